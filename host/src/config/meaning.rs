@@ -1,0 +1,234 @@
+//! The validated meaning of a configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Everything the operator decided, defaults filled in.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where clients connect. Default `0.0.0.0:8080`.
+    pub listen: Vec<SocketAddr>,
+    /// Data-plane workers. Default: one per core.
+    pub workers: usize,
+    /// The admin listener; `None` if it is switched off (`listen = "off"`). Default `127.0.0.1:9090`.
+    pub admin: Option<Admin>,
+    /// Policies by index; routes name them by index.
+    pub policies: Vec<Policy>,
+    /// Pools by index.
+    pub pools: Vec<Pool>,
+    /// Routes in the order written; `route` sorts them by precedence.
+    pub routes: Vec<Route>,
+    /// Path on the data-plane listeners that serves the statistics, if any.
+    pub stats_path: Option<String>,
+    /// What a client may use.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// Peers whose forwarding fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The access log.
+    pub access_log: AccessLog,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens. Must be loopback unless `token` is set.
+    pub listen: SocketAddr,
+    /// Bearer token that every request must carry, if set.
+    pub token: Option<String>,
+}
+
+/// `[policies.NAME]`, or a built-in that a route uses without a section of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// The operator's name for it.
+    pub name: String,
+    /// Where the component comes from.
+    pub source: PolicySource,
+    /// The longest that a hook may run. Default 1 ms.
+    pub deadline: Duration,
+    /// The most linear memory that an instance may have, in bytes. Default 16 MiB.
+    pub memory: u64,
+    /// What becomes of a request when the policy fails.
+    pub on_failure: OnFailure,
+    /// How long an instance lives.
+    pub isolation: Isolation,
+    /// Given to `configure` as JSON.
+    pub settings: serde_json::Value,
+}
+
+/// Where a policy's component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicySource {
+    /// `builtin = "random"`: embedded in the binary.
+    Builtin(String),
+    /// `component = "path.wasm"`, relative to the configuration file's folder.
+    File(PathBuf),
+}
+
+/// `on-failure`: what becomes of a request when its policy traps, misses its deadline or answers nonsense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// `"random"` (the default): selection falls to a random healthy backend, other hooks are passed over.
+    Random,
+    /// `"next"`: as if the policy were not in the route's list.
+    Next,
+    /// A status from 400 to 599: the client gets it.
+    Status(u16),
+}
+
+/// `isolation`: how long an instance lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// `"worker"` (the default): one warm instance per worker and generation.
+    Worker,
+    /// `"request"`: a fresh instance for each request.
+    Request,
+}
+
+/// `[pools.NAME]`, or the backends of a `[hosts]` entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// The name, or the host of the short form.
+    pub name: String,
+    /// At least one.
+    pub backends: Vec<Backend>,
+    /// Attempts at one request in all. Default 5.
+    pub attempts: u32,
+    /// Idle connections kept per worker and backend. Default 64.
+    pub max_idle: usize,
+    /// Connections per worker and backend in all; 0 = no limit (the default).
+    pub max_connections: usize,
+    /// Failures in a row after which a backend is set aside. Default 3; 0 = never.
+    pub max_failures: u32,
+    /// For how long it is set aside. Default 10 s.
+    pub fail_timeout: Duration,
+}
+
+/// One entry of `backends`, not yet resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backend {
+    /// `host:port` or `ip:port`; the port is there even if it was left out (80).
+    pub address: String,
+    /// Default 1; at least 1.
+    pub weight: u32,
+    /// Free labels, in order.
+    pub labels: Vec<(String, String)>,
+}
+
+/// `[[routes]]`, or a `[hosts]` entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Which hosts.
+    pub host: HostPattern,
+    /// Path prefix at segment borders, `/` for all; starts with `/`.
+    pub path: String,
+    /// Index into [`Config::pools`].
+    pub pool: usize,
+    /// Indices into [`Config::policies`], in the order in which they are asked.
+    pub policies: Vec<usize>,
+}
+
+/// A route's host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostPattern {
+    /// This host, normalised (lower case, no port, no trailing dot).
+    Exact(String),
+    /// `*.example.com`: any host that ends so. Held with its leading dot: `.example.com`.
+    Suffix(String),
+    /// `*`: any other host.
+    Any,
+}
+
+/// `[limits]`: what a client may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// `request-line`: bytes. Default 8 KiB.
+    pub request_line: usize,
+    /// `header-bytes`: the whole head. Default 32 KiB.
+    pub header_bytes: usize,
+    /// `header-count`: fields. Default 100.
+    pub header_count: usize,
+    /// `connections`: client connections in all. Default 20,000.
+    pub connections: usize,
+    /// `connections-per-client`: of one client address. Default 12,000; 0 = no limit.
+    pub connections_per_client: usize,
+    /// `body-bytes`: the largest request body; 0 = no limit (the default).
+    pub body_bytes: u64,
+    /// `requests-per-connection`: after so many the connection is closed. Default 0 = no limit.
+    pub requests_per_connection: u64,
+}
+
+/// `[timeouts]`: how long things may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// `header-read`: from the first byte (or the accept) to the end of the head. Default 10 s.
+    pub header_read: Duration,
+    /// `idle`: a kept-alive client connection without a request. Default 60 s.
+    pub idle: Duration,
+    /// `body-read`: between two pieces of a request body. Default 15 s.
+    pub body_read: Duration,
+    /// `send`: a client that takes no byte of its response. Default 10 s.
+    pub send: Duration,
+    /// `connect`: to a backend. Default 2 s.
+    pub connect: Duration,
+    /// `response`: from the request sent to the response head, and between two pieces of the body. Default 60 s.
+    pub response: Duration,
+    /// `upstream-idle`: a pooled backend connection. Default 30 s.
+    pub upstream_idle: Duration,
+    /// `drain`: for what is in flight on SIGTERM. Default 30 s.
+    pub drain: Duration,
+}
+
+/// `[access-log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// `requests`: which requests get a line.
+    pub requests: LoggedRequests,
+    /// `path`: a file to append to; `None` is standard output.
+    pub path: Option<PathBuf>,
+}
+
+/// Which requests the access log records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoggedRequests {
+    /// `"all"`
+    All,
+    /// `"refused"` (the default): those that the proxy or a policy refused or could not complete, with the reason.
+    Refused,
+    /// `"none"`
+    None,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_line: 8 * 1024,
+            header_bytes: 32 * 1024,
+            header_count: 100,
+            connections: 20_000,
+            connections_per_client: 12_000,
+            body_bytes: 0,
+            requests_per_connection: 0,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header_read: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            body_read: Duration::from_secs(15),
+            send: Duration::from_secs(10),
+            connect: Duration::from_secs(2),
+            response: Duration::from_secs(60),
+            upstream_idle: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        }
+    }
+}

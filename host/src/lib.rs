@@ -1,0 +1,8 @@
+//! Waypost: a routing proxy whose decisions are made by sandboxed WebAssembly components.
+//!
+//! Each module is a room that answers one question; ARCHITECTURE.md is the map.
+
+pub mod config;
+pub mod policy;
+pub mod stats;
+pub mod wire;

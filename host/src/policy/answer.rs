@@ -1,0 +1,123 @@
+//! What hooks are asked and answer, in the host's own words: the boundary to `proxy` and `upstream`.
+
+/// Live facts about backends as one worker sees them; implemented by `upstream`. Unknown indices read as 0 or false.
+pub trait BackendFacts: Send + Sync {
+    /// Requests sent and not yet answered in full.
+    fn in_flight(&self, pool: u32, backend: u32) -> u32;
+    /// Moving average of the time to the response head, in microseconds; 0 before the first.
+    fn latency_microseconds(&self, pool: u32, backend: u32) -> u64;
+    /// False while the backend is set aside for failing.
+    fn healthy(&self, pool: u32, backend: u32) -> bool;
+    /// Failures since the last success.
+    fn consecutive_failures(&self, pool: u32, backend: u32) -> u32;
+    /// How many backends the pool has, for checking an answer.
+    fn backend_count(&self, pool: u32) -> u32;
+}
+
+/// Which attempt a selection is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// 1 for the first.
+    pub number: u32,
+    /// Those that failed so far.
+    pub failed: &'a [FailedAttempt],
+}
+
+/// An attempt that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailedAttempt {
+    /// The backend's index.
+    pub backend: u32,
+    /// What happened.
+    pub failure: Failure,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Refused, reset or unreachable before the request was sent.
+    Connect,
+    /// No connection in time.
+    ConnectTimeout,
+    /// The connection ended before the response began.
+    Closed,
+    /// Anything else.
+    Other,
+}
+
+/// The answer of `selection.select`.
+#[derive(Debug)]
+pub enum Selected {
+    /// This backend; the index is within the pool.
+    Backend(u32),
+    /// The next policy of the route, or the host, chooses.
+    NoChoice,
+    /// The client gets this.
+    Answer(Reply),
+}
+
+/// The answer of the header hooks.
+#[derive(Debug)]
+pub enum Edited {
+    /// The fields are as the policy wants them.
+    Done,
+    /// The client gets this.
+    Answer(Reply),
+}
+
+/// The answer of `range.check`.
+#[derive(Debug)]
+pub enum RangeVerdict {
+    /// Not about byte ranges.
+    Untouched,
+    /// Byte ranges were asked for in a way that is to be ignored.
+    Ignore,
+    /// These; at least one.
+    Ranges(Vec<ByteRange>),
+    /// The client gets this.
+    Answer(Reply),
+}
+
+/// One byte range (RFC 9110 section 14.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByteRange {
+    /// From the first to the last byte, both included; first <= last.
+    FromTo(u64, u64),
+    /// From here to the end.
+    From(u64),
+    /// The final so many bytes.
+    Suffix(u64),
+}
+
+/// A response that a policy made, validated: status 200 to 599, no field that the host owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// Header fields: lower-case name and value.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A policy that did not answer. The request goes on by the policy's failure mode.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What kind.
+    pub kind: FaultKind,
+    /// For the log: one line, with the guest function where symbols exist.
+    pub message: String,
+}
+
+/// The kinds of [`Fault`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The guest trapped.
+    Trap,
+    /// The deadline passed.
+    Deadline,
+    /// The answer was not valid.
+    Invalid,
+    /// There is no instance just now: it is being rebuilt off this worker.
+    Unavailable,
+}

@@ -1,0 +1,120 @@
+//! Durations in buckets: four to each doubling, so that a percentile is within 25 % of the truth.
+
+use super::Counter;
+
+/// Four buckets per power of two from 1 to 2^40: nanoseconds up to 18 minutes, in 160 counters.
+const BUCKETS: usize = 160;
+
+/// Counts of durations. One thread writes, any may read.
+#[derive(Debug)]
+pub struct Histogram {
+    buckets: Box<[Counter; BUCKETS]>,
+    sum: Counter,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { buckets: Box::new(std::array::from_fn(|_| Counter::default())), sum: Counter::default() }
+    }
+}
+
+/// What histograms of several workers add up to.
+#[derive(Debug, Clone)]
+pub struct HistogramSnapshot {
+    counts: [u64; BUCKETS],
+    /// The sum of all recorded values.
+    pub sum: u64,
+    /// How many values were recorded.
+    pub count: u64,
+}
+
+impl Default for HistogramSnapshot {
+    fn default() -> Self {
+        Self { counts: [0; BUCKETS], sum: 0, count: 0 }
+    }
+}
+
+impl Histogram {
+    /// Records one value, in the unit of the caller's choice.
+    #[inline]
+    pub fn record(&self, value: u64) {
+        self.buckets[bucket(value)].increment();
+        self.sum.add(value);
+    }
+}
+
+impl HistogramSnapshot {
+    /// Adds what one worker has counted.
+    pub fn add(&mut self, h: &Histogram) {
+        for (sum, bucket) in self.counts.iter_mut().zip(h.buckets.iter()) {
+            let n = bucket.value();
+            *sum += n;
+            self.count += n;
+        }
+        self.sum += h.sum.value();
+    }
+
+    /// The value below which this share (0 to 1) of the values lies; 0 if there are none.
+    pub fn quantile(&self, share: f64) -> u64 {
+        let rank = (self.count as f64 * share).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        for (i, n) in self.counts.iter().enumerate() {
+            seen += n;
+            if seen >= rank {
+                return upper_bound(i);
+            }
+        }
+        0
+    }
+
+    /// Upper bounds and how many values lie at or below them, for the buckets that are in use.
+    pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let mut seen = 0;
+        self.counts.iter().enumerate().filter_map(move |(i, n)| {
+            seen += n;
+            (*n > 0).then(|| (upper_bound(i), seen))
+        })
+    }
+}
+
+fn bucket(value: u64) -> usize {
+    if value < 4 {
+        return value as usize;
+    }
+    let exponent = 63 - value.leading_zeros() as usize;
+    let quarter = (value >> (exponent - 2)) as usize & 3;
+    (exponent * 4 - 4 + quarter).min(BUCKETS - 1)
+}
+
+fn upper_bound(bucket: usize) -> u64 {
+    if bucket < 4 {
+        return bucket as u64;
+    }
+    let exponent = bucket / 4 + 1;
+    let quarter = (bucket % 4) as u64;
+    (1 << exponent) + ((quarter + 1) << (exponent - 2)) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_lies_in_a_bucket_whose_bound_is_within_a_quarter() {
+        for value in (0..4_000u64).chain([1 << 20, (1 << 30) + 12_345, (1 << 39) + 1]) {
+            let bound = upper_bound(bucket(value));
+            assert!(bound >= value && bound <= value + value / 4, "{value} -> {bound}");
+        }
+    }
+
+    #[test]
+    fn quantiles_of_a_ramp() {
+        let h = Histogram::default();
+        (1..=1_000).for_each(|v| h.record(v));
+        let mut s = HistogramSnapshot::default();
+        s.add(&h);
+        assert_eq!(s.count, 1_000);
+        assert!((450..=640).contains(&s.quantile(0.5)), "{}", s.quantile(0.5));
+        assert!((990..=1_250).contains(&s.quantile(0.99)));
+    }
+}

@@ -1,0 +1,94 @@
+//! Stats: what happened?
+//!
+//! Counters that each have one writer (a worker) and any number of readers, so that counting is a plain load and
+//! store on a cache line that no other worker writes. Written by `proxy`, `upstream` and `policy`; read and summed
+//! by `admin`. Never locks on the writing side, never formats, never knows the other rooms.
+
+mod counter;
+mod histogram;
+mod shard;
+
+pub use counter::{Counter, Gauge};
+pub use histogram::{Histogram, HistogramSnapshot};
+pub use shard::{BackendShard, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, WorkerShard};
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// All counters of the process, by worker. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    started: Instant,
+    workers: Vec<Arc<WorkerShard>>,
+    // Locked when a backend or a policy appears and when statistics are read, never to serve a request.
+    backends: Mutex<BTreeMap<String, Vec<Arc<BackendShard>>>>,
+    policies: Mutex<BTreeMap<String, Arc<PolicyStats>>>,
+}
+
+/// The counters of one policy name: they outlive its generations.
+#[derive(Debug)]
+pub struct PolicyStats {
+    /// One shard per worker, and a last one for what is done off the workers (loading).
+    pub shards: Vec<Arc<PolicyShard>>,
+    /// Names of the policy's own counters, in the order of their numbers.
+    pub counter_names: Mutex<Vec<String>>,
+}
+
+impl Stats {
+    /// Counters for this many workers.
+    pub fn new(workers: usize) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                started: Instant::now(),
+                workers: (0..workers).map(|_| Arc::default()).collect(),
+                backends: Mutex::default(),
+                policies: Mutex::default(),
+            }),
+        }
+    }
+
+    /// When counting began.
+    pub fn started(&self) -> Instant {
+        self.inner.started
+    }
+
+    /// The shards of all workers.
+    pub fn workers(&self) -> &[Arc<WorkerShard>] {
+        &self.inner.workers
+    }
+
+    /// The shards of one backend address, one per worker, made if new.
+    pub fn backend(&self, address: &str) -> Vec<Arc<BackendShard>> {
+        let mut all = self.inner.backends.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(address.to_owned())
+            .or_insert_with(|| self.inner.workers.iter().map(|_| Arc::default()).collect())
+            .clone()
+    }
+
+    /// The shards of all backends, by address.
+    pub fn backends(&self) -> BTreeMap<String, Vec<Arc<BackendShard>>> {
+        self.inner.backends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The counters of one policy, made if new.
+    pub fn policy(&self, name: &str) -> Arc<PolicyStats> {
+        let mut all = self.inner.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(name.to_owned()).or_insert_with(|| {
+            Arc::new(PolicyStats {
+                shards: (0..=self.inner.workers.len()).map(|_| Arc::default()).collect(),
+                counter_names: Mutex::default(),
+            })
+        }))
+    }
+
+    /// The counters of all policies, by name.
+    pub fn policies(&self) -> BTreeMap<String, Arc<PolicyStats>> {
+        self.inner.policies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

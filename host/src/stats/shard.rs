@@ -1,0 +1,127 @@
+//! What one worker counts.
+
+use super::{Counter, Gauge, Histogram};
+
+/// The names of the hooks, in the order of [`PolicyShard::hook_nanoseconds`].
+pub const HOOKS: [&str; 4] = ["range", "request-headers", "selection", "response-headers"];
+
+/// How many counters of its own a policy may define.
+pub const MAX_POLICY_COUNTERS: usize = 64;
+
+/// Counters of one worker's connections and requests.
+#[derive(Debug)]
+pub struct WorkerShard {
+    /// Bytes read from clients, heads and framing included.
+    pub bytes_from_clients: Counter,
+    /// Bytes written to clients.
+    pub bytes_to_clients: Counter,
+    /// Bytes read from backends.
+    pub bytes_from_backends: Counter,
+    /// Bytes written to backends.
+    pub bytes_to_backends: Counter,
+    /// Requests whose head arrived, refused ones included.
+    pub requests: Counter,
+    /// Requests between their head and the end of their response.
+    pub requests_active: Gauge,
+    /// Responses by status code, index 0 = 100.
+    pub by_status: Box<[Counter; 500]>,
+    /// Requests that ended without a response head (the client was gone).
+    pub unanswered: Counter,
+    /// Client connections accepted.
+    pub connections: Counter,
+    /// Client connections open now.
+    pub connections_active: Gauge,
+    /// Client connections turned away by a limit.
+    pub connections_refused: Counter,
+    /// Attempts at a backend after the first of a request.
+    pub retries: Counter,
+    /// Connections opened to backends.
+    pub upstream_connections: Counter,
+    /// Requests sent on a pooled connection.
+    pub upstream_reuses: Counter,
+    /// Access-log lines dropped because the log could not keep up.
+    pub log_lines_dropped: Counter,
+    /// Time from a request's head to the end of its response, in microseconds.
+    pub request_microseconds: Histogram,
+}
+
+impl Default for WorkerShard {
+    fn default() -> Self {
+        Self {
+            bytes_from_clients: Counter::default(),
+            bytes_to_clients: Counter::default(),
+            bytes_from_backends: Counter::default(),
+            bytes_to_backends: Counter::default(),
+            requests: Counter::default(),
+            requests_active: Gauge::default(),
+            by_status: Box::new(std::array::from_fn(|_| Counter::default())),
+            unanswered: Counter::default(),
+            connections: Counter::default(),
+            connections_active: Gauge::default(),
+            connections_refused: Counter::default(),
+            retries: Counter::default(),
+            upstream_connections: Counter::default(),
+            upstream_reuses: Counter::default(),
+            log_lines_dropped: Counter::default(),
+            request_microseconds: Histogram::default(),
+        }
+    }
+}
+
+/// Counters of one backend address as one worker sees it.
+#[derive(Debug, Default)]
+pub struct BackendShard {
+    /// Requests sent.
+    pub requests: Counter,
+    /// Attempts that failed.
+    pub failures: Counter,
+    /// Requests sent and not yet answered in full.
+    pub in_flight: Gauge,
+    /// Moving average of the time to the response head, in microseconds; 0 before the first.
+    pub latency_ewma_microseconds: Gauge,
+    /// Failures since the last success.
+    pub consecutive_failures: Gauge,
+    /// Set aside until this moment, in milliseconds since [`super::Stats::started`]; 0 if it is not.
+    pub set_aside_until: Gauge,
+    /// Connections open, in use or pooled.
+    pub connections: Gauge,
+    /// Time to the response head, in microseconds.
+    pub latency_microseconds: Histogram,
+}
+
+/// Counters of one policy on one worker.
+#[derive(Debug, Default)]
+pub struct PolicyShard {
+    /// Time of each hook's calls in nanoseconds, in the order of [`HOOKS`]; their counts are the calls.
+    pub hook_nanoseconds: [Histogram; 4],
+    /// Calls that trapped.
+    pub traps: Counter,
+    /// Calls that missed their deadline.
+    pub deadlines: Counter,
+    /// Answers that were not valid.
+    pub invalid: Counter,
+    /// Requests that the policy refused or answered itself.
+    pub refusals: Counter,
+    /// Requests that went on by the policy's failure mode.
+    pub failure_mode_uses: Counter,
+    /// Instances built.
+    pub instances_built: Counter,
+    /// Memory of the live instance in bytes.
+    pub memory: Gauge,
+    /// The most memory an instance of this policy has had, in bytes.
+    pub memory_peak: Gauge,
+    /// Log lines dropped by the rate limit.
+    pub log_lines_dropped: Counter,
+    /// The policy's own counters; names in [`super::PolicyStats::counter_names`].
+    pub counters: PolicyCounters,
+}
+
+/// The values of a policy's own counters.
+#[derive(Debug)]
+pub struct PolicyCounters(pub [Counter; MAX_POLICY_COUNTERS]);
+
+impl Default for PolicyCounters {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
+}

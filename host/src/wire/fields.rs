@@ -1,0 +1,147 @@
+//! Header fields in one arena: parsing, editing and writing a head allocate nothing once the buffers are warm.
+
+/// A list of header fields in order, repeated names included. Names are kept in lower case.
+#[derive(Debug, Default, Clone)]
+pub struct Fields {
+    /// Names and values; only ever grows while a message lives, so that a [`Checkpoint`] is a length.
+    arena: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    start: u32,
+    name_len: u16,
+    value_len: u32,
+}
+
+/// A state of [`Fields`] to go back to.
+#[derive(Debug)]
+pub struct Checkpoint {
+    arena_len: usize,
+    entries: Vec<Entry>,
+}
+
+impl Fields {
+    /// No fields.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets all fields and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.entries.clear();
+    }
+
+    /// How many fields there are, repeated ones counted each time.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The value of the first field of this name. `name` is compared without case.
+    pub fn first(&self, name: &str) -> Option<&[u8]> {
+        self.values(name).next()
+    }
+
+    /// Whether there is a field of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.first(name).is_some()
+    }
+
+    /// The values of all fields of this name, in order.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.entries.iter().filter(move |e| self.is_named(e, name.as_bytes())).map(|e| self.value(e))
+    }
+
+    /// All fields in order: name (lower case) and value.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.entries.iter().map(|e| (self.name(e), self.value(e)))
+    }
+
+    /// Adds a field after those that are there. The caller has validated both; the name is lowered here.
+    pub fn append(&mut self, name: &[u8], value: &[u8]) {
+        self.append_parts(name, &[value]);
+    }
+
+    /// Adds a field whose value is the parts joined.
+    pub fn append_parts(&mut self, name: &[u8], value: &[&[u8]]) {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(name);
+        self.arena[start..].make_ascii_lowercase();
+        let value_start = self.arena.len();
+        for part in value {
+            self.arena.extend_from_slice(part);
+        }
+        self.entries.push(Entry {
+            start: start as u32,
+            name_len: name.len() as u16,
+            value_len: (self.arena.len() - value_start) as u32,
+        });
+    }
+
+    /// Replaces all fields of this name by one.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        self.remove(name);
+        self.append(name, value);
+    }
+
+    /// Removes all fields of this name and tells whether there were any.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let arena = &self.arena;
+        let before = self.entries.len();
+        self.entries.retain(|e| !named(arena, e, name));
+        self.entries.len() != before
+    }
+
+    /// Keeps the fields for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        let arena = &self.arena;
+        self.entries.retain(|e| {
+            let name_end = e.start as usize + e.name_len as usize;
+            keep(&arena[e.start as usize..name_end], &arena[name_end..name_end + e.value_len as usize])
+        });
+    }
+
+    /// The state to go back to if what follows has to be undone. Allocates: for the rare path only.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { arena_len: self.arena.len(), entries: self.entries.clone() }
+    }
+
+    /// Goes back to a state of these same fields.
+    pub fn restore(&mut self, to: Checkpoint) {
+        self.arena.truncate(to.arena_len);
+        self.entries = to.entries;
+    }
+
+    /// Writes every field as `name: value CRLF`.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        for (name, value) in self.iter() {
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn is_named(&self, e: &Entry, name: &[u8]) -> bool {
+        named(&self.arena, e, name)
+    }
+
+    fn name(&self, e: &Entry) -> &[u8] {
+        &self.arena[e.start as usize..][..e.name_len as usize]
+    }
+
+    fn value(&self, e: &Entry) -> &[u8] {
+        &self.arena[e.start as usize + e.name_len as usize..][..e.value_len as usize]
+    }
+}
+
+fn named(arena: &[u8], e: &Entry, name: &[u8]) -> bool {
+    e.name_len as usize == name.len() && arena[e.start as usize..][..name.len()].eq_ignore_ascii_case(name)
+}
