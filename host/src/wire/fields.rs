@@ -46,7 +46,7 @@ impl Fields {
 
     /// The value of the first field of this name. `name` is compared without case.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
-        self.values(name).next()
+        self.entries.iter().find(|e| self.is_named(e, name.as_bytes())).map(|e| self.value(e))
     }
 
     /// Whether there is a field of this name.
