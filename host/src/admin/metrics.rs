@@ -21,8 +21,9 @@ const HOOK_BOUNDS: std::ops::RangeInclusive<u32> = 7..=26;
 /// Bounds of requests and of backends' response heads, as exponents of two microseconds: 64 us to 67 s.
 const LATENCY_BOUNDS: std::ops::RangeInclusive<u32> = 6..=26;
 
-const NANOSECONDS: f64 = 1e-9;
-const MICROSECONDS: f64 = 1e-6;
+/// In a second. Divided by, not multiplied with the inverse, so that bounds print short.
+const NANOSECONDS: f64 = 1e9;
+const MICROSECONDS: f64 = 1e6;
 
 /// The body of `GET /metrics` and its content type: OpenMetrics for a client that prefers it (Prometheus does), the
 /// older text format for others.
@@ -83,7 +84,7 @@ impl Snapshot {
     fn process(&self, out: &mut Families<'_>) -> fmt::Result {
         let r = &self.0;
         out.info("build", "The Waypost that runs", [[("version", r.version)]])?;
-        out.gauge("uptime", "Time since counting began", Some(Unit::Seconds), [([], r.uptime_seconds)])?;
+        out.gauge("uptime", "Time since counting began", Some(&Unit::Seconds), [([], r.uptime_seconds)])?;
         let directions = [
             ("from_clients", r.bytes.from_clients),
             ("to_clients", r.bytes.to_clients),
@@ -91,7 +92,7 @@ impl Snapshot {
             ("to_backends", r.bytes.to_backends),
         ];
         let bytes = directions.map(|(direction, n)| ([("direction", direction)], n));
-        out.counter("traffic", "Bytes on the wire, heads and framing included", Some(Unit::Bytes), bytes)?;
+        out.counter("traffic", "Bytes on the wire, heads and framing included", Some(&Unit::Bytes), bytes)?;
 
         let codes: Vec<_> = r.requests.by_status.iter().map(|(code, n)| (code.to_string(), *n)).collect();
         let by_status = codes.iter().map(|(code, n)| ([("status", code.as_str())], *n));
@@ -158,8 +159,8 @@ impl Snapshot {
         out.counter("policy_instances_built", "Instances built", None, each(|p| p.instances_built))?;
         out.counter("policy_log_lines_dropped", "Lines beyond the rate limit", None, each(|p| p.log_lines_dropped))?;
         let (now, peak) = (each(|p| p.memory.now_bytes), each(|p| p.memory.peak_instance_bytes));
-        out.gauge("policy_memory", "Linear memory of all live instances", Some(Unit::Bytes), now)?;
-        out.gauge("policy_instance_memory_peak", "The most that one instance has had", Some(Unit::Bytes), peak)?;
+        out.gauge("policy_memory", "Linear memory of all live instances", Some(&Unit::Bytes), now)?;
+        out.gauge("policy_instance_memory_peak", "The most that one instance has had", Some(&Unit::Bytes), peak)?;
         let own = policies.iter().flat_map(|(name, p)| {
             p.counters.iter().map(move |(counter, n)| ([("policy", name.as_str()), ("counter", counter.as_str())], *n))
         });
@@ -184,7 +185,7 @@ impl Families<'_> {
         &mut self,
         name: &str,
         help: &str,
-        unit: Option<Unit>,
+        unit: Option<&Unit>,
         samples: impl IntoIterator<Item = (Labels<'l, N>, u64)>,
     ) -> fmt::Result {
         self.family(name, help, unit, MetricType::Counter, samples, |metric, n| {
@@ -196,7 +197,7 @@ impl Families<'_> {
         &mut self,
         name: &str,
         help: &str,
-        unit: Option<Unit>,
+        unit: Option<&Unit>,
         samples: impl IntoIterator<Item = (Labels<'l, N>, u64)>,
     ) -> fmt::Result {
         self.family(name, help, unit, MetricType::Gauge, samples, |metric, n| metric.encode_gauge(n))
@@ -207,17 +208,17 @@ impl Families<'_> {
         name: &str,
         help: &str,
         exponents: std::ops::RangeInclusive<u32>,
-        seconds: f64,
+        per_second: f64,
         samples: impl IntoIterator<Item = (Labels<'l, N>, &'h HistogramSnapshot)>,
     ) -> fmt::Result {
         let bounds: Vec<u64> = exponents.map(|e| (1 << e) - 1).collect();
-        self.family(name, help, Some(Unit::Seconds), MetricType::Histogram, samples, |metric, h| {
+        self.family(name, help, Some(&Unit::Seconds), MetricType::Histogram, samples, |metric, h| {
             let counts = h.between(&bounds);
             let above = h.count.saturating_sub(counts.iter().sum());
             let mut buckets: Vec<(f64, u64)> =
-                bounds.iter().zip(counts).map(|(bound, n)| (*bound as f64 * seconds, n)).collect();
+                bounds.iter().zip(counts).map(|(bound, n)| (*bound as f64 / per_second, n)).collect();
             buckets.push((f64::INFINITY, above));
-            metric.encode_histogram::<NoLabelSet>(h.sum as f64 * seconds, h.count, &buckets, None)
+            metric.encode_histogram::<NoLabelSet>(h.sum as f64 / per_second, h.count, &buckets, None)
         })
     }
 
@@ -235,12 +236,12 @@ impl Families<'_> {
         &mut self,
         name: &str,
         help: &str,
-        unit: Option<Unit>,
+        unit: Option<&Unit>,
         kind: MetricType,
         samples: impl IntoIterator<Item = (Labels<'l, N>, T)>,
         encode: impl Fn(&mut MetricEncoder<'_>, &T) -> fmt::Result,
     ) -> fmt::Result {
-        let mut metric = self.encoder.encode_descriptor(name, &format!("{help}."), unit.as_ref(), kind)?;
+        let mut metric = self.encoder.encode_descriptor(name, &format!("{help}."), unit, kind)?;
         for (labels, value) in samples {
             if N == 0 {
                 encode(&mut metric, &value)?;

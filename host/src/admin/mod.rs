@@ -15,7 +15,7 @@ mod metrics;
 mod page;
 mod replace;
 mod reply;
-mod report;
+pub mod report;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -23,8 +23,5 @@ mod tests;
 pub use control::{Control, PolicyStatus, Readiness, ReplaceError, ReplaceFuture};
 pub use metrics::metrics_page;
 pub use page::stats_page;
-pub use report::{
-    Backend, BackendLatency, Bytes, Connections, Microseconds, Nanoseconds, Policy, PolicyMemory, Report, Requests,
-    StatsView, Worker,
-};
+pub use report::{Report, StatsView};
 pub use serve::{AdminError, serve};

@@ -30,6 +30,7 @@ struct TestControl {
 struct Gate {
     reached: Notify,
     open: Notify,
+    done: Notify,
 }
 
 impl TestControl {
@@ -62,6 +63,9 @@ impl TestControl {
         let status = policies.iter_mut().find(|p| p.name == name).unwrap();
         status.generation += 1;
         status.size_bytes = component.len() as u64;
+        if let Some(gate) = &self.gate {
+            gate.done.notify_one();
+        }
         Ok(status.clone())
     }
 }
