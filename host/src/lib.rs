@@ -4,5 +4,6 @@
 
 pub mod config;
 pub mod policy;
+pub mod route;
 pub mod stats;
 pub mod wire;
