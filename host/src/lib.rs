@@ -6,4 +6,5 @@ pub mod config;
 pub mod policy;
 pub mod route;
 pub mod stats;
+pub mod upstream;
 pub mod wire;
