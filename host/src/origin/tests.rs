@@ -66,7 +66,7 @@ impl Reply {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head") + 4;
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { status, head: head.clone(), body: bytes[end..].to_vec() }
+        Self { status, head, body: bytes[end..].to_vec() }
     }
 
     fn field(&self, name: &str) -> Option<&str> {
