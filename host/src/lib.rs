@@ -5,5 +5,7 @@
 pub mod config;
 pub mod origin;
 pub mod policy;
+pub mod route;
 pub mod stats;
+pub mod upstream;
 pub mod wire;
