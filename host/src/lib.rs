@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod origin;
 pub mod policy;
 pub mod route;
 pub mod stats;
