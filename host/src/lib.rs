@@ -6,6 +6,7 @@ pub mod admin;
 pub mod config;
 pub mod origin;
 pub mod policy;
+pub mod proxy;
 pub mod route;
 pub mod stats;
 pub mod upstream;
