@@ -2,6 +2,7 @@
 //!
 //! Each module is a room that answers one question; ARCHITECTURE.md is the map.
 
+pub mod cli;
 pub mod config;
 pub mod policy;
 pub mod stats;

@@ -81,7 +81,7 @@ fn common(root: &mut Section, findings: &mut Findings) -> Common {
         if nodes.is_empty() {
             findings.error(&place, "is empty; write at least one address, or leave the key out");
         }
-        nodes.into_iter().filter_map(|n| n.parsed(findings, values::listen_address)).collect()
+        nodes.into_iter().filter_map(|n| n.parsed(findings, values::parse_listen)).collect()
     });
     let workers = root.take("workers").and_then(|node| node.integer(findings, 1..=MAX_WORKERS));
     let mut admin = root.take_section("admin", findings);
@@ -97,7 +97,7 @@ fn common(root: &mut Section, findings: &mut Findings) -> Common {
 pub(super) fn admin_listen(written: &str) -> Result<Option<SocketAddr>, String> {
     match written.trim() {
         "off" => Ok(None),
-        text => values::listen_address(text).map(Some).map_err(|m| format!("{m}; \"off\" switches the listener off")),
+        text => values::parse_listen(text).map(Some).map_err(|m| format!("{m}; \"off\" switches the listener off")),
     }
 }
 

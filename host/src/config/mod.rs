@@ -24,6 +24,7 @@ pub use host::normalise_host;
 pub use meaning::*;
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
+pub use values::{parse_backend, parse_listen};
 
 use error::Findings;
 use sources::Layer;

@@ -155,7 +155,7 @@ pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
 
 fn backend(node: Node, findings: &mut Findings) -> Option<Backend> {
     if !node.is_table() {
-        let address = node.parsed(findings, values::backend_address)?;
+        let address = node.parsed(findings, values::parse_backend)?;
         return Some(Backend { address: address.value, weight: 1, labels: Vec::new() });
     }
     let mut section = node.section(findings)?;
@@ -163,7 +163,7 @@ fn backend(node: Node, findings: &mut Findings) -> Option<Backend> {
     if address.is_none() {
         findings.error(&section.place, "has no `address`; write for example { address = \"10.0.0.1:80\", weight = 2 }");
     }
-    let address = address.and_then(|n| n.parsed(findings, values::backend_address));
+    let address = address.and_then(|n| n.parsed(findings, values::parse_backend));
     let weight = section.take("weight").and_then(|n| n.integer(findings, 1..=MAX_WEIGHT));
     let labels = section.take_section("labels", findings).into_entries();
     let labels = labels.into_iter().filter_map(|(name, n)| Some((name, n.string(findings)?.value))).collect();

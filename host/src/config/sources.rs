@@ -85,7 +85,7 @@ impl Overrides {
         let listen = parts(&self.listen, ',')
             .filter_map(|text| {
                 let place = layer.place("WAYPOST_LISTEN", "--listen");
-                let address = findings.accept(&place, values::listen_address(text))?;
+                let address = findings.accept(&place, values::parse_listen(text))?;
                 Some(At::new(address, place))
             })
             .collect::<Vec<_>>();
@@ -170,7 +170,7 @@ fn host_entry(text: &str, place: &Place, findings: &mut Findings) -> Option<Host
     if addresses.is_empty() {
         findings.error(place, format!("{text:?} has no backend; write NAME=ADDRESS,ADDRESS"));
     }
-    let addresses = addresses.into_iter().filter_map(|a| findings.accept(place, values::backend_address(a)));
+    let addresses = addresses.into_iter().filter_map(|a| findings.accept(place, values::parse_backend(a)));
     let backends = addresses.map(|address| Backend { address, weight: 1, labels: Vec::new() }).collect();
     Some(HostEntry { host: At::new(pattern?, place.clone()), backends })
 }

@@ -14,8 +14,8 @@ const DEFAULT_BACKEND_PORT: u16 = 80;
 /// Names stand in URLs, logs and metrics.
 const MAX_NAME_LEN: usize = 64;
 
-/// `ip:port`, `[v6]:port` or `localhost:port`.
-pub(super) fn listen_address(written: &str) -> Result<SocketAddr, String> {
+/// An address to listen on: `ip:port`, `[v6]:port` or `localhost:port`. The error says what to write.
+pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
     let text = written.trim();
     let ip_and_port = match text.strip_prefix("localhost:") {
         Some(port) => format!("127.0.0.1:{port}"),
@@ -42,8 +42,9 @@ pub(super) fn listen_address(written: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// `host`, `host:port`, `ip`, `ip:port`, `v6` or `[v6]:port`, as `host:port` with the default port filled in.
-pub(super) fn backend_address(written: &str) -> Result<String, String> {
+/// A backend's address: `host`, `host:port`, `ip`, `ip:port`, `v6` or `[v6]:port`, as `host:port` with the default
+/// port filled in. The error says what to write.
+pub fn parse_backend(written: &str) -> Result<String, String> {
     let text = written.trim();
     if let Some((scheme, rest)) = text.split_once("://") {
         let authority = rest.split('/').next().unwrap_or_default();
