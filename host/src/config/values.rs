@@ -72,11 +72,12 @@ pub fn parse_backend(written: &str) -> Result<String, String> {
 }
 
 fn backend_host(host: &str, written: &str) -> Result<String, String> {
-    if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        return v6
-            .parse::<Ipv6Addr>()
-            .map(|a| format!("[{a}]"))
-            .map_err(|_| format!("{written:?} holds no valid IPv6 address between its brackets"));
+    if host.contains(['[', ']', ':']) {
+        let address =
+            host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).and_then(|v6| v6.parse::<Ipv6Addr>().ok());
+        let message =
+            || format!("{written:?} is not a valid IPv6 address with a port; write for example \"[2001:db8::1]:80\"");
+        return address.map(|address| format!("[{address}]")).ok_or_else(message);
     }
     let name = host.strip_suffix('.').unwrap_or(host);
     if name.is_empty() || name.len() > 253 || !name.split('.').all(is_label) {
