@@ -54,7 +54,8 @@ pub(super) fn parse_pattern(written: &str) -> Result<HostPattern, String> {
     }
     if host.contains('*') {
         return Err(format!(
-            "{written:?} is not a host pattern; a star stands alone (`*`: any other host) or for the first labels (`*.example.com`)"
+            "{written:?} is not a host pattern; a star stands alone (`*`: any other host) or for \
+             the first labels (`*.example.com`)"
         ));
     }
     if host.starts_with('.') {

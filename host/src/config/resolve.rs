@@ -88,7 +88,8 @@ fn admin(
     let address = address?;
     if !is_loopback(address.ip()) && token.is_none() {
         let message = format!(
-            "{address} can be reached from other machines, and whoever reaches it can replace policies; set `admin.token` (or WAYPOST_ADMIN_TOKEN), or listen on 127.0.0.1:{}",
+            "{address} can be reached from other machines, and whoever reaches it can replace policies; \
+             set `admin.token` (or WAYPOST_ADMIN_TOKEN), or listen on 127.0.0.1:{}",
             address.port()
         );
         findings.error(&place, message);
@@ -177,7 +178,8 @@ impl<'f> Table<'f> {
             return;
         }
         let message = format!(
-            "host \"{host}\" with path \"{}\" has a route already, at {}; leave one of them out (case, port and a trailing dot or slash make no difference)",
+            "host \"{host}\" with path \"{}\" has a route already, at {}; leave one of them out \
+             (case, port and a trailing dot or slash make no difference)",
             route.path, earlier.place
         );
         self.findings.error(&place, message);

@@ -352,6 +352,7 @@ fn wrong_hosts_and_routes_are_errors() {
         ("pool = \"a\"\npath = \"/a?b\"", 5, "routes.path", "query"),
         ("pool = \"a\"\npath = \"/a b\"", 5, "routes.path", "percent-encoded"),
         ("pool = \"a\"\npath = \"/a/../b\"", 5, "routes.path", "`..`"),
+        ("pool = \"a\"\npath = \"/a/%2E./b\"", 5, "routes.path", "`..`"),
         ("pool = \"a\"\npolicies = [\"ghost\"]", 5, "routes.policies", "header-router"),
         ("pool = \"a\"\npolicies = [\"random\", \"random\"]", 5, "routes.policies", "twice"),
         ("pool = \"a\"\npolicies = \"random\"", 5, "routes.policies", "list"),

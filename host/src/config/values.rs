@@ -28,15 +28,13 @@ pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
     Err(if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
         match digits.parse::<u16>() {
             Ok(port) => format!(
-                "{written:?} has no address; write \"0.0.0.0:{port}\" for all addresses, or \"127.0.0.1:{port}\" for this machine only"
+                "{written:?} has no address; write \"0.0.0.0:{port}\" for all addresses, or \
+                 \"127.0.0.1:{port}\" for this machine only"
             ),
             Err(_) => format!("{written:?} is not a port; ports go from 0 to 65535"),
         }
-    } else if text.parse::<IpAddr>().is_ok() {
-        format!(
-            "{written:?} has no port; write for example \"{}\"",
-            SocketAddr::new(text.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), 8080)
-        )
+    } else if let Ok(ip) = text.parse::<IpAddr>() {
+        format!("{written:?} has no port; write for example \"{}\"", SocketAddr::new(ip, 8080))
     } else {
         format!("{written:?} is not an address to listen on; write IP:PORT, such as \"0.0.0.0:8080\" or \"[::]:8080\"")
     })
@@ -52,7 +50,8 @@ pub fn parse_backend(written: &str) -> Result<String, String> {
             format!("{written:?} is a URL; write only the address: \"{authority}\"")
         } else {
             format!(
-                "{written:?} is a URL; backends are reached by plain HTTP, so write only HOST:PORT, such as \"10.0.0.1:80\""
+                "{written:?} is a URL; backends are reached by plain HTTP, so write only \
+                 HOST:PORT, such as \"10.0.0.1:80\""
             )
         });
     }
@@ -83,7 +82,8 @@ fn backend_host(host: &str, written: &str) -> Result<String, String> {
     if name.is_empty() || name.len() > 253 || !name.split('.').all(is_label) {
         let advice = if host.contains('/') { "leave the path out and " } else { "" };
         return Err(format!(
-            "{written:?} is not a backend's address; {advice}write HOST:PORT, such as \"10.0.0.1:80\" or \"app.internal:8000\""
+            "{written:?} is not a backend's address; {advice}write HOST:PORT, such as \"10.0.0.1:80\" or \
+             \"app.internal:8000\""
         ));
     }
     let last = name.rsplit('.').next().unwrap_or_default();
@@ -159,7 +159,8 @@ pub(super) fn name(written: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{written:?} is not a name; it starts with a letter or a digit, goes on with letters, digits, `-`, `_` and `.`, and has at most {MAX_NAME_LEN} characters"
+        "{written:?} is not a name; it starts with a letter or a digit, goes on with letters, digits, `-`, `_` and `.`, \
+         and has at most {MAX_NAME_LEN} characters"
     ))
 }
 
@@ -183,7 +184,9 @@ pub(super) fn url_path(written: &str) -> Result<(), String> {
             "{written:?} is not a path; write spaces, control and non-ASCII characters percent-encoded"
         ));
     }
-    if written.split('/').any(|segment| matches!(segment, "." | "..")) {
+    // Requests are matched with these resolved, however they are encoded.
+    let dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    if written.split('/').any(dots) {
         return Err(format!("{written:?} is not a path to match; leave out the `.` and `..` segments"));
     }
     Ok(())
