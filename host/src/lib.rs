@@ -5,5 +5,7 @@
 pub mod cli;
 pub mod config;
 pub mod policy;
+pub mod route;
 pub mod stats;
+pub mod upstream;
 pub mod wire;
