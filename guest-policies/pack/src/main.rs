@@ -23,7 +23,9 @@ fn run() -> Result<()> {
     };
     let bytes = fs::read(input).with_context(|| format!("can't read {input}"))?;
     let packed = if Path::new(input).extension().is_some_and(|extension| extension == "wat") {
-        wat::parse_bytes(&bytes).map(|binary| binary.into_owned()).with_context(|| format!("{input} is no valid text"))?
+        wat::parse_bytes(&bytes)
+            .map(|binary| binary.into_owned())
+            .with_context(|| format!("{input} is no valid text"))?
     } else {
         ComponentEncoder::default()
             .module(&bytes)
