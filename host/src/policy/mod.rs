@@ -8,6 +8,7 @@
 
 mod answer;
 mod bindings;
+mod builtin;
 mod component;
 mod contract;
 mod edits;
@@ -24,9 +25,13 @@ mod ticker;
 mod verdict;
 mod wasi;
 
+#[cfg(test)]
+mod tests;
+
 pub use answer::{
     Attempt, BackendFacts, ByteRange, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Reply, Selected,
 };
+pub use builtin::{builtin, builtin_names};
 pub use contract::Hooks;
 pub use engine::{BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec};
 pub use error::{PolicyError, Refusal};
