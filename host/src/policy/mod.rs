@@ -32,6 +32,7 @@ pub use answer::{
     Attempt, BackendFacts, ByteRange, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Reply, Selected,
 };
 pub use builtin::{builtin, builtin_names};
+pub use component::digest;
 pub use contract::Hooks;
 pub use engine::{BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec};
 pub use error::{PolicyError, Refusal};

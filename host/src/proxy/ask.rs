@@ -44,7 +44,7 @@ impl<'a> Panel<'a> {
         self.rule.policies.iter().map(move |policy| &self.view.seats[*policy])
     }
 
-    /// Starts a request: policies with an instance per request get theirs.
+    /// Starts a request: policies with an instance for each request get theirs.
     pub fn begin(self) {
         self.seats().for_each(|seat| seat.borrow_mut().begin_request());
     }

@@ -68,7 +68,9 @@ pub struct Connection {
 pub enum Then {
     /// The next request may come.
     Next,
-    /// It is closed once the client has what was written.
+    /// It is closed: the request was read to its end and the client has all of the response.
+    Finish,
+    /// It is closed, but the client may be sending still and must be given the time to see the answer.
     Close,
     /// It is reset: the client must not take what it has for the whole.
     Abort,
@@ -90,7 +92,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
             // A failure here means that the connection is gone, which is what is wanted.
             let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
         }
-        Then::Next | Then::Close => {}
+        Then::Next | Then::Finish | Then::Close => {}
     }
     let Connection { worker, input, .. } = connection;
     worker.buffers.take_back(input);
@@ -100,7 +102,7 @@ impl Connection {
     async fn run(&mut self) -> Then {
         loop {
             if !self.wait().await {
-                return Then::Close;
+                return Then::Finish;
             }
             let worker = Rc::clone(&self.worker);
             let mut scratch = worker.scratch();
@@ -112,7 +114,7 @@ impl Connection {
                     self.linger().await;
                     return Then::Close;
                 }
-                Then::Abort => return Then::Abort,
+                Then::Finish | Then::Abort => return then,
             }
         }
     }
@@ -128,8 +130,8 @@ impl Connection {
         let (stream, worker, served) = (&self.stream, &self.worker, self.served);
         let readable = poll_fn(|cx| match stream.poll_read_ready(cx) {
             Poll::Ready(ready) => Poll::Ready(ready.is_ok()),
-            // A connection that never sent anything is given the chance: it was accepted before the drain.
-            Poll::Pending if worker.is_draining() && served > 0 => Poll::Ready(false),
+            // Who never sent anything is given a moment: the connection was accepted before the drain.
+            Poll::Pending if worker.is_draining() && (served > 0 || worker.is_past_grace()) => Poll::Ready(false),
             Poll::Pending => Poll::Pending,
         });
         let ready = self.worker.timers.limit(&self.timer, Wait::ClientRead, patience, readable).await;
@@ -142,13 +144,13 @@ impl Connection {
         let worker = Rc::clone(&self.worker);
         let mut record = Record::default();
         let then = match next {
-            Next::Closed => return Then::Close,
+            Next::Closed => return Then::Finish,
             Next::Request(meta) => {
                 self.input.consume(meta.head_len);
                 self.served += 1;
                 worker.shard.requests.increment();
                 worker.shard.requests_active.increment();
-                let exchange = Exchange { connection: self, scratch, meta, record: &mut record };
+                let exchange = Exchange { connection: self, scratch, meta, record: &mut record, streamed: false };
                 let then = exchange.run().await;
                 worker.shard.requests_active.decrement();
                 then
@@ -184,9 +186,11 @@ impl Connection {
         let mut seen = 0;
         let next = loop {
             // A head is parsed again only when a line more has arrived, so that a client that dribbles costs little.
-            let new = &input.filled()[seen..];
-            if memchr::memchr(b'\n', new).is_some() || input.len() > worker.head_limits.first_line {
-                match scratch.head.parse(input.filled(), worker.head_limits) {
+            let limits = worker.head_limits;
+            let line = memchr::memchr(b'\n', &input.filled()[seen..]).is_some();
+            let crossed = |limit: usize| seen <= limit && input.len() > limit;
+            if line || crossed(limits.first_line) || crossed(limits.bytes) {
+                match scratch.head.parse(input.filled(), limits) {
                     Ok(Some(meta)) => break Next::Request(meta),
                     Ok(None) => {}
                     Err(reason) => break Next::Refused(Refusal::Malformed(reason)),
@@ -194,7 +198,7 @@ impl Connection {
             }
             seen = input.len();
             match read.read_watched(input).await {
-                Ok(0) | Err(IoEnd::Failed(_)) => break Next::Closed,
+                Ok(0) | Err(IoEnd::Failed) => break Next::Closed,
                 Ok(_) => {}
                 Err(IoEnd::TimedOut) if input.is_empty() => break Next::Closed,
                 Err(IoEnd::TimedOut) => {
@@ -252,7 +256,8 @@ impl Connection {
         self.worker.access_log.record(&Line {
             time: access_log::time(took),
             client: &client,
-            method: head.method.as_str(),
+            // A head that was not understood up to its target has no method to speak of.
+            method: if head.target.is_empty() { "" } else { head.method.as_str() },
             host: &head.host,
             target: &head.target,
             status: record.status,
