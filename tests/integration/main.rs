@@ -14,9 +14,14 @@
 
 mod fixtures;
 
+mod backend_nonsense;
 mod bodies;
+mod configuration;
 mod forwarding;
 mod large_bodies;
+mod limits;
+mod ranges;
 mod refused_requests;
 mod tolerated_requests;
+mod retries;
 mod routing;
