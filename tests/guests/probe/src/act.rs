@@ -1,0 +1,105 @@
+//! The actions that any hook can do.
+
+use std::hint::black_box;
+
+use crate::{
+    action::Action,
+    hooks::{
+        Response,
+        waypost::policy::{clock, counters, log},
+    },
+};
+
+/// Does `action` if it is one of those that any hook can do. The text is what came of it; `None` if it is not one.
+pub fn any(action: &Action) -> Option<String> {
+    let done = match action.name.as_str() {
+        "trap" => std::arch::wasm32::unreachable(),
+        "panic" => panic!("told to panic"),
+        "loop" => spin_forever(),
+        "spin" => spin(action.number()),
+        "recurse" => format!("{}", recurse(1)),
+        "grow" => grow(action.number()),
+        "allocate" => allocate(action.number()),
+        "log" => write(log::Level::Info, &action.argument),
+        "log-error" => write(log::Level::Error, &action.argument),
+        "log-bytes" => write(log::Level::Info, &"x".repeat(action.number() as usize)),
+        "log-flood" => (0..action.number()).map(|at| write(log::Level::Info, &format!("flood {at}"))).last()?,
+        "count" => count(&action.argument),
+        "define" => define_many(action.number()),
+        _ => return None,
+    };
+    Some(done)
+}
+
+/// The answer in place of a backend that `actions` ask for, if they do.
+pub fn refusal(actions: &[Action]) -> Option<Response> {
+    let mut response = None;
+    for action in actions {
+        let name = action.name.as_str();
+        if !matches!(name, "refuse" | "refuse-body" | "refuse-field" | "refuse-fields") {
+            continue;
+        }
+        let refused = response.get_or_insert(Response { status: 503, headers: Vec::new(), body: Vec::new() });
+        match name {
+            "refuse" => refused.status = action.number() as u16,
+            "refuse-body" => refused.body = vec![b'x'; action.number() as usize],
+            "refuse-field" => refused.headers.push(action.field()),
+            _ => refused.headers.extend((0..action.number()).map(|at| (format!("x-many-{at}"), b"y".to_vec()))),
+        }
+    }
+    response
+}
+
+pub fn spin_forever() -> ! {
+    let mut turns = 0_u64;
+    loop {
+        turns = black_box(turns.wrapping_add(1));
+    }
+}
+
+fn spin(microseconds: u64) -> String {
+    let end = clock::monotonic_nanoseconds().saturating_add(microseconds.saturating_mul(1000));
+    while clock::monotonic_nanoseconds() < end {}
+    "done".to_owned()
+}
+
+#[allow(unconditional_recursion)]
+fn recurse(depth: u64) -> u64 {
+    let room = black_box([depth; 32]);
+    recurse(black_box(depth + 1)) + room[(depth % 32) as usize]
+}
+
+fn grow(mebibytes: u64) -> String {
+    match std::arch::wasm32::memory_grow(0, mebibytes as usize * 16) {
+        usize::MAX => "refused".to_owned(),
+        _ => "granted".to_owned(),
+    }
+}
+
+/// Traps if there is not as much.
+fn allocate(mebibytes: u64) -> String {
+    for _ in 0..mebibytes {
+        std::mem::forget(black_box(vec![1_u8; 1 << 20]));
+    }
+    "done".to_owned()
+}
+
+fn write(level: log::Level, message: &str) -> String {
+    log::write(level, message);
+    "done".to_owned()
+}
+
+fn count(name: &str) -> String {
+    match counters::define(name) {
+        Ok(counter) => {
+            counters::add(counter, 1);
+            "counted".to_owned()
+        }
+        Err(reason) => reason,
+    }
+}
+
+fn define_many(number: u64) -> String {
+    let made = (0..number).take_while(|at| counters::define(&format!("probe_{at}")).is_ok()).count();
+    format!("{made}")
+}

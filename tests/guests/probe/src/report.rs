@@ -1,0 +1,92 @@
+//! The actions of the two header hooks: edits, and reports of what the policy sees.
+
+use crate::{
+    act,
+    action::Action,
+    hooks::{
+        Headers, Request, STATE,
+        waypost::policy::{backend_facts, clock, random, types::HeaderError},
+    },
+};
+
+/// Does the actions in order. `x-probe-did` then tells what came of each that has no field of its own.
+pub fn perform(actions: &[Action], request: &Request, headers: &Headers) {
+    let mut outcomes = Vec::new();
+    for action in actions {
+        if let Some(outcome) = act::any(action).or_else(|| edit(action, headers)) {
+            outcomes.push(outcome);
+        } else if let Some(report) = report(action, request, headers) {
+            // A refused report would show as a missing field.
+            let _ = headers.set(&format!("x-probe-{}", action.name), report.as_bytes());
+        }
+    }
+    if !outcomes.is_empty() {
+        let _ = headers.set("x-probe-did", outcomes.join(", ").as_bytes());
+    }
+}
+
+fn edit(action: &Action, headers: &Headers) -> Option<String> {
+    let (name, value) = action.field();
+    let size = action.number() as usize;
+    let result = match action.name.as_str() {
+        "set" => headers.set(&name, &value),
+        "append" => headers.append(&name, &value),
+        "remove" => headers.remove(&name),
+        "set-bytes" => headers.set("x-probe-big", &vec![b'x'; size]),
+        "name-bytes" => headers.set(&"x".repeat(size), b"y"),
+        "edits" => (0..size).try_for_each(|at| headers.append("x-probe-many", at.to_string().as_bytes())),
+        _ => return None,
+    };
+    let outcome = match result {
+        Ok(()) => "ok",
+        Err(HeaderError::InvalidName) => "invalid-name",
+        Err(HeaderError::InvalidValue) => "invalid-value",
+        Err(HeaderError::Forbidden) => "forbidden",
+        Err(HeaderError::TooMany) => "too-many",
+    };
+    Some(outcome.to_owned())
+}
+
+fn report(action: &Action, request: &Request, headers: &Headers) -> Option<String> {
+    let text = match action.name.as_str() {
+        "echo" => {
+            let query = request.query().map_or("none".to_owned(), |query| format!("?{query}"));
+            let parts =
+                [request.method(), request.scheme(), request.host(), request.path(), query, request.client_address()];
+            parts.join(" ")
+        }
+        "names" => headers.names().join(","),
+        "values" => values(headers.values(&action.argument)),
+        "first" => headers.first(&action.argument).map_or("none".to_owned(), |value| hex(&value)),
+        "request-names" => request.header_names().join(","),
+        "request-values" => values(request.header_values(&action.argument)),
+        "facts" => (0..action.number() as u32).map(facts).collect::<Vec<_>>().join(","),
+        "random" => format!("{}/{}", random::below(action.number() as u32), random::bits()),
+        "clock" => format!("{}/{}", clock::monotonic_nanoseconds(), clock::unix_milliseconds()),
+        "settings" => STATE.with_borrow(|state| state.settings.clone()),
+        "topology" => STATE.with_borrow(|state| state.topology()),
+        "calls" => STATE.with_borrow(|state| state.calls.to_string()),
+        "attempt" => STATE.with_borrow(|state| state.attempt.clone()),
+        _ => return None,
+    };
+    Some(text)
+}
+
+fn facts(backend: u32) -> String {
+    format!(
+        "{}/{}/{}/{}",
+        backend_facts::in_flight(backend),
+        backend_facts::latency_microseconds(backend),
+        backend_facts::healthy(backend),
+        backend_facts::consecutive_failures(backend),
+    )
+}
+
+fn values(values: Vec<Vec<u8>>) -> String {
+    values.iter().map(|value| hex(value)).collect::<Vec<_>>().join(",")
+}
+
+/// Bytes as they would not survive in a field.
+fn hex(value: &[u8]) -> String {
+    value.iter().map(|byte| format!("{byte:02x}")).collect()
+}
