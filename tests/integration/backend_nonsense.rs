@@ -13,13 +13,22 @@ const NONSENSE: &[(&str, &[u8])] = &[
     ("a length that is a word", b"HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello"),
     ("a length beyond 64 bits", b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551621\r\n\r\nhello"),
     ("a length with a space inside", b"HTTP/1.1 200 OK\r\nContent-Length: 5 5\r\n\r\nhello"),
-    ("a length and chunks", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
-    ("chunks and a length", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+    (
+        "a length and chunks",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ),
+    (
+        "chunks and a length",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ),
     ("another coding", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello"),
     ("identity", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nhello"),
     ("chunked twice", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
     ("chunked not last", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, identity\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
-    ("chunked in two lines", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+    (
+        "chunked in two lines",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ),
     ("xchunked", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
     ("chunks in HTTP/1.0", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
     ("two digits of status", b"HTTP/1.1 20 OK\r\nContent-Length: 5\r\n\r\nhello"),
@@ -64,7 +73,10 @@ const NONSENSE: &[(&str, &[u8])] = &[
     ("no colon", b"HTTP/1.1 200 OK\r\nX-No-Colon\r\nContent-Length: 5\r\n\r\nhello"),
     ("no name", b"HTTP/1.1 200 OK\r\n: y\r\nContent-Length: 5\r\n\r\nhello"),
     ("an unasked 101", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
-    ("a 101 and bytes of another protocol", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI"),
+    (
+        "a 101 and bytes of another protocol",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI",
+    ),
     ("a bad interim response", b"HTTP/1.1 100\nX\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
     ("nothing but an end", b""),
     ("a head cut short", b"HTTP/1.1 200 OK\r\nContent-Le"),
@@ -81,7 +93,8 @@ fn nonsense(cases: &'static [(&'static str, &'static [u8])]) -> TestUpstream {
                 continue;
             };
             connection.send(case.1);
-            if case.1.is_empty() || case.0.ends_with("short") || case.0.ends_with("an end") || case.1.starts_with(b"<") {
+            if case.1.is_empty() || case.0.ends_with("short") || case.0.ends_with("an end") || case.1.starts_with(b"<")
+            {
                 return;
             }
         }

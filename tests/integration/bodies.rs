@@ -189,7 +189,8 @@ fn a_client_that_expects_100_may_get_a_final_answer_in_its_place() {
 
 #[test]
 fn early_hints_are_passed_on_to_those_who_know_them() {
-    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: X-Private\r\nX-Private: 1\r\n\r\n";
+    let hints =
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: X-Private\r\nX-Private: 1\r\n\r\n";
     let upstream = TestUpstream::answering([hints.as_bytes(), &response("200 OK", &[], "done")].concat());
     let proxy = TestProxy::in_front_of(&upstream);
     let answer = proxy.get("a.test", "/");
@@ -205,11 +206,13 @@ fn early_hints_are_passed_on_to_those_who_know_them() {
 
 #[test]
 fn an_http_1_0_client_gets_no_chunks_and_the_connection_ends() {
-    let upstream = TestUpstream::answering([
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".as_slice(),
-        &chunked([b"hello".as_slice(), b" world"]),
-    ]
-    .concat());
+    let upstream = TestUpstream::answering(
+        [
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".as_slice(),
+            &chunked([b"hello".as_slice(), b" world"]),
+        ]
+        .concat(),
+    );
     let proxy = TestProxy::in_front_of(&upstream);
     for keep in ["close", "keep-alive"] {
         let mut client = proxy.client();
@@ -389,7 +392,9 @@ fn an_http_1_0_client_learns_as_well_that_a_chunked_response_was_cut_short() {
 
 #[test]
 fn garbage_in_a_chunked_response_ends_it_as_incomplete() {
-    for body in ["5\r\nhello\r\nzz\r\n", "5\r\nhelloX", "-1\r\n", "5\nhello\n0\n\n", "5\r\nhello\r\n0\r\nno colon\r\n\r\n"] {
+    for body in
+        ["5\r\nhello\r\nzz\r\n", "5\r\nhelloX", "-1\r\n", "5\nhello\n0\n\n", "5\r\nhello\r\n0\r\nno colon\r\n\r\n"]
+    {
         let start = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         let upstream = TestUpstream::answering(format!("{start}{body}"));
         let proxy = TestProxy::in_front_of(&upstream);

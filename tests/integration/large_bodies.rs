@@ -99,10 +99,7 @@ fn a_client_that_does_not_read_holds_the_backend_back() {
         let _ = pour(&connection.wire.stream, SIZE);
     });
     // A client that never reads is cut off after a while; until then nothing piles up in the proxy.
-    let proxy = TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables("[timeouts]\nsend = \"500ms\"")
-        .start();
+    let proxy = TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nsend = \"500ms\"").start();
     let mut client = proxy.client();
     client.send(get("a.test", "/"));
     upstream.wait_for_heads(1);

@@ -50,7 +50,8 @@ fn too_many_header_fields_are_a_431() {
     let upstream = TestUpstream::named("a");
     let proxy = limited(&upstream, "[limits]\nheader-count = 10");
     let mut client = proxy.client();
-    let with = |count: usize| (0..count).fold(Request::new("GET", "/").host("a.test"), |r, n| r.field(&format!("X-{n}"), "y"));
+    let with =
+        |count: usize| (0..count).fold(Request::new("GET", "/").host("a.test"), |r, n| r.field(&format!("X-{n}"), "y"));
     assert_eq!(client.ask(with(9).bytes()).status, 200);
     client.send(with(10).bytes());
     assert_refused_and_closed(&mut client, 431);

@@ -6,7 +6,8 @@ const CONTENT: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// A backend that knows nothing of ranges.
 fn plain(request: &Received) -> Vec<u8> {
-    let fields = [("ETag", "\"v1\""), ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"), ("Content-Type", "text/plain")];
+    let fields =
+        [("ETag", "\"v1\""), ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"), ("Content-Type", "text/plain")];
     match (request.method(), request.target().split('?').next().unwrap()) {
         ("HEAD", _) => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", CONTENT.len()).into_bytes(),
         (_, "/missing") => response("404 Not Found", &fields, CONTENT),
@@ -109,7 +110,9 @@ fn field_and_parameter_that_differ_are_a_416() {
 #[test]
 fn a_parameter_that_is_no_byte_range_belongs_to_the_application() {
     let (upstream, proxy) = proxy();
-    for target in ["/?range=7d", "/?range=", "/?range", "/?range=a-b", "/?ranges=0-9", "/?arrange=0-9", "/?range=2020-01-01"] {
+    for target in
+        ["/?range=7d", "/?range=", "/?range", "/?range=a-b", "/?ranges=0-9", "/?arrange=0-9", "/?range=2020-01-01"]
+    {
         assert_whole(&ask(&proxy, target, &[]));
         assert_eq!(upstream.received().last().unwrap().target(), target, "the target goes on as it is");
     }
@@ -160,7 +163,8 @@ fn several_ranges_are_not_cut_here() {
     for range in ["bytes=0-1,5-6", "bytes=0-1, 30-", "bytes=0-,0-,0-,0-"] {
         let answer = ask(&proxy, "/", &[("Range", range)]);
         assert!(matches!(answer.status, 200 | 206), "{range}: {}", answer.status);
-        if answer.status == 206 && !answer.value("content-type").unwrap_or_default().starts_with("multipart/byteranges") {
+        if answer.status == 206 && !answer.value("content-type").unwrap_or_default().starts_with("multipart/byteranges")
+        {
             panic!("{range}: one part for several");
         }
     }

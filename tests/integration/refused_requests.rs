@@ -86,7 +86,10 @@ fn content_length_is_one_plain_decimal_number() {
             ("wraps around to 5", post!("Content-Length: 18446744073709551621")),
             ("vertical tab after it", post!("Content-Length: 5\x0b")),
             ("form feed before it", post!("Content-Length: \x0c5")),
-            ("digits of another script", "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: \u{ff15}\r\n\r\nhello".as_bytes()),
+            (
+                "digits of another script",
+                "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: \u{ff15}\r\n\r\nhello".as_bytes(),
+            ),
             ("no-break space", b"POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: \xa05\r\n\r\nhello"),
             ("NUL after it", post!("Content-Length: 5\0")),
             ("on a GET", b"GET /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nContent-Length: 0\r\n\r\nhello"),
@@ -192,7 +195,10 @@ fn lines_end_in_cr_lf_and_fields_are_a_token_a_colon_and_a_value() {
             ("delete in a value", b"GET /x HTTP/1.1\r\nHost: a.test\r\nX: \x7f\r\n\r\n"),
             ("a space before the colon", b"GET /x HTTP/1.1\r\nHost: a.test\r\nX : y\r\n\r\n"),
             ("a tab before the colon", b"GET /x HTTP/1.1\r\nHost: a.test\r\nX\t: y\r\n\r\n"),
-            ("a space before Content-Length's colon", b"POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length : 5\r\n\r\nhello"),
+            (
+                "a space before Content-Length's colon",
+                b"POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length : 5\r\n\r\nhello",
+            ),
             ("a space before the first field", b"GET /x HTTP/1.1\r\n Host: a.test\r\n\r\n"),
             ("a tab before the first field", b"GET /x HTTP/1.1\r\n\tX: y\r\nHost: a.test\r\n\r\n"),
             ("a folded value", b"GET /x HTTP/1.1\r\nHost: a.test\r\nX: a\r\n b\r\n\r\n"),

@@ -84,9 +84,7 @@ fn all_backends_down_is_a_502_with_a_reason() {
 fn a_backend_that_comes_back_is_used_again() {
     let (held, address) = refusing_address();
     let proxy = TestProxy::builder()
-        .tables(&format!(
-            "[pools.a]\nbackends = [\"{address}\"]\nfail-timeout = \"50ms\"\n[[routes]]\npool = \"a\""
-        ))
+        .tables(&format!("[pools.a]\nbackends = [\"{address}\"]\nfail-timeout = \"50ms\"\n[[routes]]\npool = \"a\""))
         .start();
     assert_ne!(proxy.get("a.test", "/").status, 200);
     held.listen(16).unwrap();
@@ -155,10 +153,8 @@ fn a_backend_that_never_answers_is_a_504() {
         connection.request();
         connection.wait_for_close();
     });
-    let proxy = TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables("[timeouts]\nresponse = \"200ms\"")
-        .start();
+    let proxy =
+        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"200ms\"").start();
     proxy.get("a.test", "/").assert_refusal(504);
     proxy.logged(&["504"]);
     upstream.wait_until_unused();
@@ -171,10 +167,8 @@ fn a_backend_that_stops_in_the_middle_of_its_head_is_a_504() {
         connection.send("HTTP/1.1 200 OK\r\nContent-");
         connection.wait_for_close();
     });
-    let proxy = TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables("[timeouts]\nresponse = \"200ms\"")
-        .start();
+    let proxy =
+        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"200ms\"").start();
     proxy.get("a.test", "/").assert_refusal(504);
 }
 
@@ -185,10 +179,8 @@ fn a_backend_that_stops_in_the_middle_of_its_body_leaves_it_incomplete() {
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
         connection.wait_for_close();
     });
-    let proxy = TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables("[timeouts]\nresponse = \"200ms\"")
-        .start();
+    let proxy =
+        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"200ms\"").start();
     let mut client = proxy.client();
     client.send(get("a.test", "/"));
     assert!(client.try_response_to("GET").is_err());
