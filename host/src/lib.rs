@@ -3,6 +3,7 @@
 //! Each module is a room that answers one question; ARCHITECTURE.md is the map.
 
 pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod origin;

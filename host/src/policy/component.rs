@@ -31,7 +31,7 @@ pub(super) struct Compiled {
 }
 
 /// `sha256:` and the digest of these bytes.
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut text = String::from("sha256:");
     for byte in Sha256::digest(bytes) {

@@ -8,6 +8,7 @@
 
 mod answer;
 mod bindings;
+mod builtin;
 mod component;
 mod contract;
 mod edits;
@@ -27,6 +28,8 @@ mod wasi;
 pub use answer::{
     Attempt, BackendFacts, ByteRange, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Reply, Selected,
 };
+pub use builtin::{builtin, builtin_names};
+pub use component::digest;
 pub use contract::Hooks;
 pub use engine::{BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec};
 pub use error::{PolicyError, Refusal};

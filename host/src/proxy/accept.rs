@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 
 use super::connection;
@@ -111,6 +112,19 @@ pub async fn accept(worker: Rc<Worker>, listener: Rc<TcpListener>, admission: Ar
     }
 }
 
+/// Takes connections that an acceptor hands in, where the kernel does not spread them over the workers.
+pub async fn hand_in(
+    worker: Rc<Worker>,
+    mut handed: UnboundedReceiver<(std::net::TcpStream, SocketAddr)>,
+    admission: Arc<Admission>,
+) {
+    while let Some((stream, peer)) = handed.recv().await {
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+            take(&worker, stream, peer, &admission);
+        }
+    }
+}
+
 /// Takes what has been waiting in the accept queue when the listener closes: those clients were told that they are connected.
 pub fn accept_rest(worker: &Rc<Worker>, listener: TcpListener, admission: &Arc<Admission>) {
     let Ok(listener) = listener.into_std() else { return };
@@ -122,7 +136,7 @@ pub fn accept_rest(worker: &Rc<Worker>, listener: TcpListener, admission: &Arc<A
     }
 }
 
-fn take(worker: &Rc<Worker>, stream: TcpStream, peer: std::net::SocketAddr, admission: &Arc<Admission>) {
+fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Arc<Admission>) {
     let admitted = match admission.admit(peer.ip()) {
         Ok(admitted) => admitted,
         Err(full) => {

@@ -184,9 +184,11 @@ impl Connection {
         let mut seen = 0;
         let next = loop {
             // A head is parsed again only when a line more has arrived, so that a client that dribbles costs little.
-            let new = &input.filled()[seen..];
-            if memchr::memchr(b'\n', new).is_some() || input.len() > worker.head_limits.first_line {
-                match scratch.head.parse(input.filled(), worker.head_limits) {
+            let limits = worker.head_limits;
+            let line = memchr::memchr(b'\n', &input.filled()[seen..]).is_some();
+            let crossed = |limit: usize| seen <= limit && input.len() > limit;
+            if line || crossed(limits.first_line) || crossed(limits.bytes) {
+                match scratch.head.parse(input.filled(), limits) {
                     Ok(Some(meta)) => break Next::Request(meta),
                     Ok(None) => {}
                     Err(reason) => break Next::Refused(Refusal::Malformed(reason)),
@@ -194,7 +196,7 @@ impl Connection {
             }
             seen = input.len();
             match read.read_watched(input).await {
-                Ok(0) | Err(IoEnd::Failed(_)) => break Next::Closed,
+                Ok(0) | Err(IoEnd::Failed) => break Next::Closed,
                 Ok(_) => {}
                 Err(IoEnd::TimedOut) if input.is_empty() => break Next::Closed,
                 Err(IoEnd::TimedOut) => {
@@ -252,7 +254,8 @@ impl Connection {
         self.worker.access_log.record(&Line {
             time: access_log::time(took),
             client: &client,
-            method: head.method.as_str(),
+            // A head that was not understood up to its target has no method to speak of.
+            method: if head.target.is_empty() { "" } else { head.method.as_str() },
             host: &head.host,
             target: &head.target,
             status: record.status,

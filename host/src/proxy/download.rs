@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use http::Method;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::ask::{Local, Panel};
@@ -16,7 +15,7 @@ use crate::policy::ByteRange;
 use crate::upstream::Backend;
 use crate::wire::{
     ChunkedDecoder, Decoded, Fields, Framing, Malformed, RequestHead, ResponseHead, ResponseMeta, Version,
-    write_chunk_size, write_last_chunk, write_number, write_response_end, write_status_line,
+    write_chunk_size, write_last_chunk, write_response_end, write_status_line,
 };
 
 /// Interim responses that one request may have; a backend that sends more is not answering.
@@ -144,8 +143,8 @@ impl Download<'_> {
                 }
             }
             match self.upstream.read_watched(self.buffer).await {
-                Ok(0) | Err(IoEnd::Failed(_)) if self.buffer.is_empty() && interim == 0 => return Err(End::Closed),
-                Ok(0) | Err(IoEnd::Failed(_)) => return Err(refused(Refusal::ClosedEarly)),
+                Ok(0) | Err(IoEnd::Failed) if self.buffer.is_empty() && interim == 0 => return Err(End::Closed),
+                Ok(0) | Err(IoEnd::Failed) => return Err(refused(Refusal::ClosedEarly)),
                 Ok(_) => {}
                 Err(IoEnd::TimedOut) => return Err(refused(Refusal::ResponseTimeout)),
             }
@@ -277,7 +276,7 @@ impl Download<'_> {
             match self.upstream.read(self.buffer).await {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(IoEnd::Failed(_)) => return Err(End::Broken("the backend's connection failed within the body")),
+                Err(IoEnd::Failed) => return Err(End::Broken("the backend's connection failed within the body")),
                 Err(IoEnd::TimedOut) => return Err(End::Broken("the backend stopped within the body")),
             }
         }
@@ -308,7 +307,7 @@ impl Download<'_> {
         match self.upstream.read(self.buffer).await {
             Ok(0) => Err(End::Broken("the backend's connection ended within the body")),
             Ok(_) => Ok(()),
-            Err(IoEnd::Failed(_)) => Err(End::Broken("the backend's connection failed within the body")),
+            Err(IoEnd::Failed) => Err(End::Broken("the backend's connection failed within the body")),
             Err(IoEnd::TimedOut) => Err(End::Broken("the backend stopped within the body")),
         }
     }
@@ -333,6 +332,6 @@ fn bad(reason: Malformed) -> End {
 fn client_end(end: IoEnd) -> End {
     End::ClientGone(match end {
         IoEnd::TimedOut => "the client took no byte of the response in time",
-        IoEnd::Failed(_) => "the client closed the connection before it had the response",
+        IoEnd::Failed => "the client closed the connection before it had the response",
     })
 }

@@ -77,13 +77,10 @@ impl Exchange<'_> {
         let ended = match self.route(&view) {
             Ok(rule) => {
                 let panel = Panel { worker: &worker, view: &view, rule };
-                panel.begin();
-                let ended = match self.prepare(panel) {
+                match self.prepare(panel) {
                     Ok(range) => self.attempts(panel, range).await,
                     Err(local) => Err(local),
-                };
-                panel.end();
-                ended
+                }
             }
             Err(refusal) => Err(Local::Refusal(refusal)),
         };

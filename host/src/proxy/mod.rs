@@ -24,7 +24,7 @@ mod timer;
 mod upload;
 mod worker;
 
-pub use accept::{Admission, accept, accept_rest};
+pub use accept::{Admission, accept, accept_rest, hand_in};
 pub use snapshot::{Snapshot, View};
 pub use timer::SWEEP;
 pub use worker::{Settings, StatsPage, Worker};

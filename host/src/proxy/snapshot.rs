@@ -1,6 +1,7 @@
 //! What decides a request: one immutable snapshot for all workers, and each worker's view of it.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,7 +11,6 @@ use crate::stats::Stats;
 use crate::upstream::{PoolTopology, WorkerPools};
 
 /// Routes, pools and policies of one moment. Published by `app`, adopted by each worker between two requests.
-#[derive(Debug)]
 pub struct Snapshot {
     /// Grows with each publication.
     pub version: u64,
@@ -24,7 +24,6 @@ pub struct Snapshot {
 
 /// A worker's view: the snapshot with this worker's instances and connections. A request keeps its view to the end, so the last
 /// request on an old view frees the old instances.
-#[derive(Debug)]
 pub struct View {
     /// What it is a view of.
     pub snapshot: Arc<Snapshot>,
@@ -54,6 +53,18 @@ impl View {
         };
         let seats = snapshot.policies.iter().map(|g| carried(g).unwrap_or_else(|| seat(g, &pools, worker))).collect();
         Self { snapshot, seats, pools }
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("version", &self.snapshot.version).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("version", &self.version).finish_non_exhaustive()
     }
 }
 

@@ -128,7 +128,7 @@ impl Upload<'_> {
         self.flush().await?;
         self.buffers.enlarge(self.input);
         match self.client.read(self.input).await {
-            Ok(0) | Err(IoEnd::Failed(_)) => Err(UploadEnd::ClientGone),
+            Ok(0) | Err(IoEnd::Failed) => Err(UploadEnd::ClientGone),
             Ok(_) => Ok(()),
             Err(IoEnd::TimedOut) => Err(UploadEnd::ClientTimedOut),
         }
@@ -142,6 +142,6 @@ impl Upload<'_> {
 fn backend_end(end: IoEnd) -> UploadEnd {
     match end {
         IoEnd::TimedOut => UploadEnd::BackendTimedOut,
-        IoEnd::Failed(_) => UploadEnd::BackendGone,
+        IoEnd::Failed => UploadEnd::BackendGone,
     }
 }

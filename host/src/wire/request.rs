@@ -111,6 +111,7 @@ impl RequestHead {
         self.host.clear();
         self.fields.clear();
         self.path_len = 0;
+        self.client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     }
 
     /// Reads the request line and tells whether its target named the authority.

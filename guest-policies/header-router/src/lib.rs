@@ -1,0 +1,7 @@
+//! The `header-router` policy: a header field names the backend, and fields are set and removed on the way in and out.
+
+pub mod router;
+pub mod settings;
+
+#[cfg(target_arch = "wasm32")]
+mod policy;

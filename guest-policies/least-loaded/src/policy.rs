@@ -1,0 +1,73 @@
+//! The component: the contract on one side, `choice` on the other.
+
+#![allow(unsafe_code, missing_docs, reason = "the generated bindings")]
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use crate::choice::{Facts, Pool};
+
+wit_bindgen::generate!({
+    path: "../../wit",
+    inline: "
+        package waypost:least-loaded-policy;
+
+        world least-loaded-policy {
+            include waypost:policy/imports@0.1.0;
+            export waypost:policy/topology@0.1.0;
+            export waypost:policy/selection@0.1.0;
+        }
+    ",
+    generate_all,
+});
+
+use exports::waypost::policy::{
+    selection::{self, Attempt, FailedAttempt, Request, Response},
+    topology::{self, Backend},
+};
+use waypost::policy::{backend_facts, random};
+
+thread_local! {
+    static POOLS: RefCell<BTreeMap<u32, Pool>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+struct LeastLoaded;
+
+impl topology::Guest for LeastLoaded {
+    fn backends_changed(pool: topology::Pool, _generation: u64, backends: Vec<Backend>) {
+        let weights: Vec<u32> = backends.iter().map(|backend| backend.weight).collect();
+        POOLS.with_borrow_mut(|pools| pools.insert(pool.id, Pool::new(weights)));
+    }
+}
+
+impl selection::Guest for LeastLoaded {
+    fn select(_request: &Request, pool: u32, attempt: Attempt) -> Result<Option<u32>, Response> {
+        POOLS.with_borrow_mut(|pools| {
+            let mut facts = Host { failed: &attempt.failed };
+            Ok(pools.get_mut(&pool).and_then(|pool| pool.choose(&mut facts)))
+        })
+    }
+}
+
+struct Host<'a> {
+    failed: &'a [FailedAttempt],
+}
+
+impl Facts for Host<'_> {
+    fn below(&mut self, bound: u32) -> u32 {
+        random::below(bound)
+    }
+    fn healthy(&self, backend: u32) -> bool {
+        backend_facts::healthy(backend)
+    }
+    fn failed(&self, backend: u32) -> bool {
+        self.failed.iter().any(|attempt| attempt.backend == backend)
+    }
+    fn in_flight(&self, backend: u32) -> u32 {
+        backend_facts::in_flight(backend)
+    }
+    fn latency(&self, backend: u32) -> u64 {
+        backend_facts::latency_microseconds(backend)
+    }
+}
+
+export!(LeastLoaded);
