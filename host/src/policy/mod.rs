@@ -25,6 +25,9 @@ mod ticker;
 mod verdict;
 mod wasi;
 
+#[cfg(test)]
+mod tests;
+
 pub use answer::{
     Attempt, BackendFacts, ByteRange, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Reply, Selected,
 };

@@ -26,6 +26,8 @@ pub struct Seat {
     facts: Arc<dyn BackendFacts>,
     shard: Arc<PolicyShard>,
     instance: Option<Box<Instance>>,
+    /// Requests that have begun and not ended; counted only with `isolation = "request"`.
+    open: u32,
 }
 
 /// A hook, by its place in [`HOOKS`].
@@ -41,7 +43,7 @@ impl Seat {
     /// Takes the worker's warm instance.
     pub fn adopt(generation: Arc<Generation>, worker: usize, facts: Arc<dyn BackendFacts>) -> Self {
         let shard = generation.shard(worker);
-        let mut seat = Self { generation, worker, facts, shard, instance: None };
+        let mut seat = Self { generation, worker, facts, shard, instance: None, open: 0 };
         if seat.generation.isolation() == Isolation::Worker {
             // Without one now, the first call asks again and tells why.
             seat.instance = seat.seated().ok();
@@ -62,6 +64,23 @@ impl Seat {
     /// This worker's counters of the policy.
     pub fn shard(&self) -> &PolicyShard {
         &self.shard
+    }
+
+    /// A request begins. With `isolation = "request"` no instance serves two requests: while this is the only one
+    /// under way its hooks share an instance, otherwise each call gets a fresh one.
+    pub fn begin_request(&mut self) {
+        if self.generation.isolation() == Isolation::Request {
+            self.open += 1;
+            self.instance = None;
+        }
+    }
+
+    /// A request that began has ended.
+    pub fn end_request(&mut self) {
+        if self.generation.isolation() == Isolation::Request {
+            self.open = self.open.saturating_sub(1);
+            self.instance = None;
+        }
     }
 
     /// Which backend of the pool takes this request?
@@ -158,7 +177,8 @@ impl Seat {
         }
         match answer {
             Ok(answer) => {
-                if self.generation.isolation() == Isolation::Worker {
+                // An instance is there only since the last request began or ended: if one is open, it is that one's.
+                if self.generation.isolation() == Isolation::Worker || self.open == 1 {
                     self.instance = Some(instance);
                 }
                 Ok(answer)
@@ -189,6 +209,15 @@ impl Seat {
         }
         self.generation.lost(self.worker);
         fault
+    }
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat")
+            .field("generation", &self.generation)
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
     }
 }
 

@@ -44,6 +44,16 @@ impl<'a> Panel<'a> {
         self.rule.policies.iter().map(move |policy| &self.view.seats[*policy])
     }
 
+    /// Starts a request: policies with an instance for each request get theirs.
+    pub fn begin(self) {
+        self.seats().for_each(|seat| seat.borrow_mut().begin_request());
+    }
+
+    /// Ends a request.
+    pub fn end(self) {
+        self.seats().for_each(|seat| seat.borrow_mut().end_request());
+    }
+
     /// Asks which range is wanted, and makes the request's `Range` field say just that. The range is returned if the proxy may have
     /// to cut the answer itself.
     pub fn range(self, head: &mut RequestHead, control: Control) -> Result<Option<ByteRange>, Local> {

@@ -128,8 +128,8 @@ impl Connection {
         let (stream, worker, served) = (&self.stream, &self.worker, self.served);
         let readable = poll_fn(|cx| match stream.poll_read_ready(cx) {
             Poll::Ready(ready) => Poll::Ready(ready.is_ok()),
-            // A connection that never sent anything is given the chance: it was accepted before the drain.
-            Poll::Pending if worker.is_draining() && served > 0 => Poll::Ready(false),
+            // Who never sent anything is given a moment: the connection was accepted before the drain.
+            Poll::Pending if worker.is_draining() && (served > 0 || worker.is_past_grace()) => Poll::Ready(false),
             Poll::Pending => Poll::Pending,
         });
         let ready = self.worker.timers.limit(&self.timer, Wait::ClientRead, patience, readable).await;

@@ -77,10 +77,13 @@ impl Exchange<'_> {
         let ended = match self.route(&view) {
             Ok(rule) => {
                 let panel = Panel { worker: &worker, view: &view, rule };
-                match self.prepare(panel) {
+                panel.begin();
+                let ended = match self.prepare(panel) {
                     Ok(range) => self.attempts(panel, range).await,
                     Err(local) => Err(local),
-                }
+                };
+                panel.end();
+                ended
             }
             Err(refusal) => Err(Local::Refusal(refusal)),
         };

@@ -60,10 +60,12 @@ pub struct Worker {
     scratch: RefCell<Vec<Box<Scratch>>>,
     date: Cell<[u8; 29]>,
     date_second: Cell<u64>,
-    draining: Cell<bool>,
+    draining: Cell<Option<Instant>>,
     swept_upstream: Cell<u64>,
 }
 
+/// A connection that was accepted just before a drain may still send its first request for so long.
+const GRACE: Duration = Duration::from_millis(500);
 /// Scratch space kept for the next requests: enough for the requests that run at once on a busy worker.
 const KEPT_SCRATCH: usize = 256;
 /// Backends' idle connections are looked at this often, in milliseconds.
@@ -90,7 +92,7 @@ impl Worker {
             scratch: RefCell::default(),
             date: Cell::new([b' '; 29]),
             date_second: Cell::new(0),
-            draining: Cell::new(false),
+            draining: Cell::new(None),
             swept_upstream: Cell::new(0),
         };
         worker.update_date();
@@ -116,12 +118,19 @@ impl Worker {
 
     /// Whether the worker finishes what it has and takes nothing new.
     pub fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.draining.get().is_some()
+    }
+
+    /// Whether clients that have connected and said nothing have had the time to, too.
+    pub fn is_past_grace(&self) -> bool {
+        self.draining.get().is_some_and(|since| since.elapsed() >= GRACE)
     }
 
     /// From now on connections end after their present request.
     pub fn drain(&self) {
-        self.draining.set(true);
+        if !self.is_draining() {
+            self.draining.set(Some(Instant::now()));
+        }
         self.timers.wake_all();
     }
 
