@@ -103,7 +103,10 @@ fn trailers_cross_both_ways_but_for_those_that_would_change_the_message() {
     let named = |trailers: &[(String, Vec<u8>)]| -> Vec<String> {
         trailers.iter().map(|(n, v)| format!("{}={}", n.to_ascii_lowercase(), String::from_utf8_lossy(v))).collect()
     };
-    assert_eq!(named(&upstream.only_request().trailers), ["x-check=7"]);
+    let request = upstream.only_request();
+    assert_eq!(named(&request.trailers), ["x-check=7"]);
+    assert!(request.head.lists("te", "trailers"), "the backend may send some");
+    assert!(request.head.lists("connection", "te"), "a TE field is of this hop (RFC 9110 section 10.1.4)");
     assert_eq!(answer.text(), "hello");
     assert_eq!(named(&answer.trailers), ["x-sum=42"]);
 }
@@ -185,6 +188,18 @@ fn a_client_that_expects_100_may_get_a_final_answer_in_its_place() {
     answer.interim.retain(|head| !head.start.contains(" 100 "));
     assert_eq!((answer.status, answer.text().as_str()), (401, "no"));
     assert!(answer.interim.is_empty());
+}
+
+#[test]
+fn a_client_that_expects_100_is_refused_before_it_sends() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: b.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    let answer = client.response();
+    assert_eq!(answer.status, 404);
+    assert!(answer.interim.is_empty());
+    assert!(answer.closes(), "else the body could be taken for a request");
 }
 
 #[test]
@@ -401,7 +416,7 @@ fn garbage_in_a_chunked_response_ends_it_as_incomplete() {
         let mut client = proxy.client();
         client.send(get("a.test", "/"));
         match client.try_response_to("GET") {
-            Err(ReadError::Incomplete(_)) => {}
+            Err(ReadError::Incomplete(_) | ReadError::Reset) => {}
             // The garbage may be known before the head went out.
             Ok(answer) if answer.status == 502 => {}
             other => panic!("{body:?}: {other:?}"),

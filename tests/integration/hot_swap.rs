@@ -11,13 +11,13 @@ struct Swapped {
 }
 
 /// Two backends, `first` and `last`, and a policy `mine` that is `pick-first` for now.
-fn swapped(workers: usize, settings: &str) -> Swapped {
+fn swapped(workers: usize) -> Swapped {
     let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
     let proxy = TestProxy::builder()
         .workers(workers)
         .file("mine.wasm", guest("pick-first"))
         .pool_for_all(&[backends[0].address(), backends[1].address()], &["mine"])
-        .tables(&format!("[policies.mine]\ncomponent = \"mine.wasm\"\ndeadline = \"1s\"\n{settings}"))
+        .tables("[policies.mine]\ncomponent = \"mine.wasm\"\ndeadline = \"1s\"")
         .start();
     Swapped { proxy, _backends: backends }
 }
@@ -27,6 +27,28 @@ fn status(proxy: &TestProxy) -> serde_json::Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
     serde_json::from_slice(&answer.body).unwrap()
 }
+
+/// A component whose `configure` does this.
+fn configured_by(code: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (core module $m
+                (memory (export "memory") 1)
+                (data (i32.const 64) "not with me")
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+                (func (export "configure") (param i32 i32) (result i32) {code}))
+            (core instance $i (instantiate $m))
+            (func $configure (param "settings" string) (result (result (error string)))
+                (canon lift (core func $i "configure") (memory $i "memory") (realloc (func $i "realloc"))))
+            (instance $hook (export "configure" (func $configure)))
+            (export "waypost:policy/configuration@0.1.0" (instance $hook)))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+/// Returns the error `not with me`: a discriminant, where the text is, and how long it is.
+const REFUSES: &str = "(i32.store (i32.const 0) (i32.const 1)) (i32.store (i32.const 4) (i32.const 64)) \
+                       (i32.store (i32.const 8) (i32.const 11)) (i32.const 0)";
 
 /// Which policy answered. It chooses the backend and names itself in the response; the two must agree.
 #[track_caller]
@@ -39,7 +61,7 @@ fn policy_of(answer: &Response) -> String {
 
 #[test]
 fn a_put_replaces_the_policy_for_every_worker() {
-    let s = swapped(2, "");
+    let s = swapped(2);
     let mut clients: Vec<_> = (0..8).map(|_| s.proxy.client()).collect();
     for client in &mut clients {
         assert_eq!(policy_of(&client.ask(get("a.test", "/"))), "first");
@@ -60,7 +82,7 @@ fn a_put_replaces_the_policy_for_every_worker() {
 
 #[test]
 fn what_can_not_be_a_policy_changes_nothing() {
-    let s = swapped(1, "settings = { on_configure = \"trap\" }");
+    let s = swapped(1);
     let before = status(&s.proxy);
     let good = guest("pick-last");
     let mut flipped = good.clone();
@@ -72,7 +94,9 @@ fn what_can_not_be_a_policy_changes_nothing() {
         ("an unknown import", guest("wants-vault"), "vault"),
         ("wrong types", guest("wrong-types"), "select"),
         ("no hooks", guest("no-hooks"), "hook"),
-        ("a configure that traps", guest("probe"), "configure"),
+        ("a configure that traps", configured_by("unreachable"), "configure"),
+        ("a configure that never ends", configured_by("(loop br 0) unreachable"), "configure"),
+        ("a configure that refuses", configured_by(REFUSES), "not with me"),
         ("half a component", good[..good.len() / 2].to_vec(), ""),
         ("a flipped byte at the start", [&[b'x'], &good[1..]].concat(), ""),
         ("text", b"hello".to_vec(), ""),
@@ -91,7 +115,7 @@ fn what_can_not_be_a_policy_changes_nothing() {
 
 #[test]
 fn a_policy_that_nobody_named_is_a_404() {
-    let s = swapped(1, "");
+    let s = swapped(1);
     let answer = s.proxy.put_policy("other", &guest("pick-last"));
     assert_eq!(answer.status, 404, "{}", answer.text());
     assert_eq!(s.proxy.admin(Request::new("GET", "/policies/other")).status, 404);
@@ -99,7 +123,7 @@ fn a_policy_that_nobody_named_is_a_404() {
 
 #[test]
 fn what_runs_is_listed() {
-    let s = swapped(1, "");
+    let s = swapped(1);
     let answer = s.proxy.admin(Request::new("GET", "/policies"));
     let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let mine = list["policies"].as_array().unwrap().iter().find(|p| p["name"] == "mine").unwrap();
@@ -117,7 +141,7 @@ fn a_built_in_policy_can_be_replaced_too() {
 
 #[test]
 fn under_load_a_swap_loses_no_request_and_mixes_no_policies() {
-    let s = swapped(2, "");
+    let s = swapped(2);
     let address = s.proxy.address();
     let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     let seen = std::thread::scope(|scope| {
@@ -176,7 +200,7 @@ fn a_request_in_flight_ends_with_the_policy_that_it_began_with() {
 
 #[test]
 fn a_file_that_changes_on_disk_is_picked_up() {
-    let s = swapped(1, "");
+    let s = swapped(1);
     let proxy = &s.proxy;
     assert_eq!(policy_of(&proxy.get("a.test", "/")), "first");
     proxy.scratch.replace("mine.wasm", guest("pick-last"));
@@ -199,7 +223,7 @@ fn a_file_that_changes_on_disk_is_picked_up() {
 
 #[test]
 fn many_swaps_do_not_grow_the_process() {
-    let s = swapped(1, "");
+    let s = swapped(1);
     let components = [guest("pick-last"), guest("pick-first")];
     let mut swap = |turn: usize| {
         assert!(matches!(s.proxy.put_policy("mine", &components[turn % 2]).status, 200..=204));

@@ -102,8 +102,7 @@ fn a_client_that_does_not_read_holds_the_backend_back() {
     let proxy = TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nsend = \"500ms\"").start();
     let mut client = proxy.client();
     client.send(get("a.test", "/"));
-    upstream.wait_for_heads(1);
-    upstream.wait_until_unused();
+    upstream.wait_until_unused_after(1);
     eventually("the request is over", || (proxy.stat("/requests/active") == 0).then_some(()));
     assert!(proxy.stat("/bytes/from_backends") < SIZE as u64 / 2, "the backend was not held back");
     assert!(proxy.peak_resident_kib() < RESIDENT_KIB, "{} KiB", proxy.peak_resident_kib());

@@ -235,3 +235,33 @@ fn slow_clients_do_not_hold_up_quick_ones() {
         assert_eq!(client.response().text(), "/slow");
     }
 }
+
+#[test]
+fn empty_lines_before_a_request_are_not_without_end() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut client = proxy.client();
+    let lines = b"\r\n".repeat(512 * 1024);
+    for _ in 0..64 {
+        client.send_what_is_taken(&lines);
+    }
+    assert!(proxy.peak_resident_kib() < 64 * 1024, "{} KiB", proxy.peak_resident_kib());
+    client.send_what_is_taken(get("a.test", "/"));
+    assert!(!client.try_response_to("GET").is_ok_and(|r| r.status == 200));
+    assert!(upstream.received().is_empty());
+}
+
+#[test]
+fn a_client_that_stops_reading_is_cut_off() {
+    let upstream = TestUpstream::start(|connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+        while connection.send(&chunk) {}
+    });
+    let proxy = limited(&upstream, "[timeouts]\nsend = \"300ms\"");
+    let mut client = proxy.client();
+    client.send(get("a.test", "/"));
+    upstream.wait_until_unused_after(1);
+    eventually("the request is over", || (proxy.stat("/requests/active") == 0).then_some(()));
+}

@@ -16,7 +16,9 @@ mod fixtures;
 
 mod backend_nonsense;
 mod bodies;
+mod builtin_policies;
 mod configuration;
+mod demo;
 mod forwarding;
 mod hot_swap;
 mod large_bodies;

@@ -350,6 +350,16 @@ fn a_tunnel_is_refused_with_an_answer() {
 }
 
 #[test]
+fn a_trace_would_show_a_script_what_it_must_not_see() {
+    let upstream = TestUpstream::named("reached");
+    let proxy = TestProxy::in_front_of(&upstream);
+    let answer = proxy.ask(b"TRACE / HTTP/1.1\r\nHost: a.test\r\nCookie: secret=1\r\n\r\n");
+    answer.assert_refusal(405);
+    assert!(!answer.text().contains("secret"));
+    assert!(upstream.received().is_empty());
+}
+
+#[test]
 fn an_expectation_that_nobody_knows_is_refused() {
     assert_refused(
         &[

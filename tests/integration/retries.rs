@@ -26,10 +26,11 @@ fn a_backend_that_refuses_costs_no_request() {
 #[test]
 fn a_policy_is_asked_again_and_told_what_failed() {
     let (_held, dead) = refusing_address();
+    let (_also, gone) = refusing_address();
     let alive = TestUpstream::named("alive");
     let proxy = TestProxy::builder()
         .file("probe.wasm", guest("probe"))
-        .pool_for_all(&[dead, dead, alive.address()], &["probe"])
+        .pool_for_all(&[dead, gone, alive.address()], &["probe"])
         .tables("[policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"1s\"")
         .start();
     let request = |picks: &str| {
@@ -257,4 +258,74 @@ fn connections_to_a_backend_are_limited_where_that_is_asked_for() {
     assert_eq!(statuses[..2], [200, 200]);
     assert!(matches!(statuses[2], 200 | 502 | 503), "{statuses:?}");
     assert!(upstream.connections() <= 2, "{}", upstream.connections());
+}
+
+#[test]
+fn a_backend_that_says_close_is_taken_at_its_word() {
+    let upstream = TestUpstream::start(|connection| {
+        while connection.request().is_some() {
+            connection.send(response("200 OK", &[("Connection", "foo, CLOSE")], "ok"));
+        }
+    });
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut client = proxy.client();
+    for _ in 0..3 {
+        assert_eq!(client.ask(get("a.test", "/")).text(), "ok");
+    }
+    assert_eq!(upstream.connections(), 3);
+}
+
+#[test]
+fn an_idle_connection_to_a_backend_is_closed_after_its_time() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nupstream-idle = \"200ms\"")
+        .start();
+    assert_eq!(proxy.get("a.test", "/").text(), "a");
+    upstream.wait_until_unused();
+    assert_eq!(proxy.get("a.test", "/").text(), "a");
+}
+
+#[test]
+fn idle_connections_to_a_backend_are_limited_in_number() {
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let upstream = TestUpstream::start(move |connection| {
+        while connection.request().is_some() {
+            opened.wait();
+            connection.send(response("200 OK", &[], "ok"));
+        }
+    });
+    let proxy = TestProxy::builder()
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"{}\"]\nmax-idle = 2\n[[routes]]\npool = \"a\"",
+            upstream.address()
+        ))
+        .start();
+    let mut clients: Vec<_> = (0..5).map(|_| proxy.client()).collect();
+    clients.iter_mut().for_each(|c| c.send(get("a.test", "/")));
+    upstream.wait_for_heads(5);
+    gate.open();
+    clients.iter_mut().for_each(|c| assert_eq!(c.response().text(), "ok"));
+    eventually("two of five are kept", || (upstream.open_connections() == 2).then_some(()));
+}
+
+#[test]
+fn a_backend_that_keeps_failing_is_set_aside() {
+    let (_held, dead) = refusing_address();
+    let alive = TestUpstream::named("alive");
+    let proxy = TestProxy::builder()
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"{dead}\", \"{}\"]\nmax-failures = 2\nfail-timeout = \"1h\"\n[[routes]]\npool = \"a\"",
+            alive.address()
+        ))
+        .start();
+    let mut client = proxy.client();
+    for _ in 0..100 {
+        assert_eq!(client.ask(get("a.test", "/")).text(), "alive");
+    }
+    let stats = proxy.stats();
+    assert_eq!(stats["backends"][dead.to_string()]["failures"], 2, "one worker, two failures, then no more");
+    assert_eq!(stats["backends"][dead.to_string()]["healthy"], false);
 }

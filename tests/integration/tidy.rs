@@ -108,14 +108,16 @@ fn files_are_short_enough_to_read() {
 }
 
 #[test]
-fn every_room_says_which_question_it_answers() {
+fn every_room_says_what_it_answers_and_what_it_never_does() {
     for entry in std::fs::read_dir(repository().join("host/src")).unwrap() {
         let room = entry.unwrap().path();
         if room.is_dir() {
             let text = std::fs::read_to_string(room.join("mod.rs")).unwrap();
             let head: Vec<&str> = text.lines().take_while(|l| l.starts_with("//!")).collect();
             let head = head.join("\n");
-            assert!(head.contains('?') && head.to_lowercase().contains("never"), "{}: {head}", room.display());
+            let name = room.file_name().unwrap().to_string_lossy().into_owned();
+            let opens = head.to_lowercase().starts_with(&format!("//! {name}: "));
+            assert!(opens && head.to_lowercase().contains("never"), "{}: {head}", room.display());
         }
     }
 }
