@@ -13,4 +13,6 @@ pub fn builtin_names() -> impl Iterator<Item = &'static str> {
 const BUILTINS: &[(&str, &[u8])] = &[
     ("random", include_bytes!("../../../guest-policies/random/random.wasm")),
     ("range", include_bytes!("../../../guest-policies/range/range.wasm")),
+    ("header-router", include_bytes!("../../../guest-policies/header-router/header-router.wasm")),
+    ("least-loaded", include_bytes!("../../../guest-policies/least-loaded/least-loaded.wasm")),
 ];

@@ -28,6 +28,8 @@ pub(super) struct Compiled {
     pub exports: ExportIndices,
     /// Whether it imports WASI.
     pub wasi: bool,
+    /// Whether its instances come from the pool.
+    pub pooled: bool,
 }
 
 /// `sha256:` and the digest of these bytes.
@@ -63,7 +65,7 @@ pub(super) fn compile(lanes: &Lanes, bytes: &[u8]) -> Result<Compiled, Refusal> 
     if !(hooks.selection || hooks.request_headers || hooks.response_headers || hooks.range) {
         return Err(Refusal::NoHook(PACKAGE.to_owned()));
     }
-    Ok(Compiled { pre, exports, wasi })
+    Ok(Compiled { pre, exports, wasi, pooled: lane.pooled })
 }
 
 fn one_line(error: &wasmtime::Error) -> String {

@@ -29,14 +29,14 @@ const LOAD_STACK: usize = 16 * 1024 * 1024;
 /// What an instance may take to be built when its policy is loaded.
 const SETUP: Duration = Duration::from_secs(2);
 /// The same for a component that brings a language runtime.
-const SETUP_WASI: Duration = Duration::from_secs(10);
+const SETUP_LARGE: Duration = Duration::from_secs(10);
 /// Policies that the pool has room for, with two generations of each on every worker.
 const POLICIES: usize = 100;
 /// The most places in the pool: each reserves 4 GiB of addresses, of which there are 128 TiB.
 const MAX_PLACES: u32 = 8192;
 
 /// How an engine is made.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct EngineOptions {
     /// How many workers there are: each gets a warm instance of each policy.
     pub workers: usize,
@@ -177,12 +177,12 @@ impl Core {
         if !compiled.exports.hooks().configuration && !is_empty(&spec.settings) {
             return Err(Refusal::SettingsUnwanted);
         }
-        if compiled.wasi && spec.isolation == Isolation::Request {
+        if !compiled.pooled && spec.isolation == Isolation::Request {
             return Err(Refusal::SlowIsolation);
         }
         let recipe = Recipe {
             policy: spec.name.as_str().into(),
-            setup: if compiled.wasi { SETUP_WASI } else { SETUP },
+            setup: if compiled.pooled { SETUP } else { SETUP_LARGE },
             compiled,
             memory: spec.memory,
             settings: settings_json(&spec.settings).into(),
@@ -273,6 +273,8 @@ pub(super) struct Lane {
     pub linker: Linker<State>,
     /// Whether that includes WASI.
     pub wasi: bool,
+    /// Whether its instances come from the pool.
+    pub pooled: bool,
 }
 
 /// The three ways.
@@ -292,20 +294,20 @@ impl Lanes {
         config.parallel_compilation(true);
         let on_demand = wasmtime::Engine::new(&config)?;
         Ok(Self {
-            pooled: lane(pooled, false)?,
-            on_demand: lane(on_demand.clone(), false)?,
-            wasi: lane(on_demand, true)?,
+            pooled: lane(pooled, false, true)?,
+            on_demand: lane(on_demand.clone(), false, false)?,
+            wasi: lane(on_demand, true, false)?,
         })
     }
 }
 
-fn lane(engine: wasmtime::Engine, wasi: bool) -> wasmtime::Result<Lane> {
+fn lane(engine: wasmtime::Engine, wasi: bool, pooled: bool) -> wasmtime::Result<Lane> {
     let mut linker = Linker::new(&engine);
     Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     if wasi {
         wasi::add_to_linker(&mut linker)?;
     }
-    Ok(Lane { engine, linker, wasi })
+    Ok(Lane { engine, linker, wasi, pooled })
 }
 
 fn base_config() -> Config {
@@ -347,6 +349,8 @@ fn pool(places: u32) -> PoolingAllocationConfig {
         .max_core_instances_per_component(24)
         .max_memories_per_component(8)
         .max_tables_per_component(16)
+        // Calls run on the worker's own stack.
+        .total_stacks(1)
         .table_elements(20_000);
     pool
 }

@@ -78,8 +78,8 @@ pub enum Refusal {
     SettingsUnwanted,
     /// A fresh instance per request, of a kind that takes milliseconds to build.
     #[error(
-        "isolation = \"request\" builds an instance for each request, and a component that imports WASI takes \
-         milliseconds to build; use isolation = \"worker\""
+        "isolation = \"request\" builds an instance for each request, and one of a component that imports WASI or \
+         brings a language runtime takes milliseconds; use isolation = \"worker\""
     )]
     SlowIsolation,
     /// Not enough memory allowed.

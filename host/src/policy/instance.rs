@@ -19,6 +19,8 @@ use crate::stats::{PolicyShard, PolicyStats};
 /// What a guest may make the host copy in one call: a response of the largest kind that is valid (a body of 64 KiB
 /// and 64 fields of 8 KiB) with room to spare, so that one a little too large is still an invalid answer and no trap.
 const HOSTCALL_FUEL: usize = 1024 * 1024;
+/// Handles that a guest may hold at once, its own resources included: they live in the host's memory.
+const MAX_HANDLES: usize = 4096;
 /// Guest functions that a message names.
 const NAMED_FRAMES: usize = 4;
 
@@ -56,6 +58,7 @@ impl Recipe {
         let mut store = Store::new(pre.engine(), state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
+        store.set_max_component_handles(MAX_HANDLES);
         store.set_epoch_deadline(ticks);
         let exports = match self.set_up(&mut store) {
             Ok(exports) => exports,

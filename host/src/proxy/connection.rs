@@ -68,7 +68,9 @@ pub struct Connection {
 pub enum Then {
     /// The next request may come.
     Next,
-    /// It is closed once the client has what was written.
+    /// It is closed: the request was read to its end and the client has all of the response.
+    Finish,
+    /// It is closed, but the client may be sending still and must be given the time to see the answer.
     Close,
     /// It is reset: the client must not take what it has for the whole.
     Abort,
@@ -90,7 +92,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
             // A failure here means that the connection is gone, which is what is wanted.
             let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
         }
-        Then::Next | Then::Close => {}
+        Then::Next | Then::Finish | Then::Close => {}
     }
     let Connection { worker, input, .. } = connection;
     worker.buffers.take_back(input);
@@ -100,7 +102,7 @@ impl Connection {
     async fn run(&mut self) -> Then {
         loop {
             if !self.wait().await {
-                return Then::Close;
+                return Then::Finish;
             }
             let worker = Rc::clone(&self.worker);
             let mut scratch = worker.scratch();
@@ -112,7 +114,7 @@ impl Connection {
                     self.linger().await;
                     return Then::Close;
                 }
-                Then::Abort => return Then::Abort,
+                Then::Finish | Then::Abort => return then,
             }
         }
     }
@@ -142,13 +144,13 @@ impl Connection {
         let worker = Rc::clone(&self.worker);
         let mut record = Record::default();
         let then = match next {
-            Next::Closed => return Then::Close,
+            Next::Closed => return Then::Finish,
             Next::Request(meta) => {
                 self.input.consume(meta.head_len);
                 self.served += 1;
                 worker.shard.requests.increment();
                 worker.shard.requests_active.increment();
-                let exchange = Exchange { connection: self, scratch, meta, record: &mut record };
+                let exchange = Exchange { connection: self, scratch, meta, record: &mut record, streamed: false };
                 let then = exchange.run().await;
                 worker.shard.requests_active.decrement();
                 then

@@ -47,6 +47,8 @@ pub struct Exchange<'a> {
     pub meta: RequestMeta,
     /// Told what happens.
     pub record: &'a mut Record,
+    /// Whether some of the body may have been taken out of the connection's input already.
+    pub streamed: bool,
 }
 
 /// What an attempt came to.
@@ -196,6 +198,7 @@ impl Exchange<'_> {
         let (timer, patience) = (&self.connection.timer, worker.settings.timeouts.connect);
         match worker.timers.limit(timer, Wait::UpstreamWrite, patience, backend.connect()).await {
             Ok(Ok(lease)) => Ok(lease),
+            Ok(Err(e)) if is_ours(&e) => Err(Failure::Other),
             Ok(Err(_)) => Err(Failure::Connect),
             Err(_) => Err(Failure::ConnectTimeout),
         }
@@ -216,6 +219,7 @@ impl Exchange<'_> {
         let in_hand = self.body_in_hand();
         let keep_alive = self.keep_alive();
         let framing = self.meta.framing;
+        self.streamed |= in_hand.is_none();
         let wants_continue = self.meta.control.expect_continue && self.connection.input.is_empty();
         let Scratch { head, response, out, up, request_trailers, response_trailers } = &mut *self.scratch;
         let Connection { stream, timer, input, .. } = &mut *self.connection;
@@ -287,14 +291,18 @@ impl Exchange<'_> {
         {
             input.consume(n);
         }
-        self.ended(end, status.get())
+        self.ended(end, status.get(), uploaded.get())
     }
 
     /// What the end of both directions means for the request.
-    fn ended(&mut self, end: Result<End, UploadEnd>, status: u16) -> Attempted {
+    fn ended(&mut self, end: Result<End, UploadEnd>, status: u16, uploaded: bool) -> Attempted {
         self.record.status = status;
         let refusal = match end {
             Ok(End::Complete { keep_alive: true, .. }) => return Attempted::Ended(Then::Next),
+            // Nothing is unread if the request's end was seen and nothing came after it.
+            Ok(End::Complete { .. }) if uploaded && self.connection.input.is_empty() => {
+                return Attempted::Ended(Then::Finish);
+            }
             Ok(End::Complete { .. }) => return Attempted::Ended(Then::Close),
             Ok(End::Closed) => return Attempted::Failed(Failure::Closed),
             Ok(End::Local(local)) => return Attempted::Local(local),
@@ -376,6 +384,7 @@ impl Exchange<'_> {
     /// The length of the body, if all of it (or none) is there.
     fn body_in_hand(&self) -> Option<usize> {
         match self.meta.framing {
+            _ if self.streamed => None,
             Framing::Length(n) => usize::try_from(n).ok().filter(|n| *n <= self.connection.input.len()),
             Framing::Chunked => None,
             Framing::None | Framing::UntilClose => Some(0),
@@ -400,6 +409,13 @@ impl Exchange<'_> {
         };
         wanted && self.connection.may_continue()
     }
+}
+
+/// Whether a connect failed for want of something on this machine: file descriptors, ports, buffers.
+fn is_ours(e: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(e)
+        .is_some_and(|e| [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS].contains(&e))
 }
 
 /// A request that could have a body says that it has none (RFC 9110 section 8.6).

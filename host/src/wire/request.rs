@@ -1,6 +1,6 @@
 //! The head of a request: RFC 9112 sections 2 to 6, strictly.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Method;
 use memchr::memchr;
@@ -237,7 +237,12 @@ impl RequestHead {
 
     fn normalise_host(&mut self) {
         let host = syntax::host_of_authority(&self.authority).unwrap_or_default();
-        self.host.push_str(host.strip_suffix('.').unwrap_or(host));
+        // One IPv6 address has many spellings; routes are written in the canonical one.
+        let address = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).and_then(|h| h.parse::<Ipv6Addr>().ok());
+        match address {
+            Some(address) => self.host = format!("[{address}]"),
+            None => self.host.push_str(host.strip_suffix('.').unwrap_or(host)),
+        }
         self.host.make_ascii_lowercase();
     }
 }

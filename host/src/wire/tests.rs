@@ -32,6 +32,12 @@ fn absolute_form_beats_host() {
 }
 
 #[test]
+fn an_ipv6_host_is_matched_in_its_canonical_form() {
+    let (head, _) = parse("GET / HTTP/1.1\r\nHost: [0:0::1]:80\r\n\r\n").unwrap().unwrap();
+    assert_eq!((head.host.as_str(), head.authority.as_str()), ("[::1]", "[0:0::1]:80"));
+}
+
+#[test]
 fn what_belongs_to_the_hop_is_taken_out() {
     let text = "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Secret, close\r\nx-secret: 1\r\nKeep-Alive: 3\r\n\
                 Proxy-Authorization: x\r\ncontent_length: 4\r\nx-kept: 2\r\n\r\n";

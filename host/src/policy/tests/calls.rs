@@ -145,6 +145,21 @@ fn a_guest_answers_the_client_from_any_hook() {
 }
 
 #[test]
+fn log_lines_carry_the_policys_name_and_are_one_line_each() {
+    let mut seat = TestEngine::new().seat(&probe(Value::Null));
+    let log = logged(|| {
+        let actions = [("x-probe-select", "log=all well"), ("x-probe-select", "log-error=not\twell")];
+        seat.select(&mut request(&actions), 0, first_attempt()).unwrap();
+        seat.select(&mut request(&[("x-probe-select", "log-bytes=5000")]), 0, first_attempt()).unwrap();
+    });
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].contains("INFO policy: all well policy=\"p\""), "{log}");
+    assert!(lines[1].contains("ERROR policy: not\u{fffd}well"), "{log}");
+    assert_eq!(lines[2].matches('x').count(), 1024);
+}
+
+#[test]
 fn counters_are_counted_by_name_and_bounded() {
     let test = TestEngine::new();
     let mut seat =

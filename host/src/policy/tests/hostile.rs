@@ -144,3 +144,41 @@ fn a_guest_that_keeps_its_handles_or_answers_nonsense_is_a_fault() {
     let mut seat = test.seat(&spec(&editing_guest("", "", "", "")));
     assert!(matches!(seat.edit_request(&mut request(&[]), 0), Ok(Edited::Done)));
 }
+
+#[test]
+fn growth_beyond_the_limit_is_refused_and_the_guest_goes_on() {
+    let mut seat = TestEngine::new().seat(&probe(probe_actions("request", &["grow=64", "grow=1"])));
+    let mut head = request(&[]);
+    seat.edit_request(&mut head, 0).unwrap();
+    assert_eq!(field(&head, "x-probe-did"), "refused, granted");
+}
+
+#[test]
+fn a_guest_that_loops_while_the_host_hands_it_a_string_ends_by_its_deadline() {
+    let bytes = editing_guest(
+        "",
+        r#"(core func $path (canon lower (func $types "[method]request.path") (memory $mem)
+                (realloc (core func $m "never"))))
+           (core instance $host (export "path" (func $path)))"#,
+        r#"(import "host" "path" (func $path (param i32 i32)))"#,
+        "(call $path (local.get 0) (i32.const 2048))",
+    );
+    let mut seat = TestEngine::new().seat(&impatient(spec(&bytes)));
+    let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Deadline, "{}", fault.message);
+}
+
+#[test]
+fn handles_of_the_guests_own_resources_are_bounded() {
+    let bytes = editing_guest(
+        "(type $mine (resource (rep i32)))",
+        r#"(core func $make (canon resource.new $mine))
+           (core instance $host (export "make" (func $make)))"#,
+        r#"(import "host" "make" (func $make (param i32) (result i32)))"#,
+        "(loop $more (drop (call $make (i32.const 0))) (br $more))",
+    );
+    let mut seat = TestEngine::new().seat(&spec(&bytes));
+    let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Trap);
+    assert!(fault.message.contains("handle"), "{}", fault.message);
+}

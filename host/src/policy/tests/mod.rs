@@ -6,8 +6,8 @@ mod loading;
 mod rebuilding;
 mod wasi;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -155,6 +155,28 @@ fn probe_actions(key: &str, actions: &[&str]) -> Value {
     json!({ key: actions })
 }
 
+/// What `work` writes to the log.
+fn logged(work: impl FnOnce()) -> String {
+    let sink = Sink::default();
+    let written = sink.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || sink.clone()).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+}
+
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A component with the hook `edit-request`, in text: `imports` at component level, `core` in the module, `body` for
 /// the hook, which ends by giving back its two handles and answering ok.
 fn editing_guest(imports: &str, core_instances: &str, core: &str, body: &str) -> Vec<u8> {
@@ -163,6 +185,7 @@ fn editing_guest(imports: &str, core_instances: &str, core: &str, body: &str) ->
             (import "waypost:policy/types@0.1.0" (instance $types
                 (export "request" (type $request (sub resource)))
                 (export "headers" (type $headers (sub resource)))
+                (export "[method]request.path" (func (param "self" (borrow $request)) (result string)))
                 (type $r (record (field "status" u16) (field "headers" (list (tuple string (list u8))))
                     (field "body" (list u8))))
                 (export "response" (type (eq $r)))))
@@ -172,7 +195,8 @@ fn editing_guest(imports: &str, core_instances: &str, core: &str, body: &str) ->
             {imports}
             (core func $drop-request (canon resource.drop $request))
             (core func $drop-headers (canon resource.drop $headers))
-            (core module $memory (memory (export "memory") 1))
+            (core module $memory (memory (export "memory") 1)
+                (func (export "never") (param i32 i32 i32 i32) (result i32) (loop $l (br $l)) unreachable))
             (core instance $m (instantiate $memory))
             (alias core export $m "memory" (core memory $mem))
             {core_instances}

@@ -96,8 +96,11 @@ fn clocks_and_standard_output_work_on_a_worker() {
         (call $drop-out (call $get-stdout))
         (call $block (call $subscribe (i64.const 0)))
         (if (call $ready (call $subscribe (i64.const 3600000000000))) (then unreachable))";
-    let (_, answer) = on_a_worker(body);
-    assert!(matches!(answer, Ok(Edited::Done)), "{answer:?}");
+    let log = logged(|| {
+        let (_, answer) = on_a_worker(body);
+        assert!(matches!(answer, Ok(Edited::Done)), "{answer:?}");
+    });
+    assert!(log.contains("one line policy=\"p\"") && !log.contains("second"), "{log}");
 }
 
 #[test]
