@@ -65,9 +65,8 @@ fn sluggish(gate: &Gate) -> TestUpstream {
 fn least_loaded_avoids_the_backend_that_is_busy() {
     let gate = Gate::new();
     let backends = [sluggish(&gate), sluggish(&gate)];
-    let proxy = TestProxy::builder()
-        .pool_for_all(&[backends[0].address(), backends[1].address()], &["least-loaded"])
-        .start();
+    let proxy =
+        TestProxy::builder().pool_for_all(&[backends[0].address(), backends[1].address()], &["least-loaded"]).start();
     // Four requests in flight spread themselves: two choices among two backends see both.
     let mut busy: Vec<_> = (0..4).map(|_| proxy.client()).collect();
     for (n, client) in busy.iter_mut().enumerate() {

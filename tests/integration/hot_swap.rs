@@ -28,20 +28,35 @@ fn status(proxy: &TestProxy) -> serde_json::Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-/// A component whose `configure` does this.
+/// A component whose `configure` does this, with one hook beside it so that it is a policy.
 fn configured_by(code: &str) -> Vec<u8> {
     let text = format!(
         r#"(component
+            (import "waypost:policy/types@0.1.0" (instance $types
+                (export "request" (type (sub resource)))
+                (export "headers" (type (sub resource)))
+                (type $fields (list (tuple string (list u8))))
+                (type $answer (record (field "status" u16) (field "headers" $fields) (field "body" (list u8))))
+                (export "response" (type (eq $answer)))))
+            (alias export $types "request" (type $request))
+            (alias export $types "headers" (type $headers))
+            (alias export $types "response" (type $response))
             (core module $m
                 (memory (export "memory") 1)
                 (data (i32.const 64) "not with me")
                 (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+                (func (export "edit") (param i32 i32) (result i32) unreachable)
                 (func (export "configure") (param i32 i32) (result i32) {code}))
             (core instance $i (instantiate $m))
+            (func $edit (param "request" (borrow $request)) (param "headers" (borrow $headers))
+                (result (result (error $response)))
+                (canon lift (core func $i "edit") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
             (func $configure (param "settings" string) (result (result (error string)))
-                (canon lift (core func $i "configure") (memory $i "memory") (realloc (func $i "realloc"))))
-            (instance $hook (export "configure" (func $configure)))
-            (export "waypost:policy/configuration@0.1.0" (instance $hook)))"#
+                (canon lift (core func $i "configure") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+            (instance $hook (export "edit-request" (func $edit)))
+            (export "waypost:policy/request-headers@0.1.0" (instance $hook))
+            (instance $settings (export "configure" (func $configure)))
+            (export "waypost:policy/configuration@0.1.0" (instance $settings)))"#
     );
     wat::parse_str(text).unwrap()
 }
@@ -94,11 +109,11 @@ fn what_can_not_be_a_policy_changes_nothing() {
         ("an unknown import", guest("wants-vault"), "vault"),
         ("wrong types", guest("wrong-types"), "select"),
         ("no hooks", guest("no-hooks"), "hook"),
-        ("a configure that traps", configured_by("unreachable"), "configure"),
-        ("a configure that never ends", configured_by("(loop br 0) unreachable"), "configure"),
+        ("a configure that traps", configured_by("unreachable"), "unreachable"),
+        ("a configure that never ends", configured_by("(loop $forever br $forever) unreachable"), ""),
         ("a configure that refuses", configured_by(REFUSES), "not with me"),
         ("half a component", good[..good.len() / 2].to_vec(), ""),
-        ("a flipped byte at the start", [&[b'x'], &good[1..]].concat(), ""),
+        ("a flipped byte at the start", [b"x", &good[1..]].concat(), ""),
         ("text", b"hello".to_vec(), ""),
         ("nothing", Vec::new(), ""),
     ] {

@@ -1,6 +1,6 @@
 //! Policies that trap, loop or answer nonsense: the request goes on as the operator chose, and so does the proxy.
 
-use crate::fixtures::{Request, Response, TestProxy, TestUpstream, eventually, get, guest};
+use crate::fixtures::{Request, Response, TestProxy, TestUpstream, eventually, guest};
 
 struct Faulty {
     proxy: TestProxy,
@@ -178,7 +178,7 @@ fn log_lines_of_a_policy_are_marked_bounded_and_rationed() {
     assert!(line.contains("probe"), "{line}");
     f.told("Response", "log=two%0alines");
     f.told("Response", "log-bytes=100000");
-    let long = f.proxy.stderr.find(|l| l.contains("xxxxxxxxxx").then(|| l.len())).expect("the long line");
+    let long = f.proxy.stderr.find(|l| l.contains("xxxxxxxxxx").then_some(l.len())).expect("the long line");
     assert!(long < 2_000, "{long} bytes");
     f.told("Response", "log-flood=1000");
     eventually("lines are dropped and counted", || (f.count("log_lines_dropped") >= 900).then_some(()));

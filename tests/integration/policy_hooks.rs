@@ -156,7 +156,9 @@ fn a_policy_sees_the_client_that_a_trusted_proxy_in_front_names() {
     let proxy = TestProxy::builder()
         .file("probe.wasm", guest("probe"))
         .pool_for_all(&[backend.address()], &["probe"])
-        .tables("[policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"1s\"\n[forwarded]\ntrusted = [\"127.0.0.0/8\"]")
+        .tables(
+            "[policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"1s\"\n[forwarded]\ntrusted = [\"127.0.0.0/8\"]",
+        )
         .start();
     let request = Request::new("GET", "/").host("a.test").field("X-Probe-Request", "echo");
     proxy.ask(request.field("X-Forwarded-For", "10.1.2.3, 192.0.2.7").field("X-Forwarded-Proto", "https").bytes());

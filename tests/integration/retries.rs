@@ -278,10 +278,8 @@ fn a_backend_that_says_close_is_taken_at_its_word() {
 #[test]
 fn an_idle_connection_to_a_backend_is_closed_after_its_time() {
     let upstream = TestUpstream::named("a");
-    let proxy = TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables("[timeouts]\nupstream-idle = \"200ms\"")
-        .start();
+    let proxy =
+        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nupstream-idle = \"200ms\"").start();
     assert_eq!(proxy.get("a.test", "/").text(), "a");
     upstream.wait_until_unused();
     assert_eq!(proxy.get("a.test", "/").text(), "a");
@@ -298,10 +296,7 @@ fn idle_connections_to_a_backend_are_limited_in_number() {
         }
     });
     let proxy = TestProxy::builder()
-        .tables(&format!(
-            "[pools.a]\nbackends = [\"{}\"]\nmax-idle = 2\n[[routes]]\npool = \"a\"",
-            upstream.address()
-        ))
+        .tables(&format!("[pools.a]\nbackends = [\"{}\"]\nmax-idle = 2\n[[routes]]\npool = \"a\"", upstream.address()))
         .start();
     let mut clients: Vec<_> = (0..5).map(|_| proxy.client()).collect();
     clients.iter_mut().for_each(|c| c.send(get("a.test", "/")));
