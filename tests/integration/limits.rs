@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::fixtures::{Client, Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, response};
+use crate::fixtures::{Client, Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, launch, response};
 
 fn limited(upstream: &TestUpstream, tables: &str) -> TestProxy {
     TestProxy::builder().host("*", &[upstream.address()]).tables(tables).start()
@@ -264,4 +264,27 @@ fn a_client_that_stops_reading_is_cut_off() {
     client.send(get("a.test", "/"));
     upstream.wait_until_unused_after(1);
     eventually("the request is over", || (proxy.stat("/requests/active") == 0).then_some(()));
+}
+
+#[test]
+fn running_out_of_file_descriptors_passes_by() {
+    let upstream = TestUpstream::named("a");
+    let scratch = crate::fixtures::Scratch::new();
+    let hosts = format!("*={}", upstream.address());
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 64 && exec \"$0\" run --listen 127.0.0.1:0 --admin-listen off --workers 1"]);
+    command.arg(env!("CARGO_BIN_EXE_waypost")).env("WAYPOST_HOSTS", hosts).current_dir(scratch.path());
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut proxy = launch(command, false, scratch);
+    let mut held: Vec<Client> = (0..100).map(|_| proxy.client()).collect();
+    let noticed = proxy.stderr.find(|l| l.contains("connections can't be accepted").then_some(()));
+    assert!(noticed.is_some(), "the operator is told:\n{}", proxy.stderr.text());
+    assert!(!proxy.has_ended());
+    // Those that have a place are served as soon as there are descriptors for the backend again.
+    held.drain(..90);
+    eventually("there is room again", || {
+        let mut client = proxy.client();
+        client.send_what_is_taken(get("a.test", "/"));
+        client.try_response_to("GET").is_ok_and(|r| r.status == 200).then_some(())
+    });
 }

@@ -31,5 +31,6 @@ mod retries;
 mod routing;
 mod statistics;
 mod stopping;
+mod strictness;
 mod tidy;
 mod tolerated_requests;

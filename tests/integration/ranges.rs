@@ -258,3 +258,20 @@ fn a_route_without_the_range_policy_leaves_ranges_to_the_backend() {
     assert_eq!(upstream.received()[0].value("range").as_deref(), Some("bytes=0-9"));
     assert_whole(&ask(&proxy, "/?range=0-9", &[("Range", "bytes=5-6")]));
 }
+
+#[test]
+fn a_slice_of_a_response_that_is_cut_short_is_incomplete() {
+    let upstream = TestUpstream::start(|connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 36\r\n\r\n01234");
+    });
+    let proxy = TestProxy::in_front_of(&upstream);
+    for range in ["bytes=0-9", "bytes=20-29"] {
+        let mut client = proxy.client();
+        client.send(Request::new("GET", "/").host("a.test").field("Range", range).bytes());
+        match client.try_response_to("GET") {
+            Ok(answer) => assert_eq!(answer.status, 502, "{range}"),
+            Err(error) => assert!(!matches!(error, crate::fixtures::ReadError::TimedOut), "{range}: {error:?}"),
+        }
+    }
+}

@@ -151,9 +151,36 @@ fn every_request_has_a_line_in_the_access_log() {
     proxy.get("a.test", "/seen?x=y");
     let line = proxy.logged(&["/seen", "200", "127.0.0.1"]);
     assert!(line.contains("GET") && line.contains("a.test"), "{line}");
-    proxy.ask(b"GET /\x01 HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    let line = proxy.logged(&["400"]);
-    assert!(!line.contains('\x01'), "{line:?}");
+}
+
+#[test]
+fn a_line_of_the_access_log_is_json_whatever_the_client_wrote() {
+    let upstream = TestUpstream::start(|connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
+    });
+    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    let line = |parts: &[&str]| -> serde_json::Value { serde_json::from_str(&proxy.logged(parts)).unwrap() };
+
+    proxy.ask(b"GET /\x1b[31m HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let refused = line(&["400"]);
+    assert!(refused["reason"].as_str().is_some_and(|r| r.len() > 10), "{refused}");
+
+    proxy.get("b.test", "/\"},{\"status\":200");
+    let unknown = line(&["404"]);
+    assert_eq!(unknown["target"], "/\"},{\"status\":200");
+    assert_eq!(
+        (&unknown["status"], &unknown["host"], &unknown["method"]),
+        (&404.into(), &"b.test".into(), &"GET".into())
+    );
+
+    let mut client = proxy.client();
+    client.send(get("a.test", "/cut-short"));
+    assert!(client.try_response_to("GET").is_err());
+    let cut = line(&["/cut-short"]);
+    assert_eq!(cut["status"], 200);
+    assert_eq!(cut["backend"], upstream.address().to_string());
+    assert!(cut["reason"].as_str().is_some_and(|r| r.contains("backend")), "why it was not completed: {cut}");
 }
 
 #[test]

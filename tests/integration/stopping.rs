@@ -66,7 +66,9 @@ fn an_upload_in_flight_is_finished_too() {
 #[test]
 fn nothing_in_flight_is_nothing_to_wait_for() {
     let upstream = TestUpstream::named("a");
-    let mut proxy = TestProxy::in_front_of(&upstream);
+    // Patience with silent clients is for ordinary times.
+    let tables = "[timeouts]\nheader-read = \"10m\"\nidle = \"10m\"\ndrain = \"10m\"";
+    let mut proxy = TestProxy::builder().host("*", &[upstream.address()]).tables(tables).start();
     let mut idle = proxy.client();
     assert_eq!(idle.ask(get("a.test", "/")).text(), "a");
     let _silent = proxy.client();
