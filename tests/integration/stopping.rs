@@ -110,7 +110,7 @@ fn readiness_ends_with_the_first_signal() {
     let mut client = proxy.client();
     client.send(get("a.test", "/slow"));
     upstream.wait_for_heads(1);
-    assert_eq!(proxy.admin(Request::new("GET", "/readyz")).status, 200);
+    eventually("it is ready", || (proxy.admin(Request::new("GET", "/readyz")).status == 200).then_some(()));
     let address = proxy.admin_address();
     proxy.signal("TERM");
     // Either it says so, or it is gone already; ready it is not.
