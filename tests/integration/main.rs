@@ -1,1 +1,36 @@
-fn main() {}
+//! Waypost from the outside: the real binary, real sockets, one file per subject.
+//!
+//! A test is three nouns and a claim: a [`TestUpstream`](fixtures::TestUpstream) (a backend that follows a script), a
+//! [`TestProxy`](fixtures::TestProxy) (the binary as an operator starts it) and a [`Client`](fixtures::Client).
+//! Ports are chosen by the kernel, every socket has a time-out, and nothing sleeps to wait for something else.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test ends by a panic, and reads better when it takes what it is given"
+)]
+
+mod fixtures;
+
+mod backend_nonsense;
+mod bodies;
+mod builtin_policies;
+mod configuration;
+mod demo;
+mod forwarding;
+mod hot_swap;
+mod large_bodies;
+mod limits;
+mod policy_faults;
+mod policy_hooks;
+mod ranges;
+mod refused_requests;
+mod retries;
+mod routing;
+mod statistics;
+mod stopping;
+mod strictness;
+mod tidy;
+mod tolerated_requests;

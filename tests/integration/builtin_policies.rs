@@ -1,0 +1,100 @@
+//! The policies that come with the binary, with the settings that their authors document.
+
+use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, get, refusing_address, response};
+
+#[test]
+fn header_router_goes_by_a_field_and_edits_in_and_out() {
+    let (a, b) = (TestUpstream::named("a"), TestUpstream::named("b"));
+    let proxy = TestProxy::builder()
+        .tables(&format!(
+            "[pools.both]\nbackends = [{{ address = \"{}\", labels = {{ name = \"blue\" }} }}, \"{}\"]\n\
+             [[routes]]\npool = \"both\"\npolicies = [\"tenants\"]\n\
+             [policies.tenants]\nbuiltin = \"header-router\"\ndeadline = \"1s\"\n\
+             [policies.tenants.settings]\nheader = \"X-Tenant\"\n\
+             routes = {{ one = \"blue\", two = \"{}\" }}\n\
+             request = {{ remove = [\"x-secret\"], set = {{ x-seen = \"yes\" }} }}\n\
+             response = {{ set = {{ x-served = \"waypost\" }} }}\n",
+            a.address(),
+            b.address(),
+            b.address()
+        ))
+        .start();
+    for _ in 0..5 {
+        for (tenant, backend) in [("one", "a"), ("two", "b")] {
+            let request = Request::new("GET", "/").host("a.test").field("X-Tenant", tenant).field("X-Secret", "1");
+            let answer = proxy.ask(request.bytes());
+            assert_eq!(answer.text(), backend, "{tenant}");
+            assert_eq!(answer.value("x-served").as_deref(), Some("waypost"));
+        }
+    }
+    let request = a.received().remove(0);
+    assert_eq!(request.value("x-seen").as_deref(), Some("yes"));
+    assert!(!request.head.has("x-secret"));
+    // A tenant that nobody named is left to the host.
+    assert_eq!(proxy.ask(Request::new("GET", "/").host("a.test").field("X-Tenant", "three").bytes()).status, 200);
+    assert_eq!(proxy.get("a.test", "/").status, 200);
+}
+
+#[test]
+fn settings_that_a_built_in_policy_does_not_know_are_refused() {
+    let scratch = crate::fixtures::Scratch::new();
+    scratch.write(
+        "waypost.toml",
+        "[hosts]\n\"*\" = [\"127.0.0.1:1\"]\n[policies.tenants]\nbuiltin = \"header-router\"\nsettings = { hedder = \"x\" }\n\
+         [[routes]]\nhost = \"a.test\"\npool = \"p\"\npolicies = [\"tenants\"]\n[pools.p]\nbackends = [\"127.0.0.1:1\"]\n",
+    );
+    let exit = crate::fixtures::waypost(["check", "--config", "waypost.toml"], scratch.path());
+    assert_eq!(exit.code, Some(1), "{exit:?}");
+    assert!((exit.stdout + &exit.stderr).contains("hedder"));
+}
+
+/// A backend that is slow with `/slow` until the gate opens.
+fn sluggish(gate: &Gate) -> TestUpstream {
+    let opened = gate.clone();
+    TestUpstream::start(move |connection| {
+        while let Some(request) = connection.request() {
+            if request.target() == "/slow" {
+                opened.wait();
+            }
+            connection.send(response("200 OK", &[], "ok"));
+        }
+    })
+}
+
+#[test]
+fn least_loaded_avoids_the_backend_that_is_busy() {
+    let gate = Gate::new();
+    let backends = [sluggish(&gate), sluggish(&gate)];
+    let proxy =
+        TestProxy::builder().pool_for_all(&[backends[0].address(), backends[1].address()], &["least-loaded"]).start();
+    // Four requests in flight spread themselves: two choices among two backends see both.
+    let mut busy: Vec<_> = (0..4).map(|_| proxy.client()).collect();
+    for (n, client) in busy.iter_mut().enumerate() {
+        client.send(get("a.test", "/slow"));
+        crate::fixtures::eventually("the request has arrived", || {
+            (backends[0].received().len() + backends[1].received().len() > n).then_some(())
+        });
+    }
+    let counts = [backends[0].received().len(), backends[1].received().len()];
+    assert_eq!(counts, [2, 2]);
+    gate.open();
+    busy.iter_mut().for_each(|c| assert_eq!(c.response().text(), "ok"));
+}
+
+#[test]
+fn random_chooses_all_backends_about_equally_and_none_that_is_set_aside() {
+    let backends: Vec<TestUpstream> = (0..4).map(|n| TestUpstream::named(&n.to_string())).collect();
+    let (_held, dead) = refusing_address();
+    let mut addresses: Vec<_> = backends.iter().map(TestUpstream::address).collect();
+    addresses.push(dead);
+    let proxy = TestProxy::builder().host("*", &addresses).start();
+    let mut client = proxy.client();
+    for _ in 0..1_000 {
+        assert_eq!(client.ask(get("a.test", "/")).status, 200);
+    }
+    for backend in &backends {
+        // 250 expected, standard deviation 14: ten of them on each side.
+        let n = backend.received().len();
+        assert!((110..=390).contains(&n), "{n}");
+    }
+}

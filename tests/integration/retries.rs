@@ -1,0 +1,326 @@
+//! Backends that can't be reached, or go away: another attempt where that is safe, a clear answer where it is not.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, eventually, get, guest, refusing_address, response};
+
+fn post(body: &str) -> Vec<u8> {
+    Request::new("POST", "/").host("a.test").body(body).bytes()
+}
+
+#[test]
+fn a_backend_that_refuses_costs_no_request() {
+    let (_held, dead) = refusing_address();
+    let alive = TestUpstream::named("alive");
+    let proxy = TestProxy::builder().host("*", &[dead, alive.address()]).start();
+    let mut client = proxy.client();
+    for _ in 0..30 {
+        assert_eq!(client.ask(get("a.test", "/")).text(), "alive");
+        assert_eq!(client.ask(post("x")).text(), "alive", "nothing was sent yet, so a POST may go elsewhere");
+    }
+    let failures = proxy.stats()["backends"][dead.to_string()]["failures"].as_u64().unwrap();
+    assert!(failures > 0, "the choice is random, and 60 choices that all avoid one of two are not");
+}
+
+#[test]
+fn a_policy_is_asked_again_and_told_what_failed() {
+    let (_held, dead) = refusing_address();
+    let (_also, gone) = refusing_address();
+    let alive = TestUpstream::named("alive");
+    let proxy = TestProxy::builder()
+        .file("probe.wasm", guest("probe"))
+        .pool_for_all(&[dead, gone, alive.address()], &["probe"])
+        .tables("[policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"1s\"")
+        .start();
+    let request = |picks: &str| {
+        Request::new("GET", "/")
+            .host("a.test")
+            .field("X-Probe-Select", &format!("picks={picks}"))
+            .field("X-Probe-Response", "attempt")
+            .bytes()
+    };
+    let answer = proxy.ask(request("1,0,2"));
+    assert_eq!(answer.text(), "alive");
+    let attempt = answer.value("x-probe-attempt").unwrap().to_ascii_lowercase();
+    let parts: Vec<&str> = attempt.split(' ').collect();
+    let [_pool, "3", first, second] = parts.as_slice() else { panic!("{attempt}") };
+    assert!(first.starts_with("1:") && first.ends_with("connect"), "{attempt}");
+    assert!(second.starts_with("0:") && second.ends_with("connect"), "{attempt}");
+    let answer = proxy.ask(request("2"));
+    assert!(answer.value("x-probe-attempt").unwrap().ends_with(" 1"));
+}
+
+#[test]
+fn attempts_are_counted_and_end() {
+    let (_held, dead) = refusing_address();
+    let proxy = TestProxy::builder()
+        .file("probe.wasm", guest("probe"))
+        .tables(&format!(
+            "[pools.all]\nbackends = [\"{dead}\"]\nattempts = 3\nmax-failures = 0\n\
+             [[routes]]\npool = \"all\"\npolicies = [\"probe\"]\n\
+             [policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"1s\"\nsettings = {{ select = [\"pick=0\", \"count=asked\"] }}"
+        ))
+        .start();
+    proxy.get("a.test", "/").assert_refusal(502);
+    proxy.logged(&["502"]);
+    assert_eq!(proxy.stat("/policies/probe/counters/asked"), 3);
+    assert_eq!(proxy.stat("/retries"), 2);
+}
+
+#[test]
+fn all_backends_down_is_a_502_with_a_reason() {
+    let (_held, dead) = refusing_address();
+    let (_also, gone) = refusing_address();
+    let proxy = TestProxy::builder().host("*", &[dead, gone]).start();
+    let mut client = proxy.client();
+    for _ in 0..4 {
+        let answer = client.ask(get("a.test", "/"));
+        assert!(matches!(answer.status, 502 | 503), "{}", answer.status);
+        assert!(answer.text().len() > 10);
+    }
+}
+
+#[test]
+fn a_backend_that_comes_back_is_used_again() {
+    let (held, address) = refusing_address();
+    let proxy = TestProxy::builder()
+        .tables(&format!("[pools.a]\nbackends = [\"{address}\"]\nfail-timeout = \"50ms\"\n[[routes]]\npool = \"a\""))
+        .start();
+    assert_ne!(proxy.get("a.test", "/").status, 200);
+    held.listen(16).unwrap();
+    let _back = TestUpstream::listen(TcpListener::from(held), |connection| {
+        while connection.request().is_some() {
+            connection.send(response("200 OK", &[], "back"));
+        }
+    });
+    eventually("the backend is used again", || (proxy.get("a.test", "/").status == 200).then_some(()));
+}
+
+/// A backend that ends each connection after so many responses without having said so.
+fn closing_after(requests: usize) -> TestUpstream {
+    TestUpstream::start(move |connection| {
+        for _ in 0..requests {
+            let Some(request) = connection.request() else { return };
+            connection.send(response("200 OK", &[], &request.body));
+        }
+    })
+}
+
+#[test]
+fn a_stale_pooled_connection_never_costs_a_request() {
+    for requests in [1, 2, 3] {
+        let upstream = closing_after(requests);
+        let proxy = TestProxy::in_front_of(&upstream);
+        let mut client = proxy.client();
+        for n in 0..20 {
+            // The close is in place before the next request goes out: POST can not be repeated once it was sent.
+            eventually("the backend has closed", || {
+                (upstream.open_connections() == usize::from(n % requests != 0)).then_some(())
+            });
+            let body = format!("{n}");
+            assert_eq!(client.ask(post(&body)).text(), body, "POST {n}, {requests} on each connection");
+        }
+        assert_eq!(upstream.complete().len(), 20, "and none was sent twice");
+    }
+}
+
+#[test]
+fn a_pooled_connection_that_ends_under_a_request_is_tried_anew_if_that_is_safe() {
+    let upstream = TestUpstream::start(|connection| {
+        let Some(_) = connection.request() else { return };
+        connection.send(response("200 OK", &[], "first"));
+        // The second request on a connection is read and left without an answer.
+        connection.request();
+    });
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut client = proxy.client();
+    for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
+        for _ in 0..2 {
+            let answer = client.ask(Request::new(method, "/").host("a.test").body("").bytes());
+            assert_eq!(answer.status, 200, "{method}");
+        }
+    }
+    // POST is sent once at most. Whether it meets a pooled connection is up to what came before.
+    let before = upstream.received().len();
+    let statuses: Vec<u16> = (0..2).map(|_| client.ask(post("once")).status).collect();
+    assert!(statuses.iter().all(|s| matches!(s, 200 | 502)), "{statuses:?}");
+    assert_eq!(upstream.received().len(), before + 2, "none was sent twice");
+}
+
+#[test]
+fn a_backend_that_never_answers_is_a_504() {
+    let upstream = TestUpstream::start(|connection| {
+        connection.request();
+        connection.wait_for_close();
+    });
+    let proxy =
+        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"200ms\"").start();
+    proxy.get("a.test", "/").assert_refusal(504);
+    proxy.logged(&["504"]);
+    upstream.wait_until_unused();
+}
+
+#[test]
+fn a_backend_that_stops_in_the_middle_of_its_head_is_a_504() {
+    let upstream = TestUpstream::start(|connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\nContent-");
+        connection.wait_for_close();
+    });
+    let proxy =
+        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"200ms\"").start();
+    proxy.get("a.test", "/").assert_refusal(504);
+}
+
+#[test]
+fn a_backend_that_stops_in_the_middle_of_its_body_leaves_it_incomplete() {
+    let upstream = TestUpstream::start(|connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
+        connection.wait_for_close();
+    });
+    let proxy =
+        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"200ms\"").start();
+    let mut client = proxy.client();
+    client.send(get("a.test", "/"));
+    assert!(client.try_response_to("GET").is_err());
+    upstream.wait_until_unused();
+}
+
+/// An address whose queue of connections is full: the kernel answers no further attempt.
+fn silent_address() -> (Vec<socket2::Socket>, SocketAddr) {
+    let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let listener = socket();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut held = vec![listener];
+    loop {
+        let client = socket();
+        let taken = client.connect_timeout(&address, Duration::from_millis(150)).is_ok();
+        held.push(client);
+        if !taken {
+            return (held, address.as_socket().unwrap());
+        }
+        assert!(held.len() < 100, "the queue never fills");
+    }
+}
+
+#[test]
+fn a_backend_that_does_not_accept_is_a_504() {
+    let (_held, silent) = silent_address();
+    let proxy = TestProxy::builder()
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"{silent}\"]\nattempts = 2\n[[routes]]\npool = \"a\"\n[timeouts]\nconnect = \"150ms\""
+        ))
+        .start();
+    proxy.get("a.test", "/").assert_refusal(504);
+}
+
+#[test]
+fn a_backend_that_does_not_accept_costs_only_time_when_there_is_another() {
+    let (_held, silent) = silent_address();
+    let alive = TestUpstream::named("alive");
+    let proxy = TestProxy::builder()
+        .file("first.wasm", guest("pick-first"))
+        .pool_for_all(&[silent, alive.address()], &["first"])
+        .tables("[policies.first]\ncomponent = \"first.wasm\"\ndeadline = \"1s\"\n[timeouts]\nconnect = \"150ms\"")
+        .start();
+    assert_eq!(proxy.get("a.test", "/").text(), "alive");
+}
+
+#[test]
+fn connections_to_a_backend_are_limited_where_that_is_asked_for() {
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let upstream = TestUpstream::start(move |connection| {
+        while connection.request().is_some() {
+            opened.wait();
+            connection.send(response("200 OK", &[], "ok"));
+        }
+    });
+    let proxy = TestProxy::builder()
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"{}\"]\nmax-connections = 2\n[[routes]]\npool = \"a\"",
+            upstream.address()
+        ))
+        .start();
+    let mut clients: Vec<_> = (0..3).map(|_| proxy.client()).collect();
+    for client in &mut clients[..2] {
+        client.send(get("a.test", "/"));
+    }
+    upstream.wait_for_heads(2);
+    clients[2].send(get("a.test", "/"));
+    // Turned away or made to wait: either way no third connection.
+    gate.open();
+    let statuses: Vec<u16> = clients.iter_mut().map(|c| c.response().status).collect();
+    assert_eq!(statuses[..2], [200, 200]);
+    assert!(matches!(statuses[2], 200 | 502 | 503), "{statuses:?}");
+    assert!(upstream.connections() <= 2, "{}", upstream.connections());
+}
+
+#[test]
+fn a_backend_that_says_close_is_taken_at_its_word() {
+    let upstream = TestUpstream::start(|connection| {
+        while connection.request().is_some() {
+            connection.send(response("200 OK", &[("Connection", "foo, CLOSE")], "ok"));
+        }
+    });
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut client = proxy.client();
+    for _ in 0..3 {
+        assert_eq!(client.ask(get("a.test", "/")).text(), "ok");
+    }
+    assert_eq!(upstream.connections(), 3);
+}
+
+#[test]
+fn an_idle_connection_to_a_backend_is_closed_after_its_time() {
+    let upstream = TestUpstream::named("a");
+    let proxy =
+        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nupstream-idle = \"200ms\"").start();
+    assert_eq!(proxy.get("a.test", "/").text(), "a");
+    upstream.wait_until_unused();
+    assert_eq!(proxy.get("a.test", "/").text(), "a");
+}
+
+#[test]
+fn idle_connections_to_a_backend_are_limited_in_number() {
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let upstream = TestUpstream::start(move |connection| {
+        while connection.request().is_some() {
+            opened.wait();
+            connection.send(response("200 OK", &[], "ok"));
+        }
+    });
+    let proxy = TestProxy::builder()
+        .tables(&format!("[pools.a]\nbackends = [\"{}\"]\nmax-idle = 2\n[[routes]]\npool = \"a\"", upstream.address()))
+        .start();
+    let mut clients: Vec<_> = (0..5).map(|_| proxy.client()).collect();
+    clients.iter_mut().for_each(|c| c.send(get("a.test", "/")));
+    upstream.wait_for_heads(5);
+    gate.open();
+    clients.iter_mut().for_each(|c| assert_eq!(c.response().text(), "ok"));
+    eventually("two of five are kept", || (upstream.open_connections() == 2).then_some(()));
+}
+
+#[test]
+fn a_backend_that_keeps_failing_is_set_aside() {
+    let (_held, dead) = refusing_address();
+    let alive = TestUpstream::named("alive");
+    let proxy = TestProxy::builder()
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"{dead}\", \"{}\"]\nmax-failures = 2\nfail-timeout = \"1h\"\n[[routes]]\npool = \"a\"",
+            alive.address()
+        ))
+        .start();
+    let mut client = proxy.client();
+    for _ in 0..100 {
+        assert_eq!(client.ask(get("a.test", "/")).text(), "alive");
+    }
+    let stats = proxy.stats();
+    assert_eq!(stats["backends"][dead.to_string()]["failures"], 2, "one worker, two failures, then no more");
+    assert_eq!(stats["backends"][dead.to_string()]["healthy"], false);
+}

@@ -1,0 +1,199 @@
+//! What happened, as JSON, as a page, and as Prometheus text.
+
+use crate::fixtures::{Client, Request, TestProxy, TestUpstream, eventually, get, refusing_address, response};
+
+#[test]
+fn the_statistics_count_what_happened() {
+    let upstream = TestUpstream::answering(response("200 OK", &[], vec![b'x'; 1_000]));
+    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    let mut client = proxy.client();
+    for _ in 0..5 {
+        assert_eq!(client.ask(Request::new("POST", "/").host("a.test").body(vec![b'y'; 500]).bytes()).status, 200);
+    }
+    assert_eq!(client.ask(get("unknown.test", "/")).status, 404);
+    let stats = eventually("the last request is counted", || {
+        let stats = proxy.stats();
+        (stats["requests"]["by_status"]["404"] == 1).then_some(stats)
+    });
+    assert!(stats["uptime_seconds"].is_number(), "{stats:#}");
+    assert_eq!(stats["requests"]["total"], 6);
+    assert_eq!(stats["requests"]["active"], 0);
+    assert_eq!(stats["requests"]["by_status"]["200"], 5);
+    for (direction, least) in
+        [("from_clients", 2_500), ("to_clients", 5_000), ("from_backends", 5_000), ("to_backends", 2_500)]
+    {
+        let n = stats["bytes"][direction].as_u64().unwrap();
+        assert!((least..least + 10_000).contains(&n), "{direction}: {n}");
+    }
+    assert!(stats["connections"]["accepted"].as_u64().unwrap() >= 1, "{stats:#}");
+    assert_eq!(stats["connections"]["active"], 1);
+    let backend = &stats["backends"][upstream.address().to_string()];
+    assert_eq!((&backend["requests"], &backend["failures"], &backend["in_flight"]), (&5.into(), &0.into(), &0.into()));
+    assert!(backend["latency"]["p50_microseconds"].as_u64().unwrap() > 0, "{backend:#}");
+    let random = &stats["policies"]["random"];
+    assert_eq!(random["calls"], 5);
+    for key in ["generation", "digest", "traps", "deadlines", "refusals", "memory"] {
+        assert!(!random[key].is_null(), "{key} of {random:#}");
+    }
+    assert!(random["call_time"]["p99_nanoseconds"].as_u64().unwrap() > 0, "{random:#}");
+}
+
+#[test]
+fn failures_of_a_backend_are_counted_under_its_address() {
+    let (_held, dead) = refusing_address();
+    let proxy = TestProxy::builder().host("*", &[dead]).start();
+    proxy.get("a.test", "/");
+    assert!(proxy.stats()["backends"][dead.to_string()]["failures"].as_u64().unwrap() >= 1);
+}
+
+#[test]
+fn a_browser_gets_a_page() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::in_front_of(&upstream);
+    proxy.get("a.test", "/");
+    let accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let page = proxy.admin(Request::new("GET", "/stats").field("Accept", accept));
+    assert_eq!(page.status, 200);
+    assert!(page.value("content-type").unwrap().starts_with("text/html"));
+    assert!(page.text().contains(&upstream.address().to_string()), "{}", page.text());
+    let json = proxy.admin(Request::new("GET", "/stats").field("Accept", "*/*"));
+    assert!(json.value("content-type").unwrap().starts_with("application/json"));
+}
+
+#[test]
+fn prometheus_gets_its_text() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::in_front_of(&upstream);
+    proxy.get("a.test", "/");
+    let metrics = proxy.admin(Request::new("GET", "/metrics"));
+    assert_eq!(metrics.status, 200);
+    let text = metrics.text();
+    assert!(text.lines().any(|l| l.starts_with("# TYPE ")) && text.contains("waypost_"), "{text}");
+    for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let value = line.rsplit(' ').next().unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn it_tells_that_it_lives_and_is_ready() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::in_front_of(&upstream);
+    for path in ["/healthz", "/readyz"] {
+        // The log says that it listens a moment before it is ready.
+        eventually(path, || (proxy.admin(Request::new("GET", path)).status == 200).then_some(()));
+    }
+    assert_eq!(proxy.admin(Request::new("GET", "/nothing")).status, 404);
+    assert_eq!(proxy.admin(Request::new("DELETE", "/stats")).status, 405);
+}
+
+#[test]
+fn the_data_plane_serves_the_statistics_where_that_is_asked_for() {
+    let upstream = TestUpstream::named("backend");
+    let proxy = TestProxy::builder().host("*", &[upstream.address()]).tables("[stats]\npath = \"/_stats\"").start();
+    let mut client = proxy.client();
+    assert_eq!(client.ask(get("a.test", "/")).text(), "backend");
+    let answer = client.ask(get("any.test", "/_stats"));
+    let stats: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert!(stats["requests"]["total"].as_u64().unwrap() >= 1, "{stats:#}");
+    let page = client.ask(Request::new("GET", "/_stats").host("any.test").field("Accept", "text/html").bytes());
+    assert!(page.value("content-type").unwrap().starts_with("text/html"));
+    assert_eq!(client.ask(get("any.test", "/_stats/x")).text(), "backend", "only this path");
+    assert_eq!(client.ask(get("any.test", "/_statsx")).text(), "backend", "only this path");
+    let head = client.ask(Request::new("HEAD", "/_stats").host("any.test").bytes());
+    assert_eq!(head.status, 200);
+    assert_eq!(client.ask(get("any.test", "/")).text(), "backend");
+}
+
+#[test]
+fn without_a_stats_path_the_data_plane_gives_nothing_away() {
+    let upstream = TestUpstream::named("backend");
+    let proxy = TestProxy::in_front_of(&upstream);
+    for path in ["/stats", "/metrics", "/policies", "/healthz"] {
+        assert_eq!(proxy.get("a.test", path).text(), "backend", "{path}");
+    }
+}
+
+#[test]
+fn a_token_is_wanted_where_one_is_set() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .admin("listen = \"127.0.0.1:0\"\ntoken = \"a-token-of-some-length\"")
+        .start();
+    let with = |token: &str| proxy.admin(Request::new("GET", "/stats").field("Authorization", token)).status;
+    assert_eq!(proxy.admin(Request::new("GET", "/stats")).status, 401);
+    assert_eq!(with("Bearer wrong"), 401);
+    assert_eq!(with("Bearer a-token-of-some-length"), 200);
+    assert_eq!(proxy.put_policy("random", b"x").status, 401);
+    assert_eq!(proxy.admin(Request::new("GET", "/healthz")).status, 200, "a probe needs no token");
+}
+
+#[test]
+fn the_admin_listener_can_be_switched_off() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::builder().host("*", &[upstream.address()]).admin("listen = \"off\"").start();
+    assert_eq!(proxy.get("a.test", "/").text(), "a");
+    assert!(!proxy.stderr.text().contains("admin listening"));
+}
+
+#[test]
+fn a_page_elsewhere_can_not_reach_the_admin_listener_by_name() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut client = Client::connect(proxy.admin_address());
+    assert_eq!(client.ask(get("rebound.evil.test", "/stats")).status, 403);
+}
+
+#[test]
+fn every_request_has_a_line_in_the_access_log() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    proxy.get("a.test", "/seen?x=y");
+    let line = proxy.logged(&["/seen", "200", "127.0.0.1"]);
+    assert!(line.contains("GET") && line.contains("a.test"), "{line}");
+}
+
+#[test]
+fn a_line_of_the_access_log_is_json_whatever_the_client_wrote() {
+    let upstream = TestUpstream::start(|connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
+    });
+    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    let line = |parts: &[&str]| -> serde_json::Value { serde_json::from_str(&proxy.logged(parts)).unwrap() };
+
+    proxy.ask(b"GET /\x1b[31m HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let refused = line(&["400"]);
+    assert!(refused["reason"].as_str().is_some_and(|r| r.len() > 10), "{refused}");
+
+    proxy.get("b.test", "/\"},{\"status\":200");
+    let unknown = line(&["404"]);
+    assert_eq!(unknown["target"], "/\"},{\"status\":200");
+    assert_eq!(
+        (&unknown["status"], &unknown["host"], &unknown["method"]),
+        (&404.into(), &"b.test".into(), &"GET".into())
+    );
+
+    let mut client = proxy.client();
+    client.send(get("a.test", "/cut-short"));
+    assert!(client.try_response_to("GET").is_err());
+    let cut = line(&["/cut-short"]);
+    assert_eq!(cut["status"], 200);
+    assert_eq!(cut["backend"], upstream.address().to_string());
+    assert!(cut["reason"].as_str().is_some_and(|r| r.contains("backend")), "why it was not completed: {cut}");
+}
+
+#[test]
+fn the_access_log_can_be_a_file_and_only_of_what_was_refused() {
+    let upstream = TestUpstream::named("a");
+    let builder = TestProxy::builder().host("a.test", &[upstream.address()]);
+    let proxy = builder.access_log("requests = \"refused\"\npath = \"access.log\"").start();
+    assert_eq!(proxy.get("a.test", "/fine").status, 200);
+    assert_eq!(proxy.get("b.test", "/refused").status, 404);
+    let log = eventually("the line is written", || {
+        std::fs::read_to_string(proxy.scratch.path().join("access.log")).ok().filter(|l| l.contains("/refused"))
+    });
+    assert!(!log.contains("/fine"), "{log}");
+    assert!(proxy.stdout.text().is_empty());
+}
