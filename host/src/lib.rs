@@ -2,7 +2,14 @@
 //!
 //! Each module is a room that answers one question; ARCHITECTURE.md is the map.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod config;
+pub mod origin;
 pub mod policy;
+pub mod proxy;
+pub mod route;
 pub mod stats;
+pub mod upstream;
 pub mod wire;

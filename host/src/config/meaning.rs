@@ -1,5 +1,6 @@
 //! The validated meaning of a configuration.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,10 +32,12 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The access log.
     pub access_log: AccessLog,
+    /// What is allowed but probably not meant, a sentence each. Nothing but `check` and the log cares.
+    pub warnings: Vec<String>,
 }
 
 /// `[admin]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Admin {
     /// Where it listens. Must be loopback unless `token` is set.
     pub listen: SocketAddr,
@@ -202,6 +205,14 @@ pub enum LoggedRequests {
     Refused,
     /// `"none"`
     None,
+}
+
+impl fmt::Debug for Admin {
+    /// Without the token, which must not end up in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.token.as_ref().map(|_| "(set)");
+        f.debug_struct("Admin").field("listen", &self.listen).field("token", &token).finish()
+    }
 }
 
 impl Default for Limits {

@@ -7,7 +7,34 @@
 //! compiles on a worker.
 
 mod answer;
+mod bindings;
+mod builtin;
+mod component;
+mod contract;
+mod edits;
+mod engine;
+mod error;
+mod generation;
+mod host;
+mod instance;
+mod lines;
+mod output;
+mod seat;
+mod state;
+mod ticker;
+mod verdict;
+mod wasi;
+
+#[cfg(test)]
+mod tests;
 
 pub use answer::{
     Attempt, BackendFacts, ByteRange, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Reply, Selected,
 };
+pub use builtin::{builtin, builtin_names};
+pub use component::digest;
+pub use contract::Hooks;
+pub use engine::{BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec};
+pub use error::{PolicyError, Refusal};
+pub use generation::Generation;
+pub use seat::Seat;

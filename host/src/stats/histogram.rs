@@ -67,6 +67,28 @@ impl HistogramSnapshot {
         0
     }
 
+    /// The mean of all values; 0 if there are none.
+    pub fn mean(&self) -> u64 {
+        self.sum.checked_div(self.count).unwrap_or(0)
+    }
+
+    /// How many values lie above the bound before and at or below this one, for each of these rising bounds; exact
+    /// where a bound is one less than a power of two. Values above the last bound are in none.
+    pub fn between(&self, bounds: &[u64]) -> Vec<u64> {
+        let mut seen = 0;
+        let mut used = self.cumulative().peekable();
+        let below = |bound: u64| {
+            let mut at_most = 0;
+            while let Some((_, n)) = used.next_if(|(upper, _)| *upper <= bound) {
+                at_most = n;
+            }
+            let new = at_most.saturating_sub(seen);
+            seen += new;
+            new
+        };
+        bounds.iter().copied().map(below).collect()
+    }
+
     /// Upper bounds and how many values lie at or below them, for the buckets that are in use.
     pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let mut seen = 0;
@@ -105,6 +127,17 @@ mod tests {
             let bound = upper_bound(bucket(value));
             assert!(bound >= value && bound <= value + value / 4, "{value} -> {bound}");
         }
+    }
+
+    #[test]
+    fn counts_between_powers_of_two_are_exact() {
+        let h = Histogram::default();
+        [0, 3, 4, 127, 128, 255, 256, 5_000].iter().for_each(|v| h.record(*v));
+        let mut s = HistogramSnapshot::default();
+        s.add(&h);
+        assert_eq!(s.between(&[127, 255, 511, 1_023]), [4, 2, 1, 0]);
+        assert_eq!(s.mean(), (3 + 4 + 127 + 128 + 255 + 256 + 5_000) / 8);
+        assert_eq!(HistogramSnapshot::default().mean(), 0);
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub struct PolicyShard {
     pub failure_mode_uses: Counter,
     /// Instances built.
     pub instances_built: Counter,
-    /// Memory of the live instance in bytes.
+    /// Memory of the live instances in bytes: during a swap there are two.
     pub memory: Gauge,
     /// The most memory an instance of this policy has had, in bytes.
     pub memory_peak: Gauge,

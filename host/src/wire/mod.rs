@@ -4,8 +4,22 @@
 //! Called by `proxy` (downstream side) and `upstream` (upstream side); `policy` reads and edits [`Fields`].
 //! Never does I/O, never waits, never knows a route, a policy or a configuration.
 
+mod chunked;
 mod fields;
+mod head;
+mod refused;
 mod request;
+mod response;
+pub mod syntax;
+mod write;
 
+pub use chunked::{ChunkedDecoder, Decoded, write_chunk_size, write_last_chunk};
 pub use fields::{Checkpoint, Fields};
-pub use request::{RequestHead, Version};
+pub use head::{Control, Framing, HeadLimits};
+pub use refused::Malformed;
+pub use request::{RequestHead, RequestMeta, Version};
+pub use response::{ResponseHead, ResponseMeta};
+pub use write::{write_number, write_request_head, write_response_end, write_status_line};
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,13 @@
-//! The head of a request after it was parsed and checked.
+//! The head of a request: RFC 9112 sections 2 to 6, strictly.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Method;
+use memchr::memchr;
 
-use super::Fields;
+use super::head::{self, Control, Framing, HeadLimits, Keep, Lengths, Side};
+use super::refused::Malformed;
+use super::{Fields, syntax};
 
 /// The client's HTTP version; both speak the syntax of RFC 9112.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +42,17 @@ pub struct RequestHead {
     pub fields: Fields,
 }
 
+/// What a request's head said about the connection and the body.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestMeta {
+    /// Bytes of the head, line ends included.
+    pub head_len: usize,
+    /// The body's length.
+    pub framing: Framing,
+    /// What the hop-by-hop fields said.
+    pub control: Control,
+}
+
 impl RequestHead {
     /// The path without the query.
     pub fn path(&self) -> &str {
@@ -48,6 +62,197 @@ impl RequestHead {
     /// The query without its `?`.
     pub fn query(&self) -> Option<&str> {
         self.target.get(self.path_len + 1..)
+    }
+
+    /// Reads a head from the start of `bytes` into `self`; `None` if its end has not arrived.
+    ///
+    /// Fields that belong to this hop are taken out: what `self.fields` holds afterwards may cross.
+    pub fn parse(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<RequestMeta>, Malformed> {
+        self.clear();
+        // RFC 9112 section 2.2: empty lines before a request line are skipped.
+        let mut rest = bytes;
+        while let [b'\r', b'\n', after @ ..] = rest {
+            rest = after;
+        }
+        let whole = rest;
+        if rest.is_empty() || rest == b"\r" {
+            return Ok(None);
+        }
+        let Some((line, after)) = head::line(rest)? else {
+            return match rest.len() > limits.first_line {
+                true => Err(Malformed::RequestLineTooLong),
+                false => Ok(None),
+            };
+        };
+        if line.len() > limits.first_line {
+            return Err(Malformed::RequestLineTooLong);
+        }
+        let absolute = self.request_line(line)?;
+        let mut control = Control::default();
+        let mut lengths = Lengths::default();
+        let Some(after) = self.field_lines(after, limits, absolute, &mut lengths, &mut control)? else {
+            return match whole.len() > limits.bytes {
+                true => Err(Malformed::HeadTooLarge),
+                false => Ok(None),
+            };
+        };
+        if whole.len() - after.len() > limits.bytes {
+            return Err(Malformed::HeadTooLarge);
+        }
+        head::remove_named_by_connection(&lengths, &mut self.fields);
+        let framing = framing(&lengths)?;
+        self.normalise_host();
+        Ok(Some(RequestMeta { head_len: bytes.len() - after.len(), framing, control }))
+    }
+
+    fn clear(&mut self) {
+        self.target.clear();
+        self.authority.clear();
+        self.host.clear();
+        self.fields.clear();
+        self.path_len = 0;
+        self.client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    }
+
+    /// Reads the request line and tells whether its target named the authority.
+    fn request_line(&mut self, line: &[u8]) -> Result<bool, Malformed> {
+        let method_end = memchr(b' ', line).ok_or(Malformed::RequestLine)?;
+        let target_end = memchr(b' ', &line[method_end + 1..]).ok_or(Malformed::RequestLine)? + method_end + 1;
+        let (method, target) = (&line[..method_end], &line[method_end + 1..target_end]);
+        if !syntax::is_token(method) {
+            return Err(Malformed::Method);
+        }
+        self.method = Method::from_bytes(method).map_err(|_| Malformed::Method)?;
+        self.version = match &line[target_end + 1..] {
+            b"HTTP/1.1" => Version::Http11,
+            b"HTTP/1.0" => Version::Http10,
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+                return Err(Malformed::Version);
+            }
+            _ => return Err(Malformed::RequestLine),
+        };
+        self.target(target)
+    }
+
+    fn target(&mut self, target: &[u8]) -> Result<bool, Malformed> {
+        // Visible ASCII only (RFC 3986 section 2); a fragment is never sent (RFC 9112 section 3.2).
+        if target.is_empty() || !target.iter().all(|b| b.is_ascii_graphic() && *b != b'#') {
+            return Err(Malformed::Target);
+        }
+        let target = std::str::from_utf8(target).map_err(|_| Malformed::Target)?;
+        if self.method == Method::CONNECT {
+            // Authority form; `proxy` refuses the method with an answer of its own.
+            syntax::host_of_authority(target).ok_or(Malformed::Target)?;
+            self.authority.push_str(target);
+            self.origin_form("/");
+            return Ok(true);
+        }
+        if target.starts_with('/') {
+            self.origin_form(target);
+            return Ok(false);
+        }
+        if target == "*" {
+            return match self.method == Method::OPTIONS {
+                true => {
+                    self.origin_form(target);
+                    Ok(false)
+                }
+                false => Err(Malformed::Target),
+            };
+        }
+        self.absolute_form(target)?;
+        Ok(true)
+    }
+
+    /// RFC 9112 section 3.2.2: the authority replaces `Host`, and the rest goes on in origin form.
+    fn absolute_form(&mut self, target: &str) -> Result<(), Malformed> {
+        let (scheme, rest) = target.split_once("://").ok_or(Malformed::Target)?;
+        if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+            return Err(Malformed::Target);
+        }
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        syntax::host_of_authority(authority).ok_or(Malformed::Target)?;
+        self.authority.push_str(authority);
+        if path.is_empty() && self.method == Method::OPTIONS {
+            self.origin_form("*");
+        } else if path.starts_with('/') {
+            self.origin_form(path);
+        } else {
+            self.target.push('/');
+            self.target.push_str(path);
+            self.path_len = 1;
+        }
+        Ok(())
+    }
+
+    fn origin_form(&mut self, target: &str) {
+        self.target.push_str(target);
+        self.path_len = memchr(b'?', target.as_bytes()).unwrap_or(target.len());
+    }
+
+    fn field_lines<'a>(
+        &mut self,
+        rest: &'a [u8],
+        limits: HeadLimits,
+        absolute: bool,
+        lengths: &mut Lengths,
+        control: &mut Control,
+    ) -> Result<Option<&'a [u8]>, Malformed> {
+        let version = self.version;
+        let authority = &mut self.authority;
+        let mut hosts = 0;
+        let after = head::fields(rest, Side::Request, limits, &mut self.fields, |name, value| {
+            match name {
+                b"host" => {
+                    hosts += 1;
+                    if hosts > 1 {
+                        return Err(Malformed::HostRepeated);
+                    }
+                    let host = std::str::from_utf8(value).map_err(|_| Malformed::Host)?;
+                    syntax::host_of_authority(host).ok_or(Malformed::Host)?;
+                    if !absolute {
+                        authority.push_str(host);
+                    }
+                    return Ok(Keep::No);
+                }
+                b"expect" => {
+                    control.expect_continue = value.eq_ignore_ascii_case(b"100-continue");
+                    return if control.expect_continue { Ok(Keep::No) } else { Err(Malformed::Expect) };
+                }
+                b"forwarded" | b"x-forwarded-for" | b"x-forwarded-proto" | b"x-forwarded-host" => {
+                    control.forwarding = true;
+                }
+                b"via" => control.via = true,
+                b"range" => control.range = true,
+                _ => return head::hop_by_hop(name, value, version, lengths, control),
+            }
+            Ok(Keep::Yes)
+        })?;
+        if after.is_some() && hosts == 0 && version == Version::Http11 {
+            return Err(Malformed::HostMissing);
+        }
+        Ok(after)
+    }
+
+    fn normalise_host(&mut self) {
+        let host = syntax::host_of_authority(&self.authority).unwrap_or_default();
+        // One IPv6 address has many spellings; routes are written in the canonical one.
+        let address = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).and_then(|h| h.parse::<Ipv6Addr>().ok());
+        match address {
+            Some(address) => self.host = format!("[{address}]"),
+            None => self.host.push_str(host.strip_suffix('.').unwrap_or(host)),
+        }
+        self.host.make_ascii_lowercase();
+    }
+}
+
+fn framing(lengths: &Lengths) -> Result<Framing, Malformed> {
+    match (lengths.transfer_encoding, lengths.content_length) {
+        (true, Some(_)) => Err(Malformed::BothLengths),
+        (true, None) => Ok(Framing::Chunked),
+        (false, Some(n)) => Ok(Framing::Length(n)),
+        (false, None) => Ok(Framing::None),
     }
 }
 

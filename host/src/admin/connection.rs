@@ -1,0 +1,118 @@
+//! One connection of the admin listener.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::HttpService;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep, timeout};
+
+use super::serve::Limits;
+
+/// Room for a head: a bearer token and a browser's fields fit many times.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// How much of an unread upload is thrown away so that its client gets to read the answer, and for how long.
+const LINGER_BYTES: u64 = 128 << 20;
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Serves requests until the client is done, breaks a limit, or `stopping` turns true and the request at hand is
+/// answered. Errors are the client's: there is nobody to tell.
+pub(super) async fn serve<S>(stream: TcpStream, service: S, limits: &Limits, mut stopping: watch::Receiver<bool>)
+where
+    S: HttpService<Incoming, ResBody = Full<Bytes>> + Unpin,
+    S::Future: Unpin,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let io = TokioIo::new(Patience { stream, limit: limits.write, expires: None });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read)
+        .max_header_size(MAX_HEAD)
+        .half_close(true)
+        .serve_connection(io, service);
+    let mut stopped = false;
+    let ended = loop {
+        tokio::select! {
+            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
+            _ = stopping.wait_for(|stop| *stop), if !stopped => {
+                stopped = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    };
+    if ended.is_ok() {
+        linger(connection.into_parts().io.into_inner()).await;
+    }
+}
+
+/// A socket that is closed with unread bytes resets the connection, and the client may lose the answer that says why its
+/// upload was refused.
+async fn linger(mut io: Patience) {
+    if io.shutdown().await.is_ok() {
+        let _ = timeout(LINGER, tokio::io::copy(&mut io.take(LINGER_BYTES), &mut tokio::io::sink())).await;
+    }
+}
+
+/// A stream whose writes fail when the peer takes nothing for too long.
+struct Patience {
+    stream: TcpStream,
+    limit: Duration,
+    expires: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    fn bounded<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if progress.is_ready() {
+            self.expires = None;
+            return progress;
+        }
+        let limit = self.limit;
+        ready!(self.expires.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Patience {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Patience {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.bounded(cx, progress)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.bounded(cx, progress)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

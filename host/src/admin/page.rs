@@ -1,0 +1,232 @@
+//! The report as a page for a browser: no scripts, nothing loaded from elsewhere.
+
+use std::fmt;
+
+use super::accept::prefers;
+use super::control::timestamp;
+use super::format::{Escaped, bytes, count, microseconds, nanoseconds, uptime};
+use super::report::{Backend, Policy};
+use super::{PolicyStatus, Report, StatsView};
+use crate::stats::HistogramSnapshot;
+
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+const CSS: &str = include_str!("page.css");
+
+/// The statistics and their content type: a page for a client that prefers HTML to JSON (`accept` is the value of its
+/// `Accept` field), JSON for every other.
+pub fn stats_page(view: &StatsView<'_>, accept: Option<&[u8]>) -> (&'static str, Vec<u8>) {
+    let report = Report::new(view);
+    if prefers(accept, "text/html", JSON) {
+        return (HTML, Page(&report).to_string().into_bytes());
+    }
+    let mut json = serde_json::to_vec_pretty(&report).unwrap_or_else(|e| error_json(&e));
+    json.push(b'\n');
+    (JSON, json)
+}
+
+fn error_json(error: &serde_json::Error) -> Vec<u8> {
+    serde_json::json!({ "error": format!("the statistics can't be written as JSON: {error}") }).to_string().into_bytes()
+}
+
+struct Page<'a>(&'a Report);
+
+impl fmt::Display for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let up = uptime(self.0.uptime_seconds);
+        write!(
+            f,
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <title>Waypost statistics</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n\
+             <h1>Waypost {}</h1>\n<p>up {up}; reload for newer numbers</p>\n",
+            Escaped(self.0.version)
+        )?;
+        self.overview(f)?;
+        self.statuses(f)?;
+        self.backends(f)?;
+        self.policies(f)?;
+        self.workers(f)?;
+        f.write_str("</body>\n</html>\n")
+    }
+}
+
+impl Page<'_> {
+    fn overview(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let r = self.0;
+        tiles(
+            f,
+            &[
+                ("requests", count(r.requests.total)),
+                ("active now", count(r.requests.active)),
+                ("unanswered", count(r.requests.unanswered)),
+                ("retries", count(r.retries)),
+                ("time, median", microseconds(r.requests.latency.0.quantile(0.5))),
+                ("time, 99 %", microseconds(r.requests.latency.0.quantile(0.99))),
+                ("connections open", count(r.connections.active)),
+                ("accepted", count(r.connections.accepted)),
+                ("turned away", count(r.connections.refused)),
+                ("opened to backends", count(r.connections.upstream_opened)),
+                ("reused to backends", count(r.connections.upstream_reused)),
+                ("log lines dropped", count(r.log_lines_dropped)),
+                ("from clients", bytes(r.bytes.from_clients)),
+                ("to clients", bytes(r.bytes.to_clients)),
+                ("from backends", bytes(r.bytes.from_backends)),
+                ("to backends", bytes(r.bytes.to_backends)),
+            ],
+        )
+    }
+
+    fn statuses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<h2>Responses by status</h2>\n")?;
+        if self.0.requests.by_status.is_empty() {
+            return f.write_str("<p>none yet</p>\n");
+        }
+        let rows = self.0.requests.by_status.iter().map(|(code, n)| vec![code.to_string(), count(*n)]);
+        table(f, &["status", "responses"], rows)
+    }
+
+    fn backends(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<h2>Backends</h2>\n")?;
+        if self.0.backends.is_empty() {
+            return f.write_str("<p>none</p>\n");
+        }
+        let head = [
+            "address",
+            "state",
+            "requests",
+            "failures",
+            "in a row",
+            "in flight",
+            "connections",
+            "average",
+            "median",
+            "90 %",
+            "99 %",
+        ];
+        table(f, &head, self.0.backends.iter().map(|(address, backend)| backend_row(address, backend)))
+    }
+
+    fn policies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<h2>Policies</h2>\n")?;
+        if self.0.policies.is_empty() {
+            return f.write_str("<p>none</p>\n");
+        }
+        self.0.policies.iter().try_for_each(|(name, policy)| policy_section(f, name, policy))
+    }
+
+    fn workers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<h2>Workers</h2>\n")?;
+        let rows = self.0.workers.iter().enumerate().map(|(i, w)| {
+            let numbers = [w.requests, w.requests_active, w.connections, w.connections_active];
+            [i.to_string()].into_iter().chain(numbers.map(count)).collect()
+        });
+        table(f, &["worker", "requests", "active", "connections", "open"], rows)
+    }
+}
+
+fn backend_row(address: &str, b: &Backend) -> Vec<String> {
+    let state = match b.set_aside_by_workers {
+        0 => "<span class=\"good\">healthy</span>".to_owned(),
+        n => format!("<span class=\"bad\">set aside by {n}</span>"),
+    };
+    let all = &b.latency.all.0;
+    vec![
+        Escaped(address).to_string(),
+        state,
+        count(b.requests),
+        count(b.failures),
+        count(b.consecutive_failures),
+        count(b.in_flight),
+        count(b.connections),
+        microseconds(b.latency.ewma_microseconds),
+        microseconds(all.quantile(0.5)),
+        microseconds(all.quantile(0.9)),
+        microseconds(all.quantile(0.99)),
+    ]
+}
+
+fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Result {
+    writeln!(f, "<h3>{}</h3>", Escaped(name))?;
+    match &p.status {
+        Some(status) => policy_status(f, status)?,
+        None => f.write_str("<p>not running any more</p>\n")?,
+    }
+    tiles(
+        f,
+        &[
+            ("calls", count(p.calls)),
+            ("traps", count(p.traps)),
+            ("deadlines missed", count(p.deadlines)),
+            ("invalid answers", count(p.invalid)),
+            ("answered itself", count(p.refusals)),
+            ("failure mode used", count(p.failure_mode_uses)),
+            ("memory now", bytes(p.memory.now_bytes)),
+            ("peak of an instance", bytes(p.memory.peak_instance_bytes)),
+            ("instances built", count(p.instances_built)),
+            ("log lines dropped", count(p.log_lines_dropped)),
+        ],
+    )?;
+    if !p.call_time_by_hook.is_empty() {
+        let total = std::iter::once(hook_row("all", &p.call_time.0));
+        let rows = p.call_time_by_hook.iter().map(|(hook, times)| hook_row(hook, &times.0)).chain(total);
+        table(f, &["hook", "calls", "mean", "median", "90 %", "99 %"], rows)?;
+    }
+    if !p.counters.is_empty() {
+        let rows = p.counters.iter().map(|(counter, n)| vec![Escaped(counter).to_string(), count(*n)]);
+        table(f, &["its own counter", "value"], rows)?;
+    }
+    Ok(())
+}
+
+fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
+    writeln!(
+        f,
+        "<p>generation {}, loaded {} from {}, {}, SHA-256 {}</p>",
+        s.generation,
+        timestamp(s.loaded_at),
+        Escaped(&s.source),
+        bytes(s.size_bytes),
+        Escaped(&s.digest)
+    )?;
+    writeln!(
+        f,
+        "<p>exports {}; an instance per {}, {} at most; {} a call; on failure: {}</p>",
+        Escaped(&s.hooks.join(", ")),
+        Escaped(&s.isolation),
+        bytes(s.memory_limit_bytes),
+        microseconds(s.deadline.as_micros().try_into().unwrap_or(u64::MAX)),
+        Escaped(&s.on_failure)
+    )?;
+    match &s.last_error {
+        Some(error) => writeln!(f, "<p class=\"bad\">the latest replacement was refused: {}</p>", Escaped(error)),
+        None => Ok(()),
+    }
+}
+
+fn hook_row(hook: &str, times: &HistogramSnapshot) -> Vec<String> {
+    let quantiles = [0.5, 0.9, 0.99].map(|share| nanoseconds(times.quantile(share)));
+    let head = [Escaped(hook).to_string(), count(times.count), nanoseconds(times.mean())];
+    head.into_iter().chain(quantiles).collect()
+}
+
+fn tiles(f: &mut fmt::Formatter<'_>, tiles: &[(&str, String)]) -> fmt::Result {
+    f.write_str("<dl>\n")?;
+    for (name, value) in tiles {
+        writeln!(f, "<div><dt>{name}</dt><dd>{value}</dd></div>")?;
+    }
+    f.write_str("</dl>\n")
+}
+
+/// Cells are HTML: text in them is escaped by whoever writes the row.
+fn table(f: &mut fmt::Formatter<'_>, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> fmt::Result {
+    f.write_str("<div class=\"wide\"><table>\n<thead><tr>")?;
+    head.iter().try_for_each(|cell| write!(f, "<th>{cell}</th>"))?;
+    f.write_str("</tr></thead>\n<tbody>\n")?;
+    for row in rows {
+        f.write_str("<tr>")?;
+        row.iter().try_for_each(|cell| write!(f, "<td>{cell}</td>"))?;
+        f.write_str("</tr>\n")?;
+    }
+    f.write_str("</tbody>\n</table></div>\n")
+}

@@ -1,0 +1,77 @@
+//! The answers of the admin listener.
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+use serde_json::json;
+
+/// An answer, complete in memory.
+pub(super) type Reply = Response<Full<Bytes>>;
+
+/// This body.
+pub(super) fn body(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(body)));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // The page has one inline style sheet and nothing else, whatever a name in it may say.
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    );
+    reply
+}
+
+/// A body whose type depends on the `Accept` field.
+pub(super) fn negotiated((content_type, bytes): (&'static str, Vec<u8>)) -> Reply {
+    let mut reply = body(StatusCode::OK, content_type, bytes);
+    reply.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    reply
+}
+
+/// This value as JSON.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Reply {
+    match serde_json::to_vec_pretty(value) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            body(status, "application/json", bytes)
+        }
+        Err(e) => error(StatusCode::INTERNAL_SERVER_ERROR, &format!("the answer can't be written as JSON: {e}")),
+    }
+}
+
+/// `{"error": "..."}`
+pub(super) fn error(status: StatusCode, sentence: &str) -> Reply {
+    let mut bytes = json!({ "error": sentence }).to_string().into_bytes();
+    bytes.push(b'\n');
+    body(status, "application/json", bytes)
+}
+
+/// 404, and what there is.
+pub(super) fn nothing_here(path: &str, endpoints: &[&str]) -> Reply {
+    json(
+        StatusCode::NOT_FOUND,
+        &json!({ "error": format!("there is nothing at {path}; see \"endpoints\""), "endpoints": endpoints }),
+    )
+}
+
+/// 405, and what is allowed.
+pub(super) fn wrong_method(method: &str, path: &str, allow: &'static str) -> Reply {
+    let sentence = format!("{path} does not take {method}, only {allow}");
+    let mut reply = error(StatusCode::METHOD_NOT_ALLOWED, &sentence);
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    reply
+}
+
+/// 401, and how to ask.
+pub(super) fn unauthorised(sentence: &str) -> Reply {
+    let mut reply = error(StatusCode::UNAUTHORIZED, sentence);
+    reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"waypost admin\""));
+    reply
+}

@@ -1,0 +1,335 @@
+//! The sums of all workers' counters, at one moment.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
+
+use super::PolicyStatus;
+use crate::stats::{
+    BackendShard, Counter, Gauge, HOOKS, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, Stats, WorkerShard,
+};
+
+/// What a report is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct StatsView<'a> {
+    /// All counters.
+    pub stats: &'a Stats,
+    /// The policies that run.
+    pub policies: &'a [PolicyStatus],
+}
+
+/// Everything that was counted. Serialised, it is the body of `GET /stats`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Waypost's version.
+    pub version: &'static str,
+    /// Since counting began.
+    pub uptime_seconds: u64,
+    /// Bytes on the wire, heads and framing included.
+    pub bytes: Bytes,
+    /// Requests of clients.
+    pub requests: Requests,
+    /// Connections of clients and to backends.
+    pub connections: Connections,
+    /// Attempts at a backend after the first of a request.
+    pub retries: u64,
+    /// Access-log lines dropped because the log could not keep up.
+    pub log_lines_dropped: u64,
+    /// By address.
+    pub backends: BTreeMap<String, Backend>,
+    /// By name.
+    pub policies: BTreeMap<String, Policy>,
+    /// One entry per worker.
+    pub workers: Vec<Worker>,
+}
+
+/// Bytes on the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Bytes {
+    /// Read from clients.
+    pub from_clients: u64,
+    /// Written to clients.
+    pub to_clients: u64,
+    /// Read from backends.
+    pub from_backends: u64,
+    /// Written to backends.
+    pub to_backends: u64,
+}
+
+/// Requests of clients.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Requests {
+    /// Those whose head arrived, refused ones included.
+    pub total: u64,
+    /// Those not yet answered in full.
+    pub active: u64,
+    /// Responses by status code; codes that never occurred are left out.
+    pub by_status: BTreeMap<u16, u64>,
+    /// Those that ended without a response, because the client was gone.
+    pub unanswered: u64,
+    /// From the head to the end of the response.
+    pub latency: Microseconds,
+}
+
+/// Connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Connections {
+    /// Of clients, in all.
+    pub accepted: u64,
+    /// Of clients, open now.
+    pub active: u64,
+    /// Of clients, turned away by a limit.
+    pub refused: u64,
+    /// Opened to backends.
+    pub upstream_opened: u64,
+    /// Requests sent on a pooled connection.
+    pub upstream_reused: u64,
+}
+
+/// One backend address.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Backend {
+    /// Requests sent.
+    pub requests: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Requests sent and not yet answered in full.
+    pub in_flight: u64,
+    /// No worker sets it aside.
+    pub healthy: bool,
+    /// How many workers set it aside for failing.
+    pub set_aside_by_workers: u64,
+    /// Failures since the last success, where they are most: workers count apart.
+    pub consecutive_failures: u64,
+    /// Connections open, in use or pooled.
+    pub connections: u64,
+    /// Time to the response head.
+    pub latency: BackendLatency,
+}
+
+/// A backend's time to the response head.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct BackendLatency {
+    /// The workers' moving averages, averaged; 0 before the first response.
+    pub ewma_microseconds: u64,
+    /// All responses.
+    #[serde(flatten)]
+    pub all: Microseconds,
+}
+
+/// One policy name: what runs under it now, and what was counted for all its generations.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Policy {
+    /// What runs; `None` (its fields are left out) if nothing does any more.
+    #[serde(flatten)]
+    pub status: Option<PolicyStatus>,
+    /// Hook calls.
+    pub calls: u64,
+    /// Hook calls by hook.
+    pub calls_by_hook: BTreeMap<&'static str, u64>,
+    /// Calls that trapped.
+    pub traps: u64,
+    /// Calls that missed their deadline.
+    pub deadlines: u64,
+    /// Answers that were not valid.
+    pub invalid: u64,
+    /// Requests that it refused or answered itself.
+    pub refusals: u64,
+    /// Requests that went on by its failure mode.
+    pub failure_mode_uses: u64,
+    /// How long calls took.
+    pub call_time: Nanoseconds,
+    /// How long calls took, by hook.
+    pub call_time_by_hook: BTreeMap<&'static str, Nanoseconds>,
+    /// Linear memory.
+    pub memory: PolicyMemory,
+    /// Instances built.
+    pub instances_built: u64,
+    /// Log lines dropped by the rate limit.
+    pub log_lines_dropped: u64,
+    /// The policy's own counters, by name.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// Linear memory of a policy's instances.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyMemory {
+    /// Of all live instances.
+    pub now_bytes: u64,
+    /// The most that one instance has had.
+    pub peak_instance_bytes: u64,
+}
+
+/// What one worker counted: a skew between workers is worth seeing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Worker {
+    /// Requests whose head arrived.
+    pub requests: u64,
+    /// Requests not yet answered in full.
+    pub requests_active: u64,
+    /// Client connections accepted.
+    pub connections: u64,
+    /// Client connections open now.
+    pub connections_active: u64,
+}
+
+/// Durations in microseconds; serialised as mean and percentiles.
+#[derive(Debug, Clone, Default)]
+pub struct Microseconds(pub HistogramSnapshot);
+
+/// Durations in nanoseconds; serialised as mean and percentiles.
+#[derive(Debug, Clone, Default)]
+pub struct Nanoseconds(pub HistogramSnapshot);
+
+impl Report {
+    /// Sums up. Counters go on being written meanwhile, so that two of them may be a request apart.
+    pub fn new(view: &StatsView<'_>) -> Self {
+        let workers = view.stats.workers();
+        let sum = |counter: fn(&WorkerShard) -> &Counter| workers.iter().map(|w| counter(w).value()).sum::<u64>();
+        let uptime = view.stats.started().elapsed();
+        let now = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: uptime.as_secs(),
+            bytes: Bytes {
+                from_clients: sum(|w| &w.bytes_from_clients),
+                to_clients: sum(|w| &w.bytes_to_clients),
+                from_backends: sum(|w| &w.bytes_from_backends),
+                to_backends: sum(|w| &w.bytes_to_backends),
+            },
+            requests: Requests {
+                total: sum(|w| &w.requests),
+                active: workers.iter().map(|w| w.requests_active.value()).sum(),
+                by_status: by_status(view.stats),
+                unanswered: sum(|w| &w.unanswered),
+                latency: Microseconds(add_up(workers.iter().map(|w| &w.request_microseconds))),
+            },
+            connections: Connections {
+                accepted: sum(|w| &w.connections),
+                active: workers.iter().map(|w| w.connections_active.value()).sum(),
+                refused: sum(|w| &w.connections_refused),
+                upstream_opened: sum(|w| &w.upstream_connections),
+                upstream_reused: sum(|w| &w.upstream_reuses),
+            },
+            retries: sum(|w| &w.retries),
+            log_lines_dropped: sum(|w| &w.log_lines_dropped),
+            backends: view.stats.backends().iter().map(|(a, s)| (a.clone(), Backend::new(s, now))).collect(),
+            policies: policies(view),
+            workers: workers.iter().map(|w| Worker::new(w)).collect(),
+        }
+    }
+}
+
+impl Backend {
+    fn new<S: AsRef<BackendShard>>(shards: &[S], now_milliseconds: u64) -> Self {
+        let shards: Vec<&BackendShard> = shards.iter().map(AsRef::as_ref).collect();
+        let gauge = |gauge: fn(&BackendShard) -> &Gauge| shards.iter().map(move |s| gauge(s).value());
+        let (averages, seen_by) = gauge(|s| &s.latency_ewma_microseconds)
+            .filter(|ewma| *ewma > 0)
+            .fold((0, 0), |(sum, n): (u64, u64), ewma| (sum + ewma, n + 1));
+        let set_aside_by_workers = gauge(|s| &s.set_aside_until).filter(|until| *until > now_milliseconds).count();
+        Self {
+            requests: shards.iter().map(|s| s.requests.value()).sum(),
+            failures: shards.iter().map(|s| s.failures.value()).sum(),
+            in_flight: gauge(|s| &s.in_flight).sum(),
+            healthy: set_aside_by_workers == 0,
+            set_aside_by_workers: set_aside_by_workers as u64,
+            consecutive_failures: gauge(|s| &s.consecutive_failures).max().unwrap_or(0),
+            connections: gauge(|s| &s.connections).sum(),
+            latency: BackendLatency {
+                ewma_microseconds: averages.checked_div(seen_by).unwrap_or(0),
+                all: Microseconds(add_up(shards.iter().map(|s| &s.latency_microseconds))),
+            },
+        }
+    }
+}
+
+impl Policy {
+    fn new(counted: &PolicyStats) -> Self {
+        let shards = &counted.shards;
+        let sum = |counter: fn(&PolicyShard) -> &Counter| shards.iter().map(|s| counter(s).value()).sum::<u64>();
+        let hooks: BTreeMap<&'static str, Nanoseconds> = HOOKS
+            .iter()
+            .enumerate()
+            .map(|(i, hook)| (*hook, Nanoseconds(add_up(shards.iter().map(|s| &s.hook_nanoseconds[i])))))
+            .filter(|(_, times)| times.0.count > 0)
+            .collect();
+        let all = add_up(shards.iter().flat_map(|s| &s.hook_nanoseconds));
+        let names = counted.counter_names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let own = |i: usize| shards.iter().filter_map(|s| s.counters.0.get(i)).map(Counter::value).sum();
+        Self {
+            status: None,
+            calls: all.count,
+            calls_by_hook: hooks.iter().map(|(hook, times)| (*hook, times.0.count)).collect(),
+            traps: sum(|s| &s.traps),
+            deadlines: sum(|s| &s.deadlines),
+            invalid: sum(|s| &s.invalid),
+            refusals: sum(|s| &s.refusals),
+            failure_mode_uses: sum(|s| &s.failure_mode_uses),
+            call_time: Nanoseconds(all),
+            call_time_by_hook: hooks,
+            memory: PolicyMemory {
+                now_bytes: shards.iter().map(|s| s.memory.value()).sum(),
+                peak_instance_bytes: shards.iter().map(|s| s.memory_peak.value()).max().unwrap_or(0),
+            },
+            instances_built: sum(|s| &s.instances_built),
+            log_lines_dropped: sum(|s| &s.log_lines_dropped),
+            counters: names.into_iter().enumerate().map(|(i, name)| (name, own(i))).collect(),
+        }
+    }
+}
+
+impl Worker {
+    fn new(shard: &WorkerShard) -> Self {
+        Self {
+            requests: shard.requests.value(),
+            requests_active: shard.requests_active.value(),
+            connections: shard.connections.value(),
+            connections_active: shard.connections_active.value(),
+        }
+    }
+}
+
+impl Serialize for Microseconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Microseconds", 4)?;
+        fields.serialize_field("mean_microseconds", &self.0.mean())?;
+        fields.serialize_field("p50_microseconds", &self.0.quantile(0.5))?;
+        fields.serialize_field("p90_microseconds", &self.0.quantile(0.9))?;
+        fields.serialize_field("p99_microseconds", &self.0.quantile(0.99))?;
+        fields.end()
+    }
+}
+
+impl Serialize for Nanoseconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Nanoseconds", 4)?;
+        fields.serialize_field("mean_nanoseconds", &self.0.mean())?;
+        fields.serialize_field("p50_nanoseconds", &self.0.quantile(0.5))?;
+        fields.serialize_field("p90_nanoseconds", &self.0.quantile(0.9))?;
+        fields.serialize_field("p99_nanoseconds", &self.0.quantile(0.99))?;
+        fields.end()
+    }
+}
+
+fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
+    let count = |i: u16| stats.workers().iter().map(|w| w.by_status[usize::from(i)].value()).sum();
+    (0..500).map(|i| (100 + i, count(i))).filter(|(_, n): &(u16, u64)| *n > 0).collect()
+}
+
+fn policies(view: &StatsView<'_>) -> BTreeMap<String, Policy> {
+    let counted = view.stats.policies();
+    let mut all: BTreeMap<_, _> = counted.iter().map(|(name, counted)| (name.clone(), Policy::new(counted))).collect();
+    for status in view.policies {
+        all.entry(status.name.clone()).or_default().status = Some(status.clone());
+    }
+    all
+}
+
+fn add_up<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> HistogramSnapshot {
+    let mut sum = HistogramSnapshot::default();
+    histograms.for_each(|h| sum.add(h));
+    sum
+}

@@ -1,0 +1,225 @@
+//! The admin listener over real sockets, with a control side that only these tests have.
+
+mod access;
+mod pages;
+mod replacing;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use super::serve::{Limits, serve_within};
+use super::*;
+use crate::stats::Stats;
+
+/// Accepts components that start with `good`; waits for [`Self::gate`] first where there is one.
+struct TestControl {
+    stats: Stats,
+    policies: Mutex<Vec<PolicyStatus>>,
+    readiness: Mutex<Readiness>,
+    gate: Option<Gate>,
+    loading: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Gate {
+    reached: Notify,
+    open: Notify,
+    done: Notify,
+}
+
+impl TestControl {
+    fn new() -> Self {
+        let stats = Stats::new(2);
+        record(&stats);
+        Self {
+            stats,
+            policies: Mutex::new(vec![status("spread"), status("my policy")]),
+            readiness: Mutex::new(Readiness::Ready),
+            gate: None,
+            loading: AtomicUsize::new(0),
+        }
+    }
+
+    async fn load(&self, name: &str, component: Vec<u8>) -> Result<PolicyStatus, ReplaceError> {
+        assert_eq!(self.loading.fetch_add(1, Ordering::SeqCst), 0, "two replacements at a time");
+        if let Some(gate) = &self.gate {
+            gate.reached.notify_one();
+            gate.open.notified().await;
+        }
+        self.loading.fetch_sub(1, Ordering::SeqCst);
+        if component.starts_with(b"busy") {
+            return Err(ReplaceError::Busy(name.to_owned()));
+        }
+        if !component.starts_with(b"good") {
+            return Err(ReplaceError::Refused("this is a core module, not a component".to_owned()));
+        }
+        let mut policies = self.policies.lock().unwrap();
+        let status = policies.iter_mut().find(|p| p.name == name).unwrap();
+        status.generation += 1;
+        status.size_bytes = component.len() as u64;
+        if let Some(gate) = &self.gate {
+            gate.done.notify_one();
+        }
+        Ok(status.clone())
+    }
+}
+
+impl Control for TestControl {
+    fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    fn policies(&self) -> Vec<PolicyStatus> {
+        self.policies.lock().unwrap().clone()
+    }
+
+    fn replace_policy<'a>(&'a self, name: &'a str, component: Vec<u8>) -> ReplaceFuture<'a> {
+        Box::pin(self.load(name, component))
+    }
+
+    fn readiness(&self) -> Readiness {
+        *self.readiness.lock().unwrap()
+    }
+}
+
+fn status(name: &str) -> PolicyStatus {
+    PolicyStatus {
+        name: name.to_owned(),
+        generation: 7,
+        digest: "ab12".to_owned(),
+        source: "built-in <random>".to_owned(),
+        hooks: vec!["selection".to_owned()],
+        isolation: "worker".to_owned(),
+        on_failure: "random".to_owned(),
+        deadline: Duration::from_millis(1),
+        memory_limit_bytes: 16 << 20,
+        size_bytes: 1_234,
+        loaded_at: UNIX_EPOCH + Duration::from_secs(1_000_000_000),
+        last_error: None,
+    }
+}
+
+/// Two workers' traffic, so that sums, maxima and averages differ.
+fn record(stats: &Stats) {
+    for (i, worker) in stats.workers().iter().enumerate() {
+        let n = i as u64 + 1;
+        worker.bytes_from_clients.add(100 * n);
+        worker.bytes_to_clients.add(2_000 * n);
+        worker.bytes_from_backends.add(30 * n);
+        worker.bytes_to_backends.add(4 * n);
+        (0..n).for_each(|_| worker.requests.increment());
+        worker.requests_active.set(n);
+        worker.by_status[100].add(n);
+        worker.by_status[404].add(1);
+        worker.connections.add(n);
+        worker.retries.add(n);
+        worker.request_microseconds.record(1_000 * n);
+    }
+    for (i, backend) in stats.backend("127.0.0.1:81").iter().enumerate() {
+        let n = i as u64 + 1;
+        backend.requests.add(n);
+        backend.in_flight.set(n);
+        backend.latency_ewma_microseconds.set(100 * n);
+        backend.consecutive_failures.set(n);
+        backend.latency_microseconds.record(100);
+    }
+    stats.backend("127.0.0.1:82")[1].set_aside_until.set(u64::MAX);
+    let spread = stats.policy("spread");
+    *spread.counter_names.lock().unwrap() = vec!["hits".to_owned(), "<b>".to_owned()];
+    for (i, shard) in spread.shards.iter().enumerate() {
+        let n = i as u64 + 1;
+        shard.hook_nanoseconds[2].record(300 * n);
+        shard.traps.add(n);
+        shard.memory.set(1_000 * n);
+        shard.memory_peak.set(5_000 * n);
+        shard.counters.0[0].add(n);
+    }
+    stats.policy("<i>gone").shards[0].deadlines.increment();
+}
+
+/// A running admin listener.
+struct TestAdmin {
+    address: std::net::SocketAddr,
+    control: Arc<TestControl>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), AdminError>>,
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl TestAdmin {
+    async fn start(token: Option<&str>) -> Self {
+        Self::start_with(token, TestControl::new(), Limits::default()).await
+    }
+
+    async fn start_with(token: Option<&str>, control: TestControl, limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let control = Arc::new(control);
+        let (stop, stopped) = oneshot::channel();
+        let served = serve_within(limits, listener, token.map(str::to_owned), Arc::clone(&control) as _, async {
+            let _ = stopped.await;
+        });
+        Self { address, control, stop, task: tokio::spawn(served) }
+    }
+
+    /// One request with these further header lines; a `Host` is there unless they bring one.
+    async fn ask(&self, method: &str, target: &str, lines: &str, body: &[u8]) -> Answer {
+        let host = if lines.to_ascii_lowercase().contains("host:") {
+            String::new()
+        } else {
+            format!("host: {}\r\n", self.address)
+        };
+        let length = if method == "PUT" { format!("content-length: {}\r\n", body.len()) } else { String::new() };
+        let head = format!("{method} {target} HTTP/1.1\r\n{host}{lines}{length}connection: close\r\n\r\n");
+        self.raw(&[head.as_bytes(), body].concat()).await
+    }
+
+    async fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, "", b"").await
+    }
+
+    async fn put(&self, target: &str, body: &[u8]) -> Answer {
+        self.ask("PUT", target, "", body).await
+    }
+
+    async fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        read_answer(&mut stream).await
+    }
+}
+
+/// Reads to the end of the connection.
+async fn read_answer(stream: &mut TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {text:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+impl Answer {
+    fn json(&self) -> serde_json::Value {
+        assert!(self.head.contains("content-type: application/json"), "{self:?}");
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// The sentence of `{"error": "..."}`.
+    fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap_or_else(|| panic!("no error: {self:?}")).to_owned()
+    }
+}

@@ -1,0 +1,150 @@
+//! What the command line asks for.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::policies;
+use super::run::{Reachable, loopback_listener, run};
+use super::signals::Signals;
+use crate::cli::{Cli, Command, Demo, Origin, Settings};
+use crate::config::{Config, FileSource, Sources};
+use crate::origin::{self, OriginOptions};
+use crate::policy::{Engine, EngineOptions};
+use crate::stats::Stats;
+use crate::upstream::resolve;
+
+/// Does what was asked; the exit code tells whether it went well.
+pub fn execute(cli: Cli) -> Result<ExitCode> {
+    let environment = |name: &str| std::env::var_os(name);
+    let filter = cli.log_filter(environment)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // Admin, timers and signals; what blocks has threads of its own.
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("the control runtime can't be made")?;
+    let code = runtime.block_on(async {
+        match cli.command {
+            Command::Run(settings) => {
+                let config = Config::load(settings.sources(environment)?)?;
+                run(config, |_| ()).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Check(settings) => check(settings.sources(environment)?).await,
+            Command::Demo(demo) => serve_demo(demo).await.map(|()| ExitCode::SUCCESS),
+            Command::Origin(origin) => serve_origin(origin).await.map(|()| ExitCode::SUCCESS),
+        }
+    });
+    // A guest that is still being compiled must not hold up the end of the process.
+    runtime.shutdown_background();
+    code
+}
+
+/// Reports everything that `run` would trip over.
+async fn check(sources: Sources) -> Result<ExitCode> {
+    let config = Config::load(sources)?;
+    for warning in &config.warnings {
+        println!("warning: {warning}");
+    }
+    let topologies: Vec<_> = resolve(&config.pools).await?.into_iter().map(Arc::new).collect();
+    for pool in &topologies {
+        let addresses: Vec<String> = pool.backends.iter().map(|b| b.address.to_string()).collect();
+        println!("pool {:?}: {}", pool.name, addresses.join(", "));
+    }
+    let engine = Engine::new(EngineOptions { workers: 1, ..EngineOptions::default() })?;
+    let config = Arc::new(config);
+    let checked = Arc::clone(&config);
+    let load = move || policies::load_all(&engine, &checked, &topologies, &Stats::new(1));
+    let loaded = tokio::task::spawn_blocking(load).await.context("loading the policies failed")?;
+    let mut failed = 0;
+    for (policy, loaded) in config.policies.iter().zip(loaded) {
+        match loaded {
+            Ok(generation) => {
+                let hooks: Vec<_> = generation.hooks().names().collect();
+                println!("policy {:?}: ok, {}, hooks: {}", policy.name, generation.digest(), hooks.join(", "));
+            }
+            Err(e) => {
+                failed += 1;
+                println!("error: {e:#}");
+            }
+        }
+    }
+    println!("{} routes, {} pools, {} policies", config.routes.len(), config.pools.len(), config.policies.len());
+    match failed {
+        0 => println!("ok: the proxy would start with this"),
+        n => println!("{n} of the policies can't be loaded: the proxy would not start"),
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn serve_origin(origin: Origin) -> Result<()> {
+    let listener = std::net::TcpListener::bind(origin.listen)
+        .with_context(|| format!("can't listen on {}: is something else listening there?", origin.listen))?;
+    let address = listener.local_addr()?;
+    let mut signals = Signals::listen()?;
+    let options = OriginOptions { name: origin.name.unwrap_or_default(), dir: origin.dir };
+    tracing::info!(addr = %address, "origin listening");
+    let stop = async move {
+        let (name, _) = signals.next().await;
+        tracing::info!("{name}: stopping");
+    };
+    Ok(origin::serve(listener, options, stop).await?)
+}
+
+/// Origins on ports of their own and the proxy in front of them, all in this process.
+async fn serve_demo(demo: Demo) -> Result<()> {
+    let mut addresses = Vec::new();
+    for number in 1..=demo.origins {
+        let listener = loopback_listener()?;
+        addresses.push(listener.local_addr()?.to_string());
+        let options = OriginOptions { name: format!("origin-{number}"), dir: None };
+        tokio::spawn(origin::serve(listener, options, pending()));
+    }
+    let settings = Settings {
+        listen: vec![demo.listen.to_string()],
+        admin_listen: Some(demo.admin_listen.to_string()),
+        hosts: vec![format!("*={}", addresses.join(","))],
+        ..Settings::default()
+    };
+    // The demo is the same everywhere: nothing is read from the environment.
+    let mut sources = settings.sources(|_| None)?;
+    sources.file = Some(FileSource::Text {
+        name: "demo".to_owned(),
+        text: "[access-log]\nrequests = \"all\"\n".to_owned(),
+        base: PathBuf::new(),
+    });
+    let config = Config::load(sources)?;
+    run(config, |reachable| print_what_to_try(reachable, &addresses)).await
+}
+
+fn print_what_to_try(reachable: &Reachable, origins: &[String]) {
+    let Some(proxy) = reachable.listen.first() else { return };
+    let admin = reachable.admin.map(|a| a.to_string()).unwrap_or_default();
+    println!(
+        "\nWaypost is running in front of {} origins ({}).
+A WebAssembly policy picks one of them for every request.
+
+  curl -i http://{proxy}/                        which origin answered? see x-origin
+  curl -s http://{proxy}/page_two                a page with several images (or open it in a browser)
+  curl -i -H 'Range: bytes=0-99' http://{proxy}/bigfile
+  curl -i 'http://{proxy}/bigfile?range=0-99'    the same range, as a parameter
+  curl -i -H 'Range: bytes=0-9' 'http://{proxy}/bigfile?range=5-9'    416: they differ
+  curl -i -d '{{\"Nombre\": \"Ada\"}}' http://{proxy}/createUser
+  curl -s http://{admin}/stats                   what happened so far (or open it in a browser)
+  curl -s http://{admin}/policies                which policies run
+  curl -T my-policy.wasm http://{admin}/policies/random    replace one while traffic flows
+
+Ctrl-C stops everything. The access log follows.\n",
+        origins.len(),
+        origins.join(", "),
+    );
+}

@@ -1,0 +1,80 @@
+//! The listeners: one per worker and address where the kernel spreads connections, else one acceptor that hands them out.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::{Context, Result};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that may wait to be accepted, as far as the kernel lets them (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
+
+/// Whether `SO_REUSEPORT` spreads connections over the sockets that share a port. Elsewhere (macOS, the BSDs) one of them gets all.
+pub const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Listening sockets.
+#[derive(Debug)]
+pub struct Intake {
+    /// Each worker's own, or none if an acceptor hands connections out.
+    pub by_worker: Vec<Vec<TcpListener>>,
+    /// The acceptor's, or none if each worker has its own.
+    pub shared: Vec<TcpListener>,
+    /// Where clients connect: with the port that was given for port 0.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Intake {
+    /// Opens the listeners of all workers.
+    pub fn open(addresses: &[SocketAddr], workers: usize, kernel_spreads: bool) -> Result<Self> {
+        let mut intake =
+            Self { by_worker: (0..workers).map(|_| Vec::new()).collect(), shared: vec![], addresses: vec![] };
+        for address in addresses {
+            let failed = || {
+                format!(
+                    "can't listen on {address}: is something else listening there, or is the address not of this machine?"
+                )
+            };
+            if !kernel_spreads {
+                let listener = listen(*address, false).with_context(failed)?;
+                intake.addresses.push(listener.local_addr()?);
+                intake.shared.push(listener);
+                continue;
+            }
+            // Sockets that all have SO_REUSEPORT share a port without complaint, even with another proxy of the same user:
+            // a first bind without it finds out whether the port is free.
+            let probe = bind(*address, false).with_context(failed)?;
+            let bound = probe.local_addr()?.as_socket().context("a TCP socket has an IP address")?;
+            drop(probe);
+            for listeners in &mut intake.by_worker {
+                listeners.push(listen(bound, true).with_context(failed)?);
+            }
+            intake.addresses.push(bound);
+        }
+        Ok(intake)
+    }
+}
+
+/// A listener for the admin side.
+pub fn admin(address: SocketAddr) -> Result<TcpListener> {
+    listen(address, false)
+        .with_context(|| format!("can't listen on {address} (admin): is something else listening there?"))
+}
+
+fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of an earlier run that linger in TIME_WAIT must not keep the proxy from starting.
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(reuse_port)?;
+    #[cfg(not(unix))]
+    let _ = reuse_port;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+    let socket = bind(address, reuse_port)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

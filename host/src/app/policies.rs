@@ -1,0 +1,83 @@
+//! From the configuration's policies to loaded generations.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use crate::config::{Config, Policy, PolicySource};
+use crate::policy::{BackendSpec, Engine, Generation, PolicySpec, PoolSpec, builtin};
+use crate::stats::Stats;
+use crate::upstream::PoolTopology;
+
+/// The bytes of a policy's component.
+pub fn component(policy: &Policy) -> Result<Arc<[u8]>> {
+    match &policy.source {
+        PolicySource::Builtin(name) => match builtin(name) {
+            Some(bytes) => Ok(bytes.into()),
+            None => bail!("policy {:?}: there is no built-in policy named {name:?}", policy.name),
+        },
+        PolicySource::File(path) => {
+            let bytes = std::fs::read(path)
+                .with_context(|| format!("policy {:?}: {} can't be read", policy.name, path.display()))?;
+            Ok(bytes.into())
+        }
+    }
+}
+
+/// Where a policy's component comes from, in words.
+pub fn source(policy: &Policy) -> String {
+    match &policy.source {
+        PolicySource::Builtin(name) => format!("built-in {name}"),
+        PolicySource::File(path) => path.display().to_string(),
+    }
+}
+
+/// What the engine is told of a policy.
+pub fn spec(policy: &Policy, component: Arc<[u8]>, source: String) -> PolicySpec {
+    PolicySpec {
+        name: policy.name.clone(),
+        component,
+        settings: policy.settings.clone(),
+        deadline: policy.deadline,
+        memory: policy.memory,
+        on_failure: policy.on_failure,
+        isolation: policy.isolation,
+        source,
+    }
+}
+
+/// The pools of the routes that name this policy.
+pub fn pools(config: &Config, topologies: &[Arc<PoolTopology>], policy: usize) -> Vec<PoolSpec> {
+    let mut ids: Vec<usize> = config.routes.iter().filter(|r| r.policies.contains(&policy)).map(|r| r.pool).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let backends = |topology: &PoolTopology| {
+        let spec = topology.backends.iter().map(|b| BackendSpec {
+            address: b.address.to_string(),
+            weight: b.weight,
+            labels: b.labels.clone(),
+        });
+        spec.collect()
+    };
+    ids.into_iter()
+        .filter_map(|id| {
+            let topology = topologies.get(id)?;
+            Some(PoolSpec { id: u32::try_from(id).ok()?, name: topology.name.clone(), backends: backends(topology) })
+        })
+        .collect()
+}
+
+/// Loads all policies of a configuration, in order.
+pub fn load_all(
+    engine: &Engine,
+    config: &Config,
+    topologies: &[Arc<PoolTopology>],
+    stats: &Stats,
+) -> Vec<Result<Arc<Generation>>> {
+    let load = |(index, policy): (usize, &Policy)| {
+        let spec = spec(policy, component(policy)?, source(policy));
+        let pools = pools(config, topologies, index);
+        Ok(engine.load(&spec, &pools, 1, &stats.policy(&policy.name), 1)?)
+    };
+    config.policies.iter().enumerate().map(load).collect()
+}

@@ -1,0 +1,206 @@
+//! The file as written: every key read and checked by itself. What needs a look at several keys is `resolve`'s.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::error::{At, Findings};
+use super::tree::{self, Node, Section};
+use super::{AccessLog, Backend, HostPattern, Limits, LoggedRequests, Policy, Pool, Timeouts};
+use super::{host, sections, values};
+
+/// More workers than any machine has cores; a slip of the finger otherwise starts a million threads.
+pub(super) const MAX_WORKERS: usize = 1024;
+
+/// What can be said by the file, by the environment and by flags.
+#[derive(Debug, Default)]
+pub(super) struct Common {
+    pub listen: Option<Vec<At<SocketAddr>>>,
+    pub workers: Option<At<usize>>,
+    /// `Some(None)` is "off".
+    pub admin_listen: Option<At<Option<SocketAddr>>>,
+    pub admin_token: Option<At<String>>,
+    pub hosts: Vec<HostEntry>,
+}
+
+/// One host of the short form.
+#[derive(Debug)]
+pub(super) struct HostEntry {
+    pub host: At<HostPattern>,
+    pub backends: Vec<Backend>,
+}
+
+/// `[[routes]]` with its names not yet resolved.
+#[derive(Debug)]
+pub(super) struct RouteEntry {
+    pub hosts: Vec<At<HostPattern>>,
+    pub path: String,
+    pub pool: Option<At<String>>,
+    /// `None` if the key is not there.
+    pub policies: Option<Vec<At<String>>>,
+}
+
+/// The whole file.
+#[derive(Debug)]
+pub(super) struct File {
+    pub common: Common,
+    pub policies: Vec<At<Policy>>,
+    pub pools: Vec<At<Pool>>,
+    pub routes: Vec<RouteEntry>,
+    pub stats_path: Option<String>,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub trusted_proxies: Vec<IpNet>,
+    pub access_log: AccessLog,
+}
+
+/// Reads a file; `None` if it is not TOML at all. `base` is the folder that paths are relative to.
+pub(super) fn read(name: &Arc<str>, text: &str, base: &Path, findings: &mut Findings) -> Option<File> {
+    let mut root = tree::parse(name, text, findings)?;
+    let file = File {
+        common: common(&mut root, findings),
+        policies: named(&mut root, "policies", findings, |name, node, f| sections::policy(name, node, base, f)),
+        pools: named(&mut root, "pools", findings, sections::pool),
+        routes: routes(&mut root, findings),
+        stats_path: stats(&mut root, findings),
+        limits: sections::limits(root.take_section("limits", findings), findings),
+        timeouts: sections::timeouts(root.take_section("timeouts", findings), findings),
+        trusted_proxies: forwarded(&mut root, findings),
+        access_log: access_log(&mut root, base, findings),
+    };
+    root.finish(findings);
+    Some(file)
+}
+
+fn common(root: &mut Section, findings: &mut Findings) -> Common {
+    let listen = root.take("listen").map(|node| {
+        let place = node.place.clone();
+        let nodes = node.one_or_many();
+        if nodes.is_empty() {
+            findings.error(&place, "is empty; write at least one address, or leave the key out");
+        }
+        nodes.into_iter().filter_map(|n| n.parsed(findings, values::parse_listen)).collect()
+    });
+    let workers = root.take("workers").and_then(|node| node.integer(findings, 1..=MAX_WORKERS));
+    let mut admin = root.take_section("admin", findings);
+    let admin_listen = admin.take("listen").and_then(|node| node.parsed(findings, admin_listen));
+    let admin_token = admin.take("token").and_then(|node| node.string(findings));
+    admin.finish(findings);
+    let hosts = root.take_section("hosts", findings).into_entries();
+    let hosts = hosts.into_iter().filter_map(|(name, node)| host_entry(&name, node, findings)).collect();
+    Common { listen, workers, admin_listen, admin_token, hosts }
+}
+
+/// An address, or "off".
+pub(super) fn admin_listen(written: &str) -> Result<Option<SocketAddr>, String> {
+    match written.trim() {
+        "off" => Ok(None),
+        text => values::parse_listen(text).map(Some).map_err(|m| format!("{m}; \"off\" switches the listener off")),
+    }
+}
+
+fn host_entry(name: &str, node: Node, findings: &mut Findings) -> Option<HostEntry> {
+    let place = node.place.clone();
+    let backends = sections::backends(node, findings);
+    let pattern = findings.accept(&place, host::parse_pattern(name))?;
+    Some(HostEntry { host: At::new(pattern, place), backends })
+}
+
+/// A table whose keys are names of things of one kind.
+fn named<T>(
+    root: &mut Section,
+    key: &'static str,
+    findings: &mut Findings,
+    read: impl Fn(&str, Section, &mut Findings) -> Option<T>,
+) -> Vec<At<T>> {
+    let mut things = Vec::new();
+    for (name, node) in root.take_section(key, findings).into_entries() {
+        let place = node.place.clone();
+        let valid = findings.accept(&place, values::name(&name)).is_some();
+        let Some(section) = node.section(findings) else { continue };
+        if let Some(thing) = read(&name, section, findings)
+            && valid
+        {
+            things.push(At::new(thing, place));
+        }
+    }
+    things
+}
+
+fn routes(root: &mut Section, findings: &mut Findings) -> Vec<RouteEntry> {
+    let Some(node) = root.take("routes") else { return Vec::new() };
+    if node.is_table() {
+        findings.error(&node.place, "is one table; write `[[routes]]` with two pairs of brackets, once for each route");
+        return Vec::new();
+    }
+    let nodes = node.list(findings).unwrap_or_default();
+    nodes.into_iter().filter_map(|n| Some(route(n.section(findings)?, findings))).collect()
+}
+
+fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
+    let place = section.place.clone();
+    let hosts = match section.take("host") {
+        None => vec![At::new(HostPattern::Any, place.clone())],
+        Some(node) => {
+            let place = node.place.clone();
+            let nodes = node.one_or_many();
+            if nodes.is_empty() {
+                findings.error(&place, "is empty; write at least one host, or leave the key out for any host");
+            }
+            nodes.into_iter().filter_map(|n| n.parsed(findings, host::parse_pattern)).collect()
+        }
+    };
+    let path = section.take("path").and_then(|n| n.parsed(findings, values::route_path));
+    let pool = section.take("pool");
+    if pool.is_none() {
+        findings.error(&place, "has no `pool`; name the section of `[pools]` that takes these requests");
+    }
+    let pool = pool.and_then(|n| n.string(findings));
+    let policies = section.take("policies").map(|node| {
+        let nodes = node.list(findings).unwrap_or_default();
+        nodes.into_iter().filter_map(|n| n.string(findings)).collect()
+    });
+    section.finish(findings);
+    RouteEntry { hosts, path: path.map_or_else(|| "/".to_owned(), |p| p.value), pool, policies }
+}
+
+fn stats(root: &mut Section, findings: &mut Findings) -> Option<String> {
+    let mut section = root.take_section("stats", findings);
+    let path = section
+        .take("path")
+        .and_then(|node| node.parsed(findings, |written| values::url_path(written).map(|()| written.to_owned())));
+    section.finish(findings);
+    path.map(|p| p.value)
+}
+
+fn forwarded(root: &mut Section, findings: &mut Findings) -> Vec<IpNet> {
+    let mut section = root.take_section("forwarded", findings);
+    let nodes = section.take("trusted").map(Node::one_or_many).unwrap_or_default();
+    section.finish(findings);
+    nodes.into_iter().filter_map(|n| n.parsed(findings, values::network)).map(|net| net.value).collect()
+}
+
+fn access_log(root: &mut Section, base: &Path, findings: &mut Findings) -> AccessLog {
+    let mut section = root.take_section("access-log", findings);
+    let requests = section.take("requests").and_then(|node| {
+        node.parsed(findings, |written| match written {
+            "all" => Ok(LoggedRequests::All),
+            "refused" => Ok(LoggedRequests::Refused),
+            "none" => Ok(LoggedRequests::None),
+            _ => Err(format!("{written:?} is not known; write \"all\", \"refused\" or \"none\"")),
+        })
+    });
+    let path = section.take("path").and_then(|node| node.parsed(findings, |written| relative_to(base, written)));
+    section.finish(findings);
+    AccessLog { requests: requests.map_or(LoggedRequests::Refused, |r| r.value), path: path.map(|p| p.value) }
+}
+
+/// A path in the configuration is relative to the file's folder, wherever the process was started.
+pub(super) fn relative_to(base: &Path, written: &str) -> Result<PathBuf, String> {
+    if written.trim().is_empty() || written.contains('\0') {
+        return Err("is not a path of a file; write one, or leave the key out".to_owned());
+    }
+    Ok(base.join(written))
+}

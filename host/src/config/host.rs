@@ -1,0 +1,95 @@
+//! Host names as they are written, and the one form in which they are compared.
+
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
+
+use super::HostPattern;
+
+/// The longest host name (RFC 1035 section 2.3.4), without its trailing dot.
+const MAX_HOST_LEN: usize = 253;
+
+/// The form in which hosts are compared: lower case, without port, trailing dot and surrounding white space.
+///
+/// Takes a name, an IPv4 address or a bracketed IPv6 address, each with or without a port; an empty port is fine
+/// (RFC 9110 section 4.2.1). Labels hold letters, digits, `-` and `_`. `None` if it is anything else. Allocates
+/// only if something has to be lowered. A normalised host is its own normal form.
+pub fn normalise_host(host: &str) -> Option<Cow<'_, str>> {
+    let host = host.trim_matches([' ', '\t']);
+    if host.starts_with('[') {
+        let (address, port) = host.split_once(']')?;
+        if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+            return None;
+        }
+        let address: Ipv6Addr = address[1..].parse().ok()?;
+        let canonical = format!("[{address}]");
+        return Some(if host == canonical { Cow::Borrowed(host) } else { Cow::Owned(canonical) });
+    }
+    let name = match host.split_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        Some(_) => return None,
+        None => host,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.len() > MAX_HOST_LEN || !name.split('.').all(is_label) {
+        return None;
+    }
+    Some(if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    })
+}
+
+/// Reads a route's host: a name, `*.suffix` or `*`.
+pub(super) fn parse_pattern(written: &str) -> Result<HostPattern, String> {
+    let host = written.trim();
+    if host == "*" {
+        return Ok(HostPattern::Any);
+    }
+    if let Some(rest) = host.strip_prefix("*.") {
+        return match normalise_host(rest) {
+            Some(suffix) if !suffix.starts_with('[') => Ok(HostPattern::Suffix(format!(".{suffix}"))),
+            _ => Err(format!("{written:?} is not a host pattern; after `*.` comes a name, such as `*.example.com`")),
+        };
+    }
+    if host.contains('*') {
+        return Err(format!(
+            "{written:?} is not a host pattern; a star stands alone (`*`: any other host) or for \
+             the first labels (`*.example.com`)"
+        ));
+    }
+    if host.starts_with('.') {
+        return Err(format!("{written:?} is not a host; for all hosts that end so write \"*{host}\""));
+    }
+    if host.contains("://") {
+        return Err(format!("{written:?} is a URL; write only its host, such as \"www.example.com\""));
+    }
+    if !host.is_ascii() {
+        return Err(format!("{written:?} is not ASCII; write the `xn--` form of the name"));
+    }
+    normalise_host(host).map(|h| HostPattern::Exact(h.into_owned())).ok_or_else(|| {
+        format!("{written:?} is not a host; write a name such as \"www.example.com\", \"*.example.com\" or \"*\"")
+    })
+}
+
+/// How the operator would write this pattern.
+pub(super) fn show(pattern: &HostPattern) -> String {
+    match pattern {
+        HostPattern::Exact(host) => host.clone(),
+        HostPattern::Suffix(suffix) => format!("*{suffix}"),
+        HostPattern::Any => "*".to_owned(),
+    }
+}
+
+/// Digits only, and few enough for a port; RFC 9110 lets it be empty.
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
+}
+
+/// One label of a host name (RFC 1123 section 2.1), and `_` as it occurs in practice.
+pub(super) fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}

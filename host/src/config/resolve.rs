@@ -1,0 +1,261 @@
+//! From what was written to what is meant: layers merged, names resolved, keys checked against each other.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::thread;
+
+use super::error::{At, Findings, Place};
+use super::file::{Common, File, HostEntry, RouteEntry};
+use super::sections::{BUILTIN_POLICIES, default_policy, default_pool};
+use super::{Admin, Config, Policy, PolicySource, Pool, Route, host};
+
+/// What a route asks if it does not say.
+const DEFAULT_POLICIES: [&str; 2] = ["range", "random"];
+/// Shorter tokens can be guessed.
+const GOOD_TOKEN_LEN: usize = 16;
+
+/// Merges the layers and checks the whole.
+pub(super) fn resolve(file: File, environment: Common, flags: Common, findings: &mut Findings) -> Config {
+    let common = file.common.overlaid_by(environment).overlaid_by(flags);
+    let listen = listen(common.listen, findings);
+    let admin = admin(common.admin_listen, common.admin_token, &listen, findings);
+    let mut table = Table::new(file.policies, file.pools, findings);
+    for entry in common.hosts {
+        table.add_host(entry);
+    }
+    for route in file.routes {
+        table.add_route(route);
+    }
+    table.warn();
+    let Table { policies, pools, routes, .. } = table;
+    Config {
+        listen: listen.into_iter().map(|l| l.value).collect(),
+        workers: common.workers.map_or_else(default_workers, |w| w.value),
+        admin,
+        policies,
+        pools,
+        routes: routes.into_iter().map(|r| r.value).collect(),
+        stats_path: file.stats_path,
+        limits: file.limits,
+        timeouts: file.timeouts,
+        trusted_proxies: file.trusted_proxies,
+        access_log: file.access_log,
+        warnings: Vec::new(),
+    }
+}
+
+impl Common {
+    /// What the other layer says wins, key by key and host by host.
+    fn overlaid_by(mut self, over: Common) -> Common {
+        self.hosts.retain(|entry| over.hosts.iter().all(|o| o.host.value != entry.host.value));
+        self.hosts.extend(over.hosts);
+        Common {
+            listen: over.listen.or(self.listen),
+            workers: over.workers.or(self.workers),
+            admin_listen: over.admin_listen.or(self.admin_listen),
+            admin_token: over.admin_token.or(self.admin_token),
+            hosts: self.hosts,
+        }
+    }
+}
+
+fn default_workers() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn listen(written: Option<Vec<At<SocketAddr>>>, findings: &mut Findings) -> Vec<At<SocketAddr>> {
+    let default = || vec![At::new(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)), Place::Default("listen"))];
+    let listen = written.unwrap_or_else(default);
+    for (i, this) in listen.iter().enumerate() {
+        // Port 0 is a different port each time.
+        if this.value.port() != 0 && listen[..i].iter().any(|earlier| earlier.value == this.value) {
+            findings.error(&this.place, format!("{} is listed twice; leave one of them out", this.value));
+        }
+    }
+    listen
+}
+
+fn admin(
+    written: Option<At<Option<SocketAddr>>>,
+    token: Option<At<String>>,
+    listen: &[At<SocketAddr>],
+    findings: &mut Findings,
+) -> Option<Admin> {
+    let default = || At::new(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))), Place::Default("admin.listen"));
+    let At { value: address, place } = written.unwrap_or_else(default);
+    if let Some(token) = &token {
+        check_token(token, findings);
+    }
+    let address = address?;
+    if !is_loopback(address.ip()) && token.is_none() {
+        let message = format!(
+            "{address} can be reached from other machines, and whoever reaches it can replace policies; \
+             set `admin.token` (or WAYPOST_ADMIN_TOKEN), or listen on 127.0.0.1:{}",
+            address.port()
+        );
+        findings.error(&place, message);
+    }
+    if let Some(data) = listen.iter().find(|l| address.port() != 0 && overlaps(l.value, address)) {
+        let message = format!("{address} is also where clients connect ({}); choose another port", data.place);
+        findings.error(&place, message);
+    }
+    Some(Admin { listen: address, token: token.map(|t| t.value) })
+}
+
+fn check_token(token: &At<String>, findings: &mut Findings) {
+    if token.value.is_empty() || !token.value.bytes().all(|b| b.is_ascii_graphic()) {
+        let message = "is not a token; write letters, digits and signs without spaces, or leave it out for none";
+        findings.error(&token.place, message);
+    } else if token.value.len() < GOOD_TOKEN_LEN {
+        findings.warning(&token.place, format!("a token of less than {GOOD_TOKEN_LEN} characters can be guessed"));
+    }
+}
+
+/// `::ffff:127.0.0.1` is loopback as well.
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+/// Whether binding both would fail: the same port, and the same address or one that stands for all of its kind.
+fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
+    let all = a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified());
+    a.port() == b.port() && (a.ip() == b.ip() || all)
+}
+
+/// Policies, pools and routes by index while they are put together.
+struct Table<'f> {
+    findings: &'f mut Findings,
+    policies: Vec<Policy>,
+    policy_places: Vec<Place>,
+    pools: Vec<Pool>,
+    /// Of the pools that have a name of their own; those of hosts come after them.
+    pool_places: Vec<Place>,
+    routes: Vec<At<Route>>,
+}
+
+impl<'f> Table<'f> {
+    fn new(policies: Vec<At<Policy>>, pools: Vec<At<Pool>>, findings: &'f mut Findings) -> Self {
+        let (policies, policy_places) = policies.into_iter().map(|p| (p.value, p.place)).unzip();
+        let (pools, pool_places) = pools.into_iter().map(|p| (p.value, p.place)).unzip();
+        Self { findings, policies, policy_places, pools, pool_places, routes: Vec::new() }
+    }
+
+    /// A host of the short form: a pool and a route of its own.
+    fn add_host(&mut self, entry: HostEntry) {
+        let At { value: host, place } = entry.host;
+        let pool = self.pools.len();
+        self.pools.push(default_pool(&host::show(&host), entry.backends));
+        let policies = self.default_policies();
+        self.push(Route { host, path: "/".to_owned(), pool, policies }, place);
+    }
+
+    fn add_route(&mut self, entry: RouteEntry) {
+        let pool = entry.pool.and_then(|name| self.pool(&name));
+        let policies = match entry.policies {
+            None => self.default_policies(),
+            Some(names) => self.policies(&names),
+        };
+        for host in entry.hosts {
+            let route = Route {
+                host: host.value,
+                path: entry.path.clone(),
+                // Without a pool an error was noted, and nobody sees this route.
+                pool: pool.unwrap_or(0),
+                policies: policies.clone(),
+            };
+            self.push(route, host.place);
+        }
+    }
+
+    fn push(&mut self, route: Route, place: Place) {
+        let same = |other: &&At<Route>| other.value.host == route.host && other.value.path == route.path;
+        let Some(earlier) = self.routes.iter().find(same) else {
+            self.routes.push(At::new(route, place));
+            return;
+        };
+        let host = host::show(&route.host);
+        if matches!(earlier.place, Place::Environment(_) | Place::Flag(_)) && matches!(place, Place::File { .. }) {
+            self.findings.warning(&place, format!("the route of \"{host}\" is replaced by {}", earlier.place));
+            return;
+        }
+        let message = format!(
+            "host \"{host}\" with path \"{}\" has a route already, at {}; leave one of them out \
+             (case, port and a trailing dot or slash make no difference)",
+            route.path, earlier.place
+        );
+        self.findings.error(&place, message);
+    }
+
+    fn pool(&mut self, name: &At<String>) -> Option<usize> {
+        let known = &self.pools[..self.pool_places.len()];
+        let found = known.iter().position(|p| p.name == name.value);
+        if found.is_none() && !self.findings.concern_section("pools", &name.value) {
+            let names: Vec<_> = known.iter().map(|p| p.name.as_str()).collect();
+            let message =
+                format!("there is no pool {:?}; write `[pools.{}]`{}", name.value, name.value, or_one_of(&names));
+            self.findings.error(&name.place, message);
+        }
+        found
+    }
+
+    fn policies(&mut self, names: &[At<String>]) -> Vec<usize> {
+        let mut indices = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(index) = self.policy(&name.value) else {
+                if !self.findings.concern_section("policies", &name.value) {
+                    self.unknown_policy(name);
+                }
+                continue;
+            };
+            if indices.contains(&index) {
+                self.findings.error(&name.place, format!("{:?} is listed twice; leave one of them out", name.value));
+            }
+            indices.push(index);
+        }
+        indices
+    }
+
+    fn unknown_policy(&mut self, name: &At<String>) {
+        let names: Vec<_> = self.policies.iter().map(|p| p.name.as_str()).chain(BUILTIN_POLICIES).collect();
+        let message =
+            format!("there is no policy {:?}; write `[policies.{}]`{}", name.value, name.value, or_one_of(&names));
+        self.findings.error(&name.place, message);
+    }
+
+    fn default_policies(&mut self) -> Vec<usize> {
+        DEFAULT_POLICIES.iter().filter_map(|name| self.policy(name)).collect()
+    }
+
+    /// The index of a policy; a built-in without a section of its own gets its index here.
+    fn policy(&mut self, name: &str) -> Option<usize> {
+        if let Some(index) = self.policies.iter().position(|p| p.name == name) {
+            return Some(index);
+        }
+        if !BUILTIN_POLICIES.contains(&name) {
+            return None;
+        }
+        self.policies.push(default_policy(name, PolicySource::Builtin(name.to_owned())));
+        Some(self.policies.len() - 1)
+    }
+
+    fn warn(&mut self) {
+        for (index, place) in self.pool_places.iter().enumerate() {
+            if self.routes.iter().all(|r| r.value.pool != index) {
+                self.findings.warning(place, "no route leads to this pool");
+            }
+        }
+        for (index, place) in self.policy_places.iter().enumerate() {
+            if self.routes.iter().all(|r| !r.value.policies.contains(&index)) {
+                self.findings.warning(place, "no route asks this policy");
+            }
+        }
+        if self.routes.is_empty() {
+            self.findings.general_warning(
+                "no hosts and no routes: every request is answered 404; write a `[hosts]` section or set WAYPOST_HOSTS",
+            );
+        }
+    }
+}
+
+fn or_one_of(names: &[&str]) -> String {
+    if names.is_empty() { String::new() } else { format!(", or one of: {}", names.join(", ")) }
+}

@@ -1,0 +1,238 @@
+//! The sections that stand for one thing each: a policy, a pool, its backends, limits, time-outs.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::Findings;
+use super::file::relative_to;
+use super::tree::{Node, Section};
+use super::{Backend, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, Timeouts, values};
+
+/// The components that are embedded in the binary; each may be used by its name without a section of its own.
+pub const BUILTIN_POLICIES: [&str; 4] = ["random", "range", "header-router", "least-loaded"];
+
+/// Epochs tick about every millisecond, and a worker serves nobody else while a hook runs.
+const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
+/// One page of linear memory, and all that 32-bit addresses reach.
+const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
+/// Longer than any wait that makes sense; a slip of the unit is found.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+/// A head is held in memory for each connection.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
+/// Sums of weights stay far below what a policy can count.
+const MAX_WEIGHT: u32 = 65_535;
+
+/// `[policies.NAME]`
+pub(super) fn policy(name: &str, mut section: Section, base: &Path, findings: &mut Findings) -> Option<Policy> {
+    let source = policy_source(name, &mut section, base, findings);
+    let deadline = section.take("deadline").and_then(|n| duration(n, findings, &DEADLINE));
+    let memory = section.take("memory").and_then(|n| n.size(findings, MEMORY));
+    let on_failure = section.take("on-failure").and_then(|n| n.parsed_scalar(findings, values::on_failure));
+    let isolation = section.take("isolation").and_then(|node| {
+        node.parsed(findings, |written| match written {
+            "worker" => Ok(Isolation::Worker),
+            "request" => Ok(Isolation::Request),
+            _ => Err(format!("{written:?} is not known; write \"worker\" or \"request\"")),
+        })
+    });
+    let settings = section.take("settings").and_then(|node| {
+        if node.is_table() {
+            return node.json(findings);
+        }
+        findings.error(&node.place, format!("is not a table; write `[policies.{name}.settings]` and its keys below"));
+        None
+    });
+    section.finish(findings);
+    let default = default_policy(name, source?);
+    Some(Policy {
+        deadline: deadline.unwrap_or(default.deadline),
+        memory: memory.map_or(default.memory, |m| m.value),
+        on_failure: on_failure.map_or(default.on_failure, |o| o.value),
+        isolation: isolation.map_or(default.isolation, |i| i.value),
+        settings: settings.unwrap_or(default.settings),
+        ..default
+    })
+}
+
+/// A policy with every key left out.
+pub(super) fn default_policy(name: &str, source: PolicySource) -> Policy {
+    Policy {
+        name: name.to_owned(),
+        source,
+        deadline: Duration::from_millis(1),
+        memory: 16 << 20,
+        on_failure: OnFailure::Random,
+        isolation: Isolation::Worker,
+        settings: serde_json::Value::Object(serde_json::Map::new()),
+    }
+}
+
+fn policy_source(name: &str, section: &mut Section, base: &Path, findings: &mut Findings) -> Option<PolicySource> {
+    let known = BUILTIN_POLICIES.join(", ");
+    match (section.take("component"), section.take("builtin")) {
+        (Some(_), Some(builtin)) => {
+            findings.error(&builtin.place, "stands beside `component`; a policy has one source, leave one of them out");
+            None
+        }
+        (Some(component), None) => {
+            component.parsed(findings, |path| relative_to(base, path)).map(|path| PolicySource::File(path.value))
+        }
+        (None, Some(builtin)) => builtin
+            .parsed(findings, |written| match BUILTIN_POLICIES.contains(&written) {
+                true => Ok(PolicySource::Builtin(written.to_owned())),
+                false => Err(format!("there is no built-in policy {written:?}; there are: {known}")),
+            })
+            .map(|source| source.value),
+        (None, None) if BUILTIN_POLICIES.contains(&name) => Some(PolicySource::Builtin(name.to_owned())),
+        (None, None) => {
+            let message =
+                format!("has no source; write `component` and the path of a file, or `builtin` and one of: {known}");
+            findings.error(&section.place, message);
+            None
+        }
+    }
+}
+
+/// `[pools.NAME]`
+pub(super) fn pool(name: &str, mut section: Section, findings: &mut Findings) -> Option<Pool> {
+    let backends = match section.take("backends") {
+        Some(node) => backends(node, findings),
+        None => {
+            findings.error(&section.place, "has no `backends`; write at least one address");
+            Vec::new()
+        }
+    };
+    let mut pool = default_pool(name, backends);
+    let mut number = |key, range| section.take(key).and_then(|n| n.integer::<u32>(findings, range)).map(|n| n.value);
+    pool.attempts = number("attempts", 1..=100).unwrap_or(pool.attempts);
+    pool.max_idle = number("max-idle", 0..=65_536).map_or(pool.max_idle, |n| n as usize);
+    pool.max_connections = number("max-connections", 0..=1_000_000).map_or(pool.max_connections, |n| n as usize);
+    pool.max_failures = number("max-failures", 0..=1_000_000).unwrap_or(pool.max_failures);
+    let fail_timeout = section.take("fail-timeout");
+    if let Some(timeout) = fail_timeout.and_then(|n| duration(n, findings, &(Duration::from_millis(1)..=MAX_TIMEOUT))) {
+        pool.fail_timeout = timeout;
+    }
+    section.finish(findings);
+    // Without backends an error was noted.
+    (!pool.backends.is_empty()).then_some(pool)
+}
+
+/// A pool with every key but its backends left out.
+pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
+    Pool {
+        name: name.to_owned(),
+        backends,
+        attempts: 5,
+        max_idle: 64,
+        max_connections: 0,
+        max_failures: 3,
+        fail_timeout: Duration::from_secs(10),
+    }
+}
+
+/// Addresses, or tables with an address each; one stands for a list of one.
+pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
+    let place = node.place.clone();
+    let nodes = node.one_or_many();
+    if nodes.is_empty() {
+        findings.error(&place, "has no backend; write at least one address, such as \"10.0.0.1:80\"");
+    }
+    let mut backends: Vec<Backend> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let place = node.place.clone();
+        let Some(backend) = backend(node, findings) else { continue };
+        if backends.iter().any(|b| b.address == backend.address) {
+            findings.warning(
+                &place,
+                format!("{} is listed twice; a `weight` says the same with one connection pool", backend.address),
+            );
+        }
+        backends.push(backend);
+    }
+    backends
+}
+
+fn backend(node: Node, findings: &mut Findings) -> Option<Backend> {
+    if !node.is_table() {
+        let address = node.parsed(findings, values::parse_backend)?;
+        return Some(Backend { address: address.value, weight: 1, labels: Vec::new() });
+    }
+    let mut section = node.section(findings)?;
+    let address = section.take("address");
+    if address.is_none() {
+        findings.error(&section.place, "has no `address`; write for example { address = \"10.0.0.1:80\", weight = 2 }");
+    }
+    let address = address.and_then(|n| n.parsed(findings, values::parse_backend));
+    let weight = section.take("weight").and_then(|n| n.integer(findings, 1..=MAX_WEIGHT));
+    let labels = section.take_section("labels", findings).into_entries();
+    let labels = labels.into_iter().filter_map(|(name, n)| Some((name, n.string(findings)?.value))).collect();
+    section.finish(findings);
+    Some(Backend { address: address?.value, weight: weight.map_or(1, |w| w.value), labels })
+}
+
+/// `[limits]`
+pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
+    let default = Limits::default();
+    let request_line = section.take("request-line").and_then(|n| n.size(findings, 64..=MAX_HEADER_BYTES));
+    let header_bytes = section.take("header-bytes").and_then(|n| n.size(findings, 256..=MAX_HEADER_BYTES));
+    let header_bytes = header_bytes.map_or(default.header_bytes, |n| n.value as usize);
+    if let Some(line) = &request_line
+        && line.value as usize > header_bytes
+    {
+        let message = format!(
+            "is more than `header-bytes` ({header_bytes}), which counts the request line as well; write less, or raise that"
+        );
+        findings.error(&line.place, message);
+    }
+    let mut count = |key, range, default| {
+        section.take(key).and_then(|n| n.integer::<usize>(findings, range)).map_or(default, |n| n.value)
+    };
+    let limits = Limits {
+        request_line: request_line.map_or(default.request_line, |n| n.value as usize).min(header_bytes),
+        header_bytes,
+        header_count: count("header-count", 1..=10_000, default.header_count),
+        connections: count("connections", 1..=10_000_000, default.connections),
+        connections_per_client: count("connections-per-client", 0..=10_000_000, default.connections_per_client),
+        requests_per_connection: count("requests-per-connection", 0..=i64::MAX as usize, 0) as u64,
+        body_bytes: section
+            .take("body-bytes")
+            .and_then(|n| n.size(findings, 0..=i64::MAX as u64))
+            .map_or(0, |n| n.value),
+    };
+    section.finish(findings);
+    limits
+}
+
+/// `[timeouts]`
+pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeouts {
+    let default = Timeouts::default();
+    let mut read = |key, least, default| {
+        section.take(key).and_then(|n| duration(n, findings, &(least..=MAX_TIMEOUT))).unwrap_or(default)
+    };
+    let least = Duration::from_millis(1);
+    let timeouts = Timeouts {
+        header_read: read("header-read", least, default.header_read),
+        idle: read("idle", least, default.idle),
+        body_read: read("body-read", least, default.body_read),
+        send: read("send", least, default.send),
+        connect: read("connect", least, default.connect),
+        response: read("response", least, default.response),
+        upstream_idle: read("upstream-idle", least, default.upstream_idle),
+        // Nothing is waited for: whatever is in flight is cut.
+        drain: read("drain", Duration::ZERO, default.drain),
+    };
+    section.finish(findings);
+    timeouts
+}
+
+fn duration(node: Node, findings: &mut Findings, range: &RangeInclusive<Duration>) -> Option<Duration> {
+    let duration = node.parsed_scalar(findings, values::duration)?;
+    if range.contains(&duration.value) {
+        return Some(duration.value);
+    }
+    let [least, most] = [range.start(), range.end()].map(|d| humantime::format_duration(*d));
+    let message = format!("{} is out of range; write {least} to {most}", humantime::format_duration(duration.value));
+    findings.error(&duration.place, message);
+    None
+}

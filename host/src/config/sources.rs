@@ -1,0 +1,176 @@
+//! Where a configuration comes from: a file, the environment, flags.
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::{At, Findings, Place};
+use super::file::{self, Common, HostEntry, MAX_WORKERS};
+use super::{Backend, ConfigError, ConfigErrors, host, values};
+
+/// Far more than anyone writes; a device or a wrong file otherwise fills the memory.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// Everything that a configuration is made of. Flags beat environment beats file.
+#[derive(Default, Clone)]
+pub struct Sources {
+    /// The file, if any.
+    pub file: Option<FileSource>,
+    /// From environment variables; see [`Overrides::from_environment`].
+    pub environment: Overrides,
+    /// From flags.
+    pub flags: Overrides,
+}
+
+/// A configuration file.
+#[derive(Clone)]
+pub enum FileSource {
+    /// To be read from here. Paths in it are relative to its folder.
+    Path(PathBuf),
+    /// Read already.
+    Text {
+        /// What errors call it.
+        name: String,
+        /// The TOML text.
+        text: String,
+        /// The folder that paths in it are relative to.
+        base: PathBuf,
+    },
+}
+
+/// Values that beat the file, as written. An empty text or list is as good as none.
+#[derive(Default, Clone)]
+pub struct Overrides {
+    /// Addresses; each text may hold several, separated by commas.
+    pub listen: Vec<String>,
+    /// An address or "off".
+    pub admin_listen: Option<String>,
+    /// The token of the admin listener.
+    pub admin_token: Option<String>,
+    /// A number.
+    pub workers: Option<String>,
+    /// `NAME=ADDRESS,ADDRESS`; each text may hold several, separated by semicolons.
+    pub hosts: Vec<String>,
+}
+
+/// Who wrote an override, for error messages.
+#[derive(Clone, Copy)]
+pub(super) enum Layer {
+    Environment,
+    Flags,
+}
+
+impl Overrides {
+    /// Reads `WAYPOST_LISTEN`, `WAYPOST_ADMIN_LISTEN`, `WAYPOST_ADMIN_TOKEN`, `WAYPOST_WORKERS` and `WAYPOST_HOSTS`.
+    /// A variable that is empty counts as not set. `read` is [`std::env::var_os`] outside of tests.
+    pub fn from_environment(read: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigErrors> {
+        let mut findings = Findings::default();
+        let mut variable = |name: &'static str| {
+            let value = read(name)?.into_string();
+            let value = value.map_err(|_| "is not UTF-8; set it to plain text".to_owned());
+            findings.accept(&Place::Environment(name), value).filter(|text| !text.trim().is_empty())
+        };
+        let overrides = Self {
+            listen: variable("WAYPOST_LISTEN").into_iter().collect(),
+            admin_listen: variable("WAYPOST_ADMIN_LISTEN"),
+            admin_token: variable("WAYPOST_ADMIN_TOKEN"),
+            workers: variable("WAYPOST_WORKERS"),
+            hosts: variable("WAYPOST_HOSTS").into_iter().collect(),
+        };
+        findings.conclude().map(|_| overrides)
+    }
+
+    pub(super) fn read(&self, layer: Layer, findings: &mut Findings) -> Common {
+        let listen = parts(&self.listen, ',')
+            .filter_map(|text| {
+                let place = layer.place("WAYPOST_LISTEN", "--listen");
+                let address = findings.accept(&place, values::parse_listen(text))?;
+                Some(At::new(address, place))
+            })
+            .collect::<Vec<_>>();
+        let workers = self.workers.as_deref().and_then(|text| {
+            let place = layer.place("WAYPOST_WORKERS", "--workers");
+            let number = text.trim().parse().ok().filter(|n| (1..=MAX_WORKERS).contains(n));
+            let message = || format!("{text:?} is not a number of workers; write 1 to {MAX_WORKERS}");
+            Some(At::new(findings.accept(&place, number.ok_or_else(message))?, place))
+        });
+        let admin_listen = self.admin_listen.as_deref().and_then(|text| {
+            let place = layer.place("WAYPOST_ADMIN_LISTEN", "--admin-listen");
+            Some(At::new(findings.accept(&place, file::admin_listen(text))?, place))
+        });
+        let token_place = layer.place("WAYPOST_ADMIN_TOKEN", "--admin-token");
+        let admin_token = self.admin_token.clone().map(|token| At::new(token, token_place));
+        let place = layer.place("WAYPOST_HOSTS", "--host");
+        let hosts = parts(&self.hosts, ';').filter_map(|text| host_entry(text, &place, findings)).collect();
+        Common { listen: (!listen.is_empty()).then_some(listen), workers, admin_listen, admin_token, hosts }
+    }
+}
+
+impl Layer {
+    fn place(self, variable: &'static str, flag: &'static str) -> Place {
+        match self {
+            Self::Environment => Place::Environment(variable),
+            Self::Flags => Place::Flag(flag),
+        }
+    }
+}
+
+impl FileSource {
+    /// What errors call it, its text, and the folder that its paths are relative to.
+    pub(super) fn open(self) -> Result<(Arc<str>, String, PathBuf), ConfigErrors> {
+        match self {
+            Self::Text { name, text, base } => Ok((name.into(), text, base)),
+            Self::Path(path) => {
+                let name: Arc<str> = path.display().to_string().into();
+                let text = read_text(&path).map_err(|message| {
+                    let place = Place::File { file: name.clone(), line: 0, column: 0, key: String::new() };
+                    ConfigErrors::from(ConfigError { place, message })
+                })?;
+                let base = path.parent().map(Path::to_owned).unwrap_or_default();
+                Ok((name, text, base))
+            }
+        }
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => "there is no such file; check the path given by --config or WAYPOST_CONFIG".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied; let the user that runs waypost read it".to_owned(),
+        ErrorKind::IsADirectory => "is a directory; name the file in it".to_owned(),
+        _ => format!("can't be read: {error}"),
+    };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("is larger than {MAX_FILE_BYTES} bytes; is it a configuration file?"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
+        format!("is not UTF-8 on line {line}; save it as UTF-8 text")
+    })
+}
+
+fn parts(texts: &[String], separator: char) -> impl Iterator<Item = &str> {
+    texts.iter().flat_map(move |t| t.split(separator)).map(str::trim).filter(|part| !part.is_empty())
+}
+
+/// `NAME=ADDRESS,ADDRESS`
+fn host_entry(text: &str, place: &Place, findings: &mut Findings) -> Option<HostEntry> {
+    let Some((name, addresses)) = text.split_once('=') else {
+        let message = format!("{text:?} has no `=`; write NAME=ADDRESS,ADDRESS, such as www.example.com=10.0.0.1:80");
+        findings.error(place, message);
+        return None;
+    };
+    let pattern = findings.accept(place, host::parse_pattern(name.trim()));
+    let addresses: Vec<_> = addresses.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    if addresses.is_empty() {
+        findings.error(place, format!("{text:?} has no backend; write NAME=ADDRESS,ADDRESS"));
+    }
+    let addresses = addresses.into_iter().filter_map(|a| findings.accept(place, values::parse_backend(a)));
+    let backends = addresses.map(|address| Backend { address, weight: 1, labels: Vec::new() }).collect();
+    Some(HostEntry { host: At::new(pattern?, place.clone()), backends })
+}

@@ -1,0 +1,300 @@
+//! The file as a tree of values that know their key and place, and readers that note what is wrong.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{At, Findings, Place};
+use super::values;
+
+/// A value, its key and where it is.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub place: Place,
+    value: Value,
+}
+
+#[derive(Debug)]
+enum Value {
+    String(String),
+    Integer(i64),
+    /// More than 64 bits, or NaN, or anything else that no key takes; described for the message.
+    Other(&'static str),
+    Float(f64),
+    Boolean(bool),
+    List(Vec<Node>),
+    Table(Vec<(String, Node)>),
+}
+
+/// A table that is being read: each key is taken once, what is left at the end is unknown.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub place: Place,
+    entries: Vec<(String, Node)>,
+    known: Vec<&'static str>,
+}
+
+/// Parses TOML; every syntax error is noted with its line.
+pub(super) fn parse(file: &Arc<str>, text: &str, findings: &mut Findings) -> Option<Section> {
+    let document = Document::new(file, text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut last_line = 0;
+    for error in errors {
+        let place = document.place(error.span().map_or(0, |s| s.start), String::new());
+        // One slip often makes several errors; the first of a line says it best.
+        if let Place::File { line, .. } = place
+            && line != last_line
+        {
+            last_line = line;
+            findings.error(&place, format!("not TOML: {}", error.message().trim_end().replace('\n', ", ")));
+        }
+    }
+    if findings.has_errors() {
+        return None;
+    }
+    let place = document.place(0, String::new());
+    let entries = document.entries(table.into_inner(), "");
+    Some(Section { place, entries, known: Vec::new() })
+}
+
+impl Section {
+    /// The value of this key, if it is there. From now on the key is known.
+    pub fn take(&mut self, key: &'static str) -> Option<Node> {
+        self.known.push(key);
+        let at = self.entries.iter().position(|(name, _)| name == key)?;
+        Some(self.entries.remove(at).1)
+    }
+
+    /// The table of this key; an empty one stands for a missing one.
+    pub fn take_section(&mut self, key: &'static str, findings: &mut Findings) -> Section {
+        let place = self.place.clone();
+        self.take(key).and_then(|node| node.section(findings)).unwrap_or(Section {
+            place,
+            entries: Vec::new(),
+            known: Vec::new(),
+        })
+    }
+
+    /// Everything that is left: for tables whose keys are names.
+    pub fn into_entries(self) -> Vec<(String, Node)> {
+        self.entries
+    }
+
+    /// What is left is unknown: an error each.
+    pub fn finish(self, findings: &mut Findings) {
+        for (name, node) in &self.entries {
+            let advice = match nearest(name, &self.known) {
+                Some(key) => format!("did you mean `{key}`?"),
+                None => format!("known here: {}", self.known.join(", ")),
+            };
+            findings.error(&node.place, format!("unknown key; {advice}"));
+        }
+    }
+}
+
+impl Node {
+    pub fn is_table(&self) -> bool {
+        matches!(self.value, Value::Table(_))
+    }
+
+    pub fn string(self, findings: &mut Findings) -> Option<At<String>> {
+        match self.value {
+            Value::String(text) => Some(At::new(text, self.place)),
+            _ => self.mismatch("a string in quotes", findings),
+        }
+    }
+
+    /// A string that a reader of `values` understands.
+    pub fn parsed<T>(self, findings: &mut Findings, read: impl Fn(&str) -> Result<T, String>) -> Option<At<T>> {
+        let text = self.string(findings)?;
+        let value = findings.accept(&text.place, read(&text.value))?;
+        Some(At::new(value, text.place))
+    }
+
+    /// Like `parsed`, but an integer is read as if it stood in quotes.
+    pub fn parsed_scalar<T>(self, findings: &mut Findings, read: impl Fn(&str) -> Result<T, String>) -> Option<At<T>> {
+        let node = match self.value {
+            Value::Integer(n) => Node { value: Value::String(n.to_string()), place: self.place },
+            _ => self,
+        };
+        node.parsed(findings, read)
+    }
+
+    /// An integer within a range.
+    pub fn integer<T>(self, findings: &mut Findings, range: RangeInclusive<T>) -> Option<At<T>>
+    where
+        T: TryFrom<i64> + PartialOrd + Display,
+    {
+        let Value::Integer(written) = self.value else { return self.mismatch("an integer", findings) };
+        match T::try_from(written) {
+            Ok(value) if range.contains(&value) => Some(At::new(value, self.place)),
+            _ => {
+                let message = format!("{written} is out of range; write {} to {}", range.start(), range.end());
+                findings.error(&self.place, message);
+                None
+            }
+        }
+    }
+
+    /// A size within a range of bytes.
+    pub fn size(self, findings: &mut Findings, range: RangeInclusive<u64>) -> Option<At<u64>> {
+        let size = self.parsed_scalar(findings, values::size)?;
+        if range.contains(&size.value) {
+            return Some(size);
+        }
+        let message =
+            format!("{} bytes are out of range; write {} to {} bytes", size.value, range.start(), range.end());
+        findings.error(&size.place, message);
+        None
+    }
+
+    pub fn list(self, findings: &mut Findings) -> Option<Vec<Node>> {
+        match self.value {
+            Value::List(nodes) => Some(nodes),
+            _ => self.mismatch("a list in square brackets", findings),
+        }
+    }
+
+    /// A list, or one value that stands for a list of one.
+    pub fn one_or_many(self) -> Vec<Node> {
+        match self.value {
+            Value::List(nodes) => nodes,
+            _ => vec![self],
+        }
+    }
+
+    pub fn section(self, findings: &mut Findings) -> Option<Section> {
+        match self.value {
+            Value::Table(entries) => Some(Section { place: self.place, entries, known: Vec::new() }),
+            _ => self.mismatch("a table", findings),
+        }
+    }
+
+    /// As JSON, for a policy's settings.
+    pub fn json(self, findings: &mut Findings) -> Option<Json> {
+        match self.value {
+            Value::String(text) => Some(Json::String(text)),
+            Value::Integer(n) => Some(Json::from(n)),
+            Value::Boolean(b) => Some(Json::Bool(b)),
+            Value::Float(x) => Some(Json::from(x)),
+            Value::List(nodes) => nodes.into_iter().map(|n| n.json(findings)).collect::<Option<_>>().map(Json::Array),
+            Value::Table(entries) => entries
+                .into_iter()
+                .map(|(key, node)| Some((key, node.json(findings)?)))
+                .collect::<Option<_>>()
+                .map(Json::Object),
+            Value::Other(_) => self.mismatch("something that JSON can hold (write it as a string)", findings),
+        }
+    }
+
+    fn mismatch<T>(self, wanted: &str, findings: &mut Findings) -> Option<T> {
+        let is = match self.value {
+            Value::String(_) => "a string",
+            Value::Integer(_) => "an integer",
+            Value::Other(what) => what,
+            Value::Float(_) => "a fraction",
+            Value::Boolean(_) => "a boolean",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+        };
+        findings.error(&self.place, format!("is {is}; write {wanted}"));
+        None
+    }
+}
+
+/// Turns byte offsets into lines and columns.
+struct Document<'t> {
+    file: Arc<str>,
+    text: &'t str,
+    line_starts: Vec<usize>,
+}
+
+impl<'t> Document<'t> {
+    fn new(file: &Arc<str>, text: &'t str) -> Self {
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { file: file.clone(), text, line_starts }
+    }
+
+    fn place(&self, offset: usize, key: String) -> Place {
+        let line = self.line_starts.partition_point(|start| *start <= offset);
+        let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let before = self.text.get(start..offset).unwrap_or_default();
+        // Counting the characters of an endless line for each of its values would take forever.
+        let column = if before.len() > 4096 { before.len() } else { before.chars().count() } + 1;
+        Place::File { file: self.file.clone(), line, column, key }
+    }
+
+    fn entries(&self, table: DeTable<'_>, path: &str) -> Vec<(String, Node)> {
+        table
+            .into_iter()
+            .map(|(key, value)| {
+                let name = key.get_ref().to_string();
+                let path = join(path, &name);
+                // The key's place, not the value's: a table that is made by dotted keys has no place of its own.
+                let offset = key.span().start;
+                (name, self.node(value, offset, path))
+            })
+            .collect()
+    }
+
+    fn node(&self, value: Spanned<DeValue<'_>>, offset: usize, path: String) -> Node {
+        let value = match value.into_inner() {
+            DeValue::String(text) => Value::String(text.into_owned()),
+            DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())
+                .map_or(Value::Other("an integer of more than 64 bits"), Value::Integer),
+            DeValue::Float(x) => match x.as_str().parse::<f64>() {
+                Ok(x) if x.is_finite() => Value::Float(x),
+                _ => Value::Other("not a finite number"),
+            },
+            DeValue::Boolean(b) => Value::Boolean(b),
+            DeValue::Datetime(_) => Value::Other("a date"),
+            DeValue::Array(nodes) => Value::List(
+                nodes
+                    .into_iter()
+                    .map(|node| {
+                        let offset = node.span().start;
+                        self.node(node, offset, path.clone())
+                    })
+                    .collect(),
+            ),
+            DeValue::Table(table) => Value::Table(self.entries(table, &path)),
+        };
+        Node { place: self.place(offset, path), value }
+    }
+}
+
+/// The path of a key in its section, quoted where TOML would need it.
+fn join(path: &str, name: &str) -> String {
+    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let dot = if path.is_empty() { "" } else { "." };
+    if bare { format!("{path}{dot}{name}") } else { format!("{path}{dot}{name:?}") }
+}
+
+/// The known key that was probably meant: at most two letters away, or the same with other separators and case.
+fn nearest(written: &str, known: &[&'static str]) -> Option<&'static str> {
+    let written = written.to_lowercase().replace('_', "-");
+    known.iter().copied().map(|key| (distance(&written, key), key)).filter(|(d, _)| *d <= 2).min().map(|(_, key)| key)
+}
+
+/// How many letters to insert, remove or replace; too much to count is `usize::MAX`.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len().abs_diff(b.len()) > 8 {
+        return usize::MAX;
+    }
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}

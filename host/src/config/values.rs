@@ -1,0 +1,193 @@
+//! Single values as an operator writes them. Each reader answers with the value, or with a message that says what
+//! is wrong and what to write.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::OnFailure;
+use super::host::is_label;
+
+/// The port of a backend that names none.
+const DEFAULT_BACKEND_PORT: u16 = 80;
+/// Names stand in URLs, logs and metrics.
+const MAX_NAME_LEN: usize = 64;
+
+/// An address to listen on: `ip:port`, `[v6]:port` or `localhost:port`. The error says what to write.
+pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
+    let text = written.trim();
+    let ip_and_port = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    if let Ok(address) = ip_and_port.parse() {
+        return Ok(address);
+    }
+    let digits = text.strip_prefix(':').unwrap_or(text);
+    Err(if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+        match digits.parse::<u16>() {
+            Ok(port) => format!(
+                "{written:?} has no address; write \"0.0.0.0:{port}\" for all addresses, or \
+                 \"127.0.0.1:{port}\" for this machine only"
+            ),
+            Err(_) => format!("{written:?} is not a port; ports go from 0 to 65535"),
+        }
+    } else if let Ok(ip) = text.parse::<IpAddr>() {
+        format!("{written:?} has no port; write for example \"{}\"", SocketAddr::new(ip, 8080))
+    } else {
+        format!("{written:?} is not an address to listen on; write IP:PORT, such as \"0.0.0.0:8080\" or \"[::]:8080\"")
+    })
+}
+
+/// A backend's address: `host`, `host:port`, `ip`, `ip:port`, `v6` or `[v6]:port`, as `host:port` with the default
+/// port filled in. The error says what to write.
+pub fn parse_backend(written: &str) -> Result<String, String> {
+    let text = written.trim();
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let authority = rest.split('/').next().unwrap_or_default();
+        return Err(if scheme.eq_ignore_ascii_case("http") {
+            format!("{written:?} is a URL; write only the address: \"{authority}\"")
+        } else {
+            format!(
+                "{written:?} is a URL; backends are reached by plain HTTP, so write only \
+                 HOST:PORT, such as \"10.0.0.1:80\""
+            )
+        });
+    }
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Ok(format!("[{address}]:{DEFAULT_BACKEND_PORT}"));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let port = match port.map(str::parse::<u16>) {
+        None => DEFAULT_BACKEND_PORT,
+        Some(Ok(port)) if port > 0 => port,
+        Some(_) => return Err(format!("{written:?} has no valid port; write HOST:PORT with a port from 1 to 65535")),
+    };
+    Ok(format!("{}:{port}", backend_host(host, written)?))
+}
+
+fn backend_host(host: &str, written: &str) -> Result<String, String> {
+    if host.contains(['[', ']', ':']) {
+        let address =
+            host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).and_then(|v6| v6.parse::<Ipv6Addr>().ok());
+        let message =
+            || format!("{written:?} is not a valid IPv6 address with a port; write for example \"[2001:db8::1]:80\"");
+        return address.map(|address| format!("[{address}]")).ok_or_else(message);
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name.is_empty() || name.len() > 253 || !name.split('.').all(is_label) {
+        let advice = if host.contains('/') { "leave the path out and " } else { "" };
+        return Err(format!(
+            "{written:?} is not a backend's address; {advice}write HOST:PORT, such as \"10.0.0.1:80\" or \
+             \"app.internal:8000\""
+        ));
+    }
+    let last = name.rsplit('.').next().unwrap_or_default();
+    if last.bytes().all(|b| b.is_ascii_digit()) && name.parse::<Ipv4Addr>().is_err() {
+        return Err(format!("{written:?} is not a valid IPv4 address; it has four numbers from 0 to 255"));
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+/// "250ms", "1m 30s".
+pub(super) fn duration(written: &str) -> Result<Duration, String> {
+    humantime::parse_duration(written.trim()).map_err(|_| {
+        let text = written.trim();
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            format!("{written:?} has no unit; write for example \"{text}s\" or \"{text}ms\"")
+        } else {
+            format!(
+                "{written:?} is not a duration; write a number and a unit, such as \"250ms\", \"10s\" or \"1m 30s\""
+            )
+        }
+    })
+}
+
+/// "16MiB", "64KiB", "1GiB", "512B" or plain bytes; also "kB", "MB" and "GB" as powers of ten.
+pub(super) fn size(written: &str) -> Result<u64, String> {
+    let text = written.trim();
+    let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'_').count();
+    let (number, unit) = text.split_at(digits);
+    let factor: Option<u64> = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1),
+        "kib" | "k" => Some(1 << 10),
+        "mib" | "m" => Some(1 << 20),
+        "gib" | "g" => Some(1 << 30),
+        "kb" => Some(1_000),
+        "mb" => Some(1_000_000),
+        "gb" => Some(1_000_000_000),
+        _ => None,
+    };
+    let number: Option<u64> = number.replace('_', "").parse().ok();
+    number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor)).ok_or_else(|| {
+        format!("{written:?} is not a size; write bytes such as 65536, or \"64KiB\", \"16MiB\", \"1GiB\"")
+    })
+}
+
+/// A network, or one address.
+pub(super) fn network(written: &str) -> Result<IpNet, String> {
+    let text = written.trim();
+    text.parse::<IpNet>().map(|net| net.trunc()).or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+        format!("{written:?} is not a network; write for example \"10.0.0.0/8\", \"fd00::/8\" or \"192.0.2.7\"")
+    })
+}
+
+/// `on-failure`: "random", "next" or a status.
+pub(super) fn on_failure(written: &str) -> Result<OnFailure, String> {
+    match written.trim() {
+        "random" => Ok(OnFailure::Random),
+        "next" => Ok(OnFailure::Next),
+        status => match status.parse::<u16>() {
+            Ok(status @ 400..=599) => Ok(OnFailure::Status(status)),
+            _ => Err(format!(
+                "{written:?} is not a failure mode; write \"random\", \"next\" or a status from 400 to 599"
+            )),
+        },
+    }
+}
+
+/// The name of a policy or a pool: it stands in URLs, logs and metrics.
+pub(super) fn name(written: &str) -> Result<(), String> {
+    let ok = (1..=MAX_NAME_LEN).contains(&written.len())
+        && written.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && written.as_bytes()[0].is_ascii_alphanumeric();
+    if ok {
+        return Ok(());
+    }
+    Err(format!(
+        "{written:?} is not a name; it starts with a letter or a digit, goes on with letters, digits, `-`, `_` and `.`, \
+         and has at most {MAX_NAME_LEN} characters"
+    ))
+}
+
+/// A route's path: a prefix at segment borders, without a trailing slash unless it is `/`.
+pub(super) fn route_path(written: &str) -> Result<String, String> {
+    url_path(written)?;
+    let path = written.trim_end_matches('/');
+    Ok(if path.is_empty() { "/".to_owned() } else { path.to_owned() })
+}
+
+/// A path as it stands in a request's target.
+pub(super) fn url_path(written: &str) -> Result<(), String> {
+    if !written.starts_with('/') {
+        return Err(format!("{written:?} is not a path; it starts with `/`, such as \"/api\""));
+    }
+    if written.contains(['?', '#']) {
+        return Err(format!("{written:?} is not a path; leave out the query (`?`) and the fragment (`#`)"));
+    }
+    if written.bytes().any(|b| !b.is_ascii_graphic()) {
+        return Err(format!(
+            "{written:?} is not a path; write spaces, control and non-ASCII characters percent-encoded"
+        ));
+    }
+    // Requests are matched with these resolved, however they are encoded.
+    let dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    if written.split('/').any(dots) {
+        return Err(format!("{written:?} is not a path to match; leave out the `.` and `..` segments"));
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! The policies that are part of the binary: ordinary components, built from `guest-policies/`.
+
+/// The component of a built-in policy, or `None` if there is no such policy.
+pub fn builtin(name: &str) -> Option<&'static [u8]> {
+    BUILTINS.iter().find(|(known, _)| *known == name).map(|(_, component)| *component)
+}
+
+/// The names of all built-in policies.
+pub fn builtin_names() -> impl Iterator<Item = &'static str> {
+    BUILTINS.iter().map(|(name, _)| *name)
+}
+
+const BUILTINS: &[(&str, &[u8])] = &[
+    ("random", include_bytes!("../../../guest-policies/random/random.wasm")),
+    ("range", include_bytes!("../../../guest-policies/range/range.wasm")),
+    ("header-router", include_bytes!("../../../guest-policies/header-router/header-router.wasm")),
+    ("least-loaded", include_bytes!("../../../guest-policies/least-loaded/least-loaded.wasm")),
+];

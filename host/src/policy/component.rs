@@ -1,0 +1,156 @@
+//! From bytes to a component that can be instantiated: what kind of bytes they are, what it imports and exports,
+//! compiling and linking. Every refusal names what is wrong.
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, InstancePre};
+
+use super::contract::{ExportIndices, PACKAGE, interface};
+use super::engine::{Lane, Lanes};
+use super::error::Refusal;
+use super::state::State;
+use super::wasi;
+
+/// The largest component. Python's are 18 MB.
+const MAX_COMPONENT: usize = 64 * 1024 * 1024;
+/// Larger ones carry a whole language runtime, whose tables and memories don't fit the pool.
+const LARGE: usize = 4 * 1024 * 1024;
+
+/// The interfaces of the contract that the host implements.
+const IMPORTS: [&str; 6] = ["types", "log", "random", "clock", "backend-facts", "counters"];
+/// The interfaces of the contract that a policy may implement.
+const EXPORTS: [&str; 6] = ["configuration", "topology", "selection", "request-headers", "response-headers", "range"];
+
+/// A compiled and linked component; shared by all policies and generations that use the same bytes.
+pub(super) struct Compiled {
+    /// Ready to be instantiated.
+    pub pre: InstancePre<State>,
+    /// Where its hooks are.
+    pub exports: ExportIndices,
+    /// Whether it imports WASI.
+    pub wasi: bool,
+    /// Whether its instances come from the pool.
+    pub pooled: bool,
+}
+
+/// `sha256:` and the digest of these bytes.
+pub fn digest(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::from("sha256:");
+    for byte in Sha256::digest(bytes) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Compiles, checks and links.
+pub(super) fn compile(lanes: &Lanes, bytes: &[u8]) -> Result<Compiled, Refusal> {
+    check_preamble(bytes)?;
+    let wasi = imports_wasi(bytes);
+    let (lane, component) = if wasi || bytes.len() > LARGE {
+        let lane = if wasi { &lanes.wasi } else { &lanes.on_demand };
+        (lane, Component::new(&lane.engine, bytes))
+    } else {
+        match Component::new(&lanes.pooled.engine, bytes) {
+            Ok(component) => (&lanes.pooled, Ok(component)),
+            // The pool's places have fixed sizes; what does not fit them may still be fine outside of it.
+            Err(_) => (&lanes.on_demand, Component::new(&lanes.on_demand.engine, bytes)),
+        }
+    };
+    let component = component.map_err(|e| Refusal::Corrupt(one_line(&e)))?;
+    check_imports(lane, &component)?;
+    check_exports(lane, &component)?;
+    let pre = lane.linker.instantiate_pre(&component).map_err(|e| Refusal::ImportMismatch(one_line(&e)))?;
+    let exports = ExportIndices::find(&pre)?;
+    let hooks = exports.hooks();
+    if !(hooks.selection || hooks.request_headers || hooks.response_headers || hooks.range) {
+        return Err(Refusal::NoHook(PACKAGE.to_owned()));
+    }
+    Ok(Compiled { pre, exports, wasi, pooled: lane.pooled })
+}
+
+fn one_line(error: &wasmtime::Error) -> String {
+    super::lines::one_line(&format!("{error:#}").replace('\n', " "))
+}
+
+fn check_preamble(bytes: &[u8]) -> Result<(), Refusal> {
+    if bytes.len() > MAX_COMPONENT {
+        return Err(Refusal::TooLarge { size: bytes.len(), limit: MAX_COMPONENT });
+    }
+    let Some(version) = bytes.strip_prefix(b"\0asm") else {
+        let start = bytes.trim_ascii_start();
+        let text = start.starts_with(b"(") || start.starts_with(b";;");
+        return Err(if text {
+            Refusal::Text
+        } else if bytes.is_empty() {
+            Refusal::Corrupt("it is empty".to_owned())
+        } else {
+            Refusal::Corrupt("it does not begin as WebAssembly does".to_owned())
+        });
+    };
+    match version {
+        [1, 0, 0, 0, ..] => Err(Refusal::CoreModule),
+        [0x0d, 0, 1, 0, ..] => Ok(()),
+        _ => Err(Refusal::Corrupt("it is of a version of WebAssembly that is not known".to_owned())),
+    }
+}
+
+/// Whether an import section of the component names WASI. Looked up before compiling, because it decides by which
+/// engine; a wrong guess on bytes that are not valid does no harm.
+fn imports_wasi(bytes: &[u8]) -> bool {
+    const IMPORT_SECTION: u8 = 10;
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    while let Some((&id, after)) = rest.split_first() {
+        let Some((size, after)) = leb128(after) else { return false };
+        let (section, next) = after.split_at(size.min(after.len()));
+        if id == IMPORT_SECTION && memchr::memmem::find(section, b"wasi:").is_some() {
+            return true;
+        }
+        rest = next;
+    }
+    false
+}
+
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0usize;
+    for (i, &byte) in bytes.iter().enumerate().take(5) {
+        value |= usize::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            return Some((value, &bytes[i + 1..]));
+        }
+    }
+    None
+}
+
+fn check_imports(lane: &Lane, component: &Component) -> Result<(), Refusal> {
+    for (name, _) in component.component_type().imports(&lane.engine) {
+        if name.starts_with("waypost:") {
+            if !known(name, &IMPORTS) {
+                return Err(unknown("imports", name));
+            }
+        } else if !(lane.wasi && offered_wasi(name)) {
+            return Err(Refusal::NotOffered(name.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn check_exports(lane: &Lane, component: &Component) -> Result<(), Refusal> {
+    for (name, _) in component.component_type().exports(&lane.engine) {
+        if name.starts_with("waypost:") && !known(name, &EXPORTS) {
+            return Err(unknown("exports", name));
+        }
+    }
+    Ok(())
+}
+
+fn known(name: &str, interfaces: &[&str]) -> bool {
+    interfaces.iter().any(|known| interface(known) == name)
+}
+
+fn unknown(verb: &'static str, name: &str) -> Refusal {
+    Refusal::UnknownInterface { verb, name: name.to_owned(), ours: PACKAGE.to_owned() }
+}
+
+fn offered_wasi(name: &str) -> bool {
+    name.split_once('@').is_some_and(|(name, version)| version.starts_with("0.2.") && wasi::OFFERED.contains(&name))
+}

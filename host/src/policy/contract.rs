@@ -1,0 +1,237 @@
+//! The exports of a policy: which of them it has, their types, and how to call them.
+
+use std::sync::Arc;
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentNamedList, ComponentType, Instance, InstancePre, Lift, Lower, Resource,
+    TypedFunc,
+};
+use wasmtime::{AsContextMut, Store};
+
+use super::error::Refusal;
+use super::state::State;
+
+/// The version of the contract that this host speaks.
+pub(super) const PACKAGE: &str = "waypost:policy@0.1.0";
+
+/// The resource `types.request`. There is one request to a call, so its handle carries nothing.
+pub struct Request;
+
+/// The resource `types.headers`.
+pub struct Headers;
+
+/// Which hooks a policy exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hooks {
+    /// `configuration`
+    pub configuration: bool,
+    /// `topology`
+    pub topology: bool,
+    /// `selection`
+    pub selection: bool,
+    /// `request-headers`
+    pub request_headers: bool,
+    /// `response-headers`
+    pub response_headers: bool,
+    /// `range`
+    pub range: bool,
+}
+
+impl Hooks {
+    /// The names of those that are there.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [
+            ("configuration", self.configuration),
+            ("topology", self.topology),
+            ("range", self.range),
+            ("request-headers", self.request_headers),
+            ("selection", self.selection),
+            ("response-headers", self.response_headers),
+        ]
+        .into_iter()
+        .filter_map(|(name, there)| there.then_some(name))
+    }
+}
+
+/// `types.response`
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(super) struct WitResponse {
+    pub status: u16,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+}
+
+/// `topology.pool`
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct WitPool {
+    pub id: u32,
+    pub name: String,
+}
+
+/// `topology.backend`
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct WitBackend {
+    pub address: String,
+    pub weight: u32,
+    pub labels: Vec<(String, String)>,
+}
+
+/// `selection.failure`
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum WitFailure {
+    #[component(name = "connect")]
+    Connect,
+    #[component(name = "connect-timeout")]
+    ConnectTimeout,
+    #[component(name = "closed")]
+    Closed,
+    #[component(name = "other")]
+    Other,
+}
+
+/// `selection.failed-attempt`
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(record)]
+pub(super) struct WitFailedAttempt {
+    pub backend: u32,
+    pub failure: WitFailure,
+}
+
+/// `selection.attempt`
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct WitAttempt {
+    pub number: u32,
+    pub failed: Vec<WitFailedAttempt>,
+}
+
+/// `range.byte-range`
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(record)]
+pub(super) struct WitByteRange {
+    pub first: Option<u64>,
+    pub last: Option<u64>,
+}
+
+type Answer<T> = (Result<T, WitResponse>,);
+type Configure = TypedFunc<(Arc<str>,), (Result<(), String>,)>;
+type BackendsChanged = TypedFunc<(Arc<WitPool>, u64, Arc<[WitBackend]>), ()>;
+type Select = TypedFunc<(Resource<Request>, u32, WitAttempt), Answer<Option<u32>>>;
+type EditRequest = TypedFunc<(Resource<Request>, Resource<Headers>), Answer<()>>;
+type EditResponse = TypedFunc<(Resource<Request>, u16, u32, Resource<Headers>), Answer<()>>;
+type Check = TypedFunc<(Resource<Request>,), Answer<Option<Vec<WitByteRange>>>>;
+
+/// Where the hooks are in a component; looked up once per component.
+#[derive(Clone, Copy)]
+pub(super) struct ExportIndices {
+    configure: Option<ComponentExportIndex>,
+    backends_changed: Option<ComponentExportIndex>,
+    select: Option<ComponentExportIndex>,
+    edit_request: Option<ComponentExportIndex>,
+    edit_response: Option<ComponentExportIndex>,
+    check: Option<ComponentExportIndex>,
+}
+
+impl ExportIndices {
+    /// Finds the hooks and checks their types.
+    pub fn find(pre: &InstancePre<State>) -> Result<Self, Refusal> {
+        Ok(Self {
+            configure: hook::<(Arc<str>,), (Result<(), String>,)>(pre, "configuration", "configure")?,
+            backends_changed: hook::<(Arc<WitPool>, u64, Arc<[WitBackend]>), ()>(pre, "topology", "backends-changed")?,
+            select: hook::<(Resource<Request>, u32, WitAttempt), Answer<Option<u32>>>(pre, "selection", "select")?,
+            edit_request: hook::<(Resource<Request>, Resource<Headers>), Answer<()>>(
+                pre,
+                "request-headers",
+                "edit-request",
+            )?,
+            edit_response: hook::<(Resource<Request>, u16, u32, Resource<Headers>), Answer<()>>(
+                pre,
+                "response-headers",
+                "edit-response",
+            )?,
+            check: hook::<(Resource<Request>,), Answer<Option<Vec<WitByteRange>>>>(pre, "range", "check")?,
+        })
+    }
+
+    /// Which hooks there are.
+    pub fn hooks(&self) -> Hooks {
+        Hooks {
+            configuration: self.configure.is_some(),
+            topology: self.backends_changed.is_some(),
+            selection: self.select.is_some(),
+            request_headers: self.edit_request.is_some(),
+            response_headers: self.edit_response.is_some(),
+            range: self.check.is_some(),
+        }
+    }
+
+    /// The typed functions of one instance.
+    pub fn resolve(&self, store: &mut Store<State>, instance: &Instance) -> wasmtime::Result<Exports> {
+        Ok(Exports {
+            configure: typed(store, instance, self.configure)?,
+            backends_changed: typed(store, instance, self.backends_changed)?,
+            select: typed(store, instance, self.select)?,
+            edit_request: typed(store, instance, self.edit_request)?,
+            edit_response: typed(store, instance, self.edit_response)?,
+            check: typed(store, instance, self.check)?,
+        })
+    }
+}
+
+/// The hooks of one instance, ready to be called.
+pub(super) struct Exports {
+    pub configure: Option<Configure>,
+    pub backends_changed: Option<BackendsChanged>,
+    pub select: Option<Select>,
+    pub edit_request: Option<EditRequest>,
+    pub edit_response: Option<EditResponse>,
+    pub check: Option<Check>,
+}
+
+/// The full name of an interface of the contract.
+pub(super) fn interface(name: &str) -> String {
+    let (package, version) = PACKAGE.split_once('@').unwrap_or((PACKAGE, ""));
+    format!("{package}/{name}@{version}")
+}
+
+fn hook<P, R>(
+    pre: &InstancePre<State>,
+    interface_name: &str,
+    function: &str,
+) -> Result<Option<ComponentExportIndex>, Refusal>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    let component: &Component = pre.component();
+    let Some(instance) = component.get_export_index(None, interface(interface_name).as_str()) else {
+        return Ok(None);
+    };
+    let mismatch = |detail: String| Refusal::HookType { hook: format!("{interface_name}.{function}"), detail };
+    match component.get_export(Some(&instance), function) {
+        Some((ComponentItem::ComponentFunc(found), index)) => {
+            found.typecheck::<P, R>(&pre.instance_type()).map_err(|e| mismatch(format!("{e:#}")))?;
+            Ok(Some(index))
+        }
+        Some(_) => Err(mismatch("it is not a function".to_owned())),
+        None => Err(mismatch("the function is missing".to_owned())),
+    }
+}
+
+fn typed<P, R>(
+    store: &mut Store<State>,
+    instance: &Instance,
+    index: Option<ComponentExportIndex>,
+) -> wasmtime::Result<Option<TypedFunc<P, R>>>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    index.map(|index| instance.get_typed_func::<P, R>(store.as_context_mut(), index)).transpose()
+}

@@ -1,0 +1,356 @@
+//! The engine: compiles and loads policies on the control side.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+
+use super::bindings::Imports;
+use super::component::{Compiled, compile, digest};
+use super::contract::{WitBackend, WitPool};
+use super::error::{PolicyError, Refusal};
+use super::generation::{Generation, Rebuild, Slot};
+use super::instance::Recipe;
+use super::state::State;
+use super::ticker::{Ticker, ticks};
+use super::wasi;
+use crate::config::{Isolation, OnFailure};
+use crate::stats::PolicyStats;
+
+/// What a guest may use of its thread's stack; threads have 2 MiB or more.
+const GUEST_STACK: usize = 512 * 1024;
+/// The stack of the thread that compiles, for deeply nested guest code.
+const LOAD_STACK: usize = 16 * 1024 * 1024;
+/// What an instance may take to be built when its policy is loaded.
+const SETUP: Duration = Duration::from_secs(2);
+/// The same for a component that brings a language runtime.
+const SETUP_LARGE: Duration = Duration::from_secs(10);
+/// Policies that the pool has room for, with two generations of each on every worker.
+const POLICIES: usize = 100;
+/// The most places in the pool: each reserves 4 GiB of addresses, of which there are 128 TiB.
+const MAX_PLACES: u32 = 8192;
+
+/// How an engine is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EngineOptions {
+    /// How many workers there are: each gets a warm instance of each policy.
+    pub workers: usize,
+    /// How many instances of small components may live at once; chosen by the number of workers if `None`.
+    pub instances: Option<u32>,
+}
+
+/// A policy to be loaded.
+#[derive(Debug, Clone)]
+pub struct PolicySpec {
+    /// The operator's name for it.
+    pub name: String,
+    /// The component.
+    pub component: Arc<[u8]>,
+    /// Given to `configure` as JSON.
+    pub settings: serde_json::Value,
+    /// The longest that a hook may run.
+    pub deadline: Duration,
+    /// The most linear memory that an instance may have, in bytes.
+    pub memory: u64,
+    /// What becomes of a request when the policy fails.
+    pub on_failure: OnFailure,
+    /// How long an instance lives.
+    pub isolation: Isolation,
+    /// Where the component comes from, for messages: a path, or `built-in`.
+    pub source: String,
+}
+
+/// A pool that a policy is told about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSpec {
+    /// What `select` calls it.
+    pub id: u32,
+    /// What the operator calls it.
+    pub name: String,
+    /// Its backends; the index is a backend's name in every call.
+    pub backends: Vec<BackendSpec>,
+}
+
+/// A backend that a policy is told about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendSpec {
+    /// IP address and port.
+    pub address: String,
+    /// The operator's weight.
+    pub weight: u32,
+    /// Free labels.
+    pub labels: Vec<(String, String)>,
+}
+
+/// Compiles and loads policies. Generations outlive it.
+pub struct Engine {
+    core: Arc<Core>,
+}
+
+impl Engine {
+    /// Reserves the pool and starts the threads for deadlines and for rebuilding instances.
+    pub fn new(options: EngineOptions) -> Result<Self, PolicyError> {
+        let failed = |e: &dyn std::fmt::Display| PolicyError::Engine(e.to_string());
+        let lanes = Lanes::new(&options).map_err(|e| PolicyError::Engine(format!("{e:#}")))?;
+        let ticker =
+            Ticker::start(vec![lanes.pooled.engine.clone(), lanes.wasi.engine.clone()]).map_err(|e| failed(&e))?;
+        let (builder, jobs) = channel();
+        thread::Builder::new()
+            .name("policy-builder".to_owned())
+            .spawn(move || rebuild_all(&jobs))
+            .map_err(|e| failed(&e))?;
+        Ok(Self {
+            core: Arc::new(Core {
+                lanes,
+                workers: options.workers.max(1),
+                epoch: Instant::now(),
+                builder,
+                compiling: Mutex::default(),
+                setting_up: Mutex::default(),
+                _ticker: ticker,
+            }),
+        })
+    }
+
+    /// Compiles the component, checks it, and builds a warm, configured instance for each worker.
+    ///
+    /// Takes from milliseconds to seconds and blocks: not for a worker. `stats` is what `Stats::policy` gives for this
+    /// name; `generation` is the caller's number for the result. After an error nothing has changed.
+    pub fn load(
+        &self,
+        spec: &PolicySpec,
+        pools: &[PoolSpec],
+        pools_generation: u64,
+        stats: &Arc<PolicyStats>,
+        generation: u64,
+    ) -> Result<Arc<Generation>, PolicyError> {
+        let load = || self.core.load(spec, pools, pools_generation, stats, generation);
+        let loaded = thread::scope(|scope| {
+            let thread = thread::Builder::new().name("policy-load".to_owned()).stack_size(LOAD_STACK);
+            match thread.spawn_scoped(scope, load) {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err(Refusal::Host("the loader panicked".to_owned()))),
+                Err(e) => Err(Refusal::Host(e.to_string())),
+            }
+        });
+        loaded.map_err(|reason| PolicyError::Refused { policy: spec.name.clone(), origin: spec.source.clone(), reason })
+    }
+}
+
+/// What all generations of one engine share.
+pub(super) struct Core {
+    lanes: Lanes,
+    workers: usize,
+    epoch: Instant,
+    builder: Sender<Rebuild>,
+    /// What was compiled, by digest; locked while compiling, so that one component is compiled at a time.
+    compiling: Mutex<HashMap<String, Weak<Compiled>>>,
+    setting_up: Mutex<()>,
+    _ticker: Ticker,
+}
+
+impl Core {
+    /// Held while an instance is set up off the workers.
+    pub fn setting_up(&self) -> MutexGuard<'_, ()> {
+        self.setting_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where to ask for an instance.
+    pub fn builder(&self) -> &Sender<Rebuild> {
+        &self.builder
+    }
+
+    fn load(
+        self: &Arc<Self>,
+        spec: &PolicySpec,
+        pools: &[PoolSpec],
+        pools_generation: u64,
+        stats: &Arc<PolicyStats>,
+        number: u64,
+    ) -> Result<Arc<Generation>, Refusal> {
+        let digest = digest(&spec.component);
+        let compiled = self.compiled(&digest, &spec.component)?;
+        if !compiled.exports.hooks().configuration && !is_empty(&spec.settings) {
+            return Err(Refusal::SettingsUnwanted);
+        }
+        if !compiled.pooled && spec.isolation == Isolation::Request {
+            return Err(Refusal::SlowIsolation);
+        }
+        let recipe = Recipe {
+            policy: spec.name.as_str().into(),
+            setup: if compiled.pooled { SETUP } else { SETUP_LARGE },
+            compiled,
+            memory: spec.memory,
+            settings: settings_json(&spec.settings).into(),
+            pools: pools.iter().map(wit_pool).collect(),
+            pools_generation,
+            stats: Arc::clone(stats),
+            epoch: self.epoch,
+        };
+        let (slots, build_time) = self.warm_instances(&recipe, spec.isolation)?;
+        Ok(Arc::new(Generation {
+            recipe,
+            number,
+            digest,
+            size: spec.component.len(),
+            on_failure: spec.on_failure,
+            isolation: spec.isolation,
+            loaded_at: SystemTime::now(),
+            deadline: ticks(spec.deadline),
+            build_time,
+            slots,
+            core: Arc::clone(self),
+        }))
+    }
+
+    fn compiled(&self, digest: &str, bytes: &[u8]) -> Result<Arc<Compiled>, Refusal> {
+        let mut known = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = known.get(digest).and_then(Weak::upgrade) {
+            return Ok(compiled);
+        }
+        let compiled = Arc::new(compile(&self.lanes, bytes)?);
+        known.retain(|_, compiled| compiled.strong_count() > 0);
+        known.insert(digest.to_owned(), Arc::downgrade(&compiled));
+        Ok(compiled)
+    }
+
+    /// An instance for each worker and the least time that one took. With `isolation = "request"` one is built all
+    /// the same, so that what is wrong shows now.
+    fn warm_instances(&self, recipe: &Recipe, isolation: Isolation) -> Result<(Vec<Mutex<Slot>>, Duration), Refusal> {
+        let _one_at_a_time = self.setting_up();
+        let shard = recipe.stats.shards.last().cloned().unwrap_or_default();
+        let mut build_time = Duration::MAX;
+        let mut slots = Vec::new();
+        for _ in 0..if isolation == Isolation::Worker { self.workers } else { 1 } {
+            let start = Instant::now();
+            let instance = recipe
+                .build(&shard, ticks(recipe.setup))
+                .map_err(|e| e.into_refusal(recipe.memory, recipe.setup.as_secs()))?;
+            build_time = build_time.min(start.elapsed());
+            if isolation == Isolation::Worker {
+                slots.push(Mutex::new(Slot::Ready(instance)));
+            }
+        }
+        Ok((slots, build_time))
+    }
+}
+
+/// Ends when the last generation and the engine are gone, and with them the senders.
+fn rebuild_all(jobs: &Receiver<Rebuild>) {
+    for Rebuild { generation, worker } in jobs {
+        if let Some(generation) = generation.upgrade() {
+            generation.rebuild(worker);
+        }
+    }
+}
+
+fn is_empty(settings: &serde_json::Value) -> bool {
+    settings.is_null() || settings.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+fn settings_json(settings: &serde_json::Value) -> String {
+    if settings.is_null() { "{}".to_owned() } else { settings.to_string() }
+}
+
+fn wit_pool(pool: &PoolSpec) -> (Arc<WitPool>, Arc<[WitBackend]>) {
+    let backends = pool.backends.iter().map(|b| WitBackend {
+        address: b.address.clone(),
+        weight: b.weight,
+        labels: b.labels.clone(),
+    });
+    (Arc::new(WitPool { id: pool.id, name: pool.name.clone() }), backends.collect())
+}
+
+/// A way to run components.
+pub(super) struct Lane {
+    /// Its engine.
+    pub engine: wasmtime::Engine,
+    /// What it offers.
+    pub linker: Linker<State>,
+    /// Whether that includes WASI.
+    pub wasi: bool,
+    /// Whether its instances come from the pool.
+    pub pooled: bool,
+}
+
+/// The three ways.
+pub(super) struct Lanes {
+    /// Small components, with instances from a pool: microseconds to instantiate.
+    pub pooled: Lane,
+    /// Components that don't fit the pool's places.
+    pub on_demand: Lane,
+    /// Components that import WASI; shares the engine of `on_demand`.
+    pub wasi: Lane,
+}
+
+impl Lanes {
+    fn new(options: &EngineOptions) -> wasmtime::Result<Self> {
+        let pooled = pooled_engine(options)?;
+        let mut config = base_config();
+        config.parallel_compilation(true);
+        let on_demand = wasmtime::Engine::new(&config)?;
+        Ok(Self {
+            pooled: lane(pooled, false, true)?,
+            on_demand: lane(on_demand.clone(), false, false)?,
+            wasi: lane(on_demand, true, false)?,
+        })
+    }
+}
+
+fn lane(engine: wasmtime::Engine, wasi: bool, pooled: bool) -> wasmtime::Result<Lane> {
+    let mut linker = Linker::new(&engine);
+    Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    if wasi {
+        wasi::add_to_linker(&mut linker)?;
+    }
+    Ok(Lane { engine, linker, wasi, pooled })
+}
+
+fn base_config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .concurrency_support(false)
+        .memory_init_cow(true)
+        .max_wasm_stack(GUEST_STACK)
+        // Small components compile in milliseconds; the workers keep their cores.
+        .parallel_compilation(false)
+        // Debug information of a guest is not parsed on a worker because the guest trapped; names are enough.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(16));
+    config
+}
+
+/// The pool, smaller where the system does not give that much address space.
+fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<wasmtime::Engine> {
+    let wanted = u32::try_from(options.workers.max(1) * POLICIES * 2 + 64).unwrap_or(MAX_PLACES).min(MAX_PLACES);
+    let mut places = options.instances.unwrap_or(wanted).clamp(1, MAX_PLACES);
+    loop {
+        let mut config = base_config();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(places)));
+        match wasmtime::Engine::new(&config) {
+            Err(_) if places > 64 => places /= 4,
+            result => return result,
+        }
+    }
+}
+
+fn pool(places: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    // A component of the usual tools has a module with the one memory, and a few that only adapt it.
+    pool.total_component_instances(places)
+        .total_core_instances(places.saturating_mul(6))
+        .total_memories(places)
+        .total_tables(places.saturating_mul(4))
+        .max_core_instances_per_component(24)
+        .max_memories_per_component(8)
+        .max_tables_per_component(16)
+        // Calls run on the worker's own stack.
+        .total_stacks(1)
+        .table_elements(20_000);
+    pool
+}

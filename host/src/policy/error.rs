@@ -1,0 +1,118 @@
+//! Why a policy could not be loaded.
+
+use thiserror::Error;
+
+/// An engine that can't start, or a policy that was refused. Nothing that runs has changed.
+#[derive(Debug, Error)]
+pub enum PolicyError {
+    /// The engine itself.
+    #[error("the policy engine can't start: {0}")]
+    Engine(String),
+    /// One policy.
+    #[error("policy `{policy}` ({origin}): {reason}")]
+    Refused {
+        /// The operator's name for it.
+        policy: String,
+        /// Where its component came from.
+        origin: String,
+        /// What is wrong with it.
+        reason: Refusal,
+    },
+}
+
+/// What is wrong with a policy.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Over the limit on a component's size.
+    #[error("the component has {size} bytes; {limit} is the most")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The text format.
+    #[error("this is WebAssembly text; compile it to a binary component first, with `wasm-tools parse` or `wat2wasm`")]
+    Text,
+    /// A module without component wrapping.
+    #[error("this is a core module, not a component; wrap it with `wasm-tools component new`")]
+    CoreModule,
+    /// Not WebAssembly at all, or broken.
+    #[error("this is not a valid WebAssembly component: {0}")]
+    Corrupt(String),
+    /// Valid, but something in it is not supported.
+    #[error("the component can't be compiled: {0}")]
+    Unsupported(String),
+    /// An interface of the contract in a version or of a name that this host does not know.
+    #[error("the component {verb} `{name}`, which this host does not know; it speaks `{ours}`")]
+    UnknownInterface {
+        /// `imports` or `exports`.
+        verb: &'static str,
+        /// The interface with its version.
+        name: String,
+        /// What this host speaks.
+        ours: String,
+    },
+    /// An import that is offered to no policy.
+    #[error("the component imports `{0}`, which this host does not offer")]
+    NotOffered(String),
+    /// An import that exists but differs from what the component expects.
+    #[error("an import does not match what this host offers: {0}")]
+    ImportMismatch(String),
+    /// No hook that could be asked about a request.
+    #[error(
+        "the component exports no hook of `{0}`: at least one of `selection`, `request-headers`, \
+         `response-headers` and `range` is needed"
+    )]
+    NoHook(String),
+    /// A hook of another type than the contract's.
+    #[error("the hook `{hook}` is not of the type that the contract gives it: {detail}")]
+    HookType {
+        /// Interface and function.
+        hook: String,
+        /// What differs.
+        detail: String,
+    },
+    /// Settings for a policy that can't take them.
+    #[error("there are settings for it, but the component does not export `configuration`; remove the settings")]
+    SettingsUnwanted,
+    /// A fresh instance per request, of a kind that takes milliseconds to build.
+    #[error(
+        "isolation = \"request\" builds an instance for each request, and one of a component that imports WASI or \
+         brings a language runtime takes milliseconds; use isolation = \"worker\""
+    )]
+    SlowIsolation,
+    /// Not enough memory allowed.
+    #[error("it needs at least {needed} bytes of memory and may have {limit}; raise `memory`")]
+    Memory {
+        /// What it asked for, in bytes.
+        needed: u64,
+        /// The policy's limit, in bytes.
+        limit: u64,
+    },
+    /// All places for instances are taken.
+    #[error("there is no room for more policy instances: {0}")]
+    Full(String),
+    /// `configure` returned an error.
+    #[error("it refuses its settings: {0}")]
+    Configure(String),
+    /// It trapped while it was set up.
+    #[error("it failed in {step}: {message}")]
+    Setup {
+        /// `instantiation`, `configure` or `backends-changed`.
+        step: &'static str,
+        /// The trap, with guest functions where known.
+        message: String,
+    },
+    /// It took too long to set up.
+    #[error("it did not finish {step} within {seconds} s")]
+    SetupDeadline {
+        /// `instantiation`, `configure` or `backends-changed`.
+        step: &'static str,
+        /// The time that it had.
+        seconds: u64,
+    },
+    /// The host could not do its part.
+    #[error("the host failed: {0}")]
+    Host(String),
+}

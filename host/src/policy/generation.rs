@@ -1,0 +1,200 @@
+//! One loaded policy: immutable, shared by all workers, with a warm instance for each.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::answer::{Fault, FaultKind};
+use super::contract::Hooks;
+use super::engine::Core;
+use super::instance::{Instance, Recipe};
+use super::ticker::ticks;
+use crate::config::{Isolation, OnFailure};
+use crate::stats::PolicyShard;
+
+/// An instance that takes no longer to build than this is rebuilt on the worker that lost it.
+const INLINE_BUILD: Duration = Duration::from_micros(500);
+/// What a build on a worker may take before it is given up and left to the builder thread, in ticks.
+const INLINE_TICKS: u64 = 10;
+/// After a build failed, the next is not tried before this.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// A policy as it was loaded: the component, its settings and what they are called.
+pub struct Generation {
+    pub(super) recipe: Recipe,
+    pub(super) number: u64,
+    pub(super) digest: String,
+    pub(super) size: usize,
+    pub(super) on_failure: OnFailure,
+    pub(super) isolation: Isolation,
+    pub(super) loaded_at: SystemTime,
+    /// For each call, in ticks.
+    pub(super) deadline: u64,
+    /// The least time that an instance took to build when the policy was loaded.
+    pub(super) build_time: Duration,
+    pub(super) slots: Vec<Mutex<Slot>>,
+    /// Keeps the deadlines ticking and the builder thread alive.
+    pub(super) core: Arc<Core>,
+}
+
+/// Where a worker finds its instance.
+pub(super) enum Slot {
+    /// It was taken, or there is none to be taken.
+    Empty,
+    /// The builder thread works on it.
+    Building,
+    /// Here it is.
+    Ready(Box<Instance>),
+    /// The last build failed.
+    Failed { until: Instant, message: String },
+}
+
+/// An instance that the builder thread is to build.
+pub(super) struct Rebuild {
+    pub generation: std::sync::Weak<Generation>,
+    pub worker: usize,
+}
+
+impl Generation {
+    /// The policy's name.
+    pub fn name(&self) -> &str {
+        &self.recipe.policy
+    }
+
+    /// The number that `load` was given.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// `sha256:` and the digest of the component, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The component's size in bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The hooks that the component exports.
+    pub fn hooks(&self) -> Hooks {
+        self.recipe.compiled.exports.hooks()
+    }
+
+    /// What becomes of a request when the policy fails.
+    pub fn on_failure(&self) -> OnFailure {
+        self.on_failure
+    }
+
+    /// How long an instance lives.
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// When it was loaded.
+    pub fn loaded_at(&self) -> SystemTime {
+        self.loaded_at
+    }
+
+    /// Whether it imports WASI.
+    pub fn uses_wasi(&self) -> bool {
+        self.recipe.compiled.wasi
+    }
+
+    /// How long an instance took to build when the policy was loaded.
+    pub fn build_time(&self) -> Duration {
+        self.build_time
+    }
+
+    /// The worker's shard of the policy's statistics, or the one for what is done off the workers.
+    pub(super) fn shard(&self, worker: usize) -> Arc<PolicyShard> {
+        let shards = &self.recipe.stats.shards;
+        shards.get(worker).or(shards.last()).cloned().unwrap_or_default()
+    }
+
+    /// An instance for a worker that has none: the warm one, or a new one if that is quick. Otherwise the builder
+    /// thread is asked for one, and there is none for now.
+    pub(super) fn instance(self: &Arc<Self>, worker: usize, shard: &Arc<PolicyShard>) -> Result<Box<Instance>, Fault> {
+        if self.isolation == Isolation::Request {
+            return self.recipe.build(shard, INLINE_TICKS).map_err(|e| unavailable(e.into_message()));
+        }
+        let Some(mut slot) = self.slot(worker) else {
+            return Err(unavailable(format!("there is no worker {worker}")));
+        };
+        match std::mem::replace(&mut *slot, Slot::Empty) {
+            Slot::Ready(instance) => Ok(instance),
+            Slot::Empty if self.build_time <= INLINE_BUILD => self.recipe.build(shard, INLINE_TICKS).map_err(|e| {
+                let message = e.into_message();
+                *slot = failed(message.clone());
+                unavailable(message)
+            }),
+            Slot::Failed { until, message } if Instant::now() < until => {
+                *slot = Slot::Failed { until, message: message.clone() };
+                Err(unavailable(message))
+            }
+            Slot::Empty | Slot::Failed { .. } => {
+                *slot = self.ask_builder(worker);
+                Err(unavailable("a new instance is being built".to_owned()))
+            }
+            Slot::Building => {
+                *slot = Slot::Building;
+                Err(unavailable("a new instance is being built".to_owned()))
+            }
+        }
+    }
+
+    /// Tells that a worker lost its instance, so that one that is slow to build is begun now.
+    pub(super) fn lost(self: &Arc<Self>, worker: usize) {
+        if self.isolation == Isolation::Worker
+            && self.build_time > INLINE_BUILD
+            && let Some(mut slot) = self.slot(worker)
+            && matches!(*slot, Slot::Empty)
+        {
+            *slot = self.ask_builder(worker);
+        }
+    }
+
+    /// On the builder thread.
+    pub(super) fn rebuild(&self, worker: usize) {
+        // Also counts in the shard for work off the workers, which has one writer at a time because of this.
+        let _one_at_a_time = self.core.setting_up();
+        let shard = self.shard(usize::MAX);
+        let built = match self.recipe.build(&shard, ticks(self.recipe.setup)) {
+            Ok(instance) => Slot::Ready(instance),
+            Err(e) => failed(e.into_message()),
+        };
+        if let Some(mut slot) = self.slot(worker) {
+            *slot = built;
+        }
+    }
+
+    fn ask_builder(self: &Arc<Self>, worker: usize) -> Slot {
+        let builder: &Sender<Rebuild> = self.core.builder();
+        match builder.send(Rebuild { generation: Arc::downgrade(self), worker }) {
+            Ok(()) => Slot::Building,
+            Err(_) => failed("the builder thread is gone".to_owned()),
+        }
+    }
+
+    fn slot(&self, worker: usize) -> Option<MutexGuard<'_, Slot>> {
+        Some(self.slots.get(worker)?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation")
+            .field("name", &self.name())
+            .field("number", &self.number)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+fn failed(message: String) -> Slot {
+    Slot::Failed { until: Instant::now() + RETRY_AFTER, message }
+}
+
+fn unavailable(message: String) -> Fault {
+    Fault { kind: FaultKind::Unavailable, message }
+}

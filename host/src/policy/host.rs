@@ -1,0 +1,257 @@
+//! The imports of the contract: what a guest can ask of the host. Nothing here waits, locks for long or fails.
+
+use std::sync::PoisonError;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use rand::Rng;
+use tracing::Level;
+use wasmtime::component::Resource;
+
+use super::answer::BackendFacts;
+use super::bindings::waypost::policy::types::HeaderError;
+use super::bindings::waypost::policy::{backend_facts, clock, counters, log, random, types};
+use super::contract::{Headers, Request};
+use super::edits::{check_name, check_value, named_by_connection};
+use super::state::{State, Turn};
+use crate::stats::MAX_POLICY_COUNTERS;
+use crate::wire::Fields;
+
+/// The longest name of a counter.
+const MAX_COUNTER_NAME: usize = 64;
+
+impl types::Host for State {}
+
+impl types::HostRequest for State {
+    fn method(&mut self, _: Resource<Request>) -> String {
+        self.turn.request.method.as_str().to_owned()
+    }
+
+    fn scheme(&mut self, _: Resource<Request>) -> String {
+        self.turn.request.scheme.to_owned()
+    }
+
+    fn host(&mut self, _: Resource<Request>) -> String {
+        self.turn.request.host.clone()
+    }
+
+    fn path(&mut self, _: Resource<Request>) -> String {
+        self.turn.request.path().to_owned()
+    }
+
+    fn query(&mut self, _: Resource<Request>) -> Option<String> {
+        self.turn.request.query().map(str::to_owned)
+    }
+
+    fn client_address(&mut self, _: Resource<Request>) -> String {
+        self.turn.request.client.to_string()
+    }
+
+    fn header(&mut self, _: Resource<Request>, name: String) -> Option<Vec<u8>> {
+        first(&self.turn.request.fields, &name)
+    }
+
+    fn header_values(&mut self, _: Resource<Request>, name: String) -> Vec<Vec<u8>> {
+        values(&self.turn.request.fields, &name)
+    }
+
+    fn header_names(&mut self, _: Resource<Request>) -> Vec<String> {
+        names(&self.turn.request.fields)
+    }
+
+    fn drop(&mut self, _: Resource<Request>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl types::HostHeaders for State {
+    fn first(&mut self, _: Resource<Headers>, name: String) -> Option<Vec<u8>> {
+        first(self.turn.headers(), &name)
+    }
+
+    fn values(&mut self, _: Resource<Headers>, name: String) -> Vec<Vec<u8>> {
+        values(self.turn.headers(), &name)
+    }
+
+    fn names(&mut self, _: Resource<Headers>) -> Vec<String> {
+        names(self.turn.headers())
+    }
+
+    fn set(&mut self, _: Resource<Headers>, name: String, value: Vec<u8>) -> Result<(), HeaderError> {
+        editable(&mut self.turn, name.as_bytes(), &value).map(|fields| fields.set(name.as_bytes(), &value))
+    }
+
+    fn append(&mut self, _: Resource<Headers>, name: String, value: Vec<u8>) -> Result<(), HeaderError> {
+        editable(&mut self.turn, name.as_bytes(), &value).map(|fields| fields.append(name.as_bytes(), &value))
+    }
+
+    fn remove(&mut self, _: Resource<Headers>, name: String) -> Result<(), HeaderError> {
+        let fields = editable(&mut self.turn, name.as_bytes(), b"")?;
+        fields.remove(name.as_bytes());
+        Ok(())
+    }
+
+    fn drop(&mut self, _: Resource<Headers>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+fn first(fields: &Fields, name: &str) -> Option<Vec<u8>> {
+    fields.first(name).map(<[u8]>::to_vec)
+}
+
+fn values(fields: &Fields, name: &str) -> Vec<Vec<u8>> {
+    fields.values(name).map(<[u8]>::to_vec).collect()
+}
+
+fn names(fields: &Fields) -> Vec<String> {
+    fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
+/// The fields to edit, if this edit is allowed.
+fn editable<'a>(turn: &'a mut Turn, name: &[u8], value: &[u8]) -> Result<&'a mut Fields, HeaderError> {
+    check_name(name)?;
+    check_value(value)?;
+    if named_by_connection(turn.headers(), name) {
+        return Err(HeaderError::Forbidden);
+    }
+    turn.budget.spend(name.len() + value.len())?;
+    Ok(turn.headers_for_edit())
+}
+
+impl log::Host for State {
+    fn write(&mut self, level: log::Level, message: String) {
+        let level = match level {
+            log::Level::Debug => Level::DEBUG,
+            log::Level::Info => Level::INFO,
+            log::Level::Warn => Level::WARN,
+            log::Level::Error => Level::ERROR,
+        };
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).write(level, &message);
+    }
+}
+
+impl random::Host for State {
+    fn below(&mut self, bound: u32) -> u32 {
+        below(&mut self.rng, bound)
+    }
+
+    fn bits(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+}
+
+/// Lemire's method: a multiplication, and a division only for the few draws that may have to be repeated.
+fn below(rng: &mut impl Rng, bound: u32) -> u32 {
+    let mut product = u64::from(rng.next_u32()) * u64::from(bound);
+    if (product as u32) < bound {
+        let threshold = bound.wrapping_neg() % bound;
+        while (product as u32) < threshold {
+            product = u64::from(rng.next_u32()) * u64::from(bound);
+        }
+    }
+    (product >> 32) as u32
+}
+
+impl clock::Host for State {
+    fn monotonic_nanoseconds(&mut self) -> u64 {
+        u64::try_from(Instant::now().saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn unix_milliseconds(&mut self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl backend_facts::Host for State {
+    fn in_flight(&mut self, backend: u32) -> u32 {
+        self.fact(|facts, pool| facts.in_flight(pool, backend))
+    }
+
+    fn latency_microseconds(&mut self, backend: u32) -> u64 {
+        self.fact(|facts, pool| facts.latency_microseconds(pool, backend))
+    }
+
+    fn healthy(&mut self, backend: u32) -> bool {
+        self.fact(|facts, pool| facts.healthy(pool, backend))
+    }
+
+    fn consecutive_failures(&mut self, backend: u32) -> u32 {
+        self.fact(|facts, pool| facts.consecutive_failures(pool, backend))
+    }
+}
+
+impl State {
+    fn fact<T: Default>(&self, ask: impl FnOnce(&dyn BackendFacts, u32) -> T) -> T {
+        match (&self.facts, self.turn.pool) {
+            (Some(facts), Some(pool)) => ask(&**facts, pool),
+            _ => T::default(),
+        }
+    }
+}
+
+impl counters::Host for State {
+    fn define(&mut self, name: String) -> Result<u32, String> {
+        check_counter_name(&name)?;
+        let mut names = self.counters.stats.counter_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = match names.iter().position(|known| *known == name) {
+            Some(index) => index,
+            None if names.len() >= MAX_POLICY_COUNTERS => {
+                return Err(format!("there are {MAX_POLICY_COUNTERS} counters already, which is the most"));
+            }
+            None => {
+                names.push(name);
+                names.len() - 1
+            }
+        };
+        self.counters.defined |= 1 << index;
+        Ok(index as u32)
+    }
+
+    fn add(&mut self, counter: u32, amount: u64) {
+        if let Some(value) = self.counters.shard.counters.0.get(counter as usize)
+            && self.counters.defined & (1 << counter) != 0
+        {
+            value.add(amount);
+        }
+    }
+}
+
+fn check_counter_name(name: &str) -> Result<(), String> {
+    let valid = |(i, b): (usize, u8)| b.is_ascii_lowercase() || (i > 0 && (b.is_ascii_digit() || b == b'_'));
+    if name.is_empty() || name.len() > MAX_COUNTER_NAME || !name.bytes().enumerate().all(valid) {
+        return Err(format!("a counter's name is [a-z][a-z0-9_]*, {MAX_COUNTER_NAME} bytes at most"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    #[test]
+    fn below_reaches_every_value_and_stays_below() {
+        let mut rng = SmallRng::seed_from_u64(7);
+        assert_eq!(below(&mut rng, 0), 0);
+        assert_eq!(below(&mut rng, 1), 0);
+        let mut seen = [0u32; 5];
+        for _ in 0..5_000 {
+            seen[below(&mut rng, 5) as usize] += 1;
+        }
+        assert!(seen.iter().all(|&n| (800..1_200).contains(&n)), "{seen:?}");
+        let large = 3 << 30;
+        assert!((0..1_000).all(|_| below(&mut rng, large) < large));
+    }
+
+    #[test]
+    fn counter_names() {
+        for good in ["a", "a1_b", &"a".repeat(64)] {
+            assert!(check_counter_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "1a", "_a", "A", "a-b", "ä", &"a".repeat(65)] {
+            assert!(check_counter_name(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! One instance: built from its recipe, and what its failures mean.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::component::Resource;
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+
+use super::answer::{Fault, FaultKind};
+use super::component::Compiled;
+use super::contract::{Exports, Headers, Request, WitBackend, WitPool};
+use super::error::Refusal;
+use super::lines::one_line;
+use super::state::State;
+use super::verdict::InvalidAnswer;
+use super::wasi::Wasi;
+use crate::stats::{PolicyShard, PolicyStats};
+
+/// What a guest may make the host copy in one call: a response of the largest kind that is valid (a body of 64 KiB
+/// and 64 fields of 8 KiB) with room to spare, so that one a little too large is still an invalid answer and no trap.
+const HOSTCALL_FUEL: usize = 1024 * 1024;
+/// Handles that a guest may hold at once, its own resources included: they live in the host's memory.
+const MAX_HANDLES: usize = 4096;
+/// Guest functions that a message names.
+const NAMED_FRAMES: usize = 4;
+
+/// An instance of a policy.
+pub(super) struct Instance {
+    /// Its memory and its data.
+    pub store: Store<State>,
+    /// Its hooks.
+    pub exports: Exports,
+}
+
+/// All that is needed to build an instance of one generation.
+pub(super) struct Recipe {
+    pub policy: Arc<str>,
+    pub compiled: Arc<Compiled>,
+    pub memory: u64,
+    pub settings: Arc<str>,
+    pub pools: Vec<(Arc<WitPool>, Arc<[WitBackend]>)>,
+    pub pools_generation: u64,
+    pub stats: Arc<PolicyStats>,
+    /// What building may take off the workers.
+    pub setup: Duration,
+    /// Where the guests' monotonic clock counts from.
+    pub epoch: Instant,
+}
+
+impl Recipe {
+    /// Instantiates, configures and tells the backends, all within so many ticks.
+    pub fn build(&self, shard: &Arc<PolicyShard>, ticks: u64) -> Result<Box<Instance>, BuildError> {
+        let pre = &self.compiled.pre;
+        let mut state = State::new(&self.policy, self.memory, &self.stats, shard, self.epoch);
+        if self.compiled.wasi {
+            state.wasi = Some(Box::new(Wasi::new(&state.lines)));
+        }
+        let mut store = Store::new(pre.engine(), state);
+        store.limiter(|state| &mut state.limits);
+        store.set_hostcall_fuel(HOSTCALL_FUEL);
+        store.set_max_component_handles(MAX_HANDLES);
+        store.set_epoch_deadline(ticks);
+        let exports = match self.set_up(&mut store) {
+            Ok(exports) => exports,
+            Err((step, cause)) => return Err(BuildError { step, cause, denied: store.data().limits.denied }),
+        };
+        shard.instances_built.increment();
+        Ok(Box::new(Instance { store, exports }))
+    }
+
+    fn set_up(&self, store: &mut Store<State>) -> Result<Exports, (&'static str, Cause)> {
+        let failed = |step| move |e| (step, Cause::Failed(e));
+        let instance = self.compiled.pre.instantiate(&mut *store).map_err(failed("instantiation"))?;
+        let exports = self.compiled.exports.resolve(store, &instance).map_err(failed("instantiation"))?;
+        if let Some(configure) = &exports.configure {
+            let settings = (Arc::clone(&self.settings),);
+            let (answer,) = configure.call(&mut *store, settings).map_err(failed("configure"))?;
+            answer.map_err(|message| ("configure", Cause::Refused(one_line(&message))))?;
+        }
+        if let Some(backends_changed) = &exports.backends_changed {
+            for (pool, backends) in &self.pools {
+                let change = (Arc::clone(pool), self.pools_generation, Arc::clone(backends));
+                backends_changed.call(&mut *store, change).map_err(failed("backends-changed"))?;
+            }
+        }
+        Ok(exports)
+    }
+}
+
+/// The handle that hooks get for the request: there is one, so any number does.
+pub(super) fn request_handle() -> Resource<Request> {
+    Resource::new_borrow(0)
+}
+
+/// The handle that hooks get for the header fields.
+pub(super) fn headers_handle() -> Resource<Headers> {
+    Resource::new_borrow(0)
+}
+
+/// An instance that could not be built.
+pub(super) struct BuildError {
+    step: &'static str,
+    cause: Cause,
+    denied: Option<u64>,
+}
+
+enum Cause {
+    /// `configure` said no.
+    Refused(String),
+    /// Trapped, out of time, or the host has no room.
+    Failed(wasmtime::Error),
+}
+
+impl BuildError {
+    /// Why a policy with this memory limit and this time is not loaded.
+    pub fn into_refusal(self, limit: u64, seconds: u64) -> Refusal {
+        let error = match self.cause {
+            Cause::Refused(message) => return Refusal::Configure(message),
+            Cause::Failed(error) => error,
+        };
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Refusal::Full(format!("{error:#}"));
+        }
+        let (kind, message) = explain(&error);
+        match (kind, self.denied) {
+            (FaultKind::Deadline, _) => Refusal::SetupDeadline { step: self.step, seconds },
+            (_, Some(needed)) => Refusal::Memory { needed, limit },
+            _ => Refusal::Setup { step: self.step, message },
+        }
+    }
+
+    /// For a worker that has to do without.
+    pub fn into_message(self) -> String {
+        let what = match self.cause {
+            Cause::Refused(message) => message,
+            Cause::Failed(error) => explain(&error).1,
+        };
+        format!("a new instance failed in {}: {what}", self.step)
+    }
+}
+
+/// What a failed call of a hook is.
+pub(super) fn fault(hook: &str, error: &wasmtime::Error, denied: Option<u64>) -> Fault {
+    let (kind, what) = explain(error);
+    let memory = denied.map(|n| format!(" (it was denied {n} bytes of memory)")).unwrap_or_default();
+    Fault { kind, message: format!("{hook}: {what}{memory}") }
+}
+
+fn explain(error: &wasmtime::Error) -> (FaultKind, String) {
+    if let Some(invalid) = error.downcast_ref::<InvalidAnswer>() {
+        return (FaultKind::Invalid, format!("an invalid answer: {}", one_line(&invalid.to_string())));
+    }
+    let frames = error.downcast_ref::<WasmBacktrace>();
+    let place = frames.map(guest_functions).unwrap_or_default();
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => (FaultKind::Deadline, format!("it missed its deadline{place}")),
+        Some(trap) => (FaultKind::Trap, format!("{trap}{place}")),
+        // With frames the guest was in a call of the host; without them, what it returned could not be read.
+        None if frames.is_some() => (FaultKind::Trap, format!("{}{place}", one_line(&error.root_cause().to_string()))),
+        None => (FaultKind::Invalid, one_line(&format!("{error:#}"))),
+    }
+}
+
+/// The innermost guest functions, demangled, as ` in a < b`. `Display` is the only place where wasmtime demangles.
+fn guest_functions(backtrace: &WasmBacktrace) -> String {
+    let shown = backtrace.to_string();
+    let names: Vec<&str> =
+        shown.lines().filter_map(|line| line.split_once('!').map(|(_, name)| name.trim())).take(NAMED_FRAMES).collect();
+    if names.is_empty() { String::new() } else { one_line(&format!(" in {}", names.join(" < "))) }
+}

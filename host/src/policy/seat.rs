@@ -1,0 +1,237 @@
+//! A worker's side of a policy: its instance, and the four questions.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::Store;
+
+use super::answer::{Attempt, BackendFacts, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Selected};
+use super::contract::{Exports, Hooks, WitAttempt, WitFailedAttempt, WitFailure};
+use super::edits::EditBudget;
+use super::generation::Generation;
+use super::instance::{Instance, fault, headers_handle, request_handle};
+use super::state::State;
+use super::verdict;
+use crate::config::Isolation;
+use crate::stats::{HOOKS, PolicyShard};
+use crate::wire::{Fields, RequestHead};
+
+/// One worker's seat at one generation of a policy. A call runs inline to its end or to its deadline.
+///
+/// A hook that the policy does not export answers as if the policy had no opinion.
+pub struct Seat {
+    generation: Arc<Generation>,
+    worker: usize,
+    facts: Arc<dyn BackendFacts>,
+    shard: Arc<PolicyShard>,
+    instance: Option<Box<Instance>>,
+    /// Requests that have begun and not ended; counted only with `isolation = "request"`.
+    open: u32,
+}
+
+/// A hook, by its place in [`HOOKS`].
+#[derive(Clone, Copy)]
+enum Hook {
+    Range,
+    RequestHeaders,
+    Selection,
+    ResponseHeaders,
+}
+
+impl Seat {
+    /// Takes the worker's warm instance.
+    pub fn adopt(generation: Arc<Generation>, worker: usize, facts: Arc<dyn BackendFacts>) -> Self {
+        let shard = generation.shard(worker);
+        let mut seat = Self { generation, worker, facts, shard, instance: None, open: 0 };
+        if seat.generation.isolation() == Isolation::Worker {
+            // Without one now, the first call asks again and tells why.
+            seat.instance = seat.seated().ok();
+        }
+        seat
+    }
+
+    /// The hooks that there are.
+    pub fn hooks(&self) -> Hooks {
+        self.generation.hooks()
+    }
+
+    /// The generation.
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    /// This worker's counters of the policy.
+    pub fn shard(&self) -> &PolicyShard {
+        &self.shard
+    }
+
+    /// A request begins. With `isolation = "request"` no instance serves two requests: while this is the only one
+    /// under way its hooks share an instance, otherwise each call gets a fresh one.
+    pub fn begin_request(&mut self) {
+        if self.generation.isolation() == Isolation::Request {
+            self.open += 1;
+            self.instance = None;
+        }
+    }
+
+    /// A request that began has ended.
+    pub fn end_request(&mut self) {
+        if self.generation.isolation() == Isolation::Request {
+            self.open = self.open.saturating_sub(1);
+            self.instance = None;
+        }
+    }
+
+    /// Which backend of the pool takes this request?
+    pub fn select(&mut self, request: &mut RequestHead, pool: u32, attempt: Attempt<'_>) -> Result<Selected, Fault> {
+        if !self.hooks().selection {
+            return Ok(Selected::NoChoice);
+        }
+        let backends = self.facts.backend_count(pool);
+        self.call(Hook::Selection, request, None, pool, |exports, store| {
+            let Some(select) = &exports.select else { return Ok(Selected::NoChoice) };
+            let (answer,) = select.call(store, (request_handle(), pool, attempt.into()))?;
+            Ok(verdict::selected(answer, backends)?)
+        })
+    }
+
+    /// Lets the policy edit `request.fields`. After a fault they are as they were before.
+    pub fn edit_request(&mut self, request: &mut RequestHead, pool: u32) -> Result<Edited, Fault> {
+        if !self.hooks().request_headers {
+            return Ok(Edited::Done);
+        }
+        self.call(Hook::RequestHeaders, request, None, pool, |exports, store| {
+            let Some(edit) = &exports.edit_request else { return Ok(Edited::Done) };
+            let (answer,) = edit.call(store, (request_handle(), headers_handle()))?;
+            Ok(verdict::edited(answer)?)
+        })
+    }
+
+    /// Lets the policy edit the response's fields. After a fault they are as they were before.
+    pub fn edit_response(
+        &mut self,
+        request: &mut RequestHead,
+        pool: u32,
+        status: u16,
+        backend: u32,
+        fields: &mut Fields,
+    ) -> Result<Edited, Fault> {
+        if !self.hooks().response_headers {
+            return Ok(Edited::Done);
+        }
+        self.call(Hook::ResponseHeaders, request, Some(fields), pool, |exports, store| {
+            let Some(edit) = &exports.edit_response else { return Ok(Edited::Done) };
+            let (answer,) = edit.call(store, (request_handle(), status, backend, headers_handle()))?;
+            Ok(verdict::edited(answer)?)
+        })
+    }
+
+    /// Which ranges does the request ask for?
+    pub fn check_range(&mut self, request: &mut RequestHead, pool: u32) -> Result<RangeVerdict, Fault> {
+        if !self.hooks().range {
+            return Ok(RangeVerdict::Untouched);
+        }
+        self.call(Hook::Range, request, None, pool, |exports, store| {
+            let Some(check) = &exports.check else { return Ok(RangeVerdict::Untouched) };
+            let (answer,) = check.call(store, (request_handle(),))?;
+            Ok(verdict::ranges(answer)?)
+        })
+    }
+
+    /// Moves the message into the instance, asks, and moves it back, whatever happened.
+    fn call<A>(
+        &mut self,
+        hook: Hook,
+        request: &mut RequestHead,
+        mut response: Option<&mut Fields>,
+        pool: u32,
+        ask: impl FnOnce(&Exports, &mut Store<State>) -> wasmtime::Result<A>,
+    ) -> Result<A, Fault> {
+        let mut instance = self.seated()?;
+        let Instance { store, exports } = &mut *instance;
+        let turn = &mut store.data_mut().turn;
+        mem::swap(&mut turn.request, request);
+        turn.edits_response = response.is_some();
+        if let Some(fields) = response.as_deref_mut() {
+            mem::swap(&mut turn.response, fields);
+        }
+        turn.pool = Some(pool);
+        turn.budget = EditBudget::default();
+        store.set_epoch_deadline(self.generation.deadline);
+
+        let start = Instant::now();
+        let answer = ask(exports, store);
+        let nanoseconds = start.elapsed().as_nanos() as u64;
+        self.shard.hook_nanoseconds[hook as usize].record(nanoseconds);
+
+        let turn = &mut store.data_mut().turn;
+        if answer.is_err() {
+            turn.undo_edits();
+        }
+        turn.undo = None;
+        turn.pool = None;
+        mem::swap(&mut turn.request, request);
+        if let Some(fields) = response {
+            mem::swap(&mut turn.response, fields);
+        }
+        match answer {
+            Ok(answer) => {
+                // An instance is there only since the last request began or ended: if one is open, it is that one's.
+                if self.generation.isolation() == Isolation::Worker || self.open == 1 {
+                    self.instance = Some(instance);
+                }
+                Ok(answer)
+            }
+            Err(error) => Err(self.discard(hook, &error, instance)),
+        }
+    }
+
+    /// The instance to ask, with this worker's facts and counters.
+    fn seated(&mut self) -> Result<Box<Instance>, Fault> {
+        if let Some(instance) = self.instance.take() {
+            return Ok(instance);
+        }
+        let mut instance = self.generation.instance(self.worker, &self.shard)?;
+        instance.store.data_mut().adopt(&self.facts, &self.shard);
+        Ok(instance)
+    }
+
+    #[cold]
+    #[allow(clippy::needless_pass_by_value, reason = "it ends here: an instance that failed is never used again")]
+    fn discard(&self, hook: Hook, error: &wasmtime::Error, instance: Box<Instance>) -> Fault {
+        let fault = fault(HOOKS[hook as usize], error, instance.store.data().limits.denied);
+        drop(instance);
+        match fault.kind {
+            FaultKind::Deadline => self.shard.deadlines.increment(),
+            FaultKind::Invalid => self.shard.invalid.increment(),
+            FaultKind::Trap | FaultKind::Unavailable => self.shard.traps.increment(),
+        }
+        self.generation.lost(self.worker);
+        fault
+    }
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat")
+            .field("generation", &self.generation)
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<Attempt<'_>> for WitAttempt {
+    fn from(attempt: Attempt<'_>) -> Self {
+        let failed = attempt.failed.iter().map(|&FailedAttempt { backend, failure }| WitFailedAttempt {
+            backend,
+            failure: match failure {
+                Failure::Connect => WitFailure::Connect,
+                Failure::ConnectTimeout => WitFailure::ConnectTimeout,
+                Failure::Closed => WitFailure::Closed,
+                Failure::Other => WitFailure::Other,
+            },
+        });
+        Self { number: attempt.number, failed: failed.collect() }
+    }
+}

@@ -1,0 +1,212 @@
+//! What belongs to one instance: the data of its store.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use wasmtime::ResourceLimiter;
+
+use super::answer::BackendFacts;
+use super::edits::EditBudget;
+use super::lines::Lines;
+use super::wasi::Wasi;
+use crate::stats::{PolicyShard, PolicyStats};
+use crate::wire::{Checkpoint, Fields, RequestHead};
+
+/// Elements of all tables of an instance together: a JavaScript engine needs some ten thousand.
+const MAX_TABLE_ELEMENTS: usize = 200_000;
+/// Core instances of one policy: a component of a dynamic language links a few dozen.
+const MAX_CORE_INSTANCES: usize = 256;
+/// Tables of one policy.
+const MAX_TABLES: usize = 256;
+/// Linear memories of one policy.
+const MAX_MEMORIES: usize = 64;
+
+/// The data of an instance's store.
+pub(super) struct State {
+    /// The call that is under way.
+    pub turn: Turn,
+    /// What the instance may use.
+    pub limits: Limits,
+    /// Its log; shared with its standard output, if it has one.
+    pub lines: Arc<Mutex<Lines>>,
+    /// Its own generator, so that no instance waits for another.
+    pub rng: SmallRng,
+    /// The worker's facts; none while it is set up.
+    pub facts: Option<Arc<dyn BackendFacts>>,
+    /// Its policy's counters.
+    pub counters: Counters,
+    /// Where the monotonic clock counts from.
+    pub epoch: Instant,
+    /// Only for components that import WASI.
+    pub wasi: Option<Box<Wasi>>,
+}
+
+impl State {
+    /// For an instance that is built now, counting in `shard` until a worker adopts it.
+    pub fn new(
+        policy: &Arc<str>,
+        memory: u64,
+        stats: &Arc<PolicyStats>,
+        shard: &Arc<PolicyShard>,
+        epoch: Instant,
+    ) -> Self {
+        Self {
+            turn: Turn::default(),
+            limits: Limits::new(memory),
+            lines: Arc::new(Mutex::new(Lines::new(Arc::clone(policy), Arc::clone(shard)))),
+            rng: SmallRng::from_rng(&mut rand::rng()),
+            facts: None,
+            counters: Counters { stats: Arc::clone(stats), shard: Arc::clone(shard), defined: 0 },
+            epoch,
+            wasi: None,
+        }
+    }
+
+    /// From now on the instance belongs to a worker.
+    pub fn adopt(&mut self, facts: &Arc<dyn BackendFacts>, shard: &Arc<PolicyShard>) {
+        self.facts = Some(Arc::clone(facts));
+        self.counters.shard = Arc::clone(shard);
+        self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).count_in(Arc::clone(shard));
+        self.limits.count_in(Arc::clone(shard));
+    }
+}
+
+/// One call: what the guest may read and edit, moved in for the time of the call.
+#[derive(Default)]
+pub(super) struct Turn {
+    /// The request.
+    pub request: RequestHead,
+    /// The response's fields, in `edit-response`.
+    pub response: Fields,
+    /// Whether `headers` means the response's fields.
+    pub edits_response: bool,
+    /// The pool whose backends the facts are about.
+    pub pool: Option<u32>,
+    /// What the call may still edit.
+    pub budget: EditBudget,
+    /// The fields before the first edit.
+    pub undo: Option<Checkpoint>,
+}
+
+impl Turn {
+    /// The fields that the resource `headers` stands for.
+    pub fn headers(&self) -> &Fields {
+        if self.edits_response { &self.response } else { &self.request.fields }
+    }
+
+    /// The same, to be edited; can be undone from here on.
+    pub fn headers_for_edit(&mut self) -> &mut Fields {
+        let fields = if self.edits_response { &mut self.response } else { &mut self.request.fields };
+        self.undo.get_or_insert_with(|| fields.checkpoint());
+        fields
+    }
+
+    /// Takes back all edits of this call.
+    pub fn undo_edits(&mut self) {
+        if let Some(before) = self.undo.take() {
+            let fields = if self.edits_response { &mut self.response } else { &mut self.request.fields };
+            fields.restore(before);
+        }
+    }
+}
+
+/// A policy's own counters as one instance sees them.
+pub(super) struct Counters {
+    /// Holds the names.
+    pub stats: Arc<PolicyStats>,
+    /// Holds the values.
+    pub shard: Arc<PolicyShard>,
+    /// A bit for each number that this instance was given.
+    pub defined: u64,
+}
+
+/// What an instance uses and may use.
+pub(super) struct Limits {
+    limit: u64,
+    bytes: u64,
+    /// The last growth that was allowed, in case that the system then refuses it.
+    last_growth: u64,
+    /// What was asked for beyond the limit.
+    pub denied: Option<u64>,
+    table_elements: usize,
+    counted_in: Option<Arc<PolicyShard>>,
+}
+
+impl Limits {
+    fn new(memory: u64) -> Self {
+        Self { limit: memory, bytes: 0, last_growth: 0, denied: None, table_elements: 0, counted_in: None }
+    }
+
+    fn count_in(&mut self, shard: Arc<PolicyShard>) {
+        shard.memory.set(shard.memory.value() + self.bytes);
+        self.counted_in = Some(shard);
+        self.note_peak();
+    }
+
+    fn note_peak(&self) {
+        if let Some(shard) = &self.counted_in
+            && shard.memory_peak.value() < self.bytes
+        {
+            shard.memory_peak.set(self.bytes);
+        }
+    }
+}
+
+impl Drop for Limits {
+    fn drop(&mut self) {
+        if let Some(shard) = &self.counted_in {
+            shard.memory.set(shard.memory.value().saturating_sub(self.bytes));
+        }
+    }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let growth = desired.saturating_sub(current) as u64;
+        let total = self.bytes.saturating_add(growth);
+        if total > self.limit {
+            self.last_growth = 0;
+            self.denied = Some(total);
+            return Ok(false);
+        }
+        self.bytes = total;
+        self.last_growth = growth;
+        if let Some(shard) = &self.counted_in {
+            shard.memory.set(shard.memory.value() + growth);
+        }
+        self.note_peak();
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.bytes -= self.last_growth;
+        if let Some(shard) = &self.counted_in {
+            shard.memory.set(shard.memory.value().saturating_sub(self.last_growth));
+        }
+        self.last_growth = 0;
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
+        let allowed = total <= MAX_TABLE_ELEMENTS;
+        if allowed {
+            self.table_elements = total;
+        }
+        Ok(allowed)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_CORE_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES
+    }
+}

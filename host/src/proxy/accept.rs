@@ -1,0 +1,179 @@
+//! Taking connections in, within the limits.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::spawn_local;
+
+use super::connection;
+use super::worker::Worker;
+use crate::config::Limits;
+
+/// How long accepting rests when the process is out of file descriptors: trying again at once would burn a core.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+/// Counts client connections over all workers. Locked once when a connection comes and once when it goes.
+#[derive(Debug)]
+pub struct Admission {
+    connections: usize,
+    per_client: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    all: usize,
+    by_client: HashMap<IpAddr, usize>,
+}
+
+/// A connection that was let in; counts as open until it is dropped.
+#[derive(Debug)]
+struct Admitted {
+    admission: Arc<Admission>,
+    client: IpAddr,
+}
+
+impl Admission {
+    /// Limits for all workers together.
+    pub fn new(limits: &Limits) -> Self {
+        Self { connections: limits.connections, per_client: limits.connections_per_client, open: Mutex::default() }
+    }
+
+    fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Admitted, Full> {
+        let client = client.to_canonical();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.connections > 0 && open.all >= self.connections {
+            return Err(Full::Proxy);
+        }
+        if self.per_client > 0 {
+            let count = open.by_client.entry(client).or_default();
+            if *count >= self.per_client {
+                return Err(Full::Client);
+            }
+            *count += 1;
+        }
+        open.all += 1;
+        Ok(Admitted { admission: Arc::clone(self), client })
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut open = self.admission.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.all -= 1;
+        if let Some(count) = open.by_client.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                open.by_client.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// Why a connection is turned away, as a status line and a sentence.
+#[derive(Debug, Clone, Copy)]
+enum Full {
+    Proxy,
+    Client,
+}
+
+impl Full {
+    fn answer(self) -> String {
+        let (status, sentence) = match self {
+            Self::Proxy => ("503 Service Unavailable", "The proxy has as many connections as it may have.\n"),
+            Self::Client => ("429 Too Many Requests", "This client has as many connections as one may have.\n"),
+        };
+        let length = sentence.len();
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n\
+             retry-after: 1\r\nconnection: close\r\n\r\n{sentence}"
+        )
+    }
+}
+
+/// Accepts until the future is dropped; each connection is a task of this thread.
+pub async fn accept(worker: Rc<Worker>, listener: Rc<TcpListener>, admission: Arc<Admission>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => take(&worker, stream, peer, &admission),
+            Err(e) if is_of_one_connection(&e) => {}
+            Err(e) => {
+                tracing::warn!("connections can't be accepted: {e}; trying again in {OUT_OF_DESCRIPTORS:?}");
+                tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+            }
+        }
+    }
+}
+
+/// Takes connections that an acceptor hands in, where the kernel does not spread them over the workers.
+pub async fn hand_in(
+    worker: Rc<Worker>,
+    mut handed: UnboundedReceiver<(std::net::TcpStream, SocketAddr)>,
+    admission: Arc<Admission>,
+) {
+    while let Some((stream, peer)) = handed.recv().await {
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+            take(&worker, stream, peer, &admission);
+        }
+    }
+}
+
+/// Takes what has been waiting in the accept queue when the listener closes: those clients were told that they are connected.
+pub fn accept_rest(worker: &Rc<Worker>, listener: TcpListener, admission: &Arc<Admission>) {
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = listener.accept() {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            take(worker, stream, peer, admission);
+        }
+    }
+}
+
+fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Arc<Admission>) {
+    let admitted = match admission.admit(peer.ip()) {
+        Ok(admitted) => admitted,
+        Err(full) => {
+            worker.shard.connections_refused.increment();
+            turn_away(&stream, full.answer().as_bytes());
+            return;
+        }
+    };
+    // Heads and small bodies are written whole: waiting for more to send only costs time.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    worker.shard.connections.increment();
+    worker.shard.connections_active.increment();
+    let worker = Rc::clone(worker);
+    spawn_local(async move {
+        let shard = Arc::clone(&worker.shard);
+        connection::serve(worker, stream, peer).await;
+        shard.connections_active.decrement();
+        drop(admitted);
+    });
+}
+
+/// Says why, as far as the socket takes it at once, and closes. The client's request, if it is there already, is read
+/// first, because closing over unread bytes would reset the connection and take the answer with it.
+fn turn_away(stream: &TcpStream, answer: &[u8]) {
+    let socket = SockRef::from(stream);
+    let mut unread = [std::mem::MaybeUninit::uninit(); 4096];
+    let _ = socket.send(answer);
+    let _ = socket.shutdown(std::net::Shutdown::Write);
+    let _ = socket.recv(&mut unread);
+}
+
+/// Errors of the connection that was to be accepted, not of the listener.
+fn is_of_one_connection(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

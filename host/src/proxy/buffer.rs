@@ -1,0 +1,105 @@
+//! Buffers that are lent to connections while they have something to read, and taken back when they wait.
+
+use std::cell::RefCell;
+
+/// Enough for the heads and bodies of nearly all requests.
+const SMALL: usize = 16 * 1024;
+/// For long bodies: large enough that a system call's fixed cost disappears, small enough for 1,000 at once.
+const LARGE: usize = 64 * 1024;
+/// How many idle ones a worker keeps of each size: 4 MiB and 2 MiB.
+const KEPT_SMALL: usize = 256;
+const KEPT_LARGE: usize = 32;
+
+/// Bytes that were read and not yet consumed.
+#[derive(Debug, Default)]
+pub struct Buffer {
+    data: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// The buffers of a worker that are not in use.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    small: RefCell<Vec<Vec<u8>>>,
+    large: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Buffer {
+    /// What was read and not yet consumed.
+    pub fn filled(&self) -> &[u8] {
+        &self.data[self.start..self.end]
+    }
+
+    /// How much that is.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Passes over so many bytes of what was read.
+    pub fn consume(&mut self, n: usize) {
+        self.start += n;
+        debug_assert!(self.start <= self.end);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Room to read into; never empty. Moves what is there to the front, or grows, when there is none.
+    pub fn spare(&mut self) -> &mut [u8] {
+        if self.end == self.data.len() {
+            if self.start > 0 {
+                self.data.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            } else {
+                let len = (self.data.len() * 2).max(SMALL);
+                self.data.resize(len, 0);
+            }
+        }
+        &mut self.data[self.end..]
+    }
+
+    /// So many bytes were read into [`Buffer::spare`].
+    pub fn advance(&mut self, n: usize) {
+        self.end += n;
+        debug_assert!(self.end <= self.data.len());
+    }
+}
+
+impl Buffers {
+    /// A buffer for heads and short bodies.
+    pub fn small(&self) -> Buffer {
+        let data = self.small.borrow_mut().pop().unwrap_or_else(|| vec![0; SMALL]);
+        Buffer { data, start: 0, end: 0 }
+    }
+
+    /// Makes room for long bodies in a buffer.
+    pub fn enlarge(&self, buffer: &mut Buffer) {
+        if buffer.data.len() >= LARGE {
+            return;
+        }
+        let mut data = self.large.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGE]);
+        let len = buffer.len();
+        data[..len].copy_from_slice(buffer.filled());
+        let old = std::mem::replace(buffer, Buffer { data, start: 0, end: len });
+        self.take_back(old);
+    }
+
+    /// Takes a buffer back; what it holds is forgotten.
+    pub fn take_back(&self, buffer: Buffer) {
+        let (list, kept) = match buffer.data.len() {
+            SMALL => (&self.small, KEPT_SMALL),
+            LARGE => (&self.large, KEPT_LARGE),
+            _ => return,
+        };
+        let mut list = list.borrow_mut();
+        if list.len() < kept {
+            list.push(buffer.data);
+        }
+    }
+}

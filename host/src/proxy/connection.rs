@@ -1,0 +1,308 @@
+//! One client connection: read a head, have it exchanged, go on or end.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::access_log::{self, Line};
+use super::buffer::Buffer;
+use super::exchange::{Exchange, Record};
+use super::forwarding::Peer;
+use super::io::{IoEnd, Limited};
+use super::refusal::Refusal;
+use super::reply::{self, ReplyTo};
+use super::timer::{Timer, Wait};
+use super::worker::Worker;
+use crate::wire::{Fields, Malformed, RequestHead, RequestMeta, ResponseHead};
+
+/// How long a connection that is being closed may go on sending, and how much: a close with unread bytes would reset
+/// the connection, and the client might never see the answer (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// What one request needs at a time, lent by the worker.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The request.
+    pub head: RequestHead,
+    /// The response.
+    pub response: ResponseHead,
+    /// Bytes for the client.
+    pub out: Vec<u8>,
+    /// Bytes for the backend.
+    pub up: Vec<u8>,
+    /// Trailers of the request.
+    pub request_trailers: Fields,
+    /// Trailers of the response.
+    pub response_trailers: Fields,
+}
+
+impl Scratch {
+    /// Whether it is worth keeping: long bodies leave long buffers behind.
+    pub fn is_small(&self) -> bool {
+        // Twice a small buffer: the head and the first piece of a body.
+        const SMALL: usize = 64 * 1024;
+        self.out.capacity() <= SMALL && self.up.capacity() <= SMALL
+    }
+}
+
+/// A client connection.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) worker: Rc<Worker>,
+    pub(super) stream: TcpStream,
+    pub(super) peer: Peer,
+    pub(super) timer: Rc<Timer>,
+    pub(super) input: Buffer,
+    served: u64,
+}
+
+/// What becomes of the connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// The next request may come.
+    Next,
+    /// It is closed: the request was read to its end and the client has all of the response.
+    Finish,
+    /// It is closed, but the client may be sending still and must be given the time to see the answer.
+    Close,
+    /// It is reset: the client must not take what it has for the whole.
+    Abort,
+}
+
+enum Next {
+    Request(RequestMeta),
+    Refused(Refusal),
+    Closed,
+}
+
+/// Serves a connection to its end.
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    let peer = Peer::new(peer.ip(), &worker.settings.trusted_proxies);
+    let timer = worker.timers.register();
+    let mut connection = Connection { worker, stream, peer, timer, input: Buffer::default(), served: 0 };
+    match connection.run().await {
+        Then::Abort => {
+            // A failure here means that the connection is gone, which is what is wanted.
+            let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
+        }
+        Then::Next | Then::Finish | Then::Close => {}
+    }
+    let Connection { worker, input, .. } = connection;
+    worker.buffers.take_back(input);
+}
+
+impl Connection {
+    async fn run(&mut self) -> Then {
+        loop {
+            if !self.wait().await {
+                return Then::Finish;
+            }
+            let worker = Rc::clone(&self.worker);
+            let mut scratch = worker.scratch();
+            let then = self.request(&mut scratch).await;
+            worker.take_back(scratch);
+            match then {
+                Then::Next => {}
+                Then::Close => {
+                    self.linger().await;
+                    return Then::Close;
+                }
+                Then::Finish | Then::Abort => return then,
+            }
+        }
+    }
+
+    /// Waits without a buffer until the client says something; false if it does not, or must not any more.
+    async fn wait(&mut self) -> bool {
+        if !self.input.is_empty() {
+            return true;
+        }
+        self.worker.buffers.take_back(std::mem::take(&mut self.input));
+        let timeouts = &self.worker.settings.timeouts;
+        let patience = if self.served == 0 { timeouts.header_read } else { timeouts.idle };
+        let (stream, worker, served) = (&self.stream, &self.worker, self.served);
+        let readable = poll_fn(|cx| match stream.poll_read_ready(cx) {
+            Poll::Ready(ready) => Poll::Ready(ready.is_ok()),
+            // Who never sent anything is given a moment: the connection was accepted before the drain.
+            Poll::Pending if worker.is_draining() && (served > 0 || worker.is_past_grace()) => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        });
+        let ready = self.worker.timers.limit(&self.timer, Wait::ClientRead, patience, readable).await;
+        ready.unwrap_or(false)
+    }
+
+    async fn request(&mut self, scratch: &mut Scratch) -> Then {
+        let next = self.read_head(scratch).await;
+        let started = Instant::now();
+        let worker = Rc::clone(&self.worker);
+        let mut record = Record::default();
+        let then = match next {
+            Next::Closed => return Then::Finish,
+            Next::Request(meta) => {
+                self.input.consume(meta.head_len);
+                self.served += 1;
+                worker.shard.requests.increment();
+                worker.shard.requests_active.increment();
+                let exchange = Exchange { connection: self, scratch, meta, record: &mut record, streamed: false };
+                let then = exchange.run().await;
+                worker.shard.requests_active.decrement();
+                then
+            }
+            Next::Refused(refusal) => {
+                worker.shard.requests.increment();
+                let to = ReplyTo {
+                    method: &http::Method::GET,
+                    version: Default::default(),
+                    keep_alive: false,
+                    date: &worker.date(),
+                };
+                reply::write_refusal(&refusal, to, &mut scratch.out);
+                record.status = refusal.status();
+                record.refused(&refusal);
+                self.send(&mut scratch.out).await
+            }
+        };
+        self.record(&record, &scratch.head, started);
+        then
+    }
+
+    /// Whether the connection may carry another request after this many.
+    pub(super) fn may_continue(&self) -> bool {
+        let limit = self.worker.settings.limits.requests_per_connection;
+        !self.worker.is_draining() && (limit == 0 || self.served < limit)
+    }
+
+    async fn read_head(&mut self, scratch: &mut Scratch) -> Next {
+        let Self { worker, stream, timer, input, .. } = self;
+        let mut read = client_read(worker, timer, stream.split().0);
+        worker.timers.arm(timer, Wait::ClientRead, worker.settings.timeouts.header_read);
+        let mut seen = 0;
+        let next = loop {
+            // A head is parsed again only when a line more has arrived, so that a client that dribbles costs little.
+            let limits = worker.head_limits;
+            let line = memchr::memchr(b'\n', &input.filled()[seen..]).is_some();
+            let crossed = |limit: usize| seen <= limit && input.len() > limit;
+            if line || crossed(limits.first_line) || crossed(limits.bytes) {
+                match scratch.head.parse(input.filled(), limits) {
+                    Ok(Some(meta)) => break Next::Request(meta),
+                    Ok(None) => {}
+                    Err(reason) => break Next::Refused(Refusal::Malformed(reason)),
+                }
+            }
+            seen = input.len();
+            match read.read_watched(input).await {
+                Ok(0) | Err(IoEnd::Failed) => break Next::Closed,
+                Ok(_) => {}
+                Err(IoEnd::TimedOut) if input.is_empty() => break Next::Closed,
+                Err(IoEnd::TimedOut) => {
+                    scratch.head = RequestHead::default();
+                    break Next::Refused(Refusal::RequestTimeout);
+                }
+            }
+        };
+        timer.disarm(Wait::ClientRead);
+        next
+    }
+
+    /// Sends what was written as the last thing on this connection.
+    async fn send(&mut self, out: &mut Vec<u8>) -> Then {
+        let Self { worker, stream, timer, .. } = self;
+        let mut write = client_write(worker, timer, stream.split().1);
+        match write.flush(out).await {
+            Ok(()) => Then::Close,
+            Err(_) => Then::Abort,
+        }
+    }
+
+    /// Ends our side and reads on until the client has ended its own.
+    async fn linger(&mut self) {
+        let Self { worker, stream, timer, input, .. } = self;
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut read = client_read(worker, timer, stream.split().0);
+        worker.timers.arm(timer, Wait::ClientRead, LINGER);
+        let mut drained = 0;
+        while drained < LINGER_BYTES {
+            input.consume(input.len());
+            match read.read_watched(input).await {
+                Ok(n) if n > 0 => drained += n,
+                _ => break,
+            }
+        }
+        timer.disarm(Wait::ClientRead);
+    }
+
+    fn record(&self, record: &Record, head: &RequestHead, started: Instant) {
+        let shard = &self.worker.shard;
+        let took = started.elapsed();
+        let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        shard.request_microseconds.record(microseconds);
+        match shard.by_status.get(usize::from(record.status).wrapping_sub(100)) {
+            Some(count) => count.increment(),
+            None => shard.unanswered.increment(),
+        }
+        if !self.worker.access_log.wants(record.reason.is_some()) {
+            return;
+        }
+        let client = head_client(head, self);
+        self.worker.access_log.record(&Line {
+            time: access_log::time(took),
+            client: &client,
+            // A head that was not understood up to its target has no method to speak of.
+            method: if head.target.is_empty() { "" } else { head.method.as_str() },
+            host: &head.host,
+            target: &head.target,
+            status: record.status,
+            duration_microseconds: microseconds,
+            backend: record.backend.as_deref().map(|b| b.name.as_str()),
+            attempts: record.attempts,
+            reason: record.reason.as_deref(),
+        });
+    }
+}
+
+/// The client as the forwarding fields told it, or the peer if the head was not understood.
+fn head_client(head: &RequestHead, connection: &Connection) -> String {
+    match head.client.is_unspecified() {
+        true => connection.peer.text.clone(),
+        false => head.client.to_string(),
+    }
+}
+
+/// The reading half of a client connection.
+pub(super) fn client_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> Limited<'a, H> {
+    Limited {
+        half,
+        timers: &worker.timers,
+        timer,
+        wait: Wait::ClientRead,
+        patience: worker.settings.timeouts.body_read,
+        bytes: &worker.shard.bytes_from_clients,
+    }
+}
+
+/// The writing half of a client connection.
+pub(super) fn client_write<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> Limited<'a, H> {
+    Limited {
+        half,
+        timers: &worker.timers,
+        timer,
+        wait: Wait::ClientWrite,
+        patience: worker.settings.timeouts.send,
+        bytes: &worker.shard.bytes_to_clients,
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(reason: Malformed) -> Self {
+        Self::Malformed(reason)
+    }
+}

@@ -1,0 +1,337 @@
+//! The response on its way down: its head, what policies and ranges make of it, and its body.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+use super::ask::{Local, Panel};
+use super::buffer::Buffer;
+use super::io::{IoEnd, Limited};
+use super::refusal::Refusal;
+use super::reply::{connection_option, write_date};
+use super::slice::{self, Slice};
+use crate::policy::ByteRange;
+use crate::upstream::Backend;
+use crate::wire::{
+    ChunkedDecoder, Decoded, Fields, Framing, Malformed, RequestHead, ResponseHead, ResponseMeta, Version,
+    write_chunk_size, write_last_chunk, write_response_end, write_status_line,
+};
+
+/// Interim responses that one request may have; a backend that sends more is not answering.
+const MAX_INTERIM: usize = 16;
+/// Bytes collected for the client before they are sent.
+const BATCH: usize = 64 * 1024;
+
+/// A response on its way down.
+#[derive(Debug)]
+pub struct Download<'a> {
+    /// Where it comes from.
+    pub upstream: Limited<'a, ReadHalf<'a>>,
+    /// What was read from there.
+    pub buffer: &'a mut Buffer,
+    /// Where it goes.
+    pub client: Limited<'a, WriteHalf<'a>>,
+    /// What goes there next.
+    pub out: &'a mut Vec<u8>,
+    /// The request.
+    pub head: &'a mut RequestHead,
+    /// The response.
+    pub response: &'a mut ResponseHead,
+    /// Trailers of the response.
+    pub trailers: &'a mut Fields,
+    /// The policies to ask.
+    pub panel: Panel<'a>,
+    /// Who answers.
+    pub backend: &'a Backend,
+    /// Its index.
+    pub index: u32,
+    /// The range that the client asked for, if the proxy may cut the answer.
+    pub range: Option<ByteRange>,
+    /// Whether the client's connection may carry another request.
+    pub keep_alive: bool,
+    /// Whether the request has been sent as a whole.
+    pub uploaded: &'a Cell<bool>,
+    /// The status, once the client has been sent one.
+    pub status: &'a Cell<u16>,
+    /// When the request was sent.
+    pub sent: Instant,
+}
+
+/// How a download ended.
+#[derive(Debug)]
+pub enum End {
+    /// The client has the whole response.
+    Complete {
+        /// The backend's connection may carry another request.
+        reusable: bool,
+        /// The client's connection may.
+        keep_alive: bool,
+    },
+    /// The backend's connection ended before the response began.
+    Closed,
+    /// The client gets this in place of the response.
+    Local(Local),
+    /// The response ended in the middle, after its head went out.
+    Broken(&'static str),
+    /// The client takes no more.
+    ClientGone(&'static str),
+}
+
+/// How the body goes on.
+struct Body {
+    from: Framing,
+    to: Framing,
+    slice: Option<Slice>,
+}
+
+impl Download<'_> {
+    /// Reads the response and sends it on.
+    pub async fn run(mut self) -> End {
+        match self.respond().await {
+            Ok(end) | Err(end) => end,
+        }
+    }
+
+    async fn respond(&mut self) -> Result<End, End> {
+        let meta = self.head().await?;
+        self.backend.succeeded(self.sent.elapsed());
+        let body = self.body(&meta)?;
+        let (worker, index, status) = (self.panel.worker, self.index, self.response.status);
+        let edited = self.panel.edit_response(self.head, status, index, &mut self.response.fields);
+        edited.map_err(End::Local)?;
+        let delimited = body.to != Framing::UntilClose;
+        let keep_alive = self.keep_alive && delimited && self.uploaded.get() && !worker.is_draining();
+        self.write_head(&meta, &body, keep_alive);
+        self.status.set(status);
+        let ended = match body {
+            Body { from: Framing::None, .. } => self.flush().await.map(|()| true),
+            Body { from: Framing::Length(_), slice: Some(slice), .. } => self.slice(slice).await.map(|()| false),
+            Body { from: Framing::Length(n), .. } => self.length(n).await.map(|()| true),
+            Body { from: Framing::Chunked, to, .. } => self.chunked(to).await.map(|()| true),
+            Body { from: Framing::UntilClose, to, .. } => self.until_close(to).await.map(|()| false),
+        };
+        // Bytes beyond the response belong to nothing we asked for.
+        let reusable =
+            ended? && self.buffer.is_empty() && self.uploaded.get() && persists(&meta, self.response.version);
+        Ok(End::Complete { reusable, keep_alive })
+    }
+
+    /// Reads up to the final head; passes interim ones on (RFC 9110 section 15.2).
+    async fn head(&mut self) -> Result<ResponseMeta, End> {
+        let limits = self.panel.worker.response_limits;
+        let mut interim = 0;
+        loop {
+            if !self.buffer.is_empty() {
+                let parsed = self.response.parse(self.buffer.filled(), &self.head.method, limits);
+                match parsed.map_err(bad)? {
+                    Some(meta) if self.response.status >= 200 => {
+                        self.buffer.consume(meta.head_len);
+                        return Ok(meta);
+                    }
+                    Some(_) if self.response.status == 101 => return Err(refused(Refusal::UnaskedUpgrade)),
+                    Some(meta) => {
+                        interim += 1;
+                        if interim > MAX_INTERIM {
+                            return Err(bad(Malformed::StatusLine));
+                        }
+                        self.buffer.consume(meta.head_len);
+                        self.pass_on_interim().await?;
+                        continue;
+                    }
+                    None => {}
+                }
+            }
+            match self.upstream.read_watched(self.buffer).await {
+                Ok(0) | Err(IoEnd::Failed) if self.buffer.is_empty() && interim == 0 => return Err(End::Closed),
+                Ok(0) | Err(IoEnd::Failed) => return Err(refused(Refusal::ClosedEarly)),
+                Ok(_) => {}
+                Err(IoEnd::TimedOut) => return Err(refused(Refusal::ResponseTimeout)),
+            }
+        }
+    }
+
+    /// 100 is ours to send and HTTP/1.0 knows none; all others are the client's.
+    async fn pass_on_interim(&mut self) -> Result<(), End> {
+        if self.response.status == 100 || self.head.version == Version::Http10 {
+            return Ok(());
+        }
+        write_status_line(self.response.status, &self.response.reason, self.out);
+        self.response.fields.write_to(self.out);
+        self.out.extend_from_slice(b"\r\n");
+        self.flush().await
+    }
+
+    /// Decides how the body goes on, and cuts it if a range asks for it.
+    fn body(&mut self, meta: &ResponseMeta) -> Result<Body, End> {
+        if meta.framing == Framing::None {
+            // HEAD and 304 may tell the length that a GET would have had; 204 may not (RFC 9110 section 8.6).
+            let told = meta.content_length.filter(|_| self.response.status != 204);
+            return Ok(Body { from: Framing::None, to: told.map_or(Framing::None, Framing::Length), slice: None });
+        }
+        if let (Some(range), Framing::Length(n), 200) = (self.range, meta.framing, self.response.status)
+            && slice::if_range_holds(self.head.fields.first("if-range"), &self.response.fields)
+        {
+            let cut = slice::cut(range, n).ok_or_else(|| refused(Refusal::RangeNotSatisfiable { length: n }))?;
+            self.become_partial(cut, n);
+            return Ok(Body { from: meta.framing, to: Framing::Length(cut.take), slice: Some(cut) });
+        }
+        let to = match (meta.framing, self.head.version) {
+            (Framing::Length(n), _) => Framing::Length(n),
+            (_, Version::Http11) => Framing::Chunked,
+            (_, Version::Http10) => Framing::UntilClose,
+        };
+        Ok(Body { from: meta.framing, to, slice: None })
+    }
+
+    fn become_partial(&mut self, cut: Slice, length: u64) {
+        self.response.status = 206;
+        self.response.reason.clear();
+        let range = format!("bytes {}-{}/{length}", cut.skip, cut.skip + cut.take - 1);
+        self.response.fields.set(b"content-range", range.as_bytes());
+        self.response.fields.set(b"accept-ranges", b"bytes");
+    }
+
+    fn write_head(&mut self, meta: &ResponseMeta, body: &Body, keep_alive: bool) {
+        write_status_line(self.response.status, &self.response.reason, self.out);
+        if body.from == Framing::Chunked && body.to != Framing::Chunked {
+            self.response.fields.remove(b"trailer");
+        }
+        self.response.fields.write_to(self.out);
+        self.out.extend_from_slice(match self.response.version {
+            Version::Http11 => b"via: 1.1 waypost\r\n",
+            Version::Http10 => b"via: 1.0 waypost\r\n",
+        });
+        if !meta.control.date {
+            write_date(&self.panel.worker.date(), self.out);
+        }
+        write_response_end(body.to, connection_option(self.head.version, keep_alive), self.out);
+    }
+
+    async fn length(&mut self, mut left: u64) -> Result<(), End> {
+        let n = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.out.extend_from_slice(&self.buffer.filled()[..n]);
+        self.buffer.consume(n);
+        left -= n as u64;
+        self.flush().await?;
+        while left > 0 {
+            self.fill().await?;
+            let n = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.client.write_all(&self.buffer.filled()[..n]).await.map_err(client_end)?;
+            self.buffer.consume(n);
+            left -= n as u64;
+        }
+        Ok(())
+    }
+
+    async fn slice(&mut self, slice: Slice) -> Result<(), End> {
+        let mut skip = slice.skip;
+        loop {
+            let n = self.buffer.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
+            self.buffer.consume(n);
+            skip -= n as u64;
+            if skip == 0 {
+                break;
+            }
+            self.fill().await?;
+        }
+        self.length(slice.take).await
+    }
+
+    async fn chunked(&mut self, to: Framing) -> Result<(), End> {
+        let limits = self.panel.worker.response_limits;
+        let mut decoder = ChunkedDecoder::default();
+        loop {
+            let decoded = decoder.decode(self.buffer.filled(), limits, self.trailers);
+            match decoded.map_err(|_| End::Broken("the backend's body is not correctly chunked"))? {
+                Decoded::End(n) => {
+                    self.buffer.consume(n);
+                    if to == Framing::Chunked {
+                        write_last_chunk(self.trailers, self.out);
+                    }
+                    return self.flush().await;
+                }
+                Decoded::Data { skip, data: 0 } => {
+                    self.buffer.consume(skip);
+                    self.flush().await?;
+                    self.fill().await?;
+                }
+                Decoded::Data { skip, data } => {
+                    self.buffer.consume(skip);
+                    self.piece(data, to);
+                    if self.out.len() >= BATCH {
+                        self.flush().await?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn until_close(&mut self, to: Framing) -> Result<(), End> {
+        loop {
+            let n = self.buffer.len();
+            self.piece(n, to);
+            self.flush().await?;
+            self.panel.worker.buffers.enlarge(self.buffer);
+            match self.upstream.read(self.buffer).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(IoEnd::Failed) => return Err(End::Broken("the backend's connection failed within the body")),
+                Err(IoEnd::TimedOut) => return Err(End::Broken("the backend stopped within the body")),
+            }
+        }
+        if to == Framing::Chunked {
+            self.trailers.clear();
+            write_last_chunk(self.trailers, self.out);
+        }
+        self.flush().await
+    }
+
+    /// Moves so many bytes of content from the buffer to the client's side.
+    fn piece(&mut self, n: usize, to: Framing) {
+        if n == 0 {
+            return;
+        }
+        if to == Framing::Chunked {
+            write_chunk_size(n, self.out);
+        }
+        self.out.extend_from_slice(&self.buffer.filled()[..n]);
+        if to == Framing::Chunked {
+            self.out.extend_from_slice(b"\r\n");
+        }
+        self.buffer.consume(n);
+    }
+
+    async fn fill(&mut self) -> Result<(), End> {
+        self.panel.worker.buffers.enlarge(self.buffer);
+        match self.upstream.read(self.buffer).await {
+            Ok(0) => Err(End::Broken("the backend's connection ended within the body")),
+            Ok(_) => Ok(()),
+            Err(IoEnd::Failed) => Err(End::Broken("the backend's connection failed within the body")),
+            Err(IoEnd::TimedOut) => Err(End::Broken("the backend stopped within the body")),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        self.client.flush(self.out).await.map_err(client_end)
+    }
+}
+
+fn persists(meta: &ResponseMeta, version: Version) -> bool {
+    !meta.control.close && (version == Version::Http11 || meta.control.keep_alive)
+}
+
+fn refused(refusal: Refusal) -> End {
+    End::Local(Local::Refusal(refusal))
+}
+
+fn bad(reason: Malformed) -> End {
+    refused(Refusal::BadResponse(reason))
+}
+
+fn client_end(end: IoEnd) -> End {
+    End::ClientGone(match end {
+        IoEnd::TimedOut => "the client took no byte of the response in time",
+        IoEnd::Failed => "the client closed the connection before it had the response",
+    })
+}

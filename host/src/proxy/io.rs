@@ -1,0 +1,100 @@
+//! Reading into buffers and writing out of them, with a time-out and a byte count.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+use super::buffer::Buffer;
+use super::timer::{Timer, Timers, Wait};
+use crate::stats::Counter;
+
+/// Why bytes did not move.
+#[derive(Debug)]
+pub enum IoEnd {
+    /// The time was up.
+    TimedOut,
+    /// The connection failed; how does not matter to anyone.
+    Failed,
+}
+
+/// One direction of a connection together with what limits and counts it.
+#[derive(Debug)]
+pub struct Limited<'a, Half> {
+    /// The half of the socket.
+    pub half: Half,
+    /// The worker's clock.
+    pub timers: &'a Timers,
+    /// The connection's deadlines.
+    pub timer: &'a Timer,
+    /// Which deadline.
+    pub wait: Wait,
+    /// How long a wait may take.
+    pub patience: Duration,
+    /// Counts the bytes.
+    pub bytes: &'a Counter,
+}
+
+impl Limited<'_, ReadHalf<'_>> {
+    /// Reads once into the buffer; 0 is the end.
+    pub async fn read(&mut self, buffer: &mut Buffer) -> Result<usize, IoEnd> {
+        let half = &mut self.half;
+        let read = poll_fn(|cx| read(half, cx, buffer));
+        let n = self.timers.limit(self.timer, self.wait, self.patience, read).await;
+        self.count(n)
+    }
+
+    /// Like [`Limited::read`], under a deadline that others arm.
+    pub async fn read_watched(&mut self, buffer: &mut Buffer) -> Result<usize, IoEnd> {
+        let half = &mut self.half;
+        let read = poll_fn(|cx| read(half, cx, buffer));
+        let n = self.timers.watch(self.timer, self.wait, read).await;
+        self.count(n)
+    }
+
+    fn count(&self, read: Result<io::Result<usize>, super::timer::Elapsed>) -> Result<usize, IoEnd> {
+        let n = read.map_err(|_| IoEnd::TimedOut)?.map_err(|_| IoEnd::Failed)?;
+        self.bytes.add(n as u64);
+        Ok(n)
+    }
+}
+
+impl Limited<'_, WriteHalf<'_>> {
+    /// Writes all of it; the patience is for each piece that the socket takes.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), IoEnd> {
+        while !bytes.is_empty() {
+            let half = &mut self.half;
+            let write = poll_fn(|cx| Pin::new(&mut *half).poll_write(cx, bytes));
+            let written = self.timers.limit(self.timer, self.wait, self.patience, write).await;
+            let n = written.map_err(|_| IoEnd::TimedOut)?.map_err(|_| IoEnd::Failed)?;
+            if n == 0 {
+                return Err(IoEnd::Failed);
+            }
+            self.bytes.add(n as u64);
+            bytes = &bytes[n..];
+        }
+        Ok(())
+    }
+
+    /// Writes all of `out` and empties it.
+    pub async fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), IoEnd> {
+        let written = self.write_all(out).await;
+        out.clear();
+        written
+    }
+}
+
+fn read(
+    half: &mut ReadHalf<'_>,
+    cx: &mut std::task::Context<'_>,
+    buffer: &mut Buffer,
+) -> std::task::Poll<io::Result<usize>> {
+    let mut spare = ReadBuf::new(buffer.spare());
+    std::task::ready!(Pin::new(half).poll_read(cx, &mut spare))?;
+    let n = spare.filled().len();
+    buffer.advance(n);
+    std::task::Poll::Ready(Ok(n))
+}

@@ -1,0 +1,30 @@
+//! Proxy: the life of one request.
+//!
+//! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has it routed, normalised
+//! (`forwarding`), decided (`ask`) and sent to a backend (`upload`), and brings the answer back (`download`, `slice`).
+//! `refusal` is the one place where what went wrong becomes a status; `reply` writes what is not a backend's.
+//! A [`Worker`] is what the connections of one thread share; `app` makes them. Never names wasmtime; a guest is asked
+//! through [`crate::policy::Seat`] alone.
+
+mod accept;
+pub mod access_log;
+mod ask;
+mod buffer;
+mod connection;
+mod download;
+mod exchange;
+mod forwarding;
+mod io;
+mod join;
+mod refusal;
+mod reply;
+mod slice;
+mod snapshot;
+mod timer;
+mod upload;
+mod worker;
+
+pub use accept::{Admission, accept, accept_rest, hand_in};
+pub use snapshot::{Snapshot, View};
+pub use timer::SWEEP;
+pub use worker::{Settings, StatsPage, Worker};

@@ -1,0 +1,140 @@
+//! The one place where what went wrong becomes a status, a sentence for the client and a word for the access log.
+
+use crate::policy::Fault;
+use crate::wire::Malformed;
+
+/// Why the proxy answered in place of a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request's head or body is not acceptable HTTP.
+    Malformed(Malformed),
+    /// The method is not for a reverse proxy.
+    Method,
+    /// The client did not finish its request in time.
+    RequestTimeout,
+    /// The body is larger than the limit.
+    BodyTooLarge,
+    /// No route has this host and path.
+    NoRoute {
+        /// The host asked for.
+        host: String,
+    },
+    /// The pool has no backend that can be used.
+    NoBackend,
+    /// All attempts failed.
+    Unreachable,
+    /// The last attempt found no connection in time.
+    ConnectTimeout,
+    /// The backend did not answer in time.
+    ResponseTimeout,
+    /// The backend closed the connection without an answer, and the request may not be repeated.
+    ClosedEarly,
+    /// What the backend answered is not acceptable HTTP.
+    BadResponse(Malformed),
+    /// The backend switched protocols unasked.
+    UnaskedUpgrade,
+    /// The range can't be satisfied for this length.
+    RangeNotSatisfiable {
+        /// The length of the whole.
+        length: u64,
+    },
+    /// A policy failed, and its failure mode is this status.
+    PolicyFailed {
+        /// The operator's name for the policy.
+        policy: String,
+        /// The status that the operator chose.
+        status: u16,
+    },
+}
+
+/// Whose fault a refusal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The client's.
+    Client,
+    /// A policy's.
+    Policy,
+    /// The backend's.
+    Upstream,
+    /// Ours, or the operator's.
+    Host,
+}
+
+impl Refusal {
+    /// The status that the client gets.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(reason) => malformed_status(*reason),
+            Self::Method => 405,
+            Self::RequestTimeout => 408,
+            Self::BodyTooLarge => 413,
+            Self::NoRoute { .. } => 404,
+            Self::NoBackend => 503,
+            Self::Unreachable | Self::ClosedEarly | Self::BadResponse(_) | Self::UnaskedUpgrade => 502,
+            Self::ConnectTimeout | Self::ResponseTimeout => 504,
+            Self::RangeNotSatisfiable { .. } => 416,
+            Self::PolicyFailed { status, .. } => *status,
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn side(&self) -> Side {
+        match self {
+            Self::Malformed(_)
+            | Self::Method
+            | Self::RequestTimeout
+            | Self::BodyTooLarge
+            | Self::NoRoute { .. }
+            | Self::RangeNotSatisfiable { .. } => Side::Client,
+            Self::PolicyFailed { .. } => Side::Policy,
+            Self::NoBackend => Side::Host,
+            _ => Side::Upstream,
+        }
+    }
+
+    /// What the client reads: one sentence.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Malformed(reason) => format!("Bad request: {reason}."),
+            Self::Method => "This method is not served here.".to_owned(),
+            Self::RequestTimeout => "The request did not arrive in time.".to_owned(),
+            Self::BodyTooLarge => "The request's body is too large.".to_owned(),
+            Self::NoRoute { host } if host.is_empty() => "No route for a request without a host.".to_owned(),
+            Self::NoRoute { host } => format!("No route for the host {host:?} and this path."),
+            Self::NoBackend => "No backend is available for this request.".to_owned(),
+            Self::Unreachable => "No backend could be reached for this request.".to_owned(),
+            Self::ConnectTimeout => "No backend took the connection in time.".to_owned(),
+            Self::ResponseTimeout => "The backend did not answer in time.".to_owned(),
+            Self::ClosedEarly => "The backend closed the connection without an answer.".to_owned(),
+            Self::BadResponse(_) | Self::UnaskedUpgrade => "The backend's answer is not acceptable HTTP.".to_owned(),
+            Self::RangeNotSatisfiable { length } => format!("The range lies outside of the {length} bytes there are."),
+            Self::PolicyFailed { .. } => "The policy for this request failed.".to_owned(),
+        }
+    }
+
+    /// What the access log says: what the client reads, and what only the operator should know.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Malformed(reason) => format!("malformed request: {reason}"),
+            Self::BadResponse(reason) => format!("malformed response: {reason}"),
+            Self::UnaskedUpgrade => "malformed response: 101 to a request that asked for no upgrade".to_owned(),
+            Self::PolicyFailed { policy, .. } => format!("policy {policy:?} failed and its on-failure is a status"),
+            other => other.sentence(),
+        }
+    }
+}
+
+fn malformed_status(reason: Malformed) -> u16 {
+    match reason {
+        Malformed::RequestLineTooLong => 414,
+        Malformed::HeadTooLarge | Malformed::TooManyFields => 431,
+        Malformed::Version => 505,
+        Malformed::Expect => 417,
+        _ => 400,
+    }
+}
+
+/// The line for a policy's fault, in the same words everywhere.
+pub fn fault_line(policy: &str, fault: &Fault) -> String {
+    format!("policy {policy:?}: {:?}: {}", fault.kind, fault.message)
+}

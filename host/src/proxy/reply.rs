@@ -1,0 +1,83 @@
+//! Responses that the proxy itself makes: refusals, answers of policies, the statistics page.
+
+use http::Method;
+
+use super::refusal::Refusal;
+use crate::policy::Reply;
+use crate::wire::{Framing, Version, write_response_end, write_status_line};
+
+/// What is known of the client's request when a response is made for it.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplyTo<'a> {
+    /// HEAD gets no body.
+    pub method: &'a Method,
+    /// The client's version.
+    pub version: Version,
+    /// Whether another request may follow on the connection.
+    pub keep_alive: bool,
+    /// The `date` field's value.
+    pub date: &'a [u8],
+}
+
+/// The `connection` field that tells a client what happens to its connection, where the version does not say it already.
+pub fn connection_option(version: Version, keep_alive: bool) -> Option<&'static str> {
+    match (version, keep_alive) {
+        (_, false) => Some("close"),
+        (Version::Http10, true) => Some("keep-alive"),
+        (Version::Http11, true) => None,
+    }
+}
+
+/// Writes a refusal.
+pub fn write_refusal(refusal: &Refusal, to: ReplyTo<'_>, out: &mut Vec<u8>) {
+    let mut body = refusal.sentence().into_bytes();
+    body.push(b'\n');
+    let mut headers: Vec<(&str, Vec<u8>)> = vec![("content-type", b"text/plain; charset=utf-8".to_vec())];
+    match refusal {
+        Refusal::RangeNotSatisfiable { length } => headers.push(("content-range", format!("bytes */{length}").into())),
+        Refusal::Method => headers.push(("allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_vec())),
+        _ => {}
+    }
+    write(refusal.status(), &headers, &body, to, out);
+}
+
+/// Writes an answer that a policy gave.
+pub fn write_reply(reply: &Reply, to: ReplyTo<'_>, out: &mut Vec<u8>) {
+    let headers: Vec<(&str, Vec<u8>)> = reply.headers.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
+    write(reply.status, &headers, &reply.body, to, out);
+}
+
+/// Writes a page that the proxy serves itself.
+pub fn write_page(content_type: &str, body: &[u8], to: ReplyTo<'_>, out: &mut Vec<u8>) {
+    let headers = [("content-type", content_type.as_bytes().to_vec()), ("cache-control", b"no-store".to_vec())];
+    write(200, &headers, body, to, out);
+}
+
+fn write(status: u16, headers: &[(&str, Vec<u8>)], body: &[u8], to: ReplyTo<'_>, out: &mut Vec<u8>) {
+    write_status_line(status, b"", out);
+    let mut dated = false;
+    for (name, value) in headers {
+        dated |= name.eq_ignore_ascii_case("date");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    if !dated {
+        write_date(to.date, out);
+    }
+    // 204 and 304 have no body, whatever a policy gave (RFC 9110 section 8.6).
+    let bodiless = matches!(status, 204 | 304);
+    let framing = if bodiless { Framing::None } else { Framing::Length(body.len() as u64) };
+    write_response_end(framing, connection_option(to.version, to.keep_alive), out);
+    if !bodiless && *to.method != Method::HEAD {
+        out.extend_from_slice(body);
+    }
+}
+
+/// Writes the `date` field.
+pub fn write_date(date: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"date: ");
+    out.extend_from_slice(date);
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,186 @@
+//! One worker: everything that its connections share, on one thread.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use ipnet::IpNet;
+use rand::rngs::SmallRng;
+
+use super::access_log::AccessLog;
+use super::buffer::Buffers;
+use super::connection::Scratch;
+use super::snapshot::View;
+use super::timer::Timers;
+use crate::config::{Limits, Timeouts};
+use crate::stats::{Stats, WorkerShard};
+use crate::wire::HeadLimits;
+
+/// The operator's decisions that the data plane needs, the same for all workers.
+#[derive(Clone)]
+pub struct Settings {
+    /// What a client may use.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// Peers whose forwarding fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The path that serves the statistics, and what renders them: from the request's `accept` field to a content type and a body.
+    pub stats_page: Option<(String, StatsPage)>,
+}
+
+/// Renders the statistics.
+pub type StatsPage = Arc<dyn Fn(Option<&[u8]>) -> (&'static str, Vec<u8>) + Send + Sync>;
+
+/// A worker. Connections hold an `Rc` of it.
+pub struct Worker {
+    /// The operator's decisions.
+    pub settings: Settings,
+    /// Bounds of a request head.
+    pub head_limits: HeadLimits,
+    /// Bounds of a response head: as large as nginx takes them at most.
+    pub response_limits: HeadLimits,
+    /// All counters.
+    pub stats: Stats,
+    /// This worker's counters.
+    pub shard: Arc<WorkerShard>,
+    /// This worker's number.
+    pub index: usize,
+    /// Deadlines.
+    pub timers: Timers,
+    /// Buffers that are not in use.
+    pub buffers: Buffers,
+    /// This worker's end of the access log.
+    pub access_log: AccessLog,
+    /// For the host's own choices.
+    pub rng: RefCell<SmallRng>,
+    view: RefCell<Rc<View>>,
+    scratch: RefCell<Vec<Box<Scratch>>>,
+    date: Cell<[u8; 29]>,
+    date_second: Cell<u64>,
+    draining: Cell<Option<Instant>>,
+    swept_upstream: Cell<u64>,
+}
+
+/// A connection that was accepted just before a drain may still send its first request for so long.
+const GRACE: Duration = Duration::from_millis(500);
+/// Scratch space kept for the next requests: enough for the requests that run at once on a busy worker.
+const KEPT_SCRATCH: usize = 256;
+/// Backends' idle connections are looked at this often, in milliseconds.
+const UPSTREAM_SWEEP: u64 = 1_000;
+
+impl Worker {
+    /// A worker that has not served anything.
+    pub fn new(index: usize, settings: Settings, stats: Stats, access_log: AccessLog, view: View) -> Self {
+        let limits = &settings.limits;
+        let head_limits =
+            HeadLimits { first_line: limits.request_line, bytes: limits.header_bytes, fields: limits.header_count };
+        let worker = Self {
+            head_limits,
+            response_limits: HeadLimits { first_line: 8 * 1024, bytes: 64 * 1024, fields: 256 },
+            shard: Arc::clone(&stats.workers()[index]),
+            stats,
+            settings,
+            index,
+            timers: Timers::new(),
+            buffers: Buffers::default(),
+            access_log,
+            rng: RefCell::new(rand::make_rng()),
+            view: RefCell::new(Rc::new(view)),
+            scratch: RefCell::default(),
+            date: Cell::new([b' '; 29]),
+            date_second: Cell::new(0),
+            draining: Cell::new(None),
+            swept_upstream: Cell::new(0),
+        };
+        worker.update_date();
+        worker
+    }
+
+    /// What decides requests that begin now.
+    pub fn view(&self) -> Rc<View> {
+        Rc::clone(&self.view.borrow())
+    }
+
+    /// Lets the next requests be decided by another view.
+    pub fn adopt(&self, view: View) {
+        // The old view may free instances when it is dropped: not while the cell is borrowed.
+        let old = self.view.replace(Rc::new(view));
+        drop(old);
+    }
+
+    /// The present moment as `date` wants it.
+    pub fn date(&self) -> [u8; 29] {
+        self.date.get()
+    }
+
+    /// Whether the worker finishes what it has and takes nothing new.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get().is_some()
+    }
+
+    /// Whether clients that have connected and said nothing have had the time to, too.
+    pub fn is_past_grace(&self) -> bool {
+        self.draining.get().is_some_and(|since| since.elapsed() >= GRACE)
+    }
+
+    /// From now on connections end after their present request.
+    pub fn drain(&self) {
+        if !self.is_draining() {
+            self.draining.set(Some(Instant::now()));
+        }
+        self.timers.wake_all();
+    }
+
+    /// What is done every [`super::timer::SWEEP`].
+    pub fn sweep(&self) {
+        self.timers.sweep();
+        self.update_date();
+        self.access_log.flush();
+        let now = self.timers.now();
+        if now >= self.swept_upstream.get() + UPSTREAM_SWEEP {
+            self.swept_upstream.set(now);
+            let idle = u64::try_from(self.settings.timeouts.upstream_idle.as_millis()).unwrap_or(u64::MAX);
+            self.view().pools.sweep(now.saturating_sub(idle));
+        }
+    }
+
+    /// Scratch space for a request.
+    pub(super) fn scratch(&self) -> Box<Scratch> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes scratch space back.
+    pub(super) fn take_back(&self, scratch: Box<Scratch>) {
+        let mut kept = self.scratch.borrow_mut();
+        if kept.len() < KEPT_SCRATCH && scratch.is_small() {
+            kept.push(scratch);
+        }
+    }
+
+    /// Microseconds since a moment.
+    pub fn microseconds_since(moment: Instant) -> u64 {
+        u64::try_from(moment.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn update_date(&self) {
+        let now = SystemTime::now();
+        let second = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        if self.date_second.replace(second) != second {
+            let mut date = [b' '; 29];
+            let text = httpdate::fmt_http_date(now);
+            for (to, from) in date.iter_mut().zip(text.bytes()) {
+                *to = from;
+            }
+            self.date.set(date);
+        }
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
+    }
+}

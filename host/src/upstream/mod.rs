@@ -1,0 +1,16 @@
+//! Upstream: who exists, who is well, the wire to them.
+//!
+//! Pools as the operator meant them with every name resolved ([`PoolTopology`]), and for each worker the connections, the
+//! health and the live facts of their backends ([`WorkerPools`]). `app` resolves and builds, `proxy` leases and reports how
+//! it went, `policy` reads the facts through [`crate::policy::BackendFacts`]. Never knows a client, a route or a policy's
+//! answer; never waits but for a connect, which the caller limits.
+
+mod backend;
+mod facts;
+mod pool;
+mod resolve;
+
+pub use backend::{Backend, InFlight, Lease};
+pub use facts::Facts;
+pub use pool::{WorkerPool, WorkerPools};
+pub use resolve::{PoolTopology, ResolveError, ResolvedBackend, resolve};

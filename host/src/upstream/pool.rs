@@ -1,0 +1,98 @@
+//! The pools of one worker.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::RngExt;
+use rand::rngs::SmallRng;
+
+use super::{Backend, Facts, PoolTopology};
+use crate::policy::{BackendFacts, FailedAttempt};
+use crate::stats::Stats;
+
+/// All pools of one worker.
+#[derive(Debug)]
+pub struct WorkerPools {
+    pools: Vec<WorkerPool>,
+    /// Each backend once, for sweeping.
+    backends: Vec<Rc<Backend>>,
+    /// What policies may read of them.
+    pub facts: Arc<Facts>,
+}
+
+/// One pool of one worker.
+#[derive(Debug)]
+pub struct WorkerPool {
+    /// What the operator said of it.
+    pub topology: Arc<PoolTopology>,
+    /// Its backends, by the index that policies use.
+    pub backends: Box<[Rc<Backend>]>,
+}
+
+impl WorkerPools {
+    /// The pools of worker number `worker`.
+    pub fn new(topologies: &[Arc<PoolTopology>], stats: &Stats, worker: usize) -> Self {
+        let mut by_address: HashMap<SocketAddr, Rc<Backend>> = HashMap::new();
+        let pools: Vec<WorkerPool> = topologies
+            .iter()
+            .map(|topology| {
+                let backends = topology.backends.iter().map(|b| {
+                    let backend = by_address.entry(b.address).or_insert_with(|| {
+                        let shard = Arc::clone(&stats.backend(&b.address.to_string())[worker]);
+                        Rc::new(Backend::new(b.address, shard))
+                    });
+                    Rc::clone(backend)
+                });
+                WorkerPool { topology: Arc::clone(topology), backends: backends.collect() }
+            })
+            .collect();
+        let shards = pools.iter().map(|p| p.backends.iter().map(|b| Arc::clone(&b.shard)).collect()).collect();
+        let facts = Arc::new(Facts::new(shards, stats.started()));
+        Self { pools, backends: by_address.into_values().collect(), facts }
+    }
+
+    /// The pool with this index.
+    pub fn pool(&self, index: u32) -> &WorkerPool {
+        &self.pools[index as usize]
+    }
+
+    /// A random healthy backend that has not failed in this request; if there is none, any that has not failed; else any.
+    /// `None` only if the pool is empty.
+    pub fn choose(&self, pool: u32, failed: &[FailedAttempt], rng: &mut SmallRng) -> Option<u32> {
+        let count = u32::try_from(self.pool(pool).backends.len()).unwrap_or(u32::MAX);
+        if count == 0 {
+            return None;
+        }
+        let untried = |b: u32| !failed.iter().any(|f| f.backend == b);
+        let first = rng.random_range(0..count);
+        if untried(first) && self.facts.healthy(pool, first) {
+            return Some(first);
+        }
+        pick(count, rng, |b| untried(b) && self.facts.healthy(pool, b))
+            .or_else(|| pick(count, rng, untried))
+            .or(Some(first))
+    }
+
+    /// Closes what has been idle since before `before`, in milliseconds of the worker's clock.
+    pub fn sweep(&self, before: u64) {
+        self.backends.iter().for_each(|b| b.sweep(before));
+    }
+}
+
+impl WorkerPool {
+    /// An attempt at one of its backends failed.
+    pub fn failed(&self, backend: u32, started: Instant) {
+        let topology = &self.topology;
+        let until = (started.elapsed() + topology.fail_timeout).as_millis();
+        self.backends[backend as usize].failed(topology.max_failures, u64::try_from(until).unwrap_or(u64::MAX));
+    }
+}
+
+/// A uniform choice among those that fit: the n-th of them, n random.
+fn pick(count: u32, rng: &mut SmallRng, fits: impl Fn(u32) -> bool) -> Option<u32> {
+    let fitting = (0..count).filter(|b| fits(*b)).count();
+    (fitting > 0).then(|| rng.random_range(0..fitting)).and_then(|n| (0..count).filter(|b| fits(*b)).nth(n))
+}

@@ -1,0 +1,226 @@
+//! What requests and responses share: lines, fields, and what the fields say about framing.
+
+use memchr::memchr;
+
+use super::refused::Malformed;
+use super::syntax::{self, TOKEN_LOWER, VALUE};
+use super::{Fields, Version};
+
+/// Bounds of a head.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadLimits {
+    /// Bytes of the first line.
+    pub first_line: usize,
+    /// Bytes in all.
+    pub bytes: usize,
+    /// Fields.
+    pub fields: usize,
+}
+
+/// How long a message's body is (RFC 9112 section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body, and no length was given.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// Until the connection ends; responses only.
+    UntilClose,
+}
+
+/// What the fields that never cross the proxy said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Control {
+    /// `Connection: close`.
+    pub close: bool,
+    /// `Connection: keep-alive`.
+    pub keep_alive: bool,
+    /// `Expect: 100-continue`.
+    pub expect_continue: bool,
+    /// `TE: trailers`.
+    pub te_trailers: bool,
+    /// A forwarding field (`Forwarded`, `X-Forwarded-*`) is among the fields.
+    pub forwarding: bool,
+    /// A `Via` field is among the fields.
+    pub via: bool,
+    /// A `Date` field is among the fields.
+    pub date: bool,
+    /// A `Range` field is among the fields.
+    pub range: bool,
+}
+
+/// Collects the fields of one head.
+#[derive(Debug, Default)]
+pub(super) struct Lengths {
+    pub content_length: Option<u64>,
+    pub transfer_encoding: bool,
+    /// Names listed by `Connection` other than `close` and `keep-alive`, to be removed at the end.
+    named_by_connection: bool,
+}
+
+/// Which side's head this is: a few rules differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Request,
+    Response,
+}
+
+/// The next line of a head and what follows it; `None` if its end has not arrived.
+pub(super) fn line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Malformed> {
+    let Some(cr) = memchr(b'\r', bytes) else {
+        // A lone LF would otherwise wait for a CR that never comes.
+        return if memchr(b'\n', bytes).is_some() { Err(Malformed::LineEnd) } else { Ok(None) };
+    };
+    match bytes.get(cr + 1) {
+        Some(b'\n') if memchr(b'\n', &bytes[..cr]).is_none() => Ok(Some((&bytes[..cr], &bytes[cr + 2..]))),
+        None if memchr(b'\n', bytes).is_none() => Ok(None),
+        _ => Err(Malformed::LineEnd),
+    }
+}
+
+/// Reads the field lines up to and including the empty line. Tells what is left behind it, or `None` if more is needed.
+pub(super) fn fields<'a>(
+    mut rest: &'a [u8],
+    side: Side,
+    limits: HeadLimits,
+    fields: &mut Fields,
+    mut known: impl FnMut(&[u8], &[u8]) -> Result<Keep, Malformed>,
+) -> Result<Option<&'a [u8]>, Malformed> {
+    let mut count = 0;
+    loop {
+        let Some((line, after)) = line(rest)? else { return Ok(None) };
+        rest = after;
+        if line.is_empty() {
+            return Ok(Some(rest));
+        }
+        count += 1;
+        if count > limits.fields {
+            return Err(Malformed::TooManyFields);
+        }
+        field(line, side, fields, &mut known)?;
+    }
+}
+
+/// Whether a field goes on to the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    Yes,
+    No,
+}
+
+fn field(
+    line: &[u8],
+    side: Side,
+    fields: &mut Fields,
+    known: &mut impl FnMut(&[u8], &[u8]) -> Result<Keep, Malformed>,
+) -> Result<(), Malformed> {
+    if matches!(line.first(), Some(b' ' | b'\t')) {
+        return Err(Malformed::Folded);
+    }
+    let colon = memchr(b':', line).ok_or(Malformed::FieldName)?;
+    let mut name = &line[..colon];
+    if side == Side::Response {
+        // RFC 9112 section 5.1: a proxy removes white space before the colon of a response's field.
+        name = syntax::trim(name);
+    }
+    // The table lookup lowers and checks in one pass; 256 bytes is more than any name in use.
+    let mut lowered = [0u8; 256];
+    if name.is_empty() || name.len() > lowered.len() {
+        return Err(Malformed::FieldName);
+    }
+    for (to, from) in lowered.iter_mut().zip(name) {
+        *to = TOKEN_LOWER[usize::from(*from)];
+        if *to == 0 {
+            return Err(Malformed::FieldName);
+        }
+    }
+    let value = syntax::trim(&line[colon + 1..]);
+    if !value.iter().all(|b| VALUE[usize::from(*b)]) {
+        return Err(Malformed::FieldValue);
+    }
+    let name = &lowered[..name.len()];
+    if known(name, value)? == Keep::Yes {
+        fields.append(name, value);
+    }
+    Ok(())
+}
+
+/// Reads a field that belongs to framing or to this hop, if it is one; such fields are not kept.
+pub(super) fn hop_by_hop(
+    name: &[u8],
+    value: &[u8],
+    version: Version,
+    lengths: &mut Lengths,
+    control: &mut Control,
+) -> Result<Keep, Malformed> {
+    match name {
+        b"content-length" => {
+            let n = syntax::length(value).ok_or(Malformed::ContentLength)?;
+            if lengths.content_length.is_some() {
+                return Err(Malformed::ContentLengthRepeated);
+            }
+            lengths.content_length = Some(n);
+        }
+        b"transfer-encoding" => {
+            // HTTP/1.0 has no transfer codings: such a message is faulty (RFC 9112 section 6.1).
+            let first = !std::mem::replace(&mut lengths.transfer_encoding, true);
+            if !first || version == Version::Http10 || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(Malformed::TransferEncoding);
+            }
+        }
+        b"connection" => {
+            for option in syntax::list(value) {
+                if option.eq_ignore_ascii_case(b"close") {
+                    control.close = true;
+                } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                    control.keep_alive = true;
+                } else {
+                    lengths.named_by_connection = true;
+                }
+            }
+            if lengths.named_by_connection {
+                return Ok(Keep::Yes);
+            }
+        }
+        b"keep-alive" | b"upgrade" => {}
+        b"te" => control.te_trailers |= syntax::list(value).any(|m| m.eq_ignore_ascii_case(b"trailers")),
+        _ if name.starts_with(b"proxy-") => {}
+        _ if name.contains(&b'_') && is_look_alike(name) => {}
+        _ => return Ok(Keep::Yes),
+    }
+    Ok(Keep::No)
+}
+
+/// Removes what `Connection` named (RFC 9110 section 7.6.1), and the field itself.
+pub(super) fn remove_named_by_connection(lengths: &Lengths, fields: &mut Fields) {
+    if !lengths.named_by_connection {
+        return;
+    }
+    let named: Vec<Vec<u8>> =
+        fields.values("connection").flat_map(|v| syntax::list(v).map(<[u8]>::to_ascii_lowercase)).collect();
+    fields.retain(|name, _| name != b"connection" && !named.iter().any(|n| n == name));
+}
+
+/// Names that some backends (CGI, WSGI) can't tell from one that the proxy owns, because they map `-` to `_`.
+fn is_look_alike(name: &[u8]) -> bool {
+    const OWNED: [&[u8]; 14] = [
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"keep-alive",
+        b"host",
+        b"te",
+        b"trailer",
+        b"upgrade",
+        b"expect",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-forwarded-port",
+    ];
+    let dashed: Vec<u8> = name.iter().map(|b| if *b == b'_' { b'-' } else { *b }).collect();
+    OWNED.contains(&dashed.as_slice()) || dashed.starts_with(b"proxy-")
+}

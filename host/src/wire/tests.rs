@@ -1,0 +1,191 @@
+use http::Method;
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: HeadLimits = HeadLimits { first_line: 256, bytes: 1024, fields: 8 };
+
+fn parse(text: &str) -> Result<Option<(RequestHead, RequestMeta)>, Malformed> {
+    let mut head = RequestHead::default();
+    Ok(head.parse(text.as_bytes(), LIMITS)?.map(|meta| (head, meta)))
+}
+
+fn refused(text: &str) -> Malformed {
+    parse(text).expect_err(text)
+}
+
+#[test]
+fn a_plain_request() {
+    let (head, meta) =
+        parse("GET /a/b?c=d HTTP/1.1\r\nHost: WWW.Example.com.:8080\r\nX-A:  b \r\n\r\nrest").unwrap().unwrap();
+    assert_eq!((head.path(), head.query()), ("/a/b", Some("c=d")));
+    assert_eq!((head.host.as_str(), head.authority.as_str()), ("www.example.com", "WWW.Example.com.:8080"));
+    assert_eq!(head.fields.first("x-a"), Some(&b"b"[..]));
+    assert_eq!(meta.framing, Framing::None);
+    assert_eq!(meta.head_len, 64);
+}
+
+#[test]
+fn absolute_form_beats_host() {
+    let (head, _) = parse("GET http://a.example?x HTTP/1.1\r\nHost: b.example\r\n\r\n").unwrap().unwrap();
+    assert_eq!((head.authority.as_str(), head.target.as_str(), head.path()), ("a.example", "/?x", "/"));
+}
+
+#[test]
+fn an_ipv6_host_is_matched_in_its_canonical_form() {
+    let (head, _) = parse("GET / HTTP/1.1\r\nHost: [0:0::1]:80\r\n\r\n").unwrap().unwrap();
+    assert_eq!((head.host.as_str(), head.authority.as_str()), ("[::1]", "[0:0::1]:80"));
+}
+
+#[test]
+fn what_belongs_to_the_hop_is_taken_out() {
+    let text = "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Secret, close\r\nx-secret: 1\r\nKeep-Alive: 3\r\n\
+                Proxy-Authorization: x\r\ncontent_length: 4\r\nx-kept: 2\r\n\r\n";
+    let (head, meta) = parse(text).unwrap().unwrap();
+    assert!(meta.control.close);
+    assert_eq!(head.fields.iter().collect::<Vec<_>>(), [(&b"x-kept"[..], &b"2"[..])]);
+}
+
+#[test]
+fn refusals_name_the_reason() {
+    let h = "Host: a\r\n";
+    for (text, reason) in [
+        ("GET / HTTP/1.1\nHost: a\n\n".to_owned(), Malformed::LineEnd),
+        ("GET / HTTP/1.1\r\nHost: a\r\nx: a\rb\r\n\r\n".to_owned(), Malformed::LineEnd),
+        (format!("GET / HTTP/1.1\r\n{h}x: a\0b\r\n\r\n"), Malformed::FieldValue),
+        (format!("GET / HTTP/1.1\r\n{h}x : a\r\n\r\n"), Malformed::FieldName),
+        (format!("GET / HTTP/1.1\r\n{h} x: a\r\n\r\n"), Malformed::Folded),
+        ("GET / HTTP/1.1\r\nx: y\r\n\r\n".to_owned(), Malformed::HostMissing),
+        (format!("GET / HTTP/1.1\r\n{h}{h}\r\n"), Malformed::HostRepeated),
+        ("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n".to_owned(), Malformed::Host),
+        ("GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n".to_owned(), Malformed::Host),
+        (format!("GET /\u{e9} HTTP/1.1\r\n{h}\r\n"), Malformed::Target),
+        (format!("GET  / HTTP/1.1\r\n{h}\r\n"), Malformed::RequestLine),
+        (format!("GET / HTTP/2.0\r\n{h}\r\n"), Malformed::Version),
+        (format!("GET / http/1.1\r\n{h}\r\n"), Malformed::RequestLine),
+        (format!("GE(T / HTTP/1.1\r\n{h}\r\n"), Malformed::Method),
+        (format!("POST / HTTP/1.1\r\n{h}Content-Length: +1\r\n\r\n"), Malformed::ContentLength),
+        (format!("POST / HTTP/1.1\r\n{h}Content-Length: 1, 1\r\n\r\n"), Malformed::ContentLength),
+        (
+            format!("POST / HTTP/1.1\r\n{h}Content-Length: 1\r\ncontent-length: 1\r\n\r\n"),
+            Malformed::ContentLengthRepeated,
+        ),
+        (format!("POST / HTTP/1.1\r\n{h}Content-Length: 99999999999999999999\r\n\r\n"), Malformed::ContentLength),
+        (
+            format!("POST / HTTP/1.1\r\n{h}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            Malformed::BothLengths,
+        ),
+        (
+            format!("POST / HTTP/1.1\r\n{h}Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n"),
+            Malformed::BothLengths,
+        ),
+        (format!("POST / HTTP/1.1\r\n{h}Transfer-Encoding: chunked, chunked\r\n\r\n"), Malformed::TransferEncoding),
+        (format!("POST / HTTP/1.0\r\n{h}Transfer-Encoding: chunked\r\n\r\n"), Malformed::TransferEncoding),
+        (format!("GET /{} HTTP/1.1\r\n{h}\r\n", "a".repeat(256)), Malformed::RequestLineTooLong),
+        (format!("GET / HTTP/1.1\r\n{h}x: {}\r\n\r\n", "a".repeat(1024)), Malformed::HeadTooLarge),
+        (format!("GET / HTTP/1.1\r\n{h}{}\r\n", "x: y\r\n".repeat(8)), Malformed::TooManyFields),
+    ] {
+        assert_eq!(refused(&text), reason, "{text:?}");
+    }
+}
+
+#[test]
+fn responses() {
+    let mut head = ResponseHead::default();
+    let mut parse = |text: &str| head.parse(text.as_bytes(), &Method::GET, LIMITS).map(|m| m.map(|m| m.framing));
+    assert_eq!(parse("HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\n"), Ok(Some(Framing::Length(3))));
+    assert_eq!(parse("HTTP/1.0 200\r\n\r\n"), Ok(Some(Framing::UntilClose)));
+    assert_eq!(parse("HTTP/1.1 304 x\r\nContent-Length: 3\r\n\r\n"), Ok(Some(Framing::None)));
+    for (text, reason) in [
+        ("HTTP/1.1 2000 OK\r\n\r\n", Malformed::StatusLine),
+        ("HTTP/1.1 099 OK\r\n\r\n", Malformed::StatusLine),
+        ("HTTP/1.1 600 OK\r\n\r\n", Malformed::StatusLine),
+        ("HTTP/2 200 OK\r\n\r\n", Malformed::StatusLine),
+        ("<html>", Malformed::StatusLine),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", Malformed::ContentLengthRepeated),
+        ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", Malformed::ContentLength),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n", Malformed::BothLengths),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", Malformed::TransferEncoding),
+    ] {
+        assert_eq!(parse(text), Err(reason), "{text:?}");
+    }
+}
+
+/// Decodes a whole body that arrives in pieces of `step` bytes, as `proxy` does.
+fn decode(body: &[u8], step: usize) -> Result<(Vec<u8>, usize), Malformed> {
+    let mut decoder = ChunkedDecoder::default();
+    let (mut trailers, mut content) = (Fields::new(), Vec::new());
+    let (mut start, mut end) = (0, 0);
+    loop {
+        match decoder.decode(&body[start..end], LIMITS, &mut trailers)? {
+            Decoded::End(n) => return Ok((content, start + n)),
+            Decoded::Data { skip, data } => {
+                content.extend_from_slice(&body[start + skip..start + skip + data]);
+                start += skip + data;
+                if data == 0 {
+                    if end == body.len() {
+                        return Err(Malformed::Chunk);
+                    }
+                    end = (end + step).min(body.len());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn chunks_that_are_not() {
+    for body in [
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "-1\r\n\r\n",
+        "+5\r\nhello\r\n0\r\n\r\n",
+        "5 \n\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "\r\n",
+        ";a\r\n",
+        "11111111111111111\r\n",
+        "5;a\x0b\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\n0\r\n\r\n",
+        "0\r\nx y: z\r\n\r\n",
+        "0\r\n x: z\r\n\r\n",
+        "0\r\nx: z\n\r\n",
+    ] {
+        assert!(decode(body.as_bytes(), 64).is_err(), "{body:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_decoded(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..8), step in 1usize..50) {
+        let mut body = Vec::new();
+        for piece in &pieces {
+            write_chunk_size(piece.len(), &mut body);
+            body.extend_from_slice(piece);
+            body.extend_from_slice(b"\r\n");
+        }
+        write_last_chunk(&Fields::new(), &mut body);
+        let len = body.len();
+        body.extend_from_slice(b"NEXT");
+        prop_assert_eq!(decode(&body, step), Ok((pieces.concat(), len)));
+    }
+
+    #[test]
+    fn no_bytes_make_the_parsers_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = RequestHead::default().parse(&bytes, LIMITS);
+        let _ = ResponseHead::default().parse(&bytes, &Method::GET, LIMITS);
+        let _ = decode(&bytes, 7);
+        let mut text = b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec();
+        text.extend_from_slice(&bytes);
+        let _ = RequestHead::default().parse(&text, LIMITS);
+    }
+
+    #[test]
+    fn a_head_parses_alike_in_any_pieces(cut in 0usize..70) {
+        let text = b"POST /a?b HTTP/1.1\r\nHost: a.example:80\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let mut head = RequestHead::default();
+        prop_assert!(head.parse(&text[..cut.min(text.len() - 1)], LIMITS).unwrap().is_none());
+        prop_assert!(head.parse(text, LIMITS).unwrap().is_some());
+    }
+}

@@ -1,0 +1,75 @@
+//! Canonical heads. Every byte that leaves the proxy in a head is written here or by [`super::Fields::write_to`].
+
+use http::StatusCode;
+
+use super::{Framing, RequestHead};
+
+/// Writes a request head as a backend gets it: HTTP/1.1, one `host`, one framing field at most, the fields, the empty line.
+///
+/// `host` stands in for clients that named none.
+pub fn write_request_head(head: &RequestHead, framing: Framing, host: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(head.target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    let authority = if head.authority.is_empty() { host } else { &head.authority };
+    out.extend_from_slice(authority.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    head.fields.write_to(out);
+    write_framing(framing, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the field that says how long the body is, if one is due.
+fn write_framing(framing: Framing, out: &mut Vec<u8>) {
+    match framing {
+        Framing::Length(n) => {
+            out.extend_from_slice(b"content-length: ");
+            write_number(n, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::None | Framing::UntilClose => {}
+    }
+}
+
+/// Writes a status line. An empty reason becomes the registered one.
+pub fn write_status_line(status: u16, reason: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_number(u64::from(status), out);
+    out.push(b' ');
+    if reason.is_empty() {
+        let registered = StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
+        out.extend_from_slice(registered.unwrap_or_default().as_bytes());
+    } else {
+        out.extend_from_slice(reason);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a decimal number.
+pub fn write_number(mut n: u64, out: &mut Vec<u8>) {
+    // 20 digits hold any 64-bit number.
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// Writes what ends the fields of a response to a client: framing and connection persistence, and the empty line.
+pub fn write_response_end(framing: Framing, connection: Option<&str>, out: &mut Vec<u8>) {
+    write_framing(framing, out);
+    if let Some(option) = connection {
+        out.extend_from_slice(b"connection: ");
+        out.extend_from_slice(option.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
