@@ -57,6 +57,8 @@ pub(super) fn compile(lanes: &Lanes, bytes: &[u8]) -> Result<Compiled, Refusal> 
         }
     };
     let component = component.map_err(|e| Refusal::Corrupt(one_line(&e)))?;
+    // Else the first instance would pay for it, and its time tells whether workers may build instances.
+    component.initialize_copy_on_write_image().map_err(|e| Refusal::Host(one_line(&e)))?;
     check_imports(lane, &component)?;
     check_exports(lane, &component)?;
     let pre = lane.linker.instantiate_pre(&component).map_err(|e| Refusal::ImportMismatch(one_line(&e)))?;

@@ -13,11 +13,12 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, Wasm
 use super::bindings::Imports;
 use super::component::{Compiled, compile, digest};
 use super::contract::{WitBackend, WitPool};
+use super::deadline::Allowance;
 use super::error::{PolicyError, Refusal};
 use super::generation::{Generation, Rebuild, Slot};
 use super::instance::Recipe;
 use super::state::State;
-use super::ticker::{Ticker, ticks};
+use super::ticker::Ticker;
 use super::wasi;
 use crate::config::{Isolation, OnFailure};
 use crate::stats::PolicyStats;
@@ -200,7 +201,7 @@ impl Core {
             on_failure: spec.on_failure,
             isolation: spec.isolation,
             loaded_at: SystemTime::now(),
-            deadline: ticks(spec.deadline),
+            deadline: Allowance::of_thread(spec.deadline),
             build_time,
             slots,
             core: Arc::clone(self),
@@ -224,16 +225,21 @@ impl Core {
         let _one_at_a_time = self.setting_up();
         let shard = recipe.stats.shards.last().cloned().unwrap_or_default();
         let mut build_time = Duration::MAX;
-        let mut slots = Vec::new();
-        for _ in 0..if isolation == Isolation::Worker { self.workers } else { 1 } {
+        let mut slots = Vec::with_capacity(self.workers);
+        for worker in 0..self.workers {
+            if worker > 0 && isolation == Isolation::Request {
+                slots.push(Mutex::new(Slot::Empty));
+                continue;
+            }
             let start = Instant::now();
             let instance = recipe
-                .build(&shard, ticks(recipe.setup))
+                .build(&shard, Allowance::on_wall(recipe.setup))
                 .map_err(|e| e.into_refusal(recipe.memory, recipe.setup.as_secs()))?;
             build_time = build_time.min(start.elapsed());
-            if isolation == Isolation::Worker {
-                slots.push(Mutex::new(Slot::Ready(instance)));
-            }
+            slots.push(Mutex::new(match isolation {
+                Isolation::Worker => Slot::Ready(instance),
+                Isolation::Request => Slot::Empty,
+            }));
         }
         Ok((slots, build_time))
     }

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Fault, FaultKind};
 use super::contract::Hooks;
+use super::deadline::Allowance;
 use super::engine::Core;
 use super::instance::{Instance, Recipe};
-use super::ticker::ticks;
 use crate::config::{Isolation, OnFailure};
 use crate::stats::PolicyShard;
 
 /// An instance that takes no longer to build than this is rebuilt on the worker that lost it.
 const INLINE_BUILD: Duration = Duration::from_micros(500);
-/// What a build on a worker may take before it is given up and left to the builder thread, in ticks.
-const INLINE_TICKS: u64 = 10;
+/// What a build on a worker may take before it is given up for a while.
+const INLINE_LIMIT: Duration = Duration::from_millis(10);
 /// After a build failed, the next is not tried before this.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -28,8 +28,8 @@ pub struct Generation {
     pub(super) on_failure: OnFailure,
     pub(super) isolation: Isolation,
     pub(super) loaded_at: SystemTime,
-    /// For each call, in ticks.
-    pub(super) deadline: u64,
+    /// For each call.
+    pub(super) deadline: Allowance,
     /// The least time that an instance took to build when the policy was loaded.
     pub(super) build_time: Duration,
     pub(super) slots: Vec<Mutex<Slot>>,
@@ -115,22 +115,21 @@ impl Generation {
     /// An instance for a worker that has none: the warm one, or a new one if that is quick. Otherwise the builder
     /// thread is asked for one, and there is none for now.
     pub(super) fn instance(self: &Arc<Self>, worker: usize, shard: &Arc<PolicyShard>) -> Result<Box<Instance>, Fault> {
-        if self.isolation == Isolation::Request {
-            return self.recipe.build(shard, INLINE_TICKS).map_err(|e| unavailable(e.into_message()));
-        }
         let Some(mut slot) = self.slot(worker) else {
             return Err(unavailable(format!("there is no worker {worker}")));
         };
         match std::mem::replace(&mut *slot, Slot::Empty) {
             Slot::Ready(instance) => Ok(instance),
-            Slot::Empty if self.build_time <= INLINE_BUILD => self.recipe.build(shard, INLINE_TICKS).map_err(|e| {
-                let message = e.into_message();
-                *slot = failed(message.clone());
-                unavailable(message)
-            }),
             Slot::Failed { until, message } if Instant::now() < until => {
                 *slot = Slot::Failed { until, message: message.clone() };
                 Err(unavailable(message))
+            }
+            Slot::Empty | Slot::Failed { .. } if self.builds_inline() => {
+                self.recipe.build(shard, Allowance::of_thread(INLINE_LIMIT)).map_err(|e| {
+                    let message = e.into_message();
+                    *slot = failed(message.clone());
+                    unavailable(message)
+                })
             }
             Slot::Empty | Slot::Failed { .. } => {
                 *slot = self.ask_builder(worker);
@@ -143,10 +142,14 @@ impl Generation {
         }
     }
 
+    /// Whether a worker builds its instances itself.
+    fn builds_inline(&self) -> bool {
+        self.isolation == Isolation::Request || self.build_time <= INLINE_BUILD
+    }
+
     /// Tells that a worker lost its instance, so that one that is slow to build is begun now.
     pub(super) fn lost(self: &Arc<Self>, worker: usize) {
-        if self.isolation == Isolation::Worker
-            && self.build_time > INLINE_BUILD
+        if !self.builds_inline()
             && let Some(mut slot) = self.slot(worker)
             && matches!(*slot, Slot::Empty)
         {
@@ -159,7 +162,7 @@ impl Generation {
         // Also counts in the shard for work off the workers, which has one writer at a time because of this.
         let _one_at_a_time = self.core.setting_up();
         let shard = self.shard(usize::MAX);
-        let built = match self.recipe.build(&shard, ticks(self.recipe.setup)) {
+        let built = match self.recipe.build(&shard, Allowance::on_wall(self.recipe.setup)) {
             Ok(instance) => Slot::Ready(instance),
             Err(e) => failed(e.into_message()),
         };

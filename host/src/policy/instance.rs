@@ -9,6 +9,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 use super::answer::{Fault, FaultKind};
 use super::component::Compiled;
 use super::contract::{Exports, Headers, Request, WitBackend, WitPool};
+use super::deadline::Allowance;
 use super::error::Refusal;
 use super::lines::one_line;
 use super::state::State;
@@ -48,8 +49,8 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
-    /// Instantiates, configures and tells the backends, all within so many ticks.
-    pub fn build(&self, shard: &Arc<PolicyShard>, ticks: u64) -> Result<Box<Instance>, BuildError> {
+    /// Instantiates, configures and tells the backends, all within this time.
+    pub fn build(&self, shard: &Arc<PolicyShard>, time: Allowance) -> Result<Box<Instance>, BuildError> {
         let pre = &self.compiled.pre;
         let mut state = State::new(&self.policy, self.memory, &self.stats, shard, self.epoch);
         if self.compiled.wasi {
@@ -59,7 +60,9 @@ impl Recipe {
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
         store.set_max_component_handles(MAX_HANDLES);
-        store.set_epoch_deadline(ticks);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.reached()));
+        store.data_mut().deadline.begin(time);
+        store.set_epoch_deadline(time.ticks);
         let exports = match self.set_up(&mut store) {
             Ok(exports) => exports,
             Err((step, cause)) => return Err(BuildError { step, cause, denied: store.data().limits.denied }),

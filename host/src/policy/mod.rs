@@ -11,6 +11,7 @@ mod bindings;
 mod builtin;
 mod component;
 mod contract;
+mod deadline;
 mod edits;
 mod engine;
 mod error;

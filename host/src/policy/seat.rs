@@ -1,6 +1,5 @@
 //! A worker's side of a policy: its instance, and the four questions.
 
-use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +7,6 @@ use wasmtime::Store;
 
 use super::answer::{Attempt, BackendFacts, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Selected};
 use super::contract::{Exports, Hooks, WitAttempt, WitFailedAttempt, WitFailure};
-use super::edits::EditBudget;
 use super::generation::Generation;
 use super::instance::{Instance, fault, headers_handle, request_handle};
 use super::state::State;
@@ -150,34 +148,20 @@ impl Seat {
     ) -> Result<A, Fault> {
         let mut instance = self.seated()?;
         let Instance { store, exports } = &mut *instance;
-        let turn = &mut store.data_mut().turn;
-        mem::swap(&mut turn.request, request);
-        turn.edits_response = response.is_some();
-        if let Some(fields) = response.as_deref_mut() {
-            mem::swap(&mut turn.response, fields);
-        }
-        turn.pool = Some(pool);
-        turn.budget = EditBudget::default();
-        store.set_epoch_deadline(self.generation.deadline);
+        let State { turn, deadline, .. } = store.data_mut();
+        turn.begin(request, response.as_deref_mut(), pool);
+        deadline.begin(self.generation.deadline);
+        store.set_epoch_deadline(self.generation.deadline.ticks);
 
         let start = Instant::now();
         let answer = ask(exports, store);
         let nanoseconds = start.elapsed().as_nanos() as u64;
         self.shard.hook_nanoseconds[hook as usize].record(nanoseconds);
 
-        let turn = &mut store.data_mut().turn;
-        if answer.is_err() {
-            turn.undo_edits();
-        }
-        turn.undo = None;
-        turn.pool = None;
-        mem::swap(&mut turn.request, request);
-        if let Some(fields) = response {
-            mem::swap(&mut turn.response, fields);
-        }
+        store.data_mut().turn.end(request, response, answer.is_ok());
         match answer {
             Ok(answer) => {
-                // An instance is there only since the last request began or ended: if one is open, it is that one's.
+                // With an instance per request it may be kept if no other request can be the next to ask.
                 if self.generation.isolation() == Isolation::Worker || self.open == 1 {
                     self.instance = Some(instance);
                 }

@@ -1,5 +1,6 @@
 //! What belongs to one instance: the data of its store.
 
+use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use rand::rngs::SmallRng;
 use wasmtime::ResourceLimiter;
 
 use super::answer::BackendFacts;
+use super::deadline::Deadline;
 use super::edits::EditBudget;
 use super::lines::Lines;
 use super::wasi::Wasi;
@@ -27,6 +29,8 @@ const MAX_MEMORIES: usize = 64;
 pub(super) struct State {
     /// The call that is under way.
     pub turn: Turn,
+    /// When that call has taken too long.
+    pub deadline: Deadline,
     /// What the instance may use.
     pub limits: Limits,
     /// Its log; shared with its standard output, if it has one.
@@ -54,6 +58,7 @@ impl State {
     ) -> Self {
         Self {
             turn: Turn::default(),
+            deadline: Deadline::default(),
             limits: Limits::new(memory),
             lines: Arc::new(Mutex::new(Lines::new(Arc::clone(policy), Arc::clone(shard)))),
             rng: SmallRng::from_rng(&mut rand::rng()),
@@ -103,11 +108,29 @@ impl Turn {
         fields
     }
 
-    /// Takes back all edits of this call.
-    pub fn undo_edits(&mut self) {
-        if let Some(before) = self.undo.take() {
+    /// Takes the message for a call about this pool.
+    pub fn begin(&mut self, request: &mut RequestHead, response: Option<&mut Fields>, pool: u32) {
+        mem::swap(&mut self.request, request);
+        self.edits_response = response.is_some();
+        if let Some(fields) = response {
+            mem::swap(&mut self.response, fields);
+        }
+        self.pool = Some(pool);
+        self.budget = EditBudget::default();
+    }
+
+    /// Gives the message back, with the edits of the call or without.
+    pub fn end(&mut self, request: &mut RequestHead, response: Option<&mut Fields>, keep_edits: bool) {
+        if let Some(before) = self.undo.take()
+            && !keep_edits
+        {
             let fields = if self.edits_response { &mut self.response } else { &mut self.request.fields };
             fields.restore(before);
+        }
+        self.pool = None;
+        mem::swap(&mut self.request, request);
+        if let Some(fields) = response {
+            mem::swap(&mut self.response, fields);
         }
     }
 }

@@ -106,7 +106,8 @@ impl Connection {
             }
             let worker = Rc::clone(&self.worker);
             let mut scratch = worker.scratch();
-            let then = self.request(&mut scratch).await;
+            // In a box of its own: otherwise every idle connection would hold the room that a request needs.
+            let then = Box::pin(self.request(&mut scratch)).await;
             worker.take_back(scratch);
             match then {
                 Then::Next => {}

@@ -96,14 +96,15 @@ impl Download<'_> {
     async fn respond(&mut self) -> Result<End, End> {
         let meta = self.head().await?;
         self.backend.succeeded(self.sent.elapsed());
-        let body = self.body(&meta)?;
         let (worker, index, status) = (self.panel.worker, self.index, self.response.status);
         let edited = self.panel.edit_response(self.head, status, index, &mut self.response.fields);
         edited.map_err(End::Local)?;
+        // After the policies: what `If-Range` is compared with is what the client has been shown.
+        let body = self.body(&meta)?;
         let delimited = body.to != Framing::UntilClose;
         let keep_alive = self.keep_alive && delimited && self.uploaded.get() && !worker.is_draining();
         self.write_head(&meta, &body, keep_alive);
-        self.status.set(status);
+        self.status.set(self.response.status);
         let ended = match body {
             Body { from: Framing::None, .. } => self.flush().await.map(|()| true),
             Body { from: Framing::Length(_), slice: Some(slice), .. } => self.slice(slice).await.map(|()| false),

@@ -283,6 +283,9 @@ impl Exchange<'_> {
         timer.disarm(Wait::UpstreamRead);
         worker.buffers.take_back(buffer);
         drop(in_flight);
+        if matches!(end, Ok(End::Broken(_))) {
+            pool.failed(index, worker.stats.started());
+        }
         if matches!(end, Ok(End::Complete { reusable: true, .. })) {
             lease.keep(worker.timers.now(), pool.topology.max_idle);
         }

@@ -1,0 +1,100 @@
+//! When a call has taken too long.
+//!
+//! Epochs tell the time on the wall, and on a busy machine a thread can lose several milliseconds of that in the
+//! middle of a call that takes a microsecond. Losing a warm instance and the policy's decision for that would be wrong.
+//! So once the time on the wall is up, it is the thread's own time that counts, and a guest gets at least its deadline
+//! of that, at most about twice as much. It is not read before: that would cost a system call for each call.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::UpdateDeadline;
+
+use super::ticker::ticks;
+
+/// The time that a call may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Allowance {
+    /// On the wall, in ticks.
+    pub ticks: u64,
+    /// Of the thread, after that.
+    thread_time: Duration,
+}
+
+impl Allowance {
+    /// This much of the thread's time.
+    pub fn of_thread(time: Duration) -> Self {
+        Self { ticks: ticks(time), thread_time: time }
+    }
+
+    /// This much on the wall, and no more.
+    pub fn on_wall(time: Duration) -> Self {
+        Self { ticks: ticks(time), thread_time: Duration::ZERO }
+    }
+}
+
+/// The deadline of the call that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Deadline {
+    thread_time: Duration,
+    /// What the thread had used when the time on the wall was up.
+    used: Option<Duration>,
+}
+
+impl Deadline {
+    /// A call begins.
+    #[inline]
+    pub fn begin(&mut self, allowance: Allowance) {
+        self.thread_time = allowance.thread_time;
+        self.used = None;
+    }
+
+    /// The ticks that the call had are over.
+    pub fn reached(&mut self) -> UpdateDeadline {
+        if self.goes_on(thread_time()) { UpdateDeadline::Continue(1) } else { UpdateDeadline::Interrupt }
+    }
+
+    fn goes_on(&mut self, now: Duration) -> bool {
+        let used = *self.used.get_or_insert(now);
+        now.saturating_sub(used) < self.thread_time
+    }
+}
+
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    // Both are positive and the second is below a billion.
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_thread_that_was_away_goes_on_and_one_that_worked_is_interrupted() {
+        let mut deadline = Deadline::default();
+        deadline.begin(Allowance::of_thread(2 * MS));
+        assert!(deadline.goes_on(100 * MS));
+        assert!(deadline.goes_on(100 * MS));
+        assert!(deadline.goes_on(101 * MS));
+        assert!(!deadline.goes_on(102 * MS));
+        deadline.begin(Allowance::of_thread(2 * MS));
+        assert!(deadline.goes_on(103 * MS));
+    }
+
+    #[test]
+    fn on_the_wall_there_is_no_more_time() {
+        let mut deadline = Deadline::default();
+        deadline.begin(Allowance::on_wall(2 * MS));
+        assert!(!deadline.goes_on(MS));
+    }
+
+    #[test]
+    fn a_threads_time_grows_while_it_works() {
+        let start = thread_time();
+        while thread_time() == start {}
+        assert!(thread_time() > start);
+    }
+}
