@@ -67,9 +67,7 @@ impl Pool {
             return one;
         }
         let queue = |backend: u32| u128::from(facts.in_flight(backend)) + 1;
-        let (latency, other_latency) = (facts.latency(one), facts.latency(other));
-        // Without a measurement of both, only the queues can be compared.
-        let (time, other_time) = if latency == 0 || other_latency == 0 { (1, 1) } else { (latency, other_latency) };
+        let (time, other_time) = comparable(facts.latency(one), facts.latency(other));
         let load = queue(one).saturating_mul(time.into()).saturating_mul(self.weight(other));
         let other_load = queue(other).saturating_mul(other_time.into()).saturating_mul(self.weight(one));
         if load <= other_load { one } else { other }
@@ -83,6 +81,13 @@ impl Pool {
         self.candidates.clear();
         self.candidates.extend((0..self.weights.len() as u32).filter(|&backend| wanted(backend)));
     }
+}
+
+/// Without a measurement of both, only the queues can be compared; and latencies that are within a third of each other
+/// are the same but for noise, which would send everything to one of two idle backends.
+fn comparable(one: u64, other: u64) -> (u64, u64) {
+    let (less, more) = (one.min(other), one.max(other));
+    if less == 0 || more - less <= less / 3 { (1, 1) } else { (one, other) }
 }
 
 fn is_usable(facts: &impl Facts, backend: u32) -> bool {
@@ -161,6 +166,14 @@ mod tests {
     fn an_unmeasured_backend_is_compared_by_its_queue() {
         let facts = Fixed { in_flight: vec![1, 0], latency: vec![1, 0], ..Fixed::default() };
         assert_eq!(shares(&[1; 2], &facts), [0, 2]);
+    }
+
+    #[test]
+    fn small_differences_in_latency_are_noise() {
+        let facts = Fixed { latency: vec![300, 400], ..Fixed::default() };
+        assert_eq!(shares(&[1; 2], &facts), [1, 1]);
+        let facts = Fixed { latency: vec![300, 401], ..Fixed::default() };
+        assert_eq!(shares(&[1; 2], &facts), [2, 0]);
     }
 
     #[test]
