@@ -29,7 +29,8 @@ impl Allowance {
 
     /// This much on the wall, and no more.
     pub fn on_wall(time: Duration) -> Self {
-        Self { ticks: ticks(time), thread_time: Duration::ZERO }
+        // One more, because the first tick may come at once and nothing is added after the last.
+        Self { ticks: ticks(time) + 1, thread_time: Duration::ZERO }
     }
 }
 

@@ -2,19 +2,25 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::Method;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 
+use super::access_log::Line;
 use super::connection;
+use super::refusal::Refusal;
+use super::reply::{self, ReplyTo};
 use super::worker::Worker;
 use crate::config::Limits;
+use crate::wire::Version;
 
 /// How long accepting rests when the process is out of file descriptors: trying again at once would burn a core.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
@@ -46,16 +52,16 @@ impl Admission {
         Self { connections: limits.connections, per_client: limits.connections_per_client, open: Mutex::default() }
     }
 
-    fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Admitted, Full> {
+    fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Admitted, Refusal> {
         let client = client.to_canonical();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if self.connections > 0 && open.all >= self.connections {
-            return Err(Full::Proxy);
+            return Err(Refusal::TooManyConnections);
         }
         if self.per_client > 0 {
             let count = open.by_client.entry(client).or_default();
             if *count >= self.per_client {
-                return Err(Full::Client);
+                return Err(Refusal::TooManyOfClient);
             }
             *count += 1;
         }
@@ -74,27 +80,6 @@ impl Drop for Admitted {
                 open.by_client.remove(&self.client);
             }
         }
-    }
-}
-
-/// Why a connection is turned away, as a status line and a sentence.
-#[derive(Debug, Clone, Copy)]
-enum Full {
-    Proxy,
-    Client,
-}
-
-impl Full {
-    fn answer(self) -> String {
-        let (status, sentence) = match self {
-            Self::Proxy => ("503 Service Unavailable", "The proxy has as many connections as it may have.\n"),
-            Self::Client => ("429 Too Many Requests", "This client has as many connections as one may have.\n"),
-        };
-        let length = sentence.len();
-        format!(
-            "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n\
-             retry-after: 1\r\nconnection: close\r\n\r\n{sentence}"
-        )
     }
 }
 
@@ -139,9 +124,9 @@ pub fn accept_rest(worker: &Rc<Worker>, listener: TcpListener, admission: &Arc<A
 fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Arc<Admission>) {
     let admitted = match admission.admit(peer.ip()) {
         Ok(admitted) => admitted,
-        Err(full) => {
+        Err(refusal) => {
             worker.shard.connections_refused.increment();
-            turn_away(&stream, full.answer().as_bytes());
+            turn_away(worker, &stream, peer, &refusal);
             return;
         }
     };
@@ -162,12 +147,22 @@ fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Ar
 
 /// Says why, as far as the socket takes it at once, and closes. The client's request, if it is there already, is read
 /// first, because closing over unread bytes would reset the connection and take the answer with it.
-fn turn_away(stream: &TcpStream, answer: &[u8]) {
+fn turn_away(worker: &Worker, stream: &TcpStream, peer: SocketAddr, refusal: &Refusal) {
+    let mut answer = Vec::new();
+    let date = worker.date();
+    let to = ReplyTo { method: &Method::GET, version: Version::Http11, keep_alive: false, date: &date };
+    reply::write_refusal(refusal, to, &mut answer);
     let socket = SockRef::from(stream);
-    let mut unread = [std::mem::MaybeUninit::uninit(); 4096];
-    let _ = socket.send(answer);
-    let _ = socket.shutdown(std::net::Shutdown::Write);
+    let mut unread = [MaybeUninit::uninit(); 4096];
+    // All of this is a courtesy: a client that does not take it is closed all the same.
+    let _ = socket.send(&answer);
+    let _ = socket.shutdown(Shutdown::Write);
     let _ = socket.recv(&mut unread);
+    if worker.access_log.wants(true) {
+        let client = peer.ip().to_canonical().to_string();
+        let (status, reason) = (refusal.status(), refusal.reason());
+        worker.access_log.record(&Line { client: &client, status, reason: Some(&reason), ..Line::now() });
+    }
 }
 
 /// Errors of the connection that was to be accepted, not of the listener.

@@ -45,6 +45,24 @@ pub struct Line<'a> {
     pub reason: Option<&'a str>,
 }
 
+impl Line<'_> {
+    /// A line of which nothing is known but the time.
+    pub fn now() -> Self {
+        Self {
+            time: time(Duration::ZERO),
+            client: "",
+            method: "",
+            host: "",
+            target: "",
+            status: 0,
+            duration_microseconds: 0,
+            backend: None,
+            attempts: 0,
+            reason: None,
+        }
+    }
+}
+
 /// One worker's end of the log.
 #[derive(Debug)]
 pub struct AccessLog {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
+use socket2::SockRef;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::ask::{Local, Panel};
@@ -56,6 +57,10 @@ pub struct Download<'a> {
     pub status: &'a Cell<u16>,
     /// When the request was sent.
     pub sent: Instant,
+    /// The status of the head that waits in `out`; 0 if none does.
+    pub announced: u16,
+    /// How the client can tell where the body ends.
+    pub to: Framing,
 }
 
 /// How a download ended.
@@ -73,7 +78,12 @@ pub enum End {
     /// The client gets this in place of the response.
     Local(Local),
     /// The response ended in the middle, after its head went out.
-    Broken(&'static str),
+    Broken {
+        /// What happened.
+        reason: &'static str,
+        /// Whether the client can see that what it has is not the whole.
+        delimited: bool,
+    },
     /// The client takes no more.
     ClientGone(&'static str),
 }
@@ -104,13 +114,14 @@ impl Download<'_> {
         let delimited = body.to != Framing::UntilClose;
         let keep_alive = self.keep_alive && delimited && self.uploaded.get() && !worker.is_draining();
         self.write_head(&meta, &body, keep_alive);
-        self.status.set(self.response.status);
+        self.announced = self.response.status;
+        self.to = body.to;
         let ended = match body {
             Body { from: Framing::None, .. } => self.flush().await.map(|()| true),
             Body { from: Framing::Length(_), slice: Some(slice), .. } => self.slice(slice).await.map(|()| false),
             Body { from: Framing::Length(n), .. } => self.length(n).await.map(|()| true),
-            Body { from: Framing::Chunked, to, .. } => self.chunked(to).await.map(|()| true),
-            Body { from: Framing::UntilClose, to, .. } => self.until_close(to).await.map(|()| false),
+            Body { from: Framing::Chunked, .. } => self.chunked().await.map(|()| true),
+            Body { from: Framing::UntilClose, .. } => self.until_close().await.map(|()| false),
         };
         // Bytes beyond the response belong to nothing we asked for.
         let reusable =
@@ -143,10 +154,14 @@ impl Download<'_> {
                     None => {}
                 }
             }
-            match self.upstream.read_watched(self.buffer).await {
-                Ok(0) | Err(IoEnd::Failed) if self.buffer.is_empty() && interim == 0 => return Err(End::Closed),
-                Ok(0) | Err(IoEnd::Failed) => return Err(refused(Refusal::ClosedEarly)),
-                Ok(_) => {}
+            // A client that has only ended its side still wants the answer; one that has reset the connection does not.
+            let client = SockRef::from(self.client.half.as_ref());
+            let wanted = || client.take_error().is_ok_and(|error| error.is_none());
+            match self.upstream.read_while(self.buffer, wanted).await {
+                Ok(Some(0)) | Err(IoEnd::Failed) if self.buffer.is_empty() && interim == 0 => return Err(End::Closed),
+                Ok(Some(0)) | Err(IoEnd::Failed) => return Err(refused(Refusal::ClosedEarly)),
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(End::ClientGone("the client reset the connection before it had a response")),
                 Err(IoEnd::TimedOut) => return Err(refused(Refusal::ResponseTimeout)),
             }
         }
@@ -239,15 +254,15 @@ impl Download<'_> {
         self.length(slice.take).await
     }
 
-    async fn chunked(&mut self, to: Framing) -> Result<(), End> {
+    async fn chunked(&mut self) -> Result<(), End> {
         let limits = self.panel.worker.response_limits;
         let mut decoder = ChunkedDecoder::default();
         loop {
             let decoded = decoder.decode(self.buffer.filled(), limits, self.trailers);
-            match decoded.map_err(|_| End::Broken("the backend's body is not correctly chunked"))? {
+            match decoded.map_err(|reason| self.malformed(reason))? {
                 Decoded::End(n) => {
                     self.buffer.consume(n);
-                    if to == Framing::Chunked {
+                    if self.to == Framing::Chunked {
                         write_last_chunk(self.trailers, self.out);
                     }
                     return self.flush().await;
@@ -259,7 +274,7 @@ impl Download<'_> {
                 }
                 Decoded::Data { skip, data } => {
                     self.buffer.consume(skip);
-                    self.piece(data, to);
+                    self.piece(data);
                     if self.out.len() >= BATCH {
                         self.flush().await?;
                     }
@@ -268,20 +283,20 @@ impl Download<'_> {
         }
     }
 
-    async fn until_close(&mut self, to: Framing) -> Result<(), End> {
+    async fn until_close(&mut self) -> Result<(), End> {
         loop {
             let n = self.buffer.len();
-            self.piece(n, to);
+            self.piece(n);
             self.flush().await?;
             self.panel.worker.buffers.enlarge(self.buffer);
             match self.upstream.read(self.buffer).await {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(IoEnd::Failed) => return Err(End::Broken("the backend's connection failed within the body")),
-                Err(IoEnd::TimedOut) => return Err(End::Broken("the backend stopped within the body")),
+                Err(IoEnd::Failed) => return Err(self.broken("the backend's connection failed within the body")),
+                Err(IoEnd::TimedOut) => return Err(self.broken("the backend stopped within the body")),
             }
         }
-        if to == Framing::Chunked {
+        if self.to == Framing::Chunked {
             self.trailers.clear();
             write_last_chunk(self.trailers, self.out);
         }
@@ -289,15 +304,15 @@ impl Download<'_> {
     }
 
     /// Moves so many bytes of content from the buffer to the client's side.
-    fn piece(&mut self, n: usize, to: Framing) {
+    fn piece(&mut self, n: usize) {
         if n == 0 {
             return;
         }
-        if to == Framing::Chunked {
+        if self.to == Framing::Chunked {
             write_chunk_size(n, self.out);
         }
         self.out.extend_from_slice(&self.buffer.filled()[..n]);
-        if to == Framing::Chunked {
+        if self.to == Framing::Chunked {
             self.out.extend_from_slice(b"\r\n");
         }
         self.buffer.consume(n);
@@ -306,15 +321,30 @@ impl Download<'_> {
     async fn fill(&mut self) -> Result<(), End> {
         self.panel.worker.buffers.enlarge(self.buffer);
         match self.upstream.read(self.buffer).await {
-            Ok(0) => Err(End::Broken("the backend's connection ended within the body")),
+            Ok(0) => Err(self.broken("the backend's connection ended within the body")),
             Ok(_) => Ok(()),
-            Err(IoEnd::Failed) => Err(End::Broken("the backend's connection failed within the body")),
-            Err(IoEnd::TimedOut) => Err(End::Broken("the backend stopped within the body")),
+            Err(IoEnd::Failed) => Err(self.broken("the backend's connection failed within the body")),
+            Err(IoEnd::TimedOut) => Err(self.broken("the backend stopped within the body")),
         }
     }
 
     async fn flush(&mut self) -> Result<(), End> {
+        if self.announced != 0 {
+            self.status.set(self.announced);
+        }
         self.client.flush(self.out).await.map_err(client_end)
+    }
+
+    /// The body turned out not to be one: as long as nothing has been sent the client can be told.
+    fn malformed(&self, reason: Malformed) -> End {
+        match self.status.get() {
+            0 => bad(reason),
+            _ => self.broken("the backend's body is not correctly chunked"),
+        }
+    }
+
+    fn broken(&self, reason: &'static str) -> End {
+        End::Broken { reason, delimited: self.to != Framing::UntilClose }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -11,6 +12,9 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use super::buffer::Buffer;
 use super::timer::{Timer, Timers, Wait};
 use crate::stats::Counter;
+
+/// How often someone who waits long looks whether the waiting still makes sense.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Why bytes did not move.
 #[derive(Debug)]
@@ -45,6 +49,37 @@ impl Limited<'_, ReadHalf<'_>> {
         let read = poll_fn(|cx| read(half, cx, buffer));
         let n = self.timers.limit(self.timer, self.wait, self.patience, read).await;
         self.count(n)
+    }
+
+    /// Like [`Limited::read_watched`]; looks every [`LOOK`] whether the read is still wanted, and fails if not.
+    pub async fn read_while(
+        &mut self,
+        buffer: &mut Buffer,
+        mut wanted: impl FnMut() -> bool,
+    ) -> Result<Option<usize>, IoEnd> {
+        let half = &mut self.half;
+        let (timers, timer) = (self.timers, self.timer);
+        // Nothing is written to the client in the meantime: its deadline is free to be the bell.
+        timers.arm(timer, Wait::ClientWrite, LOOK);
+        let read = poll_fn(|cx| {
+            if let Poll::Ready(n) = read(half, cx, buffer) {
+                return Poll::Ready(Some(n));
+            }
+            if timers.is_due(timer, Wait::ClientWrite) {
+                timers.arm(timer, Wait::ClientWrite, LOOK);
+                if !wanted() {
+                    return Poll::Ready(None);
+                }
+            }
+            Poll::Pending
+        });
+        let n = timers.watch(timer, self.wait, read).await;
+        timer.disarm(Wait::ClientWrite);
+        match n {
+            Ok(None) => Ok(None),
+            Ok(Some(n)) => self.count(Ok(n)).map(Some),
+            Err(elapsed) => self.count(Err(elapsed)).map(Some),
+        }
     }
 
     /// Like [`Limited::read`], under a deadline that others arm.
@@ -87,14 +122,10 @@ impl Limited<'_, WriteHalf<'_>> {
     }
 }
 
-fn read(
-    half: &mut ReadHalf<'_>,
-    cx: &mut std::task::Context<'_>,
-    buffer: &mut Buffer,
-) -> std::task::Poll<io::Result<usize>> {
+fn read(half: &mut ReadHalf<'_>, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
     let mut spare = ReadBuf::new(buffer.spare());
-    std::task::ready!(Pin::new(half).poll_read(cx, &mut spare))?;
+    ready!(Pin::new(half).poll_read(cx, &mut spare))?;
     let n = spare.filled().len();
     buffer.advance(n);
-    std::task::Poll::Ready(Ok(n))
+    Poll::Ready(Ok(n))
 }

@@ -1,7 +1,7 @@
 //! Proxy: the life of one request.
 //!
 //! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has it routed, normalised
-//! (`forwarding`), decided (`ask`) and sent to a backend (`upload`), and brings the answer back (`download`, `slice`).
+//! (`forwarding`), decided (`ask`) and sent to a backend (`forward`, `upload`), and brings the answer back (`download`, `slice`).
 //! `refusal` is the one place where what went wrong becomes a status; `reply` writes what is not a backend's.
 //! A [`Worker`] is what the connections of one thread share; `app` makes them. Never names wasmtime; a guest is asked
 //! through [`crate::policy::Seat`] alone.
@@ -13,6 +13,7 @@ mod buffer;
 mod connection;
 mod download;
 mod exchange;
+mod forward;
 mod forwarding;
 mod io;
 mod join;

@@ -33,6 +33,10 @@ pub enum Refusal {
     BadResponse(Malformed),
     /// The backend switched protocols unasked.
     UnaskedUpgrade,
+    /// The proxy has as many client connections as it may have.
+    TooManyConnections,
+    /// This client has as many connections as one client may have.
+    TooManyOfClient,
     /// The range can't be satisfied for this length.
     RangeNotSatisfiable {
         /// The length of the whole.
@@ -69,7 +73,8 @@ impl Refusal {
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::NoRoute { .. } => 404,
-            Self::NoBackend => 503,
+            Self::NoBackend | Self::TooManyConnections => 503,
+            Self::TooManyOfClient => 429,
             Self::Unreachable | Self::ClosedEarly | Self::BadResponse(_) | Self::UnaskedUpgrade => 502,
             Self::ConnectTimeout | Self::ResponseTimeout => 504,
             Self::RangeNotSatisfiable { .. } => 416,
@@ -85,9 +90,10 @@ impl Refusal {
             | Self::RequestTimeout
             | Self::BodyTooLarge
             | Self::NoRoute { .. }
+            | Self::TooManyOfClient
             | Self::RangeNotSatisfiable { .. } => Side::Client,
             Self::PolicyFailed { .. } => Side::Policy,
-            Self::NoBackend => Side::Host,
+            Self::NoBackend | Self::TooManyConnections => Side::Host,
             _ => Side::Upstream,
         }
     }
@@ -108,6 +114,8 @@ impl Refusal {
             Self::ClosedEarly => "The backend closed the connection without an answer.".to_owned(),
             Self::BadResponse(_) | Self::UnaskedUpgrade => "The backend's answer is not acceptable HTTP.".to_owned(),
             Self::RangeNotSatisfiable { length } => format!("The range lies outside of the {length} bytes there are."),
+            Self::TooManyConnections => "The proxy has as many connections as it may have.".to_owned(),
+            Self::TooManyOfClient => "This client has as many connections as one client may have.".to_owned(),
             Self::PolicyFailed { .. } => "The policy for this request failed.".to_owned(),
         }
     }

@@ -90,6 +90,11 @@ impl Timers {
         timer.deadlines[wait as usize].set(self.now.get().saturating_add(patience));
     }
 
+    /// Whether a deadline has passed.
+    pub fn is_due(&self, timer: &Timer, wait: Wait) -> bool {
+        timer.deadlines[wait as usize].get() <= self.now.get()
+    }
+
     /// Waits for `future` no longer than the deadline that was armed.
     pub async fn watch<T>(&self, timer: &Timer, wait: Wait, future: impl Future<Output = T>) -> Result<T, Elapsed> {
         let mut future = pin!(future);
@@ -97,7 +102,7 @@ impl Timers {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            if timer.deadlines[wait as usize].get() <= self.now.get() {
+            if self.is_due(timer, wait) {
                 return Poll::Ready(Err(Elapsed));
             }
             timer.remember(cx.waker());

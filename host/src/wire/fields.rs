@@ -1,5 +1,7 @@
 //! Header fields in one arena: parsing, editing and writing a head allocate nothing once the buffers are warm.
 
+use super::syntax::TOKEN_LOWER;
+
 /// A list of header fields in order, repeated names included. Names are kept in lower case.
 #[derive(Debug, Default, Clone)]
 pub struct Fields {
@@ -20,6 +22,12 @@ struct Entry {
 pub struct Checkpoint {
     arena_len: usize,
     entries: Vec<Entry>,
+}
+
+/// A name that may become a field's.
+#[derive(Debug)]
+pub(super) struct Draft {
+    start: usize,
 }
 
 impl Fields {
@@ -83,6 +91,40 @@ impl Fields {
             name_len: name.len() as u16,
             value_len: (self.arena.len() - value_start) as u32,
         });
+    }
+
+    /// Puts a name where a field's name stands, in lower case; `None` if it is not a token (RFC 9110 section 5.6.2).
+    pub(super) fn draft(&mut self, name: &[u8]) -> Option<Draft> {
+        let start = self.arena.len();
+        let mut token = true;
+        self.arena.extend(name.iter().map(|b| {
+            let lowered = TOKEN_LOWER[usize::from(*b)];
+            token &= lowered != 0;
+            lowered
+        }));
+        if !token {
+            self.arena.truncate(start);
+        }
+        token.then_some(Draft { start })
+    }
+
+    /// The name of a draft.
+    pub(super) fn drafted(&self, draft: &Draft) -> &[u8] {
+        &self.arena[draft.start..]
+    }
+
+    /// Makes a field of a draft.
+    pub(super) fn keep(&mut self, draft: Draft, value: &[u8]) {
+        let Draft { start } = draft;
+        let name_len = self.arena.len() - start;
+        self.arena.extend_from_slice(value);
+        self.entries.push(Entry { start: start as u32, name_len: name_len as u16, value_len: value.len() as u32 });
+    }
+
+    /// Forgets a draft.
+    pub(super) fn discard(&mut self, draft: Draft) {
+        let Draft { start } = draft;
+        self.arena.truncate(start);
     }
 
     /// Replaces all fields of this name by one.

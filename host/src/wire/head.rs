@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use super::refused::Malformed;
-use super::syntax::{self, TOKEN_LOWER, VALUE};
+use super::syntax::{self, VALUE};
 use super::{Fields, Version};
 
 /// Bounds of a head.
@@ -50,6 +50,9 @@ pub struct Control {
     /// A `Range` field is among the fields.
     pub range: bool,
 }
+
+/// Bytes of a field name: more than any in use.
+const MAX_NAME: usize = 256;
 
 /// Collects the fields of one head.
 #[derive(Debug, Default)]
@@ -125,24 +128,18 @@ fn field(
         // RFC 9112 section 5.1: a proxy removes white space before the colon of a response's field.
         name = syntax::trim(name);
     }
-    // The table lookup lowers and checks in one pass; 256 bytes is more than any name in use.
-    let mut lowered = [0u8; 256];
-    if name.is_empty() || name.len() > lowered.len() {
+    if name.is_empty() || name.len() > MAX_NAME {
         return Err(Malformed::FieldName);
-    }
-    for (to, from) in lowered.iter_mut().zip(name) {
-        *to = TOKEN_LOWER[usize::from(*from)];
-        if *to == 0 {
-            return Err(Malformed::FieldName);
-        }
     }
     let value = syntax::trim(&line[colon + 1..]);
     if !value.iter().all(|b| VALUE[usize::from(*b)]) {
         return Err(Malformed::FieldValue);
     }
-    let name = &lowered[..name.len()];
-    if known(name, value)? == Keep::Yes {
-        fields.append(name, value);
+    // Lowered where it will stay, and taken back if it does not stay: no copy in between.
+    let draft = fields.draft(name).ok_or(Malformed::FieldName)?;
+    match known(fields.drafted(&draft), value)? {
+        Keep::Yes => fields.keep(draft, value),
+        Keep::No => fields.discard(draft),
     }
     Ok(())
 }

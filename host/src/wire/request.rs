@@ -19,6 +19,9 @@ pub enum Version {
     Http11,
 }
 
+/// Bytes of empty lines before a request line: more is not an old client's extra CRLF.
+const MAX_EMPTY_LINES: usize = 32;
+
 /// A request head. One per connection, reused for each request, so that its buffers stay warm.
 #[derive(Debug)]
 pub struct RequestHead {
@@ -73,6 +76,9 @@ impl RequestHead {
         let mut rest = bytes;
         while let [b'\r', b'\n', after @ ..] = rest {
             rest = after;
+        }
+        if bytes.len() - rest.len() > MAX_EMPTY_LINES {
+            return Err(Malformed::RequestLine);
         }
         let whole = rest;
         if rest.is_empty() || rest == b"\r" {

@@ -1,0 +1,241 @@
+//! One attempt at one backend: a connection, the request up, the response down, and what their ends mean.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::Method;
+
+use super::ask::{Local, Panel};
+use super::connection::{Connection, Scratch, Then, client_read, client_write};
+use super::download::{Download, End};
+use super::exchange::Exchange;
+use super::io::{IoEnd, Limited};
+use super::join::join;
+use super::refusal::Refusal;
+use super::timer::{Timer, Wait};
+use super::upload::{Upload, UploadEnd};
+use super::worker::Worker;
+use crate::policy::{ByteRange, Failure};
+use crate::stats::Counter;
+use crate::upstream::{Backend, Lease, WorkerPool};
+use crate::wire::{Framing, Version, write_request_head};
+
+/// What an attempt came to.
+pub(super) enum Attempted {
+    /// The client has its answer, or never will.
+    Ended(Then),
+    /// It failed before the backend answered.
+    Failed(Failure),
+    /// The client gets this answer.
+    Local(Local),
+}
+
+impl Exchange<'_> {
+    /// Tries one backend. A pooled connection that had ended in the meantime costs the request nothing.
+    pub(super) async fn attempt(
+        &mut self,
+        panel: Panel<'_>,
+        pool: &WorkerPool,
+        index: u32,
+        range: Option<ByteRange>,
+    ) -> Attempted {
+        let backend = &pool.backends[index as usize];
+        let worker = panel.worker;
+        loop {
+            let lease = match backend.lease_idle(!self.may_repeat()) {
+                Some(lease) => {
+                    worker.shard.upstream_reuses.increment();
+                    lease
+                }
+                None => match self.connect(worker, pool, backend).await {
+                    Ok(lease) => lease,
+                    Err(failure) => return Attempted::Failed(failure),
+                },
+            };
+            let reused = lease.reused;
+            match self.forward(panel, pool, index, lease, range).await {
+                Attempted::Failed(Failure::Closed) if reused && self.may_repeat() => {}
+                attempted => return attempted,
+            }
+        }
+    }
+
+    async fn connect(&self, worker: &Worker, pool: &WorkerPool, backend: &Rc<Backend>) -> Result<Lease, Failure> {
+        let most = pool.topology.max_connections as u64;
+        if most > 0 && backend.shard.connections.value() >= most {
+            return Err(Failure::Other);
+        }
+        worker.shard.upstream_connections.increment();
+        let (timer, patience) = (&self.connection.timer, worker.settings.timeouts.connect);
+        match worker.timers.limit(timer, Wait::UpstreamWrite, patience, backend.connect()).await {
+            Ok(Ok(lease)) => Ok(lease),
+            Ok(Err(e)) if is_ours(&e) => Err(Failure::Other),
+            Ok(Err(_)) => Err(Failure::Connect),
+            Err(_) => Err(Failure::ConnectTimeout),
+        }
+    }
+
+    /// Sends the request on a connection and the response back.
+    async fn forward(
+        &mut self,
+        panel: Panel<'_>,
+        pool: &WorkerPool,
+        index: u32,
+        mut lease: Lease,
+        range: Option<ByteRange>,
+    ) -> Attempted {
+        let worker = panel.worker;
+        let backend = &pool.backends[index as usize];
+        let in_flight = backend.in_flight();
+        let in_hand = self.body_in_hand();
+        let keep_alive = self.keep_alive();
+        let framing = self.meta.framing;
+        self.streamed |= in_hand.is_none();
+        let wants_continue = self.meta.control.expect_continue && self.connection.input.is_empty();
+        let Scratch { head, response, out, up, request_trailers, response_trailers } = &mut *self.scratch;
+        let Connection { stream, timer, input, .. } = &mut *self.connection;
+        let wants_continue = wants_continue && head.version == Version::Http11;
+        out.clear();
+        up.clear();
+        write_request_head(head, upstream_framing(framing, &head.method), &backend.name, up);
+        let mut buffer = worker.buffers.small();
+        let (uploaded, status) = (Cell::new(in_hand.is_some()), Cell::new(0));
+        let (client_in, client_out) = stream.split();
+        let (upstream_in, upstream_out) = lease.stream.split();
+        let mut client = client_write(worker, timer, client_out);
+        let mut upstream = upstream_write(worker, timer, upstream_out);
+        let sent = Instant::now();
+
+        let mut early = None;
+        if let Some(n) = in_hand {
+            up.extend_from_slice(&input.filled()[..n]);
+            // A backend that takes no more may have said why: its answer is read all the same.
+            early = upstream.flush(up).await.err().filter(|end| matches!(end, IoEnd::TimedOut));
+            worker.timers.arm(timer, Wait::UpstreamRead, worker.settings.timeouts.response);
+        } else if wants_continue && client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
+            return Attempted::Ended(Then::Abort);
+        }
+        let download = Download {
+            upstream: upstream_read(worker, timer, upstream_in),
+            buffer: &mut buffer,
+            client,
+            out,
+            head,
+            response,
+            trailers: response_trailers,
+            panel,
+            backend,
+            index,
+            range,
+            keep_alive,
+            uploaded: &uploaded,
+            status: &status,
+            sent,
+            announced: 0,
+            to: Framing::None,
+        };
+        let end = match (early, in_hand) {
+            (Some(_), _) => Ok(End::Local(Local::Refusal(Refusal::ResponseTimeout))),
+            (None, Some(_)) => Ok(download.run().await),
+            (None, None) => {
+                let upload = Upload {
+                    client: client_read(worker, timer, client_in),
+                    input,
+                    upstream,
+                    up,
+                    buffers: &worker.buffers,
+                    trailers: request_trailers,
+                    limits: worker.head_limits,
+                    body_limit: worker.settings.limits.body_bytes,
+                    response_patience: worker.settings.timeouts.response,
+                    complete: &uploaded,
+                };
+                // In a box: most requests have no body on its way and should not hold the room for one.
+                Box::pin(join(upload.run(framing), download.run())).await
+            }
+        };
+        timer.disarm(Wait::UpstreamRead);
+        worker.buffers.take_back(buffer);
+        drop(in_flight);
+        if matches!(end, Ok(End::Broken { .. })) {
+            pool.failed(index, worker.stats.started());
+        }
+        if matches!(end, Ok(End::Complete { reusable: true, .. })) {
+            lease.keep(worker.timers.now(), pool.topology.max_idle);
+        }
+        if status.get() != 0
+            && let Some(n) = in_hand
+        {
+            input.consume(n);
+        }
+        self.ended(end, status.get(), uploaded.get())
+    }
+
+    /// What the end of both directions means for the request.
+    fn ended(&mut self, end: Result<End, UploadEnd>, status: u16, uploaded: bool) -> Attempted {
+        self.record.status = status;
+        let refusal = match end {
+            Ok(End::Complete { keep_alive: true, .. }) => return Attempted::Ended(Then::Next),
+            // Nothing is unread if the request's end was seen and nothing came after it.
+            Ok(End::Complete { .. }) if uploaded && self.connection.input.is_empty() => {
+                return Attempted::Ended(Then::Finish);
+            }
+            Ok(End::Complete { .. }) => return Attempted::Ended(Then::Close),
+            Ok(End::Closed) => return Attempted::Failed(Failure::Closed),
+            Ok(End::Local(local)) => return Attempted::Local(local),
+            Ok(End::Broken { reason, delimited: true }) => return self.unfinished(reason, Then::Finish),
+            Ok(End::Broken { reason, .. } | End::ClientGone(reason)) => return self.unfinished(reason, Then::Abort),
+            Err(UploadEnd::ClientGone) => {
+                return self.unfinished("the client closed the connection within its request", Then::Abort);
+            }
+            Err(UploadEnd::ClientTimedOut) => Refusal::RequestTimeout,
+            Err(UploadEnd::Malformed(reason)) => Refusal::Malformed(reason),
+            Err(UploadEnd::TooLarge) => Refusal::BodyTooLarge,
+            Err(UploadEnd::BackendTimedOut | UploadEnd::BackendGone | UploadEnd::Complete) => Refusal::ResponseTimeout,
+        };
+        if status != 0 {
+            // The answer has begun: all that is left is to show that it is not whole.
+            return self.unfinished(&refusal.reason(), Then::Abort);
+        }
+        Attempted::Local(Local::Refusal(refusal))
+    }
+
+    fn unfinished(&mut self, reason: &str, then: Then) -> Attempted {
+        self.record.reason = Some(reason.to_owned());
+        Attempted::Ended(then)
+    }
+}
+
+/// Whether a connect failed for want of something on this machine: file descriptors, ports, buffers.
+fn is_ours(e: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(e)
+        .is_some_and(|e| [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS].contains(&e))
+}
+
+/// A request that could have a body says that it has none (RFC 9110 section 8.6).
+fn upstream_framing(framing: Framing, method: &Method) -> Framing {
+    match framing {
+        Framing::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => Framing::Length(0),
+        framing => framing,
+    }
+}
+
+fn upstream_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> Limited<'a, H> {
+    upstream_half(worker, timer, half, Wait::UpstreamRead, &worker.shard.bytes_from_backends)
+}
+
+fn upstream_write<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> Limited<'a, H> {
+    upstream_half(worker, timer, half, Wait::UpstreamWrite, &worker.shard.bytes_to_backends)
+}
+
+fn upstream_half<'a, H>(
+    worker: &'a Worker,
+    timer: &'a Timer,
+    half: H,
+    wait: Wait,
+    bytes: &'a Counter,
+) -> Limited<'a, H> {
+    Limited { half, timers: &worker.timers, timer, wait, patience: worker.settings.timeouts.response, bytes }
+}
