@@ -14,7 +14,7 @@ use super::access_log::{self, Line};
 use super::buffer::Buffer;
 use super::exchange::{Exchange, Record};
 use super::forwarding::Peer;
-use super::io::{IoEnd, Limited};
+use super::io::{self, IoEnd, Limited};
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::timer::{Timer, Wait};
@@ -125,18 +125,30 @@ impl Connection {
         if !self.input.is_empty() {
             return true;
         }
-        self.worker.buffers.take_back(std::mem::take(&mut self.input));
-        let timeouts = &self.worker.settings.timeouts;
-        let patience = if self.served == 0 { timeouts.header_read } else { timeouts.idle };
-        let (stream, worker, served) = (&self.stream, &self.worker, self.served);
-        let readable = poll_fn(|cx| match stream.poll_read_ready(cx) {
-            Poll::Ready(ready) => Poll::Ready(ready.is_ok()),
+        let Self { worker, stream, timer, input, served, .. } = self;
+        worker.buffers.take_back(std::mem::take(input));
+        let timeouts = &worker.settings.timeouts;
+        let patience = if *served == 0 { timeouts.header_read } else { timeouts.idle };
+        let mut half = stream.split().0;
+        let spoke = poll_fn(|cx| {
+            if let Poll::Ready(ready) = half.as_ref().poll_read_ready(cx) {
+                if ready.is_err() {
+                    return Poll::Ready(false);
+                }
+                *input = worker.buffers.small();
+                if let Poll::Ready(read) = io::read(&mut half, cx, input) {
+                    let n = read.unwrap_or(0);
+                    worker.shard.bytes_from_clients.add(n as u64);
+                    return Poll::Ready(n > 0);
+                }
+                // Readiness was a false alarm, and the read has asked to be woken.
+                worker.buffers.take_back(std::mem::take(input));
+            }
             // Who never sent anything is given a moment: the connection was accepted before the drain.
-            Poll::Pending if worker.is_draining() && (served > 0 || worker.is_past_grace()) => Poll::Ready(false),
-            Poll::Pending => Poll::Pending,
+            let over = worker.is_draining() && (*served > 0 || worker.is_past_grace());
+            if over { Poll::Ready(false) } else { Poll::Pending }
         });
-        let ready = self.worker.timers.limit(&self.timer, Wait::ClientRead, patience, readable).await;
-        ready.unwrap_or(false)
+        worker.timers.limit(timer, Wait::ClientRead, patience, spoke).await.unwrap_or(false)
     }
 
     async fn request(&mut self, scratch: &mut Scratch) -> Then {

@@ -122,7 +122,8 @@ impl Limited<'_, WriteHalf<'_>> {
     }
 }
 
-fn read(half: &mut ReadHalf<'_>, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
+/// Reads what is there into the buffer.
+pub(super) fn read(half: &mut ReadHalf<'_>, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
     let mut spare = ReadBuf::new(buffer.spare());
     ready!(Pin::new(half).poll_read(cx, &mut spare))?;
     let n = spare.filled().len();
