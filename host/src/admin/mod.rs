@@ -1,7 +1,7 @@
 //! Admin: how does a human or a script ask?
 //!
 //! The statistics as JSON, as a page and as Prometheus text; what policies run, and replacing one; whether the process
-//! is alive and ready. `app` starts [`serve`] on the control runtime and implements [`Control`], the only way from here
+//! is alive and ready. `app` starts [`serve()`] on the control runtime and implements [`Control`], the only way from here
 //! to the rest of the process; `proxy` uses [`stats_page`] for `[stats] path`. Never runs on a worker, never touches the
 //! data plane other than through that trait, never decides what a policy is.
 

@@ -77,10 +77,11 @@ impl<'a> Panel<'a> {
                     return Ok(ranges.first().copied().filter(|_| single));
                 }
                 Ok(RangeVerdict::Answer(reply)) => return Err(answer(&seat, reply)),
-                Err(fault) => match self.failed(&seat, &fault)? {
-                    OnFailure::Next => continue,
-                    _ => {}
-                },
+                Err(fault) => {
+                    if self.failed(&seat, &fault)? == OnFailure::Next {
+                        continue;
+                    }
+                }
             }
             return Ok(None);
         }

@@ -17,7 +17,7 @@ use crate::stats::Counter;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Why bytes did not move.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IoEnd {
     /// The time was up.
     TimedOut,

@@ -57,6 +57,7 @@ pub struct Worker {
     /// For the host's own choices.
     pub rng: RefCell<SmallRng>,
     view: RefCell<Rc<View>>,
+    #[allow(clippy::vec_box, reason = "lent and taken back for each request: a pointer moves, not a kilobyte")]
     scratch: RefCell<Vec<Box<Scratch>>>,
     date: Cell<[u8; 29]>,
     date_second: Cell<u64>,

@@ -25,7 +25,7 @@ pub struct Checkpoint {
 }
 
 /// A name that may become a field's.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Draft {
     start: usize,
 }
@@ -109,7 +109,7 @@ impl Fields {
     }
 
     /// The name of a draft.
-    pub(super) fn drafted(&self, draft: &Draft) -> &[u8] {
+    pub(super) fn drafted(&self, draft: Draft) -> &[u8] {
         &self.arena[draft.start..]
     }
 

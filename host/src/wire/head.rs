@@ -70,8 +70,11 @@ pub(super) enum Side {
     Response,
 }
 
+/// A line without its end, and what follows it.
+type Line<'a> = (&'a [u8], &'a [u8]);
+
 /// The next line of a head and what follows it; `None` if its end has not arrived.
-pub(super) fn line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Malformed> {
+pub(super) fn line(bytes: &[u8]) -> Result<Option<Line<'_>>, Malformed> {
     let Some(cr) = memchr(b'\r', bytes) else {
         // A lone LF would otherwise wait for a CR that never comes.
         return if memchr(b'\n', bytes).is_some() { Err(Malformed::LineEnd) } else { Ok(None) };
@@ -137,7 +140,7 @@ fn field(
     }
     // Lowered where it will stay, and taken back if it does not stay: no copy in between.
     let draft = fields.draft(name).ok_or(Malformed::FieldName)?;
-    match known(fields.drafted(&draft), value)? {
+    match known(fields.drafted(draft), value)? {
         Keep::Yes => fields.keep(draft, value),
         Keep::No => fields.discard(draft),
     }
