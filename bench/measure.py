@@ -1,131 +1,206 @@
-"""Measures the CPU that proxies use per request, side by side on this machine. Started by bench/run; see README.md."""
+"""Measures what proxies cost, side by side on this machine. Started by bench/run; see README.md."""
 
-import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict
 from pathlib import Path
 
+import plots
 import report
-from peers import PEERS, Waypost, backends
-from processes import Process, answers, free_ports, heads_passed_on, listens
-from scenarios import BODIES, DEFAULT, SCENARIOS, SMALL
+import waypost
+from options import HERE, PEERS, arguments
+from peers import Setup, backends
+from processes import Process, answers, free_ports, heads_passed_on, listens, open_files
+from samples import Failure, Latency, Memory, Results, Sample
+from scenarios import BODIES, MOST_BACKENDS, MOST_IDLE, SCENARIOS, SMALL
 
-HERE = Path(__file__).resolve().parent
-BACKENDS = 4
-
-
-@dataclass
-class Sample:
-    """One round of one peer in one scenario."""
-
-    peer: str
-    scenario: str
-    round: int
-    requests: int
-    seconds: float
-    # CPU microseconds per request.
-    user: float
-    system: float
-    # Of one CPU, while the load ran.
-    busy: float
-    # Latency in microseconds.
-    p50: int
-    p99: int
-    errors: int
-    # Resident peak in bytes.
-    memory: int
-
-    @property
-    def cpu(self):
-        return self.user + self.system
+LOAD = HERE / "target" / "release" / "load"
+# Real listeners; further backends are the same ports on other loopback addresses.
+PORTS = 4
 
 
 def main():
+    started = time.monotonic()
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     peers, notes = chosen_peers(options)
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in options.scenarios]
+    build_load(notes)
     proxy_cpus, load_cpus, pinned = cpus()
     notes.append(pinned)
     busy = os.getloadavg()[0]
     if busy > 0.5:
         notes.append(f"The machine was not idle before the run (load average {busy:.2f}): take the numbers with care.")
     with tempfile.TemporaryDirectory(prefix="waypost-bench-") as folder:
-        folder = Path(folder)
-        bench = Bench(folder, proxy_cpus, load_cpus, options)
+        bench = Bench(Path(folder), proxy_cpus, load_cpus, options, notes, started)
         try:
-            heads = {peer.name: bench.heads(peer) for peer in peers}
-            samples = bench.run(peers, scenarios)
+            heads = bench.run(peers, scenarios)
         except (RuntimeError, OSError, subprocess.SubprocessError) as failure:
-            sys.exit(f"The run failed: {failure}")
+            sys.exit(f"The run failed: {plain(failure)}")
+    notes.append(f"The run took {(time.monotonic() - started) / 60:.1f} minutes.")
+    results = bench.results
     if options.raw:
-        Path(options.raw).write_text(json.dumps([asdict(sample) for sample in samples], indent=1) + "\n")
-    text = report.write(samples, peers, scenarios, heads, notes, options)
+        Path(options.raw).write_text(json.dumps(asdict(results), indent=1) + "\n")
+    drawn = plots.draw(results, Path(options.output) / "plots") if options.output else []
+    text = report.write(results, peers, scenarios, heads, notes, options, drawn)
     print(text)
     if options.output:
-        Path(options.output).write_text(text)
-        print(f"written to {options.output}", file=sys.stderr)
+        (Path(options.output) / "RESULTS.md").write_text(text)
+        print("written: RESULTS.md and plots/", file=sys.stderr)
     return 0
 
 
 class Bench:
-    def __init__(self, folder, proxy_cpus, load_cpus, options):
+    def __init__(self, folder, proxy_cpus, load_cpus, options, notes, started):
         self.folder, self.proxy_cpus, self.load_cpus, self.options = folder, proxy_cpus, load_cpus, options
-        self.started = 0
+        self.notes, self.until = notes, started + options.budget * 60
+        self.folders = 0
+        self.results = Results([], [], [], [])
+        # Of the backends that run.
+        self.addresses = []
 
     def run(self, peers, scenarios):
-        """All samples: in each round of a scenario every peer once, so that a slow moment meets all of them."""
-        samples = []
-        ports = free_ports(BACKENDS)
+        """All that can be measured in time; gives what each peer passed on.
+
+        The rounds are the outer loop: if time runs out, everything was measured, only less often. Within a turn of a
+        scenario every peer has one, and who comes first changes, so that a slow moment of the machine meets all.
+        """
+        heads = {}
+        for peer in peers:
+            with self.reported(peer, "start"):
+                heads[peer.name] = self.heads(peer)
+        # What can't start at all is not tried again.
+        peers = [peer for peer in peers if peer.name in heads]
         home = self.fresh_folder("backends")
-        command, environment = backends(home, ports, SMALL, BODIES)
+        ports = free_ports(PORTS)
+        self.addresses = [f"127.0.{at // 250}.{at % 250 + 1}:{port}" for at in range(MOST_BACKENDS // PORTS) for port in ports]
+        command, environment = backends(home, self.addresses, SMALL, BODIES)
         with Process(command, self.load_cpus, home, environment) as process:
             process.wait_for(ports[0], answers)
-            for scenario in scenarios:
-                for turn in range(self.options.rounds):
-                    # Who comes first changes, too.
-                    shift = turn % len(peers)
-                    for peer in peers[shift:] + peers[:shift]:
-                        sample = self.sample(peer, scenario, turn + 1, ports)
-                        print(report.progress(sample), file=sys.stderr, flush=True)
-                        samples.append(sample)
-        return samples
+            for at in range(self.options.rounds):
+                if not self.round(at, peers, scenarios):
+                    self.notes.append(f"The time was up in round {at + 1} of {self.options.rounds}.")
+                    break
+        return heads
 
-    def sample(self, peer, scenario, turn, ports):
+    def round(self, at, peers, scenarios):
+        """Whether there was time for all of it."""
+        for scenario in scenarios:
+            # Memory hardly varies, and takes longest.
+            if scenario.kind == "memory" and at >= (self.options.rounds + 1) // 2:
+                continue
+            own = [peer for peer in peers if peer.name in scenario.peers]
+            for turn in range(at * scenario.repeat, (at + 1) * scenario.repeat):
+                shift = turn % max(len(own), 1)
+                for peer in own[shift:] + own[:shift]:
+                    if time.monotonic() > self.until:
+                        return False
+                    if not any((failure.peer, failure.scenario) == (peer.name, scenario.name) for failure in self.results.failures):
+                        with self.reported(peer, scenario.name):
+                            self.measure(peer, scenario, turn)
+        return True
+
+    @contextlib.contextmanager
+    def reported(self, peer, scenario):
+        """A peer that crashes or refuses is part of the results, and no reason to stop."""
+        try:
+            yield
+        except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as failure:
+            why = plain(failure)
+            self.results.failures.append(Failure(peer.name, scenario, why))
+            print(f"{scenario} {peer.name}: FAILED: {why}", file=sys.stderr, flush=True)
+
+    def measure(self, peer, scenario, turn):
         """A fresh process each time: its luck with memory layout is part of the spread."""
-        with self.proxy(peer, ports) as (process, port):
-            self.load(scenario, port, self.options.warm_up)
+        kinds = {
+            "closed": (self.closed, self.results.samples),
+            "rate": (self.at_half_peak, self.results.latencies),
+            "memory": (self.memory, self.results.memory),
+        }
+        measure, into = kinds[scenario.kind]
+        into.append(measure(peer, scenario, turn))
+        print(report.progress(scenario, into[-1]), file=sys.stderr, flush=True)
+
+    def closed(self, peer, scenario, turn):
+        with self.proxy(peer, scenario) as (process, port):
+            self.wrk(scenario, port, self.options.warm_up, measured=False)
             before = process.used()
-            load = self.load(scenario, port, self.options.seconds)
+            load = self.wrk(scenario, port, self.options.seconds)
             used = process.used() - before
             memory = process.peak_memory()
         requests, seconds = load["requests"], load["microseconds"] / 1e6
         if requests == 0:
-            raise RuntimeError(f"{peer.name} answered no request of {scenario.name}: {load}")
+            raise RuntimeError(f"{peer.name} answered no request: {load}")
         return Sample(
-            peer=peer.name, scenario=scenario.name, round=turn, requests=requests, seconds=seconds,
+            peer=peer.name, scenario=scenario.name, turn=turn, requests=requests, seconds=seconds,
             user=used.user / requests * 1e6, system=used.system / requests * 1e6,
             busy=(used.user + used.system) / seconds, p50=load["p50"], p99=load["p99"],
             errors=sum(load[kind] for kind in ["connect", "read", "write", "status", "timeout"]), memory=memory,
         )
 
-    def load(self, scenario, port, seconds):
-        """Runs wrk and gives its summary. It counts whole seconds."""
-        command = ["wrk", "-t1", f"-c{scenario.connections}", f"-d{seconds}s", "-s", str(HERE / "wrk.lua")]
-        command += ["-H", "Host: bench.test"] + (["-H", "Connection: close"] if scenario.close else [])
-        home = self.fresh_folder("wrk")
+    def at_half_peak(self, peer, scenario, turn):
+        peaks = [sample.rate for sample in self.results.of("keepalive-64", peer.name)]
+        with self.proxy(peer, scenario) as (_, port):
+            if not peaks:
+                load = self.wrk(scenario, port, 1)
+                peaks = [load["requests"] / load["microseconds"] * 1e6]
+            rate = statistics.median(peaks) / 2
+            seconds = self.options.seconds * 2
+            said = self.ask(
+                "open", port, "--rate", f"{rate:.1f}", "--seconds", str(seconds), "--warm-up", str(self.options.warm_up),
+                "--connections", str(scenario.connections), patience=seconds + 30,
+            )
+        if said["requests"] == 0:
+            raise RuntimeError(f"{peer.name} answered no request: {said}")
+        return Latency(
+            peer=peer.name, turn=turn, rate=rate, requests=said["requests"], errors=said["errors"], p50=said["p50"],
+            p99=said["p99"], p999=said["p999"], most=said["max"],
+        )
+
+    def memory(self, peer, scenario, turn):
+        # One descriptor for each connection, and some for all the rest.
+        wanted = min(MOST_IDLE, open_files() - 1000)
+        with self.proxy(peer, scenario, workers=2) as (process, port):
+            idle = process.memory()
+            home = self.fresh_folder("load")
+            command = [LOAD, "hold", *target(port), "--connections", str(wanted)]
+            load = Process([str(word) for word in command], self.load_cpus, home)
+            load.input = subprocess.PIPE
+            with load:
+                said = load.line(60)
+                full = process.memory()
+        held = said.get("held", 0)
+        if held < wanted:
+            raise RuntimeError(f"only {held:,} of {wanted:,} connections were served: {said.get('failure') or 'in 60 s'}")
+        return Memory(peer=peer.name, turn=turn, idle=idle, held=held, full=full)
+
+    def ask(self, mode, port, *more, patience):
+        """Runs our own load generator to its end and gives what it said."""
+        load = Process([str(LOAD), mode, *target(port), *more], self.load_cpus, self.fresh_folder("load"))
+        with load:
+            return load.line(patience)
+
+    def wrk(self, scenario, port, seconds, measured=True):
+        """Runs wrk and gives its summary. It counts whole seconds, so a warm-up is cut short."""
+        command = ["wrk", "-t1", f"-c{scenario.connections}", f"-d{seconds if measured else 60}s", "-s", str(HERE / "wrk.lua")]
+        command += ["-H", "Host: h0.bench.test"] + (["-H", "Connection: close"] if scenario.close else [])
         load = Process(
-            command + [f"http://127.0.0.1:{port}{scenario.path}"], self.load_cpus, home,
-            {"BENCH_UPLOAD": str(scenario.upload)},
+            [*command, f"http://127.0.0.1:{port}{scenario.path}"], self.load_cpus, self.fresh_folder("wrk"),
+            {"BENCH_UPLOAD": str(scenario.upload), "BENCH_HOSTS": str(scenario.hosts)},
         )
         with load:
+            if not measured:
+                time.sleep(seconds)
+                return None
             load.process.wait(seconds + 30)
             said = load.log.read_text()
         for line in said.splitlines():
@@ -138,74 +213,77 @@ class Bench:
 
         @contextlib.contextmanager
         def start(backend):
-            with self.proxy(peer, [backend], ready=listens) as (_, port):
+            self.addresses = [f"127.0.0.1:{backend}"]
+            with self.proxy(peer, SCENARIOS[0], ready=listens) as (_, port):
                 yield port
 
         return heads_passed_on(start)
 
     @contextlib.contextmanager
-    def proxy(self, peer, ports, ready=answers):
+    def proxy(self, peer, scenario, ready=answers, workers=1):
         (port,) = free_ports(1)
-        home = self.fresh_folder(peer.name)
-        command, environment = peer.command(home, port, ports)
-        with Process(command, self.proxy_cpus, home, environment) as process:
+        setup = Setup(
+            folder=self.fresh_folder(peer.name), port=port, backends=tuple(self.addresses[: scenario.backends]),
+            hosts=scenario.hosts, policies=scenario.policies, workers=workers,
+        )
+        command, environment = peer.command(setup)
+        with Process(command, self.proxy_cpus, setup.folder, environment) as process:
             process.wait_for(port, ready)
             yield process, port
 
     def fresh_folder(self, name):
-        self.started += 1
-        home = self.folder / f"{self.started}-{name}"
+        self.folders += 1
+        home = self.folder / f"{self.folders}-{name}"
         home.mkdir()
         return home
 
 
-def arguments():
-    names = [scenario.name for scenario in SCENARIOS]
-    known = [peer.name for peer in PEERS]
-    parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
-    parser.add_argument("--scenarios", default=",".join(DEFAULT), help=f"comma-separated, or all; of {', '.join(names)}")
-    parser.add_argument("--peers", default=",".join(known), help=f"comma-separated; of {', '.join(known)}")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4, help="measured in each round")
-    parser.add_argument("--warm-up", type=int, default=1, help="seconds before each measurement")
-    parser.add_argument("--output", default=str(HERE / "RESULTS.md"), help="where the table goes; empty for nowhere")
-    parser.add_argument("--raw", help="a file for every sample, as JSON")
-    options = parser.parse_args()
-    options.scenarios = names if options.scenarios == "all" else options.scenarios.split(",")
-    options.peers = options.peers.split(",")
-    for given, allowed, flag in [(options.scenarios, names, "scenarios"), (options.peers, known, "peers")]:
-        for name in given:
-            if name not in allowed:
-                parser.error(f"--{flag}: there is no {name!r}; there are {', '.join(allowed)}")
-    for flag in ["rounds", "seconds", "warm_up"]:
-        if getattr(options, flag) < 1:
-            parser.error(f"--{flag.replace('_', '-')} must be at least 1")
-    return options
+def target(port):
+    return ["--target", f"127.0.0.1:{port}", "--path", "/small", "--host", "h0.bench.test"]
+
+
+def plain(failure):
+    """A failure in one line, without paths of this machine."""
+    text = " ".join(str(failure).split())
+    return re.sub(r"(?<![\w:/])/(?:[\w.+-]+/)+", ".../", text)[:300]
 
 
 def chosen_peers(options):
     """The peers that can run, the first of which is compared with, and notes on those that can't."""
-    missing = [] if shutil.which("wrk") else ["wrk is not installed (Debian: apt install wrk)"]
-    if lacking := PEERS[0].missing():
-        missing.append(f"{lacking}; it also serves as the backends")
+    missing = [] if shutil.which("wrk") else ["`wrk` is not on the PATH (Debian: `apt install wrk`)"]
+    if absent := PEERS[0].missing():
+        missing.append(f"{absent}; it also serves as the backends")
+    if not LOAD.is_file() and not shutil.which("cargo"):
+        missing.append("our load generator is not built, and `cargo` is not on the PATH to build it")
+    if any(isinstance(peer, waypost.Waypost) for peer in PEERS if peer.name in options.peers):
+        waypost.build()
     peers, notes = [], []
     for peer in PEERS:
         if peer.name not in options.peers:
             continue
-        if isinstance(peer, Waypost):
-            peer.build()
-        lacking = peer.missing()
-        if lacking is None:
+        absent = peer.missing()
+        if absent is None:
             peers.append(peer)
-        elif isinstance(peer, Waypost):
-            missing.append(lacking)
-        elif lacking not in missing:
-            notes.append(f"Left out: {lacking}.")
+        elif isinstance(peer, waypost.Waypost):
+            missing.append(absent)
+        else:
+            notes.append(f"{peer.name} was left out: {absent}.")
     if missing:
-        sys.exit("The benchmark installs nothing, and this is missing:\n- " + "\n- ".join(missing))
+        sys.exit("The benchmark installs nothing, and this is missing:\n- " + "\n- ".join(dict.fromkeys(missing)))
     for note in notes:
         print(note, file=sys.stderr)
     return peers, notes
+
+
+def build_load(notes):
+    """Builds our load generator; a matter of seconds, and of none if it is there."""
+    if not shutil.which("cargo"):
+        return
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "--package", "load", "--target-dir", str(HERE / "target")]
+    if subprocess.run(command, cwd=HERE, stdout=sys.stderr, check=False).returncode != 0:
+        if not LOAD.is_file():
+            sys.exit("The load generator (bench/load) can't be built; see above.")
+        notes.append("The load generator could not be built; an older one was used.")
 
 
 def cpus():

@@ -1,7 +1,9 @@
 """Processes that end with the run, and what they used, from the kernel's accounting."""
 
 import ctypes
+import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -20,9 +22,16 @@ class Used:
 
     user: float
     system: float
+    # By thread, to the nanosecond but without the division in two. Empty if the kernel doesn't tell.
+    threads: dict
 
     def __sub__(self, other):
-        return Used(self.user - other.user, self.system - other.system)
+        user, system = self.user - other.user, self.system - other.system
+        # A thread that ended took its number along; the ticks still have it.
+        if self.threads and self.threads.keys() >= other.threads.keys() and user + system > 0:
+            exact = sum(self.threads.values()) - sum(other.threads.values())
+            user, system = exact * user / (user + system), exact * system / (user + system)
+        return Used(user, system, {})
 
 
 class Process:
@@ -32,17 +41,19 @@ class Process:
         self.command, self.cpus, self.folder, self.environment = command, cpus, folder, environment or {}
         self.log = folder / f"{Path(command[0]).name}.log"
         self.process = None
+        self.input = subprocess.DEVNULL
 
     def __enter__(self):
         def prepare():
             # A killed run must not leave a proxy behind.
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (open_files(), open_files()))
             if self.cpus:
                 os.sched_setaffinity(0, self.cpus)
 
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                self.command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self.command, cwd=self.folder, stdin=self.input, stdout=log, stderr=log,
                 env={**os.environ, **self.environment}, start_new_session=True, preexec_fn=prepare,
             )
         return self
@@ -68,7 +79,7 @@ class Process:
             time.sleep(0.01)
         return False
 
-    def wait_for(self, port, ready, patience=30.0):
+    def wait_for(self, port, ready, patience=20.0):
         """Waits until the program is `ready`, a function of its port."""
         until = time.monotonic() + patience
         while time.monotonic() < until and self.process.poll() is None:
@@ -79,7 +90,23 @@ class Process:
         error_log = self.folder / "error.log"
         if error_log.exists():
             said += error_log.read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"{' '.join(self.command)} does not answer on port {port}. It said: {said or 'nothing'}")
+        name = Path(self.command[0]).name
+        how = "did not answer within its time" if self.process.poll() is None else f"ended ({self.process.poll()})"
+        raise RuntimeError(f"{name} {how}. It said: {said or 'nothing'}")
+
+    def line(self, patience):
+        """The first line that the program prints, as JSON; it may go on running."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            ended = self.process.poll() is not None
+            said = self.log.read_text(errors="replace")
+            for line in said.splitlines(keepends=True):
+                if line.startswith("{") and line.endswith("\n"):
+                    return json.loads(line)
+            if ended:
+                raise RuntimeError(said.strip() or "the load generator said nothing")
+            time.sleep(0.02)
+        raise RuntimeError(f"the load generator said nothing within {patience} s")
 
     def tree(self):
         """The ids of the program and all of its descendants."""
@@ -100,15 +127,30 @@ class Process:
     def used(self):
         """CPU time of all threads of the whole tree so far, also of children that have ended."""
         user = system = 0
+        threads = {}
         for process in self.tree():
             try:
                 stat = fields(process)
-            except OSError:
+                for thread in Path(f"/proc/{process}/task").iterdir():
+                    threads[thread.name] = int((thread / "schedstat").read_text().split()[0]) / 1e9
+            except (OSError, ValueError, IndexError):
                 continue
             # utime, stime, cutime, cstime: fields 14 to 17 of proc(5), of which the first two are cut off here.
             user += int(stat[11]) + int(stat[13])
             system += int(stat[12]) + int(stat[14])
-        return Used(user / TICKS, system / TICKS)
+        return Used(user / TICKS, system / TICKS, threads)
+
+    def memory(self):
+        """What the tree has in memory now, in bytes, pages that its processes share counted once."""
+        total = 0
+        for process in self.tree():
+            try:
+                for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+                    if line.startswith("Pss:"):
+                        total += int(line.split()[1]) * 1024
+            except OSError:
+                continue
+        return total
 
     def peak_memory(self):
         """The sum of the resident peaks, in bytes."""
@@ -128,11 +170,17 @@ def fields(process):
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
+def open_files():
+    """As many as the machine allows, up to what any peer can use."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+
+
 def answers(port):
     """Whether a GET gets a 200."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
-            connection.sendall(b"GET /small HTTP/1.1\r\nHost: bench.test\r\nConnection: close\r\n\r\n")
+            connection.sendall(b"GET /small HTTP/1.1\r\nHost: h0.bench.test\r\nConnection: close\r\n\r\n")
             with connection.makefile("rb") as answer:
                 return answer.readline().split()[1:2] == [b"200"]
     except OSError:
@@ -166,7 +214,7 @@ def heads_passed_on(start_peer):
         backend.settimeout(30)
         with start_peer(backend.getsockname()[1]) as port:
             with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
-                client.sendall(b"GET /small HTTP/1.1\r\nHost: bench.test\r\n\r\n")
+                client.sendall(b"GET /small HTTP/1.1\r\nHost: h0.bench.test\r\n\r\n")
                 connection, _ = backend.accept()
                 with connection:
                     connection.settimeout(30)

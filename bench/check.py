@@ -1,0 +1,186 @@
+"""Compares two Waypost binaries by the instructions per request. Started by bench/check; see README.md."""
+
+import argparse
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from measure import LOAD, build_load, plain
+from peers import backends
+from processes import Process, answers, free_ports
+from scenarios import BODIES, SMALL
+from waypost import FRESH, ROUTER
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is asked, so often."""
+
+    name: str
+    # The host part, which chooses the policies; see config().
+    policies: str = "random"
+    path: str = "/small"
+    more: tuple[str, ...] = ()
+    # Times the usual number of requests.
+    share: float = 1.0
+
+
+CASES = [
+    Case("native choice", "native"),
+    Case("random"),
+    Case("default policies", "default"),
+    Case("header-router and random", "router"),
+    Case("least-loaded", "least"),
+    Case("fresh instance", "fresh", share=0.25),
+    Case("new connection", more=("--close", "yes"), share=0.25),
+    Case("10 KiB body", path="/10k", share=0.5),
+    Case("16 KiB upload", more=("--upload", "16384"), share=0.5),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="bench/check", description="Exit code 1 if NEW takes more instructions per request than OLD in any case, 2 if it can't be told.",
+    )
+    parser.add_argument("old", type=Path, metavar="OLD", help="a waypost binary")
+    parser.add_argument("new", type=Path, metavar="NEW", help="another")
+    parser.add_argument("--percent", type=float, default=2.0, help="how much more is let pass (2)")
+    parser.add_argument("--requests", type=int, default=2000, help="counted in each case (2000)")
+    parser.add_argument("--keep", type=Path, help="a folder for callgrind's files: `callgrind_annotate FILE` shows where instructions go")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for program, package in [("valgrind", "valgrind"), ("callgrind_control", "valgrind"), ("nginx", "nginx")]:
+        if not shutil.which(program):
+            return undecided(f"`{program}` is not on the PATH (Debian: apt install {package})")
+    for binary in [options.old, options.new]:
+        if not binary.is_file():
+            return undecided(f"{binary} is not there")
+    build_load([])
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            old, new = (count_all(Path(folder), side, getattr(options, side), options) for side in ("old", "new"))
+    except (RuntimeError, OSError, subprocess.SubprocessError) as failure:
+        # Not what valgrind says about itself.
+        return undecided(plain(re.sub(r"==\d+==[^\n]*", "", str(failure))))
+    return compared(old, new, options.percent)
+
+
+def undecided(why):
+    print(f"check: {why}", file=sys.stderr)
+    return 2
+
+
+def compared(old, new, percent):
+    """Prints the table, gives the exit code."""
+    worse = []
+    print(f"{'instructions per request':<28}{'old':>10}{'new':>10}{'more':>10}")
+    for name, before in old.items():
+        more = (new[name] / before - 1) * 100
+        print(f"{name:<28}{before:>10,.0f}{new[name]:>10,.0f}{more:>+9.2f} %")
+        if more > percent:
+            worse.append(name)
+    if worse:
+        print(f"More than {percent:g} % more: {', '.join(worse)}.")
+        return 1
+    print(f"Nothing takes more than {percent:g} % more.")
+    return 0
+
+
+def count_all(folder, side, binary, options):
+    """Instructions per request by case, of the thread that serves."""
+    home = folder / side
+    home.mkdir()
+    served = home / "served"
+    served.mkdir()
+    port, *ports = free_ports(5)
+    addresses = [f"127.0.0.1:{other}" for other in ports]
+    command, environment = backends(served, addresses, SMALL, BODIES)
+    (home / "waypost.toml").write_text(config(port, addresses))
+    valgrind = ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={home}/counted"]
+    valgrind += [str(binary.absolute()), "run", "--config", str(home / "waypost.toml")]
+    found = {}
+    with Process(command, None, served, environment) as origin:
+        origin.wait_for(ports[0], answers)
+        with Process(valgrind, None, home, {"WAYPOST_LOG": "warn"}) as proxy:
+            proxy.wait_for(port, answers, patience=120)
+            for number, case in enumerate(CASES):
+                requests = max(int(options.requests * case.share), 1)
+                print(f"{side}: {case.name}", file=sys.stderr)
+                # Until pools are filled and buffers have grown.
+                ask(port, case, requests // 4 + 10)
+                control(proxy, home, "--zero")
+                ask(port, case, requests)
+                control(proxy, home, f"--dump=case{number}")
+                found[case.name] = counted(home, number) / requests
+    if options.keep:
+        shutil.copytree(home, options.keep / side, ignore=lambda *_: ["served"], dirs_exist_ok=True)
+    return found
+
+
+def config(port, addresses):
+    """A host for each set of policies. Limits, statistics and all else as they are by default."""
+    backends = ", ".join(f'"{address}"' for address in addresses)
+    sets = {
+        "native": "[]", "random": '["random"]', "router": '["router", "random"]', "least": '["least-loaded"]', "fresh": '["fresh"]',
+    }
+    routes = "\n".join(
+        f'[[routes]]\nhost = "{name}.bench.test"\npool = "pool"\npolicies = {policies}' for name, policies in sets.items()
+    )
+    text = f"""
+listen = "127.0.0.1:{port}"
+workers = 1
+[policies.random]
+builtin = "random"
+[policies.range]
+builtin = "range"
+[policies.least-loaded]
+builtin = "least-loaded"
+[admin]
+listen = "off"
+[hosts]
+"*" = [{backends}]
+[pools.pool]
+backends = [{backends}]
+{ROUTER}
+{FRESH}
+{routes}
+"""
+    # Calls take many times longer here, and a policy must not be stopped for that.
+    return re.sub(r"^(builtin = .*)$", r'\1\ndeadline = "10s"', text, flags=re.MULTILINE)
+
+
+def ask(port, case, requests):
+    command = [str(LOAD), "count", "--target", f"127.0.0.1:{port}", "--host", f"{case.policies}.bench.test"]
+    command += ["--path", case.path, "--requests", str(requests), *case.more]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if said.returncode != 0:
+        raise RuntimeError(f"{case.name}: {said.stderr.strip()}")
+
+
+def control(proxy, home, what):
+    command = ["callgrind_control", what, str(proxy.process.pid)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=home)
+    if said.returncode != 0 or "OK" not in said.stdout:
+        raise RuntimeError(f"callgrind_control {what}: {said.stdout} {said.stderr}")
+
+
+def counted(home, number):
+    """The instructions of the busiest thread in a dump: one worker serves, the others tick now and then."""
+    most = 0
+    for file in home.glob("counted.*-*"):
+        text = file.read_text(errors="replace")
+        total = re.search(r"^summary: (\d+)", text, re.MULTILINE)
+        if total and f"Trigger: dump case{number}\n" in text:
+            most = max(most, int(total.group(1)))
+    if not most:
+        raise RuntimeError("callgrind wrote no counts")
+    return most
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,416 @@
+//! A load generator with three ways of asking. Each prints one line of JSON.
+//!
+//! - `open`: at a constant rate, whether or not answers come. Latency counts from the moment at which a request was due, so
+//!   a proxy that stalls is charged for all requests that had to wait meanwhile (no coordinated omission).
+//! - `hold`: one request on each of many connections, which then stay open until standard input ends.
+//! - `count`: so many requests, one after the other, for counting instructions.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroU64;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+
+type Failure = Box<dyn std::error::Error>;
+
+const USAGE: &str = "\
+usage: load open  --target IP:PORT --rate N --seconds N [--warm-up N] [--connections N] [--path P] [--host H]
+       load hold  --target IP:PORT --connections N [--path P] [--host H]
+       load count --target IP:PORT --requests N [--close yes] [--upload BYTES] [--path P] [--host H]";
+
+/// No run is longer or asks for more: its latencies are kept one by one, 4 bytes each.
+const MAX_SECONDS: f64 = 3600.0;
+const MAX_REQUESTS: u64 = 50_000_000;
+/// How long `open` waits for answers after the last request was due.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long a blocking read or write may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// No peer has a longer head here.
+const MAX_HEAD: usize = 64 * 1024;
+
+fn main() -> ExitCode {
+    let run = Options::parse(std::env::args().skip(1)).and_then(|options| match options.mode.as_str() {
+        "open" => open(&options),
+        "hold" => hold(&options),
+        "count" => count(&options),
+        other => Err(format!("there is no way of asking {other:?}\n{USAGE}").into()),
+    });
+    match run {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("load: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Options {
+    mode: String,
+    target: SocketAddr,
+    rate: f64,
+    seconds: f64,
+    warm_up: f64,
+    connections: usize,
+    requests: u64,
+    close: bool,
+    upload: usize,
+    path: String,
+    host: String,
+}
+
+impl Options {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, Failure> {
+        let mut options = Options {
+            mode: words.next().ok_or(USAGE)?,
+            target: SocketAddr::from(([127, 0, 0, 1], 0)),
+            rate: 1000.0,
+            seconds: 1.0,
+            warm_up: 0.0,
+            connections: 64,
+            requests: 1,
+            close: false,
+            upload: 0,
+            path: "/".to_owned(),
+            host: "bench.test".to_owned(),
+        };
+        while let Some(flag) = words.next() {
+            let value = words.next().ok_or_else(|| format!("{flag} needs a value\n{USAGE}"))?;
+            match flag.as_str() {
+                "--target" => options.target = value.parse()?,
+                "--rate" => options.rate = value.parse()?,
+                "--seconds" => options.seconds = value.parse()?,
+                "--warm-up" => options.warm_up = value.parse()?,
+                "--connections" => options.connections = value.parse()?,
+                "--requests" => options.requests = value.parse()?,
+                "--close" => options.close = value == "yes",
+                "--upload" => options.upload = value.parse()?,
+                "--path" => options.path = value,
+                "--host" => options.host = value,
+                _ => return Err(format!("there is no flag {flag}\n{USAGE}").into()),
+            }
+        }
+        let total = options.warm_up + options.seconds;
+        if !(total > 0.0 && total <= MAX_SECONDS && options.rate > 0.0 && options.connections > 0) {
+            return Err("rate, seconds and connections must be more than 0, and the time no more than an hour".into());
+        }
+        Ok(options)
+    }
+
+    fn request(&self) -> Vec<u8> {
+        let method = if self.upload > 0 { "POST" } else { "GET" };
+        let mut text = format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", self.path, self.host);
+        if self.close {
+            text += "Connection: close\r\n";
+        }
+        if self.upload > 0 {
+            text += &format!("Content-Length: {}\r\n", self.upload);
+        }
+        let mut request = (text + "\r\n").into_bytes();
+        request.resize(request.len() + self.upload, b'u');
+        request
+    }
+
+    fn connect(&self) -> std::io::Result<TcpStream> {
+        let stream = TcpStream::connect_timeout(&self.target, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    }
+}
+
+/// An answer as it comes in.
+#[derive(Default)]
+struct Answer {
+    head: Vec<u8>,
+    /// Bytes of the body that are still to come, once the head is there.
+    rest: Option<usize>,
+}
+
+impl Answer {
+    /// Takes what was read; whether the answer is there in full.
+    fn take(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
+        let rest = match self.rest {
+            Some(rest) => rest.checked_sub(bytes.len()).ok_or("more than the answer came")?,
+            None => {
+                self.head.extend_from_slice(bytes);
+                let Some(end) = self.head.windows(4).position(|four| four == b"\r\n\r\n") else {
+                    return if self.head.len() > MAX_HEAD { Err("a head without end".into()) } else { Ok(false) };
+                };
+                let body = self.head.len() - end - 4;
+                length(&self.head[..end])?.checked_sub(body).ok_or("more than the answer came")?
+            }
+        };
+        self.rest = Some(rest);
+        Ok(rest == 0)
+    }
+}
+
+/// The body's length, if the answer is one of success.
+fn length(head: &[u8]) -> Result<usize, Failure> {
+    let head = std::str::from_utf8(head)?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    if !status.starts_with('2') {
+        return Err(format!("status {status}").into());
+    }
+    let length =
+        lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    Ok(length.ok_or("an answer without Content-Length")?.1.trim().parse()?)
+}
+
+/// Sends a request and reads its answer, blocking.
+fn exchange(stream: &mut TcpStream, request: &[u8]) -> Result<(), Failure> {
+    stream.write_all(request)?;
+    let mut answer = Answer::default();
+    let mut buffer = [0; 64 * 1024];
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => return Err("the connection ended before the answer did".into()),
+            read if answer.take(&buffer[..read])? => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+fn hold(options: &Options) -> Result<(), Failure> {
+    let request = options.request();
+    let mut held = Vec::with_capacity(options.connections);
+    let mut failure = None;
+    while held.len() < options.connections {
+        let ask = || -> Result<TcpStream, Failure> {
+            let mut stream = options.connect()?;
+            exchange(&mut stream, &request)?;
+            Ok(stream)
+        };
+        match ask() {
+            Ok(stream) => held.push(stream),
+            Err(error) => {
+                failure = Some(error.to_string());
+                break;
+            }
+        }
+    }
+    println!("{{\"held\": {}, \"failure\": {:?}}}", held.len(), failure.unwrap_or_default());
+    // Whoever started this closes its end when it has seen enough.
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn count(options: &Options) -> Result<(), Failure> {
+    let request = options.request();
+    let mut kept = None;
+    for _ in 0..options.requests.min(MAX_REQUESTS) {
+        let mut stream = match kept.take() {
+            Some(stream) => stream,
+            None => options.connect()?,
+        };
+        exchange(&mut stream, &request)?;
+        if !options.close {
+            kept = Some(stream);
+        }
+    }
+    println!("{{\"requests\": {}}}", options.requests.min(MAX_REQUESTS));
+    Ok(())
+}
+
+fn open(options: &Options) -> Result<(), Failure> {
+    // Else the kernel may wake us 50 microseconds late, which every latency would show.
+    rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
+    let mut run = Open::new(options)?;
+    run.run()?;
+    run.print();
+    Ok(())
+}
+
+/// A run at a constant rate.
+struct Open<'a> {
+    options: &'a Options,
+    request: Vec<u8>,
+    epoll: rustix::fd::OwnedFd,
+    connections: Vec<Connection>,
+    /// Connections without a request, longest idle first.
+    idle: VecDeque<usize>,
+    /// When each request that waits for a connection was due.
+    waiting: VecDeque<Instant>,
+    start: Instant,
+    measured_from: Instant,
+    total: u64,
+    made: u64,
+    /// Microseconds, of requests due after the warm-up.
+    latencies: Vec<u32>,
+    errors: u64,
+    first_error: String,
+}
+
+struct Connection {
+    stream: TcpStream,
+    due: Option<Instant>,
+    answer: Answer,
+}
+
+impl<'a> Open<'a> {
+    fn new(options: &'a Options) -> Result<Self, Failure> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut connections = Vec::new();
+        for at in 0..options.connections {
+            connections.push(Connection {
+                stream: watched(options, &epoll, at)?,
+                due: None,
+                answer: Answer::default(),
+            });
+        }
+        let start = Instant::now();
+        let total = ((options.warm_up + options.seconds) * options.rate) as u64;
+        Ok(Open {
+            options,
+            request: options.request(),
+            epoll,
+            idle: (0..connections.len()).collect(),
+            connections,
+            waiting: VecDeque::new(),
+            start,
+            measured_from: start + Duration::from_secs_f64(options.warm_up),
+            total: total.min(MAX_REQUESTS),
+            made: 0,
+            latencies: Vec::new(),
+            errors: 0,
+            first_error: String::new(),
+        })
+    }
+
+    fn due(&self, request: u64) -> Instant {
+        self.start + Duration::from_secs_f64(request as f64 / self.options.rate)
+    }
+
+    fn run(&mut self) -> Result<(), Failure> {
+        let end = self.due(self.total) + GRACE;
+        let mut events = Vec::with_capacity(256);
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let now = Instant::now();
+            while self.made < self.total && self.due(self.made) <= now {
+                self.waiting.push_back(self.due(self.made));
+                self.made += 1;
+            }
+            self.send()?;
+            let idle = self.waiting.is_empty() && self.idle.len() == self.connections.len();
+            if (self.made == self.total && idle) || now >= end {
+                break;
+            }
+            let until = if self.made < self.total { self.due(self.made) } else { end };
+            let pause = until.saturating_duration_since(Instant::now());
+            let pause = Timespec { tv_sec: i64::try_from(pause.as_secs())?, tv_nsec: pause.subsec_nanos().into() };
+            events.clear();
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&pause)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            for event in &events {
+                let data = event.data;
+                self.read(usize::try_from(data.u64())?, &mut buffer)?;
+            }
+        }
+        // What never came took at least until now.
+        let now = Instant::now();
+        let open: Vec<_> = self.connections.iter().filter_map(|c| c.due).chain(self.waiting.iter().copied()).collect();
+        self.errors += open.len() as u64;
+        open.into_iter().for_each(|due| self.record(due, now));
+        Ok(())
+    }
+
+    /// Gives what waits to connections that are idle.
+    fn send(&mut self) -> Result<(), Failure> {
+        while !self.waiting.is_empty() {
+            let Some(at) = self.idle.pop_front() else { break };
+            let Some(due) = self.waiting.pop_front() else { break };
+            let connection = &mut self.connections[at];
+            connection.due = Some(due);
+            // A request is a few hundred bytes, and the connection's send buffer is empty.
+            match connection.stream.write(&self.request) {
+                Ok(written) if written == self.request.len() => {}
+                Ok(_) => self.fail(at, "a request went out in part")?,
+                Err(error) => self.fail(at, &error.to_string())?,
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, at: usize, buffer: &mut [u8]) -> Result<(), Failure> {
+        let connection = &mut self.connections[at];
+        let taken = match connection.stream.read(buffer) {
+            Ok(0) => Err("the connection was closed".into()),
+            Ok(read) => connection.answer.take(&buffer[..read]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
+            Err(error) => Err(error.into()),
+        };
+        match taken {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                connection.answer = Answer::default();
+                if let Some(due) = connection.due.take() {
+                    self.record(due, Instant::now());
+                    self.idle.push_back(at);
+                }
+                Ok(())
+            }
+            Err(error) => self.fail(at, &error.to_string()),
+        }
+    }
+
+    /// The request of this connection failed, if there was one; the next goes over a new connection.
+    fn fail(&mut self, at: usize, why: &str) -> Result<(), Failure> {
+        let connection = &mut self.connections[at];
+        if connection.due.take().is_some() {
+            self.errors += 1;
+            self.idle.push_back(at);
+        }
+        if self.first_error.is_empty() {
+            self.first_error = why.to_owned();
+        }
+        if self.errors > 10_000 {
+            return Err(format!("gave up after 10,000 errors; the first: {}", self.first_error).into());
+        }
+        self.connections[at].answer = Answer::default();
+        self.connections[at].stream = watched(self.options, &self.epoll, at)?;
+        Ok(())
+    }
+
+    fn record(&mut self, due: Instant, now: Instant) {
+        if due >= self.measured_from {
+            let latency = now.saturating_duration_since(due).as_micros();
+            self.latencies.push(u32::try_from(latency).unwrap_or(u32::MAX));
+        }
+    }
+
+    fn print(&mut self) {
+        self.latencies.sort_unstable();
+        let count = self.latencies.len();
+        let at = |part: f64| self.latencies.get(((count as f64 * part) as usize).min(count.saturating_sub(1))).copied();
+        let at = |part| at(part).unwrap_or(0);
+        println!(
+            "{{\"requests\": {count}, \"errors\": {}, \"rate\": {:.1}, \"p50\": {}, \"p90\": {}, \"p99\": {}, \
+             \"p999\": {}, \"max\": {}, \"first_error\": {:?}}}",
+            self.errors,
+            self.options.rate,
+            at(0.5),
+            at(0.9),
+            at(0.99),
+            at(0.999),
+            at(1.0),
+            self.first_error,
+        );
+    }
+}
+
+/// A connection that the epoll set knows by this number.
+fn watched(options: &Options, epoll: &rustix::fd::OwnedFd, at: usize) -> Result<TcpStream, Failure> {
+    let stream = options.connect()?;
+    stream.set_nonblocking(true)?;
+    epoll::add(epoll, &stream, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN)?;
+    Ok(stream)
+}

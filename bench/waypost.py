@@ -1,0 +1,102 @@
+"""Waypost as a peer: its binary, and the configurations that are compared.
+
+All of them have statistics, limits, time-outs and forwarded fields on, as they are by default, and the admin listener.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from peers import Setup, version_of
+from processes import free_ports
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NAMED = os.environ.get("WAYPOST")
+BINARY = Path(NAMED or REPOSITORY / "target/release/waypost").absolute()
+
+# One header read and one set, and the choice left to the next policy: what the filter for Envoy does together with `random`.
+ROUTER = """
+[policies.router]
+builtin = "header-router"
+[policies.router.settings]
+header = "x-tenant"
+[policies.router.settings.request.set]
+x-bench = "policy"
+"""
+FRESH = """
+[policies.fresh]
+builtin = "random"
+isolation = "request"
+"""
+
+
+class Waypost:
+    """`policies`: what the routes name; None for the short form, `[hosts]`, which has the default ones."""
+
+    def __init__(self, name, told, policies, sections=""):
+        self.name, self.told, self.policies, self.sections = name, told, policies, sections
+
+    def missing(self):
+        if BINARY.is_file() and os.access(BINARY, os.X_OK):
+            return None
+        return "Waypost is not built (`cargo build --release` makes it; the environment variable WAYPOST names another binary)"
+
+    def version(self):
+        return "Waypost " + version_of([BINARY, "--version"], r"(\d+\.\d+\.\d+\S*)")
+
+    def command(self, setup: Setup):
+        (admin,) = free_ports(1)
+        config = setup.folder / "waypost.toml"
+        config.write_text(f"""
+listen = "127.0.0.1:{setup.port}"
+workers = {setup.workers}
+
+[admin]
+listen = "127.0.0.1:{admin}"
+{self.sections}
+{self.routes(setup)}
+""")
+        return [str(BINARY), "run", "--config", str(config)], {"WAYPOST_LOG": "warn"}
+
+    def routes(self, setup):
+        addresses = json.dumps(list(setup.backends))
+        if self.policies is None and not setup.policies:
+            names = setup.host_names() or ["*"]
+            return "[hosts]\n" + "\n".join(f'"{name}" = {addresses}' for name in names)
+        lines = []
+        for at, name in enumerate(setup.host_names() or ["*"]):
+            policies = [f"p{at}"] if setup.policies else self.policies
+            if setup.policies:
+                lines.append(f'[policies.p{at}]\nbuiltin = "random"')
+            lines.append(f'[[routes]]\nhost = "{name}"\npool = "pool"\npolicies = {json.dumps(policies)}')
+        return "\n".join([*lines, f"[pools.pool]\nbackends = {addresses}"])
+
+
+def waypost_peers():
+    return [
+        Waypost("waypost-native", "`policies = []`: the host's own random choice, no WebAssembly", []),
+        Waypost("waypost-random", "the built-in `random` component", ["random"]),
+        Waypost("waypost", "the short form `[hosts]`, all defaults: the components `range` and `random`", None),
+        Waypost("waypost-range", "the component `range`, and the host's own random choice", ["range"]),
+        Waypost(
+            "waypost-router",
+            "the component `header-router` reads a field and sets one, and the component `random` chooses",
+            ["router", "random"], ROUTER,
+        ),
+        Waypost(
+            "waypost-all", "the components `range`, `header-router` and `least-loaded`",
+            ["range", "router", "least-loaded"], ROUTER,
+        ),
+        Waypost("waypost-least-loaded", "the component `least-loaded`", ["least-loaded"]),
+        Waypost("waypost-request", "`random` with `isolation = \"request\"`: a fresh instance for each", ["fresh"], FRESH),
+    ]
+
+
+def build():
+    """Builds the binary if it is not there and no other was named."""
+    if NAMED is None and not BINARY.is_file() and shutil.which("cargo"):
+        print("building target/release/waypost", file=sys.stderr)
+        subprocess.run(["cargo", "build", "--release"], cwd=REPOSITORY, stdout=sys.stderr, check=False)
