@@ -157,7 +157,7 @@ impl<'a> Panel<'a> {
     fn failed(self, seat: &Seat, fault: &Fault) -> Result<OnFailure, Local> {
         let generation = seat.generation();
         seat.shard().failure_mode_uses.increment();
-        tracing::debug!(target: "policy", "{}", fault_line(generation.name(), fault));
+        self.worker.log_fault(|| fault_line(generation.name(), fault));
         match generation.on_failure() {
             OnFailure::Status(status) => {
                 let policy = generation.name().to_owned();

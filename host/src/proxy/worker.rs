@@ -63,10 +63,15 @@ pub struct Worker {
     date_second: Cell<u64>,
     draining: Cell<Option<Instant>>,
     swept_upstream: Cell<u64>,
+    /// Before this moment no fault is logged as a warning.
+    fault_logged: Cell<u64>,
+    faults_unlogged: Cell<u64>,
 }
 
 /// A connection that was accepted just before a drain may still send its first request for so long.
 const GRACE: Duration = Duration::from_millis(500);
+/// Faults of policies are warned of this often, in milliseconds.
+const FAULT_LOG: u64 = 1_000;
 /// Scratch space kept for the next requests: enough for the requests that run at once on a busy worker.
 const KEPT_SCRATCH: usize = 256;
 /// Backends' idle connections are looked at this often, in milliseconds.
@@ -95,6 +100,8 @@ impl Worker {
             date_second: Cell::new(0),
             draining: Cell::new(None),
             swept_upstream: Cell::new(0),
+            fault_logged: Cell::new(0),
+            faults_unlogged: Cell::new(0),
         };
         worker.update_date();
         worker
@@ -145,6 +152,21 @@ impl Worker {
             self.swept_upstream.set(now);
             let idle = u64::try_from(self.settings.timeouts.upstream_idle.as_millis()).unwrap_or(u64::MAX);
             self.view().pools.sweep(now.saturating_sub(idle));
+        }
+    }
+
+    /// Logs a policy's fault: one a second as a warning, so that a policy that always fails can't flood the log.
+    pub(super) fn log_fault(&self, line: impl Fn() -> String) {
+        tracing::debug!(target: "policy", "{}", line());
+        let now = self.timers.now();
+        if now < self.fault_logged.get() {
+            self.faults_unlogged.set(self.faults_unlogged.get() + 1);
+            return;
+        }
+        self.fault_logged.set(now + FAULT_LOG);
+        match self.faults_unlogged.replace(0) {
+            0 => tracing::warn!(target: "policy", "{}", line()),
+            more => tracing::warn!(target: "policy", "{} ({more} more faults since the last such line)", line()),
         }
     }
 
