@@ -78,3 +78,36 @@ fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn any_port() -> Vec<SocketAddr> {
+        vec!["127.0.0.1:0".parse().unwrap()]
+    }
+
+    #[test]
+    fn each_worker_has_a_listener_on_the_same_port() {
+        let intake = Intake::open(&any_port(), 2, KERNEL_SPREADS).unwrap();
+        if KERNEL_SPREADS {
+            let of = |worker: usize| intake.by_worker[worker][0].local_addr().unwrap();
+            assert_eq!((of(0), of(1)), (intake.addresses[0], intake.addresses[0]));
+        }
+        assert_ne!(intake.addresses[0].port(), 0);
+    }
+
+    #[test]
+    fn one_listener_is_shared_where_the_kernel_does_not_spread() {
+        let intake = Intake::open(&any_port(), 2, false).unwrap();
+        assert_eq!(intake.shared[0].local_addr().unwrap(), intake.addresses[0]);
+        assert!(intake.by_worker.iter().all(Vec::is_empty));
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_even_if_its_owner_would_share_it() {
+        let first = Intake::open(&any_port(), 1, KERNEL_SPREADS).unwrap();
+        let error = Intake::open(&first.addresses, 1, KERNEL_SPREADS).unwrap_err();
+        assert!(error.to_string().contains(&first.addresses[0].to_string()), "{error}");
+    }
+}

@@ -214,3 +214,27 @@ fn finish(workers: Vec<JoinHandle<()>>, log: LogWriter) -> Result<()> {
 pub fn loopback_listener() -> Result<TcpListener> {
     TcpListener::bind(("127.0.0.1", 0)).context("no port on 127.0.0.1 can be had")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_are_dealt_out_in_turn() {
+        let listener = loopback_listener().unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (hands, mut handed): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::unbounded_channel()).unzip();
+        let (stop, stopping) = watch::channel(false);
+        let dealing = tokio::spawn(hand_out(tokio::net::TcpListener::from_std(listener).unwrap(), hands, stopping));
+        let clients: Vec<_> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let mut seen = Vec::new();
+        for turn in 0..4 {
+            seen.push(handed[turn % 2].recv().await.unwrap().1);
+        }
+        let expected: Vec<_> = clients.iter().map(|c| c.local_addr().unwrap()).collect();
+        assert_eq!(seen, expected);
+        stop.send(true).unwrap();
+        dealing.await.unwrap();
+    }
+}
