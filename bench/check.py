@@ -1,12 +1,14 @@
 """Compares two Waypost binaries by the instructions per request. Started by bench/check; see README.md."""
 
 import argparse
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +53,8 @@ def main():
     parser.add_argument("new", type=Path, metavar="NEW", help="another")
     parser.add_argument("--percent", type=float, default=2.0, help="how much more is let pass (2)")
     parser.add_argument("--requests", type=int, default=2000, help="counted in each case (2000)")
-    parser.add_argument("--keep", type=Path, help="a folder for callgrind's files: `callgrind_annotate FILE` shows where instructions go")
+    parser.add_argument("--keep", type=Path, help="a folder for callgrind's files")
+    parser.add_argument("--top", type=int, default=0, help="so many functions of NEW, with their own instructions per request")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for program, package in [("valgrind", "valgrind"), ("callgrind_control", "valgrind"), ("nginx", "nginx")]:
@@ -63,7 +66,12 @@ def main():
     build_load([])
     try:
         with tempfile.TemporaryDirectory() as folder:
-            old, new = (count_all(Path(folder), side, getattr(options, side), options) for side in ("old", "new"))
+            folder = Path(folder)
+            old, new = (count_all(folder, side, getattr(options, side), options) for side in ("old", "new"))
+            for number, case in enumerate(CASES if options.top else []):
+                print(f"{case.name}, new:")
+                for name, count in functions(folder / "new", number).most_common(options.top):
+                    print(f"{count / times(case, options):>10,.0f}  {name}")
     except (RuntimeError, OSError, subprocess.SubprocessError) as failure:
         # Not what valgrind says about itself.
         return undecided(plain(re.sub(r"==\d+==[^\n]*", "", str(failure))))
@@ -101,20 +109,25 @@ def count_all(folder, side, binary, options):
     addresses = [f"127.0.0.1:{other}" for other in ports]
     command, environment = backends(served, addresses, SMALL, BODIES)
     (home / "waypost.toml").write_text(config(port, addresses))
-    valgrind = ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={home}/counted"]
+    valgrind = ["valgrind", "--tool=callgrind", "--separate-threads=yes", "--compress-strings=no", f"--callgrind-out-file={home}/counted"]
     valgrind += [str(binary.absolute()), "run", "--config", str(home / "waypost.toml")]
     found = {}
-    with Process(command, None, served, environment) as origin:
+    # On one CPU, and nobody interrupts the proxy when it sends something: whether an answer is already there when it
+    # looks, which spares it a wait, must not depend on what else the machine does.
+    cpus = {max(os.sched_getaffinity(0))}
+    origin = Process(command, cpus, served, environment)
+    origin.patient = True
+    with origin:
         origin.wait_for(ports[0], answers)
-        with Process(valgrind, None, home, {"WAYPOST_LOG": "warn"}) as proxy:
+        with Process(valgrind, cpus, home, {"WAYPOST_LOG": "warn"}) as proxy:
             proxy.wait_for(port, answers, patience=120)
             for number, case in enumerate(CASES):
-                requests = max(int(options.requests * case.share), 1)
+                requests = times(case, options)
                 print(f"{side}: {case.name}", file=sys.stderr)
                 # Until pools are filled and buffers have grown.
-                ask(port, case, requests // 4 + 10)
+                ask(port, case, requests // 4 + 10, cpus, home)
                 control(proxy, home, "--zero")
-                ask(port, case, requests)
+                ask(port, case, requests, cpus, home)
                 control(proxy, home, f"--dump=case{number}")
                 found[case.name] = counted(home, number) / requests
     if options.keep:
@@ -154,12 +167,15 @@ backends = [{backends}]
     return re.sub(r"^(builtin = .*)$", r'\1\ndeadline = "10s"', text, flags=re.MULTILINE)
 
 
-def ask(port, case, requests):
+def ask(port, case, requests, cpus, home):
     command = [str(LOAD), "count", "--target", f"127.0.0.1:{port}", "--host", f"{case.policies}.bench.test"]
-    command += ["--path", case.path, "--requests", str(requests), *case.more]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    if said.returncode != 0:
-        raise RuntimeError(f"{case.name}: {said.stderr.strip()}")
+    load = Process([*command, "--path", case.path, "--requests", str(requests), *case.more], cpus, home)
+    load.patient = True
+    with load:
+        try:
+            load.line(300)
+        except RuntimeError as failure:
+            raise RuntimeError(f"{case.name}: {failure}") from failure
 
 
 def control(proxy, home, what):
@@ -169,17 +185,43 @@ def control(proxy, home, what):
         raise RuntimeError(f"callgrind_control {what}: {said.stdout} {said.stderr}")
 
 
-def counted(home, number):
-    """The instructions of the busiest thread in a dump: one worker serves, the others tick now and then."""
-    most = 0
+def times(case, options):
+    return max(int(options.requests * case.share), 1)
+
+
+def dump(home, number):
+    """The counts of the busiest thread in a dump: one worker serves, the others tick now and then."""
+    found = {0: ""}
     for file in home.glob("counted.*-*"):
         text = file.read_text(errors="replace")
         total = re.search(r"^summary: (\d+)", text, re.MULTILINE)
         if total and f"Trigger: dump case{number}\n" in text:
-            most = max(most, int(total.group(1)))
+            found[int(total.group(1))] = text
+    return max(found.items())
+
+
+def counted(home, number):
+    most, _ = dump(home, number)
     if not most:
         raise RuntimeError("callgrind wrote no counts")
     return most
+
+
+def functions(home, number):
+    """Each function's own instructions, without those of what it calls."""
+    _, text = dump(home, number)
+    counts, name, called = Counter(), "", False
+    for line in text.splitlines():
+        cost = re.match(r"[+\-*\d]\S* (\d+)$", line)
+        if line.startswith("fn="):
+            name = line.removeprefix("fn=")
+        elif line.startswith("calls="):
+            called = True
+        elif cost:
+            # The line after a call has what the called function took.
+            counts[name] += 0 if called else int(cost.group(1))
+            called = False
+    return counts
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ class Bench:
         """Whether there was time for all of it."""
         for scenario in scenarios:
             # Memory hardly varies, and takes longest.
-            if scenario.kind == "memory" and at >= (self.options.rounds + 1) // 2:
+            if scenario.kind == "memory" and at >= max(self.options.rounds // 2, 1):
                 continue
             own = [peer for peer in peers if peer.name in scenario.peers]
             for turn in range(at * scenario.repeat, (at + 1) * scenario.repeat):

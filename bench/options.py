@@ -10,7 +10,7 @@ from waypost import waypost_peers
 HERE = Path(__file__).resolve().parent
 PEERS = [*peers_of_others(), *waypost_peers()]
 # Rounds, seconds of each measurement, seconds of warm-up before it, minutes after which no more is begun.
-QUICK = {"rounds": 2, "seconds": 1, "warm_up": 0.4, "budget": 11.0}
+QUICK = {"rounds": 3, "seconds": 1, "warm_up": 0.4, "budget": 11.0}
 FULL = {"rounds": 5, "seconds": 4, "warm_up": 1.0, "budget": 240.0}
 
 

@@ -58,6 +58,8 @@ def lacking(program, how):
 class Nginx:
     name = "nginx"
     told = "`random`, `keepalive 4096`, bodies streamed (no temporary files, no request buffering)"
+    # What its defaults are not good at.
+    buffers = ""
 
     def missing(self):
         return lacking("nginx", "Debian: `apt install nginx`")
@@ -79,6 +81,7 @@ class Nginx:
             proxy_http_version 1.1;
             proxy_request_buffering off;
             proxy_max_temp_file_size 0;
+            {self.buffers}
             proxy_set_header Connection "";
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $remote_addr;
@@ -93,6 +96,12 @@ class Nginx:
                 keepalive_requests 1000000000;
             }}
             {routes}""")
+
+
+class NginxLarge(Nginx):
+    name = "nginx-64k"
+    told = "the same with buffers of 64 KiB; its defaults are meant for smaller bodies"
+    buffers = "proxy_buffers 8 64k; proxy_buffer_size 16k; proxy_busy_buffers_size 128k;"
 
 
 class Haproxy:
@@ -246,7 +255,7 @@ class Caddy:
 
 def peers_of_others():
     """The first one is what the others are compared with."""
-    return [Nginx(), Haproxy(), Envoy(), EnvoyFilter(), Caddy()]
+    return [Nginx(), NginxLarge(), Haproxy(), Envoy(), EnvoyFilter(), Caddy()]
 
 
 def backends(folder: Path, addresses: list[str], small: bytes, bodies: dict[str, int]):

@@ -4,7 +4,7 @@ import math
 import statistics
 from html import escape
 
-from scenarios import ALL, FAMILIES
+from scenarios import FAMILIES, ORDER
 
 # Colours that are told apart in print and by those who see fewer of them.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#3b6fb6", "#e08a2e", "#3a9276", "#8a5aa8", "#8a8f98"
@@ -224,7 +224,7 @@ def short(value):
 
 def present(names):
     """Each once, in the usual order; turns alternate, so the first to be measured is not the first to be shown."""
-    return sorted(set(names), key=ALL.index)
+    return sorted(set(names), key=ORDER.index)
 
 
 def median(values):

@@ -42,6 +42,8 @@ class Process:
         self.log = folder / f"{Path(command[0]).name}.log"
         self.process = None
         self.input = subprocess.DEVNULL
+        # Whether it waits for its turn rather than interrupt who woke it up.
+        self.patient = False
 
     def __enter__(self):
         def prepare():
@@ -50,6 +52,8 @@ class Process:
             resource.setrlimit(resource.RLIMIT_NOFILE, (open_files(), open_files()))
             if self.cpus:
                 os.sched_setaffinity(0, self.cpus)
+            if self.patient:
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(

@@ -6,8 +6,12 @@ ALL = (
     "nginx", "haproxy", "envoy", "envoy-wasm", "caddy", "waypost-native", "waypost-random", "waypost", "waypost-range",
     "waypost-router", "waypost-all", "waypost-least-loaded", "waypost-request",
 )
+# How they are shown.
+ORDER = (*ALL[:1], "nginx-64k", *ALL[1:])
 # Where what a policy decides makes little difference, not every configuration is measured.
 MAIN = ("nginx", "haproxy", "envoy", "envoy-wasm", "caddy", "waypost-native", "waypost-random", "waypost")
+# With the buffers that large bodies want, where there are large bodies.
+BODY = ("nginx", "nginx-64k", *MAIN[1:])
 BALANCING = ("nginx", "haproxy", "envoy", "waypost-random", "waypost-least-loaded")
 # `waypost` has a pool for each host there, the others one pool for all.
 ROUTING = ("nginx", "haproxy", "envoy", "waypost-random", "waypost")
@@ -47,8 +51,8 @@ SCENARIOS = [
     Scenario("keepalive-1", "1 kept connection, 22-byte body", connections=1),
     Scenario("keepalive-512", "512 kept connections, 22-byte body", connections=512),
     Scenario("new-connection", "64 clients, a new connection per request, 22-byte body", close=True),
-    Scenario("body-10k", "64 kept connections, 10 KiB body", path="/10k"),
-    Scenario("body-1m", "16 kept connections, 1 MiB body", path="/1m", connections=16),
+    Scenario("body-10k", "64 kept connections, 10 KiB body", path="/10k", peers=BODY),
+    Scenario("body-1m", "16 kept connections, 1 MiB body", path="/1m", connections=16, peers=BODY),
     Scenario("upload-16k", "64 kept connections, 16 KiB uploads, 22-byte answer", upload=16 * 1024),
     Scenario("backends-4", "4 backends", peers=BALANCING),
     Scenario("backends-100", "100 backends", backends=100, peers=BALANCING),

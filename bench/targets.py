@@ -42,6 +42,7 @@ def targets(results):
         Target(f"{small}, over the native random choice", 1.03, "", results.ratios(SMALL, RANDOM, NATIVE), 3),
         Target("a fresh instance for each request, more CPU than `random`", 15, " us", fresh(results), 1),
         Target("CPU per 1 MiB body, over nginx", 1.0, "", results.ratios("body-1m", RANDOM, "nginx")),
+        Target("the same over nginx with buffers of 64 KiB", 1.0, "", results.ratios("body-1m", RANDOM, "nginx-64k")),
         Target("CPU per request on a new connection, over nginx", 1.1, "", results.ratios("new-connection", RANDOM, "nginx")),
         Target("p99 at half of the peak rate, over nginx's", 1.0, "", latency(results)),
     ]

@@ -5,6 +5,8 @@
 //! - `hold`: one request on each of many connections, which then stay open until standard input ends.
 //! - `count`: so many requests, one after the other, for counting instructions.
 
+mod answer;
+
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
+
+use answer::Answer;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -29,8 +33,6 @@ const MAX_REQUESTS: u64 = 50_000_000;
 const GRACE: Duration = Duration::from_secs(2);
 /// How long a blocking read or write may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// No peer has a longer head here.
-const MAX_HEAD: usize = 64 * 1024;
 
 fn main() -> ExitCode {
     let run = Options::parse(std::env::args().skip(1)).and_then(|options| match options.mode.as_str() {
@@ -121,46 +123,6 @@ impl Options {
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(stream)
     }
-}
-
-/// An answer as it comes in.
-#[derive(Default)]
-struct Answer {
-    head: Vec<u8>,
-    /// Bytes of the body that are still to come, once the head is there.
-    rest: Option<usize>,
-}
-
-impl Answer {
-    /// Takes what was read; whether the answer is there in full.
-    fn take(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
-        let rest = match self.rest {
-            Some(rest) => rest.checked_sub(bytes.len()).ok_or("more than the answer came")?,
-            None => {
-                self.head.extend_from_slice(bytes);
-                let Some(end) = self.head.windows(4).position(|four| four == b"\r\n\r\n") else {
-                    return if self.head.len() > MAX_HEAD { Err("a head without end".into()) } else { Ok(false) };
-                };
-                let body = self.head.len() - end - 4;
-                length(&self.head[..end])?.checked_sub(body).ok_or("more than the answer came")?
-            }
-        };
-        self.rest = Some(rest);
-        Ok(rest == 0)
-    }
-}
-
-/// The body's length, if the answer is one of success.
-fn length(head: &[u8]) -> Result<usize, Failure> {
-    let head = std::str::from_utf8(head)?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
-    if !status.starts_with('2') {
-        return Err(format!("status {status}").into());
-    }
-    let length =
-        lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    Ok(length.ok_or("an answer without Content-Length")?.1.trim().parse()?)
 }
 
 /// Sends a request and reads its answer, blocking.
