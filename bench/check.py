@@ -47,7 +47,8 @@ CASES = [
 
 def main():
     parser = argparse.ArgumentParser(
-        prog="bench/check", description="Exit code 1 if NEW takes more instructions per request than OLD in any case, 2 if it can't be told.",
+        prog="bench/check",
+        description="Exit code 1 if NEW takes more instructions per request than OLD in any case, 2 if it can't be told.",
     )
     parser.add_argument("old", type=Path, metavar="OLD", help="a waypost binary")
     parser.add_argument("new", type=Path, metavar="NEW", help="another")

@@ -39,7 +39,7 @@ def cost(results):
 
 def ratios(results):
     names = ["keepalive-1", "keepalive-64", "keepalive-512", "new-connection", "body-10k", "body-1m", "upload-16k"]
-    peers = [("haproxy", ORANGE), ("envoy", GREY), ("waypost-native", GREEN), ("waypost-random", BLUE)]
+    peers = [("nginx-64k", PURPLE), ("haproxy", ORANGE), ("envoy", GREY), ("waypost-native", GREEN), ("waypost-random", BLUE)]
     rows = []
     for name in names:
         found = [results.ratios(name, peer, "nginx") for peer, _ in peers]
@@ -126,7 +126,7 @@ def grouped(title, unit, rows, series, mark=None, log=False):
             if value > 0:
                 y, width = top + 6 + thick * line, max(place(value), 1)
                 body.append(f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{thick - 1}" fill="{colour}"/>')
-                body.append(label(LEFT + width + 4, y + 9, short(value), "start", FAINT, 10))
+                body.append(label(LEFT + width + 4, y + 9, short(value) if log else f"{value:.2f}", "start", FAINT, 10))
     if mark is not None:
         x = LEFT + place(mark)
         body.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{height - 52}" stroke="{INK}" stroke-dasharray="4 3"/>')
