@@ -11,11 +11,11 @@ use super::policies;
 use super::run::{Reachable, loopback_listener, run};
 use super::signals::Signals;
 use crate::cli::{Cli, Command, Demo, Origin, Settings};
-use crate::config::{Config, FileSource, Sources};
+use crate::config::{Config, FileSource, Pool, Sources};
 use crate::origin::{self, OriginOptions};
 use crate::policy::{Engine, EngineOptions};
 use crate::stats::Stats;
-use crate::upstream::resolve;
+use crate::upstream::{PoolTopology, resolve};
 
 /// Does what was asked; the exit code tells whether it went well.
 pub fn execute(cli: Cli) -> Result<ExitCode> {
@@ -55,17 +55,13 @@ async fn check(sources: Sources) -> Result<ExitCode> {
     for warning in &config.warnings {
         println!("warning: {warning}");
     }
-    let topologies: Vec<_> = resolve(&config.pools).await?.into_iter().map(Arc::new).collect();
-    for pool in &topologies {
-        let addresses: Vec<String> = pool.backends.iter().map(|b| b.address.to_string()).collect();
-        println!("pool {:?}: {}", pool.name, addresses.join(", "));
-    }
+    let mut failed = 0;
+    let topologies = check_pools(&config, &mut failed).await?;
     let engine = Engine::new(EngineOptions { workers: 1, ..EngineOptions::default() })?;
     let config = Arc::new(config);
     let checked = Arc::clone(&config);
     let load = move || policies::load_all(&engine, &checked, &topologies, &Stats::new(1));
     let loaded = tokio::task::spawn_blocking(load).await.context("loading the policies failed")?;
-    let mut failed = 0;
     for (policy, loaded) in config.policies.iter().zip(loaded) {
         match loaded {
             Ok(generation) => {
@@ -81,9 +77,32 @@ async fn check(sources: Sources) -> Result<ExitCode> {
     println!("{} routes, {} pools, {} policies", config.routes.len(), config.pools.len(), config.policies.len());
     match failed {
         0 => println!("ok: the proxy would start with this"),
-        n => println!("{n} of the policies can't be loaded: the proxy would not start"),
+        n => println!("{n} errors: the proxy would not start"),
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Resolves pool by pool, so that one name that leads nowhere does not hide the others.
+async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<PoolTopology>>> {
+    let mut topologies = Vec::with_capacity(config.pools.len());
+    for pool in &config.pools {
+        match resolve(std::slice::from_ref(pool)).await {
+            Ok(resolved) => {
+                for topology in &resolved {
+                    let addresses: Vec<String> = topology.backends.iter().map(|b| b.address.to_string()).collect();
+                    println!("pool {:?}: {}", topology.name, addresses.join(", "));
+                }
+                topologies.extend(resolved);
+            }
+            Err(e) => {
+                *failed += 1;
+                println!("error: {e}");
+                // Policies are loaded all the same, as if the pool had no backends.
+                topologies.extend(resolve(&[Pool { backends: vec![], ..pool.clone() }]).await?);
+            }
+        }
+    }
+    Ok(topologies.into_iter().map(Arc::new).collect())
 }
 
 async fn serve_origin(origin: Origin) -> Result<()> {
