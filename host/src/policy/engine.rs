@@ -339,7 +339,7 @@ fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<wasmtime::Engine> 
         let mut config = base_config();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(places)));
         match wasmtime::Engine::new(&config) {
-            Err(_) if places > 64 => places /= 4,
+            Err(_) if places > 8 => places /= 2,
             result => return result,
         }
     }

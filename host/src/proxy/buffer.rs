@@ -4,11 +4,11 @@ use std::cell::RefCell;
 
 /// Enough for the heads and bodies of nearly all requests.
 const SMALL: usize = 16 * 1024;
-/// For long bodies: large enough that a system call's fixed cost disappears, small enough for 1,000 at once.
-const LARGE: usize = 64 * 1024;
-/// How many idle ones a worker keeps of each size: 4 MiB and 2 MiB.
+/// For long bodies: fewer, longer reads and writes.
+const LARGE: usize = 256 * 1024;
+/// How many idle ones a worker keeps of each size: 4 MiB of each.
 const KEPT_SMALL: usize = 256;
-const KEPT_LARGE: usize = 32;
+const KEPT_LARGE: usize = 16;
 
 /// Bytes that were read and not yet consumed.
 #[derive(Debug, Default)]
