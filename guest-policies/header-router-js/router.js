@@ -1,5 +1,6 @@
 // A header field names the backend, and fields are set and removed on the way in and out.
 import { add, define } from 'waypost:policy/counters@0.1.0';
+import { failed } from 'waypost:policy/attempts@0.1.0';
 import { healthy } from 'waypost:policy/backend-facts@0.1.0';
 import { write } from 'waypost:policy/log@0.1.0';
 import { below } from 'waypost:policy/random@0.1.0';
@@ -37,7 +38,9 @@ export const selection = {
   select(request, pool, attempt) {
     const value = request.header(settings.header);
     const target = value && settings.routes.get(text(value));
-    const usable = (index) => attempt.failed.every(({ backend }) => backend !== index) && healthy(index);
+    // Only a request that is tried again has anything to ask about.
+    const past = attempt > 1 ? failed() : [];
+    const usable = (index) => past.every(({ backend }) => backend !== index) && healthy(index);
     const named = (pools.get(pool) ?? []).flatMap((names, index) => (names.includes(target) && usable(index) ? [index] : []));
     // 64-bit numbers are BigInts, 32-bit ones are numbers.
     add(named.length ? counters.routed : counters.unmatched, 1n);

@@ -4,7 +4,7 @@ import json
 
 from componentize_py_types import Err
 from wit_world import exports
-from wit_world.imports import backend_facts, counters, log, random
+from wit_world.imports import attempts, backend_facts, counters, log, random
 
 KNOWN = ["header", "routes", "request", "response"]
 
@@ -44,7 +44,8 @@ class Selection(exports.Selection):
     def select(self, request, pool, attempt):
         value = request.header(settings["header"])
         target = value is not None and settings["routes"].get(value.decode(errors="replace"))
-        failed = [past.backend for past in attempt.failed]
+        # Only a request that is tried again has anything to ask about.
+        failed = [past.backend for past in attempts.failed()] if attempt > 1 else []
         named = [
             index
             for index, names in enumerate(pools.get(pool, []))

@@ -29,10 +29,13 @@ wit_bindgen::generate!({
 use exports::waypost::policy::{
     configuration, request_headers,
     response_headers::{self, Headers},
-    selection::{self, Attempt, FailedAttempt, Request, Response},
+    selection::{self, Request, Response},
     topology::{self, Backend},
 };
-use waypost::policy::{backend_facts, counters, log, random};
+use waypost::policy::{
+    attempts::{self, FailedAttempt},
+    backend_facts, counters, log, random,
+};
 
 #[derive(Default)]
 struct State {
@@ -91,12 +94,12 @@ impl topology::Guest for HeaderRouter {
 }
 
 impl selection::Guest for HeaderRouter {
-    fn select(request: &Request, pool: u32, attempt: Attempt) -> Result<Option<u32>, Response> {
+    fn select(request: &Request, pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
         STATE.with_borrow(|state| {
             let counted = &state.counters;
             let value = request.header(&state.settings.header);
             let outcome = match (value, state.pools.get(&pool)) {
-                (Some(value), Some(pool)) => pool.route(&state.settings, &value, &mut Host { failed: &attempt.failed }),
+                (Some(value), Some(pool)) => pool.route(&state.settings, &value, &mut Host::at(attempt)),
                 _ => Outcome::Unmatched,
             };
             let (counter, choice) = match outcome {
@@ -137,11 +140,18 @@ fn edit(edits: &Edits, headers: &Headers) {
     }
 }
 
-struct Host<'a> {
-    failed: &'a [FailedAttempt],
+struct Host {
+    failed: Vec<FailedAttempt>,
 }
 
-impl Facts for Host<'_> {
+impl Host {
+    fn at(attempt: u32) -> Self {
+        // The first attempt is nearly every request: it costs no call and no allocation.
+        Host { failed: if attempt > 1 { attempts::failed() } else { Vec::new() } }
+    }
+}
+
+impl Facts for Host {
     fn below(&mut self, bound: u32) -> u32 {
         random::below(bound)
     }

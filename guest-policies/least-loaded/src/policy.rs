@@ -21,10 +21,13 @@ wit_bindgen::generate!({
 });
 
 use exports::waypost::policy::{
-    selection::{self, Attempt, FailedAttempt, Request, Response},
+    selection::{self, Request, Response},
     topology::{self, Backend},
 };
-use waypost::policy::{backend_facts, random};
+use waypost::policy::{
+    attempts::{self, FailedAttempt},
+    backend_facts, random,
+};
 
 thread_local! {
     static POOLS: RefCell<BTreeMap<u32, Pool>> = const { RefCell::new(BTreeMap::new()) };
@@ -40,19 +43,24 @@ impl topology::Guest for LeastLoaded {
 }
 
 impl selection::Guest for LeastLoaded {
-    fn select(_request: &Request, pool: u32, attempt: Attempt) -> Result<Option<u32>, Response> {
-        POOLS.with_borrow_mut(|pools| {
-            let mut facts = Host { failed: &attempt.failed };
-            Ok(pools.get_mut(&pool).and_then(|pool| pool.choose(&mut facts)))
-        })
+    fn select(_request: &Request, pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
+        let mut facts = Host::at(attempt);
+        POOLS.with_borrow_mut(|pools| Ok(pools.get_mut(&pool).and_then(|pool| pool.choose(&mut facts))))
     }
 }
 
-struct Host<'a> {
-    failed: &'a [FailedAttempt],
+struct Host {
+    failed: Vec<FailedAttempt>,
 }
 
-impl Facts for Host<'_> {
+impl Host {
+    fn at(attempt: u32) -> Self {
+        // The first attempt is nearly every request: it costs no call and no allocation.
+        Host { failed: if attempt > 1 { attempts::failed() } else { Vec::new() } }
+    }
+}
+
+impl Facts for Host {
     fn below(&mut self, bound: u32) -> u32 {
         random::below(bound)
     }

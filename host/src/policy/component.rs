@@ -16,7 +16,7 @@ const MAX_COMPONENT: usize = 64 * 1024 * 1024;
 const LARGE: usize = 4 * 1024 * 1024;
 
 /// The interfaces of the contract that the host implements.
-const IMPORTS: [&str; 6] = ["types", "log", "random", "clock", "backend-facts", "counters"];
+const IMPORTS: [&str; 7] = ["types", "log", "random", "clock", "backend-facts", "attempts", "counters"];
 /// The interfaces of the contract that a policy may implement.
 const EXPORTS: [&str; 6] = ["configuration", "topology", "selection", "request-headers", "response-headers", "range"];
 

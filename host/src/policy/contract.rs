@@ -80,37 +80,6 @@ pub(super) struct WitBackend {
     pub labels: Vec<(String, String)>,
 }
 
-/// `selection.failure`
-#[derive(ComponentType, Lower, Clone, Copy)]
-#[component(enum)]
-#[repr(u8)]
-pub(super) enum WitFailure {
-    #[component(name = "connect")]
-    Connect,
-    #[component(name = "connect-timeout")]
-    ConnectTimeout,
-    #[component(name = "closed")]
-    Closed,
-    #[component(name = "other")]
-    Other,
-}
-
-/// `selection.failed-attempt`
-#[derive(ComponentType, Lower, Clone, Copy)]
-#[component(record)]
-pub(super) struct WitFailedAttempt {
-    pub backend: u32,
-    pub failure: WitFailure,
-}
-
-/// `selection.attempt`
-#[derive(ComponentType, Lower)]
-#[component(record)]
-pub(super) struct WitAttempt {
-    pub number: u32,
-    pub failed: Vec<WitFailedAttempt>,
-}
-
 /// `range.byte-range`
 #[derive(ComponentType, Lift, Clone, Copy)]
 #[component(record)]
@@ -122,7 +91,7 @@ pub(super) struct WitByteRange {
 type Answer<T> = (Result<T, WitResponse>,);
 type Configure = TypedFunc<(Arc<str>,), (Result<(), String>,)>;
 type BackendsChanged = TypedFunc<(Arc<WitPool>, u64, Arc<[WitBackend]>), ()>;
-type Select = TypedFunc<(Resource<Request>, u32, WitAttempt), Answer<Option<u32>>>;
+type Select = TypedFunc<(Resource<Request>, u32, u32), Answer<Option<u32>>>;
 type EditRequest = TypedFunc<(Resource<Request>, Resource<Headers>), Answer<()>>;
 type EditResponse = TypedFunc<(Resource<Request>, u16, u32, Resource<Headers>), Answer<()>>;
 type Check = TypedFunc<(Resource<Request>,), Answer<Option<Vec<WitByteRange>>>>;
@@ -144,7 +113,7 @@ impl ExportIndices {
         Ok(Self {
             configure: hook::<(Arc<str>,), (Result<(), String>,)>(pre, "configuration", "configure")?,
             backends_changed: hook::<(Arc<WitPool>, u64, Arc<[WitBackend]>), ()>(pre, "topology", "backends-changed")?,
-            select: hook::<(Resource<Request>, u32, WitAttempt), Answer<Option<u32>>>(pre, "selection", "select")?,
+            select: hook::<(Resource<Request>, u32, u32), Answer<Option<u32>>>(pre, "selection", "select")?,
             edit_request: hook::<(Resource<Request>, Resource<Headers>), Answer<()>>(
                 pre,
                 "request-headers",

@@ -7,9 +7,9 @@ use rand::Rng;
 use tracing::Level;
 use wasmtime::component::Resource;
 
-use super::answer::BackendFacts;
+use super::answer::{BackendFacts, Failure};
 use super::bindings::waypost::policy::types::HeaderError;
-use super::bindings::waypost::policy::{backend_facts, clock, counters, log, random, types};
+use super::bindings::waypost::policy::{attempts, backend_facts, clock, counters, log, random, types};
 use super::contract::{Headers, Request};
 use super::edits::{check_name, check_value, named_by_connection};
 use super::state::{State, Turn};
@@ -186,6 +186,24 @@ impl State {
         match (&self.facts, self.turn.pool) {
             (Some(facts), Some(pool)) => ask(&**facts, pool),
             _ => T::default(),
+        }
+    }
+}
+
+impl attempts::Host for State {
+    fn failed(&mut self) -> Vec<attempts::FailedAttempt> {
+        let failed = self.turn.failed.iter();
+        failed.map(|past| attempts::FailedAttempt { backend: past.backend, failure: past.failure.into() }).collect()
+    }
+}
+
+impl From<Failure> for attempts::Failure {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Connect => Self::Connect,
+            Failure::ConnectTimeout => Self::ConnectTimeout,
+            Failure::Closed => Self::Closed,
+            Failure::Other => Self::Other,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use wasmtime::Store;
 
-use super::answer::{Attempt, BackendFacts, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Selected};
-use super::contract::{Exports, Hooks, WitAttempt, WitFailedAttempt, WitFailure};
+use super::answer::{Attempt, BackendFacts, Edited, Fault, FaultKind, RangeVerdict, Selected};
+use super::contract::{Exports, Hooks};
 use super::generation::Generation;
 use super::instance::{Instance, fault, headers_handle, request_handle};
 use super::state::State;
@@ -89,7 +89,10 @@ impl Seat {
         let backends = self.facts.backend_count(pool);
         self.call(Hook::Selection, request, None, pool, |exports, store| {
             let Some(select) = &exports.select else { return Ok(Selected::NoChoice) };
-            let (answer,) = select.call(store, (request_handle(), pool, attempt.into()))?;
+            if !attempt.failed.is_empty() {
+                store.data_mut().turn.failed.extend_from_slice(attempt.failed);
+            }
+            let (answer,) = select.call(store, (request_handle(), pool, attempt.number))?;
             Ok(verdict::selected(answer, backends)?)
         })
     }
@@ -202,20 +205,5 @@ impl std::fmt::Debug for Seat {
             .field("generation", &self.generation)
             .field("worker", &self.worker)
             .finish_non_exhaustive()
-    }
-}
-
-impl From<Attempt<'_>> for WitAttempt {
-    fn from(attempt: Attempt<'_>) -> Self {
-        let failed = attempt.failed.iter().map(|&FailedAttempt { backend, failure }| WitFailedAttempt {
-            backend,
-            failure: match failure {
-                Failure::Connect => WitFailure::Connect,
-                Failure::ConnectTimeout => WitFailure::ConnectTimeout,
-                Failure::Closed => WitFailure::Closed,
-                Failure::Other => WitFailure::Other,
-            },
-        });
-        Self { number: attempt.number, failed: failed.collect() }
     }
 }

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use wasmtime::ResourceLimiter;
 
-use super::answer::BackendFacts;
+use super::answer::{BackendFacts, FailedAttempt};
 use super::deadline::Deadline;
 use super::edits::EditBudget;
 use super::lines::Lines;
@@ -89,6 +89,8 @@ pub(super) struct Turn {
     pub edits_response: bool,
     /// The pool whose backends the facts are about.
     pub pool: Option<u32>,
+    /// The attempts at the request that failed, in `select`; kept between calls for its room only.
+    pub failed: Vec<FailedAttempt>,
     /// What the call may still edit.
     pub budget: EditBudget,
     /// The fields before the first edit.
@@ -128,6 +130,7 @@ impl Turn {
             fields.restore(before);
         }
         self.pool = None;
+        self.failed.clear();
         mem::swap(&mut self.request, request);
         if let Some(fields) = response {
             mem::swap(&mut self.response, fields);

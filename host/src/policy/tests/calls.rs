@@ -62,6 +62,63 @@ fn backends_are_told_before_the_first_request_and_the_attempt_with_each() {
 }
 
 #[test]
+fn failed_attempts_are_told_in_select_only_and_never_to_the_next_request() {
+    let mut seat = TestEngine::new().seat(&probe(json!({
+        "request": ["failed", "attempt", "calls"], "response": ["failed"],
+    })));
+    let failed = [
+        FailedAttempt { backend: 0, failure: Failure::Connect },
+        FailedAttempt { backend: 2, failure: Failure::Other },
+    ];
+    let mut asked = |attempt| {
+        let (mut head, mut fields) = (request(&[]), Fields::new());
+        seat.select(&mut head, 0, attempt).unwrap();
+        seat.edit_request(&mut head, 0).unwrap();
+        seat.edit_response(&mut head, 0, 200, 0, &mut fields).unwrap();
+        assert_eq!(field(&head, "x-probe-failed"), "told");
+        assert_eq!(fields.first("x-probe-failed"), Some(&b"told"[..]));
+        (field(&head, "x-probe-attempt").to_owned(), field(&head, "x-probe-calls").to_owned())
+    };
+    assert_eq!(asked(Attempt { number: 3, failed: &failed }), ("0 3 0:connect 2:other".to_owned(), "2".to_owned()));
+    // The same instance; the number makes the guest ask, though there is nothing to tell.
+    assert_eq!(asked(Attempt { number: 2, failed: &[] }), ("0 2".to_owned(), "5".to_owned()));
+}
+
+#[test]
+fn selecting_needs_no_allocation_by_the_guest() {
+    // Without a `realloc` this component would be invalid if `select` had a list or a string among its parameters.
+    let bytes = wat(r#"(component
+        (import "waypost:policy/types@0.1.0" (instance $types
+            (export "request" (type $request (sub resource)))
+            (type $r (record (field "status" u16) (field "headers" (list (tuple string (list u8))))
+                (field "body" (list u8))))
+            (export "response" (type (eq $r)))))
+        (alias export $types "request" (type $request))
+        (alias export $types "response" (type $response))
+        (core func $drop (canon resource.drop $request))
+        (core module $code
+            (import "drop" "request" (func $drop (param i32)))
+            (memory (export "memory") 1)
+            (func (export "select") (param $request i32) (param $pool i32) (param $attempt i32) (result i32)
+                (call $drop (local.get $request))
+                (i32.store8 (i32.const 1028) (i32.const 1))
+                (i32.store (i32.const 1032) (i32.sub (local.get $attempt) (i32.const 1)))
+                (i32.const 1024)))
+        (core instance $code (instantiate $code (with "drop" (instance (export "request" (func $drop))))))
+        (alias core export $code "memory" (core memory $mem))
+        (func $select (param "request" (borrow $request)) (param "pool" u32) (param "attempt" u32)
+            (result (result (option u32) (error $response)))
+            (canon lift (core func $code "select") (memory $mem)))
+        (instance $hooks (export "select" (func $select)))
+        (export "waypost:policy/selection@0.1.0" (instance $hooks)))"#);
+    let mut seat = TestEngine::new().seat(&spec(&bytes));
+    assert!(matches!(seat.select(&mut request(&[]), 0, first_attempt()), Ok(Selected::Backend(0))));
+    let failed = [FailedAttempt { backend: 0, failure: Failure::Connect }];
+    let second = Attempt { number: 2, failed: &failed };
+    assert!(matches!(seat.select(&mut request(&[]), 0, second), Ok(Selected::Backend(1))));
+}
+
+#[test]
 fn facts_are_those_of_the_requests_pool() {
     let test = TestEngine::new();
     let mut seat = test.seat(&probe(probe_actions("request", &["facts=2"])));

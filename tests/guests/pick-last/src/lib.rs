@@ -21,9 +21,10 @@ wit_bindgen::generate!({
 
 use exports::waypost::policy::{
     response_headers::{self, Headers},
-    selection::{self, Attempt, Request, Response},
+    selection::{self, Request, Response},
     topology::{self, Backend, Pool},
 };
+use waypost::policy::attempts;
 
 thread_local! {
     static COUNTS: RefCell<BTreeMap<u32, u32>> = const { RefCell::new(BTreeMap::new()) };
@@ -38,9 +39,10 @@ impl topology::Guest for Pick {
 }
 
 impl selection::Guest for Pick {
-    fn select(_request: &Request, pool: u32, attempt: Attempt) -> Result<Option<u32>, Response> {
+    fn select(_request: &Request, pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
         let count = COUNTS.with_borrow(|counts| counts.get(&pool).copied().unwrap_or(0));
-        let untried = |backend: &u32| attempt.failed.iter().all(|failed| failed.backend != *backend);
+        let failed = if attempt > 1 { attempts::failed() } else { Vec::new() };
+        let untried = |backend: &u32| failed.iter().all(|failed| failed.backend != *backend);
         Ok((0..count).rev().find(untried))
     }
 }

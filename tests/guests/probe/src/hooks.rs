@@ -13,10 +13,10 @@ wit_bindgen::generate!({ path: "../../../wit", world: "every-hook" });
 use exports::waypost::policy::{
     configuration,
     range::{self, ByteRange},
-    request_headers, response_headers,
-    selection::{self, Attempt, Failure},
+    request_headers, response_headers, selection,
     topology::{self, Backend, Pool},
 };
+use waypost::policy::attempts::{self, FailedAttempt, Failure};
 pub use waypost::policy::types::{Headers, Request, Response};
 
 /// What the instance remembers.
@@ -86,9 +86,9 @@ impl topology::Guest for Probe {
 }
 
 impl selection::Guest for Probe {
-    fn select(request: &Request, pool: u32, attempt: Attempt) -> Result<Option<u32>, Response> {
-        let failed = attempt.failed.iter().map(|failed| format!(" {}:{}", failed.backend, failure(failed.failure)));
-        let tried = format!("{pool} {}{}", attempt.number, failed.collect::<String>());
+    fn select(request: &Request, pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
+        let failed = if attempt > 1 { failed_attempts() } else { String::new() };
+        let tried = format!("{pool} {attempt}{failed}");
         STATE.with_borrow_mut(|state| state.attempt = tried);
         let actions = begin(request, "select", 0);
         let mut choice = request.header("x-pick").and_then(|value| String::from_utf8_lossy(&value).parse().ok());
@@ -97,9 +97,7 @@ impl selection::Guest for Probe {
                 "pick" => choice = Some(action.number() as u32),
                 "none" => choice = None,
                 // By attempt: the first number on the first attempt, and so on.
-                "picks" => {
-                    choice = action.argument.split(',').nth(attempt.number as usize - 1).and_then(|n| n.parse().ok())
-                }
+                "picks" => choice = action.argument.split(',').nth(attempt as usize - 1).and_then(|n| n.parse().ok()),
                 _ => {
                     act::any(action);
                 }
@@ -107,6 +105,12 @@ impl selection::Guest for Probe {
         }
         act::refusal(&actions).map_or(Ok(choice), Err)
     }
+}
+
+/// ` INDEX:FAILURE` for each that the host tells now.
+pub fn failed_attempts() -> String {
+    let text = |past: &FailedAttempt| format!(" {}:{}", past.backend, failure(past.failure));
+    attempts::failed().iter().map(text).collect()
 }
 
 fn failure(failure: Failure) -> &'static str {

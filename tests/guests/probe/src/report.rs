@@ -4,7 +4,7 @@ use crate::{
     act,
     action::Action,
     hooks::{
-        Headers, Request, STATE,
+        Headers, Request, STATE, failed_attempts,
         waypost::policy::{backend_facts, clock, random, types::HeaderError},
     },
 };
@@ -67,6 +67,7 @@ fn report(action: &Action, request: &Request, headers: &Headers) -> Option<Strin
         "topology" => STATE.with_borrow(|state| state.topology()),
         "calls" => STATE.with_borrow(|state| state.calls.to_string()),
         "attempt" => STATE.with_borrow(|state| state.attempt.clone()),
+        "failed" => format!("told{}", failed_attempts()),
         _ => return None,
     };
     Some(text)

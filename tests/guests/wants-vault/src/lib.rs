@@ -20,12 +20,12 @@ wit_bindgen::generate!({
     generate_all,
 });
 
-use exports::waypost::policy::selection::{self, Attempt, Request, Response};
+use exports::waypost::policy::selection::{self, Request, Response};
 
 struct WantsVault;
 
 impl selection::Guest for WantsVault {
-    fn select(request: &Request, _pool: u32, _attempt: Attempt) -> Result<Option<u32>, Response> {
+    fn select(request: &Request, _pool: u32, _attempt: u32) -> Result<Option<u32>, Response> {
         Ok(Some(tests::wants_vault::vault::open(&request.host())))
     }
 }
