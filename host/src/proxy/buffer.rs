@@ -6,6 +6,8 @@ use std::cell::RefCell;
 const SMALL: usize = 16 * 1024;
 /// For long bodies: fewer, longer reads and writes.
 const LARGE: usize = 256 * 1024;
+/// From here on a body is worth a large buffer: below, many short bodies at once would make and clear large buffers all the time.
+const LONG_BODY: u64 = 128 * 1024;
 /// How many idle ones a worker keeps of each size: 4 MiB of each.
 const KEPT_SMALL: usize = 256;
 const KEPT_LARGE: usize = 16;
@@ -78,9 +80,9 @@ impl Buffers {
         Buffer { data, start: 0, end: 0 }
     }
 
-    /// Makes room for long bodies in a buffer.
-    pub fn enlarge(&self, buffer: &mut Buffer) {
-        if buffer.data.len() >= LARGE {
+    /// Makes room in a buffer if the body, as far as it is known, is long enough to be worth it.
+    pub fn enlarge(&self, buffer: &mut Buffer, body: u64) {
+        if body < LONG_BODY || buffer.data.len() >= LARGE {
             return;
         }
         let mut data = self.large.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGE]);

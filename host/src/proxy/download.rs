@@ -231,7 +231,7 @@ impl Download<'_> {
         left -= n as u64;
         self.flush().await?;
         while left > 0 {
-            self.fill().await?;
+            self.fill(left).await?;
             let n = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             self.client.write_all(&self.buffer.filled()[..n]).await.map_err(client_end)?;
             self.buffer.consume(n);
@@ -249,7 +249,7 @@ impl Download<'_> {
             if skip == 0 {
                 break;
             }
-            self.fill().await?;
+            self.fill(skip).await?;
         }
         self.length(slice.take).await
     }
@@ -257,6 +257,7 @@ impl Download<'_> {
     async fn chunked(&mut self) -> Result<(), End> {
         let limits = self.panel.worker.response_limits;
         let mut decoder = ChunkedDecoder::default();
+        let mut total = 0;
         loop {
             let decoded = decoder.decode(self.buffer.filled(), limits, self.trailers);
             match decoded.map_err(|reason| self.malformed(reason))? {
@@ -270,9 +271,10 @@ impl Download<'_> {
                 Decoded::Data { skip, data: 0 } => {
                     self.buffer.consume(skip);
                     self.flush().await?;
-                    self.fill().await?;
+                    self.fill(total).await?;
                 }
                 Decoded::Data { skip, data } => {
+                    total += data as u64;
                     self.buffer.consume(skip);
                     self.piece(data);
                     if self.out.len() >= BATCH {
@@ -284,11 +286,13 @@ impl Download<'_> {
     }
 
     async fn until_close(&mut self) -> Result<(), End> {
+        let mut total = 0;
         loop {
             let n = self.buffer.len();
+            total += n as u64;
             self.piece(n);
             self.flush().await?;
-            self.panel.worker.buffers.enlarge(self.buffer);
+            self.panel.worker.buffers.enlarge(self.buffer, total);
             match self.upstream.read(self.buffer).await {
                 Ok(0) => break,
                 Ok(_) => {}
@@ -318,8 +322,8 @@ impl Download<'_> {
         self.buffer.consume(n);
     }
 
-    async fn fill(&mut self) -> Result<(), End> {
-        self.panel.worker.buffers.enlarge(self.buffer);
+    async fn fill(&mut self, body: u64) -> Result<(), End> {
+        self.panel.worker.buffers.enlarge(self.buffer, body);
         match self.upstream.read(self.buffer).await {
             Ok(0) => Err(self.broken("the backend's connection ended within the body")),
             Ok(_) => Ok(()),

@@ -77,7 +77,7 @@ impl Upload<'_> {
     async fn length(&mut self, mut left: u64) -> Result<(), UploadEnd> {
         while left > 0 {
             if self.input.is_empty() {
-                self.fill().await?;
+                self.fill(left).await?;
             }
             let n = self.input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             left -= n as u64;
@@ -107,7 +107,7 @@ impl Upload<'_> {
                 Decoded::Data { skip, data: 0 } => {
                     self.input.consume(skip);
                     self.flush().await?;
-                    self.fill().await?;
+                    self.fill(total).await?;
                 }
                 Decoded::Data { skip, data } => {
                     total = total.saturating_add(data as u64);
@@ -124,9 +124,9 @@ impl Upload<'_> {
     }
 
     /// Reads more. What is ready for the backend is sent first: a client may wait for it to be answered.
-    async fn fill(&mut self) -> Result<(), UploadEnd> {
+    async fn fill(&mut self, body: u64) -> Result<(), UploadEnd> {
         self.flush().await?;
-        self.buffers.enlarge(self.input);
+        self.buffers.enlarge(self.input, body);
         match self.client.read(self.input).await {
             Ok(0) | Err(IoEnd::Failed) => Err(UploadEnd::ClientGone),
             Ok(_) => Ok(()),
