@@ -1,6 +1,6 @@
 //! Buffers that are lent to connections while they have something to read, and taken back when they wait.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// Enough for the heads and bodies of nearly all requests.
 const SMALL: usize = 16 * 1024;
@@ -11,6 +11,8 @@ const LONG_BODY: u64 = 128 * 1024;
 /// How many idle ones a worker keeps of each size: 4 MiB of each.
 const KEPT_SMALL: usize = 256;
 const KEPT_LARGE: usize = 16;
+/// How many large ones a worker lends at once, 32 MiB: thousands of slow readers of long bodies get by with small ones.
+const LENT_LARGE: usize = 128;
 
 /// Bytes that were read and not yet consumed.
 #[derive(Debug, Default)]
@@ -25,6 +27,7 @@ pub struct Buffer {
 pub struct Buffers {
     small: RefCell<Vec<Vec<u8>>>,
     large: RefCell<Vec<Vec<u8>>>,
+    large_lent: Cell<usize>,
 }
 
 impl Buffer {
@@ -82,9 +85,10 @@ impl Buffers {
 
     /// Makes room in a buffer if the body, as far as it is known, is long enough to be worth it.
     pub fn enlarge(&self, buffer: &mut Buffer, body: u64) {
-        if body < LONG_BODY || buffer.data.len() >= LARGE {
+        if body < LONG_BODY || buffer.data.len() >= LARGE || self.large_lent.get() >= LENT_LARGE {
             return;
         }
+        self.large_lent.set(self.large_lent.get() + 1);
         let mut data = self.large.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGE]);
         let len = buffer.len();
         data[..len].copy_from_slice(buffer.filled());
@@ -94,6 +98,9 @@ impl Buffers {
 
     /// Takes a buffer back; what it holds is forgotten.
     pub fn take_back(&self, buffer: Buffer) {
+        if buffer.data.len() == LARGE {
+            self.large_lent.set(self.large_lent.get().saturating_sub(1));
+        }
         let (list, kept) = match buffer.data.len() {
             SMALL => (&self.small, KEPT_SMALL),
             LARGE => (&self.large, KEPT_LARGE),
