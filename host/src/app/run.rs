@@ -210,7 +210,7 @@ fn finish(workers: Vec<JoinHandle<()>>, log: LogWriter) -> Result<()> {
     Ok(())
 }
 
-/// Binds what `check` binds nothing of; here for the demo, which must know its ports before it starts.
+/// A listener for an origin of the demo, whose port must be known before the proxy starts.
 pub fn loopback_listener() -> Result<TcpListener> {
     TcpListener::bind(("127.0.0.1", 0)).context("no port on 127.0.0.1 can be had")
 }

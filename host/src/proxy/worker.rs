@@ -183,11 +183,6 @@ impl Worker {
         }
     }
 
-    /// Microseconds since a moment.
-    pub fn microseconds_since(moment: Instant) -> u64 {
-        u64::try_from(moment.elapsed().as_micros()).unwrap_or(u64::MAX)
-    }
-
     fn update_date(&self) {
         let now = SystemTime::now();
         let second = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();

@@ -76,11 +76,6 @@ impl ChunkedDecoder {
         Ok(Decoded::Data { skip: at, data: 0 })
     }
 
-    /// Whether the body has ended.
-    pub fn is_done(&self) -> bool {
-        self.state == State::End
-    }
-
     fn framing_byte(&mut self, byte: u8) -> Result<(), Malformed> {
         self.state = match (self.state, byte) {
             (State::Size, b) if b.is_ascii_hexdigit() => {
