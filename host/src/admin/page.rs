@@ -184,7 +184,7 @@ fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
         f,
         "<p>generation {}, loaded {} from {}, {}, SHA-256 {}</p>",
         s.generation,
-        timestamp(s.loaded_at),
+        s.loaded_at.map_or_else(|| "never".to_owned(), timestamp),
         Escaped(&s.source),
         bytes(s.size_bytes),
         Escaped(&s.digest)

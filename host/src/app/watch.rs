@@ -71,7 +71,7 @@ async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
     if control.digest(file.policy).is_some_and(|digest| digest == crate::policy::digest(&component)) {
         return;
     }
-    if let Err(e) = control.replace(file.policy, component, path.clone()).await {
+    if let Err(e) = control.deploy_file(file.policy, component, path.clone()).await {
         tracing::warn!("{path} has changed and was refused: {e}; what runs is unchanged");
     }
 }

@@ -197,7 +197,7 @@ impl Core {
             epoch: self.epoch,
         };
         let (slots, build_time) = self.warm_instances(&recipe, spec.isolation)?;
-        Ok(Arc::new(Generation {
+        let generation = Arc::new(Generation {
             recipe,
             number,
             digest,
@@ -209,7 +209,9 @@ impl Core {
             build_time,
             slots,
             core: Arc::clone(self),
-        }))
+        });
+        stats.count_decisions(&generation.pools());
+        Ok(generation)
     }
 
     fn compiled(&self, digest: &str, bytes: &[u8]) -> Result<Arc<Compiled>, Refusal> {

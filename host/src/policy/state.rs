@@ -12,6 +12,7 @@ use super::answer::{BackendFacts, FailedAttempt};
 use super::deadline::Deadline;
 use super::edits::EditBudget;
 use super::lines::Lines;
+use super::tape::{Clock, Tape};
 use super::wasi::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
 use crate::wire::{Checkpoint, Fields, RequestHead};
@@ -43,6 +44,8 @@ pub(super) struct State {
     pub counters: Counters,
     /// Where the monotonic clock counts from.
     pub epoch: Instant,
+    /// The draws and the time of a comparison, while one is under way.
+    pub tape: Option<Box<Tape>>,
     /// Only for components that import WASI.
     pub wasi: Option<Box<Wasi>>,
 }
@@ -65,7 +68,16 @@ impl State {
             facts: None,
             counters: Counters { stats: Arc::clone(stats), shard: Arc::clone(shard), defined: 0 },
             epoch,
+            tape: None,
             wasi: None,
+        }
+    }
+
+    /// What a guest is told when it reads a clock that shows `now`.
+    pub fn reading(&mut self, clock: Clock, now: u64) -> u64 {
+        match &mut self.tape {
+            None => now,
+            Some(tape) => tape.read(clock, now),
         }
     }
 

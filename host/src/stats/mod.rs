@@ -7,13 +7,15 @@
 mod counter;
 mod histogram;
 mod shard;
+mod trial;
 
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
-pub use shard::{BackendShard, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, WorkerShard};
+pub use shard::{BackendShard, Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, WorkerShard};
+pub use trial::{ArmShard, Compared, TrialShard};
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// All counters of the process, by worker. Cheap to clone.
@@ -38,6 +40,31 @@ pub struct PolicyStats {
     pub shards: Vec<Arc<PolicyShard>>,
     /// Names of the policy's own counters, in the order of their numbers.
     pub counter_names: Mutex<Vec<String>>,
+    /// The backends that its selections are counted for; set when the policy is first loaded.
+    pub pools: OnceLock<Vec<DecidedPool>>,
+}
+
+/// A pool that a policy selects from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecidedPool {
+    /// Its id.
+    pub id: u32,
+    /// What the operator calls it.
+    pub name: String,
+    /// The backends' addresses by index.
+    pub backends: Vec<String>,
+}
+
+impl PolicyStats {
+    /// Makes room for counting selections. Pools don't change while the process runs, so the first call says it all.
+    pub fn count_decisions(&self, pools: &[DecidedPool]) {
+        self.pools.get_or_init(|| {
+            for shard in &self.shards {
+                shard.decisions.get_or_init(|| Decisions::new(pools.iter().map(|p| (p.id, p.backends.len()))));
+            }
+            pools.to_vec()
+        });
+    }
 }
 
 impl Stats {
@@ -83,6 +110,7 @@ impl Stats {
             Arc::new(PolicyStats {
                 shards: (0..=self.inner.workers.len()).map(|_| Arc::default()).collect(),
                 counter_names: Mutex::default(),
+                pools: OnceLock::new(),
             })
         }))
     }

@@ -69,8 +69,12 @@ impl TestEngine {
     }
 
     fn seat(&self, spec: &PolicySpec) -> Seat {
+        self.adopt(self.load(spec).unwrap())
+    }
+
+    fn adopt(&self, generation: Arc<Generation>) -> Seat {
         let facts = Arc::clone(&self.facts) as Arc<dyn BackendFacts>;
-        Seat::adopt(self.load(spec).unwrap(), 0, facts)
+        Seat::adopt(generation, 0, facts, Arc::clone(&self.stats.shards[0]))
     }
 
     fn shard(&self) -> &PolicyShard {
