@@ -228,8 +228,10 @@ fn parse_address(written: &str) -> Result<Address, String> {
     let parsed = authority.parse::<Authority>().ok().filter(|a| !a.as_str().contains('@')).ok_or_else(what)?;
     let port = match (parsed.port(), default_port) {
         (Some(port), _) => port.as_str().parse().ok().filter(|port| *port > 0).ok_or_else(what)?,
-        (None, Some(port)) if !authority.ends_with(':') => port,
-        (None, _) => return Err(format!("{written:?} has no port; write for example {}:9090", parsed.host())),
+        // A port that is none, or is not written after its colon.
+        (None, _) if authority.len() > parsed.host().len() => return Err(what()),
+        (None, Some(port)) => port,
+        (None, None) => return Err(format!("{written:?} has no port; write for example {}:9090", parsed.host())),
     };
     let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
     let host = match host {
