@@ -26,7 +26,8 @@ pub struct Seat {
     facts: Arc<dyn BackendFacts>,
     shard: Arc<PolicyShard>,
     instance: Option<Box<Instance>>,
-    suspension: Suspension,
+    /// By hook, in the order of [`HOOKS`]: one that keeps failing is left alone while the others go on.
+    suspensions: [Suspension; HOOKS.len()],
     /// For the next call, and back from the last.
     tape: Option<Box<Tape>>,
     /// What the last call took.
@@ -59,7 +60,7 @@ impl Seat {
             facts,
             shard,
             instance: None,
-            suspension: Suspension::default(),
+            suspensions: Default::default(),
             tape: None,
             took: Duration::ZERO,
             open: 0,
@@ -192,7 +193,7 @@ impl Seat {
         ask: impl FnOnce(&Exports, &mut Store<State>) -> wasmtime::Result<A>,
     ) -> Result<A, Fault> {
         self.took = Duration::ZERO;
-        if let Some(remaining) = self.suspension.remaining() {
+        if let Some(remaining) = self.suspensions[hook as usize].remaining() {
             return Err(suspended(remaining));
         }
         let mut instance = match self.seated() {
@@ -200,7 +201,7 @@ impl Seat {
             Err(fault) => {
                 // Waiting for an instance is no failure of its own: the fault that cost the last one was counted.
                 if fault.kind != FaultKind::Rebuilding {
-                    self.strained(&fault);
+                    self.strained(hook, &fault);
                 }
                 return Err(fault);
             }
@@ -224,8 +225,8 @@ impl Seat {
         self.tape = state.tape.take();
         match answer {
             Ok(answer) => {
-                if self.suspension.succeeded() {
-                    self.resumed();
+                if self.suspensions[hook as usize].succeeded() {
+                    self.resumed(hook);
                 }
                 // With an instance per request it may be kept if no other request can be the next to ask.
                 if self.generation.isolation() == Isolation::Worker || self.open == 1 {
@@ -247,24 +248,30 @@ impl Seat {
         Ok(instance)
     }
 
-    /// The policy has answered again.
+    /// A hook that was suspended has answered again.
     #[cold]
-    fn resumed(&self) {
-        self.shard.suspended_until.set(0);
-        tracing::info!(target: "policy", policy = self.generation.name(), worker = self.worker, "it answers again: no longer suspended");
+    fn resumed(&self, hook: Hook) {
+        if !self.suspensions.iter().any(Suspension::is_on) {
+            self.shard.suspended_until.set(0);
+        }
+        let (policy, worker, hook) = (self.generation.name(), self.worker, HOOKS[hook as usize]);
+        tracing::info!(target: "policy", policy, worker, hook, "it answers again: no longer suspended");
     }
 
-    /// Counts a fault, and suspends the policy if there have been too many.
+    /// Counts a fault, and suspends the hook if there have been too many.
     #[cold]
-    fn strained(&mut self, fault: &Fault) {
-        let Some(pause) = self.suspension.failed(fault.kind) else { return };
+    fn strained(&mut self, hook: Hook, fault: &Fault) {
+        let Some(pause) = self.suspensions[hook as usize].failed(fault.kind) else { return };
         self.shard.suspensions.increment();
         let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + pause;
-        self.shard.suspended_until.set(u64::try_from(until.as_millis()).unwrap_or(u64::MAX));
+        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        self.shard.suspended_until.set(until.max(self.shard.suspended_until.value()));
+        let (policy, worker, hook) = (self.generation.name(), self.worker, HOOKS[hook as usize]);
         tracing::warn!(
             target: "policy",
-            policy = self.generation.name(),
-            worker = self.worker,
+            policy,
+            worker,
+            hook,
             "it keeps failing and is suspended for {pause:?}; requests go by its failure mode"
         );
     }
@@ -279,7 +286,7 @@ impl Seat {
             FaultKind::Invalid => self.shard.invalid.increment(),
             FaultKind::Trap | FaultKind::Rebuilding | FaultKind::Unavailable => self.shard.traps.increment(),
         }
-        self.strained(&fault);
+        self.strained(hook, &fault);
         self.generation.lost(self.worker);
         fault
     }

@@ -178,6 +178,7 @@ impl Limits {
     }
 
     fn count_in(&mut self, shard: Arc<PolicyShard>) {
+        shard.instances.increment();
         shard.memory.set(shard.memory.value() + self.bytes);
         self.counted_in = Some(shard);
         self.note_peak();
@@ -195,6 +196,7 @@ impl Limits {
 impl Drop for Limits {
     fn drop(&mut self) {
         if let Some(shard) = &self.counted_in {
+            shard.instances.decrement();
             shard.memory.set(shard.memory.value().saturating_sub(self.bytes));
         }
     }

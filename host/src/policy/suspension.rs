@@ -1,6 +1,6 @@
 //! When a policy that keeps failing is left alone, and for how long.
 //!
-//! Each fault costs a worker something: a new instance, or the whole deadline. A leaky bucket tells a policy that keeps
+//! Each fault costs a worker something: a new instance, or the whole deadline. A leaky bucket tells a hook that keeps
 //! failing from one that fails at times; it is then not asked for a while, tried with one call, and left alone for twice
 //! as long if that fails as well. One worker does not know of the others'.
 
@@ -17,7 +17,7 @@ const FIRST: Duration = Duration::from_millis(100);
 /// ... and how often it doubles at most: 25.6 s.
 const DOUBLINGS: u32 = 8;
 
-/// One worker's patience with a policy.
+/// One worker's patience with one hook of a policy.
 #[derive(Debug, Default)]
 pub(super) struct Suspension {
     strain: u32,
@@ -29,6 +29,11 @@ pub(super) struct Suspension {
 }
 
 impl Suspension {
+    /// Whether the hook is suspended, or was and has not answered since.
+    pub fn is_on(&self) -> bool {
+        self.until.is_some() || self.probing
+    }
+
     /// How long the policy is still not to be asked; `None` if it may be.
     #[inline]
     pub fn remaining(&mut self) -> Option<Duration> {

@@ -80,12 +80,14 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
+/// A token's digest, so that a comparison tells nothing by its time, and when it ends.
+type Valid = ([u8; 32], Instant);
+
 /// The tokens that let a request be explained, shared by the control side and the workers. Looked at only for requests
 /// that carry the field.
 #[derive(Debug, Clone, Default)]
 pub struct Tokens {
-    /// Digests, so that a comparison tells nothing by its time, and when they end.
-    valid: Arc<Mutex<Vec<([u8; 32], Instant)>>>,
+    valid: Arc<Mutex<Vec<Valid>>>,
 }
 
 impl Tokens {

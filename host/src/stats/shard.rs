@@ -108,6 +108,8 @@ pub struct PolicyShard {
     pub failure_mode_uses: Counter,
     /// Instances built.
     pub instances_built: Counter,
+    /// Instances that a worker has: during a swap there are two.
+    pub instances: Gauge,
     /// Memory of the live instances in bytes: during a swap there are two.
     pub memory: Gauge,
     /// The most memory an instance of this policy has had, in bytes.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::watch_trial::watch_trial;
-use super::{ControlPlane, Known};
+use super::{ControlPlane, Known, policies};
 use crate::admin::{Change, ChangeError, Deployment};
 use crate::policy::{Generation, Mode, Stickiness, Trial, WHOLE, digest};
 use crate::rollout::{Kept, NotNow, State};
@@ -155,13 +155,7 @@ impl ControlPlane {
 
     /// Why a component with this digest is not accepted for this policy, if it is not.
     pub(super) fn unpinned(&self, index: usize, digest: &str) -> Option<String> {
-        let policy = &self.config.policies[index];
-        let pinned = policy.digest.as_ref().filter(|pinned| *pinned != digest)?;
-        Some(format!(
-            "policy {:?}: the component is {digest}, and the configuration accepts only {pinned}; \
-             change `digest` in [policies.{}], or deploy that component",
-            policy.name, policy.name
-        ))
+        policies::unpinned(&self.config.policies[index], digest)
     }
 
     fn trial(&self, generation: Arc<Generation>, mode: Mode, percent: f64) -> Arc<Trial> {

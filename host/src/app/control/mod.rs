@@ -124,9 +124,9 @@ impl ControlPlane {
         &self.stats
     }
 
-    /// The digest of what decides under this policy's name, by index.
-    pub fn digest(&self, policy: usize) -> Option<String> {
-        self.known(policy).record.active().map(|g| g.digest().to_owned())
+    /// The digest of what the configuration named for this policy when it was last read, by index.
+    pub fn configured(&self, policy: usize) -> Option<String> {
+        self.known(policy).configured.clone()
     }
 
     /// Notes whether clients should be sent here.
