@@ -146,7 +146,12 @@ impl Cli {
     /// What is wrong with flags that are right by themselves.
     pub fn slip(&self) -> Option<clap::Error> {
         let Command::Policy(Policy { action: Action::Deploy(deploy), .. }) = &self.command else { return None };
-        deploy.slip().map(|sentence| Self::command().error(ErrorKind::ArgumentConflict, sentence))
+        let sentence = deploy.slip()?;
+        let mut command = Self::command();
+        // So that the usage that is shown is that of the command.
+        command.build();
+        let named = ["policy", "deploy"].into_iter().try_fold(&mut command, |c, name| c.find_subcommand_mut(name))?;
+        Some(named.error(ErrorKind::ArgumentConflict, sentence))
     }
 
     /// What goes to the log: the flag, else `WAYPOST_LOG`, else `info`.
@@ -263,6 +268,7 @@ mod tests {
             let args = ["policy", "deploy", "mine", "mine.wasm"].into_iter().chain(flags.split(' '));
             let slip = parse(&args.collect::<Vec<_>>()).slip().unwrap_or_else(|| panic!("{flags}"));
             assert!(slip.to_string().contains(told), "{flags}: {slip}");
+            assert!(slip.to_string().contains("waypost policy deploy"), "{slip}");
             assert_eq!(slip.exit_code(), 2);
         }
         let good = "policy deploy mine mine.wasm --mode canary --percent 5 --by request --promote-after 1m --admin a:1";

@@ -113,7 +113,7 @@ async fn run_deploy(
         promote_after: deploy.promote_after,
         display: Display::new(terminal),
     };
-    watch.run(interrupted).await
+    watch.run(answer, interrupted).await
 }
 
 fn query(deploy: &Deploy) -> String {

@@ -43,17 +43,17 @@ impl Display {
         Self { terminal, drawn: 0, last: None }
     }
 
-    /// How the trial goes. `rest` is what is to come, such as `promoted in 8m`.
+    /// How the trial goes. `rest` is what is to come, such as `, promoted in 8m`.
     pub fn show(&mut self, policy: &str, trial: &Trial, elapsed: Duration, rest: &str) -> io::Result<()> {
         if self.terminal {
-            let head = format!(
-                "{policy}: {} for {}, for {}{rest}",
+            let text = format!(
+                "{policy}: {} for {}\n{}  for {}{rest}; Ctrl-C stops watching, not the trial\n",
                 render::trial_head(trial),
                 render::share(trial),
+                render::trial_figures(trial),
                 render::duration(elapsed)
             );
-            return self
-                .draw(&format!("{head}\n{}  Ctrl-C stops watching, not the trial\n", render::trial_figures(trial)));
+            return self.draw(&text);
         }
         let kind = Kind::of(trial);
         let old = match &self.last {

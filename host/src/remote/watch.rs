@@ -34,7 +34,8 @@ pub(super) struct Watch<'a> {
 
 impl Watch<'_> {
     /// The last answer: of a generation that was promoted, or of a trial that goes on as the watcher was interrupted.
-    pub async fn run(mut self, interrupted: impl Future<Output = ()>) -> Result<Answer, RemoteError> {
+    /// `last` is that of the deployment.
+    pub async fn run(mut self, mut last: Answer, interrupted: impl Future<Output = ()>) -> Result<Answer, RemoteError> {
         let began = Instant::now();
         let mut interrupted = pin!(interrupted);
         let mut looks = interval(LOOK);
@@ -47,7 +48,7 @@ impl Watch<'_> {
                 client.read(path).await
             };
             let answer = tokio::select! {
-                () = &mut interrupted => return self.leave().await,
+                () = &mut interrupted => return self.leave(last),
                 answer = look => answer,
             };
             let answer = match answer {
@@ -69,6 +70,7 @@ impl Watch<'_> {
             if self.promote_after.is_some_and(|after| began.elapsed() >= after) {
                 return self.promote(&details).await;
             }
+            last = answer;
         }
     }
 
@@ -77,7 +79,7 @@ impl Watch<'_> {
         let rest = self.promote_after.map(|after| {
             let left = after.saturating_sub(elapsed);
             // Rounded up: at 0 it would be promoted.
-            format!("; promoted in {}", render::duration(left + Duration::from_millis(999)))
+            format!(", promoted in {}", render::duration(left + Duration::from_millis(999)))
         });
         Ok(self.display.show(self.policy, trial, elapsed, &rest.unwrap_or_default())?)
     }
@@ -109,7 +111,8 @@ impl Watch<'_> {
         }
     }
 
-    async fn leave(mut self) -> Result<Answer, RemoteError> {
+    /// The proxy is not asked again: it may be what the watcher has lost patience with.
+    fn leave(mut self, last: Answer) -> Result<Answer, RemoteError> {
         let goes_on = format!(
             "{}: generation {} stays on trial; `waypost policy status {}` tells how it goes, `waypost policy withdraw {}` ends it",
             self.policy, self.generation, self.policy, self.policy
@@ -118,6 +121,6 @@ impl Watch<'_> {
             return Err(RemoteError::Over(format!("interrupted before it was promoted; {goes_on}")));
         }
         self.display.say(&goes_on)?;
-        self.client.read(self.path).await
+        Ok(last)
     }
 }

@@ -88,8 +88,7 @@ impl ControlPlane {
             (Change::EndShadow, Some(trial)) if trial.mode == Mode::Shadow => {
                 self.known(index).record.end_trial(State::Retired, "withdrawn by the operator");
             }
-            (Change::Canary { percent, by }, Some(trial)) if matches!(trial.mode, Mode::Canary(now) if by.is_none_or(|by| by == now)) =>
-            {
+            (Change::Canary { percent, by }, Some(trial)) if is_canary(trial, by) => {
                 trial.set_share(share(percent));
                 self.known(index).record.share_changed(percent);
                 return Ok(());
@@ -204,6 +203,11 @@ impl Known {
 fn share(percent: f64) -> u32 {
     let share = (percent * f64::from(WHOLE) / 100.0).round() as u32;
     if percent > 0.0 { share.max(1) } else { share }
+}
+
+/// Whether this is a canary already, of requests that are chosen like this or in whichever way.
+fn is_canary(trial: &Trial, by: Option<Stickiness>) -> bool {
+    matches!(trial.mode, Mode::Canary(now) if by.is_none_or(|by| by == now))
 }
 
 fn not_now(change: Change) -> ChangeError {
