@@ -206,4 +206,47 @@ mod tests {
             serde_json::json!({ "a": ["\u{fffd}[2Jgone\u{fffd}\u{fffd}", { "b": "x\u{fffd}y\u{fffd}1m" }], "c": "fine é" })
         );
     }
+
+    fn client(listener: &std::net::TcpListener) -> Client {
+        let address = listener.local_addr().unwrap();
+        Client::new(Address { host: address.ip().to_string(), port: address.port() }, None)
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_not_waited_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let answer = client(&listener).send(Method::GET, "/policies", Bytes::new(), Duration::from_millis(20)).await;
+        assert!(matches!(&answer, Err(RemoteError::Silent { .. })), "{answer:?}");
+        assert!(answer.unwrap_err().to_string().contains("20ms"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_told() {
+        for (bytes, told) in [
+            ("", "broke before"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", "broke before"),
+            ("SSH-2.0-OpenSSH\r\n", "does not answer like"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "does not answer like"),
+            ("HTTP/1.1 404 Not Found\r\nContent-Length: 14\r\n\r\n{\"error\": \"x\"}", "x"),
+            ("HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n{}", "does not answer like"),
+        ] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let client = client(&listener);
+            let server = std::thread::spawn(move || {
+                use std::io::{Read, Write};
+                let (mut stream, _) = listener.accept().unwrap();
+                // All of the request, so that what is closed is not reset.
+                let mut head = Vec::new();
+                let mut piece = [0; 256];
+                while !head.ends_with(b"\r\n\r\n") {
+                    let n = stream.read(&mut piece).unwrap();
+                    head.extend_from_slice(&piece[..n]);
+                }
+                stream.write_all(bytes.as_bytes()).unwrap();
+            });
+            let error = client.read("/policies").await.unwrap_err().to_string();
+            assert!(error.contains(told), "{bytes:?}: {error}");
+            server.join().unwrap();
+        }
+    }
 }

@@ -73,9 +73,15 @@ impl Display {
         writeln!(io::stderr(), "{sentence}")
     }
 
-    /// Draws over what was drawn before.
     fn draw(&mut self, text: &str) -> io::Result<()> {
-        let width = width();
+        let frame = self.frame(text, width());
+        let mut stderr = io::stderr().lock();
+        stderr.write_all(frame.as_bytes())?;
+        stderr.flush()
+    }
+
+    /// What draws this over what was drawn before.
+    fn frame(&mut self, text: &str, width: usize) -> String {
         let mut out = String::new();
         if self.drawn > 0 {
             // Up to its first line, and clear from there.
@@ -89,9 +95,7 @@ impl Display {
             out.push('\n');
             self.drawn += 1;
         }
-        let mut stderr = io::stderr().lock();
-        stderr.write_all(out.as_bytes())?;
-        stderr.flush()
+        out
     }
 }
 
@@ -116,4 +120,27 @@ fn width() -> usize {
 #[cfg(not(unix))]
 fn width() -> usize {
     WIDTH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_drawn_over_the_one_before() {
+        let mut display = Display::new(true);
+        assert_eq!(display.frame("one\ntwo\n", 80), "\r\x1b[Jone\ntwo\n");
+        assert_eq!(display.frame("a line that would wrap\n", 7), "\x1b[2A\r\x1b[Ja line\n");
+        assert_eq!(display.frame("", 80), "\x1b[1A\r\x1b[J");
+    }
+
+    #[test]
+    fn growing_counts_alone_are_no_news() {
+        let trial = |requests, failed| Trial {
+            canary: Some(super::super::answers::Arm { requests, failed, ..Default::default() }),
+            ..Trial::default()
+        };
+        assert_eq!(Kind::of(&trial(1, 0)), Kind::of(&trial(900, 0)));
+        assert_ne!(Kind::of(&trial(900, 0)), Kind::of(&trial(900, 1)));
+    }
 }
