@@ -103,12 +103,12 @@ fn a_shadow_is_compared_shown_and_withdrawn() {
     assert_eq!(o.decides(), "first");
     let told = eventually("the request is compared", || {
         let told = o.well("status mine");
-        told.contains("1 requests compared").then_some(told)
+        told.contains("1 request compared").then_some(told)
     });
     for part in ["on trial: shadow generation 2", "selection", "0.0 %", "active: backend 0", "shadow: backend 1"] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    for part in ["loaded from mine.wasm", "sha256:", "history", "generations", "deadline 1s"] {
+    for part in ["/mine.wasm, ", "sha256:", "history", "generations", "deadline 1s"] {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(o.well("withdraw mine").contains("generation 1 ("));

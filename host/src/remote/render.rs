@@ -102,7 +102,7 @@ pub(super) fn trial_figures(trial: &Trial) -> String {
         text.push_str(&columns(&[head, arm("canary", canary), arm("control", control)], "  "));
     }
     if let Some(compared) = trial.requests_compared {
-        let _ = writeln!(text, "  {} requests compared", number(compared));
+        let _ = writeln!(text, "  {} compared", counted(compared, "request"));
         if !trial.hooks.is_empty() {
             let head = ["HOOK", "COMPARED", "AGREED", "", "ACTIVE MEAN", "P99", "SHADOW MEAN", "P99"];
             let mut rows = vec![head.map(str::to_owned).to_vec()];
@@ -121,11 +121,11 @@ pub(super) fn trial_figures(trial: &Trial) -> String {
 pub(super) fn trial_line(trial: &Trial) -> String {
     let mut line = format!("{} for {}: ", trial_head(trial), share(trial));
     if let (Some(canary), Some(control)) = (&trial.canary, &trial.control) {
-        let arm = |a: &Arm| format!("{} requests, {} failed", number(a.requests), number(a.failed));
+        let arm = |a: &Arm| format!("{}, {} failed", counted(a.requests, "request"), number(a.failed));
         let _ = write!(line, "{}; control {}; ", arm(canary), arm(control));
     }
     if let Some(compared) = trial.requests_compared {
-        let _ = write!(line, "{} requests compared; ", number(compared));
+        let _ = write!(line, "{} compared; ", counted(compared, "request"));
         for (name, hook) in &trial.hooks {
             let _ = write!(line, "{name} {}; ", agreement(hook));
         }
@@ -220,13 +220,14 @@ fn faults(faults: Faults) -> String {
     match faults.all() {
         0 => "no faults".to_owned(),
         all => {
-            format!("{} faults ({traps} traps, {deadlines} missed deadlines, {invalid} invalid answers)", number(all))
+            let [traps, deadlines] = [counted(traps, "trap"), counted(deadlines, "missed deadline")];
+            format!("{} ({traps}, {deadlines}, {})", counted(all, "fault"), counted(invalid, "invalid answer"))
         }
     }
 }
 
 fn suspended(workers: u64) -> Option<String> {
-    (workers > 0).then(|| format!("by {workers} worker{}", if workers == 1 { "" } else { "s" }))
+    (workers > 0).then(|| format!("by {}", counted(workers, "worker")))
 }
 
 fn dash() -> String {
@@ -243,6 +244,11 @@ fn brief(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().take(BRIEF - 3).chain("...".chars()).collect()
+}
+
+/// `1 request`, `1,234 requests`
+fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })
 }
 
 /// `1,234,567`
@@ -267,7 +273,7 @@ fn percent(part: u64, all: u64) -> String {
 
 fn bytes(n: u64) -> String {
     match n {
-        0..1024 => format!("{n} bytes"),
+        0..1024 => counted(n, "byte"),
         1024..1_048_576 => format!("{} KiB", n / 1024),
         _ => format!("{} MiB", n >> 20),
     }
@@ -315,7 +321,7 @@ mod tests {
     fn numbers_and_times_read_well() {
         assert_eq!([0, 12, 123, 1234, 1_234_567].map(number), ["0", "12", "123", "1,234", "1,234,567"]);
         assert_eq!([0, 1, 1500, 2_500_000, 3_000_000_000].map(time), ["-", "1 ns", "1.5 us", "2.5 ms", "3.0 s"]);
-        assert_eq!([1, 2048, 16 << 20].map(bytes), ["1 bytes", "2 KiB", "16 MiB"]);
+        assert_eq!([1, 2048, 16 << 20].map(bytes), ["1 byte", "2 KiB", "16 MiB"]);
         assert_eq!((percent(1, 8), percent(0, 0)), ("12.5 %".to_owned(), "-".to_owned()));
     }
 
@@ -368,9 +374,14 @@ mod tests {
         });
         let trial: Trial = serde_json::from_value(trial).unwrap();
         let figures = trial_figures(&trial);
-        for part in
-            ["2,000 requests compared", "50.0 %", "900 ns", "4.0 us", "3 faults (1 traps", "suspended by 1 worker"]
-        {
+        for part in [
+            "2,000 requests compared",
+            "50.0 %",
+            "900 ns",
+            "4.0 us",
+            "3 faults (1 trap, 0 missed",
+            "suspended by 1 worker",
+        ] {
             assert!(figures.contains(part), "{part}: {figures}");
         }
         let line = trial_line(&trial);
