@@ -235,7 +235,7 @@ fn wrong_values_of_what_deploying_goes_by_are_errors() {
         ("[rollout]\nmin-requests = 0", 2, "rollout.min-requests", "write 1 to 1000000"),
         ("[rollout]\nfailure-margin = -1", 2, "rollout.failure-margin", "write 0 to 100"),
         ("[rollout]\nfailure-margin = 100.5", 2, "rollout.failure-margin", "write 0 to 100"),
-        ("[rollout]\nfailure-margin = nan", 2, "rollout.failure-margin", "write 0 to 100"),
+        ("[rollout]\nfailure-margin = nan", 2, "rollout.failure-margin", "write a number"),
         ("[rollout]\nfailure-margin = \"5%\"", 2, "rollout.failure-margin", "write a number"),
         ("[rollout]\nmax_faults = 1", 2, "rollout.max_faults", "did you mean `max-faults`?"),
         ("rollout = 5", 1, "rollout", "write a table"),
