@@ -23,6 +23,7 @@ mod forwarding;
 mod hot_swap;
 mod large_bodies;
 mod limits;
+mod policy_commands;
 mod policy_faults;
 mod policy_hooks;
 mod ranges;
