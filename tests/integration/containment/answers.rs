@@ -10,13 +10,6 @@ const HERE: &str = "i32.const 2048";
 const HUGE: &str = r"\00\e1\f5\05";
 
 impl Contained {
-    /// Puts this component in the place of the bad policy.
-    #[track_caller]
-    fn is_replaced_by(&self, component: &[u8]) {
-        let answer = self.proxy.put_policy("bad", component);
-        assert!(matches!(answer.status, 200..=204), "{}", answer.text());
-    }
-
     /// One request with this policy is a fault; then a good one takes its place.
     #[track_caller]
     fn one_fault_of(&self, what: &str, component: &[u8]) {
@@ -149,7 +142,9 @@ fn what_the_host_owns_is_refused_in_the_answer_of_every_hook() {
     let c = Contained::probe("deadline = \"2s\"");
     let before = c.at_rest();
     for hook in HOOKS {
-        for field in ["content-length:0", "Transfer-Encoding:chunked", "connection:close", "x:1%0d%0ax-evil:1", "x%0a:1"] {
+        for field in
+            ["content-length:0", "Transfer-Encoding:chunked", "connection:close", "x:1%0d%0ax-evil:1", "x%0a:1"]
+        {
             c.fails(hook, &format!("refuse-field={field}"), "invalid");
             c.recover();
         }

@@ -11,7 +11,7 @@ fn is_contained(what: &str, hooks: &[&str]) {
         c.recover();
         c.bystander.goes_on();
     }
-    c.told_in_the_log(&["missed its deadline", "probe::flood::"]);
+    c.told_in_the_log(&["missed its deadline", "::flood::endless"]);
     let peak = c.proxy.peak_resident_kib();
     assert!(peak <= before.resident + KEPT, "{peak} KiB at the most, {} before", before.resident);
     c.is_as_before(&before, hooks.len() as u64);

@@ -9,12 +9,11 @@ struct Fault {
     told: &'static [&'static str],
 }
 
-const TRAP: Fault =
-    Fault { action: "trap", counter: "traps", told: &["unreachable", "probe::act::trap < probe::act::any"] };
+const TRAP: Fault = Fault { action: "trap", counter: "traps", told: &["unreachable", "::act::trap < probe"] };
 const PANIC: Fault = Fault { action: "panic", counter: "traps", told: &["unreachable", "panic"] };
 const LOOP: Fault =
-    Fault { action: "loop", counter: "deadlines", told: &["missed its deadline", "probe::act::spin_forever"] };
-const RECURSION: Fault = Fault { action: "recurse", counter: "traps", told: &["in probe::act::recurse"] };
+    Fault { action: "loop", counter: "deadlines", told: &["missed its deadline", "::act::spin_forever < probe"] };
+const RECURSION: Fault = Fault { action: "recurse", counter: "traps", told: &["::act::recurse < probe"] };
 const MEMORY: Fault = Fault { action: "allocate=64", counter: "traps", told: &["was denied", "bytes of memory"] };
 
 /// In each hook in turn: the failure mode answers, the fault is counted and told, and then all is as before.

@@ -46,6 +46,8 @@ struct AtRest {
 
 impl Contained {
     /// `component` is `bad`, with these lines in its section; a request of which it makes nothing good is a 503.
+    ///
+    /// It takes the place of a built-in one, which has no file that is looked at: what is put stays.
     #[track_caller]
     fn new(component: &[u8], lines: &str) -> Self {
         let backends = [TestUpstream::named("served"), TestUpstream::named("quiet")];
@@ -53,24 +55,32 @@ impl Contained {
         let proxy = TestProxy::builder()
             .access_log("requests = \"none\"")
             .environment("WAYPOST_LOG", "info,policy=debug")
-            .file("bad.wasm", component)
             .file("quiet.wasm", guest("pick-last"))
             .tables(&format!(
                 "[pools.hit]\nbackends = [\"{hit}\"]\n[pools.quiet]\nbackends = [\"{quiet}\"]\n\
                  [[routes]]\nhost = \"bad.test\"\npool = \"hit\"\npolicies = [\"bad\"]\n\
                  [[routes]]\nhost = \"quiet.test\"\npool = \"quiet\"\npolicies = [\"quiet\"]\n\
                  [policies.quiet]\ncomponent = \"quiet.wasm\"\ndeadline = \"1s\"\n\
-                 [policies.bad]\ncomponent = \"bad.wasm\"\non-failure = 503\n{lines}\n"
+                 [policies.bad]\nbuiltin = \"random\"\non-failure = 503\n{lines}\n"
             ))
             .start();
         let bystander = Bystander::of(proxy.address());
-        Self { client: RefCell::new(proxy.client()), proxy, bystander, _backends: backends }
+        let this = Self { client: RefCell::new(proxy.client()), proxy, bystander, _backends: backends };
+        this.is_replaced_by(component);
+        this
     }
 
     /// With `probe`, which does what it is told, and a deadline that a busy machine keeps too.
     #[track_caller]
     fn probe(lines: &str) -> Self {
         Self::new(&guest("probe"), lines)
+    }
+
+    /// Puts this component in the place of the bad policy.
+    #[track_caller]
+    fn is_replaced_by(&self, component: &[u8]) {
+        let answer = self.proxy.put_policy("bad", component);
+        assert!(matches!(answer.status, 200..=204), "{}", answer.text());
     }
 
     /// A request of the bad policy's route, on the one connection that all of them share.
@@ -126,6 +136,8 @@ impl Contained {
     #[track_caller]
     fn at_rest(&self) -> AtRest {
         self.recover();
+        // Requests that began before hold the instances that they began with.
+        self.bystander.goes_on();
         AtRest {
             memory: self.count("memory/now_bytes"),
             built: self.count("instances_built"),
@@ -184,7 +196,7 @@ impl Bystander {
         Self { stop, served, thread: Some(thread) }
     }
 
-    /// It is served again, now.
+    /// It is served again, now, and the request that was under way has ended.
     #[track_caller]
     fn goes_on(&self) {
         let before = self.served.load(Ordering::Relaxed);
