@@ -130,6 +130,13 @@ fn an_answer_that_is_really_huge_is_a_fault_and_never_copied() {
         c.bystander.goes_on();
     }
     c.fails("Range", "many=3000000", "invalid");
+    c.recover();
+    // The same on the way to the host's own functions.
+    for action in ["log-bytes=100000000", "set-bytes=100000000", "name-bytes=100000000"] {
+        c.fails("Response", action, "traps");
+        c.recover();
+        faults += 1;
+    }
     // The guest had its share of memory, and the host took no copy of it.
     let limit = before.resident + 320 * 1024 + KEPT;
     assert!(c.proxy.peak_resident_kib() <= limit, "{} KiB", c.proxy.peak_resident_kib());

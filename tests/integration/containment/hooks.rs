@@ -99,3 +99,21 @@ fn faults_of_all_kinds_in_a_row_are_contained() {
     c.is_as_before(&before, 60);
     c.end();
 }
+
+#[test]
+fn with_an_instance_for_each_request_none_is_left_behind() {
+    let c = Contained::probe("deadline = \"100ms\"\nisolation = \"request\"");
+    let before = c.at_rest();
+    for hook in HOOKS {
+        for fault in [&TRAP, &LOOP, &MEMORY] {
+            c.fails(hook, fault.action, fault.counter);
+            c.recover();
+        }
+        c.bystander.goes_on();
+    }
+    // Hooks of one request share one, and a request that failed had one more at most.
+    let requests = c.proxy.stat("/workers/0/requests");
+    c.is_as_before(&before, requests * 2);
+    assert_eq!(c.count("memory/now_bytes"), 0);
+    c.end();
+}
