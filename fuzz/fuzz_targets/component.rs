@@ -66,7 +66,7 @@ fuzz_target!(|bytes: &[u8]| {
     let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };
     let pools = [PoolSpec { id: 0, name: "pool".to_owned(), backends: (0..BACKENDS).map(backend).collect() }];
     match host.engine.load(&spec, &pools, 1, &host.stats, 1) {
-        Ok(generation) => ask(Seat::adopt(generation, 0, Arc::new(Idle))),
+        Ok(generation) => ask(Seat::adopt(generation, 0, Arc::new(Idle), Arc::clone(&host.stats.shards[0]))),
         // The loader's own thread catches a panic and says so.
         Err(refused) => assert!(!refused.to_string().contains("panicked"), "{refused}"),
     }

@@ -78,7 +78,7 @@ impl Tally {
             }
         };
         self.loaded += 1;
-        let mut seat = Seat::adopt(generation, 0, Arc::clone(&test.facts) as Arc<dyn BackendFacts>);
+        let mut seat = test.adopt(generation);
         let (mut head, mut fields) = (request(&[("range", "bytes=0-1")]), Fields::new());
         let outcomes = [
             seat.check_range(&mut head, 0).map(|_| ()),
