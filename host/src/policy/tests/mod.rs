@@ -146,7 +146,11 @@ fn until_available<T>(mut ask: impl FnMut() -> Result<T, Fault>) -> Result<T, Fa
     let give_up = Instant::now() + Duration::from_secs(60);
     loop {
         match ask() {
-            Err(fault) if fault.kind == FaultKind::Unavailable && Instant::now() < give_up => thread::yield_now(),
+            Err(fault)
+                if matches!(fault.kind, FaultKind::Unavailable | FaultKind::Rebuilding) && Instant::now() < give_up =>
+            {
+                thread::yield_now();
+            }
             answer => return answer,
         }
     }
