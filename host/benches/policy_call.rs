@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use waypost::config::{Isolation, OnFailure};
+use waypost::config::{Isolation, OnFailure, StoreLimits};
 use waypost::policy::{Attempt, BackendFacts, BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, builtin};
 use waypost::stats::Stats;
 use waypost::wire::{Fields, RequestHead};
@@ -76,6 +76,7 @@ fn seat(engine: &Engine, name: &str, isolation: Isolation, settings: serde_json:
         memory: 16 << 20,
         on_failure: OnFailure::Random,
         isolation,
+        store: StoreLimits::default(),
         source: "built-in".to_owned(),
     };
     let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };

@@ -8,11 +8,13 @@ use tracing::Level;
 use wasmtime::component::Resource;
 
 use super::answer::{BackendFacts, Failure};
+use super::bindings::waypost::policy::store::StoreError as WitStoreError;
 use super::bindings::waypost::policy::types::HeaderError;
-use super::bindings::waypost::policy::{attempts, backend_facts, clock, counters, log, random, types};
+use super::bindings::waypost::policy::{attempts, backend_facts, clock, counters, log, random, store, types};
 use super::contract::{Headers, Request};
 use super::edits::{check_name, check_value, named_by_connection};
 use super::state::{State, Turn};
+use super::store::StoreError;
 use crate::stats::MAX_POLICY_COUNTERS;
 use crate::wire::Fields;
 
@@ -231,6 +233,48 @@ impl counters::Host for State {
             && self.counters.defined & (1 << counter) != 0
         {
             value.add(amount);
+        }
+    }
+}
+
+impl store::Host for State {
+    fn get(&mut self, key: String) -> Option<Vec<u8>> {
+        self.store.get(&key)
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>, ttl_milliseconds: u64) -> Result<(), WitStoreError> {
+        Ok(self.store.set(key, value, ttl_milliseconds)?)
+    }
+
+    fn remove(&mut self, key: String) -> bool {
+        self.store.remove(&key)
+    }
+
+    fn compare_and_set(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+        ttl_milliseconds: u64,
+    ) -> Result<bool, WitStoreError> {
+        Ok(self.store.compare_and_set(key, expected.as_deref(), value, ttl_milliseconds)?)
+    }
+
+    fn increment(&mut self, key: String, by: i64, ttl_milliseconds: u64) -> Result<i64, WitStoreError> {
+        Ok(self.store.increment(key, by, ttl_milliseconds)?)
+    }
+
+    fn counter(&mut self, key: String) -> i64 {
+        self.store.counter(&key)
+    }
+}
+
+impl From<StoreError> for WitStoreError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::KeyTooLong => Self::KeyTooLong,
+            StoreError::ValueTooLong => Self::ValueTooLong,
+            StoreError::NoRoom => Self::NoRoom,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::answer::{BackendFacts, FailedAttempt};
 use super::deadline::Deadline;
 use super::edits::EditBudget;
 use super::lines::Lines;
+use super::store::Store;
 use super::wasi::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
 use crate::wire::{Checkpoint, Fields, RequestHead};
@@ -41,6 +42,8 @@ pub(super) struct State {
     pub facts: Option<Arc<dyn BackendFacts>>,
     /// Its policy's counters.
     pub counters: Counters,
+    /// Its policy's store.
+    pub store: Arc<Store>,
     /// Where the monotonic clock counts from.
     pub epoch: Instant,
     /// Only for components that import WASI.
@@ -54,6 +57,7 @@ impl State {
         memory: u64,
         stats: &Arc<PolicyStats>,
         shard: &Arc<PolicyShard>,
+        store: &Arc<Store>,
         epoch: Instant,
     ) -> Self {
         Self {
@@ -64,6 +68,7 @@ impl State {
             rng: SmallRng::from_rng(&mut rand::rng()),
             facts: None,
             counters: Counters { stats: Arc::clone(stats), shard: Arc::clone(shard), defined: 0 },
+            store: Arc::clone(store),
             epoch,
             wasi: None,
         }

@@ -7,13 +7,15 @@
 mod counter;
 mod histogram;
 mod shard;
+mod store;
 
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use shard::{BackendShard, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, WorkerShard};
+pub use store::StoreShard;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// All counters of the process, by worker. Cheap to clone.
@@ -38,6 +40,8 @@ pub struct PolicyStats {
     pub shards: Vec<Arc<PolicyShard>>,
     /// Names of the policy's own counters, in the order of their numbers.
     pub counter_names: Mutex<Vec<String>>,
+    /// What is counted of its store, in parts; set if a component that imports `store` was loaded.
+    pub store: OnceLock<Vec<Arc<StoreShard>>>,
 }
 
 impl Stats {
@@ -83,6 +87,7 @@ impl Stats {
             Arc::new(PolicyStats {
                 shards: (0..=self.inner.workers.len()).map(|_| Arc::default()).collect(),
                 counter_names: Mutex::default(),
+                store: OnceLock::new(),
             })
         }))
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{Isolation, OnFailure};
+use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::stats::{PolicyShard, PolicyStats, Stats};
 use crate::wire::RequestHead;
 
@@ -100,6 +100,7 @@ fn spec(component: &[u8]) -> PolicySpec {
         memory: 16 << 20,
         on_failure: OnFailure::Random,
         isolation: Isolation::Worker,
+        store: StoreLimits::default(),
         source: "test".to_owned(),
     }
 }
