@@ -10,7 +10,7 @@ use super::tree::{Node, Section};
 use super::{Backend, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, StoreLimits, Timeouts, values};
 
 /// The components that are embedded in the binary; each may be used by its name without a section of its own.
-pub const BUILTIN_POLICIES: [&str; 4] = ["random", "range", "header-router", "least-loaded"];
+pub const BUILTIN_POLICIES: [&str; 6] = ["random", "range", "header-router", "least-loaded", "rate-limit", "sticky"];
 
 /// Epochs tick about every millisecond, and a worker serves nobody else while a hook runs.
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);

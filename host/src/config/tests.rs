@@ -57,6 +57,7 @@ fn nothing_written_is_every_default_and_a_warning() {
     assert_eq!(config.admin, Some(Admin { listen: "127.0.0.1:9090".parse().unwrap(), token: None }));
     assert!(config.policies.is_empty() && config.pools.is_empty() && config.routes.is_empty());
     assert_eq!((config.limits, config.timeouts), (Limits::default(), Timeouts::default()));
+    assert!(config.policies.iter().all(|policy| policy.store == StoreLimits::default()));
     assert_eq!(config.access_log, AccessLog { requests: LoggedRequests::Refused, path: None });
     assert!(config.warnings[0].contains("404"), "{:?}", config.warnings);
 }
@@ -87,6 +88,7 @@ fn the_long_form_means_what_it_says() {
         on-failure = 503
         isolation = "request"
         settings = { header = "x-tenant", map = { a = 1, b = [true, 1.5] } }
+        store = { entries = 500, bytes = "64KiB" }
 
         [policies.range]
         on-failure = "next"
@@ -108,6 +110,8 @@ fn the_long_form_means_what_it_says() {
     );
     let tenant = &config.policies[0];
     assert_eq!(tenant.source, PolicySource::File(PathBuf::from("/etc/waypost/policies/tenant.wasm")));
+    assert_eq!(tenant.store, StoreLimits { entries: 500, bytes: 64 << 10 });
+    assert_eq!(config.policies[1].store, StoreLimits { entries: 10_000, bytes: 4 << 20 });
     assert_eq!((tenant.deadline, tenant.memory), (Duration::from_millis(5), 32 << 20));
     assert_eq!((tenant.on_failure, tenant.isolation), (OnFailure::Status(503), Isolation::Request));
     assert_eq!(tenant.settings, serde_json::json!({ "header": "x-tenant", "map": { "a": 1, "b": [true, 1.5] } }));
@@ -238,6 +242,7 @@ fn unknown_keys_are_errors_that_guess_what_was_meant() {
         "unknown",
     );
     assert_error("[policies.random]\nsurprise = 1", 2, "policies.random.surprise", "unknown key");
+    assert_error("[policies.random.store]\nentrys = 1", 2, "policies.random.store.entrys", "did you mean `entries`?");
     assert_error("[pools.a]\nbackends = [{ address = \"b\", wait = 1 }]", 2, "pools.a.backends.wait", "unknown key");
 }
 
@@ -298,6 +303,10 @@ fn wrong_policies_are_errors() {
         ("[policies.a]\ncomponent = \"\"", 2, "policies.a.component", "not a path"),
         ("[policies.random]\ndeadline = \"1us\"", 2, "policies.random.deadline", "1ms to 10s"),
         ("[policies.random]\nmemory = \"1KiB\"", 2, "policies.random.memory", "out of range"),
+        ("[policies.random.store]\nentries = 0", 2, "policies.random.store.entries", "1 to 10000000"),
+        ("[policies.random.store]\nbytes = 100", 2, "policies.random.store.bytes", "out of range"),
+        ("[policies.random.store]\nbytes = \"17GiB\"", 2, "policies.random.store.bytes", "out of range"),
+        ("[policies.random]\nstore = 5", 2, "policies.random.store", "a table"),
         ("[policies.random]\non-failure = \"open\"", 2, "policies.random.on-failure", "\"next\""),
         ("[policies.random]\non-failure = 200", 2, "policies.random.on-failure", "400 to 599"),
         ("[policies.random]\nisolation = \"thread\"", 2, "policies.random.isolation", "\"request\""),

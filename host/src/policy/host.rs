@@ -48,6 +48,10 @@ impl types::HostRequest for State {
         self.turn.request.client.to_string()
     }
 
+    fn pool(&mut self, _: Resource<Request>) -> u32 {
+        self.turn.pool.unwrap_or_default()
+    }
+
     fn header(&mut self, _: Resource<Request>, name: String) -> Option<Vec<u8>> {
         first(&self.turn.request.fields, &name)
     }

@@ -4,6 +4,7 @@ mod calls;
 mod hostile;
 mod loading;
 mod rebuilding;
+mod sharing;
 mod wasi;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

@@ -26,7 +26,7 @@ pub fn any(action: &Action) -> Option<String> {
         "log-flood" => (0..action.number()).map(|at| write(log::Level::Info, &format!("flood {at}"))).last()?,
         "count" => count(&action.argument),
         "define" => define_many(action.number()),
-        _ => return None,
+        _ => return crate::store::any(action),
     };
     Some(done)
 }

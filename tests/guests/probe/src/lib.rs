@@ -6,3 +6,4 @@ mod act;
 mod action;
 mod hooks;
 mod report;
+mod store;
