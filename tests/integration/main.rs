@@ -31,6 +31,7 @@ mod retries;
 mod routing;
 mod statistics;
 mod stopping;
+mod store;
 mod strictness;
 mod tidy;
 mod tolerated_requests;
