@@ -38,14 +38,10 @@ struct Member {
 /// How a backend was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// The cookie names it.
-    Kept(u32),
     /// The workers remember it.
     Remembered(u32),
     /// The client's address hashes to it.
     Hashed(u32),
-    /// The same, because the one that the cookie names is gone or can't be used.
-    Moved(u32),
     /// There is none that did not fail this request.
     Nobody,
 }
@@ -65,27 +61,26 @@ impl Pool {
         self.members.get(backend as usize).map(|member| &member.token)
     }
 
-    /// The backend for a client with this address and the value of this cookie.
-    pub fn choose(&self, cookie: Option<&[u8]>, client: &str, facts: &impl Facts, memory: &mut impl Memory) -> Choice {
-        let usable = |backend: u32| !facts.failed(backend) && facts.healthy(backend);
-        if let Some(backend) = cookie.and_then(|cookie| self.named(cookie)).filter(|backend| usable(*backend)) {
-            return Choice::Kept(backend);
-        }
+    /// The backend that this value of the cookie names, if it can be used: nearly every request ends here.
+    pub fn keep(&self, cookie: &[u8], facts: &impl Facts) -> Option<u32> {
+        self.named(cookie).filter(|backend| usable(facts, *backend))
+    }
+
+    /// The backend for a client with this address that has no cookie, or one that was not kept.
+    pub fn choose(&self, client: &str, facts: &impl Facts, memory: &mut impl Memory) -> Choice {
+        let known = |token: Option<Token>| token.and_then(|token| self.keep(&token, facts));
         let past = memory.recall();
-        let known =
-            |token: Option<Token>| token.and_then(|token| self.named(&token)).filter(|backend| usable(*backend));
         if let Some(backend) = known(past) {
             return Choice::Remembered(backend);
         }
         let client = hash(client.as_bytes());
-        let Some(backend) = self.own(client, usable).or_else(|| self.own(client, |backend| !facts.failed(backend)))
-        else {
+        let found = self.own(client, |backend| usable(facts, backend));
+        let Some(backend) = found.or_else(|| self.own(client, |backend| !facts.failed(backend))) else {
             return Choice::Nobody;
         };
         let told = self.token(backend).is_some_and(|token| memory.remember(past, *token));
         match known(if told { None } else { memory.recall() }) {
             Some(backend) => Choice::Remembered(backend),
-            None if cookie.is_some() => Choice::Moved(backend),
             None => Choice::Hashed(backend),
         }
     }
@@ -116,6 +111,10 @@ impl Member {
         let uniform = (bits as f64 + 0.5) / (1_u64 << 53) as f64;
         self.weight / -uniform.ln()
     }
+}
+
+fn usable(facts: &impl Facts, backend: u32) -> bool {
+    !facts.failed(backend) && facts.healthy(backend)
 }
 
 fn token(hash: u64) -> Token {
@@ -192,7 +191,7 @@ mod tests {
     fn homes(pool: &Pool, facts: &Fixed) -> Vec<Token> {
         let home = |n: u32| {
             let client = format!("192.168.{}.{}", n / 256, n % 256);
-            match pool.choose(None, &client, facts, &mut Remembers::default()) {
+            match pool.choose(&client, facts, &mut Remembers::default()) {
                 Choice::Hashed(backend) => *pool.token(backend).unwrap(),
                 other => panic!("{other:?}"),
             }
@@ -263,19 +262,14 @@ mod tests {
     #[test]
     fn a_cookie_keeps_its_backend_while_that_can_be_used() {
         let pool = equal(1..6);
-        let own =
-            |cookie: &[u8], facts: &Fixed| pool.choose(Some(cookie), "192.0.2.1", facts, &mut Remembers::default());
         for backend in 0..5 {
             let token = *pool.token(backend).unwrap();
-            assert_eq!(own(&token, &Fixed::default()), Choice::Kept(backend));
-            for facts in
-                [Fixed { sick: vec![backend], ..Fixed::default() }, Fixed { failed: vec![backend], ..Fixed::default() }]
-            {
-                assert!(matches!(own(&token, &facts), Choice::Moved(other) if other != backend));
-            }
+            assert_eq!(pool.keep(&token, &Fixed::default()), Some(backend));
+            assert_eq!(pool.keep(&token, &Fixed { sick: vec![backend], ..Fixed::default() }), None);
+            assert_eq!(pool.keep(&token, &Fixed { failed: vec![backend], ..Fixed::default() }), None);
         }
         for nonsense in [&b""[..], b"0123456789abcdef", b"0123456789abcde", &[0xff; 400]] {
-            assert!(matches!(own(nonsense, &Fixed::default()), Choice::Moved(_)));
+            assert_eq!(pool.keep(nonsense, &Fixed::default()), None);
         }
     }
 
@@ -283,20 +277,16 @@ mod tests {
     fn workers_that_see_different_things_agree_on_a_client() {
         let pool = equal(1..6);
         let mut memory = Remembers::default();
-        let Choice::Hashed(first) = pool.choose(None, "192.0.2.1", &Fixed::default(), &mut memory) else { panic!() };
+        let Choice::Hashed(first) = pool.choose("192.0.2.1", &Fixed::default(), &mut memory) else { panic!() };
         assert_eq!(memory.token.as_ref(), pool.token(first));
         // A list that grew meanwhile, on a worker that does not see the backend as sick: what is remembered holds.
         for n in 6..40 {
             let grown = equal(1..n);
-            assert_eq!(
-                grown.choose(None, "192.0.2.1", &Fixed::default(), &mut memory),
-                Choice::Remembered(first),
-                "{n}"
-            );
+            assert_eq!(grown.choose("192.0.2.1", &Fixed::default(), &mut memory), Choice::Remembered(first), "{n}");
         }
         let sick = Fixed { sick: vec![first], ..Fixed::default() };
-        let Choice::Hashed(second) = pool.choose(None, "192.0.2.1", &sick, &mut memory) else { panic!() };
-        assert_eq!(pool.choose(None, "192.0.2.1", &Fixed::default(), &mut memory), Choice::Remembered(second));
+        let Choice::Hashed(second) = pool.choose("192.0.2.1", &sick, &mut memory) else { panic!() };
+        assert_eq!(pool.choose("192.0.2.1", &Fixed::default(), &mut memory), Choice::Remembered(second));
     }
 
     #[test]
@@ -304,20 +294,20 @@ mod tests {
         let pool = equal(1..6);
         let rival = |n: u32| Remembers { token: None, rival: pool.token(n).copied() };
         for n in 0..5 {
-            assert_eq!(pool.choose(None, "192.0.2.1", &Fixed::default(), &mut rival(n)), Choice::Remembered(n));
+            assert_eq!(pool.choose("192.0.2.1", &Fixed::default(), &mut rival(n)), Choice::Remembered(n));
         }
         let facts = Fixed { failed: vec![2], ..Fixed::default() };
-        assert!(matches!(pool.choose(None, "192.0.2.1", &facts, &mut rival(2)), Choice::Hashed(n) if n != 2));
+        assert!(matches!(pool.choose("192.0.2.1", &facts, &mut rival(2)), Choice::Hashed(n) if n != 2));
     }
 
     #[test]
     fn without_anybody_well_one_that_did_not_fail_is_tried() {
         let pool = equal(1..4);
         let facts = Fixed { sick: vec![0, 1, 2], failed: vec![0, 1] };
-        assert_eq!(pool.choose(None, "a", &facts, &mut Remembers::default()), Choice::Hashed(2));
+        assert_eq!(pool.choose("a", &facts, &mut Remembers::default()), Choice::Hashed(2));
         let facts = Fixed { failed: vec![0, 1, 2], ..Fixed::default() };
-        assert_eq!(pool.choose(None, "a", &facts, &mut Remembers::default()), Choice::Nobody);
-        assert_eq!(equal(1..1).choose(None, "a", &Fixed::default(), &mut Remembers::default()), Choice::Nobody);
+        assert_eq!(pool.choose("a", &facts, &mut Remembers::default()), Choice::Nobody);
+        assert_eq!(equal(1..1).choose("a", &Fixed::default(), &mut Remembers::default()), Choice::Nobody);
     }
 
     proptest! {
@@ -326,7 +316,6 @@ mod tests {
             weights in prop::collection::vec(0_u32.., 1..12),
             sick in prop::collection::vec(0_u32..12, 0..12),
             failed in prop::collection::vec(0_u32..12, 0..12),
-            cookie in prop::option::of(0_u32..12),
             remembered in prop::option::of(0_u32..12),
             client in "\\PC{0,20}",
         ) {
@@ -335,13 +324,12 @@ mod tests {
             let facts = Fixed { sick, failed };
             let token = |n: Option<u32>| n.and_then(|n| pool.token(n)).copied();
             let mut memory = Remembers { token: token(remembered), rival: None };
-            let cookie = token(cookie);
-            let choice = pool.choose(cookie.as_ref().map(|cookie| &cookie[..]), &client, &facts, &mut memory);
+            let choice = pool.choose(&client, &facts, &mut memory);
             let count = weighted.len() as u32;
             let best = (0..count).filter(|n| !facts.failed(*n)).map(|n| u32::from(!facts.healthy(n))).min();
             match choice {
                 Choice::Nobody => prop_assert_eq!(best, None),
-                Choice::Kept(n) | Choice::Remembered(n) | Choice::Hashed(n) | Choice::Moved(n) => {
+                Choice::Remembered(n) | Choice::Hashed(n) => {
                     prop_assert!(n < count && !facts.failed(n));
                     prop_assert_eq!(Some(u32::from(!facts.healthy(n))), best);
                 }

@@ -84,22 +84,24 @@ impl selection::Guest for Sticky {
     fn select(request: &Request, pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
         STATE.with_borrow(|state| {
             let Some(pool) = state.pools.get(&pool) else { return Ok(None) };
+            let (counted, facts) = (&state.counters, Host::at(attempt));
+            let cookies = request.header("cookie").unwrap_or_default();
+            let named = cookie::find(&cookies, &state.settings.cookie);
+            if let Some(backend) = named.and_then(|named| pool.keep(named, &facts)) {
+                counters::add(counted.kept, 1);
+                return Ok(Some(backend));
+            }
             let client = request.client_address();
             let mut memory = Shared {
                 key: [&String::from_utf8_lossy(&pool.id), " ", &client].concat(),
                 milliseconds: state.settings.remember_milliseconds,
             };
-            let cookies = request.header_values("cookie");
-            let named = cookie::find(&cookies, &state.settings.cookie);
-            let counted = &state.counters;
-            let (counter, backend) = match pool.choose(named, &client, &Host::at(attempt), &mut memory) {
-                Choice::Kept(backend) => (counted.kept, backend),
+            let (counter, backend) = match pool.choose(&client, &facts, &mut memory) {
                 Choice::Remembered(backend) => (counted.remembered, backend),
                 Choice::Hashed(backend) => (counted.hashed, backend),
-                Choice::Moved(backend) => (counted.moved, backend),
                 Choice::Nobody => return Ok(None),
             };
-            counters::add(counter, 1);
+            counters::add(if named.is_some() { counted.moved } else { counter }, 1);
             Ok(Some(backend))
         })
     }
@@ -110,7 +112,7 @@ impl response_headers::Guest for Sticky {
         STATE.with_borrow(|state| {
             let pool = state.pools.get(&request.pool());
             let Some(token) = pool.and_then(|pool| pool.token(backend)) else { return };
-            let cookies = request.header_values("cookie");
+            let cookies = request.header("cookie").unwrap_or_default();
             let name = &state.settings.cookie;
             if cookie::find(&cookies, name) == Some(token) {
                 return;
