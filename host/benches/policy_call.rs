@@ -136,7 +136,8 @@ fn seat(engine: &Engine, name: &str, isolation: Isolation, settings: serde_json:
     let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };
     let pools = [PoolSpec { id: 0, name: "web".to_owned(), backends: (1..=4).map(backend).collect() }];
     let generation = engine.load(&spec, &pools, 1, &Stats::new(1).policy(name), 1).unwrap();
-    Seat::adopt(generation, 0, Arc::new(Facts))
+    let shard = generation.shard(0);
+    Seat::adopt(generation, 0, Arc::new(Facts), shard)
 }
 
 fn request() -> RequestHead {

@@ -28,6 +28,7 @@ mod policy_hooks;
 mod ranges;
 mod refused_requests;
 mod retries;
+mod rollout;
 mod routing;
 mod statistics;
 mod stopping;

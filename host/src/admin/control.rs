@@ -7,10 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
+use crate::policy::Stickiness;
+use crate::rollout::{Event, GenerationEntry, State, TrialReport};
 use crate::stats::Stats;
 
 /// The control side as `admin` sees it; implemented by `app`. Every call may come at any time and from any thread of
-/// the control runtime.
+/// the control runtime. A change is awaited to its end whether or not its client still waits; on an error nothing that
+/// runs has changed.
 pub trait Control: Send + Sync + 'static {
     /// All counters.
     fn stats(&self) -> &Stats;
@@ -18,26 +21,75 @@ pub trait Control: Send + Sync + 'static {
     /// The policies that run, in any order.
     fn policies(&self) -> Vec<PolicyStatus>;
 
-    /// Loads this component in place of the named policy's, and publishes it to all workers once it is proven:
-    /// compiled, linked, configured and told the backends. On an error nothing has changed. `admin` makes one such call
-    /// at a time, of at most 64 MiB, and awaits each to its end whether or not its client still waits.
-    fn replace_policy<'a>(&'a self, name: &'a str, component: Vec<u8>) -> ReplaceFuture<'a>;
+    /// One policy with its generations, its history and its trial.
+    fn policy(&self, name: &str) -> Option<PolicyDetails>;
+
+    /// Loads this component under the policy's name, and publishes it to all workers once it is proven: compiled, linked,
+    /// configured and told the backends. `admin` makes one such call at a time, of at most 64 MiB.
+    fn deploy<'a>(&'a self, name: &'a str, component: Vec<u8>, how: Deployment) -> ChangeFuture<'a>;
+
+    /// Changes what decides, without loading anything.
+    fn change<'a>(&'a self, name: &'a str, change: Change) -> ChangeFuture<'a>;
+
+    /// A token that lets requests be explained for so long.
+    fn issue_explain_token(&self, valid_for: Duration) -> String;
 
     /// Whether clients should be sent here.
     fn readiness(&self) -> Readiness;
 }
 
-/// The future of [`Control::replace_policy`].
-pub type ReplaceFuture<'a> = Pin<Box<dyn Future<Output = Result<PolicyStatus, ReplaceError>> + Send + 'a>>;
+/// The future of a change.
+pub type ChangeFuture<'a> = Pin<Box<dyn Future<Output = Result<PolicyDetails, ChangeError>> + Send + 'a>>;
+
+/// What a component is loaded as.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Deployment {
+    /// It decides all requests from now on.
+    Active,
+    /// It is asked beside the active generation for this share of the requests, in percent, and decides nothing.
+    Shadow {
+        /// 0 to 100.
+        percent: f64,
+    },
+    /// It decides this share of the requests.
+    Canary {
+        /// 0 to 100.
+        percent: f64,
+        /// Which ones.
+        by: Stickiness,
+    },
+}
+
+/// A change of what decides.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Change {
+    /// The generation on trial decides all requests.
+    Promote,
+    /// The canary is withdrawn; without one, the former generation decides again.
+    RollBack,
+    /// The shadow is withdrawn.
+    EndShadow,
+    /// The canary is withdrawn.
+    EndCanary,
+    /// The generation on trial decides this share of the requests.
+    Canary {
+        /// 0 to 100.
+        percent: f64,
+        /// Which ones.
+        by: Stickiness,
+    },
+}
 
 /// One policy as it runs now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct PolicyStatus {
     /// The operator's name for it.
     pub name: String,
-    /// Grows with each replacement.
+    /// Of the generation that decides; without one, of the newest.
+    pub state: State,
+    /// The generation that decides; without one, the newest. Grows with each deployment.
     pub generation: u64,
-    /// Of the component: SHA-256 in hexadecimal.
+    /// Of its component: `sha256:` and the digest in hexadecimal.
     pub digest: String,
     /// Where the component came from, in words: `built-in random`, a path, or `PUT`.
     pub source: String,
@@ -54,16 +106,49 @@ pub struct PolicyStatus {
     pub memory_limit_bytes: u64,
     /// The component's size.
     pub size_bytes: u64,
-    /// When this generation was published.
+    /// When this generation was loaded; `None` if it is not.
     #[serde(serialize_with = "rfc3339")]
-    pub loaded_at: SystemTime,
-    /// Why the latest attempt to replace it was refused (by `PUT` or a changed file); `None` if that succeeded.
+    pub loaded_at: Option<SystemTime>,
+    /// Workers that do not ask it for now, because it kept failing.
+    pub suspended_by_workers: u64,
+    /// The generation on trial.
+    pub on_trial: Option<OnTrial>,
+    /// Why the latest deployment came to nothing (refused, or withdrawn by itself); `None` if it did not.
     pub last_error: Option<String>,
 }
 
-/// Why a policy was not replaced. Nothing has changed.
+/// A generation on trial, in brief.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OnTrial {
+    /// `shadow` or `canary`.
+    pub mode: &'static str,
+    /// Its number.
+    pub generation: u64,
+    /// Of its component.
+    pub digest: String,
+    /// The share of the requests, in percent.
+    pub percent: f64,
+}
+
+/// One policy with its past.
+#[derive(Debug, Clone, Serialize)]
+pub struct PolicyDetails {
+    /// As it runs now.
+    #[serde(flatten)]
+    pub status: PolicyStatus,
+    /// The generation that a rollback goes back to.
+    pub former_generation: Option<u64>,
+    /// How the trial goes.
+    pub trial: Option<TrialReport>,
+    /// Newest first.
+    pub generations: Vec<GenerationEntry>,
+    /// What happened, newest first.
+    pub history: Vec<Event>,
+}
+
+/// Why a change was not made. Nothing that runs has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReplaceError {
+pub enum ChangeError {
     /// No policy has this name.
     #[error("no policy is named {0:?}; GET /policies lists those that run")]
     Unknown(String),
@@ -73,16 +158,21 @@ pub enum ReplaceError {
     /// The policy is being replaced by someone else.
     #[error("policy {0:?} is being replaced already; try again when that is done")]
     Busy(String),
+    /// What runs now leaves no room for it: the reason, as a sentence.
+    #[error("{0}")]
+    NotNow(String),
     /// The process is not in a state to do so: the reason, as a sentence.
     #[error("{0}")]
     Unavailable(String),
 }
 
 /// Whether clients should be sent here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
     /// The listeners are not open yet.
     Starting,
+    /// Requests are served, but these policies are still being loaded.
+    Loading(Vec<String>),
     /// Requests are served.
     Ready,
     /// The listeners are closed; what is in flight is being finished.
@@ -93,8 +183,11 @@ fn microseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::
     serializer.serialize_u64(duration.as_micros().try_into().unwrap_or(u64::MAX))
 }
 
-fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&timestamp(*time))
+fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.serialize_str(&timestamp(*time)),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// RFC 3339 in UTC, to the second.

@@ -1,5 +1,7 @@
 //! Which endpoint answers which request.
 
+use std::time::Duration;
+
 use http::header::ACCEPT;
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -7,19 +9,27 @@ use serde_json::json;
 
 use super::reply::{self, Reply};
 use super::serve::Shared;
-use super::{Readiness, ReplaceError, StatsView, metrics_page, replace, stats_page};
+use super::{Readiness, StatsView, metrics_page, policies, stats_page};
+use crate::proxy::{EXPLAIN, TRACE};
 
-const ENDPOINTS: [&str; 7] = [
+const ENDPOINTS: [&str; 13] = [
     "GET /stats",
     "GET /metrics",
     "GET /policies",
     "GET /policies/NAME",
     "PUT /policies/NAME",
+    "POST /policies/NAME/promote",
+    "POST /policies/NAME/rollback",
+    "POST /policies/NAME/canary",
+    "DELETE /policies/NAME/canary",
+    "DELETE /policies/NAME/shadow",
+    "POST /explain",
     "GET /healthz",
     "GET /readyz",
 ];
 const READ: &str = "GET, HEAD";
-const READ_AND_REPLACE: &str = "GET, HEAD, PUT";
+/// How long a token lets requests be explained.
+const EXPLAIN_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// The answer to one request.
 pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Reply {
@@ -30,10 +40,8 @@ pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Reply
         return refusal;
     }
     if let Some(name) = path.strip_prefix("/policies/") {
-        return match policy_name(name) {
-            Some(name) => policy(shared, &name, &path, request).await,
-            None => reply::nothing_here(&path, &ENDPOINTS),
-        };
+        let answer = policies::answer(shared, name, &path, request).await;
+        return answer.unwrap_or_else(|| reply::nothing_here(&path, &ENDPOINTS));
     }
     let page: fn(&Shared, &HeaderMap) -> Reply = match path.as_str() {
         "/healthz" => |_, _| reply::json(StatusCode::OK, &json!({ "status": "ok" })),
@@ -44,7 +52,9 @@ pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Reply
         "/metrics" => |shared, headers| {
             with_view(shared, |view| reply::negotiated(metrics_page(view, accept(headers).as_deref())))
         },
-        "/policies" => |shared, _| policies(shared),
+        "/policies" => |shared, _| all_policies(shared),
+        "/explain" if *request.method() == Method::POST => return explain(shared),
+        "/explain" => return reply::wrong_method(request.method().as_str(), &path, "POST"),
         _ => return reply::nothing_here(&path, &ENDPOINTS),
     };
     match *request.method() {
@@ -54,9 +64,12 @@ pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Reply
 }
 
 fn ready(shared: &Shared) -> Reply {
-    let unavailable = |sentence| reply::error(StatusCode::SERVICE_UNAVAILABLE, sentence);
+    let unavailable = |sentence: &str| reply::error(StatusCode::SERVICE_UNAVAILABLE, sentence);
     match shared.control.readiness() {
         Readiness::Ready => reply::json(StatusCode::OK, &json!({ "status": "ready" })),
+        Readiness::Loading(policies) => {
+            unavailable(&format!("policies are still being loaded: {}", policies.join(", ")))
+        }
         Readiness::Starting => unavailable("starting: the listeners are not open yet"),
         Readiness::Draining => unavailable("draining: the listeners are closed, what is in flight is being finished"),
     }
@@ -66,59 +79,26 @@ fn with_view(shared: &Shared, page: impl FnOnce(&StatsView<'_>) -> Reply) -> Rep
     page(&StatsView { stats: shared.control.stats(), policies: &shared.control.policies() })
 }
 
-fn policies(shared: &Shared) -> Reply {
+/// A token, and how to use it.
+fn explain(shared: &Shared) -> Reply {
+    let token = shared.control.issue_explain_token(EXPLAIN_FOR);
+    let answer = json!({
+        "token": token,
+        "request_field": EXPLAIN,
+        "response_field": TRACE,
+        "valid_seconds": EXPLAIN_FOR.as_secs(),
+    });
+    reply::json(StatusCode::OK, &answer)
+}
+
+fn all_policies(shared: &Shared) -> Reply {
     let mut policies = shared.control.policies();
     policies.sort_by(|a, b| a.name.cmp(&b.name));
     reply::json(StatusCode::OK, &json!({ "policies": policies }))
-}
-
-async fn policy(shared: &Shared, name: &str, path: &str, request: Request<Incoming>) -> Reply {
-    let found = shared.control.policies().into_iter().find(|p| p.name == name);
-    match (request.method(), found) {
-        (&Method::GET | &Method::HEAD | &Method::PUT, None) => {
-            reply::error(StatusCode::NOT_FOUND, &ReplaceError::Unknown(name.to_owned()).to_string())
-        }
-        (&Method::GET | &Method::HEAD, Some(status)) => reply::json(StatusCode::OK, &status),
-        (&Method::PUT, Some(_)) => replace::replace(shared, name, request.into_body()).await,
-        (method, _) => reply::wrong_method(method.as_str(), path, READ_AND_REPLACE),
-    }
 }
 
 /// The fields of one name, as one list (RFC 9110 section 5.3).
 fn accept(headers: &HeaderMap) -> Option<Vec<u8>> {
     let values: Vec<&[u8]> = headers.get_all(ACCEPT).iter().map(|v| v.as_bytes()).collect();
     (!values.is_empty()).then(|| values.join(&b","[..]))
-}
-
-/// A path segment with its percent-encoding undone; `None` if it is empty, has more segments or is not UTF-8.
-fn policy_name(segment: &str) -> Option<String> {
-    let mut name = Vec::with_capacity(segment.len());
-    let mut bytes = segment.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'/' => return None,
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                let (high, low) = (digit()?, digit()?);
-                name.push(u8::try_from(high * 16 + low).ok()?);
-            }
-            _ => name.push(byte),
-        }
-    }
-    String::from_utf8(name).ok().filter(|name| !name.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn policy_names_are_decoded() {
-        assert_eq!(policy_name("random").as_deref(), Some("random"));
-        assert_eq!(policy_name("my%20policy%C3%a9").as_deref(), Some("my policyé"));
-        assert_eq!(policy_name("a%2Fb").as_deref(), Some("a/b"));
-        for not_a_name in ["", "a/b", "random/", "%", "%2", "%zz", "%ff"] {
-            assert_eq!(policy_name(not_a_name), None, "{not_a_name}");
-        }
-    }
 }

@@ -156,6 +156,21 @@ impl Snapshot {
         out.counter("policy_refusals", "Requests that a policy answered itself", None, each(|p| p.refusals))?;
         let failure_mode_uses = each(|p| p.failure_mode_uses);
         out.counter("policy_failure_mode_uses", "Requests that went on by the failure mode", None, failure_mode_uses)?;
+        out.counter("policy_suspensions", "Times that a worker suspended it", None, each(|p| p.suspensions))?;
+        let suspended = each(|p| p.status.as_ref().map_or(0, |s| s.suspended_by_workers));
+        out.gauge("policy_suspended_by_workers", "Workers that do not ask it for now", None, suspended)?;
+        let on_trial =
+            policies.iter().filter_map(|(name, p)| Some((name.as_str(), p.status.as_ref()?.on_trial.as_ref()?)));
+        let on_trial = on_trial.map(|(name, t)| ([("policy", name), ("mode", t.mode)], t.generation));
+        out.gauge("policy_trial_generation", "The generation on trial", None, on_trial)?;
+        let decisions = policies.iter().flat_map(|(name, p)| {
+            p.decisions.iter().flat_map(move |(pool, backends)| {
+                let labels = move |b| [("policy", name.as_str()), ("pool", pool.as_str()), ("backend", b)];
+                backends.iter().map(move |(backend, n)| (labels(backend.as_str()), *n))
+            })
+        });
+        out.counter("policy_decisions", "Selections of a backend", None, decisions)?;
+        out.gauge("policy_instances", "Instances that workers have", None, each(|p| p.instances))?;
         out.counter("policy_instances_built", "Instances built", None, each(|p| p.instances_built))?;
         out.counter("policy_log_lines_dropped", "Lines beyond the rate limit", None, each(|p| p.log_lines_dropped))?;
         let (now, peak) = (each(|p| p.memory.now_bytes), each(|p| p.memory.peak_instance_bytes));

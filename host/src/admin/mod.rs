@@ -1,26 +1,29 @@
 //! Admin: how does a human or a script ask?
 //!
-//! The statistics as JSON, as a page and as Prometheus text; what policies run, and replacing one; whether the process
-//! is alive and ready. `app` starts [`serve()`] on the control runtime and implements [`Control`], the only way from here
+//! The statistics as JSON, as a page and as Prometheus text; what policies run, and deploying, promoting and withdrawing
+//! them (`policies`, `deploy`); whether the process is alive and ready. `app` starts [`serve()`] on the control runtime and implements [`Control`], the only way from here
 //! to the rest of the process; `proxy` uses [`stats_page`] for `[stats] path`. Never runs on a worker, never touches the
 //! data plane other than through that trait, never decides what a policy is.
 
 mod accept;
 mod connection;
 mod control;
+mod deploy;
 mod endpoints;
 mod format;
 mod guard;
 mod metrics;
 mod page;
-mod replace;
+mod policies;
 mod reply;
 pub mod report;
 mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use control::{Control, PolicyStatus, Readiness, ReplaceError, ReplaceFuture};
+pub use control::{
+    Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails, PolicyStatus, Readiness,
+};
 pub use metrics::metrics_page;
 pub use page::stats_page;
 pub use report::{Report, StatsView};

@@ -161,6 +161,8 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
             ("invalid answers", count(p.invalid)),
             ("answered itself", count(p.refusals)),
             ("failure mode used", count(p.failure_mode_uses)),
+            ("suspensions", count(p.suspensions)),
+            ("instances now", count(p.instances)),
             ("memory now", bytes(p.memory.now_bytes)),
             ("peak of an instance", bytes(p.memory.peak_instance_bytes)),
             ("instances built", count(p.instances_built)),
@@ -185,6 +187,18 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
             ],
         )?;
     }
+    let decided: Vec<_> = p
+        .decisions
+        .iter()
+        .flat_map(|(pool, b)| b.iter().map(move |(b, n)| (pool, b, *n)))
+        .filter(|d| d.2 > 0)
+        .collect();
+    if !decided.is_empty() {
+        let cells = |(pool, backend, n): (&String, &String, u64)| {
+            vec![Escaped(pool).to_string(), Escaped(backend).to_string(), count(n)]
+        };
+        table(f, &["pool", "backend selected", "times"], decided.into_iter().map(cells))?;
+    }
     if !p.counters.is_empty() {
         let rows = p.counters.iter().map(|(counter, n)| vec![Escaped(counter).to_string(), count(*n)]);
         table(f, &["its own counter", "value"], rows)?;
@@ -195,9 +209,10 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
 fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
     writeln!(
         f,
-        "<p>generation {}, loaded {} from {}, {}, SHA-256 {}</p>",
+        "<p>{}: generation {}, loaded {} from {}, {}, {}</p>",
+        s.state,
         s.generation,
-        timestamp(s.loaded_at),
+        s.loaded_at.map_or_else(|| "never".to_owned(), timestamp),
         Escaped(&s.source),
         bytes(s.size_bytes),
         Escaped(&s.digest)
@@ -211,8 +226,21 @@ fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
         microseconds(s.deadline.as_micros().try_into().unwrap_or(u64::MAX)),
         Escaped(&s.on_failure)
     )?;
+    if let Some(t) = &s.on_trial {
+        writeln!(
+            f,
+            "<p>{} on trial: generation {}, {} % of the requests, {}</p>",
+            t.mode,
+            t.generation,
+            t.percent,
+            Escaped(&t.digest)
+        )?;
+    }
+    if s.suspended_by_workers > 0 {
+        writeln!(f, "<p class=\"bad\">suspended by {} workers, because it kept failing</p>", s.suspended_by_workers)?;
+    }
     match &s.last_error {
-        Some(error) => writeln!(f, "<p class=\"bad\">the latest replacement was refused: {}</p>", Escaped(error)),
+        Some(error) => writeln!(f, "<p class=\"bad\">the latest deployment came to nothing: {}</p>", Escaped(error)),
         None => Ok(()),
     }
 }

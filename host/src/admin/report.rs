@@ -8,8 +8,8 @@ use serde::ser::{SerializeStruct, Serializer};
 
 use super::PolicyStatus;
 use crate::stats::{
-    BackendShard, Counter, Gauge, HOOKS, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, Stats, StoreShard,
-    WorkerShard,
+    BackendShard, Counter, DecidedPool, Gauge, HOOKS, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, Stats,
+    StoreShard, WorkerShard,
 };
 
 /// What a report is made of.
@@ -140,6 +140,10 @@ pub struct Policy {
     pub refusals: u64,
     /// Requests that went on by its failure mode.
     pub failure_mode_uses: u64,
+    /// Times that a worker suspended it for failing again and again.
+    pub suspensions: u64,
+    /// Its selections, by pool and backend.
+    pub decisions: BTreeMap<String, BTreeMap<String, u64>>,
     /// How long calls took.
     pub call_time: Nanoseconds,
     /// How long calls took, by hook.
@@ -149,6 +153,8 @@ pub struct Policy {
     /// What its workers share; left out if it never imported `store`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<PolicyStore>,
+    /// Instances that workers have now.
+    pub instances: u64,
     /// Instances built.
     pub instances_built: u64,
     /// Log lines dropped by the rate limit.
@@ -289,6 +295,8 @@ impl Policy {
             invalid: sum(|s| &s.invalid),
             refusals: sum(|s| &s.refusals),
             failure_mode_uses: sum(|s| &s.failure_mode_uses),
+            suspensions: sum(|s| &s.suspensions),
+            decisions: decisions(counted),
             call_time: Nanoseconds(all),
             call_time_by_hook: hooks,
             memory: PolicyMemory {
@@ -296,6 +304,7 @@ impl Policy {
                 peak_instance_bytes: shards.iter().map(|s| s.memory_peak.value()).max().unwrap_or(0),
             },
             store: counted.store.get().map(|parts| PolicyStore::new(parts)),
+            instances: shards.iter().map(|s| s.instances.value()).sum(),
             instances_built: sum(|s| &s.instances_built),
             log_lines_dropped: sum(|s| &s.log_lines_dropped),
             counters: names.into_iter().enumerate().map(|(i, name)| (name, own(i))).collect(),
@@ -348,6 +357,18 @@ impl Serialize for Nanoseconds {
         fields.serialize_field("p99_nanoseconds", &self.0.quantile(0.99))?;
         fields.end()
     }
+}
+
+fn decisions(counted: &PolicyStats) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let made = |pool: &DecidedPool, backend: usize| -> u64 {
+        let backend = u32::try_from(backend).unwrap_or(u32::MAX);
+        counted.shards.iter().filter_map(|s| s.decisions.get()).map(|d| d.of(pool.id, backend)).sum()
+    };
+    let of_pool = |pool: &DecidedPool| {
+        let backends = pool.backends.iter().enumerate().map(|(i, address)| (address.clone(), made(pool, i))).collect();
+        (pool.name.clone(), backends)
+    };
+    counted.pools.get().into_iter().flatten().map(of_pool).collect()
 }
 
 fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {

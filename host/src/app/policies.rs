@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 
 use crate::config::{Config, Policy, PolicySource};
-use crate::policy::{BackendSpec, Engine, Generation, PolicySpec, PoolSpec, builtin};
+use crate::policy::{BackendSpec, Engine, Generation, PolicySpec, PoolSpec, builtin, digest};
 use crate::stats::Stats;
 use crate::upstream::PoolTopology;
 
@@ -47,6 +47,16 @@ pub fn spec(policy: &Policy, component: Arc<[u8]>, source: String) -> PolicySpec
     }
 }
 
+/// Why a component with this digest is not accepted for this policy, if it is not.
+pub fn unpinned(policy: &Policy, digest: &str) -> Option<String> {
+    let pinned = policy.digest.as_ref().filter(|pinned| *pinned != digest)?;
+    Some(format!(
+        "policy {:?}: the component is {digest}, and the configuration accepts only {pinned}; \
+         change `digest` in [policies.{}], or deploy that component",
+        policy.name, policy.name
+    ))
+}
+
 /// The pools of the routes that name this policy.
 pub fn pools(config: &Config, topologies: &[Arc<PoolTopology>], policy: usize) -> Vec<PoolSpec> {
     let mut ids: Vec<usize> = config.routes.iter().filter(|r| r.policies.contains(&policy)).map(|r| r.pool).collect();
@@ -76,7 +86,11 @@ pub fn load_all(
     stats: &Stats,
 ) -> Vec<Result<Arc<Generation>>> {
     let load = |(index, policy): (usize, &Policy)| {
-        let spec = spec(policy, component(policy)?, source(policy));
+        let component = component(policy)?;
+        if let Some(reason) = unpinned(policy, &digest(&component)) {
+            bail!("{reason}");
+        }
+        let spec = spec(policy, component, source(policy));
         let pools = pools(config, topologies, index);
         Ok(engine.load(&spec, &pools, 1, &stats.policy(&policy.name), 1)?)
     };

@@ -11,16 +11,16 @@ use tokio::sync::{mpsc, watch};
 
 use super::control::{AdminControl, ControlPlane};
 use super::data_plane::{self, Start};
+use super::descriptors;
 use super::intake::{self, Intake, KERNEL_SPREADS};
 use super::signals::Signals;
 use super::watch::watch;
-use super::{descriptors, policies};
 use crate::admin::{self, Readiness, StatsView};
 use crate::config::Config;
 use crate::policy::{Engine, EngineOptions};
 use crate::proxy::access_log::LogWriter;
-use crate::proxy::{Admission, Settings, Snapshot};
-use crate::route::RouteTable;
+use crate::proxy::{Admission, Settings};
+use crate::rollout::Keep;
 use crate::stats::Stats;
 use crate::upstream::resolve;
 
@@ -44,7 +44,7 @@ pub async fn run(config: Config, started: impl FnOnce(&Reachable)) -> Result<()>
     let mut signals = Signals::listen()?;
     let config = Arc::new(config);
     let stats = Stats::new(config.workers);
-    let control = Arc::new(load(&config, &stats).await?);
+    let control = load(&config, &stats).await?;
     let intake = Intake::open(&config.listen, config.workers, KERNEL_SPREADS)?;
     let log = LogWriter::start(&config.access_log).context("the access log can't be opened")?;
     let (stop, stopping) = watch::channel(false);
@@ -84,24 +84,19 @@ pub async fn run(config: Config, started: impl FnOnce(&Reachable)) -> Result<()>
 }
 
 /// Resolves the backends and loads the policies.
-async fn load(config: &Arc<Config>, stats: &Stats) -> Result<ControlPlane> {
+async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> {
     let topologies: Vec<_> = resolve(&config.pools).await?.into_iter().map(Arc::new).collect();
     let topologies: Arc<[_]> = topologies.into();
     let engine = Engine::new(EngineOptions { workers: config.workers, ..EngineOptions::default() })?;
-    let (for_loading, for_policies, for_stats) = (Arc::clone(config), Arc::clone(&topologies), stats.clone());
-    let (engine, policies) = tokio::task::spawn_blocking(move || {
-        let loaded = policies::load_all(&engine, &for_loading, &for_policies, &for_stats);
-        (engine, loaded.into_iter().collect::<Result<Vec<_>>>())
-    })
-    .await
-    .context("loading the policies failed")?;
-    let snapshot = Snapshot {
-        version: 1,
-        routes: Arc::new(RouteTable::new(&config.routes)),
-        pools: Arc::clone(&topologies),
-        policies: policies?,
+    let keep = match &config.state_dir {
+        None => None,
+        Some(folder) => {
+            Some(Keep::open(folder).with_context(|| format!("`state-dir` {} can't be used", folder.display()))?)
+        }
     };
-    Ok(ControlPlane::new(Arc::clone(config), engine, stats.clone(), topologies, snapshot))
+    let control = Arc::new(ControlPlane::new(Arc::clone(config), engine, stats.clone(), topologies, keep));
+    control.load_all().await?;
+    Ok(control)
 }
 
 type AdminSide = Option<(SocketAddr, tokio::task::JoinHandle<Result<()>>)>;
@@ -150,6 +145,7 @@ fn start_workers(
         limits: config.limits.clone(),
         timeouts: config.timeouts.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
+        explain: control.explain_tokens(),
         stats_page,
     };
     let mut workers = Vec::with_capacity(config.workers);

@@ -68,10 +68,11 @@ async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
         Ok(component) => component,
         Err(e) => return tracing::warn!("{path} has changed and can't be read: {e}; what runs is unchanged"),
     };
-    if control.digest(file.policy).is_some_and(|digest| digest == crate::policy::digest(&component)) {
+    // Compared with what the file held before, not with what runs: that may have been deployed from elsewhere since.
+    if control.configured(file.policy).is_some_and(|digest| digest == crate::policy::digest(&component)) {
         return;
     }
-    if let Err(e) = control.replace(file.policy, component, path.clone()).await {
+    if let Err(e) = control.deploy_file(file.policy, component, path.clone()).await {
         tracing::warn!("{path} has changed and was refused: {e}; what runs is unchanged");
     }
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::error::{At, Findings};
 use super::tree::{self, Node, Section};
-use super::{AccessLog, Backend, HostPattern, Limits, LoggedRequests, Policy, Pool, Timeouts};
+use super::{AccessLog, Backend, HostPattern, Limits, LoggedRequests, Policy, Pool, Rollout, Timeouts};
 use super::{host, sections, values};
 
 /// More workers than any machine has cores; a slip of the finger otherwise starts a million threads.
@@ -54,6 +54,8 @@ pub(super) struct File {
     pub timeouts: Timeouts,
     pub trusted_proxies: Vec<IpNet>,
     pub access_log: AccessLog,
+    pub rollout: Rollout,
+    pub state_dir: Option<PathBuf>,
 }
 
 /// Reads a file; `None` if it is not TOML at all. `base` is the folder that paths are relative to.
@@ -69,6 +71,8 @@ pub(super) fn read(name: &Arc<str>, text: &str, base: &Path, findings: &mut Find
         timeouts: sections::timeouts(root.take_section("timeouts", findings), findings),
         trusted_proxies: forwarded(&mut root, findings),
         access_log: access_log(&mut root, base, findings),
+        rollout: sections::rollout(root.take_section("rollout", findings), findings),
+        state_dir: root.take("state-dir").and_then(|n| n.parsed(findings, |p| relative_to(base, p))).map(|p| p.value),
     };
     root.finish(findings);
     Some(file)

@@ -32,6 +32,10 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The access log.
     pub access_log: AccessLog,
+    /// When a canary is withdrawn.
+    pub rollout: Rollout,
+    /// Where promoted components are kept over a restart; `None` if they are not.
+    pub state_dir: Option<PathBuf>,
     /// What is allowed but probably not meant, a sentence each. Nothing but `check` and the log cares.
     pub warnings: Vec<String>,
 }
@@ -64,6 +68,8 @@ pub struct Policy {
     pub store: StoreLimits,
     /// Given to `configure` as JSON.
     pub settings: serde_json::Value,
+    /// `sha256:` and 64 hexadecimal digits: no other component is accepted, from wherever it comes.
+    pub digest: Option<String>,
 }
 
 /// `[policies.NAME.store]`: what the state that a policy's workers share may take.
@@ -198,6 +204,19 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
+/// `[rollout]`: when a canary is withdrawn by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rollout {
+    /// `max-faults`: so many traps, missed deadlines and invalid answers are too many within its first 1,000 requests, and
+    /// in the same proportion after that. Default 3.
+    pub max_faults: u64,
+    /// `failure-margin`, written in percent: by how much the share of its requests that fail (status 500 on) may be above the
+    /// control group's, 0 to 1. Default 5 %.
+    pub failure_margin: f64,
+    /// `min-requests`: failures are not judged before it has decided so many requests. Default 20.
+    pub min_requests: u64,
+}
+
 /// `[access-log]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessLog {
@@ -223,6 +242,12 @@ impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.token.as_ref().map(|_| "(set)");
         f.debug_struct("Admin").field("listen", &self.listen).field("token", &token).finish()
+    }
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self { max_faults: 3, failure_margin: 0.05, min_requests: 20 }
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) fn resolve(file: File, environment: Common, flags: Common, findings: 
         timeouts: file.timeouts,
         trusted_proxies: file.trusted_proxies,
         access_log: file.access_log,
+        rollout: file.rollout,
+        state_dir: file.state_dir,
         warnings: Vec::new(),
     }
 }

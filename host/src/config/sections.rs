@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::error::Findings;
 use super::file::relative_to;
 use super::tree::{Node, Section};
-use super::{Backend, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, StoreLimits, Timeouts, values};
+use super::{
+    Backend, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, Rollout, StoreLimits, Timeouts, values,
+};
 
 /// The components that are embedded in the binary; each may be used by its name without a section of its own.
 pub const BUILTIN_POLICIES: [&str; 6] = ["random", "range", "header-router", "least-loaded", "rate-limit", "sticky"];
@@ -41,6 +43,7 @@ pub(super) fn policy(name: &str, mut section: Section, base: &Path, findings: &m
         })
     });
     let store = section.take("store").and_then(|node| node.section(findings)).map(|section| store(section, findings));
+    let digest = section.take("digest").and_then(|n| n.parsed(findings, values::digest));
     let settings = section.take("settings").and_then(|node| {
         if node.is_table() {
             return node.json(findings);
@@ -57,6 +60,7 @@ pub(super) fn policy(name: &str, mut section: Section, base: &Path, findings: &m
         isolation: isolation.map_or(default.isolation, |i| i.value),
         store: store.unwrap_or(default.store),
         settings: settings.unwrap_or(default.settings),
+        digest: digest.map(|d| d.value),
         ..default
     })
 }
@@ -72,6 +76,7 @@ pub(super) fn default_policy(name: &str, source: PolicySource) -> Policy {
         isolation: Isolation::Worker,
         store: StoreLimits::default(),
         settings: serde_json::Value::Object(serde_json::Map::new()),
+        digest: None,
     }
 }
 
@@ -243,6 +248,22 @@ pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeout
     };
     section.finish(findings);
     timeouts
+}
+
+/// `[rollout]`
+pub(super) fn rollout(mut section: Section, findings: &mut Findings) -> Rollout {
+    let default = Rollout::default();
+    let margin = section.take("failure-margin").and_then(|n| n.number(findings, 0.0..=100.0));
+    let mut count = |key, default| {
+        section.take(key).and_then(|n| n.integer::<u64>(findings, 1..=1_000_000)).map_or(default, |n| n.value)
+    };
+    let rollout = Rollout {
+        max_faults: count("max-faults", default.max_faults),
+        failure_margin: margin.map_or(default.failure_margin, |m| m.value / 100.0),
+        min_requests: count("min-requests", default.min_requests),
+    };
+    section.finish(findings);
+    rollout
 }
 
 fn duration(node: Node, findings: &mut Findings, range: &RangeInclusive<Duration>) -> Option<Duration> {

@@ -140,6 +140,20 @@ impl Node {
         }
     }
 
+    /// A number, with or without a fraction, within a range.
+    pub fn number(self, findings: &mut Findings, range: RangeInclusive<f64>) -> Option<At<f64>> {
+        let written = match self.value {
+            Value::Float(x) => x,
+            Value::Integer(n) => n as f64,
+            _ => return self.mismatch("a number", findings),
+        };
+        if range.contains(&written) {
+            return Some(At::new(written, self.place));
+        }
+        findings.error(&self.place, format!("{written} is out of range; write {} to {}", range.start(), range.end()));
+        None
+    }
+
     /// A size within a range of bytes.
     pub fn size(self, findings: &mut Findings, range: RangeInclusive<u64>) -> Option<At<u64>> {
         let size = self.parsed_scalar(findings, values::size)?;

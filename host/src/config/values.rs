@@ -164,6 +164,16 @@ pub(super) fn name(written: &str) -> Result<(), String> {
     ))
 }
 
+/// `sha256:` and 64 hexadecimal digits, in lower case.
+pub(super) fn digest(written: &str) -> Result<String, String> {
+    match written.strip_prefix("sha256:") {
+        Some(hex) if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(written.to_ascii_lowercase()),
+        _ => Err(format!(
+            "{written:?} is not a digest; write `sha256:` and 64 hexadecimal digits, as `waypost check` and GET /policies show them"
+        )),
+    }
+}
+
 /// A route's path: a prefix at segment borders, without a trailing slash unless it is `/`.
 pub(super) fn route_path(written: &str) -> Result<String, String> {
     url_path(written)?;

@@ -1,5 +1,7 @@
 //! What hooks are asked and answer, in the host's own words: the boundary to `proxy` and `upstream`.
 
+use std::fmt;
+
 /// Live facts about backends as one worker sees them; implemented by `upstream`. Unknown indices read as 0 or false.
 pub trait BackendFacts: Send + Sync {
     /// Requests sent and not yet answered in full.
@@ -46,7 +48,7 @@ pub enum Failure {
 }
 
 /// The answer of `selection.select`.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Selected {
     /// This backend; the index is within the pool.
     Backend(u32),
@@ -57,7 +59,7 @@ pub enum Selected {
 }
 
 /// The answer of the header hooks.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Edited {
     /// The fields are as the policy wants them.
     Done,
@@ -66,7 +68,7 @@ pub enum Edited {
 }
 
 /// The answer of `range.check`.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum RangeVerdict {
     /// Not about byte ranges.
     Untouched,
@@ -118,6 +120,79 @@ pub enum FaultKind {
     Deadline,
     /// The answer was not valid.
     Invalid,
-    /// There is no instance just now: it is being rebuilt off this worker.
+    /// A new instance is being built off this worker.
+    Rebuilding,
+    /// There is no instance: it can't be built, or the policy is suspended or not loaded.
     Unavailable,
+}
+
+impl fmt::Display for Selected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backend(index) => write!(f, "backend {index}"),
+            Self::NoChoice => f.write_str("no choice"),
+            Self::Answer(reply) => reply.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Edited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Answer(reply) => reply.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for RangeVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Untouched => f.write_str("untouched"),
+            Self::Ignore => f.write_str("ignore"),
+            Self::Ranges(ranges) => {
+                ranges.iter().enumerate().try_for_each(|(i, r)| write!(f, "{}{r}", if i > 0 { "," } else { "bytes=" }))
+            }
+            Self::Answer(reply) => reply.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ByteRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FromTo(first, last) => write!(f, "{first}-{last}"),
+            Self::From(first) => write!(f, "{first}-"),
+            Self::Suffix(length) => write!(f, "-{length}"),
+        }
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "answer {} of {} bytes", self.status, self.body.len())
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trap => "trap",
+            Self::Deadline => "missed deadline",
+            Self::Invalid => "invalid answer",
+            Self::Rebuilding => "being rebuilt",
+            Self::Unavailable => "unavailable",
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::Closed => "closed",
+            Self::Other => "other",
+        })
+    }
 }

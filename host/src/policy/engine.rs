@@ -208,7 +208,7 @@ impl Core {
             epoch: self.epoch,
         };
         let (slots, build_time) = self.warm_instances(&recipe, spec.isolation)?;
-        Ok(Arc::new(Generation {
+        let generation = Arc::new(Generation {
             recipe,
             number,
             digest,
@@ -220,7 +220,9 @@ impl Core {
             build_time,
             slots,
             core: Arc::clone(self),
-        }))
+        });
+        stats.count_decisions(&generation.pools());
+        Ok(generation)
     }
 
     fn store(&self, spec: &PolicySpec, stats: &Arc<PolicyStats>) -> Arc<Store> {

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Fault, FaultKind};
-use super::contract::Hooks;
+use super::contract::{Hooks, WitBackend, WitPool};
 use super::deadline::Allowance;
 use super::engine::Core;
 use super::instance::{Instance, Recipe};
 use super::store::Store;
 use crate::config::{Isolation, OnFailure};
-use crate::stats::PolicyShard;
+use crate::stats::{DecidedPool, PolicyShard};
 
 /// An instance that takes no longer to build than this is rebuilt on the worker that lost it.
 const INLINE_BUILD: Duration = Duration::from_micros(500);
@@ -112,8 +112,8 @@ impl Generation {
         self.build_time
     }
 
-    /// The worker's shard of the policy's statistics, or the one for what is done off the workers.
-    pub(super) fn shard(&self, worker: usize) -> Arc<PolicyShard> {
+    /// The worker's shard of the statistics of the policy's name, or the one for what is done off the workers.
+    pub fn shard(&self, worker: usize) -> Arc<PolicyShard> {
         let shards = &self.recipe.stats.shards;
         shards.get(worker).or(shards.last()).cloned().unwrap_or_default()
     }
@@ -139,11 +139,11 @@ impl Generation {
             }
             Slot::Empty | Slot::Failed { .. } => {
                 *slot = self.ask_builder(worker);
-                Err(unavailable("a new instance is being built".to_owned()))
+                Err(rebuilding())
             }
             Slot::Building => {
                 *slot = Slot::Building;
-                Err(unavailable("a new instance is being built".to_owned()))
+                Err(rebuilding())
             }
         }
     }
@@ -161,6 +161,37 @@ impl Generation {
         {
             *slot = self.ask_builder(worker);
         }
+    }
+
+    /// Builds the instances that workers have taken, so that the generation can be published again. Takes as long as
+    /// its instances take to build, and is not for a worker.
+    pub fn warm(&self) -> Result<(), String> {
+        if self.isolation == Isolation::Request {
+            return Ok(());
+        }
+        let _one_at_a_time = self.core.setting_up();
+        let shard = self.shard(usize::MAX);
+        for worker in 0..self.slots.len() {
+            if self.slot(worker).is_some_and(|slot| matches!(*slot, Slot::Ready(_))) {
+                continue;
+            }
+            let built = self.recipe.build(&shard, Allowance::on_wall(self.recipe.setup));
+            let built = built.map_err(super::instance::BuildError::into_message)?;
+            if let Some(mut slot) = self.slot(worker) {
+                *slot = Slot::Ready(built);
+            }
+        }
+        Ok(())
+    }
+
+    /// The pools that it selects from.
+    pub fn pools(&self) -> Vec<DecidedPool> {
+        let pool = |(pool, backends): &(Arc<WitPool>, Arc<[WitBackend]>)| DecidedPool {
+            id: pool.id,
+            name: pool.name.clone(),
+            backends: backends.iter().map(|b| b.address.clone()).collect(),
+        };
+        self.recipe.pools.iter().map(pool).collect()
     }
 
     /// On the builder thread.
@@ -202,6 +233,10 @@ impl std::fmt::Debug for Generation {
 
 fn failed(message: String) -> Slot {
     Slot::Failed { until: Instant::now() + RETRY_AFTER, message }
+}
+
+fn rebuilding() -> Fault {
+    Fault { kind: FaultKind::Rebuilding, message: "a new instance is being built".to_owned() }
 }
 
 fn unavailable(message: String) -> Fault {

@@ -15,6 +15,7 @@ use super::contract::{Headers, Request};
 use super::edits::{check_name, check_value, named_by_connection};
 use super::state::{State, Turn};
 use super::store::StoreError;
+use super::tape::Clock;
 use crate::stats::MAX_POLICY_COUNTERS;
 use crate::wire::Fields;
 
@@ -160,12 +161,13 @@ fn below(rng: &mut impl Rng, bound: u32) -> u32 {
 
 impl clock::Host for State {
     fn monotonic_nanoseconds(&mut self) -> u64 {
-        u64::try_from(Instant::now().saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+        let now = u64::try_from(Instant::now().saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX);
+        self.reading(Clock::Monotonic, now)
     }
 
     fn unix_milliseconds(&mut self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        self.reading(Clock::Unix, u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 }
 

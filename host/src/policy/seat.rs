@@ -1,7 +1,7 @@
 //! A worker's side of a policy: its instance, and the four questions.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wasmtime::Store;
 
@@ -10,6 +10,8 @@ use super::contract::{Exports, Hooks};
 use super::generation::Generation;
 use super::instance::{Instance, fault, headers_handle, request_handle};
 use super::state::State;
+use super::suspension::Suspension;
+use super::tape::Tape;
 use super::verdict;
 use crate::config::Isolation;
 use crate::stats::{HOOKS, PolicyShard};
@@ -24,6 +26,12 @@ pub struct Seat {
     facts: Arc<dyn BackendFacts>,
     shard: Arc<PolicyShard>,
     instance: Option<Box<Instance>>,
+    /// By hook, in the order of [`HOOKS`]: one that keeps failing is left alone while the others go on.
+    suspensions: [Suspension; HOOKS.len()],
+    /// For the next call, and back from the last.
+    tape: Option<Box<Tape>>,
+    /// What the last call took.
+    took: Duration,
     /// Requests that have begun and not ended; counted only with `isolation = "request"`.
     open: u32,
 }
@@ -38,10 +46,25 @@ enum Hook {
 }
 
 impl Seat {
-    /// Takes the worker's warm instance.
-    pub fn adopt(generation: Arc<Generation>, worker: usize, facts: Arc<dyn BackendFacts>) -> Self {
-        let shard = generation.shard(worker);
-        let mut seat = Self { generation, worker, facts, shard, instance: None, open: 0 };
+    /// Takes the worker's warm instance. `shard` counts what the policy does here: the name's shard of this worker, or
+    /// that of a trial.
+    pub fn adopt(
+        generation: Arc<Generation>,
+        worker: usize,
+        facts: Arc<dyn BackendFacts>,
+        shard: Arc<PolicyShard>,
+    ) -> Self {
+        let mut seat = Self {
+            generation,
+            worker,
+            facts,
+            shard,
+            instance: None,
+            suspensions: Default::default(),
+            tape: None,
+            took: Duration::ZERO,
+            open: 0,
+        };
         if seat.generation.isolation() == Isolation::Worker {
             // Without one now, the first call asks again and tells why.
             seat.instance = seat.seated().ok();
@@ -62,6 +85,21 @@ impl Seat {
     /// This worker's counters of the policy.
     pub fn shard(&self) -> &PolicyShard {
         &self.shard
+    }
+
+    /// The next call draws and reads the time from this tape.
+    pub fn insert_tape(&mut self, tape: Box<Tape>) {
+        self.tape = Some(tape);
+    }
+
+    /// The tape that the last call left, for the same call of another generation.
+    pub fn eject_tape(&mut self) -> Option<Box<Tape>> {
+        self.tape.take()
+    }
+
+    /// What the last call took; zero if there was none to make.
+    pub fn took(&self) -> Duration {
+        self.took
     }
 
     /// A request begins. With `isolation = "request"` no instance serves two requests: while this is the only one
@@ -94,6 +132,11 @@ impl Seat {
             }
             let (answer,) = select.call(store, (request_handle(), pool, attempt.number))?;
             Ok(verdict::selected(answer, backends)?)
+        })
+        .inspect(|selected| {
+            if let (Selected::Backend(backend), Some(decisions)) = (selected, self.shard.decisions.get()) {
+                decisions.count(pool, *backend);
+            }
         })
     }
 
@@ -149,8 +192,24 @@ impl Seat {
         pool: u32,
         ask: impl FnOnce(&Exports, &mut Store<State>) -> wasmtime::Result<A>,
     ) -> Result<A, Fault> {
-        let mut instance = self.seated()?;
+        self.took = Duration::ZERO;
+        if let Some(remaining) = self.suspensions[hook as usize].remaining() {
+            return Err(suspended(remaining));
+        }
+        let mut instance = match self.seated() {
+            Ok(instance) => instance,
+            Err(fault) => {
+                // Waiting for an instance is no failure of its own: the fault that cost the last one was counted.
+                if fault.kind != FaultKind::Rebuilding {
+                    self.strained(hook, &fault);
+                }
+                return Err(fault);
+            }
+        };
         let Instance { store, exports } = &mut *instance;
+        if let Some(tape) = self.tape.take() {
+            tape.insert(store.data_mut());
+        }
         let State { turn, deadline, .. } = store.data_mut();
         turn.begin(request, response.as_deref_mut(), pool);
         deadline.begin(self.generation.deadline);
@@ -158,12 +217,17 @@ impl Seat {
 
         let start = Instant::now();
         let answer = ask(exports, store);
-        let nanoseconds = start.elapsed().as_nanos() as u64;
-        self.shard.hook_nanoseconds[hook as usize].record(nanoseconds);
+        self.took = start.elapsed();
+        self.shard.hook_nanoseconds[hook as usize].record(self.took.as_nanos() as u64);
 
-        store.data_mut().turn.end(request, response, answer.is_ok());
+        let state = store.data_mut();
+        state.turn.end(request, response, answer.is_ok());
+        self.tape = state.tape.take();
         match answer {
             Ok(answer) => {
+                if self.suspensions[hook as usize].succeeded() {
+                    self.resumed(hook);
+                }
                 // With an instance per request it may be kept if no other request can be the next to ask.
                 if self.generation.isolation() == Isolation::Worker || self.open == 1 {
                     self.instance = Some(instance);
@@ -184,19 +248,61 @@ impl Seat {
         Ok(instance)
     }
 
+    /// A hook that was suspended has answered again.
+    #[cold]
+    fn resumed(&self, hook: Hook) {
+        if !self.suspensions.iter().any(Suspension::is_on) {
+            self.shard.suspended_until.set(0);
+        }
+        let (policy, worker, hook) = (self.generation.name(), self.worker, HOOKS[hook as usize]);
+        tracing::info!(target: "policy", policy, worker, hook, "it answers again: no longer suspended");
+    }
+
+    /// Counts a fault, and suspends the hook if there have been too many.
+    #[cold]
+    fn strained(&mut self, hook: Hook, fault: &Fault) {
+        let Some(pause) = self.suspensions[hook as usize].failed(fault.kind) else { return };
+        self.shard.suspensions.increment();
+        let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + pause;
+        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        self.shard.suspended_until.set(until.max(self.shard.suspended_until.value()));
+        let (policy, worker, hook) = (self.generation.name(), self.worker, HOOKS[hook as usize]);
+        tracing::warn!(
+            target: "policy",
+            policy,
+            worker,
+            hook,
+            "it keeps failing and is suspended for {pause:?}; requests go by its failure mode"
+        );
+    }
+
     #[cold]
     #[allow(clippy::needless_pass_by_value, reason = "it ends here: an instance that failed is never used again")]
-    fn discard(&self, hook: Hook, error: &wasmtime::Error, instance: Box<Instance>) -> Fault {
+    fn discard(&mut self, hook: Hook, error: &wasmtime::Error, instance: Box<Instance>) -> Fault {
         let fault = fault(HOOKS[hook as usize], error, instance.store.data().limits.denied);
         drop(instance);
         match fault.kind {
             FaultKind::Deadline => self.shard.deadlines.increment(),
             FaultKind::Invalid => self.shard.invalid.increment(),
-            FaultKind::Trap | FaultKind::Unavailable => self.shard.traps.increment(),
+            FaultKind::Trap | FaultKind::Rebuilding | FaultKind::Unavailable => self.shard.traps.increment(),
         }
+        self.strained(hook, &fault);
         self.generation.lost(self.worker);
         fault
     }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // The shard of a name outlives its generations.
+        self.shard.suspended_until.set(0);
+    }
+}
+
+#[cold]
+fn suspended(remaining: Duration) -> Fault {
+    let message = format!("it is suspended for {remaining:.0?} more, because it kept failing");
+    Fault { kind: FaultKind::Unavailable, message }
 }
 
 impl std::fmt::Debug for Seat {

@@ -13,6 +13,7 @@ use super::deadline::Deadline;
 use super::edits::EditBudget;
 use super::lines::Lines;
 use super::store::Store;
+use super::tape::{Clock, Tape};
 use super::wasi::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
 use crate::wire::{Checkpoint, Fields, RequestHead};
@@ -46,6 +47,8 @@ pub(super) struct State {
     pub store: Arc<Store>,
     /// Where the monotonic clock counts from.
     pub epoch: Instant,
+    /// The draws and the time of a comparison, while one is under way.
+    pub tape: Option<Box<Tape>>,
     /// Only for components that import WASI.
     pub wasi: Option<Box<Wasi>>,
 }
@@ -70,7 +73,16 @@ impl State {
             counters: Counters { stats: Arc::clone(stats), shard: Arc::clone(shard), defined: 0 },
             store: Arc::clone(store),
             epoch,
+            tape: None,
             wasi: None,
+        }
+    }
+
+    /// What a guest is told when it reads a clock that shows `now`.
+    pub fn reading(&mut self, clock: Clock, now: u64) -> u64 {
+        match &mut self.tape {
+            None => now,
+            Some(tape) => tape.read(clock, now),
         }
     }
 
@@ -171,6 +183,7 @@ impl Limits {
     }
 
     fn count_in(&mut self, shard: Arc<PolicyShard>) {
+        shard.instances.increment();
         shard.memory.set(shard.memory.value() + self.bytes);
         self.counted_in = Some(shard);
         self.note_peak();
@@ -188,6 +201,7 @@ impl Limits {
 impl Drop for Limits {
     fn drop(&mut self) {
         if let Some(shard) = &self.counted_in {
+            shard.instances.decrement();
             shard.memory.set(shard.memory.value().saturating_sub(self.bytes));
         }
     }

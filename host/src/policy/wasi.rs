@@ -12,9 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tracing::Level;
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
-use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::bindings::io::poll as waiting;
@@ -23,18 +22,18 @@ use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
 use wasmtime_wasi::p2::bindings::sync::sockets::udp_create_socket;
 use wasmtime_wasi::p2::bindings::{self, sync};
 use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, SocketResult, TcpSocket, UdpSocket};
-use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::lines::Lines;
 use super::output::LogOutput;
 use super::state::State;
+use super::tape::{Clock, Tape};
 
 /// Handles that a guest may hold at once: streams and pollables.
 const MAX_HANDLES: usize = 1024;
 /// Random bytes in one call.
-const MAX_RANDOM: u64 = 64 * 1024;
+pub(super) const MAX_RANDOM: u64 = 64 * 1024;
 
 /// The WASI side of an instance.
 pub(super) struct Wasi {
@@ -104,11 +103,11 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     bindings::cli::terminal_stdin::add_to_linker::<_, WasiCli>(l, State::cli)?;
     bindings::cli::terminal_stdout::add_to_linker::<_, WasiCli>(l, State::cli)?;
     bindings::cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, State::cli)?;
-    bindings::clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, State::clocks)?;
+    bindings::clocks::wall_clock::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
     monotonic_clock::add_to_linker::<_, Unwaiting>(l, unwaiting)?;
-    bindings::random::random::add_to_linker::<_, WasiRandom>(l, |s| s.ctx().ctx.random())?;
-    bindings::random::insecure::add_to_linker::<_, WasiRandom>(l, |s| s.ctx().ctx.random())?;
-    bindings::random::insecure_seed::add_to_linker::<_, WasiRandom>(l, |s| s.ctx().ctx.random())?;
+    bindings::random::random::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
+    bindings::random::insecure::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
+    bindings::random::insecure_seed::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
     bindings::io::error::add_to_linker::<_, Table>(l, |s| s.ctx().table)?;
     poll::add_to_linker::<_, Unwaiting>(l, unwaiting)?;
     streams::add_to_linker::<_, Unwaiting>(l, unwaiting)?;
@@ -153,11 +152,13 @@ impl HasData for Unwaiting {
 pub(super) struct UnwaitingView<'a> {
     pub(super) table: &'a mut ResourceTable,
     epoch: Instant,
+    tape: Option<&'a mut Tape>,
 }
 
 fn unwaiting(state: &mut State) -> UnwaitingView<'_> {
-    let wasi = state.wasi();
-    UnwaitingView { table: &mut wasi.table, epoch: wasi.epoch }
+    let State { wasi, lines, tape, .. } = state;
+    let wasi = wasi.get_or_insert_with(|| Box::new(Wasi::new(lines)));
+    UnwaitingView { table: &mut wasi.table, epoch: wasi.epoch, tape: tape.as_deref_mut() }
 }
 
 /// What a future gives without waiting; a trap if it would wait.
@@ -201,8 +202,12 @@ impl Pollable for Moment {
 }
 
 impl UnwaitingView<'_> {
-    fn elapsed(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    fn elapsed(&mut self) -> u64 {
+        let now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        match &mut self.tape {
+            None => now,
+            Some(tape) => tape.read(Clock::Wasi, now),
+        }
     }
 
     fn subscribe(&mut self, after: u64) -> wasmtime::Result<Resource<DynPollable>> {
@@ -221,7 +226,8 @@ impl monotonic_clock::Host for UnwaitingView<'_> {
     }
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        self.subscribe(when.saturating_sub(self.elapsed()))
+        let now = self.elapsed();
+        self.subscribe(when.saturating_sub(now))
     }
 
     fn subscribe_duration(&mut self, duration: u64) -> wasmtime::Result<Resource<DynPollable>> {

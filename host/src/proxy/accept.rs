@@ -150,7 +150,7 @@ fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Ar
 fn turn_away(worker: &Worker, stream: &TcpStream, peer: SocketAddr, refusal: &Refusal) {
     let mut answer = Vec::new();
     let date = worker.date();
-    let to = ReplyTo { method: &Method::GET, version: Version::Http11, keep_alive: false, date: &date };
+    let to = ReplyTo { method: &Method::GET, version: Version::Http11, keep_alive: false, date: &date, trace: None };
     reply::write_refusal(refusal, to, &mut answer);
     let socket = SockRef::from(stream);
     let mut unread = [MaybeUninit::uninit(); 4096];

@@ -1,13 +1,13 @@
 //! Asking the policies of a route, in order, and what becomes of a request when one of them fails.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::fmt::Display;
 
 use http::Method;
 
 use super::refusal::{Refusal, fault_line};
 use super::slice;
-use super::snapshot::View;
+use super::snapshot::{Place, View};
+use super::turn::{Answered, Hook, Turn};
 use super::worker::Worker;
 use crate::config::OnFailure;
 use crate::policy::{Attempt, ByteRange, Edited, FailedAttempt, Fault, RangeVerdict, Reply, Seat, Selected};
@@ -37,21 +37,29 @@ pub struct Panel<'a> {
     pub view: &'a View,
     /// The request's route.
     pub rule: &'a Rule,
+    /// What is settled for this request alone.
+    pub turn: &'a Turn,
+}
+
+/// One policy of a route.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member<'a> {
+    /// Its index among all policies.
+    pub policy: usize,
+    /// This worker's seats.
+    pub place: &'a Place,
+    /// Its place in the route, as a bit; none beyond the 64th.
+    pub bit: u64,
 }
 
 impl<'a> Panel<'a> {
-    fn seats(self) -> impl DoubleEndedIterator<Item = &'a Rc<RefCell<Seat>>> {
-        self.rule.policies.iter().map(move |policy| &self.view.seats[*policy])
-    }
-
-    /// Starts a request: policies with an instance for each request get theirs.
-    pub fn begin(self) {
-        self.seats().for_each(|seat| seat.borrow_mut().begin_request());
-    }
-
-    /// Ends a request.
-    pub fn end(self) {
-        self.seats().for_each(|seat| seat.borrow_mut().end_request());
+    pub(super) fn members(self) -> impl DoubleEndedIterator<Item = Member<'a>> {
+        let all = (0..self.rule.policies.len()).map(move |at| (at, self.rule.policies[at]));
+        all.map(move |(at, policy)| Member {
+            policy,
+            place: &self.view.places[policy],
+            bit: 1u64.checked_shl(at as u32).unwrap_or(0),
+        })
     }
 
     /// Asks which range is wanted, and makes the request's `Range` field say just that. The range is returned if the proxy may have
@@ -60,12 +68,12 @@ impl<'a> Panel<'a> {
         if !may_ask_for_range(head, control) {
             return Ok(None);
         }
-        for seat in self.seats() {
-            let mut seat = seat.borrow_mut();
-            if !seat.hooks().range {
-                continue;
-            }
-            match seat.check_range(head, self.rule.pool) {
+        let pool = self.rule.pool;
+        for member in self.members() {
+            let question =
+                |seat: &mut Seat, head: &mut RequestHead, _: Option<&mut Fields>| seat.check_range(head, pool);
+            let Some(answered) = self.ask(member, Hook::RANGE, head, None, question) else { continue };
+            match answered.answer {
                 Ok(RangeVerdict::Untouched) => {}
                 Ok(RangeVerdict::Ignore) => {
                     head.fields.remove(b"range");
@@ -76,9 +84,9 @@ impl<'a> Panel<'a> {
                     let single = ranges.len() == 1 && head.method == Method::GET;
                     return Ok(ranges.first().copied().filter(|_| single));
                 }
-                Ok(RangeVerdict::Answer(reply)) => return Err(answer(&seat, reply)),
+                Ok(RangeVerdict::Answer(reply)) => return Err(answer(&answered.seat.borrow(), reply)),
                 Err(fault) => {
-                    if self.failed(&seat, &fault)? == OnFailure::Next {
+                    if self.failed(member, &fault)? == OnFailure::Next {
                         continue;
                     }
                 }
@@ -88,18 +96,22 @@ impl<'a> Panel<'a> {
         Ok(None)
     }
 
-    /// Lets the policies edit the request's fields.
+    /// Lets the policies edit the request's fields. Every request comes here, so this is where a policy is missed that is not loaded.
     pub fn edit_request(self, head: &mut RequestHead) -> Result<(), Local> {
-        for seat in self.seats() {
-            let mut seat = seat.borrow_mut();
-            if !seat.hooks().request_headers {
+        let pool = self.rule.pool;
+        for member in self.members() {
+            if member.place.active.is_none() {
+                self.missing(member)?;
                 continue;
             }
-            match seat.edit_request(head, self.rule.pool) {
+            let question =
+                |seat: &mut Seat, head: &mut RequestHead, _: Option<&mut Fields>| seat.edit_request(head, pool);
+            let Some(answered) = self.ask(member, Hook::REQUEST_HEADERS, head, None, question) else { continue };
+            match answered.answer {
                 Ok(Edited::Done) => {}
-                Ok(Edited::Answer(reply)) => return Err(answer(&seat, reply)),
+                Ok(Edited::Answer(reply)) => return Err(answer(&answered.seat.borrow(), reply)),
                 Err(fault) => {
-                    self.failed(&seat, &fault)?;
+                    self.failed(member, &fault)?;
                 }
             }
         }
@@ -109,17 +121,17 @@ impl<'a> Panel<'a> {
     /// Asks which backend takes the request.
     pub fn select(self, head: &mut RequestHead, number: u32, failed: &[FailedAttempt]) -> Result<u32, Local> {
         let pool = self.rule.pool;
-        for seat in self.seats() {
-            let mut seat = seat.borrow_mut();
-            if !seat.hooks().selection {
-                continue;
-            }
-            match seat.select(head, pool, Attempt { number, failed }) {
+        for member in self.members() {
+            let question = |seat: &mut Seat, head: &mut RequestHead, _: Option<&mut Fields>| {
+                seat.select(head, pool, Attempt { number, failed })
+            };
+            let Some(answered) = self.ask(member, Hook::SELECTION, head, None, question) else { continue };
+            match answered.answer {
                 Ok(Selected::Backend(backend)) => return Ok(backend),
                 Ok(Selected::NoChoice) => {}
-                Ok(Selected::Answer(reply)) => return Err(answer(&seat, reply)),
+                Ok(Selected::Answer(reply)) => return Err(answer(&answered.seat.borrow(), reply)),
                 Err(fault) => {
-                    if self.failed(&seat, &fault)? == OnFailure::Random {
+                    if self.failed(member, &fault)? == OnFailure::Random {
                         break;
                     }
                 }
@@ -137,31 +149,61 @@ impl<'a> Panel<'a> {
         backend: u32,
         fields: &mut Fields,
     ) -> Result<(), Local> {
-        for seat in self.seats().rev() {
-            let mut seat = seat.borrow_mut();
-            if !seat.hooks().response_headers {
+        let pool = self.rule.pool;
+        for member in self.members().rev() {
+            let question = |seat: &mut Seat, head: &mut RequestHead, fields: Option<&mut Fields>| match fields {
+                Some(fields) => seat.edit_response(head, pool, status, backend, fields),
+                None => Ok(Edited::Done),
+            };
+            let Some(answered) = self.ask(member, Hook::RESPONSE_HEADERS, head, Some(fields), question) else {
                 continue;
-            }
-            match seat.edit_response(head, self.rule.pool, status, backend, fields) {
+            };
+            match answered.answer {
                 Ok(Edited::Done) => {}
-                Ok(Edited::Answer(reply)) => return Err(answer(&seat, reply)),
+                Ok(Edited::Answer(reply)) => return Err(answer(&answered.seat.borrow(), reply)),
                 Err(fault) => {
-                    self.failed(&seat, &fault)?;
+                    self.failed(member, &fault)?;
                 }
             }
         }
         Ok(())
     }
 
+    /// Asks one policy: the generation that decides this request, and the shadow if there is one. `None` if the policy has
+    /// no such hook.
+    fn ask<A: PartialEq + Display>(
+        self,
+        member: Member<'a>,
+        hook: Hook,
+        head: &mut RequestHead,
+        fields: Option<&mut Fields>,
+        question: impl Fn(&mut Seat, &mut RequestHead, Option<&mut Fields>) -> Result<A, Fault>,
+    ) -> Option<Answered<'a, A>> {
+        let active = member.place.active.as_ref()?;
+        match &member.place.trial {
+            Some(on_trial) => self.ask_on_trial(member, active, on_trial, hook, head, fields, question),
+            None => self.put(active, None, hook, head, fields, question),
+        }
+    }
+
     /// What becomes of the request: it goes on in one of two ways, or ends with the operator's status.
-    fn failed(self, seat: &Seat, fault: &Fault) -> Result<OnFailure, Local> {
-        let generation = seat.generation();
-        seat.shard().failure_mode_uses.increment();
-        self.worker.log_fault(|| fault_line(generation.name(), fault));
-        match generation.on_failure() {
+    fn failed(self, member: Member<'_>, fault: &Fault) -> Result<OnFailure, Local> {
+        let lineup = &self.view.snapshot.policies[member.policy];
+        member.place.shard.failure_mode_uses.increment();
+        self.worker.log_fault(|| fault_line(&lineup.name, fault));
+        self.goes_on(member)
+    }
+
+    fn missing(self, member: Member<'_>) -> Result<OnFailure, Local> {
+        member.place.shard.failure_mode_uses.increment();
+        self.goes_on(member)
+    }
+
+    fn goes_on(self, member: Member<'_>) -> Result<OnFailure, Local> {
+        let lineup = &self.view.snapshot.policies[member.policy];
+        match lineup.on_failure {
             OnFailure::Status(status) => {
-                let policy = generation.name().to_owned();
-                Err(Local::Refusal(Refusal::PolicyFailed { policy, status }))
+                Err(Local::Refusal(Refusal::PolicyFailed { policy: lineup.name.to_string(), status }))
             }
             goes_on => Ok(goes_on),
         }

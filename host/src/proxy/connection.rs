@@ -163,7 +163,8 @@ impl Connection {
                 self.served += 1;
                 worker.shard.requests.increment();
                 worker.shard.requests_active.increment();
-                let exchange = Exchange { connection: self, scratch, meta, record: &mut record, streamed: false };
+                let exchange =
+                    Exchange { connection: self, scratch, meta, record: &mut record, started, streamed: false };
                 let then = exchange.run().await;
                 worker.shard.requests_active.decrement();
                 then
@@ -175,6 +176,7 @@ impl Connection {
                     version: Default::default(),
                     keep_alive: false,
                     date: &worker.date(),
+                    trace: None,
                 };
                 reply::write_refusal(&refusal, to, &mut scratch.out);
                 record.status = refusal.status();

@@ -12,6 +12,7 @@ use super::io::{IoEnd, Limited};
 use super::refusal::Refusal;
 use super::reply::{connection_option, write_date};
 use super::slice::{self, Slice};
+use super::trace::TRACE;
 use crate::policy::ByteRange;
 use crate::upstream::Backend;
 use crate::wire::{
@@ -113,6 +114,7 @@ impl Download<'_> {
         let body = self.body(&meta)?;
         let delimited = body.to != Framing::UntilClose;
         let keep_alive = self.keep_alive && delimited && self.uploaded.get() && !worker.is_draining();
+        self.explain();
         self.write_head(&meta, &body, keep_alive);
         self.announced = self.response.status;
         self.to = body.to;
@@ -206,6 +208,16 @@ impl Download<'_> {
         let range = format!("bytes {}-{}/{length}", cut.skip, cut.skip + cut.take - 1);
         self.response.fields.set(b"content-range", range.as_bytes());
         self.response.fields.set(b"accept-ranges", b"bytes");
+    }
+
+    /// Tells how the request was decided, if that was asked for.
+    #[inline]
+    fn explain(&mut self) {
+        let turn = self.panel.turn;
+        if let Some(trace) = &turn.trace {
+            turn.attempted(self.backend.address, || format!("status-{}", self.response.status));
+            self.response.fields.set(TRACE.as_bytes(), trace.borrow().text().as_bytes());
+        }
     }
 
     fn write_head(&mut self, meta: &ResponseMeta, body: &Body, keep_alive: bool) {

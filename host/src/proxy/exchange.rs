@@ -1,6 +1,8 @@
 //! One request, straight down: route, normalise, ask, attempt, answer.
 
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Instant;
 
 use http::Method;
 
@@ -11,6 +13,8 @@ use super::forwarding;
 use super::refusal::{Refusal, Side};
 use super::reply::{self, ReplyTo};
 use super::snapshot::View;
+use super::trace::EXPLAIN;
+use super::turn::Turn;
 use super::worker::Worker;
 use crate::policy::{ByteRange, FailedAttempt, Failure};
 use crate::upstream::Backend;
@@ -40,6 +44,8 @@ pub struct Exchange<'a> {
     pub meta: RequestMeta,
     /// Told what happens.
     pub record: &'a mut Record,
+    /// When the head had arrived.
+    pub started: Instant,
     /// Whether some of the body may have been taken out of the connection's input already.
     pub streamed: bool,
 }
@@ -59,23 +65,38 @@ impl Exchange<'_> {
         if let Some(then) = self.stats_page(&worker).await {
             return then;
         }
-        let ended = match self.route(&view) {
-            Ok(rule) => {
-                let panel = Panel { worker: &worker, view: &view, rule };
-                panel.begin();
-                let ended = match self.prepare(panel) {
-                    Ok(range) => self.attempts(panel, range).await,
-                    Err(local) => Err(local),
-                };
-                panel.end();
-                ended
-            }
-            Err(refusal) => Err(Local::Refusal(refusal)),
-        };
-        match ended {
-            Ok(then) => then,
-            Err(local) => self.answer(&worker, local).await,
+        let mut turn = Turn::default();
+        if self.meta.control.explain {
+            self.explain(&worker, &mut turn);
         }
+        let rule = match self.route(&view) {
+            Ok(rule) => rule,
+            Err(refusal) => return self.answer(&worker, &turn, Local::Refusal(refusal)).await,
+        };
+        let panel = Panel { worker: &worker, view: &view, rule, turn: &turn };
+        self.normalise(&worker);
+        panel.begin(&self.scratch.head);
+        let ended = match self.prepare(panel) {
+            Ok(range) => self.attempts(panel, range).await,
+            Err(local) => Err(local),
+        };
+        panel.end();
+        let then = match ended {
+            Ok(then) => then,
+            Err(local) => self.answer(&worker, &turn, local).await,
+        };
+        panel.conclude(self.record.status, self.started);
+        then
+    }
+
+    /// Begins a trace if the token is one of ours; the field goes no further in any case.
+    #[cold]
+    fn explain(&mut self, worker: &Worker, turn: &mut Turn) {
+        let fields = &mut self.scratch.head.fields;
+        if fields.first(EXPLAIN).is_some_and(|token| worker.settings.explain.accept(token)) {
+            turn.trace = Some(Box::new(RefCell::default()));
+        }
+        fields.remove(EXPLAIN.as_bytes());
     }
 
     fn route<'v>(&mut self, view: &'v View) -> Result<&'v crate::route::Rule, Refusal> {
@@ -91,8 +112,8 @@ impl Exchange<'_> {
         view.snapshot.routes.find(&head.host, head.path()).ok_or_else(|| Refusal::NoRoute { host: head.host.clone() })
     }
 
-    /// Normalises the request and lets the policies see it; tells the range that the proxy may have to cut.
-    fn prepare(&mut self, panel: Panel<'_>) -> Result<Option<ByteRange>, Local> {
+    /// Makes the fields those that policies and backends are to see.
+    fn normalise(&mut self, worker: &Worker) {
         let head = &mut self.scratch.head;
         let control = self.meta.control;
         if control.te_trailers && head.version == Version::Http11 {
@@ -100,9 +121,13 @@ impl Exchange<'_> {
             head.fields.append(b"te", b"trailers");
             head.fields.append(b"connection", b"te");
         }
-        let settings = &panel.worker.settings;
-        forwarding::set_fields(head, control, &self.connection.peer, &settings.trusted_proxies);
-        let range = panel.range(head, control)?;
+        forwarding::set_fields(head, control, &self.connection.peer, &worker.settings.trusted_proxies);
+    }
+
+    /// Lets the policies see the request; tells the range that the proxy may have to cut.
+    fn prepare(&mut self, panel: Panel<'_>) -> Result<Option<ByteRange>, Local> {
+        let head = &mut self.scratch.head;
+        let range = panel.range(head, self.meta.control)?;
         panel.edit_request(head)?;
         Ok(range)
     }
@@ -114,6 +139,7 @@ impl Exchange<'_> {
         for number in 1..=pool.topology.attempts.max(1) {
             let index = panel.select(&mut self.scratch.head, number, &failed)?;
             self.record.attempts = number;
+            panel.turn.attempt.set(number);
             self.record.backend = Some(Rc::clone(&pool.backends[index as usize]));
             if number > 1 {
                 panel.worker.shard.retries.increment();
@@ -127,6 +153,7 @@ impl Exchange<'_> {
                     return Err(local);
                 }
                 Attempted::Failed(failure) => {
+                    panel.turn.attempted(pool.backends[index as usize].address, || failure.to_string());
                     // Having too many connections ourselves (`Other`) says nothing of the backend.
                     if failure != Failure::Other {
                         pool.failed(index, panel.worker.stats.started());
@@ -146,7 +173,7 @@ impl Exchange<'_> {
     }
 
     /// Sends an answer that is not a backend's.
-    async fn answer(&mut self, worker: &Worker, local: Local) -> Then {
+    async fn answer(&mut self, worker: &Worker, turn: &Turn, local: Local) -> Then {
         // A body that was not read as a whole would be taken for the next request.
         let in_hand = self.body_in_hand();
         // Whoever asks for a tunnel goes on to speak another protocol.
@@ -155,7 +182,9 @@ impl Exchange<'_> {
         self.connection.input.consume(in_hand.unwrap_or_default());
         let Scratch { head, out, .. } = &mut *self.scratch;
         let date = worker.date();
-        let to = ReplyTo { method: &head.method, version: head.version, keep_alive, date: &date };
+        let trace = turn.trace.as_ref().map(|trace| trace.borrow().text().to_owned());
+        let trace = trace.as_deref();
+        let to = ReplyTo { method: &head.method, version: head.version, keep_alive, date: &date, trace };
         out.clear();
         match &local {
             Local::Reply { reply, policy } => {
@@ -186,7 +215,7 @@ impl Exchange<'_> {
         let Scratch { head, out, .. } = &mut *self.scratch;
         let (content_type, body) = page(head.fields.first("accept"));
         let date = worker.date();
-        let to = ReplyTo { method: &head.method, version: head.version, keep_alive, date: &date };
+        let to = ReplyTo { method: &head.method, version: head.version, keep_alive, date: &date, trace: None };
         out.clear();
         reply::write_page(content_type, &body, to, out);
         self.record.status = 200;

@@ -2,6 +2,7 @@
 //!
 //! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has it routed, normalised
 //! (`forwarding`), decided (`ask`) and sent to a backend (`forward`, `upload`), and brings the answer back (`download`, `slice`).
+//! `turn` settles which generations decide a request while one is on trial, and keeps its `trace` if that was asked for.
 //! `refusal` is the one place where what went wrong becomes a status; `reply` writes what is not a backend's.
 //! A [`Worker`] is what the connections of one thread share; `app` makes them. Never names wasmtime; a guest is asked
 //! through [`crate::policy::Seat`] alone.
@@ -22,10 +23,13 @@ mod reply;
 mod slice;
 mod snapshot;
 mod timer;
+mod trace;
+mod turn;
 mod upload;
 mod worker;
 
 pub use accept::{Admission, accept, accept_rest, hand_in};
-pub use snapshot::{Snapshot, View};
+pub use snapshot::{Lineup, Place, Snapshot, View};
 pub use timer::SWEEP;
+pub use trace::{EXPLAIN, TRACE, Tokens};
 pub use worker::{Settings, StatsPage, Worker};

@@ -3,6 +3,7 @@
 use http::Method;
 
 use super::refusal::Refusal;
+use super::trace::TRACE;
 use crate::policy::Reply;
 use crate::wire::{Framing, Version, write_response_end, write_status_line};
 
@@ -17,6 +18,8 @@ pub struct ReplyTo<'a> {
     pub keep_alive: bool,
     /// The `date` field's value.
     pub date: &'a [u8],
+    /// How the request was decided, if that was asked for.
+    pub trace: Option<&'a str>,
 }
 
 /// The `connection` field that tells a client what happens to its connection, where the version does not say it already.
@@ -66,6 +69,9 @@ fn write(status: u16, headers: &[(&str, Vec<u8>)], body: &[u8], to: ReplyTo<'_>,
     }
     if !dated {
         write_date(to.date, out);
+    }
+    if let Some(trace) = to.trace {
+        out.extend_from_slice(format!("{TRACE}: {trace}\r\n").as_bytes());
     }
     // 204 and 304 have no body, whatever a policy gave (RFC 9110 section 8.6).
     let bodiless = matches!(status, 204 | 304);

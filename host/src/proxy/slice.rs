@@ -35,14 +35,7 @@ pub fn if_range_holds(if_range: Option<&[u8]>, response: &Fields) -> bool {
 
 /// The value of a `Range` field that asks for these.
 pub fn range_field(ranges: &[ByteRange]) -> String {
-    let specs: Vec<String> = ranges
-        .iter()
-        .map(|range| match range {
-            ByteRange::FromTo(first, last) => format!("{first}-{last}"),
-            ByteRange::From(first) => format!("{first}-"),
-            ByteRange::Suffix(n) => format!("-{n}"),
-        })
-        .collect();
+    let specs: Vec<String> = ranges.iter().map(ToString::to_string).collect();
     format!("bytes={}", specs.join(", "))
 }
 

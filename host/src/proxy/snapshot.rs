@@ -5,9 +5,10 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::policy::{BackendFacts, Generation, Seat};
+use crate::config::OnFailure;
+use crate::policy::{BackendFacts, Generation, Seat, Trial};
 use crate::route::RouteTable;
-use crate::stats::Stats;
+use crate::stats::{PolicyShard, Stats, TrialShard};
 use crate::upstream::{PoolTopology, WorkerPools};
 
 /// Routes, pools and policies of one moment. Published by `app`, adopted by each worker between two requests.
@@ -19,7 +20,20 @@ pub struct Snapshot {
     /// The pools by index.
     pub pools: Arc<[Arc<PoolTopology>]>,
     /// The policies by index.
-    pub policies: Vec<Arc<Generation>>,
+    pub policies: Vec<Lineup>,
+}
+
+/// What answers under a policy's name.
+#[derive(Debug, Clone)]
+pub struct Lineup {
+    /// The name.
+    pub name: Arc<str>,
+    /// What becomes of a request when the policy fails, or is not there.
+    pub on_failure: OnFailure,
+    /// The generation that decides, or why there is none: it is being loaded, or was refused.
+    pub active: Result<Arc<Generation>, Arc<str>>,
+    /// The generation on trial.
+    pub trial: Option<Arc<Trial>>,
 }
 
 /// A worker's view: the snapshot with this worker's instances and connections. A request keeps its view to the end, so the last
@@ -28,31 +42,86 @@ pub struct View {
     /// What it is a view of.
     pub snapshot: Arc<Snapshot>,
     /// This worker's instances, by policy index.
-    pub seats: Vec<Rc<RefCell<Seat>>>,
+    pub places: Vec<Place>,
     /// This worker's connections and what it knows of the backends.
     pub pools: Rc<WorkerPools>,
+    /// Whether any policy has a generation on trial.
+    pub on_trial: bool,
+}
+
+/// This worker's side of a [`Lineup`].
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The seat at the active generation.
+    pub active: Option<Rc<RefCell<Seat>>>,
+    /// The generation on trial.
+    pub trial: Option<OnTrial>,
+    /// This worker's counters of the policy's name.
+    pub shard: Arc<PolicyShard>,
+}
+
+/// This worker's side of a [`Trial`].
+#[derive(Debug, Clone)]
+pub struct OnTrial {
+    /// The trial.
+    pub trial: Arc<Trial>,
+    /// The seat at the candidate.
+    pub seat: Rc<RefCell<Seat>>,
+    /// This worker's counters of the trial.
+    pub shard: Arc<TrialShard>,
 }
 
 impl View {
     /// The first view of a worker.
     pub fn new(snapshot: Arc<Snapshot>, stats: &Stats, worker: usize) -> Self {
         let pools = Rc::new(WorkerPools::new(&snapshot.pools, stats, worker));
-        let seats = snapshot.policies.iter().map(|g| seat(g, &pools, worker)).collect();
-        Self { snapshot, seats, pools }
+        let places = snapshot.policies.iter().map(|lineup| Place::new(lineup, None, &pools, stats, worker)).collect();
+        let on_trial = snapshot.policies.iter().any(|p| p.trial.is_some());
+        Self { snapshot, places, pools, on_trial }
     }
 
     /// The view of the next snapshot: what did not change is carried over.
     pub fn next(&self, snapshot: Arc<Snapshot>, stats: &Stats, worker: usize) -> Self {
-        let pools = match Arc::ptr_eq(&snapshot.pools, &self.snapshot.pools) {
-            true => Rc::clone(&self.pools),
-            false => Rc::new(WorkerPools::new(&snapshot.pools, stats, worker)),
+        if !Arc::ptr_eq(&snapshot.pools, &self.snapshot.pools) || snapshot.policies.len() != self.places.len() {
+            return Self::new(snapshot, stats, worker);
+        }
+        let pools = Rc::clone(&self.pools);
+        let placed = snapshot.policies.iter().zip(&self.places);
+        let places = placed.map(|(lineup, old)| Place::new(lineup, Some(old), &pools, stats, worker)).collect();
+        let on_trial = snapshot.policies.iter().any(|p| p.trial.is_some());
+        Self { snapshot, places, pools, on_trial }
+    }
+}
+
+impl Place {
+    fn new(lineup: &Lineup, old: Option<&Self>, pools: &WorkerPools, stats: &Stats, worker: usize) -> Self {
+        let facts = || Arc::clone(&pools.facts) as Arc<dyn BackendFacts>;
+        let shard = match old {
+            Some(old) => Arc::clone(&old.shard),
+            None => Arc::clone(&stats.policy(&lineup.name).shards[worker]),
         };
-        let carried = |generation: &Arc<Generation>| {
-            let at = self.snapshot.policies.iter().position(|old| Arc::ptr_eq(old, generation))?;
-            Rc::ptr_eq(&pools, &self.pools).then(|| Rc::clone(&self.seats[at]))
-        };
-        let seats = snapshot.policies.iter().map(|g| carried(g).unwrap_or_else(|| seat(g, &pools, worker))).collect();
-        Self { snapshot, seats, pools }
+        let active = lineup.active.as_ref().ok().map(|generation| {
+            let kept = old.and_then(|o| o.active.as_ref());
+            match kept.filter(|seat| Arc::ptr_eq(seat.borrow().generation(), generation)) {
+                Some(seat) => Rc::clone(seat),
+                None => {
+                    let seat = Seat::adopt(Arc::clone(generation), worker, facts(), Arc::clone(&shard));
+                    Rc::new(RefCell::new(seat))
+                }
+            }
+        });
+        let trial = lineup.trial.as_ref().map(|trial| {
+            let kept = old.and_then(|o| o.trial.as_ref());
+            match kept.filter(|on_trial| Arc::ptr_eq(&on_trial.trial, trial)) {
+                Some(on_trial) => on_trial.clone(),
+                None => OnTrial {
+                    trial: Arc::clone(trial),
+                    seat: Rc::new(RefCell::new(trial.seat(worker, facts()))),
+                    shard: Arc::clone(&trial.shards[worker]),
+                },
+            }
+        });
+        Self { active, trial, shard }
     }
 }
 
@@ -66,9 +135,4 @@ impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot").field("version", &self.version).finish_non_exhaustive()
     }
-}
-
-fn seat(generation: &Arc<Generation>, pools: &WorkerPools, worker: usize) -> Rc<RefCell<Seat>> {
-    let facts: Arc<dyn BackendFacts> = Arc::clone(&pools.facts) as _;
-    Rc::new(RefCell::new(Seat::adopt(Arc::clone(generation), worker, facts)))
 }

@@ -14,6 +14,7 @@ use super::buffer::Buffers;
 use super::connection::Scratch;
 use super::snapshot::View;
 use super::timer::Timers;
+use super::trace::Tokens;
 use crate::config::{Limits, Timeouts};
 use crate::stats::{Stats, WorkerShard};
 use crate::wire::HeadLimits;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Peers whose forwarding fields are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who may have a request explained.
+    pub explain: Tokens,
     /// The path that serves the statistics, and what renders them: from the request's `accept` field to a content type and a body.
     pub stats_page: Option<(String, StatsPage)>,
 }

@@ -8,11 +8,13 @@ mod counter;
 mod histogram;
 mod shard;
 mod store;
+mod trial;
 
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
-pub use shard::{BackendShard, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, WorkerShard};
+pub use shard::{BackendShard, Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, WorkerShard};
 pub use store::StoreShard;
+pub use trial::{ArmShard, Compared, TrialShard};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -42,6 +44,31 @@ pub struct PolicyStats {
     pub counter_names: Mutex<Vec<String>>,
     /// What is counted of its store, in parts; set if a component that imports `store` was loaded.
     pub store: OnceLock<Vec<Arc<StoreShard>>>,
+    /// The backends that its selections are counted for; set when the policy is first loaded.
+    pub pools: OnceLock<Vec<DecidedPool>>,
+}
+
+/// A pool that a policy selects from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecidedPool {
+    /// Its id.
+    pub id: u32,
+    /// What the operator calls it.
+    pub name: String,
+    /// The backends' addresses by index.
+    pub backends: Vec<String>,
+}
+
+impl PolicyStats {
+    /// Makes room for counting selections. Pools don't change while the process runs, so the first call says it all.
+    pub fn count_decisions(&self, pools: &[DecidedPool]) {
+        self.pools.get_or_init(|| {
+            for shard in &self.shards {
+                shard.decisions.get_or_init(|| Decisions::new(pools.iter().map(|p| (p.id, p.backends.len()))));
+            }
+            pools.to_vec()
+        });
+    }
 }
 
 impl Stats {
@@ -88,6 +115,7 @@ impl Stats {
                 shards: (0..=self.inner.workers.len()).map(|_| Arc::default()).collect(),
                 counter_names: Mutex::default(),
                 store: OnceLock::new(),
+                pools: OnceLock::new(),
             })
         }))
     }

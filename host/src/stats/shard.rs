@@ -1,5 +1,7 @@
 //! What one worker counts.
 
+use std::sync::OnceLock;
+
 use super::{Counter, Gauge, Histogram};
 
 /// The names of the hooks, in the order of [`PolicyShard::hook_nanoseconds`].
@@ -106,14 +108,55 @@ pub struct PolicyShard {
     pub failure_mode_uses: Counter,
     /// Instances built.
     pub instances_built: Counter,
+    /// Instances that a worker has: during a swap there are two.
+    pub instances: Gauge,
     /// Memory of the live instances in bytes: during a swap there are two.
     pub memory: Gauge,
     /// The most memory an instance of this policy has had, in bytes.
     pub memory_peak: Gauge,
     /// Log lines dropped by the rate limit.
     pub log_lines_dropped: Counter,
+    /// Times that the policy was suspended for failing again and again.
+    pub suspensions: Counter,
+    /// Suspended until this moment, in milliseconds since 1970; 0 if it is not.
+    pub suspended_until: Gauge,
+    /// Selections by pool and backend; set when the policy is first loaded.
+    pub decisions: OnceLock<Decisions>,
     /// The policy's own counters; names in [`super::PolicyStats::counter_names`].
     pub counters: PolicyCounters,
+}
+
+/// How often each backend was selected.
+#[derive(Debug, Default)]
+pub struct Decisions {
+    /// By pool id, then by the backend's index; empty for pools that the policy does not serve.
+    pools: Box<[Box<[Counter]>]>,
+}
+
+impl Decisions {
+    /// For pools by their ids, with so many backends each.
+    pub fn new(sizes: impl IntoIterator<Item = (u32, usize)>) -> Self {
+        let mut pools: Vec<Box<[Counter]>> = Vec::new();
+        for (id, size) in sizes {
+            let id = id as usize;
+            pools.resize_with(pools.len().max(id + 1), Box::default);
+            pools[id] = (0..size).map(|_| Counter::default()).collect();
+        }
+        Self { pools: pools.into() }
+    }
+
+    /// Counts one.
+    #[inline]
+    pub fn count(&self, pool: u32, backend: u32) {
+        if let Some(counter) = self.pools.get(pool as usize).and_then(|p| p.get(backend as usize)) {
+            counter.increment();
+        }
+    }
+
+    /// How often this backend was selected.
+    pub fn of(&self, pool: u32, backend: u32) -> u64 {
+        self.pools.get(pool as usize).and_then(|p| p.get(backend as usize)).map_or(0, Counter::value)
+    }
 }
 
 /// The values of a policy's own counters.

@@ -49,6 +49,8 @@ pub struct Control {
     pub date: bool,
     /// A `Range` field is among the fields.
     pub range: bool,
+    /// An `X-Waypost-Explain` field is among the fields.
+    pub explain: bool,
 }
 
 /// Bytes of a field name: more than any in use.

@@ -23,7 +23,7 @@ pub enum Version {
 const MAX_EMPTY_LINES: usize = 32;
 
 /// A request head. One per connection, reused for each request, so that its buffers stay warm.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RequestHead {
     /// The method, case and all.
     pub method: Method,
@@ -231,6 +231,7 @@ impl RequestHead {
                 }
                 b"via" => control.via = true,
                 b"range" => control.range = true,
+                b"x-waypost-explain" => control.explain = true,
                 _ => return head::hop_by_hop(name, value, version, lengths, control),
             }
             Ok(Keep::Yes)

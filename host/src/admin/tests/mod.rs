@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::serve::{Limits, serve_within};
 use super::*;
+use crate::rollout::State;
 use crate::stats::Stats;
 
 /// Accepts components that start with `good`; waits for [`Self::gate`] first where there is one.
@@ -24,6 +25,8 @@ struct TestControl {
     readiness: Mutex<Readiness>,
     gate: Option<Gate>,
     loading: AtomicUsize,
+    /// What was asked for, in words.
+    asked: Mutex<Vec<String>>,
 }
 
 #[derive(Default)]
@@ -43,10 +46,11 @@ impl TestControl {
             readiness: Mutex::new(Readiness::Ready),
             gate: None,
             loading: AtomicUsize::new(0),
+            asked: Mutex::default(),
         }
     }
 
-    async fn load(&self, name: &str, component: Vec<u8>) -> Result<PolicyStatus, ReplaceError> {
+    async fn load(&self, name: &str, component: Vec<u8>) -> Result<PolicyDetails, ChangeError> {
         assert_eq!(self.loading.fetch_add(1, Ordering::SeqCst), 0, "two replacements at a time");
         if let Some(gate) = &self.gate {
             gate.reached.notify_one();
@@ -54,10 +58,10 @@ impl TestControl {
         }
         self.loading.fetch_sub(1, Ordering::SeqCst);
         if component.starts_with(b"busy") {
-            return Err(ReplaceError::Busy(name.to_owned()));
+            return Err(ChangeError::Busy(name.to_owned()));
         }
         if !component.starts_with(b"good") {
-            return Err(ReplaceError::Refused("this is a core module, not a component".to_owned()));
+            return Err(ChangeError::Refused("this is a core module, not a component".to_owned()));
         }
         let mut policies = self.policies.lock().unwrap();
         let status = policies.iter_mut().find(|p| p.name == name).unwrap();
@@ -66,7 +70,7 @@ impl TestControl {
         if let Some(gate) = &self.gate {
             gate.done.notify_one();
         }
-        Ok(status.clone())
+        Ok(details(status))
     }
 }
 
@@ -79,18 +83,47 @@ impl Control for TestControl {
         self.policies.lock().unwrap().clone()
     }
 
-    fn replace_policy<'a>(&'a self, name: &'a str, component: Vec<u8>) -> ReplaceFuture<'a> {
+    fn policy(&self, name: &str) -> Option<PolicyDetails> {
+        self.policies.lock().unwrap().iter().find(|p| p.name == name).map(details)
+    }
+
+    fn deploy<'a>(&'a self, name: &'a str, component: Vec<u8>, how: Deployment) -> ChangeFuture<'a> {
+        self.asked.lock().unwrap().push(format!("{name}: {how:?}"));
         Box::pin(self.load(name, component))
     }
 
+    fn change<'a>(&'a self, name: &'a str, change: Change) -> ChangeFuture<'a> {
+        self.asked.lock().unwrap().push(format!("{name}: {change:?}"));
+        let done = match change {
+            Change::RollBack => Err(ChangeError::NotNow("there is no former generation to go back to".to_owned())),
+            _ => self.policy(name).ok_or_else(|| ChangeError::Unknown(name.to_owned())),
+        };
+        Box::pin(async move { done })
+    }
+
+    fn issue_explain_token(&self, valid_for: Duration) -> String {
+        format!("token for {valid_for:?}")
+    }
+
     fn readiness(&self) -> Readiness {
-        *self.readiness.lock().unwrap()
+        self.readiness.lock().unwrap().clone()
+    }
+}
+
+fn details(status: &PolicyStatus) -> PolicyDetails {
+    PolicyDetails {
+        status: status.clone(),
+        former_generation: Some(6),
+        trial: None,
+        generations: Vec::new(),
+        history: Vec::new(),
     }
 }
 
 fn status(name: &str) -> PolicyStatus {
     PolicyStatus {
         name: name.to_owned(),
+        state: State::Active,
         generation: 7,
         digest: "ab12".to_owned(),
         source: "built-in <random>".to_owned(),
@@ -100,7 +133,9 @@ fn status(name: &str) -> PolicyStatus {
         deadline: Duration::from_millis(1),
         memory_limit_bytes: 16 << 20,
         size_bytes: 1_234,
-        loaded_at: UNIX_EPOCH + Duration::from_secs(1_000_000_000),
+        loaded_at: Some(UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
+        suspended_by_workers: 0,
+        on_trial: None,
         last_error: None,
     }
 }

@@ -157,3 +157,55 @@ async fn a_replacement_that_has_begun_outlives_its_connection() {
     gate.done.notified().await;
     assert_eq!(control.policies()[0].generation, 8);
 }
+
+#[tokio::test]
+async fn what_a_request_asks_for_reaches_the_control_side() {
+    let admin = TestAdmin::start(None).await;
+    for (method, target, asked) in [
+        ("PUT", "/policies/spread", "spread: Active"),
+        ("PUT", "/policies/spread?mode=shadow&percent=10", "spread: Shadow { percent: 10.0 }"),
+        ("PUT", "/policies/spread?mode=canary&percent=5", "spread: Canary { percent: 5.0, by: Client }"),
+        ("POST", "/policies/my%20policy/promote", "my policy: Promote"),
+        ("POST", "/policies/spread/canary?percent=0.5&by=request", "spread: Canary { percent: 0.5, by: Request }"),
+        ("DELETE", "/policies/spread/canary", "spread: EndCanary"),
+        ("DELETE", "/policies/spread/shadow", "spread: EndShadow"),
+    ] {
+        let answer = admin.ask(method, target, "", b"good").await;
+        assert_eq!(answer.status, 200, "{method} {target}: {answer:?}");
+        assert_eq!(admin.control.asked.lock().unwrap().last().unwrap(), asked);
+        assert_eq!(answer.json()["former_generation"], 6);
+    }
+    let refused = admin.ask("POST", "/policies/spread/rollback", "", b"").await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.error().contains("no former generation"));
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_told_and_asks_for_nothing() {
+    let admin = TestAdmin::start(None).await;
+    for (method, target, status) in [
+        ("PUT", "/policies/spread?mode=canary", 400),
+        ("PUT", "/policies/spread?mode=canary&percent=101", 400),
+        ("POST", "/policies/spread/promote?percent=5", 400),
+        ("POST", "/policies/spread/canary", 400),
+        ("POST", "/policies/nobody/promote", 404),
+        ("GET", "/policies/spread/promote", 405),
+        ("DELETE", "/policies/spread", 405),
+        ("POST", "/policies/spread/explode", 404),
+        ("GET", "/explain", 405),
+    ] {
+        let answer = admin.ask(method, target, "", b"").await;
+        assert_eq!(answer.status, status, "{method} {target}: {answer:?}");
+        assert!(!answer.error().is_empty());
+    }
+    assert!(admin.control.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_to_explain_requests_says_how_it_is_used() {
+    let admin = TestAdmin::start(None).await;
+    let answer = admin.ask("POST", "/explain", "", b"").await.json();
+    assert_eq!(answer["token"], "token for 900s");
+    assert_eq!(answer["request_field"], "x-waypost-explain");
+    assert_eq!(answer["response_field"], "x-waypost-trace");
+}

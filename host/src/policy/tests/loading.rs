@@ -129,7 +129,7 @@ fn a_generation_tells_about_itself_and_outlives_its_engine() {
     assert!(generation.digest().starts_with("sha256:") && generation.digest().len() == 71);
     assert_eq!(generation.hooks().names().count(), 6);
     let generation = test.load(&impatient(probe(probe_actions("select", &["loop"])))).unwrap();
-    let mut seat = Seat::adopt(generation, 0, Arc::clone(&test.facts) as Arc<dyn BackendFacts>);
+    let mut seat = test.adopt(generation);
     drop(test);
     let fault = seat.select(&mut request(&[]), 0, first_attempt()).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Deadline);

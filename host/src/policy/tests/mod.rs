@@ -70,8 +70,12 @@ impl TestEngine {
     }
 
     fn seat(&self, spec: &PolicySpec) -> Seat {
+        self.adopt(self.load(spec).unwrap())
+    }
+
+    fn adopt(&self, generation: Arc<Generation>) -> Seat {
         let facts = Arc::clone(&self.facts) as Arc<dyn BackendFacts>;
-        Seat::adopt(self.load(spec).unwrap(), 0, facts)
+        Seat::adopt(generation, 0, facts, Arc::clone(&self.stats.shards[0]))
     }
 
     fn shard(&self) -> &PolicyShard {
@@ -143,7 +147,11 @@ fn until_available<T>(mut ask: impl FnMut() -> Result<T, Fault>) -> Result<T, Fa
     let give_up = Instant::now() + Duration::from_secs(60);
     loop {
         match ask() {
-            Err(fault) if fault.kind == FaultKind::Unavailable && Instant::now() < give_up => thread::yield_now(),
+            Err(fault)
+                if matches!(fault.kind, FaultKind::Rebuilding | FaultKind::Unavailable) && Instant::now() < give_up =>
+            {
+                thread::yield_now();
+            }
             answer => return answer,
         }
     }

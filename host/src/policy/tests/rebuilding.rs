@@ -26,7 +26,7 @@ fn an_instance_that_is_slow_to_build_is_rebuilt_off_the_worker() {
     let mut seat = test.seat(&probe(json!({"on_configure": "spin=20000"})));
     assert!(seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0).is_err());
     let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
-    assert_eq!(fault.kind, FaultKind::Unavailable, "{}", fault.message);
+    assert_eq!(fault.kind, FaultKind::Rebuilding, "{}", fault.message);
     assert_eq!(calls_until_available(&mut seat), "1");
     // Built off the workers: one for the load, one for the rebuild.
     assert_eq!(test.stats.shards[1].instances_built.value(), 2);
@@ -53,7 +53,7 @@ fn until_room(test: &TestEngine) -> Seat {
     let give_up = Instant::now() + Duration::from_secs(60);
     loop {
         match test.load(&probe(json!({"on_configure": "spin=1000"}))) {
-            Ok(generation) => return Seat::adopt(generation, 0, Arc::clone(&test.facts) as Arc<dyn BackendFacts>),
+            Ok(generation) => return test.adopt(generation),
             Err(Refusal::Full(_)) if Instant::now() < give_up => thread::yield_now(),
             Err(e) => panic!("{e}"),
         }
@@ -70,7 +70,8 @@ fn workers_have_instances_of_their_own() {
         for worker in 0..2 {
             let (generation, facts) = (Arc::clone(&generation), Arc::clone(&facts));
             scope.spawn(move || {
-                let mut seat = Seat::adopt(generation, worker, facts);
+                let shard = generation.shard(worker);
+                let mut seat = Seat::adopt(generation, worker, facts, shard);
                 for call in 1..=100 {
                     let mut head = request(&[]);
                     seat.edit_request(&mut head, 0).unwrap();

@@ -1,4 +1,4 @@
-//! `PUT /policies/NAME`: the component in, the control side's verdict out.
+//! `PUT /policies/NAME` and what else changes a policy: the control side's verdict on it.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
-use super::ReplaceError;
 use super::reply::{self, Reply};
 use super::serve::{Limits, Shared};
+use super::{Change, ChangeError, ChangeFuture, Control, Deployment, PolicyDetails};
 
 /// Why a body was not read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -23,14 +23,14 @@ enum Unread {
 }
 
 /// Reads the component and has it loaded. One at a time; on a failure nothing has changed.
-pub(super) async fn replace(shared: &Shared, name: &str, body: Incoming) -> Reply {
+pub(super) async fn deploy(shared: &Shared, name: &str, how: Deployment, body: Incoming) -> Reply {
     let limits = &shared.limits;
     // Before waiting and reading, so that a client that expects 100-continue need not send it.
     if body.size_hint().lower() > limits.component_bytes as u64 {
         return unread(&Unread::TooLarge(limits.component_bytes));
     }
     let Ok(Ok(turn)) = timeout(limits.turn, Arc::clone(&shared.turn).acquire_owned()).await else {
-        return refused(&ReplaceError::Busy(name.to_owned()));
+        return refused(&ChangeError::Busy(name.to_owned()));
     };
     let component = match read(body, limits).await {
         Ok(component) => component,
@@ -42,20 +42,32 @@ pub(super) async fn replace(shared: &Shared, name: &str, body: Incoming) -> Repl
             "the body is empty; send a component, for example with curl --upload-file policy.wasm",
         );
     }
-    let control = Arc::clone(&shared.control);
     let name = name.to_owned();
-    // In a task of its own: a client that goes away must not leave a replacement half done.
-    let loading = tokio::spawn(async move {
-        let outcome = control.replace_policy(&name, component).await;
-        drop(turn);
-        outcome
-    });
-    match loading.await {
-        Ok(Ok(status)) => reply::json(StatusCode::OK, &status),
+    settle(&shared.control, move |control| {
+        Box::pin(async move {
+            let outcome = control.deploy(&name, component, how).await;
+            drop(turn);
+            outcome
+        })
+    })
+    .await
+}
+
+/// Changes what decides, without a component.
+pub(super) async fn change(shared: &Shared, name: &str, change: Change) -> Reply {
+    let name = name.to_owned();
+    settle(&shared.control, move |control| Box::pin(async move { control.change(&name, change).await })).await
+}
+
+/// Awaits a change in a task of its own: a client that goes away must not leave it half done.
+async fn settle(control: &Arc<dyn Control>, change: impl FnOnce(Arc<dyn Control>) -> ChangeFuture<'static>) -> Reply {
+    let settled: Result<Result<PolicyDetails, ChangeError>, _> = tokio::spawn(change(Arc::clone(control))).await;
+    match settled {
+        Ok(Ok(details)) => reply::json(StatusCode::OK, &details),
         Ok(Err(error)) => refused(&error),
         Err(error) => {
-            tracing::error!(%error, "replacing a policy failed inside the proxy");
-            reply::error(StatusCode::INTERNAL_SERVER_ERROR, "replacing the policy failed inside the proxy; see its log")
+            tracing::error!(%error, "a change of a policy failed inside the proxy");
+            reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the change failed inside the proxy; see its log")
         }
     }
 }
@@ -87,12 +99,12 @@ fn unread(error: &Unread) -> Reply {
     reply::error(status, &error.to_string())
 }
 
-fn refused(error: &ReplaceError) -> Reply {
+fn refused(error: &ChangeError) -> Reply {
     let status = match error {
-        ReplaceError::Unknown(_) => StatusCode::NOT_FOUND,
-        ReplaceError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        ReplaceError::Busy(_) => StatusCode::CONFLICT,
-        ReplaceError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ChangeError::Unknown(_) => StatusCode::NOT_FOUND,
+        ChangeError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        ChangeError::Busy(_) | ChangeError::NotNow(_) => StatusCode::CONFLICT,
+        ChangeError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     reply::error(status, &error.to_string())
 }

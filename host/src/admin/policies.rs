@@ -1,0 +1,188 @@
+//! `/policies/NAME` and what is below it.
+
+use std::borrow::Cow;
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+
+use super::deploy;
+use super::reply::{self, Reply};
+use super::serve::Shared;
+use super::{Change, ChangeError, Deployment};
+use crate::policy::Stickiness;
+
+/// What a query may say.
+#[derive(Debug, Default, PartialEq)]
+struct Query {
+    mode: Option<String>,
+    percent: Option<f64>,
+    by: Option<Stickiness>,
+}
+
+/// The answer to a request whose path is `/policies/` and `rest`; `None` if there is nothing of this kind.
+pub(super) async fn answer(shared: &Shared, rest: &str, path: &str, request: Request<Incoming>) -> Option<Reply> {
+    let (name, below) = rest.split_once('/').map_or((rest, None), |(name, below)| (name, Some(below)));
+    let name = policy_name(name)?;
+    let allowed = match below {
+        None => "GET, HEAD, PUT",
+        Some("promote" | "rollback") => "POST",
+        Some("canary") => "POST, DELETE",
+        Some("shadow") => "DELETE",
+        Some(_) => return None,
+    };
+    let method = request.method().clone();
+    if !allowed.split(", ").any(|m| m == method.as_str()) {
+        return Some(reply::wrong_method(method.as_str(), path, allowed));
+    }
+    let Some(details) = shared.control.policy(&name) else {
+        return Some(reply::error(StatusCode::NOT_FOUND, &ChangeError::Unknown(name).to_string()));
+    };
+    if matches!(method, Method::GET | Method::HEAD) {
+        return Some(reply::json(StatusCode::OK, &details));
+    }
+    let query = match query(request.uri().query().unwrap_or_default()) {
+        Ok(query) => query,
+        Err(sentence) => return Some(reply::error(StatusCode::BAD_REQUEST, &sentence)),
+    };
+    let wanted = match (method, below) {
+        (Method::PUT, _) => match deployment(&query) {
+            Ok(how) => return Some(deploy::deploy(shared, &name, how, request.into_body()).await),
+            Err(sentence) => Err(sentence),
+        },
+        (Method::POST, Some("canary")) => canary(&query),
+        (method, Some(below)) => without_query(&query, below).map(|()| match (method, below) {
+            (Method::POST, "promote") => Change::Promote,
+            (Method::POST, _) => Change::RollBack,
+            (_, "canary") => Change::EndCanary,
+            _ => Change::EndShadow,
+        }),
+        (_, None) => return None,
+    };
+    Some(match wanted {
+        Ok(change) => deploy::change(shared, &name, change).await,
+        Err(sentence) => reply::error(StatusCode::BAD_REQUEST, &sentence),
+    })
+}
+
+fn deployment(query: &Query) -> Result<Deployment, String> {
+    match query.mode.as_deref() {
+        None | Some("active") if query.percent.is_some() || query.by.is_some() => {
+            Err("percent and by are for mode=shadow and mode=canary; an active policy decides all requests".to_owned())
+        }
+        None | Some("active") => Ok(Deployment::Active),
+        Some("shadow") if query.by.is_some() => Err("by is for mode=canary; a shadow sees requests by lot".to_owned()),
+        Some("shadow") => Ok(Deployment::Shadow { percent: query.percent.unwrap_or(100.0) }),
+        Some("canary") => match query.percent {
+            Some(percent) => Ok(Deployment::Canary { percent, by: query.by.unwrap_or(Stickiness::Client) }),
+            None => Err("mode=canary needs a share of the requests; add for example percent=5".to_owned()),
+        },
+        Some(other) => Err(format!("mode={other} is not known; it is active, shadow or canary")),
+    }
+}
+
+fn canary(query: &Query) -> Result<Change, String> {
+    match (&query.mode, query.percent) {
+        (None, Some(percent)) => Ok(Change::Canary { percent, by: query.by.unwrap_or(Stickiness::Client) }),
+        (None, None) => Err("say which share of the requests it is to decide, for example ?percent=5".to_owned()),
+        (Some(_), _) => Err("mode is for PUT; the path says canary already".to_owned()),
+    }
+}
+
+fn without_query(query: &Query, what: &str) -> Result<(), String> {
+    if *query == Query::default() { Ok(()) } else { Err(format!("{what} takes no parameters; leave the query out")) }
+}
+
+fn query(text: &str) -> Result<Query, String> {
+    let mut query = Query::default();
+    for parameter in text.split('&').filter(|p| !p.is_empty()) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = decoded(value).ok_or_else(|| format!("{name}: its percent-encoding is broken"))?;
+        let repeated = match name {
+            "mode" => query.mode.replace(value.into_owned()).is_some(),
+            "percent" => query.percent.replace(percent(&value)?).is_some(),
+            "by" => query.by.replace(stickiness(&value)?).is_some(),
+            _ => return Err(format!("the parameter {name:?} is not known; there are mode, percent and by")),
+        };
+        if repeated {
+            return Err(format!("{name} is there twice; say it once"));
+        }
+    }
+    Ok(query)
+}
+
+fn percent(value: &str) -> Result<f64, String> {
+    let number = value.parse::<f64>().ok().filter(|n| (0.01..=100.0).contains(n));
+    number.ok_or_else(|| format!("percent={value} is not a share of the requests; write 0.01 to 100"))
+}
+
+fn stickiness(value: &str) -> Result<Stickiness, String> {
+    match value {
+        "client" => Ok(Stickiness::Client),
+        "request" => Ok(Stickiness::Request),
+        _ => Err(format!("by={value} is not known; it is client (the same clients stay) or request (by lot)")),
+    }
+}
+
+/// A path segment with its percent-encoding undone; `None` if it is empty, has more segments or is not UTF-8.
+fn policy_name(segment: &str) -> Option<String> {
+    decoded(segment).filter(|name| !name.is_empty() && !segment.contains('/')).map(Cow::into_owned)
+}
+
+/// With the percent-encoding undone; `None` if that is broken or not UTF-8.
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                let (high, low) = (digit()?, digit()?);
+                decoded.push(u8::try_from(high * 16 + low).ok()?);
+            }
+            _ => decoded.push(byte),
+        }
+    }
+    String::from_utf8(decoded).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policy_names_are_decoded() {
+        assert_eq!(policy_name("random").as_deref(), Some("random"));
+        assert_eq!(policy_name("my%20policy%C3%a9").as_deref(), Some("my policyé"));
+        assert_eq!(policy_name("a%2Fb").as_deref(), Some("a/b"));
+        for not_a_name in ["", "a/b", "random/", "%", "%2", "%zz", "%ff"] {
+            assert_eq!(policy_name(not_a_name), None, "{not_a_name}");
+        }
+    }
+
+    #[test]
+    fn queries_are_read_and_slips_are_told() {
+        let read = |text: &str| query(text).and_then(|q| deployment(&q));
+        assert_eq!(read(""), Ok(Deployment::Active));
+        assert_eq!(read("mode=shadow"), Ok(Deployment::Shadow { percent: 100.0 }));
+        let canary = Deployment::Canary { percent: 2.5, by: Stickiness::Request };
+        assert_eq!(read("mode=canary&percent=2.5&by=request"), Ok(canary));
+        for (slip, told) in [
+            ("mode=canary", "percent=5"),
+            ("mode=canary&percent=0", "0.01 to 100"),
+            ("mode=canary&percent=nan", "0.01 to 100"),
+            ("percent=5", "mode=canary"),
+            ("mode=dark", "shadow or canary"),
+            ("mode=canary&percent=5&by=moon", "client"),
+            ("mode=shadow&by=client", "by lot"),
+            ("colour=red", "colour"),
+            ("mode=shadow&mode=canary", "twice"),
+            ("mode=%zz", "percent-encoding"),
+        ] {
+            let sentence = read(slip).unwrap_err();
+            assert!(sentence.contains(told), "{slip}: {sentence}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Which snapshot each worker has adopted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+/// Which snapshot each worker has adopted.
+#[derive(Debug)]
+pub struct Adoption {
+    versions: Vec<AtomicU64>,
+    changed: Notify,
+}
+
+impl Adoption {
+    /// None has adopted anything.
+    pub fn new(workers: usize) -> Self {
+        Self { versions: (0..workers).map(|_| AtomicU64::new(0)).collect(), changed: Notify::new() }
+    }
+
+    /// A worker has adopted this version.
+    pub fn adopted(&self, worker: usize, version: u64) {
+        self.versions[worker].store(version, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Whether any worker has adopted anything.
+    pub fn has_begun(&self) -> bool {
+        self.versions.iter().any(|v| v.load(Ordering::Acquire) > 0)
+    }
+
+    /// Waits until all workers have adopted this version or a later one.
+    pub async fn wait(&self, version: u64) {
+        loop {
+            let changed = self.changed.notified();
+            if self.versions.iter().all(|v| v.load(Ordering::Acquire) >= version) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}

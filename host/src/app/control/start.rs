@@ -1,0 +1,167 @@
+//! The first generations: what the configuration names, or what was promoted before a restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::time::{Instant, timeout_at};
+
+use super::{ControlPlane, policies};
+use crate::admin::Readiness;
+use crate::policy::digest;
+use crate::rollout::Kept;
+
+/// A component of this size compiles in well under a second; larger ones are loaded while the other routes serve.
+const SMALL: usize = 1024 * 1024;
+/// How long the listeners wait for small components.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What may become a policy's first generation, best first.
+struct Choice {
+    component: Arc<[u8]>,
+    source: String,
+    /// The number that it had before the restart.
+    number: Option<u64>,
+}
+
+impl ControlPlane {
+    /// Loads all policies, the smallest first. Returns when those of the usual size are loaded: the rest goes on.
+    ///
+    /// # Errors
+    ///
+    /// One that is refused in this time stops the start, as any other mistake in the configuration does.
+    pub async fn load_all(self: &Arc<Self>) -> Result<()> {
+        let mut all = Vec::with_capacity(self.config.policies.len());
+        for index in 0..self.config.policies.len() {
+            all.push((index, self.choices(index)?));
+        }
+        let size = |choices: &[Choice]| choices.first().map_or(0, |c| c.component.len());
+        all.sort_by_key(|(_, choices)| size(choices));
+        let small =
+            all.iter().filter(|(_, choices)| size(choices) <= SMALL).map(|(index, _)| *index).collect::<Vec<_>>();
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            for (index, choices) in all {
+                this.load_first(index, choices).await;
+            }
+        });
+        let deadline = Instant::now() + PATIENCE;
+        let settled = async {
+            loop {
+                let changed = self.settled.notified();
+                if small.iter().all(|index| self.known(*index).settled) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let in_time = timeout_at(deadline, settled).await.is_ok();
+        for index in small {
+            let known = self.known(index);
+            if let Some(reason) = known.record.last_error().filter(|_| known.record.active().is_none()) {
+                bail!("{reason}");
+            }
+        }
+        if !in_time {
+            tracing::warn!(
+                "not all policies are loaded after {PATIENCE:?}; their routes go by their on-failure until they are"
+            );
+        }
+        Ok(())
+    }
+
+    /// The policies that are still being loaded for the first time.
+    pub(super) fn unsettled(&self) -> Vec<String> {
+        let unsettled = |index: &usize| !self.known(*index).settled;
+        let all = 0..self.config.policies.len();
+        all.filter(unsettled).map(|index| self.config.policies[index].name.clone()).collect()
+    }
+
+    /// Whether clients should be sent here.
+    pub fn readiness(&self) -> Readiness {
+        let noted = self.readiness.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        match (noted, self.unsettled()) {
+            (Readiness::Ready, loading) if !loading.is_empty() => Readiness::Loading(loading),
+            (noted, _) => noted,
+        }
+    }
+
+    /// Reads what there is for this policy.
+    fn choices(&self, index: usize) -> Result<Vec<Choice>> {
+        let policy = &self.config.policies[index];
+        let kept = self.kept(&policy.name);
+        let configured = policies::component(policy);
+        if let Ok(component) = &configured {
+            self.known(index).configured = Some(digest(component));
+        }
+        let deployed_since = kept.as_ref().is_some_and(|k| {
+            configured.as_ref().is_ok_and(|component| k.configured.as_deref() != Some(&digest(component)))
+        });
+        let kept = kept.map(|k| Choice { component: k.component, source: k.source, number: Some(k.generation) });
+        let configured = configured.map(|c| Choice { component: c, source: policies::source(policy), number: None });
+        let mut choices: Vec<Choice> = match (kept, configured) {
+            (None, Err(e)) => return Err(e),
+            (None, Ok(configured)) => vec![configured],
+            (Some(kept), Err(e)) => {
+                tracing::error!("{e:#}; going on with what was promoted before the restart");
+                vec![kept]
+            }
+            (Some(kept), Ok(configured)) if deployed_since => {
+                tracing::info!(
+                    policy = policy.name,
+                    "the configuration names another component than before the restart; that one is loaded"
+                );
+                vec![configured, kept]
+            }
+            (Some(kept), Ok(configured)) => vec![kept, configured],
+        };
+        // What the configuration does not accept is no choice, unless nothing else would be left to complain about.
+        if choices.iter().any(|c| self.unpinned(index, &digest(&c.component)).is_none()) {
+            choices.retain(|c| self.unpinned(index, &digest(&c.component)).is_none());
+        }
+        Ok(choices)
+    }
+
+    fn kept(&self, policy: &str) -> Option<Kept> {
+        let kept = self.keep.as_ref()?.read(policy).context("what was promoted before the restart can't be read");
+        match kept {
+            Ok(kept) => kept,
+            Err(e) => {
+                tracing::error!(policy, "{e:#}; going on with what the configuration names");
+                None
+            }
+        }
+    }
+
+    async fn load_first(self: &Arc<Self>, index: usize, choices: Vec<Choice>) {
+        for Choice { component, source, number } in choices {
+            let digest = digest(&component);
+            let number = {
+                let mut known = self.known(index);
+                known.record.continue_after(number.unwrap_or(1).saturating_sub(1));
+                known.record.loading(digest.clone(), source.clone())
+            };
+            let loaded = match self.unpinned(index, &digest) {
+                Some(reason) => Err(reason),
+                None => self.load(index, Arc::clone(&component), source.clone(), number).await,
+            };
+            match loaded {
+                Ok(generation) => {
+                    let mut known = self.known(index);
+                    // Someone may have deployed another one in the meantime.
+                    if known.record.activate(generation, &format!("loaded from {source}")).is_ok() {
+                        known.remember(number, component);
+                    }
+                    break;
+                }
+                Err(reason) => {
+                    tracing::error!("{reason}");
+                    self.known(index).record.refused(number, &reason);
+                }
+            }
+        }
+        self.known(index).settled = true;
+        self.put_in_force(index).await;
+        self.settled.notify_waiters();
+    }
+}

@@ -1,0 +1,123 @@
+//! What there is, as the admin room tells it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::distr::{Alphanumeric, SampleString};
+
+use super::{ControlPlane, Known};
+use crate::admin::{Change, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails, PolicyStatus, Readiness};
+use crate::config::{Isolation, OnFailure};
+use crate::policy::{Mode, Trial, WHOLE};
+use crate::rollout::{State, report};
+use crate::stats::Stats;
+
+/// Characters of a token: 190 bits.
+const TOKEN: usize = 32;
+
+/// What the admin room is given: an owner of the control side, as its changes outlive the request that asked for them.
+pub struct AdminControl(pub Arc<ControlPlane>);
+
+impl Control for AdminControl {
+    fn stats(&self) -> &Stats {
+        self.0.stats()
+    }
+
+    fn policies(&self) -> Vec<PolicyStatus> {
+        self.0.policies()
+    }
+
+    fn policy(&self, name: &str) -> Option<PolicyDetails> {
+        Some(self.0.details(self.0.index(name).ok()?))
+    }
+
+    fn deploy<'a>(&'a self, name: &'a str, component: Vec<u8>, how: Deployment) -> ChangeFuture<'a> {
+        Box::pin(async move {
+            let index = self.0.index(name)?;
+            self.0.deploy(index, component, "PUT".to_owned(), how).await?;
+            Ok(self.0.details(index))
+        })
+    }
+
+    fn change<'a>(&'a self, name: &'a str, change: Change) -> ChangeFuture<'a> {
+        Box::pin(async move {
+            let index = self.0.index(name)?;
+            self.0.change(index, change).await?;
+            Ok(self.0.details(index))
+        })
+    }
+
+    fn issue_explain_token(&self, valid_for: Duration) -> String {
+        let token = Alphanumeric.sample_string(&mut rand::rng(), TOKEN);
+        self.0.explain.issue(&token, valid_for);
+        token
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.0.readiness()
+    }
+}
+
+impl ControlPlane {
+    /// All policies as they run now.
+    pub fn policies(&self) -> Vec<PolicyStatus> {
+        (0..self.policies.len()).map(|index| self.status(index, &self.known(index))).collect()
+    }
+
+    fn details(&self, index: usize) -> PolicyDetails {
+        let known = self.known(index);
+        PolicyDetails {
+            status: self.status(index, &known),
+            former_generation: known.record.former().map(|g| g.number()),
+            trial: known.record.trial().map(|trial| report(trial)),
+            generations: known.record.entries().cloned().collect(),
+            history: known.record.events().cloned().collect(),
+        }
+    }
+
+    fn status(&self, index: usize, known: &Known) -> PolicyStatus {
+        let policy = &self.config.policies[index];
+        let record = &known.record;
+        let active = record.active();
+        let entry = active.and_then(|g| record.entry(g.number())).or(record.newest());
+        let stats = self.stats.policy(&policy.name);
+        PolicyStatus {
+            name: policy.name.clone(),
+            state: match (active, entry) {
+                (Some(_), _) => State::Active,
+                (None, Some(entry)) => entry.state,
+                (None, None) => State::Loading,
+            },
+            generation: active.map_or_else(|| entry.map_or(0, |e| e.generation), |g| g.number()),
+            digest: active
+                .map_or_else(|| entry.map(|e| e.digest.clone()).unwrap_or_default(), |g| g.digest().to_owned()),
+            source: entry.map(|e| e.source.clone()).unwrap_or_default(),
+            hooks: active.iter().flat_map(|g| g.hooks().names()).map(str::to_owned).collect(),
+            isolation: match policy.isolation {
+                Isolation::Worker => "worker".to_owned(),
+                Isolation::Request => "request".to_owned(),
+            },
+            on_failure: match policy.on_failure {
+                OnFailure::Random => "random".to_owned(),
+                OnFailure::Next => "next".to_owned(),
+                OnFailure::Status(status) => status.to_string(),
+            },
+            deadline: policy.deadline,
+            memory_limit_bytes: policy.memory,
+            size_bytes: active.map_or(0, |g| g.size() as u64),
+            loaded_at: active.map(|g| g.loaded_at()),
+            suspended_by_workers: stats.shards.iter().filter(|s| s.suspended_until.value() > 0).count() as u64,
+            on_trial: record.trial().map(|trial| on_trial(trial)),
+            last_error: record.last_error().map(str::to_owned),
+        }
+    }
+}
+
+fn on_trial(trial: &Trial) -> OnTrial {
+    OnTrial {
+        mode: if trial.mode == Mode::Shadow { "shadow" } else { "canary" },
+        generation: trial.generation.number(),
+        digest: trial.generation.digest().to_owned(),
+        percent: f64::from(trial.share()) * 100.0 / f64::from(WHOLE),
+    }
+}

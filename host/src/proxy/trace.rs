@@ -1,0 +1,141 @@
+//! How one request was decided, for whoever may ask: a list of what happened, in the response (RFC 9651).
+
+use std::fmt::{Display, Write as _};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+/// The request field that carries the token. Backends and policies never see it.
+pub const EXPLAIN: &str = "x-waypost-explain";
+/// The response field that carries the trace.
+pub const TRACE: &str = "x-waypost-trace";
+/// A trace is cut here: a response head has limits of its own, and clients have theirs.
+const MAX_LENGTH: usize = 4096;
+/// Tokens that are valid at a time.
+const MAX_TOKENS: usize = 64;
+
+/// One request's trace.
+#[derive(Debug, Default)]
+pub struct Trace {
+    text: String,
+}
+
+impl Trace {
+    /// A policy was asked.
+    pub fn asked(
+        &mut self,
+        hook: &str,
+        policy: &str,
+        generation: u64,
+        role: Option<&str>,
+        took: Duration,
+        answer: &impl Display,
+    ) {
+        self.item(|text| {
+            write!(text, "{hook};policy={};generation={generation}", quoted(policy))?;
+            if let Some(role) = role {
+                write!(text, ";role={role}")?;
+            }
+            write!(text, ";ns={};answer={}", took.as_nanos(), quoted(&answer.to_string()))
+        });
+    }
+
+    /// A backend was tried.
+    pub fn attempted(&mut self, number: u32, backend: SocketAddr, outcome: &str) {
+        self.item(|text| write!(text, "attempt;number={number};backend=\"{backend}\";outcome={outcome}"));
+    }
+
+    /// The field's value.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn item(&mut self, write: impl FnOnce(&mut String) -> std::fmt::Result) {
+        if self.text.len() >= MAX_LENGTH {
+            return;
+        }
+        let before = self.text.len();
+        if before > 0 {
+            self.text.push_str(", ");
+        }
+        if write(&mut self.text).is_err() || self.text.len() > MAX_LENGTH {
+            self.text.truncate(before);
+        }
+    }
+}
+
+/// A string (RFC 9651 section 3.3.3); what it can't hold is left out.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars().filter(|c| matches!(c, ' '..='~')) {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A token's digest, so that a comparison tells nothing by its time, and when it ends.
+type Valid = ([u8; 32], Instant);
+
+/// The tokens that let a request be explained, shared by the control side and the workers. Looked at only for requests
+/// that carry the field.
+#[derive(Debug, Clone, Default)]
+pub struct Tokens {
+    valid: Arc<Mutex<Vec<Valid>>>,
+}
+
+impl Tokens {
+    /// Lets this token be used for so long. The oldest goes if there are too many.
+    pub fn issue(&self, token: &str, valid_for: Duration) {
+        let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        valid.retain(|(_, until)| *until > now);
+        if valid.len() >= MAX_TOKENS {
+            valid.remove(0);
+        }
+        valid.push((Sha256::digest(token.as_bytes()).into(), now + valid_for));
+    }
+
+    /// Whether this is one of them.
+    pub fn accept(&self, token: &[u8]) -> bool {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
+        valid.iter().any(|(known, until)| *known == digest && *until > Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_a_structured_list_of_bounded_length() {
+        let mut trace = Trace::default();
+        trace.asked("selection", "a\"b", 3, None, Duration::from_nanos(640), &"backend 1");
+        trace.attempted(1, ([127, 0, 0, 1], 80).into(), "status-200");
+        assert_eq!(
+            trace.text(),
+            "selection;policy=\"a\\\"b\";generation=3;ns=640;answer=\"backend 1\", \
+             attempt;number=1;backend=\"127.0.0.1:80\";outcome=status-200"
+        );
+        (0..1000).for_each(|n| trace.asked("range", "ä\r\n", n, Some("canary"), Duration::ZERO, &"untouched"));
+        assert!(trace.text().len() <= MAX_LENGTH && trace.text().ends_with('"'), "{}", trace.text());
+    }
+
+    #[test]
+    fn tokens_end_and_are_bounded_in_number() {
+        let tokens = Tokens::default();
+        assert!(!tokens.accept(b"a"));
+        tokens.issue("a", Duration::from_secs(60));
+        tokens.issue("b", Duration::ZERO);
+        assert!(tokens.accept(b"a") && !tokens.accept(b"b") && !tokens.accept(b""));
+        (0..MAX_TOKENS).for_each(|n| tokens.issue(&n.to_string(), Duration::from_secs(60)));
+        assert!(!tokens.accept(b"a") && tokens.accept(b"63"));
+    }
+}

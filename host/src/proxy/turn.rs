@@ -1,0 +1,306 @@
+//! What is settled for one request alone: which generations decide it, which shadows see it, and its trace.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rand::Rng;
+
+use super::ask::{Member, Panel};
+use super::refusal::fault_line;
+use super::snapshot::OnTrial;
+use super::trace::Trace;
+use crate::policy::{Fault, FaultKind, Hooks, Mode, Sample, Seat, Tape};
+use crate::stats::HOOKS;
+use crate::wire::{Fields, RequestHead};
+
+/// One request's own. A bit stands for a policy's place in the route.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// Policies whose candidate was to decide this request.
+    chosen: Cell<u64>,
+    /// Those of them whose candidate has failed: the active generation decides the rest.
+    given_up: Cell<u64>,
+    /// Policies whose shadow sees this request.
+    shadowed: Cell<u64>,
+    /// The attempt under way.
+    pub attempt: Cell<u32>,
+    /// What happened, if somebody wants to know.
+    pub trace: Option<Box<RefCell<Trace>>>,
+}
+
+/// A hook of the contract that is asked about requests.
+#[derive(Clone, Copy)]
+pub(super) struct Hook {
+    /// Its place in [`HOOKS`].
+    index: usize,
+    exported: fn(Hooks) -> bool,
+}
+
+impl Hook {
+    pub const RANGE: Self = Self { index: 0, exported: |hooks| hooks.range };
+    pub const REQUEST_HEADERS: Self = Self { index: 1, exported: |hooks| hooks.request_headers };
+    pub const SELECTION: Self = Self { index: 2, exported: |hooks| hooks.selection };
+    pub const RESPONSE_HEADERS: Self = Self { index: 3, exported: |hooks| hooks.response_headers };
+}
+
+/// Who answered, and what.
+pub(super) struct Answered<'a, A> {
+    pub seat: &'a Rc<RefCell<Seat>>,
+    pub answer: Result<A, Fault>,
+}
+
+impl Turn {
+    /// Notes for the trace what became of the attempt under way.
+    #[inline]
+    pub fn attempted(&self, backend: SocketAddr, outcome: impl FnOnce() -> String) {
+        if let Some(trace) = &self.trace {
+            trace.borrow_mut().attempted(self.attempt.get(), backend, &outcome());
+        }
+    }
+}
+
+impl<'a> Panel<'a> {
+    /// Starts a request: the generations that decide it are chosen, and policies with an instance for each request get theirs.
+    pub fn begin(self, head: &RequestHead) {
+        if self.view.on_trial {
+            self.choose(head);
+        }
+        self.seats().for_each(|seat| seat.borrow_mut().begin_request());
+    }
+
+    /// Ends a request.
+    pub fn end(self) {
+        self.seats().for_each(|seat| seat.borrow_mut().end_request());
+    }
+
+    /// The request has been answered with this status: counts it for the generation that was chosen for it.
+    pub fn conclude(self, status: u16, began: Instant) {
+        // Without a status the client was gone, which says nothing of the policy.
+        if !self.view.on_trial || status == 0 {
+            return;
+        }
+        for member in self.members() {
+            let Some(on_trial) = member.place.trial.as_ref().filter(|t| matches!(t.trial.mode, Mode::Canary(_))) else {
+                continue;
+            };
+            let canary = self.turn.chosen.get() & member.bit != 0;
+            let arm = if canary { &on_trial.shard.canary } else { &on_trial.shard.control };
+            arm.requests.increment();
+            arm.microseconds.record(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+            if status >= 500 {
+                arm.failed.increment();
+            }
+        }
+    }
+
+    fn seats(self) -> impl Iterator<Item = &'a Rc<RefCell<Seat>>> {
+        self.members().flat_map(|m| m.place.active.iter().chain(m.place.trial.as_ref().map(|t| &t.seat)))
+    }
+
+    #[cold]
+    fn choose(self, head: &RequestHead) {
+        for Member { place, bit, .. } in self.members() {
+            let Some(on_trial) = &place.trial else { continue };
+            if !on_trial.trial.takes(head.client, || self.worker.rng.borrow_mut().next_u32()) {
+                continue;
+            }
+            let bits = match on_trial.trial.mode {
+                Mode::Canary(_) => &self.turn.chosen,
+                Mode::Shadow => {
+                    on_trial.shard.shadowed.increment();
+                    &self.turn.shadowed
+                }
+            };
+            bits.set(bits.get() | bit);
+        }
+    }
+
+    /// Asks one seat, if its generation has the hook.
+    pub(super) fn put<A: Display>(
+        self,
+        seat: &'a Rc<RefCell<Seat>>,
+        role: Option<&str>,
+        hook: Hook,
+        head: &mut RequestHead,
+        fields: Option<&mut Fields>,
+        question: impl Fn(&mut Seat, &mut RequestHead, Option<&mut Fields>) -> Result<A, Fault>,
+    ) -> Option<Answered<'a, A>> {
+        let mut asked = seat.borrow_mut();
+        if !(hook.exported)(asked.hooks()) {
+            return None;
+        }
+        let answer = question(&mut asked, head, fields);
+        if let Some(trace) = &self.turn.trace {
+            let (generation, mut trace) = (asked.generation(), trace.borrow_mut());
+            let mut note = |answer: &dyn Display| {
+                trace.asked(HOOKS[hook.index], generation.name(), generation.number(), role, asked.took(), &answer);
+            };
+            match &answer {
+                Ok(answer) => note(answer),
+                Err(fault) => note(&fault.kind),
+            }
+        }
+        Some(Answered { seat, answer })
+    }
+
+    /// Asks a policy with a generation on trial.
+    #[allow(clippy::too_many_arguments, reason = "those of `ask`, and what it found")]
+    #[cold]
+    pub(super) fn ask_on_trial<A: PartialEq + Display>(
+        self,
+        member: Member<'a>,
+        active: &'a Rc<RefCell<Seat>>,
+        on_trial: &'a OnTrial,
+        hook: Hook,
+        head: &mut RequestHead,
+        mut fields: Option<&mut Fields>,
+        question: impl Fn(&mut Seat, &mut RequestHead, Option<&mut Fields>) -> Result<A, Fault>,
+    ) -> Option<Answered<'a, A>> {
+        let turn = self.turn;
+        if turn.chosen.get() & !turn.given_up.get() & member.bit != 0 {
+            // A call that fails leaves the fields as they were, so the active generation finds them untouched.
+            match self.put(&on_trial.seat, Some("canary"), hook, head, fields.as_deref_mut(), &question) {
+                Some(Answered { answer: Err(fault), .. }) => {
+                    turn.given_up.set(turn.given_up.get() | member.bit);
+                    self.log_candidate("canary", on_trial, &fault);
+                }
+                answered => return answered,
+            }
+        }
+        if turn.shadowed.get() & member.bit == 0 {
+            return self.put(active, None, hook, head, fields, question);
+        }
+        self.compare(active, on_trial, hook, head, fields, question)
+    }
+
+    /// Asks the active generation, then the shadow the same, and compares what they say and what they did to the fields.
+    fn compare<A: PartialEq + Display>(
+        self,
+        active: &'a Rc<RefCell<Seat>>,
+        on_trial: &OnTrial,
+        hook: Hook,
+        head: &mut RequestHead,
+        mut fields: Option<&mut Fields>,
+        question: impl Fn(&mut Seat, &mut RequestHead, Option<&mut Fields>) -> Result<A, Fault>,
+    ) -> Option<Answered<'a, A>> {
+        let shadow = &on_trial.seat;
+        let exported = (hook.exported)(active.borrow().hooks());
+        if !exported && !(hook.exported)(shadow.borrow().hooks()) {
+            return None;
+        }
+        let (mut copy, mut copied) = (head.clone(), fields.as_deref().cloned());
+        let seed = self.worker.rng.borrow_mut().next_u64();
+        active.borrow_mut().insert_tape(Box::new(Tape::new(seed)));
+        let answered = self.put(active, None, hook, head, fields.as_deref_mut(), &question);
+        // A generation without the hook answers as one without an opinion.
+        let no_opinion = (!exported).then(|| question(&mut active.borrow_mut(), head, fields.as_deref_mut()));
+        let tape = active.borrow_mut().eject_tape().unwrap_or_else(|| Box::new(Tape::new(seed)));
+
+        let mut seat = shadow.borrow_mut();
+        seat.insert_tape(tape);
+        let shadowed = question(&mut seat, &mut copy, copied.as_mut());
+        seat.eject_tape();
+        let took = seat.took();
+        drop(seat);
+        if let Err(fault) = &shadowed {
+            self.log_candidate("shadow", on_trial, fault);
+            if matches!(fault.kind, FaultKind::Rebuilding | FaultKind::Unavailable) {
+                return answered;
+            }
+        }
+        let edited = match &fields {
+            Some(fields) => difference(fields, copied.as_ref().unwrap_or(fields)),
+            None => difference(&head.fields, &copy.fields),
+        };
+        if let Some(answer) = answered.as_ref().map(|a| &a.answer).or(no_opinion.as_ref()) {
+            let verdict = Verdict { active: answer, shadow: &shadowed, edited };
+            self.record(active, on_trial, hook, head, took, &verdict);
+        }
+        answered
+    }
+
+    fn record<A: PartialEq + Display>(
+        self,
+        active: &Rc<RefCell<Seat>>,
+        on_trial: &OnTrial,
+        hook: Hook,
+        head: &RequestHead,
+        took: Duration,
+        verdict: &Verdict<'_, A>,
+    ) {
+        let compared = &on_trial.shard.compared[hook.index];
+        compared.decisions.increment();
+        let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        compared.active_nanoseconds.record(nanoseconds(active.borrow().took()));
+        compared.shadow_nanoseconds.record(nanoseconds(took));
+        if verdict.agrees() {
+            compared.agreed.increment();
+            return;
+        }
+        on_trial.trial.differed(|| Sample {
+            time: SystemTime::now(),
+            hook: HOOKS[hook.index],
+            client: head.client,
+            method: head.method.to_string(),
+            host: head.host.clone(),
+            path: head.path().to_owned(),
+            active: described(verdict.active),
+            shadow: verdict.difference(),
+        });
+    }
+
+    fn log_candidate(self, role: &str, on_trial: &OnTrial, fault: &Fault) {
+        let generation = &on_trial.trial.generation;
+        let name = || format!("{} ({role}, generation {})", generation.name(), generation.number());
+        self.worker.log_fault(|| fault_line(&name(), fault));
+    }
+}
+
+/// What two generations made of the same question.
+struct Verdict<'a, A> {
+    active: &'a Result<A, Fault>,
+    shadow: &'a Result<A, Fault>,
+    /// The fields that came out differently, by name.
+    edited: Vec<String>,
+}
+
+impl<A: PartialEq + Display> Verdict<'_, A> {
+    fn agrees(&self) -> bool {
+        let same = match (self.active, self.shadow) {
+            (Ok(active), Ok(shadow)) => active == shadow,
+            (Err(active), Err(shadow)) => active.kind == shadow.kind,
+            _ => false,
+        };
+        same && self.edited.is_empty()
+    }
+
+    fn difference(&self) -> String {
+        let answer = described(self.shadow);
+        if self.edited.is_empty() { answer } else { format!("{answer}; fields differ: {}", self.edited.join(", ")) }
+    }
+}
+
+fn described<A: Display>(answer: &Result<A, Fault>) -> String {
+    match answer {
+        Ok(answer) => answer.to_string(),
+        Err(fault) => format!("{}: {}", fault.kind, fault.message),
+    }
+}
+
+/// The names of the fields that are not the same, values in order included. Only names: a value may be a secret.
+fn difference(a: &Fields, b: &Fields) -> Vec<String> {
+    if a.iter().eq(b.iter()) {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = Vec::new();
+    for (name, _) in a.iter().chain(b.iter()) {
+        let name = String::from_utf8_lossy(name).into_owned();
+        if !names.contains(&name) && !a.values(&name).eq(b.values(&name)) {
+            names.push(name);
+        }
+    }
+    names
+}

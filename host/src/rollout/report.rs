@@ -1,0 +1,225 @@
+//! How a trial goes: the sums of what the workers counted.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+
+use super::judge::{Arm, Score};
+use crate::policy::{Mode, Stickiness, Trial, WHOLE};
+use crate::stats::{ArmShard, Counter, HOOKS, Histogram, HistogramSnapshot, PolicyShard, TrialShard};
+
+/// A trial at one moment.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrialReport {
+    /// `shadow` or `canary`.
+    pub mode: &'static str,
+    /// The candidate.
+    pub generation: u64,
+    /// Of its component.
+    pub digest: String,
+    /// Since when.
+    #[serde(serialize_with = "rfc3339")]
+    pub began: SystemTime,
+    /// The share of the requests, in percent.
+    pub percent: f64,
+    /// What a request's generation is chosen by: `client` or `request`.
+    pub by: &'static str,
+    /// What went wrong with the candidate.
+    pub faults: FaultReport,
+    /// Workers that do not ask it for now, because it kept failing.
+    pub suspended_by_workers: u64,
+    /// A shadow's comparison: requests that it saw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_compared: Option<u64>,
+    /// A shadow's comparison, by hook.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<&'static str, HookReport>,
+    /// Decisions that differed: the first and the latest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<SampleReport>,
+    /// Requests that a canary decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<ArmReport>,
+    /// Requests that could have been the canary's and were not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<ArmReport>,
+    /// Calls of the candidate, over all hooks.
+    pub call_time: Timing,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct FaultReport {
+    /// Calls that trapped.
+    pub traps: u64,
+    /// Calls that missed their deadline.
+    pub deadlines: u64,
+    /// Answers that were not valid.
+    pub invalid: u64,
+}
+
+/// One hook's comparison.
+#[derive(Debug, Clone, Serialize)]
+pub struct HookReport {
+    /// Decisions that were compared.
+    pub compared: u64,
+    /// Decisions that were the same.
+    pub agreed: u64,
+    /// The share that agreed, 0 to 1.
+    pub agreement: f64,
+    /// What the active generation took.
+    pub active_time: Timing,
+    /// What the shadow took.
+    pub shadow_time: Timing,
+}
+
+/// How long calls took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Timing {
+    /// How many there were.
+    pub calls: u64,
+    /// The mean.
+    pub mean_nanoseconds: u64,
+    /// Half were faster.
+    pub p50_nanoseconds: u64,
+    /// One in a hundred was slower.
+    pub p99_nanoseconds: u64,
+}
+
+/// One decision that differed.
+#[derive(Debug, Clone, Serialize)]
+pub struct SampleReport {
+    /// When.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: SystemTime,
+    /// The hook.
+    pub hook: &'static str,
+    /// The client's address.
+    pub client: String,
+    /// The request's method.
+    pub method: String,
+    /// The request's host.
+    pub host: String,
+    /// The request's path, without its query.
+    pub path: String,
+    /// What the active generation decided.
+    pub active: String,
+    /// What the candidate would have decided.
+    pub shadow: String,
+}
+
+/// One group of requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ArmReport {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Of these, those answered with a status from 500 on.
+    pub failed: u64,
+    /// Half were answered faster.
+    pub p50_microseconds: u64,
+    /// One in a hundred was answered slower.
+    pub p99_microseconds: u64,
+}
+
+/// Sums up. Counters go on being written meanwhile.
+pub fn report(trial: &Trial) -> TrialReport {
+    let score = Score::of(trial);
+    let shards = &trial.shards;
+    let canary = matches!(trial.mode, Mode::Canary(_));
+    let calls = add_up(shards.iter().flat_map(|s| &s.candidate.hook_nanoseconds));
+    let samples = trial.samples().into_iter().map(|s| SampleReport {
+        time: s.time,
+        hook: s.hook,
+        client: s.client.to_string(),
+        method: s.method,
+        host: s.host,
+        path: s.path,
+        active: s.active,
+        shadow: s.shadow,
+    });
+    TrialReport {
+        mode: if canary { "canary" } else { "shadow" },
+        generation: trial.generation.number(),
+        digest: trial.generation.digest().to_owned(),
+        began: trial.began,
+        percent: f64::from(trial.share()) * 100.0 / f64::from(WHOLE),
+        by: if trial.mode == Mode::Canary(Stickiness::Client) { "client" } else { "request" },
+        faults: FaultReport { traps: score.traps, deadlines: score.deadlines, invalid: score.invalid },
+        suspended_by_workers: shards.iter().filter(|s| s.candidate.suspended_until.value() > 0).count() as u64,
+        requests_compared: (!canary).then(|| shards.iter().map(|s| s.shadowed.value()).sum()),
+        hooks: (0..HOOKS.len()).filter_map(|i| Some((HOOKS[i], HookReport::of(shards, i)?))).collect(),
+        samples: samples.collect(),
+        canary: canary.then(|| arm(shards, |s| &s.canary)),
+        control: canary.then(|| arm(shards, |s| &s.control)),
+        call_time: Timing::of(&calls),
+    }
+}
+
+impl Score {
+    /// What was counted so far.
+    pub fn of(trial: &Trial) -> Self {
+        let sum = |counter: fn(&TrialShard) -> &Counter| trial.shards.iter().map(|s| counter(s).value()).sum::<u64>();
+        let fault = |counter: fn(&PolicyShard) -> &Counter| {
+            trial.shards.iter().map(|s| counter(&s.candidate).value()).sum::<u64>()
+        };
+        Self {
+            canary: Arm { requests: sum(|s| &s.canary.requests), failed: sum(|s| &s.canary.failed) },
+            control: Arm { requests: sum(|s| &s.control.requests), failed: sum(|s| &s.control.failed) },
+            traps: fault(|s| &s.traps),
+            deadlines: fault(|s| &s.deadlines),
+            invalid: fault(|s| &s.invalid),
+        }
+    }
+}
+
+impl HookReport {
+    /// `None` if the hook was not compared.
+    fn of<S: AsRef<TrialShard>>(shards: &[S], hook: usize) -> Option<Self> {
+        let all = || shards.iter().map(|s| &s.as_ref().compared[hook]);
+        let compared: u64 = all().map(|c| c.decisions.value()).sum();
+        // One that is counted between the two sums is not held against the agreement.
+        let agreed = all().map(|c| c.agreed.value()).sum::<u64>().min(compared);
+        (compared > 0).then(|| Self {
+            compared,
+            agreed,
+            agreement: agreed as f64 / compared as f64,
+            active_time: Timing::of(&add_up(all().map(|c| &c.active_nanoseconds))),
+            shadow_time: Timing::of(&add_up(all().map(|c| &c.shadow_nanoseconds))),
+        })
+    }
+}
+
+impl Timing {
+    fn of(calls: &HistogramSnapshot) -> Self {
+        Self {
+            calls: calls.count,
+            mean_nanoseconds: calls.mean(),
+            p50_nanoseconds: calls.quantile(0.5),
+            p99_nanoseconds: calls.quantile(0.99),
+        }
+    }
+}
+
+fn arm<S: AsRef<TrialShard>>(shards: &[S], of: fn(&TrialShard) -> &ArmShard) -> ArmReport {
+    let all = || shards.iter().map(|s| of(s.as_ref()));
+    let times = add_up(all().map(|a| &a.microseconds));
+    ArmReport {
+        requests: all().map(|a| a.requests.value()).sum(),
+        failed: all().map(|a| a.failed.value()).sum(),
+        p50_microseconds: times.quantile(0.5),
+        p99_microseconds: times.quantile(0.99),
+    }
+}
+
+fn add_up<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> HistogramSnapshot {
+    let mut sum = HistogramSnapshot::default();
+    histograms.for_each(|h| sum.add(h));
+    sum
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+pub(super) fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let time = (*time).max(SystemTime::UNIX_EPOCH);
+    serializer.serialize_str(&humantime::format_rfc3339_millis(time).to_string())
+}
