@@ -261,3 +261,27 @@ fn one_policy_before_two_pools_does_not_mix_them_up() {
     let answer = proxy.ask(Request::new("GET", "/").host("b.test").field("Cookie", &for_b).bytes());
     assert_eq!((answer.text().as_str(), answer.value("set-cookie")), ("b", None));
 }
+
+#[test]
+fn a_shadow_is_told_what_the_active_policy_is_and_takes_nothing_out_of_its_buckets() {
+    let (proxy, _backend) = limited(&format!("{NONE_COMES}\nburst = 30"), "", 2);
+    let component = std::fs::read(repository().join("guest-policies/rate-limit/rate-limit.wasm")).unwrap();
+    let answer = proxy.admin(Request::new("PUT", "/policies/limit?mode=shadow").body(&component));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let passed = (0..60).filter(|_| proxy.get("a.test", "/").status == 200).count();
+    assert_eq!(passed, 30, "the shadow asked as often, and counted for nothing");
+    let trial = proxy.policy("limit")["trial"].clone();
+    let hook = &trial["hooks"]["request-headers"];
+    assert_eq!((&hook["compared"], &hook["agreed"]), (&60.into(), &60.into()), "{trial:#}");
+}
+
+#[test]
+fn a_canary_and_the_active_policy_share_the_buckets() {
+    let (proxy, _backend) = limited(&format!("{NONE_COMES}\nburst = 30"), "", 2);
+    let component = std::fs::read(repository().join("guest-policies/rate-limit/rate-limit.wasm")).unwrap();
+    let canary = Request::new("PUT", "/policies/limit?mode=canary&percent=50&by=request").body(&component);
+    let answer = proxy.admin(canary);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let passed = (0..60).filter(|_| proxy.get("a.test", "/").status == 200).count();
+    assert_eq!(passed, 30, "whichever of them is asked");
+}

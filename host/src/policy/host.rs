@@ -14,7 +14,7 @@ use super::bindings::waypost::policy::{attempts, backend_facts, clock, counters,
 use super::contract::{Headers, Request};
 use super::edits::{check_name, check_value, named_by_connection};
 use super::state::{State, Turn};
-use super::store::StoreError;
+use super::store::{Call, StoreError};
 use super::tape::Clock;
 use crate::stats::MAX_POLICY_COUNTERS;
 use crate::wire::Fields;
@@ -245,15 +245,15 @@ impl counters::Host for State {
 
 impl store::Host for State {
     fn get(&mut self, key: String) -> Option<Vec<u8>> {
-        self.store.get(&key)
+        self.stored(Call::Get(key)).value()
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, ttl_milliseconds: u64) -> Result<(), WitStoreError> {
-        Ok(self.store.set(key, value, ttl_milliseconds)?)
+        Ok(self.stored(Call::Set(key, value, ttl_milliseconds)).done()?)
     }
 
     fn remove(&mut self, key: String) -> bool {
-        self.store.remove(&key)
+        self.stored(Call::Remove(key)).flag()
     }
 
     fn compare_and_set(
@@ -263,15 +263,15 @@ impl store::Host for State {
         value: Vec<u8>,
         ttl_milliseconds: u64,
     ) -> Result<bool, WitStoreError> {
-        Ok(self.store.compare_and_set(key, expected.as_deref(), value, ttl_milliseconds)?)
+        Ok(self.stored(Call::CompareAndSet(key, expected, value, ttl_milliseconds)).was_set()?)
     }
 
     fn increment(&mut self, key: String, by: i64, ttl_milliseconds: u64) -> Result<i64, WitStoreError> {
-        Ok(self.store.increment(key, by, ttl_milliseconds)?)
+        Ok(self.stored(Call::Increment(key, by, ttl_milliseconds)).count()?)
     }
 
     fn counter(&mut self, key: String) -> i64 {
-        self.store.counter(&key)
+        self.stored(Call::Counter(key)).count().unwrap_or_default()
     }
 }
 

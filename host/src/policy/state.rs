@@ -12,7 +12,7 @@ use super::answer::{BackendFacts, FailedAttempt};
 use super::deadline::Deadline;
 use super::edits::EditBudget;
 use super::lines::Lines;
-use super::store::Store;
+use super::store::{Answer, Call, Store};
 use super::tape::{Clock, Tape};
 use super::wasi::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
@@ -83,6 +83,14 @@ impl State {
         match &mut self.tape {
             None => now,
             Some(tape) => tape.read(clock, now),
+        }
+    }
+
+    /// Does a call of the store; in a comparison only the active generation's are done.
+    pub fn stored(&mut self, call: Call) -> Answer {
+        match &mut self.tape {
+            None => call.run(&self.store),
+            Some(tape) => tape.stored(call, &self.store),
         }
     }
 

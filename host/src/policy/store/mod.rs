@@ -3,6 +3,7 @@
 //! Keys are spread over up to 16 shards, each behind a lock that is held for a fraction of a microsecond: what is stored
 //! was allocated before, and what a call does there is bounded or amortised constant.
 
+mod call;
 mod due;
 mod shard;
 
@@ -15,6 +16,7 @@ use std::time::Instant;
 
 use thiserror::Error;
 
+pub(super) use self::call::{Answer, Call, Calls};
 use self::shard::{Kind, NEVER, Name, Shard, cost};
 use crate::config::StoreLimits;
 use crate::stats::PolicyStats;
@@ -183,12 +185,12 @@ impl Store {
     }
 
     /// A call about a name; none if no entry can have it.
-    fn at<'a>(&'a self, kind: Kind, key: &'a str) -> Option<Call<'a>> {
+    fn at<'a>(&'a self, kind: Kind, key: &'a str) -> Option<Named<'a>> {
         if key.len() > MAX_KEY {
             drop(self.shard(0));
             return None;
         }
-        Some(Call { store: self, name: Name { kind, key, hash: self.hash(kind, key) } })
+        Some(Named { store: self, name: Name { kind, key, hash: self.hash(kind, key) } })
     }
 
     fn check(&self, key: &str, value: usize) -> Result<(), StoreError> {
@@ -211,12 +213,13 @@ impl std::fmt::Debug for Store {
     }
 }
 
-struct Call<'a> {
+/// A name that an entry of this store can have.
+struct Named<'a> {
     store: &'a Store,
     name: Name<'a>,
 }
 
-impl Call<'_> {
+impl Named<'_> {
     fn run<T>(self, call: impl FnOnce(&mut Shard, Name<'_>, u64) -> T) -> T {
         let now = self.store.clock.now();
         call(&mut self.store.shard(self.name.hash), self.name, now)

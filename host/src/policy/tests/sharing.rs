@@ -91,3 +91,29 @@ fn the_request_tells_its_pool() {
     };
     assert_ne!(cookie(0, &mut seat), cookie(1, &mut seat), "the first backends of two pools have different addresses");
 }
+
+#[test]
+fn a_shadow_sees_what_the_active_generation_saw_and_changes_nothing() {
+    let test = TestEngine::new();
+    let (mut active, mut shadow) = (test.seat(&probe(Value::Null)), test.seat(&probe(Value::Null)));
+    told(&mut active, &["store-set=a:old", "store-increment=n:5"]);
+    let mut compare = |asked: &[&str], of_shadow: &[&str]| {
+        active.insert_tape(Box::new(Tape::new(1)));
+        let first = told(&mut active, asked);
+        shadow.insert_tape(active.eject_tape().unwrap());
+        let second = told(&mut shadow, of_shadow);
+        shadow.eject_tape();
+        (first, second)
+    };
+    let same = ["store-get=a", "store-cas=a:old:new", "store-increment=n:2", "store-remove=a", "store-counter=n"];
+    let (first, second) = compare(&same, &same);
+    assert_eq!(first, ["old", "true", "7", "true", "7"]);
+    assert_eq!(second, first);
+    let (_, second) = compare(&["store-increment=n:2"], &["store-increment=n:10"]);
+    assert_eq!(second, ["17"], "from where the active one began");
+    let others = ["store-set=b:1", "store-cas=c:none:1", "store-increment=n:1", "store-long-key=257", "store-remove=n"];
+    let (_, second) = compare(&["store-set=a:kept"], &others);
+    assert_eq!(second, ["ok", "true", "10", "key-too-long", "false"], "what the store would have said");
+    let left = told(&mut active, &["store-get=a", "store-get=b", "store-get=c", "store-counter=n"]);
+    assert_eq!(left, ["kept", "none", "none", "9"]);
+}
