@@ -75,8 +75,8 @@ pub enum Change {
     Canary {
         /// 0 to 100.
         percent: f64,
-        /// Which ones.
-        by: Stickiness,
+        /// Which ones; `None` leaves a canary's as they are.
+        by: Option<Stickiness>,
     },
 }
 

@@ -82,7 +82,7 @@ fn deployment(query: &Query) -> Result<Deployment, String> {
 
 fn canary(query: &Query) -> Result<Change, String> {
     match (&query.mode, query.percent) {
-        (None, Some(percent)) => Ok(Change::Canary { percent, by: query.by.unwrap_or(Stickiness::Client) }),
+        (None, Some(percent)) => Ok(Change::Canary { percent, by: query.by }),
         (None, None) => Err("say which share of the requests it is to decide, for example ?percent=5".to_owned()),
         (Some(_), _) => Err("mode is for PUT; the path says canary already".to_owned()),
     }

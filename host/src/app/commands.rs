@@ -10,15 +10,19 @@ use anyhow::{Context, Result};
 use super::policies;
 use super::run::{Reachable, loopback_listener, run};
 use super::signals::Signals;
-use crate::cli::{Cli, Command, Demo, Origin, Settings};
+use crate::cli::{Cli, Command, Demo, Origin, Policy, Settings};
 use crate::config::{Config, FileSource, Pool, Sources};
 use crate::origin::{self, OriginOptions};
 use crate::policy::{Engine, EngineOptions};
+use crate::remote::{self, Surroundings};
 use crate::stats::Stats;
 use crate::upstream::{PoolTopology, resolve};
 
 /// Does what was asked; the exit code tells whether it went well.
 pub fn execute(cli: Cli) -> Result<ExitCode> {
+    if let Some(slip) = cli.slip() {
+        slip.exit();
+    }
     let environment = |name: &str| std::env::var_os(name);
     let filter = cli.log_filter(environment)?;
     tracing_subscriber::fmt()
@@ -42,6 +46,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode> {
             Command::Check(settings) => check(settings.sources(environment)?).await,
             Command::Demo(demo) => serve_demo(demo).await.map(|()| ExitCode::SUCCESS),
             Command::Origin(origin) => serve_origin(origin).await.map(|()| ExitCode::SUCCESS),
+            Command::Policy(policy) => ask_proxy(policy).await.map(|()| ExitCode::SUCCESS),
         }
     });
     // A guest that is still being compiled must not hold up the end of the process.
@@ -117,6 +122,23 @@ async fn serve_origin(origin: Origin) -> Result<()> {
         tracing::info!("{name}: stopping");
     };
     Ok(origin::serve(listener, options, stop).await?)
+}
+
+/// Has a running proxy do what was asked for.
+async fn ask_proxy(policy: Policy) -> Result<()> {
+    let dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
+    let around = Surroundings {
+        environment: |name: &str| std::env::var_os(name),
+        terminal: std::io::IsTerminal::is_terminal(&std::io::stderr()) && !dumb,
+        // Listened for only once this is polled: until then a signal ends the process, as it should.
+        interrupted: async {
+            match Signals::listen() {
+                Ok(mut signals) => _ = signals.next().await,
+                Err(_) => pending().await,
+            }
+        },
+    };
+    Ok(remote::execute(policy, around).await?)
 }
 
 /// Origins on ports of their own and the proxy in front of them, all in this process.

@@ -57,7 +57,7 @@ fn nothing_written_is_every_default_and_a_warning() {
     assert_eq!(config.admin, Some(Admin { listen: "127.0.0.1:9090".parse().unwrap(), token: None }));
     assert!(config.policies.is_empty() && config.pools.is_empty() && config.routes.is_empty());
     assert_eq!((config.limits, config.timeouts), (Limits::default(), Timeouts::default()));
-    assert!(config.policies.iter().all(|policy| policy.store == StoreLimits::default()));
+    assert_eq!((config.rollout, config.state_dir), (Rollout::default(), None));
     assert_eq!(config.access_log, AccessLog { requests: LoggedRequests::Refused, path: None });
     assert!(config.warnings[0].contains("404"), "{:?}", config.warnings);
 }
@@ -204,6 +204,50 @@ fn the_smaller_sections_mean_what_they_say() {
 }
 
 #[test]
+fn what_deploying_goes_by_means_what_it_says() {
+    let hex = "0123456789abcdef".repeat(4);
+    let config = load(&format!(
+        "state-dir = \"state\"\n[rollout]\nmax-faults = 1\nfailure-margin = 2.5\nmin-requests = 1000\n\
+         [policies.random]\ndigest = \"sha256:{}\"\n[policies.range]",
+        hex.to_uppercase()
+    ));
+    assert_eq!(config.state_dir, Some(PathBuf::from("/etc/waypost/state")), "relative to the file");
+    assert_eq!(config.rollout, Rollout { max_faults: 1, failure_margin: 0.025, min_requests: 1000 });
+    assert_eq!(config.policies[0].digest, Some(format!("sha256:{hex}")), "in lower case, as digests are shown");
+    assert_eq!(config.policies[1].digest, None);
+    let whole = load("state-dir = \"/var/lib/waypost\"\n[rollout]\nfailure-margin = 0");
+    assert_eq!(whole.state_dir, Some(PathBuf::from("/var/lib/waypost")));
+    assert_eq!(whole.rollout, Rollout { failure_margin: 0.0, ..Rollout::default() });
+}
+
+#[test]
+fn wrong_values_of_what_deploying_goes_by_are_errors() {
+    let digest = |written: &str| format!("[policies.random]\ndigest = {written}");
+    let too_short = format!("\"sha256:{}\"", "a".repeat(63));
+    let no_hex = format!("\"sha256:{}g\"", "a".repeat(63));
+    let no_prefix = format!("\"{}\"", "a".repeat(64));
+    for written in [&*too_short, &*no_hex, &*no_prefix, "\"\"", "\"md5:0\""] {
+        assert_error(&digest(written), 2, "policies.random.digest", "64 hexadecimal digits");
+    }
+    assert_error(&digest("1"), 2, "policies.random.digest", "write a string");
+    for (text, line, key, words) in [
+        ("state-dir = \"\"", 1, "state-dir", "is not a path"),
+        ("state-dir = true", 1, "state-dir", "write a string"),
+        ("[rollout]\nmax-faults = 0", 2, "rollout.max-faults", "write 1 to 1000000"),
+        ("[rollout]\nmax-faults = 1.5", 2, "rollout.max-faults", "write an integer"),
+        ("[rollout]\nmin-requests = 0", 2, "rollout.min-requests", "write 1 to 1000000"),
+        ("[rollout]\nfailure-margin = -1", 2, "rollout.failure-margin", "write 0 to 100"),
+        ("[rollout]\nfailure-margin = 100.5", 2, "rollout.failure-margin", "write 0 to 100"),
+        ("[rollout]\nfailure-margin = nan", 2, "rollout.failure-margin", "write a number"),
+        ("[rollout]\nfailure-margin = \"5%\"", 2, "rollout.failure-margin", "write a number"),
+        ("[rollout]\nmax_faults = 1", 2, "rollout.max_faults", "did you mean `max-faults`?"),
+        ("rollout = 5", 1, "rollout", "write a table"),
+    ] {
+        assert_error(text, line, key, words);
+    }
+}
+
+#[test]
 fn the_example_is_valid_and_gives_no_warning() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/waypost.toml");
     let config = Config::load(Sources { file: Some(FileSource::Path(path)), ..Sources::default() });
@@ -216,7 +260,9 @@ fn the_example_is_valid_and_gives_no_warning() {
 fn the_example_shows_every_default_as_it_is() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/waypost.toml");
     let config = Config::load(Sources { file: Some(FileSource::Path(path)), ..Sources::default() }).unwrap();
+    assert!(config.policies.iter().all(|policy| policy.store == StoreLimits::default()));
     assert_eq!((config.limits, config.timeouts), (Limits::default(), Timeouts::default()));
+    assert_eq!((config.rollout, config.state_dir), (Rollout::default(), None));
     let defaults = load("");
     assert_eq!((config.listen, config.admin), (defaults.listen, defaults.admin));
 }
@@ -232,7 +278,7 @@ fn unknown_keys_are_errors_that_guess_what_was_meant() {
     assert_error("lisen = \"127.0.0.1:80\"", 1, "lisen", "did you mean `listen`?");
     assert_error("[pools.a]\nbackends = \"b\"\nmax_idle = 1", 3, "pools.a.max_idle", "did you mean `max-idle`?");
     assert_error("[timeouts]\nzzz = \"1s\"", 2, "timeouts.zzz", "header-read");
-    for section in ["admin", "limits", "timeouts", "stats", "forwarded", "access-log"] {
+    for section in ["admin", "limits", "timeouts", "stats", "forwarded", "access-log", "rollout"] {
         assert_error(&format!("[{section}]\nsurprise = 1"), 2, &format!("{section}.surprise"), "unknown key");
     }
     assert_error(

@@ -2,8 +2,9 @@
 //!
 //! Epochs tell the time on the wall, and on a busy machine a thread can lose several milliseconds of that in the
 //! middle of a call that takes a microsecond. Losing a warm instance and the policy's decision for that would be wrong.
-//! So once the time on the wall is up, it is the thread's own time that counts, and a guest gets at least its deadline
-//! of that, at most about twice as much. It is not read before: that would cost a system call for each call.
+//! So it is the thread's own time that counts, from the first tick of the epoch that finds the call under way: a guest gets
+//! at least its deadline of that, and two ticks more at most. It is not read before: that would cost a system call for
+//! each call, of which hardly any meets a tick.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::ticker::ticks;
 /// The time that a call may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allowance {
-    /// On the wall, in ticks.
+    /// On the wall, in ticks, before the thread's time is looked at.
     pub ticks: u64,
     /// Of the thread, after that.
     thread_time: Duration,
@@ -24,7 +25,7 @@ pub(super) struct Allowance {
 impl Allowance {
     /// This much of the thread's time.
     pub fn of_thread(time: Duration) -> Self {
-        Self { ticks: ticks(time), thread_time: time }
+        Self { ticks: 1, thread_time: time }
     }
 
     /// This much on the wall, and no more.
@@ -38,7 +39,7 @@ impl Allowance {
 #[derive(Debug, Default)]
 pub(super) struct Deadline {
     thread_time: Duration,
-    /// What the thread had used when the time on the wall was up.
+    /// What the thread had used at the first look.
     used: Option<Duration>,
 }
 
@@ -50,7 +51,7 @@ impl Deadline {
         self.used = None;
     }
 
-    /// The ticks that the call had are over.
+    /// A tick has found the call under way, and the ticks that it had before a look are over.
     pub fn reached(&mut self) -> UpdateDeadline {
         if self.goes_on(thread_time()) { UpdateDeadline::Continue(1) } else { UpdateDeadline::Interrupt }
     }

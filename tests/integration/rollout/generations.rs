@@ -84,7 +84,7 @@ fn a_restart_comes_back_with_what_was_promoted_last() {
     let keys = format!("state-dir = {:?}", state.path().join("state").display().to_string());
     let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
     let put = |proxy: &TestProxy, query: &str, name: &str| {
-        said(proxy.admin(Request::new("PUT", &format!("/policies/mine{query}")).body(&guest(name))))
+        said(proxy.admin(Request::new("PUT", &format!("/policies/mine{query}")).body(guest(name))))
     };
     let decides = |proxy: &TestProxy| proxy.get("a.test", "/").value("x-policy").unwrap_or_default();
 
@@ -125,7 +125,7 @@ fn a_restart_comes_back_with_what_was_promoted_last() {
 fn without_a_state_dir_the_configuration_alone_decides() {
     let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
     let proxy = start(&backends, 1, "", "", "pick-first");
-    said(proxy.admin(Request::new("PUT", "/policies/mine").body(&guest("pick-last"))));
+    said(proxy.admin(Request::new("PUT", "/policies/mine").body(guest("pick-last"))));
     drop(proxy);
     let proxy = start(&backends, 1, "", "", "pick-first");
     assert_eq!(proxy.get("a.test", "/").value("x-policy").as_deref(), Some("first"));
@@ -200,7 +200,7 @@ fn what_was_put_stays_although_the_file_is_still_there() {
         .pool_for_all(&[backends[0].address(), backends[1].address()], &["mine", "other"])
         .tables("[policies.mine]\ncomponent = \"mine.wasm\"\n[policies.other]\ncomponent = \"other.wasm\"")
         .start();
-    let put = Request::new("PUT", "/policies/mine").body(&guest("pick-last"));
+    let put = Request::new("PUT", "/policies/mine").body(guest("pick-last"));
     assert_eq!(said(proxy.admin(put))["generation"], 2);
     // All files are looked at in one go, so when this one has been noticed, that of `mine` has been looked at.
     proxy.scratch.replace("other.wasm", b"half a download");

@@ -166,7 +166,12 @@ async fn what_a_request_asks_for_reaches_the_control_side() {
         ("PUT", "/policies/spread?mode=shadow&percent=10", "spread: Shadow { percent: 10.0 }"),
         ("PUT", "/policies/spread?mode=canary&percent=5", "spread: Canary { percent: 5.0, by: Client }"),
         ("POST", "/policies/my%20policy/promote", "my policy: Promote"),
-        ("POST", "/policies/spread/canary?percent=0.5&by=request", "spread: Canary { percent: 0.5, by: Request }"),
+        (
+            "POST",
+            "/policies/spread/canary?percent=0.5&by=request",
+            "spread: Canary { percent: 0.5, by: Some(Request) }",
+        ),
+        ("POST", "/policies/spread/canary?percent=7", "spread: Canary { percent: 7.0, by: None }"),
         ("DELETE", "/policies/spread/canary", "spread: EndCanary"),
         ("DELETE", "/policies/spread/shadow", "spread: EndShadow"),
     ] {

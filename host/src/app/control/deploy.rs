@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::watch_trial::watch_trial;
 use super::{ControlPlane, Known, policies};
 use crate::admin::{Change, ChangeError, Deployment};
-use crate::policy::{Generation, Mode, Trial, WHOLE, digest};
+use crate::policy::{Generation, Mode, Stickiness, Trial, WHOLE, digest};
 use crate::rollout::{Kept, NotNow, State};
 
 /// How long a change waits for every worker to have adopted it before it answers all the same.
@@ -88,14 +88,15 @@ impl ControlPlane {
             (Change::EndShadow, Some(trial)) if trial.mode == Mode::Shadow => {
                 self.known(index).record.end_trial(State::Retired, "withdrawn by the operator");
             }
-            (Change::Canary { percent, by }, Some(trial)) if trial.mode == Mode::Canary(by) => {
+            (Change::Canary { percent, by }, Some(trial)) if is_canary(trial, by) => {
                 trial.set_share(share(percent));
                 self.known(index).record.share_changed(percent);
                 return Ok(());
             }
             (Change::Canary { percent, by }, Some(trial)) => {
                 self.warm(&trial.generation).await;
-                let trial = self.trial(Arc::clone(&trial.generation), Mode::Canary(by), percent);
+                let mode = Mode::Canary(by.unwrap_or(Stickiness::Client));
+                let trial = self.trial(Arc::clone(&trial.generation), mode, percent);
                 self.known(index).record.try_out(trial, &format!("canary for {percent} % of the requests"))?;
             }
             (change, _) => return Err(not_now(change)),
@@ -202,6 +203,11 @@ impl Known {
 fn share(percent: f64) -> u32 {
     let share = (percent * f64::from(WHOLE) / 100.0).round() as u32;
     if percent > 0.0 { share.max(1) } else { share }
+}
+
+/// Whether this is a canary already, of requests that are chosen like this or in whichever way.
+fn is_canary(trial: &Trial, by: Option<Stickiness>) -> bool {
+    matches!(trial.mode, Mode::Canary(now) if by.is_none_or(|by| by == now))
 }
 
 fn not_now(change: Change) -> ChangeError {

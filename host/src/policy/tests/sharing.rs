@@ -61,6 +61,20 @@ fn a_store_has_the_bounds_of_its_policy() {
 }
 
 #[test]
+fn a_flood_of_new_entries_ends_by_the_deadline_and_stays_within_the_bounds() {
+    let test = TestEngine::new();
+    let store = StoreLimits { entries: 300, bytes: 64 << 10 };
+    let mut seat = test.seat(&impatient(PolicySpec { store, ..probe(Value::Null) }));
+    let fault = seat.edit_request(&mut request(&[("x-probe-request", "store-flood")]), 0).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Deadline, "{}", fault.message);
+    let sum = |counter: fn(&crate::stats::StoreShard) -> u64| -> u64 {
+        test.stats.store.get().unwrap().iter().map(|shard| counter(shard)).sum()
+    };
+    assert!(sum(|s| s.operations.value()) > 0);
+    assert!(sum(|s| s.entries.value()) <= 300 && sum(|s| s.bytes.value()) <= 64 << 10);
+}
+
+#[test]
 fn a_policy_that_does_not_import_the_store_has_none() {
     let test = TestEngine::new();
     let generation = test.load(&spec(builtin("random").unwrap())).unwrap();

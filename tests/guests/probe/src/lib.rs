@@ -4,6 +4,7 @@
 
 mod act;
 mod action;
+mod flood;
 mod hooks;
 mod report;
 mod store;

@@ -30,10 +30,21 @@ pub fn any(action: &Action) -> Option<String> {
             let stored = (0..count).filter(|n| store::set(&format!("{key}{n}"), &value, 0).is_ok()).count();
             stored.to_string()
         }
+        "store-flood" => flood(),
         "store-long-key" => told(store::set(&"k".repeat(number(key) as usize), b"", 0).map(|()| "ok".to_owned())),
         _ => return None,
     };
     Some(done)
+}
+
+/// New values and new counters without end: only the deadline stops it.
+fn flood() -> ! {
+    let value = vec![b'x'; 4096];
+    for n in 0_u64.. {
+        let _ = store::set(&n.to_string(), &value, n % 3);
+        let _ = store::increment(&n.to_string(), 1, n % 2);
+    }
+    std::arch::wasm32::unreachable()
 }
 
 fn number(text: &str) -> i64 {

@@ -3,14 +3,19 @@
 //! Commands and flags as plain values, and the sources of a configuration from flags and environment. Called by `main`
 //! and `app`. Never does what a command says, never reads a file; the environment only through what it is given.
 
+mod policy;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sources, parse_listen};
+
+pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote};
 
 /// What is logged if nobody says.
 const DEFAULT_LOG: &str = "info";
@@ -37,7 +42,7 @@ pub struct Cli {
 }
 
 /// The commands.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
     /// Run the proxy.
     ///
@@ -62,6 +67,11 @@ pub enum Command {
     /// names the server that gave it.
     #[command(after_long_help = ORIGIN_HELP)]
     Origin(Origin),
+    /// Deploy, watch, promote and roll back policies of a running proxy.
+    ///
+    /// Asks the proxy's admin listener. Nothing that is refused has changed anything.
+    #[command(after_long_help = policy::POLICY_HELP)]
+    Policy(Policy),
 }
 
 /// Flags of `run` and `check`, as written.
@@ -133,6 +143,17 @@ impl Settings {
 }
 
 impl Cli {
+    /// What is wrong with flags that are right by themselves.
+    pub fn slip(&self) -> Option<clap::Error> {
+        let Command::Policy(Policy { action: Action::Deploy(deploy), .. }) = &self.command else { return None };
+        let sentence = deploy.slip()?;
+        let mut command = Self::command();
+        // So that the usage that is shown is that of the command.
+        command.build();
+        let named = ["policy", "deploy"].into_iter().try_fold(&mut command, |c, name| c.find_subcommand_mut(name))?;
+        Some(named.error(ErrorKind::ArgumentConflict, sentence))
+    }
+
     /// What goes to the log: the flag, else `WAYPOST_LOG`, else `info`.
     pub fn log_filter(&self, environment: impl Fn(&str) -> Option<OsString>) -> Result<EnvFilter, ConfigErrors> {
         let set = environment("WAYPOST_LOG").filter(|filter| !filter.is_empty());
@@ -190,8 +211,6 @@ Examples:
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
     use crate::config::Config;
 
@@ -217,9 +236,56 @@ mod tests {
 
     #[test]
     fn every_command_has_help_with_examples() {
-        for command in ["run", "check", "demo", "origin"] {
-            let help = Cli::try_parse_from(["waypost", command, "--help"]).unwrap_err().to_string();
-            assert!(help.contains("Examples:") && help.contains(&format!("waypost {command}")), "{help}");
+        let mut path = Vec::new();
+        let mut seen = 0;
+        assert_help(&Cli::command(), &mut path, &mut seen);
+        assert!(seen >= 12, "{seen}");
+    }
+
+    /// Of all commands below this one.
+    fn assert_help(command: &clap::Command, path: &mut Vec<String>, seen: &mut usize) {
+        for command in command.get_subcommands() {
+            path.push(command.get_name().to_owned());
+            let args = ["waypost"].into_iter().chain(path.iter().map(String::as_str)).chain(["--help"]);
+            let help = Cli::try_parse_from(args).unwrap_err().to_string();
+            assert!(help.contains("Examples:") && help.contains(&format!("waypost {}", path.join(" "))), "{help}");
+            *seen += 1;
+            assert_help(command, path, seen);
+            path.pop();
+        }
+    }
+
+    #[test]
+    fn flags_that_do_not_go_together_are_told() {
+        for (flags, told) in [
+            ("--percent 5", "--mode canary"),
+            ("--by client", "--mode canary"),
+            ("--watch", "--mode canary"),
+            ("--promote-after 1m", "--mode canary"),
+            ("--mode shadow --by request", "by lot"),
+            ("--mode shadow --promote-after 1m", "--mode canary"),
+        ] {
+            let args = ["policy", "deploy", "mine", "mine.wasm"].into_iter().chain(flags.split(' '));
+            let slip = parse(&args.collect::<Vec<_>>()).slip().unwrap_or_else(|| panic!("{flags}"));
+            assert!(slip.to_string().contains(told), "{flags}: {slip}");
+            assert!(slip.to_string().contains("waypost policy deploy"), "{slip}");
+            assert_eq!(slip.exit_code(), 2);
+        }
+        let good = "policy deploy mine mine.wasm --mode canary --percent 5 --by request --promote-after 1m --admin a:1";
+        assert!(parse(&good.split(' ').collect::<Vec<_>>()).slip().is_none());
+        for wrong in [
+            "policy deploy mine mine.wasm --mode canary",
+            "policy deploy mine mine.wasm --mode canary --percent 5 --watch --no-watch",
+            "policy deploy mine mine.wasm --mode canary --percent 5 --promote-after 1m --no-watch",
+            "policy deploy mine mine.wasm --mode canary --percent 500",
+            "policy deploy mine",
+            "policy canary mine",
+            "policy promote",
+            "policy",
+            "policy status --token secret",
+            "policy status --admin https://a",
+        ] {
+            assert!(Cli::try_parse_from(["waypost"].into_iter().chain(wrong.split(' '))).is_err(), "{wrong}");
         }
     }
 

@@ -1,0 +1,382 @@
+//! `waypost policy`: what is asked of a running proxy, as written.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use http::uri::Authority;
+
+use super::{ConfigError, ConfigErrors, Place};
+
+/// Where the admin listener is if nobody says otherwise.
+const DEFAULT_ADMIN: &str = "127.0.0.1:9090";
+/// A canary that is to stand longer is watched by a person.
+const LONGEST_TRIAL: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Flags of `policy`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Policy {
+    /// Which proxy is asked, and how.
+    #[command(flatten)]
+    pub remote: Remote,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// Which proxy is asked, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Remote {
+    /// The admin listener of the proxy: HOST:PORT or http://HOST:PORT (also WAYPOST_ADMIN_LISTEN; default 127.0.0.1:9090).
+    #[arg(long, global = true, value_name = "ADDR", value_parser = parse_address)]
+    pub admin: Option<Address>,
+    /// A file that holds the admin token (also WAYPOST_ADMIN_TOKEN, the token itself).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Print the proxy's answer as it is, for scripts.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Action {
+    /// Show what runs: all policies, or one with its generations, its history and its trial.
+    #[command(after_long_help = STATUS_HELP)]
+    Status {
+        /// The policy; all of them if left out.
+        name: Option<String>,
+    },
+    /// Upload a component: to decide all requests, as a shadow, or as a canary.
+    ///
+    /// The component is compiled, linked and configured before anything changes; if it is refused, nothing has
+    /// changed. A canary that traps, misses deadlines or fails more requests than the others is withdrawn by itself.
+    #[command(after_long_help = DEPLOY_HELP)]
+    Deploy(Deploy),
+    /// Let the generation on trial decide all requests.
+    #[command(after_long_help = PROMOTE_HELP)]
+    Promote {
+        /// The policy.
+        name: String,
+    },
+    /// Withdraw the canary; without one, go back to the generation that decided before.
+    #[command(after_long_help = ROLLBACK_HELP)]
+    Rollback {
+        /// The policy.
+        name: String,
+    },
+    /// End the shadow or the canary; what decides goes on deciding.
+    #[command(after_long_help = WITHDRAW_HELP)]
+    Withdraw {
+        /// The policy.
+        name: String,
+    },
+    /// Let the generation on trial, a shadow too, decide this share of the requests.
+    #[command(after_long_help = CANARY_HELP)]
+    Canary {
+        /// The policy.
+        name: String,
+        /// The share, 0.01 to 100.
+        #[arg(long, value_name = "P", value_parser = parse_percent)]
+        percent: f64,
+        /// What a request's generation is chosen by (default: as it is, else by client).
+        #[arg(long, value_enum, value_name = "WHAT")]
+        by: Option<By>,
+    },
+    /// Print a token that lets a request be explained, and how to use it.
+    #[command(after_long_help = TOKEN_HELP)]
+    Token,
+}
+
+/// Flags of `policy deploy`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Deploy {
+    /// The policy, as the configuration names it.
+    pub name: String,
+    /// The component.
+    pub file: PathBuf,
+    /// What it is deployed as.
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = Mode::Active)]
+    pub mode: Mode,
+    /// The share of the requests, 0.01 to 100 (a shadow's default is 100).
+    #[arg(long, value_name = "P", value_parser = parse_percent, required_if_eq("mode", "canary"))]
+    pub percent: Option<f64>,
+    /// What a canary's requests are chosen by: the same clients stay, or each request by lot (default: client).
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub by: Option<By>,
+    /// Show how the trial goes until it is over (the default at a terminal).
+    #[arg(long)]
+    pub watch: bool,
+    /// Return as soon as it runs.
+    #[arg(long, conflicts_with = "watch")]
+    pub no_watch: bool,
+    /// Promote the canary if it has stood for so long, such as 10m, and has decided at least one request.
+    #[arg(long, value_name = "DURATION", value_parser = parse_trial, conflicts_with = "no_watch")]
+    pub promote_after: Option<Duration>,
+}
+
+/// What a component is deployed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// It decides all requests.
+    Active,
+    /// It is asked beside the active generation, compared with it, and decides nothing.
+    Shadow,
+    /// It decides a share of the requests.
+    Canary,
+}
+
+/// What a canary's requests are chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// By the client's address: the same clients stay while the share grows.
+    Client,
+    /// Each request by lot.
+    Request,
+}
+
+/// Where an admin listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// A name or an IP address; IPv6 without its brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl Remote {
+    /// The admin listener: the flag, else `WAYPOST_ADMIN_LISTEN`, else 127.0.0.1:9090.
+    pub fn address(&self, environment: impl Fn(&str) -> Option<OsString>) -> Result<Address, ConfigErrors> {
+        if let Some(address) = &self.admin {
+            return Ok(address.clone());
+        }
+        let set = environment("WAYPOST_ADMIN_LISTEN").filter(|set| !set.is_empty());
+        let text = set.map_or_else(|| DEFAULT_ADMIN.to_owned(), |set| set.to_string_lossy().into_owned());
+        let message = match text.trim() {
+            "off" => "is \"off\": that proxy has no admin listener; name one with --admin".to_owned(),
+            text => match parse_address(text) {
+                Ok(address) => return Ok(address),
+                Err(message) => message,
+            },
+        };
+        Err(ConfigErrors::from(ConfigError { place: Place::Environment("WAYPOST_ADMIN_LISTEN"), message }))
+    }
+}
+
+impl Deploy {
+    /// What is wrong with these flags together, as a sentence.
+    pub fn slip(&self) -> Option<&'static str> {
+        match self.mode {
+            Mode::Active if self.percent.is_some() || self.by.is_some() => Some(
+                "--percent and --by are for --mode shadow and --mode canary; an active policy decides all requests",
+            ),
+            Mode::Active if self.watch => Some("--watch is for --mode shadow and --mode canary"),
+            Mode::Shadow if self.by.is_some() => Some("--by is for --mode canary; a shadow sees requests by lot"),
+            Mode::Active | Mode::Shadow if self.promote_after.is_some() => Some("--promote-after is for --mode canary"),
+            _ => None,
+        }
+    }
+}
+
+impl Mode {
+    /// As the admin listener calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Shadow => "shadow",
+            Self::Canary => "canary",
+        }
+    }
+}
+
+impl By {
+    /// As the admin listener calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Request => "request",
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    /// As an authority: `host:port`, `[v6]:port`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// `HOST:PORT` or `http://HOST[:PORT]`. The error says what to write.
+fn parse_address(written: &str) -> Result<Address, String> {
+    let text = written.trim();
+    let (authority, default_port) = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
+            (rest.strip_suffix('/').unwrap_or(rest), Some(80))
+        }
+        Some((scheme, _)) => {
+            return Err(format!("the admin listener speaks plain HTTP, not {scheme}; write HOST:PORT"));
+        }
+        None => (text, None),
+    };
+    let what = || format!("{written:?} is not an admin listener's address; write HOST:PORT, such as {DEFAULT_ADMIN}");
+    let parsed = authority.parse::<Authority>().ok().filter(|a| !a.as_str().contains('@')).ok_or_else(what)?;
+    let port = match (parsed.port(), default_port) {
+        (Some(port), _) => port.as_str().parse().ok().filter(|port| *port > 0).ok_or_else(what)?,
+        // A port that is none, or is not written after its colon.
+        (None, _) if authority.len() > parsed.host().len() => return Err(what()),
+        (None, Some(port)) => port,
+        (None, None) => return Err(format!("{written:?} has no port; write for example {}:9090", parsed.host())),
+    };
+    let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
+    let host = match host {
+        "" => return Err(what()),
+        // What a listener calls all of its addresses; from here, it is this machine.
+        "0.0.0.0" => "127.0.0.1",
+        "::" => "::1",
+        host => host,
+    };
+    Ok(Address { host: host.to_owned(), port })
+}
+
+fn parse_percent(written: &str) -> Result<f64, String> {
+    let number = written.trim().trim_end_matches('%').trim_end().parse::<f64>().ok();
+    number
+        .filter(|n| (0.01..=100.0).contains(n))
+        .ok_or_else(|| format!("{written:?} is not a share of the requests; write 0.01 to 100"))
+}
+
+fn parse_trial(written: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(written.trim()).ok();
+    duration.filter(|d| !d.is_zero() && *d <= LONGEST_TRIAL).ok_or_else(|| {
+        format!("{written:?} is not a time to stand a trial; write for example 30s, 10m or 2h (at most 30 days)")
+    })
+}
+
+/// Of `policy` itself.
+pub(super) const POLICY_HELP: &str = "\
+Examples:
+  waypost policy status
+  waypost policy deploy mine mine.wasm --mode canary --percent 5
+  waypost policy promote mine
+  waypost policy --admin http://proxy-1:9090 --token-file token status mine
+
+Exit codes:
+  0 done; 1 refused, withdrawn or not reachable, with the reason on standard error; 2 a slip in the command line.
+
+Environment:
+  WAYPOST_ADMIN_LISTEN as --admin; WAYPOST_ADMIN_TOKEN is the token that the admin listener wants. There is no flag for
+  the token itself: everyone who lists the processes would see it.";
+
+const STATUS_HELP: &str = "\
+Examples:
+  waypost policy status
+  waypost policy status mine
+  waypost policy status mine --json | jq .trial";
+
+const DEPLOY_HELP: &str = "\
+Examples:
+  To decide all requests at once:
+    waypost policy deploy mine mine.wasm
+
+  Beside what decides, to compare their decisions:
+    waypost policy deploy mine mine.wasm --mode shadow
+
+  For 5 % of the clients, promoted if it has stood for ten minutes; exits with 1 if it is withdrawn:
+    waypost policy deploy mine mine.wasm --mode canary --percent 5 --promote-after 10m
+
+Ctrl-C stops watching, not the trial.";
+
+const PROMOTE_HELP: &str = "\
+Examples:
+  waypost policy promote mine";
+
+const ROLLBACK_HELP: &str = "\
+Examples:
+  waypost policy rollback mine
+
+The former generation is still compiled, so that this takes no longer than telling the workers.";
+
+const WITHDRAW_HELP: &str = "\
+Examples:
+  waypost policy withdraw mine";
+
+const CANARY_HELP: &str = "\
+Examples:
+  waypost policy canary mine --percent 25";
+
+const TOKEN_HELP: &str = "\
+Examples:
+  waypost policy token
+
+The response to a request that carries the token tells which policies were asked, which generation of each, what they
+answered, how long that took and which backends were tried.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_slips_are_told() {
+        for (written, meant) in [
+            ("127.0.0.1:9090", "127.0.0.1:9090"),
+            ("localhost:1", "localhost:1"),
+            ("http://proxy-1:9090/", "proxy-1:9090"),
+            ("HTTP://proxy-1", "proxy-1:80"),
+            ("[2001:db8::1]:9090", "[2001:db8::1]:9090"),
+            ("0.0.0.0:9090", "127.0.0.1:9090"),
+            ("[::]:9090", "[::1]:9090"),
+        ] {
+            assert_eq!(parse_address(written).unwrap().to_string(), meant, "{written}");
+        }
+        for (slip, told) in [
+            ("", "HOST:PORT"),
+            ("localhost", "localhost:9090"),
+            ("https://a:1", "plain HTTP"),
+            ("http://a:1/policies", "HOST:PORT"),
+            ("http://me@a:1", "HOST:PORT"),
+            ("a:70000", "HOST:PORT"),
+            ("a:0", "HOST:PORT"),
+            ("a b:1", "HOST:PORT"),
+            (":9090", "HOST:PORT"),
+        ] {
+            let sentence = parse_address(slip).unwrap_err();
+            assert!(sentence.contains(told), "{slip}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn the_flag_beats_the_environment_and_that_the_default() {
+        let environment =
+            |value: &'static str| move |name: &str| (name == "WAYPOST_ADMIN_LISTEN").then(|| value.into());
+        let none = Remote::default();
+        assert_eq!(none.address(|_| None).unwrap().to_string(), DEFAULT_ADMIN);
+        assert_eq!(none.address(environment("")).unwrap().to_string(), DEFAULT_ADMIN);
+        assert_eq!(none.address(environment("0.0.0.0:7")).unwrap().to_string(), "127.0.0.1:7");
+        let flag = Remote { admin: Some(parse_address("a:8").unwrap()), ..Remote::default() };
+        assert_eq!(flag.address(environment("b:7")).unwrap().to_string(), "a:8");
+        for (set, told) in [("off", "no admin listener"), ("nonsense", "no port")] {
+            let error = none.address(environment(set)).unwrap_err().to_string();
+            assert!(error.contains("WAYPOST_ADMIN_LISTEN") && error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn shares_and_times_are_read_and_slips_are_told() {
+        for (written, meant) in [("5", 5.0), ("5%", 5.0), ("0.01", 0.01), ("100", 100.0)] {
+            assert_eq!(parse_percent(written), Ok(meant));
+        }
+        for slip in ["0", "101", "nan", "five", "", "-1"] {
+            assert!(parse_percent(slip).is_err(), "{slip}");
+        }
+        assert_eq!(parse_trial("1m 30s"), Ok(Duration::from_secs(90)));
+        for slip in ["0s", "10", "forever", "31days"] {
+            assert!(parse_trial(slip).is_err(), "{slip}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! One request to the admin listener, on a connection of its own.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONNECTION, HOST};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::RemoteError;
+use crate::cli::Address;
+
+/// To connect; a machine that is there answers at once.
+const CONNECT: Duration = Duration::from_secs(5);
+/// For an answer that takes no work.
+pub(super) const READ: Duration = Duration::from_secs(10);
+/// For a change: workers have 5 seconds to adopt it, and instances are built before that.
+pub(super) const CHANGE: Duration = Duration::from_secs(60);
+/// For a deployment: another one may come first, and a large component takes a while to compile.
+pub(super) const DEPLOY: Duration = Duration::from_secs(600);
+/// The largest answer; thousands of policies fit.
+const LARGEST: usize = 32 << 20;
+
+/// The admin listener of one proxy.
+#[derive(Debug)]
+pub(super) struct Client {
+    address: Address,
+    token: Option<HeaderValue>,
+}
+
+/// A good answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// As it came.
+    pub text: String,
+    value: Value,
+    address: Address,
+}
+
+impl Client {
+    pub fn new(address: Address, token: Option<HeaderValue>) -> Self {
+        Self { address, token }
+    }
+
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// `GET`
+    pub async fn read(&self, path: &str) -> Result<Answer, RemoteError> {
+        self.send(Method::GET, path, Bytes::new(), READ).await
+    }
+
+    /// Any request. Gives up after the time to connect and this patience.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<Answer, RemoteError> {
+        let request = self.request(method, path, body)?;
+        let stream = self.connect().await?;
+        match timeout(patience, self.exchange(stream, request)).await {
+            Ok(answer) => self.judge(answer?),
+            Err(_) => Err(RemoteError::Silent { address: self.address.clone(), after: patience }),
+        }
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, RemoteError> {
+        let mut request = Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        request.header(CONNECTION, "close").body(Full::new(body)).map_err(|e| self.strange(e.to_string()))
+    }
+
+    async fn connect(&self) -> Result<TcpStream, RemoteError> {
+        let target = (self.address.host.as_str(), self.address.port);
+        let reason = match timeout(CONNECT, TcpStream::connect(target)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => format!("no connection within {CONNECT:?}"),
+        };
+        Err(RemoteError::Unreachable { address: self.address.clone(), reason })
+    }
+
+    async fn exchange(
+        &self,
+        stream: TcpStream,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), RemoteError> {
+        let broken = |e: hyper::Error| match e.is_parse() {
+            true => self.strange(e.to_string()),
+            false => RemoteError::Broken { address: self.address.clone(), reason: chain(&e) },
+        };
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let exchange = async {
+            let response = sender.send_request(request).await.map_err(broken)?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), LARGEST).collect().await;
+            let body =
+                body.map_err(|e| RemoteError::Broken { address: self.address.clone(), reason: e.to_string() })?;
+            Ok((status, body.to_bytes()))
+        };
+        tokio::pin!(exchange, connection);
+        tokio::select! {
+            // The connection also ends well when all is said; what has arrived by then is for the other branch.
+            biased;
+            answer = &mut exchange => answer,
+            _ = &mut connection => exchange.await,
+        }
+    }
+
+    fn judge(&self, (status, body): (StatusCode, Bytes)) -> Result<Answer, RemoteError> {
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let strange = || self.strange(format!("status {}, and no JSON of its kind", status.as_u16()));
+        let mut value: Value = serde_json::from_str(&text).map_err(|_| strange())?;
+        make_printable(&mut value);
+        if status.is_success() {
+            return Ok(Answer { text, value, address: self.address.clone() });
+        }
+        let sentence = value.get("error").and_then(Value::as_str).ok_or_else(strange)?.to_owned();
+        Err(match status {
+            StatusCode::UNAUTHORIZED => RemoteError::Unauthorised { address: self.address.clone(), sentence },
+            StatusCode::NOT_FOUND if value.get("endpoints").is_some() => {
+                self.strange("it does not know this request; is it an older version than this command?".to_owned())
+            }
+            _ => RemoteError::Refused { status: status.as_u16(), sentence },
+        })
+    }
+
+    fn strange(&self, reason: String) -> RemoteError {
+        RemoteError::Strange { address: self.address.clone(), reason }
+    }
+}
+
+impl Answer {
+    /// As the value that it should be.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, RemoteError> {
+        serde_json::from_value(self.value.clone())
+            .map_err(|e| RemoteError::Strange { address: self.address.clone(), reason: e.to_string() })
+    }
+}
+
+/// A path segment.
+pub(super) fn segment(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => segment.push(char::from(byte)),
+            _ => segment.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    segment
+}
+
+/// Names, reasons and samples hold what guests and clients wrote: nothing in them may steer a terminal.
+fn make_printable(value: &mut Value) {
+    match value {
+        Value::String(text) if text.chars().any(is_unprintable) => {
+            *text = text.chars().map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect();
+        }
+        Value::Array(values) => values.iter_mut().for_each(make_printable),
+        Value::Object(fields) => fields.values_mut().for_each(make_printable),
+        _ => {}
+    }
+}
+
+fn is_unprintable(c: char) -> bool {
+    // Beside control characters those that have no width or turn the direction of what follows.
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// With what caused it, which hyper's own text leaves out.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_one_segment() {
+        assert_eq!(segment("mine-2_a.b~"), "mine-2_a.b~");
+        assert_eq!(segment("a/b ?é%"), "a%2Fb%20%3F%C3%A9%25");
+    }
+
+    #[test]
+    fn nothing_in_an_answer_steers_a_terminal() {
+        let mut value = serde_json::json!({ "a": ["\u{1b}[2Jgone\r\n", { "b": "x\u{202e}y\u{9b}1m" }], "c": "fine é" });
+        make_printable(&mut value);
+        assert_eq!(
+            value,
+            serde_json::json!({ "a": ["\u{fffd}[2Jgone\u{fffd}\u{fffd}", { "b": "x\u{fffd}y\u{fffd}1m" }], "c": "fine é" })
+        );
+    }
+
+    fn client(listener: &std::net::TcpListener) -> Client {
+        let address = listener.local_addr().unwrap();
+        Client::new(Address { host: address.ip().to_string(), port: address.port() }, None)
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_not_waited_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let answer = client(&listener).send(Method::GET, "/policies", Bytes::new(), Duration::from_millis(20)).await;
+        assert!(matches!(&answer, Err(RemoteError::Silent { .. })), "{answer:?}");
+        assert!(answer.unwrap_err().to_string().contains("20ms"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_told() {
+        for (bytes, told) in [
+            ("", "broke before"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", "broke before"),
+            ("SSH-2.0-OpenSSH\r\n", "does not answer like"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "does not answer like"),
+            ("HTTP/1.1 404 Not Found\r\nContent-Length: 14\r\n\r\n{\"error\": \"x\"}", "x"),
+            ("HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n{}", "does not answer like"),
+        ] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let client = client(&listener);
+            let server = std::thread::spawn(move || {
+                use std::io::{Read, Write};
+                let (mut stream, _) = listener.accept().unwrap();
+                // All of the request, so that what is closed is not reset.
+                let mut head = Vec::new();
+                let mut piece = [0; 256];
+                while !head.ends_with(b"\r\n\r\n") {
+                    let n = stream.read(&mut piece).unwrap();
+                    head.extend_from_slice(&piece[..n]);
+                }
+                stream.write_all(bytes.as_bytes()).unwrap();
+            });
+            let error = client.read("/policies").await.unwrap_err().to_string();
+            assert!(error.contains(told), "{bytes:?}: {error}");
+            server.join().unwrap();
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A trial as it goes, on standard error: redrawn in place at a terminal, elsewhere a line where something has changed.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use super::answers::{Faults, Trial};
+use super::render;
+
+/// Where only counts have grown, a log gets a line as often.
+const COUNTS: Duration = Duration::from_secs(10);
+/// If the terminal does not tell.
+const WIDTH: usize = 80;
+
+/// What is shown.
+#[derive(Debug)]
+pub(super) struct Display {
+    terminal: bool,
+    /// Lines on the screen that are the display's.
+    drawn: usize,
+    last: Option<Told>,
+}
+
+/// What the last line of a log told.
+#[derive(Debug, PartialEq)]
+struct Told {
+    kind: Kind,
+    trial: Trial,
+    at: Instant,
+}
+
+/// What is worth a line at once.
+#[derive(Debug, PartialEq)]
+struct Kind {
+    mode: String,
+    percent: f64,
+    failed: u64,
+    faults: Faults,
+    suspended: u64,
+}
+
+impl Display {
+    pub fn new(terminal: bool) -> Self {
+        Self { terminal, drawn: 0, last: None }
+    }
+
+    /// How the trial goes. `rest` is what is to come, such as `, promoted in 8m`.
+    pub fn show(&mut self, policy: &str, trial: &Trial, elapsed: Duration, rest: &str) -> io::Result<()> {
+        if self.terminal {
+            let text = format!(
+                "{policy}: {} for {}\n{}  for {}{rest}; Ctrl-C stops watching, not the trial\n",
+                render::trial_head(trial),
+                render::share(trial),
+                render::trial_figures(trial),
+                render::duration(elapsed)
+            );
+            return self.draw(&text);
+        }
+        let kind = Kind::of(trial);
+        let old = match &self.last {
+            None => true,
+            Some(last) => last.kind != kind || (last.trial != *trial && last.at.elapsed() >= COUNTS),
+        };
+        if old {
+            self.last = Some(Told { kind, trial: trial.clone(), at: Instant::now() });
+            writeln!(io::stderr(), "{policy}: {}", render::trial_line(trial))?;
+        }
+        Ok(())
+    }
+
+    /// A sentence that stays.
+    pub fn say(&mut self, sentence: &str) -> io::Result<()> {
+        self.drawn = 0;
+        writeln!(io::stderr(), "{sentence}")
+    }
+
+    fn draw(&mut self, text: &str) -> io::Result<()> {
+        let frame = self.frame(text, width());
+        let mut stderr = io::stderr().lock();
+        stderr.write_all(frame.as_bytes())?;
+        stderr.flush()
+    }
+
+    /// What draws this over what was drawn before.
+    fn frame(&mut self, text: &str, width: usize) -> String {
+        let mut out = String::new();
+        if self.drawn > 0 {
+            // Up to its first line, and clear from there.
+            out.push_str(&format!("\x1b[{}A", self.drawn));
+        }
+        out.push_str("\r\x1b[J");
+        self.drawn = 0;
+        for line in text.lines() {
+            // A line that wrapped would be two to go up.
+            out.extend(line.chars().take(width.saturating_sub(1)));
+            out.push('\n');
+            self.drawn += 1;
+        }
+        out
+    }
+}
+
+impl Kind {
+    fn of(trial: &Trial) -> Self {
+        Self {
+            mode: trial.mode.clone(),
+            percent: trial.percent,
+            failed: trial.canary.map_or(0, |c| c.failed),
+            faults: trial.faults,
+            suspended: trial.suspended_by_workers,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn width() -> usize {
+    let told = rustix::termios::tcgetwinsize(io::stderr()).map(|size| usize::from(size.ws_col));
+    told.ok().filter(|columns| *columns > 0).unwrap_or(WIDTH)
+}
+
+#[cfg(not(unix))]
+fn width() -> usize {
+    WIDTH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_drawn_over_the_one_before() {
+        let mut display = Display::new(true);
+        assert_eq!(display.frame("one\ntwo\n", 80), "\r\x1b[Jone\ntwo\n");
+        assert_eq!(display.frame("a line that would wrap\n", 7), "\x1b[2A\r\x1b[Ja line\n");
+        assert_eq!(display.frame("", 80), "\x1b[1A\r\x1b[J");
+    }
+
+    #[test]
+    fn growing_counts_alone_are_no_news() {
+        let trial = |requests, failed| Trial {
+            canary: Some(super::super::answers::Arm { requests, failed, ..Default::default() }),
+            ..Trial::default()
+        };
+        assert_eq!(Kind::of(&trial(1, 0)), Kind::of(&trial(900, 0)));
+        assert_ne!(Kind::of(&trial(900, 0)), Kind::of(&trial(900, 1)));
+    }
+}
