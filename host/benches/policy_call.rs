@@ -7,8 +7,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use waypost::config::{Isolation, OnFailure};
-use waypost::policy::{Attempt, BackendFacts, BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, builtin};
+use waypost::config::{Isolation, OnFailure, StoreLimits};
+use waypost::policy::{
+    Attempt, BackendFacts, BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, Store, builtin,
+};
 use waypost::stats::Stats;
 use waypost::wire::{Fields, RequestHead};
 
@@ -63,8 +65,60 @@ fn main() {
         fill(&mut fields);
         drop(router.edit_response(&mut head, 0, 200, 0, &mut fields).unwrap());
     });
+    let limits = serde_json::json!({ "rate": 1_000_000, "burst": 1_000_000 });
+    let mut limit = seat(&engine, "rate-limit", Isolation::Worker, limits);
+    report("rate-limit: edit-request, get and compare-and-set in the store", || {
+        drop(limit.edit_request(&mut head, 0).unwrap());
+    });
+    let mut sticky = seat(&engine, "sticky", Isolation::Worker, serde_json::Value::Null);
+    report("sticky: select without a cookie, get in the store", || drop(sticky.select(&mut head, 0, first).unwrap()));
+    let mut fields = Fields::new();
+    sticky.edit_response(&mut head, 0, 200, 0, &mut fields).unwrap();
+    let cookie = fields.first("set-cookie").and_then(|set| set.split(|b| *b == b';').next()).unwrap().to_vec();
+    head.fields.append(b"cookie", &cookie);
+    report("sticky: select by a cookie", || drop(sticky.select(&mut head, 0, first).unwrap()));
+    store();
+
     let mut fresh = seat(&engine, "random", Isolation::Request, serde_json::Value::Null);
     report_rounds(CALLS / 20, "random, a fresh instance: select", || drop(fresh.select(&mut head, 0, first).unwrap()));
+}
+
+/// The store by itself, with as many keys as it holds.
+fn store() {
+    let store = Store::new(StoreLimits::default(), &Stats::new(1).policy("store"));
+    store.reserve();
+    let keys: Vec<String> = (0..8_000).map(|n| format!("c 10.0.{}.{}", n / 256, n % 256)).collect();
+    let mut turn = 0;
+    let mut next = || {
+        turn = (turn + 1) % keys.len();
+        keys[turn].clone()
+    };
+    report("a key: what the next lines spend beside the store", || drop(next()));
+    report("store: set", || store.set(next(), vec![1; 8], 60_000).unwrap());
+    report("store: get", || drop(store.get(&next()).unwrap()));
+    report("store: compare-and-set", || {
+        store.compare_and_set(next(), Some(&[1; 8]), vec![1; 8], 60_000).unwrap();
+    });
+    report("store: increment", || {
+        store.increment(next(), 1, 60_000).unwrap();
+    });
+    let mut flood = 0_u64;
+    report("store: set of a new key when it is full", || {
+        flood += 1;
+        store.set(format!("flood {flood}"), vec![1; 8], 60_000).unwrap();
+    });
+    let shared = std::sync::atomic::AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while shared.load(std::sync::atomic::Ordering::Relaxed) {
+                store.increment("c 10.0.0.1".to_owned(), 1, 0).unwrap();
+            }
+        });
+        report("store: increment of the one key that another thread increments all the time", || {
+            store.increment("c 10.0.0.1".to_owned(), 1, 0).unwrap();
+        });
+        shared.store(false, std::sync::atomic::Ordering::Relaxed);
+    });
 }
 
 fn seat(engine: &Engine, name: &str, isolation: Isolation, settings: serde_json::Value) -> Seat {
@@ -76,6 +130,7 @@ fn seat(engine: &Engine, name: &str, isolation: Isolation, settings: serde_json:
         memory: 16 << 20,
         on_failure: OnFailure::Random,
         isolation,
+        store: StoreLimits::default(),
         source: "built-in".to_owned(),
     };
     let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };

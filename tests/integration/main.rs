@@ -34,6 +34,7 @@ mod rollout;
 mod routing;
 mod statistics;
 mod stopping;
+mod store;
 mod strictness;
 mod tidy;
 mod tolerated_requests;

@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::accept::prefers;
-use super::report::{Backend, Policy};
+use super::report::{Backend, Policy, PolicyStore};
 use super::{Report, StatsView};
 use crate::stats::HistogramSnapshot;
 
@@ -179,7 +179,21 @@ impl Snapshot {
         let own = policies.iter().flat_map(|(name, p)| {
             p.counters.iter().map(move |(counter, n)| ([("policy", name.as_str()), ("counter", counter.as_str())], *n))
         });
-        out.counter("policy_counter", "The policy's own counters", None, own)
+        out.counter("policy_counter", "The policy's own counters", None, own)?;
+        self.stores(out)
+    }
+
+    fn stores(&self, out: &mut Families<'_>) -> fmt::Result {
+        let each = |value: fn(&PolicyStore) -> u64| {
+            let stores = self.0.policies.iter().filter_map(|(name, p)| Some((name, p.store.as_ref()?)));
+            stores.map(move |(name, store)| ([("policy", name.as_str())], value(store)))
+        };
+        out.counter("policy_store_operations", "Calls of the policy's store", None, each(|s| s.operations))?;
+        out.counter("policy_store_refused", "Calls of the store that were refused", None, each(|s| s.refused))?;
+        out.counter("policy_store_evictions", "Entries that went to make room", None, each(|s| s.evictions))?;
+        out.counter("policy_store_expirations", "Entries whose time was up", None, each(|s| s.expirations))?;
+        out.gauge("policy_store_entries", "Entries in the policy's store", None, each(|s| s.entries))?;
+        out.gauge("policy_store_size", "Keys, values and a constant each", Some(&Unit::Bytes), each(|s| s.bytes))
     }
 }
 

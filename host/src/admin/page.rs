@@ -174,6 +174,19 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
         let rows = p.call_time_by_hook.iter().map(|(hook, times)| hook_row(hook, &times.0)).chain(total);
         table(f, &["hook", "calls", "mean", "median", "90 %", "99 %"], rows)?;
     }
+    if let Some(store) = &p.store {
+        tiles(
+            f,
+            &[
+                ("calls of its store", count(store.operations)),
+                ("refused", count(store.refused)),
+                ("entries", count(store.entries)),
+                ("size", bytes(store.bytes)),
+                ("evicted", count(store.evictions)),
+                ("expired", count(store.expirations)),
+            ],
+        )?;
+    }
     let decided: Vec<_> = p
         .decisions
         .iter()

@@ -9,7 +9,7 @@ use serde::ser::{SerializeStruct, Serializer};
 use super::PolicyStatus;
 use crate::stats::{
     BackendShard, Counter, DecidedPool, Gauge, HOOKS, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, Stats,
-    WorkerShard,
+    StoreShard, WorkerShard,
 };
 
 /// What a report is made of.
@@ -150,6 +150,9 @@ pub struct Policy {
     pub call_time_by_hook: BTreeMap<&'static str, Nanoseconds>,
     /// Linear memory.
     pub memory: PolicyMemory,
+    /// What its workers share; left out if it never imported `store`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<PolicyStore>,
     /// Instances that workers have now.
     pub instances: u64,
     /// Instances built.
@@ -167,6 +170,23 @@ pub struct PolicyMemory {
     pub now_bytes: u64,
     /// The most that one instance has had.
     pub peak_instance_bytes: u64,
+}
+
+/// The state that a policy's workers share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyStore {
+    /// Calls, refused ones included.
+    pub operations: u64,
+    /// Calls refused because a key or a value was too long, or had no room.
+    pub refused: u64,
+    /// Entries now.
+    pub entries: u64,
+    /// Their bytes: keys, values, and a constant for each.
+    pub bytes: u64,
+    /// Entries that went before their time to make room.
+    pub evictions: u64,
+    /// Entries removed because their time was up.
+    pub expirations: u64,
 }
 
 /// What one worker counted: a skew between workers is worth seeing.
@@ -283,10 +303,25 @@ impl Policy {
                 now_bytes: shards.iter().map(|s| s.memory.value()).sum(),
                 peak_instance_bytes: shards.iter().map(|s| s.memory_peak.value()).max().unwrap_or(0),
             },
+            store: counted.store.get().map(|parts| PolicyStore::new(parts)),
             instances: shards.iter().map(|s| s.instances.value()).sum(),
             instances_built: sum(|s| &s.instances_built),
             log_lines_dropped: sum(|s| &s.log_lines_dropped),
             counters: names.into_iter().enumerate().map(|(i, name)| (name, own(i))).collect(),
+        }
+    }
+}
+
+impl PolicyStore {
+    fn new<S: AsRef<StoreShard>>(parts: &[S]) -> Self {
+        let sum = |counter: fn(&StoreShard) -> u64| parts.iter().map(|part| counter(part.as_ref())).sum();
+        Self {
+            operations: sum(|s| s.operations.value()),
+            refused: sum(|s| s.refused.value()),
+            entries: sum(|s| s.entries.value()),
+            bytes: sum(|s| s.bytes.value()),
+            evictions: sum(|s| s.evictions.value()),
+            expirations: sum(|s| s.expirations.value()),
         }
     }
 }

@@ -64,10 +64,21 @@ pub struct Policy {
     pub on_failure: OnFailure,
     /// How long an instance lives.
     pub isolation: Isolation,
+    /// What its store may hold.
+    pub store: StoreLimits,
     /// Given to `configure` as JSON.
     pub settings: serde_json::Value,
     /// `sha256:` and 64 hexadecimal digits: no other component is accepted, from wherever it comes.
     pub digest: Option<String>,
+}
+
+/// `[policies.NAME.store]`: what the state that a policy's workers share may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Default 10,000.
+    pub entries: usize,
+    /// Keys, values and 128 bytes for each entry. Default 4 MiB.
+    pub bytes: u64,
 }
 
 /// Where a policy's component comes from.
@@ -251,6 +262,12 @@ impl Default for Limits {
             body_bytes: 0,
             requests_per_connection: 0,
         }
+    }
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self { entries: 10_000, bytes: 4 << 20 }
     }
 }
 

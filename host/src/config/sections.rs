@@ -7,15 +7,21 @@ use std::time::Duration;
 use super::error::Findings;
 use super::file::relative_to;
 use super::tree::{Node, Section};
-use super::{Backend, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, Rollout, Timeouts, values};
+use super::{
+    Backend, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, Rollout, StoreLimits, Timeouts, values,
+};
 
 /// The components that are embedded in the binary; each may be used by its name without a section of its own.
-pub const BUILTIN_POLICIES: [&str; 4] = ["random", "range", "header-router", "least-loaded"];
+pub const BUILTIN_POLICIES: [&str; 6] = ["random", "range", "header-router", "least-loaded", "rate-limit", "sticky"];
 
 /// Epochs tick about every millisecond, and a worker serves nobody else while a hook runs.
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 /// One page of linear memory, and all that 32-bit addresses reach.
 const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
+/// Beyond it, what has to be shared should not live in a proxy.
+const MAX_STORE_ENTRIES: usize = 10_000_000;
+/// A few entries, and more than any machine should give to one policy.
+const STORE_BYTES: RangeInclusive<u64> = 1 << 10..=16 << 30;
 /// Longer than any wait that makes sense; a slip of the unit is found.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// A head is held in memory for each connection.
@@ -36,6 +42,7 @@ pub(super) fn policy(name: &str, mut section: Section, base: &Path, findings: &m
             _ => Err(format!("{written:?} is not known; write \"worker\" or \"request\"")),
         })
     });
+    let store = section.take("store").and_then(|node| node.section(findings)).map(|section| store(section, findings));
     let digest = section.take("digest").and_then(|n| n.parsed(findings, values::digest));
     let settings = section.take("settings").and_then(|node| {
         if node.is_table() {
@@ -51,6 +58,7 @@ pub(super) fn policy(name: &str, mut section: Section, base: &Path, findings: &m
         memory: memory.map_or(default.memory, |m| m.value),
         on_failure: on_failure.map_or(default.on_failure, |o| o.value),
         isolation: isolation.map_or(default.isolation, |i| i.value),
+        store: store.unwrap_or(default.store),
         settings: settings.unwrap_or(default.settings),
         digest: digest.map(|d| d.value),
         ..default
@@ -66,8 +74,21 @@ pub(super) fn default_policy(name: &str, source: PolicySource) -> Policy {
         memory: 16 << 20,
         on_failure: OnFailure::Random,
         isolation: Isolation::Worker,
+        store: StoreLimits::default(),
         settings: serde_json::Value::Object(serde_json::Map::new()),
         digest: None,
+    }
+}
+
+/// `[policies.NAME.store]`
+fn store(mut section: Section, findings: &mut Findings) -> StoreLimits {
+    let default = StoreLimits::default();
+    let entries = section.take("entries").and_then(|n| n.integer(findings, 1..=MAX_STORE_ENTRIES));
+    let bytes = section.take("bytes").and_then(|n| n.size(findings, STORE_BYTES));
+    section.finish(findings);
+    StoreLimits {
+        entries: entries.map_or(default.entries, |n| n.value),
+        bytes: bytes.map_or(default.bytes, |n| n.value),
     }
 }
 

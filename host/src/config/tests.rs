@@ -88,6 +88,7 @@ fn the_long_form_means_what_it_says() {
         on-failure = 503
         isolation = "request"
         settings = { header = "x-tenant", map = { a = 1, b = [true, 1.5] } }
+        store = { entries = 500, bytes = "64KiB" }
 
         [policies.range]
         on-failure = "next"
@@ -109,6 +110,8 @@ fn the_long_form_means_what_it_says() {
     );
     let tenant = &config.policies[0];
     assert_eq!(tenant.source, PolicySource::File(PathBuf::from("/etc/waypost/policies/tenant.wasm")));
+    assert_eq!(tenant.store, StoreLimits { entries: 500, bytes: 64 << 10 });
+    assert_eq!(config.policies[1].store, StoreLimits { entries: 10_000, bytes: 4 << 20 });
     assert_eq!((tenant.deadline, tenant.memory), (Duration::from_millis(5), 32 << 20));
     assert_eq!((tenant.on_failure, tenant.isolation), (OnFailure::Status(503), Isolation::Request));
     assert_eq!(tenant.settings, serde_json::json!({ "header": "x-tenant", "map": { "a": 1, "b": [true, 1.5] } }));
@@ -257,6 +260,7 @@ fn the_example_is_valid_and_gives_no_warning() {
 fn the_example_shows_every_default_as_it_is() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/waypost.toml");
     let config = Config::load(Sources { file: Some(FileSource::Path(path)), ..Sources::default() }).unwrap();
+    assert!(config.policies.iter().all(|policy| policy.store == StoreLimits::default()));
     assert_eq!((config.limits, config.timeouts), (Limits::default(), Timeouts::default()));
     assert_eq!((config.rollout, config.state_dir), (Rollout::default(), None));
     let defaults = load("");
@@ -284,6 +288,7 @@ fn unknown_keys_are_errors_that_guess_what_was_meant() {
         "unknown",
     );
     assert_error("[policies.random]\nsurprise = 1", 2, "policies.random.surprise", "unknown key");
+    assert_error("[policies.random.store]\nentrys = 1", 2, "policies.random.store.entrys", "did you mean `entries`?");
     assert_error("[pools.a]\nbackends = [{ address = \"b\", wait = 1 }]", 2, "pools.a.backends.wait", "unknown key");
 }
 
@@ -344,6 +349,10 @@ fn wrong_policies_are_errors() {
         ("[policies.a]\ncomponent = \"\"", 2, "policies.a.component", "not a path"),
         ("[policies.random]\ndeadline = \"1us\"", 2, "policies.random.deadline", "1ms to 10s"),
         ("[policies.random]\nmemory = \"1KiB\"", 2, "policies.random.memory", "out of range"),
+        ("[policies.random.store]\nentries = 0", 2, "policies.random.store.entries", "1 to 10000000"),
+        ("[policies.random.store]\nbytes = 100", 2, "policies.random.store.bytes", "out of range"),
+        ("[policies.random.store]\nbytes = \"17GiB\"", 2, "policies.random.store.bytes", "out of range"),
+        ("[policies.random]\nstore = 5", 2, "policies.random.store", "a table"),
         ("[policies.random]\non-failure = \"open\"", 2, "policies.random.on-failure", "\"next\""),
         ("[policies.random]\non-failure = 200", 2, "policies.random.on-failure", "400 to 599"),
         ("[policies.random]\nisolation = \"thread\"", 2, "policies.random.isolation", "\"request\""),

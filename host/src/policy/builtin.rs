@@ -15,4 +15,6 @@ const BUILTINS: &[(&str, &[u8])] = &[
     ("range", include_bytes!("../../../guest-policies/range/range.wasm")),
     ("header-router", include_bytes!("../../../guest-policies/header-router/header-router.wasm")),
     ("least-loaded", include_bytes!("../../../guest-policies/least-loaded/least-loaded.wasm")),
+    ("rate-limit", include_bytes!("../../../guest-policies/rate-limit/rate-limit.wasm")),
+    ("sticky", include_bytes!("../../../guest-policies/sticky/sticky.wasm")),
 ];

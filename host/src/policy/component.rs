@@ -16,7 +16,7 @@ const MAX_COMPONENT: usize = 64 * 1024 * 1024;
 const LARGE: usize = 4 * 1024 * 1024;
 
 /// The interfaces of the contract that the host implements.
-const IMPORTS: [&str; 7] = ["types", "log", "random", "clock", "backend-facts", "attempts", "counters"];
+const IMPORTS: [&str; 8] = ["types", "log", "random", "clock", "backend-facts", "attempts", "counters", "store"];
 /// The interfaces of the contract that a policy may implement.
 const EXPORTS: [&str; 6] = ["configuration", "topology", "selection", "request-headers", "response-headers", "range"];
 
@@ -30,6 +30,8 @@ pub(super) struct Compiled {
     pub wasi: bool,
     /// Whether its instances come from the pool.
     pub pooled: bool,
+    /// Whether it imports `store`.
+    pub store: bool,
 }
 
 /// `sha256:` and the digest of these bytes.
@@ -67,7 +69,9 @@ pub(super) fn compile(lanes: &Lanes, bytes: &[u8]) -> Result<Compiled, Refusal> 
     if !(hooks.selection || hooks.request_headers || hooks.response_headers || hooks.range) {
         return Err(Refusal::NoHook(PACKAGE.to_owned()));
     }
-    Ok(Compiled { pre, exports, wasi, pooled: lane.pooled })
+    let store = interface("store");
+    let store = component.component_type().imports(&lane.engine).any(|(name, _)| name == store);
+    Ok(Compiled { pre, exports, wasi, pooled: lane.pooled, store })
 }
 
 fn one_line(error: &wasmtime::Error) -> String {

@@ -18,9 +18,10 @@ use super::error::{PolicyError, Refusal};
 use super::generation::{Generation, Rebuild, Slot};
 use super::instance::Recipe;
 use super::state::State;
+use super::store::Store;
 use super::ticker::Ticker;
 use super::wasi;
-use crate::config::{Isolation, OnFailure};
+use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::stats::PolicyStats;
 
 /// What a guest may use of its thread's stack; threads have 2 MiB or more.
@@ -66,6 +67,8 @@ pub struct PolicySpec {
     pub on_failure: OnFailure,
     /// How long an instance lives.
     pub isolation: Isolation,
+    /// What its store may hold; decided when a policy of this name is first loaded.
+    pub store: StoreLimits,
     /// Where the component comes from, for messages: a path, or `built-in`.
     pub source: String,
 }
@@ -117,6 +120,7 @@ impl Engine {
                 builder,
                 compiling: Mutex::default(),
                 setting_up: Mutex::default(),
+                stores: Mutex::default(),
                 _ticker: ticker,
             }),
         })
@@ -155,6 +159,8 @@ pub(super) struct Core {
     /// What was compiled, by digest; locked while compiling, so that one component is compiled at a time.
     compiling: Mutex<HashMap<String, Weak<Compiled>>>,
     setting_up: Mutex<()>,
+    /// By policy name; they outlive generations.
+    stores: Mutex<HashMap<String, Arc<Store>>>,
     _ticker: Ticker,
 }
 
@@ -185,6 +191,10 @@ impl Core {
         if !compiled.pooled && spec.isolation == Isolation::Request {
             return Err(Refusal::SlowIsolation);
         }
+        let store = self.store(spec, stats);
+        if compiled.store {
+            store.reserve();
+        }
         let recipe = Recipe {
             policy: spec.name.as_str().into(),
             setup: if compiled.pooled { SETUP } else { SETUP_LARGE },
@@ -194,6 +204,7 @@ impl Core {
             pools: pools.iter().map(wit_pool).collect(),
             pools_generation,
             stats: Arc::clone(stats),
+            store,
             epoch: self.epoch,
         };
         let (slots, build_time) = self.warm_instances(&recipe, spec.isolation)?;
@@ -212,6 +223,12 @@ impl Core {
         });
         stats.count_decisions(&generation.pools());
         Ok(generation)
+    }
+
+    fn store(&self, spec: &PolicySpec, stats: &Arc<PolicyStats>) -> Arc<Store> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(Store::new(spec.store, stats));
+        Arc::clone(stores.entry(spec.name.clone()).or_insert_with(made))
     }
 
     fn compiled(&self, digest: &str, bytes: &[u8]) -> Result<Arc<Compiled>, Refusal> {

@@ -9,6 +9,7 @@ use super::contract::{Hooks, WitBackend, WitPool};
 use super::deadline::Allowance;
 use super::engine::Core;
 use super::instance::{Instance, Recipe};
+use super::store::Store;
 use crate::config::{Isolation, OnFailure};
 use crate::stats::{DecidedPool, PolicyShard};
 
@@ -94,6 +95,11 @@ impl Generation {
     /// When it was loaded.
     pub fn loaded_at(&self) -> SystemTime {
         self.loaded_at
+    }
+
+    /// The store of its policy name, which other generations of the name share.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.recipe.store
     }
 
     /// Whether it imports WASI.

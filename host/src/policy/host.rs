@@ -8,11 +8,13 @@ use tracing::Level;
 use wasmtime::component::Resource;
 
 use super::answer::{BackendFacts, Failure};
+use super::bindings::waypost::policy::store::StoreError as WitStoreError;
 use super::bindings::waypost::policy::types::HeaderError;
-use super::bindings::waypost::policy::{attempts, backend_facts, clock, counters, log, random, types};
+use super::bindings::waypost::policy::{attempts, backend_facts, clock, counters, log, random, store, types};
 use super::contract::{Headers, Request};
 use super::edits::{check_name, check_value, named_by_connection};
 use super::state::{State, Turn};
+use super::store::{Call, StoreError};
 use super::tape::Clock;
 use crate::stats::MAX_POLICY_COUNTERS;
 use crate::wire::Fields;
@@ -45,6 +47,10 @@ impl types::HostRequest for State {
 
     fn client_address(&mut self, _: Resource<Request>) -> String {
         self.turn.request.client.to_string()
+    }
+
+    fn pool(&mut self, _: Resource<Request>) -> u32 {
+        self.turn.pool.unwrap_or_default()
     }
 
     fn header(&mut self, _: Resource<Request>, name: String) -> Option<Vec<u8>> {
@@ -233,6 +239,48 @@ impl counters::Host for State {
             && self.counters.defined & (1 << counter) != 0
         {
             value.add(amount);
+        }
+    }
+}
+
+impl store::Host for State {
+    fn get(&mut self, key: String) -> Option<Vec<u8>> {
+        self.stored(Call::Get(key)).value()
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>, ttl_milliseconds: u64) -> Result<(), WitStoreError> {
+        Ok(self.stored(Call::Set(key, value, ttl_milliseconds)).done()?)
+    }
+
+    fn remove(&mut self, key: String) -> bool {
+        self.stored(Call::Remove(key)).flag()
+    }
+
+    fn compare_and_set(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+        ttl_milliseconds: u64,
+    ) -> Result<bool, WitStoreError> {
+        Ok(self.stored(Call::CompareAndSet(key, expected, value, ttl_milliseconds)).was_set()?)
+    }
+
+    fn increment(&mut self, key: String, by: i64, ttl_milliseconds: u64) -> Result<i64, WitStoreError> {
+        Ok(self.stored(Call::Increment(key, by, ttl_milliseconds)).count()?)
+    }
+
+    fn counter(&mut self, key: String) -> i64 {
+        self.stored(Call::Counter(key)).count().unwrap_or_default()
+    }
+}
+
+impl From<StoreError> for WitStoreError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::KeyTooLong => Self::KeyTooLong,
+            StoreError::ValueTooLong => Self::ValueTooLong,
+            StoreError::NoRoom => Self::NoRoom,
         }
     }
 }

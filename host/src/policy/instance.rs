@@ -13,6 +13,7 @@ use super::deadline::Allowance;
 use super::error::Refusal;
 use super::lines::one_line;
 use super::state::State;
+use super::store::Store as SharedStore;
 use super::verdict::InvalidAnswer;
 use super::wasi::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
@@ -42,6 +43,8 @@ pub(super) struct Recipe {
     pub pools: Vec<(Arc<WitPool>, Arc<[WitBackend]>)>,
     pub pools_generation: u64,
     pub stats: Arc<PolicyStats>,
+    /// What its instances share on all workers.
+    pub store: Arc<SharedStore>,
     /// What building may take off the workers.
     pub setup: Duration,
     /// Where the guests' monotonic clock counts from.
@@ -52,7 +55,7 @@ impl Recipe {
     /// Instantiates, configures and tells the backends, all within this time.
     pub fn build(&self, shard: &Arc<PolicyShard>, time: Allowance) -> Result<Box<Instance>, BuildError> {
         let pre = &self.compiled.pre;
-        let mut state = State::new(&self.policy, self.memory, &self.stats, shard, self.epoch);
+        let mut state = State::new(&self.policy, self.memory, &self.stats, shard, &self.store, self.epoch);
         if self.compiled.wasi {
             state.wasi = Some(Box::new(Wasi::new(&state.lines)));
         }

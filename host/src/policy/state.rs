@@ -12,6 +12,7 @@ use super::answer::{BackendFacts, FailedAttempt};
 use super::deadline::Deadline;
 use super::edits::EditBudget;
 use super::lines::Lines;
+use super::store::{Answer, Call, Store};
 use super::tape::{Clock, Tape};
 use super::wasi::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
@@ -42,6 +43,8 @@ pub(super) struct State {
     pub facts: Option<Arc<dyn BackendFacts>>,
     /// Its policy's counters.
     pub counters: Counters,
+    /// Its policy's store.
+    pub store: Arc<Store>,
     /// Where the monotonic clock counts from.
     pub epoch: Instant,
     /// The draws and the time of a comparison, while one is under way.
@@ -57,6 +60,7 @@ impl State {
         memory: u64,
         stats: &Arc<PolicyStats>,
         shard: &Arc<PolicyShard>,
+        store: &Arc<Store>,
         epoch: Instant,
     ) -> Self {
         Self {
@@ -67,6 +71,7 @@ impl State {
             rng: SmallRng::from_rng(&mut rand::rng()),
             facts: None,
             counters: Counters { stats: Arc::clone(stats), shard: Arc::clone(shard), defined: 0 },
+            store: Arc::clone(store),
             epoch,
             tape: None,
             wasi: None,
@@ -78,6 +83,14 @@ impl State {
         match &mut self.tape {
             None => now,
             Some(tape) => tape.read(clock, now),
+        }
+    }
+
+    /// Does a call of the store; in a comparison only the active generation's are done.
+    pub fn stored(&mut self, call: Call) -> Answer {
+        match &mut self.tape {
+            None => call.run(&self.store),
+            Some(tape) => tape.stored(call, &self.store),
         }
     }
 

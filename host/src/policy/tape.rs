@@ -1,13 +1,14 @@
 //! The same randomness and the same time for two generations that are asked the same question.
 //!
-//! All of both reaches a guest through the host. For a comparison the generator of both instances starts a call from
-//! one seed, and what the first reads of the clocks is given to the second as well: if they still differ, they decide
+//! All of both reaches a guest through the host, and so does the store. For a comparison the generator of both instances starts a call from
+//! one seed, and what the first reads of the clocks and what its calls of the store are told is given to the second as well: if they still differ, they decide
 //! differently.
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::state::State;
+use super::store::{Answer, Call, Calls, Store};
 
 /// Readings of one clock that are kept in one call; a guest that reads on and on gets the real time after that.
 const READINGS: usize = 256;
@@ -22,6 +23,7 @@ pub struct Tape {
     wasi: Readings,
     /// WASI tells the time in microseconds.
     wasi_wall: Readings,
+    stored: Calls,
 }
 
 /// The clocks of the host.
@@ -55,8 +57,14 @@ impl Tape {
         for readings in [&mut self.monotonic, &mut self.unix, &mut self.wasi, &mut self.wasi_wall] {
             readings.given = 0;
         }
+        self.stored.begin();
         state.rng = SmallRng::seed_from_u64(self.seed);
         state.tape = Some(self);
+    }
+
+    /// What a call of the store gives: the second run changes nothing, and is told what the first was told.
+    pub(super) fn stored(&mut self, call: Call, store: &Store) -> Answer {
+        self.stored.answer(call, store)
     }
 
     /// What a reading of this clock gives: the next on the tape, or `now`, which is kept.

@@ -7,11 +7,13 @@
 mod counter;
 mod histogram;
 mod shard;
+mod store;
 mod trial;
 
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use shard::{BackendShard, Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, WorkerShard};
+pub use store::StoreShard;
 pub use trial::{ArmShard, Compared, TrialShard};
 
 use std::collections::BTreeMap;
@@ -40,6 +42,8 @@ pub struct PolicyStats {
     pub shards: Vec<Arc<PolicyShard>>,
     /// Names of the policy's own counters, in the order of their numbers.
     pub counter_names: Mutex<Vec<String>>,
+    /// What is counted of its store, in parts; set if a component that imports `store` was loaded.
+    pub store: OnceLock<Vec<Arc<StoreShard>>>,
     /// The backends that its selections are counted for; set when the policy is first loaded.
     pub pools: OnceLock<Vec<DecidedPool>>,
 }
@@ -110,6 +114,7 @@ impl Stats {
             Arc::new(PolicyStats {
                 shards: (0..=self.inner.workers.len()).map(|_| Arc::default()).collect(),
                 counter_names: Mutex::default(),
+                store: OnceLock::new(),
                 pools: OnceLock::new(),
             })
         }))

@@ -5,6 +5,7 @@ mod hostile;
 mod loading;
 mod mutated;
 mod rebuilding;
+mod sharing;
 mod wasi;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{Isolation, OnFailure};
+use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::stats::{PolicyShard, PolicyStats, Stats};
 use crate::wire::RequestHead;
 
@@ -105,6 +106,7 @@ fn spec(component: &[u8]) -> PolicySpec {
         memory: 16 << 20,
         on_failure: OnFailure::Random,
         isolation: Isolation::Worker,
+        store: StoreLimits::default(),
         source: "test".to_owned(),
     }
 }

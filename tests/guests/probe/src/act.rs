@@ -27,7 +27,7 @@ pub fn any(action: &Action) -> Option<String> {
         "log-flood" => (0..action.number()).map(|at| write(log::Level::Info, &format!("flood {at}"))).last()?,
         "count" => count(&action.argument),
         "define" => define_many(action.number()),
-        _ => return flood::any(action),
+        _ => return flood::any(action).or_else(|| crate::store::any(action)),
     };
     Some(done)
 }

@@ -7,3 +7,4 @@ mod action;
 mod flood;
 mod hooks;
 mod report;
+mod store;

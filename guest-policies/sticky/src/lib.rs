@@ -1,0 +1,8 @@
+//! The `sticky` policy: a client stays on its backend, by a cookie, by what the workers remember, and by hashing.
+
+pub mod choice;
+pub mod cookie;
+pub mod settings;
+
+#[cfg(target_arch = "wasm32")]
+mod policy;

@@ -1,0 +1,258 @@
+//! The store of one policy name: values and counters that all its instances share, on all workers.
+//!
+//! Keys are spread over up to 16 shards, each behind a lock that is held for a fraction of a microsecond: what is stored
+//! was allocated before, and what a call does there is bounded or amortised constant.
+
+mod call;
+mod due;
+mod shard;
+
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use thiserror::Error;
+
+pub(super) use self::call::{Answer, Call, Calls};
+use self::shard::{Kind, NEVER, Name, Shard, cost};
+use crate::config::StoreLimits;
+use crate::stats::PolicyStats;
+
+/// What an entry counts for beside the bytes of its key and its value.
+pub const ENTRY_BYTES: u64 = 128;
+/// The longest key.
+const MAX_KEY: usize = 256;
+/// The longest value.
+const MAX_VALUE: usize = 4 * 1024;
+/// Two workers on different keys seldom meet in one of so many.
+const MAX_SHARDS: usize = 16;
+/// A shard holds at least so many entries, or there are fewer shards: the fewer it holds, the less evenly they are filled.
+const SHARD_ENTRIES: usize = 256;
+/// The same in bytes.
+const SHARD_BYTES: u64 = 64 * 1024;
+/// A copy of a value of this size is allocated before the lock is taken.
+const COMMON_VALUE: usize = 64;
+
+/// Why nothing was stored.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+pub enum StoreError {
+    /// Over 256 bytes.
+    #[error("the key is longer than {MAX_KEY} bytes")]
+    KeyTooLong,
+    /// Over 4 KiB.
+    #[error("the value is longer than {MAX_VALUE} bytes")]
+    ValueTooLong,
+    /// The entry alone is over the store's bound.
+    #[error("the store is too small for this entry; raise its `bytes`")]
+    NoRoom,
+}
+
+/// The store of one policy name. Nothing is allocated before its first use.
+pub struct Store {
+    limits: StoreLimits,
+    clock: Clock,
+    hasher: RandomState,
+    /// Where its use is counted; a fork counts for itself.
+    stats: Option<Arc<PolicyStats>>,
+    shards: OnceLock<Box<[Mutex<Shard>]>>,
+}
+
+/// What a shard may hold.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    entries: usize,
+    bytes: u64,
+}
+
+/// Where time comes from; never goes back.
+#[derive(Debug, Clone)]
+enum Clock {
+    Monotonic(Instant),
+    #[cfg(test)]
+    Told(Arc<std::sync::atomic::AtomicU64>),
+}
+
+impl Store {
+    /// An empty store, whose use is counted in `stats.store`.
+    pub fn new(limits: StoreLimits, stats: &Arc<PolicyStats>) -> Self {
+        Self::with_clock(limits, Some(Arc::clone(stats)), Clock::Monotonic(Instant::now()))
+    }
+
+    /// The value of this key.
+    pub fn get(&self, key: &str) -> Option<Vec<u8>> {
+        let mut value = Vec::with_capacity(COMMON_VALUE);
+        let found = self.at(Kind::Value, key)?.run(|shard, name, now| shard.get(name, now, &mut value));
+        found.then_some(value)
+    }
+
+    /// Stores a value that goes after so many milliseconds; 0 sets no time.
+    pub fn set(&self, key: String, value: Vec<u8>, ttl_milliseconds: u64) -> Result<(), StoreError> {
+        self.check(&key, value.len())?;
+        let (key, value) = (key.into_boxed_str(), value.into_boxed_slice());
+        let hash = self.hash(Kind::Value, &key);
+        let now = self.clock.now();
+        self.shard(hash).set(hash, key, value, expiry(now, ttl_milliseconds), now);
+        Ok(())
+    }
+
+    /// Removes the value of this key. Tells whether there was one.
+    pub fn remove(&self, key: &str) -> bool {
+        self.at(Kind::Value, key).is_some_and(|call| call.run(|shard, name, now| shard.remove(name, now)))
+    }
+
+    /// Stores a value if the one now is `expected`. Tells whether it did.
+    pub fn compare_and_set(
+        &self,
+        key: String,
+        expected: Option<&[u8]>,
+        value: Vec<u8>,
+        ttl_milliseconds: u64,
+    ) -> Result<bool, StoreError> {
+        self.check(&key, value.len())?;
+        let (key, value) = (key.into_boxed_str(), value.into_boxed_slice());
+        let hash = self.hash(Kind::Value, &key);
+        let now = self.clock.now();
+        let mut shard = self.shard(hash);
+        let holds = shard.holds(Name { kind: Kind::Value, key: &key, hash }, now, expected);
+        if holds {
+            shard.set(hash, key, value, expiry(now, ttl_milliseconds), now);
+        }
+        Ok(holds)
+    }
+
+    /// Adds to a counter and tells its new value. A new one goes after so many milliseconds; 0 sets no time.
+    pub fn increment(&self, key: String, by: i64, ttl_milliseconds: u64) -> Result<i64, StoreError> {
+        self.check(&key, 0)?;
+        let key = key.into_boxed_str();
+        let hash = self.hash(Kind::Counter, &key);
+        let now = self.clock.now();
+        Ok(self.shard(hash).increment(hash, key, by, expiry(now, ttl_milliseconds), now))
+    }
+
+    /// What a counter stands at; 0 if there is none.
+    pub fn counter(&self, key: &str) -> i64 {
+        self.at(Kind::Counter, key).map_or(0, |call| call.run(|shard, name, now| shard.counter(name, now)))
+    }
+
+    /// A store of its own with what is in this one now; neither sees what the other does from here on.
+    ///
+    /// Each shard is copied at one moment, but not all of them at the same.
+    pub fn fork(&self) -> Self {
+        let fork = Self { hasher: self.hasher.clone(), ..Self::with_clock(self.limits, None, self.clock.clone()) };
+        if let Some(shards) = self.shards.get() {
+            let copy = shards.iter().map(|shard| Mutex::new(enter(shard).fork())).collect();
+            // Nobody else knows it yet, so that it is empty.
+            let _ = fork.shards.set(copy);
+        }
+        fork
+    }
+
+    /// Reserves all room now, so that no request has to wait for that.
+    pub fn reserve(&self) {
+        self.shards();
+    }
+
+    fn with_clock(limits: StoreLimits, stats: Option<Arc<PolicyStats>>, clock: Clock) -> Self {
+        Self { limits, clock, hasher: RandomState::new(), stats, shards: OnceLock::new() }
+    }
+
+    fn shards(&self) -> &[Mutex<Shard>] {
+        self.shards.get_or_init(|| {
+            let (count, bounds) = divide(self.limits);
+            let counters = match &self.stats {
+                Some(stats) => stats.store.get_or_init(|| (0..count).map(|_| Arc::default()).collect()).clone(),
+                None => Vec::new(),
+            };
+            let counters = counters.into_iter().chain(std::iter::repeat_with(Arc::default)).take(count);
+            counters.map(|counters| Mutex::new(Shard::new(bounds, counters))).collect()
+        })
+    }
+
+    /// The shard of a name, with the call counted.
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        let shards = self.shards();
+        // Chains within the shard go by the low bits.
+        let mut shard = enter(&shards[(hash >> 40) as usize % shards.len()]);
+        shard.called();
+        shard
+    }
+
+    fn hash(&self, kind: Kind, key: &str) -> u64 {
+        self.hasher.hash_one((kind, key))
+    }
+
+    /// A call about a name; none if no entry can have it.
+    fn at<'a>(&'a self, kind: Kind, key: &'a str) -> Option<Named<'a>> {
+        if key.len() > MAX_KEY {
+            drop(self.shard(0));
+            return None;
+        }
+        Some(Named { store: self, name: Name { kind, key, hash: self.hash(kind, key) } })
+    }
+
+    fn check(&self, key: &str, value: usize) -> Result<(), StoreError> {
+        let error = if key.len() > MAX_KEY {
+            StoreError::KeyTooLong
+        } else if value > MAX_VALUE {
+            StoreError::ValueTooLong
+        } else if cost(key.len(), value) > divide(self.limits).1.bytes {
+            StoreError::NoRoom
+        } else {
+            return Ok(());
+        };
+        Err(self.shard(0).refuse(error))
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// A name that an entry of this store can have.
+struct Named<'a> {
+    store: &'a Store,
+    name: Name<'a>,
+}
+
+impl Named<'_> {
+    fn run<T>(self, call: impl FnOnce(&mut Shard, Name<'_>, u64) -> T) -> T {
+        let now = self.store.clock.now();
+        call(&mut self.store.shard(self.name.hash), self.name, now)
+    }
+}
+
+impl Clock {
+    fn now(&self) -> u64 {
+        match self {
+            Self::Monotonic(start) => u64::try_from(start.elapsed().as_nanos()).unwrap_or(NEVER),
+            #[cfg(test)]
+            Self::Told(now) => now.load(std::sync::atomic::Ordering::Relaxed),
+        }
+    }
+}
+
+/// A thread that panicked under the lock left entries that are there or not; the next call finds out.
+fn enter(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn expiry(now: u64, ttl_milliseconds: u64) -> u64 {
+    match ttl_milliseconds {
+        0 => NEVER,
+        ttl => now.saturating_add(ttl.saturating_mul(1_000_000)),
+    }
+}
+
+/// How many shards there are, and what each may hold.
+fn divide(limits: StoreLimits) -> (usize, Bounds) {
+    let entries = limits.entries.min(usize::try_from(limits.bytes / ENTRY_BYTES).unwrap_or(usize::MAX)).max(1);
+    let by_bytes = usize::try_from(limits.bytes / SHARD_BYTES).unwrap_or(MAX_SHARDS);
+    let wanted = (entries / SHARD_ENTRIES).min(by_bytes).clamp(1, MAX_SHARDS);
+    let count = 1 << wanted.ilog2();
+    (count, Bounds { entries: entries / count, bytes: limits.bytes / count as u64 })
+}
