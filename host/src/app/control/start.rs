@@ -13,8 +13,10 @@ use crate::rollout::Kept;
 
 /// A component of this size compiles in well under a second; larger ones are loaded while the other routes serve.
 const SMALL: usize = 1024 * 1024;
-/// How long the listeners wait for small components.
+/// How long the listeners wait for small components ...
 const PATIENCE: Duration = Duration::from_secs(3);
+/// ... and so much longer for each of them.
+const PATIENCE_EACH: Duration = Duration::from_millis(100);
 
 /// What may become a policy's first generation, best first.
 struct Choice {
@@ -45,7 +47,8 @@ impl ControlPlane {
                 this.load_first(index, choices).await;
             }
         });
-        let deadline = Instant::now() + PATIENCE;
+        let patience = PATIENCE + PATIENCE_EACH * u32::try_from(small.len()).unwrap_or(u32::MAX);
+        let deadline = Instant::now() + patience;
         let settled = async {
             loop {
                 let changed = self.settled.notified();
@@ -64,7 +67,7 @@ impl ControlPlane {
         }
         if !in_time {
             tracing::warn!(
-                "not all policies are loaded after {PATIENCE:?}; their routes go by their on-failure until they are"
+                "not all policies are loaded after {patience:?}; their routes go by their on-failure until they are"
             );
         }
         Ok(())

@@ -3,6 +3,7 @@
 mod calls;
 mod hostile;
 mod loading;
+mod mutated;
 mod rebuilding;
 mod wasi;
 

@@ -4,8 +4,9 @@ use std::hint::black_box;
 
 use crate::{
     action::Action,
+    flood,
     hooks::{
-        Response,
+        Request, Response,
         waypost::policy::{clock, counters, log},
     },
 };
@@ -13,7 +14,7 @@ use crate::{
 /// Does `action` if it is one of those that any hook can do. The text is what came of it; `None` if it is not one.
 pub fn any(action: &Action) -> Option<String> {
     let done = match action.name.as_str() {
-        "trap" => std::arch::wasm32::unreachable(),
+        "trap" => trap(),
         "panic" => panic!("told to panic"),
         "loop" => spin_forever(),
         "spin" => spin(action.number()),
@@ -26,9 +27,14 @@ pub fn any(action: &Action) -> Option<String> {
         "log-flood" => (0..action.number()).map(|at| write(log::Level::Info, &format!("flood {at}"))).last()?,
         "count" => count(&action.argument),
         "define" => define_many(action.number()),
-        _ => return None,
+        _ => return flood::any(action),
     };
     Some(done)
+}
+
+/// The same in a hook that is given a request.
+pub fn asked(action: &Action, request: &Request) -> Option<String> {
+    any(action).or_else(|| flood::reads(action, request))
 }
 
 /// The answer in place of a backend that `actions` ask for, if they do.
@@ -50,7 +56,16 @@ pub fn refusal(actions: &[Action]) -> Option<Response> {
     response
 }
 
-pub fn spin_forever() -> ! {
+// Functions of their own, whatever the optimiser thinks: the names are in the messages.
+#[inline(never)]
+fn trap() -> ! {
+    // Else it is the same as a panic's end, and the linker makes one of both.
+    black_box("told to trap");
+    std::arch::wasm32::unreachable()
+}
+
+#[inline(never)]
+fn spin_forever() -> ! {
     let mut turns = 0_u64;
     loop {
         turns = black_box(turns.wrapping_add(1));
@@ -64,6 +79,7 @@ fn spin(microseconds: u64) -> String {
 }
 
 #[allow(unconditional_recursion)]
+#[inline(never)]
 fn recurse(depth: u64) -> u64 {
     let room = black_box([depth; 32]);
     recurse(black_box(depth + 1)) + room[(depth % 32) as usize]
@@ -77,6 +93,7 @@ fn grow(mebibytes: u64) -> String {
 }
 
 /// Traps if there is not as much.
+#[inline(never)]
 fn allocate(mebibytes: u64) -> String {
     for _ in 0..mebibytes {
         std::mem::forget(black_box(vec![1_u8; 1 << 20]));

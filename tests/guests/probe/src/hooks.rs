@@ -99,7 +99,7 @@ impl selection::Guest for Probe {
                 // By attempt: the first number on the first attempt, and so on.
                 "picks" => choice = action.argument.split(',').nth(attempt as usize - 1).and_then(|n| n.parse().ok()),
                 _ => {
-                    act::any(action);
+                    act::asked(action, request);
                 }
             }
         }
@@ -154,7 +154,7 @@ impl range::Guest for Probe {
                     answer = Some((0..action.number()).map(one).collect());
                 }
                 _ => {
-                    act::any(action);
+                    act::asked(action, request);
                 }
             }
         }

@@ -4,5 +4,6 @@
 
 mod act;
 mod action;
+mod flood;
 mod hooks;
 mod report;

@@ -3,6 +3,7 @@
 use crate::{
     act,
     action::Action,
+    flood,
     hooks::{
         Headers, Request, STATE, failed_attempts,
         waypost::policy::{backend_facts, clock, random, types::HeaderError},
@@ -13,7 +14,7 @@ use crate::{
 pub fn perform(actions: &[Action], request: &Request, headers: &Headers) {
     let mut outcomes = Vec::new();
     for action in actions {
-        if let Some(outcome) = act::any(action).or_else(|| edit(action, headers)) {
+        if let Some(outcome) = done(action, request, headers) {
             outcomes.push(outcome);
         } else if let Some(report) = report(action, request, headers) {
             // A refused report would show as a missing field.
@@ -23,6 +24,10 @@ pub fn perform(actions: &[Action], request: &Request, headers: &Headers) {
     if !outcomes.is_empty() {
         let _ = headers.set("x-probe-did", outcomes.join(", ").as_bytes());
     }
+}
+
+fn done(action: &Action, request: &Request, headers: &Headers) -> Option<String> {
+    act::asked(action, request).or_else(|| flood::edits(action, headers)).or_else(|| edit(action, headers))
 }
 
 fn edit(action: &Action, headers: &Headers) -> Option<String> {
