@@ -61,6 +61,7 @@ fuzz_target!(|bytes: &[u8]| {
         memory: 16 << 20,
         on_failure: OnFailure::Random,
         isolation: Isolation::Worker,
+        shadow: false,
         source: "fuzzer".to_owned(),
     };
     let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };

@@ -130,6 +130,7 @@ fn seat(engine: &Engine, name: &str, isolation: Isolation, settings: serde_json:
         memory: 16 << 20,
         on_failure: OnFailure::Random,
         isolation,
+        shadow: false,
         store: StoreLimits::default(),
         source: "built-in".to_owned(),
     };

@@ -192,3 +192,14 @@ fn counters_of_a_policy_are_bounded_in_number() {
     assert_eq!(answer.value("x-probe-did").as_deref(), Some("64"));
     assert_eq!(f.proxy.get("a.test", "/").status, 200);
 }
+
+#[test]
+fn a_new_instance_has_no_new_allowance_of_log_lines() {
+    let f = faulty("isolation = \"request\"");
+    for _ in 0..50 {
+        f.told("Response", "log-flood=100");
+    }
+    eventually("nearly all are dropped", || (f.count("log_lines_dropped") >= 4_500).then_some(()));
+    let lines = f.proxy.stderr.text().lines().filter(|l| l.contains("flood ")).count();
+    assert!((32..500).contains(&lines), "{lines} of 5,000 lines");
+}

@@ -64,7 +64,10 @@ pub enum Deployment {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Change {
     /// The generation on trial decides all requests.
-    Promote,
+    Promote {
+        /// Which one is meant; `None` for whichever is on trial.
+        generation: Option<u64>,
+    },
     /// The canary is withdrawn; without one, the former generation decides again.
     RollBack,
     /// The shadow is withdrawn.

@@ -17,6 +17,7 @@ struct Query {
     mode: Option<String>,
     percent: Option<f64>,
     by: Option<Stickiness>,
+    generation: Option<u64>,
 }
 
 /// The answer to a request whose path is `/policies/` and `rest`; `None` if there is nothing of this kind.
@@ -50,8 +51,8 @@ pub(super) async fn answer(shared: &Shared, rest: &str, path: &str, request: Req
             Err(sentence) => Err(sentence),
         },
         (Method::POST, Some("canary")) => canary(&query),
+        (Method::POST, Some("promote")) => promotion(&query),
         (method, Some(below)) => without_query(&query, below).map(|()| match (method, below) {
-            (Method::POST, "promote") => Change::Promote,
             (Method::POST, _) => Change::RollBack,
             (_, "canary") => Change::EndCanary,
             _ => Change::EndShadow,
@@ -65,6 +66,9 @@ pub(super) async fn answer(shared: &Shared, rest: &str, path: &str, request: Req
 }
 
 fn deployment(query: &Query) -> Result<Deployment, String> {
+    if query.generation.is_some() {
+        return Err("generation is for promote; a deployed component gets the next number".to_owned());
+    }
     match query.mode.as_deref() {
         None | Some("active") if query.percent.is_some() || query.by.is_some() => {
             Err("percent and by are for mode=shadow and mode=canary; an active policy decides all requests".to_owned())
@@ -81,10 +85,21 @@ fn deployment(query: &Query) -> Result<Deployment, String> {
 }
 
 fn canary(query: &Query) -> Result<Change, String> {
+    if query.generation.is_some() {
+        return Err("generation is for promote".to_owned());
+    }
     match (&query.mode, query.percent) {
         (None, Some(percent)) => Ok(Change::Canary { percent, by: query.by }),
         (None, None) => Err("say which share of the requests it is to decide, for example ?percent=5".to_owned()),
         (Some(_), _) => Err("mode is for PUT; the path says canary already".to_owned()),
+    }
+}
+
+fn promotion(query: &Query) -> Result<Change, String> {
+    let Query { generation, .. } = *query;
+    match *query == (Query { generation, ..Query::default() }) {
+        true => Ok(Change::Promote { generation }),
+        false => Err("promote takes the generation that is meant, as in ?generation=7, and nothing else".to_owned()),
     }
 }
 
@@ -100,14 +115,21 @@ fn query(text: &str) -> Result<Query, String> {
         let repeated = match name {
             "mode" => query.mode.replace(value.into_owned()).is_some(),
             "percent" => query.percent.replace(percent(&value)?).is_some(),
+            "generation" => query.generation.replace(generation(&value)?).is_some(),
             "by" => query.by.replace(stickiness(&value)?).is_some(),
-            _ => return Err(format!("the parameter {name:?} is not known; there are mode, percent and by")),
+            _ => {
+                return Err(format!("the parameter {name:?} is not known; there are mode, percent, by and generation"));
+            }
         };
         if repeated {
             return Err(format!("{name} is there twice; say it once"));
         }
     }
     Ok(query)
+}
+
+fn generation(value: &str) -> Result<u64, String> {
+    value.parse().map_err(|_| format!("generation={value} is no number of a generation; GET /policies/NAME shows them"))
 }
 
 fn percent(value: &str) -> Result<f64, String> {

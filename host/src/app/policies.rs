@@ -42,6 +42,7 @@ pub fn spec(policy: &Policy, component: Arc<[u8]>, source: String) -> PolicySpec
         memory: policy.memory,
         on_failure: policy.on_failure,
         isolation: policy.isolation,
+        shadow: false,
         store: policy.store,
         source,
     }

@@ -69,6 +69,8 @@ pub struct PolicySpec {
     pub isolation: Isolation,
     /// What its store may hold; decided when a policy of this name is first loaded.
     pub store: StoreLimits,
+    /// Whether it is loaded as a shadow, whose instances must not change the store while they are set up.
+    pub shadow: bool,
     /// Where the component comes from, for messages: a path, or `built-in`.
     pub source: String,
 }
@@ -205,6 +207,7 @@ impl Core {
             pools_generation,
             stats: Arc::clone(stats),
             store,
+            dry: spec.shadow.into(),
             epoch: self.epoch,
         };
         let (slots, build_time) = self.warm_instances(&recipe, spec.isolation)?;

@@ -184,6 +184,11 @@ impl Generation {
         Ok(())
     }
 
+    /// From now on it is no shadow: its instances may change the store while they are set up.
+    pub fn leave_the_shadow(&self) {
+        self.recipe.dry.store(false, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// The pools that it selects from.
     pub fn pools(&self) -> Vec<DecidedPool> {
         let pool = |(pool, backends): &(Arc<WitPool>, Arc<[WitBackend]>)| DecidedPool {

@@ -1,6 +1,7 @@
 //! One instance: built from its recipe, and what its failures mean.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use wasmtime::component::Resource;
@@ -14,6 +15,7 @@ use super::error::Refusal;
 use super::lines::one_line;
 use super::state::State;
 use super::store::Store as SharedStore;
+use super::tape::Tape;
 use super::verdict::InvalidAnswer;
 use super::wasi::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
@@ -47,6 +49,8 @@ pub(super) struct Recipe {
     pub store: Arc<SharedStore>,
     /// What building may take off the workers.
     pub setup: Duration,
+    /// Whether its instances must not change the store while they are set up: it is a shadow.
+    pub dry: AtomicBool,
     /// Where the guests' monotonic clock counts from.
     pub epoch: Instant,
 }
@@ -66,10 +70,14 @@ impl Recipe {
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.reached()));
         store.data_mut().deadline.begin(time);
         store.set_epoch_deadline(time.ticks);
+        if self.dry.load(Ordering::Relaxed) {
+            store.data_mut().tape = Some(Box::new(Tape::new(rand::random()).replay()));
+        }
         let exports = match self.set_up(&mut store) {
             Ok(exports) => exports,
             Err((step, cause)) => return Err(BuildError { step, cause, denied: store.data().limits.denied }),
         };
+        store.data_mut().tape = None;
         shard.instances_built.increment();
         Ok(Box::new(Instance { store, exports }))
     }
@@ -170,7 +178,40 @@ fn explain(error: &wasmtime::Error) -> (FaultKind, String) {
 /// The innermost guest functions, demangled, as ` in a < b`. `Display` is the only place where wasmtime demangles.
 fn guest_functions(backtrace: &WasmBacktrace) -> String {
     let shown = backtrace.to_string();
-    let names: Vec<&str> =
-        shown.lines().filter_map(|line| line.split_once('!').map(|(_, name)| name.trim())).take(NAMED_FRAMES).collect();
+    let names: Vec<String> = shown
+        .lines()
+        .filter_map(|line| line.split_once('!').map(|(_, name)| without_hash(name.trim())))
+        .take(NAMED_FRAMES)
+        .collect();
     if names.is_empty() { String::new() } else { one_line(&format!(" in {}", names.join(" < "))) }
+}
+
+/// Rust writes the hash of a crate behind its name, as in `probe[ed30285f5b352cff]::act`, which tells nobody anything.
+fn without_hash(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once('[') {
+        text.push_str(before);
+        match after.split_once(']') {
+            Some((hash, after)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => rest = after,
+            _ => {
+                text.push('[');
+                rest = after;
+            }
+        }
+    }
+    text + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_of_crates_are_left_out_and_nothing_else() {
+        assert_eq!(without_hash("probe[ed30285f5b352cff]::act::spin_forever"), "probe::act::spin_forever");
+        assert_eq!(without_hash("<a[ed30285f5b352cff]::B as core[0123456789abcdef]::C>::d"), "<a::B as core::C>::d");
+        assert_eq!(without_hash("<[u8] as x>::f[0]"), "<[u8] as x>::f[0]");
+        assert_eq!(without_hash("a[b"), "a[b");
+    }
 }

@@ -1,6 +1,6 @@
 //! A policy's lines in the proxy's log: bounded in length and in rate, one line each.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use tracing::Level;
@@ -13,21 +13,22 @@ const MAX_LINE: usize = 1024;
 const BURST: u64 = 32;
 /// How many lines a second after that.
 const PER_SECOND: u64 = 16;
-/// Tokens are counted in millionths, so that the refill is exact in microseconds.
-const TOKEN: u64 = 1_000_000;
+/// What a line uses up, in microseconds.
+const LINE: u64 = 1_000_000 / PER_SECOND;
+
+/// Where the microseconds of a rate limit count from.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Where the lines of one instance go.
 pub(super) struct Lines {
     policy: Arc<str>,
     shard: Arc<PolicyShard>,
-    tokens: u64,
-    refilled: Instant,
 }
 
 impl Lines {
     /// The lines of an instance of this policy; dropped ones are counted in `shard`.
     pub fn new(policy: Arc<str>, shard: Arc<PolicyShard>) -> Self {
-        Self { policy, shard, tokens: BURST * TOKEN, refilled: Instant::now() }
+        Self { policy, shard }
     }
 
     /// Counts in another shard from now on.
@@ -37,7 +38,7 @@ impl Lines {
 
     /// Writes one line, or drops it and counts that.
     pub fn write(&mut self, level: Level, message: &str) {
-        if !self.allowed(Instant::now()) {
+        if !allowed(&self.shard, Instant::now()) {
             self.shard.log_lines_dropped.increment();
             return;
         }
@@ -50,17 +51,17 @@ impl Lines {
             _ => tracing::debug!(target: "policy", policy, "{line}"),
         }
     }
+}
 
-    fn allowed(&mut self, now: Instant) -> bool {
-        let passed = u64::try_from(now.saturating_duration_since(self.refilled).as_micros()).unwrap_or(u64::MAX);
-        self.tokens = self.tokens.saturating_add(passed.saturating_mul(PER_SECOND)).min(BURST * TOKEN);
-        self.refilled = now;
-        let allowed = self.tokens >= TOKEN;
-        if allowed {
-            self.tokens -= TOKEN;
-        }
-        allowed
+/// A leaky bucket in one number: the moment at which it will be empty.
+fn allowed(shard: &PolicyShard, now: Instant) -> bool {
+    let now = u64::try_from(now.saturating_duration_since(*START).as_micros()).unwrap_or(u64::MAX);
+    let until = shard.log_lines_until.value().max(now) + LINE;
+    let allowed = until - now <= BURST * LINE;
+    if allowed {
+        shard.log_lines_until.set(until);
     }
+    allowed
 }
 
 /// What a guest wrote as one printable line: cut at 1 KiB, control characters replaced.
@@ -76,13 +77,13 @@ mod tests {
 
     #[test]
     fn a_burst_then_sixteen_a_second() {
-        let mut lines = Lines::new("p".into(), Arc::default());
+        let shard = PolicyShard::default();
         let start = Instant::now() + Duration::from_secs(60);
-        assert_eq!((0..100).filter(|_| lines.allowed(start)).count(), 32);
+        assert_eq!((0..100).filter(|_| allowed(&shard, start)).count(), 32);
         let later = start + Duration::from_millis(1000);
-        assert_eq!((0..100).filter(|_| lines.allowed(later)).count(), 16);
+        assert_eq!((0..100).filter(|_| allowed(&shard, later)).count(), 16);
         let much_later = later + Duration::from_secs(3600);
-        assert_eq!((0..100).filter(|_| lines.allowed(much_later)).count(), 32);
+        assert_eq!((0..100).filter(|_| allowed(&shard, much_later)).count(), 32);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Tape {
     /// WASI tells the time in microseconds.
     wasi_wall: Readings,
     stored: Calls,
+    /// Whoever has the tape now is a shadow.
+    replays: bool,
 }
 
 /// The clocks of the host.
@@ -52,19 +54,24 @@ impl Tape {
         Self { seed, ..Self::default() }
     }
 
+    /// For a shadow: what was kept is told again, and nothing is stored.
+    pub fn replay(mut self) -> Self {
+        self.replays = true;
+        self
+    }
+
     /// Puts the tape into an instance that is about to be asked.
     pub(super) fn insert(mut self: Box<Self>, state: &mut State) {
         for readings in [&mut self.monotonic, &mut self.unix, &mut self.wasi, &mut self.wasi_wall] {
             readings.given = 0;
         }
-        self.stored.begin();
         state.rng = SmallRng::seed_from_u64(self.seed);
         state.tape = Some(self);
     }
 
-    /// What a call of the store gives: the second run changes nothing, and is told what the first was told.
+    /// What a call of the store gives.
     pub(super) fn stored(&mut self, call: Call, store: &Store) -> Answer {
-        self.stored.answer(call, store)
+        if self.replays { self.stored.replay(&call, store) } else { self.stored.run(call, store) }
     }
 
     /// What a reading of this clock gives: the next on the tape, or `now`, which is kept.

@@ -198,6 +198,7 @@ impl<'a> Panel<'a> {
         // A generation without the hook answers as one without an opinion.
         let no_opinion = (!exported).then(|| question(&mut active.borrow_mut(), head, fields.as_deref_mut()));
         let tape = active.borrow_mut().eject_tape().unwrap_or_else(|| Box::new(Tape::new(seed)));
+        let tape = Box::new(tape.replay());
 
         let mut seat = shadow.borrow_mut();
         seat.insert_tape(tape);

@@ -94,7 +94,7 @@ impl Watch<'_> {
                 self.policy, self.generation
             )));
         }
-        let path = format!("{}/promote", self.path);
+        let path = format!("{}/promote?generation={}", self.path, self.generation);
         let promoted = self.client.send(Method::POST, &path, Bytes::new(), CHANGE).await;
         // It may have been withdrawn at the last moment, or another one be on trial by now.
         let answer = match promoted {

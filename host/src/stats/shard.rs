@@ -116,6 +116,9 @@ pub struct PolicyShard {
     pub memory_peak: Gauge,
     /// Log lines dropped by the rate limit.
     pub log_lines_dropped: Counter,
+    /// The moment up to which the rate limit's allowance is used up, in microseconds of the process: it is the
+    /// policy's on this worker, whatever becomes of its instances.
+    pub log_lines_until: Gauge,
     /// Times that the policy was suspended for failing again and again.
     pub suspensions: Counter,
     /// Suspended until this moment, in milliseconds since 1970; 0 if it is not.

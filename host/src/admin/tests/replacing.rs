@@ -165,7 +165,8 @@ async fn what_a_request_asks_for_reaches_the_control_side() {
         ("PUT", "/policies/spread", "spread: Active"),
         ("PUT", "/policies/spread?mode=shadow&percent=10", "spread: Shadow { percent: 10.0 }"),
         ("PUT", "/policies/spread?mode=canary&percent=5", "spread: Canary { percent: 5.0, by: Client }"),
-        ("POST", "/policies/my%20policy/promote", "my policy: Promote"),
+        ("POST", "/policies/my%20policy/promote", "my policy: Promote { generation: None }"),
+        ("POST", "/policies/spread/promote?generation=8", "spread: Promote { generation: Some(8) }"),
         (
             "POST",
             "/policies/spread/canary?percent=0.5&by=request",

@@ -26,7 +26,10 @@ impl ControlPlane {
         let number = self.known(index).record.loading(digest.clone(), source.clone());
         let loaded = match self.unpinned(index, &digest) {
             Some(reason) => Err(reason),
-            None => self.load(index, Arc::clone(&component), source.clone(), number).await,
+            None => {
+                let shadow = matches!(how, Deployment::Shadow { .. });
+                self.load(index, Arc::clone(&component), source.clone(), number, shadow).await
+            }
         };
         let generation = match loaded {
             Ok(generation) => generation,
@@ -71,7 +74,11 @@ impl ControlPlane {
         let _one_at_a_time = self.policies[index].changing.lock().await;
         let trial = self.known(index).record.trial().cloned();
         match (change, &trial) {
-            (Change::Promote, Some(trial)) => {
+            (Change::Promote { generation: Some(meant) }, Some(trial)) if trial.generation.number() != meant => {
+                let number = trial.generation.number();
+                return Err(ChangeError::NotNow(format!("generation {number} is on trial, not generation {meant}")));
+            }
+            (Change::Promote { .. }, Some(trial)) => {
                 self.warm(&trial.generation).await;
                 self.known(index).record.promote()?;
             }
@@ -163,6 +170,7 @@ impl ControlPlane {
 
     /// Has the instances built that workers are about to take.
     async fn warm(&self, generation: &Arc<Generation>) {
+        generation.leave_the_shadow();
         let generation = Arc::clone(generation);
         let warmed = tokio::task::spawn_blocking(move || generation.warm()).await;
         if let Ok(Err(reason)) = warmed {
@@ -213,7 +221,7 @@ fn is_canary(trial: &Trial, by: Option<Stickiness>) -> bool {
 fn not_now(change: Change) -> ChangeError {
     ChangeError::NotNow(
         match change {
-            Change::Promote => "no generation is on trial; nothing to promote",
+            Change::Promote { .. } => "no generation is on trial; nothing to promote",
             Change::EndShadow => "there is no shadow to withdraw",
             Change::EndCanary => "there is no canary to withdraw",
             Change::Canary { .. } => "no generation is on trial; PUT one with ?mode=shadow or ?mode=canary first",

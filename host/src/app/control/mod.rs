@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use super::policies;
 use crate::admin::{ChangeError, Readiness};
 use crate::config::{Config, Policy};
-use crate::policy::{Engine, Generation};
+use crate::policy::{Engine, Generation, PolicySpec};
 use crate::proxy::{Lineup, Snapshot, Tokens};
 use crate::rollout::{Keep, Record};
 use crate::route::RouteTable;
@@ -150,11 +150,12 @@ impl ControlPlane {
         component: Arc<[u8]>,
         source: String,
         number: u64,
+        shadow: bool,
     ) -> Result<Arc<Generation>, String> {
         let this = Arc::clone(self);
         let load = move || {
             let policy = &this.config.policies[index];
-            let spec = policies::spec(policy, component, source);
+            let spec = PolicySpec { shadow, ..policies::spec(policy, component, source) };
             let pools = policies::pools(&this.config, &this.topologies, index);
             this.engine.load(&spec, &pools, 1, &this.stats.policy(&policy.name), number).map_err(|e| e.to_string())
         };

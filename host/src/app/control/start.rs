@@ -14,7 +14,7 @@ use crate::rollout::Kept;
 /// A component of this size compiles in well under a second; larger ones are loaded while the other routes serve.
 const SMALL: usize = 1024 * 1024;
 /// How long the listeners wait for small components ...
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// ... and so much longer for each of them.
 const PATIENCE_EACH: Duration = Duration::from_millis(100);
 
@@ -146,7 +146,7 @@ impl ControlPlane {
             };
             let loaded = match self.unpinned(index, &digest) {
                 Some(reason) => Err(reason),
-                None => self.load(index, Arc::clone(&component), source.clone(), number).await,
+                None => self.load(index, Arc::clone(&component), source.clone(), number, false).await,
             };
             match loaded {
                 Ok(generation) => {

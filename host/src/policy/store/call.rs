@@ -34,24 +34,20 @@ pub(in crate::policy) enum Answer {
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Calls {
     kept: Vec<(Call, Answer)>,
-    runs: u32,
 }
 
 impl Calls {
-    /// The next generation is asked; the first is the one whose calls count.
-    pub fn begin(&mut self) {
-        self.runs += 1;
+    /// What a shadow is told: what the active generation was, or what the store says now. Nothing is stored.
+    pub fn replay(&mut self, call: &Call, store: &Store) -> Answer {
+        let like = self.kept.iter().position(|(kept, _)| call.resembles(kept));
+        match like.map(|at| self.kept.remove(at)) {
+            Some((kept, answer)) => call.as_told(&kept, answer),
+            None => call.pretend(store),
+        }
     }
 
-    /// Does a call of the first generation, or tells what that was told.
-    pub fn answer(&mut self, call: Call, store: &Store) -> Answer {
-        if self.runs > 1 {
-            let like = self.kept.iter().position(|(kept, _)| call.resembles(kept));
-            return match like.map(|at| self.kept.remove(at)) {
-                Some((kept, answer)) => call.as_told(&kept, answer),
-                None => call.pretend(store),
-            };
-        }
+    /// Does a call of the active generation.
+    pub fn run(&mut self, call: Call, store: &Store) -> Answer {
         if self.kept.len() >= KEPT {
             return call.run(store);
         }

@@ -106,6 +106,7 @@ fn spec(component: &[u8]) -> PolicySpec {
         memory: 16 << 20,
         on_failure: OnFailure::Random,
         isolation: Isolation::Worker,
+        shadow: false,
         store: StoreLimits::default(),
         source: "test".to_owned(),
     }

@@ -114,7 +114,7 @@ fn a_shadow_sees_what_the_active_generation_saw_and_changes_nothing() {
     let mut compare = |asked: &[&str], of_shadow: &[&str]| {
         active.insert_tape(Box::new(Tape::new(1)));
         let first = told(&mut active, asked);
-        shadow.insert_tape(active.eject_tape().unwrap());
+        shadow.insert_tape(Box::new(active.eject_tape().unwrap().replay()));
         let second = told(&mut shadow, of_shadow);
         shadow.eject_tape();
         (first, second)
@@ -130,4 +130,19 @@ fn a_shadow_sees_what_the_active_generation_saw_and_changes_nothing() {
     assert_eq!(second, ["ok", "true", "10", "key-too-long", "false"], "what the store would have said");
     let left = told(&mut active, &["store-get=a", "store-get=b", "store-get=c", "store-counter=n"]);
     assert_eq!(left, ["kept", "none", "none", "9"]);
+}
+
+#[test]
+fn a_shadow_changes_nothing_where_the_active_generation_was_not_asked_or_while_it_is_set_up() {
+    let test = TestEngine::new();
+    let mut shadow = test.seat(&PolicySpec { shadow: true, ..probe(json!({"on_configure": "store-increment=n:1"})) });
+    shadow.insert_tape(Box::new(Tape::new(1).replay()));
+    assert_eq!(told(&mut shadow, &["store-increment=n:5", "store-set=a:1"]), ["5", "ok"]);
+    shadow.eject_tape();
+    let mut active = test.seat(&probe(Value::Null));
+    assert_eq!(told(&mut active, &["store-counter=n", "store-get=a"]), ["0", "none"]);
+    // Promoted, it is set up like any other.
+    shadow.generation().leave_the_shadow();
+    shadow.generation().warm().unwrap();
+    assert_eq!(told(&mut active, &["store-counter=n"]), ["1"]);
 }
