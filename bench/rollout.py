@@ -261,7 +261,7 @@ def containment(folder, seconds):
             rows.append({
                 "misdeed": name, "alone p50": statistics.median(calm), "alone max": max(calm),
                 "p50": statistics.median(took), "p99": quantile(took, 0.99), "max": max(took), "statuses": statuses,
-                "bystander p50": said["p50"] / 1e6, "bystander p99": said["p99"] / 1e6, "bystander errors": said["errors"],
+                "bystander p50": said["p50"] / 1e3, "bystander p99": said["p99"] / 1e3, "bystander errors": said["errors"],
                 "faults": stats["traps"] + stats["deadlines"] + stats["invalid"], "suspensions": stats["suspensions"],
                 "memory": stats["memory"]["now_bytes"], "growth": proxy.resident() - before,
             })
