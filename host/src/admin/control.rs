@@ -69,7 +69,10 @@ pub enum Change {
         generation: Option<u64>,
     },
     /// The canary is withdrawn; without one, the former generation decides again.
-    RollBack,
+    RollBack {
+        /// Which one is meant to go; `None` for whichever decides.
+        generation: Option<u64>,
+    },
     /// The shadow is withdrawn.
     EndShadow,
     /// The canary is withdrawn.
@@ -131,6 +134,16 @@ pub struct OnTrial {
     pub digest: String,
     /// The share of the requests, in percent.
     pub percent: f64,
+    /// Requests that it decided, or, as a shadow, saw.
+    pub requests: u64,
+    /// Of a canary's, those that failed.
+    pub failed: u64,
+    /// Calls that trapped, missed their deadline, gave no valid answer or found no instance.
+    pub faults: u64,
+    /// Decisions of a shadow that were compared.
+    pub compared: u64,
+    /// Of these, those that were the same.
+    pub agreed: u64,
 }
 
 /// One policy with its past.

@@ -9,7 +9,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::accept::prefers;
 use super::report::{Backend, Policy, PolicyStore};
-use super::{Report, StatsView};
+use super::{OnTrial, Report, StatsView};
 use crate::stats::HistogramSnapshot;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -135,6 +135,27 @@ impl Snapshot {
         out.histogram("backend_latency", "Time to the response head", LATENCY_BOUNDS, MICROSECONDS, latency)
     }
 
+    /// A trial's numbers begin anew with each generation, which is why they carry it.
+    fn trials(&self, out: &mut Families<'_>) -> fmt::Result {
+        let trials: Vec<_> = self
+            .0
+            .policies
+            .iter()
+            .filter_map(|(name, p)| Some((name, p.status.as_ref()?.on_trial.as_ref()?)))
+            .collect();
+        let generations: Vec<String> = trials.iter().map(|(_, t)| t.generation.to_string()).collect();
+        let each = |value: fn(&OnTrial) -> u64| {
+            trials.iter().zip(&generations).map(move |((name, t), generation)| {
+                ([("policy", name.as_str()), ("mode", t.mode), ("generation", generation.as_str())], value(t))
+            })
+        };
+        out.counter("policy_trial_requests", "Requests that a candidate decided or saw", None, each(|t| t.requests))?;
+        out.counter("policy_trial_failed", "Requests of a canary that failed", None, each(|t| t.failed))?;
+        out.counter("policy_trial_faults", "Calls of a candidate that failed", None, each(|t| t.faults))?;
+        out.counter("policy_trial_compared", "Decisions of a shadow that were compared", None, each(|t| t.compared))?;
+        out.counter("policy_trial_agreed", "Decisions of a shadow that were the same", None, each(|t| t.agreed))
+    }
+
     fn policies(&self, out: &mut Families<'_>) -> fmt::Result {
         let policies = &self.0.policies;
         let running = policies.iter().filter_map(|(name, p)| Some((name.as_str(), p.status.as_ref()?)));
@@ -159,10 +180,7 @@ impl Snapshot {
         out.counter("policy_suspensions", "Times that a worker suspended it", None, each(|p| p.suspensions))?;
         let suspended = each(|p| p.status.as_ref().map_or(0, |s| s.suspended_by_workers));
         out.gauge("policy_suspended_by_workers", "Workers that do not ask it for now", None, suspended)?;
-        let on_trial =
-            policies.iter().filter_map(|(name, p)| Some((name.as_str(), p.status.as_ref()?.on_trial.as_ref()?)));
-        let on_trial = on_trial.map(|(name, t)| ([("policy", name), ("mode", t.mode)], t.generation));
-        out.gauge("policy_trial_generation", "The generation on trial", None, on_trial)?;
+        self.trials(out)?;
         let decisions = policies.iter().flat_map(|(name, p)| {
             p.decisions.iter().flat_map(move |(pool, backends)| {
                 let labels = move |b| [("policy", name.as_str()), ("pool", pool.as_str()), ("backend", b)];

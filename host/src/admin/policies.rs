@@ -51,9 +51,9 @@ pub(super) async fn answer(shared: &Shared, rest: &str, path: &str, request: Req
             Err(sentence) => Err(sentence),
         },
         (Method::POST, Some("canary")) => canary(&query),
-        (Method::POST, Some("promote")) => promotion(&query),
+        (Method::POST, Some("promote")) => meant(&query).map(|generation| Change::Promote { generation }),
+        (Method::POST, Some("rollback")) => meant(&query).map(|generation| Change::RollBack { generation }),
         (method, Some(below)) => without_query(&query, below).map(|()| match (method, below) {
-            (Method::POST, _) => Change::RollBack,
             (_, "canary") => Change::EndCanary,
             _ => Change::EndShadow,
         }),
@@ -67,7 +67,7 @@ pub(super) async fn answer(shared: &Shared, rest: &str, path: &str, request: Req
 
 fn deployment(query: &Query) -> Result<Deployment, String> {
     if query.generation.is_some() {
-        return Err("generation is for promote; a deployed component gets the next number".to_owned());
+        return Err("generation is for promote and rollback; a deployed component gets the next number".to_owned());
     }
     match query.mode.as_deref() {
         None | Some("active") if query.percent.is_some() || query.by.is_some() => {
@@ -86,7 +86,7 @@ fn deployment(query: &Query) -> Result<Deployment, String> {
 
 fn canary(query: &Query) -> Result<Change, String> {
     if query.generation.is_some() {
-        return Err("generation is for promote".to_owned());
+        return Err("generation is for promote and rollback".to_owned());
     }
     match (&query.mode, query.percent) {
         (None, Some(percent)) => Ok(Change::Canary { percent, by: query.by }),
@@ -95,11 +95,12 @@ fn canary(query: &Query) -> Result<Change, String> {
     }
 }
 
-fn promotion(query: &Query) -> Result<Change, String> {
+/// The generation that the change is about, if the query says.
+fn meant(query: &Query) -> Result<Option<u64>, String> {
     let Query { generation, .. } = *query;
     match *query == (Query { generation, ..Query::default() }) {
-        true => Ok(Change::Promote { generation }),
-        false => Err("promote takes the generation that is meant, as in ?generation=7, and nothing else".to_owned()),
+        true => Ok(generation),
+        false => Err("this takes the generation that is meant, as in ?generation=7, and nothing else".to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sums of all workers' counters, at one moment.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
@@ -275,7 +275,7 @@ impl Backend {
 
 impl Policy {
     fn new(counted: &PolicyStats) -> Self {
-        let shards = &counted.shards;
+        let shards = &counted.all_shards();
         let sum = |counter: fn(&PolicyShard) -> &Counter| shards.iter().map(|s| counter(s).value()).sum::<u64>();
         let hooks: BTreeMap<&'static str, Nanoseconds> = HOOKS
             .iter()
@@ -296,7 +296,7 @@ impl Policy {
             refusals: sum(|s| &s.refusals),
             failure_mode_uses: sum(|s| &s.failure_mode_uses),
             suspensions: sum(|s| &s.suspensions),
-            decisions: decisions(counted),
+            decisions: decisions(counted, shards),
             call_time: Nanoseconds(all),
             call_time_by_hook: hooks,
             memory: PolicyMemory {
@@ -359,10 +359,10 @@ impl Serialize for Nanoseconds {
     }
 }
 
-fn decisions(counted: &PolicyStats) -> BTreeMap<String, BTreeMap<String, u64>> {
+fn decisions(counted: &PolicyStats, shards: &[Arc<PolicyShard>]) -> BTreeMap<String, BTreeMap<String, u64>> {
     let made = |pool: &DecidedPool, backend: usize| -> u64 {
         let backend = u32::try_from(backend).unwrap_or(u32::MAX);
-        counted.shards.iter().filter_map(|s| s.decisions.get()).map(|d| d.of(pool.id, backend)).sum()
+        shards.iter().filter_map(|s| s.decisions.get()).map(|d| d.of(pool.id, backend)).sum()
     };
     let of_pool = |pool: &DecidedPool| {
         let backends = pool.backends.iter().enumerate().map(|(i, address)| (address.clone(), made(pool, i))).collect();

@@ -56,18 +56,19 @@ pub async fn watch(control: Arc<ControlPlane>) {
 }
 
 async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
-    let now = mark(&file.path);
+    let now = mark(&file.path).await;
     let settled = std::mem::replace(&mut file.seen, now) == now;
     // A file that is gone leaves what runs alone: it may be in the middle of being replaced.
     if !settled || now.is_none() || now == file.current {
         return;
     }
-    file.current = now;
     let path = file.path.display().to_string();
     let component = match tokio::fs::read(&file.path).await {
         Ok(component) => component,
+        // It is read again at the next look.
         Err(e) => return tracing::warn!("{path} has changed and can't be read: {e}; what runs is unchanged"),
     };
+    file.current = now;
     // Compared with what the file held before, not with what runs: that may have been deployed from elsewhere since.
     if control.configured(file.policy).is_some_and(|digest| digest == crate::policy::digest(&component)) {
         return;
@@ -77,8 +78,9 @@ async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
     }
 }
 
-fn mark(path: &Path) -> Option<Mark> {
-    let metadata = std::fs::metadata(path).ok()?;
+async fn mark(path: &Path) -> Option<Mark> {
+    // Off this thread: a network file system may hang, and a canary still has to be watched.
+    let metadata = tokio::fs::metadata(path).await.ok()?;
     Some(Mark {
         modified: metadata.modified().ok(),
         length: metadata.len(),

@@ -60,12 +60,18 @@ pub enum Action {
     Promote {
         /// The policy.
         name: String,
+        /// The generation that is meant; if another is on trial by now, it is refused.
+        #[arg(long, value_name = "N")]
+        generation: Option<u64>,
     },
     /// Withdraw the canary; without one, go back to the generation that decided before.
     #[command(after_long_help = ROLLBACK_HELP)]
     Rollback {
         /// The policy.
         name: String,
+        /// The generation that is to go: the canary's, or the one that decides. Anything else is refused.
+        #[arg(long, value_name = "N")]
+        generation: Option<u64>,
     },
     /// End the shadow or the canary; what decides goes on deciding.
     #[command(after_long_help = WITHDRAW_HELP)]

@@ -28,6 +28,11 @@ impl Allowance {
         Self { ticks: 1, thread_time: time }
     }
 
+    /// No more of the thread's time than this.
+    pub fn at_most(self, most: Duration) -> Self {
+        Self { thread_time: self.thread_time.min(most), ..self }
+    }
+
     /// This much on the wall, and no more.
     pub fn on_wall(time: Duration) -> Self {
         // One more, because the first tick may come at once and nothing is added after the last.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +15,7 @@ use super::component::{Compiled, compile, digest};
 use super::contract::{WitBackend, WitPool};
 use super::deadline::Allowance;
 use super::error::{PolicyError, Refusal};
-use super::generation::{Generation, Rebuild, Slot};
+use super::generation::{Generation, INLINE_LIMIT, Rebuild, Slot};
 use super::instance::Recipe;
 use super::state::State;
 use super::store::Store;
@@ -121,7 +121,6 @@ impl Engine {
                 epoch: Instant::now(),
                 builder,
                 compiling: Mutex::default(),
-                setting_up: Mutex::default(),
                 stores: Mutex::default(),
                 _ticker: ticker,
             }),
@@ -160,18 +159,12 @@ pub(super) struct Core {
     builder: Sender<Rebuild>,
     /// What was compiled, by digest; locked while compiling, so that one component is compiled at a time.
     compiling: Mutex<HashMap<String, Weak<Compiled>>>,
-    setting_up: Mutex<()>,
     /// By policy name; they outlive generations.
     stores: Mutex<HashMap<String, Arc<Store>>>,
     _ticker: Ticker,
 }
 
 impl Core {
-    /// Held while an instance is set up off the workers.
-    pub fn setting_up(&self) -> MutexGuard<'_, ()> {
-        self.setting_up.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Where to ask for an instance.
     pub fn builder(&self) -> &Sender<Rebuild> {
         &self.builder
@@ -211,6 +204,9 @@ impl Core {
             epoch: self.epoch,
         };
         let (slots, build_time) = self.warm_instances(&recipe, spec.isolation)?;
+        if spec.isolation == Isolation::Request && build_time > INLINE_LIMIT {
+            return Err(Refusal::SlowBuild { took: build_time, limit: INLINE_LIMIT });
+        }
         let generation = Arc::new(Generation {
             recipe,
             number,
@@ -248,7 +244,6 @@ impl Core {
     /// An instance for each worker and the least time that one took. With `isolation = "request"` one is built all
     /// the same, so that what is wrong shows now.
     fn warm_instances(&self, recipe: &Recipe, isolation: Isolation) -> Result<(Vec<Mutex<Slot>>, Duration), Refusal> {
-        let _one_at_a_time = self.setting_up();
         let shard = recipe.stats.shards.last().cloned().unwrap_or_default();
         let mut build_time = Duration::MAX;
         let mut slots = Vec::with_capacity(self.workers);
@@ -257,6 +252,7 @@ impl Core {
                 slots.push(Mutex::new(Slot::Empty));
                 continue;
             }
+            let _one_at_a_time = recipe.setting_up();
             let start = Instant::now();
             let instance = recipe
                 .build(&shard, Allowance::on_wall(recipe.setup))

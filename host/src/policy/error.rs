@@ -1,5 +1,7 @@
 //! Why a policy could not be loaded.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 /// An engine that can't start, or a policy that was refused. Nothing that runs has changed.
@@ -82,6 +84,17 @@ pub enum Refusal {
          brings a language runtime takes milliseconds; use isolation = \"worker\""
     )]
     SlowIsolation,
+    /// A fresh instance per request, of a component that takes too long to set up.
+    #[error(
+        "isolation = \"request\" builds an instance for each request, which may take {limit:.0?} and took {took:.1?}; do less in \
+         `configure` and `backends-changed`, or use isolation = \"worker\""
+    )]
+    SlowBuild {
+        /// What one took.
+        took: Duration,
+        /// The most.
+        limit: Duration,
+    },
     /// Not enough memory allowed.
     #[error("it needs at least {needed} bytes of memory and may have {limit}; raise `memory`")]
     Memory {

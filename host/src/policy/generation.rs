@@ -16,7 +16,7 @@ use crate::stats::{DecidedPool, PolicyShard};
 /// An instance that takes no longer to build than this is rebuilt on the worker that lost it.
 const INLINE_BUILD: Duration = Duration::from_micros(500);
 /// What a build on a worker may take before it is given up for a while.
-const INLINE_LIMIT: Duration = Duration::from_millis(10);
+pub(super) const INLINE_LIMIT: Duration = Duration::from_millis(10);
 /// After a build failed, the next is not tried before this.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -169,12 +169,12 @@ impl Generation {
         if self.isolation == Isolation::Request {
             return Ok(());
         }
-        let _one_at_a_time = self.core.setting_up();
         let shard = self.shard(usize::MAX);
         for worker in 0..self.slots.len() {
             if self.slot(worker).is_some_and(|slot| matches!(*slot, Slot::Ready(_))) {
                 continue;
             }
+            let _one_at_a_time = self.recipe.setting_up();
             let built = self.recipe.build(&shard, Allowance::on_wall(self.recipe.setup));
             let built = built.map_err(super::instance::BuildError::into_message)?;
             if let Some(mut slot) = self.slot(worker) {
@@ -202,7 +202,7 @@ impl Generation {
     /// On the builder thread.
     pub(super) fn rebuild(&self, worker: usize) {
         // Also counts in the shard for work off the workers, which has one writer at a time because of this.
-        let _one_at_a_time = self.core.setting_up();
+        let _one_at_a_time = self.recipe.setting_up();
         let shard = self.shard(usize::MAX);
         let built = match self.recipe.build(&shard, Allowance::on_wall(self.recipe.setup)) {
             Ok(instance) => Slot::Ready(instance),

@@ -1,7 +1,7 @@
 //! One instance: built from its recipe, and what its failures mean.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use wasmtime::component::Resource;
@@ -56,12 +56,17 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
+    /// Held while an instance is built off the workers.
+    pub fn setting_up(&self) -> MutexGuard<'_, ()> {
+        self.stats.setting_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Instantiates, configures and tells the backends, all within this time.
     pub fn build(&self, shard: &Arc<PolicyShard>, time: Allowance) -> Result<Box<Instance>, BuildError> {
         let pre = &self.compiled.pre;
         let mut state = State::new(&self.policy, self.memory, &self.stats, shard, &self.store, self.epoch);
         if self.compiled.wasi {
-            state.wasi = Some(Box::new(Wasi::new(&state.lines)));
+            state.wasi = Some(Box::new(Wasi::new(&state.lines, self.epoch)));
         }
         let mut store = Store::new(pre.engine(), state);
         store.limiter(|state| &mut state.limits);

@@ -7,6 +7,7 @@ use wasmtime::Store;
 
 use super::answer::{Attempt, BackendFacts, Edited, Fault, FaultKind, RangeVerdict, Selected};
 use super::contract::{Exports, Hooks};
+use super::deadline::Allowance;
 use super::generation::Generation;
 use super::instance::{Instance, fault, headers_handle, request_handle};
 use super::state::State;
@@ -26,12 +27,16 @@ pub struct Seat {
     facts: Arc<dyn BackendFacts>,
     shard: Arc<PolicyShard>,
     instance: Option<Box<Instance>>,
+    /// For each call.
+    deadline: Allowance,
     /// By hook, in the order of [`HOOKS`]: one that keeps failing is left alone while the others go on.
     suspensions: [Suspension; HOOKS.len()],
     /// For the next call, and back from the last.
     tape: Option<Box<Tape>>,
     /// What the last call took.
     took: Duration,
+    /// What it wrote into the shard's `suspended_until`, where a seat at another generation writes as well.
+    suspended_until: u64,
     /// Requests that have begun and not ended; counted only with `isolation = "request"`.
     open: u32,
 }
@@ -55,6 +60,7 @@ impl Seat {
         shard: Arc<PolicyShard>,
     ) -> Self {
         let mut seat = Self {
+            deadline: generation.deadline,
             generation,
             worker,
             facts,
@@ -63,13 +69,22 @@ impl Seat {
             suspensions: Default::default(),
             tape: None,
             took: Duration::ZERO,
+            suspended_until: 0,
             open: 0,
         };
+        // A new generation has not failed yet.
+        seat.shard.suspended_until.set(0);
         if seat.generation.isolation() == Isolation::Worker {
             // Without one now, the first call asks again and tells why.
             seat.instance = seat.seated().ok();
         }
         seat
+    }
+
+    /// The same with a deadline that is no longer than this.
+    pub fn with_deadline_of_at_most(mut self, most: Duration) -> Self {
+        self.deadline = self.deadline.at_most(most);
+        self
     }
 
     /// The hooks that there are.
@@ -90,6 +105,7 @@ impl Seat {
     /// The next call draws and reads the time from this tape.
     pub fn insert_tape(&mut self, tape: Box<Tape>) {
         self.tape = Some(tape);
+        self.took = Duration::ZERO;
     }
 
     /// The tape that the last call left, for the same call of another generation.
@@ -201,6 +217,7 @@ impl Seat {
             Err(fault) => {
                 // Waiting for an instance is no failure of its own: the fault that cost the last one was counted.
                 if fault.kind != FaultKind::Rebuilding {
+                    self.shard.unbuilt.increment();
                     self.strained(hook, &fault);
                 }
                 return Err(fault);
@@ -212,8 +229,8 @@ impl Seat {
         }
         let State { turn, deadline, .. } = store.data_mut();
         turn.begin(request, response.as_deref_mut(), pool);
-        deadline.begin(self.generation.deadline);
-        store.set_epoch_deadline(self.generation.deadline.ticks);
+        deadline.begin(self.deadline);
+        store.set_epoch_deadline(self.deadline.ticks);
 
         let start = Instant::now();
         let answer = ask(exports, store);
@@ -250,12 +267,19 @@ impl Seat {
 
     /// A hook that was suspended has answered again.
     #[cold]
-    fn resumed(&self, hook: Hook) {
+    fn resumed(&mut self, hook: Hook) {
         if !self.suspensions.iter().any(Suspension::is_on) {
-            self.shard.suspended_until.set(0);
+            self.show_suspended_until(0);
         }
         let (policy, worker, hook) = (self.generation.name(), self.worker, HOOKS[hook as usize]);
         tracing::info!(target: "policy", policy, worker, hook, "it answers again: no longer suspended");
+    }
+
+    fn show_suspended_until(&mut self, until: u64) {
+        if until > 0 || self.shard.suspended_until.value() == self.suspended_until {
+            self.shard.suspended_until.set(until);
+        }
+        self.suspended_until = until;
     }
 
     /// Counts a fault, and suspends the hook if there have been too many.
@@ -265,7 +289,7 @@ impl Seat {
         self.shard.suspensions.increment();
         let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + pause;
         let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-        self.shard.suspended_until.set(until.max(self.shard.suspended_until.value()));
+        self.show_suspended_until(until.max(self.suspended_until));
         let (policy, worker, hook) = (self.generation.name(), self.worker, HOOKS[hook as usize]);
         tracing::warn!(
             target: "policy",
@@ -295,7 +319,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         // The shard of a name outlives its generations.
-        self.shard.suspended_until.set(0);
+        self.show_suspended_until(0);
     }
 }
 

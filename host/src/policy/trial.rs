@@ -12,6 +12,8 @@ use super::generation::Generation;
 use super::seat::Seat;
 use crate::stats::{Decisions, TrialShard};
 
+/// The longest that a shadow may run: nobody waits for its answer, but a request waits for its end.
+const SHADOW_DEADLINE: Duration = Duration::from_millis(50);
 /// Shares are counted in ten-thousandths.
 pub const WHOLE: u32 = 10_000;
 /// So many differences are kept from the beginning, where they are new ...
@@ -31,9 +33,10 @@ pub enum Mode {
 }
 
 /// What a request's generation is chosen by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stickiness {
     /// The client's address: a client stays with its generation, also while the share grows.
+    #[default]
     Client,
     /// Each request by lot.
     Request,
@@ -122,7 +125,11 @@ impl Trial {
 
     /// A worker's seat at the candidate.
     pub fn seat(&self, worker: usize, facts: Arc<dyn BackendFacts>) -> Seat {
-        Seat::adopt(Arc::clone(&self.generation), worker, facts, Arc::clone(&self.shards[worker].candidate))
+        let seat = Seat::adopt(Arc::clone(&self.generation), worker, facts, Arc::clone(&self.shards[worker].candidate));
+        match self.mode {
+            Mode::Shadow => seat.with_deadline_of_at_most(SHADOW_DEADLINE),
+            Mode::Canary(_) => seat,
+        }
     }
 
     /// Keeps a difference as a sample, if it is time for one and nobody reads them just now.

@@ -43,8 +43,8 @@ pub(super) struct Wasi {
 }
 
 impl Wasi {
-    /// An empty context that writes to these lines.
-    pub fn new(lines: &Arc<Mutex<Lines>>) -> Self {
+    /// An empty context that writes to these lines and counts the time from `epoch`.
+    pub fn new(lines: &Arc<Mutex<Lines>>, epoch: Instant) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let context = WasiCtx::builder()
@@ -55,7 +55,7 @@ impl Wasi {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        Self { context, table, epoch: Instant::now() }
+        Self { context, table, epoch }
     }
 }
 
@@ -125,7 +125,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 impl State {
     fn wasi(&mut self) -> &mut Wasi {
-        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.lines)))
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.lines, self.epoch)))
     }
 }
 
@@ -156,8 +156,8 @@ pub(super) struct UnwaitingView<'a> {
 }
 
 fn unwaiting(state: &mut State) -> UnwaitingView<'_> {
-    let State { wasi, lines, tape, .. } = state;
-    let wasi = wasi.get_or_insert_with(|| Box::new(Wasi::new(lines)));
+    let State { wasi, lines, tape, epoch, .. } = state;
+    let wasi = wasi.get_or_insert_with(|| Box::new(Wasi::new(lines, *epoch)));
     UnwaitingView { table: &mut wasi.table, epoch: wasi.epoch, tape: tape.as_deref_mut() }
 }
 

@@ -217,6 +217,8 @@ impl Download<'_> {
         if let Some(trace) = &turn.trace {
             turn.attempted(self.backend.address, || format!("status-{}", self.response.status));
             self.response.fields.set(TRACE.as_bytes(), trace.borrow().text().as_bytes());
+            // Made for whoever asked, and for no cache on the way.
+            self.response.fields.set(b"cache-control", b"no-store");
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Record {
     pub backend: Option<Rc<Backend>>,
     /// How many were asked.
     pub attempts: u32,
+    /// The answer broke off.
+    pub broken: bool,
 }
 
 /// A request on its way.
@@ -85,7 +87,7 @@ impl Exchange<'_> {
             Ok(then) => then,
             Err(local) => self.answer(&worker, &turn, local).await,
         };
-        panel.conclude(self.record.status, self.started);
+        panel.conclude(self.record.status, self.record.broken, self.started);
         then
     }
 
@@ -147,7 +149,11 @@ impl Exchange<'_> {
             match self.attempt(panel, pool, index, range).await {
                 Attempted::Ended(then) => return Ok(then),
                 Attempted::Local(local) => {
-                    if matches!(&local, Local::Refusal(refusal) if refusal.side() == Side::Upstream) {
+                    if let Local::Refusal(refusal) = &local
+                        && refusal.side() == Side::Upstream
+                    {
+                        let address = pool.backends[index as usize].address;
+                        panel.turn.attempted(address, || format!("status-{}", refusal.status()));
                         pool.failed(index, panel.worker.stats.started());
                     }
                     return Err(local);

@@ -184,8 +184,11 @@ impl Exchange<'_> {
             Ok(End::Complete { .. }) => return Attempted::Ended(Then::Close),
             Ok(End::Closed) => return Attempted::Failed(Failure::Closed),
             Ok(End::Local(local)) => return Attempted::Local(local),
-            Ok(End::Broken { reason, delimited: true }) => return self.unfinished(reason, Then::Finish),
-            Ok(End::Broken { reason, .. } | End::ClientGone(reason)) => return self.unfinished(reason, Then::Abort),
+            Ok(End::Broken { reason, delimited }) => {
+                self.record.broken = true;
+                return self.unfinished(reason, if delimited { Then::Finish } else { Then::Abort });
+            }
+            Ok(End::ClientGone(reason)) => return self.unfinished(reason, Then::Abort),
             Err(UploadEnd::ClientGone) => {
                 return self.unfinished("the client closed the connection within its request", Then::Abort);
             }

@@ -71,7 +71,7 @@ fn write(status: u16, headers: &[(&str, Vec<u8>)], body: &[u8], to: ReplyTo<'_>,
         write_date(to.date, out);
     }
     if let Some(trace) = to.trace {
-        out.extend_from_slice(format!("{TRACE}: {trace}\r\n").as_bytes());
+        out.extend_from_slice(format!("{TRACE}: {trace}\r\ncache-control: no-store\r\n").as_bytes());
     }
     // 204 and 304 have no body, whatever a policy gave (RFC 9110 section 8.6).
     let bodiless = matches!(status, 204 | 304);

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,8 @@ pub const EXPLAIN: &str = "x-waypost-explain";
 pub const TRACE: &str = "x-waypost-trace";
 /// A trace is cut here: a response head has limits of its own, and clients have theirs.
 const MAX_LENGTH: usize = 4096;
+/// Bytes of a token: what is longer is none of ours.
+const LONGEST: usize = 64;
 /// Tokens that are valid at a time.
 const MAX_TOKENS: usize = 64;
 
@@ -88,6 +91,8 @@ type Valid = ([u8; 32], Instant);
 #[derive(Debug, Clone, Default)]
 pub struct Tokens {
     valid: Arc<Mutex<Vec<Valid>>>,
+    /// Whether any was ever issued: where none was, a client that tries costs nothing.
+    issued: Arc<AtomicBool>,
 }
 
 impl Tokens {
@@ -100,10 +105,14 @@ impl Tokens {
             valid.remove(0);
         }
         valid.push((Sha256::digest(token.as_bytes()).into(), now + valid_for));
+        self.issued.store(true, Ordering::Release);
     }
 
     /// Whether this is one of them.
     pub fn accept(&self, token: &[u8]) -> bool {
+        if token.len() > LONGEST || !self.issued.load(Ordering::Acquire) {
+            return false;
+        }
         let digest: [u8; 32] = Sha256::digest(token).into();
         let valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
         valid.iter().any(|(known, until)| *known == digest && *until > Instant::now())

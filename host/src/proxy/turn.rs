@@ -76,8 +76,8 @@ impl<'a> Panel<'a> {
         self.seats().for_each(|seat| seat.borrow_mut().end_request());
     }
 
-    /// The request has been answered with this status: counts it for the generation that was chosen for it.
-    pub fn conclude(self, status: u16, began: Instant) {
+    /// The request has been answered with this status, in full or not: counts it for the generation that was chosen for it.
+    pub fn conclude(self, status: u16, broken: bool, began: Instant) {
         // Without a status the client was gone, which says nothing of the policy.
         if !self.view.on_trial || status == 0 {
             return;
@@ -90,8 +90,11 @@ impl<'a> Panel<'a> {
             let arm = if canary { &on_trial.shard.canary } else { &on_trial.shard.control };
             arm.requests.increment();
             arm.microseconds.record(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-            if status >= 500 {
+            if status >= 500 || broken {
                 arm.failed.increment();
+            }
+            if self.turn.given_up.get() & member.bit != 0 {
+                arm.given_up.increment();
             }
         }
     }

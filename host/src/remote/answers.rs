@@ -94,6 +94,7 @@ pub(super) struct Faults {
     pub traps: u64,
     pub deadlines: u64,
     pub invalid: u64,
+    pub unbuilt: u64,
 }
 
 /// One hook's comparison.
@@ -134,6 +135,7 @@ pub(super) struct Sample {
 pub(super) struct Arm {
     pub requests: u64,
     pub failed: u64,
+    pub given_up: u64,
     pub p50_microseconds: u64,
     pub p99_microseconds: u64,
 }
@@ -214,7 +216,7 @@ impl Details {
 
 impl Faults {
     pub fn all(self) -> u64 {
-        self.traps + self.deadlines + self.invalid
+        self.traps + self.deadlines + self.invalid + self.unbuilt
     }
 }
 

@@ -55,12 +55,12 @@ where
             let answer = client.send(Method::POST, "/explain", Bytes::new(), CHANGE).await?;
             print(&answer, json, |a| Ok(render::token(&a.read::<Token>()?)))
         }
-        Action::Promote { name } => {
-            let answer = change(&client, &name, Method::POST, "/promote").await?;
+        Action::Promote { name, generation } => {
+            let answer = change(&client, &name, Method::POST, &format!("/promote{}", meant(generation))).await?;
             print(&answer, json, what_runs)
         }
-        Action::Rollback { name } => {
-            let answer = change(&client, &name, Method::POST, "/rollback").await?;
+        Action::Rollback { name, generation } => {
+            let answer = change(&client, &name, Method::POST, &format!("/rollback{}", meant(generation))).await?;
             print(&answer, json, what_runs)
         }
         Action::Withdraw { name } => print(&withdraw(&client, &name).await?, json, what_runs),
@@ -133,6 +133,11 @@ async fn withdraw(client: &Client, name: &str) -> Result<Answer, RemoteError> {
         Some(_) => change(client, name, Method::DELETE, "/canary").await,
         None => Err(RemoteError::Over(format!("{name}: no generation is on trial; there is nothing to withdraw"))),
     }
+}
+
+/// The query that names the generation that is meant.
+fn meant(generation: Option<u64>) -> String {
+    generation.map(|generation| format!("?generation={generation}")).unwrap_or_default()
 }
 
 async fn change(client: &Client, name: &str, method: Method, below: &str) -> Result<Answer, RemoteError> {

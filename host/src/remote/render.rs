@@ -216,12 +216,14 @@ fn samples(trial: &Trial) -> String {
 }
 
 fn faults(faults: Faults) -> String {
-    let Faults { traps, deadlines, invalid } = faults;
+    let Faults { traps, deadlines, invalid, unbuilt } = faults;
     match faults.all() {
         0 => "no faults".to_owned(),
         all => {
             let [traps, deadlines] = [counted(traps, "trap"), counted(deadlines, "missed deadline")];
-            format!("{} ({traps}, {deadlines}, {})", counted(all, "fault"), counted(invalid, "invalid answer"))
+            let invalid = counted(invalid, "invalid answer");
+            let unbuilt = if unbuilt > 0 { format!(", {unbuilt} without an instance") } else { String::new() };
+            format!("{} ({traps}, {deadlines}, {invalid}{unbuilt})", counted(all, "fault"))
         }
     }
 }

@@ -87,7 +87,8 @@ impl Watch<'_> {
     /// The time is up, and it still stands.
     async fn promote(&self, details: &Details) -> Result<Answer, RemoteError> {
         let after = self.promote_after.map(render::duration).unwrap_or_default();
-        let decided = details.trial.as_ref().and_then(|t| t.canary).map_or(0, |arm| arm.requests);
+        let decided =
+            details.trial.as_ref().and_then(|t| t.canary).map_or(0, |arm| arm.requests.saturating_sub(arm.given_up));
         if decided == 0 {
             return Err(RemoteError::Over(format!(
                 "{}: generation {} is not promoted: it has decided no request in {after}; it stays on trial",

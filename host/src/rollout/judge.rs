@@ -3,7 +3,9 @@
 use crate::config::Rollout;
 
 /// So many standard errors a difference must be beyond the margin: a canary is not withdrawn for bad luck.
-const CONFIDENCE: f64 = 2.0;
+const CONFIDENCE: f64 = 3.0;
+/// Where there is nothing to compare with (all requests are the canary's), this share of failures is too much.
+const BAD_ALONE: f64 = 0.5;
 /// `max-faults` is meant for a canary's first thousand requests; after that faults are held against their number.
 const FIRST_REQUESTS: u64 = 1_000;
 
@@ -29,22 +31,34 @@ pub struct Score {
     pub deadlines: u64,
     /// Answers that were not valid.
     pub invalid: u64,
+    /// Calls for which there was no instance, because none could be built.
+    pub unbuilt: u64,
 }
 
 /// Why this canary is to be withdrawn, if it is.
 pub fn judge(score: &Score, rules: &Rollout) -> Option<String> {
-    let Score { canary, control, traps, deadlines, invalid } = *score;
-    let faults = traps + deadlines + invalid;
+    let Score { canary, control, traps, deadlines, invalid, unbuilt } = *score;
+    let faults = traps + deadlines + invalid + unbuilt;
     let allowed = rules.max_faults.saturating_mul(canary.requests.max(FIRST_REQUESTS)) / FIRST_REQUESTS;
     if faults > 0 && faults >= allowed {
         return Some(format!(
-            "{faults} faults ({traps} traps, {deadlines} missed deadlines, {invalid} invalid answers) \
-             in {} requests",
+            "{faults} faults ({traps} traps, {deadlines} missed deadlines, {invalid} invalid answers, {unbuilt} calls without \
+             an instance) in {} requests",
             canary.requests
         ));
     }
-    if canary.requests < rules.min_requests || control.requests == 0 {
+    if canary.requests < rules.min_requests {
         return None;
+    }
+    if control.requests == 0 {
+        let certain = canary.share() - CONFIDENCE * canary.variance().sqrt();
+        return (certain > BAD_ALONE).then(|| {
+            format!(
+                "{:.1} % of its {} requests failed, and there is no control group",
+                canary.share() * 100.0,
+                canary.requests
+            )
+        });
     }
     let difference = canary.share() - control.share();
     let error = (canary.variance() + control.variance()).sqrt();
@@ -100,8 +114,9 @@ mod tests {
         assert!(judge(&score((20, 20), (100, 0)), &RULES).is_some());
         assert_eq!(judge(&score((20, 1), (1000, 0)), &RULES), None, "one of twenty may be bad luck");
         assert_eq!(judge(&score((1000, 540), (1000, 500)), &RULES), None, "within the margin");
-        assert!(judge(&score((1000, 640), (1000, 500)), &RULES).is_some());
+        assert!(judge(&score((1000, 660), (1000, 500)), &RULES).is_some());
         assert_eq!(judge(&score((1000, 0), (1000, 500)), &RULES), None, "better is no reason");
-        assert_eq!(judge(&score((1000, 1000), (0, 0)), &RULES), None, "nothing to compare with");
+        assert_eq!(judge(&score((1000, 500), (0, 0)), &RULES), None, "nothing to compare with");
+        assert!(judge(&score((1000, 1000), (0, 0)), &RULES).is_some(), "whatever it is compared with");
     }
 }

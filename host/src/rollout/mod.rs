@@ -11,6 +11,6 @@ mod record;
 mod report;
 
 pub use judge::{Arm, Score, judge};
-pub use keep::{Keep, Kept};
+pub use keep::{Keep, Kept, Mark};
 pub use record::{Event, GenerationEntry, NotNow, Record, State};
 pub use report::{ArmReport, FaultReport, HookReport, SampleReport, Timing, TrialReport, report};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
@@ -82,6 +82,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// The last number that was given.
+    pub fn last_number(&self) -> u64 {
+        self.last_number
+    }
+
     /// Numbers go on after this one.
     pub fn continue_after(&mut self, number: u64) {
         self.last_number = self.last_number.max(number);
@@ -91,8 +96,10 @@ impl Record {
     pub fn loading(&mut self, digest: String, source: String) -> u64 {
         self.last_number += 1;
         let generation = self.last_number;
-        if self.entries.len() >= GENERATIONS {
-            self.entries.pop_front();
+        if self.entries.len() >= GENERATIONS
+            && let Some(over) = self.entries.iter().position(|e| matches!(e.state, State::Retired | State::Failed))
+        {
+            self.entries.remove(over);
         }
         let since = SystemTime::now();
         let reason = format!("loading {source}");
@@ -105,6 +112,16 @@ impl Record {
     pub fn refused(&mut self, generation: u64, reason: &str) {
         self.last_error = Some(reason.to_owned());
         self.enter(generation, State::Failed, format!("refused: {reason}"));
+    }
+
+    /// Something went wrong that changes nothing about what decides.
+    pub fn note_error(&mut self, error: String) {
+        self.last_error = Some(error);
+    }
+
+    /// It was loaded and is not needed any more.
+    pub fn superseded(&mut self, generation: u64, reason: &str) {
+        self.enter(generation, State::Retired, reason.to_owned());
     }
 
     /// A generation that was loaded decides from now on. What is on trial is retired; what decided is kept for a rollback.
@@ -168,6 +185,14 @@ impl Record {
         }
         self.enter(trial.generation.number(), state, reason.to_owned());
         Some(trial)
+    }
+
+    /// The generation that was withdrawn for failing, if that was the last that happened and not longer ago than this.
+    pub fn withdrawn_since(&self, ago: Duration) -> Option<u64> {
+        let last = self.events.back()?;
+        let before = self.events.iter().rev().skip(1).find(|e| e.generation == last.generation)?;
+        let withdrawn = last.state == State::Failed && matches!(before.state, State::Canary | State::Shadow);
+        (withdrawn && last.time.elapsed().is_ok_and(|elapsed| elapsed <= ago)).then_some(last.generation)
     }
 
     /// The share of the running canary has changed.

@@ -29,7 +29,7 @@ pub struct TrialReport {
     pub faults: FaultReport,
     /// Workers that do not ask it for now, because it kept failing.
     pub suspended_by_workers: u64,
-    /// A shadow's comparison: requests that it saw.
+    /// A shadow's comparison: requests that it was to see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_compared: Option<u64>,
     /// A shadow's comparison, by hook.
@@ -57,6 +57,8 @@ pub struct FaultReport {
     pub deadlines: u64,
     /// Answers that were not valid.
     pub invalid: u64,
+    /// Calls for which there was no instance, because none could be built.
+    pub unbuilt: u64,
 }
 
 /// One hook's comparison.
@@ -114,8 +116,10 @@ pub struct SampleReport {
 pub struct ArmReport {
     /// Requests that were answered.
     pub requests: u64,
-    /// Of these, those answered with a status from 500 on.
+    /// Of these, those answered with a status from 500 on, or whose answer broke off.
     pub failed: u64,
+    /// Of these, those that the candidate began and the active generation finished, because the candidate failed.
+    pub given_up: u64,
     /// Half were answered faster.
     pub p50_microseconds: u64,
     /// One in a hundred was answered slower.
@@ -145,8 +149,13 @@ pub fn report(trial: &Trial) -> TrialReport {
         began: trial.began,
         percent: f64::from(trial.share()) * 100.0 / f64::from(WHOLE),
         by: if trial.mode == Mode::Canary(Stickiness::Client) { "client" } else { "request" },
-        faults: FaultReport { traps: score.traps, deadlines: score.deadlines, invalid: score.invalid },
-        suspended_by_workers: shards.iter().filter(|s| s.candidate.suspended_until.value() > 0).count() as u64,
+        faults: FaultReport {
+            traps: score.traps,
+            deadlines: score.deadlines,
+            invalid: score.invalid,
+            unbuilt: score.unbuilt,
+        },
+        suspended_by_workers: shards.iter().filter(|s| s.candidate.is_suspended()).count() as u64,
         requests_compared: (!canary).then(|| shards.iter().map(|s| s.shadowed.value()).sum()),
         hooks: (0..HOOKS.len()).filter_map(|i| Some((HOOKS[i], HookReport::of(shards, i)?))).collect(),
         samples: samples.collect(),
@@ -164,11 +173,16 @@ impl Score {
             trial.shards.iter().map(|s| counter(&s.candidate).value()).sum::<u64>()
         };
         Self {
-            canary: Arm { requests: sum(|s| &s.canary.requests), failed: sum(|s| &s.canary.failed) },
+            // A shadow fails nobody's request, but its faults are held against those that it saw.
+            canary: Arm {
+                requests: sum(|s| &s.canary.requests) + sum(|s| &s.shadowed),
+                failed: sum(|s| &s.canary.failed),
+            },
             control: Arm { requests: sum(|s| &s.control.requests), failed: sum(|s| &s.control.failed) },
             traps: fault(|s| &s.traps),
             deadlines: fault(|s| &s.deadlines),
             invalid: fault(|s| &s.invalid),
+            unbuilt: fault(|s| &s.unbuilt),
         }
     }
 }
@@ -207,6 +221,7 @@ fn arm<S: AsRef<TrialShard>>(shards: &[S], of: fn(&TrialShard) -> &ArmShard) -> 
     ArmReport {
         requests: all().map(|a| a.requests.value()).sum(),
         failed: all().map(|a| a.failed.value()).sum(),
+        given_up: all().map(|a| a.given_up.value()).sum(),
         p50_microseconds: times.quantile(0.5),
         p99_microseconds: times.quantile(0.99),
     }

@@ -43,6 +43,16 @@ impl Histogram {
     }
 }
 
+impl Histogram {
+    /// Adds what another has counted, which nobody writes any more.
+    pub fn fold(&self, other: &Self) {
+        for (bucket, more) in self.buckets.iter().zip(other.buckets.iter()) {
+            bucket.add(more.value());
+        }
+        self.sum.add(other.sum.value());
+    }
+}
+
 impl HistogramSnapshot {
     /// Adds what one worker has counted.
     pub fn add(&mut self, h: &Histogram) {

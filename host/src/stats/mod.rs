@@ -40,10 +40,14 @@ struct Inner {
 pub struct PolicyStats {
     /// One shard per worker, and a last one for what is done off the workers (loading).
     pub shards: Vec<Arc<PolicyShard>>,
+    /// Held by whoever builds an instance off the workers: the last shard has one writer at a time.
+    pub setting_up: Mutex<()>,
     /// Names of the policy's own counters, in the order of their numbers.
     pub counter_names: Mutex<Vec<String>>,
     /// What is counted of its store, in parts; set if a component that imports `store` was loaded.
     pub store: OnceLock<Vec<Arc<StoreShard>>>,
+    /// What its canaries counted.
+    canaries: Mutex<Canaries>,
     /// The backends that its selections are counted for; set when the policy is first loaded.
     pub pools: OnceLock<Vec<DecidedPool>>,
 }
@@ -59,7 +63,35 @@ pub struct DecidedPool {
     pub backends: Vec<String>,
 }
 
+/// The shards of canaries: those that are on trial, and the sum of those that were.
+#[derive(Debug, Default)]
+struct Canaries {
+    shards: Vec<Arc<PolicyShard>>,
+    folded: Arc<PolicyShard>,
+}
+
 impl PolicyStats {
+    /// From now on these count for the policy's name as well: what a canary decides, it decides under that name.
+    pub fn join(&self, shards: impl IntoIterator<Item = Arc<PolicyShard>>) {
+        let mut canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
+        let Canaries { shards: joined, folded } = &mut *canaries;
+        // Nobody counts in a shard that only this list still has.
+        joined.retain(|shard| {
+            let over = Arc::strong_count(shard) == 1;
+            if over {
+                folded.fold(shard);
+            }
+            !over
+        });
+        joined.extend(shards);
+    }
+
+    /// Everything that counts for the policy's name.
+    pub fn all_shards(&self) -> Vec<Arc<PolicyShard>> {
+        let canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shards.iter().chain(&canaries.shards).chain([&canaries.folded]).cloned().collect()
+    }
+
     /// Makes room for counting selections. Pools don't change while the process runs, so the first call says it all.
     pub fn count_decisions(&self, pools: &[DecidedPool]) {
         self.pools.get_or_init(|| {
@@ -113,8 +145,10 @@ impl Stats {
         Arc::clone(all.entry(name.to_owned()).or_insert_with(|| {
             Arc::new(PolicyStats {
                 shards: (0..=self.inner.workers.len()).map(|_| Arc::default()).collect(),
+                setting_up: Mutex::default(),
                 counter_names: Mutex::default(),
                 store: OnceLock::new(),
+                canaries: Mutex::default(),
                 pools: OnceLock::new(),
             })
         }))

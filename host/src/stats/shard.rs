@@ -1,6 +1,7 @@
 //! What one worker counts.
 
 use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Counter, Gauge, Histogram};
 
@@ -102,6 +103,8 @@ pub struct PolicyShard {
     pub deadlines: Counter,
     /// Answers that were not valid.
     pub invalid: Counter,
+    /// Calls that could not be made, because no instance could be built.
+    pub unbuilt: Counter,
     /// Requests that the policy refused or answered itself.
     pub refusals: Counter,
     /// Requests that went on by the policy's failure mode.
@@ -129,6 +132,44 @@ pub struct PolicyShard {
     pub counters: PolicyCounters,
 }
 
+impl PolicyShard {
+    /// Adds what another has counted, which nobody writes any more. Instances and their memory are gone by then.
+    pub(super) fn fold(&self, other: &Self) {
+        for (sum, more) in self.hook_nanoseconds.iter().zip(&other.hook_nanoseconds) {
+            sum.fold(more);
+        }
+        let counters: [fn(&Self) -> &Counter; 9] = [
+            |s| &s.traps,
+            |s| &s.deadlines,
+            |s| &s.invalid,
+            |s| &s.unbuilt,
+            |s| &s.refusals,
+            |s| &s.failure_mode_uses,
+            |s| &s.instances_built,
+            |s| &s.log_lines_dropped,
+            |s| &s.suspensions,
+        ];
+        for counter in counters {
+            counter(self).add(counter(other).value());
+        }
+        for (sum, more) in self.counters.0.iter().zip(&other.counters.0) {
+            sum.add(more.value());
+        }
+        self.memory_peak.set(self.memory_peak.value().max(other.memory_peak.value()));
+        if let Some(more) = other.decisions.get() {
+            self.decisions.get_or_init(|| more.of_the_same_shape()).fold(more);
+        }
+    }
+
+    /// Whether the policy is suspended on this worker.
+    pub fn is_suspended(&self) -> bool {
+        let until = self.suspended_until.value();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // The clock is read only for one that was.
+        until > 0 && u128::from(until) > now.as_millis()
+    }
+}
+
 /// How often each backend was selected.
 #[derive(Debug, Default)]
 pub struct Decisions {
@@ -153,6 +194,16 @@ impl Decisions {
     pub fn count(&self, pool: u32, backend: u32) {
         if let Some(counter) = self.pools.get(pool as usize).and_then(|p| p.get(backend as usize)) {
             counter.increment();
+        }
+    }
+
+    fn of_the_same_shape(&self) -> Self {
+        Self::new(self.pools.iter().enumerate().map(|(id, backends)| (id as u32, backends.len())))
+    }
+
+    fn fold(&self, other: &Self) {
+        for (sum, more) in self.pools.iter().flatten().zip(other.pools.iter().flatten()) {
+            sum.add(more.value());
         }
     }
 

@@ -24,8 +24,10 @@ pub struct TrialShard {
 pub struct ArmShard {
     /// Requests that were answered, by whomever.
     pub requests: Counter,
-    /// Of these, those answered with a status from 500 on.
+    /// Of these, those answered with a status from 500 on, or whose answer broke off.
     pub failed: Counter,
+    /// Of these, those that the candidate began and the active generation finished.
+    pub given_up: Counter,
     /// From the head to the end of the response, in microseconds.
     pub microseconds: Histogram,
 }

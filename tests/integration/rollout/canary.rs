@@ -137,3 +137,46 @@ fn a_shadow_becomes_a_canary_without_being_sent_again() {
     assert_eq!(d.decides(), "last");
     assert_eq!(states(&d.now(), 2), ["loading", "shadow", "canary"]);
 }
+
+#[test]
+fn a_canary_without_a_control_group_goes_if_it_fails_always() {
+    let d = deployed(1, "", "");
+    d.deploy("?mode=canary&percent=100&by=request", "probe");
+    eventually("it is withdrawn", || {
+        d.told("refuse=500");
+        d.now()["trial"].is_null().then_some(())
+    });
+    assert!(d.now()["history"][0]["reason"].as_str().unwrap().contains("control group"), "{:#}", d.now());
+}
+
+#[test]
+fn a_rollback_that_comes_too_late_does_not_roll_back_what_was_good() {
+    let d = deployed(1, "", "");
+    d.deploy("", "pick-last");
+    d.deploy("?mode=canary&percent=100&by=request", "probe");
+    eventually("it is withdrawn", || {
+        d.told("trap");
+        d.now()["trial"].is_null().then_some(())
+    });
+    let late = d.ask("POST", "rollback");
+    assert_eq!(late.status, 409);
+    assert!(late.text().contains("generation 3 was withdrawn by itself"), "{}", late.text());
+    assert_eq!(d.ask("POST", "rollback?generation=3").status, 409);
+    assert_eq!(d.decides(), "last");
+    assert_eq!(said(d.ask("POST", "rollback?generation=2"))["generation"], 1);
+    assert_eq!(d.decides(), "first");
+}
+
+#[test]
+fn what_a_canary_decides_counts_for_the_policy_also_when_it_is_over() {
+    let d = deployed(1, "", "");
+    for _ in 0..2 {
+        d.deploy("?mode=canary&percent=100&by=request", "pick-last");
+        (0..5).for_each(|_| assert_eq!(d.decides(), "last"));
+        said(d.ask("DELETE", "canary"));
+    }
+    let decisions = d.proxy.stats()["policies"]["mine"]["decisions"]["all"].clone();
+    assert_eq!(decisions[d.backends[1].address().to_string()], 10, "{decisions:#}");
+    let metrics = d.proxy.admin(crate::fixtures::Request::new("GET", "/metrics")).text();
+    assert!(metrics.contains("waypost_policy_decisions"), "{metrics}");
+}

@@ -15,6 +15,7 @@ fn asked(token: &str) -> Request {
 fn the_response_tells_how_the_request_was_decided() {
     let d = deployed(1, "", "");
     let answer = d.proxy.ask(asked(&token(&d.proxy)).bytes());
+    assert_eq!(answer.value("cache-control").as_deref(), Some("no-store"));
     let trace = answer.value("x-waypost-trace").expect("a trace");
     for part in [
         "selection;policy=\"mine\";generation=1;ns=",

@@ -209,3 +209,57 @@ fn what_was_put_stays_although_the_file_is_still_there() {
     proxy.scratch.replace("mine.wasm", guest("probe"));
     eventually("the changed file decides", || (proxy.policy("mine")["generation"] == 3).then_some(()));
 }
+
+#[test]
+fn a_file_that_was_not_there_at_a_restart_undoes_nothing_when_it_is_back() {
+    let state = Scratch::new();
+    let keys = format!("state-dir = {:?}", state.path().join("state").display().to_string());
+    let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
+    let files = Scratch::new();
+    let file = files.write("mine.wasm", guest("pick-first"));
+    let other = files.write("other.wasm", guest("probe"));
+    let start = || {
+        TestProxy::builder()
+            .keys(&keys)
+            .pool_for_all(&[backends[0].address(), backends[1].address()], &["mine", "other"])
+            .tables(&format!(
+                "[policies.mine]\ncomponent = {:?}\n[policies.other]\ncomponent = {:?}",
+                file.display().to_string(),
+                other.display().to_string()
+            ))
+            .start()
+    };
+    let proxy = start();
+    said(proxy.admin(Request::new("PUT", "/policies/mine").body(guest("pick-last"))));
+    drop(proxy);
+
+    std::fs::remove_file(&file).unwrap();
+    let proxy = start();
+    assert_eq!(proxy.policy("mine")["generation"], 2);
+    files.replace("mine.wasm", guest("pick-first"));
+    // All files are looked at in one go.
+    files.replace("other.wasm", b"half a download");
+    eventually("the files are looked at", || proxy.policy("other")["last_error"].is_string().then_some(()));
+    assert_eq!(proxy.policy("mine")["generation"], 2);
+    drop(proxy);
+
+    // Numbers go on, also where the configuration wins.
+    files.replace("other.wasm", guest("probe"));
+    files.replace("mine.wasm", guest("probe"));
+    let proxy = start();
+    let now = proxy.policy("mine");
+    assert_eq!((&now["generation"], &now["state"]), (&3.into(), &"active".into()), "{now:#}");
+}
+
+#[test]
+fn a_policy_that_is_too_slow_for_an_instance_a_request_is_refused() {
+    let scratch = Scratch::new();
+    scratch.write("mine.wasm", guest("probe"));
+    let text = "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[pools.a]\nbackends = [\"127.0.0.1:1\"]\n\
+                [[routes]]\npool = \"a\"\npolicies = [\"mine\"]\n[policies.mine]\ncomponent = \"mine.wasm\"\n\
+                isolation = \"request\"\nsettings = { on_configure = \"spin=30000\" }\n";
+    scratch.write("waypost.toml", text);
+    let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
+    assert_eq!(exit.code, Some(1), "{exit:?}");
+    assert!(exit.stdout.contains("isolation"), "{exit:?}");
+}

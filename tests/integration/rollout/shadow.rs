@@ -71,17 +71,19 @@ fn a_policy_that_reads_the_clock_and_draws_is_given_the_same() {
 }
 
 #[test]
-fn a_shadow_that_fails_harms_nobody_and_is_suspended() {
+fn a_shadow_that_fails_harms_nobody_and_is_withdrawn() {
     let d = deployed(1, "", "");
     d.deploy("?mode=shadow", "probe");
     for _ in 0..30 {
         let answer = d.told("trap");
         assert_eq!((answer.status, answer.value("x-policy").as_deref()), (200, Some("first")));
     }
-    let now = d.now();
-    // Twelve in a row, and perhaps a probe or two after a pause.
-    let traps = now["trial"]["faults"]["traps"].as_u64().unwrap();
-    assert!((12..20).contains(&traps), "{now:#}");
+    let now = eventually("it is withdrawn", || {
+        let now = d.now();
+        now["trial"].is_null().then_some(now)
+    });
+    assert_eq!(states(&now, 2), ["loading", "shadow", "failed"]);
+    assert!(now["history"][0]["reason"].as_str().unwrap().contains("traps"), "{now:#}");
     assert_eq!(now["state"], "active");
     assert_eq!(d.proxy.stat("/policies/mine/traps"), 0, "the name's counters are the active generation's");
     assert_eq!(d.proxy.stat("/policies/mine/failure_mode_uses"), 0);
@@ -109,4 +111,17 @@ fn a_shadow_can_be_promoted_and_leaves_no_instance_behind() {
     assert_eq!(d.decides(), "last");
     eventually("one instance is left", || (d.proxy.stat("/policies/mine/instances") == 1).then_some(()));
     assert_eq!(d.backends[1].received().len(), 1);
+}
+
+#[test]
+fn a_shadow_that_never_ends_is_stopped_sooner_than_the_deadline_of_its_policy() {
+    let d = deployed(1, "deadline = \"10s\"", "");
+    d.deploy("?mode=shadow", "probe");
+    let began = std::time::Instant::now();
+    for _ in 0..4 {
+        assert_eq!(d.told("loop").value("x-policy").as_deref(), Some("first"));
+    }
+    // Three calls of its own deadline would be half a minute.
+    assert!(began.elapsed() < std::time::Duration::from_secs(9));
+    eventually("it is withdrawn", || d.now()["trial"].is_null().then_some(()));
 }

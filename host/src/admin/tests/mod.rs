@@ -95,7 +95,9 @@ impl Control for TestControl {
     fn change<'a>(&'a self, name: &'a str, change: Change) -> ChangeFuture<'a> {
         self.asked.lock().unwrap().push(format!("{name}: {change:?}"));
         let done = match change {
-            Change::RollBack => Err(ChangeError::NotNow("there is no former generation to go back to".to_owned())),
+            Change::RollBack { .. } => {
+                Err(ChangeError::NotNow("there is no former generation to go back to".to_owned()))
+            }
             _ => self.policy(name).ok_or_else(|| ChangeError::Unknown(name.to_owned())),
         };
         Box::pin(async move { done })

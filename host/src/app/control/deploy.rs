@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::watch_trial::watch_trial;
 use super::{ControlPlane, Known, policies};
 use crate::admin::{Change, ChangeError, Deployment};
-use crate::policy::{Generation, Mode, Stickiness, Trial, WHOLE, digest};
-use crate::rollout::{Kept, NotNow, State};
+use crate::policy::{Generation, Mode, Trial, WHOLE, digest};
+use crate::rollout::{Kept, NotNow, Record, State};
 
 /// How long a change waits for every worker to have adopted it before it answers all the same.
 const ADOPTION: Duration = Duration::from_secs(5);
+/// Whoever rolls back so soon after a withdrawal meant what was withdrawn.
+const JUST_NOW: Duration = Duration::from_secs(30);
 
 impl ControlPlane {
     /// Loads a component off the workers, and publishes it to all of them at once.
@@ -44,15 +46,17 @@ impl ControlPlane {
             match how {
                 Deployment::Active => known.record.activate(generation, &format!("deployed from {source}"))?,
                 Deployment::Shadow { percent } => {
-                    let trial = self.trial(generation, Mode::Shadow, percent);
+                    let trial = self.trial(index, generation, Mode::Shadow, percent);
                     known.record.try_out(trial, &format!("shadow for {percent} % of the requests"))?;
                 }
                 Deployment::Canary { percent, by } => {
-                    let trial = self.trial(generation, Mode::Canary(by), percent);
+                    let trial = self.trial(index, generation, Mode::Canary(by), percent);
                     known.record.try_out(trial, &format!("canary for {percent} % of the requests"))?;
                 }
             }
-            known.remember(number, component);
+            if self.keep.is_some() {
+                known.remember(number, component);
+            }
         }
         self.put_in_force(index).await;
         Ok(())
@@ -65,46 +69,63 @@ impl ControlPlane {
         component: Vec<u8>,
         path: String,
     ) -> Result<(), ChangeError> {
-        self.known(index).configured = Some(digest(&component));
-        self.deploy(index, component, path, Deployment::Active).await
+        let digest = digest(&component);
+        self.deploy(index, component, path, Deployment::Active).await?;
+        self.known(index).configured = Some(digest);
+        self.keep(index).await;
+        Ok(())
     }
 
     /// Changes what decides, without loading anything.
     pub async fn change(self: &Arc<Self>, index: usize, change: Change) -> Result<(), ChangeError> {
         let _one_at_a_time = self.policies[index].changing.lock().await;
         let trial = self.known(index).record.trial().cloned();
+        let canary = trial.as_ref().filter(|t| matches!(t.mode, Mode::Canary(_)));
+        self.is_meant(index, change, trial.as_ref())?;
         match (change, &trial) {
-            (Change::Promote { generation: Some(meant) }, Some(trial)) if trial.generation.number() != meant => {
-                let number = trial.generation.number();
-                return Err(ChangeError::NotNow(format!("generation {number} is on trial, not generation {meant}")));
-            }
             (Change::Promote { .. }, Some(trial)) => {
-                self.warm(&trial.generation).await;
-                self.known(index).record.promote()?;
+                self.warm(&trial.generation).await.map_err(ChangeError::Refused)?;
+                self.with_trial(index, trial, |record| record.promote().map(|_| ()))?;
             }
-            (Change::RollBack | Change::EndCanary, Some(trial)) if matches!(trial.mode, Mode::Canary(_)) => {
-                self.known(index).record.end_trial(State::Retired, "withdrawn by the operator");
+            (Change::RollBack { .. } | Change::EndCanary, Some(trial)) if canary.is_some() => {
+                self.with_trial(index, trial, |record| {
+                    record.end_trial(State::Retired, "withdrawn by the operator");
+                    Ok(())
+                })?;
             }
-            (Change::RollBack, _) => {
+            (Change::RollBack { .. }, _) => {
                 let former = self.known(index).record.former().cloned();
-                if let Some(former) = former {
-                    self.warm(&former).await;
+                if let Some(former) = former
+                    && let Err(reason) = self.warm(&former).await
+                {
+                    // Whoever rolls back wants it all the same: the workers ask again for what is missing.
+                    tracing::warn!("{reason}");
                 }
                 self.known(index).record.roll_back()?;
             }
             (Change::EndShadow, Some(trial)) if trial.mode == Mode::Shadow => {
-                self.known(index).record.end_trial(State::Retired, "withdrawn by the operator");
-            }
-            (Change::Canary { percent, by }, Some(trial)) if is_canary(trial, by) => {
-                trial.set_share(share(percent));
-                self.known(index).record.share_changed(percent);
-                return Ok(());
+                self.with_trial(index, trial, |record| {
+                    record.end_trial(State::Retired, "withdrawn by the operator");
+                    Ok(())
+                })?;
             }
             (Change::Canary { percent, by }, Some(trial)) => {
-                self.warm(&trial.generation).await;
-                let mode = Mode::Canary(by.unwrap_or(Stickiness::Client));
-                let trial = self.trial(Arc::clone(&trial.generation), mode, percent);
-                self.known(index).record.try_out(trial, &format!("canary for {percent} % of the requests"))?;
+                let mode = match (by, trial.mode) {
+                    (Some(by), _) => Mode::Canary(by),
+                    (None, Mode::Canary(by)) => Mode::Canary(by),
+                    (None, Mode::Shadow) => Mode::Canary(Default::default()),
+                };
+                if trial.mode == mode {
+                    return self.with_trial(index, trial, |record| {
+                        trial.set_share(share(percent));
+                        record.share_changed(percent);
+                        Ok(())
+                    });
+                }
+                self.warm(&trial.generation).await.map_err(ChangeError::Refused)?;
+                let moved = self.trial(index, Arc::clone(&trial.generation), mode, percent);
+                let reason = format!("canary for {percent} % of the requests");
+                self.with_trial(index, trial, |record| record.try_out(moved, &reason))?;
             }
             (change, _) => return Err(not_now(change)),
         }
@@ -113,18 +134,63 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Publishes, keeps on disk what decides now, and begins to watch a canary.
+    /// Whether the change is about the generation that it names.
+    fn is_meant(&self, index: usize, change: Change, trial: Option<&Arc<Trial>>) -> Result<(), ChangeError> {
+        let on_trial = trial.map(|t| t.generation.number());
+        let (meant, there) = match change {
+            Change::Promote { generation } => (generation, on_trial),
+            Change::RollBack { generation } => {
+                let canary = trial.filter(|t| matches!(t.mode, Mode::Canary(_))).and(on_trial);
+                (generation, canary.or_else(|| self.known(index).record.active().map(|g| g.number())))
+            }
+            _ => return Ok(()),
+        };
+        if let (Change::RollBack { generation: None }, None) = (change, trial)
+            && let Some(withdrawn) = self.known(index).record.withdrawn_since(JUST_NOW)
+        {
+            return Err(ChangeError::NotNow(format!(
+                "generation {withdrawn} was withdrawn by itself a moment ago, and what decides now is what decided before; \
+                 to roll that back as well, name it: rollback?generation=N"
+            )));
+        }
+        match (meant, there) {
+            (Some(meant), Some(there)) if meant != there => Err(ChangeError::NotNow(format!(
+                "this is about generation {there} now, not about generation {meant}; look at the policy again"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes the record if this trial is still on: a canary may be withdrawn at any moment.
+    fn with_trial(
+        &self,
+        index: usize,
+        trial: &Arc<Trial>,
+        change: impl FnOnce(&mut Record) -> Result<(), NotNow>,
+    ) -> Result<(), ChangeError> {
+        let mut known = self.known(index);
+        if !known.record.trial().is_some_and(|t| Arc::ptr_eq(t, trial)) {
+            let reason = known.record.last_error().unwrap_or("it has ended");
+            return Err(ChangeError::NotNow(format!("the trial is over: {reason}")));
+        }
+        Ok(change(&mut known.record)?)
+    }
+
+    /// Publishes, begins to watch a trial, and keeps on disk what decides now.
     pub(super) async fn put_in_force(self: &Arc<Self>, index: usize) {
         let version = self.publish(index);
+        let (event, trial) = {
+            let known = self.known(index);
+            (known.record.events().next().cloned(), known.record.trial().cloned())
+        };
+        if let Some(trial) = trial {
+            tokio::spawn(watch_trial(Arc::clone(self), index, trial));
+        }
         let name = &self.config.policies[index].name;
         // At the start there are no workers yet.
         if self.adoption.has_begun() && tokio::time::timeout(ADOPTION, self.adoption.wait(version)).await.is_err() {
             tracing::warn!(policy = name, "a worker has not adopted the change after {ADOPTION:?}");
         }
-        let (event, trial) = {
-            let known = self.known(index);
-            (known.record.events().next().cloned(), known.record.trial().cloned())
-        };
         if let Some(event) = event {
             tracing::info!(
                 policy = name,
@@ -134,13 +200,10 @@ impl ControlPlane {
                 event.reason
             );
         }
-        if let Some(trial) = trial.filter(|t| matches!(t.mode, Mode::Canary(_))) {
-            tokio::spawn(watch_trial(Arc::clone(self), index, trial));
-        }
         self.keep(index).await;
     }
 
-    /// Withdraws a canary that has not stood its trial, if it is still on.
+    /// Withdraws a candidate that has not stood its trial, if it is still on.
     pub(super) async fn withdraw(self: &Arc<Self>, index: usize, trial: &Arc<Trial>, reason: &str) {
         // Not behind a change that is being published: a bad canary goes at once.
         {
@@ -153,9 +216,10 @@ impl ControlPlane {
         }
         let version = self.publish(index);
         let name = &self.config.policies[index].name;
-        tracing::error!(policy = name, generation = trial.generation.number(), "canary withdrawn: {reason}");
+        let role = if trial.mode == Mode::Shadow { "shadow" } else { "canary" };
+        tracing::error!(policy = name, generation = trial.generation.number(), "{role} withdrawn: {reason}");
         if tokio::time::timeout(ADOPTION, self.adoption.wait(version)).await.is_err() {
-            tracing::warn!(policy = name, "a worker has not let go of the canary after {ADOPTION:?}");
+            tracing::warn!(policy = name, "a worker has not let go of the {role} after {ADOPTION:?}");
         }
     }
 
@@ -164,46 +228,58 @@ impl ControlPlane {
         policies::unpinned(&self.config.policies[index], digest)
     }
 
-    fn trial(&self, generation: Arc<Generation>, mode: Mode, percent: f64) -> Arc<Trial> {
-        Arc::new(Trial::new(generation, mode, share(percent), self.config.workers))
+    fn trial(&self, index: usize, generation: Arc<Generation>, mode: Mode, percent: f64) -> Arc<Trial> {
+        let trial = Arc::new(Trial::new(generation, mode, share(percent), self.config.workers));
+        if matches!(mode, Mode::Canary(_)) {
+            // What a canary decides is decided under the policy's name.
+            let candidate = trial.shards.iter().map(|shard| Arc::clone(&shard.candidate));
+            self.stats.policy(&self.config.policies[index].name).join(candidate);
+        }
+        trial
     }
 
     /// Has the instances built that workers are about to take.
-    async fn warm(&self, generation: &Arc<Generation>) {
+    async fn warm(&self, generation: &Arc<Generation>) -> Result<(), String> {
         generation.leave_the_shadow();
         let generation = Arc::clone(generation);
         let warmed = tokio::task::spawn_blocking(move || generation.warm()).await;
-        if let Ok(Err(reason)) = warmed {
-            // The workers ask again, and tell what is wrong.
-            tracing::warn!("{reason}");
-        }
+        warmed.unwrap_or_else(|e| Err(format!("building its instances failed: {e}")))
     }
 
     /// Keeps what decides on disk, where the operator wants that.
     async fn keep(&self, index: usize) {
         let Some(keep) = self.keep.clone() else { return };
-        let name = self.config.policies[index].name.clone();
-        let Some(kept) = self.known(index).kept() else { return };
-        let (policy, generation) = (name.clone(), kept.generation);
-        let written = tokio::task::spawn_blocking(move || keep.write(&policy, &kept)).await;
+        let Some(kept) = self.known(index).to_keep() else { return };
+        let (policy, generation, mark) = (self.config.policies[index].name.clone(), kept.generation, kept.mark());
+        let name = policy.clone();
+        let written = tokio::task::spawn_blocking(move || keep.write(&name, &kept)).await;
+        let mut known = self.known(index);
         match written.map_err(|e| e.to_string()).and_then(|w| w.map_err(|e| e.to_string())) {
-            Ok(()) => {}
-            Err(e) => tracing::error!(
-                policy = name,
-                generation,
-                "it runs, but could not be kept in `state-dir`, so a restart would not come back with it: {e}"
-            ),
+            Ok(()) => known.on_disk = Some(mark),
+            Err(e) => {
+                let reason = format!(
+                    "it runs, but could not be kept in `state-dir`, so a restart would not come back with it: {e}"
+                );
+                tracing::error!(policy, generation, "{reason}");
+                known.record.note_error(reason);
+            }
         }
     }
 }
 
 impl Known {
-    fn kept(&self) -> Option<Kept> {
+    /// What is to be written, if that is not on the disk already.
+    fn to_keep(&self) -> Option<Kept> {
         let active = self.record.active()?;
         let (_, component) = self.components.iter().find(|(number, _)| *number == active.number())?;
-        let source = self.record.entry(active.number()).map(|e| e.source.clone()).unwrap_or_default();
-        let component = Arc::clone(component);
-        Some(Kept { component, generation: active.number(), source, configured: self.configured.clone() })
+        let kept = Kept {
+            component: Arc::clone(component),
+            generation: active.number(),
+            last_generation: self.record.last_number(),
+            source: self.record.entry(active.number()).map(|e| e.source.clone()).unwrap_or_default(),
+            configured: self.configured.clone(),
+        };
+        (self.on_disk.as_ref() != Some(&kept.mark())).then_some(kept)
     }
 }
 
@@ -213,11 +289,6 @@ fn share(percent: f64) -> u32 {
     if percent > 0.0 { share.max(1) } else { share }
 }
 
-/// Whether this is a canary already, of requests that are chosen like this or in whichever way.
-fn is_canary(trial: &Trial, by: Option<Stickiness>) -> bool {
-    matches!(trial.mode, Mode::Canary(now) if by.is_none_or(|by| by == now))
-}
-
 fn not_now(change: Change) -> ChangeError {
     ChangeError::NotNow(
         match change {
@@ -225,7 +296,7 @@ fn not_now(change: Change) -> ChangeError {
             Change::EndShadow => "there is no shadow to withdraw",
             Change::EndCanary => "there is no canary to withdraw",
             Change::Canary { .. } => "no generation is on trial; PUT one with ?mode=shadow or ?mode=canary first",
-            Change::RollBack => "there is no former generation to go back to",
+            Change::RollBack { .. } => "there is no former generation to go back to",
         }
         .to_owned(),
     )

@@ -17,7 +17,7 @@ use crate::admin::{ChangeError, Readiness};
 use crate::config::{Config, Policy};
 use crate::policy::{Engine, Generation, PolicySpec};
 use crate::proxy::{Lineup, Snapshot, Tokens};
-use crate::rollout::{Keep, Record};
+use crate::rollout::{Keep, Mark, Record};
 use crate::route::RouteTable;
 use crate::stats::Stats;
 use crate::upstream::PoolTopology;
@@ -56,8 +56,10 @@ struct Known {
     record: Record,
     /// The components of what decides, what did, and what is on trial, to be kept on disk; by generation.
     components: Vec<(u64, Arc<[u8]>)>,
-    /// The digest of what the configuration names.
+    /// The digest of what the configuration named when it was last taken.
     configured: Option<String>,
+    /// What the state folder holds.
+    on_disk: Option<Mark>,
     /// Loaded or refused: the start is over.
     settled: bool,
 }

@@ -1,5 +1,6 @@
 //! The first generations: what the configuration names, or what was promoted before a restart.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,12 @@ const PATIENCE_EACH: Duration = Duration::from_millis(100);
 struct Choice {
     component: Arc<[u8]>,
     source: String,
+    /// The digest of what the configuration named when this one was taken.
+    configured: Option<String>,
     /// The number that it had before the restart.
     number: Option<u64>,
+    /// The last number that was given before the restart.
+    last_number: u64,
 }
 
 impl ControlPlane {
@@ -92,16 +97,31 @@ impl ControlPlane {
     /// Reads what there is for this policy.
     fn choices(&self, index: usize) -> Result<Vec<Choice>> {
         let policy = &self.config.policies[index];
-        let kept = self.kept(&policy.name);
+        let kept = self.kept(&policy.name)?;
         let configured = policies::component(policy);
-        if let Ok(component) = &configured {
-            self.known(index).configured = Some(digest(component));
+        let digest_now = configured.as_ref().ok().map(|component| digest(component));
+        let last_number = kept.as_ref().map_or(0, |k| k.last_generation);
+        {
+            let mut known = self.known(index);
+            known.on_disk = kept.as_ref().map(Kept::mark);
+            // A file that can't be read now is not a new one when it can be read again.
+            known.configured = digest_now.clone().or(kept.as_ref().and_then(|k| k.configured.clone()));
         }
-        let deployed_since = kept.as_ref().is_some_and(|k| {
-            configured.as_ref().is_ok_and(|component| k.configured.as_deref() != Some(&digest(component)))
+        let deployed_since = kept.as_ref().is_some_and(|k| digest_now.is_some() && k.configured != digest_now);
+        let kept = kept.map(|k| Choice {
+            component: k.component,
+            source: k.source,
+            configured: k.configured,
+            number: Some(k.generation),
+            last_number,
         });
-        let kept = kept.map(|k| Choice { component: k.component, source: k.source, number: Some(k.generation) });
-        let configured = configured.map(|c| Choice { component: c, source: policies::source(policy), number: None });
+        let configured = configured.map(|component| Choice {
+            component,
+            source: policies::source(policy),
+            configured: digest_now,
+            number: None,
+            last_number,
+        });
         let mut choices: Vec<Choice> = match (kept, configured) {
             (None, Err(e)) => return Err(e),
             (None, Ok(configured)) => vec![configured],
@@ -110,10 +130,8 @@ impl ControlPlane {
                 vec![kept]
             }
             (Some(kept), Ok(configured)) if deployed_since => {
-                tracing::info!(
-                    policy = policy.name,
-                    "the configuration names another component than before the restart; that one is loaded"
-                );
+                let name = &policy.name;
+                tracing::info!(policy = name, "the configuration names another component than before the restart");
                 vec![configured, kept]
             }
             (Some(kept), Ok(configured)) => vec![kept, configured],
@@ -125,36 +143,58 @@ impl ControlPlane {
         Ok(choices)
     }
 
-    fn kept(&self, policy: &str) -> Option<Kept> {
-        let kept = self.keep.as_ref()?.read(policy).context("what was promoted before the restart can't be read");
-        match kept {
-            Ok(kept) => kept,
-            Err(e) => {
-                tracing::error!(policy, "{e:#}; going on with what the configuration names");
-                None
+    /// What was promoted before the restart, if it is there and whole.
+    fn kept(&self, policy: &str) -> Result<Option<Kept>> {
+        let Some(keep) = &self.keep else { return Ok(None) };
+        match keep.read(policy) {
+            Ok(kept) => Ok(kept),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+                tracing::error!(
+                    policy,
+                    "what was promoted before the restart can't be read: {e}; going on with what the configuration names"
+                );
+                Ok(None)
             }
+            // To go on would be to write over it.
+            Err(e) => Err(e).with_context(|| {
+                format!("policy {policy:?}: what was promoted before the restart can't be read from `state-dir`")
+            }),
         }
     }
 
     async fn load_first(self: &Arc<Self>, index: usize, choices: Vec<Choice>) {
-        for Choice { component, source, number } in choices {
+        for Choice { component, source, configured, number, last_number } in choices {
             let digest = digest(&component);
             let number = {
                 let mut known = self.known(index);
-                known.record.continue_after(number.unwrap_or(1).saturating_sub(1));
-                known.record.loading(digest.clone(), source.clone())
+                known.record.continue_after(number.map_or(last_number, |number| number - 1));
+                let number = known.record.loading(digest.clone(), source.clone());
+                known.record.continue_after(last_number);
+                number
             };
             let loaded = match self.unpinned(index, &digest) {
                 Some(reason) => Err(reason),
                 None => self.load(index, Arc::clone(&component), source.clone(), number, false).await,
             };
+            let _one_at_a_time = self.policies[index].changing.lock().await;
             match loaded {
                 Ok(generation) => {
-                    let mut known = self.known(index);
-                    // Someone may have deployed another one in the meantime.
-                    if known.record.activate(generation, &format!("loaded from {source}")).is_ok() {
-                        known.remember(number, component);
+                    {
+                        let mut known = self.known(index);
+                        if let Some(deployed) = known.record.active().map(|a| a.number()) {
+                            let reason = format!("generation {deployed} was deployed before this one was loaded");
+                            known.record.superseded(number, &reason);
+                            break;
+                        }
+                        // Nothing is active that could be newer, so this can't be refused.
+                        if known.record.activate(generation, &format!("loaded from {source}")).is_ok() {
+                            known.configured = configured;
+                            if self.keep.is_some() {
+                                known.remember(number, component);
+                            }
+                        }
                     }
+                    self.put_in_force(index).await;
                     break;
                 }
                 Err(reason) => {
@@ -163,8 +203,8 @@ impl ControlPlane {
                 }
             }
         }
+        self.publish(index);
         self.known(index).settled = true;
-        self.put_in_force(index).await;
         self.settled.notify_waiters();
     }
 }

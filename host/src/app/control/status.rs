@@ -9,7 +9,7 @@ use super::{ControlPlane, Known};
 use crate::admin::{Change, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails, PolicyStatus, Readiness};
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};
-use crate::rollout::{State, report};
+use crate::rollout::{Score, State, report};
 use crate::stats::Stats;
 
 /// Characters of a token: 190 bits.
@@ -106,7 +106,7 @@ impl ControlPlane {
             memory_limit_bytes: policy.memory,
             size_bytes: active.map_or(0, |g| g.size() as u64),
             loaded_at: active.map(|g| g.loaded_at()),
-            suspended_by_workers: stats.shards.iter().filter(|s| s.suspended_until.value() > 0).count() as u64,
+            suspended_by_workers: stats.shards.iter().filter(|s| s.is_suspended()).count() as u64,
             on_trial: record.trial().map(|trial| on_trial(trial)),
             last_error: record.last_error().map(str::to_owned),
         }
@@ -114,10 +114,17 @@ impl ControlPlane {
 }
 
 fn on_trial(trial: &Trial) -> OnTrial {
+    let score = Score::of(trial);
+    let hooks = || trial.shards.iter().flat_map(|shard| &shard.compared);
     OnTrial {
         mode: if trial.mode == Mode::Shadow { "shadow" } else { "canary" },
         generation: trial.generation.number(),
         digest: trial.generation.digest().to_owned(),
         percent: f64::from(trial.share()) * 100.0 / f64::from(WHOLE),
+        requests: score.canary.requests,
+        failed: score.canary.failed,
+        faults: score.traps + score.deadlines + score.invalid + score.unbuilt,
+        compared: hooks().map(|c| c.decisions.value()).sum(),
+        agreed: hooks().map(|c| c.agreed.value()).sum(),
     }
 }

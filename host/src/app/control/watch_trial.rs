@@ -1,4 +1,4 @@
-//! Looks at a canary until its trial is over.
+//! Looks at a candidate until its trial is over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use crate::rollout::{Score, judge};
 /// How often its counters are looked at: a canary that traps is gone long before a second is over.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Ends when the trial does, and ends it if the canary does not stand it.
+/// Ends when the trial does, and ends it if the candidate does not stand it: a shadow's faults are none of the traffic's,
+/// but the time that they take is.
 pub(super) async fn watch_trial(control: Arc<ControlPlane>, index: usize, trial: Arc<Trial>) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

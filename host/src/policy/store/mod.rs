@@ -55,7 +55,7 @@ pub struct Store {
     limits: StoreLimits,
     clock: Clock,
     hasher: RandomState,
-    /// Where its use is counted; a fork counts for itself.
+    /// Where its use is counted.
     stats: Option<Arc<PolicyStats>>,
     shards: OnceLock<Box<[Mutex<Shard>]>>,
 }
@@ -135,19 +135,6 @@ impl Store {
     /// What a counter stands at; 0 if there is none.
     pub fn counter(&self, key: &str) -> i64 {
         self.at(Kind::Counter, key).map_or(0, |call| call.run(|shard, name, now| shard.counter(name, now)))
-    }
-
-    /// A store of its own with what is in this one now; neither sees what the other does from here on.
-    ///
-    /// Each shard is copied at one moment, but not all of them at the same.
-    pub fn fork(&self) -> Self {
-        let fork = Self { hasher: self.hasher.clone(), ..Self::with_clock(self.limits, None, self.clock.clone()) };
-        if let Some(shards) = self.shards.get() {
-            let copy = shards.iter().map(|shard| Mutex::new(enter(shard).fork())).collect();
-            // Nobody else knows it yet, so that it is empty.
-            let _ = fork.shards.set(copy);
-        }
-        fork
     }
 
     /// Reserves all room now, so that no request has to wait for that.

@@ -88,20 +88,6 @@ impl Shard {
         }
     }
 
-    /// The same entries with room as in a new one, counted apart.
-    pub fn fork(&self) -> Self {
-        let mut fork = Self::new(self.bounds, Arc::default());
-        for slot in &self.slots {
-            let used = slot.used;
-            fork.insert(slot.hash, slot.key.clone(), slot.content.clone(), slot.expires);
-            if let Some(slot) = fork.slots.last_mut() {
-                slot.used = used;
-            }
-        }
-        fork.hand = self.hand;
-        fork
-    }
-
     /// Counts a call.
     pub fn called(&mut self) {
         self.counters.operations.increment();

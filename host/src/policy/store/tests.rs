@@ -246,7 +246,6 @@ fn room_for_a_large_value_is_made_of_small_ones() {
 fn a_store_that_nobody_uses_has_no_room_reserved() {
     let t = told(1_000, 1 << 20);
     assert!(t.store.shards.get().is_none() && t.stats.store.get().is_none());
-    assert!(t.store.fork().shards.get().is_none());
     t.store.reserve();
     assert_eq!(t.entries(), 0);
 }
@@ -265,28 +264,6 @@ fn shards_are_fewer_where_there_is_little_to_divide() {
     check(10_000, 1024, 1);
     check(1_000, 1 << 30, 2);
     check(10_000, 300 << 10, 4);
-}
-
-#[test]
-fn a_fork_has_what_there_is_and_goes_its_own_way() {
-    let t = told(5_000, 4 << 20);
-    for n in 0..3_000 {
-        t.set(&n.to_string(), &n.to_string(), if n % 2 == 0 { 10 } else { 0 });
-    }
-    t.store.increment("count".to_owned(), 7, 10).unwrap();
-    let before = (t.entries(), t.bytes(), t.sum(|s| s.operations.value()));
-    let fork = t.store.fork();
-    assert!((0..3_000).all(|n| fork.get(&n.to_string()) == Some(n.to_string().into_bytes())));
-    assert_eq!(fork.increment("count".to_owned(), 1, 0), Ok(8));
-    fork.remove("1");
-    fork.set("new".to_owned(), vec![1], 0).unwrap();
-    assert_eq!((t.store.counter("count"), t.get("1").as_deref(), t.get("new")), (7, Some("1"), None));
-    assert_eq!((t.entries(), t.bytes()), (before.0, before.1));
-    assert_eq!(t.sum(|s| s.operations.value()), before.2 + 3, "a fork counts for itself");
-    t.set("later", "", 0);
-    assert_eq!(fork.get("later"), None);
-    t.pass(10);
-    assert_eq!((fork.get("2"), fork.counter("count")), (None, 0), "and what it has goes at its time");
 }
 
 #[test]

@@ -83,17 +83,6 @@ fn a_policy_that_does_not_import_the_store_has_none() {
 }
 
 #[test]
-fn a_fork_of_a_generations_store_changes_nothing_in_it() {
-    let test = TestEngine::new();
-    let generation = test.load(&probe(Value::Null)).unwrap();
-    let mut seat = test.adopt(Arc::clone(&generation));
-    told(&mut seat, &["store-set=a:1"]);
-    let fork = generation.store().fork();
-    fork.set("a".to_owned(), b"2".to_vec(), 0).unwrap();
-    assert_eq!(told(&mut seat, &["store-get=a"]), ["1"]);
-}
-
-#[test]
 fn the_request_tells_its_pool() {
     let test = TestEngine::new();
     let spec = PolicySpec { settings: json!({}), ..spec(builtin("sticky").unwrap()) };
