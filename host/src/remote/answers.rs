@@ -186,7 +186,7 @@ impl Details {
     pub fn fate(&self, generation: u64, digest: &str) -> Fate {
         let known = self.generations.iter().any(|e| e.generation == generation && e.digest == digest);
         if !known {
-            // A restart begins to count anew.
+            // Without a state folder a restart begins to count anew.
             return Fate::Over(format!(
                 "the proxy no longer knows generation {generation}; it has probably been restarted"
             ));
