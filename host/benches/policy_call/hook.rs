@@ -1,0 +1,184 @@
+//! Each hook of the built-in policies.
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion};
+use serde_json::{Value, json};
+use waypost::config::Isolation;
+use waypost::policy::{Edited, RangeVerdict, Seat, Selected};
+use waypost::wire::{Fields, RequestHead};
+
+use crate::BATCH;
+use crate::guests::{Function, Guest, HEADER, Hook, Interface};
+use crate::seats::{FEW_FIELDS, FIRST, POOL, Seats, TENANT, client, request, roomy_fields};
+
+/// Reads one field of the request and sets another, in one call: what the figures of routers by a field are compared with.
+const READ_AND_SET: Guest = Guest {
+    import: Interface {
+        name: "types",
+        types: "",
+        functions: &[
+            HEADER,
+            Function {
+                name: "[method]headers.set",
+                called: "set",
+                signature: r#"(param "self" (borrow $headers)) (param "name" string) (param "value" (list u8))
+                    (result (result (error $header-error)))"#,
+                lowered: "(param i32 i32 i32 i32 i32 i32)",
+            },
+        ],
+    },
+    data: "x-tenantx-by",
+    hook: Hook::EditRequest(
+        "(call $header (local.get $request) (i32.const 0) (i32.const 8) (global.get $result))
+        (if (i32.ne (i32.load offset=8 (global.get $result)) (i32.const 10)) (then unreachable))
+        (call $set (local.get $headers) (i32.const 8) (i32.const 4) (global.get $copied) (i32.const 10)
+            (global.get $result))
+        (if (i32.load8_u (global.get $result)) (then unreachable))",
+    ),
+};
+
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
+
+/// `hook/...`
+pub fn measure(criterion: &mut Criterion, seats: &Seats) {
+    let mut group = criterion.benchmark_group("hook");
+    let mut head = request(FEW_FIELDS);
+    select(&mut group, "random.select", || seats.builtin("random", Value::Null), &mut head);
+    select(&mut group, "least-loaded.select", || seats.builtin("least-loaded", Value::Null), &mut head);
+    range(&mut group, seats);
+    header_router(&mut group, seats);
+    rate_limit(&mut group, seats);
+    sticky(&mut group, seats);
+    group.finish();
+}
+
+fn select(group: &mut Group<'_>, name: &str, load: impl Fn() -> Seat, head: &mut RequestHead) {
+    let mut seat = None;
+    group.bench_function(name, |b| {
+        let seat = seat.get_or_insert_with(&load);
+        b.iter(|| selected(seat, head));
+    });
+}
+
+fn range(group: &mut Group<'_>, seats: &Seats) {
+    let (mut seat, mut head) = (None, request(FEW_FIELDS));
+    // The proxy asks only about requests that may ask for a range.
+    head.fields.append(b"range", b"bytes=0-99");
+    group.bench_function("range.check", |b| {
+        let seat = seat.get_or_insert_with(|| seats.builtin("range", Value::Null));
+        b.iter(|| match seat.check_range(&mut head, POOL) {
+            Ok(RangeVerdict::Ranges(ranges)) => ranges,
+            other => panic!("range.check: {other:?}"),
+        });
+    });
+}
+
+fn header_router(group: &mut Group<'_>, seats: &Seats) {
+    let router = || {
+        let edits = json!({ "set": { "x-by": "waypost" } });
+        let routes = json!({ TENANT: "10.0.0.2:80" });
+        let settings = json!({ "header": "x-tenant", "routes": routes, "request": edits, "response": edits });
+        seats.builtin("header-router", settings)
+    };
+    let mut head = request(FEW_FIELDS);
+    select(group, "header-router.select (reads a field)", router, &mut head);
+    edit_request(group, "header-router.edit-request (sets a field)", router, |_, _| ());
+    edit_response(group, "header-router.edit-response (sets a field)", router, "x-by");
+    edit_request(group, "header-router.edit-request and select (one set, one read)", router, |seat, head| {
+        assert_eq!(selected(seat, head), Selected::Backend(1));
+    });
+    let text = || seats.seat("read-and-set", &READ_AND_SET.component(), Isolation::Worker, Value::Null);
+    edit_request(group, "text.edit-request (reads a field, sets another)", text, |_, _| ());
+}
+
+fn rate_limit(group: &mut Group<'_>, seats: &Seats) {
+    let (mut seat, mut head, mut turn) = (None, request(FEW_FIELDS), 0);
+    group.bench_function("rate-limit.edit-request (get and compare-and-set in the store)", |b| {
+        let settings = json!({ "rate": 1_000_000, "burst": 1_000_000 });
+        let seat = seat.get_or_insert_with(|| seats.builtin("rate-limit", settings));
+        b.iter(|| {
+            // One client alone would reach the limit.
+            turn = (turn + 1) % 64;
+            head.client = client(turn);
+            edited(seat, &mut head);
+        });
+    });
+}
+
+fn sticky(group: &mut Group<'_>, seats: &Seats) {
+    let sticky = || seats.builtin("sticky", Value::Null);
+    let mut head = request(FEW_FIELDS);
+    select(group, "sticky.select (no cookie: get in the store)", sticky, &mut head);
+    edit_response(group, "sticky.edit-response (sets the cookie)", sticky, "set-cookie");
+    let (mut seat, mut head) = (None, request(FEW_FIELDS));
+    group.bench_function("sticky.select (by the cookie)", |b| {
+        let seat = seat.get_or_insert_with(|| {
+            let mut seat = sticky();
+            let mut answer = Fields::new();
+            seat.edit_response(&mut head, POOL, 200, 0, &mut answer).unwrap();
+            let cookie = answer.first("set-cookie").and_then(|set| set.split(|b| *b == b';').next()).unwrap();
+            head.fields.append(b"cookie", cookie);
+            seat
+        });
+        b.iter(|| selected(seat, &mut head));
+    });
+}
+
+/// Lets a policy set `x-by`, each time on a request without it, and does more with what came of it.
+fn edit_request(
+    group: &mut Group<'_>,
+    name: &str,
+    load: impl Fn() -> Seat,
+    then: impl Fn(&mut Seat, &mut RequestHead),
+) {
+    let mut seat = None;
+    group.bench_function(name, |b| {
+        let seat = seat.get_or_insert_with(|| {
+            let (mut seat, mut head) = (load(), request(FEW_FIELDS));
+            edited(&mut seat, &mut head);
+            assert!(head.fields.contains("x-by"), "{name}: nothing was set");
+            seat
+        });
+        let fresh = || RequestHead { fields: roomy_fields(), ..request(FEW_FIELDS) };
+        b.iter_batched_ref(
+            fresh,
+            |head| {
+                edited(seat, head);
+                then(seat, head);
+            },
+            BATCH,
+        );
+    });
+}
+
+/// Lets a policy set this field, each time of a response without it.
+fn edit_response(group: &mut Group<'_>, name: &str, load: impl Fn() -> Seat, sets: &str) {
+    let (mut seat, mut head) = (None, request(FEW_FIELDS));
+    group.bench_function(name, |b| {
+        let mut ask = |seat: &mut Seat, fields: &mut Fields| match seat.edit_response(&mut head, POOL, 200, 0, fields) {
+            Ok(Edited::Done) => (),
+            other => panic!("{name}: {other:?}"),
+        };
+        let seat = seat.get_or_insert_with(|| {
+            let (mut seat, mut fields) = (load(), roomy_fields());
+            ask(&mut seat, &mut fields);
+            assert!(fields.contains(sets), "{name}: nothing was set");
+            seat
+        });
+        b.iter_batched_ref(roomy_fields, |fields| ask(seat, fields), BATCH);
+    });
+}
+
+fn selected(seat: &mut Seat, head: &mut RequestHead) -> Selected {
+    match seat.select(head, POOL, FIRST) {
+        Ok(selected @ Selected::Backend(_)) => selected,
+        other => panic!("select: {other:?}"),
+    }
+}
+
+fn edited(seat: &mut Seat, head: &mut RequestHead) {
+    match seat.edit_request(head, POOL) {
+        Ok(Edited::Done) => (),
+        other => panic!("edit-request: {other:?}"),
+    }
+}
