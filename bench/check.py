@@ -122,15 +122,19 @@ def count_all(folder, side, binary, options):
         origin.wait_for(ports[0], answers)
         with Process(valgrind, cpus, home, {"WAYPOST_LOG": "warn"}) as proxy:
             proxy.wait_for(port, answers, patience=120)
-            for number, case in enumerate(CASES):
-                requests = times(case, options)
-                print(f"{side}: {case.name}", file=sys.stderr)
-                # Until pools are filled and buffers have grown.
-                ask(port, case, requests // 4 + 10, cpus, home)
-                control(proxy, home, "--zero")
-                ask(port, case, requests, cpus, home)
-                control(proxy, home, f"--dump=case{number}")
-                found[case.name] = counted(home, number) / requests
+            try:
+                for number, case in enumerate(CASES):
+                    requests = times(case, options)
+                    print(f"{side}: {case.name}", file=sys.stderr)
+                    # Until pools are filled and buffers have grown.
+                    ask(port, case, requests // 4 + 10, cpus, home)
+                    control(proxy, home, "--zero")
+                    ask(port, case, requests, cpus, home)
+                    control(proxy, home, f"--dump=case{number}")
+                    found[case.name] = counted(home, number) / requests
+            except RuntimeError as failure:
+                said = proxy.log.read_text(errors="replace").strip()[-2000:]
+                raise RuntimeError(f"{failure}. The proxy said: {said}") from failure
     if options.keep:
         shutil.copytree(home, options.keep / side, ignore=lambda *_: ["served"], dirs_exist_ok=True)
     return found

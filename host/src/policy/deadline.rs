@@ -67,7 +67,9 @@ impl Deadline {
     }
 }
 
-fn thread_time() -> Duration {
+/// What this thread has used so far. The first call of a process looks for the kernel's clocks, which is not for a
+/// worker: the engine does it when it is made.
+pub(super) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     // Both are positive and the second is below a billion.
     Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
