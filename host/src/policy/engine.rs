@@ -13,7 +13,7 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, Wasm
 use super::bindings::Imports;
 use super::component::{Compiled, compile, digest};
 use super::contract::{WitBackend, WitPool};
-use super::deadline::{Allowance, thread_time};
+use super::deadline::Allowance;
 use super::error::{PolicyError, Refusal};
 use super::generation::{Generation, INLINE_LIMIT, Rebuild, Slot};
 use super::instance::Recipe;
@@ -106,7 +106,6 @@ impl Engine {
     /// Reserves the pool and starts the threads for deadlines and for rebuilding instances.
     pub fn new(options: EngineOptions) -> Result<Self, PolicyError> {
         let failed = |e: &dyn std::fmt::Display| PolicyError::Engine(e.to_string());
-        thread_time();
         let lanes = Lanes::new(&options).map_err(|e| PolicyError::Engine(format!("{e:#}")))?;
         let ticker =
             Ticker::start(vec![lanes.pooled.engine.clone(), lanes.wasi.engine.clone()]).map_err(|e| failed(&e))?;
