@@ -4,7 +4,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
 use serde_json::{Value, json};
 use waypost::config::Isolation;
-use waypost::policy::{Edited, RangeVerdict, Seat, Selected};
+use waypost::policy::{ByteRange, Edited, RangeVerdict, Seat, Selected};
 use waypost::wire::{Fields, RequestHead};
 
 use crate::BATCH;
@@ -61,16 +61,24 @@ fn select(group: &mut Group<'_>, name: &str, load: impl Fn() -> Seat, head: &mut
 }
 
 fn range(group: &mut Group<'_>, seats: &Seats) {
-    let (mut seat, mut head) = (None, request(FEW_FIELDS));
-    // The proxy asks only about requests that may ask for a range.
-    head.fields.append(b"range", b"bytes=0-99");
-    group.bench_function("range.check", |b| {
-        let seat = seat.get_or_insert_with(|| seats.builtin("range", Value::Null));
-        b.iter(|| match seat.check_range(&mut head, POOL) {
-            Ok(RangeVerdict::Ranges(ranges)) => ranges,
-            other => panic!("range.check: {other:?}"),
+    let mut asking = request(FEW_FIELDS);
+    asking.fields.append(b"range", b"bytes=0-99");
+    let one = RangeVerdict::Ranges(vec![ByteRange::FromTo(0, 99)]);
+    let cases = [
+        ("range.check (a range)", asking, one),
+        ("range.check (nothing about ranges)", request(FEW_FIELDS), RangeVerdict::Untouched),
+    ];
+    for (name, mut head, expected) in cases {
+        let mut seat = None;
+        group.bench_function(name, |b| {
+            let seat = seat.get_or_insert_with(|| seats.builtin("range", Value::Null));
+            b.iter(|| {
+                let verdict = seat.check_range(&mut head, POOL).unwrap();
+                assert_eq!(verdict, expected, "{name}");
+                verdict
+            });
         });
-    });
+    }
 }
 
 fn header_router(group: &mut Group<'_>, seats: &Seats) {
@@ -139,9 +147,8 @@ fn edit_request(
             assert!(head.fields.contains("x-by"), "{name}: nothing was set");
             seat
         });
-        let fresh = || RequestHead { fields: roomy_fields(), ..request(FEW_FIELDS) };
         b.iter_batched_ref(
-            fresh,
+            || request(FEW_FIELDS),
             |head| {
                 edited(seat, head);
                 then(seat, head);

@@ -19,7 +19,7 @@ use criterion::{BatchSize, Criterion};
 
 /// Inputs made at once, ahead of the clock: few enough to stay in the first-level cache, and enough to make nothing of
 /// the two looks at the clock.
-const BATCH: BatchSize = BatchSize::NumIterations(32);
+const BATCH: BatchSize = BatchSize::NumIterations(16);
 
 fn main() {
     let mut criterion = Criterion::default()
