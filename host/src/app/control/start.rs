@@ -167,7 +167,7 @@ impl ControlPlane {
             let digest = digest(&component);
             let number = {
                 let mut known = self.known(index);
-                known.record.continue_after(number.map_or(last_number, |number| number - 1));
+                known.record.continue_after(number.map_or(last_number, |number| number.saturating_sub(1)));
                 let number = known.record.loading(digest.clone(), source.clone());
                 known.record.continue_after(last_number);
                 number
