@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use waypost::config::{Isolation, OnFailure};
+use waypost::config::{Isolation, OnFailure, StoreLimits};
 use waypost::policy::{
     Attempt, BackendFacts, BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, Selected,
 };
@@ -62,6 +62,7 @@ fuzz_target!(|bytes: &[u8]| {
         on_failure: OnFailure::Random,
         isolation: Isolation::Worker,
         shadow: false,
+        store: StoreLimits::default(),
         source: "fuzzer".to_owned(),
     };
     let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };
