@@ -184,9 +184,9 @@ impl Generation {
         Ok(())
     }
 
-    /// From now on it is no shadow: its instances may change the store while they are set up.
-    pub fn leave_the_shadow(&self) {
-        self.recipe.dry.store(false, std::sync::atomic::Ordering::Relaxed);
+    /// Whether it is a shadow: if not, its instances may change the store while they are set up. Tells what it was.
+    pub fn set_shadow(&self, shadow: bool) -> bool {
+        self.recipe.dry.swap(shadow, std::sync::atomic::Ordering::Relaxed)
     }
 
     /// The pools that it selects from.

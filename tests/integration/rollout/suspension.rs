@@ -23,9 +23,12 @@ fn a_policy_that_keeps_missing_its_deadline_is_suspended_and_comes_back() {
     for _ in 0..3 {
         assert_eq!(told(&proxy, "loop"), 503);
     }
-    let status = proxy.policy("probe");
-    assert_eq!(status["suspended_by_workers"], 1, "{status:#}");
-    assert_eq!(proxy.stat("/policies/probe/suspensions"), 1);
+    assert!(proxy.stat("/policies/probe/suspensions") >= 1);
+    // The first pause is short, and a busy machine may look too late; each one that follows is twice as long.
+    eventually("it is shown as suspended", || {
+        told(&proxy, "loop");
+        (proxy.policy("probe")["suspended_by_workers"] == 1).then_some(())
+    });
     assert!(proxy.stderr.find(|l| l.contains("suspended for 100ms").then_some(())).is_some());
     eventually("it is asked again", || (told(&proxy, "none") == 200).then_some(()));
     assert_eq!(proxy.policy("probe")["suspended_by_workers"], 0);
@@ -61,8 +64,10 @@ fn one_that_fails_now_and_then_is_not_suspended() {
 fn a_replaced_policy_begins_with_a_clean_slate() {
     let d = deployed(1, "", "");
     d.deploy("", "probe");
-    (0..12).for_each(|_| assert_eq!(d.told("trap").status, 200));
-    assert_eq!(d.now()["suspended_by_workers"], 1);
+    eventually("it is suspended", || {
+        (0..12).for_each(|_| assert_eq!(d.told("trap").status, 200));
+        (d.now()["suspended_by_workers"] == 1).then_some(())
+    });
     d.deploy("", "pick-last");
     assert_eq!(d.now()["suspended_by_workers"], 0);
     assert_eq!(d.decides(), "last");

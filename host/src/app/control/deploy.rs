@@ -240,10 +240,14 @@ impl ControlPlane {
 
     /// Has the instances built that workers are about to take.
     async fn warm(&self, generation: &Arc<Generation>) -> Result<(), String> {
-        generation.leave_the_shadow();
-        let generation = Arc::clone(generation);
-        let warmed = tokio::task::spawn_blocking(move || generation.warm()).await;
-        warmed.unwrap_or_else(|e| Err(format!("building its instances failed: {e}")))
+        let was_shadow = generation.set_shadow(false);
+        let warming = Arc::clone(generation);
+        let warmed = tokio::task::spawn_blocking(move || warming.warm()).await;
+        let warmed = warmed.unwrap_or_else(|e| Err(format!("building its instances failed: {e}")));
+        if warmed.is_err() {
+            generation.set_shadow(was_shadow);
+        }
+        warmed
     }
 
     /// Keeps what decides on disk, where the operator wants that.

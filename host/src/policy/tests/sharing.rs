@@ -131,7 +131,7 @@ fn a_shadow_changes_nothing_where_the_active_generation_was_not_asked_or_while_i
     let mut active = test.seat(&probe(Value::Null));
     assert_eq!(told(&mut active, &["store-counter=n", "store-get=a"]), ["0", "none"]);
     // Promoted, it is set up like any other.
-    shadow.generation().leave_the_shadow();
+    assert!(shadow.generation().set_shadow(false));
     shadow.generation().warm().unwrap();
     assert_eq!(told(&mut active, &["store-counter=n"]), ["1"]);
 }
