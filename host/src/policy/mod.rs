@@ -9,6 +9,7 @@
 mod answer;
 mod bindings;
 mod builtin;
+mod cache;
 mod component;
 mod contract;
 mod deadline;
@@ -47,5 +48,5 @@ pub use generation::Generation;
 pub use inspect::{Anatomy, Form, Interface, anatomy};
 pub use seat::Seat;
 pub use store::{ENTRY_BYTES, Store, StoreError};
-pub use tape::Tape;
+pub use tape::{Script, Tape};
 pub use trial::{Mode, Sample, Stickiness, Trial, WHOLE};
