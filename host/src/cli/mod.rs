@@ -149,7 +149,9 @@ impl Settings {
 impl Cli {
     /// What is wrong with flags that are right by themselves.
     pub fn slip(&self) -> Option<clap::Error> {
-        let Command::Policy(Policy { task: Task::Remote(Action::Deploy(deploy)), .. }) = &self.command else { return None };
+        let Command::Policy(Policy { task: Task::Remote(Action::Deploy(deploy)), .. }) = &self.command else {
+            return None;
+        };
         let sentence = deploy.slip()?;
         let mut command = Self::command();
         // So that the usage that is shown is that of the command.

@@ -110,10 +110,6 @@ impl Node {
         matches!(self.value, Value::List(_))
     }
 
-    pub fn is_string(&self) -> bool {
-        matches!(self.value, Value::String(_))
-    }
-
     pub fn is_integer(&self) -> bool {
         matches!(self.value, Value::Integer(_))
     }

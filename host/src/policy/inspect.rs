@@ -190,7 +190,8 @@ impl Anatomy {
 
 /// The functions of an imported instance, or nothing if it is something else.
 fn functions(types: &Types, import: &str) -> Vec<String> {
-    let Some(ComponentEntityType::Instance(instance)) = types.component_item_for_import(import).map(|item| item.ty) else {
+    let Some(ComponentEntityType::Instance(instance)) = types.component_item_for_import(import).map(|item| item.ty)
+    else {
         return Vec::new();
     };
     let exports = types[instance].exports.iter();

@@ -55,7 +55,9 @@ pub enum RehearsalError {
         filter: String,
     },
     /// Settings that are not JSON.
-    #[error("the settings are not a JSON object: {0}; write for example '{{\"key\": 1}}', or @ and a file that holds it")]
+    #[error(
+        "the settings are not a JSON object: {0}; write for example '{{\"key\": 1}}', or @ and a file that holds it"
+    )]
     Settings(String),
     /// A module that can't become a component.
     #[error("{}: {reason}", path.display())]

@@ -18,6 +18,7 @@ mod run;
 mod scenario;
 mod source;
 mod stage;
+mod times;
 
 pub use commands::{Manner, Outcome, execute};
 pub use error::RehearsalError;

@@ -18,9 +18,11 @@ pub(super) fn pack(path: &Path, module: &[u8]) -> Result<Vec<u8>, RehearsalError
             Ok(component) => return Ok(component),
             Err(reason) => reason,
         },
-        Form::CoreModule => "this core module does not carry the types of its policy (a custom section `component-type`); \
+        Form::CoreModule => {
+            "this core module does not carry the types of its policy (a custom section `component-type`); \
              make its bindings with wit-bindgen, and don't strip custom sections"
-            .to_owned(),
+                .to_owned()
+        }
         Form::Component => "this is a component already; there is nothing to pack".to_owned(),
         Form::Text => "this is WebAssembly text; make a binary module of it first, with `wat2wasm`".to_owned(),
         Form::Unknown => "this is not a WebAssembly module".to_owned(),
@@ -33,10 +35,14 @@ fn imports_preview1(found: &crate::policy::Anatomy) -> bool {
 }
 
 fn encode(module: &[u8], adapt: bool) -> Result<Vec<u8>, String> {
-    let encoder = ComponentEncoder::default().validate(true).module(module).and_then(|encoder| match adapt {
-        true => encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER),
-        false => Ok(encoder),
-    });
-    let encoded = encoder.and_then(|mut encoder| encoder.encode());
-    encoded.map_err(|e| format!("it can't become a component: {}", format!("{e:#}").replace('\n', " ")))
+    let encoded = || {
+        let mut encoder = ComponentEncoder::default();
+        encoder.validate(true).module(module)?;
+        if adapt {
+            encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?;
+        }
+        encoder.encode()
+    };
+    encoded()
+        .map_err(|e: anyhow::Error| format!("it can't become a component: {}", format!("{e:#}").replace('\n', " ")))
 }

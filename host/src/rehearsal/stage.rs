@@ -23,15 +23,15 @@ use crate::wire::{Fields, RequestHead};
 pub struct House {
     engine: Engine,
     source: Source,
-    /// What stores go by in place of the time, in nanoseconds.
-    clock: Arc<AtomicU64>,
+    /// What stores go by in place of the time, in nanoseconds; by the time if `None`.
+    clock: Option<Arc<AtomicU64>>,
     stages: u64,
     /// Keeps what was compiled.
     last: Option<Arc<Generation>>,
 }
 
 /// What a policy is loaded with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Given {
     /// Its settings; null if there are none.
     pub settings: Value,
@@ -48,7 +48,7 @@ pub struct Given {
 }
 
 /// A pool and how its backends are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GivenPool {
     /// What the operator calls it.
     pub name: String,
@@ -63,7 +63,7 @@ pub struct Stage {
     seat: Seat,
     facts: Arc<GivenFacts>,
     stats: Arc<PolicyStats>,
-    clock: Arc<AtomicU64>,
+    clock: Option<Arc<AtomicU64>>,
 }
 
 /// A request, and what a policy draws, reads and is told while it is asked about it.
@@ -129,13 +129,17 @@ pub struct Call {
 }
 
 impl House {
-    /// Makes an engine for this component. Of the options, only those that are not about workers and stores are heeded.
+    /// Makes an engine for this component. Its stores go by the time that questions say.
+    pub fn with_told_time(source: Source, options: EngineOptions) -> Result<Self, PolicyError> {
+        Self::new(source, EngineOptions { store_clock: Some(Arc::default()), ..options })
+    }
+
+    /// The same with stores that go by the real time, unless the options say otherwise.
     pub fn new(source: Source, options: EngineOptions) -> Result<Self, PolicyError> {
-        let clock = Arc::new(AtomicU64::new(0));
+        let clock = options.store_clock.clone();
         // Two live at once while one stage follows another.
-        let options =
-            EngineOptions { workers: 1, instances: Some(8), store_clock: Some(Arc::clone(&clock)), ..options };
-        Ok(Self { engine: Engine::new(options)?, source, clock, stages: 0, last: None })
+        let engine = Engine::new(EngineOptions { workers: 1, instances: Some(8), ..options })?;
+        Ok(Self { engine, source, clock, stages: 0, last: None })
     }
 
     /// Loads the component with this; nothing is left of what it was loaded with before.
@@ -155,11 +159,8 @@ impl House {
             shadow: false,
             source: self.source.name.clone(),
         };
-        let pool = |(id, pool): (u32, &GivenPool)| PoolSpec {
-            id,
-            name: pool.name.clone(),
-            backends: pool.backends.clone(),
-        };
+        let pool =
+            |(id, pool): (u32, &GivenPool)| PoolSpec { id, name: pool.name.clone(), backends: pool.backends.clone() };
         let pools: Vec<PoolSpec> = (0..).zip(&given.pools).map(pool).collect();
         let stats = Stats::new(1).policy(&name);
         let generation = self.engine.load(&spec, &pools, 1, &stats, 1)?;
@@ -168,7 +169,7 @@ impl House {
         let facts = Arc::new(GivenFacts::new(&states));
         let told = Arc::clone(&facts) as Arc<dyn BackendFacts>;
         let seat = Seat::adopt(generation, 0, told, Arc::clone(&stats.shards[0]));
-        Ok(Stage { seat, facts, stats, clock: Arc::clone(&self.clock) })
+        Ok(Stage { seat, facts, stats, clock: self.clock.clone() })
     }
 
     /// The component.
@@ -192,25 +193,27 @@ impl Stage {
         let Response { status, fields, backend } = response.clone().unwrap_or_default();
         let mut told = Told { head, response_fields: fields, ..Told::default() };
         if let Some(now) = script.monotonic {
-            self.clock.store(now, Relaxed);
+            self.set_time(now);
         }
         let there = self.seat.hooks();
         for hook in hooks {
             match *hook {
                 "range" if there.range && may_ask_for_range(&told.head) => {
-                    let verdict = self.call("range", &mut script, &mut told, |seat, t| seat.check_range(&mut t.head, pool));
+                    let verdict =
+                        self.call("range", &mut script, &mut told, |seat, t| seat.check_range(&mut t.head, pool));
                     apply(&verdict, &mut told.head.fields);
                     told.range = Some(verdict);
                 }
                 "request-headers" if there.request_headers => {
-                    let edited =
-                        self.call("request-headers", &mut script, &mut told, |seat, t| seat.edit_request(&mut t.head, pool));
+                    let edited = self.call("request-headers", &mut script, &mut told, |seat, t| {
+                        seat.edit_request(&mut t.head, pool)
+                    });
                     told.request = Some(edited);
                 }
                 "selection" if there.selection => {
                     let attempt = Attempt { number: attempt.max(1), failed: &failed };
-                    let selected =
-                        self.call("selection", &mut script, &mut told, |seat, t| seat.select(&mut t.head, pool, attempt));
+                    let selected = self
+                        .call("selection", &mut script, &mut told, |seat, t| seat.select(&mut t.head, pool, attempt));
                     told.selection = Some(selected);
                 }
                 "response-headers" if there.response_headers && response.is_some() => {
@@ -265,9 +268,11 @@ impl Stage {
         self.seat.generation().store()
     }
 
-    /// Sets the time of the store, in nanoseconds: as [`Script::monotonic`] does with each question.
+    /// Sets the time of the store, in nanoseconds, if it is told: as [`Script::monotonic`] does with each question.
     pub fn set_time(&self, nanoseconds: u64) {
-        self.clock.store(nanoseconds, Relaxed);
+        if let Some(clock) = &self.clock {
+            clock.store(nanoseconds, Relaxed);
+        }
     }
 
     /// The policy's own counters, by name.

@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use super::step::{Base, State};
 use super::{Book, Scenario};
 use crate::config::{
-    ConfigError, ConfigErrors, Findings, Isolation, Node, Place, Section, StoreLimits, duration_within,
-    parse_backend, parse_toml, store_limits,
+    ConfigError, ConfigErrors, Findings, Isolation, Node, Place, Section, StoreLimits, duration_within, parse_backend,
+    parse_toml, store_limits,
 };
 use crate::policy::BackendSpec;
 use crate::rehearsal::RehearsalError;
@@ -42,7 +42,7 @@ pub(in crate::rehearsal) fn read(path: &Path) -> Result<Book, RehearsalError> {
 }
 
 /// The same of a text.
-pub(super) fn parse(name: &str, text: &str) -> Result<Book, ConfigErrors> {
+pub(in crate::rehearsal) fn parse(name: &str, text: &str) -> Result<Book, ConfigErrors> {
     let mut findings = Findings::default();
     let file: Arc<str> = name.into();
     let Some(mut section) = parse_toml(&file, text, &mut findings) else { return Err(findings.into_errors()) };
@@ -111,7 +111,9 @@ fn scenario(node: Node, given: &Given, findings: &mut Findings) -> Option<Scenar
     let refused = steps.iter_mut().find_map(|step| step.expect.refused.take());
     match (&refused, steps.as_slice()) {
         (Some(_), [step]) if step.name.is_empty() => steps.clear(),
-        (Some(_), _) => findings.error(&place, "expects to be refused and has steps; a policy that is refused is not asked"),
+        (Some(_), _) => {
+            findings.error(&place, "expects to be refused and has steps; a policy that is refused is not asked")
+        }
         (None, _) => {}
     }
     Some(Scenario { name, line, given, refused, steps })
@@ -203,6 +205,7 @@ fn tables(node: Node, findings: &mut Findings) -> Option<Vec<Node>> {
         Place::File { key, .. } => key.clone(),
         Place::Environment(_) | Place::Flag(_) | Place::Default(_) => String::new(),
     };
-    findings.error(&node.place, format!("stands there once; write [[{key}]] with two brackets, for it can be repeated"));
+    findings
+        .error(&node.place, format!("stands there once; write [[{key}]] with two brackets, for it can be repeated"));
     None
 }

@@ -17,7 +17,7 @@ use super::stage::{Given, Question, Response};
 use crate::policy::{FailedAttempt, Script};
 use crate::wire::RequestHead;
 
-pub(super) use file::{default_given, read};
+pub(super) use file::{default_given, parse, read};
 
 /// A scenario file.
 #[derive(Debug)]
@@ -172,8 +172,7 @@ pub(super) struct ExpectedFault {
 impl Step {
     /// What is asked in the run of this number, from 0.
     pub fn question(&self, run: u32) -> Question {
-        let mut head = self.head.clone();
-        head.client = nth(self.clients, run);
+        let head = RequestHead { client: nth(self.clients, run), ..self.head.clone() };
         Question {
             head,
             pool: self.pool,
@@ -186,6 +185,22 @@ impl Step {
                 monotonic: Some(self.monotonic),
                 unix: Some(self.unix),
             },
+        }
+    }
+
+    /// The request of this run, for buffers that have room for its fields.
+    pub fn head_without_fields(&self, run: u32) -> RequestHead {
+        let Self { head, .. } = self;
+        RequestHead {
+            method: head.method.clone(),
+            target: head.target.clone(),
+            path_len: head.path_len,
+            authority: head.authority.clone(),
+            host: head.host.clone(),
+            version: head.version,
+            scheme: head.scheme,
+            client: nth(self.clients, run),
+            fields: Default::default(),
         }
     }
 }

@@ -259,7 +259,8 @@ fn facts(node: Node, pool: &GivenPool, findings: &mut Findings) -> Vec<(u32, Sta
 type RequestLine = (Method, Option<String>, String);
 
 fn request_line(written: &str) -> Result<RequestLine, String> {
-    let wrong = || format!("{written:?} is not a request; write for example \"GET /path?query\" or \"GET http://host/path\"");
+    let wrong =
+        || format!("{written:?} is not a request; write for example \"GET /path?query\" or \"GET http://host/path\"");
     let mut words = written.split_whitespace();
     let (first, second) = (words.next().ok_or_else(wrong)?, words.next());
     if words.next().is_some() {
@@ -276,7 +277,8 @@ fn request_line(written: &str) -> Result<RequestLine, String> {
 }
 
 fn method(written: &str) -> Result<Method, String> {
-    Method::from_bytes(written.as_bytes()).map_err(|_| format!("{written:?} is not a method; write for example \"GET\""))
+    Method::from_bytes(written.as_bytes())
+        .map_err(|_| format!("{written:?} is not a method; write for example \"GET\""))
 }
 
 fn host(written: &str) -> Result<String, String> {

@@ -203,7 +203,8 @@ pub(super) fn failed(node: Node, pool: &GivenPool, findings: &mut Findings) -> V
             Vec::new()
         }
     };
-    let failure = section.take("failure").and_then(|n| n.parsed(findings, failure)).map_or(Failure::Connect, |f| f.value);
+    let failure =
+        section.take("failure").and_then(|n| n.parsed(findings, failure)).map_or(Failure::Connect, |f| f.value);
     section.finish(findings);
     found.into_iter().map(attempt(failure)).collect()
 }
