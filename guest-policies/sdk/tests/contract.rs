@@ -1,5 +1,7 @@
 //! The crate carries the contract, so that it can be published; it has to be the repository's.
 
+#![allow(clippy::unwrap_used, reason = "a test ends by a panic")]
+
 use std::{fs, path::Path};
 
 #[test]

@@ -1,5 +1,7 @@
 //! The host for tests keeps the bounds of the real one.
 
+#![allow(clippy::unwrap_used, reason = "a test ends by a panic")]
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
