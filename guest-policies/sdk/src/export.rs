@@ -200,12 +200,14 @@ impl<P> State<P> {
 
     /// This one.
     pub fn begin(&self, policy: P) {
-        *self.policy.borrow_mut() = Some(policy);
+        self.policy.replace(Some(policy));
     }
 
     /// Asks it; the first time there may be none yet.
     pub fn ask<R>(&self, first: impl FnOnce() -> P, question: impl FnOnce(&mut P) -> R) -> R {
-        question(self.policy.borrow_mut().get_or_insert_with(first))
+        // What can't happen ends in a trap without a message: the code for one would be in every component.
+        let Ok(mut policy) = self.policy.try_borrow_mut() else { std::process::abort() };
+        question(policy.get_or_insert_with(first))
     }
 }
 
