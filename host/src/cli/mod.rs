@@ -5,6 +5,7 @@
 
 mod offline;
 mod policy;
+mod scaffold;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sou
 
 pub use offline::{Bench, Format, Inspect, Offline, Pack, Test};
 pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote, Task};
+pub use scaffold::{Begin, Bindings, Lang, New};
 
 /// What is logged if nobody says.
 const DEFAULT_LOG: &str = "info";
