@@ -10,10 +10,12 @@ use crate::fixtures::{Scratch, repository};
 fn selecting(more: &str) -> Vec<u8> {
     let text = format!(
         r#"(module {more}
+            (import "waypost:policy/types@0.1.0" "[resource-drop]request" (func $drop (param i32)))
             (memory (export "memory") 1)
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
             (func (export "_initialize"))
             (func (export "waypost:policy/selection@0.1.0#select") (param i32 i32 i32) (result i32)
+                (call $drop (local.get 0))
                 (i32.store8 (i32.const 64) (i32.const 0))
                 (i32.store8 (i32.const 68) (i32.const 1))
                 (i32.store (i32.const 72) (local.get 2))

@@ -318,7 +318,7 @@ fn all_mistakes_are_told_at_once_and_nothing_is_run() {
     let scratch =
         with_scenarios("[[scenario]]\nname = 1\n[[scenario]]\nname = \"a\"\nseed = \"x\"\nstep = []\nnonsense = 1\n");
     let sentence = refused(scratch.path(), &["test", "builtin:random", "scenarios.toml"], 2);
-    assert_eq!(sentence.lines().count(), 3, "{sentence}");
+    assert_eq!(sentence.lines().count(), 4, "{sentence}");
     let scratch = Scratch::new();
     scratch.write("broken.toml", "[[scenario]\n");
     scratch.write("latin.toml", b"# one\n# caf\xe9\n");
