@@ -35,7 +35,7 @@ fn a_hook_sees_what_the_scenario_says() {
     assert_passes(
         r#"
         [settings]
-        request = ["echo", "facts=2", "clock", "random=10", "settings", "topology", "values=x-many"]
+        request = ["echo", "facts=2", "clock", "random=10", "topology", "values=x-many"]
 
         [[pools]]
         name = "web"
@@ -52,16 +52,15 @@ fn a_hook_sees_what_the_scenario_says() {
         host = "Shop.Example.com:8080"
         path = "/a%20b?c=d"
         client = "2001:db8::7"
-        headers = { x-many = ["one", { hex = "ff 00ff" }, "two"] }
+        headers = { x-many = ["one", { hex = "ff fe" }, "two"] }
         [scenario.expect.request-headers]
         x-probe-echo = "PUT https shop.example.com /a%20b ?c=d 2001:db8::7"
         x-probe-facts = "0/0/false/0,2/5000/true/4"
         x-probe-clock = "5000000000/1795255200000"
+        x-probe-values = "6f6e65,fffe,74776f"
         x-probe-random = "7/18446744073709551615"
-        x-probe-topology = "0 web 1 10.0.0.1:80/1/ 10.0.0.2:80/3/zone=a"
-        "#
-        .replace("ff 00ff", "fffe")
-        .as_str(),
+        x-probe-topology = "0 web 1 10.0.0.1:80/1 10.0.0.2:80/3/zone=a"
+        "#,
     );
 }
 
