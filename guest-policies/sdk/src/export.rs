@@ -32,6 +32,7 @@ macro_rules! export {
                 static STATE: $crate::export::State<$policy> = const { $crate::export::State::new() };
             }
 
+            #[inline]
             fn ask<R>(question: impl FnOnce(&mut $policy) -> R) -> R {
                 STATE.with(|state| state.ask(|| $crate::__first!($policy; $($hook)+), question))
             }
@@ -199,11 +200,13 @@ impl<P> State<P> {
     }
 
     /// This one.
+    #[inline]
     pub fn begin(&self, policy: P) {
         self.policy.replace(Some(policy));
     }
 
     /// Asks it; the first time there may be none yet.
+    #[inline]
     pub fn ask<R>(&self, first: impl FnOnce() -> P, question: impl FnOnce(&mut P) -> R) -> R {
         // What can't happen ends in a trap without a message: the code for one would be in every component.
         let Ok(mut policy) = self.policy.try_borrow_mut() else { std::process::abort() };
