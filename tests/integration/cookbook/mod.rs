@@ -62,10 +62,8 @@ impl Kitchen {
 }
 
 fn proxy(policy: &str, settings: &str, backends: &[(SocketAddr, &str)]) -> TestProxy {
-    let listed: Vec<String> = backends
-        .iter()
-        .map(|(address, labels)| format!("{{ address = \"{address}\", labels = {labels} }}"))
-        .collect();
+    let listed: Vec<String> =
+        backends.iter().map(|(address, labels)| format!("{{ address = \"{address}\", labels = {labels} }}")).collect();
     TestProxy::builder()
         .file("policy.wasm", component(policy))
         .tables(&format!(
