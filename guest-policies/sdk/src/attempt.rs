@@ -3,28 +3,26 @@
 use crate::{contract, facts, random};
 
 /// The attempt that [`Select`](crate::Select) is asked about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt<'a> {
     /// The pool to choose from.
     pub pool: u32,
     /// 1 for the first.
     pub number: u32,
-    failed: Vec<FailedAttempt>,
+    failed: &'a [FailedAttempt],
 }
 
-impl Attempt {
+impl<'a> Attempt<'a> {
     #[doc(hidden)]
     #[inline]
-    pub fn of(pool: u32, number: u32) -> Self {
-        // The first attempt is nearly every request: it costs no call and no allocation.
-        let failed = if number > 1 { past() } else { Vec::new() };
+    pub fn of(pool: u32, number: u32, failed: &'a [FailedAttempt]) -> Self {
         Attempt { pool, number, failed }
     }
 
     /// The attempts at this request that failed, oldest first; empty on the first.
     #[inline]
-    pub fn failed(&self) -> &[FailedAttempt] {
-        &self.failed
+    pub fn failed(&self) -> &'a [FailedAttempt] {
+        self.failed
     }
 
     /// Whether an attempt at this request went to this backend and failed.
@@ -63,8 +61,10 @@ impl Attempt {
     }
 }
 
+/// What the host says of the attempts before.
 #[cold]
-fn past() -> Vec<FailedAttempt> {
+#[doc(hidden)]
+pub fn past() -> Vec<FailedAttempt> {
     let failed = contract::attempts::failed().into_iter();
     failed.map(|past| FailedAttempt { backend: past.backend, failure: past.failure.into() }).collect()
 }

@@ -33,7 +33,7 @@ impl From<crate::Response> for Response {
 }
 
 impl From<Decision> for Result<Option<u32>, Response> {
-    #[inline]
+    #[inline(always)]
     fn from(decision: Decision) -> Self {
         match decision {
             Decision::Backend(backend) => Ok(Some(backend)),

@@ -65,29 +65,42 @@ impl<T> Pools<T> {
     /// What was kept for this pool.
     #[inline]
     pub fn at(&self, pool: u32) -> Option<&T> {
-        let at = self.entries.partition_point(|(id, _)| *id < pool);
-        self.entries.get(at).filter(|(id, _)| *id == pool).map(|(_, value)| value)
+        self.entries.get(self.place(pool)).filter(|(id, _)| *id == pool).map(|(_, value)| value)
     }
 
     /// What was kept for this pool, to be changed.
     #[inline]
     pub fn at_mut(&mut self, pool: u32) -> Option<&mut T> {
-        let at = self.entries.partition_point(|(id, _)| *id < pool);
-        self.entries.get_mut(at).filter(|(id, _)| *id == pool).map(|(_, value)| value)
+        let place = self.place(pool);
+        self.entries.get_mut(place).filter(|(id, _)| *id == pool).map(|(_, value)| value)
     }
 
     /// Keeps this for the pool, in place of anything earlier.
     pub fn keep(&mut self, pool: u32, value: T) {
-        let at = self.entries.partition_point(|(id, _)| *id < pool);
-        match self.entries.get_mut(at) {
+        let place = self.place(pool);
+        match self.entries.get_mut(place) {
             Some((id, kept)) if *id == pool => *kept = value,
-            _ => self.entries.insert(at, (pool, value)),
+            _ => self.entries.insert(place, (pool, value)),
         }
     }
 
     /// All of them, by id.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.entries.iter().map(|(id, value)| (*id, value))
+    }
+
+    /// Where this pool is, or would be. The host counts pools from 0, so the first look nearly always finds it.
+    #[inline]
+    fn place(&self, pool: u32) -> usize {
+        match self.entries.get(pool as usize) {
+            Some((id, _)) if *id == pool => pool as usize,
+            _ => self.search(pool),
+        }
+    }
+
+    #[cold]
+    fn search(&self, pool: u32) -> usize {
+        self.entries.partition_point(|(id, _)| *id < pool)
     }
 }
 
