@@ -14,6 +14,8 @@
     )
 )]
 
+#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
+mod allocator;
 mod attempt;
 #[cfg(target_arch = "wasm32")]
 mod bindings;
