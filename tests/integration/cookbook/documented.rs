@@ -51,3 +51,13 @@ fn each_refuses_a_key_that_it_does_not_know_and_names_it() {
         assert!((exit.stdout + &exit.stderr).contains("misspelt: unknown field"), "{name}");
     }
 }
+
+#[test]
+fn the_scenarios_of_each_pass() {
+    for name in names() {
+        let folder = repository().join("guest-policies/cookbook").join(&name);
+        let component = format!("{name}.wasm");
+        let exit = waypost(["policy", "test", &component, "scenarios.toml"], &folder);
+        assert_eq!(exit.code, Some(0), "{name}: {}{}", exit.stdout, exit.stderr);
+    }
+}
