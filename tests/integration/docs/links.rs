@@ -7,7 +7,8 @@ use crate::fixtures::repository;
 
 /// All documents: those of the top, and those below these folders.
 fn documents() -> Vec<PathBuf> {
-    let entries = |folder: &Path| -> Vec<PathBuf> { fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect() };
+    let entries =
+        |folder: &Path| -> Vec<PathBuf> { fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect() };
     let mut found: Vec<PathBuf> = entries(&repository()).into_iter().filter(|path| path.is_file()).collect();
     let below = ["docs", "wit", "guest-policies", "examples", "bench", "tests", "fuzz"];
     let mut folders: Vec<PathBuf> = below.iter().map(|name| repository().join(name)).collect();
