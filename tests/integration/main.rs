@@ -19,6 +19,7 @@ mod bodies;
 mod builtin_policies;
 mod configuration;
 mod containment;
+mod cookbook;
 mod demo;
 mod docs;
 mod forwarding;

@@ -96,7 +96,7 @@ fn told(name: &str, result: Result<(), HeaderError>) {
     }
 }
 
-impl Facts for &Attempt {
+impl Facts for &Attempt<'_> {
     fn below(&mut self, bound: u32) -> u32 {
         random::below(bound)
     }

@@ -23,7 +23,7 @@ impl Select for LeastLoaded {
     }
 }
 
-impl Facts for &Attempt {
+impl Facts for &Attempt<'_> {
     fn below(&mut self, bound: u32) -> u32 {
         random::below(bound)
     }

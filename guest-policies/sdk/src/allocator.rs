@@ -18,7 +18,8 @@ const PAGE: usize = 64 * 1024;
 const WORTHWHILE: usize = 1024;
 
 #[global_allocator]
-static ALLOCATOR: Pages = Pages { heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Memory)), primed: Cell::new(false) };
+static ALLOCATOR: Pages =
+    Pages { heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Memory)), primed: Cell::new(false) };
 
 struct Pages {
     heap: UnsafeCell<Dlmalloc<Memory>>,

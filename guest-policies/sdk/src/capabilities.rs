@@ -1,4 +1,6 @@
 //! What a policy may ask of the host. Nothing here waits.
+//!
+//! All of it is `#[inline]`: components are built for size, and a call more for each call of the host would be left in them.
 
 use std::{fmt, time::Duration};
 
@@ -12,21 +14,25 @@ pub mod log {
     use super::contract::log::{Level, write};
 
     /// For who looks for a mistake.
+    #[inline]
     pub fn debug(line: impl AsRef<str>) {
         write(Level::Debug, line.as_ref());
     }
 
     /// For who wants to know.
+    #[inline]
     pub fn info(line: impl AsRef<str>) {
         write(Level::Info, line.as_ref());
     }
 
     /// Something is not as it should be.
+    #[inline]
     pub fn warn(line: impl AsRef<str>) {
         write(Level::Warn, line.as_ref());
     }
 
     /// Something does not work.
+    #[inline]
     pub fn error(line: impl AsRef<str>) {
         write(Level::Error, line.as_ref());
     }
@@ -37,11 +43,13 @@ pub mod random {
     use super::contract;
 
     /// Uniform in 0 to `bound` - 1; 0 if `bound` is 0.
+    #[inline]
     pub fn below(bound: u32) -> u32 {
         contract::random::below(bound)
     }
 
     /// 64 random bits.
+    #[inline]
     pub fn bits() -> u64 {
         contract::random::bits()
     }
@@ -53,11 +61,13 @@ pub mod clock {
 
     /// Nanoseconds since some fixed moment before the policy was loaded; never goes back. The moment is the same for all
     /// instances, so that workers can compare what they put into the store.
+    #[inline]
     pub fn monotonic_nanoseconds() -> u64 {
         contract::clock::monotonic_nanoseconds()
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z.
+    #[inline]
     pub fn unix_milliseconds() -> u64 {
         contract::clock::unix_milliseconds()
     }
@@ -69,21 +79,25 @@ pub mod facts {
     use super::contract::backend_facts;
 
     /// Requests sent to this backend and not yet answered in full.
+    #[inline]
     pub fn in_flight(backend: u32) -> u32 {
         backend_facts::in_flight(backend)
     }
 
     /// Moving average of the time from sending the request to the head of the response; 0 before the first.
+    #[inline]
     pub fn latency_microseconds(backend: u32) -> u64 {
         backend_facts::latency_microseconds(backend)
     }
 
     /// False while the backend is set aside for failing.
+    #[inline]
     pub fn healthy(backend: u32) -> bool {
         backend_facts::healthy(backend)
     }
 
     /// Failures since the last success.
+    #[inline]
     pub fn consecutive_failures(backend: u32) -> u32 {
         backend_facts::consecutive_failures(backend)
     }
@@ -99,6 +113,7 @@ pub struct Counter {
 
 impl Counter {
     /// The counter of this name (`[a-z][a-z0-9_]*`, up to 64 bytes), made if new; up to 64 a policy.
+    #[inline]
     pub fn define(name: &str) -> Result<Self, String> {
         match contract::counters::define(name) {
             Ok(number) => Ok(Counter { number }),
@@ -107,11 +122,13 @@ impl Counter {
     }
 
     /// Adds to it.
+    #[inline]
     pub fn add(self, amount: u64) {
         contract::counters::add(self.number, amount);
     }
 
     /// Adds 1 to it.
+    #[inline]
     pub fn count(self) {
         self.add(1);
     }
@@ -125,21 +142,25 @@ pub mod store {
     use super::{Duration, StoreError, contract, milliseconds};
 
     /// The value of this key; `None` if there is none, or its time is up.
+    #[inline]
     pub fn value(key: &str) -> Option<Vec<u8>> {
         contract::store::get(key)
     }
 
     /// Stores a value, in place of any earlier one. It goes after the time, if one is given.
+    #[inline]
     pub fn set(key: &str, value: impl AsRef<[u8]>, time: Option<Duration>) -> Result<(), StoreError> {
         contract::store::set(key, value.as_ref(), milliseconds(time)).map_err(StoreError::from)
     }
 
     /// Removes the value of this key. Tells whether there was one.
+    #[inline]
     pub fn remove(key: &str) -> bool {
         contract::store::remove(key)
     }
 
     /// Stores a value if the value now is `expected`; `None` expects that there is none. Tells whether it was stored.
+    #[inline]
     pub fn compare_and_set(
         key: &str,
         expected: Option<&[u8]>,
@@ -151,11 +172,13 @@ pub mod store {
 
     /// Adds to a counter, which may be negative, and tells its new value. A counter that is not there begins at 0, and goes
     /// after the time, if one is given; later calls don't change when: it counts in a window that begins with its first use.
+    #[inline]
     pub fn increment(key: &str, by: i64, time: Option<Duration>) -> Result<i64, StoreError> {
         contract::store::increment(key, by, milliseconds(time)).map_err(StoreError::from)
     }
 
     /// What a counter stands at; 0 if there is none, or its time is up.
+    #[inline]
     pub fn counter(key: &str) -> i64 {
         contract::store::counter(key)
     }

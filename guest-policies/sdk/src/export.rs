@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+pub use crate::attempt::past;
+
 /// Makes a component of a policy, with the hooks that are named and no others.
 ///
 /// ```
@@ -28,12 +30,11 @@ macro_rules! export {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code, reason = "the functions that the host calls have no Rust names")]
         const _: () = {
-            ::std::thread_local! {
-                static STATE: $crate::export::State<$policy> = const { $crate::export::State::new() };
-            }
+            static STATE: $crate::export::State<$policy> = $crate::export::State::new();
 
+            #[inline(always)]
             fn ask<R>(question: impl FnOnce(&mut $policy) -> R) -> R {
-                STATE.with(|state| state.ask(|| $crate::__first!($policy; $($hook)+), question))
+                STATE.ask(|| $crate::__first!($policy; $($hook)+), question)
             }
 
             struct Component;
@@ -106,7 +107,7 @@ macro_rules! __export {
         impl $crate::glue::configuration::Guest for Component {
             fn configure(settings: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
                 let policy = <$policy as $crate::Configure>::configure($crate::Settings::new(settings))?;
-                STATE.with(|state| state.begin(policy));
+                STATE.begin(policy);
                 Ok(())
             }
         }
@@ -132,8 +133,15 @@ macro_rules! __export {
                 pool: u32,
                 attempt: u32,
             ) -> ::std::result::Result<::std::option::Option<u32>, $crate::glue::Response> {
-                let (request, attempt) = ($crate::Request::of(request), $crate::Attempt::of(pool, attempt));
-                ask(|policy| <$policy as $crate::Select>::select(policy, &request, &attempt)).into()
+                let past;
+                let mut failed: &[$crate::FailedAttempt] = &[];
+                // The first attempt is nearly every request: it costs no call and no allocation.
+                if attempt > 1 {
+                    past = $crate::export::past();
+                    failed = &past;
+                }
+                let (request, attempt) = ($crate::Request::of(request), $crate::Attempt::of(pool, attempt, failed));
+                ask(|policy| <$policy as $crate::Select>::select(policy, &request, &attempt).into())
             }
         }
         $crate::glue::export_selection!(Component with_types_in $crate::glue::selection_world);
@@ -191,6 +199,11 @@ pub struct State<P> {
     policy: RefCell<Option<P>>,
 }
 
+// SAFETY: without shared memory an instance of a component has one thread.
+#[cfg(all(target_arch = "wasm32", not(target_feature = "atomics")))]
+#[allow(unsafe_code, reason = "a thread-local costs a call through a table in every hook")]
+unsafe impl<P> Sync for State<P> {}
+
 impl<P> State<P> {
     /// None yet.
     #[expect(clippy::new_without_default, reason = "a default is not const")]
@@ -199,11 +212,13 @@ impl<P> State<P> {
     }
 
     /// This one.
+    #[inline]
     pub fn begin(&self, policy: P) {
         self.policy.replace(Some(policy));
     }
 
     /// Asks it; the first time there may be none yet.
+    #[inline(always)]
     pub fn ask<R>(&self, first: impl FnOnce() -> P, question: impl FnOnce(&mut P) -> R) -> R {
         // What can't happen ends in a trap without a message: the code for one would be in every component.
         let Ok(mut policy) = self.policy.try_borrow_mut() else { std::process::abort() };

@@ -26,12 +26,14 @@ pub fn told(pool: topology::Pool, generation: u64, backends: Vec<topology::Backe
 }
 
 impl From<crate::Response> for Response {
+    #[inline]
     fn from(response: crate::Response) -> Self {
         Response { status: response.status, headers: response.fields, body: response.body }
     }
 }
 
 impl From<Decision> for Result<Option<u32>, Response> {
+    #[inline(always)]
     fn from(decision: Decision) -> Self {
         match decision {
             Decision::Backend(backend) => Ok(Some(backend)),
@@ -42,6 +44,7 @@ impl From<Decision> for Result<Option<u32>, Response> {
 }
 
 impl From<RangeVerdict> for Result<Option<Vec<range::ByteRange>>, Response> {
+    #[inline]
     fn from(verdict: RangeVerdict) -> Self {
         match verdict {
             RangeVerdict::Untouched => Ok(None),
@@ -62,6 +65,7 @@ fn byte_range(range: ByteRange) -> range::ByteRange {
 }
 
 impl From<types::HeaderError> for HeaderError {
+    #[inline]
     fn from(error: types::HeaderError) -> Self {
         match error {
             types::HeaderError::InvalidName => HeaderError::InvalidName,
@@ -73,6 +77,7 @@ impl From<types::HeaderError> for HeaderError {
 }
 
 impl From<store::StoreError> for StoreError {
+    #[inline]
     fn from(error: store::StoreError) -> Self {
         match error {
             store::StoreError::KeyTooLong => StoreError::KeyTooLong,
@@ -83,6 +88,7 @@ impl From<store::StoreError> for StoreError {
 }
 
 impl From<attempts::Failure> for Failure {
+    #[inline]
     fn from(failure: attempts::Failure) -> Self {
         match failure {
             attempts::Failure::Connect => Failure::Connect,

@@ -64,18 +64,21 @@ pub enum Decision {
 }
 
 impl From<u32> for Decision {
+    #[inline]
     fn from(backend: u32) -> Self {
         Decision::Backend(backend)
     }
 }
 
 impl From<Option<u32>> for Decision {
+    #[inline]
     fn from(backend: Option<u32>) -> Self {
         backend.map_or(Decision::Pass, Decision::Backend)
     }
 }
 
 impl From<Response> for Decision {
+    #[inline]
     fn from(response: Response) -> Self {
         Decision::Answer(response)
     }

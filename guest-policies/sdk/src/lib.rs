@@ -49,14 +49,14 @@ pub use self::{
     request::{HeaderError, Headers, Request},
     response::Response,
     settings::Settings,
-    topology::{Backend, Pool, Pools},
+    topology::{Backend, Groups, Pool, Pools},
 };
 
 /// What nearly every policy uses.
 pub mod prelude {
     pub use crate::{
-        Attempt, Backend, Configure, Counter, Decision, EditRequest, EditResponse, Headers, Pool, Pools, Request,
-        Response, Select, Settings, Topology, facts, log,
+        Attempt, Backend, Configure, Counter, Decision, EditRequest, EditResponse, Groups, Headers, Pool, Pools,
+        Request, Response, Select, Settings, Topology, facts, log,
     };
 }
 

@@ -15,46 +15,55 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     #[doc(hidden)]
+    #[inline]
     pub fn of(told: &'a types::Request) -> Self {
         Request { told }
     }
 
     /// The method as received, case and all: `GET`, `POST`, ...
+    #[inline]
     pub fn method(&self) -> String {
         self.told.method()
     }
 
     /// `http` or `https`: how the client reached the proxy.
+    #[inline]
     pub fn scheme(&self) -> String {
         self.told.scheme()
     }
 
     /// The host asked for: lower case, without port and without trailing dot. Empty if an HTTP/1.0 client named none.
+    #[inline]
     pub fn host(&self) -> String {
         self.told.host()
     }
 
     /// The path, starting with `/` (or `*` for `OPTIONS *`), percent-encoding untouched, without the query.
+    #[inline]
     pub fn path(&self) -> String {
         self.told.path()
     }
 
     /// The query without its `?`, percent-encoding untouched; `None` if the target has no `?`.
+    #[inline]
     pub fn query(&self) -> Option<String> {
         self.told.query()
     }
 
     /// The IP address of the client: the peer of the connection, or what a trusted proxy in front told.
+    #[inline]
     pub fn client_address(&self) -> String {
         self.told.client_address()
     }
 
     /// The pool that the request's route leads to: the `id` that [`Topology`](crate::Topology) told.
+    #[inline]
     pub fn pool(&self) -> u32 {
         self.told.pool()
     }
 
     /// The value of the first field of this name (case-insensitive), as bytes: values need not be UTF-8.
+    #[inline]
     pub fn header(&self, name: &str) -> Option<Vec<u8>> {
         self.told.header(name)
     }
@@ -65,6 +74,7 @@ impl<'a> Request<'a> {
     }
 
     /// The values of all fields of this name, in the order received.
+    #[inline]
     pub fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
         self.told.header_values(name)
     }
@@ -92,11 +102,13 @@ pub struct Headers<'a> {
 
 impl<'a> Headers<'a> {
     #[doc(hidden)]
+    #[inline]
     pub fn of(told: &'a types::Headers) -> Self {
         Headers { told }
     }
 
     /// The value of the first field of this name.
+    #[inline]
     pub fn first(&self, name: &str) -> Option<Vec<u8>> {
         self.told.first(name)
     }
@@ -112,16 +124,19 @@ impl<'a> Headers<'a> {
     }
 
     /// Replaces all fields of this name by one.
+    #[inline]
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
         self.told.set(name, value.as_ref()).map_err(HeaderError::from)
     }
 
     /// Adds one more field, after those that are there.
+    #[inline]
     pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
         self.told.append(name, value.as_ref()).map_err(HeaderError::from)
     }
 
     /// Removes all fields of this name; fine if there is none.
+    #[inline]
     pub fn remove(&mut self, name: &str) -> Result<(), HeaderError> {
         self.told.remove(name).map_err(HeaderError::from)
     }

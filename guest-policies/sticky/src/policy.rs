@@ -86,7 +86,7 @@ impl EditResponse for Sticky {
     }
 }
 
-impl Facts for &Attempt {
+impl Facts for &Attempt<'_> {
     fn healthy(&self, backend: u32) -> bool {
         facts::healthy(backend)
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Attempt, Backend, ByteRange, CheckRange, Decision, EditRequest, EditResponse, FailedAttempt, Failure, Headers,
-    Pool, RangeVerdict, Request, Response, Select, Settings,
+    Pool, RangeVerdict, Request, Response, Select, Settings, export::past,
 };
 
 const MAX_RESPONSE_FIELDS: usize = 64;
@@ -57,8 +57,9 @@ impl<P: Exported> TestPolicy<P> {
         let failed: Vec<FailedAttempt> = failed.into_iter().map(Into::into).collect();
         let (pool, number) = (request.incoming.pool, failed.len() as u32 + 1);
         self.begin(request, None, failed);
-        let decision =
-            with(&self.state, || self.policy.select(&Request::of(&types::Request), &Attempt::of(pool, number)));
+        let decision = with(&self.state, || {
+            self.policy.select(&Request::of(&types::Request), &Attempt::of(pool, number, &past()))
+        });
         self.end();
         let size = self.state.borrow().pools.get(pool as usize).map_or(0, |pool| pool.backends.len());
         match &decision {
