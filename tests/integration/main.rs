@@ -20,6 +20,7 @@ mod builtin_policies;
 mod configuration;
 mod containment;
 mod demo;
+mod docs;
 mod forwarding;
 mod hot_swap;
 mod large_bodies;

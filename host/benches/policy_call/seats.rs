@@ -27,7 +27,9 @@ pub struct Seats {
 impl Seats {
     /// With an engine as the proxy has one.
     pub fn new() -> Self {
-        Self { engine: Engine::new(EngineOptions { workers: 1, instances: Some(64) }).unwrap() }
+        Self {
+            engine: Engine::new(EngineOptions { workers: 1, instances: Some(64), ..EngineOptions::default() }).unwrap(),
+        }
     }
 
     /// A built-in policy.

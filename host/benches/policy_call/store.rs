@@ -121,7 +121,7 @@ impl Drop for Stop<'_> {
 }
 
 fn empty() -> Store {
-    let store = Store::new(StoreLimits::default(), &Stats::new(1).policy("store"));
+    let store = Store::new(StoreLimits::default(), &Stats::new(1).policy("store"), None);
     store.reserve();
     store
 }

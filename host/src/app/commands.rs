@@ -62,7 +62,8 @@ async fn check(sources: Sources) -> Result<ExitCode> {
     }
     let mut failed = 0;
     let topologies = check_pools(&config, &mut failed).await?;
-    let engine = Engine::new(EngineOptions { workers: 1, ..EngineOptions::default() })?;
+    let engine =
+        Engine::new(EngineOptions { workers: 1, cache: config.cache_dir.clone(), ..EngineOptions::default() })?;
     let config = Arc::new(config);
     let checked = Arc::clone(&config);
     let load = move || policies::load_all(&engine, &checked, &topologies, &Stats::new(1));

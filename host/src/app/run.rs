@@ -87,7 +87,11 @@ pub async fn run(config: Config, started: impl FnOnce(&Reachable)) -> Result<()>
 async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> {
     let topologies: Vec<_> = resolve(&config.pools).await?.into_iter().map(Arc::new).collect();
     let topologies: Arc<[_]> = topologies.into();
-    let engine = Engine::new(EngineOptions { workers: config.workers, ..EngineOptions::default() })?;
+    let engine = Engine::new(EngineOptions {
+        workers: config.workers,
+        cache: config.cache_dir.clone(),
+        ..EngineOptions::default()
+    })?;
     let keep = match &config.state_dir {
         None => None,
         Some(folder) => {

@@ -56,6 +56,7 @@ pub(super) struct File {
     pub access_log: AccessLog,
     pub rollout: Rollout,
     pub state_dir: Option<PathBuf>,
+    pub cache_dir: Option<PathBuf>,
 }
 
 /// Reads a file; `None` if it is not TOML at all. `base` is the folder that paths are relative to.
@@ -72,10 +73,15 @@ pub(super) fn read(name: &Arc<str>, text: &str, base: &Path, findings: &mut Find
         trusted_proxies: forwarded(&mut root, findings),
         access_log: access_log(&mut root, base, findings),
         rollout: sections::rollout(root.take_section("rollout", findings), findings),
-        state_dir: root.take("state-dir").and_then(|n| n.parsed(findings, |p| relative_to(base, p))).map(|p| p.value),
+        state_dir: folder(&mut root, "state-dir", base, findings),
+        cache_dir: folder(&mut root, "cache-dir", base, findings),
     };
     root.finish(findings);
     Some(file)
+}
+
+fn folder(root: &mut Section, key: &'static str, base: &Path, findings: &mut Findings) -> Option<PathBuf> {
+    root.take(key).and_then(|n| n.parsed(findings, |p| relative_to(base, p))).map(|p| p.value)
 }
 
 fn common(root: &mut Section, findings: &mut Findings) -> Common {

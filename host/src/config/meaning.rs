@@ -36,6 +36,8 @@ pub struct Config {
     pub rollout: Rollout,
     /// Where promoted components are kept over a restart; `None` if they are not.
     pub state_dir: Option<PathBuf>,
+    /// Where compiled components are kept; `None` if they are not.
+    pub cache_dir: Option<PathBuf>,
     /// What is allowed but probably not meant, a sentence each. Nothing but `check` and the log cares.
     pub warnings: Vec<String>,
 }

@@ -40,6 +40,8 @@ pub(super) fn resolve(file: File, environment: Common, flags: Common, findings: 
         trusted_proxies: file.trusted_proxies,
         access_log: file.access_log,
         rollout: file.rollout,
+        // No policy has a name that begins with a dot.
+        cache_dir: file.cache_dir.or_else(|| file.state_dir.as_ref().map(|folder| folder.join(".compiled"))),
         state_dir: file.state_dir,
         warnings: Vec::new(),
     }

@@ -217,6 +217,9 @@ fn what_deploying_goes_by_means_what_it_says() {
     assert_eq!(config.policies[1].digest, None);
     let whole = load("state-dir = \"/var/lib/waypost\"\n[rollout]\nfailure-margin = 0");
     assert_eq!(whole.state_dir, Some(PathBuf::from("/var/lib/waypost")));
+    assert_eq!(whole.cache_dir, Some(PathBuf::from("/var/lib/waypost/.compiled")));
+    assert_eq!(load("cache-dir = \"cache\"").cache_dir, Some(PathBuf::from("/etc/waypost/cache")));
+    assert_eq!(load("").cache_dir, None);
     assert_eq!(whole.rollout, Rollout { failure_margin: 0.0, ..Rollout::default() });
 }
 
@@ -232,6 +235,7 @@ fn wrong_values_of_what_deploying_goes_by_are_errors() {
     assert_error(&digest("1"), 2, "policies.random.digest", "write a string");
     for (text, line, key, words) in [
         ("state-dir = \"\"", 1, "state-dir", "is not a path"),
+        ("cache-dir = \"\"", 1, "cache-dir", "is not a path"),
         ("state-dir = true", 1, "state-dir", "write a string"),
         ("[rollout]\nmax-faults = 0", 2, "rollout.max-faults", "write 1 to 1000000"),
         ("[rollout]\nmax-faults = 1.5", 2, "rollout.max-faults", "write an integer"),

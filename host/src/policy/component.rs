@@ -4,6 +4,7 @@
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre};
 
+use super::cache::Cache;
 use super::contract::{ExportIndices, PACKAGE, interface};
 use super::engine::{Lane, Lanes};
 use super::error::Refusal;
@@ -45,20 +46,21 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 /// Compiles, checks and links.
-pub(super) fn compile(lanes: &Lanes, bytes: &[u8]) -> Result<Compiled, Refusal> {
+pub(super) fn compile(lanes: &Lanes, cache: Option<&Cache>, digest: &str, bytes: &[u8]) -> Result<Compiled, Refusal> {
     check_preamble(bytes)?;
     let wasi = imports_wasi(bytes);
-    let (lane, component) = if wasi || bytes.len() > LARGE {
-        let lane = if wasi { &lanes.wasi } else { &lanes.on_demand };
-        (lane, Component::new(&lane.engine, bytes))
-    } else {
-        match Component::new(&lanes.pooled.engine, bytes) {
-            Ok(component) => (&lanes.pooled, Ok(component)),
-            // The pool's places have fixed sizes; what does not fit them may still be fine outside of it.
-            Err(_) => (&lanes.on_demand, Component::new(&lanes.on_demand.engine, bytes)),
-        }
+    // The pool's places have fixed sizes; what does not fit them may still be fine outside of it.
+    let fitting: &[&Lane] = match (wasi, bytes.len() > LARGE) {
+        (true, _) => &[&lanes.wasi],
+        (false, true) => &[&lanes.on_demand],
+        (false, false) => &[&lanes.pooled, &lanes.on_demand],
     };
-    let component = component.map_err(|e| Refusal::Corrupt(one_line(&e)))?;
+    let found = cache.and_then(|cache| cached(fitting, cache, digest));
+    let fresh = found.is_none();
+    let (lane, component) = match found {
+        Some(found) => found,
+        None => compiled(fitting, bytes).map_err(|e| Refusal::Corrupt(one_line(&e)))?,
+    };
     // Else the first instance would pay for it, and its time tells whether workers may build instances.
     component.initialize_copy_on_write_image().map_err(|e| Refusal::Host(one_line(&e)))?;
     check_imports(lane, &component)?;
@@ -69,9 +71,28 @@ pub(super) fn compile(lanes: &Lanes, bytes: &[u8]) -> Result<Compiled, Refusal> 
     if !(hooks.selection || hooks.request_headers || hooks.response_headers || hooks.range) {
         return Err(Refusal::NoHook(PACKAGE.to_owned()));
     }
+    if let (true, Some(cache)) = (fresh, cache) {
+        cache.store(&lane.engine, digest, &component);
+    }
     let store = interface("store");
     let store = component.component_type().imports(&lane.engine).any(|(name, _)| name == store);
     Ok(Compiled { pre, exports, wasi, pooled: lane.pooled, store })
+}
+
+fn cached<'a>(fitting: &[&'a Lane], cache: &Cache, digest: &str) -> Option<(&'a Lane, Component)> {
+    fitting.iter().find_map(|lane| Some((*lane, cache.load(&lane.engine, digest)?)))
+}
+
+/// By the first lane that takes it.
+fn compiled<'a>(fitting: &[&'a Lane], bytes: &[u8]) -> wasmtime::Result<(&'a Lane, Component)> {
+    let mut result = Err(wasmtime::Error::msg("there is no way to run it"));
+    for lane in fitting {
+        result = Component::new(&lane.engine, bytes).map(|component| (*lane, component));
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
 }
 
 fn one_line(error: &wasmtime::Error) -> String {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
@@ -11,6 +13,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use super::bindings::Imports;
+use super::cache::Cache;
 use super::component::{Compiled, compile, digest};
 use super::contract::{WitBackend, WitPool};
 use super::deadline::Allowance;
@@ -42,12 +45,18 @@ const KEPT_TABLE: usize = 16 * 1024;
 const MAX_PLACES: u32 = 8192;
 
 /// How an engine is made.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct EngineOptions {
     /// How many workers there are: each gets a warm instance of each policy.
     pub workers: usize,
     /// How many instances of small components may live at once; chosen by the number of workers if `None`.
     pub instances: Option<u32>,
+    /// Where compiled components are kept on disk, if they are.
+    pub cache: Option<PathBuf>,
+    /// Whether instructions are counted ([`Seat::fuel`](super::Seat::fuel)), which makes everything slower.
+    pub fuel: bool,
+    /// The nanoseconds that stores go by in place of the time, for a policy that is asked offline.
+    pub store_clock: Option<Arc<AtomicU64>>,
 }
 
 /// A policy to be loaded.
@@ -109,6 +118,12 @@ impl Engine {
         let lanes = Lanes::new(&options).map_err(|e| PolicyError::Engine(format!("{e:#}")))?;
         let ticker =
             Ticker::start(vec![lanes.pooled.engine.clone(), lanes.wasi.engine.clone()]).map_err(|e| failed(&e))?;
+        let cache = match &options.cache {
+            None => None,
+            Some(folder) => {
+                Some(Cache::open(folder).map_err(|reason| PolicyError::Cache { folder: folder.clone(), reason })?)
+            }
+        };
         let (builder, jobs) = channel();
         thread::Builder::new()
             .name("policy-builder".to_owned())
@@ -120,6 +135,9 @@ impl Engine {
                 workers: options.workers.max(1),
                 epoch: Instant::now(),
                 builder,
+                cache,
+                fuel: options.fuel,
+                store_clock: options.store_clock,
                 compiling: Mutex::default(),
                 stores: Mutex::default(),
                 _ticker: ticker,
@@ -157,6 +175,9 @@ pub(super) struct Core {
     workers: usize,
     epoch: Instant,
     builder: Sender<Rebuild>,
+    cache: Option<Cache>,
+    fuel: bool,
+    store_clock: Option<Arc<AtomicU64>>,
     /// What was compiled, by digest; locked while compiling, so that one component is compiled at a time.
     compiling: Mutex<HashMap<String, Weak<Compiled>>>,
     /// By policy name; they outlive generations.
@@ -201,6 +222,7 @@ impl Core {
             stats: Arc::clone(stats),
             store,
             dry: spec.shadow.into(),
+            fuel: self.fuel,
             epoch: self.epoch,
         };
         let (slots, build_time) = self.warm_instances(&recipe, spec.isolation)?;
@@ -226,7 +248,7 @@ impl Core {
 
     fn store(&self, spec: &PolicySpec, stats: &Arc<PolicyStats>) -> Arc<Store> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(Store::new(spec.store, stats));
+        let made = || Arc::new(Store::new(spec.store, stats, self.store_clock.clone()));
         Arc::clone(stores.entry(spec.name.clone()).or_insert_with(made))
     }
 
@@ -235,7 +257,7 @@ impl Core {
         if let Some(compiled) = known.get(digest).and_then(Weak::upgrade) {
             return Ok(compiled);
         }
-        let compiled = Arc::new(compile(&self.lanes, bytes)?);
+        let compiled = Arc::new(compile(&self.lanes, self.cache.as_ref(), digest, bytes)?);
         known.retain(|_, compiled| compiled.strong_count() > 0);
         known.insert(digest.to_owned(), Arc::downgrade(&compiled));
         Ok(compiled)
@@ -318,7 +340,7 @@ pub(super) struct Lanes {
 impl Lanes {
     fn new(options: &EngineOptions) -> wasmtime::Result<Self> {
         let pooled = pooled_engine(options)?;
-        let mut config = base_config();
+        let mut config = base_config(options);
         config.parallel_compilation(true);
         let on_demand = wasmtime::Engine::new(&config)?;
         Ok(Self {
@@ -338,12 +360,13 @@ fn lane(engine: wasmtime::Engine, wasi: bool, pooled: bool) -> wasmtime::Result<
     Ok(Lane { engine, linker, wasi, pooled })
 }
 
-fn base_config() -> Config {
+fn base_config(options: &EngineOptions) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
         .concurrency_support(false)
         .memory_init_cow(true)
+        .consume_fuel(options.fuel)
         .max_wasm_stack(GUEST_STACK)
         // Small components compile in milliseconds; the workers keep their cores.
         .parallel_compilation(false)
@@ -358,7 +381,7 @@ fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<wasmtime::Engine> 
     let wanted = u32::try_from(options.workers.max(1) * POLICIES * 2 + 64).unwrap_or(MAX_PLACES).min(MAX_PLACES);
     let mut places = options.instances.unwrap_or(wanted).clamp(1, MAX_PLACES);
     loop {
-        let mut config = base_config();
+        let mut config = base_config(options);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(places)));
         match wasmtime::Engine::new(&config) {
             Err(_) if places > 8 => places /= 2,

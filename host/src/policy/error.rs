@@ -1,5 +1,6 @@
 //! Why a policy could not be loaded.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -10,6 +11,14 @@ pub enum PolicyError {
     /// The engine itself.
     #[error("the policy engine can't start: {0}")]
     Engine(String),
+    /// The folder for compiled components.
+    #[error("`cache-dir` {} can't be used: {reason}", folder.display())]
+    Cache {
+        /// Where it is.
+        folder: PathBuf,
+        /// What is wrong.
+        reason: std::io::Error,
+    },
     /// One policy.
     #[error("policy `{policy}` ({origin}): {reason}")]
     Refused {
@@ -37,7 +46,7 @@ pub enum Refusal {
     #[error("this is WebAssembly text; compile it to a binary component first, with `wasm-tools parse` or `wat2wasm`")]
     Text,
     /// A module without component wrapping.
-    #[error("this is a core module, not a component; wrap it with `wasm-tools component new`")]
+    #[error("this is a core module, not a component; make one of it with `waypost policy pack`")]
     CoreModule,
     /// Not WebAssembly at all, or broken.
     #[error("this is not a valid WebAssembly component: {0}")]

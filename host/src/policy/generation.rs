@@ -97,6 +97,11 @@ impl Generation {
         self.loaded_at
     }
 
+    /// Whether its engine counts instructions.
+    pub(super) fn counts_fuel(&self) -> bool {
+        self.recipe.fuel
+    }
+
     /// The store of its policy name, which other generations of the name share.
     pub fn store(&self) -> &Arc<Store> {
         &self.recipe.store

@@ -139,11 +139,13 @@ impl log::Host for State {
 
 impl random::Host for State {
     fn below(&mut self, bound: u32) -> u32 {
-        below(&mut self.rng, bound)
+        let listed = self.tape.as_mut().and_then(|tape| tape.draw_below(bound));
+        listed.unwrap_or_else(|| below(&mut self.rng, bound))
     }
 
     fn bits(&mut self) -> u64 {
-        self.rng.next_u64()
+        let listed = self.tape.as_mut().and_then(|tape| tape.draw_bits());
+        listed.unwrap_or_else(|| self.rng.next_u64())
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Recipe {
     pub setup: Duration,
     /// Whether its instances must not change the store while they are set up: it is a shadow.
     pub dry: AtomicBool,
+    /// Whether its engine counts instructions.
+    pub fuel: bool,
     /// Where the guests' monotonic clock counts from.
     pub epoch: Instant,
 }
@@ -69,6 +71,14 @@ impl Recipe {
             state.wasi = Some(Box::new(Wasi::new(&state.lines, self.epoch)));
         }
         let mut store = Store::new(pre.engine(), state);
+        if self.fuel {
+            // As much as there is: it is a measure here and no limit.
+            store.set_fuel(u64::MAX).map_err(|e| BuildError {
+                step: "instantiation",
+                cause: Cause::Failed(e),
+                denied: None,
+            })?;
+        }
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
         store.set_max_component_handles(MAX_HANDLES);

@@ -9,6 +9,7 @@
 mod answer;
 mod bindings;
 mod builtin;
+mod cache;
 mod component;
 mod contract;
 mod deadline;
@@ -45,5 +46,5 @@ pub use error::{PolicyError, Refusal};
 pub use generation::Generation;
 pub use seat::Seat;
 pub use store::{ENTRY_BYTES, Store, StoreError};
-pub use tape::Tape;
+pub use tape::{Script, Tape};
 pub use trial::{Mode, Sample, Stickiness, Trial, WHOLE};

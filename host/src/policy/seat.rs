@@ -35,6 +35,8 @@ pub struct Seat {
     tape: Option<Box<Tape>>,
     /// What the last call took.
     took: Duration,
+    /// The instructions of the last call, if the engine counts them.
+    fuel: Option<u64>,
     /// What it wrote into the shard's `suspended_until`, where a seat at another generation writes as well.
     suspended_until: u64,
     /// Requests that have begun and not ended; counted only with `isolation = "request"`.
@@ -61,6 +63,7 @@ impl Seat {
     ) -> Self {
         let mut seat = Self {
             deadline: generation.deadline,
+            fuel: generation.counts_fuel().then_some(0),
             generation,
             worker,
             facts,
@@ -116,6 +119,12 @@ impl Seat {
     /// What the last call took; zero if there was none to make.
     pub fn took(&self) -> Duration {
         self.took
+    }
+
+    /// What the last call took in units of fuel, which is about the number of WebAssembly instructions and the same on every machine; `None`
+    /// if the engine does not count.
+    pub fn fuel(&self) -> Option<u64> {
+        self.fuel
     }
 
     /// A request begins. With `isolation = "request"` no instance serves two requests: while this is the only one
@@ -232,11 +241,19 @@ impl Seat {
         deadline.begin(self.deadline);
         store.set_epoch_deadline(self.deadline.ticks);
 
+        if self.fuel.is_some() {
+            // Can't fail: the engine counts.
+            let _ = store.set_fuel(u64::MAX);
+        }
+
         let start = Instant::now();
         let answer = ask(exports, store);
         self.took = start.elapsed();
         self.shard.hook_nanoseconds[hook as usize].record(self.took.as_nanos() as u64);
 
+        if self.fuel.is_some() {
+            self.fuel = store.get_fuel().ok().map(|left| u64::MAX - left);
+        }
         let state = store.data_mut();
         state.turn.end(request, response, answer.is_ok());
         self.tape = state.tape.take();

@@ -11,6 +11,7 @@ mod shard;
 mod tests;
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -71,14 +72,14 @@ struct Bounds {
 #[derive(Debug, Clone)]
 enum Clock {
     Monotonic(Instant),
-    #[cfg(test)]
-    Told(Arc<std::sync::atomic::AtomicU64>),
+    Told(Arc<AtomicU64>),
 }
 
 impl Store {
-    /// An empty store, whose use is counted in `stats.store`.
-    pub fn new(limits: StoreLimits, stats: &Arc<PolicyStats>) -> Self {
-        Self::with_clock(limits, Some(Arc::clone(stats)), Clock::Monotonic(Instant::now()))
+    /// An empty store, whose use is counted in `stats.store`. Its time is that on the wall, or so many nanoseconds as `told` says.
+    pub fn new(limits: StoreLimits, stats: &Arc<PolicyStats>, told: Option<Arc<AtomicU64>>) -> Self {
+        let clock = told.map_or_else(|| Clock::Monotonic(Instant::now()), Clock::Told);
+        Self::with_clock(limits, Some(Arc::clone(stats)), clock)
     }
 
     /// The value of this key.
@@ -217,8 +218,7 @@ impl Clock {
     fn now(&self) -> u64 {
         match self {
             Self::Monotonic(start) => u64::try_from(start.elapsed().as_nanos()).unwrap_or(NEVER),
-            #[cfg(test)]
-            Self::Told(now) => now.load(std::sync::atomic::Ordering::Relaxed),
+            Self::Told(now) => now.load(Ordering::Relaxed),
         }
     }
 }

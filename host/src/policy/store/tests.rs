@@ -296,7 +296,7 @@ fn of_many_threads_that_expect_the_same_one_sets_it() {
 fn threads_that_flood_stay_within_the_bounds() {
     let stats = Stats::new(1).policy("p");
     let limits = StoreLimits { entries: 2_000, bytes: 256 << 10 };
-    let store = Store::new(limits, &stats);
+    let store = Store::new(limits, &stats, None);
     thread::scope(|scope| {
         for thread in 0..4 {
             let store = &store;

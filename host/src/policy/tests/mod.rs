@@ -1,5 +1,6 @@
 //! The room as its callers see it, with real components.
 
+mod cached;
 mod calls;
 mod hostile;
 mod loading;
@@ -58,7 +59,11 @@ impl TestEngine {
     }
 
     fn with_room_for(instances: u32) -> Self {
-        let engine = Engine::new(EngineOptions { workers: 1, instances: Some(instances) }).unwrap();
+        Self::with(EngineOptions { instances: Some(instances), ..EngineOptions::default() })
+    }
+
+    fn with(options: EngineOptions) -> Self {
+        let engine = Engine::new(EngineOptions { workers: 1, ..options }).unwrap();
         let facts = Arc::new(TestFacts { in_flight: AtomicU32::new(0) });
         Self { engine, stats: Stats::new(1).policy("p"), facts }
     }
@@ -66,7 +71,7 @@ impl TestEngine {
     fn load(&self, spec: &PolicySpec) -> Result<Arc<Generation>, Refusal> {
         self.engine.load(spec, &pools(), 7, &self.stats, 1).map_err(|e| match e {
             PolicyError::Refused { reason, .. } => reason,
-            PolicyError::Engine(message) => panic!("{message}"),
+            other => panic!("{other}"),
         })
     }
 

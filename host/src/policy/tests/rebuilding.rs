@@ -62,7 +62,7 @@ fn until_room(test: &TestEngine) -> Seat {
 
 #[test]
 fn workers_have_instances_of_their_own() {
-    let engine = Engine::new(EngineOptions { workers: 2, instances: Some(8) }).unwrap();
+    let engine = Engine::new(EngineOptions { workers: 2, instances: Some(8), ..EngineOptions::default() }).unwrap();
     let stats = Stats::new(2).policy("p");
     let generation = engine.load(&probe(probe_actions("request", &["calls"])), &pools(), 1, &stats, 1).unwrap();
     let facts: Arc<dyn BackendFacts> = Arc::new(TestFacts { in_flight: AtomicU32::new(0) });

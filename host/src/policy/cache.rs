@@ -1,0 +1,281 @@
+//! Compiled components on disk, so that a start does not compile again what was compiled before.
+//!
+//! An artefact is machine code that is run as it is found. So the folder must be the process's own and writable by
+//! nobody else, and each artefact has a checksum beside it: a damaged one is compiled anew. It is found by the
+//! component's digest and by what the engine is (its version, its settings and the processor's features).
+
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// What all artefacts together may take: some fifteen of the largest (Python's have 60 MB).
+const LIMIT: u64 = 1 << 30;
+/// A file that was being written for so long is of a process that ended.
+const ABANDONED: Duration = Duration::from_secs(3600);
+/// Bits of a folder's mode that let others put code into it.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+const ARTEFACT: &str = "compiled";
+const CHECKSUM: &str = "checksum";
+const UNFINISHED: &str = "unfinished";
+
+/// The folder.
+#[derive(Debug)]
+pub(super) struct Cache {
+    folder: PathBuf,
+    limit: u64,
+}
+
+impl Cache {
+    /// Opens the folder, made if new.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let metadata = fs::metadata(folder)?;
+        if !metadata.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder"));
+        }
+        trusted(&metadata)?;
+        Ok(Self { folder: folder.to_owned(), limit: LIMIT })
+    }
+
+    /// What was compiled for this engine; `None` if nothing was, or it is of no use.
+    pub fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+        let path = self.path(engine, digest);
+        match self.verified(&path) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+            Err(e) => {
+                tracing::warn!(artefact = %path.display(), "a compiled component is not used, and is made anew: {e}");
+                return None;
+            }
+        }
+        #[allow(
+            unsafe_code,
+            reason = "invariant: the bytes are what this process's user wrote in `store` (owner and mode of the folder and of the file, \
+                      and the checksum, have just been checked), and no one changes a file in place: `store` renames"
+        )]
+        let loaded = unsafe { Component::deserialize_file(engine, &path) };
+        loaded
+            .inspect_err(|e| tracing::warn!(artefact = %path.display(), "a compiled component is not used: {e:#}"))
+            .ok()
+    }
+
+    /// Keeps what was compiled. Failing costs the next start its time and nothing else, so it is only logged.
+    pub fn store(&self, engine: &Engine, digest: &str, component: &Component) {
+        let kept = component.serialize().map_err(io::Error::other).and_then(|artefact| {
+            let path = self.path(engine, digest);
+            self.write(&path, &artefact)?;
+            self.write(
+                &path.with_extension(CHECKSUM),
+                checksum_text(crc32fast::hash(&artefact), artefact.len()).as_bytes(),
+            )?;
+            self.make_room(&path)
+        });
+        if let Err(e) = kept {
+            tracing::warn!(folder = %self.folder.display(), "a compiled component could not be kept: {e}");
+        }
+    }
+
+    fn path(&self, engine: &Engine, digest: &str) -> PathBuf {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
+        self.folder.join(format!("{digest}-{:016x}.{ARTEFACT}", hasher.finish()))
+    }
+
+    fn verified(&self, path: &Path) -> io::Result<()> {
+        trusted(&fs::metadata(&self.folder)?)?;
+        let mut file = File::open(path)?;
+        trusted(&file.metadata()?)?;
+        let expected = fs::read_to_string(path.with_extension(CHECKSUM))?;
+        let (sum, length) = checksum(&mut file)?;
+        if expected != checksum_text(sum, length) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum is wrong"));
+        }
+        // What was used last goes last; that it can't be noted is no harm.
+        let _ = file.set_modified(SystemTime::now());
+        Ok(())
+    }
+
+    /// A crash in the middle leaves the old file, or none.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let unique = format!("{}-{}.{UNFINISHED}", std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
+        let unfinished = self.folder.join(unique);
+        let written = File::create_new(&unfinished).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| {
+            let _ = fs::remove_file(&unfinished);
+        })
+    }
+
+    /// Removes what was not used for the longest time until the rest fits, and what other processes left unfinished.
+    fn make_room(&self, newest: &Path) -> io::Result<()> {
+        let mut artefacts = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            // Gone meanwhile: another process makes room as well.
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let modified = metadata.modified()?;
+            match path.extension().and_then(|e| e.to_str()) {
+                Some(ARTEFACT) if path != newest => artefacts.push((modified, metadata.len(), path)),
+                Some(UNFINISHED) if modified.elapsed().is_ok_and(|age| age > ABANDONED) => remove(&path)?,
+                _ => {}
+            }
+        }
+        let newest = fs::metadata(newest).map_or(0, |m| m.len());
+        let mut total = newest + artefacts.iter().map(|(_, size, _)| size).sum::<u64>();
+        artefacts.sort();
+        for (_, size, path) in artefacts {
+            if total <= self.limit {
+                break;
+            }
+            remove(&path.with_extension(CHECKSUM))?;
+            remove(&path)?;
+            total -= size;
+        }
+        Ok(())
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Nobody else may have written it.
+fn trusted(metadata: &Metadata) -> io::Result<()> {
+    let denied = |sentence: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, sentence));
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return denied(
+            "it belongs to another user, and what it holds is run as it is; give this proxy a folder of its own",
+        );
+    }
+    if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+        return denied("others may write to it, and what it holds is run as it is; take that away with `chmod go-w`");
+    }
+    Ok(())
+}
+
+fn checksum(file: &mut File) -> io::Result<(u32, usize)> {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut length = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((hasher.finalize(), length)),
+            n => {
+                hasher.update(&buffer[..n]);
+                length += n;
+            }
+        }
+    }
+}
+
+fn checksum_text(sum: u32, length: usize) -> String {
+    format!("crc32 {sum:08x} of {length} bytes\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const EMPTY: &str = "(component)";
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("waypost-cache-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        folder
+    }
+
+    fn stored(cache: &Cache, engine: &Engine, digest: &str) -> PathBuf {
+        let component = Component::new(engine, wat::parse_str(EMPTY).unwrap()).unwrap();
+        cache.store(engine, digest, &component);
+        cache.path(engine, digest)
+    }
+
+    #[test]
+    fn what_was_stored_is_found_by_its_digest_and_its_engine() {
+        let folder = folder("found");
+        let (cache, engine) = (Cache::open(&folder).unwrap(), Engine::default());
+        assert!(cache.load(&engine, "sha256:aa").is_none());
+        stored(&cache, &engine, "sha256:aa");
+        assert!(cache.load(&engine, "sha256:aa").is_some());
+        assert!(cache.load(&engine, "sha256:ab").is_none());
+        let mut config = wasmtime::Config::new();
+        config.consume_fuel(true);
+        assert!(cache.load(&Engine::new(&config).unwrap(), "sha256:aa").is_none(), "another engine");
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_artefact_is_not_run() {
+        let folder = folder("damaged");
+        let (cache, engine) = (Cache::open(&folder).unwrap(), Engine::default());
+        let path = stored(&cache, &engine, "sha256:aa");
+        let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for damaged in [&flipped[..], &whole[..whole.len() - 1], &[]] {
+            fs::write(&path, damaged).unwrap();
+            assert!(cache.load(&engine, "sha256:aa").is_none());
+        }
+        fs::write(&path, &whole).unwrap();
+        assert!(cache.load(&engine, "sha256:aa").is_some());
+        fs::remove_file(path.with_extension(CHECKSUM)).unwrap();
+        assert!(cache.load(&engine, "sha256:aa").is_none());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_refused() {
+        let folder = folder("shared");
+        let (cache, engine) = (Cache::open(&folder).unwrap(), Engine::default());
+        let path = stored(&cache, &engine, "sha256:aa");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(cache.load(&engine, "sha256:aa").is_none());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(cache.load(&engine, "sha256:aa").is_none(), "changed after it was opened");
+        let error = Cache::open(&folder).unwrap_err().to_string();
+        assert!(error.contains("chmod go-w"), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_was_not_used_for_the_longest_time_makes_room() {
+        let folder = folder("room");
+        let engine = Engine::default();
+        let mut cache = Cache::open(&folder).unwrap();
+        let first = stored(&cache, &engine, "sha256:aa");
+        let second = stored(&cache, &engine, "sha256:ab");
+        let size = fs::metadata(&first).unwrap().len();
+        let age = |path: &Path, seconds| {
+            let then = SystemTime::now() - Duration::from_secs(seconds);
+            File::open(path).unwrap().set_modified(then).unwrap();
+        };
+        let unfinished = folder.join(format!("1-1.{UNFINISHED}"));
+        fs::write(&unfinished, b"x").unwrap();
+        age(&first, 50);
+        age(&second, 100);
+        age(&unfinished, 2 * 3600);
+        cache.limit = 2 * size;
+        let third = stored(&cache, &engine, "sha256:ac");
+        assert_eq!([&first, &second, &third, &unfinished].map(|p| p.exists()), [true, false, true, false]);
+        assert!(!second.with_extension(CHECKSUM).exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,3 @@
+//! What `docs/` says is what is so.
+
+mod reference;
