@@ -8,7 +8,7 @@ pub const Bytes = extern struct {
     len: usize,
 
     pub fn of(from: []const u8) Bytes {
-        return .{ .ptr = from.ptr, .len = from.len };
+        return .{ .ptr = at(from), .len = from.len };
     }
     pub fn slice(self: Bytes) []const u8 {
         return self.ptr[0..self.len];
@@ -20,10 +20,19 @@ pub fn List(comptime T: type) type {
         ptr: [*]const T,
         len: usize,
 
+        pub fn of(from: []const T) @This() {
+            const aligned: [*]const T = @ptrFromInt(@alignOf(T));
+            return .{ .ptr = if (from.len > 0) from.ptr else aligned, .len = from.len };
+        }
         pub fn slice(self: @This()) []const T {
             return self.ptr[0..self.len];
         }
     };
+}
+
+/// Where bytes are. Zig gives nothing an address that is outside of the memory, and the host refuses that.
+pub fn at(from: []const u8) [*]const u8 {
+    return if (from.len > 0) from.ptr else "";
 }
 
 /// Calls a function that answers with text or bytes.

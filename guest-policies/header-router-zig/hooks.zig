@@ -124,7 +124,7 @@ fn response(given: waypost.Response) Response {
     for (fields, given.headers) |*field, from| field.* = .{ .name = .of(from.name), .value = .of(from.value) };
     return .{
         .status = given.status,
-        .headers = .{ .ptr = fields.ptr, .len = fields.len },
+        .headers = .of(fields),
         .body = .of(given.body),
     };
 }
@@ -133,7 +133,7 @@ fn ranges(given: ?[]const waypost.ByteRange) OptionRanges {
     const wanted = given orelse return .{ .is_some = 0, .value = undefined };
     const made = waypost.call.alloc(Range, wanted.len) catch @panic("no memory");
     for (made, wanted) |*range, from| range.* = .{ .first = end(from.first), .last = end(from.last) };
-    return .{ .is_some = 1, .value = .{ .ptr = made.ptr, .len = made.len } };
+    return .{ .is_some = 1, .value = .of(made) };
 }
 
 fn end(given: ?u64) OptionU64 {

@@ -84,10 +84,10 @@ pub const Request = struct {
         return @bitCast(abi.types.@"[method]request.pool"(self.handle));
     }
     pub fn header(self: Request, name: []const u8) ?[]const u8 {
-        return abi.optional(abi.types.@"[method]request.header", .{ self.handle, name.ptr, name.len });
+        return abi.optional(abi.types.@"[method]request.header", .{ self.handle, abi.at(name), name.len });
     }
     pub fn headerValues(self: Request, name: []const u8) []const abi.Bytes {
-        return abi.list(abi.Bytes, abi.types.@"[method]request.header-values", .{ self.handle, name.ptr, name.len });
+        return abi.list(abi.Bytes, abi.types.@"[method]request.header-values", .{ self.handle, abi.at(name), name.len });
     }
     pub fn headerNames(self: Request) []const abi.Bytes {
         return abi.list(abi.Bytes, abi.types.@"[method]request.header-names", .{self.handle});
@@ -101,22 +101,22 @@ pub const Headers = struct {
     handle: i32,
 
     pub fn first(self: Headers, name: []const u8) ?[]const u8 {
-        return abi.optional(abi.types.@"[method]headers.first", .{ self.handle, name.ptr, name.len });
+        return abi.optional(abi.types.@"[method]headers.first", .{ self.handle, abi.at(name), name.len });
     }
     pub fn values(self: Headers, name: []const u8) []const abi.Bytes {
-        return abi.list(abi.Bytes, abi.types.@"[method]headers.values", .{ self.handle, name.ptr, name.len });
+        return abi.list(abi.Bytes, abi.types.@"[method]headers.values", .{ self.handle, abi.at(name), name.len });
     }
     pub fn names(self: Headers) []const abi.Bytes {
         return abi.list(abi.Bytes, abi.types.@"[method]headers.names", .{self.handle});
     }
     pub fn set(self: Headers, name: []const u8, value: []const u8) HeaderError!void {
-        return done(abi.types.@"[method]headers.set", .{ self.handle, name.ptr, name.len, value.ptr, value.len });
+        return done(abi.types.@"[method]headers.set", .{ self.handle, abi.at(name), name.len, abi.at(value), value.len });
     }
     pub fn append(self: Headers, name: []const u8, value: []const u8) HeaderError!void {
-        return done(abi.types.@"[method]headers.append", .{ self.handle, name.ptr, name.len, value.ptr, value.len });
+        return done(abi.types.@"[method]headers.append", .{ self.handle, abi.at(name), name.len, abi.at(value), value.len });
     }
     pub fn remove(self: Headers, name: []const u8) HeaderError!void {
-        return done(abi.types.@"[method]headers.remove", .{ self.handle, name.ptr, name.len });
+        return done(abi.types.@"[method]headers.remove", .{ self.handle, abi.at(name), name.len });
     }
 
     fn done(comptime function: anytype, arguments: anytype) HeaderError!void {
@@ -131,7 +131,7 @@ pub const log = struct {
     pub const Level = enum(i32) { debug, info, warn, @"error" };
 
     pub fn write(level: Level, message: []const u8) void {
-        abi.log.write(@backingInt(level), message.ptr, message.len);
+        abi.log.write(@backingInt(level), abi.at(message), message.len);
     }
     /// A line with parts, as `std.fmt` has it.
     pub fn print(level: Level, comptime format: []const u8, parts: anytype) void {
@@ -186,7 +186,7 @@ pub const counters = struct {
 
     pub fn define(name: []const u8) Defined {
         var result: extern struct { is_error: u8, value: extern union { counter: u32, reason: abi.Bytes } } = undefined;
-        abi.counters.define(name.ptr, name.len, &result);
+        abi.counters.define(abi.at(name), name.len, &result);
         if (result.is_error != 0) return .{ .reason = result.value.reason.slice() };
         return .{ .counter = result.value.counter };
     }
@@ -200,32 +200,32 @@ pub const store = struct {
     const errors = [_]Error{ error.KeyTooLong, error.ValueTooLong, error.NoRoom };
 
     pub fn get(key: []const u8) ?[]const u8 {
-        return abi.optional(abi.store.get, .{ key.ptr, key.len });
+        return abi.optional(abi.store.get, .{ abi.at(key), key.len });
     }
     pub fn set(key: []const u8, value: []const u8, ttl_milliseconds: u64) Error!void {
         var result: extern struct { is_error: u8, code: u8 } = undefined;
-        abi.store.set(key.ptr, key.len, value.ptr, value.len, @bitCast(ttl_milliseconds), &result);
+        abi.store.set(abi.at(key), key.len, abi.at(value), value.len, @bitCast(ttl_milliseconds), &result);
         if (result.is_error != 0) return errors[result.code];
     }
     pub fn remove(key: []const u8) bool {
-        return abi.store.remove(key.ptr, key.len) != 0;
+        return abi.store.remove(abi.at(key), key.len) != 0;
     }
     pub fn compareAndSet(key: []const u8, expected: ?[]const u8, value: []const u8, ttl_milliseconds: u64) Error!bool {
         var result: extern struct { is_error: u8, code: u8 } = undefined;
         const before = expected orelse "";
         const ttl: i64 = @bitCast(ttl_milliseconds);
         const some: i32 = @intFromBool(expected != null);
-        abi.store.@"compare-and-set"(key.ptr, key.len, some, before.ptr, before.len, value.ptr, value.len, ttl, &result);
+        abi.store.@"compare-and-set"(abi.at(key), key.len, some, abi.at(before), before.len, abi.at(value), value.len, ttl, &result);
         if (result.is_error != 0) return errors[result.code];
         return result.code != 0;
     }
     pub fn increment(key: []const u8, by: i64, ttl_milliseconds: u64) Error!i64 {
         var result: extern struct { is_error: u8, value: extern union { code: u8, number: i64 } } = undefined;
-        abi.store.increment(key.ptr, key.len, by, @bitCast(ttl_milliseconds), &result);
+        abi.store.increment(abi.at(key), key.len, by, @bitCast(ttl_milliseconds), &result);
         if (result.is_error != 0) return errors[result.value.code];
         return result.value.number;
     }
     pub fn counter(key: []const u8) i64 {
-        return abi.store.counter(key.ptr, key.len);
+        return abi.store.counter(abi.at(key), key.len);
     }
 };

@@ -138,6 +138,8 @@ bool exports_waypost_policy_selection_select(exports_waypost_policy_selection_bo
         command *one = &all.list[at];
         if (slice_equal(one->verb, S("pick"))) {
             *choice = (policy_option_u32_t){true, unsigned_of(one->rest)};
+        } else if (slice_equal(one->verb, S("none"))) {
+            choice->is_some = false;
         } else if (slice_equal(one->verb, S("picks"))) {
             pick_nth(one->rest, attempt, choice);
         } else if (slice_equal(one->verb, S("tell"))) {

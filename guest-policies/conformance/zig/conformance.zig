@@ -95,6 +95,8 @@ pub fn select(request: waypost.Request, _: u32, attempt: u32) waypost.Answer(?u3
     while (all.next()) |one| {
         if (one.is("pick")) {
             choice = command.number(u32, one.rest);
+        } else if (one.is("none")) {
+            choice = null;
         } else if (one.is("picks")) {
             choice = nth(one.rest, attempt);
         } else if (one.is("tell")) {

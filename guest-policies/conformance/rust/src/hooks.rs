@@ -84,6 +84,7 @@ impl selection::Guest for Conformance {
         for command in commands(request, "select") {
             match command.verb.as_str() {
                 "pick" => choice = Some(number(command.text().as_bytes())),
+                "none" => choice = None,
                 "picks" => {
                     let pick = command.text().split(',').nth(attempt as usize - 1);
                     choice = pick.map(|pick| number(pick.as_bytes()));

@@ -4,6 +4,7 @@
 use std::{env, fs, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
+use wit_bindgen_c::{Enabled, Opts};
 use wit_bindgen_core::{Files, wit_parser::Resolve};
 
 fn main() -> ExitCode {
@@ -26,7 +27,9 @@ fn run() -> Result<()> {
     let package = resolve.push_file(world).with_context(|| format!("can't read {world}"))?;
     let chosen = resolve.select_world(&[package], None).with_context(|| format!("{world} has no single world"))?;
     let mut files = Files::default();
-    wit_bindgen_c::Opts::default().build().generate(&mut resolve, chosen, &mut files)?;
+    // What a hook was lent is given back by the bindings; a policy can't forget it.
+    let options = Opts { autodrop_borrows: Enabled::Yes, ..Opts::default() };
+    options.build().generate(&mut resolve, chosen, &mut files)?;
     fs::create_dir_all(folder).with_context(|| format!("can't make {folder}"))?;
     for (name, content) in files.iter() {
         let path = Path::new(folder).join(name);
