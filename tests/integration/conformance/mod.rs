@@ -11,6 +11,7 @@ mod hostile;
 mod router;
 mod subject;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
@@ -26,6 +27,8 @@ pub struct Language {
     conformance: &'static str,
     /// A runtime is part of the component: it needs memory and time.
     large: bool,
+    /// Cases that its tool is known to fail, and why. One that passes by now is a failed test: then this list is to be shorter.
+    known: &'static [(&'static str, &'static str)],
 }
 
 /// What is claimed, and the proof.
@@ -36,26 +39,44 @@ const RUST: Language = Language {
     router: "header-router/header-router.wasm",
     conformance: "conformance/rust",
     large: false,
+    known: &[],
 };
-const C: Language =
-    Language { name: "c", router: "header-router-c/header-router-c.wasm", conformance: "conformance/c", large: false };
+const C: Language = Language {
+    name: "c",
+    router: "header-router-c/header-router-c.wasm",
+    conformance: "conformance/c",
+    large: false,
+    known: &[],
+};
 const ZIG: Language = Language {
     name: "zig",
     router: "header-router-zig/header-router-zig.wasm",
     conformance: "conformance/zig",
     large: false,
+    known: &[],
 };
 const JAVASCRIPT: Language = Language {
     name: "js",
     router: "header-router-js/header-router-js.wasm",
     conformance: "conformance/js",
     large: true,
+    known: &[
+        (
+            contract::NEGATIVE,
+            "componentize-js 0.23 traps when a negative s64 is passed to the host (ComponentizeJS issue 343)",
+        ),
+        (
+            contract::UPPER_HALF,
+            "componentize-js 0.23 passes another number to the host in place of a u32 from 2147483648 on",
+        ),
+    ],
 };
 const PYTHON: Language = Language {
     name: "py",
     router: "header-router-py/header-router-py.wasm",
     conformance: "conformance/py",
     large: true,
+    known: &[],
 };
 
 #[test]
@@ -96,26 +117,31 @@ fn run(language: &Language) {
         return;
     };
     let subject = Subject::start(language, router, conformance);
-    let mut passed = 0;
-    let mut failed = Vec::new();
     let cases = [router::CASES, contract::CASES, hostile::CASES].concat();
-    for (claim, prove) in &cases {
-        match catch_unwind(AssertUnwindSafe(|| prove(&subject))) {
-            Ok(()) => passed += 1,
-            Err(_) => failed.push(*claim),
-        }
-    }
-    println!("{}: {passed} of {} cases passed", language.name, cases.len());
-    report(language, passed, cases.len(), &failed);
-    if !failed.is_empty() {
+    let failed: Vec<&str> = cases.iter().filter(|case| !passes(case, &subject)).map(|(claim, _)| *claim).collect();
+    println!("{}: {} of {} cases passed", language.name, cases.len() - failed.len(), cases.len());
+    report(language, cases.len(), &failed);
+    let known: Vec<&str> = language.known.iter().map(|(claim, _)| *claim).collect();
+    if failed != known {
         eprintln!("--- the proxy's log\n{}", subject.proxy.stderr.text());
     }
-    assert!(failed.is_empty(), "{}: {} of {} cases failed: {failed:#?}", language.name, failed.len(), cases.len());
+    assert_eq!(failed, known, "{}: failed cases, and those that are known to fail", language.name);
 }
 
-fn report(language: &Language, passed: usize, cases: usize, failed: &[&str]) {
+fn passes((_, prove): &Case, subject: &Subject) -> bool {
+    let passed = catch_unwind(AssertUnwindSafe(|| prove(subject))).is_ok();
+    if !passed {
+        // What it did to the instance is nothing that the next case should see.
+        subject.recover();
+    }
+    passed
+}
+
+fn report(language: &Language, cases: usize, failed: &[&str]) {
     let Some(folder) = std::env::var_os("WAYPOST_CONFORMANCE_REPORT").map(PathBuf::from) else { return };
     std::fs::create_dir_all(&folder).unwrap();
-    let text = json!({ "language": language.name, "passed": passed, "cases": cases, "failed": failed }).to_string();
-    std::fs::write(folder.join(format!("{}.json", language.name)), text).unwrap();
+    let known: BTreeMap<_, _> = language.known.iter().copied().collect();
+    let passed = cases - failed.len();
+    let text = json!({ "language": language.name, "passed": passed, "cases": cases, "failed": failed, "known": known });
+    std::fs::write(folder.join(format!("{}.json", language.name)), text.to_string()).unwrap();
 }
