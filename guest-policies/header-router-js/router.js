@@ -81,14 +81,18 @@ export const responseHeaders = {
 /** The counter and the backend. @param {Pool} pool @param {string} value @param {number} attempt @returns {[number, number?]} */
 function route(pool, value, attempt) {
   // The first attempt is nearly every request: it has nothing to ask about.
-  const past = attempt > 1 ? failed() : [];
-  /** @type {Usable} */
-  const usable = (index) => past.every(({ backend }) => backend !== index) && healthy(index);
+  const usable = attempt > 1 ? notYetFailed() : healthy;
   const named = pool.targets.get(value);
   if (!named && settings.fallback === 'none') return [counters.unmatched];
-  const choice = named ? draw(named.filter(usable)) : own(pool.seeds, value, usable);
+  const choice = named ? draw(named.filter((index) => usable(index))) : own(pool.seeds, value, usable);
   if (choice === undefined) return [counters.unusable];
   return [named ? counters.routed : counters.hashed, choice];
+}
+
+/** @returns {Usable} */
+function notYetFailed() {
+  const past = failed();
+  return (index) => past.every(({ backend }) => backend !== index) && healthy(index);
 }
 
 /** @param {number[]} usable */
