@@ -6,7 +6,8 @@
 //!
 //! With `WAYPOST_CONFORMANCE_REPORT`, a folder, each language writes `LANGUAGE.json` there: what passed, for docs/languages.md.
 
-mod contract;
+mod hooks;
+mod host;
 mod hostile;
 mod router;
 mod subject;
@@ -62,11 +63,11 @@ const JAVASCRIPT: Language = Language {
     large: true,
     known: &[
         (
-            contract::NEGATIVE,
+            host::NEGATIVE,
             "componentize-js 0.23 traps when a negative s64 is passed to the host (ComponentizeJS issue 343)",
         ),
         (
-            contract::UPPER_HALF,
+            host::UPPER_HALF,
             "componentize-js 0.23 passes another number to the host in place of a u32 from 2147483648 on",
         ),
     ],
@@ -117,7 +118,7 @@ fn run(language: &Language) {
         return;
     };
     let subject = Subject::start(language, router, conformance);
-    let cases = [router::CASES, contract::CASES, hostile::CASES].concat();
+    let cases = [router::CASES, hooks::CASES, host::CASES, hostile::CASES].concat();
     let failed: Vec<&str> = cases.iter().filter(|case| !passes(case, &subject)).map(|(claim, _)| *claim).collect();
     println!("{}: {} of {} cases passed", language.name, cases.len() - failed.len(), cases.len());
     report(language, cases.len(), &failed);

@@ -229,7 +229,7 @@ fn tables(backends: &[TestUpstream; 3], closes: SocketAddr, dead: [SocketAddr; 2
     ] {
         text += &route(host, pool, policy);
     }
-    for (name, settings, _) in super::router::REFUSED.iter().chain(super::contract::REFUSED) {
+    for (name, settings, _) in super::router::REFUSED.iter().chain(super::hooks::REFUSED) {
         text += &format!(
             "[policies.{name}]\ncomponent = \"probe.wasm\"\n{needs}\n[policies.{name}.settings]\n{settings}\n"
         );
