@@ -31,6 +31,7 @@ mod policy_faults;
 mod policy_hooks;
 mod ranges;
 mod refused_requests;
+mod rehearsal;
 mod retries;
 mod rollout;
 mod routing;

@@ -1,6 +1,6 @@
 //! `docs/contract.md` is generated from `wit/policy.wit`. This test fails if it is not what the contract says; to write it anew:
 //!
-//!   WAYPOST_WRITE_DOCS=1 cargo test reference
+//!   WAYPOST_WRITE_DOCS=1 cargo test docs::
 
 use std::fmt::Write as _;
 
@@ -42,16 +42,7 @@ fn the_reference_is_what_the_contract_says() {
     }
     let page = format!("{}\n", page.trim_end());
 
-    let path = repository().join("docs/contract.md");
-    if std::env::var_os("WAYPOST_WRITE_DOCS").is_some() {
-        std::fs::write(&path, &page).unwrap();
-    }
-    let written = std::fs::read_to_string(&path).unwrap_or_default();
-    let differs = page.lines().zip(written.lines()).position(|(a, b)| a != b).map(|line| line + 1);
-    assert!(
-        page == written,
-        "docs/contract.md, line {differs:?}, is not what wit/policy.wit says; write it anew with WAYPOST_WRITE_DOCS=1 cargo test reference"
-    );
+    super::compare("contract.md", &page);
 }
 
 fn contents(page: &mut String, resolve: &Resolve, title: &str, interfaces: &[InterfaceId]) {
