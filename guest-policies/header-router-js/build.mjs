@@ -1,15 +1,13 @@
-// Makes header-router-js.wasm of router.js.
+// `node build.mjs SOURCE WIT WORLD OUT`: makes a component of a JavaScript module and those that it imports.
 import { componentize } from '@bytecodealliance/componentize-js';
-import { cp, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 
-// The contract has one home, ../../wit; the tool wants what a world depends on below `deps`.
-await cp('../../wit/policy.wit', 'wit/deps/policy/policy.wit');
-
+const [sourcePath, witPath, worldName, out] = process.argv.slice(2);
 const { component } = await componentize({
-  sourcePath: 'router.js',
-  witPath: 'wit',
-  worldName: 'header-router',
+  sourcePath,
+  witPath,
+  worldName,
   // Time and randomness come from the contract, output goes to its log: nothing is asked of WASI.
   disableFeatures: ['stdio', 'random', 'clocks', 'http', 'fetch-event'],
 });
-await writeFile('header-router-js.wasm', component);
+await writeFile(out, component);

@@ -4,83 +4,136 @@ import { failed } from 'waypost:policy/attempts@0.1.0';
 import { healthy } from 'waypost:policy/backend-facts@0.1.0';
 import { write } from 'waypost:policy/log@0.1.0';
 import { below } from 'waypost:policy/random@0.1.0';
+import { hash } from './hash.js';
+import { byteString, parseSettings } from './settings.js';
 
-const bytes = (text) => new TextEncoder().encode(text);
-const text = (value) => new TextDecoder().decode(value);
+/**
+ * @typedef {{ targets: Map<string, number[]>, seeds: bigint[] }} Pool
+ * @typedef {(backend: number) => boolean} Usable
+ */
 
+/** @type {import('./settings.js').Settings} */
 let settings;
+/** @type {{ routed: number, hashed: number, unmatched: number, unusable: number }} */
 let counters;
-// Pool id to its backends: each a set of the names that a route may call it by.
+/** By id: for each value with a route the backends that it names, and a number for each backend. @type {Map<number, Pool>} */
 const pools = new Map();
 
+/** @type {import('./waypost').Configuration} */
 export const configuration = {
   configure(json) {
-    const given = parse(json);
-    const known = ['header', 'routes', 'request', 'response'];
-    const unknown = Object.keys(given).find((key) => !known.includes(key));
-    // What is thrown in a hook that returns a result is its error.
-    if (unknown) throw `${unknown}: unknown key; there are ${known.join(', ')}`;
-    if (typeof given.header !== 'string') throw 'header: missing; name the field that chooses the backend';
-    settings = { request: {}, response: {}, ...given, routes: new Map(Object.entries(given.routes ?? {})) };
-    counters = { routed: define('routed'), unmatched: define('unmatched') };
+    settings = parseSettings(json);
+    counters = {
+      routed: define('routed'),
+      hashed: define('hashed'),
+      unmatched: define('unmatched'),
+      unusable: define('unusable'),
+    };
   },
 };
 
+/** @type {import('./waypost').Topology} */
 export const topology = {
-  backendsChanged(pool, generation, backends) {
-    const names = ({ address, labels }) => [address, ...labels.filter(([key]) => key === 'name').map(([, name]) => name)];
-    pools.set(pool.id, backends.map(names));
-    write('info', `pool ${pool.name}: ${backends.length} backends, generation ${generation}`);
+  backendsChanged(pool, _generation, backends) {
+    /** @type {Map<string, number[]>} */
+    const targets = new Map();
+    for (const [value, target] of settings.routes) {
+      // The first label of this name counts.
+      /** @param {import('./waypost').Backend} backend */
+      const isNamed = ({ address, labels }) => address === target || labels.find(([key]) => key === 'name')?.[1] === target;
+      const named = backends.flatMap((backend, index) => (isNamed(backend) ? [index] : []));
+      if (named.length === 0) {
+        write('warn', `routes.${text(value)}: pool ${pool.name} has no backend with the address or the name ${target}`);
+      }
+      targets.set(value, named);
+    }
+    pools.set(pool.id, { targets, seeds: backends.map(({ address }) => hash(0n, address)) });
   },
 };
 
+/** @type {import('./waypost').Selection} */
 export const selection = {
   select(request, pool, attempt) {
     const value = request.header(settings.header);
-    const target = value && settings.routes.get(text(value));
-    // Only a request that is tried again has anything to ask about.
-    const past = attempt > 1 ? failed() : [];
-    const usable = (index) => past.every(({ backend }) => backend !== index) && healthy(index);
-    const named = (pools.get(pool) ?? []).flatMap((names, index) => (names.includes(target) && usable(index) ? [index] : []));
+    const known = pools.get(pool);
+    const [counter, choice] = value && known ? route(known, byteString(value), attempt) : [counters.unmatched];
     // 64-bit numbers are BigInts, 32-bit ones are numbers.
-    add(named.length ? counters.routed : counters.unmatched, 1n);
+    add(counter, 1n);
     // `undefined` is the contract's `none`.
-    return named.length ? named[below(named.length)] : undefined;
+    return choice;
   },
 };
 
+/** @type {import('./waypost').RequestHeaders} */
 export const requestHeaders = {
-  editRequest(request, headers) {
+  editRequest(_request, headers) {
     edit(settings.request, headers);
   },
 };
 
+/** @type {import('./waypost').ResponseHeaders} */
 export const responseHeaders = {
-  editResponse(request, status, backend, headers) {
+  editResponse(_request, _status, _backend, headers) {
     edit(settings.response, headers);
   },
 };
 
-function parse(json) {
-  try {
-    return JSON.parse(json);
-  } catch (error) {
-    // Any other exception than the hook's own error type is a trap.
-    throw `settings: not JSON: ${error.message}`;
-  }
+/** The counter and the backend. @param {Pool} pool @param {string} value @param {number} attempt @returns {[number, number?]} */
+function route(pool, value, attempt) {
+  // The first attempt is nearly every request: it has nothing to ask about.
+  const usable = attempt > 1 ? notYetFailed() : healthy;
+  const named = pool.targets.get(value);
+  if (!named && settings.fallback === 'none') return [counters.unmatched];
+  const choice = named ? draw(named.filter((index) => usable(index))) : own(pool.seeds, value, usable);
+  if (choice === undefined) return [counters.unusable];
+  return [named ? counters.routed : counters.hashed, choice];
 }
 
-function edit({ remove = [], set = {}, append = {} }, headers) {
+/** @returns {Usable} */
+function notYetFailed() {
+  const past = failed();
+  return (index) => past.every(({ backend }) => backend !== index) && healthy(index);
+}
+
+/** @param {number[]} usable */
+function draw(usable) {
+  return usable.length > 1 ? usable[below(usable.length)] : usable[0];
+}
+
+/** Rendezvous hashing: when a backend goes, only its own values move. @param {bigint[]} seeds @param {string} value @param {Usable} usable */
+function own(seeds, value, usable) {
+  let best;
+  let highest = -1n;
+  seeds.forEach((seed, index) => {
+    const score = hash(seed, value);
+    // The host is asked last, and only about those that would win.
+    if (score > highest && usable(index)) {
+      highest = score;
+      best = index;
+    }
+  });
+  return best;
+}
+
+/** @param {import('./settings.js').Edits} edits @param {import('./waypost').Headers} headers */
+function edit({ remove, set, append }, headers) {
   for (const name of remove) tell(name, () => headers.remove(name));
-  for (const [name, value] of Object.entries(set)) tell(name, () => headers.set(name, bytes(value)));
-  for (const [name, value] of Object.entries(append)) tell(name, () => headers.append(name, bytes(value)));
+  for (const [name, value] of set) tell(name, () => headers.set(name, value));
+  for (const [name, value] of append) tell(name, () => headers.append(name, value));
 }
 
+/** @param {string} name @param {() => void} change */
 function tell(name, change) {
   try {
     change();
   } catch (error) {
-    // An imported function that returns a result throws its error, as `payload`.
-    write('warn', `${name} was not written: ${error.payload}`);
+    // An imported function that returns a result throws its error, as `payload`. The settings were checked, so this is about
+    // the message: it names the field in `connection`, or there is too much.
+    write('warn', `${name} was not written: ${/** @type {{ payload: string }} */ (error).payload}`);
   }
+}
+
+/** @param {string} bytes one character for each byte */
+function text(bytes) {
+  return new TextDecoder().decode(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)));
 }

@@ -18,6 +18,7 @@ mod backend_nonsense;
 mod bodies;
 mod builtin_policies;
 mod configuration;
+mod conformance;
 mod containment;
 mod cookbook;
 mod demo;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use wit_bindgen_c::{Enabled, Opts};
 use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::Resolve;
 
@@ -16,7 +17,9 @@ pub fn write(wit: &Path, output: &Path) -> Result<Vec<String>, ScaffoldError> {
     let (package, _) = resolve.push_path(wit).map_err(|e| unusable(format!("{e:#}")))?;
     let world = resolve.select_world(&[package], None).map_err(|e| unusable(format!("{e:#}")))?;
     let mut files = Files::default();
-    let generated = wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut files);
+    // A request that a hook forgets to give back would be an invalid answer.
+    let options = Opts { autodrop_borrows: Enabled::Yes, ..Opts::default() };
+    let generated = options.build().generate(&mut resolve, world, &mut files);
     generated.map_err(|e| unusable(format!("{e:#}")))?;
     let io = |path: &Path, what, reason| ScaffoldError::Io { path: path.to_owned(), what, reason };
     fs::create_dir_all(output).map_err(|e| io(output, "made", e))?;

@@ -1,0 +1,173 @@
+// The `conformance` policy in C; `../SPEC.md` says what it does.
+#include "conformance.h"
+
+#include <stdlib.h>
+
+#include "../../header-router-c/json.h"
+
+static struct {
+    slice greeting;
+    bool has_pick;
+    uint32_t pick;
+} settings;
+
+uint64_t calls;
+told *pools;
+size_t pool_count;
+
+static bool refuse_settings(policy_string_t *error, const slice *parts, size_t count) {
+    text reason = text_of(parts, count);
+    *error = (policy_string_t){reason.ptr, reason.len};
+    return false;
+}
+#define REFUSE(...) refuse_settings(error, (slice[]){__VA_ARGS__}, sizeof((slice[]){__VA_ARGS__}) / sizeof(slice))
+
+bool exports_waypost_policy_configuration_configure(policy_string_t *given, policy_string_t *error) {
+    slice reason, refuse = {0};
+    bool refused = false;
+    json *root = json_parse((slice){given->ptr, given->len}, &reason);
+    if (root == NULL) return REFUSE(S("settings: not JSON: "), reason);
+    if (root->kind != JSON_TABLE) return REFUSE(S("settings: has to be a table"));
+    for (const json *one = root->first; one != NULL; one = one->next) {
+        bool is_greeting = slice_equal(one->key, S("greeting"));
+        if (is_greeting || slice_equal(one->key, S("refuse"))) {
+            if (one->kind != JSON_STRING) return REFUSE(one->key, S(": has to be a string"));
+            if (is_greeting) settings.greeting = one->text;
+            else refuse = one->text, refused = true;
+        } else if (slice_equal(one->key, S("pick"))) {
+            settings.has_pick = json_whole(one, &settings.pick);
+            if (!settings.has_pick) return REFUSE(S("pick: has to be a whole number"));
+        } else {
+            return REFUSE(one->key, S(": unknown key"));
+        }
+    }
+    if (refused) return REFUSE(refuse);
+    count(S("configured"), 1);
+    return true;
+}
+
+slice greeting(void) { return settings.greeting; }
+
+void exports_waypost_policy_topology_backends_changed(exports_waypost_policy_topology_pool_t *pool,
+    uint64_t generation, exports_waypost_policy_topology_list_backend_t *backends) {
+    told *known = pool_told(pool->id);
+    if (known == NULL) {
+        pools = realloc(pools, (pool_count + 1) * sizeof *pools);
+        if (pools == NULL) abort();
+        known = &pools[pool_count++];
+    } else {
+        exports_waypost_policy_topology_pool_free(&known->pool);
+        exports_waypost_policy_topology_list_backend_free(&known->backends);
+    }
+    *known = (told){*pool, generation, *backends};
+}
+
+told *pool_told(uint32_t id) {
+    for (size_t at = 0; at < pool_count; at++)
+        if (pools[at].pool.id == id) return &pools[at];
+    return NULL;
+}
+
+static policy_option_u64_t range_end(slice number) {
+    if (number.len == 0) return (policy_option_u64_t){0};
+    return (policy_option_u64_t){true, unsigned_of(number)};
+}
+
+static void ranges(slice list, exports_waypost_policy_range_list_byte_range_t *out) {
+    // No more than one for each character.
+    out->ptr = room_for(list.len, sizeof *out->ptr);
+    out->len = 0;
+    while (list.len > 0) {
+        slice one = cut(&list, ',');
+        slice first = cut(&one, '-');
+        out->ptr[out->len++] = (exports_waypost_policy_range_byte_range_t){range_end(first), range_end(one)};
+    }
+}
+
+bool exports_waypost_policy_range_check(exports_waypost_policy_range_borrow_request_t request,
+    exports_waypost_policy_range_option_list_byte_range_t *answer, exports_waypost_policy_range_response_t *error) {
+    commands all = commands_of(request, S("range"));
+    bool refused = false;
+    calls++;
+    for (size_t at = 0; at < all.count; at++) {
+        command *one = &all.list[at];
+        if (slice_equal(one->verb, S("ignore"))) {
+            answer->is_some = true;
+            answer->val.len = 0;
+        } else if (slice_equal(one->verb, S("ranges"))) {
+            answer->is_some = true;
+            ranges(one->rest, &answer->val);
+        } else {
+            any(one, S("range"), error, &refused);
+        }
+    }
+    commands_free(&all);
+    return !refused;
+}
+
+static void pick_nth(slice list, uint32_t attempt, policy_option_u32_t *choice) {
+    while (--attempt > 0 && list.len > 0) cut(&list, ',');
+    choice->is_some = list.len > 0;
+    if (choice->is_some) choice->val = unsigned_of(cut(&list, ','));
+}
+
+static void tell(uint32_t attempt, waypost_policy_types_response_t *out) {
+    static const slice names[] = {S("connect"), S("connect-timeout"), S("closed"), S("other")};
+    waypost_policy_attempts_list_failed_attempt_t failed;
+    text body = {0};
+    waypost_policy_attempts_failed(&failed);
+    text_add_number(&body, attempt);
+    for (size_t at = 0; at < failed.len; at++) {
+        text_add(&body, S(" "));
+        text_add_number(&body, failed.ptr[at].backend);
+        text_add(&body, S(":"));
+        text_add(&body, names[failed.ptr[at].failure]);
+    }
+    waypost_policy_attempts_list_failed_attempt_free(&failed);
+    *out = (waypost_policy_types_response_t){.status = 200, .body = {body.ptr, body.len}};
+}
+
+bool exports_waypost_policy_selection_select(exports_waypost_policy_selection_borrow_request_t request, uint32_t pool,
+    uint32_t attempt, policy_option_u32_t *choice, exports_waypost_policy_selection_response_t *error) {
+    commands all = commands_of(request, S("select"));
+    bool refused = false;
+    (void)pool;
+    calls++;
+    *choice = (policy_option_u32_t){settings.has_pick, settings.pick};
+    for (size_t at = 0; at < all.count; at++) {
+        command *one = &all.list[at];
+        if (slice_equal(one->verb, S("pick"))) {
+            *choice = (policy_option_u32_t){true, unsigned_of(one->rest)};
+        } else if (slice_equal(one->verb, S("none"))) {
+            choice->is_some = false;
+        } else if (slice_equal(one->verb, S("picks"))) {
+            pick_nth(one->rest, attempt, choice);
+        } else if (slice_equal(one->verb, S("tell"))) {
+            if (unsigned_of(one->rest) == attempt) tell(attempt, error), refused = true;
+        } else {
+            any(one, S("select"), error, &refused);
+        }
+    }
+    commands_free(&all);
+    return !refused;
+}
+
+bool exports_waypost_policy_request_headers_edit_request(
+    exports_waypost_policy_request_headers_borrow_request_t request,
+    exports_waypost_policy_request_headers_borrow_headers_t headers,
+    exports_waypost_policy_request_headers_response_t *error) {
+    return edit(request, headers, S("request"), S("none"), error);
+}
+
+bool exports_waypost_policy_response_headers_edit_response(
+    exports_waypost_policy_response_headers_borrow_request_t request, uint16_t status, uint32_t backend,
+    exports_waypost_policy_response_headers_borrow_headers_t headers,
+    exports_waypost_policy_response_headers_response_t *error) {
+    text answer = {0};
+    text_add_number(&answer, status);
+    text_add(&answer, S(" "));
+    text_add_number(&answer, backend);
+    bool passed = edit(request, headers, S("response"), (slice){answer.ptr, answer.len}, error);
+    text_free(&answer);
+    return passed;
+}

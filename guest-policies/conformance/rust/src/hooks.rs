@@ -1,0 +1,146 @@
+//! Every hook of the contract.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use crate::{
+    command::{any, commands, count, number},
+    report,
+    settings::Settings,
+};
+
+wit_bindgen::generate!({ path: "../../../wit", world: "every-hook" });
+
+use exports::waypost::policy::{
+    configuration,
+    range::{self, ByteRange},
+    request_headers, response_headers, selection,
+    topology::{self, Backend, Pool},
+};
+use waypost::policy::attempts::{self, FailedAttempt, Failure};
+pub use waypost::policy::types::{Headers, Request, Response};
+
+/// What the instance remembers.
+#[derive(Default)]
+pub struct State {
+    pub settings: Settings,
+    pub calls: u64,
+    pub pools: BTreeMap<u32, Told>,
+}
+
+/// What `backends-changed` told about a pool.
+pub struct Told {
+    pub name: String,
+    pub generation: u64,
+    pub backends: Vec<Backend>,
+}
+
+thread_local! {
+    pub static STATE: RefCell<State> = RefCell::default();
+}
+
+struct Conformance;
+
+impl configuration::Guest for Conformance {
+    fn configure(settings: String) -> Result<(), String> {
+        let settings = Settings::parse(&settings)?;
+        count("configured", 1);
+        STATE.with_borrow_mut(|state| state.settings = settings);
+        Ok(())
+    }
+}
+
+impl topology::Guest for Conformance {
+    fn backends_changed(pool: Pool, generation: u64, backends: Vec<Backend>) {
+        let told = Told { name: pool.name, generation, backends };
+        STATE.with_borrow_mut(|state| state.pools.insert(pool.id, told));
+    }
+}
+
+impl range::Guest for Conformance {
+    fn check(request: &Request) -> Result<Option<Vec<ByteRange>>, Response> {
+        called();
+        let (mut answer, mut refused) = (None, None);
+        for command in commands(request, "range") {
+            match command.verb.as_str() {
+                "ignore" => answer = Some(Vec::new()),
+                "ranges" => answer = Some(command.text().split(',').map(byte_range).collect()),
+                _ => any(&command, "range", &mut refused),
+            }
+        }
+        refused.map_or(Ok(answer), Err)
+    }
+}
+
+fn byte_range(text: &str) -> ByteRange {
+    let (first, last) = text.split_once('-').expect("a range is A-B, A- or -B");
+    let end = |text: &str| (!text.is_empty()).then(|| number(text.as_bytes()));
+    ByteRange { first: end(first), last: end(last) }
+}
+
+impl selection::Guest for Conformance {
+    fn select(request: &Request, _pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
+        called();
+        let (mut choice, mut refused) = (STATE.with_borrow(|state| state.settings.pick), None);
+        for command in commands(request, "select") {
+            match command.verb.as_str() {
+                "pick" => choice = Some(number(command.text().as_bytes())),
+                "none" => choice = None,
+                "picks" => {
+                    let pick = command.text().split(',').nth(attempt as usize - 1);
+                    choice = pick.map(|pick| number(pick.as_bytes()));
+                }
+                "tell" if number::<u32>(command.text().as_bytes()) == attempt => refused = Some(told(attempt)),
+                "tell" => {}
+                _ => any(&command, "select", &mut refused),
+            }
+        }
+        refused.map_or(Ok(choice), Err)
+    }
+}
+
+fn told(attempt: u32) -> Response {
+    let failed = |past: &FailedAttempt| format!(" {}:{}", past.backend, failure(past.failure));
+    let failed: String = attempts::failed().iter().map(failed).collect();
+    Response { status: 200, headers: Vec::new(), body: format!("{attempt}{failed}").into_bytes() }
+}
+
+fn failure(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Connect => "connect",
+        Failure::ConnectTimeout => "connect-timeout",
+        Failure::Closed => "closed",
+        Failure::Other => "other",
+    }
+}
+
+impl request_headers::Guest for Conformance {
+    fn edit_request(request: &Request, headers: &Headers) -> Result<(), Response> {
+        edit(request, headers, "request", "")
+    }
+}
+
+impl response_headers::Guest for Conformance {
+    fn edit_response(request: &Request, status: u16, backend: u32, headers: &Headers) -> Result<(), Response> {
+        edit(request, headers, "response", &format!("{status} {backend}"))
+    }
+}
+
+fn edit(request: &Request, headers: &Headers, hook: &str, answer: &str) -> Result<(), Response> {
+    called();
+    let mut refused = None;
+    for command in commands(request, hook) {
+        match report::outcome(&command, request, headers, answer) {
+            // A refused edit would show as a field that is missing.
+            Some(outcome) => drop(headers.append("x-did", outcome.as_bytes())),
+            None if command.verb == "many" => report::many(number(command.text().as_bytes()), headers),
+            None => any(&command, hook, &mut refused),
+        }
+    }
+    refused.map_or(Ok(()), Err)
+}
+
+fn called() {
+    STATE.with_borrow_mut(|state| state.calls += 1);
+}
+
+export!(Conformance);

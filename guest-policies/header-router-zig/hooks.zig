@@ -1,0 +1,141 @@
+//! The functions that the host calls: each for a hook that the policy has, and one that it calls when it has read the answer.
+
+const std = @import("std");
+const waypost = @import("waypost.zig");
+const abi = @import("abi.zig");
+
+const Request = waypost.Request;
+const Headers = waypost.Headers;
+
+/// Exports the hooks that are public functions of `Policy`.
+pub fn hooks(comptime Policy: type) void {
+    const Hooks = exported(Policy);
+    if (@hasDecl(Policy, "configure")) asked(&Hooks.configure, "configuration", "configure");
+    if (@hasDecl(Policy, "backendsChanged")) plain(&Hooks.backendsChanged, "topology", "backends-changed");
+    if (@hasDecl(Policy, "select")) asked(&Hooks.select, "selection", "select");
+    if (@hasDecl(Policy, "editRequest")) asked(&Hooks.editRequest, "request-headers", "edit-request");
+    if (@hasDecl(Policy, "editResponse")) asked(&Hooks.editResponse, "response-headers", "edit-response");
+    if (@hasDecl(Policy, "check")) asked(&Hooks.check, "range", "check");
+}
+
+fn plain(comptime function: anytype, comptime interface: []const u8, comptime name: []const u8) void {
+    @export(function, .{ .name = "waypost:policy/" ++ interface ++ "@0.1.0#" ++ name });
+}
+
+/// With the function that the host calls once it has read the answer.
+fn asked(comptime function: anytype, comptime interface: []const u8, comptime name: []const u8) void {
+    plain(function, interface, name);
+    @export(&answerRead, .{ .name = "cabi_post_waypost:policy/" ++ interface ++ "@0.1.0#" ++ name });
+}
+
+fn answerRead(_: *const anyopaque) callconv(.c) void {
+    waypost.endOfCall();
+}
+
+/// A policy serves one call at a time, so that there is never more than one answer.
+var answer: extern union {
+    configured: Result(abi.Bytes),
+    selected: Result(OptionU32),
+    edited: Result(u8),
+    checked: Result(OptionRanges),
+} = undefined;
+
+fn Result(comptime T: type) type {
+    return extern struct { is_error: u8, payload: extern union { ok: T, response: Response } };
+}
+
+const OptionU32 = extern struct { is_some: u8, value: u32 };
+const OptionU64 = extern struct { is_some: u8, value: u64 };
+const Range = extern struct { first: OptionU64, last: OptionU64 };
+const OptionRanges = extern struct { is_some: u8, value: abi.List(Range) };
+const Field = extern struct { name: abi.Bytes, value: abi.Bytes };
+const Response = extern struct { status: u16, headers: abi.List(Field), body: abi.Bytes };
+
+fn exported(comptime Policy: type) type {
+    return struct {
+        fn configure(settings: [*]const u8, len: usize) callconv(.c) *const anyopaque {
+            // Also an error that is text lies where a result's payload does.
+            if (Policy.configure(settings[0..len])) |reason| {
+                answer.configured = .{ .is_error = 1, .payload = .{ .ok = .of(reason) } };
+            } else {
+                answer.configured.is_error = 0;
+            }
+            return &answer;
+        }
+
+        fn backendsChanged(
+            id: u32,
+            name: [*]const u8,
+            name_len: usize,
+            generation: u64,
+            backends: [*]const waypost.Backend,
+            count: usize,
+        ) callconv(.c) void {
+            Policy.backendsChanged(.{ .id = id, .name = name[0..name_len] }, generation, backends[0..count]);
+            waypost.endOfCall();
+        }
+
+        fn select(request: i32, pool: u32, attempt: u32) callconv(.c) *const anyopaque {
+            // What was lent has to be given back before the call ends.
+            defer abi.types.@"[resource-drop]request"(request);
+            answer.selected = switch (Policy.select(Request{ .handle = request }, pool, attempt)) {
+                .ok => |choice| .{ .is_error = 0, .payload = .{
+                    .ok = .{ .is_some = @intFromBool(choice != null), .value = choice orelse 0 },
+                } },
+                .response => |given| .{ .is_error = 1, .payload = .{ .response = response(given) } },
+            };
+            return &answer;
+        }
+
+        fn editRequest(request: i32, headers: i32) callconv(.c) *const anyopaque {
+            defer abi.types.@"[resource-drop]request"(request);
+            defer abi.types.@"[resource-drop]headers"(headers);
+            return edited(Policy.editRequest(Request{ .handle = request }, Headers{ .handle = headers }));
+        }
+
+        fn editResponse(request: i32, status: u32, backend: u32, headers: i32) callconv(.c) *const anyopaque {
+            defer abi.types.@"[resource-drop]request"(request);
+            defer abi.types.@"[resource-drop]headers"(headers);
+            const code: u16 = @intCast(status);
+            return edited(Policy.editResponse(Request{ .handle = request }, code, backend, Headers{ .handle = headers }));
+        }
+
+        fn check(request: i32) callconv(.c) *const anyopaque {
+            defer abi.types.@"[resource-drop]request"(request);
+            answer.checked = switch (Policy.check(Request{ .handle = request })) {
+                .ok => |given| .{ .is_error = 0, .payload = .{ .ok = ranges(given) } },
+                .response => |given| .{ .is_error = 1, .payload = .{ .response = response(given) } },
+            };
+            return &answer;
+        }
+    };
+}
+
+fn edited(given: waypost.Answer(void)) *const anyopaque {
+    answer.edited = switch (given) {
+        .ok => .{ .is_error = 0, .payload = .{ .ok = 0 } },
+        .response => |refusal| .{ .is_error = 1, .payload = .{ .response = response(refusal) } },
+    };
+    return &answer;
+}
+
+fn response(given: waypost.Response) Response {
+    const fields = waypost.call.alloc(Field, given.headers.len) catch @panic("no memory");
+    for (fields, given.headers) |*field, from| field.* = .{ .name = .of(from.name), .value = .of(from.value) };
+    return .{
+        .status = given.status,
+        .headers = .of(fields),
+        .body = .of(given.body),
+    };
+}
+
+fn ranges(given: ?[]const waypost.ByteRange) OptionRanges {
+    const wanted = given orelse return .{ .is_some = 0, .value = undefined };
+    const made = waypost.call.alloc(Range, wanted.len) catch @panic("no memory");
+    for (made, wanted) |*range, from| range.* = .{ .first = end(from.first), .last = end(from.last) };
+    return .{ .is_some = 1, .value = .of(made) };
+}
+
+fn end(given: ?u64) OptionU64 {
+    return .{ .is_some = @intFromBool(given != null), .value = given orelse 0 };
+}

@@ -1,0 +1,231 @@
+//! The contract `waypost:policy@0.1.0` for policies in Zig. A policy is a file with the hooks that it wants as public functions, and
+//!
+//!     comptime {
+//!         waypost.hooks(@This());
+//!     }
+//!
+//! | hook | function |
+//! |---|---|
+//! | `configuration.configure` | `fn configure(settings: []const u8) ?[]const u8`: why the settings are refused, or null |
+//! | `topology.backends-changed` | `fn backendsChanged(pool: Pool, generation: u64, backends: []const Backend) void` |
+//! | `selection.select` | `fn select(request: Request, pool: u32, attempt: u32) Answer(?u32)` |
+//! | `request-headers.edit-request` | `fn editRequest(request: Request, headers: Headers) Answer(void)` |
+//! | `response-headers.edit-response` | `fn editResponse(request: Request, status: u16, backend: u32, headers: Headers) Answer(void)` |
+//! | `range.check` | `fn check(request: Request) Answer(?[]const ByteRange)` |
+//!
+//! What a hook is given, what the host answers and what `call` allocates lives until the hook's answer was read; then all of
+//! it goes at once. What is to stay is copied with an allocator that is not `call`.
+//!
+//! This is the canonical ABI of the component model, by hand: text is a pointer and a length, records and lists lie in memory as
+//! `extern struct`s do, results that are more than one number are written where the last argument points.
+
+const std = @import("std");
+const abi = @import("abi.zig");
+
+pub const hooks = @import("hooks.zig").hooks;
+
+var arena: std.heap.ArenaAllocator = .init(std.heap.wasm_allocator);
+/// Memory for the time of one call.
+pub const call = arena.allocator();
+
+/// The end of a call: what `call` gave is free again.
+pub fn endOfCall() void {
+    _ = arena.reset(.retain_capacity);
+}
+
+/// What a hook says: its own answer, or an answer to the client.
+pub fn Answer(comptime T: type) type {
+    return union(enum) { ok: T, response: Response };
+}
+
+pub const Response = struct {
+    status: u16,
+    headers: []const Field = &.{},
+    body: []const u8 = "",
+};
+
+pub const Field = struct { name: []const u8, value: []const u8 };
+
+pub const Pool = struct { id: u32, name: []const u8 };
+
+pub const Backend = extern struct {
+    address: abi.Bytes,
+    weight: u32,
+    labels: abi.List(Label),
+};
+
+pub const Label = extern struct { key: abi.Bytes, value: abi.Bytes };
+
+pub const ByteRange = struct { first: ?u64 = null, last: ?u64 = null };
+
+/// The request being decided; valid until the hook returns.
+pub const Request = struct {
+    handle: i32,
+
+    pub fn method(self: Request) []const u8 {
+        return abi.bytes(abi.types.@"[method]request.method", .{self.handle});
+    }
+    pub fn scheme(self: Request) []const u8 {
+        return abi.bytes(abi.types.@"[method]request.scheme", .{self.handle});
+    }
+    pub fn host(self: Request) []const u8 {
+        return abi.bytes(abi.types.@"[method]request.host", .{self.handle});
+    }
+    pub fn path(self: Request) []const u8 {
+        return abi.bytes(abi.types.@"[method]request.path", .{self.handle});
+    }
+    pub fn query(self: Request) ?[]const u8 {
+        return abi.optional(abi.types.@"[method]request.query", .{self.handle});
+    }
+    pub fn clientAddress(self: Request) []const u8 {
+        return abi.bytes(abi.types.@"[method]request.client-address", .{self.handle});
+    }
+    pub fn pool(self: Request) u32 {
+        return @bitCast(abi.types.@"[method]request.pool"(self.handle));
+    }
+    pub fn header(self: Request, name: []const u8) ?[]const u8 {
+        return abi.optional(abi.types.@"[method]request.header", .{ self.handle, abi.at(name), name.len });
+    }
+    pub fn headerValues(self: Request, name: []const u8) []const abi.Bytes {
+        return abi.list(abi.Bytes, abi.types.@"[method]request.header-values", .{ self.handle, abi.at(name), name.len });
+    }
+    pub fn headerNames(self: Request) []const abi.Bytes {
+        return abi.list(abi.Bytes, abi.types.@"[method]request.header-names", .{self.handle});
+    }
+};
+
+pub const HeaderError = error{ InvalidName, InvalidValue, Forbidden, TooMany };
+
+/// The header fields of the message on its way; valid until the hook returns.
+pub const Headers = struct {
+    handle: i32,
+
+    pub fn first(self: Headers, name: []const u8) ?[]const u8 {
+        return abi.optional(abi.types.@"[method]headers.first", .{ self.handle, abi.at(name), name.len });
+    }
+    pub fn values(self: Headers, name: []const u8) []const abi.Bytes {
+        return abi.list(abi.Bytes, abi.types.@"[method]headers.values", .{ self.handle, abi.at(name), name.len });
+    }
+    pub fn names(self: Headers) []const abi.Bytes {
+        return abi.list(abi.Bytes, abi.types.@"[method]headers.names", .{self.handle});
+    }
+    pub fn set(self: Headers, name: []const u8, value: []const u8) HeaderError!void {
+        return done(abi.types.@"[method]headers.set", .{ self.handle, abi.at(name), name.len, abi.at(value), value.len });
+    }
+    pub fn append(self: Headers, name: []const u8, value: []const u8) HeaderError!void {
+        return done(abi.types.@"[method]headers.append", .{ self.handle, abi.at(name), name.len, abi.at(value), value.len });
+    }
+    pub fn remove(self: Headers, name: []const u8) HeaderError!void {
+        return done(abi.types.@"[method]headers.remove", .{ self.handle, abi.at(name), name.len });
+    }
+
+    fn done(comptime function: anytype, arguments: anytype) HeaderError!void {
+        const errors = [_]HeaderError{ error.InvalidName, error.InvalidValue, error.Forbidden, error.TooMany };
+        var result: extern struct { is_error: u8, code: u8 } = undefined;
+        @call(.auto, function, arguments ++ .{@as(*anyopaque, &result)});
+        if (result.is_error != 0) return errors[result.code];
+    }
+};
+
+pub const log = struct {
+    pub const Level = enum(i32) { debug, info, warn, @"error" };
+
+    pub fn write(level: Level, message: []const u8) void {
+        abi.log.write(@backingInt(level), abi.at(message), message.len);
+    }
+    /// A line with parts, as `std.fmt` has it.
+    pub fn print(level: Level, comptime format: []const u8, parts: anytype) void {
+        write(level, std.fmt.allocPrint(call, format, parts) catch @panic("no memory"));
+    }
+};
+
+pub const random = struct {
+    pub fn below(bound: u32) u32 {
+        return @bitCast(abi.random.below(@bitCast(bound)));
+    }
+    pub fn bits() u64 {
+        return @bitCast(abi.random.bits());
+    }
+};
+
+pub const clock = struct {
+    pub fn monotonicNanoseconds() u64 {
+        return @bitCast(abi.clock.@"monotonic-nanoseconds"());
+    }
+    pub fn unixMilliseconds() u64 {
+        return @bitCast(abi.clock.@"unix-milliseconds"());
+    }
+};
+
+pub const backend_facts = struct {
+    pub fn inFlight(backend: u32) u32 {
+        return @bitCast(abi.backend_facts.@"in-flight"(@bitCast(backend)));
+    }
+    pub fn latencyMicroseconds(backend: u32) u64 {
+        return @bitCast(abi.backend_facts.@"latency-microseconds"(@bitCast(backend)));
+    }
+    pub fn healthy(backend: u32) bool {
+        return abi.backend_facts.healthy(@bitCast(backend)) != 0;
+    }
+    pub fn consecutiveFailures(backend: u32) u32 {
+        return @bitCast(abi.backend_facts.@"consecutive-failures"(@bitCast(backend)));
+    }
+};
+
+pub const attempts = struct {
+    pub const Failure = enum(u8) { connect, connect_timeout, closed, other };
+    pub const Failed = extern struct { backend: u32, failure: Failure };
+
+    pub fn failed() []const Failed {
+        return abi.list(Failed, abi.attempts.failed, .{});
+    }
+};
+
+pub const counters = struct {
+    pub const Defined = union(enum) { counter: u32, reason: []const u8 };
+
+    pub fn define(name: []const u8) Defined {
+        var result: extern struct { is_error: u8, value: extern union { counter: u32, reason: abi.Bytes } } = undefined;
+        abi.counters.define(abi.at(name), name.len, &result);
+        if (result.is_error != 0) return .{ .reason = result.value.reason.slice() };
+        return .{ .counter = result.value.counter };
+    }
+    pub fn add(counter: u32, amount: u64) void {
+        abi.counters.add(@bitCast(counter), @bitCast(amount));
+    }
+};
+
+pub const store = struct {
+    pub const Error = error{ KeyTooLong, ValueTooLong, NoRoom };
+    const errors = [_]Error{ error.KeyTooLong, error.ValueTooLong, error.NoRoom };
+
+    pub fn get(key: []const u8) ?[]const u8 {
+        return abi.optional(abi.store.get, .{ abi.at(key), key.len });
+    }
+    pub fn set(key: []const u8, value: []const u8, ttl_milliseconds: u64) Error!void {
+        var result: extern struct { is_error: u8, code: u8 } = undefined;
+        abi.store.set(abi.at(key), key.len, abi.at(value), value.len, @bitCast(ttl_milliseconds), &result);
+        if (result.is_error != 0) return errors[result.code];
+    }
+    pub fn remove(key: []const u8) bool {
+        return abi.store.remove(abi.at(key), key.len) != 0;
+    }
+    pub fn compareAndSet(key: []const u8, expected: ?[]const u8, value: []const u8, ttl_milliseconds: u64) Error!bool {
+        var result: extern struct { is_error: u8, code: u8 } = undefined;
+        const before = expected orelse "";
+        const ttl: i64 = @bitCast(ttl_milliseconds);
+        const some: i32 = @intFromBool(expected != null);
+        abi.store.@"compare-and-set"(abi.at(key), key.len, some, abi.at(before), before.len, abi.at(value), value.len, ttl, &result);
+        if (result.is_error != 0) return errors[result.code];
+        return result.code != 0;
+    }
+    pub fn increment(key: []const u8, by: i64, ttl_milliseconds: u64) Error!i64 {
+        var result: extern struct { is_error: u8, value: extern union { code: u8, number: i64 } } = undefined;
+        abi.store.increment(abi.at(key), key.len, by, @bitCast(ttl_milliseconds), &result);
+        if (result.is_error != 0) return errors[result.value.code];
+        return result.value.number;
+    }
+    pub fn counter(key: []const u8) i64 {
+        return abi.store.counter(abi.at(key), key.len);
+    }
+};
