@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod host;
 mod meaning;
+mod record;
 mod resolve;
 mod sections;
 mod sources;
