@@ -28,6 +28,7 @@ mod policy_commands;
 mod policy_faults;
 mod policy_hooks;
 mod ranges;
+mod recording;
 mod refused_requests;
 mod retries;
 mod rollout;

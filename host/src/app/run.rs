@@ -50,9 +50,10 @@ pub async fn run(config: Config, started: impl FnOnce(&Reachable)) -> Result<()>
     let log = LogWriter::start(&config.access_log).context("the access log can't be opened")?;
     let records = match &config.record {
         None => None,
-        Some(record) => Some(RecordWriter::start(record, &config, &stats).with_context(|| {
-            format!("`record.file` {} can't be written", record.file.display())
-        })?),
+        Some(record) => Some(
+            RecordWriter::start(record, &config, &stats)
+                .with_context(|| format!("`record.file` {} can't be written", record.file.display()))?,
+        ),
     };
     let (stop, stopping) = watch::channel(false);
     let addresses = intake.addresses.clone();
@@ -86,7 +87,9 @@ pub async fn run(config: Config, started: impl FnOnce(&Reachable)) -> Result<()>
     });
     // Workers that have gone already have nothing to finish.
     let _ = stop.send(true);
-    tokio::task::spawn_blocking(move || finish(workers, log, records)).await.context("the workers can't be waited for")??;
+    tokio::task::spawn_blocking(move || finish(workers, log, records))
+        .await
+        .context("the workers can't be waited for")??;
     tracing::info!("stopped");
     Ok(())
 }

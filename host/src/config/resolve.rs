@@ -182,7 +182,8 @@ impl<'f> Table<'f> {
             for (_, name) in unknown {
                 if !self.findings.concern_section("policies", &name.value) {
                     let names: Vec<_> = self.policies.iter().map(|p| p.name.as_str()).collect();
-                    let message = format!("there is no policy {:?} that could be asked{}", name.value, or_one_of(&names));
+                    let message =
+                        format!("there is no policy {:?} that could be asked{}", name.value, or_one_of(&names));
                     self.findings.error(&name.place, message);
                 }
             }

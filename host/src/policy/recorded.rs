@@ -167,7 +167,8 @@ mod hexadecimal {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let digits = String::deserialize(deserializer)?;
-        u64::from_str_radix(&digits, 16).map_err(|_| de::Error::custom(format!("{digits:?} is not a hexadecimal number")))
+        u64::from_str_radix(&digits, 16)
+            .map_err(|_| de::Error::custom(format!("{digits:?} is not a hexadecimal number")))
     }
 }
 

@@ -110,7 +110,8 @@ impl Tape {
     /// One that gives what was recorded. What goes beyond that draws on from the seed, and finds the clocks stopped.
     pub fn recorded(record: &Recorded) -> Self {
         let Read { monotonic, unix, wasi_monotonic, wasi_wall } = &record.readings;
-        let latest = |first: u64, readings: &[&[u64]]| readings.iter().filter_map(|r| r.last()).fold(first, |a, b| a.max(*b));
+        let latest =
+            |first: u64, readings: &[&[u64]]| readings.iter().filter_map(|r| r.last()).fold(first, |a, b| a.max(*b));
         Self {
             stopped_at: Stopped {
                 monotonic: Some(latest(record.monotonic_nanoseconds, &[monotonic, wasi_monotonic])),

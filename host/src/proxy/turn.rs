@@ -199,8 +199,8 @@ impl<'a> Panel<'a> {
             asked.insert_tape(Box::new(Tape::recording(self.worker.rng.borrow_mut().next_u64())));
         }
         let facts = &*self.view.pools.facts;
-        let call = record
-            .map(|record| record.borrow_mut().asking(asked, role, hook.recorded, head, fields.as_deref(), facts));
+        let call =
+            record.map(|record| record.borrow_mut().asking(asked, role, hook.recorded, head, fields.as_deref(), facts));
         let answer = question(asked, head, fields.as_deref_mut());
         if let (Some(record), Some(call)) = (record, call) {
             record.borrow_mut().asked(call, asked, answer.answer(), head, fields.as_deref());

@@ -118,9 +118,11 @@ impl Record {
             hook,
             attempt: self.attempt.filter(|_| is(Hook::Selection)),
             failed: if is(Hook::Selection) { self.failed.clone() } else { Vec::new() },
-            response: self.response.zip(response).filter(|_| is(Hook::ResponseHeaders)).map(
-                |((status, backend), fields)| Response { status, backend, fields: recording::fields(fields) },
-            ),
+            response: self
+                .response
+                .zip(response)
+                .filter(|_| is(Hook::ResponseHeaders))
+                .map(|((status, backend), fields)| Response { status, backend, fields: recording::fields(fields) }),
             sees: self.tell(head),
             facts: self.news(facts),
             tape: None,
@@ -131,7 +133,14 @@ impl Record {
     }
 
     /// Notes what came of it.
-    pub fn asked(&mut self, mut call: Call, seat: &Seat, answer: Answer, head: &RequestHead, response: Option<&Fields>) {
+    pub fn asked(
+        &mut self,
+        mut call: Call,
+        seat: &Seat,
+        answer: Answer,
+        head: &RequestHead,
+        response: Option<&Fields>,
+    ) {
         call.answer = answer;
         call.nanoseconds = u64::try_from(seat.took().as_nanos()).unwrap_or(u64::MAX);
         // A shadow has the tape of the active generation, and what it did to the fields is forgotten.

@@ -293,12 +293,13 @@ pub struct Reply {
 impl Request {
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
-        let list = |fields: &[Field]| -> usize {
-            fields.iter().map(|f| size_of::<Field>() + f.0.len() + f.1.0.len()).sum()
-        };
+        let list =
+            |fields: &[Field]| -> usize { fields.iter().map(|f| size_of::<Field>() + f.0.len() + f.1.0.len()).sum() };
         let call = |call: &Call| {
-            let lists = [call.sees.as_deref(), call.edited.as_deref(), call.response.as_ref().map(|r| r.fields.as_slice())];
-            let reply = if let Answer::Reply(reply) = &call.answer { list(&reply.fields) + reply.body.0.len() } else { 0 };
+            let lists =
+                [call.sees.as_deref(), call.edited.as_deref(), call.response.as_ref().map(|r| r.fields.as_slice())];
+            let reply =
+                if let Answer::Reply(reply) = &call.answer { list(&reply.fields) + reply.body.0.len() } else { 0 };
             let facts = call.facts.as_ref().map_or(0, |facts| facts.len() * size_of::<Fact>());
             let tape = call.tape.as_ref().map_or(0, Recorded::weight);
             size_of::<Call>() + lists.into_iter().flatten().map(list).sum::<usize>() + reply + facts + tape

@@ -13,10 +13,10 @@ mod words;
 mod writer;
 
 pub use format::{
-    Answer, Backend, Call, Fact, FailedAttempt, Field, FORMAT, Hook, Isolation, Line, Lineup, Loaded, Policy, Pool,
+    Answer, Backend, Call, FORMAT, Fact, FailedAttempt, Field, Hook, Isolation, Line, Lineup, Loaded, Policy, Pool,
     Reply, Request, Response, Role, Trial,
 };
-pub use redact::is_redacted;
 pub use reader::{Next, ReadError, Reader};
+pub use redact::is_redacted;
 pub use words::{Recordable, fields};
 pub use writer::{RecordWriter, Recorder};

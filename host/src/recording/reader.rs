@@ -129,7 +129,9 @@ impl Reader {
                 continue;
             }
             let error = match serde_json::from_slice(&self.line) {
-                Ok(Line::Lineup(lineup)) if lineup.format != FORMAT => return Err(self.other_format(lineup.format.into())),
+                Ok(Line::Lineup(lineup)) if lineup.format != FORMAT => {
+                    return Err(self.other_format(lineup.format.into()));
+                }
                 Ok(line) => return Ok(Next::Line(line)),
                 Err(error) => error,
             };

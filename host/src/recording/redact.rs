@@ -112,7 +112,9 @@ impl Redactor {
         let bytes = value.0.as_slice();
         value.0 = match name.as_str() {
             // The names of cookies stay: policies look for theirs.
-            "cookie" => bytes.split(|b| *b == b';').map(|pair| pair_hidden(pair, &mut hidden)).collect::<Vec<_>>().join(&b';'),
+            "cookie" => {
+                bytes.split(|b| *b == b';').map(|pair| pair_hidden(pair, &mut hidden)).collect::<Vec<_>>().join(&b';')
+            }
             "set-cookie" => {
                 let end = bytes.iter().position(|b| *b == b';').unwrap_or(bytes.len());
                 [pair_hidden(&bytes[..end], &mut hidden), bytes[end..].to_vec()].concat()

@@ -21,12 +21,7 @@ pub(in crate::policy) enum Call {
     Get(String),
     Set(String, #[serde(with = "octets")] Vec<u8>, u64),
     Remove(String),
-    CompareAndSet(
-        String,
-        #[serde(with = "octets::optional")] Option<Vec<u8>>,
-        #[serde(with = "octets")] Vec<u8>,
-        u64,
-    ),
+    CompareAndSet(String, #[serde(with = "octets::optional")] Option<Vec<u8>>, #[serde(with = "octets")] Vec<u8>, u64),
     Increment(String, i64, u64),
     Counter(String),
 }
@@ -128,9 +123,7 @@ impl Call {
             Self::CompareAndSet(key, expected, value, _) => {
                 checked(key, value.len(), &|| Answer::Flag(store.get(key) == *expected))
             }
-            Self::Increment(key, by, _) => {
-                checked(key, 0, &|| Answer::Count(store.counter(key).saturating_add(*by)))
-            }
+            Self::Increment(key, by, _) => checked(key, 0, &|| Answer::Count(store.counter(key).saturating_add(*by))),
             Self::Counter(key) => Answer::Count(store.counter(key)),
         }
     }
