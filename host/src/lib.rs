@@ -10,6 +10,7 @@ pub mod origin;
 pub mod policy;
 pub mod proxy;
 pub mod recording;
+pub mod rehearsal;
 pub mod remote;
 pub mod rollout;
 pub mod route;

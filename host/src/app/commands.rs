@@ -10,10 +10,11 @@ use anyhow::{Context, Result};
 use super::policies;
 use super::run::{Reachable, loopback_listener, run};
 use super::signals::Signals;
-use crate::cli::{Cli, Command, Demo, Origin, Policy, Settings};
+use crate::cli::{Action, Cli, Command, Demo, Offline, Origin, Policy, Remote, Settings, Task};
 use crate::config::{Config, FileSource, Pool, Sources};
 use crate::origin::{self, OriginOptions};
 use crate::policy::{Engine, EngineOptions};
+use crate::rehearsal::{self, Manner, Outcome};
 use crate::remote::{self, Surroundings};
 use crate::stats::Stats;
 use crate::upstream::{PoolTopology, resolve};
@@ -24,12 +25,21 @@ pub fn execute(cli: Cli) -> Result<ExitCode> {
         slip.exit();
     }
     let environment = |name: &str| std::env::var_os(name);
-    let filter = cli.log_filter(environment)?;
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(cli.log_filter(environment)?)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
+    match cli.command {
+        // Needs no runtime.
+        Command::Policy(Policy { remote, task: Task::Offline(offline) }) => Ok(rehearse(&offline, remote.json)),
+        command => serve(command),
+    }
+}
+
+/// What takes a runtime.
+fn serve(command: Command) -> Result<ExitCode> {
+    let environment = |name: &str| std::env::var_os(name);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Admin, timers and signals; what blocks has threads of its own.
         .worker_threads(1)
@@ -38,7 +48,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode> {
         .build()
         .context("the control runtime can't be made")?;
     let code = runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::Run(settings) => {
                 let config = Config::load(settings.sources(environment)?)?;
                 run(config, |_| ()).await.map(|()| ExitCode::SUCCESS)
@@ -46,12 +56,28 @@ pub fn execute(cli: Cli) -> Result<ExitCode> {
             Command::Check(settings) => check(settings.sources(environment)?).await,
             Command::Demo(demo) => serve_demo(demo).await.map(|()| ExitCode::SUCCESS),
             Command::Origin(origin) => serve_origin(origin).await.map(|()| ExitCode::SUCCESS),
-            Command::Policy(policy) => ask_proxy(policy).await.map(|()| ExitCode::SUCCESS),
+            Command::Policy(Policy { remote, task }) => match task {
+                Task::Remote(action) => ask_proxy(remote, action).await.map(|()| ExitCode::SUCCESS),
+                Task::Offline(offline) => Ok(rehearse(&offline, remote.json)),
+            },
         }
     });
     // A guest that is still being compiled must not hold up the end of the process.
     runtime.shutdown_background();
     code
+}
+
+/// What is done with a policy without a proxy.
+fn rehearse(offline: &Offline, json: bool) -> ExitCode {
+    let manner = Manner { json, terminal: std::io::IsTerminal::is_terminal(&std::io::stderr()) };
+    match rehearsal::execute(offline, manner) {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::from(if e.is_about_the_policy() { 1 } else { 2 })
+        }
+    }
 }
 
 /// Reports everything that `run` would trip over.
@@ -126,7 +152,7 @@ async fn serve_origin(origin: Origin) -> Result<()> {
 }
 
 /// Has a running proxy do what was asked for.
-async fn ask_proxy(policy: Policy) -> Result<()> {
+async fn ask_proxy(remote: Remote, action: Action) -> Result<()> {
     let dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
     let around = Surroundings {
         environment: |name: &str| std::env::var_os(name),
@@ -139,7 +165,7 @@ async fn ask_proxy(policy: Policy) -> Result<()> {
             }
         },
     };
-    Ok(remote::execute(policy, around).await?)
+    Ok(remote::execute(remote, action, around).await?)
 }
 
 /// Origins on ports of their own and the proxy in front of them, all in this process.

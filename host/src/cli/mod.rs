@@ -3,6 +3,7 @@
 //! Commands and flags as plain values, and the sources of a configuration from flags and environment. Called by `main`
 //! and `app`. Never does what a command says, never reads a file; the environment only through what it is given.
 
+mod offline;
 mod policy;
 
 use std::ffi::OsString;
@@ -15,10 +16,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sources, parse_listen};
 
-pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote};
+pub use offline::{Bench, Format, Inspect, Offline, Pack, Test};
+pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote, Task};
 
 /// What is logged if nobody says.
 const DEFAULT_LOG: &str = "info";
+/// The same for commands that need no proxy.
+const OFFLINE_LOG: &str = "error";
 
 /// A routing proxy whose decisions are made by sandboxed WebAssembly components.
 ///
@@ -67,9 +71,9 @@ pub enum Command {
     /// names the server that gave it.
     #[command(after_long_help = ORIGIN_HELP)]
     Origin(Origin),
-    /// Deploy, watch, promote and roll back policies of a running proxy.
+    /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running proxy.
     ///
-    /// Asks the proxy's admin listener. Nothing that is refused has changed anything.
+    /// What asks a proxy asks its admin listener. Nothing that is refused has changed anything.
     #[command(after_long_help = policy::POLICY_HELP)]
     Policy(Policy),
 }
@@ -145,7 +149,9 @@ impl Settings {
 impl Cli {
     /// What is wrong with flags that are right by themselves.
     pub fn slip(&self) -> Option<clap::Error> {
-        let Command::Policy(Policy { action: Action::Deploy(deploy), .. }) = &self.command else { return None };
+        let Command::Policy(Policy { task: Task::Remote(Action::Deploy(deploy)), .. }) = &self.command else {
+            return None;
+        };
         let sentence = deploy.slip()?;
         let mut command = Self::command();
         // So that the usage that is shown is that of the command.
@@ -157,10 +163,13 @@ impl Cli {
     /// What goes to the log: the flag, else `WAYPOST_LOG`, else `info`.
     pub fn log_filter(&self, environment: impl Fn(&str) -> Option<OsString>) -> Result<EnvFilter, ConfigErrors> {
         let set = environment("WAYPOST_LOG").filter(|filter| !filter.is_empty());
+        // Without a proxy, what is asked for is on standard output, and only what is wrong is worth a line beside it.
+        let offline = matches!(&self.command, Command::Policy(Policy { task: Task::Offline(_), .. }));
+        let default = if offline { OFFLINE_LOG } else { DEFAULT_LOG };
         let (text, place) = match (&self.log, set) {
             (Some(flag), _) => (flag.clone(), Place::Flag("--log")),
             (None, Some(set)) => (set.to_string_lossy().into_owned(), Place::Environment("WAYPOST_LOG")),
-            (None, None) => (DEFAULT_LOG.to_owned(), Place::Default("log")),
+            (None, None) => (default.to_owned(), Place::Default("log")),
         };
         EnvFilter::builder().parse(&text).map_err(|error| {
             let message = format!("{text:?} is not a log filter ({error}); write for example info or waypost=debug");

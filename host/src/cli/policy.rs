@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use http::uri::Authority;
 
+use super::offline::Offline;
 use super::{ConfigError, ConfigErrors, Place};
 
 /// Where the admin listener is if nobody says otherwise.
@@ -23,7 +24,18 @@ pub struct Policy {
     pub remote: Remote,
     /// What is to be done.
     #[command(subcommand)]
-    pub action: Action,
+    pub task: Task,
+}
+
+/// What is to be done, and where.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Task {
+    /// By a running proxy.
+    #[command(flatten)]
+    Remote(Action),
+    /// Here, without a proxy.
+    #[command(flatten)]
+    Offline(Offline),
 }
 
 /// Which proxy is asked, and how.
@@ -40,7 +52,7 @@ pub struct Remote {
     pub json: bool,
 }
 
-/// What is to be done.
+/// What a running proxy is to do.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Action {
     /// Show what runs: all policies, or one with its generations, its history and its trial.
@@ -271,9 +283,14 @@ Examples:
   waypost policy deploy mine mine.wasm --mode canary --percent 5
   waypost policy promote mine
   waypost policy --admin http://proxy-1:9090 --token-file token status mine
+  waypost policy inspect mine.wasm
+  waypost policy test mine.wasm scenarios.toml
+
+Without a proxy, on this machine alone: inspect, pack, test, bench. The others ask a proxy's admin listener.
 
 Exit codes:
-  0 done; 1 refused, withdrawn or not reachable, with the reason on standard error; 2 a slip in the command line.
+  0 done; 1 refused, withdrawn, failed or not reachable, with the reason; 2 a slip in the command line, or a file that can't
+  be read.
 
 Environment:
   WAYPOST_ADMIN_LISTEN as --admin; WAYPOST_ADMIN_TOKEN is the token that the admin listener wants. There is no flag for

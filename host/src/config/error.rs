@@ -82,7 +82,7 @@ impl fmt::Display for Place {
 
 /// A value and where it was written.
 #[derive(Debug, Clone)]
-pub(super) struct At<T> {
+pub(crate) struct At<T> {
     pub value: T,
     pub place: Place,
 }
@@ -95,7 +95,7 @@ impl<T> At<T> {
 
 /// Collects what is wrong, so that the operator sees all of it at once.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     errors: Vec<ConfigError>,
     warnings: Vec<String>,
 }

@@ -27,7 +27,12 @@ pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
 pub use values::{parse_backend, parse_listen};
 
-use error::Findings;
+/// For other rooms that read TOML and tell what is wrong in the same way.
+pub(crate) use error::Findings;
+pub(crate) use sections::{duration as duration_within, store as store_limits};
+pub(crate) use tree::{Node, Section, parse as parse_toml};
+pub(crate) use values::duration as parse_duration;
+
 use sources::Layer;
 
 impl Config {

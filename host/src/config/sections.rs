@@ -81,7 +81,7 @@ pub(super) fn default_policy(name: &str, source: PolicySource) -> Policy {
 }
 
 /// `[policies.NAME.store]`
-fn store(mut section: Section, findings: &mut Findings) -> StoreLimits {
+pub(crate) fn store(mut section: Section, findings: &mut Findings) -> StoreLimits {
     let default = StoreLimits::default();
     let entries = section.take("entries").and_then(|n| n.integer(findings, 1..=MAX_STORE_ENTRIES));
     let bytes = section.take("bytes").and_then(|n| n.size(findings, STORE_BYTES));
@@ -266,7 +266,7 @@ pub(super) fn rollout(mut section: Section, findings: &mut Findings) -> Rollout 
     rollout
 }
 
-fn duration(node: Node, findings: &mut Findings, range: &RangeInclusive<Duration>) -> Option<Duration> {
+pub(crate) fn duration(node: Node, findings: &mut Findings, range: &RangeInclusive<Duration>) -> Option<Duration> {
     let duration = node.parsed_scalar(findings, values::duration)?;
     if range.contains(&duration.value) {
         return Some(duration.value);

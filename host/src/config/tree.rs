@@ -13,7 +13,7 @@ use super::values;
 
 /// A value, its key and where it is.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub place: Place,
     value: Value,
 }
@@ -32,14 +32,14 @@ enum Value {
 
 /// A table that is being read: each key is taken once, what is left at the end is unknown.
 #[derive(Debug)]
-pub(super) struct Section {
+pub(crate) struct Section {
     pub place: Place,
     entries: Vec<(String, Node)>,
     known: Vec<&'static str>,
 }
 
 /// Parses TOML; every syntax error is noted with its line.
-pub(super) fn parse(file: &Arc<str>, text: &str, findings: &mut Findings) -> Option<Section> {
+pub(crate) fn parse(file: &Arc<str>, text: &str, findings: &mut Findings) -> Option<Section> {
     let document = Document::new(file, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut last_line = 0;
@@ -67,6 +67,11 @@ impl Section {
         self.known.push(key);
         let at = self.entries.iter().position(|(name, _)| name == key)?;
         Some(self.entries.remove(at).1)
+    }
+
+    /// Whether this key is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(name, _)| name == key)
     }
 
     /// The table of this key; an empty one stands for a missing one.
@@ -99,6 +104,18 @@ impl Section {
 impl Node {
     pub fn is_table(&self) -> bool {
         matches!(self.value, Value::Table(_))
+    }
+
+    pub fn is_list(&self) -> bool {
+        matches!(self.value, Value::List(_))
+    }
+
+    pub fn is_integer(&self) -> bool {
+        matches!(self.value, Value::Integer(_))
+    }
+
+    pub fn is_boolean(&self) -> bool {
+        matches!(self.value, Value::Boolean(_))
     }
 
     pub fn string(self, findings: &mut Findings) -> Option<At<String>> {
@@ -175,6 +192,13 @@ impl Node {
             format!("{} bytes are out of range; write {} to {} bytes", size.value, range.start(), range.end());
         findings.error(&size.place, message);
         None
+    }
+
+    pub fn boolean(self, findings: &mut Findings) -> Option<bool> {
+        match self.value {
+            Value::Boolean(set) => Some(set),
+            _ => self.mismatch("true or false", findings),
+        }
     }
 
     pub fn list(self, findings: &mut Findings) -> Option<Vec<Node>> {

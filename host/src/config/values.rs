@@ -94,7 +94,7 @@ fn backend_host(host: &str, written: &str) -> Result<String, String> {
 }
 
 /// "250ms", "1m 30s".
-pub(super) fn duration(written: &str) -> Result<Duration, String> {
+pub(crate) fn duration(written: &str) -> Result<Duration, String> {
     humantime::parse_duration(written.trim()).map_err(|_| {
         let text = written.trim();
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
@@ -108,7 +108,7 @@ pub(super) fn duration(written: &str) -> Result<Duration, String> {
 }
 
 /// "16MiB", "64KiB", "1GiB", "512B" or plain bytes; also "kB", "MB" and "GB" as powers of ten.
-pub(super) fn size(written: &str) -> Result<u64, String> {
+pub(crate) fn size(written: &str) -> Result<u64, String> {
     let text = written.trim();
     let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'_').count();
     let (number, unit) = text.split_at(digits);

@@ -15,7 +15,7 @@ use super::client::{Answer, CHANGE, Client, DEPLOY, segment};
 use super::display::Display;
 use super::render;
 use super::watch::Watch;
-use crate::cli::{Action, By, Deploy, Mode, Policy, Remote};
+use crate::cli::{Action, By, Deploy, Mode, Remote};
 use crate::policy::digest;
 
 /// A component is smaller, and so is what the admin listener takes; anything else is a slip.
@@ -34,12 +34,11 @@ pub struct Surroundings<E, I> {
 }
 
 /// Asks the proxy for this, and tells what came of it on standard output. What went wrong, or was withdrawn, is the error.
-pub async fn execute<E, I>(policy: Policy, around: Surroundings<E, I>) -> Result<(), RemoteError>
+pub async fn execute<E, I>(remote: Remote, action: Action, around: Surroundings<E, I>) -> Result<(), RemoteError>
 where
     E: Fn(&str) -> Option<OsString>,
     I: Future<Output = ()>,
 {
-    let Policy { remote, action } = policy;
     let client = Client::new(remote.address(&around.environment)?, token(&remote, &around.environment)?);
     let json = remote.json;
     match action {

@@ -1,0 +1,159 @@
+//! `waypost policy inspect|pack|test|bench`: what is done without a proxy, as written.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// What is done here, without a proxy.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Offline {
+    /// Show what a component is: hooks, imports, size, digest, and whether a proxy would take it.
+    ///
+    /// Exits with 1, and says why in one sentence, if a proxy would refuse it.
+    #[command(after_long_help = INSPECT_HELP)]
+    Inspect(Inspect),
+    /// Make a component of a core module that carries its types.
+    ///
+    /// That is what a compiler for wasm32-unknown-unknown, wasm32-wasip1 or wasm32-wasi writes when the bindings come from
+    /// wit-bindgen. A module that uses WASI preview 1 gets the adapter it needs.
+    #[command(after_long_help = PACK_HELP)]
+    Pack(Pack),
+    /// Ask a component about requests, and compare its decisions with those that are expected.
+    ///
+    /// Requests, backends, random draws, time and store are what the scenario files say; nothing is sent anywhere.
+    #[command(after_long_help = TEST_HELP)]
+    Test(Test),
+    /// Measure a component: time and instructions of each hook, load time, memory.
+    ///
+    /// Times are this machine's; instructions are the same on every machine.
+    #[command(after_long_help = BENCH_HELP)]
+    Bench(Bench),
+}
+
+/// Flags of `policy inspect`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Inspect {
+    /// The component, or `builtin:NAME`.
+    pub file: PathBuf,
+    /// How it is printed.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Flags of `policy pack`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Pack {
+    /// The core module.
+    pub module: PathBuf,
+    /// Where the component is written.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// Flags of `policy test`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Test {
+    /// The component, or `builtin:NAME`.
+    pub file: PathBuf,
+    /// Scenario files, TOML.
+    #[arg(required = true)]
+    pub scenarios: Vec<PathBuf>,
+    /// Write the results here as well, as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Only scenarios whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+}
+
+/// Flags of `policy bench`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Bench {
+    /// The component, or `builtin:NAME`.
+    pub file: PathBuf,
+    /// The policy's settings: JSON, or `@` and a file that holds it.
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub settings: Option<String>,
+    /// Ask about the requests of this scenario file, with its settings and pools.
+    #[arg(long, value_name = "FILE")]
+    pub scenarios: Option<PathBuf>,
+    /// How long each hook is measured, 0.01 to 3600.
+    #[arg(long, value_name = "N", default_value_t = 2.0, value_parser = parse_seconds)]
+    pub seconds: f64,
+    /// How it is printed.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}
+
+fn parse_seconds(written: &str) -> Result<f64, String> {
+    let number = written.trim().trim_end_matches('s').parse::<f64>().ok();
+    number
+        .filter(|n| (0.01..=3600.0).contains(n))
+        .ok_or_else(|| format!("{written:?} is not a number of seconds; write 0.01 to 3600"))
+}
+
+const INSPECT_HELP: &str = "\
+Examples:
+  waypost policy inspect mine.wasm
+  waypost policy inspect mine.wasm --format json | jq .hooks
+  waypost policy inspect builtin:random
+
+Exit codes:
+  0 a proxy would take it; 1 it would be refused; 2 the file can't be read.";
+
+const PACK_HELP: &str = "\
+Examples:
+  waypost policy pack target/wasm32-unknown-unknown/release/mine.wasm -o mine.wasm
+
+Exit codes:
+  0 written; 1 the module can't become a component; 2 a file can't be read or written.";
+
+const TEST_HELP: &str = "\
+Examples:
+  waypost policy test mine.wasm scenarios.toml
+  waypost policy test mine.wasm scenarios/*.toml --junit results.xml
+  waypost policy test builtin:random scenarios.toml --filter weight
+
+A scenario can be as short as this:
+  [[scenario]]
+  name = \"the draw decides\"
+  random = [2]
+  expect.backend = 2
+
+Exit codes:
+  0 all as expected; 1 a scenario failed, or the component was refused; 2 a file can't be read or holds a mistake.";
+
+const BENCH_HELP: &str = "\
+Examples:
+  waypost policy bench mine.wasm
+  waypost policy bench mine.wasm --settings '{\"header\": \"x-tenant\"}' --seconds 5
+  waypost policy bench mine.wasm --scenarios scenarios.toml --format json
+
+Without --scenarios: four healthy backends, and a GET with a range and a few fields from 64 clients in turn.
+
+Exit codes:
+  0 measured; 1 the component was refused, or failed while it was measured; 2 a file can't be read or holds a mistake.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_read_and_slips_are_told() {
+        for (written, meant) in [("2", 2.0), ("0.5", 0.5), ("3s", 3.0)] {
+            assert_eq!(parse_seconds(written), Ok(meant));
+        }
+        for slip in ["0", "-1", "nan", "soon", "3601", ""] {
+            assert!(parse_seconds(slip).is_err(), "{slip}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What a policy costs: the time of each hook, its instructions, loading and memory.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::RehearsalError;
+use super::scenario::{Book, Step};
+use super::source::Source;
+use super::stage::{Given, House, Stage};
+use super::times::Times;
+use crate::policy::{Attempt, EngineOptions, Fault, Seat};
+use crate::stats::HOOKS;
+use crate::wire::{Fields, RequestHead};
+
+/// Calls between two changes of the request; what is done for the change is not timed.
+const BATCH: u32 = 64;
+/// Decisions whose instructions are counted.
+const COUNTED: u32 = 256;
+/// Here no policy is refused for what it needs.
+const MEMORY: u64 = 1 << 30;
+/// A hook that is interpreted and cold needs longer than one in a proxy is given.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is asked where nobody says.
+pub(super) const PLAIN: &str = r#"
+[[scenario]]
+name = "a plain request"
+[scenario.request]
+path = "/index.html"
+client = "10.1.2.0/26"
+headers = ["user-agent: bench", "accept: */*", "x-tenant: tenant-one", "x-forwarded-for: 10.1.2.3"]
+"#;
+
+/// What was measured.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// The component as it was named.
+    pub file: String,
+    /// Its digest.
+    pub digest: String,
+    /// Its size in bytes.
+    pub size: usize,
+    /// Compiling, checking, and an instance.
+    pub cold: Duration,
+    /// The same with what was compiled before.
+    pub cached: Duration,
+    /// The most memory that the instance had, in bytes.
+    pub instance_bytes: u64,
+    /// By hook, in the proxy's order.
+    pub hooks: Vec<(&'static str, Cost)>,
+}
+
+/// What a hook costs.
+#[derive(Debug)]
+pub(super) struct Cost {
+    /// Time of each call.
+    pub times: Times,
+    /// Instructions of a decision: least, mean and most.
+    pub instructions: (u64, u64, u64),
+}
+
+/// Measures each hook for so many seconds. `progress` is told what comes next.
+pub(super) fn bench(
+    source: &Source,
+    book: &Book,
+    settings: Option<Value>,
+    seconds: f64,
+    mut progress: impl FnMut(&str),
+) -> Result<Measured, RehearsalError> {
+    let (given, steps) = asked(book, settings);
+    let cache = Scratch::new()?;
+    progress("loading");
+    let (_, cold) = load(source, &given, &cache.0)?;
+    let (mut stage, cached) = load(source, &given, &cache.0)?;
+    let there: Vec<&str> = stage.seat().hooks().names().collect();
+    let there: Vec<&'static str> = HOOKS.into_iter().filter(|hook| there.contains(hook)).collect();
+    let mut hooks = Vec::new();
+    for hook in there {
+        progress(hook);
+        let times = time(&mut stage, hook, &steps, Duration::from_secs_f64(seconds))?;
+        hooks.push((hook, Cost { times, instructions: (0, 0, 0) }));
+    }
+    let instance_bytes = stage.shard().memory_peak.value();
+    drop(stage);
+    progress("counting instructions");
+    let mut counting = House::with_told_time(source.clone(), EngineOptions { fuel: true, ..EngineOptions::default() })?;
+    let mut stage = counting.stage(&given)?;
+    for (hook, cost) in &mut hooks {
+        cost.instructions = count(&mut stage, hook, &steps)?;
+    }
+    let digest = crate::policy::digest(&source.bytes);
+    let (file, size) = (source.name.clone(), source.bytes.len());
+    Ok(Measured { file, digest, size, cold, cached, instance_bytes, hooks })
+}
+
+/// What the policy is loaded with, and the steps that go with it: those of all scenarios that are loaded the same.
+fn asked(book: &Book, settings: Option<Value>) -> (Given, Vec<Step>) {
+    let wanted = || book.scenarios.iter().filter(|scenario| !scenario.steps.is_empty());
+    let mut given = wanted().next().map_or_else(super::scenario::default_given, |scenario| scenario.given.clone());
+    let steps =
+        wanted().filter(|scenario| scenario.given == given).flat_map(|scenario| scenario.steps.clone()).collect();
+    given.settings = settings.unwrap_or(given.settings);
+    given.memory = given.memory.max(MEMORY);
+    given.deadline = DEADLINE;
+    (given, steps)
+}
+
+fn load(source: &Source, given: &Given, cache: &Path) -> Result<(Stage, Duration), RehearsalError> {
+    let options = EngineOptions { cache: Some(cache.to_owned()), ..EngineOptions::default() };
+    let mut house = House::new(source.clone(), options)?;
+    let start = Instant::now();
+    let stage = house.stage(given)?;
+    Ok((stage, start.elapsed()))
+}
+
+/// Calls the hook again and again, as the proxy does: warm, on one thread, nothing scripted.
+fn time(stage: &mut Stage, hook: &'static str, steps: &[Step], wanted: Duration) -> Result<Times, RehearsalError> {
+    let mut batch = Batch::default();
+    let mut times = Times::default();
+    let warm = Instant::now() + wanted.div_f64(10.0);
+    let mut end = None;
+    let mut at = 0u32;
+    loop {
+        for step in steps {
+            batch.prepare(stage, hook, step, at);
+            at = at.wrapping_add(BATCH);
+            let warming = end.is_none();
+            batch.run(stage.seat(), hook, step, |took| {
+                if !warming {
+                    times.record(took);
+                }
+            })?;
+        }
+        let now = Instant::now();
+        match end {
+            None if now >= warm => end = Some(now + wanted),
+            Some(end) if now >= end => return Ok(times),
+            _ => {}
+        }
+    }
+}
+
+/// The instructions of some decisions, whose draws and times are the same everywhere.
+fn count(stage: &mut Stage, hook: &'static str, steps: &[Step]) -> Result<(u64, u64, u64), RehearsalError> {
+    let (mut least, mut sum, mut most, mut calls) = (u64::MAX, 0u64, 0, 0u64);
+    for (run, step) in (0..COUNTED.max(steps.len() as u32)).zip(steps.iter().cycle()) {
+        stage.facts().set_pool(step.pool, &step.states);
+        let mut question = step.question(run);
+        // Time goes on, and draws are not those of a test.
+        question.script.draws.clear();
+        question.script.monotonic = Some(step.monotonic.saturating_add(u64::from(run) * 10_000_000));
+        add_range(hook, &mut question.head);
+        let told = stage.ask_these(&[hook], question);
+        if let Some((_, fault)) = told.faults().next() {
+            return Err(RehearsalError::Faulted(fault.message.clone()));
+        }
+        for fuel in told.calls.iter().filter_map(|call| call.fuel) {
+            (least, sum, most, calls) = (least.min(fuel), sum.saturating_add(fuel), most.max(fuel), calls + 1);
+        }
+    }
+    Ok((if calls == 0 { 0 } else { least }, sum.checked_div(calls).unwrap_or(0), most))
+}
+
+/// Messages that are asked about, in buffers that are used again as those of a connection are.
+#[derive(Default)]
+struct Batch {
+    heads: Vec<RequestHead>,
+    response: Vec<Fields>,
+}
+
+impl Batch {
+    fn prepare(&mut self, stage: &Stage, hook: &str, step: &Step, first: u32) {
+        stage.facts().set_pool(step.pool, &step.states);
+        self.heads.resize_with(BATCH as usize, RequestHead::default);
+        self.response.resize_with(BATCH as usize, Fields::new);
+        for (n, (head, response)) in (0..).zip(self.heads.iter_mut().zip(&mut self.response)) {
+            let fields = std::mem::take(&mut head.fields);
+            *head = RequestHead { fields, ..step.head_without_fields(first.wrapping_add(n)) };
+            refill(&mut head.fields, &step.head.fields);
+            add_range(hook, head);
+            refill(response, &step.response.fields);
+        }
+    }
+
+    /// Each call from the end of the one before, a look at the clock included.
+    fn run(
+        &mut self,
+        seat: &mut Seat,
+        hook: &str,
+        step: &Step,
+        mut took: impl FnMut(Duration),
+    ) -> Result<(), RehearsalError> {
+        let mut before = Instant::now();
+        for (head, response) in self.heads.iter_mut().zip(&mut self.response) {
+            seat.begin_request();
+            let answer = ask(seat, hook, step, head, response);
+            seat.end_request();
+            answer.map_err(|fault| RehearsalError::Faulted(fault.message))?;
+            let now = Instant::now();
+            took(now - before);
+            before = now;
+        }
+        Ok(())
+    }
+}
+
+fn ask(seat: &mut Seat, hook: &str, step: &Step, head: &mut RequestHead, response: &mut Fields) -> Result<(), Fault> {
+    match hook {
+        "range" => seat.check_range(head, step.pool).map(drop),
+        "request-headers" => seat.edit_request(head, step.pool).map(drop),
+        "selection" => {
+            let attempt = Attempt { number: step.attempt, failed: &step.failed };
+            seat.select(head, step.pool, attempt).map(drop)
+        }
+        _ => {
+            let backend = step.response.backend.unwrap_or(0);
+            seat.edit_response(head, step.pool, step.response.status, backend, response).map(drop)
+        }
+    }
+}
+
+fn refill(fields: &mut Fields, from: &Fields) {
+    fields.clear();
+    from.iter().for_each(|(name, value)| fields.append(name, value));
+}
+
+/// The proxy asks this hook only about requests that have one.
+fn add_range(hook: &str, head: &mut RequestHead) {
+    if hook == "range" && !head.fields.contains("range") && !head.query().is_some_and(|q| q.contains("range=")) {
+        head.fields.append(b"range", b"bytes=0-99");
+    }
+}
+
+/// A folder that is gone when it is done with.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, RehearsalError> {
+        let path = std::env::temp_dir().join(format!("waypost-{}-{:016x}", std::process::id(), rand::random::<u64>()));
+        // Fails if it is there: nobody else's folder is used, and nobody else can write into this one.
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| RehearsalError::Write { path: path.clone(), error })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What can't be removed now is removed with the system's other temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,254 @@
+//! What each command does, and what it prints.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::bench::{self, Measured, PLAIN};
+use super::inspect::inspect;
+use super::pack::pack;
+use super::report::{plain, size, time};
+use super::run::play;
+use super::scenario::{self, Book};
+use super::source::{LARGEST_TEXT, Source, read};
+use super::stage::House;
+use super::{RehearsalError, junit, report};
+use crate::cli::{Bench, Format, Inspect, Offline, Pack, Test};
+use crate::policy::EngineOptions;
+
+/// A core module before it is packed.
+const LARGEST_MODULE: u64 = 256 << 20;
+
+/// How results are shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// As JSON, whatever `--format` says.
+    pub json: bool,
+    /// Whether standard error is a terminal.
+    pub terminal: bool,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well.
+    Fine,
+    /// The policy would be refused, or did not do what is expected; standard output says why.
+    Failed,
+}
+
+/// Does what was asked, without a proxy.
+pub fn execute(offline: &Offline, manner: Manner) -> Result<Outcome, RehearsalError> {
+    match offline {
+        Offline::Inspect(flags) => show_inspection(flags, manner),
+        Offline::Pack(flags) => write_packed(flags),
+        Offline::Test(flags) => run_tests(flags, manner),
+        Offline::Bench(flags) => measure(flags, manner),
+    }
+}
+
+fn show_inspection(flags: &Inspect, manner: Manner) -> Result<Outcome, RehearsalError> {
+    let found = inspect(Source::open(&flags.file)?)?;
+    match manner.is_json(flags.format) {
+        true => print(&pretty(&found.json()))?,
+        false => print(&found.text())?,
+    }
+    Ok(if found.refused.is_none() { Outcome::Fine } else { Outcome::Failed })
+}
+
+fn write_packed(flags: &Pack) -> Result<Outcome, RehearsalError> {
+    let component = pack(&flags.module, &read(&flags.module, LARGEST_MODULE)?)?;
+    write(&flags.output, &component)?;
+    Ok(Outcome::Fine)
+}
+
+fn run_tests(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
+    let start = Instant::now();
+    let source = Source::open(&flags.file)?;
+    let books: Vec<Book> = flags.scenarios.iter().map(|path| scenario::read(path)).collect::<Result<_, _>>()?;
+    let all: usize = books.iter().map(|book| book.scenarios.len()).sum();
+    let mut house = House::with_told_time(source, EngineOptions::default())?;
+    let mut progress = Progress::new(manner);
+    let mut played = Vec::with_capacity(books.len());
+    for book in &books {
+        played.push(play(&mut house, book, flags.filter.as_deref(), |name| progress.show(name))?);
+    }
+    progress.clear();
+    let run: usize = played.iter().map(|book| book.scenarios.len()).sum();
+    if let (0, Some(filter)) = (run, &flags.filter) {
+        return Err(RehearsalError::NothingLeft { count: all, filter: filter.clone() });
+    }
+    if let Some(path) = &flags.junit {
+        write(path, junit::xml(&played).as_bytes())?;
+    }
+    print(&report::text(&played, all - run, start.elapsed()))?;
+    let passed = played.iter().flat_map(|book| &book.scenarios).all(|scenario| scenario.failures.is_empty());
+    Ok(if passed { Outcome::Fine } else { Outcome::Failed })
+}
+
+fn measure(flags: &Bench, manner: Manner) -> Result<Outcome, RehearsalError> {
+    let source = Source::open(&flags.file)?;
+    let settings = flags.settings.as_deref().map(settings).transpose()?;
+    let book = match &flags.scenarios {
+        Some(path) => scenario::read(path)?,
+        None => scenario::parse("a plain request", PLAIN)?,
+    };
+    let mut progress = Progress::new(manner);
+    let measured = bench::bench(&source, &book, settings, flags.seconds, |what| progress.show(what));
+    progress.clear();
+    let measured = measured?;
+    match manner.is_json(flags.format) {
+        true => print(&pretty(&as_json(&measured)))?,
+        false => print(&as_text(&measured))?,
+    }
+    Ok(Outcome::Fine)
+}
+
+/// JSON, or `@` and a file that holds it.
+fn settings(written: &str) -> Result<Value, RehearsalError> {
+    let text = match written.strip_prefix('@') {
+        Some(path) => String::from_utf8_lossy(&read(Path::new(path), LARGEST_TEXT)?).into_owned(),
+        None => written.to_owned(),
+    };
+    match serde_json::from_str(&text) {
+        Ok(settings @ Value::Object(_)) => Ok(settings),
+        Ok(_) => Err(RehearsalError::Settings("it is another kind of value".to_owned())),
+        Err(e) => Err(RehearsalError::Settings(e.to_string())),
+    }
+}
+
+fn as_json(measured: &Measured) -> Value {
+    let milliseconds = |d: std::time::Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
+    let hooks = measured.hooks.iter().map(|(hook, cost)| {
+        let (times, (least, mean, most)) = (&cost.times, cost.instructions);
+        let cost = json!({
+            "calls": times.count,
+            "per_second": times.per_second(),
+            "ns": {
+                "mean": times.mean(),
+                "p50": times.quantile(0.5),
+                "p90": times.quantile(0.9),
+                "p99": times.quantile(0.99),
+                "max": times.max,
+            },
+            "instructions": { "min": least, "mean": mean, "max": most },
+        });
+        ((*hook).to_owned(), cost)
+    });
+    json!({
+        "file": measured.file,
+        "digest": measured.digest,
+        "size_bytes": measured.size,
+        "load_ms": { "cold": milliseconds(measured.cold), "cached": milliseconds(measured.cached) },
+        "instance_bytes": measured.instance_bytes,
+        "hooks": hooks.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn as_text(measured: &Measured) -> String {
+    let short = |d: std::time::Duration| time(d.as_nanos() as u64);
+    let mut text = format!(
+        "{}, {}, {}\nloaded in {}, from what was compiled before in {}; an instance takes {}\n\n",
+        plain(&measured.file),
+        size(measured.size as u64),
+        measured.digest,
+        short(measured.cold),
+        short(measured.cached),
+        size(measured.instance_bytes),
+    );
+    let heading = ["hook", "calls/s", "mean", "p50", "p90", "p99", "max", "instructions: least", "mean", "most"];
+    let mut rows = vec![heading.map(str::to_owned)];
+    for (hook, cost) in &measured.hooks {
+        let (times, (least, mean, most)) = (&cost.times, cost.instructions);
+        let quantile = |share| time(times.quantile(share));
+        rows.push([
+            (*hook).to_owned(),
+            times.per_second().to_string(),
+            time(times.mean()),
+            quantile(0.5),
+            quantile(0.9),
+            quantile(0.99),
+            time(times.max),
+            least.to_string(),
+            mean.to_string(),
+            most.to_string(),
+        ]);
+    }
+    let widths: Vec<usize> =
+        (0..heading.len()).map(|at| rows.iter().map(|row| row[at].len()).max().unwrap_or(0)).collect();
+    for row in &rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(at, (cell, width))| match at {
+                0 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            })
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+impl Manner {
+    fn is_json(self, format: Format) -> bool {
+        self.json || format == Format::Json
+    }
+}
+
+/// A line on the terminal that says what is being done.
+struct Progress {
+    terminal: bool,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(manner: Manner) -> Self {
+        Self { terminal: manner.terminal, shown: false }
+    }
+
+    fn show(&mut self, what: &str) {
+        if self.terminal {
+            self.shown = true;
+            let what: String = plain(what).chars().take(70).collect();
+            // A line that can't be shown is not worth a failure.
+            let _ = write!(io::stderr(), "\r\x1b[K{what} ...");
+        }
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// To standard output; a reader that has seen enough is no failure.
+fn print(text: &str) -> Result<(), RehearsalError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(RehearsalError::Write { path: "standard output".into(), error })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), RehearsalError> {
+    fs::write(path, bytes).map_err(|error| RehearsalError::Write { path: path.to_owned(), error })
+}

@@ -1,0 +1,93 @@
+//! What keeps a rehearsal from taking place.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::config::ConfigErrors;
+use crate::policy::PolicyError;
+
+/// Why there is no result.
+#[derive(Debug, Error)]
+pub enum RehearsalError {
+    /// A file that can't be read.
+    #[error("can't read {}: {error}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A file that can't be written.
+    #[error("can't write {}: {error}", path.display())]
+    Write {
+        /// Which; `-` is standard output.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A file that is larger than any that is meant.
+    #[error("{} has more than {limit} bytes, which is more than is read", path.display())]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// The most.
+        limit: u64,
+    },
+    /// No built-in policy of this name.
+    #[error("there is no built-in policy {name:?}; there are: {known}")]
+    NoBuiltin {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Mistakes in a scenario file, all of them.
+    #[error("{0}")]
+    Scenarios(#[from] ConfigErrors),
+    /// A filter that leaves nothing.
+    #[error("none of the {count} scenarios has {filter:?} in its name")]
+    NothingLeft {
+        /// How many there are.
+        count: usize,
+        /// The filter.
+        filter: String,
+    },
+    /// Settings that are not JSON.
+    #[error(
+        "the settings are not a JSON object: {0}; write for example '{{\"key\": 1}}', or @ and a file that holds it"
+    )]
+    Settings(String),
+    /// A module that can't become a component.
+    #[error("{}: {reason}", path.display())]
+    Unpackable {
+        /// The module.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A policy that was refused.
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
+    /// A policy that failed while it was measured.
+    #[error("the policy failed while it was measured: {0}")]
+    Faulted(String),
+}
+
+impl RehearsalError {
+    /// Whether the policy is to blame, and not what it was to be rehearsed with.
+    pub fn is_about_the_policy(&self) -> bool {
+        match self {
+            Self::Policy(PolicyError::Refused { .. }) | Self::Faulted(_) | Self::Unpackable { .. } => true,
+            Self::Policy(_)
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::TooLarge { .. }
+            | Self::NoBuiltin { .. }
+            | Self::Scenarios(_)
+            | Self::NothingLeft { .. }
+            | Self::Settings(_) => false,
+        }
+    }
+}

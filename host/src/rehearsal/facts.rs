@@ -1,0 +1,92 @@
+//! Facts about backends as somebody says them.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::policy::BackendFacts;
+
+/// What a policy is told of one backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackendState {
+    /// Requests sent and not yet answered in full.
+    pub in_flight: u32,
+    /// Moving average of the time to the response head, in microseconds.
+    pub latency_microseconds: u64,
+    /// False while it is set aside.
+    pub healthy: bool,
+    /// Failures since the last success.
+    pub consecutive_failures: u32,
+}
+
+impl Default for BackendState {
+    /// Idle and well, and nothing measured yet.
+    fn default() -> Self {
+        Self { in_flight: 0, latency_microseconds: 0, healthy: true, consecutive_failures: 0 }
+    }
+}
+
+/// The facts of all pools; can be changed between two questions.
+#[derive(Debug)]
+pub struct GivenFacts {
+    pools: Vec<Box<[Given]>>,
+}
+
+#[derive(Debug, Default)]
+struct Given {
+    in_flight: AtomicU32,
+    latency_microseconds: AtomicU64,
+    healthy: AtomicBool,
+    consecutive_failures: AtomicU32,
+}
+
+impl GivenFacts {
+    /// Pools by their ids, with the states of their backends.
+    pub fn new(pools: &[Vec<BackendState>]) -> Self {
+        let facts = Self { pools: pools.iter().map(|p| p.iter().map(|_| Given::default()).collect()).collect() };
+        for (pool, states) in (0..).zip(pools) {
+            facts.set_pool(pool, states);
+        }
+        facts
+    }
+
+    /// Replaces what is known of a pool's backends.
+    pub fn set_pool(&self, pool: u32, states: &[BackendState]) {
+        for (backend, state) in (0..).zip(states) {
+            self.set(pool, backend, *state);
+        }
+    }
+
+    /// Replaces what is known of a backend; one that is not there is ignored.
+    pub fn set(&self, pool: u32, backend: u32, state: BackendState) {
+        let Some(given) = self.given(pool, backend) else { return };
+        given.in_flight.store(state.in_flight, Relaxed);
+        given.latency_microseconds.store(state.latency_microseconds, Relaxed);
+        given.healthy.store(state.healthy, Relaxed);
+        given.consecutive_failures.store(state.consecutive_failures, Relaxed);
+    }
+
+    fn given(&self, pool: u32, backend: u32) -> Option<&Given> {
+        self.pools.get(pool as usize)?.get(backend as usize)
+    }
+}
+
+impl BackendFacts for GivenFacts {
+    fn in_flight(&self, pool: u32, backend: u32) -> u32 {
+        self.given(pool, backend).map_or(0, |g| g.in_flight.load(Relaxed))
+    }
+
+    fn latency_microseconds(&self, pool: u32, backend: u32) -> u64 {
+        self.given(pool, backend).map_or(0, |g| g.latency_microseconds.load(Relaxed))
+    }
+
+    fn healthy(&self, pool: u32, backend: u32) -> bool {
+        self.given(pool, backend).is_some_and(|g| g.healthy.load(Relaxed))
+    }
+
+    fn consecutive_failures(&self, pool: u32, backend: u32) -> u32 {
+        self.given(pool, backend).map_or(0, |g| g.consecutive_failures.load(Relaxed))
+    }
+
+    fn backend_count(&self, pool: u32) -> u32 {
+        self.pools.get(pool as usize).map_or(0, |p| u32::try_from(p.len()).unwrap_or(u32::MAX))
+    }
+}

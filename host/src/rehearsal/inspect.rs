@@ -1,0 +1,143 @@
+//! What a component is, as text and as JSON, and whether a proxy would take it.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::RehearsalError;
+use super::report::{plain, size};
+use super::scenario::default_given;
+use super::source::Source;
+use super::stage::{Given, House};
+use crate::policy::{Anatomy, EngineOptions, Form, Interface, PolicyError, Refusal, anatomy};
+
+/// What a policy may have in the proxy if its configuration says nothing.
+const DEFAULT_MEMORY: u64 = 16 << 20;
+/// Here no policy is refused for what it needs.
+const MEMORY: u64 = 1 << 30;
+
+/// What was found out.
+#[derive(Debug)]
+pub(super) struct Inspection {
+    file: String,
+    anatomy: Anatomy,
+    /// Why a proxy would refuse it.
+    pub refused: Option<String>,
+    /// What else is worth a line.
+    notes: Vec<String>,
+}
+
+/// Looks into a component, then loads it as a proxy would.
+pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
+    let (file, anatomy) = (source.name.clone(), anatomy(&source.bytes));
+    let given = Given { memory: MEMORY, ..default_given() };
+    let (mut refused, mut notes) = (None, Vec::new());
+    match House::new(source, EngineOptions::default())?.stage(&given) {
+        Ok(_) => {}
+        // Without its settings nobody can tell.
+        Err(PolicyError::Refused { reason: Refusal::Configure(why), .. }) => {
+            notes.push(format!("it needs settings: {why}"));
+        }
+        Err(PolicyError::Refused { reason, .. }) => refused = Some(reason.to_string()),
+        Err(error) => return Err(error.into()),
+    }
+    if anatomy.form == Form::Component && anatomy.initial_memory > DEFAULT_MEMORY {
+        let limit = size(DEFAULT_MEMORY);
+        notes.push(format!(
+            "it starts with more memory than the default limit of {limit}: set `memory` in its configuration"
+        ));
+    }
+    if anatomy.carries_types {
+        notes.push("it carries the types of a policy: `waypost policy pack` makes a component of it".to_owned());
+    }
+    Ok(Inspection { file, anatomy, refused, notes })
+}
+
+impl Inspection {
+    /// For people.
+    pub fn text(&self) -> String {
+        let anatomy = &self.anatomy;
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(text, "{name:<10} {}", plain(value));
+        };
+        line("file", &self.file);
+        line("form", form(anatomy.form));
+        line("size", &format!("{} ({} bytes)", size(anatomy.size as u64), anatomy.size));
+        line("digest", &anatomy.digest);
+        if matches!(anatomy.form, Form::Component | Form::CoreModule) {
+            line("contract", &or_none(&anatomy.contracts));
+            line("hooks", &or_none(&anatomy.hooks));
+            let memory = size(anatomy.initial_memory);
+            line("memory", &format!("{memory} to begin with"));
+            for (name, interfaces) in
+                [("imports", &anatomy.imports), ("wasi", &anatomy.wasi), ("others", &anatomy.others)]
+            {
+                if interfaces.is_empty() && name != "others" {
+                    line(name, "none");
+                }
+                for (at, interface) in interfaces.iter().enumerate() {
+                    line(if at == 0 { name } else { "" }, &shown(interface));
+                }
+            }
+            for (field, name, version) in &anatomy.producers {
+                line(field, format!("{name} {version}").trim_end());
+            }
+        }
+        for note in &self.notes {
+            line("note", note);
+        }
+        match &self.refused {
+            None => line("verdict", "a proxy would take it"),
+            Some(reason) => line("refused", reason),
+        }
+        text
+    }
+
+    /// For scripts.
+    pub fn json(&self) -> Value {
+        let anatomy = &self.anatomy;
+        let interfaces = |all: &[Interface]| -> Value {
+            all.iter().map(|i| json!({ "name": i.name, "functions": i.functions })).collect()
+        };
+        let producers = anatomy.producers.iter();
+        json!({
+            "file": self.file,
+            "form": form(anatomy.form),
+            "size_bytes": anatomy.size,
+            "digest": anatomy.digest,
+            "contracts": anatomy.contracts,
+            "hooks": anatomy.hooks,
+            "imports": interfaces(&anatomy.imports),
+            "wasi": interfaces(&anatomy.wasi),
+            "other_imports": interfaces(&anatomy.others),
+            "initial_memory_bytes": anatomy.initial_memory,
+            "producers": producers
+                .map(|(field, name, version)| json!({ "field": field, "name": name, "version": version }))
+                .collect::<Value>(),
+            "notes": self.notes,
+            "refused": self.refused,
+        })
+    }
+}
+
+fn form(form: Form) -> &'static str {
+    match form {
+        Form::Component => "component",
+        Form::CoreModule => "core module",
+        Form::Text => "WebAssembly text",
+        Form::Unknown => "not WebAssembly",
+    }
+}
+
+fn or_none(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn shown(interface: &Interface) -> String {
+    match interface.functions.is_empty() {
+        true => interface.name.clone(),
+        false => format!("{} ({})", interface.name, interface.functions.join(", ")),
+    }
+}

@@ -1,0 +1,257 @@
+//! What was expected of a step, and what came.
+
+use super::scenario::{Answer, Expect, ExpectedFault, Field, Meant, Pick, Step};
+use super::stage::{GivenPool, Stage, Told};
+use crate::policy::{Fault, FaultKind, Reply, Selected};
+use crate::wire::Fields;
+
+/// Bytes of a value or a body that are shown.
+const SHOWN: usize = 200;
+
+/// One thing that is not as expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// What it is about.
+    pub what: String,
+    /// What should have come.
+    pub expected: String,
+    /// What came.
+    pub actual: String,
+}
+
+impl Difference {
+    pub fn new(what: impl Into<String>, expected: impl Into<String>, actual: impl Into<String>) -> Self {
+        Self { what: what.into(), expected: expected.into(), actual: actual.into() }
+    }
+}
+
+/// Compares one run of a step with what is expected of each.
+pub(super) fn judge(step: &Step, told: &Told, pool: &GivenPool) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let expect = &step.expect;
+    script(step, told, &mut found);
+    faults(expect.fault.as_ref(), told, &mut found);
+    answer(expect, told, &mut found);
+    if let Some(picks) = &expect.backend
+        && !picks.iter().any(|pick| is(told, pick))
+    {
+        let wanted: Vec<String> = picks.iter().map(|pick| shown_pick(pick, pool)).collect();
+        found.push(Difference::new("backend", wanted.join(" or "), selection(told, pool)));
+    }
+    if let Some(range) = &expect.range {
+        let actual = match &told.range {
+            None => "not asked".to_owned(),
+            Some(Ok(verdict)) => verdict.to_string(),
+            Some(Err(fault)) => failed(fault),
+        };
+        if actual != *range {
+            found.push(Difference::new("range", range, actual));
+        }
+    }
+    fields("request field", &expect.request, &told.head.fields, &mut found);
+    fields("response field", &expect.response, &told.response_fields, &mut found);
+    found
+}
+
+/// Whether the selection came to this.
+pub(super) fn is(told: &Told, pick: &Pick) -> bool {
+    match &pick.meant {
+        Meant::Backends(backends) => told.backend().is_some_and(|backend| backends.contains(&backend)),
+        Meant::Nobody => matches!(told.selection, Some(Ok(Selected::NoChoice))),
+        Meant::Answer => told.answer().is_some(),
+    }
+}
+
+/// Draws that did not fit, or that nobody asked for.
+fn script(step: &Step, told: &Told, found: &mut Vec<Difference>) {
+    if let Some(complaint) = &told.complaint {
+        found.push(Difference::new("random", "draws that can be given", complaint));
+    } else if told.draws_left > 0 && told.faults().next().is_none() {
+        let all = step.random.len();
+        found.push(Difference::new("random", draws(all), format!("{} asked for", draws(all - told.draws_left))));
+    }
+}
+
+fn draws(count: usize) -> String {
+    format!("{count} draw{}", if count == 1 { "" } else { "s" })
+}
+
+fn faults(expected: Option<&ExpectedFault>, told: &Told, found: &mut Vec<Difference>) {
+    let all: Vec<_> = told.faults().collect();
+    let shown = |(hook, fault): &(&str, &Fault)| format!("{} in {hook}: {}", fault.kind, fault.message);
+    let Some(expected) = expected else {
+        found.extend(all.iter().map(|fault| Difference::new("fault", "none", shown(fault))));
+        return;
+    };
+    let is_it = |(hook, fault): &(&'static str, &Fault)| {
+        kind(fault.kind) == expected.kind
+            && expected.hook.as_ref().is_none_or(|wanted| wanted == hook)
+            && expected.contains.as_ref().is_none_or(|text| fault.message.contains(text))
+    };
+    if all.iter().any(is_it) {
+        return;
+    }
+    let mut wanted = expected.kind.clone();
+    if let Some(hook) = &expected.hook {
+        wanted += &format!(" in {hook}");
+    }
+    if let Some(text) = &expected.contains {
+        wanted += &format!(" that says {text:?}");
+    }
+    let actual: Vec<String> = all.iter().map(shown).collect();
+    found.push(Difference::new("fault", wanted, if actual.is_empty() { "none".to_owned() } else { actual.join("; ") }));
+}
+
+fn kind(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Trap => "trap",
+        FaultKind::Deadline => "deadline",
+        FaultKind::Invalid => "invalid",
+        FaultKind::Rebuilding | FaultKind::Unavailable => "unavailable",
+    }
+}
+
+fn answer(expect: &Expect, told: &Told, found: &mut Vec<Difference>) {
+    let may_come = expect.backend.iter().flatten().chain(expect.share.iter().map(|(pick, ..)| pick));
+    match (&expect.answer, told.answer()) {
+        (None, None) => {}
+        (None, Some((hook, reply))) => {
+            if !may_come.into_iter().any(|pick| pick.meant == Meant::Answer) {
+                found.push(Difference::new("answer", "none", format!("{} by {hook}", shown_reply(reply))));
+            }
+        }
+        (Some(wanted), None) => {
+            let status = wanted.status.map_or_else(|| "an answer".to_owned(), |status| status.to_string());
+            found.push(Difference::new("answer", status, "none"));
+        }
+        (Some(wanted), Some((hook, reply))) => compare_reply(wanted, hook, reply, found),
+    }
+}
+
+fn compare_reply(wanted: &Answer, hook: &str, reply: &Reply, found: &mut Vec<Difference>) {
+    if let Some(status) = wanted.status.filter(|status| *status != reply.status) {
+        found.push(Difference::new("answer status", status.to_string(), shown_reply(reply)));
+    }
+    if let Some(wanted) = wanted.hook.as_ref().filter(|wanted| *wanted != hook) {
+        found.push(Difference::new("answer by", wanted, hook));
+    }
+    let mut headers = Fields::new();
+    reply.headers.iter().for_each(|(name, value)| headers.append(name.as_bytes(), value));
+    fields("answer field", &wanted.headers, &headers, found);
+    if let Some(body) = wanted.body.as_ref().filter(|body| **body != reply.body) {
+        found.push(Difference::new("answer body", shown(body), shown(&reply.body)));
+    }
+    if let Some(text) = &wanted.body_contains
+        && memchr::memmem::find(&reply.body, text.as_bytes()).is_none()
+    {
+        found.push(Difference::new("answer body", format!("contains {text:?}"), shown(&reply.body)));
+    }
+}
+
+fn fields(what: &str, expected: &[Field], actual: &Fields, found: &mut Vec<Difference>) {
+    for field in expected {
+        let values: Vec<&[u8]> = actual.values(&field.name).collect();
+        if values != field.values {
+            let wanted: Vec<&[u8]> = field.values.iter().map(Vec::as_slice).collect();
+            found.push(Difference::new(format!("{what} {}", field.name), shown_values(&wanted), shown_values(&values)));
+        }
+    }
+}
+
+/// What is expected to be left when all runs are done: counters and the store.
+pub(super) fn left(step: &Step, stage: &Stage) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let counters = if step.expect.counters.is_empty() { Default::default() } else { stage.counters() };
+    for (name, wanted) in &step.expect.counters {
+        match counters.get(name) {
+            Some(actual) if actual == wanted => {}
+            Some(actual) => {
+                found.push(Difference::new(format!("counter {name}"), wanted.to_string(), actual.to_string()))
+            }
+            None => {
+                let known: Vec<&str> = counters.keys().map(String::as_str).collect();
+                let actual = format!("it defines no such counter, but: {}", known.join(", "));
+                found.push(Difference::new(format!("counter {name}"), wanted.to_string(), actual));
+            }
+        }
+    }
+    for (key, wanted) in &step.expect.store.values {
+        let actual = stage.store().get(key);
+        if actual != *wanted {
+            let shown = |value: &Option<Vec<u8>>| value.as_ref().map_or_else(|| "nothing".to_owned(), |v| shown(v));
+            found.push(Difference::new(format!("store {key:?}"), shown(wanted), shown(&actual)));
+        }
+    }
+    for (key, wanted) in &step.expect.store.counters {
+        let actual = stage.store().counter(key);
+        if actual != *wanted {
+            found.push(Difference::new(format!("store counter {key:?}"), wanted.to_string(), actual.to_string()));
+        }
+    }
+    found
+}
+
+/// What the selection came to.
+pub(super) fn selection(told: &Told, pool: &GivenPool) -> String {
+    match &told.selection {
+        Some(Ok(Selected::Backend(backend))) => shown_backend(*backend, pool),
+        Some(Ok(Selected::NoChoice)) => "none".to_owned(),
+        Some(Ok(Selected::Answer(reply))) => shown_reply(reply),
+        Some(Err(fault)) => failed(fault),
+        None => match told.answer() {
+            Some((hook, reply)) => format!("not asked: {hook} gave {}", shown_reply(reply)),
+            None => "not asked: it exports no `selection`".to_owned(),
+        },
+    }
+}
+
+fn failed(fault: &Fault) -> String {
+    format!("failed: {}", fault.message)
+}
+
+fn shown_pick(pick: &Pick, pool: &GivenPool) -> String {
+    match &pick.meant {
+        Meant::Backends(backends) => match backends.as_slice() {
+            [backend] => shown_backend(*backend, pool),
+            _ => pick.written.clone(),
+        },
+        Meant::Nobody | Meant::Answer => pick.written.clone(),
+    }
+}
+
+fn shown_backend(backend: u32, pool: &GivenPool) -> String {
+    let address = pool.backends.get(backend as usize).map_or("?", |b| b.address.as_str());
+    format!("backend {backend} ({address})")
+}
+
+fn shown_reply(reply: &Reply) -> String {
+    let mut text = reply.status.to_string();
+    for (name, value) in &reply.headers {
+        text += &format!(", {name}: {}", shown(value));
+    }
+    if !reply.body.is_empty() {
+        text += &format!(", body {}", shown(&reply.body));
+    }
+    text
+}
+
+fn shown_values(values: &[&[u8]]) -> String {
+    match values {
+        [] => "not there".to_owned(),
+        values => values.iter().map(|value| shown(value)).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// In quotes if it is text, else in hexadecimal; cut if it is long.
+fn shown(bytes: &[u8]) -> String {
+    let cut = &bytes[..bytes.len().min(SHOWN)];
+    let more =
+        if cut.len() < bytes.len() { format!(" and {} bytes more", bytes.len() - cut.len()) } else { String::new() };
+    match std::str::from_utf8(cut) {
+        Ok(text) => format!("{text:?}{more}"),
+        Err(_) => {
+            let digits: String = cut.iter().map(|b| format!("{b:02x}")).collect();
+            format!("hex {digits}{more}")
+        }
+    }
+}

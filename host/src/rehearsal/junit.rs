@@ -1,0 +1,72 @@
+//! Results as JUnit XML, which build servers read.
+
+use std::fmt::Write as _;
+
+use super::report;
+use super::run::Played;
+
+/// A suite for each file, a case for each scenario.
+pub(super) fn xml(all: &[Played]) -> String {
+    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let tests: usize = all.iter().map(|book| book.scenarios.len()).sum();
+    let failures: usize = all.iter().map(failed).sum();
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "<testsuites tests=\"{tests}\" failures=\"{failures}\">");
+    for book in all {
+        let time: f64 = book.scenarios.iter().map(|s| s.took.as_secs_f64()).sum();
+        let (name, tests, failures) = (escaped(&book.name), book.scenarios.len(), failed(book));
+        let _ = writeln!(
+            text,
+            "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\" time=\"{time:.6}\">"
+        );
+        for scenario in &book.scenarios {
+            let (case, line, took) = (escaped(&scenario.name), scenario.line, scenario.took.as_secs_f64());
+            let _ = write!(
+                text,
+                "    <testcase classname=\"{name}\" name=\"{case}\" file=\"{name}\" line=\"{line}\" time=\"{took:.6}\""
+            );
+            let Some(first) = scenario.failures.first().and_then(|f| f.differences.first()) else {
+                text.push_str("/>\n");
+                continue;
+            };
+            let message = escaped(&format!("{}: expected {}, actual {}", first.what, first.expected, first.actual));
+            let details: String = scenario.failures.iter().map(|f| report::failure(f, "")).collect();
+            let _ = writeln!(text, ">\n      <failure message=\"{message}\">{}</failure>", escaped(&details));
+            text.push_str("    </testcase>\n");
+        }
+        text.push_str("  </testsuite>\n");
+    }
+    text.push_str("</testsuites>\n");
+    text
+}
+
+fn failed(book: &Played) -> usize {
+    book.scenarios.iter().filter(|s| !s.failures.is_empty()).count()
+}
+
+/// As text or an attribute; what XML 1.0 can't hold at all is replaced.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' => escaped.push('\n'),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push(char::REPLACEMENT_CHARACTER),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_xml_cannot_hold_is_not_there() {
+        assert_eq!(escaped("a<b>&\"c\"\u{0}\n\u{1b}"), "a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}\n\u{fffd}");
+    }
+}

@@ -1,0 +1,73 @@
+//! Results as text.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::run::{Failure, Played};
+
+/// All of it: a line for each scenario, and below it what is not as expected.
+pub(super) fn text(all: &[Played], left_out: usize, took: Duration) -> String {
+    let mut text = String::new();
+    let (mut passed, mut failed) = (0, 0);
+    for book in all.iter().filter(|book| !book.scenarios.is_empty()) {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{}", plain(&book.name));
+        for scenario in &book.scenarios {
+            if scenario.failures.is_empty() {
+                passed += 1;
+                let _ = writeln!(text, "  ok      {}", plain(&scenario.name));
+                continue;
+            }
+            failed += 1;
+            let _ = writeln!(text, "  FAILED  {} (line {})", plain(&scenario.name), scenario.line);
+            scenario.failures.iter().for_each(|failure| text.push_str(&self::failure(failure, "            ")));
+        }
+        text.push('\n');
+    }
+    let left_out = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
+    let _ = writeln!(text, "{passed} passed, {failed} failed{left_out}, in {}", time(took.as_nanos() as u64));
+    text
+}
+
+/// What is not as expected in a step.
+pub(super) fn failure(failure: &Failure, indent: &str) -> String {
+    let mut text = String::new();
+    let mut place = Vec::new();
+    if !failure.step.is_empty() {
+        place.push(format!("{} (line {})", plain(&failure.step), failure.line));
+    }
+    place.extend(failure.run.map(|run| format!("run {run}")));
+    if !place.is_empty() {
+        let _ = writeln!(text, "{indent}{}", place.join(", "));
+    }
+    for difference in &failure.differences {
+        let _ = writeln!(text, "{indent}{}", plain(&difference.what));
+        let _ = writeln!(text, "{indent}  expected  {}", plain(&difference.expected));
+        let _ = writeln!(text, "{indent}  actual    {}", plain(&difference.actual));
+    }
+    text
+}
+
+/// Without control characters: some of it is what a guest wrote.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// With a unit that fits.
+pub(super) fn time(nanoseconds: u64) -> String {
+    match nanoseconds {
+        0..1_000 => format!("{nanoseconds} ns"),
+        1_000..1_000_000 => format!("{:.1} us", nanoseconds as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", nanoseconds as f64 / 1e6),
+        _ => format!("{:.1} s", nanoseconds as f64 / 1e9),
+    }
+}
+
+/// The same of a size.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}

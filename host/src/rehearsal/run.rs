@@ -1,0 +1,154 @@
+//! Runs scenarios.
+
+use std::time::{Duration, Instant};
+
+use super::RehearsalError;
+use super::judge::{Difference, is, judge, left};
+use super::scenario::{Book, Scenario, Step, Stored};
+use super::stage::{House, Stage};
+use crate::policy::{PolicyError, Refusal};
+
+/// What became of a scenario file.
+#[derive(Debug)]
+pub(super) struct Played {
+    /// As it was named.
+    pub name: String,
+    /// In order, those that were left out apart.
+    pub scenarios: Vec<PlayedScenario>,
+}
+
+/// What became of a scenario.
+#[derive(Debug)]
+pub(super) struct PlayedScenario {
+    /// Its name.
+    pub name: String,
+    /// Where it begins.
+    pub line: usize,
+    /// How long it took.
+    pub took: Duration,
+    /// What is not as expected; nothing if it passed.
+    pub failures: Vec<Failure>,
+}
+
+/// A step that is not as expected.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Its name, if there are several.
+    pub step: String,
+    /// Where it begins.
+    pub line: usize,
+    /// The run, from 1, if there are several.
+    pub run: Option<u32>,
+    /// At least one.
+    pub differences: Vec<Difference>,
+}
+
+/// Runs those scenarios whose name has `filter` in it. `progress` is told each name before.
+pub(super) fn play(
+    house: &mut House,
+    book: &Book,
+    filter: Option<&str>,
+    mut progress: impl FnMut(&str),
+) -> Result<Played, RehearsalError> {
+    let mut scenarios = Vec::new();
+    for scenario in &book.scenarios {
+        if filter.is_some_and(|filter| !scenario.name.contains(filter)) {
+            continue;
+        }
+        progress(&scenario.name);
+        let start = Instant::now();
+        let failures = perform(house, scenario)?;
+        let (name, line) = (scenario.name.clone(), scenario.line);
+        scenarios.push(PlayedScenario { name, line, took: start.elapsed(), failures });
+    }
+    Ok(Played { name: book.name.clone(), scenarios })
+}
+
+fn perform(house: &mut House, scenario: &Scenario) -> Result<Vec<Failure>, RehearsalError> {
+    let whole = |difference| {
+        vec![Failure { step: String::new(), line: scenario.line, run: None, differences: vec![difference] }]
+    };
+    let mut stage = match (house.stage(&scenario.given), &scenario.refused) {
+        (Ok(stage), None) => stage,
+        (Ok(_), Some(wanted)) => return Ok(whole(Difference::new("refusal", format!("{wanted:?}"), "it is taken"))),
+        (Err(PolicyError::Refused { reason, .. }), Some(wanted)) => {
+            let sentence = reason.to_string();
+            return Ok(match sentence.contains(wanted.as_str()) {
+                true => Vec::new(),
+                false => whole(Difference::new("refusal", format!("{wanted:?}"), sentence)),
+            });
+        }
+        (Err(PolicyError::Refused { reason, .. }), None) if depends_on_the_scenario(&reason) => {
+            return Ok(whole(Difference::new("refusal", "none", reason.to_string())));
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    let mut failures = Vec::new();
+    for step in &scenario.steps {
+        failures.extend(take(&mut stage, scenario, step));
+    }
+    Ok(failures)
+}
+
+/// Whether another scenario may be taken, as this one is not.
+fn depends_on_the_scenario(reason: &Refusal) -> bool {
+    matches!(
+        reason,
+        Refusal::Configure(_)
+            | Refusal::Setup { .. }
+            | Refusal::SetupDeadline { .. }
+            | Refusal::Memory { .. }
+            | Refusal::SettingsUnwanted
+            | Refusal::SlowIsolation
+            | Refusal::SlowBuild { .. }
+    )
+}
+
+/// Does a step as often as it says. Of its runs the first that is not as expected is told, and the shares of all.
+fn take(stage: &mut Stage, scenario: &Scenario, step: &Step) -> Option<Failure> {
+    let pool = &scenario.given.pools[step.pool as usize];
+    stage.set_time(step.monotonic);
+    stage.facts().set_pool(step.pool, &step.states);
+    fill(stage, &step.store);
+    let mut picked = vec![0u32; step.expect.share.len()];
+    let failure = |run, differences| Failure { step: step.name.clone(), line: step.line, run, differences };
+    for run in 0..step.repeat {
+        let told = stage.ask(step.question(run));
+        let mut differences = judge(step, &told, pool);
+        if run + 1 == step.repeat {
+            differences.extend(left(step, stage));
+        }
+        if !differences.is_empty() {
+            return Some(failure((step.repeat > 1).then_some(run + 1), differences));
+        }
+        for (count, (pick, ..)) in picked.iter_mut().zip(&step.expect.share) {
+            *count += u32::from(is(&told, pick));
+        }
+    }
+    let mut differences = Vec::new();
+    for (count, (pick, least, most)) in picked.into_iter().zip(&step.expect.share) {
+        let share = f64::from(count) / f64::from(step.repeat);
+        if !(*least..=*most).contains(&share) {
+            let expected = format!("{:.1} % to {:.1} %", least * 100.0, most * 100.0);
+            let actual = format!("{:.1} % ({count} of {})", share * 100.0, step.repeat);
+            differences.push(Difference::new(format!("share of {}", pick.written), expected, actual));
+        }
+    }
+    (!differences.is_empty()).then(|| failure(None, differences))
+}
+
+/// Puts these into the store.
+fn fill(stage: &Stage, stored: &Stored) {
+    let store = stage.store();
+    for (key, value) in &stored.values {
+        match value {
+            // What does not fit is found missing where it is expected.
+            Some(value) => _ = store.set(key.clone(), value.clone(), 0),
+            None => _ = store.remove(key),
+        }
+    }
+    for (key, value) in &stored.counters {
+        let by = value.saturating_sub(store.counter(key));
+        _ = store.increment(key.clone(), by, 0);
+    }
+}

@@ -1,0 +1,109 @@
+//! What a scenario expects.
+
+use super::values;
+use super::{Answer, Expect, ExpectedFault};
+use crate::config::{Findings, Node};
+use crate::rehearsal::stage::GivenPool;
+
+/// `expect`, for a question about this pool.
+pub(super) fn expect(node: Node, pool: &GivenPool, findings: &mut Findings) -> Expect {
+    let mut expect = Expect::default();
+    let Some(mut section) = node.section(findings) else { return expect };
+    expect.backend = section.take("backend").map(|node| {
+        let picks = node.one_or_many().into_iter();
+        picks.filter_map(|node| values::pick(node, pool, findings)).collect()
+    });
+    expect.answer = section.take("answer").and_then(|node| answer(node, findings));
+    let mut fields = |key| section.take(key).map(|n| values::expected_fields(n, findings)).unwrap_or_default();
+    expect.request = fields("request-headers");
+    expect.response = fields("response-headers");
+    expect.range = section.take("range").and_then(|n| n.parsed(findings, range)).map(|r| r.value);
+    for (name, node) in section.take_section("counters", findings).into_entries() {
+        expect.counters.extend(values::whole(node, findings).map(|n| (name, n)));
+    }
+    expect.store = section.take("store").map(|n| values::stored(n, findings)).unwrap_or_default();
+    expect.fault = section.take("fault").and_then(|node| fault(node, findings));
+    expect.refused = section.take("refused").and_then(|n| n.string(findings)).map(|t| t.value);
+    for (name, node) in section.take_section("share", findings).into_entries() {
+        let place = node.place.clone();
+        let pick = findings.accept(&place, values::pick_named(&name, pool));
+        expect.share.extend(pick.zip(bounds(node, findings)).map(|(pick, (least, most))| (pick, least, most)));
+    }
+    section.finish(findings);
+    expect
+}
+
+/// A status, or a table of what is looked at.
+fn answer(node: Node, findings: &mut Findings) -> Option<Answer> {
+    let status = |node: Node, findings: &mut Findings| node.integer(findings, 200..=599u16).map(|n| n.value);
+    if !node.is_table() {
+        return Some(Answer { status: Some(status(node, findings)?), ..Answer::default() });
+    }
+    let mut section = node.section(findings)?;
+    let answer = Answer {
+        status: section.take("status").and_then(|n| status(n, findings)),
+        headers: section.take("headers").map(|n| values::expected_fields(n, findings)).unwrap_or_default(),
+        body: section.take("body").and_then(|n| values::bytes(n, findings)),
+        body_contains: section.take("body-contains").and_then(|n| n.string(findings)).map(|t| t.value),
+        hook: section.take("hook").and_then(|n| n.parsed(findings, values::hook)).map(|h| h.value),
+    };
+    section.finish(findings);
+    Some(answer)
+}
+
+/// As a verdict reads: `bytes=0-99,-5`, in any spacing.
+fn range(written: &str) -> Result<String, String> {
+    let compact: String = written.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let spec = |spec: &str| match spec.split_once('-') {
+        Some((first, last)) => {
+            let number = |text: &str| text.is_empty() || text.parse::<u64>().is_ok();
+            number(first) && number(last) && spec.len() > 1
+        }
+        None => false,
+    };
+    let ranges = compact.strip_prefix("bytes=").is_some_and(|specs| specs.split(',').all(spec));
+    match ranges || matches!(compact.as_str(), "untouched" | "ignore") {
+        true => Ok(compact),
+        false => Err(format!("{written:?} is not a verdict; write \"untouched\", \"ignore\" or \"bytes=0-99\"")),
+    }
+}
+
+/// A kind, or `{ kind = "trap", hook = "selection", contains = "unreachable" }`.
+fn fault(node: Node, findings: &mut Findings) -> Option<ExpectedFault> {
+    if !node.is_table() {
+        let kind = node.parsed(findings, kind)?.value;
+        return Some(ExpectedFault { kind, hook: None, contains: None });
+    }
+    let mut section = node.section(findings)?;
+    if !section.has("kind") {
+        findings.error(&section.place, "has no `kind`; write \"trap\", \"deadline\", \"invalid\" or \"unavailable\"");
+    }
+    let wanted = section.take("kind").and_then(|n| n.parsed(findings, kind));
+    let hook = section.take("hook").and_then(|n| n.parsed(findings, values::hook)).map(|h| h.value);
+    let contains = section.take("contains").and_then(|n| n.string(findings)).map(|t| t.value);
+    section.finish(findings);
+    Some(ExpectedFault { kind: wanted?.value, hook, contains })
+}
+
+fn kind(written: &str) -> Result<String, String> {
+    match written {
+        "trap" | "deadline" | "invalid" | "unavailable" => Ok(written.to_owned()),
+        _ => Err(format!(
+            "{written:?} is not a kind of fault; write \"trap\", \"deadline\", \"invalid\" or \"unavailable\""
+        )),
+    }
+}
+
+/// `[0.2, 0.3]`
+fn bounds(node: Node, findings: &mut Findings) -> Option<(f64, f64)> {
+    let place = node.place.clone();
+    let numbers: Option<Vec<f64>> =
+        node.list(findings)?.into_iter().map(|n| n.number(findings, 0.0..=1.0).map(|n| n.value)).collect();
+    match numbers?.as_slice() {
+        [least, most] if least <= most => Some((*least, *most)),
+        _ => {
+            findings.error(&place, "is not a range of shares; write the least and the most, such as [0.2, 0.3]");
+            None
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! A scenario file: what is asked, with what, and what is expected. docs/scenarios.md says what may stand in one.
+
+mod expect;
+mod file;
+mod step;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::facts::BackendState;
+use super::stage::{Given, Question, Response};
+use crate::policy::{FailedAttempt, Script};
+use crate::wire::RequestHead;
+
+pub(super) use file::{default_given, parse, read};
+
+/// A scenario file.
+#[derive(Debug)]
+pub(super) struct Book {
+    /// As it was named.
+    pub name: String,
+    /// In the order written; at least one.
+    pub scenarios: Vec<Scenario>,
+}
+
+/// Steps that share an instance and a store.
+#[derive(Debug)]
+pub(super) struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// Where it begins.
+    pub line: usize,
+    /// What the policy is loaded with.
+    pub given: Given,
+    /// What the policy's refusal is to say, if it is to be refused.
+    pub refused: Option<String>,
+    /// In order; none if the policy is to be refused.
+    pub steps: Vec<Step>,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    /// Its name, or its number.
+    pub name: String,
+    /// Where it begins.
+    pub line: usize,
+    /// Without the client, if that is a network.
+    pub head: RequestHead,
+    /// The client, or whose addresses are taken in turn.
+    pub clients: IpNet,
+    /// The pool's id.
+    pub pool: u32,
+    /// Which attempt it is.
+    pub attempt: u32,
+    /// Those that failed.
+    pub failed: Vec<FailedAttempt>,
+    /// What the backend answers.
+    pub response: Response,
+    /// The first draws; the others come from the seed.
+    pub random: Vec<u64>,
+    /// Of the first run; it grows by one with each.
+    pub seed: u64,
+    /// Nanoseconds.
+    pub monotonic: u64,
+    /// Milliseconds since 1970.
+    pub unix: u64,
+    /// How the backends are.
+    pub states: Vec<BackendState>,
+    /// What is put into the store before.
+    pub store: Stored,
+    /// How often it is asked.
+    pub repeat: u32,
+    /// What is expected.
+    pub expect: Expect,
+}
+
+/// Entries of a store.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stored {
+    /// Values; `None` is for one that is not there.
+    pub values: Vec<(String, Option<Vec<u8>>)>,
+    /// Counters.
+    pub counters: Vec<(String, i64)>,
+}
+
+/// What is expected of a step. What is left out is not looked at, but for answers and faults, which always are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Expect {
+    /// One of these.
+    pub backend: Option<Vec<Pick>>,
+    /// An answer in place of a backend.
+    pub answer: Option<Answer>,
+    /// Fields of the request after it was edited.
+    pub request: Vec<Field>,
+    /// Fields of the response after it was edited.
+    pub response: Vec<Field>,
+    /// A verdict, as text.
+    pub range: Option<String>,
+    /// The policy's counters, since the scenario began.
+    pub counters: Vec<(String, u64)>,
+    /// What is in the store after.
+    pub store: Stored,
+    /// A hook that fails.
+    pub fault: Option<ExpectedFault>,
+    /// What the policy's refusal is to say.
+    pub refused: Option<String>,
+    /// How often each is picked, as shares of all runs.
+    pub share: Vec<(Pick, f64, f64)>,
+}
+
+/// What a selection may come to.
+#[derive(Debug, Clone)]
+pub(super) struct Pick {
+    /// As it was written.
+    pub written: String,
+    /// What that means.
+    pub meant: Meant,
+}
+
+/// See [`Pick`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Meant {
+    /// One of these backends.
+    Backends(Vec<u32>),
+    /// No choice.
+    Nobody,
+    /// An answer of the policy.
+    Answer,
+}
+
+/// An answer that is expected.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answer {
+    /// Its status.
+    pub status: Option<u16>,
+    /// Its fields.
+    pub headers: Vec<Field>,
+    /// Its whole body.
+    pub body: Option<Vec<u8>>,
+    /// Something that is in its body.
+    pub body_contains: Option<String>,
+    /// The hook that gives it.
+    pub hook: Option<String>,
+}
+
+/// A field that is expected: its values in order; none if it is not to be there.
+#[derive(Debug, Clone)]
+pub(super) struct Field {
+    /// In lower case.
+    pub name: String,
+    /// All of them.
+    pub values: Vec<Vec<u8>>,
+}
+
+/// A fault that is expected.
+#[derive(Debug, Clone)]
+pub(super) struct ExpectedFault {
+    /// `trap`, `deadline`, `invalid` or `unavailable`.
+    pub kind: String,
+    /// The hook that has it.
+    pub hook: Option<String>,
+    /// Something that its message says.
+    pub contains: Option<String>,
+}
+
+impl Step {
+    /// What is asked in the run of this number, from 0.
+    pub fn question(&self, run: u32) -> Question {
+        let head = RequestHead { client: nth(self.clients, run), ..self.head.clone() };
+        Question {
+            head,
+            pool: self.pool,
+            attempt: self.attempt,
+            failed: self.failed.clone(),
+            response: Some(self.response.clone()),
+            script: Script {
+                seed: self.seed.wrapping_add(u64::from(run)),
+                draws: self.random.clone(),
+                monotonic: Some(self.monotonic),
+                unix: Some(self.unix),
+            },
+        }
+    }
+
+    /// The request of this run, for buffers that have room for its fields.
+    pub fn head_without_fields(&self, run: u32) -> RequestHead {
+        let Self { head, .. } = self;
+        RequestHead {
+            method: head.method.clone(),
+            target: head.target.clone(),
+            path_len: head.path_len,
+            authority: head.authority.clone(),
+            host: head.host.clone(),
+            version: head.version,
+            scheme: head.scheme,
+            client: nth(self.clients, run),
+            fields: Default::default(),
+        }
+    }
+}
+
+/// The address with this number in a network, from its first; after the last comes the first.
+fn nth(network: IpNet, number: u32) -> IpAddr {
+    let host_bits = u32::from(network.max_prefix_len() - network.prefix_len());
+    let offset = number & 1u32.checked_shl(host_bits).map_or(u32::MAX, |size| size - 1);
+    match network.network() {
+        IpAddr::V4(first) => (u32::from(first) | offset).to_be_bytes().into(),
+        IpAddr::V6(first) => (u128::from(first) | u128::from(offset)).to_be_bytes().into(),
+    }
+}

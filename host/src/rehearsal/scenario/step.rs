@@ -1,0 +1,334 @@
+//! One step of a scenario: a request, and what goes with it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::Method;
+use ipnet::IpNet;
+
+use super::expect::expect;
+use super::values;
+use super::{Expect, Step};
+use crate::config::{Findings, Node, Section, normalise_host, parse_duration};
+use crate::rehearsal::facts::BackendState;
+use crate::rehearsal::stage::{GivenPool, Response};
+use crate::wire::{RequestHead, syntax};
+
+/// Where time begins, where nobody says: some time after the policy was loaded ...
+const START_MONOTONIC: u64 = 1_000_000_000_000;
+/// ... and 2026-01-01T00:00:00Z.
+const START_UNIX: u64 = 1_767_225_600_000;
+/// More runs than anyone waits for.
+const MAX_REPEAT: u32 = 10_000_000;
+
+/// What steps begin with: what stands beside a scenario's steps, or the defaults.
+#[derive(Debug, Clone)]
+pub(super) struct Base {
+    head: RequestHead,
+    clients: IpNet,
+    pool: u32,
+    seed: u64,
+    /// Nanoseconds of the monotonic clock when the scenario begins.
+    monotonic: u64,
+    /// Milliseconds since 1970 then.
+    unix: u64,
+    /// Instead of how the pool says they are.
+    facts: Vec<(u32, State)>,
+    response: Response,
+}
+
+/// What is said of a backend's state, where something is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    in_flight: Option<u32>,
+    latency: Option<u64>,
+    healthy: Option<bool>,
+    failures: Option<u32>,
+}
+
+impl Default for Base {
+    fn default() -> Self {
+        let mut head = RequestHead { client: IpAddr::from([192, 0, 2, 1]), ..RequestHead::default() };
+        set_target(&mut head, "/");
+        set_host(&mut head, "example.com");
+        Self {
+            clients: head.client.into(),
+            head,
+            pool: 0,
+            seed: 0,
+            monotonic: START_MONOTONIC,
+            unix: START_UNIX,
+            facts: Vec::new(),
+            response: Response { status: 200, ..Response::default() },
+        }
+    }
+}
+
+impl Base {
+    /// Reads what a scenario says for all of its steps.
+    pub fn read(mut self, section: &mut Section, pools: &[GivenPool], findings: &mut Findings) -> Self {
+        if let Some(node) = section.take("request") {
+            self.request(node, findings);
+        }
+        if let Some(node) = section.take("pool") {
+            let known = |written: &str| match pools.iter().position(|pool| pool.name == written) {
+                Some(at) => Ok(at as u32),
+                None => {
+                    let names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
+                    Err(format!("there is no pool {written:?}; there are: {}", names.join(", ")))
+                }
+            };
+            self.pool = node.parsed(findings, known).map_or(self.pool, |pool| pool.value);
+        }
+        self.seed = section.take("seed").and_then(|n| values::whole(n, findings)).unwrap_or(self.seed);
+        if let Some(node) = section.take("time") {
+            self.time(node, findings);
+        }
+        let pool = self.pool(pools);
+        if let Some(node) = section.take("facts") {
+            self.facts.extend(facts(node, pool, findings));
+        }
+        if let Some(node) = section.take("response") {
+            self.response(node, pool, findings);
+        }
+        self
+    }
+
+    /// Reads a step. What it does not say is as here.
+    pub fn step(&self, section: &mut Section, pools: &[GivenPool], findings: &mut Findings) -> Step {
+        let line = super::file::line(&section.place);
+        let base = self.clone().read(section, pools, findings);
+        let pool = base.pool(pools);
+        let failed: Vec<_> = section.take("failed").map_or_else(Vec::new, |node| {
+            node.one_or_many().into_iter().flat_map(|node| values::failed(node, pool, findings)).collect()
+        });
+        let attempt = section.take("attempt").and_then(|n| n.integer(findings, 1..=1_000u32));
+        let random = section.take("random").map_or_else(Vec::new, |node| {
+            node.one_or_many().into_iter().filter_map(|node| values::whole(node, findings)).collect()
+        });
+        let store = section.take("store").map(|n| values::stored(n, findings)).unwrap_or_default();
+        let repeat = section.take("repeat").and_then(|n| n.integer(findings, 1..=MAX_REPEAT));
+        let expect = section.take("expect").map_or_else(Expect::default, |node| expect(node, pool, findings));
+        if !expect.share.is_empty() && repeat.is_none() {
+            findings.error(&section.place, "expects shares of one run; write `repeat` and how many runs there are");
+        }
+        let mut states = pool.states.clone();
+        for (backend, said) in &base.facts {
+            if let Some(state) = states.get_mut(*backend as usize) {
+                said.apply(state);
+            }
+        }
+        Step {
+            name: String::new(),
+            line,
+            attempt: attempt.map_or(failed.len() as u32 + 1, |n| n.value),
+            failed,
+            head: base.head,
+            clients: base.clients,
+            pool: base.pool,
+            response: base.response,
+            random,
+            seed: base.seed,
+            monotonic: base.monotonic,
+            unix: base.unix,
+            states,
+            store,
+            repeat: repeat.map_or(1, |n| n.value),
+            expect,
+        }
+    }
+
+    fn pool<'a>(&self, pools: &'a [GivenPool]) -> &'a GivenPool {
+        // There is one at least, and the id was looked up in them.
+        &pools[self.pool as usize]
+    }
+
+    /// `"GET http://host/path"`, `"GET /path"` or `"/path"`, or a table.
+    fn request(&mut self, node: Node, findings: &mut Findings) {
+        if !node.is_table() {
+            if let Some(line) = node.parsed(findings, request_line) {
+                let (method, host, target) = line.value;
+                self.head.method = method;
+                if let Some(host) = host {
+                    set_host(&mut self.head, &host);
+                }
+                set_target(&mut self.head, &target);
+            }
+            return;
+        }
+        let Some(mut section) = node.section(findings) else { return };
+        if let Some(method) = section.take("method").and_then(|n| n.parsed(findings, method)) {
+            self.head.method = method.value;
+        }
+        if let Some(host) = section.take("host").and_then(|n| n.parsed(findings, host)) {
+            set_host(&mut self.head, &host.value);
+        }
+        if let Some(path) = section.take("path").and_then(|n| n.parsed(findings, target)) {
+            set_target(&mut self.head, &path.value);
+        }
+        if let Some(clients) = section.take("client").and_then(|n| n.parsed(findings, clients)) {
+            self.clients = clients.value;
+        }
+        if let Some(scheme) = section.take("scheme").and_then(|n| n.parsed(findings, scheme)) {
+            self.head.scheme = scheme.value;
+        }
+        if let Some(node) = section.take("headers") {
+            self.head.fields = values::fields(node, findings);
+        }
+        section.finish(findings);
+    }
+
+    /// A duration since the scenario began, or a table of where the clocks are.
+    fn time(&mut self, node: Node, findings: &mut Findings) {
+        if !node.is_table() {
+            if let Some(since) = node.parsed_scalar(findings, parse_duration) {
+                self.monotonic = self.monotonic.saturating_add(nanoseconds(since.value));
+                self.unix = self.unix.saturating_add(nanoseconds(since.value) / 1_000_000);
+            }
+            return;
+        }
+        let Some(mut section) = node.section(findings) else { return };
+        if let Some(since) = section.take("monotonic").and_then(|n| n.parsed_scalar(findings, parse_duration)) {
+            self.monotonic = nanoseconds(since.value);
+        }
+        if let Some(unix) = section.take("unix").and_then(|n| n.parsed_scalar(findings, unix)) {
+            self.unix = unix.value;
+        }
+        section.finish(findings);
+    }
+
+    /// A status, or a table.
+    fn response(&mut self, node: Node, pool: &GivenPool, findings: &mut Findings) {
+        let status = |node: Node, findings: &mut Findings| node.integer(findings, 200..=599u16).map(|n| n.value);
+        if !node.is_table() {
+            self.response.status = status(node, findings).unwrap_or(200);
+            return;
+        }
+        let Some(mut section) = node.section(findings) else { return };
+        if let Some(status) = section.take("status").and_then(|n| status(n, findings)) {
+            self.response.status = status;
+        }
+        if let Some(node) = section.take("headers") {
+            self.response.fields = values::fields(node, findings);
+        }
+        if let Some((_, found)) = section.take("backend").and_then(|n| values::backends(n, pool, findings)) {
+            self.response.backend = found.first().copied();
+        }
+        section.finish(findings);
+    }
+}
+
+impl State {
+    /// Takes the keys that tell how a backend is.
+    pub fn take(section: &mut Section, findings: &mut Findings) -> Self {
+        let mut count = |key| section.take(key).and_then(|n| n.integer(findings, 0..=u32::MAX)).map(|n| n.value);
+        Self {
+            in_flight: count("in-flight"),
+            failures: count("consecutive-failures"),
+            healthy: section.take("healthy").and_then(|n| n.boolean(findings)),
+            latency: section
+                .take("latency")
+                .and_then(|n| n.parsed_scalar(findings, parse_duration))
+                .map(|d| nanoseconds(d.value) / 1_000),
+        }
+    }
+
+    /// Makes a state of it.
+    pub fn apply(&self, state: &mut BackendState) {
+        state.in_flight = self.in_flight.unwrap_or(state.in_flight);
+        state.latency_microseconds = self.latency.unwrap_or(state.latency_microseconds);
+        state.healthy = self.healthy.unwrap_or(state.healthy);
+        state.consecutive_failures = self.failures.unwrap_or(state.consecutive_failures);
+    }
+}
+
+/// By backend, how it is.
+fn facts(node: Node, pool: &GivenPool, findings: &mut Findings) -> Vec<(u32, State)> {
+    let mut facts = Vec::new();
+    for (written, node) in node.section(findings).map(Section::into_entries).unwrap_or_default() {
+        let place = node.place.clone();
+        let Some(backends) = findings.accept(&place, values::named(&written, pool)) else { continue };
+        let Some(mut section) = node.section(findings) else { continue };
+        let state = State::take(&mut section, findings);
+        section.finish(findings);
+        facts.extend(backends.into_iter().map(|backend| (backend, state.clone())));
+    }
+    facts
+}
+
+type RequestLine = (Method, Option<String>, String);
+
+fn request_line(written: &str) -> Result<RequestLine, String> {
+    let wrong =
+        || format!("{written:?} is not a request; write for example \"GET /path?query\" or \"GET http://host/path\"");
+    let mut words = written.split_whitespace();
+    let (first, second) = (words.next().ok_or_else(wrong)?, words.next());
+    if words.next().is_some() {
+        return Err(wrong());
+    }
+    let (verb, url) = match second {
+        Some(url) => (method(first)?, url),
+        None => (Method::GET, first),
+    };
+    let Some((_, rest)) = url.split_once("://") else { return Ok((verb, None, target(url)?)) };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Ok((verb, Some(host(authority)?), target(&path)?))
+}
+
+fn method(written: &str) -> Result<Method, String> {
+    Method::from_bytes(written.as_bytes())
+        .map_err(|_| format!("{written:?} is not a method; write for example \"GET\""))
+}
+
+fn host(written: &str) -> Result<String, String> {
+    match written.is_empty() || syntax::host_of_authority(written).is_some() {
+        true => Ok(written.to_owned()),
+        false => Err(format!("{written:?} is not a host; write for example \"example.com\"")),
+    }
+}
+
+fn target(written: &str) -> Result<String, String> {
+    let sound = written.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    match sound && (written.starts_with('/') || written == "*") {
+        true => Ok(written.to_owned()),
+        false => Err(format!("{written:?} is not a path; it starts with `/`, and is percent-encoded where need be")),
+    }
+}
+
+fn clients(written: &str) -> Result<IpNet, String> {
+    written.parse().or_else(|_| written.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+        format!("{written:?} is not a client; write an IP address, or a network whose addresses take turns, such as \"10.0.0.0/8\"")
+    })
+}
+
+fn scheme(written: &str) -> Result<&'static str, String> {
+    match written {
+        "http" => Ok("http"),
+        "https" => Ok("https"),
+        _ => Err(format!("{written:?} is not a scheme; write \"http\" or \"https\"")),
+    }
+}
+
+/// Milliseconds since 1970, or a date such as `2026-11-21T10:00:00Z`.
+fn unix(written: &str) -> Result<u64, String> {
+    let date = || humantime::parse_rfc3339_weak(written).ok()?.duration_since(std::time::UNIX_EPOCH).ok();
+    let parsed = written.parse().ok().or_else(|| u64::try_from(date()?.as_millis()).ok());
+    parsed.ok_or_else(|| {
+        format!("{written:?} is not a time; write for example \"2026-11-21T10:00:00Z\", or milliseconds since 1970")
+    })
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn set_target(head: &mut RequestHead, target: &str) {
+    target.clone_into(&mut head.target);
+    head.path_len = target.find('?').unwrap_or(target.len());
+}
+
+fn set_host(head: &mut RequestHead, authority: &str) {
+    authority.clone_into(&mut head.authority);
+    head.host = normalise_host(authority).map_or_else(String::new, |host| host.into_owned());
+}

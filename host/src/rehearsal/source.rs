@@ -1,0 +1,55 @@
+//! Where a component comes from, and other files that are read whole.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::RehearsalError;
+use crate::policy::{builtin, builtin_names};
+
+/// More than the largest component that is taken, so that the engine can say that it is too large.
+const LARGEST_COMPONENT: u64 = 256 << 20;
+/// A scenario file is written by hand.
+pub(super) const LARGEST_TEXT: u64 = 16 << 20;
+
+/// A component and what it is called.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// As it was named: a path, or `builtin:NAME`.
+    pub name: String,
+    /// The bytes.
+    pub bytes: Arc<[u8]>,
+}
+
+impl Source {
+    /// Reads a file, or takes a built-in policy for `builtin:NAME`.
+    pub fn open(path: &Path) -> Result<Self, RehearsalError> {
+        let name = path.display().to_string();
+        let Some(wanted) = name.strip_prefix("builtin:") else {
+            return Ok(Self { bytes: read(path, LARGEST_COMPONENT)?.into(), name });
+        };
+        let Some(bytes) = builtin(wanted) else {
+            let known = builtin_names().collect::<Vec<_>>().join(", ");
+            return Err(RehearsalError::NoBuiltin { name: wanted.to_owned(), known });
+        };
+        Ok(Self { bytes: bytes.into(), name })
+    }
+
+    /// The file's name without folders and extension: what a policy is called where nobody says.
+    pub fn stem(&self) -> String {
+        let name = self.name.strip_prefix("builtin:").unwrap_or(&self.name);
+        PathBuf::from(name).file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
+    }
+}
+
+/// A whole file of at most so many bytes.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, RehearsalError> {
+    let failed = |error| RehearsalError::Read { path: path.to_owned(), error };
+    let mut bytes = Vec::new();
+    let read = File::open(path).map_err(failed)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    match read as u64 > limit {
+        true => Err(RehearsalError::TooLarge { path: path.to_owned(), limit }),
+        false => Ok(bytes),
+    }
+}
