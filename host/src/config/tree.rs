@@ -129,13 +129,6 @@ impl Node {
         matches!(self.value, Value::String(_))
     }
 
-    pub fn boolean(self, findings: &mut Findings) -> Option<bool> {
-        match self.value {
-            Value::Boolean(value) => Some(value),
-            _ => self.mismatch("true or false", findings),
-        }
-    }
-
     /// A string that a reader of `values` understands.
     pub fn parsed<T>(self, findings: &mut Findings, read: impl Fn(&str) -> Result<T, String>) -> Option<At<T>> {
         let text = self.string(findings)?;
