@@ -5,6 +5,7 @@
 
 mod offline;
 mod policy;
+mod replay;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sources, parse_listen};
 
 pub use offline::{Bench, Format, Inspect, Offline, Pack, Test};
+pub use replay::{Diff, Playing, Rehearsed, Replay};
 pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote, Task};
 
 /// What is logged if nobody says.
