@@ -1,5 +1,6 @@
 //! What is recorded of requests, and what becomes of it offline.
 
+mod replayed;
 mod written;
 
 use serde_json::Value;
