@@ -18,8 +18,8 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sources, parse_listen};
 
 pub use offline::{Bench, Format, Inspect, Offline, Pack, Test};
-pub use replay::{Diff, Playing, Rehearsed, Replay};
 pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote, Task};
+pub use replay::{Diff, Playing, Rehearsed, Replay};
 
 /// What is logged if nobody says.
 const DEFAULT_LOG: &str = "info";

@@ -221,17 +221,99 @@ fn pair_hidden(pair: &[u8], hidden: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Vec<u8>
     }
 }
 
+/// In one pass, so that nothing is looked for in what was put there; where several begin, the longest.
 fn replace(text: &mut Vec<u8>, secrets: &Secrets) {
-    for (secret, hash) in secrets {
-        let mut from = 0;
-        while let Some(at) = memchr::memmem::find(&text[from..], secret) {
-            text.splice(from + at..from + at + secret.len(), hash.iter().copied());
-            from += at + hash.len();
-        }
+    let Some(shortest) = secrets.iter().map(|(secret, _)| secret.len()).min() else { return };
+    let mut begins = [false; 256];
+    secrets.iter().filter_map(|(secret, _)| secret.first()).for_each(|b| begins[usize::from(*b)] = true);
+    let mut changed: Option<Vec<u8>> = None;
+    let (mut at, mut copied) = (0, 0);
+    while at + shortest <= text.len() {
+        let here = &text[at..];
+        let found = match begins[usize::from(here[0])] {
+            true => secrets.iter().find(|(secret, _)| here.starts_with(secret)),
+            false => None,
+        };
+        let Some((secret, hash)) = found else {
+            at += 1;
+            continue;
+        };
+        let changed = changed.get_or_insert_default();
+        changed.extend_from_slice(&text[copied..at]);
+        changed.extend_from_slice(hash);
+        at += secret.len();
+        copied = at;
+    }
+    if let Some(mut changed) = changed {
+        changed.extend_from_slice(&text[copied..]);
+        *text = changed;
     }
 }
 
 /// Whether the value was replaced when it was recorded.
 pub fn is_redacted(value: &Octets) -> bool {
     memchr::memmem::find(&value.0, MARK.as_bytes()).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redactor(client: bool) -> Redactor {
+        Redactor { key: [7; 32], fields: vec!["x-key".to_owned(), "cookie".to_owned()], query: true, client }
+    }
+
+    #[test]
+    fn secrets_are_replaced_in_one_pass_the_longest_first() {
+        let secrets: Secrets = [("longer-secret", "<1>"), ("secret-x", "<2>"), ("<1>secret", "<3>")]
+            .map(|(a, b)| (a.into(), b.into()))
+            .to_vec();
+        for (text, becomes) in [
+            ("a longer-secret b", "a <1> b"),
+            ("longer-secret-x", "<1>-x"),
+            ("secret-xsecret-x", "<2><2>"),
+            ("longer-secretsecret", "<1>secret"),
+            ("nothing", "nothing"),
+            ("", ""),
+        ] {
+            let mut changed = text.as_bytes().to_vec();
+            replace(&mut changed, &secrets);
+            assert_eq!(String::from_utf8(changed).unwrap(), becomes, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_found_where_they_stand_alone_and_stay_of_their_family() {
+        let redactor = redactor(true);
+        let other = |text: &str| redactor.address(text.parse().unwrap()).to_string();
+        let changed = |text: &str| {
+            let mut bytes = text.as_bytes().to_vec();
+            redactor.addresses(&mut bytes, |_| true);
+            String::from_utf8(bytes).unwrap()
+        };
+        let (four, six) = (other("192.0.2.7"), other("2001:db9::1"));
+        assert!(four.starts_with("198.18.") || four.starts_with("198.19."), "{four}");
+        assert!(six.starts_with("2001:db8:"), "{six}");
+        assert_eq!(other("::ffff:192.0.2.7"), four, "the same address, however it is written");
+        assert_eq!(changed("192.0.2.7, 2001:db9::1"), format!("{four}, {six}"));
+        assert_eq!(changed("for=\"[2001:db9::1]:80\";by=192.0.2.7:80"), format!("for=\"[{six}]:80\";by={four}:80"));
+        assert_eq!(changed("192.0.2.777 1.2.3 v2.0.1"), "192.0.2.777 1.2.3 v2.0.1");
+    }
+
+    #[test]
+    fn cookies_and_parameters_keep_their_names() {
+        let redactor = redactor(false);
+        let mut secrets = Secrets::new();
+        let mut field = Field("cookie".to_owned(), Octets(b"a=1; b=\xff; c=; d".to_vec()));
+        redactor.field(&mut field, &mut secrets);
+        let text = String::from_utf8(field.1.0).unwrap();
+        let parts: Vec<&str> = text.split(';').collect();
+        assert!(parts[0].starts_with("a=redacted:") && parts[1].starts_with(" b=redacted:"), "{text}");
+        assert!(parts[2] == " c=" && parts[3].starts_with("redacted:"), "{text}");
+        let query = redactor.query("a=1&&b=&c", &mut secrets);
+        let parts: Vec<&str> = query.split('&').collect();
+        assert!(parts[0].starts_with("a=redacted:") && parts[1].is_empty(), "{query}");
+        assert!(parts[2].starts_with("b=redacted:") && parts[3].starts_with("redacted:"), "{query}");
+        assert!(secrets.is_empty(), "short ones are not looked for");
+    }
 }

@@ -26,7 +26,8 @@ fn told(exit: &Exit) -> Value {
 }
 
 fn all_policies(backends: &[SocketAddr]) -> TestProxy {
-    let list: Vec<String> = backends.iter().map(|a| format!("{{ address = \"{a}\", labels = {{ name = \"b{}\" }} }}", a.port())).collect();
+    let list: Vec<String> =
+        backends.iter().map(|a| format!("{{ address = \"{a}\", labels = {{ name = \"b{}\" }} }}", a.port())).collect();
     let sections = POLICIES.map(|name| {
         let builtin = match name {
             "tenants" => "header-router",
@@ -48,13 +49,16 @@ fn all_policies(backends: &[SocketAddr]) -> TestProxy {
              [policies.limit.settings]\nrate = 20\nburst = 30\n",
             backends[0].port()
         ))
-        .tables(&[
-            route("default.test", "\"range\", \"random\""),
-            route("loaded.test", "\"least-loaded\""),
-            route("tenants.test", "\"tenants\", \"random\""),
-            route("limit.test", "\"limit\", \"random\""),
-            route("sticky.test", "\"sticky\""),
-        ].concat())
+        .tables(
+            &[
+                route("default.test", "\"range\", \"random\""),
+                route("loaded.test", "\"least-loaded\""),
+                route("tenants.test", "\"tenants\", \"random\""),
+                route("limit.test", "\"limit\", \"random\""),
+                route("sticky.test", "\"sticky\""),
+            ]
+            .concat(),
+        )
         .tables(RECORD)
         .start()
 }
@@ -210,7 +214,8 @@ fn what_can_t_be_gone_through_is_told_with_its_line() {
     assert!(exit.stdout.contains("line 51 is passed over: it ends in the middle"), "{}", exit.stdout);
     assert!(exit.stdout.contains("98 of 98 decisions"), "{}", exit.stdout);
 
-    let broken: Vec<&str> = text.lines().enumerate().map(|(n, line)| if n == 9 { "{\"request\":" } else { line }).collect();
+    let broken: Vec<&str> =
+        text.lines().enumerate().map(|(n, line)| if n == 9 { "{\"request\":" } else { line }).collect();
     scratch.write("broken.jsonl", broken.join("\n"));
     let exit = replay(scratch, ["replay", "first.wasm", "broken.jsonl"]);
     assert_eq!(exit.code, Some(2), "{exit:?}");

@@ -183,8 +183,7 @@ impl Log {
             },
             Some(name) => {
                 if find(&lineup, name).is_none() {
-                    let message =
-                        format!("{} is not of policy {name:?}, but of: {}", self.path.display(), names());
+                    let message = format!("{} is not of policy {name:?}, but of: {}", self.path.display(), names());
                     return Err(RehearsalError::Recording(message));
                 }
             }

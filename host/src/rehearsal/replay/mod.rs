@@ -14,10 +14,10 @@ mod text;
 
 use std::path::Path;
 
+use super::RehearsalError;
 use super::commands::{Manner, Outcome, print, settings};
 use super::source::Source;
-use super::RehearsalError;
-use crate::cli::{Diff, Replay, Rehearsed};
+use crate::cli::{Diff, Rehearsed, Replay};
 use compare::{Verdict, edits_differing};
 use difference::Differences;
 use log::{Log, Next};

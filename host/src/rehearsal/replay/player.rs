@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use http::Method;
 use serde_json::Value;
 
+use super::super::RehearsalError;
 use super::super::facts::{BackendState, GivenFacts};
 use super::super::source::Source;
-use super::super::RehearsalError;
 use super::log::{Cue, find};
 use crate::config::{self, OnFailure, StoreLimits};
 use crate::policy::{
@@ -26,6 +26,12 @@ use crate::wire::{Fields, RequestHead};
 const SEATS: usize = 64;
 /// An instance that a fault has cost is waited for as long as this.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A recording is input like any other: what it says of limits is bounded as in a configuration.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
+const MOST_MEMORY: u64 = 4 << 30;
+const MOST_ENTRIES: usize = 10_000_000;
+const MOST_STORE: u64 = 4 << 30;
 
 /// A component that is asked what was recorded.
 pub(super) struct Player {
@@ -75,18 +81,7 @@ impl Player {
     ) -> Result<Self, RehearsalError> {
         let clock = Arc::new(AtomicU64::new(0));
         let engine = engine(1, fuel, &clock)?;
-        Ok(Self {
-            source,
-            engine,
-            engine_workers: 1,
-            fuel,
-            clock,
-            settings,
-            deadline,
-            memory,
-            scene: None,
-            scenes: 0,
-        })
+        Ok(Self { source, engine, engine_workers: 1, fuel, clock, settings, deadline, memory, scene: None, scenes: 0 })
     }
 
     /// Whether the component has this hook; false before it was asked anything.
@@ -187,14 +182,19 @@ impl Player {
             name: name.clone(),
             component: Arc::clone(&self.source.bytes),
             settings: self.settings.clone().unwrap_or_else(|| policy.settings.clone()),
-            deadline: self.deadline.unwrap_or(Duration::from_micros(policy.deadline_microseconds)),
-            memory: self.memory.unwrap_or(policy.memory_bytes),
+            deadline: self
+                .deadline
+                .unwrap_or(Duration::from_micros(policy.deadline_microseconds).min(LONGEST_DEADLINE)),
+            memory: self.memory.unwrap_or(policy.memory_bytes.min(MOST_MEMORY)),
             on_failure: OnFailure::Random,
             isolation: match policy.isolation {
                 Isolation::Worker => config::Isolation::Worker,
                 Isolation::Request => config::Isolation::Request,
             },
-            store: StoreLimits { entries: policy.store_entries, bytes: policy.store_bytes },
+            store: StoreLimits {
+                entries: policy.store_entries.clamp(1, MOST_ENTRIES),
+                bytes: policy.store_bytes.clamp(1024, MOST_STORE),
+            },
             shadow: false,
             source: self.source.name.clone(),
         };
@@ -261,9 +261,8 @@ fn call(seat: &mut Seat, cue: &Cue<'_>, head: &mut RequestHead, response: &mut F
 
 fn head(cue: &Cue<'_>) -> Result<RequestHead, RehearsalError> {
     let request = cue.request;
-    let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| {
-        RehearsalError::Recording(format!("line {}: {:?} is not a method", cue.line, request.method))
-    })?;
+    let method = Method::from_bytes(request.method.as_bytes())
+        .map_err(|_| RehearsalError::Recording(format!("line {}: {:?} is not a method", cue.line, request.method)))?;
     let target = match &request.query {
         Some(query) => format!("{}?{query}", request.path),
         None => request.path.clone(),

@@ -131,14 +131,7 @@ impl Sample {
             line.push_str(&format!(", attempt {attempt}"));
         }
         let described = |answer: &Answer| described(answer, cue.lineup, request.pool);
-        Self {
-            line: cue.line,
-            hook: cue.call.hook,
-            request: line,
-            one: described(one),
-            other: described(other),
-            edits,
-        }
+        Self { line: cue.line, hook: cue.call.hook, request: line, one: described(one), other: described(other), edits }
     }
 }
 

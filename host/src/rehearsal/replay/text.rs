@@ -54,7 +54,13 @@ pub(super) fn replay(player: &Player, heard: &Heard, tally: &Tally) -> String {
 /// Of a comparison.
 pub(super) fn diff(old: &Player, new: &Player, heard: &Heard, differences: &Differences) -> String {
     let mut out = Text::default();
-    out.line(&format!("old {}, new {}, policy {:?}: {}", old.source.name, new.source.name, heard.policy, extent(heard)));
+    out.line(&format!(
+        "old {}, new {}, policy {:?}: {}",
+        old.source.name,
+        new.source.name,
+        heard.policy,
+        extent(heard)
+    ));
     out.passed_over(heard, differences.not_asked);
     for hook in Hook::ALL {
         match (old.has(hook), new.has(hook), heard.hooks.contains(&hook)) {
@@ -181,6 +187,9 @@ mod tests {
     #[test]
     fn a_hundred_percent_is_all() {
         assert_eq!(percent(999_999, 1_000_000), "99.99 %");
-        assert_eq!((percent(5, 5).as_str(), percent(0, 3).as_str(), percent(1, 3).as_str()), ("100 %", "0.00 %", "33.33 %"));
+        assert_eq!(
+            (percent(5, 5).as_str(), percent(0, 3).as_str(), percent(1, 3).as_str()),
+            ("100 %", "0.00 %", "33.33 %")
+        );
     }
 }
