@@ -41,7 +41,8 @@ pub struct Diff {
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Rehearsed {
     /// The recording: a file that `[record]` wrote.
-    pub log: PathBuf,
+    #[arg(value_name = "LOG")]
+    pub recording: PathBuf,
     /// How it is gone through.
     #[command(flatten)]
     pub common: Playing,

@@ -67,7 +67,7 @@ fn ask(client: &mut Client, host: &str, n: usize) {
     let path = ["/", "/a?range=2-5", "/b?range=9-", "/c?range=7d&x=%20"][n % 4];
     let mut request = Request::new("GET", path).host(host);
     if n.is_multiple_of(3) {
-        request = request.field("Range", ["bytes=0-3", "bytes=-2,4-5", "bytes=5-2", "bytes=2-5"][n / 3 % 4]);
+        request = request.field("Range", ["bytes=0-3", "bytes=-2,4-5", "bytes=5-2", "bytes=2-5"][n / 12 % 4]);
     }
     request = request.field("X-Tenant", ["one", "two"][n % 2]).field("Authorization", "Bearer abcdefghijklmnop");
     if n.is_multiple_of(5) {
@@ -112,7 +112,7 @@ fn the_component_that_was_recorded_decides_the_same_again() {
         let result = told(&exit);
         assert_eq!(exit.code, Some(0), "{policy}: {result:#}");
         assert_eq!((&result["differing"], &result["faults"]), (&json!(0), &json!({})), "{policy}: {result:#}");
-        assert!(result["calls"].as_u64().unwrap() >= 90, "{policy}: {result:#}");
+        assert!(result["calls"].as_u64().unwrap() >= 60, "{policy}: {result:#}");
         assert_eq!(result["recording"]["lines_passed_over"], 0);
     }
     // The draws are recorded and not only the answers: another policy that draws lots is another.

@@ -27,9 +27,9 @@ use tally::Tally;
 
 /// Asks one component.
 pub(super) fn replay(flags: &Replay, manner: Manner) -> Result<Outcome, RehearsalError> {
-    let Rehearsed { log, common } = &flags.rehearsed;
+    let Rehearsed { recording, common } = &flags.rehearsed;
     let mut player = player(&flags.file, common)?;
-    let mut log = Log::open(log, common.policy.as_deref(), common.lenient)?;
+    let mut log = Log::open(recording, common.policy.as_deref(), common.lenient)?;
     let mut progress = Progress::new(manner.terminal);
     let mut tally = Tally::new(common.samples);
     loop {
@@ -63,10 +63,10 @@ pub(super) fn replay(flags: &Replay, manner: Manner) -> Result<Outcome, Rehearsa
 
 /// Asks two components, and compares what they say.
 pub(super) fn diff(flags: &Diff, manner: Manner) -> Result<Outcome, RehearsalError> {
-    let Rehearsed { log, common } = &flags.rehearsed;
+    let Rehearsed { recording, common } = &flags.rehearsed;
     let mut old = player(&flags.old, common)?;
     let mut new = player(&flags.new, common)?;
-    let mut log = Log::open(log, common.policy.as_deref(), common.lenient)?;
+    let mut log = Log::open(recording, common.policy.as_deref(), common.lenient)?;
     let mut progress = Progress::new(manner.terminal);
     let mut differences = Differences::new(common.samples);
     loop {
