@@ -14,6 +14,7 @@ pub mod rehearsal;
 pub mod remote;
 pub mod rollout;
 pub mod route;
+pub mod scaffold;
 pub mod stats;
 pub mod upstream;
 pub mod wire;

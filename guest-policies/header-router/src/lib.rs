@@ -3,5 +3,6 @@
 pub mod router;
 pub mod settings;
 
-#[cfg(target_arch = "wasm32")]
 mod policy;
+
+pub use policy::HeaderRouter;

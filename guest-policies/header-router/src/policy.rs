@@ -1,163 +1,150 @@
 //! The component: the contract on one side, `settings` and `router` on the other.
 
-#![allow(unsafe_code, missing_docs, reason = "the generated bindings")]
-
-use std::{cell::RefCell, collections::BTreeMap};
+use waypost_policy::{HeaderError, prelude::*, random};
 
 use crate::{
-    router::{self, Facts, Outcome, Pool},
-    settings::{Edits, Settings},
+    router::{self, Facts, Outcome},
+    settings::{self, Edits},
 };
 
-wit_bindgen::generate!({
-    path: "../../wit",
-    inline: "
-        package waypost:header-router-policy;
-
-        world header-router-policy {
-            include waypost:policy/imports@0.1.0;
-            export waypost:policy/configuration@0.1.0;
-            export waypost:policy/topology@0.1.0;
-            export waypost:policy/selection@0.1.0;
-            export waypost:policy/request-headers@0.1.0;
-            export waypost:policy/response-headers@0.1.0;
-        }
-    ",
-    generate_all,
-});
-
-use exports::waypost::policy::{
-    configuration, request_headers,
-    response_headers::{self, Headers},
-    selection::{self, Request, Response},
-    topology::{self, Backend},
-};
-use waypost::policy::{
-    attempts::{self, FailedAttempt},
-    backend_facts, counters, log, random,
-};
-
-#[derive(Default)]
-struct State {
-    settings: Settings,
-    pools: BTreeMap<u32, Pool>,
-    counters: Counters,
+/// Routes by the field, and edits.
+#[derive(Debug)]
+pub struct HeaderRouter {
+    settings: settings::Settings,
+    pools: Pools<router::Pool>,
+    routed: Counter,
+    hashed: Counter,
+    unmatched: Counter,
+    unusable: Counter,
 }
 
-#[derive(Default)]
-struct Counters {
-    routed: u32,
-    hashed: u32,
-    unmatched: u32,
-    unusable: u32,
-}
-
-thread_local! {
-    static STATE: RefCell<State> = RefCell::default();
-}
-
-struct HeaderRouter;
-
-impl configuration::Guest for HeaderRouter {
-    fn configure(settings: String) -> Result<(), String> {
-        let settings = Settings::parse(&settings)?;
-        let counters = Counters {
-            routed: counters::define("routed")?,
-            hashed: counters::define("hashed")?,
-            unmatched: counters::define("unmatched")?,
-            unusable: counters::define("unusable")?,
-        };
-        STATE.with_borrow_mut(|state| *state = State { settings, counters, ..State::default() });
-        Ok(())
-    }
-}
-
-impl topology::Guest for HeaderRouter {
-    fn backends_changed(pool: topology::Pool, _generation: u64, backends: Vec<Backend>) {
-        let name = |backend: &Backend| backend.labels.iter().position(|(key, _)| key == "name");
-        let told = backends.iter().map(|backend| router::Backend {
-            address: &backend.address,
-            name: name(backend).map(|at| backend.labels[at].1.as_str()),
-        });
-        STATE.with_borrow_mut(|state| {
-            let ready = Pool::new(&state.settings, &told.collect::<Vec<_>>());
-            for route in ready.dangling().filter_map(|at| state.settings.routes.get(at)) {
-                let sentence = format!(
-                    "routes.{}: pool {} has no backend with the address or the name {}",
-                    route.value, pool.name, route.target
-                );
-                log::write(log::Level::Warn, &sentence);
-            }
-            state.pools.insert(pool.id, ready);
-        });
-    }
-}
-
-impl selection::Guest for HeaderRouter {
-    fn select(request: &Request, pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
-        STATE.with_borrow(|state| {
-            let counted = &state.counters;
-            let value = request.header(&state.settings.header);
-            let outcome = match (value, state.pools.get(&pool)) {
-                (Some(value), Some(pool)) => pool.route(&state.settings, &value, &mut Host::at(attempt)),
-                _ => Outcome::Unmatched,
-            };
-            let (counter, choice) = match outcome {
-                Outcome::Routed(backend) => (counted.routed, Some(backend)),
-                Outcome::Hashed(backend) => (counted.hashed, Some(backend)),
-                Outcome::Unmatched => (counted.unmatched, None),
-                Outcome::Unusable => (counted.unusable, None),
-            };
-            counters::add(counter, 1);
-            Ok(choice)
+impl Configure for HeaderRouter {
+    fn configure(settings: Settings) -> Result<Self, String> {
+        Ok(HeaderRouter {
+            settings: settings::Settings::parse(settings.json())?,
+            pools: Pools::default(),
+            routed: Counter::define("routed")?,
+            hashed: Counter::define("hashed")?,
+            unmatched: Counter::define("unmatched")?,
+            unusable: Counter::define("unusable")?,
         })
     }
 }
 
-impl request_headers::Guest for HeaderRouter {
-    fn edit_request(_request: &Request, headers: &Headers) -> Result<(), Response> {
-        STATE.with_borrow(|state| edit(&state.settings.request, headers));
-        Ok(())
-    }
-}
-
-impl response_headers::Guest for HeaderRouter {
-    fn edit_response(_request: &Request, _status: u16, _backend: u32, headers: &Headers) -> Result<(), Response> {
-        STATE.with_borrow(|state| edit(&state.settings.response, headers));
-        Ok(())
-    }
-}
-
-fn edit(edits: &Edits, headers: &Headers) {
-    let removed = edits.remove.iter().map(|name| (name, headers.remove(name)));
-    let set = edits.set.iter().map(|(name, value)| (name, headers.set(name, value.as_bytes())));
-    let appended = edits.append.iter().map(|(name, value)| (name, headers.append(name, value.as_bytes())));
-    for (name, result) in removed.chain(set).chain(appended) {
-        // The settings were checked, so this is about the message: it names the field in `connection`, or there is too much.
-        if let Err(error) = result {
-            log::write(log::Level::Warn, &format!("{name} was not written: {}", error.name()));
+impl Topology for HeaderRouter {
+    fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]) {
+        let told = backends.iter().map(|b| router::Backend { address: &b.address, name: b.label("name") });
+        let ready = router::Pool::new(&self.settings, &told.collect::<Vec<_>>());
+        for route in ready.dangling().filter_map(|at| self.settings.routes.get(at)) {
+            log::warn(format!(
+                "routes.{}: pool {} has no backend with the address or the name {}",
+                route.value, pool.name, route.target
+            ));
         }
+        self.pools.keep(pool.id, ready);
     }
 }
 
-struct Host {
-    failed: Vec<FailedAttempt>,
-}
-
-impl Host {
-    fn at(attempt: u32) -> Self {
-        // The first attempt is nearly every request: it costs no call and no allocation.
-        Host { failed: if attempt > 1 { attempts::failed() } else { Vec::new() } }
+impl Select for HeaderRouter {
+    fn select(&mut self, request: &Request, mut attempt: &Attempt) -> Decision {
+        let value = request.header(&self.settings.header);
+        let outcome = match (value, self.pools.at(attempt.pool)) {
+            (Some(value), Some(pool)) => pool.route(&self.settings, &value, &mut attempt),
+            _ => Outcome::Unmatched,
+        };
+        let (counter, choice) = match outcome {
+            Outcome::Routed(backend) => (self.routed, Some(backend)),
+            Outcome::Hashed(backend) => (self.hashed, Some(backend)),
+            Outcome::Unmatched => (self.unmatched, None),
+            Outcome::Unusable => (self.unusable, None),
+        };
+        counter.count();
+        choice.into()
     }
 }
 
-impl Facts for Host {
+impl EditRequest for HeaderRouter {
+    fn edit_request(&mut self, _request: &Request, headers: &mut Headers) -> Result<(), Response> {
+        edit(&self.settings.request, headers);
+        Ok(())
+    }
+}
+
+impl EditResponse for HeaderRouter {
+    fn edit_response(&mut self, _: &Request, _: u16, _: u32, headers: &mut Headers) -> Result<(), Response> {
+        edit(&self.settings.response, headers);
+        Ok(())
+    }
+}
+
+fn edit(edits: &Edits, headers: &mut Headers) {
+    for name in &edits.remove {
+        told(name, headers.remove(name));
+    }
+    for (name, value) in &edits.set {
+        told(name, headers.set(name, value));
+    }
+    for (name, value) in &edits.append {
+        told(name, headers.append(name, value));
+    }
+}
+
+/// The settings were checked, so this is about the message: it names the field in `connection`, or there is too much.
+fn told(name: &str, result: Result<(), HeaderError>) {
+    if let Err(error) = result {
+        log::warn(format!("{name} was not written: {error}"));
+    }
+}
+
+impl Facts for &Attempt {
     fn below(&mut self, bound: u32) -> u32 {
         random::below(bound)
     }
     fn usable(&self, backend: u32) -> bool {
-        self.failed.iter().all(|attempt| attempt.backend != backend) && backend_facts::healthy(backend)
+        self.is_usable(backend)
     }
 }
 
-export!(HeaderRouter);
+waypost_policy::export!(HeaderRouter: Configure, Topology, Select, EditRequest, EditResponse);
+
+#[cfg(test)]
+mod tests {
+    use waypost_policy::testing::{self, Host, Level};
+
+    use super::*;
+
+    const SETTINGS: &str = r#"{
+        "header": "x-tenant",
+        "routes": {"blue": "10.0.0.1:80", "green": "green", "lost": "10.9.9.9:80"},
+        "request": {"remove": ["x-debug"], "set": {"x-hop": "1", "x-by": "waypost"}},
+        "response": {"append": {"x-by": "waypost"}}
+    }"#;
+
+    #[test]
+    fn it_routes_counts_and_edits() {
+        let host = Host::new();
+        let green = Backend::new("10.0.0.2:80").with_label("name", "green");
+        let pool = host.pool("web", [Backend::new("10.0.0.1:80"), green]);
+        let mut policy = host.load::<HeaderRouter>(SETTINGS).unwrap();
+        let lost = "routes.lost: pool web has no backend with the address or the name 10.9.9.9:80";
+        assert_eq!(host.log(), [(Level::Warn, lost.to_owned())]);
+
+        let mut request =
+            testing::get("/").field("X-Tenant", "green").field("x-debug", "1").field("connection", "x-hop");
+        policy.edit_request(&mut request).unwrap();
+        assert_eq!((request.text("x-by"), request.text("x-debug")), (Some("waypost"), None));
+        assert_eq!(host.log()[1].1, "x-hop was not written: forbidden");
+
+        assert_eq!(policy.select(&request), Decision::Backend(1));
+        assert_eq!(policy.retry(&request, [1]), Decision::Pass);
+        pool.set_healthy(1, false);
+        assert_eq!(policy.select(&request), Decision::Pass);
+        assert_eq!(policy.select(&testing::get("/")), Decision::Pass);
+        let counted = ["routed", "hashed", "unmatched", "unusable"].map(|name| host.counted(name));
+        assert_eq!(counted, [1, 0, 1, 2]);
+
+        let mut response = testing::response(200).field("x-by", "origin");
+        policy.edit_response(&request, &mut response).unwrap();
+        assert_eq!(response.values("x-by"), [&b"origin"[..], b"waypost"]);
+    }
+}

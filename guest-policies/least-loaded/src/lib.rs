@@ -2,5 +2,6 @@
 
 pub mod choice;
 
-#[cfg(target_arch = "wasm32")]
 mod policy;
+
+pub use policy::LeastLoaded;

@@ -1,81 +1,71 @@
 //! The component: the contract on one side, `choice` on the other.
 
-#![allow(unsafe_code, missing_docs, reason = "the generated bindings")]
+use waypost_policy::{prelude::*, random};
 
-use std::{cell::RefCell, collections::BTreeMap};
+use crate::choice::{self, Facts};
 
-use crate::choice::{Facts, Pool};
-
-wit_bindgen::generate!({
-    path: "../../wit",
-    inline: "
-        package waypost:least-loaded-policy;
-
-        world least-loaded-policy {
-            include waypost:policy/imports@0.1.0;
-            export waypost:policy/topology@0.1.0;
-            export waypost:policy/selection@0.1.0;
-        }
-    ",
-    generate_all,
-});
-
-use exports::waypost::policy::{
-    selection::{self, Request, Response},
-    topology::{self, Backend},
-};
-use waypost::policy::{
-    attempts::{self, FailedAttempt},
-    backend_facts, random,
-};
-
-thread_local! {
-    static POOLS: RefCell<BTreeMap<u32, Pool>> = const { RefCell::new(BTreeMap::new()) };
+/// Chooses from the pool of the request.
+#[derive(Debug, Default)]
+pub struct LeastLoaded {
+    pools: Pools<choice::Pool>,
 }
 
-struct LeastLoaded;
-
-impl topology::Guest for LeastLoaded {
-    fn backends_changed(pool: topology::Pool, _generation: u64, backends: Vec<Backend>) {
-        let weights: Vec<u32> = backends.iter().map(|backend| backend.weight).collect();
-        POOLS.with_borrow_mut(|pools| pools.insert(pool.id, Pool::new(weights)));
+impl Topology for LeastLoaded {
+    fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]) {
+        let weights = backends.iter().map(|backend| backend.weight).collect();
+        self.pools.keep(pool.id, choice::Pool::new(weights));
     }
 }
 
-impl selection::Guest for LeastLoaded {
-    fn select(_request: &Request, pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
-        let mut facts = Host::at(attempt);
-        POOLS.with_borrow_mut(|pools| Ok(pools.get_mut(&pool).and_then(|pool| pool.choose(&mut facts))))
+impl Select for LeastLoaded {
+    fn select(&mut self, _request: &Request, mut attempt: &Attempt) -> Decision {
+        self.pools.at_mut(attempt.pool).and_then(|pool| pool.choose(&mut attempt)).into()
     }
 }
 
-struct Host {
-    failed: Vec<FailedAttempt>,
-}
-
-impl Host {
-    fn at(attempt: u32) -> Self {
-        // The first attempt is nearly every request: it costs no call and no allocation.
-        Host { failed: if attempt > 1 { attempts::failed() } else { Vec::new() } }
-    }
-}
-
-impl Facts for Host {
+impl Facts for &Attempt {
     fn below(&mut self, bound: u32) -> u32 {
         random::below(bound)
     }
     fn healthy(&self, backend: u32) -> bool {
-        backend_facts::healthy(backend)
+        facts::healthy(backend)
     }
     fn failed(&self, backend: u32) -> bool {
-        self.failed.iter().any(|attempt| attempt.backend == backend)
+        self.has_failed(backend)
     }
     fn in_flight(&self, backend: u32) -> u32 {
-        backend_facts::in_flight(backend)
+        facts::in_flight(backend)
     }
     fn latency(&self, backend: u32) -> u64 {
-        backend_facts::latency_microseconds(backend)
+        facts::latency_microseconds(backend)
     }
 }
 
-export!(LeastLoaded);
+waypost_policy::export!(LeastLoaded: Topology, Select);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use waypost_policy::testing::{self, Host};
+
+    use super::*;
+
+    #[test]
+    fn the_facts_of_the_requests_own_pool_decide() {
+        let host = Host::new();
+        let backends = || ["10.0.0.1:80", "10.0.0.2:80"].map(Backend::new);
+        let (one, two) = (host.pool("one", backends()), host.pool("two", backends()));
+        let mut policy = host.load::<LeastLoaded>("{}").unwrap();
+        one.set_in_flight(0, 5);
+        two.set_in_flight(1, 5);
+        // Two draws for the pair, and one that says: compare them.
+        host.draws([0, 0, 1, 0, 0, 1, 0, 0, 1]);
+        assert_eq!(policy.select(&testing::get("/").pool(&one)), Decision::Backend(1));
+        assert_eq!(policy.select(&testing::get("/").pool(&two)), Decision::Backend(0));
+        two.set_latency(0, Duration::from_secs(1));
+        two.set_latency(1, Duration::from_millis(1));
+        assert_eq!(policy.select(&testing::get("/").pool(&two)), Decision::Backend(1));
+        assert_eq!(policy.retry(&testing::get("/").pool(&two), [1]), Decision::Backend(0));
+    }
+}

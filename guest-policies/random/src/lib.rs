@@ -1,6 +1,6 @@
 //! The built-in `random` policy: every healthy backend is equally likely, or as likely as its weight says.
 
 pub mod choice;
-
-#[cfg(target_arch = "wasm32")]
 mod policy;
+
+pub use policy::Random;

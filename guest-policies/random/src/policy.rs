@@ -1,75 +1,59 @@
 //! The component: the contract on one side, `choice` on the other.
 
-#![allow(unsafe_code, missing_docs, reason = "the generated bindings")]
+use waypost_policy::{prelude::*, random};
 
-use std::{cell::RefCell, collections::BTreeMap};
+use crate::choice::{self, Facts};
 
-use crate::choice::{Facts, Pool};
-
-wit_bindgen::generate!({
-    path: "../../wit",
-    inline: "
-        package waypost:random-policy;
-
-        world random-policy {
-            include waypost:policy/imports@0.1.0;
-            export waypost:policy/topology@0.1.0;
-            export waypost:policy/selection@0.1.0;
-        }
-    ",
-    generate_all,
-});
-
-use exports::waypost::policy::{
-    selection::{self, Request, Response},
-    topology::{self, Backend},
-};
-use waypost::policy::{
-    attempts::{self, FailedAttempt},
-    backend_facts, random,
-};
-
-thread_local! {
-    static POOLS: RefCell<BTreeMap<u32, Pool>> = const { RefCell::new(BTreeMap::new()) };
+/// Draws from the pool of the request.
+#[derive(Debug, Default)]
+pub struct Random {
+    pools: Pools<choice::Pool>,
 }
 
-struct Random;
-
-impl topology::Guest for Random {
-    fn backends_changed(pool: topology::Pool, _generation: u64, backends: Vec<Backend>) {
+impl Topology for Random {
+    fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]) {
         let weights: Vec<u32> = backends.iter().map(|backend| backend.weight).collect();
-        POOLS.with_borrow_mut(|pools| pools.insert(pool.id, Pool::new(&weights)));
+        self.pools.keep(pool.id, choice::Pool::new(&weights));
     }
 }
 
-impl selection::Guest for Random {
-    fn select(_request: &Request, pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
-        let mut facts = Host::at(attempt);
-        POOLS.with_borrow_mut(|pools| Ok(pools.get_mut(&pool).and_then(|pool| pool.draw(&mut facts))))
+impl Select for Random {
+    fn select(&mut self, _request: &Request, mut attempt: &Attempt) -> Decision {
+        self.pools.at_mut(attempt.pool).and_then(|pool| pool.draw(&mut attempt)).into()
     }
 }
 
-struct Host {
-    failed: Vec<FailedAttempt>,
-}
-
-impl Host {
-    fn at(attempt: u32) -> Self {
-        // The first attempt is nearly every request: it costs no call and no allocation.
-        Host { failed: if attempt > 1 { attempts::failed() } else { Vec::new() } }
-    }
-}
-
-impl Facts for Host {
+impl Facts for &Attempt {
     fn below(&mut self, bound: u32) -> u32 {
         random::below(bound)
     }
     fn healthy(&self, backend: u32) -> bool {
-        backend_facts::healthy(backend)
+        facts::healthy(backend)
     }
     fn failed(&self, backend: u32) -> bool {
-        self.failed.iter().any(|attempt| attempt.backend == backend)
+        self.has_failed(backend)
     }
 }
 
-export!(Random);
+waypost_policy::export!(Random: Topology, Select);
+
+#[cfg(test)]
+mod tests {
+    use waypost_policy::testing::{self, Host};
+
+    use super::*;
+
+    #[test]
+    fn each_pool_is_drawn_from_by_its_own_weights() {
+        let host = Host::new();
+        let weighted = |weights: [u32; 2]| weights.map(|weight| Backend::new("10.0.0.1:80").with_weight(weight));
+        let (one, two) = (host.pool("one", weighted([1, 1])), host.pool("two", weighted([1, 9])));
+        let mut policy = host.load::<Random>("{}").unwrap();
+        host.draws([1, 1, 0]);
+        assert_eq!(policy.select(&testing::get("/").pool(&one)), Decision::Backend(1));
+        assert_eq!(policy.select(&testing::get("/").pool(&two)), Decision::Backend(1));
+        assert_eq!(policy.retry(&testing::get("/").pool(&one), [0]), Decision::Backend(1));
+        one.change(&mut policy, []);
+        assert_eq!(policy.select(&testing::get("/").pool(&one)), Decision::Pass);
+    }
+}

@@ -4,5 +4,6 @@ pub mod parse;
 pub mod query;
 pub mod verdict;
 
-#[cfg(target_arch = "wasm32")]
 mod policy;
+
+pub use policy::Range;

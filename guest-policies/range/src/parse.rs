@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 
+/// A position beyond 64 bits is the last one there is; no final bytes at all is well-formed, and can't be satisfied.
+pub use waypost_policy::ByteRange;
+
 /// As many ranges as the contract lets through; a request with more is taken for an attack.
 pub const MAX_RANGES: usize = 64;
 
@@ -10,17 +13,6 @@ pub const MAX_UNORDERED: usize = 16;
 
 /// At most so many ranges of a set may overlap another one of it (RFC 9110 section 14.2).
 pub const MAX_OVERLAPPING: usize = 2;
-
-/// One byte range. A position beyond 64 bits is the last one there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ByteRange {
-    /// From the first to the second position, both included.
-    Between(u64, u64),
-    /// From this position to the end.
-    From(u64),
-    /// So many bytes at the end. None at all is well-formed, and can't be satisfied.
-    Final(u64),
-}
 
 /// What a text says.
 #[derive(Debug, Clone, PartialEq, Eq)]

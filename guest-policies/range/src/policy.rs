@@ -1,54 +1,45 @@
 //! The component: the contract on one side, `verdict` on the other.
 
-#![allow(unsafe_code, missing_docs, reason = "the generated bindings")]
+use waypost_policy::{CheckRange, RangeVerdict, Request, Response};
 
-use crate::{
-    parse,
-    verdict::{self, Verdict},
-};
+use crate::verdict::{self, Verdict};
 
-wit_bindgen::generate!({
-    path: "../../wit",
-    inline: "
-        package waypost:range-policy;
+/// Checks what a request asks for.
+#[derive(Debug, Default)]
+pub struct Range;
 
-        world range-policy {
-            include waypost:policy/imports@0.1.0;
-            export waypost:policy/range@0.1.0;
-        }
-    ",
-    generate_all,
-});
-
-use exports::waypost::policy::range::{self, ByteRange, Request, Response};
-
-struct Range;
-
-impl range::Guest for Range {
-    fn check(request: &Request) -> Result<Option<Vec<ByteRange>>, Response> {
+impl CheckRange for Range {
+    fn check_range(&mut self, request: &Request) -> RangeVerdict {
         let query = request.query();
         match verdict::decide(&request.header_values("range"), query.as_deref()) {
-            Verdict::Untouched => Ok(None),
-            Verdict::Ignored => Ok(Some(Vec::new())),
-            Verdict::Ranges(ranges) => Ok(Some(ranges.into_iter().map(ByteRange::from).collect())),
-            Verdict::Conflict(sentence) => Err(not_satisfiable(sentence)),
+            Verdict::Untouched => RangeVerdict::Untouched,
+            Verdict::Ignored => RangeVerdict::Ignore,
+            Verdict::Ranges(ranges) => RangeVerdict::Ranges(ranges),
+            Verdict::Conflict(sentence) => RangeVerdict::Answer(Response::new(416).text(sentence)),
         }
     }
 }
 
-impl From<parse::ByteRange> for ByteRange {
-    fn from(range: parse::ByteRange) -> Self {
-        match range {
-            parse::ByteRange::Between(first, last) => ByteRange { first: Some(first), last: Some(last) },
-            parse::ByteRange::From(first) => ByteRange { first: Some(first), last: None },
-            parse::ByteRange::Final(length) => ByteRange { first: None, last: Some(length) },
-        }
+waypost_policy::export!(Range: CheckRange);
+
+#[cfg(test)]
+mod tests {
+    use waypost_policy::{
+        ByteRange,
+        testing::{self, Host},
+    };
+
+    use super::*;
+
+    #[test]
+    fn every_verdict_reaches_the_host() {
+        let mut range = Host::new().load::<Range>("{}").unwrap();
+        let mut check = |target: &str, field: &str| range.check_range(&testing::get(target).field("Range", field));
+        assert_eq!(check("/", "bytes=0-9"), RangeVerdict::Ranges(vec![ByteRange::Between(0, 9)]));
+        assert_eq!(check("/?range=-5", "bytes=-5"), RangeVerdict::Ranges(vec![ByteRange::Final(5)]));
+        assert_eq!(check("/", "bytes=9-0"), RangeVerdict::Ignore);
+        assert_eq!(check("/", "lines=1-2"), RangeVerdict::Untouched);
+        let RangeVerdict::Answer(response) = check("/?range=1-2", "bytes=0-9") else { panic!("no conflict") };
+        assert_eq!(response.status, 416);
     }
 }
-
-fn not_satisfiable(sentence: &str) -> Response {
-    let plain = ("content-type".to_owned(), b"text/plain; charset=utf-8".to_vec());
-    Response { status: 416, headers: vec![plain], body: sentence.as_bytes().to_vec() }
-}
-
-export!(Range);

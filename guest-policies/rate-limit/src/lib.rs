@@ -4,5 +4,6 @@ pub mod bucket;
 pub mod key;
 pub mod settings;
 
-#[cfg(target_arch = "wasm32")]
 mod policy;
+
+pub use policy::RateLimit;

@@ -4,5 +4,6 @@ pub mod choice;
 pub mod cookie;
 pub mod settings;
 
-#[cfg(target_arch = "wasm32")]
 mod policy;
+
+pub use policy::Sticky;

@@ -1,147 +1,97 @@
 //! The component: the contract on one side, `choice` and `cookie` on the other.
 
-#![allow(unsafe_code, missing_docs, reason = "the generated bindings")]
+use std::time::Duration;
 
-use std::{cell::RefCell, collections::BTreeMap};
+use waypost_policy::{cookie::find, prelude::*, store};
 
 use crate::{
-    choice::{Choice, Facts, Memory, Pool, Token},
-    cookie,
-    settings::Settings,
+    choice::{self, Choice, Facts, Memory, Token},
+    cookie, settings,
 };
 
-wit_bindgen::generate!({
-    path: "../../wit",
-    inline: "
-        package waypost:sticky-policy;
-
-        world sticky-policy {
-            include waypost:policy/imports@0.1.0;
-            export waypost:policy/configuration@0.1.0;
-            export waypost:policy/topology@0.1.0;
-            export waypost:policy/selection@0.1.0;
-            export waypost:policy/response-headers@0.1.0;
-        }
-    ",
-    generate_all,
-});
-
-use exports::waypost::policy::{
-    configuration,
-    response_headers::{self, Headers},
-    selection::{self, Request, Response},
-    topology::{self, Backend},
-};
-use waypost::policy::{
-    attempts::{self, FailedAttempt},
-    backend_facts, counters, log, store,
-};
-
-#[derive(Default)]
-struct State {
-    settings: Settings,
-    pools: BTreeMap<u32, Pool>,
-    counters: Counters,
+/// Keeps clients on their backends.
+#[derive(Debug)]
+pub struct Sticky {
+    settings: settings::Settings,
+    pools: Pools<choice::Pool>,
+    kept: Counter,
+    remembered: Counter,
+    hashed: Counter,
+    moved: Counter,
 }
 
-#[derive(Default)]
-struct Counters {
-    kept: u32,
-    remembered: u32,
-    hashed: u32,
-    moved: u32,
-}
-
-thread_local! {
-    static STATE: RefCell<State> = RefCell::default();
-}
-
-struct Sticky;
-
-impl configuration::Guest for Sticky {
-    fn configure(settings: String) -> Result<(), String> {
-        let settings = Settings::parse(&settings)?;
-        let counters = Counters {
-            kept: counters::define("kept")?,
-            remembered: counters::define("remembered")?,
-            hashed: counters::define("hashed")?,
-            moved: counters::define("moved")?,
-        };
-        STATE.set(State { settings, counters, pools: BTreeMap::new() });
-        Ok(())
-    }
-}
-
-impl topology::Guest for Sticky {
-    fn backends_changed(pool: topology::Pool, _generation: u64, backends: Vec<Backend>) {
-        let told = backends.iter().map(|backend| (backend.address.as_str(), backend.weight));
-        let ready = Pool::new(&pool.name, told);
-        STATE.with_borrow_mut(|state| state.pools.insert(pool.id, ready));
-    }
-}
-
-impl selection::Guest for Sticky {
-    fn select(request: &Request, pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
-        STATE.with_borrow(|state| {
-            let Some(pool) = state.pools.get(&pool) else { return Ok(None) };
-            let (counted, facts) = (&state.counters, Host::at(attempt));
-            let cookies = request.header("cookie").unwrap_or_default();
-            let named = cookie::find(&cookies, &state.settings.cookie);
-            if let Some(backend) = named.and_then(|named| pool.keep(named, &facts)) {
-                counters::add(counted.kept, 1);
-                return Ok(Some(backend));
-            }
-            let client = request.client_address();
-            let mut memory = Shared {
-                key: [&String::from_utf8_lossy(&pool.id), " ", &client].concat(),
-                milliseconds: state.settings.remember_milliseconds,
-            };
-            let (counter, backend) = match pool.choose(&client, &facts, &mut memory) {
-                Choice::Remembered(backend) => (counted.remembered, backend),
-                Choice::Hashed(backend) => (counted.hashed, backend),
-                Choice::Nobody => return Ok(None),
-            };
-            counters::add(if named.is_some() { counted.moved } else { counter }, 1);
-            Ok(Some(backend))
+impl Configure for Sticky {
+    fn configure(settings: Settings) -> Result<Self, String> {
+        Ok(Sticky {
+            settings: settings::Settings::parse(settings.json())?,
+            pools: Pools::default(),
+            kept: Counter::define("kept")?,
+            remembered: Counter::define("remembered")?,
+            hashed: Counter::define("hashed")?,
+            moved: Counter::define("moved")?,
         })
     }
 }
 
-impl response_headers::Guest for Sticky {
-    fn edit_response(request: &Request, _status: u16, backend: u32, headers: &Headers) -> Result<(), Response> {
-        STATE.with_borrow(|state| {
-            let pool = state.pools.get(&request.pool());
-            let Some(token) = pool.and_then(|pool| pool.token(backend)) else { return };
-            let cookies = request.header("cookie").unwrap_or_default();
-            let name = &state.settings.cookie;
-            if cookie::find(&cookies, name) == Some(token) {
-                return;
-            }
-            if let Err(error) = headers.append("set-cookie", &cookie::write(name, token, &state.settings.attributes)) {
-                log::write(log::Level::Warn, &format!("the cookie was not written: {}", error.name()));
-            }
-        });
+impl Topology for Sticky {
+    fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]) {
+        let told = backends.iter().map(|backend| (backend.address.as_str(), backend.weight));
+        self.pools.keep(pool.id, choice::Pool::new(&pool.name, told));
+    }
+}
+
+impl Select for Sticky {
+    fn select(&mut self, request: &Request, attempt: &Attempt) -> Decision {
+        let Some(pool) = self.pools.at(attempt.pool) else { return Decision::Pass };
+        let cookies = request.header("cookie").unwrap_or_default();
+        let named = find(&cookies, &self.settings.cookie);
+        if let Some(backend) = named.and_then(|named| pool.keep(named, &attempt)) {
+            self.kept.count();
+            return backend.into();
+        }
+        let client = request.client_address();
+        let mut memory = Shared {
+            key: [&String::from_utf8_lossy(&pool.id), " ", &client].concat(),
+            milliseconds: self.settings.remember_milliseconds,
+        };
+        let (counter, backend) = match pool.choose(&client, &attempt, &mut memory) {
+            Choice::Remembered(backend) => (self.remembered, backend),
+            Choice::Hashed(backend) => (self.hashed, backend),
+            Choice::Nobody => return Decision::Pass,
+        };
+        if named.is_some() { self.moved } else { counter }.count();
+        backend.into()
+    }
+}
+
+impl EditResponse for Sticky {
+    fn edit_response(
+        &mut self,
+        request: &Request,
+        _: u16,
+        backend: u32,
+        headers: &mut Headers,
+    ) -> Result<(), Response> {
+        let pool = self.pools.at(request.pool());
+        let Some(token) = pool.and_then(|pool| pool.token(backend)) else { return Ok(()) };
+        let cookies = request.header("cookie").unwrap_or_default();
+        let name = &self.settings.cookie;
+        if find(&cookies, name) == Some(token) {
+            return Ok(());
+        }
+        if let Err(error) = headers.append("set-cookie", cookie::write(name, token, &self.settings.attributes)) {
+            log::warn(format!("the cookie was not written: {error}"));
+        }
         Ok(())
     }
 }
 
-struct Host {
-    failed: Vec<FailedAttempt>,
-}
-
-impl Host {
-    fn at(attempt: u32) -> Self {
-        // The first attempt is nearly every request: it costs no call and no allocation.
-        Host { failed: if attempt > 1 { attempts::failed() } else { Vec::new() } }
-    }
-}
-
-impl Facts for Host {
+impl Facts for &Attempt {
     fn healthy(&self, backend: u32) -> bool {
-        backend_facts::healthy(backend)
+        facts::healthy(backend)
     }
     fn failed(&self, backend: u32) -> bool {
-        self.failed.iter().any(|attempt| attempt.backend == backend)
+        self.has_failed(backend)
     }
 }
 
@@ -156,14 +106,46 @@ impl Memory for Shared {
         if self.milliseconds == 0 {
             return None;
         }
-        store::get(&self.key)?.try_into().ok()
+        store::value(&self.key)?.try_into().ok()
     }
     fn remember(&mut self, expected: Option<Token>, token: Token) -> bool {
+        let (expected, time) = (expected.as_ref().map(<[u8; 16]>::as_slice), Duration::from_millis(self.milliseconds));
         // Without a store that takes it, the hash alone decides.
-        self.milliseconds == 0
-            || store::compare_and_set(&self.key, expected.as_ref().map(|old| &old[..]), &token, self.milliseconds)
-                .unwrap_or(true)
+        self.milliseconds == 0 || store::compare_and_set(&self.key, expected, token, Some(time)).unwrap_or(true)
     }
 }
 
-export!(Sticky);
+waypost_policy::export!(Sticky: Configure, Topology, Select, EditResponse);
+
+#[cfg(test)]
+mod tests {
+    use waypost_policy::testing::{self, Host};
+
+    use super::*;
+
+    #[test]
+    fn a_client_stays_and_moves_only_when_it_must() {
+        let host = Host::new();
+        let pool = host.pool("web", (1..=4).map(|n| Backend::new(&format!("10.0.0.{n}:80"))));
+        let mut policy = host.load::<Sticky>("{}").unwrap();
+        let Decision::Backend(home) = policy.select(&testing::get("/")) else { panic!("no backend") };
+        let mut response = testing::response(200).from_backend(home);
+        policy.edit_response(&testing::get("/"), &mut response).unwrap();
+        let written = response.text("set-cookie").unwrap();
+        let (cookie, attributes) = written.split_once("; ").unwrap();
+        assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax");
+
+        let again = testing::get("/").client("198.51.100.7").field("cookie", cookie);
+        assert_eq!(policy.select(&again), Decision::Backend(home));
+        let mut response = testing::response(200).from_backend(home);
+        policy.edit_response(&again, &mut response).unwrap();
+        assert_eq!(response.text("set-cookie"), None, "it has the cookie");
+
+        pool.set_healthy(home, false);
+        assert_ne!(policy.select(&again), Decision::Backend(home));
+        let mut other = host.load::<Sticky>("{}").unwrap();
+        let moved = policy.select(&testing::get("/"));
+        assert_eq!(other.select(&testing::get("/")), moved, "workers agree");
+        assert_eq!(["kept", "hashed", "moved", "remembered"].map(|name| host.counted(name)), [1, 2, 1, 1]);
+    }
+}

@@ -10,12 +10,15 @@ use anyhow::{Context, Result};
 use super::policies;
 use super::run::{Reachable, loopback_listener, run};
 use super::signals::Signals;
-use crate::cli::{Action, Cli, Command, Demo, Offline, Origin, Policy, Remote, Settings, Task};
+use crate::cli::{
+    Action, Begin, Bindings, Cli, Command, Demo, Lang, New, Offline, Origin, Policy, Remote, Settings, Task,
+};
 use crate::config::{Config, FileSource, Pool, Sources};
 use crate::origin::{self, OriginOptions};
 use crate::policy::{Engine, EngineOptions};
 use crate::rehearsal::{self, Manner, Outcome};
 use crate::remote::{self, Surroundings};
+use crate::scaffold::{self, Language};
 use crate::stats::Stats;
 use crate::upstream::{PoolTopology, resolve};
 
@@ -33,6 +36,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         // Needs no runtime.
         Command::Policy(Policy { remote, task: Task::Offline(offline) }) => Ok(rehearse(&offline, remote.json)),
+        Command::Policy(Policy { task: Task::Begin(begin), .. }) => Ok(begin_policy(&begin)),
         command => serve(command),
     }
 }
@@ -59,6 +63,7 @@ fn serve(command: Command) -> Result<ExitCode> {
             Command::Policy(Policy { remote, task }) => match task {
                 Task::Remote(action) => ask_proxy(remote, action).await.map(|()| ExitCode::SUCCESS),
                 Task::Offline(offline) => Ok(rehearse(&offline, remote.json)),
+                Task::Begin(begin) => Ok(begin_policy(&begin)),
             },
         }
     });
@@ -77,6 +82,34 @@ fn rehearse(offline: &Offline, json: bool) -> ExitCode {
             eprintln!("error: {e}");
             ExitCode::from(if e.is_about_the_policy() { 1 } else { 2 })
         }
+    }
+}
+
+fn begin_policy(begin: &Begin) -> ExitCode {
+    let done = match begin {
+        Begin::New(New { name, lang, dir }) => scaffold::create(name, language(*lang), dir.as_deref()).map(|made| {
+            println!("{} is a policy in {}, in the folder {}. Next:", made.name, made.language, made.folder.display());
+            println!("  cd {} && ./test", made.folder.display());
+        }),
+        Begin::Bindings(Bindings { wit, output }) => scaffold::write_bindings(wit, output).map(|files| {
+            println!("{}: {}", output.display(), files.join(", "));
+        }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn language(lang: Lang) -> Language {
+    match lang {
+        Lang::Rust => Language::Rust,
+        Lang::Js => Language::JavaScript,
+        Lang::Python => Language::Python,
+        Lang::C => Language::C,
     }
 }
 

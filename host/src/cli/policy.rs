@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::uri::Authority;
 
 use super::offline::Offline;
+use super::scaffold::Begin;
 use super::{ConfigError, ConfigErrors, Place};
 
 /// Where the admin listener is if nobody says otherwise.
@@ -36,6 +37,9 @@ pub enum Task {
     /// Here, without a proxy.
     #[command(flatten)]
     Offline(Offline),
+    /// From nothing.
+    #[command(flatten)]
+    Begin(Begin),
 }
 
 /// Which proxy is asked, and how.

@@ -6,8 +6,8 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::cache::Cache;
 use super::contract::{ExportIndices, PACKAGE, interface};
-use super::engine::{Lane, Lanes};
 use super::error::Refusal;
+use super::lanes::{Lane, Lanes};
 use super::state::State;
 use super::wasi;
 

@@ -1,7 +1,6 @@
 //! The engine: compiles and loads policies on the control side.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,10 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
-
-use super::bindings::Imports;
 use super::cache::Cache;
 use super::component::{Compiled, compile, digest};
 use super::contract::{WitBackend, WitPool};
@@ -20,29 +15,18 @@ use super::deadline::Allowance;
 use super::error::{PolicyError, Refusal};
 use super::generation::{Generation, INLINE_LIMIT, Rebuild, Slot};
 use super::instance::Recipe;
-use super::state::State;
+use super::lanes::Lanes;
 use super::store::Store;
 use super::ticker::Ticker;
-use super::wasi;
 use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::stats::PolicyStats;
 
-/// What a guest may use of its thread's stack; threads have 2 MiB or more.
-const GUEST_STACK: usize = 512 * 1024;
 /// The stack of the thread that compiles, for deeply nested guest code.
 const LOAD_STACK: usize = 16 * 1024 * 1024;
 /// What an instance may take to be built when its policy is loaded.
 const SETUP: Duration = Duration::from_secs(2);
 /// The same for a component that brings a language runtime.
 const SETUP_LARGE: Duration = Duration::from_secs(10);
-/// Policies that the pool has room for, with two generations of each on every worker.
-const POLICIES: usize = 100;
-/// What stays in memory of a place in the pool that was used: the pages that a small guest writes.
-const KEPT_MEMORY: usize = 256 * 1024;
-/// The same of its tables.
-const KEPT_TABLE: usize = 16 * 1024;
-/// The most places in the pool: each reserves 4 GiB of addresses, of which there are 128 TiB.
-const MAX_PLACES: u32 = 8192;
 
 /// How an engine is made.
 #[derive(Debug, Clone, Default)]
@@ -313,100 +297,4 @@ fn wit_pool(pool: &PoolSpec) -> (Arc<WitPool>, Arc<[WitBackend]>) {
         labels: b.labels.clone(),
     });
     (Arc::new(WitPool { id: pool.id, name: pool.name.clone() }), backends.collect())
-}
-
-/// A way to run components.
-pub(super) struct Lane {
-    /// Its engine.
-    pub engine: wasmtime::Engine,
-    /// What it offers.
-    pub linker: Linker<State>,
-    /// Whether that includes WASI.
-    pub wasi: bool,
-    /// Whether its instances come from the pool.
-    pub pooled: bool,
-}
-
-/// The three ways.
-pub(super) struct Lanes {
-    /// Small components, with instances from a pool: microseconds to instantiate.
-    pub pooled: Lane,
-    /// Components that don't fit the pool's places.
-    pub on_demand: Lane,
-    /// Components that import WASI; shares the engine of `on_demand`.
-    pub wasi: Lane,
-}
-
-impl Lanes {
-    fn new(options: &EngineOptions) -> wasmtime::Result<Self> {
-        let pooled = pooled_engine(options)?;
-        let mut config = base_config(options);
-        config.parallel_compilation(true);
-        let on_demand = wasmtime::Engine::new(&config)?;
-        Ok(Self {
-            pooled: lane(pooled, false, true)?,
-            on_demand: lane(on_demand.clone(), false, false)?,
-            wasi: lane(on_demand, true, false)?,
-        })
-    }
-}
-
-fn lane(engine: wasmtime::Engine, wasi: bool, pooled: bool) -> wasmtime::Result<Lane> {
-    let mut linker = Linker::new(&engine);
-    Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    if wasi {
-        wasi::add_to_linker(&mut linker)?;
-    }
-    Ok(Lane { engine, linker, wasi, pooled })
-}
-
-fn base_config(options: &EngineOptions) -> Config {
-    let mut config = Config::new();
-    config
-        .epoch_interruption(true)
-        .concurrency_support(false)
-        .memory_init_cow(true)
-        .consume_fuel(options.fuel)
-        .max_wasm_stack(GUEST_STACK)
-        // Small components compile in milliseconds; the workers keep their cores.
-        .parallel_compilation(false)
-        // Debug information of a guest is not parsed on a worker because the guest trapped; names are enough.
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(16));
-    config
-}
-
-/// The pool, smaller where the system does not give that much address space.
-fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<wasmtime::Engine> {
-    let wanted = u32::try_from(options.workers.max(1) * POLICIES * 2 + 64).unwrap_or(MAX_PLACES).min(MAX_PLACES);
-    let mut places = options.instances.unwrap_or(wanted).clamp(1, MAX_PLACES);
-    loop {
-        let mut config = base_config(options);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(places)));
-        match wasmtime::Engine::new(&config) {
-            Err(_) if places > 8 => places /= 2,
-            result => return result,
-        }
-    }
-}
-
-fn pool(places: u32) -> PoolingAllocationConfig {
-    let mut pool = PoolingAllocationConfig::new();
-    // A component of the usual tools has a module with the one memory, and a few that only adapt it.
-    pool.total_component_instances(places)
-        .total_core_instances(places.saturating_mul(6))
-        .total_memories(places)
-        .total_tables(places.saturating_mul(4))
-        .max_core_instances_per_component(24)
-        .max_memories_per_component(8)
-        .max_tables_per_component(16)
-        // Calls run on the worker's own stack.
-        .total_stacks(1)
-        .table_elements(20_000)
-        // An instance that goes leaves the few pages that it wrote to be cleaned in place, where the kernel can tell which (Linux
-        // 6.7): giving them back and faulting them in again costs more than the rest of a fresh instance for a request.
-        .pagemap_scan(wasmtime::Enabled::Auto)
-        .linear_memory_keep_resident(KEPT_MEMORY)
-        .table_keep_resident(KEPT_TABLE);
-    pool
 }

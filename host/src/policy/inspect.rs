@@ -215,7 +215,11 @@ mod tests {
         let store = found.imports.iter().find(|i| i.name == "waypost:policy/store@0.1.0").unwrap();
         assert!(store.functions.iter().any(|f| f == "compare-and-set"), "{store:?}");
         assert!(found.wasi.is_empty() && found.others.is_empty());
-        assert!(found.initial_memory >= 64 << 10 && found.initial_memory % (64 << 10) == 0, "{}", found.initial_memory);
+        assert!(
+            found.initial_memory >= 64 << 10 && found.initial_memory.is_multiple_of(64 << 10),
+            "{}",
+            found.initial_memory
+        );
         assert_eq!(found.digest, digest(builtin("sticky").unwrap()));
     }
 

@@ -21,6 +21,7 @@ mod generation;
 mod host;
 mod inspect;
 mod instance;
+mod lanes;
 mod lines;
 mod output;
 mod recorded;

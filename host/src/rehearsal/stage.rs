@@ -18,9 +18,13 @@ use crate::policy::{
 use crate::stats::{HOOKS, PolicyShard, PolicyStats, Stats};
 use crate::wire::{Fields, RequestHead};
 
+/// Stages after which there is a new engine: one keeps the store of each.
+const STAGES: u64 = 256;
+
 /// An engine with one worker, and a component that is put on stage again and again: compiled once, and each time with
 /// an instance, counters and a store that nobody has used.
 pub struct House {
+    options: EngineOptions,
     engine: Engine,
     source: Source,
     /// What stores go by in place of the time, in nanoseconds; by the time if `None`.
@@ -138,13 +142,16 @@ impl House {
     pub fn new(source: Source, options: EngineOptions) -> Result<Self, PolicyError> {
         let clock = options.store_clock.clone();
         // Two live at once while one stage follows another.
-        let engine = Engine::new(EngineOptions { workers: 1, instances: Some(8), ..options })?;
-        Ok(Self { engine, source, clock, stages: 0, last: None })
+        let options = EngineOptions { workers: 1, instances: Some(8), ..options };
+        Ok(Self { engine: Engine::new(options.clone())?, options, source, clock, stages: 0, last: None })
     }
 
     /// Loads the component with this; nothing is left of what it was loaded with before.
     pub fn stage(&mut self, given: &Given) -> Result<Stage, PolicyError> {
         self.stages += 1;
+        if self.stages.is_multiple_of(STAGES) {
+            self.engine = Engine::new(self.options.clone())?;
+        }
         // Stores belong to names.
         let name = format!("{}#{}", self.source.stem(), self.stages);
         let spec = PolicySpec {

@@ -97,7 +97,12 @@ fn scenario(node: Node, given: &Given, findings: &mut Findings) -> Option<Scenar
         None => steps.push(Base::default().step(&mut section, &given.pools, findings)),
         Some(node) => {
             let base = Base::default().read(&mut section, &given.pools, findings);
-            for (at, node) in (1..).zip(tables(node, findings).unwrap_or_default()) {
+            let beside = node.place.clone();
+            let nodes = tables(node, findings);
+            if nodes.as_ref().is_some_and(Vec::is_empty) {
+                findings.error(&beside, "is empty: nothing would be asked; write [[scenario.step]] below the scenario");
+            }
+            for (at, node) in (1..).zip(nodes.unwrap_or_default()) {
                 let Some(mut section) = node.section(findings) else { continue };
                 let named = section.take("name").and_then(|n| n.string(findings)).map(|n| n.value);
                 let mut step = base.step(&mut section, &given.pools, findings);

@@ -1,0 +1,218 @@
+//! The macro that makes a component of a policy.
+
+use std::cell::RefCell;
+
+/// Makes a component of a policy, with the hooks that are named and no others.
+///
+/// ```
+/// use waypost_policy::prelude::*;
+///
+/// #[derive(Default)]
+/// struct First;
+///
+/// impl Select for First {
+///     fn select(&mut self, _request: &Request, attempt: &Attempt) -> Decision {
+///         if attempt.number == 1 { Decision::Backend(0) } else { Decision::Pass }
+///     }
+/// }
+///
+/// waypost_policy::export!(First: Select);
+/// ```
+///
+/// The hooks are [`Configure`](crate::Configure), [`Topology`](crate::Topology), [`Select`](crate::Select),
+/// [`EditRequest`](crate::EditRequest), [`EditResponse`](crate::EditResponse) and [`CheckRange`](crate::CheckRange). Without
+/// `Configure` a policy begins as its `Default`. Once in a crate.
+#[macro_export]
+macro_rules! export {
+    ($policy:ty: $($hook:ident),+ $(,)?) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code, reason = "the functions that the host calls have no Rust names")]
+        const _: () = {
+            ::std::thread_local! {
+                static STATE: $crate::export::State<$policy> = const { $crate::export::State::new() };
+            }
+
+            fn ask<R>(question: impl FnOnce(&mut $policy) -> R) -> R {
+                STATE.with(|state| state.ask(|| $crate::__first!($policy; $($hook)+), question))
+            }
+
+            struct Component;
+
+            $($crate::__export!($hook: $policy);)+
+        };
+
+        #[cfg(not(target_arch = "wasm32"))]
+        impl $crate::testing::Exported for $policy {
+            const HOOKS: &'static [&'static str] = &[$(::std::stringify!($hook)),+];
+
+            fn start(settings: $crate::Settings) -> ::std::result::Result<Self, ::std::string::String> {
+                $crate::__start!($policy; settings; $($hook)+)
+            }
+
+            $($crate::__told!($hook: $policy);)+
+        }
+
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = {
+            $(const _: fn() = || {
+                fn implements<P: $crate::$hook>() {}
+                implements::<$policy>();
+            };)+
+        };
+    };
+}
+
+/// What answers a hook that is asked before there is a policy.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __first {
+    ($policy:ty; Configure $($rest:ident)*) => { $crate::export::not_configured() };
+    ($policy:ty; $other:ident $($rest:ident)*) => { $crate::__first!($policy; $($rest)*) };
+    ($policy:ty;) => { <$policy as ::std::default::Default>::default() };
+}
+
+/// How a policy begins in a test.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start {
+    ($policy:ty; $settings:ident; Configure $($rest:ident)*) => {
+        <$policy as $crate::Configure>::configure($settings)
+    };
+    ($policy:ty; $settings:ident; $other:ident $($rest:ident)*) => {
+        $crate::__start!($policy; $settings; $($rest)*)
+    };
+    ($policy:ty; $settings:ident;) => {
+        $settings.refuse_any().map(|()| <$policy as ::std::default::Default>::default())
+    };
+}
+
+/// What a policy is told in a test.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __told {
+    (Topology: $policy:ty) => {
+        fn backends_changed(&mut self, pool: &$crate::Pool, backends: &[$crate::Backend]) {
+            <$policy as $crate::Topology>::backends_changed(self, pool, backends);
+        }
+    };
+    ($other:ident: $policy:ty) => {};
+}
+
+/// One hook of the component.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export {
+    (Configure: $policy:ty) => {
+        impl $crate::glue::configuration::Guest for Component {
+            fn configure(settings: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
+                let policy = <$policy as $crate::Configure>::configure($crate::Settings::new(settings))?;
+                STATE.with(|state| state.begin(policy));
+                Ok(())
+            }
+        }
+        $crate::glue::export_configuration!(Component with_types_in $crate::glue::configuration_world);
+    };
+    (Topology: $policy:ty) => {
+        impl $crate::glue::topology::Guest for Component {
+            fn backends_changed(
+                pool: $crate::glue::topology::Pool,
+                generation: u64,
+                backends: ::std::vec::Vec<$crate::glue::topology::Backend>,
+            ) {
+                let (pool, backends) = $crate::glue::told(pool, generation, backends);
+                ask(|policy| <$policy as $crate::Topology>::backends_changed(policy, &pool, &backends));
+            }
+        }
+        $crate::glue::export_topology!(Component with_types_in $crate::glue::topology_world);
+    };
+    (Select: $policy:ty) => {
+        impl $crate::glue::selection::Guest for Component {
+            fn select(
+                request: &$crate::glue::Request,
+                pool: u32,
+                attempt: u32,
+            ) -> ::std::result::Result<::std::option::Option<u32>, $crate::glue::Response> {
+                let (request, attempt) = ($crate::Request::of(request), $crate::Attempt::of(pool, attempt));
+                ask(|policy| <$policy as $crate::Select>::select(policy, &request, &attempt)).into()
+            }
+        }
+        $crate::glue::export_selection!(Component with_types_in $crate::glue::selection_world);
+    };
+    (EditRequest: $policy:ty) => {
+        impl $crate::glue::request_headers::Guest for Component {
+            fn edit_request(
+                request: &$crate::glue::Request,
+                headers: &$crate::glue::Headers,
+            ) -> ::std::result::Result<(), $crate::glue::Response> {
+                let (request, mut headers) = ($crate::Request::of(request), $crate::Headers::of(headers));
+                let edited = ask(|policy| <$policy as $crate::EditRequest>::edit_request(policy, &request, &mut headers));
+                edited.map_err(::std::convert::Into::into)
+            }
+        }
+        $crate::glue::export_request_headers!(Component with_types_in $crate::glue::request_headers_world);
+    };
+    (EditResponse: $policy:ty) => {
+        impl $crate::glue::response_headers::Guest for Component {
+            fn edit_response(
+                request: &$crate::glue::Request,
+                status: u16,
+                backend: u32,
+                headers: &$crate::glue::Headers,
+            ) -> ::std::result::Result<(), $crate::glue::Response> {
+                let (request, mut headers) = ($crate::Request::of(request), $crate::Headers::of(headers));
+                let edited = ask(|policy| {
+                    <$policy as $crate::EditResponse>::edit_response(policy, &request, status, backend, &mut headers)
+                });
+                edited.map_err(::std::convert::Into::into)
+            }
+        }
+        $crate::glue::export_response_headers!(Component with_types_in $crate::glue::response_headers_world);
+    };
+    (CheckRange: $policy:ty) => {
+        impl $crate::glue::range::Guest for Component {
+            fn check(
+                request: &$crate::glue::Request,
+            ) -> ::std::result::Result<
+                ::std::option::Option<::std::vec::Vec<$crate::glue::range::ByteRange>>,
+                $crate::glue::Response,
+            > {
+                let request = $crate::Request::of(request);
+                ask(|policy| <$policy as $crate::CheckRange>::check_range(policy, &request)).into()
+            }
+        }
+        $crate::glue::export_range!(Component with_types_in $crate::glue::range_world);
+    };
+}
+
+/// The one policy of an instance. It is never asked twice at once.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct State<P> {
+    policy: RefCell<Option<P>>,
+}
+
+impl<P> State<P> {
+    /// None yet.
+    #[expect(clippy::new_without_default, reason = "a default is not const")]
+    pub const fn new() -> Self {
+        State { policy: RefCell::new(None) }
+    }
+
+    /// This one.
+    pub fn begin(&self, policy: P) {
+        self.policy.replace(Some(policy));
+    }
+
+    /// Asks it; the first time there may be none yet.
+    pub fn ask<R>(&self, first: impl FnOnce() -> P, question: impl FnOnce(&mut P) -> R) -> R {
+        // What can't happen ends in a trap without a message: the code for one would be in every component.
+        let Ok(mut policy) = self.policy.try_borrow_mut() else { std::process::abort() };
+        question(policy.get_or_insert_with(first))
+    }
+}
+
+/// The host configures before it asks anything else.
+#[doc(hidden)]
+pub fn not_configured<P>() -> P {
+    std::process::abort()
+}

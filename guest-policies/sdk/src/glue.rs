@@ -1,0 +1,94 @@
+//! Between the generated bindings and this crate's own types; used by [`export!`](crate::export) only.
+
+pub use crate::bindings::{
+    configuration as configuration_world,
+    imports::waypost::policy::types::{Headers, Request, Response},
+    range as range_world, request_headers as request_headers_world, response_headers as response_headers_world,
+    selection as selection_world, topology as topology_world,
+};
+pub use crate::bindings::{
+    configuration::{export_configuration, exports::waypost::policy::configuration},
+    range::{export_range, exports::waypost::policy::range},
+    request_headers::{export_request_headers, exports::waypost::policy::request_headers},
+    response_headers::{export_response_headers, exports::waypost::policy::response_headers},
+    selection::{export_selection, exports::waypost::policy::selection},
+    topology::{export_topology, exports::waypost::policy::topology},
+};
+use crate::{
+    Backend, ByteRange, Decision, Failure, HeaderError, Pool, RangeVerdict, StoreError,
+    bindings::imports::waypost::policy::{attempts, store, types},
+};
+
+/// What `backends-changed` is told.
+pub fn told(pool: topology::Pool, generation: u64, backends: Vec<topology::Backend>) -> (Pool, Vec<Backend>) {
+    let backend = |told: topology::Backend| Backend { address: told.address, weight: told.weight, labels: told.labels };
+    (Pool { id: pool.id, name: pool.name, generation }, backends.into_iter().map(backend).collect())
+}
+
+impl From<crate::Response> for Response {
+    fn from(response: crate::Response) -> Self {
+        Response { status: response.status, headers: response.fields, body: response.body }
+    }
+}
+
+impl From<Decision> for Result<Option<u32>, Response> {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Backend(backend) => Ok(Some(backend)),
+            Decision::Pass => Ok(None),
+            Decision::Answer(response) => Err(response.into()),
+        }
+    }
+}
+
+impl From<RangeVerdict> for Result<Option<Vec<range::ByteRange>>, Response> {
+    fn from(verdict: RangeVerdict) -> Self {
+        match verdict {
+            RangeVerdict::Untouched => Ok(None),
+            RangeVerdict::Ignore => Ok(Some(Vec::new())),
+            RangeVerdict::Ranges(ranges) => Ok(Some(ranges.into_iter().map(byte_range).collect())),
+            RangeVerdict::Answer(response) => Err(response.into()),
+        }
+    }
+}
+
+fn byte_range(range: ByteRange) -> range::ByteRange {
+    let (first, last) = match range {
+        ByteRange::Between(first, last) => (Some(first), Some(last)),
+        ByteRange::From(first) => (Some(first), None),
+        ByteRange::Final(length) => (None, Some(length)),
+    };
+    range::ByteRange { first, last }
+}
+
+impl From<types::HeaderError> for HeaderError {
+    fn from(error: types::HeaderError) -> Self {
+        match error {
+            types::HeaderError::InvalidName => HeaderError::InvalidName,
+            types::HeaderError::InvalidValue => HeaderError::InvalidValue,
+            types::HeaderError::Forbidden => HeaderError::Forbidden,
+            types::HeaderError::TooMany => HeaderError::TooMany,
+        }
+    }
+}
+
+impl From<store::StoreError> for StoreError {
+    fn from(error: store::StoreError) -> Self {
+        match error {
+            store::StoreError::KeyTooLong => StoreError::KeyTooLong,
+            store::StoreError::ValueTooLong => StoreError::ValueTooLong,
+            store::StoreError::NoRoom => StoreError::NoRoom,
+        }
+    }
+}
+
+impl From<attempts::Failure> for Failure {
+    fn from(failure: attempts::Failure) -> Self {
+        match failure {
+            attempts::Failure::Connect => Failure::Connect,
+            attempts::Failure::ConnectTimeout => Failure::ConnectTimeout,
+            attempts::Failure::Closed => Failure::Closed,
+            attempts::Failure::Other => Failure::Other,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What does it take to write a policy for the Waypost proxy? One file: a trait for each hook that the policy wants, and
+//! [`export!`], which makes a component of it. It never decides anything by itself.
+//!
+//! The contract between the proxy and a policy is a set of interfaces for WebAssembly components. This crate puts Rust's manners
+//! on them: a policy is a type with its state, errors are `Result`s, and on any other target than `wasm32` the same code runs
+//! against the host of [`testing`], so that `cargo test` is all a test needs. See [`export!`] for the smallest policy, and README.md for
+//! a whole one with its test.
+
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(
+        clippy::useless_conversion,
+        reason = "the host for tests speaks this crate's own types, the generated bindings do not"
+    )
+)]
+
+#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
+mod allocator;
+mod attempt;
+#[cfg(target_arch = "wasm32")]
+mod bindings;
+mod capabilities;
+pub mod cookie;
+#[doc(hidden)]
+pub mod export;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod glue;
+pub mod hash;
+mod hooks;
+mod network;
+mod request;
+mod response;
+mod settings;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+mod topology;
+
+#[cfg(target_arch = "wasm32")]
+use bindings::imports::waypost::policy as contract;
+#[cfg(not(target_arch = "wasm32"))]
+use testing::contract;
+
+pub use self::{
+    attempt::{Attempt, FailedAttempt, Failure},
+    capabilities::{Counter, StoreError, clock, facts, log, random, store},
+    hooks::{ByteRange, CheckRange, Configure, Decision, EditRequest, EditResponse, RangeVerdict, Select, Topology},
+    network::Network,
+    request::{HeaderError, Headers, Request},
+    response::Response,
+    settings::Settings,
+    topology::{Backend, Pool, Pools},
+};
+
+/// What nearly every policy uses.
+pub mod prelude {
+    pub use crate::{
+        Attempt, Backend, Configure, Counter, Decision, EditRequest, EditResponse, Headers, Pool, Pools, Request,
+        Response, Select, Settings, Topology, facts, log,
+    };
+}
+
+/// The example of README.md is a test.
+#[cfg(all(doctest, feature = "serde"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -1,0 +1,154 @@
+//! The request, and the header fields of the message on its way.
+
+use std::fmt;
+
+use crate::contract::types;
+
+/// The request being decided, after the host normalised it: framing and hop-by-hop fields are gone, and the forwarding
+/// fields are those that the backend will see.
+///
+/// Each read copies what is asked for out of the host, so read once what you need twice.
+#[derive(Debug)]
+pub struct Request<'a> {
+    told: &'a types::Request,
+}
+
+impl<'a> Request<'a> {
+    #[doc(hidden)]
+    pub fn of(told: &'a types::Request) -> Self {
+        Request { told }
+    }
+
+    /// The method as received, case and all: `GET`, `POST`, ...
+    pub fn method(&self) -> String {
+        self.told.method()
+    }
+
+    /// `http` or `https`: how the client reached the proxy.
+    pub fn scheme(&self) -> String {
+        self.told.scheme()
+    }
+
+    /// The host asked for: lower case, without port and without trailing dot. Empty if an HTTP/1.0 client named none.
+    pub fn host(&self) -> String {
+        self.told.host()
+    }
+
+    /// The path, starting with `/` (or `*` for `OPTIONS *`), percent-encoding untouched, without the query.
+    pub fn path(&self) -> String {
+        self.told.path()
+    }
+
+    /// The query without its `?`, percent-encoding untouched; `None` if the target has no `?`.
+    pub fn query(&self) -> Option<String> {
+        self.told.query()
+    }
+
+    /// The IP address of the client: the peer of the connection, or what a trusted proxy in front told.
+    pub fn client_address(&self) -> String {
+        self.told.client_address()
+    }
+
+    /// The pool that the request's route leads to: the `id` that [`Topology`](crate::Topology) told.
+    pub fn pool(&self) -> u32 {
+        self.told.pool()
+    }
+
+    /// The value of the first field of this name (case-insensitive), as bytes: values need not be UTF-8.
+    pub fn header(&self, name: &str) -> Option<Vec<u8>> {
+        self.told.header(name)
+    }
+
+    /// The value of the first field of this name, if it is UTF-8.
+    pub fn header_text(&self, name: &str) -> Option<String> {
+        String::from_utf8(self.header(name)?).ok()
+    }
+
+    /// The values of all fields of this name, in the order received.
+    pub fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
+        self.told.header_values(name)
+    }
+
+    /// The names of all fields in the order received, lower case; a repeated field is listed each time.
+    pub fn header_names(&self) -> Vec<String> {
+        self.told.header_names()
+    }
+
+    /// The value of the first cookie of this name that a `Cookie` field brings (RFC 6265 section 4.2), without quotes.
+    pub fn cookie(&self, name: &str) -> Option<Vec<u8>> {
+        crate::cookie::find(&self.header("cookie")?, name).map(<[u8]>::to_vec)
+    }
+}
+
+/// The header fields of the message on its way: the request's in [`EditRequest`](crate::EditRequest), the response's in
+/// [`EditResponse`](crate::EditResponse). Names are case-insensitive.
+///
+/// The host owns framing: `connection`, `content-length`, `expect`, `host`, `keep-alive`, `proxy-connection`, `te`, `trailer`,
+/// `transfer-encoding`, `upgrade` and every field that `connection` names can't be written.
+#[derive(Debug)]
+pub struct Headers<'a> {
+    told: &'a types::Headers,
+}
+
+impl<'a> Headers<'a> {
+    #[doc(hidden)]
+    pub fn of(told: &'a types::Headers) -> Self {
+        Headers { told }
+    }
+
+    /// The value of the first field of this name.
+    pub fn first(&self, name: &str) -> Option<Vec<u8>> {
+        self.told.first(name)
+    }
+
+    /// The values of all fields of this name, in order.
+    pub fn values(&self, name: &str) -> Vec<Vec<u8>> {
+        self.told.values(name)
+    }
+
+    /// The names of all fields in order, lower case; a repeated field is listed each time.
+    pub fn names(&self) -> Vec<String> {
+        self.told.names()
+    }
+
+    /// Replaces all fields of this name by one.
+    pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
+        self.told.set(name, value.as_ref()).map_err(HeaderError::from)
+    }
+
+    /// Adds one more field, after those that are there.
+    pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
+        self.told.append(name, value.as_ref()).map_err(HeaderError::from)
+    }
+
+    /// Removes all fields of this name; fine if there is none.
+    pub fn remove(&mut self, name: &str) -> Result<(), HeaderError> {
+        self.told.remove(name).map_err(HeaderError::from)
+    }
+}
+
+/// Why an edit of a header field was refused. Nothing changed; the request goes on unless the hook decides otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeaderError {
+    /// Not a token (RFC 9110 section 5.6.2), or longer than 256 bytes.
+    InvalidName,
+    /// A control character such as CR, LF or NUL (RFC 9110 section 5.5), or longer than 8 KiB.
+    InvalidValue,
+    /// A field that the host owns.
+    Forbidden,
+    /// More edits or more bytes than one hook may make (64 edits, 32 KiB).
+    TooMany,
+}
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(match self {
+            HeaderError::InvalidName => "invalid-name",
+            HeaderError::InvalidValue => "invalid-value",
+            HeaderError::Forbidden => "forbidden",
+            HeaderError::TooMany => "too-many",
+        })
+    }
+}
+
+impl std::error::Error for HeaderError {}

@@ -1,0 +1,199 @@
+//! The imports of the contract as the fake host offers them: the same names as the generated bindings have.
+
+use super::state::current;
+
+pub mod types {
+    use super::current;
+    use crate::HeaderError;
+
+    #[derive(Debug)]
+    pub struct Request;
+
+    impl Request {
+        pub fn method(&self) -> String {
+            current(|state| state.turn.request.method.clone())
+        }
+        pub fn scheme(&self) -> String {
+            current(|state| state.turn.request.scheme.to_owned())
+        }
+        pub fn host(&self) -> String {
+            current(|state| state.turn.request.host.clone())
+        }
+        pub fn path(&self) -> String {
+            current(|state| state.turn.request.path.clone())
+        }
+        pub fn query(&self) -> Option<String> {
+            current(|state| state.turn.request.query.clone())
+        }
+        pub fn client_address(&self) -> String {
+            current(|state| state.turn.request.client.clone())
+        }
+        pub fn pool(&self) -> u32 {
+            current(|state| state.turn.request.pool)
+        }
+        pub fn header(&self, name: &str) -> Option<Vec<u8>> {
+            current(|state| state.turn.request.fields.first(name).map(<[u8]>::to_vec))
+        }
+        pub fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
+            current(|state| state.turn.request.fields.values(name).map(<[u8]>::to_vec).collect())
+        }
+        pub fn header_names(&self) -> Vec<String> {
+            current(|state| state.turn.request.fields.names().map(str::to_owned).collect())
+        }
+    }
+
+    #[derive(Debug)]
+    pub struct Headers;
+
+    impl Headers {
+        pub fn first(&self, name: &str) -> Option<Vec<u8>> {
+            current(|state| state.turn.message().first(name).map(<[u8]>::to_vec))
+        }
+        pub fn values(&self, name: &str) -> Vec<Vec<u8>> {
+            current(|state| state.turn.message().values(name).map(<[u8]>::to_vec).collect())
+        }
+        pub fn names(&self) -> Vec<String> {
+            current(|state| state.turn.message().names().map(str::to_owned).collect())
+        }
+        pub fn set(&self, name: &str, value: &[u8]) -> Result<(), HeaderError> {
+            current(|state| state.turn.edit(name, value, |fields| fields.set(name, value)))
+        }
+        pub fn append(&self, name: &str, value: &[u8]) -> Result<(), HeaderError> {
+            current(|state| state.turn.edit(name, value, |fields| fields.append(name, value)))
+        }
+        pub fn remove(&self, name: &str) -> Result<(), HeaderError> {
+            current(|state| state.turn.edit(name, b"", |fields| fields.remove(name)))
+        }
+    }
+}
+
+pub mod log {
+    use super::current;
+    pub use crate::testing::Level;
+
+    /// The longest line that is kept whole.
+    const MAX_LINE: usize = 1024;
+
+    pub fn write(level: Level, line: &str) {
+        let cut = &line[..line.floor_char_boundary(MAX_LINE)];
+        let shown = cut.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter });
+        current(|state| state.log.push((level, shown.collect())));
+    }
+}
+
+pub mod random {
+    use super::current;
+
+    pub fn below(bound: u32) -> u32 {
+        current(|state| state.dice.below(bound))
+    }
+    pub fn bits() -> u64 {
+        current(|state| state.dice.bits())
+    }
+}
+
+pub mod clock {
+    use super::current;
+
+    pub fn monotonic_nanoseconds() -> u64 {
+        current(|state| state.monotonic)
+    }
+    pub fn unix_milliseconds() -> u64 {
+        current(|state| state.unix / 1_000_000)
+    }
+}
+
+pub mod backend_facts {
+    use super::current;
+
+    pub fn in_flight(backend: u32) -> u32 {
+        current(|state| state.facts(backend).map_or(0, |facts| facts.in_flight))
+    }
+    pub fn latency_microseconds(backend: u32) -> u64 {
+        current(|state| state.facts(backend).map_or(0, |facts| facts.latency_microseconds))
+    }
+    pub fn healthy(backend: u32) -> bool {
+        current(|state| state.facts(backend).is_some_and(|facts| facts.healthy))
+    }
+    pub fn consecutive_failures(backend: u32) -> u32 {
+        current(|state| state.facts(backend).map_or(0, |facts| facts.consecutive_failures))
+    }
+}
+
+pub mod attempts {
+    use super::current;
+    use crate::FailedAttempt;
+
+    pub fn failed() -> Vec<FailedAttempt> {
+        current(|state| state.turn.failed.clone())
+    }
+}
+
+pub mod counters {
+    use super::current;
+
+    /// As many as a policy may have.
+    const MAX_COUNTERS: usize = 64;
+
+    pub fn define(name: &str) -> Result<u32, String> {
+        let is_valid =
+            |(at, byte): (usize, u8)| byte.is_ascii_lowercase() || (at > 0 && (byte.is_ascii_digit() || byte == b'_'));
+        if name.is_empty() || name.len() > 64 || !name.bytes().enumerate().all(is_valid) {
+            return Err("a counter's name is [a-z][a-z0-9_]*, 64 bytes at most".to_owned());
+        }
+        current(|state| match state.counters.iter().position(|(known, _)| known == name) {
+            Some(at) => Ok(at as u32),
+            None if state.counters.len() >= MAX_COUNTERS => {
+                Err(format!("there are {MAX_COUNTERS} counters already, which is the most"))
+            }
+            None => {
+                state.counters.push((name.to_owned(), 0));
+                Ok(state.counters.len() as u32 - 1)
+            }
+        })
+    }
+
+    pub fn add(counter: u32, amount: u64) {
+        current(|state| {
+            if let Some((_, value)) = state.counters.get_mut(counter as usize) {
+                *value = value.wrapping_add(amount);
+            }
+        });
+    }
+}
+
+pub mod store {
+    use super::current;
+    use crate::StoreError;
+
+    pub fn get(key: &str) -> Option<Vec<u8>> {
+        current(|state| state.store.value(key, state.monotonic).map(<[u8]>::to_vec))
+    }
+    pub fn set(key: &str, value: &[u8], milliseconds: u64) -> Result<(), StoreError> {
+        current(|state| state.store.set(key, value, milliseconds, state.monotonic))
+    }
+    pub fn remove(key: &str) -> bool {
+        current(|state| state.store.remove(key, state.monotonic))
+    }
+    pub fn compare_and_set(
+        key: &str,
+        expected: Option<&[u8]>,
+        value: &[u8],
+        milliseconds: u64,
+    ) -> Result<bool, StoreError> {
+        current(|state| {
+            state.store.check(key, value.len())?;
+            let agreed = state.store.value(key, state.monotonic) == expected;
+            if agreed {
+                state.store.set(key, value, milliseconds, state.monotonic)?;
+            }
+            Ok(agreed)
+        })
+    }
+    pub fn increment(key: &str, by: i64, milliseconds: u64) -> Result<i64, StoreError> {
+        current(|state| state.store.increment(key, by, milliseconds, state.monotonic))
+    }
+    pub fn counter(key: &str) -> i64 {
+        current(|state| state.store.counter(key, state.monotonic))
+    }
+}

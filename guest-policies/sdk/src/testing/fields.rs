@@ -1,0 +1,101 @@
+//! Header fields in a test, and which of them a policy may write: the rules of the real host.
+
+use crate::HeaderError;
+
+const MAX_NAME: usize = 256;
+const MAX_VALUE: usize = 8 * 1024;
+const MAX_EDITS: usize = 64;
+const MAX_EDIT_BYTES: usize = 32 * 1024;
+
+const HOST_OWNED: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Header fields in order, names in lower case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Fields {
+    entries: Vec<(String, Vec<u8>)>,
+}
+
+impl Fields {
+    pub fn append(&mut self, name: &str, value: &[u8]) {
+        self.entries.push((name.to_ascii_lowercase(), value.to_vec()));
+    }
+
+    pub fn set(&mut self, name: &str, value: &[u8]) {
+        self.remove(name);
+        self.append(name, value);
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.entries.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+    }
+
+    pub fn first(&self, name: &str) -> Option<&[u8]> {
+        self.values(name).next()
+    }
+
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.entries
+            .iter()
+            .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_slice())
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| name.as_str())
+    }
+
+    fn is_named_by_connection(&self, name: &str) -> bool {
+        let mut tokens = self.values("connection").flat_map(|value| value.split(|&byte| byte == b','));
+        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+    }
+}
+
+/// What one call has spent of its edits.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    edits: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    /// Whether these fields may be edited so.
+    pub fn allow(&mut self, fields: &Fields, name: &str, value: &[u8]) -> Result<(), HeaderError> {
+        check_name(name)?;
+        check_value(value)?;
+        if fields.is_named_by_connection(name) {
+            return Err(HeaderError::Forbidden);
+        }
+        let bytes = name.len() + value.len();
+        if self.edits >= MAX_EDITS || bytes > MAX_EDIT_BYTES - self.bytes {
+            return Err(HeaderError::TooMany);
+        }
+        self.edits += 1;
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), HeaderError> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(is_token) {
+        return Err(HeaderError::InvalidName);
+    }
+    let owned = HOST_OWNED.iter().any(|owned| owned.eq_ignore_ascii_case(name));
+    if owned { Err(HeaderError::Forbidden) } else { Ok(()) }
+}
+
+pub(super) fn check_value(value: &[u8]) -> Result<(), HeaderError> {
+    let is_valid = |&byte: &u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+    if value.len() > MAX_VALUE || !value.iter().all(is_valid) { Err(HeaderError::InvalidValue) } else { Ok(()) }
+}

@@ -1,0 +1,129 @@
+//! Requests and responses in a test.
+
+use super::{TestPool, fields::Fields, state::Incoming};
+
+/// A request with this method for a path and perhaps a query.
+///
+/// The host is `example.com`, the client `192.0.2.1`, the pool the first of the host's.
+pub fn request(method: &str, target: &str) -> TestRequest {
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    TestRequest {
+        incoming: Incoming {
+            method: method.to_owned(),
+            scheme: "http",
+            host: "example.com".to_owned(),
+            path: path.to_owned(),
+            query: query.map(str::to_owned),
+            client: "192.0.2.1".to_owned(),
+            pool: 0,
+            fields: Fields::default(),
+        },
+    }
+}
+
+/// A GET request for a path and perhaps a query.
+pub fn get(target: &str) -> TestRequest {
+    request("GET", target)
+}
+
+/// A response of the first backend of the pool.
+pub fn response(status: u16) -> TestResponse {
+    TestResponse { status, backend: 0, fields: Fields::default() }
+}
+
+/// A request on its way through the policy.
+#[derive(Debug, Clone)]
+pub struct TestRequest {
+    pub(super) incoming: Incoming,
+}
+
+impl TestRequest {
+    /// With one more field; a value need not be UTF-8.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.incoming.fields.append(name, value.as_ref());
+        self
+    }
+
+    /// From a client with this IP address.
+    #[must_use]
+    pub fn client(mut self, address: &str) -> Self {
+        self.incoming.client = address.to_owned();
+        self
+    }
+
+    /// For this host.
+    #[must_use]
+    pub fn host(mut self, name: &str) -> Self {
+        self.incoming.host = name.to_owned();
+        self
+    }
+
+    /// By https.
+    #[must_use]
+    pub fn https(mut self) -> Self {
+        self.incoming.scheme = "https";
+        self
+    }
+
+    /// On a route that leads to this pool.
+    #[must_use]
+    pub fn pool(mut self, pool: &TestPool) -> Self {
+        self.incoming.pool = pool.id;
+        self
+    }
+
+    /// The value of the first field of this name.
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        self.incoming.fields.first(name)
+    }
+
+    /// The value of the first field of this name, if it is UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.value(name)?).ok()
+    }
+
+    /// The values of all fields of this name.
+    pub fn values(&self, name: &str) -> Vec<&[u8]> {
+        self.incoming.fields.values(name).collect()
+    }
+}
+
+/// The head of a backend's response on its way through the policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestResponse {
+    pub(super) status: u16,
+    pub(super) backend: u32,
+    pub(super) fields: Fields,
+}
+
+impl TestResponse {
+    /// From the backend with this index.
+    #[must_use]
+    pub fn from_backend(mut self, backend: u32) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// With one more field.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.fields.append(name, value.as_ref());
+        self
+    }
+
+    /// The value of the first field of this name.
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        self.fields.first(name)
+    }
+
+    /// The value of the first field of this name, if it is UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.value(name)?).ok()
+    }
+
+    /// The values of all fields of this name.
+    pub fn values(&self, name: &str) -> Vec<&[u8]> {
+        self.fields.values(name).collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! `waypost policy inspect`
+
+use serde_json::Value;
+
+use super::{checked_in, policy, well};
+use crate::fixtures::{Scratch, repository};
+
+fn test_guest(name: &str) -> String {
+    repository().join(format!("tests/guests/{name}/{name}.wasm")).display().to_string()
+}
+
+#[test]
+fn a_policy_is_described() {
+    let scratch = Scratch::new();
+    let text = well(scratch.path(), &["inspect", &checked_in("sticky")]);
+    for part in [
+        "component",
+        "waypost:policy@0.1.0",
+        "configuration, topology, selection, response-headers",
+        "waypost:policy/store@0.1.0 (",
+        "compare-and-set",
+        "sha256:",
+        "a proxy would take it",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(text.lines().any(|line| line.starts_with("wasi") && line.ends_with("none")), "{text}");
+}
+
+#[test]
+fn settings_that_it_needs_are_a_note_and_no_refusal() {
+    let scratch = Scratch::new();
+    let text = well(scratch.path(), &["inspect", &checked_in("rate-limit")]);
+    assert!(text.contains("it needs settings: rate: missing"), "{text}");
+}
+
+#[test]
+fn json_has_it_all() {
+    let scratch = Scratch::new();
+    let text = well(scratch.path(), &["inspect", &checked_in("random"), "--format", "json"]);
+    assert_eq!(text, well(scratch.path(), &["inspect", &checked_in("random"), "--json"]));
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["form"], "component");
+    assert_eq!(json["hooks"], serde_json::json!(["topology", "selection"]));
+    assert_eq!((&json["refused"], &json["wasi"]), (&Value::Null, &serde_json::json!([])));
+    let size = std::fs::metadata(checked_in("random")).unwrap().len();
+    assert_eq!(json["size_bytes"].as_u64(), Some(size));
+    assert!(json["initial_memory_bytes"].as_u64().unwrap() >= 65_536, "{json}");
+    let random =
+        json["imports"].as_array().unwrap().iter().find(|i| i["name"] == "waypost:policy/random@0.1.0").unwrap();
+    assert_eq!(random["functions"], serde_json::json!(["below"]));
+}
+
+#[test]
+fn what_would_be_refused_is_described_all_the_same_and_says_why() {
+    let scratch = Scratch::new();
+    for (guest, told) in [
+        ("core-module", &["core module", "refused"][..]),
+        ("no-hooks", &["component", "exports no hook of `waypost:policy@0.1.0`"]),
+        ("other-version", &["waypost:policy@", "it speaks `waypost:policy@0.1.0`"]),
+        ("other-import-version", &["waypost:policy@", "it speaks `waypost:policy@0.1.0`"]),
+        ("wants-vault", &["others", "vault", "which this host does not offer"]),
+        ("wrong-types", &["refused", "is not of the type that the contract gives it"]),
+    ] {
+        let exit = policy(scratch.path(), &["inspect", &test_guest(guest)]);
+        assert_eq!((exit.code, exit.stderr.as_str()), (Some(1), ""), "{guest}: {exit:?}");
+        for part in told {
+            assert!(exit.stdout.contains(part), "{guest}, {part}: {}", exit.stdout);
+        }
+        assert!(exit.stdout.contains("sha256:") && !exit.stdout.contains("a proxy would take it"), "{}", exit.stdout);
+        let json = policy(scratch.path(), &["inspect", &test_guest(guest), "--json"]);
+        assert!(serde_json::from_str::<Value>(&json.stdout).unwrap()["refused"].is_string(), "{}", json.stdout);
+    }
+}
+
+#[test]
+fn a_component_that_was_cut_off_is_described_as_far_as_it_goes() {
+    let scratch = Scratch::new();
+    let whole = std::fs::read(checked_in("random")).unwrap();
+    scratch.write("cut.wasm", &whole[..whole.len() / 2]);
+    let exit = policy(scratch.path(), &["inspect", "cut.wasm"]);
+    assert_eq!(exit.code, Some(1));
+    assert!(exit.stdout.contains("component") && exit.stdout.contains("not a valid WebAssembly component"), "{exit:?}");
+}
+
+#[test]
+fn wasi_is_told_apart() {
+    let scratch = Scratch::new();
+    let exit = policy(scratch.path(), &["inspect", &test_guest("outward"), "--json"]);
+    let json: Value = serde_json::from_str(&exit.stdout).unwrap();
+    let names: Vec<&str> = json["wasi"].as_array().unwrap().iter().filter_map(|i| i["name"].as_str()).collect();
+    assert!(!names.is_empty() && names.iter().all(|name| name.starts_with("wasi:")), "{names:?}");
+}
