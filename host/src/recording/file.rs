@@ -129,3 +129,31 @@ fn create(path: &Path) -> io::Result<File> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_can_t_be_set_aside_is_gone_on_with_once_it_can() {
+        let folder = std::env::temp_dir().join(format!("waypost-record-{}", std::process::id()));
+        let path = folder.join("a.jsonl");
+        fs::create_dir_all(&folder).unwrap();
+        let mut file = RecordFile::open(&path, 10).unwrap();
+        file.add(b"12345678\n");
+        assert!(!file.has_room(2) && !file.is_flushed());
+        let Flushed { lines: 1, bytes: 9, error: None } = file.flush() else { panic!("one line of 9 bytes") };
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(file.rotate().is_err(), "there is no folder to begin a file in");
+        assert!(!file.has_room(1), "nothing is added to what is broken");
+        file.add(b"lost\n");
+        let lost = file.flush();
+        assert_eq!((lost.lines, lost.error.is_some(), file.is_flushed()), (1, true, true));
+        fs::create_dir_all(&folder).unwrap();
+        file.rotate().unwrap();
+        file.add(b"kept\n");
+        assert!(file.flush().error.is_none());
+        assert_eq!(fs::read(&path).unwrap(), b"kept\n");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
