@@ -9,6 +9,7 @@ pub mod config;
 pub mod origin;
 pub mod policy;
 pub mod proxy;
+pub mod recording;
 pub mod rehearsal;
 pub mod remote;
 pub mod rollout;

@@ -31,6 +31,7 @@ mod policy_commands;
 mod policy_faults;
 mod policy_hooks;
 mod ranges;
+mod recording;
 mod refused_requests;
 mod rehearsal;
 mod retries;

@@ -117,7 +117,12 @@ impl Snapshot {
         out.plain_counter("upstream_connections_opened", "Connections opened to backends", c.upstream_opened)?;
         out.plain_counter("upstream_connections_reused", "Requests sent on a pooled connection", c.upstream_reused)?;
         out.plain_counter("retries", "Attempts at a backend after the first of a request", r.retries)?;
-        out.plain_counter("access_log_lines_dropped", "Access-log lines dropped", r.log_lines_dropped)
+        out.plain_counter("access_log_lines_dropped", "Access-log lines dropped", r.log_lines_dropped)?;
+        let recording = r.recording;
+        out.plain_counter("requests_recorded", "Requests written down for a replay", recording.recorded)?;
+        out.plain_counter("requests_unrecorded", "Requests that could not be written down", recording.dropped)?;
+        out.counter("recording", "Bytes of the recording", Some(&Unit::Bytes), [([], recording.bytes)])?;
+        out.plain_counter("recording_errors", "Writes of the recording that failed", recording.errors)
     }
 
     fn backends(&self, out: &mut Families<'_>) -> fmt::Result {

@@ -15,6 +15,7 @@ mod guard;
 mod metrics;
 mod page;
 mod policies;
+mod recording;
 mod reply;
 pub mod report;
 mod serve;
@@ -26,5 +27,6 @@ pub use control::{
 };
 pub use metrics::metrics_page;
 pub use page::stats_page;
+pub use recording::Recording;
 pub use report::{Report, StatsView};
 pub use serve::{AdminError, serve};

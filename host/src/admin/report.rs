@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
 use super::PolicyStatus;
+use super::recording::Recording;
 use crate::stats::{
     BackendShard, Counter, DecidedPool, Gauge, HOOKS, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, Stats,
     StoreShard, WorkerShard,
@@ -38,6 +39,8 @@ pub struct Report {
     pub retries: u64,
     /// Access-log lines dropped because the log could not keep up.
     pub log_lines_dropped: u64,
+    /// Requests written down for a replay.
+    pub recording: Recording,
     /// By address.
     pub backends: BTreeMap<String, Backend>,
     /// By name.
@@ -242,6 +245,7 @@ impl Report {
             },
             retries: sum(|w| &w.retries),
             log_lines_dropped: sum(|w| &w.log_lines_dropped),
+            recording: Recording::new(view.stats),
             backends: view.stats.backends().iter().map(|(a, s)| (a.clone(), Backend::new(s, now))).collect(),
             policies: policies(view),
             workers: workers.iter().map(|w| Worker::new(w)).collect(),

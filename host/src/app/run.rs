@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::policy::{Engine, EngineOptions};
 use crate::proxy::access_log::LogWriter;
 use crate::proxy::{Admission, Settings};
+use crate::recording::{RecordWriter, Recorder};
 use crate::rollout::Keep;
 use crate::stats::Stats;
 use crate::upstream::resolve;
@@ -47,10 +48,18 @@ pub async fn run(config: Config, started: impl FnOnce(&Reachable)) -> Result<()>
     let control = load(&config, &stats).await?;
     let intake = Intake::open(&config.listen, config.workers, KERNEL_SPREADS)?;
     let log = LogWriter::start(&config.access_log).context("the access log can't be opened")?;
+    let records = match &config.record {
+        None => None,
+        Some(record) => Some(
+            RecordWriter::start(record, &config, &stats)
+                .with_context(|| format!("`record.file` {} can't be written", record.file.display()))?,
+        ),
+    };
     let (stop, stopping) = watch::channel(false);
     let addresses = intake.addresses.clone();
     let mut admin = admin_side(&config, &control, stopping.clone())?;
-    let workers = start_workers(&config, &control, intake, &log, &stopping)?;
+    let recorder = records.as_ref().map(RecordWriter::recorder);
+    let workers = start_workers(&config, &control, intake, (&log, recorder), &stopping)?;
     tokio::time::timeout(Duration::from_secs(30), control.adoption().wait(1))
         .await
         .context("the workers have not started")?;
@@ -78,7 +87,9 @@ pub async fn run(config: Config, started: impl FnOnce(&Reachable)) -> Result<()>
     });
     // Workers that have gone already have nothing to finish.
     let _ = stop.send(true);
-    tokio::task::spawn_blocking(move || finish(workers, log)).await.context("the workers can't be waited for")??;
+    tokio::task::spawn_blocking(move || finish(workers, log, records))
+        .await
+        .context("the workers can't be waited for")??;
     tracing::info!("stopped");
     Ok(())
 }
@@ -134,7 +145,7 @@ fn start_workers(
     config: &Arc<Config>,
     control: &Arc<ControlPlane>,
     intake: Intake,
-    log: &LogWriter,
+    (log, recorder): (&LogWriter, Option<Recorder>),
     stopping: &watch::Receiver<bool>,
 ) -> Result<Vec<JoinHandle<()>>> {
     let admission = Arc::new(Admission::new(&config.limits));
@@ -151,6 +162,7 @@ fn start_workers(
         trusted_proxies: config.trusted_proxies.clone(),
         explain: control.explain_tokens(),
         stats_page,
+        recorder,
     };
     let mut workers = Vec::with_capacity(config.workers);
     let mut hands = Vec::with_capacity(config.workers);
@@ -198,12 +210,15 @@ async fn hand_out(
     }
 }
 
-fn finish(workers: Vec<JoinHandle<()>>, log: LogWriter) -> Result<()> {
+fn finish(workers: Vec<JoinHandle<()>>, log: LogWriter, records: Option<RecordWriter>) -> Result<()> {
     let mut failed = 0;
     for worker in workers {
         failed += usize::from(worker.join().is_err());
     }
     log.finish();
+    if let Some(records) = records {
+        records.finish();
+    }
     if failed > 0 {
         bail!("{failed} workers have failed; this is a bug of the proxy");
     }

@@ -5,6 +5,7 @@
 
 mod offline;
 mod policy;
+mod replay;
 mod scaffold;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sou
 
 pub use offline::{Bench, Format, Inspect, Offline, Pack, Test};
 pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote, Task};
+pub use replay::{Diff, Playing, Rehearsed, Replay};
 pub use scaffold::{Begin, Bindings, Lang, New};
 
 /// What is logged if nobody says.

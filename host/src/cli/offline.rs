@@ -1,8 +1,10 @@
-//! `waypost policy inspect|pack|test|bench`: what is done without a proxy, as written.
+//! `waypost policy inspect|pack|test|bench|replay|diff`: what is done without a proxy, as written.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+
+use super::replay::{DIFF_HELP, Diff, REPLAY_HELP, Replay};
 
 /// What is done here, without a proxy.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
@@ -28,6 +30,12 @@ pub enum Offline {
     /// Times are this machine's; instructions are the same on every machine.
     #[command(after_long_help = BENCH_HELP)]
     Bench(Bench),
+    /// Ask a component what a proxy recorded, and compare its decisions with those of then.
+    #[command(after_long_help = REPLAY_HELP)]
+    Replay(Replay),
+    /// Ask two components what a proxy recorded, and tell where they decide differently.
+    #[command(after_long_help = DIFF_HELP)]
+    Diff(Diff),
 }
 
 /// Flags of `policy inspect`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::error::{At, Findings};
+use super::record::{self, RecordEntry};
 use super::tree::{self, Node, Section};
 use super::{AccessLog, Backend, HostPattern, Limits, LoggedRequests, Policy, Pool, Rollout, Timeouts};
 use super::{host, sections, values};
@@ -54,6 +55,7 @@ pub(super) struct File {
     pub timeouts: Timeouts,
     pub trusted_proxies: Vec<IpNet>,
     pub access_log: AccessLog,
+    pub record: Option<RecordEntry>,
     pub rollout: Rollout,
     pub state_dir: Option<PathBuf>,
     pub cache_dir: Option<PathBuf>,
@@ -72,6 +74,7 @@ pub(super) fn read(name: &Arc<str>, text: &str, base: &Path, findings: &mut Find
         timeouts: sections::timeouts(root.take_section("timeouts", findings), findings),
         trusted_proxies: forwarded(&mut root, findings),
         access_log: access_log(&mut root, base, findings),
+        record: record::record(&mut root, base, findings),
         rollout: sections::rollout(root.take_section("rollout", findings), findings),
         state_dir: folder(&mut root, "state-dir", base, findings),
         cache_dir: folder(&mut root, "cache-dir", base, findings),

@@ -32,6 +32,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The access log.
     pub access_log: AccessLog,
+    /// What is recorded of requests; `None` if nothing is.
+    pub record: Option<Record>,
     /// When a canary is withdrawn.
     pub rollout: Rollout,
     /// Where promoted components are kept over a restart; `None` if they are not.
@@ -237,6 +239,25 @@ pub enum LoggedRequests {
     Refused,
     /// `"none"`
     None,
+}
+
+/// `[record]`: which requests are written down with what policies saw and decided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// `file`: where to.
+    pub file: PathBuf,
+    /// `sample`: the share of the requests, 0 to 1. Default 1 %.
+    pub sample: f64,
+    /// `redact`: header fields whose values are replaced by a hash, in lower case. Default: those that carry credentials.
+    pub redact: Vec<String>,
+    /// `redact-query`: the same for the values of the query's parameters. Default false.
+    pub redact_query: bool,
+    /// `redact-client`: whether addresses of clients are replaced by others. Default false.
+    pub redact_client: bool,
+    /// `max-bytes`: the file is set aside when it has so many, in place of the one that was set aside before. Default 64 MiB.
+    pub max_bytes: u64,
+    /// `policies`: indices of the policies whose calls are recorded; `None` for all.
+    pub policies: Option<Vec<usize>>,
 }
 
 impl fmt::Debug for Admin {

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod host;
 mod meaning;
+mod record;
 mod resolve;
 mod sections;
 mod sources;
@@ -30,7 +31,7 @@ pub use values::{parse_backend, parse_listen};
 pub(crate) use error::Findings;
 pub(crate) use sections::{duration as duration_within, store as store_limits};
 pub(crate) use tree::{Node, Section, parse as parse_toml};
-pub(crate) use values::duration as parse_duration;
+pub(crate) use values::{duration as parse_duration, size as parse_size};
 
 use sources::Layer;
 

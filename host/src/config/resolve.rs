@@ -5,8 +5,9 @@ use std::thread;
 
 use super::error::{At, Findings, Place};
 use super::file::{Common, File, HostEntry, RouteEntry};
+use super::record::RecordEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy, default_pool};
-use super::{Admin, Config, Policy, PolicySource, Pool, Route, host};
+use super::{Admin, Config, Policy, PolicySource, Pool, Record, Route, host};
 
 /// What a route asks if it does not say.
 const DEFAULT_POLICIES: [&str; 2] = ["range", "random"];
@@ -25,6 +26,7 @@ pub(super) fn resolve(file: File, environment: Common, flags: Common, findings: 
     for route in file.routes {
         table.add_route(route);
     }
+    let record = file.record.map(|entry| table.record(entry));
     table.warn();
     let Table { policies, pools, routes, .. } = table;
     Config {
@@ -39,6 +41,7 @@ pub(super) fn resolve(file: File, environment: Common, flags: Common, findings: 
         timeouts: file.timeouts,
         trusted_proxies: file.trusted_proxies,
         access_log: file.access_log,
+        record,
         rollout: file.rollout,
         // No policy has a name that begins with a dot.
         cache_dir: file.cache_dir.or_else(|| file.state_dir.as_ref().map(|folder| folder.join(".compiled"))),
@@ -168,6 +171,25 @@ impl<'f> Table<'f> {
             };
             self.push(route, host.place);
         }
+    }
+
+    /// Those that are named have to be asked by some route: routes come first.
+    fn record(&mut self, entry: RecordEntry) -> Record {
+        let policies = entry.policies.map(|names| {
+            let known = |name: &At<String>| self.policies.iter().position(|p| p.name == name.value);
+            let (found, unknown): (Vec<_>, Vec<_>) =
+                names.iter().map(|name| (known(name), name)).partition(|(index, _)| index.is_some());
+            for (_, name) in unknown {
+                if !self.findings.concern_section("policies", &name.value) {
+                    let names: Vec<_> = self.policies.iter().map(|p| p.name.as_str()).collect();
+                    let message =
+                        format!("there is no policy {:?} that could be asked{}", name.value, or_one_of(&names));
+                    self.findings.error(&name.place, message);
+                }
+            }
+            found.into_iter().filter_map(|(index, _)| index).collect()
+        });
+        Record { policies, ..entry.record }
     }
 
     fn push(&mut self, route: Route, place: Place) {

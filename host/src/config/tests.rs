@@ -143,6 +143,22 @@ fn the_long_form_means_what_it_says() {
 }
 
 #[test]
+fn a_recording_means_what_it_says() {
+    assert_eq!(load("").record, None);
+    let record = load("[record]\nfile = \"a.jsonl\"\n[hosts]\n\"*\" = \"b\"").record.unwrap();
+    assert_eq!(record.file, PathBuf::from("/etc/waypost/a.jsonl"));
+    assert_eq!((record.sample, record.max_bytes, &record.policies), (0.01, 64 << 20, &None));
+    assert_eq!((record.redact.len(), record.redact_query, record.redact_client), (5, false, false));
+    let text = "[record]\nfile = \"/a\"\nsample = \" 12.5 %\"\nredact = \"X-Key\"\nredact-client = true\nmax-bytes = \"1MiB\"\n\
+                policies = \"random\"\n[hosts]\n\"*\" = \"b\"";
+    let config = load(text);
+    let record = config.record.unwrap();
+    assert_eq!((record.sample, record.max_bytes, record.redact), (0.125, 1 << 20, vec!["x-key".to_owned()]));
+    let random = config.policies.iter().position(|p| p.name == "random");
+    assert_eq!((record.policies, record.redact_client), (Some(vec![random.unwrap()]), true));
+}
+
+#[test]
 fn the_smaller_sections_mean_what_they_say() {
     let config = load(
         r#"
@@ -292,6 +308,7 @@ fn unknown_keys_are_errors_that_guess_what_was_meant() {
         "unknown",
     );
     assert_error("[policies.random]\nsurprise = 1", 2, "policies.random.surprise", "unknown key");
+    assert_error("[record]\nfile = \"a\"\nsurprise = 1", 3, "record.surprise", "unknown key");
     assert_error("[policies.random.store]\nentrys = 1", 2, "policies.random.store.entrys", "did you mean `entries`?");
     assert_error("[pools.a]\nbackends = [{ address = \"b\", wait = 1 }]", 2, "pools.a.backends.wait", "unknown key");
 }
@@ -338,6 +355,16 @@ fn wrong_values_are_errors_that_say_what_to_write() {
         ("[forwarded]\ntrusted = [\"10.0.0.0/33\"]", 2, "forwarded.trusted", "not a network"),
         ("[access-log]\nrequests = \"some\"", 2, "access-log.requests", "\"refused\""),
         ("[access-log]\npath = \"\"", 2, "access-log.path", "path"),
+        ("[record]\nsample = 1", 1, "record", "has no `file`"),
+        ("[record]\nfile = \"a\"\nsample = \"1\"", 3, "record.sample", "\"100%\""),
+        ("[record]\nfile = \"a\"\nsample = \"101%\"", 3, "record.sample", "not a share"),
+        ("[record]\nfile = \"a\"\nsample = 1.5", 3, "record.sample", "out of range"),
+        ("[record]\nfile = \"a\"\nsample = true", 3, "record.sample", "a number"),
+        ("[record]\nfile = \"a\"\nredact = [\"a b\"]", 3, "record.redact", "name of a header field"),
+        ("[record]\nfile = \"a\"\nredact-query = 1", 3, "record.redact-query", "true or false"),
+        ("[record]\nfile = \"a\"\nmax-bytes = 1", 3, "record.max-bytes", "out of range"),
+        ("[record]\nfile = \"a\"\npolicies = []", 3, "record.policies", "is empty"),
+        ("[record]\nfile = \"a\"\npolicies = [\"nobody\"]", 3, "record.policies", "no policy \"nobody\""),
     ];
     for (text, line, key, words) in cases {
         assert_error(text, line, key, words);

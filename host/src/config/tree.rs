@@ -125,6 +125,10 @@ impl Node {
         }
     }
 
+    pub fn is_string(&self) -> bool {
+        matches!(self.value, Value::String(_))
+    }
+
     /// A string that a reader of `values` understands.
     pub fn parsed<T>(self, findings: &mut Findings, read: impl Fn(&str) -> Result<T, String>) -> Option<At<T>> {
         let text = self.string(findings)?;

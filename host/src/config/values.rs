@@ -164,6 +164,15 @@ pub(super) fn name(written: &str) -> Result<(), String> {
     ))
 }
 
+/// The name of a header field, in lower case (RFC 9110 section 5.1).
+pub(super) fn field_name(written: &str) -> Result<String, String> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if written.is_empty() || written.len() > 256 || !written.bytes().all(token) {
+        return Err(format!("{written:?} is not the name of a header field; write for example \"authorization\""));
+    }
+    Ok(written.to_ascii_lowercase())
+}
+
 /// `sha256:` and 64 hexadecimal digits, in lower case.
 pub(super) fn digest(written: &str) -> Result<String, String> {
     match written.strip_prefix("sha256:") {

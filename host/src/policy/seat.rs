@@ -116,6 +116,11 @@ impl Seat {
         self.tape.take()
     }
 
+    /// The tape of the next call, or of the last one.
+    pub fn tape(&self) -> Option<&Tape> {
+        self.tape.as_deref()
+    }
+
     /// What the last call took; zero if there was none to make.
     pub fn took(&self) -> Duration {
         self.took

@@ -5,10 +5,12 @@
 //! differently.
 
 use std::collections::VecDeque;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use super::recorded::{Readings as Read, Recorded};
 use super::state::State;
 use super::store::{Answer, Call, Calls, Store};
 
@@ -45,8 +47,21 @@ pub struct Tape {
     /// WASI tells the time in microseconds.
     wasi_wall: Readings,
     stored: Calls,
-    /// Whoever has the tape now is a shadow.
-    replays: bool,
+    teller: Teller,
+    /// When the call began, if that is to be recorded: in nanoseconds of the monotonic clock and milliseconds since 1970.
+    began: Option<(u64, u64)>,
+}
+
+/// Who answers calls of the store.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    /// The store; its answers are kept.
+    #[default]
+    Store,
+    /// What was kept, for a shadow: nothing is stored.
+    Kept,
+    /// What was recorded; anything else is the store's, which is there for this alone.
+    Record,
 }
 
 /// The clocks of the host.
@@ -87,6 +102,48 @@ impl Tape {
         Self { seed, draws: draws.into(), stopped_at: Stopped { monotonic, unix }, ..Self::default() }
     }
 
+    /// An empty one whose call can be recorded.
+    pub fn recording(seed: u64) -> Self {
+        Self { began: Some((0, 0)), ..Self::new(seed) }
+    }
+
+    /// One that gives what was recorded. What goes beyond that draws on from the seed, and finds the clocks stopped.
+    pub fn recorded(record: &Recorded) -> Self {
+        let Read { monotonic, unix, wasi_monotonic, wasi_wall } = &record.readings;
+        let latest =
+            |first: u64, readings: &[&[u64]]| readings.iter().filter_map(|r| r.last()).fold(first, |a, b| a.max(*b));
+        Self {
+            stopped_at: Stopped {
+                monotonic: Some(latest(record.monotonic_nanoseconds, &[monotonic, wasi_monotonic])),
+                unix: Some(latest(record.unix_milliseconds, &[unix])),
+            },
+            monotonic: monotonic.as_slice().into(),
+            unix: unix.as_slice().into(),
+            wasi: wasi_monotonic.as_slice().into(),
+            wasi_wall: wasi_wall.as_slice().into(),
+            stored: Calls::recorded(record.store.clone()),
+            teller: Teller::Record,
+            ..Self::new(record.seed)
+        }
+    }
+
+    /// What the call that had it drew, read and was told.
+    pub fn record(&self) -> Recorded {
+        let (monotonic_nanoseconds, unix_milliseconds) = self.began.unwrap_or_default();
+        Recorded {
+            seed: self.seed,
+            monotonic_nanoseconds,
+            unix_milliseconds,
+            readings: Read {
+                monotonic: self.monotonic.kept.clone(),
+                unix: self.unix.kept.clone(),
+                wasi_monotonic: self.wasi.kept.clone(),
+                wasi_wall: self.wasi_wall.kept.clone(),
+            },
+            store: self.stored.kept().to_vec(),
+        }
+    }
+
     /// Draws of the script that nobody has asked for.
     pub fn draws_left(&self) -> usize {
         self.draws.len()
@@ -99,7 +156,7 @@ impl Tape {
 
     /// For a shadow: what was kept is told again, and nothing is stored.
     pub fn replay(mut self) -> Self {
-        self.replays = true;
+        self.teller = Teller::Kept;
         self
     }
 
@@ -108,13 +165,22 @@ impl Tape {
         for readings in [&mut self.monotonic, &mut self.unix, &mut self.wasi, &mut self.wasi_wall] {
             readings.given = 0;
         }
+        if let Some(began) = &mut self.began {
+            let monotonic = Instant::now().saturating_duration_since(state.epoch).as_nanos();
+            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            *began = (u64::try_from(monotonic).unwrap_or(u64::MAX), u64::try_from(unix).unwrap_or(u64::MAX));
+        }
         state.rng = SmallRng::seed_from_u64(self.seed);
         state.tape = Some(self);
     }
 
     /// What a call of the store gives.
     pub(super) fn stored(&mut self, call: Call, store: &Store) -> Answer {
-        if self.replays { self.stored.replay(&call, store) } else { self.stored.run(call, store) }
+        match self.teller {
+            Teller::Store => self.stored.run(call, store),
+            Teller::Kept => self.stored.replay(&call, store),
+            Teller::Record => self.stored.rehearse(call, store),
+        }
     }
 
     /// What the script says for a draw below `bound`; `None` if the generator is to be asked.
@@ -162,9 +228,67 @@ impl Tape {
     }
 }
 
+impl From<&[u64]> for Readings {
+    fn from(kept: &[u64]) -> Self {
+        Self { kept: kept.to_vec(), given: 0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use rand::Rng;
+
     use super::*;
+
+    /// Recordings hold seeds and no draws: what a seed means must stay as docs/recording.md says.
+    #[test]
+    fn a_seed_always_means_the_same_draws() {
+        fn expected(seed: u64) -> impl Iterator<Item = u64> {
+            let mut mixed = seed;
+            let mut s = [0u64; 4].map(|_| {
+                mixed = mixed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mut z = mixed;
+                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                z ^ (z >> 31)
+            });
+            std::iter::repeat_with(move || {
+                let drawn = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
+                let t = s[1] << 17;
+                s[2] ^= s[0];
+                s[3] ^= s[1];
+                s[1] ^= s[2];
+                s[0] ^= s[3];
+                s[2] ^= t;
+                s[3] = s[3].rotate_left(45);
+                drawn
+            })
+        }
+        for seed in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            for (n, drawn) in expected(seed).take(40).enumerate() {
+                // A draw of 32 bits is the upper half of one of 64.
+                let same = if n % 2 == 0 { rng.next_u64() == drawn } else { u64::from(rng.next_u32()) == drawn >> 32 };
+                assert!(same, "draw {n} of seed {seed}");
+            }
+        }
+        let mut rng = SmallRng::seed_from_u64(0);
+        assert_eq!(rng.next_u64(), 5_987_356_902_031_041_503);
+    }
+
+    #[test]
+    fn a_recorded_call_reads_the_same_and_then_finds_the_clocks_stopped() {
+        let mut tape = Tape::recording(7);
+        tape.began = Some((100, 5));
+        tape.read(Clock::Monotonic, 150);
+        tape.read(Clock::Monotonic, 160);
+        let text = serde_json::to_string(&tape.record()).unwrap();
+        let mut again = Tape::recorded(&serde_json::from_str(&text).unwrap());
+        assert_eq!(again.seed, 7);
+        let read = [Clock::Monotonic, Clock::Monotonic, Clock::Monotonic, Clock::Wasi, Clock::Unix, Clock::WasiWall]
+            .map(|clock| again.read(clock, 999));
+        assert_eq!(read, [150, 160, 160, 160, 5, 5_000]);
+    }
 
     #[test]
     fn the_second_run_reads_what_the_first_did_and_then_goes_on() {

@@ -11,6 +11,7 @@ use super::turn::{Answered, Hook, Turn};
 use super::worker::Worker;
 use crate::config::OnFailure;
 use crate::policy::{Attempt, ByteRange, Edited, FailedAttempt, Fault, RangeVerdict, Reply, Seat, Selected};
+use crate::recording::{Recordable, Role};
 use crate::route::Rule;
 use crate::wire::{Control, Fields, RequestHead};
 
@@ -121,6 +122,7 @@ impl<'a> Panel<'a> {
     /// Asks which backend takes the request.
     pub fn select(self, head: &mut RequestHead, number: u32, failed: &[FailedAttempt]) -> Result<u32, Local> {
         let pool = self.rule.pool;
+        self.turn.record(|record| record.attempt(number, failed));
         for member in self.members() {
             let question = |seat: &mut Seat, head: &mut RequestHead, _: Option<&mut Fields>| {
                 seat.select(head, pool, Attempt { number, failed })
@@ -150,6 +152,7 @@ impl<'a> Panel<'a> {
         fields: &mut Fields,
     ) -> Result<(), Local> {
         let pool = self.rule.pool;
+        self.turn.record(|record| record.response(status, backend));
         for member in self.members().rev() {
             let question = |seat: &mut Seat, head: &mut RequestHead, fields: Option<&mut Fields>| match fields {
                 Some(fields) => seat.edit_response(head, pool, status, backend, fields),
@@ -171,7 +174,7 @@ impl<'a> Panel<'a> {
 
     /// Asks one policy: the generation that decides this request, and the shadow if there is one. `None` if the policy has
     /// no such hook.
-    fn ask<A: PartialEq + Display>(
+    fn ask<A: PartialEq + Display + Recordable>(
         self,
         member: Member<'a>,
         hook: Hook,
@@ -182,7 +185,7 @@ impl<'a> Panel<'a> {
         let active = member.place.active.as_ref()?;
         match &member.place.trial {
             Some(on_trial) => self.ask_on_trial(member, active, on_trial, hook, head, fields, question),
-            None => self.put(active, None, hook, head, fields, question),
+            None => self.put(active, Role::Active, hook, head, fields, question),
         }
     }
 

@@ -214,7 +214,7 @@ impl Download<'_> {
     #[inline]
     fn explain(&mut self) {
         let turn = self.panel.turn;
-        if let Some(trace) = &turn.trace {
+        if let Some(trace) = turn.trace() {
             turn.attempted(self.backend.address, || format!("status-{}", self.response.status));
             self.response.fields.set(TRACE.as_bytes(), trace.borrow().text().as_bytes());
             // Made for whoever asked, and for no cache on the way.

@@ -15,6 +15,7 @@ use super::reply::{self, ReplyTo};
 use super::snapshot::View;
 use super::trace::EXPLAIN;
 use super::turn::Turn;
+use super::watch::Record as PolicyRecord;
 use super::worker::Worker;
 use crate::policy::{ByteRange, FailedAttempt, Failure};
 use crate::upstream::Backend;
@@ -75,8 +76,14 @@ impl Exchange<'_> {
             Ok(rule) => rule,
             Err(refusal) => return self.answer(&worker, &turn, Local::Refusal(refusal)).await,
         };
-        let panel = Panel { worker: &worker, view: &view, rule, turn: &turn };
         self.normalise(&worker);
+        if let Some(recorder) = &worker.settings.recorder {
+            let record = PolicyRecord::begin(recorder, &worker, &view, rule, &self.scratch.head);
+            if record.is_some() {
+                turn.watch().record = record.map(RefCell::new);
+            }
+        }
+        let panel = Panel { worker: &worker, view: &view, rule, turn: &turn };
         panel.begin(&self.scratch.head);
         let ended = match self.prepare(panel) {
             Ok(range) => self.attempts(panel, range).await,
@@ -88,6 +95,7 @@ impl Exchange<'_> {
             Err(local) => self.answer(&worker, &turn, local).await,
         };
         panel.conclude(self.record.status, self.record.broken, self.started);
+        turn.end(&worker, self.record.status);
         then
     }
 
@@ -96,7 +104,7 @@ impl Exchange<'_> {
     fn explain(&mut self, worker: &Worker, turn: &mut Turn) {
         let fields = &mut self.scratch.head.fields;
         if fields.first(EXPLAIN).is_some_and(|token| worker.settings.explain.accept(token)) {
-            turn.trace = Some(Box::new(RefCell::default()));
+            turn.watch().trace = Some(RefCell::default());
         }
         fields.remove(EXPLAIN.as_bytes());
     }
@@ -188,7 +196,7 @@ impl Exchange<'_> {
         self.connection.input.consume(in_hand.unwrap_or_default());
         let Scratch { head, out, .. } = &mut *self.scratch;
         let date = worker.date();
-        let trace = turn.trace.as_ref().map(|trace| trace.borrow().text().to_owned());
+        let trace = turn.trace().map(|trace| trace.borrow().text().to_owned());
         let trace = trace.as_deref();
         let to = ReplyTo { method: &head.method, version: head.version, keep_alive, date: &date, trace };
         out.clear();

@@ -2,7 +2,8 @@
 //!
 //! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has it routed, normalised
 //! (`forwarding`), decided (`ask`) and sent to a backend (`forward`, `upload`), and brings the answer back (`download`, `slice`).
-//! `turn` settles which generations decide a request while one is on trial, and keeps its `trace` if that was asked for.
+//! `turn` settles which generations decide a request while one is on trial, and `watch` keeps its `trace` and its record if
+//! somebody wants them.
 //! `refusal` is the one place where what went wrong becomes a status; `reply` writes what is not a backend's.
 //! A [`Worker`] is what the connections of one thread share; `app` makes them. Never names wasmtime; a guest is asked
 //! through [`crate::policy::Seat`] alone.
@@ -26,6 +27,7 @@ mod timer;
 mod trace;
 mod turn;
 mod upload;
+mod watch;
 mod worker;
 
 pub use accept::{Admission, accept, accept_rest, hand_in};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::watch::LineupOnce;
 use crate::config::OnFailure;
 use crate::policy::{BackendFacts, Generation, Seat, Trial};
 use crate::route::RouteTable;
@@ -47,6 +48,8 @@ pub struct View {
     pub pools: Rc<WorkerPools>,
     /// Whether any policy has a generation on trial.
     pub on_trial: bool,
+    /// The same for a recording.
+    pub lineup: LineupOnce,
 }
 
 /// This worker's side of a [`Lineup`].
@@ -77,7 +80,7 @@ impl View {
         let pools = Rc::new(WorkerPools::new(&snapshot.pools, stats, worker));
         let places = snapshot.policies.iter().map(|lineup| Place::new(lineup, None, &pools, stats, worker)).collect();
         let on_trial = snapshot.policies.iter().any(|p| p.trial.is_some());
-        Self { snapshot, places, pools, on_trial }
+        Self { snapshot, places, pools, on_trial, lineup: LineupOnce::new() }
     }
 
     /// The view of the next snapshot: what did not change is carried over.
@@ -89,7 +92,7 @@ impl View {
         let placed = snapshot.policies.iter().zip(&self.places);
         let places = placed.map(|(lineup, old)| Place::new(lineup, Some(old), &pools, stats, worker)).collect();
         let on_trial = snapshot.policies.iter().any(|p| p.trial.is_some());
-        Self { snapshot, places, pools, on_trial }
+        Self { snapshot, places, pools, on_trial, lineup: LineupOnce::new() }
     }
 }
 

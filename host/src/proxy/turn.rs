@@ -1,4 +1,4 @@
-//! What is settled for one request alone: which generations decide it, which shadows see it, and its trace.
+//! What is settled for one request alone: which generations decide it, which shadows see it, and what is noted of it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -12,7 +12,10 @@ use super::ask::{Member, Panel};
 use super::refusal::fault_line;
 use super::snapshot::OnTrial;
 use super::trace::Trace;
+use super::watch::{Record, Watch};
+use super::worker::Worker;
 use crate::policy::{Fault, FaultKind, Hooks, Mode, Sample, Seat, Tape};
+use crate::recording::{self, Recordable, Role};
 use crate::stats::HOOKS;
 use crate::wire::{Fields, RequestHead};
 
@@ -28,7 +31,7 @@ pub struct Turn {
     /// The attempt under way.
     pub attempt: Cell<u32>,
     /// What happened, if somebody wants to know.
-    pub trace: Option<Box<RefCell<Trace>>>,
+    watch: Option<Box<Watch>>,
 }
 
 /// A hook of the contract that is asked about requests.
@@ -37,13 +40,17 @@ pub(super) struct Hook {
     /// Its place in [`HOOKS`].
     index: usize,
     exported: fn(Hooks) -> bool,
+    recorded: recording::Hook,
 }
 
 impl Hook {
-    pub const RANGE: Self = Self { index: 0, exported: |hooks| hooks.range };
-    pub const REQUEST_HEADERS: Self = Self { index: 1, exported: |hooks| hooks.request_headers };
-    pub const SELECTION: Self = Self { index: 2, exported: |hooks| hooks.selection };
-    pub const RESPONSE_HEADERS: Self = Self { index: 3, exported: |hooks| hooks.response_headers };
+    pub const RANGE: Self = Self { index: 0, exported: |hooks| hooks.range, recorded: recording::Hook::Range };
+    pub const REQUEST_HEADERS: Self =
+        Self { index: 1, exported: |hooks| hooks.request_headers, recorded: recording::Hook::RequestHeaders };
+    pub const SELECTION: Self =
+        Self { index: 2, exported: |hooks| hooks.selection, recorded: recording::Hook::Selection };
+    pub const RESPONSE_HEADERS: Self =
+        Self { index: 3, exported: |hooks| hooks.response_headers, recorded: recording::Hook::ResponseHeaders };
 }
 
 /// Who answered, and what.
@@ -53,10 +60,40 @@ pub(super) struct Answered<'a, A> {
 }
 
 impl Turn {
+    /// What is noted, from now on.
+    pub fn watch(&mut self) -> &mut Watch {
+        self.watch.get_or_insert_default()
+    }
+
+    /// The trace, if there is to be one.
+    pub fn trace(&self) -> Option<&RefCell<Trace>> {
+        self.watch.as_ref()?.trace.as_ref()
+    }
+
+    /// Notes something in the record, if there is to be one.
+    #[inline]
+    pub fn record(&self, note: impl FnOnce(&mut Record)) {
+        if let Some(watch) = &self.watch
+            && let Some(record) = &watch.record
+        {
+            note(&mut record.borrow_mut());
+        }
+    }
+
+    /// The request has been answered with this status.
+    #[inline]
+    pub fn end(self, worker: &Worker, status: u16) {
+        if let Some(watch) = self.watch
+            && let (Some(record), Some(recorder)) = (watch.record, &worker.settings.recorder)
+        {
+            record.into_inner().end(recorder, worker, status);
+        }
+    }
+
     /// Notes for the trace what became of the attempt under way.
     #[inline]
     pub fn attempted(&self, backend: SocketAddr, outcome: impl FnOnce() -> String) {
-        if let Some(trace) = &self.trace {
+        if let Some(trace) = self.trace() {
             trace.borrow_mut().attempted(self.attempt.get(), backend, &outcome());
         }
     }
@@ -122,10 +159,10 @@ impl<'a> Panel<'a> {
     }
 
     /// Asks one seat, if its generation has the hook.
-    pub(super) fn put<A: Display>(
+    pub(super) fn put<A: Display + Recordable>(
         self,
         seat: &'a Rc<RefCell<Seat>>,
-        role: Option<&str>,
+        role: Role,
         hook: Hook,
         head: &mut RequestHead,
         fields: Option<&mut Fields>,
@@ -135,9 +172,49 @@ impl<'a> Panel<'a> {
         if !(hook.exported)(asked.hooks()) {
             return None;
         }
-        let answer = question(&mut asked, head, fields);
-        if let Some(trace) = &self.turn.trace {
+        let answer = match &self.turn.watch {
+            None => question(&mut asked, head, fields),
+            Some(watch) => self.put_watched(watch, &mut asked, role, hook, head, fields, question),
+        };
+        Some(Answered { seat, answer })
+    }
+
+    /// Asks it and takes notes.
+    #[allow(clippy::too_many_arguments, reason = "those of `put`, and where the notes go")]
+    #[cold]
+    fn put_watched<A: Display + Recordable>(
+        self,
+        watch: &Watch,
+        asked: &mut Seat,
+        role: Role,
+        hook: Hook,
+        head: &mut RequestHead,
+        mut fields: Option<&mut Fields>,
+        question: impl Fn(&mut Seat, &mut RequestHead, Option<&mut Fields>) -> Result<A, Fault>,
+    ) -> Result<A, Fault> {
+        let record = watch.record.as_ref().filter(|record| record.borrow().wants(asked));
+        // In a comparison there is a tape already, and the shadow gets it as well.
+        let own_tape = record.is_some() && asked.tape().is_none();
+        if own_tape {
+            asked.insert_tape(Box::new(Tape::recording(self.worker.rng.borrow_mut().next_u64())));
+        }
+        let facts = &*self.view.pools.facts;
+        let call =
+            record.map(|record| record.borrow_mut().asking(asked, role, hook.recorded, head, fields.as_deref(), facts));
+        let answer = question(asked, head, fields.as_deref_mut());
+        if let (Some(record), Some(call)) = (record, call) {
+            record.borrow_mut().asked(call, asked, answer.answer(), head, fields.as_deref());
+        }
+        if own_tape {
+            asked.eject_tape();
+        }
+        if let Some(trace) = &watch.trace {
             let (generation, mut trace) = (asked.generation(), trace.borrow_mut());
+            let role = match role {
+                Role::Active => None,
+                Role::Canary => Some("canary"),
+                Role::Shadow => Some("shadow"),
+            };
             let mut note = |answer: &dyn Display| {
                 trace.asked(HOOKS[hook.index], generation.name(), generation.number(), role, asked.took(), &answer);
             };
@@ -146,13 +223,13 @@ impl<'a> Panel<'a> {
                 Err(fault) => note(&fault.kind),
             }
         }
-        Some(Answered { seat, answer })
+        answer
     }
 
     /// Asks a policy with a generation on trial.
     #[allow(clippy::too_many_arguments, reason = "those of `ask`, and what it found")]
     #[cold]
-    pub(super) fn ask_on_trial<A: PartialEq + Display>(
+    pub(super) fn ask_on_trial<A: PartialEq + Display + Recordable>(
         self,
         member: Member<'a>,
         active: &'a Rc<RefCell<Seat>>,
@@ -165,7 +242,7 @@ impl<'a> Panel<'a> {
         let turn = self.turn;
         if turn.chosen.get() & !turn.given_up.get() & member.bit != 0 {
             // A call that fails leaves the fields as they were, so the active generation finds them untouched.
-            match self.put(&on_trial.seat, Some("canary"), hook, head, fields.as_deref_mut(), &question) {
+            match self.put(&on_trial.seat, Role::Canary, hook, head, fields.as_deref_mut(), &question) {
                 Some(Answered { answer: Err(fault), .. }) => {
                     turn.given_up.set(turn.given_up.get() | member.bit);
                     self.log_candidate("canary", on_trial, &fault);
@@ -174,13 +251,13 @@ impl<'a> Panel<'a> {
             }
         }
         if turn.shadowed.get() & member.bit == 0 {
-            return self.put(active, None, hook, head, fields, question);
+            return self.put(active, Role::Active, hook, head, fields, question);
         }
         self.compare(active, on_trial, hook, head, fields, question)
     }
 
     /// Asks the active generation, then the shadow the same, and compares what they say and what they did to the fields.
-    fn compare<A: PartialEq + Display>(
+    fn compare<A: PartialEq + Display + Recordable>(
         self,
         active: &'a Rc<RefCell<Seat>>,
         on_trial: &OnTrial,
@@ -196,8 +273,9 @@ impl<'a> Panel<'a> {
         }
         let (mut copy, mut copied) = (head.clone(), fields.as_deref().cloned());
         let seed = self.worker.rng.borrow_mut().next_u64();
-        active.borrow_mut().insert_tape(Box::new(Tape::new(seed)));
-        let answered = self.put(active, None, hook, head, fields.as_deref_mut(), &question);
+        let tape = if self.turn.watch.is_some() { Tape::recording(seed) } else { Tape::new(seed) };
+        active.borrow_mut().insert_tape(Box::new(tape));
+        let answered = self.put(active, Role::Active, hook, head, fields.as_deref_mut(), &question);
         // A generation without the hook answers as one without an opinion.
         let no_opinion = (!exported).then(|| question(&mut active.borrow_mut(), head, fields.as_deref_mut()));
         let tape = active.borrow_mut().eject_tape().unwrap_or_else(|| Box::new(Tape::new(seed)));
@@ -205,7 +283,16 @@ impl<'a> Panel<'a> {
 
         let mut seat = shadow.borrow_mut();
         seat.insert_tape(tape);
+        let record = self.turn.watch.as_ref().and_then(|watch| watch.record.as_ref());
+        let record = record.filter(|record| (hook.exported)(seat.hooks()) && record.borrow().wants(&seat));
+        let facts = &*self.view.pools.facts;
+        let call = record.map(|record| {
+            record.borrow_mut().asking(&seat, Role::Shadow, hook.recorded, &copy, copied.as_ref(), facts)
+        });
         let shadowed = question(&mut seat, &mut copy, copied.as_mut());
+        if let (Some(record), Some(call)) = (record, call) {
+            record.borrow_mut().asked(call, &seat, shadowed.answer(), &copy, copied.as_ref());
+        }
         seat.eject_tape();
         let took = seat.took();
         drop(seat);
@@ -221,12 +308,12 @@ impl<'a> Panel<'a> {
         };
         if let Some(answer) = answered.as_ref().map(|a| &a.answer).or(no_opinion.as_ref()) {
             let verdict = Verdict { active: answer, shadow: &shadowed, edited };
-            self.record(active, on_trial, hook, head, took, &verdict);
+            self.note(active, on_trial, hook, head, took, &verdict);
         }
         answered
     }
 
-    fn record<A: PartialEq + Display>(
+    fn note<A: PartialEq + Display>(
         self,
         active: &Rc<RefCell<Seat>>,
         on_trial: &OnTrial,

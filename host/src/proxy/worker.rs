@@ -16,6 +16,7 @@ use super::snapshot::View;
 use super::timer::Timers;
 use super::trace::Tokens;
 use crate::config::{Limits, Timeouts};
+use crate::recording::Recorder;
 use crate::stats::{Stats, WorkerShard};
 use crate::wire::HeadLimits;
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub explain: Tokens,
     /// The path that serves the statistics, and what renders them: from the request's `accept` field to a content type and a body.
     pub stats_page: Option<(String, StatsPage)>,
+    /// Where requests are recorded, if they are.
+    pub recorder: Option<Recorder>,
 }
 
 /// Renders the statistics.

@@ -15,7 +15,7 @@ use super::run::play;
 use super::scenario::{self, Book};
 use super::source::{LARGEST_TEXT, Source, read};
 use super::stage::House;
-use super::{RehearsalError, junit, report};
+use super::{RehearsalError, junit, replay, report};
 use crate::cli::{Bench, Format, Inspect, Offline, Pack, Test};
 use crate::policy::EngineOptions;
 
@@ -47,6 +47,8 @@ pub fn execute(offline: &Offline, manner: Manner) -> Result<Outcome, RehearsalEr
         Offline::Pack(flags) => write_packed(flags),
         Offline::Test(flags) => run_tests(flags, manner),
         Offline::Bench(flags) => measure(flags, manner),
+        Offline::Replay(flags) => replay::replay(flags, manner),
+        Offline::Diff(flags) => replay::diff(flags, manner),
     }
 }
 
@@ -108,7 +110,7 @@ fn measure(flags: &Bench, manner: Manner) -> Result<Outcome, RehearsalError> {
 }
 
 /// JSON, or `@` and a file that holds it.
-fn settings(written: &str) -> Result<Value, RehearsalError> {
+pub(super) fn settings(written: &str) -> Result<Value, RehearsalError> {
     let text = match written.strip_prefix('@') {
         Some(path) => String::from_utf8_lossy(&read(Path::new(path), LARGEST_TEXT)?).into_owned(),
         None => written.to_owned(),
@@ -196,7 +198,7 @@ fn as_text(measured: &Measured) -> String {
 }
 
 impl Manner {
-    fn is_json(self, format: Format) -> bool {
+    pub(super) fn is_json(self, format: Format) -> bool {
         self.json || format == Format::Json
     }
 }
@@ -239,7 +241,7 @@ fn pretty(value: &Value) -> String {
 }
 
 /// To standard output; a reader that has seen enough is no failure.
-fn print(text: &str) -> Result<(), RehearsalError> {
+pub(super) fn print(text: &str) -> Result<(), RehearsalError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

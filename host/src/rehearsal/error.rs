@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::config::ConfigErrors;
 use crate::policy::PolicyError;
+use crate::recording::ReadError;
 
 /// Why there is no result.
 #[derive(Debug, Error)]
@@ -67,6 +68,15 @@ pub enum RehearsalError {
         /// Why, and what to do.
         reason: String,
     },
+    /// A recording that can't be read.
+    #[error("{0}")]
+    Unreadable(#[from] ReadError),
+    /// A recording that can't be gone through: what is wrong, and where.
+    #[error("{0}")]
+    Recording(String),
+    /// A component that can't be compared.
+    #[error("{0}")]
+    Incomparable(PolicyError),
     /// A policy that was refused.
     #[error("{0}")]
     Policy(#[from] PolicyError),
@@ -76,11 +86,22 @@ pub enum RehearsalError {
 }
 
 impl RehearsalError {
+    /// The same where a policy is no more than input.
+    pub(super) fn unusable(self) -> Self {
+        match self {
+            Self::Policy(refused) => Self::Incomparable(refused),
+            other => other,
+        }
+    }
+
     /// Whether the policy is to blame, and not what it was to be rehearsed with.
     pub fn is_about_the_policy(&self) -> bool {
         match self {
             Self::Policy(PolicyError::Refused { .. }) | Self::Faulted(_) | Self::Unpackable { .. } => true,
             Self::Policy(_)
+            | Self::Unreadable(_)
+            | Self::Recording(_)
+            | Self::Incomparable(_)
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::TooLarge { .. }

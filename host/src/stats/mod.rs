@@ -6,12 +6,14 @@
 
 mod counter;
 mod histogram;
+mod recording;
 mod shard;
 mod store;
 mod trial;
 
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
+pub use recording::RecordingShard;
 pub use shard::{BackendShard, Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, WorkerShard};
 pub use store::StoreShard;
 pub use trial::{ArmShard, Compared, TrialShard};
@@ -33,6 +35,7 @@ struct Inner {
     // Locked when a backend or a policy appears and when statistics are read, never to serve a request.
     backends: Mutex<BTreeMap<String, Vec<Arc<BackendShard>>>>,
     policies: Mutex<BTreeMap<String, Arc<PolicyStats>>>,
+    recording: Arc<RecordingShard>,
 }
 
 /// The counters of one policy name: they outlive its generations.
@@ -112,6 +115,7 @@ impl Stats {
                 workers: (0..workers).map(|_| Arc::default()).collect(),
                 backends: Mutex::default(),
                 policies: Mutex::default(),
+                recording: Arc::default(),
             }),
         }
     }
@@ -124,6 +128,11 @@ impl Stats {
     /// The shards of all workers.
     pub fn workers(&self) -> &[Arc<WorkerShard>] {
         &self.inner.workers
+    }
+
+    /// What is counted of the recording.
+    pub fn recording(&self) -> &Arc<RecordingShard> {
+        &self.inner.recording
     }
 
     /// The shards of one backend address, one per worker, made if new.

@@ -44,6 +44,8 @@ pub struct WorkerShard {
     pub upstream_reuses: Counter,
     /// Access-log lines dropped because the log could not keep up.
     pub log_lines_dropped: Counter,
+    /// Requests that were to be recorded and were not, because the writer could not keep up.
+    pub records_dropped: Counter,
     /// Time from a request's head to the end of its response, in microseconds.
     pub request_microseconds: Histogram,
 }
@@ -66,6 +68,7 @@ impl Default for WorkerShard {
             upstream_connections: Counter::default(),
             upstream_reuses: Counter::default(),
             log_lines_dropped: Counter::default(),
+            records_dropped: Counter::default(),
             request_microseconds: Histogram::default(),
         }
     }

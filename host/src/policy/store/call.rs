@@ -3,47 +3,85 @@
 //! The active generation's calls are done and their answers kept. The shadow's are not done: a call like one of the
 //! active's is told what that was told, so that both see the same; any other is told what the store would say now. So a shadow
 //! changes nothing, however often it is asked.
+//!
+//! In the same way a policy is told offline what was recorded. What it asks beyond that is done, in a store that is nobody's.
+
+use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
+use crate::policy::recorded::octets;
 
 /// Calls that are kept in one call of a hook; what goes on and on is told what the store says.
 const KEPT: usize = 64;
 
 /// A call of the store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(in crate::policy) enum Call {
     Get(String),
-    Set(String, Vec<u8>, u64),
+    Set(String, #[serde(with = "octets")] Vec<u8>, u64),
     Remove(String),
-    CompareAndSet(String, Option<Vec<u8>>, Vec<u8>, u64),
+    CompareAndSet(String, #[serde(with = "octets::optional")] Option<Vec<u8>>, #[serde(with = "octets")] Vec<u8>, u64),
     Increment(String, i64, u64),
     Counter(String),
 }
 
 /// What it is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(in crate::policy) enum Answer {
-    Value(Option<Vec<u8>>),
-    Done(Result<(), StoreError>),
+    Value(#[serde(with = "octets::optional")] Option<Vec<u8>>),
+    Done,
     Flag(bool),
-    Set(Result<bool, StoreError>),
-    Count(Result<i64, StoreError>),
+    Count(i64),
+    Error(StoreError),
+}
+
+/// A call and what it was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::policy) struct Told {
+    pub call: Call,
+    pub told: Answer,
 }
 
 /// The calls of a comparison.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Calls {
-    kept: Vec<(Call, Answer)>,
+    kept: Vec<Told>,
 }
 
 impl Calls {
+    /// Those that were recorded.
+    pub fn recorded(told: Vec<Told>) -> Self {
+        Self { kept: told }
+    }
+
+    /// What was kept.
+    pub fn kept(&self) -> &[Told] {
+        &self.kept
+    }
+
     /// What a shadow is told: what the active generation was, or what the store says now. Nothing is stored.
     pub fn replay(&mut self, call: &Call, store: &Store) -> Answer {
-        let like = self.kept.iter().position(|(kept, _)| call.resembles(kept));
-        match like.map(|at| self.kept.remove(at)) {
-            Some((kept, answer)) => call.as_told(&kept, answer),
-            None => call.pretend(store),
+        self.told(call).unwrap_or_else(|| call.pretend(store))
+    }
+
+    /// What a policy is told offline: what was recorded, or what the store says that it has to itself. What was recorded as
+    /// stored is stored there as well, for calls that were not recorded.
+    pub fn rehearse(&mut self, call: Call, store: &Store) -> Answer {
+        match self.told(&call) {
+            None => call.run(store),
+            Some(answer) => {
+                call.repeat(&answer, store);
+                answer
+            }
         }
+    }
+
+    fn told(&mut self, call: &Call) -> Option<Answer> {
+        let like = self.kept.iter().position(|kept| call.resembles(&kept.call))?;
+        let Told { call: kept, told } = self.kept.remove(like);
+        Some(call.as_told(&kept, told))
     }
 
     /// Does a call of the active generation.
@@ -52,7 +90,7 @@ impl Calls {
             return call.run(store);
         }
         let answer = call.clone().run(store);
-        self.kept.push((call, answer.clone()));
+        self.kept.push(Told { call, told: answer.clone() });
         answer
     }
 }
@@ -62,29 +100,45 @@ impl Call {
     pub fn run(self, store: &Store) -> Answer {
         match self {
             Self::Get(key) => Answer::Value(store.get(&key)),
-            Self::Set(key, value, ttl) => Answer::Done(store.set(key, value, ttl)),
+            Self::Set(key, value, ttl) => store.set(key, value, ttl).map_or_else(Answer::Error, |()| Answer::Done),
             Self::Remove(key) => Answer::Flag(store.remove(&key)),
             Self::CompareAndSet(key, expected, value, ttl) => {
-                Answer::Set(store.compare_and_set(key, expected.as_deref(), value, ttl))
+                store.compare_and_set(key, expected.as_deref(), value, ttl).map_or_else(Answer::Error, Answer::Flag)
             }
-            Self::Increment(key, by, ttl) => Answer::Count(store.increment(key, by, ttl)),
-            Self::Counter(key) => Answer::Count(Ok(store.counter(&key))),
+            Self::Increment(key, by, ttl) => store.increment(key, by, ttl).map_or_else(Answer::Error, Answer::Count),
+            Self::Counter(key) => Answer::Count(store.counter(&key)),
         }
     }
 
     /// What it would be told now.
     fn pretend(&self, store: &Store) -> Answer {
+        let checked = |key: &str, length, answer: &dyn Fn() -> Answer| match store.check(key, length) {
+            Ok(()) => answer(),
+            Err(error) => Answer::Error(error),
+        };
         match self {
             Self::Get(key) => Answer::Value(store.get(key)),
-            Self::Set(key, value, _) => Answer::Done(store.check(key, value.len())),
+            Self::Set(key, value, _) => checked(key, value.len(), &|| Answer::Done),
             Self::Remove(key) => Answer::Flag(store.get(key).is_some()),
             Self::CompareAndSet(key, expected, value, _) => {
-                Answer::Set(store.check(key, value.len()).map(|()| store.get(key) == *expected))
+                checked(key, value.len(), &|| Answer::Flag(store.get(key) == *expected))
             }
-            Self::Increment(key, by, _) => {
-                Answer::Count(store.check(key, 0).map(|()| store.counter(key).saturating_add(*by)))
+            Self::Increment(key, by, _) => checked(key, 0, &|| Answer::Count(store.counter(key).saturating_add(*by))),
+            Self::Counter(key) => Answer::Count(store.counter(key)),
+        }
+    }
+
+    /// Makes a store look as it did where this was told: as far as one answer can tell.
+    fn repeat(self, answer: &Answer, store: &Store) {
+        match (self, answer) {
+            (Self::Set(key, value, ttl), Answer::Done) => _ = store.set(key, value, ttl),
+            (Self::CompareAndSet(key, _, value, ttl), Answer::Flag(true)) => _ = store.set(key, value, ttl),
+            (Self::Remove(key), _) => _ = store.remove(&key),
+            (Self::Increment(key, by, ttl), Answer::Count(count)) => {
+                let missing = count.saturating_sub(by).saturating_sub(store.counter(&key));
+                _ = store.increment(key, missing.saturating_add(by), ttl);
             }
-            Self::Counter(key) => Answer::Count(Ok(store.counter(key))),
+            _ => {}
         }
     }
 
@@ -106,11 +160,52 @@ impl Call {
     /// The answer to a call that resembles this one, as this one would have got it.
     fn as_told(&self, kept: &Self, answer: Answer) -> Answer {
         match (self, kept, answer) {
-            (Self::Increment(_, by, _), Self::Increment(_, other, _), Answer::Count(Ok(count))) => {
-                Answer::Count(Ok(count.saturating_sub(*other).saturating_add(*by)))
+            (Self::Increment(_, by, _), Self::Increment(_, other, _), Answer::Count(count)) => {
+                Answer::Count(count.saturating_sub(*other).saturating_add(*by))
             }
             (_, _, answer) => answer,
         }
+    }
+}
+
+impl Told {
+    /// Lets keys and values be changed. A key is text, so what is no text then stays as it was.
+    pub fn change_texts(&mut self, change: &mut dyn FnMut(&mut Vec<u8>)) {
+        let mut values: Vec<&mut Vec<u8>> = Vec::new();
+        let key = match &mut self.call {
+            Call::Get(key) | Call::Remove(key) | Call::Increment(key, ..) | Call::Counter(key) => key,
+            Call::Set(key, value, _) => {
+                values.push(value);
+                key
+            }
+            Call::CompareAndSet(key, expected, value, _) => {
+                values.extend(expected);
+                values.push(value);
+                key
+            }
+        };
+        let mut changed = key.as_bytes().to_vec();
+        change(&mut changed);
+        if let Ok(changed) = String::from_utf8(changed) {
+            *key = changed;
+        }
+        if let Answer::Value(value) = &mut self.told {
+            values.extend(value);
+        }
+        values.into_iter().for_each(change);
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let call = match &self.call {
+            Call::Get(key) | Call::Remove(key) | Call::Increment(key, ..) | Call::Counter(key) => key.len(),
+            Call::Set(key, value, _) => key.len() + value.len(),
+            Call::CompareAndSet(key, expected, value, _) => {
+                key.len() + value.len() + expected.as_ref().map_or(0, Vec::len)
+            }
+        };
+        let told = if let Answer::Value(Some(value)) = &self.told { value.len() } else { 0 };
+        size_of::<Self>() + call + told
     }
 }
 
@@ -122,7 +217,7 @@ impl Answer {
 
     /// Of `set`.
     pub fn done(self) -> Result<(), StoreError> {
-        if let Self::Done(done) = self { done } else { Ok(()) }
+        if let Self::Error(error) = self { Err(error) } else { Ok(()) }
     }
 
     /// Of `remove`.
@@ -132,11 +227,15 @@ impl Answer {
 
     /// Of `compare-and-set`.
     pub fn was_set(self) -> Result<bool, StoreError> {
-        if let Self::Set(set) = self { set } else { Ok(false) }
+        if let Self::Error(error) = self { Err(error) } else { Ok(self.flag()) }
     }
 
     /// Of `increment` and `counter`.
     pub fn count(self) -> Result<i64, StoreError> {
-        if let Self::Count(count) = self { count } else { Ok(0) }
+        match self {
+            Self::Count(count) => Ok(count),
+            Self::Error(error) => Err(error),
+            _ => Ok(0),
+        }
     }
 }

@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub(super) use self::call::{Answer, Call, Calls};
+pub(super) use self::call::{Answer, Call, Calls, Told};
 use self::shard::{Kind, NEVER, Name, Shard, cost};
 use crate::config::StoreLimits;
 use crate::stats::PolicyStats;
@@ -38,7 +39,8 @@ const SHARD_BYTES: u64 = 64 * 1024;
 const COMMON_VALUE: usize = 64;
 
 /// Why nothing was stored.
-#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StoreError {
     /// Over 256 bytes.
     #[error("the key is longer than {MAX_KEY} bytes")]

@@ -1,0 +1,159 @@
+//! The file: whole lines, and never more than twice the bound with the one that was set aside.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Lines are written in pieces of about this size.
+const PIECE: usize = 64 * 1024;
+
+/// A recording that is being written.
+#[derive(Debug)]
+pub(super) struct RecordFile {
+    path: PathBuf,
+    max_bytes: u64,
+    /// None if it can't be gone on with: then the next line finds no room in it.
+    file: Option<File>,
+    /// Bytes in it, all of whole lines.
+    length: u64,
+    /// Lines that come next.
+    pending: Vec<u8>,
+    lines: u64,
+}
+
+/// What a flush came to.
+#[derive(Debug, Default)]
+pub(super) struct Flushed {
+    /// Lines that were to be written.
+    pub lines: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Why they were not.
+    pub error: Option<io::Error>,
+}
+
+impl RecordFile {
+    /// Begins a file. One that is there and holds something is set aside.
+    pub fn open(path: &Path, max_bytes: u64) -> io::Result<Self> {
+        match fs::symlink_metadata(path) {
+            Ok(found) if !found.is_file() => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and is no regular file"));
+            }
+            Ok(found) if found.len() > 0 => fs::rename(path, aside(path))?,
+            Ok(_) => fs::remove_file(path)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        let file = Some(create(path)?);
+        Ok(Self { path: path.to_owned(), max_bytes, file, length: 0, pending: Vec::new(), lines: 0 })
+    }
+
+    /// Whether a line of so many bytes has room in this file.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.file.is_some() && self.length + (self.pending.len() + bytes) as u64 <= self.max_bytes
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_flushed(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Whether it is time for a flush.
+    pub fn is_due(&self) -> bool {
+        self.pending.len() >= PIECE
+    }
+
+    /// Adds a line, to be written with the next flush.
+    pub fn add(&mut self, line: &[u8]) {
+        self.pending.extend_from_slice(line);
+        self.lines += 1;
+    }
+
+    /// Writes what was added. After an error nothing of it is in the file.
+    pub fn flush(&mut self) -> Flushed {
+        let (lines, bytes) = (std::mem::take(&mut self.lines), self.pending.len() as u64);
+        if bytes == 0 {
+            return Flushed::default();
+        }
+        let written = self.write_pending();
+        self.pending.clear();
+        self.pending.shrink_to(2 * PIECE);
+        match written {
+            Ok(()) => self.length += bytes,
+            Err(error) => {
+                // A half line would make all after it unreadable.
+                let length = self.length;
+                let cut = |file: &mut File| file.set_len(length).and_then(|()| file.seek(SeekFrom::Start(length)));
+                if self.file.as_mut().is_some_and(|file| cut(file).is_err()) {
+                    self.file = None;
+                }
+                return Flushed { lines, bytes, error: Some(error) };
+            }
+        }
+        Flushed { lines, bytes, error: None }
+    }
+
+    /// Sets the file aside in place of the one before, and begins a new one.
+    pub fn rotate(&mut self) -> io::Result<()> {
+        self.file = None;
+        match fs::rename(&self.path, aside(&self.path)) {
+            // Somebody else has set it aside.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
+        self.file = Some(create(&self.path)?);
+        self.length = 0;
+        Ok(())
+    }
+
+    fn write_pending(&mut self) -> io::Result<()> {
+        match &mut self.file {
+            Some(file) => file.write_all(&self.pending),
+            None => Err(io::Error::other("the file that it was in is broken")),
+        }
+    }
+}
+
+/// Where a file is set aside.
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".1");
+    name.into()
+}
+
+/// A file that nobody else can read: it holds what clients sent.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_can_t_be_set_aside_is_gone_on_with_once_it_can() {
+        let folder = std::env::temp_dir().join(format!("waypost-record-{}", std::process::id()));
+        let path = folder.join("a.jsonl");
+        fs::create_dir_all(&folder).unwrap();
+        let mut file = RecordFile::open(&path, 10).unwrap();
+        file.add(b"12345678\n");
+        assert!(!file.has_room(2) && !file.is_flushed());
+        let Flushed { lines: 1, bytes: 9, error: None } = file.flush() else { panic!("one line of 9 bytes") };
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(file.rotate().is_err(), "there is no folder to begin a file in");
+        assert!(!file.has_room(1), "nothing is added to what is broken");
+        file.add(b"lost\n");
+        let lost = file.flush();
+        assert_eq!((lost.lines, lost.error.is_some(), file.is_flushed()), (1, true, true));
+        fs::create_dir_all(&folder).unwrap();
+        file.rotate().unwrap();
+        file.add(b"kept\n");
+        assert!(file.flush().error.is_none());
+        assert_eq!(fs::read(&path).unwrap(), b"kept\n");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

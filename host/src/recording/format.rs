@@ -1,0 +1,327 @@
+//! The format: a JSON object a line. A reader passes over keys that it does not know; what older readers would misunderstand
+//! gets another [`FORMAT`].
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{Octets, Recorded};
+use crate::stats::HOOKS;
+
+/// The version of the format that is written, and the only one that is read.
+pub const FORMAT: u32 = 1;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Line {
+    /// Who decides, from here on for the requests that name it; the first line of each file is one.
+    Lineup(Lineup),
+    /// A request that has ended.
+    Request(Box<Request>),
+}
+
+/// The pools and the policies of one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lineup {
+    /// [`FORMAT`]
+    pub format: u32,
+    /// The version of the proxy.
+    pub waypost: String,
+    /// Its number, which requests name.
+    pub lineup: u64,
+    /// When it was first recorded, in milliseconds since 1970.
+    pub time: u64,
+    /// How many workers there are.
+    pub workers: usize,
+    /// The share of the requests that is recorded, 0 to 1.
+    pub sample: f64,
+    /// Fields whose values are replaced by a hash.
+    pub redact: Vec<String>,
+    /// Whether those of the query are.
+    pub redact_query: bool,
+    /// Whether clients' addresses are replaced.
+    pub redact_client: bool,
+    /// The pools.
+    pub pools: Vec<Pool>,
+    /// The policies that are recorded.
+    pub policies: Vec<Policy>,
+}
+
+/// A pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// What `select` calls it.
+    pub id: u32,
+    /// What the operator calls it.
+    pub name: String,
+    /// Its backends by index.
+    pub backends: Vec<Backend>,
+}
+
+/// A backend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// IP address and port.
+    pub address: String,
+    /// The operator's weight.
+    pub weight: u32,
+    /// The operator's labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<(String, String)>,
+}
+
+/// A policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The operator's name for it.
+    pub name: String,
+    /// What `configure` was given.
+    pub settings: serde_json::Value,
+    /// The pools that it was told about, by id.
+    pub pools: Vec<u32>,
+    /// The longest that a hook may run.
+    pub deadline_microseconds: u64,
+    /// The most memory that an instance may have.
+    pub memory_bytes: u64,
+    /// How long an instance lives.
+    pub isolation: Isolation,
+    /// Entries that its store may hold.
+    pub store_entries: usize,
+    /// Bytes that its store may hold.
+    pub store_bytes: u64,
+    /// The generation that decides; none if none is loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<Loaded>,
+    /// The generation on trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
+}
+
+/// How long an instance lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// As long as the worker and the generation.
+    Worker,
+    /// A request.
+    Request,
+}
+
+/// A generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Its number.
+    pub generation: u64,
+    /// `sha256:` and the component's digest.
+    pub digest: String,
+}
+
+/// A generation on trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// [`Role::Canary`] or [`Role::Shadow`].
+    pub role: Role,
+    /// Its number.
+    pub generation: u64,
+    /// `sha256:` and the component's digest.
+    pub digest: String,
+}
+
+/// A request and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The lineup that decided it.
+    pub lineup: u64,
+    /// When its head had arrived, in milliseconds since 1970.
+    pub time: u64,
+    /// The worker that served it.
+    pub worker: usize,
+    /// The method.
+    pub method: String,
+    /// `http` or `https`.
+    pub scheme: String,
+    /// The host, normalised.
+    pub host: String,
+    /// The path.
+    pub path: String,
+    /// The query without its `?`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// The client's address.
+    pub client: IpAddr,
+    /// The pool of its route.
+    pub pool: u32,
+    /// The header fields before the first call.
+    pub fields: Vec<Field>,
+    /// What was asked, in order.
+    pub calls: Vec<Call>,
+    /// The status that the client was sent; 0 if none was.
+    pub status: u16,
+}
+
+/// A header field: its name in lower case, and its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field(pub String, pub Octets);
+
+/// A call of a hook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The policy that was asked.
+    pub policy: String,
+    /// Its generation.
+    pub generation: u64,
+    /// What that is to the traffic.
+    pub role: Role,
+    /// The hook.
+    pub hook: Hook,
+    /// In `selection`: which attempt it is for; 1 is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// In `selection`: the attempts that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedAttempt>,
+    /// In `response-headers`: the response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Response>,
+    /// The request's fields, if they are not those that the line knows so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sees: Option<Vec<Field>>,
+    /// What was known of the pool's backends by index, if it is not what the call before found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Vec<Fact>>,
+    /// What it drew, read and was told; a shadow has that of the call before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tape: Option<Recorded>,
+    /// What it answered.
+    pub answer: Answer,
+    /// The fields after the call, if it changed them: the response's in `response-headers`, else the request's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<Vec<Field>>,
+    /// How long it took.
+    pub nanoseconds: u64,
+}
+
+/// What a generation is to the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It decides.
+    Active,
+    /// It decides some of the requests; where it fails, the active generation is asked after it.
+    Canary,
+    /// It is asked after the active generation, and its answer is dropped.
+    Shadow,
+}
+
+/// A hook of the contract, in the order of [`HOOKS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hook {
+    /// `range.check`
+    Range,
+    /// `request-headers.edit-request`
+    RequestHeaders,
+    /// `selection.select`
+    Selection,
+    /// `response-headers.edit-response`
+    ResponseHeaders,
+}
+
+/// An attempt that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedAttempt {
+    /// The backend's index.
+    pub backend: u32,
+    /// `connect`, `connect-timeout`, `closed` or `other`.
+    pub failure: String,
+}
+
+/// A backend's response.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// Its status.
+    pub status: u16,
+    /// The backend's index.
+    pub backend: u32,
+    /// Its fields before the call.
+    pub fields: Vec<Field>,
+}
+
+/// What was known of a backend: requests in flight, latency in microseconds, whether it is healthy, failures in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact(pub u32, pub u64, pub bool, pub u32);
+
+/// What a hook answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// `selection`: this backend.
+    Backend(u32),
+    /// `selection`: none.
+    NoChoice,
+    /// `request-headers` and `response-headers`: it may go on.
+    Done,
+    /// `range`: not about byte ranges.
+    Untouched,
+    /// `range`: to be ignored.
+    Ignore,
+    /// `range`: these, such as `0-99`, `5-` and `-3`.
+    Ranges(Vec<String>),
+    /// The client gets this.
+    Reply(Reply),
+    /// It did not answer.
+    Fault {
+        /// `trap`, `deadline`, `invalid`, `rebuilding` or `unavailable`; in the last two cases it was not asked.
+        kind: String,
+        /// In words.
+        message: String,
+    },
+}
+
+/// A policy's own answer to the client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Its fields.
+    pub fields: Vec<Field>,
+    /// Its body.
+    pub body: Octets,
+}
+
+impl Request {
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let list =
+            |fields: &[Field]| -> usize { fields.iter().map(|f| size_of::<Field>() + f.0.len() + f.1.0.len()).sum() };
+        let call = |call: &Call| {
+            let lists =
+                [call.sees.as_deref(), call.edited.as_deref(), call.response.as_ref().map(|r| r.fields.as_slice())];
+            let reply =
+                if let Answer::Reply(reply) = &call.answer { list(&reply.fields) + reply.body.0.len() } else { 0 };
+            let facts = call.facts.as_ref().map_or(0, |facts| facts.len() * size_of::<Fact>());
+            let tape = call.tape.as_ref().map_or(0, Recorded::weight);
+            size_of::<Call>() + lists.into_iter().flatten().map(list).sum::<usize>() + reply + facts + tape
+        };
+        let target = self.path.len() + self.query.as_ref().map_or(0, String::len);
+        size_of::<Self>() + target + list(&self.fields) + self.calls.iter().map(call).sum::<usize>()
+    }
+}
+
+impl Answer {
+    /// Whether the policy was not asked, because there was no instance of it.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Fault { kind, .. } if kind == "rebuilding" || kind == "unavailable")
+    }
+}
+
+impl Hook {
+    /// All, in the order of [`HOOKS`].
+    pub const ALL: [Self; 4] = [Self::Range, Self::RequestHeaders, Self::Selection, Self::ResponseHeaders];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        HOOKS[self as usize]
+    }
+}

@@ -1,0 +1,270 @@
+//! From workers to the file: a channel that never makes a worker wait, and a thread that redacts, serialises and writes.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::file::{Flushed, RecordFile};
+use super::format::{FORMAT, Isolation, Line, Lineup, Policy, Request};
+use super::redact::Redactor;
+use crate::config::{self, Config, Record};
+use crate::stats::{RecordingShard, Stats, WorkerShard};
+
+/// Requests that may wait for the writer ...
+const WAITING: usize = 4096;
+/// ... and about how many bytes of memory they may take.
+const WAITING_BYTES: usize = 32 << 20;
+/// What was recorded is on disk after this time.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// A worker's end of the recording. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    /// A random number of 32 bits below this is a request that is recorded.
+    threshold: u64,
+    record: Arc<Record>,
+    lineup: Arc<Lineup>,
+    sink: SyncSender<Message>,
+    queued: Arc<AtomicUsize>,
+}
+
+/// The thread that writes.
+#[derive(Debug)]
+pub struct RecordWriter {
+    recorder: Recorder,
+    thread: JoinHandle<()>,
+}
+
+enum Message {
+    Request(Arc<Lineup>, Box<Request>, usize),
+    End,
+}
+
+impl RecordWriter {
+    /// Begins the file and starts the thread.
+    pub fn start(record: &Record, config: &Config, stats: &Stats) -> io::Result<Self> {
+        let file = RecordFile::open(&record.file, record.max_bytes)?;
+        let (sink, messages) = sync_channel(WAITING);
+        let queued = Arc::new(AtomicUsize::new(0));
+        let writer = Writer {
+            file,
+            redactor: Redactor::new(record),
+            lineups: HashSet::new(),
+            stats: Arc::clone(stats.recording()),
+            queued: Arc::clone(&queued),
+            complaints: Vec::new(),
+            path: record.file.display().to_string(),
+        };
+        let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || writer.run(&messages))?;
+        let recorder = Recorder {
+            threshold: (record.sample.clamp(0.0, 1.0) * (u64::from(u32::MAX) + 1) as f64) as u64,
+            lineup: Arc::new(lineup(record, config)),
+            record: Arc::new(record.clone()),
+            sink,
+            queued,
+        };
+        Ok(Self { recorder, thread })
+    }
+
+    /// A worker's end.
+    pub fn recorder(&self) -> Recorder {
+        self.recorder.clone()
+    }
+
+    /// Waits until what was handed over is written.
+    pub fn finish(self) {
+        // A writer that is gone has panicked, which was reported; there is nothing left to do for the recording.
+        let _ = self.recorder.sink.send(Message::End);
+        let _ = self.thread.join();
+    }
+}
+
+impl Recorder {
+    /// What is the same in all lineups. Pools are not in it, nor generations.
+    pub fn lineup(&self) -> &Lineup {
+        &self.lineup
+    }
+
+    /// Whether a request that has drawn this lot is recorded.
+    pub fn takes(&self, lot: u32) -> bool {
+        u64::from(lot) < self.threshold
+    }
+
+    /// Whether calls of this policy are recorded.
+    pub fn wants(&self, policy: usize) -> bool {
+        self.record.policies.as_ref().is_none_or(|wanted| wanted.contains(&policy))
+    }
+
+    /// Hands over a request, or counts it as dropped in the worker's shard if the writer is behind.
+    pub fn hand_in(&self, lineup: &Arc<Lineup>, request: Box<Request>, shard: &WorkerShard) {
+        let weight = request.weight();
+        if self.queued.load(Relaxed) + weight <= WAITING_BYTES {
+            // Before it is sent: the writer must not take away what was not added.
+            self.queued.fetch_add(weight, Relaxed);
+            if self.sink.try_send(Message::Request(Arc::clone(lineup), request, weight)).is_ok() {
+                return;
+            }
+            self.queued.fetch_sub(weight, Relaxed);
+        }
+        shard.records_dropped.increment();
+    }
+}
+
+/// What is recorded of the policies, in so far as the configuration says it.
+fn lineup(record: &Record, config: &Config) -> Lineup {
+    let policy = |(index, policy): (usize, &config::Policy)| {
+        let routes = config.routes.iter().filter(|route| route.policies.contains(&index));
+        let mut pools: Vec<u32> = routes.filter_map(|route| u32::try_from(route.pool).ok()).collect();
+        pools.sort_unstable();
+        pools.dedup();
+        Policy {
+            name: policy.name.clone(),
+            settings: policy.settings.clone(),
+            pools,
+            deadline_microseconds: u64::try_from(policy.deadline.as_micros()).unwrap_or(u64::MAX),
+            memory_bytes: policy.memory,
+            isolation: match policy.isolation {
+                config::Isolation::Worker => Isolation::Worker,
+                config::Isolation::Request => Isolation::Request,
+            },
+            store_entries: policy.store.entries,
+            store_bytes: policy.store.bytes,
+            active: None,
+            trial: None,
+        }
+    };
+    let wanted = |index: &usize| record.policies.as_ref().is_none_or(|wanted| wanted.contains(index));
+    let policies = config.policies.iter().enumerate().filter(|(index, _)| wanted(index)).map(policy);
+    Lineup {
+        format: FORMAT,
+        waypost: env!("CARGO_PKG_VERSION").to_owned(),
+        lineup: 0,
+        time: 0,
+        workers: config.workers,
+        sample: record.sample,
+        redact: record.redact.clone(),
+        redact_query: record.redact_query,
+        redact_client: record.redact_client,
+        pools: Vec::new(),
+        policies: policies.collect(),
+    }
+}
+
+struct Writer {
+    file: RecordFile,
+    redactor: Redactor,
+    /// Those that stand in this file.
+    lineups: HashSet<u64>,
+    stats: Arc<RecordingShard>,
+    queued: Arc<AtomicUsize>,
+    /// Kinds of errors that were logged.
+    complaints: Vec<io::ErrorKind>,
+    path: String,
+}
+
+impl Writer {
+    fn run(mut self, messages: &Receiver<Message>) {
+        let mut flushed = Instant::now();
+        loop {
+            let message = if self.file.is_flushed() {
+                flushed = Instant::now();
+                messages.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                messages.recv_timeout(FLUSH_EVERY.saturating_sub(flushed.elapsed()))
+            };
+            match message {
+                Ok(Message::Request(lineup, request, weight)) => {
+                    self.queued.fetch_sub(weight, Relaxed);
+                    self.write(&lineup, request);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.file.is_due() || flushed.elapsed() >= FLUSH_EVERY {
+                self.flush();
+                flushed = Instant::now();
+            }
+        }
+        self.flush();
+    }
+
+    fn write(&mut self, lineup: &Lineup, mut request: Box<Request>) {
+        self.redactor.apply(&mut request);
+        let Some(line) = serialised(&Line::Request(request)) else {
+            self.stats.dropped.increment();
+            return;
+        };
+        let heading = match self.lineups.contains(&lineup.lineup) {
+            true => Vec::new(),
+            false => heading(lineup),
+        };
+        if self.file.has_room(heading.len() + line.len()) {
+            self.add(lineup, &heading, &line);
+            return;
+        }
+        self.flush();
+        if let Err(error) = self.file.rotate() {
+            self.failed(&error);
+            self.stats.dropped.increment();
+            return;
+        }
+        self.lineups.clear();
+        let heading = heading_again(heading, lineup);
+        if self.file.has_room(heading.len() + line.len()) {
+            self.add(lineup, &heading, &line);
+        } else {
+            self.stats.dropped.increment();
+        }
+    }
+
+    fn add(&mut self, lineup: &Lineup, heading: &[u8], line: &[u8]) {
+        // As one, so that an error takes both or none.
+        self.file.add(&[heading, line].concat());
+        self.lineups.insert(lineup.lineup);
+    }
+
+    fn flush(&mut self) {
+        let Flushed { lines, bytes, error } = self.file.flush();
+        match error {
+            None => {
+                self.stats.recorded.add(lines);
+                self.stats.bytes.add(bytes);
+            }
+            Some(error) => {
+                self.stats.dropped.add(lines);
+                // What stood in the lines that are lost has to be said again.
+                self.lineups.clear();
+                self.failed(&error);
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        self.stats.errors.increment();
+        if !self.complaints.contains(&error.kind()) {
+            self.complaints.push(error.kind());
+            tracing::warn!("{} can't be written, and requests are not recorded: {error}", self.path);
+        }
+    }
+}
+
+fn heading(lineup: &Lineup) -> Vec<u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let lineup = Lineup { time: u64::try_from(now.as_millis()).unwrap_or(u64::MAX), ..lineup.clone() };
+    serialised(&Line::Lineup(lineup)).unwrap_or_default()
+}
+
+/// A file that begins has a heading in any case.
+fn heading_again(heading_before: Vec<u8>, lineup: &Lineup) -> Vec<u8> {
+    if heading_before.is_empty() { heading(lineup) } else { heading_before }
+}
+
+fn serialised(line: &Line) -> Option<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(line).ok()?;
+    bytes.push(b'\n');
+    Some(bytes)
+}

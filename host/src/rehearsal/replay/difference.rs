@@ -1,0 +1,80 @@
+//! Where two components decide differently.
+
+use std::collections::BTreeMap;
+
+use super::compare::same;
+use super::log::Cue;
+use super::player::Played;
+use super::tally::{Sample, count, labelled};
+use crate::recording::{Answer, Hook};
+
+/// What came of asking both.
+pub(super) struct Differences {
+    pub hooks: BTreeMap<Hook, OfHook>,
+    pub samples: Vec<Sample>,
+    most: usize,
+    /// Calls that were not made when they were recorded: there was no instance.
+    pub not_asked: u64,
+}
+
+/// Of one hook.
+#[derive(Default)]
+pub(super) struct OfHook {
+    pub calls: u64,
+    pub differing: u64,
+    /// By what the old one and the new one decided.
+    pub changes: BTreeMap<Change, u64>,
+    /// Calls that left a field otherwise, by its name.
+    pub edits: BTreeMap<String, u64>,
+    /// Faults of the old one and of the new one.
+    pub faults: [u64; 2],
+}
+
+/// From what to what.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Change {
+    pub old: String,
+    pub new: String,
+}
+
+impl Differences {
+    pub fn new(samples: usize) -> Self {
+        Self { hooks: BTreeMap::new(), samples: Vec::new(), most: samples, not_asked: 0 }
+    }
+
+    pub fn add(&mut self, cue: &Cue<'_>, old: &Played, new: &Played, edits: Vec<String>) {
+        let of = self.hooks.entry(cue.call.hook).or_default();
+        of.calls += 1;
+        for (faults, played) in of.faults.iter_mut().zip([old, new]) {
+            *faults += u64::from(matches!(played.answer, Answer::Fault { .. }));
+        }
+        let same = same(&old.answer, &new.answer, &[]);
+        if same && edits.is_empty() {
+            return;
+        }
+        of.differing += 1;
+        if !same {
+            let label = |played: &Played| labelled(&played.answer, cue.lineup, cue.request.pool);
+            count(&mut of.changes, Change { old: label(old), new: label(new) });
+        }
+        edits.iter().for_each(|name| count(&mut of.edits, name.clone()));
+        if self.samples.len() < self.most {
+            self.samples.push(Sample::new(cue, &old.answer, &new.answer, edits));
+        }
+    }
+
+    pub fn calls(&self) -> u64 {
+        self.hooks.values().map(|of| of.calls).sum()
+    }
+
+    /// Calls on which they differ.
+    pub fn differing(&self) -> u64 {
+        self.hooks.values().map(|of| of.differing).sum()
+    }
+}
+
+impl From<&'static str> for Change {
+    fn from(both: &'static str) -> Self {
+        Self { old: both.to_owned(), new: both.to_owned() }
+    }
+}

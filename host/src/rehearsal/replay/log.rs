@@ -1,0 +1,234 @@
+//! One policy's calls in a recording, one by one, each with all that was known when it was made.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::RehearsalError;
+use crate::recording::{Call, Fact, Field, Hook, Line, Lineup, Next as Read, Policy, Reader, Request, Role};
+
+/// Lineups that are remembered: more generations are not at work at a time.
+const LINEUPS: usize = 1024;
+/// Lines that are passed over and told of.
+const TOLD: usize = 10;
+
+/// A recording as it is read.
+pub(super) struct Log {
+    path: PathBuf,
+    reader: Reader,
+    policy: Option<String>,
+    lineups: HashMap<u64, Arc<Lineup>>,
+    /// The request that is gone through, and the call that comes.
+    request: Option<(Box<Request>, usize)>,
+    lineup: Option<Arc<Lineup>>,
+    /// The request's fields before the call that comes.
+    fields: Vec<Field>,
+    facts: Vec<Fact>,
+    heard: Heard,
+}
+
+/// What a recording held.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// The policy that was asked for.
+    pub policy: String,
+    /// Requests of which it decided something.
+    pub requests: u64,
+    /// Its calls.
+    pub calls: u64,
+    /// The hooks that were asked.
+    pub hooks: BTreeSet<Hook>,
+    /// Lines that could not be read.
+    pub passed_over: u64,
+    /// The first of them, and why.
+    pub why: Vec<(u64, String)>,
+    /// When the first and the last request came, in milliseconds since 1970.
+    pub time: Option<(u64, u64)>,
+}
+
+/// What comes next.
+pub(super) enum Next<'a> {
+    Cue(Cue<'a>),
+    /// The request that this worker served has no more calls.
+    RequestEnds(usize),
+    End,
+}
+
+/// A call that was recorded.
+pub(super) struct Cue<'a> {
+    pub lineup: &'a Arc<Lineup>,
+    pub request: &'a Request,
+    pub call: &'a Call,
+    /// The request's fields before it.
+    pub fields: &'a [Field],
+    /// What was known of the pool's backends.
+    pub facts: &'a [Fact],
+    /// The line of the file.
+    pub line: u64,
+}
+
+impl Log {
+    pub fn open(path: &Path, policy: Option<&str>, lenient: bool) -> Result<Self, RehearsalError> {
+        Ok(Self {
+            path: path.to_owned(),
+            reader: Reader::open(path, lenient)?,
+            policy: policy.map(str::to_owned),
+            lineups: HashMap::new(),
+            request: None,
+            lineup: None,
+            fields: Vec::new(),
+            facts: Vec::new(),
+            heard: Heard::default(),
+        })
+    }
+
+    /// How much of the file has been read, and how much there is.
+    pub fn progress(&self) -> (u64, u64) {
+        self.reader.progress()
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> u64 {
+        self.heard.calls
+    }
+
+    /// The next call of the policy that was asked.
+    pub fn next(&mut self) -> Result<Next<'_>, RehearsalError> {
+        loop {
+            let Some((request, at)) = &mut self.request else {
+                if self.read()? {
+                    continue;
+                }
+                return Ok(Next::End);
+            };
+            let Some(call) = request.calls.get(*at) else {
+                let worker = request.worker;
+                self.request = None;
+                return Ok(Next::RequestEnds(worker));
+            };
+            if *at > 0 {
+                follow(&mut self.fields, &request.calls[*at - 1]);
+            }
+            *at += 1;
+            if let Some(sees) = &call.sees {
+                self.fields.clone_from(sees);
+            }
+            if let Some(facts) = &call.facts {
+                self.facts.clone_from(facts);
+            }
+            if Some(&call.policy) == self.policy.as_ref() && call.role != Role::Shadow {
+                break;
+            }
+        }
+        let (Some((request, after)), Some(lineup)) = (&self.request, &self.lineup) else { return Ok(Next::End) };
+        let call = &request.calls[*after - 1];
+        self.heard.calls += 1;
+        self.heard.hooks.insert(call.hook);
+        let (fields, facts, line) = (&self.fields, &self.facts, self.reader.number());
+        Ok(Next::Cue(Cue { lineup, request, call, fields, facts, line }))
+    }
+
+    /// What the recording held, or why there was nothing in it.
+    pub fn finish(mut self) -> Result<Heard, RehearsalError> {
+        let Some(policy) = self.policy.take() else {
+            return Err(RehearsalError::Recording(format!("{} holds no recording", self.path.display())));
+        };
+        if self.heard.calls == 0 {
+            let message = format!("{} holds no call of policy {policy:?}", self.path.display());
+            return Err(RehearsalError::Recording(message));
+        }
+        self.heard.policy = policy;
+        Ok(self.heard)
+    }
+
+    /// Reads up to a request with a call of the policy; false at the end.
+    fn read(&mut self) -> Result<bool, RehearsalError> {
+        loop {
+            match self.reader.next()? {
+                Read::End => return Ok(false),
+                Read::PassedOver { number, reason } => {
+                    self.heard.passed_over += 1;
+                    if self.heard.why.len() < TOLD {
+                        self.heard.why.push((number, reason));
+                    }
+                }
+                Read::Line(Line::Lineup(lineup)) => self.take_lineup(lineup)?,
+                Read::Line(Line::Request(request)) => {
+                    if self.take_request(request)? {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_lineup(&mut self, lineup: Lineup) -> Result<(), RehearsalError> {
+        let names = || lineup.policies.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
+        let in_order = lineup.pools.iter().zip(0..).all(|(pool, at)| pool.id == at);
+        if !in_order {
+            return Err(self.broken("the ids of the pools are not their places"));
+        }
+        match &self.policy {
+            None => match lineup.policies.as_slice() {
+                [only] => self.policy = Some(only.name.clone()),
+                [] => return Err(self.broken("the recording is of no policy")),
+                _ => {
+                    let message = format!(
+                        "{} is of several policies; choose one of them with `--policy`: {}",
+                        self.path.display(),
+                        names()
+                    );
+                    return Err(RehearsalError::Recording(message));
+                }
+            },
+            Some(name) => {
+                if find(&lineup, name).is_none() {
+                    let message = format!("{} is not of policy {name:?}, but of: {}", self.path.display(), names());
+                    return Err(RehearsalError::Recording(message));
+                }
+            }
+        }
+        if self.lineups.len() >= LINEUPS {
+            let oldest = self.lineups.keys().min().copied();
+            oldest.map(|oldest| self.lineups.remove(&oldest));
+        }
+        self.lineups.insert(lineup.lineup, Arc::new(lineup));
+        Ok(())
+    }
+
+    fn take_request(&mut self, request: Box<Request>) -> Result<bool, RehearsalError> {
+        let Some(lineup) = self.lineups.get(&request.lineup) else {
+            return Err(self.broken(&format!("no line before it tells of lineup {}", request.lineup)));
+        };
+        let wanted = |call: &Call| Some(&call.policy) == self.policy.as_ref() && call.role != Role::Shadow;
+        if !request.calls.iter().any(wanted) {
+            return Ok(false);
+        }
+        self.lineup = Some(Arc::clone(lineup));
+        self.heard.requests += 1;
+        let (first, last) = self.heard.time.unwrap_or((request.time, request.time));
+        self.heard.time = Some((first.min(request.time), last.max(request.time)));
+        self.fields.clone_from(&request.fields);
+        self.facts.clear();
+        self.request = Some((request, 0));
+        Ok(true)
+    }
+
+    fn broken(&self, what: &str) -> RehearsalError {
+        RehearsalError::Recording(format!("{}, line {}: {what}", self.path.display(), self.reader.number()))
+    }
+}
+
+/// The policy of this name in a lineup.
+pub(super) fn find<'a>(lineup: &'a Lineup, name: &str) -> Option<&'a Policy> {
+    lineup.policies.iter().find(|policy| policy.name == name)
+}
+
+/// What the request's fields are after a call.
+fn follow(fields: &mut Vec<Field>, call: &Call) {
+    if let (Hook::RequestHeaders | Hook::Range | Hook::Selection, true, Some(edited)) =
+        (call.hook, call.role != Role::Shadow, &call.edited)
+    {
+        fields.clone_from(edited);
+    }
+}

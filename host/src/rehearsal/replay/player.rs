@@ -1,0 +1,292 @@
+//! A component in the place of a recorded policy: the same settings and pools, a seat for each worker, and for each call the same
+//! request, draws, time, facts and answers of the store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::Value;
+
+use super::super::RehearsalError;
+use super::super::facts::{BackendState, GivenFacts};
+use super::super::source::Source;
+use super::log::{Cue, find};
+use crate::config::{self, OnFailure, StoreLimits};
+use crate::policy::{
+    Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, FaultKind, Generation,
+    PolicySpec, PoolSpec, RangeVerdict, Seat, Selected, Tape,
+};
+use crate::recording::{self, Answer, Fact, Field, Hook, Isolation, Lineup, Policy, Pool, Recordable};
+use crate::stats::Stats;
+use crate::wire::{Fields, RequestHead};
+
+/// Seats at most: a worker's requests beyond them share one with another's.
+const SEATS: usize = 64;
+/// An instance that a fault has cost is waited for as long as this.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A recording is input like any other: what it says of limits is bounded as in a configuration.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
+const MOST_MEMORY: u64 = 4 << 30;
+const MOST_ENTRIES: usize = 10_000_000;
+const MOST_STORE: u64 = 4 << 30;
+
+/// A component that is asked what was recorded.
+pub(super) struct Player {
+    pub source: Source,
+    engine: Engine,
+    engine_workers: usize,
+    fuel: bool,
+    /// What stores go by.
+    clock: Arc<AtomicU64>,
+    settings: Option<Value>,
+    deadline: Option<Duration>,
+    memory: Option<u64>,
+    scene: Option<Scene>,
+    scenes: u64,
+}
+
+/// The component loaded as some lineup says.
+struct Scene {
+    pools: Vec<Pool>,
+    policy: Policy,
+    generation: Arc<Generation>,
+    stats: Stats,
+    facts: Arc<GivenFacts>,
+    seats: Vec<Seat>,
+    /// Seats at which a request is under way.
+    open: Vec<bool>,
+}
+
+/// What a component said.
+#[derive(Debug)]
+pub(super) struct Played {
+    pub answer: Answer,
+    /// The fields that the hook may edit, as it left them; none for hooks that edit nothing.
+    pub fields: Vec<Field>,
+    pub took: Duration,
+    /// Instructions, if they are counted.
+    pub fuel: Option<u64>,
+}
+
+impl Player {
+    pub fn new(
+        source: Source,
+        settings: Option<Value>,
+        deadline: Option<Duration>,
+        memory: Option<u64>,
+        fuel: bool,
+    ) -> Result<Self, RehearsalError> {
+        let clock = Arc::new(AtomicU64::new(0));
+        let engine = engine(1, fuel, &clock)?;
+        Ok(Self { source, engine, engine_workers: 1, fuel, clock, settings, deadline, memory, scene: None, scenes: 0 })
+    }
+
+    /// Whether the component has this hook; false before it was asked anything.
+    pub fn has(&self, hook: Hook) -> bool {
+        let hooks = self.scene.as_ref().map(|scene| scene.generation.hooks());
+        hooks.is_some_and(|hooks| match hook {
+            Hook::Range => hooks.range,
+            Hook::RequestHeaders => hooks.request_headers,
+            Hook::Selection => hooks.selection,
+            Hook::ResponseHeaders => hooks.response_headers,
+        })
+    }
+
+    /// Asks what was asked. Instances live on from call to call; after a fault there is a fresh one.
+    pub fn ask(&mut self, cue: &Cue<'_>) -> Result<Played, RehearsalError> {
+        self.set(cue)?;
+        let Some(scene) = &mut self.scene else {
+            return Err(RehearsalError::Recording("the recording says nothing of the policy".to_owned()));
+        };
+        let states: Vec<BackendState> = cue.facts.iter().map(state).collect();
+        scene.facts.set_pool(cue.request.pool, &states);
+        let tape = cue.call.tape.clone().unwrap_or_default();
+        let now = tape.unix_milliseconds().max(cue.request.time).saturating_mul(1_000_000);
+        self.clock.fetch_max(now, Relaxed);
+
+        let mut head = head(cue)?;
+        let mut response = cue.call.response.as_ref().map(|response| as_fields(&response.fields)).unwrap_or_default();
+        let at = cue.request.worker % scene.seats.len();
+        if !std::mem::replace(&mut scene.open[at], true) {
+            scene.seats[at].begin_request();
+        }
+        let began = Instant::now();
+        let answer = loop {
+            let seat = &mut scene.seats[at];
+            seat.insert_tape(Box::new(Tape::recorded(&tape)));
+            let answer = call(seat, cue, &mut head, &mut response);
+            // The fresh instance of a large component is built elsewhere: the proxy goes on without it, and here it is waited for.
+            match answer {
+                Err(Fault { kind: FaultKind::Rebuilding, .. }) if began.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(2));
+                }
+                answer => break answer,
+            }
+        };
+        let seat = &mut scene.seats[at];
+        seat.eject_tape();
+        let (took, fuel) = (seat.took(), seat.fuel());
+        if matches!(answer, Err(Fault { .. })) {
+            scene.take_seat_again(at);
+        }
+        let fields = match cue.call.hook {
+            Hook::RequestHeaders => recording::fields(&head.fields),
+            Hook::ResponseHeaders => recording::fields(&response),
+            Hook::Range | Hook::Selection => Vec::new(),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(fault) => fault.answer(),
+        };
+        Ok(Played { answer, fields, took, fuel })
+    }
+
+    /// The request that this worker served has ended.
+    pub fn end_request(&mut self, worker: usize) {
+        if let Some(scene) = &mut self.scene {
+            let at = worker % scene.seats.len();
+            if std::mem::replace(&mut scene.open[at], false) {
+                scene.seats[at].end_request();
+            }
+        }
+    }
+
+    /// Loads the component as the lineup of a call says, unless it is so.
+    fn set(&mut self, cue: &Cue<'_>) -> Result<(), RehearsalError> {
+        let policy = find(cue.lineup, &cue.call.policy);
+        let policy = policy.ok_or_else(|| {
+            RehearsalError::Recording(format!("line {}: its lineup has no policy {:?}", cue.line, cue.call.policy))
+        })?;
+        let policy = Policy { active: None, trial: None, ..policy.clone() };
+        if self.scene.as_ref().is_some_and(|scene| scene.policy == policy && scene.pools == cue.lineup.pools) {
+            return Ok(());
+        }
+        let workers = cue.lineup.workers.clamp(1, SEATS);
+        if workers != self.engine_workers {
+            self.scene = None;
+            self.engine = engine(workers, self.fuel, &self.clock)?;
+            self.engine_workers = workers;
+        }
+        self.scenes += 1;
+        self.scene = Some(self.load(policy, cue.lineup, workers)?);
+        Ok(())
+    }
+
+    fn load(&self, policy: Policy, lineup: &Lineup, workers: usize) -> Result<Scene, RehearsalError> {
+        // Stores belong to names.
+        let name = format!("{}#{}", policy.name, self.scenes);
+        let spec = PolicySpec {
+            name: name.clone(),
+            component: Arc::clone(&self.source.bytes),
+            settings: self.settings.clone().unwrap_or_else(|| policy.settings.clone()),
+            deadline: self
+                .deadline
+                .unwrap_or(Duration::from_micros(policy.deadline_microseconds).min(LONGEST_DEADLINE)),
+            memory: self.memory.unwrap_or(policy.memory_bytes.min(MOST_MEMORY)),
+            on_failure: OnFailure::Random,
+            isolation: match policy.isolation {
+                Isolation::Worker => config::Isolation::Worker,
+                Isolation::Request => config::Isolation::Request,
+            },
+            store: StoreLimits {
+                entries: policy.store_entries.clamp(1, MOST_ENTRIES),
+                bytes: policy.store_bytes.clamp(1024, MOST_STORE),
+            },
+            shadow: false,
+            source: self.source.name.clone(),
+        };
+        let told = lineup.pools.iter().filter(|pool| policy.pools.contains(&pool.id));
+        let pools: Vec<PoolSpec> = told.map(pool_spec).collect();
+        let stats = Stats::new(workers);
+        let generation = self.engine.load(&spec, &pools, 1, &stats.policy(&name), 1)?;
+        let idle = |pool: &Pool| pool.backends.iter().map(|_| BackendState::default()).collect();
+        let facts = Arc::new(GivenFacts::new(&lineup.pools.iter().map(idle).collect::<Vec<_>>()));
+        let seat = |worker| seat(&generation, worker, &facts, &stats);
+        let seats = (0..workers).map(seat).collect();
+        Ok(Scene { pools: lineup.pools.clone(), policy, generation, stats, facts, seats, open: vec![false; workers] })
+    }
+}
+
+impl Scene {
+    /// After a fault: a hook that keeps failing is suspended in the proxy, and asked here.
+    fn take_seat_again(&mut self, at: usize) {
+        self.seats[at] = seat(&self.generation, at, &self.facts, &self.stats);
+        if self.open[at] {
+            self.seats[at].begin_request();
+        }
+    }
+}
+
+fn engine(workers: usize, fuel: bool, clock: &Arc<AtomicU64>) -> Result<Engine, RehearsalError> {
+    let instances = u32::try_from(workers * 2 + 2).ok();
+    let store_clock = Some(Arc::clone(clock));
+    Ok(Engine::new(EngineOptions { workers, instances, fuel, store_clock, ..EngineOptions::default() })?)
+}
+
+fn seat(generation: &Arc<Generation>, worker: usize, facts: &Arc<GivenFacts>, stats: &Stats) -> Seat {
+    let facts = Arc::clone(facts) as Arc<dyn BackendFacts>;
+    let shard = Arc::clone(&stats.policy(generation.name()).shards[worker]);
+    Seat::adopt(Arc::clone(generation), worker, facts, shard)
+}
+
+fn pool_spec(pool: &Pool) -> PoolSpec {
+    let backends = pool.backends.iter().map(|b| BackendSpec {
+        address: b.address.clone(),
+        weight: b.weight,
+        labels: b.labels.clone(),
+    });
+    PoolSpec { id: pool.id, name: pool.name.clone(), backends: backends.collect() }
+}
+
+/// Asks the hook of a call.
+fn call(seat: &mut Seat, cue: &Cue<'_>, head: &mut RequestHead, response: &mut Fields) -> Result<Answer, Fault> {
+    let (call, pool) = (cue.call, cue.request.pool);
+    match call.hook {
+        Hook::Range => seat.check_range(head, pool).map(|verdict: RangeVerdict| verdict.answer()),
+        Hook::RequestHeaders => seat.edit_request(head, pool).map(|edited: Edited| edited.answer()),
+        Hook::Selection => {
+            let failed: Vec<FailedAttempt> = call.failed.iter().map(Into::into).collect();
+            let attempt = Attempt { number: call.attempt.unwrap_or(1), failed: &failed };
+            seat.select(head, pool, attempt).map(|selected: Selected| selected.answer())
+        }
+        Hook::ResponseHeaders => {
+            let (status, backend) = call.response.as_ref().map_or((200, 0), |r| (r.status, r.backend));
+            seat.edit_response(head, pool, status, backend, response).map(|edited: Edited| edited.answer())
+        }
+    }
+}
+
+fn head(cue: &Cue<'_>) -> Result<RequestHead, RehearsalError> {
+    let request = cue.request;
+    let method = Method::from_bytes(request.method.as_bytes())
+        .map_err(|_| RehearsalError::Recording(format!("line {}: {:?} is not a method", cue.line, request.method)))?;
+    let target = match &request.query {
+        Some(query) => format!("{}?{query}", request.path),
+        None => request.path.clone(),
+    };
+    Ok(RequestHead {
+        method,
+        target,
+        path_len: request.path.len(),
+        authority: request.host.clone(),
+        host: request.host.clone(),
+        scheme: if request.scheme == "https" { "https" } else { "http" },
+        client: request.client,
+        fields: as_fields(cue.fields),
+        ..RequestHead::default()
+    })
+}
+
+fn as_fields(list: &[Field]) -> Fields {
+    let mut fields = Fields::new();
+    list.iter().for_each(|Field(name, value)| fields.append(name.as_bytes(), &value.0));
+    fields
+}
+
+fn state(fact: &Fact) -> BackendState {
+    let Fact(in_flight, latency_microseconds, healthy, consecutive_failures) = *fact;
+    BackendState { in_flight, latency_microseconds, healthy, consecutive_failures }
+}

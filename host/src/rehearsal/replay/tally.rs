@@ -1,0 +1,185 @@
+//! Counts of a replay, and the first few differences.
+
+use std::collections::BTreeMap;
+
+use super::super::times::Times;
+use super::compare::Verdict;
+use super::log::Cue;
+use super::player::Played;
+use crate::recording::{Answer, Hook, Lineup};
+
+/// Kinds of decisions that are told apart; what goes beyond is counted as one.
+const KINDS: usize = 1000;
+/// The kind of all others.
+const OTHERS: &str = "others";
+
+/// What came of a replay.
+pub(super) struct Tally {
+    pub hooks: BTreeMap<Hook, OfHook>,
+    /// Selections by pool and backend.
+    pub backends: BTreeMap<String, u64>,
+    /// By kind.
+    pub faults: BTreeMap<String, Faults>,
+    pub samples: Vec<Sample>,
+    most: usize,
+    /// Calls that were not made when they were recorded: there was no instance.
+    pub not_asked: u64,
+    /// Hooks that were recorded and that the component has not.
+    pub hooks_missing: Vec<Hook>,
+}
+
+/// Of one hook.
+#[derive(Default)]
+pub(super) struct OfHook {
+    pub calls: u64,
+    pub agreed: u64,
+    /// By what was decided.
+    pub decisions: BTreeMap<String, u64>,
+    pub times: Times,
+    pub fuel: Option<Fuel>,
+}
+
+/// Instructions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fuel {
+    pub least: u64,
+    pub sum: u64,
+    pub most: u64,
+}
+
+/// Of one kind.
+#[derive(Debug)]
+pub(super) struct Faults {
+    pub count: u64,
+    /// The first message, and the line of the recording.
+    pub message: String,
+    pub line: u64,
+}
+
+/// A call on which there was a difference.
+#[derive(Debug)]
+pub(super) struct Sample {
+    pub line: u64,
+    pub hook: Hook,
+    /// Method, host, path and client.
+    pub request: String,
+    pub one: String,
+    pub other: String,
+    /// Fields that were left otherwise.
+    pub edits: Vec<String>,
+}
+
+impl Tally {
+    pub fn new(samples: usize) -> Self {
+        Self {
+            hooks: BTreeMap::new(),
+            backends: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            samples: Vec::new(),
+            most: samples,
+            not_asked: 0,
+            hooks_missing: Vec::new(),
+        }
+    }
+
+    pub fn add(&mut self, cue: &Cue<'_>, played: &Played, verdict: Verdict) {
+        let of = self.hooks.entry(cue.call.hook).or_default();
+        of.calls += 1;
+        of.agreed += u64::from(verdict.agrees());
+        of.times.record(played.took);
+        of.fuel = played.fuel.map(|fuel| match of.fuel {
+            None => Fuel { least: fuel, sum: fuel, most: fuel },
+            Some(so_far) => Fuel {
+                least: so_far.least.min(fuel),
+                sum: so_far.sum.saturating_add(fuel),
+                most: so_far.most.max(fuel),
+            },
+        });
+        count(&mut of.decisions, kind(&played.answer));
+        if let Answer::Backend(backend) = played.answer {
+            count(&mut self.backends, backend_name(cue.lineup, cue.request.pool, backend));
+        }
+        if let Answer::Fault { kind, message } = &played.answer {
+            let first = || Faults { count: 0, message: message.clone(), line: cue.line };
+            self.faults.entry(kind.clone()).or_insert_with(first).count += 1;
+        }
+        if !verdict.agrees() && self.samples.len() < self.most {
+            self.samples.push(Sample::new(cue, &cue.call.answer, &played.answer, verdict.edits));
+        }
+    }
+
+    /// Calls that were decided otherwise than recorded.
+    pub fn differing(&self) -> u64 {
+        self.hooks.values().map(|of| of.calls - of.agreed).sum()
+    }
+
+    pub fn calls(&self) -> u64 {
+        self.hooks.values().map(|of| of.calls).sum()
+    }
+
+    pub fn faults(&self) -> u64 {
+        self.faults.values().map(|faults| faults.count).sum()
+    }
+}
+
+impl Sample {
+    pub fn new(cue: &Cue<'_>, one: &Answer, other: &Answer, edits: Vec<String>) -> Self {
+        let request = cue.request;
+        let query = request.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        let mut line = format!("{} {}{}{query}, client {}", request.method, request.host, request.path, request.client);
+        if let Some(attempt) = cue.call.attempt.filter(|attempt| *attempt > 1) {
+            line.push_str(&format!(", attempt {attempt}"));
+        }
+        let described = |answer: &Answer| described(answer, cue.lineup, request.pool);
+        Self { line: cue.line, hook: cue.call.hook, request: line, one: described(one), other: described(other), edits }
+    }
+}
+
+/// Counts one of a kind.
+pub(super) fn count<K: Ord + From<&'static str>>(counts: &mut BTreeMap<K, u64>, kind: K) {
+    let kind = if counts.len() < KINDS || counts.contains_key(&kind) { kind } else { K::from(OTHERS) };
+    *counts.entry(kind).or_default() += 1;
+}
+
+/// A decision in a few words that many share.
+pub(super) fn kind(answer: &Answer) -> String {
+    match answer {
+        Answer::Backend(_) => "backend".to_owned(),
+        Answer::NoChoice => "no choice".to_owned(),
+        Answer::Done => "done".to_owned(),
+        Answer::Untouched => "untouched".to_owned(),
+        Answer::Ignore => "ignore".to_owned(),
+        Answer::Ranges(ranges) if ranges.len() == 1 => "one range".to_owned(),
+        Answer::Ranges(_) => "several ranges".to_owned(),
+        Answer::Reply(reply) => format!("answer {}", reply.status),
+        Answer::Fault { kind, .. } => format!("fault: {kind}"),
+    }
+}
+
+/// A decision in all its words.
+pub(super) fn described(answer: &Answer, lineup: &Lineup, pool: u32) -> String {
+    match answer {
+        Answer::Backend(backend) => format!("backend {}", backend_name(lineup, pool, *backend)),
+        Answer::Ranges(ranges) => format!("bytes={}", ranges.join(",")),
+        Answer::Reply(reply) => format!("answer {} of {} bytes", reply.status, reply.body.0.len()),
+        Answer::Fault { kind, message } => format!("fault: {kind}: {message}"),
+        other => kind(other),
+    }
+}
+
+/// The same in as many words as differ much from each other: a backend by its address, the rest by its kind.
+pub(super) fn labelled(answer: &Answer, lineup: &Lineup, pool: u32) -> String {
+    match answer {
+        Answer::Backend(_) => described(answer, lineup, pool),
+        other => kind(other),
+    }
+}
+
+fn backend_name(lineup: &Lineup, pool: u32, backend: u32) -> String {
+    let pool = lineup.pools.get(pool as usize);
+    let address = pool.and_then(|pool| pool.backends.get(backend as usize)).map(|backend| &backend.address);
+    match (pool, address) {
+        (Some(pool), Some(address)) => format!("{backend} ({address} of {})", pool.name),
+        _ => backend.to_string(),
+    }
+}
