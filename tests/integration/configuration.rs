@@ -200,6 +200,27 @@ fn the_admin_listener_is_loopback_unless_a_token_is_set() {
 }
 
 #[test]
+fn check_compiles_for_the_proxy_that_starts_after_it() {
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("compiled");
+    let table = "[hosts]\n\"a.test\" = [\"127.0.0.1:1\"]\n";
+    scratch.write("waypost.toml", format!("cache-dir = \"compiled\"\n{table}"));
+    let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
+    assert_eq!(check.code, Some(0), "{check:?}");
+    let kept = || {
+        let entries =
+            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        entries.collect::<std::collections::BTreeSet<String>>()
+    };
+    let compiled = kept();
+    assert_eq!(compiled.iter().filter(|name| name.ends_with(".compiled")).count(), 1, "{compiled:?}");
+    // Had it another engine, it would have compiled again, and kept that.
+    let proxy = TestProxy::builder().keys(&format!("cache-dir = {folder:?}")).workers(2).tables(table).start();
+    assert_eq!(proxy.admin(crate::fixtures::Request::new("GET", "/readyz").host("admin")).status, 200);
+    assert_eq!(kept(), compiled);
+}
+
+#[test]
 fn check_loads_every_policy_and_reports() {
     let scratch = Scratch::new();
     scratch.write("policy.wasm", guest("pick-first"));

@@ -79,7 +79,7 @@ fn what_is_for_another_host_is_refused_in_the_words_that_help() {
         ("wants-vault", "imports `tests:wants-vault/vault`"),
         ("other-version", "waypost:policy/selection@0.2.0"),
         ("other-import-version", "waypost:policy/random@0.2.0"),
-        ("core-module", "wasm-tools component new"),
+        ("core-module", "waypost policy pack"),
     ] {
         let answer = c.proxy.put_policy("bad", &guest(name));
         assert_eq!(answer.status, 422, "{name}");

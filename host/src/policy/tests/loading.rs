@@ -99,9 +99,9 @@ fn a_start_function_that_never_ends_is_refused() {
 #[test]
 fn memory_beyond_the_limit_is_refused_with_the_number_needed() {
     let test = TestEngine::new();
-    let small = PolicySpec { memory: 1 << 20, ..probe(Value::Null) };
+    let small = PolicySpec { memory: 128 << 10, ..probe(Value::Null) };
     let refusal = test.load(&small).unwrap_err();
-    assert!(matches!(refusal, Refusal::Memory { needed, limit } if needed > limit && limit == 1 << 20), "{refusal}");
+    assert!(matches!(refusal, Refusal::Memory { needed, limit } if needed > limit && limit == 128 << 10), "{refusal}");
     let greedy = probe(json!({"on_configure": "allocate=64"}));
     assert!(matches!(test.load(&greedy).unwrap_err(), Refusal::Memory { .. }));
 }
