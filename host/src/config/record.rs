@@ -7,8 +7,8 @@ use super::file::relative_to;
 use super::tree::{Node, Section};
 use super::{Record, values};
 
-/// Less would be rotated all the time.
-const LEAST_BYTES: u64 = 64 * 1024;
+/// Less would be rotated all the time, and one request with long fields, which each hook sees and edits, may take most of it.
+const LEAST_BYTES: u64 = 1 << 20;
 /// Two files of this size are more than anybody replays.
 const MOST_BYTES: u64 = 1 << 40;
 /// Fields whose values are not written, if the operator does not say.

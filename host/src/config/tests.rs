@@ -362,7 +362,7 @@ fn wrong_values_are_errors_that_say_what_to_write() {
         ("[record]\nfile = \"a\"\nsample = true", 3, "record.sample", "a number"),
         ("[record]\nfile = \"a\"\nredact = [\"a b\"]", 3, "record.redact", "name of a header field"),
         ("[record]\nfile = \"a\"\nredact-query = 1", 3, "record.redact-query", "true or false"),
-        ("[record]\nfile = \"a\"\nmax-bytes = 1", 3, "record.max-bytes", "out of range"),
+        ("[record]\nfile = \"a\"\nmax-bytes = \"1023KiB\"", 3, "record.max-bytes", "out of range"),
         ("[record]\nfile = \"a\"\npolicies = []", 3, "record.policies", "is empty"),
         ("[record]\nfile = \"a\"\npolicies = [\"nobody\"]", 3, "record.policies", "no policy \"nobody\""),
     ];

@@ -53,6 +53,11 @@ impl RecordFile {
         self.file.is_some() && self.length + (self.pending.len() + bytes) as u64 <= self.max_bytes
     }
 
+    /// Whether so many bytes have room in a file that begins.
+    pub fn can_hold(&self, bytes: usize) -> bool {
+        bytes as u64 <= self.max_bytes
+    }
+
     /// Whether nothing waits to be written.
     pub fn is_flushed(&self) -> bool {
         self.pending.is_empty()

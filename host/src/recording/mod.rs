@@ -1,14 +1,16 @@
 //! Recording: what did policies see and decide, on disk?
 //!
-//! The format ([`Line`] and what is in it, documented in `docs/recording.md`), what is left out of it (`redact`), the thread
-//! that writes (`writer`, `file`), and a reader of any length of it ([`Reader`]). `proxy` hands over a [`Request`] when it has
+//! The format ([`Line`] and what is in it, documented in `docs/recording.md`), what is left out of it (`redact`, which looks for
+//! `secrets` and `addresses`), the thread that writes (`writer`, `file`), and a reader of any length of it ([`Reader`]). `proxy` hands over a [`Request`] when it has
 //! ended, through a [`Recorder`] that never waits; `app` starts the [`RecordWriter`] and waits for its end; `rehearsal` reads.
 //! Never decides anything, never asks a policy, never holds up a worker.
 
+mod addresses;
 mod file;
 mod format;
 mod reader;
 mod redact;
+mod secrets;
 mod words;
 mod writer;
 

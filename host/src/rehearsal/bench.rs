@@ -50,6 +50,8 @@ pub(super) struct Measured {
     pub cached: Duration,
     /// The most memory that the instance had, in bytes.
     pub instance_bytes: u64,
+    /// How many scenarios were asked about, and how many there are.
+    pub scenarios: (usize, usize),
     /// By hook, in the proxy's order.
     pub hooks: Vec<(&'static str, Cost)>,
 }
@@ -71,7 +73,7 @@ pub(super) fn bench(
     seconds: f64,
     mut progress: impl FnMut(&str),
 ) -> Result<Measured, RehearsalError> {
-    let (given, steps) = asked(book, settings);
+    let Asked { given, steps, scenarios } = asked(book, settings)?;
     let cache = Scratch::new()?;
     progress("loading");
     let (_, cold) = load(source, &given, &cache.0)?;
@@ -88,25 +90,33 @@ pub(super) fn bench(
     drop(stage);
     progress("counting instructions");
     let mut counting = House::with_told_time(source.clone(), EngineOptions { fuel: true, ..EngineOptions::default() })?;
+    counting.set_time(steps.first().map_or(0, |step| step.monotonic));
     let mut stage = counting.stage(&given)?;
     for (hook, cost) in &mut hooks {
         cost.instructions = count(&mut stage, hook, &steps)?;
     }
     let digest = crate::policy::digest(&source.bytes);
     let (file, size) = (source.name.clone(), source.bytes.len());
-    Ok(Measured { file, digest, size, cold, cached, instance_bytes, hooks })
+    Ok(Measured { file, digest, size, cold, cached, instance_bytes, scenarios, hooks })
 }
 
-/// What the policy is loaded with, and the steps that go with it: those of all scenarios that are loaded the same.
-fn asked(book: &Book, settings: Option<Value>) -> (Given, Vec<Step>) {
-    let wanted = || book.scenarios.iter().filter(|scenario| !scenario.steps.is_empty());
-    let mut given = wanted().next().map_or_else(super::scenario::default_given, |scenario| scenario.given.clone());
-    let steps =
-        wanted().filter(|scenario| scenario.given == given).flat_map(|scenario| scenario.steps.clone()).collect();
+/// What the policy is loaded with, and the steps that go with it, at least one: those of all scenarios that are loaded the same.
+struct Asked {
+    given: Given,
+    steps: Vec<Step>,
+    scenarios: (usize, usize),
+}
+
+fn asked(book: &Book, settings: Option<Value>) -> Result<Asked, RehearsalError> {
+    let mut wanted = book.scenarios.iter().filter(|scenario| !scenario.steps.is_empty()).peekable();
+    let Some(first) = wanted.peek() else { return Err(RehearsalError::NothingToMeasure(book.name.clone())) };
+    let mut given = first.given.clone();
+    let alike: Vec<_> = wanted.filter(|scenario| scenario.given == given).collect();
+    let steps = alike.iter().flat_map(|scenario| scenario.steps.clone()).collect();
     given.settings = settings.unwrap_or(given.settings);
     given.memory = given.memory.max(MEMORY);
     given.deadline = DEADLINE;
-    (given, steps)
+    Ok(Asked { given, steps, scenarios: (alike.len(), book.scenarios.len()) })
 }
 
 fn load(source: &Source, given: &Given, cache: &Path) -> Result<(Stage, Duration), RehearsalError> {

@@ -80,6 +80,12 @@ pub enum RehearsalError {
     /// A policy that was refused.
     #[error("{0}")]
     Policy(#[from] PolicyError),
+    /// Scenarios that ask nothing.
+    #[error(
+        "{0} has nothing to measure: each of its scenarios expects the policy to be refused; \
+         add one that asks about a request, or leave `--scenarios` out"
+    )]
+    NothingToMeasure(String),
     /// A policy that failed while it was measured.
     #[error("the policy failed while it was measured: {0}")]
     Faulted(String),
@@ -108,7 +114,16 @@ impl RehearsalError {
             | Self::NoBuiltin { .. }
             | Self::Scenarios(_)
             | Self::NothingLeft { .. }
+            | Self::NothingToMeasure(_)
             | Self::Settings(_) => false,
         }
+    }
+}
+
+/// The same of a policy that its author knows by this name.
+pub(super) fn named(error: PolicyError, name: &str) -> PolicyError {
+    match error {
+        PolicyError::Refused { origin, reason, .. } => PolicyError::Refused { policy: name.to_owned(), origin, reason },
+        other => other,
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn judge(step: &Step, told: &Told, pool: &GivenPool) -> Vec<Differenc
     let mut found = Vec::new();
     let expect = &step.expect;
     script(step, told, &mut found);
-    faults(expect.fault.as_ref(), told, &mut found);
+    faults(&expect.faults, told, &mut found);
     answer(expect, told, &mut found);
     if let Some(picks) = &expect.backend
         && !picks.iter().any(|pick| is(told, pick))
@@ -76,21 +76,29 @@ fn draws(count: usize) -> String {
     format!("{count} draw{}", if count == 1 { "" } else { "s" })
 }
 
-fn faults(expected: Option<&ExpectedFault>, told: &Told, found: &mut Vec<Difference>) {
+/// Those that are expected and did not come, and those that came and are not expected.
+fn faults(expected: &[ExpectedFault], told: &Told, found: &mut Vec<Difference>) {
     let all: Vec<_> = told.faults().collect();
     let shown = |(hook, fault): &(&str, &Fault)| format!("{} in {hook}: {}", fault.kind, fault.message);
-    let Some(expected) = expected else {
-        found.extend(all.iter().map(|fault| Difference::new("fault", "none", shown(fault))));
-        return;
-    };
-    let is_it = |(hook, fault): &(&'static str, &Fault)| {
-        kind(fault.kind) == expected.kind
-            && expected.hook.as_ref().is_none_or(|wanted| wanted == hook)
-            && expected.contains.as_ref().is_none_or(|text| fault.message.contains(text))
-    };
-    if all.iter().any(is_it) {
-        return;
+    let missing: Vec<String> =
+        expected.iter().filter(|expected| !all.iter().any(|fault| is_it(expected, *fault))).map(wanted).collect();
+    let mut others = all.iter().filter(|fault| !expected.iter().any(|expected| is_it(expected, **fault))).map(shown);
+    if !missing.is_empty() {
+        let actual: Vec<String> = others.by_ref().collect();
+        let actual = if actual.is_empty() { "none".to_owned() } else { actual.join("; ") };
+        found.push(Difference::new("fault", missing.join(" and "), actual));
     }
+    let none = if expected.is_empty() { "none" } else { "none but what is expected" };
+    found.extend(others.map(|other| Difference::new("fault", none, other)));
+}
+
+fn is_it(expected: &ExpectedFault, (hook, fault): (&str, &Fault)) -> bool {
+    kind(fault.kind) == expected.kind
+        && expected.hook.as_ref().is_none_or(|wanted| wanted == hook)
+        && expected.contains.as_ref().is_none_or(|text| fault.message.contains(text))
+}
+
+fn wanted(expected: &ExpectedFault) -> String {
     let mut wanted = expected.kind.clone();
     if let Some(hook) = &expected.hook {
         wanted += &format!(" in {hook}");
@@ -98,8 +106,7 @@ fn faults(expected: Option<&ExpectedFault>, told: &Told, found: &mut Vec<Differe
     if let Some(text) = &expected.contains {
         wanted += &format!(" that says {text:?}");
     }
-    let actual: Vec<String> = all.iter().map(shown).collect();
-    found.push(Difference::new("fault", wanted, if actual.is_empty() { "none".to_owned() } else { actual.join("; ") }));
+    wanted
 }
 
 fn kind(kind: FaultKind) -> &'static str {

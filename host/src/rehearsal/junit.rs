@@ -1,6 +1,7 @@
 //! Results as JUnit XML, which build servers read.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::report;
 use super::run::Played;
@@ -35,6 +36,26 @@ pub(super) fn xml(all: &[Played]) -> String {
             text.push_str("    </testcase>\n");
         }
         text.push_str("  </testsuite>\n");
+    }
+    text.push_str("</testsuites>\n");
+    text
+}
+
+/// A suite with one error for each file: why none of it was played.
+pub(super) fn unplayed(files: &[PathBuf], why: &str) -> String {
+    let (count, why) = (files.len(), escaped(why));
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"{count}\" failures=\"0\" errors=\"{count}\">\n"
+    );
+    for file in files {
+        let name = escaped(&file.display().to_string());
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "  <testsuite name=\"{name}\" tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\" time=\"0\">\n    \
+             <testcase classname=\"{name}\" name=\"{name}\" file=\"{name}\" time=\"0\">\n      \
+             <error message=\"{why}\"/>\n    </testcase>\n  </testsuite>"
+        );
     }
     text.push_str("</testsuites>\n");
     text

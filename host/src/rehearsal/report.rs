@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use super::judge::Difference;
 use super::run::{Failure, Played};
 
 /// All of it: a line for each scenario, and below it what is not as expected.
@@ -27,6 +30,37 @@ pub(super) fn text(all: &[Played], left_out: usize, took: Duration) -> String {
     let left_out = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
     let _ = writeln!(text, "{passed} passed, {failed} failed{left_out}, in {}", time(took.as_nanos() as u64));
     text
+}
+
+/// The same for scripts.
+pub(super) fn json(all: &[Played], left_out: usize, took: Duration) -> Value {
+    let difference =
+        |d: &Difference| json!({ "what": d.what, "expected": d.expected, "actual": d.actual });
+    let failure = |f: &Failure| {
+        let differences: Vec<Value> = f.differences.iter().map(difference).collect();
+        let step = (!f.step.is_empty()).then_some(&f.step);
+        json!({ "step": step, "line": f.line, "run": f.run, "differences": differences })
+    };
+    let scenarios = || all.iter().flat_map(|book| book.scenarios.iter().map(move |scenario| (book, scenario)));
+    let failed = scenarios().filter(|(_, scenario)| !scenario.failures.is_empty()).count();
+    let told = scenarios().map(|(book, scenario)| {
+        json!({
+            "file": book.name,
+            "line": scenario.line,
+            "name": scenario.name,
+            "passed": scenario.failures.is_empty(),
+            "seconds": scenario.took.as_secs_f64(),
+            "failures": scenario.failures.iter().map(failure).collect::<Vec<_>>(),
+        })
+    });
+    let told: Vec<Value> = told.collect();
+    json!({
+        "passed": told.len() - failed,
+        "failed": failed,
+        "left_out": left_out,
+        "seconds": took.as_secs_f64(),
+        "scenarios": told,
+    })
 }
 
 /// What is not as expected in a step.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::RehearsalError;
 use super::judge::{Difference, is, judge, left};
-use super::scenario::{Book, Scenario, Step, Stored};
+use super::scenario::{Book, START_MONOTONIC, Scenario, Step, Stored};
 use super::stage::{House, Stage};
 use crate::policy::{PolicyError, Refusal};
 
@@ -68,6 +68,8 @@ fn perform(house: &mut House, scenario: &Scenario) -> Result<Vec<Failure>, Rehea
     let whole = |difference| {
         vec![Failure { step: String::new(), line: scenario.line, run: None, differences: vec![difference] }]
     };
+    // As if it were the first, whatever was played before.
+    house.set_time(scenario.steps.first().map_or(START_MONOTONIC, |step| step.monotonic));
     let mut stage = match (house.stage(&scenario.given), &scenario.refused) {
         (Ok(stage), None) => stage,
         (Ok(_), Some(wanted)) => return Ok(whole(Difference::new("refusal", format!("{wanted:?}"), "it is taken"))),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 
+use super::error::named;
 use super::facts::{BackendState, GivenFacts};
 use super::source::Source;
 use crate::config::{Isolation, OnFailure, StoreLimits};
@@ -146,6 +147,13 @@ impl House {
         Ok(Self { engine: Engine::new(options.clone())?, options, source, clock, stages: 0, last: None })
     }
 
+    /// Sets the time of stores, in nanoseconds, if it is told: what a policy stores while it is loaded goes by it.
+    pub fn set_time(&self, nanoseconds: u64) {
+        if let Some(clock) = &self.clock {
+            clock.store(nanoseconds, Relaxed);
+        }
+    }
+
     /// Loads the component with this; nothing is left of what it was loaded with before.
     pub fn stage(&mut self, given: &Given) -> Result<Stage, PolicyError> {
         self.stages += 1;
@@ -170,7 +178,7 @@ impl House {
             |(id, pool): (u32, &GivenPool)| PoolSpec { id, name: pool.name.clone(), backends: pool.backends.clone() };
         let pools: Vec<PoolSpec> = (0..).zip(&given.pools).map(pool).collect();
         let stats = Stats::new(1).policy(&name);
-        let generation = self.engine.load(&spec, &pools, 1, &stats, 1)?;
+        let generation = self.engine.load(&spec, &pools, 1, &stats, 1).map_err(|e| named(e, &self.source.stem()))?;
         self.last = Some(Arc::clone(&generation));
         let states: Vec<_> = given.pools.iter().map(|p| p.states.clone()).collect();
         let facts = Arc::new(GivenFacts::new(&states));

@@ -224,6 +224,19 @@ fn what_can_t_be_gone_through_is_told_with_its_line() {
     assert_eq!(exit.code, Some(0), "{exit:?}");
     assert!(exit.stdout.contains("line 10 is passed over"), "{exit:?}");
 
+    // A lineup that can't be read takes the requests that name it along.
+    let (lineup, requests) = text.split_once('\n').unwrap();
+    let first: Vec<&str> = requests.lines().take(2).collect();
+    scratch.write("lineup.jsonl", format!("{}\n{}\n{text}", &lineup[..lineup.len() / 2], first.join("\n")));
+    let exit = replay(scratch, ["replay", "first.wasm", "lineup.jsonl", "--lenient", "--expect-same", "--json"]);
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    let result = told(&exit);
+    assert_eq!((&result["recording"]["lines_passed_over"], &result["calls"]), (&json!(3), &json!(100)), "{result:#}");
+    scratch.write("lost.jsonl", requests);
+    let exit = replay(scratch, ["replay", "first.wasm", "lost.jsonl", "--lenient"]);
+    assert_eq!(exit.code, Some(2), "{exit:?}");
+    assert!(exit.stderr.contains("holds no recording: line 1 was passed over: no line before it tells of"), "{exit:?}");
+
     scratch.write("newer.jsonl", text.replacen("\"format\":1", "\"format\":2", 1));
     scratch.write("other.jsonl", "no recording\nat all\n");
     scratch.write("empty.jsonl", "");

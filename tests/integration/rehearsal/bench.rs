@@ -90,3 +90,25 @@ fn slips_and_refusals_are_told() {
             .contains("remove the settings")
     );
 }
+
+#[test]
+fn scenarios_that_are_not_measured_are_told() {
+    let scratch = Scratch::new();
+    let of = |text: &str| {
+        scratch.write("scenarios.toml", text);
+        ["bench", "builtin:random", "--scenarios", "scenarios.toml", "--seconds", "0.02"]
+    };
+    let refusal = "[[scenario]]\nname = \"a\"\nsettings = { a = 1 }\nexpect.refused = \"settings\"\n";
+    assert!(refused(scratch.path(), &of(refusal), 2).contains("scenarios.toml has nothing to measure"));
+    let some = format!(
+        "{refusal}[[scenario]]\nname = \"b\"\n[[scenario]]\nname = \"c\"\npool = \"web\"\n\
+         [[scenario]]\nname = \"d\"\npools = [{{ name = \"one\", backends = [\"10.0.0.1:80\"] }}]\n"
+    );
+    let words = of(&some);
+    let text = well(scratch.path(), &words);
+    assert!(text.contains("2 of 4 scenarios measured"), "{text}");
+    let json = measured(&scratch, &words[1..4]);
+    assert_eq!((&json["scenarios"]["measured"], &json["scenarios"]["all"]), (&2.into(), &4.into()), "{json:#}");
+    let all = well(scratch.path(), &of("[[scenario]]\nname = \"a\"\n"));
+    assert!(!all.contains("scenarios measured"), "{all}");
+}

@@ -115,6 +115,81 @@ fn faults_can_be_expected() {
 }
 
 #[test]
+fn an_expected_fault_hides_no_other() {
+    let both = "[[scenario]]\nname = \"both\"\nrequest.headers = { x-probe-request = \"trap\", x-probe-select = \"trap\" }\n";
+    let text = failing(&format!("{both}expect.fault = {{ kind = \"trap\", hook = \"selection\" }}\n"));
+    assert!(text.contains("expected  none but what is expected"), "{text}");
+    assert!(text.contains("trap in request-headers") && !text.contains("trap in selection"), "{text}");
+    assert_passes(&format!("{both}expect.fault = \"trap\"\n"));
+    let list = |second: &str| format!("{both}expect.fault = [{{ kind = \"trap\", hook = \"selection\" }}, \"{second}\"]\n");
+    assert_passes(&list("trap"));
+    let text = failing(&list("deadline"));
+    assert!(text.contains("expected  deadline") && text.contains("actual    trap in request-headers"), "{text}");
+}
+
+#[test]
+fn what_is_stored_while_it_is_loaded_goes_by_the_scenario_s_time() {
+    let scratch = with_scenarios(
+        r#"
+        [[scenario]]
+        name = "hours later"
+        time = "3h"
+
+        [[scenario]]
+        name = "stored when it was loaded"
+        settings = { on_configure = "store-set=mine:here:1000" }
+        [[scenario.step]]
+        time = "1m"
+        expect.store.values.mine = "here"
+        [[scenario.step]]
+        time = "61s"
+        expect.store.values.mine = false
+        "#,
+    );
+    let probe = probe();
+    let words = ["test", &probe, "scenarios.toml", "--filter", "stored"];
+    for words in [&words[..3], &words[..]] {
+        assert!(well(scratch.path(), words).contains(" 0 failed"), "{words:?}");
+    }
+}
+
+#[test]
+fn what_is_said_of_one_pool_is_not_said_of_another() {
+    assert_passes(
+        r#"
+        [settings]
+        request = ["facts=2"]
+
+        [[pools]]
+        name = "one"
+        backends = ["10.0.0.1:80", "10.0.0.2:80"]
+        [[pools]]
+        name = "two"
+        backends = ["10.0.1.1:80", "10.0.1.2:80"]
+
+        [[scenario]]
+        name = "a step changes the pool"
+        facts."10.0.0.2:80".in-flight = 7
+        response.backend = "10.0.0.2:80"
+        request.headers = { x-pick = "0", x-probe-response = "answer" }
+        [[scenario.step]]
+        expect.request-headers = { x-probe-facts = "0/0/true/0,7/0/true/0" }
+        expect.response-headers = { x-probe-answer = "200 1" }
+        [[scenario.step]]
+        pool = "two"
+        expect.request-headers = { x-probe-facts = "0/0/true/0,0/0/true/0" }
+        expect.response-headers = { x-probe-answer = "200 0" }
+        [[scenario.step]]
+        pool = "two"
+        facts."10.0.1.1:80".healthy = false
+        response.backend = 1
+        expect.request-headers = { x-probe-facts = "0/0/false/0,0/0/true/0" }
+        expect.response-headers = { x-probe-answer = "200 1" }
+        "#,
+    );
+}
+
+#[test]
 fn steps_share_counters_and_the_store_and_scenarios_do_not() {
     assert_passes(
         r#"
@@ -248,6 +323,43 @@ fn junit_tells_the_same() {
 }
 
 #[test]
+fn no_results_of_an_earlier_run_are_left_where_nothing_could_be_played() {
+    let scratch = with_scenarios("[[scenario]]\nname = \"a\"\n");
+    let core = repository().join("tests/guests/core-module/core-module.wasm").display().to_string();
+    for (words, code, told) in [
+        (["test", &core, "scenarios.toml", "scenarios.toml"], 1, "policy `core-module` ("),
+        (["test", "gone.wasm", "scenarios.toml", "scenarios.toml"], 2, "can't read gone.wasm"),
+        (["test", "builtin:random", "scenarios.toml", "gone.toml"], 2, "can't read gone.toml"),
+    ] {
+        scratch.write("out.xml", "of yesterday");
+        let sentence = refused(scratch.path(), &[&words[..], &["--junit", "out.xml"][..]].concat(), code);
+        assert!(sentence.contains(told), "{sentence}");
+        let xml = std::fs::read_to_string(scratch.path().join("out.xml")).unwrap();
+        assert!(xml.contains("<testsuites tests=\"2\" failures=\"0\" errors=\"2\">"), "{xml}");
+        assert_eq!(xml.matches("<error message=\"").count(), 2, "{xml}");
+        assert!(xml.contains(&format!("<testsuite name=\"{}\" tests=\"1\"", words[3])) && xml.contains(told), "{xml}");
+    }
+}
+
+#[test]
+fn json_tells_the_same_to_scripts() {
+    let scratch = with_scenarios(
+        "[[scenario]]\nname = \"good\"\n[[scenario]]\nname = \"bad\"\n[[scenario.step]]\nrepeat = 2\nexpect.backend = \"none\"\n\
+         [[scenario]]\nname = \"left out\"\n",
+    );
+    let exit = policy(scratch.path(), &["test", "builtin:random", "scenarios.toml", "--filter", "d", "--json"]);
+    assert_eq!((exit.code, exit.stderr.as_str()), (Some(1), ""), "{exit:?}");
+    let told: serde_json::Value = serde_json::from_str(&exit.stdout).unwrap();
+    assert_eq!([&told["passed"], &told["failed"], &told["left_out"]], [1, 1, 1], "{told:#}");
+    let [good, bad] = told["scenarios"].as_array().unwrap().as_slice() else { panic!("{told:#}") };
+    assert_eq!((&good["name"], &good["passed"], &good["line"]), (&"good".into(), &true.into(), &1.into()));
+    assert!(good["failures"].as_array().unwrap().is_empty() && bad["passed"] == false, "{told:#}");
+    let failure = &bad["failures"][0];
+    assert_eq!((&failure["step"], &failure["run"], &failure["line"]), (&"step 1".into(), &1.into(), &5.into()));
+    assert_eq!((&failure["differences"][0]["what"], &failure["differences"][0]["expected"]), (&"backend".into(), &"none".into()));
+}
+
+#[test]
 fn mistakes_in_a_file_are_told_with_key_and_line() {
     for (text, line, key, told) in [
         ("[[scenario]]\nname = \"a\"\nexpct.backend = 1", 3, "scenario.expct", "did you mean `expect`?"),
@@ -296,6 +408,18 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "false if it is not to be there",
         ),
         ("[[scenario]]\nname = \"a\"\n[[scenario.step]]\nexpect.refused = \"a\"", 1, "scenario", "has steps"),
+        (
+            "[[scenario]]\nname = \"a\"\nexpect = { refused = \"a\", backend = 1 }",
+            3,
+            "scenario.expect.backend",
+            "a policy that is refused is not asked",
+        ),
+        (
+            "[[scenario]]\nname = \"a\"\nexpect.refused = \"a\"\nrequest = \"/b\"",
+            4,
+            "scenario.request",
+            "a policy that is refused is not asked",
+        ),
         (
             "[[scenario]]\nname = \"a\"\npolicy.dedline = \"1s\"",
             3,

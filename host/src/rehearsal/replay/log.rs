@@ -16,6 +16,7 @@ const TOLD: usize = 10;
 pub(super) struct Log {
     path: PathBuf,
     reader: Reader,
+    lenient: bool,
     policy: Option<String>,
     lineups: HashMap<u64, Arc<Lineup>>,
     /// The request that is gone through, and the call that comes.
@@ -72,6 +73,7 @@ impl Log {
         Ok(Self {
             path: path.to_owned(),
             reader: Reader::open(path, lenient)?,
+            lenient,
             policy: policy.map(str::to_owned),
             lineups: HashMap::new(),
             request: None,
@@ -131,10 +133,12 @@ impl Log {
     /// What the recording held, or why there was nothing in it.
     pub fn finish(mut self) -> Result<Heard, RehearsalError> {
         let Some(policy) = self.policy.take() else {
-            return Err(RehearsalError::Recording(format!("{} holds no recording", self.path.display())));
+            let message = format!("{} holds no recording{}", self.path.display(), self.heard.why_not());
+            return Err(RehearsalError::Recording(message));
         };
         if self.heard.calls == 0 {
-            let message = format!("{} holds no call of policy {policy:?}", self.path.display());
+            let why_not = self.heard.why_not();
+            let message = format!("{} holds no call of policy {policy:?}{why_not}", self.path.display());
             return Err(RehearsalError::Recording(message));
         }
         self.heard.policy = policy;
@@ -146,12 +150,7 @@ impl Log {
         loop {
             match self.reader.next()? {
                 Read::End => return Ok(false),
-                Read::PassedOver { number, reason } => {
-                    self.heard.passed_over += 1;
-                    if self.heard.why.len() < TOLD {
-                        self.heard.why.push((number, reason));
-                    }
-                }
+                Read::PassedOver { number, reason } => self.heard.pass_over(number, reason),
                 Read::Line(Line::Lineup(lineup)) => self.take_lineup(lineup)?,
                 Read::Line(Line::Request(request)) => {
                     if self.take_request(request)? {
@@ -166,12 +165,12 @@ impl Log {
         let names = || lineup.policies.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
         let in_order = lineup.pools.iter().zip(0..).all(|(pool, at)| pool.id == at);
         if !in_order {
-            return Err(self.broken("the ids of the pools are not their places"));
+            return self.broken("the ids of the pools are not their places".to_owned());
         }
         match &self.policy {
             None => match lineup.policies.as_slice() {
                 [only] => self.policy = Some(only.name.clone()),
-                [] => return Err(self.broken("the recording is of no policy")),
+                [] => return self.broken("the recording is of no policy".to_owned()),
                 _ => {
                     let message = format!(
                         "{} is of several policies; choose one of them with `--policy`: {}",
@@ -198,7 +197,8 @@ impl Log {
 
     fn take_request(&mut self, request: Box<Request>) -> Result<bool, RehearsalError> {
         let Some(lineup) = self.lineups.get(&request.lineup) else {
-            return Err(self.broken(&format!("no line before it tells of lineup {}", request.lineup)));
+            self.broken(format!("no line before it tells of lineup {}", request.lineup))?;
+            return Ok(false);
         };
         let wanted = |call: &Call| Some(&call.policy) == self.policy.as_ref() && call.role != Role::Shadow;
         if !request.calls.iter().any(wanted) {
@@ -214,8 +214,31 @@ impl Log {
         Ok(true)
     }
 
-    fn broken(&self, what: &str) -> RehearsalError {
-        RehearsalError::Recording(format!("{}, line {}: {what}", self.path.display(), self.reader.number()))
+    /// A line that says what can't be: passed over by the lenient.
+    fn broken(&mut self, what: String) -> Result<(), RehearsalError> {
+        let number = self.reader.number();
+        if self.lenient {
+            self.heard.pass_over(number, what);
+            return Ok(());
+        }
+        let path = self.path.display();
+        let message = format!("{path}, line {number}: {what}; with `--lenient` such lines are passed over");
+        Err(RehearsalError::Recording(message))
+    }
+}
+
+impl Heard {
+    fn pass_over(&mut self, number: u64, reason: String) {
+        self.passed_over += 1;
+        if self.why.len() < TOLD {
+            self.why.push((number, reason));
+        }
+    }
+
+    /// What went before, where it may be why there is nothing.
+    fn why_not(&self) -> String {
+        let first = self.why.first().map(|(number, reason)| format!(": line {number} was passed over: {reason}"));
+        first.unwrap_or_default()
     }
 }
 

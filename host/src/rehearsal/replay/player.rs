@@ -10,6 +10,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::super::RehearsalError;
+use super::super::error::named;
 use super::super::facts::{BackendState, GivenFacts};
 use super::super::source::Source;
 use super::log::{Cue, find};
@@ -201,7 +202,8 @@ impl Player {
         let told = lineup.pools.iter().filter(|pool| policy.pools.contains(&pool.id));
         let pools: Vec<PoolSpec> = told.map(pool_spec).collect();
         let stats = Stats::new(workers);
-        let generation = self.engine.load(&spec, &pools, 1, &stats.policy(&name), 1)?;
+        let loaded = self.engine.load(&spec, &pools, 1, &stats.policy(&name), 1);
+        let generation = loaded.map_err(|error| named(error, &policy.name))?;
         let idle = |pool: &Pool| pool.backends.iter().map(|_| BackendState::default()).collect();
         let facts = Arc::new(GivenFacts::new(&lineup.pools.iter().map(idle).collect::<Vec<_>>()));
         let seat = |worker| seat(&generation, worker, &facts, &stats);

@@ -2,13 +2,23 @@
 
 use super::values;
 use super::{Answer, Expect, ExpectedFault};
-use crate::config::{Findings, Node};
+use crate::config::{Findings, Node, Section};
 use crate::rehearsal::stage::GivenPool;
 
+/// What stands beside `expect.refused`.
+pub(super) const NOT_ASKED: &str =
+    "goes with a request, and `expect.refused` says that there is none: a policy that is refused is not asked; remove it";
+
 /// `expect`, for a question about this pool.
-pub(super) fn expect(node: Node, pool: &GivenPool, findings: &mut Findings) -> Expect {
+pub(super) fn expect(mut section: Section, pool: &GivenPool, findings: &mut Findings) -> Expect {
     let mut expect = Expect::default();
-    let Some(mut section) = node.section(findings) else { return expect };
+    if let Some(node) = section.take("refused") {
+        expect.refused = node.string(findings).map(|text| text.value);
+        for (_, node) in section.into_entries() {
+            findings.error(&node.place, NOT_ASKED);
+        }
+        return expect;
+    }
     expect.backend = section.take("backend").map(|node| {
         let picks = node.one_or_many().into_iter();
         picks.filter_map(|node| values::pick(node, pool, findings)).collect()
@@ -22,8 +32,8 @@ pub(super) fn expect(node: Node, pool: &GivenPool, findings: &mut Findings) -> E
         expect.counters.extend(values::whole(node, findings).map(|n| (name, n)));
     }
     expect.store = section.take("store").map(|n| values::stored(n, findings)).unwrap_or_default();
-    expect.fault = section.take("fault").and_then(|node| fault(node, findings));
-    expect.refused = section.take("refused").and_then(|n| n.string(findings)).map(|t| t.value);
+    let faults = section.take("fault").map(Node::one_or_many).unwrap_or_default();
+    expect.faults = faults.into_iter().filter_map(|node| fault(node, findings)).collect();
     for (name, node) in section.take_section("share", findings).into_entries() {
         let place = node.place.clone();
         let pick = findings.accept(&place, values::pick_named(&name, pool));

@@ -17,7 +17,8 @@ use super::stage::{Given, Question, Response};
 use crate::policy::{FailedAttempt, Script};
 use crate::wire::RequestHead;
 
-pub(super) use file::{default_given, parse, read};
+pub(super) use file::{parse, read};
+pub(super) use step::START_MONOTONIC;
 
 /// A scenario file.
 #[derive(Debug)]
@@ -106,8 +107,8 @@ pub(super) struct Expect {
     pub counters: Vec<(String, u64)>,
     /// What is in the store after.
     pub store: Stored,
-    /// A hook that fails.
-    pub fault: Option<ExpectedFault>,
+    /// Hooks that fail; no other may.
+    pub faults: Vec<ExpectedFault>,
     /// What the policy's refusal is to say.
     pub refused: Option<String>,
     /// How often each is picked, as shares of all runs.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 use ipnet::IpNet;
 
-use super::expect::expect;
+use super::expect::{NOT_ASKED, expect};
 use super::values;
 use super::{Expect, Step};
 use crate::config::{Findings, Node, Section, normalise_host, parse_duration};
@@ -14,12 +14,16 @@ use crate::rehearsal::facts::BackendState;
 use crate::rehearsal::stage::{GivenPool, Response};
 use crate::wire::{RequestHead, syntax};
 
-/// Where time begins, where nobody says: some time after the policy was loaded ...
-const START_MONOTONIC: u64 = 1_000_000_000_000;
+/// Where time begins, where nobody says: some time after a proxy was started ...
+pub(in crate::rehearsal) const START_MONOTONIC: u64 = 1_000_000_000_000;
 /// ... and 2026-01-01T00:00:00Z.
 const START_UNIX: u64 = 1_767_225_600_000;
 /// More runs than anyone waits for.
 const MAX_REPEAT: u32 = 10_000_000;
+
+/// What a step says of its request.
+const OF_A_REQUEST: [&str; 11] =
+    ["request", "pool", "seed", "time", "facts", "response", "failed", "attempt", "random", "store", "repeat"];
 
 /// What steps begin with: what stands beside a scenario's steps, or the defaults.
 #[derive(Debug, Clone)]
@@ -32,9 +36,11 @@ pub(super) struct Base {
     monotonic: u64,
     /// Milliseconds since 1970 then.
     unix: u64,
-    /// Instead of how the pool says they are.
-    facts: Vec<(u32, State)>,
+    /// Instead of how the pools say they are: by pool and backend.
+    facts: Vec<(u32, u32, State)>,
     response: Response,
+    /// The pool that the response's backend is of.
+    response_pool: u32,
 }
 
 /// What is said of a backend's state, where something is.
@@ -60,6 +66,7 @@ impl Default for Base {
             unix: START_UNIX,
             facts: Vec::new(),
             response: Response { status: 200, ..Response::default() },
+            response_pool: 0,
         }
     }
 }
@@ -86,10 +93,13 @@ impl Base {
         }
         let pool = self.pool(pools);
         if let Some(node) = section.take("facts") {
-            self.facts.extend(facts(node, pool, findings));
+            self.facts.extend(facts(node, pool, findings).into_iter().map(|(at, state)| (self.pool, at, state)));
         }
         if let Some(node) = section.take("response") {
             self.response(node, pool, findings);
+        }
+        if self.response_pool != self.pool {
+            self.response.backend = None;
         }
         self
     }
@@ -97,6 +107,11 @@ impl Base {
     /// Reads a step. What it does not say is as here.
     pub fn step(&self, section: &mut Section, pools: &[GivenPool], findings: &mut Findings) -> Step {
         let line = super::file::line(&section.place);
+        let expected = section.take("expect").and_then(|node| node.section(findings));
+        if expected.as_ref().is_some_and(|expected| expected.has("refused")) {
+            let beside = OF_A_REQUEST.into_iter().filter_map(|key| section.take(key));
+            beside.for_each(|node| findings.error(&node.place, NOT_ASKED));
+        }
         let base = self.clone().read(section, pools, findings);
         let pool = base.pool(pools);
         let failed: Vec<_> = section.take("failed").map_or_else(Vec::new, |node| {
@@ -108,13 +123,13 @@ impl Base {
         });
         let store = section.take("store").map(|n| values::stored(n, findings)).unwrap_or_default();
         let repeat = section.take("repeat").and_then(|n| n.integer(findings, 1..=MAX_REPEAT));
-        let expect = section.take("expect").map_or_else(Expect::default, |node| expect(node, pool, findings));
+        let expect = expected.map_or_else(Expect::default, |section| expect(section, pool, findings));
         if !expect.share.is_empty() && repeat.is_none() {
             findings.error(&section.place, "expects shares of one run; write `repeat` and how many runs there are");
         }
         let mut states = pool.states.clone();
-        for (backend, said) in &base.facts {
-            if let Some(state) = states.get_mut(*backend as usize) {
+        for (of, backend, said) in &base.facts {
+            if let (true, Some(state)) = (*of == base.pool, states.get_mut(*backend as usize)) {
                 said.apply(state);
             }
         }
@@ -212,7 +227,7 @@ impl Base {
             self.response.fields = values::fields(node, findings);
         }
         if let Some((_, found)) = section.take("backend").and_then(|n| values::backends(n, pool, findings)) {
-            self.response.backend = found.first().copied();
+            (self.response.backend, self.response_pool) = (found.first().copied(), self.pool);
         }
         section.finish(findings);
     }
