@@ -159,8 +159,7 @@ impl Redactor {
     }
 
     fn query(&self, query: &str, secrets: &mut Secrets) -> String {
-        let mut hidden =
-            |value: &str| String::from_utf8_lossy(&self.hidden(value.as_bytes(), secrets)).into_owned();
+        let mut hidden = |value: &str| String::from_utf8_lossy(&self.hidden(value.as_bytes(), secrets)).into_owned();
         let parts = query.split('&').map(|part| match part.split_once('=') {
             Some((name, value)) => format!("{name}={}", hidden(value)),
             None if part.is_empty() => String::new(),
@@ -274,7 +273,8 @@ mod tests {
         assert!(four.starts_with("198.18.") || four.starts_with("198.19."), "{four}");
         assert!(six.starts_with("2001:db8:"), "{six}");
         assert_eq!(other("::ffff:192.0.2.7"), four, "the same address, however it is written");
-        for text in ["client:192.0.2.7", "rate:192.0.2.7", "over the limit: 192.0.2.7.", "192.0.2.7:80", "c:192.0.2.7"] {
+        for text in ["client:192.0.2.7", "rate:192.0.2.7", "over the limit: 192.0.2.7.", "192.0.2.7:80", "c:192.0.2.7"]
+        {
             let told = written(&redactor, request(&[("x-forwarded-for", "192.0.2.7"), ("x-other", text)], "", text));
             assert!(!told.contains("192.0.2.7"), "{told}");
             // The client, two fields, and in each of two calls a key, a value and a field; a reply's field and body; a fault.
@@ -286,7 +286,8 @@ mod tests {
                 request.client = client.parse().unwrap();
                 redactor.apply(&mut request);
                 let Answer::Reply(reply) = &request.calls[0].answer else { panic!("{request:?}") };
-                let made = [&request.fields[0].1, &reply.body].map(|told| String::from_utf8_lossy(&told.0).into_owned());
+                let made =
+                    [&request.fields[0].1, &reply.body].map(|told| String::from_utf8_lossy(&told.0).into_owned());
                 assert_eq!(made, [text.replace("2001:db9::1", &six), text.replace("2001:db9::1", &six)]);
             }
         }

@@ -12,9 +12,12 @@ const MOST: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
     /// By their first bytes; of those that begin the same the longest first.
-    by_start: HashMap<[u8; LEAST], Vec<(Vec<u8>, Vec<u8>)>>,
+    by_start: HashMap<[u8; LEAST], Vec<Secret>>,
     count: usize,
 }
+
+/// A value and its hash.
+type Secret = (Vec<u8>, Vec<u8>);
 
 impl Secrets {
     /// Has a value looked for, if it is not too short for that.

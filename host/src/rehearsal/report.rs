@@ -34,8 +34,7 @@ pub(super) fn text(all: &[Played], left_out: usize, took: Duration) -> String {
 
 /// The same for scripts.
 pub(super) fn json(all: &[Played], left_out: usize, took: Duration) -> Value {
-    let difference =
-        |d: &Difference| json!({ "what": d.what, "expected": d.expected, "actual": d.actual });
+    let difference = |d: &Difference| json!({ "what": d.what, "expected": d.expected, "actual": d.actual });
     let failure = |f: &Failure| {
         let differences: Vec<Value> = f.differences.iter().map(difference).collect();
         let step = (!f.step.is_empty()).then_some(&f.step);

@@ -116,12 +116,14 @@ fn faults_can_be_expected() {
 
 #[test]
 fn an_expected_fault_hides_no_other() {
-    let both = "[[scenario]]\nname = \"both\"\nrequest.headers = { x-probe-request = \"trap\", x-probe-select = \"trap\" }\n";
+    let both =
+        "[[scenario]]\nname = \"both\"\nrequest.headers = { x-probe-request = \"trap\", x-probe-select = \"trap\" }\n";
     let text = failing(&format!("{both}expect.fault = {{ kind = \"trap\", hook = \"selection\" }}\n"));
     assert!(text.contains("expected  none but what is expected"), "{text}");
     assert!(text.contains("trap in request-headers") && !text.contains("trap in selection"), "{text}");
     assert_passes(&format!("{both}expect.fault = \"trap\"\n"));
-    let list = |second: &str| format!("{both}expect.fault = [{{ kind = \"trap\", hook = \"selection\" }}, \"{second}\"]\n");
+    let list =
+        |second: &str| format!("{both}expect.fault = [{{ kind = \"trap\", hook = \"selection\" }}, \"{second}\"]\n");
     assert_passes(&list("trap"));
     let text = failing(&list("deadline"));
     assert!(text.contains("expected  deadline") && text.contains("actual    trap in request-headers"), "{text}");
@@ -356,7 +358,10 @@ fn json_tells_the_same_to_scripts() {
     assert!(good["failures"].as_array().unwrap().is_empty() && bad["passed"] == false, "{told:#}");
     let failure = &bad["failures"][0];
     assert_eq!((&failure["step"], &failure["run"], &failure["line"]), (&"step 1".into(), &1.into(), &5.into()));
-    assert_eq!((&failure["differences"][0]["what"], &failure["differences"][0]["expected"]), (&"backend".into(), &"none".into()));
+    assert_eq!(
+        (&failure["differences"][0]["what"], &failure["differences"][0]["expected"]),
+        (&"backend".into(), &"none".into())
+    );
 }
 
 #[test]

@@ -6,8 +6,7 @@ use crate::config::{Findings, Node, Section};
 use crate::rehearsal::stage::GivenPool;
 
 /// What stands beside `expect.refused`.
-pub(super) const NOT_ASKED: &str =
-    "goes with a request, and `expect.refused` says that there is none: a policy that is refused is not asked; remove it";
+pub(super) const NOT_ASKED: &str = "goes with a request, and `expect.refused` says that there is none: a policy that is refused is not asked; remove it";
 
 /// `expect`, for a question about this pool.
 pub(super) fn expect(mut section: Section, pool: &GivenPool, findings: &mut Findings) -> Expect {

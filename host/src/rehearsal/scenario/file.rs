@@ -67,7 +67,7 @@ pub(super) fn line(place: &Place) -> usize {
 }
 
 /// Four backends that are well, where nobody says.
-fn default_given() -> Given {
+pub(in crate::rehearsal) fn default_given() -> Given {
     let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };
     let pool = GivenPool {
         name: "web".to_owned(),

@@ -17,7 +17,7 @@ use super::stage::{Given, Question, Response};
 use crate::policy::{FailedAttempt, Script};
 use crate::wire::RequestHead;
 
-pub(super) use file::{parse, read};
+pub(super) use file::{default_given, parse, read};
 pub(super) use step::START_MONOTONIC;
 
 /// A scenario file.
