@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::Value;
@@ -13,14 +14,16 @@ use super::facts::{BackendState, GivenFacts};
 use super::source::Source;
 use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::policy::{
-    Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, Generation, PolicyError,
-    PolicySpec, PoolSpec, RangeVerdict, Reply, Script, Seat, Selected, Store, Tape,
+    Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, FaultKind, Generation,
+    PolicyError, PolicySpec, PoolSpec, RangeVerdict, Reply, Script, Seat, Selected, Store, Tape,
 };
 use crate::stats::{HOOKS, PolicyShard, PolicyStats, Stats};
 use crate::wire::{Fields, RequestHead};
 
 /// Stages after which there is a new engine: one keeps the store of each.
 const STAGES: u64 = 256;
+/// An instance that a fault has cost is waited for as long as this.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An engine with one worker, and a component that is put on stage again and again: compiled once, and each time with
 /// an instance, counters and a store that nobody has used.
@@ -254,10 +257,19 @@ impl Stage {
         hook: &'static str,
         script: &mut Script,
         told: &mut Told,
-        ask: impl FnOnce(&mut Seat, &mut Told) -> Result<A, Fault>,
+        mut ask: impl FnMut(&mut Seat, &mut Told) -> Result<A, Fault>,
     ) -> Result<A, Fault> {
-        self.seat.insert_tape(Box::new(Tape::scripted(script.clone())));
-        let answer = ask(&mut self.seat, told);
+        let began = Instant::now();
+        let answer = loop {
+            self.seat.insert_tape(Box::new(Tape::scripted(script.clone())));
+            match ask(&mut self.seat, told) {
+                // How long a fresh instance takes is the machine's affair, and not the policy's.
+                Err(Fault { kind: FaultKind::Rebuilding, .. }) if began.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                answer => break answer,
+            }
+        };
         told.calls.push(Call { hook, took: self.seat.took(), fuel: self.seat.fuel() });
         if let Some(tape) = self.seat.eject_tape() {
             script.draws.drain(..script.draws.len() - tape.draws_left());

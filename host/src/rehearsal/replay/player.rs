@@ -13,6 +13,7 @@ use super::super::RehearsalError;
 use super::super::error::named;
 use super::super::facts::{BackendState, GivenFacts};
 use super::super::source::Source;
+use super::super::stage::PATIENCE;
 use super::log::{Cue, find};
 use crate::config::{self, OnFailure, StoreLimits};
 use crate::policy::{
@@ -25,8 +26,6 @@ use crate::wire::{Fields, RequestHead};
 
 /// Seats at most: a worker's requests beyond them share one with another's.
 const SEATS: usize = 64;
-/// An instance that a fault has cost is waited for as long as this.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A recording is input like any other: what it says of limits is bounded as in a configuration.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
