@@ -213,11 +213,36 @@ fn check_compiles_for_the_proxy_that_starts_after_it() {
         entries.collect::<std::collections::BTreeSet<String>>()
     };
     let compiled = kept();
-    assert_eq!(compiled.iter().filter(|name| name.ends_with(".compiled")).count(), 1, "{compiled:?}");
-    // Had it another engine, it would have compiled again, and kept that.
-    let proxy = TestProxy::builder().keys(&format!("cache-dir = {folder:?}")).workers(2).tables(table).start();
+    assert_eq!(compiled.iter().filter(|name| name.ends_with(".compiled")).count(), 2, "{compiled:?}");
+    // `range` and `random`, which a host has by default. Had the proxy another engine, it would have compiled again, and kept that.
+    let proxy = TestProxy::builder()
+        .keys(&format!("cache-dir = {folder:?}"))
+        .workers(2)
+        .host("a.test", &["127.0.0.1:1".parse().unwrap()])
+        .start();
     assert_eq!(proxy.admin(crate::fixtures::Request::new("GET", "/readyz").host("admin")).status, 200);
     assert_eq!(kept(), compiled);
+}
+
+#[test]
+fn a_folder_that_others_may_write_to_costs_time_and_not_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("compiled");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let table = "[hosts]\n\"a.test\" = [\"127.0.0.1:1\"]\n";
+    scratch.write("waypost.toml", format!("cache-dir = \"compiled\"\n{table}"));
+    let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
+    assert_eq!(check.code, Some(1), "{check:?}");
+    assert!(check.stdout.contains("`cache-dir`") && check.stdout.contains("chmod go-w"), "{check:?}");
+    let proxy = TestProxy::builder()
+        .keys(&format!("cache-dir = {folder:?}"))
+        .host("a.test", &["127.0.0.1:1".parse().unwrap()])
+        .start();
+    let told = proxy.stderr.find(|line| line.contains("compiled at each start").then_some(()));
+    assert!(told.is_some(), "the operator is told:\n{}", proxy.stderr.text());
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the command line asks for.
 
 use std::future::pending;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,12 +16,19 @@ use crate::cli::{
 };
 use crate::config::{Config, FileSource, Pool, Sources};
 use crate::origin::{self, OriginOptions};
-use crate::policy::{Engine, EngineOptions};
+use crate::policy::{Engine, EngineOptions, PolicyError};
 use crate::rehearsal::{self, Manner, Outcome};
 use crate::remote::{self, Surroundings};
 use crate::scaffold::{self, Language};
 use crate::stats::Stats;
 use crate::upstream::{PoolTopology, resolve};
+
+/// Prints a line. Whoever reads may have gone, as `head` does when it has enough: that is no failure.
+macro_rules! say {
+    ($($line:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
+}
 
 /// Does what was asked; the exit code tells whether it went well.
 pub fn execute(cli: Cli) -> Result<ExitCode> {
@@ -88,11 +96,12 @@ fn rehearse(offline: &Offline, json: bool) -> ExitCode {
 fn begin_policy(begin: &Begin) -> ExitCode {
     let done = match begin {
         Begin::New(New { name, lang, dir }) => scaffold::create(name, language(*lang), dir.as_deref()).map(|made| {
-            println!("{} is a policy in {}, in the folder {}. Next:", made.name, made.language, made.folder.display());
-            println!("  cd {} && ./test", made.folder.display());
+            let folder = made.folder.display();
+            say!("{} is a policy in {}, in the folder {folder}. Next:", made.name, made.language);
+            say!("  cd {folder} && ./test");
         }),
         Begin::Bindings(Bindings { wit, output }) => scaffold::write_bindings(wit, output).map(|files| {
-            println!("{}: {}", output.display(), files.join(", "));
+            say!("{}: {}", output.display(), files.join(", "));
         }),
     };
     match done {
@@ -117,12 +126,19 @@ fn language(lang: Lang) -> Language {
 async fn check(sources: Sources) -> Result<ExitCode> {
     let config = Config::load(sources)?;
     for warning in &config.warnings {
-        println!("warning: {warning}");
+        say!("warning: {warning}");
     }
     let mut failed = 0;
     let topologies = check_pools(&config, &mut failed).await?;
-    let engine =
-        Engine::new(EngineOptions { workers: 1, cache: config.cache_dir.clone(), ..EngineOptions::default() })?;
+    let options = EngineOptions { workers: 1, cache: config.cache_dir.clone(), ..EngineOptions::default() };
+    let engine = match Engine::new(options.clone()) {
+        Err(e @ PolicyError::Cache { .. }) => {
+            failed += 1;
+            say!("error: {e}");
+            Engine::new(EngineOptions { cache: None, ..options })?
+        }
+        engine => engine?,
+    };
     let config = Arc::new(config);
     let checked = Arc::clone(&config);
     let load = move || policies::load_all(&engine, &checked, &topologies, &Stats::new(1));
@@ -131,18 +147,18 @@ async fn check(sources: Sources) -> Result<ExitCode> {
         match loaded {
             Ok(generation) => {
                 let hooks: Vec<_> = generation.hooks().names().collect();
-                println!("policy {:?}: ok, {}, hooks: {}", policy.name, generation.digest(), hooks.join(", "));
+                say!("policy {:?}: ok, {}, hooks: {}", policy.name, generation.digest(), hooks.join(", "));
             }
             Err(e) => {
                 failed += 1;
-                println!("error: {e:#}");
+                say!("error: {e:#}");
             }
         }
     }
-    println!("{} routes, {} pools, {} policies", config.routes.len(), config.pools.len(), config.policies.len());
+    say!("{} routes, {} pools, {} policies", config.routes.len(), config.pools.len(), config.policies.len());
     match failed {
-        0 => println!("ok: the proxy would start with this"),
-        n => println!("{n} errors: the proxy would not start"),
+        0 => say!("ok: the proxy would start with this"),
+        n => say!("{n} errors: the proxy would not start, or not as it should"),
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -155,13 +171,13 @@ async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<Pool
             Ok(resolved) => {
                 for topology in &resolved {
                     let addresses: Vec<String> = topology.backends.iter().map(|b| b.address.to_string()).collect();
-                    println!("pool {:?}: {}", topology.name, addresses.join(", "));
+                    say!("pool {:?}: {}", topology.name, addresses.join(", "));
                 }
                 topologies.extend(resolved);
             }
             Err(e) => {
                 *failed += 1;
-                println!("error: {e}");
+                say!("error: {e}");
                 // Policies are loaded all the same, as if the pool had no backends.
                 topologies.extend(resolve(&[Pool { backends: vec![], ..pool.clone() }]).await?);
             }
@@ -230,7 +246,7 @@ async fn serve_demo(demo: Demo) -> Result<()> {
 fn print_what_to_try(reachable: &Reachable, origins: &[String]) {
     let Some(proxy) = reachable.listen.first() else { return };
     let admin = reachable.admin.map(|a| a.to_string()).unwrap_or_default();
-    println!(
+    say!(
         "\nWaypost is running in front of {} origins ({}).
 A WebAssembly policy picks one of them for every request.
 

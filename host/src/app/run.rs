@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::watch::watch;
 use crate::admin::{self, Readiness, StatsView};
 use crate::config::Config;
-use crate::policy::{Engine, EngineOptions};
+use crate::policy::{Engine, EngineOptions, PolicyError};
 use crate::proxy::access_log::LogWriter;
 use crate::proxy::{Admission, Settings};
 use crate::recording::{RecordWriter, Recorder};
@@ -98,11 +98,16 @@ pub async fn run(config: Config, started: impl FnOnce(&Reachable)) -> Result<()>
 async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> {
     let topologies: Vec<_> = resolve(&config.pools).await?.into_iter().map(Arc::new).collect();
     let topologies: Arc<[_]> = topologies.into();
-    let engine = Engine::new(EngineOptions {
-        workers: config.workers,
-        cache: config.cache_dir.clone(),
-        ..EngineOptions::default()
-    })?;
+    let options =
+        EngineOptions { workers: config.workers, cache: config.cache_dir.clone(), ..EngineOptions::default() };
+    let engine = match Engine::new(options.clone()) {
+        // Without it a start takes longer, which is better than no start.
+        Err(e @ PolicyError::Cache { .. }) => {
+            tracing::warn!("{e}; components are compiled at each start");
+            Engine::new(EngineOptions { cache: None, ..options })?
+        }
+        engine => engine?,
+    };
     let keep = match &config.state_dir {
         None => None,
         Some(folder) => {

@@ -7,7 +7,7 @@
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -108,7 +108,9 @@ impl Cache {
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
         let unique = format!("{}-{}.{UNFINISHED}", std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
         let unfinished = self.folder.join(unique);
-        let written = File::create_new(&unfinished).and_then(|mut file| {
+        // Whatever the umask is: what others may write to is not run.
+        let created = File::options().write(true).create_new(true).mode(0o600).open(&unfinished);
+        let written = created.and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()
         });
@@ -211,7 +213,8 @@ mod tests {
         let folder = folder("found");
         let (cache, engine) = (Cache::open(&folder).unwrap(), Engine::default());
         assert!(cache.load(&engine, "sha256:aa").is_none());
-        stored(&cache, &engine, "sha256:aa");
+        let path = stored(&cache, &engine, "sha256:aa");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600, "whatever the umask is");
         assert!(cache.load(&engine, "sha256:aa").is_some());
         assert!(cache.load(&engine, "sha256:ab").is_none());
         let mut config = wasmtime::Config::new();

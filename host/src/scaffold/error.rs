@@ -13,6 +13,9 @@ pub enum ScaffoldError {
         "{0:?} can't be the name of a policy: write small letters, digits and hyphens, beginning with a letter, 64 at most, such as `my-policy`"
     )]
     Name(String),
+    /// The name of what a project brings with it.
+    #[error("{0:?} is the name of the SDK, which the policy uses; take another one")]
+    Taken(&'static str),
     /// Somebody's files are there.
     #[error("{} is there and not empty; name another folder with --dir", .0.display())]
     Occupied(PathBuf),

@@ -9,6 +9,9 @@ use super::ScaffoldError;
 use super::name::Name;
 use super::templates::{File, Language};
 
+/// A crate can't depend on another of its own name.
+const SDK_NAME: &str = "waypost-policy";
+
 /// A project that was made.
 #[derive(Debug)]
 pub struct Made {
@@ -23,6 +26,9 @@ pub struct Made {
 /// Writes the project of a new policy into `folder`, or a new folder of the policy's name.
 pub fn create(name: &str, language: Language, folder: Option<&Path>) -> Result<Made, ScaffoldError> {
     let name = Name::new(name)?;
+    if language == Language::Rust && name.as_str() == SDK_NAME {
+        return Err(ScaffoldError::Taken(SDK_NAME));
+    }
     let folder = folder.map_or_else(|| PathBuf::from(name.as_str()), Path::to_owned);
     let occupied = match fs::read_dir(&folder) {
         Ok(mut entries) => entries.next().is_some(),

@@ -69,6 +69,12 @@ fn names_that_no_tool_takes_are_refused() {
 }
 
 #[test]
+fn a_policy_in_rust_is_not_called_as_the_sdk_is() {
+    let error = create("waypost-policy", Language::Rust, None).unwrap_err().to_string();
+    assert!(error.contains("the SDK"), "{error}");
+}
+
+#[test]
 fn the_sdk_is_carried_whole() {
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-policies/sdk");
     let mut files = vec![sdk.join("README.md")];
