@@ -125,7 +125,9 @@ mod tests {
         for n in 0..=255 {
             assert_eq!(networks.insert(format!("10.{n}.0.0/16").parse().unwrap(), n), None);
         }
-        for (network, value) in [("10.7.8.0/24", 1000), ("0.0.0.0/0", 1001), ("2001:db8::/32", 1002), ("10.7.8.9", 1003)] {
+        for (network, value) in
+            [("10.7.8.0/24", 1000), ("0.0.0.0/0", 1001), ("2001:db8::/32", 1002), ("10.7.8.9", 1003)]
+        {
             networks.insert(network.parse().unwrap(), value);
         }
         for (address, expected) in [
