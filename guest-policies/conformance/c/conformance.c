@@ -89,6 +89,8 @@ bool exports_waypost_policy_range_check(exports_waypost_policy_range_borrow_requ
     commands all = commands_of(request, S("range"));
     bool refused = false;
     calls++;
+    // The bindings don't.
+    *answer = (exports_waypost_policy_range_option_list_byte_range_t){0};
     for (size_t at = 0; at < all.count; at++) {
         command *one = &all.list[at];
         if (slice_equal(one->verb, S("ignore"))) {
