@@ -89,11 +89,14 @@ bool exports_waypost_policy_range_check(exports_waypost_policy_range_borrow_requ
     commands all = commands_of(request, S("range"));
     bool refused = false;
     calls++;
+    // The bindings don't.
+    *answer = (exports_waypost_policy_range_option_list_byte_range_t){0};
     for (size_t at = 0; at < all.count; at++) {
         command *one = &all.list[at];
         if (slice_equal(one->verb, S("ignore"))) {
-            answer->is_some = true;
-            answer->val.len = 0;
+            // Without elements nothing is freed, but the host wants an address that there is.
+            static exports_waypost_policy_range_byte_range_t nothing;
+            *answer = (exports_waypost_policy_range_option_list_byte_range_t){true, {&nothing, 0}};
         } else if (slice_equal(one->verb, S("ranges"))) {
             answer->is_some = true;
             ranges(one->rest, &answer->val);

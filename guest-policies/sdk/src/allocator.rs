@@ -3,6 +3,8 @@
 //! A component has whole pages of 64 KiB, and what its data and its stack leave of the last is free. The standard library's asks the host for
 //! another page all the same, with its first allocation. That is two system calls in the life of an instance, and with `isolation = "request"`
 //! they were a third of what a fresh instance costs. Here the first allocations come from what is left.
+//!
+//! Only for `wasm32-unknown-unknown` without threads: for WASI a C library's allocator begins at the same place.
 
 use core::{
     alloc::{GlobalAlloc, Layout},
@@ -77,9 +79,11 @@ struct Memory;
 unsafe extern "C" {
     /// Where the linker put the end of data and stack.
     static __heap_base: u8;
+    /// And the end of the memory that a component begins with. What is behind was grown, by whom is not known.
+    static __heap_end: u8;
 }
 
-/// Whether nobody has grown the memory or been given its rest.
+/// Whether the rest of the first pages is nobody's yet.
 static UNTOUCHED: Untouched = Untouched(Cell::new(true));
 
 struct Untouched(Cell<bool>);
@@ -87,12 +91,11 @@ struct Untouched(Cell<bool>);
 // SAFETY: one thread.
 unsafe impl Sync for Untouched {}
 
-// SAFETY: what is given was nobody's before: the rest behind the linker's last address, once, or new pages.
+// SAFETY: what is given was nobody's before: the rest between the linker's addresses, once, or new pages.
 unsafe impl Allocator for Memory {
     fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
         if UNTOUCHED.0.replace(false) {
-            let base = (&raw const __heap_base).addr();
-            let end = wasm32::memory_size(0).wrapping_mul(PAGE);
+            let (base, end) = ((&raw const __heap_base).addr(), (&raw const __heap_end).addr());
             if end.saturating_sub(base) >= WORTHWHILE {
                 return (ptr::with_exposed_provenance_mut(base), end - base, 0);
             }

@@ -57,7 +57,9 @@ pub trait CheckRange {
 pub enum Decision {
     /// This backend of the pool takes the request. An index that the pool does not have is an invalid answer.
     Backend(u32),
-    /// The next policy of the route chooses, and after the last the host: a random healthy backend.
+    /// The next policy of the route chooses, and after the last the host: a random healthy backend that has not failed this
+    /// request; if there is none, any that has not failed it; then any. It looks at neither weights nor labels, so it may well be one that
+    /// your policy would never choose. If that must not be, answer the client instead.
     Pass,
     /// The client gets this response.
     Answer(Response),

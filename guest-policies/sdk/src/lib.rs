@@ -14,7 +14,8 @@
     )
 )]
 
-#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
+// Elsewhere a C library has the same memory (`wasm32-wasip1`), or several threads do.
+#[cfg(all(target_arch = "wasm32", target_os = "unknown", not(target_feature = "atomics"), feature = "allocator"))]
 mod allocator;
 mod attempt;
 #[cfg(target_arch = "wasm32")]
@@ -45,7 +46,7 @@ pub use self::{
     attempt::{Attempt, FailedAttempt, Failure},
     capabilities::{Counter, StoreError, clock, facts, log, random, store},
     hooks::{ByteRange, CheckRange, Configure, Decision, EditRequest, EditResponse, RangeVerdict, Select, Topology},
-    network::Network,
+    network::{Network, Networks},
     request::{HeaderError, Headers, Request},
     response::Response,
     settings::Settings,

@@ -1,12 +1,13 @@
 //! Networks of client addresses.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv6Addr},
     str::FromStr,
 };
 
 /// All addresses that begin with the same bits, such as `192.0.2.0/24`, `2001:db8::/32` or one address alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network {
     /// As IPv6, so that both kinds are compared alike.
     first: u128,
@@ -16,7 +17,13 @@ pub struct Network {
 impl Network {
     /// Whether this address, as [`Request::client_address`](crate::Request::client_address) tells it, is one of them.
     pub fn contains(&self, address: &str) -> bool {
-        address.parse().is_ok_and(|address: IpAddr| bits(address) & self.kept == self.first)
+        address.parse().is_ok_and(|address| self.holds(address))
+    }
+
+    /// The same for an address that is parsed already, as it should be if there are several networks.
+    #[inline]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        bits(address) & self.kept == self.first
     }
 
     /// How many addresses are alike: the longer, the fewer. A network within another one is longer.
@@ -48,6 +55,41 @@ impl FromStr for Network {
     }
 }
 
+/// What is known of networks, for any number of them: one look for each length that occurs, however many have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Networks<T> {
+    entries: BTreeMap<Network, T>,
+    /// What networks of each length keep of an address, the longest first.
+    kept: Vec<u128>,
+}
+
+impl<T> Default for Networks<T> {
+    fn default() -> Self {
+        Networks { entries: BTreeMap::new(), kept: Vec::new() }
+    }
+}
+
+impl<T> Networks<T> {
+    /// Knows this of a network. Tells what was known before, if this very network was there.
+    pub fn insert(&mut self, network: Network, value: T) -> Option<T> {
+        if let Err(place) = self.kept.binary_search_by(|kept| network.kept.cmp(kept)) {
+            self.kept.insert(place, network.kept);
+        }
+        self.entries.insert(network, value)
+    }
+
+    /// What is known of the longest network that holds this address.
+    pub fn longest(&self, address: IpAddr) -> Option<&T> {
+        let bits = bits(address);
+        self.kept.iter().find_map(|&kept| self.entries.get(&Network { first: bits & kept, kept }))
+    }
+
+    /// What is known of each.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.entries.values()
+    }
+}
+
 fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -75,6 +117,33 @@ mod tests {
         assert!(
             "192.0.2.0/24".parse::<Network>().unwrap().length() > "192.0.0.0/16".parse::<Network>().unwrap().length()
         );
+    }
+
+    #[test]
+    fn the_longest_network_is_found_among_many() {
+        let mut networks = Networks::default();
+        for n in 0..=255 {
+            assert_eq!(networks.insert(format!("10.{n}.0.0/16").parse().unwrap(), n), None);
+        }
+        for (network, value) in
+            [("10.7.8.0/24", 1000), ("0.0.0.0/0", 1001), ("2001:db8::/32", 1002), ("10.7.8.9", 1003)]
+        {
+            networks.insert(network.parse().unwrap(), value);
+        }
+        for (address, expected) in [
+            ("10.9.1.1", Some(9)),
+            ("10.7.7.1", Some(7)),
+            ("10.7.8.1", Some(1000)),
+            ("::ffff:10.7.8.1", Some(1000)),
+            ("10.7.8.9", Some(1003)),
+            ("192.0.2.1", Some(1001)),
+            ("2001:db8:1::", Some(1002)),
+            ("2001:db9::", None),
+        ] {
+            assert_eq!(networks.longest(address.parse().unwrap()), expected.as_ref(), "{address}");
+        }
+        assert_eq!(networks.insert("::ffff:10.7.8.0/120".parse().unwrap(), 1), Some(1000), "the same network");
+        assert_eq!(networks.values().count(), 260);
     }
 
     #[test]

@@ -2,7 +2,33 @@
 
 use std::fmt;
 
-use crate::contract::types;
+use crate::{contract::types, cookie::is_token};
+
+/// Fields that a policy can't write. What a client says in them it can't read either.
+const HOST_OWNED: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+const MAX_NAME: usize = 256;
+
+/// Whether this can be the name of a field.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(is_token)
+}
+
+/// Whether the host owns the field of this name.
+pub(crate) fn is_owned(name: &str) -> bool {
+    HOST_OWNED.iter().any(|owned| owned.eq_ignore_ascii_case(name))
+}
 
 /// The request being decided, after the host normalised it: framing and hop-by-hop fields are gone, and the forwarding
 /// fields are those that the backend will see.
@@ -123,6 +149,18 @@ impl<'a> Headers<'a> {
         self.told.names()
     }
 
+    /// Checks the name of a field that settings tell the policy to read or to write, under this key; for
+    /// [`Configure`](crate::Configure). An error says that it is no name, or that the host owns the field.
+    pub fn check_name(key: &str, name: &str) -> Result<(), String> {
+        if !is_name(name) {
+            return Err(format!("{key}: \"{name}\" is not a field name"));
+        }
+        match is_owned(name) {
+            true => Err(format!("{key}: \"{name}\" belongs to the proxy, not to a policy")),
+            false => Ok(()),
+        }
+    }
+
     /// Replaces all fields of this name by one.
     #[inline]
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
@@ -167,3 +205,18 @@ impl fmt::Display for HeaderError {
 }
 
 impl std::error::Error for HeaderError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_settings_are_checked() {
+        assert_eq!(Headers::check_name("key", "X-Tenant"), Ok(()));
+        for name in ["", "a b", "a:", "\u{e4}", &"a".repeat(257)] {
+            assert_eq!(Headers::check_name("key", name), Err(format!("key: \"{name}\" is not a field name")));
+        }
+        let error = Headers::check_name("key", "Content-Length").unwrap_err();
+        assert_eq!(error, "key: \"Content-Length\" belongs to the proxy, not to a policy");
+    }
+}

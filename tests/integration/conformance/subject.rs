@@ -26,6 +26,8 @@ pub struct Subject {
     pub backends: [TestUpstream; 3],
     /// Closes each connection when a request has arrived.
     _closes: TestUpstream,
+    /// Whether a garbage collector decides what its memory is.
+    pub collects: bool,
     /// Lines of a policy's section that give it what it needs.
     needs: &'static str,
     components: [Vec<u8>; 2],
@@ -60,8 +62,16 @@ impl Subject {
             .tables(&tables)
             .start();
         let components = [router, conformance];
-        let subject =
-            Self { proxy, backends, _closes: closes, needs, components, dead: [first, second], _held: [one, other] };
+        let subject = Self {
+            proxy,
+            backends,
+            _closes: closes,
+            collects: language.large,
+            needs,
+            components,
+            dead: [first, second],
+            _held: [one, other],
+        };
         wait_until_loaded(&subject.proxy);
         subject
     }

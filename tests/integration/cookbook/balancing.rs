@@ -1,5 +1,7 @@
 //! Policies that choose by what the backends are.
 
+use std::net::SocketAddr;
+
 use super::{Kitchen, proxy, request};
 use crate::fixtures::{TestUpstream, refusing_address};
 
@@ -45,15 +47,22 @@ fn tenant_shard_keeps_tenants_apart() {
 
 #[test]
 fn retry_aware_tries_another_zone_and_then_gives_up() {
-    let (_held, dead) = refusing_address();
-    let (_also, gone) = refusing_address();
     let alive = TestUpstream::named("alive");
     let (a, b) = ("{ zone = \"a\" }", "{ zone = \"b\" }");
-    let elsewhere = proxy("retry-aware", "", &[(dead, a), (gone, a), (alive.address(), b)]);
+    // So many that whoever does not look at zones would take two of them, one after the other.
+    let dead: Vec<_> = (0..12).map(|_| refusing_address()).collect();
+    let mut backends: Vec<_> = dead.iter().map(|(_, address)| (*address, a)).collect();
+    backends.push((alive.address(), b));
+    let elsewhere = proxy("retry-aware", "attempts = 2", &backends);
     for _ in 0..10 {
         assert_eq!(elsewhere.ask(request("/", &[])).text(), "alive");
     }
-    let ending = proxy("retry-aware", "attempts = 1\nretry-after = 9", &[(dead, a), (gone, b)]);
+    let failed = |(_, address): &(_, SocketAddr)| elsewhere.stat(&format!("/backends/{address}/failures"));
+    let failures: u64 = dead.iter().map(failed).sum();
+    assert!(failures > 0, "no request was in need of a second attempt");
+    assert_eq!(elsewhere.stat("/policies/it/counters/elsewhere"), failures);
+
+    let ending = proxy("retry-aware", "attempts = 1\nretry-after = 9", &[(dead[0].1, a), (dead[1].1, b)]);
     let answer = ending.ask(request("/", &[]));
     assert_eq!((answer.status, answer.value("retry-after").as_deref()), (503, Some("9")));
     assert_eq!(ending.stat("/policies/it/counters/given_up"), 1);

@@ -76,5 +76,7 @@ fn maintenance_page_is_for_everybody_but_those_who_do_it() {
     assert_eq!(kitchen.ask("/", &[("X-Maintenance", "please")]).status, 503);
     assert_eq!(kitchen.ask("/", &[("X-Maintenance", "let me in")]).status, 200);
     assert_eq!(kitchen.ask_from("127.0.1.7", "/", &[]).status, 200);
-    assert_eq!(kitchen.ask("/health", &[]).status, 200);
+    for (path, status) in [("/health", 200), ("/health/live", 200), ("/healthy", 503), ("/health/%2e%2e/admin", 503)] {
+        assert_eq!(kitchen.ask(path, &[]).status, status, "{path}");
+    }
 }

@@ -58,6 +58,7 @@ impl Configure for AbCookie {
         {
             return Err(format!("\"{name}\": names of cookies and variants are letters, digits, - and _"));
         }
+        Headers::check_name("field", &options.field)?;
         let total = options.variants.values().try_fold(0_u32, |sum, share| sum.checked_add(*share));
         match total.filter(|total| *total > 0) {
             None => Err("variants: the sum of the shares has to be from 1 to 4294967295".to_owned()),
@@ -171,6 +172,9 @@ mod tests {
         assert!(error(r#"{"cookie": "a b", "variants": {"a": 1}}"#).starts_with("\"a b\": names"));
         assert!(error(r#"{"cookie": "a", "variants": {"a;": 1}}"#).starts_with("\"a;\": names"));
         assert!(error(r#"{"cookie": "a", "variants": {"a": 0}}"#).starts_with("variants: the sum"));
+        let field = |name: &str| error(&format!(r#"{{"cookie": "a", "variants": {{"a": 1}}, "field": "{name}"}}"#));
+        assert_eq!(field("host"), "field: \"host\" belongs to the proxy, not to a policy");
+        assert_eq!(field("a b"), "field: \"a b\" is not a field name");
         assert!(error(r#"{"cookie": "a"}"#).contains("missing field `variants`"));
     }
 }

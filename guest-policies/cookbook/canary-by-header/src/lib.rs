@@ -43,6 +43,7 @@ struct Members {
 impl Configure for CanaryByHeader {
     fn configure(settings: Settings) -> Result<Self, String> {
         let options: Options = settings.parse()?;
+        Headers::check_name("header", &options.header)?;
         if !(0.0..=100.0).contains(&options.percent) {
             return Err(format!("percent: {} is not from 0 to 100", options.percent));
         }
@@ -143,5 +144,7 @@ mod tests {
         assert!((70..130).contains(&few.len()) && (340..460).contains(&more.len()), "{} {}", few.len(), more.len());
         assert!(few.iter().all(|client| more.contains(client)));
         assert!(host.load::<CanaryByHeader>(settings(101.0)).unwrap_err().starts_with("percent: "));
+        let unnamed = settings(1.0).replace("x-canary", "x canary");
+        assert_eq!(host.load::<CanaryByHeader>(unnamed).unwrap_err(), "header: \"x canary\" is not a field name");
     }
 }

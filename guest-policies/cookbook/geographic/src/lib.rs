@@ -15,15 +15,14 @@
 //! "2001:db8:a::/48" = "asia"
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use waypost_policy::{Network, prelude::*};
+use waypost_policy::{Network, Networks, prelude::*};
 
 struct Geographic {
     options: Options,
-    /// The longest first.
-    networks: Vec<(Network, String)>,
+    networks: Networks<String>,
     pools: Pools<Members>,
     near: Counter,
     far: Counter,
@@ -52,10 +51,14 @@ struct Members {
 impl Configure for Geographic {
     fn configure(settings: Settings) -> Result<Self, String> {
         let mut options: Options = settings.parse()?;
-        let told = std::mem::take(&mut options.networks).into_iter();
-        let networks = told.map(|(text, region)| Ok((text.parse().map_err(|why| format!("networks: {why}"))?, region)));
-        let mut networks = networks.collect::<Result<Vec<(Network, String)>, String>>()?;
-        networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.length()));
+        let told = std::mem::take(&mut options.networks);
+        let mut networks = Networks::default();
+        for (text, region) in told {
+            let network: Network = text.parse().map_err(|why| format!("networks: {why}"))?;
+            if networks.insert(network, region).is_some() {
+                return Err(format!("networks: \"{text}\" is there twice, written in two ways"));
+            }
+        }
         let (near, far) = (Counter::define("near")?, Counter::define("far")?);
         Ok(Geographic { options, networks, pools: Pools::default(), near, far })
     }
@@ -64,8 +67,8 @@ impl Configure for Geographic {
 impl Topology for Geographic {
     fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]) {
         let regions = Groups::by_label(backends, &self.options.label);
-        let named = self.networks.iter().map(|(_, region)| region).chain([&self.options.default]);
-        for region in named.filter(|region| regions.named(region).is_empty()) {
+        let named: BTreeSet<&String> = self.networks.values().chain([&self.options.default]).collect();
+        for region in named.into_iter().filter(|region| regions.named(region).is_empty()) {
             log::warn(format!("pool {} has no backend whose {} is {region}", pool.name, self.options.label));
         }
         self.pools.keep(pool.id, Members { regions, all: (0..backends.len() as u32).collect() });
@@ -75,9 +78,8 @@ impl Topology for Geographic {
 impl Select for Geographic {
     fn select(&mut self, request: &Request, attempt: &Attempt) -> Decision {
         let Some(members) = self.pools.at(attempt.pool) else { return Decision::Pass };
-        let client = request.client_address();
-        let own = self.networks.iter().find(|(network, _)| network.contains(&client));
-        let own = own.map_or(self.options.default.as_str(), |(_, region)| region);
+        let client = request.client_address().parse().ok();
+        let own = client.and_then(|client| self.networks.longest(client)).unwrap_or(&self.options.default);
         if let Some(backend) = attempt.least_busy(members.regions.named(own)) {
             self.near.count();
             return backend.into();
@@ -129,7 +131,11 @@ mod tests {
         let error = host.load::<Geographic>(r#"{"default": "us", "networks": {"192.0.2.1/24": "eu"}}"#).unwrap_err();
         assert!(error.starts_with("networks: \"192.0.2.1/24\" is no network"), "{error}");
         host.pool("web", [Backend::new("10.0.0.1:80").with_label("region", "us")]);
-        host.load::<Geographic>(r#"{"default": "us", "networks": {"192.0.2.0/24": "eu"}}"#).unwrap();
-        assert_eq!(host.log()[0].1, "pool web has no backend whose region is eu");
+        let twice = r#"{"default": "us", "networks": {"2001:db8::/32": "eu", "2001:0db8::/32": "us"}}"#;
+        assert!(host.load::<Geographic>(twice).unwrap_err().contains("is there twice"));
+        let settings = r#"{"default": "us", "networks": {"192.0.2.0/24": "eu", "198.51.100.0/24": "eu"}}"#;
+        host.load::<Geographic>(settings).unwrap();
+        let told: Vec<String> = host.log().into_iter().map(|(_, line)| line).collect();
+        assert_eq!(told, ["pool web has no backend whose region is eu"], "once");
     }
 }

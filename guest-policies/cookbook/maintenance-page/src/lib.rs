@@ -11,8 +11,10 @@
 //! page = "<h1>Back at noon</h1>"                       # HTML; a short sentence if left out
 //! allow = ["192.0.2.0/24", "2001:db8::/32"]
 //! bypass = { field = "x-maintenance", value = "let me in" }
-//! except = ["/health"]                                 # beginnings of paths
+//! except = ["/health"]                                 # these paths and all below them, but none with a dot segment
 //! ```
+
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use waypost_policy::{Network, prelude::*};
@@ -63,6 +65,9 @@ impl Configure for MaintenancePage {
         if options.bypass.as_ref().is_some_and(|bypass| bypass.value.is_empty()) {
             return Err("bypass.value: is empty; a field without a value would let everybody in".to_owned());
         }
+        if let Some(bypass) = &options.bypass {
+            Headers::check_name("bypass.field", &bypass.field)?;
+        }
         if let Some(path) = options.except.iter().find(|path| !path.starts_with('/')) {
             return Err(format!("except: \"{path}\" has to start with a slash"));
         }
@@ -81,7 +86,7 @@ impl EditRequest for MaintenancePage {
         if self.may_pass(request) {
             self.let_in.count();
             if let Some(bypass) = &self.options.bypass {
-                // The backend need not know the word. A field of the host's own is never there.
+                // The backend need not know the word. What `connection` names can't be removed, but is not there either.
                 let _ = headers.remove(&bypass.field);
             }
             return Ok(());
@@ -98,10 +103,23 @@ impl MaintenancePage {
         let asked =
             |bypass: &Bypass| request.header(&bypass.field).is_some_and(|value| value == bypass.value.as_bytes());
         let path = request.path();
-        except.iter().any(|beginning| path.starts_with(beginning))
+        let client = || request.client_address().parse::<IpAddr>();
+        except.iter().any(|above| is_below(above, &path)) && !has_dot_segment(&path)
             || bypass.as_ref().is_some_and(asked)
-            || self.allow.iter().any(|network| network.contains(&request.client_address()))
+            || !self.allow.is_empty() && client().is_ok_and(|client| self.allow.iter().any(|n| n.holds(client)))
     }
+}
+
+/// Whether this path is that one or below it: `/health/live` is below `/health`, `/healthy` is not.
+fn is_below(above: &str, path: &str) -> bool {
+    path.strip_prefix(above.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a backend might go up from where the path seems to lead. Backends differ in what they take for `/`, and what for a dot.
+fn has_dot_segment(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase().replace("%2e", ".");
+    let plain = lower.replace("%2f", "/").replace("%5c", "/").replace('\\', "/").replace("%3b", ";");
+    plain.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
 }
 
 waypost_policy::export!(MaintenancePage: Configure, EditRequest);
@@ -140,10 +158,51 @@ mod tests {
     }
 
     #[test]
+    fn exceptions_are_whole_segments_and_never_go_up() {
+        let mut policy = Host::new().load::<MaintenancePage>(r#"{"except": ["/health", "/status/"]}"#).unwrap();
+        let mut passes = |path: &str| policy.edit_request(&mut testing::get(path)).is_ok();
+        for path in [
+            "/health",
+            "/health/",
+            "/health/a.b/..c",
+            "/health?a=/../",
+            "/status",
+            "/status/now",
+            "/health/...",
+            "/health//x",
+        ] {
+            assert!(passes(path), "{path}");
+        }
+        for path in [
+            "/healthsecret",
+            "/health.html",
+            "/Health",
+            "/statusquo",
+            "/health/../admin",
+            "/health/..",
+            "/health/./x",
+            "/health/%2e%2E/admin",
+            "/health/.%2e/admin",
+            "/health/..%2Fadmin",
+            "/health/%2e%2e%5cadmin",
+            "/health/..\\admin",
+            "/health/..;a=b/admin",
+        ] {
+            assert!(!passes(path), "{path}");
+        }
+        let mut all = Host::new().load::<MaintenancePage>(r#"{"except": ["/"]}"#).unwrap();
+        assert_eq!(all.edit_request(&mut testing::get("/any")), Ok(()));
+    }
+
+    #[test]
     fn mistakes_are_told() {
         for (settings, expected) in [
             (r#"{"allow": ["198.51.100.1/24"]}"#.to_owned(), "allow: \"198.51.100.1/24\" is no network"),
             (r#"{"bypass": {"field": "x", "value": ""}}"#.to_owned(), "bypass.value: is empty"),
+            (
+                r#"{"bypass": {"field": "Host", "value": "x"}}"#.to_owned(),
+                "bypass.field: \"Host\" belongs to the proxy",
+            ),
             (r#"{"bypass": {"field": "x"}}"#.to_owned(), "bypass: missing field `value`"),
             (r#"{"except": ["health"]}"#.to_owned(), "except: \"health\" has to start"),
             (format!(r#"{{"page": "{}"}}"#, "x".repeat(65_537)), "page: has 65537 bytes"),

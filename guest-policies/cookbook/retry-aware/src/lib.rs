@@ -2,7 +2,8 @@
 //!
 //! Use it where zones fail as a whole: a rack, a data centre, a bad release that is rolled out zone by zone. A backend that
 //! failed a request since its last success, or is several times slower than the fastest, gets requests only if nobody else is
-//! left. After `attempts` the client is told to come back instead of making a bad moment worse.
+//! left, and one first attempt in 64, which does not look at that: only by a request can it show that it is well again. After `attempts`
+//! the client is told to come back instead of making a bad moment worse.
 //!
 //! ```toml
 //! [policies.careful.settings]
@@ -13,7 +14,10 @@
 //! ```
 
 use serde::Deserialize;
-use waypost_policy::prelude::*;
+use waypost_policy::{prelude::*, random};
+
+/// Once in so many first attempts a backend is taken however slow it was and whatever failed.
+const EXPLORE_ONE_IN: u32 = 64;
 
 struct RetryAware {
     options: Options,
@@ -78,10 +82,12 @@ impl Select for RetryAware {
             let own = zone(*backend);
             own.is_none() || attempt.failed().iter().all(|past| zone(past.backend) != own)
         };
+        // Not with a request that has failed once already.
+        let explores = attempt.number == 1 && random::below(EXPLORE_ONE_IN) == 0;
         // The wishes, from all of them to none: another zone counts for more than speed.
         let wishes: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
         let choice = wishes.into_iter().find_map(|(elsewhere, well)| {
-            let fits = |backend: &u32| (!elsewhere || is_elsewhere(backend)) && (!well || is_well(backend));
+            let fits = |backend: &u32| (!elsewhere || is_elsewhere(backend)) && (!well || explores || is_well(backend));
             attempt.least_busy(&usable.iter().copied().filter(fits).collect::<Vec<_>>())
         });
         if attempt.number > 1 && choice.as_ref().is_some_and(is_elsewhere) {
@@ -126,11 +132,31 @@ mod tests {
         pool.set_latency(1, Duration::from_millis(41));
         pool.set_failures(2, 1);
         pool.set_in_flight(0, 9);
+        host.draws([1, 1, 1]);
         assert_eq!(policy.select(&testing::get("/")), Decision::Backend(0));
         pool.set_healthy(0, false);
         assert_eq!(policy.select(&testing::get("/")), Decision::Backend(1), "now it is the fastest");
         pool.set_healthy(1, false);
         assert_eq!(policy.select(&testing::get("/")), Decision::Backend(2));
+    }
+
+    #[test]
+    fn who_was_slow_or_failed_is_tried_again() {
+        let host = Host::new();
+        let pool = host.pool("web", (1..=3).map(|n| Backend::new(&format!("10.0.0.{n}:80"))));
+        let mut policy = host.load::<RetryAware>("{}").unwrap();
+        pool.set_failures(0, 1);
+        pool.set_latency(1, Duration::from_millis(90));
+        pool.set_latency(2, Duration::from_millis(10));
+        let mut chosen = [0; 3];
+        for _ in 0..6400 {
+            let Decision::Backend(backend) = policy.select(&testing::get("/")) else { panic!("no backend") };
+            chosen[backend as usize] += 1;
+        }
+        assert!(chosen[0] > 15 && chosen[1] > 15 && chosen[2] > 6250, "{chosen:?}");
+        for _ in 0..640 {
+            assert_eq!(policy.retry(&testing::get("/"), [0]), Decision::Backend(2), "a second attempt takes no risk");
+        }
     }
 
     #[test]

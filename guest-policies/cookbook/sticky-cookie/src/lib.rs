@@ -2,7 +2,8 @@
 //!
 //! Use it where backends hold sessions in memory and clients keep cookies. The first choice is left to the next policy of the
 //! route, or to the host; the response then brings a cookie that stands for the backend. If that backend goes or is set
-//! aside, the client gets another one and another cookie. (The built-in `sticky` also agrees between workers before a client
+//! aside, the client gets another one and another cookie. The cookie is a hash of the backend's address: it says nothing to those
+//! who don't know the address, but is no secret from those who guess it. (The built-in `sticky` also agrees between workers before a client
 //! has a cookie.)
 //!
 //! ```toml
@@ -46,7 +47,7 @@ impl Configure for StickyCookie {
 
 impl Topology for StickyCookie {
     fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]) {
-        // Made of the address, so that a cookie holds when the list changes and tells nobody where a backend is.
+        // Made of the address, so that a cookie holds when the list changes.
         let token = |backend: &Backend| format!("{:016x}", hash::of(0, backend.address.as_bytes()));
         self.tokens.keep(pool.id, backends.iter().map(token).collect());
     }

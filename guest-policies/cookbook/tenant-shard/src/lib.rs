@@ -1,13 +1,16 @@
 //! Sends each tenant to the same few backends, and the tenants that need it to backends of their own.
 //!
 //! Use it where backends keep a tenant's data warm, or where one tenant's trouble should reach few others. Tenants are spread by
-//! rendezvous hashing: when a backend goes, only its own tenants move. Of its `backends` a tenant gets the least busy.
+//! rendezvous hashing: when a backend goes, only its own tenants move. Of its `backends` a tenant gets the least busy. If none
+//! of those that it may use is usable, it gets 503 in a pool where some are reserved: who chose instead could send it to another
+//! tenant's. In other pools the next policy or the proxy chooses.
 //!
 //! ```toml
 //! [policies.tenants.settings]
 //! tenant = "header:x-tenant"        # or "path": the first part of the path, as in /acme/orders
 //! backends = 2                      # how many a tenant is spread over
-//! required = true                   # answer 400 if there is no tenant; left out, the next policy chooses
+//! required = true                   # answer 400 if there is no tenant; left out, the next policy or the
+//!                                   # proxy chooses, of all backends, reserved or not
 //!
 //! [policies.tenants.settings.exceptions]    # tenant = address of a backend, or its label `name`
 //! acme = "acme-only"
@@ -52,7 +55,10 @@ impl Configure for TenantShard {
     fn configure(settings: Settings) -> Result<Self, String> {
         let options: Options = settings.parse()?;
         let header = match options.tenant.split_once(':') {
-            Some(("header", name)) if !name.is_empty() => Some(name.to_owned()),
+            Some(("header", name)) if !name.is_empty() => {
+                Headers::check_name("tenant", name)?;
+                Some(name.to_owned())
+            }
             None if options.tenant == "path" => None,
             _ => return Err("tenant: has to be \"path\", or \"header:\" and the name of a field".to_owned()),
         };
@@ -97,15 +103,26 @@ impl Select for TenantShard {
             return if self.options.required { refusal.into() } else { Decision::Pass };
         };
         let Some(members) = self.pools.at(attempt.pool) else { return Decision::Pass };
-        if let Some(reserved) = members.reserved.get(&tenant) {
-            return attempt.least_busy(reserved).into();
+        let choice = match members.reserved.get(&tenant) {
+            Some(reserved) => attempt.least_busy(reserved),
+            None => self.shared(members, &tenant, attempt),
+        };
+        if choice.is_none() && !members.reserved.is_empty() {
+            return Response::new(503).text("No backend can take this tenant's requests now.\n").into();
         }
+        choice.into()
+    }
+}
+
+impl TenantShard {
+    /// Of the tenant's few among those for everybody.
+    fn shared(&self, members: &Members, tenant: &str, attempt: &Attempt) -> Option<u32> {
         let usable = members.shared.iter().filter(|(backend, _)| attempt.is_usable(*backend));
         let mut ranked: Vec<_> =
             usable.map(|(backend, seed)| (Reverse(hash::of(*seed, tenant.as_bytes())), *backend)).collect();
         ranked.sort_unstable();
         let own: Vec<u32> = ranked.iter().take(self.options.backends).map(|(_, backend)| *backend).collect();
-        attempt.least_busy(&own).into()
+        attempt.least_busy(&own)
     }
 }
 
@@ -144,7 +161,7 @@ mod tests {
     fn a_tenant_may_have_several_or_its_own() {
         let host = Host::new();
         let small = (1..=6).map(|n| Backend::new(&format!("10.0.0.{n}:80")));
-        host.pool("web", small.chain([Backend::new("10.0.0.9:80").with_label("name", "big")]));
+        let pool = host.pool("web", small.chain([Backend::new("10.0.0.9:80").with_label("name", "big")]));
         let mut policy = host.load::<TenantShard>(settings(2)).unwrap();
         let mut seen: Vec<u32> = Vec::new();
         for _ in 0..40 {
@@ -155,9 +172,16 @@ mod tests {
         seen.dedup();
         assert_eq!(seen.len(), 2);
         assert_eq!(policy.select(&testing::get("/acme")), Decision::Backend(6));
-        assert_eq!(policy.retry(&testing::get("/acme"), [6]), Decision::Pass);
-        let Decision::Answer(refusal) = policy.select(&testing::get("/")) else { panic!("no tenant, and no refusal") };
-        assert_eq!(refusal.status, 400);
+        let mut status = |request, failed: &[u32]| match policy.retry(&request, failed.iter().copied()) {
+            Decision::Answer(refusal) => refusal.status,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(status(testing::get("/"), &[]), 400, "no tenant");
+        assert_eq!(status(testing::get("/acme"), &[6]), 503);
+        (0..6).for_each(|shared| pool.set_healthy(shared, false));
+        assert_eq!(status(testing::get("/t1"), &[]), 503, "never to what is reserved");
+        let mut open = host.load::<TenantShard>(r#"{"tenant": "path"}"#).unwrap();
+        assert_eq!(open.retry(&testing::get("/t1"), [6]), Decision::Pass, "nothing is reserved");
     }
 
     #[test]
@@ -165,6 +189,7 @@ mod tests {
         let host = Host::new();
         let error = |settings: &str| host.load::<TenantShard>(settings).unwrap_err();
         assert!(error(r#"{"tenant": "header:"}"#).starts_with("tenant: has to be"));
+        assert_eq!(error(r#"{"tenant": "header:a b"}"#), "tenant: \"a b\" is not a field name");
         assert!(error(r#"{"tenant": "path", "backends": 0}"#).starts_with("backends: "));
         host.pool("web", [Backend::new("10.0.0.1:80")]);
         host.load::<TenantShard>(settings(1)).unwrap();

@@ -1,13 +1,15 @@
 //! Gives each backend its share of the requests, in turn: of weights 5, 1 and 1, the first gets five of seven requests, and
 //! never five in a row.
 //!
-//! Use it where shares have to be exact over few requests, or to drain a backend: weight 0 gets nothing new. (The built-in
-//! `random` draws by weight, so shares are right only over many requests.) Each worker takes turns of its own.
+//! Use it where shares have to be exact over few requests, or to drain backends: those whose label weighs 0 get nothing new. (The
+//! built-in `random` draws by weight, so shares are right only over many requests.) Each worker takes turns of its own. If nobody
+//! that weighs something is usable, the next policy or the proxy chooses; but in a pool with drained backends, which it might choose,
+//! the client gets 503 instead.
 //!
 //! ```toml
 //! [policies.shares.settings]
 //! label = "size"                        # optional: weights by this label of a backend, in place of its own weight
-//! weights = { large = 5, small = 1 }    # a backend whose label is not here keeps its own weight
+//! weights = { large = 5, small = 1, old = 0 }    # 0 drains; a backend whose label is not here keeps its own weight
 //! ```
 
 use std::collections::BTreeMap;
@@ -72,7 +74,11 @@ impl Select for Weighted {
                 best = Some((turn.credit, backend));
             }
         }
-        let Some((_, backend)) = best else { return Decision::Pass };
+        let Some((_, backend)) = best else {
+            let drains = turns.iter().any(|turn| turn.weight == 0);
+            let nobody = Response::new(503).text("No backend can take this request now.\n");
+            return if drains { nobody.into() } else { Decision::Pass };
+        };
         turns[backend].credit -= all;
         Decision::Backend(backend as u32)
     }
@@ -109,12 +115,15 @@ mod tests {
     }
 
     #[test]
-    fn labels_weigh_and_nothing_drains() {
+    fn labels_weigh_and_zero_drains() {
         let host = Host::new();
-        host.pool("web", backends([5, 1, 1]));
+        let pool = host.pool("web", backends([5, 1, 1]));
         let settings = r#"{"label": "size", "weights": {"large": 0, "small": 3}}"#;
         let mut policy = host.load::<Weighted>(settings).unwrap();
         assert_eq!(turns(&mut policy, 4), [1, 2, 1, 2].map(Decision::Backend));
+        pool.set_healthy(1, false);
+        let Decision::Answer(refusal) = policy.retry(&testing::get("/"), [2]) else { panic!("left to who may take 0") };
+        assert_eq!(refusal.status, 503);
     }
 
     #[test]

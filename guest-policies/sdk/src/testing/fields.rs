@@ -1,24 +1,13 @@
 //! Header fields in a test, and which of them a policy may write: the rules of the real host.
 
-use crate::HeaderError;
+use crate::{
+    HeaderError,
+    request::{is_name, is_owned},
+};
 
-const MAX_NAME: usize = 256;
 const MAX_VALUE: usize = 8 * 1024;
 const MAX_EDITS: usize = 64;
 const MAX_EDIT_BYTES: usize = 32 * 1024;
-
-const HOST_OWNED: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Header fields in order, names in lower case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,12 +76,10 @@ impl Budget {
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), HeaderError> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(is_token) {
+    if !is_name(name) {
         return Err(HeaderError::InvalidName);
     }
-    let owned = HOST_OWNED.iter().any(|owned| owned.eq_ignore_ascii_case(name));
-    if owned { Err(HeaderError::Forbidden) } else { Ok(()) }
+    if is_owned(name) { Err(HeaderError::Forbidden) } else { Ok(()) }
 }
 
 pub(super) fn check_value(value: &[u8]) -> Result<(), HeaderError> {
