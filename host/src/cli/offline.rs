@@ -137,6 +137,8 @@ A scenario can be as short as this:
   random = [2]
   expect.backend = 2
 
+`--json` prints the results for a script.
+
 Exit codes:
   0 all as expected; 1 a scenario failed, or the component was refused; 2 a file can't be read or holds a mistake.";
 
