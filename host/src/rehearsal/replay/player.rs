@@ -97,15 +97,16 @@ impl Player {
 
     /// Asks what was asked. Instances live on from call to call; after a fault there is a fresh one.
     pub fn ask(&mut self, cue: &Cue<'_>) -> Result<Played, RehearsalError> {
+        let tape = cue.call.tape.clone().unwrap_or_default();
+        let now = tape.unix_milliseconds().max(cue.request.time).saturating_mul(1_000_000);
+        // Before an instance is set up: what it stores then has its time as well.
+        self.clock.fetch_max(now, Relaxed);
         self.set(cue)?;
         let Some(scene) = &mut self.scene else {
             return Err(RehearsalError::Recording("the recording says nothing of the policy".to_owned()));
         };
         let states: Vec<BackendState> = cue.facts.iter().map(state).collect();
         scene.facts.set_pool(cue.request.pool, &states);
-        let tape = cue.call.tape.clone().unwrap_or_default();
-        let now = tape.unix_milliseconds().max(cue.request.time).saturating_mul(1_000_000);
-        self.clock.fetch_max(now, Relaxed);
 
         let mut head = head(cue)?;
         let mut response = cue.call.response.as_ref().map(|response| as_fields(&response.fields)).unwrap_or_default();
