@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// What all artefacts together may take: some fifteen of the largest (Python's have 60 MB).
+/// What all artefacts together may take: some thirty of the largest (Python's have 35 MB).
 const LIMIT: u64 = 1 << 30;
 /// A file that was being written for so long is of a process that ended.
 const ABANDONED: Duration = Duration::from_secs(3600);
