@@ -63,13 +63,14 @@ pub async fn run(config: Config, started: impl FnOnce(&Reachable)) -> Result<()>
     tokio::time::timeout(Duration::from_secs(30), control.adoption().wait(1))
         .await
         .context("the workers have not started")?;
+    // Before the log says so: who reads there that it listens, and asks, is not to hear that it is starting.
+    control.set_readiness(Readiness::Ready);
     for address in &addresses {
         tracing::info!(addr = %address, workers = config.workers, "listening");
     }
     if let Some((address, _)) = &admin {
         tracing::info!(addr = %address, "admin listening");
     }
-    control.set_readiness(Readiness::Ready);
     started(&Reachable { listen: addresses, admin: admin.as_ref().map(|(address, _)| *address) });
 
     let watching = tokio::spawn(watch(Arc::clone(&control)));

@@ -103,17 +103,15 @@ impl Cache {
         Ok(())
     }
 
-    /// A crash in the middle leaves the old file, or none.
+    /// A process that ends in the middle leaves the old file, or none. What the machine loses when it goes down is found by the
+    /// checksum, so that nobody waits for the disk.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
         let unique = format!("{}-{}.{UNFINISHED}", std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
         let unfinished = self.folder.join(unique);
         // Whatever the umask is: what others may write to is not run.
         let created = File::options().write(true).create_new(true).mode(0o600).open(&unfinished);
-        let written = created.and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        });
+        let written = created.and_then(|mut file| file.write_all(bytes));
         written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| {
             let _ = fs::remove_file(&unfinished);
         })
