@@ -37,12 +37,13 @@ declare module 'waypost:policy/counters@0.1.0' {
   export function add(counter: number, amount: bigint): void;
 }
 
-/** `set`, `compareAndSet` and `increment` throw `{ payload: 'key-too-long' | 'value-too-long' | 'no-room' }`. */
+/** `set`, `compareAndSet`, `increment` and `decrement` throw `{ payload: 'key-too-long' | 'value-too-long' | 'no-room' }`. */
 declare module 'waypost:policy/store@0.1.0' {
   export function get(key: string): Uint8Array | undefined;
   export function set(key: string, value: Uint8Array, ttlMilliseconds: bigint): void;
   export function remove(key: string): boolean;
   export function compareAndSet(key: string, expected: Uint8Array | undefined, value: Uint8Array, ttlMilliseconds: bigint): boolean;
   export function increment(key: string, by: bigint, ttlMilliseconds: bigint): bigint;
-  export function counter(key: string): bigint;
+  export function decrement(key: string, by: bigint, ttlMilliseconds: bigint): bigint;
+  export function counter(key: string): bigint | undefined;
 }

@@ -125,5 +125,6 @@ pub const store = struct {
     pub extern "waypost:policy/store@0.1.0" fn remove(Text, usize) i32;
     pub extern "waypost:policy/store@0.1.0" fn @"compare-and-set"(Text, usize, i32, Text, usize, Text, usize, i64, *anyopaque) void;
     pub extern "waypost:policy/store@0.1.0" fn increment(Text, usize, i64, i64, *anyopaque) void;
-    pub extern "waypost:policy/store@0.1.0" fn counter(Text, usize) i64;
+    pub extern "waypost:policy/store@0.1.0" fn decrement(Text, usize, i64, i64, *anyopaque) void;
+    pub extern "waypost:policy/store@0.1.0" fn counter(Text, usize, *anyopaque) void;
 };

@@ -198,6 +198,14 @@ pub const counters = struct {
 pub const store = struct {
     pub const Error = error{ KeyTooLong, ValueTooLong, NoRoom };
     const errors = [_]Error{ error.KeyTooLong, error.ValueTooLong, error.NoRoom };
+    const Counted = extern struct {
+        is_error: u8,
+        value: extern union { code: u8, number: i64 },
+
+        fn told(counted: *const Counted) Error!i64 {
+            return if (counted.is_error != 0) errors[counted.value.code] else counted.value.number;
+        }
+    };
 
     pub fn get(key: []const u8) ?[]const u8 {
         return abi.optional(abi.store.get, .{ abi.at(key), key.len });
@@ -220,12 +228,18 @@ pub const store = struct {
         return result.code != 0;
     }
     pub fn increment(key: []const u8, by: i64, ttl_milliseconds: u64) Error!i64 {
-        var result: extern struct { is_error: u8, value: extern union { code: u8, number: i64 } } = undefined;
+        var result: Counted = undefined;
         abi.store.increment(abi.at(key), key.len, by, @bitCast(ttl_milliseconds), &result);
-        if (result.is_error != 0) return errors[result.value.code];
-        return result.value.number;
+        return result.told();
     }
-    pub fn counter(key: []const u8) i64 {
-        return abi.store.counter(abi.at(key), key.len);
+    pub fn decrement(key: []const u8, by: u64, ttl_milliseconds: u64) Error!i64 {
+        var result: Counted = undefined;
+        abi.store.decrement(abi.at(key), key.len, @bitCast(by), @bitCast(ttl_milliseconds), &result);
+        return result.told();
+    }
+    pub fn counter(key: []const u8) ?i64 {
+        var result: extern struct { is_some: u8, number: i64 } = undefined;
+        abi.store.counter(abi.at(key), key.len, &result);
+        return if (result.is_some != 0) result.number else null;
     }
 };

@@ -238,8 +238,13 @@ static bool stores(text *out, const command *one) {
         uint64_t ttl = unsigned_of(cut(&rest, ' '));
         if (waypost_policy_store_increment(&key, signed_of(rest), ttl, &number, &error)) add_signed(out, number);
         else text_add(out, store_error(error));
+    } else if (slice_equal(one->verb, S("store-sub"))) {
+        uint64_t ttl = unsigned_of(cut(&rest, ' '));
+        if (waypost_policy_store_decrement(&key, unsigned_of(rest), ttl, &number, &error)) add_signed(out, number);
+        else text_add(out, store_error(error));
     } else if (slice_equal(one->verb, S("store-counter"))) {
-        add_signed(out, waypost_policy_store_counter(&key));
+        if (waypost_policy_store_counter(&key, &number)) add_signed(out, number);
+        else text_add(out, S("none"));
     } else {
         return false;
     }

@@ -97,8 +97,12 @@ function stored(verb, rest) {
       const [key, ttl, by] = cut(rest, 3);
       return attempt(() => store.increment(key, BigInt(by), BigInt(ttl)));
     }
+    case 'store-sub': {
+      const [key, ttl, by] = cut(rest, 3);
+      return attempt(() => store.decrement(key, BigInt(by), BigInt(ttl)));
+    }
     case 'store-counter':
-      return `${store.counter(text(rest))}`;
+      return `${store.counter(text(rest)) ?? 'none'}`;
     default:
       return undefined;
   }

@@ -207,7 +207,8 @@ def stores(verb, rest):
             store.compare_and_set(text(key), None if before == b"-" else before, value, int(ttl))
         ),
         "store-add": lambda key, ttl, by: str(store.increment(text(key), int(by), int(ttl))),
-        "store-counter": lambda key: str(store.counter(text(key))),
+        "store-sub": lambda key, ttl, by: str(store.decrement(text(key), int(by), int(ttl))),
+        "store-counter": lambda key: str(store.counter(text(key))).lower(),
     }
     if verb not in known:
         return None

@@ -93,7 +93,13 @@ fn stored(one: command.Command) ?[]const u8 {
             return reason(fault);
         return format("{d}", .{now});
     }
-    if (one.is("store-counter")) return format("{d}", .{store.counter(one.rest)});
+    if (one.is("store-sub")) {
+        const key, const ttl, const by = one.arguments(3);
+        const now = store.decrement(key, command.number(u64, by), command.number(u64, ttl)) catch |fault|
+            return reason(fault);
+        return format("{d}", .{now});
+    }
+    if (one.is("store-counter")) return if (store.counter(one.rest)) |count| format("{d}", .{count}) else "none";
     return null;
 }
 

@@ -177,9 +177,15 @@ pub mod store {
         contract::store::increment(key, by, milliseconds(time)).map_err(StoreError::from)
     }
 
-    /// What a counter stands at; 0 if there is none, or its time is up.
+    /// Takes from a counter, which may get below 0, and tells its new value. For the rest it is as [`increment`].
     #[inline]
-    pub fn counter(key: &str) -> i64 {
+    pub fn decrement(key: &str, by: u64, time: Option<Duration>) -> Result<i64, StoreError> {
+        contract::store::decrement(key, by, milliseconds(time)).map_err(StoreError::from)
+    }
+
+    /// What a counter stands at; `None` if there is none, or its time is up.
+    #[inline]
+    pub fn counter(key: &str) -> Option<i64> {
         contract::store::counter(key)
     }
 }

@@ -201,6 +201,10 @@ fn time_store_counters_and_log_are_the_tests_own() {
         let second = Some(Duration::from_secs(1));
         store::set("a", "1", second).unwrap();
         assert_eq!(store::increment("a", 5, second), Ok(5));
+        assert_eq!(store::decrement("down", 7, second), Ok(-7));
+        assert_eq!((store::increment("down", 5, None), store::counter("down")), (Ok(-2), Some(-2)));
+        assert_eq!(store::decrement("down", u64::MAX, None), Ok(i64::MIN));
+        assert_eq!(store::decrement(&"k".repeat(257), 1, None), Err(StoreError::KeyTooLong));
         assert_eq!(store::compare_and_set("a", None, "2", None), Ok(false));
         assert_eq!(store::compare_and_set("a", Some(b"1"), "2", second), Ok(true));
         assert_eq!(store::set(&"k".repeat(257), "", None), Err(StoreError::KeyTooLong));
@@ -222,7 +226,7 @@ fn time_store_counters_and_log_are_the_tests_own() {
     host.advance(Duration::from_millis(1));
     run(|| {
         assert_eq!(store::value("a"), None);
-        assert_eq!(store::counter("a"), 0);
+        assert_eq!((store::counter("a"), store::counter("down")), (None, None));
         assert!(!store::remove("a"));
         assert_eq!(clock::unix_milliseconds(), 1_767_225_601_000);
         store::set("b", "1", None).unwrap();

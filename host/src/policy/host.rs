@@ -272,8 +272,12 @@ impl store::Host for State {
         Ok(self.stored(Call::Increment(key, by, ttl_milliseconds)).count()?)
     }
 
-    fn counter(&mut self, key: String) -> i64 {
-        self.stored(Call::Counter(key)).count().unwrap_or_default()
+    fn decrement(&mut self, key: String, by: u64, ttl_milliseconds: u64) -> Result<i64, WitStoreError> {
+        Ok(self.stored(Call::Decrement(key, by, ttl_milliseconds)).count()?)
+    }
+
+    fn counter(&mut self, key: String) -> Option<i64> {
+        self.stored(Call::Counter(key)).counter()
     }
 }
 

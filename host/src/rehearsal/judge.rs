@@ -190,7 +190,7 @@ pub(super) fn left(step: &Step, stage: &Stage) -> Vec<Difference> {
         }
     }
     for (key, wanted) in &step.expect.store.counters {
-        let actual = stage.store().counter(key);
+        let actual = stage.store().counter(key).unwrap_or_default();
         if actual != *wanted {
             found.push(Difference::new(format!("store counter {key:?}"), wanted.to_string(), actual.to_string()));
         }

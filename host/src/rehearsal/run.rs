@@ -150,7 +150,7 @@ fn fill(stage: &Stage, stored: &Stored) {
         }
     }
     for (key, value) in &stored.counters {
-        let by = value.saturating_sub(store.counter(key));
+        let by = value.saturating_sub(store.counter(key).unwrap_or_default());
         _ = store.increment(key.clone(), by, 0);
     }
 }

@@ -64,11 +64,13 @@ const JAVASCRIPT: Language = Language {
     known: &[
         (
             host::NEGATIVE,
-            "componentize-js 0.23 traps when a negative s64 is passed to the host (ComponentizeJS issue 343)",
+            "componentize-js 0.23 traps when a negative s64 is passed to the host (ComponentizeJS issue 343), which only \
+             `store.increment` takes; `store.decrement` counts down without one",
         ),
         (
             host::UPPER_HALF,
-            "componentize-js 0.23 passes another number to the host in place of a u32 from 2147483648 on",
+            "componentize-js 0.23 passes another number to the host in place of a u32 from 2147483648 on; only \
+             `random.below` could be asked for so much, and `random.bits` draws it without",
         ),
     ],
 };

@@ -64,7 +64,11 @@ fn stored(command: &Command) -> Option<String> {
             let [key, ttl, by] = command.arguments();
             kept(store::increment(text(key), number(by), number(ttl)).map(|count| count.to_string()))
         }
-        "store-counter" => store::counter(command.text()).to_string(),
+        "store-sub" => {
+            let [key, ttl, by] = command.arguments();
+            kept(store::decrement(text(key), number(by), number(ttl)).map(|count| count.to_string()))
+        }
+        "store-counter" => store::counter(command.text()).map_or("none".to_owned(), |count| count.to_string()),
         _ => return None,
     })
 }

@@ -191,9 +191,14 @@ pub mod store {
         })
     }
     pub fn increment(key: &str, by: i64, milliseconds: u64) -> Result<i64, StoreError> {
-        current(|state| state.store.increment(key, by, milliseconds, state.monotonic))
+        current(|state| state.store.count(key, |count| count.saturating_add(by), milliseconds, state.monotonic))
     }
-    pub fn counter(key: &str) -> i64 {
+    pub fn decrement(key: &str, by: u64, milliseconds: u64) -> Result<i64, StoreError> {
+        current(|state| {
+            state.store.count(key, |count| count.saturating_sub_unsigned(by), milliseconds, state.monotonic)
+        })
+    }
+    pub fn counter(key: &str) -> Option<i64> {
         current(|state| state.store.counter(key, state.monotonic))
     }
 }

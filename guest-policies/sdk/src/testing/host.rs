@@ -99,7 +99,7 @@ impl Host {
     /// A counter of the store; 0 if there is none.
     pub fn stored_counter(&self, key: &str) -> i64 {
         let state = self.state.borrow();
-        state.store.counter(key, state.monotonic)
+        state.store.counter(key, state.monotonic).unwrap_or_default()
     }
 
     /// Takes an entry out of the store before its time, as the real one may.

@@ -33,19 +33,26 @@ impl Store {
         self.values.remove(key).is_some_and(|(_, end)| end > now)
     }
 
-    pub fn increment(&mut self, key: &str, by: i64, milliseconds: u64, now: u64) -> Result<i64, StoreError> {
+    /// Makes another number of a counter, which begins at 0.
+    pub fn count(
+        &mut self,
+        key: &str,
+        step: impl FnOnce(i64) -> i64,
+        milliseconds: u64,
+        now: u64,
+    ) -> Result<i64, StoreError> {
         self.check(key, 0)?;
         let fresh = (0, end(milliseconds, now));
         let entry = self.counters.entry(key.to_owned()).or_insert(fresh);
         if entry.1 <= now {
             *entry = fresh;
         }
-        entry.0 = entry.0.saturating_add(by);
+        entry.0 = step(entry.0);
         Ok(entry.0)
     }
 
-    pub fn counter(&self, key: &str, now: u64) -> i64 {
-        self.counters.get(key).filter(|(_, end)| *end > now).map_or(0, |(value, _)| *value)
+    pub fn counter(&self, key: &str, now: u64) -> Option<i64> {
+        self.counters.get(key).filter(|(_, end)| *end > now).map(|(value, _)| *value)
     }
 
     /// Takes a value and a counter away before their time.

@@ -23,6 +23,7 @@ pub(in crate::policy) enum Call {
     Remove(String),
     CompareAndSet(String, #[serde(with = "octets::optional")] Option<Vec<u8>>, #[serde(with = "octets")] Vec<u8>, u64),
     Increment(String, i64, u64),
+    Decrement(String, u64, u64),
     Counter(String),
 }
 
@@ -33,7 +34,7 @@ pub(in crate::policy) enum Answer {
     Value(#[serde(with = "octets::optional")] Option<Vec<u8>>),
     Done,
     Flag(bool),
-    Count(i64),
+    Count(Option<i64>),
     Error(StoreError),
 }
 
@@ -105,7 +106,8 @@ impl Call {
             Self::CompareAndSet(key, expected, value, ttl) => {
                 store.compare_and_set(key, expected.as_deref(), value, ttl).map_or_else(Answer::Error, Answer::Flag)
             }
-            Self::Increment(key, by, ttl) => store.increment(key, by, ttl).map_or_else(Answer::Error, Answer::Count),
+            Self::Increment(key, by, ttl) => Answer::counted(store.increment(key, by, ttl)),
+            Self::Decrement(key, by, ttl) => Answer::counted(store.decrement(key, by, ttl)),
             Self::Counter(key) => Answer::Count(store.counter(&key)),
         }
     }
@@ -123,7 +125,10 @@ impl Call {
             Self::CompareAndSet(key, expected, value, _) => {
                 checked(key, value.len(), &|| Answer::Flag(store.get(key) == *expected))
             }
-            Self::Increment(key, by, _) => checked(key, 0, &|| Answer::Count(store.counter(key).saturating_add(*by))),
+            Self::Increment(key, ..) | Self::Decrement(key, ..) => {
+                let stands_at = || i128::from(store.counter(key).unwrap_or_default());
+                checked(key, 0, &|| Answer::Count(Some(within(stands_at() + self.change()))))
+            }
             Self::Counter(key) => Answer::Count(store.counter(key)),
         }
     }
@@ -134,9 +139,8 @@ impl Call {
             (Self::Set(key, value, ttl), Answer::Done) => _ = store.set(key, value, ttl),
             (Self::CompareAndSet(key, _, value, ttl), Answer::Flag(true)) => _ = store.set(key, value, ttl),
             (Self::Remove(key), _) => _ = store.remove(&key),
-            (Self::Increment(key, by, ttl), Answer::Count(count)) => {
-                let missing = count.saturating_sub(by).saturating_sub(store.counter(&key));
-                _ = store.increment(key, missing.saturating_add(by), ttl);
+            (Self::Increment(key, _, ttl) | Self::Decrement(key, _, ttl), Answer::Count(Some(count))) => {
+                _ = store.count(key, |_| *count, ttl);
             }
             _ => {}
         }
@@ -147,8 +151,10 @@ impl Call {
         match (self, other) {
             (Self::Get(a), Self::Get(b))
             | (Self::Remove(a), Self::Remove(b))
-            | (Self::Increment(a, ..), Self::Increment(b, ..))
-            | (Self::Counter(a), Self::Counter(b)) => a == b,
+            | (Self::Counter(a), Self::Counter(b))
+            | (Self::Increment(a, ..) | Self::Decrement(a, ..), Self::Increment(b, ..) | Self::Decrement(b, ..)) => {
+                a == b
+            }
             (Self::Set(a, one, _), Self::Set(b, other, _)) => a == b && one.len() == other.len(),
             (Self::CompareAndSet(a, expected, one, _), Self::CompareAndSet(b, other_expected, other, _)) => {
                 a == b && expected == other_expected && one.len() == other.len()
@@ -159,13 +165,28 @@ impl Call {
 
     /// The answer to a call that resembles this one, as this one would have got it.
     fn as_told(&self, kept: &Self, answer: Answer) -> Answer {
-        match (self, kept, answer) {
-            (Self::Increment(_, by, _), Self::Increment(_, other, _), Answer::Count(count)) => {
-                Answer::Count(count.saturating_sub(*other).saturating_add(*by))
+        match answer {
+            Answer::Count(Some(count)) => {
+                Answer::Count(Some(within(i128::from(count) - kept.change() + self.change())))
             }
-            (_, _, answer) => answer,
+            answer => answer,
         }
     }
+
+    /// What it adds to a counter.
+    fn change(&self) -> i128 {
+        match self {
+            Self::Increment(_, by, _) => i128::from(*by),
+            Self::Decrement(_, by, _) => -i128::from(*by),
+            _ => 0,
+        }
+    }
+}
+
+/// As near as a counter comes to this.
+fn within(count: i128) -> i64 {
+    let [low, high] = [i64::MIN, i64::MAX].map(i128::from);
+    i64::try_from(count.clamp(low, high)).unwrap_or_default()
 }
 
 impl Told {
@@ -173,7 +194,11 @@ impl Told {
     pub fn change_texts(&mut self, change: &mut dyn FnMut(&mut Vec<u8>)) {
         let mut values: Vec<&mut Vec<u8>> = Vec::new();
         let key = match &mut self.call {
-            Call::Get(key) | Call::Remove(key) | Call::Increment(key, ..) | Call::Counter(key) => key,
+            Call::Get(key)
+            | Call::Remove(key)
+            | Call::Increment(key, ..)
+            | Call::Decrement(key, ..)
+            | Call::Counter(key) => key,
             Call::Set(key, value, _) => {
                 values.push(value);
                 key
@@ -198,7 +223,11 @@ impl Told {
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
         let call = match &self.call {
-            Call::Get(key) | Call::Remove(key) | Call::Increment(key, ..) | Call::Counter(key) => key.len(),
+            Call::Get(key)
+            | Call::Remove(key)
+            | Call::Increment(key, ..)
+            | Call::Decrement(key, ..)
+            | Call::Counter(key) => key.len(),
             Call::Set(key, value, _) => key.len() + value.len(),
             Call::CompareAndSet(key, expected, value, _) => {
                 key.len() + value.len() + expected.as_ref().map_or(0, Vec::len)
@@ -210,6 +239,10 @@ impl Told {
 }
 
 impl Answer {
+    fn counted(count: Result<i64, StoreError>) -> Self {
+        count.map_or_else(Self::Error, |count| Self::Count(Some(count)))
+    }
+
     /// Of `get`.
     pub fn value(self) -> Option<Vec<u8>> {
         if let Self::Value(value) = self { value } else { None }
@@ -230,12 +263,13 @@ impl Answer {
         if let Self::Error(error) = self { Err(error) } else { Ok(self.flag()) }
     }
 
-    /// Of `increment` and `counter`.
+    /// Of `increment` and `decrement`.
     pub fn count(self) -> Result<i64, StoreError> {
-        match self {
-            Self::Count(count) => Ok(count),
-            Self::Error(error) => Err(error),
-            _ => Ok(0),
-        }
+        if let Self::Error(error) = self { Err(error) } else { Ok(self.counter().unwrap_or_default()) }
+    }
+
+    /// Of `counter`.
+    pub fn counter(self) -> Option<i64> {
+        if let Self::Count(count) = self { count } else { None }
     }
 }

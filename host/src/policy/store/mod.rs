@@ -128,21 +128,31 @@ impl Store {
 
     /// Adds to a counter and tells its new value. A new one goes after so many milliseconds; 0 sets no time.
     pub fn increment(&self, key: String, by: i64, ttl_milliseconds: u64) -> Result<i64, StoreError> {
-        self.check(&key, 0)?;
-        let key = key.into_boxed_str();
-        let hash = self.hash(Kind::Counter, &key);
-        let now = self.clock.now();
-        Ok(self.shard(hash).increment(hash, key, by, expiry(now, ttl_milliseconds), now))
+        self.count(key, |count| count.saturating_add(by), ttl_milliseconds)
     }
 
-    /// What a counter stands at; 0 if there is none.
-    pub fn counter(&self, key: &str) -> i64 {
-        self.at(Kind::Counter, key).map_or(0, |call| call.run(|shard, name, now| shard.counter(name, now)))
+    /// Takes from a counter and tells its new value. A new one goes after so many milliseconds; 0 sets no time.
+    pub fn decrement(&self, key: String, by: u64, ttl_milliseconds: u64) -> Result<i64, StoreError> {
+        self.count(key, |count| count.saturating_sub_unsigned(by), ttl_milliseconds)
+    }
+
+    /// What a counter stands at.
+    pub fn counter(&self, key: &str) -> Option<i64> {
+        self.at(Kind::Counter, key)?.run(|shard, name, now| shard.counter(name, now))
     }
 
     /// Reserves all room now, so that no request has to wait for that.
     pub fn reserve(&self) {
         self.shards();
+    }
+
+    /// Makes another number of a counter, and tells it.
+    fn count(&self, key: String, step: impl FnOnce(i64) -> i64, ttl_milliseconds: u64) -> Result<i64, StoreError> {
+        self.check(&key, 0)?;
+        let key = key.into_boxed_str();
+        let hash = self.hash(Kind::Counter, &key);
+        let now = self.clock.now();
+        Ok(self.shard(hash).count(hash, key, step, expiry(now, ttl_milliseconds), now))
     }
 
     fn with_clock(limits: StoreLimits, stats: Option<Arc<PolicyStats>>, clock: Clock) -> Self {

@@ -112,13 +112,13 @@ impl Shard {
     }
 
     /// What the counter stands at.
-    pub fn counter(&mut self, name: Name<'_>, now: u64) -> i64 {
+    pub fn counter(&mut self, name: Name<'_>, now: u64) -> Option<i64> {
         match self.find(name, now).map(|at| &mut self.slots[at]) {
             Some(Slot { content: Content::Counter(count), used, .. }) => {
                 *used = true;
-                *count
+                Some(*count)
             }
-            _ => 0,
+            _ => None,
         }
     }
 
@@ -163,20 +163,21 @@ impl Shard {
         }
     }
 
-    /// Adds to the counter; a new one starts from 0 and lives until `expires`.
-    pub fn increment(&mut self, hash: u64, key: Box<str>, by: i64, expires: u64, now: u64) -> i64 {
+    /// Puts in place of what the counter stands at what `step` makes of it; a new one starts from 0 and lives until `expires`.
+    pub fn count(&mut self, hash: u64, key: Box<str>, step: impl FnOnce(i64) -> i64, expires: u64, now: u64) -> i64 {
         self.drop_due(now, DUE_A_WRITE);
         let name = Name { kind: Kind::Counter, key: &key, hash };
         if let Some(at) = self.find(name, now)
             && let Slot { content: Content::Counter(count), used, .. } = &mut self.slots[at]
         {
-            *count = count.saturating_add(by);
+            *count = step(*count);
             *used = true;
             return *count;
         }
         self.make_room(cost(key.len(), 0), now);
-        self.insert(hash, key, Content::Counter(by), expires);
-        by
+        let count = step(0);
+        self.insert(hash, key, Content::Counter(count), expires);
+        count
     }
 
     /// The slot of a name whose time is not up. One that is past its time goes.

@@ -71,10 +71,10 @@ fn counters_and_values_of_one_name_are_two_entries() {
     t.set("x", "value", 0);
     assert_eq!(t.store.increment("x".to_owned(), 3, 0), Ok(3));
     assert_eq!(t.store.increment("x".to_owned(), -5, 0), Ok(-2));
-    assert_eq!((t.store.counter("x"), t.get("x").as_deref()), (-2, Some("value")));
+    assert_eq!((t.store.counter("x"), t.get("x").as_deref()), (Some(-2), Some("value")));
     assert!(t.store.remove("x"));
-    assert_eq!((t.store.counter("x"), t.get("x")), (-2, None));
-    assert_eq!(t.store.counter("nobody"), 0);
+    assert_eq!((t.store.counter("x"), t.get("x")), (Some(-2), None));
+    assert_eq!(t.store.counter("nobody"), None);
 }
 
 #[test]
@@ -84,6 +84,28 @@ fn counters_stay_at_the_ends_of_their_range() {
     assert_eq!(t.store.increment("x".to_owned(), 5, 0), Ok(i64::MAX));
     assert_eq!(t.store.increment("y".to_owned(), i64::MIN, 0), Ok(i64::MIN));
     assert_eq!(t.store.increment("y".to_owned(), -1, 0), Ok(i64::MIN));
+    assert_eq!(t.store.decrement("x".to_owned(), u64::MAX, 0), Ok(i64::MIN), "from one end to the other");
+    assert_eq!(t.store.decrement("x".to_owned(), 1, 0), Ok(i64::MIN));
+    assert_eq!(t.store.decrement("z".to_owned(), 1 << 63, 0), Ok(i64::MIN), "from 0");
+    assert_eq!(t.store.decrement("w".to_owned(), 0, 0), Ok(0));
+}
+
+#[test]
+fn counting_down_is_recorded_and_told_again() {
+    let text = r#"[{"call":{"decrement":["n",3,0]},"told":{"count":-1}},{"call":{"counter":"n"},"told":{"count":-1}},{"call":{"counter":"m"},"told":{"count":null}}]"#;
+    let recorded: Vec<super::Told> = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_string(&recorded).unwrap(), text);
+    let t = told(100, 1 << 20);
+    let mut calls = Calls::recorded(recorded);
+    let mut ask = |call: Call| calls.rehearse(call, &t.store);
+    let (n, m) = (|| "n".to_owned(), || "m".to_owned());
+    assert_eq!(ask(Call::Decrement(n(), 5, 0)), Answer::Count(Some(-3)), "from 2, where it stood");
+    assert_eq!(t.store.counter("n"), Some(-3));
+    assert_eq!(ask(Call::Counter(n())), Answer::Count(Some(-1)));
+    assert_eq!(ask(Call::Counter(m())), Answer::Count(None));
+    // Not recorded any more: what the store says that is there for this.
+    assert_eq!(ask(Call::Decrement(n(), u64::MAX, 0)), Answer::Count(Some(i64::MIN)));
+    assert_eq!(ask(Call::Counter(m())), Answer::Count(None));
 }
 
 #[test]
@@ -99,11 +121,12 @@ fn what_is_too_long_or_too_large_is_refused_and_counted() {
     assert_eq!(set(1, largest), Ok(()));
     assert_eq!(t.bytes(), 2048);
     assert_eq!(t.store.increment("k".repeat(257), 1, 0), Err(StoreError::KeyTooLong));
+    assert_eq!(t.store.decrement("k".repeat(257), 1, 0), Err(StoreError::KeyTooLong));
     assert_eq!(t.store.compare_and_set("k".repeat(257), None, vec![], 0), Err(StoreError::KeyTooLong));
-    assert_eq!(t.sum(|s| s.refused.value()), 6);
+    assert_eq!(t.sum(|s| s.refused.value()), 7);
     let unknown = "k".repeat(100_000);
-    assert_eq!((t.store.get(&unknown), t.store.remove(&unknown), t.store.counter(&unknown)), (None, false, 0));
-    assert_eq!(t.sum(|s| s.operations.value()), 11);
+    assert_eq!((t.store.get(&unknown), t.store.remove(&unknown), t.store.counter(&unknown)), (None, false, None));
+    assert_eq!(t.sum(|s| s.operations.value()), 12);
 }
 
 #[test]
@@ -138,9 +161,11 @@ fn a_counter_is_a_window_that_begins_with_its_first_use() {
     assert_eq!(t.store.increment("x".to_owned(), 1, 10), Ok(1));
     t.pass(9);
     assert_eq!(t.store.increment("x".to_owned(), 1, 10), Ok(2));
+    assert_eq!(t.store.decrement("x".to_owned(), 4, 10), Ok(-2));
+    assert_eq!(t.store.increment("x".to_owned(), 4, 10), Ok(2));
     assert_eq!(t.store.increment("x".to_owned(), 1, 0), Ok(3));
     t.pass(1);
-    assert_eq!(t.store.counter("x"), 0);
+    assert_eq!(t.store.counter("x"), None);
     assert_eq!(t.store.increment("x".to_owned(), 1, 10), Ok(1));
 }
 
@@ -289,7 +314,7 @@ fn of_many_threads_that_expect_the_same_one_sets_it() {
         }
     });
     assert_eq!(store.get("n"), Some((THREADS * ROUNDS).to_le_bytes().to_vec()));
-    assert_eq!(store.counter("n"), (THREADS * ROUNDS) as i64);
+    assert_eq!(store.counter("n"), Some((THREADS * ROUNDS) as i64));
 }
 
 #[test]
@@ -332,7 +357,8 @@ fn op() -> impl Strategy<Value = Op> {
         key.clone().prop_map(Op::Get),
         key.clone().prop_map(Op::Remove),
         (key.clone(), any::<bool>(), size, ttl.clone()).prop_map(|(k, b, n, t)| Op::Cas(k, b, n, t)),
-        (key.clone(), 1..5_i64, ttl).prop_map(|(k, n, t)| Op::Increment(k, n, t)),
+        (key.clone(), 1..5_i64, ttl.clone()).prop_map(|(k, n, t)| Op::Increment(k, n, t)),
+        (key.clone(), 1..5_i64, ttl).prop_map(|(k, n, t)| Op::Increment(k, -n, t)),
         key.prop_map(Op::Counter),
         (0..4_u64).prop_map(Op::Pass),
     ]
@@ -393,7 +419,10 @@ fn check(t: &Told, ops: &[Op], endless: bool) -> Result<(), TestCaseError> {
                 }
             }
             Op::Increment(key, by, ttl) => {
-                let told = t.store.increment(key.to_string(), by, ttl).unwrap();
+                let told = match u64::try_from(by) {
+                    Ok(_) => t.store.increment(key.to_string(), by, ttl).unwrap(),
+                    Err(_) => t.store.decrement(key.to_string(), by.unsigned_abs(), ttl).unwrap(),
+                };
                 let (count, _) = model.counters.entry(key).or_insert((0, end(now, ttl)));
                 *count += by;
                 if !endless && told == by && *count != by {
@@ -405,8 +434,8 @@ fn check(t: &Told, ops: &[Op], endless: bool) -> Result<(), TestCaseError> {
             }
             Op::Counter(key) => {
                 let told = t.store.counter(&key.to_string());
-                let count = model.counters.get(&key).map_or(0, |(count, _)| *count);
-                prop_assert!(told == count || (!endless && told == 0), "{} {}", told, count);
+                let count = model.counters.get(&key).map(|(count, _)| *count);
+                prop_assert!(told == count || (!endless && told.is_none()), "{:?} {:?}", told, count);
             }
             Op::Pass(milliseconds) => {
                 t.pass(milliseconds);

@@ -6,8 +6,8 @@ use crate::{
     action::Action,
     flood,
     hooks::{
-        Request, Response,
-        waypost::policy::{clock, counters, log},
+        Request, Response, STATE,
+        waypost::policy::{clock, counters, log, random},
     },
 };
 
@@ -21,6 +21,7 @@ pub fn any(action: &Action) -> Option<String> {
         "recurse" => format!("{}", recurse(1)),
         "grow" => grow(action.number()),
         "allocate" => allocate(action.number()),
+        "remember" => remember(),
         "log" => write(log::Level::Info, &action.argument),
         "log-error" => write(log::Level::Error, &action.argument),
         "log-bytes" => write(log::Level::Info, &"x".repeat(action.number() as usize)),
@@ -99,6 +100,14 @@ fn allocate(mebibytes: u64) -> String {
         std::mem::forget(black_box(vec![1_u8; 1 << 20]));
     }
     "done".to_owned()
+}
+
+/// What is drawn and read now.
+fn remember() -> String {
+    let now = (random::below(1_000_000), random::bits(), clock::monotonic_nanoseconds(), clock::unix_milliseconds());
+    STATE.with_borrow_mut(|state| state.remembered.push(now));
+    let (below, bits, since, unix) = now;
+    write(log::Level::Debug, &format!("remembered {below}/{bits}/{since}/{unix}"))
 }
 
 fn write(level: log::Level, message: &str) -> String {

@@ -25,6 +25,7 @@ pub struct State {
     pub settings: String,
     pub calls: u64,
     pub attempt: String,
+    pub remembered: Vec<(u32, u64, u64, u64)>,
     always: [Vec<String>; 4],
     on_topology: String,
     pools: Vec<(Pool, u64, Vec<Backend>)>,
@@ -96,6 +97,10 @@ impl selection::Guest for Probe {
             match action.name.as_str() {
                 "pick" => choice = Some(action.number() as u32),
                 "none" => choice = None,
+                "pick-remembered" => {
+                    let drawn = STATE.with_borrow(|state| state.remembered.first().map_or(0, |first| first.1));
+                    choice = Some((drawn % action.number().max(1)) as u32);
+                }
                 // By attempt: the first number on the first attempt, and so on.
                 "picks" => choice = action.argument.split(',').nth(attempt as usize - 1).and_then(|n| n.parse().ok()),
                 _ => {

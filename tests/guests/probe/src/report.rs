@@ -68,6 +68,13 @@ fn report(action: &Action, request: &Request, headers: &Headers) -> Option<Strin
         "facts" => (0..action.number() as u32).map(facts).collect::<Vec<_>>().join(","),
         "random" => format!("{}/{}", random::below(action.number() as u32), random::bits()),
         "clock" => format!("{}/{}", clock::monotonic_nanoseconds(), clock::unix_milliseconds()),
+        "remembered" => STATE.with_borrow(|state| {
+            let times = state.remembered.iter();
+            times
+                .map(|(below, bits, since, unix)| format!("{below}/{bits}/{since}/{unix}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        }),
         "settings" => STATE.with_borrow(|state| state.settings.clone()),
         "topology" => STATE.with_borrow(|state| state.topology()),
         "calls" => STATE.with_borrow(|state| state.calls.to_string()),

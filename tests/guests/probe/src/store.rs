@@ -23,7 +23,11 @@ pub fn any(action: &Action) -> Option<String> {
             )
         }
         "store-increment" => told(store::increment(key, number(part()), number(part()) as u64).map(|n| n.to_string())),
-        "store-counter" => store::counter(key).to_string(),
+        "store-decrement" => {
+            let by = part().parse().unwrap_or(0);
+            told(store::decrement(key, by, number(part()) as u64).map(|n| n.to_string()))
+        }
+        "store-counter" => store::counter(key).map_or("none".to_owned(), |count| count.to_string()),
         "store-fill" => {
             let (size, count) = (number(part()) as usize, number(part()));
             let value = vec![b'x'; size];
