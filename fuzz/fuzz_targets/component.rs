@@ -54,6 +54,7 @@ impl BackendFacts for Idle {
 fuzz_target!(|bytes: &[u8]| {
     let host = host();
     let spec = PolicySpec {
+        setup: None,
         name: "fuzzed".to_owned(),
         component: bytes.into(),
         settings: serde_json::Value::Null,

@@ -40,6 +40,7 @@ impl Seats {
     /// This component; `name` also decides which store it has.
     pub fn seat(&self, name: &str, component: &[u8], isolation: Isolation, settings: Value) -> Seat {
         let spec = PolicySpec {
+            setup: None,
             name: name.to_owned(),
             component: component.into(),
             settings,

@@ -35,6 +35,7 @@ pub fn source(policy: &Policy) -> String {
 /// What the engine is told of a policy.
 pub fn spec(policy: &Policy, component: Arc<[u8]>, source: String) -> PolicySpec {
     PolicySpec {
+        setup: None,
         name: policy.name.clone(),
         component,
         settings: policy.settings.clone(),

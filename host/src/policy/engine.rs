@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,6 +17,7 @@ use super::generation::{Generation, INLINE_LIMIT, Rebuild, Slot};
 use super::instance::Recipe;
 use super::lanes::Lanes;
 use super::store::Store;
+use super::tape::Script;
 use super::ticker::Ticker;
 use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::stats::PolicyStats;
@@ -58,6 +59,8 @@ pub struct PolicySpec {
     pub memory: u64,
     /// What becomes of a request when the policy fails.
     pub on_failure: OnFailure,
+    /// What it draws and reads while an instance is set up, for a policy that is asked offline; the real thing if `None`.
+    pub setup: Option<Script>,
     /// How long an instance lives.
     pub isolation: Isolation,
     /// What its store may hold; decided when a policy of this name is first loaded.
@@ -206,6 +209,8 @@ impl Core {
             stats: Arc::clone(stats),
             store,
             dry: spec.shadow.into(),
+            script: spec.setup.clone(),
+            heard: OnceLock::new(),
             fuel: self.fuel,
             epoch: self.epoch,
         };

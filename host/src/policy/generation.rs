@@ -9,6 +9,7 @@ use super::contract::{Hooks, WitBackend, WitPool};
 use super::deadline::Allowance;
 use super::engine::Core;
 use super::instance::{Instance, Recipe};
+use super::lines::LogLine;
 use super::store::Store;
 use crate::config::{Isolation, OnFailure};
 use crate::stats::{DecidedPool, PolicyShard};
@@ -105,6 +106,11 @@ impl Generation {
     /// The store of its policy name, which other generations of the name share.
     pub fn store(&self) -> &Arc<Store> {
         &self.recipe.store
+    }
+
+    /// What its first instance wrote into the log while it was set up, if that was done by a script.
+    pub fn heard_at_setup(&self) -> &[LogLine] {
+        self.recipe.heard.get().map_or(&[], Vec::as_slice)
     }
 
     /// Whether it imports WASI.

@@ -1,7 +1,7 @@
 //! One instance: built from its recipe, and what its failures mean.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use wasmtime::component::Resource;
@@ -12,10 +12,10 @@ use super::component::Compiled;
 use super::contract::{Exports, Headers, Request, WitBackend, WitPool};
 use super::deadline::Allowance;
 use super::error::Refusal;
-use super::lines::one_line;
+use super::lines::{LogLine, one_line};
 use super::state::State;
 use super::store::Store as SharedStore;
-use super::tape::Tape;
+use super::tape::{Script, Tape};
 use super::verdict::InvalidAnswer;
 use super::wasi::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
@@ -51,6 +51,10 @@ pub(super) struct Recipe {
     pub setup: Duration,
     /// Whether its instances must not change the store while they are set up: it is a shadow.
     pub dry: AtomicBool,
+    /// What its instances draw and read while they are set up, if somebody says it: each the same.
+    pub script: Option<Script>,
+    /// What the first of these instances wrote meanwhile.
+    pub heard: OnceLock<Vec<LogLine>>,
     /// Whether its engine counts instructions.
     pub fuel: bool,
     /// Where the guests' monotonic clock counts from.
@@ -87,12 +91,16 @@ impl Recipe {
         store.set_epoch_deadline(time.ticks);
         if self.dry.load(Ordering::Relaxed) {
             store.data_mut().tape = Some(Box::new(Tape::new(rand::random()).replay()));
+        } else if let Some(script) = &self.script {
+            Box::new(Tape::scripted(script.clone()).keeping_lines()).insert(store.data_mut());
         }
         let exports = match self.set_up(&mut store) {
             Ok(exports) => exports,
             Err((step, cause)) => return Err(BuildError { step, cause, denied: store.data().limits.denied }),
         };
-        store.data_mut().tape = None;
+        if let Some(mut tape) = Tape::eject(store.data_mut()) {
+            self.heard.get_or_init(|| tape.take_lines());
+        }
         shard.instances_built.increment();
         Ok(Box::new(Instance { store, exports }))
     }

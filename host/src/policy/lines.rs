@@ -19,16 +19,40 @@ const LINE: u64 = 1_000_000 / PER_SECOND;
 /// Where the microseconds of a rate limit count from.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
+/// Lines that are kept for somebody, in one call.
+const KEPT: usize = 256;
+
+/// A line that a policy wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// How much it matters.
+    pub level: Level,
+    /// One printable line.
+    pub text: String,
+}
+
 /// Where the lines of one instance go.
 pub(super) struct Lines {
     policy: Arc<str>,
     shard: Arc<PolicyShard>,
+    /// Those of this call, if somebody asks what was written: also what is more than the log takes.
+    kept: Option<Vec<LogLine>>,
 }
 
 impl Lines {
     /// The lines of an instance of this policy; dropped ones are counted in `shard`.
     pub fn new(policy: Arc<str>, shard: Arc<PolicyShard>) -> Self {
-        Self { policy, shard }
+        Self { policy, shard, kept: None }
+    }
+
+    /// From now on lines are kept as well.
+    pub fn keep(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// What was written since; from now on nothing is kept.
+    pub fn take_kept(&mut self) -> Vec<LogLine> {
+        self.kept.take().unwrap_or_default()
     }
 
     /// Counts in another shard from now on.
@@ -38,6 +62,9 @@ impl Lines {
 
     /// Writes one line, or drops it and counts that.
     pub fn write(&mut self, level: Level, message: &str) {
+        if let Some(kept) = self.kept.as_mut().filter(|kept| kept.len() < KEPT) {
+            kept.push(LogLine { level, text: one_line(message) });
+        }
         if !allowed(&self.shard, Instant::now()) {
             self.shard.log_lines_dropped.increment();
             return;
@@ -84,6 +111,18 @@ mod tests {
         assert_eq!((0..100).filter(|_| allowed(&shard, later)).count(), 16);
         let much_later = later + Duration::from_secs(3600);
         assert_eq!((0..100).filter(|_| allowed(&shard, much_later)).count(), 32);
+    }
+
+    #[test]
+    fn what_is_kept_is_what_was_written_and_not_what_the_log_takes() {
+        let mut lines = Lines::new("p".into(), Arc::default());
+        lines.write(Level::INFO, "before");
+        lines.keep();
+        (0..KEPT + 10).for_each(|n| lines.write(Level::WARN, &format!("{n}\n")));
+        let kept = lines.take_kept();
+        assert_eq!((kept.len(), kept[40].level, kept[40].text.as_str()), (KEPT, Level::WARN, "40\u{fffd}"));
+        lines.write(Level::INFO, "after");
+        assert_eq!(lines.take_kept(), []);
     }
 
     #[test]

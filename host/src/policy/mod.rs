@@ -48,6 +48,7 @@ pub use engine::{BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec};
 pub use error::{PolicyError, Refusal};
 pub use generation::Generation;
 pub use inspect::{Anatomy, Form, Interface, anatomy};
+pub use lines::LogLine;
 pub use recorded::{Octets, Recorded};
 pub use seat::Seat;
 pub use store::{ENTRY_BYTES, Store, StoreError};

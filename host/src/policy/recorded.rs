@@ -42,6 +42,11 @@ pub(super) struct Readings {
 pub struct Octets(pub Vec<u8>);
 
 impl Recorded {
+    /// When the call began, by the monotonic clock.
+    pub fn monotonic_nanoseconds(&self) -> u64 {
+        self.monotonic_nanoseconds
+    }
+
     /// When the call began, in milliseconds since 1970; 0 if it was never made.
     pub fn unix_milliseconds(&self) -> u64 {
         self.unix_milliseconds

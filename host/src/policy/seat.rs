@@ -261,7 +261,7 @@ impl Seat {
         }
         let state = store.data_mut();
         state.turn.end(request, response, answer.is_ok());
-        self.tape = state.tape.take();
+        self.tape = Tape::eject(state);
         match answer {
             Ok(answer) => {
                 if self.suspensions[hook as usize].succeeded() {

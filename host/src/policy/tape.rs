@@ -5,11 +5,14 @@
 //! differently.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::sync::PoisonError;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use super::lines::LogLine;
 use super::recorded::{Readings as Read, Recorded};
 use super::state::State;
 use super::store::{Answer, Call, Calls, Store};
@@ -48,6 +51,9 @@ pub struct Tape {
     wasi_wall: Readings,
     stored: Calls,
     teller: Teller,
+    /// Whether what the policy writes is kept in `lines`.
+    keeps_lines: bool,
+    lines: Vec<LogLine>,
     /// When the call began, if that is to be recorded: in nanoseconds of the monotonic clock and milliseconds since 1970.
     began: Option<(u64, u64)>,
 }
@@ -144,6 +150,17 @@ impl Tape {
         }
     }
 
+    /// The same, and keeps what the policy writes into its log.
+    pub fn keeping_lines(mut self) -> Self {
+        self.keeps_lines = true;
+        self
+    }
+
+    /// What the policy wrote in the call that had it, if it keeps that: 256 lines at most.
+    pub fn take_lines(&mut self) -> Vec<LogLine> {
+        mem::take(&mut self.lines)
+    }
+
     /// Draws of the script that nobody has asked for.
     pub fn draws_left(&self) -> usize {
         self.draws.len()
@@ -170,8 +187,20 @@ impl Tape {
             let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
             *began = (u64::try_from(monotonic).unwrap_or(u64::MAX), u64::try_from(unix).unwrap_or(u64::MAX));
         }
+        if self.keeps_lines {
+            state.lines.lock().unwrap_or_else(PoisonError::into_inner).keep();
+        }
         state.rng = SmallRng::seed_from_u64(self.seed);
         state.tape = Some(self);
+    }
+
+    /// Takes the tape out of an instance that was asked.
+    pub(super) fn eject(state: &mut State) -> Option<Box<Self>> {
+        let mut tape = state.tape.take()?;
+        if tape.keeps_lines {
+            tape.lines = state.lines.lock().unwrap_or_else(PoisonError::into_inner).take_kept();
+        }
+        Some(tape)
     }
 
     /// What a call of the store gives.

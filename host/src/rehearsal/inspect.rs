@@ -32,7 +32,7 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
     let (file, anatomy) = (source.name.clone(), anatomy(&source.bytes));
     let given = Given { memory: MEMORY, ..default_given() };
     let (mut refused, mut notes) = (None, Vec::new());
-    match House::new(source, EngineOptions::default())?.stage(&given) {
+    match House::new(source, EngineOptions::default())?.stage(&given, None) {
         Ok(_) => {}
         // Without its settings nobody can tell.
         Err(PolicyError::Refused { reason: Refusal::Configure(why), .. }) => {

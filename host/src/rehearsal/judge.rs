@@ -1,12 +1,16 @@
 //! What was expected of a step, and what came.
 
-use super::scenario::{Answer, Expect, ExpectedFault, Field, Meant, Pick, Step};
+use tracing::Level;
+
+use super::scenario::{Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog, Field, Meant, Pick, Step};
 use super::stage::{GivenPool, Stage, Told};
-use crate::policy::{Fault, FaultKind, Reply, Selected};
+use crate::policy::{Fault, FaultKind, LogLine, Reply, Selected};
 use crate::wire::Fields;
 
 /// Bytes of a value or a body that are shown.
 const SHOWN: usize = 200;
+/// Lines of a log that are shown.
+const SHOWN_LINES: usize = 8;
 
 /// One thing that is not as expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +54,7 @@ pub(super) fn judge(step: &Step, told: &Told, pool: &GivenPool) -> Vec<Differenc
     }
     fields("request field", &expect.request, &told.head.fields, &mut found);
     fields("response field", &expect.response, &told.response_fields, &mut found);
+    log("log", &expect.log, &told.lines, &mut found);
     found
 }
 
@@ -163,6 +168,62 @@ fn fields(what: &str, expected: &[Field], actual: &Fields, found: &mut Vec<Diffe
             found.push(Difference::new(format!("{what} {}", field.name), shown_values(&wanted), shown_values(&values)));
         }
     }
+}
+
+/// The first line that did not come where it was expected.
+fn log(what: &str, expected: &ExpectedLog, lines: &[LogLine], found: &mut Vec<Difference>) {
+    match expected {
+        ExpectedLog::Anything => {}
+        ExpectedLog::Nothing if lines.is_empty() => {}
+        ExpectedLog::Nothing => found.push(Difference::new(what, "nothing", shown_lines(lines))),
+        ExpectedLog::Lines(expected) => {
+            let mut rest = lines;
+            for (at, wanted) in expected.iter().enumerate() {
+                if let Some(here) = rest.iter().position(|line| is_line(wanted, line)) {
+                    rest = &rest[here + 1..];
+                    continue;
+                }
+                let (after, actual) = match at {
+                    0 => ("", shown_lines(lines)),
+                    // Before these it may well be.
+                    _ => (" after those before it", format!("after those: {}", shown_lines(rest))),
+                };
+                found.push(Difference::new(what, wanted_line(wanted) + after, actual));
+                return;
+            }
+        }
+    }
+}
+
+fn is_line(expected: &ExpectedLine, line: &LogLine) -> bool {
+    expected.level.is_none_or(|level| level == line.level) && line.text.contains(&expected.contains)
+}
+
+fn wanted_line(expected: &ExpectedLine) -> String {
+    let level = expected.level.map_or_else(|| "a line".to_owned(), |level| format!("a line at {}", shown_level(level)));
+    if expected.contains.is_empty() { level } else { format!("{level} that says {:?}", expected.contains) }
+}
+
+fn shown_lines(lines: &[LogLine]) -> String {
+    if lines.is_empty() {
+        return "nothing".to_owned();
+    }
+    let some = lines.iter().take(SHOWN_LINES);
+    let some = some.map(|line| format!("{} {}", shown_level(line.level), shown(line.text.as_bytes())));
+    let more = lines.len().saturating_sub(SHOWN_LINES);
+    let more = (more > 0).then(|| format!("{more} more"));
+    some.chain(more).collect::<Vec<_>>().join("; ")
+}
+
+fn shown_level(level: Level) -> String {
+    level.as_str().to_ascii_lowercase()
+}
+
+/// What is expected to have been written before anything was asked.
+pub(super) fn set_up(step: &Step, stage: &Stage) -> Vec<Difference> {
+    let mut found = Vec::new();
+    log("set-up log", &step.expect.setup_log, stage.heard_at_setup(), &mut found);
+    found
 }
 
 /// What is expected to be left when all runs are done: counters and the store.

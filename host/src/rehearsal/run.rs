@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::RehearsalError;
-use super::judge::{Difference, is, judge, left};
-use super::scenario::{Book, START_MONOTONIC, Scenario, Step, Stored};
+use super::judge::{Difference, is, judge, left, set_up};
+use super::scenario::{Book, Scenario, Step, Stored};
 use super::stage::{House, Stage};
 use crate::policy::{PolicyError, Refusal};
 
@@ -69,8 +69,8 @@ fn perform(house: &mut House, scenario: &Scenario) -> Result<Vec<Failure>, Rehea
         vec![Failure { step: String::new(), line: scenario.line, run: None, differences: vec![difference] }]
     };
     // As if it were the first, whatever was played before.
-    house.set_time(scenario.steps.first().map_or(START_MONOTONIC, |step| step.monotonic));
-    let mut stage = match (house.stage(&scenario.given), &scenario.refused) {
+    house.set_time(scenario.setup.monotonic.unwrap_or_default());
+    let mut stage = match (house.stage(&scenario.given, Some(scenario.setup.clone())), &scenario.refused) {
         (Ok(stage), None) => stage,
         (Ok(_), Some(wanted)) => return Ok(whole(Difference::new("refusal", format!("{wanted:?}"), "it is taken"))),
         (Err(PolicyError::Refused { reason, .. }), Some(wanted)) => {
@@ -117,6 +117,9 @@ fn take(stage: &mut Stage, scenario: &Scenario, step: &Step) -> Option<Failure> 
     for run in 0..step.repeat {
         let told = stage.ask(step.question(run));
         let mut differences = judge(step, &told, pool);
+        if run == 0 {
+            differences.extend(set_up(step, stage));
+        }
         if run + 1 == step.repeat {
             differences.extend(left(step, stage));
         }

@@ -15,7 +15,7 @@ use super::source::Source;
 use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::policy::{
     Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, FaultKind, Generation,
-    PolicyError, PolicySpec, PoolSpec, RangeVerdict, Reply, Script, Seat, Selected, Store, Tape,
+    LogLine, PolicyError, PolicySpec, PoolSpec, RangeVerdict, Reply, Script, Seat, Selected, Store, Tape,
 };
 use crate::stats::{HOOKS, PolicyShard, PolicyStats, Stats};
 use crate::wire::{Fields, RequestHead};
@@ -119,6 +119,8 @@ pub struct Told {
     pub response_fields: Fields,
     /// The calls, in order.
     pub calls: Vec<Call>,
+    /// What the policy wrote into its log, 256 lines of each call at most.
+    pub lines: Vec<LogLine>,
     /// What was wrong with the script: a draw that the policy could not be given.
     pub complaint: Option<String>,
     /// Draws of the script that nobody asked for.
@@ -157,8 +159,9 @@ impl House {
         }
     }
 
-    /// Loads the component with this; nothing is left of what it was loaded with before.
-    pub fn stage(&mut self, given: &Given) -> Result<Stage, PolicyError> {
+    /// Loads the component with this; nothing is left of what it was loaded with before. While an instance is set up it draws and
+    /// reads what `setup` says, or the real thing if that is `None`.
+    pub fn stage(&mut self, given: &Given, setup: Option<Script>) -> Result<Stage, PolicyError> {
         self.stages += 1;
         if self.stages.is_multiple_of(STAGES) {
             self.engine = Engine::new(self.options.clone())?;
@@ -172,6 +175,7 @@ impl House {
             deadline: given.deadline,
             memory: given.memory,
             on_failure: OnFailure::Random,
+            setup,
             isolation: given.isolation,
             store: given.store,
             shadow: false,
@@ -261,7 +265,7 @@ impl Stage {
     ) -> Result<A, Fault> {
         let began = Instant::now();
         let answer = loop {
-            self.seat.insert_tape(Box::new(Tape::scripted(script.clone())));
+            self.seat.insert_tape(Box::new(Tape::scripted(script.clone()).keeping_lines()));
             match ask(&mut self.seat, told) {
                 // How long a fresh instance takes is the machine's affair, and not the policy's.
                 Err(Fault { kind: FaultKind::Rebuilding, .. }) if began.elapsed() < PATIENCE => {
@@ -271,7 +275,8 @@ impl Stage {
             }
         };
         told.calls.push(Call { hook, took: self.seat.took(), fuel: self.seat.fuel() });
-        if let Some(tape) = self.seat.eject_tape() {
+        if let Some(mut tape) = self.seat.eject_tape() {
+            told.lines.append(&mut tape.take_lines());
             script.draws.drain(..script.draws.len() - tape.draws_left());
             told.complaint = told.complaint.take().or_else(|| tape.complaint().map(|c| format!("{hook}: {c}")));
         }
@@ -300,6 +305,11 @@ impl Stage {
         if let Some(clock) = &self.clock {
             clock.store(nanoseconds, Relaxed);
         }
+    }
+
+    /// What the policy wrote into its log while it was set up, if a script was given for that.
+    pub fn heard_at_setup(&self) -> &[LogLine] {
+        self.seat.generation().heard_at_setup()
     }
 
     /// The policy's own counters, by name.

@@ -291,6 +291,121 @@ fn refusals_are_expected_or_failures() {
     assert!(text.contains("actual    it is taken"), "{text}");
 }
 
+/// What a policy drew and read in `configure` and `backends-changed`, as a failure shows it.
+#[track_caller]
+fn remembered(scenario: &str) -> String {
+    let text = failing(&format!(
+        "[[scenario]]\nname = \"a\"\n{scenario}\n[scenario.settings]\non_configure = \"remember\"\non_topology = \"remember\"\n\
+         request = [\"remembered\"]\n[scenario.expect.request-headers]\nx-probe-remembered = \"\"\n"
+    ));
+    let told = text.lines().find_map(|line| line.trim().strip_prefix("actual    \"")?.strip_suffix('"'));
+    told.unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+#[test]
+fn what_a_policy_draws_and_reads_while_it_is_set_up_is_the_scenarios() {
+    let first = remembered("");
+    let calls: Vec<Vec<&str>> = first.split(' ').map(|call| call.split('/').collect()).collect();
+    assert_eq!(calls.len(), 2, "{first}");
+    assert!(calls.iter().all(|call| call[2..] == ["1000000000000", "1767225600000"]), "{first}");
+    assert_ne!(calls[0][..2], calls[1][..2], "it draws on");
+    assert_eq!(remembered(""), first, "each time the same");
+    assert_eq!(remembered("policy.isolation = \"request\""), first, "in each instance");
+    assert_ne!(remembered("seed = 1").split('/').next(), first.split('/').next(), "by the seed");
+    let later = remembered("time = { monotonic = \"5s\", unix = \"2026-11-21T10:00:00Z\" }");
+    assert!(later.ends_with("/5000000000/1795255200000"), "{later}");
+    let [before, after] = [&first, &later].map(|told| told.split('/').take(2).collect::<Vec<_>>().join("/"));
+    assert_eq!(before, after, "whatever the time is");
+}
+
+#[test]
+fn an_instance_after_a_fault_is_set_up_like_the_first() {
+    let first = remembered("");
+    assert_passes(&format!(
+        "[settings]\non_configure = \"remember\"\non_topology = \"remember\"\n[[scenario]]\nname = \"a\"\n\
+         [[scenario.step]]\nrequest.headers = {{ x-probe-request = \"trap\" }}\nexpect.fault = \"trap\"\n\
+         [[scenario.step]]\ntime = \"1m\"\nseed = 9\nrequest.headers = {{ x-probe-request = \"remembered\" }}\n\
+         expect.request-headers = {{ x-probe-remembered = \"{first}\" }}\n"
+    ));
+}
+
+#[test]
+fn the_time_of_a_refusal_is_the_scenarios() {
+    // The seed and the time go with `configure`, which refuses; a request would go with nothing.
+    assert_passes(
+        "[[scenario]]\nname = \"no\"\nseed = 3\ntime.unix = \"2026-11-21T10:00:00Z\"\n\
+         settings = { on_configure = \"error:not today\" }\nexpect.refused = \"not today\"\n",
+    );
+}
+
+#[test]
+fn lines_of_the_log_are_expected_or_failures() {
+    let exit = test_probe(
+        r#"
+        [settings]
+        on_configure = "log-error=no backend there"
+        range = ["log=of the range"]
+        request = ["log=one", "log-error=two", "log-flood=60"]
+        response = ["log=last"]
+
+        [[scenario]]
+        name = "some, in order, of all hooks"
+        request.headers = { range = "bytes=0-" }
+        expect.log = [
+            "range",
+            { level = "info", contains = "one" },
+            { level = "error" },
+            "flood 59",
+            { contains = "last" },
+        ]
+
+        [[scenario]]
+        name = "of each run, and none of the one before"
+        repeat = 3
+        expect = { log = { level = "error", contains = "two" }, setup-log = { level = "error", contains = "no backend" } }
+
+        [[scenario]]
+        name = "nothing"
+        settings = {}
+        expect = { log = false, setup-log = false }
+        "#,
+    );
+    assert_eq!(exit.code, Some(0), "{}", exit.stdout);
+
+    let settings = "settings = { on_configure = \"log=set up\", request = [\"log=one\", \"log-error=two\"] }\n";
+    for (expected, said) in [
+        (
+            "log = \"three\"",
+            "expected  a line that says \"three\"\n              actual    info \"one\"; error \"two\"",
+        ),
+        (
+            "log = [\"two\", \"one\"]",
+            "a line that says \"one\" after those before it\n              actual    after those: nothing",
+        ),
+        ("log = { level = \"debug\", contains = \"two\" }", "expected  a line at debug that says \"two\""),
+        ("log = { level = \"warn\" }", "expected  a line at warn\n"),
+        ("log = false", "expected  nothing\n              actual    info \"one\"; error \"two\""),
+        (
+            "setup-log = \"one\"",
+            "set-up log\n              expected  a line that says \"one\"\n              actual    info \"set up\"",
+        ),
+        ("log = [\"one\", \"one\"]", "after those: error \"two\""),
+    ] {
+        let scratch = with_scenarios(&format!("[[scenario]]\nname = \"a\"\n{settings}expect.{expected}\n"));
+        let exit = policy(scratch.path(), &["test", &probe(), "scenarios.toml", "--junit", "out.xml"]);
+        assert_eq!(exit.code, Some(1), "{expected}: {exit:?}");
+        assert!(exit.stdout.contains(said), "{expected}: {}", exit.stdout);
+        let xml = std::fs::read_to_string(scratch.path().join("out.xml")).unwrap();
+        assert!(xml.contains("log: expected "), "{expected}: {xml}");
+        let json = policy(scratch.path(), &["test", &probe(), "scenarios.toml", "--json"]);
+        let told: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+        let what = told["scenarios"][0]["failures"][0]["differences"][0]["what"].as_str().unwrap().to_owned();
+        assert!(["log", "set-up log"].contains(&what.as_str()), "{expected}: {told:#}");
+    }
+    let text = failing("[[scenario]]\nname = \"a\"\nsettings = { request = [\"log-flood=60\"] }\nexpect.log = false\n");
+    assert!(text.contains("info \"flood 7\"; 52 more\n"), "{text}");
+}
+
 #[test]
 fn a_filter_leaves_scenarios_out() {
     let scratch =
@@ -405,6 +520,15 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "the least and the most",
         ),
         ("[[scenario]]\nname = \"a\"\nexpect.fault = \"crash\"", 3, "scenario.expect.fault", "is not a kind of fault"),
+        ("[[scenario]]\nname = \"a\"\nexpect.log = true", 3, "scenario.expect.log", "or `false` if there are none"),
+        ("[[scenario]]\nname = \"a\"\nexpect.log = []", 3, "scenario.expect.log", "write `false`"),
+        ("[[scenario]]\nname = \"a\"\nexpect.log = {}", 3, "scenario.expect.log", "`level`, `contains` or both"),
+        (
+            "[[scenario]]\nname = \"a\"\nexpect.log = { level = \"fatal\" }",
+            3,
+            "scenario.expect.log.level",
+            "is not a level",
+        ),
         ("[[scenario]]\nname = \"a\"\nexpect.range = \"0-9\"", 3, "scenario.expect.range", "is not a verdict"),
         (
             "[[scenario]]\nname = \"a\"\nexpect.request-headers.a = true",

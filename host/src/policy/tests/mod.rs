@@ -104,6 +104,7 @@ fn pools() -> Vec<PoolSpec> {
 /// A policy with a deadline that a busy machine keeps too.
 fn spec(component: &[u8]) -> PolicySpec {
     PolicySpec {
+        setup: None,
         name: "p".to_owned(),
         component: component.into(),
         settings: Value::Null,

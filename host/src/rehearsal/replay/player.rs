@@ -18,7 +18,7 @@ use super::log::{Cue, find};
 use crate::config::{self, OnFailure, StoreLimits};
 use crate::policy::{
     Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, FaultKind, Generation,
-    PolicySpec, PoolSpec, RangeVerdict, Seat, Selected, Tape,
+    PolicySpec, PoolSpec, RangeVerdict, Script, Seat, Selected, Tape,
 };
 use crate::recording::{self, Answer, Fact, Field, Hook, Isolation, Lineup, Policy, Pool, Recordable};
 use crate::stats::Stats;
@@ -32,6 +32,16 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
 const MOST_MEMORY: u64 = 4 << 30;
 const MOST_ENTRIES: usize = 10_000_000;
 const MOST_STORE: u64 = 4 << 30;
+
+/// What instances draw from while they are set up: any number, as long as it is always the same.
+const SETUP_SEED: u64 = 0;
+
+/// When something was: in nanoseconds of the monotonic clock and milliseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    monotonic: u64,
+    unix: u64,
+}
 
 /// A component that is asked what was recorded.
 pub(super) struct Player {
@@ -101,7 +111,7 @@ impl Player {
         let now = tape.unix_milliseconds().max(cue.request.time).saturating_mul(1_000_000);
         // Before an instance is set up: what it stores then has its time as well.
         self.clock.fetch_max(now, Relaxed);
-        self.set(cue)?;
+        self.set(cue, Moment { monotonic: tape.monotonic_nanoseconds(), unix: now / 1_000_000 })?;
         let Some(scene) = &mut self.scene else {
             return Err(RehearsalError::Recording("the recording says nothing of the policy".to_owned()));
         };
@@ -155,8 +165,8 @@ impl Player {
         }
     }
 
-    /// Loads the component as the lineup of a call says, unless it is so.
-    fn set(&mut self, cue: &Cue<'_>) -> Result<(), RehearsalError> {
+    /// Loads the component as the lineup of a call says, unless it is so. The call is made `now`.
+    fn set(&mut self, cue: &Cue<'_>, now: Moment) -> Result<(), RehearsalError> {
         let policy = find(cue.lineup, &cue.call.policy);
         let policy = policy.ok_or_else(|| {
             RehearsalError::Recording(format!("line {}: its lineup has no policy {:?}", cue.line, cue.call.policy))
@@ -172,11 +182,11 @@ impl Player {
             self.engine_workers = workers;
         }
         self.scenes += 1;
-        self.scene = Some(self.load(policy, cue.lineup, workers)?);
+        self.scene = Some(self.load(policy, cue.lineup, workers, now)?);
         Ok(())
     }
 
-    fn load(&self, policy: Policy, lineup: &Lineup, workers: usize) -> Result<Scene, RehearsalError> {
+    fn load(&self, policy: Policy, lineup: &Lineup, workers: usize, now: Moment) -> Result<Scene, RehearsalError> {
         // Stores belong to names.
         let name = format!("{}#{}", policy.name, self.scenes);
         let spec = PolicySpec {
@@ -188,6 +198,13 @@ impl Player {
                 .unwrap_or(Duration::from_micros(policy.deadline_microseconds).min(LONGEST_DEADLINE)),
             memory: self.memory.unwrap_or(policy.memory_bytes.min(MOST_MEMORY)),
             on_failure: OnFailure::Random,
+            // What instances saw while they were set up is not recorded.
+            setup: Some(Script {
+                seed: SETUP_SEED,
+                draws: Vec::new(),
+                monotonic: Some(now.monotonic),
+                unix: Some(now.unix),
+            }),
             isolation: match policy.isolation {
                 Isolation::Worker => config::Isolation::Worker,
                 Isolation::Request => config::Isolation::Request,

@@ -1,7 +1,9 @@
 //! What a scenario expects.
 
+use tracing::Level;
+
 use super::values;
-use super::{Answer, Expect, ExpectedFault};
+use super::{Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog};
 use crate::config::{Findings, Node, Section};
 use crate::rehearsal::stage::GivenPool;
 
@@ -31,6 +33,9 @@ pub(super) fn expect(mut section: Section, pool: &GivenPool, findings: &mut Find
         expect.counters.extend(values::whole(node, findings).map(|n| (name, n)));
     }
     expect.store = section.take("store").map(|n| values::stored(n, findings)).unwrap_or_default();
+    let mut lines = |key| section.take(key).map(|n| log(n, findings)).unwrap_or_default();
+    expect.log = lines("log");
+    expect.setup_log = lines("setup-log");
     let faults = section.take("fault").map(Node::one_or_many).unwrap_or_default();
     expect.faults = faults.into_iter().filter_map(|node| fault(node, findings)).collect();
     for (name, node) in section.take_section("share", findings).into_entries() {
@@ -74,6 +79,47 @@ fn range(written: &str) -> Result<String, String> {
     match ranges || matches!(compact.as_str(), "untouched" | "ignore") {
         true => Ok(compact),
         false => Err(format!("{written:?} is not a verdict; write \"untouched\", \"ignore\" or \"bytes=0-99\"")),
+    }
+}
+
+/// `false`, or lines: part of the text, or `{ level = "warn", contains = "no backend" }`.
+fn log(node: Node, findings: &mut Findings) -> ExpectedLog {
+    if node.is_boolean() {
+        let place = node.place.clone();
+        if node.boolean(findings) == Some(true) {
+            findings.error(&place, "says only that there are lines; write what they say, or `false` if there are none");
+        }
+        return ExpectedLog::Nothing;
+    }
+    let place = node.place.clone();
+    let nodes = node.one_or_many();
+    if nodes.is_empty() {
+        findings.error(&place, "is empty, which says nothing; write `false` if there are to be no lines");
+    }
+    ExpectedLog::Lines(nodes.into_iter().filter_map(|node| log_line(node, findings)).collect())
+}
+
+fn log_line(node: Node, findings: &mut Findings) -> Option<ExpectedLine> {
+    if !node.is_table() {
+        return Some(ExpectedLine { level: None, contains: node.string(findings)?.value });
+    }
+    let mut section = node.section(findings)?;
+    if !section.has("level") && !section.has("contains") {
+        findings.error(&section.place, "says nothing of the line; write `level`, `contains` or both");
+    }
+    let level = section.take("level").and_then(|n| n.parsed(findings, level)).map(|l| l.value);
+    let contains = section.take("contains").and_then(|n| n.string(findings)).map(|t| t.value).unwrap_or_default();
+    section.finish(findings);
+    Some(ExpectedLine { level, contains })
+}
+
+fn level(written: &str) -> Result<Level, String> {
+    match written {
+        "debug" => Ok(Level::DEBUG),
+        "info" => Ok(Level::INFO),
+        "warn" => Ok(Level::WARN),
+        "error" => Ok(Level::ERROR),
+        _ => Err(format!("{written:?} is not a level; write \"debug\", \"info\", \"warn\" or \"error\"")),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::step::{Base, State};
-use super::{Book, Scenario};
+use super::{Book, Scenario, Step};
 use crate::config::{
     ConfigError, ConfigErrors, Findings, Isolation, Node, Place, Section, StoreLimits, duration_within, parse_backend,
     parse_toml, store_limits,
@@ -113,6 +113,7 @@ fn scenario(node: Node, given: &Given, findings: &mut Findings) -> Option<Scenar
         }
     }
     section.finish(findings);
+    let setup = steps.first().map(Step::setup).unwrap_or_default();
     let refused = steps.iter_mut().find_map(|step| step.expect.refused.take());
     match (&refused, steps.as_slice()) {
         (Some(_), [step]) if step.name.is_empty() => steps.clear(),
@@ -121,7 +122,7 @@ fn scenario(node: Node, given: &Given, findings: &mut Findings) -> Option<Scenar
         }
         (None, _) => {}
     }
-    Some(Scenario { name, line, given, refused, steps })
+    Some(Scenario { name, line, given, setup, refused, steps })
 }
 
 /// `settings`, `policy` and `pools`, instead of what was given.

@@ -11,6 +11,7 @@ mod tests;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use tracing::Level;
 
 use super::facts::BackendState;
 use super::stage::{Given, Question, Response};
@@ -18,7 +19,6 @@ use crate::policy::{FailedAttempt, Script};
 use crate::wire::RequestHead;
 
 pub(super) use file::{default_given, parse, read};
-pub(super) use step::START_MONOTONIC;
 
 /// A scenario file.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(super) struct Scenario {
     pub line: usize,
     /// What the policy is loaded with.
     pub given: Given,
+    /// What the policy draws and reads while it is set up.
+    pub setup: Script,
     /// What the policy's refusal is to say, if it is to be refused.
     pub refused: Option<String>,
     /// In order; none if the policy is to be refused.
@@ -107,6 +109,10 @@ pub(super) struct Expect {
     pub counters: Vec<(String, u64)>,
     /// What is in the store after.
     pub store: Stored,
+    /// What is written into the log.
+    pub log: ExpectedLog,
+    /// What was written there while the policy was set up.
+    pub setup_log: ExpectedLog,
     /// Hooks that fail; no other may.
     pub faults: Vec<ExpectedFault>,
     /// What the policy's refusal is to say.
@@ -159,6 +165,27 @@ pub(super) struct Field {
     pub values: Vec<Vec<u8>>,
 }
 
+/// What is expected of the policy's log.
+#[derive(Debug, Clone, Default)]
+pub(super) enum ExpectedLog {
+    /// Nobody looks.
+    #[default]
+    Anything,
+    /// No line at all.
+    Nothing,
+    /// These, in this order; there may be others.
+    Lines(Vec<ExpectedLine>),
+}
+
+/// A line that is expected.
+#[derive(Debug, Clone)]
+pub(super) struct ExpectedLine {
+    /// How much it matters, if that is looked at.
+    pub level: Option<Level>,
+    /// Something that it says.
+    pub contains: String,
+}
+
 /// A fault that is expected.
 #[derive(Debug, Clone)]
 pub(super) struct ExpectedFault {
@@ -171,6 +198,12 @@ pub(super) struct ExpectedFault {
 }
 
 impl Step {
+    /// What a policy draws and reads while it is set up, if this is the first step: the time is that of the step, and the draws
+    /// follow from its seed, but are not those of its hooks.
+    pub fn setup(&self) -> Script {
+        Script { seed: !self.seed, draws: Vec::new(), monotonic: Some(self.monotonic), unix: Some(self.unix) }
+    }
+
     /// What is asked in the run of this number, from 0.
     pub fn question(&self, run: u32) -> Question {
         let head = RequestHead { client: nth(self.clients, run), ..self.head.clone() };

@@ -15,15 +15,15 @@ use crate::rehearsal::stage::{GivenPool, Response};
 use crate::wire::{RequestHead, syntax};
 
 /// Where time begins, where nobody says: some time after a proxy was started ...
-pub(in crate::rehearsal) const START_MONOTONIC: u64 = 1_000_000_000_000;
+const START_MONOTONIC: u64 = 1_000_000_000_000;
 /// ... and 2026-01-01T00:00:00Z.
 const START_UNIX: u64 = 1_767_225_600_000;
 /// More runs than anyone waits for.
 const MAX_REPEAT: u32 = 10_000_000;
 
 /// What a step says of its request.
-const OF_A_REQUEST: [&str; 11] =
-    ["request", "pool", "seed", "time", "facts", "response", "failed", "attempt", "random", "store", "repeat"];
+const OF_A_REQUEST: [&str; 9] =
+    ["request", "pool", "facts", "response", "failed", "attempt", "random", "store", "repeat"];
 
 /// What steps begin with: what stands beside a scenario's steps, or the defaults.
 #[derive(Debug, Clone)]
