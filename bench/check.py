@@ -106,10 +106,10 @@ def count_all(folder, side, binary, options):
     home.mkdir()
     served = home / "served"
     served.mkdir()
-    port, *ports = free_ports(5)
+    port, admin, *ports = free_ports(6)
     addresses = [f"127.0.0.1:{other}" for other in ports]
     command, environment = backends(served, addresses, SMALL, BODIES)
-    (home / "waypost.toml").write_text(config(port, addresses))
+    (home / "waypost.toml").write_text(config(port, admin, addresses))
     valgrind = ["valgrind", "--tool=callgrind", "--separate-threads=yes", "--compress-strings=no", f"--callgrind-out-file={home}/counted"]
     valgrind += [str(binary.absolute()), "run", "--config", str(home / "waypost.toml")]
     found = {}
@@ -121,7 +121,8 @@ def count_all(folder, side, binary, options):
     with origin:
         origin.wait_for(ports[0], answers)
         with Process(valgrind, cpus, home, {"WAYPOST_LOG": "warn"}) as proxy:
-            proxy.wait_for(port, answers, patience=120)
+            # Compiling takes so long here that it serves before all policies are loaded, and would be counted.
+            proxy.wait_for(admin, lambda port: answers(port, "/readyz", "localhost"), patience=300)
             try:
                 for number, case in enumerate(CASES):
                     requests = times(case, options)
@@ -140,7 +141,7 @@ def count_all(folder, side, binary, options):
     return found
 
 
-def config(port, addresses):
+def config(port, admin, addresses):
     """A host for each set of policies. Limits, statistics and all else as they are by default."""
     backends = ", ".join(f'"{address}"' for address in addresses)
     sets = {
@@ -159,7 +160,7 @@ builtin = "range"
 [policies.least-loaded]
 builtin = "least-loaded"
 [admin]
-listen = "off"
+listen = "127.0.0.1:{admin}"
 [hosts]
 "*" = [{backends}]
 [pools.pool]

@@ -180,11 +180,11 @@ def open_files():
     return 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
 
 
-def answers(port):
+def answers(port, path="/small", host="h0.bench.test"):
     """Whether a GET gets a 200."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
-            connection.sendall(b"GET /small HTTP/1.1\r\nHost: h0.bench.test\r\nConnection: close\r\n\r\n")
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             with connection.makefile("rb") as answer:
                 return answer.readline().split()[1:2] == [b"200"]
     except OSError:

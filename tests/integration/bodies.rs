@@ -341,16 +341,21 @@ fn a_client_that_ends_its_upload_early_in_good_order_leaves_it_incomplete_too() 
 
 #[test]
 fn a_client_that_vanishes_while_it_waits_frees_the_backend() {
-    let upstream = TestUpstream::start(|connection| {
+    let closed = Gate::new();
+    let seen = closed.clone();
+    let upstream = TestUpstream::start(move |connection| {
         connection.request();
-        connection.wait_for_close();
+        // Not the end of its patience.
+        if !matches!(connection.wire.until_close(), Err(ReadError::TimedOut)) {
+            seen.open();
+        }
     });
     let proxy = TestProxy::in_front_of(&upstream);
     let mut client = proxy.client();
     client.send(get("a.test", "/"));
     upstream.wait_for_heads(1);
     client.reset();
-    upstream.wait_until_unused();
+    closed.wait();
     eventually("the request is over", || (proxy.stat("/requests/active") == 0).then_some(()));
 }
 

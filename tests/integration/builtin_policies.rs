@@ -104,3 +104,19 @@ fn random_chooses_all_backends_about_equally_and_none_that_is_set_aside() {
         assert!((110..=390).contains(&n), "{n}");
     }
 }
+
+#[test]
+fn what_an_answer_holds_is_given_back() {
+    let backend = TestUpstream::named("a");
+    let proxy = TestProxy::builder()
+        .pool_for_all(&[backend.address()], &["limit"])
+        .tables("[policies.limit]\nbuiltin = \"rate-limit\"\ndeadline = \"1s\"\nsettings = { rate = 1, burst = 1 }")
+        .start();
+    let mut client = proxy.client();
+    let mut refuse = |times: usize| (0..times).filter(|_| client.ask(get("a.test", "/")).status == 429).count();
+    refuse(200);
+    let before = proxy.stat("/policies/limit/memory/now_bytes");
+    // Each refusal has fields and a body, which the policy's instance allocates.
+    assert!(refuse(5_000) > 4_000);
+    assert_eq!(proxy.stat("/policies/limit/memory/now_bytes"), before);
+}

@@ -74,7 +74,7 @@ fn the_default_limits_take_what_browsers_send_and_no_more() {
 #[test]
 fn a_head_that_comes_too_slowly_is_a_408() {
     let upstream = TestUpstream::named("a");
-    let proxy = limited(&upstream, "[timeouts]\nheader-read = \"200ms\"");
+    let proxy = limited(&upstream, "[timeouts]\nheader-read = \"1s\"");
     for start in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a.test\r\n"] {
         let mut client = proxy.client();
         client.send(start);
@@ -273,6 +273,7 @@ fn running_out_of_file_descriptors_passes_by() {
     let hosts = format!("*={}", upstream.address());
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "ulimit -n 64 && exec \"$0\" run --listen 127.0.0.1:0 --admin-listen off --workers 1"]);
+    command.env_remove("RUST_LOG").env_remove("WAYPOST_CONFIG").env_remove("WAYPOST_LOG");
     command.arg(env!("CARGO_BIN_EXE_waypost")).env("WAYPOST_HOSTS", hosts).current_dir(scratch.path());
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut proxy = launch(command, false, scratch);

@@ -315,8 +315,13 @@ fn a_watch_ends_with_what_someone_else_decides() {
 fn a_watch_ends_when_the_proxy_is_gone() {
     let mut o = operated();
     let watch = o.watched("deploy mine last.wasm --mode canary --percent 5 --watch");
+    let address = o.proxy.admin_address();
     o.proxy.signal("TERM");
     assert_eq!(o.proxy.exit_code(), 0);
+    // Bound and not listening, so that no proxy of another test gets the port.
+    let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    held.set_reuse_address(true).unwrap();
+    held.bind(&address.into()).unwrap();
     let exit = watch.end();
     assert_eq!(exit.code, Some(1), "{exit:?}");
     assert!(exit.stderr.contains("no longer watched") && exit.stderr.contains("nobody answers"), "{exit:?}");

@@ -3,8 +3,7 @@
 pub use crate::bindings::{
     configuration as configuration_world,
     imports::waypost::policy::types::{Headers, Request, Response},
-    range as range_world, request_headers as request_headers_world, response_headers as response_headers_world,
-    selection as selection_world, topology as topology_world,
+    topology as topology_world,
 };
 pub use crate::bindings::{
     configuration::{export_configuration, exports::waypost::policy::configuration},
@@ -13,6 +12,10 @@ pub use crate::bindings::{
     response_headers::{export_response_headers, exports::waypost::policy::response_headers},
     selection::{export_selection, exports::waypost::policy::selection},
     topology::{export_topology, exports::waypost::policy::topology},
+};
+pub use crate::deferred::{
+    range as range_world, request_headers as request_headers_world, response_headers as response_headers_world,
+    selection as selection_world,
 };
 use crate::{
     Backend, ByteRange, Decision, Failure, HeaderError, Pool, RangeVerdict, StoreError,

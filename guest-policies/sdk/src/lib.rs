@@ -22,6 +22,9 @@ mod attempt;
 mod bindings;
 mod capabilities;
 pub mod cookie;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod deferred;
 #[doc(hidden)]
 pub mod export;
 #[cfg(target_arch = "wasm32")]

@@ -40,13 +40,17 @@ impl Intake {
                 intake.shared.push(listener);
                 continue;
             }
-            // Sockets that all have SO_REUSEPORT share a port without complaint, even with another proxy of the same user:
-            // a first bind without it finds out whether the port is free.
-            let probe = bind(*address, false).with_context(failed)?;
-            let bound = probe.local_addr()?.as_socket().context("a TCP socket has an IP address")?;
-            drop(probe);
+            if address.port() != 0 {
+                // Sockets that all have SO_REUSEPORT share a port without complaint, even with another proxy of the same user:
+                // a first bind without it finds out whether the port is free.
+                drop(bind(*address, false).with_context(failed)?);
+            }
+            // A port of the kernel's choice is never a shared one, and is ours from here on.
+            let mut bound = *address;
             for listeners in &mut intake.by_worker {
-                listeners.push(listen(bound, true).with_context(failed)?);
+                let listener = listen(bound, true).with_context(failed)?;
+                bound = listener.local_addr()?;
+                listeners.push(listener);
             }
             intake.addresses.push(bound);
         }

@@ -70,7 +70,7 @@ impl Deadline {
 }
 
 /// What this thread has used so far; `None` where that can't be told.
-fn thread_time() -> Option<Duration> {
+pub(super) fn thread_time() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(Duration::from)
 }
 

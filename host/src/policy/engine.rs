@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::cache::Cache;
 use super::component::{Compiled, compile, digest};
 use super::contract::{WitBackend, WitPool};
-use super::deadline::Allowance;
+use super::deadline::{Allowance, thread_time};
 use super::error::{PolicyError, Refusal};
 use super::generation::{Generation, INLINE_LIMIT, Rebuild, Slot};
 use super::instance::Recipe;
@@ -24,6 +24,8 @@ use crate::stats::PolicyStats;
 
 /// The stack of the thread that compiles, for deeply nested guest code.
 const LOAD_STACK: usize = 16 * 1024 * 1024;
+/// How often another instance is built if the one before took too long for `isolation = "request"`.
+const BUILDS_TRIED: usize = 3;
 /// What an instance may take to be built when its policy is loaded.
 const SETUP: Duration = Duration::from_secs(2);
 /// The same for a component that brings a language runtime.
@@ -214,9 +216,18 @@ impl Core {
             fuel: self.fuel,
             epoch: self.epoch,
         };
-        let (slots, build_time) = self.warm_instances(&recipe, spec.isolation)?;
-        if spec.isolation == Isolation::Request && build_time > INLINE_LIMIT {
-            return Err(Refusal::SlowBuild { took: build_time, limit: INLINE_LIMIT });
+        let (slots, mut build_time) = self.warm_instances(&recipe, spec.isolation)?;
+        if spec.isolation == Isolation::Request {
+            // The first one has pages to fetch that the next ones find.
+            for _ in 0..BUILDS_TRIED {
+                if build_time <= INLINE_LIMIT {
+                    break;
+                }
+                build_time = build_time.min(self.warm_instances(&recipe, spec.isolation)?.1);
+            }
+            if build_time > INLINE_LIMIT {
+                return Err(Refusal::SlowBuild { took: build_time, limit: INLINE_LIMIT });
+            }
         }
         let generation = Arc::new(Generation {
             recipe,
@@ -252,7 +263,7 @@ impl Core {
         Ok(compiled)
     }
 
-    /// An instance for each worker and the least time that one took. With `isolation = "request"` one is built all
+    /// An instance for each worker and the least CPU time that one took. With `isolation = "request"` one is built all
     /// the same, so that what is wrong shows now.
     fn warm_instances(&self, recipe: &Recipe, isolation: Isolation) -> Result<(Vec<Mutex<Slot>>, Duration), Refusal> {
         let shard = recipe.stats.shards.last().cloned().unwrap_or_default();
@@ -264,11 +275,13 @@ impl Core {
                 continue;
             }
             let _one_at_a_time = recipe.setting_up();
-            let start = Instant::now();
+            // Of the thread, as the deadlines: a machine that is busy now would have it built off the workers for good.
+            let (start, used) = (Instant::now(), thread_time());
             let instance = recipe
                 .build(&shard, Allowance::on_wall(recipe.setup))
                 .map_err(|e| e.into_refusal(recipe.memory, recipe.setup.as_secs()))?;
-            build_time = build_time.min(start.elapsed());
+            let took = used.zip(thread_time()).map_or_else(|| start.elapsed(), |(before, after)| after - before);
+            build_time = build_time.min(took);
             slots.push(Mutex::new(match isolation {
                 Isolation::Worker => Slot::Ready(instance),
                 Isolation::Request => Slot::Empty,

@@ -32,7 +32,7 @@ pub struct Generation {
     pub(super) loaded_at: SystemTime,
     /// For each call.
     pub(super) deadline: Allowance,
-    /// The least time that an instance took to build when the policy was loaded.
+    /// The least CPU time that an instance took to build when the policy was loaded.
     pub(super) build_time: Duration,
     pub(super) slots: Vec<Mutex<Slot>>,
     /// Keeps the deadlines ticking and the builder thread alive.
@@ -118,7 +118,7 @@ impl Generation {
         self.recipe.compiled.wasi
     }
 
-    /// How long an instance took to build when the policy was loaded.
+    /// What CPU time an instance took to build when the policy was loaded.
     pub fn build_time(&self) -> Duration {
         self.build_time
     }

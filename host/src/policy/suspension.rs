@@ -111,7 +111,7 @@ mod tests {
         let mut suspension = Suspension::default();
         let faults = (0..).take_while(|_| suspension.failed(FaultKind::Trap).is_none()).count();
         assert_eq!(faults, 11);
-        assert!(suspension.remaining().is_some());
+        assert!(suspension.until.is_some());
         for doubled in 1..12 {
             pause_over(&mut suspension);
             let pause = suspension.failed(FaultKind::Trap).expect("a failed probe suspends at once");

@@ -132,7 +132,7 @@ const C: [File; 6] = [
 ];
 
 /// A test finds out if one is missing.
-pub(super) const SDK: [File; 25] = [
+pub(super) const SDK: [File; 26] = [
     sdk!("README.md"),
     sdk!("wit/policy.wit"),
     sdk!("src/allocator.rs"),
@@ -140,6 +140,7 @@ pub(super) const SDK: [File; 25] = [
     sdk!("src/bindings.rs"),
     sdk!("src/capabilities.rs"),
     sdk!("src/cookie.rs"),
+    sdk!("src/deferred.rs"),
     sdk!("src/export.rs"),
     sdk!("src/glue.rs"),
     sdk!("src/hash.rs"),

@@ -192,7 +192,7 @@ fn random_and_time(subject: &Subject) {
     let numbers = |text: &str| text.split(' ').map(|n| n.parse::<u64>().unwrap()).collect::<Vec<_>>();
     let bits: Vec<u64> = did[..3].iter().map(|text| numbers(text)[1]).collect();
     assert!(bits[0] != bits[1] && bits[1] != bits[2], "{did:?}");
-    let high = (0..8).any(|_| numbers(&subject.did(&["random 4294967295"])[0])[0] > u64::from(u32::MAX / 2));
+    let high = (0..40).any(|_| numbers(&subject.did(&["random 4294967295"])[0])[0] > u64::from(u32::MAX / 2));
     assert!(high, "all 32 bits of a draw come through");
     let (one, other) = (numbers(&did[3]), numbers(&did[4]));
     assert!(one[0] <= other[0]);

@@ -160,7 +160,8 @@ fn home(addresses: &[SocketAddr], value: &[u8]) -> usize {
 
 /// Values that are words, bytes and nothing.
 fn some_values() -> Vec<Vec<u8>> {
-    let words = (0..24).map(|n| format!("tenant-{n}").into_bytes());
+    // That one of three backends has none: 3 * (2/3)^67, once in 10^11 runs.
+    let words = (0..64).map(|n| format!("tenant-{n}").into_bytes());
     words.chain([b"\xff\x80\xfe".to_vec(), "Zürich".into(), vec![b'x'; 200]]).collect()
 }
 

@@ -12,7 +12,8 @@ use crate::fixtures::{Client, Request, Response, TestProxy, TestUpstream, reposi
 fn names() -> Vec<String> {
     let folder = repository().join("guest-policies/cookbook");
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let folders = entries.map(|e| e.unwrap()).filter(|e| e.path().is_dir());
+    let mut names: Vec<String> = folders.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }

@@ -46,7 +46,7 @@ fn all_policies(backends: &[SocketAddr]) -> TestProxy {
         .tables(&format!(
             "[policies.tenants.settings]\nheader = \"X-Tenant\"\nroutes = {{ one = \"b{}\" }}\n\
              request = {{ set = {{ x-seen = \"yes\" }} }}\nresponse = {{ set = {{ x-served = \"waypost\" }} }}\n\
-             [policies.limit.settings]\nrate = 20\nburst = 30\n",
+             [policies.limit.settings]\nrate = 1\nburst = 30\n",
             backends[0].port()
         ))
         .tables(

@@ -136,17 +136,18 @@ fn a_large_policy_is_loaded_while_other_routes_serve() {
     let backend = TestUpstream::named("served");
     let address = backend.address();
     let proxy = TestProxy::builder()
+        .workers(4)
         .host("quick.test", &[address])
         .file("slow.wasm", large(&guest("probe")))
         .tables(&format!(
             "[pools.slow]\nbackends = [\"{address}\"]\n\
              [[routes]]\nhost = \"open.test\"\npool = \"slow\"\npolicies = [\"open\"]\n\
              [[routes]]\nhost = \"shut.test\"\npool = \"slow\"\npolicies = [\"shut\"]\n\
-             [policies.open]\ncomponent = \"slow.wasm\"\nsettings = {{ on_configure = \"spin=1500000\" }}\n\
-             [policies.shut]\ncomponent = \"slow.wasm\"\non-failure = 503\nsettings = {{ on_configure = \"spin=1500000\" }}\n"
+             [policies.open]\ncomponent = \"slow.wasm\"\ndeadline = \"1s\"\nsettings = {{ on_configure = \"spin=1000000\" }}\n\
+             [policies.shut]\ncomponent = \"slow.wasm\"\ndeadline = \"1s\"\non-failure = 503\nsettings = {{ on_configure = \"spin=1000000\" }}\n"
         ))
         .start();
-    // Both take seconds to set up, one after the other.
+    // Both take a second for each worker to set up, one after the other.
     assert_eq!(proxy.get("quick.test", "/").text(), "served");
     let shut = proxy.policy("shut");
     assert_eq!(shut["state"], "loading", "{shut:#}");
@@ -257,7 +258,7 @@ fn a_policy_that_is_too_slow_for_an_instance_a_request_is_refused() {
     scratch.write("mine.wasm", guest("probe"));
     let text = "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[pools.a]\nbackends = [\"127.0.0.1:1\"]\n\
                 [[routes]]\npool = \"a\"\npolicies = [\"mine\"]\n[policies.mine]\ncomponent = \"mine.wasm\"\n\
-                isolation = \"request\"\nsettings = { on_configure = \"spin=30000\" }\n";
+                isolation = \"request\"\nsettings = { on_configure = \"spin=500000\" }\n";
     scratch.write("waypost.toml", text);
     let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
     assert_eq!(exit.code, Some(1), "{exit:?}");

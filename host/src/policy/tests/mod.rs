@@ -10,7 +10,7 @@ mod sharing;
 mod wasi;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -175,6 +175,11 @@ fn probe_actions(key: &str, actions: &[&str]) -> Value {
 
 /// What `work` writes to the log.
 fn logged(work: impl FnOnce()) -> String {
+    // With one subscriber alive, the first thread that comes by a line decides for all whether it is of interest, and that of
+    // another test has none. With two, every thread is asked.
+    static ANOTHER: LazyLock<tracing::Dispatch> =
+        LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish()));
+    LazyLock::force(&ANOTHER);
     let sink = Sink::default();
     let written = sink.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || sink.clone()).finish();

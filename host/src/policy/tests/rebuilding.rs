@@ -23,7 +23,7 @@ fn after_a_trap_a_fresh_instance_answers() {
 #[test]
 fn an_instance_that_is_slow_to_build_is_rebuilt_off_the_worker() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(json!({"on_configure": "spin=20000"})));
+    let mut seat = test.seat(&probe(json!({"on_configure": "spin=500000"})));
     assert!(seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0).is_err());
     let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Rebuilding, "{}", fault.message);
