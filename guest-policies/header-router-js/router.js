@@ -1,4 +1,7 @@
 // A header field names the backend, and fields are set and removed on the way in and out.
+//
+// What every request runs is written for an interpreter: loops by index, no closures, and no spreading or taking apart of lists,
+// each of which makes an iterator and costs as much as a call of the host.
 import { add, define } from 'waypost:policy/counters@0.1.0';
 import { failed } from 'waypost:policy/attempts@0.1.0';
 import { healthy } from 'waypost:policy/backend-facts@0.1.0';
@@ -9,7 +12,7 @@ import { byteString, parseSettings } from './settings.js';
 
 /**
  * @typedef {{ targets: Map<string, number[]>, seeds: bigint[] }} Pool
- * @typedef {(backend: number) => boolean} Usable
+ * @typedef {import('waypost:policy/attempts@0.1.0').FailedAttempt[] | undefined} Past
  */
 
 /** @type {import('./settings.js').Settings} */
@@ -56,10 +59,16 @@ export const selection = {
   select(request, pool, attempt) {
     const value = request.header(settings.header);
     const known = pools.get(pool);
-    const [counter, choice] = value && known ? route(known, byteString(value), attempt) : [counters.unmatched];
+    if (!value || !known) return undone(counters.unmatched);
+    const key = byteString(value);
+    const named = known.targets.get(key);
+    if (!named && settings.fallback === 'none') return undone(counters.unmatched);
+    // The first attempt is nearly every request: it has nothing to ask about.
+    const past = attempt > 1 ? failed() : undefined;
+    const choice = named ? draw(named, past) : own(known.seeds, key, past);
+    if (choice === undefined) return undone(counters.unusable);
     // 64-bit numbers are BigInts, 32-bit ones are numbers.
-    add(counter, 1n);
-    // `undefined` is the contract's `none`.
+    add(named ? counters.routed : counters.hashed, 1n);
     return choice;
   },
 };
@@ -67,69 +76,64 @@ export const selection = {
 /** @type {import('./waypost').RequestHeaders} */
 export const requestHeaders = {
   editRequest(_request, headers) {
-    edit(settings.request, headers);
+    apply(settings.request, headers);
   },
 };
 
 /** @type {import('./waypost').ResponseHeaders} */
 export const responseHeaders = {
   editResponse(_request, _status, _backend, headers) {
-    edit(settings.response, headers);
+    apply(settings.response, headers);
   },
 };
 
-/** The counter and the backend. @param {Pool} pool @param {string} value @param {number} attempt @returns {[number, number?]} */
-function route(pool, value, attempt) {
-  // The first attempt is nearly every request: it has nothing to ask about.
-  const usable = attempt > 1 ? notYetFailed() : healthy;
-  const named = pool.targets.get(value);
-  if (!named && settings.fallback === 'none') return [counters.unmatched];
-  const choice = named ? draw(named.filter((index) => usable(index))) : own(pool.seeds, value, usable);
-  if (choice === undefined) return [counters.unusable];
-  return [named ? counters.routed : counters.hashed, choice];
+/** Leaves the choice to the next policy: `undefined` is the contract's `none`. @param {number} counter */
+function undone(counter) {
+  add(counter, 1n);
+  return undefined;
 }
 
-/** @returns {Usable} */
-function notYetFailed() {
-  const past = failed();
-  return (index) => past.every(({ backend }) => backend !== index) && healthy(index);
+/** @param {number} index @param {Past} past */
+function isUsable(index, past) {
+  return !past?.some(({ backend }) => backend === index) && healthy(index);
 }
 
-/** @param {number[]} usable */
-function draw(usable) {
+/** One of these at random. @param {number[]} named @param {Past} past @returns {number | undefined} */
+function draw(named, past) {
+  const usable = [];
+  for (let at = 0; at < named.length; at++) {
+    if (isUsable(named[at], past)) usable.push(named[at]);
+  }
   return usable.length > 1 ? usable[below(usable.length)] : usable[0];
 }
 
-/** Rendezvous hashing: when a backend goes, only its own values move. @param {bigint[]} seeds @param {string} value @param {Usable} usable */
-function own(seeds, value, usable) {
+/** Rendezvous hashing: when a backend goes, only its own values move. @param {bigint[]} seeds @param {string} key @param {Past} past */
+function own(seeds, key, past) {
   let best;
   let highest = -1n;
-  seeds.forEach((seed, index) => {
-    const score = hash(seed, value);
+  for (let index = 0; index < seeds.length; index++) {
+    const score = hash(seeds[index], key);
     // The host is asked last, and only about those that would win.
-    if (score > highest && usable(index)) {
+    if (score > highest && isUsable(index, past)) {
       highest = score;
       best = index;
     }
-  });
+  }
   return best;
 }
 
-/** @param {import('./settings.js').Edits} edits @param {import('./waypost').Headers} headers */
-function edit({ remove, set, append }, headers) {
-  for (const name of remove) tell(name, () => headers.remove(name));
-  for (const [name, value] of set) tell(name, () => headers.set(name, value));
-  for (const [name, value] of append) tell(name, () => headers.append(name, value));
-}
-
-/** @param {string} name @param {() => void} change */
-function tell(name, change) {
-  try {
-    change();
-  } catch (error) {
-    // An imported function that returns a result throws its error, as `payload`. The settings were checked, so this is about
-    // the message: it names the field in `connection`, or there is too much.
-    write('warn', `${name} was not written: ${/** @type {{ payload: string }} */ (error).payload}`);
+/** @param {import('./settings.js').Edit[]} edits @param {import('./waypost').Headers} headers */
+function apply(edits, headers) {
+  for (let at = 0; at < edits.length; at++) {
+    const edit = edits[at];
+    try {
+      if (edit.verb === 'remove') headers.remove(edit.name);
+      else headers[edit.verb](edit.name, edit.value);
+    } catch (error) {
+      // An imported function that returns a result throws its error, as `payload`. The settings were checked, so this is about
+      // the message: it names the field in `connection`, or there is too much.
+      write('warn', `${edit.name} was not written: ${/** @type {{ payload: string }} */ (error).payload}`);
+    }
   }
 }
 
