@@ -3,7 +3,7 @@
 //! The canonical ABI lets a component export a second function for each hook, which the host calls when it has read the answer, so that
 //! its memory can be freed (`post-return`). The generated bindings export one wherever an answer *may* hold memory, so each selection would enter the
 //! guest twice, to find in the second call that a number holds none: 220 of the runtime's 4,000 instructions of a call. A hook is
-//! never asked twice at once, so what the last answer holds can as well wait for the next call. It is one answer at most.
+//! never asked twice at once, so what the last answer holds can as well wait for the next call. It is one answer of each hook at most.
 //!
 //! Each macro here takes the place of the generated one of the same interface; [`glue`](crate::glue) sees to it that it is the one that is
 //! found.

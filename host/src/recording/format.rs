@@ -1,5 +1,5 @@
 //! The format: a JSON object a line. A reader passes over keys that it does not know; what older readers would misunderstand
-//! gets another [`FORMAT`].
+//! gets another [`FORMAT`]. Before 0.1.0 is published there are no older readers.
 
 use std::net::IpAddr;
 
