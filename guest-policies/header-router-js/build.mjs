@@ -12,7 +12,9 @@ const IDLE = /^ *(_debugLog\('[^;]*\)|finalizationRegistry_[\w$]+\.(un)?register
 const { spliceBindings } = splicer;
 splicer.spliceBindings = (...args) => {
   const spliced = spliceBindings.apply(splicer, args);
-  return { ...spliced, jsBindings: spliced.jsBindings.replace(IDLE, '') };
+  const jsBindings = spliced.jsBindings.replace(IDLE, '');
+  if (jsBindings === spliced.jsBindings) console.warn('nothing is left out of what componentize-js generates: see IDLE in build.mjs');
+  return { ...spliced, jsBindings };
 };
 
 const [sourcePath, witPath, worldName, out] = process.argv.slice(2);

@@ -321,7 +321,7 @@ fn a_watch_ends_when_the_proxy_is_gone() {
     // Bound and not listening, so that no proxy of another test gets the port.
     let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     held.set_reuse_address(true).unwrap();
-    held.bind(&address.into()).unwrap();
+    held.bind(&address.into()).expect("nobody else got the port meanwhile");
     let exit = watch.end();
     assert_eq!(exit.code, Some(1), "{exit:?}");
     assert!(exit.stderr.contains("no longer watched") && exit.stderr.contains("nobody answers"), "{exit:?}");

@@ -218,16 +218,7 @@ impl Core {
         };
         let (slots, mut build_time) = self.warm_instances(&recipe, spec.isolation)?;
         if spec.isolation == Isolation::Request {
-            // The first one has pages to fetch that the next ones find.
-            for _ in 0..BUILDS_TRIED {
-                if build_time <= INLINE_LIMIT {
-                    break;
-                }
-                build_time = build_time.min(self.warm_instances(&recipe, spec.isolation)?.1);
-            }
-            if build_time > INLINE_LIMIT {
-                return Err(Refusal::SlowBuild { took: build_time, limit: INLINE_LIMIT });
-            }
+            build_time = self.affordable(&recipe, build_time)?;
         }
         let generation = Arc::new(Generation {
             recipe,
@@ -244,6 +235,18 @@ impl Core {
         });
         stats.count_decisions(&generation.pools());
         Ok(generation)
+    }
+
+    /// What an instance for each request takes to build, if a worker can do that in the middle of one. The first took this long.
+    fn affordable(&self, recipe: &Recipe, mut took: Duration) -> Result<Duration, Refusal> {
+        // It had pages to fetch that the next ones find; what is far off stays so.
+        for _ in 0..BUILDS_TRIED {
+            if took <= INLINE_LIMIT || took > 4 * INLINE_LIMIT {
+                break;
+            }
+            took = took.min(self.warm_instances(recipe, Isolation::Request)?.1);
+        }
+        if took <= INLINE_LIMIT { Ok(took) } else { Err(Refusal::SlowBuild { took, limit: INLINE_LIMIT }) }
     }
 
     fn store(&self, spec: &PolicySpec, stats: &Arc<PolicyStats>) -> Arc<Store> {
@@ -280,7 +283,8 @@ impl Core {
             let instance = recipe
                 .build(&shard, Allowance::on_wall(recipe.setup))
                 .map_err(|e| e.into_refusal(recipe.memory, recipe.setup.as_secs()))?;
-            let took = used.zip(thread_time()).map_or_else(|| start.elapsed(), |(before, after)| after - before);
+            let took =
+                used.zip(thread_time()).map_or_else(|| start.elapsed(), |(before, after)| after.saturating_sub(before));
             build_time = build_time.min(took);
             slots.push(Mutex::new(match isolation {
                 Isolation::Worker => Slot::Ready(instance),

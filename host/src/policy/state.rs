@@ -47,7 +47,7 @@ pub(super) struct State {
     pub store: Arc<Store>,
     /// Where the monotonic clock counts from.
     pub epoch: Instant,
-    /// The draws and the time of a comparison, while one is under way.
+    /// What is drawn, read from the clocks and told by the store in place of the real thing, in a call or while it is set up.
     pub tape: Option<Box<Tape>>,
     /// Only for components that import WASI.
     pub wasi: Option<Box<Wasi>>,

@@ -330,8 +330,8 @@ fn an_instance_after_a_fault_is_set_up_like_the_first() {
 }
 
 #[test]
-fn the_time_of_a_refusal_is_the_scenarios() {
-    // The seed and the time go with `configure`, which refuses; a request would go with nothing.
+fn a_seed_and_a_time_may_stand_beside_a_refusal() {
+    // `configure`, which refuses, goes by them; a request would go with nothing.
     assert_passes(
         "[[scenario]]\nname = \"no\"\nseed = 3\ntime.unix = \"2026-11-21T10:00:00Z\"\n\
          settings = { on_configure = \"error:not today\" }\nexpect.refused = \"not today\"\n",

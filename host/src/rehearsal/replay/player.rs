@@ -18,7 +18,7 @@ use super::log::{Cue, find};
 use crate::config::{self, OnFailure, StoreLimits};
 use crate::policy::{
     Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, FaultKind, Generation,
-    PolicySpec, PoolSpec, RangeVerdict, Script, Seat, Selected, Tape,
+    PolicySpec, PoolSpec, RangeVerdict, Recorded, Script, Seat, Selected, Tape,
 };
 use crate::recording::{self, Answer, Fact, Field, Hook, Isolation, Lineup, Policy, Pool, Recordable};
 use crate::stats::Stats;
@@ -111,7 +111,13 @@ impl Player {
         let now = tape.unix_milliseconds().max(cue.request.time).saturating_mul(1_000_000);
         // Before an instance is set up: what it stores then has its time as well.
         self.clock.fetch_max(now, Relaxed);
-        self.set(cue, Moment { monotonic: tape.monotonic_nanoseconds(), unix: now / 1_000_000 })?;
+        // A call that was never made, because the policy was suspended, has no time of its own; others of the request have.
+        let times = cue.request.calls.iter().filter_map(|call| call.tape.as_ref()).map(Recorded::monotonic_nanoseconds);
+        let monotonic = match tape.monotonic_nanoseconds() {
+            0 => times.filter(|&at| at > 0).min().unwrap_or_default(),
+            at => at,
+        };
+        self.set(cue, Moment { monotonic, unix: now / 1_000_000 })?;
         let Some(scene) = &mut self.scene else {
             return Err(RehearsalError::Recording("the recording says nothing of the policy".to_owned()));
         };
