@@ -15,14 +15,14 @@ use super::super::facts::{BackendState, GivenFacts};
 use super::super::source::Source;
 use super::super::stage::PATIENCE;
 use super::log::{Cue, find};
-use crate::config::{self, OnFailure, StoreLimits};
+use crate::config::{self, OnFailure, StoreLimits, brief};
 use crate::policy::{
     Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, FaultKind, Generation,
     PolicySpec, PoolSpec, RangeVerdict, Script, Seat, Selected, Tape,
 };
 use crate::recording::{self, Answer, Fact, Field, Hook, Isolation, Lineup, Policy, Pool, Recordable};
 use crate::stats::Stats;
-use crate::wire::{Fields, RequestHead};
+use crate::wire::{Fields, RequestHead, syntax};
 
 /// Seats at most: a worker's requests beyond them share one with another's.
 const SEATS: usize = 64;
@@ -32,6 +32,8 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
 const MOST_MEMORY: u64 = 4 << 30;
 const MOST_ENTRIES: usize = 10_000_000;
 const MOST_STORE: u64 = 4 << 30;
+/// Longer than any name that the proxy takes.
+const LONGEST_NAME: usize = u16::MAX as usize;
 
 /// What instances draw from while they are set up: any number, as long as it is always the same.
 const SETUP_SEED: u64 = 0;
@@ -119,7 +121,8 @@ impl Player {
         scene.facts.set_pool(cue.request.pool, &states);
 
         let mut head = head(cue)?;
-        let mut response = cue.call.response.as_ref().map(|response| as_fields(&response.fields)).unwrap_or_default();
+        let response = cue.call.response.as_ref().map(|response| as_fields(cue, &response.fields));
+        let mut response = response.transpose()?.unwrap_or_default();
         let at = cue.request.worker % scene.seats.len();
         if !std::mem::replace(&mut scene.open[at], true) {
             scene.seats[at].begin_request();
@@ -169,7 +172,7 @@ impl Player {
     fn set(&mut self, cue: &Cue<'_>, now: Moment) -> Result<(), RehearsalError> {
         let policy = find(cue.lineup, &cue.call.policy);
         let policy = policy.ok_or_else(|| {
-            RehearsalError::Recording(format!("line {}: its lineup has no policy {:?}", cue.line, cue.call.policy))
+            broken(cue, &format!("its lineup has no policy {:?}", cue.call.policy))
         })?;
         let policy = Policy { active: None, trial: None, ..policy.clone() };
         if self.scene.as_ref().is_some_and(|scene| scene.policy == policy && scene.pools == cue.lineup.pools) {
@@ -182,7 +185,12 @@ impl Player {
             self.engine_workers = workers;
         }
         self.scenes += 1;
-        self.scene = Some(self.load(policy, cue.lineup, workers, now)?);
+        // The former one keeps what was compiled until the next has it.
+        let former = self.scene.replace(self.load(policy, cue.lineup, workers, now)?);
+        if let Some(former) = former {
+            // Or a recording of many lineups would leave one of each.
+            self.engine.forget_store(former.generation.name());
+        }
         Ok(())
     }
 
@@ -281,7 +289,7 @@ fn call(seat: &mut Seat, cue: &Cue<'_>, head: &mut RequestHead, response: &mut F
 fn head(cue: &Cue<'_>) -> Result<RequestHead, RehearsalError> {
     let request = cue.request;
     let method = Method::from_bytes(request.method.as_bytes())
-        .map_err(|_| RehearsalError::Recording(format!("line {}: {:?} is not a method", cue.line, request.method)))?;
+        .map_err(|_| broken(cue, &format!("{:?} is not a method", request.method)))?;
     let target = match &request.query {
         Some(query) => format!("{}?{query}", request.path),
         None => request.path.clone(),
@@ -294,15 +302,25 @@ fn head(cue: &Cue<'_>) -> Result<RequestHead, RehearsalError> {
         host: request.host.clone(),
         scheme: if request.scheme == "https" { "https" } else { "http" },
         client: request.client,
-        fields: as_fields(cue.fields),
+        fields: as_fields(cue, cue.fields)?,
         ..RequestHead::default()
     })
 }
 
-fn as_fields(list: &[Field]) -> Fields {
+fn as_fields(cue: &Cue<'_>, list: &[Field]) -> Result<Fields, RehearsalError> {
     let mut fields = Fields::new();
-    list.iter().for_each(|Field(name, value)| fields.append(name.as_bytes(), &value.0));
-    fields
+    for Field(name, value) in list {
+        if !syntax::is_token(name.as_bytes()) || name.len() > LONGEST_NAME {
+            return Err(broken(cue, &format!("{name:?} is not a field's name")));
+        }
+        fields.append(name.as_bytes(), &value.0);
+    }
+    Ok(fields)
+}
+
+/// What is recorded there can't have been.
+fn broken(cue: &Cue<'_>, what: &str) -> RehearsalError {
+    RehearsalError::Recording(format!("line {}: {}; no proxy records that: the line was changed, take it out", cue.line, brief(what)))
 }
 
 fn state(fact: &Fact) -> BackendState {
