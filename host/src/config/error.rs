@@ -97,7 +97,8 @@ pub(crate) fn brief(message: &str) -> String {
     if message.len() <= LONGEST {
         return plain(message);
     }
-    let (head, tail) = (message.floor_char_boundary(LONGEST / 2), message.ceil_char_boundary(message.len() - LONGEST / 2));
+    let (head, tail) =
+        (message.floor_char_boundary(LONGEST / 2), message.ceil_char_boundary(message.len() - LONGEST / 2));
     format!("{} [...] {}", plain(&message[..head]), plain(&message[tail..]))
 }
 

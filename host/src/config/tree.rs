@@ -54,7 +54,9 @@ pub(crate) fn parse(file: &Arc<str>, text: &str, findings: &mut Findings) -> Opt
         {
             last_line = line;
             let message = match error.message() {
-                "recursion limit" => "tables and lists are nested too deeply; write fewer levels".to_owned(),
+                limit if limit.contains("recurs") => {
+                    "tables and lists are nested too deeply; write fewer levels".to_owned()
+                }
                 message => format!("not TOML: {}", message.trim_end().replace('\n', ", ")),
             };
             findings.error(&place, message);

@@ -145,7 +145,8 @@ impl Log {
         };
         if self.heard.calls == 0 {
             let why_not = self.heard.why_not();
-            let message = format!("{} holds no call of policy {}{why_not}", self.path.display(), brief(&format!("{policy:?}")));
+            let message =
+                format!("{} holds no call of policy {}{why_not}", self.path.display(), brief(&format!("{policy:?}")));
             return Err(RehearsalError::Recording(message));
         }
         self.heard.policy = policy;

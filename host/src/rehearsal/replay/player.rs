@@ -171,9 +171,7 @@ impl Player {
     /// Loads the component as the lineup of a call says, unless it is so. The call is made `now`.
     fn set(&mut self, cue: &Cue<'_>, now: Moment) -> Result<(), RehearsalError> {
         let policy = find(cue.lineup, &cue.call.policy);
-        let policy = policy.ok_or_else(|| {
-            broken(cue, &format!("its lineup has no policy {:?}", cue.call.policy))
-        })?;
+        let policy = policy.ok_or_else(|| broken(cue, &format!("its lineup has no policy {:?}", cue.call.policy)))?;
         let policy = Policy { active: None, trial: None, ..policy.clone() };
         if self.scene.as_ref().is_some_and(|scene| scene.policy == policy && scene.pools == cue.lineup.pools) {
             return Ok(());
@@ -320,10 +318,64 @@ fn as_fields(cue: &Cue<'_>, list: &[Field]) -> Result<Fields, RehearsalError> {
 
 /// What is recorded there can't have been.
 fn broken(cue: &Cue<'_>, what: &str) -> RehearsalError {
-    RehearsalError::Recording(format!("line {}: {}; no proxy records that: the line was changed, take it out", cue.line, brief(what)))
+    RehearsalError::Recording(format!(
+        "line {}: {}; no proxy records that: the line was changed, take it out",
+        cue.line,
+        brief(what)
+    ))
 }
 
 fn state(fact: &Fact) -> BackendState {
     let Fact(in_flight, latency_microseconds, healthy, consecutive_failures) = *fact;
     BackendState { in_flight, latency_microseconds, healthy, consecutive_failures }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::{Log, Next};
+    use super::*;
+
+    #[test]
+    fn of_many_lineups_one_store_is_left() {
+        let lineup = |number: u32| {
+            serde_json::json!({"lineup": {
+                "format": 1, "waypost": "0", "lineup": number, "time": 1, "workers": 1, "sample": 1.0,
+                "redact": [], "redact_query": false, "redact_client": false, "pools": [],
+                "policies": [{
+                    "name": "p", "settings": {"rate": 1, "burst": number}, "pools": [], "deadline_microseconds": 1_000_000,
+                    "memory_bytes": 16 << 20, "isolation": "worker", "store_entries": 10, "store_bytes": 1 << 20,
+                }],
+            }})
+        };
+        let request = |number: u32| {
+            serde_json::json!({"request": {
+                "lineup": number, "time": 1, "worker": 0, "method": "GET", "scheme": "http", "host": "a", "path": "/",
+                "client": "192.0.2.1", "pool": 0, "fields": [], "status": 200,
+                "calls": [{
+                    "policy": "p", "generation": 1, "role": "active", "hook": "request-headers", "answer": "done",
+                    "nanoseconds": 1,
+                }],
+            }})
+        };
+        let path = std::env::temp_dir().join(format!("waypost-{}-{:016x}", std::process::id(), rand::random::<u64>()));
+        let lines: String = (1..=20).map(|n| format!("{}\n{}\n", lineup(n), request(n))).collect();
+        std::fs::write(&path, lines).unwrap();
+        let mut log = Log::open(&path, None, false).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let source = Source::open("builtin:rate-limit".as_ref()).unwrap();
+        let mut player = Player::new(source, None, None, None, false).unwrap();
+        let mut stores = Vec::new();
+        loop {
+            match log.next().unwrap() {
+                Next::End => break,
+                Next::RequestEnds(worker) => player.end_request(worker),
+                Next::Cue(cue) => {
+                    assert_eq!(player.ask(&cue).unwrap().answer, Answer::Done);
+                    stores.push(Arc::downgrade(player.scene.as_ref().unwrap().generation.store()));
+                }
+            }
+        }
+        let left = stores.iter().filter(|store| store.upgrade().is_some()).count();
+        assert_eq!((stores.len(), left), (20, 1));
+    }
 }

@@ -123,8 +123,7 @@ impl Base {
             let place = node.place.clone();
             let most = MAX_ATTEMPTS as usize;
             let nodes = node.one_or_many().into_iter().take(most + 1);
-            let failed: Vec<_> =
-                nodes.flat_map(|node| values::failed(node, pool, findings)).take(most + 1).collect();
+            let failed: Vec<_> = nodes.flat_map(|node| values::failed(node, pool, findings)).take(most + 1).collect();
             if failed.len() > most {
                 findings.error(&place, format!("is more than {MAX_ATTEMPTS} attempts; write fewer"));
             }

@@ -1,5 +1,8 @@
 //! Texts that were cut, doubled, flipped and filled with extremes: the same in every run.
 
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 /// Numbers at which something overflows, underflows or is nobody's.
 const NUMBERS: [&str; 20] = [
     "0",
@@ -106,9 +109,12 @@ fn mutate(bytes: &mut Vec<u8>, donor: &[u8], dice: &mut Dice) {
         }
         14 => {
             // A number for a string, a string for a list, and so on.
-            let value = *dice.one(&["[]", "{}", "\"\"", "0", "true", "false", "null", "[[]]", "[0]", "{\"hex\":\"f\"}"]);
+            let value =
+                *dice.one(&["[]", "{}", "\"\"", "0", "true", "false", "null", "[[]]", "[0]", "{\"hex\":\"f\"}"]);
             let mut places = strings(bytes);
-            places.iter_mut().for_each(|place| *place = place.start.saturating_sub(1)..(place.end + 1).min(bytes.len()));
+            places
+                .iter_mut()
+                .for_each(|place| *place = place.start.saturating_sub(1)..(place.end + 1).min(bytes.len()));
             places.extend(numbers(bytes));
             replace(bytes, &places, value.as_bytes(), dice);
         }
@@ -134,14 +140,14 @@ fn lines(bytes: &mut Vec<u8>, dice: &mut Dice, change: impl FnOnce(&mut Vec<Vec<
     *bytes = lines.concat();
 }
 
-fn replace(bytes: &mut Vec<u8>, places: &[std::ops::Range<usize>], by: &[u8], dice: &mut Dice) {
+fn replace(bytes: &mut Vec<u8>, places: &[Range<usize>], by: &[u8], dice: &mut Dice) {
     if !places.is_empty() {
         bytes.splice(dice.one(places).clone(), by.iter().copied());
     }
 }
 
 /// Where numbers stand.
-fn numbers(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+fn numbers(bytes: &[u8]) -> Vec<Range<usize>> {
     runs(bytes, |b| b.is_ascii_digit() || matches!(b, b'_' | b'.'))
         .into_iter()
         .filter(|run| bytes[run.start].is_ascii_digit())
@@ -149,12 +155,12 @@ fn numbers(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
 }
 
 /// What stands between two quotes, whichever they are: keys as well.
-fn strings(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+fn strings(bytes: &[u8]) -> Vec<Range<usize>> {
     let quotes: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] == b'"').collect();
     quotes.windows(2).map(|pair| pair[0] + 1..pair[1]).filter(|range| range.len() < 200).collect()
 }
 
-fn runs(bytes: &[u8], is: impl Fn(u8) -> bool) -> Vec<std::ops::Range<usize>> {
+fn runs(bytes: &[u8], is: impl Fn(u8) -> bool) -> Vec<Range<usize>> {
     let (mut runs, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
         let length = bytes[at..].iter().take_while(|b| is(**b)).count();
@@ -169,10 +175,23 @@ fn runs(bytes: &[u8], is: impl Fn(u8) -> bool) -> Vec<std::ops::Range<usize>> {
 /// What is told a person: a few sentences, without anything that a terminal would obey.
 #[track_caller]
 pub(super) fn assert_readable(told: &str) {
-    let shown = || told.chars().take(400).collect::<String>();
-    assert!(!told.trim().is_empty());
-    assert!(told.len() < 100_000, "{} bytes: {}", told.len(), shown());
-    assert!(told.lines().all(|line| line.len() < 2_000), "{}", told.lines().find(|l| l.len() >= 2_000).unwrap());
-    assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{:?}", shown());
-    assert!(!told.contains("panicked"), "{}", shown());
+    let longest = told.lines().max_by_key(|line| line.len()).unwrap_or_default();
+    assert!(!told.trim().is_empty() && told.len() < 100_000 && longest.len() < 2_500, "{} bytes", told.len());
+    assert_plain(told);
+}
+
+/// Nothing that a terminal would obey, and no word of a panic.
+#[track_caller]
+pub(super) fn assert_plain(told: &str) {
+    let bad = told.lines().find(|line| line.chars().any(char::is_control) || line.contains("panicked"));
+    assert_eq!(bad, None);
+}
+
+/// Does it, and names the case if it panics.
+pub(super) fn survive<T>(case: usize, input: &[u8], act: impl FnOnce() -> T) -> T {
+    let done = catch_unwind(AssertUnwindSafe(act));
+    done.unwrap_or_else(|_| {
+        let shown = String::from_utf8_lossy(&input[..input.len().min(8_000)]);
+        panic!("case {case}, {} bytes: {shown}", input.len())
+    })
 }
