@@ -87,7 +87,7 @@ fn rehearse(offline: &Offline, json: bool) -> ExitCode {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
         Err(e) => {
-            eprintln!("error: {e}");
+            eprintln!("error: {}", e.told());
             ExitCode::from(if e.is_about_the_policy() { 1 } else { 2 })
         }
     }

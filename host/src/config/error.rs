@@ -3,6 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// Mistakes that are told one by one; whoever made so many made one of them again and again.
+const TOLD: usize = 50;
+/// Bytes of a message: more of a value that was written is no help.
+const LONGEST: usize = 800;
+
 /// Everything that is wrong with a configuration; at least one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors(Vec<ConfigError>);
@@ -55,13 +60,16 @@ impl From<ConfigError> for ConfigErrors {
 impl fmt::Display for ConfigErrors {
     /// One line each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, error) in self.0.iter().enumerate() {
+        for (i, error) in self.0.iter().take(TOLD).enumerate() {
             if i > 0 {
                 writeln!(f)?;
             }
             write!(f, "{error}")?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(TOLD) {
+            0 => Ok(()),
+            more => write!(f, "\n{more} more mistakes are not shown; correct these first"),
+        }
     }
 }
 
@@ -78,6 +86,20 @@ impl fmt::Display for Place {
             Self::Default(key) => write!(f, "default of `{key}`"),
         }
     }
+}
+
+/// Fit to be shown to a person: its beginning and its end if it is long, because advice stands at the end, and nothing that a
+/// terminal would obey.
+pub(crate) fn brief(message: &str) -> String {
+    let plain = |part: &str| -> String {
+        part.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    };
+    if message.len() <= LONGEST {
+        return plain(message);
+    }
+    let (head, tail) =
+        (message.floor_char_boundary(LONGEST / 2), message.ceil_char_boundary(message.len() - LONGEST / 2));
+    format!("{} [...] {}", plain(&message[..head]), plain(&message[tail..]))
 }
 
 /// A value and where it was written.
@@ -102,7 +124,7 @@ pub(crate) struct Findings {
 
 impl Findings {
     pub fn error(&mut self, place: &Place, message: impl Into<String>) {
-        self.errors.push(ConfigError { place: place.clone(), message: message.into() });
+        self.errors.push(ConfigError { place: place.clone(), message: brief(&message.into()) });
     }
 
     pub fn warning(&mut self, place: &Place, message: impl fmt::Display) {
@@ -126,6 +148,11 @@ impl Findings {
         self.errors
             .iter()
             .any(|e| matches!(&e.place, Place::File { key, .. } if *key == path || key.starts_with(&dotted)))
+    }
+
+    /// Whether there are so many that it's no use to look for more.
+    pub fn are_plenty(&self) -> bool {
+        self.errors.len() > 20 * TOLD
     }
 
     pub fn has_errors(&self) -> bool {

@@ -11,6 +11,9 @@ use toml::de::{DeTable, DeValue};
 use super::error::{At, Findings, Place};
 use super::values;
 
+/// Bytes of a key with its sections: each value below holds them, so that a long key over many values would take room without end.
+const LONGEST_PATH: usize = 200;
+
 /// A value, its key and where it is.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -50,7 +53,13 @@ pub(crate) fn parse(file: &Arc<str>, text: &str, findings: &mut Findings) -> Opt
             && line != last_line
         {
             last_line = line;
-            findings.error(&place, format!("not TOML: {}", error.message().trim_end().replace('\n', ", ")));
+            let message = match error.message() {
+                limit if limit.contains("recurs") => {
+                    "tables and lists are nested too deeply; write fewer levels".to_owned()
+                }
+                message => format!("not TOML: {}", message.trim_end().replace('\n', ", ")),
+            };
+            findings.error(&place, message);
         }
     }
     if findings.has_errors() {
@@ -313,6 +322,11 @@ impl<'t> Document<'t> {
 fn join(path: &str, name: &str) -> String {
     let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let dot = if path.is_empty() { "" } else { "." };
+    let longest = LONGEST_PATH.saturating_sub(path.len());
+    if name.len() > longest {
+        let cut = &name[..name.floor_char_boundary(longest)];
+        return if path.ends_with("...") { path.to_owned() } else { format!("{path}{dot}{}...", cut.escape_debug()) };
+    }
     if bare { format!("{path}{dot}{name}") } else { format!("{path}{dot}{name:?}") }
 }
 

@@ -156,6 +156,11 @@ impl Engine {
         });
         loaded.map_err(|reason| PolicyError::Refused { policy: spec.name.clone(), origin: spec.source.clone(), reason })
     }
+
+    /// Forgets the store of this policy name: whoever has one still keeps it, and the next policy of the name finds another.
+    pub fn forget_store(&self, policy: &str) {
+        self.core.stores.lock().unwrap_or_else(PoisonError::into_inner).remove(policy);
+    }
 }
 
 /// What all generations of one engine share.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::format::{FORMAT, Line};
+use crate::config::brief;
 
 /// A longer line is none that was recorded: heads, edits and replies are all bounded.
 const LONGEST_LINE: usize = 64 << 20;
@@ -118,6 +119,11 @@ impl Reader {
         self.number
     }
 
+    /// The bytes of that line, as far as they were kept.
+    pub fn length(&self) -> usize {
+        self.line.len()
+    }
+
     /// Reads on; empty lines are nothing.
     #[allow(clippy::should_implement_trait, reason = "an iterator would end with `None`, and have errors go on")]
     pub fn next(&mut self) -> Result<Next, ReadError> {
@@ -145,7 +151,7 @@ impl Reader {
                 let reason = "it ends in the middle: the proxy was stopped while it wrote".to_owned();
                 return Ok(Next::PassedOver { number, reason });
             }
-            let reason = format!("this is no line of a recording: {error}");
+            let reason = format!("this is no line of a recording: {}", brief(&error.to_string()));
             if self.lenient {
                 return Ok(Next::PassedOver { number, reason });
             }

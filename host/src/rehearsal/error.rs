@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::report::plain;
 use crate::config::ConfigErrors;
 use crate::policy::PolicyError;
 use crate::recording::ReadError;
@@ -98,6 +99,12 @@ impl RehearsalError {
             Self::Policy(refused) => Self::Incomparable(refused),
             other => other,
         }
+    }
+
+    /// As a terminal shows it: names and messages in it may come from a file or a component of somebody else's, and none of them
+    /// is to move a cursor.
+    pub fn told(&self) -> String {
+        self.to_string().lines().map(plain).collect::<Vec<_>>().join("\n")
     }
 
     /// Whether the policy is to blame, and not what it was to be rehearsed with.

@@ -21,6 +21,9 @@ mod source;
 mod stage;
 mod times;
 
+#[cfg(test)]
+mod tests;
+
 pub use commands::{Manner, Outcome, execute};
 pub use error::RehearsalError;
 pub use facts::{BackendState, GivenFacts};

@@ -8,6 +8,7 @@ use wasi_preview1_component_adapter_provider::{
 use wit_component::ComponentEncoder;
 
 use super::RehearsalError;
+use crate::config::brief;
 use crate::policy::{Form, anatomy};
 
 /// The component that this module becomes. `path` is for the message.
@@ -43,6 +44,7 @@ fn encode(module: &[u8], adapt: bool) -> Result<Vec<u8>, String> {
         }
         encoder.encode()
     };
-    encoded()
-        .map_err(|e: anyhow::Error| format!("it can't become a component: {}", format!("{e:#}").replace('\n', " ")))
+    encoded().map_err(|e: anyhow::Error| {
+        format!("it can't become a component: {}", brief(&format!("{e:#}").replace('\n', " ")))
+    })
 }

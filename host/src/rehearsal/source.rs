@@ -10,8 +10,8 @@ use crate::policy::{builtin, builtin_names};
 
 /// More than the largest component that is taken, so that the engine can say that it is too large.
 const LARGEST_COMPONENT: u64 = 256 << 20;
-/// A scenario file is written by hand.
-pub(super) const LARGEST_TEXT: u64 = 16 << 20;
+/// A scenario file is written by hand, and takes a hundred times its size while it is read.
+pub(super) const LARGEST_TEXT: u64 = 4 << 20;
 
 /// A component and what it is called.
 #[derive(Debug, Clone)]

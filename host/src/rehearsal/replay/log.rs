@@ -1,14 +1,18 @@
 //! One policy's calls in a recording, one by one, each with all that was known when it was made.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::RehearsalError;
+use crate::config::brief;
 use crate::recording::{Call, Fact, Field, Hook, Line, Lineup, Next as Read, Policy, Reader, Request, Role};
 
 /// Lineups that are remembered: more generations are not at work at a time.
 const LINEUPS: usize = 1024;
+/// Bytes of their lines; beyond them the last few are remembered all the same.
+const LINEUP_BYTES: usize = 64 << 20;
+const LAST_FEW: usize = 2;
 /// Lines that are passed over and told of.
 const TOLD: usize = 10;
 
@@ -19,6 +23,8 @@ pub(super) struct Log {
     lenient: bool,
     policy: Option<String>,
     lineups: HashMap<u64, Arc<Lineup>>,
+    /// Their numbers, the oldest first, and the bytes of their lines.
+    lengths: VecDeque<(u64, usize)>,
     /// The request that is gone through, and the call that comes.
     request: Option<(Box<Request>, usize)>,
     lineup: Option<Arc<Lineup>>,
@@ -76,6 +82,7 @@ impl Log {
             lenient,
             policy: policy.map(str::to_owned),
             lineups: HashMap::new(),
+            lengths: VecDeque::new(),
             request: None,
             lineup: None,
             fields: Vec::new(),
@@ -138,7 +145,8 @@ impl Log {
         };
         if self.heard.calls == 0 {
             let why_not = self.heard.why_not();
-            let message = format!("{} holds no call of policy {policy:?}{why_not}", self.path.display());
+            let message =
+                format!("{} holds no call of policy {}{why_not}", self.path.display(), brief(&format!("{policy:?}")));
             return Err(RehearsalError::Recording(message));
         }
         self.heard.policy = policy;
@@ -162,7 +170,7 @@ impl Log {
     }
 
     fn take_lineup(&mut self, lineup: Lineup) -> Result<(), RehearsalError> {
-        let names = || lineup.policies.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
+        let names = || brief(&lineup.policies.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", "));
         let in_order = lineup.pools.iter().zip(0..).all(|(pool, at)| pool.id == at);
         if !in_order {
             return self.broken("the ids of the pools are not their places".to_owned());
@@ -187,12 +195,20 @@ impl Log {
                 }
             }
         }
-        if self.lineups.len() >= LINEUPS {
-            let oldest = self.lineups.keys().min().copied();
-            oldest.map(|oldest| self.lineups.remove(&oldest));
-        }
+        self.lengths.retain(|(number, _)| *number != lineup.lineup);
+        self.lengths.push_back((lineup.lineup, self.reader.length()));
         self.lineups.insert(lineup.lineup, Arc::new(lineup));
+        self.forget_lineups();
         Ok(())
+    }
+
+    fn forget_lineups(&mut self) {
+        let mut bytes: usize = self.lengths.iter().map(|(_, length)| length).sum();
+        while self.lengths.len() > LINEUPS || (bytes > LINEUP_BYTES && self.lengths.len() > LAST_FEW) {
+            let Some((oldest, length)) = self.lengths.pop_front() else { return };
+            self.lineups.remove(&oldest);
+            bytes -= length;
+        }
     }
 
     fn take_request(&mut self, request: Box<Request>) -> Result<bool, RehearsalError> {

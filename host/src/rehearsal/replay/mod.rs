@@ -27,6 +27,13 @@ use tally::Tally;
 
 /// Asks one component.
 pub(super) fn replay(flags: &Replay, manner: Manner) -> Result<Outcome, RehearsalError> {
+    let (shown, outcome) = replayed(flags, manner)?;
+    print(&shown)?;
+    Ok(outcome)
+}
+
+/// The same, with what is to be printed.
+pub(super) fn replayed(flags: &Replay, manner: Manner) -> Result<(String, Outcome), RehearsalError> {
     let Rehearsed { recording, common } = &flags.rehearsed;
     let mut player = player(&flags.file, common)?;
     let mut log = Log::open(recording, common.policy.as_deref(), common.lenient)?;
@@ -56,9 +63,8 @@ pub(super) fn replay(flags: &Replay, manner: Manner) -> Result<Outcome, Rehearsa
         true => json::replay(&player, &heard, &tally),
         false => text::replay(&player, &heard, &tally),
     };
-    print(&shown)?;
     let differs = flags.expect_same && tally.differing() > 0;
-    Ok(if differs || tally.faults() > 0 { Outcome::Failed } else { Outcome::Fine })
+    Ok((shown, if differs || tally.faults() > 0 { Outcome::Failed } else { Outcome::Fine }))
 }
 
 /// Asks two components, and compares what they say.

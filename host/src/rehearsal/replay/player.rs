@@ -15,14 +15,14 @@ use super::super::facts::{BackendState, GivenFacts};
 use super::super::source::Source;
 use super::super::stage::PATIENCE;
 use super::log::{Cue, find};
-use crate::config::{self, OnFailure, StoreLimits};
+use crate::config::{self, OnFailure, StoreLimits, brief};
 use crate::policy::{
     Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, FaultKind, Generation,
     PolicySpec, PoolSpec, RangeVerdict, Recorded, Script, Seat, Selected, Tape,
 };
 use crate::recording::{self, Answer, Fact, Field, Hook, Isolation, Lineup, Policy, Pool, Recordable};
 use crate::stats::Stats;
-use crate::wire::{Fields, RequestHead};
+use crate::wire::{Fields, RequestHead, syntax};
 
 /// Seats at most: a worker's requests beyond them share one with another's.
 const SEATS: usize = 64;
@@ -32,6 +32,8 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
 const MOST_MEMORY: u64 = 4 << 30;
 const MOST_ENTRIES: usize = 10_000_000;
 const MOST_STORE: u64 = 4 << 30;
+/// Longer than any name that the proxy takes.
+const LONGEST_NAME: usize = u16::MAX as usize;
 
 /// What instances draw from while they are set up: any number, as long as it is always the same.
 const SETUP_SEED: u64 = 0;
@@ -125,7 +127,8 @@ impl Player {
         scene.facts.set_pool(cue.request.pool, &states);
 
         let mut head = head(cue)?;
-        let mut response = cue.call.response.as_ref().map(|response| as_fields(&response.fields)).unwrap_or_default();
+        let response = cue.call.response.as_ref().map(|response| as_fields(cue, &response.fields));
+        let mut response = response.transpose()?.unwrap_or_default();
         let at = cue.request.worker % scene.seats.len();
         if !std::mem::replace(&mut scene.open[at], true) {
             scene.seats[at].begin_request();
@@ -174,9 +177,7 @@ impl Player {
     /// Loads the component as the lineup of a call says, unless it is so. The call is made `now`.
     fn set(&mut self, cue: &Cue<'_>, now: Moment) -> Result<(), RehearsalError> {
         let policy = find(cue.lineup, &cue.call.policy);
-        let policy = policy.ok_or_else(|| {
-            RehearsalError::Recording(format!("line {}: its lineup has no policy {:?}", cue.line, cue.call.policy))
-        })?;
+        let policy = policy.ok_or_else(|| broken(cue, &format!("its lineup has no policy {:?}", cue.call.policy)))?;
         let policy = Policy { active: None, trial: None, ..policy.clone() };
         if self.scene.as_ref().is_some_and(|scene| scene.policy == policy && scene.pools == cue.lineup.pools) {
             return Ok(());
@@ -188,7 +189,12 @@ impl Player {
             self.engine_workers = workers;
         }
         self.scenes += 1;
-        self.scene = Some(self.load(policy, cue.lineup, workers, now)?);
+        // The former one keeps what was compiled until the next has it.
+        let former = self.scene.replace(self.load(policy, cue.lineup, workers, now)?);
+        if let Some(former) = former {
+            // Or a recording of many lineups would leave one of each.
+            self.engine.forget_store(former.generation.name());
+        }
         Ok(())
     }
 
@@ -287,7 +293,7 @@ fn call(seat: &mut Seat, cue: &Cue<'_>, head: &mut RequestHead, response: &mut F
 fn head(cue: &Cue<'_>) -> Result<RequestHead, RehearsalError> {
     let request = cue.request;
     let method = Method::from_bytes(request.method.as_bytes())
-        .map_err(|_| RehearsalError::Recording(format!("line {}: {:?} is not a method", cue.line, request.method)))?;
+        .map_err(|_| broken(cue, &format!("{:?} is not a method", request.method)))?;
     let target = match &request.query {
         Some(query) => format!("{}?{query}", request.path),
         None => request.path.clone(),
@@ -300,18 +306,82 @@ fn head(cue: &Cue<'_>) -> Result<RequestHead, RehearsalError> {
         host: request.host.clone(),
         scheme: if request.scheme == "https" { "https" } else { "http" },
         client: request.client,
-        fields: as_fields(cue.fields),
+        fields: as_fields(cue, cue.fields)?,
         ..RequestHead::default()
     })
 }
 
-fn as_fields(list: &[Field]) -> Fields {
+fn as_fields(cue: &Cue<'_>, list: &[Field]) -> Result<Fields, RehearsalError> {
     let mut fields = Fields::new();
-    list.iter().for_each(|Field(name, value)| fields.append(name.as_bytes(), &value.0));
-    fields
+    for Field(name, value) in list {
+        if !syntax::is_token(name.as_bytes()) || name.len() > LONGEST_NAME {
+            return Err(broken(cue, &format!("{name:?} is not a field's name")));
+        }
+        fields.append(name.as_bytes(), &value.0);
+    }
+    Ok(fields)
+}
+
+/// What is recorded there can't have been.
+fn broken(cue: &Cue<'_>, what: &str) -> RehearsalError {
+    RehearsalError::Recording(format!(
+        "line {}: {}; no proxy records that: the line was changed, take it out",
+        cue.line,
+        brief(what)
+    ))
 }
 
 fn state(fact: &Fact) -> BackendState {
     let Fact(in_flight, latency_microseconds, healthy, consecutive_failures) = *fact;
     BackendState { in_flight, latency_microseconds, healthy, consecutive_failures }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::{Log, Next};
+    use super::*;
+
+    #[test]
+    fn of_many_lineups_one_store_is_left() {
+        let lineup = |number: u32| {
+            serde_json::json!({"lineup": {
+                "format": 1, "waypost": "0", "lineup": number, "time": 1, "workers": 1, "sample": 1.0,
+                "redact": [], "redact_query": false, "redact_client": false, "pools": [],
+                "policies": [{
+                    "name": "p", "settings": {"rate": 1, "burst": number}, "pools": [], "deadline_microseconds": 1_000_000,
+                    "memory_bytes": 16 << 20, "isolation": "worker", "store_entries": 10, "store_bytes": 1 << 20,
+                }],
+            }})
+        };
+        let request = |number: u32| {
+            serde_json::json!({"request": {
+                "lineup": number, "time": 1, "worker": 0, "method": "GET", "scheme": "http", "host": "a", "path": "/",
+                "client": "192.0.2.1", "pool": 0, "fields": [], "status": 200,
+                "calls": [{
+                    "policy": "p", "generation": 1, "role": "active", "hook": "request-headers", "answer": "done",
+                    "nanoseconds": 1,
+                }],
+            }})
+        };
+        let path = std::env::temp_dir().join(format!("waypost-{}-{:016x}", std::process::id(), rand::random::<u64>()));
+        let lines: String = (1..=20).map(|n| format!("{}\n{}\n", lineup(n), request(n))).collect();
+        std::fs::write(&path, lines).unwrap();
+        let mut log = Log::open(&path, None, false).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let source = Source::open("builtin:rate-limit".as_ref()).unwrap();
+        let mut player = Player::new(source, None, None, None, false).unwrap();
+        let mut stores = Vec::new();
+        loop {
+            match log.next().unwrap() {
+                Next::End => break,
+                Next::RequestEnds(worker) => player.end_request(worker),
+                Next::Cue(cue) => {
+                    assert_eq!(player.ask(&cue).unwrap().answer, Answer::Done);
+                    stores.push(Arc::downgrade(player.scene.as_ref().unwrap().generation.store()));
+                }
+            }
+        }
+        let left = stores.iter().filter(|store| store.upgrade().is_some()).count();
+        assert_eq!((stores.len(), left), (20, 1));
+    }
 }

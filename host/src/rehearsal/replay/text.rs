@@ -7,6 +7,7 @@ use super::difference::Differences;
 use super::log::Heard;
 use super::player::Player;
 use super::tally::{Sample, Tally};
+use crate::config::brief;
 use crate::recording::Hook;
 
 /// Rows of a table of decisions; the rest is added up.
@@ -115,7 +116,7 @@ impl Text {
     fn line(&mut self, line: &str) {
         // A line break at the end is ours, others are what some guest wrote.
         let (line, space) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
-        let _ = writeln!(self.0, "{}{space}", plain(line));
+        let _ = writeln!(self.0, "{}{space}", plain(&brief(line)));
     }
 
     fn passed_over(&mut self, heard: &Heard, not_asked: u64) {

@@ -7,6 +7,9 @@ use super::{Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog};
 use crate::config::{Findings, Node, Section};
 use crate::rehearsal::stage::GivenPool;
 
+/// Selections that may be listed; each may mean a whole pool.
+const MAX_PICKS: usize = 1_000;
+
 /// What stands beside `expect.refused`.
 pub(super) const NOT_ASKED: &str = "goes with a request, and `expect.refused` says that there is none: a policy that is refused is not asked; remove it";
 
@@ -21,8 +24,12 @@ pub(super) fn expect(mut section: Section, pool: &GivenPool, findings: &mut Find
         return expect;
     }
     expect.backend = section.take("backend").map(|node| {
-        let picks = node.one_or_many().into_iter();
-        picks.filter_map(|node| values::pick(node, pool, findings)).collect()
+        let place = node.place.clone();
+        let picks = node.one_or_many();
+        if picks.len() > MAX_PICKS {
+            findings.error(&place, format!("lists more than {MAX_PICKS}; write labels, or leave it out"));
+        }
+        picks.into_iter().take(MAX_PICKS).filter_map(|node| values::pick(node, pool, findings)).collect()
     });
     expect.answer = section.take("answer").and_then(|node| answer(node, findings));
     let mut fields = |key| section.take(key).map(|n| values::expected_fields(n, findings)).unwrap_or_default();
@@ -38,7 +45,12 @@ pub(super) fn expect(mut section: Section, pool: &GivenPool, findings: &mut Find
     expect.setup_log = lines("setup-log");
     let faults = section.take("fault").map(Node::one_or_many).unwrap_or_default();
     expect.faults = faults.into_iter().filter_map(|node| fault(node, findings)).collect();
-    for (name, node) in section.take_section("share", findings).into_entries() {
+    let shares = section.take_section("share", findings);
+    let (place, shares) = (shares.place.clone(), shares.into_entries());
+    if shares.len() > MAX_PICKS {
+        findings.error(&place, format!("expects more than {MAX_PICKS} shares; write labels, or leave it out"));
+    }
+    for (name, node) in shares.into_iter().take(MAX_PICKS) {
         let place = node.place.clone();
         let pick = findings.accept(&place, values::pick_named(&name, pool));
         expect.share.extend(pick.zip(bounds(node, findings)).map(|(pick, (least, most))| (pick, least, most)));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use super::room::{self, Room};
 use super::step::{Base, State};
 use super::{Book, Scenario, Step};
 use crate::config::{
@@ -24,6 +25,9 @@ const DEADLINE: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// What a policy gets that says nothing else, as in the proxy's configuration.
 const MEMORY: u64 = 16 << 20;
+
+/// More backends than a pool has.
+const MAX_BACKENDS: usize = 10_000;
 
 /// Reads a scenario file. Everything that is wrong is told at once, each with its key and line.
 pub(in crate::rehearsal) fn read(path: &Path) -> Result<Book, RehearsalError> {
@@ -51,8 +55,17 @@ pub(in crate::rehearsal) fn parse(name: &str, text: &str) -> Result<Book, Config
     if nodes.as_ref().is_none_or(Vec::is_empty) {
         findings.error(&section.place, "has no scenario; write [[scenario]], a name and what is expected below it");
     }
-    let scenarios = nodes.unwrap_or_default().into_iter();
-    let scenarios: Vec<Scenario> = scenarios.filter_map(|node| scenario(node, &given, &mut findings)).collect();
+    let (mut room, mut scenarios) = (Room::default(), Vec::new());
+    for node in nodes.unwrap_or_default() {
+        let place = node.place.clone();
+        scenarios.extend(scenario(node, &given, &mut room, &mut findings));
+        if room.is_spent() {
+            findings.error(&place, room::SPENT);
+        }
+        if findings.are_plenty() || room.is_spent() {
+            break;
+        }
+    }
     section.finish(&mut findings);
     findings.conclude()?;
     Ok(Book { name: name.to_owned(), scenarios })
@@ -84,7 +97,7 @@ pub(in crate::rehearsal) fn default_given() -> Given {
     }
 }
 
-fn scenario(node: Node, given: &Given, findings: &mut Findings) -> Option<Scenario> {
+fn scenario(node: Node, given: &Given, room: &mut Room, findings: &mut Findings) -> Option<Scenario> {
     let mut section = node.section(findings)?;
     let (place, line) = (section.place.clone(), line(&section.place));
     if !section.has("name") {
@@ -92,9 +105,14 @@ fn scenario(node: Node, given: &Given, findings: &mut Findings) -> Option<Scenar
     }
     let name = section.take("name").and_then(|n| n.string(findings)).map(|n| n.value).unwrap_or_default();
     let given = self::given(&mut section, given.clone(), findings);
+    room.take_given(&given);
     let mut steps = Vec::new();
     match section.take("step") {
-        None => steps.push(Base::default().step(&mut section, &given.pools, findings)),
+        None => {
+            let step = Base::default().step(&mut section, &given.pools, findings);
+            room.take_step(&step, 0);
+            steps.push(step);
+        }
         Some(node) => {
             let base = Base::default().read(&mut section, &given.pools, findings);
             let beside = node.place.clone();
@@ -108,7 +126,11 @@ fn scenario(node: Node, given: &Given, findings: &mut Findings) -> Option<Scenar
                 let mut step = base.step(&mut section, &given.pools, findings);
                 step.name = named.unwrap_or_else(|| format!("step {at}"));
                 section.finish(findings);
+                room.take_step(&step, base.facts());
                 steps.push(step);
+                if room.is_spent() || findings.are_plenty() {
+                    break;
+                }
             }
         }
     }
@@ -171,7 +193,14 @@ fn pool(node: Node, findings: &mut Findings) -> Option<GivenPool> {
     let mut section = node.section(findings)?;
     let name = section.take("name").and_then(|n| n.string(findings)).map(|n| n.value);
     let backends = match section.take("backends") {
-        Some(node) => node.one_or_many().into_iter().filter_map(|node| backend(node, findings)).collect(),
+        Some(node) => {
+            let place = node.place.clone();
+            let nodes = node.one_or_many();
+            if nodes.len() > MAX_BACKENDS {
+                findings.error(&place, format!("lists more than {MAX_BACKENDS}; write fewer"));
+            }
+            nodes.into_iter().take(MAX_BACKENDS).filter_map(|node| backend(node, findings)).collect()
+        }
         None => {
             findings.error(&section.place, "has no `backends`; write a list of addresses, which may be empty");
             Vec::new()

@@ -2,6 +2,7 @@
 
 mod expect;
 mod file;
+mod room;
 mod step;
 mod values;
 
@@ -195,6 +196,13 @@ pub(super) struct ExpectedFault {
     pub hook: Option<String>,
     /// Something that its message says.
     pub contains: Option<String>,
+}
+
+impl Pick {
+    /// How many backends it means.
+    fn len(&self) -> usize {
+        if let Meant::Backends(backends) = &self.meant { backends.len() } else { 0 }
+    }
 }
 
 impl Step {

@@ -21,6 +21,11 @@ const START_UNIX: u64 = 1_767_225_600_000;
 /// More runs than anyone waits for.
 const MAX_REPEAT: u32 = 10_000_000;
 
+/// More attempts than any request has.
+const MAX_ATTEMPTS: u32 = 1_000;
+/// Backends of which a table of facts may tell, counted each time: by labels a few words may mean a great many.
+const MAX_FACTS: usize = 100_000;
+
 /// What a step says of its request.
 const OF_A_REQUEST: [&str; 9] =
     ["request", "pool", "facts", "response", "failed", "attempt", "random", "store", "repeat"];
@@ -115,9 +120,16 @@ impl Base {
         let base = self.clone().read(section, pools, findings);
         let pool = base.pool(pools);
         let failed: Vec<_> = section.take("failed").map_or_else(Vec::new, |node| {
-            node.one_or_many().into_iter().flat_map(|node| values::failed(node, pool, findings)).collect()
+            let place = node.place.clone();
+            let most = MAX_ATTEMPTS as usize;
+            let nodes = node.one_or_many().into_iter().take(most + 1);
+            let failed: Vec<_> = nodes.flat_map(|node| values::failed(node, pool, findings)).take(most + 1).collect();
+            if failed.len() > most {
+                findings.error(&place, format!("is more than {MAX_ATTEMPTS} attempts; write fewer"));
+            }
+            failed
         });
-        let attempt = section.take("attempt").and_then(|n| n.integer(findings, 1..=1_000u32));
+        let attempt = section.take("attempt").and_then(|n| n.integer(findings, 1..=MAX_ATTEMPTS));
         let random = section.take("random").map_or_else(Vec::new, |node| {
             node.one_or_many().into_iter().filter_map(|node| values::whole(node, findings)).collect()
         });
@@ -151,6 +163,11 @@ impl Base {
             repeat: repeat.map_or(1, |n| n.value),
             expect,
         }
+    }
+
+    /// How many facts are told of backends.
+    pub fn facts(&self) -> usize {
+        self.facts.len()
     }
 
     fn pool<'a>(&self, pools: &'a [GivenPool]) -> &'a GivenPool {
@@ -262,11 +279,18 @@ fn facts(node: Node, pool: &GivenPool, findings: &mut Findings) -> Vec<(u32, Sta
     let mut facts = Vec::new();
     for (written, node) in node.section(findings).map(Section::into_entries).unwrap_or_default() {
         let place = node.place.clone();
+        if findings.are_plenty() {
+            break;
+        }
         let Some(backends) = findings.accept(&place, values::named(&written, pool)) else { continue };
         let Some(mut section) = node.section(findings) else { continue };
         let state = State::take(&mut section, findings);
         section.finish(findings);
         facts.extend(backends.into_iter().map(|backend| (backend, state.clone())));
+        if facts.len() > MAX_FACTS {
+            findings.error(&place, format!("tells more than {MAX_FACTS} facts with those before it; write fewer"));
+            break;
+        }
     }
     facts
 }

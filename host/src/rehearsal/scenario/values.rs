@@ -142,8 +142,12 @@ pub(super) fn stored(node: Node, findings: &mut Findings) -> Stored {
 /// A backend: its index, its address, or a label such as `"zone=a"`, which several may have.
 pub(super) fn backends(node: Node, pool: &GivenPool, findings: &mut Findings) -> Option<(String, Vec<u32>)> {
     let count = u32::try_from(pool.backends.len()).unwrap_or(u32::MAX);
+    if count == 0 {
+        findings.error(&node.place, format!("the pool {} has no backends; write some into its `backends`", pool.name));
+        return None;
+    }
     if node.is_integer() {
-        let index = node.integer(findings, 0..=count.saturating_sub(1))?.value;
+        let index = node.integer(findings, 0..=count - 1)?.value;
         return Some((index.to_string(), vec![index]));
     }
     node.parsed(findings, |written| Ok((written.to_owned(), named(written, pool)?))).map(|found| found.value)
@@ -152,9 +156,10 @@ pub(super) fn backends(node: Node, pool: &GivenPool, findings: &mut Findings) ->
 /// The backends of this index, address or label; at least one.
 pub(super) fn named(written: &str, pool: &GivenPool) -> Result<Vec<u32>, String> {
     let label = written.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
+    let number = written.parse::<u32>().ok();
     let is_meant = |index: u32, backend: &crate::policy::BackendSpec| {
         backend.address == written
-            || written.parse() == Ok(index)
+            || number == Some(index)
             || label.is_some_and(|label| backend.labels.iter().any(|(n, v)| (n.as_str(), v.as_str()) == label))
     };
     let found: Vec<u32> = (0..).zip(&pool.backends).filter(|(i, b)| is_meant(*i, b)).map(|(i, _)| i).collect();
