@@ -111,3 +111,17 @@ fn bindings_are_written_and_what_is_no_world_is_told() {
     assert!(error.contains("none"), "{error}");
     fs::remove_dir_all(folder).unwrap();
 }
+
+/// A project of its own can't import it from here, so it stands twice.
+#[test]
+fn what_is_left_out_of_javascripts_bindings_is_the_same_in_new_projects() {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-policies/header-router-js/build.mjs");
+    let ours = fs::read_to_string(ours).unwrap();
+    let patch = |text: &str| -> Vec<String> {
+        let from = text.lines().skip_while(|line| !line.starts_with("const IDLE = "));
+        from.take_while(|line| !line.starts_with("};")).map(str::to_owned).collect()
+    };
+    let theirs = patch(include_str!("templates/js/build.mjs"));
+    assert!(theirs.len() > 5, "{theirs:?}");
+    assert_eq!(theirs, patch(&ours));
+}
