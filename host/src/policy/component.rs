@@ -8,6 +8,7 @@ use super::cache::Cache;
 use super::contract::{ExportIndices, PACKAGE, interface};
 use super::error::Refusal;
 use super::lanes::{Lane, Lanes};
+use super::lines::sentence;
 use super::state::State;
 use super::wasi;
 
@@ -59,13 +60,16 @@ pub(super) fn compile(lanes: &Lanes, cache: Option<&Cache>, digest: &str, bytes:
     let fresh = found.is_none();
     let (lane, component) = match found {
         Some(found) => found,
-        None => compiled(fitting, bytes).map_err(|e| Refusal::Corrupt(one_line(&e)))?,
+        None => compiled(fitting, bytes).map_err(|e| Refusal::Corrupt(sentence(format_args!("{e:#}"))))?,
     };
     // Else the first instance would pay for it, and its time tells whether workers may build instances.
-    component.initialize_copy_on_write_image().map_err(|e| Refusal::Host(one_line(&e)))?;
+    component.initialize_copy_on_write_image().map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
     check_imports(lane, &component)?;
     check_exports(lane, &component)?;
-    let pre = lane.linker.instantiate_pre(&component).map_err(|e| Refusal::ImportMismatch(one_line(&e)))?;
+    let pre = lane
+        .linker
+        .instantiate_pre(&component)
+        .map_err(|e| Refusal::ImportMismatch(sentence(format_args!("{e:#}"))))?;
     let exports = ExportIndices::find(&pre)?;
     let hooks = exports.hooks();
     if !(hooks.selection || hooks.request_headers || hooks.response_headers || hooks.range) {
@@ -93,10 +97,6 @@ fn compiled<'a>(fitting: &[&'a Lane], bytes: &[u8]) -> wasmtime::Result<(&'a Lan
         }
     }
     result
-}
-
-fn one_line(error: &wasmtime::Error) -> String {
-    super::lines::one_line(&format!("{error:#}").replace('\n', " "))
 }
 
 fn check_preamble(bytes: &[u8]) -> Result<(), Refusal> {
@@ -155,7 +155,7 @@ fn check_imports(lane: &Lane, component: &Component) -> Result<(), Refusal> {
                 return Err(unknown("imports", name));
             }
         } else if !(lane.wasi && offered_wasi(name)) {
-            return Err(Refusal::NotOffered(name.to_owned()));
+            return Err(Refusal::NotOffered(sentence(name)));
         }
     }
     Ok(())
@@ -175,7 +175,7 @@ fn known(name: &str, interfaces: &[&str]) -> bool {
 }
 
 fn unknown(verb: &'static str, name: &str) -> Refusal {
-    Refusal::UnknownInterface { verb, name: name.to_owned(), ours: PACKAGE.to_owned() }
+    Refusal::UnknownInterface { verb, name: sentence(name), ours: PACKAGE.to_owned() }
 }
 
 fn offered_wasi(name: &str) -> bool {

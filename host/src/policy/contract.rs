@@ -10,6 +10,7 @@ use wasmtime::component::{
 use wasmtime::{AsContextMut, Store};
 
 use super::error::Refusal;
+use super::lines::sentence;
 use super::state::State;
 
 /// The version of the contract that this host speaks.
@@ -185,7 +186,7 @@ where
     let mismatch = |detail: String| Refusal::HookType { hook: format!("{interface_name}.{function}"), detail };
     match component.get_export(Some(&instance), function) {
         Some((ComponentItem::ComponentFunc(found), index)) => {
-            found.typecheck::<P, R>(&pre.instance_type()).map_err(|e| mismatch(format!("{e:#}")))?;
+            found.typecheck::<P, R>(&pre.instance_type()).map_err(|e| mismatch(sentence(format_args!("{e:#}"))))?;
             Ok(Some(index))
         }
         Some(_) => Err(mismatch("it is not a function".to_owned())),

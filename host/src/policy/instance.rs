@@ -12,7 +12,8 @@ use super::component::Compiled;
 use super::contract::{Exports, Headers, Request, WitBackend, WitPool};
 use super::deadline::Allowance;
 use super::error::Refusal;
-use super::lines::{LogLine, one_line};
+use super::lines::{LogLine, one_line, sentence};
+use super::names::guest_functions;
 use super::state::State;
 use super::store::Store as SharedStore;
 use super::tape::{Script, Tape};
@@ -25,8 +26,6 @@ use crate::stats::{PolicyShard, PolicyStats};
 const HOSTCALL_FUEL: usize = 1024 * 1024;
 /// Handles that a guest may hold at once, its own resources included: they live in the host's memory.
 const MAX_HANDLES: usize = 4096;
-/// Guest functions that a message names.
-const NAMED_FRAMES: usize = 4;
 
 /// An instance of a policy.
 pub(super) struct Instance {
@@ -156,7 +155,7 @@ impl BuildError {
             Cause::Failed(error) => error,
         };
         if error.is::<PoolConcurrencyLimitError>() {
-            return Refusal::Full(format!("{error:#}"));
+            return Refusal::Full(sentence(format_args!("{error:#}")));
         }
         let (kind, message) = explain(&error);
         match (kind, self.denied) {
@@ -185,7 +184,7 @@ pub(super) fn fault(hook: &str, error: &wasmtime::Error, denied: Option<u64>) ->
 
 fn explain(error: &wasmtime::Error) -> (FaultKind, String) {
     if let Some(invalid) = error.downcast_ref::<InvalidAnswer>() {
-        return (FaultKind::Invalid, format!("an invalid answer: {}", one_line(&invalid.to_string())));
+        return (FaultKind::Invalid, format!("an invalid answer: {}", sentence(invalid)));
     }
     let frames = error.downcast_ref::<WasmBacktrace>();
     let place = frames.map(guest_functions).unwrap_or_default();
@@ -193,48 +192,7 @@ fn explain(error: &wasmtime::Error) -> (FaultKind, String) {
         Some(Trap::Interrupt) => (FaultKind::Deadline, format!("it missed its deadline{place}")),
         Some(trap) => (FaultKind::Trap, format!("{trap}{place}")),
         // With frames the guest was in a call of the host; without them, what it returned could not be read.
-        None if frames.is_some() => (FaultKind::Trap, format!("{}{place}", one_line(&error.root_cause().to_string()))),
-        None => (FaultKind::Invalid, one_line(&format!("{error:#}"))),
-    }
-}
-
-/// The innermost guest functions, demangled, as ` in a < b`. `Display` is the only place where wasmtime demangles.
-fn guest_functions(backtrace: &WasmBacktrace) -> String {
-    let shown = backtrace.to_string();
-    let names: Vec<String> = shown
-        .lines()
-        .filter_map(|line| line.split_once('!').map(|(_, name)| without_hash(name.trim())))
-        .take(NAMED_FRAMES)
-        .collect();
-    if names.is_empty() { String::new() } else { one_line(&format!(" in {}", names.join(" < "))) }
-}
-
-/// Rust writes the hash of a crate behind its name, as in `probe[ed30285f5b352cff]::act`, which tells nobody anything.
-fn without_hash(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    let mut rest = name;
-    while let Some((before, after)) = rest.split_once('[') {
-        text.push_str(before);
-        match after.split_once(']') {
-            Some((hash, after)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => rest = after,
-            _ => {
-                text.push('[');
-                rest = after;
-            }
-        }
-    }
-    text + rest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_of_crates_are_left_out_and_nothing_else() {
-        assert_eq!(without_hash("probe[ed30285f5b352cff]::act::spin_forever"), "probe::act::spin_forever");
-        assert_eq!(without_hash("<a[ed30285f5b352cff]::B as core[0123456789abcdef]::C>::d"), "<a::B as core::C>::d");
-        assert_eq!(without_hash("<[u8] as x>::f[0]"), "<[u8] as x>::f[0]");
-        assert_eq!(without_hash("a[b"), "a[b");
+        None if frames.is_some() => (FaultKind::Trap, format!("{}{place}", sentence(error.root_cause()))),
+        None => (FaultKind::Invalid, sentence(format_args!("{error:#}"))),
     }
 }

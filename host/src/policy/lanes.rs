@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures};
 
 use super::EngineOptions;
 use super::bindings::Imports;
@@ -20,6 +20,23 @@ const KEPT_MEMORY: usize = 256 * 1024;
 const KEPT_TABLE: usize = 16 * 1024;
 /// The most places in the pool: each reserves 4 GiB of addresses, of which there are 128 TiB.
 const MAX_PLACES: u32 = 8192;
+
+/// What components may use of WebAssembly: what the tools for Rust, C, Zig, JavaScript and Python emit, and nothing else.
+///
+/// Whatever a runtime has and nobody needs is code that only an attacker runs. (An 859-byte component whose function
+/// types had a supertype once ended the process.)
+pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::CALL_INDIRECT_OVERLONG)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::BULK_MEMORY_OPT)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::FLOATS)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::COMPONENT_MODEL);
 
 /// A way to run components.
 pub(super) struct Lane {
@@ -70,6 +87,8 @@ fn lane(engine: wasmtime::Engine, wasi: bool, pooled: bool) -> wasmtime::Result<
 fn base_config(options: &EngineOptions) -> Config {
     let mut config = Config::new();
     config
+        .wasm_features(WasmFeatures::all().difference(FEATURES), false)
+        .wasm_features(FEATURES, true)
         .epoch_interruption(true)
         .concurrency_support(false)
         .memory_init_cow(true)
@@ -116,4 +135,88 @@ fn pool(places: u32) -> PoolingAllocationConfig {
         .linear_memory_keep_resident(KEPT_MEMORY)
         .table_keep_resident(KEPT_TABLE);
     pool
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::component::Component;
+
+    use super::*;
+
+    /// What is off, each with a module or a component that uses it; `None` where no text can say it.
+    const OFF: &[(&str, Option<&str>)] = &[
+        (
+            "RELAXED_SIMD",
+            Some("(module (func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0)))))"),
+        ),
+        ("THREADS", Some("(module (memory 1 1 shared))")),
+        ("SHARED_EVERYTHING_THREADS", Some("(module (type (shared (func))))")),
+        ("TAIL_CALL", Some("(module (func $f (return_call $f)))")),
+        ("MULTI_MEMORY", Some("(module (memory 1) (memory 1))")),
+        ("EXCEPTIONS", Some("(module (tag))")),
+        ("MEMORY64", Some("(module (memory i64 1))")),
+        ("FUNCTION_REFERENCES", Some("(module (type $f (func)) (func (param (ref $f))))")),
+        ("MEMORY_CONTROL", None),
+        ("GC", Some("(module (type (sub (func))))")),
+        ("CUSTOM_PAGE_SIZES", Some("(module (memory 1 (pagesize 1)))")),
+        ("LEGACY_EXCEPTIONS", Some("(module (tag) (func try catch_all end))")),
+        ("GC_TYPES", Some("(module (func (param externref)))")),
+        ("STACK_SWITCHING", Some("(module (type $f (func)) (type (cont $f)))")),
+        (
+            "WIDE_ARITHMETIC",
+            Some("(module (func (param i64) (result i64 i64) (i64.mul_wide_s (local.get 0) (local.get 0))))"),
+        ),
+        ("CUSTOM_DESCRIPTORS", None),
+        ("COMPACT_IMPORTS", None),
+        ("CM_VALUES", Some("(component (import \"v\" (value $v string)) (export \"w\" (value $v)))")),
+        ("CM_NESTED_NAMES", None),
+        ("CM_ASYNC", Some("(component (type (future u8)))")),
+        ("CM_ASYNC_STACKFUL", None),
+        ("CM_MORE_ASYNC_BUILTINS", None),
+        ("CM_THREADING", Some("(component (core func (canon thread.index)))")),
+        ("CM_ERROR_CONTEXT", Some("(component (type error-context))")),
+        ("CM_FIXED_LENGTH_LISTS", Some("(component (type (list u8 4)))")),
+        ("CM_GC", Some("(component (core type (sub (func))))")),
+        ("CM_MAP", Some("(component (type (map u8 u8)))")),
+        ("CM64", None),
+        ("CM_IMPLEMENTS", None),
+        ("CM_CANON_NAMES", None),
+    ];
+
+    fn engines() -> [wasmtime::Engine; 2] {
+        let lanes = Lanes::new(&EngineOptions { instances: Some(1), ..EngineOptions::default() }).unwrap();
+        [lanes.pooled.engine, lanes.wasi.engine]
+    }
+
+    /// A component around this module; a component as it is.
+    fn component(text: &str) -> Vec<u8> {
+        let core = text.strip_prefix("(module").map(|rest| format!("(component (core module {rest})"));
+        wat::parse_str(core.as_deref().unwrap_or(text)).unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn every_feature_that_there_is_is_on_because_a_tool_emits_it_or_off() {
+        for (name, flag) in WasmFeatures::all().iter_names() {
+            let off = OFF.iter().any(|(off, _)| *off == name);
+            assert_ne!(
+                FEATURES.contains(flag),
+                off,
+                "{name}: decide whether policies may use it, here and in `FEATURES`"
+            );
+        }
+    }
+
+    #[test]
+    fn what_uses_a_feature_that_is_off_is_refused_before_it_is_compiled() {
+        for engine in engines() {
+            for (name, text) in OFF {
+                let Some(text) = text else { continue };
+                let bytes = component(text);
+                assert!(Component::new(&engine, &bytes).is_err(), "{name}");
+                // Else the text is wrong, and it would be refused whatever is on.
+                let everything = wasmparser::Validator::new_with_features(WasmFeatures::all()).validate_all(&bytes);
+                assert!(everything.is_ok(), "{name}: {:?}", everything.err());
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! A policy's lines in the proxy's log: bounded in length and in rate, one line each.
 
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -91,10 +92,64 @@ fn allowed(shard: &PolicyShard, now: Instant) -> bool {
     allowed
 }
 
-/// What a guest wrote as one printable line: cut at 1 KiB, control characters replaced.
+/// What a guest wrote as one printable line: cut at 1 KiB, characters that move a cursor or turn text around replaced.
 pub(super) fn one_line(text: &str) -> String {
-    let cut = text.floor_char_boundary(MAX_LINE);
-    text[..cut].chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let mut line = Bounded::new(MAX_LINE);
+    let _ = line.write_str(text);
+    line.into_text()
+}
+
+/// An error of the runtime as one printable line. It may quote what a guest chose, at any length: formatting it stops where the
+/// line is full.
+pub(super) fn sentence(shown: impl fmt::Display) -> String {
+    let mut line = Bounded { newline: ' ', ..Bounded::new(MAX_LINE) };
+    let _ = write!(line, "{shown}");
+    line.into_text()
+}
+
+/// Where untrusted text is formatted into: takes so many bytes of it, printable, and then stops whoever writes by an error.
+pub(super) struct Bounded {
+    text: String,
+    limit: usize,
+    /// What a line feed becomes.
+    newline: char,
+}
+
+impl Bounded {
+    /// Of so many bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { text: String::new(), limit, newline: char::REPLACEMENT_CHARACTER }
+    }
+
+    /// What was written.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+}
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            let character = match character {
+                '\n' => self.newline,
+                character if is_printable(character) => character,
+                _ => char::REPLACEMENT_CHARACTER,
+            };
+            if character.len_utf8() > self.limit - self.text.len() {
+                // Not even what is shorter and comes later: that would be another text.
+                self.limit = self.text.len();
+                return Err(fmt::Error);
+            }
+            self.text.push(character);
+        }
+        Ok(())
+    }
+}
+
+/// Not for a terminal's control, not a line's end by another name, and not what makes text read in another order than it stands.
+fn is_printable(character: char) -> bool {
+    !character.is_control()
+        && !matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -128,8 +183,23 @@ mod tests {
     #[test]
     fn a_line_is_one_line() {
         assert_eq!(one_line("a\r\nb\x1b[0m"), "a\u{fffd}\u{fffd}b\u{fffd}[0m");
+        assert_eq!(one_line("a\u{202e}b\u{2066}c\u{85}d"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
         let cut = one_line(&"ä".repeat(1000));
         assert_eq!(cut.len(), 1024);
         assert_eq!(one_line(&format!("a{}", "ä".repeat(1000))).len(), 1023);
+        assert_eq!(sentence("a\nb\x07"), "a b\u{fffd}");
+    }
+
+    #[test]
+    fn what_is_formatted_without_end_is_stopped() {
+        struct Endless;
+        impl fmt::Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("ab")?;
+                }
+            }
+        }
+        assert_eq!(sentence(Endless).len(), MAX_LINE);
     }
 }

@@ -23,6 +23,7 @@ mod inspect;
 mod instance;
 mod lanes;
 mod lines;
+mod names;
 mod output;
 mod recorded;
 mod seat;

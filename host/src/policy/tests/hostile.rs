@@ -182,3 +182,22 @@ fn handles_of_the_guests_own_resources_are_bounded() {
     assert_eq!(fault.kind, FaultKind::Trap);
     assert!(fault.message.contains("handle"), "{}", fault.message);
 }
+
+#[test]
+fn a_trap_in_a_function_whose_name_stands_for_gigabytes_costs_nothing() {
+    // Each level of this C++ name stands for twice the one before.
+    let mut name = String::from("_Z1fP1aS_");
+    for level in 0..60 {
+        let before = if level == 0 { String::new() } else { (level - 1).to_string() };
+        name.push_str(&format!("PFS{before}_S{before}_E"));
+    }
+    for (name, shown) in [(name.as_str(), "_Z1fP1aS_"), ("\\1b[2J\\e2\\80\\ae", "\u{fffd}[2J\u{fffd}")] {
+        let core = format!("(func $bad (@name \"{name}\") unreachable)");
+        let test = TestEngine::new();
+        let mut seat = test.seat(&spec(&editing_guest("", "", &core, "(call $bad)")));
+        let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Trap);
+        assert!(fault.message.contains(shown) && fault.message.len() < 1024, "{}", fault.message);
+        assert!(!fault.message.chars().any(char::is_control), "{}", fault.message);
+    }
+}
