@@ -297,7 +297,8 @@ fn a_client_that_half_closes_after_its_request_still_gets_its_answer() {
             connection.send(response("200 OK", &[], &request.body));
         }
     });
-    let proxy = TestProxy::in_front_of(&upstream);
+    let tables = "[limits]\nhalf-close = \"allow\"";
+    let proxy = TestProxy::builder().host("*", &[upstream.address()]).tables(tables).start();
     let mut client = proxy.client();
     client.send(Request::new("POST", "/").host("a.test").body("hello").bytes());
     client.half_close();

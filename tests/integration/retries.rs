@@ -189,7 +189,7 @@ fn a_backend_that_stops_in_the_middle_of_its_body_leaves_it_incomplete() {
 }
 
 /// An address whose queue of connections is full: the kernel answers no further attempt.
-fn silent_address() -> (Vec<socket2::Socket>, SocketAddr) {
+pub fn silent_address() -> (Vec<socket2::Socket>, SocketAddr) {
     let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let listener = socket();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();

@@ -185,6 +185,18 @@ pub struct Limits {
     pub body_bytes: u64,
     /// `requests-per-connection`: after so many the connection is closed. Default 0 = no limit.
     pub requests_per_connection: u64,
+    /// `half-close`: what it means that a client ends its side and waits. Default `"abort"`.
+    pub half_close: HalfClose,
+}
+
+/// What it means that a client ends its side of the connection while its answer is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HalfClose {
+    /// `"abort"`: the client has left. A client that closed its connection looks the same.
+    #[default]
+    Abort,
+    /// `"allow"`: it still wants its answer; only a reset means that it has left.
+    Allow,
 }
 
 /// `[timeouts]`: how long things may take.
@@ -198,6 +210,8 @@ pub struct Timeouts {
     pub body_read: Duration,
     /// `send`: a client that takes no byte of its response. Default 10 s.
     pub send: Duration,
+    /// `linger`: a client that is sending still when its connection ends, until it has read its answer. Default 30 s.
+    pub linger: Duration,
     /// `connect`: to a backend. Default 2 s.
     pub connect: Duration,
     /// `response`: from the request sent to the response head, and between two pieces of the body. Default 60 s.
@@ -284,6 +298,7 @@ impl Default for Limits {
             connections_per_client: 12_000,
             body_bytes: 0,
             requests_per_connection: 0,
+            half_close: HalfClose::default(),
         }
     }
 }
@@ -301,6 +316,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             body_read: Duration::from_secs(15),
             send: Duration::from_secs(10),
+            linger: Duration::from_secs(30),
             connect: Duration::from_secs(2),
             response: Duration::from_secs(60),
             upstream_idle: Duration::from_secs(30),

@@ -8,7 +8,8 @@ use super::error::Findings;
 use super::file::relative_to;
 use super::tree::{Node, Section};
 use super::{
-    Backend, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, Rollout, StoreLimits, Timeouts, values,
+    Backend, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, Rollout, StoreLimits, Timeouts,
+    values,
 };
 
 /// The components that are embedded in the binary; each may be used by its name without a section of its own.
@@ -209,6 +210,13 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
         );
         findings.error(&line.place, message);
     }
+    let half_close = section.take("half-close").and_then(|node| {
+        node.parsed(findings, |written| match written {
+            "abort" => Ok(HalfClose::Abort),
+            "allow" => Ok(HalfClose::Allow),
+            _ => Err(format!("{written:?} is not known; write \"abort\" or \"allow\"")),
+        })
+    });
     let mut count = |key, range, default| {
         section.take(key).and_then(|n| n.integer::<usize>(findings, range)).map_or(default, |n| n.value)
     };
@@ -223,6 +231,7 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
             .take("body-bytes")
             .and_then(|n| n.size(findings, 0..=i64::MAX as u64))
             .map_or(0, |n| n.value),
+        half_close: half_close.map_or(default.half_close, |h| h.value),
     };
     section.finish(findings);
     limits
@@ -240,6 +249,8 @@ pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeout
         idle: read("idle", least, default.idle),
         body_read: read("body-read", least, default.body_read),
         send: read("send", least, default.send),
+        // Nothing is waited for: what a client still sends resets its connection.
+        linger: read("linger", Duration::ZERO, default.linger),
         connect: read("connect", least, default.connect),
         response: read("response", least, default.response),
         upstream_idle: read("upstream-idle", least, default.upstream_idle),

@@ -175,11 +175,13 @@ fn the_smaller_sections_mean_what_they_say() {
         connections-per-client = 0
         body-bytes = "1GiB"
         requests-per-connection = 9
+        half-close = "allow"
         [timeouts]
         header-read = "1s"
         idle = "2s"
         body-read = "3s"
         send = "4s"
+        linger = "0s"
         connect = "250ms"
         response = "6s"
         upstream-idle = "7s"
@@ -203,6 +205,7 @@ fn the_smaller_sections_mean_what_they_say() {
         connections_per_client: 0,
         body_bytes: 1 << 30,
         requests_per_connection: 9,
+        half_close: HalfClose::Allow,
     };
     assert_eq!(config.limits, limits);
     let seconds = Duration::from_secs;
@@ -211,6 +214,7 @@ fn the_smaller_sections_mean_what_they_say() {
         idle: seconds(2),
         body_read: seconds(3),
         send: seconds(4),
+        linger: Duration::ZERO,
         connect: Duration::from_millis(250),
         response: seconds(6),
         upstream_idle: seconds(7),
@@ -347,6 +351,9 @@ fn wrong_values_are_errors_that_say_what_to_write() {
         ("[limits]\nheader-bytes = \"2GiB\"", 2, "limits.header-bytes", "out of range"),
         ("[limits]\nbody-bytes = \"2 cups\"", 2, "limits.body-bytes", "not a size"),
         ("[limits]\nrequest-line = \"64KiB\"", 2, "limits.request-line", "more than `header-bytes`"),
+        ("[limits]\nhalf-close = \"no\"", 2, "limits.half-close", "\"abort\" or \"allow\""),
+        ("[limits]\nhalf-close = true", 2, "limits.half-close", ""),
+        ("[timeouts]\nlinger = \"-1s\"", 2, "timeouts.linger", "not a duration"),
         ("[limits]\nheader-count = -1", 2, "limits.header-count", "out of range"),
         ("[timeouts]\nidle = \"soon\"", 2, "timeouts.idle", "not a duration"),
         ("[timeouts]\nidle = 10", 2, "timeouts.idle", "\"10s\""),

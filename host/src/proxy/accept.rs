@@ -16,6 +16,7 @@ use tokio::task::spawn_local;
 
 use super::access_log::Line;
 use super::connection;
+use super::linger::{MOST_TURNED_AWAY, Place, linger};
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::worker::Worker;
@@ -24,6 +25,9 @@ use crate::wire::Version;
 
 /// How long accepting rests when the process is out of file descriptors: trying again at once would burn a core.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+/// How long a client that was turned away may take to send its request.
+const TURNED_AWAY: Duration = Duration::from_secs(2);
 
 /// Counts client connections over all workers. Locked once when a connection comes and once when it goes.
 #[derive(Debug)]
@@ -126,7 +130,7 @@ fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Ar
         Ok(admitted) => admitted,
         Err(refusal) => {
             worker.shard.connections_refused.increment();
-            turn_away(worker, &stream, peer, &refusal);
+            turn_away(worker, stream, peer, &refusal);
             return;
         }
     };
@@ -145,24 +149,30 @@ fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Ar
     });
 }
 
-/// Says why, as far as the socket takes it at once, and closes. The client's request, if it is there already, is read
-/// first, because closing over unread bytes would reset the connection and take the answer with it.
-fn turn_away(worker: &Worker, stream: &TcpStream, peer: SocketAddr, refusal: &Refusal) {
+/// Says why, as far as the socket takes it at once, and closes. A few such clients are given the time to send their
+/// request, because a close over unread bytes would reset the connection and take the answer with it; of the others
+/// only what is there already is read.
+fn turn_away(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, refusal: &Refusal) {
     let mut answer = Vec::new();
     let date = worker.date();
     let to = ReplyTo { method: &Method::GET, version: Version::Http11, keep_alive: false, date: &date, trace: None };
     reply::write_refusal(refusal, to, &mut answer);
-    let socket = SockRef::from(stream);
-    let mut unread = [MaybeUninit::uninit(); 4096];
+    let socket = SockRef::from(&stream);
     // All of this is a courtesy: a client that does not take it is closed all the same.
     let _ = socket.send(&answer);
     let _ = socket.shutdown(Shutdown::Write);
-    let _ = socket.recv(&mut unread);
+    let _ = socket.recv(&mut [MaybeUninit::uninit(); 4096]);
     if worker.access_log.wants(true) {
         let client = peer.ip().to_canonical().to_string();
         let (status, reason) = (refusal.status(), refusal.reason());
         worker.access_log.record(&Line { client: &client, status, reason: Some(&reason), ..Line::now() });
     }
+    let worker = Rc::clone(worker);
+    spawn_local(async move {
+        let Some(_place) = Place::take(&worker.turned_away, MOST_TURNED_AWAY) else { return };
+        let timer = worker.timers.register();
+        linger(&worker, &mut stream, &timer, TURNED_AWAY).await;
+    });
 }
 
 /// Errors of the connection that was to be accepted, not of the listener.

@@ -7,7 +7,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::access_log::{self, Line};
@@ -15,16 +14,12 @@ use super::buffer::Buffer;
 use super::exchange::{Exchange, Record};
 use super::forwarding::Peer;
 use super::io::{self, IoEnd, Limited};
+use super::linger::{MOST, Place, linger};
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::timer::{Timer, Wait};
 use super::worker::Worker;
 use crate::wire::{Fields, Malformed, RequestHead, RequestMeta, ResponseHead};
-
-/// How long a connection that is being closed may go on sending, and how much: a close with unread bytes would reset
-/// the connection, and the client might never see the answer (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What one request needs at a time, lent by the worker.
 #[derive(Debug, Default)]
@@ -217,7 +212,8 @@ impl Connection {
                 Ok(_) => {}
                 Err(IoEnd::TimedOut) if input.is_empty() => break Next::Closed,
                 Err(IoEnd::TimedOut) => {
-                    scratch.head = RequestHead::default();
+                    // As much of the head as there is, for the log: what the scratch space holds may be another's.
+                    let _ = scratch.head.parse(input.filled(), limits);
                     break Next::Refused(Refusal::RequestTimeout);
                 }
             }
@@ -236,23 +232,19 @@ impl Connection {
         }
     }
 
-    /// Ends our side and reads on until the client has ended its own.
+    /// Gives a client that is sending still the time to see its answer.
     async fn linger(&mut self) {
         let Self { worker, stream, timer, input, .. } = self;
-        if stream.shutdown().await.is_err() {
-            return;
+        worker.buffers.take_back(std::mem::take(input));
+        if let Some(_place) = Place::take(&worker.lingering, MOST) {
+            linger(worker, stream, timer, worker.settings.timeouts.linger).await;
         }
-        let mut read = client_read(worker, timer, stream.split().0);
-        worker.timers.arm(timer, Wait::ClientRead, LINGER);
-        let mut drained = 0;
-        while drained < LINGER_BYTES {
-            input.consume(input.len());
-            match read.read_watched(input).await {
-                Ok(n) if n > 0 => drained += n,
-                _ => break,
-            }
-        }
-        timer.disarm(Wait::ClientRead);
+    }
+
+    /// Whether the client has sent more than was read, as far as the last poll saw. For a connection that is to end:
+    /// a byte of it is gone.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.input.is_empty() || matches!(self.stream.try_read(&mut [0; 1]), Ok(1))
     }
 
     fn record(&self, record: &Record, head: &RequestHead, started: Instant) {

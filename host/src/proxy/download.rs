@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use socket2::SockRef;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::ask::{Local, Panel};
@@ -22,6 +21,9 @@ use crate::wire::{
 
 /// Interim responses that one request may have; a backend that sends more is not answering.
 const MAX_INTERIM: usize = 16;
+/// The client was not interested any more.
+pub const LEFT: End = End::ClientGone("the client left before the backend had answered");
+const LEFT_WITHIN: End = End::ClientGone("the client left before it had the whole response");
 /// Bytes collected for the client before they are sent.
 const BATCH: usize = 64 * 1024;
 
@@ -156,14 +158,11 @@ impl Download<'_> {
                     None => {}
                 }
             }
-            // A client that has only ended its side still wants the answer; one that has reset the connection does not.
-            let client = SockRef::from(self.client.half.as_ref());
-            let wanted = || client.take_error().is_ok_and(|error| error.is_none());
-            match self.upstream.read_while(self.buffer, wanted).await {
-                Ok(Some(0)) | Err(IoEnd::Failed) if self.buffer.is_empty() && interim == 0 => return Err(End::Closed),
-                Ok(Some(0)) | Err(IoEnd::Failed) => return Err(refused(Refusal::ClosedEarly)),
-                Ok(Some(_)) => {}
-                Ok(None) => return Err(End::ClientGone("the client reset the connection before it had a response")),
+            let presence = self.client.presence(self.panel.worker.settings.limits.half_close);
+            match presence.during(self.upstream.read_watched(self.buffer)).await.ok_or(LEFT)? {
+                Ok(0) | Err(IoEnd::Failed) if self.buffer.is_empty() && interim == 0 => return Err(End::Closed),
+                Ok(0) | Err(IoEnd::Failed) => return Err(refused(Refusal::ClosedEarly)),
+                Ok(_) => {}
                 Err(IoEnd::TimedOut) => return Err(refused(Refusal::ResponseTimeout)),
             }
         }
@@ -306,8 +305,7 @@ impl Download<'_> {
             total += n as u64;
             self.piece(n);
             self.flush().await?;
-            self.panel.worker.buffers.enlarge(self.buffer, total);
-            match self.upstream.read(self.buffer).await {
+            match self.read_body(total).await? {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(IoEnd::Failed) => return Err(self.broken("the backend's connection failed within the body")),
@@ -337,13 +335,19 @@ impl Download<'_> {
     }
 
     async fn fill(&mut self, body: u64) -> Result<(), End> {
-        self.panel.worker.buffers.enlarge(self.buffer, body);
-        match self.upstream.read(self.buffer).await {
+        match self.read_body(body).await? {
             Ok(0) => Err(self.broken("the backend's connection ended within the body")),
             Ok(_) => Ok(()),
             Err(IoEnd::Failed) => Err(self.broken("the backend's connection failed within the body")),
             Err(IoEnd::TimedOut) => Err(self.broken("the backend stopped within the body")),
         }
+    }
+
+    /// Reads more of a body that is `body` bytes long, as far as it is known, while the client is there.
+    async fn read_body(&mut self, body: u64) -> Result<Result<usize, IoEnd>, End> {
+        self.panel.worker.buffers.enlarge(self.buffer, body);
+        let presence = self.client.presence(self.panel.worker.settings.limits.half_close);
+        presence.during(self.upstream.read(self.buffer)).await.ok_or(LEFT_WITHIN)
     }
 
     async fn flush(&mut self) -> Result<(), End> {

@@ -8,10 +8,11 @@ use http::Method;
 
 use super::ask::{Local, Panel};
 use super::connection::{Connection, Scratch, Then, client_read, client_write};
-use super::download::{Download, End};
+use super::download::{Download, End, LEFT};
 use super::exchange::Exchange;
 use super::io::{IoEnd, Limited};
 use super::join::join;
+use super::presence::Presence;
 use super::refusal::Refusal;
 use super::timer::{Timer, Wait};
 use super::upload::{Upload, UploadEnd};
@@ -48,9 +49,10 @@ impl Exchange<'_> {
                     worker.shard.upstream_reuses.increment();
                     lease
                 }
-                None => match self.connect(worker, pool, backend).await {
-                    Ok(lease) => lease,
-                    Err(failure) => return Attempted::Failed(failure),
+                None => match self.presence().during(self.connect(worker, pool, backend)).await {
+                    Some(Ok(lease)) => lease,
+                    Some(Err(failure)) => return Attempted::Failed(failure),
+                    None => return self.ended(Ok(LEFT), 0, false),
                 },
             };
             let reused = lease.reused;
@@ -59,6 +61,11 @@ impl Exchange<'_> {
                 attempted => return attempted,
             }
         }
+    }
+
+    fn presence(&self) -> Presence<'_> {
+        let Connection { worker, stream, timer, .. } = &*self.connection;
+        Presence { stream, timers: &worker.timers, timer, half_close: worker.settings.limits.half_close }
     }
 
     async fn connect(&self, worker: &Worker, pool: &WorkerPool, backend: &Rc<Backend>) -> Result<Lease, Failure> {
@@ -110,8 +117,12 @@ impl Exchange<'_> {
         let mut early = None;
         if let Some(n) = in_hand {
             up.extend_from_slice(&input.filled()[..n]);
+            let presence = client.presence(worker.settings.limits.half_close);
+            let Some(flushed) = presence.during(upstream.flush(up)).await else {
+                return self.ended(Ok(LEFT), 0, false);
+            };
             // A backend that takes no more may have said why: its answer is read all the same.
-            early = upstream.flush(up).await.err().filter(|end| matches!(end, IoEnd::TimedOut));
+            early = flushed.err().filter(|end| matches!(end, IoEnd::TimedOut));
             worker.timers.arm(timer, Wait::UpstreamRead, worker.settings.timeouts.response);
         } else if wants_continue && client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
             return Attempted::Ended(Then::Abort);
@@ -178,7 +189,7 @@ impl Exchange<'_> {
         let refusal = match end {
             Ok(End::Complete { keep_alive: true, .. }) => return Attempted::Ended(Then::Next),
             // Nothing is unread if the request's end was seen and nothing came after it.
-            Ok(End::Complete { .. }) if uploaded && self.connection.input.is_empty() => {
+            Ok(End::Complete { .. }) if uploaded && !self.connection.has_unread() => {
                 return Attempted::Ended(Then::Finish);
             }
             Ok(End::Complete { .. }) => return Attempted::Ended(Then::Close),

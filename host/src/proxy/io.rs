@@ -10,11 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::buffer::Buffer;
+use super::presence::Presence;
 use super::timer::{Timer, Timers, Wait};
+use crate::config::HalfClose;
 use crate::stats::Counter;
-
-/// How often someone who waits long looks whether the waiting still makes sense.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Why bytes did not move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,37 +50,6 @@ impl Limited<'_, ReadHalf<'_>> {
         self.count(n)
     }
 
-    /// Like [`Limited::read_watched`]; looks every [`LOOK`] whether the read is still wanted, and fails if not.
-    pub async fn read_while(
-        &mut self,
-        buffer: &mut Buffer,
-        mut wanted: impl FnMut() -> bool,
-    ) -> Result<Option<usize>, IoEnd> {
-        let half = &mut self.half;
-        let (timers, timer) = (self.timers, self.timer);
-        // Nothing is written to the client in the meantime: its deadline is free to be the bell.
-        timers.arm(timer, Wait::ClientWrite, LOOK);
-        let read = poll_fn(|cx| {
-            if let Poll::Ready(n) = read(half, cx, buffer) {
-                return Poll::Ready(Some(n));
-            }
-            if timers.is_due(timer, Wait::ClientWrite) {
-                timers.arm(timer, Wait::ClientWrite, LOOK);
-                if !wanted() {
-                    return Poll::Ready(None);
-                }
-            }
-            Poll::Pending
-        });
-        let n = timers.watch(timer, self.wait, read).await;
-        timer.disarm(Wait::ClientWrite);
-        match n {
-            Ok(None) => Ok(None),
-            Ok(Some(n)) => self.count(Ok(n)).map(Some),
-            Err(elapsed) => self.count(Err(elapsed)).map(Some),
-        }
-    }
-
     /// Like [`Limited::read`], under a deadline that others arm.
     pub async fn read_watched(&mut self, buffer: &mut Buffer) -> Result<usize, IoEnd> {
         let half = &mut self.half;
@@ -98,6 +66,11 @@ impl Limited<'_, ReadHalf<'_>> {
 }
 
 impl Limited<'_, WriteHalf<'_>> {
+    /// Whether the client at the other end is still there.
+    pub fn presence(&self, half_close: HalfClose) -> Presence<'_> {
+        Presence { stream: self.half.as_ref(), timers: self.timers, timer: self.timer, half_close }
+    }
+
     /// Writes all of it; the patience is for each piece that the socket takes.
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), IoEnd> {
         while !bytes.is_empty() {

@@ -2,6 +2,8 @@
 //!
 //! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has it routed, normalised
 //! (`forwarding`), decided (`ask`) and sent to a backend (`forward`, `upload`), and brings the answer back (`download`, `slice`).
+//! `presence` notices a client that leaves while its backend is waited for; `linger` ends a connection whose client is sending
+//! still.
 //! `turn` settles which generations decide a request while one is on trial, and `watch` keeps its `trace` and its record if
 //! somebody wants them.
 //! `refusal` is the one place where what went wrong becomes a status; `reply` writes what is not a backend's.
@@ -19,6 +21,8 @@ mod forward;
 mod forwarding;
 mod io;
 mod join;
+mod linger;
+mod presence;
 mod refusal;
 mod reply;
 mod slice;

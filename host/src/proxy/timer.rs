@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// How often deadlines are looked at; a time-out fires at most this much late.
 pub const SWEEP: Duration = Duration::from_millis(50);
 
-/// What a deadline is for: a streaming exchange waits for all four at once.
+/// What a deadline is for: a streaming exchange waits for all at once.
 #[derive(Debug, Clone, Copy)]
 pub enum Wait {
     /// Bytes from the client.
@@ -23,6 +23,8 @@ pub enum Wait {
     UpstreamRead,
     /// Room for bytes to the backend.
     UpstreamWrite,
+    /// A wait that is long enough for the client to be watched.
+    Presence,
 }
 
 /// The time was up.
@@ -41,7 +43,7 @@ pub struct Timers {
 /// The deadlines of one connection.
 #[derive(Debug)]
 pub struct Timer {
-    deadlines: [Cell<u64>; 4],
+    deadlines: [Cell<u64>; 5],
     waker: RefCell<Option<Waker>>,
 }
 

@@ -70,7 +70,20 @@ impl Upload<'_> {
                 self.client.timers.arm(self.client.timer, Wait::UpstreamRead, self.response_patience);
                 UploadEnd::Complete
             }
+            Err(UploadEnd::BackendGone) => {
+                self.drop_rest().await;
+                UploadEnd::BackendGone
+            }
             Err(end) => end,
+        }
+    }
+
+    /// Reads on for nobody: a client that sends all of its upload before it reads would otherwise never read what the
+    /// backend has said of it. Ends with the client, or with the exchange.
+    async fn drop_rest(&mut self) {
+        self.input.consume(self.input.len());
+        while let Ok(1..) = self.client.read(self.input).await {
+            self.input.consume(self.input.len());
         }
     }
 

@@ -62,6 +62,10 @@ pub struct Worker {
     pub access_log: AccessLog,
     /// For the host's own choices.
     pub rng: RefCell<SmallRng>,
+    /// Connections that end while their clients are sending still.
+    pub lingering: Cell<usize>,
+    /// The same of those that were turned away.
+    pub turned_away: Cell<usize>,
     view: RefCell<Rc<View>>,
     #[allow(clippy::vec_box, reason = "lent and taken back for each request: a pointer moves, not a kilobyte")]
     scratch: RefCell<Vec<Box<Scratch>>>,
@@ -100,6 +104,8 @@ impl Worker {
             buffers: Buffers::default(),
             access_log,
             rng: RefCell::new(rand::make_rng()),
+            lingering: Cell::new(0),
+            turned_away: Cell::new(0),
             view: RefCell::new(Rc::new(view)),
             scratch: RefCell::default(),
             date: Cell::new([b' '; 29]),

@@ -97,6 +97,7 @@ impl RequestHead {
         let mut control = Control::default();
         let mut lengths = Lengths::default();
         let Some(after) = self.field_lines(after, limits, absolute, &mut lengths, &mut control)? else {
+            self.normalise_host();
             return match whole.len() > limits.bytes {
                 true => Err(Malformed::HeadTooLarge),
                 false => Ok(None),

@@ -1,0 +1,85 @@
+//! The end of a connection whose client may be sending still (RFC 9112 section 9.6).
+//!
+//! A close over unread bytes resets the connection, and a reset takes the answer from a client that has not read it.
+//! So our side ends first, and what the client still sends is read and dropped: for a time, not for a number of bytes,
+//! because an upload is as long as it is. It takes no buffer, and counts as a connection like any other.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::timer::{Timer, Wait};
+use super::worker::Worker;
+
+/// How long a client may pause.
+const PIECE: Duration = Duration::from_secs(5);
+/// How long a worker that is to stop still waits for such a client.
+const DRAINING: Duration = Duration::from_secs(1);
+/// Such connections of a worker at a time. Beyond them a connection is closed over what its client sends.
+pub const MOST: usize = 1_024;
+/// The same for those that were turned away: they are not among the connections that are counted.
+pub const MOST_TURNED_AWAY: usize = 64;
+/// Bytes that are dropped with one read.
+const DROPPED: usize = 16 * 1024;
+
+/// Counts a connection for as long as it lingers.
+#[derive(Debug)]
+pub struct Place<'a>(&'a Cell<usize>);
+
+impl<'a> Place<'a> {
+    /// One more, if there are not so many.
+    pub fn take(count: &'a Cell<usize>, most: usize) -> Option<Self> {
+        (count.get() < most).then(|| {
+            count.set(count.get() + 1);
+            Self(count)
+        })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// Ends our side, and reads on until the client has ended its own, pauses or has had its time.
+pub async fn linger(worker: &Worker, stream: &mut TcpStream, timer: &Timer, patience: Duration) {
+    if patience.is_zero() || stream.shutdown().await.is_err() {
+        return;
+    }
+    // Nothing is written any more: that deadline is free to be the one of all.
+    worker.timers.arm(timer, Wait::ClientWrite, patience);
+    let mut hurried = false;
+    loop {
+        let dropped = poll_fn(|cx| {
+            if worker.is_draining() && !hurried {
+                hurried = true;
+                worker.timers.arm(timer, Wait::ClientWrite, patience.min(DRAINING));
+            }
+            match worker.timers.is_due(timer, Wait::ClientWrite) {
+                true => Poll::Ready(Ok(0)),
+                false => drop_some(stream, cx),
+            }
+        });
+        match worker.timers.limit(timer, Wait::ClientRead, PIECE, dropped).await {
+            Ok(Ok(n)) if n > 0 => worker.shard.bytes_from_clients.add(n as u64),
+            _ => break,
+        }
+    }
+    timer.disarm(Wait::ClientWrite);
+}
+
+fn drop_some(stream: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        match stream.try_read(&mut [0; DROPPED]) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            read => return Poll::Ready(read),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Whether the client is still there while its backend is waited for.
+//!
+//! An answer that comes at once costs no system call, no registration and no wake-up. Only a wait that lasts for
+//! [`LOOK`] has the client's socket watched, and from then on the end of the client's side wakes it.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::timer::{Timer, Timers, Wait};
+use crate::config::HalfClose;
+
+/// How long a backend is waited for before the client is watched.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The end of the reading side alone, whatever lies in front of it: a client that has sent its next request already
+/// must not keep its connection readable, and the wait awake. `PRIORITY` stands for urgent data, which is not asked
+/// for, and for the end.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const END: Interest = Interest::PRIORITY;
+/// Other systems tell of the end only together with what is there to read.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const END: Interest = Interest::READABLE;
+
+/// A client that waits for its answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Presence<'a> {
+    /// Its connection.
+    pub stream: &'a TcpStream,
+    /// The worker's clock.
+    pub timers: &'a Timers,
+    /// The connection's deadlines.
+    pub timer: &'a Timer,
+    /// Whether a client that has ended its side is still there.
+    pub half_close: HalfClose,
+}
+
+impl Presence<'_> {
+    /// Waits for `future`; `None` if the client leaves first.
+    pub async fn during<T>(self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        let soon = self.timers.limit(self.timer, Wait::Presence, LOOK, future.as_mut()).await;
+        if let Ok(output) = soon {
+            return Some(output);
+        }
+        let mut left = pin!(self.left());
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => left.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+
+    /// Waits until the client has reset its connection or, where that counts, ended its side.
+    async fn left(self) {
+        // A socket that can't be watched any more has no client.
+        let interest = match self.half_close {
+            HalfClose::Abort => END | Interest::ERROR,
+            HalfClose::Allow => Interest::ERROR,
+        };
+        let Ok(ready) = self.stream.ready(interest).await else { return };
+        let ended = ready.is_read_closed() && self.half_close == HalfClose::Abort;
+        if !ended && !ready.is_error() {
+            // Bytes that lie in front of the end: without a look at the end alone there is only the reset to wait for.
+            let _ = self.stream.ready(Interest::ERROR).await;
+        }
+    }
+}

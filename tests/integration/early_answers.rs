@@ -1,0 +1,365 @@
+//! Answers that come before the end of an upload: they reach the client, and nothing of the upload is taken for
+//! something else.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use crate::fixtures::{
+    Client, Gate, Request, Response, TestProxy, TestUpstream, eventually, get, guest, refusing_address, response,
+};
+
+const LARGE: usize = 24 * 1024 * 1024;
+
+/// How an upload says where it ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Framed {
+    Length,
+    Chunked,
+}
+
+const BOTH: [Framed; 2] = [Framed::Length, Framed::Chunked];
+
+fn head(path: &str, host: &str, fields: &str, framed: Framed, len: usize) -> String {
+    let framing = match framed {
+        Framed::Length => format!("Content-Length: {len}"),
+        Framed::Chunked => "Transfer-Encoding: chunked".to_owned(),
+    };
+    format!("POST {path} HTTP/1.1\r\nHost: {host}\r\n{fields}{framing}\r\n\r\n")
+}
+
+fn body(framed: Framed, len: usize) -> Vec<u8> {
+    let content = vec![b'x'; len];
+    match framed {
+        Framed::Length => content,
+        Framed::Chunked => crate::fixtures::chunked(content.chunks(1 << 20)),
+    }
+}
+
+/// Sends all of an upload before it reads a byte of the answer, as `http.client`, urllib and wget do.
+#[track_caller]
+fn upload(proxy: &TestProxy, path: &str, host: &str, fields: &str, framed: Framed) -> Response {
+    let mut client = proxy.client();
+    client.send(head(path, host, fields, framed, LARGE));
+    for piece in body(framed, LARGE).chunks(64 * 1024) {
+        let sent = client.wire.send(piece);
+        assert!(sent.is_ok(), "a broken pipe in place of an answer: {sent:?}, {framed:?}");
+    }
+    let answer = client.response_to("POST");
+    assert!(answer.closes(), "what is left of the upload is no request");
+    client.assert_closed();
+    answer
+}
+
+#[test]
+fn a_large_upload_reads_the_proxys_refusal() {
+    let upstream = TestUpstream::named("a");
+    let (_held, dead) = refusing_address();
+    let proxy =
+        TestProxy::builder().host("a.test", &[upstream.address()]).tables("[limits]\nbody-bytes = 100000").start();
+    let before = proxy.resident_kib();
+    for framed in BOTH {
+        upload(&proxy, "/", "a.test", "Expect: x\r\n", framed).assert_refusal(417);
+        upload(&proxy, "/", "a.test", "", framed).assert_refusal(413);
+    }
+    assert!(upstream.complete().is_empty());
+    let more = proxy.resident_kib().saturating_sub(before);
+    assert!(more < 16 * 1024, "{more} KiB for what is dropped");
+    let proxy = TestProxy::builder().host("dead.test", &[dead]).start();
+    for framed in BOTH {
+        upload(&proxy, "/", "dead.test", "", framed).assert_refusal(502);
+        upload(&proxy, "/", "b.test", "", framed).assert_refusal(404);
+    }
+}
+
+#[test]
+fn a_large_upload_reads_a_policys_answer() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::builder()
+        .file("probe.wasm", guest("probe"))
+        .pool_for_all(&[upstream.address()], &["probe"])
+        .tables("[policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"2s\"")
+        .start();
+    for framed in BOTH {
+        assert_eq!(upload(&proxy, "/", "a.test", "X-Probe-Request: refuse=403\r\n", framed).status, 403);
+    }
+    assert!(upstream.received().is_empty());
+}
+
+#[test]
+fn a_large_upload_reads_the_answer_of_a_backend_that_does_not_read_it() {
+    // Kept, announced to close, and closed over what it has not read, which resets it.
+    let upstream = TestUpstream::start(|connection| {
+        let Some(request) = connection.head() else { return };
+        let close: &[(&str, &str)] = match request.target() {
+            "/keeps" => &[],
+            _ => &[("Connection", "close")],
+        };
+        connection.send(response("403 Forbidden", close, "not you"));
+        match request.target() {
+            "/closes" => {}
+            "/ends" => {
+                connection.wire.half_close();
+                connection.wait_for_close();
+            }
+            _ => connection.wait_for_close(),
+        }
+    });
+    let proxy = TestProxy::in_front_of(&upstream);
+    for path in ["/keeps", "/says-close", "/ends", "/closes"] {
+        for framed in BOTH {
+            let answer = upload(&proxy, path, "a.test", "", framed);
+            assert_eq!((answer.status, answer.text().as_str()), (403, "not you"), "{path} {framed:?}");
+        }
+    }
+    let failures = &proxy.stats()["backends"][upstream.address().to_string()]["failures"];
+    assert_eq!(failures, 0, "it answered");
+}
+
+/// More than the sockets on the way hold, in both directions at once.
+#[test]
+fn a_large_early_answer_to_a_large_upload_arrives_whole() {
+    let upstream = TestUpstream::start(|connection| {
+        if connection.head().is_some() {
+            connection.send(response("403 Forbidden", &[("Connection", "close")], vec![b'n'; LARGE]));
+            connection.wire.half_close();
+            connection.wait_for_close();
+        }
+    });
+    let proxy = TestProxy::in_front_of(&upstream);
+    for framed in BOTH {
+        let mut client = proxy.client();
+        client.send(head("/", "a.test", "", framed, LARGE));
+        let mut writer = client.wire.stream.try_clone().unwrap();
+        let upload = std::thread::spawn(move || writer.write_all(&body(framed, LARGE)));
+        let answer = client.try_response_to("POST");
+        let got = answer.as_ref().map(|a| (a.status, a.body.len())).map_err(|_| "no whole answer");
+        assert_eq!(got, Ok((403, LARGE)), "{framed:?}");
+        upload.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn a_client_that_is_turned_away_reads_why() {
+    let upstream = TestUpstream::named("a");
+    let proxy =
+        TestProxy::builder().host("*", &[upstream.address()]).tables("[limits]\nconnections-per-client = 1").start();
+    let mut held = proxy.client();
+    assert_eq!(held.ask(get("a.test", "/")).status, 200);
+    for framed in BOTH {
+        let mut client = proxy.client();
+        client.send(head("/", "a.test", "", framed, 1 << 20));
+        client.send(body(framed, 1 << 20));
+        client.response_to("POST").assert_refusal(429);
+        client.assert_closed();
+    }
+}
+
+/// A client that goes on sending has its connection for so long and no longer, however often it sends.
+#[test]
+fn lingering_has_a_limit_in_time() {
+    let upstream = TestUpstream::named("a");
+    let proxy =
+        TestProxy::builder().host("a.test", &[upstream.address()]).tables("[timeouts]\nlinger = \"300ms\"").start();
+    let mut client = proxy.client();
+    client.send(head("/", "b.test", "", Framed::Length, 1 << 40));
+    assert_eq!(client.response_to("POST").status, 404);
+    let closed = Gate::new();
+    let seen = closed.clone();
+    // Ends with the first byte that is refused; a proxy that reads for ever keeps the gate shut.
+    std::thread::spawn(move || {
+        while client.wire.send(b"more").is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        seen.open();
+    });
+    closed.wait();
+    eventually("its place is free", || (proxy.stat("/connections/active") == 0).then_some(()));
+}
+
+#[test]
+fn without_lingering_a_connection_is_closed_at_once() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::builder()
+        .host("a.test", &[upstream.address()])
+        .tables("[timeouts]\nlinger = \"0s\"\ndrain = \"10m\"")
+        .start();
+    let mut client = proxy.client();
+    client.send(head("/", "b.test", "", Framed::Length, 1 << 40));
+    eventually("its place is free", || (proxy.stat("/connections/active") == 0).then_some(()));
+}
+
+#[test]
+fn lingering_connections_count_and_a_stop_does_not_wait_for_them() {
+    let upstream = TestUpstream::named("a");
+    let mut proxy = TestProxy::builder()
+        .host("a.test", &[upstream.address()])
+        .tables("[limits]\nconnections = 3\n[timeouts]\nlinger = \"10m\"\ndrain = \"10m\"")
+        .start();
+    let mut clients: Vec<Client> = (0..3).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send(head("/", "b.test", "", Framed::Length, 1 << 40));
+        assert_eq!(client.response_to("POST").status, 404);
+    }
+    let mut fourth = proxy.client();
+    fourth.send_what_is_taken(get("a.test", "/"));
+    assert_eq!(fourth.response().status, 503);
+    let stop = Gate::new();
+    let stopped = stop.clone();
+    // One of them sends on and on.
+    let mut busy = clients.pop().unwrap();
+    let sender = std::thread::spawn(move || {
+        while busy.wire.send(&[b'x'; 1_000]).is_ok() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        stopped.open();
+    });
+    proxy.signal("TERM");
+    assert_eq!(proxy.exit_code(), 0);
+    stop.wait();
+    sender.join().unwrap();
+}
+
+/// The client has asked for the last answer of its connection and sends on: what it sends must not reset the answer.
+#[test]
+fn an_answer_that_ends_its_connection_survives_what_comes_after_its_request() {
+    let upstream = TestUpstream::answering(response("200 OK", &[], vec![b'a'; 300_000]));
+    let proxy = TestProxy::in_front_of(&upstream);
+    for _ in 0..5 {
+        let mut client = proxy.client();
+        let last = Request::new("GET", "/").host("a.test").field("Connection", "close").bytes();
+        client.send([last, get("a.test", "/beyond").repeat(1_000)].concat());
+        assert_eq!(client.response().body.len(), 300_000);
+    }
+    assert!(upstream.received().iter().all(|r| r.target() == "/"));
+}
+
+/// A backend that answers each request when it has its head, and keeps the connection as if it had read all of it.
+fn hasty(chunked: bool) -> TestUpstream {
+    TestUpstream::start(move |connection| {
+        while let Some(request) = connection.head() {
+            let who = format!("answer to {}", request.target());
+            match chunked {
+                true => connection.send(
+                    [
+                        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                        crate::fixtures::chunked([who.as_bytes()]).as_slice(),
+                    ]
+                    .concat(),
+                ),
+                false => connection.send(response("200 OK", &[], who)),
+            };
+        }
+    })
+}
+
+/// The rest of one client's upload must not become a request, neither on its own connection nor on the backend's.
+#[test]
+fn an_early_answer_that_would_keep_its_connections_ends_both() {
+    for framed in BOTH {
+        for answer_chunked in [false, true] {
+            let upstream = hasty(answer_chunked);
+            let proxy = TestProxy::in_front_of(&upstream);
+            let smuggled = get("a.test", "/smuggled");
+            let rest = match framed {
+                Framed::Length => smuggled.clone(),
+                Framed::Chunked => crate::fixtures::chunked([smuggled.as_slice()]),
+            };
+            let mut client = proxy.client();
+            let start = match framed {
+                Framed::Length => "hello",
+                Framed::Chunked => "5\r\nhello\r\n",
+            };
+            client.send(format!("{}{start}", head("/early", "a.test", "", framed, 5 + smuggled.len())));
+            let answer = client.response_to("POST");
+            assert_eq!((answer.status, answer.text().as_str()), (200, "answer to /early"));
+            assert!(answer.closes(), "{framed:?}: the client must not send another request behind its upload");
+            // The client did not see that, and sends the rest, and a request.
+            client.send_what_is_taken(&rest);
+            client.send_what_is_taken(get("a.test", "/next"));
+            client.assert_closed();
+            // The next client's request goes elsewhere, and its answer is its own.
+            let other = proxy.get("a.test", "/other");
+            assert_eq!(other.text(), "answer to /other");
+            let received = upstream.received();
+            let targets: Vec<&str> = received.iter().map(|r| r.target()).collect();
+            assert_eq!(targets, ["/early", "/other"], "{framed:?}");
+            assert_ne!(received[0].connection, received[1].connection, "{framed:?}: the backend's is used again");
+        }
+    }
+}
+
+/// The other way round: an upload that is complete when the answer comes costs neither connection.
+#[test]
+fn an_answer_after_the_upload_keeps_both_connections() {
+    let upstream = TestUpstream::echo();
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut client = proxy.client();
+    for framed in BOTH {
+        client.send(head("/", "a.test", "", framed, 10));
+        client.send(body(framed, 10));
+        let answer = client.response_to("POST");
+        assert_eq!((answer.text().as_str(), answer.closes()), ("xxxxxxxxxx", false), "{framed:?}");
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+/// A request that took too long is logged as what it is, and not as one that the worker had before.
+#[test]
+fn the_log_line_of_a_408_shows_its_own_request() {
+    let upstream = TestUpstream::echo();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nheader-read = \"300ms\"\nbody-read = \"300ms\"")
+        .start();
+    let cases = [
+        ("", "", ""),
+        ("G", "", ""),
+        ("PUT /cut", "", ""),
+        ("PUT /line HTTP/1.1\r\n", "/line", ""),
+        ("PUT /host?q HTTP/1.1\r\nHost: Slow.test:80\r\nX-Mo", "/host?q", "slow.test"),
+        ("PUT /body HTTP/1.1\r\nHost: slow.test\r\nContent-Length: 9\r\n\r\nhel", "/body", "slow.test"),
+        (
+            "PUT /chunks HTTP/1.1\r\nHost: slow.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+            "/chunks",
+            "slow.test",
+        ),
+    ];
+    for (n, (start, target, host)) in cases.iter().enumerate() {
+        // A request before it, on another connection and on the same, whose head lies about in the worker's memory.
+        assert_eq!(proxy.get("earlier.test", &format!("/earlier/{n}")).status, 200);
+        if start.is_empty() {
+            continue;
+        }
+        let mut client = proxy.client();
+        assert_eq!(client.ask(get("before.test", &format!("/before/{n}"))).status, 200);
+        client.send(start);
+        client.response().assert_refusal(408);
+        let line = proxy.stdout.find(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            (line["status"] == 408 && line["target"] == *target && line["host"] == *host).then_some(line)
+        });
+        let line = line.unwrap_or_else(|| panic!("{start:?}:\n{}", proxy.stdout.text()));
+        assert_eq!(line["method"], if target.is_empty() { "" } else { "PUT" }, "{line}");
+        assert_eq!(line["client"], "127.0.0.1", "{line}");
+    }
+    let timed_out = proxy.stdout.text().lines().filter(|l| l.contains("408")).count();
+    assert_eq!(timed_out, cases.len() - 1, "one line each:\n{}", proxy.stdout.text());
+}
+
+/// Whatever a client does after its answer, its connection is closed and its bytes are nothing.
+#[test]
+fn the_end_of_a_lingering_connection_is_the_end_of_both_sides() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    let mut client = proxy.client();
+    client.send(head("/", "b.test", "", Framed::Length, 100));
+    assert_eq!(client.response_to("POST").status, 404);
+    client.send([vec![b'x'; 100], get("a.test", "/beyond")].concat());
+    client.wire.stream.shutdown(Shutdown::Write).unwrap();
+    let mut rest = Vec::new();
+    client.wire.stream.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty());
+    eventually("its place is free", || (proxy.stat("/connections/active") == 0).then_some(()));
+    assert!(upstream.received().is_empty());
+}
