@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use waypost::config::{Isolation, OnFailure, StoreLimits};
+use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use waypost::policy::{
-    Attempt, BackendFacts, BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, Selected,
+    Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, Selected,
 };
 use waypost::stats::{PolicyStats, Stats};
 use waypost::wire::{Fields, RequestHead};
@@ -26,7 +26,7 @@ struct Host {
 fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
-        let options = EngineOptions { workers: 1, instances: Some(8), ..EngineOptions::default() };
+        let options = EngineOptions { workers: 1, instances: Some(8), compiler: Compiler::Here, ..EngineOptions::default() };
         Host { engine: Engine::new(options).expect("an engine"), stats: Stats::new(1).policy("fuzzed") }
     })
 }
@@ -64,6 +64,7 @@ fuzz_target!(|bytes: &[u8]| {
         isolation: Isolation::Worker,
         shadow: false,
         store: StoreLimits::default(),
+        compiling: CompileLimits::default(),
         source: "fuzzer".to_owned(),
     };
     let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use waypost::config::{Isolation, OnFailure, StoreLimits};
-use waypost::policy::{Attempt, BackendFacts, BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, builtin};
+use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
+use waypost::policy::{
+    Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, builtin,
+};
 use waypost::stats::Stats;
 use waypost::wire::{Fields, RequestHead};
 
@@ -28,7 +30,14 @@ impl Seats {
     /// With an engine as the proxy has one.
     pub fn new() -> Self {
         Self {
-            engine: Engine::new(EngineOptions { workers: 1, instances: Some(64), ..EngineOptions::default() }).unwrap(),
+            // Not a program that could start itself to compile.
+            engine: Engine::new(EngineOptions {
+                workers: 1,
+                instances: Some(64),
+                compiler: Compiler::Here,
+                ..EngineOptions::default()
+            })
+            .unwrap(),
         }
     }
 
@@ -50,6 +59,7 @@ impl Seats {
             isolation,
             shadow: false,
             store: StoreLimits::default(),
+            compiling: CompileLimits::default(),
             source: "the benchmark".to_owned(),
         };
         let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };

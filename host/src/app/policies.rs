@@ -45,6 +45,7 @@ pub fn spec(policy: &Policy, component: Arc<[u8]>, source: String) -> PolicySpec
         isolation: policy.isolation,
         shadow: false,
         store: policy.store,
+        compiling: policy.compiling,
         source,
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::control::ControlPlane;
@@ -34,7 +35,7 @@ struct Watched {
 
 /// Looks at the policies' files for as long as it is polled.
 pub async fn watch(control: Arc<ControlPlane>) {
-    let mut files: Vec<Watched> = control
+    let files: Vec<Watched> = control
         .config()
         .policies
         .iter()
@@ -45,14 +46,22 @@ pub async fn watch(control: Arc<ControlPlane>) {
             PolicySource::Builtin(_) => None,
         })
         .collect();
-    let mut ticks = interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        for file in &mut files {
-            look(&control, file).await;
-        }
+    // Each on its own: a component that takes long to compile holds up no other file. They end with this future.
+    let mut watching = JoinSet::new();
+    for mut file in files {
+        let control = Arc::clone(&control);
+        watching.spawn(async move {
+            let mut ticks = interval(LOOK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                look(&control, &mut file).await;
+            }
+        });
     }
+    while watching.join_next().await.is_some() {}
+    // Nothing to watch is no reason to end.
+    std::future::pending().await
 }
 
 async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {

@@ -70,6 +70,8 @@ pub struct Policy {
     pub isolation: Isolation,
     /// What its store may hold.
     pub store: StoreLimits,
+    /// What compiling its component may take.
+    pub compiling: CompileLimits,
     /// Given to `configure` as JSON.
     pub settings: serde_json::Value,
     /// `sha256:` and 64 hexadecimal digits: no other component is accepted, from wherever it comes.
@@ -83,6 +85,15 @@ pub struct StoreLimits {
     pub entries: usize,
     /// Keys, values and 128 bytes for each entry. Default 4 MiB.
     pub bytes: u64,
+}
+
+/// `compile-time` and `compile-memory` of `[policies.NAME]`: what the process that compiles its component may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Default 10 s, and 6 s more for each MiB of the component beyond the first.
+    pub time: Option<Duration>,
+    /// Bytes. Default 1 GiB, and 64 MiB more for each MiB of the component beyond the first.
+    pub memory: Option<u64>,
 }
 
 /// Where a policy's component comes from.

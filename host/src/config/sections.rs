@@ -8,7 +8,7 @@ use super::error::Findings;
 use super::file::relative_to;
 use super::tree::{Node, Section};
 use super::{
-    Backend, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, Rollout, StoreLimits, Timeouts,
+    Backend, CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, Rollout, StoreLimits, Timeouts,
     values,
 };
 
@@ -19,6 +19,10 @@ pub const BUILTIN_POLICIES: [&str; 6] = ["random", "range", "header-router", "le
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 /// One page of linear memory, and all that 32-bit addresses reach.
 const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
+/// The kernel counts a process's time in seconds; whoever waits for an hour has mistaken the unit.
+const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// With less the compiler itself would not run.
+const COMPILE_MEMORY: RangeInclusive<u64> = 64 << 20..=64 << 30;
 /// Beyond it, what has to be shared should not live in a proxy.
 const MAX_STORE_ENTRIES: usize = 10_000_000;
 /// A few entries, and more than any machine should give to one policy.
@@ -44,6 +48,10 @@ pub(super) fn policy(name: &str, mut section: Section, base: &Path, findings: &m
         })
     });
     let store = section.take("store").and_then(|node| node.section(findings)).map(|section| store(section, findings));
+    let compiling = CompileLimits {
+        time: section.take("compile-time").and_then(|n| duration(n, findings, &COMPILE_TIME)),
+        memory: section.take("compile-memory").and_then(|n| n.size(findings, COMPILE_MEMORY)).map(|m| m.value),
+    };
     let digest = section.take("digest").and_then(|n| n.parsed(findings, values::digest));
     let settings = section.take("settings").and_then(|node| {
         if node.is_table() {
@@ -60,6 +68,7 @@ pub(super) fn policy(name: &str, mut section: Section, base: &Path, findings: &m
         on_failure: on_failure.map_or(default.on_failure, |o| o.value),
         isolation: isolation.map_or(default.isolation, |i| i.value),
         store: store.unwrap_or(default.store),
+        compiling,
         settings: settings.unwrap_or(default.settings),
         digest: digest.map(|d| d.value),
         ..default
@@ -76,6 +85,7 @@ pub(super) fn default_policy(name: &str, source: PolicySource) -> Policy {
         on_failure: OnFailure::Random,
         isolation: Isolation::Worker,
         store: StoreLimits::default(),
+        compiling: CompileLimits::default(),
         settings: serde_json::Value::Object(serde_json::Map::new()),
         digest: None,
     }

@@ -3,10 +3,12 @@
 //! An artefact is machine code that is run as it is found. So the folder must be the process's own and writable by
 //! nobody else, and each artefact has a checksum beside it: a damaged one is compiled anew. It is found by the
 //! component's digest and by what the engine is (its version, its settings and the processor's features).
+//!
+//! Code that is not kept is mapped as well, from memory.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +16,8 @@ use std::time::{Duration, SystemTime};
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use super::compiling::{Artefact, Facts};
 
 /// What all artefacts together may take: some thirty of the largest (Python's have 35 MB).
 const LIMIT: u64 = 1 << 30;
@@ -24,6 +28,62 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 const ARTEFACT: &str = "compiled";
 const CHECKSUM: &str = "checksum";
 const UNFINISHED: &str = "unfinished";
+/// Of a checksum file.
+const LONGEST_CHECKSUM: u64 = 4096;
+
+/// Of the rules by which components are checked before they are compiled: what was taken by others is checked anew.
+const RULES: u32 = 2;
+
+/// Machine code that can be mapped.
+#[derive(Debug)]
+pub(super) enum Code {
+    /// In this file of the folder.
+    Kept(PathBuf),
+    /// As it came.
+    Unkept(Artefact),
+}
+
+impl Code {
+    /// Maps it for this engine.
+    pub fn map(&self, engine: &Engine) -> wasmtime::Result<Component> {
+        match self {
+            Self::Kept(path) => map_file(engine, path),
+            #[cfg(target_os = "linux")]
+            Self::Unkept(Artefact::File(file)) => {
+                use std::os::fd::AsRawFd;
+                map_file(engine, Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))
+            }
+            #[cfg(not(target_os = "linux"))]
+            Self::Unkept(Artefact::File(file)) => {
+                let mut bytes = Vec::new();
+                (&mut &*file).seek(SeekFrom::Start(0))?;
+                (&mut &*file).read_to_end(&mut bytes)?;
+                map_bytes(engine, &bytes)
+            }
+            Self::Unkept(Artefact::Bytes(bytes)) => map_bytes(engine, bytes),
+        }
+    }
+}
+
+fn map_file(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    #[allow(
+        unsafe_code,
+        reason = "invariant: the file is what `compiling` made, and nobody can change it: it is sealed memory, or in the folder, where its \
+                  owner, its mode and its checksum have just been checked and files are replaced by renaming"
+    )]
+    // SAFETY: see above.
+    unsafe {
+        Component::deserialize_file(engine, path)
+    }
+}
+
+fn map_bytes(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+    #[allow(unsafe_code, reason = "invariant: the bytes are what `compiling` made a moment ago, and never left it")]
+    // SAFETY: see above.
+    unsafe {
+        Component::deserialize(engine, bytes)
+    }
+}
 
 /// The folder.
 #[derive(Debug)]
@@ -45,74 +105,90 @@ impl Cache {
     }
 
     /// What was compiled for this engine; `None` if nothing was, or it is of no use.
-    pub fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+    pub fn find(&self, engine: &Engine, digest: &str) -> Option<(Facts, Code)> {
         let path = self.path(engine, digest);
         match self.verified(&path) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+            Ok(facts) => Some((facts, Code::Kept(path))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => {
                 tracing::warn!(artefact = %path.display(), "a compiled component is not used, and is made anew: {e}");
-                return None;
+                None
             }
         }
-        #[allow(
-            unsafe_code,
-            reason = "invariant: the bytes are what this process's user wrote in `store` (owner and mode of the folder and of the file, \
-                      and the checksum, have just been checked), and no one changes a file in place: `store` renames"
-        )]
-        let loaded = unsafe { Component::deserialize_file(engine, &path) };
-        loaded
-            .inspect_err(|e| tracing::warn!(artefact = %path.display(), "a compiled component is not used: {e:#}"))
-            .ok()
     }
 
     /// Keeps what was compiled. Failing costs the next start its time and nothing else, so it is only logged.
-    pub fn store(&self, engine: &Engine, digest: &str, component: &Component) {
-        let kept = component.serialize().map_err(io::Error::other).and_then(|artefact| {
-            let path = self.path(engine, digest);
-            self.write(&path, &artefact)?;
-            self.write(
-                &path.with_extension(CHECKSUM),
-                checksum_text(crc32fast::hash(&artefact), artefact.len()).as_bytes(),
-            )?;
+    pub fn keep(&self, engine: &Engine, digest: &str, facts: Facts, artefact: &Artefact) -> Option<Code> {
+        let path = self.path(engine, digest);
+        let kept = self.write_artefact(&path, artefact).and_then(|(sum, length)| {
+            let text = checksum_text(sum, length, &facts)?;
+            self.write(&path.with_extension(CHECKSUM), &mut text.as_bytes())?;
             self.make_room(&path)
         });
-        if let Err(e) = kept {
-            tracing::warn!(folder = %self.folder.display(), "a compiled component could not be kept: {e}");
+        match kept {
+            Ok(()) => Some(Code::Kept(path)),
+            Err(e) => {
+                tracing::warn!(folder = %self.folder.display(), "a compiled component could not be kept: {e}");
+                None
+            }
         }
     }
 
     fn path(&self, engine: &Engine, digest: &str) -> PathBuf {
         let mut hasher = DefaultHasher::new();
+        RULES.hash(&mut hasher);
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
         self.folder.join(format!("{digest}-{:016x}.{ARTEFACT}", hasher.finish()))
     }
 
-    fn verified(&self, path: &Path) -> io::Result<()> {
+    fn verified(&self, path: &Path) -> io::Result<Facts> {
+        let invalid = |sentence: &str| io::Error::new(io::ErrorKind::InvalidData, sentence);
         trusted(&fs::metadata(&self.folder)?)?;
         let mut file = File::open(path)?;
         trusted(&file.metadata()?)?;
-        let expected = fs::read_to_string(path.with_extension(CHECKSUM))?;
+        let mut beside = File::open(path.with_extension(CHECKSUM))?;
+        trusted(&beside.metadata()?)?;
+        let mut expected = String::new();
+        Read::by_ref(&mut beside).take(LONGEST_CHECKSUM).read_to_string(&mut expected)?;
+        let facts = expected.lines().nth(1).and_then(|line| serde_json::from_str::<Facts>(line).ok());
+        let facts = facts.ok_or_else(|| invalid("its checksum can't be read"))?;
         let (sum, length) = checksum(&mut file)?;
-        if expected != checksum_text(sum, length) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum is wrong"));
+        if expected != checksum_text(sum, length, &facts)? {
+            return Err(invalid("its checksum is wrong"));
         }
         // What was used last goes last; that it can't be noted is no harm.
         let _ = file.set_modified(SystemTime::now());
-        Ok(())
+        Ok(facts)
+    }
+
+    /// Tells its checksum and its length.
+    fn write_artefact(&self, path: &Path, artefact: &Artefact) -> io::Result<(u32, usize)> {
+        match artefact {
+            Artefact::Bytes(bytes) => {
+                self.write(path, &mut &bytes[..])?;
+                Ok((crc32fast::hash(bytes), bytes.len()))
+            }
+            Artefact::File(file) => {
+                let mut file: &File = file;
+                file.seek(SeekFrom::Start(0))?;
+                self.write(path, &mut file)?;
+                file.seek(SeekFrom::Start(0))?;
+                checksum(&mut file)
+            }
+        }
     }
 
     /// A process that ends in the middle leaves the old file, or none. What the machine loses when it goes down is found by the
     /// checksum, so that nobody waits for the disk.
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, path: &Path, bytes: &mut dyn Read) -> io::Result<()> {
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
         let unique = format!("{}-{}.{UNFINISHED}", std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
         let unfinished = self.folder.join(unique);
         // Whatever the umask is: what others may write to is not run.
         let created = File::options().write(true).create_new(true).mode(0o600).open(&unfinished);
-        let written = created.and_then(|mut file| file.write_all(bytes));
-        written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| {
+        let written = created.and_then(|mut file| io::copy(bytes, &mut file));
+        written.and_then(|_| fs::rename(&unfinished, path)).inspect_err(|_| {
             let _ = fs::remove_file(&unfinished);
         })
     }
@@ -167,7 +243,7 @@ fn trusted(metadata: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-fn checksum(file: &mut File) -> io::Result<(u32, usize)> {
+fn checksum(file: &mut impl Read) -> io::Result<(u32, usize)> {
     let mut hasher = crc32fast::Hasher::new();
     let mut buffer = vec![0; 256 * 1024];
     let mut length = 0;
@@ -182,8 +258,11 @@ fn checksum(file: &mut File) -> io::Result<(u32, usize)> {
     }
 }
 
-fn checksum_text(sum: u32, length: usize) -> String {
-    format!("crc32 {sum:08x} of {length} bytes\n")
+/// The second line is what is known of the component, with a checksum of its own.
+fn checksum_text(sum: u32, length: usize, facts: &Facts) -> io::Result<String> {
+    let facts = serde_json::to_string(facts)?;
+    let of_facts = crc32fast::hash(facts.as_bytes());
+    Ok(format!("crc32 {sum:08x} of {length} bytes, {of_facts:08x} of the next line\n{facts}\n"))
 }
 
 #[cfg(test)]
@@ -193,6 +272,7 @@ mod tests {
     use super::*;
 
     const EMPTY: &str = "(component)";
+    const FACTS: Facts = Facts { wasi: false, core_instances: 3, beside_memory: 4096 };
 
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("waypost-cache-{}-{name}", std::process::id()));
@@ -202,22 +282,30 @@ mod tests {
 
     fn stored(cache: &Cache, engine: &Engine, digest: &str) -> PathBuf {
         let component = Component::new(engine, wat::parse_str(EMPTY).unwrap()).unwrap();
-        cache.store(engine, digest, &component);
+        let artefact = Artefact::Bytes(component.serialize().unwrap());
+        cache.keep(engine, digest, FACTS, &artefact).unwrap();
         cache.path(engine, digest)
+    }
+
+    /// What a load would run.
+    fn load(cache: &Cache, engine: &Engine, digest: &str) -> Option<Component> {
+        let (facts, code) = cache.find(engine, digest)?;
+        assert_eq!(facts, FACTS);
+        code.map(engine).ok()
     }
 
     #[test]
     fn what_was_stored_is_found_by_its_digest_and_its_engine() {
         let folder = folder("found");
         let (cache, engine) = (Cache::open(&folder).unwrap(), Engine::default());
-        assert!(cache.load(&engine, "sha256:aa").is_none());
+        assert!(load(&cache, &engine, "sha256:aa").is_none());
         let path = stored(&cache, &engine, "sha256:aa");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600, "whatever the umask is");
-        assert!(cache.load(&engine, "sha256:aa").is_some());
-        assert!(cache.load(&engine, "sha256:ab").is_none());
+        assert!(load(&cache, &engine, "sha256:aa").is_some());
+        assert!(load(&cache, &engine, "sha256:ab").is_none());
         let mut config = wasmtime::Config::new();
         config.consume_fuel(true);
-        assert!(cache.load(&Engine::new(&config).unwrap(), "sha256:aa").is_none(), "another engine");
+        assert!(load(&cache, &Engine::new(&config).unwrap(), "sha256:aa").is_none(), "another engine");
         assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
         fs::remove_dir_all(folder).unwrap();
     }
@@ -232,12 +320,16 @@ mod tests {
         flipped[whole.len() / 2] ^= 1;
         for damaged in [&flipped[..], &whole[..whole.len() - 1], &[]] {
             fs::write(&path, damaged).unwrap();
-            assert!(cache.load(&engine, "sha256:aa").is_none());
+            assert!(load(&cache, &engine, "sha256:aa").is_none());
         }
         fs::write(&path, &whole).unwrap();
-        assert!(cache.load(&engine, "sha256:aa").is_some());
-        fs::remove_file(path.with_extension(CHECKSUM)).unwrap();
-        assert!(cache.load(&engine, "sha256:aa").is_none());
+        assert!(load(&cache, &engine, "sha256:aa").is_some());
+        let beside = path.with_extension(CHECKSUM);
+        let told = fs::read_to_string(&beside).unwrap();
+        fs::write(&beside, told.replace("4096", "0")).unwrap();
+        assert!(cache.find(&engine, "sha256:aa").is_none(), "what is known of it is damaged");
+        fs::remove_file(beside).unwrap();
+        assert!(load(&cache, &engine, "sha256:aa").is_none());
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -247,10 +339,10 @@ mod tests {
         let (cache, engine) = (Cache::open(&folder).unwrap(), Engine::default());
         let path = stored(&cache, &engine, "sha256:aa");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(cache.load(&engine, "sha256:aa").is_none());
+        assert!(load(&cache, &engine, "sha256:aa").is_none());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(cache.load(&engine, "sha256:aa").is_none(), "changed after it was opened");
+        assert!(load(&cache, &engine, "sha256:aa").is_none(), "changed after it was opened");
         let error = Cache::open(&folder).unwrap_err().to_string();
         assert!(error.contains("chmod go-w"), "{error}");
         fs::remove_dir_all(folder).unwrap();

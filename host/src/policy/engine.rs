@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::cache::Cache;
-use super::component::{Compiled, compile, digest};
+use super::compiling::{Answer, Artefact, Compiler, Facts, Order, Task, Turns, unexpected};
+use super::component::{Compiled, compiled, digest};
 use super::contract::{WitBackend, WitPool};
 use super::deadline::{Allowance, thread_time};
 use super::error::{PolicyError, Refusal};
@@ -19,11 +20,9 @@ use super::lanes::Lanes;
 use super::store::Store;
 use super::tape::Script;
 use super::ticker::Ticker;
-use crate::config::{Isolation, OnFailure, StoreLimits};
+use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use crate::stats::PolicyStats;
 
-/// The stack of the thread that compiles, for deeply nested guest code.
-const LOAD_STACK: usize = 16 * 1024 * 1024;
 /// How often another instance is built if the one before took too long for `isolation = "request"`.
 const BUILDS_TRIED: usize = 3;
 /// What an instance may take to be built when its policy is loaded.
@@ -40,6 +39,8 @@ pub struct EngineOptions {
     pub instances: Option<u32>,
     /// Where compiled components are kept on disk, if they are.
     pub cache: Option<PathBuf>,
+    /// Where components are compiled.
+    pub compiler: Compiler,
     /// Whether instructions are counted ([`Seat::fuel`](super::Seat::fuel)), which makes everything slower.
     pub fuel: bool,
     /// The nanoseconds that stores go by in place of the time, for a policy that is asked offline.
@@ -59,6 +60,8 @@ pub struct PolicySpec {
     pub deadline: Duration,
     /// The most linear memory that an instance may have, in bytes.
     pub memory: u64,
+    /// What compiling it may take.
+    pub compiling: CompileLimits,
     /// What becomes of a request when the policy fails.
     pub on_failure: OnFailure,
     /// What it draws and reads while an instance is set up, for a policy that is asked offline; the real thing if `None`.
@@ -127,7 +130,9 @@ impl Engine {
                 cache,
                 fuel: options.fuel,
                 store_clock: options.store_clock,
-                compiling: Mutex::default(),
+                compiler: options.compiler,
+                turns: Turns::new(),
+                compiled: Mutex::default(),
                 stores: Mutex::default(),
                 _ticker: ticker,
             }),
@@ -148,7 +153,7 @@ impl Engine {
     ) -> Result<Arc<Generation>, PolicyError> {
         let load = || self.core.load(spec, pools, pools_generation, stats, generation);
         let loaded = thread::scope(|scope| {
-            let thread = thread::Builder::new().name("policy-load".to_owned()).stack_size(LOAD_STACK);
+            let thread = thread::Builder::new().name("policy-load".to_owned());
             match thread.spawn_scoped(scope, load) {
                 Ok(thread) => thread.join().unwrap_or_else(|_| Err(Refusal::Host("the loader panicked".to_owned()))),
                 Err(e) => Err(Refusal::Host(e.to_string())),
@@ -172,12 +177,18 @@ pub(super) struct Core {
     cache: Option<Cache>,
     fuel: bool,
     store_clock: Option<Arc<AtomicU64>>,
-    /// What was compiled, by digest; locked while compiling, so that one component is compiled at a time.
-    compiling: Mutex<HashMap<String, Weak<Compiled>>>,
+    compiler: Compiler,
+    /// Whose component is compiled next.
+    turns: Turns,
+    /// What was compiled, by digest.
+    compiled: Mutex<HashMap<String, Arc<Place>>>,
     /// By policy name; they outlive generations.
     stores: Mutex<HashMap<String, Arc<Store>>>,
     _ticker: Ticker,
 }
+
+/// What one component was compiled to; locked while it is compiled, so that several policies do not compile the same.
+type Place = Mutex<Weak<Compiled>>;
 
 impl Core {
     /// Where to ask for an instance.
@@ -194,7 +205,7 @@ impl Core {
         number: u64,
     ) -> Result<Arc<Generation>, Refusal> {
         let digest = digest(&spec.component);
-        let compiled = self.compiled(&digest, &spec.component)?;
+        let compiled = self.compiled(&digest, spec)?;
         if !compiled.exports.hooks().configuration && !is_empty(&spec.settings) {
             return Err(Refusal::SettingsUnwanted);
         }
@@ -260,15 +271,35 @@ impl Core {
         Arc::clone(stores.entry(spec.name.clone()).or_insert_with(made))
     }
 
-    fn compiled(&self, digest: &str, bytes: &[u8]) -> Result<Arc<Compiled>, Refusal> {
-        let mut known = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(compiled) = known.get(digest).and_then(Weak::upgrade) {
+    fn compiled(&self, digest: &str, spec: &PolicySpec) -> Result<Arc<Compiled>, Refusal> {
+        let place = self.place(digest);
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = place.upgrade() {
             return Ok(compiled);
         }
-        let compiled = Arc::new(compile(&self.lanes, self.cache.as_ref(), digest, bytes)?);
-        known.retain(|_, compiled| compiled.strong_count() > 0);
-        known.insert(digest.to_owned(), Arc::downgrade(&compiled));
+        let make = || self.make(spec);
+        let compiled = Arc::new(compiled(&self.lanes, self.cache.as_ref(), digest, &spec.component, make)?);
+        *place = Arc::downgrade(&compiled);
         Ok(compiled)
+    }
+
+    fn place(&self, digest: &str) -> Arc<Place> {
+        let mut places = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that is in use is locked, or about to be.
+        places.retain(|_, place| {
+            Arc::strong_count(place) > 1 || place.try_lock().is_ok_and(|compiled| compiled.strong_count() > 0)
+        });
+        Arc::clone(places.entry(digest.to_owned()).or_default())
+    }
+
+    /// Has it compiled when it is its turn.
+    fn make(&self, spec: &PolicySpec) -> Result<(Facts, Artefact), Refusal> {
+        let order = Order::new(Task::Compile { fuel: self.fuel }, spec.compiling, spec.component.len());
+        let turn = self.turns.take(&spec.name);
+        match self.compiler.ask(&order, &spec.component, &mut || turn.is_long())? {
+            (Answer::Compiled(facts), artefact) => Ok((facts, artefact)),
+            (answer, _) => Err(unexpected(answer)),
+        }
     }
 
     /// An instance for each worker and the least CPU time that one took. With `isolation = "request"` one is built all

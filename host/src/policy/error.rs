@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// An engine that can't start, or a policy that was refused. Nothing that runs has changed.
@@ -32,7 +33,7 @@ pub enum PolicyError {
 }
 
 /// What is wrong with a policy.
-#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[derive(Debug, Error, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
     /// Over the limit on a component's size.
     #[error("the component has {size} bytes; {limit} is the most")]
@@ -54,11 +55,61 @@ pub enum Refusal {
     /// Valid, but something in it is not supported.
     #[error("the component can't be compiled: {0}")]
     Unsupported(String),
+    /// More of something than any tool writes.
+    #[error("the component has more than {limit} {what}, and no more are taken")]
+    TooMany {
+        /// Of what.
+        what: String,
+        /// The most.
+        limit: u64,
+    },
+    /// Compiling took too long.
+    #[error(
+        "compiling the component took more than {seconds} s, and was ended; make its functions smaller or simpler, or raise \
+         `compile-time`"
+    )]
+    CompileTime {
+        /// The limit in seconds.
+        seconds: u64,
+    },
+    /// Compiling took too much memory.
+    #[error(
+        "compiling the component took more than {} MiB of memory, and was ended; make the component smaller, or raise \
+         `compile-memory`", limit >> 20
+    )]
+    CompileMemory {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// Nested without end.
+    #[error(
+        "the component is nested more deeply than {} MiB of the compiler's stack allow: types, components or code within each other",
+        limit >> 20
+    )]
+    CompileStack {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// Too much machine code.
+    #[error("the component's machine code is larger than any that is taken")]
+    CompileSize,
+    /// The process that compiles could not be started.
+    #[error(
+        "the process that compiles components can't be started: {0}; waypost starts itself for that, from /proc/self/exe, which must be \
+         there and may not be forbidden"
+    )]
+    CompilerMissing(String),
+    /// The process that compiles ended without an answer.
+    #[error("the process that compiles components failed: {0}")]
+    CompilerFailed(String),
+    /// A file that can't become a component.
+    #[error("{0}")]
+    Unpackable(String),
     /// An interface of the contract in a version or of a name that this host does not know.
     #[error("the component {verb} `{name}`, which this host does not know; it speaks `{ours}`")]
     UnknownInterface {
         /// `imports` or `exports`.
-        verb: &'static str,
+        verb: String,
         /// The interface with its version.
         name: String,
         /// What this host speaks.
@@ -122,7 +173,7 @@ pub enum Refusal {
     #[error("it failed in {step}: {message}")]
     Setup {
         /// `instantiation`, `configure` or `backends-changed`.
-        step: &'static str,
+        step: String,
         /// The trap, with guest functions where known.
         message: String,
     },
@@ -130,7 +181,7 @@ pub enum Refusal {
     #[error("it did not finish {step} within {seconds} s")]
     SetupDeadline {
         /// `instantiation`, `configure` or `backends-changed`.
-        step: &'static str,
+        step: String,
         /// The time that it had.
         seconds: u64,
     },

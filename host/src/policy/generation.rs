@@ -113,6 +113,11 @@ impl Generation {
         self.recipe.heard.get().map_or(&[], Vec::as_slice)
     }
 
+    /// Bytes that an instance takes beside its linear memory when it begins, about: globals, tables, function references, imports.
+    pub fn beside_memory(&self) -> u64 {
+        self.recipe.compiled.facts.beside_memory
+    }
+
     /// Whether it imports WASI.
     pub fn uses_wasi(&self) -> bool {
         self.recipe.compiled.wasi

@@ -1,16 +1,20 @@
 //! What can be told of a component without running it, whether it would be loaded or not.
 
+use serde::{Deserialize, Serialize};
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::Types;
 use wasmparser::{KnownCustom, Parser, Payload, Validator, WasmFeatures};
 
 use super::component::digest;
+use super::lines::sentence;
 
 /// The package whose interfaces are the contract, without its version.
 const CONTRACT: &str = "waypost:policy";
+/// What is told of each kind of thing; a component may have a million.
+const TOLD: usize = 1_000;
 
 /// What a file is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anatomy {
     /// What kind of file it is.
     pub form: Form,
@@ -37,7 +41,7 @@ pub struct Anatomy {
 }
 
 /// The kind of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Form {
     /// A component.
     Component,
@@ -50,7 +54,7 @@ pub enum Form {
 }
 
 /// An interface that a component imports.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
     /// Its name with the version.
     pub name: String,
@@ -58,8 +62,8 @@ pub struct Interface {
     pub functions: Vec<String>,
 }
 
-/// Looks into these bytes. What is broken is told as far as it can be read.
-pub fn anatomy(bytes: &[u8]) -> Anatomy {
+/// Looks into these bytes: for a process that may fail. What is broken is told as far as it can be read.
+pub(super) fn inspected(bytes: &[u8]) -> Anatomy {
     let mut anatomy = Anatomy {
         form: form(bytes),
         size: bytes.len(),
@@ -106,7 +110,7 @@ impl Anatomy {
                     for import in section.into_iter().flatten() {
                         let name = import.name.name;
                         let functions = types.map_or_else(Vec::new, |types| functions(types, name));
-                        self.imported(Interface { name: name.to_owned(), functions });
+                        self.imported(Interface { name: sentence(name), functions });
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
@@ -131,31 +135,38 @@ impl Anatomy {
     }
 
     fn imported(&mut self, interface: Interface) {
-        if self.of_the_contract(&interface.name) {
-            self.imports.push(interface);
+        let list = if self.of_the_contract(&interface.name) {
+            &mut self.imports
         } else if interface.name.starts_with("wasi:") {
-            self.wasi.push(interface);
+            &mut self.wasi
         } else {
-            self.others.push(interface);
+            &mut self.others
+        };
+        if list.len() < TOLD {
+            list.push(interface);
         }
     }
 
     fn imported_by_module(&mut self, module: &str, function: &str) {
-        let function = function.to_owned();
+        let (module, function) = (&*sentence(module), sentence(function));
         let all = [&mut self.imports, &mut self.wasi, &mut self.others];
         if let Some(known) = all.into_iter().flatten().find(|i| i.name == module) {
-            known.functions.push(function);
+            if known.functions.len() < TOLD {
+                known.functions.push(function);
+            }
             return;
         }
         let interface = Interface { name: module.to_owned(), functions: vec![function] };
         match module.starts_with("wasi_") {
-            true => self.wasi.push(interface),
+            true if self.wasi.len() < TOLD => self.wasi.push(interface),
+            true => {}
             false => self.imported(interface),
         }
     }
 
     fn exported(&mut self, name: &str) {
-        if self.of_the_contract(name) {
+        let name = &*sentence(name);
+        if self.of_the_contract(name) && self.hooks.len() < TOLD {
             let hook = name.split_once('/').map_or(name, |(_, rest)| rest.split('@').next().unwrap_or(rest));
             self.hooks.push(hook.to_owned());
         }
@@ -168,7 +179,7 @@ impl Anatomy {
             Some((_, version)) => format!("{CONTRACT}@{version}"),
             None => CONTRACT.to_owned(),
         };
-        if !self.contracts.contains(&contract) {
+        if self.contracts.len() < TOLD && !self.contracts.contains(&contract) {
             self.contracts.push(contract);
         }
         true
@@ -179,8 +190,8 @@ impl Anatomy {
         let KnownCustom::Producers(fields) = section.as_known() else { return };
         for field in fields.into_iter().flatten() {
             for value in field.values.into_iter().flatten() {
-                let producer = (field.name.to_owned(), value.name.to_owned(), value.version.to_owned());
-                if !self.producers.contains(&producer) {
+                let producer = (sentence(field.name), sentence(value.name), sentence(value.version));
+                if self.producers.len() < TOLD && !self.producers.contains(&producer) {
                     self.producers.push(producer);
                 }
             }
@@ -197,7 +208,8 @@ fn functions(types: &Types, import: &str) -> Vec<String> {
     let exports = types[instance].exports.iter();
     exports
         .filter(|(_, item)| matches!(item.ty, ComponentEntityType::Func(_)))
-        .map(|(name, _)| name.to_owned())
+        .map(|(name, _)| sentence(name))
+        .take(TOLD)
         .collect()
 }
 
@@ -208,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_policy_is_told_by_hooks_imports_and_memory() {
-        let found = anatomy(builtin("sticky").unwrap());
+        let found = inspected(builtin("sticky").unwrap());
         assert_eq!(found.form, Form::Component);
         assert_eq!(found.contracts, ["waypost:policy@0.1.0"]);
         assert_eq!(found.hooks, ["configuration", "topology", "selection", "response-headers"]);
@@ -225,13 +237,13 @@ mod tests {
 
     #[test]
     fn what_is_no_component_is_recognised() {
-        assert_eq!(anatomy(b"").form, Form::Unknown);
-        assert_eq!(anatomy(b"  (component)").form, Form::Text);
+        assert_eq!(inspected(b"").form, Form::Unknown);
+        assert_eq!(inspected(b"  (component)").form, Form::Text);
         let module = wat::parse_str(
             r#"(module (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
                 (import "env" "f" (func)) (memory 3))"#,
         );
-        let module = anatomy(&module.unwrap());
+        let module = inspected(&module.unwrap());
         assert_eq!((module.form, module.initial_memory, module.carries_types), (Form::CoreModule, 3 << 16, false));
         assert_eq!((module.wasi[0].functions[0].as_str(), module.others[0].name.as_str()), ("fd_write", "env"));
     }
@@ -240,7 +252,7 @@ mod tests {
     fn a_component_that_is_cut_off_is_told_as_far_as_it_goes() {
         let whole = builtin("random").unwrap();
         for cut in (8..whole.len()).step_by(97) {
-            assert_eq!(anatomy(&whole[..cut]).form, Form::Component);
+            assert_eq!(inspected(&whole[..cut]).form, Form::Component);
         }
     }
 }

@@ -159,9 +159,9 @@ impl BuildError {
         }
         let (kind, message) = explain(&error);
         match (kind, self.denied) {
-            (FaultKind::Deadline, _) => Refusal::SetupDeadline { step: self.step, seconds },
+            (FaultKind::Deadline, _) => Refusal::SetupDeadline { step: self.step.to_owned(), seconds },
             (_, Some(needed)) => Refusal::Memory { needed, limit },
-            _ => Refusal::Setup { step: self.step, message },
+            _ => Refusal::Setup { step: self.step.to_owned(), message },
         }
     }
 

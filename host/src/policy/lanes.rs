@@ -64,15 +64,27 @@ impl Lanes {
     /// Reserves the pool.
     pub fn new(options: &EngineOptions) -> wasmtime::Result<Self> {
         let pooled = pooled_engine(options)?;
-        let mut config = base_config(options);
-        config.parallel_compilation(true);
-        let on_demand = wasmtime::Engine::new(&config)?;
+        let on_demand = wasmtime::Engine::new(&base_config(options.fuel))?;
         Ok(Self {
             pooled: lane(pooled, false, true)?,
             on_demand: lane(on_demand.clone(), false, false)?,
             wasi: lane(on_demand, true, false)?,
         })
     }
+}
+
+impl Lane {
+    /// The same with WASI.
+    pub fn with_wasi(&self) -> wasmtime::Result<Self> {
+        lane(self.engine.clone(), true, false)
+    }
+}
+
+/// A way to compile for all of them, which can't run anything well: it has no pool and no place for one.
+pub(super) fn for_compiling(fuel: bool, parallel: bool) -> wasmtime::Result<Lane> {
+    let mut config = base_config(fuel);
+    config.parallel_compilation(parallel);
+    lane(wasmtime::Engine::new(&config)?, false, false)
 }
 
 fn lane(engine: wasmtime::Engine, wasi: bool, pooled: bool) -> wasmtime::Result<Lane> {
@@ -84,7 +96,7 @@ fn lane(engine: wasmtime::Engine, wasi: bool, pooled: bool) -> wasmtime::Result<
     Ok(Lane { engine, linker, wasi, pooled })
 }
 
-fn base_config(options: &EngineOptions) -> Config {
+fn base_config(fuel: bool) -> Config {
     let mut config = Config::new();
     config
         .wasm_features(WasmFeatures::all().difference(FEATURES), false)
@@ -92,9 +104,9 @@ fn base_config(options: &EngineOptions) -> Config {
         .epoch_interruption(true)
         .concurrency_support(false)
         .memory_init_cow(true)
-        .consume_fuel(options.fuel)
+        .consume_fuel(fuel)
         .max_wasm_stack(GUEST_STACK)
-        // Small components compile in milliseconds; the workers keep their cores.
+        // Nothing is compiled in this process.
         .parallel_compilation(false)
         // Debug information of a guest is not parsed on a worker because the guest trapped; names are enough.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
@@ -107,7 +119,7 @@ fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<wasmtime::Engine> 
     let wanted = u32::try_from(options.workers.max(1) * POLICIES * 2 + 64).unwrap_or(MAX_PLACES).min(MAX_PLACES);
     let mut places = options.instances.unwrap_or(wanted).clamp(1, MAX_PLACES);
     loop {
-        let mut config = base_config(options);
+        let mut config = base_config(options.fuel);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(places)));
         match wasmtime::Engine::new(&config) {
             Err(_) if places > 8 => places /= 2,
@@ -139,6 +151,8 @@ fn pool(places: u32) -> PoolingAllocationConfig {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
     use wasmtime::component::Component;
 
     use super::*;
@@ -192,6 +206,23 @@ mod tests {
     fn component(text: &str) -> Vec<u8> {
         let core = text.strip_prefix("(module").map(|rest| format!("(component (core module {rest})"));
         wat::parse_str(core.as_deref().unwrap_or(text)).unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn what_is_compiled_apart_is_for_all_engines() {
+        let hash = |engine: &wasmtime::Engine| {
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+        for fuel in [false, true] {
+            let options = EngineOptions { instances: Some(1), fuel, ..EngineOptions::default() };
+            let lanes = Lanes::new(&options).unwrap();
+            for parallel in [false, true] {
+                let compiling = hash(&for_compiling(fuel, parallel).unwrap().engine);
+                assert_eq!([hash(&lanes.pooled.engine), hash(&lanes.on_demand.engine)], [compiling; 2]);
+            }
+        }
     }
 
     #[test]

@@ -4,12 +4,13 @@
 //! `app` and `admin` load a [`Generation`] on the control side; each worker adopts it into a [`Seat`], and `proxy`
 //! asks the seat, inline and synchronously. A guest's fault is a [`Fault`], never a fault of the process; whatever a
 //! guest returns is validated here before `proxy` sees it. Never names hyper, never does I/O of its own, never
-//! compiles on a worker.
+//! compiles in this process.
 
 mod answer;
 mod bindings;
 mod builtin;
 mod cache;
+mod compiling;
 mod component;
 mod contract;
 mod deadline;
@@ -43,12 +44,13 @@ pub use answer::{
     Attempt, BackendFacts, ByteRange, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Reply, Selected,
 };
 pub use builtin::{builtin, builtin_names};
+pub use compiling::{ARGUMENT as COMPILER, Compiler, serve as serve_compiler};
 pub use component::digest;
 pub use contract::Hooks;
 pub use engine::{BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec};
 pub use error::{PolicyError, Refusal};
 pub use generation::Generation;
-pub use inspect::{Anatomy, Form, Interface, anatomy};
+pub use inspect::{Anatomy, Form, Interface};
 pub use lines::LogLine;
 pub use recorded::{Octets, Recorded};
 pub use seat::Seat;

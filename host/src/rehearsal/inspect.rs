@@ -9,7 +9,7 @@ use super::report::{plain, size};
 use super::scenario::default_given;
 use super::source::Source;
 use super::stage::{Given, House};
-use crate::policy::{Anatomy, EngineOptions, Form, Interface, PolicyError, Refusal, anatomy};
+use crate::policy::{Anatomy, Compiler, EngineOptions, Form, Interface, PolicyError, Refusal};
 
 /// What a policy may have in the proxy if its configuration says nothing.
 const DEFAULT_MEMORY: u64 = 16 << 20;
@@ -29,7 +29,10 @@ pub(super) struct Inspection {
 
 /// Looks into a component, then loads it as a proxy would.
 pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
-    let (file, anatomy) = (source.name.clone(), anatomy(&source.bytes));
+    let file = source.name.clone();
+    let anatomy = Compiler::default().anatomy(&source.bytes);
+    let anatomy =
+        anatomy.map_err(|reason| PolicyError::Refused { policy: source.stem(), origin: file.clone(), reason })?;
     let given = Given { memory: MEMORY, ..default_given() };
     let (mut refused, mut notes) = (None, Vec::new());
     match House::new(source, EngineOptions::default())?.stage(&given, None) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::{ControlPlane, policies};
@@ -19,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// ... and so much longer for each of them.
 const PATIENCE_EACH: Duration = Duration::from_millis(100);
 
+/// Policies that are loaded at once: each has a thread that mostly waits, and the smallest are not to wait behind all others.
+const AT_ONCE: usize = 64;
+
 /// What may become a policy's first generation, best first.
 struct Choice {
     component: Arc<[u8]>,
@@ -32,7 +36,8 @@ struct Choice {
 }
 
 impl ControlPlane {
-    /// Loads all policies, the smallest first. Returns when those of the usual size are loaded: the rest goes on.
+    /// Loads all policies, the smallest first and many at once, so that one that takes long holds up none of the others. Returns
+    /// when those of the usual size are loaded: the rest goes on.
     ///
     /// # Errors
     ///
@@ -48,8 +53,15 @@ impl ControlPlane {
             all.iter().filter(|(_, choices)| size(choices) <= SMALL).map(|(index, _)| *index).collect::<Vec<_>>();
         let this = Arc::clone(self);
         tokio::spawn(async move {
+            let places = Arc::new(Semaphore::new(AT_ONCE));
             for (index, choices) in all {
-                this.load_first(index, choices).await;
+                // Never closed.
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let this = Arc::clone(&this);
+                tokio::spawn(async move {
+                    this.load_first(index, choices).await;
+                    drop(place);
+                });
             }
         });
         let patience = PATIENCE + PATIENCE_EACH * u32::try_from(small.len()).unwrap_or(u32::MAX);

@@ -91,9 +91,9 @@ fn a_failure_while_setting_up_refuses_the_policy_and_names_the_step() {
 #[test]
 fn a_start_function_that_never_ends_is_refused() {
     let bytes = editing_guest("", "", "(func $s (loop $l (br $l))) (start $s)", "");
-    assert!(matches!(refusal(&bytes), Refusal::SetupDeadline { step: "instantiation", .. }));
+    assert!(matches!(refusal(&bytes), Refusal::SetupDeadline { step, .. } if step == "instantiation"));
     let bytes = editing_guest("", "", "(func $s unreachable) (start $s)", "");
-    assert!(matches!(refusal(&bytes), Refusal::Setup { step: "instantiation", .. }));
+    assert!(matches!(refusal(&bytes), Refusal::Setup { step, .. } if step == "instantiation"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{Isolation, OnFailure, StoreLimits};
+use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use crate::stats::{PolicyShard, PolicyStats, Stats};
 use crate::wire::RequestHead;
 
@@ -114,6 +114,7 @@ fn spec(component: &[u8]) -> PolicySpec {
         isolation: Isolation::Worker,
         shadow: false,
         store: StoreLimits::default(),
+        compiling: CompileLimits::default(),
         source: "test".to_owned(),
     }
 }

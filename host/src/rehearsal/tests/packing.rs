@@ -6,7 +6,7 @@ use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::mutation::{Dice, assert_readable, survive};
-use crate::policy::anatomy;
+use crate::policy::Compiler;
 use crate::rehearsal::pack::pack;
 
 /// The seed of everything here.
@@ -62,7 +62,7 @@ fn a_mutated_module_is_packed_or_it_is_told_why_not() {
         for _ in 0..=dice.below(3) {
             mutate(&mut bytes, &whole, &mut dice);
         }
-        survive(case, &bytes, || anatomy(&bytes));
+        survive(case, &bytes, || Compiler::default().anatomy(&bytes)).unwrap();
         match survive(case, &bytes, || pack(Path::new("module.wasm"), &bytes)) {
             Ok(_) => packed += 1,
             Err(error) => {

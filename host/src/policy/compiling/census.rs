@@ -1,0 +1,417 @@
+//! What a component will take beside its linear memory, counted before anything is compiled.
+//!
+//! Instantiation is counted by arithmetic: a component that instantiates another twice, which instantiates a third twice, and so
+//! on, doubles with each level, and would be expanded by the runtime before anyone could look at the result.
+
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, ElementItems,
+    Encoding, ExternalKind, Instance, KnownCustom, Name, Parser, Payload, TypeRef,
+};
+
+use super::super::error::Refusal;
+use super::super::lines::sentence;
+
+/// Components and modules within each other.
+const MAX_DEPTH: usize = 32;
+/// Nested components in all; a tool writes a dozen.
+const MAX_COMPONENTS: u64 = 1_000;
+/// Core modules in all; Python's components have some sixty.
+const MAX_MODULES: u64 = 500;
+/// Functions of all core modules; Python has 40,000.
+const MAX_FUNCTIONS: u64 = 200_000;
+/// Core instances, as many as an instance of a policy may have.
+pub(in super::super) const MAX_CORE_INSTANCES: u64 = 256;
+/// Instances of components within an instance of a policy.
+const MAX_COMPONENT_INSTANCES: u64 = 1_000;
+/// The longest name of a function, in bytes: a trap copies those of the frames that it found.
+const MAX_NAME: usize = 16 * 1024;
+
+/// What the runtime keeps for a core instance, whatever is in it.
+const CORE_INSTANCE: u64 = 1024;
+/// The same for an instance of a component.
+const COMPONENT_INSTANCE: u64 = 1024;
+/// For each import: a pointer to what is called and one to what it belongs to, and the entry in the list that they came in.
+const IMPORT: u64 = 64;
+/// For each global.
+const GLOBAL: u64 = 16;
+/// For each function that something can point at.
+const FUNCTION: u64 = 32;
+/// For each table and each memory, without what they hold.
+const TABLE: u64 = 256;
+/// For each element of a table.
+const ELEMENT: u64 = 8;
+/// For each segment of data or elements, which can be dropped one by one.
+const SEGMENT: u64 = 16;
+
+/// What something takes each time that it is instantiated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in super::super) struct Cost {
+    /// Core instances.
+    pub core_instances: u64,
+    /// Instances of components.
+    pub component_instances: u64,
+    /// Bytes beside linear memory, about.
+    pub beside_memory: u64,
+}
+
+impl Cost {
+    fn add(&mut self, other: Self) {
+        self.core_instances = self.core_instances.saturating_add(other.core_instances);
+        self.component_instances = self.component_instances.saturating_add(other.component_instances);
+        self.beside_memory = self.beside_memory.saturating_add(other.beside_memory);
+    }
+
+    fn take(&mut self, count: u64, each: u64) {
+        self.beside_memory = self.beside_memory.saturating_add(count.saturating_mul(each));
+    }
+}
+
+/// A component that is being read.
+#[derive(Default)]
+struct Scope {
+    cost: Cost,
+    /// By index; those that are written out and those of an enclosing component.
+    modules: Vec<Cost>,
+    components: Vec<Cost>,
+}
+
+/// A core module that is being read.
+#[derive(Default)]
+struct Module {
+    cost: Cost,
+    functions: u64,
+    /// How many of them something may point at.
+    pointed_at: u64,
+}
+
+enum Part {
+    Component(Scope),
+    Module(Module),
+}
+
+/// How much there is of what is bounded over the whole file.
+#[derive(Default)]
+struct Totals {
+    components: u64,
+    modules: u64,
+    functions: u64,
+}
+
+/// Counts what an instance of this component takes.
+///
+/// # Errors
+///
+/// What can't be read is told as corrupt, and what is beyond any honest component by the limit that it is beyond.
+pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
+    let corrupt = |e: wasmparser::BinaryReaderError| Refusal::Corrupt(sentence(e));
+    let mut open: Vec<Part> = Vec::new();
+    let mut totals = Totals::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(corrupt)? {
+            Payload::Version { encoding, .. } => {
+                let part = match encoding {
+                    Encoding::Module => Part::Module(Module::default()),
+                    Encoding::Component => Part::Component(Scope::default()),
+                };
+                open.push(part);
+                at_most("components within each other", MAX_DEPTH as u64, open.len() as u64)?;
+            }
+            Payload::ModuleSection { .. } => {
+                totals.modules += 1;
+                at_most("core modules", MAX_MODULES, totals.modules)?;
+            }
+            Payload::ComponentSection { .. } => {
+                totals.components += 1;
+                at_most("nested components", MAX_COMPONENTS, totals.components)?;
+            }
+            Payload::End(_) => match (open.pop(), open.last_mut()) {
+                (Some(Part::Component(scope)), None) => return within(scope.cost),
+                (Some(Part::Component(scope)), Some(Part::Component(outer))) => outer.components.push(scope.cost),
+                (Some(Part::Module(module)), Some(Part::Component(outer))) => outer.modules.push(module.whole()),
+                _ => return Err(Refusal::Corrupt("it ends where nothing has begun".to_owned())),
+            },
+            payload => {
+                let (within, outer) = match open.split_last_mut() {
+                    Some(split) => split,
+                    None => return Err(Refusal::Corrupt("it has no beginning".to_owned())),
+                };
+                match within {
+                    Part::Component(scope) => scope.read(payload, outer)?,
+                    Part::Module(module) => module.read(payload, &mut totals)?,
+                }
+            }
+        }
+    }
+    Err(Refusal::Corrupt("it ends too early".to_owned()))
+}
+
+fn within(cost: Cost) -> Result<Cost, Refusal> {
+    at_most("core instances", MAX_CORE_INSTANCES, cost.core_instances)?;
+    at_most("instances of components", MAX_COMPONENT_INSTANCES, cost.component_instances)?;
+    Ok(cost)
+}
+
+fn at_most(what: &'static str, limit: u64, count: u64) -> Result<(), Refusal> {
+    if count <= limit { Ok(()) } else { Err(Refusal::TooMany { what: what.to_owned(), limit }) }
+}
+
+impl Scope {
+    fn read(&mut self, payload: Payload<'_>, outer: &[Part]) -> Result<(), Refusal> {
+        let corrupt = |e: wasmparser::BinaryReaderError| Refusal::Corrupt(sentence(e));
+        match payload {
+            Payload::InstanceSection(section) => {
+                for instance in section {
+                    let (module_index, count) = match instance.map_err(corrupt)? {
+                        Instance::Instantiate { module_index, args } => (Some(module_index), args.len()),
+                        Instance::FromExports(exports) => (None, exports.len()),
+                    };
+                    let module = module_index.map(|index| find(&self.modules, index, "module")).transpose()?;
+                    self.cost.add(module.unwrap_or_default());
+                    self.cost.take(count as u64, IMPORT);
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                for instance in section {
+                    let (component_index, count) = match instance.map_err(corrupt)? {
+                        ComponentInstance::Instantiate { component_index, args } => (Some(component_index), args.len()),
+                        ComponentInstance::FromExports(exports) => (None, exports.len()),
+                    };
+                    if let Some(index) = component_index {
+                        self.cost.add(find(&self.components, index, "component")?);
+                        self.cost.add(Cost {
+                            component_instances: 1,
+                            beside_memory: COMPONENT_INSTANCE,
+                            ..Cost::default()
+                        });
+                    }
+                    self.cost.take(count as u64, IMPORT);
+                }
+            }
+            Payload::ComponentAliasSection(section) => {
+                for alias in section {
+                    self.alias(&alias.map_err(corrupt)?, outer)?;
+                }
+            }
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    let import = import.map_err(corrupt)?;
+                    if matches!(import.ty, ComponentTypeRef::Module(_) | ComponentTypeRef::Component(_)) {
+                        return Err(passed_on());
+                    }
+                    self.cost.take(1, IMPORT);
+                }
+            }
+            Payload::ComponentCanonicalSection(section) => self.cost.take(u64::from(section.count()), IMPORT),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, alias: &ComponentAlias<'_>, outer: &[Part]) -> Result<(), Refusal> {
+        match alias {
+            ComponentAlias::InstanceExport { kind, .. } => match kind {
+                ComponentExternalKind::Module | ComponentExternalKind::Component => return Err(passed_on()),
+                _ => {}
+            },
+            ComponentAlias::Outer { kind, count, index } => {
+                let modules = match kind {
+                    ComponentOuterAliasKind::CoreModule => true,
+                    ComponentOuterAliasKind::Component => false,
+                    _ => return Ok(()),
+                };
+                let found = match (*count as usize).checked_sub(1) {
+                    None => find(if modules { &self.modules } else { &self.components }, *index, "alias")?,
+                    Some(up) => match outer.iter().rev().nth(up) {
+                        Some(Part::Component(scope)) => {
+                            find(if modules { &scope.modules } else { &scope.components }, *index, "alias")?
+                        }
+                        _ => return Err(Refusal::Corrupt("an alias leads out of the component".to_owned())),
+                    },
+                };
+                if modules { self.modules.push(found) } else { self.components.push(found) }
+            }
+            ComponentAlias::CoreInstanceExport { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+fn find(known: &[Cost], index: u32, what: &str) -> Result<Cost, Refusal> {
+    let found = known.get(index as usize).copied();
+    found.ok_or_else(|| Refusal::Corrupt(format!("it names {what} {index}, which there is not")))
+}
+
+/// What such a component takes can't be counted, and no tool writes one.
+fn passed_on() -> Refusal {
+    Refusal::Unsupported(
+        "it imports a module or a component, or passes one on; link it into one component first".to_owned(),
+    )
+}
+
+impl Module {
+    /// What an instance of it takes.
+    fn whole(&self) -> Cost {
+        let mut cost = self.cost;
+        cost.core_instances = 1;
+        cost.take(1, CORE_INSTANCE);
+        cost.take(self.functions.min(self.pointed_at), FUNCTION);
+        cost
+    }
+
+    fn read(&mut self, payload: Payload<'_>, totals: &mut Totals) -> Result<(), Refusal> {
+        let corrupt = |e: wasmparser::BinaryReaderError| Refusal::Corrupt(sentence(e));
+        match payload {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    self.functions += u64::from(matches!(import.map_err(corrupt)?.ty, TypeRef::Func(_)));
+                    self.cost.take(1, IMPORT);
+                }
+            }
+            Payload::FunctionSection(section) => {
+                self.functions += u64::from(section.count());
+                totals.functions += u64::from(section.count());
+                at_most("functions", MAX_FUNCTIONS, totals.functions)?;
+            }
+            Payload::GlobalSection(section) => {
+                self.pointed_at += u64::from(section.count());
+                self.cost.take(u64::from(section.count()), GLOBAL);
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    self.cost.take(1, TABLE);
+                    self.cost.take(table.map_err(corrupt)?.ty.initial, ELEMENT);
+                }
+            }
+            Payload::MemorySection(section) => self.cost.take(u64::from(section.count()), TABLE),
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export.map_err(corrupt)?;
+                    self.pointed_at += u64::from(export.kind == ExternalKind::Func);
+                    named(export.name.len())?;
+                }
+            }
+            Payload::ElementSection(section) => {
+                for segment in section {
+                    let items = match segment.map_err(corrupt)?.items {
+                        ElementItems::Functions(items) => items.count(),
+                        ElementItems::Expressions(_, items) => items.count(),
+                    };
+                    self.pointed_at += u64::from(items);
+                    self.cost.take(1, SEGMENT);
+                    // What a segment holds is made once for an instance that uses it later.
+                    self.cost.take(u64::from(items), ELEMENT);
+                }
+            }
+            Payload::DataSection(section) => self.cost.take(u64::from(section.count()), SEGMENT),
+            Payload::CustomSection(section) => match section.as_known() {
+                KnownCustom::Name(names) => functions_named(names)?,
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A name section that can't be read is of no use to the runtime either.
+fn functions_named(names: wasmparser::NameSectionReader<'_>) -> Result<(), Refusal> {
+    for part in names {
+        let Ok(Name::Function(names)) = part else { continue };
+        for naming in names {
+            let Ok(naming) = naming else { break };
+            named(naming.name.len())?;
+        }
+    }
+    Ok(())
+}
+
+fn named(length: usize) -> Result<(), Refusal> {
+    at_most("bytes in a function's name", MAX_NAME as u64, length as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::builtin;
+
+    fn counted(text: &str) -> Result<Cost, Refusal> {
+        count(&wat::parse_str(text).unwrap())
+    }
+
+    /// Each component instantiates the one before so often.
+    fn doubling(levels: usize, width: usize) -> String {
+        let mut text = String::from("(component (component $c0 (core module $m) (core instance (instantiate $m)))");
+        for level in 1..=levels {
+            let before = level - 1;
+            let instances = format!("(instance (instantiate $i{before}))").repeat(width);
+            text.push_str(&format!(
+                "(component $c{level} (alias outer 1 $c{before} (component $i{before})) {instances})"
+            ));
+        }
+        text + &format!("(instance (instantiate $c{levels})))")
+    }
+
+    #[test]
+    fn instances_are_counted_through_all_levels_without_expanding_them() {
+        for (levels, width, instances) in [(0, 1, 1), (3, 2, 8), (5, 3, 243), (1, 250, 250)] {
+            assert_eq!(counted(&doubling(levels, width)).unwrap().core_instances, instances, "{levels} {width}");
+        }
+        for (levels, width) in [(9, 2), (24, 2), (200, 2), (5, 4), (1, 257), (990, 9)] {
+            let refused = counted(&doubling(levels, width)).unwrap_err();
+            assert!(matches!(&refused, Refusal::TooMany { what, .. } if what.contains("instances")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_beside_linear_memory_counts_for_each_instance() {
+        let one = |module: &str| {
+            let text = format!("(component (core module $m {module}) (core instance (instantiate $m)))");
+            counted(&text).unwrap().beside_memory
+        };
+        let plain = one("");
+        assert_eq!(one(&"(global i64 (i64.const 0))".repeat(1_000)) - plain, 16_000);
+        assert_eq!(one("(table 5000 funcref)") - plain, 5_000 * ELEMENT + TABLE);
+        assert_eq!(one("(memory 100)") - plain, TABLE, "linear memory is counted where it grows");
+        let elements = one("(func $f) (table 0 funcref) (elem func $f $f $f)") - plain;
+        assert_eq!(elements, TABLE + SEGMENT + 3 * ELEMENT + FUNCTION);
+        let twice = "(component (core module $m (global i32 (i32.const 0)))
+            (core instance (instantiate $m)) (core instance (instantiate $m)))";
+        assert_eq!(counted(twice).unwrap().beside_memory, 2 * (plain + GLOBAL));
+        assert_eq!(counted("(component (core module $m (global i32 (i32.const 0))))").unwrap(), Cost::default());
+    }
+
+    #[test]
+    fn what_is_beyond_any_tool_is_refused_by_its_limit() {
+        let deep = |depth: usize| "(component".repeat(depth) + &")".repeat(depth);
+        assert!(counted(&deep(MAX_DEPTH)).is_ok());
+        for (text, limit) in [
+            (deep(MAX_DEPTH + 1), "components within each other"),
+            (format!("(component {})", "(component)".repeat(1_001)), "nested components"),
+            (format!("(component {})", "(core module)".repeat(501)), "core modules"),
+            (format!("(component (core module {}))", "(func)".repeat(200_001)), "functions"),
+            (format!("(component (core module (func (export \"{}\"))))", "a".repeat(20_000)), "function's name"),
+            (format!("(component (core module (func (@name \"{}\"))))", "a".repeat(20_000)), "function's name"),
+            ("(component (import \"m\" (core module)))".to_owned(), "link it into one component"),
+            ("(component (import \"c\" (component)))".to_owned(), "link it into one component"),
+        ] {
+            let refused = counted(&text).unwrap_err().to_string();
+            assert!(refused.contains(limit), "{limit}: {refused}");
+        }
+    }
+
+    #[test]
+    fn the_built_in_policies_take_little() {
+        for name in crate::policy::builtin_names() {
+            let cost = count(builtin(name).unwrap()).unwrap();
+            assert!((1..=8).contains(&cost.core_instances) && cost.beside_memory < 64 << 10, "{name}: {cost:?}");
+        }
+    }
+
+    #[test]
+    fn a_component_that_ends_early_is_counted_as_far_as_it_goes_or_corrupt() {
+        let whole = builtin("random").unwrap();
+        for cut in (0..whole.len()).step_by(131) {
+            assert!(matches!(count(&whole[..cut]), Ok(_) | Err(Refusal::Corrupt(_))), "{cut}");
+        }
+    }
+}

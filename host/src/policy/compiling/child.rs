@@ -1,0 +1,68 @@
+//! The process that compiles: one order, one answer, and it ends.
+
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+use std::thread;
+
+use super::work::work;
+use super::{Answer, Order, sandbox};
+
+/// What the program is called with to become that process, and two numbers: bytes of memory and seconds of CPU.
+pub const ARGUMENT: &str = "compile-component";
+/// The stack that reads, validates and compiles; more is nesting that no tool writes.
+pub(super) const STACK: usize = 16 << 20;
+/// The end of an answer that is whole.
+pub(super) const END: [u8; 8] = *b"waypost\n";
+/// Threads of the compiler, for what brings a language runtime.
+pub(super) const THREADS: u64 = 4;
+
+/// An answer and how it came about.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Reply {
+    pub answer: Answer,
+    /// Whether the kernel held system calls back.
+    pub confined: bool,
+}
+
+/// Serves the order on standard input, with these two numbers as limits.
+pub fn serve(numbers: &[String]) -> ExitCode {
+    match numbers.iter().map(|n| n.parse()).collect::<Result<Vec<u64>, _>>().as_deref() {
+        Ok(&[memory, seconds]) => match obey(memory, seconds) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => {
+                let _ = writeln!(io::stderr(), "{e}");
+                ExitCode::from(2)
+            }
+        },
+        _ => {
+            let _ = writeln!(io::stderr(), "{ARGUMENT} is what waypost calls itself with, to compile a component");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn obey(memory: u64, seconds: u64) -> io::Result<()> {
+    sandbox::limit(memory, seconds)?;
+    let confined = sandbox::enter();
+    let mut input = Vec::new();
+    io::stdin().lock().read_to_end(&mut input)?;
+    let line = input.iter().position(|b| *b == b'\n').ok_or(io::ErrorKind::UnexpectedEof)?;
+    let order: Order = serde_json::from_slice(&input[..line])?;
+    let bytes = &input[line + 1..];
+    let (answer, code) = on_a_deep_stack(|| work(order.task, bytes))?;
+    let reply = serde_json::to_vec(&Reply { answer, confined })?;
+    let mut output = io::stdout().lock();
+    output.write_all(&code)?;
+    output.write_all(&reply)?;
+    output.write_all(&(reply.len() as u64).to_le_bytes())?;
+    output.write_all(&END)?;
+    output.flush()
+}
+
+/// Does it on a thread whose stack is large enough, and tells a panic as an error.
+pub(super) fn on_a_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("compiler".to_owned()).stack_size(STACK);
+        thread.spawn_scoped(scope, work)?.join().map_err(|_| io::Error::other("the compiler panicked"))
+    })
+}

@@ -1,0 +1,141 @@
+//! What is done with untrusted bytes, in whichever process it is done.
+
+use serde::{Deserialize, Serialize};
+use wasmtime::component::{Component, InstancePre};
+
+use super::super::contract::{ExportIndices, PACKAGE, interface};
+use super::super::error::Refusal;
+use super::super::inspect::inspected;
+use super::super::lanes::{self, Lane};
+use super::super::lines::sentence;
+use super::super::state::State;
+use super::super::wasi;
+use super::pack::pack;
+use super::{Answer, Task, census};
+
+/// The largest component. Python's are 18 MB.
+pub(in super::super) const MAX_COMPONENT: usize = 64 * 1024 * 1024;
+/// Larger ones carry a whole language runtime, whose tables and memories don't fit the pool.
+pub(in super::super) const LARGE: usize = 4 * 1024 * 1024;
+
+/// The interfaces of the contract that the host implements.
+const IMPORTS: [&str; 8] = ["types", "log", "random", "clock", "backend-facts", "attempts", "counters", "store"];
+/// The interfaces of the contract that a policy may implement.
+const EXPORTS: [&str; 6] = ["configuration", "topology", "selection", "request-headers", "response-headers", "range"];
+
+/// What is known of a component beside its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) struct Facts {
+    /// Whether it imports WASI.
+    pub wasi: bool,
+    /// Core instances of one instance of it.
+    pub core_instances: u64,
+    /// Bytes that one instance takes beside its linear memory when it begins, about: globals, tables, function references,
+    /// imports, segments.
+    pub beside_memory: u64,
+}
+
+/// Does it. The bytes are machine code or a component.
+pub(super) fn work(task: Task, bytes: &[u8]) -> (Answer, Vec<u8>) {
+    let done = match task {
+        Task::Compile { fuel } => compile(bytes, fuel).map(|(facts, code)| (Answer::Compiled(facts), code)),
+        Task::Inspect => Ok((Answer::Inspected(Box::new(inspected(bytes))), Vec::new())),
+        Task::Pack => pack(bytes).map(|component| (Answer::Packed, component)),
+    };
+    done.unwrap_or_else(|refusal| (Answer::Refused(refusal), Vec::new()))
+}
+
+/// Checks all that can be checked without running it, and compiles it.
+fn compile(bytes: &[u8], fuel: bool) -> Result<(Facts, Vec<u8>), Refusal> {
+    check_preamble(bytes)?;
+    let cost = census::count(bytes)?;
+    // What is compiled is what was counted.
+    let lane =
+        lanes::for_compiling(fuel, bytes.len() > LARGE).map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
+    let component =
+        Component::new(&lane.engine, bytes).map_err(|e| Refusal::Corrupt(sentence(format_args!("{e:#}"))))?;
+    let wasi = imports_wasi(&lane, &component);
+    let lane = if wasi { lane.with_wasi() } else { Ok(lane) };
+    let lane = lane.map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
+    link(&lane, &component)?;
+    let code = component.serialize().map_err(|e| Refusal::Unsupported(sentence(format_args!("{e:#}"))))?;
+    Ok((Facts { wasi, core_instances: cost.core_instances, beside_memory: cost.beside_memory }, code))
+}
+
+/// What kind of file it is, by its first bytes.
+pub(in super::super) fn check_preamble(bytes: &[u8]) -> Result<(), Refusal> {
+    if bytes.len() > MAX_COMPONENT {
+        return Err(Refusal::TooLarge { size: bytes.len(), limit: MAX_COMPONENT });
+    }
+    let Some(version) = bytes.strip_prefix(b"\0asm") else {
+        let start = bytes.trim_ascii_start();
+        let text = start.starts_with(b"(") || start.starts_with(b";;");
+        return Err(if text {
+            Refusal::Text
+        } else if bytes.is_empty() {
+            Refusal::Corrupt("it is empty".to_owned())
+        } else {
+            Refusal::Corrupt("it does not begin as WebAssembly does".to_owned())
+        });
+    };
+    match version {
+        [1, 0, 0, 0, ..] => Err(Refusal::CoreModule),
+        [0x0d, 0, 1, 0, ..] => Ok(()),
+        _ => Err(Refusal::Corrupt("it is of a version of WebAssembly that is not known".to_owned())),
+    }
+}
+
+/// Checks what it imports and exports, and makes it ready to be instantiated.
+pub(in super::super) fn link(
+    lane: &Lane,
+    component: &Component,
+) -> Result<(InstancePre<State>, ExportIndices), Refusal> {
+    check_imports(lane, component)?;
+    check_exports(lane, component)?;
+    let pre = lane.linker.instantiate_pre(component);
+    let pre = pre.map_err(|e| Refusal::ImportMismatch(sentence(format_args!("{e:#}"))))?;
+    let exports = ExportIndices::find(&pre)?;
+    let hooks = exports.hooks();
+    if !(hooks.selection || hooks.request_headers || hooks.response_headers || hooks.range) {
+        return Err(Refusal::NoHook(PACKAGE.to_owned()));
+    }
+    Ok((pre, exports))
+}
+
+fn imports_wasi(lane: &Lane, component: &Component) -> bool {
+    component.component_type().imports(&lane.engine).any(|(name, _)| name.starts_with("wasi:"))
+}
+
+fn check_imports(lane: &Lane, component: &Component) -> Result<(), Refusal> {
+    for (name, _) in component.component_type().imports(&lane.engine) {
+        if name.starts_with("waypost:") {
+            if !known(name, &IMPORTS) {
+                return Err(unknown("imports", name));
+            }
+        } else if !(lane.wasi && offered_wasi(name)) {
+            return Err(Refusal::NotOffered(sentence(name)));
+        }
+    }
+    Ok(())
+}
+
+fn check_exports(lane: &Lane, component: &Component) -> Result<(), Refusal> {
+    for (name, _) in component.component_type().exports(&lane.engine) {
+        if name.starts_with("waypost:") && !known(name, &EXPORTS) {
+            return Err(unknown("exports", name));
+        }
+    }
+    Ok(())
+}
+
+fn known(name: &str, interfaces: &[&str]) -> bool {
+    interfaces.iter().any(|known| interface(known) == name)
+}
+
+fn unknown(verb: &str, name: &str) -> Refusal {
+    Refusal::UnknownInterface { verb: verb.to_owned(), name: sentence(name), ours: PACKAGE.to_owned() }
+}
+
+fn offered_wasi(name: &str) -> bool {
+    name.split_once('@').is_some_and(|(name, version)| version.starts_with("0.2.") && wasi::OFFERED.contains(&name))
+}
