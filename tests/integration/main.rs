@@ -26,6 +26,7 @@ mod demo;
 mod docs;
 mod early_answers;
 mod forwarding;
+mod hostile_components;
 mod hot_swap;
 mod large_bodies;
 mod limits;
