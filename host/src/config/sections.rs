@@ -8,8 +8,8 @@ use super::error::Findings;
 use super::file::relative_to;
 use super::tree::{Node, Section};
 use super::{
-    Backend, CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, Rollout, StoreLimits, Timeouts,
-    values,
+    Backend, CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, Rollout, StoreLimits,
+    Timeouts, values,
 };
 
 /// The components that are embedded in the binary; each may be used by its name without a section of its own.

@@ -8,9 +8,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::fixtures::{
-    Client, Exit, Request, Scratch, TestProxy, TestUpstream, command, eventually, get, guest, run,
-};
+use crate::fixtures::{Client, Exit, Request, Scratch, TestProxy, TestUpstream, command, eventually, get, guest, run};
 
 /// What the proxy may have more of in memory when all is over, in KiB.
 const LEFT: u64 = 64 * 1024;
@@ -65,7 +63,11 @@ fn a_running_proxy_refuses_them_by_their_limit_and_nobody_else_notices() {
             }
         }
         let endless = proxy.put_policy("mine", &makers::locals_through_loops(300, 1_000));
-        assert!(endless.text().contains("took more than 2 s") && endless.text().contains("compile-time"), "{}", endless.text());
+        assert!(
+            endless.text().contains("took more than 2 s") && endless.text().contains("compile-time"),
+            "{}",
+            endless.text()
+        );
     });
     assert!(answers > 0);
     assert_eq!(proxy.get("mine.test", "/").status, 200);
@@ -84,7 +86,8 @@ fn the_watcher_of_files_refuses_them_and_goes_on_watching() {
     }
     proxy.scratch.replace("mine.wasm", guest("pick-last"));
     eventually("the next good file is taken", || {
-        (proxy.policy("mine")["generation"].as_u64() > Some(1) && proxy.policy("mine")["state"] == "active").then_some(())
+        (proxy.policy("mine")["generation"].as_u64() > Some(1) && proxy.policy("mine")["state"] == "active")
+            .then_some(())
     });
 }
 
@@ -142,10 +145,9 @@ policies = ["mine"]
 fn check_names_the_limits_of_the_configuration() {
     let scratch = Scratch::new();
     scratch.write("waypost.toml", CONFIG);
-    for (bytes, words) in [
-        (makers::locals_through_loops(300, 1_000), "more than 2 s"),
-        (makers::functions(190_000), "more than 256 MiB"),
-    ] {
+    for (bytes, words) in
+        [(makers::locals_through_loops(300, 1_000), "more than 2 s"), (makers::functions(190_000), "more than 256 MiB")]
+    {
         scratch.write("mine.wasm", bytes);
         let exit = run(command().args(["check", "--config", "waypost.toml"]).current_dir(scratch.path()));
         assert!(exit.code == Some(1) && exit.stdout.contains(words), "{words}: {exit:?}");
@@ -158,7 +160,9 @@ fn the_offline_tools_end_in_a_sentence() {
     scratch.write("scenarios.toml", "[[scenario]]\nname = \"one\"\n");
     for (what, bytes, words) in makers::all() {
         scratch.write("a.wasm", &bytes);
-        for words_of_command in [&["inspect", "a.wasm"][..], &["test", "a.wasm", "scenarios.toml"], &["bench", "a.wasm"]] {
+        for words_of_command in
+            [&["inspect", "a.wasm"][..], &["test", "a.wasm", "scenarios.toml"], &["bench", "a.wasm"]]
+        {
             let exit = policy(scratch.path(), words_of_command);
             let told = format!("{}{}", exit.stdout, exit.stderr);
             assert_eq!(exit.code, Some(1), "{what}, {words_of_command:?}: {told}");
