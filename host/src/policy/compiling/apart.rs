@@ -22,6 +22,9 @@ use crate::config::CompileLimits;
 const WORDS: usize = 4096;
 /// The longest answer without its bytes.
 const LONGEST_REPLY: u64 = 8 << 20;
+/// On a machine that is busy a second of the clock is less than one of the processor, and most of all for whoever is nice. The kernel
+/// counts the latter; this many times as long is waited for.
+const BUSY: u64 = 6;
 /// How often a process that has nothing open any more is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -105,7 +108,7 @@ fn apart(order: &Order, bytes: &[u8], long: &mut dyn FnMut()) -> Result<(Answer,
     let began = Instant::now();
     let mut child = start(order, threads, input, stdout).map_err(|e| Refusal::CompilerMissing(e.to_string()))?;
     let mut words = Vec::new();
-    let ended = wait(&mut child, began, Duration::from_secs(order.seconds), &mut words, long);
+    let ended = wait(&mut child, began, Duration::from_secs(order.seconds.saturating_mul(BUSY)), &mut words, long);
     let words = sentence(String::from_utf8_lossy(&words).trim());
     match ended.map_err(|e| Refusal::Host(format!("the process that compiles can't be waited for: {e}")))? {
         End::OutOfTime => Err(Refusal::CompileTime { seconds: order.seconds }),
@@ -139,11 +142,10 @@ fn start(order: &Order, threads: u64, input: File, output: File) -> io::Result<C
         true => "/proc/self/exe".into(),
         false => std::env::current_exe()?,
     };
-    let cpu = order.seconds.saturating_mul(threads).saturating_add(1);
     Command::new(program)
         .arg0("waypost")
         .arg(ARGUMENT)
-        .args([order.memory.to_string(), cpu.to_string()])
+        .args([order.memory.to_string(), order.seconds.to_string()])
         .env_clear()
         .env("RAYON_NUM_THREADS", threads.to_string())
         // Each thread's arena reserves addresses, which are limited.

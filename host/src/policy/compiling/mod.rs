@@ -43,7 +43,7 @@ pub(super) struct Order {
     task: Task,
     /// The most memory, in bytes.
     memory: u64,
-    /// The longest, in seconds.
+    /// The most of the processor, in seconds.
     seconds: u64,
 }
 

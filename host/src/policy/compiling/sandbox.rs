@@ -30,8 +30,9 @@ pub(super) fn limit(memory: u64, cpu_seconds: u64) -> io::Result<()> {
     set(Resource::Fsize, LARGEST_ARTEFACT, LARGEST_ARTEFACT)?;
     set(Resource::Stack, STACK, STACK)?;
     set(Resource::Nofile, DESCRIPTORS, DESCRIPTORS)?;
-    // Requests come first. That it can't be had is no reason not to compile.
-    let _ = nice(19);
+    // Requests come first; but a policy that waits for its code decides nothing, so this is no idle work. That it can't be had is no
+    // reason not to compile.
+    let _ = nice(5);
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Signal, set_parent_process_death_signal};
