@@ -260,7 +260,7 @@ impl Backend {
         let (averages, seen_by) = gauge(|s| &s.latency_ewma_microseconds)
             .filter(|ewma| *ewma > 0)
             .fold((0, 0), |(sum, n): (u64, u64), ewma| (sum + ewma, n + 1));
-        let set_aside_by_workers = gauge(|s| &s.set_aside_until).filter(|until| *until > now_milliseconds).count();
+        let set_aside_by_workers = gauge(|s| &s.ejected_until).filter(|until| *until > now_milliseconds).count();
         Self {
             requests: shards.iter().map(|s| s.requests.value()).sum(),
             failures: shards.iter().map(|s| s.failures.value()).sum(),

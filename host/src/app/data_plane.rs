@@ -113,7 +113,9 @@ async fn sweep(worker: Rc<Worker>) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        worker.sweep();
+        tokio::select! {
+            _ = ticks.tick() => worker.sweep(),
+            () = worker.make_room() => {}
+        }
     }
 }

@@ -136,11 +136,19 @@ pub struct Pool {
     pub attempts: u32,
     /// Idle connections kept per worker and backend. Default 64.
     pub max_idle: usize,
-    /// Connections per worker and backend in all; 0 = no limit (the default).
+    /// Connections of all workers together to one backend, pooled ones included; 0 = no limit (the default).
     pub max_connections: usize,
-    /// Failures in a row after which a backend is set aside. Default 3; 0 = never.
+    /// `queue`: requests of all workers that may wait for a connection to one backend, where connections are limited.
+    /// Default 1,000; 0 = none waits.
+    pub queue: usize,
+    /// `queue-timeout`: for how long one request waits for a connection in all. Default 5 s.
+    pub queue_timeout: Duration,
+    /// `body-wait`: where connections are limited, how long a request waits for the beginning of its body before it takes one.
+    /// Default 1 s; 0 = not at all.
+    pub body_wait: Duration,
+    /// Failures in a row after which a backend is ejected. Default 3; 0 = never.
     pub max_failures: u32,
-    /// For how long it is set aside. Default 10 s.
+    /// For how long it is ejected. Default 10 s.
     pub fail_timeout: Duration,
 }
 

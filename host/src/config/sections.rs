@@ -143,11 +143,13 @@ pub(super) fn pool(name: &str, mut section: Section, findings: &mut Findings) ->
     pool.attempts = number("attempts", 1..=100).unwrap_or(pool.attempts);
     pool.max_idle = number("max-idle", 0..=65_536).map_or(pool.max_idle, |n| n as usize);
     pool.max_connections = number("max-connections", 0..=1_000_000).map_or(pool.max_connections, |n| n as usize);
+    pool.queue = number("queue", 0..=1_000_000).map_or(pool.queue, |n| n as usize);
     pool.max_failures = number("max-failures", 0..=1_000_000).unwrap_or(pool.max_failures);
-    let fail_timeout = section.take("fail-timeout");
-    if let Some(timeout) = fail_timeout.and_then(|n| duration(n, findings, &(Duration::from_millis(1)..=MAX_TIMEOUT))) {
-        pool.fail_timeout = timeout;
-    }
+    let least = Duration::from_millis(1);
+    let mut time = |key, least| section.take(key).and_then(|n| duration(n, findings, &(least..=MAX_TIMEOUT)));
+    pool.queue_timeout = time("queue-timeout", least).unwrap_or(pool.queue_timeout);
+    pool.body_wait = time("body-wait", Duration::ZERO).unwrap_or(pool.body_wait);
+    pool.fail_timeout = time("fail-timeout", least).unwrap_or(pool.fail_timeout);
     section.finish(findings);
     // Without backends an error was noted.
     (!pool.backends.is_empty()).then_some(pool)
@@ -161,6 +163,9 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
         attempts: 5,
         max_idle: 64,
         max_connections: 0,
+        queue: 1_000,
+        queue_timeout: Duration::from_secs(5),
+        body_wait: Duration::from_secs(1),
         max_failures: 3,
         fail_timeout: Duration::from_secs(10),
     }

@@ -98,6 +98,9 @@ fn the_long_form_means_what_it_says() {
         attempts = 2
         max-idle = 1
         max-connections = 10
+        queue = 7
+        queue-timeout = "3s"
+        body-wait = "0s"
         max-failures = 0
         fail-timeout = "1m 30s"
 
@@ -130,6 +133,9 @@ fn the_long_form_means_what_it_says() {
         attempts: 2,
         max_idle: 1,
         max_connections: 10,
+        queue: 7,
+        queue_timeout: Duration::from_secs(3),
+        body_wait: Duration::ZERO,
         max_failures: 0,
         fail_timeout: Duration::from_secs(90),
     };

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 /// Enough for the heads and bodies of nearly all requests.
-const SMALL: usize = 16 * 1024;
+pub const SMALL: usize = 16 * 1024;
 /// For long bodies: fewer, longer reads and writes.
 const LARGE: usize = 256 * 1024;
 /// From here on a body is worth a large buffer: below, many short bodies at once would make and clear large buffers all the time.

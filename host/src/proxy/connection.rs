@@ -158,9 +158,7 @@ impl Connection {
                 self.served += 1;
                 worker.shard.requests.increment();
                 worker.shard.requests_active.increment();
-                let exchange =
-                    Exchange { connection: self, scratch, meta, record: &mut record, started, streamed: false };
-                let then = exchange.run().await;
+                let then = Exchange::new(self, scratch, meta, &mut record, started).run().await;
                 worker.shard.requests_active.decrement();
                 then
             }

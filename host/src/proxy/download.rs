@@ -13,7 +13,7 @@ use super::reply::{connection_option, write_date};
 use super::slice::{self, Slice};
 use super::trace::TRACE;
 use crate::policy::ByteRange;
-use crate::upstream::Backend;
+use crate::upstream::{Backend, Outcome};
 use crate::wire::{
     ChunkedDecoder, Decoded, Fields, Framing, Malformed, RequestHead, ResponseHead, ResponseMeta, Version,
     write_chunk_size, write_last_chunk, write_response_end, write_status_line,
@@ -86,6 +86,8 @@ pub enum End {
         reason: &'static str,
         /// Whether the client can see that what it has is not the whole.
         delimited: bool,
+        /// What it says of the backend.
+        outcome: Outcome,
     },
     /// The client takes no more.
     ClientGone(&'static str),
@@ -108,7 +110,7 @@ impl Download<'_> {
 
     async fn respond(&mut self) -> Result<End, End> {
         let meta = self.head().await?;
-        self.backend.succeeded(self.sent.elapsed());
+        self.backend.answered(self.sent.elapsed());
         let (worker, index, status) = (self.panel.worker, self.index, self.response.status);
         let edited = self.panel.edit_response(self.head, status, index, &mut self.response.fields);
         edited.map_err(End::Local)?;
@@ -244,7 +246,7 @@ impl Download<'_> {
         left -= n as u64;
         self.flush().await?;
         while left > 0 {
-            self.fill(left).await?;
+            self.fill(left, true).await?;
             let n = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             self.client.write_all(&self.buffer.filled()[..n]).await.map_err(client_end)?;
             self.buffer.consume(n);
@@ -262,7 +264,7 @@ impl Download<'_> {
             if skip == 0 {
                 break;
             }
-            self.fill(skip).await?;
+            self.fill(skip, true).await?;
         }
         self.length(slice.take).await
     }
@@ -284,7 +286,7 @@ impl Download<'_> {
                 Decoded::Data { skip, data: 0 } => {
                     self.buffer.consume(skip);
                     self.flush().await?;
-                    self.fill(total).await?;
+                    self.fill(total, decoder.owes()).await?;
                 }
                 Decoded::Data { skip, data } => {
                     total += data as u64;
@@ -309,7 +311,7 @@ impl Download<'_> {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(IoEnd::Failed) => return Err(self.broken("the backend's connection failed within the body")),
-                Err(IoEnd::TimedOut) => return Err(self.broken("the backend stopped within the body")),
+                Err(IoEnd::TimedOut) => return Err(self.stopped(false)),
             }
         }
         if self.to == Framing::Chunked {
@@ -334,12 +336,13 @@ impl Download<'_> {
         self.buffer.consume(n);
     }
 
-    async fn fill(&mut self, body: u64) -> Result<(), End> {
+    /// Reads more of the body, of which the backend `owes` some that it has announced.
+    async fn fill(&mut self, body: u64, owes: bool) -> Result<(), End> {
         match self.read_body(body).await? {
             Ok(0) => Err(self.broken("the backend's connection ended within the body")),
             Ok(_) => Ok(()),
             Err(IoEnd::Failed) => Err(self.broken("the backend's connection failed within the body")),
-            Err(IoEnd::TimedOut) => Err(self.broken("the backend stopped within the body")),
+            Err(IoEnd::TimedOut) => Err(self.stopped(owes)),
         }
     }
 
@@ -366,7 +369,12 @@ impl Download<'_> {
     }
 
     fn broken(&self, reason: &'static str) -> End {
-        End::Broken { reason, delimited: self.to != Framing::UntilClose }
+        End::Broken { reason, delimited: self.to != Framing::UntilClose, outcome: Outcome::BodyCut }
+    }
+
+    fn stopped(&self, owes: bool) -> End {
+        let outcome = if owes { Outcome::BodyStalled } else { Outcome::Quiet };
+        End::Broken { reason: "the backend stopped within the body", delimited: self.to != Framing::UntilClose, outcome }
     }
 }
 

@@ -1,8 +1,8 @@
 //! One request, straight down: route, normalise, ask, attempt, answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 
@@ -10,15 +10,16 @@ use super::ask::{Local, Panel};
 use super::connection::{Connection, Scratch, Then, client_write};
 use super::forward::Attempted;
 use super::forwarding;
-use super::refusal::{Refusal, Side};
+use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::snapshot::View;
 use super::trace::EXPLAIN;
 use super::turn::Turn;
+use super::upload::Progress;
 use super::watch::Record as PolicyRecord;
 use super::worker::Worker;
 use crate::policy::{ByteRange, FailedAttempt, Failure};
-use crate::upstream::Backend;
+use crate::upstream::{Backend, Outcome, Verdict};
 use crate::wire::{Framing, RequestMeta, Version};
 
 /// What the statistics and the access log are told of a request.
@@ -49,14 +50,34 @@ pub struct Exchange<'a> {
     pub record: &'a mut Record,
     /// When the head had arrived.
     pub started: Instant,
-    /// Whether some of the body may have been taken out of the connection's input already.
-    pub streamed: bool,
+    /// How far the body has come, once some of it may have been taken out of the connection's input.
+    pub progress: Option<Progress>,
+    /// Whether only new connections will do: a pooled one has ended under this request.
+    pub fresh: bool,
+    /// Whether the client sends the body slowly, as far as is known before a connection is needed.
+    pub slow: bool,
+    /// For how long the request has waited for connections.
+    pub queued: Cell<Duration>,
 }
 
 impl Record {
     /// Notes why the proxy refused.
     pub fn refused(&mut self, refusal: &Refusal) {
         self.reason = Some(refusal.reason());
+    }
+}
+
+impl<'a> Exchange<'a> {
+    /// A request whose head has arrived.
+    pub fn new(
+        connection: &'a mut Connection,
+        scratch: &'a mut Scratch,
+        meta: RequestMeta,
+        record: &'a mut Record,
+        started: Instant,
+    ) -> Self {
+        let (progress, fresh, slow, queued) = (None, false, false, Cell::default());
+        Self { connection, scratch, meta, record, started, progress, fresh, slow, queued }
     }
 }
 
@@ -145,7 +166,8 @@ impl Exchange<'_> {
     /// Asks for a backend and tries it, as often as the pool allows.
     async fn attempts(&mut self, panel: Panel<'_>, range: Option<ByteRange>) -> Result<Then, Local> {
         let pool = panel.view.pools.pool(panel.rule.pool);
-        let mut failed: Vec<FailedAttempt> = Vec::new();
+        self.gather(pool).await;
+        let (mut failed, mut last) = (Vec::new(), None);
         for number in 1..=pool.topology.attempts.max(1) {
             let index = panel.select(&mut self.scratch.head, number, &failed)?;
             self.record.attempts = number;
@@ -154,24 +176,20 @@ impl Exchange<'_> {
             if number > 1 {
                 panel.worker.shard.retries.increment();
             }
-            match self.attempt(panel, pool, index, range).await {
+            match self.attempt(panel, pool, index, range, &failed).await {
                 Attempted::Ended(then) => return Ok(then),
-                Attempted::Local(local) => {
+                Attempted::Local(local, outcome) => {
                     if let Local::Refusal(refusal) = &local
-                        && refusal.side() == Side::Upstream
+                        && outcome.verdict() == Verdict::Failed
                     {
                         let address = pool.backends[index as usize].address;
                         panel.turn.attempted(address, || format!("status-{}", refusal.status()));
-                        pool.failed(index, panel.worker.stats.started());
                     }
                     return Err(local);
                 }
-                Attempted::Failed(failure) => {
+                Attempted::Failed(failure, outcome) => {
                     panel.turn.attempted(pool.backends[index as usize].address, || failure.to_string());
-                    // Having too many connections ourselves (`Other`) says nothing of the backend.
-                    if failure != Failure::Other {
-                        pool.failed(index, panel.worker.stats.started());
-                    }
+                    last = Some(outcome);
                     if failure == Failure::Closed && !self.may_repeat() {
                         return Err(Local::Refusal(Refusal::ClosedEarly));
                     }
@@ -179,9 +197,10 @@ impl Exchange<'_> {
                 }
             }
         }
-        Err(Local::Refusal(match failed.last().map(|f| f.failure) {
-            Some(Failure::ConnectTimeout) => Refusal::ConnectTimeout,
-            Some(Failure::Other) => Refusal::NoBackend,
+        Err(Local::Refusal(match last {
+            Some(Outcome::ConnectTimedOut) => Refusal::ConnectTimeout,
+            Some(Outcome::NoPlace) => Refusal::Busy,
+            Some(Outcome::OutOfResources) => Refusal::NoBackend,
             _ => Refusal::Unreachable,
         }))
     }
@@ -248,21 +267,24 @@ impl Exchange<'_> {
 
     /// The length of the body, if all of it (or none) is there.
     pub(super) fn body_in_hand(&self) -> Option<usize> {
+        if let Some(progress) = &self.progress {
+            return progress.is_at_end().then_some(0);
+        }
         match self.meta.framing {
-            _ if self.streamed => None,
             Framing::Length(n) => usize::try_from(n).ok().filter(|n| *n <= self.connection.input.len()),
             Framing::Chunked => None,
             Framing::None | Framing::UntilClose => Some(0),
         }
     }
 
-    /// Whether the request may be sent again after a connection ended without an answer (RFC 9110 section 9.2.2).
+    /// Whether the request may be sent again after a connection ended without an answer (RFC 9110 section 9.2.2): as long as all
+    /// that was sent of it is still in hand.
     pub(super) fn may_repeat(&self) -> bool {
         let idempotent = matches!(
             self.scratch.head.method,
             Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
         );
-        idempotent && self.body_in_hand().is_some()
+        idempotent && self.progress.as_ref().is_none_or(Progress::is_whole)
     }
 
     /// Whether the client's connection may carry another request (RFC 9112 section 9.3).

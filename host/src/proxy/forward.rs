@@ -1,25 +1,26 @@
 //! One attempt at one backend: a connection, the request up, the response down, and what their ends mean.
 
 use std::cell::Cell;
-use std::rc::Rc;
 use std::time::Instant;
 
 use http::Method;
 
 use super::ask::{Local, Panel};
+use super::blame::{self, Circumstances, Pace};
 use super::connection::{Connection, Scratch, Then, client_read, client_write};
 use super::download::{Download, End, LEFT};
 use super::exchange::Exchange;
 use super::io::{IoEnd, Limited};
 use super::join::join;
+use super::lease::NoLease;
 use super::presence::Presence;
 use super::refusal::Refusal;
 use super::timer::{Timer, Wait};
-use super::upload::{Upload, UploadEnd};
+use super::upload::{Progress, Upload, UploadEnd};
 use super::worker::Worker;
-use crate::policy::{ByteRange, Failure};
+use crate::policy::{ByteRange, FailedAttempt, Failure};
 use crate::stats::Counter;
-use crate::upstream::{Backend, Lease, WorkerPool};
+use crate::upstream::{Lease, Outcome, WorkerPool};
 use crate::wire::{Framing, Version, write_request_head};
 
 /// What an attempt came to.
@@ -27,60 +28,53 @@ pub(super) enum Attempted {
     /// The client has its answer, or never will.
     Ended(Then),
     /// It failed before the backend answered.
-    Failed(Failure),
+    Failed(Failure, Outcome),
     /// The client gets this answer.
-    Local(Local),
+    Local(Local, Outcome),
 }
 
 impl Exchange<'_> {
-    /// Tries one backend. A pooled connection that had ended in the meantime costs the request nothing.
+    /// Tries one backend. A pooled connection that had ended in the meantime costs the request nothing, once: what is sent after
+    /// that goes over new connections.
     pub(super) async fn attempt(
         &mut self,
         panel: Panel<'_>,
         pool: &WorkerPool,
         index: u32,
         range: Option<ByteRange>,
+        failed: &[FailedAttempt],
     ) -> Attempted {
-        let backend = &pool.backends[index as usize];
         let worker = panel.worker;
+        let _probe = pool.backends[index as usize].probe();
+        let no_lease = |NoLease(failure, outcome)| {
+            pool.ended(index, outcome, worker.stats.started());
+            Attempted::Failed(failure, outcome)
+        };
+        let mut _slow_place = None;
+        if self.slow {
+            match self.presence().during(self.slow_place(worker, pool, index)).await {
+                Some(Ok(place)) => _slow_place = place,
+                Some(Err(none)) => return no_lease(none),
+                None => return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed),
+            }
+        }
         loop {
-            let lease = match backend.lease_idle(!self.may_repeat()) {
-                Some(lease) => {
-                    worker.shard.upstream_reuses.increment();
-                    lease
-                }
-                None => match self.presence().during(self.connect(worker, pool, backend)).await {
-                    Some(Ok(lease)) => lease,
-                    Some(Err(failure)) => return Attempted::Failed(failure),
-                    None => return self.ended(Ok(LEFT), 0, false),
-                },
+            let lease = match self.presence().during(self.lease(worker, pool, index, failed)).await {
+                Some(Ok(lease)) => lease,
+                Some(Err(none)) => return no_lease(none),
+                None => return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed),
             };
             let reused = lease.reused;
             match self.forward(panel, pool, index, lease, range).await {
-                Attempted::Failed(Failure::Closed) if reused && self.may_repeat() => {}
+                Attempted::Failed(Failure::Closed, _) if reused && self.may_repeat() => self.fresh = true,
                 attempted => return attempted,
             }
         }
     }
 
-    fn presence(&self) -> Presence<'_> {
+    pub(super) fn presence(&self) -> Presence<'_> {
         let Connection { worker, stream, timer, .. } = &*self.connection;
         Presence { stream, timers: &worker.timers, timer, half_close: worker.settings.limits.half_close }
-    }
-
-    async fn connect(&self, worker: &Worker, pool: &WorkerPool, backend: &Rc<Backend>) -> Result<Lease, Failure> {
-        let most = pool.topology.max_connections as u64;
-        if most > 0 && backend.shard.connections.value() >= most {
-            return Err(Failure::Other);
-        }
-        worker.shard.upstream_connections.increment();
-        let (timer, patience) = (&self.connection.timer, worker.settings.timeouts.connect);
-        match worker.timers.limit(timer, Wait::UpstreamWrite, patience, backend.connect()).await {
-            Ok(Ok(lease)) => Ok(lease),
-            Ok(Err(e)) if is_ours(&e) => Err(Failure::Other),
-            Ok(Err(_)) => Err(Failure::Connect),
-            Err(_) => Err(Failure::ConnectTimeout),
-        }
     }
 
     /// Sends the request on a connection and the response back.
@@ -95,19 +89,25 @@ impl Exchange<'_> {
         let worker = panel.worker;
         let backend = &pool.backends[index as usize];
         let in_flight = backend.in_flight();
-        let in_hand = self.body_in_hand();
+        let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
         let keep_alive = self.keep_alive();
         let framing = self.meta.framing;
-        self.streamed |= in_hand.is_none();
+        if in_hand.is_none() && self.progress.is_none() {
+            self.progress = Some(Progress::new(framing, self.may_repeat()));
+        }
         let wants_continue = self.meta.control.expect_continue && self.connection.input.is_empty();
+        let progress = &mut self.progress;
         let Scratch { head, response, out, up, request_trailers, response_trailers } = &mut *self.scratch;
         let Connection { stream, timer, input, .. } = &mut *self.connection;
         let wants_continue = wants_continue && head.version == Version::Http11;
         out.clear();
         up.clear();
         write_request_head(head, upstream_framing(framing, &head.method), &backend.name, up);
+        if let Some(progress) = progress {
+            up.extend_from_slice(progress.sent());
+        }
         let mut buffer = worker.buffers.small();
-        let (uploaded, status) = (Cell::new(in_hand.is_some()), Cell::new(0));
+        let (uploaded, status, pace) = (Cell::new(in_hand.is_some()), Cell::new(0), Pace::default());
         let (client_in, client_out) = stream.split();
         let (upstream_in, upstream_out) = lease.stream.split();
         let mut client = client_write(worker, timer, client_out);
@@ -119,7 +119,7 @@ impl Exchange<'_> {
             up.extend_from_slice(&input.filled()[..n]);
             let presence = client.presence(worker.settings.limits.half_close);
             let Some(flushed) = presence.during(upstream.flush(up)).await else {
-                return self.ended(Ok(LEFT), 0, false);
+                return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed);
             };
             // A backend that takes no more may have said why: its answer is read all the same.
             early = flushed.err().filter(|end| matches!(end, IoEnd::TimedOut));
@@ -146,11 +146,13 @@ impl Exchange<'_> {
             announced: 0,
             to: Framing::None,
         };
-        let end = match (early, in_hand) {
+        let end = match (early, progress) {
             (Some(_), _) => Ok(End::Local(Local::Refusal(Refusal::ResponseTimeout))),
-            (None, Some(_)) => Ok(download.run().await),
-            (None, None) => {
+            (None, None) => Ok(download.run().await),
+            (None, Some(progress)) => {
                 let upload = Upload {
+                    progress,
+                    pace: &pace,
                     client: client_read(worker, timer, client_in),
                     input,
                     upstream,
@@ -163,15 +165,16 @@ impl Exchange<'_> {
                     complete: &uploaded,
                 };
                 // In a box: most requests have no body on its way and should not hold the room for one.
-                Box::pin(join(upload.run(framing), download.run())).await
+                Box::pin(join(upload.run(), download.run())).await
             }
         };
         timer.disarm(Wait::UpstreamRead);
         worker.buffers.take_back(buffer);
         drop(in_flight);
-        if matches!(end, Ok(End::Broken { .. })) {
-            pool.failed(index, worker.stats.started());
-        }
+        let slow_client = !uploaded.get() && pace.is_slow(worker.timers.now());
+        let known = Circumstances { reused: lease.reused, answered: status.get() != 0, slow_client };
+        let outcome = blame::outcome(&end, known);
+        pool.ended(index, outcome, worker.stats.started());
         if matches!(end, Ok(End::Complete { reusable: true, .. })) {
             lease.keep(worker.timers.now(), pool.topology.max_idle);
         }
@@ -180,11 +183,11 @@ impl Exchange<'_> {
         {
             input.consume(n);
         }
-        self.ended(end, status.get(), uploaded.get())
+        self.ended(end, status.get(), uploaded.get(), outcome)
     }
 
     /// What the end of both directions means for the request.
-    fn ended(&mut self, end: Result<End, UploadEnd>, status: u16, uploaded: bool) -> Attempted {
+    fn ended(&mut self, end: Result<End, UploadEnd>, status: u16, uploaded: bool, outcome: Outcome) -> Attempted {
         self.record.status = status;
         let refusal = match end {
             Ok(End::Complete { keep_alive: true, .. }) => return Attempted::Ended(Then::Next),
@@ -193,9 +196,9 @@ impl Exchange<'_> {
                 return Attempted::Ended(Then::Finish);
             }
             Ok(End::Complete { .. }) => return Attempted::Ended(Then::Close),
-            Ok(End::Closed) => return Attempted::Failed(Failure::Closed),
-            Ok(End::Local(local)) => return Attempted::Local(local),
-            Ok(End::Broken { reason, delimited }) => {
+            Ok(End::Closed) => return Attempted::Failed(Failure::Closed, outcome),
+            Ok(End::Local(local)) => return Attempted::Local(local, outcome),
+            Ok(End::Broken { reason, delimited, .. }) => {
                 self.record.broken = true;
                 return self.unfinished(reason, if delimited { Then::Finish } else { Then::Abort });
             }
@@ -212,20 +215,13 @@ impl Exchange<'_> {
             // The answer has begun: all that is left is to show that it is not whole.
             return self.unfinished(&refusal.reason(), Then::Abort);
         }
-        Attempted::Local(Local::Refusal(refusal))
+        Attempted::Local(Local::Refusal(refusal), outcome)
     }
 
     fn unfinished(&mut self, reason: &str, then: Then) -> Attempted {
         self.record.reason = Some(reason.to_owned());
         Attempted::Ended(then)
     }
-}
-
-/// Whether a connect failed for want of something on this machine: file descriptors, ports, buffers.
-fn is_ours(e: &std::io::Error) -> bool {
-    use rustix::io::Errno;
-    Errno::from_io_error(e)
-        .is_some_and(|e| [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS].contains(&e))
 }
 
 /// A request that could have a body says that it has none (RFC 9110 section 8.6).

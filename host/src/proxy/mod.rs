@@ -1,7 +1,7 @@
 //! Proxy: the life of one request.
 //!
 //! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has it routed, normalised
-//! (`forwarding`), decided (`ask`) and sent to a backend (`forward`, `upload`), and brings the answer back (`download`, `slice`).
+//! (`forwarding`), decided (`ask`) and sent to a backend (`lease`, `forward`, `upload`), and brings the answer back (`download`, `slice`).
 //! `presence` notices a client that leaves while its backend is waited for; `linger` ends a connection whose client is sending
 //! still.
 //! `turn` settles which generations decide a request while one is on trial, and `watch` keeps its `trace` and its record if
@@ -13,6 +13,7 @@
 mod accept;
 pub mod access_log;
 mod ask;
+mod blame;
 mod buffer;
 mod connection;
 mod download;
@@ -21,6 +22,7 @@ mod forward;
 mod forwarding;
 mod io;
 mod join;
+mod lease;
 mod linger;
 mod presence;
 mod refusal;

@@ -21,6 +21,8 @@ pub enum Refusal {
     },
     /// The pool has no backend that can be used.
     NoBackend,
+    /// All connections that the backend may have were in use for too long.
+    Busy,
     /// All attempts failed.
     Unreachable,
     /// The last attempt found no connection in time.
@@ -51,19 +53,6 @@ pub enum Refusal {
     },
 }
 
-/// Whose fault a refusal is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The client's.
-    Client,
-    /// A policy's.
-    Policy,
-    /// The backend's.
-    Upstream,
-    /// Ours, or the operator's.
-    Host,
-}
-
 impl Refusal {
     /// The status that the client gets.
     pub fn status(&self) -> u16 {
@@ -73,28 +62,12 @@ impl Refusal {
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::NoRoute { .. } => 404,
-            Self::NoBackend | Self::TooManyConnections => 503,
+            Self::NoBackend | Self::Busy | Self::TooManyConnections => 503,
             Self::TooManyOfClient => 429,
             Self::Unreachable | Self::ClosedEarly | Self::BadResponse(_) | Self::UnaskedUpgrade => 502,
             Self::ConnectTimeout | Self::ResponseTimeout => 504,
             Self::RangeNotSatisfiable { .. } => 416,
             Self::PolicyFailed { status, .. } => *status,
-        }
-    }
-
-    /// Whose fault it is.
-    pub fn side(&self) -> Side {
-        match self {
-            Self::Malformed(_)
-            | Self::Method
-            | Self::RequestTimeout
-            | Self::BodyTooLarge
-            | Self::NoRoute { .. }
-            | Self::TooManyOfClient
-            | Self::RangeNotSatisfiable { .. } => Side::Client,
-            Self::PolicyFailed { .. } => Side::Policy,
-            Self::NoBackend | Self::TooManyConnections => Side::Host,
-            _ => Side::Upstream,
         }
     }
 
@@ -108,6 +81,7 @@ impl Refusal {
             Self::NoRoute { host } if host.is_empty() => "No route for a request without a host.".to_owned(),
             Self::NoRoute { host } => format!("No route for the host {host:?} and this path."),
             Self::NoBackend => "No backend is available for this request.".to_owned(),
+            Self::Busy => "All connections to the backend are in use; try again later.".to_owned(),
             Self::Unreachable => "No backend could be reached for this request.".to_owned(),
             Self::ConnectTimeout => "No backend took the connection in time.".to_owned(),
             Self::ResponseTimeout => "The backend did not answer in time.".to_owned(),

@@ -160,11 +160,19 @@ impl Worker {
         self.update_date();
         self.access_log.flush();
         let now = self.timers.now();
+        self.view.borrow().pools.make_room();
         if now >= self.swept_upstream.get() + UPSTREAM_SWEEP {
             self.swept_upstream.set(now);
             let idle = u64::try_from(self.settings.timeouts.upstream_idle.as_millis()).unwrap_or(u64::MAX);
             self.view().pools.sweep(now.saturating_sub(idle));
         }
+    }
+
+    /// Waits for requests of other workers that need the places of this worker's pooled connections, and closes those.
+    pub async fn make_room(&self) {
+        let pools = Rc::clone(&self.view.borrow().pools);
+        pools.wanted().await;
+        pools.make_room();
     }
 
     /// Logs a policy's fault: one a second as a warning, so that a policy that always fails can't flood the log.

@@ -87,8 +87,10 @@ pub struct BackendShard {
     pub latency_ewma_microseconds: Gauge,
     /// Failures since the last success.
     pub consecutive_failures: Gauge,
-    /// Set aside until this moment, in milliseconds since [`super::Stats::started`]; 0 if it is not.
-    pub set_aside_until: Gauge,
+    /// Ejected until this moment, in milliseconds since [`super::Stats::started`], and then until it has answered; 0 if it is not.
+    pub ejected_until: Gauge,
+    /// Attempts under way that began while it was ejected.
+    pub probing: Gauge,
     /// Connections open, in use or pooled.
     pub connections: Gauge,
     /// Time to the response head, in microseconds.

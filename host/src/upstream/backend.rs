@@ -12,6 +12,8 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::places::{Place, Places, Queue, SlowPlace, Turn};
+use super::{Outcome, Verdict};
 use crate::stats::BackendShard;
 
 /// A backend. Pools that name the same address share it, with its connections and its health.
@@ -25,6 +27,10 @@ pub struct Backend {
     pub shard: Arc<BackendShard>,
     /// Kept-alive connections, the longest idle first.
     idle: RefCell<VecDeque<Idle>>,
+    /// How many connections it may have, where that is limited.
+    places: Option<Arc<Places>>,
+    /// This worker's requests that wait for one.
+    queue: Queue,
 }
 
 #[derive(Debug)]
@@ -32,6 +38,7 @@ struct Idle {
     stream: TcpStream,
     /// Milliseconds of the worker's clock.
     since: u64,
+    place: Option<Place>,
 }
 
 /// A connection for the length of a request. Dropped, it is closed; [`Lease::keep`] gives it back.
@@ -44,16 +51,23 @@ pub struct Lease {
     open: Open,
 }
 
-/// Counts an open connection for as long as it lives.
+/// Counts an open connection, and holds its place, for as long as it lives.
 #[derive(Debug)]
-struct Open(Rc<Backend>);
+struct Open {
+    backend: Rc<Backend>,
+    place: Option<Place>,
+}
 
 impl Open {
-    fn new(backend: &Rc<Backend>) -> Self {
+    fn new(backend: &Rc<Backend>, place: Option<Place>) -> Self {
         backend.shard.connections.increment();
-        Self(Rc::clone(backend))
+        Self { backend: Rc::clone(backend), place }
     }
 }
+
+/// An attempt at a backend that is ejected: as long as one is under way, its worker's other requests avoid the backend.
+#[derive(Debug)]
+pub struct Probe(Rc<Backend>);
 
 /// Counts a request in flight for as long as it lives.
 #[derive(Debug)]
@@ -61,8 +75,8 @@ pub struct InFlight(Rc<Backend>);
 
 impl Backend {
     /// A backend without connections.
-    pub fn new(address: SocketAddr, shard: Arc<BackendShard>) -> Self {
-        Self { address, name: address.to_string(), shard, idle: RefCell::default() }
+    pub fn new(address: SocketAddr, shard: Arc<BackendShard>, places: Option<Arc<Places>>) -> Self {
+        Self { address, name: address.to_string(), shard, idle: RefCell::default(), places, queue: Queue::default() }
     }
 
     /// A pooled connection, the most recently used first, as it is the least likely to be closed.
@@ -72,20 +86,74 @@ impl Backend {
     pub fn lease_idle(self: &Rc<Self>, certain: bool) -> Option<Lease> {
         loop {
             let idle = self.idle.borrow_mut().pop_back()?;
-            self.shard.connections.decrement();
+            self.unpooled(1);
             if is_quiet(&idle.stream, certain) {
-                return Some(Lease { stream: idle.stream, reused: true, open: Open::new(self) });
+                return Some(Lease { stream: idle.stream, reused: true, open: Open::new(self, idle.place) });
+            }
+        }
+    }
+
+    /// Whether it may have any number of connections.
+    pub fn is_unlimited(&self) -> bool {
+        self.places.is_none()
+    }
+
+    /// Whether a request would have to wait for a connection now.
+    pub fn is_full(&self) -> bool {
+        self.idle.borrow().is_empty() && self.places.as_ref().is_some_and(|places| !places.has_free())
+    }
+
+    /// The right to a new connection, if there is one: pooled connections make room.
+    pub fn place(&self) -> Option<Place> {
+        let places = self.places.as_ref()?;
+        loop {
+            if let Some(place) = places.take() {
+                return Some(place);
+            }
+            let idle = self.idle.borrow_mut().pop_front()?;
+            self.unpooled(1);
+            drop(idle);
+        }
+    }
+
+    /// Waits for a connection or the right to one; `None` if `most` requests of all workers wait already. The caller limits
+    /// the time.
+    pub async fn wait(&self, most: usize) -> Option<Turn> {
+        self.places.as_ref()?.wait(&self.queue, most).await
+    }
+
+    /// Waits until a slow upload may have a place; `None` if `most` requests wait already. The caller limits the time.
+    pub async fn wait_slowly(&self, most: usize) -> Option<SlowPlace> {
+        self.places.as_ref()?.wait_slowly(most).await
+    }
+
+    /// Closes pooled connections, the longest idle first, as far as requests of other workers wait for their places.
+    pub fn make_room(&self) {
+        let Some(places) = &self.places else { return };
+        let mut idle = self.idle.borrow_mut();
+        let count = places.waiting_elsewhere(&self.queue).min(idle.len());
+        idle.drain(..count);
+        drop(idle);
+        self.unpooled(count);
+    }
+
+    /// So many connections have left the pool.
+    fn unpooled(&self, count: usize) {
+        for _ in 0..count {
+            self.shard.connections.decrement();
+            if let Some(places) = &self.places {
+                places.unpooled();
             }
         }
     }
 
     /// A new connection. The caller limits the time.
-    pub async fn connect(self: &Rc<Self>) -> io::Result<Lease> {
+    pub async fn connect(self: &Rc<Self>, place: Option<Place>) -> io::Result<Lease> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // Heads and small bodies are written whole: waiting for more to send only costs time.
         socket.set_nodelay(true)?;
         let stream = socket.connect(self.address).await?;
-        Ok(Lease { stream, reused: false, open: Open::new(self) })
+        Ok(Lease { stream, reused: false, open: Open::new(self, place) })
     }
 
     /// Closes the connections that have been idle since before `before`, and those that have ended.
@@ -93,7 +161,7 @@ impl Backend {
         let mut idle = self.idle.borrow_mut();
         let count = idle.len();
         idle.retain(|i| i.since >= before && is_quiet(&i.stream, false));
-        (idle.len()..count).for_each(|_| self.shard.connections.decrement());
+        self.unpooled(count - idle.len());
     }
 
     /// Counts a request in flight until the answer is dropped.
@@ -103,8 +171,17 @@ impl Backend {
         InFlight(Rc::clone(self))
     }
 
-    /// A response head arrived this long after the request was sent.
-    pub fn succeeded(&self, took: Duration) {
+    /// Begins an attempt. The answer is to be kept until the attempt has ended.
+    pub fn probe(self: &Rc<Self>) -> Option<Probe> {
+        if self.shard.ejected_until.value() == 0 {
+            return None;
+        }
+        self.shard.probing.increment();
+        Some(Probe(Rc::clone(self)))
+    }
+
+    /// A response head arrived this long after the request was sent: whatever becomes of the rest, it is no longer ejected.
+    pub fn answered(&self, took: Duration) {
         let shard = &self.shard;
         let sample = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
         shard.latency_microseconds.record(sample);
@@ -115,19 +192,29 @@ impl Backend {
         } else {
             (average - average / 8 + sample / 8).max(1)
         });
-        if shard.consecutive_failures.value() != 0 {
-            shard.consecutive_failures.set(0);
-            shard.set_aside_until.set(0);
+        if shard.ejected_until.value() != 0 {
+            shard.ejected_until.set(0);
         }
     }
 
-    /// An attempt failed. After `max_failures` in a row (0 = never) the backend is set aside until `until`, in
-    /// milliseconds since counting began.
-    pub fn failed(&self, max_failures: u32, until: u64) {
-        self.shard.failures.increment();
-        self.shard.consecutive_failures.increment();
-        if max_failures > 0 && self.shard.consecutive_failures.value() >= u64::from(max_failures) {
-            self.shard.set_aside_until.set(until);
+    /// An attempt ended. After `max_failures` in a row (0 = never) the backend is ejected until `until`, in milliseconds since
+    /// counting began.
+    pub fn ended(&self, outcome: Outcome, max_failures: u32, until: impl FnOnce() -> u64) {
+        let shard = &self.shard;
+        match outcome.verdict() {
+            Verdict::Unknown => {}
+            Verdict::Well => {
+                if shard.consecutive_failures.value() != 0 {
+                    shard.consecutive_failures.set(0);
+                }
+            }
+            Verdict::Failed => {
+                shard.failures.increment();
+                shard.consecutive_failures.increment();
+                if max_failures > 0 && shard.consecutive_failures.value() >= u64::from(max_failures) {
+                    shard.ejected_until.set(until());
+                }
+            }
         }
     }
 }
@@ -135,25 +222,61 @@ impl Backend {
 impl Lease {
     /// Gives the connection back for the next request. At most `max_idle` are kept: the longest idle one goes.
     pub fn keep(self, now: u64, max_idle: usize) {
-        let Self { stream, open, .. } = self;
-        let backend = &open.0;
-        let mut idle = backend.idle.borrow_mut();
+        let backend = Rc::clone(&self.open.backend);
+        let mut lease = self;
+        if let Some(places) = &backend.places {
+            // Closing it gives its place to the request that has waited longest.
+            if places.waiting_elsewhere(&backend.queue) > 0 {
+                return;
+            }
+            match backend.queue.hand_over(lease.used()) {
+                Some(back) => lease = back,
+                None => return,
+            }
+        }
         if max_idle == 0 {
             return;
         }
+        let Self { stream, mut open, .. } = lease;
+        let mut idle = backend.idle.borrow_mut();
         if idle.len() >= max_idle {
             idle.pop_front();
-            backend.shard.connections.decrement();
+            backend.unpooled(1);
         }
         // Pooled connections are counted too: `open` uncounts this one when it goes.
         backend.shard.connections.increment();
-        idle.push_back(Idle { stream, since: now });
+        idle.push_back(Idle { stream, since: now, place: open.place.take() });
+        if let Some(places) = &backend.places {
+            places.pooled();
+        }
+    }
+
+    /// Makes it a connection that has carried a request before, for the one that it passes to.
+    fn used(mut self) -> Self {
+        self.reused = true;
+        self
+    }
+
+    /// Whether nothing has happened on it since its last request. `certain` as for [`Backend::lease_idle`].
+    pub fn is_quiet(&self, certain: bool) -> bool {
+        is_quiet(&self.stream, certain)
+    }
+
+    /// Closes the connection and leaves its place.
+    pub fn into_place(mut self) -> Option<Place> {
+        self.open.place.take()
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.shard.connections.decrement();
+        self.backend.shard.connections.decrement();
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.0.shard.probing.decrement();
     }
 }
 

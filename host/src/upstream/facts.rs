@@ -34,9 +34,10 @@ impl BackendFacts for Facts {
 
     fn healthy(&self, pool: u32, backend: u32) -> bool {
         self.shard(pool, backend).is_some_and(|s| {
-            let until = s.set_aside_until.value();
-            // The clock is read only for a backend that was set aside.
-            until == 0 || self.started.elapsed().as_millis() >= u128::from(until)
+            let until = s.ejected_until.value();
+            // The clock is read only for a backend that is ejected. When its time is over, one request tries it, and the others
+            // avoid it until that one has a response.
+            until == 0 || (s.probing.value() == 0 && self.started.elapsed().as_millis() >= u128::from(until))
         })
     }
 

@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
+use tokio::sync::Notify;
 
-use super::{Backend, Facts, PoolTopology};
+use super::{Backend, Facts, Outcome, PoolTopology};
 use crate::policy::{BackendFacts, FailedAttempt};
 use crate::stats::Stats;
 
@@ -19,6 +20,9 @@ pub struct WorkerPools {
     pools: Vec<WorkerPool>,
     /// Each backend once, for sweeping.
     backends: Vec<Rc<Backend>>,
+    /// Wakes this worker when pooled connections hold places that requests of other workers wait for; `None` if no backend's
+    /// connections are limited.
+    wanted: Option<Arc<Notify>>,
     /// What policies may read of them.
     pub facts: Arc<Facts>,
 }
@@ -42,7 +46,7 @@ impl WorkerPools {
                 let backends = topology.backends.iter().map(|b| {
                     let backend = by_address.entry(b.address).or_insert_with(|| {
                         let shard = Arc::clone(&stats.backend(&b.address.to_string())[worker]);
-                        Rc::new(Backend::new(b.address, shard))
+                        Rc::new(Backend::new(b.address, shard, b.places.clone()))
                     });
                     Rc::clone(backend)
                 });
@@ -51,7 +55,9 @@ impl WorkerPools {
             .collect();
         let shards = pools.iter().map(|p| p.backends.iter().map(|b| Arc::clone(&b.shard)).collect()).collect();
         let facts = Arc::new(Facts::new(shards, stats.started()));
-        Self { pools, backends: by_address.into_values().collect(), facts }
+        let places = topologies.iter().flat_map(|t| &t.backends).find_map(|b| b.places.as_ref());
+        let wanted = places.map(|places| Arc::clone(places.wanted()));
+        Self { pools, backends: by_address.into_values().collect(), wanted, facts }
     }
 
     /// The pool with this index.
@@ -80,14 +86,45 @@ impl WorkerPools {
     pub fn sweep(&self, before: u64) {
         self.backends.iter().for_each(|b| b.sweep(before));
     }
+
+    /// Waits until [`WorkerPools::make_room`] is worth a look.
+    pub async fn wanted(&self) {
+        match &self.wanted {
+            Some(wanted) => wanted.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Closes pooled connections whose places requests of other workers wait for.
+    pub fn make_room(&self) {
+        if self.wanted.is_some() {
+            self.backends.iter().for_each(|b| b.make_room());
+        }
+    }
 }
 
 impl WorkerPool {
-    /// An attempt at one of its backends failed.
-    pub fn failed(&self, backend: u32, started: Instant) {
+    /// An attempt at one of its backends ended.
+    pub fn ended(&self, backend: u32, outcome: Outcome, started: Instant) {
         let topology = &self.topology;
-        let until = (started.elapsed() + topology.fail_timeout).as_millis();
-        self.backends[backend as usize].failed(topology.max_failures, u64::try_from(until).unwrap_or(u64::MAX));
+        let until = || {
+            let until = (started.elapsed() + topology.fail_timeout).as_millis();
+            // 0 would mean that it is not ejected.
+            u64::try_from(until).unwrap_or(u64::MAX).max(1)
+        };
+        self.backends[backend as usize].ended(outcome, topology.max_failures, until);
+    }
+
+    /// Whether the connections to any of its backends are limited.
+    pub fn is_limited(&self) -> bool {
+        self.backends.iter().any(|b| !b.is_unlimited())
+    }
+
+    /// Whether a request that `failed` so far should wait for a place at this backend, which is full, rather than look for
+    /// another: no other backend has a place, or the choice fell on this one again.
+    pub fn should_wait(&self, backend: u32, failed: &[FailedAttempt]) -> bool {
+        let tried = |b: u32| failed.iter().any(|f| f.backend == b);
+        tried(backend) || !(0..).zip(&self.backends).any(|(b, other)| b != backend && !tried(b) && !other.is_full())
     }
 }
 

@@ -1,10 +1,14 @@
 //! From names to addresses, once, when the configuration is read.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::Notify;
 
+use super::Places;
 use crate::config::{self, Pool};
 
 /// A pool with every backend resolved.
@@ -18,16 +22,21 @@ pub struct PoolTopology {
     pub attempts: u32,
     /// Idle connections kept per worker and backend.
     pub max_idle: usize,
-    /// Connections per worker and backend in all; 0 = no limit.
-    pub max_connections: usize,
-    /// Failures in a row after which a backend is set aside; 0 = never.
+    /// Requests of all workers that may wait for a connection to one backend, where connections are limited.
+    pub queue: usize,
+    /// For how long one request waits for a connection at most, over all its attempts.
+    pub queue_timeout: Duration,
+    /// How long the beginning of a request's body is waited for before the request takes a connection, where connections are
+    /// limited.
+    pub body_wait: Duration,
+    /// Failures in a row after which a backend is ejected; 0 = never.
     pub max_failures: u32,
-    /// For how long it is set aside.
+    /// For how long it is ejected.
     pub fail_timeout: Duration,
 }
 
 /// One backend of a pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ResolvedBackend {
     /// Where it is.
     pub address: SocketAddr,
@@ -35,6 +44,9 @@ pub struct ResolvedBackend {
     pub weight: u32,
     /// The operator's labels.
     pub labels: Vec<(String, String)>,
+    /// How many connections all workers together may have to its address: the least `max-connections` of the pools that name
+    /// it. `None` = no limit.
+    pub places: Option<Arc<Places>>,
 }
 
 /// A backend address that leads nowhere.
@@ -56,9 +68,9 @@ pub async fn resolve(pools: &[Pool]) -> Result<Vec<PoolTopology>, ResolveError> 
         for backend in &pool.backends {
             for address in addresses(pool, backend).await? {
                 // A resolver may list one address for each socket type.
-                let new = ResolvedBackend { address, weight: backend.weight, labels: backend.labels.clone() };
-                if !backends.contains(&new) {
-                    backends.push(new);
+                let (weight, labels) = (backend.weight, &backend.labels);
+                if !backends.iter().any(|b| b.address == address && b.weight == weight && b.labels == *labels) {
+                    backends.push(ResolvedBackend { address, weight, labels: labels.clone(), places: None });
                 }
             }
         }
@@ -67,12 +79,32 @@ pub async fn resolve(pools: &[Pool]) -> Result<Vec<PoolTopology>, ResolveError> 
             backends,
             attempts: pool.attempts,
             max_idle: pool.max_idle,
-            max_connections: pool.max_connections,
+            queue: pool.queue,
+            queue_timeout: pool.queue_timeout,
+            body_wait: pool.body_wait,
             max_failures: pool.max_failures,
             fail_timeout: pool.fail_timeout,
         });
     }
+    limit(pools, &mut resolved);
     Ok(resolved)
+}
+
+/// Gives the addresses whose connections are limited their places.
+fn limit(pools: &[Pool], resolved: &mut [PoolTopology]) {
+    let mut limits: HashMap<SocketAddr, usize> = HashMap::new();
+    for (pool, topology) in pools.iter().zip(&*resolved).filter(|(pool, _)| pool.max_connections > 0) {
+        for backend in &topology.backends {
+            let limit = limits.entry(backend.address).or_insert(pool.max_connections);
+            *limit = pool.max_connections.min(*limit);
+        }
+    }
+    let wanted = Arc::new(Notify::new());
+    let places: HashMap<_, _> =
+        limits.into_iter().map(|(address, limit)| (address, Arc::new(Places::new(limit, &wanted)))).collect();
+    for backend in resolved.iter_mut().flat_map(|topology| &mut topology.backends) {
+        backend.places = places.get(&backend.address).cloned();
+    }
 }
 
 async fn addresses(pool: &Pool, backend: &config::Backend) -> Result<Vec<SocketAddr>, ResolveError> {

@@ -76,6 +76,11 @@ impl ChunkedDecoder {
         Ok(Decoded::Data { skip: at, data: 0 })
     }
 
+    /// Whether more was announced than has come: between two chunks nothing was.
+    pub fn owes(&self) -> bool {
+        self.state != State::Size || self.digits > 0
+    }
+
     fn framing_byte(&mut self, byte: u8) -> Result<(), Malformed> {
         self.state = match (self.state, byte) {
             (State::Size, b) if b.is_ascii_hexdigit() => {

@@ -166,7 +166,7 @@ fn record(stats: &Stats) {
         backend.consecutive_failures.set(n);
         backend.latency_microseconds.record(100);
     }
-    stats.backend("127.0.0.1:82")[1].set_aside_until.set(u64::MAX);
+    stats.backend("127.0.0.1:82")[1].ejected_until.set(u64::MAX);
     let spread = stats.policy("spread");
     *spread.counter_names.lock().unwrap() = vec!["hits".to_owned(), "<b>".to_owned()];
     for (i, shard) in spread.shards.iter().enumerate() {

@@ -1,0 +1,195 @@
+//! What the end of an exchange says of the backend: which [`Outcome`] it is. Whose doing that was is decided there.
+
+use std::cell::Cell;
+
+use super::ask::Local;
+use super::download::End;
+use super::refusal::Refusal;
+use super::upload::UploadEnd;
+use crate::upstream::Outcome;
+use crate::wire::Malformed;
+
+/// A client that made its backend wait for this long, in milliseconds, may have been too slow for it.
+const SLOW: u64 = 1_000;
+
+/// How long an upload has waited for its client, in milliseconds of the worker's clock.
+#[derive(Debug, Default)]
+pub struct Pace {
+    waited: Cell<u64>,
+    since: Cell<Option<u64>>,
+}
+
+/// What is known of an exchange beside its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances {
+    /// The connection had carried a request before.
+    pub reused: bool,
+    /// The client has been sent some of the response.
+    pub answered: bool,
+    /// The backend did not have the whole request, because the client was slow to send it.
+    pub slow_client: bool,
+}
+
+impl Pace {
+    /// From now on the client is waited for.
+    pub fn wait(&self, now: u64) {
+        self.since.set(Some(now));
+    }
+
+    /// The client has sent something.
+    pub fn go_on(&self, now: u64) {
+        self.waited.set(self.total(now));
+        self.since.set(None);
+    }
+
+    /// Whether the client was slow.
+    pub fn is_slow(&self, now: u64) -> bool {
+        self.total(now) >= SLOW
+    }
+
+    fn total(&self, now: u64) -> u64 {
+        self.waited.get() + self.since.get().map_or(0, |since| now.saturating_sub(since))
+    }
+}
+
+/// The outcome for the backend.
+pub fn outcome(end: &Result<End, UploadEnd>, known: Circumstances) -> Outcome {
+    match end {
+        Ok(End::Complete { .. }) => Outcome::Answered,
+        Ok(End::Closed) if known.reused => Outcome::Stale,
+        Ok(End::Closed) if known.slow_client => Outcome::ClosedOnSlowClient,
+        Ok(End::Closed) => Outcome::Closed,
+        Ok(End::Local(Local::Reply { .. })) => Outcome::Replaced,
+        Ok(End::Local(Local::Refusal(Refusal::ClosedEarly))) if known.slow_client => Outcome::ClosedOnSlowClient,
+        Ok(End::Local(Local::Refusal(refusal))) => refused(refusal),
+        // The backend may have been waiting for the rest of the request.
+        Ok(End::Broken { .. }) if known.slow_client => Outcome::ClosedOnSlowClient,
+        Ok(End::Broken { outcome, .. }) => *outcome,
+        Ok(End::ClientGone(_)) if known.answered => Outcome::ClientLeft,
+        Ok(End::ClientGone(_)) => Outcome::ClientFailed,
+        // A backend that has answered need not read the rest.
+        Err(UploadEnd::BackendTimedOut | UploadEnd::BackendGone) if known.answered => Outcome::Quiet,
+        Err(UploadEnd::BackendTimedOut) => Outcome::TookNothing,
+        Err(UploadEnd::BackendGone | UploadEnd::Complete) => Outcome::NoResponse,
+        Err(UploadEnd::ClientGone | UploadEnd::ClientTimedOut | UploadEnd::Malformed(_) | UploadEnd::TooLarge) => {
+            if known.answered { Outcome::ClientLeft } else { Outcome::ClientFailed }
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Outcome {
+    match refusal {
+        Refusal::ResponseTimeout => Outcome::NoResponse,
+        Refusal::ClosedEarly => Outcome::Closed,
+        Refusal::Unreachable => Outcome::ConnectFailed,
+        Refusal::ConnectTimeout => Outcome::ConnectTimedOut,
+        Refusal::BadResponse(
+            Malformed::RequestLineTooLong | Malformed::HeadTooLarge | Malformed::TooManyFields,
+        ) => Outcome::BeyondLimits,
+        Refusal::BadResponse(_) | Refusal::UnaskedUpgrade => Outcome::Malformed,
+        Refusal::RangeNotSatisfiable { .. } | Refusal::PolicyFailed { .. } => Outcome::Replaced,
+        Refusal::NoBackend | Refusal::Busy | Refusal::TooManyConnections => Outcome::NoPlace,
+        Refusal::Malformed(_)
+        | Refusal::Method
+        | Refusal::RequestTimeout
+        | Refusal::BodyTooLarge
+        | Refusal::NoRoute { .. }
+        | Refusal::TooManyOfClient => Outcome::ClientFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Reply;
+
+    const USUAL: Circumstances = Circumstances { reused: false, answered: false, slow_client: false };
+    const REUSED: Circumstances = Circumstances { reused: true, ..USUAL };
+    const ANSWERED: Circumstances = Circumstances { answered: true, ..USUAL };
+    const SLOW_CLIENT: Circumstances = Circumstances { slow_client: true, ..USUAL };
+
+    fn local(refusal: Refusal) -> Result<End, UploadEnd> {
+        Ok(End::Local(Local::Refusal(refusal)))
+    }
+
+    fn broken(outcome: Outcome) -> Result<End, UploadEnd> {
+        Ok(End::Broken { reason: "", delimited: true, outcome })
+    }
+
+    #[test]
+    fn each_end_of_an_exchange_has_its_outcome() {
+        let reply = || Reply { status: 200, headers: Vec::new(), body: Vec::new() };
+        let table = [
+            (Ok(End::Complete { reusable: true, keep_alive: true }), USUAL, Outcome::Answered),
+            (Ok(End::Complete { reusable: false, keep_alive: false }), SLOW_CLIENT, Outcome::Answered),
+            (Ok(End::Closed), USUAL, Outcome::Closed),
+            (Ok(End::Closed), REUSED, Outcome::Stale),
+            (Ok(End::Closed), SLOW_CLIENT, Outcome::ClosedOnSlowClient),
+            (Ok(End::Local(Local::Reply { reply: reply(), policy: String::new() })), USUAL, Outcome::Replaced),
+            (Ok(End::ClientGone("")), USUAL, Outcome::ClientFailed),
+            (Ok(End::ClientGone("")), ANSWERED, Outcome::ClientLeft),
+            (broken(Outcome::BodyCut), ANSWERED, Outcome::BodyCut),
+            (broken(Outcome::BodyStalled), ANSWERED, Outcome::BodyStalled),
+            (broken(Outcome::Quiet), ANSWERED, Outcome::Quiet),
+            (broken(Outcome::BodyCut), SLOW_CLIENT, Outcome::ClosedOnSlowClient),
+            (Err(UploadEnd::BackendTimedOut), USUAL, Outcome::TookNothing),
+            (Err(UploadEnd::BackendTimedOut), ANSWERED, Outcome::Quiet),
+            (Err(UploadEnd::BackendGone), ANSWERED, Outcome::Quiet),
+            (Err(UploadEnd::ClientGone), USUAL, Outcome::ClientFailed),
+            (Err(UploadEnd::ClientTimedOut), USUAL, Outcome::ClientFailed),
+            (Err(UploadEnd::ClientTimedOut), ANSWERED, Outcome::ClientLeft),
+            (Err(UploadEnd::TooLarge), USUAL, Outcome::ClientFailed),
+            (Err(UploadEnd::Malformed(Malformed::Chunk)), USUAL, Outcome::ClientFailed),
+        ];
+        for (end, known, expected) in table {
+            assert_eq!(outcome(&end, known), expected, "{end:?} {known:?}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_its_outcome() {
+        let table = [
+            (Refusal::Malformed(Malformed::Host), Outcome::ClientFailed),
+            (Refusal::Method, Outcome::ClientFailed),
+            (Refusal::RequestTimeout, Outcome::ClientFailed),
+            (Refusal::BodyTooLarge, Outcome::ClientFailed),
+            (Refusal::NoRoute { host: String::new() }, Outcome::ClientFailed),
+            (Refusal::TooManyOfClient, Outcome::ClientFailed),
+            (Refusal::NoBackend, Outcome::NoPlace),
+            (Refusal::Busy, Outcome::NoPlace),
+            (Refusal::TooManyConnections, Outcome::NoPlace),
+            (Refusal::Unreachable, Outcome::ConnectFailed),
+            (Refusal::ConnectTimeout, Outcome::ConnectTimedOut),
+            (Refusal::ResponseTimeout, Outcome::NoResponse),
+            (Refusal::ClosedEarly, Outcome::Closed),
+            (Refusal::BadResponse(Malformed::StatusLine), Outcome::Malformed),
+            (Refusal::BadResponse(Malformed::Chunk), Outcome::Malformed),
+            (Refusal::BadResponse(Malformed::HeadTooLarge), Outcome::BeyondLimits),
+            (Refusal::BadResponse(Malformed::TooManyFields), Outcome::BeyondLimits),
+            (Refusal::BadResponse(Malformed::RequestLineTooLong), Outcome::BeyondLimits),
+            (Refusal::UnaskedUpgrade, Outcome::Malformed),
+            (Refusal::RangeNotSatisfiable { length: 1 }, Outcome::Replaced),
+            (Refusal::PolicyFailed { policy: String::new(), status: 500 }, Outcome::Replaced),
+        ];
+        for (refusal, expected) in table {
+            assert_eq!(outcome(&local(refusal.clone()), USUAL), expected, "{refusal:?}");
+        }
+        assert_eq!(outcome(&local(Refusal::ClosedEarly), SLOW_CLIENT), Outcome::ClosedOnSlowClient);
+    }
+
+    #[test]
+    fn a_client_is_slow_once_it_was_waited_for_long_enough_in_all() {
+        let pace = Pace::default();
+        assert!(!pace.is_slow(10_000), "nobody waits");
+        pace.wait(10_000);
+        assert!(!pace.is_slow(10_000 + SLOW - 1));
+        assert!(pace.is_slow(10_000 + SLOW));
+        pace.go_on(10_600);
+        assert!(!pace.is_slow(20_000), "600 ms, and nobody waits");
+        pace.wait(20_000);
+        assert!(!pace.is_slow(20_399));
+        assert!(pace.is_slow(20_400));
+        pace.go_on(20_400);
+        assert!(pace.is_slow(20_400), "what was waited stays waited");
+    }
+}

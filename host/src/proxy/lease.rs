@@ -1,0 +1,197 @@
+//! A connection for an attempt: a pooled one, a new one, or one that was waited for.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::buffer::SMALL;
+use super::connection::{Connection, client_read};
+use super::exchange::Exchange;
+use super::io::IoEnd;
+use super::timer::Wait;
+use super::worker::Worker;
+use crate::policy::{FailedAttempt, Failure};
+use crate::upstream::{Backend, Lease, Outcome, Place, SlowPlace, Turn, WorkerPool};
+use crate::wire::{ChunkedDecoder, Decoded, Fields, Framing, HeadLimits};
+
+/// Why an attempt has no connection: what policies and what the backend's health are to know of it.
+pub(super) struct NoLease(pub Failure, pub Outcome);
+
+const BUSY: NoLease = NoLease(Failure::Other, Outcome::NoPlace);
+
+/// How much of a body has arrived.
+enum Arrived {
+    /// There will be so many bytes.
+    Length(u64),
+    /// Chunks, of which so many bytes were looked at.
+    Chunked(ChunkedDecoder, usize),
+}
+
+impl Exchange<'_> {
+    /// Where connections are limited, waits for the beginning of a body, a buffer full or all of it, before the request takes
+    /// one: a client that sends slowly should not hold it meanwhile. Not for long: some wait for the response before they
+    /// send on. A client that expects 100 sends nothing before it has that.
+    pub(super) async fn gather(&mut self, pool: &WorkerPool) {
+        let patience = pool.topology.body_wait;
+        if self.body_in_hand().is_some() || patience.is_zero() || !pool.is_limited() {
+            return;
+        }
+        if self.meta.control.expect_continue {
+            self.slow = true;
+            return;
+        }
+        let framing = self.meta.framing;
+        let Connection { worker, stream, timer, input, .. } = &mut *self.connection;
+        let mut arrived = Arrived::nothing(framing);
+        let mut client = client_read(worker, timer, stream.split().0);
+        worker.timers.arm(timer, Wait::ClientRead, patience);
+        while !arrived.is_enough(input.filled(), worker.head_limits) {
+            match client.read_watched(input).await {
+                Ok(n) if n > 0 => {}
+                Err(IoEnd::TimedOut) => {
+                    self.slow = true;
+                    break;
+                }
+                // The upload will come to the same end.
+                Ok(_) | Err(IoEnd::Failed) => break,
+            }
+        }
+        timer.disarm(Wait::ClientRead);
+    }
+
+    /// The right of a slow upload to a place at this backend; others need none.
+    pub(super) async fn slow_place(
+        &self,
+        worker: &Worker,
+        pool: &WorkerPool,
+        index: u32,
+    ) -> Result<Option<SlowPlace>, NoLease> {
+        let (backend, topology) = (&pool.backends[index as usize], &pool.topology);
+        if backend.is_unlimited() {
+            return Ok(None);
+        }
+        let waited = self.wait_in_queue(worker, pool, backend.wait_slowly(topology.queue)).await;
+        waited.map(Some).ok_or(BUSY)
+    }
+
+    /// Waits for as long as the request may still wait for connections.
+    async fn wait_in_queue<T>(
+        &self,
+        worker: &Worker,
+        pool: &WorkerPool,
+        turn: impl Future<Output = Option<T>>,
+    ) -> Option<T> {
+        let left = pool.topology.queue_timeout.saturating_sub(self.queued.get());
+        if left.is_zero() {
+            return None;
+        }
+        let began = Instant::now();
+        // In a box, because hardly any request waits.
+        let turn = Box::pin(turn);
+        let turn = worker.timers.limit(&self.connection.timer, Wait::UpstreamWrite, left, turn).await;
+        self.queued.set(self.queued.get() + began.elapsed());
+        turn.ok().flatten()
+    }
+
+    /// A connection to the backend. `failed` are the attempts of this request so far.
+    pub(super) async fn lease(
+        &self,
+        worker: &Worker,
+        pool: &WorkerPool,
+        index: u32,
+        failed: &[FailedAttempt],
+    ) -> Result<Lease, NoLease> {
+        let backend = &pool.backends[index as usize];
+        if let Some(lease) = self.pooled(backend) {
+            worker.shard.upstream_reuses.increment();
+            return Ok(lease);
+        }
+        let mut place = None;
+        if !backend.is_unlimited() {
+            match self.place(worker, pool, index, failed).await? {
+                Turn::Lease(lease) if !self.fresh && lease.is_quiet(self.is_fragile()) => {
+                    worker.shard.upstream_reuses.increment();
+                    return Ok(lease);
+                }
+                Turn::Lease(lease) => place = lease.into_place(),
+                Turn::Place(free) => place = Some(free),
+            }
+        }
+        self.connect(worker, backend, place).await
+    }
+
+    fn pooled(&self, backend: &Rc<Backend>) -> Option<Lease> {
+        if self.fresh { None } else { backend.lease_idle(self.is_fragile()) }
+    }
+
+    /// Whether a connection that has ended would cost the request more than another attempt.
+    fn is_fragile(&self) -> bool {
+        !self.may_repeat() || self.body_in_hand().is_none()
+    }
+
+    /// The right to a new connection, at once or by waiting for it.
+    #[cold]
+    async fn place(
+        &self,
+        worker: &Worker,
+        pool: &WorkerPool,
+        index: u32,
+        failed: &[FailedAttempt],
+    ) -> Result<Turn, NoLease> {
+        let (backend, topology) = (&pool.backends[index as usize], &pool.topology);
+        if let Some(place) = backend.place() {
+            return Ok(Turn::Place(place));
+        }
+        let is_last = failed.len() + 1 >= topology.attempts as usize;
+        if !(is_last || pool.should_wait(index, failed)) {
+            return Err(BUSY);
+        }
+        self.wait_in_queue(worker, pool, backend.wait(topology.queue)).await.ok_or(BUSY)
+    }
+
+    async fn connect(&self, worker: &Worker, backend: &Rc<Backend>, place: Option<Place>) -> Result<Lease, NoLease> {
+        worker.shard.upstream_connections.increment();
+        let (timer, patience) = (&self.connection.timer, worker.settings.timeouts.connect);
+        match worker.timers.limit(timer, Wait::UpstreamWrite, patience, backend.connect(place)).await {
+            Ok(Ok(lease)) => Ok(lease),
+            Ok(Err(e)) if is_ours(&e) => Err(NoLease(Failure::Other, Outcome::OutOfResources)),
+            Ok(Err(_)) => Err(NoLease(Failure::Connect, Outcome::ConnectFailed)),
+            Err(_) => Err(NoLease(Failure::ConnectTimeout, Outcome::ConnectTimedOut)),
+        }
+    }
+}
+
+impl Arrived {
+    fn nothing(framing: Framing) -> Self {
+        match framing {
+            Framing::Length(n) => Self::Length(n),
+            _ => Self::Chunked(ChunkedDecoder::default(), 0),
+        }
+    }
+
+    /// Whether all of the body is there, or as much as is waited for, or what can't be a body.
+    fn is_enough(&mut self, input: &[u8], limits: HeadLimits) -> bool {
+        match self {
+            _ if input.len() >= SMALL => true,
+            Self::Length(n) => input.len() as u64 >= *n,
+            Self::Chunked(decoder, seen) => loop {
+                // Trailers are read again when they are sent on.
+                match decoder.decode(&input[*seen..], limits, &mut Fields::new()) {
+                    Ok(Decoded::Data { skip, data }) => {
+                        *seen += skip + data;
+                        if data == 0 {
+                            return false;
+                        }
+                    }
+                    Ok(Decoded::End(_)) | Err(_) => return true,
+                }
+            },
+        }
+    }
+}
+
+/// Whether a connect failed for want of something on this machine: file descriptors, ports, buffers.
+fn is_ours(e: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(e)
+        .is_some_and(|e| [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM].contains(&e))
+}

@@ -1,0 +1,183 @@
+//! How many connections all workers together may have to one backend, and the queue of requests that wait for one.
+//!
+//! Only backends of a pool with `max-connections` have any of this. The queue is first come, first served over all workers: a
+//! place that becomes free belongs to the request that has waited longest. A connection that is given back passes straight to
+//! a waiting request of its own worker, as long as no other worker has one; a connection can't change workers, so it is closed
+//! where one has.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::Lease;
+
+/// The places of one backend, shared by all workers.
+#[derive(Debug)]
+pub struct Places {
+    free: Arc<Semaphore>,
+    /// How many more slow uploads may have one: they are kept to a half, so that they never have all.
+    for_slow: Arc<Semaphore>,
+    /// Requests in the queue, slow uploads included.
+    queued: AtomicUsize,
+    /// Requests that wait for a place: all in the queue but slow uploads that other slow uploads are in the way of.
+    waiting: AtomicUsize,
+    /// Connections that are pooled: they hold a place and nobody uses it.
+    idle: AtomicUsize,
+    /// Wakes the workers when pooled connections stand in somebody's way.
+    wanted: Arc<Notify>,
+}
+
+/// The right to one connection. Dropped, it passes to the request that has waited longest.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The right of a slow upload to a place.
+#[derive(Debug)]
+pub struct SlowPlace {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What a request that has waited gets.
+#[derive(Debug)]
+pub enum Turn {
+    /// The right to a new connection.
+    Place(Place),
+    /// A connection that another request gave back.
+    Lease(Lease),
+}
+
+/// The requests of one worker that wait for a place at one backend.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    first: RefCell<VecDeque<oneshot::Sender<Lease>>>,
+    len: Cell<usize>,
+}
+
+/// Counts a request for as long as it is in the queue.
+struct Queued<'a>(&'a Places);
+
+/// Counts a request for as long as it waits for a place.
+struct Waiting<'a>(&'a Places, &'a Queue);
+
+impl Places {
+    /// So many places.
+    pub fn new(count: usize, wanted: &Arc<Notify>) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))),
+            for_slow: Arc::new(Semaphore::new((count / 2).clamp(1, Semaphore::MAX_PERMITS))),
+            queued: AtomicUsize::default(),
+            waiting: AtomicUsize::default(),
+            idle: AtomicUsize::default(),
+            wanted: Arc::clone(wanted),
+        }
+    }
+
+    /// A place, if one is free and no request waits for it.
+    pub(super) fn take(&self) -> Option<Place> {
+        Arc::clone(&self.free).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
+    }
+
+    pub(super) fn has_free(&self) -> bool {
+        self.free.available_permits() > 0
+    }
+
+    /// What wakes the workers when pooled connections are in the way.
+    pub(super) fn wanted(&self) -> &Arc<Notify> {
+        &self.wanted
+    }
+
+    /// How many requests of other workers wait.
+    pub(super) fn waiting_elsewhere(&self, here: &Queue) -> usize {
+        self.waiting.load(Relaxed).saturating_sub(here.len.get())
+    }
+
+    pub(super) fn pooled(&self) {
+        self.idle.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn unpooled(&self) {
+        self.idle.fetch_sub(1, Relaxed);
+    }
+
+    /// Waits for a place, or for a connection of this worker that is given back; `None` if `most` requests wait already.
+    pub(super) async fn wait(&self, queue: &Queue, most: usize) -> Option<Turn> {
+        let _queued = self.enter(most)?;
+        let _waiting = Waiting::begin(self, queue);
+        let (give, given) = oneshot::channel();
+        queue.push(give);
+        if self.idle.load(Relaxed) > 0 {
+            self.wanted.notify_waiters();
+        }
+        tokio::select! {
+            biased;
+            Ok(lease) = given => Some(Turn::Lease(lease)),
+            Ok(permit) = Arc::clone(&self.free).acquire_owned() => Some(Turn::Place(Place { _permit: permit })),
+            else => None,
+        }
+    }
+
+    /// Waits until a slow upload may have a place; `None` if `most` requests wait already.
+    pub(super) async fn wait_slowly(&self, most: usize) -> Option<SlowPlace> {
+        if let Ok(permit) = Arc::clone(&self.for_slow).try_acquire_owned() {
+            return Some(SlowPlace { _permit: permit });
+        }
+        let _queued = self.enter(most)?;
+        Arc::clone(&self.for_slow).acquire_owned().await.ok().map(|permit| SlowPlace { _permit: permit })
+    }
+
+    fn enter(&self, most: usize) -> Option<Queued<'_>> {
+        let before = self.queued.fetch_add(1, Relaxed);
+        let queued = Queued(self);
+        // The guard uncounts a request that finds the queue full.
+        (before < most).then_some(queued)
+    }
+}
+
+impl Queue {
+    /// Gives the connection to the first that waits. Comes back if none does.
+    pub(super) fn hand_over(&self, mut lease: Lease) -> Option<Lease> {
+        loop {
+            let Some(first) = self.first.borrow_mut().pop_front() else { return Some(lease) };
+            match first.send(lease) {
+                Ok(()) => return None,
+                // That request got a place in the meantime, or waits no more.
+                Err(refused) => lease = refused,
+            }
+        }
+    }
+
+    fn push(&self, give: oneshot::Sender<Lease>) {
+        let mut first = self.first.borrow_mut();
+        // Requests that wait no more leave their senders behind.
+        if first.len() > 2 * self.len.get() + 16 {
+            first.retain(|sender| !sender.is_closed());
+        }
+        first.push_back(give);
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(places: &'a Places, queue: &'a Queue) -> Self {
+        places.waiting.fetch_add(1, Relaxed);
+        queue.len.set(queue.len.get() + 1);
+        Self(places, queue)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.queued.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Relaxed);
+        self.1.len.set(self.1.len.get() - 1);
+    }
+}
