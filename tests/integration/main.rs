@@ -14,6 +14,7 @@
 
 mod fixtures;
 
+mod backend_hygiene;
 mod backend_nonsense;
 mod bodies;
 mod builtin_policies;
@@ -26,6 +27,7 @@ mod demo;
 mod docs;
 mod early_answers;
 mod forwarding;
+mod health;
 mod hostile_components;
 mod hot_swap;
 mod large_bodies;
@@ -33,10 +35,12 @@ mod limits;
 mod policy_commands;
 mod policy_faults;
 mod policy_hooks;
+mod queueing;
 mod ranges;
 mod recording;
 mod refused_requests;
 mod rehearsal;
+mod repeats;
 mod retries;
 mod rollout;
 mod routing;

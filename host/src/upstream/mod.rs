@@ -19,3 +19,7 @@ pub use outcome::{Outcome, Verdict};
 pub use places::{Place, Places, SlowPlace, Turn};
 pub use pool::{WorkerPool, WorkerPools};
 pub use resolve::{PoolTopology, ResolveError, ResolvedBackend, resolve};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic")]
+mod tests;

@@ -132,6 +132,7 @@ impl ChunkedDecoder {
             Ok(if may_trail(name) { Keep::Yes } else { Keep::No })
         })?;
         match after {
+            Some(after) if rest.len() - after.len() > limits.bytes => Err(Malformed::HeadTooLarge),
             Some(after) => {
                 self.state = State::End;
                 Ok(Decoded::End(bytes.len() - after.len()))

@@ -1,0 +1,413 @@
+//! Connections, places and health of backends, over real sockets and without a proxy around them.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use super::*;
+use crate::config::Pool;
+use crate::policy::{BackendFacts, FailedAttempt, Failure};
+use crate::stats::{BackendShard, Stats};
+
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn backend(address: SocketAddr, places: Option<&Arc<Places>>) -> Rc<Backend> {
+    Rc::new(Backend::new(address, Arc::new(BackendShard::default()), places.cloned()))
+}
+
+fn places(count: usize) -> Arc<Places> {
+    Arc::new(Places::new(count, &Arc::new(Notify::new())))
+}
+
+/// A connection and the backend's end of it.
+async fn connected(backend: &Rc<Backend>, listener: &TcpListener) -> (Lease, TcpStream) {
+    let lease = backend.connect(backend.place()).await.unwrap();
+    (lease, listener.accept().await.unwrap().0)
+}
+
+/// What a future is after one poll.
+async fn polled<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+    poll_fn(|cx| {
+        Poll::Ready(match pin!(&mut *future).poll(cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+fn local(lease: &Lease) -> SocketAddr {
+    lease.stream.local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn the_connection_that_was_used_last_is_leased_first_and_the_longest_idle_goes() {
+    let (listener, address) = listener().await;
+    let backend = backend(address, None);
+    let mut ends = Vec::new();
+    let mut leases = Vec::new();
+    for _ in 0..3 {
+        let (lease, end) = connected(&backend, &listener).await;
+        assert!(!lease.reused);
+        leases.push(lease);
+        ends.push(end);
+    }
+    assert_eq!(backend.shard.connections.value(), 3);
+    let names: Vec<_> = leases.iter().map(local).collect();
+    for (lease, now) in leases.into_iter().zip(1..) {
+        lease.keep(now, 2);
+    }
+    assert_eq!(backend.shard.connections.value(), 2, "the first was closed");
+    let last = backend.lease_idle(true).unwrap();
+    assert_eq!((local(&last), last.reused), (names[2], true));
+    assert_eq!(local(&backend.lease_idle(false).unwrap()), names[1]);
+    assert!(backend.lease_idle(false).is_none());
+    drop(last);
+    assert_eq!(backend.shard.connections.value(), 0);
+    let (lease, _end) = connected(&backend, &listener).await;
+    lease.keep(1, 0);
+    assert!(backend.lease_idle(false).is_none(), "none is kept");
+}
+
+#[tokio::test]
+async fn a_connection_that_ended_or_spoke_out_of_turn_is_passed_over() {
+    let (listener, address) = listener().await;
+    let backend = backend(address, None);
+    let (ended, end) = connected(&backend, &listener).await;
+    ended.keep(1, 9);
+    drop(end);
+    let (spoke, mut end) = connected(&backend, &listener).await;
+    end.write_all(b"HTTP/1.1 408 Late\r\n\r\n").await.unwrap();
+    spoke.stream.readable().await.unwrap();
+    assert!(!spoke.is_quiet(true));
+    spoke.keep(2, 9);
+    assert_eq!(backend.shard.connections.value(), 2);
+    assert!(backend.lease_idle(true).is_none());
+    assert_eq!(backend.shard.connections.value(), 0);
+}
+
+#[tokio::test]
+async fn a_sweep_closes_what_has_been_idle_for_long() {
+    let (listener, address) = listener().await;
+    let backend = backend(address, Some(&places(2)));
+    let (old, _end) = connected(&backend, &listener).await;
+    let (new, _other) = connected(&backend, &listener).await;
+    let name = local(&new);
+    old.keep(10, 9);
+    new.keep(20, 9);
+    assert!(backend.place().is_some_and(|_| backend.shard.connections.value() == 1), "pooled ones make room");
+    backend.sweep(20);
+    assert_eq!(local(&backend.lease_idle(false).unwrap()), name);
+    let (lease, _end) = connected(&backend, &listener).await;
+    lease.keep(20, 9);
+    backend.sweep(21);
+    assert!(backend.lease_idle(false).is_none());
+    assert_eq!(backend.shard.connections.value(), 0);
+}
+
+#[tokio::test]
+async fn a_place_is_counted_before_a_connection_is_made_and_comes_back_with_it() {
+    let (listener, address) = listener().await;
+    let places = places(2);
+    let backend = backend(address, Some(&places));
+    assert!(!backend.is_unlimited() && !backend.is_full());
+    let first = backend.place().unwrap();
+    let (second, _end) = connected(&backend, &listener).await;
+    assert!(backend.place().is_none() && backend.is_full());
+    drop(first);
+    assert!(!backend.is_full());
+    let place = second.into_place().unwrap();
+    assert_eq!(backend.shard.connections.value(), 0, "closed, and its place is left");
+    let other = backend.place().unwrap();
+    assert!(backend.is_full());
+    drop((place, other));
+    // A connect that fails gives its place back.
+    drop(listener);
+    for _ in 0..3 {
+        assert!(backend.connect(backend.place()).await.is_err());
+    }
+    assert!(backend.place().is_some());
+}
+
+#[tokio::test]
+async fn a_place_passes_to_the_request_that_has_waited_longest() {
+    let (listener, address) = listener().await;
+    let places = places(1);
+    // Two workers.
+    let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
+    let (held, _end) = connected(&here, &listener).await;
+    let mut first = Box::pin(there.wait(9));
+    let mut second = Box::pin(here.wait(9));
+    assert!(polled(&mut first).await.is_none() && polled(&mut second).await.is_none());
+    drop(held);
+    let Some(Some(Turn::Place(place))) = polled(&mut first).await else { panic!("the first has no place") };
+    assert!(polled(&mut second).await.is_none());
+    assert!(here.place().is_none(), "and none is free for who comes later");
+    drop(place);
+    assert!(matches!(polled(&mut second).await, Some(Some(Turn::Place(_)))));
+}
+
+#[tokio::test]
+async fn a_connection_passes_to_the_request_of_its_worker_that_has_waited_longest() {
+    let (listener, address) = listener().await;
+    let places = places(1);
+    let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
+    let (held, _end) = connected(&here, &listener).await;
+    let name = local(&held);
+    let mut left = Box::pin(here.wait(9));
+    let mut first = Box::pin(here.wait(9));
+    let mut second = Box::pin(here.wait(9));
+    for waiting in [&mut left, &mut first, &mut second] {
+        assert!(polled(waiting).await.is_none());
+    }
+    drop(left);
+    held.keep(1, 9);
+    assert!(polled(&mut second).await.is_none());
+    let Some(Some(Turn::Lease(lease))) = polled(&mut first).await else { panic!("the first has no connection") };
+    assert_eq!((local(&lease), lease.reused), (name, true));
+    assert_eq!(here.shard.connections.value(), 1);
+    // Another worker's request has a right to the place as well, and can't use this connection.
+    let mut elsewhere = Box::pin(there.wait(9));
+    assert!(polled(&mut elsewhere).await.is_none());
+    lease.keep(2, 9);
+    assert_eq!(here.shard.connections.value(), 0, "closed");
+    assert!(matches!(polled(&mut second).await, Some(Some(Turn::Place(_)))), "it waited longer");
+    assert!(matches!(polled(&mut elsewhere).await, Some(Some(Turn::Place(_)))));
+}
+
+#[tokio::test]
+async fn pooled_connections_make_room_for_requests_of_other_workers() {
+    let (listener, address) = listener().await;
+    let places = places(2);
+    let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
+    let (old, _end) = connected(&here, &listener).await;
+    let (new, _other) = connected(&here, &listener).await;
+    let name = local(&new);
+    old.keep(1, 9);
+    new.keep(2, 9);
+    here.make_room();
+    assert_eq!(here.shard.connections.value(), 2, "nobody waits");
+    let mut waiting = Box::pin(there.wait(9));
+    let mut woken = Box::pin(places.wanted().notified());
+    assert!(polled(&mut woken).await.is_none() && polled(&mut waiting).await.is_none());
+    assert!(polled(&mut woken).await.is_some(), "the workers are woken");
+    here.make_room();
+    assert!(matches!(polled(&mut waiting).await, Some(Some(Turn::Place(_)))));
+    assert_eq!(here.shard.connections.value(), 1, "one request, one place");
+    assert_eq!(local(&here.lease_idle(false).unwrap()), name);
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_over_all_workers_and_leaving_makes_room_in_it() {
+    let (_listener, address) = listener().await;
+    let places = places(1);
+    let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
+    let _held = here.place().unwrap();
+    assert!(matches!(polled(&mut Box::pin(here.wait(0))).await, Some(None)), "no queue");
+    let mut first = Box::pin(here.wait(2));
+    let mut second = Box::pin(there.wait(2));
+    assert!(polled(&mut first).await.is_none() && polled(&mut second).await.is_none());
+    assert!(matches!(polled(&mut Box::pin(here.wait(2))).await, Some(None)), "full");
+    drop(first);
+    let mut third = Box::pin(here.wait(2));
+    assert!(polled(&mut third).await.is_none());
+    // Who leaves again and again leaves nothing behind.
+    drop(second);
+    for _ in 0..1_000 {
+        assert!(polled(&mut Box::pin(here.wait(2))).await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn slow_uploads_are_kept_to_a_half_and_one_at_least() {
+    for (count, slow) in [(1, 1), (2, 1), (5, 2)] {
+        let (_listener, address) = listener().await;
+        let backend = backend(address, Some(&places(count)));
+        let mut held = Vec::new();
+        for _ in 0..slow {
+            held.push(backend.wait_slowly(0).await.unwrap());
+        }
+        assert!(backend.wait_slowly(0).await.is_none(), "{count} places");
+        let mut waiting = Box::pin(backend.wait_slowly(1));
+        assert!(polled(&mut waiting).await.is_none());
+        held.pop();
+        assert!(matches!(polled(&mut waiting).await, Some(Some(_))));
+    }
+}
+
+#[test]
+fn failures_in_a_row_eject_and_a_response_head_ends_that() {
+    let backend = backend(([127, 0, 0, 1], 1).into(), None);
+    let shard = &backend.shard;
+    let fail = || backend.ended(Outcome::NoResponse, 2, || 77);
+    fail();
+    assert_eq!((shard.failures.value(), shard.consecutive_failures.value(), shard.ejected_until.value()), (1, 1, 0));
+    backend.ended(Outcome::ClientFailed, 2, || 77);
+    assert_eq!(shard.consecutive_failures.value(), 1, "that says nothing");
+    backend.ended(Outcome::Answered, 2, || 77);
+    assert_eq!(shard.consecutive_failures.value(), 0);
+    fail();
+    fail();
+    assert_eq!((shard.failures.value(), shard.ejected_until.value()), (3, 77));
+    backend.answered(Duration::from_millis(1));
+    assert_eq!(shard.ejected_until.value(), 0, "a success ends an ejection");
+    // A head is no more than a head: who cuts one body after another is ejected again.
+    fail();
+    assert_eq!(shard.ejected_until.value(), 77);
+    backend.answered(Duration::from_millis(1));
+    backend.ended(Outcome::Answered, 2, || 77);
+    fail();
+    assert_eq!((shard.consecutive_failures.value(), shard.ejected_until.value()), (1, 0));
+    for _ in 0..9 {
+        backend.ended(Outcome::ConnectFailed, 0, || 77);
+    }
+    assert_eq!(shard.ejected_until.value(), 0, "0 means never");
+}
+
+#[test]
+fn latency_is_smoothed() {
+    let backend = backend(([127, 0, 0, 1], 1).into(), None);
+    backend.answered(Duration::from_micros(800));
+    assert_eq!(backend.shard.latency_ewma_microseconds.value(), 800, "the first counts in full");
+    backend.answered(Duration::from_micros(1_600));
+    assert_eq!(backend.shard.latency_ewma_microseconds.value(), 900);
+    backend.answered(Duration::ZERO);
+    assert!(backend.shard.latency_ewma_microseconds.value() > 0, "0 stands for none so far");
+}
+
+fn topology(addresses: &[&str]) -> Arc<PoolTopology> {
+    let backends = addresses
+        .iter()
+        .map(|a| ResolvedBackend { address: a.parse().unwrap(), weight: 1, labels: Vec::new(), places: None })
+        .collect();
+    Arc::new(PoolTopology {
+        name: "a".to_owned(),
+        backends,
+        attempts: 5,
+        max_idle: 64,
+        queue: 9,
+        queue_timeout: Duration::from_secs(1),
+        body_wait: Duration::ZERO,
+        max_failures: 1,
+        fail_timeout: Duration::from_secs(3_600),
+    })
+}
+
+#[test]
+fn an_ejected_backend_is_well_again_for_one_request_at_a_time() {
+    let stats = Stats::new(1);
+    let pools = WorkerPools::new(&[topology(&["127.0.0.1:1", "127.0.0.1:2"])], &stats, 0);
+    let (pool, facts) = (pools.pool(0), &pools.facts);
+    assert!(pool.backends[0].probe().is_none(), "one that is well needs no probe");
+    pool.ended(0, Outcome::ConnectFailed, stats.started());
+    assert_eq!((facts.healthy(0, 0), facts.healthy(0, 1), facts.healthy(0, 2)), (false, true, false));
+    let until = pool.backends[0].shard.ejected_until.value();
+    assert!(until >= 3_600_000, "{until} ms");
+    // Its time is over: the first moment is always past.
+    pool.backends[0].shard.ejected_until.set(1);
+    let _past = std::iter::repeat_with(Instant::now).find(|now| now.duration_since(stats.started()).as_millis() > 1);
+    assert!(facts.healthy(0, 0));
+    let probe = pool.backends[0].probe().unwrap();
+    assert!(!facts.healthy(0, 0), "one tries it");
+    let another = pool.backends[0].probe().unwrap();
+    drop(probe);
+    assert!(!facts.healthy(0, 0), "another does still");
+    drop(another);
+    assert!(facts.healthy(0, 0), "that said nothing, so the next may try");
+    let probe = pool.backends[0].probe();
+    pool.backends[0].answered(Duration::from_millis(1));
+    assert!(facts.healthy(0, 0), "it has answered");
+    drop(probe);
+    assert!(facts.healthy(0, 0));
+}
+
+#[test]
+fn the_choice_avoids_what_failed_and_what_is_ejected_as_long_as_there_is_another() {
+    let stats = Stats::new(1);
+    let topologies = [topology(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]), topology(&[])];
+    let pools = WorkerPools::new(&topologies, &stats, 0);
+    let failed = |backends: &[u32]| -> Vec<FailedAttempt> {
+        backends.iter().map(|backend| FailedAttempt { backend: *backend, failure: Failure::Connect }).collect()
+    };
+    let mut rng = SmallRng::seed_from_u64(1);
+    let mut chosen = |failed: &[FailedAttempt]| -> Vec<u32> {
+        let mut seen: Vec<u32> = (0..300).filter_map(|_| pools.choose(0, failed, &mut rng)).collect();
+        assert_eq!(seen.len(), 300);
+        seen.sort_unstable();
+        seen.dedup();
+        seen
+    };
+    assert_eq!(chosen(&[]), [0, 1, 2]);
+    assert_eq!(chosen(&failed(&[1])), [0, 2], "never the one that just failed");
+    assert_eq!(chosen(&failed(&[1, 2])), [0]);
+    pools.pool(0).ended(0, Outcome::ConnectFailed, stats.started());
+    assert_eq!(chosen(&[]), [1, 2], "an ejected one is avoided");
+    assert_eq!(chosen(&failed(&[1])), [2]);
+    assert_eq!(chosen(&failed(&[1, 2])), [0], "one that is ejected rather than one that failed this request");
+    assert_eq!(chosen(&failed(&[0, 1, 2])), [0, 1, 2]);
+    assert_eq!(pools.choose(1, &[], &mut SmallRng::seed_from_u64(1)), None);
+}
+
+#[test]
+fn a_full_backend_is_waited_for_if_there_is_no_other() {
+    let (one, two) = (places(1), places(1));
+    let mut limited = (*topology(&["127.0.0.1:1", "127.0.0.1:2"])).clone();
+    limited.backends[0].places = Some(one);
+    limited.backends[1].places = Some(two);
+    let pools = WorkerPools::new(&[Arc::new(limited)], &Stats::new(1), 0);
+    let pool = pools.pool(0);
+    assert!(pool.is_limited());
+    let _held = pool.backends[0].place().unwrap();
+    assert!(!pool.should_wait(0, &[]), "the other has a place");
+    let busy = |backend| FailedAttempt { backend, failure: Failure::Other };
+    assert!(pool.should_wait(0, &[busy(0)]), "the choice fell on it again");
+    assert!(pool.should_wait(0, &[busy(1)]), "the other has failed");
+    let _other = pool.backends[1].place().unwrap();
+    assert!(pool.should_wait(0, &[]) && pool.should_wait(1, &[]), "none has a place");
+}
+
+#[tokio::test]
+async fn an_address_has_the_least_places_that_a_pool_gives_it() {
+    let pool = |name: &str, backends: &[&str], max_connections| {
+        let backends = backends
+            .iter()
+            .map(|a| crate::config::Backend { address: (*a).to_owned(), weight: 1, labels: Vec::new() })
+            .collect();
+        Pool {
+            name: name.to_owned(),
+            backends,
+            attempts: 1,
+            max_idle: 1,
+            max_connections,
+            queue: 1,
+            queue_timeout: Duration::from_secs(1),
+            body_wait: Duration::ZERO,
+            max_failures: 1,
+            fail_timeout: Duration::from_secs(1),
+        }
+    };
+    let (shared, own) = ("127.0.0.1:1", "127.0.0.1:2");
+    let resolved = resolve(&[pool("a", &[shared], 3), pool("b", &[shared, own], 0), pool("c", &[shared], 2)]).await;
+    let resolved = resolved.unwrap();
+    let shared = resolved[0].backends[0].places.clone().unwrap();
+    let held: Vec<_> = std::iter::from_fn(|| shared.take()).collect();
+    assert_eq!(held.len(), 2);
+    for other in [&resolved[1].backends[0], &resolved[2].backends[0]] {
+        assert!(other.places.as_ref().is_some_and(|places| Arc::ptr_eq(places, &shared)));
+    }
+    assert!(resolved[1].backends[1].places.is_none(), "no limit");
+}

@@ -1,0 +1,257 @@
+//! `max-connections`: a place is counted before it is used, and requests wait for one in order.
+
+use std::time::Duration;
+
+use crate::fixtures::{Client, Gate, Request, TestProxy, TestUpstream, eventually, get, response};
+
+/// A pool of one backend, with these keys, in front of this many workers.
+fn pool_of(upstream: &TestUpstream, workers: usize, keys: &str) -> TestProxy {
+    TestProxy::builder()
+        .workers(workers)
+        .tables(&format!("[pools.a]\nbackends = [\"{}\"]\n{keys}\n[[routes]]\npool = \"a\"", upstream.address()))
+        .start()
+}
+
+/// A backend that holds `/held` until the gate opens, and answers by the target.
+fn held_by(gate: &Gate) -> TestUpstream {
+    let opened = gate.clone();
+    TestUpstream::start(move |connection| {
+        while let Some(request) = connection.request() {
+            if request.target().starts_with("/held") {
+                opened.wait();
+            }
+            connection.send(response("200 OK", &[], request.target()));
+        }
+    })
+}
+
+#[track_caller]
+fn wait_for_active(proxy: &TestProxy, requests: u64) {
+    eventually("the requests are under way", || (proxy.stat("/requests/active") == requests).then_some(()));
+}
+
+/// A client whose request is in the hands of the proxy, the `nth` that is.
+fn waiting(proxy: &TestProxy, target: &str, nth: u64) -> Client {
+    let mut client = proxy.client();
+    client.send(get("a.test", target));
+    wait_for_active(proxy, nth);
+    client
+}
+
+#[test]
+fn a_burst_opens_no_more_connections_than_there_may_be() {
+    for workers in [1, 2] {
+        let gate = Gate::new();
+        let upstream = held_by(&gate);
+        let proxy = pool_of(&upstream, workers, "max-connections = 2\nqueue-timeout = \"1m\"");
+        let mut clients: Vec<_> = (0..50).map(|_| proxy.client()).collect();
+        clients.iter_mut().for_each(|client| client.send(get("a.test", "/held")));
+        wait_for_active(&proxy, 50);
+        upstream.wait_for_heads(2);
+        assert_eq!((upstream.received().len(), upstream.connections()), (2, 2), "{workers} workers");
+        assert_eq!(proxy.stat(&format!("/backends/{}/connections", upstream.address())), 2);
+        gate.open();
+        clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+        if workers == 1 {
+            assert_eq!(upstream.connections(), 2, "a connection passes from one request to the next");
+        }
+    }
+}
+
+#[test]
+fn requests_are_served_in_the_order_in_which_they_came() {
+    let gate = Gate::new();
+    let upstream = held_by(&gate);
+    let proxy = pool_of(&upstream, 1, "max-connections = 1\nqueue-timeout = \"1m\"");
+    let targets: Vec<String> = (0..8).map(|n| format!("/held/{n}")).collect();
+    let mut clients: Vec<_> = targets.iter().zip(1..).map(|(target, nth)| waiting(&proxy, target, nth)).collect();
+    gate.open();
+    clients.iter_mut().zip(&targets).for_each(|(client, target)| assert_eq!(client.response().text(), *target));
+    let received: Vec<String> = upstream.received().iter().map(|r| r.target().to_owned()).collect();
+    assert_eq!(received, targets);
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[test]
+fn a_place_passes_on_when_a_connection_can_t() {
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let upstream = TestUpstream::start(move |connection| {
+        while connection.request().is_some() {
+            opened.wait();
+            connection.send(response("200 OK", &[("Connection", "close")], "ok"));
+        }
+    });
+    let proxy = pool_of(&upstream, 1, "max-connections = 1\nqueue-timeout = \"1m\"");
+    let mut clients: Vec<_> = (1..=4).map(|nth| waiting(&proxy, "/", nth)).collect();
+    gate.open();
+    clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+    assert_eq!(upstream.connections(), 4);
+}
+
+#[test]
+fn a_full_queue_refuses_and_says_when_to_try_again() {
+    let gate = Gate::new();
+    let upstream = held_by(&gate);
+    let proxy = pool_of(&upstream, 1, "max-connections = 1\nqueue = 1\nqueue-timeout = \"1m\"\nmax-failures = 1");
+    let mut held: Vec<_> = (1..=2).map(|nth| waiting(&proxy, "/held", nth)).collect();
+    let refused = proxy.get("a.test", "/");
+    refused.assert_refusal(503);
+    assert_eq!(refused.value("retry-after").as_deref(), Some("1"));
+    proxy.logged(&["503", "All connections to the backend are in use"]);
+    gate.open();
+    held.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+    assert_eq!(proxy.get("a.test", "/").status, 200);
+    let backend = &proxy.stats()["backends"][upstream.address().to_string()];
+    assert_eq!((&backend["failures"], &backend["healthy"]), (&0.into(), &true.into()), "it is not to blame");
+}
+
+#[test]
+fn waiting_ends_in_time_and_the_place_stays_with_its_holder() {
+    let gate = Gate::new();
+    let upstream = held_by(&gate);
+    let proxy = pool_of(&upstream, 1, "max-connections = 1\nqueue-timeout = \"100ms\"");
+    let mut held = waiting(&proxy, "/held", 1);
+    proxy.get("a.test", "/").assert_refusal(503);
+    gate.open();
+    assert_eq!(held.response().status, 200);
+    assert_eq!(proxy.get("a.test", "/").status, 200);
+}
+
+#[test]
+fn a_client_that_leaves_the_queue_makes_room_in_it() {
+    let gate = Gate::new();
+    let upstream = held_by(&gate);
+    let proxy = pool_of(&upstream, 1, "max-connections = 1\nqueue = 1\nqueue-timeout = \"1m\"");
+    let mut held = waiting(&proxy, "/held", 1);
+    waiting(&proxy, "/left", 2).reset();
+    wait_for_active(&proxy, 1);
+    let mut next = waiting(&proxy, "/next", 2);
+    gate.open();
+    assert_eq!(held.response().status, 200);
+    assert_eq!(next.response().text(), "/next");
+    assert!(upstream.received().iter().all(|r| r.target() != "/left"), "nobody waits for that");
+}
+
+#[test]
+fn a_full_backend_is_no_reason_to_wait_while_another_has_a_place() {
+    let gate = Gate::new();
+    let (full, free) = (held_by(&gate), TestUpstream::named("free"));
+    let proxy = TestProxy::builder()
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"{}\"]\nmax-connections = 1\n[pools.b]\nbackends = [\"{}\", \"{}\"]\nqueue-timeout = \"1m\"\n\
+             [[routes]]\npool = \"b\"\n[[routes]]\nhost = \"a.test\"\npool = \"a\"",
+            full.address(),
+            full.address(),
+            free.address()
+        ))
+        .start();
+    let mut held = waiting(&proxy, "/held", 1);
+    for _ in 0..20 {
+        assert_eq!(proxy.get("b.test", "/").text(), "free");
+    }
+    gate.open();
+    assert_eq!(held.response().status, 200);
+}
+
+#[test]
+fn pooled_connections_of_one_worker_make_room_for_another() {
+    let upstream = TestUpstream::named("a");
+    let proxy = pool_of(&upstream, 2, "max-connections = 1\nqueue-timeout = \"1m\"");
+    // The kernel spreads connections over the workers by their ports: in 2^23 runs there is one where all meet one worker.
+    for _ in 0..24 {
+        assert_eq!(proxy.get("a.test", "/").text(), "a");
+    }
+}
+
+/// Clients that have begun an upload of ten bytes and go no further.
+fn slow_uploads(proxy: &TestProxy, count: u64) -> Vec<Client> {
+    let begin = |_| {
+        let mut client = proxy.client();
+        client.send("POST /slow HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhello");
+        client
+    };
+    let clients = (0..count).map(begin).collect();
+    wait_for_active(proxy, count);
+    clients
+}
+
+#[test]
+fn slow_uploads_take_no_connection_before_their_bodies_are_there() {
+    let upstream = TestUpstream::echo();
+    let proxy = pool_of(&upstream, 1, "max-connections = 2\nbody-wait = \"1h\"\n[timeouts]\nbody-read = \"1h\"");
+    let mut slow = slow_uploads(&proxy, 20);
+    // In chunks as well.
+    let mut chunked = proxy.client();
+    chunked.send("PUT /slow HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    wait_for_active(&proxy, 21);
+    for _ in 0..3 {
+        assert_eq!(proxy.get("a.test", "/quick").status, 200);
+    }
+    assert!(upstream.received().iter().all(|r| r.target() == "/quick"), "no upload has come so far");
+    slow[7].send("world");
+    assert_eq!(slow[7].response().text(), "helloworld");
+    chunked.send("5\r\nworld\r\n0\r\n\r\n");
+    assert_eq!(chunked.response().text(), "helloworld");
+    // A large body is under way as soon as a buffer is full.
+    let large = vec![b'x'; 100_000];
+    assert_eq!(proxy.ask(Request::new("POST", "/").host("a.test").body(&large).bytes()).body, large);
+}
+
+#[test]
+fn slow_uploads_never_hold_all_connections() {
+    let upstream = TestUpstream::echo();
+    let keys = "max-connections = 2\nbody-wait = \"50ms\"\nqueue-timeout = \"1h\"\n[timeouts]\nbody-read = \"1h\"";
+    let proxy = pool_of(&upstream, 1, keys);
+    let mut slow = slow_uploads(&proxy, 10);
+    upstream.wait_for_heads(1);
+    let uploads = || upstream.received().iter().filter(|r| r.target() == "/slow").count();
+    for _ in 0..5 {
+        assert_eq!(proxy.get("a.test", "/quick").status, 200);
+        assert_eq!(uploads(), 1, "one of two places");
+    }
+    for client in &mut slow {
+        client.send("world");
+    }
+    slow.iter_mut().for_each(|client| assert_eq!(client.response().text(), "helloworld"));
+}
+
+#[test]
+fn a_client_that_waits_for_the_response_within_its_upload_is_not_waited_for_in_turn() {
+    let upstream = TestUpstream::start(|connection| {
+        while connection.head().is_some() {
+            connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n");
+            let Some(request) = connection.body() else { return };
+            let rest = format!("{:x}\r\n", request.body.len());
+            connection.send([rest.as_bytes(), &request.body, b"\r\n0\r\n\r\n"].concat());
+        }
+    });
+    let proxy = pool_of(&upstream, 1, "max-connections = 1\nbody-wait = \"50ms\"");
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhello");
+    let (status, head) = client.head();
+    assert_eq!(status, 200);
+    client.send("world");
+    client.wire.buffer.splice(0..0, head.raw);
+    assert_eq!(client.response().text(), "earlyhelloworld");
+}
+
+#[test]
+fn a_client_that_expects_100_is_not_waited_for() {
+    let upstream = TestUpstream::start(|connection| {
+        while let Some(head) = connection.head() {
+            if head.head.lists("expect", "100-continue") {
+                connection.send("HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            let Some(request) = connection.body() else { return };
+            connection.send(response("200 OK", &[], &request.body));
+        }
+    });
+    let proxy = pool_of(&upstream, 1, "max-connections = 1\nbody-wait = \"1h\"");
+    let mut client = proxy.client();
+    client.wire.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.send("PUT / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.head().0, 100);
+    client.send("hello");
+    assert_eq!(client.response().text(), "hello");
+}
