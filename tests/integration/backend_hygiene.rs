@@ -25,7 +25,8 @@ fn a_request_that_could_have_a_body_says_that_it_has_none() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
     let mut client = proxy.client();
-    let methods = [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false), ("OPTIONS", false)];
+    let methods =
+        [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false), ("OPTIONS", false)];
     for (method, _) in methods {
         assert_eq!(client.ask(Request::new(method, "/").host("a.test").bytes()).status, 200);
     }
@@ -75,7 +76,8 @@ fn trailers_of_a_request_are_bounded() {
         .host("*", &[upstream.address()])
         .tables("[limits]\nheader-bytes = 4096\nheader-count = 20")
         .start();
-    let post = |trailers: String| format!("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{trailers}");
+    let post =
+        |trailers: String| format!("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{trailers}");
     assert_eq!(proxy.ask(post(with_trailers(20, 10))).text(), "hi");
     for (count, size) in [(21, 10), (1, 4_200), (2, 2_100)] {
         let mut client = proxy.client();
@@ -97,8 +99,7 @@ fn trailers_of_a_request_are_bounded() {
 fn trailers_of_a_response_are_bounded() {
     for (count, size, whole) in [(256, 10, true), (257, 10, false), (1, 66_000, false)] {
         let body = with_trailers(count, size);
-        let upstream =
-            TestUpstream::answering(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}"));
+        let upstream = TestUpstream::answering(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}"));
         let proxy = TestProxy::in_front_of(&upstream);
         let mut client = proxy.client();
         client.send(get("a.test", "/"));
@@ -114,10 +115,8 @@ fn trailers_of_a_response_are_bounded() {
 #[test]
 fn a_place_of_one_clients_connections_becomes_free_again() {
     let upstream = TestUpstream::answering(response("200 OK", &[], "a"));
-    let proxy = TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables("[limits]\nconnections-per-client = 2")
-        .start();
+    let proxy =
+        TestProxy::builder().host("*", &[upstream.address()]).tables("[limits]\nconnections-per-client = 2").start();
     let mut held: Vec<Client> = (0..2).map(|_| proxy.client()).collect();
     held.iter_mut().for_each(|client| assert_eq!(client.ask(get("a.test", "/")).status, 200));
     for _ in 0..3 {

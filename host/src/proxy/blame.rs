@@ -72,7 +72,11 @@ pub fn outcome(end: &Result<End, UploadEnd>, known: Circumstances) -> Outcome {
         Err(UploadEnd::BackendTimedOut) => Outcome::TookNothing,
         Err(UploadEnd::BackendGone | UploadEnd::Complete) => Outcome::NoResponse,
         Err(UploadEnd::ClientGone | UploadEnd::ClientTimedOut | UploadEnd::Malformed(_) | UploadEnd::TooLarge) => {
-            if known.answered { Outcome::ClientLeft } else { Outcome::ClientFailed }
+            if known.answered {
+                Outcome::ClientLeft
+            } else {
+                Outcome::ClientFailed
+            }
         }
     }
 }
@@ -83,9 +87,9 @@ fn refused(refusal: &Refusal) -> Outcome {
         Refusal::ClosedEarly => Outcome::Closed,
         Refusal::Unreachable => Outcome::ConnectFailed,
         Refusal::ConnectTimeout => Outcome::ConnectTimedOut,
-        Refusal::BadResponse(
-            Malformed::RequestLineTooLong | Malformed::HeadTooLarge | Malformed::TooManyFields,
-        ) => Outcome::BeyondLimits,
+        Refusal::BadResponse(Malformed::RequestLineTooLong | Malformed::HeadTooLarge | Malformed::TooManyFields) => {
+            Outcome::BeyondLimits
+        }
         Refusal::BadResponse(_) | Refusal::UnaskedUpgrade => Outcome::Malformed,
         Refusal::RangeNotSatisfiable { .. } | Refusal::PolicyFailed { .. } => Outcome::Replaced,
         Refusal::NoBackend | Refusal::Busy | Refusal::TooManyConnections => Outcome::NoPlace,

@@ -374,7 +374,11 @@ impl Download<'_> {
 
     fn stopped(&self, owes: bool) -> End {
         let outcome = if owes { Outcome::BodyStalled } else { Outcome::Quiet };
-        End::Broken { reason: "the backend stopped within the body", delimited: self.to != Framing::UntilClose, outcome }
+        End::Broken {
+            reason: "the backend stopped within the body",
+            delimited: self.to != Framing::UntilClose,
+            outcome,
+        }
     }
 }
 

@@ -39,7 +39,9 @@ pub fn write_refusal(refusal: &Refusal, to: ReplyTo<'_>, out: &mut Vec<u8>) {
     match refusal {
         Refusal::RangeNotSatisfiable { length } => headers.push(("content-range", format!("bytes */{length}").into())),
         Refusal::Method => headers.push(("allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_vec())),
-        Refusal::Busy | Refusal::TooManyConnections | Refusal::TooManyOfClient => headers.push(("retry-after", b"1".to_vec())),
+        Refusal::Busy | Refusal::TooManyConnections | Refusal::TooManyOfClient => {
+            headers.push(("retry-after", b"1".to_vec()))
+        }
         _ => {}
     }
     write(refusal.status(), &headers, &body, to, out);
