@@ -310,8 +310,7 @@ impl Download<'_> {
             match self.read_body(total).await? {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(IoEnd::Failed) => return Err(self.broken("the backend's connection failed within the body")),
-                Err(IoEnd::TimedOut) => return Err(self.stopped(false)),
+                Err(end) => return Err(self.lost(end, false)),
             }
         }
         if self.to == Framing::Chunked {
@@ -339,10 +338,9 @@ impl Download<'_> {
     /// Reads more of the body, of which the backend `owes` some that it has announced.
     async fn fill(&mut self, body: u64, owes: bool) -> Result<(), End> {
         match self.read_body(body).await? {
-            Ok(0) => Err(self.broken("the backend's connection ended within the body")),
+            Ok(0) => Err(self.broken("the backend's connection ended within the body", Outcome::BodyCut)),
             Ok(_) => Ok(()),
-            Err(IoEnd::Failed) => Err(self.broken("the backend's connection failed within the body")),
-            Err(IoEnd::TimedOut) => Err(self.stopped(owes)),
+            Err(end) => Err(self.lost(end, owes)),
         }
     }
 
@@ -364,21 +362,20 @@ impl Download<'_> {
     fn malformed(&self, reason: Malformed) -> End {
         match self.status.get() {
             0 => bad(reason),
-            _ => self.broken("the backend's body is not correctly chunked"),
+            _ => self.broken("the backend's body is not correctly chunked", Outcome::BodyCut),
         }
     }
 
-    fn broken(&self, reason: &'static str) -> End {
-        End::Broken { reason, delimited: self.to != Framing::UntilClose, outcome: Outcome::BodyCut }
+    fn lost(&self, end: IoEnd, owes: bool) -> End {
+        match end {
+            IoEnd::Failed => self.broken("the backend's connection failed within the body", Outcome::BodyCut),
+            IoEnd::TimedOut if owes => self.broken("the backend stopped within the body", Outcome::BodyStalled),
+            IoEnd::TimedOut => self.broken("the backend was silent for too long within the body", Outcome::Quiet),
+        }
     }
 
-    fn stopped(&self, owes: bool) -> End {
-        let outcome = if owes { Outcome::BodyStalled } else { Outcome::Quiet };
-        End::Broken {
-            reason: "the backend stopped within the body",
-            delimited: self.to != Framing::UntilClose,
-            outcome,
-        }
+    fn broken(&self, reason: &'static str, outcome: Outcome) -> End {
+        End::Broken { reason, delimited: self.to != Framing::UntilClose, outcome }
     }
 }
 
