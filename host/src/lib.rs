@@ -6,6 +6,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod files;
 pub mod origin;
 pub mod policy;
 pub mod proxy;

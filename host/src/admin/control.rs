@@ -25,7 +25,7 @@ pub trait Control: Send + Sync + 'static {
     fn policy(&self, name: &str) -> Option<PolicyDetails>;
 
     /// Loads this component under the policy's name, and publishes it to all workers once it is proven: compiled, linked,
-    /// configured and told the backends. `admin` makes one such call at a time, of at most 64 MiB.
+    /// configured and told the backends. `admin` makes one such call for a policy at a time, of at most 64 MiB.
     fn deploy<'a>(&'a self, name: &'a str, component: Vec<u8>, how: Deployment) -> ChangeFuture<'a>;
 
     /// Changes what decides, without loading anything.
@@ -36,6 +36,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Whether clients should be sent here.
     fn readiness(&self) -> Readiness;
+
+    /// What the operator should look at though requests are served, a sentence each.
+    fn notes(&self) -> Vec<String>;
 }
 
 /// The future of a change.
@@ -105,6 +108,8 @@ pub struct PolicyStatus {
     pub isolation: String,
     /// `random`, `next` or a status.
     pub on_failure: String,
+    /// What becomes of requests while no generation decides: `on_failure` if the operator wrote it, else 503.
+    pub while_absent: String,
     /// The longest that a hook may run.
     #[serde(rename = "deadline_microseconds", serialize_with = "microseconds")]
     pub deadline: Duration,
@@ -189,6 +194,8 @@ pub enum Readiness {
     Starting,
     /// Requests are served, but these policies are still being loaded.
     Loading(Vec<String>),
+    /// Requests are served, but these policies were refused, and nothing decides in their place.
+    Refused(Vec<String>),
     /// Requests are served.
     Ready,
     /// The listeners are closed; what is in flight is being finished.

@@ -7,8 +7,10 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
+use super::crowd::{Doing, Caller};
 use super::reply::{self, Reply};
 use super::serve::{Limits, Shared};
+use super::uploads::Room;
 use super::{Change, ChangeError, ChangeFuture, Control, Deployment, PolicyDetails};
 
 /// Why a body was not read to its end.
@@ -18,35 +20,45 @@ enum Unread {
     TooLarge(usize),
     #[error("the body stopped coming; send the whole component at once")]
     TooSlow,
+    #[error("other uploads need the room that this one had; try again")]
+    NoRoom,
     #[error("the body ended before its announced length, or is not framed correctly: {0}")]
     Broken(#[source] hyper::Error),
 }
 
-/// Reads the component and has it loaded. One at a time; on a failure nothing has changed.
-pub(super) async fn deploy(shared: &Shared, name: &str, how: Deployment, body: Incoming) -> Reply {
+/// Reads the component and has it loaded. One of each policy at a time, once it is there as a whole; on a failure nothing
+/// has changed.
+pub(super) async fn deploy(shared: &Shared, caller: &Caller, name: &str, how: Deployment, body: Incoming) -> Reply {
     let limits = &shared.limits;
-    // Before waiting and reading, so that a client that expects 100-continue need not send it.
+    // Before reading, so that a client that expects 100-continue need not send it.
     if body.size_hint().lower() > limits.component_bytes as u64 {
         return unread(&Unread::TooLarge(limits.component_bytes));
     }
-    let Ok(Ok(turn)) = timeout(limits.turn, Arc::clone(&shared.turn).acquire_owned()).await else {
-        return refused(&ChangeError::Busy(name.to_owned()));
+    let room = shared.uploads.begin();
+    let read = tokio::select! {
+        read = read(body, limits, caller, &room) => read,
+        () = room.taken_away() => Err(Unread::NoRoom),
     };
-    let component = match read(body, limits).await {
+    let component = match read {
         Ok(component) => component,
         Err(error) => return unread(&error),
     };
+    room.is_whole();
     if component.is_empty() {
         return reply::error(
             StatusCode::BAD_REQUEST,
             "the body is empty; send a component, for example with curl --upload-file policy.wasm",
         );
     }
+    let Some(turn) = shared.uploads.turn(name, limits.turn).await else {
+        return refused(&ChangeError::Busy(name.to_owned()));
+    };
+    caller.is(Doing::Working);
     let name = name.to_owned();
     settle(&shared.control, move |control| {
         Box::pin(async move {
             let outcome = control.deploy(&name, component, how).await;
-            drop(turn);
+            drop((turn, room));
             outcome
         })
     })
@@ -72,15 +84,20 @@ async fn settle(control: &Arc<dyn Control>, change: impl FnOnce(Arc<dyn Control>
     }
 }
 
-async fn read(mut body: Incoming, limits: &Limits) -> Result<Vec<u8>, Unread> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(0);
-    let mut component = Vec::with_capacity(announced.min(limits.component_bytes));
+async fn read(mut body: Incoming, limits: &Limits, caller: &Caller, room: &Room) -> Result<Vec<u8>, Unread> {
+    // Grows with what comes: an announced length takes no memory.
+    let mut component = Vec::new();
+    caller.is(Doing::Uploading);
     let whole = async {
         while let Some(frame) = timeout(limits.body_idle, body.frame()).await.map_err(|_| Unread::TooSlow)? {
             if let Ok(piece) = frame.map_err(Unread::Broken)?.into_data() {
                 if component.len() + piece.len() > limits.component_bytes {
                     return Err(Unread::TooLarge(limits.component_bytes));
                 }
+                if !room.grow(piece.len()) {
+                    return Err(Unread::NoRoom);
+                }
+                caller.is(Doing::Uploading);
                 component.extend_from_slice(&piece);
             }
         }
@@ -94,6 +111,7 @@ fn unread(error: &Unread) -> Reply {
     let status = match error {
         Unread::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Unread::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        Unread::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
         Unread::Broken(_) => StatusCode::BAD_REQUEST,
     };
     reply::error(status, &error.to_string())

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
 
+use super::crowd::Caller;
 use super::reply::{self, Reply};
 use super::serve::Shared;
 use super::{Readiness, StatsView, metrics_page, policies, stats_page};
@@ -32,7 +33,7 @@ const READ: &str = "GET, HEAD";
 const EXPLAIN_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// The answer to one request.
-pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Reply {
+pub(super) async fn answer(shared: &Shared, caller: &Caller, request: Request<Incoming>) -> Reply {
     let path = request.uri().path().to_owned();
     if !matches!(path.as_str(), "/healthz" | "/readyz")
         && let Some(refusal) = shared.guard.refusal(&request)
@@ -40,7 +41,7 @@ pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Reply
         return refusal;
     }
     if let Some(name) = path.strip_prefix("/policies/") {
-        let answer = policies::answer(shared, name, &path, request).await;
+        let answer = policies::answer(shared, caller, name, &path, request).await;
         return answer.unwrap_or_else(|| reply::nothing_here(&path, &ENDPOINTS));
     }
     let page: fn(&Shared, &HeaderMap) -> Reply = match path.as_str() {
@@ -66,7 +67,15 @@ pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Reply
 fn ready(shared: &Shared) -> Reply {
     let unavailable = |sentence: &str| reply::error(StatusCode::SERVICE_UNAVAILABLE, sentence);
     match shared.control.readiness() {
-        Readiness::Ready => reply::json(StatusCode::OK, &json!({ "status": "ready" })),
+        Readiness::Ready => match shared.control.notes() {
+            notes if notes.is_empty() => reply::json(StatusCode::OK, &json!({ "status": "ready" })),
+            notes => reply::json(StatusCode::OK, &json!({ "status": "ready", "notes": notes })),
+        },
+        Readiness::Refused(policies) => unavailable(&format!(
+            "policies were refused, and nothing decides in their place: {}; GET /policies/NAME says why, \
+             PUT /policies/NAME deploys another component",
+            policies.join(", ")
+        )),
         Readiness::Loading(policies) => {
             unavailable(&format!("policies are still being loaded: {}", policies.join(", ")))
         }

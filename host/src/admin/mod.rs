@@ -8,6 +8,7 @@
 mod accept;
 mod connection;
 mod control;
+mod crowd;
 mod deploy;
 mod endpoints;
 mod format;
@@ -19,6 +20,7 @@ mod recording;
 mod reply;
 pub mod report;
 mod serve;
+mod uploads;
 #[cfg(test)]
 mod tests;
 

@@ -219,12 +219,13 @@ fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
     )?;
     writeln!(
         f,
-        "<p>exports {}; an instance per {}, {} at most; {} a call; on failure: {}</p>",
+        "<p>exports {}; an instance per {}, {} at most; {} a call; on failure: {}; while none is loaded: {}</p>",
         Escaped(&s.hooks.join(", ")),
         Escaped(&s.isolation),
         bytes(s.memory_limit_bytes),
         microseconds(s.deadline.as_micros().try_into().unwrap_or(u64::MAX)),
-        Escaped(&s.on_failure)
+        Escaped(&s.on_failure),
+        Escaped(&s.while_absent)
     )?;
     if let Some(t) = &s.on_trial {
         writeln!(

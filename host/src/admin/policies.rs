@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
+use super::crowd::Caller;
 use super::deploy;
 use super::reply::{self, Reply};
 use super::serve::Shared;
@@ -21,7 +22,13 @@ struct Query {
 }
 
 /// The answer to a request whose path is `/policies/` and `rest`; `None` if there is nothing of this kind.
-pub(super) async fn answer(shared: &Shared, rest: &str, path: &str, request: Request<Incoming>) -> Option<Reply> {
+pub(super) async fn answer(
+    shared: &Shared,
+    caller: &Caller,
+    rest: &str,
+    path: &str,
+    request: Request<Incoming>,
+) -> Option<Reply> {
     let (name, below) = rest.split_once('/').map_or((rest, None), |(name, below)| (name, Some(below)));
     let name = policy_name(name)?;
     let allowed = match below {
@@ -47,7 +54,7 @@ pub(super) async fn answer(shared: &Shared, rest: &str, path: &str, request: Req
     };
     let wanted = match (method, below) {
         (Method::PUT, _) => match deployment(&query) {
-            Ok(how) => return Some(deploy::deploy(shared, &name, how, request.into_body()).await),
+            Ok(how) => return Some(deploy::deploy(shared, caller, &name, how, request.into_body()).await),
             Err(sentence) => Err(sentence),
         },
         (Method::POST, Some("canary")) => canary(&query),

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::crowd::{Crowd, Doing, Caller};
 use super::guard::Guard;
+use super::uploads::Uploads;
 use super::{Control, connection, endpoints};
 
 /// A pause after a failed accept: out of file descriptors, the next one would fail as fast.
@@ -37,8 +39,10 @@ pub enum AdminError {
 /// What clients of the admin listener may use.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
-    /// Connections at a time; more wait in the accept queue.
+    /// Connections at a time; for one more, the one that has been idle for the longest is closed.
     pub connections: usize,
+    /// The same for one client address.
+    pub connections_of_one: usize,
     /// From the first byte (or the last response) to the end of a head.
     pub header_read: Duration,
     /// Between two pieces of a request body.
@@ -47,7 +51,9 @@ pub(super) struct Limits {
     pub body_total: Duration,
     /// Bytes of a component.
     pub component_bytes: usize,
-    /// For an upload to wait for the one before it.
+    /// Bytes of all components that are being uploaded or loaded; for more, the upload that has been silent for the longest ends.
+    pub upload_bytes: usize,
+    /// For a whole upload to wait for the one of the same policy before it.
     pub turn: Duration,
     /// For a client to take some bytes of a response.
     pub write: Duration,
@@ -59,10 +65,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 256,
-            header_read: Duration::from_secs(10),
+            connections_of_one: 128,
+            header_read: Duration::from_secs(5),
             body_idle: Duration::from_secs(15),
             body_total: Duration::from_secs(300),
             component_bytes: 64 << 20,
+            upload_bytes: 256 << 20,
             turn: Duration::from_secs(60),
             write: Duration::from_secs(10),
             drain: Duration::from_secs(5),
@@ -75,8 +83,7 @@ pub(super) struct Shared {
     pub control: Arc<dyn Control>,
     pub guard: Guard,
     pub limits: Limits,
-    /// Held by the one upload that is read and loaded: a component in memory is up to 64 MiB.
-    pub turn: Arc<Semaphore>,
+    pub uploads: Arc<Uploads>,
 }
 
 /// Serves the admin endpoints until `shutdown` completes and the connections have ended, which takes 5 seconds at most.
@@ -112,7 +119,9 @@ pub(super) async fn serve_within(
         _ => {}
     }
     let guard = Guard::new(token);
-    let shared = Arc::new(Shared { control, guard, limits, turn: Arc::new(Semaphore::new(1)) });
+    let crowd = Arc::new(Crowd::new(limits.connections, limits.connections_of_one));
+    let uploads = Uploads::new(limits.upload_bytes);
+    let shared = Arc::new(Shared { control, guard, limits, uploads });
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -120,17 +129,15 @@ pub(super) async fn serve_within(
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
-            accepted = listener.accept(), if connections.len() < shared.limits.connections => match accepted {
-                Ok((stream, _)) => {
-                    let shared = Arc::clone(&shared);
+            accepted = listener.accept() => match accepted {
+                // At once, and however many there are: no health check waits for clients that say nothing.
+                Ok((stream, peer)) => {
+                    let Some(caller) = crowd.enter(peer.ip()) else { continue };
+                    let (shared, crowd) = (Arc::clone(&shared), Arc::clone(&crowd));
                     let stopping = stopping.clone();
                     connections.spawn(async move {
-                        let limits = shared.limits.clone();
-                        let service = service_fn(move |request| {
-                            let shared = Arc::clone(&shared);
-                            Box::pin(async move { Ok::<_, Infallible>(endpoints::answer(&shared, request).await) })
-                        });
-                        connection::serve(stream, service, &limits, stopping).await;
+                        serve_one(stream, &caller, shared, stopping).await;
+                        crowd.left(&caller);
                     });
                 }
                 Err(error) => {
@@ -150,6 +157,25 @@ pub(super) async fn serve_within(
     })
     .await;
     Ok(())
+}
+
+/// Serves one connection until it ends or another needs its room.
+async fn serve_one(stream: TcpStream, caller: &Arc<Caller>, shared: Arc<Shared>, stopping: watch::Receiver<bool>) {
+    let limits = shared.limits.clone();
+    let at_work = Arc::clone(caller);
+    let service = service_fn(move |request| {
+        let (shared, caller) = (Arc::clone(&shared), Arc::clone(&at_work));
+        Box::pin(async move {
+            caller.is(Doing::Working);
+            let answer = endpoints::answer(&shared, &caller, request).await;
+            caller.is(Doing::Idle);
+            Ok::<_, Infallible>(answer)
+        })
+    });
+    tokio::select! {
+        () = connection::serve(stream, service, &limits, stopping) => {}
+        () = caller.sent_away() => {}
+    }
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -14,11 +14,12 @@ use super::signals::Signals;
 use crate::cli::{
     Action, Begin, Bindings, Cli, Command, Demo, Lang, New, Offline, Origin, Policy, Remote, Settings, Task,
 };
-use crate::config::{Config, FileSource, Pool, Sources};
+use crate::config::{Config, FileSource, OnFailure, Pool, Sources};
 use crate::origin::{self, OriginOptions};
 use crate::policy::{Engine, EngineOptions, PolicyError};
 use crate::rehearsal::{self, Manner, Outcome};
 use crate::remote::{self, Surroundings};
+use crate::rollout::Keep;
 use crate::scaffold::{self, Language};
 use crate::stats::Stats;
 use crate::upstream::{PoolTopology, resolve};
@@ -130,7 +131,7 @@ async fn check(sources: Sources) -> Result<ExitCode> {
     }
     let mut failed = 0;
     let topologies = check_pools(&config, &mut failed).await?;
-    let options = EngineOptions { workers: 1, cache: config.cache_dir.clone(), ..EngineOptions::default() };
+    let options = EngineOptions { workers: config.workers, cache: config.cache_dir.clone(), ..EngineOptions::default() };
     let engine = match Engine::new(options.clone()) {
         Err(e @ PolicyError::Cache { .. }) => {
             failed += 1;
@@ -141,7 +142,7 @@ async fn check(sources: Sources) -> Result<ExitCode> {
     };
     let config = Arc::new(config);
     let checked = Arc::clone(&config);
-    let load = move || policies::load_all(&engine, &checked, &topologies, &Stats::new(1));
+    let load = move || policies::load_all(&engine, &checked, &topologies, &Stats::new(checked.workers));
     let loaded = tokio::task::spawn_blocking(load).await.context("loading the policies failed")?;
     for (policy, loaded) in config.policies.iter().zip(loaded) {
         match loaded {
@@ -152,8 +153,15 @@ async fn check(sources: Sources) -> Result<ExitCode> {
             Err(e) => {
                 failed += 1;
                 say!("error: {e:#}");
+                if let OnFailure::Status(status) = policy.while_absent {
+                    say!("  without it, routes that name policy {:?} answer {status}", policy.name);
+                }
             }
         }
+    }
+    if let Some(Err(e)) = config.state_dir.as_deref().map(Keep::examine) {
+        failed += 1;
+        say!("error: `state-dir` can't be used: {e}");
     }
     say!("{} routes, {} pools, {} policies", config.routes.len(), config.pools.len(), config.policies.len());
     match failed {

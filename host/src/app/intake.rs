@@ -28,27 +28,32 @@ impl Intake {
     pub fn open(addresses: &[SocketAddr], workers: usize, kernel_spreads: bool) -> Result<Self> {
         let mut intake =
             Self { by_worker: (0..workers).map(|_| Vec::new()).collect(), shared: vec![], addresses: vec![] };
+        let failed = |address: &SocketAddr| {
+            format!(
+                "can't listen on {address}: is something else listening there, or is the address not of this machine?"
+            )
+        };
+        if kernel_spreads {
+            // Sockets that all have SO_REUSEPORT share a port without complaint, even with another proxy of the same user:
+            // a bind without it finds out whether the port is free. All are tried before the first is ours, or 0.0.0.0 would
+            // find the port taken by this process's 127.0.0.1.
+            for address in addresses.iter().filter(|a| a.port() != 0) {
+                drop(bind(*address, false, only_v6(*address, addresses)).with_context(|| failed(address))?);
+            }
+        }
         for address in addresses {
-            let failed = || {
-                format!(
-                    "can't listen on {address}: is something else listening there, or is the address not of this machine?"
-                )
-            };
+            let only_v6 = only_v6(*address, addresses);
+            let failed = || failed(address);
             if !kernel_spreads {
-                let listener = listen(*address, false).with_context(failed)?;
+                let listener = listen(*address, false, only_v6).with_context(failed)?;
                 intake.addresses.push(listener.local_addr()?);
                 intake.shared.push(listener);
                 continue;
             }
-            if address.port() != 0 {
-                // Sockets that all have SO_REUSEPORT share a port without complaint, even with another proxy of the same user:
-                // a first bind without it finds out whether the port is free.
-                drop(bind(*address, false).with_context(failed)?);
-            }
             // A port of the kernel's choice is never a shared one, and is ours from here on.
             let mut bound = *address;
             for listeners in &mut intake.by_worker {
-                let listener = listen(bound, true).with_context(failed)?;
+                let listener = listen(bound, true, only_v6).with_context(failed)?;
                 bound = listener.local_addr()?;
                 listeners.push(listener);
             }
@@ -60,11 +65,17 @@ impl Intake {
 
 /// A listener for the admin side.
 pub fn admin(address: SocketAddr) -> Result<TcpListener> {
-    listen(address, false)
+    listen(address, false, false)
         .with_context(|| format!("can't listen on {address} (admin): is something else listening there?"))
 }
 
-fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+/// `[::]` takes IPv4 as well where the system lets it, unless an IPv4 address with the same port is listed beside it.
+fn only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
+    let beside = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
+    address.is_ipv6() && address.ip().is_unspecified() && address.port() != 0 && all.iter().any(beside)
+}
+
+fn bind(address: SocketAddr, reuse_port: bool, only_v6: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of an earlier run that linger in TIME_WAIT must not keep the proxy from starting.
     socket.set_reuse_address(true)?;
@@ -72,13 +83,16 @@ fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     socket.set_reuse_port(reuse_port)?;
     #[cfg(not(unix))]
     let _ = reuse_port;
+    if only_v6 {
+        socket.set_only_v6(true)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }
 
-fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
-    let socket = bind(address, reuse_port)?;
+fn listen(address: SocketAddr, reuse_port: bool, only_v6: bool) -> io::Result<TcpListener> {
+    let socket = bind(address, reuse_port, only_v6)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -106,6 +120,23 @@ mod tests {
         let intake = Intake::open(&any_port(), 2, false).unwrap();
         assert_eq!(intake.shared[0].local_addr().unwrap(), intake.addresses[0]);
         assert!(intake.by_worker.iter().all(Vec::is_empty));
+    }
+
+    #[test]
+    fn one_port_of_ipv4_and_of_ipv6_can_be_listed() {
+        // A port that is free for both; another process may take it in between, so several are tried.
+        let both = (0..20).find_map(|_| {
+            let free = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+            let addresses = [format!("0.0.0.0:{free}"), format!("[::]:{free}"), format!("127.0.0.1:{free}")];
+            let addresses = addresses.map(|a| a.parse::<SocketAddr>().unwrap());
+            let orders = [[0, 1], [1, 0], [0, 2], [2, 0]].map(|order| order.map(|i| addresses[i]));
+            orders.iter().all(|order| Intake::open(order, 2, true).is_ok()).then_some(addresses)
+        });
+        let Some([v4, v6, _]) = both else { panic!("no order of 0.0.0.0, [::] and 127.0.0.1 can be listened on") };
+        let intake = Intake::open(&[v4, v6], 1, true).unwrap();
+        assert_eq!(intake.addresses, [v4, v6]);
+        assert!(std::net::TcpStream::connect(("127.0.0.1", v4.port())).is_ok());
+        assert!(Intake::open(&[v6], 1, true).is_err(), "the port is taken for the next process");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 
 use crate::config::{Config, Policy, PolicySource};
-use crate::policy::{BackendSpec, Engine, Generation, PolicySpec, PoolSpec, builtin, digest};
+use crate::files;
+use crate::policy::{BackendSpec, Engine, Generation, MAX_COMPONENT, PolicySpec, PoolSpec, builtin, digest};
 use crate::stats::Stats;
 use crate::upstream::PoolTopology;
 
@@ -17,7 +18,7 @@ pub fn component(policy: &Policy) -> Result<Arc<[u8]>> {
             None => bail!("policy {:?}: there is no built-in policy named {name:?}", policy.name),
         },
         PolicySource::File(path) => {
-            let bytes = std::fs::read(path)
+            let bytes = files::read_regular(path, MAX_COMPONENT as u64)
                 .with_context(|| format!("policy {:?}: {} can't be read", policy.name, path.display()))?;
             Ok(bytes.into())
         }

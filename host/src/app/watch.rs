@@ -9,6 +9,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::control::ControlPlane;
 use crate::config::PolicySource;
+use crate::files;
+use crate::policy::{MAX_COMPONENT, digest};
 
 /// How often files are looked at. Looking beats listening: it works over network file systems, mounted volumes and links that
 /// are switched, which are how files change in clusters.
@@ -31,37 +33,37 @@ struct Watched {
     current: Option<Mark>,
     /// What was seen at the last look: a file that is still being written differs from look to look.
     seen: Option<Mark>,
+    /// Of what was seen last, why it can't be read: said once.
+    unreadable: Option<String>,
 }
 
-/// Looks at the policies' files for as long as it is polled.
+/// Looks at the policies' files for as long as it is polled. Each has a task of its own: a file on a network that does not
+/// answer, or a component that takes long to load, holds up no other policy.
 pub async fn watch(control: Arc<ControlPlane>) {
-    let files: Vec<Watched> = control
-        .config()
-        .policies
-        .iter()
-        .enumerate()
-        .filter_map(|(policy, p)| match &p.source {
+    let mut watches = JoinSet::new();
+    for (policy, p) in control.config().policies.iter().enumerate() {
+        if let PolicySource::File(path) = &p.source {
             // Nothing counts as read yet: a change between loading and the first look is not missed.
-            PolicySource::File(path) => Some(Watched { policy, path: path.clone(), current: None, seen: None }),
-            PolicySource::Builtin(_) => None,
-        })
-        .collect();
-    // Each on its own: a component that takes long to compile holds up no other file. They end with this future.
-    let mut watching = JoinSet::new();
-    for mut file in files {
-        let control = Arc::clone(&control);
-        watching.spawn(async move {
-            let mut ticks = interval(LOOK);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                look(&control, &mut file).await;
-            }
-        });
+            let file = Watched { policy, path: path.clone(), current: None, seen: None, unreadable: None };
+            watches.spawn(watch_one(Arc::clone(&control), file));
+        }
     }
-    while watching.join_next().await.is_some() {}
+    while let Some(ended) = watches.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a policy's file is no longer watched");
+        }
+    }
     // Nothing to watch is no reason to end.
     std::future::pending().await
+}
+
+async fn watch_one(control: Arc<ControlPlane>, mut file: Watched) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        look(&control, &mut file).await;
+    }
 }
 
 async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
@@ -72,14 +74,21 @@ async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
         return;
     }
     let path = file.path.display().to_string();
-    let component = match tokio::fs::read(&file.path).await {
+    let component = match read(&file.path).await {
         Ok(component) => component,
         // It is read again at the next look.
-        Err(e) => return tracing::warn!("{path} has changed and can't be read: {e}; what runs is unchanged"),
+        Err(reason) => {
+            if file.unreadable.as_ref() != Some(&reason) {
+                tracing::warn!("{path} has changed and can't be read: {reason}; what runs is unchanged");
+                file.unreadable = Some(reason);
+            }
+            return;
+        }
     };
+    file.unreadable = None;
     file.current = now;
     // Compared with what the file held before, not with what runs: that may have been deployed from elsewhere since.
-    if control.configured(file.policy).is_some_and(|digest| digest == crate::policy::digest(&component)) {
+    if control.configured(file.policy).is_some_and(|configured| configured == digest(&component)) {
         return;
     }
     if let Err(e) = control.deploy_file(file.policy, component, path.clone()).await {
@@ -87,8 +96,14 @@ async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
     }
 }
 
+/// Off this thread, as [`mark`] is: a network file system may hang, and a canary still has to be watched.
+async fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || files::read_regular(&path, MAX_COMPONENT as u64)).await;
+    read.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+}
+
 async fn mark(path: &Path) -> Option<Mark> {
-    // Off this thread: a network file system may hang, and a canary still has to be watched.
     let metadata = tokio::fs::metadata(path).await.ok()?;
     Some(Mark {
         modified: metadata.modified().ok(),

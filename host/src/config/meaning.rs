@@ -66,6 +66,9 @@ pub struct Policy {
     pub memory: u64,
     /// What becomes of a request when the policy fails.
     pub on_failure: OnFailure,
+    /// What becomes of a request while no generation of it is loaded: `on_failure` if the operator wrote that, else 503. What is
+    /// not there must not be a silent yes.
+    pub while_absent: OnFailure,
     /// How long an instance lives.
     pub isolation: Isolation,
     /// What its store may hold.
@@ -157,7 +160,7 @@ pub struct Pool {
 pub struct Backend {
     /// `host:port` or `ip:port`; the port is there even if it was left out (80).
     pub address: String,
-    /// Default 1; at least 1.
+    /// Default 1; 0 for a backend that takes no requests.
     pub weight: u32,
     /// Free labels, in order.
     pub labels: Vec<(String, String)>,

@@ -122,10 +122,11 @@ fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
-/// Whether binding both would fail: the same port, and the same address or one that stands for all of its kind.
+/// Whether binding both would fail: the same port, and the same address or one that stands for all of its kind. `[::]` stands
+/// for all of both kinds.
 fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
-    let all = a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified());
-    a.port() == b.port() && (a.ip() == b.ip() || all)
+    let covers = |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    a.port() == b.port() && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
 }
 
 /// Policies, pools and routes by index while they are put together.

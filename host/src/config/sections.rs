@@ -65,7 +65,8 @@ pub(super) fn policy(name: &str, mut section: Section, base: &Path, findings: &m
     Some(Policy {
         deadline: deadline.unwrap_or(default.deadline),
         memory: memory.map_or(default.memory, |m| m.value),
-        on_failure: on_failure.map_or(default.on_failure, |o| o.value),
+        on_failure: on_failure.as_ref().map_or(default.on_failure, |o| o.value),
+        while_absent: on_failure.map_or(default.while_absent, |o| o.value),
         isolation: isolation.map_or(default.isolation, |i| i.value),
         store: store.unwrap_or(default.store),
         compiling,
@@ -83,6 +84,7 @@ pub(super) fn default_policy(name: &str, source: PolicySource) -> Policy {
         deadline: Duration::from_millis(1),
         memory: 16 << 20,
         on_failure: OnFailure::Random,
+        while_absent: OnFailure::Status(503),
         isolation: Isolation::Worker,
         store: StoreLimits::default(),
         compiling: CompileLimits::default(),
@@ -190,6 +192,9 @@ pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
         }
         backends.push(backend);
     }
+    if !backends.is_empty() && backends.iter().all(|b| b.weight == 0) {
+        findings.warning(&place, "has backends of weight 0 only, which take no requests: each is answered 503");
+    }
     backends
 }
 
@@ -204,7 +209,7 @@ fn backend(node: Node, findings: &mut Findings) -> Option<Backend> {
         findings.error(&section.place, "has no `address`; write for example { address = \"10.0.0.1:80\", weight = 2 }");
     }
     let address = address.and_then(|n| n.parsed(findings, values::parse_backend));
-    let weight = section.take("weight").and_then(|n| n.integer(findings, 1..=MAX_WEIGHT));
+    let weight = section.take("weight").and_then(|n| n.integer(findings, 0..=MAX_WEIGHT));
     let labels = section.take_section("labels", findings).into_entries();
     let labels = labels.into_iter().filter_map(|(name, n)| Some((name, n.string(findings)?.value))).collect();
     section.finish(findings);

@@ -1,12 +1,13 @@
 //! Where a configuration comes from: a file, the environment, flags.
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{At, Findings, Place};
 use super::file::{self, Common, HostEntry, MAX_WORKERS};
+use crate::files;
 use super::{Backend, ConfigError, ConfigErrors, host, values};
 
 /// Far more than anyone writes; a device or a wrong file otherwise fills the memory.
@@ -139,14 +140,10 @@ fn read_text(path: &Path) -> Result<String, String> {
         ErrorKind::NotFound => "there is no such file; check the path given by --config or WAYPOST_CONFIG".to_owned(),
         ErrorKind::PermissionDenied => "permission denied; let the user that runs waypost read it".to_owned(),
         ErrorKind::IsADirectory => "is a directory; name the file in it".to_owned(),
+        ErrorKind::FileTooLarge => format!("is larger than {MAX_FILE_BYTES} bytes; is it a configuration file?"),
         _ => format!("can't be read: {error}"),
     };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("is larger than {MAX_FILE_BYTES} bytes; is it a configuration file?"));
-    }
+    let bytes = files::read_regular(path, MAX_FILE_BYTES).map_err(unreadable)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();

@@ -414,7 +414,7 @@ fn wrong_pools_and_backends_are_errors() {
         ("[pools.a]", 1, "pools.a", "has no `backends`"),
         ("[pools.a]\nbackends = []", 2, "pools.a.backends", "has no backend"),
         ("[pools.a]\nbackends = [{ weight = 1 }]", 2, "pools.a.backends", "has no `address`"),
-        ("[pools.a]\nbackends = [{ address = \"b\", weight = 0 }]", 2, "pools.a.backends.weight", "1 to 65535"),
+        ("[pools.a]\nbackends = [{ address = \"b\", weight = 65536 }]", 2, "pools.a.backends.weight", "0 to 65535"),
         ("[pools.a]\nbackends = [{ address = \"b\", labels = { z = 1 } }]", 2, "pools.a.backends.labels.z", "string"),
         ("[pools.a]\nbackends = \"b\"\nattempts = 0", 3, "pools.a.attempts", "1 to 100"),
         ("[pools.a]\nbackends = \"b\"\nfail-timeout = \"0s\"", 3, "pools.a.fail-timeout", "out of range"),
@@ -715,7 +715,7 @@ proptest! {
         idle in 1u64..86_400_000,
         header_count in 1usize..=10_000,
         memory in (64u64 << 10)..=(4 << 30),
-        weight in 1u32..=65_535,
+        weight in 0u32..=65_535,
         path in "(/[a-z0-9._~%-]{1,8}x){1,3}",
     ) {
         let mut text = format!(

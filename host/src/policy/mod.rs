@@ -44,7 +44,7 @@ pub use answer::{
     Attempt, BackendFacts, ByteRange, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Reply, Selected,
 };
 pub use builtin::{builtin, builtin_names};
-pub use compiling::{ARGUMENT as COMPILER, Compiler, serve as serve_compiler};
+pub use compiling::{ARGUMENT as COMPILER, Compiler, MAX_COMPONENT, serve as serve_compiler};
 pub use component::digest;
 pub use contract::Hooks;
 pub use engine::{BackendSpec, Engine, EngineOptions, PolicySpec, PoolSpec};

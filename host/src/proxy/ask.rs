@@ -63,6 +63,22 @@ impl<'a> Panel<'a> {
         })
     }
 
+    /// Looks for policies of the route that have no generation: nothing is asked, and nothing answers, before that is settled.
+    pub fn all_there(self) -> Result<(), Local> {
+        if !self.view.absent {
+            return Ok(());
+        }
+        for member in self.members().filter(|member| member.place.active.is_none()) {
+            member.place.shard.failure_mode_uses.increment();
+            let lineup = &self.view.snapshot.policies[member.policy];
+            if let (OnFailure::Status(status), Err(reason)) = (lineup.while_absent, &lineup.active) {
+                let (policy, reason) = (lineup.name.to_string(), reason.to_string());
+                return Err(Local::Refusal(Refusal::PolicyAbsent { policy, status, reason }));
+            }
+        }
+        Ok(())
+    }
+
     /// Asks which range is wanted, and makes the request's `Range` field say just that. The range is returned if the proxy may have
     /// to cut the answer itself.
     pub fn range(self, head: &mut RequestHead, control: Control) -> Result<Option<ByteRange>, Local> {
@@ -97,14 +113,10 @@ impl<'a> Panel<'a> {
         Ok(None)
     }
 
-    /// Lets the policies edit the request's fields. Every request comes here, so this is where a policy is missed that is not loaded.
+    /// Lets the policies edit the request's fields.
     pub fn edit_request(self, head: &mut RequestHead) -> Result<(), Local> {
         let pool = self.rule.pool;
         for member in self.members() {
-            if member.place.active.is_none() {
-                self.missing(member)?;
-                continue;
-            }
             let question =
                 |seat: &mut Seat, head: &mut RequestHead, _: Option<&mut Fields>| seat.edit_request(head, pool);
             let Some(answered) = self.ask(member, Hook::REQUEST_HEADERS, head, None, question) else { continue };
@@ -129,7 +141,9 @@ impl<'a> Panel<'a> {
             };
             let Some(answered) = self.ask(member, Hook::SELECTION, head, None, question) else { continue };
             match answered.answer {
-                Ok(Selected::Backend(backend)) => return Ok(backend),
+                Ok(Selected::Backend(backend)) if self.view.pools.takes_traffic(pool, backend) => return Ok(backend),
+                // Of weight 0: the operator has the last word, and the next policy is asked.
+                Ok(Selected::Backend(_)) => {}
                 Ok(Selected::NoChoice) => {}
                 Ok(Selected::Answer(reply)) => return Err(answer(&answered.seat.borrow(), reply)),
                 Err(fault) => {
@@ -194,16 +208,6 @@ impl<'a> Panel<'a> {
         let lineup = &self.view.snapshot.policies[member.policy];
         member.place.shard.failure_mode_uses.increment();
         self.worker.log_fault(|| fault_line(&lineup.name, fault));
-        self.goes_on(member)
-    }
-
-    fn missing(self, member: Member<'_>) -> Result<OnFailure, Local> {
-        member.place.shard.failure_mode_uses.increment();
-        self.goes_on(member)
-    }
-
-    fn goes_on(self, member: Member<'_>) -> Result<OnFailure, Local> {
-        let lineup = &self.view.snapshot.policies[member.policy];
         match lineup.on_failure {
             OnFailure::Status(status) => {
                 Err(Local::Refusal(Refusal::PolicyFailed { policy: lineup.name.to_string(), status }))

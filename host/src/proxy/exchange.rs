@@ -158,6 +158,7 @@ impl Exchange<'_> {
     /// Lets the policies see the request; tells the range that the proxy may have to cut.
     fn prepare(&mut self, panel: Panel<'_>) -> Result<Option<ByteRange>, Local> {
         let head = &mut self.scratch.head;
+        panel.all_there()?;
         let range = panel.range(head, self.meta.control)?;
         panel.edit_request(head)?;
         Ok(range)

@@ -44,6 +44,15 @@ pub enum Refusal {
         /// The length of the whole.
         length: u64,
     },
+    /// No generation of a policy is there.
+    PolicyAbsent {
+        /// The operator's name for the policy.
+        policy: String,
+        /// 503, or the status that the operator chose.
+        status: u16,
+        /// Why it is not there.
+        reason: String,
+    },
     /// A policy failed, and its failure mode is this status.
     PolicyFailed {
         /// The operator's name for the policy.
@@ -67,7 +76,7 @@ impl Refusal {
             Self::Unreachable | Self::ClosedEarly | Self::BadResponse(_) | Self::UnaskedUpgrade => 502,
             Self::ConnectTimeout | Self::ResponseTimeout => 504,
             Self::RangeNotSatisfiable { .. } => 416,
-            Self::PolicyFailed { status, .. } => *status,
+            Self::PolicyFailed { status, .. } | Self::PolicyAbsent { status, .. } => *status,
         }
     }
 
@@ -90,6 +99,7 @@ impl Refusal {
             Self::RangeNotSatisfiable { length } => format!("The range lies outside of the {length} bytes there are."),
             Self::TooManyConnections => "The proxy has as many connections as it may have.".to_owned(),
             Self::TooManyOfClient => "This client has as many connections as one client may have.".to_owned(),
+            Self::PolicyAbsent { .. } => "The policy for this request is not loaded.".to_owned(),
             Self::PolicyFailed { .. } => "The policy for this request failed.".to_owned(),
         }
     }
@@ -100,6 +110,7 @@ impl Refusal {
             Self::Malformed(reason) => format!("malformed request: {reason}"),
             Self::BadResponse(reason) => format!("malformed response: {reason}"),
             Self::UnaskedUpgrade => "malformed response: 101 to a request that asked for no upgrade".to_owned(),
+            Self::PolicyAbsent { policy, reason, .. } => format!("policy {policy:?} is not loaded: {reason}"),
             Self::PolicyFailed { policy, .. } => format!("policy {policy:?} failed and its on-failure is a status"),
             other => other.sentence(),
         }

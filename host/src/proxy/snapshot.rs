@@ -29,8 +29,10 @@ pub struct Snapshot {
 pub struct Lineup {
     /// The name.
     pub name: Arc<str>,
-    /// What becomes of a request when the policy fails, or is not there.
+    /// What becomes of a request when the policy fails.
     pub on_failure: OnFailure,
+    /// The same when no generation of it is there.
+    pub while_absent: OnFailure,
     /// The generation that decides, or why there is none: it is being loaded, or was refused.
     pub active: Result<Arc<Generation>, Arc<str>>,
     /// The generation on trial.
@@ -48,6 +50,8 @@ pub struct View {
     pub pools: Rc<WorkerPools>,
     /// Whether any policy has a generation on trial.
     pub on_trial: bool,
+    /// Whether any policy has no generation that decides.
+    pub absent: bool,
     /// The same for a recording.
     pub lineup: LineupOnce,
 }
@@ -80,7 +84,8 @@ impl View {
         let pools = Rc::new(WorkerPools::new(&snapshot.pools, stats, worker));
         let places = snapshot.policies.iter().map(|lineup| Place::new(lineup, None, &pools, stats, worker)).collect();
         let on_trial = snapshot.policies.iter().any(|p| p.trial.is_some());
-        Self { snapshot, places, pools, on_trial, lineup: LineupOnce::new() }
+        let absent = snapshot.policies.iter().any(|p| p.active.is_err());
+        Self { snapshot, places, pools, on_trial, absent, lineup: LineupOnce::new() }
     }
 
     /// The view of the next snapshot: what did not change is carried over.
@@ -92,7 +97,8 @@ impl View {
         let placed = snapshot.policies.iter().zip(&self.places);
         let places = placed.map(|(lineup, old)| Place::new(lineup, Some(old), &pools, stats, worker)).collect();
         let on_trial = snapshot.policies.iter().any(|p| p.trial.is_some());
-        Self { snapshot, places, pools, on_trial, lineup: LineupOnce::new() }
+        let absent = snapshot.policies.iter().any(|p| p.active.is_err());
+        Self { snapshot, places, pools, on_trial, absent, lineup: LineupOnce::new() }
     }
 }
 

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::format::{FORMAT, Line};
 use crate::config::brief;
+use crate::files;
 
 /// A longer line is none that was recorded: heads, edits and replies are all bounded.
 const LONGEST_LINE: usize = 64 << 20;
@@ -93,11 +94,8 @@ impl Reader {
     /// Opens a file.
     pub fn open(path: &Path, lenient: bool) -> Result<Self, ReadError> {
         let failed = |error| ReadError::File { path: path.to_owned(), error };
-        let file = File::open(path).map_err(failed)?;
+        let file = files::open_regular(path).map_err(failed)?;
         let found = file.metadata().map_err(failed)?;
-        if found.is_dir() {
-            return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
-        }
         Ok(Self {
             path: path.to_owned(),
             lenient,

@@ -1,11 +1,11 @@
 //! Where a component comes from, and other files that are read whole.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::RehearsalError;
+use crate::files;
 use crate::policy::{builtin, builtin_names};
 
 /// More than the largest component that is taken, so that the engine can say that it is too large.
@@ -45,11 +45,8 @@ impl Source {
 
 /// A whole file of at most so many bytes.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, RehearsalError> {
-    let failed = |error| RehearsalError::Read { path: path.to_owned(), error };
-    let mut bytes = Vec::new();
-    let read = File::open(path).map_err(failed)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
-    match read as u64 > limit {
-        true => Err(RehearsalError::TooLarge { path: path.to_owned(), limit }),
-        false => Ok(bytes),
-    }
+    files::read_regular(path, limit).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => RehearsalError::TooLarge { path: path.to_owned(), limit },
+        _ => RehearsalError::Read { path: path.to_owned(), error },
+    })
 }

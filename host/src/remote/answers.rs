@@ -28,6 +28,8 @@ pub(super) struct Status {
     #[serde(default)]
     pub on_failure: String,
     #[serde(default)]
+    pub while_absent: Option<String>,
+    #[serde(default)]
     pub deadline_microseconds: u64,
     #[serde(default)]
     pub memory_limit_bytes: u64,

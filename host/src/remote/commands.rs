@@ -1,9 +1,8 @@
 //! What each command does.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::future::Future;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use super::display::Display;
 use super::render;
 use super::watch::Watch;
 use crate::cli::{Action, By, Deploy, Mode, Remote};
+use crate::files;
 use crate::policy::digest;
 
 /// A component is smaller, and so is what the admin listener takes; anything else is a slip.
@@ -203,17 +203,13 @@ fn token(remote: &Remote, environment: impl Fn(&str) -> Option<OsString>) -> Res
 }
 
 fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, RemoteError> {
-    let mut content = Vec::new();
-    // One more than allowed: whatever reports no size, or a wrong one, is found too.
-    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut content));
-    match read {
-        Ok(_) if content.len() as u64 > most => {
-            Err(unreadable(path, &format!("is larger than {most} bytes, the most that is accepted")))
+    files::read_regular(path, most).map_err(|e| match e.kind() {
+        ErrorKind::FileTooLarge => {
+            unreadable(path, &format!("is larger than {most} bytes, the most that is accepted"))
         }
-        Ok(_) => Ok(content),
-        Err(e) if e.kind() == ErrorKind::NotFound => Err(unreadable(path, "there is no such file")),
-        Err(e) => Err(unreadable(path, &format!("can't be read: {e}"))),
-    }
+        ErrorKind::NotFound => unreadable(path, "there is no such file"),
+        _ => unreadable(path, &format!("can't be read: {e}")),
+    })
 }
 
 fn unreadable(path: &Path, reason: &str) -> RemoteError {

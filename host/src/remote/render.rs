@@ -160,8 +160,12 @@ pub(super) fn share(trial: &Trial) -> String {
 
 fn limits(status: &Status) -> String {
     let deadline = humantime::format_duration(Duration::from_micros(status.deadline_microseconds));
+    let absent = match &status.while_absent {
+        Some(absent) if *absent != status.on_failure => format!(", while none is loaded {absent}"),
+        _ => String::new(),
+    };
     format!(
-        "deadline {deadline}, memory {}, an instance per {}, on failure {}",
+        "deadline {deadline}, memory {}, an instance per {}, on failure {}{absent}",
         bytes(status.memory_limit_bytes),
         status.isolation,
         status.on_failure

@@ -94,7 +94,8 @@ impl Record {
 
     /// A component is about to be loaded; the number is the new generation's.
     pub fn loading(&mut self, digest: String, source: String) -> u64 {
-        self.last_number += 1;
+        // No number that was kept is near its end (`Keep::read`).
+        self.last_number = self.last_number.saturating_add(1);
         let generation = self.last_number;
         if self.entries.len() >= GENERATIONS
             && let Some(over) = self.entries.iter().position(|e| matches!(e.state, State::Retired | State::Failed))

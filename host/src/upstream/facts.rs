@@ -9,17 +9,30 @@ use crate::stats::BackendShard;
 /// The shards of one worker's backends, by pool and index.
 #[derive(Debug)]
 pub struct Facts {
-    pools: Vec<Box<[Arc<BackendShard>]>>,
+    pools: Vec<Box<[Known]>>,
     started: Instant,
 }
 
+/// One backend of one pool.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// What is counted of it.
+    pub shard: Arc<BackendShard>,
+    /// Its weight in this pool is 0: no policy should want it.
+    pub drained: bool,
+}
+
 impl Facts {
-    pub(super) fn new(pools: Vec<Box<[Arc<BackendShard>]>>, started: Instant) -> Self {
+    pub(super) fn new(pools: Vec<Box<[Known]>>, started: Instant) -> Self {
         Self { pools, started }
     }
 
+    fn known(&self, pool: u32, backend: u32) -> Option<&Known> {
+        self.pools.get(pool as usize)?.get(backend as usize)
+    }
+
     fn shard(&self, pool: u32, backend: u32) -> Option<&BackendShard> {
-        self.pools.get(pool as usize)?.get(backend as usize).map(|s| &**s)
+        self.known(pool, backend).map(|k| &*k.shard)
     }
 }
 
@@ -33,11 +46,14 @@ impl BackendFacts for Facts {
     }
 
     fn healthy(&self, pool: u32, backend: u32) -> bool {
-        self.shard(pool, backend).is_some_and(|s| {
-            let until = s.ejected_until.value();
+        self.known(pool, backend).is_some_and(|k| {
+            if k.drained {
+                return false;
+            }
+            let until = k.shard.ejected_until.value();
             // The clock is read only for a backend that is ejected. When its time is over, one request tries it, and the others
             // avoid it until that one has a response.
-            until == 0 || (s.probing.value() == 0 && self.started.elapsed().as_millis() >= u128::from(until))
+            until == 0 || (k.shard.probing.value() == 0 && self.started.elapsed().as_millis() >= u128::from(until))
         })
     }
 

@@ -10,6 +10,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
+use super::facts::Known;
 use super::{Backend, Facts, Outcome, PoolTopology};
 use crate::policy::{BackendFacts, FailedAttempt};
 use crate::stats::Stats;
@@ -53,8 +54,11 @@ impl WorkerPools {
                 WorkerPool { topology: Arc::clone(topology), backends: backends.collect() }
             })
             .collect();
-        let shards = pools.iter().map(|p| p.backends.iter().map(|b| Arc::clone(&b.shard)).collect()).collect();
-        let facts = Arc::new(Facts::new(shards, stats.started()));
+        let known = |pool: &WorkerPool| {
+            let backends = pool.backends.iter().zip(&pool.topology.backends);
+            backends.map(|(b, said)| Known { shard: Arc::clone(&b.shard), drained: said.weight == 0 }).collect()
+        };
+        let facts = Arc::new(Facts::new(pools.iter().map(known).collect(), stats.started()));
         let places = topologies.iter().flat_map(|t| &t.backends).find_map(|b| b.places.as_ref());
         let wanted = places.map(|places| Arc::clone(places.wanted()));
         Self { pools, backends: by_address.into_values().collect(), wanted, facts }
@@ -66,7 +70,7 @@ impl WorkerPools {
     }
 
     /// A random healthy backend that has not failed in this request; if there is none, any that has not failed; else any.
-    /// `None` only if the pool is empty.
+    /// Never one of weight 0; `None` if the pool has no other.
     pub fn choose(&self, pool: u32, failed: &[FailedAttempt], rng: &mut SmallRng) -> Option<u32> {
         let count = u32::try_from(self.pool(pool).backends.len()).unwrap_or(u32::MAX);
         if count == 0 {
@@ -77,9 +81,15 @@ impl WorkerPools {
         if untried(first) && self.facts.healthy(pool, first) {
             return Some(first);
         }
+        let takes = |b: u32| self.takes_traffic(pool, b);
         pick(count, rng, |b| untried(b) && self.facts.healthy(pool, b))
-            .or_else(|| pick(count, rng, untried))
-            .or(Some(first))
+            .or_else(|| pick(count, rng, |b| takes(b) && untried(b)))
+            .or_else(|| pick(count, rng, takes))
+    }
+
+    /// Whether requests may go to this backend: its weight in this pool is not 0.
+    pub fn takes_traffic(&self, pool: u32, backend: u32) -> bool {
+        self.pool(pool).topology.backends.get(backend as usize).is_some_and(|b| b.weight > 0)
     }
 
     /// Closes what has been idle since before `before`, in milliseconds of the worker's clock.

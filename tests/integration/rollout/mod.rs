@@ -1,9 +1,12 @@
 //! Policies deployed like software: shadow, canary, promote, roll back, and what a restart comes back with.
 
+mod absent;
 mod canary;
 mod explain;
 mod generations;
 mod shadow;
+mod state_dir;
+mod strange_files;
 mod suspension;
 
 use serde_json::Value;

@@ -23,6 +23,7 @@ struct TestControl {
     stats: Stats,
     policies: Mutex<Vec<PolicyStatus>>,
     readiness: Mutex<Readiness>,
+    notes: Mutex<Vec<String>>,
     gate: Option<Gate>,
     loading: AtomicUsize,
     /// What was asked for, in words.
@@ -44,6 +45,7 @@ impl TestControl {
             stats,
             policies: Mutex::new(vec![status("spread"), status("my policy")]),
             readiness: Mutex::new(Readiness::Ready),
+            notes: Mutex::default(),
             gate: None,
             loading: AtomicUsize::new(0),
             asked: Mutex::default(),
@@ -110,6 +112,10 @@ impl Control for TestControl {
     fn readiness(&self) -> Readiness {
         self.readiness.lock().unwrap().clone()
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap().clone()
+    }
 }
 
 fn details(status: &PolicyStatus) -> PolicyDetails {
@@ -132,6 +138,7 @@ fn status(name: &str) -> PolicyStatus {
         hooks: vec!["selection".to_owned()],
         isolation: "worker".to_owned(),
         on_failure: "random".to_owned(),
+        while_absent: "503".to_owned(),
         deadline: Duration::from_millis(1),
         memory_limit_bytes: 16 << 20,
         size_bytes: 1_234,

@@ -123,7 +123,7 @@ async fn a_body_cut_short_is_not_a_component() {
 }
 
 #[tokio::test]
-async fn uploads_take_turns_and_do_not_wait_for_ever() {
+async fn uploads_of_one_policy_take_turns_and_do_not_wait_for_ever() {
     let control = TestControl { gate: Some(Gate::default()), ..TestControl::new() };
     let limits = Limits { turn: Duration::from_millis(20), ..Limits::default() };
     let admin = Arc::new(TestAdmin::start_with(None, control, limits).await);
@@ -133,11 +133,33 @@ async fn uploads_take_turns_and_do_not_wait_for_ever() {
         async move { admin.put("/policies/spread", b"good").await }
     });
     gate.reached.notified().await;
-    let second = admin.put("/policies/my%20policy", b"good").await;
+    let second = admin.put("/policies/spread", b"good").await;
     assert_eq!(second.status, 409);
     assert!(second.error().contains("try again"));
     gate.open.notify_one();
     assert_eq!(first.await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn half_an_upload_holds_no_deployment() {
+    // It may stay for as long as it wants to.
+    let hour = Duration::from_secs(3600);
+    let limits = Limits { body_idle: hour, body_total: hour, header_read: hour, ..Limits::default() };
+    let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
+    let mut halves = Vec::new();
+    for _ in 0..20 {
+        let mut half = TcpStream::connect(admin.address).await.unwrap();
+        half.write_all(b"PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\ngood").await.unwrap();
+        halves.push(half);
+    }
+    for target in ["/policies/spread", "/policies/my%20policy"] {
+        assert_eq!(admin.put(target, b"good").await.status, 200, "{target}");
+    }
+    let mut last = halves.pop().unwrap();
+    last.write_all(b"last").await.unwrap();
+    let mut start = [0; 12];
+    last.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200", "it was only slow");
 }
 
 #[tokio::test]

@@ -23,6 +23,18 @@ impl ControlPlane {
         source: String,
         how: Deployment,
     ) -> Result<(), ChangeError> {
+        self.deploy_as(index, component, source, how, None).await
+    }
+
+    /// `configured` is the component's digest if the configuration names it.
+    async fn deploy_as(
+        self: &Arc<Self>,
+        index: usize,
+        component: Vec<u8>,
+        source: String,
+        how: Deployment,
+        configured: Option<String>,
+    ) -> Result<(), ChangeError> {
         let component: Arc<[u8]> = component.into();
         let digest = digest(&component);
         let number = self.known(index).record.loading(digest.clone(), source.clone());
@@ -57,6 +69,9 @@ impl ControlPlane {
             if self.keep.is_some() {
                 known.remember(number, component);
             }
+            // Before it is kept, and under the lock: two writers would leave a record of the one and the component of the other.
+            known.configured = configured.or(known.configured.take());
+            known.damage = None;
         }
         self.put_in_force(index).await;
         Ok(())
@@ -70,10 +85,7 @@ impl ControlPlane {
         path: String,
     ) -> Result<(), ChangeError> {
         let digest = digest(&component);
-        self.deploy(index, component, path, Deployment::Active).await?;
-        self.known(index).configured = Some(digest);
-        self.keep(index).await;
-        Ok(())
+        self.deploy_as(index, component, path, Deployment::Active, Some(digest)).await
     }
 
     /// Changes what decides, without loading anything.
@@ -250,7 +262,8 @@ impl ControlPlane {
         warmed
     }
 
-    /// Keeps what decides on disk, where the operator wants that.
+    /// Keeps what decides on disk, where the operator wants that. Called with the policy's lock (`changing`) held, so that
+    /// one call at a time writes its files.
     async fn keep(&self, index: usize) {
         let Some(keep) = self.keep.clone() else { return };
         let Some(kept) = self.known(index).to_keep() else { return };

@@ -1,6 +1,6 @@
 //! The control side of a running proxy: what runs now, and the one way in which that changes.
 //!
-//! `deploy` changes it, `start` is the first time, `watch_trial` withdraws canaries, `status` tells what there is.
+//! `deploy` changes it, `start` is the first time, `watch_trial` withdraws canaries, `status` says what there is.
 
 mod adoption;
 mod deploy;
@@ -62,6 +62,8 @@ struct Known {
     on_disk: Option<Mark>,
     /// Loaded or refused: the start is over.
     settled: bool,
+    /// Why what was promoted before the restart is not used, until something else is deployed.
+    damage: Option<String>,
 }
 
 impl ControlPlane {
@@ -77,6 +79,7 @@ impl ControlPlane {
         let lineup = |policy: &Policy| Lineup {
             name: policy.name.as_str().into(),
             on_failure: policy.on_failure,
+            while_absent: policy.while_absent,
             active: Err(Arc::clone(&loading)),
             trial: None,
         };

@@ -84,7 +84,7 @@ impl ControlPlane {
         }
         if !in_time {
             tracing::warn!(
-                "not all policies are loaded after {patience:?}; their routes go by their on-failure until they are"
+                "not all policies are loaded after {patience:?}; until they are, their routes answer 503, or as a written on-failure says"
             );
         }
         Ok(())
@@ -100,16 +100,35 @@ impl ControlPlane {
     /// Whether clients should be sent here.
     pub fn readiness(&self) -> Readiness {
         let noted = self.readiness.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        match (noted, self.unsettled()) {
-            (Readiness::Ready, loading) if !loading.is_empty() => Readiness::Loading(loading),
-            (noted, _) => noted,
+        if noted != Readiness::Ready {
+            return noted;
         }
+        let (loading, refused) = (self.unsettled(), self.refused());
+        match (loading.is_empty(), refused.is_empty()) {
+            (_, false) => Readiness::Refused(refused),
+            (false, true) => Readiness::Loading(loading),
+            (true, true) => Readiness::Ready,
+        }
+    }
+
+    /// The policies that have no generation, because all that there was for them was refused.
+    fn refused(&self) -> Vec<String> {
+        let refused = |index: &usize| {
+            let known = self.known(*index);
+            known.settled && known.record.active().is_none()
+        };
+        (0..self.config.policies.len()).filter(refused).map(|index| self.config.policies[index].name.clone()).collect()
+    }
+
+    /// What the operator should look at though requests are served, a sentence each.
+    pub(super) fn notes(&self) -> Vec<String> {
+        (0..self.config.policies.len()).filter_map(|index| self.known(index).damage.clone()).collect()
     }
 
     /// Reads what there is for this policy.
     fn choices(&self, index: usize) -> Result<Vec<Choice>> {
         let policy = &self.config.policies[index];
-        let kept = self.kept(&policy.name)?;
+        let kept = self.kept(index)?;
         let configured = policies::component(policy);
         let digest_now = configured.as_ref().ok().map(|component| digest(component));
         let last_number = kept.as_ref().map_or(0, |k| k.last_generation);
@@ -156,15 +175,18 @@ impl ControlPlane {
     }
 
     /// What was promoted before the restart, if it is there and whole.
-    fn kept(&self, policy: &str) -> Result<Option<Kept>> {
+    fn kept(&self, index: usize) -> Result<Option<Kept>> {
+        let policy = self.config.policies[index].name.as_str();
         let Some(keep) = &self.keep else { return Ok(None) };
         match keep.read(policy) {
             Ok(kept) => Ok(kept),
             Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-                tracing::error!(
-                    policy,
-                    "what was promoted before the restart can't be read: {e}; going on with what the configuration names"
+                let damage = format!(
+                    "policy {policy:?}: what was promoted before the restart can't be read from `state-dir`: {e}; \
+                     what the configuration names decides; deploy the other one again"
                 );
+                tracing::error!("{damage}");
+                self.known(index).damage = Some(damage);
                 Ok(None)
             }
             // To go on would be to write over it.

@@ -56,6 +56,10 @@ impl Control for AdminControl {
     fn readiness(&self) -> Readiness {
         self.0.readiness()
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.0.notes()
+    }
 }
 
 impl ControlPlane {
@@ -97,11 +101,8 @@ impl ControlPlane {
                 Isolation::Worker => "worker".to_owned(),
                 Isolation::Request => "request".to_owned(),
             },
-            on_failure: match policy.on_failure {
-                OnFailure::Random => "random".to_owned(),
-                OnFailure::Next => "next".to_owned(),
-                OnFailure::Status(status) => status.to_string(),
-            },
+            on_failure: in_words(policy.on_failure),
+            while_absent: in_words(policy.while_absent),
             deadline: policy.deadline,
             memory_limit_bytes: policy.memory,
             size_bytes: active.map_or(0, |g| g.size() as u64),
@@ -110,6 +111,15 @@ impl ControlPlane {
             on_trial: record.trial().map(|trial| on_trial(trial)),
             last_error: record.last_error().map(str::to_owned),
         }
+    }
+}
+
+/// As the configuration writes it.
+fn in_words(on_failure: OnFailure) -> String {
+    match on_failure {
+        OnFailure::Random => "random".to_owned(),
+        OnFailure::Next => "next".to_owned(),
+        OnFailure::Status(status) => status.to_string(),
     }
 }
 

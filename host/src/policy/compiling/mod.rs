@@ -22,6 +22,7 @@ pub use apart::Compiler;
 pub(super) use apart::unexpected;
 pub use child::{ARGUMENT, serve};
 pub(super) use turns::Turns;
+pub use work::MAX_COMPONENT;
 pub(super) use work::{Facts, LARGE, check_preamble, link};
 
 use super::error::Refusal;

@@ -14,7 +14,7 @@ use super::pack::pack;
 use super::{Answer, Task, census};
 
 /// The largest component. Python's are 18 MB.
-pub(in super::super) const MAX_COMPONENT: usize = 64 * 1024 * 1024;
+pub const MAX_COMPONENT: usize = 64 * 1024 * 1024;
 /// Larger ones carry a whole language runtime, whose tables and memories don't fit the pool.
 pub(in super::super) const LARGE: usize = 4 * 1024 * 1024;
 

@@ -223,9 +223,11 @@ fn backend(node: Node, findings: &mut Findings) -> Option<(BackendSpec, BackendS
         findings.error(&section.place, "has no `address`; write for example { address = \"10.0.0.1:80\", weight = 2 }");
     }
     let address = section.take("address").and_then(|n| n.parsed(findings, parse_backend));
-    let weight = section.take("weight").and_then(|n| n.integer(findings, 1..=65_535u32)).map_or(1, |n| n.value);
+    let weight = section.take("weight").and_then(|n| n.integer(findings, 0..=65_535u32)).map_or(1, |n| n.value);
     let labels = section.take_section("labels", findings).into_entries();
     let labels = labels.into_iter().filter_map(|(name, n)| Some((name, n.string(findings)?.value))).collect();
+    // As policies are told by the proxy.
+    state.healthy = weight > 0;
     State::take(&mut section, findings).apply(&mut state);
     section.finish(findings);
     Some((BackendSpec { address: address?.value, weight, labels }, state))
