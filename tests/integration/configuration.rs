@@ -2,7 +2,9 @@
 
 use std::net::TcpListener;
 
-use crate::fixtures::{Exit, Scratch, TestProxy, TestUpstream, guest, repository, waypost};
+use crate::fixtures::{
+    Exit, LONG_PATIENCE, Running, Scratch, TestProxy, TestUpstream, command, guest, repository, waypost,
+};
 
 /// Runs `waypost check` and `waypost run` on this file; both must refuse it in the same words.
 #[track_caller]
@@ -308,5 +310,34 @@ fn a_command_that_does_not_exist_is_refused_with_help() {
     assert_eq!(exit.code, Some(0));
     for command in ["run", "check", "demo", "origin"] {
         assert!(exit.stdout.contains(command), "{}", exit.stdout);
+    }
+}
+
+#[test]
+fn check_judges_as_run_does() {
+    // More policies than one worker has room for, and fewer: whatever the room is, both say the same.
+    let scratch = Scratch::new();
+    for (workers, policies) in [(2, 240), (1, 3)] {
+        let names: Vec<String> = (0..policies).map(|n| format!("\"p{n}\"")).collect();
+        let sections: String =
+            (0..policies).map(|n| format!("[policies.p{n}]\nbuiltin = \"random\"\ndeadline = \"1s\"\n")).collect();
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\nworkers = {workers}\n[admin]\nlisten = \"off\"\n[pools.a]\nbackends = [\"127.0.0.1:1\"]\n\
+             [[routes]]\npool = \"a\"\npolicies = [{}]\n{sections}",
+            names.join(", ")
+        );
+        scratch.write("waypost.toml", text);
+        let checked = waypost(["check", "--config", "waypost.toml"], scratch.path());
+        let running = Running::start(command().args(["run", "--config", "waypost.toml"]).current_dir(scratch.path()));
+        let said = running.stderr.find_within(LONG_PATIENCE, |line| {
+            (line.contains("listening") || line.contains("rror")).then(|| line.to_owned())
+        });
+        let runs = said.as_ref().is_some_and(|line| line.contains("listening"));
+        assert_eq!(
+            checked.code == Some(0),
+            runs,
+            "{workers} workers, {policies} policies: {said:?}; {}",
+            checked.stdout
+        );
     }
 }

@@ -50,3 +50,4 @@ mod store;
 mod strictness;
 mod tidy;
 mod tolerated_requests;
+mod weights;

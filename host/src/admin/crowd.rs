@@ -150,8 +150,9 @@ mod tests {
         let other = crowd.enter(from("10.0.0.9")).unwrap();
         other.since.store(0, Ordering::Relaxed);
         let first = crowd.enter(from("2001:db8::1")).unwrap();
-        let _second = crowd.enter(from("2001:db8::2")).unwrap();
+        let second = crowd.enter(from("2001:db8::2")).unwrap();
         first.since.store(1, Ordering::Relaxed);
+        second.since.store(2, Ordering::Relaxed);
         let _third = crowd.enter(from("2001:db8::3")).unwrap();
         assert_eq!([away(&other), away(&first)], [false, true]);
     }

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
-use super::crowd::{Doing, Caller};
+use super::crowd::{Caller, Doing};
 use super::reply::{self, Reply};
 use super::serve::{Limits, Shared};
 use super::uploads::Room;

@@ -20,9 +20,9 @@ mod recording;
 mod reply;
 pub mod report;
 mod serve;
-mod uploads;
 #[cfg(test)]
 mod tests;
+mod uploads;
 
 pub use control::{
     Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails, PolicyStatus, Readiness,

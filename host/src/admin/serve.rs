@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::crowd::{Crowd, Doing, Caller};
+use super::crowd::{Caller, Crowd, Doing};
 use super::guard::Guard;
 use super::uploads::Uploads;
 use super::{Control, connection, endpoints};

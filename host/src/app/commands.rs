@@ -131,7 +131,8 @@ async fn check(sources: Sources) -> Result<ExitCode> {
     }
     let mut failed = 0;
     let topologies = check_pools(&config, &mut failed).await?;
-    let options = EngineOptions { workers: config.workers, cache: config.cache_dir.clone(), ..EngineOptions::default() };
+    let options =
+        EngineOptions { workers: config.workers, cache: config.cache_dir.clone(), ..EngineOptions::default() };
     let engine = match Engine::new(options.clone()) {
         Err(e @ PolicyError::Cache { .. }) => {
             failed += 1;

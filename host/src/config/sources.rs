@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::error::{At, Findings, Place};
 use super::file::{self, Common, HostEntry, MAX_WORKERS};
-use crate::files;
 use super::{Backend, ConfigError, ConfigErrors, host, values};
+use crate::files;
 
 /// Far more than anyone writes; a device or a wrong file otherwise fills the memory.
 const MAX_FILE_BYTES: u64 = 4 << 20;

@@ -204,9 +204,7 @@ fn token(remote: &Remote, environment: impl Fn(&str) -> Option<OsString>) -> Res
 
 fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, RemoteError> {
     files::read_regular(path, most).map_err(|e| match e.kind() {
-        ErrorKind::FileTooLarge => {
-            unreadable(path, &format!("is larger than {most} bytes, the most that is accepted"))
-        }
+        ErrorKind::FileTooLarge => unreadable(path, &format!("is larger than {most} bytes, the most that is accepted")),
         ErrorKind::NotFound => unreadable(path, "there is no such file"),
         _ => unreadable(path, &format!("can't be read: {e}")),
     })

@@ -74,7 +74,9 @@ fn a_policy_that_was_refused_lets_nothing_pass() {
 #[test]
 fn a_refused_policy_is_healed_by_a_deployment() {
     let upstream = TestUpstream::named("served");
-    let proxy = guarded(&upstream, "settings = { on_configure = \"error:not today\" }");
+    // The file holds other bytes.
+    let pinned = format!("digest = \"{}\"\ndeadline = \"1s\"", waypost::policy::digest(&guest("pick-first")));
+    let proxy = guarded(&upstream, &pinned);
     proxy.get("alone.test", "/").assert_refusal(503);
     said(proxy.admin(Request::new("PUT", "/policies/guard").body(guest("pick-first"))));
     assert_eq!(proxy.get("alone.test", "/").text(), "served");

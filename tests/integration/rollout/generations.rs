@@ -167,10 +167,13 @@ fn a_large_policy_that_is_refused_is_failed_and_can_be_replaced() {
     let proxy = TestProxy::builder()
         .file("slow.wasm", large(&guest("probe")))
         .pool_for_all(&[backend.address()], &["slow"])
-        .tables("[policies.slow]\ncomponent = \"slow.wasm\"\nsettings = { on_configure = \"error:not today\" }")
+        .tables(&format!(
+            "[policies.slow]\ncomponent = \"slow.wasm\"\ndeadline = \"1s\"\ndigest = \"{}\"",
+            waypost::policy::digest(&guest("pick-first"))
+        ))
         .start();
     eventually("it is refused", || (proxy.policy("slow")["state"] == "failed").then_some(()));
-    assert!(proxy.policy("slow")["last_error"].as_str().unwrap().contains("not today"));
+    assert!(proxy.policy("slow")["last_error"].as_str().unwrap().contains("accepts only"));
     proxy.get("a.test", "/").assert_refusal(503);
     let ready = proxy.admin(Request::new("GET", "/readyz"));
     assert!(ready.status == 503 && ready.text().contains("slow"), "{}", ready.text());

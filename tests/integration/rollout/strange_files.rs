@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::state_dir::{fifo, link, sparse};
-use crate::fixtures::{Request, Scratch, TestProxy, TestUpstream, command, eventually, guest, run, waypost};
+use crate::fixtures::{Request, Scratch, TestProxy, TestUpstream, command, eventually, guest, run};
 
 /// Puts something strange at this path.
 type Strange = fn(&Path);
@@ -57,8 +57,10 @@ fn no_command_reads_what_is_no_file() {
         let scratch = Scratch::new();
         strange(&scratch.path().join("strange"));
         scratch.write("good.wasm", guest("pick-first"));
-        let head = "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[pools.a]\nbackends = [\"127.0.0.1:1\"]\n";
-        let text = format!("{head}[[routes]]\npool = \"a\"\npolicies = [\"p\"]\n[policies.p]\ncomponent = \"strange\"\n");
+        let head =
+            "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[pools.a]\nbackends = [\"127.0.0.1:1\"]\n";
+        let text =
+            format!("{head}[[routes]]\npool = \"a\"\npolicies = [\"p\"]\n[policies.p]\ncomponent = \"strange\"\n");
         scratch.write("strange.toml", text);
         let commands: &[&[&str]] = &[
             &["run", "--config", "strange"],
@@ -83,12 +85,4 @@ fn no_command_reads_what_is_no_file() {
             assert!(said.contains("strange") && !said.contains("panicked"), "{what}, {arguments:?}: {said}");
         }
     }
-}
-
-#[test]
-fn a_sparse_component_is_refused_before_it_is_read() {
-    let scratch = Scratch::new();
-    sparse(&scratch.path().join("sparse.wasm"));
-    let exit = waypost(["policy", "inspect", "sparse.wasm"], scratch.path());
-    assert!(format!("{}{}", exit.stdout, exit.stderr).contains("larger than"), "{exit:?}");
 }

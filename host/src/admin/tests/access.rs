@@ -11,7 +11,10 @@ async fn health_and_readiness() {
     for (readiness, word) in [
         (Readiness::Starting, "starting"),
         (Readiness::Draining, "draining"),
-        (Readiness::Refused(vec!["guard".to_owned()]), "policies were refused, and nothing decides in their place: guard"),
+        (
+            Readiness::Refused(vec!["guard".to_owned()]),
+            "policies were refused, and nothing decides in their place: guard",
+        ),
     ] {
         *admin.control.readiness.lock().unwrap() = readiness;
         let answer = admin.get("/readyz").await;

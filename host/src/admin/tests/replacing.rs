@@ -149,7 +149,9 @@ async fn half_an_upload_holds_no_deployment() {
     let mut halves = Vec::new();
     for _ in 0..20 {
         let mut half = TcpStream::connect(admin.address).await.unwrap();
-        half.write_all(b"PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\ngood").await.unwrap();
+        half.write_all(b"PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\ngood")
+            .await
+            .unwrap();
         halves.push(half);
     }
     for target in ["/policies/spread", "/policies/my%20policy"] {
