@@ -91,7 +91,9 @@ fn refused(refusal: &Refusal) -> Outcome {
             Outcome::BeyondLimits
         }
         Refusal::BadResponse(_) | Refusal::UnaskedUpgrade => Outcome::Malformed,
-        Refusal::RangeNotSatisfiable { .. } | Refusal::PolicyFailed { .. } => Outcome::Replaced,
+        Refusal::RangeNotSatisfiable { .. } | Refusal::PolicyFailed { .. } | Refusal::PolicyAbsent { .. } => {
+            Outcome::Replaced
+        }
         Refusal::NoBackend | Refusal::Busy | Refusal::TooManyConnections => Outcome::NoPlace,
         Refusal::Malformed(_)
         | Refusal::Method
@@ -174,6 +176,7 @@ mod tests {
             (Refusal::UnaskedUpgrade, Outcome::Malformed),
             (Refusal::RangeNotSatisfiable { length: 1 }, Outcome::Replaced),
             (Refusal::PolicyFailed { policy: String::new(), status: 500 }, Outcome::Replaced),
+            (Refusal::PolicyAbsent { policy: String::new(), status: 503, reason: String::new() }, Outcome::Replaced),
         ];
         for (refusal, expected) in table {
             assert_eq!(outcome(&local(refusal.clone()), USUAL), expected, "{refusal:?}");
