@@ -120,7 +120,7 @@ pub struct PolicyStatus {
     /// When this generation was loaded; `None` if it is not.
     #[serde(serialize_with = "rfc3339")]
     pub loaded_at: Option<SystemTime>,
-    /// Workers that do not ask it for now, because it kept failing.
+    /// Workers that do not ask it for now, because faults of many clients cost too much.
     pub suspended_by_workers: u64,
     /// The generation on trial.
     pub on_trial: Option<OnTrial>,

@@ -183,6 +183,10 @@ impl Snapshot {
         let failure_mode_uses = each(|p| p.failure_mode_uses);
         out.counter("policy_failure_mode_uses", "Requests that went on by the failure mode", None, failure_mode_uses)?;
         out.counter("policy_suspensions", "Times that a worker suspended it", None, each(|p| p.suspensions))?;
+        out.counter("policy_client_pauses", "Times that a client was paused", None, each(|p| p.client_pauses))?;
+        out.counter("policy_paused_calls", "Calls not made for paused clients", None, each(|p| p.paused_calls))?;
+        let cost = each(|p| p.fault_microseconds);
+        out.counter("policy_fault_microseconds", "What faults cost the workers", None, cost)?;
         let suspended = each(|p| p.status.as_ref().map_or(0, |s| s.suspended_by_workers));
         out.gauge("policy_suspended_by_workers", "Workers that do not ask it for now", None, suspended)?;
         self.trials(out)?;
@@ -197,7 +201,12 @@ impl Snapshot {
         out.counter("policy_instances_built", "Instances built", None, each(|p| p.instances_built))?;
         out.counter("policy_log_lines_dropped", "Lines beyond the rate limit", None, each(|p| p.log_lines_dropped))?;
         let (now, peak) = (each(|p| p.memory.now_bytes), each(|p| p.memory.peak_instance_bytes));
-        out.gauge("policy_memory", "Linear memory of all live instances", Some(&Unit::Bytes), now)?;
+        out.gauge(
+            "policy_memory",
+            "Memory of all live instances, tables and globals included",
+            Some(&Unit::Bytes),
+            now,
+        )?;
         out.gauge("policy_instance_memory_peak", "The most that one instance has had", Some(&Unit::Bytes), peak)?;
         let own = policies.iter().flat_map(|(name, p)| {
             p.counters.iter().map(move |(counter, n)| ([("policy", name.as_str()), ("counter", counter.as_str())], *n))

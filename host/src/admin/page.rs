@@ -162,6 +162,9 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
             ("answered itself", count(p.refusals)),
             ("failure mode used", count(p.failure_mode_uses)),
             ("suspensions", count(p.suspensions)),
+            ("clients paused", count(p.client_pauses)),
+            ("calls of paused clients", count(p.paused_calls)),
+            ("time that faults cost", microseconds(p.fault_microseconds)),
             ("instances now", count(p.instances)),
             ("memory now", bytes(p.memory.now_bytes)),
             ("peak of an instance", bytes(p.memory.peak_instance_bytes)),
@@ -238,7 +241,11 @@ fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
         )?;
     }
     if s.suspended_by_workers > 0 {
-        writeln!(f, "<p class=\"bad\">suspended by {} workers, because it kept failing</p>", s.suspended_by_workers)?;
+        writeln!(
+            f,
+            "<p class=\"bad\">suspended by {} workers, because faults of many clients cost too much</p>",
+            s.suspended_by_workers
+        )?;
     }
     match &s.last_error {
         Some(error) => writeln!(f, "<p class=\"bad\">the latest deployment came to nothing: {}</p>", Escaped(error)),

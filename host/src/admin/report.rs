@@ -143,15 +143,21 @@ pub struct Policy {
     pub refusals: u64,
     /// Requests that went on by its failure mode.
     pub failure_mode_uses: u64,
-    /// Times that a worker suspended it for failing again and again.
+    /// Times that a worker suspended a hook for all clients, because faults of many cost too much.
     pub suspensions: u64,
+    /// Times that a worker paused a client, because its faults cost too much.
+    pub client_pauses: u64,
+    /// Calls that were not made because their client was paused.
+    pub paused_calls: u64,
+    /// What faults cost the workers: calls that failed, the instances that had to be built, and late answers.
+    pub fault_microseconds: u64,
     /// Its selections, by pool and backend.
     pub decisions: BTreeMap<String, BTreeMap<String, u64>>,
     /// How long calls took.
     pub call_time: Nanoseconds,
     /// How long calls took, by hook.
     pub call_time_by_hook: BTreeMap<&'static str, Nanoseconds>,
-    /// Linear memory.
+    /// Linear memories, tables and globals.
     pub memory: PolicyMemory,
     /// What its workers share; left out if it never imported `store`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,7 +172,7 @@ pub struct Policy {
     pub counters: BTreeMap<String, u64>,
 }
 
-/// Linear memory of a policy's instances.
+/// Memory of a policy's instances: linear memories, tables and globals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct PolicyMemory {
     /// Of all live instances.
@@ -300,6 +306,9 @@ impl Policy {
             refusals: sum(|s| &s.refusals),
             failure_mode_uses: sum(|s| &s.failure_mode_uses),
             suspensions: sum(|s| &s.suspensions),
+            client_pauses: sum(|s| &s.client_pauses),
+            paused_calls: sum(|s| &s.paused_calls),
+            fault_microseconds: sum(|s| &s.fault_nanoseconds) / 1_000,
             decisions: decisions(counted, shards),
             call_time: Nanoseconds(all),
             call_time_by_hook: hooks,

@@ -122,8 +122,22 @@ pub enum FaultKind {
     Invalid,
     /// A new instance is being built off this worker.
     Rebuilding,
-    /// There is no instance: it can't be built, or the policy is suspended or not loaded.
+    /// There is no instance: it can't be built.
     Unavailable,
+    /// The hook is suspended: faults of many clients cost too much.
+    Suspended,
+    /// This client is paused: its faults cost too much.
+    Paused,
+}
+
+impl FaultKind {
+    /// Whether the policy was not asked at all.
+    pub fn is_absence(self) -> bool {
+        match self {
+            Self::Trap | Self::Deadline | Self::Invalid => false,
+            Self::Rebuilding | Self::Unavailable | Self::Suspended | Self::Paused => true,
+        }
+    }
 }
 
 impl fmt::Display for Selected {
@@ -182,6 +196,8 @@ impl fmt::Display for FaultKind {
             Self::Invalid => "invalid answer",
             Self::Rebuilding => "being rebuilt",
             Self::Unavailable => "unavailable",
+            Self::Suspended => "suspended",
+            Self::Paused => "client is paused",
         })
     }
 }

@@ -138,6 +138,7 @@ impl Cache {
         let mut hasher = DefaultHasher::new();
         RULES.hash(&mut hasher);
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        super::bulk::EDITION.hash(&mut hasher);
         let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
         self.folder.join(format!("{digest}-{:016x}.{ARTEFACT}", hasher.finish()))
     }

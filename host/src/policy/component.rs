@@ -9,7 +9,7 @@ use super::cache::{Cache, Code};
 use super::compiling::{Artefact, Facts, LARGE, check_preamble, link};
 use super::contract::{ExportIndices, interface};
 use super::error::Refusal;
-use super::lanes::{Lane, Lanes};
+use super::lanes::{self, Lane, Lanes};
 use super::lines::sentence;
 use super::state::State;
 
@@ -27,6 +27,8 @@ pub(super) struct Compiled {
     pub pooled: bool,
     /// Whether it imports `store`.
     pub store: bool,
+    /// Places that an instance takes in the pool.
+    pub places: u32,
 }
 
 /// `sha256:` and the digest of these bytes.
@@ -88,7 +90,8 @@ fn place(lanes: &Lanes, size: usize, facts: Facts, code: &Code) -> Result<Compil
         let (pre, exports) = link(lane, &component)?;
         let store = interface("store");
         let store = component.component_type().imports(&lane.engine).any(|(name, _)| name == store);
-        return Ok(Compiled { pre, exports, facts, wasi: lane.wasi, pooled: lane.pooled, store });
+        let places = lanes::places_of(&component);
+        return Ok(Compiled { pre, exports, facts, wasi: lane.wasi, pooled: lane.pooled, store, places });
     }
     Err(reason)
 }

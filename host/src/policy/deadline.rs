@@ -28,6 +28,11 @@ impl Allowance {
         Self { ticks: 1, thread_time: time }
     }
 
+    /// What it allows of the thread's time.
+    pub fn thread_time(self) -> Duration {
+        self.thread_time
+    }
+
     /// No more of the thread's time than this.
     pub fn at_most(self, most: Duration) -> Self {
         Self { thread_time: self.thread_time.min(most), ..self }

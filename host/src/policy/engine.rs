@@ -3,20 +3,22 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::builder::Builders;
 use super::cache::Cache;
 use super::compiling::{Answer, Artefact, Compiler, Facts, Order, Task, Turns, unexpected};
 use super::component::{Compiled, compiled, digest};
 use super::contract::{WitBackend, WitPool};
 use super::deadline::{Allowance, thread_time};
 use super::error::{PolicyError, Refusal};
-use super::generation::{Generation, INLINE_LIMIT, Rebuild, Slot};
-use super::instance::Recipe;
+use super::generation::{Generation, INLINE_LIMIT, Slot};
+use super::instance::{Instance, Recipe};
 use super::lanes::Lanes;
+use super::places::{self, Places};
 use super::store::Store;
 use super::tape::Script;
 use super::ticker::Ticker;
@@ -116,17 +118,21 @@ impl Engine {
                 Some(Cache::open(folder).map_err(|reason| PolicyError::Cache { folder: folder.clone(), reason })?)
             }
         };
-        let (builder, jobs) = channel();
+        let builders = Builders::start(options.workers.max(1)).map_err(|e| failed(&e))?;
+        // They are in the pool's places meanwhile.
+        let (leaving, left) = sync_channel::<Box<Instance>>(places::LEAVING as usize / 2);
         thread::Builder::new()
-            .name("policy-builder".to_owned())
-            .spawn(move || rebuild_all(&jobs))
+            .name("policy-leaving".to_owned())
+            .spawn(move || left.into_iter().for_each(drop))
             .map_err(|e| failed(&e))?;
         Ok(Self {
             core: Arc::new(Core {
+                places: Places::new(lanes.places),
                 lanes,
                 workers: options.workers.max(1),
                 epoch: Instant::now(),
-                builder,
+                builders,
+                leaving,
                 cache,
                 fuel: options.fuel,
                 store_clock: options.store_clock,
@@ -173,7 +179,9 @@ pub(super) struct Core {
     lanes: Lanes,
     workers: usize,
     epoch: Instant,
-    builder: Sender<Rebuild>,
+    places: Arc<Places>,
+    builders: Builders,
+    leaving: SyncSender<Box<Instance>>,
     cache: Option<Cache>,
     fuel: bool,
     store_clock: Option<Arc<AtomicU64>>,
@@ -192,8 +200,13 @@ type Place = Mutex<Weak<Compiled>>;
 
 impl Core {
     /// Where to ask for an instance.
-    pub fn builder(&self) -> &Sender<Rebuild> {
-        &self.builder
+    pub fn builders(&self) -> &Builders {
+        &self.builders
+    }
+
+    /// Drops an instance on a thread beside the workers; here if that one is behind.
+    pub fn drop_elsewhere(&self, instance: Box<Instance>) {
+        let _ = self.leaving.try_send(instance);
     }
 
     fn load(
@@ -212,12 +225,19 @@ impl Core {
         if !compiled.pooled && spec.isolation == Isolation::Request {
             return Err(Refusal::SlowIsolation);
         }
+        if compiled.facts.beside_memory > spec.memory {
+            return Err(Refusal::Memory { needed: compiled.facts.beside_memory, limit: spec.memory });
+        }
+        let policy: Arc<str> = spec.name.as_str().into();
+        let count = places::of_generation(self.workers, compiled.places);
+        let reserved = compiled.pooled.then(|| self.places.reserve(&policy, count)).transpose();
+        let reserved = reserved.map_err(Refusal::Full)?;
         let store = self.store(spec, stats);
         if compiled.store {
             store.reserve();
         }
         let recipe = Recipe {
-            policy: spec.name.as_str().into(),
+            policy,
             setup: if compiled.pooled { SETUP } else { SETUP_LARGE },
             compiled,
             memory: spec.memory,
@@ -247,6 +267,8 @@ impl Core {
             deadline: Allowance::of_thread(spec.deadline),
             build_time,
             slots,
+            failed_before: false.into(),
+            _places: reserved,
             core: Arc::clone(self),
         });
         stats.count_decisions(&generation.pools());
@@ -328,15 +350,6 @@ impl Core {
             }));
         }
         Ok((slots, build_time))
-    }
-}
-
-/// Ends when the last generation and the engine are gone, and with them the senders.
-fn rebuild_all(jobs: &Receiver<Rebuild>) {
-    for Rebuild { generation, worker } in jobs {
-        if let Some(generation) = generation.upgrade() {
-            generation.rebuild(worker);
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One loaded policy: immutable, shared by all workers, with a warm instance for each.
 
-use std::sync::mpsc::Sender;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,14 +10,19 @@ use super::deadline::Allowance;
 use super::engine::Core;
 use super::instance::{Instance, Recipe};
 use super::lines::LogLine;
+use super::places::Reservation;
 use super::store::Store;
 use crate::config::{Isolation, OnFailure};
 use crate::stats::{DecidedPool, PolicyShard};
 
 /// An instance that takes no longer to build than this is rebuilt on the worker that lost it.
 const INLINE_BUILD: Duration = Duration::from_micros(500);
-/// What a build on a worker may take before it is given up for a while.
+/// What a build on a worker may take for `isolation = "request"` before it is given up for a while.
 pub(super) const INLINE_LIMIT: Duration = Duration::from_millis(10);
+/// The same for an instance that takes the place of a lost one.
+const REBUILD_LIMIT: Duration = Duration::from_millis(3);
+/// An instance with more memory than this is dropped off the workers: giving the memory back takes some 50 µs for each MiB.
+const LARGE: u64 = 4 << 20;
 /// After a build failed, the next is not tried before this.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -35,6 +40,10 @@ pub struct Generation {
     /// The least CPU time that an instance took to build when the policy was loaded.
     pub(super) build_time: Duration,
     pub(super) slots: Vec<Mutex<Slot>>,
+    /// Whether a worker has lost an instance. From then on one that is slow to build has a successor waiting.
+    pub(super) failed_before: AtomicBool,
+    /// Its places in the pool.
+    pub(super) _places: Option<Reservation>,
     /// Keeps the deadlines ticking and the builder thread alive.
     pub(super) core: Arc<Core>,
 }
@@ -43,18 +52,12 @@ pub struct Generation {
 pub(super) enum Slot {
     /// It was taken, or there is none to be taken.
     Empty,
-    /// The builder thread works on it.
+    /// A builder thread works on it, or will.
     Building,
     /// Here it is.
     Ready(Box<Instance>),
     /// The last build failed.
     Failed { until: Instant, message: String },
-}
-
-/// An instance that the builder thread is to build.
-pub(super) struct Rebuild {
-    pub generation: std::sync::Weak<Generation>,
-    pub worker: usize,
 }
 
 impl Generation {
@@ -113,7 +116,7 @@ impl Generation {
         self.recipe.heard.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Bytes that an instance takes beside its linear memory when it begins, about: globals, tables, function references, imports.
+    /// Bytes that an instance takes beside its memories and what its tables hold, about: globals, function references, imports.
     pub fn beside_memory(&self) -> u64 {
         self.recipe.compiled.facts.beside_memory
     }
@@ -141,13 +144,19 @@ impl Generation {
             return Err(unavailable(format!("there is no worker {worker}")));
         };
         match std::mem::replace(&mut *slot, Slot::Empty) {
-            Slot::Ready(instance) => Ok(instance),
+            Slot::Ready(instance) => {
+                if !self.builds_inline() && self.failed_before.load(Ordering::Relaxed) {
+                    *slot = self.ask_builder(worker);
+                }
+                Ok(instance)
+            }
             Slot::Failed { until, message } if Instant::now() < until => {
                 *slot = Slot::Failed { until, message: message.clone() };
                 Err(unavailable(message))
             }
             Slot::Empty | Slot::Failed { .. } if self.builds_inline() => {
-                self.recipe.build(shard, Allowance::of_thread(INLINE_LIMIT)).map_err(|e| {
+                let limit = if self.isolation == Isolation::Request { INLINE_LIMIT } else { REBUILD_LIMIT };
+                self.recipe.build(shard, Allowance::of_thread(limit)).map_err(|e| {
                     let message = e.into_message();
                     *slot = failed(message.clone());
                     unavailable(message)
@@ -171,11 +180,22 @@ impl Generation {
 
     /// Tells that a worker lost its instance, so that one that is slow to build is begun now.
     pub(super) fn lost(self: &Arc<Self>, worker: usize) {
-        if !self.builds_inline()
-            && let Some(mut slot) = self.slot(worker)
-            && matches!(*slot, Slot::Empty)
-        {
-            *slot = self.ask_builder(worker);
+        if !self.builds_inline() {
+            self.failed_before.store(true, Ordering::Relaxed);
+            if let Some(mut slot) = self.slot(worker)
+                && matches!(*slot, Slot::Empty)
+            {
+                *slot = self.ask_builder(worker);
+            }
+        }
+    }
+
+    /// Drops an instance that a worker had, elsewhere if that takes its time.
+    pub(super) fn let_go(&self, mut instance: Box<Instance>) {
+        let limits = &mut instance.store.data_mut().limits;
+        if limits.bytes() > LARGE {
+            limits.count_no_more();
+            self.core.drop_elsewhere(instance);
         }
     }
 
@@ -215,10 +235,10 @@ impl Generation {
         self.recipe.pools.iter().map(pool).collect()
     }
 
-    /// On the builder thread.
-    pub(super) fn rebuild(&self, worker: usize) {
+    /// On a builder thread. Tells whether it was done: not while another generation of the policy is being loaded.
+    pub(super) fn rebuild(&self, worker: usize) -> bool {
         // Also counts in the shard for work off the workers, which has one writer at a time because of this.
-        let _one_at_a_time = self.recipe.setting_up();
+        let Some(_one_at_a_time) = self.recipe.try_setting_up() else { return false };
         let shard = self.shard(usize::MAX);
         let built = match self.recipe.build(&shard, Allowance::on_wall(self.recipe.setup)) {
             Ok(instance) => Slot::Ready(instance),
@@ -227,14 +247,12 @@ impl Generation {
         if let Some(mut slot) = self.slot(worker) {
             *slot = built;
         }
+        true
     }
 
     fn ask_builder(self: &Arc<Self>, worker: usize) -> Slot {
-        let builder: &Sender<Rebuild> = self.core.builder();
-        match builder.send(Rebuild { generation: Arc::downgrade(self), worker }) {
-            Ok(()) => Slot::Building,
-            Err(_) => failed("the builder thread is gone".to_owned()),
-        }
+        self.core.builders().ask(self, &self.recipe.policy, worker, self.build_time);
+        Slot::Building
     }
 
     fn slot(&self, worker: usize) -> Option<MutexGuard<'_, Slot>> {

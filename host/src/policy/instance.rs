@@ -1,7 +1,7 @@
 //! One instance: built from its recipe, and what its failures mean.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use wasmtime::component::Resource;
@@ -14,7 +14,7 @@ use super::deadline::Allowance;
 use super::error::Refusal;
 use super::lines::{LogLine, one_line, sentence};
 use super::names::guest_functions;
-use super::state::State;
+use super::state::{Limits, State};
 use super::store::Store as SharedStore;
 use super::tape::{Script, Tape};
 use super::verdict::InvalidAnswer;
@@ -66,10 +66,20 @@ impl Recipe {
         self.stats.setting_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same without waiting for another.
+    pub fn try_setting_up(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.stats.setting_up.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// Instantiates, configures and tells the backends, all within this time.
     pub fn build(&self, shard: &Arc<PolicyShard>, time: Allowance) -> Result<Box<Instance>, BuildError> {
         let pre = &self.compiled.pre;
-        let mut state = State::new(&self.policy, self.memory, &self.stats, shard, &self.store, self.epoch);
+        let limits = Limits::new(self.memory, self.compiled.facts.beside_memory);
+        let mut state = State::new(&self.policy, limits, &self.stats, shard, &self.store, self.epoch);
         if self.compiled.wasi {
             state.wasi = Some(Box::new(Wasi::new(&state.lines, self.epoch)));
         }

@@ -2,18 +2,23 @@
 
 use std::num::NonZeroUsize;
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures};
 
 use super::EngineOptions;
 use super::bindings::Imports;
+use super::places;
 use super::state::State;
 use super::wasi;
 
 /// What a guest may use of its thread's stack; threads have 2 MiB or more.
 const GUEST_STACK: usize = 512 * 1024;
-/// Policies that the pool has room for, with two generations of each on every worker.
-const POLICIES: usize = 100;
+/// Policies that the pool has room for on every worker, with what is reserved for each (`places`).
+const POLICIES: u32 = 100;
+/// Core instances of a component whose instances come from the pool. They are counted and take no room in advance.
+const CORE_INSTANCES: u32 = 24;
+/// Tables in one place.
+const TABLES: u32 = 4;
 /// What stays in memory of a place in the pool that was used: the pages that a small guest writes.
 const KEPT_MEMORY: usize = 256 * 1024;
 /// The same of its tables.
@@ -52,6 +57,8 @@ pub(super) struct Lane {
 
 /// The three ways.
 pub(super) struct Lanes {
+    /// Places in the pool.
+    pub places: u32,
     /// Small components, with instances from a pool: microseconds to instantiate.
     pub pooled: Lane,
     /// Components that don't fit the pool's places.
@@ -63,9 +70,10 @@ pub(super) struct Lanes {
 impl Lanes {
     /// Reserves the pool.
     pub fn new(options: &EngineOptions) -> wasmtime::Result<Self> {
-        let pooled = pooled_engine(options)?;
+        let (pooled, places) = pooled_engine(options)?;
         let on_demand = wasmtime::Engine::new(&base_config(options.fuel))?;
         Ok(Self {
+            places,
             pooled: lane(pooled, false, true)?,
             on_demand: lane(on_demand.clone(), false, false)?,
             wasi: lane(on_demand, true, false)?,
@@ -114,28 +122,35 @@ fn base_config(fuel: bool) -> Config {
     config
 }
 
-/// The pool, smaller where the system does not give that much address space.
-fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<wasmtime::Engine> {
-    let wanted = u32::try_from(options.workers.max(1) * POLICIES * 2 + 64).unwrap_or(MAX_PLACES).min(MAX_PLACES);
+/// The pool and its places, fewer where the system does not give that much address space.
+fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<(wasmtime::Engine, u32)> {
+    let each = places::of_generation(options.workers.max(1), 1).saturating_mul(places::GENERATIONS);
+    let wanted = each.saturating_mul(POLICIES).min(MAX_PLACES);
     let mut places = options.instances.unwrap_or(wanted).clamp(1, MAX_PLACES);
     loop {
         let mut config = base_config(options.fuel);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(places)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(places + places::LEAVING)));
         match wasmtime::Engine::new(&config) {
             Err(_) if places > 8 => places /= 2,
-            result => return result,
+            result => return Ok((result?, places)),
         }
     }
+}
+
+/// The places that each instance of this component takes: one for each of its memories, and for each few of its tables.
+pub(super) fn places_of(component: &Component) -> u32 {
+    let needs = component.resources_required();
+    needs.map_or(1, |needs| needs.num_memories.max(needs.num_tables.div_ceil(TABLES)).max(1))
 }
 
 fn pool(places: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     // A component of the usual tools has a module with the one memory, and a few that only adapt it.
     pool.total_component_instances(places)
-        .total_core_instances(places.saturating_mul(6))
+        .total_core_instances(places.saturating_mul(CORE_INSTANCES))
         .total_memories(places)
-        .total_tables(places.saturating_mul(4))
-        .max_core_instances_per_component(24)
+        .total_tables(places.saturating_mul(TABLES))
+        .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(8)
         .max_tables_per_component(16)
         // Calls run on the worker's own stack.

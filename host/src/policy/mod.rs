@@ -8,7 +8,9 @@
 
 mod answer;
 mod bindings;
+mod builder;
 mod builtin;
+mod bulk;
 mod cache;
 mod compiling;
 mod component;
@@ -26,6 +28,7 @@ mod lanes;
 mod lines;
 mod names;
 mod output;
+mod places;
 mod recorded;
 mod seat;
 mod state;

@@ -1,5 +1,6 @@
 //! A worker's side of a policy: its instance, and the four questions.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,11 +8,11 @@ use wasmtime::Store;
 
 use super::answer::{Attempt, BackendFacts, Edited, Fault, FaultKind, RangeVerdict, Selected};
 use super::contract::{Exports, Hooks};
-use super::deadline::Allowance;
+use super::deadline::{Allowance, thread_time};
 use super::generation::Generation;
 use super::instance::{Instance, fault, headers_handle, request_handle};
 use super::state::State;
-use super::suspension::Suspension;
+use super::suspension::{BEYOND, Breaker, Consequence, Refused};
 use super::tape::Tape;
 use super::verdict;
 use crate::config::Isolation;
@@ -29,8 +30,10 @@ pub struct Seat {
     instance: Option<Box<Instance>>,
     /// For each call.
     deadline: Allowance,
-    /// By hook, in the order of [`HOOKS`]: one that keeps failing is left alone while the others go on.
-    suspensions: [Suspension; HOOKS.len()],
+    /// What faults cost here, and whom it is charged to; nobody's if `None`.
+    breaker: Option<Breaker>,
+    /// Calls whose thread time is still to be measured, because one took long.
+    watched: u32,
     /// For the next call, and back from the last.
     tape: Option<Box<Tape>>,
     /// What the last call took.
@@ -42,6 +45,10 @@ pub struct Seat {
     /// Requests that have begun and not ended; counted only with `isolation = "request"`.
     open: u32,
 }
+
+/// After a call that took longer than its deadline, so many are measured by the thread's own time, which costs a system
+/// call each. The first may just have been off its core.
+const WATCHED: u32 = 4096;
 
 /// A hook, by its place in [`HOOKS`].
 #[derive(Clone, Copy)]
@@ -69,12 +76,14 @@ impl Seat {
             facts,
             shard,
             instance: None,
-            suspensions: Default::default(),
+            breaker: None,
+            watched: 0,
             tape: None,
             took: Duration::ZERO,
             suspended_until: 0,
             open: 0,
         };
+        seat.breaker = Some(Breaker::new(seat.deadline.thread_time()));
         // A new generation has not failed yet.
         seat.shard.suspended_until.set(0);
         if seat.generation.isolation() == Isolation::Worker {
@@ -87,6 +96,12 @@ impl Seat {
     /// The same with a deadline that is no longer than this.
     pub fn with_deadline_of_at_most(mut self, most: Duration) -> Self {
         self.deadline = self.deadline.at_most(most);
+        self
+    }
+
+    /// The same for a policy that is asked offline: every call is made, whatever the ones before have cost.
+    pub fn without_breaker(mut self) -> Self {
+        self.breaker = None;
         self
     }
 
@@ -137,7 +152,7 @@ impl Seat {
     pub fn begin_request(&mut self) {
         if self.generation.isolation() == Isolation::Request {
             self.open += 1;
-            self.instance = None;
+            self.let_go();
         }
     }
 
@@ -145,7 +160,7 @@ impl Seat {
     pub fn end_request(&mut self) {
         if self.generation.isolation() == Isolation::Request {
             self.open = self.open.saturating_sub(1);
-            self.instance = None;
+            self.let_go();
         }
     }
 
@@ -223,8 +238,11 @@ impl Seat {
         ask: impl FnOnce(&Exports, &mut Store<State>) -> wasmtime::Result<A>,
     ) -> Result<A, Fault> {
         self.took = Duration::ZERO;
-        if let Some(remaining) = self.suspensions[hook as usize].remaining() {
-            return Err(suspended(remaining));
+        if let Some(breaker) = &mut self.breaker
+            && breaker.is_armed()
+            && let Some(refused) = breaker.refuses(hook as usize, request.client)
+        {
+            return Err(self.left_alone(refused));
         }
         let mut instance = match self.seated() {
             Ok(instance) => instance,
@@ -232,7 +250,6 @@ impl Seat {
                 // Waiting for an instance is no failure of its own: the fault that cost the last one was counted.
                 if fault.kind != FaultKind::Rebuilding {
                     self.shard.unbuilt.increment();
-                    self.strained(hook, &fault);
                 }
                 return Err(fault);
             }
@@ -251,6 +268,7 @@ impl Seat {
             let _ = store.set_fuel(u64::MAX);
         }
 
+        let used = if self.watched > 0 { thread_time() } else { None };
         let start = Instant::now();
         let answer = ask(exports, store);
         self.took = start.elapsed();
@@ -264,8 +282,8 @@ impl Seat {
         self.tape = Tape::eject(state);
         match answer {
             Ok(answer) => {
-                if self.suspensions[hook as usize].succeeded() {
-                    self.resumed(hook);
+                if self.watched > 0 || self.took > self.deadline.thread_time() {
+                    self.watch(hook, request.client, used);
                 }
                 // With an instance per request it may be kept if no other request can be the next to ask.
                 if self.generation.isolation() == Isolation::Worker || self.open == 1 {
@@ -273,7 +291,7 @@ impl Seat {
                 }
                 Ok(answer)
             }
-            Err(error) => Err(self.discard(hook, &error, instance)),
+            Err(error) => Err(self.discard(hook, request.client, &error, instance)),
         }
     }
 
@@ -287,14 +305,21 @@ impl Seat {
         Ok(instance)
     }
 
-    /// A hook that was suspended has answered again.
+    /// A call that answered took longer than its deadline, or one did not long ago. The deadline is not read from the
+    /// thread's time before the first tick that finds a call under way, so that a late answer is used: its time is spent.
     #[cold]
-    fn resumed(&mut self, hook: Hook) {
-        if !self.suspensions.iter().any(Suspension::is_on) {
-            self.show_suspended_until(0);
+    fn watch(&mut self, hook: Hook, client: IpAddr, used: Option<Duration>) {
+        let deadline = self.deadline.thread_time();
+        if self.took <= deadline {
+            self.watched -= 1;
+            return;
         }
-        let (policy, worker, hook) = (self.generation.name(), self.worker, HOOKS[hook as usize]);
-        tracing::info!(target: "policy", policy, worker, hook, "it answers again: no longer suspended");
+        self.watched = WATCHED;
+        let spent = used.zip(thread_time()).map(|(before, after)| after.saturating_sub(before));
+        if let Some(spent) = spent.filter(|spent| *spent > deadline) {
+            self.shard.deadlines.increment();
+            self.charge(hook, client, spent);
+        }
     }
 
     fn show_suspended_until(&mut self, until: u64) {
@@ -304,35 +329,77 @@ impl Seat {
         self.suspended_until = until;
     }
 
-    /// Counts a fault, and suspends the hook if there have been too many.
+    /// Charges a client for what a call of its cost.
     #[cold]
-    fn strained(&mut self, hook: Hook, fault: &Fault) {
-        let Some(pause) = self.suspensions[hook as usize].failed(fault.kind) else { return };
-        self.shard.suspensions.increment();
-        let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + pause;
-        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-        self.show_suspended_until(until.max(self.suspended_until));
+    fn charge(&mut self, hook: Hook, client: IpAddr, cost: Duration) {
+        self.shard.fault_nanoseconds.add(u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX));
+        let Some(breaker) = &mut self.breaker else { return };
+        let consequence = breaker.charge(hook as usize, client, cost);
         let (policy, worker, hook) = (self.generation.name(), self.worker, HOOKS[hook as usize]);
-        tracing::warn!(
-            target: "policy",
-            policy,
-            worker,
-            hook,
-            "it keeps failing and is suspended for {pause:?}; requests go by its failure mode"
-        );
+        match consequence {
+            Consequence::None => {}
+            Consequence::Pause(pause) => {
+                self.shard.client_pauses.increment();
+                tracing::debug!(
+                    target: "policy",
+                    policy,
+                    worker,
+                    hook,
+                    %client,
+                    "calls for this client cost too much and are not made for {pause:?}"
+                );
+            }
+            Consequence::Suspension(pause) => {
+                self.shard.suspensions.increment();
+                tracing::warn!(
+                    target: "policy",
+                    policy,
+                    worker,
+                    hook,
+                    "faults of many clients cost too much; it is suspended for {pause:?}, and requests get its failure answer"
+                );
+                let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + pause;
+                let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+                self.show_suspended_until(until.max(self.suspended_until));
+            }
+        }
+    }
+
+    /// A call is not made.
+    #[cold]
+    fn left_alone(&self, refused: Refused) -> Fault {
+        let (kind, message) = match refused {
+            Refused::Suspended(time) => (
+                FaultKind::Suspended,
+                format!("it is suspended for {time:.0?} more: faults of many clients cost too much"),
+            ),
+            Refused::Paused(time) => {
+                self.shard.paused_calls.increment();
+                (FaultKind::Paused, format!("this client is paused for {time:.0?} more: its faults cost too much"))
+            }
+        };
+        Fault { kind, message }
+    }
+
+    /// Has no instance any more.
+    fn let_go(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.generation.let_go(instance);
+        }
     }
 
     #[cold]
-    #[allow(clippy::needless_pass_by_value, reason = "it ends here: an instance that failed is never used again")]
-    fn discard(&mut self, hook: Hook, error: &wasmtime::Error, instance: Box<Instance>) -> Fault {
+    fn discard(&mut self, hook: Hook, client: IpAddr, error: &wasmtime::Error, instance: Box<Instance>) -> Fault {
         let fault = fault(HOOKS[hook as usize], error, instance.store.data().limits.denied);
-        drop(instance);
+        self.generation.let_go(instance);
         match fault.kind {
             FaultKind::Deadline => self.shard.deadlines.increment(),
             FaultKind::Invalid => self.shard.invalid.increment(),
-            FaultKind::Trap | FaultKind::Rebuilding | FaultKind::Unavailable => self.shard.traps.increment(),
+            _ => self.shard.traps.increment(),
         }
-        self.strained(hook, &fault);
+        // What it took beyond what a call can take was another thread's.
+        let took = self.took.min(self.deadline.thread_time().saturating_add(BEYOND));
+        self.charge(hook, client, took + self.generation.build_time());
         self.generation.lost(self.worker);
         fault
     }
@@ -340,15 +407,10 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.let_go();
         // The shard of a name outlives its generations.
         self.show_suspended_until(0);
     }
-}
-
-#[cold]
-fn suspended(remaining: Duration) -> Fault {
-    let message = format!("it is suspended for {remaining:.0?} more, because it kept failing");
-    Fault { kind: FaultKind::Unavailable, message }
 }
 
 impl std::fmt::Debug for Seat {

@@ -20,6 +20,8 @@ use crate::wire::{Checkpoint, Fields, RequestHead};
 
 /// Elements of all tables of an instance together: a JavaScript engine needs some ten thousand.
 const MAX_TABLE_ELEMENTS: usize = 200_000;
+/// What an element takes.
+const TABLE_ELEMENT: u64 = 8;
 /// Core instances of one policy: a component of a dynamic language links a few dozen.
 const MAX_CORE_INSTANCES: usize = 256;
 /// Tables of one policy.
@@ -57,7 +59,7 @@ impl State {
     /// For an instance that is built now, counting in `shard` until a worker adopts it.
     pub fn new(
         policy: &Arc<str>,
-        memory: u64,
+        limits: Limits,
         stats: &Arc<PolicyStats>,
         shard: &Arc<PolicyShard>,
         store: &Arc<Store>,
@@ -66,7 +68,7 @@ impl State {
         Self {
             turn: Turn::default(),
             deadline: Deadline::default(),
-            limits: Limits::new(memory),
+            limits,
             lines: Arc::new(Mutex::new(Lines::new(Arc::clone(policy), Arc::clone(shard)))),
             rng: SmallRng::from_rng(&mut rand::rng()),
             facts: None,
@@ -173,7 +175,7 @@ pub(super) struct Counters {
     pub defined: u64,
 }
 
-/// What an instance uses and may use.
+/// What an instance uses and may use: linear memories, tables, and what is beside both, all together.
 pub(super) struct Limits {
     limit: u64,
     bytes: u64,
@@ -186,8 +188,47 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    fn new(memory: u64) -> Self {
-        Self { limit: memory, bytes: 0, last_growth: 0, denied: None, table_elements: 0, counted_in: None }
+    /// For an instance that may have so much memory, of which its globals and the like take some in any case.
+    pub fn new(memory: u64, beside: u64) -> Self {
+        Self { limit: memory, bytes: beside, last_growth: 0, denied: None, table_elements: 0, counted_in: None }
+    }
+
+    /// What the instance takes now.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The instance is on its way out, and another thread may be the one to drop it.
+    pub fn count_no_more(&mut self) {
+        if let Some(shard) = self.counted_in.take() {
+            shard.instances.decrement();
+            shard.memory.set(shard.memory.value().saturating_sub(self.bytes));
+        }
+    }
+
+    fn grow(&mut self, growth: u64) -> bool {
+        self.last_growth = 0;
+        let total = self.bytes.saturating_add(growth);
+        if total > self.limit {
+            self.denied = Some(total);
+            return false;
+        }
+        self.bytes = total;
+        self.last_growth = growth;
+        if let Some(shard) = &self.counted_in {
+            shard.memory.set(shard.memory.value() + growth);
+        }
+        self.note_peak();
+        true
+    }
+
+    /// The system did not give what was allowed.
+    fn not_grown(&mut self) {
+        self.bytes -= self.last_growth;
+        if let Some(shard) = &self.counted_in {
+            shard.memory.set(shard.memory.value().saturating_sub(self.last_growth));
+        }
+        self.last_growth = 0;
     }
 
     fn count_in(&mut self, shard: Arc<PolicyShard>) {
@@ -208,47 +249,35 @@ impl Limits {
 
 impl Drop for Limits {
     fn drop(&mut self) {
-        if let Some(shard) = &self.counted_in {
-            shard.instances.decrement();
-            shard.memory.set(shard.memory.value().saturating_sub(self.bytes));
-        }
+        self.count_no_more();
     }
 }
 
 impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let growth = desired.saturating_sub(current) as u64;
-        let total = self.bytes.saturating_add(growth);
-        if total > self.limit {
-            self.last_growth = 0;
-            self.denied = Some(total);
-            return Ok(false);
-        }
-        self.bytes = total;
-        self.last_growth = growth;
-        if let Some(shard) = &self.counted_in {
-            shard.memory.set(shard.memory.value() + growth);
-        }
-        self.note_peak();
-        Ok(true)
+        Ok(self.grow(desired.saturating_sub(current) as u64))
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.bytes -= self.last_growth;
-        if let Some(shard) = &self.counted_in {
-            shard.memory.set(shard.memory.value().saturating_sub(self.last_growth));
-        }
-        self.last_growth = 0;
+        self.not_grown();
         Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
-        let allowed = total <= MAX_TABLE_ELEMENTS;
-        if allowed {
-            self.table_elements = total;
+        let growth = desired.saturating_sub(current);
+        let total = self.table_elements.saturating_add(growth);
+        if total > MAX_TABLE_ELEMENTS || !self.grow(growth as u64 * TABLE_ELEMENT) {
+            self.last_growth = 0;
+            return Ok(false);
         }
-        Ok(allowed)
+        self.table_elements = total;
+        Ok(true)
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.table_elements -= usize::try_from(self.last_growth / TABLE_ELEMENT).unwrap_or(0);
+        self.not_grown();
+        Ok(())
     }
 
     fn instances(&self) -> usize {
@@ -261,5 +290,30 @@ impl ResourceLimiter for Limits {
 
     fn memories(&self) -> usize {
         MAX_MEMORIES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_tables_and_what_is_beside_them_share_one_limit() {
+        let mut limits = Limits::new(1_000_000, 100_000);
+        assert!(limits.memory_growing(0, 400_000, None).unwrap());
+        assert!(limits.memory_growing(0, 400_000, None).unwrap());
+        assert_eq!((limits.bytes(), limits.denied), (900_000, None));
+        assert!(limits.table_growing(0, 12_000, None).unwrap());
+        assert!(!limits.table_growing(12_000, 13_000, None).unwrap());
+        assert_eq!((limits.bytes(), limits.denied), (996_000, Some(1_004_000)));
+        limits.table_growing(12_000, 12_500, None).unwrap();
+        limits.table_grow_failed(wasmtime::Error::msg("no")).unwrap();
+        assert_eq!((limits.bytes(), limits.table_elements), (996_000, 12_000));
+        let shard: Arc<PolicyShard> = Arc::default();
+        limits.count_in(Arc::clone(&shard));
+        assert_eq!((shard.memory.value(), shard.instances.value()), (996_000, 1));
+        limits.count_no_more();
+        drop(limits);
+        assert_eq!((shard.memory.value(), shard.instances.value()), (0, 0));
     }
 }

@@ -1,134 +1,327 @@
-//! When a policy that keeps failing is left alone, and for how long.
+//! What calls that fail cost a worker, who pays for it, and who is not asked for meanwhile.
 //!
-//! Each fault costs a worker something: a new instance, or the whole deadline. A leaky bucket tells a hook that keeps
-//! failing from one that fails at times; it is then not asked for a while, tried with one call, and left alone for twice
-//! as long if that fails as well. One worker does not know of the others'.
+//! A call that fails costs its time and that of a new instance. As long as that is little of the
+//! worker's time, nothing happens: a new instance is built and the next request is asked about. What
+//! it costs is charged to the client whose request it was. A client that costs more than its share is
+//! *paused*: for a while its requests get the policy's failure answer without a call, and those of all
+//! others are decided by the policy. A hook is *suspended*, for all clients, only if many of them
+//! together cost more than the budget that the worker has for faults. After that, clients that still
+//! owe something have to wait until the hook's own debt is paid, so that they can't spend the recovery.
+//!
+//! One worker does not know of the others'. Nothing here is looked at while all is well, but one flag.
 
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::answer::FaultKind;
+use crate::stats::HOOKS;
 
-/// The bucket's size: twelve traps in a row, or three missed deadlines.
-const FULL: u32 = 12;
-/// A missed deadline held the worker up for all of it.
-const DEADLINE: u32 = 4;
-/// How long the first suspension is ...
-const FIRST: Duration = Duration::from_millis(100);
-/// ... and how often it doubles at most: 25.6 s.
-const DOUBLINGS: u32 = 8;
+/// Faults of one client may cost this part of a worker's time: one in twenty ...
+const CLIENT_SHARE: u64 = 20;
+/// ... and faults of all clients in one hook one in five.
+const HOOK_SHARE: u64 = 5;
+/// What a client may owe before it is paused, or four missed deadlines if those are more.
+const CLIENT_DEBT: Duration = Duration::from_millis(50);
+const DEADLINES: u32 = 4;
+/// What a call may take beyond its deadline.
+pub(super) const BEYOND: Duration = Duration::from_millis(5);
+/// As many clients as these have to owe as much as they may before a hook is suspended.
+const CLIENTS: u64 = 5;
+/// The longest pause, of a client or a hook.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Clients that are remembered: so many sets of so many. A client that owes less makes room for one that owes more.
+const SETS: usize = 256;
+const WAYS: usize = 4;
 
-/// One worker's patience with one hook of a policy.
-#[derive(Debug, Default)]
-pub(super) struct Suspension {
-    strain: u32,
-    /// How many suspensions have followed each other.
-    repeated: u32,
-    until: Option<Instant>,
-    /// The call under way decides whether the suspension ends.
-    probing: bool,
+/// One worker's patience with one generation of a policy. Times are nanoseconds since `origin`.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    /// Whether some calls must not be made: the only thing that a call looks at while all is well.
+    armed: bool,
+    /// Until then, at the latest.
+    armed_until: u64,
+    origin: Instant,
+    /// The debt at which a client is paused.
+    client_debt: u64,
+    hooks: [Account; HOOKS.len()],
+    clients: Option<Box<Clients>>,
 }
 
-impl Suspension {
-    /// Whether the hook is suspended, or was and has not answered since.
-    pub fn is_on(&self) -> bool {
-        self.until.is_some() || self.probing
+/// A debt that is paid back with time.
+#[derive(Debug, Default, Clone, Copy)]
+struct Account {
+    /// When it will have been paid back.
+    clear_at: u64,
+    /// Until then no call is made.
+    until: u64,
+}
+
+/// Clients that owe something, by a keyed hash of the hook and of their address.
+#[derive(Debug)]
+struct Clients {
+    hasher: RandomState,
+    sets: Box<[[(u64, Account); WAYS]; SETS]>,
+}
+
+/// Why a call is not made, and for how much longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The hook is suspended.
+    Suspended(Duration),
+    /// This client is paused.
+    Paused(Duration),
+}
+
+/// What a fault has led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consequence {
+    /// Nothing.
+    None,
+    /// The client is paused for this time.
+    Pause(Duration),
+    /// The hook is suspended for this time.
+    Suspension(Duration),
+}
+
+impl Breaker {
+    /// For a policy whose calls have this deadline.
+    pub fn new(deadline: Duration) -> Self {
+        let client_debt = CLIENT_DEBT.max(DEADLINES * deadline.saturating_add(BEYOND));
+        Self {
+            armed: false,
+            armed_until: 0,
+            origin: Instant::now(),
+            client_debt: nanoseconds(client_debt),
+            hooks: Default::default(),
+            clients: None,
+        }
     }
 
-    /// How long the policy is still not to be asked; `None` if it may be.
+    /// Whether [`Self::refuses`] has to be asked before a call.
     #[inline]
-    pub fn remaining(&mut self) -> Option<Duration> {
-        let until = self.until?;
-        let remaining = until.saturating_duration_since(Instant::now());
-        if remaining.is_zero() {
-            self.until = None;
-            self.probing = true;
+    pub fn is_armed(&self) -> bool {
+        self.armed
+    }
+
+    /// Why no call of this hook is to be made for this client.
+    #[cold]
+    pub fn refuses(&mut self, hook: usize, client: IpAddr) -> Option<Refused> {
+        self.refuses_at(hook, client, self.now())
+    }
+
+    /// A call of this hook for this client failed and cost this much.
+    #[cold]
+    pub fn charge(&mut self, hook: usize, client: IpAddr, cost: Duration) -> Consequence {
+        self.charge_at(hook, client, nanoseconds(cost), self.now())
+    }
+
+    fn now(&self) -> u64 {
+        nanoseconds(self.origin.elapsed())
+    }
+
+    fn refuses_at(&mut self, hook: usize, client: IpAddr, now: u64) -> Option<Refused> {
+        if now >= self.armed_until {
+            self.armed = false;
             return None;
         }
-        Some(remaining)
+        let of_hook = self.hooks[hook];
+        let remaining = |until: u64| Duration::from_nanos(until - now);
+        if of_hook.until > now {
+            return Some(Refused::Suspended(remaining(of_hook.until)));
+        }
+        let of_client = self.clients.as_ref()?.find(hook, client)?;
+        if of_client.until > now {
+            return Some(Refused::Paused(remaining(of_client.until)));
+        }
+        // Suspended not long ago: those that had a part in it are the last to come back.
+        let recovering = of_hook.until > 0 && of_hook.clear_at > now && of_client.clear_at > now;
+        recovering.then(|| Refused::Paused(remaining(of_hook.clear_at.min(of_client.clear_at))))
     }
 
-    /// A call went well. Whether that ended a suspension.
-    #[inline]
-    pub fn succeeded(&mut self) -> bool {
-        if self.strain == 0 {
-            return false;
+    fn charge_at(&mut self, hook: usize, client: IpAddr, cost: u64, now: u64) -> Consequence {
+        let clients = self.clients.get_or_insert_with(|| Box::new(Clients::new()));
+        let of_client = clients.account(hook, client, now);
+        let was_paused = of_client.until > now;
+        let paused = of_client.charge(cost, CLIENT_SHARE, self.client_debt, now);
+        // One client alone never suspends a hook, whatever a single call of its costs.
+        let part = cost.min(self.client_debt);
+        let of_hook = &mut self.hooks[hook];
+        if of_hook.clear_at <= now {
+            of_hook.until = 0;
         }
-        self.relieve()
+        let suspended = of_hook.charge(part, HOOK_SHARE, CLIENTS * self.client_debt, now);
+        let (pause, debt) = match (paused, suspended) {
+            (_, Some(pause)) => (Consequence::Suspension(pause), of_hook.clear_at),
+            (Some(pause), None) if !was_paused => (Consequence::Pause(pause), of_client.until),
+            _ => return Consequence::None,
+        };
+        self.armed = true;
+        self.armed_until = self.armed_until.max(debt);
+        pause
     }
+}
 
-    #[cold]
-    fn relieve(&mut self) -> bool {
-        self.strain -= 1;
-        if self.strain == 0 {
-            self.repeated = 0;
-        }
-        // Half full, so that a policy that goes on failing is suspended sooner than one that never did.
-        if self.probing {
-            self.strain = FULL / 2;
-        }
-        std::mem::take(&mut self.probing)
-    }
-
-    /// A call failed. For how long the policy is suspended, if it is.
-    #[cold]
-    pub fn failed(&mut self, kind: FaultKind) -> Option<Duration> {
-        self.strain += if kind == FaultKind::Deadline { DEADLINE } else { 1 };
-        if self.strain < FULL && !self.probing {
+impl Account {
+    /// Adds to the debt, of which one part in `share` of the time is paid back. If that is more than there may be, no call is
+    /// made until half of it is left.
+    fn charge(&mut self, cost: u64, share: u64, most: u64, now: u64) -> Option<Duration> {
+        let debt = self.clear_at.saturating_sub(now).saturating_add(cost.saturating_mul(share));
+        let most = most.saturating_mul(share);
+        let longest = nanoseconds(LONGEST);
+        // What is far beyond is forgiven.
+        self.clear_at = now + debt.min(2 * most.max(longest));
+        if debt <= most {
             return None;
         }
-        let pause = FIRST * (1 << self.repeated.min(DOUBLINGS));
-        self.repeated += 1;
-        self.strain = FULL;
-        self.probing = false;
-        self.until = Some(Instant::now() + pause);
-        Some(pause)
+        let pause = (self.clear_at - most / 2 - now).min(longest);
+        self.until = now + pause;
+        Some(Duration::from_nanos(pause))
     }
+}
+
+impl Clients {
+    fn new() -> Self {
+        Self { hasher: RandomState::new(), sets: Box::new([[(0, Account::default()); WAYS]; SETS]) }
+    }
+
+    /// Never 0, which is a place that was not used yet.
+    fn key(&self, hook: usize, client: IpAddr) -> u64 {
+        // Who has one address of an IPv6 network has 2^64 of them.
+        let network = match client.to_canonical() {
+            IpAddr::V4(address) => u64::from(address.to_bits()),
+            IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
+        };
+        self.hasher.hash_one((hook, client.to_canonical().is_ipv4(), network)) | 1
+    }
+
+    fn find(&self, hook: usize, client: IpAddr) -> Option<Account> {
+        let key = self.key(hook, client);
+        let set = &self.sets[set_of(key)];
+        set.iter().find(|(known, _)| *known == key).map(|(_, account)| *account)
+    }
+
+    fn account(&mut self, hook: usize, client: IpAddr, now: u64) -> &mut Account {
+        let key = self.key(hook, client);
+        let set = &mut self.sets[set_of(key)];
+        let at = set.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+            let owes_least = (0..WAYS).min_by_key(|at| set[*at].1.clear_at).unwrap_or(0);
+            set[owes_least] = (key, Account { clear_at: now, until: 0 });
+            owes_least
+        });
+        &mut set[at].1
+    }
+}
+
+fn set_of(key: u64) -> usize {
+    (key >> 32) as usize % SETS
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pause_over(suspension: &mut Suspension) {
-        suspension.until = Some(Instant::now());
-        assert_eq!(suspension.remaining(), None);
+    const MS: u64 = 1_000_000;
+    const SECOND: u64 = 1_000 * MS;
+    const DEADLINE: Duration = Duration::from_millis(1);
+
+    fn client(n: u32) -> IpAddr {
+        IpAddr::from((0x0a00_0000 + n).to_be_bytes())
     }
 
     #[test]
-    fn a_policy_that_fails_now_and_then_is_never_suspended() {
-        let mut suspension = Suspension::default();
-        for n in 0..10_000 {
-            if n % 3 == 0 {
-                assert_eq!(suspension.failed(FaultKind::Trap), None);
-            } else {
-                suspension.succeeded();
+    fn faults_that_are_cheap_are_never_held_against_anybody() {
+        let mut breaker = Breaker::new(DEADLINE);
+        // Ten a second of 4 ms, for an hour: a twenty-fifth of the time.
+        for n in 0..36_000 {
+            assert_eq!(breaker.charge_at(0, client(1), 4 * MS, n * 100 * MS), Consequence::None);
+        }
+        assert!(!breaker.is_armed());
+    }
+
+    #[test]
+    fn a_client_that_costs_more_than_its_share_is_paused_and_nobody_else() {
+        let mut breaker = Breaker::new(DEADLINE);
+        // A thousand a second of half a millisecond: half of the time, if it were let.
+        let (mut made, mut cost) = (0, 0);
+        for now in (0..10_000).map(|n| n * MS) {
+            let refused = breaker.is_armed().then(|| breaker.refuses_at(2, client(1), now)).flatten();
+            if refused.is_none() {
+                made += 1;
+                cost += MS / 2;
+                let consequence = breaker.charge_at(2, client(1), MS / 2, now);
+                assert!(!matches!(consequence, Consequence::Suspension(_)));
+            }
+            assert_eq!(breaker.refuses_at(2, client(2), now), None, "another client at {now}");
+            assert_eq!(breaker.refuses_at(1, client(1), now), None, "another hook at {now}");
+        }
+        assert!(made > 100, "{made}");
+        assert!(cost <= 10 * SECOND / CLIENT_SHARE + 50 * MS + MS, "{cost}");
+        assert_eq!(breaker.refuses_at(2, client(1), 30 * SECOND), None, "it comes back");
+        assert!(!breaker.is_armed());
+    }
+
+    #[test]
+    fn however_much_one_call_costs_one_client_suspends_nothing() {
+        let mut breaker = Breaker::new(Duration::from_secs(10));
+        let Consequence::None = breaker.charge_at(0, client(1), 10 * SECOND, 0) else { panic!("a first miss") };
+        for n in 1..100 {
+            let consequence = breaker.charge_at(0, client(1), 10 * SECOND, n * SECOND);
+            assert!(!matches!(consequence, Consequence::Suspension(_)) || n > 10, "{n}");
+            if breaker.refuses_at(0, client(1), n * SECOND).is_some() {
+                return;
             }
         }
+        panic!("never paused");
     }
 
     #[test]
-    fn one_that_keeps_failing_is_suspended_for_longer_each_time() {
-        let mut suspension = Suspension::default();
-        let faults = (0..).take_while(|_| suspension.failed(FaultKind::Trap).is_none()).count();
-        assert_eq!(faults, 11);
-        assert!(suspension.until.is_some());
-        for doubled in 1..12 {
-            pause_over(&mut suspension);
-            let pause = suspension.failed(FaultKind::Trap).expect("a failed probe suspends at once");
-            assert_eq!(pause, FIRST * (1 << doubled.min(8)));
+    fn many_clients_together_suspend_the_hook_and_those_without_a_debt_come_back_first() {
+        let mut breaker = Breaker::new(DEADLINE);
+        let mut now = 0;
+        let pause = (0..).find_map(|n| {
+            now += MS;
+            match breaker.charge_at(0, client(n % 1_000), 5 * MS, now) {
+                Consequence::Suspension(pause) => Some(pause),
+                _ => None,
+            }
+        });
+        let pause = nanoseconds(pause.unwrap());
+        assert!((SECOND / 2..2 * SECOND).contains(&pause), "{pause}");
+        assert!(matches!(breaker.refuses_at(0, client(5_000), now), Some(Refused::Suspended(_))));
+        assert_eq!(breaker.refuses_at(1, client(5_000), now), None, "the other hooks go on");
+        now += pause;
+        assert_eq!(breaker.refuses_at(0, client(5_000), now), None);
+        // The one that owes most is among those that wait until the debt is paid.
+        breaker.charge_at(0, client(7), 45 * MS, now - 1);
+        assert!(matches!(breaker.refuses_at(0, client(7), now), Some(Refused::Paused(_))));
+        now += 3 * SECOND;
+        assert_eq!(breaker.refuses_at(0, client(7), now), None);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client_and_a_mapped_address_is_what_it_maps() {
+        let clients = Clients::new();
+        let key = |text: &str| clients.key(0, text.parse().unwrap());
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_ne!(clients.key(0, client(1)), clients.key(1, client(1)));
+    }
+
+    #[test]
+    fn a_flood_of_addresses_does_not_push_out_one_that_owes_much() {
+        let mut breaker = Breaker::new(DEADLINE);
+        for _ in 0..2 {
+            breaker.charge_at(0, client(1), 40 * MS, 0);
         }
-        pause_over(&mut suspension);
-        assert!(suspension.succeeded(), "a good probe ends it");
-        (0..12).for_each(|_| assert!(!suspension.succeeded()));
-        let pause = (0..).find_map(|_| suspension.failed(FaultKind::Trap));
-        assert_eq!(pause, Some(FIRST), "after a good while it begins anew");
-    }
-
-    #[test]
-    fn missed_deadlines_weigh_more() {
-        let mut suspension = Suspension::default();
-        assert_eq!(suspension.failed(FaultKind::Deadline), None);
-        assert_eq!(suspension.failed(FaultKind::Deadline), None);
-        assert_eq!(suspension.failed(FaultKind::Deadline), Some(FIRST));
+        for n in 0..100_000 {
+            breaker.charge_at(1, client(2 + n), 1, u64::from(n));
+        }
+        assert!(matches!(breaker.refuses_at(0, client(1), MS), Some(Refused::Paused(_))));
     }
 }

@@ -208,6 +208,11 @@ impl<'a> Panel<'a> {
         let lineup = &self.view.snapshot.policies[member.policy];
         member.place.shard.failure_mode_uses.increment();
         self.worker.log_fault(|| fault_line(&lineup.name, fault));
+        // `next` passes over a policy that failed when it was asked. One that was not asked may be what guards this
+        // route, and a client that makes it fail must not open the way for others.
+        if lineup.on_failure == OnFailure::Next && fault.kind.is_absence() {
+            return Err(Local::Refusal(Refusal::PolicyFailed { policy: lineup.name.to_string(), status: 503 }));
+        }
         match lineup.on_failure {
             OnFailure::Status(status) => {
                 Err(Local::Refusal(Refusal::PolicyFailed { policy: lineup.name.to_string(), status }))

@@ -14,7 +14,7 @@ use super::snapshot::OnTrial;
 use super::trace::Trace;
 use super::watch::{Record, Watch};
 use super::worker::Worker;
-use crate::policy::{Fault, FaultKind, Hooks, Mode, Sample, Seat, Tape};
+use crate::policy::{Fault, Hooks, Mode, Sample, Seat, Tape};
 use crate::recording::{self, Recordable, Role};
 use crate::stats::HOOKS;
 use crate::wire::{Fields, RequestHead};
@@ -298,7 +298,7 @@ impl<'a> Panel<'a> {
         drop(seat);
         if let Err(fault) = &shadowed {
             self.log_candidate("shadow", on_trial, fault);
-            if matches!(fault.kind, FaultKind::Rebuilding | FaultKind::Unavailable) {
+            if fault.kind.is_absence() {
                 return answered;
             }
         }

@@ -8,7 +8,9 @@ use super::snapshot::{Snapshot, View};
 use super::trace::Trace;
 use super::worker::Worker;
 use crate::policy::{BackendFacts, FailedAttempt, Mode, Seat, Tape};
-use crate::recording::{self, Answer, Call, Fact, Hook, Lineup, Loaded, Recorder, Request, Response, Role, Trial};
+use crate::recording::{
+    self, Answer, Call, Fact, Held, Hook, Lineup, Loaded, Recorder, Request, Response, Role, Trial,
+};
 use crate::route::Rule;
 use crate::wire::{Fields, RequestHead};
 
@@ -28,6 +30,8 @@ pub struct Watch {
 #[derive(Debug)]
 pub struct Record {
     request: Box<Request>,
+    /// What it takes; `None` if that was too much, and there will be no record.
+    held: Option<Held>,
     lineup: Arc<Lineup>,
     /// The request's fields, as far as the record tells them.
     told: Fields,
@@ -63,8 +67,11 @@ impl Record {
             calls: Vec::new(),
             status: 0,
         };
+        let mut held = recorder.hold();
+        let held = held.grow(request.weight()).then_some(held);
         Some(Self {
             request: Box::new(request),
+            held,
             lineup,
             told: head.fields.clone(),
             facts: Vec::new(),
@@ -76,11 +83,15 @@ impl Record {
 
     /// Hands it over, if there is anything to replay.
     pub fn end(mut self, recorder: &Recorder, worker: &Worker, status: u16) {
+        let Some(held) = self.held else {
+            worker.shard.records_dropped.increment();
+            return;
+        };
         if self.request.calls.is_empty() {
             return;
         }
         self.request.status = status;
-        recorder.hand_in(&self.lineup, self.request, &worker.shard);
+        recorder.hand_in(&self.lineup, self.request, held, &worker.shard);
     }
 
     /// The next calls are about this attempt.
@@ -151,7 +162,13 @@ impl Record {
             _ if counts => self.tell(head),
             _ => Some(&head.fields).filter(|now| !now.iter().eq(self.told.iter())).map(recording::fields),
         };
-        self.request.calls.push(call);
+        if self.held.as_mut().is_some_and(|held| held.grow(call.weight())) {
+            self.request.calls.push(call);
+        } else {
+            // Half a record can't be replayed.
+            self.held = None;
+            self.request.calls = Vec::new();
+        }
     }
 
     /// The request's fields, if they are not those that the record tells.

@@ -293,26 +293,30 @@ pub struct Reply {
 impl Request {
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
-        let list =
-            |fields: &[Field]| -> usize { fields.iter().map(|f| size_of::<Field>() + f.0.len() + f.1.0.len()).sum() };
-        let call = |call: &Call| {
-            let lists =
-                [call.sees.as_deref(), call.edited.as_deref(), call.response.as_ref().map(|r| r.fields.as_slice())];
-            let reply =
-                if let Answer::Reply(reply) = &call.answer { list(&reply.fields) + reply.body.0.len() } else { 0 };
-            let facts = call.facts.as_ref().map_or(0, |facts| facts.len() * size_of::<Fact>());
-            let tape = call.tape.as_ref().map_or(0, Recorded::weight);
-            size_of::<Call>() + lists.into_iter().flatten().map(list).sum::<usize>() + reply + facts + tape
-        };
         let target = self.path.len() + self.query.as_ref().map_or(0, String::len);
-        size_of::<Self>() + target + list(&self.fields) + self.calls.iter().map(call).sum::<usize>()
+        size_of::<Self>() + target + list(&self.fields) + self.calls.iter().map(Call::weight).sum::<usize>()
     }
+}
+
+impl Call {
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let lists = [self.sees.as_deref(), self.edited.as_deref(), self.response.as_ref().map(|r| r.fields.as_slice())];
+        let reply = if let Answer::Reply(reply) = &self.answer { list(&reply.fields) + reply.body.0.len() } else { 0 };
+        let facts = self.facts.as_ref().map_or(0, |facts| facts.len() * size_of::<Fact>());
+        let tape = self.tape.as_ref().map_or(0, Recorded::weight);
+        size_of::<Self>() + lists.into_iter().flatten().map(list).sum::<usize>() + reply + facts + tape
+    }
+}
+
+fn list(fields: &[Field]) -> usize {
+    fields.iter().map(|f| size_of::<Field>() + f.0.len() + f.1.0.len()).sum()
 }
 
 impl Answer {
     /// Whether the policy was not asked, because there was no instance of it.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Fault { kind, .. } if kind == "rebuilding" || kind == "unavailable")
+        matches!(self, Self::Fault { kind, .. } if ["rebuilding", "unavailable", "suspended", "paused"].contains(&kind.as_str()))
     }
 }
 

@@ -21,4 +21,4 @@ pub use format::{
 pub use reader::{Next, ReadError, Reader};
 pub use redact::is_redacted;
 pub use words::{Recordable, fields};
-pub use writer::{RecordWriter, Recorder};
+pub use writer::{Held, RecordWriter, Recorder};

@@ -48,6 +48,8 @@ impl Recordable for Fault {
             FaultKind::Invalid => "invalid",
             FaultKind::Rebuilding => "rebuilding",
             FaultKind::Unavailable => "unavailable",
+            FaultKind::Suspended => "suspended",
+            FaultKind::Paused => "paused",
         };
         Answer::Fault { kind: kind.to_owned(), message: self.message.clone() }
     }

@@ -16,8 +16,10 @@ use crate::stats::{RecordingShard, Stats, WorkerShard};
 
 /// Requests that may wait for the writer ...
 const WAITING: usize = 4096;
-/// ... and about how many bytes of memory they may take.
+/// ... and about how many bytes of memory they may take, with those that are still being answered.
 const WAITING_BYTES: usize = 32 << 20;
+/// About how many bytes one request may take.
+const REQUEST_BYTES: usize = 1 << 20;
 /// What was recorded is on disk after this time.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
@@ -40,8 +42,33 @@ pub struct RecordWriter {
 }
 
 enum Message {
-    Request(Arc<Lineup>, Box<Request>, usize),
+    Request(Arc<Lineup>, Box<Request>, Held),
     End,
+}
+
+/// Memory that a request takes, counted until it is written or forgotten.
+#[derive(Debug)]
+pub struct Held {
+    queued: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Takes more. Tells whether there is so much.
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        if self.bytes + bytes > REQUEST_BYTES || self.queued.load(Relaxed) + bytes > WAITING_BYTES {
+            return false;
+        }
+        self.queued.fetch_add(bytes, Relaxed);
+        self.bytes += bytes;
+        true
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.queued.fetch_sub(self.bytes, Relaxed);
+    }
 }
 
 impl RecordWriter {
@@ -55,7 +82,6 @@ impl RecordWriter {
             redactor: Redactor::new(record),
             lineups: HashSet::new(),
             stats: Arc::clone(stats.recording()),
-            queued: Arc::clone(&queued),
             complaints: Vec::new(),
             path: record.file.display().to_string(),
         };
@@ -99,18 +125,16 @@ impl Recorder {
         self.record.policies.as_ref().is_none_or(|wanted| wanted.contains(&policy))
     }
 
+    /// What a request takes that begins now: nothing yet.
+    pub fn hold(&self) -> Held {
+        Held { queued: Arc::clone(&self.queued), bytes: 0 }
+    }
+
     /// Hands over a request, or counts it as dropped in the worker's shard if the writer is behind.
-    pub fn hand_in(&self, lineup: &Arc<Lineup>, request: Box<Request>, shard: &WorkerShard) {
-        let weight = request.weight();
-        if self.queued.load(Relaxed) + weight <= WAITING_BYTES {
-            // Before it is sent: the writer must not take away what was not added.
-            self.queued.fetch_add(weight, Relaxed);
-            if self.sink.try_send(Message::Request(Arc::clone(lineup), request, weight)).is_ok() {
-                return;
-            }
-            self.queued.fetch_sub(weight, Relaxed);
+    pub fn hand_in(&self, lineup: &Arc<Lineup>, request: Box<Request>, held: Held, shard: &WorkerShard) {
+        if self.sink.try_send(Message::Request(Arc::clone(lineup), request, held)).is_err() {
+            shard.records_dropped.increment();
         }
-        shard.records_dropped.increment();
     }
 }
 
@@ -160,7 +184,6 @@ struct Writer {
     /// Those that stand in this file.
     lineups: HashSet<u64>,
     stats: Arc<RecordingShard>,
-    queued: Arc<AtomicUsize>,
     /// Kinds of errors that were logged.
     complaints: Vec<io::ErrorKind>,
     path: String,
@@ -177,9 +200,9 @@ impl Writer {
                 messages.recv_timeout(FLUSH_EVERY.saturating_sub(flushed.elapsed()))
             };
             match message {
-                Ok(Message::Request(lineup, request, weight)) => {
-                    self.queued.fetch_sub(weight, Relaxed);
+                Ok(Message::Request(lineup, request, held)) => {
                     self.write(&lineup, request);
+                    drop(held);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
@@ -276,6 +299,22 @@ mod tests {
     use crate::stats::Stats;
 
     #[test]
+    fn requests_take_no_more_memory_than_there_is_for_them() {
+        let queued = Arc::new(AtomicUsize::new(0));
+        let hold = || Held { queued: Arc::clone(&queued), bytes: 0 };
+        let mut one = hold();
+        assert!(one.grow(REQUEST_BYTES) && !one.grow(1));
+        let mut others: Vec<Held> = (0..100).map(|_| hold()).collect();
+        let fit = others.iter_mut().filter_map(|held| held.grow(REQUEST_BYTES).then_some(())).count();
+        assert_eq!(fit, WAITING_BYTES / REQUEST_BYTES - 1);
+        drop(one);
+        others.truncate(50);
+        assert_eq!(queued.load(Relaxed), fit * REQUEST_BYTES);
+        drop(others);
+        assert_eq!(queued.load(Relaxed), 0);
+    }
+
+    #[test]
     fn a_request_that_no_file_can_hold_costs_nothing_but_itself() {
         let folder = std::env::temp_dir().join(format!("waypost-writer-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -288,7 +327,6 @@ mod tests {
             redactor: Redactor::new(&record),
             lineups: HashSet::new(),
             stats: Arc::clone(Stats::new(1).recording()),
-            queued: Arc::default(),
             complaints: Vec::new(),
             path: path.display().to_string(),
         };

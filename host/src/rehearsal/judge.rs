@@ -119,7 +119,7 @@ fn kind(kind: FaultKind) -> &'static str {
         FaultKind::Trap => "trap",
         FaultKind::Deadline => "deadline",
         FaultKind::Invalid => "invalid",
-        FaultKind::Rebuilding | FaultKind::Unavailable => "unavailable",
+        FaultKind::Rebuilding | FaultKind::Unavailable | FaultKind::Suspended | FaultKind::Paused => "unavailable",
     }
 }
 

@@ -148,7 +148,7 @@ impl House {
     pub fn new(source: Source, options: EngineOptions) -> Result<Self, PolicyError> {
         let clock = options.store_clock.clone();
         // Two live at once while one stage follows another.
-        let options = EngineOptions { workers: 1, instances: Some(8), ..options };
+        let options = EngineOptions { workers: 1, instances: Some(32), ..options };
         Ok(Self { engine: Engine::new(options.clone())?, options, source, clock, stages: 0, last: None })
     }
 
@@ -191,7 +191,7 @@ impl House {
         let states: Vec<_> = given.pools.iter().map(|p| p.states.clone()).collect();
         let facts = Arc::new(GivenFacts::new(&states));
         let told = Arc::clone(&facts) as Arc<dyn BackendFacts>;
-        let seat = Seat::adopt(generation, 0, told, Arc::clone(&stats.shards[0]));
+        let seat = Seat::adopt(generation, 0, told, Arc::clone(&stats.shards[0])).without_breaker();
         Ok(Stage { seat, facts, stats, clock: self.clock.clone() })
     }
 

@@ -46,7 +46,7 @@ pub(super) fn details(details: &Details) -> String {
         vec!["limits".to_owned(), limits(status)],
     ];
     if let Some(by) = suspended(status.suspended_by_workers) {
-        rows.push(vec!["suspended".to_owned(), format!("{by}, because it kept failing")]);
+        rows.push(vec!["suspended".to_owned(), format!("{by}, because faults of many clients cost too much")]);
     }
     if let Some(error) = &status.last_error {
         rows.push(vec!["last error".to_owned(), error.clone()]);
@@ -112,7 +112,7 @@ pub(super) fn trial_figures(trial: &Trial) -> String {
     }
     let _ = writeln!(text, "  {}", faults(trial.faults));
     if let Some(by) = suspended(trial.suspended_by_workers) {
-        let _ = writeln!(text, "  suspended {by}, because it kept failing");
+        let _ = writeln!(text, "  suspended {by}, because faults of many clients cost too much");
     }
     text
 }

@@ -27,7 +27,7 @@ pub struct TrialReport {
     pub by: &'static str,
     /// What went wrong with the candidate.
     pub faults: FaultReport,
-    /// Workers that do not ask it for now, because it kept failing.
+    /// Workers that do not ask it for now, because faults of many clients cost too much.
     pub suspended_by_workers: u64,
     /// A shadow's comparison: requests that it was to see.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -118,7 +118,7 @@ pub struct PolicyShard {
     pub instances_built: Counter,
     /// Instances that a worker has: during a swap there are two.
     pub instances: Gauge,
-    /// Memory of the live instances in bytes: during a swap there are two.
+    /// Memory of the live instances in bytes, tables and globals included: during a swap there are two.
     pub memory: Gauge,
     /// The most memory an instance of this policy has had, in bytes.
     pub memory_peak: Gauge,
@@ -127,8 +127,14 @@ pub struct PolicyShard {
     /// The moment up to which the rate limit's allowance is used up, in microseconds of the process: it is the
     /// policy's on this worker, whatever becomes of its instances.
     pub log_lines_until: Gauge,
-    /// Times that the policy was suspended for failing again and again.
+    /// Times that a hook was suspended for all clients, because faults of many cost too much.
     pub suspensions: Counter,
+    /// Times that a client was paused, because its faults cost too much.
+    pub client_pauses: Counter,
+    /// Calls that were not made because their client was paused.
+    pub paused_calls: Counter,
+    /// What faults cost, in nanoseconds: calls that failed and the instances that had to be built, and late answers.
+    pub fault_nanoseconds: Counter,
     /// Suspended until this moment, in milliseconds since 1970; 0 if it is not.
     pub suspended_until: Gauge,
     /// Selections by pool and backend; set when the policy is first loaded.
@@ -143,7 +149,7 @@ impl PolicyShard {
         for (sum, more) in self.hook_nanoseconds.iter().zip(&other.hook_nanoseconds) {
             sum.fold(more);
         }
-        let counters: [fn(&Self) -> &Counter; 9] = [
+        let counters: [fn(&Self) -> &Counter; 12] = [
             |s| &s.traps,
             |s| &s.deadlines,
             |s| &s.invalid,
@@ -153,6 +159,9 @@ impl PolicyShard {
             |s| &s.instances_built,
             |s| &s.log_lines_dropped,
             |s| &s.suspensions,
+            |s| &s.client_pauses,
+            |s| &s.paused_calls,
+            |s| &s.fault_nanoseconds,
         ];
         for counter in counters {
             counter(self).add(counter(other).value());

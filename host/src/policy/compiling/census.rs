@@ -38,7 +38,7 @@ const GLOBAL: u64 = 16;
 const FUNCTION: u64 = 32;
 /// For each table and each memory, without what they hold.
 const TABLE: u64 = 256;
-/// For each element of a table.
+/// For each element of a segment.
 const ELEMENT: u64 = 8;
 /// For each segment of data or elements, which can be dropped one by one.
 const SEGMENT: u64 = 16;
@@ -277,10 +277,7 @@ impl Module {
                 self.cost.take(u64::from(section.count()), GLOBAL);
             }
             Payload::TableSection(section) => {
-                for table in section {
-                    self.cost.take(1, TABLE);
-                    self.cost.take(table.map_err(corrupt)?.ty.initial, ELEMENT);
-                }
+                self.cost.take(u64::from(section.count()), TABLE);
             }
             Payload::MemorySection(section) => self.cost.take(u64::from(section.count()), TABLE),
             Payload::ExportSection(section) => {
@@ -370,7 +367,7 @@ mod tests {
         };
         let plain = one("");
         assert_eq!(one(&"(global i64 (i64.const 0))".repeat(1_000)) - plain, 16_000);
-        assert_eq!(one("(table 5000 funcref)") - plain, 5_000 * ELEMENT + TABLE);
+        assert_eq!(one("(table 5000 funcref)") - plain, TABLE, "elements are counted where the table grows");
         assert_eq!(one("(memory 100)") - plain, TABLE, "linear memory is counted where it grows");
         let elements = one("(func $f) (table 0 funcref) (elem func $f $f $f)") - plain;
         assert_eq!(elements, TABLE + SEGMENT + 3 * ELEMENT + FUNCTION);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, InstancePre};
 
+use super::super::bulk;
 use super::super::contract::{ExportIndices, PACKAGE, interface};
 use super::super::error::Refusal;
 use super::super::inspect::inspected;
@@ -30,7 +31,7 @@ pub(in super::super) struct Facts {
     pub wasi: bool,
     /// Core instances of one instance of it.
     pub core_instances: u64,
-    /// Bytes that one instance takes beside its linear memory when it begins, about: globals, tables, function references,
+    /// Bytes that one instance takes beside its memories and what its tables hold, about: globals, function references,
     /// imports, segments.
     pub beside_memory: u64,
 }
@@ -52,8 +53,10 @@ fn compile(bytes: &[u8], fuel: bool) -> Result<(Facts, Vec<u8>), Refusal> {
     // What is compiled is what was counted.
     let lane =
         lanes::for_compiling(fuel, bytes.len() > LARGE).map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
+    // A deadline ends a loop, and no single instruction.
+    let bytes = bulk::in_pieces(bytes).map_err(|e| Refusal::Corrupt(sentence(&e.0)))?;
     let component =
-        Component::new(&lane.engine, bytes).map_err(|e| Refusal::Corrupt(sentence(format_args!("{e:#}"))))?;
+        Component::new(&lane.engine, &bytes).map_err(|e| Refusal::Corrupt(sentence(format_args!("{e:#}"))))?;
     let wasi = imports_wasi(&lane, &component);
     let lane = if wasi { lane.with_wasi() } else { Ok(lane) };
     let lane = lane.map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;

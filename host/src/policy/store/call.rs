@@ -8,11 +8,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError};
+use super::{MAX_KEY, MAX_VALUE, Store, StoreError};
 use crate::policy::recorded::octets;
 
 /// Calls that are kept in one call of a hook; what goes on and on is told what the store says.
 const KEPT: usize = 64;
+/// Bytes that they take: a guest may hand over large values that the store refuses.
+const KEPT_BYTES: usize = 64 * 1024;
 
 /// A call of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,12 +51,14 @@ pub(in crate::policy) struct Told {
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Calls {
     kept: Vec<Told>,
+    /// What they take.
+    bytes: usize,
 }
 
 impl Calls {
     /// Those that were recorded.
     pub fn recorded(told: Vec<Told>) -> Self {
-        Self { kept: told }
+        Self { kept: told, bytes: 0 }
     }
 
     /// What was kept.
@@ -87,16 +91,45 @@ impl Calls {
 
     /// Does a call of the active generation.
     pub fn run(&mut self, call: Call, store: &Store) -> Answer {
-        if self.kept.len() >= KEPT {
+        // Nothing of the store can be as long as what is not for it, so that what such a call is told is always the same.
+        let weight = call.weight();
+        if self.kept.len() >= KEPT || !call.fits() || self.bytes + weight > KEPT_BYTES {
             return call.run(store);
         }
         let answer = call.clone().run(store);
+        self.bytes += weight + answer.weight();
         self.kept.push(Told { call, told: answer.clone() });
         answer
     }
 }
 
 impl Call {
+    /// Whether the store could hold all that it names.
+    fn fits(&self) -> bool {
+        let (key, value, expected) = match self {
+            Self::Get(key) | Self::Remove(key) | Self::Counter(key) => (key, 0, 0),
+            Self::Increment(key, ..) | Self::Decrement(key, ..) => (key, 0, 0),
+            Self::Set(key, value, _) => (key, value.len(), 0),
+            Self::CompareAndSet(key, expected, value, _) => (key, value.len(), expected.as_ref().map_or(0, Vec::len)),
+        };
+        key.len() <= MAX_KEY && value.max(expected) <= MAX_VALUE
+    }
+
+    /// About how many bytes of memory it takes.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Get(key)
+            | Self::Remove(key)
+            | Self::Increment(key, ..)
+            | Self::Decrement(key, ..)
+            | Self::Counter(key) => key.len(),
+            Self::Set(key, value, _) => key.len() + value.len(),
+            Self::CompareAndSet(key, expected, value, _) => {
+                key.len() + value.len() + expected.as_ref().map_or(0, Vec::len)
+            }
+        }
+    }
+
     /// Does it.
     pub fn run(self, store: &Store) -> Answer {
         match self {
@@ -222,23 +255,16 @@ impl Told {
 
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
-        let call = match &self.call {
-            Call::Get(key)
-            | Call::Remove(key)
-            | Call::Increment(key, ..)
-            | Call::Decrement(key, ..)
-            | Call::Counter(key) => key.len(),
-            Call::Set(key, value, _) => key.len() + value.len(),
-            Call::CompareAndSet(key, expected, value, _) => {
-                key.len() + value.len() + expected.as_ref().map_or(0, Vec::len)
-            }
-        };
-        let told = if let Answer::Value(Some(value)) = &self.told { value.len() } else { 0 };
-        size_of::<Self>() + call + told
+        size_of::<Self>() + self.call.weight() + self.told.weight()
     }
 }
 
 impl Answer {
+    /// About how many bytes of memory it takes beside itself.
+    fn weight(&self) -> usize {
+        if let Self::Value(Some(value)) = self { value.len() } else { 0 }
+    }
+
     fn counted(count: Result<i64, StoreError>) -> Self {
         count.map_or_else(Self::Error, |count| Self::Count(Some(count)))
     }

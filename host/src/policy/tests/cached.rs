@@ -9,7 +9,7 @@ const FIRST: &[u8] = include_bytes!("../../../../tests/guests/pick-first/pick-fi
 const LAST: &[u8] = include_bytes!("../../../../tests/guests/pick-last/pick-last.wasm");
 
 fn engine(cache: &Path) -> TestEngine {
-    TestEngine::with(EngineOptions { instances: Some(8), cache: Some(cache.to_owned()), ..EngineOptions::default() })
+    TestEngine::with(EngineOptions { instances: Some(32), cache: Some(cache.to_owned()), ..EngineOptions::default() })
 }
 
 fn selects(test: &TestEngine, component: &[u8]) -> Selected {
@@ -68,7 +68,7 @@ fn a_folder_that_is_none_is_named() {
 
 #[test]
 fn instructions_are_counted_and_are_the_same_each_time() {
-    let test = TestEngine::with(EngineOptions { instances: Some(8), fuel: true, ..EngineOptions::default() });
+    let test = TestEngine::with(EngineOptions { instances: Some(32), fuel: true, ..EngineOptions::default() });
     let mut seat = test.seat(&spec(FIRST));
     let mut counted = Vec::new();
     for _ in 0..3 {

@@ -108,7 +108,7 @@ fn memory_beyond_the_limit_is_refused_with_the_number_needed() {
 
 #[test]
 fn generations_give_their_places_back() {
-    let test = TestEngine::with_room_for(3);
+    let test = TestEngine::with_room_for(9);
     let guest = spec(&editing_guest("", "", "", ""));
     for _ in 0..50 {
         let mut seat = test.seat(&guest);

@@ -1,5 +1,6 @@
 //! The room as its callers see it, with real components.
 
+mod bounds;
 mod cached;
 mod calls;
 mod hostile;
@@ -47,14 +48,14 @@ impl BackendFacts for TestFacts {
 }
 
 /// An engine with one worker, and the statistics of a policy `p`.
-struct TestEngine {
+pub(super) struct TestEngine {
     engine: Engine,
     stats: Arc<PolicyStats>,
     facts: Arc<TestFacts>,
 }
 
 impl TestEngine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with_room_for(32)
     }
 
@@ -68,7 +69,7 @@ impl TestEngine {
         Self { engine, stats: Stats::new(1).policy("p"), facts }
     }
 
-    fn load(&self, spec: &PolicySpec) -> Result<Arc<Generation>, Refusal> {
+    pub(super) fn load(&self, spec: &PolicySpec) -> Result<Arc<Generation>, Refusal> {
         self.engine.load(spec, &pools(), 7, &self.stats, 1).map_err(|e| match e {
             PolicyError::Refused { reason, .. } => reason,
             other => panic!("{other}"),
@@ -102,7 +103,7 @@ fn pools() -> Vec<PoolSpec> {
 }
 
 /// A policy with a deadline that a busy machine keeps too.
-fn spec(component: &[u8]) -> PolicySpec {
+pub(super) fn spec(component: &[u8]) -> PolicySpec {
     PolicySpec {
         setup: None,
         name: "p".to_owned(),
@@ -203,7 +204,7 @@ impl std::io::Write for Sink {
 
 /// A component with the hook `edit-request`, in text: `imports` at component level, `core` in the module, `body` for
 /// the hook, which ends by giving back its two handles and answering ok.
-fn editing_guest(imports: &str, core_instances: &str, core: &str, body: &str) -> Vec<u8> {
+pub(super) fn editing_guest(imports: &str, core_instances: &str, core: &str, body: &str) -> Vec<u8> {
     wat(&format!(
         r#"(component
             (import "waypost:policy/types@0.1.0" (instance $types

@@ -41,7 +41,7 @@ fn calls_until_available(seat: &mut Seat) -> String {
 
 #[test]
 fn a_generation_that_is_gone_is_not_rebuilt() {
-    let test = TestEngine::with_room_for(1);
+    let test = TestEngine::with_room_for(3);
     for _ in 0..5 {
         let mut seat = until_room(&test);
         assert!(seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0).is_err());
@@ -62,7 +62,7 @@ fn until_room(test: &TestEngine) -> Seat {
 
 #[test]
 fn workers_have_instances_of_their_own() {
-    let engine = Engine::new(EngineOptions { workers: 2, instances: Some(8), ..EngineOptions::default() }).unwrap();
+    let engine = Engine::new(EngineOptions { workers: 2, instances: Some(32), ..EngineOptions::default() }).unwrap();
     let stats = Stats::new(2).policy("p");
     let generation = engine.load(&probe(probe_actions("request", &["calls"])), &pools(), 1, &stats, 1).unwrap();
     let facts: Arc<dyn BackendFacts> = Arc::new(TestFacts { in_flight: AtomicU32::new(0) });

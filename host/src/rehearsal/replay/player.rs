@@ -243,7 +243,7 @@ impl Player {
 }
 
 impl Scene {
-    /// After a fault: a hook that keeps failing is suspended in the proxy, and asked here.
+    /// After a fault there is a fresh instance at once.
     fn take_seat_again(&mut self, at: usize) {
         self.seats[at] = seat(&self.generation, at, &self.facts, &self.stats);
         if self.open[at] {
@@ -253,7 +253,7 @@ impl Scene {
 }
 
 fn engine(workers: usize, fuel: bool, clock: &Arc<AtomicU64>) -> Result<Engine, RehearsalError> {
-    let instances = u32::try_from(workers * 2 + 2).ok();
+    let instances = u32::try_from(workers * 8 + 8).ok();
     let store_clock = Some(Arc::clone(clock));
     Ok(Engine::new(EngineOptions { workers, instances, fuel, store_clock, ..EngineOptions::default() })?)
 }
@@ -261,7 +261,7 @@ fn engine(workers: usize, fuel: bool, clock: &Arc<AtomicU64>) -> Result<Engine, 
 fn seat(generation: &Arc<Generation>, worker: usize, facts: &Arc<GivenFacts>, stats: &Stats) -> Seat {
     let facts = Arc::clone(facts) as Arc<dyn BackendFacts>;
     let shard = Arc::clone(&stats.policy(generation.name()).shards[worker]);
-    Seat::adopt(Arc::clone(generation), worker, facts, shard)
+    Seat::adopt(Arc::clone(generation), worker, facts, shard).without_breaker()
 }
 
 fn pool_spec(pool: &Pool) -> PoolSpec {

@@ -1,0 +1,551 @@
+//! Bulk instructions in pieces, so that a deadline can end them.
+//!
+//! The engine looks at the epoch before `memory.fill`, `memory.copy`, `memory.init`, `table.copy` and
+//! `table.init`, and not while one of them runs: filling 1 GiB takes seconds. So a component is
+//! rewritten before it is compiled. Where one of these instructions has a length that is not known to
+//! be small, a call takes its place. The function that is called does a small length at once and a
+//! larger one in pieces, in a loop, at whose start the engine looks at the epoch again.
+//!
+//! Such a function does what the instruction does, also where regions overlap, and traps before it has
+//! written anything. It comes after all other functions of its module, and its type after all other
+//! types, so that no index changes. Everything else is copied as it was.
+
+use std::borrow::Cow;
+
+use wasm_encoder::{Encode, Function, InstructionSink, ValType};
+use wasmparser::{
+    BinaryReader, BinaryReaderError, CodeSectionReader, DataSectionReader, ElementItems, ElementSectionReader,
+    FunctionBody, FunctionSectionReader, ImportSectionReader, MemorySectionReader, Operator, TableSectionReader,
+    TypeRef, TypeSectionReader,
+};
+
+/// Bytes of memory in one piece: some 10 µs, also if each page is touched for the first time.
+const PIECE: u32 = 64 * 1024;
+/// Elements of a table in one piece: some 10 µs, also if each is made at its first use.
+const TABLE_PIECE: u32 = 1024;
+/// Components within components.
+const MAX_DEPTH: u32 = 100;
+/// Grows when the same bytes are rewritten in another way: what was compiled before is of no use then.
+pub(super) const EDITION: u32 = 1;
+/// What begins every bulk instruction.
+const BULK_PREFIX: u8 = 0xfc;
+
+/// Sections of a core module.
+mod section {
+    pub const TYPE: u8 = 1;
+    pub const IMPORT: u8 = 2;
+    pub const FUNCTION: u8 = 3;
+    pub const TABLE: u8 = 4;
+    pub const MEMORY: u8 = 5;
+    pub const ELEMENT: u8 = 9;
+    pub const CODE: u8 = 10;
+    pub const DATA: u8 = 11;
+    /// Of a component.
+    pub const MODULE: u8 = 1;
+    /// Of a component.
+    pub const COMPONENT: u8 = 4;
+}
+
+/// What is wrong with bytes that can't be rewritten.
+#[derive(Debug)]
+pub(super) struct Unreadable(pub String);
+
+type Result<T> = std::result::Result<T, Unreadable>;
+
+impl From<BinaryReaderError> for Unreadable {
+    fn from(error: BinaryReaderError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The component with its bulk instructions in pieces; the same bytes if it has none.
+pub(super) fn in_pieces(component: &[u8]) -> Result<Cow<'_, [u8]>> {
+    rewrite_component(component, 0)
+}
+
+fn rewrite_component(bytes: &[u8], depth: u32) -> Result<Cow<'_, [u8]>> {
+    if depth > MAX_DEPTH {
+        return Err(Unreadable(format!("components are nested more than {MAX_DEPTH} deep")));
+    }
+    let mut sections = sections(bytes)?;
+    let mut changed = false;
+    for (id, content) in &mut sections {
+        let Cow::Borrowed(inner) = *content else { continue };
+        let rewritten = match *id {
+            section::MODULE => rewrite_module(inner)?,
+            section::COMPONENT => rewrite_component(inner, depth + 1)?,
+            _ => continue,
+        };
+        changed |= matches!(rewritten, Cow::Owned(_));
+        *content = rewritten;
+    }
+    Ok(if changed { Cow::Owned(join(bytes, &sections)) } else { Cow::Borrowed(bytes) })
+}
+
+type Section<'a> = (u8, Cow<'a, [u8]>);
+
+fn sections(bytes: &[u8]) -> Result<Vec<Section<'_>>> {
+    let mut reader = BinaryReader::new(bytes, 0);
+    reader.read_bytes(8)?;
+    let mut sections = Vec::new();
+    while !reader.eof() {
+        let id = reader.read_u8()?;
+        let size = reader.read_var_u32()?;
+        sections.push((id, Cow::Borrowed(reader.read_bytes(size as usize)?)));
+    }
+    Ok(sections)
+}
+
+fn join(bytes: &[u8], sections: &[Section<'_>]) -> Vec<u8> {
+    let mut joined = bytes[..8].to_vec();
+    for (id, content) in sections {
+        joined.push(*id);
+        content.encode(&mut joined);
+    }
+    joined
+}
+
+/// A bulk instruction that may be long, with the indices that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bulk {
+    Fill { memory: u32 },
+    Copy { to: u32, from: u32 },
+    Init { memory: u32, data: u32 },
+    TableCopy { to: u32, from: u32 },
+    TableInit { table: u32, elements: u32 },
+}
+
+/// What the instructions of a module can name.
+#[derive(Debug, Default)]
+struct Spaces {
+    types: u32,
+    functions: u32,
+    /// Whether it is indexed by 64 bits.
+    memories: Vec<bool>,
+    tables: Vec<bool>,
+    /// Bytes of each data segment.
+    data: Vec<usize>,
+    /// Elements of each segment.
+    elements: Vec<u32>,
+}
+
+fn rewrite_module(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
+    // Most modules of a component have no such instruction, and hardly any other byte like it.
+    if memchr::memchr(BULK_PREFIX, bytes).is_none() {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let mut sections = sections(bytes)?;
+    let spaces = Spaces::of(&sections)?;
+    let mut helpers = Vec::new();
+    for (id, content) in &mut sections {
+        if *id == section::CODE {
+            *content = rewrite_code(content, &spaces, &mut helpers)?.into();
+        }
+    }
+    if helpers.is_empty() {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let mut types = Vec::new();
+    let mut functions = Vec::new();
+    let mut bodies = Vec::new();
+    for (helper, number) in helpers.iter().zip(0..) {
+        let (parameters, body) = spaces.helper(*helper);
+        types.push(0x60);
+        parameters.encode(&mut types);
+        0u32.encode(&mut types);
+        (spaces.types + number).encode(&mut functions);
+        body.encode(&mut bodies);
+    }
+    for (id, content) in &mut sections {
+        let more = match *id {
+            section::TYPE => &types,
+            section::FUNCTION => &functions,
+            section::CODE => &bodies,
+            _ => continue,
+        };
+        *content = append(content, helpers.len(), more)?.into();
+    }
+    Ok(Cow::Owned(join(bytes, &sections)))
+}
+
+/// A section that is a vector, with so many more items in these bytes.
+fn append(content: &[u8], items: usize, bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut reader = BinaryReader::new(content, 0);
+    let count = reader.read_var_u32()? as usize;
+    let mut longer = Vec::with_capacity(content.len() + bytes.len() + 5);
+    (count + items).encode(&mut longer);
+    longer.extend_from_slice(&content[reader.current_position()..]);
+    longer.extend_from_slice(bytes);
+    Ok(longer)
+}
+
+fn rewrite_code(code: &[u8], spaces: &Spaces, helpers: &mut Vec<Bulk>) -> Result<Vec<u8>> {
+    let bodies = CodeSectionReader::new(BinaryReader::new(code, 0))?;
+    let mut rewritten = Vec::with_capacity(code.len());
+    bodies.count().encode(&mut rewritten);
+    for body in bodies {
+        let body = body?;
+        let bytes = &code[body.range()];
+        if memchr::memchr(BULK_PREFIX, bytes).is_some() {
+            rewrite_body(code, &body, spaces, helpers)?.encode(&mut rewritten);
+        } else {
+            bytes.encode(&mut rewritten);
+        }
+    }
+    Ok(rewritten)
+}
+
+fn rewrite_body(code: &[u8], body: &FunctionBody<'_>, spaces: &Spaces, helpers: &mut Vec<Bulk>) -> Result<Vec<u8>> {
+    let range = body.range();
+    let mut rewritten = Vec::with_capacity(range.len());
+    let mut copied = range.start;
+    // The length of the next instruction, if it is a constant.
+    let mut constant = None;
+    let mut operators = body.get_operators_reader()?;
+    while !operators.eof() {
+        let (operator, at) = operators.read_with_offset()?;
+        if let Some(bulk) = Bulk::of(&operator).filter(|bulk| spaces.may_be_long(*bulk, constant)) {
+            let known = helpers.iter().position(|known| *known == bulk);
+            let helper = known.unwrap_or_else(|| {
+                helpers.push(bulk);
+                helpers.len() - 1
+            });
+            rewritten.extend_from_slice(&code[copied..at]);
+            let function = spaces.functions as usize + helper;
+            InstructionSink::new(&mut rewritten).call(u32::try_from(function).unwrap_or(u32::MAX));
+            copied = operators.original_position();
+        }
+        constant = match operator {
+            Operator::I32Const { value } => Some(u64::from(value.cast_unsigned())),
+            Operator::I64Const { value } => Some(value.cast_unsigned()),
+            _ => None,
+        };
+    }
+    rewritten.extend_from_slice(&code[copied..range.end]);
+    Ok(rewritten)
+}
+
+impl Bulk {
+    fn of(operator: &Operator<'_>) -> Option<Self> {
+        Some(match *operator {
+            Operator::MemoryFill { mem } => Self::Fill { memory: mem },
+            Operator::MemoryCopy { dst_mem, src_mem } => Self::Copy { to: dst_mem, from: src_mem },
+            Operator::MemoryInit { data_index, mem } => Self::Init { memory: mem, data: data_index },
+            Operator::TableCopy { dst_table, src_table } => Self::TableCopy { to: dst_table, from: src_table },
+            Operator::TableInit { elem_index, table } => Self::TableInit { table, elements: elem_index },
+            _ => return None,
+        })
+    }
+
+    fn piece(self) -> u32 {
+        match self {
+            Self::Fill { .. } | Self::Copy { .. } | Self::Init { .. } => PIECE,
+            Self::TableCopy { .. } | Self::TableInit { .. } => TABLE_PIECE,
+        }
+    }
+}
+
+impl Spaces {
+    fn of(sections: &[Section<'_>]) -> Result<Self> {
+        let mut spaces = Self::default();
+        for (id, content) in sections {
+            let reader = BinaryReader::new(content, 0);
+            match *id {
+                section::TYPE => {
+                    for group in TypeSectionReader::new(reader)? {
+                        spaces.types += group?.types().len() as u32;
+                    }
+                }
+                section::IMPORT => {
+                    for import in ImportSectionReader::new(reader)?.into_imports() {
+                        match import?.ty {
+                            TypeRef::Func(_) | TypeRef::FuncExact(_) => spaces.functions += 1,
+                            TypeRef::Memory(memory) => spaces.memories.push(memory.memory64),
+                            TypeRef::Table(table) => spaces.tables.push(table.table64),
+                            TypeRef::Global(_) | TypeRef::Tag(_) => {}
+                        }
+                    }
+                }
+                section::FUNCTION => spaces.functions += FunctionSectionReader::new(reader)?.count(),
+                section::TABLE => {
+                    for table in TableSectionReader::new(reader)? {
+                        spaces.tables.push(table?.ty.table64);
+                    }
+                }
+                section::MEMORY => {
+                    for memory in MemorySectionReader::new(reader)? {
+                        spaces.memories.push(memory?.memory64);
+                    }
+                }
+                section::ELEMENT => {
+                    for segment in ElementSectionReader::new(reader)? {
+                        spaces.elements.push(match segment?.items {
+                            ElementItems::Functions(items) => items.count(),
+                            ElementItems::Expressions(_, items) => items.count(),
+                        });
+                    }
+                }
+                section::DATA => {
+                    for segment in DataSectionReader::new(reader)? {
+                        spaces.data.push(segment?.data.len());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(spaces)
+    }
+
+    /// A length beyond a segment's end is a trap, so that a small segment needs no more.
+    fn may_be_long(&self, bulk: Bulk, constant: Option<u64>) -> bool {
+        let piece = bulk.piece();
+        let in_segment = match bulk {
+            Bulk::Init { data, .. } => self.data.get(data as usize).map(|bytes| *bytes as u64),
+            Bulk::TableInit { elements, .. } => self.elements.get(elements as usize).map(|count| u64::from(*count)),
+            Bulk::Fill { .. } | Bulk::Copy { .. } | Bulk::TableCopy { .. } => None,
+        };
+        let longest = constant.unwrap_or(u64::MAX).min(in_segment.unwrap_or(u64::MAX));
+        longest > u64::from(piece)
+    }
+
+    fn helper(&self, bulk: Bulk) -> (Vec<ValType>, Function) {
+        let memory = |memory: u32| word(self.memories.get(memory as usize));
+        let table = |table: u32| word(self.tables.get(table as usize));
+        match bulk {
+            Bulk::Fill { memory: filled } => {
+                let w = memory(filled);
+                (vec![w, ValType::I32, w], fill(filled, w))
+            }
+            Bulk::Copy { to, from } => transfer(bulk, memory(to), memory(from)),
+            Bulk::TableCopy { to, from } => transfer(bulk, table(to), table(from)),
+            Bulk::Init { memory: to, .. } => transfer(bulk, memory(to), ValType::I32),
+            Bulk::TableInit { table: to, .. } => transfer(bulk, table(to), ValType::I32),
+        }
+    }
+}
+
+fn word(is_64: Option<&bool>) -> ValType {
+    if is_64 == Some(&true) { ValType::I64 } else { ValType::I32 }
+}
+
+/// The parameters of every function that takes a bulk instruction's place.
+const TO: u32 = 0;
+/// A value to fill with, or where to copy from.
+const FROM: u32 = 1;
+const LENGTH: u32 = 2;
+/// A local of [`transfer`]: the length of the piece that comes.
+const STEP: u32 = 3;
+
+/// Instructions on words of one width.
+struct Words<'a, 'b>(&'a mut InstructionSink<'b>, ValType);
+
+impl Words<'_, '_> {
+    fn constant(&mut self, value: u32) {
+        match self.1 {
+            ValType::I64 => self.0.i64_const(i64::from(value)),
+            _ => self.0.i32_const(value.cast_signed()),
+        };
+    }
+
+    fn add(&mut self) {
+        if self.1 == ValType::I64 {
+            self.0.i64_add()
+        } else {
+            self.0.i32_add()
+        };
+    }
+
+    fn sub(&mut self) {
+        if self.1 == ValType::I64 {
+            self.0.i64_sub()
+        } else {
+            self.0.i32_sub()
+        };
+    }
+
+    fn lt(&mut self) {
+        if self.1 == ValType::I64 {
+            self.0.i64_lt_u()
+        } else {
+            self.0.i32_lt_u()
+        };
+    }
+
+    /// `a <= b`, or whether a length is at most a piece.
+    fn le(&mut self) {
+        if self.1 == ValType::I64 {
+            self.0.i64_le_u()
+        } else {
+            self.0.i32_le_u()
+        };
+    }
+
+    fn gt(&mut self) {
+        if self.1 == ValType::I64 {
+            self.0.i64_gt_u()
+        } else {
+            self.0.i32_gt_u()
+        };
+    }
+
+    /// A length of this width, wherever the word on the stack is wider.
+    fn widen(&mut self, from: ValType) {
+        if (self.1, from) == (ValType::I64, ValType::I32) {
+            self.0.i64_extend_i32_u();
+        }
+    }
+
+    /// A local plus the length's local, less what is on the stack afterwards: nothing is left out.
+    fn end_of(&mut self, start: u32, length: ValType) {
+        self.0.local_get(start).local_get(LENGTH);
+        self.widen(length);
+        self.add();
+    }
+
+    /// The last place of a region that is not empty.
+    fn last_of(&mut self, start: u32, length: ValType) {
+        self.end_of(start, length);
+        self.constant(1);
+        self.sub();
+    }
+}
+
+/// `memory.fill` in pieces. The last piece comes first: if it is within bounds, all of it is.
+fn fill(memory: u32, w: ValType) -> Function {
+    use wasm_encoder::BlockType::Empty;
+    let mut function = Function::new([]);
+    let mut code = function.instructions();
+    let whole = |code: &mut InstructionSink<'_>| {
+        code.local_get(TO).local_get(FROM).local_get(LENGTH).memory_fill(memory).return_();
+    };
+    code.local_get(LENGTH);
+    Words(&mut code, w).constant(PIECE);
+    Words(&mut code, w).le();
+    code.if_(Empty);
+    whole(&mut code);
+    code.end();
+    // A region that goes beyond the last address traps.
+    Words(&mut code, w).last_of(TO, w);
+    code.local_get(TO);
+    Words(&mut code, w).lt();
+    code.if_(Empty);
+    whole(&mut code);
+    code.end();
+    Words(&mut code, w).end_of(TO, w);
+    Words(&mut code, w).constant(PIECE);
+    Words(&mut code, w).sub();
+    code.local_get(FROM);
+    Words(&mut code, w).constant(PIECE);
+    code.memory_fill(memory);
+    // The piece before the last may cover some of the last again.
+    code.loop_(Empty);
+    code.local_get(TO).local_get(FROM);
+    Words(&mut code, w).constant(PIECE);
+    code.memory_fill(memory).local_get(TO);
+    Words(&mut code, w).constant(PIECE);
+    Words(&mut code, w).add();
+    code.local_set(TO).local_get(LENGTH);
+    Words(&mut code, w).constant(PIECE);
+    Words(&mut code, w).sub();
+    code.local_tee(LENGTH);
+    Words(&mut code, w).constant(PIECE);
+    Words(&mut code, w).gt();
+    code.br_if(0).end().end();
+    function
+}
+
+/// Any of the others in pieces: from the last to the first, whose bounds are then those of all of it, but from
+/// the first to the last where a region is copied to a lower place of the same memory or table.
+fn transfer(bulk: Bulk, to: ValType, from: ValType) -> (Vec<ValType>, Function) {
+    use wasm_encoder::BlockType::Empty;
+    let length = if (to, from) == (ValType::I64, ValType::I64) { ValType::I64 } else { ValType::I32 };
+    let mut function = Function::new([(1, length)]);
+    let mut code = function.instructions();
+    let whole = |code: &mut InstructionSink<'_>| {
+        code.local_get(TO).local_get(FROM).local_get(LENGTH);
+        write(bulk, code);
+        code.return_();
+    };
+    code.local_get(LENGTH);
+    Words(&mut code, length).constant(bulk.piece());
+    Words(&mut code, length).le();
+    code.if_(Empty);
+    whole(&mut code);
+    code.end();
+    // A region that goes beyond the last address traps.
+    for (start, w) in [(TO, to), (FROM, from)] {
+        Words(&mut code, w).last_of(start, length);
+        code.local_get(start);
+        Words(&mut code, w).lt();
+        code.if_(Empty);
+        whole(&mut code);
+        code.end();
+    }
+    if let Bulk::Copy { to: same, from: other } | Bulk::TableCopy { to: same, from: other } = bulk
+        && same == other
+    {
+        code.local_get(TO).local_get(FROM);
+        Words(&mut code, to).lt();
+        code.if_(Empty);
+        // The end of what is read is the end of all: copied to itself, it traps before anything is written.
+        for _ in 0..2 {
+            Words(&mut code, from).last_of(FROM, length);
+        }
+        Words(&mut code, length).constant(1);
+        write(bulk, &mut code);
+        code.loop_(Empty);
+        step(&mut code, bulk, length);
+        code.local_get(TO).local_get(FROM).local_get(STEP);
+        write(bulk, &mut code);
+        for (start, w) in [(TO, to), (FROM, from)] {
+            code.local_get(start).local_get(STEP);
+            Words(&mut code, w).widen(length);
+            Words(&mut code, w).add();
+            code.local_set(start);
+        }
+        again(&mut code, length);
+        code.return_().end();
+    }
+    code.loop_(Empty);
+    step(&mut code, bulk, length);
+    Words(&mut code, to).end_of(TO, length);
+    Words(&mut code, from).end_of(FROM, length);
+    code.local_get(STEP);
+    write(bulk, &mut code);
+    again(&mut code, length);
+    code.end();
+    (vec![to, from, length], function)
+}
+
+/// Takes a piece off the length.
+fn step(code: &mut InstructionSink<'_>, bulk: Bulk, length: ValType) {
+    code.local_get(LENGTH);
+    Words(code, length).constant(bulk.piece());
+    code.local_get(LENGTH);
+    Words(code, length).constant(bulk.piece());
+    Words(code, length).lt();
+    code.select().local_set(STEP).local_get(LENGTH).local_get(STEP);
+    Words(code, length).sub();
+    code.local_set(LENGTH);
+}
+
+/// Ends a loop that goes on while there is something left.
+fn again(code: &mut InstructionSink<'_>, length: ValType) {
+    Words(code, length).constant(0);
+    code.local_get(LENGTH);
+    Words(code, length).lt();
+    code.br_if(0).end();
+}
+
+fn write(bulk: Bulk, code: &mut InstructionSink<'_>) {
+    match bulk {
+        Bulk::Fill { memory } => code.memory_fill(memory),
+        Bulk::Copy { to, from } => code.memory_copy(to, from),
+        Bulk::Init { memory, data } => code.memory_init(memory, data),
+        Bulk::TableCopy { to, from } => code.table_copy(to, from),
+        Bulk::TableInit { table, elements } => code.table_init(table, elements),
+    };
+}
+
+#[cfg(test)]
+mod tests;
