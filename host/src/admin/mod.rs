@@ -10,6 +10,7 @@ mod connection;
 mod control;
 mod crowd;
 mod deploy;
+mod durations;
 mod endpoints;
 mod format;
 mod guard;

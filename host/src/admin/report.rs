@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
-use serde::ser::{SerializeStruct, Serializer};
 
 use super::PolicyStatus;
+pub use super::durations::{Microseconds, Nanoseconds};
 use super::recording::Recording;
 use crate::stats::{
     BackendShard, Counter, DecidedPool, Gauge, HOOKS, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, Stats,
@@ -211,14 +211,6 @@ pub struct Worker {
     pub connections_active: u64,
 }
 
-/// Durations in microseconds; serialised as mean and percentiles.
-#[derive(Debug, Clone, Default)]
-pub struct Microseconds(pub HistogramSnapshot);
-
-/// Durations in nanoseconds; serialised as mean and percentiles.
-#[derive(Debug, Clone, Default)]
-pub struct Nanoseconds(pub HistogramSnapshot);
-
 impl Report {
     /// Sums up. Counters go on being written meanwhile, so that two of them may be a request apart.
     pub fn new(view: &StatsView<'_>) -> Self {
@@ -347,28 +339,6 @@ impl Worker {
             connections: shard.connections.value(),
             connections_active: shard.connections_active.value(),
         }
-    }
-}
-
-impl Serialize for Microseconds {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Microseconds", 4)?;
-        fields.serialize_field("mean_microseconds", &self.0.mean())?;
-        fields.serialize_field("p50_microseconds", &self.0.quantile(0.5))?;
-        fields.serialize_field("p90_microseconds", &self.0.quantile(0.9))?;
-        fields.serialize_field("p99_microseconds", &self.0.quantile(0.99))?;
-        fields.end()
-    }
-}
-
-impl Serialize for Nanoseconds {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Nanoseconds", 4)?;
-        fields.serialize_field("mean_nanoseconds", &self.0.mean())?;
-        fields.serialize_field("p50_nanoseconds", &self.0.quantile(0.5))?;
-        fields.serialize_field("p90_nanoseconds", &self.0.quantile(0.9))?;
-        fields.serialize_field("p99_nanoseconds", &self.0.quantile(0.99))?;
-        fields.end()
     }
 }
 

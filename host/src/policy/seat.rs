@@ -1,8 +1,9 @@
 //! A worker's side of a policy: its instance, and the four questions.
 
-use std::net::IpAddr;
+mod charges;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use wasmtime::Store;
 
@@ -10,13 +11,13 @@ use super::answer::{Attempt, BackendFacts, Edited, Fault, FaultKind, RangeVerdic
 use super::contract::{Exports, Hooks};
 use super::deadline::{Allowance, thread_time};
 use super::generation::Generation;
-use super::instance::{Instance, fault, headers_handle, request_handle};
+use super::instance::{Instance, headers_handle, request_handle};
 use super::state::State;
-use super::suspension::{BEYOND, Breaker, Consequence, Refused};
+use super::suspension::Breaker;
 use super::tape::Tape;
 use super::verdict;
 use crate::config::Isolation;
-use crate::stats::{HOOKS, PolicyShard};
+use crate::stats::PolicyShard;
 use crate::wire::{Fields, RequestHead};
 
 /// One worker's seat at one generation of a policy. A call runs inline to its end or to its deadline.
@@ -46,11 +47,7 @@ pub struct Seat {
     open: u32,
 }
 
-/// After a call that took longer than its deadline, so many are measured by the thread's own time, which costs a system
-/// call each. The first may just have been off its core.
-const WATCHED: u32 = 4096;
-
-/// A hook, by its place in [`HOOKS`].
+/// A hook, by its place in [`crate::stats::HOOKS`].
 #[derive(Clone, Copy)]
 enum Hook {
     Range,
@@ -305,103 +302,11 @@ impl Seat {
         Ok(instance)
     }
 
-    /// A call that answered took longer than its deadline, or one did not long ago. The deadline is not read from the
-    /// thread's time before the first tick that finds a call under way, so that a late answer is used: its time is spent.
-    #[cold]
-    fn watch(&mut self, hook: Hook, client: IpAddr, used: Option<Duration>) {
-        let deadline = self.deadline.thread_time();
-        if self.took <= deadline {
-            self.watched -= 1;
-            return;
-        }
-        self.watched = WATCHED;
-        let spent = used.zip(thread_time()).map(|(before, after)| after.saturating_sub(before));
-        if let Some(spent) = spent.filter(|spent| *spent > deadline) {
-            self.shard.deadlines.increment();
-            self.charge(hook, client, spent);
-        }
-    }
-
-    fn show_suspended_until(&mut self, until: u64) {
-        if until > 0 || self.shard.suspended_until.value() == self.suspended_until {
-            self.shard.suspended_until.set(until);
-        }
-        self.suspended_until = until;
-    }
-
-    /// Charges a client for what a call of its cost.
-    #[cold]
-    fn charge(&mut self, hook: Hook, client: IpAddr, cost: Duration) {
-        self.shard.fault_nanoseconds.add(u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX));
-        let Some(breaker) = &mut self.breaker else { return };
-        let consequence = breaker.charge(hook as usize, client, cost);
-        let (policy, worker, hook) = (self.generation.name(), self.worker, HOOKS[hook as usize]);
-        match consequence {
-            Consequence::None => {}
-            Consequence::Pause(pause) => {
-                self.shard.client_pauses.increment();
-                tracing::debug!(
-                    target: "policy",
-                    policy,
-                    worker,
-                    hook,
-                    %client,
-                    "calls for this client cost too much and are not made for {pause:?}"
-                );
-            }
-            Consequence::Suspension(pause) => {
-                self.shard.suspensions.increment();
-                tracing::warn!(
-                    target: "policy",
-                    policy,
-                    worker,
-                    hook,
-                    "faults of many clients cost too much; it is suspended for {pause:?}, and requests get its failure answer"
-                );
-                let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + pause;
-                let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-                self.show_suspended_until(until.max(self.suspended_until));
-            }
-        }
-    }
-
-    /// A call is not made.
-    #[cold]
-    fn left_alone(&self, refused: Refused) -> Fault {
-        let (kind, message) = match refused {
-            Refused::Suspended(time) => (
-                FaultKind::Suspended,
-                format!("it is suspended for {time:.0?} more: faults of many clients cost too much"),
-            ),
-            Refused::Paused(time) => {
-                self.shard.paused_calls.increment();
-                (FaultKind::Paused, format!("this client is paused for {time:.0?} more: its faults cost too much"))
-            }
-        };
-        Fault { kind, message }
-    }
-
     /// Has no instance any more.
     fn let_go(&mut self) {
         if let Some(instance) = self.instance.take() {
             self.generation.let_go(instance);
         }
-    }
-
-    #[cold]
-    fn discard(&mut self, hook: Hook, client: IpAddr, error: &wasmtime::Error, instance: Box<Instance>) -> Fault {
-        let fault = fault(HOOKS[hook as usize], error, instance.store.data().limits.denied);
-        self.generation.let_go(instance);
-        match fault.kind {
-            FaultKind::Deadline => self.shard.deadlines.increment(),
-            FaultKind::Invalid => self.shard.invalid.increment(),
-            _ => self.shard.traps.increment(),
-        }
-        // What it took beyond what a call can take was another thread's.
-        let took = self.took.min(self.deadline.thread_time().saturating_add(BEYOND));
-        self.charge(hook, client, took + self.generation.build_time());
-        self.generation.lost(self.worker);
-        fault
     }
 }
 
