@@ -211,7 +211,7 @@ impl<'a> Panel<'a> {
         // `next` passes over a policy that failed when it was asked. One that was not asked may be what guards this
         // route, and a client that makes it fail must not open the way for others.
         if lineup.on_failure == OnFailure::Next && fault.kind.is_absence() {
-            return Err(Local::Refusal(Refusal::PolicyFailed { policy: lineup.name.to_string(), status: 503 }));
+            return Err(Local::Refusal(Refusal::not_asked(lineup.name.to_string())));
         }
         match lineup.on_failure {
             OnFailure::Status(status) => {

@@ -63,6 +63,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A policy that has to be asked could not be.
+    pub fn not_asked(policy: String) -> Self {
+        Self::PolicyFailed { policy, status: 503 }
+    }
+
     /// The status that the client gets.
     pub fn status(&self) -> u16 {
         match self {

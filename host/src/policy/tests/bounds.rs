@@ -61,7 +61,9 @@ fn tables_and_memories_share_the_limit() {
     let test = TestEngine::new();
     let mut seat = test.seat(&guest(10, 2));
     assert!(seat.edit_request(&mut request(&[]), 0).is_ok());
-    assert_eq!(test.shard().memory.value(), 3 * 65_536 + 80);
+    let beside = seat.generation().beside_memory();
+    assert!(beside > 0);
+    assert_eq!(test.shard().memory.value(), 3 * 65_536 + 80 + beside);
     drop(seat);
     // A table of 16,000 elements takes two pages.
     let mut seat = test.seat(&guest(16_000, 2));
@@ -136,50 +138,17 @@ fn a_policy_that_is_slow_to_build_has_a_successor_waiting_after_its_first_fault(
 }
 
 #[test]
-fn measure_kinds() {
+fn globals_count_for_each_instance_that_has_them() {
+    let globals = "(global (mut i64) (i64.const 0))".repeat(1_000);
+    let imports = format!("(core module $many {globals})");
+    let instances: String = (0..100).map(|n| format!("(core instance $many{n} (instantiate $many))")).collect();
+    let guest = spec(&editing_guest(&format!("{imports} {instances}"), "", "", ""));
     let test = TestEngine::new();
-    let inner = |ty: &str, to: &str| format!(r#"(component $inner
-      (core module $m (memory (export "memory") 1100) (func (export "take") (param i32 i32)) (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 16)))
-      (core instance $i (instantiate $m))
-      (func (export "take") (param "s" {ty}) (canon lift (core func $i "take") (memory $i "memory") (realloc (func $i "realloc")) {to})))
-     (instance $inner (instantiate $inner))"#);
-    for (ty, from, to) in [("string","string-encoding=utf8","string-encoding=utf8"),("string","string-encoding=utf8","string-encoding=utf16"),("string","string-encoding=utf16","string-encoding=utf8"),("string","string-encoding=latin1+utf16","string-encoding=utf8"),("string","string-encoding=utf8","string-encoding=latin1+utf16"),("string","string-encoding=utf16","string-encoding=latin1+utf16"),("(list u8)","",""),("(list u64)","","")] {
-        let len = if ty == "(list u64)" { 2 << 20 } else if from.contains("utf16") && !from.contains("latin1") { 8 << 20 } else { 16 << 20 };
-        let bytes = editing_guest(&inner(ty, to),
-          &format!(r#"(core func $take (canon lower (func $inner "take") (memory $mem) {from} )) (core instance $host (export "take" (func $take)))"#),
-          r#"(import "host" "take" (func $take (param i32 i32)))"#,
-          &format!("(drop (memory.grow (i32.const 400))) (call $take (i32.const 64) (i32.const {len}))"));
-        let mut seat = test.seat(&PolicySpec { memory: 2 << 30, ..spec(&bytes) });
-        let a = seat.edit_request(&mut request(&[]), 0).map_err(|f| f.message);
-        let first = seat.took();
-        let b = seat.edit_request(&mut request(&[]), 0).map_err(|f| f.message);
-        eprintln!("MEASURE {ty} {from} -> {to}: {first:?} then {:?} {a:?} {b:?}", seat.took());
-    }
-    let mut seat = test.seat(&PolicySpec { memory: 64 << 20, ..probe(Value::Null) });
-    for action in ["log-bytes=1000000", "store-fill=k:1000000:1", "store-long-key=900000", "grow=200", "header-names", "log-flood=1"] {
-        for _ in 0..2 {
-            let r = seat.edit_request(&mut request(&[("x-probe-request", action)]), 0).map_err(|f| f.message);
-            eprintln!("MEASURE {action}: {:?} {r:?}", seat.took());
-        }
-    }
-    for (what, core, body) in [
-        ("table.grow 190000", "(table $t 1 funcref)", "(drop (table.grow $t (ref.null func) (i32.const 190000)))"),
-        ("table.fill 190000", "(table $t 190000 funcref)", "(table.fill $t (i32.const 0) (ref.null func) (i32.const 190000))"),
-        ("table.copy 190000", "(table $t 190000 funcref)", "(table.copy $t $t (i32.const 0) (i32.const 1) (i32.const 189999))"),
-        ("memory.grow 1 GiB", "", "(drop (memory.grow (i32.const 16000)))"),
-    ] {
-        let mut seat = test.seat(&PolicySpec { memory: 2 << 30, ..spec(&editing_guest("", "", core, body)) });
-        for _ in 0..2 {
-            let r = seat.edit_request(&mut request(&[]), 0).map_err(|f| f.message);
-            eprintln!("MEASURE {what}: {:?} {r:?}", seat.took());
-        }
-    }
-    for (what, body) in [("fill 1 GiB", "(memory.fill (i32.const 0) (i32.const 7) (i32.const 1073741824))"), ("copy 1 GiB", "(memory.copy (i32.const 1) (i32.const 0) (i32.const 1073741823))"), ("spin", "(loop $l (br $l))")] {
-        for n in 0..3 {
-            let mut seat = test.seat(&large(body));
-            let used = std::time::Instant::now();
-            let r = seat.edit_request(&mut request(&[]), 0).map_err(|f| f.message);
-            eprintln!("MEASURE {what} {n}: {:?} all {:?} {r:?}", seat.took(), used.elapsed());
-        }
-    }
+    // 1,000 globals of 16 bytes in each of 100 instances.
+    let refused = test.load(&PolicySpec { memory: 1 << 20, ..guest.clone() }).unwrap_err();
+    assert!(matches!(refused, Refusal::Memory { needed, .. } if needed > 1_600_000), "{refused}");
+    let seat = test.seat(&guest);
+    assert!(test.shard().memory.value() > 1_600_000);
+    drop(seat);
+    assert_eq!(test.shard().memory.value(), 0);
 }
