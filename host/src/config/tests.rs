@@ -85,6 +85,8 @@ fn the_long_form_means_what_it_says() {
         component = "policies/tenant.wasm"
         deadline = "5ms"
         memory = "32MiB"
+        compile-time = "3s"
+        compile-memory = "512MiB"
         on-failure = 503
         isolation = "request"
         settings = { header = "x-tenant", map = { a = 1, b = [true, 1.5] } }
@@ -115,6 +117,8 @@ fn the_long_form_means_what_it_says() {
     assert_eq!(tenant.source, PolicySource::File(PathBuf::from("/etc/waypost/policies/tenant.wasm")));
     assert_eq!(tenant.store, StoreLimits { entries: 500, bytes: 64 << 10 });
     assert_eq!(config.policies[1].store, StoreLimits { entries: 10_000, bytes: 4 << 20 });
+    assert_eq!(tenant.compiling, CompileLimits { time: Some(Duration::from_secs(3)), memory: Some(512 << 20) });
+    assert_eq!(config.policies[1].compiling, CompileLimits::default());
     assert_eq!((tenant.deadline, tenant.memory), (Duration::from_millis(5), 32 << 20));
     assert_eq!((tenant.on_failure, tenant.isolation), (OnFailure::Status(503), Isolation::Request));
     assert_eq!(tenant.settings, serde_json::json!({ "header": "x-tenant", "map": { "a": 1, "b": [true, 1.5] } }));
@@ -393,6 +397,8 @@ fn wrong_policies_are_errors() {
         ("[policies.a]\ncomponent = \"\"", 2, "policies.a.component", "not a path"),
         ("[policies.random]\ndeadline = \"1us\"", 2, "policies.random.deadline", "1ms to 10s"),
         ("[policies.random]\nmemory = \"1KiB\"", 2, "policies.random.memory", "out of range"),
+        ("[policies.random]\ncompile-time = \"10ms\"", 2, "policies.random.compile-time", "1s to 1h"),
+        ("[policies.random]\ncompile-memory = \"1MiB\"", 2, "policies.random.compile-memory", "out of range"),
         ("[policies.random.store]\nentries = 0", 2, "policies.random.store.entries", "1 to 10000000"),
         ("[policies.random.store]\nbytes = 100", 2, "policies.random.store.bytes", "out of range"),
         ("[policies.random.store]\nbytes = \"17GiB\"", 2, "policies.random.store.bytes", "out of range"),

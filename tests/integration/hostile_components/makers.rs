@@ -79,14 +79,13 @@ pub fn long_name(length: usize) -> Vec<u8> {
     wat::parse_str(format!("(component (core module (func (@name \"{}\"))))", "a".repeat(length))).unwrap()
 }
 
-/// A policy that is a policy; but so many locals go round through so many loops that a compiler has to think about every pair.
+/// A policy that is a policy; but so many locals change within so many loops within each other that a compiler has to think about
+/// each of them in each.
 pub fn locals_through_loops(locals: usize, loops: usize) -> Vec<u8> {
-    let all = 2..locals + 2;
-    let gets: String = all.clone().map(|n| format!("(local.get {n})")).collect();
-    let sets: String = all.map(|n| format!("(local.set {n})")).collect();
-    let turn = format!("(loop {gets} {sets} (br_if 0 (local.get 2)))");
-    let body = format!("(local {}) {}", "i32 ".repeat(locals), turn.repeat(loops));
-    policy(&body)
+    let changes: String =
+        (2..locals + 2).map(|n| format!("(local.set {n} (i32.add (local.get {n}) (i32.const 1)))")).collect();
+    let (begin, end) = ("(loop ".repeat(loops), "(br_if 0 (local.get 2)))".repeat(loops));
+    policy(&format!("(local {}) {begin}{changes}{end}", "i32 ".repeat(locals)))
 }
 
 /// With one hook, of this body.

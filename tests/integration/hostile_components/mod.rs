@@ -62,7 +62,7 @@ fn a_running_proxy_refuses_them_by_their_limit_and_nobody_else_notices() {
                 assert!(answer.text().contains(words), "{what}{query}: {}", answer.text());
             }
         }
-        let endless = proxy.put_policy("mine", &makers::locals_through_loops(300, 1_000));
+        let endless = proxy.put_policy("mine", &makers::locals_through_loops(1_000, 300));
         assert!(
             endless.text().contains("took more than 2 s") && endless.text().contains("compile-time"),
             "{}",
@@ -95,7 +95,7 @@ fn the_watcher_of_files_refuses_them_and_goes_on_watching() {
 fn one_that_takes_long_to_compile_holds_no_other_up() {
     let upstream = TestUpstream::named("there");
     let proxy = started(&upstream);
-    let slow = makers::locals_through_loops(300, 1_000);
+    let slow = makers::locals_through_loops(1_000, 300);
     let generation = |name: &str| proxy.policy(name)["generations"][0]["state"].as_str().unwrap().to_owned();
     // Not waited for: its time is longer than this test.
     let mut wire = Client::connect(proxy.admin_address());
@@ -146,7 +146,7 @@ fn check_names_the_limits_of_the_configuration() {
     let scratch = Scratch::new();
     scratch.write("waypost.toml", CONFIG);
     for (bytes, words) in
-        [(makers::locals_through_loops(300, 1_000), "more than 2 s"), (makers::functions(190_000), "more than 256 MiB")]
+        [(makers::locals_through_loops(1_000, 300), "more than 2 s"), (makers::functions(190_000), "more than 256 MiB")]
     {
         scratch.write("mine.wasm", bytes);
         let exit = run(command().args(["check", "--config", "waypost.toml"]).current_dir(scratch.path()));

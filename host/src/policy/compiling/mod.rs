@@ -89,7 +89,7 @@ impl Order {
             task,
             memory: limits.memory.unwrap_or(MEMORY + MEMORY_PER_MIB * u64::from(further)),
             // Kept in seconds, as the kernel counts a process's time.
-            seconds: time.as_secs().max(1),
+            seconds: time.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX).max(1),
         }
     }
 }

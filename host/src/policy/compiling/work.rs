@@ -50,7 +50,7 @@ pub(super) fn work(task: Task, bytes: &[u8]) -> (Answer, Vec<u8>) {
 fn compile(bytes: &[u8], fuel: bool) -> Result<(Facts, Vec<u8>), Refusal> {
     check_preamble(bytes)?;
     let cost = census::count(bytes)?;
-    // What is compiled is what was counted.
+    // What rewrites core modules belongs here: after the component was counted, before anything is compiled.
     let lane =
         lanes::for_compiling(fuel, bytes.len() > LARGE).map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
     // A deadline ends a loop, and no single instruction.
