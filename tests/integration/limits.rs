@@ -289,3 +289,24 @@ fn running_out_of_file_descriptors_passes_by() {
         client.try_response_to("GET").is_ok_and(|r| r.status == 200).then_some(())
     });
 }
+
+#[test]
+fn little_address_space_makes_the_pool_smaller_or_does_without_it() {
+    let upstream = TestUpstream::named("a");
+    let hosts = format!("*={}", upstream.address());
+    for (gib, pool) in [(100, true), (16, false)] {
+        let scratch = crate::fixtures::Scratch::new();
+        let mut command = std::process::Command::new("sh");
+        let script = format!(
+            "ulimit -v {} && exec \"$0\" run --listen 127.0.0.1:0 --admin-listen off --workers 1",
+            gib * 1024 * 1024
+        );
+        command.args(["-c", &script]);
+        command.env_remove("RUST_LOG").env_remove("WAYPOST_CONFIG").env_remove("WAYPOST_LOG");
+        command.arg(env!("CARGO_BIN_EXE_waypost")).env("WAYPOST_HOSTS", &hosts).current_dir(scratch.path());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let proxy = launch(command, false, scratch);
+        assert_eq!(proxy.get("a.test", "/").text(), "a", "{gib} GiB");
+        assert_eq!(proxy.stderr.text().contains("there is no pool of policy instances"), !pool, "{gib} GiB");
+    }
+}

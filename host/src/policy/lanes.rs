@@ -23,6 +23,8 @@ const TABLES: u32 = 4;
 const KEPT_MEMORY: usize = 256 * 1024;
 /// The same of its tables.
 const KEPT_TABLE: usize = 16 * 1024;
+/// A pool with fewer places than this is of no use.
+const FEWEST_PLACES: u32 = 4;
 /// The most places in the pool: each reserves 4 GiB of addresses, of which there are 128 TiB.
 const MAX_PLACES: u32 = 8192;
 
@@ -70,11 +72,20 @@ pub(super) struct Lanes {
 impl Lanes {
     /// Reserves the pool.
     pub fn new(options: &EngineOptions) -> wasmtime::Result<Self> {
-        let (pooled, places) = pooled_engine(options)?;
         let on_demand = wasmtime::Engine::new(&base_config(options.fuel))?;
+        let (pooled, places) = match pooled_engine(options) {
+            Ok((engine, places)) => (lane(engine, false, true)?, places),
+            Err(e) => {
+                tracing::warn!(
+                    "there is no pool of policy instances, so each takes longer to build and `isolation = \"request\"` is \
+                     refused: this process gets too little address space, see `ulimit -v` ({e})"
+                );
+                (lane(on_demand.clone(), false, false)?, 0)
+            }
+        };
         Ok(Self {
             places,
-            pooled: lane(pooled, false, true)?,
+            pooled,
             on_demand: lane(on_demand.clone(), false, false)?,
             wasi: lane(on_demand, true, false)?,
         })
@@ -129,9 +140,10 @@ fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<(wasmtime::Engine,
     let mut places = options.instances.unwrap_or(wanted).clamp(1, MAX_PLACES);
     loop {
         let mut config = base_config(options.fuel);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(places + places::LEAVING)));
+        let leaving = places::LEAVING.min(places.div_ceil(4));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(places + leaving)));
         match wasmtime::Engine::new(&config) {
-            Err(_) if places > 8 => places /= 2,
+            Err(_) if places > FEWEST_PLACES => places = places / 4 * 3,
             result => return Ok((result?, places)),
         }
     }
