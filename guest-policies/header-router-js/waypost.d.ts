@@ -10,7 +10,10 @@ export interface Request {
   method(): string;
   scheme(): string;
   host(): string;
+  /** In normal form: what routes match. */
   path(): string;
+  /** As it was received. */
+  rawPath(): string;
   query(): string | undefined;
   clientAddress(): string;
   pool(): number;

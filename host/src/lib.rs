@@ -17,5 +17,6 @@ pub mod rollout;
 pub mod route;
 pub mod scaffold;
 pub mod stats;
+pub mod text;
 pub mod upstream;
 pub mod wire;

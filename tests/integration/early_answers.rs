@@ -343,7 +343,7 @@ fn the_log_line_of_a_408_shows_its_own_request() {
         assert_eq!(line["method"], if target.is_empty() { "" } else { "PUT" }, "{line}");
         assert_eq!(line["client"], "127.0.0.1", "{line}");
     }
-    let timed_out = proxy.stdout.text().lines().filter(|l| l.contains("408")).count();
+    let timed_out = proxy.stdout.text().lines().filter(|l| l.contains("\"status\":408")).count();
     assert_eq!(timed_out, cases.len() - 1, "one line each:\n{}", proxy.stdout.text());
 }
 

@@ -34,6 +34,11 @@ fn a_policy_sees_the_request_as_the_proxy_understood_it() {
     let (_, received) = p.ask(&[("X-Probe-Request", "echo"), ("Connection", "X-Hop"), ("X-Hop", "1")]);
     let echo = received.unwrap().value("x-probe-echo").unwrap();
     assert_eq!(echo, "GET http a.test /path ?query 127.0.0.1");
+    let request = Request::new("GET", "//x/%2E%2e/%70ath%2fa?%71").host("a.test").field("X-Probe-Request", "echo");
+    p.proxy.ask(request.field("X-Probe-Request", "raw-path").bytes());
+    let received = p.backend.received().pop().unwrap();
+    assert_eq!(received.value("x-probe-echo").as_deref(), Some("GET http a.test /path%2Fa ?%71 127.0.0.1"));
+    assert_eq!(received.value("x-probe-raw-path").as_deref(), Some("//x/%2E%2e/%70ath%2fa"));
     let (_, received) =
         p.ask(&[("X-Probe-Request", "request-names"), ("Keep-Alive", "1"), ("TE", "x"), ("X-A", "1"), ("x-a", "2")]);
     let names = received.unwrap().value("x-probe-request-names").unwrap();
@@ -90,6 +95,21 @@ fn response_fields_are_set_appended_and_removed() {
 fn what_the_host_owns_can_not_be_written() {
     let p = probed();
     for name in [
+        "transfer_encoding",
+        "content_length",
+        "Content.Length",
+        "x_forwarded_for",
+        "X-Forwarded-For",
+        "X-Forwarded-Prefix",
+        "Forwarded",
+        "X-Real-IP",
+        "proxy-authenticate",
+        "proxy_connection",
+        "Proxy",
+        "Via",
+        "CDN-Loop",
+        "X-Waypost-Trace",
+        "x_waypost_trace",
         "connection",
         "Content-Length",
         "expect",
@@ -108,6 +128,33 @@ fn what_the_host_owns_can_not_be_written() {
             let did = received.head.values("x-probe-did").into_iter().chain(answer.head.values("x-probe-did"));
             assert_eq!(did.collect::<Vec<_>>(), ["forbidden, forbidden"], "{hook} {name}");
         }
+    }
+}
+
+#[test]
+fn a_response_has_one_date_whatever_a_policy_makes_of_it() {
+    let ours = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (date, edits) in [
+        (None, vec!["set=Date"]),
+        (None, vec!["append=date", "append=date"]),
+        (Some("Mon, 07 Nov 1994 08:49:37 GMT"), vec!["append=Date"]),
+        (Some("Mon, 07 Nov 1994 08:49:37 GMT"), vec!["set=DATE"]),
+    ] {
+        let fields: Vec<(&str, &str)> = date.map(|date| ("Date", date)).into_iter().collect();
+        let backend = TestUpstream::answering(response("200 OK", &fields, "body"));
+        let proxy = TestProxy::builder()
+            .file("probe.wasm", guest("probe"))
+            .pool_for_all(&[backend.address()], &["probe"])
+            .tables("[policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"1s\"")
+            .start();
+        let ask = |edits: &[String]| {
+            let request = Request::new("GET", "/").host("a.test");
+            proxy.ask(edits.iter().fold(request, |r, edit| r.field("X-Probe-Response", edit)).bytes())
+        };
+        let edits: Vec<String> = edits.iter().map(|edit| format!("{edit}:{ours}")).collect();
+        assert_eq!(ask(&edits).head.values("date"), [ours], "{edits:?}");
+        let made = ask(&["remove=Date".to_owned()]).value("date").expect("a date is added");
+        assert!(made.ends_with(" GMT") && !made.contains("1994"), "{made}");
     }
 }
 

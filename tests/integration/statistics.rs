@@ -98,6 +98,19 @@ fn the_data_plane_serves_the_statistics_where_that_is_asked_for() {
     assert!(stats["requests"]["total"].as_u64().unwrap() >= 1, "{stats:#}");
     let page = client.ask(Request::new("GET", "/_stats").host("any.test").field("Accept", "text/html").bytes());
     assert!(page.value("content-type").unwrap().starts_with("text/html"));
+    let admins = proxy.admin(Request::new("GET", "/stats").field("Accept", "text/html"));
+    for name in [
+        "content-security-policy",
+        "x-content-type-options",
+        "x-frame-options",
+        "referrer-policy",
+        "cache-control",
+        "vary",
+    ] {
+        assert!(page.head.has(name), "{name}");
+        assert_eq!(page.value(name), admins.value(name), "{name}");
+    }
+    assert_eq!(client.ask(get("any.test", "//x/..//%5Fstats")).status, 200);
     assert_eq!(client.ask(get("any.test", "/_stats/x")).text(), "backend", "only this path");
     assert_eq!(client.ask(get("any.test", "/_statsx")).text(), "backend", "only this path");
     let head = client.ask(Request::new("HEAD", "/_stats").host("any.test").bytes());

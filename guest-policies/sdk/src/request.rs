@@ -64,7 +64,7 @@ impl<'a> Request<'a> {
         self.told.host()
     }
 
-    /// The path, starting with `/` (or `*` for `OPTIONS *`), percent-encoding untouched, without the query.
+    /// The path in normal form, which routes match too, without the query: see [`raw_path`](Self::raw_path) for the other.
     #[inline]
     pub fn path(&self) -> String {
         self.told.path()
@@ -119,8 +119,8 @@ impl<'a> Request<'a> {
 /// The header fields of the message on its way: the request's in [`EditRequest`](crate::EditRequest), the response's in
 /// [`EditResponse`](crate::EditResponse). Names are case-insensitive.
 ///
-/// The host owns framing: `connection`, `content-length`, `expect`, `host`, `keep-alive`, `proxy-connection`, `te`, `trailer`,
-/// `transfer-encoding`, `upgrade` and every field that `connection` names can't be written.
+/// What no client may say for the host can't be written: framing and the hop (`content-length`, `host`, `proxy-*`, ...), who
+/// the client is (`x-forwarded-*`, `x-real-ip`, ...), `via`, `cdn-loop`, `x-waypost-*`, and what `connection` names.
 #[derive(Debug)]
 pub struct Headers<'a> {
     told: &'a types::Headers,
@@ -205,6 +205,14 @@ impl fmt::Display for HeaderError {
 }
 
 impl std::error::Error for HeaderError {}
+
+impl Request<'_> {
+    /// The path as it was received, percent-encoding and all: what the backend gets, unless the operator has it normalised.
+    #[inline]
+    pub fn raw_path(&self) -> String {
+        self.told.raw_path()
+    }
+}
 
 #[cfg(test)]
 mod tests {

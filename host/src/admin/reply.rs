@@ -1,13 +1,13 @@
 //! The answers of the admin listener.
 
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{ALLOW, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 use serde_json::json;
+
+use crate::proxy::PAGE_FIELDS;
 
 /// An answer, complete in memory.
 pub(super) type Reply = Response<Full<Bytes>>;
@@ -18,13 +18,9 @@ pub(super) fn body(status: StatusCode, content_type: &'static str, body: Vec<u8>
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // The page has one inline style sheet and nothing else, whatever a name in it may say.
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
-    );
+    for (name, value) in PAGE_FIELDS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     reply
 }
 

@@ -19,7 +19,7 @@ use crate::admin::{self, Readiness, StatsView};
 use crate::config::Config;
 use crate::policy::{Engine, EngineOptions, PolicyError};
 use crate::proxy::access_log::LogWriter;
-use crate::proxy::{Admission, Settings};
+use crate::proxy::{Admission, Forwarding, Settings};
 use crate::recording::{RecordWriter, Recorder};
 use crate::rollout::Keep;
 use crate::stats::Stats;
@@ -165,7 +165,8 @@ fn start_workers(
     let settings = Settings {
         limits: config.limits.clone(),
         timeouts: config.timeouts.clone(),
-        trusted_proxies: config.trusted_proxies.clone(),
+        forwarding: Arc::new(Forwarding::new(&config.forwarded)),
+        paths: config.paths,
         explain: control.explain_tokens(),
         stats_page,
         recorder,

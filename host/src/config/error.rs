@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::text;
+
 /// Mistakes that are told one by one; whoever made so many made one of them again and again.
 const TOLD: usize = 50;
 /// Bytes of a message: more of a value that was written is no help.
@@ -91,15 +93,7 @@ impl fmt::Display for Place {
 /// Fit to be shown to a person: its beginning and its end if it is long, because advice stands at the end, and nothing that a
 /// terminal would obey.
 pub(crate) fn brief(message: &str) -> String {
-    let plain = |part: &str| -> String {
-        part.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
-    };
-    if message.len() <= LONGEST {
-        return plain(message);
-    }
-    let (head, tail) =
-        (message.floor_char_boundary(LONGEST / 2), message.ceil_char_boundary(message.len() - LONGEST / 2));
-    format!("{} [...] {}", plain(&message[..head]), plain(&message[tail..]))
+    text::brief(message, LONGEST)
 }
 
 /// A value and where it was written.

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use super::error::{At, Findings};
 use super::record::{self, RecordEntry};
 use super::tree::{self, Node, Section};
-use super::{AccessLog, Backend, HostPattern, Limits, LoggedRequests, Policy, Pool, Rollout, Timeouts};
-use super::{host, sections, values};
+use super::{
+    AccessLog, Backend, Forwarded, HostPattern, Limits, LoggedRequests, Paths, Policy, Pool, Rollout, Timeouts,
+};
+use super::{forwarded, host, sections, values};
+use crate::wire::path;
 
 /// More workers than any machine has cores; a slip of the finger otherwise starts a million threads.
 pub(super) const MAX_WORKERS: usize = 1024;
@@ -53,7 +54,8 @@ pub(super) struct File {
     pub stats_path: Option<String>,
     pub limits: Limits,
     pub timeouts: Timeouts,
-    pub trusted_proxies: Vec<IpNet>,
+    pub forwarded: Forwarded,
+    pub paths: Paths,
     pub access_log: AccessLog,
     pub record: Option<RecordEntry>,
     pub rollout: Rollout,
@@ -72,7 +74,8 @@ pub(super) fn read(name: &Arc<str>, text: &str, base: &Path, findings: &mut Find
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),
         timeouts: sections::timeouts(root.take_section("timeouts", findings), findings),
-        trusted_proxies: forwarded(&mut root, findings),
+        forwarded: forwarded::forwarded(root.take_section("forwarded", findings), findings),
+        paths: forwarded::paths(root.take_section("paths", findings), findings),
         access_log: access_log(&mut root, base, findings),
         record: record::record(&mut root, base, findings),
         rollout: sections::rollout(root.take_section("rollout", findings), findings),
@@ -183,16 +186,9 @@ fn stats(root: &mut Section, findings: &mut Findings) -> Option<String> {
     let mut section = root.take_section("stats", findings);
     let path = section
         .take("path")
-        .and_then(|node| node.parsed(findings, |written| values::url_path(written).map(|()| written.to_owned())));
+        .and_then(|node| node.parsed(findings, |written| values::url_path(written).map(|()| path::normal(written))));
     section.finish(findings);
     path.map(|p| p.value)
-}
-
-fn forwarded(root: &mut Section, findings: &mut Findings) -> Vec<IpNet> {
-    let mut section = root.take_section("forwarded", findings);
-    let nodes = section.take("trusted").map(Node::one_or_many).unwrap_or_default();
-    section.finish(findings);
-    nodes.into_iter().filter_map(|n| n.parsed(findings, values::network)).map(|net| net.value).collect()
 }
 
 fn access_log(root: &mut Section, base: &Path, findings: &mut Findings) -> AccessLog {

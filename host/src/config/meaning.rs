@@ -28,8 +28,10 @@ pub struct Config {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
-    /// Peers whose forwarding fields are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    /// What is believed about clients, and what backends are told about them.
+    pub forwarded: Forwarded,
+    /// How paths are read and sent on.
+    pub paths: Paths,
     /// The access log.
     pub access_log: AccessLog,
     /// What is recorded of requests; `None` if nothing is.
@@ -51,6 +53,52 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Bearer token that every request must carry, if set.
     pub token: Option<String>,
+}
+
+/// `[forwarded]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Forwarded {
+    /// Peers whose forwarding fields are believed.
+    pub trusted: Vec<IpNet>,
+    /// The fields that they write.
+    pub source: ForwardedSource,
+    /// Fields naming a client that pass although the peer is not trusted, in lower case.
+    pub allow: Vec<String>,
+    /// What requests to backends say about the proxies that they have passed.
+    pub via: Via,
+}
+
+/// Where trusted proxies say who the client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForwardedSource {
+    /// In `X-Forwarded-*` or in `Forwarded`; where both are there, only what both say is believed.
+    #[default]
+    Any,
+    /// In `X-Forwarded-*`.
+    XForwardedFor,
+    /// In `Forwarded`.
+    Forwarded,
+}
+
+/// Whether requests to backends carry `Via`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Via {
+    /// No: they carry `CDN-Loop`, which no server takes for a reason to compress less.
+    #[default]
+    Off,
+    /// With a name of the process.
+    On,
+    /// With this name.
+    Name(String),
+}
+
+/// `[paths]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Paths {
+    /// Paths that servers read differently are refused.
+    pub strict: bool,
+    /// Backends get the normalised path in place of the client's.
+    pub forward_normalised: bool,
 }
 
 /// `[policies.NAME]`, or a built-in that a route uses without a section of its own.

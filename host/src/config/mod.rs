@@ -7,6 +7,7 @@
 
 mod error;
 mod file;
+mod forwarded;
 mod host;
 mod meaning;
 mod record;

@@ -203,7 +203,7 @@ fn the_smaller_sections_mean_what_they_say() {
         ["127.0.0.1:0", "[::]:8080", "127.0.0.1:8081"]
     );
     assert_eq!((config.workers, config.admin, config.stats_path.as_deref()), (3, None, Some("/_stats")));
-    assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "fd00::1/128".parse().unwrap()]);
+    assert_eq!(config.forwarded.trusted, ["10.0.0.0/8".parse().unwrap(), "fd00::1/128".parse().unwrap()]);
     let log = AccessLog { requests: LoggedRequests::All, path: Some(PathBuf::from("/etc/waypost/access.log")) };
     assert_eq!(config.access_log, log);
     let limits = Limits {
@@ -676,6 +676,39 @@ fn disguised(host: String, upper: bool, dot: bool, port: Option<u16>, space: boo
     format!("{space}{host}{}{port}{space}", if dot { "." } else { "" })
 }
 
+#[test]
+fn forwarding_and_paths_are_read() {
+    let read = |text: &str| Config::from_toml(&format!("{text}\n[hosts]\n\"*\" = \"a:1\""), Path::new(""));
+    let config = read("").unwrap();
+    assert_eq!((&config.forwarded.via, config.paths), (&Via::Off, Paths::default()));
+    let config = read(
+        "[forwarded]\nallow = [\"X-Real-IP\"]\nsource = \"forwarded\"\nvia = \"edge-1\"\n[paths]\nstrict = true\nforward = \"normalised\"",
+    )
+    .unwrap();
+    assert_eq!(config.forwarded.allow, ["x-real-ip"]);
+    assert_eq!(
+        (config.forwarded.source, config.forwarded.via),
+        (ForwardedSource::Forwarded, Via::Name("edge-1".into()))
+    );
+    assert_eq!(config.paths, Paths { strict: true, forward_normalised: true });
+    assert_eq!(read("[forwarded]\nvia = true").unwrap().forwarded.via, Via::On);
+    for (text, told) in [
+        ("[forwarded]\nallow = \"x-forwarded-for\"", "written by the proxy itself"),
+        ("[forwarded]\nallow = \"x_real_ip\"", "write that"),
+        ("[forwarded]\nallow = \"connection\"", "never crosses"),
+        ("[forwarded]\nallow = \"x-tenant\"", "not dropped anyway"),
+        ("[forwarded]\nvia = \"a b\"", "not a name"),
+        ("[forwarded]\nvia = 1", "an integer"),
+        ("[forwarded]\nsource = \"both\"", "not known"),
+        ("[paths]\nforward = \"decoded\"", "not known"),
+        ("[paths]\nstrict = \"yes\"", "true or false"),
+        ("[paths]\nmerge = true", "merge"),
+    ] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.contains(told), "{text}: {error}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,200}") {
@@ -737,6 +770,7 @@ proptest! {
         prop_assert_eq!(config.policies[0].memory, memory);
         prop_assert_eq!(config.pools[0].backends[0].weight, weight);
         prop_assert_eq!(config.routes.len(), hosts.len() + 1);
+        let path = crate::wire::path::literal(&path);
         prop_assert!(config.routes.iter().any(|r| r.path == path && r.pool == 0 && r.policies == [0]));
         for (host, backends) in &hosts {
             prop_assert_eq!(addresses(&config, host), backends.iter().cloned().collect::<Vec<_>>());

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::OnFailure;
 use super::host::is_label;
+use crate::wire::path;
 
 /// The port of a backend that names none.
 const DEFAULT_BACKEND_PORT: u16 = 80;
@@ -186,7 +187,9 @@ pub(super) fn digest(written: &str) -> Result<String, String> {
 /// A route's path: a prefix at segment borders, without a trailing slash unless it is `/`.
 pub(super) fn route_path(written: &str) -> Result<String, String> {
     url_path(written)?;
-    let path = written.trim_end_matches('/');
+    // Requests are matched in the same form.
+    let path = path::literal(written);
+    let path = path.trim_end_matches('/');
     Ok(if path.is_empty() { "/".to_owned() } else { path.to_owned() })
 }
 

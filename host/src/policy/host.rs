@@ -41,6 +41,10 @@ impl types::HostRequest for State {
         self.turn.request.path().to_owned()
     }
 
+    fn raw_path(&mut self, _: Resource<Request>) -> String {
+        self.turn.request.raw_path().to_owned()
+    }
+
     fn query(&mut self, _: Resource<Request>) -> Option<String> {
         self.turn.request.query().map(str::to_owned)
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tracing::Level;
 
 use crate::stats::PolicyShard;
+use crate::text::is_unseen;
 
 /// Longer lines are cut.
 const MAX_LINE: usize = 1024;
@@ -132,8 +133,8 @@ impl fmt::Write for Bounded {
         for character in text.chars() {
             let character = match character {
                 '\n' => self.newline,
-                character if is_printable(character) => character,
-                _ => char::REPLACEMENT_CHARACTER,
+                character if is_unseen(character) => char::REPLACEMENT_CHARACTER,
+                character => character,
             };
             if character.len_utf8() > self.limit - self.text.len() {
                 // Not even what is shorter and comes later: that would be another text.
@@ -144,12 +145,6 @@ impl fmt::Write for Bounded {
         }
         Ok(())
     }
-}
-
-/// Not for a terminal's control, not a line's end by another name, and not what makes text read in another order than it stands.
-fn is_printable(character: char) -> bool {
-    !character.is_control()
-        && !matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

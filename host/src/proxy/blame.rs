@@ -97,6 +97,9 @@ fn refused(refusal: &Refusal) -> Outcome {
         Refusal::NoBackend | Refusal::Busy | Refusal::TooManyConnections => Outcome::NoPlace,
         Refusal::Malformed(_)
         | Refusal::Method
+        | Refusal::Path(_)
+        | Refusal::AmbiguousPath
+        | Refusal::Loop
         | Refusal::RequestTimeout
         | Refusal::BodyTooLarge
         | Refusal::NoRoute { .. }
@@ -157,6 +160,9 @@ mod tests {
         let table = [
             (Refusal::Malformed(Malformed::Host), Outcome::ClientFailed),
             (Refusal::Method, Outcome::ClientFailed),
+            (Refusal::Path("a backslash"), Outcome::ClientFailed),
+            (Refusal::AmbiguousPath, Outcome::ClientFailed),
+            (Refusal::Loop, Outcome::ClientFailed),
             (Refusal::RequestTimeout, Outcome::ClientFailed),
             (Refusal::BodyTooLarge, Outcome::ClientFailed),
             (Refusal::NoRoute { host: String::new() }, Outcome::ClientFailed),

@@ -79,7 +79,7 @@ enum Next {
 
 /// Serves a connection to its end.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
-    let peer = Peer::new(peer.ip(), &worker.settings.trusted_proxies);
+    let peer = worker.settings.forwarding.peer(peer.ip());
     let timer = worker.timers.register();
     let mut connection = Connection { worker, stream, peer, timer, input: Buffer::default(), served: 0 };
     match connection.run().await {

@@ -119,7 +119,7 @@ impl Download<'_> {
         let delimited = body.to != Framing::UntilClose;
         let keep_alive = self.keep_alive && delimited && self.uploaded.get() && !worker.is_draining();
         self.explain();
-        self.write_head(&meta, &body, keep_alive);
+        self.write_head(&body, keep_alive);
         self.announced = self.response.status;
         self.to = body.to;
         let ended = match body {
@@ -223,17 +223,16 @@ impl Download<'_> {
         }
     }
 
-    fn write_head(&mut self, meta: &ResponseMeta, body: &Body, keep_alive: bool) {
+    fn write_head(&mut self, body: &Body, keep_alive: bool) {
         write_status_line(self.response.status, &self.response.reason, self.out);
         if body.from == Framing::Chunked && body.to != Framing::Chunked {
             self.response.fields.remove(b"trailer");
         }
+        // A policy may have written a date, or removed the backend's; a response has one.
+        let dates = self.response.fields.keep_last(b"date");
         self.response.fields.write_to(self.out);
-        self.out.extend_from_slice(match self.response.version {
-            Version::Http11 => b"via: 1.1 waypost\r\n",
-            Version::Http10 => b"via: 1.0 waypost\r\n",
-        });
-        if !meta.control.date {
+        self.panel.worker.settings.forwarding.write_response_via(self.response.version, self.out);
+        if !dates {
             write_date(&self.panel.worker.date(), self.out);
         }
         write_response_end(body.to, connection_option(self.head.version, keep_alive), self.out);

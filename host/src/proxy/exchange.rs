@@ -9,7 +9,6 @@ use http::Method;
 use super::ask::{Local, Panel};
 use super::connection::{Connection, Scratch, Then, client_write};
 use super::forward::Attempted;
-use super::forwarding;
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::snapshot::View;
@@ -140,7 +139,21 @@ impl Exchange<'_> {
         if limit > 0 && matches!(self.meta.framing, Framing::Length(n) if n > limit) {
             return Err(Refusal::BodyTooLarge);
         }
-        view.snapshot.routes.find(&head.host, head.path()).ok_or_else(|| Refusal::NoRoute { host: head.host.clone() })
+        let worker = &self.connection.worker;
+        if worker.settings.forwarding.has_passed(head, self.meta.control) {
+            return Err(Refusal::Loop);
+        }
+        if worker.settings.paths.strict
+            && let Some(fault) = head.path_notes.fault()
+        {
+            return Err(Refusal::Path(fault));
+        }
+        let routes = &view.snapshot.routes;
+        let rule = routes.find(&head.host, head.path()).ok_or_else(|| Refusal::NoRoute { host: head.host.clone() })?;
+        if head.path_notes.is_ambiguous() && !routes.is_sure(rule, &head.host, head.raw_path(), head.path_notes) {
+            return Err(Refusal::AmbiguousPath);
+        }
+        Ok(rule)
     }
 
     /// Makes the fields those that policies and backends are to see.
@@ -152,7 +165,8 @@ impl Exchange<'_> {
             head.fields.append(b"te", b"trailers");
             head.fields.append(b"connection", b"te");
         }
-        forwarding::set_fields(head, control, &self.connection.peer, &worker.settings.trusted_proxies);
+        head.forward_normal = worker.settings.paths.forward_normalised;
+        worker.settings.forwarding.set_fields(head, control, &self.connection.peer);
     }
 
     /// Lets the policies see the request; tells the range that the proxy may have to cut.

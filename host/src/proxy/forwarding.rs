@@ -1,12 +1,22 @@
-//! What a backend is told about the client: `X-Forwarded-*`, `Forwarded` (RFC 7239) and `Via` (RFC 9110 section 7.6.3).
+//! What a backend is told about the client: `X-Forwarded-*`, `Forwarded` (RFC 7239), and `Via` (RFC 9110 section 7.6.3) or
+//! `CDN-Loop` (RFC 8586).
 //!
-//! What a client says of itself counts only if the connection comes from a trusted proxy; else it is replaced.
+//! What a client says of itself counts only if the connection comes from a trusted proxy; else it is replaced. What was
+//! decided is decided once ([`Told`]), and every field says that.
 
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use rand::Rng;
 
-use crate::wire::{Control, RequestHead, Version, syntax};
+use crate::config::{self, ForwardedSource};
+use crate::wire::forwarded::{self, Element};
+use crate::wire::names::{self, Owner};
+use crate::wire::{Control, Fields, RequestHead, Version, syntax};
+
+/// Trusted proxies that one request may have come through; a longer way is one that was made up.
+const MAX_HOPS: usize = 64;
 
 /// The peer of a connection, in the forms that the fields want; made once per connection.
 #[derive(Debug)]
@@ -20,91 +30,267 @@ pub struct Peer {
     trusted: bool,
 }
 
-impl Peer {
-    /// The peer of a new connection.
-    pub fn new(address: IpAddr, trusted_proxies: &[IpNet]) -> Self {
-        // A dual-stack listener shows IPv4 clients as mapped addresses.
-        let address = address.to_canonical();
-        let node = match address {
-            IpAddr::V4(v4) => v4.to_string(),
-            IpAddr::V6(v6) => format!("\"[{v6}]\""),
-        };
-        Self { address, text: address.to_string(), node, trusted: is_trusted(address, trusted_proxies) }
-    }
+/// What `[forwarded]` decides, ready for use. One for all workers.
+#[derive(Debug)]
+pub struct Forwarding {
+    trusted: Vec<IpNet>,
+    source: ForwardedSource,
+    /// Fields of strangers that pass, in lower case.
+    allow: Vec<String>,
+    /// This proxy's name on a request's way, by which it knows a request that comes back.
+    id: String,
+    /// The field that carries it.
+    mark: &'static [u8],
+    /// Its values for clients of HTTP/1.0 and 1.1.
+    marks: [String; 2],
+    /// The lines for responses of backends of HTTP/1.0 and 1.1.
+    response_via: [String; 2],
 }
 
-/// Sets the forwarding fields of a request, and `head.client` and `head.scheme` by what a trusted proxy said.
-pub fn set_fields(head: &mut RequestHead, control: Control, peer: &Peer, trusted_proxies: &[IpNet]) {
-    head.client = peer.address;
-    head.scheme = "http";
-    if control.forwarding {
-        if peer.trusted {
-            believe(head, trusted_proxies);
-        } else {
-            head.fields.retain(|name, _| !is_forwarding(name));
+impl Forwarding {
+    /// Without a name of the operator's, one that no other process has.
+    pub fn new(config: &config::Forwarded) -> Self {
+        let (id, shown) = match &config.via {
+            config::Via::Name(name) => (name.clone(), name.as_str()),
+            config::Via::Off | config::Via::On => (format!("waypost-{:016x}", rand::rng().next_u64()), "waypost"),
+        };
+        let (mark, marks): (&[u8], _) = match config.via {
+            config::Via::Off => (b"cdn-loop", [id.clone(), id.clone()]),
+            _ => (b"via", [format!("1.0 {id}"), format!("1.1 {id}")]),
+        };
+        Self {
+            trusted: config.trusted.clone(),
+            source: config.source,
+            allow: config.allow.clone(),
+            mark,
+            marks,
+            response_via: [format!("via: 1.0 {shown}\r\n"), format!("via: 1.1 {shown}\r\n")],
+            id,
         }
     }
-    append_for(head, control, peer);
-    append_proto_and_host(head);
-    append_forwarded(head, peer);
-    let via: &[u8] = if head.version == Version::Http10 { b"1.0 waypost" } else { b"1.1 waypost" };
-    head.fields.append(b"via", via);
-}
 
-fn is_forwarding(name: &[u8]) -> bool {
-    matches!(name, b"forwarded" | b"x-forwarded-for" | b"x-forwarded-proto" | b"x-forwarded-host")
-}
-
-fn is_trusted(address: IpAddr, trusted_proxies: &[IpNet]) -> bool {
-    trusted_proxies.iter().any(|net| net.contains(&address))
-}
-
-/// The client is the nearest address in the list that is not itself a trusted proxy.
-fn believe(head: &mut RequestHead, trusted_proxies: &[IpNet]) {
-    let listed: Vec<IpAddr> = head
-        .fields
-        .values("x-forwarded-for")
-        .flat_map(syntax::list)
-        .filter_map(|m| std::str::from_utf8(m).ok()?.parse::<IpAddr>().ok())
-        .map(|a| a.to_canonical())
-        .collect();
-    let untrusted = listed.iter().rev().find(|a| !is_trusted(**a, trusted_proxies));
-    if let Some(client) = untrusted.or(listed.first()) {
-        head.client = *client;
+    /// The peer of a new connection.
+    pub fn peer(&self, address: IpAddr) -> Peer {
+        // A dual-stack listener shows IPv4 clients as mapped addresses.
+        let address = address.to_canonical();
+        Peer { address, text: address.to_string(), node: Node(address).to_string(), trusted: self.trusts(address) }
     }
-    if head.fields.first("x-forwarded-proto").is_some_and(|p| p.eq_ignore_ascii_case(b"https")) {
-        head.scheme = "https";
+
+    /// Whether a request has passed this proxy before.
+    pub fn has_passed(&self, head: &RequestHead, control: Control) -> bool {
+        if !control.via {
+            return false;
+        }
+        let is_own = |name: &[u8]| name.eq_ignore_ascii_case(self.id.as_bytes());
+        let first = |member: &[u8]| is_own(syntax::trim(member.split(|b| *b == b';').next().unwrap_or_default()));
+        // `1.1 name (comment)`
+        let received_by = |member: &[u8]| {
+            member.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty()).nth(1).is_some_and(is_own)
+        };
+        head.fields.values("cdn-loop").flat_map(syntax::list).any(first)
+            || head.fields.values("via").flat_map(syntax::list).any(received_by)
+    }
+
+    /// Sets the forwarding fields of a request, and `head.client` and `head.scheme` by what a trusted proxy said.
+    pub fn set_fields(&self, head: &mut RequestHead, control: Control, peer: &Peer) {
+        head.client = peer.address;
+        head.scheme = "http";
+        match (control.forwarding, peer.trusted) {
+            (false, _) => write_own(head, peer),
+            (true, false) => {
+                head.fields.retain(|name, _| self.passes(name));
+                write_own(head, peer);
+            }
+            (true, true) => {
+                let told = Told::read(self, &head.fields, peer.address);
+                told.write(head, peer);
+            }
+        }
+        let version = usize::from(head.version == Version::Http11);
+        head.fields.append(self.mark, self.marks[version].as_bytes());
+    }
+
+    /// Writes the `via` of a response that came in this version.
+    pub fn write_response_via(&self, version: Version, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.response_via[usize::from(version == Version::Http11)].as_bytes());
+    }
+
+    /// Whether a stranger's field passes.
+    fn passes(&self, name: &[u8]) -> bool {
+        !names::owned(name).is_some_and(|owned| owned.owner == Owner::Client)
+            || (!is_written(name) && self.allow.iter().any(|allowed| allowed.as_bytes() == name))
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|net| net.contains(&address))
     }
 }
 
-fn append_for(head: &mut RequestHead, control: Control, peer: &Peer) {
-    if !(control.forwarding && head.fields.contains("x-forwarded-for")) {
-        head.fields.append(b"x-forwarded-for", peer.text.as_bytes());
-        return;
-    }
-    let mut list = head.fields.values("x-forwarded-for").collect::<Vec<_>>().join(&b", "[..]);
-    list.extend_from_slice(b", ");
-    list.extend_from_slice(peer.text.as_bytes());
-    head.fields.set(b"x-forwarded-for", &list);
+/// The fields that are written here, from what was decided.
+fn is_written(name: &[u8]) -> bool {
+    matches!(name, b"forwarded" | b"x-forwarded-for" | b"x-forwarded-proto" | b"x-forwarded-host" | b"x-forwarded-port")
 }
 
-fn append_proto_and_host(head: &mut RequestHead) {
-    if !head.fields.contains("x-forwarded-proto") {
-        head.fields.append(b"x-forwarded-proto", head.scheme.as_bytes());
-    }
-    if !head.authority.is_empty() && !head.fields.contains("x-forwarded-host") {
-        head.fields.append(b"x-forwarded-host", head.authority.as_bytes());
-    }
-}
-
-fn append_forwarded(head: &mut RequestHead, peer: &Peer) {
+/// The fields of a request whose client is the peer.
+fn write_own(head: &mut RequestHead, peer: &Peer) {
+    head.fields.append(b"x-forwarded-for", peer.text.as_bytes());
+    head.fields.append(b"x-forwarded-proto", head.scheme.as_bytes());
     let (node, authority) = (peer.node.as_bytes(), head.authority.as_bytes());
-    // A host with a port or brackets is not a token and has to be quoted; its characters need no escape.
-    let quote: &[u8] = if syntax::is_token(authority) { b"" } else { b"\"" };
     if authority.is_empty() {
         head.fields.append_parts(b"forwarded", &[b"for=", node, b";proto=http"]);
-    } else {
-        head.fields.append_parts(b"forwarded", &[b"for=", node, b";host=", quote, authority, quote, b";proto=http"]);
+        return;
+    }
+    head.fields.append(b"x-forwarded-host", authority);
+    let quote = quote(authority);
+    head.fields.append_parts(b"forwarded", &[b"for=", node, b";proto=http;host=", quote, authority, quote]);
+}
+
+/// A host with a port or brackets is not a token and has to be quoted; its characters need no escape.
+fn quote(authority: &[u8]) -> &'static [u8] {
+    if syntax::is_token(authority) { b"" } else { b"\"" }
+}
+
+/// What trusted proxies said of a request, as far as it is believed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    /// The way of the request: the client first, then the trusted proxies up to the one before the peer. Empty if the peer is
+    /// the last that is known.
+    way: Vec<IpAddr>,
+    scheme: Option<&'static str>,
+    host: Option<String>,
+    port: Option<u16>,
+}
+
+impl Told {
+    /// Of two families of fields that tell the same, what both say counts; where they contradict each other, neither does.
+    fn read(forwarding: &Forwarding, fields: &Fields, peer: IpAddr) -> Self {
+        let has = |name: &str| fields.contains(name);
+        let de_facto = has("x-forwarded-for") || has("x-forwarded-proto") || has("x-forwarded-host");
+        let (use_de_facto, use_standard) = match forwarding.source {
+            ForwardedSource::Any => (de_facto, has("forwarded")),
+            ForwardedSource::XForwardedFor => (true, false),
+            ForwardedSource::Forwarded => (false, true),
+        };
+        let mut told = match (use_de_facto, use_standard) {
+            (true, false) => Self::by_x_forwarded(forwarding, fields, peer),
+            (false, _) => Self::by_forwarded(forwarding, fields, peer),
+            (true, true) => {
+                let named = has("x-forwarded-for");
+                let ours = Self::by_x_forwarded(forwarding, fields, peer);
+                ours.agreed(Self::by_forwarded(forwarding, fields, peer), named)
+            }
+        };
+        told.port = fields.values("x-forwarded-port").last().and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+        told
+    }
+
+    fn by_x_forwarded(forwarding: &Forwarding, fields: &Fields, peer: IpAddr) -> Self {
+        // Members are added at the end, so the nearest comes last.
+        let lists: Vec<&[u8]> = fields.values("x-forwarded-for").collect();
+        let members = lists.iter().rev().flat_map(|list| list.rsplit(|b| *b == b','));
+        let nodes = members.map(syntax::trim).filter(|m| !m.is_empty()).map(forwarded::node);
+        // Of a list the last member is what the peer itself has added.
+        let last = |name| fields.values(name).last().and_then(|value| syntax::list(value).last());
+        Self {
+            way: way(forwarding, nodes, peer).0,
+            scheme: last("x-forwarded-proto").and_then(forwarded::scheme),
+            host: last("x-forwarded-host").and_then(forwarded::host).map(str::to_owned),
+            port: None,
+        }
+    }
+
+    fn by_forwarded(forwarding: &Forwarding, fields: &Fields, peer: IpAddr) -> Self {
+        let mut elements: Vec<Element> = Vec::new();
+        let lists: Vec<&[u8]> = fields.values("forwarded").collect();
+        for list in lists.iter().rev() {
+            // What stands before a field that can't be read is no better known than that.
+            let Some(more) = forwarded::elements(list) else { break };
+            elements.extend(more.into_iter().rev());
+        }
+        let (way, looked_at) = way(forwarding, elements.iter().map(|e| e.node), peer);
+        // The element where the way ends was added by the last of the trusted: it says how the client came to it.
+        match looked_at.checked_sub(1).and_then(|at| elements.into_iter().nth(at)) {
+            Some(element) => Self { way, scheme: element.scheme, host: element.host, port: None },
+            None => Self { way, ..Self::default() },
+        }
+    }
+
+    fn agreed(self, other: Self, way_was_named: bool) -> Self {
+        fn both<T: PartialEq>(a: Option<T>, b: Option<T>) -> Option<T> {
+            match (a, b) {
+                (Some(a), Some(b)) => (a == b).then_some(a),
+                (a, b) => a.or(b),
+            }
+        }
+        let way = match (way_was_named, self.way.first() == other.way.first()) {
+            (false, _) => other.way,
+            (true, true) => self.way,
+            (true, false) => Vec::new(),
+        };
+        Self { way, scheme: both(self.scheme, other.scheme), host: both(self.host, other.host), port: None }
+    }
+
+    /// Makes the head, and every field, say this.
+    fn write(self, head: &mut RequestHead, peer: &Peer) {
+        let Self { way, scheme, host, port } = self;
+        head.client = way.first().copied().unwrap_or(peer.address);
+        head.scheme = scheme.unwrap_or("http");
+        let host = host.unwrap_or_else(|| head.authority.clone());
+        let (mut list, mut forwarded) = (String::new(), String::new());
+        for (at, address) in way.iter().chain([&peer.address]).enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            // Writing to a string does not fail.
+            let _ = write!(list, "{comma}{address}");
+            let _ = write!(forwarded, "{comma}for={}", Node(*address));
+            if at == 0 {
+                let _ = write!(forwarded, ";proto={}", head.scheme);
+                if !host.is_empty() {
+                    let quote = if syntax::is_token(host.as_bytes()) { "" } else { "\"" };
+                    let _ = write!(forwarded, ";host={quote}{host}{quote}");
+                }
+            }
+        }
+        head.fields.retain(|name, _| !is_written(name));
+        head.fields.append(b"x-forwarded-for", list.as_bytes());
+        head.fields.append(b"x-forwarded-proto", head.scheme.as_bytes());
+        if !host.is_empty() {
+            head.fields.append(b"x-forwarded-host", host.as_bytes());
+        }
+        if let Some(port) = port {
+            head.fields.append(b"x-forwarded-port", port.to_string().as_bytes());
+        }
+        head.fields.append(b"forwarded", forwarded.as_bytes());
+    }
+}
+
+/// The way of a request by what proxies said, the nearest first, and how many of them were looked at.
+///
+/// It goes on as long as the speaker is trusted, and ends where what is said is no address: what stands before that may be
+/// anybody's.
+fn way(forwarding: &Forwarding, nodes: impl Iterator<Item = Option<IpAddr>>, peer: IpAddr) -> (Vec<IpAddr>, usize) {
+    let (mut way, mut looked_at, mut speaker) = (Vec::new(), 0, peer);
+    for node in nodes.take(MAX_HOPS) {
+        if !forwarding.trusts(speaker) {
+            break;
+        }
+        looked_at += 1;
+        let Some(node) = node else { break };
+        way.push(node);
+        speaker = node;
+    }
+    way.reverse();
+    (way, looked_at)
+}
+
+/// An address as `Forwarded` wants it (RFC 7239 section 6).
+struct Node(IpAddr);
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(v4) => write!(f, "{v4}"),
+            IpAddr::V6(v6) => write!(f, "\"[{v6}]\""),
+        }
     }
 }
 
@@ -113,14 +299,18 @@ mod tests {
     use super::*;
     use crate::wire::HeadLimits;
 
-    const LIMITS: HeadLimits = HeadLimits { first_line: 256, bytes: 4096, fields: 50 };
+    const LIMITS: HeadLimits = HeadLimits { first_line: 256, bytes: 40_000, fields: 50 };
 
-    fn forwarded(fields: &str, peer: &str, trusted: &[&str]) -> RequestHead {
-        let trusted: Vec<IpNet> = trusted.iter().map(|t| t.parse().unwrap()).collect();
+    fn forwarding(trusted: &[&str]) -> config::Forwarded {
+        config::Forwarded { trusted: trusted.iter().map(|t| t.parse().unwrap()).collect(), ..Default::default() }
+    }
+
+    fn head(fields: &str, peer: &str, config: &config::Forwarded) -> RequestHead {
         let mut head = RequestHead::default();
         let text = format!("GET / HTTP/1.1\r\nHost: a.example:81\r\n{fields}\r\n");
         let meta = head.parse(text.as_bytes(), LIMITS).unwrap().unwrap();
-        set_fields(&mut head, meta.control, &Peer::new(peer.parse().unwrap(), &trusted), &trusted);
+        let forwarding = Forwarding::new(config);
+        forwarding.set_fields(&mut head, meta.control, &forwarding.peer(peer.parse().unwrap()));
         head
     }
 
@@ -128,30 +318,174 @@ mod tests {
         head.fields.values(name).map(|v| String::from_utf8(v.to_vec()).unwrap()).collect()
     }
 
-    #[test]
-    fn an_untrusted_client_is_not_believed() {
-        let head = forwarded(
-            "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6\r\nX-Forwarded-Host: evil\r\n",
-            "::ffff:192.0.2.1",
-            &["10.0.0.0/8"],
-        );
-        assert_eq!(values(&head, "x-forwarded-for"), ["192.0.2.1"]);
-        assert_eq!(values(&head, "x-forwarded-proto"), ["http"]);
-        assert_eq!(values(&head, "x-forwarded-host"), ["a.example:81"]);
-        assert_eq!(values(&head, "forwarded"), ["for=192.0.2.1;host=\"a.example:81\";proto=http"]);
-        assert_eq!(values(&head, "via"), ["1.1 waypost"]);
-        assert_eq!(head.client.to_string(), "192.0.2.1");
+    /// Client, scheme, host as each of the fields says them to a backend.
+    fn told(fields: &str) -> (String, String, String) {
+        let head = head(fields, "10.0.0.1", &forwarding(&["10.0.0.0/8", "2001:db8:f::/48"]));
+        let client = head.client.to_string();
+        let [list, scheme, host, forwarded] = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"]
+            .map(|name| {
+                let values = values(&head, name);
+                assert_eq!(values.len(), 1, "{name}: {values:?}");
+                values[0].clone()
+            });
+        assert_eq!(list.split(", ").next(), Some(client.as_str()), "{fields}");
+        assert_eq!(scheme, head.scheme, "{fields}");
+        let elements = forwarded::elements(forwarded.as_bytes()).unwrap();
+        let Element { node, scheme: proto, host: named } = elements[0].clone();
+        assert_eq!((node, proto, named.as_deref()), (Some(head.client), Some(head.scheme), Some(host.as_str())));
+        assert_eq!(elements.len(), list.split(", ").count());
+        (client, scheme, host)
     }
 
     #[test]
-    fn a_trusted_proxy_is_believed_and_continued() {
-        let head = forwarded(
-            "X-Forwarded-For: 6.6.6.6, 192.0.2.7, 10.0.0.9\r\nX-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7\r\n",
-            "10.0.0.1",
-            &["10.0.0.0/8"],
-        );
-        assert_eq!(values(&head, "x-forwarded-for"), ["6.6.6.6, 192.0.2.7, 10.0.0.9, 10.0.0.1"]);
-        assert_eq!((head.client.to_string().as_str(), head.scheme), ("192.0.2.7", "https"));
-        assert_eq!(values(&head, "forwarded"), ["for=192.0.2.7", "for=10.0.0.1;host=\"a.example:81\";proto=http"]);
+    fn a_stranger_is_not_believed_in_any_spelling() {
+        let names = [
+            "X-Forwarded-For",
+            "X-Forwarded-Proto",
+            "Forwarded",
+            "X-Forwarded-Host",
+            "X-Forwarded-Port",
+            "X-Forwarded-Prefix",
+            "X-Forwarded-Ssl",
+            "X-Forwarded-Server",
+            "X-Forwarded-Scheme",
+            "X-Forwarded-Client-Cert",
+            "X_Forwarded_For",
+            "x.forwarded.for",
+            "X-Real-IP",
+            "X_Real_IP",
+            "True-Client-IP",
+            "X-Client-IP",
+            "Client-IP",
+            "CF-Connecting-IP",
+            "Fastly-Client-IP",
+            "X-Cluster-Client-IP",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "X-Original-Host",
+            "Proxy",
+            "X-Envoy-External-Address",
+            "X-SSL-Client-Verify",
+            "SSL-Client-Cert",
+            "Client-Cert",
+        ];
+        let mut fields: String = names.iter().map(|name| format!("{name}: 6.6.6.6\r\n")).collect();
+        fields.push_str("X-HTTP-Method-Override: PUT\r\nX-Tenant: a\r\n");
+        let head = head(&fields, "::ffff:192.0.2.1", &forwarding(&["10.0.0.0/8"]));
+        assert_eq!(values(&head, "x-forwarded-for"), ["192.0.2.1"]);
+        assert_eq!(values(&head, "x-forwarded-proto"), ["http"]);
+        assert_eq!(values(&head, "x-forwarded-host"), ["a.example:81"]);
+        assert_eq!(values(&head, "forwarded"), ["for=192.0.2.1;proto=http;host=\"a.example:81\""]);
+        assert_eq!(head.client.to_string(), "192.0.2.1");
+        assert_eq!((head.fields.contains("x-http-method-override"), head.fields.contains("x-tenant")), (true, true));
+        assert!(head.fields.iter().all(|(_, value)| value != b"6.6.6.6"), "{:?}", head.fields);
+    }
+
+    #[test]
+    fn what_is_allowed_passes_but_not_what_is_written_here() {
+        let allow = vec!["x-real-ip".to_owned(), "x-forwarded-for".to_owned()];
+        let config = config::Forwarded { allow, ..Default::default() };
+        let head =
+            head("X-Real-IP: 1.1.1.1\r\nX_Real_IP: 2.2.2.2\r\nX-Forwarded-For: 3.3.3.3\r\n", "192.0.2.1", &config);
+        assert_eq!(values(&head, "x-real-ip"), ["1.1.1.1"]);
+        assert_eq!(values(&head, "x-forwarded-for"), ["192.0.2.1"]);
+        assert!(!head.fields.contains("x_real_ip"));
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_up_to_what_is_no_address() {
+        for (fields, client) in [
+            ("X-Forwarded-For: 6.6.6.6, 192.0.2.7, 10.0.0.9", "192.0.2.7"),
+            ("X-Forwarded-For: 6.6.6.6, 192.0.2.7:5432", "192.0.2.7"),
+            ("X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: [2001:db8::7]:80,10.0.0.9:1", "2001:db8::7"),
+            ("X-Forwarded-For: 6.6.6.6, unknown", "10.0.0.1"),
+            ("X-Forwarded-For: 6.6.6.6, _hidden, 10.0.0.9", "10.0.0.9"),
+            ("X-Forwarded-For: 6.6.6.6, 010.0.0.9, 10.0.0.8", "10.0.0.8"),
+            ("X-Forwarded-For: 10.0.0.3, 10.0.0.2", "10.0.0.3"),
+            ("X-Forwarded-For: , ,", "10.0.0.1"),
+            ("Forwarded: for=6.6.6.6, for=192.0.2.7", "192.0.2.7"),
+            ("Forwarded: for=6.6.6.6, for=\"[2001:db8::7]:80\", for=\"[2001:db8:f::1]\"", "2001:db8::7"),
+            ("Forwarded: for=6.6.6.6\r\nForwarded: for=_x", "10.0.0.1"),
+            ("Forwarded: for=6.6.6.6;x=\", for=192.0.2.7", "10.0.0.1"),
+            ("Forwarded: for=\"\r\nForwarded: for=192.0.2.7", "192.0.2.7"),
+            ("X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7", "192.0.2.7"),
+            ("X-Forwarded-For: 192.0.2.7\r\nForwarded: for=6.6.6.6", "10.0.0.1"),
+            ("X-Forwarded-Host: a\r\nForwarded: for=192.0.2.7", "192.0.2.7"),
+        ] {
+            assert_eq!(told(&format!("{fields}\r\n")).0, client, "{fields}");
+        }
+    }
+
+    #[test]
+    fn scheme_and_host_are_one_fact_each() {
+        for (fields, scheme, host) in [
+            ("X-Forwarded-Proto: https", "https", "a.example:81"),
+            ("X-Forwarded-Proto: HTTPS\r\nX-Forwarded-Host: front.test", "https", "front.test"),
+            ("X-Forwarded-Proto: https, http", "http", "a.example:81"),
+            ("X-Forwarded-Proto: wss", "http", "a.example:81"),
+            ("X-Forwarded-Host: b a d", "http", "a.example:81"),
+            ("X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7;proto=http", "http", "a.example:81"),
+            ("X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7", "https", "a.example:81"),
+            ("Forwarded: for=192.0.2.7;proto=https;host=\"front.test:8443\"", "https", "front.test:8443"),
+            ("Forwarded: for=192.0.2.7;proto=https;host=a, for=10.0.0.9;proto=http;host=b", "https", "a"),
+            ("Forwarded: for=6.6.6.6;proto=https, for=192.0.2.7;proto=http", "http", "a.example:81"),
+            ("Forwarded: for=unknown;proto=https", "https", "a.example:81"),
+            ("Forwarded: proto=https", "https", "a.example:81"),
+        ] {
+            let (_, is, named) = told(&format!("{fields}\r\n"));
+            assert_eq!((is.as_str(), named.as_str()), (scheme, host), "{fields}");
+        }
+    }
+
+    #[test]
+    fn the_operator_can_say_which_field_the_proxies_in_front_write() {
+        let both = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Port: 443\r\nForwarded: for=192.0.2.8;proto=https\r\n";
+        for (source, client, scheme) in [
+            (ForwardedSource::Any, "10.0.0.1", "https"),
+            (ForwardedSource::XForwardedFor, "192.0.2.7", "http"),
+            (ForwardedSource::Forwarded, "192.0.2.8", "https"),
+        ] {
+            let config = config::Forwarded { source, ..forwarding(&["10.0.0.0/8"]) };
+            let head = head(both, "10.0.0.1", &config);
+            assert_eq!((head.client.to_string().as_str(), head.scheme), (client, scheme), "{source:?}");
+            assert_eq!(values(&head, "x-forwarded-port"), ["443"]);
+        }
+    }
+
+    #[test]
+    fn a_way_has_an_end() {
+        let many = vec!["10.0.0.9"; 3000].join(",");
+        let head = head(&format!("X-Forwarded-For: 6.6.6.6,{many}\r\n"), "10.0.0.1", &forwarding(&["10.0.0.0/8"]));
+        assert_eq!(values(&head, "x-forwarded-for")[0].split(", ").count(), MAX_HOPS + 1);
+        assert_eq!(head.client.to_string(), "10.0.0.9");
+    }
+
+    #[test]
+    fn a_request_that_has_passed_is_known_by_either_field() {
+        let config = config::Forwarded { via: config::Via::Name("edge-1".to_owned()), ..Default::default() };
+        let forwarding = Forwarding::new(&config);
+        for (fields, passed) in [
+            ("", false),
+            ("Via: 1.1 edge-1\r\n", true),
+            ("Via: 1.0 fred, 1.1 EDGE-1 (a comment), 1.1 p.example.net\r\n", true),
+            ("Via: 1.1 edge-12, edge-1 1.1\r\n", false),
+            ("CDN-Loop: other.example, edge-1; a=b\r\n", true),
+            ("CDN-Loop: edge-1x; edge-1\r\n", false),
+        ] {
+            let mut head = RequestHead::default();
+            let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            let meta = head.parse(text.as_bytes(), LIMITS).unwrap().unwrap();
+            assert_eq!(forwarding.has_passed(&head, meta.control), passed, "{fields}");
+        }
+    }
+
+    #[test]
+    fn the_mark_is_unlike_that_of_any_other_process() {
+        for (via, field) in [(config::Via::Off, "cdn-loop"), (config::Via::On, "via")] {
+            let config = config::Forwarded { via, ..Default::default() };
+            let [one, two] = [(); 2].map(|()| values(&head("", "192.0.2.1", &config), field));
+            assert_eq!((one.len(), two.len()), (1, 1));
+            assert_ne!(one, two);
+        }
     }
 }

@@ -37,6 +37,8 @@ mod watch;
 mod worker;
 
 pub use accept::{Admission, accept, accept_rest, hand_in};
+pub use forwarding::Forwarding;
+pub use reply::PAGE_FIELDS;
 pub use snapshot::{Lineup, Place, Snapshot, View};
 pub use timer::SWEEP;
 pub use trace::{EXPLAIN, TRACE, Tokens};

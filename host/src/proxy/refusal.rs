@@ -10,6 +10,12 @@ pub enum Refusal {
     Malformed(Malformed),
     /// The method is not for a reverse proxy.
     Method,
+    /// The path has something in it that servers read differently, and only strict paths are taken.
+    Path(&'static str),
+    /// Servers would read the path so that other rules were right for it.
+    AmbiguousPath,
+    /// The request has passed this proxy before.
+    Loop,
     /// The client did not finish its request in time.
     RequestTimeout,
     /// The body is larger than the limit.
@@ -72,7 +78,10 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(reason) => malformed_status(*reason),
+            Self::Path(_) | Self::AmbiguousPath => 400,
             Self::Method => 405,
+            // RFC 5842 section 7.2.
+            Self::Loop => 508,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::NoRoute { .. } => 404,
@@ -90,6 +99,13 @@ impl Refusal {
         match self {
             Self::Malformed(reason) => format!("Bad request: {reason}."),
             Self::Method => "This method is not served here.".to_owned(),
+            Self::Path(fault) => format!("The path has {fault}, which is not taken here."),
+            Self::AmbiguousPath => {
+                "The path can be read in several ways that lead to different places; write it without encoded slashes, \
+                 backslashes, `;` and doubly encoded characters."
+                    .to_owned()
+            }
+            Self::Loop => "The request has passed this proxy before: it goes round in a loop.".to_owned(),
             Self::RequestTimeout => "The request did not arrive in time.".to_owned(),
             Self::BodyTooLarge => "The request's body is too large.".to_owned(),
             Self::NoRoute { host } if host.is_empty() => "No route for a request without a host.".to_owned(),

@@ -31,6 +31,19 @@ pub fn connection_option(version: Version, keep_alive: bool) -> Option<&'static 
     }
 }
 
+/// What every page says to browsers, on the admin listener as on the data plane: it has one inline style sheet and nothing
+/// else, whatever a name in it may say; it is for no frame, no cache and no other site.
+pub const PAGE_FIELDS: [(&str, &str); 5] = [
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+];
+
 /// Writes a refusal.
 pub fn write_refusal(refusal: &Refusal, to: ReplyTo<'_>, out: &mut Vec<u8>) {
     let mut body = refusal.sentence().into_bytes();
@@ -55,7 +68,8 @@ pub fn write_reply(reply: &Reply, to: ReplyTo<'_>, out: &mut Vec<u8>) {
 
 /// Writes a page that the proxy serves itself.
 pub fn write_page(content_type: &str, body: &[u8], to: ReplyTo<'_>, out: &mut Vec<u8>) {
-    let headers = [("content-type", content_type.as_bytes().to_vec()), ("cache-control", b"no-store".to_vec())];
+    let mut headers = vec![("content-type", content_type.as_bytes().to_vec()), ("vary", b"accept".to_vec())];
+    headers.extend(PAGE_FIELDS.map(|(name, value)| (name, value.as_bytes().to_vec())));
     write(200, &headers, body, to, out);
 }
 
@@ -63,7 +77,10 @@ fn write(status: u16, headers: &[(&str, Vec<u8>)], body: &[u8], to: ReplyTo<'_>,
     write_status_line(status, b"", out);
     let mut dated = false;
     for (name, value) in headers {
-        dated |= name.eq_ignore_ascii_case("date");
+        if name.eq_ignore_ascii_case("date") && std::mem::replace(&mut dated, true) {
+            // A response has one date, however often a policy said it.
+            continue;
+        }
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(value);

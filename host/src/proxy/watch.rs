@@ -59,7 +59,7 @@ impl Record {
             method: head.method.to_string(),
             scheme: head.scheme.to_owned(),
             host: head.host.clone(),
-            path: head.path().to_owned(),
+            path: head.raw_path().to_owned(),
             query: head.query().map(str::to_owned),
             client: head.client,
             pool: rule.pool,

@@ -6,16 +6,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ipnet::IpNet;
 use rand::rngs::SmallRng;
 
 use super::access_log::AccessLog;
 use super::buffer::Buffers;
 use super::connection::Scratch;
+use super::forwarding::Forwarding;
 use super::snapshot::View;
 use super::timer::Timers;
 use super::trace::Tokens;
-use crate::config::{Limits, Timeouts};
+use crate::config::{Limits, Paths, Timeouts};
 use crate::recording::Recorder;
 use crate::stats::{Stats, WorkerShard};
 use crate::wire::HeadLimits;
@@ -27,8 +27,10 @@ pub struct Settings {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
-    /// Peers whose forwarding fields are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    /// What backends are told about clients.
+    pub forwarding: Arc<Forwarding>,
+    /// How paths are read and sent on.
+    pub paths: Paths,
     /// Who may have a request explained.
     pub explain: Tokens,
     /// The path that serves the statistics, and what renders them: from the request's `accept` field to a content type and a body.

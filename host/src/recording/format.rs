@@ -143,7 +143,7 @@ pub struct Request {
     pub scheme: String,
     /// The host, normalised.
     pub host: String,
-    /// The path.
+    /// The path as it was received.
     pub path: String,
     /// The query without its `?`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::bench::{self, Measured, PLAIN};
 use super::inspect::inspect;
 use super::pack::pack;
-use super::report::{plain, size, time};
+use super::report::{size, time};
 use super::run::play;
 use super::scenario::{self, Book};
 use super::source::{LARGEST_TEXT, Source, read};
@@ -18,6 +18,7 @@ use super::stage::House;
 use super::{RehearsalError, junit, replay, report};
 use crate::cli::{Bench, Format, Inspect, Offline, Pack, Test};
 use crate::policy::EngineOptions;
+use crate::text::plain;
 
 /// A core module before it is packed.
 const LARGEST_MODULE: u64 = 256 << 20;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::report::plain;
 use crate::config::ConfigErrors;
 use crate::policy::PolicyError;
 use crate::recording::ReadError;
+use crate::text::plain;
 
 /// Why there is no result.
 #[derive(Debug, Error)]

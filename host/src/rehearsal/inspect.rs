@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::RehearsalError;
-use super::report::{plain, size};
+use super::report::size;
 use super::scenario::default_given;
 use super::source::Source;
 use super::stage::{Given, House};
 use crate::policy::{Anatomy, Compiler, EngineOptions, Form, Interface, PolicyError, Refusal};
+use crate::text::plain;
 
 /// What a policy may have in the proxy if its configuration says nothing.
 const DEFAULT_MEMORY: u64 = 16 << 20;

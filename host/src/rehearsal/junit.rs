@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::report;
 use super::run::Played;
+use crate::text::is_unseen;
 
 /// A suite for each file, a case for each scenario.
 pub(super) fn xml(all: &[Played]) -> String {
@@ -75,7 +76,7 @@ fn escaped(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\n' => escaped.push('\n'),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push(char::REPLACEMENT_CHARACTER),
+            c if is_unseen(c) => escaped.push(char::REPLACEMENT_CHARACTER),
             c => escaped.push(c),
         }
     }

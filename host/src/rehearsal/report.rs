@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::judge::Difference;
 use super::run::{Failure, Played};
+use crate::text::plain;
 
 /// All of it: a line for each scenario, and below it what is not as expected.
 pub(super) fn text(all: &[Played], left_out: usize, took: Duration) -> String {
@@ -79,11 +80,6 @@ pub(super) fn failure(failure: &Failure, indent: &str) -> String {
         let _ = writeln!(text, "{indent}  actual    {}", plain(&difference.actual));
     }
     text
-}
-
-/// Without control characters: some of it is what a guest wrote.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// With a unit that fits.

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::RemoteError;
 use crate::cli::Address;
+use crate::text::{is_unseen, plain};
 
 /// To connect; a machine that is there answers at once.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -164,19 +165,11 @@ pub(super) fn segment(name: &str) -> String {
 /// Names, reasons and samples hold what guests and clients wrote: nothing in them may steer a terminal.
 fn make_printable(value: &mut Value) {
     match value {
-        Value::String(text) if text.chars().any(is_unprintable) => {
-            *text = text.chars().map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect();
-        }
+        Value::String(text) if text.chars().any(is_unseen) => *text = plain(text),
         Value::Array(values) => values.iter_mut().for_each(make_printable),
         Value::Object(fields) => fields.values_mut().for_each(make_printable),
         _ => {}
     }
-}
-
-fn is_unprintable(c: char) -> bool {
-    // Beside control characters those that have no width or turn the direction of what follows.
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// With what caused it, which hyper's own text leaves out.

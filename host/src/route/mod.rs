@@ -4,11 +4,12 @@
 //! whose prefixes don't match falls through to the next best host. Built by `app` when the configuration is read, asked by
 //! `proxy` for each request. Pure: no I/O, no allocation to answer.
 
-mod path;
-
 use std::collections::HashMap;
 
+use memchr::{memchr, memchr_iter, memrchr_iter};
+
 use crate::config::{HostPattern, Route};
+use crate::wire::path::{self, PathNotes};
 
 /// All routes, ordered for look-up. The cost of an answer does not grow with the number of hosts.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub struct RouteTable {
     exact: HashMap<Box<str>, Prefixes>,
     /// By suffix, with its leading dot.
     suffix: HashMap<Box<str>, Prefixes>,
+    /// Labels of the longest suffix.
+    suffix_labels: usize,
     any: Prefixes,
     /// The routes that the prefixes point into.
     rules: Vec<Rule>,
@@ -48,28 +51,34 @@ impl RouteTable {
             };
             prefixes.push((route.path.trim_end_matches('/').into(), rule));
         }
+        let labels = table.suffix.keys().map(|suffix| memchr_iter(b'.', suffix.as_bytes()).count());
+        table.suffix_labels = labels.max().unwrap_or(0);
         for prefixes in table.exact.values_mut().chain(table.suffix.values_mut()).chain([&mut table.any]) {
             prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         }
         table
     }
 
-    /// The rule for a normalised host (lower case, no port, no trailing dot) and a path.
-    ///
-    /// Dot segments of the path are resolved for matching only, so that `/public/../admin` is a request for `/admin`.
+    /// The rule for a normalised host (lower case, no port, no trailing dot) and a path in normal form.
     pub fn find(&self, host: &str, path: &str) -> Option<&Rule> {
-        let resolved = path::without_dot_segments(path);
-        self.by_host(host).find_map(|prefixes| longest(prefixes, &resolved)).map(|rule| &self.rules[rule])
+        self.by_host(host).find_map(|prefixes| longest(prefixes, path)).map(|rule| &self.rules[rule])
     }
 
-    /// The candidates for a host, best first.
+    /// Whether every server that may be behind a rule would read an ambiguous path so that it still is the path's rule.
+    ///
+    /// `/x/..%2Fadmin` is `/admin` to some: if that has another rule, neither the one nor the other can be right.
+    pub fn is_sure(&self, rule: &Rule, host: &str, raw_path: &str, notes: PathNotes) -> bool {
+        path::readings(raw_path, notes)
+            .is_some_and(|mut readings| readings.all(|reading| self.find(host, &reading) == Some(rule)))
+    }
+
+    /// The candidates for a host, best first. A name has as many suffixes as labels, but only those can be known that have no
+    /// more labels than the longest that is.
     fn by_host<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Prefixes> {
         let exact = self.exact.get(host);
-        let suffixes = match self.suffix.is_empty() {
-            true => "",
-            false => host,
-        };
-        let suffix = suffixes.match_indices('.').filter_map(|(dot, _)| self.suffix.get(&host[dot..]));
+        let start = memrchr_iter(b'.', host.as_bytes()).take(self.suffix_labels).last().unwrap_or(host.len());
+        let dots = memchr_iter(b'.', &host.as_bytes()[start..]);
+        let suffix = dots.filter_map(move |dot| self.suffix.get(&host[start + dot..]));
         exact.into_iter().chain(suffix).chain([&self.any])
     }
 }
@@ -78,9 +87,30 @@ fn longest(prefixes: &Prefixes, path: &str) -> Option<usize> {
     prefixes.iter().find(|(prefix, _)| is_prefix(prefix, path)).map(|(_, rule)| *rule)
 }
 
-/// `/a` is a prefix of `/a`, `/a/` and `/a/b`, not of `/ab`. The empty prefix is one of everything, `*` included.
+/// `/a` is a prefix of `/a`, `/a/`, `/a/b` and `/a;v=1`, not of `/ab`. The empty prefix is one of everything, `*` included.
 fn is_prefix(prefix: &str, path: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with('/'))
+    let rest = match path.as_bytes().strip_prefix(prefix.as_bytes()) {
+        Some(rest) => rest,
+        // A path without a percent sign can't say the same in another way.
+        None if memchr(b'%', path.as_bytes()).is_none() => return false,
+        None => match after(prefix.as_bytes(), path.as_bytes()) {
+            Some(rest) => rest,
+            None => return false,
+        },
+    };
+    prefix.is_empty() || matches!(rest.first(), None | Some(b'/' | b';'))
+}
+
+/// What follows the prefix in a path that may have any character of it encoded: `/%40me` is `/@me` to every server.
+fn after<'p>(prefix: &[u8], mut path: &'p [u8]) -> Option<&'p [u8]> {
+    for &wanted in prefix {
+        path = match path {
+            [b, rest @ ..] if *b == wanted => rest,
+            [b'%', high, low, rest @ ..] if path::is_encoded(*high, *low, wanted) => rest,
+            _ => return None,
+        };
+    }
+    Some(path)
 }
 
 #[cfg(test)]
@@ -120,8 +150,9 @@ mod tests {
             ("a.example", "/x", 1),
             ("a.example", "/xy", 0),
             ("a.example", "/x/y/z", 2),
-            ("a.example", "/x/../q", 0),
-            ("a.example", "/q/%2e%2E/x/./y", 2),
+            ("a.example", "/x;v=1", 1),
+            ("a.example", "/%78/y", 2),
+            ("a.example", "/x%2Fy", 0),
             ("c.example", "/", 3),
             ("c.b.example", "/", 4),
             ("b.example", "/", 3),
@@ -139,5 +170,51 @@ mod tests {
         let t = table(&[(exact("a.example"), "/x")]);
         assert_eq!(t.find("b.example", "/x"), None);
         assert_eq!(t.find("a.example", "/"), None);
+    }
+
+    fn sure(table: &RouteTable, path: &str) -> bool {
+        let notes = path::normalise(path, &mut String::new());
+        assert!(notes.is_ambiguous(), "{path}");
+        let rule = table.find("a.example", path).unwrap();
+        table.is_sure(rule, "a.example", path, notes)
+    }
+
+    #[test]
+    fn an_ambiguous_path_has_a_rule_only_if_all_readings_have_the_same() {
+        let guarded = table(&[(exact("a.example"), "/"), (exact("a.example"), "/admin")]);
+        let open = table(&[(exact("a.example"), "/"), (exact("b.example"), "/admin")]);
+        for path in [
+            "/x/..%2fadmin",
+            "/x/..%5cadmin",
+            "/x\\..\\admin",
+            "/x/..;/admin",
+            "/%2561dmin",
+            "/x/..%c0%afadmin",
+            "/x;/../admin%00",
+            "/admin/..%2f..%2fx",
+            "/%2fadmin",
+            "/%2f\\;%00%c0%af",
+        ] {
+            assert!(!sure(&guarded, path), "{path}");
+        }
+        for path in ["/a%2Fb/c", "/x;v=1/y", "/a%5Cb", "/admin;v=1", "/admin/a%2fb", "/%2fx", "/admin%2f.."] {
+            assert!(sure(&guarded, path), "{path}");
+            assert!(sure(&open, path), "{path}");
+        }
+        assert!(sure(&open, "/x/..%2fadmin"), "there is one rule only");
+        let part = table(&[(exact("a.example"), "/only")]);
+        assert!(!sure(&part, "/only/..%2fadmin"), "a reading without a rule is another one");
+    }
+
+    #[test]
+    fn no_more_labels_are_looked_at_than_the_longest_suffix_has() {
+        let t = table(&[(suffix(".example"), "/"), (suffix(".b.example"), "/"), (exact("a.example"), "/")]);
+        assert_eq!(t.suffix_labels, 2);
+        for labels in [1, 10, 100, 20_000] {
+            let host = format!("{}b.example", "a.".repeat(labels));
+            let start = memrchr_iter(b'.', host.as_bytes()).take(t.suffix_labels).count();
+            assert_eq!((t.find(&host, "/").map(|r| r.pool), start), (Some(1), 2));
+        }
+        assert_eq!(table(&[(exact("a.example"), "/")]).suffix_labels, 0);
     }
 }

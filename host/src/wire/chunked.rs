@@ -2,6 +2,7 @@
 
 use super::Fields;
 use super::head::{self, HeadLimits, Keep, Side};
+use super::names;
 use super::refused::Malformed;
 use super::syntax::{TOKEN_LOWER, VALUE};
 
@@ -151,26 +152,14 @@ fn may_trail(name: &[u8]) -> bool {
         name,
         b"authorization"
             | b"cache-control"
-            | b"connection"
             | b"content-encoding"
-            | b"content-length"
             | b"content-range"
             | b"content-type"
             | b"cookie"
-            | b"expect"
-            | b"forwarded"
-            | b"host"
-            | b"keep-alive"
             | b"max-forwards"
             | b"range"
             | b"set-cookie"
-            | b"te"
-            | b"trailer"
-            | b"transfer-encoding"
-            | b"upgrade"
-            | b"via"
-    ) && !name.starts_with(b"proxy-")
-        && !name.starts_with(b"x-forwarded-")
+    ) && names::owned(name).is_none()
         && !name.starts_with(b"if-")
         && !name.contains(&b'_')
 }

@@ -141,6 +141,19 @@ impl Fields {
         self.entries.len() != before
     }
 
+    /// Removes all fields of this name but the last, and tells whether there is one.
+    pub fn keep_last(&mut self, name: &[u8]) -> bool {
+        let Some(last) = self.entries.iter().rposition(|e| self.is_named(e, name)) else { return false };
+        if self.entries[..last].iter().any(|e| self.is_named(e, name)) {
+            let (arena, mut at) = (&self.arena, 0);
+            self.entries.retain(|e| {
+                at += 1;
+                at > last || !named(arena, e, name)
+            });
+        }
+        true
+    }
+
     /// Keeps the fields for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
         let arena = &self.arena;

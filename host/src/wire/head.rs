@@ -1,7 +1,10 @@
 //! What requests and responses share: lines, fields, and what the fields say about framing.
 
+use std::collections::HashSet;
+
 use memchr::memchr;
 
+use super::names::{self, Owned, Owner};
 use super::refused::Malformed;
 use super::syntax::{self, VALUE};
 use super::{Fields, Version};
@@ -41,12 +44,10 @@ pub struct Control {
     pub expect_continue: bool,
     /// `TE: trailers`.
     pub te_trailers: bool,
-    /// A forwarding field (`Forwarded`, `X-Forwarded-*`) is among the fields.
+    /// A field that says who the client is (`Forwarded`, `X-Forwarded-*`, `X-Real-IP`, ...) is among the fields.
     pub forwarding: bool,
-    /// A `Via` field is among the fields.
+    /// A `Via` or a `CDN-Loop` field is among the fields.
     pub via: bool,
-    /// A `Date` field is among the fields.
-    pub date: bool,
     /// A `Range` field is among the fields.
     pub range: bool,
     /// An `X-Waypost-Explain` field is among the fields.
@@ -153,7 +154,7 @@ fn field(
 pub(super) fn hop_by_hop(
     name: &[u8],
     value: &[u8],
-    version: Version,
+    (version, side): (Version, Side),
     lengths: &mut Lengths,
     control: &mut Control,
 ) -> Result<Keep, Malformed> {
@@ -188,41 +189,60 @@ pub(super) fn hop_by_hop(
         }
         b"keep-alive" | b"upgrade" => {}
         b"te" => control.te_trailers |= syntax::list(value).any(|m| m.eq_ignore_ascii_case(b"trailers")),
-        _ if name.starts_with(b"proxy-") => {}
-        _ if name.contains(&b'_') && is_look_alike(name) => {}
-        _ => return Ok(Keep::Yes),
+        _ => return Ok(crosses(name, side, control)),
     }
     Ok(Keep::No)
 }
 
+/// Whether a field crosses the proxy, by its name.
+fn crosses(name: &[u8], side: Side, control: &mut Control) -> Keep {
+    let Some(Owned { owner, look_alike }) = names::owned(name) else { return Keep::Yes };
+    let keep = match (owner, side) {
+        (Owner::Trailer, _) => true,
+        // What became of a request on its way (RFC 9209) is for the client.
+        (Owner::Hop, Side::Response) => name == b"proxy-status",
+        (Owner::Hop, Side::Request) => false,
+        (Owner::Trace, _) if look_alike => false,
+        (Owner::Trace, _) => {
+            control.via = true;
+            true
+        }
+        // A backend has no client to speak of.
+        (Owner::Client, Side::Response) => true,
+        (Owner::Client, Side::Request) => {
+            control.forwarding |= !look_alike;
+            !look_alike
+        }
+        (Owner::Waypost, Side::Request) if name == b"x-waypost-explain" => {
+            control.explain = true;
+            true
+        }
+        (Owner::Waypost, _) => false,
+    };
+    if keep { Keep::Yes } else { Keep::No }
+}
+
+/// Names that are looked for one after the other; from there on a set is faster.
+const FEW: usize = 8;
+
 /// Removes what `Connection` named (RFC 9110 section 7.6.1), and the field itself.
+///
+/// A head has room for thousands of names and thousands of fields, so each is looked at once.
 pub(super) fn remove_named_by_connection(lengths: &Lengths, fields: &mut Fields) {
     if !lengths.named_by_connection {
         return;
     }
-    let named: Vec<Vec<u8>> =
-        fields.values("connection").flat_map(|v| syntax::list(v).map(<[u8]>::to_ascii_lowercase)).collect();
-    fields.retain(|name, _| name != b"connection" && !named.iter().any(|n| n == name));
-}
-
-/// Names that some backends (CGI, WSGI) can't tell from one that the proxy owns, because they map `-` to `_`.
-fn is_look_alike(name: &[u8]) -> bool {
-    const OWNED: [&[u8]; 14] = [
-        b"content-length",
-        b"transfer-encoding",
-        b"connection",
-        b"keep-alive",
-        b"host",
-        b"te",
-        b"trailer",
-        b"upgrade",
-        b"expect",
-        b"forwarded",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-proto",
-        b"x-forwarded-port",
-    ];
-    let dashed: Vec<u8> = name.iter().map(|b| if *b == b'_' { b'-' } else { *b }).collect();
-    OWNED.contains(&dashed.as_slice()) || dashed.starts_with(b"proxy-")
+    let mut text = Vec::new();
+    for value in fields.values("connection") {
+        text.extend_from_slice(value);
+        text.push(b',');
+    }
+    text.make_ascii_lowercase();
+    let named: Vec<&[u8]> = syntax::list(&text).collect();
+    if named.len() <= FEW {
+        fields.retain(|name, _| name != b"connection" && !named.contains(&name));
+        return;
+    }
+    let named: HashSet<&[u8]> = named.into_iter().collect();
+    fields.retain(|name, _| name != b"connection" && !named.contains(name));
 }

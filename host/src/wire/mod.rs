@@ -6,7 +6,10 @@
 
 mod chunked;
 mod fields;
+pub mod forwarded;
 mod head;
+pub mod names;
+pub mod path;
 mod refused;
 mod request;
 mod response;

@@ -32,7 +32,7 @@ pub enum Malformed {
     HostMissing,
     #[error("there is more than one Host field")]
     HostRepeated,
-    #[error("the Host field is not a host and an optional port")]
+    #[error("the Host field is not a host of up to 255 bytes and an optional port")]
     Host,
     #[error("Content-Length is not one plain decimal number")]
     ContentLength,

@@ -6,6 +6,7 @@ use http::Method;
 use memchr::memchr;
 
 use super::head::{self, Control, Framing, HeadLimits, Keep, Lengths, Side};
+use super::path::{self, PathNotes};
 use super::refused::Malformed;
 use super::{Fields, syntax};
 
@@ -31,6 +32,12 @@ pub struct RequestHead {
     pub target: String,
     /// Length of the path within `target`; a `?` follows if there is a query.
     pub path_len: usize,
+    /// The path in normal form; empty if it is as it was received.
+    pub normal_path: String,
+    /// What is in the path that servers read differently.
+    pub path_notes: PathNotes,
+    /// Whether a backend gets the normal form.
+    pub forward_normal: bool,
     /// Host and port as the client gave them, for the upstream's `Host`. Empty if there was none (HTTP/1.0).
     pub authority: String,
     /// The host for matching: lower case, without port, without trailing dot.
@@ -57,9 +64,25 @@ pub struct RequestMeta {
 }
 
 impl RequestHead {
-    /// The path without the query.
+    /// The path in normal form, without the query: what routes and policies go by ([`super::path`]).
     pub fn path(&self) -> &str {
+        if self.normal_path.is_empty() { self.raw_path() } else { &self.normal_path }
+    }
+
+    /// The path as it was received.
+    pub fn raw_path(&self) -> &str {
         &self.target[..self.path_len]
+    }
+
+    /// The path that a backend gets.
+    pub fn forwarded_path(&self) -> &str {
+        if self.forward_normal { self.path() } else { self.raw_path() }
+    }
+
+    /// Makes this path, and perhaps a query, what is asked for.
+    pub fn set_target(&mut self, target: &str) {
+        self.target.clear();
+        self.origin_form(target);
     }
 
     /// The query without its `?`.
@@ -118,6 +141,9 @@ impl RequestHead {
         self.host.clear();
         self.fields.clear();
         self.path_len = 0;
+        self.normal_path.clear();
+        self.path_notes = PathNotes::default();
+        self.forward_normal = false;
         self.client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     }
 
@@ -196,6 +222,7 @@ impl RequestHead {
     fn origin_form(&mut self, target: &str) {
         self.target.push_str(target);
         self.path_len = memchr(b'?', target.as_bytes()).unwrap_or(target.len());
+        self.path_notes = path::normalise(&target[..self.path_len], &mut self.normal_path);
     }
 
     fn field_lines<'a>(
@@ -227,13 +254,8 @@ impl RequestHead {
                     control.expect_continue = value.eq_ignore_ascii_case(b"100-continue");
                     return if control.expect_continue { Ok(Keep::No) } else { Err(Malformed::Expect) };
                 }
-                b"forwarded" | b"x-forwarded-for" | b"x-forwarded-proto" | b"x-forwarded-host" => {
-                    control.forwarding = true;
-                }
-                b"via" => control.via = true,
                 b"range" => control.range = true,
-                b"x-waypost-explain" => control.explain = true,
-                _ => return head::hop_by_hop(name, value, version, lengths, control),
+                _ => return head::hop_by_hop(name, value, (version, Side::Request), lengths, control),
             }
             Ok(Keep::Yes)
         })?;
@@ -270,6 +292,9 @@ impl Default for RequestHead {
             method: Method::GET,
             target: String::new(),
             path_len: 0,
+            normal_path: String::new(),
+            path_notes: PathNotes::default(),
+            forward_normal: false,
             authority: String::new(),
             host: String::new(),
             version: Version::Http11,

@@ -53,21 +53,16 @@ impl ResponseHead {
         let mut lengths = Lengths::default();
         let version = self.version;
         let after = head::fields(after, Side::Response, limits, &mut self.fields, |name, value| {
-            match name {
-                b"via" => control.via = true,
-                b"date" => control.date = true,
-                b"content-length" => {
-                    // RFC 9110 section 8.6: repeated but equal lengths may be read as one.
-                    let n = equal_lengths(value).ok_or(Malformed::ContentLength)?;
-                    if lengths.content_length.is_some_and(|before| before != n) {
-                        return Err(Malformed::ContentLengthRepeated);
-                    }
-                    lengths.content_length = Some(n);
-                    return Ok(Keep::No);
-                }
-                _ => return head::hop_by_hop(name, value, version, &mut lengths, &mut control),
+            if name != b"content-length" {
+                return head::hop_by_hop(name, value, (version, Side::Response), &mut lengths, &mut control);
             }
-            Ok(Keep::Yes)
+            // RFC 9110 section 8.6: repeated but equal lengths may be read as one.
+            let n = equal_lengths(value).ok_or(Malformed::ContentLength)?;
+            if lengths.content_length.is_some_and(|before| before != n) {
+                return Err(Malformed::ContentLengthRepeated);
+            }
+            lengths.content_length = Some(n);
+            Ok(Keep::No)
         })?;
         let Some(after) = after else {
             return if bytes.len() > limits.bytes { Err(Malformed::HeadTooLarge) } else { Ok(None) };

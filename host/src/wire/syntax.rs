@@ -72,9 +72,18 @@ pub fn length(value: &[u8]) -> Option<u64> {
     })
 }
 
+/// Bytes of a host.
+const MAX_HOST: usize = 255;
+/// Bytes of a port and its colon.
+const MAX_PORT: usize = 6;
+
 /// Splits `host[:port]` (RFC 3986 section 3.2) into the host and the length of what the port leaves, if it is sound:
 /// a name of unreserved, sub-delim (but no comma) or percent characters, or a bracketed IPv6 address; a port up to 65535, or empty.
+/// No host has more than 255 bytes (RFC 1035 section 2.3.4).
 pub fn host_of_authority(authority: &str) -> Option<&str> {
+    if authority.len() > MAX_HOST + MAX_PORT {
+        return None;
+    }
     let (host, port) = if authority.starts_with('[') {
         let end = authority.find(']')?;
         authority[1..end].parse::<Ipv6Addr>().ok()?;
@@ -82,7 +91,7 @@ pub fn host_of_authority(authority: &str) -> Option<&str> {
     } else {
         let end = authority.find(':').unwrap_or(authority.len());
         let host = &authority[..end];
-        if host.is_empty() || !host.bytes().all(is_reg_name_byte) {
+        if host.is_empty() || host.len() > MAX_HOST || !host.bytes().all(is_reg_name_byte) {
             return None;
         }
         (host, &authority[end..])

@@ -189,3 +189,39 @@ proptest! {
         prop_assert!(head.parse(text, LIMITS).unwrap().is_some());
     }
 }
+
+#[test]
+fn names_in_connection_are_looked_at_once() {
+    let limits = HeadLimits { first_line: 256, bytes: 1 << 20, fields: 10_000 };
+    let names: Vec<String> = (0..9_000).map(|n| format!("x{n}")).collect();
+    for (named, fields) in [(3, 5), (15, 20), (9_000, 9_000)] {
+        let mut text =
+            format!("GET / HTTP/1.1\r\nHost: a\r\nCONNECTION: {}\r\n", names[..named].join(" ,").to_uppercase());
+        for name in &names[..fields] {
+            text.push_str(&format!("{name}: 1\r\n"));
+        }
+        text.push_str("kept: 1\r\nConnection: close\r\n\r\n");
+        let mut head = RequestHead::default();
+        let meta = head.parse(text.as_bytes(), limits).unwrap().unwrap();
+        assert!(meta.control.close);
+        assert_eq!(head.fields.len(), fields - named.min(fields) + 1, "{named} {fields}");
+        assert!(head.fields.contains("kept"));
+    }
+}
+
+#[test]
+fn trailers_say_nothing_that_a_head_may_not_say() {
+    let mut trailers = Fields::new();
+    let body = b"0\r\nX-Forwarded-For: 1\r\nX-Real-IP: 1\r\nX-Waypost-Trace: 1\r\nProxy-X: 1\r\nVia: 1\r\nHost: a\r\nx-sum: 2\r\n\r\n";
+    ChunkedDecoder::default().decode(body, LIMITS, &mut trailers).unwrap();
+    assert_eq!(trailers.iter().collect::<Vec<_>>(), [(&b"x-sum"[..], &b"2"[..])]);
+}
+
+#[test]
+fn what_a_response_may_say_crosses() {
+    let text = b"HTTP/1.1 200 OK\r\nProxy-Status: a; error=timeout\r\nProxy-Authenticate: x\r\nproxy_status: 1\r\nVia: 1.1 a\r\n\r\n";
+    let mut head = ResponseHead::default();
+    head.parse(text, &Method::GET, LIMITS).unwrap().unwrap();
+    let names: Vec<&[u8]> = head.fields.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [&b"proxy-status"[..], b"via"]);
+}

@@ -10,7 +10,8 @@ use super::{Framing, RequestHead};
 pub fn write_request_head(head: &RequestHead, framing: Framing, host: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(head.target.as_bytes());
+    out.extend_from_slice(head.forwarded_path().as_bytes());
+    out.extend_from_slice(&head.target.as_bytes()[head.path_len..]);
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
     let authority = if head.authority.is_empty() { host } else { &head.authority };
     out.extend_from_slice(authority.as_bytes());

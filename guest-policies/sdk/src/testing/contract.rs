@@ -22,6 +22,9 @@ pub mod types {
         pub fn path(&self) -> String {
             current(|state| state.turn.request.path.clone())
         }
+        pub fn raw_path(&self) -> String {
+            current(|state| state.turn.request.raw_path.clone())
+        }
         pub fn query(&self) -> Option<String> {
             current(|state| state.turn.request.query.clone())
         }

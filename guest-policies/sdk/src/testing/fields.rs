@@ -79,7 +79,17 @@ pub(super) fn check_name(name: &str) -> Result<(), HeaderError> {
     if !is_name(name) {
         return Err(HeaderError::InvalidName);
     }
-    if is_owned(name) { Err(HeaderError::Forbidden) } else { Ok(()) }
+    if is_the_hosts(name) { Err(HeaderError::Forbidden) } else { Ok(()) }
+}
+
+/// What the proxy refuses: its own fields, and what some backends can't tell from them.
+fn is_the_hosts(name: &str) -> bool {
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let begins = |beginning: &&str| name.starts_with(beginning);
+    name != "proxy-status"
+        && (is_owned(&name)
+            || matches!(name.as_str(), "forwarded" | "via" | "cdn-loop" | "client-ip" | "true-client-ip" | "x-client-ip")
+            || ["proxy-", "x-forwarded-", "x-real-", "x-original-", "x-rewrite-", "x-waypost-"].iter().any(|b| begins(&b)))
 }
 
 pub(super) fn check_value(value: &[u8]) -> Result<(), HeaderError> {

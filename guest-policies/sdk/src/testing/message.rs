@@ -2,7 +2,7 @@
 
 use super::{TestPool, fields::Fields, state::Incoming};
 
-/// A request with this method for a path and perhaps a query.
+/// A request with this method for a path in normal form and perhaps a query.
 ///
 /// The host is `example.com`, the client `192.0.2.1`, the pool the first of the host's.
 pub fn request(method: &str, target: &str) -> TestRequest {
@@ -13,6 +13,7 @@ pub fn request(method: &str, target: &str) -> TestRequest {
             scheme: "http",
             host: "example.com".to_owned(),
             path: path.to_owned(),
+            raw_path: path.to_owned(),
             query: query.map(str::to_owned),
             client: "192.0.2.1".to_owned(),
             pool: 0,
@@ -42,6 +43,13 @@ impl TestRequest {
     #[must_use]
     pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.incoming.fields.append(name, value.as_ref());
+        self
+    }
+
+    /// Received with this path, of which the request's is the normal form.
+    #[must_use]
+    pub fn raw_path(mut self, path: &str) -> Self {
+        self.incoming.raw_path = path.to_owned();
         self
     }
 

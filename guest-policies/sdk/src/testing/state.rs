@@ -96,6 +96,7 @@ pub(super) struct Incoming {
     pub scheme: &'static str,
     pub host: String,
     pub path: String,
+    pub raw_path: String,
     pub query: Option<String>,
     pub client: String,
     pub pool: u32,

@@ -136,12 +136,11 @@ fn wat(text: &str) -> Vec<u8> {
 /// `GET /a?b=c` with these fields.
 fn request(fields: &[(&str, &str)]) -> RequestHead {
     let mut request = RequestHead {
-        target: "/a?b=c".to_owned(),
-        path_len: 2,
         authority: "Example.com:80".to_owned(),
         host: "example.com".to_owned(),
         ..RequestHead::default()
     };
+    request.set_target("/a?b=c");
     for (name, value) in fields {
         request.fields.append(name.as_bytes(), value.as_bytes());
     }

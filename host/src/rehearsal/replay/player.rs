@@ -299,17 +299,17 @@ fn head(cue: &Cue<'_>) -> Result<RequestHead, RehearsalError> {
         Some(query) => format!("{}?{query}", request.path),
         None => request.path.clone(),
     };
-    Ok(RequestHead {
+    let mut head = RequestHead {
         method,
-        target,
-        path_len: request.path.len(),
         authority: request.host.clone(),
         host: request.host.clone(),
         scheme: if request.scheme == "https" { "https" } else { "http" },
         client: request.client,
         fields: as_fields(cue, cue.fields)?,
         ..RequestHead::default()
-    })
+    };
+    head.set_target(&target);
+    Ok(head)
 }
 
 fn as_fields(cue: &Cue<'_>, list: &[Field]) -> Result<Fields, RehearsalError> {

@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::super::report::{plain, time};
+use super::super::report::time;
 use super::difference::Differences;
 use super::log::Heard;
 use super::player::Player;
 use super::tally::{Sample, Tally};
 use crate::config::brief;
 use crate::recording::Hook;
+use crate::text::plain;
 
 /// Rows of a table of decisions; the rest is added up.
 const ROWS: usize = 20;

@@ -60,7 +60,7 @@ pub(super) struct State {
 impl Default for Base {
     fn default() -> Self {
         let mut head = RequestHead { client: IpAddr::from([192, 0, 2, 1]), ..RequestHead::default() };
-        set_target(&mut head, "/");
+        head.set_target("/");
         set_host(&mut head, "example.com");
         Self {
             clients: head.client.into(),
@@ -184,7 +184,7 @@ impl Base {
                 if let Some(host) = host {
                     set_host(&mut self.head, &host);
                 }
-                set_target(&mut self.head, &target);
+                self.head.set_target(&target);
             }
             return;
         }
@@ -196,7 +196,7 @@ impl Base {
             set_host(&mut self.head, &host.value);
         }
         if let Some(path) = section.take("path").and_then(|n| n.parsed(findings, target)) {
-            set_target(&mut self.head, &path.value);
+            self.head.set_target(&path.value);
         }
         if let Some(clients) = section.take("client").and_then(|n| n.parsed(findings, clients)) {
             self.clients = clients.value;
@@ -360,11 +360,6 @@ fn unix(written: &str) -> Result<u64, String> {
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn set_target(head: &mut RequestHead, target: &str) {
-    target.clone_into(&mut head.target);
-    head.path_len = target.find('?').unwrap_or(target.len());
 }
 
 fn set_host(head: &mut RequestHead, authority: &str) {

@@ -60,6 +60,7 @@ fn report(action: &Action, request: &Request, headers: &Headers) -> Option<Strin
                 [request.method(), request.scheme(), request.host(), request.path(), query, request.client_address()];
             parts.join(" ")
         }
+        "raw-path" => request.raw_path(),
         "names" => headers.names().join(","),
         "values" => values(headers.values(&action.argument)),
         "first" => headers.first(&action.argument).map_or("none".to_owned(), |value| hex(&value)),

@@ -1,0 +1,35 @@
+//! A request's target and host: one normal form, which is its own, and readings that are normal forms too.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use waypost::config::{HostPattern, Route};
+use waypost::route::RouteTable;
+use waypost::wire::path::{literal, normal, normalise, readings};
+use waypost::wire::syntax::host_of_authority;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (path, authority) = text.split_once(' ').unwrap_or((text, "a.example"));
+    if let Some(host) = host_of_authority(authority) {
+        assert!(!host.is_empty() && host.len() <= 255);
+    }
+    if !path.starts_with('/') || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'?') {
+        return;
+    }
+    let once = normal(path);
+    assert_eq!(normal(&once), once);
+    assert!(once.starts_with('/') && !once.contains("//") && once.len() <= 3 * path.len() + 1);
+    assert!(!once.split('/').any(|segment| matches!(segment, "." | "..")));
+    assert_eq!(literal(&literal(path)), literal(path));
+    let notes = normalise(path, &mut String::new());
+    if let Some(readings) = readings(path, notes) {
+        for reading in readings {
+            assert!(reading.starts_with('/') && !reading.contains("//"), "{reading}");
+            assert!(!reading.split('/').any(|segment| matches!(segment, "." | "..")), "{reading}");
+        }
+    }
+    let route = |path: &str, pool| Route { host: HostPattern::Any, path: path.to_owned(), pool, policies: Vec::new() };
+    let routes = RouteTable::new(&[route("/", 0), route("/admin", 1)]);
+    assert!(routes.find(authority, &once).is_some());
+});

@@ -1,0 +1,91 @@
+//! Text: what may stand in a log, at a terminal or on a page of what clients, backends and guests wrote?
+//!
+//! A room without others below it: whoever shows such text takes it through here. Nothing that a terminal would obey, that
+//! would turn the direction of what follows, or that can't be seen is left in it.
+
+/// Fit to be shown, on one line: all that can't be seen or would steer is replaced by U+FFFD.
+pub fn plain(text: &str) -> String {
+    text.chars().map(seen).collect()
+}
+
+/// The same with line ends left in.
+pub fn plain_lines(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' { c } else { seen(c) }).collect()
+}
+
+/// Its beginning and its end if it is longer than `longest` bytes, because advice stands at the end.
+pub fn brief(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return plain_lines(text);
+    }
+    let (head, tail) = (text.floor_char_boundary(longest / 2), text.ceil_char_boundary(text.len() - longest / 2));
+    format!("{} [...] {}", plain_lines(&text[..head]), plain_lines(&text[tail..]))
+}
+
+/// Whether a character is a control character, has no width, or turns the direction of others (Unicode's Cc and Cf, its
+/// line and paragraph separators, variation selectors, tags, fillers and noncharacters).
+pub fn is_unseen(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    matches!(c,
+        '\u{80}'..='\u{9f}'
+        | '\u{ad}'
+        | '\u{34f}'
+        | '\u{600}'..='\u{605}'
+        | '\u{61c}'
+        | '\u{6dd}'
+        | '\u{70f}'
+        | '\u{890}'..='\u{891}'
+        | '\u{8e2}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{110bd}'
+        | '\u{110cd}'
+        | '\u{13430}'..='\u{1343f}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+        || (c as u32) & 0xfffe == 0xfffe
+        || matches!(c, '\u{fdd0}'..='\u{fdef}')
+}
+
+fn seen(c: char) -> char {
+    if is_unseen(c) { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_or_hides_is_left() {
+        let text = "a\r\n\t\x1b[0m\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}\u{2028}\u{e0041}\u{61c}\u{ad}b";
+        let shown = plain(text);
+        assert!(shown.starts_with('a') && shown.ends_with('b'), "{shown:?}");
+        assert_eq!(shown.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count(), 13, "{shown:?}");
+        assert_eq!(plain_lines("a\nb\r"), "a\nb\u{fffd}");
+    }
+
+    #[test]
+    fn what_people_write_stays() {
+        for text in ["Grüße, 世界!", "שלום", "مرحبا", "🎉 e\u{301}", "100 % ~ `x`"] {
+            assert_eq!(plain(text), text);
+        }
+    }
+
+    #[test]
+    fn it_is_cut_between_characters() {
+        assert_eq!(brief("abcdefgh", 8), "abcdefgh");
+        assert_eq!(brief("abcdefghi", 4), "ab [...] hi");
+    }
+}
