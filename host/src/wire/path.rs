@@ -217,7 +217,8 @@ pub fn is_encoded(high: u8, low: u8, character: u8) -> bool {
 /// Whether a percent sign stands before what another round would decode to a character that matters.
 fn is_hidden(after: &[u8]) -> bool {
     let [high, low, ..] = after else { return false };
-    triplet(&[b'%', *high, *low]).is_some_and(|b| !(0x20..0x7f).contains(&b) || is_unreserved(b) || b"/\\;%".contains(&b))
+    triplet(&[b'%', *high, *low])
+        .is_some_and(|b| !(0x20..0x7f).contains(&b) || is_unreserved(b) || b"/\\;%".contains(&b))
 }
 
 /// An ASCII character in more bytes of UTF-8 than it takes, and how long that is as it stands.
