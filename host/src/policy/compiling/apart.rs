@@ -32,10 +32,10 @@ const LOOK: Duration = Duration::from_millis(2);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compiler {
     /// In a process of its own, with limits: this program once more.
-    #[cfg_attr(not(test), default)]
+    #[cfg_attr(not(any(test, feature = "compile-here")), default)]
     Apart,
     /// In this one. For programs that are not waypost and can't start themselves as it: benchmarks, fuzz targets, unit tests.
-    #[cfg_attr(test, default)]
+    #[cfg_attr(any(test, feature = "compile-here"), default)]
     Here,
 }
 
