@@ -110,7 +110,7 @@ def count_all(folder, side, binary, options):
     addresses = [f"127.0.0.1:{other}" for other in ports]
     command, environment = backends(served, addresses, SMALL, BODIES)
     (home / "waypost.toml").write_text(config(port, admin, addresses))
-    valgrind = ["valgrind", "--tool=callgrind", "--separate-threads=yes", "--compress-strings=no", f"--callgrind-out-file={home}/counted"]
+    valgrind = ["valgrind", "--tool=callgrind", "--separate-threads=yes", "--fair-sched=try", "--compress-strings=no", f"--callgrind-out-file={home}/counted"]
     valgrind += [str(binary.absolute()), "run", "--config", str(home / "waypost.toml")]
     found = {}
     # On one CPU, and nobody interrupts the proxy when it sends something: whether an answer is already there when it

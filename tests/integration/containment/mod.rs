@@ -153,9 +153,7 @@ impl Contained {
         assert_eq!(now.memory, before.memory, "linear memory of the policy");
         assert!(now.built - before.built <= faults, "{} instances for {faults} faults", now.built - before.built);
         // A large instance is dropped by a thread of its own, soon after.
-        eventually("its memory is given back", || {
-            (self.proxy.resident_kib() <= before.resident + KEPT).then_some(())
-        });
+        eventually("its memory is given back", || (self.proxy.resident_kib() <= before.resident + KEPT).then_some(()));
     }
 
     /// The end of a test: the bystander was served all the time, and the proxy lives.

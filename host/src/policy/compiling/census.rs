@@ -300,10 +300,11 @@ impl Module {
                 }
             }
             Payload::DataSection(section) => self.cost.take(u64::from(section.count()), SEGMENT),
-            Payload::CustomSection(section) => match section.as_known() {
-                KnownCustom::Name(names) => functions_named(names)?,
-                _ => {}
-            },
+            Payload::CustomSection(section) => {
+                if let KnownCustom::Name(names) = section.as_known() {
+                    functions_named(names)?;
+                }
+            }
             _ => {}
         }
         Ok(())
