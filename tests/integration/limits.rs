@@ -97,12 +97,16 @@ fn a_head_that_comes_byte_by_byte_does_not_win_time() {
         match client.wire.head() {
             Ok(head) => {
                 assert!(head.start.contains(" 408 ") || head.start.contains(" 431 "), "{}", head.start);
-                return;
+                break;
             }
             Err(ReadError::TimedOut) => assert!(started.elapsed() < crate::fixtures::PATIENCE, "for ever"),
-            Err(_) => return,
+            Err(ReadError::Closed | ReadError::Reset) => break,
+            Err(other) => panic!("{other:?}"),
         }
     }
+    // It was the connection that ended, and not the proxy.
+    assert_eq!(proxy.get("a.test", "/").text(), "a");
+    proxy.logged(&["408"]);
 }
 
 #[test]

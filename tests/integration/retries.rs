@@ -76,7 +76,7 @@ fn all_backends_down_is_a_502_with_a_reason() {
     let mut client = proxy.client();
     for _ in 0..4 {
         let answer = client.ask(get("a.test", "/"));
-        assert!(matches!(answer.status, 502 | 503), "{}", answer.status);
+        assert_eq!(answer.status, 502);
         assert!(answer.text().len() > 10);
     }
 }
@@ -252,11 +252,10 @@ fn connections_to_a_backend_are_limited_where_that_is_asked_for() {
     }
     upstream.wait_for_heads(2);
     clients[2].send(get("a.test", "/"));
-    // Turned away or made to wait: either way no third connection.
+    // Made to wait: there is no third connection.
     gate.open();
     let statuses: Vec<u16> = clients.iter_mut().map(|c| c.response().status).collect();
-    assert_eq!(statuses[..2], [200, 200]);
-    assert!(matches!(statuses[2], 200 | 502 | 503), "{statuses:?}");
+    assert_eq!(statuses, [200, 200, 200]);
     assert!(upstream.connections() <= 2, "{}", upstream.connections());
 }
 

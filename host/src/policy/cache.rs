@@ -334,6 +334,39 @@ mod tests {
         fs::remove_dir_all(folder).unwrap();
     }
 
+    /// Gives a file to another user, as far as this one may: root does, and another's path leads to a file of root's.
+    fn give_away(path: &Path) {
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(path, Some(65_534), None).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+            std::os::unix::fs::symlink("/etc/passwd", path).unwrap();
+        }
+        assert_ne!(fs::metadata(path).unwrap().uid(), rustix::process::geteuid().as_raw());
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_not_run() {
+        let folder = folder("owner");
+        let (cache, engine) = (Cache::open(&folder).unwrap(), Engine::default());
+        for kind in [ARTEFACT, CHECKSUM] {
+            let path = stored(&cache, &engine, "sha256:aa");
+            assert!(load(&cache, &engine, "sha256:aa").is_some(), "{kind}");
+            give_away(&path.with_extension(kind));
+            assert_eq!(cache.verified(&path).unwrap_err().kind(), io::ErrorKind::PermissionDenied, "{kind}");
+            assert!(load(&cache, &engine, "sha256:aa").is_none(), "{kind}");
+        }
+        // `/etc` is root's; root is given one of another user's.
+        let other = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&folder, Some(65_534), None).unwrap();
+            folder.clone()
+        } else {
+            PathBuf::from("/etc")
+        };
+        assert_eq!(Cache::open(&other).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
     #[test]
     fn a_folder_that_others_may_write_to_is_refused() {
         let folder = folder("shared");
