@@ -7,6 +7,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod files;
+pub mod ground;
 pub mod origin;
 pub mod policy;
 pub mod proxy;

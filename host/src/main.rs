@@ -1,10 +1,16 @@
 //! The `waypost` command. Everything it does is in the library.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use waypost::cli::Cli;
-use waypost::{app, policy};
+use waypost::{app, ground, policy};
+
+/// How long the last lines of the log may take.
+const LAST_LINES: Duration = Duration::from_secs(2);
+/// The exit code of a program that ends by a panic.
+const PANICKED: u8 = 101;
 
 fn main() -> ExitCode {
     // Before anything else: this process was started to give up what it could do.
@@ -12,11 +18,17 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|argument| argument == policy::COMPILER) {
         return policy::serve_compiler(&arguments.map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>());
     }
-    match app::execute(Cli::parse()) {
-        Ok(code) => code,
-        Err(e) => {
-            eprintln!("error: {e:#}");
+    // A signal that comes while the process begins waits until it is known what it means.
+    let held = app::HeldSignals::now();
+    let cli = Cli::parse();
+    let code = match ground::goes_on(|| app::execute(cli, held)) {
+        Some(Ok(code)) => code,
+        Some(Err(e)) => {
+            ground::complain(&format!("{e:#}"));
             ExitCode::FAILURE
         }
-    }
+        None => ExitCode::from(PANICKED),
+    };
+    ground::finish(LAST_LINES);
+    code
 }

@@ -198,6 +198,8 @@ pub enum Readiness {
     Refused(Vec<String>),
     /// Requests are served.
     Ready,
+    /// A part of the process has failed, in a sentence: the others finish what is in flight, then the process ends.
+    Failed(String),
     /// The listeners are closed; what is in flight is being finished.
     Draining,
 }

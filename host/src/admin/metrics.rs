@@ -118,6 +118,8 @@ impl Snapshot {
         out.plain_counter("upstream_connections_reused", "Requests sent on a pooled connection", c.upstream_reused)?;
         out.plain_counter("retries", "Attempts at a backend after the first of a request", r.retries)?;
         out.plain_counter("access_log_lines_dropped", "Access-log lines dropped", r.log_lines_dropped)?;
+        out.plain_counter("log_lines_lost", "Lines of the operational log lost", r.process.log_lines_lost)?;
+        out.plain_counter("panics", "Panics of any thread: each is a bug of the proxy", r.process.panics)?;
         let recording = r.recording;
         out.plain_counter("requests_recorded", "Requests written down for a replay", recording.recorded)?;
         out.plain_counter("requests_unrecorded", "Requests that could not be written down", recording.dropped)?;

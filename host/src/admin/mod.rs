@@ -17,6 +17,7 @@ mod guard;
 mod metrics;
 mod page;
 mod policies;
+mod process;
 mod recording;
 mod reply;
 pub mod report;

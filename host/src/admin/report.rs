@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::PolicyStatus;
 pub use super::durations::{Microseconds, Nanoseconds};
+use super::process::Process;
 use super::recording::Recording;
 use crate::stats::{
     BackendShard, Counter, DecidedPool, Gauge, HOOKS, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, Stats,
@@ -39,6 +40,8 @@ pub struct Report {
     pub retries: u64,
     /// Access-log lines dropped because the log could not keep up.
     pub log_lines_dropped: u64,
+    /// Lost lines of the operational log, and panics.
+    pub process: Process,
     /// Requests written down for a replay.
     pub recording: Recording,
     /// By address.
@@ -242,7 +245,8 @@ impl Report {
                 upstream_reused: sum(|w| &w.upstream_reuses),
             },
             retries: sum(|w| &w.retries),
-            log_lines_dropped: sum(|w| &w.log_lines_dropped),
+            log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
+            process: Process::new(),
             recording: Recording::new(view.stats),
             backends: view.stats.backends().iter().map(|(a, s)| (a.clone(), Backend::new(s, now))).collect(),
             policies: policies(view),

@@ -1,7 +1,6 @@
 //! What the command line asks for.
 
 use std::future::pending;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,13 +9,15 @@ use anyhow::{Context, Result};
 
 use super::policies;
 use super::run::{Reachable, loopback_listener, run};
-use super::signals::Signals;
+use super::signals::{Event, Held, Signals, interrupted};
 use crate::cli::{
     Action, Begin, Bindings, Cli, Command, Demo, Lang, New, Offline, Origin, Policy, Remote, Settings, Task,
 };
 use crate::config::{Config, FileSource, OnFailure, Pool, Sources};
+use crate::ground::{self, Manner as LogManner};
 use crate::origin::{self, OriginOptions};
 use crate::policy::{Engine, EngineOptions, PolicyError};
+use crate::proxy::access_log::LogWriter;
 use crate::rehearsal::{self, Manner, Outcome};
 use crate::remote::{self, Surroundings};
 use crate::rollout::Keep;
@@ -24,56 +25,56 @@ use crate::scaffold::{self, Language};
 use crate::stats::Stats;
 use crate::upstream::{PoolTopology, resolve};
 
-/// Prints a line. Whoever reads may have gone, as `head` does when it has enough: that is no failure.
+/// Prints a line. A reader that has gone, as `head` does when it has enough, is no failure; a disk that is full is one.
 macro_rules! say {
-    ($($line:tt)*) => {{
-        let _ = writeln!(std::io::stdout(), $($line)*);
-    }};
+    ($($line:tt)*) => {
+        ground::print(&format!("{}\n", format_args!($($line)*))).context("standard output can't be written")
+    };
 }
 
 /// Does what was asked; the exit code tells whether it went well.
-pub fn execute(cli: Cli) -> Result<ExitCode> {
+pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
     if let Some(slip) = cli.slip() {
         slip.exit();
     }
     let environment = |name: &str| std::env::var_os(name);
-    tracing_subscriber::fmt()
-        .with_env_filter(cli.log_filter(environment)?)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
+    let serves = matches!(cli.command, Command::Run(_) | Command::Demo(_) | Command::Origin(_));
+    let manner = if serves { LogManner::Queued } else { LogManner::Direct };
+    ground::start(cli.log_filter(environment)?, manner).context("standard error can't be used")?;
+    let signals = if serves { Some(Signals::listen()?) } else { None };
+    drop(held);
     match cli.command {
         // Needs no runtime.
         Command::Policy(Policy { remote, task: Task::Offline(offline) }) => Ok(rehearse(&offline, remote.json)),
-        Command::Policy(Policy { task: Task::Begin(begin), .. }) => Ok(begin_policy(&begin)),
-        command => serve(command),
+        Command::Policy(Policy { task: Task::Begin(begin), .. }) => begin_policy(&begin),
+        command => with_runtime(command, signals),
     }
 }
 
-/// What takes a runtime.
-fn serve(command: Command) -> Result<ExitCode> {
+/// What takes a runtime; signals are listened for where something is served.
+fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> {
     let environment = |name: &str| std::env::var_os(name);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // Admin, timers and signals; what blocks has threads of its own.
+        // Admin and timers; what blocks has threads of its own.
         .worker_threads(1)
         .thread_name("control")
         .enable_all()
         .build()
         .context("the control runtime can't be made")?;
     let code = runtime.block_on(async {
-        match command {
-            Command::Run(settings) => {
+        match (command, signals) {
+            (Command::Run(settings), Some(signals)) => {
                 let config = Config::load(settings.sources(environment)?)?;
-                run(config, |_| ()).await.map(|()| ExitCode::SUCCESS)
+                run(config, signals, |_, _| ()).await.map(|()| ExitCode::SUCCESS)
             }
-            Command::Check(settings) => check(settings.sources(environment)?).await,
-            Command::Demo(demo) => serve_demo(demo).await.map(|()| ExitCode::SUCCESS),
-            Command::Origin(origin) => serve_origin(origin).await.map(|()| ExitCode::SUCCESS),
-            Command::Policy(Policy { remote, task }) => match task {
-                Task::Remote(action) => ask_proxy(remote, action).await.map(|()| ExitCode::SUCCESS),
-                Task::Offline(offline) => Ok(rehearse(&offline, remote.json)),
-                Task::Begin(begin) => Ok(begin_policy(&begin)),
-            },
+            (Command::Demo(demo), Some(signals)) => serve_demo(demo, signals).await.map(|()| ExitCode::SUCCESS),
+            (Command::Origin(origin), Some(signals)) => serve_origin(origin, signals).await.map(|()| ExitCode::SUCCESS),
+            (Command::Check(settings), _) => check(settings.sources(environment)?).await,
+            (Command::Policy(Policy { remote, task: Task::Remote(action) }), _) => {
+                ask_proxy(remote, action).await.map(|()| ExitCode::SUCCESS)
+            }
+            // Those have been done already.
+            (Command::Policy(_), _) | (_, None) => Ok(ExitCode::FAILURE),
         }
     });
     // A guest that is still being compiled must not hold up the end of the process.
@@ -88,28 +89,31 @@ fn rehearse(offline: &Offline, json: bool) -> ExitCode {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
         Err(e) => {
-            eprintln!("error: {}", e.told());
+            ground::complain(&e.told().to_string());
             ExitCode::from(if e.is_about_the_policy() { 1 } else { 2 })
         }
     }
 }
 
-fn begin_policy(begin: &Begin) -> ExitCode {
+fn begin_policy(begin: &Begin) -> Result<ExitCode> {
     let done = match begin {
         Begin::New(New { name, lang, dir }) => scaffold::create(name, language(*lang), dir.as_deref()).map(|made| {
             let folder = made.folder.display();
-            say!("{} is a policy in {}, in the folder {folder}. Next:", made.name, made.language);
-            say!("  cd {folder} && ./test");
+            say!(
+                "{} is a policy in {}, in the folder {folder}. Next:\n  cd {folder} && ./test",
+                made.name,
+                made.language
+            )
         }),
-        Begin::Bindings(Bindings { wit, output }) => scaffold::write_bindings(wit, output).map(|files| {
-            say!("{}: {}", output.display(), files.join(", "));
-        }),
+        Begin::Bindings(Bindings { wit, output }) => {
+            scaffold::write_bindings(wit, output).map(|files| say!("{}: {}", output.display(), files.join(", ")))
+        }
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(said) => said.map(|()| ExitCode::SUCCESS),
         Err(e) => {
-            eprintln!("error: {e}");
-            ExitCode::from(2)
+            ground::complain(&e.to_string());
+            Ok(ExitCode::from(2))
         }
     }
 }
@@ -127,7 +131,7 @@ fn language(lang: Lang) -> Language {
 async fn check(sources: Sources) -> Result<ExitCode> {
     let config = Config::load(sources)?;
     for warning in &config.warnings {
-        say!("warning: {warning}");
+        say!("warning: {warning}")?;
     }
     let mut failed = 0;
     let topologies = check_pools(&config, &mut failed).await?;
@@ -136,7 +140,7 @@ async fn check(sources: Sources) -> Result<ExitCode> {
     let engine = match Engine::new(options.clone()) {
         Err(e @ PolicyError::Cache { .. }) => {
             failed += 1;
-            say!("error: {e}");
+            say!("error: {e}")?;
             Engine::new(EngineOptions { cache: None, ..options })?
         }
         engine => engine?,
@@ -149,25 +153,25 @@ async fn check(sources: Sources) -> Result<ExitCode> {
         match loaded {
             Ok(generation) => {
                 let hooks: Vec<_> = generation.hooks().names().collect();
-                say!("policy {:?}: ok, {}, hooks: {}", policy.name, generation.digest(), hooks.join(", "));
+                say!("policy {:?}: ok, {}, hooks: {}", policy.name, generation.digest(), hooks.join(", "))?;
             }
             Err(e) => {
                 failed += 1;
-                say!("error: {e:#}");
+                say!("error: {e:#}")?;
                 if let OnFailure::Status(status) = policy.while_absent {
-                    say!("  without it, routes that name policy {:?} answer {status}", policy.name);
+                    say!("  without it, routes that name policy {:?} answer {status}", policy.name)?;
                 }
             }
         }
     }
     if let Some(Err(e)) = config.state_dir.as_deref().map(Keep::examine) {
         failed += 1;
-        say!("error: `state-dir` can't be used: {e}");
+        say!("error: `state-dir` can't be used: {e}")?;
     }
-    say!("{} routes, {} pools, {} policies", config.routes.len(), config.pools.len(), config.policies.len());
+    say!("{} routes, {} pools, {} policies", config.routes.len(), config.pools.len(), config.policies.len())?;
     match failed {
-        0 => say!("ok: the proxy would start with this"),
-        n => say!("{n} errors: the proxy would not start, or not as it should"),
+        0 => say!("ok: the proxy would start with this")?,
+        n => say!("{n} errors: the proxy would not start, or not as it should")?,
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -180,13 +184,13 @@ async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<Pool
             Ok(resolved) => {
                 for topology in &resolved {
                     let addresses: Vec<String> = topology.backends.iter().map(|b| b.address.to_string()).collect();
-                    say!("pool {:?}: {}", topology.name, addresses.join(", "));
+                    say!("pool {:?}: {}", topology.name, addresses.join(", "))?;
                 }
                 topologies.extend(resolved);
             }
             Err(e) => {
                 *failed += 1;
-                say!("error: {e}");
+                say!("error: {e}")?;
                 // Policies are loaded all the same, as if the pool had no backends.
                 topologies.extend(resolve(&[Pool { backends: vec![], ..pool.clone() }]).await?);
             }
@@ -195,16 +199,17 @@ async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<Pool
     Ok(topologies.into_iter().map(Arc::new).collect())
 }
 
-async fn serve_origin(origin: Origin) -> Result<()> {
+async fn serve_origin(origin: Origin, mut signals: Signals) -> Result<()> {
     let listener = std::net::TcpListener::bind(origin.listen)
         .with_context(|| format!("can't listen on {}: is something else listening there?", origin.listen))?;
     let address = listener.local_addr()?;
-    let mut signals = Signals::listen()?;
     let options = OriginOptions { name: origin.name.unwrap_or_default(), dir: origin.dir };
     tracing::info!(addr = %address, "origin listening");
+    signals.serving(origin::GRACE);
     let stop = async move {
-        let (name, _) = signals.next().await;
-        tracing::info!("{name}: stopping");
+        while signals.next().await == Event::Reopen {
+            tracing::info!("SIGUSR1: the origin has no log to open again");
+        }
     };
     Ok(origin::serve(listener, options, stop).await?)
 }
@@ -215,19 +220,13 @@ async fn ask_proxy(remote: Remote, action: Action) -> Result<()> {
     let around = Surroundings {
         environment: |name: &str| std::env::var_os(name),
         terminal: std::io::IsTerminal::is_terminal(&std::io::stderr()) && !dumb,
-        // Listened for only once this is polled: until then a signal ends the process, as it should.
-        interrupted: async {
-            match Signals::listen() {
-                Ok(mut signals) => _ = signals.next().await,
-                Err(_) => pending().await,
-            }
-        },
+        interrupted: interrupted(),
     };
     Ok(remote::execute(remote, action, around).await?)
 }
 
 /// Origins on ports of their own and the proxy in front of them, all in this process.
-async fn serve_demo(demo: Demo) -> Result<()> {
+async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
     let mut addresses = Vec::new();
     for number in 1..=demo.origins {
         let listener = loopback_listener()?;
@@ -249,13 +248,14 @@ async fn serve_demo(demo: Demo) -> Result<()> {
         base: PathBuf::new(),
     });
     let config = Config::load(sources)?;
-    run(config, |reachable| print_what_to_try(reachable, &addresses)).await
+    run(config, signals, |reachable, log| tell_what_to_try(reachable, &addresses, log)).await
 }
 
-fn print_what_to_try(reachable: &Reachable, origins: &[String]) {
+fn tell_what_to_try(reachable: &Reachable, origins: &[String], log: &LogWriter) {
     let Some(proxy) = reachable.listen.first() else { return };
     let admin = reachable.admin.map(|a| a.to_string()).unwrap_or_default();
-    say!(
+    // As the lines of the access log: what reads them may be slow.
+    log.say(&format!(
         "\nWaypost is running in front of {} origins ({}).
 A WebAssembly policy picks one of them for every request.
 
@@ -269,8 +269,8 @@ A WebAssembly policy picks one of them for every request.
   curl -s http://{admin}/policies                which policies run
   curl -T my-policy.wasm http://{admin}/policies/random    replace one while traffic flows
 
-Ctrl-C stops everything. The access log follows.\n",
+Ctrl-C stops everything. The access log follows.\n\n",
         origins.len(),
         origins.join(", "),
-    );
+    ));
 }

@@ -1,16 +1,17 @@
 //! A worker's thread: a current-thread runtime that serves connections and nothing else.
 
+use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::control::Adoption;
+use crate::ground;
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::{Admission, SWEEP, Settings, Snapshot, View, Worker, accept, accept_rest, hand_in};
 use crate::stats::Stats;
@@ -39,8 +40,17 @@ pub struct Start {
     pub stop: watch::Receiver<bool>,
 }
 
-/// Starts a worker.
-pub fn spawn(start: Start) -> Result<JoinHandle<()>> {
+/// The end of a worker's thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Which worker's.
+    pub index: usize,
+    /// It did not end because it was to.
+    pub panicked: bool,
+}
+
+/// Starts a worker, whose end is told as soon as it comes.
+pub fn spawn(start: Start, ends: mpsc::UnboundedSender<End>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -49,8 +59,14 @@ pub fn spawn(start: Start) -> Result<JoinHandle<()>> {
         .name(format!("worker-{}", start.index))
         // Policies run inline on this stack, beside what the engine allows them.
         .stack_size(4 * 1024 * 1024)
-        .spawn(move || LocalSet::new().block_on(&runtime, run(start)))
-        .context("a worker's thread can't be started")
+        .spawn(move || {
+            let index = start.index;
+            let panicked = ground::goes_on(|| LocalSet::new().block_on(&runtime, run(start))).is_none();
+            // Without a receiver the process has ended its wait.
+            let _ = ends.send(End { index, panicked });
+        })
+        .context("a worker's thread can't be started")?;
+    Ok(())
 }
 
 async fn run(start: Start) {
@@ -62,20 +78,18 @@ async fn run(start: Start) {
     let view = View::new(snapshot, &stats, index);
     let worker = Rc::new(Worker::new(index, settings, stats.clone(), access_log, view));
     adoption.adopted(index, version);
-    spawn_local(sweep(Rc::clone(&worker)));
+    let sweeping = Rc::clone(&worker);
+    spawn_local(async move { ground::stays("a worker's clock", || sweep(Rc::clone(&sweeping))).await });
     let listeners: Vec<_> =
         listeners.into_iter().filter_map(|l| tokio::net::TcpListener::from_std(l).ok()).map(Rc::new).collect();
-    let mut accepting: Vec<_> = listeners
-        .iter()
-        .map(|l| spawn_local(accept(Rc::clone(&worker), Rc::clone(l), Arc::clone(&admission))))
-        .collect();
-    accepting.push(spawn_local(hand_in(Rc::clone(&worker), handed, Arc::clone(&admission))));
+    let accepting = start_accepting(&worker, &listeners, handed, &admission);
     loop {
         tokio::select! {
             changed = snapshots.changed() => {
                 if changed.is_err() {
                     break;
                 }
+                ground::fault_point("worker");
                 let snapshot = Arc::clone(&snapshots.borrow_and_update());
                 let version = snapshot.version;
                 let next = worker.view().next(snapshot, &stats, index);
@@ -109,10 +123,31 @@ async fn run(start: Start) {
     worker.access_log.flush();
 }
 
+/// What panics while it accepts is started again on the same listener: clients must not find a worker that is deaf.
+fn start_accepting(
+    worker: &Rc<Worker>,
+    listeners: &[Rc<tokio::net::TcpListener>],
+    handed: mpsc::UnboundedReceiver<(TcpStream, SocketAddr)>,
+    admission: &Arc<Admission>,
+) -> Vec<JoinHandle<()>> {
+    let mut accepting = Vec::with_capacity(listeners.len() + 1);
+    for listener in listeners {
+        let (worker, listener, admission) = (Rc::clone(worker), Rc::clone(listener), Arc::clone(admission));
+        let task = move || accept(Rc::clone(&worker), Rc::clone(&listener), Arc::clone(&admission));
+        accepting.push(spawn_local(async move { ground::stays("a worker's listener", task).await }));
+    }
+    let (worker, admission) = (Rc::clone(worker), Arc::clone(admission));
+    let handed = Rc::new(RefCell::new(handed));
+    let task = move || hand_in(Rc::clone(&worker), Rc::clone(&handed), Arc::clone(&admission));
+    accepting.push(spawn_local(async move { ground::stays("a worker's intake", task).await }));
+    accepting
+}
+
 async fn sweep(worker: Rc<Worker>) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        ground::fault_point("sweep");
         tokio::select! {
             _ = ticks.tick() => worker.sweep(),
             () = worker.make_room() => {}

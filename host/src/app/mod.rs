@@ -15,3 +15,4 @@ mod signals;
 mod watch;
 
 pub use commands::execute;
+pub use signals::Held as HeldSignals;

@@ -3,20 +3,21 @@
 use std::future::pending;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::control::{AdminControl, ControlPlane};
-use super::data_plane::{self, Start};
+use super::data_plane::{self, End, Start};
 use super::descriptors;
 use super::intake::{self, Intake, KERNEL_SPREADS};
-use super::signals::Signals;
+use super::signals::{Event, Signals};
 use super::watch::watch;
 use crate::admin::{self, Readiness, StatsView};
 use crate::config::Config;
+use crate::ground;
 use crate::policy::{Engine, EngineOptions, PolicyError};
 use crate::proxy::access_log::LogWriter;
 use crate::proxy::{Admission, Forwarding, Settings};
@@ -34,20 +35,30 @@ pub struct Reachable {
     pub admin: Option<SocketAddr>,
 }
 
+/// How long workers are waited for beyond the drain time.
+const WORKERS_END: Duration = Duration::from_secs(5);
+/// How long each log is waited for at the end: a reader that takes nothing must not keep the process alive.
+const LOGS_END: Duration = Duration::from_secs(2);
+/// A drain time without an end is one: tokio's clock has an end itself.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Runs the proxy until a signal, and until what was in flight then has ended. `started` is called once it serves.
-pub async fn run(config: Config, started: impl FnOnce(&Reachable)) -> Result<()> {
+pub async fn run(config: Config, signals: Signals, started: impl FnOnce(&Reachable, &LogWriter)) -> Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     if let Some(limit) = descriptors::raise_limit() {
         tracing::debug!(limit, "file descriptors");
     }
-    let mut signals = Signals::listen()?;
+    ground::fault_point("start");
     let config = Arc::new(config);
     let stats = Stats::new(config.workers);
     let control = load(&config, &stats).await?;
     let intake = Intake::open(&config.listen, config.workers, KERNEL_SPREADS)?;
-    let log = LogWriter::start(&config.access_log).context("the access log can't be opened")?;
+    let log = LogWriter::start(&config.access_log).with_context(|| match &config.access_log.path {
+        Some(path) => format!("the access log {} can't be opened", path.display()),
+        None => "the access log can't be opened".to_owned(),
+    })?;
     let records = match &config.record {
         None => None,
         Some(record) => Some(
@@ -56,43 +67,135 @@ pub async fn run(config: Config, started: impl FnOnce(&Reachable)) -> Result<()>
         ),
     };
     let (stop, stopping) = watch::channel(false);
-    let addresses = intake.addresses.clone();
-    let mut admin = admin_side(&config, &control, stopping.clone())?;
+    let listen = intake.addresses.clone();
+    let admin = admin_side(&config, &control, stopping.clone())?;
     let recorder = records.as_ref().map(RecordWriter::recorder);
-    let workers = start_workers(&config, &control, intake, (&log, recorder), &stopping)?;
-    tokio::time::timeout(Duration::from_secs(30), control.adoption().wait(1))
-        .await
-        .context("the workers have not started")?;
+    let mut ends = start_workers(&config, &control, intake, (&log, recorder), &stopping)?;
+    let adoption = control.adoption();
+    tokio::select! {
+        begun = tokio::time::timeout(Duration::from_secs(30), adoption.wait(1)) => {
+            begun.context("the workers have not started")?;
+        }
+        Some(End { index, .. }) = ends.recv() => bail!("worker {index} has failed while it started"),
+    }
+    signals.serving(config.timeouts.drain.saturating_add(WORKERS_END));
     // Before the log says so: who reads there that it listens, and asks, is not to hear that it is starting.
     control.set_readiness(Readiness::Ready);
-    for address in &addresses {
+    for address in &listen {
         tracing::info!(addr = %address, workers = config.workers, "listening");
     }
-    if let Some((address, _)) = &admin {
+    let reachable = Reachable { listen, admin: admin.as_ref().map(|(address, _)| *address) };
+    if let Some(address) = reachable.admin {
         tracing::info!(addr = %address, "admin listening");
     }
-    started(&Reachable { listen: addresses, admin: admin.as_ref().map(|(address, _)| *address) });
+    started(&reachable, &log);
+    Running { config, control, signals, ends, admin, stop, log, records, failure: None }.to_the_end().await
+}
 
-    let watching = tokio::spawn(watch(Arc::clone(&control)));
-    let (name, _) = tokio::select! {
-        signal = signals.next() => signal,
-        ended = admin_ended(&mut admin) => return Err(ended),
-    };
-    tracing::info!("{name}: finishing what is in flight; a second signal stops at once");
-    control.set_readiness(Readiness::Draining);
-    watching.abort();
-    tokio::spawn(async move {
-        let (name, code) = signals.next().await;
-        tracing::warn!("{name} again: stopping at once");
-        std::process::exit(code);
-    });
-    // Workers that have gone already have nothing to finish.
-    let _ = stop.send(true);
-    tokio::task::spawn_blocking(move || finish(workers, log, records))
-        .await
-        .context("the workers can't be waited for")??;
-    tracing::info!("stopped");
-    Ok(())
+/// A proxy that serves.
+struct Running {
+    config: Arc<Config>,
+    control: Arc<ControlPlane>,
+    signals: Signals,
+    ends: mpsc::UnboundedReceiver<End>,
+    admin: AdminSide,
+    stop: watch::Sender<bool>,
+    log: LogWriter,
+    records: Option<RecordWriter>,
+    /// What has failed, in a sentence.
+    failure: Option<String>,
+}
+
+impl Running {
+    async fn to_the_end(mut self) -> Result<()> {
+        let control = Arc::clone(&self.control);
+        // Nothing that it knows is lost: a new one compares the files with what was configured.
+        let watching = tokio::spawn(async move {
+            ground::stays("the watcher of the policies' files", || watch(Arc::clone(&control))).await;
+        });
+        if ground::caught(self.serve()).await.is_err() {
+            self.failure = Some("the control side has failed".to_owned());
+        }
+        if let Some(failure) = &self.failure {
+            tracing::error!("{failure}: finishing what is in flight, then the process ends");
+        }
+        self.control.set_readiness(self.failure.clone().map_or(Readiness::Draining, Readiness::Failed));
+        watching.abort();
+        self.signals.stop_begins();
+        // Workers that have gone already have nothing to finish.
+        let _ = self.stop.send(true);
+        self.workers_end().await;
+        let Self { log, records, failure, .. } = self;
+        let logs_end = move || {
+            log.finish(LOGS_END);
+            if let Some(records) = records {
+                records.finish(LOGS_END);
+            }
+        };
+        tokio::task::spawn_blocking(logs_end).await.context("the logs can't be waited for")?;
+        if let Some(failure) = failure {
+            bail!("{failure}; this is a bug of the proxy, and a supervisor should start it again");
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Until a signal, or until something fails without which the process is no proxy any more.
+    async fn serve(&mut self) {
+        loop {
+            tokio::select! {
+                event = self.signals.next() => match event {
+                    Event::Stop => return,
+                    Event::Reopen => {
+                        ground::fault_point("control");
+                        self.reopen();
+                    }
+                },
+                Some(end) = self.ends.recv() => {
+                    self.failure = Some(format!("worker {} has failed", end.index));
+                    self.control.adoption().gone(end.index);
+                    return;
+                }
+                failed = admin_ended(&mut self.admin) => {
+                    self.admin = None;
+                    self.failure = Some(format!("{failed:#}"));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn reopen(&self) {
+        tracing::info!("SIGUSR1: opening the logs again");
+        self.log.reopen();
+        if let Some(records) = &self.records {
+            records.reopen();
+        }
+    }
+
+    /// Waits for the workers, within a limit.
+    async fn workers_end(&mut self) {
+        let deadline = Instant::now() + self.config.timeouts.drain.saturating_add(WORKERS_END).min(LONGEST);
+        let mut left: Vec<usize> = (0..self.config.workers).collect();
+        left.retain(|index| !self.control.adoption().is_gone(*index));
+        while !left.is_empty() {
+            tokio::select! {
+                end = self.ends.recv() => {
+                    let Some(end) = end else { break };
+                    left.retain(|index| *index != end.index);
+                    if end.panicked {
+                        self.failure.get_or_insert(format!("worker {} has failed", end.index));
+                    }
+                }
+                () = self.signals.reopen() => self.reopen(),
+                () = sleep_until(deadline) => {
+                    let names = left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                    self.failure.get_or_insert(format!("these workers have not ended in time: {names}"));
+                    return;
+                }
+            }
+        }
+    }
 }
 
 /// Resolves the backends and loads the policies.
@@ -153,7 +256,7 @@ fn start_workers(
     intake: Intake,
     (log, recorder): (&LogWriter, Option<Recorder>),
     stopping: &watch::Receiver<bool>,
-) -> Result<Vec<JoinHandle<()>>> {
+) -> Result<mpsc::UnboundedReceiver<End>> {
     let admission = Arc::new(Admission::new(&config.limits));
     let stats_page = config.stats_path.clone().map(|path| {
         let control = Arc::clone(control);
@@ -171,12 +274,12 @@ fn start_workers(
         stats_page,
         recorder,
     };
-    let mut workers = Vec::with_capacity(config.workers);
+    let (ended, ends) = mpsc::unbounded_channel();
     let mut hands = Vec::with_capacity(config.workers);
     for (index, listeners) in intake.by_worker.into_iter().enumerate() {
         let (hand, handed) = mpsc::unbounded_channel();
         hands.push(hand);
-        workers.push(data_plane::spawn(Start {
+        let start = Start {
             index,
             settings: settings.clone(),
             stats: control.stats().clone(),
@@ -187,17 +290,25 @@ fn start_workers(
             snapshots: control.subscribe(),
             adoption: control.adoption(),
             stop: stopping.clone(),
-        })?);
+        };
+        data_plane::spawn(start, ended.clone())?;
     }
     for listener in intake.shared {
-        tokio::spawn(hand_out(tokio::net::TcpListener::from_std(listener)?, hands.clone(), stopping.clone()));
+        let listener = Arc::new(tokio::net::TcpListener::from_std(listener)?);
+        let (hands, stopping) = (hands.clone(), stopping.clone());
+        tokio::spawn(async move {
+            ground::stays("what hands connections out", || {
+                hand_out(Arc::clone(&listener), hands.clone(), stopping.clone())
+            })
+            .await;
+        });
     }
-    Ok(workers)
+    Ok(ends)
 }
 
 /// Where the kernel does not spread connections, one task takes them all and deals them out in turn.
 async fn hand_out(
-    listener: tokio::net::TcpListener,
+    listener: Arc<tokio::net::TcpListener>,
     hands: Vec<mpsc::UnboundedSender<(TcpStream, SocketAddr)>>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -217,21 +328,6 @@ async fn hand_out(
     }
 }
 
-fn finish(workers: Vec<JoinHandle<()>>, log: LogWriter, records: Option<RecordWriter>) -> Result<()> {
-    let mut failed = 0;
-    for worker in workers {
-        failed += usize::from(worker.join().is_err());
-    }
-    log.finish();
-    if let Some(records) = records {
-        records.finish();
-    }
-    if failed > 0 {
-        bail!("{failed} workers have failed; this is a bug of the proxy");
-    }
-    Ok(())
-}
-
 /// A listener for an origin of the demo, whose port must be known before the proxy starts.
 pub fn loopback_listener() -> Result<TcpListener> {
     TcpListener::bind(("127.0.0.1", 0)).context("no port on 127.0.0.1 can be had")
@@ -248,7 +344,8 @@ mod tests {
         listener.set_nonblocking(true).unwrap();
         let (hands, mut handed): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::unbounded_channel()).unzip();
         let (stop, stopping) = watch::channel(false);
-        let dealing = tokio::spawn(hand_out(tokio::net::TcpListener::from_std(listener).unwrap(), hands, stopping));
+        let dealing =
+            tokio::spawn(hand_out(Arc::new(tokio::net::TcpListener::from_std(listener).unwrap()), hands, stopping));
         let clients: Vec<_> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
         let mut seen = Vec::new();
         for turn in 0..4 {

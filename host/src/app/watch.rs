@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::control::ControlPlane;
 use crate::config::PolicySource;
 use crate::files;
+use crate::ground;
 use crate::policy::{MAX_COMPONENT, digest};
 
 /// How often files are looked at. Looking beats listening: it works over network file systems, mounted volumes and links that
@@ -42,11 +43,17 @@ struct Watched {
 pub async fn watch(control: Arc<ControlPlane>) {
     let mut watches = JoinSet::new();
     for (policy, p) in control.config().policies.iter().enumerate() {
-        if let PolicySource::File(path) = &p.source {
-            // Nothing counts as read yet: a change between loading and the first look is not missed.
-            let file = Watched { policy, path: path.clone(), current: None, seen: None, unreadable: None };
-            watches.spawn(watch_one(Arc::clone(&control), file));
-        }
+        let PolicySource::File(path) = &p.source else { continue };
+        let (control, path) = (Arc::clone(&control), path.clone());
+        // Nothing that it knows is lost by a panic: the next one compares the file with what was configured.
+        watches.spawn(async move {
+            ground::stays("the watcher of a policy's file", || {
+                // Nothing counts as read yet: a change between loading and the first look is not missed.
+                let file = Watched { policy, path: path.clone(), current: None, seen: None, unreadable: None };
+                watch_one(Arc::clone(&control), file)
+            })
+            .await;
+        });
     }
     while let Some(ended) = watches.join_next().await {
         if let Err(error) = ended {
@@ -62,6 +69,7 @@ async fn watch_one(control: Arc<ControlPlane>, mut file: Watched) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        ground::fault_point("watcher");
         look(&control, &mut file).await;
     }
 }

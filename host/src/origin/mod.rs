@@ -60,7 +60,7 @@ const CONNECTIONS: usize = 4096;
 /// How long a client may take over a request's head, and how long an idle connection stays open.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests in flight may still run after `shutdown`.
-const GRACE: Duration = Duration::from_secs(10);
+pub const GRACE: Duration = Duration::from_secs(10);
 /// `accept` fails at once, again and again, when the process is out of file descriptors; trying on would burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

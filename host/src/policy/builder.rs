@@ -6,12 +6,12 @@
 //! alone, so that these never wait for slow ones.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::generation::Generation;
+use crate::ground;
 
 /// Threads.
 const THREADS: usize = 3;
@@ -111,7 +111,10 @@ impl Shared {
             let generation = job.generation.upgrade();
             let built = generation.as_ref().map(|generation| {
                 // What goes wrong in here must not leave the others without a builder.
-                catch_unwind(AssertUnwindSafe(|| generation.rebuild(job.worker))).unwrap_or(true)
+                ground::goes_on(|| generation.rebuild(job.worker)).unwrap_or_else(|| {
+                    generation.rebuilding_failed(job.worker);
+                    true
+                })
             });
             // The last one to go takes its time as well: it is the policy's.
             drop(generation);

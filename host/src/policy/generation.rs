@@ -13,6 +13,7 @@ use super::lines::LogLine;
 use super::places::Reservation;
 use super::store::Store;
 use crate::config::{Isolation, OnFailure};
+use crate::ground;
 use crate::stats::{DecidedPool, PolicyShard};
 
 /// An instance that takes no longer to build than this is rebuilt on the worker that lost it.
@@ -237,6 +238,7 @@ impl Generation {
 
     /// On a builder thread. Tells whether it was done: not while another generation of the policy is being loaded.
     pub(super) fn rebuild(&self, worker: usize) -> bool {
+        ground::fault_point("policy-builder");
         // Also counts in the shard for work off the workers, which has one writer at a time because of this.
         let Some(_one_at_a_time) = self.recipe.try_setting_up() else { return false };
         let shard = self.shard(usize::MAX);
@@ -248,6 +250,13 @@ impl Generation {
             *slot = built;
         }
         true
+    }
+
+    /// On the builder thread, after `rebuild` has panicked: it is tried again later.
+    pub(super) fn rebuilding_failed(&self, worker: usize) {
+        if let Some(mut slot) = self.slot(worker) {
+            *slot = failed("building an instance panicked".to_owned());
+        }
     }
 
     fn ask_builder(self: &Arc<Self>, worker: usize) -> Slot {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
+use crate::ground;
+
 /// The time between two ticks. A deadline is kept to within two.
 ///
 /// Each tick may take the core from a worker: at 1 ms that was measured at 6 % of a worker's time on a pinned core.
@@ -24,10 +26,14 @@ impl Ticker {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("policy-ticker".to_owned()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                thread::sleep(TICK);
-                engines.iter().for_each(Engine::increment_epoch);
-            }
+            // Without it no deadline is kept.
+            ground::keeps_running("the clock of the deadlines", || {
+                while !stopped.load(Ordering::Relaxed) {
+                    thread::sleep(TICK);
+                    ground::fault_point("policy-ticker");
+                    engines.iter().for_each(Engine::increment_epoch);
+                }
+            });
         })?;
         Ok(Self { stop, thread: Some(thread) })
     }

@@ -1,6 +1,8 @@
 //! Taking connections in, within the limits.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -21,6 +23,8 @@ use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::worker::Worker;
 use crate::config::Limits;
+use crate::ground;
+use crate::stats::WorkerShard;
 use crate::wire::Version;
 
 /// How long accepting rests when the process is out of file descriptors: trying again at once would burn a core.
@@ -90,6 +94,7 @@ impl Drop for Admitted {
 /// Accepts until the future is dropped; each connection is a task of this thread.
 pub async fn accept(worker: Rc<Worker>, listener: Rc<TcpListener>, admission: Arc<Admission>) {
     loop {
+        ground::fault_point("accept");
         match listener.accept().await {
             Ok((stream, peer)) => take(&worker, stream, peer, &admission),
             Err(e) if is_of_one_connection(&e) => {}
@@ -104,10 +109,13 @@ pub async fn accept(worker: Rc<Worker>, listener: Rc<TcpListener>, admission: Ar
 /// Takes connections that an acceptor hands in, where the kernel does not spread them over the workers.
 pub async fn hand_in(
     worker: Rc<Worker>,
-    mut handed: UnboundedReceiver<(std::net::TcpStream, SocketAddr)>,
+    handed: Rc<RefCell<UnboundedReceiver<(std::net::TcpStream, SocketAddr)>>>,
     admission: Arc<Admission>,
 ) {
-    while let Some((stream, peer)) = handed.recv().await {
+    loop {
+        // Borrowed for each poll, so that another task can go on where this one ended.
+        let next = poll_fn(|cx| handed.borrow_mut().poll_recv(cx)).await;
+        let Some((stream, peer)) = next else { return };
         if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
             take(&worker, stream, peer, &admission);
         }
@@ -139,14 +147,33 @@ fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Ar
         return;
     }
     worker.shard.connections.increment();
-    worker.shard.connections_active.increment();
+    let open = OpenConnection::new(Arc::clone(&worker.shard), admitted);
     let worker = Rc::clone(worker);
+    // A panic in it ends this connection alone: tokio catches it, and what it held is let go of.
     spawn_local(async move {
-        let shard = Arc::clone(&worker.shard);
+        let _open = open;
+        ground::fault_point("connection");
         connection::serve(worker, stream, peer).await;
-        shard.connections_active.decrement();
-        drop(admitted);
     });
+}
+
+/// A connection counts as open until this is dropped, however it ends.
+struct OpenConnection {
+    shard: Arc<WorkerShard>,
+    _admitted: Admitted,
+}
+
+impl OpenConnection {
+    fn new(shard: Arc<WorkerShard>, admitted: Admitted) -> Self {
+        shard.connections_active.increment();
+        Self { shard, _admitted: admitted }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.shard.connections_active.decrement();
+    }
 }
 
 /// Says why, as far as the socket takes it at once, and closes. A few such clients are given the time to send their

@@ -1,22 +1,26 @@
 //! The access log: one JSON object a line, written by a thread of its own so that a slow disk or pipe never holds a worker.
 
 use std::cell::RefCell;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::config::{self, LoggedRequests};
+use crate::ground::{self, Keeper, Lost, Outlet, Target};
 use crate::stats::WorkerShard;
 
 /// A worker hands its lines over when it has so many bytes of them, and at each sweep.
 const BATCH: usize = 32 * 1024;
 /// Batches that may wait for the disk; beyond that lines are dropped and counted.
 const WAITING: usize = 64;
+/// Lines that are lost are warned of this often, in milliseconds.
+const WARNING: u64 = 60_000;
+
+/// Where the milliseconds of warnings count from.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// What one line says.
 #[derive(Debug, Serialize)]
@@ -67,53 +71,104 @@ impl Line<'_> {
 #[derive(Debug)]
 pub struct AccessLog {
     requests: LoggedRequests,
-    sink: Option<SyncSender<Vec<u8>>>,
+    outlet: Option<Outlet>,
     pending: RefCell<Vec<u8>>,
     shard: Arc<WorkerShard>,
+    losses: Arc<Losses>,
 }
 
 /// The thread that writes. It ends when all workers have let go of their ends.
 #[derive(Debug)]
 pub struct LogWriter {
-    sink: Option<SyncSender<Vec<u8>>>,
     requests: LoggedRequests,
-    thread: Option<JoinHandle<()>>,
+    outlet: Option<Outlet>,
+    target: Target,
+    losses: Arc<Losses>,
+}
+
+/// Lines that are lost and not yet warned of.
+#[derive(Debug, Default)]
+struct Losses {
+    lines: AtomicU64,
+    next_warning: AtomicU64,
+}
+
+impl Losses {
+    /// Warns of these and all that were lost since the last warning, but only once a minute.
+    fn add(&self, lines: u64, reason: impl FnOnce() -> String) {
+        self.lines.fetch_add(lines, Relaxed);
+        let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let due = self.next_warning.load(Relaxed);
+        if now < due || self.next_warning.compare_exchange(due, now + WARNING, Relaxed, Relaxed).is_err() {
+            return;
+        }
+        let lines = self.lines.swap(0, Relaxed);
+        tracing::warn!("{lines} lines of the access log are lost: {}", reason());
+    }
+}
+
+/// What becomes of lines that can't be written.
+struct Account(Arc<Losses>);
+
+impl Keeper for Account {
+    fn lost(&mut self, lost: &Lost) {
+        ground::counters().access_log_lines_lost.fetch_add(lost.lines, Relaxed);
+        self.0.add(lost.lines, || format!("it can't be written: {}", lost.error));
+    }
+
+    fn reopened(&mut self, result: io::Result<()>) {
+        match result {
+            Ok(()) => tracing::info!("the access log was opened again"),
+            Err(e) => tracing::warn!("the access log can't be opened again, and goes on in the former file: {e}"),
+        }
+    }
 }
 
 impl LogWriter {
     /// Opens the file, if one is named, and starts the thread.
     pub fn start(config: &config::AccessLog) -> io::Result<Self> {
-        if config.requests == LoggedRequests::None {
-            return Ok(Self { sink: None, requests: config.requests, thread: None });
-        }
-        let out: Box<dyn Write + Send> = match &config.path {
-            Some(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
-            None => Box::new(io::stdout()),
+        let target = config.path.clone().map_or(Target::Stdout, Target::File);
+        let losses = Arc::<Losses>::default();
+        let outlet = match config.requests {
+            LoggedRequests::None => None,
+            _ => Some(Outlet::start("access-log", target.clone(), WAITING, Account(Arc::clone(&losses)))?),
         };
-        let (sink, batches) = sync_channel(WAITING);
-        let thread = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write(out, &batches))?;
-        Ok(Self { sink: Some(sink), requests: config.requests, thread: Some(thread) })
+        Ok(Self { requests: config.requests, outlet, target, losses })
     }
 
     /// A worker's end.
     pub fn handle(&self, shard: Arc<WorkerShard>) -> AccessLog {
-        AccessLog { requests: self.requests, sink: self.sink.clone(), pending: RefCell::default(), shard }
-    }
-
-    /// Waits until what was handed over is written.
-    pub fn finish(mut self) {
-        self.sink = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of the writer has been reported already; there is nothing left to do for the log.
-            let _ = thread.join();
+        AccessLog {
+            requests: self.requests,
+            outlet: self.outlet.clone(),
+            pending: RefCell::default(),
+            shard,
+            losses: Arc::clone(&self.losses),
         }
     }
-}
 
-fn write(mut out: Box<dyn Write + Send>, batches: &Receiver<Vec<u8>>) {
-    for batch in batches {
-        if let Err(e) = out.write_all(&batch).and_then(|()| out.flush()) {
-            tracing::warn!("the access log can't be written: {e}");
+    /// Writes text as it is between the lines of standard output, if that is where the log goes; false if it is not.
+    pub fn say(&self, text: &str) -> bool {
+        let outlet = self.outlet.as_ref().filter(|_| self.target == Target::Stdout);
+        outlet.is_some_and(|outlet| outlet.send(text.as_bytes().to_vec()).is_ok())
+    }
+
+    /// Has the file opened again by its name, as after it was moved away.
+    pub fn reopen(&self) {
+        match (&self.outlet, &self.target) {
+            (None, _) => tracing::info!("there is no access log to open again"),
+            (_, Target::Stdout | Target::Stderr) => {
+                tracing::info!("the access log goes to standard output, which is never opened again");
+            }
+            (Some(outlet), Target::File(_)) if outlet.reopen() => {}
+            _ => tracing::warn!("the access log can't be opened again now: it is behind"),
+        }
+    }
+
+    /// Waits until what was handed over is written, but not beyond this limit.
+    pub fn finish(self, limit: Duration) {
+        if self.outlet.is_some_and(|outlet| !outlet.flush(limit)) {
+            tracing::warn!("the last lines of the access log are lost: after {limit:?} it had not taken them");
         }
     }
 }
@@ -147,12 +202,11 @@ impl AccessLog {
         if pending.is_empty() {
             return;
         }
-        let Some(sink) = &self.sink else { return };
-        let batch = std::mem::take(&mut *pending);
-        if let Err(e) = sink.try_send(batch) {
-            let (std::sync::mpsc::TrySendError::Full(batch) | std::sync::mpsc::TrySendError::Disconnected(batch)) = e;
-            let lines = batch.iter().filter(|b| **b == b'\n').count();
-            self.shard.log_lines_dropped.add(lines as u64);
+        let Some(outlet) = &self.outlet else { return };
+        if let Err(refused) = outlet.send(std::mem::take(&mut *pending)) {
+            let lines = ground::lines(&refused);
+            self.shard.log_lines_dropped.add(lines);
+            self.losses.add(lines, || "what reads it is too slow".to_owned());
         }
     }
 }
@@ -165,5 +219,5 @@ impl Drop for AccessLog {
 
 /// The present moment less `ago`, as RFC 3339.
 pub fn time(ago: Duration) -> String {
-    humantime::format_rfc3339_micros(SystemTime::now() - ago).to_string()
+    ground::stamp(ago)
 }

@@ -19,6 +19,7 @@ use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::timer::{Timer, Wait};
 use super::worker::Worker;
+use crate::stats::WorkerShard;
 use crate::wire::{Fields, Malformed, RequestHead, RequestMeta, ResponseHead};
 
 /// What one request needs at a time, lent by the worker.
@@ -157,9 +158,9 @@ impl Connection {
                 self.input.consume(meta.head_len);
                 self.served += 1;
                 worker.shard.requests.increment();
-                worker.shard.requests_active.increment();
+                let active = ActiveRequest::new(&worker.shard);
                 let then = Exchange::new(self, scratch, meta, &mut record, started).run().await;
-                worker.shard.requests_active.decrement();
+                drop(active);
                 then
             }
             Next::Refused(refusal) => {
@@ -271,6 +272,22 @@ impl Connection {
             attempts: record.attempts,
             reason: record.reason.as_deref(),
         });
+    }
+}
+
+/// A request counts as active until this is dropped, also by a panic.
+struct ActiveRequest<'a>(&'a WorkerShard);
+
+impl<'a> ActiveRequest<'a> {
+    fn new(shard: &'a WorkerShard) -> Self {
+        shard.requests_active.increment();
+        Self(shard)
+    }
+}
+
+impl Drop for ActiveRequest<'_> {
+    fn drop(&mut self) {
+        self.0.requests_active.decrement();
     }
 }
 

@@ -98,6 +98,20 @@ impl RecordFile {
         Flushed { lines, bytes, error: None }
     }
 
+    /// Whether the file is still the one of its name; not if it was moved away or removed.
+    pub fn is_in_place(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let Some(Ok(ours)) = self.file.as_ref().map(File::metadata) else { return false };
+            fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (ours.dev(), ours.ino()))
+        }
+        #[cfg(not(unix))]
+        {
+            self.file.is_some()
+        }
+    }
+
     /// Sets the file aside in place of the one before, and begins a new one.
     pub fn rotate(&mut self) -> io::Result<()> {
         self.file = None;

@@ -12,6 +12,7 @@ use super::file::{Flushed, RecordFile};
 use super::format::{FORMAT, Isolation, Line, Lineup, Policy, Request};
 use super::redact::Redactor;
 use crate::config::{self, Config, Record};
+use crate::ground;
 use crate::stats::{RecordingShard, Stats, WorkerShard};
 
 /// Requests that may wait for the writer ...
@@ -22,6 +23,10 @@ const WAITING_BYTES: usize = 32 << 20;
 const REQUEST_BYTES: usize = 1 << 20;
 /// What was recorded is on disk after this time.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// What can't be written is warned of this often.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+/// How often the thread's end is looked for.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A worker's end of the recording. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -43,6 +48,7 @@ pub struct RecordWriter {
 
 enum Message {
     Request(Arc<Lineup>, Box<Request>, Held),
+    Reopen,
     End,
 }
 
@@ -77,15 +83,17 @@ impl RecordWriter {
         let file = RecordFile::open(&record.file, record.max_bytes)?;
         let (sink, messages) = sync_channel(WAITING);
         let queued = Arc::new(AtomicUsize::new(0));
-        let writer = Writer {
+        let mut writer = Writer {
             file,
             redactor: Redactor::new(record),
             lineups: HashSet::new(),
             stats: Arc::clone(stats.recording()),
-            complaints: Vec::new(),
+            warned: None,
             path: record.file.display().to_string(),
         };
-        let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || writer.run(&messages))?;
+        let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || {
+            ground::keeps_running("the recording's thread", || writer.run(&messages));
+        })?;
         let recorder = Recorder {
             threshold: (record.sample.clamp(0.0, 1.0) * (u64::from(u32::MAX) + 1) as f64) as u64,
             lineup: Arc::new(lineup(record, config)),
@@ -101,11 +109,26 @@ impl RecordWriter {
         self.recorder.clone()
     }
 
-    /// Waits until what was handed over is written.
-    pub fn finish(self) {
-        // A writer that is gone has panicked, which was reported; there is nothing left to do for the recording.
-        let _ = self.recorder.sink.send(Message::End);
-        let _ = self.thread.join();
+    /// Has the file begun again if it was moved away.
+    pub fn reopen(&self) {
+        if self.recorder.sink.try_send(Message::Reopen).is_err() {
+            tracing::warn!("the recording can't be begun again now: it is behind");
+        }
+    }
+
+    /// Waits until what was handed over is written, but not beyond this limit.
+    pub fn finish(self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let mut ending = false;
+        while !self.thread.is_finished() {
+            // A queue that is full takes it later.
+            ending = ending || self.recorder.sink.try_send(Message::End).is_ok();
+            if Instant::now() >= deadline {
+                tracing::warn!("the last requests of the recording are lost: after {limit:?} they were not written");
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 }
 
@@ -184,13 +207,13 @@ struct Writer {
     /// Those that stand in this file.
     lineups: HashSet<u64>,
     stats: Arc<RecordingShard>,
-    /// Kinds of errors that were logged.
-    complaints: Vec<io::ErrorKind>,
+    /// When it was last warned of what can't be written.
+    warned: Option<Instant>,
     path: String,
 }
 
 impl Writer {
-    fn run(mut self, messages: &Receiver<Message>) {
+    fn run(&mut self, messages: &Receiver<Message>) {
         let mut flushed = Instant::now();
         loop {
             let message = if self.file.is_flushed() {
@@ -201,9 +224,11 @@ impl Writer {
             };
             match message {
                 Ok(Message::Request(lineup, request, held)) => {
+                    ground::fault_point("record");
                     self.write(&lineup, request);
                     drop(held);
                 }
+                Ok(Message::Reopen) => self.reopen(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -267,10 +292,25 @@ impl Writer {
         }
     }
 
+    fn reopen(&mut self) {
+        self.flush();
+        if self.file.is_in_place() {
+            tracing::info!("{} is where it was: the recording goes on in it", self.path);
+            return;
+        }
+        match self.file.rotate() {
+            Ok(()) => {
+                self.lineups.clear();
+                tracing::info!("the recording is begun again in {}", self.path);
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
     fn failed(&mut self, error: &io::Error) {
         self.stats.errors.increment();
-        if !self.complaints.contains(&error.kind()) {
-            self.complaints.push(error.kind());
+        if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+            self.warned = Some(Instant::now());
             tracing::warn!("{} can't be written, and requests are not recorded: {error}", self.path);
         }
     }
@@ -327,7 +367,7 @@ mod tests {
             redactor: Redactor::new(&record),
             lineups: HashSet::new(),
             stats: Arc::clone(Stats::new(1).recording()),
-            complaints: Vec::new(),
+            warned: None,
             path: path.display().to_string(),
         };
         let request = |path: String| {

@@ -1,7 +1,6 @@
 //! What each command does, and what it prints.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -17,6 +16,7 @@ use super::source::{LARGEST_TEXT, Source, read};
 use super::stage::House;
 use super::{RehearsalError, junit, replay, report};
 use crate::cli::{Bench, Format, Inspect, Offline, Pack, Test};
+use crate::ground;
 use crate::policy::EngineOptions;
 use crate::text::plain;
 
@@ -242,14 +242,13 @@ impl Progress {
         if self.terminal {
             self.shown = true;
             let what: String = plain(what).chars().take(70).collect();
-            // A line that can't be shown is not worth a failure.
-            let _ = write!(io::stderr(), "\r\x1b[K{what} ...");
+            ground::print_aside(&format!("\r\x1b[K{what} ..."));
         }
     }
 
     fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
-            let _ = write!(io::stderr(), "\r\x1b[K");
+            ground::print_aside("\r\x1b[K");
         }
     }
 }
@@ -266,13 +265,7 @@ fn pretty(value: &Value) -> String {
 
 /// To standard output; a reader that has seen enough is no failure.
 pub(super) fn print(text: &str) -> Result<(), RehearsalError> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(RehearsalError::Write { path: "standard output".into(), error })
-        }
-        _ => Ok(()),
-    }
+    ground::print(text).map_err(|error| RehearsalError::Write { path: "standard output".into(), error })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), RehearsalError> {

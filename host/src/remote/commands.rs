@@ -16,6 +16,7 @@ use super::render;
 use super::watch::Watch;
 use crate::cli::{Action, By, Deploy, Mode, Remote};
 use crate::files;
+use crate::ground;
 use crate::policy::digest;
 
 /// A component is smaller, and so is what the admin listener takes; anything else is a slip.
@@ -175,12 +176,7 @@ fn print(
     text: impl FnOnce(&Answer) -> Result<String, RemoteError>,
 ) -> Result<(), RemoteError> {
     let text = if json { answer.text.clone() } else { text(answer)? };
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Whoever reads has seen enough, as `head` has.
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
+    Ok(ground::print(&text)?)
 }
 
 /// The token of the file, else of the environment.

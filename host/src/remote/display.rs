@@ -1,10 +1,10 @@
 //! A trial as it goes, on standard error: redrawn in place at a terminal, elsewhere a line where something has changed.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use super::answers::{Faults, Trial};
 use super::render;
+use crate::ground;
 
 /// Where only counts have grown, a log gets a line as often.
 const COUNTS: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ impl Display {
     }
 
     /// How the trial goes. `rest` is what is to come, such as `, promoted in 8m`.
-    pub fn show(&mut self, policy: &str, trial: &Trial, elapsed: Duration, rest: &str) -> io::Result<()> {
+    pub fn show(&mut self, policy: &str, trial: &Trial, elapsed: Duration, rest: &str) {
         if self.terminal {
             let text = format!(
                 "{policy}: {} for {}\n{}  for {}{rest}; Ctrl-C stops watching, not the trial\n",
@@ -62,22 +62,18 @@ impl Display {
         };
         if old {
             self.last = Some(Told { kind, trial: trial.clone(), at: Instant::now() });
-            writeln!(io::stderr(), "{policy}: {}", render::trial_line(trial))?;
+            ground::print_aside(&format!("{policy}: {}\n", render::trial_line(trial)));
         }
-        Ok(())
     }
 
     /// A sentence that stays.
-    pub fn say(&mut self, sentence: &str) -> io::Result<()> {
+    pub fn say(&mut self, sentence: &str) {
         self.drawn = 0;
-        writeln!(io::stderr(), "{sentence}")
+        ground::print_aside(&format!("{sentence}\n"));
     }
 
-    fn draw(&mut self, text: &str) -> io::Result<()> {
-        let frame = self.frame(text, width());
-        let mut stderr = io::stderr().lock();
-        stderr.write_all(frame.as_bytes())?;
-        stderr.flush()
+    fn draw(&mut self, text: &str) {
+        ground::print_aside(&self.frame(text, width()));
     }
 
     /// What draws this over what was drawn before.
@@ -113,7 +109,7 @@ impl Kind {
 
 #[cfg(unix)]
 fn width() -> usize {
-    let told = rustix::termios::tcgetwinsize(io::stderr()).map(|size| usize::from(size.ws_col));
+    let told = rustix::termios::tcgetwinsize(std::io::stderr()).map(|size| usize::from(size.ws_col));
     told.ok().filter(|columns| *columns > 0).unwrap_or(WIDTH)
 }
 

@@ -63,7 +63,7 @@ impl Watch<'_> {
             seen = Instant::now();
             let details: Details = answer.read()?;
             match details.fate(self.generation, self.digest) {
-                Fate::OnTrial => self.show(&details, began.elapsed())?,
+                Fate::OnTrial => self.show(&details, began.elapsed()),
                 Fate::Promoted => return Ok(answer),
                 Fate::Over(reason) => return Err(RemoteError::Over(format!("{}: {reason}", self.policy))),
             }
@@ -74,14 +74,14 @@ impl Watch<'_> {
         }
     }
 
-    fn show(&mut self, details: &Details, elapsed: Duration) -> Result<(), RemoteError> {
-        let Some(trial) = &details.trial else { return Ok(()) };
+    fn show(&mut self, details: &Details, elapsed: Duration) {
+        let Some(trial) = &details.trial else { return };
         let rest = self.promote_after.map(|after| {
             let left = after.saturating_sub(elapsed);
             // Rounded up: at 0 it would be promoted.
             format!(", promoted in {}", render::duration(left + Duration::from_millis(999)))
         });
-        Ok(self.display.show(self.policy, trial, elapsed, &rest.unwrap_or_default())?)
+        self.display.show(self.policy, trial, elapsed, &rest.unwrap_or_default());
     }
 
     /// The time is up, and it still stands.
@@ -121,7 +121,7 @@ impl Watch<'_> {
         if self.promote_after.is_some() {
             return Err(RemoteError::Over(format!("interrupted before it was promoted; {goes_on}")));
         }
-        self.display.say(&goes_on)?;
+        self.display.say(&goes_on);
         Ok(last)
     }
 }

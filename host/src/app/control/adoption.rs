@@ -23,6 +23,16 @@ impl Adoption {
         self.changed.notify_waiters();
     }
 
+    /// A worker is gone, and with it what it served: nothing waits for it any more.
+    pub fn gone(&self, worker: usize) {
+        self.adopted(worker, u64::MAX);
+    }
+
+    /// Whether a worker is gone.
+    pub fn is_gone(&self, worker: usize) -> bool {
+        self.versions[worker].load(Ordering::Acquire) == u64::MAX
+    }
+
     /// Whether any worker has adopted anything.
     pub fn has_begun(&self) -> bool {
         self.versions.iter().any(|v| v.load(Ordering::Acquire) > 0)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::watch_trial::watch_trial;
 use super::{ControlPlane, Known, policies};
 use crate::admin::{Change, ChangeError, Deployment};
+use crate::ground;
 use crate::policy::{Generation, Mode, Trial, WHOLE, digest};
 use crate::rollout::{Kept, NotNow, Record, State};
 
@@ -196,7 +197,12 @@ impl ControlPlane {
             (known.record.events().next().cloned(), known.record.trial().cloned())
         };
         if let Some(trial) = trial {
-            tokio::spawn(watch_trial(Arc::clone(self), index, trial));
+            let this = Arc::clone(self);
+            // A canary that nobody watches would never be withdrawn.
+            tokio::spawn(async move {
+                ground::stays("the watch over a trial", || watch_trial(Arc::clone(&this), index, Arc::clone(&trial)))
+                    .await;
+            });
         }
         let name = &self.config.policies[index].name;
         // At the start there are no workers yet.

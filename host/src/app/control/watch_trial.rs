@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::ControlPlane;
+use crate::ground;
 use crate::policy::Trial;
 use crate::rollout::{Score, judge};
 
@@ -19,6 +20,7 @@ pub(super) async fn watch_trial(control: Arc<ControlPlane>, index: usize, trial:
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
+        ground::fault_point("trial");
         if !control.known(index).record.trial().is_some_and(|t| Arc::ptr_eq(t, &trial)) {
             return;
         }

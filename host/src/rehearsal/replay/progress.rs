@@ -1,9 +1,9 @@
 //! How far a replay has come: a bar on the terminal, and nothing elsewhere.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use super::log::Log;
+use crate::ground;
 
 /// Often enough to be seen to move.
 const EVERY: Duration = Duration::from_millis(100);
@@ -30,14 +30,13 @@ impl Progress {
         self.last = Instant::now();
         self.drawn = true;
         let (read, all) = log.progress();
-        // A bar that can't be drawn is not worth a failure.
-        let _ = write!(io::stderr(), "\r\x1b[K{}", bar(read, all, log.calls()));
+        ground::print_aside(&format!("\r\x1b[K{}", bar(read, all, log.calls())));
     }
 
     /// Leaves the terminal as it was.
     pub fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
-            let _ = write!(io::stderr(), "\r\x1b[K");
+            ground::print_aside("\r\x1b[K");
         }
     }
 }

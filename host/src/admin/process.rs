@@ -1,0 +1,36 @@
+//! What is reported of the process itself.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::Serialize;
+
+use crate::ground;
+
+/// What went wrong in the process, beside requests.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// Lines of the operational log that standard error did not take.
+    pub log_lines_lost: u64,
+    /// Panics, of whatever thread; each is a bug of the proxy.
+    pub panics: u64,
+    /// The last of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_panic: Option<String>,
+}
+
+impl Process {
+    /// What has been counted.
+    pub fn new() -> Self {
+        let counters = ground::counters();
+        Self {
+            log_lines_lost: counters.log_lines_lost.load(Relaxed),
+            panics: counters.panics.load(Relaxed),
+            last_panic: ground::last_panic(),
+        }
+    }
+
+    /// Lines of the access log that could not be written.
+    pub fn access_log_lines_lost() -> u64 {
+        ground::counters().access_log_lines_lost.load(Relaxed)
+    }
+}

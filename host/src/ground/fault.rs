@@ -1,0 +1,36 @@
+//! Faults on demand, for the tests of this repository: a release build has none of this.
+
+/// Panics or hangs here if a test asks for it: `WAYPOST_TEST_FAULT` holds `NAME=panic:FILE` or `NAME=hang:FILE`, several of them
+/// separated by `;`. It happens when the file exists, which is removed first: once.
+#[cfg(debug_assertions)]
+#[allow(clippy::panic, reason = "that is what it is for, and only in builds for tests")]
+pub fn point(name: &str) {
+    use std::sync::LazyLock;
+
+    static WANTED: LazyLock<Vec<(String, String, String)>> = LazyLock::new(|| {
+        let text = std::env::var("WAYPOST_TEST_FAULT").unwrap_or_default();
+        let parse = |part: &str| {
+            let (name, rest) = part.split_once('=')?;
+            let (kind, file) = rest.split_once(':')?;
+            Some((name.to_owned(), kind.to_owned(), file.to_owned()))
+        };
+        text.split(';').filter_map(parse).collect()
+    });
+
+    for (_, kind, file) in WANTED.iter().filter(|(wanted, ..)| wanted == name) {
+        if std::fs::remove_file(file).is_err() {
+            continue;
+        }
+        match kind.as_str() {
+            "hang" => loop {
+                std::thread::park();
+            },
+            _ => panic!("a test wants {name} to panic"),
+        }
+    }
+}
+
+/// Nothing, in a release build.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn point(_name: &str) {}

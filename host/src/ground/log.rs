@@ -1,0 +1,168 @@
+//! The operational log: what the process says of itself, on standard error.
+//!
+//! Of a command that serves, lines pass through a queue: a terminal, a pipe or a disk that takes nothing costs lines,
+//! which are counted, and never a worker's time. Other commands write directly.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tracing_subscriber::EnvFilter;
+
+use super::outlet::{Keeper, Outlet, Target};
+use super::output::{Lost, Output};
+use super::{counters, lines, panics};
+
+/// Lines that may wait ...
+const WAITING: usize = 1024;
+/// ... of this length at most: together no more than 8 MiB.
+const LINE: usize = 8 * 1024;
+
+/// How long a part of a sentence of very many lines may take.
+const PART: Duration = Duration::from_secs(1);
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+enum Log {
+    Queued(Outlet),
+    Direct(Mutex<Output>),
+}
+
+/// How lines reach standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// By way of a queue and a thread: whoever logs never waits, and lines may be lost.
+    Queued,
+    /// At once: whoever logs waits for the reader.
+    Direct,
+}
+
+/// Begins the log of this process, and lets panics be told in it.
+pub fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
+    let log = match manner {
+        Manner::Queued => Log::Queued(Outlet::start("log", Target::Stderr, WAITING, Reporter { told: 0 })?),
+        Manner::Direct => Log::Direct(Mutex::new(Output::stderr()?)),
+    };
+    // A process has one log: a second start changes nothing.
+    let _ = LOG.set(log);
+    panics::install_hook();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| Entry)
+        .with_ansi(io::stderr().is_terminal())
+        // It would print those where we may not.
+        .log_internal_errors(false)
+        .try_init();
+    Ok(())
+}
+
+/// Writes a line as it is, whatever the filter says.
+pub fn line(mut text: Vec<u8>) {
+    cut(&mut text);
+    match LOG.get() {
+        Some(Log::Queued(outlet)) => {
+            if let Err(refused) = outlet.send(text) {
+                counters().log_lines_lost.fetch_add(lines(&refused), Relaxed);
+            }
+        }
+        Some(Log::Direct(output)) => {
+            // What can't be written has nowhere else to go.
+            let _ = output.lock().unwrap_or_else(PoisonError::into_inner).write(&text);
+        }
+        // Before the start there is one thread, which may wait.
+        None => _ = io::stderr().write_all(&text),
+    }
+}
+
+/// The sentence that a command ends with when it fails; of several lines, all of them.
+pub fn complain(sentence: &str) {
+    let lines: Vec<&str> = sentence.lines().collect();
+    for (number, part) in lines.chunks(WAITING / 2).enumerate() {
+        for (place, text) in part.iter().enumerate() {
+            let what = if number + place == 0 { "error: " } else { "" };
+            line(format!("{what}{text}\n").into_bytes());
+        }
+        finish(PART);
+    }
+}
+
+/// Waits until what was logged is written, but not beyond this limit; tells whether it is.
+pub fn finish(limit: Duration) -> bool {
+    match LOG.get() {
+        Some(Log::Queued(outlet)) => outlet.flush(limit),
+        Some(Log::Direct(_)) | None => true,
+    }
+}
+
+/// The present moment less `ago`, as RFC 3339 in UTC.
+pub fn stamp(ago: Duration) -> String {
+    humantime::format_rfc3339_micros(SystemTime::now() - ago).to_string()
+}
+
+/// A line is bounded, so that the queue is.
+fn cut(text: &mut Vec<u8>) {
+    if text.len() > LINE {
+        let mut at = LINE;
+        // Not in the middle of a character.
+        while at > 0 && text[at] & 0xC0 == 0x80 {
+            at -= 1;
+        }
+        text.truncate(at);
+        text.extend_from_slice(b"...\n");
+    }
+}
+
+/// What tracing writes one event to.
+struct Entry;
+
+impl Write for Entry {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        line(event.to_vec());
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Tells how many lines were lost as soon as lines are taken again.
+struct Reporter {
+    told: u64,
+}
+
+impl Keeper for Reporter {
+    fn lost(&mut self, lost: &Lost) {
+        counters().log_lines_lost.fetch_add(lost.lines, Relaxed);
+    }
+
+    fn due(&mut self) -> Option<Vec<u8>> {
+        let lost = counters().log_lines_lost.load(Relaxed) - self.told;
+        (lost > 0).then(|| {
+            let now = stamp(Duration::ZERO);
+            format!("{now}  WARN waypost::log: {lost} lines lost: standard error did not take them\n").into_bytes()
+        })
+    }
+
+    fn paid(&mut self) {
+        // Those that were lost since `due` are told twice at worst.
+        self.told = counters().log_lines_lost.load(Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_between_characters() {
+        let mut short = b"short\n".to_vec();
+        cut(&mut short);
+        assert_eq!(short, b"short\n");
+        let mut long = format!("a{}\n", "\u{e4}".repeat(LINE)).into_bytes();
+        cut(&mut long);
+        let long = String::from_utf8(long).unwrap();
+        assert!(long.ends_with("\u{e4}...\n") && long.len() <= LINE + 4, "{}", long.len());
+    }
+}

@@ -1,0 +1,42 @@
+//! Ground: how does a line leave the process, and what becomes of a panic?
+//!
+//! Descriptors that take whole lines, queues in front of them with a thread of their own, the operational log, and the
+//! panic hook. Used by every room; knows none. Nothing here makes a worker or the control side wait for a descriptor.
+
+mod fault;
+mod log;
+mod outlet;
+mod output;
+mod panics;
+
+use std::sync::atomic::AtomicU64;
+
+pub use fault::point as fault_point;
+pub use log::{Manner, complain, finish, line, stamp, start};
+pub use outlet::{Keeper, Outlet, Target};
+pub use output::{Lost, print, print_aside};
+pub use panics::{Panicked, caught, goes_on, keeps_running, last as last_panic, stays};
+
+/// What is counted of the process itself. These are written by any thread, and only when something goes wrong.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Lines of the operational log that were lost.
+    pub log_lines_lost: AtomicU64,
+    /// Lines of the access log that its thread could not write.
+    pub access_log_lines_lost: AtomicU64,
+    /// Panics, of whatever thread.
+    pub panics: AtomicU64,
+}
+
+static COUNTERS: Counters =
+    Counters { log_lines_lost: AtomicU64::new(0), access_log_lines_lost: AtomicU64::new(0), panics: AtomicU64::new(0) };
+
+/// The counters of this process.
+pub fn counters() -> &'static Counters {
+    &COUNTERS
+}
+
+/// How many lines these bytes hold.
+pub fn lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}

@@ -1,0 +1,118 @@
+//! Panics: told in the log, counted, and survived where what panicked can go on.
+
+use std::future::{Future, poll_fn};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::pin::pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use super::{counters, log};
+
+/// How long what panicked rests before it goes on: what panics again at once must not burn a core.
+const REST: Duration = Duration::from_millis(100);
+
+static LAST: Mutex<Option<String>> = Mutex::new(None);
+
+/// Something has panicked; what it was is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panicked;
+
+/// From here on a panic is one line of the log, with the backtrace if RUST_BACKTRACE asks for one, and is counted.
+pub(super) fn install_hook() {
+    panic::set_hook(Box::new(|info| {
+        let sentence = sentence(info);
+        // Held for a copy only, which does not panic.
+        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.clone());
+        counters().panics.fetch_add(1, Relaxed);
+        let backtrace = std::backtrace::Backtrace::capture();
+        let mut text =
+            format!("{} ERROR waypost::panic: {sentence}; this is a bug of the proxy\n", log::stamp(Duration::ZERO));
+        if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
+            text.push_str(&backtrace.to_string());
+            text.push('\n');
+        }
+        log::line(text.into_bytes());
+    }));
+}
+
+fn sentence(info: &PanicHookInfo<'_>) -> String {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    let place = info.location().map_or_else(String::new, ToString::to_string);
+    let message = info.payload_as_str().unwrap_or("no message");
+    let message: String = message.chars().take(1024).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("thread {name} panicked at {place}: {message}")
+}
+
+/// The last panic of this process, in a sentence.
+pub fn last() -> Option<String> {
+    LAST.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Does one piece of work; `None` if it panicked. What it leaves behind must be fit for the next piece.
+pub fn goes_on<T>(work: impl FnOnce() -> T) -> Option<T> {
+    panic::catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+/// Runs the body of a thread until it returns, and again whenever it has panicked.
+pub fn keeps_running(what: &str, mut body: impl FnMut()) {
+    while goes_on(&mut body).is_none() {
+        tracing::error!("{what} panicked, and is started again");
+        std::thread::sleep(REST);
+    }
+}
+
+/// The result of a future, or that it panicked.
+pub async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => Poll::Ready(Err(Panicked)),
+    })
+    .await
+}
+
+/// Runs a task until it returns, and another in its place whenever it has panicked.
+pub async fn stays<T, F: Future<Output = T>>(what: &str, mut task: impl FnMut() -> F) -> T {
+    loop {
+        match caught(task()).await {
+            Ok(result) => return result,
+            Err(Panicked) => {
+                tracing::error!("{what} panicked, and is started again");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_panics_runs_again_until_it_returns() {
+        let mut runs = 0;
+        keeps_running("a test", || {
+            runs += 1;
+            assert!(runs == 3, "run {runs}");
+        });
+        assert_eq!(runs, 3);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_after_a_wait_is_replaced() {
+        let mut tasks = 0;
+        let result = stays("a test", || {
+            tasks += 1;
+            let task = tasks;
+            async move {
+                tokio::task::yield_now().await;
+                assert!(task > 1, "the first one panics");
+                task
+            }
+        });
+        assert_eq!(result.await, 2);
+    }
+}
