@@ -36,6 +36,7 @@ mod paths;
 mod policy_commands;
 mod policy_faults;
 mod policy_hooks;
+mod process;
 mod queueing;
 mod ranges;
 mod recording;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, eventually, get, response};
 
 /// A backend that answers when the gate opens.
-fn gated() -> (TestUpstream, Gate) {
+pub fn gated() -> (TestUpstream, Gate) {
     let gate = Gate::new();
     let opened = gate.clone();
     let upstream = TestUpstream::start(move |connection| {
