@@ -207,7 +207,8 @@ fn an_origin_and_a_demo_drain_on_quit_and_live_through_the_rest() {
 
 #[test]
 fn signals_of_an_offline_command_keep_their_meaning() {
-    let running = Running::start(command().args(["policy", "status", "--admin", &silent().0.to_string()]));
+    let (address, _listener) = silent();
+    let running = Running::start(command().args(["policy", "status", "--admin", &address.to_string()]));
     running.signal("HUP");
     assert_eq!(running.end().code, Some(-1), "by the signal itself");
 }
