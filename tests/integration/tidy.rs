@@ -63,6 +63,28 @@ fn the_wire_does_no_io_and_knows_no_other_room() {
     );
 }
 
+/// A descriptor of all of the process may be full, or read by nobody.
+#[test]
+fn only_the_ground_writes_to_standard_output_and_error() {
+    let writers = ["println!", "print!", "dbg!", "io::stdout()", "io::stderr()"];
+    let mut found = Vec::new();
+    for (path, text) in sources("host/src", &["rs"]) {
+        let code = code(&text)
+            .replace("IsTerminal::is_terminal(&std::io::stderr())", "")
+            .replace("tcgetwinsize(std::io::stderr())", "");
+        let written = writers.iter().any(|w| code.contains(w));
+        // The process that compiles has a pipe of its own.
+        if written
+            && !is_test(&path)
+            && !path.starts_with("host/src/ground")
+            && !path.ends_with("policy/compiling/child.rs")
+        {
+            found.push(path);
+        }
+    }
+    assert!(found.is_empty(), "{found:#?} write to what may make them wait; ground::print and tracing do not");
+}
+
 #[test]
 fn routing_does_no_io() {
     assert_eq!(holding("route", &["tokio", "std::net::Tcp", "std::fs"]), [""; 0]);

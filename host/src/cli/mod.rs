@@ -54,8 +54,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the proxy.
     ///
-    /// Everything is optional; flags beat environment variables beat the file. SIGTERM and SIGINT stop the proxy once
-    /// what is in flight is finished; a second signal stops it at once.
+    /// Everything is optional; flags beat environment variables beat the file. SIGTERM, SIGINT and SIGQUIT stop the
+    /// proxy once what is in flight is finished; a second SIGTERM or SIGINT stops it at once. SIGUSR1 opens the access
+    /// log and the recording again.
     #[command(after_long_help = RUN_HELP)]
     Run(Settings),
     /// Validate a configuration and load every policy, without serving.

@@ -41,7 +41,7 @@ pub enum Manner {
 /// Begins the log of this process, and lets panics be told in it.
 pub fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
     let log = match manner {
-        Manner::Queued => Log::Queued(Outlet::start("log", Target::Stderr, WAITING, Reporter { told: 0 })?),
+        Manner::Queued => Log::Queued(Outlet::start("log", Target::Stderr, WAITING, Reporter::default())?),
         Manner::Direct => Log::Direct(Mutex::new(Output::stderr()?)),
     };
     // A process has one log: a second start changes nothing.
@@ -128,8 +128,12 @@ impl Write for Entry {
 }
 
 /// Tells how many lines were lost as soon as lines are taken again.
+#[derive(Default)]
 struct Reporter {
+    /// Lines that were told of.
     told: u64,
+    /// The same once what is due is written.
+    telling: u64,
 }
 
 impl Keeper for Reporter {
@@ -138,7 +142,8 @@ impl Keeper for Reporter {
     }
 
     fn due(&mut self) -> Option<Vec<u8>> {
-        let lost = counters().log_lines_lost.load(Relaxed) - self.told;
+        self.telling = counters().log_lines_lost.load(Relaxed);
+        let lost = self.telling - self.told;
         (lost > 0).then(|| {
             let now = stamp(Duration::ZERO);
             format!("{now}  WARN waypost::log: {lost} lines lost: standard error did not take them\n").into_bytes()
@@ -146,8 +151,7 @@ impl Keeper for Reporter {
     }
 
     fn paid(&mut self) {
-        // Those that were lost since `due` are told twice at worst.
-        self.told = counters().log_lines_lost.load(Relaxed);
+        self.told = self.telling;
     }
 }
 
