@@ -23,7 +23,6 @@ use super::store::Store;
 use super::tape::Script;
 use super::ticker::Ticker;
 use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
-use crate::ground;
 use crate::stats::PolicyStats;
 
 /// How often another instance is built if the one before took too long for `isolation = "request"`.
