@@ -1,7 +1,7 @@
 //! Clients that leave while their backend is quiet: the backend is let go at once, and is not blamed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::fixtures::{Client, Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, response};
 use crate::retries::silent_address;
@@ -284,7 +284,6 @@ fn a_client_that_may_end_its_side_gets_its_answer_and_can_still_reset() {
 fn many_quick_requests_are_not_taken_for_left() {
     let upstream = TestUpstream::named("a");
     let proxy = patient(&upstream, "");
-    let started = Instant::now();
     let proxy = Arc::new(proxy);
     let threads: Vec<_> = (0..4)
         .map(|_| {
@@ -299,5 +298,6 @@ fn many_quick_requests_are_not_taken_for_left() {
         })
         .collect();
     threads.into_iter().for_each(|t| t.join().unwrap());
-    assert_eq!(proxy.stat("/requests/active"), 0, "after {:?}", started.elapsed());
+    // The last answers arrive before their requests have been counted as over.
+    eventually("no request is left", || (proxy.stat("/requests/active") == 0).then_some(()));
 }

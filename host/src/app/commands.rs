@@ -89,7 +89,7 @@ fn rehearse(offline: &Offline, json: bool) -> ExitCode {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
         Err(e) => {
-            ground::complain(&e.told().to_string());
+            ground::complain(&e.told());
             ExitCode::from(if e.is_about_the_policy() { 1 } else { 2 })
         }
     }

@@ -89,7 +89,7 @@ pub async fn run(config: Config, signals: Signals, started: impl FnOnce(&Reachab
         tracing::info!(addr = %address, "admin listening");
     }
     started(&reachable, &log);
-    Running { config, control, signals, ends, admin, stop, log, records, failure: None }.to_the_end().await
+    Running { config, control, signals, ends, admin, stop, log, records, failure: None }.run_to_the_end().await
 }
 
 /// A proxy that serves.
@@ -107,7 +107,7 @@ struct Running {
 }
 
 impl Running {
-    async fn to_the_end(mut self) -> Result<()> {
+    async fn run_to_the_end(mut self) -> Result<()> {
         let control = Arc::clone(&self.control);
         // Nothing that it knows is lost: a new one compares the files with what was configured.
         let watching = tokio::spawn(async move {

@@ -41,7 +41,7 @@ fn all_policies(backends: &[SocketAddr]) -> TestProxy {
     };
     TestProxy::builder()
         .workers(2)
-        .tables(&format!("[pools.all]\nbackends = [{}]\nmax-failures = 2\nfail-timeout = \"100ms\"\n", list.join(", ")))
+        .tables(&format!("[pools.all]\nbackends = [{}]\nmax-failures = 2\nfail-timeout = \"60s\"\n", list.join(", ")))
         .tables(&sections.concat())
         .tables(&format!(
             "[policies.tenants.settings]\nheader = \"X-Tenant\"\nroutes = {{ one = \"b{}\" }}\n\
