@@ -32,6 +32,7 @@ mod hostile_components;
 mod hot_swap;
 mod large_bodies;
 mod limits;
+mod passed_on;
 mod paths;
 mod policy_commands;
 mod policy_faults;

@@ -326,8 +326,9 @@ fn another_version_is_refused_as_such() {
     assert_refused(
         &[
             ("0.9 by name", b"GET /x HTTP/0.9\r\nHost: a.test\r\n\r\n"),
-            ("1.2", b"GET /x HTTP/1.2\r\nHost: a.test\r\n\r\n"),
-            ("1.9", b"GET /x HTTP/1.9\r\nHost: a.test\r\n\r\n"),
+            ("0.0", b"GET /x HTTP/0.0\r\nHost: a.test\r\n\r\n"),
+            ("0.1", b"GET /x HTTP/0.1\r\nHost: a.test\r\n\r\n"),
+            ("2.1", b"GET /x HTTP/2.1\r\nHost: a.test\r\n\r\n"),
             ("2.0", b"GET /x HTTP/2.0\r\nHost: a.test\r\n\r\n"),
             ("9.9", b"GET /x HTTP/9.9\r\nHost: a.test\r\n\r\n"),
             ("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),

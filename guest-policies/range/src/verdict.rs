@@ -22,7 +22,7 @@ const FIELD_AND_PARAMETER: &str =
     "The Range field and the range parameter ask for different bytes. Send one of them, or the same in both.\n";
 const PARAMETERS: &str = "The query has range parameters that ask for different bytes. Send one of them.\n";
 
-/// `fields` are the values of all `Range` fields; `query` is the query without its `?`.
+/// `fields` are the values of all `Range` fields; `query` is the query without its `?`, if its parameter counts.
 pub fn decide(fields: &[Vec<u8>], query: Option<&str>) -> Verdict {
     let mut asked = None;
     let mut excessive = false;
@@ -39,9 +39,8 @@ pub fn decide(fields: &[Vec<u8>], query: Option<&str>) -> Verdict {
             Verdict::Conflict(FIELD_AND_PARAMETER)
         }
         (Some(Parsed::Ranges(ranges)), _) => Verdict::Ranges(ranges),
-        // Another unit is a difference too, and only one of the two can be forwarded.
-        (Some(Parsed::OtherUnit), Some(_)) => Verdict::Conflict(FIELD_AND_PARAMETER),
-        // What is to be ignored does not contradict.
+        // What is to be ignored does not contradict: neither nonsense nor a unit that is not known here, which
+        // the parameter's ranges replace (RFC 9110 section 14.2).
         (_, Some(parameter)) => Verdict::Ranges(parameter),
         (Some(Parsed::OtherUnit), None) => Verdict::Untouched,
         (Some(Parsed::Malformed | Parsed::Excessive), None) => Verdict::Ignored,
@@ -88,7 +87,6 @@ mod tests {
     fn differences_are_conflicts() {
         assert_eq!(verdict(&["bytes=0-9"], "range=0-8"), Verdict::Conflict(FIELD_AND_PARAMETER));
         assert_eq!(verdict(&["bytes=0-9"], "range=0-9,20-29"), Verdict::Conflict(FIELD_AND_PARAMETER));
-        assert_eq!(verdict(&["items=0-9"], "range=0-9"), Verdict::Conflict(FIELD_AND_PARAMETER));
         assert_eq!(verdict(&[], "range=0-9&range=0-8"), Verdict::Conflict(PARAMETERS));
     }
 
@@ -98,6 +96,14 @@ mod tests {
         assert_eq!(verdict(&["rubbish"], "range=7d"), Verdict::Ignored);
         assert_eq!(verdict(&["bytes=5-2"], "range=0-9"), Verdict::Ranges(vec![Between(0, 9)]));
         assert_eq!(verdict(&["bytes=0-,0-,0-"], "range=0-9"), Verdict::Ranges(vec![Between(0, 9)]));
+    }
+
+    #[test]
+    fn a_unit_that_is_not_known_does_not_contradict() {
+        for fields in [&["items=0-9"][..], &["seconds=1-2"], &["none="], &["items=0-1", "items=2-3"]] {
+            assert_eq!(verdict(fields, "range=0-9"), Verdict::Ranges(vec![Between(0, 9)]), "{fields:?}");
+        }
+        assert_eq!(verdict(&["items=0-9"], "range=0-,0-,0-"), Verdict::Untouched);
     }
 
     #[test]

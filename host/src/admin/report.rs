@@ -10,8 +10,8 @@ pub use super::durations::{Microseconds, Nanoseconds};
 use super::process::Process;
 use super::recording::Recording;
 use crate::stats::{
-    BackendShard, Counter, DecidedPool, Gauge, HOOKS, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, Stats,
-    StoreShard, WorkerShard,
+    BackendShard, Counter, DecidedPool, Gauge, HOOKS, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, STATUSES,
+    Stats, StoreShard, WorkerShard,
 };
 
 /// What a report is made of.
@@ -360,7 +360,7 @@ fn decisions(counted: &PolicyStats, shards: &[Arc<PolicyShard>]) -> BTreeMap<Str
 
 fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
     let count = |i: u16| stats.workers().iter().map(|w| w.by_status[usize::from(i)].value()).sum();
-    (0..500).map(|i| (100 + i, count(i))).filter(|(_, n): &(u16, u64)| *n > 0).collect()
+    (0..STATUSES as u16).map(|i| (100 + i, count(i))).filter(|(_, n): &(u16, u64)| *n > 0).collect()
 }
 
 fn policies(view: &StatsView<'_>) -> BTreeMap<String, Policy> {

@@ -273,6 +273,7 @@ fn start_workers(
         explain: control.explain_tokens(),
         stats_page,
         recorder,
+        keeps_spelling: config.routes.iter().any(|route| route.preserve_header_case),
     };
     let (ended, ends) = mpsc::unbounded_channel();
     let mut hands = Vec::with_capacity(config.workers);

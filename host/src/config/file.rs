@@ -25,6 +25,10 @@ pub(super) struct Common {
     pub admin_listen: Option<At<Option<SocketAddr>>>,
     pub admin_token: Option<At<String>>,
     pub hosts: Vec<HostEntry>,
+    /// `range-parameter` of `[hosts]`.
+    pub range_parameter: Option<At<bool>>,
+    /// `preserve-header-case` of `[hosts]`.
+    pub preserve_header_case: Option<bool>,
 }
 
 /// One host of the short form.
@@ -42,6 +46,7 @@ pub(super) struct RouteEntry {
     pub pool: Option<At<String>>,
     /// `None` if the key is not there.
     pub policies: Option<Vec<At<String>>>,
+    pub preserve_header_case: bool,
 }
 
 /// The whole file.
@@ -104,9 +109,19 @@ fn common(root: &mut Section, findings: &mut Findings) -> Common {
     let admin_listen = admin.take("listen").and_then(|node| node.parsed(findings, admin_listen));
     let admin_token = admin.take("token").and_then(|node| node.string(findings));
     admin.finish(findings);
-    let hosts = root.take_section("hosts", findings).into_entries();
-    let hosts = hosts.into_iter().filter_map(|(name, node)| host_entry(&name, node, findings)).collect();
-    Common { listen, workers, admin_listen, admin_token, hosts }
+    let mut common = Common { listen, workers, admin_listen, admin_token, ..Common::default() };
+    for (name, node) in root.take_section("hosts", findings).into_entries() {
+        // What is true or false is no host's backend, so hosts of these names are hosts still.
+        match name.as_str() {
+            "range-parameter" if node.is_boolean() => {
+                let place = node.place.clone();
+                common.range_parameter = node.boolean(findings).map(|value| At::new(value, place));
+            }
+            "preserve-header-case" if node.is_boolean() => common.preserve_header_case = node.boolean(findings),
+            _ => common.hosts.extend(host_entry(&name, node, findings)),
+        }
+    }
+    common
 }
 
 /// An address, or "off".
@@ -178,8 +193,10 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
         let nodes = node.list(findings).unwrap_or_default();
         nodes.into_iter().filter_map(|n| n.string(findings)).collect()
     });
+    let preserve_header_case = section.take("preserve-header-case").and_then(|n| n.boolean(findings)).unwrap_or(false);
     section.finish(findings);
-    RouteEntry { hosts, path: path.map_or_else(|| "/".to_owned(), |p| p.value), pool, policies }
+    let path = path.map_or_else(|| "/".to_owned(), |p| p.value);
+    RouteEntry { hosts, path, pool, policies, preserve_header_case }
 }
 
 fn stats(root: &mut Section, findings: &mut Findings) -> Option<String> {

@@ -1,6 +1,7 @@
 //! Host names as they are written, and the one form in which they are compared.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::Ipv6Addr;
 
 use super::HostPattern;
@@ -72,12 +73,14 @@ pub(super) fn parse_pattern(written: &str) -> Result<HostPattern, String> {
     })
 }
 
-/// How the operator would write this pattern.
-pub(super) fn show(pattern: &HostPattern) -> String {
-    match pattern {
-        HostPattern::Exact(host) => host.clone(),
-        HostPattern::Suffix(suffix) => format!("*{suffix}"),
-        HostPattern::Any => "*".to_owned(),
+impl fmt::Display for HostPattern {
+    /// As the operator would write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => f.write_str(host),
+            Self::Suffix(suffix) => write!(f, "*{suffix}"),
+            Self::Any => f.write_str("*"),
+        }
     }
 }
 

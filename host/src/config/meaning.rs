@@ -225,6 +225,8 @@ pub struct Route {
     pub pool: usize,
     /// Indices into [`Config::policies`], in the order in which they are asked.
     pub policies: Vec<usize>,
+    /// `preserve-header-case`: header names keep the case in which client and backend sent them. Default false.
+    pub preserve_header_case: bool,
 }
 
 /// A route's host.
@@ -301,8 +303,12 @@ pub struct Rollout {
     /// `failure-margin`, written in percent: by how much the share of its requests that fail (status 500 on) may be above the
     /// control group's, 0 to 1. Default 5 %.
     pub failure_margin: f64,
-    /// `min-requests`: failures are not judged before it has decided so many requests. Default 20.
+    /// `min-requests`: failures are not judged before it has decided so many requests, and latency not before five times as
+    /// many. Default 20.
     pub min_requests: u64,
+    /// `latency-margin`, written in percent: by how much longer than nearly all of the control group's its requests may
+    /// take. Default 50 %.
+    pub latency_margin: f64,
 }
 
 /// `[access-log]`
@@ -349,12 +355,6 @@ impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.token.as_ref().map(|_| "(set)");
         f.debug_struct("Admin").field("listen", &self.listen).field("token", &token).finish()
-    }
-}
-
-impl Default for Rollout {
-    fn default() -> Self {
-        Self { max_faults: 3, failure_margin: 0.05, min_requests: 20 }
     }
 }
 

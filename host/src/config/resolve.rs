@@ -7,10 +7,12 @@ use super::error::{At, Findings, Place};
 use super::file::{Common, File, HostEntry, RouteEntry};
 use super::record::RecordEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy, default_pool};
-use super::{Admin, Config, Policy, PolicySource, Pool, Record, Route, host};
+use super::{Admin, Config, Policy, PolicySource, Pool, Record, Route};
 
 /// What a route asks if it does not say.
 const DEFAULT_POLICIES: [&str; 2] = ["range", "random"];
+/// The most that a route asks: what is noted of a request has a bit for each.
+const MAX_POLICIES: usize = 64;
 /// Shorter tokens can be guessed.
 const GOOD_TOKEN_LEN: usize = 16;
 
@@ -20,11 +22,15 @@ pub(super) fn resolve(file: File, environment: Common, flags: Common, findings: 
     let listen = listen(common.listen, findings);
     let admin = admin(common.admin_listen, common.admin_token, &listen, findings);
     let mut table = Table::new(file.policies, file.pools, findings);
+    let preserve_header_case = common.preserve_header_case.unwrap_or(false);
     for entry in common.hosts {
-        table.add_host(entry);
+        table.add_host(entry, preserve_header_case);
     }
     for route in file.routes {
         table.add_route(route);
+    }
+    if let Some(counts) = common.range_parameter {
+        table.range_parameter(counts);
     }
     let record = file.record.map(|entry| table.record(entry));
     table.warn();
@@ -62,6 +68,8 @@ impl Common {
             admin_listen: over.admin_listen.or(self.admin_listen),
             admin_token: over.admin_token.or(self.admin_token),
             hosts: self.hosts,
+            range_parameter: over.range_parameter.or(self.range_parameter),
+            preserve_header_case: over.preserve_header_case.or(self.preserve_header_case),
         }
     }
 }
@@ -149,12 +157,12 @@ impl<'f> Table<'f> {
     }
 
     /// A host of the short form: a pool and a route of its own.
-    fn add_host(&mut self, entry: HostEntry) {
+    fn add_host(&mut self, entry: HostEntry, preserve_header_case: bool) {
         let At { value: host, place } = entry.host;
         let pool = self.pools.len();
-        self.pools.push(default_pool(&host::show(&host), entry.backends));
+        self.pools.push(default_pool(&host.to_string(), entry.backends));
         let policies = self.default_policies();
-        self.push(Route { host, path: "/".to_owned(), pool, policies }, place);
+        self.push(Route { host, path: "/".to_owned(), pool, policies, preserve_header_case }, place);
     }
 
     fn add_route(&mut self, entry: RouteEntry) {
@@ -170,8 +178,30 @@ impl<'f> Table<'f> {
                 // Without a pool an error was noted, and nobody sees this route.
                 pool: pool.unwrap_or(0),
                 policies: policies.clone(),
+                preserve_header_case: entry.preserve_header_case,
             };
             self.push(route, host.place);
+        }
+    }
+
+    /// Whether the `range` parameter of a query counts is a setting of the policy that checks ranges.
+    fn range_parameter(&mut self, counts: At<bool>) {
+        let Some(policy) = self.policies.iter_mut().find(|p| p.name == "range") else { return };
+        let parameter = serde_json::Value::Bool(counts.value);
+        let is_builtin = policy.source == PolicySource::Builtin("range".to_owned());
+        match policy.settings.as_object_mut() {
+            Some(settings) if is_builtin && settings.get("parameter").is_none_or(|set| *set == parameter) => {
+                settings.insert("parameter".to_owned(), parameter);
+            }
+            _ if !is_builtin => {
+                let message = "is a setting of the built-in policy `range`, and `[policies.range]` is another one; \
+                               leave one of them out";
+                self.findings.error(&counts.place, message);
+            }
+            _ => {
+                let message = "contradicts `parameter` in `[policies.range.settings]`; leave one of them out";
+                self.findings.error(&counts.place, message);
+            }
         }
     }
 
@@ -200,7 +230,7 @@ impl<'f> Table<'f> {
             self.routes.push(At::new(route, place));
             return;
         };
-        let host = host::show(&route.host);
+        let host = route.host.to_string();
         if matches!(earlier.place, Place::Environment(_) | Place::Flag(_)) && matches!(place, Place::File { .. }) {
             self.findings.warning(&place, format!("the route of \"{host}\" is replaced by {}", earlier.place));
             return;
@@ -236,6 +266,12 @@ impl<'f> Table<'f> {
             };
             if indices.contains(&index) {
                 self.findings.error(&name.place, format!("{:?} is listed twice; leave one of them out", name.value));
+            }
+            if indices.len() == MAX_POLICIES {
+                let message =
+                    format!("is one policy too many: a route asks {MAX_POLICIES} at most; leave some of them out");
+                self.findings.error(&name.place, message);
+                break;
             }
             indices.push(index);
         }

@@ -281,10 +281,17 @@ pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeout
     timeouts
 }
 
+impl Default for Rollout {
+    fn default() -> Self {
+        Self { max_faults: 3, failure_margin: 0.05, min_requests: 20, latency_margin: 0.5 }
+    }
+}
+
 /// `[rollout]`
 pub(super) fn rollout(mut section: Section, findings: &mut Findings) -> Rollout {
     let default = Rollout::default();
     let margin = section.take("failure-margin").and_then(|n| n.number(findings, 0.0..=100.0));
+    let latency = section.take("latency-margin").and_then(|n| n.number(findings, 0.0..=1_000_000.0));
     let mut count = |key, default| {
         section.take(key).and_then(|n| n.integer::<u64>(findings, 1..=1_000_000)).map_or(default, |n| n.value)
     };
@@ -292,6 +299,7 @@ pub(super) fn rollout(mut section: Section, findings: &mut Findings) -> Rollout 
         max_faults: count("max-faults", default.max_faults),
         failure_margin: margin.map_or(default.failure_margin, |m| m.value / 100.0),
         min_requests: count("min-requests", default.min_requests),
+        latency_margin: latency.map_or(default.latency_margin, |m| m.value / 100.0),
     };
     section.finish(findings);
     rollout

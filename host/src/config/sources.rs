@@ -104,7 +104,8 @@ impl Overrides {
         let admin_token = self.admin_token.clone().map(|token| At::new(token, token_place));
         let place = layer.place("WAYPOST_HOSTS", "--host");
         let hosts = parts(&self.hosts, ';').filter_map(|text| host_entry(text, &place, findings)).collect();
-        Common { listen: (!listen.is_empty()).then_some(listen), workers, admin_listen, admin_token, hosts }
+        let listen = (!listen.is_empty()).then_some(listen);
+        Common { listen, workers, admin_listen, admin_token, hosts, ..Common::default() }
     }
 }
 

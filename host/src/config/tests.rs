@@ -144,7 +144,8 @@ fn the_long_form_means_what_it_says() {
         fail_timeout: Duration::from_secs(90),
     };
     assert_eq!(config.pools, [expected]);
-    let route = |host| Route { host, path: "/api".to_owned(), pool: 0, policies: vec![1, 0] };
+    let route =
+        |host| Route { host, path: "/api".to_owned(), pool: 0, policies: vec![1, 0], preserve_header_case: false };
     let expected = [
         route(HostPattern::Exact("www.example.com".to_owned())),
         route(HostPattern::Suffix(".example.com".to_owned())),
@@ -237,12 +238,15 @@ fn the_smaller_sections_mean_what_they_say() {
 fn what_deploying_goes_by_means_what_it_says() {
     let hex = "0123456789abcdef".repeat(4);
     let config = load(&format!(
-        "state-dir = \"state\"\n[rollout]\nmax-faults = 1\nfailure-margin = 2.5\nmin-requests = 1000\n\
+        "state-dir = \"state\"\n[rollout]\nmax-faults = 1\nfailure-margin = 2.5\nmin-requests = 1000\nlatency-margin = 100\n\
          [policies.random]\ndigest = \"sha256:{}\"\n[policies.range]",
         hex.to_uppercase()
     ));
     assert_eq!(config.state_dir, Some(PathBuf::from("/etc/waypost/state")), "relative to the file");
-    assert_eq!(config.rollout, Rollout { max_faults: 1, failure_margin: 0.025, min_requests: 1000 });
+    assert_eq!(
+        config.rollout,
+        Rollout { max_faults: 1, failure_margin: 0.025, min_requests: 1000, latency_margin: 1.0 }
+    );
     assert_eq!(config.policies[0].digest, Some(format!("sha256:{hex}")), "in lower case, as digests are shown");
     assert_eq!(config.policies[1].digest, None);
     let whole = load("state-dir = \"/var/lib/waypost\"\n[rollout]\nfailure-margin = 0");
@@ -274,6 +278,7 @@ fn wrong_values_of_what_deploying_goes_by_are_errors() {
         ("[rollout]\nfailure-margin = 100.5", 2, "rollout.failure-margin", "write 0 to 100"),
         ("[rollout]\nfailure-margin = nan", 2, "rollout.failure-margin", "write a number"),
         ("[rollout]\nfailure-margin = \"5%\"", 2, "rollout.failure-margin", "write a number"),
+        ("[rollout]\nlatency-margin = -1", 2, "rollout.latency-margin", "write 0 to 1000000"),
         ("[rollout]\nmax_faults = 1", 2, "rollout.max_faults", "did you mean `max-faults`?"),
         ("rollout = 5", 1, "rollout", "write a table"),
     ] {
@@ -439,6 +444,62 @@ fn wrong_pools_and_backends_are_errors() {
     for (text, line, key, words) in cases {
         assert_error(text, line, key, words);
     }
+}
+
+#[test]
+fn hosts_have_settings_beside_their_names() {
+    let range = |config: &Config| config.policies.iter().find(|p| p.name == "range").unwrap().settings.clone();
+    let plain = load("[hosts]\n\"*\" = \"b\"");
+    assert_eq!((range(&plain), plain.routes[0].preserve_header_case), (serde_json::json!({}), false));
+    let set = load("[hosts]\nrange-parameter = false\npreserve-header-case = true\n\"*\" = \"b\"");
+    assert_eq!((range(&set), set.routes.len()), (serde_json::json!({ "parameter": false }), 1));
+    assert!(set.routes[0].preserve_header_case);
+    let same =
+        load("[hosts]\nrange-parameter = false\n\"*\" = \"b\"\n[policies.range]\nsettings = { parameter = false }");
+    assert_eq!(range(&same), serde_json::json!({ "parameter": false }));
+    // A host may have such a name.
+    let hosts = load("[hosts]\nrange-parameter = \"b\"\npreserve-header-case = [\"c\"]");
+    assert_eq!(addresses(&hosts, "range-parameter"), ["b:80"]);
+    assert_eq!(addresses(&hosts, "preserve-header-case"), ["c:80"]);
+    let route =
+        load("[pools.p]\nbackends = \"b\"\n[[routes]]\npool = \"p\"\npreserve-header-case = true\npolicies = []");
+    assert!(route.routes[0].preserve_header_case);
+    for (text, line, key, words) in [
+        ("[hosts]\nrange-parameter = 1\n\"*\" = \"b\"", 2, "hosts.range-parameter", "an integer"),
+        (
+            "[hosts]\nrange-parameter = false\n\"*\" = \"b\"\n[policies.range]\nsettings = { parameter = true }",
+            2,
+            "hosts.range-parameter",
+            "contradicts",
+        ),
+        (
+            "[hosts]\nrange-parameter = false\n\"*\" = \"b\"\n[policies.range]\ncomponent = \"a.wasm\"",
+            2,
+            "hosts.range-parameter",
+            "another one",
+        ),
+        (
+            "[pools.p]\nbackends = \"b\"\n[[routes]]\npool = \"p\"\npreserve-header-case = 1",
+            5,
+            "routes.preserve-header-case",
+            "true or false",
+        ),
+    ] {
+        assert_error(text, line, key, words);
+    }
+}
+
+#[test]
+fn a_route_asks_64_policies_at_most() {
+    let text = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!("\"p{n}\"")).collect();
+        let sections: Vec<_> = (0..count).map(|n| format!("[policies.p{n}]\nbuiltin = \"random\"")).collect();
+        let (names, sections) = (names.join(", "), sections.join("\n"));
+        format!("[pools.p]\nbackends = \"b\"\n[[routes]]\npool = \"p\"\npolicies = [{names}]\n{sections}")
+    };
+    assert_eq!(load(&text(64)).routes[0].policies.len(), 64);
+    assert_error(&text(65), 5, "routes.policies", "64 at most");
+    assert_eq!(errors(&text(100)).len(), 1, "it is said once");
 }
 
 #[test]

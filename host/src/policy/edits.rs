@@ -1,7 +1,8 @@
 //! Which header fields a policy may write.
 
 use super::bindings::waypost::policy::types::HeaderError;
-use crate::wire::{Fields, names};
+use crate::wire::Fields;
+use crate::wire::names::{self, Owned, Owner};
 
 /// The longest name that a policy may write.
 const MAX_NAME: usize = 256;
@@ -38,6 +39,7 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), HeaderError> {
     }
     // What no client may say for the host, no policy may say either. `proxy-status` is a backend's (RFC 9209).
     match names::owned(name) {
+        Some(Owned { owner: Owner::Reach, look_alike: false }) => Ok(()),
         Some(_) if !name.eq_ignore_ascii_case(b"proxy-status") => Err(HeaderError::Forbidden),
         _ => Ok(()),
     }

@@ -59,4 +59,4 @@ pub use recorded::{Octets, Recorded};
 pub use seat::Seat;
 pub use store::{ENTRY_BYTES, Store, StoreError};
 pub use tape::{Script, Tape};
-pub use trial::{Mode, Sample, Stickiness, Trial, WHOLE};
+pub use trial::{LEAST_JUDGED, Mode, Sample, Stickiness, Trial, WHOLE};

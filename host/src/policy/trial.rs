@@ -1,15 +1,16 @@
 //! A generation on trial: asked beside the active one, or in its place for a share of the requests.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::BackendFacts;
 use super::generation::Generation;
 use super::seat::Seat;
+use crate::config::Rollout;
 use crate::stats::{Decisions, TrialShard};
 
 /// The longest that a shadow may run: nobody waits for its answer, but a request waits for its end.
@@ -22,6 +23,18 @@ const FIRST: usize = 20;
 const LATEST: usize = 30;
 /// After the first, one sample in this time: a shadow that always differs must not cost a lock for each request.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+
+/// Slots for what each client has counted. Clients that share one count for less, which nobody can bring about for another:
+/// the hash has a key.
+const SLOTS: usize = 16_384;
+/// So many requests of a client count in any case: a fifth of the fewest that are judged, and 4 at most. As failures they are
+/// within what chance explains, however many requests there are beside them, so that no client decides a verdict alone.
+const EACH: u64 = 4;
+/// The fewest requests that a verdict may go by; see [`Rollout::min_requests`].
+pub const LEAST_JUDGED: u64 = 5;
+/// The key of the hash that parts clients: of this process, so that a client stays with its generation when a candidate is
+/// sent again, and no client can tell beforehand where it will be.
+static PARTING: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// What a candidate is to the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +66,22 @@ pub struct Trial {
     pub began: SystemTime,
     /// What each worker counted.
     pub shards: Vec<Arc<TrialShard>>,
+    /// What the routes are called, by number.
+    pub routes: Arc<[String]>,
     share: AtomicU32,
     samples: Mutex<Samples>,
+    weights: Weights,
+}
+
+/// How much each client has counted.
+#[derive(Debug)]
+struct Weights {
+    /// How many requests of each client count in any case.
+    each: u32,
+    /// The greatest share of the counts that a client may have once there are many.
+    share: f64,
+    hasher: RandomState,
+    slots: Box<[AtomicU32]>,
 }
 
 /// One decision on which the generations differed.
@@ -86,8 +113,16 @@ struct Samples {
 }
 
 impl Trial {
-    /// A trial that begins now, with this share of the requests in ten-thousandths.
-    pub fn new(generation: Arc<Generation>, mode: Mode, share: u32, workers: usize) -> Self {
+    /// A trial that begins now, with this share of the requests in ten-thousandths, to be judged by these rules; `routes` are
+    /// their names.
+    pub fn new(
+        generation: Arc<Generation>,
+        mode: Mode,
+        share: u32,
+        workers: usize,
+        rules: &Rollout,
+        routes: Arc<[String]>,
+    ) -> Self {
         let pools = generation.pools();
         let shard = || {
             let shard = TrialShard::default();
@@ -101,7 +136,15 @@ impl Trial {
             began: SystemTime::now(),
             share: AtomicU32::new(share.min(WHOLE)),
             samples: Mutex::default(),
+            routes,
+            weights: Weights::new(rules),
         }
+    }
+
+    /// Whether a request of this client counts, for one of the generations on this route or (`None`) on all of them,
+    /// where so many count already.
+    pub fn counts(&self, client: IpAddr, canary: bool, route: Option<u32>, counted: u64) -> bool {
+        self.weights.counts((network(client), canary, route), counted)
     }
 
     /// The share of the requests, in ten-thousandths.
@@ -157,12 +200,40 @@ impl Trial {
     }
 }
 
+impl Weights {
+    fn new(rules: &Rollout) -> Self {
+        Self {
+            each: (rules.min_requests / LEAST_JUDGED).clamp(1, EACH) as u32,
+            // Half of what is tolerated, so that what one client fails stays below that for ever.
+            share: rules.failure_margin / 2.0,
+            hasher: RandomState::new(),
+            slots: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
+        }
+    }
+
+    fn counts(&self, key: impl Hash, counted: u64) -> bool {
+        let allowed = ((counted as f64 * self.share) as u32).max(self.each);
+        let slot = &self.slots[self.hasher.hash_one(key) as usize % SLOTS];
+        // Workers that meet here may each see the last place; only one of them gets it.
+        slot.load(Relaxed) < allowed && slot.fetch_add(1, Relaxed) < allowed
+    }
+}
+
+/// The addresses that one client can easily have: of IPv6 a whole network (RFC 6177).
+fn network(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
 /// A number that belongs to this client, and is another one for another policy: the clients of two canaries are not
 /// the same ones.
 fn client_number(policy: &str, client: IpAddr) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    (policy, client).hash(&mut hasher);
-    (hasher.finish() >> 32) as u32
+    (PARTING.hash_one((policy, network(client))) >> 32) as u32
 }
 
 #[cfg(test)]
@@ -179,5 +250,41 @@ mod tests {
         assert!((400..600).contains(&five.len()), "{}", five.len());
         assert!(five.iter().all(|n| ten.contains(n)), "who is in stays in while the share grows");
         assert_ne!(five, below("b", 500));
+    }
+
+    #[test]
+    fn no_client_counts_for_more_than_its_share() {
+        let client = |n: u8| IpAddr::from([192, 0, 2, n]);
+        let rules = Rollout::default();
+        let weights = Weights::new(&rules);
+        let admitted = |client: IpAddr, counted: u64| (0..1_000).filter(|_| weights.counts(client, counted)).count();
+        assert_eq!(admitted(client(1), 0), 4);
+        assert_eq!(admitted(client(1), 199), 0, "2.5 % of them are the 4 that it has had");
+        assert_eq!(admitted(client(1), 200), 1);
+        assert_eq!(admitted(client(1), 4_000), 95);
+        // One that shares its slot with another would have nothing left; that is one in 16,384.
+        let fresh = (2..12).filter(|n| admitted(client(*n), 0) == 4).count();
+        assert!(fresh >= 8, "{fresh} of 10");
+        let each = |rules: Rollout, counted: u64| {
+            let weights = Weights::new(&rules);
+            (0..1_000).filter(|_| weights.counts(1, counted)).count()
+        };
+        assert_eq!(
+            each(Rollout { failure_margin: 0.0, ..rules.clone() }, u64::MAX),
+            4,
+            "without a margin it never grows"
+        );
+        for (min_requests, most) in [(1, 1), (5, 1), (9, 1), (10, 2), (19, 3), (20, 4), (1_000, 4)] {
+            assert_eq!(each(Rollout { min_requests, ..rules.clone() }, 0), most, "{min_requests}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client() {
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(network(at("2001:db8:0:1::1")), network(at("2001:db8:0:1:ffff::2")));
+        assert_ne!(network(at("2001:db8:0:1::1")), network(at("2001:db8:0:2::1")));
+        assert_ne!(network(at("192.0.2.1")), network(at("192.0.2.2")));
+        assert_eq!(client_number("a", at("2001:db8::1")), client_number("a", at("2001:db8::2")));
     }
 }

@@ -182,7 +182,14 @@ impl Drop for OpenConnection {
 fn turn_away(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, refusal: &Refusal) {
     let mut answer = Vec::new();
     let date = worker.date();
-    let to = ReplyTo { method: &Method::GET, version: Version::Http11, keep_alive: false, date: &date, trace: None };
+    let to = ReplyTo {
+        method: &Method::GET,
+        version: Version::Http11,
+        keep_alive: false,
+        date: &date,
+        trace: None,
+        item: worker.settings.forwarding.item(),
+    };
     reply::write_refusal(refusal, to, &mut answer);
     let socket = SockRef::from(&stream);
     // All of this is a courtesy: a client that does not take it is closed all the same.

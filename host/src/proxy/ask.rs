@@ -27,6 +27,8 @@ pub enum Local {
     },
     /// The proxy's.
     Refusal(Refusal),
+    /// What may be done here: the request was not to go further (RFC 9110 section 7.6.2).
+    Options,
 }
 
 /// The policies of one route as this worker asks them.
@@ -79,11 +81,11 @@ impl<'a> Panel<'a> {
         Ok(())
     }
 
-    /// Asks which range is wanted, and makes the request's `Range` field say just that. The range is returned if the proxy may have
-    /// to cut the answer itself.
-    pub fn range(self, head: &mut RequestHead, control: Control) -> Result<Option<ByteRange>, Local> {
+    /// Asks which range is wanted, and makes the request's `Range` field say just that. The ranges are returned if the proxy may have
+    /// to cut the answer itself; otherwise there are none.
+    pub fn range(self, head: &mut RequestHead, control: Control) -> Result<Vec<ByteRange>, Local> {
         if !may_ask_for_range(head, control) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let pool = self.rule.pool;
         for member in self.members() {
@@ -98,8 +100,7 @@ impl<'a> Panel<'a> {
                 }
                 Ok(RangeVerdict::Ranges(ranges)) => {
                     head.fields.set(b"range", slice::range_field(&ranges).as_bytes());
-                    let single = ranges.len() == 1 && head.method == Method::GET;
-                    return Ok(ranges.first().copied().filter(|_| single));
+                    return Ok(if head.method == Method::GET { ranges } else { Vec::new() });
                 }
                 Ok(RangeVerdict::Answer(reply)) => return Err(answer(&answered.seat.borrow(), reply)),
                 Err(fault) => {
@@ -108,9 +109,9 @@ impl<'a> Panel<'a> {
                     }
                 }
             }
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        Ok(None)
+        Ok(Vec::new())
     }
 
     /// Lets the policies edit the request's fields.

@@ -59,7 +59,7 @@ pub fn outcome(end: &Result<End, UploadEnd>, known: Circumstances) -> Outcome {
         Ok(End::Closed) if known.reused => Outcome::Stale,
         Ok(End::Closed) if known.slow_client => Outcome::ClosedOnSlowClient,
         Ok(End::Closed) => Outcome::Closed,
-        Ok(End::Local(Local::Reply { .. })) => Outcome::Replaced,
+        Ok(End::Local(Local::Reply { .. } | Local::Options)) => Outcome::Replaced,
         Ok(End::Local(Local::Refusal(Refusal::ClosedEarly))) if known.slow_client => Outcome::ClosedOnSlowClient,
         Ok(End::Local(Local::Refusal(refusal))) => refused(refusal),
         // The backend may have been waiting for the rest of the request.

@@ -171,6 +171,7 @@ impl Connection {
                     keep_alive: false,
                     date: &worker.date(),
                     trace: None,
+                    item: worker.settings.forwarding.item(),
                 };
                 reply::write_refusal(&refusal, to, &mut scratch.out);
                 record.status = refusal.status();
@@ -192,6 +193,7 @@ impl Connection {
         let Self { worker, stream, timer, input, .. } = self;
         let mut read = client_read(worker, timer, stream.split().0);
         worker.timers.arm(timer, Wait::ClientRead, worker.settings.timeouts.header_read);
+        scratch.head.fields.keep_spelling(worker.settings.keeps_spelling);
         let mut seen = 0;
         let next = loop {
             // A head is parsed again only when a line more has arrived, so that a client that dribbles costs little.

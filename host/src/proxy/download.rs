@@ -8,9 +8,9 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use super::ask::{Local, Panel};
 use super::buffer::Buffer;
 use super::io::{IoEnd, Limited};
+use super::partial::{Body, Cut};
 use super::refusal::Refusal;
 use super::reply::{connection_option, write_date};
-use super::slice::{self, Slice};
 use super::trace::TRACE;
 use crate::policy::ByteRange;
 use crate::upstream::{Backend, Outcome};
@@ -50,8 +50,8 @@ pub struct Download<'a> {
     pub backend: &'a Backend,
     /// Its index.
     pub index: u32,
-    /// The range that the client asked for, if the proxy may cut the answer.
-    pub range: Option<ByteRange>,
+    /// The ranges that the client asked for, if the proxy may cut the answer.
+    pub ranges: &'a [ByteRange],
     /// Whether the client's connection may carry another request.
     pub keep_alive: bool,
     /// Whether the request has been sent as a whole.
@@ -93,13 +93,6 @@ pub enum End {
     ClientGone(&'static str),
 }
 
-/// How the body goes on.
-struct Body {
-    from: Framing,
-    to: Framing,
-    slice: Option<Slice>,
-}
-
 impl Download<'_> {
     /// Reads the response and sends it on.
     pub async fn run(mut self) -> End {
@@ -111,6 +104,7 @@ impl Download<'_> {
     async fn respond(&mut self) -> Result<End, End> {
         let meta = self.head().await?;
         self.backend.answered(self.sent.elapsed());
+        self.panel.answered();
         let (worker, index, status) = (self.panel.worker, self.index, self.response.status);
         let edited = self.panel.edit_response(self.head, status, index, &mut self.response.fields);
         edited.map_err(End::Local)?;
@@ -119,12 +113,13 @@ impl Download<'_> {
         let delimited = body.to != Framing::UntilClose;
         let keep_alive = self.keep_alive && delimited && self.uploaded.get() && !worker.is_draining();
         self.explain();
-        self.write_head(&body, keep_alive);
+        self.write_head(&meta, &body, keep_alive);
         self.announced = self.response.status;
         self.to = body.to;
         let ended = match body {
             Body { from: Framing::None, .. } => self.flush().await.map(|()| true),
-            Body { from: Framing::Length(_), slice: Some(slice), .. } => self.slice(slice).await.map(|()| false),
+            Body { cut: Cut::One(slice), .. } => self.slice(slice, 0).await.map(|()| false),
+            Body { cut: Cut::Many(parts), .. } => self.slices(&parts).await.map(|()| false),
             Body { from: Framing::Length(n), .. } => self.length(n).await.map(|()| true),
             Body { from: Framing::Chunked, .. } => self.chunked().await.map(|()| true),
             Body { from: Framing::UntilClose, .. } => self.until_close().await.map(|()| false),
@@ -186,29 +181,20 @@ impl Download<'_> {
         if meta.framing == Framing::None {
             // HEAD and 304 may tell the length that a GET would have had; 204 may not (RFC 9110 section 8.6).
             let told = meta.content_length.filter(|_| self.response.status != 204);
-            return Ok(Body { from: Framing::None, to: told.map_or(Framing::None, Framing::Length), slice: None });
+            return Ok(Body { from: Framing::None, to: told.map_or(Framing::None, Framing::Length), cut: Cut::Whole });
         }
-        if let (Some(range), Framing::Length(n), 200) = (self.range, meta.framing, self.response.status)
-            && slice::if_range_holds(self.head.fields.first("if-range"), &self.response.fields)
+        if !self.ranges.is_empty()
+            && let (Framing::Length(n), 200) = (meta.framing, self.response.status)
+            && let Some((cut, length)) = self.cut(n)?
         {
-            let cut = slice::cut(range, n).ok_or_else(|| refused(Refusal::RangeNotSatisfiable { length: n }))?;
-            self.become_partial(cut, n);
-            return Ok(Body { from: meta.framing, to: Framing::Length(cut.take), slice: Some(cut) });
+            return Ok(Body { from: meta.framing, to: Framing::Length(length), cut });
         }
         let to = match (meta.framing, self.head.version) {
             (Framing::Length(n), _) => Framing::Length(n),
             (_, Version::Http11) => Framing::Chunked,
             (_, Version::Http10) => Framing::UntilClose,
         };
-        Ok(Body { from: meta.framing, to, slice: None })
-    }
-
-    fn become_partial(&mut self, cut: Slice, length: u64) {
-        self.response.status = 206;
-        self.response.reason.clear();
-        let range = format!("bytes {}-{}/{length}", cut.skip, cut.skip + cut.take - 1);
-        self.response.fields.set(b"content-range", range.as_bytes());
-        self.response.fields.set(b"accept-ranges", b"bytes");
+        Ok(Body { from: meta.framing, to, cut: Cut::Whole })
     }
 
     /// Tells how the request was decided, if that was asked for.
@@ -223,22 +209,28 @@ impl Download<'_> {
         }
     }
 
-    fn write_head(&mut self, body: &Body, keep_alive: bool) {
+    fn write_head(&mut self, meta: &ResponseMeta, body: &Body, keep_alive: bool) {
         write_status_line(self.response.status, &self.response.reason, self.out);
+        let forwarding = &self.panel.worker.settings.forwarding;
+        if meta.control.proxy_status && self.response.fields.contains("proxy-status") {
+            // RFC 9209 section 2: each hop appends itself to what those behind it have said.
+            self.response.fields.append(b"proxy-status", forwarding.item().as_bytes());
+        }
         if body.from == Framing::Chunked && body.to != Framing::Chunked {
             self.response.fields.remove(b"trailer");
         }
         // A policy may have written a date, or removed the backend's; a response has one.
         let dates = self.response.fields.keep_last(b"date");
         self.response.fields.write_to(self.out);
-        self.panel.worker.settings.forwarding.write_response_via(self.response.version, self.out);
+        let capitals = self.response.fields.writes_spelling();
+        forwarding.write_response_via(self.response.version, capitals, self.out);
         if !dates {
-            write_date(&self.panel.worker.date(), self.out);
+            write_date(&self.panel.worker.date(), capitals, self.out);
         }
-        write_response_end(body.to, connection_option(self.head.version, keep_alive), self.out);
+        write_response_end(body.to, connection_option(self.head.version, keep_alive), capitals, self.out);
     }
 
-    async fn length(&mut self, mut left: u64) -> Result<(), End> {
+    pub(super) async fn length(&mut self, mut left: u64) -> Result<(), End> {
         let n = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         self.out.extend_from_slice(&self.buffer.filled()[..n]);
         self.buffer.consume(n);
@@ -252,20 +244,6 @@ impl Download<'_> {
             left -= n as u64;
         }
         Ok(())
-    }
-
-    async fn slice(&mut self, slice: Slice) -> Result<(), End> {
-        let mut skip = slice.skip;
-        loop {
-            let n = self.buffer.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
-            self.buffer.consume(n);
-            skip -= n as u64;
-            if skip == 0 {
-                break;
-            }
-            self.fill(skip, true).await?;
-        }
-        self.length(slice.take).await
     }
 
     async fn chunked(&mut self) -> Result<(), End> {
@@ -335,7 +313,7 @@ impl Download<'_> {
     }
 
     /// Reads more of the body, of which the backend `owes` some that it has announced.
-    async fn fill(&mut self, body: u64, owes: bool) -> Result<(), End> {
+    pub(super) async fn fill(&mut self, body: u64, owes: bool) -> Result<(), End> {
         match self.read_body(body).await? {
             Ok(0) => Err(self.broken("the backend's connection ended within the body", Outcome::BodyCut)),
             Ok(_) => Ok(()),
@@ -350,7 +328,7 @@ impl Download<'_> {
         presence.during(self.upstream.read(self.buffer)).await.ok_or(LEFT_WITHIN)
     }
 
-    async fn flush(&mut self) -> Result<(), End> {
+    pub(super) async fn flush(&mut self) -> Result<(), End> {
         if self.announced != 0 {
             self.status.set(self.announced);
         }
@@ -382,7 +360,7 @@ fn persists(meta: &ResponseMeta, version: Version) -> bool {
     !meta.control.close && (version == Version::Http11 || meta.control.keep_alive)
 }
 
-fn refused(refusal: Refusal) -> End {
+pub(super) fn refused(refusal: Refusal) -> End {
     End::Local(Local::Refusal(refusal))
 }
 

@@ -9,10 +9,12 @@ use http::Method;
 use super::ask::{Local, Panel};
 use super::connection::{Connection, Scratch, Then, client_write};
 use super::forward::Attempted;
+use super::hops;
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::snapshot::View;
 use super::trace::EXPLAIN;
+use super::trial::Concluded;
 use super::turn::Turn;
 use super::upload::Progress;
 use super::watch::Record as PolicyRecord;
@@ -94,7 +96,7 @@ impl Exchange<'_> {
         }
         let rule = match self.route(&view) {
             Ok(rule) => rule,
-            Err(refusal) => return self.answer(&worker, &turn, Local::Refusal(refusal)).await,
+            Err(local) => return self.answer(&worker, &turn, local).await,
         };
         self.normalise(&worker);
         if let Some(recorder) = &worker.settings.recorder {
@@ -106,15 +108,17 @@ impl Exchange<'_> {
         let panel = Panel { worker: &worker, view: &view, rule, turn: &turn };
         panel.begin(&self.scratch.head);
         let ended = match self.prepare(panel) {
-            Ok(range) => self.attempts(panel, range).await,
+            Ok(ranges) => self.attempts(panel, &ranges).await,
             Err(local) => Err(local),
         };
         panel.end();
+        let of_policy = matches!(&ended, Err(Local::Reply { .. } | Local::Refusal(Refusal::PolicyFailed { .. })));
         let then = match ended {
             Ok(then) => then,
             Err(local) => self.answer(&worker, &turn, local).await,
         };
-        panel.conclude(self.record.status, self.record.broken, self.started);
+        let Record { status, broken, .. } = *self.record;
+        panel.conclude(Concluded { client: self.scratch.head.client, status, broken, of_policy, began: self.started });
         turn.end(&worker, self.record.status);
         then
     }
@@ -129,29 +133,34 @@ impl Exchange<'_> {
         fields.remove(EXPLAIN.as_bytes());
     }
 
-    fn route<'v>(&mut self, view: &'v View) -> Result<&'v crate::route::Rule, Refusal> {
-        let head = &self.scratch.head;
+    fn route<'v>(&mut self, view: &'v View) -> Result<&'v crate::route::Rule, Local> {
+        let head = &mut self.scratch.head;
         // CONNECT is for forward proxies; TRACE would hand a script the fields that it must not see (RFC 9110 section 9.3.8).
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
-            return Err(Refusal::Method);
+            return Err(Local::Refusal(Refusal::Method));
         }
         let limit = self.connection.worker.settings.limits.body_bytes;
         if limit > 0 && matches!(self.meta.framing, Framing::Length(n) if n > limit) {
-            return Err(Refusal::BodyTooLarge);
+            return Err(Local::Refusal(Refusal::BodyTooLarge));
         }
         let worker = &self.connection.worker;
         if worker.settings.forwarding.has_passed(head, self.meta.control) {
-            return Err(Refusal::Loop);
+            return Err(Local::Refusal(Refusal::Loop));
         }
         if worker.settings.paths.strict
             && let Some(fault) = head.path_notes.fault()
         {
-            return Err(Refusal::Path(fault));
+            return Err(Local::Refusal(Refusal::Path(fault)));
         }
         let routes = &view.snapshot.routes;
-        let rule = routes.find(&head.host, head.path()).ok_or_else(|| Refusal::NoRoute { host: head.host.clone() })?;
+        let rule = routes.find(&head.host, head.path());
+        let rule = rule.ok_or_else(|| Local::Refusal(Refusal::NoRoute { host: head.host.clone() }))?;
         if head.path_notes.is_ambiguous() && !routes.is_sure(rule, &head.host, head.raw_path(), head.path_notes) {
-            return Err(Refusal::AmbiguousPath);
+            return Err(Local::Refusal(Refusal::AmbiguousPath));
+        }
+        head.fields.write_spelling(rule.preserve_case);
+        if self.meta.control.max_forwards && head.method == Method::OPTIONS {
+            hops::count_down(&mut head.fields)?;
         }
         Ok(rule)
     }
@@ -169,17 +178,17 @@ impl Exchange<'_> {
         worker.settings.forwarding.set_fields(head, control, &self.connection.peer);
     }
 
-    /// Lets the policies see the request; tells the range that the proxy may have to cut.
-    fn prepare(&mut self, panel: Panel<'_>) -> Result<Option<ByteRange>, Local> {
+    /// Lets the policies see the request; tells the ranges that the proxy may have to cut.
+    fn prepare(&mut self, panel: Panel<'_>) -> Result<Vec<ByteRange>, Local> {
         let head = &mut self.scratch.head;
         panel.all_there()?;
-        let range = panel.range(head, self.meta.control)?;
+        let ranges = panel.range(head, self.meta.control)?;
         panel.edit_request(head)?;
-        Ok(range)
+        Ok(ranges)
     }
 
     /// Asks for a backend and tries it, as often as the pool allows.
-    async fn attempts(&mut self, panel: Panel<'_>, range: Option<ByteRange>) -> Result<Then, Local> {
+    async fn attempts(&mut self, panel: Panel<'_>, ranges: &[ByteRange]) -> Result<Then, Local> {
         let pool = panel.view.pools.pool(panel.rule.pool);
         self.gather(pool).await;
         let (mut failed, mut last) = (Vec::new(), None);
@@ -191,7 +200,7 @@ impl Exchange<'_> {
             if number > 1 {
                 panel.worker.shard.retries.increment();
             }
-            match self.attempt(panel, pool, index, range, &failed).await {
+            match self.attempt(panel, pool, index, ranges, &failed).await {
                 Attempted::Ended(then) => return Ok(then),
                 Attempted::Local(local, outcome) => {
                     if let Local::Refusal(refusal) = &local
@@ -232,13 +241,18 @@ impl Exchange<'_> {
         let date = worker.date();
         let trace = turn.trace().map(|trace| trace.borrow().text().to_owned());
         let trace = trace.as_deref();
-        let to = ReplyTo { method: &head.method, version: head.version, keep_alive, date: &date, trace };
+        let item = worker.settings.forwarding.item();
+        let to = ReplyTo { method: &head.method, version: head.version, keep_alive, date: &date, trace, item };
         out.clear();
         match &local {
             Local::Reply { reply, policy } => {
                 reply::write_reply(reply, to, out);
                 self.record.status = reply.status;
                 self.record.reason = Some(format!("answered by policy {policy:?}"));
+            }
+            Local::Options => {
+                reply::write_options(to, out);
+                self.record.status = 200;
             }
             Local::Refusal(refusal) => {
                 // Heads that are malformed have been dealt with: this is a body, and where it ends is anyone's guess.
@@ -263,7 +277,8 @@ impl Exchange<'_> {
         let Scratch { head, out, .. } = &mut *self.scratch;
         let (content_type, body) = page(head.fields.first("accept"));
         let date = worker.date();
-        let to = ReplyTo { method: &head.method, version: head.version, keep_alive, date: &date, trace: None };
+        let item = worker.settings.forwarding.item();
+        let to = ReplyTo { method: &head.method, version: head.version, keep_alive, date: &date, trace: None, item };
         out.clear();
         reply::write_page(content_type, &body, to, out);
         self.record.status = 200;

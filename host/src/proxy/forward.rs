@@ -41,7 +41,7 @@ impl Exchange<'_> {
         panel: Panel<'_>,
         pool: &WorkerPool,
         index: u32,
-        range: Option<ByteRange>,
+        ranges: &[ByteRange],
         failed: &[FailedAttempt],
     ) -> Attempted {
         let worker = panel.worker;
@@ -65,7 +65,7 @@ impl Exchange<'_> {
                 None => return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed),
             };
             let reused = lease.reused;
-            match self.forward(panel, pool, index, lease, range).await {
+            match self.forward(panel, pool, index, lease, ranges).await {
                 Attempted::Failed(Failure::Closed, _) if reused && self.may_repeat() => self.fresh = true,
                 attempted => return attempted,
             }
@@ -84,7 +84,7 @@ impl Exchange<'_> {
         pool: &WorkerPool,
         index: u32,
         mut lease: Lease,
-        range: Option<ByteRange>,
+        ranges: &[ByteRange],
     ) -> Attempted {
         let worker = panel.worker;
         let backend = &pool.backends[index as usize];
@@ -102,6 +102,9 @@ impl Exchange<'_> {
         let wants_continue = wants_continue && head.version == Version::Http11;
         out.clear();
         up.clear();
+        for fields in [&mut response.fields, request_trailers, response_trailers] {
+            fields.keep_spelling(panel.rule.preserve_case);
+        }
         write_request_head(head, upstream_framing(framing, &head.method), &backend.name, up);
         if let Some(progress) = progress {
             up.extend_from_slice(progress.sent());
@@ -138,7 +141,7 @@ impl Exchange<'_> {
             panel,
             backend,
             index,
-            range,
+            ranges,
             keep_alive,
             uploaded: &uploaded,
             status: &status,

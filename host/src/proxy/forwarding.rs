@@ -13,7 +13,7 @@ use rand::Rng;
 use crate::config::{self, ForwardedSource};
 use crate::wire::forwarded::{self, Element};
 use crate::wire::names::{self, Owner};
-use crate::wire::{Control, Fields, RequestHead, Version, syntax};
+use crate::wire::{Control, Fields, RequestHead, Version, syntax, write_name};
 
 /// Trusted proxies that one request may have come through; a longer way is one that was made up.
 const MAX_HOPS: usize = 64;
@@ -43,8 +43,10 @@ pub struct Forwarding {
     mark: &'static [u8],
     /// Its values for clients of HTTP/1.0 and 1.1.
     marks: [String; 2],
-    /// The lines for responses of backends of HTTP/1.0 and 1.1.
+    /// The values for responses of backends of HTTP/1.0 and 1.1, with the line's end.
     response_via: [String; 2],
+    /// What this proxy is called in a structured field.
+    item: String,
 }
 
 impl Forwarding {
@@ -64,7 +66,8 @@ impl Forwarding {
             allow: config.allow.clone(),
             mark,
             marks,
-            response_via: [format!("via: 1.0 {shown}\r\n"), format!("via: 1.1 {shown}\r\n")],
+            response_via: [format!("1.0 {shown}\r\n"), format!("1.1 {shown}\r\n")],
+            item: item(shown),
             id,
         }
     }
@@ -111,8 +114,14 @@ impl Forwarding {
     }
 
     /// Writes the `via` of a response that came in this version.
-    pub fn write_response_via(&self, version: Version, out: &mut Vec<u8>) {
+    pub fn write_response_via(&self, version: Version, capitals: bool, out: &mut Vec<u8>) {
+        write_name(b"via", capitals, out);
         out.extend_from_slice(self.response_via[usize::from(version == Version::Http11)].as_bytes());
+    }
+
+    /// What this proxy is called in `Proxy-Status`.
+    pub fn item(&self) -> &str {
+        &self.item
     }
 
     /// Whether a stranger's field passes.
@@ -124,6 +133,11 @@ impl Forwarding {
     fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|net| net.contains(&address))
     }
+}
+
+/// A token of RFC 9651 section 3.3.4 where the name is one, which begins with a letter; else a string of it.
+fn item(name: &str) -> String {
+    if name.starts_with(|first: char| first.is_ascii_alphabetic()) { name.to_owned() } else { format!("\"{name}\"") }
 }
 
 /// The fields that are written here, from what was decided.

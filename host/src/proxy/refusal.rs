@@ -125,6 +125,30 @@ impl Refusal {
         }
     }
 
+    /// What `Proxy-Status` says (RFC 9209 section 2.3): no more than the status and the sentence do.
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            Self::NoRoute { .. } => "destination_not_found",
+            Self::Loop => "proxy_loop_detected",
+            Self::NoBackend | Self::Unreachable => "destination_unavailable",
+            Self::ConnectTimeout => "connection_timeout",
+            Self::ResponseTimeout => "http_response_timeout",
+            Self::ClosedEarly => "http_response_incomplete",
+            Self::BadResponse(Malformed::HeadTooLarge) => "http_response_header_section_size",
+            Self::BadResponse(_) | Self::UnaskedUpgrade => "http_protocol_error",
+            Self::Busy | Self::TooManyConnections => "connection_limit_reached",
+            Self::TooManyOfClient => "http_request_denied",
+            Self::PolicyFailed { .. } | Self::PolicyAbsent { .. } => "proxy_internal_error",
+            Self::Malformed(_)
+            | Self::Path(_)
+            | Self::AmbiguousPath
+            | Self::Method
+            | Self::RequestTimeout
+            | Self::BodyTooLarge
+            | Self::RangeNotSatisfiable { .. } => "http_request_error",
+        }
+    }
+
     /// What the access log says: what the client reads, and what only the operator should know.
     pub fn reason(&self) -> String {
         match self {

@@ -5,7 +5,10 @@ use http::Method;
 use super::refusal::Refusal;
 use super::trace::TRACE;
 use crate::policy::Reply;
-use crate::wire::{Framing, Version, write_response_end, write_status_line};
+use crate::wire::{Framing, Version, write_name, write_response_end, write_status_line};
+
+/// The methods that are passed on; any other token is as well.
+const ALLOW: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// What is known of the client's request when a response is made for it.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +23,8 @@ pub struct ReplyTo<'a> {
     pub date: &'a [u8],
     /// How the request was decided, if that was asked for.
     pub trace: Option<&'a str>,
+    /// What the proxy calls itself in `Proxy-Status`.
+    pub item: &'a str,
 }
 
 /// The `connection` field that tells a client what happens to its connection, where the version does not say it already.
@@ -51,13 +56,19 @@ pub fn write_refusal(refusal: &Refusal, to: ReplyTo<'_>, out: &mut Vec<u8>) {
     let mut headers: Vec<(&str, Vec<u8>)> = vec![("content-type", b"text/plain; charset=utf-8".to_vec())];
     match refusal {
         Refusal::RangeNotSatisfiable { length } => headers.push(("content-range", format!("bytes */{length}").into())),
-        Refusal::Method => headers.push(("allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_vec())),
+        Refusal::Method => headers.push(("allow", ALLOW.to_vec())),
         Refusal::Busy | Refusal::TooManyConnections | Refusal::TooManyOfClient => {
             headers.push(("retry-after", b"1".to_vec()))
         }
         _ => {}
     }
+    headers.push(("proxy-status", format!("{};error={}", to.item, refusal.error_type()).into()));
     write(refusal.status(), &headers, &body, to, out);
+}
+
+/// Writes the answer to an `OPTIONS` request that goes no further (RFC 9110 sections 7.6.2 and 9.3.7).
+pub fn write_options(to: ReplyTo<'_>, out: &mut Vec<u8>) {
+    write(200, &[("allow", ALLOW.to_vec())], b"", to, out);
 }
 
 /// Writes an answer that a policy gave.
@@ -87,7 +98,7 @@ fn write(status: u16, headers: &[(&str, Vec<u8>)], body: &[u8], to: ReplyTo<'_>,
         out.extend_from_slice(b"\r\n");
     }
     if !dated {
-        write_date(to.date, out);
+        write_date(to.date, false, out);
     }
     if let Some(trace) = to.trace {
         out.extend_from_slice(format!("{TRACE}: {trace}\r\ncache-control: no-store\r\n").as_bytes());
@@ -95,15 +106,15 @@ fn write(status: u16, headers: &[(&str, Vec<u8>)], body: &[u8], to: ReplyTo<'_>,
     // 204 and 304 have no body, whatever a policy gave (RFC 9110 section 8.6).
     let bodiless = matches!(status, 204 | 304);
     let framing = if bodiless { Framing::None } else { Framing::Length(body.len() as u64) };
-    write_response_end(framing, connection_option(to.version, to.keep_alive), out);
+    write_response_end(framing, connection_option(to.version, to.keep_alive), false, out);
     if !bodiless && *to.method != Method::HEAD {
         out.extend_from_slice(body);
     }
 }
 
 /// Writes the `date` field.
-pub fn write_date(date: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(b"date: ");
+pub fn write_date(date: &[u8], capitals: bool, out: &mut Vec<u8>) {
+    write_name(b"date", capitals, out);
     out.extend_from_slice(date);
     out.extend_from_slice(b"\r\n");
 }

@@ -14,7 +14,7 @@ use super::snapshot::OnTrial;
 use super::trace::Trace;
 use super::watch::{Record, Watch};
 use super::worker::Worker;
-use crate::policy::{Fault, Hooks, Mode, Sample, Seat, Tape};
+use crate::policy::{Fault, FaultKind, Hooks, Sample, Seat, Tape};
 use crate::recording::{self, Recordable, Role};
 use crate::stats::HOOKS;
 use crate::wire::{Fields, RequestHead};
@@ -23,11 +23,13 @@ use crate::wire::{Fields, RequestHead};
 #[derive(Debug, Default)]
 pub struct Turn {
     /// Policies whose candidate was to decide this request.
-    chosen: Cell<u64>,
+    pub(super) chosen: Cell<u64>,
     /// Those of them whose candidate has failed: the active generation decides the rest.
-    given_up: Cell<u64>,
+    pub(super) given_up: Cell<u64>,
     /// Policies whose shadow sees this request.
-    shadowed: Cell<u64>,
+    pub(super) shadowed: Cell<u64>,
+    /// When a backend's answer began; noted only while something is on trial.
+    pub(super) answered: Cell<Option<Instant>>,
     /// The attempt under way.
     pub attempt: Cell<u32>,
     /// What happened, if somebody wants to know.
@@ -113,49 +115,8 @@ impl<'a> Panel<'a> {
         self.seats().for_each(|seat| seat.borrow_mut().end_request());
     }
 
-    /// The request has been answered with this status, in full or not: counts it for the generation that was chosen for it.
-    pub fn conclude(self, status: u16, broken: bool, began: Instant) {
-        // Without a status the client was gone, which says nothing of the policy.
-        if !self.view.on_trial || status == 0 {
-            return;
-        }
-        for member in self.members() {
-            let Some(on_trial) = member.place.trial.as_ref().filter(|t| matches!(t.trial.mode, Mode::Canary(_))) else {
-                continue;
-            };
-            let canary = self.turn.chosen.get() & member.bit != 0;
-            let arm = if canary { &on_trial.shard.canary } else { &on_trial.shard.control };
-            arm.requests.increment();
-            arm.microseconds.record(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-            if status >= 500 || broken {
-                arm.failed.increment();
-            }
-            if self.turn.given_up.get() & member.bit != 0 {
-                arm.given_up.increment();
-            }
-        }
-    }
-
     fn seats(self) -> impl Iterator<Item = &'a Rc<RefCell<Seat>>> {
         self.members().flat_map(|m| m.place.active.iter().chain(m.place.trial.as_ref().map(|t| &t.seat)))
-    }
-
-    #[cold]
-    fn choose(self, head: &RequestHead) {
-        for Member { place, bit, .. } in self.members() {
-            let Some(on_trial) = &place.trial else { continue };
-            if !on_trial.trial.takes(head.client, || self.worker.rng.borrow_mut().next_u32()) {
-                continue;
-            }
-            let bits = match on_trial.trial.mode {
-                Mode::Canary(_) => &self.turn.chosen,
-                Mode::Shadow => {
-                    on_trial.shard.shadowed.increment();
-                    &self.turn.shadowed
-                }
-            };
-            bits.set(bits.get() | bit);
-        }
     }
 
     /// Asks one seat, if its generation has the hook.
@@ -246,6 +207,9 @@ impl<'a> Panel<'a> {
                 Some(Answered { answer: Err(fault), .. }) => {
                     turn.given_up.set(turn.given_up.get() | member.bit);
                     self.log_candidate("canary", on_trial, &fault);
+                    let answered = self.put(active, Role::Active, hook, head, fields, question);
+                    note_shared_fault(on_trial, &fault, answered.as_ref().map(|a| &a.answer));
+                    return answered;
                 }
                 answered => return answered,
             }
@@ -298,6 +262,7 @@ impl<'a> Panel<'a> {
         drop(seat);
         if let Err(fault) = &shadowed {
             self.log_candidate("shadow", on_trial, fault);
+            note_shared_fault(on_trial, fault, answered.as_ref().map(|a| &a.answer));
             if fault.kind.is_absence() {
                 return answered;
             }
@@ -347,6 +312,17 @@ impl<'a> Panel<'a> {
         let generation = &on_trial.trial.generation;
         let name = || format!("{} ({role}, generation {})", generation.name(), generation.number());
         self.worker.log_fault(|| fault_line(&name(), fault));
+    }
+}
+
+/// Notes that the active generation failed on the same question: then the request is at fault, not the candidate.
+fn note_shared_fault<A>(on_trial: &OnTrial, fault: &Fault, active: Option<&Result<A, Fault>>) {
+    let is_own = |fault: &Fault| matches!(fault.kind, FaultKind::Trap | FaultKind::Deadline | FaultKind::Invalid);
+    if let Some(Err(other)) = active
+        && is_own(fault)
+        && is_own(other)
+    {
+        on_trial.shard.shared_faults.increment();
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Settings {
     pub stats_page: Option<(String, StatsPage)>,
     /// Where requests are recorded, if they are.
     pub recorder: Option<Recorder>,
+    /// Whether any route wants header names as they were spelled.
+    pub keeps_spelling: bool,
 }
 
 /// Renders the statistics.

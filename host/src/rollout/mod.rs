@@ -10,7 +10,7 @@ mod keep;
 mod record;
 mod report;
 
-pub use judge::{Arm, Score, judge};
+pub use judge::{Arm, RouteScore, Score, judge};
 pub use keep::{Keep, Kept, Mark};
 pub use record::{Event, GenerationEntry, NotNow, Record, State};
-pub use report::{ArmReport, FaultReport, HookReport, SampleReport, Timing, TrialReport, report};
+pub use report::{ArmReport, FaultReport, HookReport, RouteReport, SampleReport, Timing, TrialReport, report};

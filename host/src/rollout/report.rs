@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use super::judge::{Arm, Score};
+use super::judge::{Arm, RouteScore, Score};
 use crate::policy::{Mode, Stickiness, Trial, WHOLE};
 use crate::stats::{ArmShard, Counter, HOOKS, Histogram, HistogramSnapshot, PolicyShard, TrialShard};
 
@@ -44,8 +44,31 @@ pub struct TrialReport {
     /// Requests that could have been the canary's and were not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control: Option<ArmReport>,
+    /// What the verdict on a canary compares, by route: of each client only so many requests where clients stay with their
+    /// generation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteReport>,
     /// Calls of the candidate, over all hooks.
     pub call_time: Timing,
+}
+
+/// What is compared of one route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RouteReport {
+    /// Its host and path.
+    pub route: String,
+    /// Requests that the candidate decided.
+    pub canary_requests: u64,
+    /// Of these, those that failed.
+    pub canary_failed: u64,
+    /// Half of them were answered faster: the time to the head of the response.
+    pub canary_p50_microseconds: u64,
+    /// Requests that the active generation decided.
+    pub control_requests: u64,
+    /// Of these, those that failed.
+    pub control_failed: u64,
+    /// Half of them were answered faster.
+    pub control_p50_microseconds: u64,
 }
 
 /// What went wrong.
@@ -59,6 +82,8 @@ pub struct FaultReport {
     pub invalid: u64,
     /// Calls for which there was no instance, because none could be built.
     pub unbuilt: u64,
+    /// Calls among these on which the active generation failed as well, so that they are not held against the candidate.
+    pub shared: u64,
 }
 
 /// One hook's comparison.
@@ -154,6 +179,7 @@ pub fn report(trial: &Trial) -> TrialReport {
             deadlines: score.deadlines,
             invalid: score.invalid,
             unbuilt: score.unbuilt,
+            shared: score.shared_faults,
         },
         suspended_by_workers: shards.iter().filter(|s| s.candidate.is_suspended()).count() as u64,
         requests_compared: (!canary).then(|| shards.iter().map(|s| s.shadowed.value()).sum()),
@@ -161,30 +187,67 @@ pub fn report(trial: &Trial) -> TrialReport {
         samples: samples.collect(),
         canary: canary.then(|| arm(shards, |s| &s.canary)),
         control: canary.then(|| arm(shards, |s| &s.control)),
+        routes: score.routes.iter().map(RouteReport::of).collect(),
         call_time: Timing::of(&calls),
+    }
+}
+
+impl RouteReport {
+    fn of(route: &RouteScore) -> Self {
+        Self {
+            route: route.name.clone(),
+            canary_requests: route.canary.requests,
+            canary_failed: route.canary.failed,
+            canary_p50_microseconds: route.canary_times.quantile(0.5),
+            control_requests: route.control.requests,
+            control_failed: route.control.failed,
+            control_p50_microseconds: route.control_times.quantile(0.5),
+        }
     }
 }
 
 impl Score {
     /// What was counted so far.
     pub fn of(trial: &Trial) -> Self {
-        let sum = |counter: fn(&TrialShard) -> &Counter| trial.shards.iter().map(|s| counter(s).value()).sum::<u64>();
-        let fault = |counter: fn(&PolicyShard) -> &Counter| {
-            trial.shards.iter().map(|s| counter(&s.candidate).value()).sum::<u64>()
-        };
+        Self::sum(&trial.shards, &trial.routes)
+    }
+
+    fn sum<S: AsRef<TrialShard>>(shards: &[S], routes: &[String]) -> Self {
+        let sum = |of: fn(&TrialShard) -> &Counter| shards.iter().map(|s| of(s.as_ref()).value()).sum::<u64>();
+        let fault = |of: fn(&PolicyShard) -> &Counter| shards.iter().map(|s| of(&s.as_ref().candidate).value()).sum();
         Self {
             // A shadow fails nobody's request, but its faults are held against those that it saw.
             canary: Arm {
                 requests: sum(|s| &s.canary.requests) + sum(|s| &s.shadowed),
                 failed: sum(|s| &s.canary.failed),
             },
-            control: Arm { requests: sum(|s| &s.control.requests), failed: sum(|s| &s.control.failed) },
+            own_failures: sum(|s| &s.canary.own_failures),
+            weighed: Arm { requests: sum(|s| &s.canary.weighed), failed: sum(|s| &s.canary.weighed_failed) },
             traps: fault(|s| &s.traps),
             deadlines: fault(|s| &s.deadlines),
             invalid: fault(|s| &s.invalid),
             unbuilt: fault(|s| &s.unbuilt),
+            shared_faults: sum(|s| &s.shared_faults),
+            routes: by_route(shards, routes),
         }
     }
+}
+
+fn by_route<S: AsRef<TrialShard>>(shards: &[S], names: &[String]) -> Vec<RouteScore> {
+    let mut routes: BTreeMap<usize, RouteScore> = BTreeMap::new();
+    for (number, arms) in shards.iter().flat_map(|shard| shard.as_ref().judged.counted()) {
+        let route = routes.entry(number).or_default();
+        for (sum, times, arm) in [
+            (&mut route.canary, &mut route.canary_times, &arms.canary),
+            (&mut route.control, &mut route.control_times, &arms.control),
+        ] {
+            sum.requests += arm.requests.value();
+            sum.failed += arm.failed.value();
+            times.add(&arm.microseconds);
+        }
+    }
+    let named = |(number, route)| RouteScore { name: names.get(number).cloned().unwrap_or_default(), ..route };
+    routes.into_iter().map(named).collect()
 }
 
 impl HookReport {
@@ -237,4 +300,73 @@ fn add_up<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> HistogramSnaps
 pub(super) fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let time = (*time).max(SystemTime::UNIX_EPOCH);
     serializer.serialize_str(&humantime::format_rfc3339_millis(time).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Rollout;
+    use crate::rollout::judge;
+
+    #[test]
+    fn everything_that_workers_count_is_in_the_score() {
+        let shards: [std::sync::Arc<TrialShard>; 2] = Default::default();
+        for shard in &shards {
+            let counters = [
+                &shard.canary.requests,
+                &shard.shadowed,
+                &shard.canary.failed,
+                &shard.canary.own_failures,
+                &shard.canary.weighed,
+                &shard.canary.weighed_failed,
+                &shard.candidate.traps,
+                &shard.candidate.deadlines,
+                &shard.candidate.invalid,
+                &shard.candidate.unbuilt,
+                &shard.shared_faults,
+            ];
+            counters.iter().zip(1..).for_each(|(counter, n)| counter.add(n));
+            let arms = shard.judged.route(1);
+            [(&arms.canary, 20), (&arms.control, 30)].iter().for_each(|(arm, n)| {
+                arm.requests.add(*n);
+                arm.failed.add(n / 10);
+                arm.microseconds.record(*n);
+            });
+        }
+        shards[0].judged.route(2).canary.requests.add(5);
+        let names = ["a/", "b/", "c/"].map(str::to_owned);
+        let score = Score::sum(&shards, &names);
+        assert_eq!((score.canary, score.own_failures), (Arm { requests: 6, failed: 6 }, 8));
+        assert_eq!(score.weighed, Arm { requests: 10, failed: 12 });
+        assert_eq!((score.traps, score.deadlines, score.invalid, score.unbuilt), (14, 16, 18, 20));
+        assert_eq!(score.shared_faults, 22);
+        let [b, c] = &score.routes[..] else { panic!("{:?}", score.routes) };
+        assert_eq!(
+            (b.name.as_str(), b.canary, b.control),
+            ("b/", Arm { requests: 40, failed: 4 }, Arm { requests: 60, failed: 6 })
+        );
+        assert_eq!((b.canary_times.sum, b.control_times.count), (40, 2));
+        assert_eq!((c.name.as_str(), c.canary.requests), ("c/", 5));
+        assert_eq!(RouteReport::of(b).control_requests, 60);
+    }
+
+    #[test]
+    fn each_kind_of_fault_withdraws_a_canary() {
+        for of in [
+            (|s: &PolicyShard| &s.traps) as fn(&PolicyShard) -> &Counter,
+            |s| &s.deadlines,
+            |s| &s.invalid,
+            |s| &s.unbuilt,
+        ] {
+            let shards: [std::sync::Arc<TrialShard>; 2] = Default::default();
+            let verdict = || judge(&Score::sum(&shards, &[]), &Rollout::default());
+            of(&shards[0].candidate).add(1);
+            of(&shards[1].candidate).add(1);
+            assert_eq!(verdict(), None);
+            of(&shards[1].candidate).add(1);
+            assert!(verdict().is_some_and(|reason| reason.contains("3 faults")));
+            shards[0].shared_faults.increment();
+            assert_eq!(verdict(), None, "one was the request's doing");
+        }
+    }
 }

@@ -27,10 +27,14 @@ pub struct RouteTable {
 /// What a route decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
+    /// Its place among the routes of the configuration.
+    pub number: u32,
     /// Index of the pool.
     pub pool: u32,
     /// Indices of the policies, in the order in which they are asked.
     pub policies: Box<[usize]>,
+    /// Whether header names keep the case in which client and backend sent them.
+    pub preserve_case: bool,
 }
 
 /// Path prefixes of one host, longest first, with indices of their rules.
@@ -43,7 +47,9 @@ impl RouteTable {
         for route in routes {
             let rule = table.rules.len();
             let pool = u32::try_from(route.pool).unwrap_or(u32::MAX);
-            table.rules.push(Rule { pool, policies: route.policies.clone().into() });
+            let policies = route.policies.clone().into();
+            let number = u32::try_from(rule).unwrap_or(u32::MAX);
+            table.rules.push(Rule { number, pool, policies, preserve_case: route.preserve_header_case });
             let prefixes = match &route.host {
                 HostPattern::Exact(host) => table.exact.entry(host.as_str().into()).or_default(),
                 HostPattern::Suffix(suffix) => table.suffix.entry(suffix.as_str().into()).or_default(),
@@ -121,7 +127,13 @@ mod tests {
         let routes: Vec<Route> = routes
             .iter()
             .enumerate()
-            .map(|(pool, (host, path))| Route { host: host.clone(), path: (*path).to_owned(), pool, policies: vec![] })
+            .map(|(pool, (host, path))| Route {
+                host: host.clone(),
+                path: (*path).to_owned(),
+                pool,
+                policies: vec![],
+                preserve_header_case: false,
+            })
             .collect();
         RouteTable::new(&routes)
     }

@@ -77,6 +77,11 @@ impl HistogramSnapshot {
         0
     }
 
+    /// How many values are above this one, as far as the buckets tell: those in its own bucket are not.
+    pub fn above(&self, value: u64) -> u64 {
+        self.counts[bucket(value) + 1..].iter().sum()
+    }
+
     /// The mean of all values; 0 if there are none.
     pub fn mean(&self) -> u64 {
         self.sum.checked_div(self.count).unwrap_or(0)
@@ -148,6 +153,37 @@ mod tests {
         assert_eq!(s.between(&[127, 255, 511, 1_023]), [4, 2, 1, 0]);
         assert_eq!(s.mean(), (3 + 4 + 127 + 128 + 255 + 256 + 5_000) / 8);
         assert_eq!(HistogramSnapshot::default().mean(), 0);
+    }
+
+    #[test]
+    fn sums_are_of_all_that_was_added_and_folded() {
+        let [a, b] = [Histogram::default(), Histogram::default()];
+        [1, 2, 100].iter().for_each(|v| a.record(*v));
+        [100, 5_000, u64::MAX >> 20].iter().for_each(|v| b.record(*v));
+        let mut both = HistogramSnapshot::default();
+        both.add(&a);
+        both.add(&b);
+        assert_eq!((both.count, both.sum), (6, 1 + 2 + 100 + 100 + 5_000 + (u64::MAX >> 20)));
+        assert_eq!(both.cumulative().map(|(_, n)| n).collect::<Vec<_>>(), [1, 2, 4, 5, 6]);
+        assert_eq!(both.quantile(0.0), 1);
+        assert_eq!((both.quantile(1.0 / 6.0), both.quantile(2.0 / 6.0)), (1, 2), "a rank is met exactly");
+        assert!((100..=125).contains(&both.quantile(0.5)) && (100..=125).contains(&both.quantile(4.0 / 6.0)));
+        assert!((5_000..=6_250).contains(&both.quantile(5.0 / 6.0)));
+        // Folding one into the other comes to the same.
+        a.fold(&b);
+        let mut folded = HistogramSnapshot::default();
+        folded.add(&a);
+        assert_eq!((folded.count, folded.sum, folded.counts), (both.count, both.sum, both.counts));
+        assert_eq!(folded.mean(), both.sum / 6);
+    }
+
+    #[test]
+    fn what_is_above_a_value_is_what_lies_in_later_buckets() {
+        let h = Histogram::default();
+        [0, 3, 100, 101, 1_000, 1 << 45].iter().for_each(|v| h.record(*v));
+        let mut s = HistogramSnapshot::default();
+        s.add(&h);
+        assert_eq!([0, 2, 3, 99, 100, 128, 1_200, u64::MAX].map(|v| s.above(v)), [5, 5, 4, 2, 2, 2, 1, 0]);
     }
 
     #[test]

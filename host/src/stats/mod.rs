@@ -14,9 +14,9 @@ mod trial;
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use recording::RecordingShard;
-pub use shard::{BackendShard, Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, WorkerShard};
+pub use shard::{BackendShard, Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, STATUSES, WorkerShard};
 pub use store::StoreShard;
-pub use trial::{ArmShard, Compared, TrialShard};
+pub use trial::{ArmShard, ByRoute, Compared, JUDGED_ROUTES, JudgedArm, RouteArms, TrialShard};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

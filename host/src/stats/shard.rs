@@ -8,6 +8,9 @@ use super::{Counter, Gauge, Histogram};
 /// The names of the hooks, in the order of [`PolicyShard::hook_nanoseconds`].
 pub const HOOKS: [&str; 4] = ["range", "request-headers", "selection", "response-headers"];
 
+/// How many status codes there are: three digits, of which the first is not 0.
+pub const STATUSES: usize = 900;
+
 /// How many counters of its own a policy may define.
 pub const MAX_POLICY_COUNTERS: usize = 64;
 
@@ -26,8 +29,8 @@ pub struct WorkerShard {
     pub requests: Counter,
     /// Requests between their head and the end of their response.
     pub requests_active: Gauge,
-    /// Responses by status code, index 0 = 100.
-    pub by_status: Box<[Counter; 500]>,
+    /// Responses by status code, 100 to 999, index 0 = 100.
+    pub by_status: Box<[Counter; STATUSES]>,
     /// Requests that ended without a response head (the client was gone).
     pub unanswered: Counter,
     /// Client connections accepted.
@@ -234,5 +237,83 @@ pub struct PolicyCounters(pub [Counter; MAX_POLICY_COUNTERS]);
 impl Default for PolicyCounters {
     fn default() -> Self {
         Self(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folding_loses_no_counter() {
+        let shard = PolicyShard::default();
+        // Without `..`: a counter that is new has to be thought of here as well.
+        let PolicyShard {
+            hook_nanoseconds,
+            traps,
+            deadlines,
+            invalid,
+            unbuilt,
+            refusals,
+            failure_mode_uses,
+            instances_built,
+            instances: _,
+            memory: _,
+            memory_peak,
+            log_lines_dropped,
+            log_lines_until: _,
+            suspensions,
+            client_pauses,
+            paused_calls,
+            fault_nanoseconds,
+            suspended_until: _,
+            decisions,
+            counters,
+        } = &shard;
+        hook_nanoseconds.iter().zip([10, 20, 30, 40]).for_each(|(hook, n)| hook.record(n));
+        let single = [
+            traps,
+            deadlines,
+            invalid,
+            unbuilt,
+            refusals,
+            failure_mode_uses,
+            instances_built,
+            log_lines_dropped,
+            suspensions,
+            client_pauses,
+            paused_calls,
+            fault_nanoseconds,
+        ];
+        single.iter().zip(100..).for_each(|(counter, n)| counter.add(n));
+        memory_peak.set(7);
+        counters.0.iter().zip(200..).for_each(|(counter, n)| counter.add(n));
+        let made = decisions.get_or_init(|| Decisions::new([(0, 2), (2, 1)]));
+        [(0, 0), (0, 1), (0, 1), (2, 0)].iter().for_each(|(pool, backend)| made.count(*pool, *backend));
+
+        let folded = PolicyShard::default();
+        folded.fold(&shard);
+        assert_eq!(format!("{folded:?}"), format!("{shard:?}"));
+        folded.fold(&shard);
+        assert_eq!((folded.traps.value(), folded.suspensions.value()), (200, 216));
+        assert_eq!(folded.decisions.get().map(|d| (d.of(0, 1), d.of(2, 0), d.of(1, 0))), Some((4, 2, 0)));
+        assert_eq!(folded.memory_peak.value(), 7, "a peak is no sum");
+        assert_eq!(folded.counters.0[63].value(), 2 * 263);
+    }
+
+    #[test]
+    fn a_canary_that_is_over_counts_on() {
+        let stats = super::super::Stats::new(1).policy("p");
+        let count = || -> u64 { stats.all_shards().iter().map(|shard| shard.traps.value()).sum() };
+        for round in 1..=3 {
+            let canary = std::sync::Arc::new(PolicyShard::default());
+            stats.join([std::sync::Arc::clone(&canary)]);
+            canary.traps.add(5);
+            assert_eq!(count(), 5 * round);
+        }
+        assert!(
+            stats.all_shards().len() <= 4,
+            "those that are over are one: two of the policy, one canary, and the sum"
+        );
     }
 }

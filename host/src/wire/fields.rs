@@ -2,12 +2,17 @@
 
 use super::syntax::TOKEN_LOWER;
 
-/// A list of header fields in order, repeated names included. Names are kept in lower case.
+/// A list of header fields in order, repeated names included. Names are kept in lower case, and on demand as they were
+/// spelled as well.
 #[derive(Debug, Default, Clone)]
 pub struct Fields {
     /// Names and values; only ever grows while a message lives, so that a [`Checkpoint`] is a length.
     arena: Vec<u8>,
     entries: Vec<Entry>,
+    /// Before each name in the arena stands how it was spelled, which has the same length.
+    spelled: bool,
+    /// Names are written as they were spelled.
+    as_spelled: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +45,22 @@ impl Fields {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.entries.clear();
+    }
+
+    /// Forgets all fields. Of those that come from now on the spelling is kept, or not; if it is, they are written so.
+    pub fn keep_spelling(&mut self, keep: bool) {
+        self.clear();
+        (self.spelled, self.as_spelled) = (keep, keep);
+    }
+
+    /// Whether names are written as they were spelled, where that was kept.
+    pub fn write_spelling(&mut self, write: bool) {
+        self.as_spelled = self.spelled && write;
+    }
+
+    /// Whether names are written as they were spelled.
+    pub fn writes_spelling(&self) -> bool {
+        self.as_spelled
     }
 
     /// How many fields there are, repeated ones counted each time.
@@ -79,6 +100,14 @@ impl Fields {
 
     /// Adds a field whose value is the parts joined.
     pub fn append_parts(&mut self, name: &[u8], value: &[&[u8]]) {
+        if self.spelled {
+            let at = self.arena.len();
+            self.arena.extend_from_slice(name);
+            // What is added here or by a policy should look like what is there.
+            if !name.iter().any(u8::is_ascii_uppercase) {
+                capitalise(&mut self.arena[at..]);
+            }
+        }
         let start = self.arena.len();
         self.arena.extend_from_slice(name);
         self.arena[start..].make_ascii_lowercase();
@@ -95,6 +124,9 @@ impl Fields {
 
     /// Puts a name where a field's name stands, in lower case; `None` if it is not a token (RFC 9110 section 5.6.2).
     pub(super) fn draft(&mut self, name: &[u8]) -> Option<Draft> {
+        if self.spelled {
+            self.arena.extend_from_slice(name);
+        }
         let start = self.arena.len();
         let mut token = true;
         self.arena.extend(name.iter().map(|b| {
@@ -103,7 +135,7 @@ impl Fields {
             lowered
         }));
         if !token {
-            self.arena.truncate(start);
+            self.discard(Draft { start });
         }
         token.then_some(Draft { start })
     }
@@ -124,7 +156,8 @@ impl Fields {
     /// Forgets a draft.
     pub(super) fn discard(&mut self, draft: Draft) {
         let Draft { start } = draft;
-        self.arena.truncate(start);
+        let spelling = if self.spelled { self.arena.len() - start } else { 0 };
+        self.arena.truncate(start - spelling);
     }
 
     /// Replaces all fields of this name by one.
@@ -176,10 +209,12 @@ impl Fields {
 
     /// Writes every field as `name: value CRLF`.
     pub fn write_to(&self, out: &mut Vec<u8>) {
-        for (name, value) in self.iter() {
-            out.extend_from_slice(name);
+        for e in &self.entries {
+            let length = e.name_len as usize;
+            let name = e.start as usize - if self.as_spelled { length } else { 0 };
+            out.extend_from_slice(&self.arena[name..name + length]);
             out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
+            out.extend_from_slice(self.value(e));
             out.extend_from_slice(b"\r\n");
         }
     }
@@ -197,6 +232,67 @@ impl Fields {
     }
 }
 
+/// `content-length` becomes `Content-Length`.
+pub(super) fn capitalise(name: &mut [u8]) {
+    let mut first = true;
+    for byte in name {
+        if first {
+            byte.make_ascii_uppercase();
+        }
+        first = *byte == b'-';
+    }
+}
+
 fn named(arena: &[u8], e: &Entry, name: &[u8]) -> bool {
     e.name_len as usize == name.len() && arena[e.start as usize..][..name.len()].eq_ignore_ascii_case(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(fields: &Fields) -> String {
+        let mut out = Vec::new();
+        fields.write_to(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn some(fields: &mut Fields) {
+        let draft = fields.draft(b"X-mIxEd").unwrap();
+        fields.keep(draft, b"1");
+        let dropped = fields.draft(b"Dropped").unwrap();
+        assert_eq!(fields.drafted(dropped), b"dropped");
+        fields.discard(dropped);
+        assert!(fields.draft(b"no token").is_none());
+        fields.append(b"x-forwarded-for", b"2");
+        fields.append_parts(b"X-Of-a-Policy", &[b"3", b"4"]);
+    }
+
+    #[test]
+    fn names_are_written_as_they_were_spelled_where_that_is_kept() {
+        let mut fields = Fields::new();
+        some(&mut fields);
+        let lower = "x-mixed: 1\r\nx-forwarded-for: 2\r\nx-of-a-policy: 34\r\n";
+        assert_eq!(written(&fields), lower);
+        fields.write_spelling(true);
+        assert_eq!(written(&fields), lower, "it was not kept");
+        fields.keep_spelling(true);
+        assert!(fields.is_empty() && fields.writes_spelling());
+        some(&mut fields);
+        assert_eq!(written(&fields), "X-mIxEd: 1\r\nX-Forwarded-For: 2\r\nX-Of-a-Policy: 34\r\n");
+        let names: Vec<&[u8]> = fields.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [&b"x-mixed"[..], b"x-forwarded-for", b"x-of-a-policy"], "for everyone else they are lower");
+        assert_eq!(fields.first("X-Mixed"), Some(&b"1"[..]));
+        let before = fields.checkpoint();
+        fields.set(b"x-mixed", b"5");
+        assert!(fields.remove(b"x-of-a-policy"));
+        assert_eq!(written(&fields), "X-Forwarded-For: 2\r\nX-Mixed: 5\r\n");
+        fields.restore(before);
+        assert_eq!(written(&fields.clone()), "X-mIxEd: 1\r\nX-Forwarded-For: 2\r\nX-Of-a-Policy: 34\r\n");
+        fields.write_spelling(false);
+        assert_eq!(written(&fields), lower);
+        fields.keep_spelling(false);
+        some(&mut fields);
+        assert_eq!(written(&fields), lower);
+    }
 }

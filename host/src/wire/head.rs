@@ -52,6 +52,10 @@ pub struct Control {
     pub range: bool,
     /// An `X-Waypost-Explain` field is among the fields.
     pub explain: bool,
+    /// A `Max-Forwards` field is among the fields.
+    pub max_forwards: bool,
+    /// A `Proxy-Status` field is among the fields of a response.
+    pub proxy_status: bool,
 }
 
 /// Bytes of a field name: more than any in use.
@@ -200,12 +204,20 @@ fn crosses(name: &[u8], side: Side, control: &mut Control) -> Keep {
     let keep = match (owner, side) {
         (Owner::Trailer, _) => true,
         // What became of a request on its way (RFC 9209) is for the client.
-        (Owner::Hop, Side::Response) => name == b"proxy-status",
+        (Owner::Hop, Side::Response) => {
+            control.proxy_status |= name == b"proxy-status";
+            name == b"proxy-status"
+        }
         (Owner::Hop, Side::Request) => false,
         (Owner::Trace, _) if look_alike => false,
         (Owner::Trace, _) => {
             control.via = true;
             true
+        }
+        (Owner::Reach, Side::Response) => true,
+        (Owner::Reach, Side::Request) => {
+            control.max_forwards |= !look_alike;
+            !look_alike
         }
         // A backend has no client to speak of.
         (Owner::Client, Side::Response) => true,

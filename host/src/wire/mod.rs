@@ -22,7 +22,7 @@ pub use head::{Control, Framing, HeadLimits};
 pub use refused::Malformed;
 pub use request::{RequestHead, RequestMeta, Version};
 pub use response::{ResponseHead, ResponseMeta};
-pub use write::{write_number, write_request_head, write_response_end, write_status_line};
+pub use write::{write_name, write_number, write_request_head, write_response_end, write_status_line};
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,8 @@ pub enum Owner {
     Client,
     /// Which proxies a message has passed.
     Trace,
+    /// How far a request may go yet (`Max-Forwards`).
+    Reach,
     /// Waypost's own.
     Waypost,
 }
@@ -31,7 +33,7 @@ pub struct Owned {
 /// Whole names, or beginnings of names if they end in `*`.
 type Names = &'static [(&'static [u8], Owner)];
 
-use Owner::{Client, Hop, Trace, Trailer, Waypost};
+use Owner::{Client, Hop, Reach, Trace, Trailer, Waypost};
 
 const C: Names = &[
     (b"connection", Hop),
@@ -55,6 +57,7 @@ const F: Names = &[
 ];
 const H: Names = &[(b"host", Hop)];
 const K: Names = &[(b"keep-alive", Hop)];
+const M: Names = &[(b"max-forwards", Reach)];
 const P: Names = &[(b"proxy", Client), (b"proxy-*", Hop)];
 const R: Names = &[(b"remote-addr", Client), (b"remote-user", Client)];
 const S: Names = &[(b"ssl-client-*", Client)];
@@ -104,6 +107,7 @@ pub fn owned(name: &[u8]) -> Option<Owned> {
         b'f' => F,
         b'h' => H,
         b'k' => K,
+        b'm' => M,
         b'p' => P,
         b'r' => R,
         b's' => S,
@@ -137,7 +141,7 @@ mod tests {
 
     #[test]
     fn every_name_of_the_table_is_found_in_any_case_and_spelling() {
-        for (known, owner) in [C, D, E, F, H, K, P, R, S, T, U, V, X].concat() {
+        for (known, owner) in [C, D, E, F, H, K, M, P, R, S, T, U, V, X].concat() {
             let name = String::from_utf8(known.to_vec()).unwrap().replace('*', "anything");
             let found = Owned { owner, look_alike: false };
             assert_eq!(owned(name.as_bytes()), Some(found), "{name}");

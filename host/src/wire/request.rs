@@ -159,6 +159,8 @@ impl RequestHead {
         self.version = match &line[target_end + 1..] {
             b"HTTP/1.1" => Version::Http11,
             b"HTTP/1.0" => Version::Http10,
+            // RFC 9110 section 2.5: a higher minor version is read as the highest that is known.
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Version::Http11,
             [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
                 return Err(Malformed::Version);
             }

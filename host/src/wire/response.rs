@@ -9,7 +9,7 @@ use super::{Fields, Version, syntax};
 /// A response head, reused for each response of a connection.
 #[derive(Debug, Default)]
 pub struct ResponseHead {
-    /// The status code, 100 to 599.
+    /// The status code, 100 to 999: from 600 on it is none that RFC 9110 knows, and counts as one from 500 on.
     pub status: u16,
     /// The reason phrase; may be empty.
     pub reason: Vec<u8>,
@@ -48,6 +48,9 @@ impl ResponseHead {
         let Some((line, after)) = head::line(bytes)? else {
             return if bytes.len() > limits.first_line { Err(Malformed::StatusLine) } else { Ok(None) };
         };
+        if line.len() > limits.first_line {
+            return Err(Malformed::StatusLine);
+        }
         self.status_line(line)?;
         let mut control = Control::default();
         let mut lengths = Lengths::default();
@@ -67,6 +70,9 @@ impl ResponseHead {
         let Some(after) = after else {
             return if bytes.len() > limits.bytes { Err(Malformed::HeadTooLarge) } else { Ok(None) };
         };
+        if bytes.len() - after.len() > limits.bytes {
+            return Err(Malformed::HeadTooLarge);
+        }
         head::remove_named_by_connection(&lengths, &mut self.fields);
         let framing = self.framing(&lengths, method)?;
         Ok(Some(ResponseMeta {
@@ -81,6 +87,7 @@ impl ResponseHead {
         self.version = match line.get(..9) {
             Some(b"HTTP/1.1 ") => Version::Http11,
             Some(b"HTTP/1.0 ") => Version::Http10,
+            Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', b' ']) => Version::Http11,
             _ => return Err(Malformed::StatusLine),
         };
         let (code, reason) = match &line[9..] {
@@ -88,7 +95,7 @@ impl ResponseHead {
             [a, b, c, b' ', reason @ ..] => ([*a, *b, *c], reason),
             _ => return Err(Malformed::StatusLine),
         };
-        if !code.iter().all(u8::is_ascii_digit) || !(b'1'..=b'5').contains(&code[0]) || !syntax::is_value(reason) {
+        if !code.iter().all(u8::is_ascii_digit) || !(b'1'..=b'9').contains(&code[0]) || !syntax::is_value(reason) {
             return Err(Malformed::StatusLine);
         }
         self.status = code.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0'));

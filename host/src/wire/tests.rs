@@ -95,11 +95,12 @@ fn responses() {
     let mut parse = |text: &str| head.parse(text.as_bytes(), &Method::GET, LIMITS).map(|m| m.map(|m| m.framing));
     assert_eq!(parse("HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\n"), Ok(Some(Framing::Length(3))));
     assert_eq!(parse("HTTP/1.0 200\r\n\r\n"), Ok(Some(Framing::UntilClose)));
+    assert_eq!(parse("HTTP/1.9 999 x\r\nContent-Length: 1\r\n\r\n"), Ok(Some(Framing::Length(1))));
     assert_eq!(parse("HTTP/1.1 304 x\r\nContent-Length: 3\r\n\r\n"), Ok(Some(Framing::None)));
     for (text, reason) in [
         ("HTTP/1.1 2000 OK\r\n\r\n", Malformed::StatusLine),
         ("HTTP/1.1 099 OK\r\n\r\n", Malformed::StatusLine),
-        ("HTTP/1.1 600 OK\r\n\r\n", Malformed::StatusLine),
+        ("HTTP/1.1 1000 OK\r\n\r\n", Malformed::StatusLine),
         ("HTTP/2 200 OK\r\n\r\n", Malformed::StatusLine),
         ("<html>", Malformed::StatusLine),
         ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", Malformed::ContentLengthRepeated),

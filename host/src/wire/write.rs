@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use super::fields::capitalise;
 use super::{Framing, RequestHead};
 
 /// Writes a request head as a backend gets it: HTTP/1.1, one `host`, one framing field at most, the fields, the empty line.
@@ -12,24 +13,39 @@ pub fn write_request_head(head: &RequestHead, framing: Framing, host: &str, out:
     out.push(b' ');
     out.extend_from_slice(head.forwarded_path().as_bytes());
     out.extend_from_slice(&head.target.as_bytes()[head.path_len..]);
-    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let capitals = head.fields.writes_spelling();
+    write_name(b"host", capitals, out);
     let authority = if head.authority.is_empty() { host } else { &head.authority };
     out.extend_from_slice(authority.as_bytes());
     out.extend_from_slice(b"\r\n");
     head.fields.write_to(out);
-    write_framing(framing, out);
+    write_framing(framing, capitals, out);
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes the name of a field and what follows it; with capitals where the other names are as they were spelled.
+pub fn write_name(name: &[u8], capitals: bool, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.extend_from_slice(name);
+    if capitals {
+        capitalise(&mut out[at..]);
+    }
+    out.extend_from_slice(b": ");
+}
+
 /// Writes the field that says how long the body is, if one is due.
-fn write_framing(framing: Framing, out: &mut Vec<u8>) {
+fn write_framing(framing: Framing, capitals: bool, out: &mut Vec<u8>) {
     match framing {
         Framing::Length(n) => {
-            out.extend_from_slice(b"content-length: ");
+            write_name(b"content-length", capitals, out);
             write_number(n, out);
             out.extend_from_slice(b"\r\n");
         }
-        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::Chunked => {
+            write_name(b"transfer-encoding", capitals, out);
+            out.extend_from_slice(b"chunked\r\n");
+        }
         Framing::None | Framing::UntilClose => {}
     }
 }
@@ -65,10 +81,10 @@ pub fn write_number(mut n: u64, out: &mut Vec<u8>) {
 }
 
 /// Writes what ends the fields of a response to a client: framing and connection persistence, and the empty line.
-pub fn write_response_end(framing: Framing, connection: Option<&str>, out: &mut Vec<u8>) {
-    write_framing(framing, out);
+pub fn write_response_end(framing: Framing, connection: Option<&str>, capitals: bool, out: &mut Vec<u8>) {
+    write_framing(framing, capitals, out);
     if let Some(option) = connection {
-        out.extend_from_slice(b"connection: ");
+        write_name(b"connection", capitals, out);
         out.extend_from_slice(option.as_bytes());
         out.extend_from_slice(b"\r\n");
     }

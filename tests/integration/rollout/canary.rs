@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::{deployed, said, states};
-use crate::fixtures::{Client, eventually, get};
+use crate::fixtures::{Client, Request, Response, TestProxy, TestUpstream, eventually, get, guest, response};
 
 #[test]
 fn a_share_of_the_requests_is_decided_by_the_canary() {
@@ -114,8 +114,9 @@ fn a_canary_is_promoted_withdrawn_or_rolled_back_at_once() {
     for (method, below, decides) in
         [("DELETE", "canary", "first"), ("POST", "rollback", "first"), ("POST", "promote", "last")]
     {
-        d.deploy("?mode=canary&percent=1", "pick-last");
-        assert_eq!(d.decides(), "first", "127.0.0.1 is not in the first hundredth");
+        // Of 10,000 keys one has 127.0.0.1 in the first ten-thousandth.
+        d.deploy("?mode=canary&percent=0.01", "pick-last");
+        assert_eq!(d.decides(), "first");
         let now = said(d.ask(method, below));
         assert!(now["trial"].is_null(), "{now:#}");
         assert_eq!(d.decides(), decides, "{below}");
@@ -178,4 +179,160 @@ fn what_a_canary_decides_counts_for_the_policy_also_when_it_is_over() {
     assert_eq!(decisions[d.backends[1].address().to_string()], 10, "{decisions:#}");
     let metrics = d.proxy.admin(crate::fixtures::Request::new("GET", "/metrics")).text();
     assert!(metrics.contains("waypost_policy_decisions"), "{metrics}");
+}
+
+/// Answers 503 to `/down` and is well otherwise.
+fn half_well(name: &'static str) -> TestUpstream {
+    TestUpstream::replying(move |request| match request.target() {
+        "/down" => response("503 Service Unavailable", &[], "down"),
+        _ => response("200 OK", &[], name),
+    })
+}
+
+/// A client with another address of this machine.
+fn ask_as(proxy: &TestProxy, client: [u8; 4], path: &str) -> Response {
+    Client::connect_from(IpAddr::from(client), proxy.address()).ask(get("a.test", path))
+}
+
+#[test]
+fn one_client_can_not_veto_a_canary() {
+    let backends = [half_well("first"), half_well("last")];
+    let proxy = super::start(&backends, 2, "", "", "pick-first");
+    let put = Request::new("PUT", "/policies/mine?mode=canary&percent=50").body(guest("pick-last"));
+    said(proxy.admin(put));
+    let decided = |client: [u8; 4]| ask_as(&proxy, client, "/").value("x-policy").unwrap();
+    // Of 64 clients none is the canary's once in 2^64 keys.
+    let (canaries, others): (Vec<_>, Vec<_>) =
+        (1..=64).map(|n| [127, 0, 2, n]).partition(|client| decided(*client) == "last");
+    let attacker = canaries[0];
+    let mut client = Client::connect_from(IpAddr::from(attacker), proxy.address());
+    for _ in 0..60 {
+        assert_eq!(client.ask(get("a.test", "/down")).status, 503);
+    }
+    for round in 0..6 {
+        let all = canaries.iter().skip(1).chain(&others);
+        all.for_each(|client| assert_eq!(ask_as(&proxy, *client, "/").status, 200, "{round}"));
+    }
+    let trial = eventually("all are counted", || {
+        let trial = proxy.policy("mine")["trial"].clone();
+        let of = |arm: &str| trial[arm]["requests"].as_u64();
+        (trial.is_null() || of("canary")? + of("control")? == 64 + 60 + 63 * 6).then_some(trial)
+    });
+    assert_eq!(trial["canary"]["failed"], 60, "{trial:#}");
+    let [route] = trial["routes"].as_array().unwrap().as_slice() else { panic!("{trial:#}") };
+    assert_eq!(route["route"], "*/");
+    assert!(route["canary_failed"].as_u64().unwrap() <= 4, "{trial:#}");
+    assert!(route["canary_requests"].as_u64().unwrap() <= 5 * canaries.len() as u64, "{trial:#}");
+    assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"], 2);
+}
+
+#[test]
+fn a_client_that_is_alone_with_a_canary_of_all_requests_can_not_veto_it() {
+    let backends = [half_well("first"), half_well("last")];
+    let proxy = super::start(&backends, 1, "", "", "pick-first");
+    for by in ["client", "request"] {
+        let put =
+            Request::new("PUT", &format!("/policies/mine?mode=canary&percent=100&by={by}")).body(guest("pick-last"));
+        let generation = said(proxy.admin(put))["trial"]["generation"].clone();
+        let mut client = proxy.client();
+        (0..60).for_each(|_| assert_eq!(client.ask(get("a.test", "/down")).status, 503));
+        eventually("all are counted", || {
+            let trial = proxy.policy("mine")["trial"].clone();
+            (trial.is_null() || trial["canary"]["failed"] == 60).then_some(())
+        });
+        assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"], generation, "{by}");
+    }
+}
+
+#[test]
+fn a_route_that_is_down_fails_on_both_sides() {
+    let backends = [half_well("first"), half_well("last")];
+    let proxy = super::start(&backends, 2, "", "", "pick-first");
+    let put = Request::new("PUT", "/policies/mine?mode=canary&percent=50&by=request").body(guest("pick-last"));
+    said(proxy.admin(put));
+    let mut client = proxy.client();
+    for n in 0..200 {
+        client.ask(get("a.test", if n % 4 == 0 { "/" } else { "/down" }));
+    }
+    let trial = eventually("all are counted", || {
+        let trial = proxy.policy("mine")["trial"].clone();
+        let of = |arm: &str| trial[arm]["requests"].as_u64();
+        (trial.is_null() || of("canary")? + of("control")? == 200).then_some(trial)
+    });
+    assert!(trial["canary"]["failed"].as_u64().unwrap() > 20, "{trial:#}");
+    assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"], 2);
+}
+
+#[test]
+fn a_request_on_which_both_generations_fail_says_nothing_of_the_candidate() {
+    let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
+    let proxy = super::start(&backends, 1, "", "[rollout]\nmax-faults = 1", "probe");
+    let put = Request::new("PUT", "/policies/mine?mode=canary&percent=100&by=request").body(guest("probe"));
+    said(proxy.admin(put));
+    let trap = Request::new("GET", "/").host("a.test").field("X-Probe-Select", "trap").bytes();
+    assert_eq!(proxy.ask(&trap).status, 200);
+    let trial = eventually("it is counted", || {
+        let trial = proxy.policy("mine")["trial"].clone();
+        (trial.is_null() || trial["faults"]["traps"] == 1).then_some(trial)
+    });
+    assert_eq!(trial["faults"]["shared"], 1, "{trial:#}");
+    assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"], 2);
+}
+
+#[test]
+fn a_canary_that_takes_longer_is_withdrawn() {
+    let d = deployed(1, "", "[rollout]\nmin-requests = 5");
+    d.deploy("?mode=canary&percent=50&by=request", "probe");
+    let mut client = d.proxy.client();
+    // Far more than a busy machine makes of nearly all usual requests.
+    let slow = Request::new("GET", "/").host("a.test").field("X-Probe-Select", "spin=100000").bytes();
+    let now = eventually("it is withdrawn", || {
+        (0..8).for_each(|_| assert_eq!(client.ask(&slow).status, 200));
+        let now = d.now();
+        now["trial"].is_null().then_some(now)
+    });
+    let reason = now["history"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("took longer than") && reason.contains("requests to */"), "{reason}");
+}
+
+#[test]
+fn a_canary_whose_answers_break_off_is_withdrawn() {
+    let first = TestUpstream::named("first");
+    let breaking = TestUpstream::start(|connection| {
+        if connection.request().is_some() {
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+        }
+    });
+    let backends = [first, breaking];
+    let proxy = super::start(&backends, 1, "", "", "pick-first");
+    let put = Request::new("PUT", "/policies/mine?mode=canary&percent=50&by=request").body(guest("pick-last"));
+    said(proxy.admin(put));
+    let now = eventually("it is withdrawn", || {
+        let mut client = proxy.client();
+        client.send(get("a.test", "/"));
+        let _ = client.try_response_to("GET");
+        let now = proxy.policy("mine");
+        now["trial"].is_null().then_some(now)
+    });
+    let reason = now["history"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("100.0 %") && reason.contains("failed"), "{reason}");
+}
+
+#[test]
+fn which_clients_are_the_canarys_is_drawn_at_each_start() {
+    let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
+    let canaries = || {
+        let proxy = super::start(&backends, 1, "", "", "pick-first");
+        let put = || Request::new("PUT", "/policies/mine?mode=canary&percent=50").body(guest("pick-last"));
+        let decided = || {
+            said(proxy.admin(put()));
+            let decides = |n| ask_as(&proxy, [127, 0, 3, n], "/").value("x-policy").unwrap();
+            (1..=64).map(decides).collect::<Vec<_>>()
+        };
+        let all = decided();
+        assert_eq!(all, decided(), "a candidate that is sent again keeps its clients");
+        all
+    };
+    // The same 64 times by chance: once in 2^64.
+    assert_ne!(canaries(), canaries());
 }

@@ -90,11 +90,11 @@ fn a_restart_comes_back_with_what_was_promoted_last() {
 
     let proxy = start(&backends, 1, "", &keys, "pick-first");
     assert_eq!(decides(&proxy), "first");
-    put(&proxy, "?mode=canary&percent=1", "pick-last");
+    put(&proxy, "?mode=canary&percent=0.01", "pick-last");
     drop(proxy);
     let proxy = start(&backends, 1, "", &keys, "pick-first");
     assert_eq!(decides(&proxy), "first", "a canary is not promoted by a restart");
-    put(&proxy, "?mode=canary&percent=1", "pick-last");
+    put(&proxy, "?mode=canary&percent=0.01", "pick-last");
     let promoted = said(proxy.admin(Request::new("POST", "/policies/mine/promote")));
     drop(proxy);
 
@@ -270,4 +270,37 @@ fn a_policy_that_is_too_slow_for_an_instance_a_request_is_refused() {
     let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
     assert_eq!(exit.code, Some(1), "{exit:?}");
     assert!(exit.stdout.contains("isolation"), "{exit:?}");
+}
+
+#[test]
+fn a_restart_after_a_rollback_comes_back_with_the_former_component() {
+    let state = Scratch::new();
+    let keys = format!("state-dir = {:?}", state.path().join("state").display().to_string());
+    let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
+    let start = || start(&backends, 1, "", &keys, "probe");
+    let put = |proxy: &TestProxy, query: &str, name: &str| {
+        said(proxy.admin(Request::new("PUT", &format!("/policies/mine{query}")).body(guest(name))))
+    };
+    let decides = |proxy: &TestProxy| proxy.get("a.test", "/").value("x-policy").unwrap_or_default();
+    let proxy = start();
+    put(&proxy, "", "pick-last");
+    // A trial that ends in between takes nothing with it.
+    put(&proxy, "?mode=shadow", "probe");
+    said(proxy.admin(Request::new("DELETE", "/policies/mine/shadow")));
+    put(&proxy, "", "pick-first");
+    put(&proxy, "?mode=canary&percent=0.01", "probe");
+    said(proxy.admin(Request::new("DELETE", "/policies/mine/canary")));
+    let back = said(proxy.admin(Request::new("POST", "/policies/mine/rollback")));
+    assert_eq!((&back["generation"], decides(&proxy).as_str()), (&2.into(), "last"), "{back:#}");
+    drop(proxy);
+
+    let proxy = start();
+    assert_eq!(decides(&proxy), "last");
+    let now = proxy.policy("mine");
+    assert_eq!((&now["generation"], &now["digest"]), (&2.into(), &back["digest"]), "{now:#}");
+    // Numbers go on after the last that was given, not after the one that came back.
+    assert_eq!(put(&proxy, "", "pick-first")["generation"], 6);
+    assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/rollback")))["generation"], 2);
+    drop(proxy);
+    assert_eq!(decides(&start()), "last", "and the same after one more round");
 }

@@ -247,7 +247,9 @@ impl ControlPlane {
     }
 
     fn trial(&self, index: usize, generation: Arc<Generation>, mode: Mode, percent: f64) -> Arc<Trial> {
-        let trial = Arc::new(Trial::new(generation, mode, share(percent), self.config.workers));
+        let routes = self.config.routes.iter().map(|route| format!("{}{}", route.host, route.path)).collect();
+        let rules = &self.config.rollout;
+        let trial = Arc::new(Trial::new(generation, mode, share(percent), self.config.workers, rules, routes));
         if matches!(mode, Mode::Canary(_)) {
             // What a canary decides is decided under the policy's name.
             let candidate = trial.shards.iter().map(|shard| Arc::clone(&shard.candidate));

@@ -264,6 +264,8 @@ fn what_is_only_written_or_only_counted_survives_a_flood_as_well() {
         t.set(&cas(n), "0", 0);
         t.store.increment(format!("up {n}"), 1, 0).unwrap();
         t.store.increment(format!("read {n}"), 7, 0).unwrap();
+        // What is looked at for one that goes is not all used.
+        (0..4).for_each(|at| t.set(&format!("once {at} {n}"), "x", 0));
     }
     for n in 0..100_000 {
         t.set(&format!("flood {n}"), "x", 0);
