@@ -26,7 +26,8 @@ struct Host {
 fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
-        let options = EngineOptions { workers: 1, instances: Some(8), compiler: Compiler::Here, ..EngineOptions::default() };
+        let options =
+            EngineOptions { workers: 1, instances: Some(8), compiler: Compiler::Here, ..EngineOptions::default() };
         Host { engine: Engine::new(options).expect("an engine"), stats: Stats::new(1).policy("fuzzed") }
     })
 }

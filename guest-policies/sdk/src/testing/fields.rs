@@ -84,12 +84,18 @@ pub(super) fn check_name(name: &str) -> Result<(), HeaderError> {
 
 /// What the proxy refuses: its own fields, and what some backends can't tell from them.
 fn is_the_hosts(name: &str) -> bool {
-    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let name: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let begins = |beginning: &&str| name.starts_with(beginning);
     name != "proxy-status"
         && (is_owned(&name)
-            || matches!(name.as_str(), "forwarded" | "via" | "cdn-loop" | "client-ip" | "true-client-ip" | "x-client-ip")
-            || ["proxy-", "x-forwarded-", "x-real-", "x-original-", "x-rewrite-", "x-waypost-"].iter().any(|b| begins(&b)))
+            || matches!(
+                name.as_str(),
+                "forwarded" | "via" | "cdn-loop" | "client-ip" | "true-client-ip" | "x-client-ip"
+            )
+            || ["proxy-", "x-forwarded-", "x-real-", "x-original-", "x-rewrite-", "x-waypost-"]
+                .iter()
+                .any(|b| begins(&b)))
 }
 
 pub(super) fn check_value(value: &[u8]) -> Result<(), HeaderError> {
