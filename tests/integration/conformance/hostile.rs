@@ -54,9 +54,9 @@ fn fails(subject: &Subject, command: &str, counter: &str) {
     let quiet = subject.ask("quiet.test", &[]);
     assert_eq!((quiet.status, quiet.text().as_str()), (200, "bravo"), "another route");
     subject.recover();
-    // Where instances are slow to build, a second one is built for the next fault.
+    // Where instances are slow to build, one is kept ready for the next fault, and its own successor is built in the meantime.
     let now = subject.stat("conformance", "instances_built");
-    assert!((built + 1..=built + 2).contains(&now), "{command}: a fresh instance: {built}, then {now}");
+    assert!((built..=built + 2).contains(&now), "{command}: a fresh instance: {built}, then {now}");
     // `recover` asks at least five times.
     let now = calls(subject);
     assert!((15..2_000).contains(&now), "a fresh instance has had few calls: {now}");
