@@ -30,7 +30,7 @@ pub(super) fn resolve(file: File, environment: Common, flags: Common, findings: 
         table.add_route(route);
     }
     if let Some(counts) = common.range_parameter {
-        table.range_parameter(counts);
+        table.range_parameter(&counts);
     }
     let record = file.record.map(|entry| table.record(entry));
     table.warn();
@@ -185,7 +185,7 @@ impl<'f> Table<'f> {
     }
 
     /// Whether the `range` parameter of a query counts is a setting of the policy that checks ranges.
-    fn range_parameter(&mut self, counts: At<bool>) {
+    fn range_parameter(&mut self, counts: &At<bool>) {
         let Some(policy) = self.policies.iter_mut().find(|p| p.name == "range") else { return };
         let parameter = serde_json::Value::Bool(counts.value);
         let is_builtin = policy.source == PolicySource::Builtin("range".to_owned());

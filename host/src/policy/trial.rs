@@ -269,13 +269,9 @@ mod tests {
             let weights = Weights::new(&rules);
             (0..1_000).filter(|_| weights.counts(1, counted)).count()
         };
-        assert_eq!(
-            each(Rollout { failure_margin: 0.0, ..rules.clone() }, u64::MAX),
-            4,
-            "without a margin it never grows"
-        );
+        assert_eq!(each(Rollout { failure_margin: 0.0, ..rules }, u64::MAX), 4, "without a margin it never grows");
         for (min_requests, most) in [(1, 1), (5, 1), (9, 1), (10, 2), (19, 3), (20, 4), (1_000, 4)] {
-            assert_eq!(each(Rollout { min_requests, ..rules.clone() }, 0), most, "{min_requests}");
+            assert_eq!(each(Rollout { min_requests, ..rules }, 0), most, "{min_requests}");
         }
     }
 
