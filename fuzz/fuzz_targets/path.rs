@@ -29,7 +29,13 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(!reading.split('/').any(|segment| matches!(segment, "." | "..")), "{reading}");
         }
     }
-    let route = |path: &str, pool| Route { host: HostPattern::Any, path: path.to_owned(), pool, policies: Vec::new() };
+    let route = |path: &str, pool| Route {
+        host: HostPattern::Any,
+        path: path.to_owned(),
+        pool,
+        policies: Vec::new(),
+        preserve_header_case: false,
+    };
     let routes = RouteTable::new(&[route("/", 0), route("/admin", 1)]);
     assert!(routes.find(authority, &once).is_some());
 });

@@ -93,9 +93,7 @@ fn is_the_hosts(name: &str) -> bool {
                 name.as_str(),
                 "forwarded" | "via" | "cdn-loop" | "client-ip" | "true-client-ip" | "x-client-ip"
             )
-            || ["proxy-", "x-forwarded-", "x-real-", "x-original-", "x-rewrite-", "x-waypost-"]
-                .iter()
-                .any(|b| begins(&b)))
+            || ["proxy-", "x-forwarded-", "x-real-", "x-original-", "x-rewrite-", "x-waypost-"].iter().any(begins))
 }
 
 pub(super) fn check_value(value: &[u8]) -> Result<(), HeaderError> {
