@@ -47,6 +47,7 @@ mod repeats;
 mod retries;
 mod rollout;
 mod routing;
+mod slow_clients;
 mod statistics;
 mod stopping;
 mod store;

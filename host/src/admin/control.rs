@@ -196,6 +196,8 @@ pub enum Readiness {
     Loading(Vec<String>),
     /// Requests are served, but these policies were refused, and nothing decides in their place.
     Refused(Vec<String>),
+    /// These workers hang, and what their clients ask is not answered.
+    Hanging(Vec<usize>),
     /// Requests are served.
     Ready,
     /// A part of the process has failed, in a sentence: the others finish what is in flight, then the process ends.

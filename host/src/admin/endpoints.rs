@@ -79,6 +79,10 @@ fn ready(shared: &Shared) -> Reply {
         Readiness::Loading(policies) => {
             unavailable(&format!("policies are still being loaded: {}", policies.join(", ")))
         }
+        Readiness::Hanging(workers) => {
+            let workers: Vec<String> = workers.iter().map(ToString::to_string).collect();
+            unavailable(&format!("these workers hang, and their clients are not answered: {}", workers.join(", ")))
+        }
         Readiness::Failed(sentence) => unavailable(&format!("{sentence}; the process is ending")),
         Readiness::Starting => unavailable("starting: the listeners are not open yet"),
         Readiness::Draining => unavailable("draining: the listeners are closed, what is in flight is being finished"),

@@ -8,6 +8,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::accept::prefers;
+use super::pools::Pool;
 use super::report::{Backend, Policy, PolicyStore};
 use super::{OnTrial, Report, StatsView};
 use crate::stats::HistogramSnapshot;
@@ -76,6 +77,7 @@ impl Collector for Snapshot {
         let mut out = Families { encoder };
         self.process(&mut out)?;
         self.backends(&mut out)?;
+        self.pools(&mut out)?;
         self.policies(&mut out)
     }
 }
@@ -119,6 +121,8 @@ impl Snapshot {
         out.plain_counter("retries", "Attempts at a backend after the first of a request", r.retries)?;
         out.plain_counter("access_log_lines_dropped", "Access-log lines dropped", r.log_lines_dropped)?;
         out.plain_counter("log_lines_lost", "Lines of the operational log lost", r.process.log_lines_lost)?;
+        let hanging = r.workers.iter().filter(|worker| worker.hanging_seconds > 0).count() as u64;
+        out.gauge("workers_hanging", "Workers that have done nothing for seconds", None, [([], hanging)])?;
         out.plain_counter("panics", "Panics of any thread: each is a bug of the proxy", r.process.panics)?;
         let recording = r.recording;
         out.plain_counter("requests_recorded", "Requests written down for a replay", recording.recorded)?;
@@ -140,6 +144,18 @@ impl Snapshot {
         out.gauge("backend_consecutive_failures", "Failures since the last success", None, failures)?;
         let latency = self.0.backends.iter().map(|(address, b)| ([("backend", address.as_str())], &b.latency.all.0));
         out.histogram("backend_latency", "Time to the response head", LATENCY_BOUNDS, MICROSECONDS, latency)
+    }
+
+    fn pools(&self, out: &mut Families<'_>) -> fmt::Result {
+        let each = |value: fn(&Pool) -> u64| {
+            self.0.pools.iter().map(move |(name, pool)| ([("pool", name.as_str())], value(pool)))
+        };
+        out.gauge("pool_queue_length", "Requests that wait for a connection", None, each(|p| p.queue_length))?;
+        out.counter("pool_waits", "Requests that waited for a connection and got it", None, each(|p| p.waits))?;
+        let refused = each(|p| p.refused);
+        out.counter("pool_refused", "Requests that found the queue full or waited too long", None, refused)?;
+        let broken_off = each(|p| p.slow_clients);
+        out.counter("pool_slow_clients", "Requests of slow clients that were broken off", None, broken_off)
     }
 
     /// A trial's numbers begin anew with each generation, which is why they carry it.

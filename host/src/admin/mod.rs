@@ -17,6 +17,7 @@ mod guard;
 mod metrics;
 mod page;
 mod policies;
+mod pools;
 mod process;
 mod recording;
 mod reply;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::PolicyStatus;
 pub use super::durations::{Microseconds, Nanoseconds};
+use super::pools::Pool;
 use super::process::Process;
 use super::recording::Recording;
 use crate::stats::{
@@ -46,6 +47,8 @@ pub struct Report {
     pub recording: Recording,
     /// By address.
     pub backends: BTreeMap<String, Backend>,
+    /// By name, those whose connections are limited.
+    pub pools: BTreeMap<String, Pool>,
     /// By name.
     pub policies: BTreeMap<String, Policy>,
     /// One entry per worker.
@@ -212,6 +215,8 @@ pub struct Worker {
     pub connections: u64,
     /// Client connections open now.
     pub connections_active: u64,
+    /// For how long it has done nothing, if that is so long that it hangs; else 0.
+    pub hanging_seconds: u64,
 }
 
 impl Report {
@@ -249,6 +254,7 @@ impl Report {
             process: Process::new(),
             recording: Recording::new(view.stats),
             backends: view.stats.backends().iter().map(|(a, s)| (a.clone(), Backend::new(s, now))).collect(),
+            pools: view.stats.pools().iter().map(|(name, shards)| (name.clone(), Pool::new(shards))).collect(),
             policies: policies(view),
             workers: workers.iter().map(|w| Worker::new(w)).collect(),
         }
@@ -342,6 +348,7 @@ impl Worker {
             requests_active: shard.requests_active.value(),
             connections: shard.connections.value(),
             connections_active: shard.connections_active.value(),
+            hanging_seconds: shard.hanging_seconds.value(),
         }
     }
 }

@@ -13,6 +13,7 @@ mod policies;
 mod run;
 mod signals;
 mod watch;
+mod watchdog;
 
 pub use commands::execute;
 pub use signals::Held as HeldSignals;

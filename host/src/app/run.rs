@@ -15,6 +15,7 @@ use super::descriptors;
 use super::intake::{self, Intake, KERNEL_SPREADS};
 use super::signals::{Event, Signals};
 use super::watch::watch;
+use super::watchdog::Watchdog;
 use crate::admin::{self, Readiness, StatsView};
 use crate::config::Config;
 use crate::ground;
@@ -81,6 +82,7 @@ pub async fn run(config: Config, signals: Signals, started: impl FnOnce(&Reachab
     signals.serving(config.timeouts.drain.saturating_add(WORKERS_END));
     // Before the log says so: who reads there that it listens, and asks, is not to hear that it is starting.
     control.set_readiness(Readiness::Ready);
+    let watchdog = Watchdog::start(control.stats())?;
     for address in &listen {
         tracing::info!(addr = %address, workers = config.workers, "listening");
     }
@@ -89,7 +91,9 @@ pub async fn run(config: Config, signals: Signals, started: impl FnOnce(&Reachab
         tracing::info!(addr = %address, "admin listening");
     }
     started(&reachable, &log);
-    Running { config, control, signals, ends, admin, stop, log, records, failure: None }.run_to_the_end().await
+    Running { config, control, signals, ends, admin, stop, log, records, watchdog, failure: None }
+        .run_to_the_end()
+        .await
 }
 
 /// A proxy that serves.
@@ -102,6 +106,7 @@ struct Running {
     stop: watch::Sender<bool>,
     log: LogWriter,
     records: Option<RecordWriter>,
+    watchdog: Watchdog,
     /// What has failed, in a sentence.
     failure: Option<String>,
 }
@@ -125,7 +130,8 @@ impl Running {
         // Workers that have gone already have nothing to finish.
         let _ = self.stop.send(true);
         self.workers_end().await;
-        let Self { log, records, failure, .. } = self;
+        let Self { log, records, failure, watchdog, .. } = self;
+        drop(watchdog);
         let logs_end = move || {
             log.finish(LOGS_END);
             if let Some(records) = records {

@@ -197,6 +197,10 @@ pub struct Pool {
     /// `body-wait`: where connections are limited, how long a request waits for the beginning of its body before it takes one.
     /// Default 1 s; 0 = not at all.
     pub body_wait: Duration,
+    /// `slow-client`: how long a limited connection waits for its client while requests wait for one. Default 2 s; 0 = for ever.
+    pub slow_client: Duration,
+    /// `slow-client-rate`: so many bytes a second are not slow. Default 16 KiB.
+    pub slow_client_rate: u64,
     /// Failures in a row after which a backend is ejected. Default 3; 0 = never.
     pub max_failures: u32,
     /// For how long it is ejected. Default 10 s.

@@ -152,6 +152,9 @@ pub(super) fn pool(name: &str, mut section: Section, findings: &mut Findings) ->
     pool.queue_timeout = time("queue-timeout", least).unwrap_or(pool.queue_timeout);
     pool.body_wait = time("body-wait", Duration::ZERO).unwrap_or(pool.body_wait);
     pool.fail_timeout = time("fail-timeout", least).unwrap_or(pool.fail_timeout);
+    pool.slow_client = time("slow-client", Duration::ZERO).unwrap_or(pool.slow_client);
+    let rate = section.take("slow-client-rate").and_then(|n| n.size(findings, 1..=1 << 30));
+    pool.slow_client_rate = rate.map_or(pool.slow_client_rate, |n| n.value);
     section.finish(findings);
     // Without backends an error was noted.
     (!pool.backends.is_empty()).then_some(pool)
@@ -168,6 +171,8 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
         queue: 1_000,
         queue_timeout: Duration::from_secs(5),
         body_wait: Duration::from_secs(1),
+        slow_client: Duration::from_secs(2),
+        slow_client_rate: 16 * 1024,
         max_failures: 3,
         fail_timeout: Duration::from_secs(10),
     }

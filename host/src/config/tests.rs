@@ -103,6 +103,8 @@ fn the_long_form_means_what_it_says() {
         queue = 7
         queue-timeout = "3s"
         body-wait = "0s"
+        slow-client = "4s"
+        slow-client-rate = "1KiB"
         max-failures = 0
         fail-timeout = "1m 30s"
 
@@ -140,6 +142,8 @@ fn the_long_form_means_what_it_says() {
         queue: 7,
         queue_timeout: Duration::from_secs(3),
         body_wait: Duration::ZERO,
+        slow_client: Duration::from_secs(4),
+        slow_client_rate: 1024,
         max_failures: 0,
         fail_timeout: Duration::from_secs(90),
     };

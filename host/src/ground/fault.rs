@@ -1,7 +1,8 @@
 //! Faults on demand, for the tests of this repository: a release build has none of this.
 
-/// Panics or hangs here if a test asks for it: `WAYPOST_TEST_FAULT` holds `NAME=panic:FILE` or `NAME=hang:FILE`, several of them
-/// separated by `;`. It happens when the file exists, which is removed first: once.
+/// Panics or hangs here if a test asks for it: `WAYPOST_TEST_FAULT` holds `NAME=panic:FILE`, `NAME=hang:FILE` or `NAME=pause:FILE`,
+/// several of them separated by `;`. It happens when the file exists, which is removed first: once. A pause ends when the file is
+/// there again.
 #[cfg(debug_assertions)]
 #[allow(clippy::panic, reason = "that is what it is for, and only in builds for tests")]
 pub fn point(name: &str) {
@@ -25,6 +26,11 @@ pub fn point(name: &str) {
             "hang" => loop {
                 std::thread::park();
             },
+            "pause" => {
+                while std::fs::remove_file(file).is_err() {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+            }
             _ => panic!("a test wants {name} to panic"),
         }
     }

@@ -71,7 +71,13 @@ pub fn outcome(end: &Result<End, UploadEnd>, known: Circumstances) -> Outcome {
         Err(UploadEnd::BackendTimedOut | UploadEnd::BackendGone) if known.answered => Outcome::Quiet,
         Err(UploadEnd::BackendTimedOut) => Outcome::TookNothing,
         Err(UploadEnd::BackendGone | UploadEnd::Complete) => Outcome::NoResponse,
-        Err(UploadEnd::ClientGone | UploadEnd::ClientTimedOut | UploadEnd::Malformed(_) | UploadEnd::TooLarge) => {
+        Err(
+            UploadEnd::ClientGone
+            | UploadEnd::ClientTimedOut
+            | UploadEnd::ClientBrokenOff
+            | UploadEnd::Malformed(_)
+            | UploadEnd::TooLarge,
+        ) => {
             if known.answered {
                 Outcome::ClientLeft
             } else {
@@ -101,6 +107,8 @@ fn refused(refusal: &Refusal) -> Outcome {
         | Refusal::AmbiguousPath
         | Refusal::Loop
         | Refusal::RequestTimeout
+        | Refusal::SlowClient
+        | Refusal::HiddenClient
         | Refusal::BodyTooLarge
         | Refusal::NoRoute { .. }
         | Refusal::TooManyOfClient => Outcome::ClientFailed,
@@ -164,6 +172,8 @@ mod tests {
             (Refusal::AmbiguousPath, Outcome::ClientFailed),
             (Refusal::Loop, Outcome::ClientFailed),
             (Refusal::RequestTimeout, Outcome::ClientFailed),
+            (Refusal::SlowClient, Outcome::ClientFailed),
+            (Refusal::HiddenClient, Outcome::ClientFailed),
             (Refusal::BodyTooLarge, Outcome::ClientFailed),
             (Refusal::NoRoute { host: String::new() }, Outcome::ClientFailed),
             (Refusal::TooManyOfClient, Outcome::ClientFailed),

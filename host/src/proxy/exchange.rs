@@ -57,6 +57,8 @@ pub struct Exchange<'a> {
     pub fresh: bool,
     /// Whether the client sends the body slowly, as far as is known before a connection is needed.
     pub slow: bool,
+    /// Whether the request has the right of a slow upload.
+    pub slow_place: bool,
     /// For how long the request has waited for connections.
     pub queued: Cell<Duration>,
 }
@@ -77,8 +79,8 @@ impl<'a> Exchange<'a> {
         record: &'a mut Record,
         started: Instant,
     ) -> Self {
-        let (progress, fresh, slow, queued) = (None, false, false, Cell::default());
-        Self { connection, scratch, meta, record, started, progress, fresh, slow, queued }
+        let (progress, fresh, slow, slow_place, queued) = (None, false, false, false, Cell::default());
+        Self { connection, scratch, meta, record, started, progress, fresh, slow, slow_place, queued }
     }
 }
 
@@ -223,7 +225,10 @@ impl Exchange<'_> {
         }
         Err(Local::Refusal(match last {
             Some(Outcome::ConnectTimedOut) => Refusal::ConnectTimeout,
-            Some(Outcome::NoPlace) => Refusal::Busy,
+            Some(Outcome::NoPlace) => {
+                pool.shard.refused.increment();
+                Refusal::Busy
+            }
             Some(Outcome::OutOfResources) => Refusal::NoBackend,
             _ => Refusal::Unreachable,
         }))
@@ -235,7 +240,9 @@ impl Exchange<'_> {
         let in_hand = self.body_in_hand();
         // Whoever asks for a tunnel goes on to speak another protocol.
         let tunnel = self.scratch.head.method == Method::CONNECT;
-        let keep_alive = in_hand.is_some() && self.keep_alive() && !tunnel;
+        // What it has sent hides whether it is there: what follows would be asked for nobody.
+        let hides = matches!(local, Local::Refusal(Refusal::HiddenClient));
+        let keep_alive = in_hand.is_some() && self.keep_alive() && !tunnel && !hides;
         self.connection.input.consume(in_hand.unwrap_or_default());
         let Scratch { head, out, .. } = &mut *self.scratch;
         let date = worker.date();

@@ -15,6 +15,7 @@ use super::join::join;
 use super::lease::NoLease;
 use super::presence::Presence;
 use super::refusal::Refusal;
+use super::slow::Holding;
 use super::timer::{Timer, Wait};
 use super::upload::{Progress, Upload, UploadEnd};
 use super::worker::Worker;
@@ -51,7 +52,8 @@ impl Exchange<'_> {
             Attempted::Failed(failure, outcome)
         };
         let mut _slow_place = None;
-        if self.slow {
+        self.slow_place = self.waits_slowly(pool, index, failed);
+        if self.slow_place {
             match self.presence().during(self.slow_place(worker, pool, index)).await {
                 Some(Ok(place)) => _slow_place = place,
                 Some(Err(none)) => return no_lease(none),
@@ -89,6 +91,7 @@ impl Exchange<'_> {
         let worker = panel.worker;
         let backend = &pool.backends[index as usize];
         let in_flight = backend.in_flight();
+        let _hold = Holding::begin(self, worker, pool, backend);
         let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
         let keep_alive = self.keep_alive();
         let framing = self.meta.framing;
@@ -192,7 +195,7 @@ impl Exchange<'_> {
     /// What the end of both directions means for the request.
     fn ended(&mut self, end: Result<End, UploadEnd>, status: u16, uploaded: bool, outcome: Outcome) -> Attempted {
         self.record.status = status;
-        let refusal = match end {
+        let refusal = match self.broken_off(end, status) {
             Ok(End::Complete { keep_alive: true, .. }) => return Attempted::Ended(Then::Next),
             // Nothing is unread if the request's end was seen and nothing came after it.
             Ok(End::Complete { .. }) if uploaded && !self.connection.has_unread() => {
@@ -210,6 +213,7 @@ impl Exchange<'_> {
                 return self.unfinished("the client closed the connection within its request", Then::Abort);
             }
             Err(UploadEnd::ClientTimedOut) => Refusal::RequestTimeout,
+            Err(UploadEnd::ClientBrokenOff) => Refusal::SlowClient,
             Err(UploadEnd::Malformed(reason)) => Refusal::Malformed(reason),
             Err(UploadEnd::TooLarge) => Refusal::BodyTooLarge,
             Err(UploadEnd::BackendTimedOut | UploadEnd::BackendGone | UploadEnd::Complete) => Refusal::ResponseTimeout,

@@ -12,6 +12,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use super::buffer::Buffer;
 use super::presence::Presence;
 use super::timer::{Timer, Timers, Wait};
+use super::unacknowledged::unacknowledged;
 use crate::config::HalfClose;
 use crate::stats::Counter;
 
@@ -61,6 +62,8 @@ impl Limited<'_, ReadHalf<'_>> {
     fn count(&self, read: Result<io::Result<usize>, super::timer::Elapsed>) -> Result<usize, IoEnd> {
         let n = read.map_err(|_| IoEnd::TimedOut)?.map_err(|_| IoEnd::Failed)?;
         self.bytes.add(n as u64);
+        let read = &self.timer.moved.read;
+        read.set(read.get().wrapping_add(n as u64));
         Ok(n)
     }
 }
@@ -75,13 +78,21 @@ impl Limited<'_, WriteHalf<'_>> {
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), IoEnd> {
         while !bytes.is_empty() {
             let half = &mut self.half;
-            let write = poll_fn(|cx| Pin::new(&mut *half).poll_write(cx, bytes));
+            let moved = &self.timer.moved;
+            let write = poll_fn(|cx| {
+                let written = Pin::new(&mut *half).poll_write(cx, bytes);
+                if written.is_pending() && matches!(self.wait, Wait::ClientWrite) && moved.asked.replace(false) {
+                    moved.unsent.set(Some(unacknowledged(half.as_ref())));
+                }
+                written
+            });
             let written = self.timers.limit(self.timer, self.wait, self.patience, write).await;
             let n = written.map_err(|_| IoEnd::TimedOut)?.map_err(|_| IoEnd::Failed)?;
             if n == 0 {
                 return Err(IoEnd::Failed);
             }
             self.bytes.add(n as u64);
+            moved.written.set(moved.written.get().wrapping_add(n as u64));
             bytes = &bytes[n..];
         }
         Ok(())

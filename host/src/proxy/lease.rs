@@ -10,6 +10,7 @@ use super::io::IoEnd;
 use super::timer::Wait;
 use super::worker::Worker;
 use crate::policy::{FailedAttempt, Failure};
+use crate::stats::PoolShard;
 use crate::upstream::{Backend, Lease, Outcome, Place, SlowPlace, Turn, WorkerPool};
 use crate::wire::{ChunkedDecoder, Decoded, Fields, Framing, HeadLimits};
 
@@ -85,11 +86,17 @@ impl Exchange<'_> {
             return None;
         }
         let began = Instant::now();
+        let waiting = InQueue::new(&pool.shard);
         // In a box, because hardly any request waits.
         let turn = Box::pin(turn);
         let turn = worker.timers.limit(&self.connection.timer, Wait::UpstreamWrite, left, turn).await;
+        drop(waiting);
         self.queued.set(self.queued.get() + began.elapsed());
-        turn.ok().flatten()
+        let turn = turn.ok().flatten();
+        if turn.is_some() {
+            pool.shard.waits.increment();
+        }
+        turn
     }
 
     /// A connection to the backend. `failed` are the attempts of this request so far.
@@ -145,7 +152,24 @@ impl Exchange<'_> {
         if !(is_last || pool.should_wait(index, failed)) {
             return Err(BUSY);
         }
-        self.wait_in_queue(worker, pool, backend.wait(topology.queue)).await.ok_or(BUSY)
+        let client = self.scratch.head.client;
+        loop {
+            let turn = self.wait_in_queue(worker, pool, backend.wait(topology.queue, client)).await.ok_or(BUSY)?;
+            // While it waited another request of its client may have been broken off. Dropped, the place passes on.
+            if !backend.places().is_some_and(|places| places.gives_way(client)) {
+                return Ok(turn);
+            }
+        }
+    }
+
+    /// Whether the request needs the right of a slow upload first: one whose body is not there as a whole does not stand in
+    /// the way of those that are complete when it has to wait.
+    pub(super) fn waits_slowly(&self, pool: &WorkerPool, index: u32, failed: &[FailedAttempt]) -> bool {
+        let is_last = failed.len() + 1 >= pool.topology.attempts as usize;
+        self.slow
+            || (self.body_in_hand().is_none()
+                && pool.backends[index as usize].is_full()
+                && (is_last || pool.should_wait(index, failed)))
     }
 
     async fn connect(&self, worker: &Worker, backend: &Rc<Backend>, place: Option<Place>) -> Result<Lease, NoLease> {
@@ -157,6 +181,22 @@ impl Exchange<'_> {
             Ok(Err(_)) => Err(NoLease(Failure::Connect, Outcome::ConnectFailed)),
             Err(_) => Err(NoLease(Failure::ConnectTimeout, Outcome::ConnectTimedOut)),
         }
+    }
+}
+
+/// Counts a request for as long as it waits.
+struct InQueue<'a>(&'a PoolShard);
+
+impl<'a> InQueue<'a> {
+    fn new(shard: &'a PoolShard) -> Self {
+        shard.waiting.increment();
+        Self(shard)
+    }
+}
+
+impl Drop for InQueue<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.decrement();
     }
 }
 

@@ -3,7 +3,7 @@
 //! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has it routed, normalised
 //! (`forwarding`), decided (`ask`) and sent to a backend (`lease`, `forward`, `upload`), and brings the answer back (`download`, `slice`).
 //! `presence` notices a client that leaves while its backend is waited for; `linger` ends a connection whose client is sending
-//! still.
+//! still; `slow` breaks off what keeps limited connections from others.
 //! `turn` settles which generations decide a request while one is on trial, and `watch` keeps its `trace` and its record if
 //! somebody wants them.
 //! `refusal` is the one place where what went wrong becomes a status; `reply` writes what is not a backend's.
@@ -30,11 +30,13 @@ mod presence;
 mod refusal;
 mod reply;
 mod slice;
+mod slow;
 mod snapshot;
 mod timer;
 mod trace;
 mod trial;
 mod turn;
+mod unacknowledged;
 mod upload;
 mod watch;
 mod worker;

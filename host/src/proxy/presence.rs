@@ -17,6 +17,10 @@ use crate::config::HalfClose;
 /// How long a backend is waited for before the client is watched.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// So many unread bytes may fill the room that the kernel has for them. Then the end of the client's side does not arrive: it
+/// waits behind what the client's kernel still has to send.
+const HIDING: u64 = 32 * 1024;
+
 /// The end of the reading side alone, whatever lies in front of it: a client that has sent its next request already
 /// must not keep its connection readable, and the wait awake. `PRIORITY` stands for urgent data, which is not asked
 /// for, and for the end.
@@ -48,11 +52,30 @@ impl Presence<'_> {
             return Some(output);
         }
         let mut left = pin!(self.left());
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => left.as_mut().poll(cx).map(|()| None),
+        self.timer.watch(Wait::Presence);
+        let there = poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            if left.as_mut().poll(cx).is_ready() || self.timers.is_due(self.timer, Wait::Presence) {
+                return Poll::Ready(None);
+            }
+            self.look_behind();
+            self.timer.remember(cx.waker());
+            Poll::Pending
         })
-        .await
+        .await;
+        self.timer.disarm(Wait::Presence);
+        there
+    }
+
+    /// Notes, if it was asked for, whether the client's end may be hidden.
+    fn look_behind(self) {
+        let moved = &self.timer.moved;
+        // Where clients may end their side, nobody waits for that end.
+        if self.half_close == HalfClose::Abort && moved.asked.replace(false) {
+            moved.hidden.set(rustix::io::ioctl_fionread(self.stream).is_ok_and(|unread| unread >= HIDING));
+        }
     }
 
     /// Waits until the client has reset its connection or, where that counts, ended its side.

@@ -18,6 +18,10 @@ pub enum Refusal {
     Loop,
     /// The client did not finish its request in time.
     RequestTimeout,
+    /// The client was slow to send its request while others waited for its connection.
+    SlowClient,
+    /// What the client has sent beyond its request hides whether it is there, and others waited for its connection.
+    HiddenClient,
     /// The body is larger than the limit.
     BodyTooLarge,
     /// No route has this host and path.
@@ -82,10 +86,10 @@ impl Refusal {
             Self::Method => 405,
             // RFC 5842 section 7.2.
             Self::Loop => 508,
-            Self::RequestTimeout => 408,
+            Self::RequestTimeout | Self::SlowClient => 408,
             Self::BodyTooLarge => 413,
             Self::NoRoute { .. } => 404,
-            Self::NoBackend | Self::Busy | Self::TooManyConnections => 503,
+            Self::NoBackend | Self::Busy | Self::HiddenClient | Self::TooManyConnections => 503,
             Self::TooManyOfClient => 429,
             Self::Unreachable | Self::ClosedEarly | Self::BadResponse(_) | Self::UnaskedUpgrade => 502,
             Self::ConnectTimeout | Self::ResponseTimeout => 504,
@@ -107,6 +111,10 @@ impl Refusal {
             }
             Self::Loop => "The request has passed this proxy before: it goes round in a loop.".to_owned(),
             Self::RequestTimeout => "The request did not arrive in time.".to_owned(),
+            Self::SlowClient => "The request arrived slowly while others waited for its connection.".to_owned(),
+            Self::HiddenClient => {
+                "More was sent than could be taken while others waited for the connection; try again later.".to_owned()
+            }
             Self::BodyTooLarge => "The request's body is too large.".to_owned(),
             Self::NoRoute { host } if host.is_empty() => "No route for a request without a host.".to_owned(),
             Self::NoRoute { host } => format!("No route for the host {host:?} and this path."),
@@ -136,7 +144,7 @@ impl Refusal {
             Self::ClosedEarly => "http_response_incomplete",
             Self::BadResponse(Malformed::HeadTooLarge) => "http_response_header_section_size",
             Self::BadResponse(_) | Self::UnaskedUpgrade => "http_protocol_error",
-            Self::Busy | Self::TooManyConnections => "connection_limit_reached",
+            Self::Busy | Self::HiddenClient | Self::TooManyConnections => "connection_limit_reached",
             Self::TooManyOfClient => "http_request_denied",
             Self::PolicyFailed { .. } | Self::PolicyAbsent { .. } => "proxy_internal_error",
             Self::Malformed(_)
@@ -144,6 +152,7 @@ impl Refusal {
             | Self::AmbiguousPath
             | Self::Method
             | Self::RequestTimeout
+            | Self::SlowClient
             | Self::BodyTooLarge
             | Self::RangeNotSatisfiable { .. } => "http_request_error",
         }

@@ -45,9 +45,43 @@ pub struct Timers {
 pub struct Timer {
     deadlines: [Cell<u64>; 5],
     waker: RefCell<Option<Waker>>,
+    /// What has moved on the connection.
+    pub(super) moved: Moved,
+    /// Its place among those that hold limited connections.
+    pub(super) hold: Cell<usize>,
+}
+
+/// What has moved on a client's connection, and what it was asked to note of itself.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// Bytes read from the client.
+    pub read: Cell<u64>,
+    /// Bytes that the socket took for the client.
+    pub written: Cell<u64>,
+    /// Set by the sweep: what waits is to note what follows, with its next poll.
+    pub asked: Cell<bool>,
+    /// Of what was written, the bytes that the client has not acknowledged; `None` if that was not noted.
+    pub unsent: Cell<Option<u64>>,
+    /// Whether so much lies unread in front of the end of the client's side that the end may be hidden.
+    pub hidden: Cell<bool>,
+    /// Why the exchange was broken off.
+    pub broken_off: Cell<Option<Slowness>>,
+}
+
+/// In which way a client keeps others waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slowness {
+    /// It does not send its request.
+    Sends,
+    /// It does not take its response.
+    Takes,
+    /// What it has sent and nobody can take yet hides whether it is there.
+    Hides,
 }
 
 const NEVER: u64 = u64::MAX;
+/// Later than all deadlines: something waits, and only the sweep ends it.
+const WATCHED: u64 = NEVER - 1;
 
 impl Timers {
     /// A clock that starts now.
@@ -62,7 +96,12 @@ impl Timers {
 
     /// Deadlines for a new connection.
     pub fn register(&self) -> Rc<Timer> {
-        let timer = Rc::new(Timer { deadlines: std::array::from_fn(|_| Cell::new(NEVER)), waker: RefCell::default() });
+        let timer = Rc::new(Timer {
+            deadlines: std::array::from_fn(|_| Cell::new(NEVER)),
+            waker: RefCell::default(),
+            moved: Moved::default(),
+            hold: Cell::new(0),
+        });
         self.timers.borrow_mut().push(Rc::downgrade(&timer));
         timer
     }
@@ -134,7 +173,50 @@ impl Timer {
         self.deadlines[wait as usize].set(NEVER);
     }
 
-    fn remember(&self, waker: &Waker) {
+    /// Has a wait without a deadline end when the sweep says so.
+    pub(super) fn watch(&self, wait: Wait) {
+        self.deadlines[wait as usize].set(WATCHED);
+    }
+
+    /// In which way the client is waited for now, and since when, as far as `patience` for a piece tells.
+    pub(super) fn slowness(&self, patience: impl Fn(Wait) -> Duration) -> Option<(Slowness, Option<u64>)> {
+        let began = |wait: Wait| {
+            let armed = self.deadlines[wait as usize].get();
+            let patience = u64::try_from((patience(wait) + SWEEP).as_millis()).unwrap_or(NEVER);
+            (armed != NEVER).then(|| armed.saturating_sub(patience))
+        };
+        if let Some(since) = began(Wait::ClientRead) {
+            return Some((Slowness::Sends, Some(since)));
+        }
+        if began(Wait::ClientWrite).is_some() {
+            // The socket takes more only when a good part of it is empty: nobody knows what happened since the last time.
+            return Some((Slowness::Takes, None));
+        }
+        let watched = self.deadlines[Wait::Presence as usize].get() == WATCHED;
+        (watched && self.moved.hidden.get()).then_some((Slowness::Hides, None))
+    }
+
+    /// Has what waits note what is known of it.
+    pub(super) fn ask(&self) {
+        self.moved.unsent.set(None);
+        self.moved.hidden.set(false);
+        self.moved.asked.set(true);
+        self.wake();
+    }
+
+    /// Ends the wait for the client.
+    pub(super) fn break_off(&self, slowness: Slowness) {
+        let wait = match slowness {
+            Slowness::Sends => Wait::ClientRead,
+            Slowness::Takes => Wait::ClientWrite,
+            Slowness::Hides => Wait::Presence,
+        };
+        self.moved.broken_off.set(Some(slowness));
+        self.deadlines[wait as usize].set(0);
+        self.wake();
+    }
+
+    pub(super) fn remember(&self, waker: &Waker) {
         let mut remembered = self.waker.borrow_mut();
         if !remembered.as_ref().is_some_and(|w| w.will_wake(waker)) {
             *remembered = Some(waker.clone());

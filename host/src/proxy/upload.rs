@@ -123,6 +123,8 @@ pub enum UploadEnd {
     ClientGone,
     /// The client sent no byte for too long.
     ClientTimedOut,
+    /// The same, while others waited for its connection.
+    ClientBrokenOff,
     /// What the client sent is not a body.
     Malformed(Malformed),
     /// The body is larger than the limit.

@@ -12,6 +12,7 @@ use super::access_log::AccessLog;
 use super::buffer::Buffers;
 use super::connection::Scratch;
 use super::forwarding::Forwarding;
+use super::slow::Holds;
 use super::snapshot::View;
 use super::timer::Timers;
 use super::trace::Tokens;
@@ -66,6 +67,8 @@ pub struct Worker {
     pub access_log: AccessLog,
     /// For the host's own choices.
     pub rng: RefCell<SmallRng>,
+    /// Requests that hold limited connections.
+    pub holds: Holds,
     /// Connections that end while their clients are sending still.
     pub lingering: Cell<usize>,
     /// The same of those that were turned away.
@@ -108,6 +111,7 @@ impl Worker {
             buffers: Buffers::default(),
             access_log,
             rng: RefCell::new(rand::make_rng()),
+            holds: Holds::default(),
             lingering: Cell::new(0),
             turned_away: Cell::new(0),
             view: RefCell::new(Rc::new(view)),
@@ -160,7 +164,9 @@ impl Worker {
 
     /// What is done every [`super::timer::SWEEP`].
     pub fn sweep(&self) {
+        self.shard.heartbeats.increment();
         self.timers.sweep();
+        self.holds.sweep(self.timers.now(), &self.settings.timeouts);
         self.update_date();
         self.access_log.flush();
         let now = self.timers.now();

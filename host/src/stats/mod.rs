@@ -14,7 +14,7 @@ mod trial;
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use recording::RecordingShard;
-pub use shard::{BackendShard, Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, STATUSES, WorkerShard};
+pub use shard::{BackendShard, Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES, WorkerShard};
 pub use store::StoreShard;
 pub use trial::{ArmShard, ByRoute, Compared, JUDGED_ROUTES, JudgedArm, RouteArms, TrialShard};
 
@@ -32,8 +32,9 @@ pub struct Stats {
 struct Inner {
     started: Instant,
     workers: Vec<Arc<WorkerShard>>,
-    // Locked when a backend or a policy appears and when statistics are read, never to serve a request.
+    // Locked when a backend, a pool or a policy appears and when statistics are read, never to serve a request.
     backends: Mutex<BTreeMap<String, Vec<Arc<BackendShard>>>>,
+    pools: Mutex<BTreeMap<String, Vec<Arc<PoolShard>>>>,
     policies: Mutex<BTreeMap<String, Arc<PolicyStats>>>,
     recording: Arc<RecordingShard>,
 }
@@ -114,6 +115,7 @@ impl Stats {
                 started: Instant::now(),
                 workers: (0..workers).map(|_| Arc::default()).collect(),
                 backends: Mutex::default(),
+                pools: Mutex::default(),
                 policies: Mutex::default(),
                 recording: Arc::default(),
             }),
@@ -146,6 +148,19 @@ impl Stats {
     /// The shards of all backends, by address.
     pub fn backends(&self) -> BTreeMap<String, Vec<Arc<BackendShard>>> {
         self.inner.backends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The shards of one pool whose connections are limited, one per worker, made if new.
+    pub fn pool(&self, name: &str) -> Vec<Arc<PoolShard>> {
+        let mut all = self.inner.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(name.to_owned())
+            .or_insert_with(|| self.inner.workers.iter().map(|_| Arc::default()).collect())
+            .clone()
+    }
+
+    /// The shards of all pools whose connections are limited, by name.
+    pub fn pools(&self) -> BTreeMap<String, Vec<Arc<PoolShard>>> {
+        self.inner.pools.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The counters of one policy, made if new.

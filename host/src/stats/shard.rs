@@ -49,6 +49,10 @@ pub struct WorkerShard {
     pub log_lines_dropped: Counter,
     /// Requests that were to be recorded and were not, because the writer could not keep up.
     pub records_dropped: Counter,
+    /// Sweeps of the worker: they stop when it hangs.
+    pub heartbeats: Counter,
+    /// For how long there was none, if that is long; 0 if the worker is well. Written by what watches the workers.
+    pub hanging_seconds: Gauge,
     /// Time from a request's head to the end of its response, in microseconds.
     pub request_microseconds: Histogram,
 }
@@ -72,6 +76,8 @@ impl Default for WorkerShard {
             upstream_reuses: Counter::default(),
             log_lines_dropped: Counter::default(),
             records_dropped: Counter::default(),
+            heartbeats: Counter::default(),
+            hanging_seconds: Gauge::default(),
             request_microseconds: Histogram::default(),
         }
     }
@@ -98,6 +104,19 @@ pub struct BackendShard {
     pub connections: Gauge,
     /// Time to the response head, in microseconds.
     pub latency_microseconds: Histogram,
+}
+
+/// Counters of one pool with limited connections, as one worker sees it.
+#[derive(Debug, Default)]
+pub struct PoolShard {
+    /// Requests that wait for a connection now.
+    pub waiting: Gauge,
+    /// Requests that have waited for one and got it.
+    pub waits: Counter,
+    /// Requests that got none: they found the queue full, or waited for too long.
+    pub refused: Counter,
+    /// Requests broken off because their clients were slow while others waited.
+    pub slow_clients: Counter,
 }
 
 /// Counters of one policy on one worker.

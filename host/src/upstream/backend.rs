@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,8 +118,13 @@ impl Backend {
 
     /// Waits for a connection or the right to one; `None` if `most` requests of all workers wait already. The caller limits
     /// the time.
-    pub async fn wait(&self, most: usize) -> Option<Turn> {
-        self.places.as_ref()?.wait(&self.queue, most).await
+    pub async fn wait(&self, most: usize, client: IpAddr) -> Option<Turn> {
+        self.places.as_ref()?.wait(&self.queue, most, client).await
+    }
+
+    /// Where connections are limited, what is known of those that hold them and those that wait.
+    pub fn places(&self) -> Option<&Places> {
+        self.places.as_deref()
     }
 
     /// Waits until a slow upload may have a place; `None` if `most` requests wait already. The caller limits the time.

@@ -6,9 +6,11 @@
 //! where one has.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -24,11 +26,23 @@ pub struct Places {
     queued: AtomicUsize,
     /// Requests that wait for a place: all in the queue but slow uploads that other slow uploads are in the way of.
     waiting: AtomicUsize,
+    /// Of those that wait for a place, the requests of clients that are no suspects.
+    clean: AtomicUsize,
+    /// Requests that are being broken off: their places are as good as free.
+    breaking: AtomicUsize,
+    /// Clients of which a request was broken off, because they were slow while others waited, until when.
+    suspects: Mutex<HashMap<IpAddr, Instant>>,
+    count: usize,
     /// Connections that are pooled: they hold a place and nobody uses it.
     idle: AtomicUsize,
     /// Wakes the workers when pooled connections stand in somebody's way.
     wanted: Arc<Notify>,
 }
+
+/// For how long a client gives way to others after it was slow.
+const SUSPICION: Duration = Duration::from_secs(30);
+/// So many of them are known at a time.
+const SUSPECTS: usize = 4_096;
 
 /// The right to one connection. Dropped, it passes to the request that has waited longest.
 #[derive(Debug)]
@@ -62,7 +76,11 @@ pub(super) struct Queue {
 struct Queued<'a>(&'a Places);
 
 /// Counts a request for as long as it waits for a place.
-struct Waiting<'a>(&'a Places, &'a Queue);
+struct Waiting<'a> {
+    places: &'a Places,
+    queue: &'a Queue,
+    clean: bool,
+}
 
 impl Places {
     /// So many places.
@@ -72,6 +90,10 @@ impl Places {
             for_slow: Arc::new(Semaphore::new((count / 2).clamp(1, Semaphore::MAX_PERMITS))),
             queued: AtomicUsize::default(),
             waiting: AtomicUsize::default(),
+            clean: AtomicUsize::default(),
+            breaking: AtomicUsize::default(),
+            suspects: Mutex::default(),
+            count: count.max(1),
             idle: AtomicUsize::default(),
             wanted: Arc::clone(wanted),
         }
@@ -105,9 +127,9 @@ impl Places {
     }
 
     /// Waits for a place, or for a connection of this worker that is given back; `None` if `most` requests wait already.
-    pub(super) async fn wait(&self, queue: &Queue, most: usize) -> Option<Turn> {
+    pub(super) async fn wait(&self, queue: &Queue, most: usize, client: IpAddr) -> Option<Turn> {
         let _queued = self.enter(most)?;
-        let _waiting = Waiting::begin(self, queue);
+        let _waiting = Waiting::begin(self, queue, !self.is_suspect(client));
         let (give, given) = oneshot::channel();
         queue.push(give);
         if self.idle.load(Relaxed) > 0 {
@@ -128,6 +150,53 @@ impl Places {
         }
         let _queued = self.enter(most)?;
         Arc::clone(&self.for_slow).acquire_owned().await.ok().map(|permit| SlowPlace { _permit: permit })
+    }
+
+    /// Whether requests wait for what this one holds: a place, and with it the right of a slow upload.
+    pub fn is_wanted(&self, slow: bool) -> bool {
+        self.waiting.load(Relaxed) > 0 || (slow && self.queued.load(Relaxed) > 0)
+    }
+
+    /// How many requests wait for each place.
+    pub fn pressure(&self) -> usize {
+        self.queued.load(Relaxed) / self.count
+    }
+
+    /// Begins to break a request of this client off, unless enough of them are for those that wait. To be followed by
+    /// [`Places::broken_off`].
+    pub fn break_off(&self, client: IpAddr) -> bool {
+        if self.breaking.fetch_add(1, Relaxed) >= self.queued.load(Relaxed) {
+            self.broken_off();
+            return false;
+        }
+        let mut suspects = self.suspects();
+        let now = Instant::now();
+        if suspects.len() >= SUSPECTS {
+            suspects.retain(|_, until| *until > now);
+        }
+        if suspects.len() < SUSPECTS {
+            suspects.insert(network(client), now + SUSPICION);
+        }
+        true
+    }
+
+    /// It has ended.
+    pub fn broken_off(&self) {
+        self.breaking.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether a request of this client was broken off not long ago.
+    pub fn is_suspect(&self, client: IpAddr) -> bool {
+        self.suspects().get(&network(client)).is_some_and(|until| *until > Instant::now())
+    }
+
+    /// Whether a request that has its turn should pass it on.
+    pub fn gives_way(&self, client: IpAddr) -> bool {
+        self.clean.load(Relaxed) > 0 && self.is_suspect(client)
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enter(&self, most: usize) -> Option<Queued<'_>> {
@@ -162,10 +231,11 @@ impl Queue {
 }
 
 impl<'a> Waiting<'a> {
-    fn begin(places: &'a Places, queue: &'a Queue) -> Self {
+    fn begin(places: &'a Places, queue: &'a Queue, clean: bool) -> Self {
         places.waiting.fetch_add(1, Relaxed);
+        places.clean.fetch_add(usize::from(clean), Relaxed);
         queue.len.set(queue.len.get() + 1);
-        Self(places, queue)
+        Self { places, queue, clean }
     }
 }
 
@@ -177,7 +247,16 @@ impl Drop for Queued<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Relaxed);
-        self.1.len.set(self.1.len.get() - 1);
+        self.places.waiting.fetch_sub(1, Relaxed);
+        self.places.clean.fetch_sub(usize::from(self.clean), Relaxed);
+        self.queue.len.set(self.queue.len.get() - 1);
+    }
+}
+
+/// Addresses that one client has at its disposal: with IPv6 those of its network.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
     }
 }

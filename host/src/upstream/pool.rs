@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::facts::Known;
 use super::{Backend, Facts, Outcome, PoolTopology};
 use crate::policy::{BackendFacts, FailedAttempt};
-use crate::stats::Stats;
+use crate::stats::{PoolShard, Stats};
 
 /// All pools of one worker.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct WorkerPool {
     pub topology: Arc<PoolTopology>,
     /// Its backends, by the index that policies use.
     pub backends: Box<[Rc<Backend>]>,
+    /// What this worker counts of those that wait; nothing where connections are not limited.
+    pub shard: Arc<PoolShard>,
 }
 
 impl WorkerPools {
@@ -51,7 +53,10 @@ impl WorkerPools {
                     });
                     Rc::clone(backend)
                 });
-                WorkerPool { topology: Arc::clone(topology), backends: backends.collect() }
+                let backends = backends.collect();
+                let is_limited = topology.backends.iter().any(|b| b.places.is_some());
+                let shard = if is_limited { Arc::clone(&stats.pool(&topology.name)[worker]) } else { Arc::default() };
+                WorkerPool { topology: Arc::clone(topology), backends, shard }
             })
             .collect();
         let known = |pool: &WorkerPool| {

@@ -29,6 +29,10 @@ pub struct PoolTopology {
     /// How long the beginning of a request's body is waited for before the request takes a connection, where connections are
     /// limited.
     pub body_wait: Duration,
+    /// How long a client may keep its connection waiting for it while requests wait for one; 0 = for ever.
+    pub slow_client: Duration,
+    /// So many bytes a second are not slow.
+    pub slow_client_rate: u64,
     /// Failures in a row after which a backend is ejected; 0 = never.
     pub max_failures: u32,
     /// For how long it is ejected.
@@ -82,6 +86,8 @@ pub async fn resolve(pools: &[Pool]) -> Result<Vec<PoolTopology>, ResolveError> 
             queue: pool.queue,
             queue_timeout: pool.queue_timeout,
             body_wait: pool.body_wait,
+            slow_client: pool.slow_client,
+            slow_client_rate: pool.slow_client_rate,
             max_failures: pool.max_failures,
             fail_timeout: pool.fail_timeout,
         });

@@ -1,7 +1,7 @@
 //! Connections, places and health of backends, over real sockets and without a proxy around them.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ use super::*;
 use crate::config::Pool;
 use crate::policy::{BackendFacts, FailedAttempt, Failure};
 use crate::stats::{BackendShard, Stats};
+
+const SOMEBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const ANOTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
 async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -144,14 +147,61 @@ async fn a_place_is_counted_before_a_connection_is_made_and_comes_back_with_it()
 }
 
 #[tokio::test]
+async fn no_more_requests_are_broken_off_than_wait_and_their_clients_give_way() {
+    let (listener, address) = listener().await;
+    let places = places(2);
+    let backend = backend(address, Some(&places));
+    let (_held, _end) = connected(&backend, &listener).await;
+    let (_other, _other_end) = connected(&backend, &listener).await;
+    assert!(!places.is_wanted(false) && !places.is_wanted(true));
+    assert!(!places.break_off(SOMEBODY), "nobody waits");
+    let mut suspect = Box::pin(backend.wait(9, SOMEBODY));
+    assert!(polled(&mut suspect).await.is_none());
+    assert!(places.is_wanted(false));
+    assert!(places.break_off(SOMEBODY) && !places.break_off(ANOTHER), "one waits");
+    assert!(places.is_suspect(SOMEBODY) && !places.is_suspect(ANOTHER));
+    // What began to wait before it was one is not counted with the others any more, once it has its turn.
+    assert!(places.gives_way(SOMEBODY) && !places.gives_way(ANOTHER));
+    drop(suspect);
+    assert!(!places.gives_way(SOMEBODY), "nobody waits");
+    let mut suspect = Box::pin(backend.wait(9, SOMEBODY));
+    assert!(polled(&mut suspect).await.is_none());
+    assert!(!places.gives_way(SOMEBODY), "only suspects wait");
+    let mut clean = Box::pin(backend.wait(9, ANOTHER));
+    assert!(polled(&mut clean).await.is_none());
+    assert!(places.gives_way(SOMEBODY));
+    assert_eq!(places.pressure(), 1);
+    assert!(places.break_off(ANOTHER) && !places.break_off(ANOTHER), "two wait");
+    places.broken_off();
+    assert!(places.break_off(ANOTHER), "one of them has ended");
+}
+
+#[test]
+fn with_ipv6_a_client_is_its_network() {
+    let places = places(1);
+    let of = |text: &str| text.parse::<IpAddr>().unwrap();
+    let queue = backend(SocketAddr::from(([127, 0, 0, 1], 1)), Some(&places));
+    let mut waiting = Box::pin(queue.wait(9, SOMEBODY));
+    let place = queue.place();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(waiting.as_mut().poll(&mut cx).is_pending());
+    assert!(places.break_off(of("2001:db8:0:1::1")));
+    assert!(places.is_suspect(of("2001:db8:0:1:ffff::2")) && !places.is_suspect(of("2001:db8:0:2::1")));
+    places.broken_off();
+    assert!(places.break_off(of("::ffff:192.0.2.9")));
+    assert!(places.is_suspect(of("192.0.2.9")) && !places.is_suspect(of("192.0.2.10")));
+    drop((waiting, place));
+}
+
+#[tokio::test]
 async fn a_place_passes_to_the_request_that_has_waited_longest() {
     let (listener, address) = listener().await;
     let places = places(1);
     // Two workers.
     let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
     let (held, _end) = connected(&here, &listener).await;
-    let mut first = Box::pin(there.wait(9));
-    let mut second = Box::pin(here.wait(9));
+    let mut first = Box::pin(there.wait(9, SOMEBODY));
+    let mut second = Box::pin(here.wait(9, SOMEBODY));
     assert!(polled(&mut first).await.is_none() && polled(&mut second).await.is_none());
     drop(held);
     let Some(Some(Turn::Place(place))) = polled(&mut first).await else { panic!("the first has no place") };
@@ -168,9 +218,9 @@ async fn a_connection_passes_to_the_request_of_its_worker_that_has_waited_longes
     let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
     let (held, _end) = connected(&here, &listener).await;
     let name = local(&held);
-    let mut left = Box::pin(here.wait(9));
-    let mut first = Box::pin(here.wait(9));
-    let mut second = Box::pin(here.wait(9));
+    let mut left = Box::pin(here.wait(9, SOMEBODY));
+    let mut first = Box::pin(here.wait(9, SOMEBODY));
+    let mut second = Box::pin(here.wait(9, SOMEBODY));
     for waiting in [&mut left, &mut first, &mut second] {
         assert!(polled(waiting).await.is_none());
     }
@@ -181,7 +231,7 @@ async fn a_connection_passes_to_the_request_of_its_worker_that_has_waited_longes
     assert_eq!((local(&lease), lease.reused), (name, true));
     assert_eq!(here.shard.connections.value(), 1);
     // Another worker's request has a right to the place as well, and can't use this connection.
-    let mut elsewhere = Box::pin(there.wait(9));
+    let mut elsewhere = Box::pin(there.wait(9, SOMEBODY));
     assert!(polled(&mut elsewhere).await.is_none());
     lease.keep(2, 9);
     assert_eq!(here.shard.connections.value(), 0, "closed");
@@ -201,7 +251,7 @@ async fn pooled_connections_make_room_for_requests_of_other_workers() {
     new.keep(2, 9);
     here.make_room();
     assert_eq!(here.shard.connections.value(), 2, "nobody waits");
-    let mut waiting = Box::pin(there.wait(9));
+    let mut waiting = Box::pin(there.wait(9, SOMEBODY));
     let mut woken = Box::pin(places.wanted().notified());
     assert!(polled(&mut woken).await.is_none() && polled(&mut waiting).await.is_none());
     assert!(polled(&mut woken).await.is_some(), "the workers are woken");
@@ -217,18 +267,18 @@ async fn the_queue_is_bounded_over_all_workers_and_leaving_makes_room_in_it() {
     let places = places(1);
     let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
     let _held = here.place().unwrap();
-    assert!(matches!(polled(&mut Box::pin(here.wait(0))).await, Some(None)), "no queue");
-    let mut first = Box::pin(here.wait(2));
-    let mut second = Box::pin(there.wait(2));
+    assert!(matches!(polled(&mut Box::pin(here.wait(0, SOMEBODY))).await, Some(None)), "no queue");
+    let mut first = Box::pin(here.wait(2, SOMEBODY));
+    let mut second = Box::pin(there.wait(2, SOMEBODY));
     assert!(polled(&mut first).await.is_none() && polled(&mut second).await.is_none());
-    assert!(matches!(polled(&mut Box::pin(here.wait(2))).await, Some(None)), "full");
+    assert!(matches!(polled(&mut Box::pin(here.wait(2, SOMEBODY))).await, Some(None)), "full");
     drop(first);
-    let mut third = Box::pin(here.wait(2));
+    let mut third = Box::pin(here.wait(2, SOMEBODY));
     assert!(polled(&mut third).await.is_none());
     // Who leaves again and again leaves nothing behind.
     drop(second);
     for _ in 0..1_000 {
-        assert!(polled(&mut Box::pin(here.wait(2))).await.is_none());
+        assert!(polled(&mut Box::pin(here.wait(2, SOMEBODY))).await.is_none());
     }
 }
 
@@ -302,6 +352,8 @@ fn topology(addresses: &[&str]) -> Arc<PoolTopology> {
         queue: 9,
         queue_timeout: Duration::from_secs(1),
         body_wait: Duration::ZERO,
+        slow_client: Duration::from_secs(2),
+        slow_client_rate: 16 * 1024,
         max_failures: 1,
         fail_timeout: Duration::from_secs(3_600),
     })
@@ -396,6 +448,8 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
             queue: 1,
             queue_timeout: Duration::from_secs(1),
             body_wait: Duration::ZERO,
+            slow_client: Duration::from_secs(2),
+            slow_client_rate: 16 * 1024,
             max_failures: 1,
             fail_timeout: Duration::from_secs(1),
         }

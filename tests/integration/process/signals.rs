@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::super::stopping::gated;
-use crate::fixtures::service::{Service, ask, one_backend};
+use crate::fixtures::service::{Service, ask, one_backend, stat};
 use crate::fixtures::{Request, Running, Scratch, TestProxy, TestUpstream, command, eventually, get};
 
 /// All that would end a process and that Waypost lives through; by number where not every shell has a name.
@@ -148,6 +148,41 @@ fn the_second_signal_ends_the_process_whatever_hangs() {
         service.signal(signal);
         assert_eq!(service.exit_code(), code, "SIG{signal}");
     }
+}
+
+/// It is seen while it hangs, and seen to go on.
+#[cfg(debug_assertions)]
+#[test]
+fn a_worker_that_hangs_is_named_by_readyz_until_it_goes_on() {
+    let upstream = TestUpstream::named("a");
+    let scratch = Scratch::new();
+    let pause = scratch.path().join("pause");
+    let log = std::fs::File::create(scratch.path().join("stderr")).unwrap();
+    let config = format!("workers = 2\n{}", one_backend(&upstream));
+    let mut service = Service::start(&config, scratch, |command| {
+        command.env("WAYPOST_TEST_FAULT", format!("sweep=pause:{}", pause.display())).stderr(log);
+    });
+    let (_, admin) = service.ready();
+    assert_eq!((stat(admin, "/workers/0/hanging_seconds"), stat(admin, "/workers/1/hanging_seconds")), (0, 0));
+    std::fs::write(&pause, "").unwrap();
+    eventually("a worker pauses", || (!pause.exists()).then_some(()));
+    let ready = eventually("it is seen", || Some(ask(admin, "/readyz")).filter(|ready| ready.status == 503));
+    assert!(ready.text().contains("these workers hang, and their clients are not answered: "), "{}", ready.text());
+    let hanging = (0..2).filter(|n| stat(admin, &format!("/workers/{n}/hanging_seconds")) > 0).count();
+    assert_eq!(hanging, 1);
+    let metrics = ask(admin, "/metrics").text();
+    assert!(metrics.lines().any(|line| line == "waypost_workers_hanging 1"), "{metrics}");
+    assert_eq!(ask(admin, "/healthz").status, 200);
+    std::fs::write(&pause, "").unwrap();
+    eventually("it goes on", || (ask(admin, "/readyz").status == 200).then_some(()));
+    let log = service.scratch.path().join("stderr");
+    eventually("the log says so", || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        let count = |text: &str| log.matches(text).count();
+        ((count("the worker hangs"), count("the worker goes on")) == (1, 1)).then_some(())
+    });
+    service.signal("TERM");
+    assert_eq!(service.exit_code(), 0);
 }
 
 #[cfg(debug_assertions)]

@@ -103,6 +103,12 @@ impl ControlPlane {
         if noted != Readiness::Ready {
             return noted;
         }
+        let workers = self.stats().workers().iter().enumerate();
+        let hanging: Vec<usize> =
+            workers.filter(|(_, shard)| shard.hanging_seconds.value() > 0).map(|(index, _)| index).collect();
+        if !hanging.is_empty() {
+            return Readiness::Hanging(hanging);
+        }
         let (loading, refused) = (self.unsettled(), self.refused());
         match (loading.is_empty(), refused.is_empty()) {
             (_, false) => Readiness::Refused(refused),

@@ -1,0 +1,104 @@
+//! Workers that hang: a bug, or a system call that does not return, of which nothing else would tell before the stop.
+
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::ground;
+use crate::stats::Stats;
+
+/// How often the workers' heartbeats are compared.
+const LOOK: Duration = Duration::from_secs(1);
+/// After so many looks without a heartbeat a worker hangs: its heart beats 20 times a second. Looks are counted, not
+/// time: what stops the whole process stops this thread as well.
+const SILENT: u64 = 5;
+
+/// Looks at the workers until it is dropped.
+#[derive(Debug)]
+pub struct Watchdog {
+    _stop: Sender<()>,
+}
+
+impl Watchdog {
+    /// Begins, on a thread of its own.
+    pub fn start(stats: &Stats) -> Result<Self> {
+        let (stop, stopped) = channel();
+        let mut watch = Watch::new(stats.clone());
+        std::thread::Builder::new()
+            .name("watchdog".to_owned())
+            .spawn(move || {
+                ground::keeps_running("what watches the workers", || {
+                    while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                        watch.look();
+                    }
+                });
+            })
+            .context("the thread that watches the workers can't be started")?;
+        Ok(Self { _stop: stop })
+    }
+}
+
+#[derive(Debug)]
+struct Watch {
+    stats: Stats,
+    /// For each worker its heartbeats at the last look, and for how many looks there was none.
+    seen: Vec<(u64, u64)>,
+}
+
+impl Watch {
+    fn new(stats: Stats) -> Self {
+        let seen = stats.workers().iter().map(|shard| (shard.heartbeats.value(), 0)).collect();
+        Self { stats, seen }
+    }
+
+    fn look(&mut self) {
+        for (index, (shard, (seen, silent))) in self.stats.workers().iter().zip(&mut self.seen).enumerate() {
+            let beats = shard.heartbeats.value();
+            if beats == *seen {
+                *silent += 1;
+            } else {
+                if *silent >= SILENT {
+                    tracing::info!(worker = index, "the worker goes on");
+                }
+                (*seen, *silent) = (beats, 0);
+            }
+            if *silent == SILENT {
+                tracing::warn!(
+                    worker = index,
+                    "the worker hangs: it has done nothing for {SILENT} s, and what its clients ask is not answered; \
+                     a stack of its thread says where, and only a restart helps if it does not go on"
+                );
+            }
+            shard.hanging_seconds.set(if *silent < SILENT { 0 } else { *silent * LOOK.as_secs() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_hangs_after_enough_looks_and_until_its_next_heartbeat() {
+        let stats = Stats::new(2);
+        let [well, hangs] = stats.workers() else { panic!("two workers") };
+        let mut watch = Watch::new(stats.clone());
+        for look in 1..=SILENT + 2 {
+            well.heartbeats.increment();
+            watch.look();
+            assert_eq!(well.hanging_seconds.value(), 0);
+            let expected = if look < SILENT { 0 } else { look };
+            assert_eq!(hangs.hanging_seconds.value(), expected, "look {look}");
+        }
+        hangs.heartbeats.increment();
+        watch.look();
+        assert_eq!(hangs.hanging_seconds.value(), 0);
+        for _ in 1..SILENT {
+            watch.look();
+            assert_eq!(hangs.hanging_seconds.value(), 0, "it counts anew");
+        }
+        watch.look();
+        assert_eq!(hangs.hanging_seconds.value(), SILENT);
+    }
+}
