@@ -132,3 +132,61 @@ fn a_place_of_one_clients_connections_becomes_free_again() {
         assert!(!third.try_response_to("GET").is_ok_and(|r| r.status == 200), "and only one");
     }
 }
+
+#[test]
+fn trailers_of_one_response_are_not_those_of_the_next() {
+    let upstream = TestUpstream::start(|connection| {
+        let Some(request) = connection.request() else { return };
+        match request.target() {
+            "/trailers" => connection.send(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Secret: of another\r\n\r\n",
+            ),
+            "/chunks" => connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nho\r\n0\r\n\r\n"),
+            // Its end is the connection's, so that the client is sent chunks.
+            _ => connection.send("HTTP/1.1 200 OK\r\n\r\nha"),
+        };
+    });
+    let proxy = TestProxy::in_front_of(&upstream);
+    for target in ["/until-close", "/chunks"] {
+        let first = proxy.get("a.test", "/trailers");
+        assert_eq!(first.trailers, [("x-secret".to_owned(), b"of another".to_vec())]);
+        let next = proxy.get("a.test", target);
+        assert!(next.trailers.is_empty(), "{target}: {:?}", next.trailers);
+    }
+}
+
+#[test]
+fn a_response_without_content_has_no_length() {
+    for length in ["", "Content-Length: 0\r\n", "Content-Length: 5\r\n"] {
+        let upstream = TestUpstream::answering(format!("HTTP/1.1 204 No Content\r\n{length}\r\n"));
+        let proxy = TestProxy::in_front_of(&upstream);
+        let mut client = proxy.client();
+        for _ in 0..2 {
+            let answer = client.ask(get("a.test", "/"));
+            assert_eq!((answer.status, answer.value("content-length")), (204, None), "{length:?}");
+        }
+    }
+}
+
+#[test]
+fn a_head_that_was_cut_short_is_an_answer_and_no_reason_to_ask_again() {
+    for start in ["HTTP/1.1 200 OK\r\nContent-Len", "H", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
+        let upstream = TestUpstream::start(move |connection| {
+            // The first connection is kept, so that the second request goes over a pooled one.
+            if connection.request().is_some_and(|r| r.target() == "/good") {
+                connection.send(response("200 OK", &[], "good"));
+                connection.request();
+            }
+            connection.send(start);
+        });
+        let proxy = TestProxy::in_front_of(&upstream);
+        for pooled in [false, true] {
+            if pooled {
+                assert_eq!(proxy.get("a.test", "/good").text(), "good");
+            }
+            let before = upstream.received().len();
+            proxy.get("a.test", "/cut").assert_refusal(502);
+            assert_eq!(upstream.received().len(), before + 1, "{start:?}, pooled: {pooled}");
+        }
+    }
+}

@@ -417,16 +417,29 @@ fn garbage_in_a_chunked_response_ends_it_as_incomplete() {
         ["5\r\nhello\r\nzz\r\n", "5\r\nhelloX", "-1\r\n", "5\nhello\n0\n\n", "5\r\nhello\r\n0\r\nno colon\r\n\r\n"]
     {
         let start = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        // Known before the client has been sent anything: it can be told.
         let upstream = TestUpstream::answering(format!("{start}{body}"));
+        TestProxy::in_front_of(&upstream).get("a.test", "/").assert_refusal(502);
+        upstream.wait_until_unused();
+        // Known too late for that.
+        let begun = Gate::new();
+        let opened = begun.clone();
+        let upstream = TestUpstream::start(move |connection| {
+            connection.request();
+            connection.send(format!("{start}5\r\nfirst\r\n"));
+            opened.wait();
+            connection.send(body);
+            connection.wait_for_close();
+        });
         let proxy = TestProxy::in_front_of(&upstream);
         let mut client = proxy.client();
         client.send(get("a.test", "/"));
-        match client.try_response_to("GET") {
-            Err(ReadError::Incomplete(_) | ReadError::Reset) => {}
-            // The garbage may be known before the head went out.
-            Ok(answer) if answer.status == 502 => {}
-            other => panic!("{body:?}: {other:?}"),
-        }
+        let (status, head) = client.head();
+        assert_eq!(status, 200);
+        client.wire.buffer.splice(0..0, head.raw);
+        begun.open();
+        let ended = client.try_response_to("GET");
+        assert!(matches!(ended, Err(ReadError::Incomplete(_) | ReadError::Reset)), "{body:?}: {ended:?}");
         upstream.wait_until_unused();
     }
 }

@@ -10,12 +10,12 @@ const SMUGGLED: &[u8] = b"GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n";
 type Case = (&'static str, &'static [u8]);
 
 /// Sends each case on a connection of its own.
-fn assert_refused(cases: &[Case], statuses: &[u16]) {
+fn assert_refused(cases: &[Case], status: u16) {
     let upstream = TestUpstream::named("reached");
     let proxy = TestProxy::in_front_of(&upstream);
     let mut failures = Vec::new();
     for (name, bytes) in cases {
-        if let Err(why) = refusal(&proxy, bytes, statuses) {
+        if let Err(why) = refusal(&proxy, bytes, status) {
             failures.push(format!("{name}: {why}"));
         }
         let reached = upstream.received().len();
@@ -28,11 +28,11 @@ fn assert_refused(cases: &[Case], statuses: &[u16]) {
     assert_eq!(proxy.get("a.test", "/").text(), "reached", "the proxy still works");
 }
 
-fn refusal(proxy: &TestProxy, bytes: &[u8], statuses: &[u16]) -> Result<(), String> {
+fn refusal(proxy: &TestProxy, bytes: &[u8], status: u16) -> Result<(), String> {
     let mut client = Client::connect(proxy.address());
     client.send_what_is_taken([bytes, SMUGGLED].concat());
     let response = client.try_response_to("GET").map_err(|e| format!("no answer: {e:?}"))?;
-    if !statuses.contains(&response.status) {
+    if response.status != status {
         return Err(format!("{} {}", response.status, response.text()));
     }
     if !response.closes() {
@@ -94,7 +94,7 @@ fn content_length_is_one_plain_decimal_number() {
             ("NUL after it", post!("Content-Length: 5\0")),
             ("on a GET", b"GET /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nContent-Length: 0\r\n\r\nhello"),
         ],
-        &[400],
+        400,
     );
 }
 
@@ -163,7 +163,7 @@ fn transfer_encoding_is_exactly_chunked_and_never_beside_a_length() {
             ("on a GET", b"GET /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip\r\n\r\n"),
             ("on a HEAD beside a length", b"HEAD /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"),
         ],
-        &[400],
+        400,
     );
 }
 
@@ -217,7 +217,7 @@ fn lines_end_in_cr_lf_and_fields_are_a_token_a_colon_and_a_value() {
             ("delete in a name", b"GET /x HTTP/1.1\r\nHost: a.test\r\nX\x7f: y\r\n\r\n"),
             ("binary garbage", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x8a\r\n\r\n"),
         ],
-        &[400],
+        400,
     );
 }
 
@@ -267,7 +267,7 @@ fn a_request_has_one_sound_host() {
             ("a bad port in the target", b"GET http://a.test:x/x HTTP/1.1\r\nHost: a.test\r\n\r\n"),
             ("another scheme in the target", b"GET ftp://a.test/x HTTP/1.1\r\nHost: a.test\r\n\r\n"),
         ],
-        &[400],
+        400,
     );
 }
 
@@ -317,7 +317,7 @@ fn the_request_line_is_a_method_a_target_and_a_version() {
             ("only a line of white space", b"   \r\nHost: a.test\r\n\r\n"),
             ("a response", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
         ],
-        &[400],
+        400,
     );
 }
 
@@ -333,7 +333,7 @@ fn another_version_is_refused_as_such() {
             ("9.9", b"GET /x HTTP/9.9\r\nHost: a.test\r\n\r\n"),
             ("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         ],
-        &[400, 505],
+        505,
     );
 }
 
@@ -343,11 +343,11 @@ fn a_tunnel_is_refused_with_an_answer() {
         &[
             ("to a host", b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n"),
             ("to another host than Host", b"CONNECT b.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n"),
-            ("to a path", b"CONNECT /x HTTP/1.1\r\nHost: a.test\r\n\r\n"),
             ("with a body", b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello"),
         ],
-        &[400, 405, 501],
+        405,
     );
+    assert_refused(&[("to a path", b"CONNECT /x HTTP/1.1\r\nHost: a.test\r\n\r\n")], 400);
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn an_expectation_that_nobody_knows_is_refused() {
             ("two", post!("Expect: 100-continue, x\r\nContent-Length: 5")),
             ("empty", post!("Expect:\r\nContent-Length: 5")),
         ],
-        &[400, 417],
+        417,
     );
 }
 
@@ -436,7 +436,7 @@ fn a_body_that_is_not_correctly_chunked_is_never_passed_on_as_complete() {
     let proxy = TestProxy::in_front_of(&upstream);
     let mut failures = Vec::new();
     for (name, bytes) in BAD_CHUNKS {
-        if let Err(why) = refusal(&proxy, bytes, &[400]) {
+        if let Err(why) = refusal(&proxy, bytes, 400) {
             failures.push(format!("{name}: {why}"));
         }
         if let Some(complete) = upstream.complete().first() {

@@ -346,6 +346,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_dealt_out_in_turn() {
+        ground::limit_this_test();
         let listener = loopback_listener().unwrap();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();

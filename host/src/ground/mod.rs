@@ -4,6 +4,8 @@
 //! panic hook. Used by every room; knows none. Nothing here makes a worker or the control side wait for a descriptor.
 
 mod fault;
+#[cfg(test)]
+mod limit;
 mod log;
 mod outlet;
 mod output;
@@ -12,6 +14,8 @@ mod panics;
 use std::sync::atomic::AtomicU64;
 
 pub use fault::point as fault_point;
+#[cfg(test)]
+pub use limit::limit_this_test;
 pub use log::{Manner, complain, finish, line, stamp, start};
 pub use outlet::{Keeper, Outlet, Target};
 pub use output::{Lost, print, print_aside};

@@ -24,6 +24,7 @@ struct Reply {
 
 impl TestOrigin {
     fn start(name: &str, dir: Option<PathBuf>) -> Self {
+        crate::ground::limit_this_test();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -271,7 +271,7 @@ mod tests {
         assert!(!withdrawn((20, 15), (0, 0)) && withdrawn((20, 16), (0, 0)));
         assert!(!withdrawn((19, 19), (0, 0)));
         assert!(withdrawn((20, 20), (4, 0)) && withdrawn((20, 20), (5, 0)), "with few to compare with it is alone");
-        assert!(!withdrawn((1000, 500), (4, 0)) && withdrawn((1000, 500), (50, 0)));
+        assert!(!withdrawn((1000, 500), (4, 0)) && withdrawn((1000, 500), (5, 0)));
         // Sixty failures of one client are four.
         let one_client = Score { weighed: arm((4, 4)), ..score((60, 60), (0, 0)) };
         assert_eq!(judge(&one_client, &RULES), None);

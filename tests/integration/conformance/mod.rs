@@ -1,8 +1,9 @@
 //! One battery for policies in every language: the same assertions over real requests, whatever the component was made from.
 //!
 //! Two policies stand for a language: `header-router`, as a user would write it, and `conformance`, which reaches what that does not
-//! (`guest-policies/conformance/SPEC.md`). Rust, C and Zig are checked in. JavaScript and Python are tested where they have been built;
-//! where they have not, the test says so, and fails if `WAYPOST_CONFORMANCE_REQUIRED` is set, as `.ci/run languages` does.
+//! (`guest-policies/conformance/SPEC.md`). Rust, C and Zig are checked in. JavaScript and Python have to be built first, with tools of
+//! their own, so `cargo test` shows them as ignored and says how; `.ci/run languages` builds them and runs them all. A language whose
+//! components are not there never passes.
 //!
 //! With `WAYPOST_CONFORMANCE_REPORT`, a folder, each language writes `LANGUAGE.json` there: what passed, for docs/languages.md.
 
@@ -98,11 +99,13 @@ fn zig_keeps_the_contract() {
 }
 
 #[test]
+#[ignore = "not checked in; guest-policies/conformance/build js makes it, and .ci/run languages runs this"]
 fn javascript_keeps_the_contract() {
     run(&JAVASCRIPT);
 }
 
 #[test]
+#[ignore = "not checked in; guest-policies/conformance/build py makes it, and .ci/run languages runs this"]
 fn python_keeps_the_contract() {
     run(&PYTHON);
 }
@@ -110,15 +113,8 @@ fn python_keeps_the_contract() {
 fn run(language: &Language) {
     let files = [language.router.to_owned(), format!("{}/conformance.wasm", language.conformance)];
     let paths = files.map(|file| repository().join("guest-policies").join(file));
-    let [Ok(router), Ok(conformance)] = paths.each_ref().map(std::fs::read) else {
-        let missing: Vec<_> =
-            paths.iter().filter(|path| !path.exists()).map(|path| path.display().to_string()).collect();
-        let sentence = format!("{}: NOT TESTED, not built: {}", language.name, missing.join(", "));
-        let may_be_missing = language.large && std::env::var_os("WAYPOST_CONFORMANCE_REQUIRED").is_none();
-        assert!(may_be_missing, "{sentence}");
-        println!("{sentence}");
-        return;
-    };
+    let [router, conformance] =
+        paths.map(|path| std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {}: {e}", language.name, path.display())));
     let subject = Subject::start(language, router, conformance);
     let cases = [router::CASES, hooks::CASES, host::CASES, hostile::CASES].concat();
     let failed: Vec<&str> = cases.iter().filter(|case| !passes(case, &subject)).map(|(claim, _)| *claim).collect();

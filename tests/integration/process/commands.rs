@@ -19,8 +19,8 @@ fn exit(arguments: &[&str], scratch: &Scratch, prepare: impl FnOnce(&mut Command
     let mut command = command();
     command.args(arguments).current_dir(scratch.path());
     prepare(&mut command);
-    let output = command.output().unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let exit = run(&mut command);
+    (exit.code, exit.stderr)
 }
 
 fn scratch() -> Scratch {

@@ -209,6 +209,7 @@ impl TestAdmin {
     }
 
     async fn start_with(token: Option<&str>, control: TestControl, limits: Limits) -> Self {
+        crate::ground::limit_this_test();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let control = Arc::new(control);

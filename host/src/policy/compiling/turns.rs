@@ -117,6 +117,7 @@ mod tests {
         policy: &'static str,
         began: &Sender<&'static str>,
     ) -> Sender<()> {
+        crate::ground::limit_this_test();
         let (done, wait) = channel();
         let began = began.clone();
         let before = there(turns);

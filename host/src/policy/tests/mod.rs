@@ -64,6 +64,7 @@ impl TestEngine {
     }
 
     fn with(options: EngineOptions) -> Self {
+        crate::ground::limit_this_test();
         let engine = Engine::new(EngineOptions { workers: 1, ..options }).unwrap();
         let facts = Arc::new(TestFacts { in_flight: AtomicU32::new(0) });
         Self { engine, stats: Stats::new(1).policy("p"), facts }
