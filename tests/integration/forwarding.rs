@@ -200,6 +200,25 @@ fn nothing_that_names_a_client_crosses_from_a_stranger_in_any_spelling() {
         "SSL-Client-Verify",
         "X-Client-Cert",
         "Remote-User",
+        "WL-Proxy-Client-IP",
+        "Proxy-Client-IP",
+        "Fly-Client-IP",
+        "X-Auth-Request-User",
+        "X-Auth-Request-Access-Token",
+        "X-Originating-IP",
+        "X-Remote-Addr",
+        "Akamai-Client-IP",
+        "X-Coming-From",
+        "X-ARR-ClientCert",
+        "X-Amzn-Mtls-Clientcert-Subject",
+        "X-Goog-Authenticated-User-Email",
+        "X-MS-Client-Principal-Name",
+        "Tailscale-User-Login",
+        "X-authentik-username",
+        "Cf-Access-Authenticated-User-Email",
+        "X-Token-Subject",
+        "HTTP_X_FORWARDED_FOR",
+        "$WSRU",
         "X-Waypost-Trace",
         "x_waypost_explain",
         "proxy_authorization",
@@ -219,12 +238,38 @@ fn nothing_that_names_a_client_crosses_from_a_stranger_in_any_spelling() {
 
     let trusting = with(&upstream, "trusted = [\"127.0.0.1\"]");
     let request = forwarded(&trusting, &upstream, &fields);
-    for name in ["x-real-ip", "x-forwarded-prefix", "true-client-ip", "x-ssl-client-cert"] {
+    for name in ["x-forwarded-prefix", "x-ssl-client-cert", "x-auth-request-user"] {
         assert_eq!(request.head.values(name), ["6.6.6.6"], "a trusted proxy may say {name}");
     }
     for name in ["x_real_ip", "x_forwarded_prefix", "x.forwarded.for", "proxy_authorization", "x_waypost_explain"] {
         assert!(!request.head.has(name), "{name} can't be told from another field by anyone");
     }
+}
+
+#[test]
+fn a_trusted_proxy_does_not_contradict_what_was_decided_of_its_words() {
+    let upstream = TestUpstream::named("a");
+    let fields = [
+        ("X-Forwarded-For", "192.0.2.7"),
+        ("X-Real-IP", "6.6.6.6"),
+        ("True-Client-IP", "6.6.6.6"),
+        ("Fly-Client-IP", "6.6.6.6"),
+        ("X-Forwarded-Ssl", "on"),
+        ("Front-End-Https", "on"),
+        ("X-Original-Host", "else.test"),
+    ];
+    let request = forwarded(&with(&upstream, "trusted = [\"127.0.0.1\"]"), &upstream, &fields);
+    for name in ["x-real-ip", "true-client-ip", "fly-client-ip"] {
+        assert_eq!(request.head.values(name), ["192.0.2.7"], "{name}");
+    }
+    for name in ["x-forwarded-ssl", "front-end-https", "x-original-host", "x-client-ip"] {
+        assert!(!request.head.has(name), "{name}");
+    }
+    let allowing = with(&upstream, "trusted = [\"127.0.0.1\"]\nallow = [\"true-client-ip\", \"x-forwarded-ssl\"]");
+    let request = forwarded(&allowing, &upstream, &fields);
+    assert_eq!(request.head.values("true-client-ip"), ["6.6.6.6"]);
+    assert_eq!(request.head.values("x-forwarded-ssl"), ["on"]);
+    assert_eq!(request.head.values("x-real-ip"), ["192.0.2.7"]);
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn allowed(written: &str) -> Result<String, String> {
         return Err(format!("{written:?} is written by the proxy itself; `trusted` says who is believed"));
     }
     match names::owned(name.as_bytes()) {
-        Some(Owned { owner: Owner::Client, look_alike: false }) => Ok(name),
+        Some(Owned { owner: Owner::Client(_), look_alike: false }) => Ok(name),
         Some(Owned { look_alike: true, .. }) => {
             Err(format!("{written:?} can't be told from a field with `-` by some backends; write that"))
         }

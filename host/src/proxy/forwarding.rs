@@ -12,7 +12,7 @@ use rand::Rng;
 
 use crate::config::{self, ForwardedSource};
 use crate::wire::forwarded::{self, Element};
-use crate::wire::names::{self, Owner};
+use crate::wire::names::{self, Claim, Owner};
 use crate::wire::{Control, Fields, RequestHead, Version, syntax, write_name};
 
 /// Trusted proxies that one request may have come through; a longer way is one that was made up.
@@ -35,7 +35,7 @@ pub struct Peer {
 pub struct Forwarding {
     trusted: Vec<IpNet>,
     source: ForwardedSource,
-    /// Fields of strangers that pass, in lower case.
+    /// Fields about the client that pass as they came, in lower case.
     allow: Vec<String>,
     /// This proxy's name on a request's way, by which it knows a request that comes back.
     id: String,
@@ -101,12 +101,17 @@ impl Forwarding {
         match (control.forwarding, peer.trusted) {
             (false, _) => write_own(head, peer),
             (true, false) => {
-                head.fields.retain(|name, _| self.passes(name));
+                head.fields.retain(|name, _| self.claims(name).is_none());
                 write_own(head, peer);
             }
             (true, true) => {
                 let told = Told::read(self, &head.fields, peer.address);
+                let addressed = self.take_claims(&mut head.fields);
                 told.write(head, peer);
+                let client = head.client.to_string();
+                for name in &addressed {
+                    head.fields.append(name, client.as_bytes());
+                }
             }
         }
         let version = usize::from(head.version == Version::Http11);
@@ -124,10 +129,28 @@ impl Forwarding {
         &self.item
     }
 
-    /// Whether a stranger's field passes.
-    fn passes(&self, name: &[u8]) -> bool {
-        !names::owned(name).is_some_and(|owned| owned.owner == Owner::Client)
-            || (!is_written(name) && self.allow.iter().any(|allowed| allowed.as_bytes() == name))
+    /// What a field claims of the client, unless the operator lets it pass.
+    fn claims(&self, name: &[u8]) -> Option<Claim> {
+        let Owner::Client(claim) = names::owned(name)?.owner else { return None };
+        let passes = !is_written(name) && self.allow.iter().any(|allowed| allowed.as_bytes() == name);
+        (!passes).then_some(claim)
+    }
+
+    /// Removes what a trusted proxy may not say beside what was decided of its words, and gives the names of the fields that
+    /// had the client's address.
+    fn take_claims(&self, fields: &mut Fields) -> Vec<Vec<u8>> {
+        let mut addressed: Vec<Vec<u8>> = Vec::new();
+        fields.retain(|name, _| match self.claims(name) {
+            None | Some(Claim::Vouched) => true,
+            Some(Claim::Way) => false,
+            Some(Claim::Address) => {
+                if !is_written(name) && !addressed.iter().any(|known| known == name) {
+                    addressed.push(name.to_vec());
+                }
+                false
+            }
+        });
+        addressed
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -264,7 +287,6 @@ impl Told {
                 }
             }
         }
-        head.fields.retain(|name, _| !is_written(name));
         head.fields.append(b"x-forwarded-for", list.as_bytes());
         head.fields.append(b"x-forwarded-proto", head.scheme.as_bytes());
         if !host.is_empty() {
@@ -382,6 +404,16 @@ mod tests {
             "X-SSL-Client-Verify",
             "SSL-Client-Cert",
             "Client-Cert",
+            "WL-Proxy-Client-IP",
+            "Fly-Client-IP",
+            "X-Auth-Request-User",
+            "Remote-Groups",
+            "X-Originating-IP",
+            "$WSRA",
+            "X-ForwardedFor",
+            "X-Amzn-Oidc-Data",
+            "Tailscale-User-Login",
+            "OIDC_CLAIM_sub",
         ];
         let mut fields: String = names.iter().map(|name| format!("{name}: 6.6.6.6\r\n")).collect();
         fields.push_str("X-HTTP-Method-Override: PUT\r\nX-Tenant: a\r\n");
@@ -428,6 +460,34 @@ mod tests {
         ] {
             assert_eq!(told(&format!("{fields}\r\n")).0, client, "{fields}");
         }
+    }
+
+    #[test]
+    fn a_trusted_proxy_says_one_address_and_what_only_it_can_know() {
+        let fields = "X-Forwarded-For: 192.0.2.7\r\nX-Real-IP: 6.6.6.6\r\nx-real-ip: 7.7.7.7\r\nCF-Connecting-IP: 6.6.6.6\r\n\
+            X-Forwarded-Ssl: on\r\nX-Scheme: https\r\nX-Original-URL: /admin\r\nX-Forwarded-Server: a\r\n\
+            X-Auth-Request-User: ada\r\nX-SSL-Client-Verify: SUCCESS\r\nX-Forwarded-Prefix: /app\r\n";
+        let config = forwarding(&["10.0.0.0/8"]);
+        let told = head(fields, "10.0.0.1", &config);
+        for (name, values_of) in [
+            ("x-real-ip", &["192.0.2.7"][..]),
+            ("cf-connecting-ip", &["192.0.2.7"]),
+            ("x-auth-request-user", &["ada"]),
+            ("x-ssl-client-verify", &["SUCCESS"]),
+            ("x-forwarded-prefix", &["/app"]),
+            ("x-forwarded-ssl", &[]),
+            ("x-scheme", &[]),
+            ("x-original-url", &[]),
+            ("x-forwarded-server", &[]),
+            ("x-client-ip", &[]),
+        ] {
+            assert_eq!(values(&told, name), values_of, "{name}");
+        }
+        let allow = vec!["x-real-ip".to_owned(), "x-scheme".to_owned()];
+        let told = head(fields, "10.0.0.1", &config::Forwarded { allow, ..config });
+        assert_eq!(values(&told, "x-real-ip"), ["6.6.6.6", "7.7.7.7"]);
+        assert_eq!(values(&told, "x-scheme"), ["https"]);
+        assert_eq!(values(&told, "cf-connecting-ip"), ["192.0.2.7"]);
     }
 
     #[test]

@@ -13,12 +13,16 @@ use super::format::{Answer, Call, Field, Request};
 use super::secrets::{Secrets, base64_decoded};
 use crate::config::Record;
 use crate::policy::Octets;
+use crate::wire::names::{self, Claim, Owned, Owner};
 
 /// What stands before a hash.
 pub(super) const MARK: &str = "redacted:";
-/// Fields that hold addresses of clients.
-const ADDRESSES: [&str; 6] =
-    ["forwarded", "x-forwarded-for", "x-real-ip", "true-client-ip", "cf-connecting-ip", "fastly-client-ip"];
+
+/// Whether a field of this name holds addresses of clients.
+fn holds_addresses(name: &str) -> bool {
+    let claims_one = |found: Owned| found.owner == Owner::Client(Claim::Address);
+    name == "forwarded" || names::owned(name.as_bytes()).is_some_and(claims_one)
+}
 
 /// Replaces what is not to be told.
 #[derive(Debug)]
@@ -59,7 +63,7 @@ impl Redactor {
         let hidden = Hidden { secrets, client: Sought::new(client, false), addresses: Sought::new(client, true) };
         each_list(request, &mut |list| {
             for Field(name, value) in list {
-                let sought = if ADDRESSES.contains(&name.as_str()) { &hidden.addresses } else { &hidden.client };
+                let sought = if holds_addresses(name) { &hidden.addresses } else { &hidden.client };
                 // A value that is a hash already tells nothing.
                 if !hidden.secrets.are_too_many() || !self.fields.contains(name) {
                     self.clean(&mut value.0, &hidden, sought);

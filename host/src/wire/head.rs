@@ -220,8 +220,8 @@ fn crosses(name: &[u8], side: Side, control: &mut Control) -> Keep {
             !look_alike
         }
         // A backend has no client to speak of.
-        (Owner::Client, Side::Response) => true,
-        (Owner::Client, Side::Request) => {
+        (Owner::Client(_), Side::Response) => true,
+        (Owner::Client(_), Side::Request) => {
             control.forwarding |= !look_alike;
             !look_alike
         }

@@ -4,22 +4,12 @@
 //! on as variables (CGI, WSGI, PHP, lighttpd) can't tell `x-forwarded-for` from `X_Forwarded_For` or `x.forwarded.for`, so
 //! every character but a letter or a digit counts as `-` here.
 
-/// What a field of a name is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// Framing and this hop: it never crosses the proxy.
-    Hop,
-    /// Announces trailers. It crosses, and only the host says it.
-    Trailer,
-    /// Who the client is, how it came and what it asked for, as a proxy in front would say it.
-    Client,
-    /// Which proxies a message has passed.
-    Trace,
-    /// How far a request may go yet (`Max-Forwards`).
-    Reach,
-    /// Waypost's own.
-    Waypost,
-}
+mod table;
+
+use std::ops::Range;
+
+use self::table::TABLE;
+pub use self::table::{Claim, Owner};
 
 /// A name of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,95 +20,59 @@ pub struct Owned {
     pub look_alike: bool,
 }
 
-/// Whole names, or beginnings of names if they end in `*`.
-type Names = &'static [(&'static [u8], Owner)];
-
-use Owner::{Client, Hop, Reach, Trace, Trailer, Waypost};
-
-const C: Names = &[
-    (b"connection", Hop),
-    (b"content-length", Hop),
-    (b"cdn-loop", Trace),
-    (b"cf-connecting-*", Client),
-    (b"cf-pseudo-ipv4", Client),
-    (b"cf-visitor", Client),
-    (b"client-cert*", Client),
-    (b"client-ip", Client),
-    (b"cluster-client-ip", Client),
-];
-const D: Names = &[(b"do-connecting-ip", Client)];
-const E: Names = &[(b"expect", Hop)];
-const F: Names = &[
-    (b"forwarded", Client),
-    (b"forwarded-*", Client),
-    (b"fastly-client*", Client),
-    (b"fastly-ssl", Client),
-    (b"front-end-https", Client),
-];
-const H: Names = &[(b"host", Hop)];
-const K: Names = &[(b"keep-alive", Hop)];
-const M: Names = &[(b"max-forwards", Reach)];
-const P: Names = &[(b"proxy", Client), (b"proxy-*", Hop)];
-const R: Names = &[(b"remote-addr", Client), (b"remote-user", Client)];
-const S: Names = &[(b"ssl-client-*", Client)];
-const T: Names = &[(b"te", Hop), (b"trailer", Trailer), (b"transfer-encoding", Hop), (b"true-client-*", Client)];
-const U: Names = &[(b"upgrade", Hop)];
-const V: Names = &[(b"via", Trace)];
-const X: Names = &[
-    (b"x-appengine-user-ip", Client),
-    (b"x-arr-*", Client),
-    (b"x-azure-clientip", Client),
-    (b"x-azure-socketip", Client),
-    (b"x-client-cert*", Client),
-    (b"x-client-dn", Client),
-    (b"x-client-ip", Client),
-    (b"x-client-verify", Client),
-    (b"x-cluster-client-ip", Client),
-    (b"x-envoy-*", Client),
-    (b"x-forwarded", Client),
-    (b"x-forwarded-*", Client),
-    (b"x-forwarder-*", Client),
-    (b"x-host", Client),
-    (b"x-http-destinationurl", Client),
-    (b"x-http-host-override", Client),
-    (b"x-nf-client-connection-ip", Client),
-    (b"x-original-*", Client),
-    (b"x-override-url", Client),
-    (b"x-proxyuser-ip", Client),
-    (b"x-real-*", Client),
-    (b"x-remote-*", Client),
-    (b"x-rewrite-*", Client),
-    (b"x-scheme", Client),
-    (b"x-ssl", Client),
-    (b"x-ssl-*", Client),
-    (b"x-true-client-ip", Client),
-    (b"x-url-scheme", Client),
-    (b"x-waypost-*", Waypost),
-];
-
 /// What this name means to the proxy, if it means anything. Letters may have any case.
 #[inline]
 pub fn owned(name: &[u8]) -> Option<Owned> {
-    // By the first letter: most fields of a request are answered here.
-    let names = match name.first()? | 0x20 {
-        b'c' => C,
-        b'd' => D,
-        b'e' => E,
-        b'f' => F,
-        b'h' => H,
-        b'k' => K,
-        b'm' => M,
-        b'p' => P,
-        b'r' => R,
-        b's' => S,
-        b't' => T,
-        b'u' => U,
-        b'v' => V,
-        b'x' => X,
-        _ => return None,
+    let (from, to) = INDEX[slot(name)?];
+    let owner = find(name, usize::from(from)..usize::from(to))?;
+    Some(Owned { owner, look_alike: name.iter().any(|b| !b.is_ascii_alphanumeric() && *b != b'-') })
+}
+
+/// The last entry that fits is the longest.
+fn find(name: &[u8], among: Range<usize>) -> Option<Owner> {
+    TABLE[among].iter().rev().find(|(known, _)| is(name, known.as_bytes())).map(|(_, owner)| *owner)
+}
+
+/// Letters, and all else as one.
+const SIGNS: usize = 27;
+
+/// The part of the table in which a name could be, by two of its letters: most fields of a request are answered by an
+/// empty part.
+static INDEX: [(u8, u8); SIGNS * SIGNS] = index();
+
+const fn index() -> [(u8, u8); SIGNS * SIGNS] {
+    assert!(TABLE.len() <= u8::MAX as usize, "an index has a byte");
+    let mut index = [(0, 0); SIGNS * SIGNS];
+    let mut at = 0;
+    while at < TABLE.len() {
+        if let Some(slot) = slot(TABLE[at].0.as_bytes()) {
+            let at = at as u8;
+            let from = if index[slot].1 == 0 { at } else { index[slot].0 };
+            assert!(from == at || index[slot].1 == at, "entries of one slot stand together");
+            index[slot] = (from, at + 1);
+        }
+        at += 1;
+    }
+    index
+}
+
+/// By the first letter and the next one, which of `x-...` is the third.
+#[inline]
+const fn slot(name: &[u8]) -> Option<usize> {
+    let [first, second, ..] = name else { return None };
+    let next = match (*first | 0x20, name) {
+        (b'x', [_, _, third, ..]) => *third,
+        (b'x', _) => return None,
+        _ => *second,
     };
-    let (_, owner) = names.iter().find(|(known, _)| is(name, known))?;
-    Some(Owned { owner: *owner, look_alike: name.iter().any(|b| !b.is_ascii_alphanumeric() && *b != b'-') })
+    Some(sign(*first) * SIGNS + sign(next))
+}
+
+const fn sign(byte: u8) -> usize {
+    match byte | 0x20 {
+        letter @ b'a'..=b'z' if byte.is_ascii_alphabetic() => (letter - b'a') as usize,
+        _ => SIGNS - 1,
+    }
 }
 
 #[inline]
@@ -141,17 +95,103 @@ mod tests {
 
     #[test]
     fn every_name_of_the_table_is_found_in_any_case_and_spelling() {
-        for (known, owner) in [C, D, E, F, H, K, M, P, R, S, T, U, V, X].concat() {
-            let name = String::from_utf8(known.to_vec()).unwrap().replace('*', "anything");
-            let found = Owned { owner, look_alike: false };
-            assert_eq!(owned(name.as_bytes()), Some(found), "{name}");
-            assert_eq!(owned(name.to_ascii_uppercase().as_bytes()), Some(found), "{name}");
+        for (known, owner) in TABLE {
+            let name = known.replace('*', "anything");
+            let spelled = |name: &str| {
+                Some(Owned { owner, look_alike: known.starts_with('-') || name.contains(['_', '.', '~']) })
+            };
+            assert_eq!(owned(name.as_bytes()), spelled(&name), "{name}");
+            assert_eq!(owned(name.to_ascii_uppercase().as_bytes()), spelled(&name), "{name}");
             for other in ["_", ".", "~"] {
                 let name = name.replace('-', other);
-                let found = Owned { owner, look_alike: name.contains(other) };
-                assert_eq!(owned(name.as_bytes()), Some(found), "{name}");
+                assert_eq!(owned(name.as_bytes()), spelled(&name), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn the_table_is_in_order_and_says_everything_once() {
+        for pair in TABLE.windows(2) {
+            assert!(pair[0].0 < pair[1].0, "{} before {}", pair[0].0, pair[1].0);
+        }
+        for (at, (known, owner)) in TABLE.iter().enumerate() {
+            assert!(
+                known.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*".contains(&b)),
+                "{known}"
+            );
+            assert!(!known.trim_end_matches('*').contains('*') && known.len() > 1, "{known}");
+            let found = find(known.trim_end_matches('*').as_bytes(), 0..at);
+            assert_ne!(found, Some(*owner), "{known} is in a wider entry already");
+        }
+    }
+
+    #[test]
+    fn the_index_finds_what_a_search_of_all_finds() {
+        let names = TABLE.iter().flat_map(|(known, _)| {
+            let name = known.trim_end_matches('*');
+            [name.to_owned(), format!("{name}x"), format!("x{name}"), format!("x-{name}"), name[1..].to_owned()]
+        });
+        for name in names.chain(["$WSRA", "-", "x", "x-", "x--a", "9a", "\u{e4}"].map(str::to_owned)) {
+            let found = owned(name.as_bytes()).map(|owned| owned.owner);
+            assert_eq!(found, find(name.as_bytes(), 0..TABLE.len()), "{name}");
+        }
+    }
+
+    #[test]
+    fn fields_of_ordinary_requests_are_compared_with_a_handful_of_names_at_most() {
+        for name in [
+            "accept",
+            "accept-encoding",
+            "accept-language",
+            "authorization",
+            "cache-control",
+            "content-type",
+            "cookie",
+            "date",
+            "if-none-match",
+            "origin",
+            "priority",
+            "range",
+            "referer",
+            "sec-ch-ua",
+            "sec-fetch-mode",
+            "upgrade-insecure-requests",
+            "user-agent",
+            "x-api-key",
+            "x-request-id",
+            "x-requested-with",
+            "x-tenant",
+        ] {
+            let (from, to) = INDEX[slot(name.as_bytes()).unwrap()];
+            assert!(to - from <= 21, "{name}: {}", to - from);
+        }
+    }
+
+    /// The page lists what the table has about clients, each entry under what it claims.
+    #[test]
+    fn the_documentation_lists_the_whole_table() {
+        let page = include_str!("../../../docs/client-fields.md");
+        let mut claims = Vec::new();
+        for section in page.split("\n## ").skip(1) {
+            let claim = match section.lines().next().unwrap() {
+                "The client's address" => Claim::Address,
+                "How the client came, and what it asked for" => Claim::Way,
+                "User, certificate, place, prefix" => Claim::Vouched,
+                other => panic!("{other}"),
+            };
+            let names = section.lines().filter_map(|line| line.strip_prefix("- `")?.strip_suffix('`'));
+            claims.extend(names.map(|name| (name, Owner::Client(claim))));
+        }
+        claims.sort_by_key(|(name, _)| *name);
+        let table: Vec<(&str, Owner)> =
+            TABLE.into_iter().filter(|(_, owner)| matches!(owner, Owner::Client(_))).collect();
+        assert_eq!(claims, table);
+    }
+
+    #[test]
+    fn what_the_sdk_refuses_in_tests_is_this_table() {
+        let theirs = include_str!("../../../guest-policies/sdk/src/testing/table.rs");
+        assert!(theirs == include_str!("names/table.rs"), "copy host/src/wire/names/table.rs to the SDK");
     }
 
     #[test]
@@ -164,8 +204,13 @@ mod tests {
             "expects",
             "vias",
             "upgrade-insecure-requests",
-            "x-forwardedfor",
             "x-clientip",
+            "x-auth-token",
+            "x-amz-date",
+            "x-amzn-trace-id",
+            "x-goog-meta-a",
+            "x-user-id",
+            "ssl",
             "x-client-version",
             "x-client-data",
             "x-request-id",

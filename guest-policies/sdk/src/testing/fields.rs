@@ -1,9 +1,7 @@
 //! Header fields in a test, and which of them a policy may write: the rules of the real host.
 
-use crate::{
-    HeaderError,
-    request::{is_name, is_owned},
-};
+use super::table::TABLE;
+use crate::{HeaderError, request::is_name};
 
 const MAX_VALUE: usize = 8 * 1024;
 const MAX_EDITS: usize = 64;
@@ -86,14 +84,9 @@ pub(super) fn check_name(name: &str) -> Result<(), HeaderError> {
 fn is_the_hosts(name: &str) -> bool {
     let name: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    let begins = |beginning: &&str| name.starts_with(beginning);
-    name != "proxy-status"
-        && (is_owned(&name)
-            || matches!(
-                name.as_str(),
-                "forwarded" | "via" | "cdn-loop" | "client-ip" | "true-client-ip" | "x-client-ip"
-            )
-            || ["proxy-", "x-forwarded-", "x-real-", "x-original-", "x-rewrite-", "x-waypost-"].iter().any(begins))
+    let is = |known: &str| known.strip_suffix('*').map_or(name == known, |beginning| name.starts_with(beginning));
+    let owner = TABLE.iter().rev().find(|(known, _)| is(known)).map(|(_, owner)| *owner);
+    name != "proxy-status" && name != "max-forwards" && owner.is_some()
 }
 
 pub(super) fn check_value(value: &[u8]) -> Result<(), HeaderError> {

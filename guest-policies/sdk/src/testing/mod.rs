@@ -48,6 +48,7 @@ mod message;
 mod policy;
 mod state;
 mod store;
+mod table;
 
 pub use self::{
     host::{Host, TestPool},
