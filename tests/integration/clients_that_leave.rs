@@ -149,6 +149,33 @@ fn a_client_that_leaves_behind_its_next_requests_has_left_all_the_same() {
     assert_not_blamed(&proxy, &upstream);
 }
 
+/// More than the kernel has room for: the end itself waits behind it, until there is more room.
+#[test]
+fn a_client_that_leaves_behind_more_than_its_window_has_left_all_the_same() {
+    for start in ["", EVENTS] {
+        let upstream = quiet(start);
+        let proxy = patient(&upstream, "");
+        let next = get("a.test", &format!("/{}", "n".repeat(250)));
+        let many = next.repeat(180_000 / next.len());
+        let mut client = proxy.client();
+        client.send(get("a.test", "/1"));
+        upstream.wait_for_heads(1);
+        client.send(&many);
+        // A client whose window is full and that stays is not taken for one that has left.
+        let mut stays = proxy.client();
+        stays.send(get("a.test", "/1"));
+        upstream.wait_for_heads(2);
+        stays.send(&many);
+        leave(client, Leaves::Closes);
+        eventually("one is let go", || (upstream.open_connections() == 1).then_some(()));
+        assert_eq!(proxy.stat("/requests/active"), 1);
+        leave(stays, Leaves::Closes);
+        upstream.wait_until_unused();
+        assert!(upstream.received().iter().all(|r| r.target() == "/1"), "nothing is asked for nobody");
+        assert_not_blamed(&proxy, &upstream);
+    }
+}
+
 #[test]
 fn requests_that_wait_behind_a_slow_one_are_neither_lost_nor_costly() {
     let upstream = TestUpstream::replying(|request| {

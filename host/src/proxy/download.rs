@@ -155,7 +155,7 @@ impl Download<'_> {
                     None => {}
                 }
             }
-            let presence = self.client.presence(self.panel.worker.settings.limits.half_close);
+            let presence = self.client.presence(self.panel.worker.settings.limits.half_close, self.uploaded.get());
             match presence.during(self.upstream.read_watched(self.buffer)).await.ok_or(LEFT)? {
                 Ok(0) | Err(IoEnd::Failed) if self.buffer.is_empty() && interim == 0 => return Err(End::Closed),
                 Ok(0) | Err(IoEnd::Failed) => return Err(refused(Refusal::ClosedEarly)),
@@ -324,7 +324,7 @@ impl Download<'_> {
     /// Reads more of a body that is `body` bytes long, as far as it is known, while the client is there.
     async fn read_body(&mut self, body: u64) -> Result<Result<usize, IoEnd>, End> {
         self.panel.worker.buffers.enlarge(self.buffer, body);
-        let presence = self.client.presence(self.panel.worker.settings.limits.half_close);
+        let presence = self.client.presence(self.panel.worker.settings.limits.half_close, self.uploaded.get());
         presence.during(self.upstream.read(self.buffer)).await.ok_or(LEFT_WITHIN)
     }
 

@@ -75,8 +75,10 @@ impl Exchange<'_> {
     }
 
     pub(super) fn presence(&self) -> Presence<'_> {
+        let read_whole = self.body_in_hand().is_some();
         let Connection { worker, stream, timer, .. } = &*self.connection;
-        Presence { stream, timers: &worker.timers, timer, half_close: worker.settings.limits.half_close }
+        let half_close = worker.settings.limits.half_close;
+        Presence { stream, timers: &worker.timers, timer, half_close, read_whole }
     }
 
     /// Sends the request on a connection and the response back.
@@ -123,7 +125,7 @@ impl Exchange<'_> {
         let mut early = None;
         if let Some(n) = in_hand {
             up.extend_from_slice(&input.filled()[..n]);
-            let presence = client.presence(worker.settings.limits.half_close);
+            let presence = client.presence(worker.settings.limits.half_close, true);
             let Some(flushed) = presence.during(upstream.flush(up)).await else {
                 return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed);
             };

@@ -70,8 +70,8 @@ impl Limited<'_, ReadHalf<'_>> {
 
 impl Limited<'_, WriteHalf<'_>> {
     /// Whether the client at the other end is still there.
-    pub fn presence(&self, half_close: HalfClose) -> Presence<'_> {
-        Presence { stream: self.half.as_ref(), timers: self.timers, timer: self.timer, half_close }
+    pub fn presence(&self, half_close: HalfClose, read_whole: bool) -> Presence<'_> {
+        Presence { stream: self.half.as_ref(), timers: self.timers, timer: self.timer, half_close, read_whole }
     }
 
     /// Writes all of it; the patience is for each piece that the socket takes.

@@ -8,10 +8,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use super::timer::{Timer, Timers, Wait};
+use super::timer::{Slowness, Timer, Timers, Wait};
 use crate::config::HalfClose;
 
 /// How long a backend is waited for before the client is watched.
@@ -20,6 +21,12 @@ const LOOK: Duration = Duration::from_millis(50);
 /// So many unread bytes may fill the room that the kernel has for them. Then the end of the client's side does not arrive: it
 /// waits behind what the client's kernel still has to send.
 const HIDING: u64 = 32 * 1024;
+/// How long a backend is waited for, beyond that, before the kernel gets more room for what hides the client's end.
+const WIDEN: Duration = Duration::from_secs(1);
+/// As much as most systems let a process ask for.
+const WIDE: usize = 208 * 1024;
+/// Connections of a worker that have so much room at a time.
+const MOST_WIDE: usize = 64;
 
 /// The end of the reading side alone, whatever lies in front of it: a client that has sent its next request already
 /// must not keep its connection readable, and the wait awake. `PRIORITY` stands for urgent data, which is not asked
@@ -41,6 +48,8 @@ pub struct Presence<'a> {
     pub timer: &'a Timer,
     /// Whether a client that has ended its side is still there.
     pub half_close: HalfClose,
+    /// Whether all of the request was read: what else comes is the next one.
+    pub read_whole: bool,
 }
 
 impl Presence<'_> {
@@ -52,13 +61,21 @@ impl Presence<'_> {
             return Some(output);
         }
         let mut left = pin!(self.left());
-        self.timer.watch(Wait::Presence);
+        self.timers.arm(self.timer, Wait::Presence, WIDEN);
+        let mut widened = false;
         let there = poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            if left.as_mut().poll(cx).is_ready() || self.timers.is_due(self.timer, Wait::Presence) {
+            let due = self.timers.is_due(self.timer, Wait::Presence);
+            if left.as_mut().poll(cx).is_ready() || (due && self.timer.moved.broken_off.get() == Some(Slowness::Hides))
+            {
                 return Poll::Ready(None);
+            }
+            if due && !widened {
+                widened = true;
+                self.timer.watch(Wait::Presence);
+                self.widen();
             }
             self.look_behind();
             self.timer.remember(cx.waker());
@@ -74,7 +91,28 @@ impl Presence<'_> {
         let moved = &self.timer.moved;
         // Where clients may end their side, nobody waits for that end.
         if self.half_close == HalfClose::Abort && moved.asked.replace(false) {
-            moved.hidden.set(rustix::io::ioctl_fionread(self.stream).is_ok_and(|unread| unread >= HIDING));
+            moved.hidden.set(self.may_hide());
+        }
+    }
+
+    fn may_hide(self) -> bool {
+        rustix::io::ioctl_fionread(self.stream).is_ok_and(|unread| unread >= HIDING)
+    }
+
+    /// Gives the kernel room for some hundred kilobytes that the client has sent of its next requests, so that its end arrives if it
+    /// is behind them. Not for uploads: a room of this size does not grow any more, as that of a fast upload should.
+    #[cold]
+    fn widen(self) {
+        if self.half_close == HalfClose::Abort
+            && self.read_whole
+            && self.timers.wide.get() < MOST_WIDE
+            && !self.timer.moved.wide.get()
+            && self.may_hide()
+        {
+            self.timer.moved.wide.set(true);
+            self.timers.wide.set(self.timers.wide.get() + 1);
+            // Without it the end is seen later.
+            let _ = SockRef::from(self.stream).set_recv_buffer_size(WIDE);
         }
     }
 

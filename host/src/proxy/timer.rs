@@ -38,6 +38,8 @@ pub struct Timers {
     /// Milliseconds since `started`, as of the last sweep.
     now: Cell<u64>,
     timers: RefCell<Vec<Weak<Timer>>>,
+    /// Connections whose room for what clients send was widened, as of the last sweep.
+    pub(super) wide: Cell<usize>,
 }
 
 /// The deadlines of one connection.
@@ -64,6 +66,8 @@ pub struct Moved {
     pub unsent: Cell<Option<u64>>,
     /// Whether so much lies unread in front of the end of the client's side that the end may be hidden.
     pub hidden: Cell<bool>,
+    /// Whether the kernel has got more room for what the client sends.
+    pub wide: Cell<bool>,
     /// Why the exchange was broken off.
     pub broken_off: Cell<Option<Slowness>>,
 }
@@ -86,7 +90,7 @@ const WATCHED: u64 = NEVER - 1;
 impl Timers {
     /// A clock that starts now.
     pub fn new() -> Self {
-        Self { started: Instant::now(), now: Cell::new(0), timers: RefCell::default() }
+        Self { started: Instant::now(), now: Cell::new(0), timers: RefCell::default(), wide: Cell::new(0) }
     }
 
     /// Milliseconds of this clock, as of the last sweep.
@@ -110,13 +114,16 @@ impl Timers {
     pub fn sweep(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(NEVER - 1);
         self.now.set(now);
+        let mut wide = 0;
         self.timers.borrow_mut().retain(|timer| {
             let Some(timer) = timer.upgrade() else { return false };
+            wide += usize::from(timer.moved.wide.get());
             if timer.deadlines.iter().any(|d| d.get() <= now) {
                 timer.wake();
             }
             true
         });
+        self.wide.set(wide);
     }
 
     /// Wakes every connection, so that those that wait for a request see that the worker is draining.
@@ -192,7 +199,7 @@ impl Timer {
             // The socket takes more only when a good part of it is empty: nobody knows what happened since the last time.
             return Some((Slowness::Takes, None));
         }
-        let watched = self.deadlines[Wait::Presence as usize].get() == WATCHED;
+        let watched = self.deadlines[Wait::Presence as usize].get() != NEVER;
         (watched && self.moved.hidden.get()).then_some((Slowness::Hides, None))
     }
 
