@@ -234,3 +234,50 @@ fn another_attempt_goes_to_another_backend() {
     }
     assert!(proxy.stat("/retries") > 0);
 }
+
+#[test]
+fn a_client_that_leaves_before_the_answer_makes_no_failure_forgotten() {
+    let upstream = TestUpstream::start(|connection| {
+        if connection.request().is_some_and(|r| r.target() == "/waits") {
+            connection.wait_for_close();
+        }
+    });
+    let proxy = TestProxy::builder()
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"{}\"]\nattempts = 1\nmax-failures = 2\nfail-timeout = \"1h\"\n[[routes]]\npool = \"a\"",
+            upstream.address()
+        ))
+        .start();
+    let backend = || proxy.stats()["backends"][upstream.address().to_string()].clone();
+    let fails = || {
+        let answer = proxy.ask(Request::new("POST", "/fails").host("a.test").body("x").bytes());
+        answer.assert_refusal(502);
+    };
+    fails();
+    let mut client = proxy.client();
+    client.send(get("a.test", "/waits"));
+    upstream.wait_for_heads(2);
+    client.reset();
+    eventually("it has left", || (proxy.stat("/requests/active") == 0).then_some(()));
+    assert_eq!((&backend()["failures"], &backend()["healthy"]), (&1.into(), &true.into()), "that was not its doing");
+    fails();
+    assert_eq!((&backend()["failures"], &backend()["healthy"]), (&2.into(), &false.into()), "the second in a row");
+}
+
+#[test]
+fn a_backend_that_stops_before_the_range_begins_is_to_blame() {
+    for range in ["bytes=50-59", "bytes=50-59,70-79"] {
+        let upstream = TestUpstream::start(|connection| {
+            connection.request();
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
+            connection.wait_for_close();
+        });
+        let proxy =
+            TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"200ms\"").start();
+        let mut client = proxy.client();
+        client.send(Request::new("GET", "/").host("a.test").field("Range", range).bytes());
+        assert!(client.try_response_to("GET").is_err(), "{range}");
+        let failures = format!("/backends/{}/failures", upstream.address());
+        eventually("it is held against it", || (proxy.stat(&failures) == 1).then_some(()));
+    }
+}

@@ -255,3 +255,24 @@ fn a_client_that_expects_100_is_not_waited_for() {
     client.send("hello");
     assert_eq!(client.response().text(), "hello");
 }
+
+#[test]
+fn the_time_in_the_queue_is_that_of_the_request_and_not_of_each_attempt() {
+    let gate = Gate::new();
+    let upstreams: Vec<TestUpstream> = (0..4).map(|_| held_by(&gate)).collect();
+    let list: Vec<String> = upstreams.iter().map(|u| format!("\"{}\"", u.address())).collect();
+    let proxy = TestProxy::builder()
+        .tables(&format!(
+            "[pools.a]\nbackends = [{}]\nattempts = 4\nmax-connections = 1\nqueue-timeout = \"2s\"\n[[routes]]\npool = \"a\"",
+            list.join(", ")
+        ))
+        .start();
+    let mut held: Vec<Client> = (1..=4).map(|n| waiting(&proxy, "/held", n)).collect();
+    upstreams.iter().for_each(|upstream| upstream.wait_for_heads(1));
+    let began = std::time::Instant::now();
+    proxy.get("a.test", "/").assert_refusal(503);
+    // One time is 2 s, four are 8 s.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    gate.open();
+    held.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+}

@@ -116,6 +116,7 @@ fn the_data_plane_serves_the_statistics_where_that_is_asked_for() {
     let head = client.ask(Request::new("HEAD", "/_stats").host("any.test").bytes());
     assert_eq!(head.status, 200);
     assert_eq!(client.ask(get("any.test", "/")).text(), "backend");
+    proxy.logged(&["\"target\":\"/_stats\"", "\"method\":\"HEAD\"", "\"status\":200"]);
 }
 
 #[test]

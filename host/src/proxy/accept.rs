@@ -216,3 +216,54 @@ fn is_of_one_connection(e: &io::Error) -> bool {
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(connections: usize, connections_per_client: usize) -> Arc<Admission> {
+        Arc::new(Admission::new(&Limits { connections, connections_per_client, ..Limits::default() }))
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_client_has_one_account_however_it_came_and_gets_its_places_back() {
+        let admission = admission(9, 2);
+        let (plain, mapped) = (address("192.0.2.1"), address("::ffff:192.0.2.1"));
+        for _ in 0..3 {
+            let (one, two) = (admission.admit(plain).unwrap(), admission.admit(mapped).unwrap());
+            for again in [plain, mapped] {
+                assert!(matches!(admission.admit(again), Err(Refusal::TooManyOfClient)), "{again}");
+            }
+            let other = admission.admit(address("192.0.2.2")).unwrap();
+            drop(one);
+            let three = admission.admit(plain).unwrap();
+            assert!(matches!(admission.admit(plain), Err(Refusal::TooManyOfClient)));
+            drop((two, three, other));
+            let open = admission.open.lock().unwrap();
+            assert_eq!((open.all, open.by_client.len()), (0, 0), "and nothing is left of those that went");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_all_is_of_all_and_one_that_was_refused_takes_no_place() {
+        let admission = admission(3, 2);
+        let first = admission.admit(address("192.0.2.1")).unwrap();
+        let _second = admission.admit(address("192.0.2.1")).unwrap();
+        assert!(matches!(admission.admit(address("192.0.2.1")), Err(Refusal::TooManyOfClient)));
+        let _third = admission.admit(address("192.0.2.2")).unwrap();
+        assert!(matches!(admission.admit(address("192.0.2.3")), Err(Refusal::TooManyConnections)));
+        drop(first);
+        assert!(admission.admit(address("192.0.2.3")).is_ok());
+    }
+
+    #[test]
+    fn no_limit_is_no_limit() {
+        let admission = admission(0, 0);
+        let open: Vec<_> = (0..100).map(|_| admission.admit(address("192.0.2.1"))).collect();
+        assert!(open.iter().all(Result::is_ok));
+    }
+}

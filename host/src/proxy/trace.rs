@@ -133,6 +133,14 @@ mod tests {
             "selection;policy=\"a\\\"b\";generation=3;ns=640;answer=\"backend 1\", \
              attempt;number=1;backend=\"127.0.0.1:80\";outcome=status-200"
         );
+        let mut full = Trace::default();
+        full.text = "a".repeat(MAX_LENGTH - 3);
+        full.item(|text| write!(text, "bb"));
+        assert_eq!(full.text().len(), MAX_LENGTH - 3, "it does not fit with its comma");
+        full.item(|text| write!(text, "b"));
+        assert!(full.text().len() == MAX_LENGTH && full.text().ends_with("a, b"));
+        full.item(|text| write!(text, ""));
+        assert_eq!(full.text().len(), MAX_LENGTH);
         (0..1000).for_each(|n| trace.asked("range", "ä\r\n", n, Some("canary"), Duration::ZERO, &"untouched"));
         assert!(trace.text().len() <= MAX_LENGTH && trace.text().ends_with('"'), "{}", trace.text());
     }

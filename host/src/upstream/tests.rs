@@ -465,4 +465,39 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
         assert!(other.places.as_ref().is_some_and(|places| Arc::ptr_eq(places, &shared)));
     }
     assert!(resolved[1].backends[1].places.is_none(), "no limit");
+    // Whichever pool comes first.
+    let resolved = resolve(&[pool("c", &[own], 2), pool("a", &[own], 3)]).await.unwrap();
+    let own = resolved[1].backends[0].places.clone().unwrap();
+    let held: Vec<_> = std::iter::from_fn(|| own.take()).collect();
+    assert_eq!(held.len(), 2);
+}
+
+#[tokio::test]
+async fn a_sweep_takes_out_what_the_backend_has_closed() {
+    let (listener, address) = listener().await;
+    let backend = backend(address, None);
+    let (open, _end) = connected(&backend, &listener).await;
+    let (closed, end) = connected(&backend, &listener).await;
+    let name = local(&open);
+    drop(end);
+    closed.stream.readable().await.unwrap();
+    open.keep(10, 9);
+    closed.keep(10, 9);
+    assert_eq!(backend.shard.connections.value(), 2);
+    backend.sweep(0);
+    assert_eq!(backend.shard.connections.value(), 1, "neither of them has been idle for long");
+    assert_eq!(local(&backend.lease_idle(true).unwrap()), name);
+}
+
+#[tokio::test]
+async fn who_waits_no_more_keeps_no_other_worker_from_pooling() {
+    let (listener, address) = listener().await;
+    let places = places(1);
+    let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
+    let (held, _end) = connected(&here, &listener).await;
+    let mut gone = Box::pin(there.wait(9, SOMEBODY));
+    assert!(polled(&mut gone).await.is_none());
+    drop(gone);
+    held.keep(0, 9);
+    assert!(here.lease_idle(true).is_some(), "nobody waits elsewhere any more");
 }
