@@ -1,10 +1,12 @@
 //! `waypost policy inspect|pack|test|bench|replay|diff`: what is done without a proxy, as written.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::replay::{DIFF_HELP, Diff, REPLAY_HELP, Replay};
+use crate::config::{COMPILE_MEMORY, COMPILE_TIME, CompileLimits};
 
 /// What is done here, without a proxy.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
@@ -43,6 +45,9 @@ pub enum Offline {
 pub struct Inspect {
     /// The component, or `builtin:NAME`.
     pub file: PathBuf,
+    /// What compiling may take.
+    #[command(flatten)]
+    pub compiling: Compiling,
     /// How it is printed.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     pub format: Format,
@@ -56,6 +61,9 @@ pub struct Pack {
     /// Where the component is written.
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
+    /// What compiling may take.
+    #[command(flatten)]
+    pub compiling: Compiling,
 }
 
 /// Flags of `policy test`.
@@ -72,6 +80,9 @@ pub struct Test {
     /// Only scenarios whose name contains this.
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
+    /// What compiling may take.
+    #[command(flatten)]
+    pub compiling: Compiling,
 }
 
 /// Flags of `policy bench`.
@@ -88,9 +99,46 @@ pub struct Bench {
     /// How long each hook is measured, 0.01 to 3600.
     #[arg(long, value_name = "N", default_value_t = 2.0, value_parser = parse_seconds)]
     pub seconds: f64,
+    /// What compiling may take.
+    #[command(flatten)]
+    pub compiling: Compiling,
     /// How it is printed.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     pub format: Format,
+}
+
+/// What the process that compiles the component may take; left out, what a proxy gives it by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub struct Compiling {
+    /// The most time of the processor for compiling, 1s to 1h, as `compile-time` of a policy in the configuration.
+    #[arg(long, value_name = "TIME", value_parser = parse_compile_time)]
+    pub compile_time: Option<Duration>,
+    /// The most memory for compiling, 64MiB to 64GiB, as `compile-memory` of a policy in the configuration.
+    #[arg(long, value_name = "SIZE", value_parser = parse_compile_memory)]
+    pub compile_memory: Option<u64>,
+}
+
+impl Compiling {
+    /// As the configuration has them.
+    pub fn limits(self) -> CompileLimits {
+        CompileLimits { time: self.compile_time, memory: self.compile_memory }
+    }
+}
+
+fn parse_compile_time(written: &str) -> Result<Duration, String> {
+    let time = crate::config::parse_duration(written)?;
+    if !COMPILE_TIME.contains(&time) {
+        return Err(format!("{written:?} is out of range; write 1s to 1h"));
+    }
+    Ok(time)
+}
+
+fn parse_compile_memory(written: &str) -> Result<u64, String> {
+    let memory = crate::config::parse_size(written)?;
+    if !COMPILE_MEMORY.contains(&memory) {
+        return Err(format!("{written:?} is out of range; write 64MiB to 64GiB"));
+    }
+    Ok(memory)
 }
 
 /// How results are printed.
@@ -161,6 +209,14 @@ mod tests {
     fn seconds_are_read_and_slips_are_told() {
         for (written, meant) in [("2", 2.0), ("0.5", 0.5), ("3s", 3.0)] {
             assert_eq!(parse_seconds(written), Ok(meant));
+        }
+        assert_eq!(parse_compile_time("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_compile_memory("2GiB"), Ok(2 << 30));
+        for slip in ["0s", "999ms", "2h", "30"] {
+            assert!(parse_compile_time(slip).is_err(), "{slip}");
+        }
+        for slip in ["1MiB", "65GiB", "much"] {
+            assert!(parse_compile_memory(slip).is_err(), "{slip}");
         }
         for slip in ["0", "-1", "nan", "soon", "3601", ""] {
             assert!(parse_seconds(slip).is_err(), "{slip}");

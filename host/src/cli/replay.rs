@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::offline::Format;
+use super::offline::{Compiling, Format};
 
 /// A deadline that is to be longer is none.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
@@ -63,6 +63,9 @@ pub struct Playing {
     /// A limit of memory in place of the one that was recorded, such as 32MiB.
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     pub memory: Option<u64>,
+    /// What compiling may take.
+    #[command(flatten)]
+    pub compiling: Compiling,
     /// Count instructions, which are the same on every machine; times get longer by that.
     #[arg(long)]
     pub fuel: bool,

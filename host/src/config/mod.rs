@@ -30,7 +30,7 @@ pub use values::{parse_backend, parse_listen};
 
 /// For other rooms that read TOML and tell what is wrong in the same way.
 pub(crate) use error::{Findings, brief};
-pub(crate) use sections::{duration as duration_within, store as store_limits};
+pub(crate) use sections::{COMPILE_MEMORY, COMPILE_TIME, duration as duration_within, store as store_limits};
 pub(crate) use tree::{Node, Section, parse as parse_toml};
 pub(crate) use values::{duration as parse_duration, size as parse_size};
 

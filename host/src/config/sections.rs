@@ -20,9 +20,9 @@ const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::
 /// One page of linear memory, and all that 32-bit addresses reach.
 const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
 /// The kernel counts a process's time in seconds; whoever waits for an hour has mistaken the unit.
-const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+pub(crate) const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// With less the compiler itself would not run.
-const COMPILE_MEMORY: RangeInclusive<u64> = 64 << 20..=64 << 30;
+pub(crate) const COMPILE_MEMORY: RangeInclusive<u64> = 64 << 20..=64 << 30;
 /// Beyond it, what has to be shared should not live in a proxy.
 const MAX_STORE_ENTRIES: usize = 10_000_000;
 /// A few entries, and more than any machine should give to one policy.

@@ -64,19 +64,7 @@ pub struct Interface {
 
 /// Looks into these bytes: for a process that may fail. What is broken is told as far as it can be read.
 pub(super) fn inspected(bytes: &[u8]) -> Anatomy {
-    let mut anatomy = Anatomy {
-        form: form(bytes),
-        size: bytes.len(),
-        digest: digest(bytes),
-        contracts: Vec::new(),
-        hooks: Vec::new(),
-        imports: Vec::new(),
-        wasi: Vec::new(),
-        others: Vec::new(),
-        initial_memory: 0,
-        producers: Vec::new(),
-        carries_types: false,
-    };
+    let mut anatomy = Anatomy::from_outside(bytes);
     if matches!(anatomy.form, Form::Component | Form::CoreModule) {
         let types = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).ok();
         anatomy.read(bytes, types.as_ref());
@@ -98,6 +86,23 @@ fn form(bytes: &[u8]) -> Form {
 }
 
 impl Anatomy {
+    /// What can be told without reading it: its first bytes, its size and its digest.
+    pub fn from_outside(bytes: &[u8]) -> Self {
+        Self {
+            form: form(bytes),
+            size: bytes.len(),
+            digest: digest(bytes),
+            contracts: Vec::new(),
+            hooks: Vec::new(),
+            imports: Vec::new(),
+            wasi: Vec::new(),
+            others: Vec::new(),
+            initial_memory: 0,
+            producers: Vec::new(),
+            carries_types: false,
+        }
+    }
+
     fn read(&mut self, bytes: &[u8], types: Option<&Types>) {
         // How many components or modules this part is within.
         let mut depth = 0;

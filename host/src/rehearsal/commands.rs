@@ -54,7 +54,7 @@ pub fn execute(offline: &Offline, manner: Manner) -> Result<Outcome, RehearsalEr
 }
 
 fn show_inspection(flags: &Inspect, manner: Manner) -> Result<Outcome, RehearsalError> {
-    let found = inspect(Source::open(&flags.file)?)?;
+    let found = inspect(Source::open(&flags.file, flags.compiling.limits())?)?;
     match manner.is_json(flags.format) {
         true => print(&pretty(&found.json()))?,
         false => print(&found.text())?,
@@ -63,7 +63,7 @@ fn show_inspection(flags: &Inspect, manner: Manner) -> Result<Outcome, Rehearsal
 }
 
 fn write_packed(flags: &Pack) -> Result<Outcome, RehearsalError> {
-    let component = pack(&flags.module, &read(&flags.module, LARGEST_MODULE)?)?;
+    let component = pack(&flags.module, &read(&flags.module, LARGEST_MODULE)?, flags.compiling.limits())?;
     write(&flags.output, &component)?;
     Ok(Outcome::Fine)
 }
@@ -81,7 +81,7 @@ fn run_tests(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
 
 fn test(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
     let start = Instant::now();
-    let source = Source::open(&flags.file)?;
+    let source = Source::open(&flags.file, flags.compiling.limits())?;
     let books: Vec<Book> = flags.scenarios.iter().map(|path| scenario::read(path)).collect::<Result<_, _>>()?;
     let all: usize = books.iter().map(|book| book.scenarios.len()).sum();
     let mut house = House::with_told_time(source, EngineOptions::default())?;
@@ -107,7 +107,7 @@ fn test(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
 }
 
 fn measure(flags: &Bench, manner: Manner) -> Result<Outcome, RehearsalError> {
-    let source = Source::open(&flags.file)?;
+    let source = Source::open(&flags.file, flags.compiling.limits())?;
     let settings = flags.settings.as_deref().map(settings).transpose()?;
     let book = match &flags.scenarios {
         Some(path) => scenario::read(path)?,

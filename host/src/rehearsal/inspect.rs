@@ -31,9 +31,13 @@ pub(super) struct Inspection {
 /// Looks into a component, then loads it as a proxy would.
 pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
     let file = source.name.clone();
-    let anatomy = Compiler::default().anatomy(&source.bytes);
-    let anatomy =
-        anatomy.map_err(|reason| PolicyError::Refused { policy: source.stem(), origin: file.clone(), reason })?;
+    let anatomy = match Compiler::default().anatomy(&source.bytes, source.compiling) {
+        Ok(anatomy) => anatomy,
+        Err(reason) => {
+            let anatomy = Anatomy::from_outside(&source.bytes);
+            return Ok(Inspection { file, anatomy, refused: Some(reason.to_string()), notes: Vec::new() });
+        }
+    };
     let given = Given { memory: MEMORY, ..default_given() };
     let (mut refused, mut notes) = (None, Vec::new());
     match House::new(source, EngineOptions::default())?.stage(&given, None) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::RehearsalError;
+use crate::config::CompileLimits;
 use crate::files;
 use crate::policy::{builtin, builtin_names};
 
@@ -20,20 +21,22 @@ pub struct Source {
     pub name: String,
     /// The bytes.
     pub bytes: Arc<[u8]>,
+    /// What compiling it may take.
+    pub compiling: CompileLimits,
 }
 
 impl Source {
     /// Reads a file, or takes a built-in policy for `builtin:NAME`.
-    pub fn open(path: &Path) -> Result<Self, RehearsalError> {
+    pub fn open(path: &Path, compiling: CompileLimits) -> Result<Self, RehearsalError> {
         let name = path.display().to_string();
         let Some(wanted) = name.strip_prefix("builtin:") else {
-            return Ok(Self { bytes: read(path, LARGEST_COMPONENT)?.into(), name });
+            return Ok(Self { bytes: read(path, LARGEST_COMPONENT)?.into(), name, compiling });
         };
         let Some(bytes) = builtin(wanted) else {
             let known = builtin_names().collect::<Vec<_>>().join(", ");
             return Err(RehearsalError::NoBuiltin { name: wanted.to_owned(), known });
         };
-        Ok(Self { bytes: bytes.into(), name })
+        Ok(Self { bytes: bytes.into(), name, compiling })
     }
 
     /// The file's name without folders and extension: what a policy is called where nobody says.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::error::named;
 use super::facts::{BackendState, GivenFacts};
 use super::source::Source;
-use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
+use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::policy::{
     Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, FaultKind, Generation,
     LogLine, PolicyError, PolicySpec, PoolSpec, RangeVerdict, Reply, Script, Seat, Selected, Store, Tape,
@@ -178,7 +178,7 @@ impl House {
             setup,
             isolation: given.isolation,
             store: given.store,
-            compiling: CompileLimits::default(),
+            compiling: self.source.compiling,
             shadow: false,
             source: self.source.name.clone(),
         };

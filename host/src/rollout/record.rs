@@ -115,6 +115,16 @@ impl Record {
         self.enter(generation, State::Failed, format!("refused: {reason}"));
     }
 
+    /// Loading it has ended, one way or the other; if nobody said how, it has failed.
+    pub fn broke_off(&mut self, generation: u64) {
+        if self.entries.iter().any(|e| e.generation == generation && e.state == State::Loading) {
+            self.refused(
+                generation,
+                "loading it broke off by a fault of the proxy, which its log describes; deploy it again",
+            );
+        }
+    }
+
     /// Something went wrong that changes nothing about what decides.
     pub fn note_error(&mut self, error: String) {
         self.last_error = Some(error);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::super::stopping::gated;
 use crate::fixtures::service::{Service, ask, one_backend, stat};
-use crate::fixtures::{Client, Request, Scratch, TestUpstream, eventually, get, guest};
+use crate::fixtures::{Client, Request, Scratch, TestUpstream, command, eventually, get, guest, run};
 
 /// A proxy in which this can be made to panic.
 struct Fragile {
@@ -138,6 +138,43 @@ fn a_watcher_of_files_that_panics_is_replaced_by_one_that_sees_what_changes() {
         ask(fragile.data, "/").value("x-policy").is_some_and(|policy| policy == "last").then_some(())
     });
     fragile.goes_on("control");
+}
+
+#[test]
+fn a_policy_whose_loading_panics_has_failed_and_is_not_being_loaded_for_ever() {
+    let (upstream, scratch) = (TestUpstream::named("a"), Scratch::new());
+    scratch.write("mine.wasm", guest("pick-first"));
+    let config = format!(
+        "[policies.mine]\ncomponent = \"mine.wasm\"\ndeadline = \"1s\"\n[pools.all]\nbackends = [{{ address = \"{}\" }}]\n\
+         [[routes]]\nhost = \"*\"\npool = \"all\"\npolicies = [\"mine\"]",
+        upstream.address()
+    );
+    let fragile = Fragile::start("loading", &config, scratch);
+    fragile.arm();
+    // The file changes: the watcher panics while it deploys it, is started again, and takes what comes next.
+    fragile.service.scratch.replace("mine.wasm", guest("pick-last"));
+    fragile.wait_until_counted();
+    eventually("the generation has failed, with a sentence", || {
+        let status = ask(fragile.admin, "/policies/mine").text().to_owned();
+        (status.contains("\"failed\"") && status.contains("broke off by a fault of the proxy")).then_some(())
+    });
+    fragile.service.scratch.replace("mine.wasm", guest("probe"));
+    eventually("a later one is loaded", || {
+        let status: serde_json::Value = serde_json::from_slice(&ask(fragile.admin, "/policies/mine").body).unwrap();
+        (status["generation"].as_u64() > Some(1)).then_some(())
+    });
+    assert_eq!(ask(fragile.data, "/").text(), "a");
+    fragile.service.signal("TERM");
+
+    let scratch = Scratch::new();
+    scratch.write("panic", "");
+    scratch.write("waypost.toml", "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"off\"\n[policies.random]\nbuiltin = \"random\"\n\
+        [pools.all]\nbackends = [{ address = \"127.0.0.1:1\" }]\n[[routes]]\nhost = \"*\"\npool = \"all\"\npolicies = [\"random\"]\n");
+    let mut command = command();
+    command.args(["run", "--config", "waypost.toml"]).current_dir(scratch.path());
+    let exit =
+        run(command.env("WAYPOST_TEST_FAULT", format!("loading=panic:{}", scratch.path().join("panic").display())));
+    assert!(exit.code == Some(1) && exit.stderr.contains("broke off by a fault of the proxy"), "{exit:?}");
 }
 
 #[test]

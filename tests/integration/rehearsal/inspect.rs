@@ -84,6 +84,41 @@ fn a_component_that_was_cut_off_is_described_as_far_as_it_goes() {
 }
 
 #[test]
+fn a_component_that_ends_the_process_that_reads_it_is_described_from_outside_and_compiling_has_flags() {
+    let scratch = Scratch::new();
+    // 36 KB of types within each other: more than any stack has.
+    let mut nested = b"\0asm\x0d\0\x01\0".to_vec();
+    let mut section = vec![1];
+    (0..12_000).for_each(|_| section.extend([0x41, 1, 1]));
+    section.extend([0x41, 0]);
+    nested.push(7);
+    // As LEB128 in three bytes.
+    nested
+        .extend([section.len() & 0x7f | 0x80, section.len() >> 7 & 0x7f | 0x80, section.len() >> 14].map(|b| b as u8));
+    nested.extend(section);
+    scratch.write("nested.wasm", nested);
+    let exit = policy(scratch.path(), &["inspect", "nested.wasm", "--json"]);
+    let json: Value = serde_json::from_str(&exit.stdout).unwrap_or_else(|e| panic!("{e}: {exit:?}"));
+    assert_eq!((exit.code, exit.stderr.as_str()), (Some(1), ""), "{exit:?}");
+    assert!(json["refused"].as_str().is_some_and(|refused| refused.contains("nested")), "{json}");
+    assert!(json["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")), "{json}");
+
+    scratch.write("scenarios.toml", "[[scenario]]\nname = \"one\"\n");
+    std::fs::copy(checked_in("random"), scratch.path().join("random.wasm")).unwrap();
+    for words in [
+        &["inspect", "random.wasm"][..],
+        &["test", "random.wasm", "scenarios.toml"],
+        &["bench", "random.wasm", "--seconds", "0.01"],
+    ] {
+        let with = |limits: &[&str]| policy(scratch.path(), &[words, limits].concat());
+        let exit = with(&["--compile-time", "20s", "--compile-memory", "512MiB"]);
+        assert_eq!(exit.code, Some(0), "{words:?}: {exit:?}");
+        let exit = with(&["--compile-memory", "1MiB"]);
+        assert!(exit.code == Some(2) && exit.stderr.contains("64MiB to 64GiB"), "{words:?}: {exit:?}");
+    }
+}
+
+#[test]
 fn wasi_is_told_apart() {
     let scratch = Scratch::new();
     let exit = policy(scratch.path(), &["inspect", &test_guest("outward"), "--json"]);

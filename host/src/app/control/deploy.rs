@@ -15,6 +15,20 @@ const ADOPTION: Duration = Duration::from_secs(5);
 /// Whoever rolls back so soon after a withdrawal meant what was withdrawn.
 const JUST_NOW: Duration = Duration::from_secs(30);
 
+/// A generation that is being loaded. If that breaks off, by a panic for instance, it has failed, and is not being loaded for
+/// ever.
+pub(super) struct Attempt<'a> {
+    pub control: &'a ControlPlane,
+    pub index: usize,
+    pub number: u64,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.control.known(self.index).record.broke_off(self.number);
+    }
+}
+
 impl ControlPlane {
     /// Loads a component off the workers, and publishes it to all of them at once.
     pub async fn deploy(
@@ -39,6 +53,8 @@ impl ControlPlane {
         let component: Arc<[u8]> = component.into();
         let digest = digest(&component);
         let number = self.known(index).record.loading(digest.clone(), source.clone());
+        let _failed_if_it_breaks_off = Attempt { control: self, index, number };
+        ground::fault_point("loading");
         let loaded = match self.unpinned(index, &digest) {
             Some(reason) => Err(reason),
             None => {

@@ -8,8 +8,10 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::deploy::Attempt;
 use super::{ControlPlane, policies};
 use crate::admin::Readiness;
+use crate::ground;
 use crate::policy::digest;
 use crate::rollout::Kept;
 
@@ -59,7 +61,9 @@ impl ControlPlane {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 let this = Arc::clone(&this);
                 tokio::spawn(async move {
-                    this.load_first(index, choices).await;
+                    // What broke off has failed; that is all there is to know.
+                    let _ = ground::caught(this.load_first(index, choices)).await;
+                    this.settle(index);
                     drop(place);
                 });
             }
@@ -212,6 +216,8 @@ impl ControlPlane {
                 known.record.continue_after(last_number);
                 number
             };
+            let _failed_if_it_breaks_off = Attempt { control: self, index, number };
+            ground::fault_point("loading");
             let loaded = match self.unpinned(index, &digest) {
                 Some(reason) => Err(reason),
                 None => self.load(index, Arc::clone(&component), source.clone(), number, false).await,
@@ -243,6 +249,10 @@ impl ControlPlane {
                 }
             }
         }
+    }
+
+    /// From here on it is known whether this policy has a generation.
+    fn settle(&self, index: usize) {
         self.publish(index);
         self.known(index).settled = true;
         self.settled.notify_waiters();

@@ -14,7 +14,7 @@ use super::super::inspect::Anatomy;
 use super::super::lines::sentence;
 use super::child::{ARGUMENT, END, Reply, STACK, THREADS, on_a_deep_stack};
 use super::turns::SHORT;
-use super::work::{LARGE, work};
+use super::work::LARGE;
 use super::{Answer, Artefact, Order, Task};
 use crate::config::CompileLimits;
 
@@ -49,7 +49,7 @@ impl Compiler {
     ) -> Result<(Answer, Artefact), Refusal> {
         match self {
             Self::Here => {
-                let done = on_a_deep_stack(|| work(order.task, bytes));
+                let done = on_a_deep_stack(order.task, bytes);
                 let (answer, code) = done.map_err(|e| Refusal::CompilerFailed(e.to_string()))?;
                 Ok((answer, Artefact::Bytes(code)))
             }
@@ -58,8 +58,8 @@ impl Compiler {
     }
 
     /// Looks into these bytes. What is broken is told as far as it can be read.
-    pub fn anatomy(self, bytes: &[u8]) -> Result<Anatomy, Refusal> {
-        let order = Order::new(Task::Inspect, CompileLimits::default(), bytes.len());
+    pub fn anatomy(self, bytes: &[u8], limits: CompileLimits) -> Result<Anatomy, Refusal> {
+        let order = Order::new(Task::Inspect, limits, bytes.len());
         match self.ask(&order, bytes, &mut || ())? {
             (Answer::Inspected(anatomy), _) => Ok(*anatomy),
             (answer, _) => Err(unexpected(answer)),
@@ -67,8 +67,8 @@ impl Compiler {
     }
 
     /// The component that this core module becomes.
-    pub fn pack(self, module: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let order = Order::new(Task::Pack, CompileLimits::default(), module.len());
+    pub fn pack(self, module: &[u8], limits: CompileLimits) -> Result<Vec<u8>, Refusal> {
+        let order = Order::new(Task::Pack, limits, module.len());
         match self.ask(&order, module, &mut || ())? {
             (Answer::Packed, Artefact::Bytes(component)) => Ok(component),
             (Answer::Packed, Artefact::File(mut file)) => {
@@ -345,7 +345,7 @@ mod tests {
             (by(6), "memory allocation of 4096 bytes failed", "1024 MiB"),
             (by(101 << 8), "failed to mmap: Cannot allocate memory (os error 12)", "1024 MiB"),
             (by(9), "", "signal 9"),
-            (by(101 << 8), "the compiler panicked", "panicked"),
+            (by(2 << 8), "its order was cut off", "cut off"),
         ] {
             let told_now = meaning(status, words, &order()).to_string();
             assert!(told_now.contains(told), "{told}: {told_now}");

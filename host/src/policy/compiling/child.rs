@@ -1,11 +1,14 @@
 //! The process that compiles: one order, one answer, and it ends.
 
+use std::any::Any;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::thread;
 
+use super::super::error::Refusal;
+use super::super::lines::sentence;
 use super::work::work;
-use super::{Answer, Order, sandbox};
+use super::{Answer, Order, Task, sandbox};
 
 /// What the program is called with to become that process, and two numbers: bytes of memory and seconds of CPU.
 pub const ARGUMENT: &str = "compile-component";
@@ -49,7 +52,7 @@ fn obey(memory: u64, seconds: u64) -> io::Result<()> {
     let line = input.iter().position(|b| *b == b'\n').ok_or(io::ErrorKind::UnexpectedEof)?;
     let order: Order = serde_json::from_slice(&input[..line])?;
     let bytes = &input[line + 1..];
-    let (answer, code) = on_a_deep_stack(|| work(order.task, bytes))?;
+    let (answer, code) = on_a_deep_stack(order.task, bytes)?;
     let reply = serde_json::to_vec(&Reply { answer, confined })?;
     let mut output = io::stdout().lock();
     output.write_all(&code)?;
@@ -59,10 +62,30 @@ fn obey(memory: u64, seconds: u64) -> io::Result<()> {
     output.flush()
 }
 
-/// Does it on a thread whose stack is large enough, and tells a panic as an error.
-pub(super) fn on_a_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+/// Does it on a thread whose stack is large enough. What the compiler gives up on with a panic is refused.
+pub(super) fn on_a_deep_stack(task: Task, bytes: &[u8]) -> io::Result<(Answer, Vec<u8>)> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("compiler".to_owned()).stack_size(STACK);
-        thread.spawn_scoped(scope, work)?.join().map_err(|_| io::Error::other("the compiler panicked"))
+        let done = thread.spawn_scoped(scope, || work(task, bytes))?.join();
+        Ok(done.unwrap_or_else(|panic| (Answer::Refused(given_up(panic.as_ref())), Vec::new())))
     })
+}
+
+/// What a panic of the compiler says about the component.
+fn given_up(panic: &(dyn Any + Send)) -> Refusal {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("no reason is given");
+    // The runtime writes a module with two memories for that, and does not ask whether it may.
+    if text.contains("adapter module") {
+        return Refusal::Unsupported(
+            "components within it call each other with a memory on each side, as strings, lists and large records need; that takes \
+             the feature multi-memory, which no policy may use; link its parts into one core module before you make a component of it"
+                .to_owned(),
+        );
+    }
+    Refusal::Unsupported(format!(
+        "the compiler has no answer to something in it ({}); leave out what no tool for policies writes, and report it if one \
+         did",
+        sentence(text)
+    ))
 }

@@ -50,10 +50,9 @@ pub(super) fn work(task: Task, bytes: &[u8]) -> (Answer, Vec<u8>) {
 fn compile(bytes: &[u8], fuel: bool) -> Result<(Facts, Vec<u8>), Refusal> {
     check_preamble(bytes)?;
     let cost = census::count(bytes)?;
-    // What rewrites core modules belongs here: after the component was counted, before anything is compiled.
     let lane =
         lanes::for_compiling(fuel, bytes.len() > LARGE).map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
-    // A deadline ends a loop, and no single instruction.
+    // A deadline ends a loop, and no single instruction. After the component was counted: what is added is not its author's.
     let bytes = bulk::in_pieces(bytes).map_err(|e| Refusal::Corrupt(sentence(&e.0)))?;
     let component =
         Component::new(&lane.engine, &bytes).map_err(|e| Refusal::Corrupt(sentence(format_args!("{e:#}"))))?;

@@ -7,6 +7,7 @@ mod hostile;
 mod loading;
 mod mutated;
 mod rebuilding;
+mod shapes;
 mod sharing;
 mod wasi;
 

@@ -107,7 +107,7 @@ pub(super) fn diff(flags: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
 }
 
 fn player(file: &Path, common: &crate::cli::Playing) -> Result<Player, RehearsalError> {
-    let source = Source::open(file)?;
+    let source = Source::open(file, common.compiling.limits())?;
     let settings = common.settings.as_deref().map(settings).transpose()?;
     Player::new(source, settings, common.deadline, common.memory, common.fuel)
 }

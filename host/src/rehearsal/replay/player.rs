@@ -15,7 +15,7 @@ use super::super::facts::{BackendState, GivenFacts};
 use super::super::source::Source;
 use super::super::stage::PATIENCE;
 use super::log::{Cue, find};
-use crate::config::{self, CompileLimits, OnFailure, StoreLimits, brief};
+use crate::config::{self, OnFailure, StoreLimits, brief};
 use crate::policy::{
     Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, FaultKind, Generation,
     PolicySpec, PoolSpec, RangeVerdict, Recorded, Script, Seat, Selected, Tape,
@@ -225,7 +225,7 @@ impl Player {
                 entries: policy.store_entries.clamp(1, MOST_ENTRIES),
                 bytes: policy.store_bytes.clamp(1024, MOST_STORE),
             },
-            compiling: CompileLimits::default(),
+            compiling: self.source.compiling,
             shadow: false,
             source: self.source.name.clone(),
         };
@@ -369,7 +369,7 @@ mod tests {
         std::fs::write(&path, lines).unwrap();
         let mut log = Log::open(&path, None, false).unwrap();
         std::fs::remove_file(&path).unwrap();
-        let source = Source::open("builtin:rate-limit".as_ref()).unwrap();
+        let source = Source::open("builtin:rate-limit".as_ref(), Default::default()).unwrap();
         let mut player = Player::new(source, None, None, None, false).unwrap();
         let mut stores = Vec::new();
         loop {

@@ -62,8 +62,8 @@ fn a_mutated_module_is_packed_or_it_is_told_why_not() {
         for _ in 0..=dice.below(3) {
             mutate(&mut bytes, &whole, &mut dice);
         }
-        survive(case, &bytes, || Compiler::default().anatomy(&bytes)).unwrap();
-        match survive(case, &bytes, || pack(Path::new("module.wasm"), &bytes)) {
+        survive(case, &bytes, || Compiler::default().anatomy(&bytes, Default::default())).unwrap();
+        match survive(case, &bytes, || pack(Path::new("module.wasm"), &bytes, Default::default())) {
             Ok(_) => packed += 1,
             Err(error) => {
                 assert_readable(&error.told());
@@ -73,5 +73,5 @@ fn a_mutated_module_is_packed_or_it_is_told_why_not() {
         }
     }
     assert!(packed > 0 && refused > CASES / 2, "{packed} {refused}");
-    assert!(pack(Path::new("module.wasm"), &whole).is_ok());
+    assert!(pack(Path::new("module.wasm"), &whole, Default::default()).is_ok());
 }

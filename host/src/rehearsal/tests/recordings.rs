@@ -41,6 +41,7 @@ impl Scratch {
     fn replay(&self, bytes: &[u8], policy: &str, lenient: bool) -> Result<(String, Outcome), RehearsalError> {
         fs::write(&self.0, bytes).unwrap();
         let common = Playing {
+            compiling: Default::default(),
             policy: None,
             // The recorded ones are this policy's.
             settings: (policy != "header-router").then(|| "{}".to_owned()),

@@ -71,7 +71,7 @@ fn a_mutated_file_is_read_or_its_mistakes_are_told() {
 fn a_mutated_file_is_played_to_its_end() {
     let mut dice = Dice(SEED + 1);
     for (policy, file) in WITH_POLICY {
-        let source = Source::open(format!("builtin:{policy}").as_ref()).unwrap();
+        let source = Source::open(format!("builtin:{policy}").as_ref(), Default::default()).unwrap();
         let mut house = House::with_told_time(source, EngineOptions::default()).unwrap();
         let mut played = 0;
         for case in 0..PLAYED {
