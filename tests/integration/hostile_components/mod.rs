@@ -110,6 +110,44 @@ fn one_that_takes_long_to_compile_holds_no_other_up() {
     assert_eq!(generation("slow"), "loading", "else this test has shown nothing");
 }
 
+/// Processes that compile for this one, those that have ended and wait to be reaped left out.
+#[cfg(target_os = "linux")]
+fn compiling_for(parent: u32) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = processes.filter_map(|p| p.file_name().into_string().ok()).filter(|n| n.parse::<u32>().is_ok());
+    let of_parent = |number: &String| {
+        let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let (state, is_child) = (fields.next(), fields.next() == Some(parent.to_string().as_str()));
+        is_child && state != Some("Z") && is_compiling(number)
+    };
+    numbers.filter(of_parent).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn is_compiling(number: &str) -> bool {
+    let words = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&words).contains("compile-component")
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_compiles_ends_with_a_proxy_that_is_killed() {
+    let upstream = TestUpstream::named("there");
+    let mut proxy = started(&upstream);
+    let mut wire = Client::connect(proxy.admin_address());
+    let slow = makers::locals_through_loops(1_000, 300);
+    wire.send(Request::new("PUT", "/policies/slow").host("localhost").body(&slow).bytes());
+    let compiling = eventually("it is being compiled", || {
+        let found = compiling_for(proxy.process_id());
+        (found.len() == 1).then_some(found)
+    });
+    proxy.signal("KILL");
+    eventually("the proxy has ended", || proxy.has_ended().then_some(()));
+    // By itself it would go on for 50 s of the processor.
+    eventually("what compiled for it has ended as well", || (!is_compiling(&compiling[0])).then_some(()));
+}
+
 #[test]
 fn a_start_with_one_ends_in_a_sentence() {
     let scratch = Scratch::new();
