@@ -139,6 +139,38 @@ fn a_large_early_answer_to_a_large_upload_arrives_whole() {
     }
 }
 
+/// The same where the client reads nothing before it has sent everything, and the backend reads nothing at all.
+#[test]
+fn a_large_early_answer_reaches_a_client_that_sends_everything_first() {
+    let done = Gate::new();
+    let wait = done.clone();
+    let upstream = TestUpstream::start(move |connection| {
+        let Some(request) = connection.head() else { return };
+        match request.target() {
+            "/chunked" => {
+                connection.send("HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n");
+                connection.send(crate::fixtures::chunked(vec![b'n'; LARGE].chunks(1 << 20)))
+            }
+            _ => connection.send(response("403 Forbidden", &[], vec![b'n'; LARGE])),
+        };
+        // Open, and not a byte of the upload is read.
+        wait.wait();
+    });
+    let proxy = TestProxy::in_front_of(&upstream);
+    std::thread::scope(|scope| {
+        let both = [("/", Framed::Length), ("/chunked", Framed::Chunked)].map(|(path, framed)| {
+            let proxy = &proxy;
+            scope.spawn(move || {
+                let answer = upload(proxy, path, "a.test", "", framed);
+                assert_eq!((answer.status, answer.body.len()), (403, LARGE), "{framed:?}");
+            })
+        });
+        let ended = both.map(|one| one.join());
+        done.open();
+        assert!(ended.iter().all(Result::is_ok));
+    });
+}
+
 #[test]
 fn a_client_that_is_turned_away_reads_why() {
     let upstream = TestUpstream::named("a");

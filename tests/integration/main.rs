@@ -26,6 +26,7 @@ mod cookbook;
 mod demo;
 mod docs;
 mod early_answers;
+mod expectations;
 mod forwarding;
 mod health;
 mod hostile_components;

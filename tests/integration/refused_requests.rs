@@ -365,6 +365,7 @@ fn an_expectation_that_nobody_knows_is_refused() {
     assert_refused(
         &[
             ("another word", post!("Expect: 200-ok\r\nContent-Length: 5")),
+            ("a parameter", post!("Expect: 100-continue;x\r\nContent-Length: 5")),
             ("two", post!("Expect: 100-continue, x\r\nContent-Length: 5")),
             ("empty", post!("Expect:\r\nContent-Length: 5")),
         ],

@@ -126,7 +126,7 @@ fn editable<'a>(turn: &'a mut Turn, name: &[u8], value: &[u8]) -> Result<&'a mut
         return Err(HeaderError::Forbidden);
     }
     turn.budget.spend(name.len() + value.len())?;
-    Ok(turn.headers_for_edit())
+    Ok(turn.headers_for_edit(name))
 }
 
 impl log::Host for State {

@@ -130,10 +130,11 @@ impl Turn {
         if self.edits_response { &self.response } else { &self.request.fields }
     }
 
-    /// The same, to be edited; can be undone from here on.
-    pub fn headers_for_edit(&mut self) -> &mut Fields {
+    /// The same, so that those of this name can be edited; can be undone from here on.
+    pub fn headers_for_edit(&mut self, name: &[u8]) -> &mut Fields {
         let fields = if self.edits_response { &mut self.response } else { &mut self.request.fields };
         self.undo.get_or_insert_with(|| fields.checkpoint());
+        fields.note_edit(name);
         fields
     }
 

@@ -1,5 +1,6 @@
 //! Asking the policies of a route, in order, and what becomes of a request when one of them fails.
 
+use std::cell::RefCell;
 use std::fmt::Display;
 
 use http::Method;
@@ -185,6 +186,16 @@ impl<'a> Panel<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a policy of the route may edit responses.
+    #[cold]
+    pub(super) fn edits_responses(self) -> bool {
+        let edits = |seat: &RefCell<Seat>| seat.borrow().hooks().response_headers;
+        self.members().any(|member| {
+            let on_trial = member.place.trial.as_ref().map(|trial| &trial.seat);
+            member.place.active.iter().chain(on_trial).any(|seat| edits(seat))
+        })
     }
 
     /// Asks one policy: the generation that decides this request, and the shadow if there is one. `None` if the policy has

@@ -20,7 +20,7 @@ use super::reply::{self, ReplyTo};
 use super::timer::{Timer, Wait};
 use super::worker::Worker;
 use crate::stats::WorkerShard;
-use crate::wire::{Fields, Malformed, RequestHead, RequestMeta, ResponseHead};
+use crate::wire::{Arrival, Fields, Malformed, RequestHead, RequestMeta, ResponseHead};
 
 /// What one request needs at a time, lent by the worker.
 #[derive(Debug, Default)]
@@ -194,20 +194,16 @@ impl Connection {
         let mut read = client_read(worker, timer, stream.split().0);
         worker.timers.arm(timer, Wait::ClientRead, worker.settings.timeouts.header_read);
         scratch.head.fields.keep_spelling(worker.settings.keeps_spelling);
-        let mut seen = 0;
+        let mut arrival = Arrival::default();
+        let limits = worker.head_limits;
         let next = loop {
-            // A head is parsed again only when a line more has arrived, so that a client that dribbles costs little.
-            let limits = worker.head_limits;
-            let line = memchr::memchr(b'\n', &input.filled()[seen..]).is_some();
-            let crossed = |limit: usize| seen <= limit && input.len() > limit;
-            if line || crossed(limits.first_line) || crossed(limits.bytes) {
+            if arrival.is_due(input.filled(), limits) {
                 match scratch.head.parse(input.filled(), limits) {
                     Ok(Some(meta)) => break Next::Request(meta),
                     Ok(None) => {}
                     Err(reason) => break Next::Refused(Refusal::Malformed(reason)),
                 }
             }
-            seen = input.len();
             match read.read_watched(input).await {
                 Ok(0) | Err(IoEnd::Failed) => break Next::Closed,
                 Ok(_) => {}

@@ -12,6 +12,7 @@ use super::partial::{Body, Cut};
 use super::refusal::Refusal;
 use super::reply::{connection_option, write_date};
 use super::trace::TRACE;
+use super::upload::{Sent, Stage};
 use crate::policy::ByteRange;
 use crate::upstream::{Backend, Outcome};
 use crate::wire::{
@@ -19,8 +20,6 @@ use crate::wire::{
     write_chunk_size, write_last_chunk, write_response_end, write_status_line,
 };
 
-/// Interim responses that one request may have; a backend that sends more is not answering.
-const MAX_INTERIM: usize = 16;
 /// The client was not interested any more.
 pub const LEFT: End = End::ClientGone("the client left before the backend had answered");
 const LEFT_WITHIN: End = End::ClientGone("the client left before it had the whole response");
@@ -54,8 +53,8 @@ pub struct Download<'a> {
     pub ranges: &'a [ByteRange],
     /// Whether the client's connection may carry another request.
     pub keep_alive: bool,
-    /// Whether the request has been sent as a whole.
-    pub uploaded: &'a Cell<bool>,
+    /// How much of the request has been sent.
+    pub uploaded: &'a Cell<Sent>,
     /// The status, once the client has been sent one.
     pub status: &'a Cell<u16>,
     /// When the request was sent.
@@ -111,7 +110,8 @@ impl Download<'_> {
         // After the policies: what `If-Range` is compared with is what the client has been shown.
         let body = self.body(&meta)?;
         let delimited = body.to != Framing::UntilClose;
-        let keep_alive = self.keep_alive && delimited && self.uploaded.get() && !worker.is_draining();
+        let keep_alive =
+            self.keep_alive && delimited && self.uploaded.get().stage == Stage::Whole && !worker.is_draining();
         self.explain();
         self.write_head(&meta, &body, keep_alive);
         self.announced = self.response.status;
@@ -125,55 +125,11 @@ impl Download<'_> {
             Body { from: Framing::UntilClose, .. } => self.until_close().await.map(|()| false),
         };
         // Bytes beyond the response belong to nothing we asked for.
-        let reusable =
-            ended? && self.buffer.is_empty() && self.uploaded.get() && persists(&meta, self.response.version);
+        let reusable = ended?
+            && self.buffer.is_empty()
+            && self.uploaded.get() == Sent::WHOLE
+            && persists(&meta, self.response.version);
         Ok(End::Complete { reusable, keep_alive })
-    }
-
-    /// Reads up to the final head; passes interim ones on (RFC 9110 section 15.2).
-    async fn head(&mut self) -> Result<ResponseMeta, End> {
-        let limits = self.panel.worker.response_limits;
-        let mut interim = 0;
-        loop {
-            if !self.buffer.is_empty() {
-                let parsed = self.response.parse(self.buffer.filled(), &self.head.method, limits);
-                match parsed.map_err(bad)? {
-                    Some(meta) if self.response.status >= 200 => {
-                        self.buffer.consume(meta.head_len);
-                        return Ok(meta);
-                    }
-                    Some(_) if self.response.status == 101 => return Err(refused(Refusal::UnaskedUpgrade)),
-                    Some(meta) => {
-                        interim += 1;
-                        if interim > MAX_INTERIM {
-                            return Err(bad(Malformed::StatusLine));
-                        }
-                        self.buffer.consume(meta.head_len);
-                        self.pass_on_interim().await?;
-                        continue;
-                    }
-                    None => {}
-                }
-            }
-            let presence = self.client.presence(self.panel.worker.settings.limits.half_close, self.uploaded.get());
-            match presence.during(self.upstream.read_watched(self.buffer)).await.ok_or(LEFT)? {
-                Ok(0) | Err(IoEnd::Failed) if self.buffer.is_empty() && interim == 0 => return Err(End::Closed),
-                Ok(0) | Err(IoEnd::Failed) => return Err(refused(Refusal::ClosedEarly)),
-                Ok(_) => {}
-                Err(IoEnd::TimedOut) => return Err(refused(Refusal::ResponseTimeout)),
-            }
-        }
-    }
-
-    /// 100 is ours to send and HTTP/1.0 knows none; all others are the client's.
-    async fn pass_on_interim(&mut self) -> Result<(), End> {
-        if self.response.status == 100 || self.head.version == Version::Http10 {
-            return Ok(());
-        }
-        write_status_line(self.response.status, &self.response.reason, self.out);
-        self.response.fields.write_to(self.out);
-        self.out.extend_from_slice(b"\r\n");
-        self.flush().await
     }
 
     /// Decides how the body goes on, and cuts it if a range asks for it.
@@ -256,6 +212,7 @@ impl Download<'_> {
                 Decoded::End(n) => {
                     self.buffer.consume(n);
                     if self.to == Framing::Chunked {
+                        self.response.fields.edited().keep_out_of(self.trailers);
                         write_last_chunk(self.trailers, self.out);
                     }
                     return self.flush().await;
@@ -324,7 +281,7 @@ impl Download<'_> {
     /// Reads more of a body that is `body` bytes long, as far as it is known, while the client is there.
     async fn read_body(&mut self, body: u64) -> Result<Result<usize, IoEnd>, End> {
         self.panel.worker.buffers.enlarge(self.buffer, body);
-        let presence = self.client.presence(self.panel.worker.settings.limits.half_close, self.uploaded.get());
+        let presence = self.client.presence(self.panel.worker.settings.limits.half_close, self.uploaded.get().stage == Stage::Whole);
         presence.during(self.upstream.read(self.buffer)).await.ok_or(LEFT_WITHIN)
     }
 
@@ -364,7 +321,7 @@ pub(super) fn refused(refusal: Refusal) -> End {
     End::Local(Local::Refusal(refusal))
 }
 
-fn bad(reason: Malformed) -> End {
+pub(super) fn bad(reason: Malformed) -> End {
     refused(Refusal::BadResponse(reason))
 }
 

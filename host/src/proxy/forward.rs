@@ -1,7 +1,7 @@
 //! One attempt at one backend: a connection, the request up, the response down, and what their ends mean.
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 
@@ -10,6 +10,7 @@ use super::blame::{self, Circumstances, Pace};
 use super::connection::{Connection, Scratch, Then, client_read, client_write};
 use super::download::{Download, End, LEFT};
 use super::exchange::Exchange;
+use super::interim::SILENCE;
 use super::io::{IoEnd, Limited};
 use super::join::join;
 use super::lease::NoLease;
@@ -17,12 +18,12 @@ use super::presence::Presence;
 use super::refusal::Refusal;
 use super::slow::Holding;
 use super::timer::{Timer, Wait};
-use super::upload::{Progress, Upload, UploadEnd};
+use super::upload::{Progress, Sent, Stage, Upload, UploadEnd};
 use super::worker::Worker;
 use crate::policy::{ByteRange, FailedAttempt, Failure};
 use crate::stats::Counter;
-use crate::upstream::{Lease, Outcome, WorkerPool};
-use crate::wire::{Framing, Version, write_request_head};
+use crate::upstream::{Backend, Lease, Outcome, WorkerPool};
+use crate::wire::{Framing, RequestHead, Version, write_expectation, write_request_head};
 
 /// What an attempt came to.
 pub(super) enum Attempted {
@@ -98,27 +99,33 @@ impl Exchange<'_> {
         let keep_alive = self.keep_alive();
         let framing = self.meta.framing;
         if in_hand.is_none() && self.progress.is_none() {
-            self.progress = Some(Progress::new(framing, self.may_repeat()));
+            let edited = self.scratch.head.fields.edited();
+            self.progress = Some(Progress::new(framing, self.may_repeat(), edited));
         }
-        let wants_continue = self.meta.control.expect_continue && self.connection.input.is_empty();
+        let expects = self.meta.control.expect_continue;
         let progress = &mut self.progress;
         let Scratch { head, response, out, up, request_trailers, response_trailers } = &mut *self.scratch;
         let Connection { stream, timer, input, .. } = &mut *self.connection;
-        let wants_continue = wants_continue && head.version == Version::Http11;
         out.clear();
         up.clear();
         for fields in [&mut response.fields, request_trailers, response_trailers] {
             fields.keep_spelling(panel.rule.preserve_case);
         }
         write_request_head(head, upstream_framing(framing, &head.method), &backend.name, up);
+        let passed_on = expects && expect(framing, backend, head, up);
         if let Some(progress) = progress {
             up.extend_from_slice(progress.sent());
         }
         let mut buffer = worker.buffers.small();
-        let (uploaded, status, pace) = (Cell::new(in_hand.is_some()), Cell::new(0), Pace::default());
+        let stage = match in_hand {
+            Some(_) => Stage::Whole,
+            None if expects && input.is_empty() => Stage::Awaited,
+            None => Stage::Partly,
+        };
+        let (uploaded, status, pace) = (Cell::new(Sent::new(stage, passed_on)), Cell::new(0), Pace::default());
         let (client_in, client_out) = stream.split();
         let (upstream_in, upstream_out) = lease.stream.split();
-        let mut client = client_write(worker, timer, client_out);
+        let client = client_write(worker, timer, client_out);
         let mut upstream = upstream_write(worker, timer, upstream_out);
         let sent = Instant::now();
 
@@ -132,8 +139,9 @@ impl Exchange<'_> {
             // A backend that takes no more may have said why: its answer is read all the same.
             early = flushed.err().filter(|end| matches!(end, IoEnd::TimedOut));
             worker.timers.arm(timer, Wait::UpstreamRead, worker.settings.timeouts.response);
-        } else if wants_continue && client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
-            return Attempted::Ended(Then::Abort);
+        } else if stage == Stage::Awaited {
+            // A backend that knows no expectations is not waited for.
+            worker.timers.arm(timer, Wait::UpstreamRead, if passed_on { SILENCE } else { Duration::ZERO });
         }
         let download = Download {
             upstream: upstream_read(worker, timer, upstream_in),
@@ -169,8 +177,10 @@ impl Exchange<'_> {
                     trailers: request_trailers,
                     limits: worker.head_limits,
                     body_limit: worker.settings.limits.body_bytes,
-                    response_patience: worker.settings.timeouts.response,
-                    complete: &uploaded,
+                    timeouts: &worker.settings.timeouts,
+                    sent: &uploaded,
+                    answered: &status,
+                    reads_by: None,
                 };
                 // In a box: most requests have no body on its way and should not hold the room for one.
                 Box::pin(join(upload.run(), download.run())).await
@@ -179,7 +189,8 @@ impl Exchange<'_> {
         timer.disarm(Wait::UpstreamRead);
         worker.buffers.take_back(buffer);
         drop(in_flight);
-        let slow_client = !uploaded.get() && pace.is_slow(worker.timers.now());
+        let uploaded = uploaded.get();
+        let slow_client = uploaded.stage != Stage::Whole && pace.is_slow(worker.timers.now());
         let known = Circumstances { reused: lease.reused, answered: status.get() != 0, slow_client };
         let outcome = blame::outcome(&end, known);
         pool.ended(index, outcome, worker.stats.started());
@@ -191,7 +202,12 @@ impl Exchange<'_> {
         {
             input.consume(n);
         }
-        self.ended(end, status.get(), uploaded.get(), outcome)
+        if expects {
+            backend.old.set(status.get() != 0 && response.version == Version::Http10);
+            // A client is asked for its body once.
+            self.meta.control.expect_continue = in_hand.is_some() || uploaded.stage == Stage::Awaited;
+        }
+        self.ended(end, status.get(), uploaded.stage == Stage::Whole, outcome)
     }
 
     /// What the end of both directions means for the request.
@@ -231,6 +247,16 @@ impl Exchange<'_> {
         self.record.reason = Some(reason.to_owned());
         Attempted::Ended(then)
     }
+}
+
+/// Passes an expectation on to the backend, in the head that was written, and tells whether it did.
+#[cold]
+fn expect(framing: Framing, backend: &Backend, head: &RequestHead, up: &mut Vec<u8>) -> bool {
+    let passes = !backend.old.get() && !matches!(framing, Framing::None | Framing::Length(0));
+    if passes {
+        write_expectation(head.fields.writes_spelling(), up);
+    }
+    passes
 }
 
 /// A request that could have a body says that it has none (RFC 9110 section 8.6).

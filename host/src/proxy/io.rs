@@ -16,6 +16,9 @@ use super::unacknowledged::unacknowledged;
 use crate::config::HalfClose;
 use crate::stats::Counter;
 
+/// How often a write that waits is thought over.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Why bytes did not move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IoEnd {
@@ -94,6 +97,33 @@ impl Limited<'_, WriteHalf<'_>> {
             self.bytes.add(n as u64);
             moved.written.set(moved.written.get().wrapping_add(n as u64));
             bytes = &bytes[n..];
+        }
+        Ok(())
+    }
+
+    /// Like [`Limited::write_all`]; while the socket takes nothing, asks every so often whether it is to `go_on`.
+    pub async fn write_while(&mut self, mut bytes: &[u8], go_on: impl Fn(Duration) -> bool) -> Result<(), IoEnd> {
+        let mut waited = Duration::ZERO;
+        while !bytes.is_empty() {
+            let piece = self.patience.saturating_sub(waited).min(LOOK);
+            let half = &mut self.half;
+            let write = poll_fn(|cx| Pin::new(&mut *half).poll_write(cx, bytes));
+            match self.timers.limit(self.timer, self.wait, piece, write).await {
+                Ok(Ok(n)) if n > 0 => {
+                    self.bytes.add(n as u64);
+                    (bytes, waited) = (&bytes[n..], Duration::ZERO);
+                }
+                Ok(_) => return Err(IoEnd::Failed),
+                Err(_) => {
+                    waited += piece;
+                    if waited >= self.patience {
+                        return Err(IoEnd::TimedOut);
+                    }
+                    if !go_on(waited) {
+                        return Err(IoEnd::Failed);
+                    }
+                }
+            }
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ impl Exchange<'_> {
         if self.body_in_hand().is_some() || patience.is_zero() || !pool.is_limited() {
             return;
         }
-        if self.meta.control.expect_continue {
+        if self.meta.control.expect_continue && self.connection.input.is_empty() {
             self.slow = true;
             return;
         }

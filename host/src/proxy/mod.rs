@@ -21,6 +21,7 @@ mod exchange;
 mod forward;
 mod forwarding;
 mod hops;
+mod interim;
 mod io;
 mod join;
 mod lease;

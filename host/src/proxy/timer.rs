@@ -138,6 +138,19 @@ impl Timers {
         timer.deadlines[wait as usize].set(self.now.get().saturating_add(patience));
     }
 
+    /// Sets a deadline anew, if there is one and it has not passed.
+    pub fn extend(&self, timer: &Timer, wait: Wait, patience: Duration) {
+        if (self.now.get() + 1..WATCHED).contains(&timer.deadlines[wait as usize].get()) {
+            self.arm(timer, wait, patience);
+        }
+    }
+
+    /// For how long a wait of this patience has been going on; zero if there is none.
+    pub fn waited(&self, timer: &Timer, wait: Wait, patience: Duration) -> Duration {
+        let left = Duration::from_millis(timer.deadlines[wait as usize].get().saturating_sub(self.now.get()));
+        (patience + SWEEP).saturating_sub(left)
+    }
+
     /// Whether a deadline has passed.
     pub fn is_due(&self, timer: &Timer, wait: Wait) -> bool {
         timer.deadlines[wait as usize].get() <= self.now.get()
@@ -178,6 +191,11 @@ impl Timer {
     /// Takes a deadline back.
     pub fn disarm(&self, wait: Wait) {
         self.deadlines[wait as usize].set(NEVER);
+    }
+
+    /// Whether the exchange is being broken off.
+    pub(super) fn is_broken_off(&self) -> bool {
+        self.moved.broken_off.get().is_some()
     }
 
     /// Has a wait without a deadline end when the sweep says so.

@@ -1,21 +1,70 @@
 //! The request's body on its way up, when it is not in hand as a whole.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::blame::Pace;
 use super::buffer::{Buffer, Buffers};
+use super::interim::SILENCE;
 use super::io::{IoEnd, Limited};
 use super::timer::Wait;
+use crate::config::Timeouts;
 use crate::wire::{
-    ChunkedDecoder, Decoded, Fields, Framing, HeadLimits, Malformed, write_chunk_size, write_last_chunk,
+    ChunkedDecoder, Decoded, Edited, Fields, Framing, HeadLimits, Malformed, write_chunk_size, write_last_chunk,
 };
 
 /// How much of a body is kept after it was sent, so that the request can be sent again: as many bytes as most clients send
 /// before they hear of a backend that is gone.
 const KEPT: usize = 64 * 1024;
+
+/// A client that sends and does not read, and a backend that answers and does not read, wait for each other for so long.
+const STUCK: Duration = Duration::from_secs(2);
+
+/// How much of a request its backend has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The head. The client waits to be asked for the body.
+    Awaited,
+    /// The head, and perhaps some of the body.
+    Partly,
+    /// All of it.
+    Whole,
+}
+
+/// The same, and whether the backend has agreed to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// How much it is.
+    pub stage: Stage,
+    /// No expectation was passed on, or the backend has met it. Otherwise nobody knows whether it takes what comes behind the head
+    /// for the body.
+    agreed: bool,
+}
+
+impl Sent {
+    /// All that there is, and the backend reads it.
+    pub const WHOLE: Self = Self { stage: Stage::Whole, agreed: true };
+
+    /// At the beginning.
+    pub fn new(stage: Stage, expects: bool) -> Self {
+        Self { stage, agreed: !expects }
+    }
+
+    /// The same at another stage.
+    pub fn at(self, stage: Stage) -> Self {
+        Self { stage, ..self }
+    }
+
+    /// The same, and the backend has said that it reads the body.
+    pub fn agreed(self) -> Self {
+        Self { agreed: true, ..self }
+    }
+}
 
 /// How far a body has come on its way up. It outlives the attempt: what was read of the client can't be read again.
 #[derive(Debug)]
@@ -27,6 +76,8 @@ pub struct Progress {
     sent: Vec<u8>,
     /// Whether all that was sent is in `sent`.
     whole: bool,
+    /// What policies have edited in the head.
+    edited: Edited,
 }
 
 /// Where in the body the client's connection stands.
@@ -42,12 +93,12 @@ enum At {
 
 impl Progress {
     /// At the beginning of a body. What is sent is kept only if the request may be repeated.
-    pub fn new(framing: Framing, keep: bool) -> Self {
+    pub fn new(framing: Framing, keep: bool, edited: &Edited) -> Self {
         let at = match framing {
             Framing::Length(n) => At::Length(n),
             _ => At::Chunked(ChunkedDecoder::default()),
         };
-        Self { at, total: 0, sent: Vec::new(), whole: keep }
+        Self { at, total: 0, sent: Vec::new(), whole: keep, edited: edited.clone() }
     }
 
     /// What has to be sent before the rest when the request is sent again.
@@ -104,10 +155,14 @@ pub struct Upload<'a> {
     pub limits: HeadLimits,
     /// The largest body; 0 = no limit.
     pub body_limit: u64,
-    /// How long the backend may take to answer, once it has the whole.
-    pub response_patience: Duration,
-    /// Set when the whole has been sent.
-    pub complete: &'a Cell<bool>,
+    /// How long each may take.
+    pub timeouts: &'a Timeouts,
+    /// How much has been sent.
+    pub sent: &'a Cell<Sent>,
+    /// The status of the response, once the client has been sent some of it.
+    pub answered: &'a Cell<u16>,
+    /// Until when a client that is sending still need not read its response, in milliseconds of the worker's clock.
+    pub reads_by: Option<u64>,
 }
 
 /// How an upload ended.
@@ -141,17 +196,26 @@ impl Upload<'_> {
         };
         match sent {
             Ok(()) => {
-                self.complete.set(true);
+                self.sent.set(self.sent.get().at(Stage::Whole));
                 // From here on it is the backend that is waited for.
-                self.client.timers.arm(self.client.timer, Wait::UpstreamRead, self.response_patience);
+                self.client.timers.arm(self.client.timer, Wait::UpstreamRead, self.timeouts.response);
                 UploadEnd::Complete
             }
-            Err(UploadEnd::BackendGone) => {
-                self.read_on().await;
-                UploadEnd::BackendGone
-            }
-            Err(end) => end,
+            Err(end) => self.stopped(end).await,
         }
+    }
+
+    /// What an upload that stopped comes to: the answer that is under way does not end with it.
+    async fn stopped(&mut self, end: UploadEnd) -> UploadEnd {
+        let (answered, timer) = (self.answered.get() != 0, self.client.timer);
+        match end {
+            UploadEnd::BackendTimedOut if answered => {}
+            UploadEnd::BackendGone => {}
+            UploadEnd::ClientTimedOut if answered && !timer.is_broken_off() => return UploadEnd::BackendGone,
+            end => return end,
+        }
+        self.read_on().await;
+        UploadEnd::BackendGone
     }
 
     /// Reads on though nobody takes it: a client that sends all of its upload before it reads would otherwise never read what the
@@ -165,6 +229,7 @@ impl Upload<'_> {
             if !matches!(self.client.read(self.input).await, Ok(1..)) {
                 return;
             }
+            self.sends_still();
         }
     }
 
@@ -178,7 +243,9 @@ impl Upload<'_> {
             let n = self.input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             // The head goes out with the first piece; after that pieces go as they are.
             if self.up.is_empty() {
-                self.upstream.write_all(&self.input.filled()[..n]).await.map_err(backend_end)?;
+                let go_on = worth_waiting(&self.client, self.answered, self.timeouts.send);
+                let written = self.upstream.write_while(&self.input.filled()[..n], go_on).await;
+                written.map_err(backend_end)?;
             } else {
                 self.up.extend_from_slice(&self.input.filled()[..n]);
                 self.flush().await?;
@@ -198,6 +265,7 @@ impl Upload<'_> {
             match decoded.map_err(UploadEnd::Malformed)? {
                 Decoded::End(n) => {
                     self.input.consume(n);
+                    self.progress.edited.keep_out_of(self.trailers);
                     self.add(|up, trailers, _| write_last_chunk(trailers, up));
                     self.progress.at = At::End;
                 }
@@ -234,24 +302,151 @@ impl Upload<'_> {
     async fn fill(&mut self, body: u64) -> Result<(), UploadEnd> {
         self.flush().await?;
         self.buffers.enlarge(self.input, body);
-        self.pace.wait(self.client.timers.now());
-        let read = self.client.read(self.input).await;
-        self.pace.go_on(self.client.timers.now());
+        let timers = self.client.timers;
+        let read = if self.sent.get().stage == Stage::Awaited {
+            // What passes before the client is asked is not its doing.
+            self.pace.wait(timers.now() + u64::try_from(SILENCE.as_millis()).unwrap_or(u64::MAX));
+            self.first().await
+        } else {
+            self.pace.wait(timers.now());
+            self.client.read(self.input).await
+        };
+        self.pace.go_on(timers.now());
         match read {
             Ok(0) | Err(IoEnd::Failed) => Err(UploadEnd::ClientGone),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.sends_still();
+                Ok(())
+            }
             Err(IoEnd::TimedOut) => Err(UploadEnd::ClientTimedOut),
         }
     }
 
-    async fn flush(&mut self) -> Result<(), UploadEnd> {
-        self.upstream.flush(self.up).await.map_err(backend_end)
+    /// Reads the beginning of a body that the client holds back until it is asked for it. A client that does not wait for that is
+    /// not made to, as long as there is no answer. Behind an answer what it sends is not for the backend any more.
+    async fn first(&mut self) -> Result<usize, IoEnd> {
+        let (sent, answered, timer) = (self.sent, self.answered, self.client.timer);
+        // Without a deadline until the client is asked.
+        let mut read = pin!(self.client.read_watched(self.input));
+        let read = poll_fn(|cx| match sent.get().stage == Stage::Awaited && answered.get() != 0 {
+            true => Poll::Pending,
+            false => read.as_mut().poll(cx),
+        });
+        let read = read.await;
+        timer.disarm(Wait::ClientRead);
+        if sent.get().stage == Stage::Awaited {
+            timer.disarm(Wait::UpstreamRead);
+            sent.set(sent.get().at(Stage::Partly));
+        }
+        read
     }
+
+    /// Notes that the client sends: for as long as a connection may linger, it need not read its answer meanwhile.
+    fn sends_still(&mut self) {
+        if self.answered.get() == 0 {
+            return;
+        }
+        let (timers, timer) = (self.client.timers, self.client.timer);
+        let linger = u64::try_from(self.timeouts.linger.as_millis()).unwrap_or(u64::MAX);
+        if timers.now() < *self.reads_by.get_or_insert(timers.now().saturating_add(linger)) {
+            timers.extend(timer, Wait::ClientWrite, self.timeouts.send);
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), UploadEnd> {
+        let go_on = worth_waiting(&self.client, self.answered, self.timeouts.send);
+        let written = self.upstream.write_while(self.up, go_on).await;
+        self.up.clear();
+        written.map_err(backend_end)
+    }
+}
+
+/// Whether a write to the backend is worth waiting for: not if the answer, which the client does not take, waits as well.
+fn worth_waiting<'a>(
+    client: &Limited<'a, ReadHalf<'a>>,
+    answered: &'a Cell<u16>,
+    send: Duration,
+) -> impl Fn(Duration) -> bool + use<'a> {
+    let (timers, timer) = (client.timers, client.timer);
+    move |waited| answered.get() == 0 || waited < STUCK || timers.waited(timer, Wait::ClientWrite, send) < STUCK
 }
 
 fn backend_end(end: IoEnd) -> UploadEnd {
     match end {
         IoEnd::TimedOut => UploadEnd::BackendTimedOut,
         IoEnd::Failed => UploadEnd::BackendGone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::timer::Timers;
+    use super::*;
+    use crate::stats::Counter;
+
+    const LARGE: usize = 24 * 1024 * 1024;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (connected, accepted) = tokio::join!(connecting, listener.accept());
+        (connected.unwrap(), accepted.unwrap().0)
+    }
+
+    /// How the upload of a client that sends all of it ends, and how many bytes of it were read.
+    async fn upload_to(mut backend: TcpStream, framing: Framing, sent: usize) -> (UploadEnd, u64) {
+        let (mut sender, mut stream) = pair().await;
+        let (timers, timeouts) = (Timers::new(), Timeouts::default());
+        let (timer, read, written) = (timers.register(), Counter::default(), Counter::default());
+        let (timers, timer, wait) = (&timers, &timer, Wait::ClientRead);
+        let patience = Duration::from_secs(60);
+        let client = Limited { half: stream.split().0, timers, timer, wait, patience, bytes: &read };
+        let wait = Wait::UpstreamWrite;
+        let upstream = Limited { half: backend.split().1, timers, timer, wait, patience, bytes: &written };
+        let upload = Upload {
+            progress: &mut Progress::new(framing, false, &Edited::default()),
+            pace: &Pace::default(),
+            client,
+            input: &mut Buffer::default(),
+            upstream,
+            up: &mut b"POST / HTTP/1.1\r\n\r\n".to_vec(),
+            buffers: &Buffers::default(),
+            trailers: &mut Fields::new(),
+            limits: HeadLimits { first_line: 1_000, bytes: 1_000, fields: 10 },
+            body_limit: 0,
+            timeouts: &timeouts,
+            sent: &Cell::new(Sent::new(Stage::Partly, false)),
+            answered: &Cell::new(0),
+            reads_by: None,
+        };
+        let send = async {
+            sender.write_all(&vec![b'0'; sent]).await.unwrap();
+            drop(sender);
+        };
+        let (end, ()) = tokio::join!(upload.run(), send);
+        (end, read.value())
+    }
+
+    /// What the sockets hold would not be enough: somebody has to read.
+    #[tokio::test]
+    async fn what_no_backend_takes_any_more_is_read_to_its_end() {
+        let (gone, backend) = pair().await;
+        SockRef::from(&gone).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(gone);
+        let (end, read) = upload_to(backend, Framing::Length(LARGE as u64), LARGE).await;
+        assert!(matches!(end, UploadEnd::BackendGone), "{end:?}");
+        assert_eq!(read, LARGE as u64);
+    }
+
+    #[tokio::test]
+    async fn an_upload_whose_backend_takes_all_is_not_read_beyond_its_end() {
+        let (_taking, backend) = pair().await;
+        let (end, read) = upload_to(backend, Framing::Length(1_000), 1_000).await;
+        assert!(matches!(end, UploadEnd::Complete), "{end:?}");
+        assert_eq!(read, 1_000);
     }
 }

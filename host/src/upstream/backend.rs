@@ -1,6 +1,6 @@
 //! One backend as one worker sees it: connections, health, counts.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
@@ -25,6 +25,8 @@ pub struct Backend {
     pub name: String,
     /// What this worker counts of it.
     pub shard: Arc<BackendShard>,
+    /// Whether it spoke HTTP/1.0 when it was last asked to meet an expectation.
+    pub old: Cell<bool>,
     /// Kept-alive connections, the longest idle first.
     idle: RefCell<VecDeque<Idle>>,
     /// How many connections it may have, where that is limited.
@@ -76,7 +78,8 @@ pub struct InFlight(Rc<Backend>);
 impl Backend {
     /// A backend without connections.
     pub fn new(address: SocketAddr, shard: Arc<BackendShard>, places: Option<Arc<Places>>) -> Self {
-        Self { address, name: address.to_string(), shard, idle: RefCell::default(), places, queue: Queue::default() }
+        let (old, idle, queue) = (Cell::new(false), RefCell::default(), Queue::default());
+        Self { address, name: address.to_string(), shard, old, idle, places, queue }
     }
 
     /// A pooled connection, the most recently used first, as it is the least likely to be closed.

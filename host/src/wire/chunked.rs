@@ -1,6 +1,7 @@
 //! Chunked bodies (RFC 9112 section 7.1): a strict decoder that is fed what arrives, and the encoding's pieces.
 
 use super::Fields;
+use super::arrival::Arrival;
 use super::head::{self, HeadLimits, Keep, Side};
 use super::names;
 use super::refused::Malformed;
@@ -16,6 +17,8 @@ pub struct ChunkedDecoder {
     size: u64,
     digits: u8,
     extension_bytes: usize,
+    /// The trailers, as far as they have come.
+    trailers: Arrival,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub enum Decoded {
 
 impl Default for ChunkedDecoder {
     fn default() -> Self {
-        Self { state: State::Size, size: 0, digits: 0, extension_bytes: 0 }
+        Self { state: State::Size, size: 0, digits: 0, extension_bytes: 0, trailers: Arrival::default() }
     }
 }
 
@@ -80,6 +83,12 @@ impl ChunkedDecoder {
     /// Whether more was announced than has come: between two chunks nothing was.
     pub fn owes(&self) -> bool {
         self.state != State::Size || self.digits > 0
+    }
+
+    /// How many bytes of trailers were parsed so far, each time counted.
+    #[cfg(test)]
+    pub(super) fn parsed(&self) -> usize {
+        self.trailers.total()
     }
 
     fn framing_byte(&mut self, byte: u8) -> Result<(), Malformed> {
@@ -127,8 +136,13 @@ impl ChunkedDecoder {
         limits: HeadLimits,
         trailers: &mut Fields,
     ) -> Result<Decoded, Malformed> {
-        trailers.clear();
         let rest = &bytes[at..];
+        // Trailers are parsed as a whole: what is there stays in the caller's buffer.
+        let incomplete = Ok(Decoded::Data { skip: at, data: 0 });
+        if !self.trailers.is_due(rest, limits) {
+            return incomplete;
+        }
+        trailers.clear();
         let after = head::fields(rest, Side::Request, limits, trailers, |name, _| {
             Ok(if may_trail(name) { Keep::Yes } else { Keep::No })
         })?;
@@ -139,27 +153,38 @@ impl ChunkedDecoder {
                 Ok(Decoded::End(bytes.len() - after.len()))
             }
             None if rest.len() > limits.bytes => Err(Malformed::HeadTooLarge),
-            // Trailers are parsed as a whole: what is there stays in the caller's buffer.
-            None => Ok(Decoded::Data { skip: at, data: 0 }),
+            None => incomplete,
         }
     }
 }
 
-/// Fields that would change framing, routing or authentication can't come in trailers (RFC 9110 section 6.5.1).
+/// Fields that would change framing, routing, authentication, control or a client's state can't come in trailers (RFC 9110 section 6.5.1).
 fn may_trail(name: &[u8]) -> bool {
     debug_assert!(name.iter().all(|b| TOKEN_LOWER[usize::from(*b)] != 0));
     !matches!(
         name,
-        b"authorization"
+        b"age"
+            | b"authorization"
             | b"cache-control"
+            | b"clear-site-data"
             | b"content-encoding"
             | b"content-range"
+            | b"content-security-policy"
             | b"content-type"
             | b"cookie"
+            | b"date"
+            | b"expires"
+            | b"location"
             | b"max-forwards"
             | b"range"
+            | b"refresh"
+            | b"retry-after"
             | b"set-cookie"
-    ) && names::owned(name).is_none()
+            | b"strict-transport-security"
+            | b"vary"
+            | b"www-authenticate"
+    ) && !name.starts_with(b"access-control-")
+        && names::owned(name).is_none()
         && !name.starts_with(b"if-")
         && !name.contains(&b'_')
 }

@@ -1,5 +1,6 @@
 //! Header fields in one arena: parsing, editing and writing a head allocate nothing once the buffers are warm.
 
+use super::names;
 use super::syntax::TOKEN_LOWER;
 
 /// A list of header fields in order, repeated names included. Names are kept in lower case, and on demand as they were
@@ -13,6 +14,15 @@ pub struct Fields {
     spelled: bool,
     /// Names are written as they were spelled.
     as_spelled: bool,
+    /// The names that policies have set, appended or removed.
+    edited: Edited,
+}
+
+/// Names of fields that policies have edited. Trailers don't come round that.
+#[derive(Debug, Default, Clone)]
+pub struct Edited {
+    /// Each with an LF behind it, which no name has.
+    names: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +36,7 @@ struct Entry {
 #[derive(Debug)]
 pub struct Checkpoint {
     arena_len: usize,
+    edited_len: usize,
     entries: Vec<Entry>,
 }
 
@@ -45,6 +56,7 @@ impl Fields {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.entries.clear();
+        self.edited.names.clear();
     }
 
     /// Forgets all fields. Of those that come from now on the spelling is kept, or not; if it is, they are written so.
@@ -196,14 +208,26 @@ impl Fields {
         });
     }
 
+    /// Notes that a policy edits the fields of this name.
+    pub fn note_edit(&mut self, name: &[u8]) {
+        self.edited.names.extend_from_slice(name);
+        self.edited.names.push(b'\n');
+    }
+
+    /// The names that policies have edited.
+    pub fn edited(&self) -> &Edited {
+        &self.edited
+    }
+
     /// The state to go back to if what follows has to be undone. Allocates: for the rare path only.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { arena_len: self.arena.len(), entries: self.entries.clone() }
+        Checkpoint { arena_len: self.arena.len(), edited_len: self.edited.names.len(), entries: self.entries.clone() }
     }
 
     /// Goes back to a state of these same fields.
     pub fn restore(&mut self, to: Checkpoint) {
         self.arena.truncate(to.arena_len);
+        self.edited.names.truncate(to.edited_len);
         self.entries = to.entries;
     }
 
@@ -229,6 +253,17 @@ impl Fields {
 
     fn value(&self, e: &Entry) -> &[u8] {
         &self.arena[e.start as usize + e.name_len as usize..][..e.value_len as usize]
+    }
+}
+
+impl Edited {
+    /// Removes fields that policies have edited, in whatever spelling, from trailers.
+    pub fn keep_out_of(&self, trailers: &mut Fields) {
+        if self.names.is_empty() || trailers.is_empty() {
+            return;
+        }
+        let edited = |name: &[u8]| self.names.split(|b| *b == b'\n').any(|edited| names::alike(edited, name));
+        trailers.retain(|name, _| !edited(name));
     }
 }
 

@@ -83,6 +83,12 @@ fn is(name: &[u8], known: &[u8]) -> bool {
     }
 }
 
+/// Whether backends that hand fields on as variables could take one name for the other.
+pub(super) fn alike(one: &[u8], other: &[u8]) -> bool {
+    let folded = |b: &u8| if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'-' };
+    one.len() == other.len() && one.iter().map(folded).eq(other.iter().map(folded))
+}
+
 fn same(name: &[u8], known: &[u8]) -> bool {
     name.iter()
         .zip(known)

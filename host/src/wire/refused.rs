@@ -46,6 +46,8 @@ pub enum Malformed {
     Chunk,
     #[error("the status line is not `HTTP/1.1 NNN reason`")]
     StatusLine,
+    #[error("there are more interim responses than anybody has use for")]
+    Interim,
     #[error("Max-Forwards is not one plain decimal number")]
     MaxForwards,
     #[error("the Expect field asks for something else than 100-continue")]

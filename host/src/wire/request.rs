@@ -253,8 +253,15 @@ impl RequestHead {
                     return Ok(Keep::No);
                 }
                 b"expect" => {
-                    control.expect_continue = value.eq_ignore_ascii_case(b"100-continue");
-                    return if control.expect_continue { Ok(Keep::No) } else { Err(Malformed::Expect) };
+                    // RFC 9110 section 10.1.1: HTTP/1.0 has no expectations. The proxy itself passes them on.
+                    if version == Version::Http11 {
+                        let mut members = syntax::list(value);
+                        control.expect_continue = members.next().is_some_and(is_continue) && members.all(is_continue);
+                        if !control.expect_continue {
+                            return Err(Malformed::Expect);
+                        }
+                    }
+                    return Ok(Keep::No);
                 }
                 b"range" => control.range = true,
                 _ => return head::hop_by_hop(name, value, (version, Side::Request), lengths, control),
@@ -277,6 +284,10 @@ impl RequestHead {
         }
         self.host.make_ascii_lowercase();
     }
+}
+
+fn is_continue(expectation: &[u8]) -> bool {
+    expectation.eq_ignore_ascii_case(b"100-continue")
 }
 
 fn framing(lengths: &Lengths) -> Result<Framing, Malformed> {

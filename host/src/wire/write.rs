@@ -24,6 +24,15 @@ pub fn write_request_head(head: &RequestHead, framing: Framing, host: &str, out:
     out.extend_from_slice(b"\r\n");
 }
 
+/// Adds `expect: 100-continue` to a request head that was written.
+#[cold]
+pub fn write_expectation(capitals: bool, out: &mut Vec<u8>) {
+    // In front of the empty line.
+    out.truncate(out.len().saturating_sub(2));
+    write_name(b"expect", capitals, out);
+    out.extend_from_slice(b"100-continue\r\n\r\n");
+}
+
 /// Writes the name of a field and what follows it; with capitals where the other names are as they were spelled.
 pub fn write_name(name: &[u8], capitals: bool, out: &mut Vec<u8>) {
     let at = out.len();

@@ -1,0 +1,169 @@
+//! What comes before the final head of a response: interim responses (RFC 9110 section 15.2), and the client that waits
+//! for one of them before it sends its body (section 10.1.1).
+
+use std::time::Duration;
+
+use super::download::{Download, End, LEFT, bad, refused};
+use super::io::IoEnd;
+use super::refusal::Refusal;
+use super::timer::Wait;
+use super::upload::Stage;
+use crate::wire::{Arrival, Malformed, ResponseMeta, Version, may_come_before, write_status_line};
+
+/// How long a backend may say nothing of an expectation before the client is asked for its body all the same. Many clients
+/// wait no longer themselves.
+pub const SILENCE: Duration = Duration::from_secs(1);
+/// What interim responses may take at once, and what they earn in a millisecond: some 30 small ones a second for as long as
+/// a request takes, and 240 at once.
+const BURST: u64 = 256 * 1024;
+const EARNED: u64 = 32;
+/// What each takes beside its bytes.
+const EACH: u64 = 1024;
+/// How many times its time-out a backend may have in all by sending interim responses.
+const TIMES: u32 = 60;
+/// As much of a head is parsed with each piece: what is no status line is found at once.
+const BEGINNING: usize = 16;
+
+/// What the interim responses of one request may still take.
+#[derive(Debug)]
+struct Allowance {
+    left: u64,
+    /// Milliseconds of the worker's clock.
+    since: u64,
+}
+
+impl Allowance {
+    fn new(now: u64) -> Self {
+        Self { left: BURST, since: now }
+    }
+
+    /// Takes an interim response of so many bytes, if that is not too much.
+    fn take(&mut self, bytes: usize, now: u64) -> bool {
+        let earned = now.saturating_sub(self.since).saturating_mul(EARNED);
+        self.since = now;
+        self.left = self.left.saturating_add(earned).min(BURST);
+        let left = self.left.checked_sub(EACH + bytes as u64);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
+    }
+}
+
+impl Download<'_> {
+    /// Reads up to the final head; passes interim ones on.
+    pub(super) async fn head(&mut self) -> Result<ResponseMeta, End> {
+        let worker = self.panel.worker;
+        let limits = worker.response_limits;
+        let mut allowance: Option<Allowance> = None;
+        let mut arrival: Option<Arrival> = None;
+        loop {
+            let input = self.buffer.filled();
+            let due = match &mut arrival {
+                None => !input.is_empty(),
+                // Asked in any case, so that it sees every byte.
+                Some(arrival) => arrival.is_due(input, limits) | (input.len() <= BEGINNING),
+            };
+            if due {
+                match self.response.parse(input, &self.head.method, limits).map_err(bad)? {
+                    Some(meta) if self.response.status >= 200 => {
+                        self.buffer.consume(meta.head_len);
+                        return Ok(meta);
+                    }
+                    Some(meta) => {
+                        self.interim(meta, &mut allowance).await?;
+                        arrival = None;
+                        continue;
+                    }
+                    None => arrival.get_or_insert_with(|| Arrival::after(input.len())),
+                };
+            }
+            let whole = self.uploaded.get().stage == Stage::Whole;
+            let presence = self.client.presence(worker.settings.limits.half_close, whole);
+            match presence.during(self.upstream.read_watched(self.buffer)).await.ok_or(LEFT)? {
+                Ok(0) | Err(IoEnd::Failed) if self.buffer.is_empty() && allowance.is_none() => {
+                    return Err(End::Closed);
+                }
+                Ok(0) | Err(IoEnd::Failed) => return Err(refused(Refusal::ClosedEarly)),
+                Ok(_) => {}
+                Err(IoEnd::TimedOut) if self.uploaded.get().stage == Stage::Awaited => self.ask_for_body().await?,
+                Err(IoEnd::TimedOut) => return Err(refused(Refusal::ResponseTimeout)),
+            }
+        }
+    }
+
+    /// Deals with an interim response.
+    #[cold]
+    async fn interim(&mut self, meta: ResponseMeta, allowance: &mut Option<Allowance>) -> Result<(), End> {
+        let worker = self.panel.worker;
+        let (timers, timer) = (&worker.timers, self.client.timer);
+        if self.response.status == 101 {
+            return Err(refused(Refusal::UnaskedUpgrade));
+        }
+        let now = timers.now();
+        if !allowance.get_or_insert_with(|| Allowance::new(now)).take(meta.head_len, now) {
+            return Err(bad(Malformed::Interim));
+        }
+        self.buffer.consume(meta.head_len);
+        let response = worker.settings.timeouts.response;
+        if self.uploaded.get().stage == Stage::Whole && self.sent.elapsed() < response.saturating_mul(TIMES) {
+            // The backend is at work, and has its time again.
+            timers.arm(timer, Wait::UpstreamRead, response);
+        }
+        if self.response.status == 100 {
+            let sent = self.uploaded.get();
+            self.uploaded.set(sent.agreed());
+            return self.ask_for_body().await;
+        }
+        if self.head.version == Version::Http10 {
+            return Ok(());
+        }
+        let (status, edited) = (self.response.status, self.panel.edits_responses());
+        self.response.fields.retain(|name, _| may_come_before(status, name, edited));
+        write_status_line(status, &self.response.reason, self.out);
+        self.response.fields.write_to(self.out);
+        self.out.extend_from_slice(b"\r\n");
+        self.flush().await
+    }
+
+    /// Asks the client for its body, if it waits to be asked. From here on it is the client that is waited for.
+    async fn ask_for_body(&mut self) -> Result<(), End> {
+        let sent = self.uploaded.get();
+        if sent.stage != Stage::Awaited {
+            return Ok(());
+        }
+        self.uploaded.set(sent.at(Stage::Partly));
+        let (worker, timer) = (self.panel.worker, self.client.timer);
+        timer.disarm(Wait::UpstreamRead);
+        worker.timers.arm(timer, Wait::ClientRead, worker.settings.timeouts.body_read);
+        write_status_line(100, b"", self.out);
+        self.out.extend_from_slice(b"\r\n");
+        self.flush().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interim_responses_are_bounded_by_number_and_size() {
+        let mut allowance = Allowance::new(0);
+        let small = (0..10_000).take_while(|_| allowance.take(30, 0)).count();
+        assert!((200..260).contains(&small), "{small} small ones at once");
+        let mut allowance = Allowance::new(0);
+        let large = (0..10_000).take_while(|_| allowance.take(60 * 1024, 0)).count();
+        assert_eq!(large, 4, "of nearly the largest that a head may be");
+    }
+
+    #[test]
+    fn interim_responses_earn_with_time_what_they_take() {
+        let mut allowance = Allowance { left: 0, since: 0 };
+        assert!(!allowance.take(0, 0), "nothing is left");
+        let again = (0..10_000).take_while(|_| allowance.take(30, 1_000)).count();
+        assert_eq!(again, 30, "a second's worth");
+        let most = (0..10_000).take_while(|_| allowance.take(30, 10_000_000)).count();
+        assert!((200..260).contains(&most), "{most}: never more than at once");
+        for second in 0..10_000u64 {
+            assert!(allowance.take(60, 10_000_000 + 1_000 * (second + 60)), "hours of one each second");
+        }
+    }
+}
