@@ -281,7 +281,9 @@ impl Download<'_> {
     /// Reads more of a body that is `body` bytes long, as far as it is known, while the client is there.
     async fn read_body(&mut self, body: u64) -> Result<Result<usize, IoEnd>, End> {
         self.panel.worker.buffers.enlarge(self.buffer, body);
-        let presence = self.client.presence(self.panel.worker.settings.limits.half_close, self.uploaded.get().stage == Stage::Whole);
+        let presence = self
+            .client
+            .presence(self.panel.worker.settings.limits.half_close, self.uploaded.get().stage == Stage::Whole);
         presence.during(self.upstream.read(self.buffer)).await.ok_or(LEFT_WITHIN)
     }
 
