@@ -155,7 +155,8 @@ fn a_policy_whose_loading_panics_has_failed_and_is_not_being_loaded_for_ever() {
     fragile.service.scratch.replace("mine.wasm", guest("pick-last"));
     fragile.wait_until_counted();
     eventually("the generation has failed, with a sentence", || {
-        let status = ask(fragile.admin, "/policies/mine").text().to_owned();
+        let answer = ask(fragile.admin, "/policies/mine");
+        let status = answer.text();
         (status.contains("\"failed\"") && status.contains("broke off by a fault of the proxy")).then_some(())
     });
     fragile.service.scratch.replace("mine.wasm", guest("probe"));
