@@ -152,6 +152,14 @@ mod tests {
         tokens.issue("a", Duration::from_secs(60));
         tokens.issue("b", Duration::ZERO);
         assert!(tokens.accept(b"a") && !tokens.accept(b"b") && !tokens.accept(b""));
+        for (length, accepted) in [(LONGEST, true), (LONGEST + 1, false)] {
+            let token = "t".repeat(length);
+            tokens.issue(&token, Duration::from_secs(60));
+            assert_eq!(tokens.accept(token.as_bytes()), accepted, "{length} bytes");
+        }
+        let few = Tokens::default();
+        (0..MAX_TOKENS).for_each(|n| few.issue(&n.to_string(), Duration::from_secs(60)));
+        assert!(few.accept(b"0"), "there is room for so many");
         (0..MAX_TOKENS).for_each(|n| tokens.issue(&n.to_string(), Duration::from_secs(60)));
         assert!(!tokens.accept(b"a") && tokens.accept(b"63"));
     }

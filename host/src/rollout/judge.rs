@@ -295,6 +295,10 @@ mod tests {
         assert_eq!(judge(&down, &RULES), None);
         let unseen = of(vec![route("down/", (600, 600), (0, 0)), route("a/", (400, 0), (1000, 0))]);
         assert_eq!(judge(&unseen, &RULES), None, "nobody else has tried it");
+        let few = of(vec![route("a/", (20, 20), (4, 0)), route("b/", (0, 0), (100, 0))]);
+        assert_eq!(judge(&few, &RULES), None, "four are too few to compare with, whatever others there are elsewhere");
+        let enough = of(vec![route("a/", (20, 20), (5, 0)), route("b/", (0, 0), (100, 0))]);
+        assert!(judge(&enough, &RULES).is_some());
         let bad = of(vec![route("down/", (600, 600), (10, 10)), route("a/", (400, 60), (990, 0))]);
         assert!(judge(&bad, &RULES).is_some());
     }

@@ -328,6 +328,15 @@ mod tests {
             let error = keep.read("p").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidData, "{generation} of {last}: {error}");
         }
+        let largest = text.replace("\"last_generation\": 5", &format!("\"last_generation\": {LARGEST_GENERATION}"));
+        fs::write(&record, largest).unwrap();
+        assert_eq!(keep.read("p").unwrap().unwrap().last_generation, LARGEST_GENERATION);
+        // As large as a record may be, and a byte more.
+        let bound = usize::try_from(LARGEST_RECORD).unwrap();
+        fs::write(&record, format!("{text}{}", " ".repeat(bound - text.len()))).unwrap();
+        assert!(keep.read("p").unwrap().is_some());
+        fs::write(&record, format!("{text}{}", " ".repeat(bound - text.len() + 1))).unwrap();
+        assert_eq!(keep.read("p").unwrap_err().kind(), ErrorKind::InvalidData);
         fs::write(&record, &text).unwrap();
         assert!(keep.read("p").unwrap().is_some());
         fs::remove_file(&component).unwrap();
@@ -391,6 +400,25 @@ mod tests {
         fs::remove_file(path.join(LOCK)).unwrap();
         std::os::unix::fs::symlink(path.join("elsewhere"), path.join(LOCK)).unwrap();
         assert!(Keep::open(&path).is_err(), "the lock is no link");
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_made_is_for_this_user_and_what_is_no_folder_is_said() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = folder("made");
+        let keep = Keep::open(&path).unwrap();
+        keep.write("p", &kept(b"one")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let inside = keep.folder("p");
+        assert_eq!((mode(&path), mode(&inside), mode(&inside.join(RECORD))), (0o700, 0o700, 0o600));
+        fs::write(keep.folder("file"), b"x").unwrap();
+        let error = keep.read("file").unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidData && error.to_string().contains("is not a folder"), "{error}");
+        assert_eq!(Keep::examine(&keep.folder("file")).unwrap_err().kind(), ErrorKind::NotADirectory);
+        assert!(Keep::examine(&path.join("none")).is_ok(), "it will be made");
+        // Longer than a name may be: that is no reason to believe that nothing was kept.
+        assert!(keep.read(&"x".repeat(300)).is_err());
         fs::remove_dir_all(path).unwrap();
     }
 }

@@ -543,3 +543,29 @@ fn an_entry_that_was_used_once_long_ago_does_not_stay_for_ever() {
     assert_eq!(left, 0, "its second chance is one chance");
     assert!(t.entries() <= 160);
 }
+
+#[test]
+fn a_comparison_keeps_what_the_store_can_hold_and_nothing_larger() {
+    let t = told(100, 1 << 20);
+    let (key, long) = ("k".repeat(MAX_KEY), "k".repeat(MAX_KEY + 1));
+    let (value, large) = (vec![b'v'; MAX_VALUE], vec![b'v'; MAX_VALUE + 1]);
+    let fitting = [
+        Call::Get(key.clone()),
+        Call::Set(key.clone(), value.clone(), 0),
+        Call::CompareAndSet(key.clone(), Some(value.clone()), value.clone(), 0),
+    ];
+    let beyond = [
+        Call::Get(long.clone()),
+        Call::Set(long, value.clone(), 0),
+        Call::Set(key.clone(), large.clone(), 0),
+        Call::CompareAndSet(key.clone(), Some(large.clone()), value.clone(), 0),
+        Call::CompareAndSet(key, Some(value), large, 0),
+    ];
+    for (calls, kept) in [(fitting.to_vec(), 1), (beyond.to_vec(), 0)] {
+        for call in calls {
+            let mut tape = Calls::default();
+            tape.run(call, &t.store);
+            assert_eq!(tape.kept().len(), kept, "{:?}", tape.kept());
+        }
+    }
+}
