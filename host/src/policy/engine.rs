@@ -127,7 +127,7 @@ impl Engine {
             .map_err(|e| failed(&e))?;
         Ok(Self {
             core: Arc::new(Core {
-                places: Places::new(lanes.places),
+                places: Places::new(lanes.places, lanes.scarce),
                 lanes,
                 workers: options.workers.max(1),
                 epoch: Instant::now(),
@@ -229,7 +229,7 @@ impl Core {
             return Err(Refusal::Memory { needed: compiled.facts.beside_memory, limit: spec.memory });
         }
         let policy: Arc<str> = spec.name.as_str().into();
-        let count = places::of_generation(self.workers, compiled.places);
+        let count = self.places.of_generation(self.workers, compiled.places);
         let reserved = compiled.pooled.then(|| self.places.reserve(&policy, count)).transpose();
         let reserved = reserved.map_err(Refusal::Full)?;
         let store = self.store(spec, stats);

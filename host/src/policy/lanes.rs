@@ -61,6 +61,8 @@ pub(super) struct Lane {
 pub(super) struct Lanes {
     /// Places in the pool.
     pub places: u32,
+    /// The process had no address space for more.
+    pub scarce: bool,
     /// Small components, with instances from a pool: microseconds to instantiate.
     pub pooled: Lane,
     /// Components that don't fit the pool's places.
@@ -73,18 +75,19 @@ impl Lanes {
     /// Reserves the pool.
     pub fn new(options: &EngineOptions) -> wasmtime::Result<Self> {
         let on_demand = wasmtime::Engine::new(&base_config(options.fuel))?;
-        let (pooled, places) = match pooled_engine(options) {
-            Ok((engine, places)) => (lane(engine, false, true)?, places),
+        let (pooled, places, scarce) = match pooled_engine(options) {
+            Ok((engine, places, scarce)) => (lane(engine, false, true)?, places, scarce),
             Err(e) => {
                 tracing::warn!(
                     "there is no pool of policy instances, so each takes longer to build and `isolation = \"request\"` is \
                      refused: this process gets too little address space, see `ulimit -v` ({e})"
                 );
-                (lane(on_demand.clone(), false, false)?, 0)
+                (lane(on_demand.clone(), false, false)?, 0, true)
             }
         };
         Ok(Self {
             places,
+            scarce,
             pooled,
             on_demand: lane(on_demand.clone(), false, false)?,
             wasi: lane(on_demand, true, false)?,
@@ -134,17 +137,19 @@ fn base_config(fuel: bool) -> Config {
 }
 
 /// The pool and its places, fewer where the system does not give that much address space.
-fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<(wasmtime::Engine, u32)> {
+fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<(wasmtime::Engine, u32, bool)> {
     let each = places::of_generation(options.workers.max(1), 1).saturating_mul(places::GENERATIONS);
     let wanted = each.saturating_mul(POLICIES).min(MAX_PLACES);
-    let mut places = options.instances.unwrap_or(wanted).clamp(1, MAX_PLACES);
+    let wanted = options.instances.unwrap_or(wanted).clamp(1, MAX_PLACES);
+    let mut places = wanted;
     loop {
         let mut config = base_config(options.fuel);
         let leaving = places::LEAVING.min(places.div_ceil(4));
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(places + leaving)));
         match wasmtime::Engine::new(&config) {
-            Err(_) if places > FEWEST_PLACES => places = places / 4 * 3,
-            result => return Ok((result?, places)),
+            // In small steps: little space is what each place less makes more of.
+            Err(_) if places > FEWEST_PLACES => places -= places.div_ceil(8),
+            result => return Ok((result?, places, places < wanted)),
         }
     }
 }

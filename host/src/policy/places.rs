@@ -23,6 +23,8 @@ pub(super) fn of_generation(workers: usize, each: u32) -> u32 {
 #[derive(Debug)]
 pub(super) struct Places {
     total: u32,
+    /// There was no address space for as many as are wanted.
+    scarce: bool,
     policies: Mutex<HashMap<Arc<str>, Share>>,
 }
 
@@ -44,8 +46,17 @@ pub(super) struct Reservation {
 
 impl Places {
     /// A pool with so many.
-    pub fn new(total: u32) -> Arc<Self> {
-        Arc::new(Self { total, policies: Mutex::default() })
+    pub fn new(total: u32, scarce: bool) -> Arc<Self> {
+        Arc::new(Self { total, scarce, policies: Mutex::default() })
+    }
+
+    /// Places that a generation reserves here. In a pool that address space made small, all but one of the instances that
+    /// follow others do with what nobody has reserved, so that more policies can be loaded at all.
+    pub fn of_generation(&self, workers: usize, each: u32) -> u32 {
+        if self.scarce {
+            return u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(1).saturating_mul(each);
+        }
+        of_generation(workers, each)
     }
 
     /// Reserves places for a generation of this policy, or says why there are none.
@@ -101,7 +112,7 @@ mod tests {
 
     #[test]
     fn what_one_policy_uses_is_never_anothers() {
-        let places = Places::new(40);
+        let places = Places::new(40, false);
         let (greedy, other): (Arc<str>, Arc<str>) = ("greedy".into(), "other".into());
         let first = places.reserve(&other, 5).unwrap();
         let mut taken = Vec::new();
@@ -129,11 +140,22 @@ mod tests {
 
     #[test]
     fn a_small_pool_is_shared_as_far_as_it_goes() {
-        let places = Places::new(8);
+        let places = Places::new(8, false);
         let _first = places.reserve(&"p".into(), 3).unwrap();
         let _other = places.reserve(&"q".into(), 3).unwrap();
         assert!(places.reserve(&"p".into(), 3).is_err());
         assert!(places.reserve(&"q".into(), 3).is_err());
         places.reserve(&"p".into(), 2).unwrap();
+    }
+    #[test]
+    fn a_pool_that_address_space_made_small_takes_more_policies() {
+        let (roomy, scarce) = (Places::new(11, false), Places::new(11, true));
+        let fit = |places: &Arc<Places>| {
+            let names = ["a", "b", "c", "d", "e", "f"].map(Arc::from);
+            let held: Vec<_> = names.iter().map_while(|name| places.reserve(name, places.of_generation(1, 1)).ok()).collect();
+            held.len()
+        };
+        assert_eq!(fit(&roomy), 3);
+        assert_eq!(fit(&scarce), 5);
     }
 }

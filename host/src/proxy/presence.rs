@@ -56,9 +56,27 @@ impl Presence<'_> {
     /// Waits for `future`; `None` if the client leaves first.
     pub async fn during<T>(self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
-        let soon = self.timers.limit(self.timer, Wait::Presence, LOOK, future.as_mut()).await;
-        if let Ok(output) = soon {
-            return Some(output);
+        // Most of what is waited for is there at once, and then nothing is armed.
+        let mut armed = false;
+        let soon = poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            if !armed {
+                armed = true;
+                self.timers.arm(self.timer, Wait::Presence, LOOK);
+            } else if self.timers.is_due(self.timer, Wait::Presence) {
+                return Poll::Ready(None);
+            }
+            self.timer.remember(cx.waker());
+            Poll::Pending
+        })
+        .await;
+        if armed {
+            self.timer.disarm(Wait::Presence);
+        }
+        if soon.is_some() {
+            return soon;
         }
         let mut left = pin!(self.left());
         self.timers.arm(self.timer, Wait::Presence, WIDEN);

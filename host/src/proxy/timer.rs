@@ -134,7 +134,7 @@ impl Timers {
     /// Sets a deadline.
     pub fn arm(&self, timer: &Timer, wait: Wait, patience: Duration) {
         // The clock lags by up to one sweep: without adding it a time-out could fire early.
-        let patience = u64::try_from((patience + SWEEP).as_millis()).unwrap_or(NEVER);
+        let patience = millis(patience).saturating_add(millis(SWEEP));
         timer.deadlines[wait as usize].set(self.now.get().saturating_add(patience));
     }
 
@@ -187,6 +187,11 @@ impl Timers {
     }
 }
 
+/// Whole milliseconds, rounded up. `Duration::as_millis` calculates with 128 bits, and every read and write asks.
+fn millis(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_nanos().div_ceil(1_000_000)))
+}
+
 impl Timer {
     /// Takes a deadline back.
     pub fn disarm(&self, wait: Wait) {
@@ -207,7 +212,7 @@ impl Timer {
     pub(super) fn slowness(&self, patience: impl Fn(Wait) -> Duration) -> Option<(Slowness, Option<u64>)> {
         let began = |wait: Wait| {
             let armed = self.deadlines[wait as usize].get();
-            let patience = u64::try_from((patience(wait) + SWEEP).as_millis()).unwrap_or(NEVER);
+            let patience = millis(patience(wait)).saturating_add(millis(SWEEP));
             (armed != NEVER).then(|| armed.saturating_sub(patience))
         };
         if let Some(since) = began(Wait::ClientRead) {

@@ -6,7 +6,7 @@ use memchr::memchr;
 
 use super::names::{self, Owned, Owner};
 use super::refused::Malformed;
-use super::syntax::{self, VALUE};
+use super::syntax::{self, TOKEN_LOWER};
 use super::{Fields, Version};
 
 /// Bounds of a head.
@@ -103,6 +103,15 @@ pub(super) fn fields<'a>(
 ) -> Result<Option<&'a [u8]>, Malformed> {
     let mut count = 0;
     loop {
+        if let Some((name, value, after)) = plain(rest) {
+            rest = after;
+            count += 1;
+            if count > limits.fields {
+                return Err(Malformed::TooManyFields);
+            }
+            take(name, value, fields, &mut known)?;
+            continue;
+        }
         let Some((line, after)) = line(rest)? else { return Ok(None) };
         rest = after;
         if line.is_empty() {
@@ -113,6 +122,20 @@ pub(super) fn fields<'a>(
             return Err(Malformed::TooManyFields);
         }
         field(line, side, fields, &mut known)?;
+    }
+}
+
+/// A field line as almost all are, in one pass: a token, a colon, a value, CRLF. Anything else, what is faulty or not all there
+/// included, is left to `line` and `field`, which say what it is.
+fn plain(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let colon = bytes.iter().position(|b| TOKEN_LOWER[usize::from(*b)] == 0)?;
+    if bytes[colon] != b':' || colon == 0 || colon > MAX_NAME {
+        return None;
+    }
+    let end = syntax::value_end(bytes, colon + 1);
+    match bytes.get(end..)? {
+        [b'\r', b'\n', after @ ..] => Some((&bytes[..colon], syntax::trim(&bytes[colon + 1..end]), after)),
+        _ => None,
     }
 }
 
@@ -142,9 +165,19 @@ fn field(
         return Err(Malformed::FieldName);
     }
     let value = syntax::trim(&line[colon + 1..]);
-    if !value.iter().all(|b| VALUE[usize::from(*b)]) {
+    if !syntax::is_value(value) {
         return Err(Malformed::FieldValue);
     }
+    take(name, value, fields, known)
+}
+
+#[inline]
+fn take(
+    name: &[u8],
+    value: &[u8],
+    fields: &mut Fields,
+    known: &mut impl FnMut(&[u8], &[u8]) -> Result<Keep, Malformed>,
+) -> Result<(), Malformed> {
     // Lowered where it will stay, and taken back if it does not stay: no copy in between.
     let draft = fields.draft(name).ok_or(Malformed::FieldName)?;
     match known(fields.drafted(draft), value)? {
@@ -257,4 +290,53 @@ pub(super) fn remove_named_by_connection(lengths: &Lengths, fields: &mut Fields)
     }
     let named: HashSet<&[u8]> = named.into_iter().collect();
     fields.retain(|name, _| name != b"connection" && !named.contains(name));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits { first_line: 100, bytes: 1_000, fields: 3 };
+
+    /// The careful way alone.
+    fn carefully<'a>(mut rest: &'a [u8], side: Side, fields: &mut Fields) -> Result<Option<&'a [u8]>, Malformed> {
+        for count in 0.. {
+            let Some((line, after)) = line(rest)? else { return Ok(None) };
+            rest = after;
+            if line.is_empty() {
+                break;
+            }
+            if count == LIMITS.fields {
+                return Err(Malformed::TooManyFields);
+            }
+            field(line, side, fields, &mut |_, _| Ok(Keep::Yes))?;
+        }
+        Ok(Some(rest))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn the_quick_way_and_the_careful_one_find_the_same(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "a", "Host", ":", ": ", " :", " ", "\t", "\r\n", "\r\n", "\r\n\r\n", "\r", "\n", "b: c\r\n", "X-Y:\r\n",
+                "value of some length", "\u{7f}", "\0", "\u{e4}", ",",
+            ]), 0..16),
+            request in any::<bool>(),
+        ) {
+            let bytes = parts.concat().into_bytes();
+            let side = if request { Side::Request } else { Side::Response };
+            let (mut quick, mut careful) = (Fields::new(), Fields::new());
+            let found = fields(&bytes, side, LIMITS, &mut quick, |_, _| Ok(Keep::Yes));
+            // Of several faults the quick way may meet another first.
+            let expected = carefully(&bytes, side, &mut careful);
+            prop_assert_eq!(found.is_ok(), expected.is_ok(), "{:?} {:?}", found, expected);
+            if let (Ok(found), Ok(expected)) = (found, expected) {
+                prop_assert_eq!(found, expected);
+                prop_assert_eq!(quick.iter().collect::<Vec<_>>(), careful.iter().collect::<Vec<_>>());
+            }
+        }
+    }
 }

@@ -42,7 +42,34 @@ pub fn is_token(bytes: &[u8]) -> bool {
 
 /// Whether this may be a field value: no control character but HTAB.
 pub fn is_value(bytes: &[u8]) -> bool {
-    bytes.iter().all(|b| VALUE[usize::from(*b)])
+    value_end(bytes, 0) == bytes.len()
+}
+
+/// Where the bytes that may stand in a field value end, from `at` on. Eight bytes at a time: heads are mostly values.
+#[inline]
+pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let eight = u64::from_le_bytes(*eight);
+        let delete = eight ^ (ONES * 0x7f);
+        // The high bit of each byte below 0x20, and of each DEL. A borrow can mark a byte in error, but only above one
+        // that is marked rightly, so the lowest mark is right.
+        let controls = eight.wrapping_sub(ONES * 0x20) & !eight;
+        let deletes = delete.wrapping_sub(ONES) & !delete;
+        let marks = (controls | deletes) & HIGH;
+        if marks == 0 {
+            at += 8;
+            continue;
+        }
+        at += marks.trailing_zeros() as usize / 8;
+        if bytes.get(at) != Some(&b'\t') {
+            return at;
+        }
+        at += 1;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().position(|b| !VALUE[usize::from(*b)]).unwrap_or(rest.len())
 }
 
 /// Without the white space around it (OWS, RFC 9110 section 5.6.3).
@@ -89,12 +116,13 @@ pub fn host_of_authority(authority: &str) -> Option<&str> {
         authority[1..end].parse::<Ipv6Addr>().ok()?;
         (&authority[..=end], &authority[end + 1..])
     } else {
-        let end = authority.find(':').unwrap_or(authority.len());
-        let host = &authority[..end];
-        if host.is_empty() || host.len() > MAX_HOST || !host.bytes().all(is_reg_name_byte) {
+        // What can't stand in a name is its end, and has to be the port's colon.
+        let end = authority.bytes().position(|b| !REG_NAME[usize::from(b)]).unwrap_or(authority.len());
+        let (host, port) = authority.split_at_checked(end)?;
+        if host.is_empty() || host.len() > MAX_HOST {
             return None;
         }
-        (host, &authority[end..])
+        (host, port)
     };
     match port.strip_prefix(':') {
         None if port.is_empty() => Some(host),
@@ -106,10 +134,93 @@ pub fn host_of_authority(authority: &str) -> Option<&str> {
     }
 }
 
-fn is_reg_name_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric()
-        || matches!(
-            b,
-            b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
-        )
+/// For each byte: whether it may stand in a host that is a name (RFC 3986 section 3.2.2, without the comma).
+const REG_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0usize;
+    while b < 256 {
+        let c = b as u8;
+        table[b] = c.is_ascii_alphanumeric()
+            || matches!(
+                c,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+            );
+        b += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_value_ends_at_the_first_byte_that_it_may_not_have() {
+        // Every byte at every place of a word and behind it.
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                let mut bytes = [b'a'; 20];
+                bytes[at] = byte;
+                let end = if byte == b'\t' || (byte >= 0x20 && byte != 0x7f) { 20 } else { at };
+                assert_eq!(value_end(&bytes, 0), end, "{byte:#x} at {at}");
+                assert_eq!(is_value(&bytes), end == 20);
+            }
+        }
+        assert_eq!(value_end(b"", 0), 0);
+        assert_eq!(value_end(b"ab", 2), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_ends_where_looking_at_each_byte_finds_it(
+            bytes in prop::collection::vec(prop_oneof![0x1eu8..0x22, 0x7du8..0x82, Just(0), Just(9), Just(0xff)], 0..64),
+            from in 0usize..64,
+        ) {
+            let from = from.min(bytes.len());
+            let found = bytes[from..].iter().position(|b| !VALUE[usize::from(*b)]);
+            prop_assert_eq!(value_end(&bytes, from), found.map_or(bytes.len(), |at| from + at));
+        }
+    }
+
+    #[test]
+    fn a_host_may_have_a_port_and_nothing_else_behind_it() {
+        for (authority, host) in [
+            ("a.test", Some("a.test")),
+            ("a.test:80", Some("a.test")),
+            ("a.test:", Some("a.test")),
+            ("a.test:65535", Some("a.test")),
+            ("a.test:65536", None),
+            ("a.test:8a", None),
+            ("a.test:80:80", None),
+            ("", None),
+            (":80", None),
+            ("a,b", None),
+            ("a b", None),
+            ("a/b", None),
+            ("a@b", None),
+            ("a\u{e4}b", None),
+            ("\u{e4}", None),
+            ("~!$&'()*+;=%41_-", Some("~!$&'()*+;=%41_-")),
+            ("[::1]:80", Some("[::1]")),
+            ("[::1]x", None),
+            ("x[::1]", None),
+        ] {
+            assert_eq!(host_of_authority(authority), host, "{authority:?}");
+        }
+    }
 }
