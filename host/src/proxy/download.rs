@@ -119,7 +119,7 @@ impl Download<'_> {
         let ended = match body {
             Body { from: Framing::None, .. } => self.flush().await.map(|()| true),
             Body { cut: Cut::One(slice), .. } => self.slice(slice, 0).await.map(|()| false),
-            Body { cut: Cut::Many(parts), .. } => self.slices(&parts).await.map(|()| false),
+            Body { cut: Cut::Many(parts), .. } => Box::pin(self.slices(&parts)).await.map(|()| false),
             Body { from: Framing::Length(n), .. } => self.length(n).await.map(|()| true),
             Body { from: Framing::Chunked, .. } => self.chunked().await.map(|()| true),
             Body { from: Framing::UntilClose, .. } => self.until_close().await.map(|()| false),

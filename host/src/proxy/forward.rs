@@ -55,17 +55,22 @@ impl Exchange<'_> {
         let mut _slow_place = None;
         self.slow_place = self.waits_slowly(pool, index, failed);
         if self.slow_place {
-            match self.presence().during(self.slow_place(worker, pool, index)).await {
+            let place = self.presence().during(self.slow_place(worker, pool, index));
+            match Box::pin(place).await {
                 Some(Ok(place)) => _slow_place = place,
                 Some(Err(none)) => return no_lease(none),
                 None => return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed),
             }
         }
         loop {
-            let lease = match self.presence().during(self.lease(worker, pool, index, failed)).await {
-                Some(Ok(lease)) => lease,
-                Some(Err(none)) => return no_lease(none),
-                None => return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed),
+            let lease = match self.pooled(worker, pool, index) {
+                Some(lease) => lease,
+                // In a box, because most requests find a connection and should not hold the room for making one.
+                None => match Box::pin(self.presence().during(self.lease(worker, pool, index, failed))).await {
+                    Some(Ok(lease)) => lease,
+                    Some(Err(none)) => return no_lease(none),
+                    None => return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed),
+                },
             };
             let reused = lease.reused;
             match self.forward(panel, pool, index, lease, ranges).await {

@@ -1,7 +1,7 @@
 //! A connection for an attempt: a pooled one, a new one, or one that was waited for.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::buffer::SMALL;
 use super::connection::{Connection, client_read};
@@ -33,9 +33,14 @@ impl Exchange<'_> {
     /// send on. A client that expects 100 sends nothing before it has that.
     pub(super) async fn gather(&mut self, pool: &WorkerPool) {
         let patience = pool.topology.body_wait;
-        if self.body_in_hand().is_some() || patience.is_zero() || !pool.is_limited() {
+        if patience.is_zero() || !pool.is_limited() || self.body_in_hand().is_some() {
             return;
         }
+        // In a box, because few bodies are waited for.
+        Box::pin(self.gather_for(patience)).await;
+    }
+
+    async fn gather_for(&mut self, patience: Duration) {
         if self.meta.control.expect_continue && self.connection.input.is_empty() {
             self.slow = true;
             return;
@@ -99,7 +104,7 @@ impl Exchange<'_> {
         turn
     }
 
-    /// A connection to the backend. `failed` are the attempts of this request so far.
+    /// A connection to the backend where none lies in the pool. `failed` are the attempts of this request so far.
     pub(super) async fn lease(
         &self,
         worker: &Worker,
@@ -108,10 +113,6 @@ impl Exchange<'_> {
         failed: &[FailedAttempt],
     ) -> Result<Lease, NoLease> {
         let backend = &pool.backends[index as usize];
-        if let Some(lease) = self.pooled(backend) {
-            worker.shard.upstream_reuses.increment();
-            return Ok(lease);
-        }
         let mut place = None;
         if !backend.is_unlimited() {
             match self.place(worker, pool, index, failed).await? {
@@ -126,8 +127,14 @@ impl Exchange<'_> {
         self.connect(worker, backend, place).await
     }
 
-    fn pooled(&self, backend: &Rc<Backend>) -> Option<Lease> {
-        if self.fresh { None } else { backend.lease_idle(self.is_fragile()) }
+    /// A connection that lies in the pool.
+    pub(super) fn pooled(&self, worker: &Worker, pool: &WorkerPool, index: u32) -> Option<Lease> {
+        if self.fresh {
+            return None;
+        }
+        let lease = pool.backends[index as usize].lease_idle(self.is_fragile())?;
+        worker.shard.upstream_reuses.increment();
+        Some(lease)
     }
 
     /// Whether a connection that has ended would cost the request more than another attempt.
