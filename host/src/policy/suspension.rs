@@ -324,4 +324,15 @@ mod tests {
         }
         assert!(matches!(breaker.refuses_at(0, client(1), MS), Some(Refused::Paused(_))));
     }
+
+    #[test]
+    fn one_call_of_one_client_never_suspends_a_hook_whatever_it_costs() {
+        let mut breaker = Breaker::new(Duration::from_millis(1));
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let cost = nanoseconds(Duration::from_secs(10));
+        let consequence = breaker.charge_at(0, client, cost, 1);
+        assert!(matches!(consequence, Consequence::Pause(_)), "{consequence:?}");
+        assert!(matches!(breaker.refuses_at(0, client, 2), Some(Refused::Paused(_))));
+        assert_eq!(breaker.refuses_at(0, IpAddr::from([192, 0, 2, 2]), 2), None);
+    }
 }

@@ -133,8 +133,7 @@ mod tests {
             "selection;policy=\"a\\\"b\";generation=3;ns=640;answer=\"backend 1\", \
              attempt;number=1;backend=\"127.0.0.1:80\";outcome=status-200"
         );
-        let mut full = Trace::default();
-        full.text = "a".repeat(MAX_LENGTH - 3);
+        let mut full = Trace { text: "a".repeat(MAX_LENGTH - 3) };
         full.item(|text| write!(text, "bb"));
         assert_eq!(full.text().len(), MAX_LENGTH - 3, "it does not fit with its comma");
         full.item(|text| write!(text, "b"));

@@ -229,3 +229,12 @@ fn what_a_response_may_say_crosses() {
     let names: Vec<&[u8]> = head.fields.iter().map(|(name, _)| name).collect();
     assert_eq!(names, [&b"proxy-status"[..], b"via"]);
 }
+
+#[test]
+fn trailers_without_an_end_are_refused_as_soon_as_they_are_too_many_bytes() {
+    for (length, refused) in [(1024, false), (1025, true)] {
+        let text = format!("0\r\nx: {}", "a".repeat(length - 3));
+        let decoded = ChunkedDecoder::default().decode(text.as_bytes(), LIMITS, &mut Fields::new());
+        assert_eq!(decoded == Err(Malformed::HeadTooLarge), refused, "{length} bytes: {decoded:?}");
+    }
+}
