@@ -152,7 +152,8 @@ mod tests {
         let (roomy, scarce) = (Places::new(11, false), Places::new(11, true));
         let fit = |places: &Arc<Places>| {
             let names = ["a", "b", "c", "d", "e", "f"].map(Arc::from);
-            let held: Vec<_> = names.iter().map_while(|name| places.reserve(name, places.of_generation(1, 1)).ok()).collect();
+            let held: Vec<_> =
+                names.iter().map_while(|name| places.reserve(name, places.of_generation(1, 1)).ok()).collect();
             held.len()
         };
         assert_eq!(fit(&roomy), 3);
