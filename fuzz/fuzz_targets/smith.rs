@@ -90,7 +90,7 @@ impl BackendFacts for Idle {
 fuzz_target!(|bytes: &[u8]| {
     let Ok(component) = smithed(&mut Unstructured::new(bytes)) else { return };
     let host = host();
-    Compiler::Here.anatomy(&component).expect("what it is made of");
+    Compiler::Here.anatomy(&component, CompileLimits::default()).expect("what it is made of");
     let spec = PolicySpec {
         setup: None,
         name: "smithed".to_owned(),
