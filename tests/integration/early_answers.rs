@@ -46,8 +46,13 @@ fn upload(proxy: &TestProxy, path: &str, host: &str, fields: &str, framed: Frame
         assert!(sent.is_ok(), "a broken pipe in place of an answer: {sent:?}, {framed:?}");
     }
     let answer = client.response_to("POST");
-    assert!(answer.closes(), "what is left of the upload is no request");
-    client.assert_closed();
+    if answer.closes() {
+        client.assert_closed();
+    } else {
+        // The backend had taken all of it by the time that its answer was seen, and nothing is left to be taken for a request.
+        let next = client.ask(Request::new("GET", "/next").host(host).bytes());
+        assert_ne!(next.status, 400, "what is left of the upload is no request");
+    }
     answer
 }
 

@@ -151,7 +151,9 @@ impl Contained {
     fn is_as_before(&self, before: &AtRest, faults: u64) {
         let now = self.at_rest();
         assert_eq!(now.memory, before.memory, "linear memory of the policy");
-        assert!(now.built - before.built <= faults, "{} instances for {faults} faults", now.built - before.built);
+        // On a busy machine instances take long to build, and then one that follows is kept ready, on the one worker here.
+        let built = now.built - before.built;
+        assert!(built <= faults + 1, "{built} instances for {faults} faults");
         // A large instance is dropped by a thread of its own, soon after.
         eventually("its memory is given back", || (self.proxy.resident_kib() <= before.resident + KEPT).then_some(()));
     }
