@@ -31,6 +31,7 @@ mod forwarding;
 mod health;
 mod hostile_components;
 mod hot_swap;
+mod interim_and_trailers;
 mod large_bodies;
 mod limits;
 mod passed_on;

@@ -145,6 +145,11 @@ impl Engine {
         })
     }
 
+    /// Whether the component of this digest is being compiled, and takes long.
+    pub fn takes_long(&self, digest: &str) -> bool {
+        self.core.turns.takes_long(digest)
+    }
+
     /// Compiles the component, checks it, and builds a warm, configured instance for each worker.
     ///
     /// Takes from milliseconds to seconds and blocks: not for a worker. `stats` is what `Stats::policy` gives for this
@@ -299,7 +304,7 @@ impl Core {
         if let Some(compiled) = place.upgrade() {
             return Ok(compiled);
         }
-        let make = || self.make(spec);
+        let make = || self.make(digest, spec);
         let compiled = Arc::new(compiled(&self.lanes, self.cache.as_ref(), digest, &spec.component, make)?);
         *place = Arc::downgrade(&compiled);
         Ok(compiled)
@@ -315,9 +320,9 @@ impl Core {
     }
 
     /// Has it compiled when it is its turn.
-    fn make(&self, spec: &PolicySpec) -> Result<(Facts, Artefact), Refusal> {
+    fn make(&self, digest: &str, spec: &PolicySpec) -> Result<(Facts, Artefact), Refusal> {
         let order = Order::new(Task::Compile { fuel: self.fuel }, spec.compiling, spec.component.len());
-        let turn = self.turns.take(&spec.name);
+        let turn = self.turns.take(&spec.name, digest);
         match self.compiler.ask(&order, &spec.component, &mut || turn.is_long())? {
             (Answer::Compiled(facts), artefact) => Ok((facts, artefact)),
             (answer, _) => Err(unexpected(answer)),

@@ -208,7 +208,7 @@ impl Exchange<'_> {
             input.consume(n);
         }
         if expects {
-            backend.old.set(status.get() != 0 && response.version == Version::Http10);
+            backend.ignores_expectations.set(status.get() != 0 && response.version == Version::Http10);
             // A client is asked for its body once.
             self.meta.control.expect_continue = in_hand.is_some() || uploaded.stage == Stage::Awaited;
         }
@@ -257,7 +257,7 @@ impl Exchange<'_> {
 /// Passes an expectation on to the backend, in the head that was written, and tells whether it did.
 #[cold]
 fn expect(framing: Framing, backend: &Backend, head: &RequestHead, up: &mut Vec<u8>) -> bool {
-    let passes = !backend.old.get() && !matches!(framing, Framing::None | Framing::Length(0));
+    let passes = !backend.ignores_expectations.get() && !matches!(framing, Framing::None | Framing::Length(0));
     if passes {
         write_expectation(head.fields.writes_spelling(), up);
     }

@@ -6,23 +6,14 @@ use tokio::net::TcpStream;
 ///
 /// The socket says that it takes more only when a third of it is empty, which may be seconds after it was full, though
 /// the client takes one byte after the other. Asked only while others wait for what a slow client holds.
-#[cfg(all(
-    target_os = "linux",
-    not(any(
-        target_arch = "mips",
-        target_arch = "mips64",
-        target_arch = "powerpc",
-        target_arch = "powerpc64",
-        target_arch = "sparc64"
-    ))
-))]
+#[cfg(target_os = "linux")]
 pub fn unacknowledged(stream: &TcpStream) -> u64 {
     use std::ffi::c_int;
 
     use rustix::ioctl::{Getter, Opcode, ioctl};
 
-    /// `SIOCOUTQ` of `linux/sockios.h`, which is `TIOCOUTQ`; on the systems above it is another number.
-    const SIOCOUTQ: Opcode = 0x5411;
+    /// The same number as `SIOCOUTQ` of `linux/sockios.h`.
+    const SIOCOUTQ: Opcode = libc::TIOCOUTQ as Opcode;
     #[allow(
         unsafe_code,
         reason = "invariant: for a TCP socket this request writes one `int` and nothing else (tcp(7))"
@@ -33,16 +24,7 @@ pub fn unacknowledged(stream: &TcpStream) -> u64 {
 }
 
 /// Bytes; 0, as the system does not tell.
-#[cfg(not(all(
-    target_os = "linux",
-    not(any(
-        target_arch = "mips",
-        target_arch = "mips64",
-        target_arch = "powerpc",
-        target_arch = "powerpc64",
-        target_arch = "sparc64"
-    ))
-)))]
+#[cfg(not(target_os = "linux"))]
 pub fn unacknowledged(_: &TcpStream) -> u64 {
     0
 }

@@ -25,8 +25,8 @@ pub struct Backend {
     pub name: String,
     /// What this worker counts of it.
     pub shard: Arc<BackendShard>,
-    /// Whether it spoke HTTP/1.0 when it was last asked to meet an expectation.
-    pub old: Cell<bool>,
+    /// Whether it answered by HTTP/1.0, which has no expectations, when it was last sent one.
+    pub ignores_expectations: Cell<bool>,
     /// Kept-alive connections, the longest idle first.
     idle: RefCell<VecDeque<Idle>>,
     /// How many connections it may have, where that is limited.
@@ -78,8 +78,8 @@ pub struct InFlight(Rc<Backend>);
 impl Backend {
     /// A backend without connections.
     pub fn new(address: SocketAddr, shard: Arc<BackendShard>, places: Option<Arc<Places>>) -> Self {
-        let (old, idle, queue) = (Cell::new(false), RefCell::default(), Queue::default());
-        Self { address, name: address.to_string(), shard, old, idle, places, queue }
+        let (ignores_expectations, idle, queue) = (Cell::new(false), RefCell::default(), Queue::default());
+        Self { address, name: address.to_string(), shard, ignores_expectations, idle, places, queue }
     }
 
     /// A pooled connection, the most recently used first, as it is the least likely to be closed.

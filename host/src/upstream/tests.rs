@@ -19,8 +19,8 @@ use crate::config::Pool;
 use crate::policy::{BackendFacts, FailedAttempt, Failure};
 use crate::stats::{BackendShard, Stats};
 
-const SOMEBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-const ANOTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const OTHER_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
 async fn listener() -> (TcpListener, SocketAddr) {
     crate::ground::limit_this_test();
@@ -155,26 +155,26 @@ async fn no_more_requests_are_broken_off_than_wait_and_their_clients_give_way() 
     let (_held, _end) = connected(&backend, &listener).await;
     let (_other, _other_end) = connected(&backend, &listener).await;
     assert!(!places.is_wanted(false) && !places.is_wanted(true));
-    assert!(!places.break_off(SOMEBODY), "nobody waits");
-    let mut suspect = Box::pin(backend.wait(9, SOMEBODY));
+    assert!(!places.break_off(CLIENT), "nobody waits");
+    let mut suspect = Box::pin(backend.wait(9, CLIENT));
     assert!(polled(&mut suspect).await.is_none());
     assert!(places.is_wanted(false));
-    assert!(places.break_off(SOMEBODY) && !places.break_off(ANOTHER), "one waits");
-    assert!(places.is_suspect(SOMEBODY) && !places.is_suspect(ANOTHER));
+    assert!(places.break_off(CLIENT) && !places.break_off(OTHER_CLIENT), "one waits");
+    assert!(places.is_suspect(CLIENT) && !places.is_suspect(OTHER_CLIENT));
     // What began to wait before it was one is not counted with the others any more, once it has its turn.
-    assert!(places.gives_way(SOMEBODY) && !places.gives_way(ANOTHER));
+    assert!(places.gives_way(CLIENT) && !places.gives_way(OTHER_CLIENT));
     drop(suspect);
-    assert!(!places.gives_way(SOMEBODY), "nobody waits");
-    let mut suspect = Box::pin(backend.wait(9, SOMEBODY));
+    assert!(!places.gives_way(CLIENT), "nobody waits");
+    let mut suspect = Box::pin(backend.wait(9, CLIENT));
     assert!(polled(&mut suspect).await.is_none());
-    assert!(!places.gives_way(SOMEBODY), "only suspects wait");
-    let mut clean = Box::pin(backend.wait(9, ANOTHER));
+    assert!(!places.gives_way(CLIENT), "only suspects wait");
+    let mut clean = Box::pin(backend.wait(9, OTHER_CLIENT));
     assert!(polled(&mut clean).await.is_none());
-    assert!(places.gives_way(SOMEBODY));
+    assert!(places.gives_way(CLIENT));
     assert_eq!(places.pressure(), 1);
-    assert!(places.break_off(ANOTHER) && !places.break_off(ANOTHER), "two wait");
+    assert!(places.break_off(OTHER_CLIENT) && !places.break_off(OTHER_CLIENT), "two wait");
     places.broken_off();
-    assert!(places.break_off(ANOTHER), "one of them has ended");
+    assert!(places.break_off(OTHER_CLIENT), "one of them has ended");
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn with_ipv6_a_client_is_its_network() {
     let places = places(1);
     let of = |text: &str| text.parse::<IpAddr>().unwrap();
     let queue = backend(SocketAddr::from(([127, 0, 0, 1], 1)), Some(&places));
-    let mut waiting = Box::pin(queue.wait(9, SOMEBODY));
+    let mut waiting = Box::pin(queue.wait(9, CLIENT));
     let place = queue.place();
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(waiting.as_mut().poll(&mut cx).is_pending());
@@ -201,8 +201,8 @@ async fn a_place_passes_to_the_request_that_has_waited_longest() {
     // Two workers.
     let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
     let (held, _end) = connected(&here, &listener).await;
-    let mut first = Box::pin(there.wait(9, SOMEBODY));
-    let mut second = Box::pin(here.wait(9, SOMEBODY));
+    let mut first = Box::pin(there.wait(9, CLIENT));
+    let mut second = Box::pin(here.wait(9, CLIENT));
     assert!(polled(&mut first).await.is_none() && polled(&mut second).await.is_none());
     drop(held);
     let Some(Some(Turn::Place(place))) = polled(&mut first).await else { panic!("the first has no place") };
@@ -219,9 +219,9 @@ async fn a_connection_passes_to_the_request_of_its_worker_that_has_waited_longes
     let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
     let (held, _end) = connected(&here, &listener).await;
     let name = local(&held);
-    let mut left = Box::pin(here.wait(9, SOMEBODY));
-    let mut first = Box::pin(here.wait(9, SOMEBODY));
-    let mut second = Box::pin(here.wait(9, SOMEBODY));
+    let mut left = Box::pin(here.wait(9, CLIENT));
+    let mut first = Box::pin(here.wait(9, CLIENT));
+    let mut second = Box::pin(here.wait(9, CLIENT));
     for waiting in [&mut left, &mut first, &mut second] {
         assert!(polled(waiting).await.is_none());
     }
@@ -232,7 +232,7 @@ async fn a_connection_passes_to_the_request_of_its_worker_that_has_waited_longes
     assert_eq!((local(&lease), lease.reused), (name, true));
     assert_eq!(here.shard.connections.value(), 1);
     // Another worker's request has a right to the place as well, and can't use this connection.
-    let mut elsewhere = Box::pin(there.wait(9, SOMEBODY));
+    let mut elsewhere = Box::pin(there.wait(9, CLIENT));
     assert!(polled(&mut elsewhere).await.is_none());
     lease.keep(2, 9);
     assert_eq!(here.shard.connections.value(), 0, "closed");
@@ -252,7 +252,7 @@ async fn pooled_connections_make_room_for_requests_of_other_workers() {
     new.keep(2, 9);
     here.make_room();
     assert_eq!(here.shard.connections.value(), 2, "nobody waits");
-    let mut waiting = Box::pin(there.wait(9, SOMEBODY));
+    let mut waiting = Box::pin(there.wait(9, CLIENT));
     let mut woken = Box::pin(places.wanted().notified());
     assert!(polled(&mut woken).await.is_none() && polled(&mut waiting).await.is_none());
     assert!(polled(&mut woken).await.is_some(), "the workers are woken");
@@ -268,18 +268,18 @@ async fn the_queue_is_bounded_over_all_workers_and_leaving_makes_room_in_it() {
     let places = places(1);
     let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
     let _held = here.place().unwrap();
-    assert!(matches!(polled(&mut Box::pin(here.wait(0, SOMEBODY))).await, Some(None)), "no queue");
-    let mut first = Box::pin(here.wait(2, SOMEBODY));
-    let mut second = Box::pin(there.wait(2, SOMEBODY));
+    assert!(matches!(polled(&mut Box::pin(here.wait(0, CLIENT))).await, Some(None)), "no queue");
+    let mut first = Box::pin(here.wait(2, CLIENT));
+    let mut second = Box::pin(there.wait(2, CLIENT));
     assert!(polled(&mut first).await.is_none() && polled(&mut second).await.is_none());
-    assert!(matches!(polled(&mut Box::pin(here.wait(2, SOMEBODY))).await, Some(None)), "full");
+    assert!(matches!(polled(&mut Box::pin(here.wait(2, CLIENT))).await, Some(None)), "full");
     drop(first);
-    let mut third = Box::pin(here.wait(2, SOMEBODY));
+    let mut third = Box::pin(here.wait(2, CLIENT));
     assert!(polled(&mut third).await.is_none());
     // Who leaves again and again leaves nothing behind.
     drop(second);
     for _ in 0..1_000 {
-        assert!(polled(&mut Box::pin(here.wait(2, SOMEBODY))).await.is_none());
+        assert!(polled(&mut Box::pin(here.wait(2, CLIENT))).await.is_none());
     }
 }
 
@@ -495,7 +495,7 @@ async fn who_waits_no_more_keeps_no_other_worker_from_pooling() {
     let places = places(1);
     let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
     let (held, _end) = connected(&here, &listener).await;
-    let mut gone = Box::pin(there.wait(9, SOMEBODY));
+    let mut gone = Box::pin(there.wait(9, CLIENT));
     assert!(polled(&mut gone).await.is_none());
     drop(gone);
     held.keep(0, 9);

@@ -103,25 +103,28 @@ pub(super) fn fields<'a>(
 ) -> Result<Option<&'a [u8]>, Malformed> {
     let mut count = 0;
     loop {
-        if let Some((name, value, after)) = plain(rest) {
-            rest = after;
-            count += 1;
-            if count > limits.fields {
-                return Err(Malformed::TooManyFields);
+        let (name, value, after) = match plain(rest) {
+            Some(found) => found,
+            None => {
+                let Some((line, after)) = line(rest)? else { return Ok(None) };
+                if line.is_empty() {
+                    return Ok(Some(after));
+                }
+                let (name, value) = field(line, side)?;
+                (name, value, after)
             }
-            take(name, value, fields, &mut known)?;
-            continue;
-        }
-        let Some((line, after)) = line(rest)? else { return Ok(None) };
+        };
         rest = after;
-        if line.is_empty() {
-            return Ok(Some(rest));
-        }
         count += 1;
         if count > limits.fields {
             return Err(Malformed::TooManyFields);
         }
-        field(line, side, fields, &mut known)?;
+        // Lowered where it will stay, and taken back if it does not stay: no copy in between.
+        let draft = fields.draft(name).ok_or(Malformed::FieldName)?;
+        match known(fields.drafted(draft), value)? {
+            Keep::Yes => fields.keep(draft, value),
+            Keep::No => fields.discard(draft),
+        }
     }
 }
 
@@ -146,12 +149,8 @@ pub(super) enum Keep {
     No,
 }
 
-fn field(
-    line: &[u8],
-    side: Side,
-    fields: &mut Fields,
-    known: &mut impl FnMut(&[u8], &[u8]) -> Result<Keep, Malformed>,
-) -> Result<(), Malformed> {
+/// The name and the value of a field line, unless the line is faulty. Whether the name is a token is left to `Fields::draft`.
+fn field(line: &[u8], side: Side) -> Result<(&[u8], &[u8]), Malformed> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(Malformed::Folded);
     }
@@ -168,23 +167,7 @@ fn field(
     if !syntax::is_value(value) {
         return Err(Malformed::FieldValue);
     }
-    take(name, value, fields, known)
-}
-
-#[inline]
-fn take(
-    name: &[u8],
-    value: &[u8],
-    fields: &mut Fields,
-    known: &mut impl FnMut(&[u8], &[u8]) -> Result<Keep, Malformed>,
-) -> Result<(), Malformed> {
-    // Lowered where it will stay, and taken back if it does not stay: no copy in between.
-    let draft = fields.draft(name).ok_or(Malformed::FieldName)?;
-    match known(fields.drafted(draft), value)? {
-        Keep::Yes => fields.keep(draft, value),
-        Keep::No => fields.discard(draft),
-    }
-    Ok(())
+    Ok((name, value))
 }
 
 /// Reads a field that belongs to framing or to this hop, if it is one; such fields are not kept.
@@ -311,7 +294,9 @@ mod tests {
             if count == LIMITS.fields {
                 return Err(Malformed::TooManyFields);
             }
-            field(line, side, fields, &mut |_, _| Ok(Keep::Yes))?;
+            let (name, value) = field(line, side)?;
+            let draft = fields.draft(name).ok_or(Malformed::FieldName)?;
+            fields.keep(draft, value);
         }
         Ok(Some(rest))
     }

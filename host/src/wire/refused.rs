@@ -46,7 +46,7 @@ pub enum Malformed {
     Chunk,
     #[error("the status line is not `HTTP/1.1 NNN reason`")]
     StatusLine,
-    #[error("there are more interim responses than anybody has use for")]
+    #[error("interim responses come faster than 30 a second for long, or are too large")]
     Interim,
     #[error("Max-Forwards is not one plain decimal number")]
     MaxForwards,

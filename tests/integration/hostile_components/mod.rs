@@ -110,6 +110,31 @@ fn one_that_takes_long_to_compile_holds_no_other_up() {
     assert_eq!(generation("slow"), "loading", "else this test has shown nothing");
 }
 
+/// Two policies of the same bytes at that, which are compiled once.
+#[test]
+fn one_that_takes_long_to_compile_holds_no_start_up() {
+    let upstream = TestUpstream::named("there");
+    let address = upstream.address();
+    let policy = |name: &str| {
+        format!(
+            "[policies.{name}]\ncomponent = \"slow.wasm\"\ncompile-time = \"60s\"\n\
+             [[routes]]\nhost = \"{name}.test\"\npool = \"all\"\npolicies = [\"{name}\"]\n"
+        )
+    };
+    let pool = format!("[pools.all]\nbackends = [{{ address = \"{address}\" }}]\n");
+    let proxy = TestProxy::builder()
+        .file("slow.wasm", makers::locals_through_loops(1_000, 300))
+        .host("bystander.test", &[address])
+        .tables(&[policy("slow"), policy("twin"), pool].concat())
+        .start();
+    assert_eq!(proxy.get("bystander.test", "/").status, 200);
+    proxy.get("slow.test", "/").assert_refusal(503);
+    let ready = proxy.admin(Request::new("GET", "/readyz"));
+    assert!(ready.status == 503 && ready.text().contains("still being loaded: slow, twin"), "{}", ready.text());
+    proxy.logged(&["the start does not wait", "slow, twin"]);
+    assert_eq!(proxy.policy("slow")["generations"][0]["state"], "loading", "else this test has shown nothing");
+}
+
 /// Processes that compile for this one, those that have ended and wait to be reaped left out.
 #[cfg(target_os = "linux")]
 fn compiling_for(parent: u32) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::deploy::Attempt;
 use super::{ControlPlane, policies};
@@ -17,10 +17,12 @@ use crate::rollout::Kept;
 
 /// A component of this size compiles in well under a second; larger ones are loaded while the other routes serve.
 const SMALL: usize = 1024 * 1024;
-/// How long the listeners wait for small components ...
+/// How long the listeners wait for small components on a machine that has no time for them ...
 const PATIENCE: Duration = Duration::from_secs(15);
 /// ... and so much longer for each of them.
 const PATIENCE_EACH: Duration = Duration::from_millis(100);
+/// How often it is asked which of them take long: these are not waited for.
+const ASK: Duration = Duration::from_millis(100);
 
 /// Policies that are loaded at once: each has a thread that mostly waits, and the smallest are not to wait behind all others.
 const AT_ONCE: usize = 64;
@@ -39,7 +41,7 @@ struct Choice {
 
 impl ControlPlane {
     /// Loads all policies, the smallest first and many at once, so that one that takes long holds up none of the others. Returns
-    /// when those of the usual size are loaded: the rest goes on.
+    /// when those of the usual size are loaded, or take long (a second of the processor for compiling alone): the rest goes on.
     ///
     /// # Errors
     ///
@@ -51,8 +53,12 @@ impl ControlPlane {
         }
         let size = |choices: &[Choice]| choices.first().map_or(0, |c| c.component.len());
         all.sort_by_key(|(_, choices)| size(choices));
-        let small =
-            all.iter().filter(|(_, choices)| size(choices) <= SMALL).map(|(index, _)| *index).collect::<Vec<_>>();
+        let digests = |choices: &[Choice]| choices.iter().map(|c| digest(&c.component)).collect::<Vec<_>>();
+        let small: Vec<(usize, Vec<String>)> = all
+            .iter()
+            .filter(|(_, choices)| size(choices) <= SMALL)
+            .map(|(index, choices)| (*index, digests(choices)))
+            .collect();
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let places = Arc::new(Semaphore::new(AT_ONCE));
@@ -69,26 +75,32 @@ impl ControlPlane {
             }
         });
         let patience = PATIENCE + PATIENCE_EACH * u32::try_from(small.len()).unwrap_or(u32::MAX);
-        let deadline = Instant::now() + patience;
+        let takes_long = |digests: &[String]| digests.iter().any(|digest| self.engine.takes_long(digest));
         let settled = async {
             loop {
                 let changed = self.settled.notified();
-                if small.iter().all(|index| self.known(*index).settled) {
+                if small.iter().all(|(index, digests)| self.known(*index).settled || takes_long(digests)) {
                     return;
                 }
-                changed.await;
+                let _ = timeout(ASK, changed).await;
             }
         };
-        let in_time = timeout_at(deadline, settled).await.is_ok();
-        for index in small {
+        let _ = timeout(patience, settled).await;
+        let mut missing = Vec::new();
+        for (index, _) in small {
             let known = self.known(index);
             if let Some(reason) = known.record.last_error().filter(|_| known.record.active().is_none()) {
                 bail!("{reason}");
             }
+            if !known.settled {
+                missing.push(self.config.policies[index].name.clone());
+            }
         }
-        if !in_time {
+        if !missing.is_empty() {
             tracing::warn!(
-                "not all policies are loaded after {patience:?}; until they are, their routes answer 503, or as a written on-failure says"
+                "the start does not wait for policies that take long to load: {}; until they are there, their routes answer \
+                 503, or as a written on-failure says",
+                missing.join(", ")
             );
         }
         Ok(())

@@ -24,9 +24,11 @@ const WORDS: usize = 4096;
 const LONGEST_REPLY: u64 = 8 << 20;
 /// On a machine that is busy a second of the clock is less than one of the processor, and most of all for whoever is nice. The kernel
 /// counts the latter; this many times as long is waited for.
-const BUSY: u64 = 6;
+const BUSY: u32 = 6;
 /// How often a process that has nothing open any more is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(2);
+/// How often one that has not ended soon is asked how long it has worked.
+const ASK: Duration = Duration::from_millis(100);
 
 /// Where components are compiled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -108,7 +110,8 @@ fn apart(order: &Order, bytes: &[u8], long: &mut dyn FnMut()) -> Result<(Answer,
     let began = Instant::now();
     let mut child = start(order, threads, input, stdout).map_err(|e| Refusal::CompilerMissing(e.to_string()))?;
     let mut words = Vec::new();
-    let ended = wait(&mut child, began, Duration::from_secs(order.seconds.saturating_mul(BUSY)), &mut words, long);
+    let ended =
+        wait(&mut child, began, Duration::from_secs(order.seconds.saturating_mul(BUSY.into())), &mut words, long);
     let words = sentence(String::from_utf8_lossy(&words).trim());
     match ended.map_err(|e| Refusal::Host(format!("the process that compiles can't be waited for: {e}")))? {
         End::OutOfTime => Err(Refusal::CompileTime { seconds: order.seconds }),
@@ -189,11 +192,11 @@ fn listen(
     loop {
         let passed = began.elapsed();
         let Some(left) = limit.checked_sub(passed) else { return Ok(None) };
-        if short && passed >= SHORT {
+        if short && passed >= SHORT && (passed >= SHORT * BUSY || work_of(child).is_none_or(|work| work >= SHORT)) {
             short = false;
             long();
         }
-        let pause = if short { SHORT.saturating_sub(passed).min(left) } else { left };
+        let pause = if short { SHORT.saturating_sub(passed).max(ASK).min(left) } else { left };
         match &mut complaints {
             Some(open) => {
                 if !hear(open, pause, words)? {
@@ -205,6 +208,22 @@ fn listen(
                 None => thread::sleep(LOOK.min(pause)),
             },
         }
+    }
+}
+
+/// How long the processor has worked for it, where the system tells.
+fn work_of(child: &Child) -> Option<Duration> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::time::ClockId;
+        use nix::unistd::Pid;
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(child.id()).ok()?)).ok()?;
+        clock.now().ok().map(Duration::from)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = child;
+        None
     }
 }
 

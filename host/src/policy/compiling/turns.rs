@@ -1,7 +1,7 @@
 //! Whose component is compiled next.
 //!
-//! One of a policy name at a time, so that nobody gets more by asking more often; in the order in which they came. A few at once,
-//! and what takes longer than a second no longer counts: it goes on, and those behind it do too.
+//! One of a policy name at a time, so that asking more often gains nothing; in the order in which they came. A few at once,
+//! and one that has worked for longer than a second no longer counts: it goes on, and those behind it do too.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -32,6 +32,7 @@ struct Queue {
 struct UnderWay {
     number: u64,
     policy: String,
+    digest: String,
     counts: bool,
 }
 
@@ -53,8 +54,8 @@ impl Turns {
         Self { queue: Mutex::default(), changed: Condvar::new(), few }
     }
 
-    /// Waits until it is this policy's turn.
-    pub fn take(&self, policy: &str) -> Turn<'_> {
+    /// Waits until it is this policy's turn, with a component of this digest.
+    pub fn take(&self, policy: &str, digest: &str) -> Turn<'_> {
         let mut queue = self.lock();
         queue.last += 1;
         let number = queue.last;
@@ -63,10 +64,16 @@ impl Turns {
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.waiting.retain(|(waiting, _)| *waiting != number);
-        queue.under_way.push(UnderWay { number, policy: policy.to_owned(), counts: true });
+        let (policy, digest) = (policy.to_owned(), digest.to_owned());
+        queue.under_way.push(UnderWay { number, policy, digest, counts: true });
         // There may be room for another.
         self.changed.notify_all();
         Turn { turns: self, number }
+    }
+
+    /// Whether the component of this digest is being compiled, and takes long.
+    pub fn takes_long(&self, digest: &str) -> bool {
+        self.lock().under_way.iter().any(|turn| turn.digest == digest && !turn.counts)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -122,7 +129,7 @@ mod tests {
         let began = began.clone();
         let before = there(turns);
         scope.spawn(move || {
-            let _turn = turns.take(policy);
+            let _turn = turns.take(policy, policy);
             began.send(policy).unwrap();
             let _ = wait.recv();
         });
@@ -163,10 +170,12 @@ mod tests {
         let turns = Turns::with(1);
         let (sender, began) = channel();
         thread::scope(|scope| {
-            let turn = turns.take("slow");
+            let turn = turns.take("slow", "bytes");
             let next_one = queue(scope, &turns, "next", &sender);
             assert!(began.try_recv().is_err(), "no room yet");
+            assert!(!turns.takes_long("bytes"));
             turn.is_long();
+            assert!(turns.takes_long("bytes") && !turns.takes_long("next"));
             assert_eq!(next(&began), "next");
             drop(next_one);
         });
