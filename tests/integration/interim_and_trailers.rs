@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fixtures::{
-    Client, ReadError, Request, Response, TestProxy, TestUpstream, chunked, eventually, get, guest, response,
+    Client, ReadError, Request, Response, TestProxy, TestUpstream, eventually, get, guest, response,
 };
 
 /// A backend that sends these bytes again and again, and answers in the end.

@@ -48,13 +48,29 @@ impl Seats {
 
     /// This component; `name` also decides which store it has.
     pub fn seat(&self, name: &str, component: &[u8], isolation: Isolation, settings: Value) -> Seat {
+        self.load(name, component, isolation, settings, (Duration::from_secs(1), 16 << 20))
+    }
+
+    /// The same with this deadline and so much memory.
+    pub fn limited(&self, name: &str, component: &[u8], deadline: Duration, memory: u64) -> Seat {
+        self.load(name, component, Isolation::Worker, Value::Null, (deadline, memory))
+    }
+
+    fn load(
+        &self,
+        name: &str,
+        component: &[u8],
+        isolation: Isolation,
+        settings: Value,
+        (deadline, memory): (Duration, u64),
+    ) -> Seat {
         let spec = PolicySpec {
             setup: None,
             name: name.to_owned(),
             component: component.into(),
             settings,
-            deadline: Duration::from_secs(1),
-            memory: 16 << 20,
+            deadline,
+            memory,
             on_failure: OnFailure::Random,
             isolation,
             shadow: false,

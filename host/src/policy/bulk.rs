@@ -1,7 +1,7 @@
 //! Bulk instructions in pieces, so that a deadline can end them.
 //!
-//! The engine looks at the epoch before `memory.fill`, `memory.copy`, `memory.init`, `table.copy` and
-//! `table.init`, and not while one of them runs: filling 1 GiB takes seconds. So a component is
+//! The engine looks at the epoch before `memory.fill`, `memory.copy`, `memory.init`, `table.fill`,
+//! `table.copy` and `table.init`, and not while one of them runs: filling 1 GiB takes seconds. So a component is
 //! rewritten before it is compiled. Where one of these instructions has a length that is not known to
 //! be small, a call takes its place. The function that is called does a small length at once and a
 //! larger one in pieces, in a loop, at whose start the engine looks at the epoch again.
@@ -17,8 +17,8 @@ use std::borrow::Cow;
 use wasm_encoder::{Encode, Function, InstructionSink, ValType};
 use wasmparser::{
     BinaryReader, BinaryReaderError, CodeSectionReader, DataSectionReader, ElementItems, ElementSectionReader,
-    FunctionBody, FunctionSectionReader, ImportSectionReader, MemorySectionReader, Operator, TableSectionReader,
-    TypeRef, TypeSectionReader,
+    FunctionBody, FunctionSectionReader, ImportSectionReader, MemorySectionReader, Operator, RefType,
+    TableSectionReader, TableType, TypeRef, TypeSectionReader,
 };
 
 use self::pieces::{fill, transfer};
@@ -30,7 +30,7 @@ const TABLE_PIECE: u32 = 1024;
 /// Components within components.
 const MAX_DEPTH: u32 = 100;
 /// Grows when the same bytes are rewritten in another way: what was compiled before is of no use then.
-pub(super) const EDITION: u32 = 1;
+pub(super) const EDITION: u32 = 2;
 /// What begins every bulk instruction.
 const BULK_PREFIX: u8 = 0xfc;
 
@@ -115,6 +115,7 @@ enum Bulk {
     Fill { memory: u32 },
     Copy { to: u32, from: u32 },
     Init { memory: u32, data: u32 },
+    TableFill { table: u32 },
     TableCopy { to: u32, from: u32 },
     TableInit { table: u32, elements: u32 },
 }
@@ -126,11 +127,30 @@ struct Spaces {
     functions: u32,
     /// Whether it is indexed by 64 bits.
     memories: Vec<bool>,
-    tables: Vec<bool>,
+    tables: Vec<Table>,
     /// Bytes of each data segment.
     data: Vec<usize>,
     /// Elements of each segment.
     elements: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Table {
+    /// Whether it is indexed by 64 bits.
+    is_64: bool,
+    /// `None` if it is of a type that no policy may use: its instructions are left, and refused later.
+    element: Option<ValType>,
+}
+
+impl Table {
+    fn of(table: TableType) -> Self {
+        let element = match table.element_type {
+            RefType::FUNCREF => Some(ValType::FUNCREF),
+            RefType::EXTERNREF => Some(ValType::EXTERNREF),
+            _ => None,
+        };
+        Self { is_64: table.table64, element }
+    }
 }
 
 fn rewrite_module(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
@@ -235,6 +255,7 @@ impl Bulk {
             Operator::MemoryFill { mem } => Self::Fill { memory: mem },
             Operator::MemoryCopy { dst_mem, src_mem } => Self::Copy { to: dst_mem, from: src_mem },
             Operator::MemoryInit { data_index, mem } => Self::Init { memory: mem, data: data_index },
+            Operator::TableFill { table } => Self::TableFill { table },
             Operator::TableCopy { dst_table, src_table } => Self::TableCopy { to: dst_table, from: src_table },
             Operator::TableInit { elem_index, table } => Self::TableInit { table, elements: elem_index },
             _ => return None,
@@ -244,7 +265,7 @@ impl Bulk {
     fn piece(self) -> u32 {
         match self {
             Self::Fill { .. } | Self::Copy { .. } | Self::Init { .. } => PIECE,
-            Self::TableCopy { .. } | Self::TableInit { .. } => TABLE_PIECE,
+            Self::TableFill { .. } | Self::TableCopy { .. } | Self::TableInit { .. } => TABLE_PIECE,
         }
     }
 }
@@ -265,7 +286,7 @@ impl Spaces {
                         match import?.ty {
                             TypeRef::Func(_) | TypeRef::FuncExact(_) => spaces.functions += 1,
                             TypeRef::Memory(memory) => spaces.memories.push(memory.memory64),
-                            TypeRef::Table(table) => spaces.tables.push(table.table64),
+                            TypeRef::Table(table) => spaces.tables.push(Table::of(table)),
                             TypeRef::Global(_) | TypeRef::Tag(_) => {}
                         }
                     }
@@ -273,7 +294,7 @@ impl Spaces {
                 section::FUNCTION => spaces.functions += FunctionSectionReader::new(reader)?.count(),
                 section::TABLE => {
                     for table in TableSectionReader::new(reader)? {
-                        spaces.tables.push(table?.ty.table64);
+                        spaces.tables.push(Table::of(table?.ty));
                     }
                 }
                 section::MEMORY => {
@@ -306,7 +327,12 @@ impl Spaces {
         let in_segment = match bulk {
             Bulk::Init { data, .. } => self.data.get(data as usize).map(|bytes| *bytes as u64),
             Bulk::TableInit { elements, .. } => self.elements.get(elements as usize).map(|count| u64::from(*count)),
-            Bulk::Fill { .. } | Bulk::Copy { .. } | Bulk::TableCopy { .. } => None,
+            Bulk::TableFill { table }
+                if self.tables.get(table as usize).is_none_or(|table| table.element.is_none()) =>
+            {
+                return false;
+            }
+            Bulk::Fill { .. } | Bulk::Copy { .. } | Bulk::TableFill { .. } | Bulk::TableCopy { .. } => None,
         };
         let longest = constant.unwrap_or(u64::MAX).min(in_segment.unwrap_or(u64::MAX));
         longest > u64::from(piece)
@@ -314,11 +340,16 @@ impl Spaces {
 
     fn helper(&self, bulk: Bulk) -> (Vec<ValType>, Function) {
         let memory = |memory: u32| word(self.memories.get(memory as usize));
-        let table = |table: u32| word(self.tables.get(table as usize));
+        let table = |table: u32| word(self.tables.get(table as usize).map(|table| &table.is_64));
         match bulk {
             Bulk::Fill { memory: filled } => {
                 let w = memory(filled);
-                (vec![w, ValType::I32, w], fill(filled, w))
+                (vec![w, ValType::I32, w], fill(bulk, w))
+            }
+            Bulk::TableFill { table: filled } => {
+                let w = table(filled);
+                let element = self.tables.get(filled as usize).and_then(|table| table.element);
+                (vec![w, element.unwrap_or(ValType::FUNCREF), w], fill(bulk, w))
             }
             Bulk::Copy { to, from } => transfer(bulk, memory(to), memory(from)),
             Bulk::TableCopy { to, from } => transfer(bulk, table(to), table(from)),

@@ -3,15 +3,15 @@
 //! Epochs tell the time on the wall, and on a busy machine a thread can lose several milliseconds of that in the
 //! middle of a call that takes a microsecond. Losing a warm instance and the policy's decision for that would be wrong.
 //! So it is the thread's own time that counts, from the first tick of the epoch that finds the call under way: a guest gets
-//! at least its deadline of that, and two ticks more at most. It is not read before: that would cost a system call for
-//! each call, of which hardly any meets a tick.
+//! at least its deadline of that, and a tick more at most: a tick is asked for when the deadline is over. It is not read
+//! before: that would cost a system call for each call, of which hardly any meets a tick.
 
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use wasmtime::UpdateDeadline;
 
-use super::ticker::ticks;
+use super::ticker::{Alarm, ticks};
 
 /// The time that a call may take.
 #[derive(Debug, Clone, Copy)]
@@ -63,15 +63,17 @@ impl Deadline {
     }
 
     /// A tick has found the call under way, and the ticks that it had before a look are over.
-    pub fn reached(&mut self) -> UpdateDeadline {
+    pub fn reached(&mut self, alarm: &Alarm) -> UpdateDeadline {
         // Without the clock a call ends at its first tick rather than never.
-        let goes_on = thread_time().is_some_and(|now| self.goes_on(now));
-        if goes_on { UpdateDeadline::Continue(1) } else { UpdateDeadline::Interrupt }
+        let Some(left) = thread_time().and_then(|now| self.left(now)) else { return UpdateDeadline::Interrupt };
+        alarm.set(left);
+        UpdateDeadline::Continue(1)
     }
 
-    fn goes_on(&mut self, now: Duration) -> bool {
+    /// What it may still use, if anything.
+    fn left(&mut self, now: Duration) -> Option<Duration> {
         let used = *self.used.get_or_insert(now);
-        now.saturating_sub(used) < self.thread_time
+        self.thread_time.checked_sub(now.saturating_sub(used)).filter(|left| !left.is_zero())
     }
 }
 
@@ -90,21 +92,21 @@ mod tests {
     fn a_thread_that_was_away_goes_on_and_one_that_worked_is_interrupted() {
         let mut deadline = Deadline::default();
         deadline.begin(Allowance::of_thread(2 * MS));
-        assert!(deadline.goes_on(100 * MS));
-        assert!(deadline.goes_on(100 * MS));
-        assert!(deadline.goes_on(101 * MS));
-        assert!(!deadline.goes_on(102 * MS));
+        assert_eq!(deadline.left(100 * MS), Some(2 * MS));
+        assert_eq!(deadline.left(100 * MS), Some(2 * MS));
+        assert_eq!(deadline.left(101 * MS), Some(MS));
+        assert_eq!(deadline.left(102 * MS), None);
         deadline.begin(Allowance::of_thread(2 * MS));
-        assert!(deadline.goes_on(103 * MS));
+        assert_eq!(deadline.left(103 * MS), Some(2 * MS));
     }
 
     #[test]
     fn after_the_time_on_the_wall_a_thread_that_was_away_has_a_quarter_of_it() {
         let mut deadline = Deadline::default();
         deadline.begin(Allowance::on_wall(8 * MS));
-        assert!(deadline.goes_on(5 * MS));
-        assert!(deadline.goes_on(6 * MS));
-        assert!(!deadline.goes_on(7 * MS));
+        assert_eq!(deadline.left(5 * MS), Some(2 * MS));
+        assert_eq!(deadline.left(6 * MS), Some(MS));
+        assert_eq!(deadline.left(7 * MS), None);
     }
 
     #[test]

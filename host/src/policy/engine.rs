@@ -140,7 +140,7 @@ impl Engine {
                 turns: Turns::new(),
                 compiled: Mutex::default(),
                 stores: Mutex::default(),
-                _ticker: ticker,
+                ticker,
             }),
         })
     }
@@ -197,7 +197,7 @@ pub(super) struct Core {
     compiled: Mutex<HashMap<String, Arc<Place>>>,
     /// By policy name; they outlive generations.
     stores: Mutex<HashMap<String, Arc<Store>>>,
-    _ticker: Ticker,
+    ticker: Ticker,
 }
 
 /// What one component was compiled to; locked while it is compiled, so that several policies do not compile the same.
@@ -256,6 +256,7 @@ impl Core {
             heard: OnceLock::new(),
             fuel: self.fuel,
             epoch: self.epoch,
+            alarm: Arc::clone(self.ticker.alarm()),
         };
         let (slots, mut build_time) = self.warm_instances(&recipe, spec.isolation)?;
         if spec.isolation == Isolation::Request {

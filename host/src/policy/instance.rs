@@ -17,6 +17,7 @@ use super::names::guest_functions;
 use super::state::{Limits, State};
 use super::store::Store as SharedStore;
 use super::tape::{Script, Tape};
+use super::ticker::Alarm;
 use super::verdict::InvalidAnswer;
 use super::wasi::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
@@ -58,6 +59,8 @@ pub(super) struct Recipe {
     pub fuel: bool,
     /// Where the guests' monotonic clock counts from.
     pub epoch: Instant,
+    /// Rings when the time of a call is over.
+    pub alarm: Arc<Alarm>,
 }
 
 impl Recipe {
@@ -95,7 +98,8 @@ impl Recipe {
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
         store.set_max_component_handles(MAX_HANDLES);
-        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.reached()));
+        let alarm = Arc::clone(&self.alarm);
+        store.epoch_deadline_callback(move |mut store| Ok(store.data_mut().deadline.reached(&alarm)));
         store.data_mut().deadline.begin(time);
         store.set_epoch_deadline(time.ticks);
         if self.dry.load(Ordering::Relaxed) {

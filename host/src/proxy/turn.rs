@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant, SystemTime};
 
 use rand::Rng;
@@ -202,6 +203,7 @@ impl<'a> Panel<'a> {
     ) -> Option<Answered<'a, A>> {
         let turn = self.turn;
         if turn.chosen.get() & !turn.given_up.get() & member.bit != 0 {
+            let _question = InQuestion::of(on_trial);
             // A call that fails leaves the fields as they were, so the active generation finds them untouched.
             match self.put(&on_trial.seat, Role::Canary, hook, head, fields.as_deref_mut(), &question) {
                 Some(Answered { answer: Err(fault), .. }) => {
@@ -253,6 +255,7 @@ impl<'a> Panel<'a> {
         let call = record.map(|record| {
             record.borrow_mut().asking(&seat, Role::Shadow, hook.recorded, &copy, copied.as_ref(), facts)
         });
+        let _question = InQuestion::of(on_trial);
         let shadowed = question(&mut seat, &mut copy, copied.as_mut());
         if let (Some(record), Some(call)) = (record, call) {
             record.borrow_mut().asked(call, &seat, shadowed.answer(), &copy, copied.as_ref());
@@ -312,6 +315,24 @@ impl<'a> Panel<'a> {
         let generation = &on_trial.trial.generation;
         let name = || format!("{} ({role}, generation {})", generation.name(), generation.number());
         self.worker.log_fault(|| fault_line(&name(), fault));
+    }
+}
+
+/// While it is not known whether a fault of the candidate is one of the active generation too: the verdict waits for that.
+struct InQuestion<'a>(&'a OnTrial);
+
+impl<'a> InQuestion<'a> {
+    fn of(on_trial: &'a OnTrial) -> Self {
+        on_trial.shard.in_question.increment();
+        fence(Ordering::Release);
+        Self(on_trial)
+    }
+}
+
+impl Drop for InQuestion<'_> {
+    fn drop(&mut self) {
+        fence(Ordering::Release);
+        self.0.shard.in_question.decrement();
     }
 }
 

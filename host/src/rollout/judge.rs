@@ -49,6 +49,8 @@ pub struct Score {
     pub invalid: u64,
     /// Calls for which there was no instance, because none could be built.
     pub unbuilt: u64,
+    /// Calls under way, one a worker at most: their faults may be counted and turn out to be shared.
+    pub faults_in_question: u64,
     /// Calls among these on which the active generation failed as well.
     pub shared_faults: u64,
     /// What is compared, by route.
@@ -80,8 +82,8 @@ pub fn judge(score: &Score, rules: &Rollout) -> Option<String> {
 }
 
 fn faulty(score: &Score, rules: &Rollout) -> Option<String> {
-    let Score { canary, traps, deadlines, invalid, unbuilt, shared_faults, .. } = *score;
-    let faults = (traps + deadlines + invalid + unbuilt).saturating_sub(shared_faults);
+    let Score { canary, traps, deadlines, invalid, unbuilt, shared_faults, faults_in_question, .. } = *score;
+    let faults = (traps + deadlines + invalid + unbuilt).saturating_sub(shared_faults + faults_in_question);
     let allowed = rules.max_faults.saturating_mul(canary.requests.max(FIRST_REQUESTS)) / FIRST_REQUESTS;
     (faults > 0 && faults >= allowed).then(|| {
         format!(

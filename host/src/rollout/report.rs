@@ -1,6 +1,7 @@
 //! How a trial goes: the sums of what the workers counted.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{Ordering, fence};
 use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
@@ -227,10 +228,19 @@ impl Score {
             deadlines: fault(|s| &s.deadlines),
             invalid: fault(|s| &s.invalid),
             unbuilt: fault(|s| &s.unbuilt),
+            faults_in_question: in_question(shards),
             shared_faults: sum(|s| &s.shared_faults),
             routes: by_route(shards, routes),
         }
     }
+}
+
+/// Read after the faults and before those that are shared: a fault that was counted is then one of the former, or settled.
+fn in_question<S: AsRef<TrialShard>>(shards: &[S]) -> u64 {
+    fence(Ordering::Acquire);
+    let in_question = shards.iter().map(|s| s.as_ref().in_question.value()).sum();
+    fence(Ordering::Acquire);
+    in_question
 }
 
 fn by_route<S: AsRef<TrialShard>>(shards: &[S], names: &[String]) -> Vec<RouteScore> {
@@ -367,6 +377,11 @@ mod tests {
             assert!(verdict().is_some_and(|reason| reason.contains("3 faults")));
             shards[0].shared_faults.increment();
             assert_eq!(verdict(), None, "one was the request's doing");
+            of(&shards[1].candidate).add(1);
+            shards[0].in_question.increment();
+            assert_eq!(verdict(), None, "one may be");
+            shards[0].in_question.decrement();
+            assert!(verdict().is_some(), "it was not");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Counter, HOOKS, Histogram, PolicyShard};
+use super::{Counter, Gauge, HOOKS, Histogram, PolicyShard};
 
 /// Counters of one worker for one trial. They begin and end with it.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub struct TrialShard {
     pub shadowed: Counter,
     /// Calls on which both generations failed: that is the request's doing, and not held against the candidate.
     pub shared_faults: Counter,
+    /// 1 from before the candidate is asked until it is known whether a fault of it is shared: it may be counted already.
+    pub in_question: Gauge,
     /// What the verdict compares.
     pub judged: ByRoute,
 }

@@ -2,7 +2,7 @@
 
 use wasm_encoder::{Function, InstructionSink, ValType};
 
-use super::{Bulk, PIECE};
+use super::Bulk;
 
 /// The parameters of every function that takes a bulk instruction's place.
 const TO: u32 = 0;
@@ -86,16 +86,19 @@ impl Words<'_, '_> {
     }
 }
 
-/// `memory.fill` in pieces. The last piece comes first: if it is within bounds, all of it is.
-pub(super) fn fill(memory: u32, w: ValType) -> Function {
+/// `memory.fill` or `table.fill` in pieces. The last piece comes first: if it is within bounds, all of it is.
+pub(super) fn fill(bulk: Bulk, w: ValType) -> Function {
     use wasm_encoder::BlockType::Empty;
+    let piece = bulk.piece();
     let mut function = Function::new([]);
     let mut code = function.instructions();
     let whole = |code: &mut InstructionSink<'_>| {
-        code.local_get(TO).local_get(FROM).local_get(LENGTH).memory_fill(memory).return_();
+        code.local_get(TO).local_get(FROM).local_get(LENGTH);
+        write(bulk, code);
+        code.return_();
     };
     code.local_get(LENGTH);
-    Words(&mut code, w).constant(PIECE);
+    Words(&mut code, w).constant(piece);
     Words(&mut code, w).le();
     code.if_(Empty);
     whole(&mut code);
@@ -108,23 +111,24 @@ pub(super) fn fill(memory: u32, w: ValType) -> Function {
     whole(&mut code);
     code.end();
     Words(&mut code, w).end_of(TO, w);
-    Words(&mut code, w).constant(PIECE);
+    Words(&mut code, w).constant(piece);
     Words(&mut code, w).sub();
     code.local_get(FROM);
-    Words(&mut code, w).constant(PIECE);
-    code.memory_fill(memory);
+    Words(&mut code, w).constant(piece);
+    write(bulk, &mut code);
     // The piece before the last may cover some of the last again.
     code.loop_(Empty);
     code.local_get(TO).local_get(FROM);
-    Words(&mut code, w).constant(PIECE);
-    code.memory_fill(memory).local_get(TO);
-    Words(&mut code, w).constant(PIECE);
+    Words(&mut code, w).constant(piece);
+    write(bulk, &mut code);
+    code.local_get(TO);
+    Words(&mut code, w).constant(piece);
     Words(&mut code, w).add();
     code.local_set(TO).local_get(LENGTH);
-    Words(&mut code, w).constant(PIECE);
+    Words(&mut code, w).constant(piece);
     Words(&mut code, w).sub();
     code.local_tee(LENGTH);
-    Words(&mut code, w).constant(PIECE);
+    Words(&mut code, w).constant(piece);
     Words(&mut code, w).gt();
     code.br_if(0).end().end();
     function
@@ -218,6 +222,7 @@ fn write(bulk: Bulk, code: &mut InstructionSink<'_>) {
         Bulk::Fill { memory } => code.memory_fill(memory),
         Bulk::Copy { to, from } => code.memory_copy(to, from),
         Bulk::Init { memory, data } => code.memory_init(memory, data),
+        Bulk::TableFill { table } => code.table_fill(table),
         Bulk::TableCopy { to, from } => code.table_copy(to, from),
         Bulk::TableInit { table, elements } => code.table_init(table, elements),
     };

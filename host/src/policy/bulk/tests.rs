@@ -38,6 +38,10 @@ fn module(w: &str) -> Vec<u8> {
             (func (export "init") (param {w} i64 i64)
                 (memory.init $m $bytes (local.get 0) (i32.wrap_i64 (local.get 1))
                     (i32.wrap_i64 (local.get 2))))
+            (func (export "table-fill") (param {w} i64 {w})
+                (table.fill $t (local.get 0)
+                    (select (result funcref) (ref.func $b) (ref.null func) (i32.wrap_i64 (local.get 1)))
+                    (local.get 2)))
             (func (export "table-copy") (param {w} {w} {w})
                 (table.copy $t $t (local.get 0) (local.get 1) (local.get 2)))
             (func (export "table-copy-over") (param {w} {w} {w})
@@ -58,7 +62,8 @@ fn module(w: &str) -> Vec<u8> {
     .unwrap()
 }
 
-const NAMES: [&str; 7] = ["fill", "copy", "copy-over", "init", "table-copy", "table-copy-over", "table-init"];
+const NAMES: [&str; 8] =
+    ["fill", "copy", "copy-over", "init", "table-fill", "table-copy", "table-copy-over", "table-init"];
 
 struct Guest {
     store: Store<()>,
@@ -166,11 +171,14 @@ fn what_is_small_for_certain_is_left_as_it_is() {
             (memory.fill (local.get 0) (i32.const 0) (i32.const 65536))
             (memory.copy (local.get 0) (local.get 1) (i32.const 8))
             (memory.init $d (local.get 0) (local.get 1) (local.get 2))
+            (table.fill 0 (local.get 0) (ref.null func) (i32.const 1024))
             (table.init $e (local.get 0) (local.get 1) (local.get 2))))"#;
     let small = wat::parse_str(text).unwrap();
     assert!(matches!(rewrite_module(&small), Ok(Cow::Borrowed(same)) if same == small));
-    let large = wat::parse_str(text.replace("65536", "65537")).unwrap();
-    assert!(matches!(rewrite_module(&large), Ok(Cow::Owned(_))));
+    for (small, large) in [("65536", "65537"), ("1024", "1025")] {
+        let large = wat::parse_str(text.replace(small, large)).unwrap();
+        assert!(matches!(rewrite_module(&large), Ok(Cow::Owned(_))));
+    }
 }
 
 #[test]

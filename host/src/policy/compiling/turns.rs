@@ -187,7 +187,7 @@ mod tests {
         let turns = Turns::with(1);
         let (sender, began) = channel();
         thread::scope(|scope| {
-            let turn = turns.take("first");
+            let turn = turns.take("first", "first");
             let waiting: Vec<_> = ["a", "b", "c"].map(|policy| queue(scope, &turns, policy, &sender)).into();
             drop(turn);
             for (policy, done) in ["a", "b", "c"].into_iter().zip(waiting) {
