@@ -121,6 +121,24 @@ fn a_large_upload_reads_the_answer_of_a_backend_that_does_not_read_it() {
     assert_eq!(failures, 0, "it answered");
 }
 
+#[test]
+fn a_large_upload_reads_a_504_where_the_backend_takes_nothing_of_it() {
+    let answered = Gate::new();
+    let wait = answered.clone();
+    let upstream = TestUpstream::start(move |connection| {
+        connection.head();
+        wait.wait();
+    });
+    let proxy =
+        TestProxy::builder().host("a.test", &[upstream.address()]).tables("[timeouts]\nresponse = \"300ms\"").start();
+    for (n, framed) in (1..).zip(BOTH) {
+        upload(&proxy, "/", "a.test", "", framed).assert_refusal(504);
+        let failures = proxy.stat(&format!("/backends/{}/failures", upstream.address()));
+        assert_eq!(failures, n, "it was asked once, and blamed: {framed:?}");
+    }
+    answered.open();
+}
+
 /// More than the sockets on the way hold, in both directions at once.
 #[test]
 fn a_large_early_answer_to_a_large_upload_arrives_whole() {
