@@ -81,3 +81,85 @@ fn workers_have_instances_of_their_own() {
         }
     });
 }
+
+/// A component whose `select` always traps. Its `configure` counts in the store how often it was called, after so many turns
+/// of a loop, and traps the second time.
+fn fails_the_second_time(turns: u32) -> Vec<u8> {
+    wat(&format!(
+        r#"(component
+            (import "waypost:policy/types@0.1.0" (instance $types
+                (export "request" (type $request (sub resource)))
+                (type $answer (record (field "status" u16) (field "headers" (list (tuple string (list u8))))
+                    (field "body" (list u8))))
+                (export "response" (type (eq $answer)))))
+            (alias export $types "request" (type $request))
+            (alias export $types "response" (type $response))
+            (import "waypost:policy/store@0.1.0" (instance $store
+                (type $errors (enum "key-too-long" "value-too-long" "no-room"))
+                (export "store-error" (type $store-error (eq $errors)))
+                (export "increment" (func (param "key" string) (param "by" s64) (param "ttl-milliseconds" u64)
+                    (result (result s64 (error $store-error)))))))
+            (core module $room
+                (memory (export "memory") 1)
+                (data (i32.const 0) "built")
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))
+            (core instance $room (instantiate $room))
+            (alias core export $room "memory" (core memory $memory))
+            (alias core export $room "realloc" (core func $realloc))
+            (core func $increment
+                (canon lower (func $store "increment") (memory $memory) (realloc $realloc)))
+            (core module $m
+                (import "room" "memory" (memory 1))
+                (import "host" "increment" (func $increment (param i32 i32 i64 i64 i32)))
+                (func (export "configure") (param i32 i32) (result i32) (local $left i32)
+                    (local.set $left (i32.const {turns}))
+                    (loop $again
+                        (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                        (br_if $again (i32.gt_s (local.get $left) (i32.const 0))))
+                    (call $increment (i32.const 0) (i32.const 5) (i64.const 1) (i64.const 0) (i32.const 64))
+                    (if (i64.eq (i64.load (i32.const 72)) (i64.const 2)) (then unreachable))
+                    (i32.const 1024))
+                (func (export "select") (param i32 i32 i32) (result i32) unreachable))
+            (core instance $i (instantiate $m
+                (with "room" (instance $room))
+                (with "host" (instance (export "increment" (func $increment))))))
+            (func $configure (param "settings" string) (result (result (error string)))
+                (canon lift (core func $i "configure") (memory $memory) (realloc $realloc)))
+            (func $select (param "request" (borrow $request)) (param "pool" u32) (param "attempt" u32)
+                (result (result (option u32) (error $response)))
+                (canon lift (core func $i "select") (memory $memory) (realloc $realloc)))
+            (instance $configuration (export "configure" (func $configure)))
+            (export "waypost:policy/configuration@0.1.0" (instance $configuration))
+            (instance $selection (export "select" (func $select)))
+            (export "waypost:policy/selection@0.1.0" (instance $selection)))"#
+    ))
+}
+
+/// Quick ones are built by the worker and slow ones by a builder.
+#[test]
+fn an_instance_that_cannot_be_built_again_is_said_so_and_tried_again_after_a_while() {
+    for turns in [1, 5_000_000] {
+        let test = TestEngine::new();
+        let mut seat = test.seat(&spec(&fails_the_second_time(turns))).without_breaker();
+        let built = |seat: &Seat| seat.generation().store().counter("built");
+        let ask = |seat: &mut Seat| seat.select(&mut request(&[]), 0, first_attempt()).unwrap_err();
+        assert_eq!(ask(&mut seat).kind, FaultKind::Trap);
+        let fault = loop {
+            let fault = ask(&mut seat);
+            if fault.kind != FaultKind::Rebuilding {
+                break fault;
+            }
+            thread::yield_now();
+        };
+        assert_eq!(fault.kind, FaultKind::Unavailable, "{turns}: {}", fault.message);
+        assert!(fault.message.contains("a new instance failed in configure"), "{}", fault.message);
+        // Asking does not build one each time.
+        let began = Instant::now();
+        let unavailable = (0..100).take_while(|_| ask(&mut seat).kind == FaultKind::Unavailable).count();
+        assert!(unavailable == 100 || began.elapsed() > Duration::from_millis(400), "{unavailable}");
+        let fault = until_available(|| Err::<(), _>(ask(&mut seat))).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Trap, "the third one could be built: {}", fault.message);
+        assert!(built(&seat) >= Some(3), "{:?}", built(&seat));
+        assert!(test.shard().unbuilt.value() > 0, "calls without an instance are counted");
+    }
+}
