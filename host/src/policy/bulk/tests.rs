@@ -240,3 +240,19 @@ fn broken_bytes_are_an_error_and_deep_ones_too() {
     }
     assert!(in_pieces(&deep).is_err());
 }
+
+#[test]
+fn a_module_that_claims_more_functions_than_there_can_be_is_an_error() {
+    let text = |import: &str| {
+        format!(
+            "(module {import} (memory 1) (func (param i32) (memory.fill (local.get 0) (i32.const 0) (local.get 0))))"
+        )
+    };
+    for import in ["", "(import \"host\" \"seven\" (func))"] {
+        let module = wat::parse_str(text(import)).unwrap();
+        let mut sections = sections(&module).unwrap();
+        let (_, functions) = sections.iter_mut().find(|(id, _)| *id == section::FUNCTION).unwrap();
+        *functions = b"\xff\xff\xff\xff\x0f\0".into();
+        assert!(rewrite_module(&join(&module, &sections)).is_err());
+    }
+}
