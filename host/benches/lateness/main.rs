@@ -163,8 +163,12 @@ fn guests() -> Vec<Guest> {
         calls("store.set of 60 KiB", vec![store_set.clone()], &set(60 << 10)),
         calls("store.set of 1 MB, refused", vec![store_set], &set(1_000_000)),
         calls("log.write of 1,000 bytes", vec![log_write.clone()], &write(1_000)),
-        calls("log.write of 1 MB", vec![log_write], &write(1_000_000)),
+        calls("log.write of 1 MB", vec![log_write.clone()], &write(1_000_000)),
         calls("64 KiB of random bytes of WASI", vec![random_bytes], "(call $bytes (i64.const 65536) (i32.const 64))"),
+        Guest {
+            does: write(1_000_000).repeat(20_000),
+            ..calls("log.write of 1 MB, 20,000 in a row", vec![log_write], "")
+        },
         guest("a loop", SMALL, "", ""),
         guest(
             "memory.fill of 15 MiB",

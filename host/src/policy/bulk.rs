@@ -8,9 +8,12 @@
 //!
 //! Such a function does what the instruction does, also where regions overlap, and traps before it has
 //! written anything. It comes after all other functions of its module, and its type after all other
-//! types, so that no index changes. Everything else is copied as it was.
+//! types, so that no index changes.
+//!
+//! Code without a loop gets places where the engine looks, too, see [`straight`]. Everything else is copied as it was.
 
 mod pieces;
+mod straight;
 
 use std::borrow::Cow;
 
@@ -22,6 +25,7 @@ use wasmparser::{
 };
 
 use self::pieces::{fill, transfer};
+use self::straight::{LOOK, Straight};
 
 /// Bytes of memory in one piece: some 10 µs, also if each page is touched for the first time.
 const PIECE: u32 = 64 * 1024;
@@ -30,9 +34,7 @@ const TABLE_PIECE: u32 = 1024;
 /// Components within components.
 const MAX_DEPTH: u32 = 100;
 /// Grows when the same bytes are rewritten in another way: what was compiled before is of no use then.
-pub(super) const EDITION: u32 = 2;
-/// What begins every bulk instruction.
-const BULK_PREFIX: u8 = 0xfc;
+pub(super) const EDITION: u32 = 3;
 
 /// Sections of a core module.
 mod section {
@@ -125,6 +127,8 @@ enum Bulk {
 struct Spaces {
     types: u32,
     functions: u32,
+    /// Of these the first, which are not its own.
+    imported: u32,
     /// Whether it is indexed by 64 bits.
     memories: Vec<bool>,
     tables: Vec<Table>,
@@ -154,19 +158,19 @@ impl Table {
 }
 
 fn rewrite_module(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
-    // Most modules of a component have no such instruction, and hardly any other byte like it.
-    if memchr::memchr(BULK_PREFIX, bytes).is_none() {
-        return Ok(Cow::Borrowed(bytes));
-    }
     let mut sections = sections(bytes)?;
     let spaces = Spaces::of(&sections)?;
     let mut helpers = Vec::new();
+    let mut changed = false;
     for (id, content) in &mut sections {
-        if *id == section::CODE {
-            *content = rewrite_code(content, &spaces, &mut helpers)?.into();
+        if *id == section::CODE
+            && let Some(rewritten) = rewrite_code(content, &spaces, &mut helpers)?
+        {
+            *content = rewritten.into();
+            changed = true;
         }
     }
-    if helpers.is_empty() {
+    if !changed {
         return Ok(Cow::Borrowed(bytes));
     }
     let mut types = Vec::new();
@@ -203,32 +207,44 @@ fn append(content: &[u8], items: usize, bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(longer)
 }
 
-fn rewrite_code(code: &[u8], spaces: &Spaces, helpers: &mut Vec<Bulk>) -> Result<Vec<u8>> {
+/// `None` if it stays as it is.
+fn rewrite_code(code: &[u8], spaces: &Spaces, helpers: &mut Vec<Bulk>) -> Result<Option<Vec<u8>>> {
     let bodies = CodeSectionReader::new(BinaryReader::new(code, 0))?;
     let mut rewritten = Vec::with_capacity(code.len());
+    let mut changed = false;
     bodies.count().encode(&mut rewritten);
     for body in bodies {
         let body = body?;
-        let bytes = &code[body.range()];
-        if memchr::memchr(BULK_PREFIX, bytes).is_some() {
-            rewrite_body(code, &body, spaces, helpers)?.encode(&mut rewritten);
-        } else {
-            bytes.encode(&mut rewritten);
+        match rewrite_body(code, &body, spaces, helpers)? {
+            None => code[body.range()].encode(&mut rewritten),
+            Some(body) => {
+                body.encode(&mut rewritten);
+                changed = true;
+            }
         }
     }
-    Ok(rewritten)
+    Ok(changed.then_some(rewritten))
 }
 
-fn rewrite_body(code: &[u8], body: &FunctionBody<'_>, spaces: &Spaces, helpers: &mut Vec<Bulk>) -> Result<Vec<u8>> {
+/// `None` if it stays as it is.
+fn rewrite_body(
+    code: &[u8],
+    body: &FunctionBody<'_>,
+    spaces: &Spaces,
+    helpers: &mut Vec<Bulk>,
+) -> Result<Option<Vec<u8>>> {
     let range = body.range();
-    let mut rewritten = Vec::with_capacity(range.len());
+    let mut rewritten = Vec::new();
     let mut copied = range.start;
     // The length of the next instruction, if it is a constant.
     let mut constant = None;
+    let mut straight = Straight::new(spaces.imported);
     let mut operators = body.get_operators_reader()?;
     while !operators.eof() {
         let (operator, at) = operators.read_with_offset()?;
-        if let Some(bulk) = Bulk::of(&operator).filter(|bulk| spaces.may_be_long(*bulk, constant)) {
+        let end = operators.original_position();
+        let bulk = Bulk::of(&operator);
+        if let Some(bulk) = bulk.filter(|bulk| spaces.may_be_long(*bulk, constant)) {
             let known = helpers.iter().position(|known| *known == bulk);
             let helper = known.unwrap_or_else(|| {
                 helpers.push(bulk);
@@ -237,7 +253,12 @@ fn rewrite_body(code: &[u8], body: &FunctionBody<'_>, spaces: &Spaces, helpers: 
             rewritten.extend_from_slice(&code[copied..at]);
             let function = spaces.functions as usize + helper;
             InstructionSink::new(&mut rewritten).call(u32::try_from(function).unwrap_or(u32::MAX));
-            copied = operators.original_position();
+            copied = end;
+        }
+        if straight.needs_a_look_after(&operator) {
+            rewritten.extend_from_slice(&code[copied..end]);
+            rewritten.extend_from_slice(&LOOK);
+            copied = end;
         }
         constant = match operator {
             Operator::I32Const { value } => Some(u64::from(value.cast_unsigned())),
@@ -245,8 +266,11 @@ fn rewrite_body(code: &[u8], body: &FunctionBody<'_>, spaces: &Spaces, helpers: 
             _ => None,
         };
     }
+    if copied == range.start {
+        return Ok(None);
+    }
     rewritten.extend_from_slice(&code[copied..range.end]);
-    Ok(rewritten)
+    Ok(Some(rewritten))
 }
 
 impl Bulk {
@@ -284,7 +308,7 @@ impl Spaces {
                 section::IMPORT => {
                     for import in ImportSectionReader::new(reader)?.into_imports() {
                         match import?.ty {
-                            TypeRef::Func(_) | TypeRef::FuncExact(_) => spaces.functions += 1,
+                            TypeRef::Func(_) | TypeRef::FuncExact(_) => spaces.imported += 1,
                             TypeRef::Memory(memory) => spaces.memories.push(memory.memory64),
                             TypeRef::Table(table) => spaces.tables.push(Table::of(table)),
                             TypeRef::Global(_) | TypeRef::Tag(_) => {}
@@ -324,6 +348,7 @@ impl Spaces {
                 _ => {}
             }
         }
+        spaces.functions += spaces.imported;
         Ok(spaces)
     }
 

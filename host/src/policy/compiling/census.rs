@@ -43,6 +43,26 @@ const ELEMENT: u64 = 8;
 /// For each segment of data or elements, which can be dropped one by one.
 const SEGMENT: u64 = 16;
 
+/// What the proxy keeps of a component, in its own memory, however often it is instantiated and if it never is: the most, in
+/// bytes. Python's components take 4.3 MB, and there may be three generations of a policy.
+const MAX_KEPT: u64 = 16 << 20;
+/// Bytes that the runtime keeps of each of these beside the code, as measured.
+mod kept {
+    pub const MODULE: u64 = 2048;
+    pub const TYPE: u64 = 1100;
+    /// Beside its two names.
+    pub const IMPORT: u64 = 200;
+    /// Beside its name.
+    pub const EXPORT: u64 = 200;
+    pub const FUNCTION: u64 = 64;
+    pub const GLOBAL: u64 = 80;
+    pub const TABLE: u64 = 256;
+    pub const SEGMENT: u64 = 64;
+    pub const ELEMENT: u64 = 8;
+    /// Anything that a component declares: a type, an instance, an alias, a function that it lifts or lowers.
+    pub const ITEM: u64 = 256;
+}
+
 /// What something takes each time that it is instantiated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in super::super) struct Cost {
@@ -95,6 +115,15 @@ struct Totals {
     components: u64,
     modules: u64,
     functions: u64,
+    /// Bytes that are kept of all of it.
+    kept: u64,
+}
+
+impl Totals {
+    fn keep(&mut self, count: u64, each: u64) -> Result<(), Refusal> {
+        self.kept = self.kept.saturating_add(count.saturating_mul(each));
+        at_most("bytes that the proxy would keep of its types, names, globals and segments", MAX_KEPT, self.kept)
+    }
 }
 
 /// Counts what an instance of this component takes.
@@ -118,6 +147,7 @@ pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
             }
             Payload::ModuleSection { .. } => {
                 totals.modules += 1;
+                totals.keep(1, kept::MODULE)?;
                 at_most("core modules", MAX_MODULES, totals.modules)?;
             }
             Payload::ComponentSection { .. } => {
@@ -136,13 +166,31 @@ pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
                     None => return Err(Refusal::Corrupt("it has no beginning".to_owned())),
                 };
                 match within {
-                    Part::Component(scope) => scope.read(payload, outer)?,
+                    Part::Component(scope) => {
+                        totals.keep(declared(&payload), kept::ITEM)?;
+                        scope.read(payload, outer)?;
+                    }
                     Part::Module(module) => module.read(payload, &mut totals)?,
                 }
             }
         }
     }
     Err(Refusal::Corrupt("it ends too early".to_owned()))
+}
+
+/// How many things this section of a component declares.
+fn declared(payload: &Payload<'_>) -> u64 {
+    u64::from(match payload {
+        Payload::InstanceSection(section) => section.count(),
+        Payload::CoreTypeSection(section) => section.count(),
+        Payload::ComponentInstanceSection(section) => section.count(),
+        Payload::ComponentAliasSection(section) => section.count(),
+        Payload::ComponentTypeSection(section) => section.count(),
+        Payload::ComponentCanonicalSection(section) => section.count(),
+        Payload::ComponentImportSection(section) => section.count(),
+        Payload::ComponentExportSection(section) => section.count(),
+        _ => 0,
+    })
 }
 
 fn within(cost: Cost) -> Result<Cost, Refusal> {
@@ -261,30 +309,40 @@ impl Module {
     fn read(&mut self, payload: Payload<'_>, totals: &mut Totals) -> Result<(), Refusal> {
         let corrupt = |e: wasmparser::BinaryReaderError| Refusal::Corrupt(sentence(e));
         match payload {
+            Payload::TypeSection(section) => totals.keep(section.count().into(), kept::TYPE)?,
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
-                    self.functions += u64::from(matches!(import.map_err(corrupt)?.ty, TypeRef::Func(_)));
+                    let import = import.map_err(corrupt)?;
+                    self.functions += u64::from(matches!(import.ty, TypeRef::Func(_)));
                     self.cost.take(1, IMPORT);
+                    totals.keep(1, kept::IMPORT + (import.module.len() + import.name.len()) as u64)?;
                 }
             }
             Payload::FunctionSection(section) => {
                 self.functions += u64::from(section.count());
                 totals.functions += u64::from(section.count());
                 at_most("functions", MAX_FUNCTIONS, totals.functions)?;
+                totals.keep(section.count().into(), kept::FUNCTION)?;
             }
             Payload::GlobalSection(section) => {
                 self.pointed_at += u64::from(section.count());
                 self.cost.take(u64::from(section.count()), GLOBAL);
+                totals.keep(section.count().into(), kept::GLOBAL)?;
             }
             Payload::TableSection(section) => {
                 self.cost.take(u64::from(section.count()), TABLE);
+                totals.keep(section.count().into(), kept::TABLE)?;
             }
-            Payload::MemorySection(section) => self.cost.take(u64::from(section.count()), TABLE),
+            Payload::MemorySection(section) => {
+                self.cost.take(u64::from(section.count()), TABLE);
+                totals.keep(section.count().into(), kept::TABLE)?;
+            }
             Payload::ExportSection(section) => {
                 for export in section {
                     let export = export.map_err(corrupt)?;
                     self.pointed_at += u64::from(export.kind == ExternalKind::Func);
                     named(export.name.len())?;
+                    totals.keep(1, kept::EXPORT + export.name.len() as u64)?;
                 }
             }
             Payload::ElementSection(section) => {
@@ -297,9 +355,14 @@ impl Module {
                     self.cost.take(1, SEGMENT);
                     // What a segment holds is made once for an instance that uses it later.
                     self.cost.take(u64::from(items), ELEMENT);
+                    totals.keep(1, kept::SEGMENT)?;
+                    totals.keep(items.into(), kept::ELEMENT)?;
                 }
             }
-            Payload::DataSection(section) => self.cost.take(u64::from(section.count()), SEGMENT),
+            Payload::DataSection(section) => {
+                self.cost.take(u64::from(section.count()), SEGMENT);
+                totals.keep(section.count().into(), kept::SEGMENT)?;
+            }
             Payload::CustomSection(section) => {
                 if let KnownCustom::Name(names) = section.as_known() {
                     functions_named(names)?;
@@ -329,6 +392,8 @@ fn named(length: usize) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use wasm_encoder::Encode;
+
     use super::*;
     use crate::policy::builtin;
 
@@ -395,6 +460,51 @@ mod tests {
             let refused = counted(&text).unwrap_err().to_string();
             assert!(refused.contains(limit), "{limit}: {refused}");
         }
+    }
+
+    /// A component with one core module, which nothing instantiates, or with one section of its own.
+    fn with_section(within_module: bool, id: u8, items: usize, item: &[u8]) -> Vec<u8> {
+        let section = |out: &mut Vec<u8>, id: u8, content: &[u8]| {
+            out.push(id);
+            content.encode(out);
+        };
+        let mut content = Vec::new();
+        items.encode(&mut content);
+        content.extend(item.repeat(items));
+        let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+        if within_module {
+            let mut module = b"\0asm\x01\0\0\0".to_vec();
+            section(&mut module, id, &content);
+            section(&mut component, 1, &module);
+        } else {
+            section(&mut component, id, &content);
+        }
+        component
+    }
+
+    #[test]
+    fn what_the_proxy_keeps_is_bounded_whether_it_is_instantiated_or_not() {
+        for (what, within_module, id, item) in [
+            ("types", true, 1, &b"\x60\0\0"[..]),
+            ("imports", true, 2, b"\0\0\x03\x7f\0"),
+            ("memories", true, 5, b"\0\0"),
+            ("tables", true, 4, b"\x70\0\0"),
+            ("globals", true, 6, b"\x7f\0\x41\0\x0b"),
+            ("exports", true, 7, b"\x01a\x03\0"),
+            ("segments of elements", true, 9, b"\x01\0\0"),
+            ("segments of data", true, 11, b"\x01\0"),
+            ("types of a component", false, 7, b"\x73"),
+            ("instances", false, 5, b"\x01\0"),
+            ("aliases", false, 6, b"\x01\0\0\x01a"),
+            ("functions that are lowered", false, 8, b"\x01\0\0\0"),
+            ("exports of a component", false, 11, b"\0\x01a\x01\0\0"),
+        ] {
+            assert!(count(&with_section(within_module, id, 50, item)).is_ok(), "{what}");
+            let refused = count(&with_section(within_module, id, 300_000, item)).unwrap_err();
+            assert!(matches!(&refused, Refusal::TooMany { what, .. } if what.contains("keep")), "{what}: {refused}");
+        }
+        let segment = [&b"\x01\0"[..], &[0xa0, 0x9c, 1], &[0; 20_000]].concat();
+        assert!(count(&with_section(true, 9, 200, &segment)).is_err(), "elements");
     }
 
     #[test]

@@ -29,6 +29,26 @@ fn one_instruction_over_all_of_a_large_memory_ends_by_the_deadline() {
 }
 
 #[test]
+fn calls_of_the_host_one_after_the_other_end_by_the_deadline_without_a_loop_too() {
+    let log = r#"(import "waypost:policy/log@0.1.0" (instance $log
+        (type $levels (enum "debug" "info" "warn" "error")) (export "level" (type $level (eq $levels)))
+        (export "write" (func (param "level" $level) (param "message" string)))))"#;
+    // Far more than the deadline together, so that a guest which nothing interrupts would answer.
+    for (encoding, length) in [("utf8", 60_000), ("utf16", 30_000), ("latin1+utf16", 30_000)] {
+        let host = format!(
+            r#"(core func $w (canon lower (func $log "write") (memory $mem) string-encoding={encoding}))
+               (core instance $host (export "w" (func $w)))"#
+        );
+        let body = format!("(call $w (i32.const 0) (i32.const 0) (i32.const {length})) ").repeat(10_000);
+        let core = r#"(import "host" "w" (func $w (param i32 i32 i32)))"#;
+        let test = TestEngine::new();
+        let mut seat = test.seat(&impatient(spec(&editing_guest(log, &host, core, &body))));
+        let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Deadline, "{encoding}: {}", fault.message);
+    }
+}
+
+#[test]
 fn out_of_bounds_is_still_a_trap_and_not_a_missed_deadline() {
     let body = "(memory.fill (i32.const 65536) (i32.const 7) (i32.const 1073741824))";
     let fault = TestEngine::new().seat(&large(body)).edit_request(&mut request(&[]), 0).unwrap_err();
