@@ -294,6 +294,39 @@ fn running_out_of_file_descriptors_passes_by() {
     });
 }
 
+/// `waypost run` in a shell that has set these limits, soft and hard.
+fn with_limits(limits: &str) -> (std::process::Command, crate::fixtures::Scratch, TestUpstream) {
+    let upstream = TestUpstream::named("a");
+    let scratch = crate::fixtures::Scratch::new();
+    let mut command = std::process::Command::new("sh");
+    let script = format!("{limits} && exec \"$0\" run --listen 127.0.0.1:0 --admin-listen off --workers 1");
+    command.args(["-c", &script]);
+    command.env_remove("RUST_LOG").env_remove("WAYPOST_CONFIG").env_remove("WAYPOST_LOG");
+    command.arg(env!("CARGO_BIN_EXE_waypost")).current_dir(scratch.path());
+    command.env("WAYPOST_HOSTS", format!("*={}", upstream.address()));
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    (command, scratch, upstream)
+}
+
+/// The process that compiles takes from itself what it does not need, and can't raise what is less already.
+#[test]
+fn limits_that_are_lower_than_those_of_the_compiler_hold_no_start() {
+    for limits in ["ulimit -s 4096", "ulimit -f 400000", "ulimit -d 3000000", "ulimit -t 200", "ulimit -c 0"] {
+        let (command, scratch, _upstream) = with_limits(limits);
+        let proxy = launch(command, false, scratch);
+        assert_eq!(proxy.get("a.test", "/").text(), "a", "{limits}");
+    }
+}
+
+#[test]
+fn too_little_address_space_is_a_sentence_that_names_the_limit() {
+    let (mut command, _scratch, _upstream) = with_limits("ulimit -v 6000000");
+    let ended = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("4 GiB of addresses") && said.contains("`ulimit -v`"), "{said}");
+}
+
 #[test]
 fn little_address_space_makes_the_pool_smaller_or_does_without_it() {
     let upstream = TestUpstream::named("a");

@@ -18,6 +18,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::compiling::{Artefact, Facts};
+use crate::files::open_regular;
 
 /// What all artefacts together may take: some thirty of the largest (Python's have 35 MB).
 const LIMIT: u64 = 1 << 30;
@@ -32,7 +33,7 @@ const UNFINISHED: &str = "unfinished";
 const LONGEST_CHECKSUM: u64 = 4096;
 
 /// Of the rules by which components are checked before they are compiled: what was taken by others is checked anew.
-const RULES: u32 = 2;
+const RULES: u32 = 3;
 
 /// Machine code that can be mapped.
 #[derive(Debug)]
@@ -96,7 +97,10 @@ impl Cache {
     /// Opens the folder, made if new.
     pub fn open(folder: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let metadata = fs::metadata(folder)?;
+        let metadata = fs::symlink_metadata(folder)?;
+        if metadata.is_symlink() {
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is a link; name the folder that it leads to"));
+        }
         if !metadata.is_dir() {
             return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder"));
         }
@@ -146,14 +150,18 @@ impl Cache {
     fn verified(&self, path: &Path) -> io::Result<Facts> {
         let invalid = |sentence: &str| io::Error::new(io::ErrorKind::InvalidData, sentence);
         trusted(&fs::metadata(&self.folder)?)?;
-        let mut file = File::open(path)?;
-        trusted(&file.metadata()?)?;
-        let mut beside = File::open(path.with_extension(CHECKSUM))?;
+        let mut file = open_regular(path)?;
+        let metadata = file.metadata()?;
+        trusted(&metadata)?;
+        let mut beside = open_regular(&path.with_extension(CHECKSUM))?;
         trusted(&beside.metadata()?)?;
         let mut expected = String::new();
         Read::by_ref(&mut beside).take(LONGEST_CHECKSUM).read_to_string(&mut expected)?;
         let facts = expected.lines().nth(1).and_then(|line| serde_json::from_str::<Facts>(line).ok());
         let facts = facts.ok_or_else(|| invalid("its checksum can't be read"))?;
+        if !expected.contains(&format!(" of {} bytes,", metadata.len())) {
+            return Err(invalid("its length is wrong"));
+        }
         let (sum, length) = checksum(&mut file)?;
         if expected != checksum_text(sum, length, &facts)? {
             return Err(invalid("its checksum is wrong"));
@@ -343,6 +351,33 @@ mod tests {
             std::os::unix::fs::symlink("/etc/passwd", path).unwrap();
         }
         assert_ne!(fs::metadata(path).unwrap().uid(), rustix::process::geteuid().as_raw());
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for_and_links_are_not_followed() {
+        let folder = folder("pipes");
+        let (cache, engine) = (Cache::open(&folder).unwrap(), Engine::default());
+        for kind in [ARTEFACT, CHECKSUM] {
+            let path = stored(&cache, &engine, "sha256:aa");
+            let replaced = path.with_extension(kind);
+            fs::remove_file(&replaced).unwrap();
+            let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+            rustix::fs::mknodat(rustix::fs::CWD, &replaced, fifo, mode, 0).unwrap();
+            let refused = cache.verified(&path).unwrap_err().to_string();
+            assert!(refused.contains("only a file is read"), "{kind}: {refused}");
+            assert!(load(&cache, &engine, "sha256:aa").is_none(), "{kind}");
+            fs::remove_file(replaced).unwrap();
+        }
+        let path = stored(&cache, &engine, "sha256:aa");
+        File::options().write(true).open(&path).unwrap().set_len(64 << 30).unwrap();
+        assert!(cache.verified(&path).unwrap_err().to_string().contains("length"), "it is not read first");
+        let link = folder.with_extension("link");
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        let refused = Cache::open(&link).unwrap_err().to_string();
+        assert!(refused.contains("it is a link"), "{refused}");
+        fs::remove_file(link).unwrap();
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

@@ -28,6 +28,9 @@ const HOSTCALL_FUEL: usize = 1024 * 1024;
 /// Handles that a guest may hold at once, its own resources included: they live in the host's memory.
 const MAX_HANDLES: usize = 4096;
 
+/// Of the runtime's words where the system has no addresses for a memory.
+const NO_ADDRESSES: &str = "mmap failed to reserve";
+
 /// An instance of a policy.
 pub(super) struct Instance {
     /// Its memory and its data.
@@ -170,6 +173,13 @@ impl BuildError {
         };
         if error.is::<PoolConcurrencyLimitError>() {
             return Refusal::Full(sentence(format_args!("{error:#}")));
+        }
+        if format!("{error:#}").contains(NO_ADDRESSES) {
+            return Refusal::Full(
+                "the process gets too little address space: each memory of an instance reserves 4 GiB of addresses, most of \
+                 which are never memory; raise `ulimit -v`"
+                    .to_owned(),
+            );
         }
         let (kind, message) = explain(&error);
         match (kind, self.denied) {

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 
 /// Machine code of the largest component has a hundred megabytes.
 const LARGEST_ARTEFACT: u64 = 512 << 20;
@@ -19,9 +19,12 @@ const DESCRIPTORS: u64 = 3;
 
 /// Takes what is needed to harm the machine or to slow it down.
 pub(super) fn limit(memory: u64, cpu_seconds: u64) -> io::Result<()> {
-    // The kernel ends the process when it reaches the first number, and in any case at the second.
-    let set = |resource, current, maximum| {
-        setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) }).map_err(io::Error::from)
+    // The kernel ends the process when it reaches the first number, and in any case at the second. What is less already stays so:
+    // nobody may raise it.
+    let set = |resource, current: u64, maximum: u64| {
+        let maximum = getrlimit(resource).maximum.map_or(maximum, |least| least.min(maximum));
+        let limit = Rlimit { current: Some(current.min(maximum)), maximum: Some(maximum) };
+        setrlimit(resource, limit).map_err(io::Error::from)
     };
     set(Resource::Core, 0, 0)?;
     set(Resource::Cpu, cpu_seconds, cpu_seconds + 1)?;
