@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::format::{FORMAT, Line};
 use crate::config::brief;
 use crate::files;
+use crate::text::plain;
 
 /// A longer line is none that was recorded: heads, edits and replies are all bounded.
 const LONGEST_LINE: usize = 64 << 20;
@@ -149,7 +150,8 @@ impl Reader {
                 let reason = "it ends in the middle: the proxy was stopped while it wrote".to_owned();
                 return Ok(Next::PassedOver { number, reason });
             }
-            let reason = format!("this is no line of a recording: {}", brief(&error.to_string()));
+            // On one line, whatever names stand in it.
+            let reason = format!("this is no line of a recording: {}", plain(&brief(&error.to_string())));
             if self.lenient {
                 return Ok(Next::PassedOver { number, reason });
             }

@@ -138,6 +138,12 @@ fn what_no_proxy_records_is_told_with_its_line() {
             format!("{{\"{}\":", "\\u001b[2J".repeat(100_000)),
             "line 2: this is no line of a recording",
         ),
+        // Nothing in a recording is to look like a line of the program's own.
+        (
+            r#"{"request":"#,
+            r#"{"a\nerror: b":"#.to_owned(),
+            "line 2: this is no line of a recording: unknown variant `a\u{fffd}error: b`, expected",
+        ),
     ] {
         assert!(LINES.contains(is), "{is}");
         let error = scratch.replay(LINES.replacen(is, &becomes, 1).as_bytes(), "header-router", false).unwrap_err();
