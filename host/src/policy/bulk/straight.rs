@@ -61,6 +61,10 @@ impl Straight {
                 // An `if` without `else` is passed over.
                 let block = self.blocks.pop().unwrap_or_default();
                 self.cost = self.cost.max(block.behind).max(block.before);
+                // Behind the function's own end nothing may stand.
+                if self.blocks.is_empty() {
+                    return false;
+                }
             }
             Operator::Br { relative_depth } => {
                 self.leads_behind(*relative_depth);
@@ -201,6 +205,8 @@ mod tests {
         let own = "(func $own)";
         assert_eq!(looks(own, &"call $own ".repeat(2 * (MOST / SLOW) as usize)).len(), 2);
         assert_eq!(looks("", &"nop ".repeat(MOST as usize)).len(), 1);
+        // Behind a function's end nothing may stand.
+        assert_eq!(looks("", &"nop ".repeat(MOST as usize - 1)), [0; 0]);
         // A loop looks by itself, at each turn.
         let in_a_loop = format!("(loop (local.get 0) {} drop) (local.get 0) {} drop", work(600), work(300));
         assert_eq!(looks("", &in_a_loop), [0; 0]);
