@@ -137,6 +137,7 @@ fn smithed(u: &mut Unstructured<'_>) -> Result<Vec<u8>, Error> {
     config.min_memories = 1;
     config.max_memories = config.max_memories.max(1);
     config.min_funcs = config.min_funcs.max(1);
+    config.max_funcs = config.max_funcs.max(config.min_funcs);
     config.max_imports = 0;
     config.min_imports = 0;
     let module = Module::new(config, u)?.to_bytes();

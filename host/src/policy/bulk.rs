@@ -54,7 +54,7 @@ mod section {
 
 /// What is wrong with bytes that can't be rewritten.
 #[derive(Debug)]
-pub(super) struct Unreadable(pub String);
+pub struct Unreadable(pub String);
 
 type Result<T> = std::result::Result<T, Unreadable>;
 
@@ -65,7 +65,7 @@ impl From<BinaryReaderError> for Unreadable {
 }
 
 /// The component with its bulk instructions in pieces; the same bytes if it has none.
-pub(super) fn in_pieces(component: &[u8]) -> Result<Cow<'_, [u8]>> {
+pub fn in_pieces(component: &[u8]) -> Result<Cow<'_, [u8]>> {
     rewrite_component(component, 0)
 }
 

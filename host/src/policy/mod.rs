@@ -47,6 +47,9 @@ pub use answer::{
     Attempt, BackendFacts, ByteRange, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Reply, Selected,
 };
 pub use builtin::{builtin, builtin_names};
+/// For `fuzz/`, which looks at it apart from what is done with it.
+#[doc(hidden)]
+pub use bulk::in_pieces;
 pub use compiling::{ARGUMENT as COMPILER, Compiler, MAX_COMPONENT, serve as serve_compiler};
 pub use component::digest;
 pub use contract::Hooks;

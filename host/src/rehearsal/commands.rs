@@ -106,6 +106,16 @@ fn test(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
     Ok(if passed { Outcome::Fine } else { Outcome::Failed })
 }
 
+/// For `fuzz/`: plays a scenario file, each step so often at most, and reports it as text, as JSON and for build servers.
+#[doc(hidden)]
+pub fn rehearse(house: &mut House, scenarios: &Path, most: u32) -> Result<[String; 3], RehearsalError> {
+    let mut book = scenario::read(scenarios)?;
+    book.scenarios.iter_mut().flat_map(|s| &mut s.steps).for_each(|step| step.repeat = step.repeat.min(most));
+    let played = [play(house, &book, None, |_| {})?];
+    let took = Default::default();
+    Ok([report::text(&played, 0, took), pretty(&report::json(&played, 0, took)), junit::xml(&played)])
+}
+
 fn measure(flags: &Bench, manner: Manner) -> Result<Outcome, RehearsalError> {
     let source = Source::open(&flags.file, flags.compiling.limits())?;
     let settings = flags.settings.as_deref().map(settings).transpose()?;

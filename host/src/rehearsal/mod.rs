@@ -24,6 +24,8 @@ mod times;
 #[cfg(test)]
 mod tests;
 
+#[doc(hidden)]
+pub use commands::rehearse;
 pub use commands::{Manner, Outcome, execute};
 pub use error::RehearsalError;
 pub use facts::{BackendState, GivenFacts};
