@@ -105,6 +105,7 @@ fn refused(refusal: &Refusal) -> Outcome {
         | Refusal::Method
         | Refusal::Path(_)
         | Refusal::AmbiguousPath
+        | Refusal::Contradiction
         | Refusal::Loop
         | Refusal::RequestTimeout
         | Refusal::SlowClient
@@ -170,6 +171,7 @@ mod tests {
             (Refusal::Method, Outcome::ClientFailed),
             (Refusal::Path("a backslash"), Outcome::ClientFailed),
             (Refusal::AmbiguousPath, Outcome::ClientFailed),
+            (Refusal::Contradiction, Outcome::ClientFailed),
             (Refusal::Loop, Outcome::ClientFailed),
             (Refusal::RequestTimeout, Outcome::ClientFailed),
             (Refusal::SlowClient, Outcome::ClientFailed),

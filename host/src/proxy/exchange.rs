@@ -9,6 +9,7 @@ use http::Method;
 use super::ask::{Local, Panel};
 use super::connection::{Connection, Scratch, Then, client_write};
 use super::forward::Attempted;
+use super::forwarding::Contradiction;
 use super::hops;
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
@@ -100,7 +101,9 @@ impl Exchange<'_> {
             Ok(rule) => rule,
             Err(local) => return self.answer(&worker, &turn, local).await,
         };
-        self.normalise(&worker);
+        if let Err(local) = self.normalise(&worker) {
+            return self.answer(&worker, &turn, local).await;
+        }
         if let Some(recorder) = &worker.settings.recorder {
             let record = PolicyRecord::begin(recorder, &worker, &view, rule, &self.scratch.head);
             if record.is_some() {
@@ -168,7 +171,7 @@ impl Exchange<'_> {
     }
 
     /// Makes the fields those that policies and backends are to see.
-    fn normalise(&mut self, worker: &Worker) {
+    fn normalise(&mut self, worker: &Worker) -> Result<(), Local> {
         let head = &mut self.scratch.head;
         let control = self.meta.control;
         if control.te_trailers && head.version == Version::Http11 {
@@ -177,7 +180,8 @@ impl Exchange<'_> {
             head.fields.append(b"connection", b"te");
         }
         head.forward_normal = worker.settings.paths.forward_normalised;
-        worker.settings.forwarding.set_fields(head, control, &self.connection.peer);
+        let set = worker.settings.forwarding.set_fields(head, control, &self.connection.peer);
+        set.map_err(|Contradiction| Local::Refusal(Refusal::Contradiction))
     }
 
     /// Lets the policies see the request; tells the ranges that the proxy may have to cut.

@@ -95,7 +95,11 @@ impl Forwarding {
     }
 
     /// Sets the forwarding fields of a request, and `head.client` and `head.scheme` by what a trusted proxy said.
-    pub fn set_fields(&self, head: &mut RequestHead, control: Control, peer: &Peer) {
+    ///
+    /// # Errors
+    ///
+    /// It said two things; `head.client` is the peer then.
+    pub fn set_fields(&self, head: &mut RequestHead, control: Control, peer: &Peer) -> Result<(), Contradiction> {
         head.client = peer.address;
         head.scheme = "http";
         match (control.forwarding, peer.trusted) {
@@ -105,7 +109,7 @@ impl Forwarding {
                 write_own(head, peer);
             }
             (true, true) => {
-                let told = Told::read(self, &head.fields, peer.address);
+                let told = Told::read(self, &head.fields, peer.address)?;
                 let addressed = self.take_claims(&mut head.fields);
                 told.write(head, peer);
                 let client = head.client.to_string();
@@ -116,6 +120,7 @@ impl Forwarding {
         }
         let version = usize::from(head.version == Version::Http11);
         head.fields.append(self.mark, self.marks[version].as_bytes());
+        Ok(())
     }
 
     /// Writes the `via` of a response that came in this version.
@@ -187,6 +192,12 @@ fn quote(authority: &[u8]) -> &'static [u8] {
     if syntax::is_token(authority) { b"" } else { b"\"" }
 }
 
+/// Two families of fields say different things. A proxy writes one of them and passes the other as the client sent it, and
+/// which one that is nobody has said: whoever believes either of them lets a client choose, and whoever believes neither makes the
+/// client the proxy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Contradiction;
+
 /// What trusted proxies said of a request, as far as it is believed.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
@@ -199,8 +210,7 @@ struct Told {
 }
 
 impl Told {
-    /// Of two families of fields that tell the same, what both say counts; where they contradict each other, neither does.
-    fn read(forwarding: &Forwarding, fields: &Fields, peer: IpAddr) -> Self {
+    fn read(forwarding: &Forwarding, fields: &Fields, peer: IpAddr) -> Result<Self, Contradiction> {
         let has = |name: &str| fields.contains(name);
         let de_facto = has("x-forwarded-for") || has("x-forwarded-proto") || has("x-forwarded-host");
         let (use_de_facto, use_standard) = match forwarding.source {
@@ -214,11 +224,11 @@ impl Told {
             (true, true) => {
                 let named = has("x-forwarded-for");
                 let ours = Self::by_x_forwarded(forwarding, fields, peer);
-                ours.agreed(Self::by_forwarded(forwarding, fields, peer), named)
+                ours.agreed(Self::by_forwarded(forwarding, fields, peer), named)?
             }
         };
         told.port = fields.values("x-forwarded-port").last().and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
-        told
+        Ok(told)
     }
 
     fn by_x_forwarded(forwarding: &Forwarding, fields: &Fields, peer: IpAddr) -> Self {
@@ -252,19 +262,18 @@ impl Told {
         }
     }
 
-    fn agreed(self, other: Self, way_was_named: bool) -> Self {
-        fn both<T: PartialEq>(a: Option<T>, b: Option<T>) -> Option<T> {
-            match (a, b) {
-                (Some(a), Some(b)) => (a == b).then_some(a),
-                (a, b) => a.or(b),
+    fn agreed(self, other: Self, way_was_named: bool) -> Result<Self, Contradiction> {
+        fn one<T: PartialEq>(a: Option<T>, b: Option<T>) -> Result<Option<T>, Contradiction> {
+            match (&a, &b) {
+                (Some(one), Some(other)) if one != other => Err(Contradiction),
+                _ => Ok(a.or(b)),
             }
         }
-        let way = match (way_was_named, self.way.first() == other.way.first()) {
-            (false, _) => other.way,
-            (true, true) => self.way,
-            (true, false) => Vec::new(),
-        };
-        Self { way, scheme: both(self.scheme, other.scheme), host: both(self.host, other.host), port: None }
+        if way_was_named && self.way.first() != other.way.first() {
+            return Err(Contradiction);
+        }
+        let way = if way_was_named { self.way } else { other.way };
+        Ok(Self { way, scheme: one(self.scheme, other.scheme)?, host: one(self.host, other.host)?, port: None })
     }
 
     /// Makes the head, and every field, say this.
@@ -342,12 +351,16 @@ mod tests {
     }
 
     fn head(fields: &str, peer: &str, config: &config::Forwarded) -> RequestHead {
+        try_head(fields, peer, config).unwrap()
+    }
+
+    fn try_head(fields: &str, peer: &str, config: &config::Forwarded) -> Result<RequestHead, Contradiction> {
         let mut head = RequestHead::default();
         let text = format!("GET / HTTP/1.1\r\nHost: a.example:81\r\n{fields}\r\n");
         let meta = head.parse(text.as_bytes(), LIMITS).unwrap().unwrap();
         let forwarding = Forwarding::new(config);
-        forwarding.set_fields(&mut head, meta.control, &forwarding.peer(peer.parse().unwrap()));
-        head
+        forwarding.set_fields(&mut head, meta.control, &forwarding.peer(peer.parse().unwrap()))?;
+        Ok(head)
     }
 
     fn values(head: &RequestHead, name: &str) -> Vec<String> {
@@ -455,7 +468,6 @@ mod tests {
             ("Forwarded: for=6.6.6.6;x=\", for=192.0.2.7", "10.0.0.1"),
             ("Forwarded: for=\"\r\nForwarded: for=192.0.2.7", "192.0.2.7"),
             ("X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7", "192.0.2.7"),
-            ("X-Forwarded-For: 192.0.2.7\r\nForwarded: for=6.6.6.6", "10.0.0.1"),
             ("X-Forwarded-Host: a\r\nForwarded: for=192.0.2.7", "192.0.2.7"),
         ] {
             assert_eq!(told(&format!("{fields}\r\n")).0, client, "{fields}");
@@ -498,7 +510,6 @@ mod tests {
             ("X-Forwarded-Proto: https, http", "http", "a.example:81"),
             ("X-Forwarded-Proto: wss", "http", "a.example:81"),
             ("X-Forwarded-Host: b a d", "http", "a.example:81"),
-            ("X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7;proto=http", "http", "a.example:81"),
             ("X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7", "https", "a.example:81"),
             ("Forwarded: for=192.0.2.7;proto=https;host=\"front.test:8443\"", "https", "front.test:8443"),
             ("Forwarded: for=192.0.2.7;proto=https;host=a, for=10.0.0.9;proto=http;host=b", "https", "a"),
@@ -511,14 +522,50 @@ mod tests {
         }
     }
 
+    /// An nginx writes `X-Forwarded-*` and passes a client's `Forwarded`; others do the reverse.
+    #[test]
+    fn two_families_that_contradict_each_other_are_refused_unless_the_operator_says_which_is_written() {
+        let config = forwarding(&["10.0.0.0/8"]);
+        for fields in [
+            "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=6.6.6.6\r\n",
+            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6;proto=http;host=evil\r\n",
+            "X-Forwarded-For: 192.0.2.7\r\nForwarded: host=evil.example\r\n",
+            "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=unknown\r\n",
+            "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=\"\r\n",
+            "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7, for=6.6.6.6\r\n",
+            "X-Forwarded-For: unknown\r\nForwarded: for=6.6.6.6\r\n",
+            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7;proto=http\r\n",
+            "X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7;proto=http\r\n",
+            "X-Forwarded-Host: a\r\nForwarded: for=192.0.2.7;host=b\r\n",
+        ] {
+            assert_eq!(try_head(fields, "10.0.0.1", &config).err(), Some(Contradiction), "{fields}");
+            assert!(try_head(fields, "192.0.2.1", &config).is_ok(), "a stranger's are replaced");
+            for source in [ForwardedSource::XForwardedFor, ForwardedSource::Forwarded] {
+                assert!(try_head(fields, "10.0.0.1", &config::Forwarded { source, ..config.clone() }).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_takes_nothing_out_of_what_is_said_of_it_by_naming_it_in_connection() {
+        let config = forwarding(&["10.0.0.0/8"]);
+        let fields = "Connection: close, X-Forwarded-For, x-real-ip, X-SSL-Client-Verify, X-Tenant\r\n\
+            X-Forwarded-For: 192.0.2.7\r\nX-Real-IP: 192.0.2.7\r\nX-SSL-Client-Verify: NONE\r\nX-Tenant: a\r\n";
+        let told = head(fields, "10.0.0.1", &config);
+        assert_eq!(told.client.to_string(), "192.0.2.7");
+        assert_eq!(values(&told, "x-real-ip"), ["192.0.2.7"]);
+        assert_eq!(values(&told, "x-ssl-client-verify"), ["NONE"]);
+        assert!(!told.fields.contains("x-tenant") && !told.fields.contains("connection"));
+        let stranger = head(fields, "192.0.2.1", &config);
+        assert!(!stranger.fields.contains("x-ssl-client-verify"));
+    }
+
     #[test]
     fn the_operator_can_say_which_field_the_proxies_in_front_write() {
         let both = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Port: 443\r\nForwarded: for=192.0.2.8;proto=https\r\n";
-        for (source, client, scheme) in [
-            (ForwardedSource::Any, "10.0.0.1", "https"),
-            (ForwardedSource::XForwardedFor, "192.0.2.7", "http"),
-            (ForwardedSource::Forwarded, "192.0.2.8", "https"),
-        ] {
+        for (source, client, scheme) in
+            [(ForwardedSource::XForwardedFor, "192.0.2.7", "http"), (ForwardedSource::Forwarded, "192.0.2.8", "https")]
+        {
             let config = config::Forwarded { source, ..forwarding(&["10.0.0.0/8"]) };
             let head = head(both, "10.0.0.1", &config);
             assert_eq!((head.client.to_string().as_str(), head.scheme), (client, scheme), "{source:?}");

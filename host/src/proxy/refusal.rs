@@ -14,6 +14,8 @@ pub enum Refusal {
     Path(&'static str),
     /// Servers would read the path so that other rules were right for it.
     AmbiguousPath,
+    /// A trusted proxy says two different things of the client.
+    Contradiction,
     /// The request has passed this proxy before.
     Loop,
     /// The client did not finish its request in time.
@@ -82,7 +84,7 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(reason) => malformed_status(*reason),
-            Self::Path(_) | Self::AmbiguousPath => 400,
+            Self::Path(_) | Self::AmbiguousPath | Self::Contradiction => 400,
             Self::Method => 405,
             // RFC 5842 section 7.2.
             Self::Loop => 508,
@@ -108,6 +110,9 @@ impl Refusal {
                 "The path can be read in several ways that lead to different places; write it without encoded slashes, \
                  backslashes, `;` and doubly encoded characters."
                     .to_owned()
+            }
+            Self::Contradiction => {
+                "Forwarded and X-Forwarded-For (or -Proto, -Host) say different things of the client.".to_owned()
             }
             Self::Loop => "The request has passed this proxy before: it goes round in a loop.".to_owned(),
             Self::RequestTimeout => "The request did not arrive in time.".to_owned(),
@@ -150,6 +155,7 @@ impl Refusal {
             Self::Malformed(_)
             | Self::Path(_)
             | Self::AmbiguousPath
+            | Self::Contradiction
             | Self::Method
             | Self::RequestTimeout
             | Self::SlowClient
@@ -163,6 +169,11 @@ impl Refusal {
         match self {
             Self::Malformed(reason) => format!("malformed request: {reason}"),
             Self::BadResponse(reason) => format!("malformed response: {reason}"),
+            Self::Contradiction => {
+                "Forwarded and X-Forwarded-* of a trusted proxy contradict each other: the client may have sent one of them; say \
+                 in [forwarded] which one your proxies write, by source"
+                    .to_owned()
+            }
             Self::UnaskedUpgrade => "malformed response: 101 to a request that asked for no upgrade".to_owned(),
             Self::PolicyAbsent { policy, reason, .. } => format!("policy {policy:?} is not loaded: {reason}"),
             Self::PolicyFailed { policy, .. } => format!("policy {policy:?} failed and its on-failure is a status"),

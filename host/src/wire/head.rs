@@ -253,7 +253,8 @@ fn crosses(name: &[u8], side: Side, control: &mut Control) -> Keep {
 /// Names that are looked for one after the other; from there on a set is faster.
 const FEW: usize = 8;
 
-/// Removes what `Connection` named (RFC 9110 section 7.6.1), and the field itself.
+/// Removes what `Connection` named (RFC 9110 section 7.6.1), and the field itself; but not what is said of the client, which a
+/// client could otherwise take out of what a trusted proxy has added. Who is believed in that is decided later.
 ///
 /// A head has room for thousands of names and thousands of fields, so each is looked at once.
 pub(super) fn remove_named_by_connection(lengths: &Lengths, fields: &mut Fields) {
@@ -266,7 +267,8 @@ pub(super) fn remove_named_by_connection(lengths: &Lengths, fields: &mut Fields)
         text.push(b',');
     }
     text.make_ascii_lowercase();
-    let named: Vec<&[u8]> = syntax::list(&text).collect();
+    let of_client = |name: &[u8]| names::owned(name).is_some_and(|owned| matches!(owned.owner, Owner::Client(_)));
+    let named: Vec<&[u8]> = syntax::list(&text).filter(|name| !of_client(name)).collect();
     if named.len() <= FEW {
         fields.retain(|name, _| name != b"connection" && !named.contains(&name));
         return;
