@@ -160,8 +160,11 @@ impl Exchange<'_> {
         let routes = &view.snapshot.routes;
         let rule = routes.find(&head.host, head.path());
         let rule = rule.ok_or_else(|| Local::Refusal(Refusal::NoRoute { host: head.host.clone() }))?;
-        if head.path_notes.is_ambiguous() && !routes.is_sure(rule, &head.host, head.raw_path(), head.path_notes) {
-            return Err(Local::Refusal(Refusal::AmbiguousPath));
+        if head.path_notes.is_ambiguous() {
+            let seen = if worker.settings.paths.forward_normalised { head.path() } else { head.raw_path() };
+            if !routes.is_sure(rule, &head.host, seen, head.path_notes) {
+                return Err(Local::Refusal(Refusal::AmbiguousPath));
+            }
         }
         head.fields.write_spelling(rule.preserve_case);
         if self.meta.control.max_forwards && head.method == Method::OPTIONS {

@@ -108,7 +108,7 @@ impl Refusal {
             Self::Path(fault) => format!("The path has {fault}, which is not taken here."),
             Self::AmbiguousPath => {
                 "The path can be read in several ways that lead to different places; write it without encoded slashes, \
-                 backslashes, `;` and doubly encoded characters."
+                 backslashes, `;`, `..`, doubled slashes and doubly encoded characters."
                     .to_owned()
             }
             Self::Contradiction => {

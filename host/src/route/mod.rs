@@ -67,20 +67,46 @@ impl RouteTable {
 
     /// The rule for a normalised host (lower case, no port, no trailing dot) and a path in normal form.
     pub fn find(&self, host: &str, path: &str) -> Option<&Rule> {
-        self.by_host(host).find_map(|prefixes| longest(prefixes, path)).map(|rule| &self.rules[rule])
+        self.locate(host, path).map(|(_, rule)| rule)
     }
 
-    /// Whether every server that may be behind a rule would read an ambiguous path so that it still is the path's rule.
+    /// The same, with its path.
+    fn locate<'t>(&'t self, host: &str, path: &str) -> Option<(&'t str, &'t Rule)> {
+        let found = self.by_host(host).find_map(|prefixes| longest(prefixes, path));
+        found.map(|(prefix, rule)| (prefix, &self.rules[rule]))
+    }
+
+    /// Whether every server that may be behind a rule would read an ambiguous path, as it is sent there, so that it still is the
+    /// path's rule.
     ///
     /// `/x/..%2Fadmin` is `/admin` to some: if that has another rule, neither the one nor the other can be right.
-    pub fn is_sure(&self, rule: &Rule, host: &str, raw_path: &str, notes: PathNotes) -> bool {
-        path::readings(raw_path, notes)
-            .is_some_and(|mut readings| readings.all(|reading| self.find(host, &reading) == Some(rule)))
+    ///
+    /// An unusual reading may have the rule of a path above: `/admin//../x` and `//g/admin` must not pass that of `/admin`, and
+    /// `//admin` has it.
+    pub fn is_sure(&self, rule: &Rule, host: &str, sent: &str, notes: PathNotes) -> bool {
+        let Some(readings) = path::readings(sent, notes) else { return false };
+        // The first is the normal form.
+        let mut own = None;
+        for reading in readings {
+            let found = self.locate(host, &reading.path);
+            let agrees = match found {
+                Some((prefix, other)) if reading.unusual => {
+                    other == rule || own.is_some_and(|own: &str| own.starts_with(prefix))
+                }
+                None if reading.unusual => true,
+                found => found.is_some_and(|(_, other)| other == rule),
+            };
+            if !agrees {
+                return false;
+            }
+            own = own.or(found.map(|(prefix, _)| prefix));
+        }
+        true
     }
 
     /// The candidates for a host, best first. A name has as many suffixes as labels, but only those can be known that have no
     /// more labels than the longest that is.
-    fn by_host<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Prefixes> {
+    fn by_host<'t, 'h>(&'t self, host: &'h str) -> impl Iterator<Item = &'t Prefixes> + use<'t, 'h> {
         let exact = self.exact.get(host);
         let start = memrchr_iter(b'.', host.as_bytes()).take(self.suffix_labels).last().unwrap_or(host.len());
         let dots = memchr_iter(b'.', &host.as_bytes()[start..]);
@@ -89,8 +115,8 @@ impl RouteTable {
     }
 }
 
-fn longest(prefixes: &Prefixes, path: &str) -> Option<usize> {
-    prefixes.iter().find(|(prefix, _)| is_prefix(prefix, path)).map(|(_, rule)| *rule)
+fn longest<'p>(prefixes: &'p Prefixes, path: &str) -> Option<(&'p str, usize)> {
+    prefixes.iter().find(|(prefix, _)| is_prefix(prefix, path)).map(|(prefix, rule)| (&**prefix, *rule))
 }
 
 /// `/a` is a prefix of `/a`, `/a/`, `/a/b` and `/a;v=1`, not of `/ab`. The empty prefix is one of everything, `*` included.
@@ -187,7 +213,7 @@ mod tests {
     fn sure(table: &RouteTable, path: &str) -> bool {
         let notes = path::normalise(path, &mut String::new());
         assert!(notes.is_ambiguous(), "{path}");
-        let rule = table.find("a.example", path).unwrap();
+        let rule = table.find("a.example", &path::normal(path)).unwrap();
         table.is_sure(rule, "a.example", path, notes)
     }
 
@@ -206,10 +232,39 @@ mod tests {
             "/admin/..%2f..%2fx",
             "/%2fadmin",
             "/%2f\\;%00%c0%af",
+            "/admin%2f..",
+            "/admin//../x",
+            "/admin/a//../../x",
+            "///admin//../x",
+            "//g/admin",
+            "///g/admin/x",
+            "//user@g:80/%61dmin",
+            "/\\g/admin",
+            "/\\\\g/admin",
+            "/\\/g/admin",
+            "/%5C%5Cg/admin",
+            "/admin/../x",
+            "/admin/%2e%2e/x",
+            "/admin/x/../../y",
+            "//admin/../x",
         ] {
             assert!(!sure(&guarded, path), "{path}");
         }
-        for path in ["/a%2Fb/c", "/x;v=1/y", "/a%5Cb", "/admin;v=1", "/admin/a%2fb", "/%2fx", "/admin%2f.."] {
+        for path in [
+            "//admin",
+            "//x/y",
+            "///admin/x",
+            "/x//../admin",
+            "/x/../admin",
+            "/admin/y/../x",
+            "/x//../y",
+            "/../x",
+            "//g/administration",
+        ] {
+            assert!(sure(&guarded, path), "{path}");
+            assert!(sure(&open, path), "{path}");
+        }
+        for path in ["/a%2Fb/c", "/x;v=1/y", "/a%5Cb", "/admin;v=1", "/admin/a%2fb", "/%2fx"] {
             assert!(sure(&guarded, path), "{path}");
             assert!(sure(&open, path), "{path}");
         }

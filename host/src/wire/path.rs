@@ -23,6 +23,10 @@ impl PathNotes {
     const PERCENT: u16 = 1 << 8;
     const ABOVE_ROOT: u16 = 1 << 9;
     const EMPTY_BEFORE_DOTS: u16 = 1 << 10;
+    /// A `..` segment: some servers hold the path against their rules before they resolve it.
+    const DOTS: u16 = 1 << 11;
+    /// More than one slash at the beginning: where a URL is expected, an authority follows.
+    const LEADING: u16 = 1 << 12;
 
     fn note(&mut self, bit: u16) {
         self.0 |= bit;
@@ -34,7 +38,7 @@ impl PathNotes {
 
     /// Whether servers may find other segments in it than the normal form has.
     pub fn is_ambiguous(self) -> bool {
-        self.has(Self::AMBIGUOUS)
+        self.has(Self::AMBIGUOUS | Self::EMPTY_BEFORE_DOTS | Self::DOTS | Self::LEADING)
     }
 
     /// What is wrong with the path where only paths are taken that all servers read alike.
@@ -78,6 +82,9 @@ pub fn normalise(path: &str, normal: &mut String) -> PathNotes {
     if is_plain(path.as_bytes()) || !path.starts_with('/') {
         return notes;
     }
+    if path.starts_with("//") {
+        notes.note(PathNotes::LEADING);
+    }
     let mut bytes = std::mem::take(normal).into_bytes();
     decode(path.as_bytes(), 0, &mut bytes, &mut notes);
     if hides(&bytes) {
@@ -119,8 +126,21 @@ pub fn literal(path: &str) -> String {
     literal
 }
 
-/// The other ways in which servers read an ambiguous path, each in normal form; `None` if there are too many.
-pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = String>> {
+/// A way to read a path.
+#[derive(Debug)]
+pub struct Reading {
+    /// As that server takes it.
+    pub path: String,
+    /// The server decodes as others do, and resolves or merges otherwise.
+    pub unusual: bool,
+}
+
+/// The other ways in which servers read an ambiguous path; `None` if there are too many.
+///
+/// A server may decode more than others, and whatever it has decoded it may resolve in the normal way, without merging slashes
+/// before that (RFC 3986 section 5.2.4 as it stands), after it took an authority off (as a URL parser does that is given the
+/// target as a relative reference), or not at all before it looks for a rule.
+pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = Reading>> {
     let mut present = notes.0;
     let mut unwrapped = path.as_bytes().to_vec();
     if notes.has(PathNotes::TWICE) {
@@ -133,14 +153,62 @@ pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = Str
         return None;
     }
     let raw = path.as_bytes().to_vec();
-    let subsets = (1..=present).filter(move |subset| subset & !present == 0);
-    Some(subsets.map(move |subset| {
+    let subsets = (0..=present).filter(move |subset| subset & !present == 0);
+    Some(subsets.flat_map(move |subset| {
         let from = if subset & PathNotes::TWICE == 0 { &raw } else { &unwrapped };
-        let (mut bytes, mut notes) = (Vec::with_capacity(from.len()), PathNotes::default());
-        decode(from, subset, &mut bytes, &mut notes);
-        resolve(&mut bytes, &mut notes);
-        String::from_utf8(bytes).unwrap_or_default()
+        let mut bytes = Vec::with_capacity(from.len());
+        decode(from, subset, &mut bytes, &mut PathNotes::default());
+        let reading = |path, unusual| Reading { path: String::from_utf8(path).unwrap_or_default(), unusual };
+        resolutions(bytes).map(move |(path, unusual)| reading(path, unusual))
     }))
+}
+
+/// What servers make of a path that is decoded.
+fn resolutions(decoded: Vec<u8>) -> impl Iterator<Item = (Vec<u8>, bool)> {
+    let resolved = |mut path: Vec<u8>| {
+        resolve(&mut path, &mut PathNotes::default());
+        path
+    };
+    let has_dots = decoded.split(|b| *b == b'/').any(|segment| segment == b"..");
+    let literally = has_dots.then(|| resolved(resolved_literally(&decoded)));
+    let unresolved = has_dots.then(|| merged(&decoded));
+    let without_authority = decoded.starts_with(b"//").then(|| {
+        let slashes = decoded.iter().take_while(|b| **b == b'/').count();
+        let authority = decoded[slashes..].iter().take_while(|b| **b != b'/').count();
+        resolved([b"/", &decoded[slashes + authority..]].concat())
+    });
+    let unusual = [literally, unresolved, without_authority].into_iter().flatten().map(|path| (path, true));
+    [(resolved(decoded), false)].into_iter().chain(unusual)
+}
+
+/// Dot segments resolved with empty segments for segments (RFC 3986 section 5.2.4).
+fn resolved_literally(path: &[u8]) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let mut directory = false;
+    for segment in path.split(|b| *b == b'/').skip(1) {
+        directory = matches!(segment, b"." | b"..");
+        match segment {
+            b"." => {}
+            b".." => _ = kept.pop(),
+            segment => kept.push(segment),
+        }
+    }
+    if directory {
+        kept.push(b"");
+    }
+    let mut resolved = Vec::with_capacity(path.len());
+    for segment in kept {
+        resolved.push(b'/');
+        resolved.extend_from_slice(segment);
+    }
+    resolved
+}
+
+/// Slashes merged, and nothing resolved.
+fn merged(path: &[u8]) -> Vec<u8> {
+    let mut merged = path.to_vec();
+    merged.dedup_by(|b, before| *b == b'/' && *before == b'/');
+    merged
 }
 
 /// Decodes what means the same decoded, and what a server decodes that has these peculiarities.
@@ -278,6 +346,7 @@ fn resolve(path: &mut Vec<u8>, notes: &mut PathNotes) {
         match segment {
             b"" | b"." => {}
             b".." => {
+                notes.note(PathNotes::DOTS);
                 if written == 0 {
                     notes.note(PathNotes::ABOVE_ROOT);
                 }
@@ -432,17 +501,35 @@ mod tests {
             ("/x/..%25252fadmin", "/admin"),
             ("/x/%25%32%65%25%32%65/admin", "/admin"),
             ("/x/%2%65%2%65/admin", "/admin"),
+            // Slashes are not merged before dots are resolved.
+            ("/admin//../x", "/admin/x"),
+            ("///../../x", "/x"),
+            ("/admin/a//../../x", "/admin/x"),
+            ("/admin//../", "/admin/"),
+            ("/x//..%2f..", "/"),
+            // What follows two slashes is an authority.
+            ("//g/admin", "/admin"),
+            ("///g/admin", "/admin"),
+            ("//g", "/"),
+            ("/\\\\g/admin", "/admin"),
+            ("/\\g/admin", "/admin"),
+            ("/%2Fg/admin", "/admin"),
+            ("//g:80//x/../admin", "/admin"),
+            // Nothing is resolved.
+            ("/admin/../x", "/admin/../x"),
+            ("/admin//%2e%2E/x", "/admin/../x"),
+            ("/x/..%2f../y", "/x/../../y"),
             // One server decodes the slash, another takes backslashes and parameters as well.
             ("/x/..%2fadmin/y;/../..%5c..", "/admin/..%5C.."),
         ] {
             let notes = notes(path);
             assert!(notes.is_ambiguous(), "{path}");
-            let all: Vec<String> = readings(path, notes).unwrap().collect();
+            let all: Vec<String> = readings(path, notes).unwrap().map(|reading| reading.path).collect();
             assert!(all.iter().any(|r| r == reading), "{path}: {all:?}");
         }
         let path = "/%2f\\;%00%c0%af";
         assert!(readings(path, notes(path)).is_none());
-        assert!(["/%61dmin", "//a/../b", "/a%20b%zz"].iter().all(|path| !notes(path).is_ambiguous()));
+        assert!(["/%61dmin", "/a//b", "/a/./b", "/a%20b%zz"].iter().all(|path| !notes(path).is_ambiguous()));
     }
 
     proptest! {
