@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, eventually, get, guest, refusing_address, response};
+use crate::fixtures::{
+    Client, Gate, Request, TestProxy, TestUpstream, eventually, get, guest, refusing_address, response,
+};
 
 /// Ways to fail, each at a host of its own.
 const FAILING: [(&str, &str); 7] = [
@@ -41,8 +43,8 @@ fn a_backend_that_cuts_bodies_or_answers_nonsense_is_ejected() {
     let proxy = proxy.start();
     for (host, upstream) in &backends {
         // One in 2^38 runs meets the failing one less than twice.
-        for _ in 0..40 {
-            let mut client = proxy.client();
+        for n in 1..=40 {
+            let mut client = Client::connect_from([127, 0, 0, n].into(), proxy.address());
             client.send(get(&format!("{host}.test"), "/"));
             let _ = client.try_response_to("GET");
         }
@@ -249,18 +251,18 @@ fn a_client_that_leaves_before_the_answer_makes_no_failure_forgotten() {
         ))
         .start();
     let backend = || proxy.stats()["backends"][upstream.address().to_string()].clone();
-    let fails = || {
-        let answer = proxy.ask(Request::new("POST", "/fails").host("a.test").body("x").bytes());
-        answer.assert_refusal(502);
+    let fails = |n: u8| {
+        let mut client = Client::connect_from([127, 0, 0, n].into(), proxy.address());
+        client.ask(Request::new("POST", "/fails").host("a.test").body("x").bytes()).assert_refusal(502);
     };
-    fails();
+    fails(1);
     let mut client = proxy.client();
     client.send(get("a.test", "/waits"));
     upstream.wait_for_heads(2);
     client.reset();
     eventually("it has left", || (proxy.stat("/requests/active") == 0).then_some(()));
     assert_eq!((&backend()["failures"], &backend()["healthy"]), (&1.into(), &true.into()), "that was not its doing");
-    fails();
+    fails(2);
     assert_eq!((&backend()["failures"], &backend()["healthy"]), (&2.into(), &false.into()), "the second in a row");
 }
 

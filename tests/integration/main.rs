@@ -46,6 +46,7 @@ mod recording;
 mod refused_requests;
 mod rehearsal;
 mod repeats;
+mod requests_at_fault;
 mod retries;
 mod rollout;
 mod routing;

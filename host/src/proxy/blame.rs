@@ -9,10 +9,10 @@ use super::upload::UploadEnd;
 use crate::upstream::Outcome;
 use crate::wire::Malformed;
 
-/// A client that made its backend wait for this long, in milliseconds, may have been too slow for it.
+/// A client that made its backends wait for this long in all, in milliseconds, may have been too slow for them.
 const SLOW: u64 = 1_000;
 
-/// How long an upload has waited for its client, in milliseconds of the worker's clock.
+/// How long the attempts of a request have waited for its client's body, in milliseconds of the worker's clock.
 #[derive(Debug, Default)]
 pub struct Pace {
     waited: Cell<u64>,
@@ -42,9 +42,9 @@ impl Pace {
         self.since.set(None);
     }
 
-    /// Whether the client was slow.
+    /// Whether the backend may have lost its patience with the client: it is the client that is waited for, or was for long.
     pub fn is_slow(&self, now: u64) -> bool {
-        self.total(now) >= SLOW
+        self.since.get().is_some() || self.total(now) >= SLOW
     }
 
     fn total(&self, now: u64) -> u64 {
@@ -203,17 +203,17 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_slow_once_it_was_waited_for_long_enough_in_all() {
+    fn a_client_is_slow_while_it_is_waited_for_and_once_it_was_for_long_enough_in_all() {
         let pace = Pace::default();
         assert!(!pace.is_slow(10_000), "nobody waits");
         pace.wait(10_000);
-        assert!(!pace.is_slow(10_000 + SLOW - 1));
-        assert!(pace.is_slow(10_000 + SLOW));
+        assert!(pace.is_slow(10_000), "it is waited for, however short");
         pace.go_on(10_600);
         assert!(!pace.is_slow(20_000), "600 ms, and nobody waits");
         pace.wait(20_000);
+        pace.go_on(20_399);
         assert!(!pace.is_slow(20_399));
-        assert!(pace.is_slow(20_400));
+        pace.wait(20_399);
         pace.go_on(20_400);
         assert!(pace.is_slow(20_400), "what was waited stays waited");
     }

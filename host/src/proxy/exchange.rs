@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 
 use super::ask::{Local, Panel};
+use super::blame::Pace;
 use super::connection::{Connection, Scratch, Then, client_write};
 use super::forward::Attempted;
 use super::forwarding::Contradiction;
@@ -21,7 +22,7 @@ use super::upload::Progress;
 use super::watch::Record as PolicyRecord;
 use super::worker::Worker;
 use crate::policy::{ByteRange, FailedAttempt, Failure};
-use crate::upstream::{Backend, Outcome, Verdict};
+use crate::upstream::{Backend, Doubt, Outcome, Verdict};
 use crate::wire::{Framing, RequestMeta, Version};
 
 /// What the statistics and the access log are told of a request.
@@ -62,6 +63,10 @@ pub struct Exchange<'a> {
     pub slow_place: bool,
     /// For how long the request has waited for connections.
     pub queued: Cell<Duration>,
+    /// How long the client was waited for, in all attempts.
+    pub pace: Pace,
+    /// What the attempts have said of backends.
+    pub doubt: Doubt,
 }
 
 impl Record {
@@ -81,7 +86,8 @@ impl<'a> Exchange<'a> {
         started: Instant,
     ) -> Self {
         let (progress, fresh, slow, slow_place, queued) = (None, false, false, false, Cell::default());
-        Self { connection, scratch, meta, record, started, progress, fresh, slow, slow_place, queued }
+        let (pace, doubt) = (Pace::default(), Doubt::default());
+        Self { connection, scratch, meta, record, started, progress, fresh, slow, slow_place, queued, pace, doubt }
     }
 }
 
@@ -222,8 +228,10 @@ impl Exchange<'_> {
                 }
                 Attempted::Failed(failure, outcome) => {
                     panel.turn.attempted(pool.backends[index as usize].address, || failure.to_string());
+                    // A client that two backends did not want to wait for is no third one's business.
+                    let stalled = outcome == Outcome::ClosedOnSlowClient && last == Some(outcome);
                     last = Some(outcome);
-                    if failure == Failure::Closed && !self.may_repeat() {
+                    if failure == Failure::Closed && (stalled || !self.may_repeat()) {
                         return Err(Local::Refusal(Refusal::ClosedEarly));
                     }
                     failed.push(FailedAttempt { backend: index, failure });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 
 use super::ask::{Local, Panel};
-use super::blame::{self, Circumstances, Pace};
+use super::blame::{self, Circumstances};
 use super::connection::{Connection, Scratch, Then, client_read, client_write};
 use super::download::{Download, End, LEFT};
 use super::exchange::Exchange;
@@ -48,8 +48,8 @@ impl Exchange<'_> {
     ) -> Attempted {
         let worker = panel.worker;
         let _probe = pool.backends[index as usize].probe();
-        let no_lease = |NoLease(failure, outcome)| {
-            pool.ended(index, outcome, worker.stats.started());
+        let no_lease = |exchange: &mut Self, NoLease(failure, outcome)| {
+            exchange.judge(worker, pool, index, outcome);
             Attempted::Failed(failure, outcome)
         };
         let mut _slow_place = None;
@@ -58,7 +58,7 @@ impl Exchange<'_> {
             let place = self.presence().during(self.slow_place(worker, pool, index));
             match Box::pin(place).await {
                 Some(Ok(place)) => _slow_place = place,
-                Some(Err(none)) => return no_lease(none),
+                Some(Err(none)) => return no_lease(self, none),
                 None => return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed),
             }
         }
@@ -68,7 +68,7 @@ impl Exchange<'_> {
                 // In a box, because most requests find a connection and should not hold the room for making one.
                 None => match Box::pin(self.presence().during(self.lease(worker, pool, index, failed))).await {
                     Some(Ok(lease)) => lease,
-                    Some(Err(none)) => return no_lease(none),
+                    Some(Err(none)) => return no_lease(self, none),
                     None => return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed),
                 },
             };
@@ -127,7 +127,7 @@ impl Exchange<'_> {
             None if expects && input.is_empty() => Stage::Awaited,
             None => Stage::Partly,
         };
-        let (uploaded, status, pace) = (Cell::new(Sent::new(stage, passed_on)), Cell::new(0), Pace::default());
+        let (uploaded, status, pace) = (Cell::new(Sent::new(stage, passed_on)), Cell::new(0), &self.pace);
         let (client_in, client_out) = stream.split();
         let (upstream_in, upstream_out) = lease.stream.split();
         let client = client_write(worker, timer, client_out);
@@ -173,7 +173,7 @@ impl Exchange<'_> {
             (None, Some(progress)) => {
                 let upload = Upload {
                     progress,
-                    pace: &pace,
+                    pace,
                     client: client_read(worker, timer, client_in),
                     input,
                     upstream,
@@ -195,24 +195,30 @@ impl Exchange<'_> {
         worker.buffers.take_back(buffer);
         drop(in_flight);
         let uploaded = uploaded.get();
-        let slow_client = uploaded.stage != Stage::Whole && pace.is_slow(worker.timers.now());
+        let slow_client = uploaded.stage == Stage::Partly && pace.is_slow(worker.timers.now());
+        pace.go_on(worker.timers.now());
         let known = Circumstances { reused: lease.reused, answered: status.get() != 0, slow_client };
         let outcome = blame::outcome(&end, known);
-        pool.ended(index, outcome, worker.stats.started());
+        self.judge(worker, pool, index, outcome);
         if matches!(end, Ok(End::Complete { reusable: true, .. })) {
             lease.keep(worker.timers.now(), pool.topology.max_idle);
         }
         if status.get() != 0
             && let Some(n) = in_hand
         {
-            input.consume(n);
+            self.connection.input.consume(n);
         }
         if expects {
-            backend.ignores_expectations.set(status.get() != 0 && response.version == Version::Http10);
+            backend.ignores_expectations.set(status.get() != 0 && self.scratch.response.version == Version::Http10);
             // A client is asked for its body once.
             self.meta.control.expect_continue = in_hand.is_some() || uploaded.stage == Stage::Awaited;
         }
         self.ended(end, status.get(), uploaded.stage == Stage::Whole, outcome)
+    }
+
+    /// Has the pool note what an attempt says of the backend.
+    fn judge(&mut self, worker: &Worker, pool: &WorkerPool, index: u32, outcome: Outcome) {
+        pool.ended(index, outcome, &mut self.doubt, self.scratch.head.client, worker.stats.started());
     }
 
     /// What the end of both directions means for the request.

@@ -12,8 +12,9 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::Verdict;
+use super::doubt::Accuser;
 use super::places::{Place, Places, Queue, SlowPlace, Turn};
-use super::{Outcome, Verdict};
 use crate::stats::BackendShard;
 
 /// A backend. Pools that name the same address share it, with its connections and its health.
@@ -27,6 +28,8 @@ pub struct Backend {
     pub shard: Arc<BackendShard>,
     /// Whether it answered by HTTP/1.0, which has no expectations, when it was last sent one.
     pub ignores_expectations: Cell<bool>,
+    /// Whose failure was held against it last, since it answered last.
+    pub(super) accuser: Cell<Option<Accuser>>,
     /// Kept-alive connections, the longest idle first.
     idle: RefCell<VecDeque<Idle>>,
     /// How many connections it may have, where that is limited.
@@ -78,8 +81,9 @@ pub struct InFlight(Rc<Backend>);
 impl Backend {
     /// A backend without connections.
     pub fn new(address: SocketAddr, shard: Arc<BackendShard>, places: Option<Arc<Places>>) -> Self {
-        let (ignores_expectations, idle, queue) = (Cell::new(false), RefCell::default(), Queue::default());
-        Self { address, name: address.to_string(), shard, ignores_expectations, idle, places, queue }
+        let (ignores_expectations, accuser) = (Cell::new(false), Cell::new(None));
+        let (idle, queue) = (RefCell::default(), Queue::default());
+        Self { address, name: address.to_string(), shard, ignores_expectations, accuser, idle, places, queue }
     }
 
     /// A pooled connection, the most recently used first, as it is the least likely to be closed.
@@ -205,19 +209,24 @@ impl Backend {
         }
     }
 
-    /// An attempt ended. After `max_failures` in a row (0 = never) the backend is ejected until `until`, in milliseconds since
-    /// counting began.
-    pub fn ended(&self, outcome: Outcome, max_failures: u32, until: impl FnOnce() -> u64) {
+    /// An attempt failed; whether that is held against the backend is not decided here.
+    pub(super) fn failed(&self) {
+        self.shard.failures.increment();
+    }
+
+    /// What an attempt says of it. After `max_failures` in a row (0 = never) the backend is ejected until `until`, in milliseconds
+    /// since counting began.
+    pub(super) fn judged(&self, verdict: Verdict, max_failures: u32, until: impl FnOnce() -> u64) {
         let shard = &self.shard;
-        match outcome.verdict() {
+        match verdict {
             Verdict::Unknown => {}
             Verdict::Well => {
                 if shard.consecutive_failures.value() != 0 {
                     shard.consecutive_failures.set(0);
+                    self.accuser.set(None);
                 }
             }
             Verdict::Failed => {
-                shard.failures.increment();
                 shard.consecutive_failures.increment();
                 if max_failures > 0 && shard.consecutive_failures.value() >= u64::from(max_failures) {
                     shard.ejected_until.set(until());

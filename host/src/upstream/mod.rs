@@ -4,9 +4,11 @@
 //! health and the live facts of their backends ([`WorkerPools`]). `app` resolves and builds, `proxy` leases and reports how
 //! it went, `policy` reads the facts through [`crate::policy::BackendFacts`]. Never knows a client, a route or a policy's
 //! answer; never waits but for a connect and
-//! for a place in a full backend's queue, which the caller limits. What ends an attempt, and whose doing that was, is in `outcome`.
+//! for a place in a full backend's queue, which the caller limits. What ends an attempt, and whose doing that was, is in `outcome`;
+//! what may as well have been the request's is in `doubt`.
 
 mod backend;
+mod doubt;
 mod facts;
 mod outcome;
 mod places;
@@ -14,6 +16,7 @@ mod pool;
 mod resolve;
 
 pub use backend::{Backend, InFlight, Lease, Probe};
+pub use doubt::Doubt;
 pub use facts::Facts;
 pub use outcome::{Outcome, Verdict};
 pub use places::{Place, Places, SlowPlace, Turn};

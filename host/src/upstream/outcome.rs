@@ -74,6 +74,11 @@ impl Outcome {
             | Self::Quiet => Verdict::Unknown,
         }
     }
+
+    /// Whether it is a failure to which a request can bring a backend that is well: any but one of the connection itself.
+    pub fn may_be_of_request(self) -> bool {
+        self.verdict() == Verdict::Failed && !matches!(self, Self::ConnectFailed | Self::ConnectTimedOut)
+    }
 }
 
 #[cfg(test)]
@@ -105,6 +110,8 @@ mod tests {
         ];
         for (outcome, verdict) in table {
             assert_eq!(outcome.verdict(), verdict, "{outcome:?}");
+            let connect = matches!(outcome, Outcome::ConnectFailed | Outcome::ConnectTimedOut);
+            assert_eq!(outcome.may_be_of_request(), verdict == Failed && !connect, "{outcome:?}");
         }
     }
 }

@@ -1,17 +1,18 @@
 //! The pools of one worker.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
+use super::doubt::Accuser;
 use super::facts::Known;
-use super::{Backend, Facts, Outcome, PoolTopology};
+use super::{Backend, Doubt, Facts, Outcome, PoolTopology, Verdict};
 use crate::policy::{BackendFacts, FailedAttempt};
 use crate::stats::{PoolShard, Stats};
 
@@ -119,15 +120,42 @@ impl WorkerPools {
 }
 
 impl WorkerPool {
-    /// An attempt at one of its backends ended.
-    pub fn ended(&self, backend: u32, outcome: Outcome, started: Instant) {
+    /// An attempt at one of its backends ended. `doubt` is what the request's attempts have said so far.
+    pub fn ended(&self, backend: u32, outcome: Outcome, doubt: &mut Doubt, client: IpAddr, started: Instant) {
+        match outcome.verdict() {
+            Verdict::Unknown => {}
+            Verdict::Well => {
+                self.judged(backend, Verdict::Well, started);
+                if let Some(other) = doubt.answered(backend) {
+                    self.held(other, client, started);
+                }
+            }
+            Verdict::Failed => {
+                let failed = &self.backends[backend as usize];
+                failed.failed();
+                let accuser = Accuser::new(client, milliseconds(started.elapsed()));
+                if doubt.failed(backend, outcome, accuser, failed.accuser.get()) {
+                    if outcome.may_be_of_request() {
+                        failed.accuser.set(Some(accuser));
+                    }
+                    self.judged(backend, Verdict::Failed, started);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn held(&self, backend: u32, client: IpAddr, started: Instant) {
+        let accuser = Accuser::new(client, milliseconds(started.elapsed()));
+        self.backends[backend as usize].accuser.set(Some(accuser));
+        self.judged(backend, Verdict::Failed, started);
+    }
+
+    fn judged(&self, backend: u32, verdict: Verdict, started: Instant) {
         let topology = &self.topology;
-        let until = || {
-            let until = (started.elapsed() + topology.fail_timeout).as_millis();
-            // 0 would mean that it is not ejected.
-            u64::try_from(until).unwrap_or(u64::MAX).max(1)
-        };
-        self.backends[backend as usize].ended(outcome, topology.max_failures, until);
+        // 0 would mean that it is not ejected.
+        let until = || milliseconds(started.elapsed() + topology.fail_timeout).max(1);
+        self.backends[backend as usize].judged(verdict, topology.max_failures, until);
     }
 
     /// Whether the connections to any of its backends are limited.
@@ -141,6 +169,10 @@ impl WorkerPool {
         let tried = |b: u32| failed.iter().any(|f| f.backend == b);
         tried(backend) || !(0..).zip(&self.backends).any(|(b, other)| b != backend && !tried(b) && !other.is_full())
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A uniform choice among those that fit: the n-th of them, n random.

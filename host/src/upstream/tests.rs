@@ -304,12 +304,15 @@ async fn slow_uploads_are_kept_to_a_half_and_one_at_least() {
 fn failures_in_a_row_eject_and_a_response_head_ends_that() {
     let backend = backend(([127, 0, 0, 1], 1).into(), None);
     let shard = &backend.shard;
-    let fail = || backend.ended(Outcome::NoResponse, 2, || 77);
+    let fail = || {
+        backend.failed();
+        backend.judged(Verdict::Failed, 2, || 77);
+    };
     fail();
     assert_eq!((shard.failures.value(), shard.consecutive_failures.value(), shard.ejected_until.value()), (1, 1, 0));
-    backend.ended(Outcome::ClientFailed, 2, || 77);
+    backend.judged(Verdict::Unknown, 2, || 77);
     assert_eq!(shard.consecutive_failures.value(), 1, "that says nothing");
-    backend.ended(Outcome::Answered, 2, || 77);
+    backend.judged(Verdict::Well, 2, || 77);
     assert_eq!(shard.consecutive_failures.value(), 0);
     fail();
     fail();
@@ -320,13 +323,51 @@ fn failures_in_a_row_eject_and_a_response_head_ends_that() {
     fail();
     assert_eq!(shard.ejected_until.value(), 77);
     backend.answered(Duration::from_millis(1));
-    backend.ended(Outcome::Answered, 2, || 77);
+    backend.judged(Verdict::Well, 2, || 77);
     fail();
     assert_eq!((shard.consecutive_failures.value(), shard.ejected_until.value()), (1, 0));
     for _ in 0..9 {
-        backend.ended(Outcome::ConnectFailed, 0, || 77);
+        backend.judged(Verdict::Failed, 0, || 77);
     }
     assert_eq!(shard.ejected_until.value(), 0, "0 means never");
+}
+
+#[test]
+fn one_client_ejects_nothing_by_what_may_be_its_own_doing() {
+    let stats = Stats::new(1);
+    let mut patient = (*topology(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"])).clone();
+    patient.max_failures = 3;
+    let pools = WorkerPools::new(&[Arc::new(patient)], &stats, 0);
+    let pool = pools.pool(0);
+    let request = |client: IpAddr, attempts: &[(u32, Outcome)]| {
+        let mut doubt = Doubt::default();
+        for (backend, outcome) in attempts {
+            pool.ended(*backend, *outcome, &mut doubt, client, stats.started());
+        }
+    };
+    let failures = || {
+        let of = |b: u32| pool.backends[b as usize].shard.consecutive_failures.value();
+        [of(0), of(1), of(2)]
+    };
+    let everywhere = [(0, Outcome::Closed), (1, Outcome::Closed), (2, Outcome::NoResponse)];
+    for _ in 0..9 {
+        request(CLIENT, &everywhere);
+    }
+    assert_eq!(failures(), [1, 1, 1]);
+    assert_eq!(pool.backends[0].shard.failures.value(), 9, "they are counted all the same");
+    request(OTHER_CLIENT, &everywhere);
+    request(OTHER_CLIENT, &[(1, Outcome::Malformed)]);
+    assert_eq!(failures(), [2, 2, 1]);
+    // One that answers forgets it, and whose it was.
+    request(OTHER_CLIENT, &[(1, Outcome::Answered)]);
+    request(OTHER_CLIENT, &[(1, Outcome::Closed)]);
+    assert_eq!(failures(), [2, 1, 1]);
+    // Where another backend answers the same, the first is to blame; failed connects always are.
+    request(OTHER_CLIENT, &[(0, Outcome::Closed), (2, Outcome::Answered)]);
+    assert_eq!(failures(), [3, 1, 0]);
+    assert!(!pools.facts.healthy(0, 0) && pools.facts.healthy(0, 1));
+    request(OTHER_CLIENT, &[(1, Outcome::ConnectFailed), (1, Outcome::ConnectTimedOut)]);
+    assert!(!pools.facts.healthy(0, 1));
 }
 
 #[test]
@@ -366,7 +407,7 @@ fn an_ejected_backend_is_well_again_for_one_request_at_a_time() {
     let pools = WorkerPools::new(&[topology(&["127.0.0.1:1", "127.0.0.1:2"])], &stats, 0);
     let (pool, facts) = (pools.pool(0), &pools.facts);
     assert!(pool.backends[0].probe().is_none(), "one that is well needs no probe");
-    pool.ended(0, Outcome::ConnectFailed, stats.started());
+    pool.ended(0, Outcome::ConnectFailed, &mut Doubt::default(), CLIENT, stats.started());
     assert_eq!((facts.healthy(0, 0), facts.healthy(0, 1), facts.healthy(0, 2)), (false, true, false));
     let until = pool.backends[0].shard.ejected_until.value();
     assert!(until >= 3_600_000, "{until} ms");
@@ -407,7 +448,7 @@ fn the_choice_avoids_what_failed_and_what_is_ejected_as_long_as_there_is_another
     assert_eq!(chosen(&[]), [0, 1, 2]);
     assert_eq!(chosen(&failed(&[1])), [0, 2], "never the one that just failed");
     assert_eq!(chosen(&failed(&[1, 2])), [0]);
-    pools.pool(0).ended(0, Outcome::ConnectFailed, stats.started());
+    pools.pool(0).ended(0, Outcome::ConnectFailed, &mut Doubt::default(), CLIENT, stats.started());
     assert_eq!(chosen(&[]), [1, 2], "an ejected one is avoided");
     assert_eq!(chosen(&failed(&[1])), [2]);
     assert_eq!(chosen(&failed(&[1, 2])), [0], "one that is ejected rather than one that failed this request");

@@ -1,0 +1,130 @@
+//! What a client can bring about at backends that are well: it is not held against them.
+
+use std::time::Duration;
+
+use crate::fixtures::{Client, Received, Request, TestProxy, TestUpstream, eventually, get, response};
+
+/// What the backends of these tests close the connection on, as nginx does with `return 444` and others do beyond a limit.
+fn is_refused(head: &Received) -> bool {
+    head.target().starts_with("/444")
+        || head.value("transfer-encoding").is_some()
+        || head.value("content-length").is_some_and(|n| n.parse::<u64>().unwrap() > 1_000)
+        || head.value("x-large").is_some_and(|value| value.len() > 8 * 1024)
+}
+
+fn particular_backends(count: usize) -> Vec<TestUpstream> {
+    let backend = || {
+        TestUpstream::start(|connection| {
+            while let Some(head) = connection.head() {
+                if is_refused(&head) || connection.body().is_none() {
+                    return;
+                }
+                connection.send(response("200 OK", &[], "well"));
+            }
+        })
+    };
+    (0..count).map(|_| backend()).collect()
+}
+
+/// A pool of these with the settings that it has by itself, and one worker.
+fn in_front_of(backends: &[TestUpstream]) -> TestProxy {
+    let addresses: Vec<_> = backends.iter().map(TestUpstream::address).collect();
+    TestProxy::builder().host("*", &addresses).start()
+}
+
+#[track_caller]
+fn assert_all_healthy(proxy: &TestProxy, backends: &[TestUpstream], what: &str) {
+    let stats = proxy.stats();
+    for backend in backends {
+        assert_eq!(stats["backends"][backend.address().to_string()]["healthy"], true, "{what}: {stats:#}");
+    }
+}
+
+#[test]
+fn one_client_ejects_no_backend_by_requests_on_which_all_of_them_close() {
+    let large = "x".repeat(20 * 1024);
+    let chunks: [&[u8]; 1] = [b"hello"];
+    let requests: [(&str, &dyn Fn(usize) -> Request); 6] = [
+        ("a path", &|_| Request::new("GET", "/444")),
+        ("paths", &|n| Request::new("GET", &format!("/444/{n}"))),
+        ("what is not tried again", &|n| Request::new("POST", &format!("/444/{n}")).body("x")),
+        ("a large head", &|_| Request::new("GET", "/").field("X-Large", &large)),
+        ("a large body", &|_| Request::new("PUT", "/").body("x".repeat(2_000))),
+        ("chunks", &|_| Request::new("PUT", "/").chunks(chunks)),
+    ];
+    for (what, request) in requests {
+        let backends = particular_backends(4);
+        let proxy = in_front_of(&backends);
+        for n in 0..12 {
+            proxy.ask(request(n).host("a.test").bytes()).assert_refusal(502);
+            assert_all_healthy(&proxy, &backends, what);
+        }
+    }
+}
+
+/// Backends that wait for a tenth of a second for a body, and then close.
+fn impatient_backends(count: usize) -> Vec<TestUpstream> {
+    let backend = || {
+        TestUpstream::start(|connection| {
+            let Some(head) = connection.head() else { return };
+            if head.value("expect").is_some() {
+                connection.send("HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            connection.wire.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            let _ = connection.wire.length(100);
+        })
+    };
+    (0..count).map(|_| backend()).collect()
+}
+
+#[test]
+fn an_upload_that_stalls_is_held_against_no_backend_and_sent_to_two_at_most() {
+    for begin in [
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx",
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n",
+        "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+        "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx",
+    ] {
+        let backends = impatient_backends(3);
+        let proxy = in_front_of(&backends);
+        for n in 1..=4 {
+            let mut client = proxy.client();
+            client.send(begin);
+            client.response_to("PUT").assert_refusal(502);
+            let sent: usize = backends.iter().map(|b| b.received().len()).sum();
+            assert!(sent <= 2 * n, "{sent} after {n}: {begin:?}");
+        }
+        let stats = proxy.stats();
+        for backend in &backends {
+            assert_eq!(stats["backends"][backend.address().to_string()]["failures"], 0, "{begin:?}: {stats:#}");
+        }
+    }
+}
+
+#[test]
+fn a_backend_that_closes_where_another_answers_is_ejected_by_one_client() {
+    let dead = TestUpstream::start(|connection| {
+        connection.request();
+    });
+    let alive = TestUpstream::named("alive");
+    let proxy = TestProxy::builder().host("*", &[dead.address(), alive.address()]).start();
+    let mut client = proxy.client();
+    eventually("it is ejected", || {
+        assert_eq!(client.ask(get("a.test", "/")).text(), "alive");
+        (proxy.stats()["backends"][dead.address().to_string()]["healthy"] == false).then_some(())
+    });
+    assert!(dead.received().len() <= 4, "three failures in a row, and perhaps one that was under way");
+}
+
+#[test]
+fn the_failures_of_several_clients_eject() {
+    let backends = particular_backends(1);
+    let proxy = in_front_of(&backends);
+    for n in 1..=3 {
+        assert_all_healthy(&proxy, &backends, "two clients");
+        let mut client = Client::connect_from([127, 0, 0, n].into(), proxy.address());
+        client.ask(get("a.test", "/444")).assert_refusal(502);
+    }
+    assert_eq!(proxy.stats()["backends"][backends[0].address().to_string()]["healthy"], false);
+}
