@@ -9,6 +9,7 @@
 mod guests;
 mod hook;
 mod host;
+#[allow(dead_code, reason = "the other benchmark needs more of it")]
 mod seats;
 mod shape;
 mod store;
