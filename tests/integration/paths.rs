@@ -69,7 +69,7 @@ const AMBIGUOUS: [&str; 18] = [
 
 /// Paths that have another route for servers that resolve dots before they merge slashes, that take what follows two slashes
 /// for an authority, or that look for a rule before they resolve anything.
-const UNUSUAL: [&str; 12] = [
+const UNUSUAL: [&str; 14] = [
     "/admin//../x",
     "/admin//./../x",
     "/admin/a//../../x",
@@ -82,6 +82,8 @@ const UNUSUAL: [&str; 12] = [
     "//admin/../x",
     "/admin/../public/x",
     "/public/../admin/x",
+    "//g/admin//../x",
+    "//g/admin/../x",
 ];
 
 #[test]

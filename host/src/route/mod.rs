@@ -91,7 +91,7 @@ impl RouteTable {
             let found = self.locate(host, &reading.path);
             let agrees = match found {
                 Some((prefix, other)) if reading.unusual => {
-                    other == rule || own.is_some_and(|own: &str| own.starts_with(prefix))
+                    other == rule || own.is_some_and(|own: &str| is_prefix(prefix, own))
                 }
                 None if reading.unusual => true,
                 found => found.is_some_and(|(_, other)| other == rule),
@@ -247,9 +247,18 @@ mod tests {
             "/admin/%2e%2e/x",
             "/admin/x/../../y",
             "//admin/../x",
+            "//g/admin//../x",
+            "/\\g/admin//../x",
+            "//g/admin/../x",
         ] {
             assert!(!sure(&guarded, path), "{path}");
         }
+        let beside =
+            table(&[(exact("a.example"), "/"), (exact("a.example"), "/api"), (exact("a.example"), "/api-docs")]);
+        for path in ["//api-docs/api/secret", "/api//../api-docs/x", "/api/../api-docs/x", "/api-docs/../api/x"] {
+            assert!(!sure(&beside, path), "{path}");
+        }
+        assert!(sure(&beside, "//api/x") && sure(&beside, "//api-docs//x") && sure(&beside, "/api/x/../y"));
         for path in [
             "//admin",
             "//x/y",

@@ -165,20 +165,27 @@ pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = Rea
 
 /// What servers make of a path that is decoded.
 fn resolutions(decoded: Vec<u8>) -> impl Iterator<Item = (Vec<u8>, bool)> {
-    let resolved = |mut path: Vec<u8>| {
-        resolve(&mut path, &mut PathNotes::default());
-        path
-    };
-    let has_dots = decoded.split(|b| *b == b'/').any(|segment| segment == b"..");
-    let literally = has_dots.then(|| resolved(resolved_literally(&decoded)));
-    let unresolved = has_dots.then(|| merged(&decoded));
     let without_authority = decoded.starts_with(b"//").then(|| {
         let slashes = decoded.iter().take_while(|b| **b == b'/').count();
         let authority = decoded[slashes..].iter().take_while(|b| **b != b'/').count();
-        resolved([b"/", &decoded[slashes + authority..]].concat())
+        [b"/", decoded[slashes + authority..].strip_prefix(b"/").unwrap_or_default()].concat()
     });
-    let unusual = [literally, unresolved, without_authority].into_iter().flatten().map(|path| (path, true));
-    [(resolved(decoded), false)].into_iter().chain(unusual)
+    let usual = resolved(decoded.clone());
+    let others = [Some(decoded), without_authority.clone()].into_iter().flatten().flat_map(|path| unusual(&path));
+    let others = others.chain(without_authority.map(resolved));
+    [(usual, false)].into_iter().chain(others.map(|path| (path, true)))
+}
+
+fn resolved(mut path: Vec<u8>) -> Vec<u8> {
+    resolve(&mut path, &mut PathNotes::default());
+    path
+}
+
+/// Resolved before slashes are merged, and not resolved.
+fn unusual(path: &[u8]) -> impl Iterator<Item = Vec<u8>> + use<> {
+    let has_dots = path.split(|b| *b == b'/').any(|segment| segment == b"..");
+    let literally = has_dots.then(|| resolved(resolved_literally(path)));
+    [literally, has_dots.then(|| merged(path))].into_iter().flatten()
 }
 
 /// Dot segments resolved with empty segments for segments (RFC 3986 section 5.2.4).
