@@ -149,12 +149,15 @@ impl Forwarding {
             None | Some(Claim::Vouched) => true,
             Some(Claim::Way) => false,
             Some(Claim::Address) => {
-                if !is_written(name) && !addressed.iter().any(|known| known == name) {
+                if !is_written(name) {
                     addressed.push(name.to_vec());
                 }
                 false
             }
         });
+        // `cf-connecting-*` is any number of names.
+        addressed.sort_unstable();
+        addressed.dedup();
         addressed
     }
 
