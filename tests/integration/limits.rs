@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
 use crate::fixtures::{Client, Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, launch, response};
 
 fn limited(upstream: &TestUpstream, tables: &str) -> TestProxy {
@@ -273,14 +275,10 @@ fn a_client_that_stops_reading_is_cut_off() {
 #[test]
 fn running_out_of_file_descriptors_passes_by() {
     let upstream = TestUpstream::named("a");
-    let scratch = crate::fixtures::Scratch::new();
-    let hosts = format!("*={}", upstream.address());
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", "ulimit -n 64 && exec \"$0\" run --listen 127.0.0.1:0 --admin-listen off --workers 1"]);
-    command.env_remove("RUST_LOG").env_remove("WAYPOST_CONFIG").env_remove("WAYPOST_LOG");
-    command.arg(env!("CARGO_BIN_EXE_waypost")).env("WAYPOST_HOSTS", hosts).current_dir(scratch.path());
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let mut proxy = launch(command, false, scratch);
+    let mut proxy = limited(&upstream, "");
+    // Less than it had when it shared them out.
+    let few = Rlimit { current: Some(64), maximum: Some(64) };
+    prlimit(Some(Pid::from_raw(proxy.process_id().cast_signed()).unwrap()), Resource::Nofile, few).unwrap();
     let mut held: Vec<Client> = (0..100).map(|_| proxy.client()).collect();
     let noticed = proxy.stderr.find(|l| l.contains("connections can't be accepted").then_some(()));
     assert!(noticed.is_some(), "the operator is told:\n{}", proxy.stderr.text());
@@ -294,12 +292,35 @@ fn running_out_of_file_descriptors_passes_by() {
     });
 }
 
+/// Those that have a place are served, those that have none read why, and who watches the process gets an answer.
+#[test]
+fn few_file_descriptors_are_shared_out_and_the_admin_listener_goes_on() {
+    let (command, scratch, _upstream) = with_limits("ulimit -n 128", "127.0.0.1:0");
+    let proxy = launch(command, true, scratch);
+    let lowered = proxy.stderr.find(|line| line.contains("`limits.connections` is").then(|| line.to_owned()));
+    assert!(lowered.is_some_and(|line| line.contains("in place of 20000") && line.contains("`ulimit -n`")));
+    let mut clients: Vec<Client> = (0..150).map(|_| proxy.client()).collect();
+    let mut answers = Vec::new();
+    for client in &mut clients {
+        client.send_what_is_taken(get("a.test", "/"));
+        answers.push(client.try_response_to("GET").map(|answer| answer.status));
+    }
+    let of = |status| answers.iter().filter(|answer| matches!(answer, Ok(s) if *s == status)).count();
+    // Of one address fewer still: 429.
+    assert!(of(200) >= 10 && of(200) + of(429) + of(503) == 150, "{answers:?}");
+    for _ in 0..20 {
+        assert_eq!(proxy.admin(Request::new("GET", "/healthz")).status, 200);
+    }
+    drop(clients);
+    eventually("there is room again", || (proxy.get("a.test", "/").status == 200).then_some(()));
+}
+
 /// `waypost run` in a shell that has set these limits, soft and hard.
-fn with_limits(limits: &str) -> (std::process::Command, crate::fixtures::Scratch, TestUpstream) {
+fn with_limits(limits: &str, admin: &str) -> (std::process::Command, crate::fixtures::Scratch, TestUpstream) {
     let upstream = TestUpstream::named("a");
     let scratch = crate::fixtures::Scratch::new();
     let mut command = std::process::Command::new("sh");
-    let script = format!("{limits} && exec \"$0\" run --listen 127.0.0.1:0 --admin-listen off --workers 1");
+    let script = format!("{limits} && exec \"$0\" run --listen 127.0.0.1:0 --admin-listen {admin} --workers 1");
     command.args(["-c", &script]);
     command.env_remove("RUST_LOG").env_remove("WAYPOST_CONFIG").env_remove("WAYPOST_LOG");
     command.arg(env!("CARGO_BIN_EXE_waypost")).current_dir(scratch.path());
@@ -312,7 +333,7 @@ fn with_limits(limits: &str) -> (std::process::Command, crate::fixtures::Scratch
 #[test]
 fn limits_that_are_lower_than_those_of_the_compiler_hold_no_start() {
     for limits in ["ulimit -s 4096", "ulimit -f 400000", "ulimit -d 3000000", "ulimit -t 200", "ulimit -c 0"] {
-        let (command, scratch, _upstream) = with_limits(limits);
+        let (command, scratch, _upstream) = with_limits(limits, "off");
         let proxy = launch(command, false, scratch);
         assert_eq!(proxy.get("a.test", "/").text(), "a", "{limits}");
     }
@@ -320,7 +341,7 @@ fn limits_that_are_lower_than_those_of_the_compiler_hold_no_start() {
 
 #[test]
 fn too_little_address_space_is_a_sentence_that_names_the_limit() {
-    let (mut command, _scratch, _upstream) = with_limits("ulimit -v 6000000");
+    let (mut command, _scratch, _upstream) = with_limits("ulimit -v 6000000", "off");
     let ended = command.output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{said}");
@@ -329,19 +350,8 @@ fn too_little_address_space_is_a_sentence_that_names_the_limit() {
 
 #[test]
 fn little_address_space_makes_the_pool_smaller_or_does_without_it() {
-    let upstream = TestUpstream::named("a");
-    let hosts = format!("*={}", upstream.address());
     for (gib, pool) in [(100, true), (16, false)] {
-        let scratch = crate::fixtures::Scratch::new();
-        let mut command = std::process::Command::new("sh");
-        let script = format!(
-            "ulimit -v {} && exec \"$0\" run --listen 127.0.0.1:0 --admin-listen off --workers 1",
-            gib * 1024 * 1024
-        );
-        command.args(["-c", &script]);
-        command.env_remove("RUST_LOG").env_remove("WAYPOST_CONFIG").env_remove("WAYPOST_LOG");
-        command.arg(env!("CARGO_BIN_EXE_waypost")).env("WAYPOST_HOSTS", &hosts).current_dir(scratch.path());
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let (command, scratch, _upstream) = with_limits(&format!("ulimit -v {}", gib * 1024 * 1024), "off");
         let proxy = launch(command, false, scratch);
         assert_eq!(proxy.get("a.test", "/").text(), "a", "{gib} GiB");
         assert_eq!(proxy.stderr.text().contains("there is no pool of policy instances"), !pool, "{gib} GiB");

@@ -1,8 +1,64 @@
 //! File descriptors: a proxy needs two for each request, and the usual soft limit is 1,024.
 
-/// Raises the soft limit to the hard one, and tells what it is now.
+use crate::config::Limits;
+use crate::proxy::MOST_TURNED_AWAY;
+
+/// What the process has open beside client and backend connections: logs, the admin side, the compiling process, a cache.
+const OWN: u64 = 40;
+/// The same for each worker: its listener, its clock, its wake-ups.
+const OWN_OF_WORKER: u64 = 8;
+
+/// How the descriptors of the process are shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// Client connections: each may need another one to a backend.
+    pub connections: usize,
+    /// Connections of each worker that are turned away and have not ended yet.
+    pub turned_away: usize,
+}
+
+impl Shares {
+    /// Of so many descriptors.
+    pub fn of(limit: u64, workers: usize) -> Self {
+        let workers = workers.max(1) as u64;
+        let turned_away = (MOST_TURNED_AWAY as u64).min(limit / 8 / workers).max(1);
+        let own = OWN + workers * (OWN_OF_WORKER + turned_away);
+        let connections = (limit.saturating_sub(own) / 2).max(1);
+        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Self { connections: number(connections), turned_away: number(turned_away) }
+    }
+
+    /// Raises the soft limit to the hard one. Without a limit there is all that is asked for.
+    pub fn claim(workers: usize) -> Self {
+        let limit = raise_limit();
+        limit.map_or(Self { connections: usize::MAX, turned_away: MOST_TURNED_AWAY }, |n| Self::of(n, workers))
+    }
+
+    /// No more client connections than there are descriptors for; one client has a part of them. Gives a sentence where that
+    /// is less than was asked for.
+    pub fn lower(self, limits: &mut Limits) -> Option<String> {
+        let asked = limits.connections;
+        if asked > 0 && asked <= self.connections || self.connections == usize::MAX {
+            return None;
+        }
+        limits.connections = self.connections;
+        if limits.connections_per_client > 0 {
+            // As by default: one client never has all of them.
+            let most = (self.connections / 5 * 3).max(1);
+            limits.connections_per_client = limits.connections_per_client.min(most);
+        }
+        let asked = if asked == 0 { "any number of".to_owned() } else { asked.to_string() };
+        Some(format!(
+            "`limits.connections` is {} in place of {asked} client connections: each may need another to a backend, and this process \
+             may have no more files and sockets open; raise `ulimit -n` (LimitNOFILE of systemd)",
+            self.connections
+        ))
+    }
+}
+
+/// Tells what the limit is now.
 #[cfg(unix)]
-pub fn raise_limit() -> Option<u64> {
+fn raise_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // A failure leaves the limit as it was, which is what is told then.
@@ -12,6 +68,48 @@ pub fn raise_limit() -> Option<u64> {
 
 /// There is no such limit here.
 #[cfg(not(unix))]
-pub fn raise_limit() -> Option<u64> {
+fn raise_limit() -> Option<u64> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shared_out_is_never_more_than_there_is() {
+        for limit in [256, 1_024, 20_000, 1 << 20] {
+            for workers in [1, 2, 8, 64] {
+                let Shares { connections, turned_away } = Shares::of(limit, workers);
+                let all = 2 * connections + workers * (turned_away + OWN_OF_WORKER as usize) + OWN as usize;
+                assert!(all <= limit as usize || connections == 1, "{limit} {workers}: {all}");
+                assert!(turned_away <= MOST_TURNED_AWAY && turned_away > 0);
+            }
+        }
+        assert_eq!(Shares::of(1_024, 2).connections, 420);
+        assert_eq!(Shares::of(3, 4).connections, 1);
+    }
+
+    #[test]
+    fn limits_are_lowered_only_where_there_are_too_few() {
+        let limits =
+            |connections, connections_per_client| Limits { connections, connections_per_client, ..Limits::default() };
+        let shares = Shares { connections: 400, turned_away: 1 };
+        for (asked, expected) in [
+            ((400, 100), (400, 100)),
+            ((20_000, 12_000), (400, 240)),
+            ((0, 12_000), (400, 240)),
+            ((20_000, 2), (400, 2)),
+            ((1_000, 0), (400, 0)),
+            ((1_000_000, 1), (400, 1)),
+        ] {
+            let mut lowered = limits(asked.0, asked.1);
+            let said = shares.lower(&mut lowered);
+            assert_eq!((lowered.connections, lowered.connections_per_client), expected, "{asked:?}");
+            assert_eq!(said.is_some(), asked != expected, "{asked:?}");
+        }
+        let mut unlimited = limits(0, 0);
+        let all = Shares { connections: usize::MAX, turned_away: 1 };
+        assert_eq!((all.lower(&mut unlimited), unlimited.connections), (None, 0));
+    }
 }

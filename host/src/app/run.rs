@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::control::{AdminControl, ControlPlane};
 use super::data_plane::{self, End, Start};
-use super::descriptors;
+use super::descriptors::Shares;
 use super::intake::{self, Intake, KERNEL_SPREADS};
 use super::signals::{Event, Signals};
 use super::watch::watch;
@@ -44,12 +44,13 @@ const LOGS_END: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Runs the proxy until a signal, and until what was in flight then has ended. `started` is called once it serves.
-pub async fn run(config: Config, signals: Signals, started: impl FnOnce(&Reachable, &LogWriter)) -> Result<()> {
+pub async fn run(mut config: Config, signals: Signals, started: impl FnOnce(&Reachable, &LogWriter)) -> Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    if let Some(limit) = descriptors::raise_limit() {
-        tracing::debug!(limit, "file descriptors");
+    let shares = Shares::claim(config.workers);
+    if let Some(lowered) = shares.lower(&mut config.limits) {
+        tracing::warn!("{lowered}");
     }
     ground::fault_point("start");
     let config = Arc::new(config);
@@ -71,7 +72,8 @@ pub async fn run(config: Config, signals: Signals, started: impl FnOnce(&Reachab
     let listen = intake.addresses.clone();
     let admin = admin_side(&config, &control, stopping.clone())?;
     let recorder = records.as_ref().map(RecordWriter::recorder);
-    let mut ends = start_workers(&config, &control, intake, (&log, recorder), &stopping)?;
+    let admission = Arc::new(Admission::new(&config.limits, shares.turned_away));
+    let mut ends = start_workers(&config, &control, intake, (&log, recorder), &admission, &stopping)?;
     let adoption = control.adoption();
     tokio::select! {
         begun = tokio::time::timeout(Duration::from_secs(30), adoption.wait(1)) => {
@@ -261,9 +263,9 @@ fn start_workers(
     control: &Arc<ControlPlane>,
     intake: Intake,
     (log, recorder): (&LogWriter, Option<Recorder>),
+    admission: &Arc<Admission>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<mpsc::UnboundedReceiver<End>> {
-    let admission = Arc::new(Admission::new(&config.limits));
     let stats_page = config.stats_path.clone().map(|path| {
         let control = Arc::clone(control);
         let page = move |accept: Option<&[u8]>| {
@@ -293,7 +295,7 @@ fn start_workers(
             access_log: log.handle(Arc::clone(&control.stats().workers()[index])),
             listeners,
             handed,
-            admission: Arc::clone(&admission),
+            admission: Arc::clone(admission),
             snapshots: control.subscribe(),
             adoption: control.adoption(),
             stop: stopping.clone(),

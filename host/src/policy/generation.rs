@@ -17,7 +17,7 @@ use crate::ground;
 use crate::stats::{DecidedPool, PolicyShard};
 
 /// An instance that takes no longer to build than this is rebuilt on the worker that lost it.
-const INLINE_BUILD: Duration = Duration::from_micros(500);
+pub(super) const INLINE_BUILD: Duration = Duration::from_micros(500);
 /// What a build on a worker may take for `isolation = "request"` before it is given up for a while.
 pub(super) const INLINE_LIMIT: Duration = Duration::from_millis(10);
 /// The same for an instance that takes the place of a lost one.

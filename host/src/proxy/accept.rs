@@ -18,7 +18,7 @@ use tokio::task::spawn_local;
 
 use super::access_log::Line;
 use super::connection;
-use super::linger::{MOST_TURNED_AWAY, Place, linger};
+use super::linger::{Place, linger};
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::worker::Worker;
@@ -38,6 +38,8 @@ const TURNED_AWAY: Duration = Duration::from_secs(2);
 pub struct Admission {
     connections: usize,
     per_client: usize,
+    /// Of a worker.
+    turned_away: usize,
     open: Mutex<Open>,
 }
 
@@ -55,9 +57,10 @@ struct Admitted {
 }
 
 impl Admission {
-    /// Limits for all workers together.
-    pub fn new(limits: &Limits) -> Self {
-        Self { connections: limits.connections, per_client: limits.connections_per_client, open: Mutex::default() }
+    /// Limits for all workers together; of those that are turned away a worker has so many at a time.
+    pub fn new(limits: &Limits, turned_away: usize) -> Self {
+        let (connections, per_client) = (limits.connections, limits.connections_per_client);
+        Self { connections, per_client, turned_away, open: Mutex::default() }
     }
 
     fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Admitted, Refusal> {
@@ -138,7 +141,7 @@ fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Ar
         Ok(admitted) => admitted,
         Err(refusal) => {
             worker.shard.connections_refused.increment();
-            turn_away(worker, stream, peer, &refusal);
+            turn_away(worker, stream, peer, &refusal, admission.turned_away);
             return;
         }
     };
@@ -179,7 +182,7 @@ impl Drop for OpenConnection {
 /// Says why, as far as the socket takes it at once, and closes. A few such clients are given the time to send their
 /// request, because a close over unread bytes would reset the connection and take the answer with it; of the others
 /// only what is there already is read.
-fn turn_away(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, refusal: &Refusal) {
+fn turn_away(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, refusal: &Refusal, most: usize) {
     let mut answer = Vec::new();
     let date = worker.date();
     let to = ReplyTo {
@@ -203,7 +206,7 @@ fn turn_away(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, refus
     }
     let worker = Rc::clone(worker);
     spawn_local(async move {
-        let Some(_place) = Place::take(&worker.turned_away, MOST_TURNED_AWAY) else { return };
+        let Some(_place) = Place::take(&worker.turned_away, most) else { return };
         let timer = worker.timers.register();
         linger(&worker, &mut stream, &timer, TURNED_AWAY).await;
     });
@@ -222,7 +225,7 @@ mod tests {
     use super::*;
 
     fn admission(connections: usize, connections_per_client: usize) -> Arc<Admission> {
-        Arc::new(Admission::new(&Limits { connections, connections_per_client, ..Limits::default() }))
+        Arc::new(Admission::new(&Limits { connections, connections_per_client, ..Limits::default() }, 1))
     }
 
     fn address(text: &str) -> IpAddr {

@@ -44,6 +44,7 @@ mod worker;
 
 pub use accept::{Admission, accept, accept_rest, hand_in};
 pub use forwarding::Forwarding;
+pub use linger::MOST_TURNED_AWAY;
 pub use reply::PAGE_FIELDS;
 pub use snapshot::{Lineup, Place, Snapshot, View};
 pub use timer::SWEEP;

@@ -51,18 +51,12 @@ fn undecided_during_traps(proxy: &TestProxy, pause: Duration) -> (u32, u32) {
 #[test]
 fn traps_of_one_client_leave_the_answers_of_others_to_the_policy() {
     for pause in [100, 1] {
-        // A policy whose first instance takes long to build where the machine is busy has its next ones built off the workers,
-        // and then there is none for a moment after each trap: that is not what is shown here.
-        let mut seen = Vec::new();
-        let few = (0..3).any(|_| {
-            let (proxy, _backend) = probe("deadline = \"1s\"\non-failure = 503");
-            let (asked, undecided) = undecided_during_traps(&proxy, Duration::from_millis(pause));
-            assert_eq!(proxy.stat("/policies/probe/suspensions"), 0);
-            assert!(proxy.stat("/policies/probe/fault_microseconds") > 0);
-            seen.push((undecided, asked));
-            undecided * 4 < asked
-        });
-        assert!(few, "undecided of all: {seen:?}, with a trap each {pause} ms");
+        // An instance takes its time here where the machine is busy, and then there is none for a moment.
+        let (proxy, _backend) = probe("deadline = \"1s\"\non-failure = 503");
+        let (asked, undecided) = undecided_during_traps(&proxy, Duration::from_millis(pause));
+        assert!(undecided * 4 < asked, "{undecided} of {asked}, with a trap each {pause} ms");
+        assert_eq!(proxy.stat("/policies/probe/suspensions"), 0);
+        assert!(proxy.stat("/policies/probe/fault_microseconds") > 0);
     }
 }
 
