@@ -65,8 +65,8 @@ pub enum Refusal {
     },
     /// Compiling took too long.
     #[error(
-        "compiling the component took more than {seconds} s, and was ended; make its functions smaller or simpler, or raise \
-         `compile-time`"
+        "compiling the component took more than {seconds} s, and was ended; make it smaller or simpler (its functions, or its \
+         types), or raise `compile-time`"
     )]
     CompileTime {
         /// The limit in seconds.

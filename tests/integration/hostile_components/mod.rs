@@ -175,6 +175,60 @@ fn what_compiles_ends_with_a_proxy_that_is_killed() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_compiling_process_that_others_end_is_a_refusal_and_the_next_one_compiles() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let upstream = TestUpstream::named("there");
+    let proxy = started(&upstream);
+    for signal in [Signal::KILL, Signal::TERM] {
+        let mut wire = Client::connect(proxy.admin_address());
+        let slow = makers::locals_through_loops(1_000, 300);
+        wire.send(Request::new("PUT", "/policies/slow").host("localhost").body(&slow).bytes());
+        let compiling = eventually("it is being compiled", || compiling_for(proxy.process_id()).pop());
+        kill_process(Pid::from_raw(compiling.parse().unwrap()).unwrap(), signal).unwrap();
+        let answer = wire.response_to("PUT");
+        let number = signal.as_raw();
+        assert_eq!(answer.status, 422, "{}", answer.text());
+        assert!(answer.text().contains(&format!("ended by signal {number}")) && answer.text().contains("deploy"));
+        assert!(matches!(proxy.put_policy("mine", &guest("pick-last")).status, 200..=204));
+    }
+}
+
+/// Whatever it is that has no descriptor any more: the order, the answer, a pipe, the program.
+#[test]
+#[cfg(target_os = "linux")]
+fn without_descriptors_nothing_is_compiled_and_with_some_it_is_again() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let upstream = TestUpstream::named("there");
+    let proxy = started(&upstream);
+    let limit = |most: Option<u64>| {
+        let process = Pid::from_raw(proxy.process_id().cast_signed());
+        prlimit(process, Resource::Nofile, Rlimit { current: most, maximum: Some(1024) }).unwrap();
+    };
+    let mut wire = Client::connect(proxy.admin_address());
+    let mut put =
+        |component: &[u8]| wire.ask(Request::new("PUT", "/policies/mine").host("localhost").body(component).bytes());
+    // With a section of its own, so that it was not compiled before.
+    let another = |n: u64| [&guest("pick-last")[..], &[0, 3, 1, b'n', n as u8]].concat();
+    assert!(matches!(put(&another(0)).status, 200..=204));
+    let is_open = |fd: &u64| Path::new(&format!("/proc/{}/fd/{fd}", proxy.process_id())).exists();
+    let free = (0..).find(|fd| !is_open(fd)).unwrap();
+    let mut refused = 0;
+    for more in 0..12 {
+        limit(Some(free + more));
+        let answer = put(&another(1 + more));
+        if !matches!(answer.status, 200..=204) {
+            refused += 1;
+            assert!(answer.text().contains("`ulimit -n`"), "{more}: {} {}", answer.status, answer.text());
+        }
+        limit(Some(1024));
+        assert!(matches!(put(&another(100 + more)).status, 200..=204), "{more}");
+    }
+    assert!(refused > 1, "else this test has shown nothing");
+    assert_eq!(proxy.get("mine.test", "/").status, 200);
+}
+
+#[test]
 fn a_start_with_one_ends_in_a_sentence() {
     let scratch = Scratch::new();
     for (what, bytes, words) in makers::all().into_iter().step_by(4) {

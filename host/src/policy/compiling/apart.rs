@@ -99,7 +99,9 @@ enum End {
 }
 
 fn apart(order: &Order, bytes: &[u8], long: &mut dyn FnMut()) -> Result<(Answer, Artefact), Refusal> {
-    let failed = |e: io::Error| Refusal::Host(format!("no memory can be shared with the process that compiles: {e}"));
+    let failed = |e: io::Error| {
+        Refusal::Host(format!("no memory can be shared with the process that compiles: {}", with_remedy(&e)))
+    };
     let mut input = memory("waypost-order").map_err(failed)?;
     let mut output = memory("waypost-artefact").map_err(failed)?;
     let line = serde_json::to_vec(order).map_err(|e| Refusal::Host(e.to_string()))?;
@@ -108,7 +110,7 @@ fn apart(order: &Order, bytes: &[u8], long: &mut dyn FnMut()) -> Result<(Answer,
     let stdout = output.try_clone().map_err(failed)?;
     let threads = if bytes.len() > LARGE { THREADS } else { 1 };
     let began = Instant::now();
-    let mut child = start(order, threads, input, stdout).map_err(|e| Refusal::CompilerMissing(e.to_string()))?;
+    let mut child = start(order, threads, input, stdout).map_err(|e| Refusal::CompilerMissing(with_remedy(&e)))?;
     let mut words = Vec::new();
     let ended =
         wait(&mut child, began, Duration::from_secs(order.seconds.saturating_mul(BUSY.into())), &mut words, long);
@@ -322,8 +324,23 @@ fn meaning(status: ExitStatus, words: &str, order: &Order) -> Refusal {
         Some(signal) if (signal == ABORTED && words.contains("overflowed its stack")) || FAULTS.contains(&signal) => {
             Refusal::CompileStack { limit: STACK as u64 }
         }
-        Some(signal) => Refusal::CompilerFailed(said(&format!("it was ended by signal {signal}"), words)),
+        Some(signal) => {
+            let what = format!(
+                "it was ended by signal {signal}, which is the system's doing if the machine has no memory left; deploy the component again"
+            );
+            Refusal::CompilerFailed(said(&what, words))
+        }
         None => Refusal::CompilerFailed(said(&format!("it ended with code {}", status.code().unwrap_or(-1)), words)),
+    }
+}
+
+/// What the operator can do where the system has no more of something.
+fn with_remedy(error: &io::Error) -> String {
+    use rustix::io::Errno;
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE) => format!("{error}; raise `ulimit -n`"),
+        Some(Errno::AGAIN) => format!("{error}; raise `ulimit -u`, or the limit of tasks of the service"),
+        _ => error.to_string(),
     }
 }
 
