@@ -1,7 +1,7 @@
 //! The clock of the deadlines: a thread that advances the epochs of the engines.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,8 @@ pub(super) struct Alarm {
     began: Instant,
     /// Nanoseconds after `began`; [`NONE`] if nobody waits.
     due: AtomicU64,
-    /// Who sleeps until then; none in tests of a deadline alone.
-    sleeper: Option<Thread>,
+    /// The clock, which sleeps until then.
+    clock: OnceLock<Thread>,
 }
 
 const NONE: u64 = u64::MAX;
@@ -42,7 +42,7 @@ impl Alarm {
         let due = self.began.elapsed().saturating_add(left.max(LEAST));
         let due = u64::try_from(due.as_nanos()).unwrap_or(NONE);
         if left < TICK && self.due.fetch_min(due, Ordering::AcqRel) > due {
-            self.sleeper.iter().for_each(Thread::unpark);
+            self.clock.get().into_iter().for_each(Thread::unpark);
         }
     }
 
@@ -53,28 +53,23 @@ impl Alarm {
     }
 }
 
-#[cfg(test)]
 impl Default for Alarm {
     fn default() -> Self {
-        Self { began: Instant::now(), due: AtomicU64::new(NONE), sleeper: None }
+        Self { began: Instant::now(), due: AtomicU64::new(NONE), clock: OnceLock::new() }
     }
 }
 
 impl Ticker {
     /// Starts ticking for these engines.
     pub fn start(engines: Vec<Engine>) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let (sender, alarm) = std::sync::mpsc::sync_channel(1);
+        let (stop, alarm) = (Arc::new(AtomicBool::new(false)), Arc::new(Alarm::default()));
+        let (stopped, rings) = (Arc::clone(&stop), Arc::clone(&alarm));
         let thread = thread::Builder::new().name("policy-ticker".to_owned()).spawn(move || {
-            let alarm =
-                Arc::new(Alarm { began: Instant::now(), due: AtomicU64::new(NONE), sleeper: Some(thread::current()) });
-            let _ = sender.send(Arc::clone(&alarm));
+            rings.clock.get_or_init(thread::current);
             wakes_at_once();
             // Without it no deadline is kept.
-            ground::keeps_running("the clock of the deadlines", || tick(&engines, &alarm, &stopped));
+            ground::keeps_running("the clock of the deadlines", || tick(&engines, &rings, &stopped));
         })?;
-        let alarm = alarm.recv().map_err(|_| std::io::Error::other("the clock of the deadlines has ended"))?;
         Ok(Self { alarm, stop, thread: Some(thread) })
     }
 

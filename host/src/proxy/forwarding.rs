@@ -195,9 +195,9 @@ fn quote(authority: &[u8]) -> &'static [u8] {
     if syntax::is_token(authority) { b"" } else { b"\"" }
 }
 
-/// Two families of fields say different things. A proxy writes one of them and passes the other as the client sent it, and
-/// which one that is nobody has said: whoever believes either of them lets a client choose, and whoever believes neither makes the
-/// client the proxy.
+/// The two families of fields say different things. The proxy in front writes one of them and passes the other on as the client sent
+/// it; the configuration does not say which. To believe either lets a client choose, and to believe neither takes the proxy for
+/// the client.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Contradiction;
 

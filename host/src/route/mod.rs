@@ -250,6 +250,8 @@ mod tests {
             "//g/admin//../x",
             "/\\g/admin//../x",
             "//g/admin/../x",
+            "/x\\..\\admin\\z%5c..%5c..\\y",
+            "/x%5c..%5cadmin%5cz\\..\\..%5cy",
         ] {
             assert!(!sure(&guarded, path), "{path}");
         }

@@ -1,7 +1,7 @@
 //! Whether a failure is held against a backend, or may be the doing of the request on which it failed.
 //!
-//! A backend that closes the connection on one path, on large heads or on large bodies fails whoever asks for that, as often as the
-//! request is tried: what fails is the request. So one request is held against one backend at most, and one client against a
+//! A backend that closes the connection on one path, on large heads or on large bodies fails every client that asks for that, as
+//! often as the request is tried: what fails is the request. So one request is held against one backend at most, and one client against a
 //! backend once in [`AGAIN`], unless another backend shows that the request could be answered.
 
 use std::net::IpAddr;
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_fails_where_another_answers_is_to_blame_whoever_asked() {
+    fn a_backend_that_fails_where_another_answers_is_to_blame_whatever_the_client() {
         let of = accuser("192.0.2.1", 0);
         let mut doubt = Doubt::default();
         assert!(!doubt.failed(1, Outcome::Closed, of, Some(of)));

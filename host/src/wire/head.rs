@@ -253,8 +253,8 @@ fn crosses(name: &[u8], side: Side, control: &mut Control) -> Keep {
 /// Names that are looked for one after the other; from there on a set is faster.
 const FEW: usize = 8;
 
-/// Removes what `Connection` named (RFC 9110 section 7.6.1), and the field itself; but not what is said of the client, which a
-/// client could otherwise take out of what a trusted proxy has added. Who is believed in that is decided later.
+/// Removes what `Connection` named (RFC 9110 section 7.6.1), and the field itself; but not a field about the client: a
+/// client could otherwise remove what a trusted proxy has added. Whether such a field is believed is decided later.
 ///
 /// A head has room for thousands of names and thousands of fields, so each is looked at once.
 pub(super) fn remove_named_by_connection(lengths: &Lengths, fields: &mut Fields) {

@@ -15,18 +15,20 @@ impl PathNotes {
     const NUL: u16 = 1 << 3;
     const OVERLONG: u16 = 1 << 4;
     const TWICE: u16 = 1 << 5;
+    /// `%5C`: who takes a backslash for a slash need not take this for one.
+    const ENCODED_BACKSLASH: u16 = 1 << 6;
     /// Those for which a server may find other segments than the normal form has.
-    const AMBIGUOUS: u16 = (1 << 6) - 1;
+    const AMBIGUOUS: u16 = (1 << 7) - 1;
     /// A dot segment with parameters: `..;`.
-    const DOT_PARAMETER: u16 = 1 << 6;
-    const CONTROL: u16 = 1 << 7;
-    const PERCENT: u16 = 1 << 8;
-    const ABOVE_ROOT: u16 = 1 << 9;
-    const EMPTY_BEFORE_DOTS: u16 = 1 << 10;
+    const DOT_PARAMETER: u16 = 1 << 7;
+    const CONTROL: u16 = 1 << 8;
+    const PERCENT: u16 = 1 << 9;
+    const ABOVE_ROOT: u16 = 1 << 10;
+    const EMPTY_BEFORE_DOTS: u16 = 1 << 11;
     /// A `..` segment: some servers hold the path against their rules before they resolve it.
-    const DOTS: u16 = 1 << 11;
+    const DOTS: u16 = 1 << 12;
     /// More than one slash at the beginning: where a URL is expected, an authority follows.
-    const LEADING: u16 = 1 << 12;
+    const LEADING: u16 = 1 << 13;
 
     fn note(&mut self, bit: u16) {
         self.0 |= bit;
@@ -48,7 +50,7 @@ impl PathNotes {
             (PathNotes::NUL, "an encoded NUL"),
             (PathNotes::CONTROL, "an encoded control character"),
             (PathNotes::SLASH, "an encoded slash"),
-            (PathNotes::BACKSLASH, "a backslash"),
+            (PathNotes::BACKSLASH | PathNotes::ENCODED_BACKSLASH, "a backslash"),
             (PathNotes::DOT_PARAMETER, "a dot segment with a `;`"),
             (PathNotes::OVERLONG, "overlong UTF-8"),
             (PathNotes::TWICE, "a character that is encoded twice"),
@@ -60,7 +62,7 @@ impl PathNotes {
 }
 
 /// Ambiguous constructs in one path up to which every combination is looked at. No real path has so many.
-const MOST_AT_ONCE: u32 = 3;
+const MOST_AT_ONCE: u32 = 4;
 /// How often a server may decode.
 const ROUNDS: usize = 4;
 
@@ -232,6 +234,7 @@ fn decode(path: &[u8], peculiar: u16, out: &mut Vec<u8>, notes: &mut PathNotes) 
         match byte {
             b'%' if !encoded => notes.note(PathNotes::PERCENT),
             b'/' if encoded => notes.note(PathNotes::SLASH),
+            b'\\' if encoded => notes.note(PathNotes::ENCODED_BACKSLASH),
             b'\\' => notes.note(PathNotes::BACKSLASH),
             b';' => notes.note(PathNotes::PARAMETER),
             0 => notes.note(PathNotes::NUL),
@@ -251,7 +254,8 @@ fn decode(path: &[u8], peculiar: u16, out: &mut Vec<u8>, notes: &mut PathNotes) 
         match byte {
             0 if is(PathNotes::NUL) => return,
             b'/' if encoded && is(PathNotes::SLASH) => out.push(b'/'),
-            b'\\' if is(PathNotes::BACKSLASH) => out.push(b'/'),
+            b'\\' if encoded && is(PathNotes::ENCODED_BACKSLASH) => out.push(b'/'),
+            b'\\' if !encoded && is(PathNotes::BACKSLASH) => out.push(b'/'),
             b';' if is(PathNotes::PARAMETER) => rest = after_parameters(rest, peculiar),
             // With two digits that come later it would become something else.
             b'%' => out.extend_from_slice(b"%25"),
@@ -270,7 +274,8 @@ fn after_parameters(mut rest: &[u8], peculiar: u16) -> &[u8] {
     loop {
         match (rest.first(), triplet(rest)) {
             (None | Some(b'/'), _) => return rest,
-            (Some(b'\\'), _) | (_, Some(b'\\')) if peculiar & PathNotes::BACKSLASH != 0 => return rest,
+            (Some(b'\\'), _) if peculiar & PathNotes::BACKSLASH != 0 => return rest,
+            (_, Some(b'\\')) if peculiar & PathNotes::ENCODED_BACKSLASH != 0 => return rest,
             (_, Some(b'/')) if peculiar & PathNotes::SLASH != 0 => return rest,
             _ => rest = &rest[1..],
         }
@@ -522,6 +527,8 @@ mod tests {
             ("/\\g/admin", "/admin"),
             ("/%2Fg/admin", "/admin"),
             ("//g:80//x/../admin", "/admin"),
+            // A URL parser takes backslashes for slashes, and not what is encoded.
+            ("/x\\..\\admin\\z%5c..%5c..\\y", "/admin/z%5C..%5C../y"),
             // Nothing is resolved.
             ("/admin/../x", "/admin/../x"),
             ("/admin//%2e%2E/x", "/admin/../x"),

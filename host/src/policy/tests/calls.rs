@@ -87,14 +87,9 @@ fn failed_attempts_are_told_in_select_only_and_never_to_the_next_request() {
 #[test]
 fn selecting_needs_no_allocation_by_the_guest() {
     // Without a `realloc` this component would be invalid if `select` had a list or a string among its parameters.
-    let bytes = wat(r#"(component
-        (import "waypost:policy/types@0.1.0" (instance $types
-            (export "request" (type $request (sub resource)))
-            (type $r (record (field "status" u16) (field "headers" (list (tuple string (list u8))))
-                (field "body" (list u8))))
-            (export "response" (type (eq $r)))))
-        (alias export $types "request" (type $request))
-        (alias export $types "response" (type $response))
+    let bytes = wat(&format!(
+        r#"(component
+        {SELECTING}
         (core func $drop (canon resource.drop $request))
         (core module $code
             (import "drop" "request" (func $drop (param i32)))
@@ -110,7 +105,8 @@ fn selecting_needs_no_allocation_by_the_guest() {
             (result (result (option u32) (error $response)))
             (canon lift (core func $code "select") (memory $mem)))
         (instance $hooks (export "select" (func $select)))
-        (export "waypost:policy/selection@0.1.0" (instance $hooks)))"#);
+        (export "waypost:policy/selection@0.1.0" (instance $hooks)))"#
+    ));
     let mut seat = TestEngine::new().seat(&spec(&bytes));
     assert!(matches!(seat.select(&mut request(&[]), 0, first_attempt()), Ok(Selected::Backend(0))));
     let failed = [FailedAttempt { backend: 0, failure: Failure::Connect }];

@@ -131,6 +131,15 @@ fn impatient(spec: PolicySpec) -> PolicySpec {
     PolicySpec { deadline: Duration::from_millis(5), ..spec }
 }
 
+/// What every component imports whose hook is `select`, in text.
+const SELECTING: &str = r#"(import "waypost:policy/types@0.1.0" (instance $types
+        (export "request" (type $request (sub resource)))
+        (type $answer (record (field "status" u16) (field "headers" (list (tuple string (list u8))))
+            (field "body" (list u8))))
+        (export "response" (type (eq $answer)))))
+    (alias export $types "request" (type $request))
+    (alias export $types "response" (type $response))"#;
+
 fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
