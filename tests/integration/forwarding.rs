@@ -3,7 +3,7 @@
 use crate::fixtures::{Received, Request, Response, TestProxy, TestUpstream, response};
 
 /// Sends a request with these fields through a proxy of its own and tells what arrived.
-fn forwarded(proxy: &TestProxy, upstream: &TestUpstream, fields: &[(&str, &str)]) -> Received {
+pub fn forwarded(proxy: &TestProxy, upstream: &TestUpstream, fields: &[(&str, &str)]) -> Received {
     let mut request = Request::new("GET", "/").host("a.test");
     for (name, value) in fields {
         request = request.field(name, value);
@@ -14,7 +14,7 @@ fn forwarded(proxy: &TestProxy, upstream: &TestUpstream, fields: &[(&str, &str)]
 }
 
 /// The response that a client gets for one with these fields.
-fn returned(fields: &[(&str, &str)]) -> Response {
+pub fn returned(fields: &[(&str, &str)]) -> Response {
     let upstream = TestUpstream::answering(response("200 OK", fields, "hello"));
     let proxy = TestProxy::in_front_of(&upstream);
     proxy.get("a.test", "/")
@@ -166,7 +166,7 @@ fn trust_is_a_matter_of_the_peers_address() {
 }
 
 /// A proxy with these keys in `[forwarded]`.
-fn with(upstream: &TestUpstream, keys: &str) -> TestProxy {
+pub fn with(upstream: &TestUpstream, keys: &str) -> TestProxy {
     TestProxy::builder().host("*", &[upstream.address()]).tables(&format!("[forwarded]\n{keys}")).start()
 }
 
@@ -333,54 +333,6 @@ fn one_fact_is_told_in_one_way() {
 fn a_backend_can_not_forge_what_the_proxy_says() {
     let answer = returned(&[("X-Waypost-Trace", "forged"), ("x_waypost_trace", "forged"), ("X-Waypost-New", "forged")]);
     assert!(!String::from_utf8_lossy(&answer.head.raw).contains("forged"), "{answer:?}");
-}
-
-#[test]
-fn a_request_that_comes_back_is_508_with_via_and_without() {
-    use std::net::SocketAddr;
-    use std::sync::{Arc, OnceLock};
-    for (keys, has, has_not) in [
-        ("", "cdn-loop", "via"),
-        ("via = false", "cdn-loop", "via"),
-        ("via = true", "via", "cdn-loop"),
-        ("via = \"edge-1\"", "via", "cdn-loop"),
-    ] {
-        let to: Arc<OnceLock<SocketAddr>> = Arc::default();
-        let back = Arc::clone(&to);
-        // A backend that sends each request where it came from.
-        let upstream = TestUpstream::replying(move |request| {
-            let answer = crate::fixtures::Client::connect(*back.get().unwrap()).ask(&request.head.raw);
-            response(&format!("{} Answered", answer.status), &[], answer.text())
-        });
-        let proxy = with(&upstream, keys);
-        to.set(proxy.address()).unwrap();
-        let answer = proxy.get("a.test", "/");
-        assert_eq!(answer.status, 508, "{}", answer.text());
-        assert!(answer.text().contains("loop"), "{}", answer.text());
-        let request = upstream.only_request();
-        assert!(request.head.has(has) && !request.head.has(has_not), "{keys}: {request:?}");
-    }
-}
-
-#[test]
-fn two_proxies_of_which_one_is_in_front_of_the_other_are_no_loop() {
-    let upstream = TestUpstream::named("a");
-    for keys in ["", "via = true"] {
-        let inner = with(&upstream, keys);
-        let outer = TestProxy::builder().host("*", &[inner.address()]).tables(&format!("[forwarded]\n{keys}")).start();
-        assert_eq!(outer.get("a.test", "/").text(), "a");
-    }
-}
-
-#[test]
-fn via_is_extended_in_both_directions() {
-    let upstream = TestUpstream::answering(response("200 OK", &[("Via", "1.0 inner")], ""));
-    let proxy = with(&upstream, "via = true");
-    let answer = proxy.ask(Request::new("GET", "/").host("a.test").field("Via", "1.0 fred").bytes());
-    let there = upstream.only_request().head.values("via").join(", ");
-    assert!(there.starts_with("1.0 fred, 1.1 "), "{there}");
-    let back = answer.head.values("via").join(", ");
-    assert!(back.starts_with("1.0 inner, 1.1 "), "{back}");
 }
 
 #[test]

@@ -34,6 +34,8 @@ mod hot_swap;
 mod interim_and_trailers;
 mod large_bodies;
 mod limits;
+mod lingering;
+mod loops;
 mod passed_on;
 mod paths;
 mod policy_commands;

@@ -185,6 +185,16 @@ fn log_lines_of_a_policy_are_marked_bounded_and_rationed() {
     assert_eq!(f.proxy.get("a.test", "/").status, 200);
 }
 
+/// A policy that is not quick is built a few times more when it is loaded, to know whether a worker can afford it.
+#[test]
+fn only_instances_that_serve_are_heard() {
+    let f = faulty("settings = { on_configure = \"spin=1000\", on_topology = \"log=an instance is told\" }");
+    f.told("Response", "log=all are set up");
+    assert!(f.proxy.stderr.find(|l| l.contains("all are set up").then_some(())).is_some());
+    let told = f.proxy.stderr.text().lines().filter(|l| l.contains("an instance is told")).count();
+    assert_eq!(told, 1, "of one worker: {}", f.proxy.stderr.text());
+}
+
 #[test]
 fn counters_of_a_policy_are_bounded_in_number() {
     let f = faulty("");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
@@ -16,14 +16,14 @@ use super::contract::{WitBackend, WitPool};
 use super::deadline::{Allowance, thread_time};
 use super::error::{PolicyError, Refusal};
 use super::generation::{Generation, INLINE_BUILD, INLINE_LIMIT, Slot};
-use super::instance::{Instance, Recipe};
+use super::instance::{BuildError, Instance, Recipe};
 use super::lanes::Lanes;
 use super::places::{self, Places};
 use super::store::Store;
 use super::tape::Script;
 use super::ticker::Ticker;
 use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
-use crate::stats::{PolicyShard, PolicyStats};
+use crate::stats::PolicyStats;
 
 /// How often another instance is built if the one before took too long for a worker.
 const BUILDS_TRIED: usize = 3;
@@ -331,7 +331,7 @@ impl Core {
                 slots.push(Mutex::new(Slot::Empty));
                 continue;
             }
-            let (instance, took) = timed(recipe, &shard)?;
+            let (instance, took) = timed(recipe, |time| recipe.build(&shard, time))?;
             build_time = build_time.min(took);
             slots.push(Mutex::new(match isolation {
                 Isolation::Worker => Slot::Ready(instance),
@@ -342,32 +342,28 @@ impl Core {
     }
 }
 
-/// An instance, and the CPU time that it took to build.
-fn timed(recipe: &Recipe, shard: &Arc<PolicyShard>) -> Result<(Box<Instance>, Duration), Refusal> {
+/// What comes of a build off the workers, and the CPU time that it took.
+fn timed<T>(recipe: &Recipe, build: impl FnOnce(Allowance) -> Result<T, BuildError>) -> Result<(T, Duration), Refusal> {
     let _one_at_a_time = recipe.setting_up();
     // Of the thread, as the deadlines: a machine that is busy now would have it built off the workers for good.
     let (start, used) = (Instant::now(), thread_time());
-    let instance = recipe
-        .build(shard, Allowance::on_wall(recipe.setup))
-        .map_err(|e| e.into_refusal(recipe.memory, recipe.setup.as_secs()))?;
+    let built =
+        build(Allowance::on_wall(recipe.setup)).map_err(|e| e.into_refusal(recipe.memory, recipe.setup.as_secs()))?;
     let took = used.zip(thread_time()).map_or_else(|| start.elapsed(), |(before, after)| after.saturating_sub(before));
-    Ok((instance, took))
+    Ok((built, took))
 }
 
 /// The least CPU time that an instance takes to build, if the first was not far beyond this limit: the first has pages to fetch that the
-/// next ones find. What is built here for the time alone changes nothing in the store and counts nowhere.
+/// next ones find.
 fn quickest(recipe: &Recipe, first: Duration, limit: Duration) -> Duration {
     let mut quickest = first;
-    let nowhere = Arc::new(PolicyShard::default());
-    let shadow = recipe.dry.swap(true, Ordering::Relaxed);
     for _ in 0..BUILDS_TRIED {
         if quickest <= limit || quickest > 4 * limit {
             break;
         }
-        let Ok((_, took)) = timed(recipe, &nowhere) else { break };
+        let Ok(((), took)) = timed(recipe, |time| recipe.rehearse(time)) else { break };
         quickest = quickest.min(took);
     }
-    recipe.dry.store(shadow, Ordering::Relaxed);
     quickest
 }
 

@@ -83,6 +83,29 @@ impl Recipe {
 
     /// Instantiates, configures and tells the backends, all within this time.
     pub fn build(&self, shard: &Arc<PolicyShard>, time: Allowance) -> Result<Box<Instance>, BuildError> {
+        let script = self.script.as_ref().map(|script| Tape::scripted(script.clone()).keeping_lines());
+        let tape = if self.dry.load(Ordering::Relaxed) { Some(Tape::new(rand::random()).replay()) } else { script };
+        let mut instance = self.build_with(tape, shard, time)?;
+        if let Some(mut tape) = Tape::eject(instance.store.data_mut()) {
+            self.heard.get_or_init(|| tape.take_lines());
+        }
+        shard.instances_built.increment();
+        Ok(instance)
+    }
+
+    /// The same for the time alone that it takes: nobody else sees anything of it.
+    pub fn rehearse(&self, time: Allowance) -> Result<(), BuildError> {
+        let script = self.script.clone().unwrap_or_else(|| Script { seed: rand::random(), ..Script::default() });
+        let tape = Tape::scripted(script).replay().silent();
+        self.build_with(Some(tape), &Arc::default(), time).map(drop)
+    }
+
+    fn build_with(
+        &self,
+        tape: Option<Tape>,
+        shard: &Arc<PolicyShard>,
+        time: Allowance,
+    ) -> Result<Box<Instance>, BuildError> {
         let pre = &self.compiled.pre;
         let limits = Limits::new(self.memory, self.compiled.facts.beside_memory);
         let mut state = State::new(&self.policy, limits, &self.stats, shard, &self.store, self.epoch);
@@ -105,19 +128,13 @@ impl Recipe {
         store.epoch_deadline_callback(move |mut store| Ok(store.data_mut().deadline.reached(&alarm)));
         store.data_mut().deadline.begin(time);
         store.set_epoch_deadline(time.ticks);
-        if self.dry.load(Ordering::Relaxed) {
-            store.data_mut().tape = Some(Box::new(Tape::new(rand::random()).replay()));
-        } else if let Some(script) = &self.script {
-            Box::new(Tape::scripted(script.clone()).keeping_lines()).insert(store.data_mut());
+        if let Some(tape) = tape {
+            Box::new(tape).insert(store.data_mut());
         }
         let exports = match self.set_up(&mut store) {
             Ok(exports) => exports,
             Err((step, cause)) => return Err(BuildError { step, cause, denied: store.data().limits.denied }),
         };
-        if let Some(mut tape) = Tape::eject(store.data_mut()) {
-            self.heard.get_or_init(|| tape.take_lines());
-        }
-        shard.instances_built.increment();
         Ok(Box::new(Instance { store, exports }))
     }
 

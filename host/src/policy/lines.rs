@@ -39,12 +39,14 @@ pub(super) struct Lines {
     shard: Arc<PolicyShard>,
     /// Those of this call, if somebody asks what was written: also what is more than the log takes.
     kept: Option<Vec<LogLine>>,
+    /// Whether nothing is written.
+    is_silent: bool,
 }
 
 impl Lines {
     /// The lines of an instance of this policy; dropped ones are counted in `shard`.
     pub fn new(policy: Arc<str>, shard: Arc<PolicyShard>) -> Self {
-        Self { policy, shard, kept: None }
+        Self { policy, shard, kept: None, is_silent: false }
     }
 
     /// From now on lines are kept as well.
@@ -57,6 +59,11 @@ impl Lines {
         self.kept.take().unwrap_or_default()
     }
 
+    /// From now on nothing is written and nothing counted.
+    pub fn silence(&mut self) {
+        self.is_silent = true;
+    }
+
     /// Counts in another shard from now on.
     pub fn count_in(&mut self, shard: Arc<PolicyShard>) {
         self.shard = shard;
@@ -66,6 +73,9 @@ impl Lines {
     pub fn write(&mut self, level: Level, message: &str) {
         if let Some(kept) = self.kept.as_mut().filter(|kept| kept.len() < KEPT) {
             kept.push(LogLine { level, text: one_line(message) });
+        }
+        if self.is_silent {
+            return;
         }
         if !allowed(&self.shard, Instant::now()) {
             self.shard.log_lines_dropped.increment();

@@ -54,6 +54,8 @@ pub struct Tape {
     /// Whether what the policy writes is kept in `lines`.
     keeps_lines: bool,
     lines: Vec<LogLine>,
+    /// Whether what the policy writes goes nowhere.
+    is_silent: bool,
     /// When the call began, if that is to be recorded: in nanoseconds of the monotonic clock and milliseconds since 1970.
     began: Option<(u64, u64)>,
 }
@@ -156,6 +158,12 @@ impl Tape {
         self
     }
 
+    /// The same, and what the policy writes goes nowhere, for as long as the instance lives.
+    pub fn silent(mut self) -> Self {
+        self.is_silent = true;
+        self
+    }
+
     /// What the policy wrote in the call that had it, if it keeps that: 256 lines at most.
     pub fn take_lines(&mut self) -> Vec<LogLine> {
         mem::take(&mut self.lines)
@@ -189,6 +197,9 @@ impl Tape {
         }
         if self.keeps_lines {
             state.lines.lock().unwrap_or_else(PoisonError::into_inner).keep();
+        }
+        if self.is_silent {
+            state.lines.lock().unwrap_or_else(PoisonError::into_inner).silence();
         }
         state.rng = SmallRng::seed_from_u64(self.seed);
         state.tape = Some(self);

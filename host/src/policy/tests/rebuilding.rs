@@ -33,6 +33,16 @@ fn an_instance_that_is_slow_to_build_is_rebuilt_off_the_worker() {
     assert_eq!(test.shard().instances_built.value(), 0);
 }
 
+/// This one is built a few times more when it is loaded, to know whether a worker can afford it.
+#[test]
+fn what_is_built_for_the_time_alone_is_seen_by_nobody() {
+    let test = TestEngine::new();
+    let per_pool = json!({"on_configure": "spin=1000", "on_topology": "store-increment=told:1"});
+    let generation = test.load(&probe(per_pool)).unwrap();
+    assert_eq!(generation.store().counter("told"), Some(pools().len() as i64));
+    assert_eq!(test.stats.shards[1].instances_built.value(), 1);
+}
+
 fn calls_until_available(seat: &mut Seat) -> String {
     let mut head = request(&[("x-probe-request", "calls")]);
     until_available(|| seat.edit_request(&mut head, 0)).unwrap();
