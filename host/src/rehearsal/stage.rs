@@ -186,7 +186,10 @@ impl House {
             |(id, pool): (u32, &GivenPool)| PoolSpec { id, name: pool.name.clone(), backends: pool.backends.clone() };
         let pools: Vec<PoolSpec> = (0..).zip(&given.pools).map(pool).collect();
         let stats = Stats::new(1).policy(&name);
-        let generation = self.engine.load(&spec, &pools, 1, &stats, 1).map_err(|e| named(e, &self.source.stem()))?;
+        let loaded = self.engine.load(&spec, &pools, 1, &stats, 1);
+        // The stage has its store; the engine would keep one of each.
+        self.engine.forget_store(&name);
+        let generation = loaded.map_err(|e| named(e, &self.source.stem()))?;
         self.last = Some(Arc::clone(&generation));
         let states: Vec<_> = given.pools.iter().map(|p| p.states.clone()).collect();
         let facts = Arc::new(GivenFacts::new(&states));
