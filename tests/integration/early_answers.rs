@@ -87,6 +87,7 @@ fn a_large_upload_reads_a_policys_answer() {
     for framed in BOTH {
         assert_eq!(upload(&proxy, "/", "a.test", "X-Probe-Request: refuse=403\r\n", framed).status, 403);
     }
+    proxy.logged(&["\"status\":403", r#"answered by policy \"probe\""#]);
     assert!(upstream.received().is_empty());
 }
 

@@ -122,6 +122,50 @@ fn fields_that_may_not_stand_before_or_behind_a_message_never_do() {
     );
 }
 
+/// Fields that policies edit are bounded more tightly, and only where there is such a policy.
+#[test]
+fn a_hint_keeps_the_security_policy_of_its_links_unless_a_policy_edits_responses() {
+    const HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\
+                        Content-Security-Policy: default-src 'self'\r\nReferrer-Policy: no-referrer\r\n\r\n";
+    let upstream = TestUpstream::answering([HINT.as_bytes(), &response("200 OK", &[], "done")].concat());
+    let all = ["content-security-policy", "link", "referrer-policy"];
+    for (guest_name, passed) in [(None, &all[..]), (Some("pick-first"), &["link"][..]), (Some("probe"), &["link"][..])]
+    {
+        let policies: Vec<&str> = guest_name.map(|_| "mine").into_iter().collect();
+        let proxy = TestProxy::builder()
+            .file("mine.wasm", guest(guest_name.unwrap_or("probe")))
+            .pool_for_all(&[upstream.address()], &policies)
+            .tables("[policies.mine]\ncomponent = \"mine.wasm\"\ndeadline = \"2s\"")
+            .start();
+        let answer = proxy.get("a.test", "/");
+        assert_eq!(
+            (answer.text().as_str(), names(&answer.interim[0].fields)),
+            ("done", passed.iter().map(|n| (*n).to_owned()).collect())
+        );
+    }
+}
+
+/// Saying that one is at work is no way to keep a request for ever.
+#[test]
+fn interim_responses_give_a_backend_its_time_again_for_sixty_times_at_most() {
+    let upstream = TestUpstream::start(|connection| {
+        // Six times as long as it may take in all, or until the proxy has enough. More seldom than what is too much of it.
+        if connection.request().is_some() {
+            let mut sent = 0;
+            while sent < 600 && connection.send("HTTP/1.1 102 Processing\r\n\r\n") {
+                sent += 1;
+                std::thread::sleep(Duration::from_millis(30));
+            }
+            connection.send(response("200 OK", &[], "done"));
+        }
+    });
+    let tables = "[timeouts]\nresponse = \"50ms\"";
+    let proxy = TestProxy::builder().host("*", &[upstream.address()]).tables(tables).start();
+    let mut client = proxy.client();
+    client.send(get("a.test", "/"));
+    assert_eq!(client.response().status, 504);
+}
+
 /// The same the other way: what a policy has decided of a request's fields is not changed by its trailers.
 #[test]
 fn trailers_of_a_request_do_not_come_round_a_policy() {

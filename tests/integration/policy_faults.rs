@@ -86,6 +86,26 @@ fn next_as_failure_mode_asks_the_next_policy() {
     }
 }
 
+/// Which of the two follows is what the operator chose: the next policy is asked for the range, or none.
+#[test]
+fn a_fault_in_the_range_hook_asks_the_next_policy_only_where_that_is_the_failure_mode() {
+    let backend = TestUpstream::named("served");
+    for (mode, status, text) in [("\"next\"", 206, "se"), ("\"random\"", 200, "served")] {
+        let proxy = TestProxy::builder()
+            .file("probe.wasm", guest("probe"))
+            .pool_for_all(&[backend.address()], &["probe", "range"])
+            .tables(&format!(
+                "[policies.range]\nbuiltin = \"range\"\ndeadline = \"2s\"\n\
+                 [policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"2s\"\non-failure = {mode}\n"
+            ))
+            .start();
+        let request = Request::new("GET", "/").host("a.test").field("Range", "bytes=0-1");
+        let answer = proxy.ask(request.field("X-Probe-Range", "trap").bytes());
+        assert_eq!((answer.status, answer.text().as_str()), (status, text), "{mode}");
+        assert_eq!(proxy.stat("/policies/probe/failure_mode_uses"), 1, "{mode}");
+    }
+}
+
 #[test]
 fn invalid_answers_are_faults() {
     let f = faulty("on-failure = 500");

@@ -1,5 +1,7 @@
 //! What a client can bring about at backends that are well: it is not held against them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::fixtures::{Client, Received, Request, TestProxy, TestUpstream, eventually, get, response};
@@ -100,6 +102,40 @@ fn an_upload_that_stalls_is_held_against_no_backend_and_sent_to_two_at_most() {
             assert_eq!(stats["backends"][backend.address().to_string()]["failures"], 0, "{begin:?}: {stats:#}");
         }
     }
+}
+
+/// A backend that lost its patience with the client is one thing, two are another.
+#[test]
+fn an_upload_that_one_backend_does_not_wait_for_is_sent_to_a_second() {
+    let backends: Vec<TestUpstream> = {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let backend = || {
+            let seen = Arc::clone(&seen);
+            TestUpstream::start(move |connection| {
+                if connection.head().is_none() {
+                    return;
+                }
+                if seen.fetch_add(1, Ordering::SeqCst) == 0 {
+                    // By now the rest of it is waited for.
+                    let _ = connection.wire.length(1);
+                    return;
+                }
+                if connection.body().is_some_and(|request| request.body.len() == 100) {
+                    connection.send(response("200 OK", &[], "second"));
+                }
+            })
+        };
+        (0..3).map(|_| backend()).collect()
+    };
+    let proxy = in_front_of(&backends);
+    let mut client = proxy.client();
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx");
+    let sent = || backends.iter().map(|b| b.received().len()).sum::<usize>();
+    eventually("it is sent to a second", || (sent() == 2).then_some(()));
+    client.send("y".repeat(99));
+    assert_eq!(client.response_to("PUT").text(), "second");
+    assert_eq!(sent(), 2);
+    assert_all_healthy(&proxy, &backends, "it was the client");
 }
 
 #[test]

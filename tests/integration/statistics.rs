@@ -1,6 +1,8 @@
 //! What happened, as JSON, as a page, and as Prometheus text.
 
-use crate::fixtures::{Client, Request, TestProxy, TestUpstream, eventually, get, refusing_address, response};
+use std::time::{Duration, SystemTime};
+
+use crate::fixtures::{Client, Gate, Request, TestProxy, TestUpstream, eventually, get, refusing_address, response};
 
 #[test]
 fn the_statistics_count_what_happened() {
@@ -36,6 +38,54 @@ fn the_statistics_count_what_happened() {
         assert!(!random[key].is_null(), "{key} of {random:#}");
     }
     assert!(random["call_time"]["p99_nanoseconds"].as_u64().unwrap() > 0, "{random:#}");
+}
+
+/// Each of these is what an operator looks at when something is slow, and has to be the very number.
+#[test]
+fn connections_attempts_and_requests_without_an_answer_are_counted_one_by_one() {
+    let gate = Gate::new();
+    let wait = gate.clone();
+    let upstream = TestUpstream::start(move |connection| {
+        while let Some(request) = connection.request() {
+            if request.target() == "/never" {
+                wait.wait();
+            }
+            connection.send(response("200 OK", &[], "a"));
+        }
+    });
+    let (_held, dead) = refusing_address();
+    let proxy = TestProxy::builder()
+        .host("a.test", &[upstream.address()])
+        .tables(&format!(
+            "[pools.dead]\nbackends = [\"{dead}\"]\nattempts = 3\nmax-failures = 0\n\
+             [[routes]]\nhost = \"dead.test\"\npool = \"dead\""
+        ))
+        .start();
+    let counted = |pointer: &str, expected: u64| {
+        eventually(pointer, || (proxy.stat(pointer) == expected).then_some(()));
+    };
+    let mut client = proxy.client();
+    for _ in 0..3 {
+        assert_eq!(client.ask(get("a.test", "/")).status, 200);
+    }
+    assert_eq!((proxy.stat("/connections/upstream_opened"), proxy.stat("/connections/upstream_reused")), (1, 2));
+    assert_eq!(proxy.stat("/retries"), 0, "a pooled connection is no second attempt");
+    assert_eq!(client.ask(get("dead.test", "/dead")).status, 502);
+    assert_eq!((proxy.stat("/connections/upstream_opened"), proxy.stat("/connections/upstream_reused")), (4, 2));
+    assert_eq!(proxy.stat("/retries"), 2, "of three attempts");
+    proxy.logged(&["\"target\":\"/dead\"", "\"attempts\":3,", "\"status\":502"]);
+    client.send(get("a.test", "/never"));
+    upstream.wait_for_heads(4);
+    assert_eq!((proxy.stat("/connections/active"), proxy.stat("/requests/active")), (1, 1));
+    assert_eq!(proxy.stat(&format!("/backends/{}/in_flight", upstream.address())), 1);
+    client.reset();
+    counted("/requests/active", 0);
+    counted("/connections/active", 0);
+    counted("/requests/unanswered", 1);
+    counted(&format!("/backends/{}/in_flight", upstream.address()), 0);
+    gate.open();
+    assert_eq!((proxy.stat("/connections/accepted"), proxy.stat("/requests/total")), (1, 5));
+    assert_eq!(proxy.stats()["requests"]["by_status"], serde_json::json!({ "200": 3, "502": 1 }));
 }
 
 #[test]
@@ -166,6 +216,38 @@ fn every_request_has_a_line_in_the_access_log() {
     proxy.get("a.test", "/seen?x=y");
     let line = proxy.logged(&["/seen", "200", "127.0.0.1"]);
     assert!(line.contains("GET") && line.contains("a.test"), "{line}");
+}
+
+/// The time is that of the request's head, and the duration goes to the end of the response.
+#[test]
+fn a_line_of_the_access_log_tells_when_for_how_long_from_whom_and_by_whom() {
+    const TAKES: Duration = Duration::from_millis(150);
+    let upstream = TestUpstream::replying(|_| {
+        std::thread::sleep(TAKES);
+        response("200 OK", &[], "a")
+    });
+    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    let begun = SystemTime::now();
+    assert_eq!(proxy.ask(Request::new("PUT", "/timed?x").host("A.test").body("x").bytes()).status, 200);
+    let line: serde_json::Value = serde_json::from_str(&proxy.logged(&["/timed?x"])).unwrap();
+    let ended = SystemTime::now();
+    let time = humantime::parse_rfc3339(line["time"].as_str().unwrap()).unwrap();
+    let took = Duration::from_micros(line["duration_microseconds"].as_u64().unwrap());
+    // Stamps are cut to microseconds, and the clock of days may be set by a little while it runs.
+    let slack = Duration::from_millis(5);
+    assert!(took >= TAKES && time + slack >= begun && time + took <= ended + slack, "{line}: {begun:?} to {ended:?}");
+    let expected = serde_json::json!({
+        "time": line["time"], "duration_microseconds": line["duration_microseconds"],
+        "client": "127.0.0.1", "method": "PUT", "host": "a.test", "target": "/timed?x", "status": 200,
+        "backend": upstream.address().to_string(), "attempts": 1,
+    });
+    assert_eq!(line, expected);
+    let latency = proxy.stat("/requests/latency/p50_microseconds");
+    assert!(latency >= 100_000, "{latency}: the only request took longer than that");
+    proxy.ask(b"x\r\n\r\n");
+    let line: serde_json::Value = serde_json::from_str(&proxy.logged(&["\"status\":400"])).unwrap();
+    assert_eq!((&line["client"], &line["method"], &line["target"]), (&"127.0.0.1".into(), &"".into(), &"".into()));
+    assert_eq!((&line["attempts"], line.get("backend")), (&0.into(), None));
 }
 
 #[test]

@@ -63,6 +63,29 @@ fn an_upload_in_flight_is_finished_too() {
     assert_eq!(proxy.exit_code(), 0);
 }
 
+/// They were told that they are connected: the listener closes when it has taken them in.
+#[cfg(debug_assertions)]
+#[test]
+fn clients_in_the_accept_queue_are_answered() {
+    let upstream = TestUpstream::named("a");
+    let mut proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .environment("WAYPOST_TEST_FAULT", "sweep=pause:pause")
+        .start();
+    let pause = proxy.scratch.path().join("pause");
+    std::fs::write(&pause, "").unwrap();
+    eventually("the worker pauses", || (!pause.exists()).then_some(()));
+    let mut clients: Vec<_> = (0..20).map(|_| proxy.client()).collect();
+    clients.iter_mut().for_each(|client| client.send(get("a.test", "/")));
+    proxy.signal("TERM");
+    eventually("the stop has begun", || (proxy.admin(Request::new("GET", "/readyz")).status == 503).then_some(()));
+    std::fs::write(&pause, "").unwrap();
+    for mut client in clients {
+        assert_eq!(client.response().text(), "a");
+    }
+    assert_eq!(proxy.exit_code(), 0);
+}
+
 #[test]
 fn nothing_in_flight_is_nothing_to_wait_for() {
     let upstream = TestUpstream::named("a");

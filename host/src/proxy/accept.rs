@@ -263,6 +263,21 @@ mod tests {
         assert!(admission.admit(address("192.0.2.3")).is_ok());
     }
 
+    /// Only what is the listener's own is a reason to rest: a client must not be able to have the others wait.
+    #[test]
+    fn a_client_that_left_the_accept_queue_is_no_reason_to_rest() {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Other, OutOfMemory, WouldBlock};
+        for kind in [ConnectionAborted, ConnectionReset, ConnectionRefused] {
+            assert!(is_of_one_connection(&kind.into()), "{kind:?}");
+        }
+        for kind in [Other, OutOfMemory, WouldBlock] {
+            assert!(!is_of_one_connection(&kind.into()), "{kind:?}");
+        }
+        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE] {
+            assert!(!is_of_one_connection(&errno.into()), "{errno}");
+        }
+    }
+
     #[test]
     fn no_limit_is_no_limit() {
         let admission = admission(0, 0);

@@ -221,3 +221,25 @@ impl Drop for AccessLog {
 pub fn time(ago: Duration) -> String {
     ground::stamp(ago)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_are_lost_add_up_to_the_next_warning_and_that_is_a_minute_away() {
+        let losses = Losses::default();
+        let add = |lines| losses.add(lines, String::new);
+        add(3);
+        assert_eq!(losses.lines.load(Relaxed), 0, "the first ones are told at once");
+        let due = losses.next_warning.load(Relaxed);
+        let now = u64::try_from(START.elapsed().as_millis()).unwrap();
+        assert!((WARNING..=now + WARNING).contains(&due), "{due} at {now}");
+        add(4);
+        add(5);
+        assert_eq!(losses.lines.load(Relaxed), 9);
+        losses.next_warning.store(0, Relaxed);
+        add(1);
+        assert_eq!(losses.lines.load(Relaxed), 0, "all of them");
+    }
+}

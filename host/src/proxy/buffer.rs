@@ -112,3 +112,83 @@ impl Buffers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(buffers: &Buffers, bytes: &[u8]) -> Buffer {
+        let mut buffer = buffers.small();
+        buffer.spare()[..bytes.len()].copy_from_slice(bytes);
+        buffer.advance(bytes.len());
+        buffer
+    }
+
+    #[test]
+    fn only_a_long_body_gets_a_large_buffer_and_loses_nothing() {
+        let buffers = Buffers::default();
+        for (body, size) in [(0, SMALL), (LONG_BODY - 1, SMALL), (LONG_BODY, LARGE), (u64::MAX, LARGE)] {
+            let mut buffer = holding(&buffers, b"xabc");
+            buffer.consume(1);
+            buffers.enlarge(&mut buffer, body);
+            assert_eq!((buffer.data.len(), buffer.filled()), (size, &b"abc"[..]), "{body}");
+            buffers.take_back(buffer);
+        }
+    }
+
+    #[test]
+    fn large_buffers_are_lent_up_to_a_number_and_again_when_they_are_back() {
+        let buffers = Buffers::default();
+        let enlarged = || {
+            let mut buffer = buffers.small();
+            buffers.enlarge(&mut buffer, LONG_BODY);
+            buffer
+        };
+        for _ in 0..2 {
+            let mut lent: Vec<Buffer> = (0..LENT_LARGE).map(|_| enlarged()).collect();
+            assert!(lent.iter().all(|buffer| buffer.data.len() == LARGE));
+            assert_eq!(enlarged().data.len(), SMALL, "there are no more");
+            buffers.enlarge(&mut lent[0], u64::MAX);
+            assert_eq!(buffers.large_lent.get(), LENT_LARGE, "one that is large stays as it is");
+            buffers.take_back(lent.remove(0));
+            lent.push(enlarged());
+            assert_eq!(lent[LENT_LARGE - 1].data.len(), LARGE);
+            lent.into_iter().for_each(|buffer| buffers.take_back(buffer));
+            assert_eq!(buffers.large_lent.get(), 0);
+        }
+    }
+
+    #[test]
+    fn idle_buffers_are_kept_up_to_a_number_and_used_again() {
+        let buffers = Buffers::default();
+        let lent: Vec<Buffer> = (0..=KEPT_SMALL).map(|_| buffers.small()).collect();
+        lent.into_iter().for_each(|buffer| buffers.take_back(buffer));
+        assert_eq!(buffers.small.borrow().len(), KEPT_SMALL);
+        let mut large: Vec<Buffer> = (0..=KEPT_LARGE).map(|_| buffers.small()).collect();
+        assert_eq!(buffers.small.borrow().len(), KEPT_SMALL - KEPT_LARGE - 1);
+        large.iter_mut().for_each(|buffer| buffers.enlarge(buffer, LONG_BODY));
+        assert_eq!(buffers.small.borrow().len(), KEPT_SMALL, "the small ones come back");
+        large.into_iter().for_each(|buffer| buffers.take_back(buffer));
+        assert_eq!(buffers.large.borrow().len(), KEPT_LARGE);
+        buffers.enlarge(&mut buffers.small(), LONG_BODY);
+        assert_eq!(buffers.large.borrow().len(), KEPT_LARGE - 1);
+        let mut grown = holding(&buffers, &vec![b'x'; SMALL]);
+        assert_eq!(grown.spare().len(), SMALL);
+        buffers.take_back(grown);
+        buffers.take_back(Buffer::default());
+        assert_eq!(buffers.small.borrow().len(), KEPT_SMALL - 1, "of other sizes none is kept");
+    }
+
+    #[test]
+    fn what_was_read_moves_to_the_front_before_a_buffer_grows() {
+        let buffers = Buffers::default();
+        let mut buffer = holding(&buffers, &vec![b'x'; SMALL]);
+        buffer.consume(SMALL - 1);
+        assert_eq!((buffer.spare().len(), buffer.filled()), (SMALL - 1, &b"x"[..]));
+        buffer.spare()[0] = b'y';
+        buffer.advance(1);
+        assert_eq!((buffer.filled(), buffer.len(), buffer.is_empty()), (&b"xy"[..], 2, false));
+        buffer.consume(2);
+        assert_eq!((buffer.len(), buffer.is_empty(), buffer.spare().len()), (0, true, SMALL), "all of the room again");
+    }
+}

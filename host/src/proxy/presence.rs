@@ -149,3 +149,75 @@ impl Presence<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A connection whose client has sent this many bytes that nobody reads.
+    async fn behind(bytes: usize) -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, ours) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (client, ours) = (client.unwrap(), ours.unwrap().0);
+        let mut sent = 0;
+        while sent < bytes {
+            client.writable().await.unwrap();
+            sent += client.try_write(&vec![0; bytes - sent]).unwrap_or(0);
+        }
+        while rustix::io::ioctl_fionread(&ours).unwrap() < bytes as u64 {
+            ours.ready(Interest::READABLE).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        (client, ours)
+    }
+
+    /// The room of each is the kernel's memory, so it is counted, bounded, and given where it is of use alone.
+    #[tokio::test]
+    async fn only_a_hidden_end_of_a_whole_request_gets_more_room_and_only_so_many_do() {
+        let hiding = usize::try_from(HIDING).unwrap();
+        for (half_close, read_whole, unread, wide_already, is_widened) in [
+            (HalfClose::Abort, true, hiding, 0, true),
+            (HalfClose::Abort, true, hiding, MOST_WIDE - 1, true),
+            (HalfClose::Abort, true, hiding, MOST_WIDE, false),
+            (HalfClose::Abort, true, hiding - 1, 0, false),
+            (HalfClose::Abort, false, hiding, 0, false),
+            (HalfClose::Allow, true, hiding, 0, false),
+        ] {
+            let (_client, stream) = behind(unread).await;
+            let timers = Timers::new();
+            let timer = timers.register();
+            timers.wide.set(wide_already);
+            let presence = Presence { stream: &stream, timers: &timers, timer: &timer, half_close, read_whole };
+            // The second time there is nothing to do.
+            for _ in 0..2 {
+                presence.widen();
+                let counted = (timer.moved.wide.get(), timers.wide.get());
+                let expected = (is_widened, wide_already + usize::from(is_widened));
+                assert_eq!(counted, expected, "{half_close:?} {read_whole} {unread} {wide_already}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn whether_the_end_is_hidden_is_looked_at_once_for_each_time_that_it_is_asked() {
+        let (_client, stream) = behind(usize::try_from(HIDING).unwrap()).await;
+        let (_other, quiet) = behind(1).await;
+        for (stream, half_close, hidden) in
+            [(&stream, HalfClose::Abort, true), (&stream, HalfClose::Allow, false), (&quiet, HalfClose::Abort, false)]
+        {
+            let timers = Timers::new();
+            let timer = timers.register();
+            let presence = Presence { stream, timers: &timers, timer: &timer, half_close, read_whole: true };
+            presence.look_behind();
+            assert!(!timer.moved.hidden.get(), "nobody has asked");
+            timer.ask();
+            presence.look_behind();
+            assert_eq!(timer.moved.hidden.get(), hidden);
+            timer.moved.hidden.set(false);
+            presence.look_behind();
+            assert!(!timer.moved.hidden.get(), "it was answered");
+        }
+    }
+}

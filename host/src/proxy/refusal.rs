@@ -196,3 +196,15 @@ fn malformed_status(reason: Malformed) -> u16 {
 pub fn fault_line(policy: &str, fault: &Fault) -> String {
     format!("policy {policy:?}: {:?}: {}", fault.kind, fault.message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::FaultKind;
+
+    #[test]
+    fn a_fault_is_told_by_policy_kind_and_message() {
+        let fault = Fault { kind: FaultKind::Trap, message: "unreachable".to_owned() };
+        assert_eq!(fault_line("a\nb", &fault), "policy \"a\\nb\": Trap: unreachable");
+    }
+}

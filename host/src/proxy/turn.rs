@@ -392,3 +392,60 @@ fn difference(a: &Fields, b: &Fields) -> Vec<String> {
     }
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(kind: FaultKind, message: &str) -> Fault {
+        Fault { kind, message: message.to_owned() }
+    }
+
+    fn agrees(active: &Result<u32, Fault>, shadow: &Result<u32, Fault>, edited: &[&str]) -> bool {
+        Verdict { active, shadow, edited: edited.iter().map(|name| (*name).to_owned()).collect() }.agrees()
+    }
+
+    #[test]
+    fn generations_agree_by_the_same_answer_or_the_same_kind_of_fault_and_the_same_fields() {
+        let trap = |message| Err(fault(FaultKind::Trap, message));
+        assert!(agrees(&Ok(1), &Ok(1), &[]));
+        assert!(!agrees(&Ok(1), &Ok(2), &[]));
+        assert!(!agrees(&Ok(1), &Ok(1), &["cookie"]));
+        assert!(!agrees(&Ok(1), &trap("a"), &[]) && !agrees(&trap("a"), &Ok(1), &[]));
+        assert!(agrees(&trap("a"), &trap("b"), &[]), "messages have addresses in them");
+        assert!(!agrees(&trap("a"), &Err(fault(FaultKind::Deadline, "a")), &[]));
+        assert!(!agrees(&trap("a"), &trap("a"), &["cookie"]));
+    }
+
+    #[test]
+    fn a_difference_is_told_by_the_shadows_answer_and_the_names_of_fields() {
+        let (one, two) = (Ok(1), Ok(2));
+        let trap = Err(fault(FaultKind::Trap, "unreachable"));
+        let told = |shadow, edited| Verdict { active: &one, shadow, edited }.difference();
+        assert_eq!(told(&two, Vec::new()), "2");
+        assert_eq!(told(&one, vec!["a".to_owned(), "b".to_owned()]), "1; fields differ: a, b");
+        assert_eq!(told(&trap, Vec::new()), format!("{}: unreachable", FaultKind::Trap));
+    }
+
+    #[test]
+    fn fields_differ_by_value_order_and_number_and_are_named_once() {
+        let fields = |lines: &[(&str, &str)]| {
+            let mut fields = Fields::new();
+            lines.iter().for_each(|(name, value)| fields.append(name.as_bytes(), value.as_bytes()));
+            fields
+        };
+        let both = fields(&[("a", "1"), ("a", "2"), ("b", "3")]);
+        let differs = |lines: &[(&str, &str)]| (difference(&both, &fields(lines)), difference(&fields(lines), &both));
+        let names = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            (names.clone(), names)
+        };
+        assert_eq!(differs(&[("a", "1"), ("a", "2"), ("b", "3")]), names(&[]));
+        assert_eq!(differs(&[("b", "3"), ("a", "1"), ("a", "2")]), names(&[]), "the order of names is nobody's doing");
+        assert_eq!(differs(&[("a", "2"), ("a", "1"), ("b", "3")]), names(&["a"]));
+        assert_eq!(differs(&[("a", "1"), ("b", "3")]), names(&["a"]));
+        assert_eq!(differs(&[("a", "1"), ("a", "2"), ("b", "4")]), names(&["b"]));
+        let (ours, theirs) = differs(&[("c", "1")]);
+        assert_eq!((ours, theirs), (names(&["a", "b", "c"]).0, names(&["c", "a", "b"]).0));
+    }
+}

@@ -28,3 +28,42 @@ pub fn unacknowledged(stream: &TcpStream) -> u64 {
 pub fn unacknowledged(_: &TcpStream) -> u64 {
     0
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::Read;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_client_does_not_read_is_unacknowledged_until_it_does() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (ours, theirs) = (ours.unwrap(), theirs.unwrap().0);
+        assert_eq!(unacknowledged(&ours), 0);
+        let mut written = 0;
+        ours.writable().await.unwrap();
+        while let Ok(n) = ours.try_write(&[0; 64 * 1024]) {
+            written += n as u64;
+        }
+        let held = unacknowledged(&ours);
+        assert!((2..=written).contains(&held), "{held} of {written}");
+        let mut theirs = theirs.into_std().unwrap();
+        theirs.set_nonblocking(false).unwrap();
+        let all = tokio::task::spawn_blocking(move || {
+            theirs.read_exact(&mut vec![0; usize::try_from(written).unwrap()]).unwrap();
+            theirs
+        });
+        let _open = all.await.unwrap();
+        // The last acknowledgement may be on its way; the limit is that of the test's patience.
+        for _ in 0..2_000 {
+            if unacknowledged(&ours) == 0 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("{} bytes of {written} are still not acknowledged", unacknowledged(&ours));
+    }
+}
