@@ -256,6 +256,71 @@ fn a_client_that_expects_100_is_not_waited_for() {
     assert_eq!(client.response().text(), "hello");
 }
 
+/// Neither is slow for having sent nothing with its head, nor for expecting 100 and not waiting for it.
+#[test]
+fn an_upload_whose_body_comes_a_little_later_is_waited_for_and_takes_no_place_of_slow_ones() {
+    let upstream = TestUpstream::echo();
+    let keys = "max-connections = 2\nbody-wait = \"1h\"\nqueue-timeout = \"1h\"\n[timeouts]\nbody-read = \"1h\"";
+    let proxy = pool_of(&upstream, 1, keys);
+    let mut slow = proxy.client();
+    slow.send("PUT /slow HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    upstream.wait_for_heads(1);
+    for (fields, first, rest) in [("", "", "hello"), ("Expect: 100-continue\r\n", "hel", "lo")] {
+        let mut late = proxy.client();
+        late.send(format!("PUT /late HTTP/1.1\r\nHost: a.test\r\n{fields}Content-Length: 5\r\n\r\n{first}"));
+        wait_for_active(&proxy, 2);
+        late.send(rest);
+        assert_eq!(late.response_to("PUT").text(), "hello", "{fields:?}: there is a place");
+        wait_for_active(&proxy, 1);
+    }
+    slow.send("hello");
+    assert_eq!(slow.response_to("PUT").text(), "hello");
+}
+
+/// The connection that another request leaves behind may end under it as well, and that would cost no attempt either.
+#[test]
+fn a_request_whose_pooled_connection_has_ended_waits_for_a_place_and_not_for_another_pooled_one() {
+    let [a, b, c] = [(); 3].map(|()| Gate::new());
+    let gates = [a.clone(), b.clone(), c.clone()];
+    let upstream = TestUpstream::start(move |connection| {
+        while let Some(request) = connection.request() {
+            match request.target() {
+                "/a" => gates[0].wait(),
+                "/b" if connection.index == 1 => {
+                    gates[1].wait();
+                    return;
+                }
+                "/c" => gates[2].wait(),
+                _ => {}
+            }
+            connection.send(response("200 OK", &[], request.target()));
+        }
+    });
+    let proxy = pool_of(&upstream, 1, "max-connections = 2\nqueue-timeout = \"1m\"");
+    let in_queue = |count| {
+        eventually("it is in the queue", || (proxy.stat("/pools/a/queue_length") == count).then_some(()));
+    };
+    let mut first = waiting(&proxy, "/a", 1);
+    upstream.wait_for_heads(1);
+    assert_eq!(proxy.get("a.test", "/warm").status, 200);
+    wait_for_active(&proxy, 1);
+    let mut second = waiting(&proxy, "/b", 2);
+    upstream.wait_for_heads(3);
+    let mut third = waiting(&proxy, "/c", 3);
+    in_queue(1);
+    b.open();
+    // The place of the connection that has ended goes to the third; the second waits behind it.
+    upstream.wait_for_heads(4);
+    in_queue(1);
+    a.open();
+    assert_eq!((first.response().text().as_str(), second.response().text().as_str()), ("/a", "/b"));
+    c.open();
+    assert_eq!(third.response().text(), "/c");
+    let received = upstream.received();
+    let came: Vec<(&str, usize)> = received.iter().map(|r| (r.target(), r.connection)).collect();
+    assert_eq!(came, [("/a", 0), ("/warm", 1), ("/b", 1), ("/c", 2), ("/b", 3)]);
+}
+
 #[test]
 fn the_time_in_the_queue_is_that_of_the_request_and_not_of_each_attempt() {
     let gate = Gate::new();

@@ -326,3 +326,17 @@ impl From<Malformed> for Refusal {
         Self::Malformed(reason)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_space_is_kept_unless_one_of_its_buffers_is_long() {
+        let scratch =
+            |out, up| Scratch { out: Vec::with_capacity(out), up: Vec::with_capacity(up), ..Scratch::default() };
+        let most = 64 * 1024;
+        assert!(Scratch::default().is_small() && scratch(most, most).is_small());
+        assert!(!scratch(most + 1, 0).is_small() && !scratch(0, most + 1).is_small());
+    }
+}

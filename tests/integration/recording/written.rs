@@ -188,6 +188,36 @@ fn a_share_and_some_policies_can_be_recorded() {
     assert_eq!(lineup["policies"].as_array().unwrap().len(), 1, "{lineup:#}");
 }
 
+/// Half a record can't be replayed.
+#[test]
+fn a_request_whose_record_takes_too_much_is_left_out_whole_and_counted() {
+    let long = "x".repeat(1_000);
+    let large: Vec<(&str, &str)> = (0..50).map(|_| ("X-Long", long.as_str())).collect();
+    let (large, small) = (response("200 OK", &large, "large"), response("200 OK", &[], "small"));
+    let backend = TestUpstream::replying(move |request| match request.target() {
+        "/large" => large.clone(),
+        _ => small.clone(),
+    });
+    // Of each call the record has the 50 kB of the response: more than a megabyte in all.
+    let names: Vec<String> = (0..30).map(|n| format!("p{n}")).collect();
+    let tables = names.iter().map(|n| format!("[policies.{n}]\ncomponent = \"first.wasm\"\ndeadline = \"2s\"\n"));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut proxy = TestProxy::builder()
+        .file("first.wasm", guest("pick-first"))
+        .pool_for_all(&[backend.address()], &names)
+        .tables(&tables.collect::<String>())
+        .tables(ALL)
+        .start();
+    assert_eq!(proxy.get("a.test", "/small").text(), "small");
+    assert_eq!(proxy.get("a.test", "/large").text(), "large");
+    assert_eq!(proxy.get("a.test", "/small").text(), "small");
+    eventually("the others are recorded", || (proxy.stat("/recording/recorded") == 2).then_some(()));
+    eventually("and it is counted", || (proxy.stat("/recording/dropped") == 1).then_some(()));
+    stop(&mut proxy);
+    let all = requests(&proxy.scratch, "requests.jsonl");
+    assert!(all.len() == 2 && all.iter().all(|request| request["path"] == "/small"), "{all:#?}");
+}
+
 #[test]
 fn the_file_is_set_aside_once_and_both_parts_can_be_read() {
     let backend = TestUpstream::named("served");
