@@ -120,7 +120,7 @@ def count_all(folder, side, binary, options):
     origin.patient = True
     with origin:
         origin.wait_for(ports[0], answers)
-        with Process(valgrind, cpus, home, {"WAYPOST_LOG": "warn"}) as proxy:
+        with Process(valgrind, cpus, home, {"WAYPOST_LOG": "warn", "WAYPOST_COMPILE_HERE": "1"}) as proxy:
             # Compiling takes so long here that it serves before all policies are loaded, and would be counted.
             proxy.wait_for(admin, lambda port: answers(port, "/readyz", "localhost"), patience=300)
             try:

@@ -308,11 +308,25 @@ fn few_file_descriptors_are_shared_out_and_the_admin_listener_goes_on() {
     let of = |status| answers.iter().filter(|answer| matches!(answer, Ok(s) if *s == status)).count();
     // Of one address fewer still: 429.
     assert!(of(200) >= 10 && of(200) + of(429) + of(503) == 150, "{answers:?}");
+    // Those that say nothing to the admin listener have its share and no other.
+    let silent: Vec<Client> = (0..100).map(|_| Client::connect(proxy.admin_address())).collect();
     for _ in 0..20 {
         assert_eq!(proxy.admin(Request::new("GET", "/healthz")).status, 200);
     }
-    drop(clients);
+    let served = answers.iter().position(|answer| matches!(answer, Ok(200))).unwrap();
+    assert_eq!(clients[served].ask(get("a.test", "/")).status, 200, "and its backend's connection is not among them");
+    drop((clients, silent));
     eventually("there is room again", || (proxy.get("a.test", "/").status == 200).then_some(()));
+}
+
+#[test]
+fn so_few_file_descriptors_that_nobody_could_be_served_are_a_sentence_at_the_start() {
+    for few in [40, 64] {
+        let (mut command, _scratch, _upstream) = with_limits(&format!("ulimit -n {few}"), "127.0.0.1:0");
+        let exit = crate::fixtures::run(&mut command);
+        assert_eq!(exit.code, Some(1), "{exit:?}");
+        assert!(exit.stderr.contains(&format!("{few} files")) && exit.stderr.contains("`ulimit -n`"), "{exit:?}");
+    }
 }
 
 /// `waypost run` in a shell that has set these limits, soft and hard.

@@ -104,6 +104,35 @@ fn an_upload_that_stalls_is_held_against_no_backend_and_sent_to_two_at_most() {
     }
 }
 
+/// A backend loses its patience with clients that do not read, as nginx does after `send_timeout`.
+#[test]
+fn clients_that_do_not_read_eject_no_backend() {
+    let backend = TestUpstream::start(|connection| {
+        if connection.head().is_none() {
+            return;
+        }
+        connection.wire.stream.set_write_timeout(Some(Duration::from_millis(1_500))).unwrap();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n");
+        let piece = vec![b'x'; 1 << 20];
+        let _ = (0..64).all(|_| connection.send(&piece));
+    });
+    let proxy = in_front_of(std::slice::from_ref(&backend));
+    let mut clients: Vec<Client> =
+        (2..7).map(|n| Client::connect_from([127, 0, 0, n].into(), proxy.address())).collect();
+    for client in &mut clients {
+        client.send(get("a", "/"));
+        assert_eq!(client.head().0, 200);
+    }
+    backend.wait_until_unused();
+    for client in &mut clients {
+        let read = std::io::copy(&mut client.wire.stream, &mut std::io::sink());
+        assert!(read.is_ok_and(|n| n < 64 << 20), "it was cut off");
+    }
+    let stats = proxy.stats();
+    assert_eq!(stats["backends"][backend.address().to_string()]["failures"], 0, "{stats:#}");
+    assert_all_healthy(&proxy, &[backend], "clients did not read");
+}
+
 /// A backend that lost its patience with the client is one thing, two are another.
 #[test]
 fn an_upload_that_one_backend_does_not_wait_for_is_sent_to_a_second() {

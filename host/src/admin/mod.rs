@@ -34,4 +34,4 @@ pub use metrics::metrics_page;
 pub use page::stats_page;
 pub use recording::Recording;
 pub use report::{Report, StatsView};
-pub use serve::{AdminError, serve};
+pub use serve::{AdminError, CONNECTIONS, serve};

@@ -36,6 +36,9 @@ pub enum AdminError {
     Address(#[source] io::Error),
 }
 
+/// Connections to the admin listener at a time, if the process may have as many; one client has half of them.
+pub const CONNECTIONS: usize = 256;
+
 /// What clients of the admin listener may use.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
@@ -64,8 +67,8 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 256,
-            connections_of_one: 128,
+            connections: CONNECTIONS,
+            connections_of_one: CONNECTIONS / 2,
             header_read: Duration::from_secs(5),
             body_idle: Duration::from_secs(15),
             body_total: Duration::from_secs(300),
@@ -86,7 +89,7 @@ pub(super) struct Shared {
     pub uploads: Arc<Uploads>,
 }
 
-/// Serves the admin endpoints until `shutdown` completes and the connections have ended, which takes 5 seconds at most.
+/// Serves the admin endpoints, on so many connections at a time, until `shutdown` completes and the connections have ended, which takes 5 seconds at most.
 ///
 /// `/healthz` and `/readyz` are open to all. The others need `token` as a bearer token, or, without one, a request for a
 /// loopback name. Runs on the runtime it is polled on; a worker's runtime is not the place.
@@ -97,10 +100,12 @@ pub(super) struct Shared {
 pub async fn serve(
     listener: TcpListener,
     token: Option<String>,
+    connections: usize,
     control: Arc<dyn Control>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AdminError> {
-    serve_within(Limits::default(), listener, token, control, shutdown).await
+    let limits = Limits { connections, connections_of_one: connections.div_ceil(2), ..Limits::default() };
+    serve_within(limits, listener, token, control, shutdown).await
 }
 
 /// [`serve`] with limits of the caller's choice.

@@ -1,10 +1,13 @@
 //! File descriptors: a proxy needs two for each request, and the usual soft limit is 1,024.
 
+use crate::admin::CONNECTIONS as MOST_OF_ADMIN;
 use crate::config::Limits;
 use crate::proxy::MOST_TURNED_AWAY;
 
-/// What the process has open beside client and backend connections: logs, the admin side, the compiling process, a cache.
+/// What the process has open beside connections: logs, listeners, components, the compiling process, a cache.
 const OWN: u64 = 40;
+/// With fewer client connections than these it does not start: one idle client would have them all.
+const LEAST_CONNECTIONS: u64 = 16;
 /// The same for each worker: its listener, its clock, its wake-ups.
 const OWN_OF_WORKER: u64 = 8;
 
@@ -15,23 +18,40 @@ pub struct Shares {
     pub connections: usize,
     /// Connections of each worker that are turned away and have not ended yet.
     pub turned_away: usize,
+    /// Connections to the admin listener.
+    pub admin: usize,
 }
 
 impl Shares {
     /// Of so many descriptors.
-    pub fn of(limit: u64, workers: usize) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// A sentence where they are too few to serve anybody.
+    pub fn of(limit: u64, workers: usize) -> Result<Self, String> {
         let workers = workers.max(1) as u64;
         let turned_away = (MOST_TURNED_AWAY as u64).min(limit / 8 / workers).max(1);
-        let own = OWN + workers * (OWN_OF_WORKER + turned_away);
-        let connections = (limit.saturating_sub(own) / 2).max(1);
+        let admin = (MOST_OF_ADMIN as u64).min(limit / 8).max(4);
+        let own = OWN + admin + workers * (OWN_OF_WORKER + turned_away);
+        let connections = limit.saturating_sub(own) / 2;
+        if connections < LEAST_CONNECTIONS {
+            return Err(format!(
+                "this process may have {limit} files and sockets open, and with {workers} workers it needs {own} for itself and two for each \
+                 of {LEAST_CONNECTIONS} client connections at least; raise `ulimit -n` (LimitNOFILE of systemd), or have fewer `workers`"
+            ));
+        }
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        Self { connections: number(connections), turned_away: number(turned_away) }
+        Ok(Self { connections: number(connections), turned_away: number(turned_away), admin: number(admin) })
     }
 
     /// Raises the soft limit to the hard one. Without a limit there is all that is asked for.
-    pub fn claim(workers: usize) -> Self {
-        let limit = raise_limit();
-        limit.map_or(Self { connections: usize::MAX, turned_away: MOST_TURNED_AWAY }, |n| Self::of(n, workers))
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::of`].
+    pub fn claim(workers: usize) -> Result<Self, String> {
+        let all = Self { connections: usize::MAX, turned_away: MOST_TURNED_AWAY, admin: MOST_OF_ADMIN };
+        raise_limit().map_or(Ok(all), |limit| Self::of(limit, workers))
     }
 
     /// No more client connections than there are descriptors for; one client has a part of them. Gives a sentence where that
@@ -78,23 +98,27 @@ mod tests {
 
     #[test]
     fn what_is_shared_out_is_never_more_than_there_is() {
-        for limit in [256, 1_024, 20_000, 1 << 20] {
+        for limit in [0, 3, 40, 64, 128, 256, 1_024, 20_000, 1 << 20] {
             for workers in [1, 2, 8, 64] {
-                let Shares { connections, turned_away } = Shares::of(limit, workers);
-                let all = 2 * connections + workers * (turned_away + OWN_OF_WORKER as usize) + OWN as usize;
-                assert!(all <= limit as usize || connections == 1, "{limit} {workers}: {all}");
-                assert!(turned_away <= MOST_TURNED_AWAY && turned_away > 0);
+                let Ok(Shares { connections, turned_away, admin }) = Shares::of(limit, workers) else {
+                    assert!(limit < 512 || workers > 8, "{limit} {workers}");
+                    continue;
+                };
+                let all = 2 * connections + workers * (turned_away + OWN_OF_WORKER as usize) + admin + OWN as usize;
+                assert!(all <= limit as usize && connections >= LEAST_CONNECTIONS as usize, "{limit} {workers}: {all}");
+                assert!(turned_away <= MOST_TURNED_AWAY && turned_away > 0 && (4..=MOST_OF_ADMIN).contains(&admin));
             }
         }
-        assert_eq!(Shares::of(1_024, 2).connections, 420);
-        assert_eq!(Shares::of(3, 4).connections, 1);
+        assert_eq!(Shares::of(1_024, 2).unwrap().connections, 356);
+        let few = Shares::of(64, 2).unwrap_err();
+        assert!(few.contains("64 files") && few.contains("`ulimit -n`"), "{few}");
     }
 
     #[test]
     fn limits_are_lowered_only_where_there_are_too_few() {
         let limits =
             |connections, connections_per_client| Limits { connections, connections_per_client, ..Limits::default() };
-        let shares = Shares { connections: 400, turned_away: 1 };
+        let shares = Shares { connections: 400, turned_away: 1, admin: 4 };
         for (asked, expected) in [
             ((400, 100), (400, 100)),
             ((20_000, 12_000), (400, 240)),
@@ -109,7 +133,7 @@ mod tests {
             assert_eq!(said.is_some(), asked != expected, "{asked:?}");
         }
         let mut unlimited = limits(0, 0);
-        let all = Shares { connections: usize::MAX, turned_away: 1 };
+        let all = Shares { connections: usize::MAX, turned_away: 1, admin: 4 };
         assert_eq!((all.lower(&mut unlimited), unlimited.connections), (None, 0));
     }
 }

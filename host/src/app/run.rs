@@ -48,7 +48,7 @@ pub async fn run(mut config: Config, signals: Signals, started: impl FnOnce(&Rea
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let shares = Shares::claim(config.workers);
+    let shares = Shares::claim(config.workers).map_err(anyhow::Error::msg)?;
     if let Some(lowered) = shares.lower(&mut config.limits) {
         tracing::warn!("{lowered}");
     }
@@ -70,7 +70,7 @@ pub async fn run(mut config: Config, signals: Signals, started: impl FnOnce(&Rea
     };
     let (stop, stopping) = watch::channel(false);
     let listen = intake.addresses.clone();
-    let admin = admin_side(&config, &control, stopping.clone())?;
+    let admin = admin_side(&config, &control, shares.admin, stopping.clone())?;
     let recorder = records.as_ref().map(RecordWriter::recorder);
     let admission = Arc::new(Admission::new(&config.limits, shares.turned_away));
     let mut ends = start_workers(&config, &control, intake, (&log, recorder), &admission, &stopping)?;
@@ -233,7 +233,12 @@ async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> 
 
 type AdminSide = Option<(SocketAddr, tokio::task::JoinHandle<Result<()>>)>;
 
-fn admin_side(config: &Config, control: &Arc<ControlPlane>, mut stopping: watch::Receiver<bool>) -> Result<AdminSide> {
+fn admin_side(
+    config: &Config,
+    control: &Arc<ControlPlane>,
+    connections: usize,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<AdminSide> {
     let Some(settings) = &config.admin else { return Ok(None) };
     let listener = intake::admin(settings.listen)?;
     let address = listener.local_addr()?;
@@ -243,7 +248,8 @@ fn admin_side(config: &Config, control: &Arc<ControlPlane>, mut stopping: watch:
         let _ = stopping.wait_for(|stop| *stop).await;
         pending::<()>().await;
     };
-    let serving = admin::serve(listener, settings.token.clone(), Arc::new(AdminControl(Arc::clone(control))), stopped);
+    let reached = Arc::new(AdminControl(Arc::clone(control)));
+    let serving = admin::serve(listener, settings.token.clone(), connections, reached, stopped);
     Ok(Some((address, tokio::spawn(async move { Ok(serving.await?) }))))
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::deadline::thread_time;
 use super::generation::Generation;
 use crate::ground;
 
@@ -107,7 +108,9 @@ impl Shared {
 
     fn work(&self) {
         while let Some((job, slow)) = self.next() {
-            let began = Instant::now();
+            // Of the thread, as a client is charged: on a busy machine a build may take many times as long, and the policy would
+            // wait for what others do.
+            let (began, used) = (Instant::now(), thread_time());
             let generation = job.generation.upgrade();
             let built = generation.as_ref().map(|generation| {
                 // What goes wrong in here must not leave the others without a builder.
@@ -118,8 +121,10 @@ impl Shared {
             });
             // The last one to go takes its time as well: it is the policy's.
             drop(generation);
+            let took =
+                used.zip(thread_time()).map_or_else(|| began.elapsed(), |(before, now)| now.saturating_sub(before));
             let mut queue = self.lock();
-            queue.finish(&job.policy, slow, began.elapsed(), Instant::now());
+            queue.finish(&job.policy, slow, took, Instant::now());
             if built == Some(false) {
                 queue.jobs.push(Job { not_before: Instant::now() + LOADING, ..job });
             }

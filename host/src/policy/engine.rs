@@ -274,6 +274,7 @@ impl Core {
             loaded_at: SystemTime::now(),
             deadline: Allowance::of_thread(spec.deadline),
             build_time,
+            latest_build: AtomicU64::new(0),
             slots,
             failed_before: false.into(),
             _places: reserved,

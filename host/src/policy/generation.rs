@@ -1,12 +1,12 @@
 //! One loaded policy: immutable, shared by all workers, with a warm instance for each.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Fault, FaultKind};
 use super::contract::{Hooks, WitBackend, WitPool};
-use super::deadline::Allowance;
+use super::deadline::{Allowance, thread_time};
 use super::engine::Core;
 use super::instance::{Instance, Recipe};
 use super::lines::LogLine;
@@ -40,6 +40,8 @@ pub struct Generation {
     pub(super) deadline: Allowance,
     /// The least CPU time that an instance took to build when the policy was loaded.
     pub(super) build_time: Duration,
+    /// The same of the latest that a builder built, in nanoseconds: a guest can take its time later than at first.
+    pub(super) latest_build: AtomicU64,
     pub(super) slots: Vec<Mutex<Slot>>,
     /// Whether a worker has lost an instance. From then on one that is slow to build has a successor waiting.
     pub(super) failed_before: AtomicBool,
@@ -130,6 +132,17 @@ impl Generation {
     /// What CPU time an instance took to build when the policy was loaded.
     pub fn build_time(&self) -> Duration {
         self.build_time
+    }
+
+    /// What it costs that an instance is lost. The builders are there for all workers, and a client has a share of each worker's time: together
+    /// they must not be more than a policy's share of the builders.
+    pub(super) fn rebuild_cost(&self) -> Duration {
+        if self.builds_inline() {
+            return self.build_time;
+        }
+        let latest = Duration::from_nanos(self.latest_build.load(Ordering::Relaxed));
+        let workers = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.build_time.max(latest).saturating_mul(workers.div_ceil(2))
     }
 
     /// The worker's shard of the statistics of the policy's name, or the one for what is done off the workers.
@@ -242,10 +255,15 @@ impl Generation {
         // Also counts in the shard for work off the workers, which has one writer at a time because of this.
         let Some(_one_at_a_time) = self.recipe.try_setting_up() else { return false };
         let shard = self.shard(usize::MAX);
+        let used = thread_time();
         let built = match self.recipe.build(&shard, Allowance::on_wall(self.recipe.setup)) {
             Ok(instance) => Slot::Ready(instance),
             Err(e) => failed(e.into_message()),
         };
+        if let Some((before, now)) = used.zip(thread_time()) {
+            let took = u64::try_from(now.saturating_sub(before).as_nanos()).unwrap_or(u64::MAX);
+            self.latest_build.store(took, Ordering::Relaxed);
+        }
         if let Some(mut slot) = self.slot(worker) {
             *slot = built;
         }

@@ -138,6 +138,11 @@ impl Seat {
         self.took
     }
 
+    /// Whether the last call took longer than its deadline, whether it answered or not.
+    pub fn was_late(&self) -> bool {
+        self.took > self.deadline.thread_time()
+    }
+
     /// What the last call took in units of fuel, which is about the number of WebAssembly instructions and the same on every machine; `None`
     /// if the engine does not count.
     pub fn fuel(&self) -> Option<u64> {

@@ -26,8 +26,14 @@ pub struct Circumstances {
     pub reused: bool,
     /// The client has been sent some of the response.
     pub answered: bool,
-    /// The backend did not have the whole request, because the client was slow to send it.
+    /// The backend did not have the whole request because the client was slow to send it, or could not send its response because the client
+    /// was slow to read it.
     pub slow_client: bool,
+}
+
+/// Whether the backend may have lost its patience with a client for which writes have waited so long, in milliseconds.
+pub fn is_slow_reader(waited: u64) -> bool {
+    waited >= SLOW
 }
 
 impl Pace {
@@ -62,7 +68,7 @@ pub fn outcome(end: &Result<End, UploadEnd>, known: Circumstances) -> Outcome {
         Ok(End::Local(Local::Reply { .. } | Local::Options)) => Outcome::Replaced,
         Ok(End::Local(Local::Refusal(Refusal::ClosedEarly))) if known.slow_client => Outcome::ClosedOnSlowClient,
         Ok(End::Local(Local::Refusal(refusal))) => refused(refusal),
-        // The backend may have been waiting for the rest of the request.
+        // The backend may have been waiting for the rest of the request, or for room for the rest of its response.
         Ok(End::Broken { .. }) if known.slow_client => Outcome::ClosedOnSlowClient,
         Ok(End::Broken { outcome, .. }) => *outcome,
         Ok(End::ClientGone(_)) if known.answered => Outcome::ClientLeft,

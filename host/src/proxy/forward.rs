@@ -132,7 +132,7 @@ impl Exchange<'_> {
         let (upstream_in, upstream_out) = lease.stream.split();
         let client = client_write(worker, timer, client_out);
         let mut upstream = upstream_write(worker, timer, upstream_out);
-        let sent = Instant::now();
+        let (sent, waited) = (Instant::now(), timer.moved.waited.get());
 
         let mut early = None;
         if let Some(n) = in_hand {
@@ -195,7 +195,8 @@ impl Exchange<'_> {
         worker.buffers.take_back(buffer);
         drop(in_flight);
         let uploaded = uploaded.get();
-        let slow_client = uploaded.stage == Stage::Partly && pace.is_slow(worker.timers.now());
+        let slow_to_send = uploaded.stage == Stage::Partly && pace.is_slow(worker.timers.now());
+        let slow_client = slow_to_send || blame::is_slow_reader(timer.moved.waited.get() - waited);
         pace.go_on(worker.timers.now());
         let known = Circumstances { reused: lease.reused, answered: status.get() != 0, slow_client };
         let outcome = blame::outcome(&end, known);

@@ -82,14 +82,21 @@ impl Limited<'_, WriteHalf<'_>> {
         while !bytes.is_empty() {
             let half = &mut self.half;
             let moved = &self.timer.moved;
+            let mut since = None;
             let write = poll_fn(|cx| {
                 let written = Pin::new(&mut *half).poll_write(cx, bytes);
-                if written.is_pending() && matches!(self.wait, Wait::ClientWrite) && moved.asked.replace(false) {
-                    moved.unsent.set(Some(unacknowledged(half.as_ref())));
+                if written.is_pending() && matches!(self.wait, Wait::ClientWrite) {
+                    since = since.or(Some(self.timers.now()));
+                    if moved.asked.replace(false) {
+                        moved.unsent.set(Some(unacknowledged(half.as_ref())));
+                    }
                 }
                 written
             });
             let written = self.timers.limit(self.timer, self.wait, self.patience, write).await;
+            if let Some(since) = since {
+                moved.waited.set(moved.waited.get() + self.timers.now().saturating_sub(since));
+            }
             let n = written.map_err(|_| IoEnd::TimedOut)?.map_err(|_| IoEnd::Failed)?;
             if n == 0 {
                 return Err(IoEnd::Failed);

@@ -60,6 +60,8 @@ pub struct Moved {
     pub read: Cell<u64>,
     /// Bytes that the socket took for the client.
     pub written: Cell<u64>,
+    /// How long writes to the client have waited for it to read, in milliseconds.
+    pub waited: Cell<u64>,
     /// Set by the sweep: what waits is to note what follows, with its next poll.
     pub asked: Cell<bool>,
     /// Of what was written, the bytes that the client has not acknowledged; `None` if that was not noted.

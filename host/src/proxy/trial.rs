@@ -91,7 +91,8 @@ impl<'a> Panel<'a> {
         if failed && of_policy {
             arm.own_failures.increment();
         }
-        if self.turn.given_up.get() & member.bit != 0 {
+        let given_up = self.turn.given_up.get() & member.bit != 0;
+        if given_up {
             arm.given_up.increment();
         }
         let weighed = trial.counts(client, canary, None, arm.weighed.value());
@@ -108,14 +109,18 @@ impl<'a> Panel<'a> {
             Stickiness::Client => weighed && trial.counts(client, canary, Some(route), judged.requests.value()),
         };
         if counts {
-            judge(judged, failed, microseconds(began, self.turn.answered.get().unwrap_or_else(Instant::now)));
+            // What both generations were asked takes the time of both, and the fault is counted as one.
+            let took = || microseconds(began, self.turn.answered.get().unwrap_or_else(Instant::now));
+            judge(judged, failed, (!given_up).then(took));
         }
     }
 }
 
-fn judge(arm: &JudgedArm, failed: bool, microseconds: u64) {
+fn judge(arm: &JudgedArm, failed: bool, microseconds: Option<u64>) {
     arm.requests.increment();
-    arm.microseconds.record(microseconds);
+    if let Some(microseconds) = microseconds {
+        arm.microseconds.record(microseconds);
+    }
     if failed {
         arm.failed.increment();
     }

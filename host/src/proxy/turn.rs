@@ -210,7 +210,7 @@ impl<'a> Panel<'a> {
                     turn.given_up.set(turn.given_up.get() | member.bit);
                     self.log_candidate("canary", on_trial, &fault);
                     let answered = self.put(active, Role::Active, hook, head, fields, question);
-                    note_shared_fault(on_trial, &fault, answered.as_ref().map(|a| &a.answer));
+                    note_shared_fault(on_trial, &fault, answered.as_ref());
                     return answered;
                 }
                 answered => return answered,
@@ -265,7 +265,7 @@ impl<'a> Panel<'a> {
         drop(seat);
         if let Err(fault) = &shadowed {
             self.log_candidate("shadow", on_trial, fault);
-            note_shared_fault(on_trial, fault, answered.as_ref().map(|a| &a.answer));
+            note_shared_fault(on_trial, fault, answered.as_ref());
             if fault.kind.is_absence() {
                 return answered;
             }
@@ -336,13 +336,12 @@ impl Drop for InQuestion<'_> {
     }
 }
 
-/// Notes that the active generation failed on the same question: then the request is at fault, not the candidate.
-fn note_shared_fault<A>(on_trial: &OnTrial, fault: &Fault, active: Option<&Result<A, Fault>>) {
-    let is_own = |fault: &Fault| matches!(fault.kind, FaultKind::Trap | FaultKind::Deadline | FaultKind::Invalid);
-    if let Some(Err(other)) = active
-        && is_own(fault)
-        && is_own(other)
-    {
+/// Notes that the active generation failed on the same question, took too long for it as well, or was not asked it because of what came
+/// before: then the request is at fault, or its client, and not the candidate.
+fn note_shared_fault<A>(on_trial: &OnTrial, fault: &Fault, active: Option<&Answered<'_, A>>) {
+    let is_own = matches!(fault.kind, FaultKind::Trap | FaultKind::Deadline | FaultKind::Invalid);
+    let Some(Answered { seat, answer }) = active.filter(|_| is_own) else { return };
+    if answer.is_err() || (fault.kind == FaultKind::Deadline && seat.borrow().was_late()) {
         on_trial.shard.shared_faults.increment();
     }
 }

@@ -45,6 +45,9 @@ pub struct Score {
     pub traps: u64,
     /// Calls that missed their deadline.
     pub deadlines: u64,
+    /// Of these, those whose answer was used. They are not held against the candidate, because clients know which requests take long: what
+    /// it takes is compared with what the active generation takes.
+    pub late: u64,
     /// Answers that were not valid.
     pub invalid: u64,
     /// Calls for which there was no instance, because none could be built.
@@ -82,7 +85,8 @@ pub fn judge(score: &Score, rules: &Rollout) -> Option<String> {
 }
 
 fn faulty(score: &Score, rules: &Rollout) -> Option<String> {
-    let Score { canary, traps, deadlines, invalid, unbuilt, shared_faults, faults_in_question, .. } = *score;
+    let Score { canary, traps, invalid, unbuilt, shared_faults, faults_in_question, .. } = *score;
+    let deadlines = score.deadlines.saturating_sub(score.late);
     let faults = (traps + deadlines + invalid + unbuilt).saturating_sub(shared_faults + faults_in_question);
     let allowed = rules.max_faults.saturating_mul(canary.requests.max(FIRST_REQUESTS)) / FIRST_REQUESTS;
     (faults > 0 && faults >= allowed).then(|| {
@@ -250,6 +254,7 @@ mod tests {
         assert!(judge(&faults, &four).is_some_and(|r| r.contains("1 calls without an instance")));
         assert_eq!(judge(&faults, &Rollout { max_faults: 5, ..RULES }), None);
         assert_eq!(judge(&Score { shared_faults: 1, ..faults.clone() }, &four), None);
+        assert_eq!(judge(&Score { late: 1, ..faults.clone() }, &four), None, "its answer was used");
         assert_eq!(judge(&Score { shared_faults: 9, ..faults }, &four), None, "two workers' counts need not fit");
     }
 

@@ -228,6 +228,8 @@ impl Score {
             deadlines: fault(|s| &s.deadlines),
             invalid: fault(|s| &s.invalid),
             unbuilt: fault(|s| &s.unbuilt),
+            // After the deadlines, of which it is a part.
+            late: fault(|s| &s.late),
             faults_in_question: in_question(shards),
             shared_faults: sum(|s| &s.shared_faults),
             routes: by_route(shards, routes),
@@ -334,6 +336,7 @@ mod tests {
                 &shard.candidate.invalid,
                 &shard.candidate.unbuilt,
                 &shard.shared_faults,
+                &shard.candidate.late,
             ];
             counters.iter().zip(1..).for_each(|(counter, n)| counter.add(n));
             let arms = shard.judged.route(1);
@@ -349,7 +352,7 @@ mod tests {
         assert_eq!((score.canary, score.own_failures), (Arm { requests: 6, failed: 6 }, 8));
         assert_eq!(score.weighed, Arm { requests: 10, failed: 12 });
         assert_eq!((score.traps, score.deadlines, score.invalid, score.unbuilt), (14, 16, 18, 20));
-        assert_eq!(score.shared_faults, 22);
+        assert_eq!((score.shared_faults, score.late), (22, 24));
         let [b, c] = &score.routes[..] else { panic!("{:?}", score.routes) };
         assert_eq!(
             (b.name.as_str(), b.canary, b.control),

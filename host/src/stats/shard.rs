@@ -128,6 +128,8 @@ pub struct PolicyShard {
     pub traps: Counter,
     /// Calls that missed their deadline.
     pub deadlines: Counter,
+    /// Of these, those whose answer was used: it came before the first tick after the deadline.
+    pub late: Counter,
     /// Answers that were not valid.
     pub invalid: Counter,
     /// Calls that could not be made, because no instance could be built.
@@ -171,9 +173,10 @@ impl PolicyShard {
         for (sum, more) in self.hook_nanoseconds.iter().zip(&other.hook_nanoseconds) {
             sum.fold(more);
         }
-        let counters: [fn(&Self) -> &Counter; 12] = [
+        let counters: [fn(&Self) -> &Counter; 13] = [
             |s| &s.traps,
             |s| &s.deadlines,
+            |s| &s.late,
             |s| &s.invalid,
             |s| &s.unbuilt,
             |s| &s.refusals,
@@ -271,6 +274,7 @@ mod tests {
             hook_nanoseconds,
             traps,
             deadlines,
+            late,
             invalid,
             unbuilt,
             refusals,
@@ -293,6 +297,7 @@ mod tests {
         let single = [
             traps,
             deadlines,
+            late,
             invalid,
             unbuilt,
             refusals,
@@ -314,7 +319,7 @@ mod tests {
         folded.fold(&shard);
         assert_eq!(format!("{folded:?}"), format!("{shard:?}"));
         folded.fold(&shard);
-        assert_eq!((folded.traps.value(), folded.suspensions.value()), (200, 216));
+        assert_eq!((folded.traps.value(), folded.suspensions.value()), (200, 218));
         assert_eq!(folded.decisions.get().map(|d| (d.of(0, 1), d.of(2, 0), d.of(1, 0))), Some((4, 2, 0)));
         assert_eq!(folded.memory_peak.value(), 7, "a peak is no sum");
         assert_eq!(folded.counters.0[63].value(), 2 * 263);

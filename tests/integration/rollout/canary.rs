@@ -294,6 +294,29 @@ fn a_request_on_which_both_generations_fail_says_nothing_of_the_candidate() {
     assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"], 2);
 }
 
+/// Calls that answer late, and calls that never end: by the former the client owes something, and by the latter it is paused for the active
+/// generation before it is for the candidate.
+#[test]
+fn requests_that_take_any_generation_long_say_nothing_of_the_candidate() {
+    for (action, times, percent) in [("spin=1500", 30, 100), ("loop", 60, 50)] {
+        let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
+        let proxy = super::start(&backends, 1, "deadline = \"1ms\"", "[rollout]\nmax-faults = 1", "probe");
+        let put = Request::new("PUT", &format!("/policies/mine?mode=canary&percent={percent}&by=request"));
+        said(proxy.admin(put.body(guest("probe"))));
+        let mut client = proxy.client();
+        let request = Request::new("GET", "/").host("a.test").field("X-Probe-Select", action).bytes();
+        for _ in 0..times {
+            assert_eq!(client.ask(&request).status, 200);
+        }
+        // A look of the judge's after the last of them.
+        let looks = || proxy.policy("mine")["trial"]["canary"]["requests"].as_u64();
+        eventually("all are counted", || (looks().is_none_or(|n| n > times / 4)).then_some(()));
+        let trial = proxy.policy("mine")["trial"].clone();
+        assert!(!trial.is_null(), "{action}: {:#}", proxy.policy("mine"));
+        assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"], 2, "{action}");
+    }
+}
+
 #[test]
 fn a_canary_that_takes_longer_is_withdrawn() {
     let d = deployed(1, "", "[rollout]\nmin-requests = 5");

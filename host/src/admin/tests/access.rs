@@ -123,7 +123,7 @@ async fn a_page_of_another_site_can_not_replace_a_policy() {
 async fn an_open_listener_is_refused_at_the_start() {
     let start = async |address: &str, token: Option<&str>| {
         let listener = TcpListener::bind(address).await.unwrap();
-        serve(listener, token.map(str::to_owned), Arc::new(TestControl::new()), async {}).await
+        serve(listener, token.map(str::to_owned), 8, Arc::new(TestControl::new()), async {}).await
     };
     assert!(matches!(start("0.0.0.0:0", None).await, Err(AdminError::Exposed(_))));
     assert!(matches!(start("127.0.0.1:0", Some(" ")).await, Err(AdminError::EmptyToken)));

@@ -31,14 +31,21 @@ const LOOK: Duration = Duration::from_millis(2);
 const ASK: Duration = Duration::from_millis(100);
 
 /// Where components are compiled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compiler {
     /// In a process of its own, with limits: this program once more.
-    #[cfg_attr(not(any(test, feature = "compile-here")), default)]
     Apart,
     /// In this one. For programs that are not waypost and can't start themselves as it: benchmarks, fuzz targets, unit tests.
-    #[cfg_attr(any(test, feature = "compile-here"), default)]
     Here,
+}
+
+impl Default for Compiler {
+    /// A build for `bench/check` compiles here only where it is told so as well: else one that is left lying about would be taken for
+    /// a proxy.
+    fn default() -> Self {
+        let told = cfg!(feature = "compile-here") && std::env::var_os("WAYPOST_COMPILE_HERE").is_some();
+        if cfg!(test) || told { Self::Here } else { Self::Apart }
+    }
 }
 
 impl Compiler {

@@ -27,6 +27,7 @@ impl Seat {
         self.watched = WATCHED;
         let spent = used.zip(thread_time()).map(|(before, after)| after.saturating_sub(before));
         if let Some(spent) = spent.filter(|spent| *spent > deadline) {
+            self.shard.late.increment();
             self.shard.deadlines.increment();
             self.charge(hook, client, spent);
         }
@@ -108,7 +109,7 @@ impl Seat {
         }
         // What it took beyond what a call can take was another thread's.
         let took = self.took.min(self.deadline.thread_time().saturating_add(BEYOND));
-        self.charge(hook, client, took + self.generation.build_time());
+        self.charge(hook, client, took + self.generation.rebuild_cost());
         self.generation.lost(self.worker);
         fault
     }
