@@ -1,6 +1,6 @@
 //! Backends that answer nonsense: the client gets a 502, and nothing of that connection is ever used again.
 
-use crate::fixtures::{Gate, ReadError, Request, TestProxy, TestUpstream, get, response};
+use crate::fixtures::{Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, response};
 
 /// Each is what a backend says in the place of a response.
 const NONSENSE: &[(&str, &[u8])] = &[
@@ -132,6 +132,30 @@ fn nonsense_is_a_502_and_its_connection_is_never_used_again() {
     }
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), NONSENSE.len(), failures.join("\n"));
     proxy.logged(&["502"]);
+}
+
+/// A backend that speaks another protocol may wait for the proxy to go on: the client does not wait with it.
+#[test]
+fn what_is_no_status_line_is_found_at_once_in_pieces_too() {
+    for (first, rest) in [("H", "I"), ("HTT", "Q"), ("HTTP/1", "!"), ("HTTP/", "2.0 200 OK"), ("HTTP/", "15")] {
+        let gate = Gate::new();
+        let opened = gate.clone();
+        let upstream = TestUpstream::start(move |connection| {
+            if connection.request().is_some() && connection.send(first) {
+                opened.wait();
+                connection.send(rest);
+                connection.wait_for_close();
+            }
+        });
+        let proxy = TestProxy::in_front_of(&upstream);
+        let mut client = proxy.client();
+        client.send(Request::new("POST", "/").host("a.test").body("x").bytes());
+        let read = || (proxy.stat("/bytes/from_backends") == first.len() as u64).then_some(());
+        eventually("the first piece is read", read);
+        gate.open();
+        let answer = client.response_to("POST");
+        assert_eq!(answer.status, 502, "{first:?} {rest:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::fixtures::{Client, Gate, Request, TestProxy, TestUpstream, eventually, get, response};
+use crate::fixtures::{Client, Gate, Request, TestProxy, TestUpstream, eventually, get, guest, response};
 
 /// A pool of one backend, with these keys, in front of this many workers.
 fn pool_of(upstream: &TestUpstream, workers: usize, keys: &str) -> TestProxy {
@@ -319,6 +319,37 @@ fn a_request_whose_pooled_connection_has_ended_waits_for_a_place_and_not_for_ano
     let received = upstream.received();
     let came: Vec<(&str, usize)> = received.iter().map(|r| (r.target(), r.connection)).collect();
     assert_eq!(came, [("/a", 0), ("/warm", 1), ("/b", 1), ("/c", 2), ("/b", 3)]);
+}
+
+/// A place elsewhere is of no use to a request that may not go there any more.
+#[test]
+fn the_last_attempt_waits_for_the_backend_that_was_chosen() {
+    for attempts in [1, 2] {
+        let gate = Gate::new();
+        let upstreams = [held_by(&gate), held_by(&gate)];
+        let proxy = TestProxy::builder()
+            .file("probe.wasm", guest("probe"))
+            .tables(&format!(
+                "[pools.a]\nbackends = [\"{}\", \"{}\"]\nattempts = {attempts}\nmax-connections = 1\n\
+                 queue-timeout = \"1m\"\n[[routes]]\npool = \"a\"\npolicies = [\"probe\"]\n\
+                 [policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"2s\"",
+                upstreams[0].address(),
+                upstreams[1].address()
+            ))
+            .start();
+        let ask = |target| {
+            let mut client = proxy.client();
+            client.send(Request::new("GET", target).host("a.test").field("X-Probe-Select", "pick=0").bytes());
+            client
+        };
+        let mut held = ask("/held");
+        upstreams[0].wait_for_heads(1);
+        let mut waits = ask("/waits");
+        eventually("it is in the queue", || (proxy.stat("/pools/a/queue_length") == 1).then_some(()));
+        gate.open();
+        assert_eq!((held.response().text().as_str(), waits.response().text().as_str()), ("/held", "/waits"));
+        assert!(upstreams[1].received().is_empty(), "{attempts} attempts");
+    }
 }
 
 #[test]

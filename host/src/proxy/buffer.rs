@@ -132,6 +132,9 @@ mod tests {
             buffer.consume(1);
             buffers.enlarge(&mut buffer, body);
             assert_eq!((buffer.data.len(), buffer.filled()), (size, &b"abc"[..]), "{body}");
+            let before = (buffer.data.as_ptr(), buffers.large_lent.get());
+            buffers.enlarge(&mut buffer, body);
+            assert_eq!((buffer.data.as_ptr(), buffers.large_lent.get()), before, "it is large enough");
             buffers.take_back(buffer);
         }
     }
