@@ -352,6 +352,43 @@ fn the_last_attempt_waits_for_the_backend_that_was_chosen() {
     }
 }
 
+/// The same for uploads that have only begun: the place elsewhere does not spare them the wait, nor others their places.
+#[test]
+fn slow_uploads_in_their_last_attempt_never_hold_all_connections_either() {
+    let gate = Gate::new();
+    let upstreams = [held_by(&gate), held_by(&gate)];
+    let proxy = TestProxy::builder()
+        .file("probe.wasm", guest("probe"))
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"{}\", \"{}\"]\nattempts = 1\nmax-connections = 2\nqueue-timeout = \"1h\"\n\
+             body-wait = \"0s\"\nslow-client = \"0s\"\n[timeouts]\nbody-read = \"1h\"\n\
+             [[routes]]\npool = \"a\"\npolicies = [\"probe\"]\n\
+             [policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"2s\"",
+            upstreams[0].address(),
+            upstreams[1].address()
+        ))
+        .start();
+    let mut active = 0;
+    let mut begin = |start: &str| {
+        let mut client = proxy.client();
+        client.send(format!("{start}Host: a.test\r\nX-Probe-Select: pick=0\r\n"));
+        client.send(if start.starts_with("POST") { "Content-Length: 10\r\n\r\nhello" } else { "\r\n" });
+        active += 1;
+        wait_for_active(&proxy, active);
+        client
+    };
+    let mut held = [(); 2].map(|()| begin("GET /held HTTP/1.1\r\n"));
+    upstreams[0].wait_for_heads(2);
+    let mut slow = [(); 2].map(|()| begin("POST /slow HTTP/1.1\r\n"));
+    let mut whole = begin("GET /whole HTTP/1.1\r\n");
+    gate.open();
+    held.iter_mut().for_each(|client| assert_eq!(client.response().text(), "/held"));
+    assert_eq!(whole.response().text(), "/whole");
+    slow.iter_mut().for_each(|client| client.send("world"));
+    slow.iter_mut().for_each(|client| assert_eq!(client.response_to("POST").text(), "/slow"));
+    assert!(upstreams[1].received().is_empty());
+}
+
 #[test]
 fn the_time_in_the_queue_is_that_of_the_request_and_not_of_each_attempt() {
     let gate = Gate::new();
