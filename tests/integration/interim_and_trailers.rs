@@ -145,6 +145,22 @@ fn a_hint_keeps_the_security_policy_of_its_links_unless_a_policy_edits_responses
     }
 }
 
+/// HTTP/1.0 knows no chunks, and so no trailers: none are announced.
+#[test]
+fn trailers_that_can_not_be_sent_are_not_announced() {
+    let upstream = TestUpstream::answering(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n",
+    );
+    let proxy = TestProxy::in_front_of(&upstream);
+    let answer = proxy.get("a.test", "/");
+    assert_eq!(
+        (answer.value("trailer").as_deref(), names(&answer.trailers)),
+        (Some("X-Sum"), vec!["x-sum".to_owned()])
+    );
+    let old = proxy.ask(Request::new("GET", "/").old().host("a.test").bytes());
+    assert_eq!((old.text().as_str(), old.value("trailer")), ("hello", None));
+}
+
 /// Saying that one is at work is no way to keep a request for ever.
 #[test]
 fn interim_responses_give_a_backend_its_time_again_for_sixty_times_at_most() {

@@ -398,7 +398,17 @@ mod tests {
     }
 
     /// How the upload of a client that sends all of it ends, and how many bytes of it were read.
-    async fn upload_to(mut backend: TcpStream, framing: Framing, sent: usize) -> (UploadEnd, u64) {
+    async fn upload_to(backend: TcpStream, framing: Framing, sent: usize) -> (UploadEnd, u64) {
+        let (mut input, mut progress) = (Buffer::default(), Progress::new(framing, false, &Edited::default()));
+        upload(backend, &mut input, &mut progress, sent).await
+    }
+
+    async fn upload(
+        mut backend: TcpStream,
+        input: &mut Buffer,
+        progress: &mut Progress,
+        sent: usize,
+    ) -> (UploadEnd, u64) {
         let (mut sender, mut stream) = pair().await;
         let (timers, timeouts) = (Timers::new(), Timeouts::default());
         let (timer, read, written) = (timers.register(), Counter::default(), Counter::default());
@@ -408,10 +418,10 @@ mod tests {
         let wait = Wait::UpstreamWrite;
         let upstream = Limited { half: backend.split().1, timers, timer, wait, patience, bytes: &written };
         let upload = Upload {
-            progress: &mut Progress::new(framing, false, &Edited::default()),
+            progress,
             pace: &Pace::default(),
             client,
-            input: &mut Buffer::default(),
+            input,
             upstream,
             up: &mut b"POST / HTTP/1.1\r\n\r\n".to_vec(),
             buffers: &Buffers::default(),
@@ -448,5 +458,28 @@ mod tests {
         let (end, read) = upload_to(backend, Framing::Length(1_000), 1_000).await;
         assert!(matches!(end, UploadEnd::Complete), "{end:?}");
         assert_eq!(read, 1_000);
+    }
+
+    /// What is read in vain takes no memory, and what is kept for another attempt takes little.
+    #[tokio::test]
+    async fn what_is_read_for_nobody_is_kept_up_to_a_bound_and_only_where_it_may_be_sent_again() {
+        for (keep, sent, kept) in
+            [(true, 1_000, true), (true, LARGE, false), (false, 1_000, false), (false, LARGE, false)]
+        {
+            let (gone, backend) = pair().await;
+            SockRef::from(&gone).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(gone);
+            // From here on the reset has arrived, and a write fails.
+            while matches!(backend.try_read(&mut [0]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock) {
+                backend.readable().await.unwrap();
+            }
+            let (mut input, framing) = (Buffer::default(), Framing::Length(LARGE as u64));
+            let mut progress = Progress::new(framing, keep, &Edited::default());
+            let (end, read) = upload(backend, &mut input, &mut progress, sent).await;
+            assert!(matches!(end, UploadEnd::BackendGone), "{end:?}");
+            assert_eq!((read, progress.is_whole()), (sent as u64, kept), "{keep} {sent}");
+            let held = input.len() + progress.sent().len();
+            assert!(if kept { held == sent } else { held < 2 * KEPT }, "{held} of {sent} bytes, {keep}");
+        }
     }
 }
