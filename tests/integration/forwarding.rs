@@ -53,6 +53,23 @@ fn hop_by_hop_fields_of_a_request_never_reach_the_backend() {
 }
 
 #[test]
+fn that_trailers_are_wanted_is_passed_on_for_clients_of_http_1_1_that_say_so() {
+    for (old, says, passed) in [(false, true, true), (false, false, false), (true, true, false), (true, false, false)] {
+        let upstream = TestUpstream::named("a");
+        let proxy = TestProxy::in_front_of(&upstream);
+        let mut request = Request::new("GET", "/").host("a.test");
+        if says {
+            request = request.field("TE", "trailers").field("Connection", "te");
+        }
+        proxy.ask(if old { request.old() } else { request }.bytes());
+        let seen = upstream.only_request();
+        let fields = (seen.value("te").as_deref() == Some("trailers"), seen.head.lists("connection", "te"));
+        assert_eq!(fields, (passed, passed), "{old} {says}");
+        assert_eq!(seen.head.has("te"), passed, "{old} {says}");
+    }
+}
+
+#[test]
 fn connection_can_not_name_away_what_the_proxy_itself_writes() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);

@@ -397,6 +397,29 @@ fn a_large_body_is_cut_in_a_stream_and_the_connection_goes_on() {
     assert_eq!(client.ask(crate::fixtures::get("a.test", "/")).body.len(), large.len());
 }
 
+/// A call of a policy is the dearest part of most requests.
+#[test]
+fn only_requests_that_may_mean_a_range_ask_the_policy_for_it() {
+    let (_upstream, proxy) = proxy();
+    let range = |method: &str, target: &str| Request::new(method, target).host("a.test").field("Range", "bytes=0-1");
+    let plain = |method: &str, target: &str| Request::new(method, target).host("a.test");
+    for (request, asked) in [
+        (plain("GET", "/"), 0),
+        (plain("GET", "/?a=b"), 0),
+        (plain("POST", "/?range=0-1").body("x"), 0),
+        (range("POST", "/").body("x"), 0),
+        (range("DELETE", "/"), 0),
+        (range("GET", "/"), 1),
+        (range("HEAD", "/"), 2),
+        (plain("GET", "/?range=0-1"), 3),
+        (plain("GET", "/?r%61nge=0-1"), 4),
+        (plain("GET", "/"), 4),
+    ] {
+        proxy.ask(request.bytes());
+        assert_eq!(proxy.stat("/policies/range/calls"), asked);
+    }
+}
+
 #[test]
 fn a_route_without_the_range_policy_leaves_ranges_to_the_backend() {
     let upstream = TestUpstream::replying(plain);
