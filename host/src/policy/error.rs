@@ -52,6 +52,12 @@ pub enum Refusal {
     /// Not WebAssembly at all, or broken.
     #[error("this is not a valid WebAssembly component: {0}")]
     Corrupt(String),
+    /// It may be valid elsewhere: what it uses is switched off here.
+    #[error(
+        "the component uses a feature of WebAssembly that policies may not use: {0}; build it without that feature, as the supported \
+             languages do by default"
+    )]
+    Feature(String),
     /// Valid, but something in it is not supported.
     #[error("the component can't be compiled: {0}")]
     Unsupported(String),
@@ -188,4 +194,12 @@ pub enum Refusal {
     /// The host could not do its part.
     #[error("the host failed: {0}")]
     Host(String),
+}
+
+impl Refusal {
+    /// What a parser or a validator says of a component that it does not take.
+    pub(super) fn of_parser(sentence: String) -> Self {
+        // wasmparser's own words: "gc proposal must be enabled", "SIMD support is not enabled".
+        if sentence.contains("enabled") { Self::Feature(sentence) } else { Self::Corrupt(sentence) }
+    }
 }

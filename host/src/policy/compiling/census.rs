@@ -132,7 +132,7 @@ impl Totals {
 ///
 /// What can't be read is told as corrupt, and what is beyond any honest component by the limit that it is beyond.
 pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
-    let corrupt = |e: wasmparser::BinaryReaderError| Refusal::Corrupt(sentence(e));
+    let corrupt = |e: wasmparser::BinaryReaderError| Refusal::of_parser(sentence(e));
     let mut open: Vec<Part> = Vec::new();
     let mut totals = Totals::default();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -205,7 +205,7 @@ fn at_most(what: &'static str, limit: u64, count: u64) -> Result<(), Refusal> {
 
 impl Scope {
     fn read(&mut self, payload: Payload<'_>, outer: &[Part]) -> Result<(), Refusal> {
-        let corrupt = |e: wasmparser::BinaryReaderError| Refusal::Corrupt(sentence(e));
+        let corrupt = |e: wasmparser::BinaryReaderError| Refusal::of_parser(sentence(e));
         match payload {
             Payload::InstanceSection(section) => {
                 for instance in section {
@@ -307,7 +307,7 @@ impl Module {
     }
 
     fn read(&mut self, payload: Payload<'_>, totals: &mut Totals) -> Result<(), Refusal> {
-        let corrupt = |e: wasmparser::BinaryReaderError| Refusal::Corrupt(sentence(e));
+        let corrupt = |e: wasmparser::BinaryReaderError| Refusal::of_parser(sentence(e));
         match payload {
             Payload::TypeSection(section) => totals.keep(section.count().into(), kept::TYPE)?,
             Payload::ImportSection(section) => {

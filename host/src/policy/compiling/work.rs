@@ -53,9 +53,9 @@ fn compile(bytes: &[u8], fuel: bool) -> Result<(Facts, Vec<u8>), Refusal> {
     let lane =
         lanes::for_compiling(fuel, bytes.len() > LARGE).map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
     // A deadline ends a loop, and no single instruction. After the component was counted: what is added is not its author's.
-    let bytes = bulk::in_pieces(bytes).map_err(|e| Refusal::Corrupt(sentence(&e.0)))?;
+    let bytes = bulk::in_pieces(bytes).map_err(|e| Refusal::of_parser(sentence(&e.0)))?;
     let component =
-        Component::new(&lane.engine, &bytes).map_err(|e| Refusal::Corrupt(sentence(format_args!("{e:#}"))))?;
+        Component::new(&lane.engine, &bytes).map_err(|e| Refusal::of_parser(sentence(format_args!("{e:#}"))))?;
     let wasi = imports_wasi(&lane, &component);
     let lane = if wasi { lane.with_wasi() } else { Ok(lane) };
     let lane = lane.map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;

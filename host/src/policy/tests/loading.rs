@@ -19,6 +19,11 @@ fn each_kind_of_wrong_bytes_has_its_own_sentence() {
     assert!(matches!(refusal(b"<html>"), Refusal::Corrupt(_)));
     assert!(matches!(refusal(b"\0asm\x0d\0\x01\0\xff\xff\xff\xff\xff\xff"), Refusal::Corrupt(_)));
     assert!(matches!(refusal(&PROBE[..PROBE.len() / 2]), Refusal::Corrupt(_)));
+    for feature in ["(type (sub (func)))", "(memory 1 1 shared)", "(memory i64 1)", "(tag)"] {
+        let refused = refusal(&wat(&format!("(component (core module {feature}))")));
+        assert!(matches!(&refused, Refusal::Feature(_)), "{feature}: {refused}");
+        assert!(refused.to_string().contains("build it without that feature"), "{refused}");
+    }
     assert!(matches!(refusal(&vec![0; 65 << 20]), Refusal::TooLarge { .. }));
     let mut flipped = PROBE.to_vec();
     // The kind of the first section; elsewhere a byte may be data, which is as good as any other.
