@@ -51,6 +51,31 @@ fn a_policy_is_asked_again_and_told_what_failed() {
     assert!(answer.value("x-probe-attempt").unwrap().ends_with(" 1"));
 }
 
+/// What could not be sent again is sent on a pooled connection only after a look at whether that has ended.
+#[test]
+fn a_request_that_can_not_be_repeated_takes_no_pooled_connection_that_has_ended() {
+    let upstream = TestUpstream::start(|connection| {
+        if connection.request().is_some() {
+            connection.send(response("200 OK", &[], "once"));
+        }
+    });
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut client = proxy.client();
+    for n in 1..=6 {
+        match n % 2 {
+            0 => client.send(post("hello")),
+            _ => {
+                client.send("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhel");
+                upstream.wait_for_heads(n);
+                client.send("lo");
+            }
+        }
+        assert_eq!(client.response_to("POST").text(), "once", "{n}");
+        upstream.wait_until_unused_after(n);
+    }
+    assert_eq!(proxy.stat("/connections/upstream_reused"), 0);
+}
+
 #[test]
 fn attempts_are_counted_and_end() {
     let (_held, dead) = refusing_address();
