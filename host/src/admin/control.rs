@@ -102,7 +102,7 @@ pub struct PolicyStatus {
     pub digest: String,
     /// Where the component came from, in words: `built-in random`, a path, or `PUT`.
     pub source: String,
-    /// The hooks that it exports, by their names in [`crate::stats::HOOKS`], and `configuration` and `topology`.
+    /// The hooks that it exports, by their names ([`crate::policy::Hook`]), and `configuration` and `topology`.
     pub hooks: Vec<String>,
     /// `worker` or `request`.
     pub isolation: String,

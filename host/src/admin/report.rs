@@ -10,9 +10,10 @@ pub use super::durations::{Microseconds, Nanoseconds};
 use super::pools::Pool;
 use super::process::Process;
 use super::recording::Recording;
+use crate::policy::Hook;
 use crate::stats::{
-    BackendShard, Counter, DecidedPool, Gauge, HOOKS, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, STATUSES,
-    Stats, StoreShard, WorkerShard,
+    BackendShard, Counter, DecidedPool, Gauge, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, STATUSES, Stats,
+    StoreShard, WorkerShard,
 };
 
 /// What a report is made of.
@@ -289,10 +290,10 @@ impl Policy {
     fn new(counted: &PolicyStats) -> Self {
         let shards = &counted.all_shards();
         let sum = |counter: fn(&PolicyShard) -> &Counter| shards.iter().map(|s| counter(s).value()).sum::<u64>();
-        let hooks: BTreeMap<&'static str, Nanoseconds> = HOOKS
-            .iter()
-            .enumerate()
-            .map(|(i, hook)| (*hook, Nanoseconds(add_up(shards.iter().map(|s| &s.hook_nanoseconds[i])))))
+        let times = |hook: Hook| add_up(shards.iter().map(|s| &s.hook_nanoseconds[hook.index()]));
+        let hooks: BTreeMap<&'static str, Nanoseconds> = Hook::ALL
+            .into_iter()
+            .map(|hook| (hook.name(), Nanoseconds(times(hook))))
             .filter(|(_, times)| times.0.count > 0)
             .collect();
         let all = add_up(shards.iter().flat_map(|s| &s.hook_nanoseconds));

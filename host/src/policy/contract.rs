@@ -10,6 +10,7 @@ use wasmtime::component::{
 use wasmtime::{AsContextMut, Store};
 
 use super::error::Refusal;
+use super::hook::Hook;
 use super::lines::sentence;
 use super::state::State;
 
@@ -40,18 +41,21 @@ pub struct Hooks {
 }
 
 impl Hooks {
+    /// Whether this one is there.
+    pub fn has(self, hook: Hook) -> bool {
+        match hook {
+            Hook::Range => self.range,
+            Hook::RequestHeaders => self.request_headers,
+            Hook::Selection => self.selection,
+            Hook::ResponseHeaders => self.response_headers,
+        }
+    }
+
     /// The names of those that are there.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        [
-            ("configuration", self.configuration),
-            ("topology", self.topology),
-            ("range", self.range),
-            ("request-headers", self.request_headers),
-            ("selection", self.selection),
-            ("response-headers", self.response_headers),
-        ]
-        .into_iter()
-        .filter_map(|(name, there)| there.then_some(name))
+        let told = [("configuration", self.configuration), ("topology", self.topology)];
+        let asked = Hook::ALL.map(|hook| (hook.name(), self.has(hook)));
+        told.into_iter().chain(asked).filter_map(|(name, there)| there.then_some(name))
     }
 }
 

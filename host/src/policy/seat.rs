@@ -11,6 +11,7 @@ use super::answer::{Attempt, BackendFacts, Edited, Fault, FaultKind, RangeVerdic
 use super::contract::{Exports, Hooks};
 use super::deadline::{Allowance, thread_time};
 use super::generation::Generation;
+use super::hook::Hook;
 use super::instance::{Instance, headers_handle, request_handle};
 use super::state::State;
 use super::suspension::Breaker;
@@ -45,15 +46,6 @@ pub struct Seat {
     suspended_until: u64,
     /// Requests that have begun and not ended; counted only with `isolation = "request"`.
     open: u32,
-}
-
-/// A hook, by its place in [`crate::stats::HOOKS`].
-#[derive(Clone, Copy)]
-enum Hook {
-    Range,
-    RequestHeaders,
-    Selection,
-    ResponseHeaders,
 }
 
 impl Seat {
@@ -242,7 +234,7 @@ impl Seat {
         self.took = Duration::ZERO;
         if let Some(breaker) = &mut self.breaker
             && breaker.is_armed()
-            && let Some(refused) = breaker.refuses(hook as usize, request.client)
+            && let Some(refused) = breaker.refuses(hook.index(), request.client)
         {
             return Err(self.left_alone(refused));
         }
@@ -274,7 +266,7 @@ impl Seat {
         let start = Instant::now();
         let answer = ask(exports, store);
         self.took = start.elapsed();
-        self.shard.hook_nanoseconds[hook as usize].record(self.took.as_nanos() as u64);
+        self.shard.hook_nanoseconds[hook.index()].record(self.took.as_nanos() as u64);
 
         if self.fuel.is_some() {
             self.fuel = store.get_fuel().ok().map(|left| u64::MAX - left);

@@ -43,7 +43,7 @@ pub(super) struct Breaker {
     origin: Instant,
     /// The debt at which a client is paused.
     client_debt: u64,
-    hooks: [Account; HOOKS.len()],
+    hooks: [Account; HOOKS],
     clients: Option<Box<Clients>>,
 }
 
@@ -275,7 +275,7 @@ mod tests {
         let mut breaker = Breaker::new(DEADLINE);
         let mut cost = 0;
         for now in (0..10_000).map(|n| n * MS) {
-            let hook = (now / MS) as usize % HOOKS.len();
+            let hook = (now / MS) as usize % HOOKS;
             if !breaker.is_armed() || breaker.refuses_at(hook, client(1), now).is_none() {
                 cost += MS;
                 breaker.charge_at(hook, client(1), MS, now);

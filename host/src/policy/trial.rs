@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::BackendFacts;
 use super::generation::Generation;
+use super::hook::Hook;
 use super::seat::Seat;
 use crate::config::Rollout;
 use crate::stats::{Decisions, TrialShard};
@@ -90,7 +91,7 @@ pub struct Sample {
     /// When it was made.
     pub time: SystemTime,
     /// The hook.
-    pub hook: &'static str,
+    pub hook: Hook,
     /// The client's address.
     pub client: IpAddr,
     /// The request's method.

@@ -8,10 +8,13 @@ use http::Method;
 use super::refusal::{Refusal, fault_line};
 use super::slice;
 use super::snapshot::{Place, View};
-use super::turn::{Answered, Hook, Turn};
+use super::turn::{Answered, Turn};
 use super::worker::Worker;
 use crate::config::OnFailure;
-use crate::policy::{Attempt, ByteRange, Edited, FailedAttempt, Fault, RangeVerdict, Reply, Seat, Selected};
+use crate::policy::{
+    Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, FailedAttempt, Fault, Message,
+    RangeVerdict, Reply, Seat, Select, Selected,
+};
 use crate::recording::{Recordable, Role};
 use crate::route::Rule;
 use crate::wire::{Control, Fields, RequestHead};
@@ -88,11 +91,9 @@ impl<'a> Panel<'a> {
         if !may_ask_for_range(head, control) {
             return Ok(Vec::new());
         }
-        let pool = self.rule.pool;
+        let question = CheckRange { pool: self.rule.pool };
         for member in self.members() {
-            let question =
-                |seat: &mut Seat, head: &mut RequestHead, _: Option<&mut Fields>| seat.check_range(head, pool);
-            let Some(answered) = self.ask(member, Hook::RANGE, head, None, question) else { continue };
+            let Some(answered) = self.ask(member, &question, &mut Message::request(head)) else { continue };
             match answered.answer {
                 Ok(RangeVerdict::Untouched) => {}
                 Ok(RangeVerdict::Ignore) => {
@@ -117,11 +118,9 @@ impl<'a> Panel<'a> {
 
     /// Lets the policies edit the request's fields.
     pub fn edit_request(self, head: &mut RequestHead) -> Result<(), Local> {
-        let pool = self.rule.pool;
+        let question = EditRequest { pool: self.rule.pool };
         for member in self.members() {
-            let question =
-                |seat: &mut Seat, head: &mut RequestHead, _: Option<&mut Fields>| seat.edit_request(head, pool);
-            let Some(answered) = self.ask(member, Hook::REQUEST_HEADERS, head, None, question) else { continue };
+            let Some(answered) = self.ask(member, &question, &mut Message::request(head)) else { continue };
             match answered.answer {
                 Ok(Edited::Done) => {}
                 Ok(Edited::Answer(reply)) => return Err(answer(&answered.seat.borrow(), reply)),
@@ -137,11 +136,9 @@ impl<'a> Panel<'a> {
     pub fn select(self, head: &mut RequestHead, number: u32, failed: &[FailedAttempt]) -> Result<u32, Local> {
         let pool = self.rule.pool;
         self.turn.record(|record| record.attempt(number, failed));
+        let question = Select { pool, attempt: Attempt { number, failed } };
         for member in self.members() {
-            let question = |seat: &mut Seat, head: &mut RequestHead, _: Option<&mut Fields>| {
-                seat.select(head, pool, Attempt { number, failed })
-            };
-            let Some(answered) = self.ask(member, Hook::SELECTION, head, None, question) else { continue };
+            let Some(answered) = self.ask(member, &question, &mut Message::request(head)) else { continue };
             match answered.answer {
                 Ok(Selected::Backend(backend)) if self.view.pools.takes_traffic(pool, backend) => return Ok(backend),
                 // Of weight 0: the operator has the last word, and the next policy is asked.
@@ -167,16 +164,11 @@ impl<'a> Panel<'a> {
         backend: u32,
         fields: &mut Fields,
     ) -> Result<(), Local> {
-        let pool = self.rule.pool;
         self.turn.record(|record| record.response(status, backend));
+        let question = EditResponse { pool: self.rule.pool, status, backend };
+        let mut message = Message { head, response: Some(fields) };
         for member in self.members().rev() {
-            let question = |seat: &mut Seat, head: &mut RequestHead, fields: Option<&mut Fields>| match fields {
-                Some(fields) => seat.edit_response(head, pool, status, backend, fields),
-                None => Ok(Edited::Done),
-            };
-            let Some(answered) = self.ask(member, Hook::RESPONSE_HEADERS, head, Some(fields), question) else {
-                continue;
-            };
+            let Some(answered) = self.ask(member, &question, &mut message) else { continue };
             match answered.answer {
                 Ok(Edited::Done) => {}
                 Ok(Edited::Answer(reply)) => return Err(answer(&answered.seat.borrow(), reply)),
@@ -200,18 +192,16 @@ impl<'a> Panel<'a> {
 
     /// Asks one policy: the generation that decides this request, and the shadow if there is one. `None` if the policy has
     /// no such hook.
-    fn ask<A: PartialEq + Display + Recordable>(
+    fn ask<Q: Ask<Answer: PartialEq + Display + Recordable>>(
         self,
         member: Member<'a>,
-        hook: Hook,
-        head: &mut RequestHead,
-        fields: Option<&mut Fields>,
-        question: impl Fn(&mut Seat, &mut RequestHead, Option<&mut Fields>) -> Result<A, Fault>,
-    ) -> Option<Answered<'a, A>> {
+        question: &Q,
+        message: &mut Message<'_>,
+    ) -> Option<Answered<'a, Q::Answer>> {
         let active = member.place.active.as_ref()?;
         match &member.place.trial {
-            Some(on_trial) => self.ask_on_trial(member, active, on_trial, hook, head, fields, question),
-            None => self.put(active, Role::Active, hook, head, fields, question),
+            Some(on_trial) => self.ask_on_trial(member, active, on_trial, question, message),
+            None => self.put(active, Role::Active, question, message),
         }
     }
 

@@ -15,9 +15,8 @@ use super::snapshot::OnTrial;
 use super::trace::Trace;
 use super::watch::{Record, Watch};
 use super::worker::Worker;
-use crate::policy::{Fault, FaultKind, Hooks, Sample, Seat, Tape};
-use crate::recording::{self, Recordable, Role};
-use crate::stats::HOOKS;
+use crate::policy::{Ask, Fault, FaultKind, Hook, Message, Sample, Seat, Tape};
+use crate::recording::{Recordable, Role};
 use crate::wire::{Fields, RequestHead};
 
 /// One request's own. A bit stands for a policy's place in the route.
@@ -35,25 +34,6 @@ pub struct Turn {
     pub attempt: Cell<u32>,
     /// What happened, if somebody wants to know.
     watch: Option<Box<Watch>>,
-}
-
-/// A hook of the contract that is asked about requests.
-#[derive(Clone, Copy)]
-pub(super) struct Hook {
-    /// Its place in [`HOOKS`].
-    index: usize,
-    exported: fn(Hooks) -> bool,
-    recorded: recording::Hook,
-}
-
-impl Hook {
-    pub const RANGE: Self = Self { index: 0, exported: |hooks| hooks.range, recorded: recording::Hook::Range };
-    pub const REQUEST_HEADERS: Self =
-        Self { index: 1, exported: |hooks| hooks.request_headers, recorded: recording::Hook::RequestHeaders };
-    pub const SELECTION: Self =
-        Self { index: 2, exported: |hooks| hooks.selection, recorded: recording::Hook::Selection };
-    pub const RESPONSE_HEADERS: Self =
-        Self { index: 3, exported: |hooks| hooks.response_headers, recorded: recording::Hook::ResponseHeaders };
 }
 
 /// Who answered, and what.
@@ -121,52 +101,41 @@ impl<'a> Panel<'a> {
     }
 
     /// Asks one seat, if its generation has the hook.
-    pub(super) fn put<A: Display + Recordable>(
+    pub(super) fn put<Q: Ask<Answer: Display + Recordable>>(
         self,
         seat: &'a Rc<RefCell<Seat>>,
         role: Role,
-        hook: Hook,
-        head: &mut RequestHead,
-        fields: Option<&mut Fields>,
-        question: impl Fn(&mut Seat, &mut RequestHead, Option<&mut Fields>) -> Result<A, Fault>,
-    ) -> Option<Answered<'a, A>> {
+        question: &Q,
+        message: &mut Message<'_>,
+    ) -> Option<Answered<'a, Q::Answer>> {
         let mut asked = seat.borrow_mut();
-        if !(hook.exported)(asked.hooks()) {
+        if !asked.hooks().has(Q::HOOK) {
             return None;
         }
         let answer = match &self.turn.watch {
-            None => question(&mut asked, head, fields),
-            Some(watch) => self.put_watched(watch, &mut asked, role, hook, head, fields, question),
+            None => question.ask(&mut asked, message),
+            Some(watch) => self.put_watched(watch, &mut asked, role, question, message),
         };
         Some(Answered { seat, answer })
     }
 
     /// Asks it and takes notes.
-    #[allow(clippy::too_many_arguments, reason = "those of `put`, and where the notes go")]
     #[cold]
-    fn put_watched<A: Display + Recordable>(
+    fn put_watched<Q: Ask<Answer: Display + Recordable>>(
         self,
         watch: &Watch,
         asked: &mut Seat,
         role: Role,
-        hook: Hook,
-        head: &mut RequestHead,
-        mut fields: Option<&mut Fields>,
-        question: impl Fn(&mut Seat, &mut RequestHead, Option<&mut Fields>) -> Result<A, Fault>,
-    ) -> Result<A, Fault> {
+        question: &Q,
+        message: &mut Message<'_>,
+    ) -> Result<Q::Answer, Fault> {
         let record = watch.record.as_ref().filter(|record| record.borrow().wants(asked));
         // In a comparison there is a tape already, and the shadow gets it as well.
         let own_tape = record.is_some() && asked.tape().is_none();
         if own_tape {
             asked.insert_tape(Box::new(Tape::recording(self.worker.rng.borrow_mut().next_u64())));
         }
-        let facts = &*self.view.pools.facts;
-        let call =
-            record.map(|record| record.borrow_mut().asking(asked, role, hook.recorded, head, fields.as_deref(), facts));
-        let answer = question(asked, head, fields.as_deref_mut());
-        if let (Some(record), Some(call)) = (record, call) {
-            record.borrow_mut().asked(call, asked, answer.answer(), head, fields.as_deref());
-        }
+        let answer = self.recorded(record, asked, role, question, message);
         if own_tape {
             asked.eject_tape();
         }
@@ -178,7 +147,7 @@ impl<'a> Panel<'a> {
                 Role::Shadow => Some("shadow"),
             };
             let mut note = |answer: &dyn Display| {
-                trace.asked(HOOKS[hook.index], generation.name(), generation.number(), role, asked.took(), &answer);
+                trace.asked(Q::HOOK.name(), generation.name(), generation.number(), role, asked.took(), &answer);
             };
             match &answer {
                 Ok(answer) => note(answer),
@@ -188,28 +157,43 @@ impl<'a> Panel<'a> {
         answer
     }
 
+    /// Asks it and writes the call into the record, if there is one.
+    fn recorded<Q: Ask<Answer: Recordable>>(
+        self,
+        record: Option<&RefCell<Record>>,
+        asked: &mut Seat,
+        role: Role,
+        question: &Q,
+        message: &mut Message<'_>,
+    ) -> Result<Q::Answer, Fault> {
+        let facts = &*self.view.pools.facts;
+        let call = record.map(|record| record.borrow_mut().asking(asked, role, Q::HOOK, message, facts));
+        let answer = question.ask(asked, message);
+        if let (Some(record), Some(call)) = (record, call) {
+            record.borrow_mut().asked(call, asked, answer.answer(), message);
+        }
+        answer
+    }
+
     /// Asks a policy with a generation on trial.
-    #[allow(clippy::too_many_arguments, reason = "those of `ask`, and what it found")]
     #[cold]
-    pub(super) fn ask_on_trial<A: PartialEq + Display + Recordable>(
+    pub(super) fn ask_on_trial<Q: Ask<Answer: PartialEq + Display + Recordable>>(
         self,
         member: Member<'a>,
         active: &'a Rc<RefCell<Seat>>,
         on_trial: &'a OnTrial,
-        hook: Hook,
-        head: &mut RequestHead,
-        mut fields: Option<&mut Fields>,
-        question: impl Fn(&mut Seat, &mut RequestHead, Option<&mut Fields>) -> Result<A, Fault>,
-    ) -> Option<Answered<'a, A>> {
+        question: &Q,
+        message: &mut Message<'_>,
+    ) -> Option<Answered<'a, Q::Answer>> {
         let turn = self.turn;
         if turn.chosen.get() & !turn.given_up.get() & member.bit != 0 {
             let _question = InQuestion::of(on_trial);
             // A call that fails leaves the fields as they were, so the active generation finds them untouched.
-            match self.put(&on_trial.seat, Role::Canary, hook, head, fields.as_deref_mut(), &question) {
+            match self.put(&on_trial.seat, Role::Canary, question, message) {
                 Some(Answered { answer: Err(fault), .. }) => {
                     turn.given_up.set(turn.given_up.get() | member.bit);
                     self.log_candidate("canary", on_trial, &fault);
-                    let answered = self.put(active, Role::Active, hook, head, fields, question);
+                    let answered = self.put(active, Role::Active, question, message);
                     note_shared_fault(on_trial, &fault, answered.as_ref());
                     return answered;
                 }
@@ -217,49 +201,41 @@ impl<'a> Panel<'a> {
             }
         }
         if turn.shadowed.get() & member.bit == 0 {
-            return self.put(active, Role::Active, hook, head, fields, question);
+            return self.put(active, Role::Active, question, message);
         }
-        self.compare(active, on_trial, hook, head, fields, question)
+        self.compare(active, on_trial, question, message)
     }
 
     /// Asks the active generation, then the shadow the same, and compares what they say and what they did to the fields.
-    fn compare<A: PartialEq + Display + Recordable>(
+    fn compare<Q: Ask<Answer: PartialEq + Display + Recordable>>(
         self,
         active: &'a Rc<RefCell<Seat>>,
         on_trial: &OnTrial,
-        hook: Hook,
-        head: &mut RequestHead,
-        mut fields: Option<&mut Fields>,
-        question: impl Fn(&mut Seat, &mut RequestHead, Option<&mut Fields>) -> Result<A, Fault>,
-    ) -> Option<Answered<'a, A>> {
+        question: &Q,
+        message: &mut Message<'_>,
+    ) -> Option<Answered<'a, Q::Answer>> {
         let shadow = &on_trial.seat;
-        let exported = (hook.exported)(active.borrow().hooks());
-        if !exported && !(hook.exported)(shadow.borrow().hooks()) {
+        let exported = active.borrow().hooks().has(Q::HOOK);
+        if !exported && !shadow.borrow().hooks().has(Q::HOOK) {
             return None;
         }
-        let (mut copy, mut copied) = (head.clone(), fields.as_deref().cloned());
+        let (mut head, mut response) = (message.head.clone(), message.response.as_deref().cloned());
+        let mut copy = Message { head: &mut head, response: response.as_mut() };
         let seed = self.worker.rng.borrow_mut().next_u64();
         let tape = if self.turn.watch.is_some() { Tape::recording(seed) } else { Tape::new(seed) };
         active.borrow_mut().insert_tape(Box::new(tape));
-        let answered = self.put(active, Role::Active, hook, head, fields.as_deref_mut(), &question);
+        let answered = self.put(active, Role::Active, question, message);
         // A generation without the hook answers as one without an opinion.
-        let no_opinion = (!exported).then(|| question(&mut active.borrow_mut(), head, fields.as_deref_mut()));
+        let no_opinion = (!exported).then(|| question.ask(&mut active.borrow_mut(), message));
         let tape = active.borrow_mut().eject_tape().unwrap_or_else(|| Box::new(Tape::new(seed)));
         let tape = Box::new(tape.replay());
 
         let mut seat = shadow.borrow_mut();
         seat.insert_tape(tape);
         let record = self.turn.watch.as_ref().and_then(|watch| watch.record.as_ref());
-        let record = record.filter(|record| (hook.exported)(seat.hooks()) && record.borrow().wants(&seat));
-        let facts = &*self.view.pools.facts;
-        let call = record.map(|record| {
-            record.borrow_mut().asking(&seat, Role::Shadow, hook.recorded, &copy, copied.as_ref(), facts)
-        });
+        let record = record.filter(|record| seat.hooks().has(Q::HOOK) && record.borrow().wants(&seat));
         let _question = InQuestion::of(on_trial);
-        let shadowed = question(&mut seat, &mut copy, copied.as_mut());
-        if let (Some(record), Some(call)) = (record, call) {
-            record.borrow_mut().asked(call, &seat, shadowed.answer(), &copy, copied.as_ref());
-        }
+        let shadowed = self.recorded(record, &mut seat, Role::Shadow, question, &mut copy);
         seat.eject_tape();
         let took = seat.took();
         drop(seat);
@@ -270,13 +246,10 @@ impl<'a> Panel<'a> {
                 return answered;
             }
         }
-        let edited = match &fields {
-            Some(fields) => difference(fields, copied.as_ref().unwrap_or(fields)),
-            None => difference(&head.fields, &copy.fields),
-        };
+        let edited = edits_apart(message, &copy);
         if let Some(answer) = answered.as_ref().map(|a| &a.answer).or(no_opinion.as_ref()) {
-            let verdict = Verdict { active: answer, shadow: &shadowed, edited };
-            self.note(active, on_trial, hook, head, took, &verdict);
+            let verdict = Verdict { hook: Q::HOOK, active: answer, shadow: &shadowed, edited };
+            self.note(active, on_trial, message.head, took, &verdict);
         }
         answered
     }
@@ -285,12 +258,11 @@ impl<'a> Panel<'a> {
         self,
         active: &Rc<RefCell<Seat>>,
         on_trial: &OnTrial,
-        hook: Hook,
         head: &RequestHead,
         took: Duration,
         verdict: &Verdict<'_, A>,
     ) {
-        let compared = &on_trial.shard.compared[hook.index];
+        let compared = &on_trial.shard.compared[verdict.hook.index()];
         compared.decisions.increment();
         let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         compared.active_nanoseconds.record(nanoseconds(active.borrow().took()));
@@ -301,7 +273,7 @@ impl<'a> Panel<'a> {
         }
         on_trial.trial.differed(|| Sample {
             time: SystemTime::now(),
-            hook: HOOKS[hook.index],
+            hook: verdict.hook,
             client: head.client,
             method: head.method.to_string(),
             host: head.host.clone(),
@@ -348,6 +320,7 @@ fn note_shared_fault<A>(on_trial: &OnTrial, fault: &Fault, active: Option<&Answe
 
 /// What two generations made of the same question.
 struct Verdict<'a, A> {
+    hook: Hook,
     active: &'a Result<A, Fault>,
     shadow: &'a Result<A, Fault>,
     /// The fields that came out differently, by name.
@@ -374,6 +347,14 @@ fn described<A: Display>(answer: &Result<A, Fault>) -> String {
     match answer {
         Ok(answer) => answer.to_string(),
         Err(fault) => format!("{}: {}", fault.kind, fault.message),
+    }
+}
+
+/// The fields that came out differently: those of the response if there is one, else the request's.
+fn edits_apart(one: &Message<'_>, other: &Message<'_>) -> Vec<String> {
+    match (&one.response, &other.response) {
+        (Some(one), Some(other)) => difference(one, other),
+        _ => difference(&one.head.fields, &other.head.fields),
     }
 }
 

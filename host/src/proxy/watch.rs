@@ -7,10 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::snapshot::{Snapshot, View};
 use super::trace::Trace;
 use super::worker::Worker;
-use crate::policy::{BackendFacts, FailedAttempt, Mode, Seat, Tape};
-use crate::recording::{
-    self, Answer, Call, Fact, Held, Hook, Lineup, Loaded, Recorder, Request, Response, Role, Trial,
-};
+use crate::policy::{BackendFacts, FailedAttempt, Hook, Message, Mode, Seat, Tape};
+use crate::recording::{self, Answer, Call, Fact, Held, Lineup, Loaded, Recorder, Request, Response, Role, Trial};
 use crate::route::Rule;
 use crate::wire::{Fields, RequestHead};
 
@@ -116,8 +114,7 @@ impl Record {
         seat: &Seat,
         role: Role,
         hook: Hook,
-        head: &RequestHead,
-        response: Option<&Fields>,
+        message: &Message<'_>,
         facts: &dyn BackendFacts,
     ) -> Call {
         let generation = seat.generation();
@@ -131,10 +128,10 @@ impl Record {
             failed: if is(Hook::Selection) { self.failed.clone() } else { Vec::new() },
             response: self
                 .response
-                .zip(response)
+                .zip(message.response.as_deref())
                 .filter(|_| is(Hook::ResponseHeaders))
                 .map(|((status, backend), fields)| Response { status, backend, fields: recording::fields(fields) }),
-            sees: self.tell(head),
+            sees: self.tell(message.head),
             facts: self.news(facts),
             tape: None,
             answer: Answer::Done,
@@ -144,23 +141,16 @@ impl Record {
     }
 
     /// Notes what came of it.
-    pub fn asked(
-        &mut self,
-        mut call: Call,
-        seat: &Seat,
-        answer: Answer,
-        head: &RequestHead,
-        response: Option<&Fields>,
-    ) {
+    pub fn asked(&mut self, mut call: Call, seat: &Seat, answer: Answer, message: &Message<'_>) {
         call.answer = answer;
         call.nanoseconds = u64::try_from(seat.took().as_nanos()).unwrap_or(u64::MAX);
         // A shadow has the tape of the active generation, and what it did to the fields is forgotten.
         let counts = call.role != Role::Shadow;
         call.tape = seat.tape().filter(|_| counts).map(Tape::record);
-        call.edited = match (&call.response, response) {
+        call.edited = match (&call.response, message.response.as_deref()) {
             (Some(before), Some(now)) => Some(recording::fields(now)).filter(|now| *now != before.fields),
-            _ if counts => self.tell(head),
-            _ => Some(&head.fields).filter(|now| !now.iter().eq(self.told.iter())).map(recording::fields),
+            _ if counts => self.tell(message.head),
+            _ => Some(&message.head.fields).filter(|now| !now.iter().eq(self.told.iter())).map(recording::fields),
         };
         if self.held.as_mut().is_some_and(|held| held.grow(call.weight())) {
             self.request.calls.push(call);

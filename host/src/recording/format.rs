@@ -5,8 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Octets, Recorded};
-use crate::stats::HOOKS;
+use crate::policy::{Hook, Octets, Recorded};
 
 /// The version of the format that is written, and the only one that is read.
 pub const FORMAT: u32 = 1;
@@ -214,20 +213,6 @@ pub enum Role {
     Shadow,
 }
 
-/// A hook of the contract, in the order of [`HOOKS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Hook {
-    /// `range.check`
-    Range,
-    /// `request-headers.edit-request`
-    RequestHeaders,
-    /// `selection.select`
-    Selection,
-    /// `response-headers.edit-response`
-    ResponseHeaders,
-}
-
 /// An attempt that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAttempt {
@@ -317,15 +302,5 @@ impl Answer {
     /// Whether the policy was not asked, because there was no instance of it.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Fault { kind, .. } if ["rebuilding", "unavailable", "suspended", "paused"].contains(&kind.as_str()))
-    }
-}
-
-impl Hook {
-    /// All, in the order of [`HOOKS`].
-    pub const ALL: [Self; 4] = [Self::Range, Self::RequestHeaders, Self::Selection, Self::ResponseHeaders];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        HOOKS[self as usize]
     }
 }

@@ -15,8 +15,8 @@ mod words;
 mod writer;
 
 pub use format::{
-    Answer, Backend, Call, FORMAT, Fact, FailedAttempt, Field, Hook, Isolation, Line, Lineup, Loaded, Policy, Pool,
-    Reply, Request, Response, Role, Trial,
+    Answer, Backend, Call, FORMAT, Fact, FailedAttempt, Field, Isolation, Line, Lineup, Loaded, Policy, Pool, Reply,
+    Request, Response, Role, Trial,
 };
 pub use reader::{Next, ReadError, Reader};
 pub use redact::is_redacted;

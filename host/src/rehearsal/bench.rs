@@ -12,8 +12,9 @@ use super::scenario::{Book, Step};
 use super::source::Source;
 use super::stage::{Given, House, Stage};
 use super::times::Times;
-use crate::policy::{Attempt, EngineOptions, Fault, Seat};
-use crate::stats::HOOKS;
+use crate::policy::{
+    Ask, Attempt, CheckRange, EditRequest, EditResponse, EngineOptions, Fault, Hook, Message, Seat, Select,
+};
 use crate::wire::{Fields, RequestHead};
 
 /// Calls between two changes of the request; what is done for the change is not timed.
@@ -53,7 +54,7 @@ pub(super) struct Measured {
     /// How many scenarios were asked about, and how many there are.
     pub scenarios: (usize, usize),
     /// By hook, in the proxy's order.
-    pub hooks: Vec<(&'static str, Cost)>,
+    pub hooks: Vec<(Hook, Cost)>,
 }
 
 /// What a hook costs.
@@ -78,11 +79,10 @@ pub(super) fn bench(
     progress("loading");
     let (_, cold) = load(source, &given, &cache.0)?;
     let (mut stage, cached) = load(source, &given, &cache.0)?;
-    let there: Vec<&str> = stage.seat().hooks().names().collect();
-    let there: Vec<&'static str> = HOOKS.into_iter().filter(|hook| there.contains(hook)).collect();
+    let there = stage.seat().hooks();
     let mut hooks = Vec::new();
-    for hook in there {
-        progress(hook);
+    for hook in Hook::ALL.into_iter().filter(|hook| there.has(*hook)) {
+        progress(hook.name());
         let times = time(&mut stage, hook, &steps, Duration::from_secs_f64(seconds))?;
         hooks.push((hook, Cost { times, instructions: (0, 0, 0) }));
     }
@@ -93,7 +93,7 @@ pub(super) fn bench(
     counting.set_time(steps.first().map_or(0, |step| step.monotonic));
     let mut stage = counting.stage(&given, steps.first().map(Step::setup))?;
     for (hook, cost) in &mut hooks {
-        cost.instructions = count(&mut stage, hook, &steps)?;
+        cost.instructions = count(&mut stage, *hook, &steps)?;
     }
     let digest = crate::policy::digest(&source.bytes);
     let (file, size) = (source.name.clone(), source.bytes.len());
@@ -129,7 +129,7 @@ fn load(source: &Source, given: &Given, cache: &Path) -> Result<(Stage, Duration
 }
 
 /// Calls the hook again and again, as the proxy does: warm, on one thread, nothing scripted.
-fn time(stage: &mut Stage, hook: &'static str, steps: &[Step], wanted: Duration) -> Result<Times, RehearsalError> {
+fn time(stage: &mut Stage, hook: Hook, steps: &[Step], wanted: Duration) -> Result<Times, RehearsalError> {
     let mut batch = Batch::default();
     let mut times = Times::default();
     let warm = Instant::now() + wanted.div_f64(10.0);
@@ -156,7 +156,7 @@ fn time(stage: &mut Stage, hook: &'static str, steps: &[Step], wanted: Duration)
 }
 
 /// The instructions of some decisions, whose draws and times are the same everywhere.
-fn count(stage: &mut Stage, hook: &'static str, steps: &[Step]) -> Result<(u64, u64, u64), RehearsalError> {
+fn count(stage: &mut Stage, hook: Hook, steps: &[Step]) -> Result<(u64, u64, u64), RehearsalError> {
     let (mut least, mut sum, mut most, mut calls) = (u64::MAX, 0u64, 0, 0u64);
     for (run, step) in (0..COUNTED.max(steps.len() as u32)).zip(steps.iter().cycle()) {
         stage.facts().set_pool(step.pool, &step.states);
@@ -184,7 +184,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn prepare(&mut self, stage: &Stage, hook: &str, step: &Step, first: u32) {
+    fn prepare(&mut self, stage: &Stage, hook: Hook, step: &Step, first: u32) {
         stage.facts().set_pool(step.pool, &step.states);
         self.heads.resize_with(BATCH as usize, RequestHead::default);
         self.response.resize_with(BATCH as usize, Fields::new);
@@ -201,14 +201,14 @@ impl Batch {
     fn run(
         &mut self,
         seat: &mut Seat,
-        hook: &str,
+        hook: Hook,
         step: &Step,
         mut took: impl FnMut(Duration),
     ) -> Result<(), RehearsalError> {
         let mut before = Instant::now();
         for (head, response) in self.heads.iter_mut().zip(&mut self.response) {
             seat.begin_request();
-            let answer = ask(seat, hook, step, head, response);
+            let answer = ask(seat, hook, step, &mut Message { head, response: Some(response) });
             seat.end_request();
             answer.map_err(|fault| RehearsalError::Faulted(fault.message))?;
             let now = Instant::now();
@@ -219,17 +219,18 @@ impl Batch {
     }
 }
 
-fn ask(seat: &mut Seat, hook: &str, step: &Step, head: &mut RequestHead, response: &mut Fields) -> Result<(), Fault> {
+fn ask(seat: &mut Seat, hook: Hook, step: &Step, message: &mut Message<'_>) -> Result<(), Fault> {
+    let pool = step.pool;
     match hook {
-        "range" => seat.check_range(head, step.pool).map(drop),
-        "request-headers" => seat.edit_request(head, step.pool).map(drop),
-        "selection" => {
+        Hook::Range => CheckRange { pool }.ask(seat, message).map(drop),
+        Hook::RequestHeaders => EditRequest { pool }.ask(seat, message).map(drop),
+        Hook::Selection => {
             let attempt = Attempt { number: step.attempt, failed: &step.failed };
-            seat.select(head, step.pool, attempt).map(drop)
+            Select { pool, attempt }.ask(seat, message).map(drop)
         }
-        _ => {
+        Hook::ResponseHeaders => {
             let backend = step.response.backend.unwrap_or(0);
-            seat.edit_response(head, step.pool, step.response.status, backend, response).map(drop)
+            EditResponse { pool, status: step.response.status, backend }.ask(seat, message).map(drop)
         }
     }
 }
@@ -240,8 +241,8 @@ fn refill(fields: &mut Fields, from: &Fields) {
 }
 
 /// The proxy asks this hook only about requests that have one.
-fn add_range(hook: &str, head: &mut RequestHead) {
-    if hook == "range" && !head.fields.contains("range") && !head.query().is_some_and(|q| q.contains("range=")) {
+fn add_range(hook: Hook, head: &mut RequestHead) {
+    if hook == Hook::Range && !head.fields.contains("range") && !head.query().is_some_and(|q| q.contains("range=")) {
         head.fields.append(b"range", b"bytes=0-99");
     }
 }

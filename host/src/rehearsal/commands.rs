@@ -163,7 +163,7 @@ fn as_json(measured: &Measured) -> Value {
             },
             "instructions": { "min": least, "mean": mean, "max": most },
         });
-        ((*hook).to_owned(), cost)
+        (hook.name().to_owned(), cost)
     });
     json!({
         "file": measured.file,
@@ -201,7 +201,7 @@ fn as_text(measured: &Measured) -> String {
         let (times, (least, mean, most)) = (&cost.times, cost.instructions);
         let quantile = |share| time(times.quantile(share));
         rows.push([
-            (*hook).to_owned(),
+            hook.name().to_owned(),
             times.per_second().to_string(),
             time(times.mean()),
             quantile(0.5),

@@ -4,7 +4,7 @@ use tracing::Level;
 
 use super::scenario::{Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog, Field, Meant, Pick, Step};
 use super::stage::{GivenPool, Stage, Told};
-use crate::policy::{Fault, FaultKind, LogLine, Reply, Selected};
+use crate::policy::{Fault, FaultKind, Hook, LogLine, Reply, Selected};
 use crate::wire::Fields;
 
 /// Bytes of a value or a body that are shown.
@@ -84,7 +84,7 @@ fn draws(count: usize) -> String {
 /// Those that are expected and did not come, and those that came and are not expected.
 fn faults(expected: &[ExpectedFault], told: &Told, found: &mut Vec<Difference>) {
     let all: Vec<_> = told.faults().collect();
-    let shown = |(hook, fault): &(&str, &Fault)| format!("{} in {hook}: {}", fault.kind, fault.message);
+    let shown = |(hook, fault): &(Hook, &Fault)| format!("{} in {hook}: {}", fault.kind, fault.message);
     let missing: Vec<String> =
         expected.iter().filter(|expected| !all.iter().any(|fault| is_it(expected, *fault))).map(wanted).collect();
     let mut others = all.iter().filter(|fault| !expected.iter().any(|expected| is_it(expected, **fault))).map(shown);
@@ -97,15 +97,15 @@ fn faults(expected: &[ExpectedFault], told: &Told, found: &mut Vec<Difference>) 
     found.extend(others.map(|other| Difference::new("fault", none, other)));
 }
 
-fn is_it(expected: &ExpectedFault, (hook, fault): (&str, &Fault)) -> bool {
+fn is_it(expected: &ExpectedFault, (hook, fault): (Hook, &Fault)) -> bool {
     kind(fault.kind) == expected.kind
-        && expected.hook.as_ref().is_none_or(|wanted| wanted == hook)
+        && expected.hook.is_none_or(|wanted| wanted == hook)
         && expected.contains.as_ref().is_none_or(|text| fault.message.contains(text))
 }
 
 fn wanted(expected: &ExpectedFault) -> String {
     let mut wanted = expected.kind.clone();
-    if let Some(hook) = &expected.hook {
+    if let Some(hook) = expected.hook {
         wanted += &format!(" in {hook}");
     }
     if let Some(text) = &expected.contains {
@@ -140,12 +140,12 @@ fn answer(expect: &Expect, told: &Told, found: &mut Vec<Difference>) {
     }
 }
 
-fn compare_reply(wanted: &Answer, hook: &str, reply: &Reply, found: &mut Vec<Difference>) {
+fn compare_reply(wanted: &Answer, hook: Hook, reply: &Reply, found: &mut Vec<Difference>) {
     if let Some(status) = wanted.status.filter(|status| *status != reply.status) {
         found.push(Difference::new("answer status", status.to_string(), shown_reply(reply)));
     }
-    if let Some(wanted) = wanted.hook.as_ref().filter(|wanted| *wanted != hook) {
-        found.push(Difference::new("answer by", wanted, hook));
+    if let Some(wanted) = wanted.hook.filter(|wanted| *wanted != hook) {
+        found.push(Difference::new("answer by", wanted.name(), hook.name()));
     }
     let mut headers = Fields::new();
     reply.headers.iter().for_each(|(name, value)| headers.append(name.as_bytes(), value));

@@ -14,10 +14,11 @@ use super::facts::{BackendState, GivenFacts};
 use super::source::Source;
 use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::policy::{
-    Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, FaultKind, Generation,
-    LogLine, PolicyError, PolicySpec, PoolSpec, RangeVerdict, Reply, Script, Seat, Selected, Store, Tape,
+    Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Edited, Engine, EngineOptions,
+    FailedAttempt, Fault, FaultKind, Generation, Hook, LogLine, Message, PolicyError, PolicySpec, PoolSpec,
+    RangeVerdict, Reply, Script, Seat, Select, Selected, Store, Tape,
 };
-use crate::stats::{HOOKS, PolicyShard, PolicyStats, Stats};
+use crate::stats::{PolicyShard, PolicyStats, Stats};
 use crate::wire::{Fields, RequestHead};
 
 /// Stages after which there is a new engine: one keeps the store of each.
@@ -130,8 +131,8 @@ pub struct Told {
 /// A call of a hook.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
-    /// The hook, one of [`HOOKS`].
-    pub hook: &'static str,
+    /// The hook.
+    pub hook: Hook,
     /// How long it took.
     pub took: Duration,
     /// Its instructions, where the engine counts them.
@@ -208,13 +209,13 @@ impl Stage {
     /// Asks all hooks that there are, in the proxy's order; an answer for the client ends it.
     pub fn ask(&mut self, question: Question) -> Told {
         self.seat.begin_request();
-        let told = self.ask_these(&HOOKS, question);
+        let told = self.ask_these(&Hook::ALL, question);
         self.seat.end_request();
         told
     }
 
-    /// Asks these hooks of [`HOOKS`], in this order, as far as there are any.
-    pub fn ask_these(&mut self, hooks: &[&'static str], question: Question) -> Told {
+    /// Asks these hooks of [`Hook::ALL`], in this order, as far as there are any.
+    pub fn ask_these(&mut self, hooks: &[Hook], question: Question) -> Told {
         let Question { head, pool, attempt, failed, response, mut script } = question;
         let Response { status, fields, backend } = response.clone().unwrap_or_default();
         let mut told = Told { head, response_fields: fields, ..Told::default() };
@@ -222,34 +223,24 @@ impl Stage {
             self.set_time(now);
         }
         let there = self.seat.hooks();
-        for hook in hooks {
-            match *hook {
-                "range" if there.range && may_ask_for_range(&told.head) => {
-                    let verdict =
-                        self.call("range", &mut script, &mut told, |seat, t| seat.check_range(&mut t.head, pool));
+        for &hook in hooks.iter().filter(|hook| there.has(**hook)) {
+            match hook {
+                Hook::Range if may_ask_for_range(&told.head) => {
+                    let verdict = self.call(&CheckRange { pool }, &mut script, &mut told);
                     apply(&verdict, &mut told.head.fields);
                     told.range = Some(verdict);
                 }
-                "request-headers" if there.request_headers => {
-                    let edited = self.call("request-headers", &mut script, &mut told, |seat, t| {
-                        seat.edit_request(&mut t.head, pool)
-                    });
-                    told.request = Some(edited);
-                }
-                "selection" if there.selection => {
+                Hook::RequestHeaders => told.request = Some(self.call(&EditRequest { pool }, &mut script, &mut told)),
+                Hook::Selection => {
                     let attempt = Attempt { number: attempt.max(1), failed: &failed };
-                    let selected = self
-                        .call("selection", &mut script, &mut told, |seat, t| seat.select(&mut t.head, pool, attempt));
-                    told.selection = Some(selected);
+                    told.selection = Some(self.call(&Select { pool, attempt }, &mut script, &mut told));
                 }
-                "response-headers" if there.response_headers && response.is_some() => {
+                Hook::ResponseHeaders if response.is_some() => {
                     let backend = backend.or(told.backend()).unwrap_or(0);
-                    let edited = self.call("response-headers", &mut script, &mut told, |seat, t| {
-                        seat.edit_response(&mut t.head, pool, status, backend, &mut t.response_fields)
-                    });
-                    told.response = Some(edited);
+                    let question = EditResponse { pool, status, backend };
+                    told.response = Some(self.call(&question, &mut script, &mut told));
                 }
-                _ => {}
+                Hook::Range | Hook::ResponseHeaders => {}
             }
             if told.answer().is_some() {
                 break;
@@ -260,17 +251,13 @@ impl Stage {
     }
 
     /// Calls one hook with what is left of the script.
-    fn call<A>(
-        &mut self,
-        hook: &'static str,
-        script: &mut Script,
-        told: &mut Told,
-        mut ask: impl FnMut(&mut Seat, &mut Told) -> Result<A, Fault>,
-    ) -> Result<A, Fault> {
+    fn call<Q: Ask>(&mut self, question: &Q, script: &mut Script, told: &mut Told) -> Result<Q::Answer, Fault> {
+        let hook = Q::HOOK;
         let began = Instant::now();
         let answer = loop {
             self.seat.insert_tape(Box::new(Tape::scripted(script.clone()).keeping_lines()));
-            match ask(&mut self.seat, told) {
+            let mut message = Message { head: &mut told.head, response: Some(&mut told.response_fields) };
+            match question.ask(&mut self.seat, &mut message) {
                 // How long a fresh instance takes is the machine's affair, and not the policy's.
                 Err(Fault { kind: FaultKind::Rebuilding, .. }) if began.elapsed() < PATIENCE => {
                     thread::sleep(Duration::from_millis(1));
@@ -339,25 +326,23 @@ impl Told {
     }
 
     /// The answer that the client would get from the policy, and the hook that gave it.
-    pub fn answer(&self) -> Option<(&'static str, &Reply)> {
-        let [range, request, selection, response] = HOOKS;
+    pub fn answer(&self) -> Option<(Hook, &Reply)> {
         match (&self.range, &self.request, &self.selection, &self.response) {
-            (Some(Ok(RangeVerdict::Answer(reply))), ..) => Some((range, reply)),
-            (_, Some(Ok(Edited::Answer(reply))), ..) => Some((request, reply)),
-            (_, _, Some(Ok(Selected::Answer(reply))), _) => Some((selection, reply)),
-            (.., Some(Ok(Edited::Answer(reply)))) => Some((response, reply)),
+            (Some(Ok(RangeVerdict::Answer(reply))), ..) => Some((Hook::Range, reply)),
+            (_, Some(Ok(Edited::Answer(reply))), ..) => Some((Hook::RequestHeaders, reply)),
+            (_, _, Some(Ok(Selected::Answer(reply))), _) => Some((Hook::Selection, reply)),
+            (.., Some(Ok(Edited::Answer(reply)))) => Some((Hook::ResponseHeaders, reply)),
             _ => None,
         }
     }
 
     /// The hooks that failed, and how.
-    pub fn faults(&self) -> impl Iterator<Item = (&'static str, &Fault)> {
-        let [range, request, selection, response] = HOOKS;
+    pub fn faults(&self) -> impl Iterator<Item = (Hook, &Fault)> {
         let faults = [
-            (range, self.range.as_ref().and_then(|r| r.as_ref().err())),
-            (request, self.request.as_ref().and_then(|r| r.as_ref().err())),
-            (selection, self.selection.as_ref().and_then(|r| r.as_ref().err())),
-            (response, self.response.as_ref().and_then(|r| r.as_ref().err())),
+            (Hook::Range, self.range.as_ref().and_then(|r| r.as_ref().err())),
+            (Hook::RequestHeaders, self.request.as_ref().and_then(|r| r.as_ref().err())),
+            (Hook::Selection, self.selection.as_ref().and_then(|r| r.as_ref().err())),
+            (Hook::ResponseHeaders, self.response.as_ref().and_then(|r| r.as_ref().err())),
         ];
         faults.into_iter().filter_map(|(hook, fault)| Some((hook, fault?)))
     }

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 
 use super::judge::{Arm, RouteScore, Score};
-use crate::policy::{Mode, Stickiness, Trial, WHOLE};
-use crate::stats::{ArmShard, Counter, HOOKS, Histogram, HistogramSnapshot, PolicyShard, TrialShard};
+use crate::policy::{Hook, Mode, Stickiness, Trial, WHOLE};
+use crate::stats::{ArmShard, Counter, Histogram, HistogramSnapshot, PolicyShard, TrialShard};
 
 /// A trial at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -160,7 +160,7 @@ pub fn report(trial: &Trial) -> TrialReport {
     let calls = add_up(shards.iter().flat_map(|s| &s.candidate.hook_nanoseconds));
     let samples = trial.samples().into_iter().map(|s| SampleReport {
         time: s.time,
-        hook: s.hook,
+        hook: s.hook.name(),
         client: s.client.to_string(),
         method: s.method,
         host: s.host,
@@ -184,7 +184,7 @@ pub fn report(trial: &Trial) -> TrialReport {
         },
         suspended_by_workers: shards.iter().filter(|s| s.candidate.is_suspended()).count() as u64,
         requests_compared: (!canary).then(|| shards.iter().map(|s| s.shadowed.value()).sum()),
-        hooks: (0..HOOKS.len()).filter_map(|i| Some((HOOKS[i], HookReport::of(shards, i)?))).collect(),
+        hooks: Hook::ALL.into_iter().filter_map(|hook| Some((hook.name(), HookReport::of(shards, hook)?))).collect(),
         samples: samples.collect(),
         canary: canary.then(|| arm(shards, |s| &s.canary)),
         control: canary.then(|| arm(shards, |s| &s.control)),
@@ -264,8 +264,8 @@ fn by_route<S: AsRef<TrialShard>>(shards: &[S], names: &[String]) -> Vec<RouteSc
 
 impl HookReport {
     /// `None` if the hook was not compared.
-    fn of<S: AsRef<TrialShard>>(shards: &[S], hook: usize) -> Option<Self> {
-        let all = || shards.iter().map(|s| &s.as_ref().compared[hook]);
+    fn of<S: AsRef<TrialShard>>(shards: &[S], hook: Hook) -> Option<Self> {
+        let all = || shards.iter().map(|s| &s.as_ref().compared[hook.index()]);
         let compared: u64 = all().map(|c| c.decisions.value()).sum();
         // One that is counted between the two sums is not held against the agreement.
         let agreed = all().map(|c| c.agreed.value()).sum::<u64>().min(compared);

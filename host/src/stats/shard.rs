@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Counter, Gauge, Histogram};
 
-/// The names of the hooks, in the order of [`PolicyShard::hook_nanoseconds`].
-pub const HOOKS: [&str; 4] = ["range", "request-headers", "selection", "response-headers"];
+/// How many hooks are counted, in the order of [`crate::policy::Hook`].
+pub const HOOKS: usize = 4;
 
 /// How many status codes there are: three digits, of which the first is not 0.
 pub const STATUSES: usize = 900;
@@ -122,8 +122,8 @@ pub struct PoolShard {
 /// Counters of one policy on one worker.
 #[derive(Debug, Default)]
 pub struct PolicyShard {
-    /// Time of each hook's calls in nanoseconds, in the order of [`HOOKS`]; their counts are the calls.
-    pub hook_nanoseconds: [Histogram; 4],
+    /// Time of each hook's calls in nanoseconds, in the order of [`crate::policy::Hook`]; their counts are the calls.
+    pub hook_nanoseconds: [Histogram; HOOKS],
     /// Calls that trapped.
     pub traps: Counter,
     /// Calls that missed their deadline.

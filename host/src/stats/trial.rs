@@ -13,8 +13,8 @@ pub struct TrialShard {
     pub canary: ArmShard,
     /// Requests that could have been the candidate's and were decided by the active generation.
     pub control: ArmShard,
-    /// What a shadow was asked, by hook in the order of [`HOOKS`].
-    pub compared: [Compared; HOOKS.len()],
+    /// What a shadow was asked, by hook in the order of [`crate::policy::Hook`].
+    pub compared: [Compared; HOOKS],
     /// Requests that a shadow saw.
     pub shadowed: Counter,
     /// Calls on which both generations failed: that is the request's doing, and not held against the candidate.

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::answer::{Fault, FaultKind};
 use super::super::deadline::thread_time;
+use super::super::hook::Hook;
 use super::super::instance::{Instance, fault};
 use super::super::suspension::{BEYOND, Consequence, Refused};
-use super::{Hook, Seat};
-use crate::stats::HOOKS;
+use super::Seat;
 
 /// After a call that took longer than its deadline, so many are measured by the thread's own time, which costs a system
 /// call each. The first may just have been off its core.
@@ -45,8 +45,8 @@ impl Seat {
     pub(super) fn charge(&mut self, hook: Hook, client: IpAddr, cost: Duration) {
         self.shard.fault_nanoseconds.add(u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX));
         let Some(breaker) = &mut self.breaker else { return };
-        let consequence = breaker.charge(hook as usize, client, cost);
-        let (policy, worker, hook) = (self.generation.name(), self.worker, HOOKS[hook as usize]);
+        let consequence = breaker.charge(hook.index(), client, cost);
+        let (policy, worker, hook) = (self.generation.name(), self.worker, hook.name());
         match consequence {
             Consequence::None => {}
             Consequence::Pause(pause) => {
@@ -100,7 +100,7 @@ impl Seat {
         error: &wasmtime::Error,
         instance: Box<Instance>,
     ) -> Fault {
-        let fault = fault(HOOKS[hook as usize], error, instance.store.data().limits.denied);
+        let fault = fault(hook.name(), error, instance.store.data().limits.denied);
         self.generation.let_go(instance);
         match fault.kind {
             FaultKind::Deadline => self.shard.deadlines.increment(),

@@ -19,7 +19,7 @@ fn each_hook(action: &str, spec: impl Fn(Value) -> PolicySpec) -> Vec<Fault> {
     assert_eq!((field(&head, "x-mine"), head.fields.len(), fields.len()), ("1", 1, 1));
     let shard = test.shard();
     assert_eq!(shard.traps.value() + shard.deadlines.value() + shard.invalid.value(), 4);
-    for (fault, hook) in faults.iter().zip(crate::stats::HOOKS) {
+    for (fault, hook) in faults.iter().zip(Hook::ALL) {
         assert!(fault.message.starts_with(&format!("{hook}: ")), "{}", fault.message);
         assert!(!fault.message.contains('\n'), "{}", fault.message);
     }

@@ -2,7 +2,8 @@
 
 use super::log::Cue;
 use super::player::Played;
-use crate::recording::{Answer, Field, Hook, Reply, is_redacted};
+use crate::policy::Hook;
+use crate::recording::{Answer, Field, Reply, is_redacted};
 
 /// Whether a component decided as was recorded.
 #[derive(Debug, PartialEq, Eq)]

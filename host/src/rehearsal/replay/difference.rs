@@ -6,7 +6,8 @@ use super::compare::same;
 use super::log::Cue;
 use super::player::Played;
 use super::tally::{Sample, count, labelled};
-use crate::recording::{Answer, Hook};
+use crate::policy::Hook;
+use crate::recording::Answer;
 
 /// What came of asking both.
 pub(super) struct Differences {

@@ -6,8 +6,8 @@ use super::difference::Differences;
 use super::log::Heard;
 use super::player::Player;
 use super::tally::{Sample, Tally};
+use crate::policy::Hook;
 use crate::policy::digest;
-use crate::recording::Hook;
 
 /// Of a replay.
 pub(super) fn replay(player: &Player, heard: &Heard, tally: &Tally) -> String {

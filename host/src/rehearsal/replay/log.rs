@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::super::RehearsalError;
 use crate::config::brief;
-use crate::recording::{Call, Fact, Field, Hook, Line, Lineup, Next as Read, Policy, Reader, Request, Role};
+use crate::policy::Hook;
+use crate::recording::{Call, Fact, Field, Line, Lineup, Next as Read, Policy, Reader, Request, Role};
 
 /// Lineups that are remembered: more generations are not at work at a time.
 const LINEUPS: usize = 1024;

@@ -17,10 +17,11 @@ use super::super::stage::PATIENCE;
 use super::log::{Cue, find};
 use crate::config::{self, OnFailure, StoreLimits, brief};
 use crate::policy::{
-    Attempt, BackendFacts, BackendSpec, Edited, Engine, EngineOptions, FailedAttempt, Fault, FaultKind, Generation,
-    PolicySpec, PoolSpec, RangeVerdict, Recorded, Script, Seat, Selected, Tape,
+    Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Engine, EngineOptions,
+    FailedAttempt, Fault, FaultKind, Generation, Hook, Message, PolicySpec, PoolSpec, Recorded, Script, Seat, Select,
+    Tape,
 };
-use crate::recording::{self, Answer, Fact, Field, Hook, Isolation, Lineup, Policy, Pool, Recordable};
+use crate::recording::{self, Answer, Fact, Field, Isolation, Lineup, Policy, Pool, Recordable};
 use crate::stats::Stats;
 use crate::wire::{Fields, RequestHead, syntax};
 
@@ -99,12 +100,7 @@ impl Player {
     /// Whether the component has this hook; false before it was asked anything.
     pub fn has(&self, hook: Hook) -> bool {
         let hooks = self.scene.as_ref().map(|scene| scene.generation.hooks());
-        hooks.is_some_and(|hooks| match hook {
-            Hook::Range => hooks.range,
-            Hook::RequestHeaders => hooks.request_headers,
-            Hook::Selection => hooks.selection,
-            Hook::ResponseHeaders => hooks.response_headers,
-        })
+        hooks.is_some_and(|hooks| hooks.has(hook))
     }
 
     /// Asks what was asked. Instances live on from call to call; after a fault there is a fresh one.
@@ -137,7 +133,8 @@ impl Player {
         let answer = loop {
             let seat = &mut scene.seats[at];
             seat.insert_tape(Box::new(Tape::recorded(&tape)));
-            let answer = call(seat, cue, &mut head, &mut response);
+            let mut message = Message { head: &mut head, response: Some(&mut response) };
+            let answer = call(seat, cue, &mut message);
             // The fresh instance of a large component is built elsewhere: the proxy goes on without it, and here it is waited for.
             match answer {
                 Err(Fault { kind: FaultKind::Rebuilding, .. }) if began.elapsed() < PATIENCE => {
@@ -274,21 +271,29 @@ fn pool_spec(pool: &Pool) -> PoolSpec {
 }
 
 /// Asks the hook of a call.
-fn call(seat: &mut Seat, cue: &Cue<'_>, head: &mut RequestHead, response: &mut Fields) -> Result<Answer, Fault> {
+fn call(seat: &mut Seat, cue: &Cue<'_>, message: &mut Message<'_>) -> Result<Answer, Fault> {
     let (call, pool) = (cue.call, cue.request.pool);
     match call.hook {
-        Hook::Range => seat.check_range(head, pool).map(|verdict: RangeVerdict| verdict.answer()),
-        Hook::RequestHeaders => seat.edit_request(head, pool).map(|edited: Edited| edited.answer()),
+        Hook::Range => asked(&CheckRange { pool }, seat, message),
+        Hook::RequestHeaders => asked(&EditRequest { pool }, seat, message),
         Hook::Selection => {
             let failed: Vec<FailedAttempt> = call.failed.iter().map(Into::into).collect();
             let attempt = Attempt { number: call.attempt.unwrap_or(1), failed: &failed };
-            seat.select(head, pool, attempt).map(|selected: Selected| selected.answer())
+            asked(&Select { pool, attempt }, seat, message)
         }
         Hook::ResponseHeaders => {
             let (status, backend) = call.response.as_ref().map_or((200, 0), |r| (r.status, r.backend));
-            seat.edit_response(head, pool, status, backend, response).map(|edited: Edited| edited.answer())
+            asked(&EditResponse { pool, status, backend }, seat, message)
         }
     }
+}
+
+fn asked<Q: Ask<Answer: Recordable>>(
+    question: &Q,
+    seat: &mut Seat,
+    message: &mut Message<'_>,
+) -> Result<Answer, Fault> {
+    question.ask(seat, message).map(|answer| answer.answer())
 }
 
 fn head(cue: &Cue<'_>) -> Result<RequestHead, RehearsalError> {

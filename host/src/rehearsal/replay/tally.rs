@@ -6,7 +6,8 @@ use super::super::times::Times;
 use super::compare::Verdict;
 use super::log::Cue;
 use super::player::Played;
-use crate::recording::{Answer, Hook, Lineup};
+use crate::policy::Hook;
+use crate::recording::{Answer, Lineup};
 
 /// Kinds of decisions that are told apart; what goes beyond is counted as one.
 const KINDS: usize = 1000;

@@ -8,7 +8,7 @@ use super::log::Heard;
 use super::player::Player;
 use super::tally::{Sample, Tally};
 use crate::config::brief;
-use crate::recording::Hook;
+use crate::policy::Hook;
 use crate::text::plain;
 
 /// Rows of a table of decisions; the rest is added up.

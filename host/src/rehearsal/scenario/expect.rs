@@ -71,7 +71,7 @@ fn answer(node: Node, findings: &mut Findings) -> Option<Answer> {
         headers: section.take("headers").map(|n| values::expected_fields(n, findings)).unwrap_or_default(),
         body: section.take("body").and_then(|n| values::bytes(n, findings)),
         body_contains: section.take("body-contains").and_then(|n| n.string(findings)).map(|t| t.value),
-        hook: section.take("hook").and_then(|n| n.parsed(findings, values::hook)).map(|h| h.value),
+        hook: section.take("hook").and_then(|n| n.parsed(findings, str::parse)).map(|h| h.value),
     };
     section.finish(findings);
     Some(answer)
@@ -146,7 +146,7 @@ fn fault(node: Node, findings: &mut Findings) -> Option<ExpectedFault> {
         findings.error(&section.place, "has no `kind`; write \"trap\", \"deadline\", \"invalid\" or \"unavailable\"");
     }
     let wanted = section.take("kind").and_then(|n| n.parsed(findings, kind));
-    let hook = section.take("hook").and_then(|n| n.parsed(findings, values::hook)).map(|h| h.value);
+    let hook = section.take("hook").and_then(|n| n.parsed(findings, str::parse)).map(|h| h.value);
     let contains = section.take("contains").and_then(|n| n.string(findings)).map(|t| t.value);
     section.finish(findings);
     Some(ExpectedFault { kind: wanted?.value, hook, contains })

@@ -16,7 +16,7 @@ use tracing::Level;
 
 use super::facts::BackendState;
 use super::stage::{Given, Question, Response};
-use crate::policy::{FailedAttempt, Script};
+use crate::policy::{FailedAttempt, Hook, Script};
 use crate::wire::RequestHead;
 
 pub(super) use file::{default_given, parse, read};
@@ -154,7 +154,7 @@ pub(super) struct Answer {
     /// Something that is in its body.
     pub body_contains: Option<String>,
     /// The hook that gives it.
-    pub hook: Option<String>,
+    pub hook: Option<Hook>,
 }
 
 /// A field that is expected: its values in order; none if it is not to be there.
@@ -193,7 +193,7 @@ pub(super) struct ExpectedFault {
     /// `trap`, `deadline`, `invalid` or `unavailable`.
     pub kind: String,
     /// The hook that has it.
-    pub hook: Option<String>,
+    pub hook: Option<Hook>,
     /// Something that its message says.
     pub contains: Option<String>,
 }

@@ -4,7 +4,6 @@ use super::{Field, Meant, Pick, Stored};
 use crate::config::{Findings, Node, Place};
 use crate::policy::{FailedAttempt, Failure};
 use crate::rehearsal::stage::GivenPool;
-use crate::stats::HOOKS;
 use crate::wire::{Fields, syntax};
 
 /// A whole number of 64 bits: an integer, or a string where TOML's integers do not reach, such as `"0xffffffffffffffff"`.
@@ -219,12 +218,4 @@ fn failure(written: &str) -> Result<Failure, String> {
     all.into_iter().find(|f| f.to_string() == written).ok_or_else(|| {
         format!("{written:?} is not a failure; write \"connect\", \"connect-timeout\", \"closed\" or \"other\"")
     })
-}
-
-/// The name of a hook.
-pub(super) fn hook(written: &str) -> Result<String, String> {
-    match HOOKS.contains(&written) {
-        true => Ok(written.to_owned()),
-        false => Err(format!("{written:?} is not a hook; write one of: {}", HOOKS.join(", "))),
-    }
 }
