@@ -382,7 +382,13 @@ mod tests {
     }
 
     fn agrees(active: &Result<u32, Fault>, shadow: &Result<u32, Fault>, edited: &[&str]) -> bool {
-        Verdict { active, shadow, edited: edited.iter().map(|name| (*name).to_owned()).collect() }.agrees()
+        Verdict {
+            hook: Hook::Selection,
+            active,
+            shadow,
+            edited: edited.iter().map(|name| (*name).to_owned()).collect(),
+        }
+        .agrees()
     }
 
     #[test]
@@ -401,7 +407,7 @@ mod tests {
     fn a_difference_is_told_by_the_shadows_answer_and_the_names_of_fields() {
         let (one, two) = (Ok(1), Ok(2));
         let trap = Err(fault(FaultKind::Trap, "unreachable"));
-        let told = |shadow, edited| Verdict { active: &one, shadow, edited }.difference();
+        let told = |shadow, edited| Verdict { hook: Hook::Selection, active: &one, shadow, edited }.difference();
         assert_eq!(told(&two, Vec::new()), "2");
         assert_eq!(told(&one, vec!["a".to_owned(), "b".to_owned()]), "1; fields differ: a, b");
         assert_eq!(told(&trap, Vec::new()), format!("{}: unreachable", FaultKind::Trap));
