@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
 use crate::config::{HostPattern, Route};
@@ -14,9 +15,9 @@ use crate::wire::path::{self, PathNotes};
 /// All routes, ordered for look-up. The cost of an answer does not grow with the number of hosts.
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    exact: HashMap<Box<str>, Prefixes>,
+    exact: HashMap<Box<str>, Prefixes, RandomState>,
     /// By suffix, with its leading dot.
-    suffix: HashMap<Box<str>, Prefixes>,
+    suffix: HashMap<Box<str>, Prefixes, RandomState>,
     /// Labels of the longest suffix.
     suffix_labels: usize,
     any: Prefixes,
