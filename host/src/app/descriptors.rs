@@ -36,7 +36,7 @@ impl Shares {
         let connections = limit.saturating_sub(own) / 2;
         if connections < LEAST_CONNECTIONS {
             return Err(format!(
-                "this process may have {limit} files and sockets open, and with {workers} workers it needs {own} for itself and two for each \
+                "this process may have {limit} files and sockets open, and with `workers = {workers}` it needs {own} for itself and two for each \
                  of {LEAST_CONNECTIONS} client connections at least; raise `ulimit -n` (LimitNOFILE of systemd), or have fewer `workers`"
             ));
         }

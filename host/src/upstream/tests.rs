@@ -472,6 +472,14 @@ fn a_full_backend_is_waited_for_if_there_is_no_other() {
     assert!(pool.should_wait(0, &[busy(1)]), "the other has failed");
     let _other = pool.backends[1].place().unwrap();
     assert!(pool.should_wait(0, &[]) && pool.should_wait(1, &[]), "none has a place");
+
+    let mut three = (*topology(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"])).clone();
+    three.backends.iter_mut().for_each(|backend| backend.places = Some(places(1)));
+    let pools = WorkerPools::new(&[Arc::new(three)], &Stats::new(1), 0);
+    let pool = pools.pool(0);
+    let _held = pool.backends[0].place().unwrap();
+    assert!(!pool.should_wait(0, &[busy(1)]), "the third has a place and has not failed");
+    assert!(pool.should_wait(0, &[busy(1), busy(2)]), "both others have failed");
 }
 
 #[tokio::test]

@@ -399,6 +399,25 @@ mod tests {
     }
 
     #[test]
+    fn a_character_in_too_many_bytes_is_read_as_it_is_by_those_that_read_it() {
+        for (text, read) in [
+            ("%c0%af", Some((b'/', 6))),
+            ("%c1%9c", Some((b'\\', 6))),
+            ("%e0%80%af", Some((b'/', 9))),
+            ("%e0%81%9c", Some((b'\\', 9))),
+            ("%f0%80%80%ae", Some((b'.', 12))),
+            ("%f0%80%81%9c", Some((b'\\', 12))),
+            ("%c3%a4", None),
+            ("%e2%82%ac", None),
+            ("%c0", None),
+            ("%c0a", None),
+            ("%e0%80", None),
+        ] {
+            assert_eq!(overlong(text.as_bytes()), read, "{text}");
+        }
+    }
+
+    #[test]
     fn one_form_for_all_spellings() {
         for (path, expected) in [
             ("/", "/"),

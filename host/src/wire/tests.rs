@@ -221,6 +221,46 @@ fn trailers_say_nothing_that_a_head_may_not_say() {
     assert_eq!(trailers.iter().collect::<Vec<_>>(), [(&b"x-sum"[..], &b"2"[..])]);
 }
 
+/// A backend that is silent between two chunks owes nothing: an event stream may be.
+#[test]
+fn what_a_chunked_body_owes_is_what_it_has_announced() {
+    for (body, owes) in [
+        ("", false),
+        ("5", true),
+        ("5\r\n", true),
+        ("5\r\nhel", true),
+        ("5\r\nhello", true),
+        ("5\r\nhello\r\n", false),
+        ("5\r\nhello\r\n0", true),
+        ("5\r\nhello\r\n0\r\n", true),
+    ] {
+        let (mut decoder, mut at) = (ChunkedDecoder::default(), 0);
+        while let Ok(Decoded::Data { skip, data }) = decoder.decode(&body.as_bytes()[at..], LIMITS, &mut Fields::new())
+            && skip + data > 0
+        {
+            at += skip + data;
+        }
+        assert_eq!(decoder.owes(), owes, "{body:?}");
+    }
+}
+
+#[test]
+fn a_status_line_that_is_too_long_is_refused_before_its_end() {
+    for (length, refused) in [(LIMITS.first_line, false), (LIMITS.first_line + 1, true)] {
+        let text = format!("{:a<length$}", "HTTP/1.1 200 ");
+        let read = ResponseHead::default().parse(text.as_bytes(), &Method::GET, LIMITS);
+        assert_eq!(read.err(), refused.then_some(Malformed::StatusLine), "{length}");
+    }
+}
+
+#[test]
+fn a_request_for_a_tunnel_has_no_path_of_a_former_request() {
+    let mut head = RequestHead::default();
+    head.parse(b"GET /former?x HTTP/1.1\r\nHost: a\r\n\r\n", LIMITS).unwrap().unwrap();
+    head.parse(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", LIMITS).unwrap().unwrap();
+    assert_eq!((head.raw_path(), head.query()), ("/", None));
+}
+
 #[test]
 fn what_a_response_may_say_crosses() {
     let text = b"HTTP/1.1 200 OK\r\nProxy-Status: a; error=timeout\r\nProxy-Authenticate: x\r\nproxy_status: 1\r\nVia: 1.1 a\r\n\r\n";
