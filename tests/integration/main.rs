@@ -53,6 +53,7 @@ mod retries;
 mod rollout;
 mod routing;
 mod slow_clients;
+mod slow_uploads;
 mod statistics;
 mod stopping;
 mod store;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::fixtures::{Client, Gate, Request, TestProxy, TestUpstream, eventually, get, guest, response};
 
 /// A pool of one backend, with these keys, in front of this many workers.
-fn pool_of(upstream: &TestUpstream, workers: usize, keys: &str) -> TestProxy {
+pub fn pool_of(upstream: &TestUpstream, workers: usize, keys: &str) -> TestProxy {
     TestProxy::builder()
         .workers(workers)
         .tables(&format!("[pools.a]\nbackends = [\"{}\"]\n{keys}\n[[routes]]\npool = \"a\"", upstream.address()))
@@ -13,7 +13,7 @@ fn pool_of(upstream: &TestUpstream, workers: usize, keys: &str) -> TestProxy {
 }
 
 /// A backend that holds `/held` until the gate opens, and answers by the target.
-fn held_by(gate: &Gate) -> TestUpstream {
+pub fn held_by(gate: &Gate) -> TestUpstream {
     let opened = gate.clone();
     TestUpstream::start(move |connection| {
         while let Some(request) = connection.request() {
@@ -26,7 +26,7 @@ fn held_by(gate: &Gate) -> TestUpstream {
 }
 
 #[track_caller]
-fn wait_for_active(proxy: &TestProxy, requests: u64) {
+pub fn wait_for_active(proxy: &TestProxy, requests: u64) {
     eventually("the requests are under way", || (proxy.stat("/requests/active") == requests).then_some(()));
 }
 
@@ -164,119 +164,6 @@ fn pooled_connections_of_one_worker_make_room_for_another() {
     }
 }
 
-/// Clients that have begun an upload of ten bytes and go no further.
-fn slow_uploads(proxy: &TestProxy, count: u64) -> Vec<Client> {
-    let begin = |_| {
-        let mut client = proxy.client();
-        client.send("POST /slow HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhello");
-        client
-    };
-    let clients = (0..count).map(begin).collect();
-    wait_for_active(proxy, count);
-    clients
-}
-
-#[test]
-fn slow_uploads_take_no_connection_before_their_bodies_are_there() {
-    let upstream = TestUpstream::echo();
-    let proxy = pool_of(&upstream, 1, "max-connections = 2\nbody-wait = \"1h\"\n[timeouts]\nbody-read = \"1h\"");
-    let mut slow = slow_uploads(&proxy, 20);
-    // In chunks as well.
-    let mut chunked = proxy.client();
-    chunked.send("PUT /slow HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
-    wait_for_active(&proxy, 21);
-    for _ in 0..3 {
-        assert_eq!(proxy.get("a.test", "/quick").status, 200);
-    }
-    assert!(upstream.received().iter().all(|r| r.target() == "/quick"), "no upload has come so far");
-    slow[7].send("world");
-    assert_eq!(slow[7].response().text(), "helloworld");
-    chunked.send("5\r\nworld\r\n0\r\n\r\n");
-    assert_eq!(chunked.response().text(), "helloworld");
-    // A large body is under way as soon as a buffer is full.
-    let large = vec![b'x'; 100_000];
-    assert_eq!(proxy.ask(Request::new("POST", "/").host("a.test").body(&large).bytes()).body, large);
-}
-
-#[test]
-fn slow_uploads_never_hold_all_connections() {
-    let upstream = TestUpstream::echo();
-    let keys = "max-connections = 2\nbody-wait = \"50ms\"\nqueue-timeout = \"1h\"\n[timeouts]\nbody-read = \"1h\"";
-    let proxy = pool_of(&upstream, 1, keys);
-    let mut slow = slow_uploads(&proxy, 10);
-    upstream.wait_for_heads(1);
-    let uploads = || upstream.received().iter().filter(|r| r.target() == "/slow").count();
-    for _ in 0..5 {
-        assert_eq!(proxy.get("a.test", "/quick").status, 200);
-        assert_eq!(uploads(), 1, "one of two places");
-    }
-    for client in &mut slow {
-        client.send("world");
-    }
-    slow.iter_mut().for_each(|client| assert_eq!(client.response().text(), "helloworld"));
-}
-
-#[test]
-fn a_client_that_waits_for_the_response_within_its_upload_is_not_waited_for_in_turn() {
-    let upstream = TestUpstream::start(|connection| {
-        while connection.head().is_some() {
-            connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n");
-            let Some(request) = connection.body() else { return };
-            let rest = format!("{:x}\r\n", request.body.len());
-            connection.send([rest.as_bytes(), &request.body, b"\r\n0\r\n\r\n"].concat());
-        }
-    });
-    let proxy = pool_of(&upstream, 1, "max-connections = 1\nbody-wait = \"50ms\"");
-    let mut client = proxy.client();
-    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhello");
-    let (status, head) = client.head();
-    assert_eq!(status, 200);
-    client.send("world");
-    client.wire.buffer.splice(0..0, head.raw);
-    assert_eq!(client.response().text(), "earlyhelloworld");
-}
-
-#[test]
-fn a_client_that_expects_100_is_not_waited_for() {
-    let upstream = TestUpstream::start(|connection| {
-        while let Some(head) = connection.head() {
-            if head.head.lists("expect", "100-continue") {
-                connection.send("HTTP/1.1 100 Continue\r\n\r\n");
-            }
-            let Some(request) = connection.body() else { return };
-            connection.send(response("200 OK", &[], &request.body));
-        }
-    });
-    let proxy = pool_of(&upstream, 1, "max-connections = 1\nbody-wait = \"1h\"");
-    let mut client = proxy.client();
-    client.wire.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    client.send("PUT / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
-    assert_eq!(client.head().0, 100);
-    client.send("hello");
-    assert_eq!(client.response().text(), "hello");
-}
-
-/// Neither is slow for having sent nothing with its head, nor for expecting 100 and not waiting for it.
-#[test]
-fn an_upload_whose_body_comes_a_little_later_is_waited_for_and_takes_no_place_of_slow_ones() {
-    let upstream = TestUpstream::echo();
-    let keys = "max-connections = 2\nbody-wait = \"1h\"\nqueue-timeout = \"1h\"\n[timeouts]\nbody-read = \"1h\"";
-    let proxy = pool_of(&upstream, 1, keys);
-    let mut slow = proxy.client();
-    slow.send("PUT /slow HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
-    upstream.wait_for_heads(1);
-    for (fields, first, rest) in [("", "", "hello"), ("Expect: 100-continue\r\n", "hel", "lo")] {
-        let mut late = proxy.client();
-        late.send(format!("PUT /late HTTP/1.1\r\nHost: a.test\r\n{fields}Content-Length: 5\r\n\r\n{first}"));
-        wait_for_active(&proxy, 2);
-        late.send(rest);
-        assert_eq!(late.response_to("PUT").text(), "hello", "{fields:?}: there is a place");
-        wait_for_active(&proxy, 1);
-    }
-    slow.send("hello");
-    assert_eq!(slow.response_to("PUT").text(), "hello");
-}
-
 /// The connection that another request leaves behind may end under it as well, and that would cost no attempt either.
 #[test]
 fn a_request_whose_pooled_connection_has_ended_waits_for_a_place_and_not_for_another_pooled_one() {
@@ -350,43 +237,6 @@ fn the_last_attempt_waits_for_the_backend_that_was_chosen() {
         assert_eq!((held.response().text().as_str(), waits.response().text().as_str()), ("/held", "/waits"));
         assert!(upstreams[1].received().is_empty(), "{attempts} attempts");
     }
-}
-
-/// The same for uploads that have only begun: the place elsewhere does not spare them the wait, nor others their places.
-#[test]
-fn slow_uploads_in_their_last_attempt_never_hold_all_connections_either() {
-    let gate = Gate::new();
-    let upstreams = [held_by(&gate), held_by(&gate)];
-    let proxy = TestProxy::builder()
-        .file("probe.wasm", guest("probe"))
-        .tables(&format!(
-            "[pools.a]\nbackends = [\"{}\", \"{}\"]\nattempts = 1\nmax-connections = 2\nqueue-timeout = \"1h\"\n\
-             body-wait = \"0s\"\nslow-client = \"0s\"\n[timeouts]\nbody-read = \"1h\"\n\
-             [[routes]]\npool = \"a\"\npolicies = [\"probe\"]\n\
-             [policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"2s\"",
-            upstreams[0].address(),
-            upstreams[1].address()
-        ))
-        .start();
-    let mut active = 0;
-    let mut begin = |start: &str| {
-        let mut client = proxy.client();
-        client.send(format!("{start}Host: a.test\r\nX-Probe-Select: pick=0\r\n"));
-        client.send(if start.starts_with("POST") { "Content-Length: 10\r\n\r\nhello" } else { "\r\n" });
-        active += 1;
-        wait_for_active(&proxy, active);
-        client
-    };
-    let mut held = [(); 2].map(|()| begin("GET /held HTTP/1.1\r\n"));
-    upstreams[0].wait_for_heads(2);
-    let mut slow = [(); 2].map(|()| begin("POST /slow HTTP/1.1\r\n"));
-    let mut whole = begin("GET /whole HTTP/1.1\r\n");
-    gate.open();
-    held.iter_mut().for_each(|client| assert_eq!(client.response().text(), "/held"));
-    assert_eq!(whole.response().text(), "/whole");
-    slow.iter_mut().for_each(|client| client.send("world"));
-    slow.iter_mut().for_each(|client| assert_eq!(client.response_to("POST").text(), "/slow"));
-    assert!(upstreams[1].received().is_empty());
 }
 
 #[test]

@@ -6,10 +6,10 @@ use crate::proxy::MOST_TURNED_AWAY;
 
 /// What the process has open beside connections: logs, listeners, components, the compiling process, a cache.
 const OWN: u64 = 40;
-/// With fewer client connections than these it does not start: one idle client would have them all.
-const LEAST_CONNECTIONS: u64 = 16;
 /// The same for each worker: its listener, its clock, its wake-ups.
 const OWN_OF_WORKER: u64 = 8;
+/// With fewer client connections the process does not start: one idle client would hold all of them.
+const LEAST_CONNECTIONS: u64 = 16;
 
 /// How the descriptors of the process are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +23,11 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Of so many descriptors.
+    /// The shares of this number of descriptors.
     ///
     /// # Errors
     ///
-    /// A sentence where they are too few to serve anybody.
+    /// A sentence if there are too few to serve clients.
     pub fn of(limit: u64, workers: usize) -> Result<Self, String> {
         let workers = workers.max(1) as u64;
         let turned_away = (MOST_TURNED_AWAY as u64).min(limit / 8 / workers).max(1);
@@ -48,7 +48,7 @@ impl Shares {
     ///
     /// # Errors
     ///
-    /// As of [`Self::of`].
+    /// Those of [`Self::of`].
     pub fn claim(workers: usize) -> Result<Self, String> {
         let all = Self { connections: usize::MAX, turned_away: MOST_TURNED_AWAY, admin: MOST_OF_ADMIN };
         raise_limit().map_or(Ok(all), |limit| Self::of(limit, workers))

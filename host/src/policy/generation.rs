@@ -134,8 +134,9 @@ impl Generation {
         self.build_time
     }
 
-    /// What it costs that an instance is lost. The builders are there for all workers, and a client has a share of each worker's time: together
-    /// they must not be more than a policy's share of the builders.
+    /// What a client is charged for the loss of an instance. All workers share the builders, and a client
+    /// has a twentieth of each worker's time: with this weight it gets a tenth of a builder's thread at
+    /// most, however many workers there are, and a policy has a quarter.
     pub(super) fn rebuild_cost(&self) -> Duration {
         if self.builds_inline() {
             return self.build_time;
