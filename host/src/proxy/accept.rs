@@ -204,9 +204,12 @@ fn turn_away(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, refus
         let (status, reason) = (refusal.status(), refusal.reason());
         worker.access_log.record(&Line { client: &client, status, reason: Some(&reason), ..Line::now() });
     }
+    // Before the task is polled: else a burst of clients would hold a descriptor each until then, and those
+    // that are served would get none for their backends.
+    let Some(place) = Place::take(&worker.turned_away, most) else { return };
     let worker = Rc::clone(worker);
     spawn_local(async move {
-        let Some(_place) = Place::take(&worker.turned_away, most) else { return };
+        let _place = place;
         let timer = worker.timers.register();
         linger(&worker, &mut stream, &timer, TURNED_AWAY).await;
     });

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,19 +30,19 @@ const DROPPED: usize = 16 * 1024;
 
 /// Counts a connection for as long as it lingers.
 #[derive(Debug)]
-pub struct Place<'a>(&'a Cell<usize>);
+pub struct Place(Rc<Cell<usize>>);
 
-impl<'a> Place<'a> {
-    /// One more, if there are not so many.
-    pub fn take(count: &'a Cell<usize>, most: usize) -> Option<Self> {
+impl Place {
+    /// One more, if there are fewer than `most`.
+    pub fn take(count: &Rc<Cell<usize>>, most: usize) -> Option<Self> {
         (count.get() < most).then(|| {
             count.set(count.get() + 1);
-            Self(count)
+            Self(Rc::clone(count))
         })
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }

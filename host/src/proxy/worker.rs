@@ -70,9 +70,9 @@ pub struct Worker {
     /// Requests that hold limited connections.
     pub holds: Holds,
     /// Connections that end while their clients are sending still.
-    pub lingering: Cell<usize>,
+    pub lingering: Rc<Cell<usize>>,
     /// The same of those that were turned away.
-    pub turned_away: Cell<usize>,
+    pub turned_away: Rc<Cell<usize>>,
     view: RefCell<Rc<View>>,
     #[allow(clippy::vec_box, reason = "lent and taken back for each request: a pointer moves, not a kilobyte")]
     scratch: RefCell<Vec<Box<Scratch>>>,
@@ -112,8 +112,8 @@ impl Worker {
             access_log,
             rng: RefCell::new(rand::make_rng()),
             holds: Holds::default(),
-            lingering: Cell::new(0),
-            turned_away: Cell::new(0),
+            lingering: Rc::default(),
+            turned_away: Rc::default(),
             view: RefCell::new(Rc::new(view)),
             scratch: RefCell::default(),
             date: Cell::new([b' '; 29]),
