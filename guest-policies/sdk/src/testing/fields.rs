@@ -86,7 +86,7 @@ fn is_the_hosts(name: &str) -> bool {
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let is = |known: &str| known.strip_suffix('*').map_or(name == known, |beginning| name.starts_with(beginning));
     let owner = TABLE.iter().rev().find(|(known, _)| is(known)).map(|(_, owner)| *owner);
-    name != "proxy-status" && name != "max-forwards" && owner.is_some()
+    name != "max-forwards" && owner.is_some()
 }
 
 pub(super) fn check_value(value: &[u8]) -> Result<(), HeaderError> {
