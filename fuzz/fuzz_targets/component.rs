@@ -10,7 +10,8 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use waypost::policy::{
-    Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, Selected,
+    Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec,
+    Seat, Selected,
 };
 use waypost::stats::{PolicyStats, Stats};
 use waypost::wire::{Fields, RequestHead};
@@ -26,9 +27,16 @@ struct Host {
 fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
-        let options =
-            EngineOptions { workers: 1, instances: Some(8), compiler: Compiler::Here, ..EngineOptions::default() };
-        Host { engine: Engine::new(options).expect("an engine"), stats: Stats::new(1).policy("fuzzed") }
+        let options = EngineOptions {
+            workers: 1,
+            instances: Some(8),
+            compiler: Compiler::Here,
+            ..EngineOptions::default()
+        };
+        Host {
+            engine: Engine::new(options).expect("an engine"),
+            stats: Stats::new(1).policy("fuzzed"),
+        }
     })
 }
 
@@ -68,14 +76,31 @@ fuzz_target!(|bytes: &[u8]| {
         compiling: CompileLimits::default(),
         source: "fuzzer".to_owned(),
     };
-    let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };
-    let pools = [PoolSpec { id: 0, name: "pool".to_owned(), backends: (0..BACKENDS).map(backend).collect() }];
+    let backend = |n: u32| BackendSpec {
+        address: format!("10.0.0.{n}:80"),
+        weight: 1,
+        labels: Vec::new(),
+    };
+    let pools = [PoolSpec {
+        id: 0,
+        name: "pool".to_owned(),
+        backends: (0..BACKENDS).map(backend).collect(),
+    }];
     match host.engine.load(&spec, &pools, 1, &host.stats, 1) {
-        Ok(generation) => ask(Seat::adopt(generation, 0, Arc::new(Idle), Arc::clone(&host.stats.shards[0]))),
+        Ok(generation) => ask(Seat::adopt(
+            generation,
+            0,
+            Arc::new(Idle),
+            Arc::clone(&host.stats.shards[0]),
+        )),
         // The loader's own thread catches a panic and says so.
         Err(refused) => assert!(!refused.to_string().contains("panicked"), "{refused}"),
     }
-    assert_eq!(host.stats.shards[0].memory.value(), 0, "an instance was left behind");
+    assert_eq!(
+        host.stats.shards[0].memory.value(),
+        0,
+        "an instance was left behind"
+    );
 });
 
 fn ask(mut seat: Seat) {
@@ -92,12 +117,26 @@ fn ask(mut seat: Seat) {
     seat.begin_request();
     let _ = seat.check_range(&mut request, 0);
     let _ = seat.edit_request(&mut request, 0);
-    if let Ok(Selected::Backend(index)) = seat.select(&mut request, 0, Attempt { number: 1, failed: &[] }) {
+    if let Ok(Selected::Backend(index)) = seat.select(
+        &mut request,
+        0,
+        Attempt {
+            number: 1,
+            failed: &[],
+        },
+    ) {
         assert!(index < BACKENDS, "backend {index} of {BACKENDS}");
     }
     let _ = seat.edit_response(&mut request, 0, 200, 0, &mut response);
     seat.end_request();
     for (name, value) in request.fields.iter().chain(response.iter()) {
-        assert!(!name.is_empty() && !name.iter().chain(value).any(|b| matches!(b, b'\r' | b'\n' | 0)), "{name:?}");
+        assert!(
+            !name.is_empty()
+                && !name
+                    .iter()
+                    .chain(value)
+                    .any(|b| matches!(b, b'\r' | b'\n' | 0)),
+            "{name:?}"
+        );
     }
 }

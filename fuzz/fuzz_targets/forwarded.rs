@@ -1,4 +1,5 @@
-//! What proxies in front say about a request's way: read without a panic, and read the same again after it was written.
+//! What proxies in front say about a request's way: read without a panic, and read the same again
+//! after it was written.
 
 #![no_main]
 
@@ -10,7 +11,11 @@ use waypost::proxy::Forwarding;
 use waypost::wire::forwarded::{elements, node};
 use waypost::wire::{HeadLimits, RequestHead};
 
-const LIMITS: HeadLimits = HeadLimits { first_line: 8 * 1024, bytes: 64 * 1024, fields: 100 };
+const LIMITS: HeadLimits = HeadLimits {
+    first_line: 8 * 1024,
+    bytes: 64 * 1024,
+    fields: 100,
+};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(address) = node(bytes) {
@@ -22,12 +27,20 @@ fuzz_target!(|bytes: &[u8]| {
     let mut request = b"GET / HTTP/1.1\r\nHost: a.example\r\n".to_vec();
     request.extend_from_slice(bytes);
     request.extend_from_slice(b"\r\n\r\n");
-    let Ok(Some(meta)) = head.parse(&request, LIMITS) else { return };
+    let Ok(Some(meta)) = head.parse(&request, LIMITS) else {
+        return;
+    };
     let trusted = vec!["10.0.0.0/8".parse().expect("a network")];
-    let forwarding = Forwarding::new(&config::Forwarded { trusted, ..Default::default() });
+    let forwarding = Forwarding::new(&config::Forwarded {
+        trusted,
+        ..Default::default()
+    });
     let peer = forwarding.peer(IpAddr::from([10, 0, 0, 1]));
     // Whoever contradicts itself is refused.
-    if forwarding.set_fields(&mut head, meta.control, &peer).is_err() {
+    if forwarding
+        .set_fields(&mut head, meta.control, &peer)
+        .is_err()
+    {
         return;
     }
     let only = |name: &str| {
@@ -40,6 +53,9 @@ fuzz_target!(|bytes: &[u8]| {
     let first = list.split(|b| *b == b',').next().unwrap_or_default();
     assert_eq!(node(first), Some(head.client));
     let said = elements(&only("forwarded")).expect("what is written is well-formed");
-    assert_eq!((said[0].node, said[0].scheme), (Some(head.client), Some(head.scheme)));
+    assert_eq!(
+        (said[0].node, said[0].scheme),
+        (Some(head.client), Some(head.scheme))
+    );
     assert_eq!(only("x-forwarded-proto"), head.scheme.as_bytes());
 });

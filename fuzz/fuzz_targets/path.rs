@@ -1,4 +1,5 @@
-//! A request's target and host: one normal form, which is its own, and readings that are normal forms too.
+//! A request's target and host: one normal form, which is its own, and readings that are normal
+//! forms too.
 
 #![no_main]
 
@@ -9,7 +10,9 @@ use waypost::wire::path::{literal, normal, normalise, readings};
 use waypost::wire::syntax::host_of_authority;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     let (path, authority) = text.split_once(' ').unwrap_or((text, "a.example"));
     if let Some(host) = host_of_authority(authority) {
         assert!(!host.is_empty() && host.len() <= 255);

@@ -1,8 +1,9 @@
-//! Bulk instructions in pieces and looks at the deadline: for components and modules that wasm-smith makes, and for bytes that
-//! begin as WebAssembly does.
+//! Bulk instructions in pieces and looks at the deadline: for components and modules that
+//! wasm-smith makes, and for bytes that begin as WebAssembly does.
 //!
-//! What is valid must stay valid, and nothing may become of it but calls in place of bulk instructions, each of the same function
-//! for the same instruction, and looks at the deadline. What needs none of that must stay as it is, byte by byte.
+//! What is valid must stay valid, and nothing may become of it but calls in place of bulk
+//! instructions, each of the same function for the same instruction, and looks at the deadline.
+//! What needs none of that must stay as it is, byte by byte.
 //!
 //! A panic and a hang are findings too, whatever the bytes.
 
@@ -13,7 +14,9 @@ use std::borrow::Cow;
 use libfuzzer_sys::arbitrary::{Error, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use wasm_smith::{Component, Config, Module};
-use wasmparser::{BlockType, Encoding, FunctionBody, Operator, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{
+    BlockType, Encoding, FunctionBody, Operator, Parser, Payload, Validator, WasmFeatures,
+};
 use waypost::policy::in_pieces;
 
 /// What both a component and a module begin with.
@@ -33,20 +36,28 @@ fuzz_target!(|bytes: &[u8]| {
     } else if bytes.starts_with(MAGIC) {
         bytes.to_vec()
     } else {
-        let Ok(component) = smithed(&mut Unstructured::new(bytes)) else { return };
+        let Ok(component) = smithed(&mut Unstructured::new(bytes)) else {
+            return;
+        };
         component
     };
     let rewritten = in_pieces(&component);
     // A shared function may not call one that is not; no policy has any.
     let features = WasmFeatures::all().difference(WasmFeatures::SHARED_EVERYTHING_THREADS);
-    let valid = |bytes: &[u8]| Validator::new_with_features(features).validate_all(bytes).map(|_| ());
+    let valid = |bytes: &[u8]| {
+        Validator::new_with_features(features)
+            .validate_all(bytes)
+            .map(|_| ())
+    };
     if valid(&component).is_err() {
         return;
     }
     let rewritten = match rewritten {
         Ok(rewritten) => rewritten,
         // Deeper than any policy may be.
-        Err(unreadable) => return assert!(unreadable.0.contains("nested more than"), "{unreadable:?}"),
+        Err(unreadable) => {
+            return assert!(unreadable.0.contains("nested more than"), "{unreadable:?}");
+        }
     };
     valid(&rewritten).expect("what was valid still is");
     if let Cow::Borrowed(same) = rewritten {
@@ -58,7 +69,11 @@ fuzz_target!(|bytes: &[u8]| {
     for (before, after) in before.iter().zip(&after) {
         places += compare(before, after);
     }
-    assert_eq!(places > 0, matches!(rewritten, Cow::Owned(_)), "{places} places");
+    assert_eq!(
+        places > 0,
+        matches!(rewritten, Cow::Owned(_)),
+        "{places} places"
+    );
 });
 
 /// With everything on that wasm-smith knows, and something that bulk instructions can be about.
@@ -98,8 +113,13 @@ fn modules(component: &[u8]) -> Vec<Vec<FunctionBody<'_>>> {
     let mut modules = Vec::new();
     for payload in Parser::new(0).parse_all(component) {
         match payload.expect("it is valid") {
-            Payload::Version { encoding: Encoding::Module, .. } => modules.push(Vec::new()),
-            Payload::CodeSectionEntry(body) => modules.last_mut().expect("a module around it").push(body),
+            Payload::Version {
+                encoding: Encoding::Module,
+                ..
+            } => modules.push(Vec::new()),
+            Payload::CodeSectionEntry(body) => {
+                modules.last_mut().expect("a module around it").push(body)
+            }
             _ => {}
         }
     }
@@ -113,8 +133,13 @@ fn compare(before: &[FunctionBody<'_>], after: &[FunctionBody<'_>]) -> usize {
     let mut places = 0;
     for (before, after) in before.iter().zip(after) {
         let [was, is] = [before, after].map(|body| {
-            let operators = body.get_operators_reader().expect("it is valid").into_iter();
-            operators.collect::<Result<Vec<_>, _>>().expect("it is valid")
+            let operators = body
+                .get_operators_reader()
+                .expect("it is valid")
+                .into_iter();
+            operators
+                .collect::<Result<Vec<_>, _>>()
+                .expect("it is valid")
         });
         let mut rest = &is[..];
         for (at, was_here) in was.iter().enumerate() {
@@ -138,9 +163,14 @@ fn compare(before: &[FunctionBody<'_>], after: &[FunctionBody<'_>]) -> usize {
                 assert!(length <= longest, "{was_here:?} is left");
                 continue;
             }
-            let Operator::Call { function_index } = *is_here else { panic!("{was_here:?} became {is_here:?}") };
+            let Operator::Call { function_index } = *is_here else {
+                panic!("{was_here:?} became {is_here:?}")
+            };
             assert!(is_bulk(was_here), "{was_here:?} became {is_here:?}");
-            match helpers.iter().find(|(bulk, helper)| bulk == was_here || *helper == function_index) {
+            match helpers
+                .iter()
+                .find(|(bulk, helper)| bulk == was_here || *helper == function_index)
+            {
                 Some(known) => assert_eq!(*known, (was_here.clone(), function_index)),
                 None => helpers.push((was_here.clone(), function_index)),
             }
@@ -155,7 +185,16 @@ fn compare(before: &[FunctionBody<'_>], after: &[FunctionBody<'_>]) -> usize {
 
 /// An empty loop, at whose head the engine looks at the deadline.
 fn is_look(operators: &[Operator<'_>]) -> bool {
-    matches!(operators, [Operator::Loop { blockty: BlockType::Empty }, Operator::End, ..])
+    matches!(
+        operators,
+        [
+            Operator::Loop {
+                blockty: BlockType::Empty
+            },
+            Operator::End,
+            ..
+        ]
+    )
 }
 
 fn is_bulk(operator: &Operator<'_>) -> bool {

@@ -1,4 +1,5 @@
-//! A recording as `waypost policy replay` takes it: each line is read, passed over, or the end of it with a sentence.
+//! A recording as `waypost policy replay` takes it: each line is read, passed over, or the end of
+//! it with a sentence.
 //!
 //! A panic, a hang, and a sentence that nobody can read are findings.
 
@@ -28,14 +29,19 @@ fuzz_target!(|bytes: &[u8]| {
             let told = match reader.next() {
                 Ok(Next::End) => break,
                 Ok(Next::Line(line)) => {
-                    let written = serde_json::to_string(&line).expect("what was read can be written");
-                    serde_json::from_str::<waypost::recording::Line>(&written).expect("and read again");
+                    let written =
+                        serde_json::to_string(&line).expect("what was read can be written");
+                    serde_json::from_str::<waypost::recording::Line>(&written)
+                        .expect("and read again");
                     continue;
                 }
                 Ok(Next::PassedOver { reason, .. }) => reason,
                 Err(error) => error.to_string(),
             };
-            assert!(told.len() < LONGEST && !told.chars().any(char::is_control), "{told:?}");
+            assert!(
+                told.len() < LONGEST && !told.chars().any(char::is_control),
+                "{told:?}"
+            );
             if !lenient {
                 break;
             }

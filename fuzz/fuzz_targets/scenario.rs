@@ -1,6 +1,8 @@
-//! A scenario file as `waypost policy test` takes it: its mistakes are told, or it is played to its end and reported.
+//! A scenario file as `waypost policy test` takes it: its mistakes are told, or it is played to its
+//! end and reported.
 //!
-//! A panic, a hang, memory without end, a sentence that nobody can read and a report that is none are findings.
+//! A panic, a hang, memory without end, a sentence that nobody can read and a report that is none
+//! are findings.
 
 #![no_main]
 
@@ -24,18 +26,24 @@ const LONGEST_LINE: usize = 2_500;
 const TIMES: usize = 100;
 
 thread_local! {
-    /// Each with one of the policies that are built in: they have every hook, a store, counters and a log.
+    /// Each with one of the policies that are built in: they have every hook, a store, counters and
+    /// a log.
     static HOUSES: RefCell<Vec<House>> = RefCell::new(houses());
 }
 
 fn houses() -> Vec<House> {
-    // A policy that is refused would be compiled for each scenario again. Other fuzzers may use it too.
+    // A policy that is refused would be compiled for each scenario again. Other fuzzers may use it
+    // too.
     let compiled = std::env::temp_dir().join("waypost-fuzz-compiled");
     let house = |name| {
         let path = PathBuf::from(format!("builtin:{name}"));
         let source = Source::open(&path, CompileLimits::default()).expect("it is there");
         let cache = Some(compiled.clone());
-        let options = EngineOptions { compiler: Compiler::Here, cache, ..EngineOptions::default() };
+        let options = EngineOptions {
+            compiler: Compiler::Here,
+            cache,
+            ..EngineOptions::default()
+        };
         House::with_told_time(source, options).expect("an engine")
     };
     builtin_names().map(house).collect()
@@ -53,7 +61,12 @@ fuzz_target!(|bytes: &[u8]| {
         let at = bytes.len() % houses.len();
         match rehearse(&mut houses[at], &path, RUNS) {
             Ok([text, json, xml]) => {
-                assert!(text.len() <= TIMES * (bytes.len() + 100), "{} bytes of {}", text.len(), bytes.len());
+                assert!(
+                    text.len() <= TIMES * (bytes.len() + 100),
+                    "{} bytes of {}",
+                    text.len(),
+                    bytes.len()
+                );
                 let told: serde_json::Value = serde_json::from_str(&json).expect("JSON");
                 let scenarios = told["scenarios"].as_array().map_or(0, Vec::len);
                 assert!(scenarios > 0 && text.contains(" passed, "), "{text}");
@@ -66,7 +79,10 @@ fuzz_target!(|bytes: &[u8]| {
             Err(error) => {
                 let told = error.told();
                 let longest = told.lines().map(str::len).max().unwrap_or_default();
-                assert!(longest > 0 && longest < LONGEST_LINE && told.len() < LONGEST, "{told:?}");
+                assert!(
+                    longest > 0 && longest < LONGEST_LINE && told.len() < LONGEST,
+                    "{told:?}"
+                );
                 assert!(!told.chars().any(|c| c != '\n' && is_unseen(c)), "{told:?}");
                 assert!(!told.contains("panicked"), "{told}");
             }

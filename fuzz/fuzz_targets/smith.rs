@@ -1,8 +1,9 @@
 //! Components that wasm-smith makes: refused, or run.
 //!
-//! Half of the inputs are whole components, which are seldom policies: they go through everything that is done before one is
-//! taken. The other half are core modules with the exports of a policy, put into a component that is one: what is accepted is
-//! asked. Both use every feature that wasm-smith knows; those that no policy may use must be refused.
+//! Half of the inputs are whole components, which are seldom policies: they go through everything
+//! that is done before one is taken. The other half are core modules with the exports of a policy,
+//! put into a component that is one: what is accepted is asked. Both use every feature that
+//! wasm-smith knows; those that no policy may use must be refused.
 //!
 //! A panic, a hang and memory that grows are findings; a fault of the guest is none.
 
@@ -56,8 +57,12 @@ struct Host {
 fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
-        let options =
-            EngineOptions { workers: 1, instances: Some(8), compiler: Compiler::Here, ..EngineOptions::default() };
+        let options = EngineOptions {
+            workers: 1,
+            instances: Some(8),
+            compiler: Compiler::Here,
+            ..EngineOptions::default()
+        };
         Host {
             engine: Engine::new(options).expect("an engine"),
             stats: Stats::new(1).policy("smithed"),
@@ -88,9 +93,13 @@ impl BackendFacts for Idle {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(component) = smithed(&mut Unstructured::new(bytes)) else { return };
+    let Ok(component) = smithed(&mut Unstructured::new(bytes)) else {
+        return;
+    };
     let host = host();
-    Compiler::Here.anatomy(&component, CompileLimits::default()).expect("what it is made of");
+    Compiler::Here
+        .anatomy(&component, CompileLimits::default())
+        .expect("what it is made of");
     let spec = PolicySpec {
         setup: None,
         name: "smithed".to_owned(),
@@ -107,7 +116,12 @@ fuzz_target!(|bytes: &[u8]| {
     };
     match host.engine.load(&spec, &[], 1, &host.stats, 1) {
         Ok(generation) => {
-            let mut seat = Seat::adopt(generation, 0, Arc::new(Idle), Arc::clone(&host.stats.shards[0]));
+            let mut seat = Seat::adopt(
+                generation,
+                0,
+                Arc::new(Idle),
+                Arc::clone(&host.stats.shards[0]),
+            );
             let mut request = RequestHead {
                 target: "/".to_owned(),
                 path_len: 1,
@@ -121,7 +135,11 @@ fuzz_target!(|bytes: &[u8]| {
         }
         Err(refused) => assert!(!refused.to_string().contains("panicked"), "{refused}"),
     }
-    assert_eq!(host.stats.shards[0].memory.value(), 0, "an instance was left behind");
+    assert_eq!(
+        host.stats.shards[0].memory.value(),
+        0,
+        "an instance was left behind"
+    );
 });
 
 /// With everything on that wasm-smith knows.

@@ -1,7 +1,8 @@
 //! Files: what does this path hold?
 //!
-//! A path that an operator or a script names may lead to anything: a FIFO that no one writes to, a device without an
-//! end, a sparse file of gigabytes. All that the proxy and its commands read from a path is read here, with a bound.
+//! A path that an operator or a script names may lead to anything: a FIFO that no one writes to, a
+//! device without an end, a sparse file of gigabytes. All that the proxy and its commands read from
+//! a path is read here, with a bound.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -19,15 +20,25 @@ const FIRST_ROOM: u64 = 64 << 20;
 ///
 /// # Errors
 ///
-/// `IsADirectory` for a folder, `InvalidInput` for a FIFO, a socket or a device, and what the system says.
+/// `IsADirectory` for a folder, `InvalidInput` for a FIFO, a socket or a device, and what the
+/// system says.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
     let kind = file.metadata()?.file_type();
     match (kind.is_file(), kind.is_dir()) {
         (true, _) => Ok(file),
-        (_, true) => Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder; name a file in it")),
-        _ => Err(io::Error::new(ErrorKind::InvalidInput, format!("it is {}, and only a file is read", name(kind)))),
+        (_, true) => Err(io::Error::new(
+            ErrorKind::IsADirectory,
+            "it is a folder; name a file in it",
+        )),
+        _ => Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            format!("it is {}, and only a file is read", name(kind)),
+        )),
     }
 }
 
@@ -46,7 +57,12 @@ pub fn read_regular(path: &Path, bound: u64) -> io::Result<Vec<u8>> {
 ///
 /// `FileTooLarge`, and what the system says.
 pub fn read_to_bound(file: &File, bound: u64) -> io::Result<Vec<u8>> {
-    let too_large = || io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {bound} bytes"));
+    let too_large = || {
+        io::Error::new(
+            ErrorKind::FileTooLarge,
+            format!("it is larger than {bound} bytes"),
+        )
+    };
     let length = file.metadata()?.len();
     if length > bound {
         return Err(too_large());
@@ -54,7 +70,11 @@ pub fn read_to_bound(file: &File, bound: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(length.min(FIRST_ROOM)).unwrap_or_default());
     // One more than allowed: a file may grow, and some report no length.
     let read = file.take(bound.saturating_add(1)).read_to_end(&mut bytes)?;
-    if read as u64 > bound { Err(too_large()) } else { Ok(bytes) }
+    if read as u64 > bound {
+        Err(too_large())
+    } else {
+        Ok(bytes)
+    }
 }
 
 /// Whether only this process's user can have written what this is about.
@@ -63,16 +83,25 @@ pub fn read_to_bound(file: &File, bound: u64) -> io::Result<Vec<u8>> {
 ///
 /// `PermissionDenied`, with the reason.
 pub fn trusted(metadata: &Metadata) -> io::Result<()> {
-    owned(metadata.uid(), metadata.mode(), rustix::process::geteuid().as_raw())
+    owned(
+        metadata.uid(),
+        metadata.mode(),
+        rustix::process::geteuid().as_raw(),
+    )
 }
 
 fn owned(owner: u32, mode: u32, me: u32) -> io::Result<()> {
     let denied = |sentence: String| Err(io::Error::new(ErrorKind::PermissionDenied, sentence));
     if owner != me {
-        return denied(format!("it belongs to another user (id {owner}, and this process runs as {me})"));
+        return denied(format!(
+            "it belongs to another user (id {owner}, and this process runs as {me})"
+        ));
     }
     if mode & WRITABLE_BY_OTHERS != 0 {
-        return denied(format!("others may write to it (mode {:o}); take that away with chmod go-w", mode & 0o7777));
+        return denied(format!(
+            "others may write to it (mode {:o}); take that away with chmod go-w",
+            mode & 0o7777
+        ));
     }
     Ok(())
 }
@@ -93,7 +122,8 @@ mod tests {
     use super::*;
 
     fn folder(name: &str) -> std::path::PathBuf {
-        let path = std::env::temp_dir().join(format!("waypost-files-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("waypost-files-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         path
     }
@@ -102,11 +132,20 @@ mod tests {
     fn what_is_no_file_is_refused_without_waiting_and_by_its_name() {
         let folder = folder("kinds");
         let fifo = folder.join("fifo");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        rustix::fs::mkfifoat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        )
+        .unwrap();
         let link = folder.join("link");
         std::os::unix::fs::symlink(&fifo, &link).unwrap();
         let refused = |path: &Path| read_regular(path, 10).unwrap_err();
-        for (path, word) in [(&*fifo, "FIFO"), (&*link, "FIFO"), (Path::new("/dev/zero"), "device")] {
+        for (path, word) in [
+            (&*fifo, "FIFO"),
+            (&*link, "FIFO"),
+            (Path::new("/dev/zero"), "device"),
+        ] {
             let error = refused(path);
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{}", path.display());
             assert!(error.to_string().contains(word), "{error}");
@@ -125,7 +164,10 @@ mod tests {
         let path = folder.join("file");
         std::fs::write(&path, b"0123456789").unwrap();
         assert_eq!(read_regular(&path, 10).unwrap(), b"0123456789");
-        assert_eq!(read_regular(&path, 9).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert_eq!(
+            read_regular(&path, 9).unwrap_err().kind(),
+            ErrorKind::FileTooLarge
+        );
         std::fs::write(&path, b"").unwrap();
         assert!(read_regular(&path, 0).unwrap().is_empty());
         File::create(&path).unwrap().set_len(3 << 30).unwrap();
@@ -138,9 +180,19 @@ mod tests {
     fn only_what_its_owner_alone_can_write_is_trusted() {
         assert!(owned(7, 0o100_600, 7).is_ok());
         assert!(owned(7, 0o040_755, 7).is_ok());
-        for (owner, mode, me) in [(8, 0o600, 7), (0, 0o600, 7), (7, 0o600, 0), (7, 0o620, 7), (7, 0o602, 7)] {
+        for (owner, mode, me) in [
+            (8, 0o600, 7),
+            (0, 0o600, 7),
+            (7, 0o600, 0),
+            (7, 0o620, 7),
+            (7, 0o602, 7),
+        ] {
             let error = owned(owner, mode, me).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{owner} {mode:o} {me}");
+            assert_eq!(
+                error.kind(),
+                ErrorKind::PermissionDenied,
+                "{owner} {mode:o} {me}"
+            );
         }
     }
 }

@@ -15,8 +15,15 @@ const PANICKED: u8 = 101;
 fn main() -> ExitCode {
     // Before anything else: this process was started to give up what it could do.
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|argument| argument == policy::COMPILER) {
-        return policy::serve_compiler(&arguments.map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>());
+    if arguments
+        .next()
+        .is_some_and(|argument| argument == policy::COMPILER)
+    {
+        return policy::serve_compiler(
+            &arguments
+                .map(|a| a.to_string_lossy().into_owned())
+                .collect::<Vec<_>>(),
+        );
     }
     // A signal that comes while the process begins waits until it is known what it means.
     let held = app::HeldSignals::now();

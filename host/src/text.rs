@@ -1,7 +1,9 @@
-//! Text: what may stand in a log, at a terminal or on a page of what clients, backends and guests wrote?
+//! Text: what may stand in a log, at a terminal or on a page of what clients, backends and guests
+//! wrote?
 //!
-//! A room without others below it: whoever shows such text takes it through here. Nothing that a terminal would obey, that
-//! would turn the direction of what follows, or that can't be seen is left in it.
+//! A room without others below it: whoever shows such text takes it through here. Nothing that a
+//! terminal would obey, that would turn the direction of what follows, or that can't be seen is
+//! left in it.
 
 /// Fit to be shown, on one line: all that can't be seen or would steer is replaced by U+FFFD.
 pub fn plain(text: &str) -> String {
@@ -10,20 +12,31 @@ pub fn plain(text: &str) -> String {
 
 /// The same with line ends left in.
 pub fn plain_lines(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' { c } else { seen(c) }).collect()
+    text.chars()
+        .map(|c| if c == '\n' { c } else { seen(c) })
+        .collect()
 }
 
-/// Its beginning and its end if it is longer than `longest` bytes, because advice stands at the end.
+/// Its beginning and its end if it is longer than `longest` bytes, because advice stands at the
+/// end.
 pub fn brief(text: &str, longest: usize) -> String {
     if text.len() <= longest {
         return plain_lines(text);
     }
-    let (head, tail) = (text.floor_char_boundary(longest / 2), text.ceil_char_boundary(text.len() - longest / 2));
-    format!("{} [...] {}", plain_lines(&text[..head]), plain_lines(&text[tail..]))
+    let (head, tail) = (
+        text.floor_char_boundary(longest / 2),
+        text.ceil_char_boundary(text.len() - longest / 2),
+    );
+    format!(
+        "{} [...] {}",
+        plain_lines(&text[..head]),
+        plain_lines(&text[tail..])
+    )
 }
 
-/// Whether a character is a control character, has no width, or turns the direction of others (Unicode's Cc and Cf, its
-/// line and paragraph separators, variation selectors, tags, fillers and noncharacters).
+/// Whether a character is a control character, has no width, or turns the direction of others
+/// (Unicode's Cc and Cf, its line and paragraph separators, variation selectors, tags, fillers and
+/// noncharacters).
 pub fn is_unseen(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
@@ -60,7 +73,11 @@ pub fn is_unseen(c: char) -> bool {
 }
 
 fn seen(c: char) -> char {
-    if is_unseen(c) { char::REPLACEMENT_CHARACTER } else { c }
+    if is_unseen(c) {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        c
+    }
 }
 
 #[cfg(test)]
@@ -69,16 +86,30 @@ mod tests {
 
     #[test]
     fn nothing_that_steers_or_hides_is_left() {
-        let text = "a\r\n\t\x1b[0m\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}\u{2028}\u{e0041}\u{61c}\u{ad}b";
+        let text =
+            "a\r\n\t\x1b[0m\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}\u{2028}\u{e0041}\u{61c}\u{ad}b";
         let shown = plain(text);
         assert!(shown.starts_with('a') && shown.ends_with('b'), "{shown:?}");
-        assert_eq!(shown.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count(), 13, "{shown:?}");
+        assert_eq!(
+            shown
+                .chars()
+                .filter(|c| *c == char::REPLACEMENT_CHARACTER)
+                .count(),
+            13,
+            "{shown:?}"
+        );
         assert_eq!(plain_lines("a\nb\r"), "a\nb\u{fffd}");
     }
 
     #[test]
     fn what_people_write_stays() {
-        for text in ["Grüße, 世界!", "שלום", "مرحبا", "🎉 e\u{301}", "100 % ~ `x`"] {
+        for text in [
+            "Grüße, 世界!",
+            "שלום",
+            "مرحبا",
+            "🎉 e\u{301}",
+            "100 % ~ `x`",
+        ] {
             assert_eq!(plain(text), text);
         }
     }

@@ -1,6 +1,9 @@
-//! Backends that answer nonsense: the client gets a 502, and nothing of that connection is ever used again.
+//! Backends that answer nonsense: the client gets a 502, and nothing of that connection is ever
+//! used again.
 
-use crate::fixtures::{Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, response};
+use crate::fixtures::{
+    Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, response,
+};
 
 /// Each is what a backend says in the place of a response.
 const NONSENSE: &[(&str, &[u8])] = &[
@@ -81,17 +84,24 @@ const NONSENSE: &[(&str, &[u8])] = &[
     ("an interim response and an end", b"HTTP/1.1 102 Processing\r\n\r\n"),
 ];
 
-/// What the backend says to each request of `/N` is the case N; the connection stays open, in the hope of reuse, but
-/// for those cases whose point is that it ends.
+/// What the backend says to each request of `/N` is the case N; the connection stays open, in the
+/// hope of reuse, but for those cases whose point is that it ends.
 fn nonsense(cases: &'static [(&'static str, &'static [u8])]) -> TestUpstream {
     TestUpstream::start(move |connection| {
         while let Some(request) = connection.request() {
-            let Some(case) = request.target()[1..].parse::<usize>().ok().and_then(|n| cases.get(n)) else {
+            let Some(case) = request.target()[1..]
+                .parse::<usize>()
+                .ok()
+                .and_then(|n| cases.get(n))
+            else {
                 connection.send(response("200 OK", &[], "good"));
                 continue;
             };
             connection.send(case.1);
-            if case.1.is_empty() || case.0.ends_with("short") || case.0.ends_with("an end") || case.1.starts_with(b"<")
+            if case.1.is_empty()
+                || case.0.ends_with("short")
+                || case.0.ends_with("an end")
+                || case.1.starts_with(b"<")
             {
                 return;
             }
@@ -113,7 +123,12 @@ fn nonsense_is_a_502_and_its_connection_is_never_used_again() {
     let mut failures = Vec::new();
     for (n, (name, _)) in NONSENSE.iter().enumerate() {
         // POST, so that no attempt is repeated.
-        client.send(Request::new("POST", &format!("/{n}")).host("a.test").body("x").bytes());
+        client.send(
+            Request::new("POST", &format!("/{n}"))
+                .host("a.test")
+                .body("x")
+                .bytes(),
+        );
         match client.try_response_to("POST") {
             Ok(answer) if answer.status == 502 && answer.text().len() > 10 => {}
             Ok(answer) => failures.push(format!("{name}: {} {:?}", answer.status, answer.text())),
@@ -125,19 +140,34 @@ fn nonsense_is_a_502_and_its_connection_is_never_used_again() {
         let good = client.ask(get("a.test", "/good"));
         assert_eq!(good.text(), "good", "after {name}");
         let all = upstream.received();
-        let [.., bad, last] = all.as_slice() else { panic!("{name}: {all:?}") };
+        let [.., bad, last] = all.as_slice() else {
+            panic!("{name}: {all:?}")
+        };
         if bad.connection == last.connection {
             failures.push(format!("{name}: the connection was used again"));
         }
     }
-    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), NONSENSE.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases:\n{}",
+        failures.len(),
+        NONSENSE.len(),
+        failures.join("\n")
+    );
     proxy.logged(&["502"]);
 }
 
-/// A backend that speaks another protocol may wait for the proxy to go on: the client does not wait with it.
+/// A backend that speaks another protocol may wait for the proxy to go on: the client does not wait
+/// with it.
 #[test]
 fn what_is_no_status_line_is_found_at_once_in_pieces_too() {
-    for (first, rest) in [("H", "I"), ("HTT", "Q"), ("HTTP/1", "!"), ("HTTP/", "2.0 200 OK"), ("HTTP/", "15")] {
+    for (first, rest) in [
+        ("H", "I"),
+        ("HTT", "Q"),
+        ("HTTP/1", "!"),
+        ("HTTP/", "2.0 200 OK"),
+        ("HTTP/", "15"),
+    ] {
         let gate = Gate::new();
         let opened = gate.clone();
         let upstream = TestUpstream::start(move |connection| {
@@ -161,15 +191,42 @@ fn what_is_no_status_line_is_found_at_once_in_pieces_too() {
 #[test]
 fn unusual_but_clear_responses_are_passed_on() {
     const CLEAR: &[(&str, &[u8])] = &[
-        ("no reason", b"HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello"),
-        ("no space after the status", b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello"),
-        ("a long reason", b"HTTP/1.1 200 Everything is fine, (really)!\r\nContent-Length: 5\r\n\r\nhello"),
-        ("an unknown status", b"HTTP/1.1 299 Odd\r\nContent-Length: 5\r\n\r\nhello"),
-        ("a teapot", b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 5\r\n\r\nhello"),
-        ("status 599", b"HTTP/1.1 599 High\r\nContent-Length: 5\r\n\r\nhello"),
-        ("CHUNKED", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
-        ("white space around values", b"HTTP/1.1 200 OK\r\nContent-Length: \t 5 \t\r\n\r\nhello"),
-        ("an unknown interim response", b"HTTP/1.1 199 Odd\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+        (
+            "no reason",
+            b"HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello",
+        ),
+        (
+            "no space after the status",
+            b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello",
+        ),
+        (
+            "a long reason",
+            b"HTTP/1.1 200 Everything is fine, (really)!\r\nContent-Length: 5\r\n\r\nhello",
+        ),
+        (
+            "an unknown status",
+            b"HTTP/1.1 299 Odd\r\nContent-Length: 5\r\n\r\nhello",
+        ),
+        (
+            "a teapot",
+            b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 5\r\n\r\nhello",
+        ),
+        (
+            "status 599",
+            b"HTTP/1.1 599 High\r\nContent-Length: 5\r\n\r\nhello",
+        ),
+        (
+            "CHUNKED",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ),
+        (
+            "white space around values",
+            b"HTTP/1.1 200 OK\r\nContent-Length: \t 5 \t\r\n\r\nhello",
+        ),
+        (
+            "an unknown interim response",
+            b"HTTP/1.1 199 Odd\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        ),
     ];
     let upstream = nonsense(CLEAR);
     let proxy = TestProxy::in_front_of(&upstream);
@@ -177,7 +234,11 @@ fn unusual_but_clear_responses_are_passed_on() {
     for (n, (name, bytes)) in CLEAR.iter().enumerate() {
         let answer = client.ask(get("a.test", &format!("/{n}")));
         assert_eq!(answer.text(), "hello", "{name}");
-        let status = String::from_utf8_lossy(bytes).rsplit("HTTP/1.1 ").next().unwrap()[..3].to_owned();
+        let status = String::from_utf8_lossy(bytes)
+            .rsplit("HTTP/1.1 ")
+            .next()
+            .unwrap()[..3]
+            .to_owned();
         assert_eq!(answer.status.to_string(), status, "{name}");
     }
 }
@@ -185,7 +246,9 @@ fn unusual_but_clear_responses_are_passed_on() {
 #[test]
 fn a_head_without_end_is_a_502() {
     let upstream = TestUpstream::start(|connection| {
-        let Some(request) = connection.request() else { return };
+        let Some(request) = connection.request() else {
+            return;
+        };
         connection.send("HTTP/1.1 200 OK\r\n");
         let field = match request.target() {
             "/many" => "X: y\r\n".to_owned(),
@@ -199,7 +262,9 @@ fn a_head_without_end_is_a_502() {
     });
     let proxy = TestProxy::in_front_of(&upstream);
     for path in ["/many", "/long"] {
-        proxy.ask(Request::new("POST", path).host("a.test").body("x").bytes()).assert_refusal(502);
+        proxy
+            .ask(Request::new("POST", path).host("a.test").body("x").bytes())
+            .assert_refusal(502);
     }
     upstream.wait_until_unused();
     assert!(proxy.peak_resident_kib() < 64 * 1024);
@@ -235,10 +300,16 @@ fn bytes_after_a_response_are_not_the_next_response() {
     const EVIL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     let cases: &[(&str, &[u8])] = &[
         ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
-        ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+        (
+            "GET",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ),
         ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
         ("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n"),
-        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 44\r\n\r\n"),
+        (
+            "GET",
+            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 44\r\n\r\n",
+        ),
         ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n"),
     ];
     for (method, honest) in cases {
@@ -253,9 +324,16 @@ fn bytes_after_a_response_are_not_the_next_response() {
         });
         let proxy = TestProxy::in_front_of(&upstream);
         let mut client = proxy.client();
-        let status = client.ask(Request::new(method, "/").host("a.test").bytes()).status;
+        let status = client
+            .ask(Request::new(method, "/").host("a.test").bytes())
+            .status;
         assert!(matches!(status, 200 | 204 | 304), "{status}");
-        assert_eq!(client.ask(get("a.test", "/")).text(), "good", "{method} {:?}", String::from_utf8_lossy(honest));
+        assert_eq!(
+            client.ask(get("a.test", "/")).text(),
+            "good",
+            "{method} {:?}",
+            String::from_utf8_lossy(honest)
+        );
         assert_eq!(upstream.connections(), 2);
     }
 }
@@ -285,7 +363,8 @@ fn bytes_that_nobody_asked_for_on_an_idle_connection_are_not_the_next_response()
 
 #[test]
 fn a_response_longer_than_its_length_is_cut_there() {
-    let upstream = TestUpstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more");
+    let upstream =
+        TestUpstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more");
     let proxy = TestProxy::in_front_of(&upstream);
     let mut client = proxy.client();
     for _ in 0..3 {

@@ -21,7 +21,10 @@ fn header_router_goes_by_a_field_and_edits_in_and_out() {
         .start();
     for _ in 0..5 {
         for (tenant, backend) in [("one", "a"), ("two", "b")] {
-            let request = Request::new("GET", "/").host("a.test").field("X-Tenant", tenant).field("X-Secret", "1");
+            let request = Request::new("GET", "/")
+                .host("a.test")
+                .field("X-Tenant", tenant)
+                .field("X-Secret", "1");
             let answer = proxy.ask(request.bytes());
             assert_eq!(answer.text(), backend, "{tenant}");
             assert_eq!(answer.value("x-served").as_deref(), Some("waypost"));
@@ -31,7 +34,17 @@ fn header_router_goes_by_a_field_and_edits_in_and_out() {
     assert_eq!(request.value("x-seen").as_deref(), Some("yes"));
     assert!(!request.head.has("x-secret"));
     // A tenant that nobody named is left to the host.
-    assert_eq!(proxy.ask(Request::new("GET", "/").host("a.test").field("X-Tenant", "three").bytes()).status, 200);
+    assert_eq!(
+        proxy
+            .ask(
+                Request::new("GET", "/")
+                    .host("a.test")
+                    .field("X-Tenant", "three")
+                    .bytes()
+            )
+            .status,
+        200
+    );
     assert_eq!(proxy.get("a.test", "/").status, 200);
 }
 
@@ -65,11 +78,16 @@ fn sluggish(gate: &Gate) -> TestUpstream {
 fn least_loaded_avoids_the_backend_that_is_busy() {
     let gate = Gate::new();
     let backends = [sluggish(&gate), sluggish(&gate)];
-    let proxy =
-        TestProxy::builder().pool_for_all(&[backends[0].address(), backends[1].address()], &["least-loaded"]).start();
-    // Two choices among two backends see both, so each request should find the one with fewer in flight. Once in 64 choices the first
-    // of the two is taken unseen, and is the wrong one half of the time: of 60, 0.5 on average, and more than 7 once in 10^7 runs.
-    // A random choice is wrong about 25 times.
+    let proxy = TestProxy::builder()
+        .pool_for_all(
+            &[backends[0].address(), backends[1].address()],
+            &["least-loaded"],
+        )
+        .start();
+    // Two choices among two backends see both, so each request should find the one with fewer in
+    // flight. Once in 64 choices the first of the two is taken unseen, and is the wrong one half of
+    // the time: of 60, 0.5 on average, and more than 7 once in 10^7 runs. A random choice is wrong
+    // about 25 times.
     let counts = || [backends[0].received().len(), backends[1].received().len()];
     let mut busy: Vec<_> = (0..60).map(|_| proxy.client()).collect();
     let mut wrong = 0;
@@ -82,14 +100,21 @@ fn least_loaded_avoids_the_backend_that_is_busy() {
         let chosen = usize::from(after[1] > before[1]);
         wrong += usize::from(before[chosen] > before[1 - chosen]);
     }
-    assert!(wrong <= 7, "{wrong} of 60 went to the busier one: {:?} in all", counts());
+    assert!(
+        wrong <= 7,
+        "{wrong} of 60 went to the busier one: {:?} in all",
+        counts()
+    );
     gate.open();
-    busy.iter_mut().for_each(|c| assert_eq!(c.response().text(), "ok"));
+    busy.iter_mut()
+        .for_each(|c| assert_eq!(c.response().text(), "ok"));
 }
 
 #[test]
 fn random_chooses_all_backends_about_equally_and_none_that_is_set_aside() {
-    let backends: Vec<TestUpstream> = (0..4).map(|n| TestUpstream::named(&n.to_string())).collect();
+    let backends: Vec<TestUpstream> = (0..4)
+        .map(|n| TestUpstream::named(&n.to_string()))
+        .collect();
     let (_held, dead) = refusing_address();
     let mut addresses: Vec<_> = backends.iter().map(TestUpstream::address).collect();
     addresses.push(dead);
@@ -113,7 +138,11 @@ fn what_an_answer_holds_is_given_back() {
         .tables("[policies.limit]\nbuiltin = \"rate-limit\"\ndeadline = \"1s\"\nsettings = { rate = 1, burst = 1 }")
         .start();
     let mut client = proxy.client();
-    let mut refuse = |times: usize| (0..times).filter(|_| client.ask(get("a.test", "/")).status == 429).count();
+    let mut refuse = |times: usize| {
+        (0..times)
+            .filter(|_| client.ask(get("a.test", "/")).status == 429)
+            .count()
+    };
     refuse(200);
     let before = proxy.stat("/policies/limit/memory/now_bytes");
     // Each refusal has fields and a body, which the policy's instance allocates.

@@ -1,17 +1,19 @@
-//! Clients that leave while their backend is quiet: the backend is let go at once, and is not blamed.
+//! Clients that leave while their backend is quiet: the backend is let go at once, and is not
+//! blamed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fixtures::{Client, Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, response};
+use crate::fixtures::{
+    Client, Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, response,
+};
 use crate::retries::silent_address;
 
 /// Nothing but the client's leaving ends a request here.
 const PATIENT: &str = "[timeouts]\nresponse = \"10m\"\nbody-read = \"10m\"\nsend = \"10m\"\n\
                        idle = \"10m\"\nupstream-idle = \"10m\"\ndrain = \"10m\"\n";
 
-const EVENTS: &str =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n";
+const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n";
 
 /// How a client leaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,26 +40,46 @@ fn quiet(start: &'static str) -> TestUpstream {
 }
 
 fn patient(upstream: &TestUpstream, tables: &str) -> TestProxy {
-    let pool =
-        format!("[pools.a]\nbackends = [\"{}\"]\nmax-failures = 1\n[[routes]]\npool = \"a\"\n", upstream.address());
-    TestProxy::builder().tables(&format!("{pool}{PATIENT}{tables}")).start()
+    let pool = format!(
+        "[pools.a]\nbackends = [\"{}\"]\nmax-failures = 1\n[[routes]]\npool = \"a\"\n",
+        upstream.address()
+    );
+    TestProxy::builder()
+        .tables(&format!("{pool}{PATIENT}{tables}"))
+        .start()
 }
 
 #[track_caller]
 fn assert_not_blamed(proxy: &TestProxy, upstream: &TestUpstream) {
     let backend = &proxy.stats()["backends"][upstream.address().to_string()];
-    assert_eq!((&backend["failures"], &backend["healthy"]), (&0.into(), &true.into()), "{backend:#}");
+    assert_eq!(
+        (&backend["failures"], &backend["healthy"]),
+        (&0.into(), &true.into()),
+        "{backend:#}"
+    );
 }
 
 #[test]
 fn a_client_that_leaves_before_the_head_or_within_the_body_frees_its_backend() {
     let starts = [
         ("", "before the backend had answered"),
-        ("HTTP/1.1 200 OK\r\nX-Half", "before the backend had answered"),
-        ("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", "before the backend had answered"),
+        (
+            "HTTP/1.1 200 OK\r\nX-Half",
+            "before the backend had answered",
+        ),
+        (
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+            "before the backend had answered",
+        ),
         (EVENTS, "before it had the whole response"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello", "before it had the whole response"),
-        ("HTTP/1.1 200 OK\r\n\r\nuntil the end", "before it had the whole response"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello",
+            "before it had the whole response",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n\r\nuntil the end",
+            "before it had the whole response",
+        ),
     ];
     for (start, reason) in starts {
         let upstream = quiet(start);
@@ -68,13 +90,19 @@ fn a_client_that_leaves_before_the_head_or_within_the_body_frees_its_backend() {
             upstream.wait_for_heads(1 + usize::from(how == Leaves::Resets));
             if start.contains("\r\n\r\n") {
                 let head = client.wire.head().unwrap();
-                assert!(head.start.contains("200") || head.start.contains("103"), "{}", head.start);
+                assert!(
+                    head.start.contains("200") || head.start.contains("103"),
+                    "{}",
+                    head.start
+                );
             }
             leave(client, how);
             upstream.wait_until_unused();
             proxy.logged(&[&format!("/{how:?}"), "the client left", reason]);
         }
-        eventually("no request is left", || (proxy.stat("/requests/active") == 0).then_some(()));
+        eventually("no request is left", || {
+            (proxy.stat("/requests/active") == 0).then_some(())
+        });
         assert_not_blamed(&proxy, &upstream);
     }
 }
@@ -119,11 +147,18 @@ fn a_client_that_leaves_while_nobody_reads_its_upload_frees_the_backend() {
     let proxy = patient(&upstream, "");
     let mut client = proxy.client();
     client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000000\r\n\r\n");
-    client.wire.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-    // Until no buffer on the way takes any more. An end would wait behind these bytes; a reset does not.
+    client
+        .wire
+        .stream
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    // Until no buffer on the way takes any more. An end would wait behind these bytes; a reset does
+    // not.
     while client.wire.send(&[b'x'; 65_536]).is_ok() {}
     client.reset();
-    eventually("the request is over", || (proxy.stat("/requests/active") == 0).then_some(()));
+    eventually("the request is over", || {
+        (proxy.stat("/requests/active") == 0).then_some(())
+    });
     gate.open();
     assert_not_blamed(&proxy, &upstream);
 }
@@ -145,7 +180,10 @@ fn a_client_that_leaves_behind_its_next_requests_has_left_all_the_same() {
             upstream.wait_until_unused();
         }
     }
-    assert!(upstream.received().iter().all(|r| r.target() == "/1"), "nothing is asked for nobody");
+    assert!(
+        upstream.received().iter().all(|r| r.target() == "/1"),
+        "nothing is asked for nobody"
+    );
     assert_not_blamed(&proxy, &upstream);
 }
 
@@ -167,11 +205,16 @@ fn a_client_that_leaves_behind_more_than_its_window_has_left_all_the_same() {
         upstream.wait_for_heads(2);
         stays.send(&many);
         leave(client, Leaves::Closes);
-        eventually("one is let go", || (upstream.open_connections() == 1).then_some(()));
+        eventually("one is let go", || {
+            (upstream.open_connections() == 1).then_some(())
+        });
         assert_eq!(proxy.stat("/requests/active"), 1);
         leave(stays, Leaves::Closes);
         upstream.wait_until_unused();
-        assert!(upstream.received().iter().all(|r| r.target() == "/1"), "nothing is asked for nobody");
+        assert!(
+            upstream.received().iter().all(|r| r.target() == "/1"),
+            "nothing is asked for nobody"
+        );
         assert_not_blamed(&proxy, &upstream);
     }
 }
@@ -187,7 +230,14 @@ fn requests_that_wait_behind_a_slow_one_are_neither_lost_nor_costly() {
     });
     let proxy = patient(&upstream, "");
     let mut client = proxy.client();
-    client.send([get("a.test", "/1"), get("a.test", "/2"), get("a.test", "/3")].concat());
+    client.send(
+        [
+            get("a.test", "/1"),
+            get("a.test", "/2"),
+            get("a.test", "/3"),
+        ]
+        .concat(),
+    );
     let before = proxy.cpu_milliseconds();
     assert_eq!(client.response().text(), "/1");
     let used = proxy.cpu_milliseconds() - before;
@@ -248,13 +298,21 @@ fn a_client_that_leaves_while_a_connection_is_made_ends_the_attempts() {
     for how in [Leaves::Closes, Leaves::Resets] {
         let mut client = proxy.client();
         client.send(get("a.test", &format!("/{how:?}")));
-        eventually("it is being tried", || (proxy.stat("/requests/active") == 1).then_some(()));
+        eventually("it is being tried", || {
+            (proxy.stat("/requests/active") == 1).then_some(())
+        });
         leave(client, how);
-        eventually("it is over", || (proxy.stat("/requests/active") == 0).then_some(()));
+        eventually("it is over", || {
+            (proxy.stat("/requests/active") == 0).then_some(())
+        });
         proxy.logged(&[&format!("/{how:?}"), "the client left"]);
     }
     let backend = &proxy.stats()["backends"][silent.to_string()];
-    assert_eq!((&backend["failures"], &backend["healthy"]), (&0.into(), &true.into()), "{backend:#}");
+    assert_eq!(
+        (&backend["failures"], &backend["healthy"]),
+        (&0.into(), &true.into()),
+        "{backend:#}"
+    );
 }
 
 #[test]
@@ -267,7 +325,10 @@ fn a_client_that_ends_its_side_has_left_unless_that_is_allowed() {
     client.half_close();
     upstream.wait_until_unused();
     client.wire.buffer.clear();
-    assert!(!matches!(client.wire.until_close(), Err(ReadError::TimedOut)), "and its own is ended");
+    assert!(
+        !matches!(client.wire.until_close(), Err(ReadError::TimedOut)),
+        "and its own is ended"
+    );
 }
 
 /// The same as nginx with `proxy_ignore_client_abort on`.
@@ -296,7 +357,11 @@ fn a_client_that_may_end_its_side_gets_its_answer_and_can_still_reset() {
     client.half_close();
     gate.open();
     assert_eq!(client.response().text(), "onetwo");
-    assert_eq!(client.response().text(), "onetwo", "what it sent before counts too");
+    assert_eq!(
+        client.response().text(),
+        "onetwo",
+        "what it sent before counts too"
+    );
     client.assert_closed();
     let mut client = proxy.client();
     client.send(get("a.test", "/never"));
@@ -326,5 +391,7 @@ fn many_quick_requests_are_not_taken_for_left() {
         .collect();
     threads.into_iter().for_each(|t| t.join().unwrap());
     // The last answers arrive before their requests have been counted as over.
-    eventually("no request is left", || (proxy.stat("/requests/active") == 0).then_some(()));
+    eventually("no request is left", || {
+        (proxy.stat("/requests/active") == 0).then_some(())
+    });
 }

@@ -1,9 +1,11 @@
-//! What the operator wrote, right or wrong: a clear answer with key and line, and nothing half started.
+//! What the operator wrote, right or wrong: a clear answer with key and line, and nothing half
+//! started.
 
 use std::net::TcpListener;
 
 use crate::fixtures::{
-    Exit, LONG_PATIENCE, Running, Scratch, TestProxy, TestUpstream, command, guest, repository, waypost,
+    Exit, LONG_PATIENCE, Running, Scratch, TestProxy, TestUpstream, command, guest, repository,
+    waypost,
 };
 
 /// Runs `waypost check` and `waypost run` on this file; both must refuse it in the same words.
@@ -13,9 +15,15 @@ fn refused(scratch: &Scratch, text: &str) -> String {
     let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
     assert_eq!(check.code, Some(1), "check: {check:?}");
     let run = waypost(["run", "--config", "waypost.toml"], scratch.path());
-    assert!(run.code.is_some_and(|code| code != 0 && code != -1), "run: {run:?}");
+    assert!(
+        run.code.is_some_and(|code| code != 0 && code != -1),
+        "run: {run:?}"
+    );
     let said = said(&check);
-    assert!(!said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{said}");
+    assert!(
+        !said.contains("panicked") && !said.contains("RUST_BACKTRACE"),
+        "{said}"
+    );
     said
 }
 
@@ -29,26 +37,61 @@ const BASE: &str = "listen = \"127.0.0.1:0\"\nworkers = 1\n[admin]\nlisten = \"1
 fn each_mistake_in_the_file_is_told_with_its_key_and_line() {
     let scratch = Scratch::new();
     for (lines, line, words) in [
-        ("[hosts]\n\"a.test\" = [\"127.0.0.1:1\"]\n[limits]\nheader-bites = 1\n", 8, "header-bites"),
+        (
+            "[hosts]\n\"a.test\" = [\"127.0.0.1:1\"]\n[limits]\nheader-bites = 1\n",
+            8,
+            "header-bites",
+        ),
         ("[timeouts]\nidle = \"sixty\"\n", 6, "timeouts.idle"),
         ("[timeouts]\nidle = 60\n", 6, "timeouts.idle"),
         ("[limits]\nconnections = -1\n", 6, "limits.connections"),
-        ("[limits]\nconnections = \"many\"\n", 6, "limits.connections"),
+        (
+            "[limits]\nconnections = \"many\"\n",
+            6,
+            "limits.connections",
+        ),
         ("[hosts]\n\"a b\" = [\"127.0.0.1:1\"]\n", 6, "a b"),
         ("[hosts]\n\"a.test\" = [\"127.0.0.1:99999\"]\n", 6, "99999"),
         ("[hosts]\n\"a.test\" = []\n", 6, "a.test"),
-        ("[[routes]]\nhost = \"a.test\"\npool = \"none\"\n", 7, "none"),
-        ("[pools.p]\nbackends = [\"127.0.0.1:1\"]\n[[routes]]\npool = \"p\"\npolicies = [\"nobody\"]\n", 9, "nobody"),
-        ("[policies.p]\nbuiltin = \"no-such-thing\"\n", 6, "no-such-thing"),
-        ("[policies.p]\nbuiltin = \"random\"\non-failure = \"hope\"\n", 7, "on-failure"),
-        ("[policies.p]\nbuiltin = \"random\"\non-failure = 200\n", 7, "on-failure"),
-        ("[policies.p]\nbuiltin = \"random\"\nisolation = \"none\"\n", 7, "isolation"),
+        (
+            "[[routes]]\nhost = \"a.test\"\npool = \"none\"\n",
+            7,
+            "none",
+        ),
+        (
+            "[pools.p]\nbackends = [\"127.0.0.1:1\"]\n[[routes]]\npool = \"p\"\npolicies = [\"nobody\"]\n",
+            9,
+            "nobody",
+        ),
+        (
+            "[policies.p]\nbuiltin = \"no-such-thing\"\n",
+            6,
+            "no-such-thing",
+        ),
+        (
+            "[policies.p]\nbuiltin = \"random\"\non-failure = \"hope\"\n",
+            7,
+            "on-failure",
+        ),
+        (
+            "[policies.p]\nbuiltin = \"random\"\non-failure = 200\n",
+            7,
+            "on-failure",
+        ),
+        (
+            "[policies.p]\nbuiltin = \"random\"\nisolation = \"none\"\n",
+            7,
+            "isolation",
+        ),
         ("[forwarded]\ntrusted = [\"10.0.0.0/33\"]\n", 6, "trusted"),
         ("[access-log]\nrequests = \"some\"\n", 6, "requests"),
         ("[hosts\n", 5, "TOML"),
     ] {
         let said = refused(&scratch, &format!("{BASE}{lines}"));
-        assert!(said.contains("waypost.toml") && said.contains(&format!("line {line}")), "{lines:?}: {said}");
+        assert!(
+            said.contains("waypost.toml") && said.contains(&format!("line {line}")),
+            "{lines:?}: {said}"
+        );
         assert!(said.contains(words), "{lines:?}: {said}");
     }
 }
@@ -56,7 +99,10 @@ fn each_mistake_in_the_file_is_told_with_its_key_and_line() {
 #[test]
 fn all_mistakes_are_told_at_once() {
     let scratch = Scratch::new();
-    let said = refused(&scratch, &format!("{BASE}[limits]\nconnections = -1\nwrong = 1\n[timeouts]\nidle = 3\n"));
+    let said = refused(
+        &scratch,
+        &format!("{BASE}[limits]\nconnections = -1\nwrong = 1\n[timeouts]\nidle = 3\n"),
+    );
     for words in ["line 6", "line 7", "line 9"] {
         assert!(said.contains(words), "{said}");
     }
@@ -73,7 +119,11 @@ fn a_file_that_is_not_there_is_named() {
 #[test]
 fn a_file_that_is_no_text_is_refused() {
     let scratch = Scratch::new();
-    std::fs::write(scratch.path().join("waypost.toml"), b"listen = \"\xff\xfe\"\n").unwrap();
+    std::fs::write(
+        scratch.path().join("waypost.toml"),
+        b"listen = \"\xff\xfe\"\n",
+    )
+    .unwrap();
     let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
     assert_eq!(exit.code, Some(1));
     assert!(said(&exit).contains("UTF-8"), "{exit:?}");
@@ -104,7 +154,10 @@ fn a_component_that_can_not_be_a_policy_is_refused_by_name_and_with_the_reason()
     ] {
         scratch.write("policy.wasm", bytes);
         let said = refused(&scratch, &with_policy(""));
-        assert!(said.contains("mine") && said.contains(words), "{words:?}: {said}");
+        assert!(
+            said.contains("mine") && said.contains(words),
+            "{words:?}: {said}"
+        );
     }
     // Both versions are named, so that one knows which side to change.
     scratch.write("policy.wasm", guest("other-version"));
@@ -115,7 +168,10 @@ fn a_component_that_can_not_be_a_policy_is_refused_by_name_and_with_the_reason()
 fn a_component_that_is_not_there_is_named() {
     let scratch = Scratch::new();
     let said = refused(&scratch, &with_policy(""));
-    assert!(said.contains("policy.wasm") && said.contains("mine"), "{said}");
+    assert!(
+        said.contains("policy.wasm") && said.contains("mine"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -123,7 +179,10 @@ fn a_policy_that_refuses_its_settings_or_fails_on_them_is_refused() {
     let scratch = Scratch::new();
     scratch.write("policy.wasm", guest("probe"));
     for (settings, words) in [
-        ("{ on_configure = \"error:the colour is missing\" }", "the colour is missing"),
+        (
+            "{ on_configure = \"error:the colour is missing\" }",
+            "the colour is missing",
+        ),
         ("{ on_configure = \"trap\" }", "mine"),
         ("{ on_configure = \"loop\" }", "mine"),
         ("{ on_topology = \"trap\" }", "mine"),
@@ -139,7 +198,10 @@ fn a_policy_that_does_not_fit_its_memory_is_refused() {
     let scratch = Scratch::new();
     scratch.write("policy.wasm", guest("probe"));
     let said = refused(&scratch, &with_policy("memory = \"64KiB\"\n"));
-    assert!(said.contains("mine") && said.to_lowercase().contains("memory"), "{said}");
+    assert!(
+        said.contains("mine") && said.to_lowercase().contains("memory"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -164,7 +226,10 @@ fn two_proxies_do_not_silently_share_a_port() {
     let first = TestProxy::in_front_of(&upstream);
     let scratch = Scratch::new();
     let address = first.address().to_string();
-    scratch.write("waypost.toml", format!("listen = \"{address}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n"));
+    scratch.write(
+        "waypost.toml",
+        format!("listen = \"{address}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n"),
+    );
     let exit = waypost(["run", "--config", "waypost.toml"], scratch.path());
     assert!(exit.code.is_some_and(|code| code > 0), "{exit:?}");
     assert!(said(&exit).contains(&address), "{exit:?}");
@@ -175,7 +240,10 @@ fn two_proxies_do_not_silently_share_a_port() {
 fn a_backend_that_does_not_resolve_is_an_error_that_names_it() {
     let scratch = Scratch::new();
     // RFC 6761 section 6.4: names under .invalid never exist.
-    scratch.write("waypost.toml", format!("{BASE}[hosts]\n\"a.test\" = [\"no-such-host.invalid:80\"]\n"));
+    scratch.write(
+        "waypost.toml",
+        format!("{BASE}[hosts]\n\"a.test\" = [\"no-such-host.invalid:80\"]\n"),
+    );
     let exit = waypost(["run", "--config", "waypost.toml"], scratch.path());
     assert!(exit.code.is_some_and(|code| code > 0), "{exit:?}");
     assert!(said(&exit).contains("no-such-host.invalid"), "{exit:?}");
@@ -187,10 +255,17 @@ fn a_host_name_as_a_backend_is_resolved() {
     let port = upstream.address().port();
     // `localhost` may be ::1 as well, where nobody listens; that is what attempts are for.
     let proxy = TestProxy::builder()
-        .tables(&format!("[pools.a]\nbackends = [\"localhost:{port}\"]\n[[routes]]\npool = \"a\""))
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"localhost:{port}\"]\n[[routes]]\npool = \"a\""
+        ))
         .start();
     assert_eq!(proxy.get("a.test", "/").text(), "by name");
-    assert!(proxy.stats()["backends"][upstream.address().to_string()]["requests"].as_u64().unwrap() > 0);
+    assert!(
+        proxy.stats()["backends"][upstream.address().to_string()]["requests"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
 }
 
 #[test]
@@ -210,19 +285,33 @@ fn check_compiles_for_the_proxy_that_starts_after_it() {
     let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
     assert_eq!(check.code, Some(0), "{check:?}");
     let kept = || {
-        let entries =
-            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let entries = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
         entries.collect::<std::collections::BTreeSet<String>>()
     };
     let compiled = kept();
-    assert_eq!(compiled.iter().filter(|name| name.ends_with(".compiled")).count(), 2, "{compiled:?}");
-    // `range` and `random`, which a host has by default. Had the proxy another engine, it would have compiled again, and kept that.
+    assert_eq!(
+        compiled
+            .iter()
+            .filter(|name| name.ends_with(".compiled"))
+            .count(),
+        2,
+        "{compiled:?}"
+    );
+    // `range` and `random`, which a host has by default. Had the proxy another engine, it would
+    // have compiled again, and kept that.
     let proxy = TestProxy::builder()
         .keys(&format!("cache-dir = {folder:?}"))
         .workers(2)
         .host("a.test", &["127.0.0.1:1".parse().unwrap()])
         .start();
-    assert_eq!(proxy.admin(crate::fixtures::Request::new("GET", "/readyz").host("admin")).status, 200);
+    assert_eq!(
+        proxy
+            .admin(crate::fixtures::Request::new("GET", "/readyz").host("admin"))
+            .status,
+        200
+    );
     assert_eq!(kept(), compiled);
 }
 
@@ -237,13 +326,22 @@ fn a_folder_that_others_may_write_to_costs_time_and_not_the_start() {
     scratch.write("waypost.toml", format!("cache-dir = \"compiled\"\n{table}"));
     let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
     assert_eq!(check.code, Some(1), "{check:?}");
-    assert!(check.stdout.contains("`cache-dir`") && check.stdout.contains("chmod go-w"), "{check:?}");
+    assert!(
+        check.stdout.contains("`cache-dir`") && check.stdout.contains("chmod go-w"),
+        "{check:?}"
+    );
     let proxy = TestProxy::builder()
         .keys(&format!("cache-dir = {folder:?}"))
         .host("a.test", &["127.0.0.1:1".parse().unwrap()])
         .start();
-    let told = proxy.stderr.find(|line| line.contains("compiled at each start").then_some(()));
-    assert!(told.is_some(), "the operator is told:\n{}", proxy.stderr.text());
+    let told = proxy
+        .stderr
+        .find(|line| line.contains("compiled at each start").then_some(()));
+    assert!(
+        told.is_some(),
+        "the operator is told:\n{}",
+        proxy.stderr.text()
+    );
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
 
@@ -254,7 +352,10 @@ fn check_loads_every_policy_and_reports() {
     scratch.write("waypost.toml", with_policy(""));
     let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
     assert_eq!(exit.code, Some(0), "{exit:?}");
-    assert!(said(&exit).contains("mine"), "the report names what was loaded: {exit:?}");
+    assert!(
+        said(&exit).contains("mine"),
+        "the report names what was loaded: {exit:?}"
+    );
 }
 
 #[test]
@@ -263,7 +364,10 @@ fn the_example_configuration_is_valid() {
     let text = std::fs::read_to_string(&example).unwrap();
     // Its host names exist nowhere, and a check resolves what a start would.
     let scratch = Scratch::new();
-    scratch.write("waypost.toml", text.replace("app.internal:8000", "127.0.0.1:8000"));
+    scratch.write(
+        "waypost.toml",
+        text.replace("app.internal:8000", "127.0.0.1:8000"),
+    );
     let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
     assert_eq!(exit.code, Some(0), "{exit:?}");
 }
@@ -272,18 +376,29 @@ fn the_example_configuration_is_valid() {
 fn the_environment_is_enough() {
     let upstream = TestUpstream::named("from the environment");
     let hosts = format!("www.example.com={};*=127.0.0.1:1", upstream.address());
-    let proxy = TestProxy::builder().environment("WAYPOST_HOSTS", &hosts).start();
-    assert_eq!(proxy.get("www.example.com", "/").text(), "from the environment");
+    let proxy = TestProxy::builder()
+        .environment("WAYPOST_HOSTS", &hosts)
+        .start();
+    assert_eq!(
+        proxy.get("www.example.com", "/").text(),
+        "from the environment"
+    );
     assert_ne!(proxy.get("other.example.com", "/").status, 404);
 }
 
 #[test]
 fn the_environment_beats_the_file() {
-    let (file, environment) = (TestUpstream::named("file"), TestUpstream::named("environment"));
+    let (file, environment) = (
+        TestUpstream::named("file"),
+        TestUpstream::named("environment"),
+    );
     let proxy = TestProxy::builder()
         .host("a.test", &[file.address()])
         .host("b.test", &[file.address()])
-        .environment("WAYPOST_HOSTS", &format!("a.test={}", environment.address()))
+        .environment(
+            "WAYPOST_HOSTS",
+            &format!("a.test={}", environment.address()),
+        )
         .start();
     assert_eq!(proxy.get("a.test", "/").text(), "environment");
     assert_eq!(proxy.get("b.test", "/").text(), "file");
@@ -296,7 +411,12 @@ fn wrong_variables_and_flags_are_named() {
     assert!(exit.code.is_some_and(|code| code > 0), "{exit:?}");
     assert!(said(&exit).contains("--workers"), "{exit:?}");
     let mut command = crate::fixtures::command();
-    let exit = crate::fixtures::run(command.arg("check").env("WAYPOST_HOSTS", "a.test").current_dir(scratch.path()));
+    let exit = crate::fixtures::run(
+        command
+            .arg("check")
+            .env("WAYPOST_HOSTS", "a.test")
+            .current_dir(scratch.path()),
+    );
     assert!(exit.code.is_some_and(|code| code > 0), "{exit:?}");
     assert!(said(&exit).contains("WAYPOST_HOSTS"), "{exit:?}");
 }
@@ -315,12 +435,14 @@ fn a_command_that_does_not_exist_is_refused_with_help() {
 
 #[test]
 fn check_judges_as_run_does() {
-    // More policies than one worker has room for, and fewer: whatever the room is, both say the same.
+    // More policies than one worker has room for, and fewer: whatever the room is, both say the
+    // same.
     let scratch = Scratch::new();
     for (workers, policies) in [(2, 240), (1, 3)] {
         let names: Vec<String> = (0..policies).map(|n| format!("\"p{n}\"")).collect();
-        let sections: String =
-            (0..policies).map(|n| format!("[policies.p{n}]\nbuiltin = \"random\"\ndeadline = \"1s\"\n")).collect();
+        let sections: String = (0..policies)
+            .map(|n| format!("[policies.p{n}]\nbuiltin = \"random\"\ndeadline = \"1s\"\n"))
+            .collect();
         let text = format!(
             "listen = \"127.0.0.1:0\"\nworkers = {workers}\n[admin]\nlisten = \"off\"\n[pools.a]\nbackends = [\"127.0.0.1:1\"]\n\
              [[routes]]\npool = \"a\"\npolicies = [{}]\n{sections}",
@@ -328,7 +450,11 @@ fn check_judges_as_run_does() {
         );
         scratch.write("waypost.toml", text);
         let checked = waypost(["check", "--config", "waypost.toml"], scratch.path());
-        let running = Running::start(command().args(["run", "--config", "waypost.toml"]).current_dir(scratch.path()));
+        let running = Running::start(
+            command()
+                .args(["run", "--config", "waypost.toml"])
+                .current_dir(scratch.path()),
+        );
         let said = running.stderr.find_within(LONG_PATIENCE, |line| {
             (line.contains("listening") || line.contains("rror")).then(|| line.to_owned())
         });

@@ -1,4 +1,5 @@
-//! `waypost origin`, the small web server, behind the proxy; and `waypost demo`, all of it in one command.
+//! `waypost origin`, the small web server, behind the proxy; and `waypost demo`, all of it in one
+//! command.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,7 +8,10 @@ use crate::fixtures::{Client, Origin, Request, Scratch, TestProxy, get, launch};
 
 /// Three origins of the binary and a proxy in front of them.
 fn three_origins() -> (Vec<Origin>, TestProxy) {
-    let origins: Vec<Origin> = ["one", "two", "three"].iter().map(|n| Origin::start(&["--name", n])).collect();
+    let origins: Vec<Origin> = ["one", "two", "three"]
+        .iter()
+        .map(|n| Origin::start(&["--name", n]))
+        .collect();
     let addresses: Vec<SocketAddr> = origins.iter().map(|o| o.address).collect();
     let proxy = TestProxy::builder().host("*", &addresses).start();
     (origins, proxy)
@@ -28,21 +32,47 @@ fn every_page_of_the_origins_is_reached_through_the_proxy() {
     ] {
         let whole = client.ask(get("www.example.com", path));
         assert_eq!(whole.status, 200, "{path}");
-        assert!(whole.value("content-type").unwrap().starts_with(kind), "{path}");
-        let origin = whole.value("x-origin").expect("each answer names its origin");
-        assert!(["one", "two", "three"].contains(&origin.as_str()), "{origin}");
+        assert!(
+            whole.value("content-type").unwrap().starts_with(kind),
+            "{path}"
+        );
+        let origin = whole
+            .value("x-origin")
+            .expect("each answer names its origin");
+        assert!(
+            ["one", "two", "three"].contains(&origin.as_str()),
+            "{origin}"
+        );
         let head = client.ask(Request::new("HEAD", path).host("www.example.com").bytes());
         assert_eq!((head.status, head.body.len()), (200, 0), "HEAD {path}");
     }
     let big = client.ask(get("www.example.com", "/bigfile"));
     assert!(big.body.len() > 1_000_000);
-    let slice = client.ask(Request::new("GET", "/bigfile").host("a.test").field("Range", "bytes=1000-1999").bytes());
-    assert_eq!((slice.status, slice.body.as_slice()), (206, &big.body[1_000..2_000]));
+    let slice = client.ask(
+        Request::new("GET", "/bigfile")
+            .host("a.test")
+            .field("Range", "bytes=1000-1999")
+            .bytes(),
+    );
+    assert_eq!(
+        (slice.status, slice.body.as_slice()),
+        (206, &big.body[1_000..2_000])
+    );
     let parameter = client.ask(get("a.test", "/bigfile?range=1000-1999"));
-    assert_eq!((parameter.status, parameter.body.as_slice()), (206, &big.body[1_000..2_000]));
-    let user = Request::new("POST", "/createUser").host("a.test").field("Content-Type", "application/json");
+    assert_eq!(
+        (parameter.status, parameter.body.as_slice()),
+        (206, &big.body[1_000..2_000])
+    );
+    let user = Request::new("POST", "/createUser")
+        .host("a.test")
+        .field("Content-Type", "application/json");
     let user = client.ask(user.body("{\"Nombre\": \"Ada\"}").bytes());
-    assert!((200..300).contains(&user.status) && user.text().contains("Ada"), "{} {}", user.status, user.text());
+    assert!(
+        (200..300).contains(&user.status) && user.text().contains("Ada"),
+        "{} {}",
+        user.status,
+        user.text()
+    );
 }
 
 #[test]
@@ -50,8 +80,14 @@ fn requests_are_spread_over_the_origins() {
     let (_origins, proxy) = three_origins();
     let mut client = proxy.client();
     // Three equal choices: that 100 of them leave one out happens once in 10^17 runs.
-    let seen: BTreeSet<String> =
-        (0..100).map(|_| client.ask(get("a.test", "/page_one")).value("x-origin").unwrap()).collect();
+    let seen: BTreeSet<String> = (0..100)
+        .map(|_| {
+            client
+                .ask(get("a.test", "/page_one"))
+                .value("x-origin")
+                .unwrap()
+        })
+        .collect();
     assert_eq!(seen.len(), 3, "{seen:?}");
 }
 
@@ -65,22 +101,53 @@ fn an_origin_serves_a_folder_and_nothing_above_it() {
     let origin = Origin::start(&["--dir", folder.to_str().unwrap()]);
     let proxy = TestProxy::builder().host("*", &[origin.address]).start();
     let mut client = proxy.client();
-    assert!(client.ask(get("a.test", "/files/")).text().contains("hello.txt"));
-    assert_eq!(client.ask(get("a.test", "/files/hello.txt")).text(), "hello from a file");
-    let head = client.ask(Request::new("HEAD", "/files/hello.txt").host("a.test").bytes());
+    assert!(
+        client
+            .ask(get("a.test", "/files/"))
+            .text()
+            .contains("hello.txt")
+    );
+    assert_eq!(
+        client.ask(get("a.test", "/files/hello.txt")).text(),
+        "hello from a file"
+    );
+    let head = client.ask(
+        Request::new("HEAD", "/files/hello.txt")
+            .host("a.test")
+            .bytes(),
+    );
     assert_eq!(head.value("content-length").as_deref(), Some("17"));
-    let slice = client.ask(Request::new("GET", "/files/hello.txt").host("a.test").field("Range", "bytes=-4").bytes());
+    let slice = client.ask(
+        Request::new("GET", "/files/hello.txt")
+            .host("a.test")
+            .field("Range", "bytes=-4")
+            .bytes(),
+    );
     assert_eq!((slice.status, slice.text().as_str()), (206, "file"));
-    for path in ["/files/../secret.txt", "/files/%2e%2e/secret.txt", "/files/..%2fsecret.txt", "/files//secret.txt"] {
+    for path in [
+        "/files/../secret.txt",
+        "/files/%2e%2e/secret.txt",
+        "/files/..%2fsecret.txt",
+        "/files//secret.txt",
+    ] {
         let answer = client.ask(get("a.test", path));
-        assert!(answer.status >= 400 && !answer.text().contains("secret\n"), "{path}: {}", answer.status);
+        assert!(
+            answer.status >= 400 && !answer.text().contains("secret\n"),
+            "{path}: {}",
+            answer.status
+        );
     }
 }
 
 #[test]
 fn an_origin_ends_with_0_on_a_signal() {
     let mut origin = Origin::start(&[]);
-    assert_eq!(Client::connect(origin.address).ask(get("a.test", "/page_one")).status, 200);
+    assert_eq!(
+        Client::connect(origin.address)
+            .ask(get("a.test", "/page_one"))
+            .status,
+        200
+    );
     origin.signal("TERM");
     assert_eq!(origin.exit_code(), 0);
 }
@@ -88,18 +155,36 @@ fn an_origin_ends_with_0_on_a_signal() {
 #[test]
 fn the_demo_starts_origins_and_a_proxy_and_says_what_to_try() {
     let mut command = crate::fixtures::command();
-    command.args(["demo", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command.args([
+        "demo",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ]);
     // The demo reads nothing from the environment.
-    command.env("WAYPOST_HOSTS", "nonsense").env("WAYPOST_CONFIG", "nowhere.toml");
+    command
+        .env("WAYPOST_HOSTS", "nonsense")
+        .env("WAYPOST_CONFIG", "nowhere.toml");
     let mut proxy = launch(command, true, Scratch::new());
-    let told = proxy.stdout.find(|line| line.contains("curl").then(|| line.to_owned()));
+    let told = proxy
+        .stdout
+        .find(|line| line.contains("curl").then(|| line.to_owned()));
     let told = told.expect("it says what to try");
     assert!(told.contains(&proxy.address().to_string()), "{told}");
     let mut client = proxy.client();
-    let seen: BTreeSet<String> =
-        (0..100).map(|_| client.ask(get("localhost", "/page_two")).value("x-origin").unwrap()).collect();
+    let seen: BTreeSet<String> = (0..100)
+        .map(|_| {
+            client
+                .ask(get("localhost", "/page_two"))
+                .value("x-origin")
+                .unwrap()
+        })
+        .collect();
     assert_eq!(seen.len(), 3, "{seen:?}");
-    let conflict = Request::new("GET", "/bigfile?range=5-9").host("localhost").field("Range", "bytes=0-9");
+    let conflict = Request::new("GET", "/bigfile?range=5-9")
+        .host("localhost")
+        .field("Range", "bytes=0-9");
     assert_eq!(client.ask(conflict.bytes()).status, 416);
     assert_eq!(proxy.stats()["backends"].as_object().unwrap().len(), 3);
     proxy.signal("INT");

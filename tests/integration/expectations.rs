@@ -1,17 +1,22 @@
-//! Requests with `Expect: 100-continue` (RFC 9110 section 10.1.1): the backend decides when the body comes.
+//! Requests with `Expect: 100-continue` (RFC 9110 section 10.1.1): the backend decides when the
+//! body comes.
 
 use std::time::Duration;
 
 use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, chunked, get, guest, response};
 
-const EXPECTS: &str = "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+const EXPECTS: &str =
+    "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
 const EXPECTS_CHUNKED: &str =
     "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-Continue\r\nTransfer-Encoding: chunked\r\n\r\n";
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A client's request that waits to be told, and the body that it then sends.
 fn expecting() -> [(&'static str, Vec<u8>); 2] {
-    [(EXPECTS, b"hello".to_vec()), (EXPECTS_CHUNKED, chunked([b"hel".as_slice(), b"lo"]))]
+    [
+        (EXPECTS, b"hello".to_vec()),
+        (EXPECTS_CHUNKED, chunked([b"hel".as_slice(), b"lo"])),
+    ]
 }
 
 #[test]
@@ -24,7 +29,9 @@ fn the_backend_decides_when_a_body_that_waits_is_sent() {
             saw.open();
             wait.wait();
             connection.send("HTTP/1.1 100 Go On\r\nSet-Cookie: a=b\r\n\r\n");
-            let Some(request) = connection.body() else { return };
+            let Some(request) = connection.body() else {
+                return;
+            };
             connection.send(response("200 OK", &[], &request.body));
         }
     });
@@ -39,18 +46,30 @@ fn the_backend_decides_when_a_body_that_waits_is_sent() {
             go.open();
         }
         let (status, interim) = client.head();
-        assert_eq!((status, interim.fields.len()), (100, 0), "a 100 has nothing to say");
+        assert_eq!(
+            (status, interim.fields.len()),
+            (100, 0),
+            "a 100 has nothing to say"
+        );
         client.send(body);
         let answer = client.response();
         assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
-        assert!(answer.interim.is_empty() && !answer.closes(), "one 100 is enough, and the connection goes on");
+        assert!(
+            answer.interim.is_empty() && !answer.closes(),
+            "one 100 is enough, and the connection goes on"
+        );
     }
     assert_eq!(upstream.connections(), 1, "and so does the backend's");
 }
 
 #[test]
 fn a_backend_that_refuses_an_expectation_is_never_sent_the_body() {
-    for refusal in ["401 Who Are You", "417 Expectation Failed", "200 OK", "413 Too Large"] {
+    for refusal in [
+        "401 Who Are You",
+        "417 Expectation Failed",
+        "200 OK",
+        "413 Too Large",
+    ] {
         let upstream = TestUpstream::start(move |connection| {
             while connection.head().is_some() {
                 connection.send(response(refusal, &[], "no"));
@@ -61,9 +80,18 @@ fn a_backend_that_refuses_an_expectation_is_never_sent_the_body() {
             let mut client = proxy.client();
             client.send(head);
             let answer = client.response();
-            assert_eq!((answer.status.to_string().as_str(), answer.text().as_str()), (&refusal[..3], "no"));
-            assert!(answer.interim.is_empty(), "{refusal}: the client was not told to go on");
-            assert!(answer.closes(), "{refusal}: what comes next may be the body or a request");
+            assert_eq!(
+                (answer.status.to_string().as_str(), answer.text().as_str()),
+                (&refusal[..3], "no")
+            );
+            assert!(
+                answer.interim.is_empty(),
+                "{refusal}: the client was not told to go on"
+            );
+            assert!(
+                answer.closes(),
+                "{refusal}: what comes next may be the body or a request"
+            );
             client.send_what_is_taken(get("a.test", "/smuggled"));
             client.assert_closed();
             // Nor is the backend's connection used for something else: it may wait for the body.
@@ -74,19 +102,25 @@ fn a_backend_that_refuses_an_expectation_is_never_sent_the_body() {
     }
 }
 
-/// Backends without an idea of expectations, and clients that don't wait: the body is sent after a while.
+/// Backends without an idea of expectations, and clients that don't wait: the body is sent after a
+/// while.
 #[test]
 fn a_backend_that_says_nothing_gets_the_body_all_the_same() {
     let upstream = TestUpstream::echo();
-    let proxy =
-        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nbody-read = \"500ms\"").start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nbody-read = \"500ms\"")
+        .start();
     for (head, body) in expecting() {
         let mut client = proxy.client();
         client.send(head);
         assert_eq!(client.head().0, 100);
         client.send(body);
         let answer = client.response();
-        assert_eq!((answer.status, answer.text().as_str(), answer.interim.len()), (200, "hello", 0));
+        assert_eq!(
+            (answer.status, answer.text().as_str(), answer.interim.len()),
+            (200, "hello", 0)
+        );
     }
     // The body itself must come in its time then.
     let mut client = proxy.client();
@@ -104,7 +138,10 @@ fn a_client_that_does_not_wait_is_not_held_up() {
         let mut client = proxy.client();
         client.send([head.as_bytes(), &body].concat());
         let answer = client.response();
-        assert_eq!((answer.status, answer.text().as_str(), answer.interim.len()), (200, "hello", 0));
+        assert_eq!(
+            (answer.status, answer.text().as_str(), answer.interim.len()),
+            (200, "hello", 0)
+        );
         let before = upstream.received().len();
         let mut client = proxy.client();
         client.send(head);
@@ -119,7 +156,9 @@ fn a_backend_that_speaks_http_1_0_is_not_asked_twice() {
     let upstream = TestUpstream::start(|connection| {
         if let Some(request) = connection.request() {
             let length = request.body.len();
-            connection.send(format!("HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n"));
+            connection.send(format!(
+                "HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n"
+            ));
             connection.send(&request.body);
         }
     });
@@ -155,7 +194,10 @@ fn an_answer_of_the_proxy_or_a_policy_meets_the_expectation() {
             "POST / HTTP/1.1\r\nHost: {host}\r\n{field}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"
         ));
         let answer = client.response();
-        assert!(answer.interim.is_empty() && answer.closes(), "{host} {field}: {answer:?}");
+        assert!(
+            answer.interim.is_empty() && answer.closes(),
+            "{host} {field}: {answer:?}"
+        );
         answer.status
     };
     assert_eq!(ask("b.test", ""), 404);
@@ -174,7 +216,11 @@ fn expectations_of_http_1_0_and_of_requests_without_a_body_are_ignored() {
     ];
     for request in old {
         let answer = proxy.ask(request);
-        assert_eq!((answer.text().as_str(), answer.interim.len()), ("hello", 0), "{request}");
+        assert_eq!(
+            (answer.text().as_str(), answer.interim.len()),
+            ("hello", 0),
+            "{request}"
+        );
     }
     // In two segments, so that the body is not in hand.
     let mut client = proxy.client();
@@ -190,7 +236,11 @@ fn expectations_of_http_1_0_and_of_requests_without_a_body_are_ignored() {
         let answer = proxy.ask(request);
         assert_eq!((answer.status, answer.interim.len()), (200, 0), "{request}");
     }
-    assert!(upstream.received().iter().all(|r| !r.head.has("expect")), "{:?}", upstream.received());
+    assert!(
+        upstream.received().iter().all(|r| !r.head.has("expect")),
+        "{:?}",
+        upstream.received()
+    );
 }
 
 #[test]
@@ -211,15 +261,20 @@ fn a_client_that_waits_and_leaves_frees_its_backend() {
 
 #[test]
 fn continue_is_not_said_to_a_client_that_did_not_ask() {
-    let upstream = TestUpstream::answering([CONTINUE.as_bytes(), &response("200 OK", &[], "done")].concat());
+    let upstream =
+        TestUpstream::answering([CONTINUE.as_bytes(), &response("200 OK", &[], "done")].concat());
     let proxy = TestProxy::in_front_of(&upstream);
-    for request in [get("a.test", "/"), Request::new("POST", "/").host("a.test").body("x").bytes()] {
+    for request in [
+        get("a.test", "/"),
+        Request::new("POST", "/").host("a.test").body("x").bytes(),
+    ] {
         let answer = proxy.ask(request);
         assert_eq!((answer.text().as_str(), answer.interim.len()), ("done", 0));
     }
 }
 
-/// A backend of two connections: the first one ends without an answer, and the request is sent again.
+/// A backend of two connections: the first one ends without an answer, and the request is sent
+/// again.
 fn second_time(first: fn(&mut crate::fixtures::Connection)) -> TestUpstream {
     TestUpstream::start(move |connection| {
         if connection.index == 0 {
@@ -249,7 +304,12 @@ fn a_client_is_asked_for_its_body_once_however_often_the_request_is_sent() {
         client.send(body);
         let answer = client.response();
         assert_eq!((answer.text().as_str(), answer.interim.len()), ("hello", 0));
-        assert!(upstream.received().iter().all(|r| r.head.lists("expect", "100-continue")));
+        assert!(
+            upstream
+                .received()
+                .iter()
+                .all(|r| r.head.lists("expect", "100-continue"))
+        );
         assert_eq!(upstream.received().len(), 2);
     }
     // After it was: the body is in hand, and nobody waits any more.
@@ -264,7 +324,11 @@ fn a_client_is_asked_for_its_body_once_however_often_the_request_is_sent() {
         client.send(body);
         let answer = client.response();
         assert_eq!((answer.text().as_str(), answer.interim.len()), ("hello", 0));
-        let expects: Vec<bool> = upstream.received().iter().map(|r| r.head.has("expect")).collect();
+        let expects: Vec<bool> = upstream
+            .received()
+            .iter()
+            .map(|r| r.head.has("expect"))
+            .collect();
         assert_eq!(expects, [true, false]);
     }
 }
@@ -289,7 +353,10 @@ fn the_connection_of_a_backend_that_did_not_agree_to_the_body_is_not_used_again(
     let others = upstream.received().len();
     assert_eq!(proxy.get("b.test", "/other").text(), "no");
     let received = upstream.received();
-    let other = received[others..].iter().find(|r| r.target() == "/other").unwrap();
+    let other = received[others..]
+        .iter()
+        .find(|r| r.target() == "/other")
+        .unwrap();
     assert_ne!(other.connection, received[0].connection);
 }
 
@@ -307,8 +374,10 @@ fn a_refusal_that_takes_long_is_not_cut_by_the_time_for_the_body() {
             assert!(connection.body().is_none(), "nobody asked for it");
         }
     });
-    let proxy =
-        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nbody-read = \"300ms\"").start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nbody-read = \"300ms\"")
+        .start();
     let mut client = proxy.client();
     client.send(EXPECTS);
     let (status, head) = client.head();
@@ -341,7 +410,9 @@ fn clients_in_use_get_the_backends_answer() {
                 return;
             }
             connection.send(CONTINUE);
-            let Some(request) = connection.body() else { return };
+            let Some(request) = connection.body() else {
+                return;
+            };
             connection.send(response("200 OK", &[], request.body.len().to_string()));
         }
     });
@@ -353,7 +424,10 @@ fn clients_in_use_get_the_backends_answer() {
         c.request('PUT', sys.argv[2], body, {'Expect': '100-continue'})\n\
         r = c.getresponse()\n\
         print(r.read().decode() + ' %03d' % r.status, end='')\n";
-    for (target, said) in [("/yes", format!("{LEN} 200")), ("/no", "not you 403".to_owned())] {
+    for (target, said) in [
+        ("/yes", format!("{LEN} 200")),
+        ("/no", "not you 403".to_owned()),
+    ] {
         let mut curl = std::process::Command::new("curl");
         curl.args([
             "-sS",
@@ -368,10 +442,16 @@ fn clients_in_use_get_the_backends_answer() {
         ]);
         curl.arg("-T").arg(&path).arg(url(target));
         let mut http_client = std::process::Command::new("python3");
-        http_client.args(["-c", python, &proxy.address().to_string(), target]).arg(&path);
+        http_client
+            .args(["-c", python, &proxy.address().to_string(), target])
+            .arg(&path);
         for mut command in [curl, http_client] {
             let output = command.output().unwrap();
-            assert_eq!(String::from_utf8_lossy(&output.stdout), said, "{command:?}: {output:?}");
+            assert_eq!(
+                String::from_utf8_lossy(&output.stdout),
+                said,
+                "{command:?}: {output:?}"
+            );
         }
     }
     assert_eq!(upstream.complete().len(), 2, "what is refused is not sent");

@@ -4,14 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::fixtures::{
-    Client, Gate, Request, TestProxy, TestUpstream, eventually, get, guest, refusing_address, response,
+    Client, Gate, Request, TestProxy, TestUpstream, eventually, get, guest, refusing_address,
+    response,
 };
 
 /// Ways to fail, each at a host of its own.
 const FAILING: [(&str, &str); 7] = [
     ("cut", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello"),
-    ("cut-chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
-    ("bad-chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n"),
+    (
+        "cut-chunks",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ),
+    (
+        "bad-chunks",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
+    ),
     ("nonsense", "HELLO\r\n\r\n"),
     ("cut-head", "HTTP/1.1 200 OK\r\nContent-"),
     ("hints-only", "HTTP/1.1 103 Early Hints\r\n\r\n"),
@@ -49,13 +56,21 @@ fn a_backend_that_cuts_bodies_or_answers_nonsense_is_ejected() {
             let _ = client.try_response_to("GET");
         }
         let backend = &proxy.stats()["backends"][upstream.address().to_string()];
-        assert_eq!((&backend["failures"], &backend["healthy"]), (&2.into(), &false.into()), "{host}");
+        assert_eq!(
+            (&backend["failures"], &backend["healthy"]),
+            (&2.into(), &false.into()),
+            "{host}"
+        );
     }
 }
 
 #[test]
 fn a_backend_that_times_out_is_ejected() {
-    for answer in ["", "HTTP/1.1 200 OK\r\nContent-", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello"] {
+    for answer in [
+        "",
+        "HTTP/1.1 200 OK\r\nContent-",
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello",
+    ] {
         let upstream = TestUpstream::start(move |connection| {
             connection.request();
             connection.send(answer);
@@ -72,8 +87,14 @@ fn a_backend_that_times_out_is_ejected() {
         client.send(get("a.test", "/"));
         let _ = client.try_response_to("GET");
         let failures = format!("/backends/{}/failures", upstream.address());
-        eventually("the backend is blamed", || (proxy.stat(&failures) == 1).then_some(()));
-        assert_eq!(proxy.stats()["backends"][upstream.address().to_string()]["healthy"], false, "{answer:?}");
+        eventually("the backend is blamed", || {
+            (proxy.stat(&failures) == 1).then_some(())
+        });
+        assert_eq!(
+            proxy.stats()["backends"][upstream.address().to_string()]["healthy"],
+            false,
+            "{answer:?}"
+        );
     }
 }
 
@@ -102,7 +123,9 @@ fn behave(connection: &mut crate::fixtures::Connection, target: &str) -> bool {
         }
         "/500" => connection.send(response("500 Oh", &[], "oh")),
         "/503" => connection.send(response("503 Oh", &[], "oh")),
-        "/many-fields" => connection.send(format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n")),
+        "/many-fields" => connection.send(format!(
+            "HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n"
+        )),
         _ => connection.send(response("200 OK", &[], "hello")),
     }
 }
@@ -129,15 +152,24 @@ fn a_backend_is_not_blamed_for_what_others_do() {
         ))
         .start();
     let check = |what: &str| {
-        eventually("the request is over", || (proxy.stat("/requests/active") == 0).then_some(()));
+        eventually("the request is over", || {
+            (proxy.stat("/requests/active") == 0).then_some(())
+        });
         let backend = &proxy.stats()["backends"][upstream.address().to_string()];
-        assert_eq!((&backend["failures"], &backend["healthy"]), (&0.into(), &true.into()), "{what}");
+        assert_eq!(
+            (&backend["failures"], &backend["healthy"]),
+            (&0.into(), &true.into()),
+            "{what}"
+        );
     };
 
     for target in ["/quiet-chunks", "/quiet-until-close"] {
         let mut client = proxy.client();
         client.send(get("a.test", target));
-        assert!(client.try_response_to("GET").is_err(), "{target} is broken off");
+        assert!(
+            client.try_response_to("GET").is_err(),
+            "{target} is broken off"
+        );
         check(target);
     }
     for target in ["/500", "/503", "/many-fields"] {
@@ -152,7 +184,10 @@ fn a_backend_is_not_blamed_for_what_others_do() {
         client.reset();
         check("a client that left");
     }
-    let beyond = Request::new("GET", "/").host("a.test").field("Range", "bytes=10-").bytes();
+    let beyond = Request::new("GET", "/")
+        .host("a.test")
+        .field("Range", "bytes=10-")
+        .bytes();
     proxy.ask(beyond).assert_refusal(416);
     check("a range beyond the end");
     let large = vec![b'x'; 1_001];
@@ -160,7 +195,10 @@ fn a_backend_is_not_blamed_for_what_others_do() {
         "Content-Length: 10\r\n\r\nhello".to_owned(),
         "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n".to_owned(),
         "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n".to_owned(),
-        format!("Transfer-Encoding: chunked\r\n\r\n3e9\r\n{}\r\n0\r\n\r\n", String::from_utf8_lossy(&large)),
+        format!(
+            "Transfer-Encoding: chunked\r\n\r\n3e9\r\n{}\r\n0\r\n\r\n",
+            String::from_utf8_lossy(&large)
+        ),
     ] {
         let mut client = proxy.client();
         client.send(format!("POST / HTTP/1.1\r\nHost: a.test\r\n{unfinished}"));
@@ -195,7 +233,11 @@ fn an_ejected_backend_is_tried_by_one_request_at_a_time_until_it_answers() {
         ))
         .start();
     eventually("the ill backend has failed", || {
-        assert_eq!(proxy.get("a.test", "/").text(), "alive", "GET is tried again");
+        assert_eq!(
+            proxy.get("a.test", "/").text(),
+            "alive",
+            "GET is tried again"
+        );
         (!ill.received().is_empty()).then_some(())
     });
     mode.store(HOLD, Ordering::SeqCst);
@@ -209,14 +251,30 @@ fn an_ejected_backend_is_tried_by_one_request_at_a_time_until_it_answers() {
         (ill.received().len() > before).then_some(())
     });
     for _ in 0..40 {
-        assert_eq!(proxy.get("a.test", "/").text(), "alive", "the others avoid it meanwhile");
+        assert_eq!(
+            proxy.get("a.test", "/").text(),
+            "alive",
+            "the others avoid it meanwhile"
+        );
     }
     assert_eq!(ill.received().len(), before + 1);
     gate.open();
-    let answers: Vec<String> = asked.iter_mut().map(|client| client.response().text()).collect();
-    assert_eq!(answers.iter().filter(|text| *text == "well").count(), 1, "{answers:?}");
-    eventually("it is used again", || (proxy.get("a.test", "/").text() == "well").then_some(()));
-    assert_eq!(proxy.stats()["backends"][ill.address().to_string()]["healthy"], true);
+    let answers: Vec<String> = asked
+        .iter_mut()
+        .map(|client| client.response().text())
+        .collect();
+    assert_eq!(
+        answers.iter().filter(|text| *text == "well").count(),
+        1,
+        "{answers:?}"
+    );
+    eventually("it is used again", || {
+        (proxy.get("a.test", "/").text() == "well").then_some(())
+    });
+    assert_eq!(
+        proxy.stats()["backends"][ill.address().to_string()]["healthy"],
+        true
+    );
 }
 
 #[test]
@@ -230,7 +288,8 @@ fn another_attempt_goes_to_another_backend() {
         ))
         .start();
     let mut client = proxy.client();
-    // With a choice among both, one of 60 second attempts would meet the dead one again but for one run in 2^15.
+    // With a choice among both, one of 60 second attempts would meet the dead one again but for one
+    // run in 2^15.
     for _ in 0..60 {
         assert_eq!(client.ask(get("a.test", "/")).text(), "alive");
     }
@@ -253,17 +312,34 @@ fn a_client_that_leaves_before_the_answer_makes_no_failure_forgotten() {
     let backend = || proxy.stats()["backends"][upstream.address().to_string()].clone();
     let fails = |n: u8| {
         let mut client = Client::connect_from([127, 0, 0, n].into(), proxy.address());
-        client.ask(Request::new("POST", "/fails").host("a.test").body("x").bytes()).assert_refusal(502);
+        client
+            .ask(
+                Request::new("POST", "/fails")
+                    .host("a.test")
+                    .body("x")
+                    .bytes(),
+            )
+            .assert_refusal(502);
     };
     fails(1);
     let mut client = proxy.client();
     client.send(get("a.test", "/waits"));
     upstream.wait_for_heads(2);
     client.reset();
-    eventually("it has left", || (proxy.stat("/requests/active") == 0).then_some(()));
-    assert_eq!((&backend()["failures"], &backend()["healthy"]), (&1.into(), &true.into()), "that was not its doing");
+    eventually("it has left", || {
+        (proxy.stat("/requests/active") == 0).then_some(())
+    });
+    assert_eq!(
+        (&backend()["failures"], &backend()["healthy"]),
+        (&1.into(), &true.into()),
+        "that was not its doing"
+    );
     fails(2);
-    assert_eq!((&backend()["failures"], &backend()["healthy"]), (&2.into(), &false.into()), "the second in a row");
+    assert_eq!(
+        (&backend()["failures"], &backend()["healthy"]),
+        (&2.into(), &false.into()),
+        "the second in a row"
+    );
 }
 
 #[test]
@@ -274,12 +350,21 @@ fn a_backend_that_stops_before_the_range_begins_is_to_blame() {
             connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
             connection.wait_for_close();
         });
-        let proxy =
-            TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"200ms\"").start();
+        let proxy = TestProxy::builder()
+            .host("*", &[upstream.address()])
+            .tables("[timeouts]\nresponse = \"200ms\"")
+            .start();
         let mut client = proxy.client();
-        client.send(Request::new("GET", "/").host("a.test").field("Range", range).bytes());
+        client.send(
+            Request::new("GET", "/")
+                .host("a.test")
+                .field("Range", range)
+                .bytes(),
+        );
         assert!(client.try_response_to("GET").is_err(), "{range}");
         let failures = format!("/backends/{}/failures", upstream.address());
-        eventually("it is held against it", || (proxy.stat(&failures) == 1).then_some(()));
+        eventually("it is held against it", || {
+            (proxy.stat(&failures) == 1).then_some(())
+        });
     }
 }

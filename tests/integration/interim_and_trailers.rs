@@ -1,4 +1,5 @@
-//! What comes before the final head of a response, and after its body: interim responses and trailers.
+//! What comes before the final head of a response, and after its body: interim responses and
+//! trailers.
 
 use std::time::Duration;
 
@@ -22,15 +23,19 @@ fn chatty(interim: &'static str, times: usize) -> TestUpstream {
 
 #[test]
 fn a_long_request_may_have_many_interim_responses() {
-    for interim in
-        ["HTTP/1.1 102 Processing\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"]
-    {
+    for interim in [
+        "HTTP/1.1 102 Processing\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n",
+    ] {
         let upstream = chatty(interim, 100);
         let proxy = TestProxy::in_front_of(&upstream);
         let mut client = proxy.client();
         for _ in 0..2 {
             let answer = client.ask(get("a.test", "/"));
-            assert_eq!((answer.text().as_str(), answer.interim.len()), ("done", 100));
+            assert_eq!(
+                (answer.text().as_str(), answer.interim.len()),
+                ("done", 100)
+            );
         }
         // Nor are they a fault towards those who don't see them.
         let old = proxy.ask(Request::new("GET", "/").old().host("a.test").bytes());
@@ -51,22 +56,37 @@ fn interim_responses_give_a_backend_its_time_again() {
             connection.send(response("200 OK", &[], "done"));
         }
     });
-    let proxy = TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"2s\"").start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nresponse = \"2s\"")
+        .start();
     let answer = proxy.get("a.test", "/");
-    assert_eq!((answer.status, answer.interim.len()), (200, 12), "{}", answer.text());
+    assert_eq!(
+        (answer.status, answer.interim.len()),
+        (200, 12),
+        "{}",
+        answer.text()
+    );
 }
 
 #[test]
 fn interim_responses_that_are_too_large_together_are_a_502() {
     let upstream = TestUpstream::start(|connection| {
         connection.request();
-        let large = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(60_000));
+        let large = format!(
+            "HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n",
+            "x".repeat(60_000)
+        );
         while connection.send(&large) {}
     });
     let proxy = TestProxy::in_front_of(&upstream);
     let answer = proxy.ask(Request::new("POST", "/").host("a.test").body("x").bytes());
     assert_eq!(answer.status, 502);
-    assert!(answer.interim.len() < 16, "{} of 60 KB", answer.interim.len());
+    assert!(
+        answer.interim.len() < 16,
+        "{} of 60 KB",
+        answer.interim.len()
+    );
     upstream.wait_until_unused();
 }
 
@@ -98,13 +118,30 @@ fn names(fields: &[(String, Vec<u8>)]) -> Vec<String> {
 #[test]
 fn what_a_policy_edits_does_not_come_round_it() {
     let (_upstream, proxy) = hinting(&["probe"]);
-    let edits = ["remove=X-Secret", "remove=X-Never-There", "set=X-Added:policy", "append=x-appended:policy"];
-    let request = edits.iter().fold(Request::new("GET", "/").host("a.test"), |r, e| r.field("X-Probe-Response", e));
+    let edits = [
+        "remove=X-Secret",
+        "remove=X-Never-There",
+        "set=X-Added:policy",
+        "append=x-appended:policy",
+    ];
+    let request = edits
+        .iter()
+        .fold(Request::new("GET", "/").host("a.test"), |r, e| {
+            r.field("X-Probe-Response", e)
+        });
     let answer = proxy.ask(request.bytes());
     assert_eq!(answer.text(), "hello");
     assert_eq!(answer.interim.len(), 2, "that they came is told");
-    assert_eq!(names(&answer.interim[0].fields), ["link"], "what early hints are for, and nothing else");
-    assert!(answer.interim[1].fields.is_empty(), "{:?}", answer.interim[1].fields);
+    assert_eq!(
+        names(&answer.interim[0].fields),
+        ["link"],
+        "what early hints are for, and nothing else"
+    );
+    assert!(
+        answer.interim[1].fields.is_empty(),
+        "{:?}",
+        answer.interim[1].fields
+    );
     assert!(!answer.head.has("x-secret"));
     assert_eq!(answer.head.values("x-added"), ["policy"]);
     assert_eq!(names(&answer.trailers), ["content-digest", "x-sum"]);
@@ -115,10 +152,21 @@ fn fields_that_may_not_stand_before_or_behind_a_message_never_do() {
     let (_upstream, proxy) = hinting(&[]);
     let answer: Response = proxy.get("a.test", "/");
     assert_eq!(names(&answer.interim[0].fields), ["link"]);
-    assert!(answer.interim[1].fields.is_empty(), "{:?}", answer.interim[1].fields);
+    assert!(
+        answer.interim[1].fields.is_empty(),
+        "{:?}",
+        answer.interim[1].fields
+    );
     assert_eq!(
         names(&answer.trailers),
-        ["content-digest", "x-added", "x-appended", "x-never-there", "x-secret", "x-sum"]
+        [
+            "content-digest",
+            "x-added",
+            "x-appended",
+            "x-never-there",
+            "x-secret",
+            "x-sum"
+        ]
     );
 }
 
@@ -127,10 +175,14 @@ fn fields_that_may_not_stand_before_or_behind_a_message_never_do() {
 fn a_hint_keeps_the_security_policy_of_its_links_unless_a_policy_edits_responses() {
     const HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\
                         Content-Security-Policy: default-src 'self'\r\nReferrer-Policy: no-referrer\r\n\r\n";
-    let upstream = TestUpstream::answering([HINT.as_bytes(), &response("200 OK", &[], "done")].concat());
+    let upstream =
+        TestUpstream::answering([HINT.as_bytes(), &response("200 OK", &[], "done")].concat());
     let all = ["content-security-policy", "link", "referrer-policy"];
-    for (guest_name, passed) in [(None, &all[..]), (Some("pick-first"), &["link"][..]), (Some("probe"), &["link"][..])]
-    {
+    for (guest_name, passed) in [
+        (None, &all[..]),
+        (Some("pick-first"), &["link"][..]),
+        (Some("probe"), &["link"][..]),
+    ] {
         let policies: Vec<&str> = guest_name.map(|_| "mine").into_iter().collect();
         let proxy = TestProxy::builder()
             .file("mine.wasm", guest(guest_name.unwrap_or("probe")))
@@ -165,7 +217,8 @@ fn trailers_that_can_not_be_sent_are_not_announced() {
 #[test]
 fn interim_responses_give_a_backend_its_time_again_for_sixty_times_at_most() {
     let upstream = TestUpstream::start(|connection| {
-        // Six times as long as it may take in all, or until the proxy has enough. More seldom than what is too much of it.
+        // Six times as long as it may take in all, or until the proxy has enough. More seldom than
+        // what is too much of it.
         if connection.request().is_some() {
             let mut sent = 0;
             while sent < 600 && connection.send("HTTP/1.1 102 Processing\r\n\r\n") {
@@ -176,13 +229,17 @@ fn interim_responses_give_a_backend_its_time_again_for_sixty_times_at_most() {
         }
     });
     let tables = "[timeouts]\nresponse = \"50ms\"";
-    let proxy = TestProxy::builder().host("*", &[upstream.address()]).tables(tables).start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables(tables)
+        .start();
     let mut client = proxy.client();
     client.send(get("a.test", "/"));
     assert_eq!(client.response().status, 504);
 }
 
-/// The same the other way: what a policy has decided of a request's fields is not changed by its trailers.
+/// The same the other way: what a policy has decided of a request's fields is not changed by its
+/// trailers.
 #[test]
 fn trailers_of_a_request_do_not_come_round_a_policy() {
     let upstream = TestUpstream::named("a");
@@ -209,7 +266,11 @@ fn trailers_are_bounded_in_both_directions() {
         ("large", format!("X: {}\r\n", "y".repeat(70_000)), false),
         ("a long name", format!("{}: y\r\n", "x".repeat(300)), false),
         ("a few", many(50), true),
-        ("one of some size", format!("X: {}\r\n", "y".repeat(20_000)), true),
+        (
+            "one of some size",
+            format!("X: {}\r\n", "y".repeat(20_000)),
+            true,
+        ),
     ];
     let upstream = TestUpstream::start(|connection| {
         while let Some(request) = connection.request() {
@@ -233,12 +294,24 @@ fn trailers_are_bounded_in_both_directions() {
                 assert!([400, 431].contains(&status), "{name}: {status}");
             }
         }
-        assert_eq!(upstream.complete().len(), before + usize::from(*fine), "{name}");
+        assert_eq!(
+            upstream.complete().len(),
+            before + usize::from(*fine),
+            "{name}"
+        );
         // Down.
         let mut client = proxy.client();
-        client.send(Request::new("POST", "/").host("a.test").body(trailers).bytes());
+        client.send(
+            Request::new("POST", "/")
+                .host("a.test")
+                .body(trailers)
+                .bytes(),
+        );
         match (client.try_response_to("POST"), fine) {
-            (Ok(answer), true) => assert_eq!((answer.text().as_str(), answer.trailers.is_empty()), ("hello", false)),
+            (Ok(answer), true) => assert_eq!(
+                (answer.text().as_str(), answer.trailers.is_empty()),
+                ("hello", false)
+            ),
             (Err(ReadError::Incomplete(_) | ReadError::Reset), false) => {}
             (Ok(answer), false) if answer.status == 502 => {}
             (other, _) => panic!("{name}: {:?}", other.map(|r| (r.status, r.trailers.len()))),
@@ -250,7 +323,8 @@ fn trailers_are_bounded_in_both_directions() {
 fn trailers_without_end_end_their_request() {
     let upstream = TestUpstream::start(|connection| {
         if connection.request().is_some() {
-            connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n");
+            connection
+                .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n");
             while connection.send("X: y\r\n") {}
         }
     });
@@ -264,14 +338,22 @@ fn trailers_without_end_end_their_request() {
         client.send_what_is_taken("X: y\r\n");
     }
     assert_eq!(client.response().status, 431);
-    eventually("no request is left", || (proxy.stat("/requests/active") == 0).then_some(()));
-    assert!(proxy.peak_resident_kib() < 64 * 1024, "{} KiB", proxy.peak_resident_kib());
+    eventually("no request is left", || {
+        (proxy.stat("/requests/active") == 0).then_some(())
+    });
+    assert!(
+        proxy.peak_resident_kib() < 64 * 1024,
+        "{} KiB",
+        proxy.peak_resident_kib()
+    );
 }
 
 /// A hint before an answer that the proxy makes itself is not lost, and the answer is clear.
 #[test]
 fn a_hint_before_a_broken_answer_is_followed_by_a_502() {
-    let upstream = TestUpstream::answering("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 nonsense\r\n\r\n");
+    let upstream = TestUpstream::answering(
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 nonsense\r\n\r\n",
+    );
     let proxy = TestProxy::in_front_of(&upstream);
     let mut client: Client = proxy.client();
     let answer = client.ask(get("a.test", "/"));

@@ -1,4 +1,5 @@
-//! Bodies far larger than what the proxy may hold: constant memory, and back-pressure in both directions.
+//! Bodies far larger than what the proxy may hold: constant memory, and back-pressure in both
+//! directions.
 
 use std::io::{Read, Write};
 
@@ -24,7 +25,11 @@ fn pour(mut to: impl Write, size: usize) -> std::io::Result<()> {
 /// Reads so many bytes and counts those that are not of the pattern.
 fn drain(mut from: impl Read, ahead: &[u8], size: usize) -> usize {
     let wrong = |bytes: &[u8], at: usize| {
-        bytes.iter().enumerate().filter(|(i, b)| usize::from(**b) != (at + i) % MIB % 251).count()
+        bytes
+            .iter()
+            .enumerate()
+            .filter(|(i, b)| usize::from(**b) != (at + i) % MIB % 251)
+            .count()
     };
     let (mut bad, mut at) = (wrong(ahead, 0), ahead.len());
     let mut piece = vec![0; 256 * 1024];
@@ -54,20 +59,30 @@ fn a_quarter_gibibyte_up_and_down_leaves_the_proxy_small() {
     let proxy = TestProxy::in_front_of(&upstream);
     let mut client = proxy.client();
 
-    client.send(format!("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: {SIZE}\r\n\r\n"));
+    client.send(format!(
+        "POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: {SIZE}\r\n\r\n"
+    ));
     pour(&client.wire.stream, SIZE).unwrap();
     assert_eq!(client.response().text(), "0 wrong");
 
     client.send(get("a.test", "/down"));
     let (status, head) = client.head();
-    assert_eq!((status, head.value("content-length").unwrap()), (200, SIZE.to_string()));
+    assert_eq!(
+        (status, head.value("content-length").unwrap()),
+        (200, SIZE.to_string())
+    );
     let ahead = std::mem::take(&mut client.wire.buffer);
     assert_eq!(drain(&client.wire.stream, &ahead, SIZE), 0);
 
-    assert!(proxy.peak_resident_kib() < RESIDENT_KIB, "{} KiB", proxy.peak_resident_kib());
+    assert!(
+        proxy.peak_resident_kib() < RESIDENT_KIB,
+        "{} KiB",
+        proxy.peak_resident_kib()
+    );
     // A piece is counted after it was written.
     eventually("all bytes are counted", || {
-        let counted = ["/bytes/from_clients", "/bytes/to_clients"].map(|direction| proxy.stat(direction));
+        let counted =
+            ["/bytes/from_clients", "/bytes/to_clients"].map(|direction| proxy.stat(direction));
         counted.iter().all(|&n| n > SIZE as u64).then_some(())
     });
 }
@@ -77,7 +92,9 @@ fn chunked_bodies_stream_in_constant_memory_too() {
     const SIZE: usize = 64 * MIB;
     let upstream = TestUpstream::start(|connection| {
         while connection.head().is_some() {
-            let Ok((body, _)) = connection.wire.chunks() else { return };
+            let Ok((body, _)) = connection.wire.chunks() else {
+                return;
+            };
             connection.send(response("200 OK", &[], body.len().to_string()));
         }
     });
@@ -91,7 +108,11 @@ fn chunked_bodies_stream_in_constant_memory_too() {
     }
     client.send("0\r\n\r\n");
     assert_eq!(client.response().text(), SIZE.to_string());
-    assert!(proxy.peak_resident_kib() < RESIDENT_KIB, "{} KiB", proxy.peak_resident_kib());
+    assert!(
+        proxy.peak_resident_kib() < RESIDENT_KIB,
+        "{} KiB",
+        proxy.peak_resident_kib()
+    );
 }
 
 #[test]
@@ -102,11 +123,23 @@ fn a_client_that_does_not_read_holds_the_backend_back() {
         let _ = pour(&connection.wire.stream, SIZE);
     });
     // A client that never reads is cut off after a while; until then nothing piles up in the proxy.
-    let proxy = TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nsend = \"500ms\"").start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nsend = \"500ms\"")
+        .start();
     let mut client = proxy.client();
     client.send(get("a.test", "/"));
     upstream.wait_until_unused_after(1);
-    eventually("the request is over", || (proxy.stat("/requests/active") == 0).then_some(()));
-    assert!(proxy.stat("/bytes/from_backends") < SIZE as u64 / 2, "the backend was not held back");
-    assert!(proxy.peak_resident_kib() < RESIDENT_KIB, "{} KiB", proxy.peak_resident_kib());
+    eventually("the request is over", || {
+        (proxy.stat("/requests/active") == 0).then_some(())
+    });
+    assert!(
+        proxy.stat("/bytes/from_backends") < SIZE as u64 / 2,
+        "the backend was not held back"
+    );
+    assert!(
+        proxy.peak_resident_kib() < RESIDENT_KIB,
+        "{} KiB",
+        proxy.peak_resident_kib()
+    );
 }

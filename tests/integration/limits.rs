@@ -4,10 +4,15 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::fixtures::{Client, Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, launch, response};
+use crate::fixtures::{
+    Client, Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, launch, response,
+};
 
 fn limited(upstream: &TestUpstream, tables: &str) -> TestProxy {
-    TestProxy::builder().host("*", &[upstream.address()]).tables(tables).start()
+    TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables(tables)
+        .start()
 }
 
 /// A refusal that ends the connection. The request may not have been read to its end.
@@ -22,7 +27,12 @@ fn a_request_line_that_is_too_long_is_a_414() {
     let upstream = TestUpstream::named("a");
     let proxy = limited(&upstream, "[limits]\nrequest-line = 1000");
     let mut client = proxy.client();
-    assert_eq!(client.ask(get("a.test", &format!("/{}", "x".repeat(900)))).status, 200);
+    assert_eq!(
+        client
+            .ask(get("a.test", &format!("/{}", "x".repeat(900))))
+            .status,
+        200
+    );
     client.send(get("a.test", &format!("/{}", "x".repeat(1_000))));
     assert_refused_and_closed(&mut client, 414);
     // Without an end it is refused as soon as it is too long.
@@ -37,12 +47,20 @@ fn header_fields_that_are_too_large_are_a_431() {
     let upstream = TestUpstream::named("a");
     let proxy = limited(&upstream, "[limits]\nheader-bytes = 4096");
     let mut client = proxy.client();
-    let with = |size: usize| Request::new("GET", "/").host("a.test").field("X", &"y".repeat(size)).bytes();
+    let with = |size: usize| {
+        Request::new("GET", "/")
+            .host("a.test")
+            .field("X", &"y".repeat(size))
+            .bytes()
+    };
     assert_eq!(client.ask(with(3_900)).status, 200);
     client.send(with(4_100));
     assert_refused_and_closed(&mut client, 431);
     let mut client = proxy.client();
-    client.send(format!("GET / HTTP/1.1\r\nHost: a.test\r\nX: {}", "y".repeat(5_000)));
+    client.send(format!(
+        "GET / HTTP/1.1\r\nHost: a.test\r\nX: {}",
+        "y".repeat(5_000)
+    ));
     assert_refused_and_closed(&mut client, 431);
     proxy.logged(&["431"]);
 }
@@ -52,8 +70,11 @@ fn too_many_header_fields_are_a_431() {
     let upstream = TestUpstream::named("a");
     let proxy = limited(&upstream, "[limits]\nheader-count = 10");
     let mut client = proxy.client();
-    let with =
-        |count: usize| (0..count).fold(Request::new("GET", "/").host("a.test"), |r, n| r.field(&format!("X-{n}"), "y"));
+    let with = |count: usize| {
+        (0..count).fold(Request::new("GET", "/").host("a.test"), |r, n| {
+            r.field(&format!("X-{n}"), "y")
+        })
+    };
     assert_eq!(client.ask(with(9).bytes()).status, 200);
     client.send(with(10).bytes());
     assert_refused_and_closed(&mut client, 431);
@@ -65,8 +86,23 @@ fn the_default_limits_take_what_browsers_send_and_no_more() {
     let proxy = TestProxy::in_front_of(&upstream);
     let mut client = proxy.client();
     let cookie = "c".repeat(16 * 1024);
-    assert_eq!(client.ask(Request::new("GET", "/").host("a.test").field("Cookie", &cookie).bytes()).status, 200);
-    client.send_what_is_taken(Request::new("GET", "/").host("a.test").field("Cookie", &"c".repeat(48 * 1024)).bytes());
+    assert_eq!(
+        client
+            .ask(
+                Request::new("GET", "/")
+                    .host("a.test")
+                    .field("Cookie", &cookie)
+                    .bytes()
+            )
+            .status,
+        200
+    );
+    client.send_what_is_taken(
+        Request::new("GET", "/")
+            .host("a.test")
+            .field("Cookie", &"c".repeat(48 * 1024))
+            .bytes(),
+    );
     assert_eq!(client.response().status, 431);
     let mut client = proxy.client();
     client.send_what_is_taken(get("a.test", &format!("/{}", "x".repeat(9 * 1024))));
@@ -77,7 +113,11 @@ fn the_default_limits_take_what_browsers_send_and_no_more() {
 fn a_head_that_comes_too_slowly_is_a_408() {
     let upstream = TestUpstream::named("a");
     let proxy = limited(&upstream, "[timeouts]\nheader-read = \"1s\"");
-    for start in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a.test\r\n"] {
+    for start in [
+        "G",
+        "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost: a.test\r\n",
+    ] {
         let mut client = proxy.client();
         client.send(start);
         assert_refused_and_closed(&mut client, 408);
@@ -93,15 +133,25 @@ fn a_head_that_comes_byte_by_byte_does_not_win_time() {
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\n");
     // Sends on for as long as the proxy listens: it would be for ever if each byte bought time.
     let started = std::time::Instant::now();
-    client.wire.stream.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();
+    client
+        .wire
+        .stream
+        .set_read_timeout(Some(std::time::Duration::from_millis(20)))
+        .unwrap();
     loop {
         client.send_what_is_taken("X: y\r\n");
         match client.wire.head() {
             Ok(head) => {
-                assert!(head.start.contains(" 408 ") || head.start.contains(" 431 "), "{}", head.start);
+                assert!(
+                    head.start.contains(" 408 ") || head.start.contains(" 431 "),
+                    "{}",
+                    head.start
+                );
                 break;
             }
-            Err(ReadError::TimedOut) => assert!(started.elapsed() < crate::fixtures::PATIENCE, "for ever"),
+            Err(ReadError::TimedOut) => {
+                assert!(started.elapsed() < crate::fixtures::PATIENCE, "for ever")
+            }
             Err(ReadError::Closed | ReadError::Reset) => break,
             Err(other) => panic!("{other:?}"),
         }
@@ -121,7 +171,9 @@ fn a_client_that_says_nothing_is_let_go() {
         Err(ReadError::Closed | ReadError::Reset) => {}
         Err(other) => panic!("{other:?}"),
     }
-    eventually("the connection is forgotten", || (proxy.stat("/connections/active") == 0).then_some(()));
+    eventually("the connection is forgotten", || {
+        (proxy.stat("/connections/active") == 0).then_some(())
+    });
 }
 
 #[test]
@@ -152,10 +204,15 @@ fn a_body_that_is_too_large_is_a_413_however_it_is_framed() {
     let post = || Request::new("POST", "/").host("a.test");
     let small = vec![b'x'; 1_000];
     assert_eq!(proxy.ask(post().body(&small).bytes()).body, small);
-    assert_eq!(proxy.ask(post().chunks(small.chunks(100)).bytes()).body, small);
+    assert_eq!(
+        proxy.ask(post().chunks(small.chunks(100)).bytes()).body,
+        small
+    );
     let large = vec![b'x'; 1_001];
     proxy.ask(post().body(&large).bytes()).assert_refusal(413);
-    proxy.ask(post().chunks(large.chunks(100)).bytes()).assert_refusal(413);
+    proxy
+        .ask(post().chunks(large.chunks(100)).bytes())
+        .assert_refusal(413);
     assert_eq!(upstream.complete().len(), 2);
 }
 
@@ -174,13 +231,20 @@ fn connections_in_all_are_limited_and_a_place_becomes_free_again() {
         Err(ReadError::Closed | ReadError::Reset) => {}
         Err(other) => panic!("{other:?}"),
     }
-    assert_eq!(held[0].ask(get("a.test", "/")).status, 200, "those who were first are not disturbed");
+    assert_eq!(
+        held[0].ask(get("a.test", "/")).status,
+        200,
+        "those who were first are not disturbed"
+    );
     assert!(proxy.stat("/connections/refused") >= 1);
     held.pop();
     eventually("there is a place again", || {
         let mut client = proxy.client();
         client.send_what_is_taken(get("a.test", "/"));
-        client.try_response_to("GET").is_ok_and(|r| r.status == 200).then_some(())
+        client
+            .try_response_to("GET")
+            .is_ok_and(|r| r.status == 200)
+            .then_some(())
     });
 }
 
@@ -198,7 +262,10 @@ fn connections_of_one_client_are_limited_and_others_are_not_concerned() {
     }
     let mut third = proxy.client();
     third.send_what_is_taken(get("a.test", "/"));
-    assert!(!third.try_response_to("GET").is_ok_and(|r| r.status == 200), "a third connection of one client");
+    assert!(
+        !third.try_response_to("GET").is_ok_and(|r| r.status == 200),
+        "a third connection of one client"
+    );
     let mut other = Client::connect_from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), proxy.address());
     assert_eq!(other.ask(get("a.test", "/")).status, 200, "another client");
 }
@@ -251,7 +318,11 @@ fn empty_lines_before_a_request_are_not_without_end() {
     for _ in 0..64 {
         client.send_what_is_taken(&lines);
     }
-    assert!(proxy.peak_resident_kib() < 64 * 1024, "{} KiB", proxy.peak_resident_kib());
+    assert!(
+        proxy.peak_resident_kib() < 64 * 1024,
+        "{} KiB",
+        proxy.peak_resident_kib()
+    );
     client.send_what_is_taken(get("a.test", "/"));
     assert!(!client.try_response_to("GET").is_ok_and(|r| r.status == 200));
     assert!(upstream.received().is_empty());
@@ -269,7 +340,9 @@ fn a_client_that_stops_reading_is_cut_off() {
     let mut client = proxy.client();
     client.send(get("a.test", "/"));
     upstream.wait_until_unused_after(1);
-    eventually("the request is over", || (proxy.stat("/requests/active") == 0).then_some(()));
+    eventually("the request is over", || {
+        (proxy.stat("/requests/active") == 0).then_some(())
+    });
 }
 
 #[test]
@@ -277,76 +350,146 @@ fn running_out_of_file_descriptors_passes_by() {
     let upstream = TestUpstream::named("a");
     let mut proxy = limited(&upstream, "");
     // Less than it had when it shared them out.
-    let few = Rlimit { current: Some(64), maximum: Some(64) };
-    prlimit(Some(Pid::from_raw(proxy.process_id().cast_signed()).unwrap()), Resource::Nofile, few).unwrap();
+    let few = Rlimit {
+        current: Some(64),
+        maximum: Some(64),
+    };
+    prlimit(
+        Some(Pid::from_raw(proxy.process_id().cast_signed()).unwrap()),
+        Resource::Nofile,
+        few,
+    )
+    .unwrap();
     let mut held: Vec<Client> = (0..100).map(|_| proxy.client()).collect();
-    let noticed = proxy.stderr.find(|l| l.contains("connections can't be accepted").then_some(()));
-    assert!(noticed.is_some(), "the operator is told:\n{}", proxy.stderr.text());
+    let noticed = proxy
+        .stderr
+        .find(|l| l.contains("connections can't be accepted").then_some(()));
+    assert!(
+        noticed.is_some(),
+        "the operator is told:\n{}",
+        proxy.stderr.text()
+    );
     assert!(!proxy.has_ended());
     // Those that have a place are served as soon as there are descriptors for the backend again.
     held.drain(..90);
     eventually("there is room again", || {
         let mut client = proxy.client();
         client.send_what_is_taken(get("a.test", "/"));
-        client.try_response_to("GET").is_ok_and(|r| r.status == 200).then_some(())
+        client
+            .try_response_to("GET")
+            .is_ok_and(|r| r.status == 200)
+            .then_some(())
     });
 }
 
-/// Those that have a place are served, those that have none read why, and who watches the process gets an answer.
+/// Those that have a place are served, those that have none read why, and who watches the process
+/// gets an answer.
 #[test]
 fn few_file_descriptors_are_shared_out_and_the_admin_listener_goes_on() {
     let (command, scratch, _upstream) = with_limits("ulimit -n 128", "127.0.0.1:0");
     let proxy = launch(command, true, scratch);
-    let lowered = proxy.stderr.find(|line| line.contains("`limits.connections` is").then(|| line.to_owned()));
-    assert!(lowered.is_some_and(|line| line.contains("in place of 20000") && line.contains("`ulimit -n`")));
+    let lowered = proxy.stderr.find(|line| {
+        line.contains("`limits.connections` is")
+            .then(|| line.to_owned())
+    });
+    assert!(
+        lowered
+            .is_some_and(|line| line.contains("in place of 20000") && line.contains("`ulimit -n`"))
+    );
     let mut clients: Vec<Client> = (0..150).map(|_| proxy.client()).collect();
     let mut answers = Vec::new();
     for client in &mut clients {
         client.send_what_is_taken(get("a.test", "/"));
         answers.push(client.try_response_to("GET").map(|answer| answer.status));
     }
-    let of = |status| answers.iter().filter(|answer| matches!(answer, Ok(s) if *s == status)).count();
+    let of = |status| {
+        answers
+            .iter()
+            .filter(|answer| matches!(answer, Ok(s) if *s == status))
+            .count()
+    };
     // Of one address fewer still: 429.
-    assert!(of(200) >= 10 && of(200) + of(429) + of(503) == 150, "{answers:?}");
+    assert!(
+        of(200) >= 10 && of(200) + of(429) + of(503) == 150,
+        "{answers:?}"
+    );
     // Those that say nothing to the admin listener have its share and no other.
-    let silent: Vec<Client> = (0..100).map(|_| Client::connect(proxy.admin_address())).collect();
+    let silent: Vec<Client> = (0..100)
+        .map(|_| Client::connect(proxy.admin_address()))
+        .collect();
     for _ in 0..20 {
         assert_eq!(proxy.admin(Request::new("GET", "/healthz")).status, 200);
     }
-    let served = answers.iter().position(|answer| matches!(answer, Ok(200))).unwrap();
-    assert_eq!(clients[served].ask(get("a.test", "/")).status, 200, "and its backend's connection is not among them");
+    let served = answers
+        .iter()
+        .position(|answer| matches!(answer, Ok(200)))
+        .unwrap();
+    assert_eq!(
+        clients[served].ask(get("a.test", "/")).status,
+        200,
+        "and its backend's connection is not among them"
+    );
     drop((clients, silent));
-    eventually("there is room again", || (proxy.get("a.test", "/").status == 200).then_some(()));
+    eventually("there is room again", || {
+        (proxy.get("a.test", "/").status == 200).then_some(())
+    });
 }
 
 #[test]
 fn so_few_file_descriptors_that_nobody_could_be_served_are_a_sentence_at_the_start() {
     for few in [40, 64] {
-        let (mut command, _scratch, _upstream) = with_limits(&format!("ulimit -n {few}"), "127.0.0.1:0");
+        let (mut command, _scratch, _upstream) =
+            with_limits(&format!("ulimit -n {few}"), "127.0.0.1:0");
         let exit = crate::fixtures::run(&mut command);
         assert_eq!(exit.code, Some(1), "{exit:?}");
-        assert!(exit.stderr.contains(&format!("{few} files")) && exit.stderr.contains("`ulimit -n`"), "{exit:?}");
+        assert!(
+            exit.stderr.contains(&format!("{few} files")) && exit.stderr.contains("`ulimit -n`"),
+            "{exit:?}"
+        );
     }
 }
 
 /// `waypost run` in a shell that has set these limits, soft and hard.
-fn with_limits(limits: &str, admin: &str) -> (std::process::Command, crate::fixtures::Scratch, TestUpstream) {
+fn with_limits(
+    limits: &str,
+    admin: &str,
+) -> (
+    std::process::Command,
+    crate::fixtures::Scratch,
+    TestUpstream,
+) {
     let upstream = TestUpstream::named("a");
     let scratch = crate::fixtures::Scratch::new();
     let mut command = std::process::Command::new("sh");
-    let script = format!("{limits} && exec \"$0\" run --listen 127.0.0.1:0 --admin-listen {admin} --workers 1");
+    let script = format!(
+        "{limits} && exec \"$0\" run --listen 127.0.0.1:0 --admin-listen {admin} --workers 1"
+    );
     command.args(["-c", &script]);
-    command.env_remove("RUST_LOG").env_remove("WAYPOST_CONFIG").env_remove("WAYPOST_LOG");
-    command.arg(env!("CARGO_BIN_EXE_waypost")).current_dir(scratch.path());
+    command
+        .env_remove("RUST_LOG")
+        .env_remove("WAYPOST_CONFIG")
+        .env_remove("WAYPOST_LOG");
+    command
+        .arg(env!("CARGO_BIN_EXE_waypost"))
+        .current_dir(scratch.path());
     command.env("WAYPOST_HOSTS", format!("*={}", upstream.address()));
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
     (command, scratch, upstream)
 }
 
-/// The process that compiles takes from itself what it does not need, and can't raise what is less already.
+/// The process that compiles takes from itself what it does not need, and can't raise what is less
+/// already.
 #[test]
 fn limits_that_are_lower_than_those_of_the_compiler_hold_no_start() {
-    for limits in ["ulimit -s 4096", "ulimit -f 400000", "ulimit -d 3000000", "ulimit -t 200", "ulimit -c 0"] {
+    for limits in [
+        "ulimit -s 4096",
+        "ulimit -f 400000",
+        "ulimit -d 3000000",
+        "ulimit -t 200",
+        "ulimit -c 0",
+    ] {
         let (command, scratch, _upstream) = with_limits(limits, "off");
         let proxy = launch(command, false, scratch);
         assert_eq!(proxy.get("a.test", "/").text(), "a", "{limits}");
@@ -359,15 +502,26 @@ fn too_little_address_space_is_a_sentence_that_names_the_limit() {
     let ended = command.output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{said}");
-    assert!(said.contains("4 GiB of addresses") && said.contains("`ulimit -v`"), "{said}");
+    assert!(
+        said.contains("4 GiB of addresses") && said.contains("`ulimit -v`"),
+        "{said}"
+    );
 }
 
 #[test]
 fn little_address_space_makes_the_pool_smaller_or_does_without_it() {
     for (gib, pool) in [(100, true), (16, false)] {
-        let (command, scratch, _upstream) = with_limits(&format!("ulimit -v {}", gib * 1024 * 1024), "off");
+        let (command, scratch, _upstream) =
+            with_limits(&format!("ulimit -v {}", gib * 1024 * 1024), "off");
         let proxy = launch(command, false, scratch);
         assert_eq!(proxy.get("a.test", "/").text(), "a", "{gib} GiB");
-        assert_eq!(proxy.stderr.text().contains("there is no pool of policy instances"), !pool, "{gib} GiB");
+        assert_eq!(
+            proxy
+                .stderr
+                .text()
+                .contains("there is no pool of policy instances"),
+            !pool,
+            "{gib} GiB"
+        );
     }
 }

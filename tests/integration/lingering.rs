@@ -1,4 +1,5 @@
-//! The end of a connection whose client may be sending still: its answer arrives, and the connection does not last.
+//! The end of a connection whose client may be sending still: its answer arrives, and the
+//! connection does not last.
 
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use crate::fixtures::{Client, Gate, Request, TestProxy, TestUpstream, eventually
 #[test]
 fn a_client_that_is_turned_away_reads_why() {
     let upstream = TestUpstream::named("a");
-    let proxy =
-        TestProxy::builder().host("*", &[upstream.address()]).tables("[limits]\nconnections-per-client = 1").start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[limits]\nconnections-per-client = 1")
+        .start();
     let mut held = proxy.client();
     assert_eq!(held.ask(get("a.test", "/")).status, 200);
     for framed in BOTH {
@@ -21,12 +24,15 @@ fn a_client_that_is_turned_away_reads_why() {
     }
 }
 
-/// A client that goes on sending has its connection for so long and no longer, however often it sends.
+/// A client that goes on sending has its connection for so long and no longer, however often it
+/// sends.
 #[test]
 fn lingering_has_a_limit_in_time() {
     let upstream = TestUpstream::named("a");
-    let proxy =
-        TestProxy::builder().host("a.test", &[upstream.address()]).tables("[timeouts]\nlinger = \"300ms\"").start();
+    let proxy = TestProxy::builder()
+        .host("a.test", &[upstream.address()])
+        .tables("[timeouts]\nlinger = \"300ms\"")
+        .start();
     let mut client = proxy.client();
     client.send(head("/", "b.test", "", Framed::Length, 1 << 40));
     assert_eq!(client.response_to("POST").status, 404);
@@ -40,7 +46,9 @@ fn lingering_has_a_limit_in_time() {
         seen.open();
     });
     closed.wait();
-    eventually("its place is free", || (proxy.stat("/connections/active") == 0).then_some(()));
+    eventually("its place is free", || {
+        (proxy.stat("/connections/active") == 0).then_some(())
+    });
 }
 
 #[test]
@@ -52,7 +60,9 @@ fn without_lingering_a_connection_is_closed_at_once() {
         .start();
     let mut client = proxy.client();
     client.send(head("/", "b.test", "", Framed::Length, 1 << 40));
-    eventually("its place is free", || (proxy.stat("/connections/active") == 0).then_some(()));
+    eventually("its place is free", || {
+        (proxy.stat("/connections/active") == 0).then_some(())
+    });
 }
 
 #[test]
@@ -86,14 +96,18 @@ fn lingering_connections_count_and_a_stop_does_not_wait_for_them() {
     sender.join().unwrap();
 }
 
-/// The client has asked for the last answer of its connection and sends on: what it sends must not reset the answer.
+/// The client has asked for the last answer of its connection and sends on: what it sends must not
+/// reset the answer.
 #[test]
 fn an_answer_that_ends_its_connection_survives_what_comes_after_its_request() {
     let upstream = TestUpstream::answering(response("200 OK", &[], vec![b'a'; 300_000]));
     let proxy = TestProxy::in_front_of(&upstream);
     for _ in 0..5 {
         let mut client = proxy.client();
-        let last = Request::new("GET", "/").host("a.test").field("Connection", "close").bytes();
+        let last = Request::new("GET", "/")
+            .host("a.test")
+            .field("Connection", "close")
+            .bytes();
         client.send([last, get("a.test", "/beyond").repeat(1_000)].concat());
         assert_eq!(client.response().body.len(), 300_000);
     }

@@ -17,7 +17,8 @@ fn a_request_that_comes_back_is_508_with_via_and_without() {
         let back = Arc::clone(&to);
         // A backend that sends each request where it came from.
         let upstream = TestUpstream::replying(move |request| {
-            let answer = crate::fixtures::Client::connect(*back.get().unwrap()).ask(&request.head.raw);
+            let answer =
+                crate::fixtures::Client::connect(*back.get().unwrap()).ask(&request.head.raw);
             response(&format!("{} Answered", answer.status), &[], answer.text())
         });
         let proxy = with(&upstream, keys);
@@ -26,7 +27,10 @@ fn a_request_that_comes_back_is_508_with_via_and_without() {
         assert_eq!(answer.status, 508, "{}", answer.text());
         assert!(answer.text().contains("loop"), "{}", answer.text());
         let request = upstream.only_request();
-        assert!(request.head.has(has) && !request.head.has(has_not), "{keys}: {request:?}");
+        assert!(
+            request.head.has(has) && !request.head.has(has_not),
+            "{keys}: {request:?}"
+        );
     }
 }
 
@@ -35,7 +39,10 @@ fn two_proxies_of_which_one_is_in_front_of_the_other_are_no_loop() {
     let upstream = TestUpstream::named("a");
     for keys in ["", "via = true"] {
         let inner = with(&upstream, keys);
-        let outer = TestProxy::builder().host("*", &[inner.address()]).tables(&format!("[forwarded]\n{keys}")).start();
+        let outer = TestProxy::builder()
+            .host("*", &[inner.address()])
+            .tables(&format!("[forwarded]\n{keys}"))
+            .start();
         assert_eq!(outer.get("a.test", "/").text(), "a");
     }
 }
@@ -44,7 +51,12 @@ fn two_proxies_of_which_one_is_in_front_of_the_other_are_no_loop() {
 fn via_is_extended_in_both_directions() {
     let upstream = TestUpstream::answering(response("200 OK", &[("Via", "1.0 inner")], ""));
     let proxy = with(&upstream, "via = true");
-    let answer = proxy.ask(Request::new("GET", "/").host("a.test").field("Via", "1.0 fred").bytes());
+    let answer = proxy.ask(
+        Request::new("GET", "/")
+            .host("a.test")
+            .field("Via", "1.0 fred")
+            .bytes(),
+    );
     let there = upstream.only_request().head.values("via").join(", ");
     assert!(there.starts_with("1.0 fred, 1.1 "), "{there}");
     let back = answer.head.values("via").join(", ");

@@ -1,8 +1,9 @@
 //! Waypost from the outside: the real binary, real sockets, one file per subject.
 //!
-//! A test is three nouns and a claim: a [`TestUpstream`](fixtures::TestUpstream) (a backend that follows a script), a
-//! [`TestProxy`](fixtures::TestProxy) (the binary as an operator starts it) and a [`Client`](fixtures::Client).
-//! Ports are chosen by the kernel, every socket has a time-out, and nothing sleeps to wait for something else.
+//! A test is three nouns and a claim: a [`TestUpstream`](fixtures::TestUpstream) (a backend that
+//! follows a script), a [`TestProxy`](fixtures::TestProxy) (the binary as an operator starts it)
+//! and a [`Client`](fixtures::Client). Ports are chosen by the kernel, every socket has a time-out,
+//! and nothing sleeps to wait for something else.
 
 #![allow(
     clippy::unwrap_used,

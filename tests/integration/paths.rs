@@ -2,29 +2,44 @@
 
 use crate::fixtures::{Request, TestProxy, TestUpstream, get};
 
-/// A backend for `/admin`, one for `/public`, and one for all other paths; each answers by its own name.
+/// A backend for `/admin`, one for `/public`, and one for all other paths; each answers by its own
+/// name.
 struct Guarded {
     proxy: TestProxy,
     backends: Vec<TestUpstream>,
 }
 
 fn guarded(paths: &str) -> Guarded {
-    let backends: Vec<TestUpstream> = ["admin", "public", "rest"].iter().map(|n| TestUpstream::named(n)).collect();
+    let backends: Vec<TestUpstream> = ["admin", "public", "rest"]
+        .iter()
+        .map(|n| TestUpstream::named(n))
+        .collect();
     let mut tables = String::new();
-    for (backend, (name, path)) in backends.iter().zip([("admin", "/%61dmin"), ("public", "/public/"), ("rest", "/")]) {
+    for (backend, (name, path)) in
+        backends
+            .iter()
+            .zip([("admin", "/%61dmin"), ("public", "/public/"), ("rest", "/")])
+    {
         let address = backend.address();
         tables.push_str(&format!(
             "[pools.{name}]\nbackends = [\"{address}\"]\n[[routes]]\nhost = \"a.test\"\npath = \"{path}\"\npool = \"{name}\"\n"
         ));
     }
-    let proxy = TestProxy::builder().tables(&format!("{tables}[paths]\n{paths}")).start();
+    let proxy = TestProxy::builder()
+        .tables(&format!("{tables}[paths]\n{paths}"))
+        .start();
     Guarded { proxy, backends }
 }
 
 impl Guarded {
     /// The target of the last request that this backend got.
     fn target(&self, backend: usize) -> String {
-        self.backends[backend].received().last().unwrap().target().to_owned()
+        self.backends[backend]
+            .received()
+            .last()
+            .unwrap()
+            .target()
+            .to_owned()
     }
 }
 
@@ -67,8 +82,8 @@ const AMBIGUOUS: [&str; 18] = [
     "/%5C/g/admin",
 ];
 
-/// Paths that have another route for servers that resolve dots before they merge slashes, that take what follows two slashes
-/// for an authority, or that look for a rule before they resolve anything.
+/// Paths that have another route for servers that resolve dots before they merge slashes, that take
+/// what follows two slashes for an authority, or that look for a rule before they resolve anything.
 const UNUSUAL: [&str; 14] = [
     "/admin//../x",
     "/admin//./../x",
@@ -94,12 +109,23 @@ fn a_guard_is_not_passed_by_another_spelling() {
         assert_eq!(client.ask(get("a.test", path)).text(), "admin", "{path}");
         assert_eq!(g.target(0), path, "a backend gets what was sent");
         let absolute = format!("http://a.test{path}?a=//b/../%61");
-        assert_eq!(client.ask(get("a.test", &absolute)).text(), "admin", "{absolute}");
-        assert_eq!(g.target(0), format!("{path}?a=//b/../%61"), "the query is nobody's business");
+        assert_eq!(
+            client.ask(get("a.test", &absolute)).text(),
+            "admin",
+            "{absolute}"
+        );
+        assert_eq!(
+            g.target(0),
+            format!("{path}?a=//b/../%61"),
+            "the query is nobody's business"
+        );
     }
-    for (path, backend) in
-        [("/administration", "rest"), ("/Admin", "rest"), ("/x/admin", "rest"), ("/admin;v=1", "admin")]
-    {
+    for (path, backend) in [
+        ("/administration", "rest"),
+        ("/Admin", "rest"),
+        ("/x/admin", "rest"),
+        ("/admin;v=1", "admin"),
+    ] {
         assert_eq!(client.ask(get("a.test", path)).text(), backend, "{path}");
     }
     let star = client.ask(Request::new("OPTIONS", "*").host("a.test").bytes());
@@ -112,7 +138,11 @@ fn a_path_that_could_be_two_is_refused_where_they_have_different_routes() {
     for path in AMBIGUOUS.iter().chain(&UNUSUAL) {
         g.proxy.get("a.test", path).assert_refusal(400);
     }
-    assert!(g.backends.iter().all(|backend| backend.received().is_empty()));
+    assert!(
+        g.backends
+            .iter()
+            .all(|backend| backend.received().is_empty())
+    );
     // The same constructs where every reading has the same route.
     for (path, backend) in [
         ("/projects/a%2Fb/c", "rest"),
@@ -133,14 +163,32 @@ fn a_path_that_could_be_two_is_refused_where_they_have_different_routes() {
 #[test]
 fn strict_paths_refuse_what_servers_read_differently() {
     let g = guarded("strict = true");
-    let strict =
-        ["/projects/a%2Fb", "/a%5Cb", "/a\\b", "/a%0ab", "/a%7f", "/a%zz", "/a%", "/x/.;a/y", "/%E0%80%AFx", "/../x"];
+    let strict = [
+        "/projects/a%2Fb",
+        "/a%5Cb",
+        "/a\\b",
+        "/a%0ab",
+        "/a%7f",
+        "/a%zz",
+        "/a%",
+        "/x/.;a/y",
+        "/%E0%80%AFx",
+        "/../x",
+    ];
     for path in AMBIGUOUS.iter().chain(&UNUSUAL).chain(&strict) {
         let answer = g.proxy.get("a.test", path);
         answer.assert_refusal(400);
     }
-    assert!(g.backends.iter().all(|backend| backend.received().is_empty()));
-    for (path, backend) in [("//%61dmin/x", "admin"), ("/a/../caf%C3%A9;v=1", "rest"), ("/a%20b?%2f%00\\", "rest")] {
+    assert!(
+        g.backends
+            .iter()
+            .all(|backend| backend.received().is_empty())
+    );
+    for (path, backend) in [
+        ("//%61dmin/x", "admin"),
+        ("/a/../caf%C3%A9;v=1", "rest"),
+        ("/a%20b?%2f%00\\", "rest"),
+    ] {
         assert_eq!(g.proxy.get("a.test", path).text(), backend, "{path}");
     }
 }
@@ -149,7 +197,11 @@ fn strict_paths_refuse_what_servers_read_differently() {
 fn a_backend_gets_the_normal_form_where_that_is_asked_for() {
     let g = guarded("forward = \"normalised\"");
     for path in SPELLINGS {
-        assert_eq!(g.proxy.get("a.test", &format!("{path}?q=//%61")).text(), "admin", "{path}");
+        assert_eq!(
+            g.proxy.get("a.test", &format!("{path}?q=//%61")).text(),
+            "admin",
+            "{path}"
+        );
         assert_eq!(g.target(0), "/admin/x?q=//%61", "{path}");
     }
     g.proxy.get("a.test", "/a%2fb%c3%a9%7E");
@@ -157,9 +209,16 @@ fn a_backend_gets_the_normal_form_where_that_is_asked_for() {
     // A backend sees neither dots nor doubled slashes.
     for path in UNUSUAL {
         assert_eq!(g.proxy.get("a.test", path).status, 200, "{path}");
-        let normal = g.backends.iter().filter_map(|b| b.received().last().map(|r| r.target().to_owned()));
-        let mut paths = normal.map(|target| target.split('?').next().unwrap_or_default().to_owned());
-        assert!(paths.all(|path| !path.contains("//") && !path.contains("..")), "{path}");
+        let normal = g
+            .backends
+            .iter()
+            .filter_map(|b| b.received().last().map(|r| r.target().to_owned()));
+        let mut paths =
+            normal.map(|target| target.split('?').next().unwrap_or_default().to_owned());
+        assert!(
+            paths.all(|path| !path.contains("//") && !path.contains("..")),
+            "{path}"
+        );
     }
     for path in ["/x/..%2fadmin", "/\\\\g/admin", "/%5C/g/admin"] {
         g.proxy.get("a.test", path).assert_refusal(400);
@@ -170,14 +229,25 @@ fn a_backend_gets_the_normal_form_where_that_is_asked_for() {
 #[test]
 fn a_host_has_255_bytes_at_most() {
     let upstream = TestUpstream::named("a");
-    let proxy = TestProxy::builder().host("*.test", &[upstream.address()]).start();
+    let proxy = TestProxy::builder()
+        .host("*.test", &[upstream.address()])
+        .start();
     let longest = format!("{}test", "a.".repeat(125));
     assert_eq!(longest.len(), 254);
     assert_eq!(proxy.get(&longest, "/").text(), "a");
     assert_eq!(proxy.get(&format!("{longest}.:65535"), "/").text(), "a");
-    for host in ["a.".repeat(126) + "test", "a.".repeat(15_000), "a".repeat(256)] {
+    for host in [
+        "a.".repeat(126) + "test",
+        "a.".repeat(15_000),
+        "a".repeat(256),
+    ] {
         proxy.get(&host, "/").assert_refusal(400);
-        proxy.get("a.test", &format!("http://{}/", &host[..host.len().min(8_000)])).assert_refusal(400);
+        proxy
+            .get(
+                "a.test",
+                &format!("http://{}/", &host[..host.len().min(8_000)]),
+            )
+            .assert_refusal(400);
     }
 }
 
@@ -186,7 +256,9 @@ fn thousands_of_names_in_connection_are_dropped_with_their_fields() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
     let many: Vec<String> = (0..4_000).map(|n| format!("x{n}")).collect();
-    let mut request = Request::new("GET", "/").host("a.test").field("Connection", &many.join(","));
+    let mut request = Request::new("GET", "/")
+        .host("a.test")
+        .field("Connection", &many.join(","));
     for n in (3_950..4_000).chain([7_000]) {
         request = request.field(&format!("X{n}"), "1");
     }

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 
 use crate::fixtures::{
-    Client, Exit, Request, Running, TestProxy, TestUpstream, command, eventually, get, guest, refusing_address, run,
+    Client, Exit, Request, Running, TestProxy, TestUpstream, command, eventually, get, guest,
+    refusing_address, run,
 };
 
-/// A proxy whose policy `mine` is `pick-first`, and beside its configuration `last.wasm`, `probe.wasm` and `core.wasm`.
+/// A proxy whose policy `mine` is `pick-first`, and beside its configuration `last.wasm`,
+/// `probe.wasm` and `core.wasm`.
 struct Operated {
     proxy: TestProxy,
     _backends: [TestUpstream; 2],
@@ -31,15 +33,24 @@ fn operated_with(environment: &[(&str, &str)]) -> Operated {
     for (name, value) in environment {
         proxy = proxy.environment(name, value);
     }
-    Operated { proxy: proxy.start(), _backends: backends }
+    Operated {
+        proxy: proxy.start(),
+        _backends: backends,
+    }
 }
 
 impl Operated {
     /// `waypost policy` with these words, for this proxy.
     fn command(&self, words: &str) -> Command {
         let mut command = command();
-        command.arg("policy").args(words.split(' ')).current_dir(self.proxy.scratch.path());
-        command.env("WAYPOST_ADMIN_LISTEN", self.proxy.admin_address().to_string());
+        command
+            .arg("policy")
+            .args(words.split(' '))
+            .current_dir(self.proxy.scratch.path());
+        command.env(
+            "WAYPOST_ADMIN_LISTEN",
+            self.proxy.admin_address().to_string(),
+        );
         command
     }
 
@@ -53,7 +64,11 @@ impl Operated {
     #[track_caller]
     fn well(&self, words: &str) -> String {
         let exit = self.policy(words);
-        assert_eq!((exit.code, exit.stderr.as_str()), (Some(0), ""), "{words}: {exit:?}");
+        assert_eq!(
+            (exit.code, exit.stderr.as_str()),
+            (Some(0), ""),
+            "{words}: {exit:?}"
+        );
         exit.stdout
     }
 
@@ -61,8 +76,16 @@ impl Operated {
     #[track_caller]
     fn refused(&self, words: &str) -> String {
         let exit = self.policy(words);
-        assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""), "{words}: {exit:?}");
-        assert!(exit.stderr.starts_with("error: ") && exit.stderr.lines().count() == 1, "{words}: {}", exit.stderr);
+        assert_eq!(
+            (exit.code, exit.stdout.as_str()),
+            (Some(1), ""),
+            "{words}: {exit:?}"
+        );
+        assert!(
+            exit.stderr.starts_with("error: ") && exit.stderr.lines().count() == 1,
+            "{words}: {}",
+            exit.stderr
+        );
         exit.stderr
     }
 
@@ -75,7 +98,10 @@ impl Operated {
     }
 
     fn decides(&self) -> String {
-        self.proxy.get("a.test", "/").value("x-policy").unwrap_or_default()
+        self.proxy
+            .get("a.test", "/")
+            .value("x-policy")
+            .unwrap_or_default()
     }
 
     fn now(&self) -> Value {
@@ -87,49 +113,98 @@ impl Operated {
 fn a_component_is_deployed_and_rolled_back() {
     let o = operated();
     let told = o.well("deploy mine last.wasm");
-    assert!(told.contains("mine: generation 2 (") && told.contains("generation 1 is kept for a rollback"), "{told}");
+    assert!(
+        told.contains("mine: generation 2 (")
+            && told.contains("generation 1 is kept for a rollback"),
+        "{told}"
+    );
     assert_eq!(o.decides(), "last");
     let told = o.well("rollback mine");
-    assert!(told.contains("mine: generation 1 (") && told.contains("generation 2 is kept"), "{told}");
+    assert!(
+        told.contains("mine: generation 1 (") && told.contains("generation 2 is kept"),
+        "{told}"
+    );
     assert_eq!(o.decides(), "first");
-    assert_eq!((o.now()["history"][0]["state"].as_str(), o.now()["generation"].as_u64()), (Some("active"), Some(1)));
+    assert_eq!(
+        (
+            o.now()["history"][0]["state"].as_str(),
+            o.now()["generation"].as_u64()
+        ),
+        (Some("active"), Some(1))
+    );
 }
 
 #[test]
 fn a_shadow_is_compared_shown_and_withdrawn() {
     let o = operated();
     let told = o.well("deploy mine last.wasm --mode shadow");
-    assert!(told.contains("shadow generation 2 (") && told.contains("100 % of the requests"), "{told}");
+    assert!(
+        told.contains("shadow generation 2 (") && told.contains("100 % of the requests"),
+        "{told}"
+    );
     assert_eq!(o.decides(), "first");
     let told = eventually("the request is compared", || {
         let told = o.well("status mine");
         told.contains("1 request compared").then_some(told)
     });
-    for part in ["on trial: shadow generation 2", "selection", "0.0 %", "active: backend 0", "shadow: backend 1"] {
+    for part in [
+        "on trial: shadow generation 2",
+        "selection",
+        "0.0 %",
+        "active: backend 0",
+        "shadow: backend 1",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    for part in ["/mine.wasm, ", "sha256:", "history", "generations", "deadline 1s"] {
+    for part in [
+        "/mine.wasm, ",
+        "sha256:",
+        "history",
+        "generations",
+        "deadline 1s",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(o.well("withdraw mine").contains("generation 1 ("));
     assert!(o.now()["trial"].is_null());
-    assert!(o.refused("withdraw mine").contains("no generation is on trial"));
+    assert!(
+        o.refused("withdraw mine")
+            .contains("no generation is on trial")
+    );
 }
 
 #[test]
 fn a_canary_grows_and_is_promoted() {
     let o = operated();
     let told = o.well("deploy mine last.wasm --mode canary --percent 0.01 --by request");
-    assert!(told.contains("canary generation 2 (") && told.contains("0.01 % of the requests"), "{told}");
+    assert!(
+        told.contains("canary generation 2 (") && told.contains("0.01 % of the requests"),
+        "{told}"
+    );
     let told = o.well("canary mine --percent 100%");
-    assert!(told.contains("100 % of the requests"), "still by request: {told}");
+    assert!(
+        told.contains("100 % of the requests"),
+        "still by request: {told}"
+    );
     assert_eq!(o.decides(), "last");
     let table = o.well("status");
-    let row = table.lines().find(|line| line.starts_with("mine")).unwrap_or_else(|| panic!("{table}"));
-    assert!(row.contains("active") && row.contains("canary 2, 100 %"), "{table}");
-    assert!(o.well("canary mine --percent 100 --by client").contains("100 % of the clients"));
+    let row = table
+        .lines()
+        .find(|line| line.starts_with("mine"))
+        .unwrap_or_else(|| panic!("{table}"));
+    assert!(
+        row.contains("active") && row.contains("canary 2, 100 %"),
+        "{table}"
+    );
+    assert!(
+        o.well("canary mine --percent 100 --by client")
+            .contains("100 % of the clients")
+    );
     assert!(o.well("promote mine").contains("mine: generation 2 ("));
-    assert_eq!((o.now()["trial"].is_null(), o.decides().as_str()), (true, "last"));
+    assert_eq!(
+        (o.now()["trial"].is_null(), o.decides().as_str()),
+        (true, "last")
+    );
     assert!(o.refused("promote mine").contains("nothing to promote"));
 }
 
@@ -139,11 +214,17 @@ fn json_is_the_answer_as_it_is() {
     let read = |words: &str| -> Value { serde_json::from_str(&o.well(words)).unwrap() };
     assert_eq!(read("status --json")["policies"][0]["name"], "mine");
     let deployed = read("deploy mine last.wasm --mode canary --percent 5 --json");
-    assert_eq!((&deployed["trial"]["mode"], &deployed["trial"]["percent"]), (&"canary".into(), &5.0.into()));
+    assert_eq!(
+        (&deployed["trial"]["mode"], &deployed["trial"]["percent"]),
+        (&"canary".into(), &5.0.into())
+    );
     assert_eq!(read("status mine --json"), o.now());
     assert!(read("withdraw mine --json")["trial"].is_null());
     assert_eq!(read("token --json")["request_field"], "x-waypost-explain");
-    assert!(o.refused("promote mine --json").contains("nothing to promote"));
+    assert!(
+        o.refused("promote mine --json")
+            .contains("nothing to promote")
+    );
 }
 
 #[test]
@@ -152,18 +233,27 @@ fn what_is_refused_changes_nothing_and_says_why() {
     let before = o.now();
     for (words, told) in [
         ("deploy mine core.wasm", "core module"),
-        ("deploy mine core.wasm --mode canary --percent 5 --watch", "core module"),
+        (
+            "deploy mine core.wasm --mode canary --percent 5 --watch",
+            "core module",
+        ),
         ("deploy other last.wasm", "no policy is named \"other\""),
         ("deploy a/b last.wasm", "no policy is named \"a/b\""),
         ("status other", "no policy is named \"other\""),
         ("promote other", "no policy is named \"other\""),
         ("withdraw other", "no policy is named \"other\""),
-        ("deploy mine nowhere.wasm", "nowhere.wasm: there is no such file"),
+        (
+            "deploy mine nowhere.wasm",
+            "nowhere.wasm: there is no such file",
+        ),
         ("deploy mine .", "can't be read"),
         ("promote mine", "nothing to promote"),
         ("rollback mine", "no former generation"),
         ("canary mine --percent 5", "no generation is on trial"),
-        ("status --token-file nowhere", "nowhere: there is no such file"),
+        (
+            "status --token-file nowhere",
+            "nowhere: there is no such file",
+        ),
     ] {
         let sentence = o.refused(words);
         assert!(sentence.contains(told), "{words}: {sentence}");
@@ -171,18 +261,28 @@ fn what_is_refused_changes_nothing_and_says_why() {
     o.proxy.scratch.write("empty.wasm", "");
     assert!(o.refused("deploy mine empty.wasm").contains("is empty"));
     let now = o.now();
-    assert_eq!((&now["generation"], &now["digest"]), (&before["generation"], &before["digest"]));
+    assert_eq!(
+        (&now["generation"], &now["digest"]),
+        (&before["generation"], &before["digest"])
+    );
     assert_eq!(o.decides(), "first");
 }
 
 #[test]
 fn slips_of_the_command_line_end_with_2() {
     let o = operated();
-    for words in
-        ["deploy mine last.wasm --percent 5", "deploy mine last.wasm --mode canary", "status --admin here", "x"]
-    {
+    for words in [
+        "deploy mine last.wasm --percent 5",
+        "deploy mine last.wasm --mode canary",
+        "status --admin here",
+        "x",
+    ] {
         let exit = o.policy(words);
-        assert_eq!((exit.code, exit.stdout.as_str()), (Some(2), ""), "{words}: {exit:?}");
+        assert_eq!(
+            (exit.code, exit.stdout.as_str()),
+            (Some(2), ""),
+            "{words}: {exit:?}"
+        );
         assert!(exit.stderr.contains("error: "), "{words}: {exit:?}");
     }
     assert_eq!(o.now()["generation"], 1);
@@ -193,14 +293,23 @@ fn an_admin_listener_that_is_not_there_is_named() {
     let o = operated();
     let (_held, nobody) = refusing_address();
     let sentence = o.refused(&format!("status --admin {nobody}"));
-    assert!(sentence.contains(&nobody.to_string()) && sentence.contains("127.0.0.1:9090"), "{sentence}");
+    assert!(
+        sentence.contains(&nobody.to_string()) && sentence.contains("127.0.0.1:9090"),
+        "{sentence}"
+    );
     let sentence = o.refused(&format!("deploy mine last.wasm --admin http://{nobody}"));
     assert!(sentence.contains("nobody answers"), "{sentence}");
     let data_plane = o.proxy.address();
     let sentence = o.refused(&format!("status --admin {data_plane}"));
-    assert!(sentence.contains("does not answer like Waypost's admin listener"), "{sentence}");
+    assert!(
+        sentence.contains("does not answer like Waypost's admin listener"),
+        "{sentence}"
+    );
     let sentence = run(o.command("status").env("WAYPOST_ADMIN_LISTEN", "off")).stderr;
-    assert!(sentence.contains("WAYPOST_ADMIN_LISTEN") && sentence.contains("--admin"), "{sentence}");
+    assert!(
+        sentence.contains("WAYPOST_ADMIN_LISTEN") && sentence.contains("--admin"),
+        "{sentence}"
+    );
 }
 
 #[test]
@@ -210,16 +319,29 @@ fn the_token_comes_from_the_environment_or_a_file() {
     o.proxy.scratch.write("token", format!("{secret}\n"));
     o.proxy.scratch.write("empty", "\n");
     let without = o.refused("status");
-    assert!(without.contains("WAYPOST_ADMIN_TOKEN") && without.contains("--token-file"), "{without}");
+    assert!(
+        without.contains("WAYPOST_ADMIN_TOKEN") && without.contains("--token-file"),
+        "{without}"
+    );
     assert!(o.refused("deploy mine last.wasm").contains("--token-file"));
     assert!(o.well("status --token-file token").contains("mine"));
-    assert!(o.well("deploy mine last.wasm --token-file token").contains("generation 2"));
+    assert!(
+        o.well("deploy mine last.wasm --token-file token")
+            .contains("generation 2")
+    );
     let from_environment = run(o.command("status").env("WAYPOST_ADMIN_TOKEN", secret));
     assert_eq!(from_environment.code, Some(0), "{from_environment:?}");
-    let wrong = run(o.command("status").env("WAYPOST_ADMIN_TOKEN", "another-token"));
+    let wrong = run(o
+        .command("status")
+        .env("WAYPOST_ADMIN_TOKEN", "another-token"));
     assert_eq!(wrong.code, Some(1));
-    assert!(wrong.stderr.contains("not the admin token") && !wrong.stderr.contains("another-token"), "{wrong:?}");
-    let file_first = run(o.command("status --token-file token").env("WAYPOST_ADMIN_TOKEN", "another-token"));
+    assert!(
+        wrong.stderr.contains("not the admin token") && !wrong.stderr.contains("another-token"),
+        "{wrong:?}"
+    );
+    let file_first = run(o
+        .command("status --token-file token")
+        .env("WAYPOST_ADMIN_TOKEN", "another-token"));
     assert_eq!(file_first.code, Some(0), "{file_first:?}");
     assert!(o.refused("status --token-file empty").contains("empty"));
 }
@@ -227,17 +349,30 @@ fn the_token_comes_from_the_environment_or_a_file() {
 #[test]
 fn a_canary_that_traps_ends_the_watch_with_the_reason() {
     let o = operated();
-    let watch = o.watched("deploy mine probe.wasm --mode canary --percent 100 --by request --watch");
-    let trap = Request::new("GET", "/").host("a.test").field("X-Probe-Select", "trap").bytes();
+    let watch =
+        o.watched("deploy mine probe.wasm --mode canary --percent 100 --by request --watch");
+    let trap = Request::new("GET", "/")
+        .host("a.test")
+        .field("X-Probe-Select", "trap")
+        .bytes();
     eventually("it is withdrawn", || {
-        assert_eq!(o.proxy.ask(&trap).value("x-policy").as_deref(), Some("first"));
+        assert_eq!(
+            o.proxy.ask(&trap).value("x-policy").as_deref(),
+            Some("first")
+        );
         o.now()["trial"].is_null().then_some(())
     });
     let exit = watch.end();
     assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""), "{exit:?}");
     let last = exit.stderr.lines().last().unwrap();
-    assert!(last.starts_with("error: mine: generation 2 was withdrawn:") && last.contains("traps"), "{exit:?}");
-    assert!(!exit.stderr.contains('\u{1b}'), "no escape codes where there is no terminal: {exit:?}");
+    assert!(
+        last.starts_with("error: mine: generation 2 was withdrawn:") && last.contains("traps"),
+        "{exit:?}"
+    );
+    assert!(
+        !exit.stderr.contains('\u{1b}'),
+        "no escape codes where there is no terminal: {exit:?}"
+    );
 }
 
 #[test]
@@ -257,7 +392,10 @@ fn a_canary_that_has_stood_its_trial_is_promoted() {
         exit
     });
     assert_eq!(exit.code, Some(0), "{exit:?}");
-    assert!(exit.stdout.contains("mine: generation 2 (") && exit.stdout.contains("all requests"), "{exit:?}");
+    assert!(
+        exit.stdout.contains("mine: generation 2 (") && exit.stdout.contains("all requests"),
+        "{exit:?}"
+    );
     assert_eq!(o.decides(), "last");
 }
 
@@ -266,9 +404,16 @@ fn a_canary_that_nobody_asked_is_not_promoted() {
     let o = operated();
     let exit = o.policy("deploy mine last.wasm --mode canary --percent 100 --promote-after 1s");
     assert_eq!(exit.code, Some(1), "{exit:?}");
-    assert!(exit.stderr.contains("not promoted") && exit.stderr.contains("no request"), "{exit:?}");
+    assert!(
+        exit.stderr.contains("not promoted") && exit.stderr.contains("no request"),
+        "{exit:?}"
+    );
     let now = o.now();
-    assert_eq!((&now["trial"]["mode"], &now["generation"]), (&"canary".into(), &1.into()), "it stays: {now:#}");
+    assert_eq!(
+        (&now["trial"]["mode"], &now["generation"]),
+        (&"canary".into(), &1.into()),
+        "it stays: {now:#}"
+    );
 }
 
 #[test]
@@ -278,7 +423,10 @@ fn an_interrupted_watch_leaves_the_trial_alone() {
     watch.signal("INT");
     let exit = watch.end();
     assert_eq!(exit.code, Some(0), "{exit:?}");
-    assert!(exit.stderr.contains("generation 2 stays on trial"), "{exit:?}");
+    assert!(
+        exit.stderr.contains("generation 2 stays on trial"),
+        "{exit:?}"
+    );
     assert_eq!(o.now()["trial"]["generation"], 2);
 }
 
@@ -296,11 +444,26 @@ fn an_interrupted_promotion_did_not_go_well() {
 #[test]
 fn a_watch_ends_with_what_someone_else_decides() {
     for (mode, decision, code, told) in [
-        ("--mode canary --percent 5", "withdraw mine", 1, "withdrawn by the operator"),
+        (
+            "--mode canary --percent 5",
+            "withdraw mine",
+            1,
+            "withdrawn by the operator",
+        ),
         ("--mode canary --percent 5", "promote mine", 0, ""),
-        ("--mode canary --percent 5", "deploy mine probe.wasm", 1, "generation 3 was deployed"),
+        (
+            "--mode canary --percent 5",
+            "deploy mine probe.wasm",
+            1,
+            "generation 3 was deployed",
+        ),
         ("--mode shadow", "promote mine", 0, ""),
-        ("--mode shadow", "withdraw mine", 1, "withdrawn by the operator"),
+        (
+            "--mode shadow",
+            "withdraw mine",
+            1,
+            "withdrawn by the operator",
+        ),
     ] {
         let o = operated();
         let watch = o.watched(&format!("deploy mine last.wasm {mode} --watch"));
@@ -321,10 +484,14 @@ fn a_watch_ends_when_the_proxy_is_gone() {
     // Bound and not listening, so that no proxy of another test gets the port.
     let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     held.set_reuse_address(true).unwrap();
-    held.bind(&address.into()).expect("nobody else got the port meanwhile");
+    held.bind(&address.into())
+        .expect("nobody else got the port meanwhile");
     let exit = watch.end();
     assert_eq!(exit.code, Some(1), "{exit:?}");
-    assert!(exit.stderr.contains("no longer watched") && exit.stderr.contains("nobody answers"), "{exit:?}");
+    assert!(
+        exit.stderr.contains("no longer watched") && exit.stderr.contains("nobody answers"),
+        "{exit:?}"
+    );
 }
 
 #[test]
@@ -332,8 +499,20 @@ fn a_token_explains_a_request() {
     let o = operated();
     let told = o.well("token");
     let token = told.lines().next().unwrap();
-    assert!(told.contains("curl ") && told.contains(&format!("x-waypost-explain: {token}")), "{told}");
-    let request = Request::new("GET", "/").host("a.test").field("X-Waypost-Explain", token);
-    let trace = o.proxy.ask(request.bytes()).value("x-waypost-trace").unwrap();
-    assert!(trace.contains("select") && trace.contains("mine"), "{trace}");
+    assert!(
+        told.contains("curl ") && told.contains(&format!("x-waypost-explain: {token}")),
+        "{told}"
+    );
+    let request = Request::new("GET", "/")
+        .host("a.test")
+        .field("X-Waypost-Explain", token);
+    let trace = o
+        .proxy
+        .ask(request.bytes())
+        .value("x-waypost-trace")
+        .unwrap();
+    assert!(
+        trace.contains("select") && trace.contains("mine"),
+        "{trace}"
+    );
 }

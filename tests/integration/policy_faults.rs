@@ -1,4 +1,5 @@
-//! Policies that trap, loop or answer nonsense: the request goes on as the operator chose, and so does the proxy.
+//! Policies that trap, loop or answer nonsense: the request goes on as the operator chose, and so
+//! does the proxy.
 
 use crate::fixtures::{Request, Response, TestProxy, TestUpstream, eventually, guest};
 
@@ -19,22 +20,29 @@ fn faulty(lines: &str) -> Faulty {
              [policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"100ms\"\n{lines}\n"
         ))
         .start();
-    Faulty { proxy, _backend: backend }
+    Faulty {
+        proxy,
+        _backend: backend,
+    }
 }
 
 impl Faulty {
     /// A request that tells this hook to do this.
     #[track_caller]
     fn told(&self, hook: &str, action: &str) -> Response {
-        let request = Request::new("GET", "/").host("a.test").field("Range", "bytes=0-");
-        self.proxy.ask(request.field(&format!("X-Probe-{hook}"), action).bytes())
+        let request = Request::new("GET", "/")
+            .host("a.test")
+            .field("Range", "bytes=0-");
+        self.proxy
+            .ask(request.field(&format!("X-Probe-{hook}"), action).bytes())
     }
 
     fn count(&self, what: &str) -> u64 {
         self.proxy.stat(&format!("/policies/probe/{what}"))
     }
 
-    /// Waits until the policy answers again in every hook, and often enough that its last fault is made up for.
+    /// Waits until the policy answers again in every hook, and often enough that its last fault is
+    /// made up for.
     fn wait_until_rebuilt(&self) {
         let well = || self.told("Response", "calls").head.has("x-probe-calls");
         eventually("there is an instance again", || well().then_some(()));
@@ -43,8 +51,13 @@ impl Faulty {
 }
 
 /// What goes wrong, and the counter that tells.
-const FAULTS: &[(&str, &str)] =
-    &[("trap", "traps"), ("panic", "traps"), ("recurse", "traps"), ("allocate=64", "traps"), ("loop", "deadlines")];
+const FAULTS: &[(&str, &str)] = &[
+    ("trap", "traps"),
+    ("panic", "traps"),
+    ("recurse", "traps"),
+    ("allocate=64", "traps"),
+    ("loop", "deadlines"),
+];
 
 #[test]
 fn every_fault_in_every_hook_leaves_the_request_whole_by_default() {
@@ -54,9 +67,18 @@ fn every_fault_in_every_hook_leaves_the_request_whole_by_default() {
             f.wait_until_rebuilt();
             let before = f.count(counter);
             let answer = f.told(hook, action);
-            assert!(matches!(answer.status, 200 | 206), "{hook} {action}: {} {}", answer.status, answer.text());
+            assert!(
+                matches!(answer.status, 200 | 206),
+                "{hook} {action}: {} {}",
+                answer.status,
+                answer.text()
+            );
             assert_eq!(answer.text(), "served", "{hook} {action}");
-            assert_eq!(f.count(counter), before + 1, "{hook} {action} counts among {counter}");
+            assert_eq!(
+                f.count(counter),
+                before + 1,
+                "{hook} {action} counts among {counter}"
+            );
         }
     }
     assert!(f.count("failure_mode_uses") >= 20);
@@ -82,11 +104,16 @@ fn next_as_failure_mode_asks_the_next_policy() {
     for (action, _) in FAULTS {
         f.wait_until_rebuilt();
         let answer = f.told("Select", action);
-        assert_eq!((answer.status, answer.value("x-policy").as_deref()), (200, Some("last")), "{action}");
+        assert_eq!(
+            (answer.status, answer.value("x-policy").as_deref()),
+            (200, Some("last")),
+            "{action}"
+        );
     }
 }
 
-/// Which of the two follows is what the operator chose: the next policy is asked for the range, or none.
+/// Which of the two follows is what the operator chose: the next policy is asked for the range, or
+/// none.
 #[test]
 fn a_fault_in_the_range_hook_asks_the_next_policy_only_where_that_is_the_failure_mode() {
     let backend = TestUpstream::named("served");
@@ -99,9 +126,15 @@ fn a_fault_in_the_range_hook_asks_the_next_policy_only_where_that_is_the_failure
                  [policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"2s\"\non-failure = {mode}\n"
             ))
             .start();
-        let request = Request::new("GET", "/").host("a.test").field("Range", "bytes=0-1");
+        let request = Request::new("GET", "/")
+            .host("a.test")
+            .field("Range", "bytes=0-1");
         let answer = proxy.ask(request.field("X-Probe-Range", "trap").bytes());
-        assert_eq!((answer.status, answer.text().as_str()), (status, text), "{mode}");
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (status, text),
+            "{mode}"
+        );
         assert_eq!(proxy.stat("/policies/probe/failure_mode_uses"), 1, "{mode}");
     }
 }
@@ -140,7 +173,12 @@ fn invalid_answers_are_faults() {
 fn the_proxy_goes_on_while_a_policy_loops() {
     let f = faulty("");
     let mut looping = f.proxy.client();
-    looping.send(Request::new("GET", "/").host("a.test").field("X-Probe-Select", "loop").bytes());
+    looping.send(
+        Request::new("GET", "/")
+            .host("a.test")
+            .field("X-Probe-Select", "loop")
+            .bytes(),
+    );
     // The one worker is busy with the loop until the deadline; then both get their answers.
     assert_eq!(f.proxy.get("a.test", "/").status, 200);
     assert_eq!(looping.response().status, 200);
@@ -150,12 +188,19 @@ fn the_proxy_goes_on_while_a_policy_loops() {
 fn an_endless_stream_of_faults_neither_hangs_nor_kills() {
     let f = faulty("");
     let mut client = f.proxy.client();
-    let trap = Request::new("GET", "/").host("a.test").field("X-Probe-Select", "trap").bytes();
+    let trap = Request::new("GET", "/")
+        .host("a.test")
+        .field("X-Probe-Select", "trap")
+        .bytes();
     for _ in 0..200 {
         assert_eq!(client.ask(&trap).text(), "served");
     }
     f.wait_until_rebuilt();
-    assert!(f.proxy.peak_resident_kib() < 256 * 1024, "{} KiB", f.proxy.peak_resident_kib());
+    assert!(
+        f.proxy.peak_resident_kib() < 256 * 1024,
+        "{} KiB",
+        f.proxy.peak_resident_kib()
+    );
 }
 
 #[test]
@@ -179,13 +224,22 @@ fn an_instance_for_each_request_remembers_nothing_where_that_is_asked_for() {
         assert!(calls <= 4, "{calls}");
     }
     f.told("Select", "trap");
-    assert!(f.told("Response", "calls").head.has("x-probe-calls"), "the next request has an instance of its own");
+    assert!(
+        f.told("Response", "calls").head.has("x-probe-calls"),
+        "the next request has an instance of its own"
+    );
 }
 
 #[test]
 fn a_warm_instance_remembers_by_default() {
     let f = faulty("");
-    let calls = || f.told("Response", "calls").value("x-probe-calls").unwrap().parse::<u32>().unwrap();
+    let calls = || {
+        f.told("Response", "calls")
+            .value("x-probe-calls")
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+    };
     let first = calls();
     assert!(calls() > first);
 }
@@ -194,24 +248,48 @@ fn a_warm_instance_remembers_by_default() {
 fn log_lines_of_a_policy_are_marked_bounded_and_rationed() {
     let f = faulty("");
     f.told("Response", "log=hello from inside");
-    let line = f.proxy.stderr.find(|l| l.contains("hello from inside").then(|| l.to_owned())).expect("the line");
+    let line = f
+        .proxy
+        .stderr
+        .find(|l| l.contains("hello from inside").then(|| l.to_owned()))
+        .expect("the line");
     assert!(line.contains("probe"), "{line}");
     f.told("Response", "log=two%0alines");
     f.told("Response", "log-bytes=100000");
-    let long = f.proxy.stderr.find(|l| l.contains("xxxxxxxxxx").then_some(l.len())).expect("the long line");
+    let long = f
+        .proxy
+        .stderr
+        .find(|l| l.contains("xxxxxxxxxx").then_some(l.len()))
+        .expect("the long line");
     assert!(long < 2_000, "{long} bytes");
     f.told("Response", "log-flood=1000");
-    eventually("lines are dropped and counted", || (f.count("log_lines_dropped") >= 900).then_some(()));
+    eventually("lines are dropped and counted", || {
+        (f.count("log_lines_dropped") >= 900).then_some(())
+    });
     assert_eq!(f.proxy.get("a.test", "/").status, 200);
 }
 
-/// A policy that is not quick is built a few times more when it is loaded, to know whether a worker can afford it.
+/// A policy that is not quick is built a few times more when it is loaded, to know whether a worker
+/// can afford it.
 #[test]
 fn only_instances_that_serve_are_heard() {
-    let f = faulty("settings = { on_configure = \"spin=1000\", on_topology = \"log=an instance is told\" }");
+    let f = faulty(
+        "settings = { on_configure = \"spin=1000\", on_topology = \"log=an instance is told\" }",
+    );
     f.told("Response", "log=all are set up");
-    assert!(f.proxy.stderr.find(|l| l.contains("all are set up").then_some(())).is_some());
-    let told = f.proxy.stderr.text().lines().filter(|l| l.contains("an instance is told")).count();
+    assert!(
+        f.proxy
+            .stderr
+            .find(|l| l.contains("all are set up").then_some(()))
+            .is_some()
+    );
+    let told = f
+        .proxy
+        .stderr
+        .text()
+        .lines()
+        .filter(|l| l.contains("an instance is told"))
+        .count();
     assert_eq!(told, 1, "of one worker: {}", f.proxy.stderr.text());
 }
 
@@ -229,8 +307,19 @@ fn a_new_instance_has_no_new_allowance_of_log_lines() {
     for _ in 0..50 {
         f.told("Response", "log-flood=100");
     }
-    eventually("nearly all are dropped", || (f.count("log_lines_dropped") >= 4_500).then_some(()));
-    let lines = || f.proxy.stderr.text().lines().filter(|l| l.contains("flood ")).count();
-    eventually("what is allowed is in the log", || (lines() >= 32).then_some(()));
+    eventually("nearly all are dropped", || {
+        (f.count("log_lines_dropped") >= 4_500).then_some(())
+    });
+    let lines = || {
+        f.proxy
+            .stderr
+            .text()
+            .lines()
+            .filter(|l| l.contains("flood "))
+            .count()
+    };
+    eventually("what is allowed is in the log", || {
+        (lines() >= 32).then_some(())
+    });
     assert!(lines() < 500, "{} of 5,000 lines", lines());
 }

@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use crate::fixtures::{Client, Gate, Request, TestProxy, TestUpstream, eventually, get, guest, response};
+use crate::fixtures::{
+    Client, Gate, Request, TestProxy, TestUpstream, eventually, get, guest, response,
+};
 
 /// A pool of one backend, with these keys, in front of this many workers.
 pub fn pool_of(upstream: &TestUpstream, workers: usize, keys: &str) -> TestProxy {
     TestProxy::builder()
         .workers(workers)
-        .tables(&format!("[pools.a]\nbackends = [\"{}\"]\n{keys}\n[[routes]]\npool = \"a\"", upstream.address()))
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"{}\"]\n{keys}\n[[routes]]\npool = \"a\"",
+            upstream.address()
+        ))
         .start()
 }
 
@@ -27,7 +32,9 @@ pub fn held_by(gate: &Gate) -> TestUpstream {
 
 #[track_caller]
 pub fn wait_for_active(proxy: &TestProxy, requests: u64) {
-    eventually("the requests are under way", || (proxy.stat("/requests/active") == requests).then_some(()));
+    eventually("the requests are under way", || {
+        (proxy.stat("/requests/active") == requests).then_some(())
+    });
 }
 
 /// A client whose request is in the hands of the proxy, the `nth` that is.
@@ -43,17 +50,36 @@ fn a_burst_opens_no_more_connections_than_there_may_be() {
     for workers in [1, 2] {
         let gate = Gate::new();
         let upstream = held_by(&gate);
-        let proxy = pool_of(&upstream, workers, "max-connections = 2\nqueue-timeout = \"1m\"");
+        let proxy = pool_of(
+            &upstream,
+            workers,
+            "max-connections = 2\nqueue-timeout = \"1m\"",
+        );
         let mut clients: Vec<_> = (0..50).map(|_| proxy.client()).collect();
-        clients.iter_mut().for_each(|client| client.send(get("a.test", "/held")));
+        clients
+            .iter_mut()
+            .for_each(|client| client.send(get("a.test", "/held")));
         wait_for_active(&proxy, 50);
         upstream.wait_for_heads(2);
-        assert_eq!((upstream.received().len(), upstream.connections()), (2, 2), "{workers} workers");
-        assert_eq!(proxy.stat(&format!("/backends/{}/connections", upstream.address())), 2);
+        assert_eq!(
+            (upstream.received().len(), upstream.connections()),
+            (2, 2),
+            "{workers} workers"
+        );
+        assert_eq!(
+            proxy.stat(&format!("/backends/{}/connections", upstream.address())),
+            2
+        );
         gate.open();
-        clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+        clients
+            .iter_mut()
+            .for_each(|client| assert_eq!(client.response().status, 200));
         if workers == 1 {
-            assert_eq!(upstream.connections(), 2, "a connection passes from one request to the next");
+            assert_eq!(
+                upstream.connections(),
+                2,
+                "a connection passes from one request to the next"
+            );
         }
     }
 }
@@ -64,10 +90,21 @@ fn requests_are_served_in_the_order_in_which_they_came() {
     let upstream = held_by(&gate);
     let proxy = pool_of(&upstream, 1, "max-connections = 1\nqueue-timeout = \"1m\"");
     let targets: Vec<String> = (0..8).map(|n| format!("/held/{n}")).collect();
-    let mut clients: Vec<_> = targets.iter().zip(1..).map(|(target, nth)| waiting(&proxy, target, nth)).collect();
+    let mut clients: Vec<_> = targets
+        .iter()
+        .zip(1..)
+        .map(|(target, nth)| waiting(&proxy, target, nth))
+        .collect();
     gate.open();
-    clients.iter_mut().zip(&targets).for_each(|(client, target)| assert_eq!(client.response().text(), *target));
-    let received: Vec<String> = upstream.received().iter().map(|r| r.target().to_owned()).collect();
+    clients
+        .iter_mut()
+        .zip(&targets)
+        .for_each(|(client, target)| assert_eq!(client.response().text(), *target));
+    let received: Vec<String> = upstream
+        .received()
+        .iter()
+        .map(|r| r.target().to_owned())
+        .collect();
     assert_eq!(received, targets);
     assert_eq!(upstream.connections(), 1);
 }
@@ -85,7 +122,9 @@ fn a_place_passes_on_when_a_connection_can_t() {
     let proxy = pool_of(&upstream, 1, "max-connections = 1\nqueue-timeout = \"1m\"");
     let mut clients: Vec<_> = (1..=4).map(|nth| waiting(&proxy, "/", nth)).collect();
     gate.open();
-    clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+    clients
+        .iter_mut()
+        .for_each(|client| assert_eq!(client.response().status, 200));
     assert_eq!(upstream.connections(), 4);
 }
 
@@ -93,24 +132,37 @@ fn a_place_passes_on_when_a_connection_can_t() {
 fn a_full_queue_refuses_and_says_when_to_try_again() {
     let gate = Gate::new();
     let upstream = held_by(&gate);
-    let proxy = pool_of(&upstream, 1, "max-connections = 1\nqueue = 1\nqueue-timeout = \"1m\"\nmax-failures = 1");
+    let proxy = pool_of(
+        &upstream,
+        1,
+        "max-connections = 1\nqueue = 1\nqueue-timeout = \"1m\"\nmax-failures = 1",
+    );
     let mut held: Vec<_> = (1..=2).map(|nth| waiting(&proxy, "/held", nth)).collect();
     let refused = proxy.get("a.test", "/");
     refused.assert_refusal(503);
     assert_eq!(refused.value("retry-after").as_deref(), Some("1"));
     proxy.logged(&["503", "All connections to the backend are in use"]);
     gate.open();
-    held.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+    held.iter_mut()
+        .for_each(|client| assert_eq!(client.response().status, 200));
     assert_eq!(proxy.get("a.test", "/").status, 200);
     let backend = &proxy.stats()["backends"][upstream.address().to_string()];
-    assert_eq!((&backend["failures"], &backend["healthy"]), (&0.into(), &true.into()), "it is not to blame");
+    assert_eq!(
+        (&backend["failures"], &backend["healthy"]),
+        (&0.into(), &true.into()),
+        "it is not to blame"
+    );
 }
 
 #[test]
 fn waiting_ends_in_time_and_the_place_stays_with_its_holder() {
     let gate = Gate::new();
     let upstream = held_by(&gate);
-    let proxy = pool_of(&upstream, 1, "max-connections = 1\nqueue-timeout = \"100ms\"");
+    let proxy = pool_of(
+        &upstream,
+        1,
+        "max-connections = 1\nqueue-timeout = \"100ms\"",
+    );
     let mut held = waiting(&proxy, "/held", 1);
     proxy.get("a.test", "/").assert_refusal(503);
     gate.open();
@@ -122,7 +174,11 @@ fn waiting_ends_in_time_and_the_place_stays_with_its_holder() {
 fn a_client_that_leaves_the_queue_makes_room_in_it() {
     let gate = Gate::new();
     let upstream = held_by(&gate);
-    let proxy = pool_of(&upstream, 1, "max-connections = 1\nqueue = 1\nqueue-timeout = \"1m\"");
+    let proxy = pool_of(
+        &upstream,
+        1,
+        "max-connections = 1\nqueue = 1\nqueue-timeout = \"1m\"",
+    );
     let mut held = waiting(&proxy, "/held", 1);
     waiting(&proxy, "/left", 2).reset();
     wait_for_active(&proxy, 1);
@@ -130,7 +186,10 @@ fn a_client_that_leaves_the_queue_makes_room_in_it() {
     gate.open();
     assert_eq!(held.response().status, 200);
     assert_eq!(next.response().text(), "/next");
-    assert!(upstream.received().iter().all(|r| r.target() != "/left"), "nobody waits for that");
+    assert!(
+        upstream.received().iter().all(|r| r.target() != "/left"),
+        "nobody waits for that"
+    );
 }
 
 #[test]
@@ -158,13 +217,15 @@ fn a_full_backend_is_no_reason_to_wait_while_another_has_a_place() {
 fn pooled_connections_of_one_worker_make_room_for_another() {
     let upstream = TestUpstream::named("a");
     let proxy = pool_of(&upstream, 2, "max-connections = 1\nqueue-timeout = \"1m\"");
-    // The kernel spreads connections over the workers by their ports: in 2^23 runs there is one where all meet one worker.
+    // The kernel spreads connections over the workers by their ports: in 2^23 runs there is one
+    // where all meet one worker.
     for _ in 0..24 {
         assert_eq!(proxy.get("a.test", "/").text(), "a");
     }
 }
 
-/// The connection that another request leaves behind may end under it as well, and that would cost no attempt either.
+/// The connection that another request leaves behind may end under it as well, and that would cost
+/// no attempt either.
 #[test]
 fn a_request_whose_pooled_connection_has_ended_waits_for_a_place_and_not_for_another_pooled_one() {
     let [a, b, c] = [(); 3].map(|()| Gate::new());
@@ -185,7 +246,9 @@ fn a_request_whose_pooled_connection_has_ended_waits_for_a_place_and_not_for_ano
     });
     let proxy = pool_of(&upstream, 1, "max-connections = 2\nqueue-timeout = \"1m\"");
     let in_queue = |count| {
-        eventually("it is in the queue", || (proxy.stat("/pools/a/queue_length") == count).then_some(()));
+        eventually("it is in the queue", || {
+            (proxy.stat("/pools/a/queue_length") == count).then_some(())
+        });
     };
     let mut first = waiting(&proxy, "/a", 1);
     upstream.wait_for_heads(1);
@@ -200,12 +263,24 @@ fn a_request_whose_pooled_connection_has_ended_waits_for_a_place_and_not_for_ano
     upstream.wait_for_heads(4);
     in_queue(1);
     a.open();
-    assert_eq!((first.response().text().as_str(), second.response().text().as_str()), ("/a", "/b"));
+    assert_eq!(
+        (
+            first.response().text().as_str(),
+            second.response().text().as_str()
+        ),
+        ("/a", "/b")
+    );
     c.open();
     assert_eq!(third.response().text(), "/c");
     let received = upstream.received();
-    let came: Vec<(&str, usize)> = received.iter().map(|r| (r.target(), r.connection)).collect();
-    assert_eq!(came, [("/a", 0), ("/warm", 1), ("/b", 1), ("/c", 2), ("/b", 3)]);
+    let came: Vec<(&str, usize)> = received
+        .iter()
+        .map(|r| (r.target(), r.connection))
+        .collect();
+    assert_eq!(
+        came,
+        [("/a", 0), ("/warm", 1), ("/b", 1), ("/c", 2), ("/b", 3)]
+    );
 }
 
 /// A place elsewhere is of no use to a request that may not go there any more.
@@ -226,15 +301,28 @@ fn the_last_attempt_waits_for_the_backend_that_was_chosen() {
             .start();
         let ask = |target| {
             let mut client = proxy.client();
-            client.send(Request::new("GET", target).host("a.test").field("X-Probe-Select", "pick=0").bytes());
+            client.send(
+                Request::new("GET", target)
+                    .host("a.test")
+                    .field("X-Probe-Select", "pick=0")
+                    .bytes(),
+            );
             client
         };
         let mut held = ask("/held");
         upstreams[0].wait_for_heads(1);
         let mut waits = ask("/waits");
-        eventually("it is in the queue", || (proxy.stat("/pools/a/queue_length") == 1).then_some(()));
+        eventually("it is in the queue", || {
+            (proxy.stat("/pools/a/queue_length") == 1).then_some(())
+        });
         gate.open();
-        assert_eq!((held.response().text().as_str(), waits.response().text().as_str()), ("/held", "/waits"));
+        assert_eq!(
+            (
+                held.response().text().as_str(),
+                waits.response().text().as_str()
+            ),
+            ("/held", "/waits")
+        );
         assert!(upstreams[1].received().is_empty(), "{attempts} attempts");
     }
 }
@@ -243,7 +331,10 @@ fn the_last_attempt_waits_for_the_backend_that_was_chosen() {
 fn the_time_in_the_queue_is_that_of_the_request_and_not_of_each_attempt() {
     let gate = Gate::new();
     let upstreams: Vec<TestUpstream> = (0..4).map(|_| held_by(&gate)).collect();
-    let list: Vec<String> = upstreams.iter().map(|u| format!("\"{}\"", u.address())).collect();
+    let list: Vec<String> = upstreams
+        .iter()
+        .map(|u| format!("\"{}\"", u.address()))
+        .collect();
     let proxy = TestProxy::builder()
         .tables(&format!(
             "[pools.a]\nbackends = [{}]\nattempts = 4\nmax-connections = 1\nqueue-timeout = \"2s\"\n[[routes]]\npool = \"a\"",
@@ -251,11 +342,18 @@ fn the_time_in_the_queue_is_that_of_the_request_and_not_of_each_attempt() {
         ))
         .start();
     let mut held: Vec<Client> = (1..=4).map(|n| waiting(&proxy, "/held", n)).collect();
-    upstreams.iter().for_each(|upstream| upstream.wait_for_heads(1));
+    upstreams
+        .iter()
+        .for_each(|upstream| upstream.wait_for_heads(1));
     let began = std::time::Instant::now();
     proxy.get("a.test", "/").assert_refusal(503);
     // One time is 2 s, four are 8 s.
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        began.elapsed()
+    );
     gate.open();
-    held.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+    held.iter_mut()
+        .for_each(|client| assert_eq!(client.response().status, 200));
 }

@@ -1,4 +1,5 @@
-//! How often a request is sent: again where a connection had ended under it, and never more often than it may be.
+//! How often a request is sent: again where a connection had ended under it, and never more often
+//! than it may be.
 
 use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, get, response};
 
@@ -34,23 +35,49 @@ fn a_request_that_ends_its_backends_connections_is_sent_once_more_than_its_attem
         let upstream = killable(&gate);
         let proxy = pool_of(&upstream, attempts);
         let mut clients: Vec<_> = (0..10).map(|_| proxy.client()).collect();
-        clients.iter_mut().for_each(|client| client.send(get("a.test", "/held")));
+        clients
+            .iter_mut()
+            .for_each(|client| client.send(get("a.test", "/held")));
         upstream.wait_for_heads(10);
         gate.open();
-        clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+        clients
+            .iter_mut()
+            .for_each(|client| assert_eq!(client.response().status, 200));
 
-        let kills = || upstream.received().iter().filter(|r| r.target() == "/kill").count();
+        let kills = || {
+            upstream
+                .received()
+                .iter()
+                .filter(|r| r.target() == "/kill")
+                .count()
+        };
         proxy.get("a.test", "/kill").assert_refusal(502);
-        assert_eq!(kills(), attempts as usize + 1, "one pooled connection, then new ones; {attempts} attempts");
-        assert_eq!(proxy.get("a.test", "/").status, 200, "the other pooled connections are there still");
+        assert_eq!(
+            kills(),
+            attempts as usize + 1,
+            "one pooled connection, then new ones; {attempts} attempts"
+        );
+        assert_eq!(
+            proxy.get("a.test", "/").status,
+            200,
+            "the other pooled connections are there still"
+        );
         // What is not idempotent is sent once, be it over a pooled connection or a new one.
         let before = kills();
-        proxy.ask(Request::new("POST", "/kill").host("a.test").body("x").bytes()).assert_refusal(502);
+        proxy
+            .ask(
+                Request::new("POST", "/kill")
+                    .host("a.test")
+                    .body("x")
+                    .bytes(),
+            )
+            .assert_refusal(502);
         assert_eq!(kills(), before + 1, "POST");
     }
 }
 
-/// A backend that takes `taken` bytes of the body of the second request on its first connection, and then closes that.
+/// A backend that takes `taken` bytes of the body of the second request on its first connection,
+/// and then closes that.
 fn closing_within_the_second_body(taken: u64) -> TestUpstream {
     TestUpstream::start(move |connection| {
         if connection.index == 0 {
@@ -66,19 +93,32 @@ fn closing_within_the_second_body(taken: u64) -> TestUpstream {
     })
 }
 
-/// The answer to a request whose body comes in two segments, between which the backend closes the pooled connection that
-/// carries it. The second segment is sent once the backend has been asked again, if `again`.
-fn interrupted(method: &str, framing: &str, first: &[u8], second: &[u8], again: bool) -> (u16, Vec<u8>) {
+/// The answer to a request whose body comes in two segments, between which the backend closes the
+/// pooled connection that carries it. The second segment is sent once the backend has been asked
+/// again, if `again`.
+fn interrupted(
+    method: &str,
+    framing: &str,
+    first: &[u8],
+    second: &[u8],
+    again: bool,
+) -> (u16, Vec<u8>) {
     let upstream = closing_within_the_second_body(first.len() as u64);
     let proxy = pool_of(&upstream, 2);
     assert_eq!(proxy.get("a.test", "/").text(), "first");
     let mut client = proxy.client();
-    client.send(format!("{method} / HTTP/1.1\r\nHost: a.test\r\n{framing}\r\n\r\n"));
+    client.send(format!(
+        "{method} / HTTP/1.1\r\nHost: a.test\r\n{framing}\r\n\r\n"
+    ));
     client.send(first);
     upstream.wait_for_heads(if again { 3 } else { 2 });
     client.send_what_is_taken(second);
     let answer = client.response_to(method);
-    assert_eq!(upstream.received().len(), if again { 3 } else { 2 }, "{method} {framing}");
+    assert_eq!(
+        upstream.received().len(),
+        if again { 3 } else { 2 },
+        "{method} {framing}"
+    );
     (answer.status, answer.body)
 }
 
@@ -86,20 +126,46 @@ fn interrupted(method: &str, framing: &str, first: &[u8], second: &[u8], again: 
 fn a_body_in_two_segments_is_sent_again_like_one_in_one() {
     for method in ["PUT", "DELETE"] {
         let (status, body) = interrupted(method, "Content-Length: 10", b"hello", b"world", true);
-        assert_eq!((status, body.as_slice()), (200, b"helloworld".as_slice()), "{method}");
+        assert_eq!(
+            (status, body.as_slice()),
+            (200, b"helloworld".as_slice()),
+            "{method}"
+        );
     }
     let chunked = "Transfer-Encoding: chunked";
-    let (status, body) = interrupted("PUT", chunked, b"5\r\nhello\r\n", b"5\r\nworld\r\n0\r\n\r\n", true);
-    assert_eq!((status, body.as_slice()), (200, b"helloworld".as_slice()), "chunked");
+    let (status, body) = interrupted(
+        "PUT",
+        chunked,
+        b"5\r\nhello\r\n",
+        b"5\r\nworld\r\n0\r\n\r\n",
+        true,
+    );
+    assert_eq!(
+        (status, body.as_slice()),
+        (200, b"helloworld".as_slice()),
+        "chunked"
+    );
 }
 
 #[test]
 fn a_body_is_sent_again_as_long_as_all_that_was_sent_is_in_hand() {
     let piece = |n: usize| vec![b'x'; n];
     let (most, more) = (64 * 1024, 64 * 1024 + 1);
-    let (status, body) = interrupted("PUT", &format!("Content-Length: {}", most + 1), &piece(most), b"y", true);
+    let (status, body) = interrupted(
+        "PUT",
+        &format!("Content-Length: {}", most + 1),
+        &piece(most),
+        b"y",
+        true,
+    );
     assert_eq!((status, body.len()), (200, most + 1));
-    let (status, _) = interrupted("PUT", &format!("Content-Length: {}", more + 1), &piece(more), b"y", false);
+    let (status, _) = interrupted(
+        "PUT",
+        &format!("Content-Length: {}", more + 1),
+        &piece(more),
+        b"y",
+        false,
+    );
     assert_eq!(status, 502, "a byte more than is kept");
 }
 
@@ -132,7 +198,14 @@ fn trailers_are_sent_again_as_well() {
     let received = upstream.complete();
     assert_eq!(received.len(), 3);
     for request in &received[1..] {
-        assert_eq!((request.body.as_slice(), request.trailers.len()), (b"hi".as_slice(), 1));
+        assert_eq!(
+            (request.body.as_slice(), request.trailers.len()),
+            (b"hi".as_slice(), 1)
+        );
     }
-    assert_eq!(client.ask(get("a.test", "/")).status, 200, "the connection goes on");
+    assert_eq!(
+        client.ask(get("a.test", "/")).status,
+        200,
+        "the connection goes on"
+    );
 }

@@ -4,14 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::fixtures::{Client, Received, Request, TestProxy, TestUpstream, eventually, get, response};
+use crate::fixtures::{
+    Client, Received, Request, TestProxy, TestUpstream, eventually, get, response,
+};
 
-/// What the backends of these tests close the connection on, as nginx does with `return 444` and others do beyond a limit.
+/// What the backends of these tests close the connection on, as nginx does with `return 444` and
+/// others do beyond a limit.
 fn is_refused(head: &Received) -> bool {
     head.target().starts_with("/444")
         || head.value("transfer-encoding").is_some()
-        || head.value("content-length").is_some_and(|n| n.parse::<u64>().unwrap() > 1_000)
-        || head.value("x-large").is_some_and(|value| value.len() > 8 * 1024)
+        || head
+            .value("content-length")
+            .is_some_and(|n| n.parse::<u64>().unwrap() > 1_000)
+        || head
+            .value("x-large")
+            .is_some_and(|value| value.len() > 8 * 1024)
 }
 
 fn particular_backends(count: usize) -> Vec<TestUpstream> {
@@ -38,7 +45,11 @@ fn in_front_of(backends: &[TestUpstream]) -> TestProxy {
 fn assert_all_healthy(proxy: &TestProxy, backends: &[TestUpstream], what: &str) {
     let stats = proxy.stats();
     for backend in backends {
-        assert_eq!(stats["backends"][backend.address().to_string()]["healthy"], true, "{what}: {stats:#}");
+        assert_eq!(
+            stats["backends"][backend.address().to_string()]["healthy"],
+            true,
+            "{what}: {stats:#}"
+        );
     }
 }
 
@@ -49,16 +60,24 @@ fn one_client_ejects_no_backend_by_requests_on_which_all_of_them_close() {
     let requests: [(&str, &dyn Fn(usize) -> Request); 6] = [
         ("a path", &|_| Request::new("GET", "/444")),
         ("paths", &|n| Request::new("GET", &format!("/444/{n}"))),
-        ("what is not tried again", &|n| Request::new("POST", &format!("/444/{n}")).body("x")),
-        ("a large head", &|_| Request::new("GET", "/").field("X-Large", &large)),
-        ("a large body", &|_| Request::new("PUT", "/").body("x".repeat(2_000))),
+        ("what is not tried again", &|n| {
+            Request::new("POST", &format!("/444/{n}")).body("x")
+        }),
+        ("a large head", &|_| {
+            Request::new("GET", "/").field("X-Large", &large)
+        }),
+        ("a large body", &|_| {
+            Request::new("PUT", "/").body("x".repeat(2_000))
+        }),
         ("chunks", &|_| Request::new("PUT", "/").chunks(chunks)),
     ];
     for (what, request) in requests {
         let backends = particular_backends(4);
         let proxy = in_front_of(&backends);
         for n in 0..12 {
-            proxy.ask(request(n).host("a.test").bytes()).assert_refusal(502);
+            proxy
+                .ask(request(n).host("a.test").bytes())
+                .assert_refusal(502);
             assert_all_healthy(&proxy, &backends, what);
         }
     }
@@ -68,11 +87,17 @@ fn one_client_ejects_no_backend_by_requests_on_which_all_of_them_close() {
 fn impatient_backends(count: usize) -> Vec<TestUpstream> {
     let backend = || {
         TestUpstream::start(|connection| {
-            let Some(head) = connection.head() else { return };
+            let Some(head) = connection.head() else {
+                return;
+            };
             if head.value("expect").is_some() {
                 connection.send("HTTP/1.1 100 Continue\r\n\r\n");
             }
-            connection.wire.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            connection
+                .wire
+                .stream
+                .set_read_timeout(Some(Duration::from_millis(100)))
+                .unwrap();
             let _ = connection.wire.length(100);
         })
     };
@@ -99,7 +124,11 @@ fn an_upload_that_stalls_is_held_against_no_backend_and_sent_to_two_at_most() {
         }
         let stats = proxy.stats();
         for backend in &backends {
-            assert_eq!(stats["backends"][backend.address().to_string()]["failures"], 0, "{begin:?}: {stats:#}");
+            assert_eq!(
+                stats["backends"][backend.address().to_string()]["failures"],
+                0,
+                "{begin:?}: {stats:#}"
+            );
         }
     }
 }
@@ -111,14 +140,19 @@ fn clients_that_do_not_read_eject_no_backend() {
         if connection.head().is_none() {
             return;
         }
-        connection.wire.stream.set_write_timeout(Some(Duration::from_millis(1_500))).unwrap();
+        connection
+            .wire
+            .stream
+            .set_write_timeout(Some(Duration::from_millis(1_500)))
+            .unwrap();
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n");
         let piece = vec![b'x'; 1 << 20];
         let _ = (0..64).all(|_| connection.send(&piece));
     });
     let proxy = in_front_of(std::slice::from_ref(&backend));
-    let mut clients: Vec<Client> =
-        (2..7).map(|n| Client::connect_from([127, 0, 0, n].into(), proxy.address())).collect();
+    let mut clients: Vec<Client> = (2..7)
+        .map(|n| Client::connect_from([127, 0, 0, n].into(), proxy.address()))
+        .collect();
     for client in &mut clients {
         client.send(get("a", "/"));
         assert_eq!(client.head().0, 200);
@@ -129,8 +163,48 @@ fn clients_that_do_not_read_eject_no_backend() {
         assert!(read.is_ok_and(|n| n < 64 << 20), "it was cut off");
     }
     let stats = proxy.stats();
-    assert_eq!(stats["backends"][backend.address().to_string()]["failures"], 0, "{stats:#}");
+    assert_eq!(
+        stats["backends"][backend.address().to_string()]["failures"],
+        0,
+        "{stats:#}"
+    );
     assert_all_healthy(&proxy, &[backend], "clients did not read");
+}
+
+/// Leaving after a response's head shows nothing of the backend, neither good nor bad.
+#[test]
+fn a_client_that_leaves_forgives_no_backend_its_failures() {
+    let backend = TestUpstream::start(|connection| {
+        while let Some(head) = connection.head() {
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc");
+            if head.target() == "/cut" {
+                return;
+            }
+            connection.wait_for_close();
+        }
+    });
+    let proxy = in_front_of(std::slice::from_ref(&backend));
+    let settled = || {
+        eventually("it has ended", || {
+            (proxy.stat("/requests/active") == 0).then_some(())
+        })
+    };
+    let health = || proxy.stats()["backends"][backend.address().to_string()]["healthy"].clone();
+    for n in 1..=3 {
+        assert_eq!(health(), true, "before failure {n}");
+        let mut victim = Client::connect_from([127, 0, 0, 10 + n].into(), proxy.address());
+        victim.send(get("a", "/cut"));
+        assert!(victim.try_response_to("GET").is_err(), "it was cut off");
+        settled();
+        if n < 3 {
+            let mut attacker = Client::connect_from([127, 0, 0, 9].into(), proxy.address());
+            attacker.send(get("a", "/left"));
+            assert_eq!(attacker.head().0, 200);
+            attacker.reset();
+            settled();
+        }
+    }
+    assert_eq!(health(), false);
 }
 
 /// A backend that lost its patience with the client is one thing, two are another.
@@ -149,7 +223,10 @@ fn an_upload_that_one_backend_does_not_wait_for_is_sent_to_a_second() {
                     let _ = connection.wire.length(1);
                     return;
                 }
-                if connection.body().is_some_and(|request| request.body.len() == 100) {
+                if connection
+                    .body()
+                    .is_some_and(|request| request.body.len() == 100)
+                {
                     connection.send(response("200 OK", &[], "second"));
                 }
             })
@@ -173,13 +250,18 @@ fn a_backend_that_closes_where_another_answers_is_ejected_by_one_client() {
         connection.request();
     });
     let alive = TestUpstream::named("alive");
-    let proxy = TestProxy::builder().host("*", &[dead.address(), alive.address()]).start();
+    let proxy = TestProxy::builder()
+        .host("*", &[dead.address(), alive.address()])
+        .start();
     let mut client = proxy.client();
     eventually("it is ejected", || {
         assert_eq!(client.ask(get("a.test", "/")).text(), "alive");
         (proxy.stats()["backends"][dead.address().to_string()]["healthy"] == false).then_some(())
     });
-    assert!(dead.received().len() <= 4, "three failures in a row, and perhaps one that was under way");
+    assert!(
+        dead.received().len() <= 4,
+        "three failures in a row, and perhaps one that was under way"
+    );
 }
 
 #[test]
@@ -191,5 +273,8 @@ fn the_failures_of_several_clients_eject() {
         let mut client = Client::connect_from([127, 0, 0, n].into(), proxy.address());
         client.ask(get("a.test", "/444")).assert_refusal(502);
     }
-    assert_eq!(proxy.stats()["backends"][backends[0].address().to_string()]["healthy"], false);
+    assert_eq!(
+        proxy.stats()["backends"][backends[0].address().to_string()]["healthy"],
+        false
+    );
 }

@@ -1,9 +1,12 @@
-//! Backends that can't be reached, or go away: another attempt where that is safe, a clear answer where it is not.
+//! Backends that can't be reached, or go away: another attempt where that is safe, a clear answer
+//! where it is not.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, eventually, get, guest, refusing_address, response};
+use crate::fixtures::{
+    Gate, Request, TestProxy, TestUpstream, eventually, get, guest, refusing_address, response,
+};
 
 fn post(body: &str) -> Vec<u8> {
     Request::new("POST", "/").host("a.test").body(body).bytes()
@@ -13,14 +16,25 @@ fn post(body: &str) -> Vec<u8> {
 fn a_backend_that_refuses_costs_no_request() {
     let (_held, dead) = refusing_address();
     let alive = TestUpstream::named("alive");
-    let proxy = TestProxy::builder().host("*", &[dead, alive.address()]).start();
+    let proxy = TestProxy::builder()
+        .host("*", &[dead, alive.address()])
+        .start();
     let mut client = proxy.client();
     for _ in 0..30 {
         assert_eq!(client.ask(get("a.test", "/")).text(), "alive");
-        assert_eq!(client.ask(post("x")).text(), "alive", "nothing was sent yet, so a POST may go elsewhere");
+        assert_eq!(
+            client.ask(post("x")).text(),
+            "alive",
+            "nothing was sent yet, so a POST may go elsewhere"
+        );
     }
-    let failures = proxy.stats()["backends"][dead.to_string()]["failures"].as_u64().unwrap();
-    assert!(failures > 0, "the choice is random, and 60 choices that all avoid one of two are not");
+    let failures = proxy.stats()["backends"][dead.to_string()]["failures"]
+        .as_u64()
+        .unwrap();
+    assert!(
+        failures > 0,
+        "the choice is random, and 60 choices that all avoid one of two are not"
+    );
 }
 
 #[test]
@@ -42,16 +56,28 @@ fn a_policy_is_asked_again_and_told_what_failed() {
     };
     let answer = proxy.ask(request("1,0,2"));
     assert_eq!(answer.text(), "alive");
-    let attempt = answer.value("x-probe-attempt").unwrap().to_ascii_lowercase();
+    let attempt = answer
+        .value("x-probe-attempt")
+        .unwrap()
+        .to_ascii_lowercase();
     let parts: Vec<&str> = attempt.split(' ').collect();
-    let [_pool, "3", first, second] = parts.as_slice() else { panic!("{attempt}") };
-    assert!(first.starts_with("1:") && first.ends_with("connect"), "{attempt}");
-    assert!(second.starts_with("0:") && second.ends_with("connect"), "{attempt}");
+    let [_pool, "3", first, second] = parts.as_slice() else {
+        panic!("{attempt}")
+    };
+    assert!(
+        first.starts_with("1:") && first.ends_with("connect"),
+        "{attempt}"
+    );
+    assert!(
+        second.starts_with("0:") && second.ends_with("connect"),
+        "{attempt}"
+    );
     let answer = proxy.ask(request("2"));
     assert!(answer.value("x-probe-attempt").unwrap().ends_with(" 1"));
 }
 
-/// What could not be sent again is sent on a pooled connection only after a look at whether that has ended.
+/// What could not be sent again is sent on a pooled connection only after a look at whether that
+/// has ended.
 #[test]
 fn a_request_that_can_not_be_repeated_takes_no_pooled_connection_that_has_ended() {
     let upstream = TestUpstream::start(|connection| {
@@ -119,14 +145,18 @@ fn a_backend_that_comes_back_is_used_again() {
             connection.send(response("200 OK", &[], "back"));
         }
     });
-    eventually("the backend is used again", || (proxy.get("a.test", "/").status == 200).then_some(()));
+    eventually("the backend is used again", || {
+        (proxy.get("a.test", "/").status == 200).then_some(())
+    });
 }
 
 /// A backend that ends each connection after so many responses without having said so.
 fn closing_after(requests: usize) -> TestUpstream {
     TestUpstream::start(move |connection| {
         for _ in 0..requests {
-            let Some(request) = connection.request() else { return };
+            let Some(request) = connection.request() else {
+                return;
+            };
             connection.send(response("200 OK", &[], &request.body));
         }
     })
@@ -139,12 +169,17 @@ fn a_stale_pooled_connection_never_costs_a_request() {
         let proxy = TestProxy::in_front_of(&upstream);
         let mut client = proxy.client();
         for n in 0..20 {
-            // The close is in place before the next request goes out: POST can not be repeated once it was sent.
+            // The close is in place before the next request goes out: POST can not be repeated once
+            // it was sent.
             eventually("the backend has closed", || {
                 (upstream.open_connections() == usize::from(n % requests != 0)).then_some(())
             });
             let body = format!("{n}");
-            assert_eq!(client.ask(post(&body)).text(), body, "POST {n}, {requests} on each connection");
+            assert_eq!(
+                client.ask(post(&body)).text(),
+                body,
+                "POST {n}, {requests} on each connection"
+            );
         }
         assert_eq!(upstream.complete().len(), 20, "and none was sent twice");
     }
@@ -153,7 +188,9 @@ fn a_stale_pooled_connection_never_costs_a_request() {
 #[test]
 fn a_pooled_connection_that_ends_under_a_request_is_tried_anew_if_that_is_safe() {
     let upstream = TestUpstream::start(|connection| {
-        let Some(_) = connection.request() else { return };
+        let Some(_) = connection.request() else {
+            return;
+        };
         connection.send(response("200 OK", &[], "first"));
         // The second request on a connection is read and left without an answer.
         connection.request();
@@ -166,7 +203,8 @@ fn a_pooled_connection_that_ends_under_a_request_is_tried_anew_if_that_is_safe()
             assert_eq!(answer.status, 200, "{method}");
         }
     }
-    // POST is sent once at most: the first meets the connection that the last request has left, the second a new one.
+    // POST is sent once at most: the first meets the connection that the last request has left, the
+    // second a new one.
     let before = upstream.received().len();
     let statuses: Vec<u16> = (0..2).map(|_| client.ask(post("once")).status).collect();
     assert_eq!(statuses, [502, 200]);
@@ -179,8 +217,10 @@ fn a_backend_that_never_answers_is_a_504() {
         connection.request();
         connection.wait_for_close();
     });
-    let proxy =
-        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"200ms\"").start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nresponse = \"200ms\"")
+        .start();
     proxy.get("a.test", "/").assert_refusal(504);
     proxy.logged(&["504"]);
     upstream.wait_until_unused();
@@ -193,8 +233,10 @@ fn a_backend_that_stops_in_the_middle_of_its_head_is_a_504() {
         connection.send("HTTP/1.1 200 OK\r\nContent-");
         connection.wait_for_close();
     });
-    let proxy =
-        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"200ms\"").start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nresponse = \"200ms\"")
+        .start();
     proxy.get("a.test", "/").assert_refusal(504);
 }
 
@@ -205,8 +247,10 @@ fn a_backend_that_stops_in_the_middle_of_its_body_leaves_it_incomplete() {
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
         connection.wait_for_close();
     });
-    let proxy =
-        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nresponse = \"200ms\"").start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nresponse = \"200ms\"")
+        .start();
     let mut client = proxy.client();
     client.send(get("a.test", "/"));
     assert!(client.try_response_to("GET").is_err());
@@ -215,15 +259,20 @@ fn a_backend_that_stops_in_the_middle_of_its_body_leaves_it_incomplete() {
 
 /// An address whose queue of connections is full: the kernel answers no further attempt.
 pub fn silent_address() -> (Vec<socket2::Socket>, SocketAddr) {
-    let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let socket =
+        || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let listener = socket();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap();
     let mut held = vec![listener];
     loop {
         let client = socket();
-        let taken = client.connect_timeout(&address, Duration::from_millis(150)).is_ok();
+        let taken = client
+            .connect_timeout(&address, Duration::from_millis(150))
+            .is_ok();
         held.push(client);
         if !taken {
             return (held, address.as_socket().unwrap());
@@ -302,8 +351,10 @@ fn a_backend_that_says_close_is_taken_at_its_word() {
 #[test]
 fn an_idle_connection_to_a_backend_is_closed_after_its_time() {
     let upstream = TestUpstream::named("a");
-    let proxy =
-        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\nupstream-idle = \"200ms\"").start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nupstream-idle = \"200ms\"")
+        .start();
     assert_eq!(proxy.get("a.test", "/").text(), "a");
     upstream.wait_until_unused();
     assert_eq!(proxy.get("a.test", "/").text(), "a");
@@ -320,14 +371,21 @@ fn idle_connections_to_a_backend_are_limited_in_number() {
         }
     });
     let proxy = TestProxy::builder()
-        .tables(&format!("[pools.a]\nbackends = [\"{}\"]\nmax-idle = 2\n[[routes]]\npool = \"a\"", upstream.address()))
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"{}\"]\nmax-idle = 2\n[[routes]]\npool = \"a\"",
+            upstream.address()
+        ))
         .start();
     let mut clients: Vec<_> = (0..5).map(|_| proxy.client()).collect();
     clients.iter_mut().for_each(|c| c.send(get("a.test", "/")));
     upstream.wait_for_heads(5);
     gate.open();
-    clients.iter_mut().for_each(|c| assert_eq!(c.response().text(), "ok"));
-    eventually("two of five are kept", || (upstream.open_connections() == 2).then_some(()));
+    clients
+        .iter_mut()
+        .for_each(|c| assert_eq!(c.response().text(), "ok"));
+    eventually("two of five are kept", || {
+        (upstream.open_connections() == 2).then_some(())
+    });
 }
 
 #[test]
@@ -345,6 +403,10 @@ fn a_backend_that_keeps_failing_is_set_aside() {
         assert_eq!(client.ask(get("a.test", "/")).text(), "alive");
     }
     let stats = proxy.stats();
-    assert_eq!(stats["backends"][dead.to_string()]["failures"], 2, "one worker, two failures, then no more");
+    assert_eq!(
+        stats["backends"][dead.to_string()]["failures"],
+        2,
+        "one worker, two failures, then no more"
+    );
     assert_eq!(stats["backends"][dead.to_string()]["healthy"], false);
 }

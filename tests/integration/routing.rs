@@ -25,7 +25,10 @@ fn routed() -> Routed {
             at("api-v2")
         ))
         .start();
-    Routed { proxy, _backends: backends }
+    Routed {
+        proxy,
+        _backends: backends,
+    }
 }
 
 #[test]
@@ -84,17 +87,27 @@ fn the_longest_path_prefix_wins_at_segment_borders() {
         ("/apis", "exact"),
         ("/API", "exact"),
     ] {
-        assert_eq!(client.ask(get("www.example.com", target)).text(), backend, "{target}");
+        assert_eq!(
+            client.ask(get("www.example.com", target)).text(),
+            backend,
+            "{target}"
+        );
     }
 }
 
 #[test]
 fn an_unknown_host_is_a_404_with_a_plain_sentence_and_reaches_nobody() {
     let upstream = TestUpstream::named("a");
-    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    let proxy = TestProxy::builder()
+        .host("a.test", &[upstream.address()])
+        .start();
     let mut client = proxy.client();
     client.ask(get("b.test", "/")).assert_refusal(404);
-    assert_eq!(client.ask(get("a.test", "/")).text(), "a", "the connection is still good");
+    assert_eq!(
+        client.ask(get("a.test", "/")).text(),
+        "a",
+        "the connection is still good"
+    );
     assert_eq!(upstream.received().len(), 1);
     proxy.logged(&["404", "b.test"]);
 }
@@ -115,12 +128,21 @@ fn a_known_host_without_a_rule_for_the_path_is_a_404() {
 #[test]
 fn the_authority_of_an_absolute_target_beats_the_host_field() {
     let upstream = TestUpstream::named("a");
-    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    let proxy = TestProxy::builder()
+        .host("a.test", &[upstream.address()])
+        .start();
     let response = proxy.get("b.test", "http://A.test:81/x?y=/z");
     assert_eq!(response.text(), "a");
     let request = upstream.only_request();
-    assert_eq!(request.target(), "/x?y=/z", "the backend gets the origin form");
-    assert_eq!(request.value("host").unwrap().to_ascii_lowercase(), "a.test:81");
+    assert_eq!(
+        request.target(),
+        "/x?y=/z",
+        "the backend gets the origin form"
+    );
+    assert_eq!(
+        request.value("host").unwrap().to_ascii_lowercase(),
+        "a.test:81"
+    );
     proxy.get("a.test", "http://b.test/").assert_refusal(404);
 }
 
@@ -128,7 +150,10 @@ fn the_authority_of_an_absolute_target_beats_the_host_field() {
 fn an_http_1_0_request_without_a_host_goes_to_the_default() {
     let upstream = TestUpstream::named("any");
     let proxy = TestProxy::in_front_of(&upstream);
-    assert_eq!(proxy.ask(Request::new("GET", "/").old().bytes()).text(), "any");
+    assert_eq!(
+        proxy.ask(Request::new("GET", "/").old().bytes()).text(),
+        "any"
+    );
 }
 
 #[test]
@@ -136,7 +161,10 @@ fn the_backend_sees_the_host_that_the_client_asked_for() {
     let upstream = TestUpstream::named("any");
     let proxy = TestProxy::in_front_of(&upstream);
     proxy.get("shop.test:8443", "/");
-    assert_eq!(upstream.only_request().value("host").unwrap(), "shop.test:8443");
+    assert_eq!(
+        upstream.only_request().value("host").unwrap(),
+        "shop.test:8443"
+    );
 }
 
 #[test]
@@ -154,7 +182,8 @@ fn weights_and_the_long_form_of_a_pool_are_taken() {
     for _ in 0..64 {
         assert_eq!(client.ask(get("any.test", "/")).status, 200);
     }
-    // Each of 64 independent choices among two: the one of a quarter of the weight has none once in 10^8 runs.
+    // Each of 64 independent choices among two: the one of a quarter of the weight has none once in
+    // 10^8 runs.
     assert!(!a.received().is_empty() && !b.received().is_empty());
     assert_eq!(a.received().len() + b.received().len(), 64);
 }

@@ -1,4 +1,5 @@
-//! `max-connections` and clients that keep their backends waiting: they don't take a pool from others.
+//! `max-connections` and clients that keep their backends waiting: they don't take a pool from
+//! others.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use crate::fixtures::{Client, Gate, Request, TestProxy, TestUpstream, eventually, get, response};
 
 /// Nothing but the rule of slow clients ends a request here.
-const PATIENT: &str = "[timeouts]\nresponse = \"10m\"\nbody-read = \"10m\"\nsend = \"10m\"\nlinger = \"1s\"\n";
+const PATIENT: &str =
+    "[timeouts]\nresponse = \"10m\"\nbody-read = \"10m\"\nsend = \"10m\"\nlinger = \"1s\"\n";
 /// More than all buffers between a backend and a client that does not read.
 const LARGE: usize = 24 << 20;
 
@@ -46,7 +48,9 @@ struct Attackers {
 impl Drop for Attackers {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
-        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+        self.threads
+            .drain(..)
+            .for_each(|thread| drop(thread.join()));
     }
 }
 
@@ -102,7 +106,8 @@ impl Attackers {
 
 /// The beginning of an upload of a million bytes.
 fn begun(bytes: usize) -> Vec<u8> {
-    let mut begun = b"POST /attack HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\n".to_vec();
+    let mut begun =
+        b"POST /attack HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\n".to_vec();
     begun.resize(begun.len() + bytes, b'x');
     begun
 }
@@ -114,14 +119,22 @@ fn backend(gate: &Gate) -> TestUpstream {
         while let Some(head) = connection.head() {
             match head.target() {
                 "/attack/unread" => return opened.wait(),
-                target if target.starts_with("/attack/silent") => return connection.wait_for_close(),
+                target if target.starts_with("/attack/silent") => {
+                    return connection.wait_for_close();
+                }
                 _ => {}
             }
             if head.head.lists("expect", "100-continue") {
                 connection.send("HTTP/1.1 100 Continue\r\n\r\n");
             }
-            let Some(request) = connection.body() else { return };
-            let body = if request.target() == "/attack/large" { vec![b'l'; LARGE] } else { request.body };
+            let Some(request) = connection.body() else {
+                return;
+            };
+            let body = if request.target() == "/attack/large" {
+                vec![b'l'; LARGE]
+            } else {
+                request.body
+            };
             if !connection.send(response("200 OK", &[], body)) {
                 return;
             }
@@ -130,7 +143,11 @@ fn backend(gate: &Gate) -> TestUpstream {
 }
 
 fn pool_of(upstream: &TestUpstream, workers: usize, keys: &str) -> TestProxy {
-    let keys = if keys.contains("queue-timeout") { keys.to_owned() } else { format!("queue-timeout = \"1m\"\n{keys}") };
+    let keys = if keys.contains("queue-timeout") {
+        keys.to_owned()
+    } else {
+        format!("queue-timeout = \"1m\"\n{keys}")
+    };
     TestProxy::builder()
         .workers(workers)
         .tables(&format!(
@@ -146,7 +163,8 @@ fn bystanders_are_answered(attack: Attack) {
     for (places, workers) in [(1, 1), (2, 2)] {
         let gate = Gate::new();
         let upstream = backend(&gate);
-        let keys = format!("max-connections = {places}\nbody-wait = \"50ms\"\nslow-client = \"400ms\"");
+        let keys =
+            format!("max-connections = {places}\nbody-wait = \"50ms\"\nslow-client = \"400ms\"");
         let proxy = pool_of(&upstream, workers, &keys);
         let mut attackers = Attackers::default();
         for _ in 0..4 {
@@ -154,14 +172,30 @@ fn bystanders_are_answered(attack: Attack) {
         }
         upstream.wait_for_heads(1);
         for n in 0..4 {
-            let post = Request::new("POST", "/bystander").host("a.test").body(n.to_string());
-            assert_eq!(proxy.ask(post.bytes()).text(), n.to_string(), "{attack:?}, {places} places");
+            let post = Request::new("POST", "/bystander")
+                .host("a.test")
+                .body(n.to_string());
+            assert_eq!(
+                proxy.ask(post.bytes()).text(),
+                n.to_string(),
+                "{attack:?}, {places} places"
+            );
         }
         let large = vec![b'y'; 100_000];
-        let upload = Request::new("POST", "/bystander").host("a.test").body(&large);
-        assert_eq!(proxy.ask(upload.bytes()).body, large, "{attack:?}, {places} places, an upload");
+        let upload = Request::new("POST", "/bystander")
+            .host("a.test")
+            .body(&large);
+        assert_eq!(
+            proxy.ask(upload.bytes()).body,
+            large,
+            "{attack:?}, {places} places, an upload"
+        );
         let backend = &proxy.stats()["backends"][upstream.address().to_string()];
-        assert_eq!((&backend["failures"], &backend["healthy"]), (&0.into(), &true.into()), "{backend:#}");
+        assert_eq!(
+            (&backend["failures"], &backend["healthy"]),
+            (&0.into(), &true.into()),
+            "{backend:#}"
+        );
         gate.open();
     }
 }
@@ -204,20 +238,30 @@ fn a_slow_client_is_told_so_and_counted() {
     assert_eq!(proxy.get("a.test", "/").status, 200);
     let refused = slow.response();
     refused.assert_refusal(408);
-    assert!(refused.text().contains("while others waited"), "{}", refused.text());
+    assert!(
+        refused.text().contains("while others waited"),
+        "{}",
+        refused.text()
+    );
     proxy.logged(&["408", "while others waited"]);
     let mut slow = proxy.client();
-    socket2::SockRef::from(&slow.wire.stream).set_recv_buffer_size(4096).unwrap();
+    socket2::SockRef::from(&slow.wire.stream)
+        .set_recv_buffer_size(4096)
+        .unwrap();
     slow.send(get("a.test", "/attack/large"));
     upstream.wait_for_heads(3);
     assert_eq!(proxy.get("a.test", "/").status, 200);
     let line = proxy.logged(&["/attack/large", "the client was slow while others waited"]);
     assert!(line.contains("200"), "{line}");
-    assert!(slow.try_response_to("GET").is_err(), "it can't be taken for the whole");
+    assert!(
+        slow.try_response_to("GET").is_err(),
+        "it can't be taken for the whole"
+    );
     assert_eq!(proxy.stat("/pools/a/slow_clients"), 2);
 }
 
-/// Clients of another address than the bystander: what one of them has done, all of them give way for.
+/// Clients of another address than the bystander: what one of them has done, all of them give way
+/// for.
 #[test]
 fn requests_of_a_slow_client_that_wait_give_way_to_others() {
     let upstream = backend(&Gate::new());
@@ -225,14 +269,27 @@ fn requests_of_a_slow_client_that_wait_give_way_to_others() {
     let from: IpAddr = "127.0.0.2".parse().unwrap();
     let mut attackers = Attackers::default();
     for _ in 0..30 {
-        attackers.add(Attack::DoesNotRead, Client::connect_from(from, proxy.address()));
+        attackers.add(
+            Attack::DoesNotRead,
+            Client::connect_from(from, proxy.address()),
+        );
     }
-    eventually("they wait", || (proxy.stat("/pools/a/queue_length") == 29).then_some(()));
+    eventually("they wait", || {
+        (proxy.stat("/pools/a/queue_length") == 29).then_some(())
+    });
     for _ in 0..3 {
         assert_eq!(proxy.get("a.test", "/bystander").status, 200);
     }
-    let before_the_last = upstream.received().iter().rev().skip_while(|r| r.target() != "/bystander").count();
-    assert!(before_the_last <= 3 + 4, "{before_the_last} requests, of which the bystander's are 3");
+    let before_the_last = upstream
+        .received()
+        .iter()
+        .rev()
+        .skip_while(|r| r.target() != "/bystander")
+        .count();
+    assert!(
+        before_the_last <= 3 + 4,
+        "{before_the_last} requests, of which the bystander's are 3"
+    );
 }
 
 #[test]
@@ -265,7 +322,9 @@ fn clients_that_are_fast_enough_go_on_while_others_wait() {
     upstream.wait_for_heads(1);
     let mut waiting = proxy.client();
     waiting.send(get("a.test", "/waits"));
-    eventually("it waits", || (proxy.stat("/pools/a/queue_length") == 1).then_some(()));
+    eventually("it waits", || {
+        (proxy.stat("/pools/a/queue_length") == 1).then_some(())
+    });
     // Each piece makes up for 19 seconds, and all together take longer than the limit.
     for _ in 0..49 {
         std::thread::sleep(Duration::from_millis(50));
@@ -280,7 +339,11 @@ fn clients_that_are_fast_enough_go_on_while_others_wait() {
 fn a_client_is_never_broken_off_where_the_operator_says_so() {
     let gate = Gate::new();
     let upstream = backend(&gate);
-    let proxy = pool_of(&upstream, 1, "max-connections = 1\nslow-client = \"0s\"\nqueue-timeout = \"1s\"");
+    let proxy = pool_of(
+        &upstream,
+        1,
+        "max-connections = 1\nslow-client = \"0s\"\nqueue-timeout = \"1s\"",
+    );
     let mut slow = proxy.client();
     slow.send(begun(17_000));
     upstream.wait_for_heads(1);
@@ -304,10 +367,15 @@ fn the_queue_of_each_pool_is_counted_and_shown() {
     for client in &mut clients {
         client.send(get("a.test", "/"));
     }
-    eventually("two wait", || (proxy.stat("/pools/a/queue_length") == 2).then_some(()));
+    eventually("two wait", || {
+        (proxy.stat("/pools/a/queue_length") == 2).then_some(())
+    });
     proxy.get("a.test", "/").assert_refusal(503);
     let pool = &proxy.stats()["pools"]["a"];
-    assert_eq!((&pool["waits"], &pool["refused"], &pool["slow_clients"]), (&0.into(), &1.into(), &0.into()));
+    assert_eq!(
+        (&pool["waits"], &pool["refused"], &pool["slow_clients"]),
+        (&0.into(), &1.into(), &0.into())
+    );
     let metrics = proxy.admin(Request::new("GET", "/metrics")).text();
     for line in [
         "waypost_pool_queue_length{pool=\"a\"} 2",
@@ -315,9 +383,20 @@ fn the_queue_of_each_pool_is_counted_and_shown() {
         "waypost_pool_refused_total{pool=\"a\"} 1",
         "waypost_pool_slow_clients_total{pool=\"a\"} 0",
     ] {
-        assert!(metrics.lines().any(|l| l == line), "no {line} in\n{metrics}");
+        assert!(
+            metrics.lines().any(|l| l == line),
+            "no {line} in\n{metrics}"
+        );
     }
     gate.open();
-    clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
-    assert_eq!((proxy.stat("/pools/a/queue_length"), proxy.stat("/pools/a/waits")), (0, 2));
+    clients
+        .iter_mut()
+        .for_each(|client| assert_eq!(client.response().status, 200));
+    assert_eq!(
+        (
+            proxy.stat("/pools/a/queue_length"),
+            proxy.stat("/pools/a/waits")
+        ),
+        (0, 2)
+    );
 }

@@ -20,23 +20,42 @@ fn slow_uploads(proxy: &TestProxy, count: u64) -> Vec<Client> {
 #[test]
 fn slow_uploads_take_no_connection_before_their_bodies_are_there() {
     let upstream = TestUpstream::echo();
-    let proxy = pool_of(&upstream, 1, "max-connections = 2\nbody-wait = \"1h\"\n[timeouts]\nbody-read = \"1h\"");
+    let proxy = pool_of(
+        &upstream,
+        1,
+        "max-connections = 2\nbody-wait = \"1h\"\n[timeouts]\nbody-read = \"1h\"",
+    );
     let mut slow = slow_uploads(&proxy, 20);
     // In chunks as well.
     let mut chunked = proxy.client();
-    chunked.send("PUT /slow HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    chunked.send(
+        "PUT /slow HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    );
     wait_for_active(&proxy, 21);
     for _ in 0..3 {
         assert_eq!(proxy.get("a.test", "/quick").status, 200);
     }
-    assert!(upstream.received().iter().all(|r| r.target() == "/quick"), "no upload has come so far");
+    assert!(
+        upstream.received().iter().all(|r| r.target() == "/quick"),
+        "no upload has come so far"
+    );
     slow[7].send("world");
     assert_eq!(slow[7].response().text(), "helloworld");
     chunked.send("5\r\nworld\r\n0\r\n\r\n");
     assert_eq!(chunked.response().text(), "helloworld");
     // A large body is under way as soon as a buffer is full.
     let large = vec![b'x'; 100_000];
-    assert_eq!(proxy.ask(Request::new("POST", "/").host("a.test").body(&large).bytes()).body, large);
+    assert_eq!(
+        proxy
+            .ask(
+                Request::new("POST", "/")
+                    .host("a.test")
+                    .body(&large)
+                    .bytes()
+            )
+            .body,
+        large
+    );
 }
 
 #[test]
@@ -46,7 +65,13 @@ fn slow_uploads_never_hold_all_connections() {
     let proxy = pool_of(&upstream, 1, keys);
     let mut slow = slow_uploads(&proxy, 10);
     upstream.wait_for_heads(1);
-    let uploads = || upstream.received().iter().filter(|r| r.target() == "/slow").count();
+    let uploads = || {
+        upstream
+            .received()
+            .iter()
+            .filter(|r| r.target() == "/slow")
+            .count()
+    };
     for _ in 0..5 {
         assert_eq!(proxy.get("a.test", "/quick").status, 200);
         assert_eq!(uploads(), 1, "one of two places");
@@ -54,7 +79,8 @@ fn slow_uploads_never_hold_all_connections() {
     for client in &mut slow {
         client.send("world");
     }
-    slow.iter_mut().for_each(|client| assert_eq!(client.response().text(), "helloworld"));
+    slow.iter_mut()
+        .for_each(|client| assert_eq!(client.response().text(), "helloworld"));
 }
 
 #[test]
@@ -62,7 +88,9 @@ fn a_client_that_waits_for_the_response_within_its_upload_is_not_waited_for_in_t
     let upstream = TestUpstream::start(|connection| {
         while connection.head().is_some() {
             connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n");
-            let Some(request) = connection.body() else { return };
+            let Some(request) = connection.body() else {
+                return;
+            };
             let rest = format!("{:x}\r\n", request.body.len());
             connection.send([rest.as_bytes(), &request.body, b"\r\n0\r\n\r\n"].concat());
         }
@@ -84,41 +112,59 @@ fn a_client_that_expects_100_is_not_waited_for() {
             if head.head.lists("expect", "100-continue") {
                 connection.send("HTTP/1.1 100 Continue\r\n\r\n");
             }
-            let Some(request) = connection.body() else { return };
+            let Some(request) = connection.body() else {
+                return;
+            };
             connection.send(response("200 OK", &[], &request.body));
         }
     });
     let proxy = pool_of(&upstream, 1, "max-connections = 1\nbody-wait = \"1h\"");
     let mut client = proxy.client();
-    client.wire.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    client.send("PUT / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    client
+        .wire
+        .stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    client.send(
+        "PUT / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    );
     assert_eq!(client.head().0, 100);
     client.send("hello");
     assert_eq!(client.response().text(), "hello");
 }
 
-/// Neither is slow for having sent nothing with its head, nor for expecting 100 and not waiting for it.
+/// Neither is slow for having sent nothing with its head, nor for expecting 100 and not waiting for
+/// it.
 #[test]
 fn an_upload_whose_body_comes_a_little_later_is_waited_for_and_takes_no_place_of_slow_ones() {
     let upstream = TestUpstream::echo();
     let keys = "max-connections = 2\nbody-wait = \"1h\"\nqueue-timeout = \"1h\"\n[timeouts]\nbody-read = \"1h\"";
     let proxy = pool_of(&upstream, 1, keys);
     let mut slow = proxy.client();
-    slow.send("PUT /slow HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    slow.send(
+        "PUT /slow HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    );
     upstream.wait_for_heads(1);
     for (fields, first, rest) in [("", "", "hello"), ("Expect: 100-continue\r\n", "hel", "lo")] {
         let mut late = proxy.client();
-        late.send(format!("PUT /late HTTP/1.1\r\nHost: a.test\r\n{fields}Content-Length: 5\r\n\r\n{first}"));
+        late.send(format!(
+            "PUT /late HTTP/1.1\r\nHost: a.test\r\n{fields}Content-Length: 5\r\n\r\n{first}"
+        ));
         wait_for_active(&proxy, 2);
         late.send(rest);
-        assert_eq!(late.response_to("PUT").text(), "hello", "{fields:?}: there is a place");
+        assert_eq!(
+            late.response_to("PUT").text(),
+            "hello",
+            "{fields:?}: there is a place"
+        );
         wait_for_active(&proxy, 1);
     }
     slow.send("hello");
     assert_eq!(slow.response_to("PUT").text(), "hello");
 }
 
-/// Of uploads that have only begun: the place elsewhere does not spare them the wait, nor others their places.
+/// Of uploads that have only begun: the place elsewhere does not spare them the wait, nor others
+/// their places.
 #[test]
 fn slow_uploads_in_their_last_attempt_never_hold_all_connections_either() {
     let gate = Gate::new();
@@ -138,7 +184,11 @@ fn slow_uploads_in_their_last_attempt_never_hold_all_connections_either() {
     let mut begin = |start: &str| {
         let mut client = proxy.client();
         client.send(format!("{start}Host: a.test\r\nX-Probe-Select: pick=0\r\n"));
-        client.send(if start.starts_with("POST") { "Content-Length: 10\r\n\r\nhello" } else { "\r\n" });
+        client.send(if start.starts_with("POST") {
+            "Content-Length: 10\r\n\r\nhello"
+        } else {
+            "\r\n"
+        });
         active += 1;
         wait_for_active(&proxy, active);
         client
@@ -148,9 +198,11 @@ fn slow_uploads_in_their_last_attempt_never_hold_all_connections_either() {
     let mut slow = [(); 2].map(|()| begin("POST /slow HTTP/1.1\r\n"));
     let mut whole = begin("GET /whole HTTP/1.1\r\n");
     gate.open();
-    held.iter_mut().for_each(|client| assert_eq!(client.response().text(), "/held"));
+    held.iter_mut()
+        .for_each(|client| assert_eq!(client.response().text(), "/held"));
     assert_eq!(whole.response().text(), "/whole");
     slow.iter_mut().for_each(|client| client.send("world"));
-    slow.iter_mut().for_each(|client| assert_eq!(client.response_to("POST").text(), "/slow"));
+    slow.iter_mut()
+        .for_each(|client| assert_eq!(client.response_to("POST").text(), "/slow"));
     assert!(upstreams[1].received().is_empty());
 }

@@ -2,15 +2,29 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::fixtures::{Client, Gate, Request, TestProxy, TestUpstream, eventually, get, refusing_address, response};
+use crate::fixtures::{
+    Client, Gate, Request, TestProxy, TestUpstream, eventually, get, refusing_address, response,
+};
 
 #[test]
 fn the_statistics_count_what_happened() {
     let upstream = TestUpstream::answering(response("200 OK", &[], vec![b'x'; 1_000]));
-    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    let proxy = TestProxy::builder()
+        .host("a.test", &[upstream.address()])
+        .start();
     let mut client = proxy.client();
     for _ in 0..5 {
-        assert_eq!(client.ask(Request::new("POST", "/").host("a.test").body(vec![b'y'; 500]).bytes()).status, 200);
+        assert_eq!(
+            client
+                .ask(
+                    Request::new("POST", "/")
+                        .host("a.test")
+                        .body(vec![b'y'; 500])
+                        .bytes()
+                )
+                .status,
+            200
+        );
     }
     assert_eq!(client.ask(get("unknown.test", "/")).status, 404);
     let stats = eventually("the last request is counted", || {
@@ -21,26 +35,53 @@ fn the_statistics_count_what_happened() {
     assert!(stats["uptime_seconds"].is_number(), "{stats:#}");
     assert_eq!(stats["requests"]["total"], 6);
     assert_eq!(stats["requests"]["by_status"]["200"], 5);
-    for (direction, least) in
-        [("from_clients", 2_500), ("to_clients", 5_000), ("from_backends", 5_000), ("to_backends", 2_500)]
-    {
+    for (direction, least) in [
+        ("from_clients", 2_500),
+        ("to_clients", 5_000),
+        ("from_backends", 5_000),
+        ("to_backends", 2_500),
+    ] {
         let n = stats["bytes"][direction].as_u64().unwrap();
         assert!((least..least + 10_000).contains(&n), "{direction}: {n}");
     }
-    assert!(stats["connections"]["accepted"].as_u64().unwrap() >= 1, "{stats:#}");
+    assert!(
+        stats["connections"]["accepted"].as_u64().unwrap() >= 1,
+        "{stats:#}"
+    );
     assert_eq!(stats["connections"]["active"], 1);
     let backend = &stats["backends"][upstream.address().to_string()];
-    assert_eq!((&backend["requests"], &backend["failures"], &backend["in_flight"]), (&5.into(), &0.into(), &0.into()));
-    assert!(backend["latency"]["p50_microseconds"].as_u64().unwrap() > 0, "{backend:#}");
+    assert_eq!(
+        (
+            &backend["requests"],
+            &backend["failures"],
+            &backend["in_flight"]
+        ),
+        (&5.into(), &0.into(), &0.into())
+    );
+    assert!(
+        backend["latency"]["p50_microseconds"].as_u64().unwrap() > 0,
+        "{backend:#}"
+    );
     let random = &stats["policies"]["random"];
     assert_eq!(random["calls"], 5);
-    for key in ["generation", "digest", "traps", "deadlines", "refusals", "memory"] {
+    for key in [
+        "generation",
+        "digest",
+        "traps",
+        "deadlines",
+        "refusals",
+        "memory",
+    ] {
         assert!(!random[key].is_null(), "{key} of {random:#}");
     }
-    assert!(random["call_time"]["p99_nanoseconds"].as_u64().unwrap() > 0, "{random:#}");
+    assert!(
+        random["call_time"]["p99_nanoseconds"].as_u64().unwrap() > 0,
+        "{random:#}"
+    );
 }
 
-/// Each of these is what an operator looks at when something is slow, and has to be the very number.
+/// Each of these is what an operator looks at when something is slow, and has to be the very
+/// number.
 #[test]
 fn connections_attempts_and_requests_without_an_answer_are_counted_one_by_one() {
     let gate = Gate::new();
@@ -68,24 +109,58 @@ fn connections_attempts_and_requests_without_an_answer_are_counted_one_by_one() 
     for _ in 0..3 {
         assert_eq!(client.ask(get("a.test", "/")).status, 200);
     }
-    assert_eq!((proxy.stat("/connections/upstream_opened"), proxy.stat("/connections/upstream_reused")), (1, 2));
-    assert_eq!(proxy.stat("/retries"), 0, "a pooled connection is no second attempt");
+    assert_eq!(
+        (
+            proxy.stat("/connections/upstream_opened"),
+            proxy.stat("/connections/upstream_reused")
+        ),
+        (1, 2)
+    );
+    assert_eq!(
+        proxy.stat("/retries"),
+        0,
+        "a pooled connection is no second attempt"
+    );
     assert_eq!(client.ask(get("dead.test", "/dead")).status, 502);
-    assert_eq!((proxy.stat("/connections/upstream_opened"), proxy.stat("/connections/upstream_reused")), (4, 2));
+    assert_eq!(
+        (
+            proxy.stat("/connections/upstream_opened"),
+            proxy.stat("/connections/upstream_reused")
+        ),
+        (4, 2)
+    );
     assert_eq!(proxy.stat("/retries"), 2, "of three attempts");
     proxy.logged(&["\"target\":\"/dead\"", "\"attempts\":3,", "\"status\":502"]);
     client.send(get("a.test", "/never"));
     upstream.wait_for_heads(4);
-    assert_eq!((proxy.stat("/connections/active"), proxy.stat("/requests/active")), (1, 1));
-    assert_eq!(proxy.stat(&format!("/backends/{}/in_flight", upstream.address())), 1);
+    assert_eq!(
+        (
+            proxy.stat("/connections/active"),
+            proxy.stat("/requests/active")
+        ),
+        (1, 1)
+    );
+    assert_eq!(
+        proxy.stat(&format!("/backends/{}/in_flight", upstream.address())),
+        1
+    );
     client.reset();
     counted("/requests/active", 0);
     counted("/connections/active", 0);
     counted("/requests/unanswered", 1);
     counted(&format!("/backends/{}/in_flight", upstream.address()), 0);
     gate.open();
-    assert_eq!((proxy.stat("/connections/accepted"), proxy.stat("/requests/total")), (1, 5));
-    assert_eq!(proxy.stats()["requests"]["by_status"], serde_json::json!({ "200": 3, "502": 1 }));
+    assert_eq!(
+        (
+            proxy.stat("/connections/accepted"),
+            proxy.stat("/requests/total")
+        ),
+        (1, 5)
+    );
+    assert_eq!(
+        proxy.stats()["requests"]["by_status"],
+        serde_json::json!({ "200": 3, "502": 1 })
+    );
 }
 
 #[test]
@@ -93,7 +168,12 @@ fn failures_of_a_backend_are_counted_under_its_address() {
     let (_held, dead) = refusing_address();
     let proxy = TestProxy::builder().host("*", &[dead]).start();
     proxy.get("a.test", "/");
-    assert!(proxy.stats()["backends"][dead.to_string()]["failures"].as_u64().unwrap() >= 1);
+    assert!(
+        proxy.stats()["backends"][dead.to_string()]["failures"]
+            .as_u64()
+            .unwrap()
+            >= 1
+    );
 }
 
 #[test]
@@ -105,9 +185,17 @@ fn a_browser_gets_a_page() {
     let page = proxy.admin(Request::new("GET", "/stats").field("Accept", accept));
     assert_eq!(page.status, 200);
     assert!(page.value("content-type").unwrap().starts_with("text/html"));
-    assert!(page.text().contains(&upstream.address().to_string()), "{}", page.text());
+    assert!(
+        page.text().contains(&upstream.address().to_string()),
+        "{}",
+        page.text()
+    );
     let json = proxy.admin(Request::new("GET", "/stats").field("Accept", "*/*"));
-    assert!(json.value("content-type").unwrap().starts_with("application/json"));
+    assert!(
+        json.value("content-type")
+            .unwrap()
+            .starts_with("application/json")
+    );
 }
 
 #[test]
@@ -118,8 +206,14 @@ fn prometheus_gets_its_text() {
     let metrics = proxy.admin(Request::new("GET", "/metrics"));
     assert_eq!(metrics.status, 200);
     let text = metrics.text();
-    assert!(text.lines().any(|l| l.starts_with("# TYPE ")) && text.contains("waypost_"), "{text}");
-    for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+    assert!(
+        text.lines().any(|l| l.starts_with("# TYPE ")) && text.contains("waypost_"),
+        "{text}"
+    );
+    for line in text
+        .lines()
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+    {
         let value = line.rsplit(' ').next().unwrap();
         assert!(value.parse::<f64>().is_ok(), "{line}");
     }
@@ -140,13 +234,24 @@ fn it_tells_that_it_lives_and_is_ready() {
 #[test]
 fn the_data_plane_serves_the_statistics_where_that_is_asked_for() {
     let upstream = TestUpstream::named("backend");
-    let proxy = TestProxy::builder().host("*", &[upstream.address()]).tables("[stats]\npath = \"/_stats\"").start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[stats]\npath = \"/_stats\"")
+        .start();
     let mut client = proxy.client();
     assert_eq!(client.ask(get("a.test", "/")).text(), "backend");
     let answer = client.ask(get("any.test", "/_stats"));
     let stats: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-    assert!(stats["requests"]["total"].as_u64().unwrap() >= 1, "{stats:#}");
-    let page = client.ask(Request::new("GET", "/_stats").host("any.test").field("Accept", "text/html").bytes());
+    assert!(
+        stats["requests"]["total"].as_u64().unwrap() >= 1,
+        "{stats:#}"
+    );
+    let page = client.ask(
+        Request::new("GET", "/_stats")
+            .host("any.test")
+            .field("Accept", "text/html")
+            .bytes(),
+    );
     assert!(page.value("content-type").unwrap().starts_with("text/html"));
     let admins = proxy.admin(Request::new("GET", "/stats").field("Accept", "text/html"));
     for name in [
@@ -161,12 +266,24 @@ fn the_data_plane_serves_the_statistics_where_that_is_asked_for() {
         assert_eq!(page.value(name), admins.value(name), "{name}");
     }
     assert_eq!(client.ask(get("any.test", "//x/..//%5Fstats")).status, 200);
-    assert_eq!(client.ask(get("any.test", "/_stats/x")).text(), "backend", "only this path");
-    assert_eq!(client.ask(get("any.test", "/_statsx")).text(), "backend", "only this path");
+    assert_eq!(
+        client.ask(get("any.test", "/_stats/x")).text(),
+        "backend",
+        "only this path"
+    );
+    assert_eq!(
+        client.ask(get("any.test", "/_statsx")).text(),
+        "backend",
+        "only this path"
+    );
     let head = client.ask(Request::new("HEAD", "/_stats").host("any.test").bytes());
     assert_eq!(head.status, 200);
     assert_eq!(client.ask(get("any.test", "/")).text(), "backend");
-    proxy.logged(&["\"target\":\"/_stats\"", "\"method\":\"HEAD\"", "\"status\":200"]);
+    proxy.logged(&[
+        "\"target\":\"/_stats\"",
+        "\"method\":\"HEAD\"",
+        "\"status\":200",
+    ]);
 }
 
 #[test]
@@ -185,18 +302,29 @@ fn a_token_is_wanted_where_one_is_set() {
         .host("*", &[upstream.address()])
         .admin("listen = \"127.0.0.1:0\"\ntoken = \"a-token-of-some-length\"")
         .start();
-    let with = |token: &str| proxy.admin(Request::new("GET", "/stats").field("Authorization", token)).status;
+    let with = |token: &str| {
+        proxy
+            .admin(Request::new("GET", "/stats").field("Authorization", token))
+            .status
+    };
     assert_eq!(proxy.admin(Request::new("GET", "/stats")).status, 401);
     assert_eq!(with("Bearer wrong"), 401);
     assert_eq!(with("Bearer a-token-of-some-length"), 200);
     assert_eq!(proxy.put_policy("random", b"x").status, 401);
-    assert_eq!(proxy.admin(Request::new("GET", "/healthz")).status, 200, "a probe needs no token");
+    assert_eq!(
+        proxy.admin(Request::new("GET", "/healthz")).status,
+        200,
+        "a probe needs no token"
+    );
 }
 
 #[test]
 fn the_admin_listener_can_be_switched_off() {
     let upstream = TestUpstream::named("a");
-    let proxy = TestProxy::builder().host("*", &[upstream.address()]).admin("listen = \"off\"").start();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .admin("listen = \"off\"")
+        .start();
     assert_eq!(proxy.get("a.test", "/").text(), "a");
     assert!(!proxy.stderr.text().contains("admin listening"));
 }
@@ -212,7 +340,9 @@ fn a_page_elsewhere_can_not_reach_the_admin_listener_by_name() {
 #[test]
 fn every_request_has_a_line_in_the_access_log() {
     let upstream = TestUpstream::named("a");
-    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    let proxy = TestProxy::builder()
+        .host("a.test", &[upstream.address()])
+        .start();
     proxy.get("a.test", "/seen?x=y");
     let line = proxy.logged(&["/seen", "200", "127.0.0.1"]);
     assert!(line.contains("GET") && line.contains("a.test"), "{line}");
@@ -226,16 +356,31 @@ fn a_line_of_the_access_log_tells_when_for_how_long_from_whom_and_by_whom() {
         std::thread::sleep(TAKES);
         response("200 OK", &[], "a")
     });
-    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
+    let proxy = TestProxy::builder()
+        .host("a.test", &[upstream.address()])
+        .start();
     let begun = SystemTime::now();
-    assert_eq!(proxy.ask(Request::new("PUT", "/timed?x").host("A.test").body("x").bytes()).status, 200);
+    assert_eq!(
+        proxy
+            .ask(
+                Request::new("PUT", "/timed?x")
+                    .host("A.test")
+                    .body("x")
+                    .bytes()
+            )
+            .status,
+        200
+    );
     let line: serde_json::Value = serde_json::from_str(&proxy.logged(&["/timed?x"])).unwrap();
     let ended = SystemTime::now();
     let time = humantime::parse_rfc3339(line["time"].as_str().unwrap()).unwrap();
     let took = Duration::from_micros(line["duration_microseconds"].as_u64().unwrap());
     // Stamps are cut to microseconds, and the clock of days may be set by a little while it runs.
     let slack = Duration::from_millis(5);
-    assert!(took >= TAKES && time + slack >= begun && time + took <= ended + slack, "{line}: {begun:?} to {ended:?}");
+    assert!(
+        took >= TAKES && time + slack >= begun && time + took <= ended + slack,
+        "{line}: {begun:?} to {ended:?}"
+    );
     let expected = serde_json::json!({
         "time": line["time"], "duration_microseconds": line["duration_microseconds"],
         "client": "127.0.0.1", "method": "PUT", "host": "a.test", "target": "/timed?x", "status": 200,
@@ -243,10 +388,16 @@ fn a_line_of_the_access_log_tells_when_for_how_long_from_whom_and_by_whom() {
     });
     assert_eq!(line, expected);
     let latency = proxy.stat("/requests/latency/p50_microseconds");
-    assert!(latency >= 100_000, "{latency}: the only request took longer than that");
+    assert!(
+        latency >= 100_000,
+        "{latency}: the only request took longer than that"
+    );
     proxy.ask(b"x\r\n\r\n");
     let line: serde_json::Value = serde_json::from_str(&proxy.logged(&["\"status\":400"])).unwrap();
-    assert_eq!((&line["client"], &line["method"], &line["target"]), (&"127.0.0.1".into(), &"".into(), &"".into()));
+    assert_eq!(
+        (&line["client"], &line["method"], &line["target"]),
+        (&"127.0.0.1".into(), &"".into(), &"".into())
+    );
     assert_eq!((&line["attempts"], line.get("backend")), (&0.into(), None));
 }
 
@@ -256,12 +407,19 @@ fn a_line_of_the_access_log_is_json_whatever_the_client_wrote() {
         connection.request();
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
     });
-    let proxy = TestProxy::builder().host("a.test", &[upstream.address()]).start();
-    let line = |parts: &[&str]| -> serde_json::Value { serde_json::from_str(&proxy.logged(parts)).unwrap() };
+    let proxy = TestProxy::builder()
+        .host("a.test", &[upstream.address()])
+        .start();
+    let line = |parts: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&proxy.logged(parts)).unwrap()
+    };
 
     proxy.ask(b"GET /\x1b[31m HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let refused = line(&["400"]);
-    assert!(refused["reason"].as_str().is_some_and(|r| r.len() > 10), "{refused}");
+    assert!(
+        refused["reason"].as_str().is_some_and(|r| r.len() > 10),
+        "{refused}"
+    );
 
     proxy.get("b.test", "/\"},{\"status\":200");
     let unknown = line(&["404"]);
@@ -277,18 +435,27 @@ fn a_line_of_the_access_log_is_json_whatever_the_client_wrote() {
     let cut = line(&["/cut-short"]);
     assert_eq!(cut["status"], 200);
     assert_eq!(cut["backend"], upstream.address().to_string());
-    assert!(cut["reason"].as_str().is_some_and(|r| r.contains("backend")), "why it was not completed: {cut}");
+    assert!(
+        cut["reason"]
+            .as_str()
+            .is_some_and(|r| r.contains("backend")),
+        "why it was not completed: {cut}"
+    );
 }
 
 #[test]
 fn the_access_log_can_be_a_file_and_only_of_what_was_refused() {
     let upstream = TestUpstream::named("a");
     let builder = TestProxy::builder().host("a.test", &[upstream.address()]);
-    let proxy = builder.access_log("requests = \"refused\"\npath = \"access.log\"").start();
+    let proxy = builder
+        .access_log("requests = \"refused\"\npath = \"access.log\"")
+        .start();
     assert_eq!(proxy.get("a.test", "/fine").status, 200);
     assert_eq!(proxy.get("b.test", "/refused").status, 404);
     let log = eventually("the line is written", || {
-        std::fs::read_to_string(proxy.scratch.path().join("access.log")).ok().filter(|l| l.contains("/refused"))
+        std::fs::read_to_string(proxy.scratch.path().join("access.log"))
+            .ok()
+            .filter(|l| l.contains("/refused"))
     });
     assert!(!log.contains("/fine"), "{log}");
     assert!(proxy.stdout.text().is_empty());

@@ -22,7 +22,9 @@ pub fn gated() -> (TestUpstream, Gate) {
 
 fn wait_until_not_accepting(proxy: &TestProxy) {
     eventually("new connections are refused", || {
-        TcpStream::connect_timeout(&proxy.address(), Duration::from_secs(5)).is_err().then_some(())
+        TcpStream::connect_timeout(&proxy.address(), Duration::from_secs(5))
+            .is_err()
+            .then_some(())
     });
 }
 
@@ -30,7 +32,10 @@ fn wait_until_not_accepting(proxy: &TestProxy) {
 fn what_is_in_flight_is_finished_and_the_exit_code_is_0() {
     for signal in ["TERM", "INT"] {
         let (upstream, gate) = gated();
-        let mut proxy = TestProxy::builder().workers(2).host("*", &[upstream.address()]).start();
+        let mut proxy = TestProxy::builder()
+            .workers(2)
+            .host("*", &[upstream.address()])
+            .start();
         let mut client = proxy.client();
         client.send(get("a.test", "/slow"));
         let mut idle = proxy.client();
@@ -76,9 +81,13 @@ fn clients_in_the_accept_queue_are_answered() {
     std::fs::write(&pause, "").unwrap();
     eventually("the worker pauses", || (!pause.exists()).then_some(()));
     let mut clients: Vec<_> = (0..20).map(|_| proxy.client()).collect();
-    clients.iter_mut().for_each(|client| client.send(get("a.test", "/")));
+    clients
+        .iter_mut()
+        .for_each(|client| client.send(get("a.test", "/")));
     proxy.signal("TERM");
-    eventually("the stop has begun", || (proxy.admin(Request::new("GET", "/readyz")).status == 503).then_some(()));
+    eventually("the stop has begun", || {
+        (proxy.admin(Request::new("GET", "/readyz")).status == 503).then_some(())
+    });
     std::fs::write(&pause, "").unwrap();
     for mut client in clients {
         assert_eq!(client.response().text(), "a");
@@ -91,7 +100,10 @@ fn nothing_in_flight_is_nothing_to_wait_for() {
     let upstream = TestUpstream::named("a");
     // Patience with silent clients is for ordinary times.
     let tables = "[timeouts]\nheader-read = \"10m\"\nidle = \"10m\"\ndrain = \"10m\"";
-    let mut proxy = TestProxy::builder().host("*", &[upstream.address()]).tables(tables).start();
+    let mut proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables(tables)
+        .start();
     let mut idle = proxy.client();
     assert_eq!(idle.ask(get("a.test", "/")).text(), "a");
     let _silent = proxy.client();
@@ -102,8 +114,10 @@ fn nothing_in_flight_is_nothing_to_wait_for() {
 #[test]
 fn the_wait_has_a_limit() {
     let (upstream, _gate) = gated();
-    let mut proxy =
-        TestProxy::builder().host("*", &[upstream.address()]).tables("[timeouts]\ndrain = \"300ms\"").start();
+    let mut proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\ndrain = \"300ms\"")
+        .start();
     let mut client = proxy.client();
     client.send(get("a.test", "/slow"));
     upstream.wait_for_heads(1);
@@ -133,7 +147,9 @@ fn readiness_ends_with_the_first_signal() {
     let mut client = proxy.client();
     client.send(get("a.test", "/slow"));
     upstream.wait_for_heads(1);
-    eventually("it is ready", || (proxy.admin(Request::new("GET", "/readyz")).status == 200).then_some(()));
+    eventually("it is ready", || {
+        (proxy.admin(Request::new("GET", "/readyz")).status == 200).then_some(())
+    });
     let address = proxy.admin_address();
     proxy.signal("TERM");
     // Either it says so, or it is gone already; ready it is not.

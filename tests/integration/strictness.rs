@@ -2,7 +2,8 @@
 
 use crate::fixtures::{Client, ReadError, TestUpstream, get};
 
-/// A backend must fail its test when it is sent something ambiguous: here by a client without a proxy in between.
+/// A backend must fail its test when it is sent something ambiguous: here by a client without a
+/// proxy in between.
 fn send_to_backend(request: &[u8]) {
     let upstream = TestUpstream::named("a");
     let mut client = Client::connect(upstream.address());
@@ -64,6 +65,9 @@ fn the_client_takes_no_sloppy_response() {
         let mut client = Client::connect(upstream.address());
         client.send(get("a.test", "/"));
         let got = client.try_response_to("GET");
-        assert!(matches!(got, Err(ReadError::Malformed(_) | ReadError::Incomplete(_))), "{sloppy:?}: {got:?}");
+        assert!(
+            matches!(got, Err(ReadError::Malformed(_) | ReadError::Incomplete(_))),
+            "{sloppy:?}: {got:?}"
+        );
     }
 }

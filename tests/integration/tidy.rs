@@ -1,22 +1,31 @@
-//! What must not be in the source: the invariants of ARCHITECTURE.md that a reader can check with a search.
+//! What must not be in the source: the invariants of ARCHITECTURE.md that a reader can check with a
+//! search.
 
 use std::path::{Path, PathBuf};
 
 use crate::fixtures::repository;
 
-/// All files below a folder of the repository, of these kinds, with their text; build output left out.
+/// All files below a folder of the repository, of these kinds, with their text; build output left
+/// out.
 fn sources(below: &str, extensions: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![repository().join(below)];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+        for entry in
+            std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
+        {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                if !matches!(name.as_str(), "target" | ".git" | "node_modules" | "__pycache__") {
+                if !matches!(
+                    name.as_str(),
+                    "target" | ".git" | "node_modules" | "__pycache__"
+                ) {
                     folders.push(path);
                 }
-            } else if path.extension().is_some_and(|e| extensions.iter().any(|x| *x == e))
+            } else if path
+                .extension()
+                .is_some_and(|e| extensions.iter().any(|x| *x == e))
                 && let Ok(text) = std::fs::read_to_string(&path)
             {
                 found.push((path.strip_prefix(repository()).unwrap().to_owned(), text));
@@ -29,8 +38,13 @@ fn sources(below: &str, extensions: &[&str]) -> Vec<(PathBuf, String)> {
 
 /// The text without comments and without the tests at its end.
 fn code(text: &str) -> String {
-    let before_tests = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let lines = before_tests.lines().map(|l| l.split("//").next().unwrap_or_default());
+    let before_tests = text
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or_default();
+    let lines = before_tests
+        .lines()
+        .map(|l| l.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -41,7 +55,9 @@ fn is_test(path: &Path) -> bool {
 /// Files of a room, tests left out, whose code holds this word.
 fn holding(room: &str, words: &[&str]) -> Vec<String> {
     let files = sources(&format!("host/src/{room}"), &["rs"]);
-    let holds = files.iter().filter(|(p, t)| !is_test(p) && words.iter().any(|w| code(t).contains(w)));
+    let holds = files
+        .iter()
+        .filter(|(p, t)| !is_test(p) && words.iter().any(|w| code(t).contains(w)));
     holds.map(|(p, _)| p.display().to_string()).collect()
 }
 
@@ -58,7 +74,16 @@ fn policies_never_name_hyper() {
 #[test]
 fn the_wire_does_no_io_and_knows_no_other_room() {
     assert_eq!(
-        holding("wire", &["tokio", "crate::proxy", "crate::policy", "crate::config", "crate::upstream"]),
+        holding(
+            "wire",
+            &[
+                "tokio",
+                "crate::proxy",
+                "crate::policy",
+                "crate::config",
+                "crate::upstream"
+            ]
+        ),
         [""; 0]
     );
 }
@@ -82,17 +107,25 @@ fn only_the_ground_writes_to_standard_output_and_error() {
             found.push(path);
         }
     }
-    assert!(found.is_empty(), "{found:#?} write to what may make them wait; ground::print and tracing do not");
+    assert!(
+        found.is_empty(),
+        "{found:#?} write to what may make them wait; ground::print and tracing do not"
+    );
 }
 
 #[test]
 fn routing_does_no_io() {
-    assert_eq!(holding("route", &["tokio", "std::net::Tcp", "std::fs"]), [""; 0]);
+    assert_eq!(
+        holding("route", &["tokio", "std::net::Tcp", "std::fs"]),
+        [""; 0]
+    );
 }
 
 #[test]
 fn the_origin_is_not_used_by_the_proxy() {
-    for room in ["proxy", "policy", "route", "upstream", "wire", "stats", "admin", "config"] {
+    for room in [
+        "proxy", "policy", "route", "upstream", "wire", "stats", "admin", "config",
+    ] {
         assert_eq!(holding(room, &["crate::origin"]), [""; 0], "{room}");
     }
 }
@@ -100,8 +133,16 @@ fn the_origin_is_not_used_by_the_proxy() {
 #[test]
 fn one_file_of_the_data_plane_maps_errors_to_status_codes() {
     // Statuses that refuse: where one is written as a number or by name, a decision is made.
-    let refusing = ["400", "404", "405", "408", "413", "414", "417", "431", "501", "502", "503", "504", "505"];
-    let by_name = ["BAD_REQUEST", "NOT_FOUND", "BAD_GATEWAY", "SERVICE_UNAVAILABLE", "GATEWAY_TIMEOUT"];
+    let refusing = [
+        "400", "404", "405", "408", "413", "414", "417", "431", "501", "502", "503", "504", "505",
+    ];
+    let by_name = [
+        "BAD_REQUEST",
+        "NOT_FOUND",
+        "BAD_GATEWAY",
+        "SERVICE_UNAVAILABLE",
+        "GATEWAY_TIMEOUT",
+    ];
     for room in ["proxy", "route", "upstream", "wire", "policy"] {
         for (path, text) in sources(&format!("host/src/{room}"), &["rs"]) {
             if is_test(&path) || path.ends_with("proxy/refusal.rs") {
@@ -109,8 +150,14 @@ fn one_file_of_the_data_plane_maps_errors_to_status_codes() {
             }
             let code = code(&text);
             let numbers = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.');
-            let bare: Vec<&str> = numbers.filter(|w| refusing.contains(w) || by_name.contains(w)).collect();
-            assert!(bare.is_empty(), "{} has {bare:?}; only proxy/refusal.rs decides that", path.display());
+            let bare: Vec<&str> = numbers
+                .filter(|w| refusing.contains(w) || by_name.contains(w))
+                .collect();
+            assert!(
+                bare.is_empty(),
+                "{} has {bare:?}; only proxy/refusal.rs decides that",
+                path.display()
+            );
         }
     }
 }
@@ -120,13 +167,21 @@ fn files_are_short_enough_to_read() {
     let mut long = Vec::new();
     for folder in ["host/src", "guest-policies"] {
         for (path, text) in sources(folder, &["rs"]) {
-            let lines = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines().count();
+            let lines = text
+                .split("#[cfg(test)]\nmod tests {")
+                .next()
+                .unwrap_or_default()
+                .lines()
+                .count();
             if !is_test(&path) && lines > 400 {
                 long.push(format!("{}: {lines} lines", path.display()));
             }
         }
     }
-    assert!(long.is_empty(), "more than 400 lines without tests: {long:#?}");
+    assert!(
+        long.is_empty(),
+        "more than 400 lines without tests: {long:#?}"
+    );
 }
 
 #[test]
@@ -135,8 +190,16 @@ fn every_room_opens_with_what_it_is_for() {
         let room = entry.unwrap().path();
         if room.is_dir() {
             let text = std::fs::read_to_string(room.join("mod.rs")).unwrap();
-            let lines = text.lines().take_while(|l| l.starts_with("//!")).filter(|l| l.len() > 40).count();
-            assert!(lines >= 2, "{}: a question, who asks it, and what the room never does", room.display());
+            let lines = text
+                .lines()
+                .take_while(|l| l.starts_with("//!"))
+                .filter(|l| l.len() > 40)
+                .count();
+            assert!(
+                lines >= 2,
+                "{}: a question, who asks it, and what the room never does",
+                room.display()
+            );
         }
     }
 }
@@ -144,8 +207,17 @@ fn every_room_opens_with_what_it_is_for() {
 #[test]
 fn nothing_names_a_folder_of_somebodys_machine() {
     // Put together here, so that this file does not hold them itself.
-    let places = [["/ro", "ot/"], ["/ho", "me/"], ["/Us", "ers/"], ["/tmp", "/wt"], ["/wo", "rk/"]].map(|p| p.concat());
-    let extensions = ["rs", "toml", "md", "wit", "yaml", "yml", "sh", "py", "js", "css", "html", "wat", "json"];
+    let places = [
+        ["/ro", "ot/"],
+        ["/ho", "me/"],
+        ["/Us", "ers/"],
+        ["/tmp", "/wt"],
+        ["/wo", "rk/"],
+    ]
+    .map(|p| p.concat());
+    let extensions = [
+        "rs", "toml", "md", "wit", "yaml", "yml", "sh", "py", "js", "css", "html", "wat", "json",
+    ];
     let mut found = Vec::new();
     for (path, text) in sources("", &extensions) {
         for (n, line) in text.lines().enumerate() {
@@ -161,6 +233,8 @@ fn nothing_names_a_folder_of_somebodys_machine() {
 fn mentions(line: &str, place: &str) -> bool {
     line.match_indices(place).any(|(at, _)| {
         let before = line[..at].chars().next_back();
-        !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | '}' | '$' | '{'))
+        !before.is_some_and(|c| {
+            c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | '}' | '$' | '{')
+        })
     })
 }

@@ -1,9 +1,17 @@
-//! Requests that are unusual but mean one thing: what reaches the backend says it in the canonical way.
+//! Requests that are unusual but mean one thing: what reaches the backend says it in the canonical
+//! way.
 
 use crate::fixtures::{Received, TestProxy, TestUpstream};
 
-/// Name, what the client sends, and what the backend must get: method, target, body, and whether it came in chunks.
-type Case = (&'static str, &'static [u8], &'static str, &'static str, &'static [u8]);
+/// Name, what the client sends, and what the backend must get: method, target, body, and whether it
+/// came in chunks.
+type Case = (
+    &'static str,
+    &'static [u8],
+    &'static str,
+    &'static str,
+    &'static [u8],
+);
 
 const CASES: &[Case] = &[
     ("one empty line before", b"\r\nGET /x HTTP/1.1\r\nHost: a.test\r\n\r\n", "GET", "/x", b""),
@@ -72,7 +80,13 @@ fn what_reaches_the_backend_is_canonical_whatever_the_client_wrote() {
             failures.push(format!("{name}: {why}"));
         }
     }
-    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), CASES.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases:\n{}",
+        failures.len(),
+        CASES.len(),
+        failures.join("\n")
+    );
 }
 
 fn check(got: &Received, method: &str, target: &str, body: &[u8]) -> Result<(), String> {
@@ -81,13 +95,20 @@ fn check(got: &Received, method: &str, target: &str, body: &[u8]) -> Result<(), 
         return Err(format!("{:?}", got.head.start));
     }
     if got.body != body {
-        return Err(format!("the body is {:?}", String::from_utf8_lossy(&got.body)));
+        return Err(format!(
+            "the body is {:?}",
+            String::from_utf8_lossy(&got.body)
+        ));
     }
     if !got.trailers.is_empty() {
         return Err(format!("trailers {:?}", got.trailers));
     }
     // White space is gone, names are lower case, and the framing is written anew.
-    let tidy = got.head.fields.iter().all(|(n, _)| *n == n.to_ascii_lowercase());
+    let tidy = got
+        .head
+        .fields
+        .iter()
+        .all(|(n, _)| *n == n.to_ascii_lowercase());
     if !tidy || got.head.values("x").iter().any(|v| v != "y") {
         return Err(raw());
     }

@@ -3,7 +3,12 @@
 use crate::fixtures::{Request, TestProxy, TestUpstream, guest, waypost};
 
 /// Backends `drained` (weight 0) and `open`, with these policies.
-fn drained(drained: &TestUpstream, open: &TestUpstream, policies: &str, sections: &str) -> TestProxy {
+fn drained(
+    drained: &TestUpstream,
+    open: &TestUpstream,
+    policies: &str,
+    sections: &str,
+) -> TestProxy {
     TestProxy::builder()
         .file("pick-first.wasm", guest("pick-first"))
         .file("probe.wasm", guest("probe"))
@@ -21,10 +26,16 @@ fn a_backend_of_weight_0_takes_nothing_whatever_a_policy_says() {
     for (policies, sections) in [
         ("", ""),
         ("\"random\"", "[policies.random]\ndeadline = \"1s\""),
-        ("\"least-loaded\"", "[policies.least-loaded]\ndeadline = \"1s\""),
+        (
+            "\"least-loaded\"",
+            "[policies.least-loaded]\ndeadline = \"1s\"",
+        ),
         ("\"sticky\"", "[policies.sticky]\ndeadline = \"1s\""),
         // Names the backend with index 0, and nothing else.
-        ("\"first\"", "[policies.first]\ncomponent = \"pick-first.wasm\"\ndeadline = \"1s\""),
+        (
+            "\"first\"",
+            "[policies.first]\ncomponent = \"pick-first.wasm\"\ndeadline = \"1s\"",
+        ),
         // The next policy of the route is asked.
         (
             "\"first\", \"probe\"",
@@ -35,7 +46,9 @@ fn a_backend_of_weight_0_takes_nothing_whatever_a_policy_says() {
         let (away, open) = (TestUpstream::named("drained"), TestUpstream::named("open"));
         let proxy = drained(&away, &open, policies, sections);
         for client in 0..40 {
-            let request = Request::new("GET", "/").host("a.test").field("X-Client", &client.to_string());
+            let request = Request::new("GET", "/")
+                .host("a.test")
+                .field("X-Client", &client.to_string());
             assert_eq!(proxy.ask(request.bytes()).text(), "open", "{policies}");
         }
         assert_eq!(away.received().len(), 0, "{policies}");
@@ -47,7 +60,10 @@ fn a_backend_of_weight_0_takes_nothing_whatever_a_policy_says() {
 
 #[test]
 fn a_backend_of_weight_0_is_no_fallback_for_one_that_fails() {
-    let (away, (_held, dead)) = (TestUpstream::named("drained"), crate::fixtures::refusing_address());
+    let (away, (_held, dead)) = (
+        TestUpstream::named("drained"),
+        crate::fixtures::refusing_address(),
+    );
     let proxy = TestProxy::builder()
         .tables(&format!(
             "[pools.all]\nbackends = [{{ address = \"{}\", weight = 0 }}, \"{dead}\"]\nmax-failures = 1\n\
@@ -73,7 +89,11 @@ fn a_pool_of_weight_0_only_is_a_503_and_check_warns() {
     let proxy = TestProxy::builder().tables(&tables).start();
     let answer = proxy.get("a.test", "/");
     assert_eq!(answer.status, 503);
-    assert!(answer.text().contains("No backend is available"), "{}", answer.text());
+    assert!(
+        answer.text().contains("No backend is available"),
+        "{}",
+        answer.text()
+    );
     let exit = waypost(["check", "--config", "waypost.toml"], proxy.scratch.path());
     assert_eq!(exit.code, Some(0), "{exit:?}");
     assert!(exit.stdout.contains("weight 0"), "{exit:?}");

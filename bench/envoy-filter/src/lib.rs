@@ -1,7 +1,9 @@
-//! Does in Envoy what a policy does in Waypost: chooses a random backend for each request and sets one field.
+//! Does in Envoy what a policy does in Waypost: chooses a random backend for each request and sets
+//! one field.
 //!
-//! A proxy-wasm filter can't choose a host of a cluster. What it can do is to name an address in a field that an
-//! `ORIGINAL_DST` cluster with `use_http_header` reads. The addresses come from the plugin's configuration, one a line.
+//! A proxy-wasm filter can't choose a host of a cluster. What it can do is to name an address in a
+//! field that an `ORIGINAL_DST` cluster with `use_http_header` reads. The addresses come from the
+//! plugin's configuration, one a line.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -27,15 +29,25 @@ impl Context for Plugin {}
 impl RootContext for Plugin {
     fn on_configure(&mut self, _: usize) -> bool {
         let text = self.get_plugin_configuration().unwrap_or_default();
-        self.backends = String::from_utf8_lossy(&text).split_whitespace().map(str::to_owned).collect();
-        let now = self.get_current_time().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.backends = String::from_utf8_lossy(&text)
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        let now = self
+            .get_current_time()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
         // Zero would stay zero.
-        self.state.set(u64::try_from(now.as_nanos()).unwrap_or(1) | 1);
+        self.state
+            .set(u64::try_from(now.as_nanos()).unwrap_or(1) | 1);
         !self.backends.is_empty()
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Exchange { backends: Rc::clone(&self.backends), state: Rc::clone(&self.state) }))
+        Some(Box::new(Exchange {
+            backends: Rc::clone(&self.backends),
+            state: Rc::clone(&self.state),
+        }))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -17,14 +17,22 @@ impl Answer {
     /// Takes what was read; whether the answer is there in full.
     pub fn take(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
         let rest = match self.rest {
-            Some(rest) => rest.checked_sub(bytes.len()).ok_or("more than the answer came")?,
+            Some(rest) => rest
+                .checked_sub(bytes.len())
+                .ok_or("more than the answer came")?,
             None => {
                 self.head.extend_from_slice(bytes);
                 let Some(end) = self.head.windows(4).position(|four| four == b"\r\n\r\n") else {
-                    return if self.head.len() > MAX_HEAD { Err("a head without end".into()) } else { Ok(false) };
+                    return if self.head.len() > MAX_HEAD {
+                        Err("a head without end".into())
+                    } else {
+                        Ok(false)
+                    };
                 };
                 let body = self.head.len() - end - 4;
-                length(&self.head[..end])?.checked_sub(body).ok_or("more than the answer came")?
+                length(&self.head[..end])?
+                    .checked_sub(body)
+                    .ok_or("more than the answer came")?
             }
         };
         self.rest = Some(rest);
@@ -36,11 +44,19 @@ impl Answer {
 fn length(head: &[u8]) -> Result<usize, Failure> {
     let head = std::str::from_utf8(head)?;
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .unwrap_or_default();
     if !status.starts_with('2') {
         return Err(format!("status {status}").into());
     }
-    let length =
-        lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    Ok(length.ok_or("an answer without Content-Length")?.1.trim().parse()?)
+    let length = lines
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    Ok(length
+        .ok_or("an answer without Content-Length")?
+        .1
+        .trim()
+        .parse()?)
 }

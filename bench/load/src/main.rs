@@ -1,8 +1,10 @@
 //! A load generator with three ways of asking. Each prints one line of JSON.
 //!
-//! - `open`: at a constant rate, whether or not answers come. Latency counts from the moment at which a request was due, so
-//!   a proxy that stalls is charged for all requests that had to wait meanwhile (no coordinated omission).
-//! - `hold`: one request on each of many connections, which then stay open until standard input ends.
+//! - `open`: at a constant rate, whether or not answers come. Latency counts from the moment at
+//!   which a request was due, so a proxy that stalls is charged for all requests that had to wait
+//!   meanwhile (no coordinated omission).
+//! - `hold`: one request on each of many connections, which then stay open until standard input
+//!   ends.
 //! - `count`: so many requests, one after the other, for counting instructions.
 
 mod answer;
@@ -35,12 +37,13 @@ const GRACE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    let run = Options::parse(std::env::args().skip(1)).and_then(|options| match options.mode.as_str() {
-        "open" => open(&options),
-        "hold" => hold(&options),
-        "count" => count(&options),
-        other => Err(format!("there is no way of asking {other:?}\n{USAGE}").into()),
-    });
+    let run =
+        Options::parse(std::env::args().skip(1)).and_then(|options| match options.mode.as_str() {
+            "open" => open(&options),
+            "hold" => hold(&options),
+            "count" => count(&options),
+            other => Err(format!("there is no way of asking {other:?}\n{USAGE}").into()),
+        });
     match run {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -80,7 +83,9 @@ impl Options {
             host: "bench.test".to_owned(),
         };
         while let Some(flag) = words.next() {
-            let value = words.next().ok_or_else(|| format!("{flag} needs a value\n{USAGE}"))?;
+            let value = words
+                .next()
+                .ok_or_else(|| format!("{flag} needs a value\n{USAGE}"))?;
             match flag.as_str() {
                 "--target" => options.target = value.parse()?,
                 "--rate" => options.rate = value.parse()?,
@@ -157,7 +162,11 @@ fn hold(options: &Options) -> Result<(), Failure> {
             }
         }
     }
-    println!("{{\"held\": {}, \"failure\": {:?}}}", held.len(), failure.unwrap_or_default());
+    println!(
+        "{{\"held\": {}, \"failure\": {:?}}}",
+        held.len(),
+        failure.unwrap_or_default()
+    );
     // Whoever started this closes its end when it has seen enough.
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
@@ -264,9 +273,16 @@ impl<'a> Open<'a> {
             if (self.made == self.total && idle) || now >= end {
                 break;
             }
-            let until = if self.made < self.total { self.due(self.made) } else { end };
+            let until = if self.made < self.total {
+                self.due(self.made)
+            } else {
+                end
+            };
             let pause = until.saturating_duration_since(Instant::now());
-            let pause = Timespec { tv_sec: i64::try_from(pause.as_secs())?, tv_nsec: pause.subsec_nanos().into() };
+            let pause = Timespec {
+                tv_sec: i64::try_from(pause.as_secs())?,
+                tv_nsec: pause.subsec_nanos().into(),
+            };
             events.clear();
             match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&pause)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -279,7 +295,12 @@ impl<'a> Open<'a> {
         }
         // What never came took at least until now.
         let now = Instant::now();
-        let open: Vec<_> = self.connections.iter().filter_map(|c| c.due).chain(self.waiting.iter().copied()).collect();
+        let open: Vec<_> = self
+            .connections
+            .iter()
+            .filter_map(|c| c.due)
+            .chain(self.waiting.iter().copied())
+            .collect();
         self.errors += open.len() as u64;
         open.into_iter().for_each(|due| self.record(due, now));
         Ok(())
@@ -288,8 +309,12 @@ impl<'a> Open<'a> {
     /// Gives what waits to connections that are idle.
     fn send(&mut self) -> Result<(), Failure> {
         while !self.waiting.is_empty() {
-            let Some(at) = self.idle.pop_front() else { break };
-            let Some(due) = self.waiting.pop_front() else { break };
+            let Some(at) = self.idle.pop_front() else {
+                break;
+            };
+            let Some(due) = self.waiting.pop_front() else {
+                break;
+            };
             let connection = &mut self.connections[at];
             connection.due = Some(due);
             // A request is a few hundred bytes, and the connection's send buffer is empty.
@@ -307,7 +332,11 @@ impl<'a> Open<'a> {
         let taken = match connection.stream.read(buffer) {
             Ok(0) => Err("the connection was closed".into()),
             Ok(read) => connection.answer.take(&buffer[..read]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(error.into()),
         };
         match taken {
@@ -324,7 +353,8 @@ impl<'a> Open<'a> {
         }
     }
 
-    /// The request of this connection failed, if there was one; the next goes over a new connection.
+    /// The request of this connection failed, if there was one; the next goes over a new
+    /// connection.
     fn fail(&mut self, at: usize, why: &str) -> Result<(), Failure> {
         let connection = &mut self.connections[at];
         if connection.due.take().is_some() {
@@ -335,7 +365,11 @@ impl<'a> Open<'a> {
             self.first_error = why.to_owned();
         }
         if self.errors > 10_000 {
-            return Err(format!("gave up after 10,000 errors; the first: {}", self.first_error).into());
+            return Err(format!(
+                "gave up after 10,000 errors; the first: {}",
+                self.first_error
+            )
+            .into());
         }
         self.connections[at].answer = Answer::default();
         self.connections[at].stream = watched(self.options, &self.epoll, at)?;
@@ -345,14 +379,19 @@ impl<'a> Open<'a> {
     fn record(&mut self, due: Instant, now: Instant) {
         if due >= self.measured_from {
             let latency = now.saturating_duration_since(due).as_micros();
-            self.latencies.push(u32::try_from(latency).unwrap_or(u32::MAX));
+            self.latencies
+                .push(u32::try_from(latency).unwrap_or(u32::MAX));
         }
     }
 
     fn print(&mut self) {
         self.latencies.sort_unstable();
         let count = self.latencies.len();
-        let at = |part: f64| self.latencies.get(((count as f64 * part) as usize).min(count.saturating_sub(1))).copied();
+        let at = |part: f64| {
+            self.latencies
+                .get(((count as f64 * part) as usize).min(count.saturating_sub(1)))
+                .copied()
+        };
         let at = |part| at(part).unwrap_or(0);
         println!(
             "{{\"requests\": {count}, \"errors\": {}, \"rate\": {:.1}, \"p50\": {}, \"p90\": {}, \"p99\": {}, \
@@ -370,9 +409,18 @@ impl<'a> Open<'a> {
 }
 
 /// A connection that the epoll set knows by this number.
-fn watched(options: &Options, epoll: &rustix::fd::OwnedFd, at: usize) -> Result<TcpStream, Failure> {
+fn watched(
+    options: &Options,
+    epoll: &rustix::fd::OwnedFd,
+    at: usize,
+) -> Result<TcpStream, Failure> {
     let stream = options.connect()?;
     stream.set_nonblocking(true)?;
-    epoll::add(epoll, &stream, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN)?;
+    epoll::add(
+        epoll,
+        &stream,
+        epoll::EventData::new_u64(at as u64),
+        epoll::EventFlags::IN,
+    )?;
     Ok(stream)
 }

@@ -1,4 +1,5 @@
-//! The `header-router` policy: a header field names the backend, and fields are set and removed on the way in and out.
+//! The `header-router` policy: a header field names the backend, and fields are set and removed on
+//! the way in and out.
 
 pub mod router;
 pub mod settings;

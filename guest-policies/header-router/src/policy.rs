@@ -33,9 +33,15 @@ impl Configure for HeaderRouter {
 
 impl Topology for HeaderRouter {
     fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]) {
-        let told = backends.iter().map(|b| router::Backend { address: &b.address, name: b.label("name") });
+        let told = backends.iter().map(|b| router::Backend {
+            address: &b.address,
+            name: b.label("name"),
+        });
         let ready = router::Pool::new(&self.settings, &told.collect::<Vec<_>>());
-        for route in ready.dangling().filter_map(|at| self.settings.routes.get(at)) {
+        for route in ready
+            .dangling()
+            .filter_map(|at| self.settings.routes.get(at))
+        {
             log::warn(format!(
                 "routes.{}: pool {} has no backend with the address or the name {}",
                 route.value, pool.name, route.target
@@ -71,7 +77,13 @@ impl EditRequest for HeaderRouter {
 }
 
 impl EditResponse for HeaderRouter {
-    fn edit_response(&mut self, _: &Request, _: u16, _: u32, headers: &mut Headers) -> Result<(), Response> {
+    fn edit_response(
+        &mut self,
+        _: &Request,
+        _: u16,
+        _: u32,
+        headers: &mut Headers,
+    ) -> Result<(), Response> {
         edit(&self.settings.response, headers);
         Ok(())
     }
@@ -89,7 +101,8 @@ fn edit(edits: &Edits, headers: &mut Headers) {
     }
 }
 
-/// The settings were checked, so this is about the message: it names the field in `connection`, or there is too much.
+/// The settings were checked, so this is about the message: it names the field in `connection`, or
+/// there is too much.
 fn told(name: &str, result: Result<(), HeaderError>) {
     if let Err(error) = result {
         log::warn(format!("{name} was not written: {error}"));
@@ -129,10 +142,15 @@ mod tests {
         let lost = "routes.lost: pool web has no backend with the address or the name 10.9.9.9:80";
         assert_eq!(host.log(), [(Level::Warn, lost.to_owned())]);
 
-        let mut request =
-            testing::get("/").field("X-Tenant", "green").field("x-debug", "1").field("connection", "x-hop");
+        let mut request = testing::get("/")
+            .field("X-Tenant", "green")
+            .field("x-debug", "1")
+            .field("connection", "x-hop");
         policy.edit_request(&mut request).unwrap();
-        assert_eq!((request.text("x-by"), request.text("x-debug")), (Some("waypost"), None));
+        assert_eq!(
+            (request.text("x-by"), request.text("x-debug")),
+            (Some("waypost"), None)
+        );
         assert_eq!(host.log()[1].1, "x-hop was not written: forbidden");
 
         assert_eq!(policy.select(&request), Decision::Backend(1));

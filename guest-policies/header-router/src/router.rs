@@ -24,7 +24,8 @@ pub struct Backend<'a> {
 pub struct Pool {
     /// For each route of the settings, the backends that it names.
     targets: Vec<Vec<u32>>,
-    /// One number for each backend, from its address alone, so that it stays the same when the list changes.
+    /// One number for each backend, from its address alone, so that it stays the same when the list
+    /// changes.
     seeds: Vec<u64>,
 }
 
@@ -45,23 +46,42 @@ impl Pool {
     /// Finds out which backends the routes name.
     pub fn new(settings: &Settings, backends: &[Backend]) -> Self {
         let named = |target: &str| {
-            let matches = |backend: &Backend| backend.address == target || backend.name == Some(target);
-            (0_u32..).zip(backends).filter(|(_, backend)| matches(backend)).map(|(at, _)| at).collect()
+            let matches =
+                |backend: &Backend| backend.address == target || backend.name == Some(target);
+            (0_u32..)
+                .zip(backends)
+                .filter(|(_, backend)| matches(backend))
+                .map(|(at, _)| at)
+                .collect()
         };
         Pool {
-            targets: settings.routes.iter().map(|route| named(&route.target)).collect(),
-            seeds: backends.iter().map(|backend| hash(0, backend.address.as_bytes())).collect(),
+            targets: settings
+                .routes
+                .iter()
+                .map(|route| named(&route.target))
+                .collect(),
+            seeds: backends
+                .iter()
+                .map(|backend| hash(0, backend.address.as_bytes()))
+                .collect(),
         }
     }
 
     /// The routes that name no backend of this pool, by index.
     pub fn dangling(&self) -> impl Iterator<Item = usize> {
-        self.targets.iter().enumerate().filter(|(_, backends)| backends.is_empty()).map(|(at, _)| at)
+        self.targets
+            .iter()
+            .enumerate()
+            .filter(|(_, backends)| backends.is_empty())
+            .map(|(at, _)| at)
     }
 
     /// The backend for a value of the field.
     pub fn route(&self, settings: &Settings, value: &[u8], facts: &mut impl Facts) -> Outcome {
-        if let Ok(at) = settings.routes.binary_search_by(|route| route.value.as_bytes().cmp(value)) {
+        if let Ok(at) = settings
+            .routes
+            .binary_search_by(|route| route.value.as_bytes().cmp(value))
+        {
             return self
                 .targets
                 .get(at)
@@ -70,7 +90,9 @@ impl Pool {
         }
         match settings.fallback {
             Fallback::None => Outcome::Unmatched,
-            Fallback::Hash => self.own(value, facts).map_or(Outcome::Unusable, Outcome::Hashed),
+            Fallback::Hash => self
+                .own(value, facts)
+                .map_or(Outcome::Unusable, Outcome::Hashed),
         }
     }
 
@@ -103,7 +125,9 @@ fn draw(named: &[u32], facts: &mut impl Facts) -> Option<u32> {
 /// FNV-1a, then mixed so that every bit counts in a comparison.
 fn hash(seed: u64, bytes: &[u8]) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325 ^ seed;
-    let mut hash = bytes.iter().fold(start, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut hash = bytes.iter().fold(start, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
@@ -130,13 +154,23 @@ mod tests {
 
     fn settings(fallback: &str) -> Settings {
         let routes = r#"{"blue": "10.0.0.1:80", "green": "green", "lost": "10.9.9.9:80"}"#;
-        Settings::parse(&format!(r#"{{"header": "x", "fallback": "{fallback}", "routes": {routes}}}"#)).unwrap()
+        Settings::parse(&format!(
+            r#"{{"header": "x", "fallback": "{fallback}", "routes": {routes}}}"#
+        ))
+        .unwrap()
     }
 
     fn backends() -> Vec<Backend<'static>> {
         let name = |at: usize| if at % 2 == 1 { Some("green") } else { None };
         let addresses = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"];
-        addresses.iter().enumerate().map(|(at, address)| Backend { address, name: name(at) }).collect()
+        addresses
+            .iter()
+            .enumerate()
+            .map(|(at, address)| Backend {
+                address,
+                name: name(at),
+            })
+            .collect()
     }
 
     fn route(fallback: &str, value: &str, mut facts: Fixed) -> Outcome {
@@ -147,15 +181,65 @@ mod tests {
     #[test]
     fn an_address_names_one_backend_and_a_label_several() {
         assert_eq!(route("none", "blue", Fixed::default()), Outcome::Routed(0));
-        assert_eq!(route("none", "green", Fixed { draw: 0, ..Fixed::default() }), Outcome::Routed(1));
-        assert_eq!(route("none", "green", Fixed { draw: 1, ..Fixed::default() }), Outcome::Routed(3));
+        assert_eq!(
+            route(
+                "none",
+                "green",
+                Fixed {
+                    draw: 0,
+                    ..Fixed::default()
+                }
+            ),
+            Outcome::Routed(1)
+        );
+        assert_eq!(
+            route(
+                "none",
+                "green",
+                Fixed {
+                    draw: 1,
+                    ..Fixed::default()
+                }
+            ),
+            Outcome::Routed(3)
+        );
     }
 
     #[test]
     fn unusable_backends_are_skipped() {
-        assert_eq!(route("none", "green", Fixed { draw: 0, unusable: vec![1] }), Outcome::Routed(3));
-        assert_eq!(route("none", "blue", Fixed { draw: 0, unusable: vec![0] }), Outcome::Unusable);
-        assert_eq!(route("hash", "blue", Fixed { draw: 0, unusable: vec![0] }), Outcome::Unusable);
+        assert_eq!(
+            route(
+                "none",
+                "green",
+                Fixed {
+                    draw: 0,
+                    unusable: vec![1]
+                }
+            ),
+            Outcome::Routed(3)
+        );
+        assert_eq!(
+            route(
+                "none",
+                "blue",
+                Fixed {
+                    draw: 0,
+                    unusable: vec![0]
+                }
+            ),
+            Outcome::Unusable
+        );
+        assert_eq!(
+            route(
+                "hash",
+                "blue",
+                Fixed {
+                    draw: 0,
+                    unusable: vec![0]
+                }
+            ),
+            Outcome::Unusable
+        );
         assert_eq!(route("none", "lost", Fixed::default()), Outcome::Unusable);
     }
 
@@ -163,21 +247,42 @@ mod tests {
     fn unknown_values_fall_back() {
         assert_eq!(route("none", "pink", Fixed::default()), Outcome::Unmatched);
         assert_eq!(route("none", "Blue", Fixed::default()), Outcome::Unmatched);
-        assert!(matches!(route("hash", "pink", Fixed::default()), Outcome::Hashed(_)));
-        assert_eq!(route("hash", "pink", Fixed { draw: 0, unusable: vec![0, 1, 2, 3] }), Outcome::Unusable);
+        assert!(matches!(
+            route("hash", "pink", Fixed::default()),
+            Outcome::Hashed(_)
+        ));
+        assert_eq!(
+            route(
+                "hash",
+                "pink",
+                Fixed {
+                    draw: 0,
+                    unusable: vec![0, 1, 2, 3]
+                }
+            ),
+            Outcome::Unusable
+        );
     }
 
     #[test]
     fn a_route_that_names_nobody_is_told() {
         let settings = settings("none");
         let pool = Pool::new(&settings, &backends());
-        assert_eq!(pool.dangling().map(|at| settings.routes[at].value.as_str()).collect::<Vec<_>>(), ["lost"]);
+        assert_eq!(
+            pool.dangling()
+                .map(|at| settings.routes[at].value.as_str())
+                .collect::<Vec<_>>(),
+            ["lost"]
+        );
     }
 
     #[test]
     fn hashing_spreads_and_only_the_values_of_a_lost_backend_move() {
-        let own = |value: u32, unusable: Vec<u32>| match route("hash", &value.to_string(), Fixed { draw: 0, unusable })
-        {
+        let own = |value: u32, unusable: Vec<u32>| match route(
+            "hash",
+            &value.to_string(),
+            Fixed { draw: 0, unusable },
+        ) {
             Outcome::Hashed(backend) => backend,
             other => panic!("{other:?}"),
         };
@@ -188,6 +293,9 @@ mod tests {
             let away = own(value, vec![2]);
             assert!(if home == 2 { away != 2 } else { away == home });
         }
-        assert!(shares.iter().all(|share| (200..300).contains(share)), "{shares:?}");
+        assert!(
+            shares.iter().all(|share| (200..300).contains(share)),
+            "{shares:?}"
+        );
     }
 }

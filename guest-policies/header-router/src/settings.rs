@@ -47,7 +47,8 @@ pub struct Edits {
     pub append: Vec<(String, String)>,
 }
 
-/// The fields that the contract keeps for the host; told here, so that the mistake shows when the policy is loaded.
+/// The fields that the contract keeps for the host; told here, so that the mistake shows when the
+/// policy is loaded.
 const HOST_FIELDS: [&str; 10] = [
     "connection",
     "content-length",
@@ -64,9 +65,14 @@ const HOST_FIELDS: [&str; 10] = [
 impl Settings {
     /// Reads JSON text.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| format!("settings: not JSON: {error}"))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| format!("settings: not JSON: {error}"))?;
         let settings = table(&value, "settings")?;
-        only(settings, "", &["header", "routes", "fallback", "request", "response"])?;
+        only(
+            settings,
+            "",
+            &["header", "routes", "fallback", "request", "response"],
+        )?;
         let Some(header) = settings.get("header") else {
             return Err("header: missing; name the field that chooses the backend".to_owned());
         };
@@ -84,8 +90,13 @@ fn routes(value: Option<&Value>) -> Result<Vec<Route>, String> {
     let mut routes = strings(value, "routes")?
         .into_iter()
         .map(|(value, target)| match target.is_empty() {
-            true => Err(format!("routes.{value}: is empty; give an address or the name label of a backend")),
-            false => Ok(Route { value: value.to_owned(), target: target.to_owned() }),
+            true => Err(format!(
+                "routes.{value}: is empty; give an address or the name label of a backend"
+            )),
+            false => Ok(Route {
+                value: value.to_owned(),
+                target: target.to_owned(),
+            }),
         })
         .collect::<Result<Vec<_>, _>>()?;
     routes.sort_unstable_by(|one, other| one.value.as_bytes().cmp(other.value.as_bytes()));
@@ -96,12 +107,16 @@ fn fallback(value: Option<&Value>) -> Result<Fallback, String> {
     match value.map(|value| string(value, "fallback")).transpose()? {
         None | Some("none") => Ok(Fallback::None),
         Some("hash") => Ok(Fallback::Hash),
-        Some(other) => Err(format!("fallback: \"{other}\" is neither \"none\" nor \"hash\"")),
+        Some(other) => Err(format!(
+            "fallback: \"{other}\" is neither \"none\" nor \"hash\""
+        )),
     }
 }
 
 fn edits(value: Option<&Value>, key: &str) -> Result<Edits, String> {
-    let Some(value) = value else { return Ok(Edits::default()) };
+    let Some(value) = value else {
+        return Ok(Edits::default());
+    };
     let edits = table(value, key)?;
     only(edits, &format!("{key}."), &["set", "append", "remove"])?;
     Ok(Edits {
@@ -114,7 +129,10 @@ fn edits(value: Option<&Value>, key: &str) -> Result<Edits, String> {
 fn names(value: Option<&Value>, key: &str) -> Result<Vec<String>, String> {
     match value {
         None => Ok(Vec::new()),
-        Some(Value::Array(names)) => names.iter().map(|name| writable(string(name, key)?, key)).collect(),
+        Some(Value::Array(names)) => names
+            .iter()
+            .map(|name| writable(string(name, key)?, key))
+            .collect(),
         Some(_) => Err(format!("{key}: has to be a list of field names")),
     }
 }
@@ -122,8 +140,13 @@ fn names(value: Option<&Value>, key: &str) -> Result<Vec<String>, String> {
 fn fields(value: Option<&Value>, key: &str) -> Result<Vec<(String, String)>, String> {
     let checked = |(name, value): (&str, &str)| {
         let writable = writable(name, key)?;
-        if value.chars().any(|letter| letter.is_control() && letter != '\t') {
-            return Err(format!("{key}.{name}: a field value has no control characters"));
+        if value
+            .chars()
+            .any(|letter| letter.is_control() && letter != '\t')
+        {
+            return Err(format!(
+                "{key}.{name}: a field value has no control characters"
+            ));
         }
         Ok((writable, value.to_owned()))
     };
@@ -131,7 +154,9 @@ fn fields(value: Option<&Value>, key: &str) -> Result<Vec<(String, String)>, Str
 }
 
 fn strings<'a>(value: Option<&'a Value>, key: &str) -> Result<Vec<(&'a str, &'a str)>, String> {
-    let Some(value) = value else { return Ok(Vec::new()) };
+    let Some(value) = value else {
+        return Ok(Vec::new());
+    };
     let entry = |(name, value): (&'a String, &'a Value)| match value.as_str() {
         Some(text) => Ok((name.as_str(), text)),
         None => Err(format!("{key}.{name}: has to be a string")),
@@ -140,17 +165,23 @@ fn strings<'a>(value: Option<&'a Value>, key: &str) -> Result<Vec<(&'a str, &'a 
 }
 
 fn table<'a>(value: &'a Value, key: &str) -> Result<&'a Map<String, Value>, String> {
-    value.as_object().ok_or_else(|| format!("{key}: has to be a table"))
+    value
+        .as_object()
+        .ok_or_else(|| format!("{key}: has to be a table"))
 }
 
 fn string<'a>(value: &'a Value, key: &str) -> Result<&'a str, String> {
-    value.as_str().ok_or_else(|| format!("{key}: has to be a string"))
+    value
+        .as_str()
+        .ok_or_else(|| format!("{key}: has to be a string"))
 }
 
 fn writable(name: &str, key: &str) -> Result<String, String> {
     let name = field_name(name, key)?;
     match HOST_FIELDS.contains(&name.as_str()) {
-        true => Err(format!("{key}: \"{name}\" belongs to the proxy, a policy can't write it")),
+        true => Err(format!(
+            "{key}: \"{name}\" belongs to the proxy, a policy can't write it"
+        )),
         false => Ok(name),
     }
 }
@@ -165,7 +196,10 @@ fn field_name(name: &str, key: &str) -> Result<String, String> {
 
 fn only(table: &Map<String, Value>, prefix: &str, known: &[&str]) -> Result<(), String> {
     match table.keys().find(|key| !known.contains(&key.as_str())) {
-        Some(key) => Err(format!("{prefix}{key}: unknown key; there are {}", known.join(", "))),
+        Some(key) => Err(format!(
+            "{prefix}{key}: unknown key; there are {}",
+            known.join(", ")
+        )),
         None => Ok(()),
     }
 }
@@ -191,12 +225,21 @@ mod tests {
         )
         .unwrap();
         assert_eq!(settings.header, "x-tenant");
-        let routes: Vec<_> =
-            settings.routes.iter().map(|route| (route.value.as_str(), route.target.as_str())).collect();
+        let routes: Vec<_> = settings
+            .routes
+            .iter()
+            .map(|route| (route.value.as_str(), route.target.as_str()))
+            .collect();
         assert_eq!(routes, [("blue", "10.0.0.1:80"), ("green", "green")]);
         assert_eq!(settings.fallback, Fallback::Hash);
-        assert_eq!(settings.request.set, [("x-routed".to_owned(), "yes".to_owned())]);
-        assert_eq!(settings.request.append, [("via-policy".to_owned(), "a".to_owned())]);
+        assert_eq!(
+            settings.request.set,
+            [("x-routed".to_owned(), "yes".to_owned())]
+        );
+        assert_eq!(
+            settings.request.append,
+            [("via-policy".to_owned(), "a".to_owned())]
+        );
         assert_eq!(settings.request.remove, ["cookie"]);
         assert_eq!(settings.response.remove, ["server"]);
     }
@@ -204,7 +247,13 @@ mod tests {
     #[test]
     fn the_field_is_enough() {
         let settings = Settings::parse(r#"{"header": "x"}"#).unwrap();
-        assert_eq!(settings, Settings { header: "x".to_owned(), ..Settings::default() });
+        assert_eq!(
+            settings,
+            Settings {
+                header: "x".to_owned(),
+                ..Settings::default()
+            }
+        );
     }
 
     #[test]
@@ -214,18 +263,48 @@ mod tests {
             ("[]", "settings: has to be a table"),
             ("{", "settings: not JSON"),
             (r#"{"header": 1}"#, "header: has to be a string"),
-            (r#"{"header": "a b"}"#, "header: \"a b\" is not a field name"),
+            (
+                r#"{"header": "a b"}"#,
+                "header: \"a b\" is not a field name",
+            ),
             (r#"{"header": ""}"#, "header: \"\" is not a field name"),
             (r#"{"header": "x", "heder": "y"}"#, "heder: unknown key"),
-            (r#"{"header": "x", "routes": ["a"]}"#, "routes: has to be a table"),
-            (r#"{"header": "x", "routes": {"blue": 1}}"#, "routes.blue: has to be a string"),
-            (r#"{"header": "x", "routes": {"blue": ""}}"#, "routes.blue: is empty"),
-            (r#"{"header": "x", "fallback": "random"}"#, "fallback: \"random\" is neither"),
-            (r#"{"header": "x", "request": {"st": {}}}"#, "request.st: unknown key"),
-            (r#"{"header": "x", "request": {"set": {"Host": "a"}}}"#, "request.set: \"host\" belongs to the proxy"),
-            (r#"{"header": "x", "request": {"set": {"a": "b\r\nc: d"}}}"#, "request.set.a: a field value"),
-            (r#"{"header": "x", "response": {"remove": {"a": "b"}}}"#, "response.remove: has to be a list"),
-            (r#"{"header": "x", "response": {"remove": ["a:"]}}"#, "response.remove: \"a:\" is not a field name"),
+            (
+                r#"{"header": "x", "routes": ["a"]}"#,
+                "routes: has to be a table",
+            ),
+            (
+                r#"{"header": "x", "routes": {"blue": 1}}"#,
+                "routes.blue: has to be a string",
+            ),
+            (
+                r#"{"header": "x", "routes": {"blue": ""}}"#,
+                "routes.blue: is empty",
+            ),
+            (
+                r#"{"header": "x", "fallback": "random"}"#,
+                "fallback: \"random\" is neither",
+            ),
+            (
+                r#"{"header": "x", "request": {"st": {}}}"#,
+                "request.st: unknown key",
+            ),
+            (
+                r#"{"header": "x", "request": {"set": {"Host": "a"}}}"#,
+                "request.set: \"host\" belongs to the proxy",
+            ),
+            (
+                r#"{"header": "x", "request": {"set": {"a": "b\r\nc: d"}}}"#,
+                "request.set.a: a field value",
+            ),
+            (
+                r#"{"header": "x", "response": {"remove": {"a": "b"}}}"#,
+                "response.remove: has to be a list",
+            ),
+            (
+                r#"{"header": "x", "response": {"remove": ["a:"]}}"#,
+                "response.remove: \"a:\" is not a field name",
+            ),
         ] {
             assert!(error(text).starts_with(expected), "{text}: {}", error(text));
         }

@@ -27,16 +27,20 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of backends with these weights, by index. A backend of weight 2 is meant to carry twice the load.
+    /// A pool of backends with these weights, by index. A backend of weight 2 is meant to carry
+    /// twice the load.
     pub fn new(weights: Vec<u32>) -> Self {
         let candidates = Vec::with_capacity(weights.len());
-        Pool { weights, candidates }
+        Pool {
+            weights,
+            candidates,
+        }
     }
 
     /// The backend to use; `None` if there is none at all.
     ///
-    /// Chosen among the healthy backends that did not fail this request. If there is none, among those that did not
-    /// fail it, and after that among all.
+    /// Chosen among the healthy backends that did not fail this request. If there is none, among
+    /// those that did not fail it, and after that among all.
     pub fn choose(&mut self, facts: &mut impl Facts) -> Option<u32> {
         let count = self.weights.len() as u32;
         if count > 1 {
@@ -57,7 +61,11 @@ impl Pool {
             1 => self.candidates.first().copied(),
             count => {
                 let (one, other) = draw_two(count, facts);
-                Some(self.better(self.candidates[one as usize], self.candidates[other as usize], facts))
+                Some(self.better(
+                    self.candidates[one as usize],
+                    self.candidates[other as usize],
+                    facts,
+                ))
             }
         }
     }
@@ -68,8 +76,12 @@ impl Pool {
         }
         let queue = |backend: u32| u128::from(facts.in_flight(backend)) + 1;
         let (time, other_time) = comparable(facts.latency(one), facts.latency(other));
-        let load = queue(one).saturating_mul(time.into()).saturating_mul(self.weight(other));
-        let other_load = queue(other).saturating_mul(other_time.into()).saturating_mul(self.weight(one));
+        let load = queue(one)
+            .saturating_mul(time.into())
+            .saturating_mul(self.weight(other));
+        let other_load = queue(other)
+            .saturating_mul(other_time.into())
+            .saturating_mul(self.weight(one));
         if load <= other_load { one } else { other }
     }
 
@@ -79,15 +91,21 @@ impl Pool {
 
     fn keep(&mut self, wanted: impl Fn(u32) -> bool) {
         self.candidates.clear();
-        self.candidates.extend((0..self.weights.len() as u32).filter(|&backend| wanted(backend)));
+        self.candidates
+            .extend((0..self.weights.len() as u32).filter(|&backend| wanted(backend)));
     }
 }
 
-/// Without a measurement of both, only the queues can be compared; and latencies that are within a third of each other
-/// are the same but for noise, which would send everything to one of two idle backends.
+/// Without a measurement of both, only the queues can be compared; and latencies that are within a
+/// third of each other are the same but for noise, which would send everything to one of two idle
+/// backends.
 fn comparable(one: u64, other: u64) -> (u64, u64) {
     let (less, more) = (one.min(other), one.max(other));
-    if less == 0 || more - less <= less / 3 { (1, 1) } else { (one, other) }
+    if less == 0 || more - less <= less / 3 {
+        (1, 1)
+    } else {
+        (one, other)
+    }
 }
 
 fn is_usable(facts: &impl Facts, backend: u32) -> bool {
@@ -143,7 +161,10 @@ mod tests {
         let mut shares = vec![0; weights.len()];
         for one in 0..count {
             for other in 0..count - 1 {
-                let mut facts = Fixed { draws: vec![1, other, one], ..facts.clone() };
+                let mut facts = Fixed {
+                    draws: vec![1, other, one],
+                    ..facts.clone()
+                };
                 shares[pool.choose(&mut facts).unwrap() as usize] += 1;
             }
         }
@@ -152,33 +173,54 @@ mod tests {
 
     #[test]
     fn the_shorter_queue_wins() {
-        let facts = Fixed { in_flight: vec![3, 0, 5], ..Fixed::default() };
+        let facts = Fixed {
+            in_flight: vec![3, 0, 5],
+            ..Fixed::default()
+        };
         assert_eq!(shares(&[1; 3], &facts), [2, 4, 0]);
     }
 
     #[test]
     fn a_slow_backend_counts_as_a_long_queue() {
-        let facts = Fixed { in_flight: vec![4, 0], latency: vec![100, 1000], ..Fixed::default() };
+        let facts = Fixed {
+            in_flight: vec![4, 0],
+            latency: vec![100, 1000],
+            ..Fixed::default()
+        };
         assert_eq!(shares(&[1; 2], &facts), [2, 0]);
     }
 
     #[test]
     fn an_unmeasured_backend_is_compared_by_its_queue() {
-        let facts = Fixed { in_flight: vec![1, 0], latency: vec![1, 0], ..Fixed::default() };
+        let facts = Fixed {
+            in_flight: vec![1, 0],
+            latency: vec![1, 0],
+            ..Fixed::default()
+        };
         assert_eq!(shares(&[1; 2], &facts), [0, 2]);
     }
 
     #[test]
     fn small_differences_in_latency_are_noise() {
-        let facts = Fixed { latency: vec![300, 400], ..Fixed::default() };
+        let facts = Fixed {
+            latency: vec![300, 400],
+            ..Fixed::default()
+        };
         assert_eq!(shares(&[1; 2], &facts), [1, 1]);
-        let facts = Fixed { latency: vec![300, 401], ..Fixed::default() };
+        let facts = Fixed {
+            latency: vec![300, 401],
+            ..Fixed::default()
+        };
         assert_eq!(shares(&[1; 2], &facts), [2, 0]);
     }
 
     #[test]
     fn weight_makes_room_for_more() {
-        let facts = Fixed { in_flight: vec![3, 1], latency: vec![10, 10], ..Fixed::default() };
+        let facts = Fixed {
+            in_flight: vec![3, 1],
+            latency: vec![10, 10],
+            ..Fixed::default()
+        };
         assert_eq!(shares(&[1, 1], &facts), [0, 2]);
         assert_eq!(shares(&[4, 1], &facts), [2, 0]);
     }
@@ -190,24 +232,45 @@ mod tests {
 
     #[test]
     fn now_and_then_the_slow_one_is_tried() {
-        let mut facts = Fixed { draws: vec![0, 0, 0], latency: vec![9_000_000, 1], ..Fixed::default() };
+        let mut facts = Fixed {
+            draws: vec![0, 0, 0],
+            latency: vec![9_000_000, 1],
+            ..Fixed::default()
+        };
         assert_eq!(Pool::new(vec![1; 2]).choose(&mut facts), Some(0));
     }
 
     #[test]
     fn the_sick_and_the_failed_are_skipped_while_others_are_left() {
-        let facts = Fixed { sick: vec![0], failed: vec![1], ..Fixed::default() };
+        let facts = Fixed {
+            sick: vec![0],
+            failed: vec![1],
+            ..Fixed::default()
+        };
         assert_eq!(shares(&[1; 3], &facts), [0, 0, 6]);
-        let facts = Fixed { sick: vec![0, 1, 2], failed: vec![1, 2], ..Fixed::default() };
+        let facts = Fixed {
+            sick: vec![0, 1, 2],
+            failed: vec![1, 2],
+            ..Fixed::default()
+        };
         assert_eq!(shares(&[1; 3], &facts), [6, 0, 0]);
-        let facts = Fixed { failed: vec![0, 1], ..Fixed::default() };
+        let facts = Fixed {
+            failed: vec![0, 1],
+            ..Fixed::default()
+        };
         assert_eq!(shares(&[1; 2], &facts).iter().sum::<u32>(), 2);
     }
 
     #[test]
     fn small_pools() {
         assert_eq!(Pool::new(vec![]).choose(&mut Fixed::default()), None);
-        assert_eq!(Pool::new(vec![1]).choose(&mut Fixed { sick: vec![0], ..Fixed::default() }), Some(0));
+        assert_eq!(
+            Pool::new(vec![1]).choose(&mut Fixed {
+                sick: vec![0],
+                ..Fixed::default()
+            }),
+            Some(0)
+        );
     }
 
     proptest! {

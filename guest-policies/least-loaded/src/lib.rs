@@ -1,4 +1,5 @@
-//! The `least-loaded` policy: of two random healthy backends, the one that will likely answer sooner.
+//! The `least-loaded` policy: of two random healthy backends, the one that will likely answer
+//! sooner.
 
 pub mod choice;
 

@@ -19,7 +19,10 @@ impl Topology for LeastLoaded {
 
 impl Select for LeastLoaded {
     fn select(&mut self, _request: &Request, mut attempt: &Attempt) -> Decision {
-        self.pools.at_mut(attempt.pool).and_then(|pool| pool.choose(&mut attempt)).into()
+        self.pools
+            .at_mut(attempt.pool)
+            .and_then(|pool| pool.choose(&mut attempt))
+            .into()
     }
 }
 
@@ -61,11 +64,23 @@ mod tests {
         two.set_in_flight(1, 5);
         // Two draws for the pair, and one that says: compare them.
         host.draws([0, 0, 1, 0, 0, 1, 0, 0, 1]);
-        assert_eq!(policy.select(&testing::get("/").pool(&one)), Decision::Backend(1));
-        assert_eq!(policy.select(&testing::get("/").pool(&two)), Decision::Backend(0));
+        assert_eq!(
+            policy.select(&testing::get("/").pool(&one)),
+            Decision::Backend(1)
+        );
+        assert_eq!(
+            policy.select(&testing::get("/").pool(&two)),
+            Decision::Backend(0)
+        );
         two.set_latency(0, Duration::from_secs(1));
         two.set_latency(1, Duration::from_millis(1));
-        assert_eq!(policy.select(&testing::get("/").pool(&two)), Decision::Backend(1));
-        assert_eq!(policy.retry(&testing::get("/").pool(&two), [1]), Decision::Backend(0));
+        assert_eq!(
+            policy.select(&testing::get("/").pool(&two)),
+            Decision::Backend(1)
+        );
+        assert_eq!(
+            policy.retry(&testing::get("/").pool(&two), [1]),
+            Decision::Backend(0)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! `pack INPUT COMPONENT.wasm`: makes a component of a core module that `wit-bindgen` put its types into, and a
-//! binary of WebAssembly text (`.wat`).
+//! `pack INPUT COMPONENT.wasm`: makes a component of a core module that `wit-bindgen` put its types
+//! into, and a binary of WebAssembly text (`.wat`).
 
 use std::{env, fs, path::Path, process::ExitCode};
 
@@ -19,10 +19,15 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [input, output] = arguments.as_slice() else {
-        bail!("usage: pack INPUT COMPONENT.wasm, where INPUT is a core module (.wasm) or WebAssembly text (.wat)");
+        bail!(
+            "usage: pack INPUT COMPONENT.wasm, where INPUT is a core module (.wasm) or WebAssembly text (.wat)"
+        );
     };
     let bytes = fs::read(input).with_context(|| format!("can't read {input}"))?;
-    let packed = if Path::new(input).extension().is_some_and(|extension| extension == "wat") {
+    let packed = if Path::new(input)
+        .extension()
+        .is_some_and(|extension| extension == "wat")
+    {
         wat::parse_bytes(&bytes)
             .map(|binary| binary.into_owned())
             .with_context(|| format!("{input} is no valid text"))?

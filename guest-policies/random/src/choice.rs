@@ -24,21 +24,30 @@ impl Pool {
     /// A pool of backends with these weights, by index.
     pub fn new(weights: &[u32]) -> Self {
         let equal = weights.windows(2).all(|pair| pair[0] == pair[1]);
-        let cumulative = if equal { Vec::new() } else { running_sum(weights) };
+        let cumulative = if equal {
+            Vec::new()
+        } else {
+            running_sum(weights)
+        };
         let count = u32::try_from(weights.len()).unwrap_or(u32::MAX);
-        Pool { count, cumulative, candidates: Vec::with_capacity(weights.len()) }
+        Pool {
+            count,
+            cumulative,
+            candidates: Vec::with_capacity(weights.len()),
+        }
     }
 
     /// The backend to use; `None` if there is none at all.
     ///
-    /// Drawn from the healthy backends that did not fail this request. If there is none, from those that did not fail
-    /// it, and after that from all: an attempt at a doubtful backend is better than no attempt.
+    /// Drawn from the healthy backends that did not fail this request. If there is none, from those
+    /// that did not fail it, and after that from all: an attempt at a doubtful backend is better
+    /// than no attempt.
     pub fn draw(&mut self, facts: &mut impl Facts) -> Option<u32> {
         if self.count == 0 {
             return None;
         }
-        // Refusing a draw and drawing again among the rest gives each of the rest its fair share, so
-        // the common case costs one draw and one question.
+        // Refusing a draw and drawing again among the rest gives each of the rest its fair share,
+        // so the common case costs one draw and one question.
         let first = self.draw_any(facts);
         if !facts.failed(first) && facts.healthy(first) {
             return Some(first);
@@ -47,7 +56,11 @@ impl Pool {
         if self.candidates.is_empty() {
             self.keep(|backend| !facts.failed(backend));
         }
-        if self.candidates.is_empty() { Some(self.draw_any(facts)) } else { self.draw_candidate(facts) }
+        if self.candidates.is_empty() {
+            Some(self.draw_any(facts))
+        } else {
+            self.draw_candidate(facts)
+        }
     }
 
     fn draw_any(&self, facts: &mut impl Facts) -> u32 {
@@ -63,7 +76,11 @@ impl Pool {
             let at = facts.below(self.candidates.len() as u32);
             return self.candidates.get(at as usize).copied();
         }
-        let total = self.candidates.iter().map(|&backend| self.weight(backend)).sum();
+        let total = self
+            .candidates
+            .iter()
+            .map(|&backend| self.weight(backend))
+            .sum();
         let mut point = facts.below(total);
         self.candidates.iter().copied().find(|&backend| {
             let weight = self.weight(backend);
@@ -75,7 +92,8 @@ impl Pool {
 
     fn keep(&mut self, wanted: impl Fn(u32) -> bool) {
         self.candidates.clear();
-        self.candidates.extend((0..self.count).filter(|&backend| wanted(backend)));
+        self.candidates
+            .extend((0..self.count).filter(|&backend| wanted(backend)));
     }
 
     fn weight(&self, backend: u32) -> u32 {
@@ -85,11 +103,17 @@ impl Pool {
     }
 }
 
-/// The running sum, scaled down if it would not fit in 32 bits. No weight becomes zero, so none is starved.
+/// The running sum, scaled down if it would not fit in 32 bits. No weight becomes zero, so none is
+/// starved.
 fn running_sum(weights: &[u32]) -> Vec<u32> {
     let total: u64 = weights.iter().map(|&weight| u64::from(weight.max(1))).sum();
-    // One more than the number of bits that are too many: each weight that is raised to 1 adds again.
-    let excess = if total > u64::from(u32::MAX) { 33 - total.leading_zeros().min(32) } else { 0 };
+    // One more than the number of bits that are too many: each weight that is raised to 1 adds
+    // again.
+    let excess = if total > u64::from(u32::MAX) {
+        33 - total.leading_zeros().min(32)
+    } else {
+        0
+    };
     let mut sum = 0_u32;
     weights
         .iter()
@@ -133,7 +157,11 @@ mod tests {
         let mut shares = vec![0; weights.len()];
         for first in 0..steps {
             for second in 0..steps {
-                let mut facts = Fixed { draws: vec![second, first], sick: sick.to_vec(), failed: failed.to_vec() };
+                let mut facts = Fixed {
+                    draws: vec![second, first],
+                    sick: sick.to_vec(),
+                    failed: failed.to_vec(),
+                };
                 shares[pool.draw(&mut facts).unwrap() as usize] += 1;
             }
         }
@@ -167,13 +195,21 @@ mod tests {
 
     #[test]
     fn an_empty_pool_has_no_choice() {
-        let mut facts = Fixed { draws: vec![], sick: vec![], failed: vec![] };
+        let mut facts = Fixed {
+            draws: vec![],
+            sick: vec![],
+            failed: vec![],
+        };
         assert_eq!(Pool::new(&[]).draw(&mut facts), None);
     }
 
     #[test]
     fn one_draw_and_one_question_are_enough_when_all_is_well() {
-        let mut facts = Fixed { draws: vec![9, 1], sick: vec![], failed: vec![] };
+        let mut facts = Fixed {
+            draws: vec![9, 1],
+            sick: vec![],
+            failed: vec![],
+        };
         assert_eq!(Pool::new(&[1; 4]).draw(&mut facts), Some(1));
         assert_eq!(facts.draws, [9]);
     }

@@ -19,7 +19,10 @@ impl Topology for Random {
 
 impl Select for Random {
     fn select(&mut self, _request: &Request, mut attempt: &Attempt) -> Decision {
-        self.pools.at_mut(attempt.pool).and_then(|pool| pool.draw(&mut attempt)).into()
+        self.pools
+            .at_mut(attempt.pool)
+            .and_then(|pool| pool.draw(&mut attempt))
+            .into()
     }
 }
 
@@ -46,13 +49,27 @@ mod tests {
     #[test]
     fn each_pool_is_drawn_from_by_its_own_weights() {
         let host = Host::new();
-        let weighted = |weights: [u32; 2]| weights.map(|weight| Backend::new("10.0.0.1:80").with_weight(weight));
-        let (one, two) = (host.pool("one", weighted([1, 1])), host.pool("two", weighted([1, 9])));
+        let weighted = |weights: [u32; 2]| {
+            weights.map(|weight| Backend::new("10.0.0.1:80").with_weight(weight))
+        };
+        let (one, two) = (
+            host.pool("one", weighted([1, 1])),
+            host.pool("two", weighted([1, 9])),
+        );
         let mut policy = host.load::<Random>("{}").unwrap();
         host.draws([1, 1, 0]);
-        assert_eq!(policy.select(&testing::get("/").pool(&one)), Decision::Backend(1));
-        assert_eq!(policy.select(&testing::get("/").pool(&two)), Decision::Backend(1));
-        assert_eq!(policy.retry(&testing::get("/").pool(&one), [0]), Decision::Backend(1));
+        assert_eq!(
+            policy.select(&testing::get("/").pool(&one)),
+            Decision::Backend(1)
+        );
+        assert_eq!(
+            policy.select(&testing::get("/").pool(&two)),
+            Decision::Backend(1)
+        );
+        assert_eq!(
+            policy.retry(&testing::get("/").pool(&one), [0]),
+            Decision::Backend(1)
+        );
         one.change(&mut policy, []);
         assert_eq!(policy.select(&testing::get("/").pool(&one)), Decision::Pass);
     }

@@ -2,13 +2,15 @@
 
 use std::cmp::Ordering;
 
-/// A position beyond 64 bits is the last one there is; no final bytes at all is well-formed, and can't be satisfied.
+/// A position beyond 64 bits is the last one there is; no final bytes at all is well-formed, and
+/// can't be satisfied.
 pub use waypost_policy::ByteRange;
 
 /// As many ranges as the contract lets through; a request with more is taken for an attack.
 pub const MAX_RANGES: usize = 64;
 
-/// Up to so many ranges may come in any order; more must ascend (RFC 9110 section 14.2 on many small ranges).
+/// Up to so many ranges may come in any order; more must ascend (RFC 9110 section 14.2 on many
+/// small ranges).
 pub const MAX_UNORDERED: usize = 16;
 
 /// At most so many ranges of a set may overlap another one of it (RFC 9110 section 14.2).
@@ -49,15 +51,21 @@ pub fn range_set(set: &[u8]) -> Parsed {
     let last = set.iter().filter(|&&byte| byte == b',').count();
     for (at, element) in set.split(|&byte| byte == b',').enumerate() {
         let spec = trim(element);
-        // White space belongs to the commas, and empty elements are to be skipped (RFC 9110 section 5.6.1).
+        // White space belongs to the commas, and empty elements are to be skipped (RFC 9110 section
+        // 5.6.1).
         if spec.is_empty() {
             continue;
         }
-        let stray = (at == 0 && element.first() != spec.first()) || (at == last && element.last() != spec.last());
+        let stray = (at == 0 && element.first() != spec.first())
+            || (at == last && element.last() != spec.last());
         let Some(range) = range_spec(spec).filter(|_| !stray) else {
             return Parsed::Malformed;
         };
-        if ranges.len() < MAX_RANGES { ranges.push(range) } else { excessive = true }
+        if ranges.len() < MAX_RANGES {
+            ranges.push(range)
+        } else {
+            excessive = true
+        }
     }
     match ranges.is_empty() {
         true => Parsed::Malformed,
@@ -83,11 +91,20 @@ fn range_spec(spec: &[u8]) -> Option<ByteRange> {
 }
 
 fn number(digits: &[u8]) -> u64 {
-    digits.iter().fold(0_u64, |value, digit| value.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
+    digits.iter().fold(0_u64, |value, digit| {
+        value
+            .saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
+    })
 }
 
 fn order(left: &[u8], right: &[u8]) -> Ordering {
-    let significant = |digits: &[u8]| digits.iter().position(|&digit| digit != b'0').unwrap_or(digits.len());
+    let significant = |digits: &[u8]| {
+        digits
+            .iter()
+            .position(|&digit| digit != b'0')
+            .unwrap_or(digits.len())
+    };
     let (left, right) = (&left[significant(left)..], &right[significant(right)..]);
     left.len().cmp(&right.len()).then_with(|| left.cmp(right))
 }
@@ -155,13 +172,19 @@ mod tests {
         assert_eq!(ranges("bytes=500-"), [From(500)]);
         assert_eq!(ranges("bytes=-500"), [Final(500)]);
         assert_eq!(ranges("bytes=0-0,-1"), [Between(0, 0), Final(1)]);
-        assert_eq!(ranges("bytes=500-700,601-999"), [Between(500, 700), Between(601, 999)]);
+        assert_eq!(
+            ranges("bytes=500-700,601-999"),
+            [Between(500, 700), Between(601, 999)]
+        );
         assert_eq!(ranges("BYTES=007-7"), [Between(7, 7)]);
     }
 
     #[test]
     fn lists_may_have_white_space_at_commas_and_empty_elements() {
-        assert_eq!(ranges("bytes=0-1 , 3-4\t,\t6-7"), [Between(0, 1), Between(3, 4), Between(6, 7)]);
+        assert_eq!(
+            ranges("bytes=0-1 , 3-4\t,\t6-7"),
+            [Between(0, 1), Between(3, 4), Between(6, 7)]
+        );
         assert_eq!(ranges("bytes=,0-1,, ,3-4,"), [Between(0, 1), Between(3, 4)]);
         assert_eq!(ranges("bytes= ,0-1, "), [Between(0, 1)]);
     }
@@ -174,12 +197,24 @@ mod tests {
 
     #[test]
     fn huge_numbers_are_the_greatest() {
-        assert_eq!(ranges("bytes=0-99999999999999999999"), [Between(0, u64::MAX)]);
+        assert_eq!(
+            ranges("bytes=0-99999999999999999999"),
+            [Between(0, u64::MAX)]
+        );
         assert_eq!(ranges("bytes=99999999999999999999-"), [From(u64::MAX)]);
         assert_eq!(ranges("bytes=-99999999999999999999"), [Final(u64::MAX)]);
-        assert_eq!(ranges("bytes=18446744073709551615-18446744073709551616"), [Between(u64::MAX, u64::MAX)]);
-        assert_eq!(field(b"bytes=99999999999999999999-99999999999999999998"), Parsed::Malformed);
-        assert_eq!(ranges(&format!("bytes={}1-{}2", "0".repeat(300), "0".repeat(3))), [Between(1, 2)]);
+        assert_eq!(
+            ranges("bytes=18446744073709551615-18446744073709551616"),
+            [Between(u64::MAX, u64::MAX)]
+        );
+        assert_eq!(
+            field(b"bytes=99999999999999999999-99999999999999999998"),
+            Parsed::Malformed
+        );
+        assert_eq!(
+            ranges(&format!("bytes={}1-{}2", "0".repeat(300), "0".repeat(3))),
+            [Between(1, 2)]
+        );
     }
 
     #[test]
@@ -218,7 +253,13 @@ mod tests {
 
     #[test]
     fn another_unit_is_not_ours() {
-        for text in ["items=0-5", "seconds=1-2", "none=", "bytes2=0-1", "x-pages=5-2"] {
+        for text in [
+            "items=0-5",
+            "seconds=1-2",
+            "none=",
+            "bytes2=0-1",
+            "x-pages=5-2",
+        ] {
             assert_eq!(field(text.as_bytes()), Parsed::OtherUnit, "{text:?}");
         }
     }
@@ -248,7 +289,10 @@ mod tests {
         assert_eq!(set(65, |at| 2 * at), Parsed::Excessive);
         assert!(matches!(set(16, |at| 200 - 2 * at), Parsed::Ranges(_)));
         assert_eq!(set(17, |at| 200 - 2 * at), Parsed::Excessive);
-        assert_eq!(range_set(format!("{},5-2", "1-1,".repeat(1000)).as_bytes()), Parsed::Malformed);
+        assert_eq!(
+            range_set(format!("{},5-2", "1-1,".repeat(1000)).as_bytes()),
+            Parsed::Malformed
+        );
     }
 
     fn any_range() -> impl Strategy<Value = ByteRange> {

@@ -2,15 +2,19 @@
 
 use crate::parse::{self, Parsed};
 
-/// What each `range` parameter asks for, in order. One that is not a byte range belongs to the application, so
-/// it is not here.
+/// What each `range` parameter asks for, in order. One that is not a byte range belongs to the
+/// application, so it is not here.
 pub fn byte_ranges(query: &str) -> impl Iterator<Item = Parsed> {
     query.split('&').filter_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
         (decode(name)? == b"range").then_some(())?;
         let value = decode(value)?;
         // With its unit or without: `bytes=0-99`, `0-99`.
-        let parsed = if value.contains(&b'=') { parse::field(&value) } else { parse::range_set(&value) };
+        let parsed = if value.contains(&b'=') {
+            parse::field(&value)
+        } else {
+            parse::range_set(&value)
+        };
         matches!(parsed, Parsed::Ranges(_) | Parsed::Excessive).then_some(parsed)
     })
 }
@@ -24,7 +28,9 @@ fn decode(text: &str) -> Option<Vec<u8>> {
         decoded.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let [high, low, after @ ..] = rest else { return None };
+                let [high, low, after @ ..] = rest else {
+                    return None;
+                };
                 rest = after;
                 (hex_digit(*high)? << 4) | hex_digit(*low)?
             }
@@ -65,7 +71,10 @@ mod tests {
     fn names_and_values_are_decoded() {
         assert_eq!(found("range=bytes%3D0%2d99"), one(Between(0, 99)));
         assert_eq!(found("r%61nge=%42ytes%3D0-99"), one(Between(0, 99)));
-        assert_eq!(found("range=0-1%2C+4-5"), [Parsed::Ranges(vec![Between(0, 1), Between(4, 5)])]);
+        assert_eq!(
+            found("range=0-1%2C+4-5"),
+            [Parsed::Ranges(vec![Between(0, 1), Between(4, 5)])]
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The token bucket. Pure, so that it is tested without a host.
 //!
-//! A bucket is one number: the moment at which it will be full again. A request moves it on by the time that one token takes
-//! to come; it is too early if that would be further away than a whole bucket takes to fill. A bucket that is full is not kept.
+//! A bucket is one number: the moment at which it will be full again. A request moves it on by the
+//! time that one token takes to come; it is too early if that would be further away than a whole
+//! bucket takes to fill. A bucket that is full is not kept.
 
 /// How often a bucket that others changed meanwhile is tried again.
 const ATTEMPTS: u32 = 8;
@@ -36,14 +37,23 @@ pub trait Shelf {
     /// The bucket of this key.
     fn bucket(&self, key: &str) -> Option<Vec<u8>>;
     /// Puts one in place of `expected`; `None` if that is refused.
-    fn replace(&mut self, key: &str, expected: Option<&[u8]>, bucket: &[u8], ttl_milliseconds: u64) -> Option<bool>;
+    fn replace(
+        &mut self,
+        key: &str,
+        expected: Option<&[u8]>,
+        bucket: &[u8],
+        ttl_milliseconds: u64,
+    ) -> Option<bool>;
 }
 
 impl Limit {
     /// `rate` tokens a second, and `burst` in a full bucket; both more than 0.
     pub fn new(rate: f64, burst: u32) -> Self {
         let interval = (SECOND as f64 / rate) as u64;
-        Limit { interval, window: interval.saturating_mul(burst.into()) }
+        Limit {
+            interval,
+            window: interval.saturating_mul(burst.into()),
+        }
     }
 
     /// Takes a token out of the bucket of this key.
@@ -52,13 +62,21 @@ impl Limit {
             let old = shelf.bucket(key);
             let now = shelf.now();
             // What settings of before left may be further away than these can mean.
-            let full_at = old.as_deref().map_or(now, read).clamp(now, now.saturating_add(self.window));
+            let full_at = old
+                .as_deref()
+                .map_or(now, read)
+                .clamp(now, now.saturating_add(self.window));
             let after = full_at.saturating_add(self.interval);
             let wait = after - now;
             if wait > self.window {
                 return Outcome::Limited((wait - self.window).div_ceil(SECOND).max(1));
             }
-            match shelf.replace(key, old.as_deref(), &after.to_le_bytes(), wait.div_ceil(MILLISECOND).max(1)) {
+            match shelf.replace(
+                key,
+                old.as_deref(),
+                &after.to_le_bytes(),
+                wait.div_ceil(MILLISECOND).max(1),
+            ) {
                 Some(true) => return Outcome::Allowed,
                 Some(false) => {}
                 None => return Outcome::Unsure,
@@ -95,9 +113,18 @@ mod tests {
             self.now
         }
         fn bucket(&self, key: &str) -> Option<Vec<u8>> {
-            self.buckets.get(key).filter(|(_, end)| *end > self.now).map(|(bucket, _)| bucket.clone())
+            self.buckets
+                .get(key)
+                .filter(|(_, end)| *end > self.now)
+                .map(|(bucket, _)| bucket.clone())
         }
-        fn replace(&mut self, key: &str, expected: Option<&[u8]>, bucket: &[u8], ttl: u64) -> Option<bool> {
+        fn replace(
+            &mut self,
+            key: &str,
+            expected: Option<&[u8]>,
+            bucket: &[u8],
+            ttl: u64,
+        ) -> Option<bool> {
             if self.refuses {
                 return None;
             }
@@ -109,22 +136,34 @@ mod tests {
             if self.bucket(key).as_deref() != expected {
                 return Some(false);
             }
-            self.buckets.insert(key.to_owned(), (bucket.to_vec(), self.now + ttl * MILLISECOND));
+            self.buckets.insert(
+                key.to_owned(),
+                (bucket.to_vec(), self.now + ttl * MILLISECOND),
+            );
             Some(true)
         }
     }
 
     fn allowed(limit: Limit, shelf: &mut Told, key: &str) -> u32 {
-        (0..1000).take_while(|_| limit.take(key, shelf) == Outcome::Allowed).count() as u32
+        (0..1000)
+            .take_while(|_| limit.take(key, shelf) == Outcome::Allowed)
+            .count() as u32
     }
 
     #[test]
     fn a_burst_passes_and_then_what_the_rate_allows() {
         let limit = Limit::new(2.0, 5);
-        let mut shelf = Told { now: 77, ..Told::default() };
+        let mut shelf = Told {
+            now: 77,
+            ..Told::default()
+        };
         assert_eq!(allowed(limit, &mut shelf, "a"), 5);
         assert_eq!(limit.take("a", &mut shelf), Outcome::Limited(1));
-        assert_eq!(allowed(limit, &mut shelf, "b"), 5, "others have buckets of their own");
+        assert_eq!(
+            allowed(limit, &mut shelf, "b"),
+            5,
+            "others have buckets of their own"
+        );
         shelf.now += SECOND;
         assert_eq!(allowed(limit, &mut shelf, "a"), 2);
         shelf.now += 100 * SECOND;
@@ -154,19 +193,55 @@ mod tests {
     #[test]
     fn rivals_are_outlasted_but_not_for_ever() {
         let limit = Limit::new(1.0, 1);
-        let mut shelf = Told { rivals: ATTEMPTS - 1, ..Told::default() };
+        let mut shelf = Told {
+            rivals: ATTEMPTS - 1,
+            ..Told::default()
+        };
         assert_eq!(limit.take("a", &mut shelf), Outcome::Allowed);
-        assert_eq!(limit.take("b", &mut Told { rivals: ATTEMPTS, ..Told::default() }), Outcome::Unsure);
-        assert_eq!(limit.take("b", &mut Told { refuses: true, ..Told::default() }), Outcome::Unsure);
+        assert_eq!(
+            limit.take(
+                "b",
+                &mut Told {
+                    rivals: ATTEMPTS,
+                    ..Told::default()
+                }
+            ),
+            Outcome::Unsure
+        );
+        assert_eq!(
+            limit.take(
+                "b",
+                &mut Told {
+                    refuses: true,
+                    ..Told::default()
+                }
+            ),
+            Outcome::Unsure
+        );
     }
 
     #[test]
     fn what_others_left_does_no_harm() {
         let limit = Limit::new(1.0, 2);
-        let mut shelf = Told { now: SECOND, ..Told::default() };
-        for left in [&b"nonsense that is longer"[..], b"", &u64::MAX.to_le_bytes()] {
-            shelf.buckets.insert("a".to_owned(), (left.to_vec(), u64::MAX));
-            assert!(matches!(limit.take("a", &mut shelf), Outcome::Allowed | Outcome::Limited(1)), "{left:?}");
+        let mut shelf = Told {
+            now: SECOND,
+            ..Told::default()
+        };
+        for left in [
+            &b"nonsense that is longer"[..],
+            b"",
+            &u64::MAX.to_le_bytes(),
+        ] {
+            shelf
+                .buckets
+                .insert("a".to_owned(), (left.to_vec(), u64::MAX));
+            assert!(
+                matches!(
+                    limit.take("a", &mut shelf),
+                    Outcome::Allowed | Outcome::Limited(1)
+                ),
+                "{left:?}"
+            );
         }
     }
 

@@ -70,8 +70,20 @@ impl Shelf for Store {
     fn bucket(&self, key: &str) -> Option<Vec<u8>> {
         store::value(key)
     }
-    fn replace(&mut self, key: &str, expected: Option<&[u8]>, bucket: &[u8], ttl_milliseconds: u64) -> Option<bool> {
-        store::compare_and_set(key, expected, bucket, Some(Duration::from_millis(ttl_milliseconds))).ok()
+    fn replace(
+        &mut self,
+        key: &str,
+        expected: Option<&[u8]>,
+        bucket: &[u8],
+        ttl_milliseconds: u64,
+    ) -> Option<bool> {
+        store::compare_and_set(
+            key,
+            expected,
+            bucket,
+            Some(Duration::from_millis(ttl_milliseconds)),
+        )
+        .ok()
     }
 }
 
@@ -87,18 +99,35 @@ mod tests {
     fn workers_count_together_and_time_fills_the_bucket() {
         let host = Host::new();
         let settings = r#"{"rate": 0.5, "burst": 2, "key": "header:x-key"}"#;
-        let mut workers = [host.load::<RateLimit>(settings).unwrap(), host.load::<RateLimit>(settings).unwrap()];
+        let mut workers = [
+            host.load::<RateLimit>(settings).unwrap(),
+            host.load::<RateLimit>(settings).unwrap(),
+        ];
         let mut ask = |worker: usize, mut request| workers[worker].edit_request(&mut request);
         let keyed = || testing::get("/").field("x-key", "a");
         assert_eq!([ask(0, keyed()), ask(1, keyed())], [Ok(()), Ok(())]);
         let refusal = ask(0, keyed()).unwrap_err();
-        assert_eq!((refusal.status, refusal.value("retry-after")), (429, Some(&b"2"[..])));
-        assert_eq!(ask(0, testing::get("/")), Ok(()), "without the field the client has a bucket");
+        assert_eq!(
+            (refusal.status, refusal.value("retry-after")),
+            (429, Some(&b"2"[..]))
+        );
+        assert_eq!(
+            ask(0, testing::get("/")),
+            Ok(()),
+            "without the field the client has a bucket"
+        );
         host.advance(Duration::from_secs(2));
         assert_eq!(ask(1, keyed()), Ok(()));
         host.set_store_bytes(0);
-        assert_eq!(ask(1, keyed().field("x-key", "b")).unwrap_err().status, 429, "the first value counts");
+        assert_eq!(
+            ask(1, keyed().field("x-key", "b")).unwrap_err().status,
+            429,
+            "the first value counts"
+        );
         assert_eq!(ask(1, testing::get("/").client("192.0.2.2")), Ok(()));
-        assert_eq!(["allowed", "limited", "unsure"].map(|name| host.counted(name)), [4, 2, 1]);
+        assert_eq!(
+            ["allowed", "limited", "unsure"].map(|name| host.counted(name)),
+            [4, 2, 1]
+        );
     }
 }

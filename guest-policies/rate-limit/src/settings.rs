@@ -32,16 +32,28 @@ pub enum Key {
 impl Settings {
     /// Reads JSON text.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| format!("settings: not JSON: {error}"))?;
-        let Some(table) = value.as_object() else { return Err("settings: has to be a table".to_owned()) };
-        if let Some(key) = table.keys().find(|key| !["rate", "burst", "key", "prefix-v6"].contains(&key.as_str())) {
-            return Err(format!("{key}: unknown key; there are rate, burst, key, prefix-v6"));
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| format!("settings: not JSON: {error}"))?;
+        let Some(table) = value.as_object() else {
+            return Err("settings: has to be a table".to_owned());
+        };
+        if let Some(key) = table
+            .keys()
+            .find(|key| !["rate", "burst", "key", "prefix-v6"].contains(&key.as_str()))
+        {
+            return Err(format!(
+                "{key}: unknown key; there are rate, burst, key, prefix-v6"
+            ));
         }
         let Some(rate) = table.get("rate") else {
-            return Err("rate: missing; say how many requests a second a client may make".to_owned());
+            return Err(
+                "rate: missing; say how many requests a second a client may make".to_owned(),
+            );
         };
         let Some(rate) = rate.as_f64().filter(|rate| RATE.contains(rate)) else {
-            return Err("rate: has to be a number from 0.00001 to 1000000, requests a second".to_owned());
+            return Err(
+                "rate: has to be a number from 0.00001 to 1000000, requests a second".to_owned(),
+            );
         };
         // Without a burst, as many as a second brings.
         let burst = match table.get("burst") {
@@ -59,7 +71,11 @@ impl Settings {
                 .ok_or("prefix-v6: has to be a number of bits from 1 to 128")?,
         };
         let key = table.get("key").map_or(Ok(Key::Client), key)?;
-        Ok(Settings { limit: Limit::new(rate, burst as u32), key, prefix_v6: prefix_v6 as u32 })
+        Ok(Settings {
+            limit: Limit::new(rate, burst as u32),
+            key,
+            prefix_v6: prefix_v6 as u32,
+        })
     }
 }
 
@@ -83,14 +99,38 @@ mod tests {
 
     #[test]
     fn a_whole_table_and_the_least() {
-        let settings =
-            Settings::parse(r#"{"rate": 0.5, "burst": 3, "key": "header:X-Api-Key", "prefix-v6": 56}"#).unwrap();
+        let settings = Settings::parse(
+            r#"{"rate": 0.5, "burst": 3, "key": "header:X-Api-Key", "prefix-v6": 56}"#,
+        )
+        .unwrap();
         let key = Key::Header("x-api-key".to_owned());
-        assert_eq!(settings, Settings { limit: Limit::new(0.5, 3), key, prefix_v6: 56 });
+        assert_eq!(
+            settings,
+            Settings {
+                limit: Limit::new(0.5, 3),
+                key,
+                prefix_v6: 56
+            }
+        );
         let settings = Settings::parse(r#"{"rate": 2.5}"#).unwrap();
-        assert_eq!(settings, Settings { limit: Limit::new(2.5, 3), key: Key::Client, prefix_v6: 64 });
-        assert_eq!(Settings::parse(r#"{"rate": 10, "key": "client"}"#).unwrap().limit, Limit::new(10.0, 10));
-        assert_eq!(Settings::parse(r#"{"rate": 0.1}"#).unwrap().limit, Limit::new(0.1, 1));
+        assert_eq!(
+            settings,
+            Settings {
+                limit: Limit::new(2.5, 3),
+                key: Key::Client,
+                prefix_v6: 64
+            }
+        );
+        assert_eq!(
+            Settings::parse(r#"{"rate": 10, "key": "client"}"#)
+                .unwrap()
+                .limit,
+            Limit::new(10.0, 10)
+        );
+        assert_eq!(
+            Settings::parse(r#"{"rate": 0.1}"#).unwrap().limit,
+            Limit::new(0.1, 1)
+        );
     }
 
     #[test]

@@ -16,7 +16,11 @@ impl<'a> Attempt<'a> {
     #[doc(hidden)]
     #[inline]
     pub fn of(pool: u32, number: u32, failed: &'a [FailedAttempt]) -> Self {
-        Attempt { pool, number, failed }
+        Attempt {
+            pool,
+            number,
+            failed,
+        }
     }
 
     /// The attempts at this request that failed, oldest first; empty on the first.
@@ -37,11 +41,15 @@ impl<'a> Attempt<'a> {
         !self.has_failed(backend) && facts::healthy(backend)
     }
 
-    /// Of these backends the usable one with the fewest requests in flight; which of several, is drawn.
+    /// Of these backends the usable one with the fewest requests in flight; which of several, is
+    /// drawn.
     pub fn least_busy(&self, candidates: &[u32]) -> Option<u32> {
         let mut best = None;
         let mut equals = 1;
-        for &backend in candidates.iter().filter(|backend| self.is_usable(**backend)) {
+        for &backend in candidates
+            .iter()
+            .filter(|backend| self.is_usable(**backend))
+        {
             let busy = facts::in_flight(backend);
             match best {
                 Some((least, _)) if busy > least => {}
@@ -66,7 +74,12 @@ impl<'a> Attempt<'a> {
 #[doc(hidden)]
 pub fn past() -> Vec<FailedAttempt> {
     let failed = contract::attempts::failed().into_iter();
-    failed.map(|past| FailedAttempt { backend: past.backend, failure: past.failure.into() }).collect()
+    failed
+        .map(|past| FailedAttempt {
+            backend: past.backend,
+            failure: past.failure.into(),
+        })
+        .collect()
 }
 
 /// An attempt that failed.

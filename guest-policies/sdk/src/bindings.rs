@@ -1,5 +1,5 @@
-//! The contract as generated from `wit/`: what a policy imports, and one world for each hook, so that a component exports the
-//! hooks that it names and no others.
+//! The contract as generated from `wit/`: what a policy imports, and one world for each hook, so
+//! that a component exports the hooks that it names and no others.
 
 #![allow(unsafe_code, missing_docs, reason = "the generated bindings")]
 

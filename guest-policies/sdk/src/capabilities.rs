@@ -1,6 +1,7 @@
 //! What a policy may ask of the host. Nothing here waits.
 //!
-//! All of it is `#[inline]`: components are built for size, and a call more for each call of the host would be left in them.
+//! All of it is `#[inline]`: components are built for size, and a call more for each call of the
+//! host would be left in them.
 
 use std::{fmt, time::Duration};
 
@@ -8,8 +9,8 @@ use crate::contract;
 
 /// Lines for the operator, marked with the policy's name.
 ///
-/// A line is cut at 1 KiB, and its control characters are replaced. Lines beyond a burst of 32 and 16 a second after it are
-/// dropped and counted, for each worker.
+/// A line is cut at 1 KiB, and its control characters are replaced. Lines beyond a burst of 32 and
+/// 16 a second after it are dropped and counted, for each worker.
 pub mod log {
     use super::contract::log::{Level, write};
 
@@ -59,8 +60,9 @@ pub mod random {
 pub mod clock {
     use super::contract;
 
-    /// Nanoseconds since some fixed moment before the policy was loaded; never goes back. The moment is the same for all
-    /// instances, so that workers can compare what they put into the store.
+    /// Nanoseconds since some fixed moment before the policy was loaded; never goes back. The
+    /// moment is the same for all instances, so that workers can compare what they put into the
+    /// store.
     #[inline]
     pub fn monotonic_nanoseconds() -> u64 {
         contract::clock::monotonic_nanoseconds()
@@ -73,8 +75,9 @@ pub mod clock {
     }
 }
 
-/// Live facts about the backends of the pool that the current request is for, by index: what this worker sees of its own
-/// traffic. An index out of range, or a call outside a request's hooks, reads as 0 or `false`.
+/// Live facts about the backends of the pool that the current request is for, by index: what this
+/// worker sees of its own traffic. An index out of range, or a call outside a request's hooks,
+/// reads as 0 or `false`.
 pub mod facts {
     use super::contract::backend_facts;
 
@@ -84,7 +87,8 @@ pub mod facts {
         backend_facts::in_flight(backend)
     }
 
-    /// Moving average of the time from sending the request to the head of the response; 0 before the first.
+    /// Moving average of the time from sending the request to the head of the response; 0 before
+    /// the first.
     #[inline]
     pub fn latency_microseconds(backend: u32) -> u64 {
         backend_facts::latency_microseconds(backend)
@@ -103,16 +107,19 @@ pub mod facts {
     }
 }
 
-/// A counter of the policy's own, shown in the proxy's statistics under the policy's name and summed over all workers.
+/// A counter of the policy's own, shown in the proxy's statistics under the policy's name and
+/// summed over all workers.
 ///
-/// Define it in [`Configure`](crate::Configure), so that a mistake shows when the policy is loaded, and keep it.
+/// Define it in [`Configure`](crate::Configure), so that a mistake shows when the policy is loaded,
+/// and keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counter {
     number: u32,
 }
 
 impl Counter {
-    /// The counter of this name (`[a-z][a-z0-9_]*`, up to 64 bytes), made if new; up to 64 a policy.
+    /// The counter of this name (`[a-z][a-z0-9_]*`, up to 64 bytes), made if new; up to 64 a
+    /// policy.
     #[inline]
     pub fn define(name: &str) -> Result<Self, String> {
         match contract::counters::define(name) {
@@ -134,10 +141,12 @@ impl Counter {
     }
 }
 
-/// State that all workers share, for each policy name apart: values and counters, whose names are apart.
+/// State that all workers share, for each policy name apart: values and counters, whose names are
+/// apart.
 ///
-/// It outlives instances and generations, but not the process. Each call is atomic over all workers. The operator bounds the
-/// store, and an entry may go before its time: keep in it what you can do without.
+/// It outlives instances and generations, but not the process. Each call is atomic over all
+/// workers. The operator bounds the store, and an entry may go before its time: keep in it what you
+/// can do without.
 pub mod store {
     use super::{Duration, StoreError, contract, milliseconds};
 
@@ -149,7 +158,11 @@ pub mod store {
 
     /// Stores a value, in place of any earlier one. It goes after the time, if one is given.
     #[inline]
-    pub fn set(key: &str, value: impl AsRef<[u8]>, time: Option<Duration>) -> Result<(), StoreError> {
+    pub fn set(
+        key: &str,
+        value: impl AsRef<[u8]>,
+        time: Option<Duration>,
+    ) -> Result<(), StoreError> {
         contract::store::set(key, value.as_ref(), milliseconds(time)).map_err(StoreError::from)
     }
 
@@ -159,7 +172,8 @@ pub mod store {
         contract::store::remove(key)
     }
 
-    /// Stores a value if the value now is `expected`; `None` expects that there is none. Tells whether it was stored.
+    /// Stores a value if the value now is `expected`; `None` expects that there is none. Tells
+    /// whether it was stored.
     #[inline]
     pub fn compare_and_set(
         key: &str,
@@ -167,17 +181,20 @@ pub mod store {
         value: impl AsRef<[u8]>,
         time: Option<Duration>,
     ) -> Result<bool, StoreError> {
-        contract::store::compare_and_set(key, expected, value.as_ref(), milliseconds(time)).map_err(StoreError::from)
+        contract::store::compare_and_set(key, expected, value.as_ref(), milliseconds(time))
+            .map_err(StoreError::from)
     }
 
-    /// Adds to a counter, which may be negative, and tells its new value. A counter that is not there begins at 0, and goes
-    /// after the time, if one is given; later calls don't change when: it counts in a window that begins with its first use.
+    /// Adds to a counter, which may be negative, and tells its new value. A counter that is not
+    /// there begins at 0, and goes after the time, if one is given; later calls don't change when:
+    /// it counts in a window that begins with its first use.
     #[inline]
     pub fn increment(key: &str, by: i64, time: Option<Duration>) -> Result<i64, StoreError> {
         contract::store::increment(key, by, milliseconds(time)).map_err(StoreError::from)
     }
 
-    /// Takes from a counter, which may get below 0, and tells its new value. For the rest it is as [`increment`].
+    /// Takes from a counter, which may get below 0, and tells its new value. For the rest it is as
+    /// [`increment`].
     #[inline]
     pub fn decrement(key: &str, by: u64, time: Option<Duration>) -> Result<i64, StoreError> {
         contract::store::decrement(key, by, milliseconds(time)).map_err(StoreError::from)
@@ -216,6 +233,9 @@ impl std::error::Error for StoreError {}
 /// 0 stands for no time in the contract, so a time that is given is 1 at least.
 fn milliseconds(time: Option<Duration>) -> u64 {
     let Some(time) = time else { return 0 };
-    let whole = time.as_secs().saturating_mul(1000).saturating_add(time.subsec_nanos().div_ceil(1_000_000).into());
+    let whole = time
+        .as_secs()
+        .saturating_mul(1000)
+        .saturating_add(time.subsec_nanos().div_ceil(1_000_000).into());
     whole.max(1)
 }

@@ -1,15 +1,22 @@
 //! Cookies in header fields.
 
-/// The value of the first cookie of this name in a `Cookie` field (RFC 6265 section 4.2), without quotes.
+/// The value of the first cookie of this name in a `Cookie` field (RFC 6265 section 4.2), without
+/// quotes.
 pub fn find<'a>(field: &'a [u8], name: &str) -> Option<&'a [u8]> {
     field.split(|&byte| byte == b';').find_map(|pair| {
-        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+        let value = pair
+            .trim_ascii()
+            .strip_prefix(name.as_bytes())?
+            .strip_prefix(b"=")?;
+        let quoted = value
+            .strip_prefix(b"\"")
+            .and_then(|value| value.strip_suffix(b"\""));
         Some(quoted.unwrap_or(value))
     })
 }
 
-/// Whether this can be a cookie's name: a token (RFC 9110 section 5.6.2), and not so long that it fills the field.
+/// Whether this can be a cookie's name: a token (RFC 9110 section 5.6.2), and not so long that it
+/// fills the field.
 pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 128 && name.bytes().all(is_token)
 }
@@ -33,7 +40,11 @@ mod tests {
             ("a=\"", Some("\"")),
             (";;; ;a=b=c;", Some("b=c")),
         ] {
-            assert_eq!(find(field.as_bytes(), "a"), expected.map(str::as_bytes), "{field}");
+            assert_eq!(
+                find(field.as_bytes(), "a"),
+                expected.map(str::as_bytes),
+                "{field}"
+            );
         }
     }
 

@@ -1,12 +1,14 @@
 //! Exports that free what an answer holds when the next call comes, and not in a call of their own.
 //!
-//! The canonical ABI lets a component export a second function for each hook, which the host calls when it has read the answer, so that
-//! its memory can be freed (`post-return`). The generated bindings export one wherever an answer *may* hold memory, so each selection would enter the
-//! guest twice, to find in the second call that a number holds none: 220 of the runtime's 4,000 instructions of a call. A hook is
-//! never asked twice at once, so what the last answer holds can as well wait for the next call. It is one answer of each hook at most.
+//! The canonical ABI lets a component export a second function for each hook, which the host calls
+//! when it has read the answer, so that its memory can be freed (`post-return`). The generated
+//! bindings export one wherever an answer *may* hold memory, so each selection would enter the
+//! guest twice, to find in the second call that a number holds none: 220 of the runtime's 4,000
+//! instructions of a call. A hook is never asked twice at once, so what the last answer holds can
+//! as well wait for the next call. It is one answer of each hook at most.
 //!
-//! Each macro here takes the place of the generated one of the same interface; [`glue`](crate::glue) sees to it that it is the one that is
-//! found.
+//! Each macro here takes the place of the generated one of the same interface;
+//! [`glue`](crate::glue) sees to it that it is the one that is found.
 
 use std::cell::Cell;
 
@@ -16,7 +18,10 @@ pub struct Left(Cell<*mut u8>);
 
 // SAFETY: without shared memory an instance of a component has one thread.
 #[cfg(all(target_arch = "wasm32", not(target_feature = "atomics")))]
-#[allow(unsafe_code, reason = "a thread-local costs a call through a table in every hook")]
+#[allow(
+    unsafe_code,
+    reason = "a thread-local costs a call through a table in every hook"
+)]
 unsafe impl Sync for Left {}
 
 impl Left {
@@ -26,7 +31,8 @@ impl Left {
         Left(Cell::new(std::ptr::null_mut()))
     }
 
-    /// Frees the last answer, and asks for the next. The two are the generated functions of one hook.
+    /// Frees the last answer, and asks for the next. The two are the generated functions of one
+    /// hook.
     #[inline(always)]
     pub fn ask(&self, free: impl FnOnce(*mut u8), hook: impl FnOnce() -> *mut u8) -> *mut u8 {
         // Taken first: if the hook traps, nothing is freed twice.
@@ -48,7 +54,8 @@ macro_rules! __deferred {
         const _: () = {
             static LEFT: $crate::deferred::Left = $crate::deferred::Left::new();
 
-            // SAFETY: the host calls it as the canonical ABI says, and `LEFT` holds what it has returned.
+            // SAFETY: the host calls it as the canonical ABI says, and `LEFT` holds what it has
+            // returned.
             #[unsafe(export_name = $name)]
             unsafe extern "C" fn asked($($parameter: i32),+) -> *mut u8 {
                 LEFT.ask(|answer| unsafe { $free(answer) }, || unsafe { $call($($parameter),+) })
@@ -109,7 +116,8 @@ macro_rules! __deferred_range {
     };
 }
 
-/// The generated modules as the generated macros look for them, with the macros above in the place of theirs.
+/// The generated modules as the generated macros look for them, with the macros above in the place
+/// of theirs.
 macro_rules! worlds {
     ($($module:ident: $macro:ident as $generated:ident;)+) => {
         $(

@@ -21,9 +21,10 @@ pub use crate::attempt::past;
 /// waypost_policy::export!(First: Select);
 /// ```
 ///
-/// The hooks are [`Configure`](crate::Configure), [`Topology`](crate::Topology), [`Select`](crate::Select),
-/// [`EditRequest`](crate::EditRequest), [`EditResponse`](crate::EditResponse) and [`CheckRange`](crate::CheckRange). Without
-/// `Configure` a policy begins as its `Default`. Once in a crate.
+/// The hooks are [`Configure`](crate::Configure), [`Topology`](crate::Topology),
+/// [`Select`](crate::Select), [`EditRequest`](crate::EditRequest),
+/// [`EditResponse`](crate::EditResponse) and [`CheckRange`](crate::CheckRange). Without `Configure`
+/// a policy begins as its `Default`. Once in a crate.
 #[macro_export]
 macro_rules! export {
     ($policy:ty: $($hook:ident),+ $(,)?) => {
@@ -201,14 +202,19 @@ pub struct State<P> {
 
 // SAFETY: without shared memory an instance of a component has one thread.
 #[cfg(all(target_arch = "wasm32", not(target_feature = "atomics")))]
-#[allow(unsafe_code, reason = "a thread-local costs a call through a table in every hook")]
+#[allow(
+    unsafe_code,
+    reason = "a thread-local costs a call through a table in every hook"
+)]
 unsafe impl<P> Sync for State<P> {}
 
 impl<P> State<P> {
     /// None yet.
     #[expect(clippy::new_without_default, reason = "a default is not const")]
     pub const fn new() -> Self {
-        State { policy: RefCell::new(None) }
+        State {
+            policy: RefCell::new(None),
+        }
     }
 
     /// This one.
@@ -220,8 +226,11 @@ impl<P> State<P> {
     /// Asks it; the first time there may be none yet.
     #[inline(always)]
     pub fn ask<R>(&self, first: impl FnOnce() -> P, question: impl FnOnce(&mut P) -> R) -> R {
-        // What can't happen ends in a trap without a message: the code for one would be in every component.
-        let Ok(mut policy) = self.policy.try_borrow_mut() else { std::process::abort() };
+        // What can't happen ends in a trap without a message: the code for one would be in every
+        // component.
+        let Ok(mut policy) = self.policy.try_borrow_mut() else {
+            std::process::abort()
+        };
         question(policy.get_or_insert_with(first))
     }
 }

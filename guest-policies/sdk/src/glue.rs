@@ -1,4 +1,5 @@
-//! Between the generated bindings and this crate's own types; used by [`export!`](crate::export) only.
+//! Between the generated bindings and this crate's own types; used by [`export!`](crate::export)
+//! only.
 
 pub use crate::bindings::{
     configuration as configuration_world,
@@ -14,8 +15,8 @@ pub use crate::bindings::{
     topology::{export_topology, exports::waypost::policy::topology},
 };
 pub use crate::deferred::{
-    range as range_world, request_headers as request_headers_world, response_headers as response_headers_world,
-    selection as selection_world,
+    range as range_world, request_headers as request_headers_world,
+    response_headers as response_headers_world, selection as selection_world,
 };
 use crate::{
     Backend, ByteRange, Decision, Failure, HeaderError, Pool, RangeVerdict, StoreError,
@@ -23,15 +24,34 @@ use crate::{
 };
 
 /// What `backends-changed` is told.
-pub fn told(pool: topology::Pool, generation: u64, backends: Vec<topology::Backend>) -> (Pool, Vec<Backend>) {
-    let backend = |told: topology::Backend| Backend { address: told.address, weight: told.weight, labels: told.labels };
-    (Pool { id: pool.id, name: pool.name, generation }, backends.into_iter().map(backend).collect())
+pub fn told(
+    pool: topology::Pool,
+    generation: u64,
+    backends: Vec<topology::Backend>,
+) -> (Pool, Vec<Backend>) {
+    let backend = |told: topology::Backend| Backend {
+        address: told.address,
+        weight: told.weight,
+        labels: told.labels,
+    };
+    (
+        Pool {
+            id: pool.id,
+            name: pool.name,
+            generation,
+        },
+        backends.into_iter().map(backend).collect(),
+    )
 }
 
 impl From<crate::Response> for Response {
     #[inline]
     fn from(response: crate::Response) -> Self {
-        Response { status: response.status, headers: response.fields, body: response.body }
+        Response {
+            status: response.status,
+            headers: response.fields,
+            body: response.body,
+        }
     }
 }
 

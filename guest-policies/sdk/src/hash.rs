@@ -1,10 +1,13 @@
-//! Hashing that is the same on all workers and in all versions: for sharding, not against who chooses the input.
+//! Hashing that is the same on all workers and in all versions: for sharding, not against who
+//! chooses the input.
 
 /// A hash of these bytes, all of whose bits are good. Another seed gives another hash.
 pub fn of(seed: u64, bytes: &[u8]) -> u64 {
     // FNV-1a.
     let start = 0xcbf2_9ce4_8422_2325 ^ mix(seed);
-    mix(bytes.iter().fold(start, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+    mix(bytes.iter().fold(start, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    }))
 }
 
 /// Where these bytes fall in a line of `parts`: 0 to `parts` - 1, and 0 if `parts` is 0.
@@ -12,19 +15,22 @@ pub fn part(seed: u64, bytes: &[u8], parts: u32) -> u32 {
     ((u128::from(of(seed, bytes)) * u128::from(parts)) >> 64) as u32
 }
 
-/// Rendezvous hashing: of the candidates the one that this key belongs to. When one goes, only its own keys move; when one
-/// is new, only the keys that move to it.
+/// Rendezvous hashing: of the candidates the one that this key belongs to. When one goes, only its
+/// own keys move; when one is new, only the keys that move to it.
 ///
 /// A candidate is an index, the hash of what stays the same about it (its address), and its weight.
 pub fn rendezvous(key: &[u8], candidates: impl Iterator<Item = (u32, u64, u32)>) -> Option<u32> {
     let key = of(0, key);
     let score = |seed: u64, weight: u32| {
         let uniform = ((mix(key ^ seed) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-        // The smallest of `weight` exponential draws wins as often as the weight says; this is its inverse.
+        // The smallest of `weight` exponential draws wins as often as the weight says; this is its
+        // inverse.
         f64::from(weight.max(1)) / -uniform.ln()
     };
     let scored = candidates.map(|(index, seed, weight)| (score(seed, weight), index));
-    scored.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, index)| index)
+    scored
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, index)| index)
 }
 
 /// Every bit of the input changes about half of the bits of the result.
@@ -53,9 +59,13 @@ mod tests {
 
     #[test]
     fn weights_decide_the_shares_and_only_what_must_move_moves() {
-        let seeds: Vec<u64> = (0..4_u32).map(|n| of(0, format!("10.0.0.{n}:80").as_bytes())).collect();
+        let seeds: Vec<u64> = (0..4_u32)
+            .map(|n| of(0, format!("10.0.0.{n}:80").as_bytes()))
+            .collect();
         let home = |key: u32, gone: u32| {
-            let weighted = (0..4).filter(|n| *n != gone).map(|n| (n, seeds[n as usize], if n == 3 { 3 } else { 1 }));
+            let weighted = (0..4)
+                .filter(|n| *n != gone)
+                .map(|n| (n, seeds[n as usize], if n == 3 { 3 } else { 1 }));
             rendezvous(&key.to_le_bytes(), weighted).unwrap()
         };
         let mut shares = [0; 4];
@@ -64,7 +74,10 @@ mod tests {
             shares[all as usize] += 1;
             assert!(if all == 2 { less != 2 } else { less == all });
         }
-        assert!(shares[..3].iter().all(|n| (880..1120).contains(n)) && shares[3] > 2800, "{shares:?}");
+        assert!(
+            shares[..3].iter().all(|n| (880..1120).contains(n)) && shares[3] > 2800,
+            "{shares:?}"
+        );
         assert_eq!(rendezvous(b"a", std::iter::empty()), None);
     }
 }

@@ -1,4 +1,5 @@
-//! The hooks: one trait each. A policy implements those that it wants and names them in [`export!`](crate::export).
+//! The hooks: one trait each. A policy implements those that it wants and names them in
+//! [`export!`](crate::export).
 
 use crate::{Attempt, Backend, Headers, Pool, Request, Response, Settings};
 
@@ -6,36 +7,39 @@ use crate::{Attempt, Backend, Headers, Pool, Request, Response, Settings};
 ///
 /// A policy without this hook begins as its `Default`, and the host refuses settings for it.
 pub trait Configure: Sized {
-    /// The policy for these settings. An error refuses them: its sentence is shown to the operator, and nothing that runs
-    /// changes.
+    /// The policy for these settings. An error refuses them: its sentence is shown to the operator,
+    /// and nothing that runs changes.
     fn configure(settings: Settings) -> Result<Self, String>;
 }
 
 /// The backends, told when they change and never per request.
 pub trait Topology {
-    /// The list of this pool is now this one. Told of each pool before the first request, and again when its list changes.
+    /// The list of this pool is now this one. Told of each pool before the first request, and again
+    /// when its list changes.
     ///
-    /// A backend's index in the list is its name everywhere else. [`Pools`](crate::Pools) keeps what you make of it.
+    /// A backend's index in the list is its name everywhere else. [`Pools`](crate::Pools) keeps
+    /// what you make of it.
     fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]);
 }
 
 /// Which backend takes a request.
 pub trait Select {
-    /// Asked for each attempt at a request: `attempt` says for which pool, the how manieth it is, and which backends failed.
+    /// Asked for each attempt at a request: `attempt` says for which pool, the how manieth it is,
+    /// and which backends failed.
     fn select(&mut self, request: &Request, attempt: &Attempt) -> Decision;
 }
 
 /// Edits of a request's header fields.
 pub trait EditRequest {
-    /// Asked once for each request, before a backend is selected. `request` shows the edits as they are made. An error
-    /// answers the client with this response.
+    /// Asked once for each request, before a backend is selected. `request` shows the edits as they
+    /// are made. An error answers the client with this response.
     fn edit_request(&mut self, request: &Request, headers: &mut Headers) -> Result<(), Response>;
 }
 
 /// Edits of a response's header fields.
 pub trait EditResponse {
-    /// Asked once for each response of a backend, whose `status` it is, and whose index in the pool `backend` is. An error
-    /// replaces the response by this one.
+    /// Asked once for each response of a backend, whose `status` it is, and whose index in the pool
+    /// `backend` is. An error replaces the response by this one.
     fn edit_response(
         &mut self,
         request: &Request,
@@ -55,11 +59,13 @@ pub trait CheckRange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Decision {
-    /// This backend of the pool takes the request. An index that the pool does not have is an invalid answer.
+    /// This backend of the pool takes the request. An index that the pool does not have is an
+    /// invalid answer.
     Backend(u32),
-    /// The next policy of the route chooses, and after the last the host: a random healthy backend that has not failed this
-    /// request; if there is none, any that has not failed it; then any. It looks at neither weights nor labels, so it may well be one that
-    /// your policy would never choose. If that must not be, answer the client instead.
+    /// The next policy of the route chooses, and after the last the host: a random healthy backend
+    /// that has not failed this request; if there is none, any that has not failed it; then any. It
+    /// looks at neither weights nor labels, so it may well be one that your policy would never
+    /// choose. If that must not be, answer the client instead.
     Pass,
     /// The client gets this response.
     Answer(Response),

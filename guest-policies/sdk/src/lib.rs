@@ -1,10 +1,12 @@
-//! What does it take to write a policy for the Waypost proxy? One file: a trait for each hook that the policy wants, and
-//! [`export!`], which makes a component of it. It never decides anything by itself.
+//! What does it take to write a policy for the Waypost proxy? One file: a trait for each hook that
+//! the policy wants, and [`export!`], which makes a component of it. It never decides anything by
+//! itself.
 //!
-//! The contract between the proxy and a policy is a set of interfaces for WebAssembly components. This crate puts Rust's manners
-//! on them: a policy is a type with its state, errors are `Result`s, and on any other target than `wasm32` the same code runs
-//! against the host of [`testing`], so that `cargo test` is all a test needs. See [`export!`] for the smallest policy, and README.md for
-//! a whole one with its test.
+//! The contract between the proxy and a policy is a set of interfaces for WebAssembly components.
+//! This crate puts Rust's manners on them: a policy is a type with its state, errors are `Result`s,
+//! and on any other target than `wasm32` the same code runs against the host of [`testing`], so
+//! that `cargo test` is all a test needs. See [`export!`] for the smallest policy, and README.md
+//! for a whole one with its test.
 
 #![cfg_attr(
     not(target_arch = "wasm32"),
@@ -15,7 +17,12 @@
 )]
 
 // Elsewhere a C library has the same memory (`wasm32-wasip1`), or several threads do.
-#[cfg(all(target_arch = "wasm32", target_os = "unknown", not(target_feature = "atomics"), feature = "allocator"))]
+#[cfg(all(
+    target_arch = "wasm32",
+    target_os = "unknown",
+    not(target_feature = "atomics"),
+    feature = "allocator"
+))]
 mod allocator;
 mod attempt;
 #[cfg(target_arch = "wasm32")]
@@ -48,7 +55,10 @@ use testing::contract;
 pub use self::{
     attempt::{Attempt, FailedAttempt, Failure},
     capabilities::{Counter, StoreError, clock, facts, log, random, store},
-    hooks::{ByteRange, CheckRange, Configure, Decision, EditRequest, EditResponse, RangeVerdict, Select, Topology},
+    hooks::{
+        ByteRange, CheckRange, Configure, Decision, EditRequest, EditResponse, RangeVerdict,
+        Select, Topology,
+    },
     network::{Network, Networks},
     request::{HeaderError, Headers, Request},
     response::Response,
@@ -59,8 +69,8 @@ pub use self::{
 /// What nearly every policy uses.
 pub mod prelude {
     pub use crate::{
-        Attempt, Backend, Configure, Counter, Decision, EditRequest, EditResponse, Groups, Headers, Pool, Pools,
-        Request, Response, Select, Settings, Topology, facts, log,
+        Attempt, Backend, Configure, Counter, Decision, EditRequest, EditResponse, Groups, Headers,
+        Pool, Pools, Request, Response, Select, Settings, Topology, facts, log,
     };
 }
 

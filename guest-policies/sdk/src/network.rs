@@ -6,7 +6,8 @@ use std::{
     str::FromStr,
 };
 
-/// All addresses that begin with the same bits, such as `192.0.2.0/24`, `2001:db8::/32` or one address alone.
+/// All addresses that begin with the same bits, such as `192.0.2.0/24`, `2001:db8::/32` or one
+/// address alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network {
     /// As IPv6, so that both kinds are compared alike.
@@ -15,12 +16,14 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether this address, as [`Request::client_address`](crate::Request::client_address) tells it, is one of them.
+    /// Whether this address, as [`Request::client_address`](crate::Request::client_address) tells
+    /// it, is one of them.
     pub fn contains(&self, address: &str) -> bool {
         address.parse().is_ok_and(|address| self.holds(address))
     }
 
-    /// The same for an address that is parsed already, as it should be if there are several networks.
+    /// The same for an address that is parsed already, as it should be if there are several
+    /// networks.
     #[inline]
     pub fn holds(&self, address: IpAddr) -> bool {
         bits(address) & self.kept == self.first
@@ -36,15 +39,27 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("\"{text}\" is no network such as 192.0.2.0/24 or 2001:db8::/32: {why}");
-        let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
-        let address: IpAddr = address.parse().map_err(|_| wrong("it does not begin with an address"))?;
-        let (most, before) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
+        let wrong = |why: &str| {
+            format!("\"{text}\" is no network such as 192.0.2.0/24 or 2001:db8::/32: {why}")
+        };
+        let (address, length) = text
+            .split_once('/')
+            .map_or((text, None), |(address, length)| (address, Some(length)));
+        let address: IpAddr = address
+            .parse()
+            .map_err(|_| wrong("it does not begin with an address"))?;
+        let (most, before) = if address.is_ipv4() {
+            (32, 96)
+        } else {
+            (128, 0)
+        };
         let length = match length {
             None => most,
-            Some(length) => {
-                length.parse().ok().filter(|length| *length <= most).ok_or_else(|| wrong("wrong length"))?
-            }
+            Some(length) => length
+                .parse()
+                .ok()
+                .filter(|length| *length <= most)
+                .ok_or_else(|| wrong("wrong length"))?,
         };
         let kept = u128::MAX.checked_shl(128 - before - length).unwrap_or(0);
         let first = bits(address);
@@ -55,7 +70,8 @@ impl FromStr for Network {
     }
 }
 
-/// What is known of networks, for any number of them: one look for each length that occurs, however many have it.
+/// What is known of networks, for any number of them: one look for each length that occurs, however
+/// many have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Networks<T> {
     entries: BTreeMap<Network, T>,
@@ -65,7 +81,10 @@ pub struct Networks<T> {
 
 impl<T> Default for Networks<T> {
     fn default() -> Self {
-        Networks { entries: BTreeMap::new(), kept: Vec::new() }
+        Networks {
+            entries: BTreeMap::new(),
+            kept: Vec::new(),
+        }
     }
 }
 
@@ -81,7 +100,12 @@ impl<T> Networks<T> {
     /// What is known of the longest network that holds this address.
     pub fn longest(&self, address: IpAddr) -> Option<&T> {
         let bits = bits(address);
-        self.kept.iter().find_map(|&kept| self.entries.get(&Network { first: bits & kept, kept }))
+        self.kept.iter().find_map(|&kept| {
+            self.entries.get(&Network {
+                first: bits & kept,
+                kept,
+            })
+        })
     }
 
     /// What is known of each.
@@ -112,10 +136,14 @@ mod tests {
             ("::/0", "192.0.2.1", "no address"),
         ] {
             let network: Network = network.parse().unwrap();
-            assert!(network.contains(inside) && !network.contains(outside), "{network:?}");
+            assert!(
+                network.contains(inside) && !network.contains(outside),
+                "{network:?}"
+            );
         }
         assert!(
-            "192.0.2.0/24".parse::<Network>().unwrap().length() > "192.0.0.0/16".parse::<Network>().unwrap().length()
+            "192.0.2.0/24".parse::<Network>().unwrap().length()
+                > "192.0.0.0/16".parse::<Network>().unwrap().length()
         );
     }
 
@@ -123,11 +151,17 @@ mod tests {
     fn the_longest_network_is_found_among_many() {
         let mut networks = Networks::default();
         for n in 0..=255 {
-            assert_eq!(networks.insert(format!("10.{n}.0.0/16").parse().unwrap(), n), None);
+            assert_eq!(
+                networks.insert(format!("10.{n}.0.0/16").parse().unwrap(), n),
+                None
+            );
         }
-        for (network, value) in
-            [("10.7.8.0/24", 1000), ("0.0.0.0/0", 1001), ("2001:db8::/32", 1002), ("10.7.8.9", 1003)]
-        {
+        for (network, value) in [
+            ("10.7.8.0/24", 1000),
+            ("0.0.0.0/0", 1001),
+            ("2001:db8::/32", 1002),
+            ("10.7.8.9", 1003),
+        ] {
             networks.insert(network.parse().unwrap(), value);
         }
         for (address, expected) in [
@@ -140,9 +174,17 @@ mod tests {
             ("2001:db8:1::", Some(1002)),
             ("2001:db9::", None),
         ] {
-            assert_eq!(networks.longest(address.parse().unwrap()), expected.as_ref(), "{address}");
+            assert_eq!(
+                networks.longest(address.parse().unwrap()),
+                expected.as_ref(),
+                "{address}"
+            );
         }
-        assert_eq!(networks.insert("::ffff:10.7.8.0/120".parse().unwrap(), 1), Some(1000), "the same network");
+        assert_eq!(
+            networks.insert("::ffff:10.7.8.0/120".parse().unwrap(), 1),
+            Some(1000),
+            "the same network"
+        );
         assert_eq!(networks.values().count(), 260);
     }
 

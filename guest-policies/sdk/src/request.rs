@@ -27,11 +27,13 @@ pub(crate) fn is_name(name: &str) -> bool {
 
 /// Whether the host owns the field of this name.
 pub(crate) fn is_owned(name: &str) -> bool {
-    HOST_OWNED.iter().any(|owned| owned.eq_ignore_ascii_case(name))
+    HOST_OWNED
+        .iter()
+        .any(|owned| owned.eq_ignore_ascii_case(name))
 }
 
-/// The request being decided, after the host normalised it: framing and hop-by-hop fields are gone, and the forwarding
-/// fields are those that the backend will see.
+/// The request being decided, after the host normalised it: framing and hop-by-hop fields are gone,
+/// and the forwarding fields are those that the backend will see.
 ///
 /// Each read copies what is asked for out of the host, so read once what you need twice.
 #[derive(Debug)]
@@ -58,13 +60,15 @@ impl<'a> Request<'a> {
         self.told.scheme()
     }
 
-    /// The host asked for: lower case, without port and without trailing dot. Empty if an HTTP/1.0 client named none.
+    /// The host asked for: lower case, without port and without trailing dot. Empty if an HTTP/1.0
+    /// client named none.
     #[inline]
     pub fn host(&self) -> String {
         self.told.host()
     }
 
-    /// The path in normal form, which routes match too, without the query: see [`raw_path`](Self::raw_path) for the other.
+    /// The path in normal form, which routes match too, without the query: see
+    /// [`raw_path`](Self::raw_path) for the other.
     #[inline]
     pub fn path(&self) -> String {
         self.told.path()
@@ -76,19 +80,22 @@ impl<'a> Request<'a> {
         self.told.query()
     }
 
-    /// The IP address of the client: the peer of the connection, or what a trusted proxy in front told.
+    /// The IP address of the client: the peer of the connection, or what a trusted proxy in front
+    /// told.
     #[inline]
     pub fn client_address(&self) -> String {
         self.told.client_address()
     }
 
-    /// The pool that the request's route leads to: the `id` that [`Topology`](crate::Topology) told.
+    /// The pool that the request's route leads to: the `id` that [`Topology`](crate::Topology)
+    /// told.
     #[inline]
     pub fn pool(&self) -> u32 {
         self.told.pool()
     }
 
-    /// The value of the first field of this name (case-insensitive), as bytes: values need not be UTF-8.
+    /// The value of the first field of this name (case-insensitive), as bytes: values need not be
+    /// UTF-8.
     #[inline]
     pub fn header(&self, name: &str) -> Option<Vec<u8>> {
         self.told.header(name)
@@ -105,22 +112,26 @@ impl<'a> Request<'a> {
         self.told.header_values(name)
     }
 
-    /// The names of all fields in the order received, lower case; a repeated field is listed each time.
+    /// The names of all fields in the order received, lower case; a repeated field is listed each
+    /// time.
     pub fn header_names(&self) -> Vec<String> {
         self.told.header_names()
     }
 
-    /// The value of the first cookie of this name that a `Cookie` field brings (RFC 6265 section 4.2), without quotes.
+    /// The value of the first cookie of this name that a `Cookie` field brings (RFC 6265 section
+    /// 4.2), without quotes.
     pub fn cookie(&self, name: &str) -> Option<Vec<u8>> {
         crate::cookie::find(&self.header("cookie")?, name).map(<[u8]>::to_vec)
     }
 }
 
-/// The header fields of the message on its way: the request's in [`EditRequest`](crate::EditRequest), the response's in
-/// [`EditResponse`](crate::EditResponse). Names are case-insensitive.
+/// The header fields of the message on its way: the request's in
+/// [`EditRequest`](crate::EditRequest), the response's in [`EditResponse`](crate::EditResponse).
+/// Names are case-insensitive.
 ///
-/// What no client may say for the host can't be written: framing and the hop (`content-length`, `host`, `proxy-*`, ...), who
-/// the client is (`x-forwarded-*`, `x-real-ip`, ...), `via`, `cdn-loop`, `x-waypost-*`, and what `connection` names.
+/// What no client may say for the host can't be written: framing and the hop (`content-length`,
+/// `host`, `proxy-*`, ...), who the client is (`x-forwarded-*`, `x-real-ip`, ...), `via`,
+/// `cdn-loop`, `x-waypost-*`, and what `connection` names.
 #[derive(Debug)]
 pub struct Headers<'a> {
     told: &'a types::Headers,
@@ -149,14 +160,17 @@ impl<'a> Headers<'a> {
         self.told.names()
     }
 
-    /// Checks the name of a field that settings tell the policy to read or to write, under this key; for
-    /// [`Configure`](crate::Configure). An error says that it is no name, or that the host owns the field.
+    /// Checks the name of a field that settings tell the policy to read or to write, under this
+    /// key; for [`Configure`](crate::Configure). An error says that it is no name, or that the host
+    /// owns the field.
     pub fn check_name(key: &str, name: &str) -> Result<(), String> {
         if !is_name(name) {
             return Err(format!("{key}: \"{name}\" is not a field name"));
         }
         match is_owned(name) {
-            true => Err(format!("{key}: \"{name}\" belongs to the proxy, not to a policy")),
+            true => Err(format!(
+                "{key}: \"{name}\" belongs to the proxy, not to a policy"
+            )),
             false => Ok(()),
         }
     }
@@ -164,13 +178,17 @@ impl<'a> Headers<'a> {
     /// Replaces all fields of this name by one.
     #[inline]
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
-        self.told.set(name, value.as_ref()).map_err(HeaderError::from)
+        self.told
+            .set(name, value.as_ref())
+            .map_err(HeaderError::from)
     }
 
     /// Adds one more field, after those that are there.
     #[inline]
     pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
-        self.told.append(name, value.as_ref()).map_err(HeaderError::from)
+        self.told
+            .append(name, value.as_ref())
+            .map_err(HeaderError::from)
     }
 
     /// Removes all fields of this name; fine if there is none.
@@ -180,7 +198,8 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// Why an edit of a header field was refused. Nothing changed; the request goes on unless the hook decides otherwise.
+/// Why an edit of a header field was refused. Nothing changed; the request goes on unless the hook
+/// decides otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderError {
     /// Not a token (RFC 9110 section 5.6.2), or longer than 256 bytes.
@@ -207,7 +226,8 @@ impl fmt::Display for HeaderError {
 impl std::error::Error for HeaderError {}
 
 impl Request<'_> {
-    /// The path as it was received, percent-encoding and all: what the backend gets, unless the operator has it normalised.
+    /// The path as it was received, percent-encoding and all: what the backend gets, unless the
+    /// operator has it normalised.
     #[inline]
     pub fn raw_path(&self) -> String {
         self.told.raw_path()
@@ -222,9 +242,15 @@ mod tests {
     fn names_in_settings_are_checked() {
         assert_eq!(Headers::check_name("key", "X-Tenant"), Ok(()));
         for name in ["", "a b", "a:", "\u{e4}", &"a".repeat(257)] {
-            assert_eq!(Headers::check_name("key", name), Err(format!("key: \"{name}\" is not a field name")));
+            assert_eq!(
+                Headers::check_name("key", name),
+                Err(format!("key: \"{name}\" is not a field name"))
+            );
         }
         let error = Headers::check_name("key", "Content-Length").unwrap_err();
-        assert_eq!(error, "key: \"Content-Length\" belongs to the proxy, not to a policy");
+        assert_eq!(
+            error,
+            "key: \"Content-Length\" belongs to the proxy, not to a policy"
+        );
     }
 }

@@ -2,8 +2,9 @@
 
 /// An answer to the client.
 ///
-/// The host adds the framing and a `date`. Refused, and counted as an invalid answer, if the status is not in 200 to 599,
-/// a field is invalid or belongs to the host, there are more than 64 fields, or the body is over 64 KiB.
+/// The host adds the framing and a `date`. Refused, and counted as an invalid answer, if the status
+/// is not in 200 to 599, a field is invalid or belongs to the host, there are more than 64 fields,
+/// or the body is over 64 KiB.
 ///
 /// ```
 /// # use waypost_policy::Response;
@@ -24,7 +25,11 @@ pub struct Response {
 impl Response {
     /// A response without fields and body.
     pub fn new(status: u16) -> Self {
-        Response { status, fields: Vec::new(), body: Vec::new() }
+        Response {
+            status,
+            fields: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     /// With one more field.
@@ -41,17 +46,22 @@ impl Response {
 
     /// With this body, which is plain text.
     pub fn text(self, body: impl Into<String>) -> Self {
-        self.field("content-type", "text/plain; charset=utf-8").body(body.into())
+        self.field("content-type", "text/plain; charset=utf-8")
+            .body(body.into())
     }
 
     /// With this body, which is HTML.
     pub fn html(self, body: impl Into<String>) -> Self {
-        self.field("content-type", "text/html; charset=utf-8").body(body.into())
+        self.field("content-type", "text/html; charset=utf-8")
+            .body(body.into())
     }
 
     /// The value of the first field of this name.
     pub fn value(&self, name: &str) -> Option<&[u8]> {
-        let mut named = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let mut named = self
+            .fields
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
         named.next().map(|(_, value)| value.as_slice())
     }
 }

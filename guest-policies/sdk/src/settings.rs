@@ -19,14 +19,22 @@ impl Settings {
 
     /// Refuses settings, for a policy that takes none.
     pub fn refuse_any(&self) -> Result<(), String> {
-        let letters = self.json.chars().filter(|letter| !letter.is_ascii_whitespace());
-        if letters.eq("{}".chars()) { Ok(()) } else { Err("settings: this policy takes none".to_owned()) }
+        let letters = self
+            .json
+            .chars()
+            .filter(|letter| !letter.is_ascii_whitespace());
+        if letters.eq("{}".chars()) {
+            Ok(())
+        } else {
+            Err("settings: this policy takes none".to_owned())
+        }
     }
 
-    /// Reads them into a type of yours. An error begins with the key that it is about, such as `routes.blue: invalid type: ...`.
+    /// Reads them into a type of yours. An error begins with the key that it is about, such as
+    /// `routes.blue: invalid type: ...`.
     ///
-    /// Give the type `#[serde(deny_unknown_fields)]`, so that a slip in a key is told, and `rename_all = "kebab-case"`, as the keys of
-    /// the proxy's own configuration are written.
+    /// Give the type `#[serde(deny_unknown_fields)]`, so that a slip in a key is told, and
+    /// `rename_all = "kebab-case"`, as the keys of the proxy's own configuration are written.
     #[cfg(feature = "serde")]
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, String> {
         let mut json = serde_json::Deserializer::from_str(&self.json);
@@ -34,7 +42,8 @@ impl Settings {
             let path = error.path().to_string();
             sentence(&path, &error.into_inner().to_string())
         })?;
-        json.end().map_err(|error| sentence(".", &error.to_string()))?;
+        json.end()
+            .map_err(|error| sentence(".", &error.to_string()))?;
         Ok(parsed)
     }
 }
@@ -43,7 +52,11 @@ impl Settings {
 #[cfg(feature = "serde")]
 fn sentence(path: &str, reason: &str) -> String {
     let reason = reason.rfind(" at line ").map_or(reason, |at| &reason[..at]);
-    let key = if matches!(path, "." | "?") { "settings" } else { path };
+    let key = if matches!(path, "." | "?") {
+        "settings"
+    } else {
+        path
+    };
     format!("{key}: {reason}")
 }
 
@@ -69,18 +82,36 @@ mod tests {
 
     #[test]
     fn a_whole_table() {
-        let options = Options { header: "x".to_owned(), routes: BTreeMap::from([("a".to_owned(), 1)]) };
-        assert_eq!(parsed(r#"{"header": "x", "routes": {"a": 1}} "#), Ok(options));
+        let options = Options {
+            header: "x".to_owned(),
+            routes: BTreeMap::from([("a".to_owned(), 1)]),
+        };
+        assert_eq!(
+            parsed(r#"{"header": "x", "routes": {"a": 1}} "#),
+            Ok(options)
+        );
     }
 
     #[test]
     fn every_error_names_its_key() {
         for (json, expected) in [
             ("{}", "settings: missing field `header`"),
-            (r#"{"header": 1}"#, "header: invalid type: integer `1`, expected a string"),
-            (r#"{"header": "x", "heder": 1}"#, "heder: unknown field `heder`, expected `header` or `routes`"),
-            (r#"{"header": "x", "routes": {"blue": "b"}}"#, "routes.blue: invalid type: string \"b\", expected u32"),
-            (r#"{"header": "x", "routes": {"blue": -1}}"#, "routes.blue: invalid value: integer `-1`, expected u32"),
+            (
+                r#"{"header": 1}"#,
+                "header: invalid type: integer `1`, expected a string",
+            ),
+            (
+                r#"{"header": "x", "heder": 1}"#,
+                "heder: unknown field `heder`, expected `header` or `routes`",
+            ),
+            (
+                r#"{"header": "x", "routes": {"blue": "b"}}"#,
+                "routes.blue: invalid type: string \"b\", expected u32",
+            ),
+            (
+                r#"{"header": "x", "routes": {"blue": -1}}"#,
+                "routes.blue: invalid value: integer `-1`, expected u32",
+            ),
             (r#"{"header": "x"} 1"#, "settings: trailing characters"),
             ("{", "settings: EOF while parsing an object"),
         ] {

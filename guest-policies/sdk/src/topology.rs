@@ -25,7 +25,11 @@ pub struct Backend {
 impl Backend {
     /// A backend of weight 1 without labels.
     pub fn new(address: &str) -> Self {
-        Backend { address: address.to_owned(), weight: 1, labels: Vec::new() }
+        Backend {
+            address: address.to_owned(),
+            weight: 1,
+            labels: Vec::new(),
+        }
     }
 
     /// With this weight.
@@ -44,7 +48,10 @@ impl Backend {
 
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
-        self.labels.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.labels
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -57,7 +64,9 @@ pub struct Pools<T> {
 
 impl<T> Default for Pools<T> {
     fn default() -> Self {
-        Pools { entries: Vec::new() }
+        Pools {
+            entries: Vec::new(),
+        }
     }
 }
 
@@ -65,14 +74,20 @@ impl<T> Pools<T> {
     /// What was kept for this pool.
     #[inline]
     pub fn at(&self, pool: u32) -> Option<&T> {
-        self.entries.get(self.place(pool)).filter(|(id, _)| *id == pool).map(|(_, value)| value)
+        self.entries
+            .get(self.place(pool))
+            .filter(|(id, _)| *id == pool)
+            .map(|(_, value)| value)
     }
 
     /// What was kept for this pool, to be changed.
     #[inline]
     pub fn at_mut(&mut self, pool: u32) -> Option<&mut T> {
         let place = self.place(pool);
-        self.entries.get_mut(place).filter(|(id, _)| *id == pool).map(|(_, value)| value)
+        self.entries
+            .get_mut(place)
+            .filter(|(id, _)| *id == pool)
+            .map(|(_, value)| value)
     }
 
     /// Keeps this for the pool, in place of anything earlier.
@@ -89,7 +104,8 @@ impl<T> Pools<T> {
         self.entries.iter().map(|(id, value)| (*id, value))
     }
 
-    /// Where this pool is, or would be. The host counts pools from 0, so the first look nearly always finds it.
+    /// Where this pool is, or would be. The host counts pools from 0, so the first look nearly
+    /// always finds it.
     #[inline]
     fn place(&self, pool: u32) -> usize {
         match self.entries.get(pool as usize) {
@@ -115,7 +131,9 @@ impl Groups {
     pub fn by_label(backends: &[Backend], label: &str) -> Self {
         let mut groups = Groups::default();
         for (backend, told) in (0..).zip(backends) {
-            let Some(value) = told.label(label) else { continue };
+            let Some(value) = told.label(label) else {
+                continue;
+            };
             match groups.entries.iter_mut().find(|(name, _)| name == value) {
                 Some((_, members)) => members.push(backend),
                 None => groups.entries.push((value.to_owned(), vec![backend])),
@@ -126,7 +144,11 @@ impl Groups {
 
     /// The backends whose label has this value; none if no backend has.
     pub fn named(&self, value: &str) -> &[u32] {
-        self.entries.iter().find(|(name, _)| name == value).map(|(_, members)| members.as_slice()).unwrap_or_default()
+        self.entries
+            .iter()
+            .find(|(name, _)| name == value)
+            .map(|(_, members)| members.as_slice())
+            .unwrap_or_default()
     }
 
     /// The values of the label, in the order in which backends first have them.
@@ -145,16 +167,28 @@ mod tests {
         for (id, value) in [(7, "b"), (2, "a"), (9, "c"), (7, "d")] {
             pools.keep(id, value);
         }
-        assert_eq!(pools.iter().collect::<Vec<_>>(), [(2, &"a"), (7, &"d"), (9, &"c")]);
-        assert_eq!((pools.at(7), pools.at(3), pools.at(10)), (Some(&"d"), None, None));
+        assert_eq!(
+            pools.iter().collect::<Vec<_>>(),
+            [(2, &"a"), (7, &"d"), (9, &"c")]
+        );
+        assert_eq!(
+            (pools.at(7), pools.at(3), pools.at(10)),
+            (Some(&"d"), None, None)
+        );
         assert_eq!(pools.at_mut(2), Some(&mut "a"));
     }
 
     #[test]
     fn groups_hold_who_has_the_label() {
         let zone = |zone: &str| Backend::new("10.0.0.1:80").with_label("zone", zone);
-        let groups = Groups::by_label(&[zone("b"), Backend::new("10.0.0.2:80"), zone("a"), zone("b")], "zone");
+        let groups = Groups::by_label(
+            &[zone("b"), Backend::new("10.0.0.2:80"), zone("a"), zone("b")],
+            "zone",
+        );
         assert_eq!(groups.names().collect::<Vec<_>>(), ["b", "a"]);
-        assert_eq!((groups.named("b"), groups.named("c")), (&[0, 3][..], &[][..]));
+        assert_eq!(
+            (groups.named("b"), groups.named("c")),
+            (&[0, 3][..], &[][..])
+        );
     }
 }

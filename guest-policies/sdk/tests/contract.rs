@@ -6,7 +6,11 @@ use std::{fs, path::Path};
 
 #[test]
 fn the_contract_is_the_one_of_the_repository() {
-    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let read =
+        |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     let (own, repository) = (read("wit/policy.wit"), read("../../wit/policy.wit"));
-    assert!(own == repository, "sdk/wit/policy.wit differs from wit/policy.wit: copy the latter over it");
+    assert!(
+        own == repository,
+        "sdk/wit/policy.wit differs from wit/policy.wit: copy the latter over it"
+    );
 }

@@ -24,7 +24,11 @@ struct Probe {
 impl Configure for Probe {
     fn configure(settings: Settings) -> Result<Self, String> {
         match settings.json() {
-            "{}" => Ok(Probe { asked: Counter::define("asked")?, told: Vec::new(), edits: Vec::new() }),
+            "{}" => Ok(Probe {
+                asked: Counter::define("asked")?,
+                told: Vec::new(),
+                edits: Vec::new(),
+            }),
             other => Err(format!("what is {other}?")),
         }
     }
@@ -33,7 +37,8 @@ impl Configure for Probe {
 impl Topology for Probe {
     fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]) {
         assert!(!facts::healthy(0), "there is no request");
-        self.told.push((pool.id, pool.name.clone(), pool.generation, backends.len()));
+        self.told
+            .push((pool.id, pool.name.clone(), pool.generation, backends.len()));
     }
 }
 
@@ -64,15 +69,27 @@ impl EditRequest for Probe {
             headers.set("a", "b\r\nc: d"),
             headers.set("a", vec![b'a'; 8193]),
         ];
-        assert_eq!(request.header_values("x-one"), [b"1".to_vec(), b"\xff".to_vec()], "the edits show");
+        assert_eq!(
+            request.header_values("x-one"),
+            [b"1".to_vec(), b"\xff".to_vec()],
+            "the edits show"
+        );
         assert_eq!(headers.names(), ["connection", "x-one", "x-one"]);
         Ok(())
     }
 }
 
 impl EditResponse for Probe {
-    fn edit_response(&mut self, _: &Request, status: u16, backend: u32, headers: &mut Headers) -> Result<(), Response> {
-        self.edits = (0..65).map(|n| headers.append("x-many", format!("{status} {backend} {n}"))).collect();
+    fn edit_response(
+        &mut self,
+        _: &Request,
+        status: u16,
+        backend: u32,
+        headers: &mut Headers,
+    ) -> Result<(), Response> {
+        self.edits = (0..65)
+            .map(|n| headers.append("x-many", format!("{status} {backend} {n}")))
+            .collect();
         self.edits.push(headers.append("x-large", vec![b'a'; 8000]));
         Ok(())
     }
@@ -102,12 +119,17 @@ impl Select for Ranges {
 waypost_policy::export!(Ranges: CheckRange);
 
 fn backends(count: usize) -> Vec<Backend> {
-    (1..=count).map(|n| Backend::new(&format!("10.0.0.{n}:80")).with_label("zone", "a")).collect()
+    (1..=count)
+        .map(|n| Backend::new(&format!("10.0.0.{n}:80")).with_label("zone", "a"))
+        .collect()
 }
 
 fn panics(call: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(call)).unwrap_err();
-    payload.downcast_ref::<String>().cloned().unwrap_or_default()
+    payload
+        .downcast_ref::<String>()
+        .cloned()
+        .unwrap_or_default()
 }
 
 #[test]
@@ -115,17 +137,33 @@ fn a_policy_is_configured_and_told_as_by_the_host() {
     let host = Host::new();
     let one = host.pool("one", backends(2));
     let two = host.pool("two", backends(3));
-    assert_eq!(host.load::<Probe>(r#"{"a": 1}"#).err(), Some(r#"what is {"a": 1}?"#.to_owned()));
+    assert_eq!(
+        host.load::<Probe>(r#"{"a": 1}"#).err(),
+        Some(r#"what is {"a": 1}?"#.to_owned())
+    );
     let mut probe = host.load::<Probe>("{}").unwrap();
     one.change(&mut probe, backends(1));
-    let told = [(0, "one".to_owned(), 1, 2), (1, "two".to_owned(), 1, 3), (0, "one".to_owned(), 2, 1)];
+    let told = [
+        (0, "one".to_owned(), 1, 2),
+        (1, "two".to_owned(), 1, 3),
+        (0, "one".to_owned(), 2, 1),
+    ];
     assert_eq!(probe.policy().told, told);
     two.set_healthy(0, false);
-    assert_eq!(probe.select(&testing::get("/").pool(&two)), Decision::Backend(1));
+    assert_eq!(
+        probe.select(&testing::get("/").pool(&two)),
+        Decision::Backend(1)
+    );
     assert_eq!(probe.select(&testing::get("/")), Decision::Backend(0));
-    assert_eq!(probe.retry(&testing::get("/").pool(&two), [(1, Failure::Closed)]), Decision::Backend(2));
+    assert_eq!(
+        probe.retry(&testing::get("/").pool(&two), [(1, Failure::Closed)]),
+        Decision::Backend(2)
+    );
     assert_eq!(host.counted("asked"), 3);
-    assert!(host.load::<Ranges>("{\"a\": 1}").is_err(), "a policy without the hook takes no settings");
+    assert!(
+        host.load::<Ranges>("{\"a\": 1}").is_err(),
+        "a policy without the hook takes no settings"
+    );
 }
 
 #[test]
@@ -133,10 +171,25 @@ fn edits_that_the_host_refuses_are_refused() {
     let host = Host::new();
     host.pool("web", backends(1));
     let mut probe = host.load::<Probe>("{}").unwrap();
-    let mut request = testing::get("/").field("Connection", "close, X-Hop").field("X-Gone", "1");
+    let mut request = testing::get("/")
+        .field("Connection", "close, X-Hop")
+        .field("X-Gone", "1");
     probe.edit_request(&mut request).unwrap();
-    let (forbidden, name, value) = (HeaderError::Forbidden, HeaderError::InvalidName, HeaderError::InvalidValue);
-    let expected = [Ok(()), Ok(()), Ok(()), Err(forbidden), Err(forbidden), Err(name), Err(value), Err(value)];
+    let (forbidden, name, value) = (
+        HeaderError::Forbidden,
+        HeaderError::InvalidName,
+        HeaderError::InvalidValue,
+    );
+    let expected = [
+        Ok(()),
+        Ok(()),
+        Ok(()),
+        Err(forbidden),
+        Err(forbidden),
+        Err(name),
+        Err(value),
+        Err(value),
+    ];
     assert_eq!(probe.policy().edits, expected);
     assert_eq!(request.values("x-one"), [&b"1"[..], b"\xff"]);
     assert_eq!(request.value("x-gone"), None);
@@ -160,13 +213,19 @@ fn answers_that_the_host_refuses_end_the_test() {
         ("/body", "65537 bytes"),
     ] {
         let message = panics(|| drop(probe.select(&testing::get(path))));
-        assert!(message.starts_with("invalid answer: ") && message.contains(expected), "{path}: {message}");
+        assert!(
+            message.starts_with("invalid answer: ") && message.contains(expected),
+            "{path}: {message}"
+        );
     }
     host.draws([3]);
     assert!(panics(|| drop(probe.select(&testing::get("/draw")))).contains("the draw 3"));
 
     let mut ranges = host.load::<Ranges>("{}").unwrap();
-    assert_eq!(ranges.check_range(&testing::get("/")), RangeVerdict::Ranges(vec![ByteRange::Final(5)]));
+    assert_eq!(
+        ranges.check_range(&testing::get("/")),
+        RangeVerdict::Ranges(vec![ByteRange::Final(5)])
+    );
     assert!(panics(|| drop(ranges.check_range(&testing::get("/?many")))).contains("65 ranges"));
     assert!(panics(|| drop(ranges.check_range(&testing::get("/?wrong")))).contains("from 2 to 1"));
     assert!(panics(|| drop(ranges.select(&testing::get("/")))).contains("does not name Select"));
@@ -202,20 +261,39 @@ fn time_store_counters_and_log_are_the_tests_own() {
         store::set("a", "1", second).unwrap();
         assert_eq!(store::increment("a", 5, second), Ok(5));
         assert_eq!(store::decrement("down", 7, second), Ok(-7));
-        assert_eq!((store::increment("down", 5, None), store::counter("down")), (Ok(-2), Some(-2)));
+        assert_eq!(
+            (store::increment("down", 5, None), store::counter("down")),
+            (Ok(-2), Some(-2))
+        );
         assert_eq!(store::decrement("down", u64::MAX, None), Ok(i64::MIN));
-        assert_eq!(store::decrement(&"k".repeat(257), 1, None), Err(StoreError::KeyTooLong));
+        assert_eq!(
+            store::decrement(&"k".repeat(257), 1, None),
+            Err(StoreError::KeyTooLong)
+        );
         assert_eq!(store::compare_and_set("a", None, "2", None), Ok(false));
-        assert_eq!(store::compare_and_set("a", Some(b"1"), "2", second), Ok(true));
-        assert_eq!(store::set(&"k".repeat(257), "", None), Err(StoreError::KeyTooLong));
-        assert_eq!(store::set("a", [0; 4097], None), Err(StoreError::ValueTooLong));
+        assert_eq!(
+            store::compare_and_set("a", Some(b"1"), "2", second),
+            Ok(true)
+        );
+        assert_eq!(
+            store::set(&"k".repeat(257), "", None),
+            Err(StoreError::KeyTooLong)
+        );
+        assert_eq!(
+            store::set("a", [0; 4097], None),
+            Err(StoreError::ValueTooLong)
+        );
         assert_eq!(clock::unix_milliseconds(), 1_767_225_600_000);
         log::warn(["bad\r\n", &"x".repeat(2000)].concat());
         for name in ["", "1a", "A", "a-b", &"a".repeat(65)] {
             assert!(Counter::define(name).is_err());
         }
         assert!((0..64).all(|n| Counter::define(&format!("c{n}")).is_ok()));
-        assert!(Counter::define("one_more").unwrap_err().contains("64 counters"));
+        assert!(
+            Counter::define("one_more")
+                .unwrap_err()
+                .contains("64 counters")
+        );
     });
     assert_eq!(host.stored("a").as_deref(), Some(&b"2"[..]));
     let (level, line) = host.log().remove(0);

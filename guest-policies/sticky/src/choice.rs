@@ -16,7 +16,8 @@ pub trait Memory {
     fn remember(&mut self, expected: Option<Token>, token: Token) -> bool;
 }
 
-/// Stands for a backend in a cookie: 16 hexadecimal digits made of its address, so that it holds when the list changes.
+/// Stands for a backend in a cookie: 16 hexadecimal digits made of its address, so that it holds
+/// when the list changes.
 pub type Token = [u8; 16];
 
 /// The backends of one pool.
@@ -51,17 +52,27 @@ impl Pool {
     pub fn new<'a>(name: &str, backends: impl Iterator<Item = (&'a str, u32)>) -> Self {
         let member = |(address, weight): (&str, u32)| {
             let hash = hash(address.as_bytes());
-            Member { token: token(hash), seed: mix(!hash), weight: f64::from(weight.max(1)) }
+            Member {
+                token: token(hash),
+                seed: mix(!hash),
+                weight: f64::from(weight.max(1)),
+            }
         };
-        Pool { id: token(hash(name.as_bytes())), members: backends.map(member).collect() }
+        Pool {
+            id: token(hash(name.as_bytes())),
+            members: backends.map(member).collect(),
+        }
     }
 
     /// The token of a backend.
     pub fn token(&self, backend: u32) -> Option<&Token> {
-        self.members.get(backend as usize).map(|member| &member.token)
+        self.members
+            .get(backend as usize)
+            .map(|member| &member.token)
     }
 
-    /// The backend that this value of the cookie names, if it can be used: nearly every request ends here.
+    /// The backend that this value of the cookie names, if it can be used: nearly every request
+    /// ends here.
     pub fn keep(&self, cookie: &[u8], facts: &impl Facts) -> Option<u32> {
         self.named(cookie).filter(|backend| usable(facts, *backend))
     }
@@ -75,10 +86,13 @@ impl Pool {
         }
         let client = hash(client.as_bytes());
         let found = self.own(client, |backend| usable(facts, backend));
-        let Some(backend) = found.or_else(|| self.own(client, |backend| !facts.failed(backend))) else {
+        let Some(backend) = found.or_else(|| self.own(client, |backend| !facts.failed(backend)))
+        else {
             return Choice::Nobody;
         };
-        let told = self.token(backend).is_some_and(|token| memory.remember(past, *token));
+        let told = self
+            .token(backend)
+            .is_some_and(|token| memory.remember(past, *token));
         match known(if told { None } else { memory.recall() }) {
             Some(backend) => Choice::Remembered(backend),
             None => Choice::Hashed(backend),
@@ -86,11 +100,15 @@ impl Pool {
     }
 
     fn named(&self, token: &[u8]) -> Option<u32> {
-        self.members.iter().position(|member| member.token == token).map(|at| at as u32)
+        self.members
+            .iter()
+            .position(|member| member.token == token)
+            .map(|at| at as u32)
     }
 
-    /// Rendezvous hashing by weight: each backend draws a number for this client from its address and the client's, and the
-    /// highest wins. What the others draw does not depend on who else is there, so only what must move moves.
+    /// Rendezvous hashing by weight: each backend draws a number for this client from its address
+    /// and the client's, and the highest wins. What the others draw does not depend on who else is
+    /// there, so only what must move moves.
     fn own(&self, client: u64, usable: impl Fn(u32) -> bool) -> Option<u32> {
         let mut best: Option<(f64, u32)> = None;
         for (backend, member) in (0_u32..).zip(&self.members) {
@@ -105,7 +123,8 @@ impl Pool {
 }
 
 impl Member {
-    /// The smallest of `weight` exponential draws wins as often as the weight says; this is its inverse.
+    /// The smallest of `weight` exponential draws wins as often as the weight says; this is its
+    /// inverse.
     fn score(&self, client: u64) -> f64 {
         let bits = mix(client ^ self.seed) >> 11;
         let uniform = (bits as f64 + 0.5) / (1_u64 << 53) as f64;
@@ -122,7 +141,9 @@ fn token(hash: u64) -> Token {
 }
 
 fn hash(bytes: &[u8]) -> u64 {
-    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    }))
 }
 
 /// Every bit of the input changes about half of the bits of the result.
@@ -177,8 +198,16 @@ mod tests {
     }
 
     fn pool(weights: &[(u32, u32)]) -> Pool {
-        let addresses: Vec<_> = weights.iter().map(|(n, weight)| (format!("10.0.0.{n}:80"), *weight)).collect();
-        Pool::new("web", addresses.iter().map(|(address, weight)| (address.as_str(), *weight)))
+        let addresses: Vec<_> = weights
+            .iter()
+            .map(|(n, weight)| (format!("10.0.0.{n}:80"), *weight))
+            .collect();
+        Pool::new(
+            "web",
+            addresses
+                .iter()
+                .map(|(address, weight)| (address.as_str(), *weight)),
+        )
     }
 
     fn equal(backends: impl Iterator<Item = u32>) -> Pool {
@@ -207,7 +236,12 @@ mod tests {
     fn clients_spread_as_the_weights_say() {
         let pool = pool(&[(1, 1), (2, 2), (3, 5), (4, 0)]);
         let homes = homes(&pool, &Fixed::default());
-        for (backend, expected) in [(0, 1.0 / 9.0), (1, 2.0 / 9.0), (2, 5.0 / 9.0), (3, 1.0 / 9.0)] {
+        for (backend, expected) in [
+            (0, 1.0 / 9.0),
+            (1, 2.0 / 9.0),
+            (2, 5.0 / 9.0),
+            (3, 1.0 / 9.0),
+        ] {
             let share = share(&homes, pool.token(backend).unwrap());
             assert!((share - expected).abs() < 0.015, "{backend}: {share}");
         }
@@ -218,12 +252,27 @@ mod tests {
         let before = equal(1..11);
         let gone = *before.token(4).unwrap();
         let after = equal((1..11).filter(|n| *n != 5));
-        let (old, new) = (homes(&before, &Fixed::default()), homes(&after, &Fixed::default()));
-        assert!(old.iter().zip(&new).all(|(old, new)| if *old == gone { *new != gone } else { old == new }));
-        let others: Vec<Token> = old.iter().zip(&new).filter(|(old, _)| **old == gone).map(|(_, new)| *new).collect();
+        let (old, new) = (
+            homes(&before, &Fixed::default()),
+            homes(&after, &Fixed::default()),
+        );
+        assert!(old.iter().zip(&new).all(|(old, new)| if *old == gone {
+            *new != gone
+        } else {
+            old == new
+        }));
+        let others: Vec<Token> = old
+            .iter()
+            .zip(&new)
+            .filter(|(old, _)| **old == gone)
+            .map(|(_, new)| *new)
+            .collect();
         for backend in 0..9 {
             let share = share(&others, after.token(backend).unwrap());
-            assert!((share - 1.0 / 9.0).abs() < 0.04, "they spread over those that are left: {share}");
+            assert!(
+                (share - 1.0 / 9.0).abs() < 0.04,
+                "they spread over those that are left: {share}"
+            );
         }
     }
 
@@ -232,31 +281,54 @@ mod tests {
         let (old, after) = (homes(&equal(1..11), &Fixed::default()), equal(1..12));
         let new = homes(&after, &Fixed::default());
         let added = *after.token(10).unwrap();
-        assert!(old.iter().zip(&new).all(|(old, new)| old == new || *new == added));
+        assert!(
+            old.iter()
+                .zip(&new)
+                .all(|(old, new)| old == new || *new == added)
+        );
         let moved = share(&new, &added);
         assert!((moved - 1.0 / 11.0).abs() < 0.01, "{moved}");
     }
 
     #[test]
     fn more_weight_only_draws_clients_in() {
-        let (before, after) = (pool(&[(1, 1), (2, 1), (3, 1)]), pool(&[(1, 1), (2, 2), (3, 1)]));
+        let (before, after) = (
+            pool(&[(1, 1), (2, 1), (3, 1)]),
+            pool(&[(1, 1), (2, 2), (3, 1)]),
+        );
         let grown = *after.token(1).unwrap();
-        let (old, new) = (homes(&before, &Fixed::default()), homes(&after, &Fixed::default()));
-        assert!(old.iter().zip(&new).all(|(old, new)| old == new || *new == grown));
+        let (old, new) = (
+            homes(&before, &Fixed::default()),
+            homes(&after, &Fixed::default()),
+        );
+        assert!(
+            old.iter()
+                .zip(&new)
+                .all(|(old, new)| old == new || *new == grown)
+        );
         assert!((share(&new, &grown) - 0.5).abs() < 0.015);
     }
 
     #[test]
     fn a_backend_set_aside_is_as_one_removed() {
         let pool = equal(1..6);
-        let sick = homes(&pool, &Fixed { sick: vec![2], ..Fixed::default() });
+        let sick = homes(
+            &pool,
+            &Fixed {
+                sick: vec![2],
+                ..Fixed::default()
+            },
+        );
         let removed = homes(&equal([1, 2, 4, 5].into_iter()), &Fixed::default());
         assert_eq!(sick, removed);
     }
 
     #[test]
     fn the_order_of_the_list_does_not_matter() {
-        assert_eq!(homes(&equal(1..8), &Fixed::default()), homes(&equal((1..8).rev()), &Fixed::default()));
+        assert_eq!(
+            homes(&equal(1..8), &Fixed::default()),
+            homes(&equal((1..8).rev()), &Fixed::default())
+        );
     }
 
     #[test]
@@ -265,10 +337,33 @@ mod tests {
         for backend in 0..5 {
             let token = *pool.token(backend).unwrap();
             assert_eq!(pool.keep(&token, &Fixed::default()), Some(backend));
-            assert_eq!(pool.keep(&token, &Fixed { sick: vec![backend], ..Fixed::default() }), None);
-            assert_eq!(pool.keep(&token, &Fixed { failed: vec![backend], ..Fixed::default() }), None);
+            assert_eq!(
+                pool.keep(
+                    &token,
+                    &Fixed {
+                        sick: vec![backend],
+                        ..Fixed::default()
+                    }
+                ),
+                None
+            );
+            assert_eq!(
+                pool.keep(
+                    &token,
+                    &Fixed {
+                        failed: vec![backend],
+                        ..Fixed::default()
+                    }
+                ),
+                None
+            );
         }
-        for nonsense in [&b""[..], b"0123456789abcdef", b"0123456789abcde", &[0xff; 400]] {
+        for nonsense in [
+            &b""[..],
+            b"0123456789abcdef",
+            b"0123456789abcde",
+            &[0xff; 400],
+        ] {
             assert_eq!(pool.keep(nonsense, &Fixed::default()), None);
         }
     }
@@ -277,37 +372,78 @@ mod tests {
     fn workers_that_see_different_things_agree_on_a_client() {
         let pool = equal(1..6);
         let mut memory = Remembers::default();
-        let Choice::Hashed(first) = pool.choose("192.0.2.1", &Fixed::default(), &mut memory) else { panic!() };
+        let Choice::Hashed(first) = pool.choose("192.0.2.1", &Fixed::default(), &mut memory) else {
+            panic!()
+        };
         assert_eq!(memory.token.as_ref(), pool.token(first));
-        // A list that grew meanwhile, on a worker that does not see the backend as sick: what is remembered holds.
+        // A list that grew meanwhile, on a worker that does not see the backend as sick: what is
+        // remembered holds.
         for n in 6..40 {
             let grown = equal(1..n);
-            assert_eq!(grown.choose("192.0.2.1", &Fixed::default(), &mut memory), Choice::Remembered(first), "{n}");
+            assert_eq!(
+                grown.choose("192.0.2.1", &Fixed::default(), &mut memory),
+                Choice::Remembered(first),
+                "{n}"
+            );
         }
-        let sick = Fixed { sick: vec![first], ..Fixed::default() };
-        let Choice::Hashed(second) = pool.choose("192.0.2.1", &sick, &mut memory) else { panic!() };
-        assert_eq!(pool.choose("192.0.2.1", &Fixed::default(), &mut memory), Choice::Remembered(second));
+        let sick = Fixed {
+            sick: vec![first],
+            ..Fixed::default()
+        };
+        let Choice::Hashed(second) = pool.choose("192.0.2.1", &sick, &mut memory) else {
+            panic!()
+        };
+        assert_eq!(
+            pool.choose("192.0.2.1", &Fixed::default(), &mut memory),
+            Choice::Remembered(second)
+        );
     }
 
     #[test]
     fn the_faster_worker_is_followed() {
         let pool = equal(1..6);
-        let rival = |n: u32| Remembers { token: None, rival: pool.token(n).copied() };
+        let rival = |n: u32| Remembers {
+            token: None,
+            rival: pool.token(n).copied(),
+        };
         for n in 0..5 {
-            assert_eq!(pool.choose("192.0.2.1", &Fixed::default(), &mut rival(n)), Choice::Remembered(n));
+            assert_eq!(
+                pool.choose("192.0.2.1", &Fixed::default(), &mut rival(n)),
+                Choice::Remembered(n)
+            );
         }
-        let facts = Fixed { failed: vec![2], ..Fixed::default() };
-        assert!(matches!(pool.choose("192.0.2.1", &facts, &mut rival(2)), Choice::Hashed(n) if n != 2));
+        let facts = Fixed {
+            failed: vec![2],
+            ..Fixed::default()
+        };
+        assert!(
+            matches!(pool.choose("192.0.2.1", &facts, &mut rival(2)), Choice::Hashed(n) if n != 2)
+        );
     }
 
     #[test]
     fn without_anybody_well_one_that_did_not_fail_is_tried() {
         let pool = equal(1..4);
-        let facts = Fixed { sick: vec![0, 1, 2], failed: vec![0, 1] };
-        assert_eq!(pool.choose("a", &facts, &mut Remembers::default()), Choice::Hashed(2));
-        let facts = Fixed { failed: vec![0, 1, 2], ..Fixed::default() };
-        assert_eq!(pool.choose("a", &facts, &mut Remembers::default()), Choice::Nobody);
-        assert_eq!(equal(1..1).choose("a", &Fixed::default(), &mut Remembers::default()), Choice::Nobody);
+        let facts = Fixed {
+            sick: vec![0, 1, 2],
+            failed: vec![0, 1],
+        };
+        assert_eq!(
+            pool.choose("a", &facts, &mut Remembers::default()),
+            Choice::Hashed(2)
+        );
+        let facts = Fixed {
+            failed: vec![0, 1, 2],
+            ..Fixed::default()
+        };
+        assert_eq!(
+            pool.choose("a", &facts, &mut Remembers::default()),
+            Choice::Nobody
+        );
+        assert_eq!(
+            equal(1..1).choose("a", &Fixed::default(), &mut Remembers::default()),
+            Choice::Nobody
+        );
     }
 
     proptest! {

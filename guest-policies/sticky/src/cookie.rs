@@ -2,7 +2,8 @@
 
 use crate::choice::Token;
 
-/// What stands in `Set-Cookie` behind the name and the token; `attributes` begin with `; ` or are empty.
+/// What stands in `Set-Cookie` behind the name and the token; `attributes` begin with `; ` or are
+/// empty.
 pub fn write(name: &str, token: &Token, attributes: &str) -> Vec<u8> {
     [name.as_bytes(), b"=", token, attributes.as_bytes()].concat()
 }

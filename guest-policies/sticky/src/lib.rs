@@ -1,4 +1,5 @@
-//! The `sticky` policy: a client stays on its backend, by a cookie, by what the workers remember, and by hashing.
+//! The `sticky` policy: a client stays on its backend, by a cookie, by what the workers remember,
+//! and by hashing.
 
 pub mod choice;
 pub mod cookie;

@@ -35,14 +35,19 @@ impl Configure for Sticky {
 
 impl Topology for Sticky {
     fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]) {
-        let told = backends.iter().map(|backend| (backend.address.as_str(), backend.weight));
-        self.pools.keep(pool.id, choice::Pool::new(&pool.name, told));
+        let told = backends
+            .iter()
+            .map(|backend| (backend.address.as_str(), backend.weight));
+        self.pools
+            .keep(pool.id, choice::Pool::new(&pool.name, told));
     }
 }
 
 impl Select for Sticky {
     fn select(&mut self, request: &Request, attempt: &Attempt) -> Decision {
-        let Some(pool) = self.pools.at(attempt.pool) else { return Decision::Pass };
+        let Some(pool) = self.pools.at(attempt.pool) else {
+            return Decision::Pass;
+        };
         let cookies = request.header("cookie").unwrap_or_default();
         let named = find(&cookies, &self.settings.cookie);
         if let Some(backend) = named.and_then(|named| pool.keep(named, &attempt)) {
@@ -73,13 +78,18 @@ impl EditResponse for Sticky {
         headers: &mut Headers,
     ) -> Result<(), Response> {
         let pool = self.pools.at(request.pool());
-        let Some(token) = pool.and_then(|pool| pool.token(backend)) else { return Ok(()) };
+        let Some(token) = pool.and_then(|pool| pool.token(backend)) else {
+            return Ok(());
+        };
         let cookies = request.header("cookie").unwrap_or_default();
         let name = &self.settings.cookie;
         if find(&cookies, name) == Some(token) {
             return Ok(());
         }
-        if let Err(error) = headers.append("set-cookie", cookie::write(name, token, &self.settings.attributes)) {
+        if let Err(error) = headers.append(
+            "set-cookie",
+            cookie::write(name, token, &self.settings.attributes),
+        ) {
             log::warn(format!("the cookie was not written: {error}"));
         }
         Ok(())
@@ -109,9 +119,13 @@ impl Memory for Shared {
         store::value(&self.key)?.try_into().ok()
     }
     fn remember(&mut self, expected: Option<Token>, token: Token) -> bool {
-        let (expected, time) = (expected.as_ref().map(<[u8; 16]>::as_slice), Duration::from_millis(self.milliseconds));
+        let (expected, time) = (
+            expected.as_ref().map(<[u8; 16]>::as_slice),
+            Duration::from_millis(self.milliseconds),
+        );
         // Without a store that takes it, the hash alone decides.
-        self.milliseconds == 0 || store::compare_and_set(&self.key, expected, token, Some(time)).unwrap_or(true)
+        self.milliseconds == 0
+            || store::compare_and_set(&self.key, expected, token, Some(time)).unwrap_or(true)
     }
 }
 
@@ -126,16 +140,25 @@ mod tests {
     #[test]
     fn a_client_stays_and_moves_only_when_it_must() {
         let host = Host::new();
-        let pool = host.pool("web", (1..=4).map(|n| Backend::new(&format!("10.0.0.{n}:80"))));
+        let pool = host.pool(
+            "web",
+            (1..=4).map(|n| Backend::new(&format!("10.0.0.{n}:80"))),
+        );
         let mut policy = host.load::<Sticky>("{}").unwrap();
-        let Decision::Backend(home) = policy.select(&testing::get("/")) else { panic!("no backend") };
+        let Decision::Backend(home) = policy.select(&testing::get("/")) else {
+            panic!("no backend")
+        };
         let mut response = testing::response(200).from_backend(home);
-        policy.edit_response(&testing::get("/"), &mut response).unwrap();
+        policy
+            .edit_response(&testing::get("/"), &mut response)
+            .unwrap();
         let written = response.text("set-cookie").unwrap();
         let (cookie, attributes) = written.split_once("; ").unwrap();
         assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax");
 
-        let again = testing::get("/").client("198.51.100.7").field("cookie", cookie);
+        let again = testing::get("/")
+            .client("198.51.100.7")
+            .field("cookie", cookie);
         assert_eq!(policy.select(&again), Decision::Backend(home));
         let mut response = testing::response(200).from_backend(home);
         policy.edit_response(&again, &mut response).unwrap();
@@ -146,6 +169,9 @@ mod tests {
         let mut other = host.load::<Sticky>("{}").unwrap();
         let moved = policy.select(&testing::get("/"));
         assert_eq!(other.select(&testing::get("/")), moved, "workers agree");
-        assert_eq!(["kept", "hashed", "moved", "remembered"].map(|name| host.counted(name)), [1, 2, 1, 1]);
+        assert_eq!(
+            ["kept", "hashed", "moved", "remembered"].map(|name| host.counted(name)),
+            [1, 2, 1, 1]
+        );
     }
 }

@@ -7,7 +7,15 @@ use serde_json::{Map, Value};
 /// Ten years, in seconds: browsers keep no cookie longer.
 const LONGEST: u64 = 10 * 366 * 24 * 3600;
 
-const KEYS: [&str; 7] = ["cookie", "max-age", "path", "secure", "http-only", "same-site", "remember"];
+const KEYS: [&str; 7] = [
+    "cookie",
+    "max-age",
+    "path",
+    "secure",
+    "http-only",
+    "same-site",
+    "remember",
+];
 
 /// What the operator wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +24,8 @@ pub struct Settings {
     pub cookie: String,
     /// What follows its value in `Set-Cookie`.
     pub attributes: String,
-    /// For how long the workers remember a client without a cookie, in milliseconds; 0 if not at all.
+    /// For how long the workers remember a client without a cookie, in milliseconds; 0 if not at
+    /// all.
     pub remember_milliseconds: u64,
 }
 
@@ -33,8 +42,11 @@ impl Default for Settings {
 impl Settings {
     /// Reads JSON text.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| format!("settings: not JSON: {error}"))?;
-        let Some(table) = value.as_object() else { return Err("settings: has to be a table".to_owned()) };
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| format!("settings: not JSON: {error}"))?;
+        let Some(table) = value.as_object() else {
+            return Err("settings: has to be a table".to_owned());
+        };
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err(format!("{key}: unknown key; there are {}", KEYS.join(", ")));
         }
@@ -59,7 +71,9 @@ fn attributes(table: &Map<String, Value>) -> Result<String, String> {
     let path = text(table, "path")?.unwrap_or("/");
     let allowed = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b';';
     if !path.starts_with('/') || path.len() > 1024 || !path.bytes().all(allowed) {
-        return Err(format!("path: \"{path}\" has to start with a slash and hold no semicolon"));
+        return Err(format!(
+            "path: \"{path}\" has to start with a slash and hold no semicolon"
+        ));
     }
     let mut written = format!("; Path={path}");
     if let Some(seconds) = seconds(table, "max-age")? {
@@ -77,8 +91,14 @@ fn attributes(table: &Map<String, Value>) -> Result<String, String> {
         "lax" => "; SameSite=Lax",
         "strict" => "; SameSite=Strict",
         "none" if secure => "; SameSite=None",
-        "none" => return Err("same-site: browsers take \"none\" only with secure = true".to_owned()),
-        other => return Err(format!("same-site: \"{other}\" is neither \"lax\" nor \"strict\" nor \"none\"")),
+        "none" => {
+            return Err("same-site: browsers take \"none\" only with secure = true".to_owned());
+        }
+        other => {
+            return Err(format!(
+                "same-site: \"{other}\" is neither \"lax\" nor \"strict\" nor \"none\""
+            ));
+        }
     });
     Ok(written)
 }
@@ -86,21 +106,31 @@ fn attributes(table: &Map<String, Value>) -> Result<String, String> {
 fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>, String> {
     match table.get(key) {
         None => Ok(None),
-        Some(value) => value.as_str().map(Some).ok_or_else(|| format!("{key}: has to be a string")),
+        Some(value) => value
+            .as_str()
+            .map(Some)
+            .ok_or_else(|| format!("{key}: has to be a string")),
     }
 }
 
 fn flag(table: &Map<String, Value>, key: &str) -> Result<Option<bool>, String> {
     match table.get(key) {
         None => Ok(None),
-        Some(value) => value.as_bool().map(Some).ok_or_else(|| format!("{key}: has to be true or false")),
+        Some(value) => value
+            .as_bool()
+            .map(Some)
+            .ok_or_else(|| format!("{key}: has to be true or false")),
     }
 }
 
 fn seconds(table: &Map<String, Value>, key: &str) -> Result<Option<u64>, String> {
-    let Some(value) = table.get(key) else { return Ok(None) };
+    let Some(value) = table.get(key) else {
+        return Ok(None);
+    };
     let seconds = value.as_u64().filter(|seconds| *seconds <= LONGEST);
-    seconds.map(Some).ok_or_else(|| format!("{key}: has to be a whole number of seconds, {LONGEST} at most"))
+    seconds
+        .map(Some)
+        .ok_or_else(|| format!("{key}: has to be a whole number of seconds, {LONGEST} at most"))
 }
 
 #[cfg(test)]
@@ -119,7 +149,11 @@ mod tests {
                 "same-site": "none", "remember": 5}"#,
         );
         let attributes = "; Path=/shop; Max-Age=3600; Secure; SameSite=None".to_owned();
-        let expected = Settings { cookie: "lb".to_owned(), attributes, remember_milliseconds: 5000 };
+        let expected = Settings {
+            cookie: "lb".to_owned(),
+            attributes,
+            remember_milliseconds: 5000,
+        };
         assert_eq!(settings.unwrap(), expected);
     }
 
@@ -135,7 +169,10 @@ mod tests {
             (r#"{"path": "/; Domain=evil"}"#, "path: "),
             (r#"{"path": "/\r\n"}"#, "path: "),
             (r#"{"max-age": -1}"#, "max-age: has to be a whole number"),
-            (r#"{"max-age": 99999999999}"#, "max-age: has to be a whole number"),
+            (
+                r#"{"max-age": 99999999999}"#,
+                "max-age: has to be a whole number",
+            ),
             (r#"{"secure": "yes"}"#, "secure: has to be true or false"),
             (r#"{"http-only": 1}"#, "http-only: has to be true or false"),
             (r#"{"same-site": "Lax"}"#, "same-site: \"Lax\" is neither"),

@@ -1,10 +1,16 @@
 //! How late a policy's answer can be: `cargo bench --bench lateness -- FILTER`.
 //!
-//! Each guest does one thing that takes long, without an end, with a deadline of 1 ms. Shown is by how much some hundred calls
-//! exceeded it, as the time of the thread that asked (of a busy machine's other threads there is nothing in that, of a
-//! hypervisor's other guests there is) and by the clock, and how many of them exceeded the 5 ms that SECURITY.md promises.
+//! Each guest does one thing that takes long, without an end, with a deadline of 1 ms. Shown is by
+//! how much some hundred calls exceeded it, as the time of the thread that asked (of a busy
+//! machine's other threads there is nothing in that, of a hypervisor's other guests there is) and
+//! by the clock, and how many of them exceeded the 5 ms that SECURITY.md promises.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a program for people, run by hand")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a program for people, run by hand"
+)]
 
 #[path = "../policy_call/seats.rs"]
 #[allow(dead_code, reason = "the other benchmark needs more of it")]
@@ -24,18 +30,38 @@ const CALLS: usize = 200;
 
 fn main() {
     // `cargo bench` adds `--bench`.
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'))
+        .unwrap_or_default();
     let seats = Seats::new();
-    println!("Milliseconds beyond the deadline of {CALLS} calls: of the thread's time, and by the clock.");
-    println!("{:<44}{:>8}{:>8}{:>8}{:>9}{:>14}", "", "median", "95 %", "longest", "by clock", "beyond 5 ms");
-    for Guest { name, memory, imports, fields, does } in guests() {
+    println!(
+        "Milliseconds beyond the deadline of {CALLS} calls: of the thread's time, and by the clock."
+    );
+    println!(
+        "{:<44}{:>8}{:>8}{:>8}{:>9}{:>14}",
+        "", "median", "95 %", "longest", "by clock", "beyond 5 ms"
+    );
+    for Guest {
+        name,
+        memory,
+        imports,
+        fields,
+        does,
+    } in guests()
+    {
         if !name.contains(&filter) {
             continue;
         }
-        let mut seat = seats.limited(name, &component(&imports, &fields, &does), DEADLINE, memory).without_breaker();
+        let mut seat = seats
+            .limited(name, &component(&imports, &fields, &does), DEADLINE, memory)
+            .without_breaker();
         let took: Vec<_> = (0..CALLS).map(|_| ask(&mut seat)).collect();
         let late = |of: fn(&(Duration, Duration)) -> Duration| {
-            let mut late: Vec<_> = took.iter().map(|took| of(took).saturating_sub(DEADLINE)).collect();
+            let mut late: Vec<_> = took
+                .iter()
+                .map(|took| of(took).saturating_sub(DEADLINE))
+                .collect();
             late.sort();
             late
         };
@@ -52,7 +78,8 @@ fn main() {
     }
 }
 
-/// What one call took, of the thread and by the clock. Calls of which there is no instance yet are asked again.
+/// What one call took, of the thread and by the clock. Calls of which there is no instance yet are
+/// asked again.
 fn ask(seat: &mut Seat) -> (Duration, Duration) {
     let mut head = seats::request(seats::FEW_FIELDS);
     loop {
@@ -62,11 +89,19 @@ fn ask(seat: &mut Seat) -> (Duration, Duration) {
         match answer {
             Ok(_) => return took,
             Err(fault) if seat.took().is_zero() => {
-                assert!(began.elapsed() < Duration::from_secs(10), "{}", fault.message);
+                assert!(
+                    began.elapsed() < Duration::from_secs(10),
+                    "{}",
+                    fault.message
+                );
                 std::thread::sleep(Duration::from_millis(1));
             }
             Err(fault) => {
-                assert!(fault.message.contains("missed its deadline"), "{}", fault.message);
+                assert!(
+                    fault.message.contains("missed its deadline"),
+                    "{}",
+                    fault.message
+                );
                 return took;
             }
         }
@@ -74,7 +109,9 @@ fn ask(seat: &mut Seat) -> (Duration, Duration) {
 }
 
 fn thread_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .unwrap()
+        .into()
 }
 
 /// What a guest does.
@@ -120,12 +157,18 @@ fn guests() -> Vec<Guest> {
         does: does.to_owned(),
     };
     // So many pages are 15 MiB, and 1,000 MiB.
-    let (pages, many) = ("(drop (memory.grow (i32.const 240)))", "(drop (memory.grow (i32.const 16000)))");
+    let (pages, many) = (
+        "(drop (memory.grow (i32.const 240)))",
+        "(drop (memory.grow (i32.const 16000)))",
+    );
     let data = "a".repeat(4 << 20);
     let passive = format!("(data $d \"{data}\")");
     let active = format!("(memory 80) (data (i32.const 0) \"{data}\")");
     let table = |n: u32| format!("(table $t {n} funcref)");
-    let elements = format!("(table $t 90000 funcref) (elem $e func {})", "$f ".repeat(90_000));
+    let elements = format!(
+        "(table $t 90000 funcref) (elem $e func {})",
+        "$f ".repeat(90_000)
+    );
     let store_set = Import {
         interface: "waypost:policy/store@0.1.0",
         declared: r#"(type $errors (enum "key-too-long" "value-too-long" "no-room"))
@@ -148,7 +191,10 @@ fn guests() -> Vec<Guest> {
         name: "get-random-bytes",
         lowered: ("bytes", "(param i64 i32)"),
     };
-    let calls = |name, imports: Vec<Import>, does: &str| Guest { imports, ..guest(name, SMALL, "(memory 40)", does) };
+    let calls = |name, imports: Vec<Import>, does: &str| Guest {
+        imports,
+        ..guest(name, SMALL, "(memory 40)", does)
+    };
     // Each time another key of four letters.
     let set = |length: u32| {
         format!(
@@ -158,13 +204,34 @@ fn guests() -> Vec<Guest> {
              (call $set (i32.const 0) (i32.const 4) (i32.const 4096) (i32.const {length}) (i64.const 0) (i32.const 64))"
         )
     };
-    let write = |length: u32| format!("(call $write (i32.const 1) (i32.const 4096) (i32.const {length}))");
+    let write =
+        |length: u32| format!("(call $write (i32.const 1) (i32.const 4096) (i32.const {length}))");
     vec![
-        calls("store.set of 60 KiB", vec![store_set.clone()], &set(60 << 10)),
-        calls("store.set of 1 MB, refused", vec![store_set], &set(1_000_000)),
-        calls("log.write of 1,000 bytes", vec![log_write.clone()], &write(1_000)),
-        calls("log.write of 1 MB", vec![log_write.clone()], &write(1_000_000)),
-        calls("64 KiB of random bytes of WASI", vec![random_bytes], "(call $bytes (i64.const 65536) (i32.const 64))"),
+        calls(
+            "store.set of 60 KiB",
+            vec![store_set.clone()],
+            &set(60 << 10),
+        ),
+        calls(
+            "store.set of 1 MB, refused",
+            vec![store_set],
+            &set(1_000_000),
+        ),
+        calls(
+            "log.write of 1,000 bytes",
+            vec![log_write.clone()],
+            &write(1_000),
+        ),
+        calls(
+            "log.write of 1 MB",
+            vec![log_write.clone()],
+            &write(1_000_000),
+        ),
+        calls(
+            "64 KiB of random bytes of WASI",
+            vec![random_bytes],
+            "(call $bytes (i64.const 65536) (i32.const 64))",
+        ),
         Guest {
             does: write(1_000_000).repeat(20_000),
             ..calls("log.write of 1 MB, 20,000 in a row", vec![log_write], "")
@@ -195,7 +262,12 @@ fn guests() -> Vec<Guest> {
             &format!("{pages} (memory.init $d (i32.const 0) (i32.const 0) (i32.const 4194304))"),
         ),
         once("memory.grow to 1 GiB", LARGE, "", many),
-        guest("memory.grow by a page, to 1 GiB", LARGE, "", "(drop (memory.grow (i32.const 1)))"),
+        guest(
+            "memory.grow by a page, to 1 GiB",
+            LARGE,
+            "",
+            "(drop (memory.grow (i32.const 1)))",
+        ),
         guest(
             "table.fill of 190,000 elements",
             SMALL,
@@ -220,17 +292,31 @@ fn guests() -> Vec<Guest> {
             &table(1),
             "(drop (table.grow $t (ref.func $f) (i32.const 190000)))",
         ),
-        guest("table.grow by an element", SMALL, &table(1), "(drop (table.grow $t (ref.func $f) (i32.const 1)))"),
+        guest(
+            "table.grow by an element",
+            SMALL,
+            &table(1),
+            "(drop (table.grow $t (ref.func $f) (i32.const 1)))",
+        ),
         guest("4 MiB of data when it is made", SMALL, &active, ""),
     ]
 }
 
 /// A component whose `select` does that.
 fn component(imports: &[Import], fields: &str, does: &str) -> Vec<u8> {
-    let memory = if fields.contains("(memory ") { "" } else { "(memory 1)" };
+    let memory = if fields.contains("(memory ") {
+        ""
+    } else {
+        "(memory 1)"
+    };
     let instances: String = (0..)
         .zip(imports)
-        .map(|(n, i)| format!("(import \"{}\" (instance $host{n} {}))", i.interface, i.declared))
+        .map(|(n, i)| {
+            format!(
+                "(import \"{}\" (instance $host{n} {}))",
+                i.interface, i.declared
+            )
+        })
         .collect();
     let lowered: String = (0..)
         .zip(imports)
@@ -242,12 +328,25 @@ fn component(imports: &[Import], fields: &str, does: &str) -> Vec<u8> {
             )
         })
         .collect();
-    let given: String = imports.iter().map(|i| format!(r#"(export "{0}" (func ${0}))"#, i.lowered.0)).collect();
-    let wanted: String =
-        imports.iter().map(|i| format!(r#"(import "host" "{0}" (func ${0} {1}))"#, i.lowered.0, i.lowered.1)).collect();
+    let given: String = imports
+        .iter()
+        .map(|i| format!(r#"(export "{0}" (func ${0}))"#, i.lowered.0))
+        .collect();
+    let wanted: String = imports
+        .iter()
+        .map(|i| {
+            format!(
+                r#"(import "host" "{0}" (func ${0} {1}))"#,
+                i.lowered.0, i.lowered.1
+            )
+        })
+        .collect();
     // What the host reads and writes is in a memory that is there before the functions are given.
     let (room, memory) = if imports.is_empty() {
-        (String::new(), format!("{memory} (export \"memory\" (memory 0))"))
+        (
+            String::new(),
+            format!("{memory} (export \"memory\" (memory 0))"),
+        )
     } else {
         let room = format!(
             r#"(core module $rooms {fields} (export "memory" (memory 0))
@@ -256,10 +355,17 @@ fn component(imports: &[Import], fields: &str, does: &str) -> Vec<u8> {
             (alias core export $room "memory" (core memory $room-memory))
             (alias core export $room "realloc" (core func $realloc))"#
         );
-        (room, r#"(import "room" "memory" (memory 1)) (export "memory" (memory 0))"#.to_owned())
+        (
+            room,
+            r#"(import "room" "memory" (memory 1)) (export "memory" (memory 0))"#.to_owned(),
+        )
     };
     let fields = if imports.is_empty() { fields } else { "" };
-    let with_room = if imports.is_empty() { "" } else { r#"(with "room" (instance $room))"# };
+    let with_room = if imports.is_empty() {
+        ""
+    } else {
+        r#"(with "room" (instance $room))"#
+    };
     let text = format!(
         r#"(component
         (import "waypost:policy/types@0.1.0" (instance $types

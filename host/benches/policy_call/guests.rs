@@ -4,7 +4,8 @@
 const ANSWER: u32 = 1024;
 /// Where the host puts a result of several parts: `$result`.
 const RESULT: u32 = 2048;
-/// Where the host puts each string and list, `$copied`: always the same place, since only the last one is looked at.
+/// Where the host puts each string and list, `$copied`: always the same place, since only the last
+/// one is looked at.
 const COPIED: u32 = 4096;
 /// Calls of the host in one call of a guest that counts them.
 pub const CALLS: u32 = 1_000;
@@ -20,7 +21,8 @@ pub struct Guest {
     pub hook: Hook,
 }
 
-/// The hook of a guest, in instructions, which trap if the host gives what it should not. The locals are `$request` and, in `edit-request`, `$headers`.
+/// The hook of a guest, in instructions, which trap if the host gives what it should not. The
+/// locals are `$request` and, in `edit-request`, `$headers`.
 #[derive(Clone, Copy)]
 pub enum Hook {
     /// `select`, once.
@@ -56,7 +58,11 @@ pub struct Function {
 }
 
 /// Nothing but the request.
-pub const NOTHING: Interface = Interface { name: "types", types: "", functions: &[] };
+pub const NOTHING: Interface = Interface {
+    name: "types",
+    types: "",
+    functions: &[],
+};
 
 /// The value of the first field of a name.
 pub const HEADER: Function = Function {
@@ -69,17 +75,32 @@ pub const HEADER: Function = Function {
 impl Guest {
     /// The component.
     pub fn component(&self) -> Vec<u8> {
-        let Self { import: Interface { name, types, functions }, .. } = *self;
-        let declared: String =
-            functions.iter().map(|f| format!(r#"(export "{}" (func {}))"#, f.name, f.signature)).collect();
+        let Self {
+            import:
+                Interface {
+                    name,
+                    types,
+                    functions,
+                },
+            ..
+        } = *self;
+        let declared: String = functions
+            .iter()
+            .map(|f| format!(r#"(export "{}" (func {}))"#, f.name, f.signature))
+            .collect();
         let (more_types, interface) = if name == "types" {
             (declared, String::new())
         } else {
-            let interface = format!(r#"(import "waypost:policy/{name}@0.1.0" (instance ${name} {types} {declared}))"#);
+            let interface = format!(
+                r#"(import "waypost:policy/{name}@0.1.0" (instance ${name} {types} {declared}))"#
+            );
             (String::new(), interface)
         };
         let lowered: String = functions.iter().map(|f| lower(name, f)).collect();
-        let given: String = functions.iter().map(|f| format!(r#"(export "{0}" (func ${0}))"#, f.called)).collect();
+        let given: String = functions
+            .iter()
+            .map(|f| format!(r#"(export "{0}" (func ${0}))"#, f.called))
+            .collect();
         let (module, hook) = (self.module(), self.hook.exported());
         let text = format!(
             r#"(component
@@ -120,7 +141,12 @@ impl Guest {
             .import
             .functions
             .iter()
-            .map(|f| format!(r#"(import "host" "{0}" (func ${0} {1}))"#, f.called, f.lowered))
+            .map(|f| {
+                format!(
+                    r#"(import "host" "{0}" (func ${0} {1}))"#,
+                    f.called, f.lowered
+                )
+            })
             .collect();
         let (data, function) = (self.data, self.hook.function());
         format!(
@@ -139,8 +165,7 @@ impl Guest {
 
 impl Hook {
     fn function(self) -> String {
-        let select =
-            r#"(func (export "hook") (param $request i32) (param $pool i32) (param $attempt i32) (result i32)"#;
+        let select = r#"(func (export "hook") (param $request i32) (param $pool i32) (param $attempt i32) (result i32)"#;
         let answer = format!("(call $drop-request (local.get $request)) (i32.const {ANSWER})");
         match self {
             Self::Select(does) => format!("{select} {does} {answer})"),
@@ -167,7 +192,8 @@ impl Hook {
                 ("selection", "select", parameters, "(option u32)")
             }
             Self::EditRequest(_) => {
-                let parameters = r#"(param "request" (borrow $request)) (param "headers" (borrow $headers))"#;
+                let parameters =
+                    r#"(param "request" (borrow $request)) (param "headers" (borrow $headers))"#;
                 ("request-headers", "edit-request", parameters, "")
             }
         };
@@ -182,5 +208,7 @@ impl Hook {
 
 fn lower(interface: &str, function: &Function) -> String {
     let Function { name, called, .. } = function;
-    format!(r#"(core func ${called} (canon lower (func ${interface} "{name}") (memory $memory) (realloc $realloc)))"#)
+    format!(
+        r#"(core func ${called} (canon lower (func ${interface} "{name}") (memory $memory) (realloc $realloc)))"#
+    )
 }

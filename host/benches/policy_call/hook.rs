@@ -11,7 +11,8 @@ use crate::BATCH;
 use crate::guests::{Function, Guest, HEADER, Hook, Interface};
 use crate::seats::{FEW_FIELDS, FIRST, POOL, Seats, TENANT, client, request, roomy_fields};
 
-/// Reads one field of the request and sets another, in one call: what the figures of routers by a field are compared with.
+/// Reads one field of the request and sets another, in one call: what the figures of routers by a
+/// field are compared with.
 const READ_AND_SET: Guest = Guest {
     import: Interface {
         name: "types",
@@ -43,8 +44,18 @@ type Group<'a> = BenchmarkGroup<'a, WallTime>;
 pub fn measure(criterion: &mut Criterion, seats: &Seats) {
     let mut group = criterion.benchmark_group("hook");
     let mut head = request(FEW_FIELDS);
-    select(&mut group, "random.select", || seats.builtin("random", Value::Null), &mut head);
-    select(&mut group, "least-loaded.select", || seats.builtin("least-loaded", Value::Null), &mut head);
+    select(
+        &mut group,
+        "random.select",
+        || seats.builtin("random", Value::Null),
+        &mut head,
+    );
+    select(
+        &mut group,
+        "least-loaded.select",
+        || seats.builtin("least-loaded", Value::Null),
+        &mut head,
+    );
     range(&mut group, seats);
     header_router(&mut group, seats);
     rate_limit(&mut group, seats);
@@ -66,7 +77,11 @@ fn range(group: &mut Group<'_>, seats: &Seats) {
     let one = RangeVerdict::Ranges(vec![ByteRange::FromTo(0, 99)]);
     let cases = [
         ("range.check (a range)", asking, one),
-        ("range.check (nothing about ranges)", request(FEW_FIELDS), RangeVerdict::Untouched),
+        (
+            "range.check (nothing about ranges)",
+            request(FEW_FIELDS),
+            RangeVerdict::Untouched,
+        ),
     ];
     for (name, mut head, expected) in cases {
         let mut seat = None;
@@ -85,46 +100,96 @@ fn header_router(group: &mut Group<'_>, seats: &Seats) {
     let router = || {
         let edits = json!({ "set": { "x-by": "waypost" } });
         let routes = json!({ TENANT: "10.0.0.2:80" });
-        let settings = json!({ "header": "x-tenant", "routes": routes, "request": edits, "response": edits });
+        let settings =
+            json!({ "header": "x-tenant", "routes": routes, "request": edits, "response": edits });
         seats.builtin("header-router", settings)
     };
     let mut head = request(FEW_FIELDS);
-    select(group, "header-router.select (reads a field)", router, &mut head);
-    edit_request(group, "header-router.edit-request (sets a field)", router, |_, _| ());
-    edit_response(group, "header-router.edit-response (sets a field)", router, "x-by");
-    edit_request(group, "header-router.edit-request and select (one set, one read)", router, |seat, head| {
-        assert_eq!(selected(seat, head), Selected::Backend(1));
-    });
-    let text = || seats.seat("read-and-set", &READ_AND_SET.component(), Isolation::Worker, Value::Null);
-    edit_request(group, "text.edit-request (reads a field, sets another)", text, |_, _| ());
+    select(
+        group,
+        "header-router.select (reads a field)",
+        router,
+        &mut head,
+    );
+    edit_request(
+        group,
+        "header-router.edit-request (sets a field)",
+        router,
+        |_, _| (),
+    );
+    edit_response(
+        group,
+        "header-router.edit-response (sets a field)",
+        router,
+        "x-by",
+    );
+    edit_request(
+        group,
+        "header-router.edit-request and select (one set, one read)",
+        router,
+        |seat, head| {
+            assert_eq!(selected(seat, head), Selected::Backend(1));
+        },
+    );
+    let text = || {
+        seats.seat(
+            "read-and-set",
+            &READ_AND_SET.component(),
+            Isolation::Worker,
+            Value::Null,
+        )
+    };
+    edit_request(
+        group,
+        "text.edit-request (reads a field, sets another)",
+        text,
+        |_, _| (),
+    );
 }
 
 fn rate_limit(group: &mut Group<'_>, seats: &Seats) {
     let (mut seat, mut head, mut turn) = (None, request(FEW_FIELDS), 0);
-    group.bench_function("rate-limit.edit-request (get and compare-and-set in the store)", |b| {
-        let settings = json!({ "rate": 1_000_000, "burst": 1_000_000 });
-        let seat = seat.get_or_insert_with(|| seats.builtin("rate-limit", settings));
-        b.iter(|| {
-            // One client alone would reach the limit.
-            turn = (turn + 1) % 64;
-            head.client = client(turn);
-            edited(seat, &mut head);
-        });
-    });
+    group.bench_function(
+        "rate-limit.edit-request (get and compare-and-set in the store)",
+        |b| {
+            let settings = json!({ "rate": 1_000_000, "burst": 1_000_000 });
+            let seat = seat.get_or_insert_with(|| seats.builtin("rate-limit", settings));
+            b.iter(|| {
+                // One client alone would reach the limit.
+                turn = (turn + 1) % 64;
+                head.client = client(turn);
+                edited(seat, &mut head);
+            });
+        },
+    );
 }
 
 fn sticky(group: &mut Group<'_>, seats: &Seats) {
     let sticky = || seats.builtin("sticky", Value::Null);
     let mut head = request(FEW_FIELDS);
-    select(group, "sticky.select (no cookie: get in the store)", sticky, &mut head);
-    edit_response(group, "sticky.edit-response (sets the cookie)", sticky, "set-cookie");
+    select(
+        group,
+        "sticky.select (no cookie: get in the store)",
+        sticky,
+        &mut head,
+    );
+    edit_response(
+        group,
+        "sticky.edit-response (sets the cookie)",
+        sticky,
+        "set-cookie",
+    );
     let (mut seat, mut head) = (None, request(FEW_FIELDS));
     group.bench_function("sticky.select (by the cookie)", |b| {
         let seat = seat.get_or_insert_with(|| {
             let mut seat = sticky();
             let mut answer = Fields::new();
-            seat.edit_response(&mut head, POOL, 200, 0, &mut answer).unwrap();
-            let cookie = answer.first("set-cookie").and_then(|set| set.split(|b| *b == b';').next()).unwrap();
+            seat.edit_response(&mut head, POOL, 200, 0, &mut answer)
+                .unwrap();
+            let cookie = answer
+                .first("set-cookie")
+                .and_then(|set| set.split(|b| *b == b';').next())
+                .unwrap();
             head.fields.append(b"cookie", cookie);
             seat
         });
@@ -162,7 +227,9 @@ fn edit_request(
 fn edit_response(group: &mut Group<'_>, name: &str, load: impl Fn() -> Seat, sets: &str) {
     let (mut seat, mut head) = (None, request(FEW_FIELDS));
     group.bench_function(name, |b| {
-        let mut ask = |seat: &mut Seat, fields: &mut Fields| match seat.edit_response(&mut head, POOL, 200, 0, fields) {
+        let mut ask = |seat: &mut Seat, fields: &mut Fields| match seat
+            .edit_response(&mut head, POOL, 200, 0, fields)
+        {
             Ok(Edited::Done) => (),
             other => panic!("{name}: {other:?}"),
         };

@@ -1,6 +1,7 @@
 //! What a guest pays for a call of the host, by interface: guests that call it again and again.
 //!
-//! Criterion shows the time of a thousand calls, so microseconds read as nanoseconds a call, and the calls a second.
+//! Criterion shows the time of a thousand calls, so microseconds read as nanoseconds a call, and
+//! the calls a second.
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use serde_json::Value;
@@ -14,9 +15,23 @@ use crate::seats::{FEW_FIELDS, FIRST, POOL, Seats, request};
 pub fn measure(criterion: &mut Criterion, seats: &Seats) {
     let mut group = criterion.benchmark_group("host");
     // A call of the guest takes too long for samples that grow within the measurement's time.
-    group.throughput(Throughput::Elements(CALLS.into())).sampling_mode(SamplingMode::Flat);
-    for Measured { name, import, data, first, each, left } in MEASURED {
-        let guest = Guest { import, data, hook: Hook::Repeated(first, each) };
+    group
+        .throughput(Throughput::Elements(CALLS.into()))
+        .sampling_mode(SamplingMode::Flat);
+    for Measured {
+        name,
+        import,
+        data,
+        first,
+        each,
+        left,
+    } in MEASURED
+    {
+        let guest = Guest {
+            import,
+            data,
+            hook: Hook::Repeated(first, each),
+        };
         let (mut seat, mut head) = (None, request(FEW_FIELDS));
         let mut ask = |seat: &mut Seat| match seat.select(&mut head, POOL, FIRST) {
             Ok(Selected::NoChoice) => (),
@@ -35,7 +50,8 @@ pub fn measure(criterion: &mut Criterion, seats: &Seats) {
     group.finish();
 }
 
-/// What a guest does a thousand times. It looks at the results itself, and traps if they are not what they should be.
+/// What a guest does a thousand times. It looks at the results itself, and traps if they are not
+/// what they should be.
 #[derive(Clone, Copy)]
 struct Measured {
     name: &'static str,
@@ -48,8 +64,14 @@ struct Measured {
     left: fn(&Seat) -> bool,
 }
 
-const ALONE: Measured =
-    Measured { name: "the loop alone", import: NOTHING, data: "", first: "", each: "", left: |_| true };
+const ALONE: Measured = Measured {
+    name: "the loop alone",
+    import: NOTHING,
+    data: "",
+    first: "",
+    each: "",
+    left: |_| true,
+};
 
 const MEASURED: [Measured; 12] = [
     ALONE,
@@ -190,15 +212,29 @@ const ADD: Function = Function {
 };
 
 const fn interface(name: &'static str, functions: &'static [Function]) -> Interface {
-    Interface { name, types: "", functions }
+    Interface {
+        name,
+        types: "",
+        functions,
+    }
 }
 
 /// A function without parameters that gives a u64.
 const fn of_nothing(name: &'static str) -> Function {
-    Function { name, called: name, signature: "(result u64)", lowered: "(result i64)" }
+    Function {
+        name,
+        called: name,
+        signature: "(result u64)",
+        lowered: "(result i64)",
+    }
 }
 
 /// A function of a u32.
 const fn of_number(name: &'static str, signature: &'static str, lowered: &'static str) -> Function {
-    Function { name, called: name, signature, lowered }
+    Function {
+        name,
+        called: name,
+        signature,
+        lowered,
+    }
 }

@@ -1,10 +1,16 @@
-//! What one call of a policy costs, measured by criterion: `cargo bench --bench policy_call -- FILTER`.
+//! What one call of a policy costs, measured by criterion: `cargo bench --bench policy_call --
+//! FILTER`.
 //!
-//! The names are `group/what`; a filter is a regular expression on them. The groups: `hook`, the built-in policies as the
-//! proxy asks them; `shape`, what kind of guest and of instance it is; `host`, what a guest asks the host; `store`, the
-//! policies' store without a guest.
+//! The names are `group/what`; a filter is a regular expression on them. The groups: `hook`, the
+//! built-in policies as the proxy asks them; `shape`, what kind of guest and of instance it is;
+//! `host`, what a guest asks the host; `store`, the policies' store without a guest.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a program for people, run by hand")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a program for people, run by hand"
+)]
 
 mod guests;
 mod hook;
@@ -18,8 +24,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion};
 
-/// Inputs made at once, ahead of the clock: few enough to stay in the first-level cache, and enough to make nothing of
-/// the two looks at the clock.
+/// Inputs made at once, ahead of the clock: few enough to stay in the first-level cache, and enough
+/// to make nothing of the two looks at the clock.
 const BATCH: BatchSize = BatchSize::NumIterations(16);
 
 fn main() {

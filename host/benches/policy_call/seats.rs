@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use waypost::policy::{
-    Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, builtin,
+    Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec,
+    Seat, builtin,
 };
 use waypost::stats::Stats;
 use waypost::wire::{Fields, RequestHead};
@@ -15,7 +16,10 @@ use waypost::wire::{Fields, RequestHead};
 /// The only pool.
 pub const POOL: u32 = 0;
 /// Nothing has failed yet.
-pub const FIRST: Attempt<'static> = Attempt { number: 1, failed: &[] };
+pub const FIRST: Attempt<'static> = Attempt {
+    number: 1,
+    failed: &[],
+};
 /// Fields of a request that a small client sends, and those that the proxy adds.
 pub const FEW_FIELDS: usize = 4;
 /// The value of `x-tenant`.
@@ -47,13 +51,31 @@ impl Seats {
     }
 
     /// This component; `name` also decides which store it has.
-    pub fn seat(&self, name: &str, component: &[u8], isolation: Isolation, settings: Value) -> Seat {
-        self.load(name, component, isolation, settings, (Duration::from_secs(1), 16 << 20))
+    pub fn seat(
+        &self,
+        name: &str,
+        component: &[u8],
+        isolation: Isolation,
+        settings: Value,
+    ) -> Seat {
+        self.load(
+            name,
+            component,
+            isolation,
+            settings,
+            (Duration::from_secs(1), 16 << 20),
+        )
     }
 
     /// The same with this deadline and so much memory.
     pub fn limited(&self, name: &str, component: &[u8], deadline: Duration, memory: u64) -> Seat {
-        self.load(name, component, Isolation::Worker, Value::Null, (deadline, memory))
+        self.load(
+            name,
+            component,
+            Isolation::Worker,
+            Value::Null,
+            (deadline, memory),
+        )
     }
 
     fn load(
@@ -78,9 +100,19 @@ impl Seats {
             compiling: CompileLimits::default(),
             source: "the benchmark".to_owned(),
         };
-        let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };
-        let pools = [PoolSpec { id: POOL, name: "web".to_owned(), backends: (1..=4).map(backend).collect() }];
-        let loaded = self.engine.load(&spec, &pools, 1, &Stats::new(1).policy(name), 1);
+        let backend = |n: u32| BackendSpec {
+            address: format!("10.0.0.{n}:80"),
+            weight: 1,
+            labels: Vec::new(),
+        };
+        let pools = [PoolSpec {
+            id: POOL,
+            name: "web".to_owned(),
+            backends: (1..=4).map(backend).collect(),
+        }];
+        let loaded = self
+            .engine
+            .load(&spec, &pools, 1, &Stats::new(1).policy(name), 1);
         let generation = loaded.unwrap_or_else(|e| panic!("{e}"));
         let shard = generation.shard(0);
         Seat::adopt(generation, 0, Arc::new(Facts), shard)
@@ -118,7 +150,8 @@ pub fn request(fields: usize) -> RequestHead {
         ..RequestHead::default()
     };
     for n in FEW_FIELDS..fields {
-        head.fields.append(format!("x-more-{n}").as_bytes(), b"some value or other");
+        head.fields
+            .append(format!("x-more-{n}").as_bytes(), b"some value or other");
     }
     head
 }
@@ -139,8 +172,12 @@ pub fn roomy_fields() -> Fields {
 }
 
 fn fill(fields: &mut Fields) {
-    for (name, value) in [("user-agent", "bench"), ("accept", "*/*"), ("x-tenant", TENANT), ("x-forwarded-for", "::1")]
-    {
+    for (name, value) in [
+        ("user-agent", "bench"),
+        ("accept", "*/*"),
+        ("x-tenant", TENANT),
+        ("x-forwarded-for", "::1"),
+    ] {
         fields.append(name.as_bytes(), value.as_bytes());
     }
 }

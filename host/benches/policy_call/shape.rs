@@ -9,22 +9,47 @@ use crate::guests::{Guest, Hook, NOTHING};
 use crate::seats::{FEW_FIELDS, FIRST, POOL, Seats, request};
 
 /// The floor: it gives back the request and has no choice.
-pub const IDLE: Guest = Guest { import: NOTHING, data: "", hook: Hook::Select("") };
+pub const IDLE: Guest = Guest {
+    import: NOTHING,
+    data: "",
+    hook: Hook::Select(""),
+};
 
 /// `shape/...`
 pub fn measure(criterion: &mut Criterion, seats: &Seats) {
     let mut group = criterion.benchmark_group("shape");
     let (idle, random) = (IDLE.component(), builtin("random").unwrap());
     for (name, component, isolation, fields) in [
-        ("text that does nothing, 4 fields", idle.as_slice(), Isolation::Worker, FEW_FIELDS),
-        ("text that does nothing, 30 fields", &idle, Isolation::Worker, 30),
+        (
+            "text that does nothing, 4 fields",
+            idle.as_slice(),
+            Isolation::Worker,
+            FEW_FIELDS,
+        ),
+        (
+            "text that does nothing, 30 fields",
+            &idle,
+            Isolation::Worker,
+            30,
+        ),
         ("Rust, random", random, Isolation::Worker, FEW_FIELDS),
-        ("text that does nothing, a fresh instance", &idle, Isolation::Request, FEW_FIELDS),
-        ("Rust, random, a fresh instance", random, Isolation::Request, FEW_FIELDS),
+        (
+            "text that does nothing, a fresh instance",
+            &idle,
+            Isolation::Request,
+            FEW_FIELDS,
+        ),
+        (
+            "Rust, random, a fresh instance",
+            random,
+            Isolation::Request,
+            FEW_FIELDS,
+        ),
     ] {
         let (mut seat, mut head) = (None, request(fields));
         group.bench_function(name, |b| {
-            let seat = seat.get_or_insert_with(|| seats.seat("shape", component, isolation, Value::Null));
+            let seat =
+                seat.get_or_insert_with(|| seats.seat("shape", component, isolation, Value::Null));
             b.iter(|| {
                 seat.begin_request();
                 let selected = seat.select(&mut head, POOL, FIRST).unwrap();

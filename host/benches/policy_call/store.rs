@@ -1,4 +1,5 @@
-//! The policies' store by itself. What a call takes is made ahead of the clock, and what it gives is freed behind it.
+//! The policies' store by itself. What a call takes is made ahead of the clock, and what it gives
+//! is freed behind it.
 
 use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,14 +28,22 @@ struct Input {
 /// `store/...`
 pub fn measure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("store");
-    case(&mut group, "get", || with_values(KEYS), key, |store, input| store.get(&input.key).unwrap());
+    case(
+        &mut group,
+        "get",
+        || with_values(KEYS),
+        key,
+        |store, input| store.get(&input.key).unwrap(),
+    );
     case(
         &mut group,
         "set",
         || with_values(KEYS),
         key,
         |store, input| {
-            store.set(take(&mut input.key), take(&mut input.value), TTL).unwrap();
+            store
+                .set(take(&mut input.key), take(&mut input.value), TTL)
+                .unwrap();
         },
     );
     case(
@@ -43,18 +52,40 @@ pub fn measure(criterion: &mut Criterion) {
         || with_values(KEYS),
         key,
         |store, input| {
-            let stored = store.compare_and_set(take(&mut input.key), Some(&VALUE), take(&mut input.value), TTL);
+            let stored = store.compare_and_set(
+                take(&mut input.key),
+                Some(&VALUE),
+                take(&mut input.value),
+                TTL,
+            );
             assert!(stored.unwrap(), "another value was there");
         },
     );
-    case(&mut group, "increment", with_counters, key, |store, input| {
-        assert!(store.increment(take(&mut input.key), 1, TTL).unwrap() > 1, "no counter was there");
-    });
+    case(
+        &mut group,
+        "increment",
+        with_counters,
+        key,
+        |store, input| {
+            assert!(
+                store.increment(take(&mut input.key), 1, TTL).unwrap() > 1,
+                "no counter was there"
+            );
+        },
+    );
     let new = |turn| format!("flood {turn}");
     let full = || with_values(2 * StoreLimits::default().entries);
-    case(&mut group, "set (a new key, when it is full)", full, new, |store, input| {
-        store.set(take(&mut input.key), take(&mut input.value), TTL).unwrap();
-    });
+    case(
+        &mut group,
+        "set (a new key, when it is full)",
+        full,
+        new,
+        |store, input| {
+            store
+                .set(take(&mut input.key), take(&mut input.value), TTL)
+                .unwrap();
+        },
+    );
     let hot = || {
         let store = empty();
         store.increment(key(0), 1, 0).unwrap();
@@ -66,7 +97,10 @@ pub fn measure(criterion: &mut Criterion) {
         hot,
         |_| key(0),
         |store, input| {
-            assert!(store.increment(take(&mut input.key), 1, 0).unwrap() > 1, "no counter was there");
+            assert!(
+                store.increment(take(&mut input.key), 1, 0).unwrap() > 1,
+                "no counter was there"
+            );
         },
     );
     contended(&mut group);
@@ -85,7 +119,10 @@ fn case<A>(
         let store = store.get_or_insert_with(&make);
         let input = || {
             turn += 1;
-            Input { key: key(turn), value: VALUE.to_vec() }
+            Input {
+                key: key(turn),
+                value: VALUE.to_vec(),
+            }
         };
         b.iter_batched_ref(input, |input| call(store, input), BATCH);
     });
@@ -98,16 +135,23 @@ fn contended(group: &mut BenchmarkGroup<'_, WallTime>) {
         // Also when the measurement panics: the scope waits for the thread.
         let _stop = Stop(&done);
         let mut other = None;
-        group.bench_function("increment (always one key, and so does another thread)", |b| {
-            other.get_or_insert_with(|| {
-                scope.spawn(|| {
-                    while !done.load(Ordering::Relaxed) {
-                        store.increment(key(0), 1, 0).unwrap();
-                    }
-                })
-            });
-            b.iter_batched_ref(|| key(0), |key| store.increment(take(key), 1, 0).unwrap(), BATCH);
-        });
+        group.bench_function(
+            "increment (always one key, and so does another thread)",
+            |b| {
+                other.get_or_insert_with(|| {
+                    scope.spawn(|| {
+                        while !done.load(Ordering::Relaxed) {
+                            store.increment(key(0), 1, 0).unwrap();
+                        }
+                    })
+                });
+                b.iter_batched_ref(
+                    || key(0),
+                    |key| store.increment(take(key), 1, 0).unwrap(),
+                    BATCH,
+                );
+            },
+        );
     });
 }
 

@@ -1,12 +1,16 @@
 //! The `Accept` field (RFC 9110 section 12.5.1), as far as a choice between two types needs it.
 
-/// Whether the client would rather have `this` media type than `that`. Without a field, or between equals, it wouldn't.
+/// Whether the client would rather have `this` media type than `that`. Without a field, or between
+/// equals, it wouldn't.
 pub(super) fn prefers(accept: Option<&[u8]>, this: &str, that: &str) -> bool {
-    let Some(accept) = accept.and_then(|a| std::str::from_utf8(a).ok()) else { return false };
+    let Some(accept) = accept.and_then(|a| std::str::from_utf8(a).ok()) else {
+        return false;
+    };
     quality(accept, this) > quality(accept, that)
 }
 
-/// The q-value of the most specific range that matches; of several equally specific ones, the highest. 0 if none does.
+/// The q-value of the most specific range that matches; of several equally specific ones, the
+/// highest. 0 if none does.
 fn quality(accept: &str, media_type: &str) -> f32 {
     let (kind, _) = media_type.split_once('/').unwrap_or((media_type, ""));
     let mut best = (0_u8, 0.0_f32);
@@ -15,16 +19,24 @@ fn quality(accept: &str, media_type: &str) -> f32 {
         let range = parts.next().unwrap_or_default();
         let specificity = if range.eq_ignore_ascii_case(media_type) {
             3
-        } else if range.strip_suffix("/*").is_some_and(|k| k.eq_ignore_ascii_case(kind)) {
+        } else if range
+            .strip_suffix("/*")
+            .is_some_and(|k| k.eq_ignore_ascii_case(kind))
+        {
             2
         } else if range == "*/*" {
             1
         } else {
             continue;
         };
-        let q = parts.filter_map(|p| p.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+        let q = parts
+            .filter_map(|p| p.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
         // A q-value that is not a number is as good as none.
-        let q = q.and_then(|(_, q)| q.trim().parse::<f32>().ok()).filter(|q| q.is_finite()).unwrap_or(1.0);
+        let q = q
+            .and_then(|(_, q)| q.trim().parse::<f32>().ok())
+            .filter(|q| q.is_finite())
+            .unwrap_or(1.0);
         if specificity > best.0 || (specificity == best.0 && q > best.1) {
             best = (specificity, q.clamp(0.0, 1.0));
         }
@@ -42,7 +54,9 @@ mod tests {
 
     #[test]
     fn html_only_if_it_is_preferred() {
-        assert!(html("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
+        assert!(html(
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+        ));
         assert!(html("TEXT/HTML"));
         assert!(html("application/json;q=0.5, text/*"));
         assert!(html("text/html;q=0.2, */*;q=0.1"));
@@ -54,7 +68,11 @@ mod tests {
         assert!(!html("image/png"));
         assert!(!html(""));
         assert!(!prefers(None, "text/html", "application/json"));
-        assert!(!prefers(Some(b"text/html\xff"), "text/html", "application/json"));
+        assert!(!prefers(
+            Some(b"text/html\xff"),
+            "text/html",
+            "application/json"
+        ));
     }
 
     #[test]
@@ -68,7 +86,15 @@ mod tests {
         let scrape = b"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;q=0.3,\
             text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
-        assert!(prefers(Some(scrape), "application/openmetrics-text", "text/plain"));
-        assert!(!prefers(Some(b"*/*"), "application/openmetrics-text", "text/plain"));
+        assert!(prefers(
+            Some(scrape),
+            "application/openmetrics-text",
+            "text/plain"
+        ));
+        assert!(!prefers(
+            Some(b"*/*"),
+            "application/openmetrics-text",
+            "text/plain"
+        ));
     }
 }

@@ -22,19 +22,28 @@ use super::serve::Limits;
 /// Room for a head: a bearer token and a browser's fields fit many times.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// How much of an unread upload is thrown away so that its client gets to read the answer, and for how long.
+/// How much of an unread upload is thrown away so that its client gets to read the answer, and for
+/// how long.
 const LINGER_BYTES: u64 = 128 << 20;
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Serves requests until the client is done, breaks a limit, or `stopping` turns true and the request at hand is
-/// answered. Errors are the client's: there is nobody to tell.
-pub(super) async fn serve<S>(stream: TcpStream, service: S, limits: &Limits, mut stopping: watch::Receiver<bool>)
-where
+/// Serves requests until the client is done, breaks a limit, or `stopping` turns true and the
+/// request at hand is answered. Errors are the client's: there is nobody to tell.
+pub(super) async fn serve<S>(
+    stream: TcpStream,
+    service: S,
+    limits: &Limits,
+    mut stopping: watch::Receiver<bool>,
+) where
     S: HttpService<Incoming, ResBody = Full<Bytes>> + Unpin,
     S::Future: Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let io = TokioIo::new(Patience { stream, limit: limits.write, expires: None });
+    let io = TokioIo::new(Patience {
+        stream,
+        limit: limits.write,
+        expires: None,
+    });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_read)
@@ -56,11 +65,15 @@ where
     }
 }
 
-/// A socket that is closed with unread bytes resets the connection, and the client may lose the answer that says why its
-/// upload was refused.
+/// A socket that is closed with unread bytes resets the connection, and the client may lose the
+/// answer that says why its upload was refused.
 async fn linger(mut io: Patience) {
     if io.shutdown().await.is_ok() {
-        let _ = timeout(LINGER, tokio::io::copy(&mut io.take(LINGER_BYTES), &mut tokio::io::sink())).await;
+        let _ = timeout(
+            LINGER,
+            tokio::io::copy(&mut io.take(LINGER_BYTES), &mut tokio::io::sink()),
+        )
+        .await;
     }
 }
 
@@ -72,25 +85,42 @@ struct Patience {
 }
 
 impl Patience {
-    fn bounded<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn bounded<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if progress.is_ready() {
             self.expires = None;
             return progress;
         }
         let limit = self.limit;
-        ready!(self.expires.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
+        ready!(
+            self.expires
+                .get_or_insert_with(|| Box::pin(sleep(limit)))
+                .as_mut()
+                .poll(cx)
+        );
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl AsyncRead for Patience {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Patience {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let progress = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.bounded(cx, progress)
     }

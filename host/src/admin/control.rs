@@ -11,9 +11,9 @@ use crate::policy::Stickiness;
 use crate::rollout::{Event, GenerationEntry, State, TrialReport};
 use crate::stats::Stats;
 
-/// The control side as `admin` sees it; implemented by `app`. Every call may come at any time and from any thread of
-/// the control runtime. A change is awaited to its end whether or not its client still waits; on an error nothing that
-/// runs has changed.
+/// The control side as `admin` sees it; implemented by `app`. Every call may come at any time and
+/// from any thread of the control runtime. A change is awaited to its end whether or not its client
+/// still waits; on an error nothing that runs has changed.
 pub trait Control: Send + Sync + 'static {
     /// All counters.
     fn stats(&self) -> &Stats;
@@ -24,9 +24,11 @@ pub trait Control: Send + Sync + 'static {
     /// One policy with its generations, its history and its trial.
     fn policy(&self, name: &str) -> Option<PolicyDetails>;
 
-    /// Loads this component under the policy's name, and publishes it to all workers once it is proven: compiled, linked,
-    /// configured and told the backends. `admin` makes one such call for a policy at a time, of at most 64 MiB.
-    fn deploy<'a>(&'a self, name: &'a str, component: Vec<u8>, how: Deployment) -> ChangeFuture<'a>;
+    /// Loads this component under the policy's name, and publishes it to all workers once it is
+    /// proven: compiled, linked, configured and told the backends. `admin` makes one such call for
+    /// a policy at a time, of at most 64 MiB.
+    fn deploy<'a>(&'a self, name: &'a str, component: Vec<u8>, how: Deployment)
+    -> ChangeFuture<'a>;
 
     /// Changes what decides, without loading anything.
     fn change<'a>(&'a self, name: &'a str, change: Change) -> ChangeFuture<'a>;
@@ -42,14 +44,16 @@ pub trait Control: Send + Sync + 'static {
 }
 
 /// The future of a change.
-pub type ChangeFuture<'a> = Pin<Box<dyn Future<Output = Result<PolicyDetails, ChangeError>> + Send + 'a>>;
+pub type ChangeFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<PolicyDetails, ChangeError>> + Send + 'a>>;
 
 /// What a component is loaded as.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Deployment {
     /// It decides all requests from now on.
     Active,
-    /// It is asked beside the active generation for this share of the requests, in percent, and decides nothing.
+    /// It is asked beside the active generation for this share of the requests, in percent, and
+    /// decides nothing.
     Shadow {
         /// 0 to 100.
         percent: f64,
@@ -102,13 +106,15 @@ pub struct PolicyStatus {
     pub digest: String,
     /// Where the component came from, in words: `built-in random`, a path, or `PUT`.
     pub source: String,
-    /// The hooks that it exports, by their names ([`crate::policy::Hook`]), and `configuration` and `topology`.
+    /// The hooks that it exports, by their names ([`crate::policy::Hook`]), and `configuration` and
+    /// `topology`.
     pub hooks: Vec<String>,
     /// `worker` or `request`.
     pub isolation: String,
     /// `random`, `next` or a status.
     pub on_failure: String,
-    /// What becomes of requests while no generation decides: `on_failure` if the operator wrote it, else 503.
+    /// What becomes of requests while no generation decides: `on_failure` if the operator wrote it,
+    /// else 503.
     pub while_absent: String,
     /// The longest that a hook may run.
     #[serde(rename = "deadline_microseconds", serialize_with = "microseconds")]
@@ -124,7 +130,8 @@ pub struct PolicyStatus {
     pub suspended_by_workers: u64,
     /// The generation on trial.
     pub on_trial: Option<OnTrial>,
-    /// Why the latest deployment came to nothing (refused, or withdrawn by itself); `None` if it did not.
+    /// Why the latest deployment came to nothing (refused, or withdrawn by itself); `None` if it
+    /// did not.
     pub last_error: Option<String>,
 }
 
@@ -200,7 +207,8 @@ pub enum Readiness {
     Hanging(Vec<usize>),
     /// Requests are served.
     Ready,
-    /// A part of the process has failed, in a sentence: the others finish what is in flight, then the process ends.
+    /// A part of the process has failed, in a sentence: the others finish what is in flight, then
+    /// the process ends.
     Failed(String),
     /// The listeners are closed; what is in flight is being finished.
     Draining,
@@ -221,7 +229,13 @@ fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S:
 pub(super) fn timestamp(time: SystemTime) -> String {
     let mut text = String::new();
     // The formatter reports clocks outside the years 1970 to 9999 as an error.
-    if write!(text, "{}", humantime::format_rfc3339_seconds(time.max(UNIX_EPOCH))).is_err() {
+    if write!(
+        text,
+        "{}",
+        humantime::format_rfc3339_seconds(time.max(UNIX_EPOCH))
+    )
+    .is_err()
+    {
         return "unknown".to_owned();
     }
     text

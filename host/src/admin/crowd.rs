@@ -1,8 +1,8 @@
 //! Who is connected to the admin listener, and who makes room for the next.
 //!
-//! Every connection is accepted at once: a health check must not wait behind clients that say nothing. When there are
-//! too many, in all or of one address, the one that has been idle for the longest goes; where none is idle, the upload
-//! that has been silent for the longest.
+//! Every connection is accepted at once: a health check must not wait behind clients that say
+//! nothing. When there are too many, in all or of one address, the one that has been idle for the
+//! longest goes; where none is idle, the upload that has been silent for the longest.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -45,7 +45,12 @@ pub(super) struct Crowd {
 
 impl Crowd {
     pub(super) fn new(most: usize, most_of_one: usize) -> Self {
-        Self { callers: Mutex::default(), most, most_of_one, began: Instant::now() }
+        Self {
+            callers: Mutex::default(),
+            most,
+            most_of_one,
+            began: Instant::now(),
+        }
     }
 
     /// Takes one more in. `None` if all others are at work for their clients.
@@ -71,14 +76,25 @@ impl Crowd {
 
     /// It has left.
     pub(super) fn left(&self, caller: &Arc<Caller>) {
-        self.callers.lock().unwrap_or_else(PoisonError::into_inner).retain(|g| !Arc::ptr_eq(g, caller));
+        self.callers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|g| !Arc::ptr_eq(g, caller));
     }
 }
 
 /// Sends away the one that has been idle for the longest, or else silent for the longest.
 fn make_room(callers: &mut Vec<Arc<Caller>>, of: impl Fn(&Caller) -> bool) -> Option<()> {
-    let order = |caller: &Caller| (caller.doing.load(Ordering::Relaxed), caller.since.load(Ordering::Relaxed));
-    let may_go = callers.iter().enumerate().filter(|(_, g)| of(g) && order(g).0 < Doing::Working as u8);
+    let order = |caller: &Caller| {
+        (
+            caller.doing.load(Ordering::Relaxed),
+            caller.since.load(Ordering::Relaxed),
+        )
+    };
+    let may_go = callers
+        .iter()
+        .enumerate()
+        .filter(|(_, g)| of(g) && order(g).0 < Doing::Working as u8);
     let (first, _) = may_go.min_by_key(|(_, g)| order(g))?;
     callers.remove(first).leave.notify_one();
     Some(())
@@ -88,7 +104,8 @@ impl Caller {
     /// Notes what it is doing from now on; a piece of an upload counts as new.
     pub(super) fn is(&self, doing: Doing) {
         self.doing.store(doing as u8, Ordering::Relaxed);
-        self.since.store(milliseconds(self.began), Ordering::Relaxed);
+        self.since
+            .store(milliseconds(self.began), Ordering::Relaxed);
     }
 
     /// Completes when another needs the room.
@@ -126,15 +143,24 @@ mod tests {
     #[test]
     fn the_longest_idle_one_goes_before_the_longest_silent_upload_and_no_one_at_work() {
         let crowd = Crowd::new(3, 3);
-        let callers: Vec<_> = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|a| crowd.enter(from(a)).unwrap()).into();
+        let callers: Vec<_> = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+            .map(|a| crowd.enter(from(a)).unwrap())
+            .into();
         // Set by hand: the clock is too coarse to tell them apart.
         for (at, caller) in callers.iter().enumerate() {
             caller.since.store(at as u64, Ordering::Relaxed);
         }
-        callers[0].doing.store(Doing::Working as u8, Ordering::Relaxed);
-        callers[1].doing.store(Doing::Uploading as u8, Ordering::Relaxed);
+        callers[0]
+            .doing
+            .store(Doing::Working as u8, Ordering::Relaxed);
+        callers[1]
+            .doing
+            .store(Doing::Uploading as u8, Ordering::Relaxed);
         let fourth = crowd.enter(from("10.0.0.4")).unwrap();
-        assert_eq!([away(&callers[0]), away(&callers[1]), away(&callers[2])], [false, false, true]);
+        assert_eq!(
+            [away(&callers[0]), away(&callers[1]), away(&callers[2])],
+            [false, false, true]
+        );
         fourth.is(Doing::Working);
         let fifth = crowd.enter(from("10.0.0.5")).unwrap();
         assert!(away(&callers[1]), "the upload goes");

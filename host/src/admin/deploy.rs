@@ -26,9 +26,15 @@ enum Unread {
     Broken(#[source] hyper::Error),
 }
 
-/// Reads the component and has it loaded. One of each policy at a time, once it is there as a whole; on a failure nothing
-/// has changed.
-pub(super) async fn deploy(shared: &Shared, caller: &Caller, name: &str, how: Deployment, body: Incoming) -> Reply {
+/// Reads the component and has it loaded. One of each policy at a time, once it is there as a
+/// whole; on a failure nothing has changed.
+pub(super) async fn deploy(
+    shared: &Shared,
+    caller: &Caller,
+    name: &str,
+    how: Deployment,
+    body: Incoming,
+) -> Reply {
     let limits = &shared.limits;
     // Before reading, so that a client that expects 100-continue need not send it.
     if body.size_hint().lower() > limits.component_bytes as u64 {
@@ -68,28 +74,46 @@ pub(super) async fn deploy(shared: &Shared, caller: &Caller, name: &str, how: De
 /// Changes what decides, without a component.
 pub(super) async fn change(shared: &Shared, name: &str, change: Change) -> Reply {
     let name = name.to_owned();
-    settle(&shared.control, move |control| Box::pin(async move { control.change(&name, change).await })).await
+    settle(&shared.control, move |control| {
+        Box::pin(async move { control.change(&name, change).await })
+    })
+    .await
 }
 
 /// Awaits a change in a task of its own: a client that goes away must not leave it half done.
-async fn settle(control: &Arc<dyn Control>, change: impl FnOnce(Arc<dyn Control>) -> ChangeFuture<'static>) -> Reply {
-    let settled: Result<Result<PolicyDetails, ChangeError>, _> = tokio::spawn(change(Arc::clone(control))).await;
+async fn settle(
+    control: &Arc<dyn Control>,
+    change: impl FnOnce(Arc<dyn Control>) -> ChangeFuture<'static>,
+) -> Reply {
+    let settled: Result<Result<PolicyDetails, ChangeError>, _> =
+        tokio::spawn(change(Arc::clone(control))).await;
     match settled {
         Ok(Ok(details)) => reply::json(StatusCode::OK, &details),
         Ok(Err(error)) => refused(&error),
         Err(error) => {
             tracing::error!(%error, "a change of a policy failed inside the proxy");
-            reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the change failed inside the proxy; see its log")
+            reply::error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the change failed inside the proxy; see its log",
+            )
         }
     }
 }
 
-async fn read(mut body: Incoming, limits: &Limits, caller: &Caller, room: &Room) -> Result<Vec<u8>, Unread> {
+async fn read(
+    mut body: Incoming,
+    limits: &Limits,
+    caller: &Caller,
+    room: &Room,
+) -> Result<Vec<u8>, Unread> {
     // Grows with what comes: an announced length takes no memory.
     let mut component = Vec::new();
     caller.is(Doing::Uploading);
     let whole = async {
-        while let Some(frame) = timeout(limits.body_idle, body.frame()).await.map_err(|_| Unread::TooSlow)? {
+        while let Some(frame) = timeout(limits.body_idle, body.frame())
+            .await
+            .map_err(|_| Unread::TooSlow)?
+        {
             if let Ok(piece) = frame.map_err(Unread::Broken)?.into_data() {
                 if component.len() + piece.len() > limits.component_bytes {
                     return Err(Unread::TooLarge(limits.component_bytes));
@@ -103,7 +127,9 @@ async fn read(mut body: Incoming, limits: &Limits, caller: &Caller, room: &Room)
         }
         Ok(())
     };
-    timeout(limits.body_total, whole).await.map_err(|_| Unread::TooSlow)??;
+    timeout(limits.body_total, whole)
+        .await
+        .map_err(|_| Unread::TooSlow)??;
     Ok(component)
 }
 

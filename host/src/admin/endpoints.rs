@@ -47,11 +47,15 @@ pub(super) async fn answer(shared: &Shared, caller: &Caller, request: Request<In
     let page: fn(&Shared, &HeaderMap) -> Reply = match path.as_str() {
         "/healthz" => |_, _| reply::json(StatusCode::OK, &json!({ "status": "ok" })),
         "/readyz" => |shared, _| ready(shared),
-        "/stats" => {
-            |shared, headers| with_view(shared, |view| reply::negotiated(stats_page(view, accept(headers).as_deref())))
-        }
+        "/stats" => |shared, headers| {
+            with_view(shared, |view| {
+                reply::negotiated(stats_page(view, accept(headers).as_deref()))
+            })
+        },
         "/metrics" => |shared, headers| {
-            with_view(shared, |view| reply::negotiated(metrics_page(view, accept(headers).as_deref())))
+            with_view(shared, |view| {
+                reply::negotiated(metrics_page(view, accept(headers).as_deref()))
+            })
         },
         "/policies" => |shared, _| all_policies(shared),
         "/explain" if *request.method() == Method::POST => return explain(shared),
@@ -69,28 +73,40 @@ fn ready(shared: &Shared) -> Reply {
     match shared.control.readiness() {
         Readiness::Ready => match shared.control.notes() {
             notes if notes.is_empty() => reply::json(StatusCode::OK, &json!({ "status": "ready" })),
-            notes => reply::json(StatusCode::OK, &json!({ "status": "ready", "notes": notes })),
+            notes => reply::json(
+                StatusCode::OK,
+                &json!({ "status": "ready", "notes": notes }),
+            ),
         },
         Readiness::Refused(policies) => unavailable(&format!(
             "policies were refused, and nothing decides in their place: {}; GET /policies/NAME says why, \
              PUT /policies/NAME deploys another component",
             policies.join(", ")
         )),
-        Readiness::Loading(policies) => {
-            unavailable(&format!("policies are still being loaded: {}", policies.join(", ")))
-        }
+        Readiness::Loading(policies) => unavailable(&format!(
+            "policies are still being loaded: {}",
+            policies.join(", ")
+        )),
         Readiness::Hanging(workers) => {
             let workers: Vec<String> = workers.iter().map(ToString::to_string).collect();
-            unavailable(&format!("these workers hang, and their clients are not answered: {}", workers.join(", ")))
+            unavailable(&format!(
+                "these workers hang, and their clients are not answered: {}",
+                workers.join(", ")
+            ))
         }
         Readiness::Failed(sentence) => unavailable(&format!("{sentence}; the process is ending")),
         Readiness::Starting => unavailable("starting: the listeners are not open yet"),
-        Readiness::Draining => unavailable("draining: the listeners are closed, what is in flight is being finished"),
+        Readiness::Draining => {
+            unavailable("draining: the listeners are closed, what is in flight is being finished")
+        }
     }
 }
 
 fn with_view(shared: &Shared, page: impl FnOnce(&StatsView<'_>) -> Reply) -> Reply {
-    page(&StatsView { stats: shared.control.stats(), policies: &shared.control.policies() })
+    page(&StatsView {
+        stats: shared.control.stats(),
+        policies: &shared.control.policies(),
+    })
 }
 
 /// A token, and how to use it.
@@ -113,6 +129,10 @@ fn all_policies(shared: &Shared) -> Reply {
 
 /// The fields of one name, as one list (RFC 9110 section 5.3).
 fn accept(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let values: Vec<&[u8]> = headers.get_all(ACCEPT).iter().map(|v| v.as_bytes()).collect();
+    let values: Vec<&[u8]> = headers
+        .get_all(ACCEPT)
+        .iter()
+        .map(|v| v.as_bytes())
+        .collect();
     (!values.is_empty()).then(|| values.join(&b","[..]))
 }

@@ -48,7 +48,11 @@ pub(super) fn bytes(n: u64) -> String {
         value /= 1024.0;
         unit = larger;
     }
-    if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") }
+    if unit == "B" {
+        format!("{n} B")
+    } else {
+        format!("{value:.1} {unit}")
+    }
 }
 
 /// `1500` as `1.5 µs`.
@@ -71,7 +75,12 @@ pub(super) fn microseconds(n: u64) -> String {
 
 /// `93784` as `1d 2h 3m 4s`.
 pub(super) fn uptime(seconds: u64) -> String {
-    let (d, h, m, s) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    let (d, h, m, s) = (
+        seconds / 86_400,
+        seconds / 3_600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+    );
     match seconds {
         0..60 => format!("{s}s"),
         60..3_600 => format!("{m}m {s}s"),
@@ -88,15 +97,37 @@ mod tests {
     fn markup_becomes_text() {
         let hostile = r#"<script>alert("a" & 'b')</script>é"#;
         let safe = Escaped(hostile).to_string();
-        assert_eq!(safe, "&lt;script&gt;alert(&quot;a&quot; &amp; &#39;b&#39;)&lt;/script&gt;é");
+        assert_eq!(
+            safe,
+            "&lt;script&gt;alert(&quot;a&quot; &amp; &#39;b&#39;)&lt;/script&gt;é"
+        );
     }
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!([count(0), count(999), count(1_000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([bytes(1_023), bytes(1_536), bytes(16 << 20)], ["1023 B", "1.5 KiB", "16.0 MiB"]);
-        assert_eq!([nanoseconds(999), nanoseconds(1_500), nanoseconds(2_000_000)], ["999 ns", "1.5 µs", "2.0 ms"]);
-        assert_eq!([microseconds(999), microseconds(1_500), microseconds(2_500_000)], ["999 µs", "1.5 ms", "2.50 s"]);
-        assert_eq!([uptime(4), uptime(64), uptime(93_784)], ["4s", "1m 4s", "1d 2h 3m 4s"]);
+        assert_eq!(
+            [count(0), count(999), count(1_000), count(1_234_567)],
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(
+            [bytes(1_023), bytes(1_536), bytes(16 << 20)],
+            ["1023 B", "1.5 KiB", "16.0 MiB"]
+        );
+        assert_eq!(
+            [nanoseconds(999), nanoseconds(1_500), nanoseconds(2_000_000)],
+            ["999 ns", "1.5 µs", "2.0 ms"]
+        );
+        assert_eq!(
+            [
+                microseconds(999),
+                microseconds(1_500),
+                microseconds(2_500_000)
+            ],
+            ["999 µs", "1.5 ms", "2.50 s"]
+        );
+        assert_eq!(
+            [uptime(4), uptime(64), uptime(93_784)],
+            ["4s", "1m 4s", "1d 2h 3m 4s"]
+        );
     }
 }

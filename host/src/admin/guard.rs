@@ -18,7 +18,9 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn new(token: Option<&str>) -> Self {
-        Self { token: token.map(|t| Sha256::digest(t.as_bytes()).into()) }
+        Self {
+            token: token.map(|t| Sha256::digest(t.as_bytes()).into()),
+        }
     }
 
     /// The answer to a request that may not pass.
@@ -27,18 +29,33 @@ impl Guard {
             Some(token) => check_token(token, request.headers()),
             None => check_host(request),
         };
-        refusal.or_else(|| if request.method().is_safe() { None } else { check_site(request) })
+        refusal.or_else(|| {
+            if request.method().is_safe() {
+                None
+            } else {
+                check_site(request)
+            }
+        })
     }
 }
 
 fn check_token(token: &[u8; 32], headers: &HeaderMap) -> Option<Reply> {
     let mut sent = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (sent.next(), sent.next()) else {
-        return Some(reply::unauthorised("send the admin token as one field: Authorization: Bearer TOKEN"));
+        return Some(reply::unauthorised(
+            "send the admin token as one field: Authorization: Bearer TOKEN",
+        ));
     };
-    let bearer = value.as_bytes().split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
-    let digest: [u8; 32] = Sha256::digest(bearer.map_or(&b""[..], |(_, token)| token.trim_ascii())).into();
-    let difference = digest.iter().zip(token).fold(0, |all, (a, b)| all | (a ^ b));
+    let bearer = value
+        .as_bytes()
+        .split_at_checked(7)
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+    let digest: [u8; 32] =
+        Sha256::digest(bearer.map_or(&b""[..], |(_, token)| token.trim_ascii())).into();
+    let difference = digest
+        .iter()
+        .zip(token)
+        .fold(0, |all, (a, b)| all | (a ^ b));
     if std::hint::black_box(difference) == 0 && bearer.is_some() {
         None
     } else {
@@ -46,10 +63,13 @@ fn check_token(token: &[u8; 32], headers: &HeaderMap) -> Option<Reply> {
     }
 }
 
-/// Without a token, being on this machine is the only proof. A page that a browser here has loaded could rebind its own
-/// name to a loopback address, but that name is then in `Host`.
+/// Without a token, being on this machine is the only proof. A page that a browser here has loaded
+/// could rebind its own name to a loopback address, but that name is then in `Host`.
 fn check_host<B>(request: &Request<B>) -> Option<Reply> {
-    if authorities(request).iter().all(|a| a.as_ref().is_some_and(is_loopback)) {
+    if authorities(request)
+        .iter()
+        .all(|a| a.as_ref().is_some_and(is_loopback))
+    {
         return None;
     }
     Some(reply::error(
@@ -67,25 +87,42 @@ fn check_site<B>(request: &Request<B>) -> Option<Reply> {
     let host = headers.get(HOST).and_then(|h| h.to_str().ok());
     let mut origins = headers.get_all(ORIGIN).iter();
     let same_origin = origins.all(|origin| {
-        let origin = origin.to_str().ok().and_then(|o| o.split_once("://")).map(|(_, authority)| authority);
+        let origin = origin
+            .to_str()
+            .ok()
+            .and_then(|o| o.split_once("://"))
+            .map(|(_, authority)| authority);
         matches!((origin, host), (Some(origin), Some(host)) if origin.eq_ignore_ascii_case(host))
     });
     if same_site && same_origin {
         return None;
     }
-    Some(reply::error(StatusCode::FORBIDDEN, "a page of another site may not change policies"))
+    Some(reply::error(
+        StatusCode::FORBIDDEN,
+        "a page of another site may not change policies",
+    ))
 }
 
 /// What the request says it is for: the target's authority and each `Host`; never empty.
 fn authorities<B>(request: &Request<B>) -> Vec<Option<Authority>> {
     let target = request.uri().authority().cloned().map(Some);
-    let hosts = request.headers().get_all(HOST).iter().map(|h| Authority::try_from(h.as_bytes()).ok());
+    let hosts = request
+        .headers()
+        .get_all(HOST)
+        .iter()
+        .map(|h| Authority::try_from(h.as_bytes()).ok());
     let all: Vec<_> = target.into_iter().chain(hosts).collect();
     if all.is_empty() { vec![None] } else { all }
 }
 
 fn is_loopback(authority: &Authority) -> bool {
     let host = authority.host().trim_end_matches('.');
-    let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost") || literal.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+    let literal = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || literal
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.to_canonical().is_loopback())
 }

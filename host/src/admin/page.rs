@@ -13,8 +13,8 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const CSS: &str = include_str!("page.css");
 
-/// The statistics and their content type: a page for a client that prefers HTML to JSON (`accept` is the value of its
-/// `Accept` field), JSON for every other.
+/// The statistics and their content type: a page for a client that prefers HTML to JSON (`accept`
+/// is the value of its `Accept` field), JSON for every other.
 pub fn stats_page(view: &StatsView<'_>, accept: Option<&[u8]>) -> (&'static str, Vec<u8>) {
     let report = Report::new(view);
     if prefers(accept, "text/html", JSON) {
@@ -26,7 +26,9 @@ pub fn stats_page(view: &StatsView<'_>, accept: Option<&[u8]>) -> (&'static str,
 }
 
 fn error_json(error: &serde_json::Error) -> Vec<u8> {
-    serde_json::json!({ "error": format!("the statistics can't be written as JSON: {error}") }).to_string().into_bytes()
+    serde_json::json!({ "error": format!("the statistics can't be written as JSON: {error}") })
+        .to_string()
+        .into_bytes()
 }
 
 struct Page<'a>(&'a Report);
@@ -61,8 +63,14 @@ impl Page<'_> {
                 ("active now", count(r.requests.active)),
                 ("unanswered", count(r.requests.unanswered)),
                 ("retries", count(r.retries)),
-                ("time, median", microseconds(r.requests.latency.0.quantile(0.5))),
-                ("time, 99 %", microseconds(r.requests.latency.0.quantile(0.99))),
+                (
+                    "time, median",
+                    microseconds(r.requests.latency.0.quantile(0.5)),
+                ),
+                (
+                    "time, 99 %",
+                    microseconds(r.requests.latency.0.quantile(0.99)),
+                ),
                 ("connections open", count(r.connections.active)),
                 ("accepted", count(r.connections.accepted)),
                 ("turned away", count(r.connections.refused)),
@@ -84,7 +92,12 @@ impl Page<'_> {
         if self.0.requests.by_status.is_empty() {
             return f.write_str("<p>none yet</p>\n");
         }
-        let rows = self.0.requests.by_status.iter().map(|(code, n)| vec![code.to_string(), count(*n)]);
+        let rows = self
+            .0
+            .requests
+            .by_status
+            .iter()
+            .map(|(code, n)| vec![code.to_string(), count(*n)]);
         table(f, &["status", "responses"], rows)
     }
 
@@ -106,7 +119,14 @@ impl Page<'_> {
             "90 %",
             "99 %",
         ];
-        table(f, &head, self.0.backends.iter().map(|(address, backend)| backend_row(address, backend)))
+        table(
+            f,
+            &head,
+            self.0
+                .backends
+                .iter()
+                .map(|(address, backend)| backend_row(address, backend)),
+        )
     }
 
     fn policies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,16 +134,31 @@ impl Page<'_> {
         if self.0.policies.is_empty() {
             return f.write_str("<p>none</p>\n");
         }
-        self.0.policies.iter().try_for_each(|(name, policy)| policy_section(f, name, policy))
+        self.0
+            .policies
+            .iter()
+            .try_for_each(|(name, policy)| policy_section(f, name, policy))
     }
 
     fn workers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<h2>Workers</h2>\n")?;
         let rows = self.0.workers.iter().enumerate().map(|(i, w)| {
-            let numbers = [w.requests, w.requests_active, w.connections, w.connections_active];
-            [i.to_string()].into_iter().chain(numbers.map(count)).collect()
+            let numbers = [
+                w.requests,
+                w.requests_active,
+                w.connections,
+                w.connections_active,
+            ];
+            [i.to_string()]
+                .into_iter()
+                .chain(numbers.map(count))
+                .collect()
         });
-        table(f, &["worker", "requests", "active", "connections", "open"], rows)
+        table(
+            f,
+            &["worker", "requests", "active", "connections", "open"],
+            rows,
+        )
     }
 }
 
@@ -176,8 +211,16 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
     )?;
     if !p.call_time_by_hook.is_empty() {
         let total = std::iter::once(hook_row("all", &p.call_time.0));
-        let rows = p.call_time_by_hook.iter().map(|(hook, times)| hook_row(hook, &times.0)).chain(total);
-        table(f, &["hook", "calls", "mean", "median", "90 %", "99 %"], rows)?;
+        let rows = p
+            .call_time_by_hook
+            .iter()
+            .map(|(hook, times)| hook_row(hook, &times.0))
+            .chain(total);
+        table(
+            f,
+            &["hook", "calls", "mean", "median", "90 %", "99 %"],
+            rows,
+        )?;
     }
     if let Some(store) = &p.store {
         tiles(
@@ -200,12 +243,23 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
         .collect();
     if !decided.is_empty() {
         let cells = |(pool, backend, n): (&String, &String, u64)| {
-            vec![Escaped(pool).to_string(), Escaped(backend).to_string(), count(n)]
+            vec![
+                Escaped(pool).to_string(),
+                Escaped(backend).to_string(),
+                count(n),
+            ]
         };
-        table(f, &["pool", "backend selected", "times"], decided.into_iter().map(cells))?;
+        table(
+            f,
+            &["pool", "backend selected", "times"],
+            decided.into_iter().map(cells),
+        )?;
     }
     if !p.counters.is_empty() {
-        let rows = p.counters.iter().map(|(counter, n)| vec![Escaped(counter).to_string(), count(*n)]);
+        let rows = p
+            .counters
+            .iter()
+            .map(|(counter, n)| vec![Escaped(counter).to_string(), count(*n)]);
         table(f, &["its own counter", "value"], rows)?;
     }
     Ok(())
@@ -250,14 +304,22 @@ fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
         )?;
     }
     match &s.last_error {
-        Some(error) => writeln!(f, "<p class=\"bad\">the latest deployment came to nothing: {}</p>", Escaped(error)),
+        Some(error) => writeln!(
+            f,
+            "<p class=\"bad\">the latest deployment came to nothing: {}</p>",
+            Escaped(error)
+        ),
         None => Ok(()),
     }
 }
 
 fn hook_row(hook: &str, times: &HistogramSnapshot) -> Vec<String> {
     let quantiles = [0.5, 0.9, 0.99].map(|share| nanoseconds(times.quantile(share)));
-    let head = [Escaped(hook).to_string(), count(times.count), nanoseconds(times.mean())];
+    let head = [
+        Escaped(hook).to_string(),
+        count(times.count),
+        nanoseconds(times.mean()),
+    ];
     head.into_iter().chain(quantiles).collect()
 }
 
@@ -270,13 +332,19 @@ fn tiles(f: &mut fmt::Formatter<'_>, tiles: &[(&str, String)]) -> fmt::Result {
 }
 
 /// Cells are HTML: text in them is escaped by whoever writes the row.
-fn table(f: &mut fmt::Formatter<'_>, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> fmt::Result {
+fn table(
+    f: &mut fmt::Formatter<'_>,
+    head: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+) -> fmt::Result {
     f.write_str("<div class=\"wide\"><table>\n<thead><tr>")?;
-    head.iter().try_for_each(|cell| write!(f, "<th>{cell}</th>"))?;
+    head.iter()
+        .try_for_each(|cell| write!(f, "<th>{cell}</th>"))?;
     f.write_str("</tr></thead>\n<tbody>\n")?;
     for row in rows {
         f.write_str("<tr>")?;
-        row.iter().try_for_each(|cell| write!(f, "<td>{cell}</td>"))?;
+        row.iter()
+            .try_for_each(|cell| write!(f, "<td>{cell}</td>"))?;
         f.write_str("</tr>\n")?;
     }
     f.write_str("</tbody>\n</table></div>\n")

@@ -21,7 +21,8 @@ struct Query {
     generation: Option<u64>,
 }
 
-/// The answer to a request whose path is `/policies/` and `rest`; `None` if there is nothing of this kind.
+/// The answer to a request whose path is `/policies/` and `rest`; `None` if there is nothing of
+/// this kind.
 pub(super) async fn answer(
     shared: &Shared,
     caller: &Caller,
@@ -29,7 +30,9 @@ pub(super) async fn answer(
     path: &str,
     request: Request<Incoming>,
 ) -> Option<Reply> {
-    let (name, below) = rest.split_once('/').map_or((rest, None), |(name, below)| (name, Some(below)));
+    let (name, below) = rest
+        .split_once('/')
+        .map_or((rest, None), |(name, below)| (name, Some(below)));
     let name = policy_name(name)?;
     let allowed = match below {
         None => "GET, HEAD, PUT",
@@ -43,7 +46,10 @@ pub(super) async fn answer(
         return Some(reply::wrong_method(method.as_str(), path, allowed));
     }
     let Some(details) = shared.control.policy(&name) else {
-        return Some(reply::error(StatusCode::NOT_FOUND, &ChangeError::Unknown(name).to_string()));
+        return Some(reply::error(
+            StatusCode::NOT_FOUND,
+            &ChangeError::Unknown(name).to_string(),
+        ));
     };
     if matches!(method, Method::GET | Method::HEAD) {
         return Some(reply::json(StatusCode::OK, &details));
@@ -54,12 +60,18 @@ pub(super) async fn answer(
     };
     let wanted = match (method, below) {
         (Method::PUT, _) => match deployment(&query) {
-            Ok(how) => return Some(deploy::deploy(shared, caller, &name, how, request.into_body()).await),
+            Ok(how) => {
+                return Some(deploy::deploy(shared, caller, &name, how, request.into_body()).await);
+            }
             Err(sentence) => Err(sentence),
         },
         (Method::POST, Some("canary")) => canary(&query),
-        (Method::POST, Some("promote")) => meant(&query).map(|generation| Change::Promote { generation }),
-        (Method::POST, Some("rollback")) => meant(&query).map(|generation| Change::RollBack { generation }),
+        (Method::POST, Some("promote")) => {
+            meant(&query).map(|generation| Change::Promote { generation })
+        }
+        (Method::POST, Some("rollback")) => {
+            meant(&query).map(|generation| Change::RollBack { generation })
+        }
         (method, Some(below)) => without_query(&query, below).map(|()| match (method, below) {
             (_, "canary") => Change::EndCanary,
             _ => Change::EndShadow,
@@ -74,7 +86,10 @@ pub(super) async fn answer(
 
 fn deployment(query: &Query) -> Result<Deployment, String> {
     if query.generation.is_some() {
-        return Err("generation is for promote and rollback; a deployed component gets the next number".to_owned());
+        return Err(
+            "generation is for promote and rollback; a deployed component gets the next number"
+                .to_owned(),
+        );
     }
     match query.mode.as_deref() {
         None | Some("active") if query.percent.is_some() || query.by.is_some() => {
@@ -96,8 +111,13 @@ fn canary(query: &Query) -> Result<Change, String> {
         return Err("generation is for promote and rollback".to_owned());
     }
     match (&query.mode, query.percent) {
-        (None, Some(percent)) => Ok(Change::Canary { percent, by: query.by }),
-        (None, None) => Err("say which share of the requests it is to decide, for example ?percent=5".to_owned()),
+        (None, Some(percent)) => Ok(Change::Canary {
+            percent,
+            by: query.by,
+        }),
+        (None, None) => Err(
+            "say which share of the requests it is to decide, for example ?percent=5".to_owned(),
+        ),
         (Some(_), _) => Err("mode is for PUT; the path says canary already".to_owned()),
     }
 }
@@ -105,28 +125,42 @@ fn canary(query: &Query) -> Result<Change, String> {
 /// The generation that the change is about, if the query says.
 fn meant(query: &Query) -> Result<Option<u64>, String> {
     let Query { generation, .. } = *query;
-    match *query == (Query { generation, ..Query::default() }) {
+    match *query
+        == (Query {
+            generation,
+            ..Query::default()
+        }) {
         true => Ok(generation),
-        false => Err("this takes the generation that is meant, as in ?generation=7, and nothing else".to_owned()),
+        false => Err(
+            "this takes the generation that is meant, as in ?generation=7, and nothing else"
+                .to_owned(),
+        ),
     }
 }
 
 fn without_query(query: &Query, what: &str) -> Result<(), String> {
-    if *query == Query::default() { Ok(()) } else { Err(format!("{what} takes no parameters; leave the query out")) }
+    if *query == Query::default() {
+        Ok(())
+    } else {
+        Err(format!("{what} takes no parameters; leave the query out"))
+    }
 }
 
 fn query(text: &str) -> Result<Query, String> {
     let mut query = Query::default();
     for parameter in text.split('&').filter(|p| !p.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let value = decoded(value).ok_or_else(|| format!("{name}: its percent-encoding is broken"))?;
+        let value =
+            decoded(value).ok_or_else(|| format!("{name}: its percent-encoding is broken"))?;
         let repeated = match name {
             "mode" => query.mode.replace(value.into_owned()).is_some(),
             "percent" => query.percent.replace(percent(&value)?).is_some(),
             "generation" => query.generation.replace(generation(&value)?).is_some(),
             "by" => query.by.replace(stickiness(&value)?).is_some(),
             _ => {
-                return Err(format!("the parameter {name:?} is not known; there are mode, percent, by and generation"));
+                return Err(format!(
+                    "the parameter {name:?} is not known; there are mode, percent, by and generation"
+                ));
             }
         };
         if repeated {
@@ -137,25 +171,36 @@ fn query(text: &str) -> Result<Query, String> {
 }
 
 fn generation(value: &str) -> Result<u64, String> {
-    value.parse().map_err(|_| format!("generation={value} is no number of a generation; GET /policies/NAME shows them"))
+    value.parse().map_err(|_| {
+        format!("generation={value} is no number of a generation; GET /policies/NAME shows them")
+    })
 }
 
 fn percent(value: &str) -> Result<f64, String> {
-    let number = value.parse::<f64>().ok().filter(|n| (0.01..=100.0).contains(n));
-    number.ok_or_else(|| format!("percent={value} is not a share of the requests; write 0.01 to 100"))
+    let number = value
+        .parse::<f64>()
+        .ok()
+        .filter(|n| (0.01..=100.0).contains(n));
+    number
+        .ok_or_else(|| format!("percent={value} is not a share of the requests; write 0.01 to 100"))
 }
 
 fn stickiness(value: &str) -> Result<Stickiness, String> {
     match value {
         "client" => Ok(Stickiness::Client),
         "request" => Ok(Stickiness::Request),
-        _ => Err(format!("by={value} is not known; it is client (the same clients stay) or request (by lot)")),
+        _ => Err(format!(
+            "by={value} is not known; it is client (the same clients stay) or request (by lot)"
+        )),
     }
 }
 
-/// A path segment with its percent-encoding undone; `None` if it is empty, has more segments or is not UTF-8.
+/// A path segment with its percent-encoding undone; `None` if it is empty, has more segments or is
+/// not UTF-8.
 fn policy_name(segment: &str) -> Option<String> {
-    decoded(segment).filter(|name| !name.is_empty() && !segment.contains('/')).map(Cow::into_owned)
+    decoded(segment)
+        .filter(|name| !name.is_empty() && !segment.contains('/'))
+        .map(Cow::into_owned)
 }
 
 /// With the percent-encoding undone; `None` if that is broken or not UTF-8.
@@ -185,7 +230,10 @@ mod tests {
     #[test]
     fn policy_names_are_decoded() {
         assert_eq!(policy_name("random").as_deref(), Some("random"));
-        assert_eq!(policy_name("my%20policy%C3%a9").as_deref(), Some("my policyé"));
+        assert_eq!(
+            policy_name("my%20policy%C3%a9").as_deref(),
+            Some("my policyé")
+        );
         assert_eq!(policy_name("a%2Fb").as_deref(), Some("a/b"));
         for not_a_name in ["", "a/b", "random/", "%", "%2", "%zz", "%ff"] {
             assert_eq!(policy_name(not_a_name), None, "{not_a_name}");
@@ -196,8 +244,14 @@ mod tests {
     fn queries_are_read_and_slips_are_told() {
         let read = |text: &str| query(text).and_then(|q| deployment(&q));
         assert_eq!(read(""), Ok(Deployment::Active));
-        assert_eq!(read("mode=shadow"), Ok(Deployment::Shadow { percent: 100.0 }));
-        let canary = Deployment::Canary { percent: 2.5, by: Stickiness::Request };
+        assert_eq!(
+            read("mode=shadow"),
+            Ok(Deployment::Shadow { percent: 100.0 })
+        );
+        let canary = Deployment::Canary {
+            percent: 2.5,
+            by: Stickiness::Request,
+        };
         assert_eq!(read("mode=canary&percent=2.5&by=request"), Ok(canary));
         for (slip, told) in [
             ("mode=canary", "percent=5"),

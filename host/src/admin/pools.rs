@@ -19,7 +19,9 @@ pub struct Pool {
 
 impl Pool {
     pub(super) fn new<S: AsRef<PoolShard>>(shards: &[S]) -> Self {
-        let sum = |counter: fn(&PoolShard) -> &Counter| shards.iter().map(|s| counter(s.as_ref()).value()).sum();
+        let sum = |counter: fn(&PoolShard) -> &Counter| {
+            shards.iter().map(|s| counter(s.as_ref()).value()).sum()
+        };
         Self {
             queue_length: shards.iter().map(|s| s.as_ref().waiting.value()).sum(),
             waits: sum(|s| &s.waits),

@@ -9,7 +9,8 @@ use crate::stats::Stats;
 pub struct Recording {
     /// Requests written.
     pub recorded: u64,
-    /// Requests that were to be written and were not: the writer was behind, or the disk took no more.
+    /// Requests that were to be written and were not: the writer was behind, or the disk took no
+    /// more.
     pub dropped: u64,
     /// Bytes written.
     pub bytes: u64,
@@ -21,7 +22,11 @@ impl Recording {
     /// What has been counted.
     pub fn new(stats: &Stats) -> Self {
         let shard = stats.recording();
-        let behind: u64 = stats.workers().iter().map(|worker| worker.records_dropped.value()).sum();
+        let behind: u64 = stats
+            .workers()
+            .iter()
+            .map(|worker| worker.records_dropped.value())
+            .sum();
         Self {
             recorded: shard.recorded.value(),
             dropped: shard.dropped.value() + behind,

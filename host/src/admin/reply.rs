@@ -27,7 +27,9 @@ pub(super) fn body(status: StatusCode, content_type: &'static str, body: Vec<u8>
 /// A body whose type depends on the `Accept` field.
 pub(super) fn negotiated((content_type, bytes): (&'static str, Vec<u8>)) -> Reply {
     let mut reply = body(StatusCode::OK, content_type, bytes);
-    reply.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    reply
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("accept"));
     reply
 }
 
@@ -38,7 +40,10 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Reply {
             bytes.push(b'\n');
             body(status, "application/json", bytes)
         }
-        Err(e) => error(StatusCode::INTERNAL_SERVER_ERROR, &format!("the answer can't be written as JSON: {e}")),
+        Err(e) => error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &format!("the answer can't be written as JSON: {e}"),
+        ),
     }
 }
 
@@ -61,13 +66,18 @@ pub(super) fn nothing_here(path: &str, endpoints: &[&str]) -> Reply {
 pub(super) fn wrong_method(method: &str, path: &str, allow: &'static str) -> Reply {
     let sentence = format!("{path} does not take {method}, only {allow}");
     let mut reply = error(StatusCode::METHOD_NOT_ALLOWED, &sentence);
-    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    reply
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allow));
     reply
 }
 
 /// 401, and how to ask.
 pub(super) fn unauthorised(sentence: &str) -> Reply {
     let mut reply = error(StatusCode::UNAUTHORIZED, sentence);
-    reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"waypost admin\""));
+    reply.headers_mut().insert(
+        WWW_AUTHENTICATE,
+        HeaderValue::from_static("Bearer realm=\"waypost admin\""),
+    );
     reply
 }

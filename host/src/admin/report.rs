@@ -12,8 +12,8 @@ use super::process::Process;
 use super::recording::Recording;
 use crate::policy::Hook;
 use crate::stats::{
-    BackendShard, Counter, DecidedPool, Gauge, Histogram, HistogramSnapshot, PolicyShard, PolicyStats, STATUSES, Stats,
-    StoreShard, WorkerShard,
+    BackendShard, Counter, DecidedPool, Gauge, Histogram, HistogramSnapshot, PolicyShard,
+    PolicyStats, STATUSES, Stats, StoreShard, WorkerShard,
 };
 
 /// What a report is made of.
@@ -156,7 +156,8 @@ pub struct Policy {
     pub client_pauses: u64,
     /// Calls that were not made because their client was paused.
     pub paused_calls: u64,
-    /// What faults cost the workers: calls that failed, the instances that had to be built, and late answers.
+    /// What faults cost the workers: calls that failed, the instances that had to be built, and
+    /// late answers.
     pub fault_microseconds: u64,
     /// Its selections, by pool and backend.
     pub decisions: BTreeMap<String, BTreeMap<String, u64>>,
@@ -224,7 +225,9 @@ impl Report {
     /// Sums up. Counters go on being written meanwhile, so that two of them may be a request apart.
     pub fn new(view: &StatsView<'_>) -> Self {
         let workers = view.stats.workers();
-        let sum = |counter: fn(&WorkerShard) -> &Counter| workers.iter().map(|w| counter(w).value()).sum::<u64>();
+        let sum = |counter: fn(&WorkerShard) -> &Counter| {
+            workers.iter().map(|w| counter(w).value()).sum::<u64>()
+        };
         let uptime = view.stats.started().elapsed();
         let now = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -254,8 +257,18 @@ impl Report {
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
             recording: Recording::new(view.stats),
-            backends: view.stats.backends().iter().map(|(a, s)| (a.clone(), Backend::new(s, now))).collect(),
-            pools: view.stats.pools().iter().map(|(name, shards)| (name.clone(), Pool::new(shards))).collect(),
+            backends: view
+                .stats
+                .backends()
+                .iter()
+                .map(|(a, s)| (a.clone(), Backend::new(s, now)))
+                .collect(),
+            pools: view
+                .stats
+                .pools()
+                .iter()
+                .map(|(name, shards)| (name.clone(), Pool::new(shards)))
+                .collect(),
             policies: policies(view),
             workers: workers.iter().map(|w| Worker::new(w)).collect(),
         }
@@ -265,11 +278,14 @@ impl Report {
 impl Backend {
     fn new<S: AsRef<BackendShard>>(shards: &[S], now_milliseconds: u64) -> Self {
         let shards: Vec<&BackendShard> = shards.iter().map(AsRef::as_ref).collect();
-        let gauge = |gauge: fn(&BackendShard) -> &Gauge| shards.iter().map(move |s| gauge(s).value());
+        let gauge =
+            |gauge: fn(&BackendShard) -> &Gauge| shards.iter().map(move |s| gauge(s).value());
         let (averages, seen_by) = gauge(|s| &s.latency_ewma_microseconds)
             .filter(|ewma| *ewma > 0)
             .fold((0, 0), |(sum, n): (u64, u64), ewma| (sum + ewma, n + 1));
-        let set_aside_by_workers = gauge(|s| &s.ejected_until).filter(|until| *until > now_milliseconds).count();
+        let set_aside_by_workers = gauge(|s| &s.ejected_until)
+            .filter(|until| *until > now_milliseconds)
+            .count();
         Self {
             requests: shards.iter().map(|s| s.requests.value()).sum(),
             failures: shards.iter().map(|s| s.failures.value()).sum(),
@@ -289,7 +305,9 @@ impl Backend {
 impl Policy {
     fn new(counted: &PolicyStats) -> Self {
         let shards = &counted.all_shards();
-        let sum = |counter: fn(&PolicyShard) -> &Counter| shards.iter().map(|s| counter(s).value()).sum::<u64>();
+        let sum = |counter: fn(&PolicyShard) -> &Counter| {
+            shards.iter().map(|s| counter(s).value()).sum::<u64>()
+        };
         let times = |hook: Hook| add_up(shards.iter().map(|s| &s.hook_nanoseconds[hook.index()]));
         let hooks: BTreeMap<&'static str, Nanoseconds> = Hook::ALL
             .into_iter()
@@ -297,12 +315,25 @@ impl Policy {
             .filter(|(_, times)| times.0.count > 0)
             .collect();
         let all = add_up(shards.iter().flat_map(|s| &s.hook_nanoseconds));
-        let names = counted.counter_names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let own = |i: usize| shards.iter().filter_map(|s| s.counters.0.get(i)).map(Counter::value).sum();
+        let names = counted
+            .counter_names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let own = |i: usize| {
+            shards
+                .iter()
+                .filter_map(|s| s.counters.0.get(i))
+                .map(Counter::value)
+                .sum()
+        };
         Self {
             status: None,
             calls: all.count,
-            calls_by_hook: hooks.iter().map(|(hook, times)| (*hook, times.0.count)).collect(),
+            calls_by_hook: hooks
+                .iter()
+                .map(|(hook, times)| (*hook, times.0.count))
+                .collect(),
             traps: sum(|s| &s.traps),
             deadlines: sum(|s| &s.deadlines),
             invalid: sum(|s| &s.invalid),
@@ -317,20 +348,29 @@ impl Policy {
             call_time_by_hook: hooks,
             memory: PolicyMemory {
                 now_bytes: shards.iter().map(|s| s.memory.value()).sum(),
-                peak_instance_bytes: shards.iter().map(|s| s.memory_peak.value()).max().unwrap_or(0),
+                peak_instance_bytes: shards
+                    .iter()
+                    .map(|s| s.memory_peak.value())
+                    .max()
+                    .unwrap_or(0),
             },
             store: counted.store.get().map(|parts| PolicyStore::new(parts)),
             instances: shards.iter().map(|s| s.instances.value()).sum(),
             instances_built: sum(|s| &s.instances_built),
             log_lines_dropped: sum(|s| &s.log_lines_dropped),
-            counters: names.into_iter().enumerate().map(|(i, name)| (name, own(i))).collect(),
+            counters: names
+                .into_iter()
+                .enumerate()
+                .map(|(i, name)| (name, own(i)))
+                .collect(),
         }
     }
 }
 
 impl PolicyStore {
     fn new<S: AsRef<StoreShard>>(parts: &[S]) -> Self {
-        let sum = |counter: fn(&StoreShard) -> u64| parts.iter().map(|part| counter(part.as_ref())).sum();
+        let sum =
+            |counter: fn(&StoreShard) -> u64| parts.iter().map(|part| counter(part.as_ref())).sum();
         Self {
             operations: sum(|s| s.operations.value()),
             refused: sum(|s| s.refused.value()),
@@ -354,26 +394,56 @@ impl Worker {
     }
 }
 
-fn decisions(counted: &PolicyStats, shards: &[Arc<PolicyShard>]) -> BTreeMap<String, BTreeMap<String, u64>> {
+fn decisions(
+    counted: &PolicyStats,
+    shards: &[Arc<PolicyShard>],
+) -> BTreeMap<String, BTreeMap<String, u64>> {
     let made = |pool: &DecidedPool, backend: usize| -> u64 {
         let backend = u32::try_from(backend).unwrap_or(u32::MAX);
-        shards.iter().filter_map(|s| s.decisions.get()).map(|d| d.of(pool.id, backend)).sum()
+        shards
+            .iter()
+            .filter_map(|s| s.decisions.get())
+            .map(|d| d.of(pool.id, backend))
+            .sum()
     };
     let of_pool = |pool: &DecidedPool| {
-        let backends = pool.backends.iter().enumerate().map(|(i, address)| (address.clone(), made(pool, i))).collect();
+        let backends = pool
+            .backends
+            .iter()
+            .enumerate()
+            .map(|(i, address)| (address.clone(), made(pool, i)))
+            .collect();
         (pool.name.clone(), backends)
     };
-    counted.pools.get().into_iter().flatten().map(of_pool).collect()
+    counted
+        .pools
+        .get()
+        .into_iter()
+        .flatten()
+        .map(of_pool)
+        .collect()
 }
 
 fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
-    let count = |i: u16| stats.workers().iter().map(|w| w.by_status[usize::from(i)].value()).sum();
-    (0..STATUSES as u16).map(|i| (100 + i, count(i))).filter(|(_, n): &(u16, u64)| *n > 0).collect()
+    let count = |i: u16| {
+        stats
+            .workers()
+            .iter()
+            .map(|w| w.by_status[usize::from(i)].value())
+            .sum()
+    };
+    (0..STATUSES as u16)
+        .map(|i| (100 + i, count(i)))
+        .filter(|(_, n): &(u16, u64)| *n > 0)
+        .collect()
 }
 
 fn policies(view: &StatsView<'_>) -> BTreeMap<String, Policy> {
     let counted = view.stats.policies();
-    let mut all: BTreeMap<_, _> = counted.iter().map(|(name, counted)| (name.clone(), Policy::new(counted))).collect();
+    let mut all: BTreeMap<_, _> = counted
+        .iter()
+        .map(|(name, counted)| (name.clone(), Policy::new(counted)))
+        .collect();
     for status in view.policies {
         all.entry(status.name.clone()).or_default().status = Some(status.clone());
     }

@@ -26,17 +26,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// Anyone could ask.
-    #[error("the admin listener would be open to everyone at {0}: set [admin] token, or listen on a loopback address")]
+    #[error(
+        "the admin listener would be open to everyone at {0}: set [admin] token, or listen on a loopback address"
+    )]
     Exposed(SocketAddr),
     /// A token that guards nothing.
-    #[error("[admin] token is empty: set one that nobody can guess, or none to allow loopback only")]
+    #[error(
+        "[admin] token is empty: set one that nobody can guess, or none to allow loopback only"
+    )]
     EmptyToken,
     /// The listener does not know its own address.
     #[error("the admin listener's address can't be read: {0}")]
     Address(#[source] io::Error),
 }
 
-/// Connections to the admin listener at a time, if the process may have as many; one client has half of them.
+/// Connections to the admin listener at a time, if the process may have as many; one client has
+/// half of them.
 pub const CONNECTIONS: usize = 256;
 
 /// What clients of the admin listener may use.
@@ -54,7 +59,8 @@ pub(super) struct Limits {
     pub body_total: Duration,
     /// Bytes of a component.
     pub component_bytes: usize,
-    /// Bytes of all components that are being uploaded or loaded; for more, the upload that has been silent for the longest ends.
+    /// Bytes of all components that are being uploaded or loaded; for more, the upload that has
+    /// been silent for the longest ends.
     pub upload_bytes: usize,
     /// For a whole upload to wait for the one of the same policy before it.
     pub turn: Duration,
@@ -89,10 +95,12 @@ pub(super) struct Shared {
     pub uploads: Arc<Uploads>,
 }
 
-/// Serves the admin endpoints, on so many connections at a time, until `shutdown` completes and the connections have ended, which takes 5 seconds at most.
+/// Serves the admin endpoints, on so many connections at a time, until `shutdown` completes and the
+/// connections have ended, which takes 5 seconds at most.
 ///
-/// `/healthz` and `/readyz` are open to all. The others need `token` as a bearer token, or, without one, a request for a
-/// loopback name. Runs on the runtime it is polled on; a worker's runtime is not the place.
+/// `/healthz` and `/readyz` are open to all. The others need `token` as a bearer token, or, without
+/// one, a request for a loopback name. Runs on the runtime it is polled on; a worker's runtime is
+/// not the place.
 ///
 /// # Errors
 ///
@@ -104,7 +112,11 @@ pub async fn serve(
     control: Arc<dyn Control>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AdminError> {
-    let limits = Limits { connections, connections_of_one: connections.div_ceil(2), ..Limits::default() };
+    let limits = Limits {
+        connections,
+        connections_of_one: connections.div_ceil(2),
+        ..Limits::default()
+    };
     serve_within(limits, listener, token, control, shutdown).await
 }
 
@@ -120,13 +132,20 @@ pub(super) async fn serve_within(
     let token = token.as_deref().map(str::trim);
     match token {
         Some("") => return Err(AdminError::EmptyToken),
-        None if !address.ip().to_canonical().is_loopback() => return Err(AdminError::Exposed(address)),
+        None if !address.ip().to_canonical().is_loopback() => {
+            return Err(AdminError::Exposed(address));
+        }
         _ => {}
     }
     let guard = Guard::new(token);
     let crowd = Arc::new(Crowd::new(limits.connections, limits.connections_of_one));
     let uploads = Uploads::new(limits.upload_bytes);
-    let shared = Arc::new(Shared { control, guard, limits, uploads });
+    let shared = Arc::new(Shared {
+        control,
+        guard,
+        limits,
+        uploads,
+    });
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -135,7 +154,8 @@ pub(super) async fn serve_within(
             () = &mut shutdown => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             accepted = listener.accept() => match accepted {
-                // At once, and however many there are: no health check waits for clients that say nothing.
+                // At once, and however many there are: no health check waits for clients that say
+                // nothing.
                 Ok((stream, peer)) => {
                     let Some(caller) = crowd.enter(peer.ip()) else { continue };
                     let (shared, crowd) = (Arc::clone(&shared), Arc::clone(&crowd));
@@ -165,7 +185,12 @@ pub(super) async fn serve_within(
 }
 
 /// Serves one connection until it ends or another needs its room.
-async fn serve_one(stream: TcpStream, caller: &Arc<Caller>, shared: Arc<Shared>, stopping: watch::Receiver<bool>) {
+async fn serve_one(
+    stream: TcpStream,
+    caller: &Arc<Caller>,
+    shared: Arc<Shared>,
+    stopping: watch::Receiver<bool>,
+) {
     let limits = shared.limits.clone();
     let at_work = Arc::clone(caller);
     let service = service_fn(move |request| {

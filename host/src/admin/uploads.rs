@@ -13,7 +13,8 @@ pub(super) struct Uploads {
     /// Bytes of all of them.
     most: usize,
     all: Mutex<Vec<Arc<Upload>>>,
-    /// By policy: its deployments are made one after the other. Policies are those of the configuration.
+    /// By policy: its deployments are made one after the other. Policies are those of the
+    /// configuration.
     turns: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
@@ -40,33 +41,62 @@ pub(super) struct Room {
 
 impl Uploads {
     pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, all: Mutex::default(), turns: Mutex::default() })
+        Arc::new(Self {
+            most,
+            all: Mutex::default(),
+            turns: Mutex::default(),
+        })
     }
 
     /// Begins an upload.
     pub(super) fn begin(self: &Arc<Self>) -> Room {
-        let state = State { bytes: 0, progress: Instant::now(), whole: false };
-        let upload = Arc::new(Upload { state: Mutex::new(state), leave: Notify::new() });
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&upload));
-        Room { uploads: Arc::clone(self), upload }
+        let state = State {
+            bytes: 0,
+            progress: Instant::now(),
+            whole: false,
+        };
+        let upload = Arc::new(Upload {
+            state: Mutex::new(state),
+            leave: Notify::new(),
+        });
+        self.all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&upload));
+        Room {
+            uploads: Arc::clone(self),
+            upload,
+        }
     }
 
-    /// Waits until it is this policy's turn, for so long at most. Called with the whole component at hand: what still comes
-    /// holds up no one.
-    pub(super) async fn turn(&self, policy: &str, patience: Duration) -> Option<OwnedSemaphorePermit> {
+    /// Waits until it is this policy's turn, for so long at most. Called with the whole component
+    /// at hand: what still comes holds up no one.
+    pub(super) async fn turn(
+        &self,
+        policy: &str,
+        patience: Duration,
+    ) -> Option<OwnedSemaphorePermit> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(turns.entry(policy.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))))
+            Arc::clone(
+                turns
+                    .entry(policy.to_owned())
+                    .or_insert_with(|| Arc::new(Semaphore::new(1))),
+            )
         };
         timeout(patience, turn.acquire_owned()).await.ok()?.ok()
     }
 }
 
 impl Room {
-    /// Room for a further piece; others that have been silent for longer leave if there is none. False if there is none
-    /// even so.
+    /// Room for a further piece; others that have been silent for longer leave if there is none.
+    /// False if there is none even so.
     pub(super) fn grow(&self, bytes: usize) -> bool {
-        let mut all = self.uploads.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .uploads
+            .all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         self.upload.with(|state| {
             state.bytes += bytes;
             state.progress = Instant::now();
@@ -76,9 +106,16 @@ impl Room {
             if taken <= self.uploads.most {
                 return true;
             }
-            let others = all.iter().enumerate().filter(|(_, u)| !Arc::ptr_eq(u, &self.upload));
-            let may_go = others.filter_map(|(at, u)| u.with(|s| (!s.whole && s.bytes > 0).then_some((s.progress, at))));
-            let Some((_, silent)) = may_go.min() else { return false };
+            let others = all
+                .iter()
+                .enumerate()
+                .filter(|(_, u)| !Arc::ptr_eq(u, &self.upload));
+            let may_go = others.filter_map(|(at, u)| {
+                u.with(|s| (!s.whole && s.bytes > 0).then_some((s.progress, at)))
+            });
+            let Some((_, silent)) = may_go.min() else {
+                return false;
+            };
             all.remove(silent).leave.notify_one();
         }
     }
@@ -102,7 +139,11 @@ impl Upload {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let mut all = self.uploads.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .uploads
+            .all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         all.retain(|u| !Arc::ptr_eq(u, &self.upload));
     }
 }
@@ -130,7 +171,10 @@ mod tests {
         assert!(new.grow(10));
         assert!(!away(&silent), "all have room");
         assert!(new.grow(1));
-        assert_eq!([away(&whole), away(&silent), away(&later)], [false, true, false]);
+        assert_eq!(
+            [away(&whole), away(&silent), away(&later)],
+            [false, true, false]
+        );
         assert!(new.grow(59));
         assert!(away(&later));
         assert!(!new.grow(1), "whole ones stay, and there is no other");

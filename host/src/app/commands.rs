@@ -11,7 +11,8 @@ use super::policies;
 use super::run::{Reachable, loopback_listener, run};
 use super::signals::{Event, Held, Signals, interrupted};
 use crate::cli::{
-    Action, Begin, Bindings, Cli, Command, Demo, Lang, New, Offline, Origin, Policy, Remote, Settings, Task,
+    Action, Begin, Bindings, Cli, Command, Demo, Lang, New, Offline, Origin, Policy, Remote,
+    Settings, Task,
 };
 use crate::config::{Config, FileSource, OnFailure, Pool, Sources};
 use crate::ground::{self, Manner as LogManner};
@@ -25,7 +26,8 @@ use crate::scaffold::{self, Language};
 use crate::stats::Stats;
 use crate::upstream::{PoolTopology, resolve};
 
-/// Prints a line. A reader that has gone, as `head` does when it has enough, is no failure; a disk that is full is one.
+/// Prints a line. A reader that has gone, as `head` does when it has enough, is no failure; a disk
+/// that is full is one.
 macro_rules! say {
     ($($line:tt)*) => {
         ground::print(&format!("{}\n", format_args!($($line)*))).context("standard output can't be written")
@@ -38,15 +40,32 @@ pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
         slip.exit();
     }
     let environment = |name: &str| std::env::var_os(name);
-    let serves = matches!(cli.command, Command::Run(_) | Command::Demo(_) | Command::Origin(_));
-    let manner = if serves { LogManner::Queued } else { LogManner::Direct };
+    let serves = matches!(
+        cli.command,
+        Command::Run(_) | Command::Demo(_) | Command::Origin(_)
+    );
+    let manner = if serves {
+        LogManner::Queued
+    } else {
+        LogManner::Direct
+    };
     ground::start(cli.log_filter(environment)?, manner).context("standard error can't be used")?;
-    let signals = if serves { Some(Signals::listen()?) } else { None };
+    let signals = if serves {
+        Some(Signals::listen()?)
+    } else {
+        None
+    };
     drop(held);
     match cli.command {
         // Needs no runtime.
-        Command::Policy(Policy { remote, task: Task::Offline(offline) }) => Ok(rehearse(&offline, remote.json)),
-        Command::Policy(Policy { task: Task::Begin(begin), .. }) => begin_policy(&begin),
+        Command::Policy(Policy {
+            remote,
+            task: Task::Offline(offline),
+        }) => Ok(rehearse(&offline, remote.json)),
+        Command::Policy(Policy {
+            task: Task::Begin(begin),
+            ..
+        }) => begin_policy(&begin),
         command => with_runtime(command, signals),
     }
 }
@@ -65,14 +84,24 @@ fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> 
         match (command, signals) {
             (Command::Run(settings), Some(signals)) => {
                 let config = Config::load(settings.sources(environment)?)?;
-                run(config, signals, |_, _| ()).await.map(|()| ExitCode::SUCCESS)
+                run(config, signals, |_, _| ())
+                    .await
+                    .map(|()| ExitCode::SUCCESS)
             }
-            (Command::Demo(demo), Some(signals)) => serve_demo(demo, signals).await.map(|()| ExitCode::SUCCESS),
-            (Command::Origin(origin), Some(signals)) => serve_origin(origin, signals).await.map(|()| ExitCode::SUCCESS),
+            (Command::Demo(demo), Some(signals)) => {
+                serve_demo(demo, signals).await.map(|()| ExitCode::SUCCESS)
+            }
+            (Command::Origin(origin), Some(signals)) => serve_origin(origin, signals)
+                .await
+                .map(|()| ExitCode::SUCCESS),
             (Command::Check(settings), _) => check(settings.sources(environment)?).await,
-            (Command::Policy(Policy { remote, task: Task::Remote(action) }), _) => {
-                ask_proxy(remote, action).await.map(|()| ExitCode::SUCCESS)
-            }
+            (
+                Command::Policy(Policy {
+                    remote,
+                    task: Task::Remote(action),
+                }),
+                _,
+            ) => ask_proxy(remote, action).await.map(|()| ExitCode::SUCCESS),
             // Those have been done already.
             (Command::Policy(_), _) | (_, None) => Ok(ExitCode::FAILURE),
         }
@@ -84,7 +113,10 @@ fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> 
 
 /// What is done with a policy without a proxy.
 fn rehearse(offline: &Offline, json: bool) -> ExitCode {
-    let manner = Manner { json, terminal: std::io::IsTerminal::is_terminal(&std::io::stderr()) };
+    let manner = Manner {
+        json,
+        terminal: std::io::IsTerminal::is_terminal(&std::io::stderr()),
+    };
     match rehearsal::execute(offline, manner) {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
@@ -97,17 +129,18 @@ fn rehearse(offline: &Offline, json: bool) -> ExitCode {
 
 fn begin_policy(begin: &Begin) -> Result<ExitCode> {
     let done = match begin {
-        Begin::New(New { name, lang, dir }) => scaffold::create(name, language(*lang), dir.as_deref()).map(|made| {
-            let folder = made.folder.display();
-            say!(
-                "{} is a policy in {}, in the folder {folder}. Next:\n  cd {folder} && ./test",
-                made.name,
-                made.language
-            )
-        }),
-        Begin::Bindings(Bindings { wit, output }) => {
-            scaffold::write_bindings(wit, output).map(|files| say!("{}: {}", output.display(), files.join(", ")))
+        Begin::New(New { name, lang, dir }) => {
+            scaffold::create(name, language(*lang), dir.as_deref()).map(|made| {
+                let folder = made.folder.display();
+                say!(
+                    "{} is a policy in {}, in the folder {folder}. Next:\n  cd {folder} && ./test",
+                    made.name,
+                    made.language
+                )
+            })
         }
+        Begin::Bindings(Bindings { wit, output }) => scaffold::write_bindings(wit, output)
+            .map(|files| say!("{}: {}", output.display(), files.join(", "))),
     };
     match done {
         Ok(said) => said.map(|()| ExitCode::SUCCESS),
@@ -135,31 +168,48 @@ async fn check(sources: Sources) -> Result<ExitCode> {
     }
     let mut failed = 0;
     let topologies = check_pools(&config, &mut failed).await?;
-    let options =
-        EngineOptions { workers: config.workers, cache: config.cache_dir.clone(), ..EngineOptions::default() };
+    let options = EngineOptions {
+        workers: config.workers,
+        cache: config.cache_dir.clone(),
+        ..EngineOptions::default()
+    };
     let engine = match Engine::new(options.clone()) {
         Err(e @ PolicyError::Cache { .. }) => {
             failed += 1;
             say!("error: {e}")?;
-            Engine::new(EngineOptions { cache: None, ..options })?
+            Engine::new(EngineOptions {
+                cache: None,
+                ..options
+            })?
         }
         engine => engine?,
     };
     let config = Arc::new(config);
     let checked = Arc::clone(&config);
-    let load = move || policies::load_all(&engine, &checked, &topologies, &Stats::new(checked.workers));
-    let loaded = tokio::task::spawn_blocking(load).await.context("loading the policies failed")?;
+    let load =
+        move || policies::load_all(&engine, &checked, &topologies, &Stats::new(checked.workers));
+    let loaded = tokio::task::spawn_blocking(load)
+        .await
+        .context("loading the policies failed")?;
     for (policy, loaded) in config.policies.iter().zip(loaded) {
         match loaded {
             Ok(generation) => {
                 let hooks: Vec<_> = generation.hooks().names().collect();
-                say!("policy {:?}: ok, {}, hooks: {}", policy.name, generation.digest(), hooks.join(", "))?;
+                say!(
+                    "policy {:?}: ok, {}, hooks: {}",
+                    policy.name,
+                    generation.digest(),
+                    hooks.join(", ")
+                )?;
             }
             Err(e) => {
                 failed += 1;
                 say!("error: {e:#}")?;
                 if let OnFailure::Status(status) = policy.while_absent {
-                    say!("  without it, routes that name policy {:?} answer {status}", policy.name)?;
+                    say!(
+                        "  without it, routes that name policy {:?} answer {status}",
+                        policy.name
+                    )?;
                 }
             }
         }
@@ -168,12 +218,21 @@ async fn check(sources: Sources) -> Result<ExitCode> {
         failed += 1;
         say!("error: `state-dir` can't be used: {e}")?;
     }
-    say!("{} routes, {} pools, {} policies", config.routes.len(), config.pools.len(), config.policies.len())?;
+    say!(
+        "{} routes, {} pools, {} policies",
+        config.routes.len(),
+        config.pools.len(),
+        config.policies.len()
+    )?;
     match failed {
         0 => say!("ok: the proxy would start with this")?,
         n => say!("{n} errors: the proxy would not start, or not as it should")?,
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Resolves pool by pool, so that one name that leads nowhere does not hide the others.
@@ -183,7 +242,11 @@ async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<Pool
         match resolve(std::slice::from_ref(pool)).await {
             Ok(resolved) => {
                 for topology in &resolved {
-                    let addresses: Vec<String> = topology.backends.iter().map(|b| b.address.to_string()).collect();
+                    let addresses: Vec<String> = topology
+                        .backends
+                        .iter()
+                        .map(|b| b.address.to_string())
+                        .collect();
                     say!("pool {:?}: {}", topology.name, addresses.join(", "))?;
                 }
                 topologies.extend(resolved);
@@ -192,7 +255,13 @@ async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<Pool
                 *failed += 1;
                 say!("error: {e}")?;
                 // Policies are loaded all the same, as if the pool had no backends.
-                topologies.extend(resolve(&[Pool { backends: vec![], ..pool.clone() }]).await?);
+                topologies.extend(
+                    resolve(&[Pool {
+                        backends: vec![],
+                        ..pool.clone()
+                    }])
+                    .await?,
+                );
             }
         }
     }
@@ -200,10 +269,17 @@ async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<Pool
 }
 
 async fn serve_origin(origin: Origin, mut signals: Signals) -> Result<()> {
-    let listener = std::net::TcpListener::bind(origin.listen)
-        .with_context(|| format!("can't listen on {}: is something else listening there?", origin.listen))?;
+    let listener = std::net::TcpListener::bind(origin.listen).with_context(|| {
+        format!(
+            "can't listen on {}: is something else listening there?",
+            origin.listen
+        )
+    })?;
     let address = listener.local_addr()?;
-    let options = OriginOptions { name: origin.name.unwrap_or_default(), dir: origin.dir };
+    let options = OriginOptions {
+        name: origin.name.unwrap_or_default(),
+        dir: origin.dir,
+    };
     tracing::info!(addr = %address, "origin listening");
     signals.serving(origin::GRACE);
     let stop = async move {
@@ -231,7 +307,10 @@ async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
     for number in 1..=demo.origins {
         let listener = loopback_listener()?;
         addresses.push(listener.local_addr()?.to_string());
-        let options = OriginOptions { name: format!("origin-{number}"), dir: None };
+        let options = OriginOptions {
+            name: format!("origin-{number}"),
+            dir: None,
+        };
         tokio::spawn(origin::serve(listener, options, pending()));
     }
     let settings = Settings {
@@ -248,11 +327,16 @@ async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
         base: PathBuf::new(),
     });
     let config = Config::load(sources)?;
-    run(config, signals, |reachable, log| tell_what_to_try(reachable, &addresses, log)).await
+    run(config, signals, |reachable, log| {
+        tell_what_to_try(reachable, &addresses, log)
+    })
+    .await
 }
 
 fn tell_what_to_try(reachable: &Reachable, origins: &[String], log: &LogWriter) {
-    let Some(proxy) = reachable.listen.first() else { return };
+    let Some(proxy) = reachable.listen.first() else {
+        return;
+    };
     let admin = reachable.admin.map(|a| a.to_string()).unwrap_or_default();
     // As the lines of the access log: what reads them may be slow.
     log.say(&format!(

@@ -13,7 +13,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::control::Adoption;
 use crate::ground;
 use crate::proxy::access_log::AccessLog;
-use crate::proxy::{Admission, SWEEP, Settings, Snapshot, View, Worker, accept, accept_rest, hand_in};
+use crate::proxy::{
+    Admission, SWEEP, Settings, Snapshot, View, Worker, accept, accept_rest, hand_in,
+};
 use crate::stats::Stats;
 
 /// What a worker is started with.
@@ -61,7 +63,8 @@ pub fn spawn(start: Start, ends: mpsc::UnboundedSender<End>) -> Result<()> {
         .stack_size(4 * 1024 * 1024)
         .spawn(move || {
             let index = start.index;
-            let panicked = ground::goes_on(|| LocalSet::new().block_on(&runtime, run(start))).is_none();
+            let panicked =
+                ground::goes_on(|| LocalSet::new().block_on(&runtime, run(start))).is_none();
             // Without a receiver the process has ended its wait.
             let _ = ends.send(End { index, panicked });
         })
@@ -70,18 +73,39 @@ pub fn spawn(start: Start, ends: mpsc::UnboundedSender<End>) -> Result<()> {
 }
 
 async fn run(start: Start) {
-    let Start { index, settings, stats, access_log, listeners, handed, admission, mut snapshots, adoption, mut stop } =
-        start;
+    let Start {
+        index,
+        settings,
+        stats,
+        access_log,
+        listeners,
+        handed,
+        admission,
+        mut snapshots,
+        adoption,
+        mut stop,
+    } = start;
     let drain = settings.timeouts.drain;
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
     let version = snapshot.version;
     let view = View::new(snapshot, &stats, index);
-    let worker = Rc::new(Worker::new(index, settings, stats.clone(), access_log, view));
+    let worker = Rc::new(Worker::new(
+        index,
+        settings,
+        stats.clone(),
+        access_log,
+        view,
+    ));
     adoption.adopted(index, version);
     let sweeping = Rc::clone(&worker);
-    spawn_local(async move { ground::stays("a worker's clock", || sweep(Rc::clone(&sweeping))).await });
-    let listeners: Vec<_> =
-        listeners.into_iter().filter_map(|l| tokio::net::TcpListener::from_std(l).ok()).map(Rc::new).collect();
+    spawn_local(
+        async move { ground::stays("a worker's clock", || sweep(Rc::clone(&sweeping))).await },
+    );
+    let listeners: Vec<_> = listeners
+        .into_iter()
+        .filter_map(|l| tokio::net::TcpListener::from_std(l).ok())
+        .map(Rc::new)
+        .collect();
     let accepting = start_accepting(&worker, &listeners, handed, &admission);
     loop {
         tokio::select! {
@@ -118,12 +142,17 @@ async fn run(start: Start) {
     }
     let left = worker.shard.connections_active.value();
     if left > 0 {
-        tracing::warn!(worker = index, connections = left, "the drain time is over; closing what is still open");
+        tracing::warn!(
+            worker = index,
+            connections = left,
+            "the drain time is over; closing what is still open"
+        );
     }
     worker.access_log.flush();
 }
 
-/// What panics while it accepts is started again on the same listener: clients must not find a worker that is deaf.
+/// What panics while it accepts is started again on the same listener: clients must not find a
+/// worker that is deaf.
 fn start_accepting(
     worker: &Rc<Worker>,
     listeners: &[Rc<tokio::net::TcpListener>],
@@ -132,14 +161,34 @@ fn start_accepting(
 ) -> Vec<JoinHandle<()>> {
     let mut accepting = Vec::with_capacity(listeners.len() + 1);
     for listener in listeners {
-        let (worker, listener, admission) = (Rc::clone(worker), Rc::clone(listener), Arc::clone(admission));
-        let task = move || accept(Rc::clone(&worker), Rc::clone(&listener), Arc::clone(&admission));
-        accepting.push(spawn_local(async move { ground::stays("a worker's listener", task).await }));
+        let (worker, listener, admission) = (
+            Rc::clone(worker),
+            Rc::clone(listener),
+            Arc::clone(admission),
+        );
+        let task = move || {
+            accept(
+                Rc::clone(&worker),
+                Rc::clone(&listener),
+                Arc::clone(&admission),
+            )
+        };
+        accepting.push(spawn_local(async move {
+            ground::stays("a worker's listener", task).await
+        }));
     }
     let (worker, admission) = (Rc::clone(worker), Arc::clone(admission));
     let handed = Rc::new(RefCell::new(handed));
-    let task = move || hand_in(Rc::clone(&worker), Rc::clone(&handed), Arc::clone(&admission));
-    accepting.push(spawn_local(async move { ground::stays("a worker's intake", task).await }));
+    let task = move || {
+        hand_in(
+            Rc::clone(&worker),
+            Rc::clone(&handed),
+            Arc::clone(&admission),
+        )
+    };
+    accepting.push(spawn_local(async move {
+        ground::stays("a worker's intake", task).await
+    }));
     accepting
 }
 

@@ -4,11 +4,13 @@ use crate::admin::CONNECTIONS as MOST_OF_ADMIN;
 use crate::config::Limits;
 use crate::proxy::MOST_TURNED_AWAY;
 
-/// What the process has open beside connections: logs, listeners, components, the compiling process, a cache.
+/// What the process has open beside connections: logs, listeners, components, the compiling
+/// process, a cache.
 const OWN: u64 = 40;
 /// The same for each worker: its listener, its clock, its wake-ups.
 const OWN_OF_WORKER: u64 = 8;
-/// With fewer client connections the process does not start: one idle client would hold all of them.
+/// With fewer client connections the process does not start: one idle client would hold all of
+/// them.
 const LEAST_CONNECTIONS: u64 = 16;
 
 /// How the descriptors of the process are shared out.
@@ -41,7 +43,11 @@ impl Shares {
             ));
         }
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        Ok(Self { connections: number(connections), turned_away: number(turned_away), admin: number(admin) })
+        Ok(Self {
+            connections: number(connections),
+            turned_away: number(turned_away),
+            admin: number(admin),
+        })
     }
 
     /// Raises the soft limit to the hard one. Without a limit there is all that is asked for.
@@ -50,12 +56,16 @@ impl Shares {
     ///
     /// Those of [`Self::of`].
     pub fn claim(workers: usize) -> Result<Self, String> {
-        let all = Self { connections: usize::MAX, turned_away: MOST_TURNED_AWAY, admin: MOST_OF_ADMIN };
+        let all = Self {
+            connections: usize::MAX,
+            turned_away: MOST_TURNED_AWAY,
+            admin: MOST_OF_ADMIN,
+        };
         raise_limit().map_or(Ok(all), |limit| Self::of(limit, workers))
     }
 
-    /// No more client connections than there are descriptors for; one client has a part of them. Gives a sentence where that
-    /// is less than was asked for.
+    /// No more client connections than there are descriptors for; one client has a part of them.
+    /// Gives a sentence where that is less than was asked for.
     pub fn lower(self, limits: &mut Limits) -> Option<String> {
         let asked = limits.connections;
         if asked > 0 && asked <= self.connections || self.connections == usize::MAX {
@@ -67,7 +77,11 @@ impl Shares {
             let most = (self.connections / 5 * 3).max(1);
             limits.connections_per_client = limits.connections_per_client.min(most);
         }
-        let asked = if asked == 0 { "any number of".to_owned() } else { asked.to_string() };
+        let asked = if asked == 0 {
+            "any number of".to_owned()
+        } else {
+            asked.to_string()
+        };
         Some(format!(
             "`limits.connections` is {} in place of {asked} client connections: each may need another to a backend, and this process \
              may have no more files and sockets open; raise `ulimit -n` (LimitNOFILE of systemd)",
@@ -82,7 +96,13 @@ fn raise_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // A failure leaves the limit as it was, which is what is told then.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
     getrlimit(Resource::Nofile).current
 }
 
@@ -100,25 +120,50 @@ mod tests {
     fn what_is_shared_out_is_never_more_than_there_is() {
         for limit in [0, 3, 40, 64, 128, 256, 1_024, 20_000, 1 << 20] {
             for workers in [1, 2, 8, 64] {
-                let Ok(Shares { connections, turned_away, admin }) = Shares::of(limit, workers) else {
+                let Ok(Shares {
+                    connections,
+                    turned_away,
+                    admin,
+                }) = Shares::of(limit, workers)
+                else {
                     assert!(limit < 512 || workers > 8, "{limit} {workers}");
                     continue;
                 };
-                let all = 2 * connections + workers * (turned_away + OWN_OF_WORKER as usize) + admin + OWN as usize;
-                assert!(all <= limit as usize && connections >= LEAST_CONNECTIONS as usize, "{limit} {workers}: {all}");
-                assert!(turned_away <= MOST_TURNED_AWAY && turned_away > 0 && (4..=MOST_OF_ADMIN).contains(&admin));
+                let all = 2 * connections
+                    + workers * (turned_away + OWN_OF_WORKER as usize)
+                    + admin
+                    + OWN as usize;
+                assert!(
+                    all <= limit as usize && connections >= LEAST_CONNECTIONS as usize,
+                    "{limit} {workers}: {all}"
+                );
+                assert!(
+                    turned_away <= MOST_TURNED_AWAY
+                        && turned_away > 0
+                        && (4..=MOST_OF_ADMIN).contains(&admin)
+                );
             }
         }
         assert_eq!(Shares::of(1_024, 2).unwrap().connections, 356);
         let few = Shares::of(64, 2).unwrap_err();
-        assert!(few.contains("64 files") && few.contains("`ulimit -n`"), "{few}");
+        assert!(
+            few.contains("64 files") && few.contains("`ulimit -n`"),
+            "{few}"
+        );
     }
 
     #[test]
     fn limits_are_lowered_only_where_there_are_too_few() {
-        let limits =
-            |connections, connections_per_client| Limits { connections, connections_per_client, ..Limits::default() };
-        let shares = Shares { connections: 400, turned_away: 1, admin: 4 };
+        let limits = |connections, connections_per_client| Limits {
+            connections,
+            connections_per_client,
+            ..Limits::default()
+        };
+        let shares = Shares {
+            connections: 400,
+            turned_away: 1,
+            admin: 4,
+        };
         for (asked, expected) in [
             ((400, 100), (400, 100)),
             ((20_000, 12_000), (400, 240)),
@@ -129,11 +174,22 @@ mod tests {
         ] {
             let mut lowered = limits(asked.0, asked.1);
             let said = shares.lower(&mut lowered);
-            assert_eq!((lowered.connections, lowered.connections_per_client), expected, "{asked:?}");
+            assert_eq!(
+                (lowered.connections, lowered.connections_per_client),
+                expected,
+                "{asked:?}"
+            );
             assert_eq!(said.is_some(), asked != expected, "{asked:?}");
         }
         let mut unlimited = limits(0, 0);
-        let all = Shares { connections: usize::MAX, turned_away: 1, admin: 4 };
-        assert_eq!((all.lower(&mut unlimited), unlimited.connections), (None, 0));
+        let all = Shares {
+            connections: usize::MAX,
+            turned_away: 1,
+            admin: 4,
+        };
+        assert_eq!(
+            (all.lower(&mut unlimited), unlimited.connections),
+            (None, 0)
+        );
     }
 }

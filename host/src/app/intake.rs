@@ -1,4 +1,5 @@
-//! The listeners: one per worker and address where the kernel spreads connections, else one acceptor that hands them out.
+//! The listeners: one per worker and address where the kernel spreads connections, else one
+//! acceptor that hands them out.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,7 +10,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that may wait to be accepted, as far as the kernel lets them (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 
-/// Whether `SO_REUSEPORT` spreads connections over the sockets that share a port. Elsewhere (macOS, the BSDs) one of them gets all.
+/// Whether `SO_REUSEPORT` spreads connections over the sockets that share a port. Elsewhere (macOS,
+/// the BSDs) one of them gets all.
 pub const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Listening sockets.
@@ -26,19 +28,26 @@ pub struct Intake {
 impl Intake {
     /// Opens the listeners of all workers.
     pub fn open(addresses: &[SocketAddr], workers: usize, kernel_spreads: bool) -> Result<Self> {
-        let mut intake =
-            Self { by_worker: (0..workers).map(|_| Vec::new()).collect(), shared: vec![], addresses: vec![] };
+        let mut intake = Self {
+            by_worker: (0..workers).map(|_| Vec::new()).collect(),
+            shared: vec![],
+            addresses: vec![],
+        };
         let failed = |address: &SocketAddr| {
             format!(
                 "can't listen on {address}: is something else listening there, or is the address not of this machine?"
             )
         };
         if kernel_spreads {
-            // Sockets that all have SO_REUSEPORT share a port without complaint, even with another proxy of the same user:
-            // a bind without it finds out whether the port is free. All are tried before the first is ours, or 0.0.0.0 would
-            // find the port taken by this process's 127.0.0.1.
+            // Sockets that all have SO_REUSEPORT share a port without complaint, even with another
+            // proxy of the same user: a bind without it finds out whether the port is free. All are
+            // tried before the first is ours, or 0.0.0.0 would find the port taken by this
+            // process's 127.0.0.1.
             for address in addresses.iter().filter(|a| a.port() != 0) {
-                drop(bind(*address, false, only_v6(*address, addresses)).with_context(|| failed(address))?);
+                drop(
+                    bind(*address, false, only_v6(*address, addresses))
+                        .with_context(|| failed(address))?,
+                );
             }
         }
         for address in addresses {
@@ -65,18 +74,27 @@ impl Intake {
 
 /// A listener for the admin side.
 pub fn admin(address: SocketAddr) -> Result<TcpListener> {
-    listen(address, false, false)
-        .with_context(|| format!("can't listen on {address} (admin): is something else listening there?"))
+    listen(address, false, false).with_context(|| {
+        format!("can't listen on {address} (admin): is something else listening there?")
+    })
 }
 
-/// `[::]` takes IPv4 as well where the system lets it, unless an IPv4 address with the same port is listed beside it.
+/// `[::]` takes IPv4 as well where the system lets it, unless an IPv4 address with the same port is
+/// listed beside it.
 fn only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
     let beside = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
-    address.is_ipv6() && address.ip().is_unspecified() && address.port() != 0 && all.iter().any(beside)
+    address.is_ipv6()
+        && address.ip().is_unspecified()
+        && address.port() != 0
+        && all.iter().any(beside)
 }
 
 fn bind(address: SocketAddr, reuse_port: bool, only_v6: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     // Connections of an earlier run that linger in TIME_WAIT must not keep the proxy from starting.
     socket.set_reuse_address(true)?;
     #[cfg(unix)]
@@ -124,25 +142,45 @@ mod tests {
 
     #[test]
     fn one_port_of_ipv4_and_of_ipv6_can_be_listed() {
-        // A port that is free for both; another process may take it in between, so several are tried.
+        // A port that is free for both; another process may take it in between, so several are
+        // tried.
         let both = (0..20).find_map(|_| {
-            let free = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
-            let addresses = [format!("0.0.0.0:{free}"), format!("[::]:{free}"), format!("127.0.0.1:{free}")];
+            let free = TcpListener::bind("[::]:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
+            let addresses = [
+                format!("0.0.0.0:{free}"),
+                format!("[::]:{free}"),
+                format!("127.0.0.1:{free}"),
+            ];
             let addresses = addresses.map(|a| a.parse::<SocketAddr>().unwrap());
             let orders = [[0, 1], [1, 0], [0, 2], [2, 0]].map(|order| order.map(|i| addresses[i]));
-            orders.iter().all(|order| Intake::open(order, 2, true).is_ok()).then_some(addresses)
+            orders
+                .iter()
+                .all(|order| Intake::open(order, 2, true).is_ok())
+                .then_some(addresses)
         });
-        let Some([v4, v6, _]) = both else { panic!("no order of 0.0.0.0, [::] and 127.0.0.1 can be listened on") };
+        let Some([v4, v6, _]) = both else {
+            panic!("no order of 0.0.0.0, [::] and 127.0.0.1 can be listened on")
+        };
         let intake = Intake::open(&[v4, v6], 1, true).unwrap();
         assert_eq!(intake.addresses, [v4, v6]);
         assert!(std::net::TcpStream::connect(("127.0.0.1", v4.port())).is_ok());
-        assert!(Intake::open(&[v6], 1, true).is_err(), "the port is taken for the next process");
+        assert!(
+            Intake::open(&[v6], 1, true).is_err(),
+            "the port is taken for the next process"
+        );
     }
 
     #[test]
     fn a_port_in_use_is_named_even_if_its_owner_would_share_it() {
         let first = Intake::open(&any_port(), 1, KERNEL_SPREADS).unwrap();
         let error = Intake::open(&first.addresses, 1, KERNEL_SPREADS).unwrap_err();
-        assert!(error.to_string().contains(&first.addresses[0].to_string()), "{error}");
+        assert!(
+            error.to_string().contains(&first.addresses[0].to_string()),
+            "{error}"
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! App: what runs, and on which thread?
 //!
-//! The only room that wires the others and spawns long-lived tasks: `run` starts and stops the proxy, `intake` opens the
-//! listeners, `data_plane` is a worker's thread, `control` publishes snapshots and replaces policies, `watch` follows policy
-//! files, and `commands` is what the command line asks for. Called by `main`. Decides nothing about a request.
+//! The only room that wires the others and spawns long-lived tasks: `run` starts and stops the
+//! proxy, `intake` opens the listeners, `data_plane` is a worker's thread, `control` publishes
+//! snapshots and replaces policies, `watch` follows policy files, and `commands` is what the
+//! command line asks for. Called by `main`. Decides nothing about a request.
 
 mod commands;
 mod control;

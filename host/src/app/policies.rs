@@ -6,7 +6,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::{Config, Policy, PolicySource};
 use crate::files;
-use crate::policy::{BackendSpec, Engine, Generation, MAX_COMPONENT, PolicySpec, PoolSpec, builtin, digest};
+use crate::policy::{
+    BackendSpec, Engine, Generation, MAX_COMPONENT, PolicySpec, PoolSpec, builtin, digest,
+};
 use crate::stats::Stats;
 use crate::upstream::PoolTopology;
 
@@ -15,11 +17,15 @@ pub fn component(policy: &Policy) -> Result<Arc<[u8]>> {
     match &policy.source {
         PolicySource::Builtin(name) => match builtin(name) {
             Some(bytes) => Ok(bytes.into()),
-            None => bail!("policy {:?}: there is no built-in policy named {name:?}", policy.name),
+            None => bail!(
+                "policy {:?}: there is no built-in policy named {name:?}",
+                policy.name
+            ),
         },
         PolicySource::File(path) => {
-            let bytes = files::read_regular(path, MAX_COMPONENT as u64)
-                .with_context(|| format!("policy {:?}: {} can't be read", policy.name, path.display()))?;
+            let bytes = files::read_regular(path, MAX_COMPONENT as u64).with_context(|| {
+                format!("policy {:?}: {} can't be read", policy.name, path.display())
+            })?;
             Ok(bytes.into())
         }
     }
@@ -63,7 +69,12 @@ pub fn unpinned(policy: &Policy, digest: &str) -> Option<String> {
 
 /// The pools of the routes that name this policy.
 pub fn pools(config: &Config, topologies: &[Arc<PoolTopology>], policy: usize) -> Vec<PoolSpec> {
-    let mut ids: Vec<usize> = config.routes.iter().filter(|r| r.policies.contains(&policy)).map(|r| r.pool).collect();
+    let mut ids: Vec<usize> = config
+        .routes
+        .iter()
+        .filter(|r| r.policies.contains(&policy))
+        .map(|r| r.pool)
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     let backends = |topology: &PoolTopology| {
@@ -77,7 +88,11 @@ pub fn pools(config: &Config, topologies: &[Arc<PoolTopology>], policy: usize) -
     ids.into_iter()
         .filter_map(|id| {
             let topology = topologies.get(id)?;
-            Some(PoolSpec { id: u32::try_from(id).ok()?, name: topology.name.clone(), backends: backends(topology) })
+            Some(PoolSpec {
+                id: u32::try_from(id).ok()?,
+                name: topology.name.clone(),
+                backends: backends(topology),
+            })
         })
         .collect()
 }

@@ -38,13 +38,19 @@ pub struct Reachable {
 
 /// How long workers are waited for beyond the drain time.
 const WORKERS_END: Duration = Duration::from_secs(5);
-/// How long each log is waited for at the end: a reader that takes nothing must not keep the process alive.
+/// How long each log is waited for at the end: a reader that takes nothing must not keep the
+/// process alive.
 const LOGS_END: Duration = Duration::from_secs(2);
 /// A drain time without an end is one: tokio's clock has an end itself.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Runs the proxy until a signal, and until what was in flight then has ended. `started` is called once it serves.
-pub async fn run(mut config: Config, signals: Signals, started: impl FnOnce(&Reachable, &LogWriter)) -> Result<()> {
+/// Runs the proxy until a signal, and until what was in flight then has ended. `started` is called
+/// once it serves.
+pub async fn run(
+    mut config: Config,
+    signals: Signals,
+    started: impl FnOnce(&Reachable, &LogWriter),
+) -> Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -57,23 +63,31 @@ pub async fn run(mut config: Config, signals: Signals, started: impl FnOnce(&Rea
     let stats = Stats::new(config.workers);
     let control = load(&config, &stats).await?;
     let intake = Intake::open(&config.listen, config.workers, KERNEL_SPREADS)?;
-    let log = LogWriter::start(&config.access_log).with_context(|| match &config.access_log.path {
-        Some(path) => format!("the access log {} can't be opened", path.display()),
-        None => "the access log can't be opened".to_owned(),
-    })?;
-    let records = match &config.record {
-        None => None,
-        Some(record) => Some(
-            RecordWriter::start(record, &config, &stats)
-                .with_context(|| format!("`record.file` {} can't be written", record.file.display()))?,
-        ),
-    };
+    let log =
+        LogWriter::start(&config.access_log).with_context(|| match &config.access_log.path {
+            Some(path) => format!("the access log {} can't be opened", path.display()),
+            None => "the access log can't be opened".to_owned(),
+        })?;
+    let records =
+        match &config.record {
+            None => None,
+            Some(record) => Some(RecordWriter::start(record, &config, &stats).with_context(
+                || format!("`record.file` {} can't be written", record.file.display()),
+            )?),
+        };
     let (stop, stopping) = watch::channel(false);
     let listen = intake.addresses.clone();
     let admin = admin_side(&config, &control, shares.admin, stopping.clone())?;
     let recorder = records.as_ref().map(RecordWriter::recorder);
     let admission = Arc::new(Admission::new(&config.limits, shares.turned_away));
-    let mut ends = start_workers(&config, &control, intake, (&log, recorder), &admission, &stopping)?;
+    let mut ends = start_workers(
+        &config,
+        &control,
+        intake,
+        (&log, recorder),
+        &admission,
+        &stopping,
+    )?;
     let adoption = control.adoption();
     tokio::select! {
         begun = tokio::time::timeout(Duration::from_secs(30), adoption.wait(1)) => {
@@ -82,20 +96,35 @@ pub async fn run(mut config: Config, signals: Signals, started: impl FnOnce(&Rea
         Some(End { index, .. }) = ends.recv() => bail!("worker {index} has failed while it started"),
     }
     signals.serving(config.timeouts.drain.saturating_add(WORKERS_END));
-    // Before the log says so: who reads there that it listens, and asks, is not to hear that it is starting.
+    // Before the log says so: who reads there that it listens, and asks, is not to hear that it is
+    // starting.
     control.set_readiness(Readiness::Ready);
     let watchdog = Watchdog::start(control.stats())?;
     for address in &listen {
         tracing::info!(addr = %address, workers = config.workers, "listening");
     }
-    let reachable = Reachable { listen, admin: admin.as_ref().map(|(address, _)| *address) };
+    let reachable = Reachable {
+        listen,
+        admin: admin.as_ref().map(|(address, _)| *address),
+    };
     if let Some(address) = reachable.admin {
         tracing::info!(addr = %address, "admin listening");
     }
     started(&reachable, &log);
-    Running { config, control, signals, ends, admin, stop, log, records, watchdog, failure: None }
-        .run_to_the_end()
-        .await
+    Running {
+        config,
+        control,
+        signals,
+        ends,
+        admin,
+        stop,
+        log,
+        records,
+        watchdog,
+        failure: None,
+    }
+    .run_to_the_end()
+    .await
 }
 
 /// A proxy that serves.
@@ -118,7 +147,10 @@ impl Running {
         let control = Arc::clone(&self.control);
         // Nothing that it knows is lost: a new one compares the files with what was configured.
         let watching = tokio::spawn(async move {
-            ground::stays("the watcher of the policies' files", || watch(Arc::clone(&control))).await;
+            ground::stays("the watcher of the policies' files", || {
+                watch(Arc::clone(&control))
+            })
+            .await;
         });
         if ground::caught(self.serve()).await.is_err() {
             self.failure = Some("the control side has failed".to_owned());
@@ -126,13 +158,23 @@ impl Running {
         if let Some(failure) = &self.failure {
             tracing::error!("{failure}: finishing what is in flight, then the process ends");
         }
-        self.control.set_readiness(self.failure.clone().map_or(Readiness::Draining, Readiness::Failed));
+        self.control.set_readiness(
+            self.failure
+                .clone()
+                .map_or(Readiness::Draining, Readiness::Failed),
+        );
         watching.abort();
         self.signals.stop_begins();
         // Workers that have gone already have nothing to finish.
         let _ = self.stop.send(true);
         self.workers_end().await;
-        let Self { log, records, failure, watchdog, .. } = self;
+        let Self {
+            log,
+            records,
+            failure,
+            watchdog,
+            ..
+        } = self;
         drop(watchdog);
         let logs_end = move || {
             log.finish(LOGS_END);
@@ -140,7 +182,9 @@ impl Running {
                 records.finish(LOGS_END);
             }
         };
-        tokio::task::spawn_blocking(logs_end).await.context("the logs can't be waited for")?;
+        tokio::task::spawn_blocking(logs_end)
+            .await
+            .context("the logs can't be waited for")?;
         if let Some(failure) = failure {
             bail!("{failure}; this is a bug of the proxy, and a supervisor should start it again");
         }
@@ -183,7 +227,13 @@ impl Running {
 
     /// Waits for the workers, within a limit.
     async fn workers_end(&mut self) {
-        let deadline = Instant::now() + self.config.timeouts.drain.saturating_add(WORKERS_END).min(LONGEST);
+        let deadline = Instant::now()
+            + self
+                .config
+                .timeouts
+                .drain
+                .saturating_add(WORKERS_END)
+                .min(LONGEST);
         let mut left: Vec<usize> = (0..self.config.workers).collect();
         left.retain(|index| !self.control.adoption().is_gone(*index));
         while !left.is_empty() {
@@ -208,25 +258,42 @@ impl Running {
 
 /// Resolves the backends and loads the policies.
 async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> {
-    let topologies: Vec<_> = resolve(&config.pools).await?.into_iter().map(Arc::new).collect();
+    let topologies: Vec<_> = resolve(&config.pools)
+        .await?
+        .into_iter()
+        .map(Arc::new)
+        .collect();
     let topologies: Arc<[_]> = topologies.into();
-    let options =
-        EngineOptions { workers: config.workers, cache: config.cache_dir.clone(), ..EngineOptions::default() };
+    let options = EngineOptions {
+        workers: config.workers,
+        cache: config.cache_dir.clone(),
+        ..EngineOptions::default()
+    };
     let engine = match Engine::new(options.clone()) {
         // Without it a start takes longer, which is better than no start.
         Err(e @ PolicyError::Cache { .. }) => {
             tracing::warn!("{e}; components are compiled at each start");
-            Engine::new(EngineOptions { cache: None, ..options })?
+            Engine::new(EngineOptions {
+                cache: None,
+                ..options
+            })?
         }
         engine => engine?,
     };
     let keep = match &config.state_dir {
         None => None,
-        Some(folder) => {
-            Some(Keep::open(folder).with_context(|| format!("`state-dir` {} can't be used", folder.display()))?)
-        }
+        Some(folder) => Some(
+            Keep::open(folder)
+                .with_context(|| format!("`state-dir` {} can't be used", folder.display()))?,
+        ),
     };
-    let control = Arc::new(ControlPlane::new(Arc::clone(config), engine, stats.clone(), topologies, keep));
+    let control = Arc::new(ControlPlane::new(
+        Arc::clone(config),
+        engine,
+        stats.clone(),
+        topologies,
+        keep,
+    ));
     control.load_all().await?;
     Ok(control)
 }
@@ -239,18 +306,30 @@ fn admin_side(
     connections: usize,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<AdminSide> {
-    let Some(settings) = &config.admin else { return Ok(None) };
+    let Some(settings) = &config.admin else {
+        return Ok(None);
+    };
     let listener = intake::admin(settings.listen)?;
     let address = listener.local_addr()?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let stopped = async move {
-        // The admin side goes on while the data plane drains: /readyz says so. It ends with the process.
+        // The admin side goes on while the data plane drains: /readyz says so. It ends with the
+        // process.
         let _ = stopping.wait_for(|stop| *stop).await;
         pending::<()>().await;
     };
     let reached = Arc::new(AdminControl(Arc::clone(control)));
-    let serving = admin::serve(listener, settings.token.clone(), connections, reached, stopped);
-    Ok(Some((address, tokio::spawn(async move { Ok(serving.await?) }))))
+    let serving = admin::serve(
+        listener,
+        settings.token.clone(),
+        connections,
+        reached,
+        stopped,
+    );
+    Ok(Some((
+        address,
+        tokio::spawn(async move { Ok(serving.await?) }),
+    )))
 }
 
 async fn admin_ended(admin: &mut AdminSide) -> anyhow::Error {
@@ -275,7 +354,13 @@ fn start_workers(
     let stats_page = config.stats_path.clone().map(|path| {
         let control = Arc::clone(control);
         let page = move |accept: Option<&[u8]>| {
-            admin::stats_page(&StatsView { stats: control.stats(), policies: &control.policies() }, accept)
+            admin::stats_page(
+                &StatsView {
+                    stats: control.stats(),
+                    policies: &control.policies(),
+                },
+                accept,
+            )
         };
         (path, Arc::new(page) as _)
     });
@@ -321,7 +406,8 @@ fn start_workers(
     Ok(ends)
 }
 
-/// Where the kernel does not spread connections, one task takes them all and deals them out in turn.
+/// Where the kernel does not spread connections, one task takes them all and deals them out in
+/// turn.
 async fn hand_out(
     listener: Arc<tokio::net::TcpListener>,
     hands: Vec<mpsc::UnboundedSender<(TcpStream, SocketAddr)>>,
@@ -358,11 +444,17 @@ mod tests {
         let listener = loopback_listener().unwrap();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
-        let (hands, mut handed): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::unbounded_channel()).unzip();
+        let (hands, mut handed): (Vec<_>, Vec<_>) =
+            (0..2).map(|_| mpsc::unbounded_channel()).unzip();
         let (stop, stopping) = watch::channel(false);
-        let dealing =
-            tokio::spawn(hand_out(Arc::new(tokio::net::TcpListener::from_std(listener).unwrap()), hands, stopping));
-        let clients: Vec<_> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let dealing = tokio::spawn(hand_out(
+            Arc::new(tokio::net::TcpListener::from_std(listener).unwrap()),
+            hands,
+            stopping,
+        ));
+        let clients: Vec<_> = (0..4)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
         let mut seen = Vec::new();
         for turn in 0..4 {
             seen.push(handed[turn % 2].recv().await.unwrap().1);

@@ -9,7 +9,8 @@
 //! | XCPU | as QUIT: the kernel says that the time is over |
 //! | all others that would end the process and mean nothing to it | nothing |
 //!
-//! They arrive on a thread of their own, which depends on no runtime: what hangs elsewhere can't keep the process alive.
+//! They arrive on a thread of their own, which depends on no runtime: what hangs elsewhere can't
+//! keep the process alive.
 
 #[cfg(not(unix))]
 pub use elsewhere::{Held, Signals, interrupted};
@@ -35,7 +36,8 @@ mod on_unix {
     use anyhow::{Context, Result};
     use nix::sys::signal::SigSet;
     use signal_hook::consts::signal::{
-        SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+        SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
+        SIGXFSZ,
     };
     use signal_hook::iterator::Signals as Arriving;
     use signal_hook::low_level::{exit, signal_name};
@@ -46,10 +48,12 @@ mod on_unix {
 
     /// Signals with a meaning. Without their handlers the process must not start.
     const MEANT: [i32; 6] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGXCPU];
-    /// Signals that would end the process, and mean nothing to it. A handler and no `SIG_IGN`, which child processes inherit.
-    /// SIGXFSZ is a log that has become too large: the write fails, and that is told.
+    /// Signals that would end the process, and mean nothing to it. A handler and no `SIG_IGN`,
+    /// which child processes inherit. SIGXFSZ is a log that has become too large: the write fails,
+    /// and that is told.
     const IGNORED: [i32; 5] = [SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ];
-    /// Of Linux: SIGSTKFLT, SIGIO, SIGPWR, and the real-time signals that the C library leaves to programs.
+    /// Of Linux: SIGSTKFLT, SIGIO, SIGPWR, and the real-time signals that the C library leaves to
+    /// programs.
     #[cfg(target_os = "linux")]
     const IGNORED_ON_LINUX: [std::ops::RangeInclusive<i32>; 3] = [16..=16, 29..=30, 34..=64];
     /// How long the end of the process waits for its last lines of the log.
@@ -57,7 +61,8 @@ mod on_unix {
     /// What a stop may take beyond what it is known to.
     const MARGIN: Duration = Duration::from_secs(15);
 
-    /// All signals are held back until this is dropped: none may end a process that is about to listen.
+    /// All signals are held back until this is dropped: none may end a process that is about to
+    /// listen.
     #[derive(Debug)]
     pub struct Held(Option<SigSet>);
 
@@ -88,7 +93,8 @@ mod on_unix {
 
     #[derive(Debug)]
     struct Shared {
-        /// What a stop may take, in milliseconds; 0 during the start, when there is nothing to finish.
+        /// What a stop may take, in milliseconds; 0 during the start, when there is nothing to
+        /// finish.
         stop_within: AtomicU64,
         /// A signal has asked for the stop.
         asked: AtomicBool,
@@ -111,9 +117,15 @@ mod on_unix {
             });
             let mut arriving = Arriving::new(MEANT).context("signals can't be listened for")?;
             let handle = arriving.handle();
-            IGNORED.iter().for_each(|signal| _ = handle.add_signal(*signal));
+            IGNORED
+                .iter()
+                .for_each(|signal| _ = handle.add_signal(*signal));
             #[cfg(target_os = "linux")]
-            IGNORED_ON_LINUX.iter().cloned().flatten().for_each(|signal| _ = handle.add_signal(signal));
+            IGNORED_ON_LINUX
+                .iter()
+                .cloned()
+                .flatten()
+                .for_each(|signal| _ = handle.add_signal(signal));
             let told = Arc::clone(&shared);
             thread::Builder::new()
                 .name("signals".to_owned())
@@ -126,12 +138,16 @@ mod on_unix {
                     });
                 })
                 .context("a thread for signals can't be started")?;
-            Ok(Self { shared, stop: stopped })
+            Ok(Self {
+                shared,
+                stop: stopped,
+            })
         }
 
         /// From here on there is something to finish, which takes no longer than this.
         pub fn serving(&self, stop_within: Duration) {
-            let within = u64::try_from(stop_within.saturating_add(MARGIN).as_millis()).unwrap_or(u64::MAX);
+            let within =
+                u64::try_from(stop_within.saturating_add(MARGIN).as_millis()).unwrap_or(u64::MAX);
             self.shared.stop_within.store(within, SeqCst);
         }
 
@@ -169,20 +185,28 @@ mod on_unix {
                     end(128 + signal);
                 }
                 SIGXCPU if starting => {
-                    tracing::warn!("{name}: the start takes more CPU time than this process may have")
+                    tracing::warn!(
+                        "{name}: the start takes more CPU time than this process may have"
+                    )
                 }
                 SIGTERM | SIGINT | SIGQUIT | SIGXCPU => {
                     if self.asked.swap(true, SeqCst) {
-                        return tracing::debug!("{name}: what is in flight is being finished already");
+                        return tracing::debug!(
+                            "{name}: what is in flight is being finished already"
+                        );
                     }
-                    tracing::info!("{name}: finishing what is in flight; a second signal stops at once");
+                    tracing::info!(
+                        "{name}: finishing what is in flight; a second signal stops at once"
+                    );
                     self.limit();
                     self.stop.send_replace(true);
                 }
                 SIGHUP => tracing::warn!(
                     "SIGHUP: the configuration can't be read again while the proxy runs, and nothing has changed; restart it to apply a change"
                 ),
-                SIGUSR1 if starting => tracing::info!("SIGUSR1: no log is open yet that could be opened again"),
+                SIGUSR1 if starting => {
+                    tracing::info!("SIGUSR1: no log is open yet that could be opened again")
+                }
                 SIGUSR1 => self.reopen.notify_one(),
                 _ => tracing::debug!("{name} means nothing to this process"),
             }
@@ -196,16 +220,22 @@ mod on_unix {
             let within = Duration::from_millis(self.stop_within.load(SeqCst));
             let watchdog = move || {
                 thread::sleep(within);
-                tracing::error!("the stop has not ended after {within:?}; ending the process without it");
+                tracing::error!(
+                    "the stop has not ended after {within:?}; ending the process without it"
+                );
                 end(1);
             };
-            if let Err(e) = thread::Builder::new().name("stop-limit".to_owned()).spawn(watchdog) {
+            if let Err(e) = thread::Builder::new()
+                .name("stop-limit".to_owned())
+                .spawn(watchdog)
+            {
                 tracing::warn!("the stop has no limit: {e}");
             }
         }
     }
 
-    /// Ends the process without the ceremonies of an ordinary end, each of which may wait for something.
+    /// Ends the process without the ceremonies of an ordinary end, each of which may wait for
+    /// something.
     fn end(code: i32) -> ! {
         ground::finish(LAST_LINES);
         exit(code);
@@ -214,7 +244,10 @@ mod on_unix {
     /// Waits for SIGINT or SIGTERM, which until this is polled end the process by themselves.
     pub async fn interrupted() {
         use tokio::signal::unix::{SignalKind, signal};
-        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        match (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) {
             (Ok(mut interrupt), Ok(mut terminate)) => {
                 tokio::select! {
                     _ = interrupt.recv() => {}

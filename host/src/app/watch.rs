@@ -13,8 +13,8 @@ use crate::files;
 use crate::ground;
 use crate::policy::{MAX_COMPONENT, digest};
 
-/// How often files are looked at. Looking beats listening: it works over network file systems, mounted volumes and links that
-/// are switched, which are how files change in clusters.
+/// How often files are looked at. Looking beats listening: it works over network file systems,
+/// mounted volumes and links that are switched, which are how files change in clusters.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What tells one version of a file from another.
@@ -32,24 +32,36 @@ struct Watched {
     path: PathBuf,
     /// What was read last.
     current: Option<Mark>,
-    /// What was seen at the last look: a file that is still being written differs from look to look.
+    /// What was seen at the last look: a file that is still being written differs from look to
+    /// look.
     seen: Option<Mark>,
     /// Of what was seen last, why it can't be read: said once.
     unreadable: Option<String>,
 }
 
-/// Looks at the policies' files for as long as it is polled. Each has a task of its own: a file on a network that does not
-/// answer, or a component that takes long to load, holds up no other policy.
+/// Looks at the policies' files for as long as it is polled. Each has a task of its own: a file on
+/// a network that does not answer, or a component that takes long to load, holds up no other
+/// policy.
 pub async fn watch(control: Arc<ControlPlane>) {
     let mut watches = JoinSet::new();
     for (policy, p) in control.config().policies.iter().enumerate() {
-        let PolicySource::File(path) = &p.source else { continue };
+        let PolicySource::File(path) = &p.source else {
+            continue;
+        };
         let (control, path) = (Arc::clone(&control), path.clone());
-        // Nothing that it knows is lost by a panic: the next one compares the file with what was configured.
+        // Nothing that it knows is lost by a panic: the next one compares the file with what was
+        // configured.
         watches.spawn(async move {
             ground::stays("the watcher of a policy's file", || {
-                // Nothing counts as read yet: a change between loading and the first look is not missed.
-                let file = Watched { policy, path: path.clone(), current: None, seen: None, unreadable: None };
+                // Nothing counts as read yet: a change between loading and the first look is not
+                // missed.
+                let file = Watched {
+                    policy,
+                    path: path.clone(),
+                    current: None,
+                    seen: None,
+                    unreadable: None,
+                };
                 watch_one(Arc::clone(&control), file)
             })
             .await;
@@ -87,7 +99,9 @@ async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
         // It is read again at the next look.
         Err(reason) => {
             if file.unreadable.as_ref() != Some(&reason) {
-                tracing::warn!("{path} has changed and can't be read: {reason}; what runs is unchanged");
+                tracing::warn!(
+                    "{path} has changed and can't be read: {reason}; what runs is unchanged"
+                );
                 file.unreadable = Some(reason);
             }
             return;
@@ -95,19 +109,28 @@ async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
     };
     file.unreadable = None;
     file.current = now;
-    // Compared with what the file held before, not with what runs: that may have been deployed from elsewhere since.
-    if control.configured(file.policy).is_some_and(|configured| configured == digest(&component)) {
+    // Compared with what the file held before, not with what runs: that may have been deployed from
+    // elsewhere since.
+    if control
+        .configured(file.policy)
+        .is_some_and(|configured| configured == digest(&component))
+    {
         return;
     }
-    if let Err(e) = control.deploy_file(file.policy, component, path.clone()).await {
+    if let Err(e) = control
+        .deploy_file(file.policy, component, path.clone())
+        .await
+    {
         tracing::warn!("{path} has changed and was refused: {e}; what runs is unchanged");
     }
 }
 
-/// Off this thread, as [`mark`] is: a network file system may hang, and a canary still has to be watched.
+/// Off this thread, as [`mark`] is: a network file system may hang, and a canary still has to be
+/// watched.
 async fn read(path: &Path) -> Result<Vec<u8>, String> {
     let path = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || files::read_regular(&path, MAX_COMPONENT as u64)).await;
+    let read =
+        tokio::task::spawn_blocking(move || files::read_regular(&path, MAX_COMPONENT as u64)).await;
     read.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 

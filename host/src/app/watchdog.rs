@@ -1,4 +1,5 @@
-//! Workers that hang: a bug, or a system call that does not return, of which nothing else would tell before the stop.
+//! Workers that hang: a bug, or a system call that does not return, of which nothing else would
+//! tell before the stop.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -10,8 +11,8 @@ use crate::stats::Stats;
 
 /// How often the workers' heartbeats are compared.
 const LOOK: Duration = Duration::from_secs(1);
-/// After so many looks without a heartbeat a worker hangs: its heart beats 20 times a second. Looks are counted, not
-/// time: what stops the whole process stops this thread as well.
+/// After so many looks without a heartbeat a worker hangs: its heart beats 20 times a second. Looks
+/// are counted, not time: what stops the whole process stops this thread as well.
 const SILENT: u64 = 5;
 
 /// Looks at the workers until it is dropped.
@@ -48,12 +49,18 @@ struct Watch {
 
 impl Watch {
     fn new(stats: Stats) -> Self {
-        let seen = stats.workers().iter().map(|shard| (shard.heartbeats.value(), 0)).collect();
+        let seen = stats
+            .workers()
+            .iter()
+            .map(|shard| (shard.heartbeats.value(), 0))
+            .collect();
         Self { stats, seen }
     }
 
     fn look(&mut self) {
-        for (index, (shard, (seen, silent))) in self.stats.workers().iter().zip(&mut self.seen).enumerate() {
+        for (index, (shard, (seen, silent))) in
+            self.stats.workers().iter().zip(&mut self.seen).enumerate()
+        {
             let beats = shard.heartbeats.value();
             if beats == *seen {
                 *silent += 1;
@@ -70,7 +77,11 @@ impl Watch {
                      a stack of its thread says where, and only a restart helps if it does not go on"
                 );
             }
-            shard.hanging_seconds.set(if *silent < SILENT { 0 } else { *silent * LOOK.as_secs() });
+            shard.hanging_seconds.set(if *silent < SILENT {
+                0
+            } else {
+                *silent * LOOK.as_secs()
+            });
         }
     }
 }
@@ -82,7 +93,9 @@ mod tests {
     #[test]
     fn a_worker_hangs_after_enough_looks_and_until_its_next_heartbeat() {
         let stats = Stats::new(2);
-        let [well, hangs] = stats.workers() else { panic!("two workers") };
+        let [well, hangs] = stats.workers() else {
+            panic!("two workers")
+        };
         let mut watch = Watch::new(stats.clone());
         for look in 1..=SILENT + 2 {
             well.heartbeats.increment();

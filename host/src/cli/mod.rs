@@ -1,7 +1,8 @@
 //! Cli: what was asked for on the command line?
 //!
-//! Commands and flags as plain values, and the sources of a configuration from flags and environment. Called by `main`
-//! and `app`. Never does what a command says, never reads a file; the environment only through what it is given.
+//! Commands and flags as plain values, and the sources of a configuration from flags and
+//! environment. Called by `main` and `app`. Never does what a command says, never reads a file; the
+//! environment only through what it is given.
 
 mod offline;
 mod policy;
@@ -16,7 +17,9 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sources, parse_listen};
+use crate::config::{
+    ConfigError, ConfigErrors, FileSource, Overrides, Place, Sources, parse_listen,
+};
 
 pub use offline::{Bench, Format, Inspect, Offline, Pack, Test};
 pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote, Task};
@@ -30,8 +33,9 @@ const OFFLINE_LOG: &str = "error";
 
 /// A routing proxy whose decisions are made by sandboxed WebAssembly components.
 ///
-/// Each request is shown to policies: components that pick the backend, edit header fields and validate ranges.
-/// They are replaced while traffic flows, and nothing that they do can crash or hang the proxy.
+/// Each request is shown to policies: components that pick the backend, edit header fields and
+/// validate ranges. They are replaced while traffic flows, and nothing that they do can crash or
+/// hang the proxy.
 #[derive(Debug, Parser)]
 #[command(
     name = "waypost",
@@ -54,15 +58,15 @@ pub struct Cli {
 pub enum Command {
     /// Run the proxy.
     ///
-    /// Everything is optional; flags beat environment variables beat the file. SIGTERM, SIGINT and SIGQUIT stop the
-    /// proxy once what is in flight is finished; a second SIGTERM or SIGINT stops it at once. SIGUSR1 opens the access
-    /// log and the recording again.
+    /// Everything is optional; flags beat environment variables beat the file. SIGTERM, SIGINT and
+    /// SIGQUIT stop the proxy once what is in flight is finished; a second SIGTERM or SIGINT stops
+    /// it at once. SIGUSR1 opens the access log and the recording again.
     #[command(after_long_help = RUN_HELP)]
     Run(Settings),
     /// Validate a configuration and load every policy, without serving.
     ///
-    /// Takes what `run` takes, reads the same environment variables, and tells everything that is wrong with key and
-    /// line. Exits with 0 if the proxy would start with this, else with 1.
+    /// Takes what `run` takes, reads the same environment variables, and tells everything that is
+    /// wrong with key and line. Exits with 0 if the proxy would start with this, else with 1.
     #[command(after_long_help = CHECK_HELP)]
     Check(Settings),
     /// Run three small web servers and the proxy in front of them, on this machine only.
@@ -72,11 +76,12 @@ pub enum Command {
     Demo(Demo),
     /// Run a small web server to put behind a proxy.
     ///
-    /// Serves pages, images, a large file and, with --dir, a folder with listing, metadata and ranges. Each answer
-    /// names the server that gave it.
+    /// Serves pages, images, a large file and, with --dir, a folder with listing, metadata and
+    /// ranges. Each answer names the server that gave it.
     #[command(after_long_help = ORIGIN_HELP)]
     Origin(Origin),
-    /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running proxy.
+    /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running
+    /// proxy.
     ///
     /// What asks a proxy asks its admin listener. Nothing that is refused has changed anything.
     #[command(after_long_help = policy::POLICY_HELP)]
@@ -92,7 +97,8 @@ pub struct Settings {
     /// Where clients connect; may be repeated (also WAYPOST_LISTEN; default 0.0.0.0:8080).
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
-    /// Where statistics and policies are served, or `off` (also WAYPOST_ADMIN_LISTEN; default 127.0.0.1:9090).
+    /// Where statistics and policies are served, or `off` (also WAYPOST_ADMIN_LISTEN; default
+    /// 127.0.0.1:9090).
     #[arg(long, value_name = "ADDR")]
     pub admin_listen: Option<String>,
     /// A host and its backends; may be repeated (also WAYPOST_HOSTS, where `;` separates hosts).
@@ -132,10 +138,17 @@ pub struct Origin {
 }
 
 impl Settings {
-    /// The sources of the configuration: these flags, the environment, and the file that either of them names.
-    /// `environment` is [`std::env::var_os`] outside of tests.
-    pub fn sources(self, environment: impl Fn(&str) -> Option<OsString>) -> Result<Sources, ConfigErrors> {
-        let named = || environment("WAYPOST_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+    /// The sources of the configuration: these flags, the environment, and the file that either of
+    /// them names. `environment` is [`std::env::var_os`] outside of tests.
+    pub fn sources(
+        self,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Sources, ConfigErrors> {
+        let named = || {
+            environment("WAYPOST_CONFIG")
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from)
+        };
         Ok(Sources {
             file: self.config.or_else(named).map(FileSource::Path),
             environment: Overrides::from_environment(&environment)?,
@@ -154,30 +167,51 @@ impl Settings {
 impl Cli {
     /// What is wrong with flags that are right by themselves.
     pub fn slip(&self) -> Option<clap::Error> {
-        let Command::Policy(Policy { task: Task::Remote(Action::Deploy(deploy)), .. }) = &self.command else {
+        let Command::Policy(Policy {
+            task: Task::Remote(Action::Deploy(deploy)),
+            ..
+        }) = &self.command
+        else {
             return None;
         };
         let sentence = deploy.slip()?;
         let mut command = Self::command();
         // So that the usage that is shown is that of the command.
         command.build();
-        let named = ["policy", "deploy"].into_iter().try_fold(&mut command, |c, name| c.find_subcommand_mut(name))?;
+        let named = ["policy", "deploy"]
+            .into_iter()
+            .try_fold(&mut command, |c, name| c.find_subcommand_mut(name))?;
         Some(named.error(ErrorKind::ArgumentConflict, sentence))
     }
 
     /// What goes to the log: the flag, else `WAYPOST_LOG`, else `info`.
-    pub fn log_filter(&self, environment: impl Fn(&str) -> Option<OsString>) -> Result<EnvFilter, ConfigErrors> {
+    pub fn log_filter(
+        &self,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<EnvFilter, ConfigErrors> {
         let set = environment("WAYPOST_LOG").filter(|filter| !filter.is_empty());
-        // Without a proxy, what is asked for is on standard output, and only what is wrong is worth a line beside it.
-        let offline = matches!(&self.command, Command::Policy(Policy { task: Task::Offline(_), .. }));
+        // Without a proxy, what is asked for is on standard output, and only what is wrong is worth
+        // a line beside it.
+        let offline = matches!(
+            &self.command,
+            Command::Policy(Policy {
+                task: Task::Offline(_),
+                ..
+            })
+        );
         let default = if offline { OFFLINE_LOG } else { DEFAULT_LOG };
         let (text, place) = match (&self.log, set) {
             (Some(flag), _) => (flag.clone(), Place::Flag("--log")),
-            (None, Some(set)) => (set.to_string_lossy().into_owned(), Place::Environment("WAYPOST_LOG")),
+            (None, Some(set)) => (
+                set.to_string_lossy().into_owned(),
+                Place::Environment("WAYPOST_LOG"),
+            ),
             (None, None) => (default.to_owned(), Place::Default("log")),
         };
         EnvFilter::builder().parse(&text).map_err(|error| {
-            let message = format!("{text:?} is not a log filter ({error}); write for example info or waypost=debug");
+            let message = format!(
+                "{text:?} is not a log filter ({error}); write for example info or waypost=debug"
+            );
             ConfigErrors::from(ConfigError { place, message })
         })
     }
@@ -260,9 +294,15 @@ mod tests {
     fn assert_help(command: &clap::Command, path: &mut Vec<String>, seen: &mut usize) {
         for command in command.get_subcommands() {
             path.push(command.get_name().to_owned());
-            let args = ["waypost"].into_iter().chain(path.iter().map(String::as_str)).chain(["--help"]);
+            let args = ["waypost"]
+                .into_iter()
+                .chain(path.iter().map(String::as_str))
+                .chain(["--help"]);
             let help = Cli::try_parse_from(args).unwrap_err().to_string();
-            assert!(help.contains("Examples:") && help.contains(&format!("waypost {}", path.join(" "))), "{help}");
+            assert!(
+                help.contains("Examples:") && help.contains(&format!("waypost {}", path.join(" "))),
+                "{help}"
+            );
             *seen += 1;
             assert_help(command, path, seen);
             path.pop();
@@ -279,8 +319,12 @@ mod tests {
             ("--mode shadow --by request", "by lot"),
             ("--mode shadow --promote-after 1m", "--mode canary"),
         ] {
-            let args = ["policy", "deploy", "mine", "mine.wasm"].into_iter().chain(flags.split(' '));
-            let slip = parse(&args.collect::<Vec<_>>()).slip().unwrap_or_else(|| panic!("{flags}"));
+            let args = ["policy", "deploy", "mine", "mine.wasm"]
+                .into_iter()
+                .chain(flags.split(' '));
+            let slip = parse(&args.collect::<Vec<_>>())
+                .slip()
+                .unwrap_or_else(|| panic!("{flags}"));
             assert!(slip.to_string().contains(told), "{flags}: {slip}");
             assert!(slip.to_string().contains("waypost policy deploy"), "{slip}");
             assert_eq!(slip.exit_code(), 2);
@@ -299,7 +343,10 @@ mod tests {
             "policy status --token secret",
             "policy status --admin https://a",
         ] {
-            assert!(Cli::try_parse_from(["waypost"].into_iter().chain(wrong.split(' '))).is_err(), "{wrong}");
+            assert!(
+                Cli::try_parse_from(["waypost"].into_iter().chain(wrong.split(' '))).is_err(),
+                "{wrong}"
+            );
         }
     }
 
@@ -316,11 +363,16 @@ mod tests {
     #[test]
     fn origin_needs_an_address_and_takes_a_folder() {
         let origin = parse(&["origin", "--listen", "localhost:8001", "--dir", "public"]).command;
-        let expected =
-            Origin { listen: "127.0.0.1:8001".parse().unwrap(), dir: Some(PathBuf::from("public")), name: None };
+        let expected = Origin {
+            listen: "127.0.0.1:8001".parse().unwrap(),
+            dir: Some(PathBuf::from("public")),
+            name: None,
+        };
         assert_eq!(origin, Command::Origin(expected));
         assert!(Cli::try_parse_from(["waypost", "origin"]).is_err());
-        let error = Cli::try_parse_from(["waypost", "origin", "--listen", "8001"]).unwrap_err().to_string();
+        let error = Cli::try_parse_from(["waypost", "origin", "--listen", "8001"])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("127.0.0.1:8001"), "{error}");
     }
 
@@ -331,41 +383,91 @@ mod tests {
             "WAYPOST_WORKERS" => Some(OsString::from("3")),
             _ => None,
         };
-        let args = ["run", "--listen", "127.0.0.1:2001", "--listen", "[::1]:2001", "--host", "a.example=10.0.0.1"];
+        let args = [
+            "run",
+            "--listen",
+            "127.0.0.1:2001",
+            "--listen",
+            "[::1]:2001",
+            "--host",
+            "a.example=10.0.0.1",
+        ];
         let config = Config::load(settings(&args).sources(environment).unwrap()).unwrap();
-        assert_eq!(config.listen, ["127.0.0.1:2001".parse().unwrap(), "[::1]:2001".parse().unwrap()]);
+        assert_eq!(
+            config.listen,
+            [
+                "127.0.0.1:2001".parse().unwrap(),
+                "[::1]:2001".parse().unwrap()
+            ]
+        );
         assert_eq!(config.workers, 3);
-        assert_eq!(config.admin.unwrap().listen, "127.0.0.1:9090".parse().unwrap());
+        assert_eq!(
+            config.admin.unwrap().listen,
+            "127.0.0.1:9090".parse().unwrap()
+        );
         assert_eq!(config.pools[0].backends[0].address, "10.0.0.1:80");
     }
 
     #[test]
     fn the_file_of_the_flag_beats_that_of_the_environment() {
-        let environment = |name: &str| (name == "WAYPOST_CONFIG").then(|| OsString::from("environment.toml"));
+        let environment =
+            |name: &str| (name == "WAYPOST_CONFIG").then(|| OsString::from("environment.toml"));
         let path = |args: &[&str]| match settings(args).sources(environment).unwrap().file {
             Some(FileSource::Path(path)) => path,
             _ => panic!("no path"),
         };
         assert_eq!(path(&["check"]), PathBuf::from("environment.toml"));
-        assert_eq!(path(&["check", "--config", "flag.toml"]), PathBuf::from("flag.toml"));
-        assert!(settings(&["check"]).sources(no_environment).unwrap().file.is_none());
+        assert_eq!(
+            path(&["check", "--config", "flag.toml"]),
+            PathBuf::from("flag.toml")
+        );
+        assert!(
+            settings(&["check"])
+                .sources(no_environment)
+                .unwrap()
+                .file
+                .is_none()
+        );
     }
 
     #[test]
     fn a_wrong_log_filter_names_where_it_was_set() {
         let wrong = |name: &str| (name == "WAYPOST_LOG").then(|| OsString::from("waypost=loud"));
         let error = parse(&["run"]).log_filter(wrong).unwrap_err().to_string();
-        assert!(error.starts_with("environment variable WAYPOST_LOG: \"waypost=loud\""), "{error}");
-        let error = parse(&["run", "--log", "x=y=z"]).log_filter(wrong).unwrap_err().to_string();
+        assert!(
+            error.starts_with("environment variable WAYPOST_LOG: \"waypost=loud\""),
+            "{error}"
+        );
+        let error = parse(&["run", "--log", "x=y=z"])
+            .log_filter(wrong)
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("option --log"), "{error}");
-        assert_eq!(parse(&["--log", "debug", "run"]).log_filter(wrong).unwrap().to_string(), "debug");
-        assert_eq!(parse(&["run"]).log_filter(no_environment).unwrap().to_string(), "info");
+        assert_eq!(
+            parse(&["--log", "debug", "run"])
+                .log_filter(wrong)
+                .unwrap()
+                .to_string(),
+            "debug"
+        );
+        assert_eq!(
+            parse(&["run"])
+                .log_filter(no_environment)
+                .unwrap()
+                .to_string(),
+            "info"
+        );
     }
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let sources = settings(&["run", "--config", "no/such/waypost.toml"]).sources(no_environment).unwrap();
+        let sources = settings(&["run", "--config", "no/such/waypost.toml"])
+            .sources(no_environment)
+            .unwrap();
         let error = Config::load(sources).unwrap_err().to_string();
-        assert!(error.starts_with("no/such/waypost.toml: there is no such file"), "{error}");
+        assert!(
+            error.starts_with("no/such/waypost.toml: there is no such file"),
+            "{error}"
+        );
     }
 }

@@ -18,13 +18,15 @@ pub enum Offline {
     Inspect(Inspect),
     /// Make a component of a core module that carries its types.
     ///
-    /// That is what a compiler for wasm32-unknown-unknown, wasm32-wasip1 or wasm32-wasi writes when the bindings come from
-    /// wit-bindgen. A module that uses WASI preview 1 gets the adapter it needs.
+    /// That is what a compiler for wasm32-unknown-unknown, wasm32-wasip1 or wasm32-wasi writes when
+    /// the bindings come from wit-bindgen. A module that uses WASI preview 1 gets the adapter it
+    /// needs.
     #[command(after_long_help = PACK_HELP)]
     Pack(Pack),
     /// Ask a component about requests, and compare its decisions with those that are expected.
     ///
-    /// Requests, backends, random draws, time and store are what the scenario files say; nothing is sent anywhere.
+    /// Requests, backends, random draws, time and store are what the scenario files say; nothing is
+    /// sent anywhere.
     #[command(after_long_help = TEST_HELP)]
     Test(Test),
     /// Measure a component: time and instructions of each hook, load time, memory.
@@ -107,13 +109,16 @@ pub struct Bench {
     pub format: Format,
 }
 
-/// What the process that compiles the component may take; left out, what a proxy gives it by default.
+/// What the process that compiles the component may take; left out, what a proxy gives it by
+/// default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 pub struct Compiling {
-    /// The most time of the processor for compiling, 1s to 1h, as `compile-time` of a policy in the configuration.
+    /// The most time of the processor for compiling, 1s to 1h, as `compile-time` of a policy in the
+    /// configuration.
     #[arg(long, value_name = "TIME", value_parser = parse_compile_time)]
     pub compile_time: Option<Duration>,
-    /// The most memory for compiling, 64MiB to 64GiB, as `compile-memory` of a policy in the configuration.
+    /// The most memory for compiling, 64MiB to 64GiB, as `compile-memory` of a policy in the
+    /// configuration.
     #[arg(long, value_name = "SIZE", value_parser = parse_compile_memory)]
     pub compile_memory: Option<u64>,
 }
@@ -121,7 +126,10 @@ pub struct Compiling {
 impl Compiling {
     /// As the configuration has them.
     pub fn limits(self) -> CompileLimits {
-        CompileLimits { time: self.compile_time, memory: self.compile_memory }
+        CompileLimits {
+            time: self.compile_time,
+            memory: self.compile_memory,
+        }
     }
 }
 

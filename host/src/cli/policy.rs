@@ -45,7 +45,8 @@ pub enum Task {
 /// Which proxy is asked, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Remote {
-    /// The admin listener of the proxy: HOST:PORT or http://HOST:PORT (also WAYPOST_ADMIN_LISTEN; default 127.0.0.1:9090).
+    /// The admin listener of the proxy: HOST:PORT or http://HOST:PORT (also WAYPOST_ADMIN_LISTEN;
+    /// default 127.0.0.1:9090).
     #[arg(long, global = true, value_name = "ADDR", value_parser = parse_address)]
     pub admin: Option<Address>,
     /// A file that holds the admin token (also WAYPOST_ADMIN_TOKEN, the token itself).
@@ -67,8 +68,9 @@ pub enum Action {
     },
     /// Upload a component: to decide all requests, as a shadow, or as a canary.
     ///
-    /// The component is compiled, linked and configured before anything changes; if it is refused, nothing has
-    /// changed. A canary that traps, misses deadlines or fails more requests than the others is withdrawn by itself.
+    /// The component is compiled, linked and configured before anything changes; if it is refused,
+    /// nothing has changed. A canary that traps, misses deadlines or fails more requests than the
+    /// others is withdrawn by itself.
     #[command(after_long_help = DEPLOY_HELP)]
     Deploy(Deploy),
     /// Let the generation on trial decide all requests.
@@ -85,7 +87,8 @@ pub enum Action {
     Rollback {
         /// The policy.
         name: String,
-        /// The generation that is to go: the canary's, or the one that decides. Anything else is refused.
+        /// The generation that is to go: the canary's, or the one that decides. Anything else is
+        /// refused.
         #[arg(long, value_name = "N")]
         generation: Option<u64>,
     },
@@ -125,7 +128,8 @@ pub struct Deploy {
     /// The share of the requests, 0.01 to 100 (a shadow's default is 100).
     #[arg(long, value_name = "P", value_parser = parse_percent, required_if_eq("mode", "canary"))]
     pub percent: Option<f64>,
-    /// What a canary's requests are chosen by: the same clients stay, or each request by lot (default: client).
+    /// What a canary's requests are chosen by: the same clients stay, or each request by lot
+    /// (default: client).
     #[arg(long, value_enum, value_name = "WHAT")]
     pub by: Option<By>,
     /// Show how the trial goes until it is over (the default at a terminal).
@@ -134,7 +138,8 @@ pub struct Deploy {
     /// Return as soon as it runs.
     #[arg(long, conflicts_with = "watch")]
     pub no_watch: bool,
-    /// Promote the canary if it has stood for so long, such as 10m, and has decided at least one request.
+    /// Promote the canary if it has stood for so long, such as 10m, and has decided at least one
+    /// request.
     #[arg(long, value_name = "DURATION", value_parser = parse_trial, conflicts_with = "no_watch")]
     pub promote_after: Option<Duration>,
 }
@@ -170,20 +175,31 @@ pub struct Address {
 
 impl Remote {
     /// The admin listener: the flag, else `WAYPOST_ADMIN_LISTEN`, else 127.0.0.1:9090.
-    pub fn address(&self, environment: impl Fn(&str) -> Option<OsString>) -> Result<Address, ConfigErrors> {
+    pub fn address(
+        &self,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Address, ConfigErrors> {
         if let Some(address) = &self.admin {
             return Ok(address.clone());
         }
         let set = environment("WAYPOST_ADMIN_LISTEN").filter(|set| !set.is_empty());
-        let text = set.map_or_else(|| DEFAULT_ADMIN.to_owned(), |set| set.to_string_lossy().into_owned());
+        let text = set.map_or_else(
+            || DEFAULT_ADMIN.to_owned(),
+            |set| set.to_string_lossy().into_owned(),
+        );
         let message = match text.trim() {
-            "off" => "is \"off\": that proxy has no admin listener; name one with --admin".to_owned(),
+            "off" => {
+                "is \"off\": that proxy has no admin listener; name one with --admin".to_owned()
+            }
             text => match parse_address(text) {
                 Ok(address) => return Ok(address),
                 Err(message) => message,
             },
         };
-        Err(ConfigErrors::from(ConfigError { place: Place::Environment("WAYPOST_ADMIN_LISTEN"), message }))
+        Err(ConfigErrors::from(ConfigError {
+            place: Place::Environment("WAYPOST_ADMIN_LISTEN"),
+            message,
+        }))
     }
 }
 
@@ -195,8 +211,12 @@ impl Deploy {
                 "--percent and --by are for --mode shadow and --mode canary; an active policy decides all requests",
             ),
             Mode::Active if self.watch => Some("--watch is for --mode shadow and --mode canary"),
-            Mode::Shadow if self.by.is_some() => Some("--by is for --mode canary; a shadow sees requests by lot"),
-            Mode::Active | Mode::Shadow if self.promote_after.is_some() => Some("--promote-after is for --mode canary"),
+            Mode::Shadow if self.by.is_some() => {
+                Some("--by is for --mode canary; a shadow sees requests by lot")
+            }
+            Mode::Active | Mode::Shadow if self.promote_after.is_some() => {
+                Some("--promote-after is for --mode canary")
+            }
             _ => None,
         }
     }
@@ -242,18 +262,38 @@ fn parse_address(written: &str) -> Result<Address, String> {
             (rest.strip_suffix('/').unwrap_or(rest), Some(80))
         }
         Some((scheme, _)) => {
-            return Err(format!("the admin listener speaks plain HTTP, not {scheme}; write HOST:PORT"));
+            return Err(format!(
+                "the admin listener speaks plain HTTP, not {scheme}; write HOST:PORT"
+            ));
         }
         None => (text, None),
     };
-    let what = || format!("{written:?} is not an admin listener's address; write HOST:PORT, such as {DEFAULT_ADMIN}");
-    let parsed = authority.parse::<Authority>().ok().filter(|a| !a.as_str().contains('@')).ok_or_else(what)?;
+    let what = || {
+        format!(
+            "{written:?} is not an admin listener's address; write HOST:PORT, such as {DEFAULT_ADMIN}"
+        )
+    };
+    let parsed = authority
+        .parse::<Authority>()
+        .ok()
+        .filter(|a| !a.as_str().contains('@'))
+        .ok_or_else(what)?;
     let port = match (parsed.port(), default_port) {
-        (Some(port), _) => port.as_str().parse().ok().filter(|port| *port > 0).ok_or_else(what)?,
+        (Some(port), _) => port
+            .as_str()
+            .parse()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or_else(what)?,
         // A port that is none, or is not written after its colon.
         (None, _) if authority.len() > parsed.host().len() => return Err(what()),
         (None, Some(port)) => port,
-        (None, None) => return Err(format!("{written:?} has no port; write for example {}:9090", parsed.host())),
+        (None, None) => {
+            return Err(format!(
+                "{written:?} has no port; write for example {}:9090",
+                parsed.host()
+            ));
+        }
     };
     let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
     let host = match host {
@@ -263,11 +303,19 @@ fn parse_address(written: &str) -> Result<Address, String> {
         "::" => "::1",
         host => host,
     };
-    Ok(Address { host: host.to_owned(), port })
+    Ok(Address {
+        host: host.to_owned(),
+        port,
+    })
 }
 
 fn parse_percent(written: &str) -> Result<f64, String> {
-    let number = written.trim().trim_end_matches('%').trim_end().parse::<f64>().ok();
+    let number = written
+        .trim()
+        .trim_end_matches('%')
+        .trim_end()
+        .parse::<f64>()
+        .ok();
     number
         .filter(|n| (0.01..=100.0).contains(n))
         .ok_or_else(|| format!("{written:?} is not a share of the requests; write 0.01 to 100"))
@@ -359,7 +407,11 @@ mod tests {
             ("0.0.0.0:9090", "127.0.0.1:9090"),
             ("[::]:9090", "[::1]:9090"),
         ] {
-            assert_eq!(parse_address(written).unwrap().to_string(), meant, "{written}");
+            assert_eq!(
+                parse_address(written).unwrap().to_string(),
+                meant,
+                "{written}"
+            );
         }
         for (slip, told) in [
             ("", "HOST:PORT"),
@@ -379,17 +431,30 @@ mod tests {
 
     #[test]
     fn the_flag_beats_the_environment_and_that_the_default() {
-        let environment =
-            |value: &'static str| move |name: &str| (name == "WAYPOST_ADMIN_LISTEN").then(|| value.into());
+        let environment = |value: &'static str| {
+            move |name: &str| (name == "WAYPOST_ADMIN_LISTEN").then(|| value.into())
+        };
         let none = Remote::default();
         assert_eq!(none.address(|_| None).unwrap().to_string(), DEFAULT_ADMIN);
-        assert_eq!(none.address(environment("")).unwrap().to_string(), DEFAULT_ADMIN);
-        assert_eq!(none.address(environment("0.0.0.0:7")).unwrap().to_string(), "127.0.0.1:7");
-        let flag = Remote { admin: Some(parse_address("a:8").unwrap()), ..Remote::default() };
+        assert_eq!(
+            none.address(environment("")).unwrap().to_string(),
+            DEFAULT_ADMIN
+        );
+        assert_eq!(
+            none.address(environment("0.0.0.0:7")).unwrap().to_string(),
+            "127.0.0.1:7"
+        );
+        let flag = Remote {
+            admin: Some(parse_address("a:8").unwrap()),
+            ..Remote::default()
+        };
         assert_eq!(flag.address(environment("b:7")).unwrap().to_string(), "a:8");
         for (set, told) in [("off", "no admin listener"), ("nonsense", "no port")] {
             let error = none.address(environment(set)).unwrap_err().to_string();
-            assert!(error.contains("WAYPOST_ADMIN_LISTEN") && error.contains(told), "{error}");
+            assert!(
+                error.contains("WAYPOST_ADMIN_LISTEN") && error.contains(told),
+                "{error}"
+            );
         }
     }
 

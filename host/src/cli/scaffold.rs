@@ -9,10 +9,12 @@ use clap::{Args, Subcommand, ValueEnum};
 pub enum Begin {
     /// Write the project of a new policy, which builds and passes its test as it is.
     ///
-    /// With a build script, scenarios that say what the policy decides, and a configuration to run a proxy with it.
+    /// With a build script, scenarios that say what the policy decides, and a configuration to run
+    /// a proxy with it.
     #[command(after_long_help = NEW_HELP)]
     New(New),
-    /// Write the C bindings of a world: a header, its implementation, and the object that carries the world's types.
+    /// Write the C bindings of a world: a header, its implementation, and the object that carries
+    /// the world's types.
     #[command(after_long_help = BINDINGS_HELP)]
     Bindings(Bindings),
 }

@@ -70,7 +70,10 @@ impl fmt::Display for ConfigErrors {
         }
         match self.0.len().saturating_sub(TOLD) {
             0 => Ok(()),
-            more => write!(f, "\n{more} more mistakes are not shown; correct these first"),
+            more => write!(
+                f,
+                "\n{more} more mistakes are not shown; correct these first"
+            ),
         }
     }
 }
@@ -79,10 +82,20 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { file, line: 0, .. } => write!(f, "{file}"),
-            Self::File { file, line, column, key } if key.is_empty() => {
+            Self::File {
+                file,
+                line,
+                column,
+                key,
+            } if key.is_empty() => {
                 write!(f, "{file}, line {line}, column {column}")
             }
-            Self::File { file, line, column, key } => write!(f, "{file}, line {line}, column {column}, `{key}`"),
+            Self::File {
+                file,
+                line,
+                column,
+                key,
+            } => write!(f, "{file}, line {line}, column {column}, `{key}`"),
             Self::Environment(name) => write!(f, "environment variable {name}"),
             Self::Flag(name) => write!(f, "option {name}"),
             Self::Default(key) => write!(f, "default of `{key}`"),
@@ -90,8 +103,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Fit to be shown to a person: its beginning and its end if it is long, because advice stands at the end, and nothing that a
-/// terminal would obey.
+/// Fit to be shown to a person: its beginning and its end if it is long, because advice stands at
+/// the end, and nothing that a terminal would obey.
 pub(crate) fn brief(message: &str) -> String {
     text::brief(message, LONGEST)
 }
@@ -118,7 +131,10 @@ pub(crate) struct Findings {
 
 impl Findings {
     pub fn error(&mut self, place: &Place, message: impl Into<String>) {
-        self.errors.push(ConfigError { place: place.clone(), message: brief(&message.into()) });
+        self.errors.push(ConfigError {
+            place: place.clone(),
+            message: brief(&message.into()),
+        });
     }
 
     pub fn warning(&mut self, place: &Place, message: impl fmt::Display) {
@@ -135,7 +151,8 @@ impl Findings {
         result.map_err(|message| self.error(place, message)).ok()
     }
 
-    /// Whether an error was noted within `[SECTION.NAME]`, so that whoever names it need not complain again.
+    /// Whether an error was noted within `[SECTION.NAME]`, so that whoever names it need not
+    /// complain again.
     pub fn concern_section(&self, section: &str, name: &str) -> bool {
         let path = [section, ".", name].concat();
         let dotted = [&path, "."].concat();
@@ -164,6 +181,10 @@ impl Findings {
 
     /// The warnings if nothing is wrong.
     pub fn conclude(self) -> Result<Vec<String>, ConfigErrors> {
-        if self.errors.is_empty() { Ok(self.warnings) } else { Err(self.into_errors()) }
+        if self.errors.is_empty() {
+            Ok(self.warnings)
+        } else {
+            Err(self.into_errors())
+        }
     }
 }

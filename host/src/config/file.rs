@@ -1,4 +1,5 @@
-//! The file as written: every key read and checked by itself. What needs a look at several keys is `resolve`'s.
+//! The file as written: every key read and checked by itself. What needs a look at several keys is
+//! `resolve`'s.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,12 +9,14 @@ use super::error::{At, Findings};
 use super::record::{self, RecordEntry};
 use super::tree::{self, Node, Section};
 use super::{
-    AccessLog, Backend, Forwarded, HostPattern, Limits, LoggedRequests, Paths, Policy, Pool, Rollout, Timeouts,
+    AccessLog, Backend, Forwarded, HostPattern, Limits, LoggedRequests, Paths, Policy, Pool,
+    Rollout, Timeouts,
 };
 use super::{forwarded, host, sections, values};
 use crate::wire::path;
 
-/// More workers than any machine has cores; a slip of the finger otherwise starts a million threads.
+/// More workers than any machine has cores; a slip of the finger otherwise starts a million
+/// threads.
 pub(super) const MAX_WORKERS: usize = 1024;
 
 /// What can be said by the file, by the environment and by flags.
@@ -69,11 +72,18 @@ pub(super) struct File {
 }
 
 /// Reads a file; `None` if it is not TOML at all. `base` is the folder that paths are relative to.
-pub(super) fn read(name: &Arc<str>, text: &str, base: &Path, findings: &mut Findings) -> Option<File> {
+pub(super) fn read(
+    name: &Arc<str>,
+    text: &str,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<File> {
     let mut root = tree::parse(name, text, findings)?;
     let file = File {
         common: common(&mut root, findings),
-        policies: named(&mut root, "policies", findings, |name, node, f| sections::policy(name, node, base, f)),
+        policies: named(&mut root, "policies", findings, |name, node, f| {
+            sections::policy(name, node, base, f)
+        }),
         pools: named(&mut root, "pools", findings, sections::pool),
         routes: routes(&mut root, findings),
         stats_path: stats(&mut root, findings),
@@ -91,8 +101,15 @@ pub(super) fn read(name: &Arc<str>, text: &str, base: &Path, findings: &mut Find
     Some(file)
 }
 
-fn folder(root: &mut Section, key: &'static str, base: &Path, findings: &mut Findings) -> Option<PathBuf> {
-    root.take(key).and_then(|n| n.parsed(findings, |p| relative_to(base, p))).map(|p| p.value)
+fn folder(
+    root: &mut Section,
+    key: &'static str,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<PathBuf> {
+    root.take(key)
+        .and_then(|n| n.parsed(findings, |p| relative_to(base, p)))
+        .map(|p| p.value)
 }
 
 fn common(root: &mut Section, findings: &mut Findings) -> Common {
@@ -100,16 +117,32 @@ fn common(root: &mut Section, findings: &mut Findings) -> Common {
         let place = node.place.clone();
         let nodes = node.one_or_many();
         if nodes.is_empty() {
-            findings.error(&place, "is empty; write at least one address, or leave the key out");
+            findings.error(
+                &place,
+                "is empty; write at least one address, or leave the key out",
+            );
         }
-        nodes.into_iter().filter_map(|n| n.parsed(findings, values::parse_listen)).collect()
+        nodes
+            .into_iter()
+            .filter_map(|n| n.parsed(findings, values::parse_listen))
+            .collect()
     });
-    let workers = root.take("workers").and_then(|node| node.integer(findings, 1..=MAX_WORKERS));
+    let workers = root
+        .take("workers")
+        .and_then(|node| node.integer(findings, 1..=MAX_WORKERS));
     let mut admin = root.take_section("admin", findings);
-    let admin_listen = admin.take("listen").and_then(|node| node.parsed(findings, admin_listen));
+    let admin_listen = admin
+        .take("listen")
+        .and_then(|node| node.parsed(findings, admin_listen));
     let admin_token = admin.take("token").and_then(|node| node.string(findings));
     admin.finish(findings);
-    let mut common = Common { listen, workers, admin_listen, admin_token, ..Common::default() };
+    let mut common = Common {
+        listen,
+        workers,
+        admin_listen,
+        admin_token,
+        ..Common::default()
+    };
     for (name, node) in root.take_section("hosts", findings).into_entries() {
         // What is true or false is no host's backend, so hosts of these names are hosts still.
         match name.as_str() {
@@ -117,7 +150,9 @@ fn common(root: &mut Section, findings: &mut Findings) -> Common {
                 let place = node.place.clone();
                 common.range_parameter = node.boolean(findings).map(|value| At::new(value, place));
             }
-            "preserve-header-case" if node.is_boolean() => common.preserve_header_case = node.boolean(findings),
+            "preserve-header-case" if node.is_boolean() => {
+                common.preserve_header_case = node.boolean(findings)
+            }
             _ => common.hosts.extend(host_entry(&name, node, findings)),
         }
     }
@@ -128,7 +163,9 @@ fn common(root: &mut Section, findings: &mut Findings) -> Common {
 pub(super) fn admin_listen(written: &str) -> Result<Option<SocketAddr>, String> {
     match written.trim() {
         "off" => Ok(None),
-        text => values::parse_listen(text).map(Some).map_err(|m| format!("{m}; \"off\" switches the listener off")),
+        text => values::parse_listen(text)
+            .map(Some)
+            .map_err(|m| format!("{m}; \"off\" switches the listener off")),
     }
 }
 
@@ -136,7 +173,10 @@ fn host_entry(name: &str, node: Node, findings: &mut Findings) -> Option<HostEnt
     let place = node.place.clone();
     let backends = sections::backends(node, findings);
     let pattern = findings.accept(&place, host::parse_pattern(name))?;
-    Some(HostEntry { host: At::new(pattern, place), backends })
+    Some(HostEntry {
+        host: At::new(pattern, place),
+        backends,
+    })
 }
 
 /// A table whose keys are names of things of one kind.
@@ -150,7 +190,9 @@ fn named<T>(
     for (name, node) in root.take_section(key, findings).into_entries() {
         let place = node.place.clone();
         let valid = findings.accept(&place, values::name(&name)).is_some();
-        let Some(section) = node.section(findings) else { continue };
+        let Some(section) = node.section(findings) else {
+            continue;
+        };
         if let Some(thing) = read(&name, section, findings)
             && valid
         {
@@ -161,13 +203,21 @@ fn named<T>(
 }
 
 fn routes(root: &mut Section, findings: &mut Findings) -> Vec<RouteEntry> {
-    let Some(node) = root.take("routes") else { return Vec::new() };
+    let Some(node) = root.take("routes") else {
+        return Vec::new();
+    };
     if node.is_table() {
-        findings.error(&node.place, "is one table; write `[[routes]]` with two pairs of brackets, once for each route");
+        findings.error(
+            &node.place,
+            "is one table; write `[[routes]]` with two pairs of brackets, once for each route",
+        );
         return Vec::new();
     }
     let nodes = node.list(findings).unwrap_or_default();
-    nodes.into_iter().filter_map(|n| Some(route(n.section(findings)?, findings))).collect()
+    nodes
+        .into_iter()
+        .filter_map(|n| Some(route(n.section(findings)?, findings)))
+        .collect()
 }
 
 fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
@@ -178,32 +228,57 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
             let place = node.place.clone();
             let nodes = node.one_or_many();
             if nodes.is_empty() {
-                findings.error(&place, "is empty; write at least one host, or leave the key out for any host");
+                findings.error(
+                    &place,
+                    "is empty; write at least one host, or leave the key out for any host",
+                );
             }
-            nodes.into_iter().filter_map(|n| n.parsed(findings, host::parse_pattern)).collect()
+            nodes
+                .into_iter()
+                .filter_map(|n| n.parsed(findings, host::parse_pattern))
+                .collect()
         }
     };
-    let path = section.take("path").and_then(|n| n.parsed(findings, values::route_path));
+    let path = section
+        .take("path")
+        .and_then(|n| n.parsed(findings, values::route_path));
     let pool = section.take("pool");
     if pool.is_none() {
-        findings.error(&place, "has no `pool`; name the section of `[pools]` that takes these requests");
+        findings.error(
+            &place,
+            "has no `pool`; name the section of `[pools]` that takes these requests",
+        );
     }
     let pool = pool.and_then(|n| n.string(findings));
     let policies = section.take("policies").map(|node| {
         let nodes = node.list(findings).unwrap_or_default();
-        nodes.into_iter().filter_map(|n| n.string(findings)).collect()
+        nodes
+            .into_iter()
+            .filter_map(|n| n.string(findings))
+            .collect()
     });
-    let preserve_header_case = section.take("preserve-header-case").and_then(|n| n.boolean(findings)).unwrap_or(false);
+    let preserve_header_case = section
+        .take("preserve-header-case")
+        .and_then(|n| n.boolean(findings))
+        .unwrap_or(false);
     section.finish(findings);
     let path = path.map_or_else(|| "/".to_owned(), |p| p.value);
-    RouteEntry { hosts, path, pool, policies, preserve_header_case }
+    RouteEntry {
+        hosts,
+        path,
+        pool,
+        policies,
+        preserve_header_case,
+    }
 }
 
 fn stats(root: &mut Section, findings: &mut Findings) -> Option<String> {
     let mut section = root.take_section("stats", findings);
-    let path = section
-        .take("path")
-        .and_then(|node| node.parsed(findings, |written| values::url_path(written).map(|()| path::normal(written))));
+    let path = section.take("path").and_then(|node| {
+        node.parsed(findings, |written| {
+            values::url_path(written).map(|()| path::normal(written))
+        })
+    });
     section.finish(findings);
     path.map(|p| p.value)
 }
@@ -215,12 +290,19 @@ fn access_log(root: &mut Section, base: &Path, findings: &mut Findings) -> Acces
             "all" => Ok(LoggedRequests::All),
             "refused" => Ok(LoggedRequests::Refused),
             "none" => Ok(LoggedRequests::None),
-            _ => Err(format!("{written:?} is not known; write \"all\", \"refused\" or \"none\"")),
+            _ => Err(format!(
+                "{written:?} is not known; write \"all\", \"refused\" or \"none\""
+            )),
         })
     });
-    let path = section.take("path").and_then(|node| node.parsed(findings, |written| relative_to(base, written)));
+    let path = section
+        .take("path")
+        .and_then(|node| node.parsed(findings, |written| relative_to(base, written)));
     section.finish(findings);
-    AccessLog { requests: requests.map_or(LoggedRequests::Refused, |r| r.value), path: path.map(|p| p.value) }
+    AccessLog {
+        requests: requests.map_or(LoggedRequests::Refused, |r| r.value),
+        path: path.map(|p| p.value),
+    }
 }
 
 /// A path in the configuration is relative to the file's folder, wherever the process was started.

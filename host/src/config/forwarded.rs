@@ -13,14 +13,27 @@ const MAX_VIA: usize = 64;
 pub(super) fn forwarded(mut section: Section, findings: &mut Findings) -> Forwarded {
     let mut many = |key| section.take(key).map(Node::one_or_many).unwrap_or_default();
     let (trusted, allow) = (many("trusted"), many("allow"));
-    let trusted =
-        trusted.into_iter().filter_map(|n| n.parsed(findings, values::network)).map(|net| net.value).collect();
-    let allow = allow.into_iter().filter_map(|n| n.parsed(findings, allowed)).map(|name| name.value).collect();
-    let source = section.take("source").and_then(|n| n.parsed(findings, source));
-    let via = section.take("via").and_then(|node| match node.is_boolean() {
-        true => node.boolean(findings).map(|on| if on { Via::On } else { Via::Off }),
-        false => node.parsed(findings, via_name).map(|name| name.value),
-    });
+    let trusted = trusted
+        .into_iter()
+        .filter_map(|n| n.parsed(findings, values::network))
+        .map(|net| net.value)
+        .collect();
+    let allow = allow
+        .into_iter()
+        .filter_map(|n| n.parsed(findings, allowed))
+        .map(|name| name.value)
+        .collect();
+    let source = section
+        .take("source")
+        .and_then(|n| n.parsed(findings, source));
+    let via = section
+        .take("via")
+        .and_then(|node| match node.is_boolean() {
+            true => node
+                .boolean(findings)
+                .map(|on| if on { Via::On } else { Via::Off }),
+            false => node.parsed(findings, via_name).map(|name| name.value),
+        });
     section.finish(findings);
     Forwarded {
         trusted,
@@ -37,11 +50,16 @@ pub(super) fn paths(mut section: Section, findings: &mut Findings) -> Paths {
         node.parsed(findings, |written| match written {
             "raw" => Ok(false),
             "normalised" => Ok(true),
-            _ => Err(format!("{written:?} is not known; write \"raw\" or \"normalised\"")),
+            _ => Err(format!(
+                "{written:?} is not known; write \"raw\" or \"normalised\""
+            )),
         })
     });
     section.finish(findings);
-    Paths { strict: strict.unwrap_or_default(), forward_normalised: forward.is_some_and(|f| f.value) }
+    Paths {
+        strict: strict.unwrap_or_default(),
+        forward_normalised: forward.is_some_and(|f| f.value),
+    }
 }
 
 fn source(written: &str) -> Result<ForwardedSource, String> {
@@ -49,22 +67,36 @@ fn source(written: &str) -> Result<ForwardedSource, String> {
         "any" => Ok(ForwardedSource::Any),
         "x-forwarded-for" => Ok(ForwardedSource::XForwardedFor),
         "forwarded" => Ok(ForwardedSource::Forwarded),
-        _ => Err(format!("{written:?} is not known; write \"x-forwarded-for\", \"forwarded\" or \"any\"")),
+        _ => Err(format!(
+            "{written:?} is not known; write \"x-forwarded-for\", \"forwarded\" or \"any\""
+        )),
     }
 }
 
 fn allowed(written: &str) -> Result<String, String> {
-    const WRITTEN: [&str; 5] =
-        ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"];
+    const WRITTEN: [&str; 5] = [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+    ];
     let name = values::field_name(written)?;
     if WRITTEN.contains(&name.as_str()) {
-        return Err(format!("{written:?} is written by the proxy itself; `trusted` says who is believed"));
+        return Err(format!(
+            "{written:?} is written by the proxy itself; `trusted` says who is believed"
+        ));
     }
     match names::owned(name.as_bytes()) {
-        Some(Owned { owner: Owner::Client(_), look_alike: false }) => Ok(name),
-        Some(Owned { look_alike: true, .. }) => {
-            Err(format!("{written:?} can't be told from a field with `-` by some backends; write that"))
-        }
+        Some(Owned {
+            owner: Owner::Client(_),
+            look_alike: false,
+        }) => Ok(name),
+        Some(Owned {
+            look_alike: true, ..
+        }) => Err(format!(
+            "{written:?} can't be told from a field with `-` by some backends; write that"
+        )),
         Some(_) => Err(format!("{written:?} never crosses the proxy; leave it out")),
         None => Err(format!("{written:?} is not dropped anyway; leave it out")),
     }

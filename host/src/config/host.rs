@@ -9,11 +9,13 @@ use super::HostPattern;
 /// The longest host name (RFC 1035 section 2.3.4), without its trailing dot.
 const MAX_HOST_LEN: usize = 253;
 
-/// The form in which hosts are compared: lower case, without port, trailing dot and surrounding white space.
+/// The form in which hosts are compared: lower case, without port, trailing dot and surrounding
+/// white space.
 ///
-/// Takes a name, an IPv4 address or a bracketed IPv6 address, each with or without a port; an empty port is fine
-/// (RFC 9110 section 4.2.1). Labels hold letters, digits, `-` and `_`. `None` if it is anything else. Allocates
-/// only if something has to be lowered. A normalised host is its own normal form.
+/// Takes a name, an IPv4 address or a bracketed IPv6 address, each with or without a port; an empty
+/// port is fine (RFC 9110 section 4.2.1). Labels hold letters, digits, `-` and `_`. `None` if it is
+/// anything else. Allocates only if something has to be lowered. A normalised host is its own
+/// normal form.
 pub fn normalise_host(host: &str) -> Option<Cow<'_, str>> {
     let host = host.trim_matches([' ', '\t']);
     if host.starts_with('[') {
@@ -23,7 +25,11 @@ pub fn normalise_host(host: &str) -> Option<Cow<'_, str>> {
         }
         let address: Ipv6Addr = address[1..].parse().ok()?;
         let canonical = format!("[{address}]");
-        return Some(if host == canonical { Cow::Borrowed(host) } else { Cow::Owned(canonical) });
+        return Some(if host == canonical {
+            Cow::Borrowed(host)
+        } else {
+            Cow::Owned(canonical)
+        });
     }
     let name = match host.split_once(':') {
         Some((name, port)) if is_port(port) => name,
@@ -49,8 +55,12 @@ pub(super) fn parse_pattern(written: &str) -> Result<HostPattern, String> {
     }
     if let Some(rest) = host.strip_prefix("*.") {
         return match normalise_host(rest) {
-            Some(suffix) if !suffix.starts_with('[') => Ok(HostPattern::Suffix(format!(".{suffix}"))),
-            _ => Err(format!("{written:?} is not a host pattern; after `*.` comes a name, such as `*.example.com`")),
+            Some(suffix) if !suffix.starts_with('[') => {
+                Ok(HostPattern::Suffix(format!(".{suffix}")))
+            }
+            _ => Err(format!(
+                "{written:?} is not a host pattern; after `*.` comes a name, such as `*.example.com`"
+            )),
         };
     }
     if host.contains('*') {
@@ -60,13 +70,19 @@ pub(super) fn parse_pattern(written: &str) -> Result<HostPattern, String> {
         ));
     }
     if host.starts_with('.') {
-        return Err(format!("{written:?} is not a host; for all hosts that end so write \"*{host}\""));
+        return Err(format!(
+            "{written:?} is not a host; for all hosts that end so write \"*{host}\""
+        ));
     }
     if host.contains("://") {
-        return Err(format!("{written:?} is a URL; write only its host, such as \"www.example.com\""));
+        return Err(format!(
+            "{written:?} is a URL; write only its host, such as \"www.example.com\""
+        ));
     }
     if !host.is_ascii() {
-        return Err(format!("{written:?} is not ASCII; write the `xn--` form of the name"));
+        return Err(format!(
+            "{written:?} is not ASCII; write the `xn--` form of the name"
+        ));
     }
     normalise_host(host).map(|h| HostPattern::Exact(h.into_owned())).ok_or_else(|| {
         format!("{written:?} is not a host; write a name such as \"www.example.com\", \"*.example.com\" or \"*\"")
@@ -92,7 +108,9 @@ fn is_port(text: &str) -> bool {
 /// One label of a host name (RFC 1123 section 2.1), and `_` as it occurs in practice.
 pub(super) fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
-        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        && label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         && !label.starts_with('-')
         && !label.ends_with('-')
 }

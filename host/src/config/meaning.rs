@@ -14,7 +14,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Data-plane workers. Default: one per core.
     pub workers: usize,
-    /// The admin listener; `None` if it is switched off (`listen = "off"`). Default `127.0.0.1:9090`.
+    /// The admin listener; `None` if it is switched off (`listen = "off"`). Default
+    /// `127.0.0.1:9090`.
     pub admin: Option<Admin>,
     /// Policies by index; routes name them by index.
     pub policies: Vec<Policy>,
@@ -42,7 +43,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Where compiled components are kept; `None` if they are not.
     pub cache_dir: Option<PathBuf>,
-    /// What is allowed but probably not meant, a sentence each. Nothing but `check` and the log cares.
+    /// What is allowed but probably not meant, a sentence each. Nothing but `check` and the log
+    /// cares.
     pub warnings: Vec<String>,
 }
 
@@ -114,8 +116,8 @@ pub struct Policy {
     pub memory: u64,
     /// What becomes of a request when the policy fails.
     pub on_failure: OnFailure,
-    /// What becomes of a request while no generation of it is loaded: `on_failure` if the operator wrote that, else 503. What is
-    /// not there must not be a silent yes.
+    /// What becomes of a request while no generation of it is loaded: `on_failure` if the operator
+    /// wrote that, else 503. What is not there must not be a silent yes.
     pub while_absent: OnFailure,
     /// How long an instance lives.
     pub isolation: Isolation,
@@ -138,7 +140,8 @@ pub struct StoreLimits {
     pub bytes: u64,
 }
 
-/// `compile-time` and `compile-memory` of `[policies.NAME]`: what the process that compiles its component may take.
+/// `compile-time` and `compile-memory` of `[policies.NAME]`: what the process that compiles its
+/// component may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CompileLimits {
     /// Default 10 s, and 6 s more for each MiB of the component beyond the first.
@@ -156,10 +159,12 @@ pub enum PolicySource {
     File(PathBuf),
 }
 
-/// `on-failure`: what becomes of a request when its policy traps, misses its deadline or answers nonsense.
+/// `on-failure`: what becomes of a request when its policy traps, misses its deadline or answers
+/// nonsense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// `"random"` (the default): selection falls to a random healthy backend, other hooks are passed over.
+    /// `"random"` (the default): selection falls to a random healthy backend, other hooks are
+    /// passed over.
     Random,
     /// `"next"`: as if the policy were not in the route's list.
     Next,
@@ -187,17 +192,19 @@ pub struct Pool {
     pub attempts: u32,
     /// Idle connections kept per worker and backend. Default 64.
     pub max_idle: usize,
-    /// Connections of all workers together to one backend, pooled ones included; 0 = no limit (the default).
+    /// Connections of all workers together to one backend, pooled ones included; 0 = no limit (the
+    /// default).
     pub max_connections: usize,
-    /// `queue`: requests of all workers that may wait for a connection to one backend, where connections are limited.
-    /// Default 1,000; 0 = none waits.
+    /// `queue`: requests of all workers that may wait for a connection to one backend, where
+    /// connections are limited. Default 1,000; 0 = none waits.
     pub queue: usize,
     /// `queue-timeout`: for how long one request waits for a connection in all. Default 5 s.
     pub queue_timeout: Duration,
-    /// `body-wait`: where connections are limited, how long a request waits for the beginning of its body before it takes one.
-    /// Default 1 s; 0 = not at all.
+    /// `body-wait`: where connections are limited, how long a request waits for the beginning of
+    /// its body before it takes one. Default 1 s; 0 = not at all.
     pub body_wait: Duration,
-    /// `slow-client`: how long a limited connection waits for its client while requests wait for one. Default 2 s; 0 = for ever.
+    /// `slow-client`: how long a limited connection waits for its client while requests wait for
+    /// one. Default 2 s; 0 = for ever.
     pub slow_client: Duration,
     /// `slow-client-rate`: so many bytes a second are not slow. Default 16 KiB.
     pub slow_client_rate: u64,
@@ -229,7 +236,8 @@ pub struct Route {
     pub pool: usize,
     /// Indices into [`Config::policies`], in the order in which they are asked.
     pub policies: Vec<usize>,
-    /// `preserve-header-case`: header names keep the case in which client and backend sent them. Default false.
+    /// `preserve-header-case`: header names keep the case in which client and backend sent them.
+    /// Default false.
     pub preserve_header_case: bool,
 }
 
@@ -286,11 +294,13 @@ pub struct Timeouts {
     pub body_read: Duration,
     /// `send`: a client that takes no byte of its response. Default 10 s.
     pub send: Duration,
-    /// `linger`: a client that is sending still when its connection ends, until it has read its answer. Default 30 s.
+    /// `linger`: a client that is sending still when its connection ends, until it has read its
+    /// answer. Default 30 s.
     pub linger: Duration,
     /// `connect`: to a backend. Default 2 s.
     pub connect: Duration,
-    /// `response`: from the request sent to the response head, and between two pieces of the body. Default 60 s.
+    /// `response`: from the request sent to the response head, and between two pieces of the body.
+    /// Default 60 s.
     pub response: Duration,
     /// `upstream-idle`: a pooled backend connection. Default 30 s.
     pub upstream_idle: Duration,
@@ -301,17 +311,17 @@ pub struct Timeouts {
 /// `[rollout]`: when a canary is withdrawn by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rollout {
-    /// `max-faults`: so many traps, missed deadlines and invalid answers are too many within its first 1,000 requests, and
-    /// in the same proportion after that. Default 3.
+    /// `max-faults`: so many traps, missed deadlines and invalid answers are too many within its
+    /// first 1,000 requests, and in the same proportion after that. Default 3.
     pub max_faults: u64,
-    /// `failure-margin`, written in percent: by how much the share of its requests that fail (status 500 on) may be above the
-    /// control group's, 0 to 1. Default 5 %.
+    /// `failure-margin`, written in percent: by how much the share of its requests that fail
+    /// (status 500 on) may be above the control group's, 0 to 1. Default 5 %.
     pub failure_margin: f64,
-    /// `min-requests`: failures are not judged before it has decided so many requests, and latency not before five times as
-    /// many. Default 20.
+    /// `min-requests`: failures are not judged before it has decided so many requests, and latency
+    /// not before five times as many. Default 20.
     pub min_requests: u64,
-    /// `latency-margin`, written in percent: by how much longer than nearly all of the control group's its requests may
-    /// take. Default 50 %.
+    /// `latency-margin`, written in percent: by how much longer than nearly all of the control
+    /// group's its requests may take. Default 50 %.
     pub latency_margin: f64,
 }
 
@@ -329,7 +339,8 @@ pub struct AccessLog {
 pub enum LoggedRequests {
     /// `"all"`
     All,
-    /// `"refused"` (the default): those that the proxy or a policy refused or could not complete, with the reason.
+    /// `"refused"` (the default): those that the proxy or a policy refused or could not complete,
+    /// with the reason.
     Refused,
     /// `"none"`
     None,
@@ -342,13 +353,15 @@ pub struct Record {
     pub file: PathBuf,
     /// `sample`: the share of the requests, 0 to 1. Default 1 %.
     pub sample: f64,
-    /// `redact`: header fields whose values are replaced by a hash, in lower case. Default: those that carry credentials.
+    /// `redact`: header fields whose values are replaced by a hash, in lower case. Default: those
+    /// that carry credentials.
     pub redact: Vec<String>,
     /// `redact-query`: the same for the values of the query's parameters. Default false.
     pub redact_query: bool,
     /// `redact-client`: whether addresses of clients are replaced by others. Default false.
     pub redact_client: bool,
-    /// `max-bytes`: the file is set aside when it has so many, in place of the one that was set aside before. Default 64 MiB.
+    /// `max-bytes`: the file is set aside when it has so many, in place of the one that was set
+    /// aside before. Default 64 MiB.
     pub max_bytes: u64,
     /// `policies`: indices of the policies whose calls are recorded; `None` for all.
     pub policies: Option<Vec<usize>>,
@@ -358,7 +371,10 @@ impl fmt::Debug for Admin {
     /// Without the token, which must not end up in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.token.as_ref().map(|_| "(set)");
-        f.debug_struct("Admin").field("listen", &self.listen).field("token", &token).finish()
+        f.debug_struct("Admin")
+            .field("listen", &self.listen)
+            .field("token", &token)
+            .finish()
     }
 }
 
@@ -379,7 +395,10 @@ impl Default for Limits {
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        Self { entries: 10_000, bytes: 4 << 20 }
+        Self {
+            entries: 10_000,
+            bytes: 4 << 20,
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Config: what did the operator mean?
 //!
-//! Two layers: the file as written (`file`, from the tree of values in `tree`), and its validated meaning
-//! ([`Config`], put together by `resolve`), in which every name is resolved and every value checked. Called by `cli`
-//! and `app` before anything starts. Every error names its key and line, and all of them are told at once.
-//! Never opens a socket, never resolves a host name, never loads a component.
+//! Two layers: the file as written (`file`, from the tree of values in `tree`), and its validated
+//! meaning ([`Config`], put together by `resolve`), in which every name is resolved and every value
+//! checked. Called by `cli` and `app` before anything starts. Every error names its key and line,
+//! and all of them are told at once. Never opens a socket, never resolves a host name, never loads
+//! a component.
 
 mod error;
 mod file;
@@ -30,19 +31,26 @@ pub use values::{parse_backend, parse_listen};
 
 /// For other rooms that read TOML and tell what is wrong in the same way.
 pub(crate) use error::{Findings, brief};
-pub(crate) use sections::{COMPILE_MEMORY, COMPILE_TIME, duration as duration_within, store as store_limits};
+pub(crate) use sections::{
+    COMPILE_MEMORY, COMPILE_TIME, duration as duration_within, store as store_limits,
+};
 pub(crate) use tree::{Node, Section, parse as parse_toml};
 pub(crate) use values::{duration as parse_duration, size as parse_size};
 
 use sources::Layer;
 
 impl Config {
-    /// Reads and validates; flags beat environment beats file. Without a file every key has its default.
+    /// Reads and validates; flags beat environment beats file. Without a file every key has its
+    /// default.
     pub fn load(sources: Sources) -> Result<Self, ConfigErrors> {
         let mut findings = Findings::default();
         let environment = sources.environment.read(Layer::Environment, &mut findings);
         let flags = sources.flags.read(Layer::Flags, &mut findings);
-        let no_file = FileSource::Text { name: String::new(), text: String::new(), base: Default::default() };
+        let no_file = FileSource::Text {
+            name: String::new(),
+            text: String::new(),
+            base: Default::default(),
+        };
         let (name, text, base) = sources.file.unwrap_or(no_file).open()?;
         let Some(file) = file::read(&name, &text, &base, &mut findings) else {
             return Err(findings.into_errors());
@@ -54,7 +62,14 @@ impl Config {
 
     /// Reads and validates a text; paths in it are relative to `base`.
     pub fn from_toml(text: &str, base: &Path) -> Result<Self, ConfigErrors> {
-        let file = FileSource::Text { name: "waypost.toml".to_owned(), text: text.to_owned(), base: base.to_owned() };
-        Self::load(Sources { file: Some(file), ..Sources::default() })
+        let file = FileSource::Text {
+            name: "waypost.toml".to_owned(),
+            text: text.to_owned(),
+            base: base.to_owned(),
+        };
+        Self::load(Sources {
+            file: Some(file),
+            ..Sources::default()
+        })
     }
 }

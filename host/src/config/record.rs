@@ -1,4 +1,5 @@
-//! `[record]`: which requests are written down with what policies decided about them, and what is left out.
+//! `[record]`: which requests are written down with what policies decided about them, and what is
+//! left out.
 
 use std::path::Path;
 
@@ -7,12 +8,19 @@ use super::file::relative_to;
 use super::tree::{Node, Section};
 use super::{Record, values};
 
-/// Less would be rotated all the time, and one request with long fields, which each hook sees and edits, may take most of it.
+/// Less would be rotated all the time, and one request with long fields, which each hook sees and
+/// edits, may take most of it.
 const LEAST_BYTES: u64 = 1 << 20;
 /// Two files of this size are more than anybody replays.
 const MOST_BYTES: u64 = 1 << 40;
 /// Fields whose values are not written, if the operator does not say.
-const REDACTED: [&str; 5] = ["authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key"];
+const REDACTED: [&str; 5] = [
+    "authorization",
+    "cookie",
+    "set-cookie",
+    "proxy-authorization",
+    "x-api-key",
+];
 
 /// `[record]` with its names not yet resolved.
 #[derive(Debug)]
@@ -23,25 +31,44 @@ pub(super) struct RecordEntry {
 }
 
 /// Reads the section; `None` if there is none, or nothing to be made of it.
-pub(super) fn record(root: &mut Section, base: &Path, findings: &mut Findings) -> Option<RecordEntry> {
+pub(super) fn record(
+    root: &mut Section,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<RecordEntry> {
     let mut section = root.take("record")?.section(findings)?;
     let file = section.take("file");
     if file.is_none() {
-        findings.error(&section.place, "has no `file`; name the file that requests are recorded in");
+        findings.error(
+            &section.place,
+            "has no `file`; name the file that requests are recorded in",
+        );
     }
     let file = file.and_then(|n| n.parsed(findings, |written| relative_to(base, written)));
     let sample = section.take("sample").and_then(|n| share(n, findings));
     let redact = section.take("redact").map(|n| fields(n, findings));
-    let redact_query = section.take("redact-query").and_then(|n| n.boolean(findings));
-    let redact_client = section.take("redact-client").and_then(|n| n.boolean(findings));
-    let max_bytes = section.take("max-bytes").and_then(|n| n.size(findings, LEAST_BYTES..=MOST_BYTES));
+    let redact_query = section
+        .take("redact-query")
+        .and_then(|n| n.boolean(findings));
+    let redact_client = section
+        .take("redact-client")
+        .and_then(|n| n.boolean(findings));
+    let max_bytes = section
+        .take("max-bytes")
+        .and_then(|n| n.size(findings, LEAST_BYTES..=MOST_BYTES));
     let policies = section.take("policies").map(|node| {
         let place = node.place.clone();
         let nodes = node.one_or_many();
         if nodes.is_empty() {
-            findings.error(&place, "is empty; name at least one policy, or leave the key out for all");
+            findings.error(
+                &place,
+                "is empty; name at least one policy, or leave the key out for all",
+            );
         }
-        nodes.into_iter().filter_map(|n| n.string(findings)).collect()
+        nodes
+            .into_iter()
+            .filter_map(|n| n.string(findings))
+            .collect()
     });
     section.finish(findings);
     let record = Record {
@@ -72,5 +99,9 @@ fn share(node: Node, findings: &mut Findings) -> Option<f64> {
 
 fn fields(node: Node, findings: &mut Findings) -> Vec<String> {
     let nodes = node.one_or_many();
-    nodes.into_iter().filter_map(|n| n.parsed(findings, values::field_name)).map(|name| name.value).collect()
+    nodes
+        .into_iter()
+        .filter_map(|n| n.parsed(findings, values::field_name))
+        .map(|name| name.value)
+        .collect()
 }

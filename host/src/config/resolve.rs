@@ -1,4 +1,5 @@
-//! From what was written to what is meant: layers merged, names resolved, keys checked against each other.
+//! From what was written to what is meant: layers merged, names resolved, keys checked against each
+//! other.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
@@ -17,7 +18,12 @@ const MAX_POLICIES: usize = 64;
 const GOOD_TOKEN_LEN: usize = 16;
 
 /// Merges the layers and checks the whole.
-pub(super) fn resolve(file: File, environment: Common, flags: Common, findings: &mut Findings) -> Config {
+pub(super) fn resolve(
+    file: File,
+    environment: Common,
+    flags: Common,
+    findings: &mut Findings,
+) -> Config {
     let common = file.common.overlaid_by(environment).overlaid_by(flags);
     let listen = listen(common.listen, findings);
     let admin = admin(common.admin_listen, common.admin_token, &listen, findings);
@@ -34,7 +40,12 @@ pub(super) fn resolve(file: File, environment: Common, flags: Common, findings: 
     }
     let record = file.record.map(|entry| table.record(entry));
     table.warn();
-    let Table { policies, pools, routes, .. } = table;
+    let Table {
+        policies,
+        pools,
+        routes,
+        ..
+    } = table;
     Config {
         listen: listen.into_iter().map(|l| l.value).collect(),
         workers: common.workers.map_or_else(default_workers, |w| w.value),
@@ -51,7 +62,11 @@ pub(super) fn resolve(file: File, environment: Common, flags: Common, findings: 
         record,
         rollout: file.rollout,
         // No policy has a name that begins with a dot.
-        cache_dir: file.cache_dir.or_else(|| file.state_dir.as_ref().map(|folder| folder.join(".compiled"))),
+        cache_dir: file.cache_dir.or_else(|| {
+            file.state_dir
+                .as_ref()
+                .map(|folder| folder.join(".compiled"))
+        }),
         state_dir: file.state_dir,
         warnings: Vec::new(),
     }
@@ -60,7 +75,8 @@ pub(super) fn resolve(file: File, environment: Common, flags: Common, findings: 
 impl Common {
     /// What the other layer says wins, key by key and host by host.
     fn overlaid_by(mut self, over: Common) -> Common {
-        self.hosts.retain(|entry| over.hosts.iter().all(|o| o.host.value != entry.host.value));
+        self.hosts
+            .retain(|entry| over.hosts.iter().all(|o| o.host.value != entry.host.value));
         self.hosts.extend(over.hosts);
         Common {
             listen: over.listen.or(self.listen),
@@ -79,12 +95,24 @@ fn default_workers() -> usize {
 }
 
 fn listen(written: Option<Vec<At<SocketAddr>>>, findings: &mut Findings) -> Vec<At<SocketAddr>> {
-    let default = || vec![At::new(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)), Place::Default("listen"))];
+    let default = || {
+        vec![At::new(
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
+            Place::Default("listen"),
+        )]
+    };
     let listen = written.unwrap_or_else(default);
     for (i, this) in listen.iter().enumerate() {
         // Port 0 is a different port each time.
-        if this.value.port() != 0 && listen[..i].iter().any(|earlier| earlier.value == this.value) {
-            findings.error(&this.place, format!("{} is listed twice; leave one of them out", this.value));
+        if this.value.port() != 0
+            && listen[..i]
+                .iter()
+                .any(|earlier| earlier.value == this.value)
+        {
+            findings.error(
+                &this.place,
+                format!("{} is listed twice; leave one of them out", this.value),
+            );
         }
     }
     listen
@@ -96,8 +124,16 @@ fn admin(
     listen: &[At<SocketAddr>],
     findings: &mut Findings,
 ) -> Option<Admin> {
-    let default = || At::new(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))), Place::Default("admin.listen"));
-    let At { value: address, place } = written.unwrap_or_else(default);
+    let default = || {
+        At::new(
+            Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))),
+            Place::Default("admin.listen"),
+        )
+    };
+    let At {
+        value: address,
+        place,
+    } = written.unwrap_or_else(default);
     if let Some(token) = &token {
         check_token(token, findings);
     }
@@ -110,11 +146,20 @@ fn admin(
         );
         findings.error(&place, message);
     }
-    if let Some(data) = listen.iter().find(|l| address.port() != 0 && overlaps(l.value, address)) {
-        let message = format!("{address} is also where clients connect ({}); choose another port", data.place);
+    if let Some(data) = listen
+        .iter()
+        .find(|l| address.port() != 0 && overlaps(l.value, address))
+    {
+        let message = format!(
+            "{address} is also where clients connect ({}); choose another port",
+            data.place
+        );
         findings.error(&place, message);
     }
-    Some(Admin { listen: address, token: token.map(|t| t.value) })
+    Some(Admin {
+        listen: address,
+        token: token.map(|t| t.value),
+    })
 }
 
 fn check_token(token: &At<String>, findings: &mut Findings) {
@@ -122,7 +167,10 @@ fn check_token(token: &At<String>, findings: &mut Findings) {
         let message = "is not a token; write letters, digits and signs without spaces, or leave it out for none";
         findings.error(&token.place, message);
     } else if token.value.len() < GOOD_TOKEN_LEN {
-        findings.warning(&token.place, format!("a token of less than {GOOD_TOKEN_LEN} characters can be guessed"));
+        findings.warning(
+            &token.place,
+            format!("a token of less than {GOOD_TOKEN_LEN} characters can be guessed"),
+        );
     }
 }
 
@@ -131,10 +179,12 @@ fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
-/// Whether binding both would fail: the same port, and the same address or one that stands for all of its kind. `[::]` stands
-/// for all of both kinds.
+/// Whether binding both would fail: the same port, and the same address or one that stands for all
+/// of its kind. `[::]` stands for all of both kinds.
 fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
-    let covers = |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    let covers = |all: SocketAddr, one: SocketAddr| {
+        all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4())
+    };
     a.port() == b.port() && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
 }
 
@@ -153,16 +203,33 @@ impl<'f> Table<'f> {
     fn new(policies: Vec<At<Policy>>, pools: Vec<At<Pool>>, findings: &'f mut Findings) -> Self {
         let (policies, policy_places) = policies.into_iter().map(|p| (p.value, p.place)).unzip();
         let (pools, pool_places) = pools.into_iter().map(|p| (p.value, p.place)).unzip();
-        Self { findings, policies, policy_places, pools, pool_places, routes: Vec::new() }
+        Self {
+            findings,
+            policies,
+            policy_places,
+            pools,
+            pool_places,
+            routes: Vec::new(),
+        }
     }
 
     /// A host of the short form: a pool and a route of its own.
     fn add_host(&mut self, entry: HostEntry, preserve_header_case: bool) {
         let At { value: host, place } = entry.host;
         let pool = self.pools.len();
-        self.pools.push(default_pool(&host.to_string(), entry.backends));
+        self.pools
+            .push(default_pool(&host.to_string(), entry.backends));
         let policies = self.default_policies();
-        self.push(Route { host, path: "/".to_owned(), pool, policies, preserve_header_case }, place);
+        self.push(
+            Route {
+                host,
+                path: "/".to_owned(),
+                pool,
+                policies,
+                preserve_header_case,
+            },
+            place,
+        );
     }
 
     fn add_route(&mut self, entry: RouteEntry) {
@@ -184,13 +251,21 @@ impl<'f> Table<'f> {
         }
     }
 
-    /// Whether the `range` parameter of a query counts is a setting of the policy that checks ranges.
+    /// Whether the `range` parameter of a query counts is a setting of the policy that checks
+    /// ranges.
     fn range_parameter(&mut self, counts: &At<bool>) {
-        let Some(policy) = self.policies.iter_mut().find(|p| p.name == "range") else { return };
+        let Some(policy) = self.policies.iter_mut().find(|p| p.name == "range") else {
+            return;
+        };
         let parameter = serde_json::Value::Bool(counts.value);
         let is_builtin = policy.source == PolicySource::Builtin("range".to_owned());
         match policy.settings.as_object_mut() {
-            Some(settings) if is_builtin && settings.get("parameter").is_none_or(|set| *set == parameter) => {
+            Some(settings)
+                if is_builtin
+                    && settings
+                        .get("parameter")
+                        .is_none_or(|set| *set == parameter) =>
+            {
                 settings.insert("parameter".to_owned(), parameter);
             }
             _ if !is_builtin => {
@@ -199,7 +274,8 @@ impl<'f> Table<'f> {
                 self.findings.error(&counts.place, message);
             }
             _ => {
-                let message = "contradicts `parameter` in `[policies.range.settings]`; leave one of them out";
+                let message =
+                    "contradicts `parameter` in `[policies.range.settings]`; leave one of them out";
                 self.findings.error(&counts.place, message);
             }
         }
@@ -209,30 +285,44 @@ impl<'f> Table<'f> {
     fn record(&mut self, entry: RecordEntry) -> Record {
         let policies = entry.policies.map(|names| {
             let known = |name: &At<String>| self.policies.iter().position(|p| p.name == name.value);
-            let (found, unknown): (Vec<_>, Vec<_>) =
-                names.iter().map(|name| (known(name), name)).partition(|(index, _)| index.is_some());
+            let (found, unknown): (Vec<_>, Vec<_>) = names
+                .iter()
+                .map(|name| (known(name), name))
+                .partition(|(index, _)| index.is_some());
             for (_, name) in unknown {
                 if !self.findings.concern_section("policies", &name.value) {
                     let names: Vec<_> = self.policies.iter().map(|p| p.name.as_str()).collect();
-                    let message =
-                        format!("there is no policy {:?} that could be asked{}", name.value, or_one_of(&names));
+                    let message = format!(
+                        "there is no policy {:?} that could be asked{}",
+                        name.value,
+                        or_one_of(&names)
+                    );
                     self.findings.error(&name.place, message);
                 }
             }
             found.into_iter().filter_map(|(index, _)| index).collect()
         });
-        Record { policies, ..entry.record }
+        Record {
+            policies,
+            ..entry.record
+        }
     }
 
     fn push(&mut self, route: Route, place: Place) {
-        let same = |other: &&At<Route>| other.value.host == route.host && other.value.path == route.path;
+        let same =
+            |other: &&At<Route>| other.value.host == route.host && other.value.path == route.path;
         let Some(earlier) = self.routes.iter().find(same) else {
             self.routes.push(At::new(route, place));
             return;
         };
         let host = route.host.to_string();
-        if matches!(earlier.place, Place::Environment(_) | Place::Flag(_)) && matches!(place, Place::File { .. }) {
-            self.findings.warning(&place, format!("the route of \"{host}\" is replaced by {}", earlier.place));
+        if matches!(earlier.place, Place::Environment(_) | Place::Flag(_))
+            && matches!(place, Place::File { .. })
+        {
+            self.findings.warning(
+                &place,
+                format!("the route of \"{host}\" is replaced by {}", earlier.place),
+            );
             return;
         }
         let message = format!(
@@ -248,8 +338,12 @@ impl<'f> Table<'f> {
         let found = known.iter().position(|p| p.name == name.value);
         if found.is_none() && !self.findings.concern_section("pools", &name.value) {
             let names: Vec<_> = known.iter().map(|p| p.name.as_str()).collect();
-            let message =
-                format!("there is no pool {:?}; write `[pools.{}]`{}", name.value, name.value, or_one_of(&names));
+            let message = format!(
+                "there is no pool {:?}; write `[pools.{}]`{}",
+                name.value,
+                name.value,
+                or_one_of(&names)
+            );
             self.findings.error(&name.place, message);
         }
         found
@@ -265,11 +359,15 @@ impl<'f> Table<'f> {
                 continue;
             };
             if indices.contains(&index) {
-                self.findings.error(&name.place, format!("{:?} is listed twice; leave one of them out", name.value));
+                self.findings.error(
+                    &name.place,
+                    format!("{:?} is listed twice; leave one of them out", name.value),
+                );
             }
             if indices.len() == MAX_POLICIES {
-                let message =
-                    format!("is one policy too many: a route asks {MAX_POLICIES} at most; leave some of them out");
+                let message = format!(
+                    "is one policy too many: a route asks {MAX_POLICIES} at most; leave some of them out"
+                );
                 self.findings.error(&name.place, message);
                 break;
             }
@@ -279,14 +377,26 @@ impl<'f> Table<'f> {
     }
 
     fn unknown_policy(&mut self, name: &At<String>) {
-        let names: Vec<_> = self.policies.iter().map(|p| p.name.as_str()).chain(BUILTIN_POLICIES).collect();
-        let message =
-            format!("there is no policy {:?}; write `[policies.{}]`{}", name.value, name.value, or_one_of(&names));
+        let names: Vec<_> = self
+            .policies
+            .iter()
+            .map(|p| p.name.as_str())
+            .chain(BUILTIN_POLICIES)
+            .collect();
+        let message = format!(
+            "there is no policy {:?}; write `[policies.{}]`{}",
+            name.value,
+            name.value,
+            or_one_of(&names)
+        );
         self.findings.error(&name.place, message);
     }
 
     fn default_policies(&mut self) -> Vec<usize> {
-        DEFAULT_POLICIES.iter().filter_map(|name| self.policy(name)).collect()
+        DEFAULT_POLICIES
+            .iter()
+            .filter_map(|name| self.policy(name))
+            .collect()
     }
 
     /// The index of a policy; a built-in without a section of its own gets its index here.
@@ -297,7 +407,8 @@ impl<'f> Table<'f> {
         if !BUILTIN_POLICIES.contains(&name) {
             return None;
         }
-        self.policies.push(default_policy(name, PolicySource::Builtin(name.to_owned())));
+        self.policies
+            .push(default_policy(name, PolicySource::Builtin(name.to_owned())));
         Some(self.policies.len() - 1)
     }
 
@@ -308,7 +419,11 @@ impl<'f> Table<'f> {
             }
         }
         for (index, place) in self.policy_places.iter().enumerate() {
-            if self.routes.iter().all(|r| !r.value.policies.contains(&index)) {
+            if self
+                .routes
+                .iter()
+                .all(|r| !r.value.policies.contains(&index))
+            {
                 self.findings.warning(place, "no route asks this policy");
             }
         }
@@ -321,5 +436,9 @@ impl<'f> Table<'f> {
 }
 
 fn or_one_of(names: &[&str]) -> String {
-    if names.is_empty() { String::new() } else { format!(", or one of: {}", names.join(", ")) }
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(", or one of: {}", names.join(", "))
+    }
 }

@@ -8,19 +8,28 @@ use super::error::Findings;
 use super::file::relative_to;
 use super::tree::{Node, Section};
 use super::{
-    Backend, CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Pool, Rollout, StoreLimits,
-    Timeouts, values,
+    Backend, CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Pool,
+    Rollout, StoreLimits, Timeouts, values,
 };
 
-/// The components that are embedded in the binary; each may be used by its name without a section of its own.
-pub const BUILTIN_POLICIES: [&str; 6] = ["random", "range", "header-router", "least-loaded", "rate-limit", "sticky"];
+/// The components that are embedded in the binary; each may be used by its name without a section
+/// of its own.
+pub const BUILTIN_POLICIES: [&str; 6] = [
+    "random",
+    "range",
+    "header-router",
+    "least-loaded",
+    "rate-limit",
+    "sticky",
+];
 
 /// Epochs tick about every millisecond, and a worker serves nobody else while a hook runs.
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 /// One page of linear memory, and all that 32-bit addresses reach.
 const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
 /// The kernel counts a process's time in seconds; whoever waits for an hour has mistaken the unit.
-pub(crate) const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+pub(crate) const COMPILE_TIME: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3600);
 /// With less the compiler itself would not run.
 pub(crate) const COMPILE_MEMORY: RangeInclusive<u64> = 64 << 20..=64 << 30;
 /// Beyond it, what has to be shared should not live in a proxy.
@@ -35,29 +44,55 @@ const MAX_HEADER_BYTES: u64 = 1 << 20;
 const MAX_WEIGHT: u32 = 65_535;
 
 /// `[policies.NAME]`
-pub(super) fn policy(name: &str, mut section: Section, base: &Path, findings: &mut Findings) -> Option<Policy> {
+pub(super) fn policy(
+    name: &str,
+    mut section: Section,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<Policy> {
     let source = policy_source(name, &mut section, base, findings);
-    let deadline = section.take("deadline").and_then(|n| duration(n, findings, &DEADLINE));
-    let memory = section.take("memory").and_then(|n| n.size(findings, MEMORY));
-    let on_failure = section.take("on-failure").and_then(|n| n.parsed_scalar(findings, values::on_failure));
+    let deadline = section
+        .take("deadline")
+        .and_then(|n| duration(n, findings, &DEADLINE));
+    let memory = section
+        .take("memory")
+        .and_then(|n| n.size(findings, MEMORY));
+    let on_failure = section
+        .take("on-failure")
+        .and_then(|n| n.parsed_scalar(findings, values::on_failure));
     let isolation = section.take("isolation").and_then(|node| {
         node.parsed(findings, |written| match written {
             "worker" => Ok(Isolation::Worker),
             "request" => Ok(Isolation::Request),
-            _ => Err(format!("{written:?} is not known; write \"worker\" or \"request\"")),
+            _ => Err(format!(
+                "{written:?} is not known; write \"worker\" or \"request\""
+            )),
         })
     });
-    let store = section.take("store").and_then(|node| node.section(findings)).map(|section| store(section, findings));
+    let store = section
+        .take("store")
+        .and_then(|node| node.section(findings))
+        .map(|section| store(section, findings));
     let compiling = CompileLimits {
-        time: section.take("compile-time").and_then(|n| duration(n, findings, &COMPILE_TIME)),
-        memory: section.take("compile-memory").and_then(|n| n.size(findings, COMPILE_MEMORY)).map(|m| m.value),
+        time: section
+            .take("compile-time")
+            .and_then(|n| duration(n, findings, &COMPILE_TIME)),
+        memory: section
+            .take("compile-memory")
+            .and_then(|n| n.size(findings, COMPILE_MEMORY))
+            .map(|m| m.value),
     };
-    let digest = section.take("digest").and_then(|n| n.parsed(findings, values::digest));
+    let digest = section
+        .take("digest")
+        .and_then(|n| n.parsed(findings, values::digest));
     let settings = section.take("settings").and_then(|node| {
         if node.is_table() {
             return node.json(findings);
         }
-        findings.error(&node.place, format!("is not a table; write `[policies.{name}.settings]` and its keys below"));
+        findings.error(
+            &node.place,
+            format!("is not a table; write `[policies.{name}.settings]` and its keys below"),
+        );
         None
     });
     section.finish(findings);
@@ -96,8 +131,12 @@ pub(super) fn default_policy(name: &str, source: PolicySource) -> Policy {
 /// `[policies.NAME.store]`
 pub(crate) fn store(mut section: Section, findings: &mut Findings) -> StoreLimits {
     let default = StoreLimits::default();
-    let entries = section.take("entries").and_then(|n| n.integer(findings, 1..=MAX_STORE_ENTRIES));
-    let bytes = section.take("bytes").and_then(|n| n.size(findings, STORE_BYTES));
+    let entries = section
+        .take("entries")
+        .and_then(|n| n.integer(findings, 1..=MAX_STORE_ENTRIES));
+    let bytes = section
+        .take("bytes")
+        .and_then(|n| n.size(findings, STORE_BYTES));
     section.finish(findings);
     StoreLimits {
         entries: entries.map_or(default.entries, |n| n.value),
@@ -105,26 +144,41 @@ pub(crate) fn store(mut section: Section, findings: &mut Findings) -> StoreLimit
     }
 }
 
-fn policy_source(name: &str, section: &mut Section, base: &Path, findings: &mut Findings) -> Option<PolicySource> {
+fn policy_source(
+    name: &str,
+    section: &mut Section,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<PolicySource> {
     let known = BUILTIN_POLICIES.join(", ");
     match (section.take("component"), section.take("builtin")) {
         (Some(_), Some(builtin)) => {
-            findings.error(&builtin.place, "stands beside `component`; a policy has one source, leave one of them out");
+            findings.error(
+                &builtin.place,
+                "stands beside `component`; a policy has one source, leave one of them out",
+            );
             None
         }
-        (Some(component), None) => {
-            component.parsed(findings, |path| relative_to(base, path)).map(|path| PolicySource::File(path.value))
-        }
+        (Some(component), None) => component
+            .parsed(findings, |path| relative_to(base, path))
+            .map(|path| PolicySource::File(path.value)),
         (None, Some(builtin)) => builtin
-            .parsed(findings, |written| match BUILTIN_POLICIES.contains(&written) {
-                true => Ok(PolicySource::Builtin(written.to_owned())),
-                false => Err(format!("there is no built-in policy {written:?}; there are: {known}")),
+            .parsed(findings, |written| {
+                match BUILTIN_POLICIES.contains(&written) {
+                    true => Ok(PolicySource::Builtin(written.to_owned())),
+                    false => Err(format!(
+                        "there is no built-in policy {written:?}; there are: {known}"
+                    )),
+                }
             })
             .map(|source| source.value),
-        (None, None) if BUILTIN_POLICIES.contains(&name) => Some(PolicySource::Builtin(name.to_owned())),
+        (None, None) if BUILTIN_POLICIES.contains(&name) => {
+            Some(PolicySource::Builtin(name.to_owned()))
+        }
         (None, None) => {
-            let message =
-                format!("has no source; write `component` and the path of a file, or `builtin` and one of: {known}");
+            let message = format!(
+                "has no source; write `component` and the path of a file, or `builtin` and one of: {known}"
+            );
             findings.error(&section.place, message);
             None
         }
@@ -136,24 +190,39 @@ pub(super) fn pool(name: &str, mut section: Section, findings: &mut Findings) ->
     let backends = match section.take("backends") {
         Some(node) => backends(node, findings),
         None => {
-            findings.error(&section.place, "has no `backends`; write at least one address");
+            findings.error(
+                &section.place,
+                "has no `backends`; write at least one address",
+            );
             Vec::new()
         }
     };
     let mut pool = default_pool(name, backends);
-    let mut number = |key, range| section.take(key).and_then(|n| n.integer::<u32>(findings, range)).map(|n| n.value);
+    let mut number = |key, range| {
+        section
+            .take(key)
+            .and_then(|n| n.integer::<u32>(findings, range))
+            .map(|n| n.value)
+    };
     pool.attempts = number("attempts", 1..=100).unwrap_or(pool.attempts);
     pool.max_idle = number("max-idle", 0..=65_536).map_or(pool.max_idle, |n| n as usize);
-    pool.max_connections = number("max-connections", 0..=1_000_000).map_or(pool.max_connections, |n| n as usize);
+    pool.max_connections =
+        number("max-connections", 0..=1_000_000).map_or(pool.max_connections, |n| n as usize);
     pool.queue = number("queue", 0..=1_000_000).map_or(pool.queue, |n| n as usize);
     pool.max_failures = number("max-failures", 0..=1_000_000).unwrap_or(pool.max_failures);
     let least = Duration::from_millis(1);
-    let mut time = |key, least| section.take(key).and_then(|n| duration(n, findings, &(least..=MAX_TIMEOUT)));
+    let mut time = |key, least| {
+        section
+            .take(key)
+            .and_then(|n| duration(n, findings, &(least..=MAX_TIMEOUT)))
+    };
     pool.queue_timeout = time("queue-timeout", least).unwrap_or(pool.queue_timeout);
     pool.body_wait = time("body-wait", Duration::ZERO).unwrap_or(pool.body_wait);
     pool.fail_timeout = time("fail-timeout", least).unwrap_or(pool.fail_timeout);
     pool.slow_client = time("slow-client", Duration::ZERO).unwrap_or(pool.slow_client);
-    let rate = section.take("slow-client-rate").and_then(|n| n.size(findings, 1..=1 << 30));
+    let rate = section
+        .take("slow-client-rate")
+        .and_then(|n| n.size(findings, 1..=1 << 30));
     pool.slow_client_rate = rate.map_or(pool.slow_client_rate, |n| n.value);
     section.finish(findings);
     // Without backends an error was noted.
@@ -183,22 +252,33 @@ pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
     let place = node.place.clone();
     let nodes = node.one_or_many();
     if nodes.is_empty() {
-        findings.error(&place, "has no backend; write at least one address, such as \"10.0.0.1:80\"");
+        findings.error(
+            &place,
+            "has no backend; write at least one address, such as \"10.0.0.1:80\"",
+        );
     }
     let mut backends: Vec<Backend> = Vec::with_capacity(nodes.len());
     for node in nodes {
         let place = node.place.clone();
-        let Some(backend) = backend(node, findings) else { continue };
+        let Some(backend) = backend(node, findings) else {
+            continue;
+        };
         if backends.iter().any(|b| b.address == backend.address) {
             findings.warning(
                 &place,
-                format!("{} is listed twice; a `weight` says the same with one connection pool", backend.address),
+                format!(
+                    "{} is listed twice; a `weight` says the same with one connection pool",
+                    backend.address
+                ),
             );
         }
         backends.push(backend);
     }
     if !backends.is_empty() && backends.iter().all(|b| b.weight == 0) {
-        findings.warning(&place, "has backends of weight 0 only, which take no requests: each is answered 503");
+        findings.warning(
+            &place,
+            "has backends of weight 0 only, which take no requests: each is answered 503",
+        );
     }
     backends
 }
@@ -206,26 +286,46 @@ pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
 fn backend(node: Node, findings: &mut Findings) -> Option<Backend> {
     if !node.is_table() {
         let address = node.parsed(findings, values::parse_backend)?;
-        return Some(Backend { address: address.value, weight: 1, labels: Vec::new() });
+        return Some(Backend {
+            address: address.value,
+            weight: 1,
+            labels: Vec::new(),
+        });
     }
     let mut section = node.section(findings)?;
     let address = section.take("address");
     if address.is_none() {
-        findings.error(&section.place, "has no `address`; write for example { address = \"10.0.0.1:80\", weight = 2 }");
+        findings.error(
+            &section.place,
+            "has no `address`; write for example { address = \"10.0.0.1:80\", weight = 2 }",
+        );
     }
     let address = address.and_then(|n| n.parsed(findings, values::parse_backend));
-    let weight = section.take("weight").and_then(|n| n.integer(findings, 0..=MAX_WEIGHT));
+    let weight = section
+        .take("weight")
+        .and_then(|n| n.integer(findings, 0..=MAX_WEIGHT));
     let labels = section.take_section("labels", findings).into_entries();
-    let labels = labels.into_iter().filter_map(|(name, n)| Some((name, n.string(findings)?.value))).collect();
+    let labels = labels
+        .into_iter()
+        .filter_map(|(name, n)| Some((name, n.string(findings)?.value)))
+        .collect();
     section.finish(findings);
-    Some(Backend { address: address?.value, weight: weight.map_or(1, |w| w.value), labels })
+    Some(Backend {
+        address: address?.value,
+        weight: weight.map_or(1, |w| w.value),
+        labels,
+    })
 }
 
 /// `[limits]`
 pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
     let default = Limits::default();
-    let request_line = section.take("request-line").and_then(|n| n.size(findings, 64..=MAX_HEADER_BYTES));
-    let header_bytes = section.take("header-bytes").and_then(|n| n.size(findings, 256..=MAX_HEADER_BYTES));
+    let request_line = section
+        .take("request-line")
+        .and_then(|n| n.size(findings, 64..=MAX_HEADER_BYTES));
+    let header_bytes = section
+        .take("header-bytes")
+        .and_then(|n| n.size(findings, 256..=MAX_HEADER_BYTES));
     let header_bytes = header_bytes.map_or(default.header_bytes, |n| n.value as usize);
     if let Some(line) = &request_line
         && line.value as usize > header_bytes
@@ -239,18 +339,29 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
         node.parsed(findings, |written| match written {
             "abort" => Ok(HalfClose::Abort),
             "allow" => Ok(HalfClose::Allow),
-            _ => Err(format!("{written:?} is not known; write \"abort\" or \"allow\"")),
+            _ => Err(format!(
+                "{written:?} is not known; write \"abort\" or \"allow\""
+            )),
         })
     });
     let mut count = |key, range, default| {
-        section.take(key).and_then(|n| n.integer::<usize>(findings, range)).map_or(default, |n| n.value)
+        section
+            .take(key)
+            .and_then(|n| n.integer::<usize>(findings, range))
+            .map_or(default, |n| n.value)
     };
     let limits = Limits {
-        request_line: request_line.map_or(default.request_line, |n| n.value as usize).min(header_bytes),
+        request_line: request_line
+            .map_or(default.request_line, |n| n.value as usize)
+            .min(header_bytes),
         header_bytes,
         header_count: count("header-count", 1..=10_000, default.header_count),
         connections: count("connections", 1..=10_000_000, default.connections),
-        connections_per_client: count("connections-per-client", 0..=10_000_000, default.connections_per_client),
+        connections_per_client: count(
+            "connections-per-client",
+            0..=10_000_000,
+            default.connections_per_client,
+        ),
         requests_per_connection: count("requests-per-connection", 0..=i64::MAX as usize, 0) as u64,
         body_bytes: section
             .take("body-bytes")
@@ -266,7 +377,10 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
 pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeouts {
     let default = Timeouts::default();
     let mut read = |key, least, default| {
-        section.take(key).and_then(|n| duration(n, findings, &(least..=MAX_TIMEOUT))).unwrap_or(default)
+        section
+            .take(key)
+            .and_then(|n| duration(n, findings, &(least..=MAX_TIMEOUT)))
+            .unwrap_or(default)
     };
     let least = Duration::from_millis(1);
     let timeouts = Timeouts {
@@ -288,17 +402,29 @@ pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeout
 
 impl Default for Rollout {
     fn default() -> Self {
-        Self { max_faults: 3, failure_margin: 0.05, min_requests: 20, latency_margin: 0.5 }
+        Self {
+            max_faults: 3,
+            failure_margin: 0.05,
+            min_requests: 20,
+            latency_margin: 0.5,
+        }
     }
 }
 
 /// `[rollout]`
 pub(super) fn rollout(mut section: Section, findings: &mut Findings) -> Rollout {
     let default = Rollout::default();
-    let margin = section.take("failure-margin").and_then(|n| n.number(findings, 0.0..=100.0));
-    let latency = section.take("latency-margin").and_then(|n| n.number(findings, 0.0..=1_000_000.0));
+    let margin = section
+        .take("failure-margin")
+        .and_then(|n| n.number(findings, 0.0..=100.0));
+    let latency = section
+        .take("latency-margin")
+        .and_then(|n| n.number(findings, 0.0..=1_000_000.0));
     let mut count = |key, default| {
-        section.take(key).and_then(|n| n.integer::<u64>(findings, 1..=1_000_000)).map_or(default, |n| n.value)
+        section
+            .take(key)
+            .and_then(|n| n.integer::<u64>(findings, 1..=1_000_000))
+            .map_or(default, |n| n.value)
     };
     let rollout = Rollout {
         max_faults: count("max-faults", default.max_faults),
@@ -310,13 +436,20 @@ pub(super) fn rollout(mut section: Section, findings: &mut Findings) -> Rollout 
     rollout
 }
 
-pub(crate) fn duration(node: Node, findings: &mut Findings, range: &RangeInclusive<Duration>) -> Option<Duration> {
+pub(crate) fn duration(
+    node: Node,
+    findings: &mut Findings,
+    range: &RangeInclusive<Duration>,
+) -> Option<Duration> {
     let duration = node.parsed_scalar(findings, values::duration)?;
     if range.contains(&duration.value) {
         return Some(duration.value);
     }
     let [least, most] = [range.start(), range.end()].map(|d| humantime::format_duration(*d));
-    let message = format!("{} is out of range; write {least} to {most}", humantime::format_duration(duration.value));
+    let message = format!(
+        "{} is out of range; write {least} to {most}",
+        humantime::format_duration(duration.value)
+    );
     findings.error(&duration.place, message);
     None
 }

@@ -63,14 +63,17 @@ pub(super) enum Layer {
 }
 
 impl Overrides {
-    /// Reads `WAYPOST_LISTEN`, `WAYPOST_ADMIN_LISTEN`, `WAYPOST_ADMIN_TOKEN`, `WAYPOST_WORKERS` and `WAYPOST_HOSTS`.
-    /// A variable that is empty counts as not set. `read` is [`std::env::var_os`] outside of tests.
+    /// Reads `WAYPOST_LISTEN`, `WAYPOST_ADMIN_LISTEN`, `WAYPOST_ADMIN_TOKEN`, `WAYPOST_WORKERS` and
+    /// `WAYPOST_HOSTS`. A variable that is empty counts as not set. `read` is [`std::env::var_os`]
+    /// outside of tests.
     pub fn from_environment(read: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigErrors> {
         let mut findings = Findings::default();
         let mut variable = |name: &'static str| {
             let value = read(name)?.into_string();
             let value = value.map_err(|_| "is not UTF-8; set it to plain text".to_owned());
-            findings.accept(&Place::Environment(name), value).filter(|text| !text.trim().is_empty())
+            findings
+                .accept(&Place::Environment(name), value)
+                .filter(|text| !text.trim().is_empty())
         };
         let overrides = Self {
             listen: variable("WAYPOST_LISTEN").into_iter().collect(),
@@ -92,20 +95,43 @@ impl Overrides {
             .collect::<Vec<_>>();
         let workers = self.workers.as_deref().and_then(|text| {
             let place = layer.place("WAYPOST_WORKERS", "--workers");
-            let number = text.trim().parse().ok().filter(|n| (1..=MAX_WORKERS).contains(n));
-            let message = || format!("{text:?} is not a number of workers; write 1 to {MAX_WORKERS}");
-            Some(At::new(findings.accept(&place, number.ok_or_else(message))?, place))
+            let number = text
+                .trim()
+                .parse()
+                .ok()
+                .filter(|n| (1..=MAX_WORKERS).contains(n));
+            let message =
+                || format!("{text:?} is not a number of workers; write 1 to {MAX_WORKERS}");
+            Some(At::new(
+                findings.accept(&place, number.ok_or_else(message))?,
+                place,
+            ))
         });
         let admin_listen = self.admin_listen.as_deref().and_then(|text| {
             let place = layer.place("WAYPOST_ADMIN_LISTEN", "--admin-listen");
-            Some(At::new(findings.accept(&place, file::admin_listen(text))?, place))
+            Some(At::new(
+                findings.accept(&place, file::admin_listen(text))?,
+                place,
+            ))
         });
         let token_place = layer.place("WAYPOST_ADMIN_TOKEN", "--admin-token");
-        let admin_token = self.admin_token.clone().map(|token| At::new(token, token_place));
+        let admin_token = self
+            .admin_token
+            .clone()
+            .map(|token| At::new(token, token_place));
         let place = layer.place("WAYPOST_HOSTS", "--host");
-        let hosts = parts(&self.hosts, ';').filter_map(|text| host_entry(text, &place, findings)).collect();
+        let hosts = parts(&self.hosts, ';')
+            .filter_map(|text| host_entry(text, &place, findings))
+            .collect();
         let listen = (!listen.is_empty()).then_some(listen);
-        Common { listen, workers, admin_listen, admin_token, hosts, ..Common::default() }
+        Common {
+            listen,
+            workers,
+            admin_listen,
+            admin_token,
+            hosts,
+            ..Common::default()
+        }
     }
 }
 
@@ -126,7 +152,12 @@ impl FileSource {
             Self::Path(path) => {
                 let name: Arc<str> = path.display().to_string().into();
                 let text = read_text(&path).map_err(|message| {
-                    let place = Place::File { file: name.clone(), line: 0, column: 0, key: String::new() };
+                    let place = Place::File {
+                        file: name.clone(),
+                        line: 0,
+                        column: 0,
+                        key: String::new(),
+                    };
                     ConfigErrors::from(ConfigError { place, message })
                 })?;
                 let base = path.parent().map(Path::to_owned).unwrap_or_default();
@@ -138,37 +169,70 @@ impl FileSource {
 
 fn read_text(path: &Path) -> Result<String, String> {
     let unreadable = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => "there is no such file; check the path given by --config or WAYPOST_CONFIG".to_owned(),
-        ErrorKind::PermissionDenied => "permission denied; let the user that runs waypost read it".to_owned(),
+        ErrorKind::NotFound => {
+            "there is no such file; check the path given by --config or WAYPOST_CONFIG".to_owned()
+        }
+        ErrorKind::PermissionDenied => {
+            "permission denied; let the user that runs waypost read it".to_owned()
+        }
         ErrorKind::IsADirectory => "is a directory; name the file in it".to_owned(),
-        ErrorKind::FileTooLarge => format!("is larger than {MAX_FILE_BYTES} bytes; is it a configuration file?"),
+        ErrorKind::FileTooLarge => {
+            format!("is larger than {MAX_FILE_BYTES} bytes; is it a configuration file?")
+        }
         _ => format!("can't be read: {error}"),
     };
     let bytes = files::read_regular(path, MAX_FILE_BYTES).map_err(unreadable)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
+        let line = 1 + error.as_bytes()[..at]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count();
         format!("is not UTF-8 on line {line}; save it as UTF-8 text")
     })
 }
 
 fn parts(texts: &[String], separator: char) -> impl Iterator<Item = &str> {
-    texts.iter().flat_map(move |t| t.split(separator)).map(str::trim).filter(|part| !part.is_empty())
+    texts
+        .iter()
+        .flat_map(move |t| t.split(separator))
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
 }
 
 /// `NAME=ADDRESS,ADDRESS`
 fn host_entry(text: &str, place: &Place, findings: &mut Findings) -> Option<HostEntry> {
     let Some((name, addresses)) = text.split_once('=') else {
-        let message = format!("{text:?} has no `=`; write NAME=ADDRESS,ADDRESS, such as www.example.com=10.0.0.1:80");
+        let message = format!(
+            "{text:?} has no `=`; write NAME=ADDRESS,ADDRESS, such as www.example.com=10.0.0.1:80"
+        );
         findings.error(place, message);
         return None;
     };
     let pattern = findings.accept(place, host::parse_pattern(name.trim()));
-    let addresses: Vec<_> = addresses.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let addresses: Vec<_> = addresses
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect();
     if addresses.is_empty() {
-        findings.error(place, format!("{text:?} has no backend; write NAME=ADDRESS,ADDRESS"));
+        findings.error(
+            place,
+            format!("{text:?} has no backend; write NAME=ADDRESS,ADDRESS"),
+        );
     }
-    let addresses = addresses.into_iter().filter_map(|a| findings.accept(place, values::parse_backend(a)));
-    let backends = addresses.map(|address| Backend { address, weight: 1, labels: Vec::new() }).collect();
-    Some(HostEntry { host: At::new(pattern?, place.clone()), backends })
+    let addresses = addresses
+        .into_iter()
+        .filter_map(|a| findings.accept(place, values::parse_backend(a)));
+    let backends = addresses
+        .map(|address| Backend {
+            address,
+            weight: 1,
+            labels: Vec::new(),
+        })
+        .collect();
+    Some(HostEntry {
+        host: At::new(pattern?, place.clone()),
+        backends,
+    })
 }

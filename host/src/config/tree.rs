@@ -11,7 +11,8 @@ use toml::de::{DeTable, DeValue};
 use super::error::{At, Findings, Place};
 use super::values;
 
-/// Bytes of a key with its sections: each value below holds them, so that a long key over many values would take room without end.
+/// Bytes of a key with its sections: each value below holds them, so that a long key over many
+/// values would take room without end.
 const LONGEST_PATH: usize = 200;
 
 /// A value, its key and where it is.
@@ -67,7 +68,11 @@ pub(crate) fn parse(file: &Arc<str>, text: &str, findings: &mut Findings) -> Opt
     }
     let place = document.place(0, String::new());
     let entries = document.entries(table.into_inner(), "");
-    Some(Section { place, entries, known: Vec::new() })
+    Some(Section {
+        place,
+        entries,
+        known: Vec::new(),
+    })
 }
 
 impl Section {
@@ -86,11 +91,13 @@ impl Section {
     /// The table of this key; an empty one stands for a missing one.
     pub fn take_section(&mut self, key: &'static str, findings: &mut Findings) -> Section {
         let place = self.place.clone();
-        self.take(key).and_then(|node| node.section(findings)).unwrap_or(Section {
-            place,
-            entries: Vec::new(),
-            known: Vec::new(),
-        })
+        self.take(key)
+            .and_then(|node| node.section(findings))
+            .unwrap_or(Section {
+                place,
+                entries: Vec::new(),
+                known: Vec::new(),
+            })
     }
 
     /// Everything that is left: for tables whose keys are names.
@@ -139,16 +146,27 @@ impl Node {
     }
 
     /// A string that a reader of `values` understands.
-    pub fn parsed<T>(self, findings: &mut Findings, read: impl Fn(&str) -> Result<T, String>) -> Option<At<T>> {
+    pub fn parsed<T>(
+        self,
+        findings: &mut Findings,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<At<T>> {
         let text = self.string(findings)?;
         let value = findings.accept(&text.place, read(&text.value))?;
         Some(At::new(value, text.place))
     }
 
     /// Like `parsed`, but an integer is read as if it stood in quotes.
-    pub fn parsed_scalar<T>(self, findings: &mut Findings, read: impl Fn(&str) -> Result<T, String>) -> Option<At<T>> {
+    pub fn parsed_scalar<T>(
+        self,
+        findings: &mut Findings,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<At<T>> {
         let node = match self.value {
-            Value::Integer(n) => Node { value: Value::String(n.to_string()), place: self.place },
+            Value::Integer(n) => Node {
+                value: Value::String(n.to_string()),
+                place: self.place,
+            },
             _ => self,
         };
         node.parsed(findings, read)
@@ -159,11 +177,17 @@ impl Node {
     where
         T: TryFrom<i64> + PartialOrd + Display,
     {
-        let Value::Integer(written) = self.value else { return self.mismatch("an integer", findings) };
+        let Value::Integer(written) = self.value else {
+            return self.mismatch("an integer", findings);
+        };
         match T::try_from(written) {
             Ok(value) if range.contains(&value) => Some(At::new(value, self.place)),
             _ => {
-                let message = format!("{written} is out of range; write {} to {}", range.start(), range.end());
+                let message = format!(
+                    "{written} is out of range; write {} to {}",
+                    range.start(),
+                    range.end()
+                );
                 findings.error(&self.place, message);
                 None
             }
@@ -180,7 +204,14 @@ impl Node {
         if range.contains(&written) {
             return Some(At::new(written, self.place));
         }
-        findings.error(&self.place, format!("{written} is out of range; write {} to {}", range.start(), range.end()));
+        findings.error(
+            &self.place,
+            format!(
+                "{written} is out of range; write {} to {}",
+                range.start(),
+                range.end()
+            ),
+        );
         None
     }
 
@@ -190,8 +221,12 @@ impl Node {
         if range.contains(&size.value) {
             return Some(size);
         }
-        let message =
-            format!("{} bytes are out of range; write {} to {} bytes", size.value, range.start(), range.end());
+        let message = format!(
+            "{} bytes are out of range; write {} to {} bytes",
+            size.value,
+            range.start(),
+            range.end()
+        );
         findings.error(&size.place, message);
         None
     }
@@ -220,7 +255,11 @@ impl Node {
 
     pub fn section(self, findings: &mut Findings) -> Option<Section> {
         match self.value {
-            Value::Table(entries) => Some(Section { place: self.place, entries, known: Vec::new() }),
+            Value::Table(entries) => Some(Section {
+                place: self.place,
+                entries,
+                known: Vec::new(),
+            }),
             _ => self.mismatch("a table", findings),
         }
     }
@@ -232,13 +271,20 @@ impl Node {
             Value::Integer(n) => Some(Json::from(n)),
             Value::Boolean(b) => Some(Json::Bool(b)),
             Value::Float(x) => Some(Json::from(x)),
-            Value::List(nodes) => nodes.into_iter().map(|n| n.json(findings)).collect::<Option<_>>().map(Json::Array),
+            Value::List(nodes) => nodes
+                .into_iter()
+                .map(|n| n.json(findings))
+                .collect::<Option<_>>()
+                .map(Json::Array),
             Value::Table(entries) => entries
                 .into_iter()
                 .map(|(key, node)| Some((key, node.json(findings)?)))
                 .collect::<Option<_>>()
                 .map(Json::Object),
-            Value::Other(_) => self.mismatch("something that JSON can hold (write it as a string)", findings),
+            Value::Other(_) => self.mismatch(
+                "something that JSON can hold (write it as a string)",
+                findings,
+            ),
         }
     }
 
@@ -266,17 +312,36 @@ struct Document<'t> {
 
 impl<'t> Document<'t> {
     fn new(file: &Arc<str>, text: &'t str) -> Self {
-        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { file: file.clone(), text, line_starts }
+        let line_starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        Self {
+            file: file.clone(),
+            text,
+            line_starts,
+        }
     }
 
     fn place(&self, offset: usize, key: String) -> Place {
         let line = self.line_starts.partition_point(|start| *start <= offset);
-        let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let start = self
+            .line_starts
+            .get(line.saturating_sub(1))
+            .copied()
+            .unwrap_or(0);
         let before = self.text.get(start..offset).unwrap_or_default();
         // Counting the characters of an endless line for each of its values would take forever.
-        let column = if before.len() > 4096 { before.len() } else { before.chars().count() } + 1;
-        Place::File { file: self.file.clone(), line, column, key }
+        let column = if before.len() > 4096 {
+            before.len()
+        } else {
+            before.chars().count()
+        } + 1;
+        Place::File {
+            file: self.file.clone(),
+            line,
+            column,
+            key,
+        }
     }
 
     fn entries(&self, table: DeTable<'_>, path: &str) -> Vec<(String, Node)> {
@@ -285,7 +350,8 @@ impl<'t> Document<'t> {
             .map(|(key, value)| {
                 let name = key.get_ref().to_string();
                 let path = join(path, &name);
-                // The key's place, not the value's: a table that is made by dotted keys has no place of its own.
+                // The key's place, not the value's: a table that is made by dotted keys has no
+                // place of its own.
                 let offset = key.span().start;
                 (name, self.node(value, offset, path))
             })
@@ -295,8 +361,10 @@ impl<'t> Document<'t> {
     fn node(&self, value: Spanned<DeValue<'_>>, offset: usize, path: String) -> Node {
         let value = match value.into_inner() {
             DeValue::String(text) => Value::String(text.into_owned()),
-            DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())
-                .map_or(Value::Other("an integer of more than 64 bits"), Value::Integer),
+            DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).map_or(
+                Value::Other("an integer of more than 64 bits"),
+                Value::Integer,
+            ),
             DeValue::Float(x) => match x.as_str().parse::<f64>() {
                 Ok(x) if x.is_finite() => Value::Float(x),
                 _ => Value::Other("not a finite number"),
@@ -314,26 +382,47 @@ impl<'t> Document<'t> {
             ),
             DeValue::Table(table) => Value::Table(self.entries(table, &path)),
         };
-        Node { place: self.place(offset, path), value }
+        Node {
+            place: self.place(offset, path),
+            value,
+        }
     }
 }
 
 /// The path of a key in its section, quoted where TOML would need it.
 fn join(path: &str, name: &str) -> String {
-    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let bare = !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let dot = if path.is_empty() { "" } else { "." };
     let longest = LONGEST_PATH.saturating_sub(path.len());
     if name.len() > longest {
         let cut = &name[..name.floor_char_boundary(longest)];
-        return if path.ends_with("...") { path.to_owned() } else { format!("{path}{dot}{}...", cut.escape_debug()) };
+        return if path.ends_with("...") {
+            path.to_owned()
+        } else {
+            format!("{path}{dot}{}...", cut.escape_debug())
+        };
     }
-    if bare { format!("{path}{dot}{name}") } else { format!("{path}{dot}{name:?}") }
+    if bare {
+        format!("{path}{dot}{name}")
+    } else {
+        format!("{path}{dot}{name:?}")
+    }
 }
 
-/// The known key that was probably meant: at most two letters away, or the same with other separators and case.
+/// The known key that was probably meant: at most two letters away, or the same with other
+/// separators and case.
 fn nearest(written: &str, known: &[&'static str]) -> Option<&'static str> {
     let written = written.to_lowercase().replace('_', "-");
-    known.iter().copied().map(|key| (distance(&written, key), key)).filter(|(d, _)| *d <= 2).min().map(|(_, key)| key)
+    known
+        .iter()
+        .copied()
+        .map(|key| (distance(&written, key), key))
+        .filter(|(d, _)| *d <= 2)
+        .min()
+        .map(|(_, key)| key)
 }
 
 /// How many letters to insert, remove or replace; too much to count is `usize::MAX`.

@@ -1,5 +1,5 @@
-//! Single values as an operator writes them. Each reader answers with the value, or with a message that says what
-//! is wrong and what to write.
+//! Single values as an operator writes them. Each reader answers with the value, or with a message
+//! that says what is wrong and what to write.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -15,7 +15,8 @@ const DEFAULT_BACKEND_PORT: u16 = 80;
 /// Names stand in URLs, logs and metrics.
 const MAX_NAME_LEN: usize = 64;
 
-/// An address to listen on: `ip:port`, `[v6]:port` or `localhost:port`. The error says what to write.
+/// An address to listen on: `ip:port`, `[v6]:port` or `localhost:port`. The error says what to
+/// write.
 pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
     let text = written.trim();
     let ip_and_port = match text.strip_prefix("localhost:") {
@@ -26,23 +27,30 @@ pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     let digits = text.strip_prefix(':').unwrap_or(text);
-    Err(if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-        match digits.parse::<u16>() {
-            Ok(port) => format!(
-                "{written:?} has no address; write \"0.0.0.0:{port}\" for all addresses, or \
+    Err(
+        if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+            match digits.parse::<u16>() {
+                Ok(port) => format!(
+                    "{written:?} has no address; write \"0.0.0.0:{port}\" for all addresses, or \
                  \"127.0.0.1:{port}\" for this machine only"
-            ),
-            Err(_) => format!("{written:?} is not a port; ports go from 0 to 65535"),
-        }
-    } else if let Ok(ip) = text.parse::<IpAddr>() {
-        format!("{written:?} has no port; write for example \"{}\"", SocketAddr::new(ip, 8080))
-    } else {
-        format!("{written:?} is not an address to listen on; write IP:PORT, such as \"0.0.0.0:8080\" or \"[::]:8080\"")
-    })
+                ),
+                Err(_) => format!("{written:?} is not a port; ports go from 0 to 65535"),
+            }
+        } else if let Ok(ip) = text.parse::<IpAddr>() {
+            format!(
+                "{written:?} has no port; write for example \"{}\"",
+                SocketAddr::new(ip, 8080)
+            )
+        } else {
+            format!(
+                "{written:?} is not an address to listen on; write IP:PORT, such as \"0.0.0.0:8080\" or \"[::]:8080\""
+            )
+        },
+    )
 }
 
-/// A backend's address: `host`, `host:port`, `ip`, `ip:port`, `v6` or `[v6]:port`, as `host:port` with the default
-/// port filled in. The error says what to write.
+/// A backend's address: `host`, `host:port`, `ip`, `ip:port`, `v6` or `[v6]:port`, as `host:port`
+/// with the default port filled in. The error says what to write.
 pub fn parse_backend(written: &str) -> Result<String, String> {
     let text = written.trim();
     if let Some((scheme, rest)) = text.split_once("://") {
@@ -66,22 +74,37 @@ pub fn parse_backend(written: &str) -> Result<String, String> {
     let port = match port.map(str::parse::<u16>) {
         None => DEFAULT_BACKEND_PORT,
         Some(Ok(port)) if port > 0 => port,
-        Some(_) => return Err(format!("{written:?} has no valid port; write HOST:PORT with a port from 1 to 65535")),
+        Some(_) => {
+            return Err(format!(
+                "{written:?} has no valid port; write HOST:PORT with a port from 1 to 65535"
+            ));
+        }
     };
     Ok(format!("{}:{port}", backend_host(host, written)?))
 }
 
 fn backend_host(host: &str, written: &str) -> Result<String, String> {
     if host.contains(['[', ']', ':']) {
-        let address =
-            host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).and_then(|v6| v6.parse::<Ipv6Addr>().ok());
-        let message =
-            || format!("{written:?} is not a valid IPv6 address with a port; write for example \"[2001:db8::1]:80\"");
-        return address.map(|address| format!("[{address}]")).ok_or_else(message);
+        let address = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .and_then(|v6| v6.parse::<Ipv6Addr>().ok());
+        let message = || {
+            format!(
+                "{written:?} is not a valid IPv6 address with a port; write for example \"[2001:db8::1]:80\""
+            )
+        };
+        return address
+            .map(|address| format!("[{address}]"))
+            .ok_or_else(message);
     }
     let name = host.strip_suffix('.').unwrap_or(host);
     if name.is_empty() || name.len() > 253 || !name.split('.').all(is_label) {
-        let advice = if host.contains('/') { "leave the path out and " } else { "" };
+        let advice = if host.contains('/') {
+            "leave the path out and "
+        } else {
+            ""
+        };
         return Err(format!(
             "{written:?} is not a backend's address; {advice}write HOST:PORT, such as \"10.0.0.1:80\" or \
              \"app.internal:8000\""
@@ -89,7 +112,9 @@ fn backend_host(host: &str, written: &str) -> Result<String, String> {
     }
     let last = name.rsplit('.').next().unwrap_or_default();
     if last.bytes().all(|b| b.is_ascii_digit()) && name.parse::<Ipv4Addr>().is_err() {
-        return Err(format!("{written:?} is not a valid IPv4 address; it has four numbers from 0 to 255"));
+        return Err(format!(
+            "{written:?} is not a valid IPv4 address; it has four numbers from 0 to 255"
+        ));
     }
     Ok(name.to_ascii_lowercase())
 }
@@ -111,7 +136,10 @@ pub(crate) fn duration(written: &str) -> Result<Duration, String> {
 /// "16MiB", "64KiB", "1GiB", "512B" or plain bytes; also "kB", "MB" and "GB" as powers of ten.
 pub(crate) fn size(written: &str) -> Result<u64, String> {
     let text = written.trim();
-    let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'_').count();
+    let digits = text
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b'_')
+        .count();
     let (number, unit) = text.split_at(digits);
     let factor: Option<u64> = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "b" => Some(1),
@@ -154,7 +182,9 @@ pub(super) fn on_failure(written: &str) -> Result<OnFailure, String> {
 /// The name of a policy or a pool: it stands in URLs, logs and metrics.
 pub(super) fn name(written: &str) -> Result<(), String> {
     let ok = (1..=MAX_NAME_LEN).contains(&written.len())
-        && written.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && written
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         && written.as_bytes()[0].is_ascii_alphanumeric();
     if ok {
         return Ok(());
@@ -169,7 +199,9 @@ pub(super) fn name(written: &str) -> Result<(), String> {
 pub(super) fn field_name(written: &str) -> Result<String, String> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if written.is_empty() || written.len() > 256 || !written.bytes().all(token) {
-        return Err(format!("{written:?} is not the name of a header field; write for example \"authorization\""));
+        return Err(format!(
+            "{written:?} is not the name of a header field; write for example \"authorization\""
+        ));
     }
     Ok(written.to_ascii_lowercase())
 }
@@ -177,7 +209,9 @@ pub(super) fn field_name(written: &str) -> Result<String, String> {
 /// `sha256:` and 64 hexadecimal digits, in lower case.
 pub(super) fn digest(written: &str) -> Result<String, String> {
     match written.strip_prefix("sha256:") {
-        Some(hex) if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(written.to_ascii_lowercase()),
+        Some(hex) if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            Ok(written.to_ascii_lowercase())
+        }
         _ => Err(format!(
             "{written:?} is not a digest; write `sha256:` and 64 hexadecimal digits, as `waypost check` and GET /policies show them"
         )),
@@ -190,16 +224,24 @@ pub(super) fn route_path(written: &str) -> Result<String, String> {
     // Requests are matched in the same form.
     let path = path::literal(written);
     let path = path.trim_end_matches('/');
-    Ok(if path.is_empty() { "/".to_owned() } else { path.to_owned() })
+    Ok(if path.is_empty() {
+        "/".to_owned()
+    } else {
+        path.to_owned()
+    })
 }
 
 /// A path as it stands in a request's target.
 pub(super) fn url_path(written: &str) -> Result<(), String> {
     if !written.starts_with('/') {
-        return Err(format!("{written:?} is not a path; it starts with `/`, such as \"/api\""));
+        return Err(format!(
+            "{written:?} is not a path; it starts with `/`, such as \"/api\""
+        ));
     }
     if written.contains(['?', '#']) {
-        return Err(format!("{written:?} is not a path; leave out the query (`?`) and the fragment (`#`)"));
+        return Err(format!(
+            "{written:?} is not a path; leave out the query (`?`) and the fragment (`#`)"
+        ));
     }
     if written.bytes().any(|b| !b.is_ascii_graphic()) {
         return Err(format!(
@@ -207,9 +249,16 @@ pub(super) fn url_path(written: &str) -> Result<(), String> {
         ));
     }
     // Requests are matched with these resolved, however they are encoded.
-    let dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    let dots = |segment: &str| {
+        matches!(
+            segment.to_ascii_lowercase().replace("%2e", ".").as_str(),
+            "." | ".."
+        )
+    };
     if written.split('/').any(dots) {
-        return Err(format!("{written:?} is not a path to match; leave out the `.` and `..` segments"));
+        return Err(format!(
+            "{written:?} is not a path to match; leave out the `.` and `..` segments"
+        ));
     }
     Ok(())
 }

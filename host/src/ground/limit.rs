@@ -1,5 +1,5 @@
-//! A limit for unit tests that wait for a socket or another task: one that hangs ends the run and is named, where the run
-//! would otherwise never end.
+//! A limit for unit tests that wait for a socket or another task: one that hangs ends the run and
+//! is named, where the run would otherwise never end.
 
 use std::io::Write;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -20,7 +20,10 @@ pub fn limit_this_test() {
 
 fn begin() -> Option<Sender<()>> {
     // With one test at a time all of them run on the main thread, which outlives each.
-    let name = thread::current().name().filter(|name| *name != "main")?.to_owned();
+    let name = thread::current()
+        .name()
+        .filter(|name| *name != "main")?
+        .to_owned();
     let (ended, waits) = mpsc::channel();
     thread::spawn(move || {
         if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {

@@ -1,7 +1,8 @@
 //! The operational log: what the process says of itself, on standard error.
 //!
-//! Of a command that serves, lines pass through a queue: a terminal, a pipe or a disk that takes nothing costs lines,
-//! which are counted, and never a worker's time. Other commands write directly.
+//! Of a command that serves, lines pass through a queue: a terminal, a pipe or a disk that takes
+//! nothing costs lines, which are counted, and never a worker's time. Other commands write
+//! directly.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,7 +42,12 @@ pub enum Manner {
 /// Begins the log of this process, and lets panics be told in it.
 pub fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
     let log = match manner {
-        Manner::Queued => Log::Queued(Outlet::start("log", Target::Stderr, WAITING, Reporter::default())?),
+        Manner::Queued => Log::Queued(Outlet::start(
+            "log",
+            Target::Stderr,
+            WAITING,
+            Reporter::default(),
+        )?),
         Manner::Direct => Log::Direct(Mutex::new(Output::stderr()?)),
     };
     // A process has one log: a second start changes nothing.
@@ -63,12 +69,17 @@ pub fn line(mut text: Vec<u8>) {
     match LOG.get() {
         Some(Log::Queued(outlet)) => {
             if let Err(refused) = outlet.send(text) {
-                counters().log_lines_lost.fetch_add(lines(&refused), Relaxed);
+                counters()
+                    .log_lines_lost
+                    .fetch_add(lines(&refused), Relaxed);
             }
         }
         Some(Log::Direct(output)) => {
             // What can't be written has nowhere else to go.
-            let _ = output.lock().unwrap_or_else(PoisonError::into_inner).write(&text);
+            let _ = output
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .write(&text);
         }
         // Before the start there is one thread, which may wait.
         None => _ = io::stderr().write_all(&text),
@@ -146,7 +157,10 @@ impl Keeper for Reporter {
         let lost = self.telling - self.told;
         (lost > 0).then(|| {
             let now = stamp(Duration::ZERO);
-            format!("{now}  WARN waypost::log: {lost} lines lost: standard error did not take them\n").into_bytes()
+            format!(
+                "{now}  WARN waypost::log: {lost} lines lost: standard error did not take them\n"
+            )
+            .into_bytes()
         })
     }
 
@@ -167,6 +181,10 @@ mod tests {
         let mut long = format!("a{}\n", "\u{e4}".repeat(LINE)).into_bytes();
         cut(&mut long);
         let long = String::from_utf8(long).unwrap();
-        assert!(long.ends_with("\u{e4}...\n") && long.len() <= LINE + 4, "{}", long.len());
+        assert!(
+            long.ends_with("\u{e4}...\n") && long.len() <= LINE + 4,
+            "{}",
+            long.len()
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Ground: how does a line leave the process, and what becomes of a panic?
 //!
-//! Descriptors that take whole lines, queues in front of them with a thread of their own, the operational log, and the
-//! panic hook. Used by every room; knows none. Nothing here makes a worker or the control side wait for a descriptor.
+//! Descriptors that take whole lines, queues in front of them with a thread of their own, the
+//! operational log, and the panic hook. Used by every room; knows none. Nothing here makes a worker
+//! or the control side wait for a descriptor.
 
 mod fault;
 #[cfg(test)]
@@ -21,7 +22,8 @@ pub use outlet::{Keeper, Outlet, Target};
 pub use output::{Lost, print, print_aside};
 pub use panics::{Panicked, caught, goes_on, keeps_running, last as last_panic, stays};
 
-/// What is counted of the process itself. These are written by any thread, and only when something goes wrong.
+/// What is counted of the process itself. These are written by any thread, and only when something
+/// goes wrong.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Lines of the operational log that were lost.
@@ -32,8 +34,11 @@ pub struct Counters {
     pub panics: AtomicU64,
 }
 
-static COUNTERS: Counters =
-    Counters { log_lines_lost: AtomicU64::new(0), access_log_lines_lost: AtomicU64::new(0), panics: AtomicU64::new(0) };
+static COUNTERS: Counters = Counters {
+    log_lines_lost: AtomicU64::new(0),
+    access_log_lines_lost: AtomicU64::new(0),
+    panics: AtomicU64::new(0),
+};
 
 /// The counters of this process.
 pub fn counters() -> &'static Counters {

@@ -64,30 +64,44 @@ impl Target {
 
 impl Outlet {
     /// Opens the target and starts the thread. So many messages may wait; what is over is refused.
-    pub fn start(name: &'static str, target: Target, waiting: usize, mut keeper: impl Keeper) -> io::Result<Self> {
+    pub fn start(
+        name: &'static str,
+        target: Target,
+        waiting: usize,
+        mut keeper: impl Keeper,
+    ) -> io::Result<Self> {
         let mut output = target.open()?;
         let (sink, messages) = sync_channel(waiting);
-        thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let_the_terminal_be();
-            panics::keeps_running(name, || run(name, &mut output, &target, &messages, &mut keeper));
-        })?;
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let_the_terminal_be();
+                panics::keeps_running(name, || {
+                    run(name, &mut output, &target, &messages, &mut keeper)
+                });
+            })?;
         Ok(Self { sink })
     }
 
     /// Hands lines over, or gives them back if the descriptor is too slow for them. Never waits.
     pub fn send(&self, lines: Vec<u8>) -> Result<(), Vec<u8>> {
-        self.sink.try_send(Message::Lines(lines)).map_err(|e| match e {
-            TrySendError::Full(Message::Lines(lines)) | TrySendError::Disconnected(Message::Lines(lines)) => lines,
-            _ => Vec::new(),
-        })
+        self.sink
+            .try_send(Message::Lines(lines))
+            .map_err(|e| match e {
+                TrySendError::Full(Message::Lines(lines))
+                | TrySendError::Disconnected(Message::Lines(lines)) => lines,
+                _ => Vec::new(),
+            })
     }
 
-    /// Has the file opened again by its name, after the lines that were handed over so far; false if the queue is full.
+    /// Has the file opened again by its name, after the lines that were handed over so far; false
+    /// if the queue is full.
     pub fn reopen(&self) -> bool {
         self.sink.try_send(Message::Reopen).is_ok()
     }
 
-    /// Waits until what was handed over so far is written, but not beyond this limit; tells whether it is.
+    /// Waits until what was handed over so far is written, but not beyond this limit; tells whether
+    /// it is.
     pub fn flush(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let (done, written) = sync_channel(1);
@@ -100,12 +114,14 @@ impl Outlet {
             }
             thread::sleep(RETRY);
         }
-        written.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok()
+        written
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .is_ok()
     }
 }
 
-/// With `stty tostop`, the kernel stops a process of the background that writes to the terminal, all of it. With the
-/// signal blocked in the thread that writes, it lets it write.
+/// With `stty tostop`, the kernel stops a process of the background that writes to the terminal,
+/// all of it. With the signal blocked in the thread that writes, it lets it write.
 fn let_the_terminal_be() {
     #[cfg(unix)]
     {
@@ -138,9 +154,13 @@ fn run(
             }
             Message::Reopen => match target.open() {
                 Ok(opened) => {
-                    // The rest of a line that was begun in the former file has no place in the new one.
+                    // The rest of a line that was begun in the former file has no place in the new
+                    // one.
                     if std::mem::replace(output, opened).is_mid_line() {
-                        keeper.lost(&Lost { lines: 1, error: io::Error::other("the file was opened again") });
+                        keeper.lost(&Lost {
+                            lines: 1,
+                            error: io::Error::other("the file was opened again"),
+                        });
                     }
                     keeper.reopened(Ok(()));
                 }

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use super::lines;
 
-/// How long a descriptor that takes nothing now is waited for before it is tried again anyway, in seconds.
+/// How long a descriptor that takes nothing now is waited for before it is tried again anyway, in
+/// seconds.
 const WRITABLE: i64 = 1;
 
-/// A descriptor. A line whose beginning it took is completed later, or taken back: never is one cut short in the middle of a log.
+/// A descriptor. A line whose beginning it took is completed later, or taken back: never is one cut
+/// short in the middle of a log.
 pub struct Output {
     #[cfg(unix)]
     to: File,
@@ -36,7 +38,11 @@ impl Output {
         #[cfg(unix)]
         return Self::inherited(std::os::fd::AsFd::as_fd(&io::stdout()));
         #[cfg(not(unix))]
-        return Ok(Self { to: Box::new(io::stdout()), own: false, rest: Vec::new() });
+        return Ok(Self {
+            to: Box::new(io::stdout()),
+            own: false,
+            rest: Vec::new(),
+        });
     }
 
     /// Standard error.
@@ -44,13 +50,21 @@ impl Output {
         #[cfg(unix)]
         return Self::inherited(std::os::fd::AsFd::as_fd(&io::stderr()));
         #[cfg(not(unix))]
-        return Ok(Self { to: Box::new(io::stderr()), own: false, rest: Vec::new() });
+        return Ok(Self {
+            to: Box::new(io::stderr()),
+            own: false,
+            rest: Vec::new(),
+        });
     }
 
     /// Past the buffer and the lock that the standard library has for all of the process.
     #[cfg(unix)]
     fn inherited(descriptor: std::os::fd::BorrowedFd<'_>) -> io::Result<Self> {
-        Ok(Self { to: File::from(descriptor.try_clone_to_owned()?), own: false, rest: Vec::new() })
+        Ok(Self {
+            to: File::from(descriptor.try_clone_to_owned()?),
+            own: false,
+            rest: Vec::new(),
+        })
     }
 
     /// Opens a file to append to, and makes it if it is not there.
@@ -61,25 +75,40 @@ impl Output {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::custom_flags(
             &mut options,
-            (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits().cast_signed(),
+            (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY)
+                .bits()
+                .cast_signed(),
         );
-        let file = options.open(path).map_err(|error| match rustix::io::Errno::from_io_error(&error) {
-            Some(rustix::io::Errno::NXIO) => io::Error::new(error.kind(), "it is a FIFO that no process reads"),
-            _ => error,
-        })?;
+        let file =
+            options
+                .open(path)
+                .map_err(|error| match rustix::io::Errno::from_io_error(&error) {
+                    Some(rustix::io::Errno::NXIO) => {
+                        io::Error::new(error.kind(), "it is a FIFO that no process reads")
+                    }
+                    _ => error,
+                })?;
         #[cfg(not(unix))]
         let file = Box::new(file);
-        Ok(Self { to: file, own: true, rest: Vec::new() })
+        Ok(Self {
+            to: file,
+            own: true,
+            rest: Vec::new(),
+        })
     }
 
-    /// Writes lines. Waits for as long as the descriptor makes it wait: only for a thread that nothing else depends on.
+    /// Writes lines. Waits for as long as the descriptor makes it wait: only for a thread that
+    /// nothing else depends on.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Lost> {
         if !self.rest.is_empty() {
             let rest = std::mem::take(&mut self.rest);
             let (written, result) = self.push(&rest);
             if let Err(error) = result {
                 self.rest = rest[written..].to_vec();
-                return Err(Lost { lines: lines(bytes), error });
+                return Err(Lost {
+                    lines: lines(bytes),
+                    error,
+                });
             }
         }
         let (written, result) = self.push(bytes);
@@ -87,11 +116,18 @@ impl Output {
         let whole = memchr::memrchr(b'\n', &bytes[..written]).map_or(0, |at| at + 1);
         let begun = written - whole;
         if begun == 0 || self.take_back(begun) {
-            return Err(Lost { lines: lines(&bytes[whole..]), error });
+            return Err(Lost {
+                lines: lines(&bytes[whole..]),
+                error,
+            });
         }
-        let end = memchr::memchr(b'\n', &bytes[written..]).map_or(bytes.len(), |at| written + at + 1);
+        let end =
+            memchr::memchr(b'\n', &bytes[written..]).map_or(bytes.len(), |at| written + at + 1);
         self.rest = bytes[written..end].to_vec();
-        Err(Lost { lines: lines(&bytes[end..]), error })
+        Err(Lost {
+            lines: lines(&bytes[end..]),
+            error,
+        })
     }
 
     /// Whether a line was begun and is not completed.
@@ -107,7 +143,8 @@ impl Output {
                 Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => written += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // A descriptor that a shell or another program made so; or a FIFO whose reader is slow.
+                // A descriptor that a shell or another program made so; or a FIFO whose reader is
+                // slow.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.wait_until_writable(),
                 Err(e) => return (written, Err(e)),
             }
@@ -118,7 +155,10 @@ impl Output {
     #[cfg(unix)]
     fn wait_until_writable(&self) {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let limit = Timespec { tv_sec: WRITABLE, tv_nsec: 0 };
+        let limit = Timespec {
+            tv_sec: WRITABLE,
+            tv_nsec: 0,
+        };
         if poll(&mut [PollFd::new(&self.to, PollFlags::OUT)], Some(&limit)).is_err() {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
@@ -136,12 +176,16 @@ impl Output {
         if !self.own {
             return false;
         }
-        let (Ok(found), Ok(position)) = (self.to.metadata(), self.to.stream_position()) else { return false };
+        let (Ok(found), Ok(position)) = (self.to.metadata(), self.to.stream_position()) else {
+            return false;
+        };
         // Where another process has appended since, the bytes are not the last ones.
         if !found.is_file() || found.len() != position {
             return false;
         }
-        let Some(length) = position.checked_sub(bytes as u64) else { return false };
+        let Some(length) = position.checked_sub(bytes as u64) else {
+            return false;
+        };
         self.to.set_len(length).is_ok() && self.to.seek(SeekFrom::End(0)).is_ok()
     }
 
@@ -151,7 +195,8 @@ impl Output {
     }
 }
 
-/// Prints on standard output, for a command that ends. A reader that has seen enough, as `head` has, is no failure.
+/// Prints on standard output, for a command that ends. A reader that has seen enough, as `head`
+/// has, is no failure.
 pub fn print(text: &str) -> io::Result<()> {
     match Output::stdout()?.push(text.as_bytes()).1 {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -159,7 +204,8 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Prints on standard error, for a command that ends. What can't be shown there is not worth a failure.
+/// Prints on standard error, for a command that ends. What can't be shown there is not worth a
+/// failure.
 pub fn print_aside(text: &str) {
     if let Ok(mut stderr) = Output::stderr() {
         let _ = stderr.push(text.as_bytes());
@@ -174,14 +220,21 @@ mod tests {
     use super::*;
 
     fn of(file: impl Into<OwnedFd>) -> Output {
-        Output { to: File::from(file.into()), own: false, rest: Vec::new() }
+        Output {
+            to: File::from(file.into()),
+            own: false,
+            rest: Vec::new(),
+        }
     }
 
     #[test]
     fn lines_that_a_full_disk_does_not_take_are_counted() {
         let mut full = of(OpenOptions::new().write(true).open("/dev/full").unwrap());
         let lost = full.write(b"one\ntwo\n").unwrap_err();
-        assert_eq!((lost.lines, lost.error.kind()), (2, io::ErrorKind::StorageFull));
+        assert_eq!(
+            (lost.lines, lost.error.kind()),
+            (2, io::ErrorKind::StorageFull)
+        );
         assert!(!full.is_mid_line());
     }
 
@@ -205,7 +258,11 @@ mod tests {
         output.write(b"one\ntw").unwrap();
         assert!(output.take_back(2));
         output.write(b"three\nfo").unwrap();
-        std::io::Write::write_all(&mut OpenOptions::new().append(true).open(&path).unwrap(), b"x").unwrap();
+        std::io::Write::write_all(
+            &mut OpenOptions::new().append(true).open(&path).unwrap(),
+            b"x",
+        )
+        .unwrap();
         assert!(!output.take_back(2));
         assert_eq!(std::fs::read(&path).unwrap(), b"one\nthree\nfox");
         std::fs::remove_file(&path).unwrap();
@@ -217,7 +274,11 @@ mod tests {
         rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
         let text = "a line\n".repeat(100_000);
         let written = text.clone();
-        let thread = std::thread::spawn(move || of(writer).write(written.as_bytes()).map_err(|lost| lost.error));
+        let thread = std::thread::spawn(move || {
+            of(writer)
+                .write(written.as_bytes())
+                .map_err(|lost| lost.error)
+        });
         let mut read = String::new();
         reader.read_to_string(&mut read).unwrap();
         thread.join().unwrap().unwrap();
@@ -229,6 +290,9 @@ mod tests {
         let (reader, writer) = pipe().unwrap();
         drop(reader);
         let lost = of(writer).write(b"one\n").unwrap_err();
-        assert_eq!((lost.lines, lost.error.kind()), (1, io::ErrorKind::BrokenPipe));
+        assert_eq!(
+            (lost.lines, lost.error.kind()),
+            (1, io::ErrorKind::BrokenPipe)
+        );
     }
 }

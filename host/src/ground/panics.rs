@@ -19,7 +19,8 @@ static LAST: Mutex<Option<String>> = Mutex::new(None);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Panicked;
 
-/// From here on a panic is one line of the log, with the backtrace if RUST_BACKTRACE asks for one, and is counted.
+/// From here on a panic is one line of the log, with the backtrace if RUST_BACKTRACE asks for one,
+/// and is counted.
 pub(super) fn install_hook() {
     panic::set_hook(Box::new(|info| {
         let sentence = sentence(info);
@@ -27,8 +28,10 @@ pub(super) fn install_hook() {
         *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.clone());
         counters().panics.fetch_add(1, Relaxed);
         let backtrace = std::backtrace::Backtrace::capture();
-        let mut text =
-            format!("{} ERROR waypost::panic: {sentence}; this is a bug of the proxy\n", log::stamp(Duration::ZERO));
+        let mut text = format!(
+            "{} ERROR waypost::panic: {sentence}; this is a bug of the proxy\n",
+            log::stamp(Duration::ZERO)
+        );
         if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
             text.push_str(&backtrace.to_string());
             text.push('\n');
@@ -40,9 +43,15 @@ pub(super) fn install_hook() {
 fn sentence(info: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("without a name");
-    let place = info.location().map_or_else(String::new, ToString::to_string);
+    let place = info
+        .location()
+        .map_or_else(String::new, ToString::to_string);
     let message = info.payload_as_str().unwrap_or("no message");
-    let message: String = message.chars().take(1024).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let message: String = message
+        .chars()
+        .take(1024)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     format!("thread {name} panicked at {place}: {message}")
 }
 
@@ -51,7 +60,8 @@ pub fn last() -> Option<String> {
     LAST.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Does one piece of work; `None` if it panicked. What it leaves behind must be fit for the next piece.
+/// Does one piece of work; `None` if it panicked. What it leaves behind must be fit for the next
+/// piece.
 pub fn goes_on<T>(work: impl FnOnce() -> T) -> Option<T> {
     panic::catch_unwind(AssertUnwindSafe(work)).ok()
 }
@@ -67,10 +77,12 @@ pub fn keeps_running(what: &str, mut body: impl FnMut()) {
 /// The result of a future, or that it panicked.
 pub async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = pin!(future);
-    poll_fn(|cx| match panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(_) => Poll::Ready(Err(Panicked)),
-    })
+    poll_fn(
+        |cx| match panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        },
+    )
     .await
 }
 

@@ -1,4 +1,5 @@
-//! How does content become an answer? Conditions first, then ranges, then the whole (RFC 9110 section 13.2.2).
+//! How does content become an answer? Conditions first, then ranges, then the whole (RFC 9110
+//! section 13.2.2).
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,12 +37,26 @@ pub(super) struct Representation {
 
 impl Representation {
     /// Content at hand, validated by its digest.
-    pub(super) fn memory(content: impl Into<Bytes>, media: &'static str, modified: Option<u64>) -> Self {
+    pub(super) fn memory(
+        content: impl Into<Bytes>,
+        media: &'static str,
+        modified: Option<u64>,
+    ) -> Self {
         let content = content.into();
         let digest = Sha256::digest(&content);
-        let etag = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let etag = digest
+            .iter()
+            .take(12)
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>();
         let (length, source) = (content.len() as u64, Source::Memory(content));
-        Self { source, length, media, etag: format!("\"{etag}\""), modified }
+        Self {
+            source,
+            length,
+            media,
+            etag: format!("\"{etag}\""),
+            modified,
+        }
     }
 
     /// Answers a `GET` or `HEAD`.
@@ -49,12 +64,19 @@ impl Representation {
         let now = seconds(SystemTime::now());
         let (etag, modified, length) = (self.etag.clone(), self.modified, self.length);
         let mut answer = match condition::weigh(&request.headers, &etag, modified) {
-            Verdict::Failed => sentence(StatusCode::PRECONDITION_FAILED, "The content is not the one you named."),
+            Verdict::Failed => sentence(
+                StatusCode::PRECONDITION_FAILED,
+                "The content is not the one you named.",
+            ),
             Verdict::Unchanged => status(StatusCode::NOT_MODIFIED),
             Verdict::Proceed => {
-                // A range means nothing in a HEAD (RFC 9110 section 14.2); of two fields neither can be trusted.
+                // A range means nothing in a HEAD (RFC 9110 section 14.2); of two fields neither
+                // can be trusted.
                 let mut fields = request.headers.get_all(RANGE).iter();
-                let wanted = match (fields.next().and_then(|field| field.to_str().ok()), fields.next()) {
+                let wanted = match (
+                    fields.next().and_then(|field| field.to_str().ok()),
+                    fields.next(),
+                ) {
                     (Some(field), None)
                         if request.method == Method::GET
                             && condition::range_holds(&request.headers, &etag, modified, now) =>
@@ -77,9 +99,15 @@ impl Representation {
     fn cut(self, wanted: Wanted) -> Answer {
         let (length, media) = (self.length, self.media);
         match wanted {
-            Wanted::Whole => send(StatusCode::OK, media, Content::new(self.source).slice(0..length)),
+            Wanted::Whole => send(
+                StatusCode::OK,
+                media,
+                Content::new(self.source).slice(0..length),
+            ),
             Wanted::Nothing => {
-                let told = format!("The content has {length} bytes, and none of the ranges asked for lies within.");
+                let told = format!(
+                    "The content has {length} bytes, and none of the ranges asked for lies within."
+                );
                 let mut answer = sentence(StatusCode::RANGE_NOT_SATISFIABLE, &told);
                 insert(&mut answer, CONTENT_RANGE, &format!("bytes */{length}"));
                 answer
@@ -103,12 +131,18 @@ impl Representation {
         let mut content = Content::new(self.source);
         for slice in slices {
             let span = content_range(slice, length);
-            let head = format!("\r\n--{boundary}\r\nContent-Type: {media}\r\nContent-Range: {span}\r\n\r\n");
+            let head = format!(
+                "\r\n--{boundary}\r\nContent-Type: {media}\r\nContent-Range: {span}\r\n\r\n"
+            );
             content = content.literal(head).slice(slice.clone());
         }
         let content = content.literal(format!("\r\n--{boundary}--\r\n"));
         let mut answer = send(StatusCode::PARTIAL_CONTENT, "", content);
-        insert(&mut answer, CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
+        insert(
+            &mut answer,
+            CONTENT_TYPE,
+            &format!("multipart/byteranges; boundary={boundary}"),
+        );
         answer
     }
 }
@@ -134,7 +168,11 @@ pub(super) fn status(status: StatusCode) -> Answer {
 
 /// An answer that tells a person what is wrong.
 pub(super) fn sentence(status: StatusCode, text: &str) -> Answer {
-    send(status, "text/plain; charset=utf-8", Content::whole(Bytes::from(format!("{text}\n"))))
+    send(
+        status,
+        "text/plain; charset=utf-8",
+        Content::whole(Bytes::from(format!("{text}\n"))),
+    )
 }
 
 /// 405, naming what would have been allowed.
@@ -145,7 +183,8 @@ pub(super) fn not_allowed(method: &Method, allowed: &str) -> Answer {
     answer
 }
 
-/// Sets a field. All values are made of checked parts; one that could not be sent is left out rather than guessed at.
+/// Sets a field. All values are made of checked parts; one that could not be sent is left out
+/// rather than guessed at.
 pub(super) fn insert(answer: &mut Answer, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().insert(name, value);
@@ -154,7 +193,8 @@ pub(super) fn insert(answer: &mut Answer, name: HeaderName, value: &str) {
 
 /// Seconds since 1970, within what an HTTP date can name.
 pub(super) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().min(LAST_SECOND))
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs().min(LAST_SECOND))
 }
 
 /// An HTTP date (RFC 9110 section 5.6.7).
@@ -163,7 +203,11 @@ pub(super) fn date(seconds: u64) -> String {
 }
 
 fn content_range(slice: &Range<u64>, length: u64) -> String {
-    format!("bytes {}-{}/{length}", slice.start, slice.end.saturating_sub(1))
+    format!(
+        "bytes {}-{}/{length}",
+        slice.start,
+        slice.end.saturating_sub(1)
+    )
 }
 
 #[cfg(test)]
@@ -172,7 +216,10 @@ mod tests {
 
     #[test]
     fn every_time_has_a_date() {
-        assert_eq!(date(seconds(UNIX_EPOCH - Duration::from_secs(1))), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(
+            date(seconds(UNIX_EPOCH - Duration::from_secs(1))),
+            "Thu, 01 Jan 1970 00:00:00 GMT"
+        );
         assert_eq!(date(u64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 }

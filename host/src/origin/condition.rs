@@ -41,10 +41,17 @@ pub(super) fn weigh(headers: &HeaderMap, etag: &str, modified: Option<u64>) -> V
 
 /// Whether `If-Range` lets a range be served: it is absent, or names exactly this representation.
 ///
-/// `now` is in seconds since 1970: a date is a strong validator only if it is older than the answer that carries it
-/// (RFC 9110 section 8.8.2.2), for a file may change twice in a second.
-pub(super) fn range_holds(headers: &HeaderMap, etag: &str, modified: Option<u64>, now: u64) -> bool {
-    let Some(field) = headers.get(IF_RANGE) else { return true };
+/// `now` is in seconds since 1970: a date is a strong validator only if it is older than the answer
+/// that carries it (RFC 9110 section 8.8.2.2), for a file may change twice in a second.
+pub(super) fn range_holds(
+    headers: &HeaderMap,
+    etag: &str,
+    modified: Option<u64>,
+    now: u64,
+) -> bool {
+    let Some(field) = headers.get(IF_RANGE) else {
+        return true;
+    };
     if field.as_bytes() == etag.as_bytes() {
         return true;
     }
@@ -59,22 +66,28 @@ enum Comparison {
 
 /// Whether a list of entity tags, or `*`, names `etag`.
 fn names(headers: &HeaderMap, field: &HeaderName, etag: &str, comparison: Comparison) -> bool {
-    headers.get_all(field).iter().filter_map(|value| value.to_str().ok()).any(|list| {
-        let mut rest = list.trim();
-        if rest == "*" {
-            return true;
-        }
-        while let Some(start) = rest.find('"') {
-            let weak = rest[..start].ends_with("W/");
-            let Some(length) = rest[start + 1..].find('"') else { return false };
-            let end = start + 1 + length + 1;
-            if rest[start..end] == *etag && (comparison == Comparison::Weak || !weak) {
+    headers
+        .get_all(field)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|list| {
+            let mut rest = list.trim();
+            if rest == "*" {
                 return true;
             }
-            rest = &rest[end..];
-        }
-        false
-    })
+            while let Some(start) = rest.find('"') {
+                let weak = rest[..start].ends_with("W/");
+                let Some(length) = rest[start + 1..].find('"') else {
+                    return false;
+                };
+                let end = start + 1 + length + 1;
+                if rest[start..end] == *etag && (comparison == Comparison::Weak || !weak) {
+                    return true;
+                }
+                rest = &rest[end..];
+            }
+            false
+        })
 }
 
 fn date(headers: &HeaderMap, field: &HeaderName) -> Option<u64> {
@@ -96,16 +109,27 @@ mod tests {
     }
 
     fn headers(fields: &[(HeaderName, &'static str)]) -> HeaderMap {
-        fields.iter().map(|(name, value)| (name.clone(), http::HeaderValue::from_static(value))).collect()
+        fields
+            .iter()
+            .map(|(name, value)| (name.clone(), http::HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
     fn if_none_match_compares_weakly_and_wins_over_the_date() {
         for list in [ETAG, "W/\"abc,d\"", "\"x\", \"abc,d\"", "*"] {
-            assert_eq!(weighed(&[(IF_NONE_MATCH, list)]), Verdict::Unchanged, "{list}");
+            assert_eq!(
+                weighed(&[(IF_NONE_MATCH, list)]),
+                Verdict::Unchanged,
+                "{list}"
+            );
         }
         for list in ["\"x\"", "abc,d", "\"abc", "", "\"abc\",\"d\""] {
-            assert_eq!(weighed(&[(IF_NONE_MATCH, list), (IF_MODIFIED_SINCE, DATE)]), Verdict::Proceed, "{list}");
+            assert_eq!(
+                weighed(&[(IF_NONE_MATCH, list), (IF_MODIFIED_SINCE, DATE)]),
+                Verdict::Proceed,
+                "{list}"
+            );
         }
     }
 
@@ -120,7 +144,10 @@ mod tests {
     fn dates_count_to_the_second() {
         assert_eq!(weighed(&[(IF_MODIFIED_SINCE, DATE)]), Verdict::Unchanged);
         assert_eq!(weighed(&[(IF_MODIFIED_SINCE, BEFORE)]), Verdict::Proceed);
-        assert_eq!(weighed(&[(IF_MODIFIED_SINCE, "yesterday")]), Verdict::Proceed);
+        assert_eq!(
+            weighed(&[(IF_MODIFIED_SINCE, "yesterday")]),
+            Verdict::Proceed
+        );
         assert_eq!(weighed(&[(IF_UNMODIFIED_SINCE, DATE)]), Verdict::Proceed);
         assert_eq!(weighed(&[(IF_UNMODIFIED_SINCE, BEFORE)]), Verdict::Failed);
     }
@@ -130,7 +157,10 @@ mod tests {
         let holds = |value| range_holds(&headers(&[(IF_RANGE, value)]), ETAG, Some(THEN), THEN + 1);
         assert!(holds(ETAG) && holds(DATE));
         assert!(!holds("W/\"abc,d\"") && !holds("\"x\"") && !holds(BEFORE));
-        assert!(!range_holds(&headers(&[(IF_RANGE, DATE)]), ETAG, Some(THEN), THEN), "changed in this very second");
+        assert!(
+            !range_holds(&headers(&[(IF_RANGE, DATE)]), ETAG, Some(THEN), THEN),
+            "changed in this very second"
+        );
         assert!(range_holds(&HeaderMap::new(), ETAG, None, THEN));
     }
 }

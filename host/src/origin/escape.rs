@@ -16,7 +16,8 @@ pub(super) fn html(text: &str) -> String {
     escaped
 }
 
-/// Bytes as one segment of a path: all but the unreserved characters of RFC 3986 are percent-encoded.
+/// Bytes as one segment of a path: all but the unreserved characters of RFC 3986 are
+/// percent-encoded.
 pub(super) fn segment(bytes: &[u8]) -> String {
     let mut encoded = String::with_capacity(bytes.len());
     for &byte in bytes {
@@ -29,7 +30,8 @@ pub(super) fn segment(bytes: &[u8]) -> String {
     encoded
 }
 
-/// The bytes that a percent-encoded text stands for; `None` where a `%` is not followed by two hexadecimal digits.
+/// The bytes that a percent-encoded text stands for; `None` where a `%` is not followed by two
+/// hexadecimal digits.
 pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -65,6 +67,9 @@ mod tests {
 
     #[test]
     fn html_is_inert() {
-        assert_eq!(html("<a href='x'>\"&\"</a>"), "&lt;a href=&#39;x&#39;&gt;&quot;&amp;&quot;&lt;/a&gt;");
+        assert_eq!(
+            html("<a href='x'>\"&\"</a>"),
+            "&lt;a href=&#39;x&#39;&gt;&quot;&amp;&quot;&lt;/a&gt;"
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! What is there to put behind the proxy? A small real web server: pages, pictures, a large text, a way to create
-//! users, and a directory where one is named.
+//! What is there to put behind the proxy? A small real web server: pages, pictures, a large text, a
+//! way to create users, and a directory where one is named.
 //!
-//! `waypost origin`, `waypost demo` and the tests call [`serve`]. The proxy never uses this room, and this room uses
-//! no other: what an origin thinks about ranges or conditions must not come from the proxy that is judged by it.
+//! `waypost origin`, `waypost demo` and the tests call [`serve`]. The proxy never uses this room,
+//! and this room uses no other: what an origin thinks about ranges or conditions must not come from
+//! the proxy that is judged by it.
 //!
 //! | path | what it is |
 //! |---|---|
@@ -14,7 +15,8 @@
 //! | `/createUser` | `POST` `{"Nombre": "..."}` makes a user; `GET` is a form |
 //! | `/files/` | the directory of [`OriginOptions::dir`]: listings (HTML or JSON), files, slices |
 //!
-//! Everything answers `HEAD`, conditions (RFC 9110 section 13) and ranges (section 14), and carries `x-origin: NAME`.
+//! Everything answers `HEAD`, conditions (RFC 9110 section 13) and ranges (section 14), and carries
+//! `x-origin: NAME`.
 
 mod answer;
 mod condition;
@@ -48,28 +50,33 @@ use site::Site;
 /// What an origin is called and what it serves beside its own pages.
 #[derive(Debug, Clone, Default)]
 pub struct OriginOptions {
-    /// The value of `x-origin`, also shown on every page: visible ASCII. Empty means the address that it listens on.
+    /// The value of `x-origin`, also shown on every page: visible ASCII. Empty means the address
+    /// that it listens on.
     pub name: String,
-    /// A directory to serve under `/files/`, read only. Nothing outside of it can be reached, by `..` or by link.
+    /// A directory to serve under `/files/`, read only. Nothing outside of it can be reached, by
+    /// `..` or by link.
     pub dir: Option<PathBuf>,
 }
 
-/// More connections than this wait in the kernel's queue. High enough for a load test, low enough for the usual
-/// limit of open files with a few hundred clients that read a file each.
+/// More connections than this wait in the kernel's queue. High enough for a load test, low enough
+/// for the usual limit of open files with a few hundred clients that read a file each.
 const CONNECTIONS: usize = 4096;
 /// How long a client may take over a request's head, and how long an idle connection stays open.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests in flight may still run after `shutdown`.
 pub const GRACE: Duration = Duration::from_secs(10);
-/// `accept` fails at once, again and again, when the process is out of file descriptors; trying on would burn a core.
+/// `accept` fails at once, again and again, when the process is out of file descriptors; trying on
+/// would burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown` completes, then finishes what is in flight (ten seconds at most) and returns.
+/// Serves until `shutdown` completes, then finishes what is in flight (ten seconds at most) and
+/// returns.
 ///
 /// Runs on the caller's tokio runtime, of either kind, which needs its I/O and time drivers.
 ///
 /// # Errors
-/// When the name can't be a header's value, the directory can't be opened, or the listener can't be used.
+/// When the name can't be a header's value, the directory can't be opened, or the listener can't be
+/// used.
 pub async fn serve(
     listener: TcpListener,
     options: OriginOptions,
@@ -77,7 +84,11 @@ pub async fn serve(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let name = if options.name.is_empty() { listener.local_addr()?.to_string() } else { options.name };
+    let name = if options.name.is_empty() {
+        listener.local_addr()?.to_string()
+    } else {
+        options.name
+    };
     let site = Arc::new(Site::open(name, options.dir).await?);
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let (stop, stopped) = watch::channel(false);
@@ -90,7 +101,9 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let Some((stream, slot)) = accepted else { continue };
+        let Some((stream, slot)) = accepted else {
+            continue;
+        };
         let (site, stopped) = (Arc::clone(&site), stopped.clone());
         connections.spawn(async move {
             converse(stream, site, stopped).await;
@@ -106,7 +119,8 @@ pub async fn serve(
     Ok(())
 }
 
-/// The next connection, or nothing after a failure that concerns one connection or passes by itself.
+/// The next connection, or nothing after a failure that concerns one connection or passes by
+/// itself.
 async fn accept(
     listener: &tokio::net::TcpListener,
     slots: &Arc<Semaphore>,

@@ -14,7 +14,8 @@ pub(super) enum Page {
     CreateUser,
 }
 
-const PICTURE_ONE: &str = r#"<p><img src="/image_user_one" width="160" height="160" alt="user one"></p>"#;
+const PICTURE_ONE: &str =
+    r#"<p><img src="/image_user_one" width="160" height="160" alt="user one"></p>"#;
 const PICTURES: &str = r#"<p><img src="/image_user_one" width="160" height="160" alt="user one">
 <img src="/image_user_two" width="160" height="160" alt="user two">
 <img src="/image_user_one" width="80" height="80" alt="user one, small">
@@ -34,13 +35,18 @@ document.getElementById("form").addEventListener("submit", async (event) => {
 impl Page {
     /// The page of the origin `name`; `files` says whether it has a directory to link.
     pub(super) fn html(self, name: &str, files: bool) -> String {
-        let download = format!(r#"<p><a href="/bigfile" download="bigfile.txt">A large text</a> ({TEXT} bytes)</p>"#);
+        let download = format!(
+            r#"<p><a href="/bigfile" download="bigfile.txt">A large text</a> ({TEXT} bytes)</p>"#
+        );
         let (title, body) = match self {
             Self::Index => ("Index", index(files)),
             Self::One => ("Page one: a picture", PICTURE_ONE.to_owned()),
             Self::Two => ("Page two: several pictures", PICTURES.to_owned()),
             Self::Three => ("Page three: a large download", download),
-            Self::Four => ("Page four: a large download and several pictures", format!("{download}\n{PICTURES}")),
+            Self::Four => (
+                "Page four: a large download and several pictures",
+                format!("{download}\n{PICTURES}"),
+            ),
             Self::CreateUser => ("Create a user", FORM.to_owned()),
         };
         whole(title, &body, name)
@@ -71,7 +77,10 @@ fn index(files: bool) -> String {
         ("/page_one", "a page with a picture"),
         ("/page_two", "a page with several pictures"),
         ("/page_three", "a page with a large download"),
-        ("/page_four", "a page with a large download and several pictures"),
+        (
+            "/page_four",
+            "a page with a large download and several pictures",
+        ),
         ("/image_user_one", "user one, a PNG"),
         ("/image_user_two", "user two, an SVG"),
         ("/bigfile", "a large text"),
@@ -80,6 +89,8 @@ fn index(files: bool) -> String {
     if files {
         links.push(("/files/", "a directory"));
     }
-    let items = links.iter().map(|(path, told)| format!("<li><a href=\"{path}\">{path}</a>: {told}</li>\n"));
+    let items = links
+        .iter()
+        .map(|(path, told)| format!("<li><a href=\"{path}\">{path}</a>: {told}</li>\n"));
     format!("<ul>\n{}</ul>", items.collect::<String>())
 }

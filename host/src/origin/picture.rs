@@ -1,10 +1,17 @@
 //! What do the users look like? Two pictures that a browser shows, drawn in code: a PNG and an SVG.
 
-/// Width and height in pixels. With one byte per pixel the picture fits in one stored block (65,535 bytes at most).
+/// Width and height in pixels. With one byte per pixel the picture fits in one stored block (65,535
+/// bytes at most).
 const SIDE: i32 = 160;
 
 /// Background, shoulders, hair, skin, eyes.
-const PALETTE: [[u8; 3]; 5] = [[214, 232, 240], [37, 99, 122], [74, 48, 32], [240, 200, 168], [30, 30, 40]];
+const PALETTE: [[u8; 3]; 5] = [
+    [214, 232, 240],
+    [37, 99, 122],
+    [74, 48, 32],
+    [240, 200, 168],
+    [30, 30, 40],
+];
 
 /// The first user, as a PNG.
 pub(super) fn user_one() -> Vec<u8> {
@@ -40,8 +47,9 @@ pub(super) const USER_TWO: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" wi
 
 /// Which colour of the palette a pixel has: the frontmost shape that covers it.
 fn shade(x: i32, y: i32) -> u8 {
-    let within =
-        |centre_x: i32, centre_y: i32, radius: i32| (x - centre_x).pow(2) + (y - centre_y).pow(2) <= radius.pow(2);
+    let within = |centre_x: i32, centre_y: i32, radius: i32| {
+        (x - centre_x).pow(2) + (y - centre_y).pow(2) <= radius.pow(2)
+    };
     let smile = within(80, 76, 16) && !within(80, 74, 15) && y > 80;
     if within(68, 66, 4) || within(92, 66, 4) || smile {
         4
@@ -56,7 +64,8 @@ fn shade(x: i32, y: i32) -> u8 {
     }
 }
 
-/// A chunk: length, kind, data, and the check sum of the latter two (PNG specification, section 5.3).
+/// A chunk: length, kind, data, and the check sum of the latter two (PNG specification, section
+/// 5.3).
 fn chunk(png: &mut Vec<u8>, kind: [u8; 4], data: &[u8]) {
     png.extend_from_slice(&(data.len() as u32).to_be_bytes());
     let start = png.len();
@@ -84,7 +93,13 @@ fn stored(data: &[u8]) -> Vec<u8> {
 /// CRC-32 as in ISO 3309, a bit at a time: the pictures are drawn once.
 fn crc(data: &[u8]) -> u32 {
     !data.iter().fold(u32::MAX, |sum, &byte| {
-        (0..8).fold(sum ^ u32::from(byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xEDB8_8320 } else { sum >> 1 })
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| {
+            if sum & 1 == 1 {
+                sum >> 1 ^ 0xEDB8_8320
+            } else {
+                sum >> 1
+            }
+        })
     })
 }
 
@@ -103,7 +118,10 @@ mod tests {
         while !rest.is_empty() {
             let length = u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
             kinds.push(rest[4..8].to_vec());
-            assert_eq!(crc(&rest[4..8 + length]).to_be_bytes(), rest[8 + length..12 + length]);
+            assert_eq!(
+                crc(&rest[4..8 + length]).to_be_bytes(),
+                rest[8 + length..12 + length]
+            );
             rest = &rest[12 + length..];
         }
         assert_eq!(kinds, [b"IHDR", b"PLTE", b"IDAT", b"IEND"]);
@@ -118,8 +136,9 @@ mod tests {
 
     #[test]
     fn every_colour_is_used() {
-        let shades: std::collections::BTreeSet<u8> =
-            (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| shade(x, y))).collect();
+        let shades: std::collections::BTreeSet<u8> = (0..SIDE)
+            .flat_map(|y| (0..SIDE).map(move |x| shade(x, y)))
+            .collect();
         assert_eq!(shades.len(), PALETTE.len());
     }
 }

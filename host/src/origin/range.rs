@@ -8,22 +8,29 @@ const SLICES: usize = 16;
 /// What of a representation is wanted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// All of it: the field is malformed, of another unit, or asks for so much that it may be ignored.
+    /// All of it: the field is malformed, of another unit, or asks for so much that it may be
+    /// ignored.
     Whole,
-    /// These slices, each within the representation and not empty, in the order asked for; at least one.
+    /// These slices, each within the representation and not empty, in the order asked for; at least
+    /// one.
     Slices(Vec<Range<u64>>),
     /// The field is well formed, but no part of it lies within the representation: 416.
     Nothing,
 }
 
 pub(super) fn parse(field: &str, length: u64) -> Wanted {
-    let Some((unit, set)) = field.split_once('=') else { return Wanted::Whole };
+    let Some((unit, set)) = field.split_once('=') else {
+        return Wanted::Whole;
+    };
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return Wanted::Whole;
     }
     let mut slices = Vec::new();
     let mut members = 0;
-    for member in set.split(',').map(|member| member.trim_matches([' ', '\t'])) {
+    for member in set
+        .split(',')
+        .map(|member| member.trim_matches([' ', '\t']))
+    {
         // RFC 9110 section 5.6.1.2: a recipient ignores a reasonable number of empty list elements.
         if member.is_empty() && members <= SLICES {
             continue;
@@ -34,7 +41,9 @@ pub(super) fn parse(field: &str, length: u64) -> Wanted {
             _ => return Wanted::Whole,
         }
     }
-    let total = slices.iter().fold(0_u64, |total, slice| total.saturating_add(slice.end - slice.start));
+    let total = slices.iter().fold(0_u64, |total, slice| {
+        total.saturating_add(slice.end - slice.start)
+    });
     match (members, slices.len()) {
         (0, _) => Wanted::Whole,
         (_, 0) => Wanted::Nothing,
@@ -51,14 +60,19 @@ fn slice(member: &str, length: u64) -> Option<Range<u64>> {
         return Some(length.saturating_sub(number(last)?)..length);
     }
     let first = number(first)?;
-    let last = if last.is_empty() { u64::MAX } else { number(last)? };
+    let last = if last.is_empty() {
+        u64::MAX
+    } else {
+        number(last)?
+    };
     if last < first {
         return None;
     }
     Some(first.min(length)..last.saturating_add(1).min(length))
 }
 
-/// Digits only; a number beyond `u64` is far beyond any representation, so its exact value doesn't matter.
+/// Digits only; a number beyond `u64` is far beyond any representation, so its exact value doesn't
+/// matter.
 fn number(digits: &str) -> Option<u64> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -86,7 +100,13 @@ mod tests {
 
     #[test]
     fn what_lies_outside_is_not_satisfiable() {
-        for field in ["bytes=10-", "bytes=10-12", "bytes=-0", "bytes=99999999999999999999999-", "bytes=10-,-0"] {
+        for field in [
+            "bytes=10-",
+            "bytes=10-12",
+            "bytes=-0",
+            "bytes=99999999999999999999999-",
+            "bytes=10-,-0",
+        ] {
             assert_eq!(parse(field, 10), Wanted::Nothing, "{field}");
         }
         assert_eq!(parse("bytes=0-", 0), Wanted::Nothing);
@@ -94,15 +114,34 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_ignored() {
-        let fields = ["", "bytes", "bytes=", "bytes=,", "bytes=-", "bytes=5-2", "bytes=a-b", "bytes=1", "bytes=0-1,x"];
-        for field in fields.into_iter().chain(["lines=0-1", "bytes=+1-2", "bytes=1 - 2", "bytes=--1", "bytes 0-1"]) {
+        let fields = [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=,",
+            "bytes=-",
+            "bytes=5-2",
+            "bytes=a-b",
+            "bytes=1",
+            "bytes=0-1,x",
+        ];
+        for field in fields.into_iter().chain([
+            "lines=0-1",
+            "bytes=+1-2",
+            "bytes=1 - 2",
+            "bytes=--1",
+            "bytes 0-1",
+        ]) {
             assert_eq!(parse(field, 10), Wanted::Whole, "{field}");
         }
     }
 
     #[test]
     fn several_ranges_keep_their_order_and_drop_what_lies_outside() {
-        assert_eq!(parse("bytes=8-9, 0-1,,20-30", 10), Wanted::Slices(vec![8..10, 0..2]));
+        assert_eq!(
+            parse("bytes=8-9, 0-1,,20-30", 10),
+            Wanted::Slices(vec![8..10, 0..2])
+        );
     }
 
     #[test]
@@ -110,6 +149,9 @@ mod tests {
         let many = format!("bytes={}", vec!["0-0"; SLICES + 1].join(","));
         assert_eq!(parse(&many, 1000), Wanted::Whole);
         assert_eq!(parse("bytes=0-9,0-9", 10), Wanted::Whole);
-        assert_eq!(parse(&format!("bytes={}", ",".repeat(5000)), 10), Wanted::Whole);
+        assert_eq!(
+            parse(&format!("bytes={}", ",".repeat(5000)), 10),
+            Wanted::Whole
+        );
     }
 }

@@ -20,11 +20,11 @@ use super::page::Page;
 use super::{escape, picture, user};
 
 const X_ORIGIN: HeaderName = HeaderName::from_static("x-origin");
-/// When the pages were last written, in seconds since 1970: the same on every origin, so that a client may ask
-/// another one whether its copy is still good. 21 November 2026.
+/// When the pages were last written, in seconds since 1970: the same on every origin, so that a
+/// client may ask another one whether its copy is still good. 21 November 2026.
 const WRITTEN: u64 = 1_795_219_200;
-/// How much of an unwanted body is read, in bytes and time: a client that is still sending when the connection is
-/// closed may never see the answer.
+/// How much of an unwanted body is read, in bytes and time: a client that is still sending when the
+/// connection is closed may never see the answer.
 const UNWANTED: u64 = 8 * 1024 * 1024;
 const UNWANTED_FOR: Duration = Duration::from_secs(5);
 
@@ -51,18 +51,31 @@ enum Resource<'path> {
 
 impl Site {
     pub(super) async fn open(name: String, dir: Option<PathBuf>) -> io::Result<Self> {
-        let header = HeaderValue::from_str(&name).ok().filter(|header| header.to_str().is_ok()).ok_or_else(|| {
-            let told = format!("the origin's name {name:?} can't be sent in a header; use visible ASCII");
-            io::Error::new(io::ErrorKind::InvalidInput, told)
-        })?;
+        let header = HeaderValue::from_str(&name)
+            .ok()
+            .filter(|header| header.to_str().is_ok())
+            .ok_or_else(|| {
+                let told = format!(
+                    "the origin's name {name:?} can't be sent in a header; use visible ASCII"
+                );
+                io::Error::new(io::ErrorKind::InvalidInput, told)
+            })?;
         let directory = match dir {
             Some(dir) => Some(Arc::new(
-                tokio::task::spawn_blocking(move || Directory::open(&dir)).await.map_err(io::Error::other)??,
+                tokio::task::spawn_blocking(move || Directory::open(&dir))
+                    .await
+                    .map_err(io::Error::other)??,
             )),
             None => None,
         };
         let portrait = Bytes::from(picture::user_one());
-        Ok(Self { name, header, portrait, directory, users: AtomicU64::new(0) })
+        Ok(Self {
+            name,
+            header,
+            portrait,
+            directory,
+            users: AtomicU64::new(0),
+        })
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
@@ -78,7 +91,9 @@ impl Site {
 
     async fn route(&self, request: &Parts, mut body: Incoming) -> Answer {
         let resource = Resource::at(request.uri.path());
-        if request.method == Method::POST && matches!(resource, Some(Resource::Page(Page::CreateUser))) {
+        if request.method == Method::POST
+            && matches!(resource, Some(Resource::Page(Page::CreateUser)))
+        {
             let id = || self.users.fetch_add(1, Ordering::Relaxed) + 1;
             let answer = user::create(&mut body, &self.name, id).await;
             if answer.headers().contains_key(CONNECTION) && !request.headers.contains_key(EXPECT) {
@@ -87,17 +102,25 @@ impl Site {
             return answer;
         }
         // A client that waits for "100 Continue" is better told at once.
-        let finished = body.is_end_stream() || (!request.headers.contains_key(EXPECT) && discard(body).await);
+        let finished =
+            body.is_end_stream() || (!request.headers.contains_key(EXPECT) && discard(body).await);
         let mut answer = match resource {
             Some(resource) if request.method == Method::GET || request.method == Method::HEAD => {
                 self.represent(request, resource).await
             }
-            Some(Resource::Page(Page::CreateUser)) => not_allowed(&request.method, "GET, HEAD, POST"),
+            Some(Resource::Page(Page::CreateUser)) => {
+                not_allowed(&request.method, "GET, HEAD, POST")
+            }
             Some(_) => not_allowed(&request.method, "GET, HEAD"),
-            None => sentence(StatusCode::NOT_FOUND, "There is no such page; / links those that there are."),
+            None => sentence(
+                StatusCode::NOT_FOUND,
+                "There is no such page; / links those that there are.",
+            ),
         };
         if !finished {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            answer
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer
     }
@@ -109,25 +132,44 @@ impl Site {
                 let html = page.html(&self.name, directory.is_some());
                 Representation::memory(html, "text/html; charset=utf-8", written)
             }
-            (Resource::ImageUserOne, _) => Representation::memory(self.portrait.clone(), "image/png", written),
-            (Resource::ImageUserTwo, _) => Representation::memory(picture::USER_TWO, "image/svg+xml", written),
+            (Resource::ImageUserOne, _) => {
+                Representation::memory(self.portrait.clone(), "image/png", written)
+            }
+            (Resource::ImageUserTwo, _) => {
+                Representation::memory(picture::USER_TWO, "image/svg+xml", written)
+            }
             (Resource::BigFile, _) => {
                 let (etag, media) = (format!("\"bigfile-{TEXT:x}\""), "text/plain; charset=utf-8");
-                Representation { source: Source::Text, length: TEXT, media, etag, modified: written }
+                Representation {
+                    source: Source::Text,
+                    length: TEXT,
+                    media,
+                    etag,
+                    modified: written,
+                }
             }
             (Resource::Mount, Some(_)) => {
                 let mut answer = status(StatusCode::PERMANENT_REDIRECT);
                 insert(&mut answer, LOCATION, MOUNT);
                 return answer;
             }
-            (Resource::Files(path), Some(directory)) => return directory.answer(request, path, &self.name).await,
+            (Resource::Files(path), Some(directory)) => {
+                return directory.answer(request, path, &self.name).await;
+            }
             (Resource::Mount | Resource::Files(_), None) => {
-                return sentence(StatusCode::NOT_FOUND, "This origin serves no directory; start it with --dir.");
+                return sentence(
+                    StatusCode::NOT_FOUND,
+                    "This origin serves no directory; start it with --dir.",
+                );
             }
         };
         let mut answer = representation.answer(request);
         if let (Resource::BigFile, true) = (resource, answer.status().is_success()) {
-            insert(&mut answer, CONTENT_DISPOSITION, "inline; filename=\"bigfile.txt\"");
+            insert(
+                &mut answer,
+                CONTENT_DISPOSITION,
+                "inline; filename=\"bigfile.txt\"",
+            );
         }
         answer
     }
@@ -168,5 +210,7 @@ async fn discard(mut body: Incoming) -> bool {
         }
         true
     };
-    tokio::time::timeout(UNWANTED_FOR, read).await.unwrap_or(false)
+    tokio::time::timeout(UNWANTED_FOR, read)
+        .await
+        .unwrap_or(false)
 }

@@ -20,8 +20,8 @@ const NAME: usize = 256;
 /// How long the body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Answers 201 with the user, or says what is wrong with the body. The media type is not looked at: clients that
-/// post JSON by hand rarely say so.
+/// Answers 201 with the user, or says what is wrong with the body. The media type is not looked at:
+/// clients that post JSON by hand rarely say so.
 ///
 /// `id` is called only for a user that is made.
 pub(super) async fn create<B>(body: &mut B, origin: &str, id: impl FnOnce() -> u64) -> Answer
@@ -29,7 +29,8 @@ where
     B: Body + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    // Before the first read, for that would ask a client that waits for "100 Continue" to send all of it.
+    // Before the first read, for that would ask a client that waits for "100 Continue" to send all
+    // of it.
     if body.size_hint().lower() > BODY as u64 {
         return too_large();
     }
@@ -38,12 +39,23 @@ where
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(),
         Ok(Err(error)) => {
-            return closing(refusal(StatusCode::BAD_REQUEST, &format!("The body could not be read: {error}.")));
+            return closing(refusal(
+                StatusCode::BAD_REQUEST,
+                &format!("The body could not be read: {error}."),
+            ));
         }
-        Err(_) => return closing(refusal(StatusCode::REQUEST_TIMEOUT, "The body did not come in time.")),
+        Err(_) => {
+            return closing(refusal(
+                StatusCode::REQUEST_TIMEOUT,
+                "The body did not come in time.",
+            ));
+        }
     };
     match name(&body) {
-        Ok(name) => answer(StatusCode::CREATED, &json!({ "id": id(), "Nombre": name, "origin": origin })),
+        Ok(name) => answer(
+            StatusCode::CREATED,
+            &json!({ "id": id(), "Nombre": name, "origin": origin }),
+        ),
         Err(told) => refusal(StatusCode::BAD_REQUEST, &told),
     }
 }
@@ -51,23 +63,29 @@ where
 /// The name in the body, or a sentence that says why there is none.
 fn name(body: &[u8]) -> Result<String, String> {
     let example = r#"for example {"Nombre": "Ada"}"#;
-    let value: Value =
-        serde_json::from_slice(body).map_err(|error| format!("The body is not JSON ({error}); send {example}."))?;
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| format!("The body is not JSON ({error}); send {example}."))?;
     let Value::Object(fields) = value else {
-        return Err(format!("The body is JSON, but not an object; send {example}."));
+        return Err(format!(
+            "The body is JSON, but not an object; send {example}."
+        ));
     };
     let Some(value) = fields.get("Nombre") else {
         return Err(format!("The field \"Nombre\" is missing; send {example}."));
     };
     let Value::String(name) = value else {
-        return Err(format!("The field \"Nombre\" must be a string; send {example}."));
+        return Err(format!(
+            "The field \"Nombre\" must be a string; send {example}."
+        ));
     };
     let name = name.trim();
     if name.is_empty() {
         return Err(format!("The field \"Nombre\" is empty; send {example}."));
     }
     if name.chars().count() > NAME {
-        return Err(format!("The field \"Nombre\" is longer than {NAME} characters."));
+        return Err(format!(
+            "The field \"Nombre\" is longer than {NAME} characters."
+        ));
     }
     Ok(name.to_owned())
 }
@@ -82,12 +100,18 @@ fn refusal(status: StatusCode, told: &str) -> Answer {
 }
 
 fn answer(status: StatusCode, value: &Value) -> Answer {
-    send(status, "application/json", Content::whole(Bytes::from(format!("{value}\n"))))
+    send(
+        status,
+        "application/json",
+        Content::whole(Bytes::from(format!("{value}\n"))),
+    )
 }
 
 /// What is left of the body is nobody's, so the connection can't carry another request.
 fn closing(mut answer: Answer) -> Answer {
-    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
@@ -97,8 +121,17 @@ mod tests {
 
     #[test]
     fn a_name_is_trimmed_and_kept() {
-        assert_eq!(name(br#"{"Nombre": " Jos\u00e9 ", "Edad": 3}"#).unwrap(), "José");
-        assert_eq!(name(format!(r#"{{"Nombre": "{}"}}"#, "ñ".repeat(NAME)).as_bytes()).unwrap().chars().count(), NAME);
+        assert_eq!(
+            name(br#"{"Nombre": " Jos\u00e9 ", "Edad": 3}"#).unwrap(),
+            "José"
+        );
+        assert_eq!(
+            name(format!(r#"{{"Nombre": "{}"}}"#, "ñ".repeat(NAME)).as_bytes())
+                .unwrap()
+                .chars()
+                .count(),
+            NAME
+        );
     }
 
     #[test]
@@ -118,7 +151,15 @@ mod tests {
             let sentence = name(body.as_bytes()).unwrap_err();
             assert!(sentence.contains(told), "{body}: {sentence}");
         }
-        assert!(name(b"{\"Nombre\": \"\xff\"}").unwrap_err().contains("not JSON"));
-        assert!(name("[".repeat(10_000).as_bytes()).unwrap_err().contains("not JSON"));
+        assert!(
+            name(b"{\"Nombre\": \"\xff\"}")
+                .unwrap_err()
+                .contains("not JSON")
+        );
+        assert!(
+            name("[".repeat(10_000).as_bytes())
+                .unwrap_err()
+                .contains("not JSON")
+        );
     }
 }

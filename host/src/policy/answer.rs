@@ -1,8 +1,10 @@
-//! What hooks are asked and answer, in the host's own words: the boundary to `proxy` and `upstream`.
+//! What hooks are asked and answer, in the host's own words: the boundary to `proxy` and
+//! `upstream`.
 
 use std::fmt;
 
-/// Live facts about backends as one worker sees them; implemented by `upstream`. Unknown indices read as 0 or false.
+/// Live facts about backends as one worker sees them; implemented by `upstream`. Unknown indices
+/// read as 0 or false.
 pub trait BackendFacts: Send + Sync {
     /// Requests sent and not yet answered in full.
     fn in_flight(&self, pool: u32, backend: u32) -> u32;
@@ -164,9 +166,10 @@ impl fmt::Display for RangeVerdict {
         match self {
             Self::Untouched => f.write_str("untouched"),
             Self::Ignore => f.write_str("ignore"),
-            Self::Ranges(ranges) => {
-                ranges.iter().enumerate().try_for_each(|(i, r)| write!(f, "{}{r}", if i > 0 { "," } else { "bytes=" }))
-            }
+            Self::Ranges(ranges) => ranges
+                .iter()
+                .enumerate()
+                .try_for_each(|(i, r)| write!(f, "{}{r}", if i > 0 { "," } else { "bytes=" })),
             Self::Answer(reply) => reply.fmt(f),
         }
     }

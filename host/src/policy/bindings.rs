@@ -1,8 +1,13 @@
-//! What wasmtime generates from `wit/`: the traits that the host implements for the imports of a policy.
+//! What wasmtime generates from `wit/`: the traits that the host implements for the imports of a
+//! policy.
 //!
 //! The exports are in [`super::contract`], because a policy exports only some of them.
 
-#![allow(missing_docs, clippy::all, reason = "generated; the documentation is in wit/policy.wit")]
+#![allow(
+    missing_docs,
+    clippy::all,
+    reason = "generated; the documentation is in wit/policy.wit"
+)]
 
 wasmtime::component::bindgen!({
     path: "../wit",

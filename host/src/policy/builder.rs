@@ -1,9 +1,9 @@
 //! The threads that build instances beside the workers, and whose turn it is.
 //!
-//! Each policy pays for its builds with time: the one that has used least comes first, one build of a
-//! policy runs at a time, and a policy that keeps losing instances that are slow to build waits until
-//! its builds are no more than a part of a thread's time. One thread is for builds that are quick
-//! alone, so that these never wait for slow ones.
+//! Each policy pays for its builds with time: the one that has used least comes first, one build of
+//! a policy runs at a time, and a policy that keeps losing instances that are slow to build waits
+//! until its builds are no more than a part of a thread's time. One thread is for builds that are
+//! quick alone, so that these never wait for slow ones.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -70,17 +70,27 @@ struct Account {
 impl Builders {
     /// Starts the threads.
     pub fn start(workers: usize) -> std::io::Result<Self> {
-        let builders =
-            Self { shared: Arc::new(Shared::default()), workers: u32::try_from(workers).unwrap_or(u32::MAX) };
+        let builders = Self {
+            shared: Arc::new(Shared::default()),
+            workers: u32::try_from(workers).unwrap_or(u32::MAX),
+        };
         for _ in 0..THREADS {
             let shared = Arc::clone(&builders.shared);
-            thread::Builder::new().name("policy-builder".to_owned()).spawn(move || shared.work())?;
+            thread::Builder::new()
+                .name("policy-builder".to_owned())
+                .spawn(move || shared.work())?;
         }
         Ok(builders)
     }
 
     /// Asks for an instance for this worker, whose like took so long to build.
-    pub fn ask(&self, generation: &Arc<Generation>, policy: &Arc<str>, worker: usize, expected: Duration) {
+    pub fn ask(
+        &self,
+        generation: &Arc<Generation>,
+        policy: &Arc<str>,
+        worker: usize,
+        expected: Duration,
+    ) {
         let job = Job {
             generation: Arc::downgrade(generation),
             policy: Arc::clone(policy),
@@ -108,8 +118,8 @@ impl Shared {
 
     fn work(&self) {
         while let Some((job, slow)) = self.next() {
-            // Of the thread, as a client is charged: on a busy machine a build may take many times as long, and the policy would
-            // wait for what others do.
+            // Of the thread, as a client is charged: on a busy machine a build may take many times
+            // as long, and the policy would wait for what others do.
             let (began, used) = (Instant::now(), thread_time());
             let generation = job.generation.upgrade();
             let built = generation.as_ref().map(|generation| {
@@ -121,12 +131,17 @@ impl Shared {
             });
             // The last one to go takes its time as well: it is the policy's.
             drop(generation);
-            let took =
-                used.zip(thread_time()).map_or_else(|| began.elapsed(), |(before, now)| now.saturating_sub(before));
+            let took = used.zip(thread_time()).map_or_else(
+                || began.elapsed(),
+                |(before, now)| now.saturating_sub(before),
+            );
             let mut queue = self.lock();
             queue.finish(&job.policy, slow, took, Instant::now());
             if built == Some(false) {
-                queue.jobs.push(Job { not_before: Instant::now() + LOADING, ..job });
+                queue.jobs.push(Job {
+                    not_before: Instant::now() + LOADING,
+                    ..job
+                });
             }
             drop(queue);
             self.changed.notify_all();
@@ -144,11 +159,18 @@ impl Shared {
             match queue.choose(now) {
                 Ok(chosen) => return Some(queue.begin(chosen, now)),
                 Err(None) => {
-                    queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                    queue = self
+                        .changed
+                        .wait(queue)
+                        .unwrap_or_else(PoisonError::into_inner);
                 }
                 Err(Some(at)) => {
                     let wait = at.saturating_duration_since(now);
-                    queue = self.changed.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
+                    queue = self
+                        .changed
+                        .wait_timeout(queue, wait)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0;
                 }
             }
         }
@@ -169,7 +191,8 @@ impl Queue {
                 continue;
             }
             let clear_at = account.map_or(now, |account| account.clear_at.max(now));
-            let begins = (clear_at - job.credit.saturating_mul(SHARE).min(clear_at - now)).max(job.not_before);
+            let begins = (clear_at - job.credit.saturating_mul(SHARE).min(clear_at - now))
+                .max(job.not_before);
             if begins > now {
                 soonest = Some(soonest.map_or(begins, |soonest| soonest.min(begins)));
             } else if chosen.is_none_or(|(least, _)| clear_at < least) {
@@ -184,7 +207,13 @@ impl Queue {
         let slow = self.is_slow(&job);
         self.slow_under_way += usize::from(slow);
         let account = self.policies.entry(Arc::clone(&job.policy));
-        account.or_insert(Account { building: false, clear_at: now, latest: Duration::ZERO }).building = true;
+        account
+            .or_insert(Account {
+                building: false,
+                clear_at: now,
+                latest: Duration::ZERO,
+            })
+            .building = true;
         (job, slow)
     }
 
@@ -196,11 +225,16 @@ impl Queue {
             account.latest = took;
         }
         // Whoever owes nothing and is quick is as good as new.
-        self.policies.retain(|_, account| account.building || account.clear_at > now || account.latest >= SLOW);
+        self.policies.retain(|_, account| {
+            account.building || account.clear_at > now || account.latest >= SLOW
+        });
     }
 
     fn is_slow(&self, job: &Job) -> bool {
-        let latest = self.policies.get(&job.policy).map_or(Duration::ZERO, |account| account.latest);
+        let latest = self
+            .policies
+            .get(&job.policy)
+            .map_or(Duration::ZERO, |account| account.latest);
         job.expected.max(latest) >= SLOW
     }
 }
@@ -220,8 +254,14 @@ mod tests {
 
     impl Waiting {
         fn new() -> Self {
-            let generation = TestEngine::new().load(&spec(&editing_guest("", "", "", ""))).unwrap();
-            Self { queue: Queue::default(), now: Instant::now(), generation }
+            let generation = TestEngine::new()
+                .load(&spec(&editing_guest("", "", "", "")))
+                .unwrap();
+            Self {
+                queue: Queue::default(),
+                now: Instant::now(),
+                generation,
+            }
         }
 
         fn ask(&mut self, policy: &str, expected: Duration) {
@@ -251,7 +291,12 @@ mod tests {
         }
         waiting.ask("slow", 2 * SECOND);
         let begun = [waiting.begin().unwrap(), waiting.begin().unwrap()];
-        assert_eq!(begun.map(|(policy, slow)| (policy.to_string(), slow)).map(|(_, slow)| slow), [true, true]);
+        assert_eq!(
+            begun
+                .map(|(policy, slow)| (policy.to_string(), slow))
+                .map(|(_, slow)| slow),
+            [true, true]
+        );
         assert!(waiting.begin().is_none(), "the third thread is kept");
         waiting.ask("quick", Duration::from_millis(2));
         assert_eq!(waiting.begin(), Some(("quick".into(), false)));
@@ -265,19 +310,29 @@ mod tests {
         }
         let mut builds = 0;
         for _ in 0..3 {
-            let Some((policy, slow)) = waiting.begin() else { break };
-            assert!(waiting.begin().is_none(), "two builds of one policy at once");
+            let Some((policy, slow)) = waiting.begin() else {
+                break;
+            };
+            assert!(
+                waiting.begin().is_none(),
+                "two builds of one policy at once"
+            );
             builds += 1;
             waiting.queue.finish(&policy, slow, 2 * SECOND, waiting.now);
         }
-        assert_eq!(builds, 3, "its credit is two builds, and it had used nothing");
+        assert_eq!(
+            builds, 3,
+            "its credit is two builds, and it had used nothing"
+        );
         let soonest = waiting.queue.choose(waiting.now).unwrap_err().unwrap();
         let wait = soonest - waiting.now;
         assert!(wait > 7 * SECOND && wait < 60 * SECOND, "{wait:?}");
         // One that takes its time only after it was loaded is found out with the first build.
         waiting.ask("pretender", Duration::from_millis(1));
         assert_eq!(waiting.begin(), Some(("pretender".into(), false)));
-        waiting.queue.finish(&"pretender".into(), false, 2 * SECOND, waiting.now);
+        waiting
+            .queue
+            .finish(&"pretender".into(), false, 2 * SECOND, waiting.now);
         waiting.queue.jobs.clear();
         waiting.now += 60 * SECOND;
         waiting.ask("pretender", Duration::from_millis(1));
@@ -289,13 +344,17 @@ mod tests {
         let mut waiting = Waiting::new();
         waiting.ask("used", Duration::from_millis(5));
         let (policy, slow) = waiting.begin().unwrap();
-        waiting.queue.finish(&policy, slow, Duration::from_millis(5), waiting.now);
+        waiting
+            .queue
+            .finish(&policy, slow, Duration::from_millis(5), waiting.now);
         waiting.ask("used", Duration::from_millis(5));
         waiting.ask("fresh", Duration::from_millis(5));
         assert_eq!(waiting.begin(), Some(("fresh".into(), false)));
         assert_eq!(waiting.begin(), Some(("used".into(), false)));
         waiting.ask("gone", Duration::from_millis(5));
-        waiting.generation = TestEngine::new().load(&spec(&editing_guest("", "", "", ""))).unwrap();
+        waiting.generation = TestEngine::new()
+            .load(&spec(&editing_guest("", "", "", "")))
+            .unwrap();
         assert_eq!(waiting.begin(), None);
         assert!(waiting.queue.jobs.is_empty());
     }

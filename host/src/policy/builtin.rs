@@ -2,7 +2,10 @@
 
 /// The component of a built-in policy, or `None` if there is no such policy.
 pub fn builtin(name: &str) -> Option<&'static [u8]> {
-    BUILTINS.iter().find(|(known, _)| *known == name).map(|(_, component)| *component)
+    BUILTINS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, component)| *component)
 }
 
 /// The names of all built-in policies.
@@ -11,10 +14,28 @@ pub fn builtin_names() -> impl Iterator<Item = &'static str> {
 }
 
 const BUILTINS: &[(&str, &[u8])] = &[
-    ("random", include_bytes!("../../../guest-policies/random/random.wasm")),
-    ("range", include_bytes!("../../../guest-policies/range/range.wasm")),
-    ("header-router", include_bytes!("../../../guest-policies/header-router/header-router.wasm")),
-    ("least-loaded", include_bytes!("../../../guest-policies/least-loaded/least-loaded.wasm")),
-    ("rate-limit", include_bytes!("../../../guest-policies/rate-limit/rate-limit.wasm")),
-    ("sticky", include_bytes!("../../../guest-policies/sticky/sticky.wasm")),
+    (
+        "random",
+        include_bytes!("../../../guest-policies/random/random.wasm"),
+    ),
+    (
+        "range",
+        include_bytes!("../../../guest-policies/range/range.wasm"),
+    ),
+    (
+        "header-router",
+        include_bytes!("../../../guest-policies/header-router/header-router.wasm"),
+    ),
+    (
+        "least-loaded",
+        include_bytes!("../../../guest-policies/least-loaded/least-loaded.wasm"),
+    ),
+    (
+        "rate-limit",
+        include_bytes!("../../../guest-policies/rate-limit/rate-limit.wasm"),
+    ),
+    (
+        "sticky",
+        include_bytes!("../../../guest-policies/sticky/sticky.wasm"),
+    ),
 ];

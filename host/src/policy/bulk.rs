@@ -1,16 +1,18 @@
 //! Bulk instructions in pieces, so that a deadline can end them.
 //!
 //! The engine looks at the epoch before `memory.fill`, `memory.copy`, `memory.init`, `table.fill`,
-//! `table.copy` and `table.init`, and not while one of them runs: filling 1 GiB takes seconds. So a component is
-//! rewritten before it is compiled. Where one of these instructions has a length that is not known to
-//! be small, a call takes its place. The function that is called does a small length at once and a
-//! larger one in pieces, in a loop, at whose start the engine looks at the epoch again.
+//! `table.copy` and `table.init`, and not while one of them runs: filling 1 GiB takes seconds. So a
+//! component is rewritten before it is compiled. Where one of these instructions has a length that
+//! is not known to be small, a call takes its place. The function that is called does a small
+//! length at once and a larger one in pieces, in a loop, at whose start the engine looks at the
+//! epoch again.
 //!
-//! Such a function does what the instruction does, also where regions overlap, and traps before it has
-//! written anything. It comes after all other functions of its module, and its type after all other
-//! types, so that no index changes.
+//! Such a function does what the instruction does, also where regions overlap, and traps before it
+//! has written anything. It comes after all other functions of its module, and its type after all
+//! other types, so that no index changes.
 //!
-//! Code without a loop gets places where the engine looks, too, see [`straight`]. Everything else is copied as it was.
+//! Code without a loop gets places where the engine looks, too, see [`straight`]. Everything else
+//! is copied as it was.
 
 mod pieces;
 mod straight;
@@ -19,9 +21,10 @@ use std::borrow::Cow;
 
 use wasm_encoder::{Encode, Function, InstructionSink, ValType};
 use wasmparser::{
-    BinaryReader, BinaryReaderError, CodeSectionReader, DataSectionReader, ElementItems, ElementSectionReader,
-    FunctionBody, FunctionSectionReader, ImportSectionReader, MemorySectionReader, Operator, RefType,
-    TableSectionReader, TableType, TypeRef, TypeSectionReader,
+    BinaryReader, BinaryReaderError, CodeSectionReader, DataSectionReader, ElementItems,
+    ElementSectionReader, FunctionBody, FunctionSectionReader, ImportSectionReader,
+    MemorySectionReader, Operator, RefType, TableSectionReader, TableType, TypeRef,
+    TypeSectionReader,
 };
 
 use self::pieces::{fill, transfer};
@@ -33,7 +36,8 @@ const PIECE: u32 = 64 * 1024;
 const TABLE_PIECE: u32 = 1024;
 /// Components within components.
 const MAX_DEPTH: u32 = 100;
-/// Grows when the same bytes are rewritten in another way: what was compiled before is of no use then.
+/// Grows when the same bytes are rewritten in another way: what was compiled before is of no use
+/// then.
 pub(super) const EDITION: u32 = 3;
 
 /// Sections of a core module.
@@ -71,12 +75,16 @@ pub fn in_pieces(component: &[u8]) -> Result<Cow<'_, [u8]>> {
 
 fn rewrite_component(bytes: &[u8], depth: u32) -> Result<Cow<'_, [u8]>> {
     if depth > MAX_DEPTH {
-        return Err(Unreadable(format!("components are nested more than {MAX_DEPTH} deep")));
+        return Err(Unreadable(format!(
+            "components are nested more than {MAX_DEPTH} deep"
+        )));
     }
     let mut sections = sections(bytes)?;
     let mut changed = false;
     for (id, content) in &mut sections {
-        let Cow::Borrowed(inner) = *content else { continue };
+        let Cow::Borrowed(inner) = *content else {
+            continue;
+        };
         let rewritten = match *id {
             section::MODULE => rewrite_module(inner)?,
             section::COMPONENT => rewrite_component(inner, depth + 1)?,
@@ -85,7 +93,11 @@ fn rewrite_component(bytes: &[u8], depth: u32) -> Result<Cow<'_, [u8]>> {
         changed |= matches!(rewritten, Cow::Owned(_));
         *content = rewritten;
     }
-    Ok(if changed { Cow::Owned(join(bytes, &sections)) } else { Cow::Borrowed(bytes) })
+    Ok(if changed {
+        Cow::Owned(join(bytes, &sections))
+    } else {
+        Cow::Borrowed(bytes)
+    })
 }
 
 type Section<'a> = (u8, Cow<'a, [u8]>);
@@ -142,7 +154,8 @@ struct Spaces {
 struct Table {
     /// Whether it is indexed by 64 bits.
     is_64: bool,
-    /// `None` if it is of a type that no policy may use: its instructions are left, and refused later.
+    /// `None` if it is of a type that no policy may use: its instructions are left, and refused
+    /// later.
     element: Option<ValType>,
 }
 
@@ -153,7 +166,10 @@ impl Table {
             RefType::EXTERNREF => Some(ValType::EXTERNREF),
             _ => None,
         };
-        Self { is_64: table.table64, element }
+        Self {
+            is_64: table.table64,
+            element,
+        }
     }
 }
 
@@ -277,11 +293,26 @@ impl Bulk {
     fn of(operator: &Operator<'_>) -> Option<Self> {
         Some(match *operator {
             Operator::MemoryFill { mem } => Self::Fill { memory: mem },
-            Operator::MemoryCopy { dst_mem, src_mem } => Self::Copy { to: dst_mem, from: src_mem },
-            Operator::MemoryInit { data_index, mem } => Self::Init { memory: mem, data: data_index },
+            Operator::MemoryCopy { dst_mem, src_mem } => Self::Copy {
+                to: dst_mem,
+                from: src_mem,
+            },
+            Operator::MemoryInit { data_index, mem } => Self::Init {
+                memory: mem,
+                data: data_index,
+            },
             Operator::TableFill { table } => Self::TableFill { table },
-            Operator::TableCopy { dst_table, src_table } => Self::TableCopy { to: dst_table, from: src_table },
-            Operator::TableInit { elem_index, table } => Self::TableInit { table, elements: elem_index },
+            Operator::TableCopy {
+                dst_table,
+                src_table,
+            } => Self::TableCopy {
+                to: dst_table,
+                from: src_table,
+            },
+            Operator::TableInit { elem_index, table } => Self::TableInit {
+                table,
+                elements: elem_index,
+            },
             _ => return None,
         })
     }
@@ -357,15 +388,26 @@ impl Spaces {
         let piece = bulk.piece();
         let in_segment = match bulk {
             Bulk::Init { data, .. } => self.data.get(data as usize).map(|bytes| *bytes as u64),
-            Bulk::TableInit { elements, .. } => self.elements.get(elements as usize).map(|count| u64::from(*count)),
+            Bulk::TableInit { elements, .. } => self
+                .elements
+                .get(elements as usize)
+                .map(|count| u64::from(*count)),
             Bulk::TableFill { table }
-                if self.tables.get(table as usize).is_none_or(|table| table.element.is_none()) =>
+                if self
+                    .tables
+                    .get(table as usize)
+                    .is_none_or(|table| table.element.is_none()) =>
             {
                 return false;
             }
-            Bulk::Fill { .. } | Bulk::Copy { .. } | Bulk::TableFill { .. } | Bulk::TableCopy { .. } => None,
+            Bulk::Fill { .. }
+            | Bulk::Copy { .. }
+            | Bulk::TableFill { .. }
+            | Bulk::TableCopy { .. } => None,
         };
-        let longest = constant.unwrap_or(u64::MAX).min(in_segment.unwrap_or(u64::MAX));
+        let longest = constant
+            .unwrap_or(u64::MAX)
+            .min(in_segment.unwrap_or(u64::MAX));
         longest > u64::from(piece)
     }
 
@@ -379,8 +421,14 @@ impl Spaces {
             }
             Bulk::TableFill { table: filled } => {
                 let w = table(filled);
-                let element = self.tables.get(filled as usize).and_then(|table| table.element);
-                (vec![w, element.unwrap_or(ValType::FUNCREF), w], fill(bulk, w))
+                let element = self
+                    .tables
+                    .get(filled as usize)
+                    .and_then(|table| table.element);
+                (
+                    vec![w, element.unwrap_or(ValType::FUNCREF), w],
+                    fill(bulk, w),
+                )
             }
             Bulk::Copy { to, from } => transfer(bulk, memory(to), memory(from)),
             Bulk::TableCopy { to, from } => transfer(bulk, table(to), table(from)),
@@ -391,7 +439,11 @@ impl Spaces {
 }
 
 fn word(is_64: Option<&bool>) -> ValType {
-    if is_64 == Some(&true) { ValType::I64 } else { ValType::I32 }
+    if is_64 == Some(&true) {
+        ValType::I64
+    } else {
+        ValType::I32
+    }
 }
 
 #[cfg(test)]

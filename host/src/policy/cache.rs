@@ -1,8 +1,9 @@
 //! Compiled components on disk, so that a start does not compile again what was compiled before.
 //!
-//! An artefact is machine code that is run as it is found. So the folder must be the process's own and writable by
-//! nobody else, and each artefact has a checksum beside it: a damaged one is compiled anew. It is found by the
-//! component's digest and by what the engine is (its version, its settings and the processor's features).
+//! An artefact is machine code that is run as it is found. So the folder must be the process's own
+//! and writable by nobody else, and each artefact has a checksum beside it: a damaged one is
+//! compiled anew. It is found by the component's digest and by what the engine is (its version, its
+//! settings and the processor's features).
 //!
 //! Code that is not kept is mapped as well, from memory.
 
@@ -32,7 +33,8 @@ const UNFINISHED: &str = "unfinished";
 /// Of a checksum file.
 const LONGEST_CHECKSUM: u64 = 4096;
 
-/// Of the rules by which components are checked before they are compiled: what was taken by others is checked anew.
+/// Of the rules by which components are checked before they are compiled: what was taken by others
+/// is checked anew.
 const RULES: u32 = 3;
 
 /// Machine code that can be mapped.
@@ -52,7 +54,10 @@ impl Code {
             #[cfg(target_os = "linux")]
             Self::Unkept(Artefact::File(file)) => {
                 use std::os::fd::AsRawFd;
-                map_file(engine, Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))
+                map_file(
+                    engine,
+                    Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())),
+                )
             }
             #[cfg(not(target_os = "linux"))]
             Self::Unkept(Artefact::File(file)) => {
@@ -79,7 +84,10 @@ fn map_file(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
 }
 
 fn map_bytes(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
-    #[allow(unsafe_code, reason = "invariant: the bytes are what `compiling` made a moment ago, and never left it")]
+    #[allow(
+        unsafe_code,
+        reason = "invariant: the bytes are what `compiling` made a moment ago, and never left it"
+    )]
     // SAFETY: see above.
     unsafe {
         Component::deserialize(engine, bytes)
@@ -96,16 +104,28 @@ pub(super) struct Cache {
 impl Cache {
     /// Opens the folder, made if new.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
         let metadata = fs::symlink_metadata(folder)?;
         if metadata.is_symlink() {
-            return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is a link; name the folder that it leads to"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotADirectory,
+                "it is a link; name the folder that it leads to",
+            ));
         }
         if !metadata.is_dir() {
-            return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotADirectory,
+                "it is not a folder",
+            ));
         }
         trusted(&metadata)?;
-        Ok(Self { folder: folder.to_owned(), limit: LIMIT })
+        Ok(Self {
+            folder: folder.to_owned(),
+            limit: LIMIT,
+        })
     }
 
     /// What was compiled for this engine; `None` if nothing was, or it is of no use.
@@ -121,14 +141,23 @@ impl Cache {
         }
     }
 
-    /// Keeps what was compiled. Failing costs the next start its time and nothing else, so it is only logged.
-    pub fn keep(&self, engine: &Engine, digest: &str, facts: Facts, artefact: &Artefact) -> Option<Code> {
+    /// Keeps what was compiled. Failing costs the next start its time and nothing else, so it is
+    /// only logged.
+    pub fn keep(
+        &self,
+        engine: &Engine,
+        digest: &str,
+        facts: Facts,
+        artefact: &Artefact,
+    ) -> Option<Code> {
         let path = self.path(engine, digest);
-        let kept = self.write_artefact(&path, artefact).and_then(|(sum, length)| {
-            let text = checksum_text(sum, length, &facts)?;
-            self.write(&path.with_extension(CHECKSUM), &mut text.as_bytes())?;
-            self.make_room(&path)
-        });
+        let kept = self
+            .write_artefact(&path, artefact)
+            .and_then(|(sum, length)| {
+                let text = checksum_text(sum, length, &facts)?;
+                self.write(&path.with_extension(CHECKSUM), &mut text.as_bytes())?;
+                self.make_room(&path)
+            });
         match kept {
             Ok(()) => Some(Code::Kept(path)),
             Err(e) => {
@@ -144,7 +173,8 @@ impl Cache {
         engine.precompile_compatibility_hash().hash(&mut hasher);
         super::bulk::EDITION.hash(&mut hasher);
         let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
-        self.folder.join(format!("{digest}-{:016x}.{ARTEFACT}", hasher.finish()))
+        self.folder
+            .join(format!("{digest}-{:016x}.{ARTEFACT}", hasher.finish()))
     }
 
     fn verified(&self, path: &Path) -> io::Result<Facts> {
@@ -156,8 +186,13 @@ impl Cache {
         let mut beside = open_regular(&path.with_extension(CHECKSUM))?;
         trusted(&beside.metadata()?)?;
         let mut expected = String::new();
-        Read::by_ref(&mut beside).take(LONGEST_CHECKSUM).read_to_string(&mut expected)?;
-        let facts = expected.lines().nth(1).and_then(|line| serde_json::from_str::<Facts>(line).ok());
+        Read::by_ref(&mut beside)
+            .take(LONGEST_CHECKSUM)
+            .read_to_string(&mut expected)?;
+        let facts = expected
+            .lines()
+            .nth(1)
+            .and_then(|line| serde_json::from_str::<Facts>(line).ok());
         let facts = facts.ok_or_else(|| invalid("its checksum can't be read"))?;
         if !expected.contains(&format!(" of {} bytes,", metadata.len())) {
             return Err(invalid("its length is wrong"));
@@ -188,31 +223,48 @@ impl Cache {
         }
     }
 
-    /// A process that ends in the middle leaves the old file, or none. What the machine loses when it goes down is found by the
-    /// checksum, so that nobody waits for the disk.
+    /// A process that ends in the middle leaves the old file, or none. What the machine loses when
+    /// it goes down is found by the checksum, so that nobody waits for the disk.
     fn write(&self, path: &Path, bytes: &mut dyn Read) -> io::Result<()> {
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
-        let unique = format!("{}-{}.{UNFINISHED}", std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
+        let unique = format!(
+            "{}-{}.{UNFINISHED}",
+            std::process::id(),
+            WRITTEN.fetch_add(1, Ordering::Relaxed)
+        );
         let unfinished = self.folder.join(unique);
         // Whatever the umask is: what others may write to is not run.
-        let created = File::options().write(true).create_new(true).mode(0o600).open(&unfinished);
+        let created = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&unfinished);
         let written = created.and_then(|mut file| io::copy(bytes, &mut file));
-        written.and_then(|_| fs::rename(&unfinished, path)).inspect_err(|_| {
-            let _ = fs::remove_file(&unfinished);
-        })
+        written
+            .and_then(|_| fs::rename(&unfinished, path))
+            .inspect_err(|_| {
+                let _ = fs::remove_file(&unfinished);
+            })
     }
 
-    /// Removes what was not used for the longest time until the rest fits, and what other processes left unfinished.
+    /// Removes what was not used for the longest time until the rest fits, and what other processes
+    /// left unfinished.
     fn make_room(&self, newest: &Path) -> io::Result<()> {
         let mut artefacts = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             // Gone meanwhile: another process makes room as well.
-            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let Ok(metadata) = fs::metadata(&path) else {
+                continue;
+            };
             let modified = metadata.modified()?;
             match path.extension().and_then(|e| e.to_str()) {
-                Some(ARTEFACT) if path != newest => artefacts.push((modified, metadata.len(), path)),
-                Some(UNFINISHED) if modified.elapsed().is_ok_and(|age| age > ABANDONED) => remove(&path)?,
+                Some(ARTEFACT) if path != newest => {
+                    artefacts.push((modified, metadata.len(), path))
+                }
+                Some(UNFINISHED) if modified.elapsed().is_ok_and(|age| age > ABANDONED) => {
+                    remove(&path)?
+                }
                 _ => {}
             }
         }
@@ -247,7 +299,9 @@ fn trusted(metadata: &Metadata) -> io::Result<()> {
         );
     }
     if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
-        return denied("others may write to it, and what it holds is run as it is; take that away with `chmod go-w`");
+        return denied(
+            "others may write to it, and what it holds is run as it is; take that away with `chmod go-w`",
+        );
     }
     Ok(())
 }
@@ -271,7 +325,9 @@ fn checksum(file: &mut impl Read) -> io::Result<(u32, usize)> {
 fn checksum_text(sum: u32, length: usize, facts: &Facts) -> io::Result<String> {
     let facts = serde_json::to_string(facts)?;
     let of_facts = crc32fast::hash(facts.as_bytes());
-    Ok(format!("crc32 {sum:08x} of {length} bytes, {of_facts:08x} of the next line\n{facts}\n"))
+    Ok(format!(
+        "crc32 {sum:08x} of {length} bytes, {of_facts:08x} of the next line\n{facts}\n"
+    ))
 }
 
 #[cfg(test)]
@@ -281,10 +337,15 @@ mod tests {
     use super::*;
 
     const EMPTY: &str = "(component)";
-    const FACTS: Facts = Facts { wasi: false, core_instances: 3, beside_memory: 4096 };
+    const FACTS: Facts = Facts {
+        wasi: false,
+        core_instances: 3,
+        beside_memory: 4096,
+    };
 
     fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("waypost-cache-{}-{name}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("waypost-cache-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         folder
     }
@@ -309,12 +370,19 @@ mod tests {
         let (cache, engine) = (Cache::open(&folder).unwrap(), Engine::default());
         assert!(load(&cache, &engine, "sha256:aa").is_none());
         let path = stored(&cache, &engine, "sha256:aa");
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600, "whatever the umask is");
+        assert_eq!(
+            fs::metadata(&path).unwrap().mode() & 0o777,
+            0o600,
+            "whatever the umask is"
+        );
         assert!(load(&cache, &engine, "sha256:aa").is_some());
         assert!(load(&cache, &engine, "sha256:ab").is_none());
         let mut config = wasmtime::Config::new();
         config.consume_fuel(true);
-        assert!(load(&cache, &Engine::new(&config).unwrap(), "sha256:aa").is_none(), "another engine");
+        assert!(
+            load(&cache, &Engine::new(&config).unwrap(), "sha256:aa").is_none(),
+            "another engine"
+        );
         assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
         fs::remove_dir_all(folder).unwrap();
     }
@@ -336,13 +404,17 @@ mod tests {
         let beside = path.with_extension(CHECKSUM);
         let told = fs::read_to_string(&beside).unwrap();
         fs::write(&beside, told.replace("4096", "0")).unwrap();
-        assert!(cache.find(&engine, "sha256:aa").is_none(), "what is known of it is damaged");
+        assert!(
+            cache.find(&engine, "sha256:aa").is_none(),
+            "what is known of it is damaged"
+        );
         fs::remove_file(beside).unwrap();
         assert!(load(&cache, &engine, "sha256:aa").is_none());
         fs::remove_dir_all(folder).unwrap();
     }
 
-    /// Gives a file to another user, as far as this one may: root does, and another's path leads to a file of root's.
+    /// Gives a file to another user, as far as this one may: root does, and another's path leads to
+    /// a file of root's.
     fn give_away(path: &Path) {
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(path, Some(65_534), None).unwrap();
@@ -350,7 +422,10 @@ mod tests {
             fs::remove_file(path).unwrap();
             std::os::unix::fs::symlink("/etc/passwd", path).unwrap();
         }
-        assert_ne!(fs::metadata(path).unwrap().uid(), rustix::process::geteuid().as_raw());
+        assert_ne!(
+            fs::metadata(path).unwrap().uid(),
+            rustix::process::geteuid().as_raw()
+        );
     }
 
     #[test]
@@ -369,8 +444,20 @@ mod tests {
             fs::remove_file(replaced).unwrap();
         }
         let path = stored(&cache, &engine, "sha256:aa");
-        File::options().write(true).open(&path).unwrap().set_len(64 << 30).unwrap();
-        assert!(cache.verified(&path).unwrap_err().to_string().contains("length"), "it is not read first");
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(64 << 30)
+            .unwrap();
+        assert!(
+            cache
+                .verified(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("length"),
+            "it is not read first"
+        );
         let link = folder.with_extension("link");
         let _ = fs::remove_file(&link);
         std::os::unix::fs::symlink(&folder, &link).unwrap();
@@ -388,7 +475,11 @@ mod tests {
             let path = stored(&cache, &engine, "sha256:aa");
             assert!(load(&cache, &engine, "sha256:aa").is_some(), "{kind}");
             give_away(&path.with_extension(kind));
-            assert_eq!(cache.verified(&path).unwrap_err().kind(), io::ErrorKind::PermissionDenied, "{kind}");
+            assert_eq!(
+                cache.verified(&path).unwrap_err().kind(),
+                io::ErrorKind::PermissionDenied,
+                "{kind}"
+            );
             assert!(load(&cache, &engine, "sha256:aa").is_none(), "{kind}");
         }
         // `/etc` is root's; root is given one of another user's.
@@ -398,7 +489,10 @@ mod tests {
         } else {
             PathBuf::from("/etc")
         };
-        assert_eq!(Cache::open(&other).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            Cache::open(&other).unwrap_err().kind(),
+            io::ErrorKind::PermissionDenied
+        );
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -411,7 +505,10 @@ mod tests {
         assert!(load(&cache, &engine, "sha256:aa").is_none());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(load(&cache, &engine, "sha256:aa").is_none(), "changed after it was opened");
+        assert!(
+            load(&cache, &engine, "sha256:aa").is_none(),
+            "changed after it was opened"
+        );
         let error = Cache::open(&folder).unwrap_err().to_string();
         assert!(error.contains("chmod go-w"), "{error}");
         fs::remove_dir_all(folder).unwrap();
@@ -436,7 +533,10 @@ mod tests {
         age(&unfinished, 2 * 3600);
         cache.limit = 2 * size;
         let third = stored(&cache, &engine, "sha256:ac");
-        assert_eq!([&first, &second, &third, &unfinished].map(|p| p.exists()), [true, false, true, false]);
+        assert_eq!(
+            [&first, &second, &third, &unfinished].map(|p| p.exists()),
+            [true, false, true, false]
+        );
         assert!(!second.with_extension(CHECKSUM).exists());
         fs::remove_dir_all(folder).unwrap();
     }

@@ -40,8 +40,8 @@ pub fn digest(bytes: &[u8]) -> String {
     text
 }
 
-/// What these bytes were compiled to, now by `make` or before, ready to be instantiated. Of the bytes themselves no more is read than
-/// which kind of file they are.
+/// What these bytes were compiled to, now by `make` or before, ready to be instantiated. Of the
+/// bytes themselves no more is read than which kind of file they are.
 pub(super) fn compiled(
     lanes: &Lanes,
     cache: Option<&Cache>,
@@ -55,7 +55,9 @@ pub(super) fn compiled(
     if let Some((facts, code)) = cache.and_then(|cache| cache.find(engine, digest)) {
         match place(lanes, bytes.len(), facts, &code) {
             Ok(compiled) => return Ok(compiled),
-            Err(reason) => tracing::warn!("a compiled component is not used, and is made anew: {reason}"),
+            Err(reason) => {
+                tracing::warn!("a compiled component is not used, and is made anew: {reason}")
+            }
         }
     }
     let (facts, artefact) = make()?;
@@ -85,13 +87,27 @@ fn place(lanes: &Lanes, size: usize, facts: Facts, code: &Code) -> Result<Compil
                 continue;
             }
         };
-        // Else the first instance would pay for it, and its time tells whether workers may build instances.
-        component.initialize_copy_on_write_image().map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
+        // Else the first instance would pay for it, and its time tells whether workers may build
+        // instances.
+        component
+            .initialize_copy_on_write_image()
+            .map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
         let (pre, exports) = link(lane, &component)?;
         let store = interface("store");
-        let store = component.component_type().imports(&lane.engine).any(|(name, _)| name == store);
+        let store = component
+            .component_type()
+            .imports(&lane.engine)
+            .any(|(name, _)| name == store);
         let places = lanes::places_of(&component);
-        return Ok(Compiled { pre, exports, facts, wasi: lane.wasi, pooled: lane.pooled, store, places });
+        return Ok(Compiled {
+            pre,
+            exports,
+            facts,
+            wasi: lane.wasi,
+            pooled: lane.pooled,
+            store,
+            places,
+        });
     }
     Err(reason)
 }

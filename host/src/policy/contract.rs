@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, ComponentType, Instance, InstancePre, Lift, Lower, Resource,
-    TypedFunc,
+    Component, ComponentExportIndex, ComponentNamedList, ComponentType, Instance, InstancePre,
+    Lift, Lower, Resource, TypedFunc,
 };
 use wasmtime::{AsContextMut, Store};
 
@@ -53,9 +53,14 @@ impl Hooks {
 
     /// The names of those that are there.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let told = [("configuration", self.configuration), ("topology", self.topology)];
+        let told = [
+            ("configuration", self.configuration),
+            ("topology", self.topology),
+        ];
         let asked = Hook::ALL.map(|hook| (hook.name(), self.has(hook)));
-        told.into_iter().chain(asked).filter_map(|(name, there)| there.then_some(name))
+        told.into_iter()
+            .chain(asked)
+            .filter_map(|(name, there)| there.then_some(name))
     }
 }
 
@@ -116,9 +121,21 @@ impl ExportIndices {
     /// Finds the hooks and checks their types.
     pub fn find(pre: &InstancePre<State>) -> Result<Self, Refusal> {
         Ok(Self {
-            configure: hook::<(Arc<str>,), (Result<(), String>,)>(pre, "configuration", "configure")?,
-            backends_changed: hook::<(Arc<WitPool>, u64, Arc<[WitBackend]>), ()>(pre, "topology", "backends-changed")?,
-            select: hook::<(Resource<Request>, u32, u32), Answer<Option<u32>>>(pre, "selection", "select")?,
+            configure: hook::<(Arc<str>,), (Result<(), String>,)>(
+                pre,
+                "configuration",
+                "configure",
+            )?,
+            backends_changed: hook::<(Arc<WitPool>, u64, Arc<[WitBackend]>), ()>(
+                pre,
+                "topology",
+                "backends-changed",
+            )?,
+            select: hook::<(Resource<Request>, u32, u32), Answer<Option<u32>>>(
+                pre,
+                "selection",
+                "select",
+            )?,
             edit_request: hook::<(Resource<Request>, Resource<Headers>), Answer<()>>(
                 pre,
                 "request-headers",
@@ -129,7 +146,9 @@ impl ExportIndices {
                 "response-headers",
                 "edit-response",
             )?,
-            check: hook::<(Resource<Request>,), Answer<Option<Vec<WitByteRange>>>>(pre, "range", "check")?,
+            check: hook::<(Resource<Request>,), Answer<Option<Vec<WitByteRange>>>>(
+                pre, "range", "check",
+            )?,
         })
     }
 
@@ -146,7 +165,11 @@ impl ExportIndices {
     }
 
     /// The typed functions of one instance.
-    pub fn resolve(&self, store: &mut Store<State>, instance: &Instance) -> wasmtime::Result<Exports> {
+    pub fn resolve(
+        &self,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Exports> {
         Ok(Exports {
             configure: typed(store, instance, self.configure)?,
             backends_changed: typed(store, instance, self.backends_changed)?,
@@ -184,13 +207,19 @@ where
     R: ComponentNamedList + Lift,
 {
     let component: &Component = pre.component();
-    let Some(instance) = component.get_export_index(None, interface(interface_name).as_str()) else {
+    let Some(instance) = component.get_export_index(None, interface(interface_name).as_str())
+    else {
         return Ok(None);
     };
-    let mismatch = |detail: String| Refusal::HookType { hook: format!("{interface_name}.{function}"), detail };
+    let mismatch = |detail: String| Refusal::HookType {
+        hook: format!("{interface_name}.{function}"),
+        detail,
+    };
     match component.get_export(Some(&instance), function) {
         Some((ComponentItem::ComponentFunc(found), index)) => {
-            found.typecheck::<P, R>(&pre.instance_type()).map_err(|e| mismatch(sentence(format_args!("{e:#}"))))?;
+            found
+                .typecheck::<P, R>(&pre.instance_type())
+                .map_err(|e| mismatch(sentence(format_args!("{e:#}"))))?;
             Ok(Some(index))
         }
         Some(_) => Err(mismatch("it is not a function".to_owned())),
@@ -207,5 +236,7 @@ where
     P: ComponentNamedList + Lower,
     R: ComponentNamedList + Lift,
 {
-    index.map(|index| instance.get_typed_func::<P, R>(store.as_context_mut(), index)).transpose()
+    index
+        .map(|index| instance.get_typed_func::<P, R>(store.as_context_mut(), index))
+        .transpose()
 }

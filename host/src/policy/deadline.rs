@@ -1,9 +1,10 @@
 //! When a call has taken too long.
 //!
-//! Epochs tell the time on the wall, and on a busy machine a thread can lose several milliseconds of that in the
-//! middle of a call that takes a microsecond. Losing a warm instance and the policy's decision for that would be wrong.
-//! So it is the thread's own time that counts, from the first tick of the epoch that finds the call under way: a guest gets
-//! at least its deadline of that, and a tick more at most: a tick is asked for when the deadline is over. It is not read
+//! Epochs tell the time on the wall, and on a busy machine a thread can lose several milliseconds
+//! of that in the middle of a call that takes a microsecond. Losing a warm instance and the
+//! policy's decision for that would be wrong. So it is the thread's own time that counts, from the
+//! first tick of the epoch that finds the call under way: a guest gets at least its deadline of
+//! that, and a tick more at most: a tick is asked for when the deadline is over. It is not read
 //! before: that would cost a system call for each call, of which hardly any meets a tick.
 
 use std::time::Duration;
@@ -25,7 +26,10 @@ pub(super) struct Allowance {
 impl Allowance {
     /// This much of the thread's time.
     pub fn of_thread(time: Duration) -> Self {
-        Self { ticks: 1, thread_time: time }
+        Self {
+            ticks: 1,
+            thread_time: time,
+        }
     }
 
     /// What it allows of the thread's time.
@@ -35,14 +39,20 @@ impl Allowance {
 
     /// No more of the thread's time than this.
     pub fn at_most(self, most: Duration) -> Self {
-        Self { thread_time: self.thread_time.min(most), ..self }
+        Self {
+            thread_time: self.thread_time.min(most),
+            ..self
+        }
     }
 
-    /// This much on the wall, and after that a quarter of it of the thread's time: while a busy machine
-    /// runs other threads, an instance that needs a moment must not miss its time.
+    /// This much on the wall, and after that a quarter of it of the thread's time: while a busy
+    /// machine runs other threads, an instance that needs a moment must not miss its time.
     pub fn on_wall(time: Duration) -> Self {
         // One more, because the first tick may come at once and nothing is added after the last.
-        Self { ticks: ticks(time) + 1, thread_time: time / 4 }
+        Self {
+            ticks: ticks(time) + 1,
+            thread_time: time / 4,
+        }
     }
 }
 
@@ -65,7 +75,9 @@ impl Deadline {
     /// A tick has found the call under way, and the ticks that it had before a look are over.
     pub fn reached(&mut self, alarm: &Alarm) -> UpdateDeadline {
         // Without the clock a call ends at its first tick rather than never.
-        let Some(left) = thread_time().and_then(|now| self.left(now)) else { return UpdateDeadline::Interrupt };
+        let Some(left) = thread_time().and_then(|now| self.left(now)) else {
+            return UpdateDeadline::Interrupt;
+        };
         alarm.set(left);
         UpdateDeadline::Continue(1)
     }
@@ -73,13 +85,17 @@ impl Deadline {
     /// What it may still use, if anything.
     fn left(&mut self, now: Duration) -> Option<Duration> {
         let used = *self.used.get_or_insert(now);
-        self.thread_time.checked_sub(now.saturating_sub(used)).filter(|left| !left.is_zero())
+        self.thread_time
+            .checked_sub(now.saturating_sub(used))
+            .filter(|left| !left.is_zero())
     }
 }
 
 /// What this thread has used so far; `None` where that can't be told.
 pub(super) fn thread_time() -> Option<Duration> {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(Duration::from)
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .ok()
+        .map(Duration::from)
 }
 
 #[cfg(test)]

@@ -39,7 +39,11 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), HeaderError> {
     }
     // What no client may say for the host, no policy may say either.
     match names::owned(name) {
-        None | Some(Owned { owner: Owner::Reach, look_alike: false }) => Ok(()),
+        None
+        | Some(Owned {
+            owner: Owner::Reach,
+            look_alike: false,
+        }) => Ok(()),
         Some(_) => Err(HeaderError::Forbidden),
     }
 }
@@ -55,7 +59,10 @@ pub(super) fn check_value(value: &[u8]) -> Result<(), HeaderError> {
 
 /// Whether the message's own `connection` field names this field, which makes it hop-by-hop.
 pub(super) fn named_by_connection(fields: &Fields, name: &[u8]) -> bool {
-    fields.values("connection").any(|v| v.split(|&b| b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(name)))
+    fields.values("connection").any(|v| {
+        v.split(|&b| b == b',')
+            .any(|t| t.trim_ascii().eq_ignore_ascii_case(name))
+    })
 }
 
 fn is_token_byte(b: u8) -> bool {
@@ -90,9 +97,19 @@ mod tests {
             "x_waypost_explain",
             "trailer",
         ] {
-            assert!(matches!(check_name(name.as_bytes()), Err(HeaderError::Forbidden)), "{name}");
+            assert!(
+                matches!(check_name(name.as_bytes()), Err(HeaderError::Forbidden)),
+                "{name}"
+            );
         }
-        for name in ["x-te", "date", "max-forwards", "x-tenant", "host-id", "x_under"] {
+        for name in [
+            "x-te",
+            "date",
+            "max-forwards",
+            "x-tenant",
+            "host-id",
+            "x_under",
+        ] {
             assert!(check_name(name.as_bytes()).is_ok(), "{name}");
         }
     }
@@ -100,10 +117,16 @@ mod tests {
     #[test]
     fn names_are_tokens_and_values_have_no_controls() {
         for name in ["", "a b", "a:b", "a\r\nb", "\u{e4}", &"a".repeat(257)] {
-            assert!(matches!(check_name(name.as_bytes()), Err(HeaderError::InvalidName)), "{name:?}");
+            assert!(
+                matches!(check_name(name.as_bytes()), Err(HeaderError::InvalidName)),
+                "{name:?}"
+            );
         }
         for value in [&b"a\r\nx: y"[..], b"a\nb", b"a\0", b"\x7f", &[b'a'; 8193]] {
-            assert!(matches!(check_value(value), Err(HeaderError::InvalidValue)), "{value:?}");
+            assert!(
+                matches!(check_value(value), Err(HeaderError::InvalidValue)),
+                "{value:?}"
+            );
         }
         assert!(check_value(b"tab\tand \xff bytes").is_ok());
         assert!(check_value(b"").is_ok());

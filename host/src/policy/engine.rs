@@ -37,13 +37,15 @@ const SETUP_LARGE: Duration = Duration::from_secs(10);
 pub struct EngineOptions {
     /// How many workers there are: each gets a warm instance of each policy.
     pub workers: usize,
-    /// How many instances of small components may live at once; chosen by the number of workers if `None`.
+    /// How many instances of small components may live at once; chosen by the number of workers if
+    /// `None`.
     pub instances: Option<u32>,
     /// Where compiled components are kept on disk, if they are.
     pub cache: Option<PathBuf>,
     /// Where components are compiled.
     pub compiler: Compiler,
-    /// Whether instructions are counted ([`Seat::fuel`](super::Seat::fuel)), which makes everything slower.
+    /// Whether instructions are counted ([`Seat::fuel`](super::Seat::fuel)), which makes everything
+    /// slower.
     pub fuel: bool,
     /// The nanoseconds that stores go by in place of the time, for a policy that is asked offline.
     pub store_clock: Option<Arc<AtomicU64>>,
@@ -66,13 +68,15 @@ pub struct PolicySpec {
     pub compiling: CompileLimits,
     /// What becomes of a request when the policy fails.
     pub on_failure: OnFailure,
-    /// What it draws and reads while an instance is set up, for a policy that is asked offline; the real thing if `None`.
+    /// What it draws and reads while an instance is set up, for a policy that is asked offline; the
+    /// real thing if `None`.
     pub setup: Option<Script>,
     /// How long an instance lives.
     pub isolation: Isolation,
     /// What its store may hold; decided when a policy of this name is first loaded.
     pub store: StoreLimits,
-    /// Whether it is loaded as a shadow, whose instances must not change the store while they are set up.
+    /// Whether it is loaded as a shadow, whose instances must not change the store while they are
+    /// set up.
     pub shadow: bool,
     /// Where the component comes from, for messages: a path, or `built-in`.
     pub source: String,
@@ -110,13 +114,14 @@ impl Engine {
     pub fn new(options: EngineOptions) -> Result<Self, PolicyError> {
         let failed = |e: &dyn std::fmt::Display| PolicyError::Engine(e.to_string());
         let lanes = Lanes::new(&options).map_err(|e| PolicyError::Engine(format!("{e:#}")))?;
-        let ticker =
-            Ticker::start(vec![lanes.pooled.engine.clone(), lanes.wasi.engine.clone()]).map_err(|e| failed(&e))?;
+        let ticker = Ticker::start(vec![lanes.pooled.engine.clone(), lanes.wasi.engine.clone()])
+            .map_err(|e| failed(&e))?;
         let cache = match &options.cache {
             None => None,
-            Some(folder) => {
-                Some(Cache::open(folder).map_err(|reason| PolicyError::Cache { folder: folder.clone(), reason })?)
-            }
+            Some(folder) => Some(Cache::open(folder).map_err(|reason| PolicyError::Cache {
+                folder: folder.clone(),
+                reason,
+            })?),
         };
         let builders = Builders::start(options.workers.max(1)).map_err(|e| failed(&e))?;
         // They are in the pool's places meanwhile.
@@ -152,8 +157,9 @@ impl Engine {
 
     /// Compiles the component, checks it, and builds a warm, configured instance for each worker.
     ///
-    /// Takes from milliseconds to seconds and blocks: not for a worker. `stats` is what `Stats::policy` gives for this
-    /// name; `generation` is the caller's number for the result. After an error nothing has changed.
+    /// Takes from milliseconds to seconds and blocks: not for a worker. `stats` is what
+    /// `Stats::policy` gives for this name; `generation` is the caller's number for the result.
+    /// After an error nothing has changed.
     pub fn load(
         &self,
         spec: &PolicySpec,
@@ -162,20 +168,34 @@ impl Engine {
         stats: &Arc<PolicyStats>,
         generation: u64,
     ) -> Result<Arc<Generation>, PolicyError> {
-        let load = || self.core.load(spec, pools, pools_generation, stats, generation);
+        let load = || {
+            self.core
+                .load(spec, pools, pools_generation, stats, generation)
+        };
         let loaded = thread::scope(|scope| {
             let thread = thread::Builder::new().name("policy-load".to_owned());
             match thread.spawn_scoped(scope, load) {
-                Ok(thread) => thread.join().unwrap_or_else(|_| Err(Refusal::Host("the loader panicked".to_owned()))),
+                Ok(thread) => thread
+                    .join()
+                    .unwrap_or_else(|_| Err(Refusal::Host("the loader panicked".to_owned()))),
                 Err(e) => Err(Refusal::Host(e.to_string())),
             }
         });
-        loaded.map_err(|reason| PolicyError::Refused { policy: spec.name.clone(), origin: spec.source.clone(), reason })
+        loaded.map_err(|reason| PolicyError::Refused {
+            policy: spec.name.clone(),
+            origin: spec.source.clone(),
+            reason,
+        })
     }
 
-    /// Forgets the store of this policy name: whoever has one still keeps it, and the next policy of the name finds another.
+    /// Forgets the store of this policy name: whoever has one still keeps it, and the next policy
+    /// of the name finds another.
     pub fn forget_store(&self, policy: &str) {
-        self.core.stores.lock().unwrap_or_else(PoisonError::into_inner).remove(policy);
+        self.core
+            .stores
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(policy);
     }
 }
 
@@ -200,7 +220,8 @@ pub(super) struct Core {
     ticker: Ticker,
 }
 
-/// What one component was compiled to; locked while it is compiled, so that several policies do not compile the same.
+/// What one component was compiled to; locked while it is compiled, so that several policies do not
+/// compile the same.
 type Place = Mutex<Weak<Compiled>>;
 
 impl Core {
@@ -231,11 +252,17 @@ impl Core {
             return Err(Refusal::SlowIsolation);
         }
         if compiled.facts.beside_memory > spec.memory {
-            return Err(Refusal::Memory { needed: compiled.facts.beside_memory, limit: spec.memory });
+            return Err(Refusal::Memory {
+                needed: compiled.facts.beside_memory,
+                limit: spec.memory,
+            });
         }
         let policy: Arc<str> = spec.name.as_str().into();
         let count = self.places.of_generation(self.workers, compiled.places);
-        let reserved = compiled.pooled.then(|| self.places.reserve(&policy, count)).transpose();
+        let reserved = compiled
+            .pooled
+            .then(|| self.places.reserve(&policy, count))
+            .transpose();
         let reserved = reserved.map_err(Refusal::Full)?;
         let store = self.store(spec, stats);
         if compiled.store {
@@ -259,10 +286,17 @@ impl Core {
             alarm: Arc::clone(self.ticker.alarm()),
         };
         let (slots, first) = self.warm_instances(&recipe, spec.isolation)?;
-        let limit = if spec.isolation == Isolation::Request { INLINE_LIMIT } else { INLINE_BUILD };
+        let limit = if spec.isolation == Isolation::Request {
+            INLINE_LIMIT
+        } else {
+            INLINE_BUILD
+        };
         let build_time = quickest(&recipe, first, limit);
         if spec.isolation == Isolation::Request && build_time > limit {
-            return Err(Refusal::SlowBuild { took: build_time, limit });
+            return Err(Refusal::SlowBuild {
+                took: build_time,
+                limit,
+            });
         }
         let generation = Arc::new(Generation {
             recipe,
@@ -297,7 +331,13 @@ impl Core {
             return Ok(compiled);
         }
         let make = || self.make(digest, spec);
-        let compiled = Arc::new(compiled(&self.lanes, self.cache.as_ref(), digest, &spec.component, make)?);
+        let compiled = Arc::new(compiled(
+            &self.lanes,
+            self.cache.as_ref(),
+            digest,
+            &spec.component,
+            make,
+        )?);
         *place = Arc::downgrade(&compiled);
         Ok(compiled)
     }
@@ -306,24 +346,38 @@ impl Core {
         let mut places = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         // One that is in use is locked, or about to be.
         places.retain(|_, place| {
-            Arc::strong_count(place) > 1 || place.try_lock().is_ok_and(|compiled| compiled.strong_count() > 0)
+            Arc::strong_count(place) > 1
+                || place
+                    .try_lock()
+                    .is_ok_and(|compiled| compiled.strong_count() > 0)
         });
         Arc::clone(places.entry(digest.to_owned()).or_default())
     }
 
     /// Has it compiled when it is its turn.
     fn make(&self, digest: &str, spec: &PolicySpec) -> Result<(Facts, Artefact), Refusal> {
-        let order = Order::new(Task::Compile { fuel: self.fuel }, spec.compiling, spec.component.len());
+        let order = Order::new(
+            Task::Compile { fuel: self.fuel },
+            spec.compiling,
+            spec.component.len(),
+        );
         let turn = self.turns.take(&spec.name, digest);
-        match self.compiler.ask(&order, &spec.component, &mut || turn.is_long())? {
+        match self
+            .compiler
+            .ask(&order, &spec.component, &mut || turn.is_long())?
+        {
             (Answer::Compiled(facts), artefact) => Ok((facts, artefact)),
             (answer, _) => Err(unexpected(answer)),
         }
     }
 
-    /// An instance for each worker and the least CPU time that one took. With `isolation = "request"` one is built all
-    /// the same, so that what is wrong shows now.
-    fn warm_instances(&self, recipe: &Recipe, isolation: Isolation) -> Result<(Vec<Mutex<Slot>>, Duration), Refusal> {
+    /// An instance for each worker and the least CPU time that one took. With `isolation =
+    /// "request"` one is built all the same, so that what is wrong shows now.
+    fn warm_instances(
+        &self,
+        recipe: &Recipe,
+        isolation: Isolation,
+    ) -> Result<(Vec<Mutex<Slot>>, Duration), Refusal> {
         let shard = recipe.stats.shards.last().cloned().unwrap_or_default();
         let mut build_time = Duration::MAX;
         let mut slots = Vec::with_capacity(self.workers);
@@ -344,25 +398,34 @@ impl Core {
 }
 
 /// What comes of a build off the workers, and the CPU time that it took.
-fn timed<T>(recipe: &Recipe, build: impl FnOnce(Allowance) -> Result<T, BuildError>) -> Result<(T, Duration), Refusal> {
+fn timed<T>(
+    recipe: &Recipe,
+    build: impl FnOnce(Allowance) -> Result<T, BuildError>,
+) -> Result<(T, Duration), Refusal> {
     let _one_at_a_time = recipe.setting_up();
-    // Of the thread, as the deadlines: a machine that is busy now would have it built off the workers for good.
+    // Of the thread, as the deadlines: a machine that is busy now would have it built off the
+    // workers for good.
     let (start, used) = (Instant::now(), thread_time());
-    let built =
-        build(Allowance::on_wall(recipe.setup)).map_err(|e| e.into_refusal(recipe.memory, recipe.setup.as_secs()))?;
-    let took = used.zip(thread_time()).map_or_else(|| start.elapsed(), |(before, after)| after.saturating_sub(before));
+    let built = build(Allowance::on_wall(recipe.setup))
+        .map_err(|e| e.into_refusal(recipe.memory, recipe.setup.as_secs()))?;
+    let took = used.zip(thread_time()).map_or_else(
+        || start.elapsed(),
+        |(before, after)| after.saturating_sub(before),
+    );
     Ok((built, took))
 }
 
-/// The least CPU time that an instance takes to build, if the first was not far beyond this limit: the first has pages to fetch that the
-/// next ones find.
+/// The least CPU time that an instance takes to build, if the first was not far beyond this limit:
+/// the first has pages to fetch that the next ones find.
 fn quickest(recipe: &Recipe, first: Duration, limit: Duration) -> Duration {
     let mut quickest = first;
     for _ in 0..BUILDS_TRIED {
         if quickest <= limit || quickest > 4 * limit {
             break;
         }
-        let Ok(((), took)) = timed(recipe, |time| recipe.rehearse(time)) else { break };
+        let Ok(((), took)) = timed(recipe, |time| recipe.rehearse(time)) else {
+            break;
+        };
         quickest = quickest.min(took);
     }
     quickest
@@ -373,7 +436,11 @@ fn is_empty(settings: &serde_json::Value) -> bool {
 }
 
 fn settings_json(settings: &serde_json::Value) -> String {
-    if settings.is_null() { "{}".to_owned() } else { settings.to_string() }
+    if settings.is_null() {
+        "{}".to_owned()
+    } else {
+        settings.to_string()
+    }
 }
 
 fn wit_pool(pool: &PoolSpec) -> (Arc<WitPool>, Arc<[WitBackend]>) {
@@ -382,5 +449,11 @@ fn wit_pool(pool: &PoolSpec) -> (Arc<WitPool>, Arc<[WitBackend]>) {
         weight: b.weight,
         labels: b.labels.clone(),
     });
-    (Arc::new(WitPool { id: pool.id, name: pool.name.clone() }), backends.collect())
+    (
+        Arc::new(WitPool {
+            id: pool.id,
+            name: pool.name.clone(),
+        }),
+        backends.collect(),
+    )
 }

@@ -1,4 +1,5 @@
-//! WASI's randomness and its wall clock: wasmtime-wasi's own, but for the calls of a comparison, which the tape answers.
+//! WASI's randomness and its wall clock: wasmtime-wasi's own, but for the calls of a comparison,
+//! which the tape answers.
 
 use rand::{Rng, RngExt};
 use wasmtime_wasi::WasiView;
@@ -13,9 +14,14 @@ use super::wasi::MAX_RANDOM;
 impl State {
     fn taped_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
         if length > MAX_RANDOM {
-            return Err(wasmtime::format_err!("{length} random bytes at once; {MAX_RANDOM} is the most"));
+            return Err(wasmtime::format_err!(
+                "{length} random bytes at once; {MAX_RANDOM} is the most"
+            ));
         }
-        Ok((&mut self.rng).random_iter().take(length as usize).collect())
+        Ok((&mut self.rng)
+            .random_iter()
+            .take(length as usize)
+            .collect())
     }
 }
 
@@ -66,10 +72,17 @@ impl wall_clock::Host for State {
         if self.tape.is_none() {
             return Ok(now);
         }
-        // As one number, so that the two parts are of one reading; microseconds reach far beyond any date.
-        let micros = now.seconds.saturating_mul(1_000_000).saturating_add(u64::from(now.nanoseconds / 1_000));
+        // As one number, so that the two parts are of one reading; microseconds reach far beyond
+        // any date.
+        let micros = now
+            .seconds
+            .saturating_mul(1_000_000)
+            .saturating_add(u64::from(now.nanoseconds / 1_000));
         let reading = self.reading(Clock::WasiWall, micros);
-        Ok(Datetime { seconds: reading / 1_000_000, nanoseconds: (reading % 1_000_000) as u32 * 1_000 })
+        Ok(Datetime {
+            seconds: reading / 1_000_000,
+            nanoseconds: (reading % 1_000_000) as u32 * 1_000,
+        })
     }
 
     fn resolution(&mut self) -> wasmtime::Result<Datetime> {

@@ -44,7 +44,9 @@ pub enum Refusal {
         limit: usize,
     },
     /// The text format.
-    #[error("this is WebAssembly text; compile it to a binary component first, with `wasm-tools parse` or `wat2wasm`")]
+    #[error(
+        "this is WebAssembly text; compile it to a binary component first, with `wasm-tools parse` or `wat2wasm`"
+    )]
     Text,
     /// A module without component wrapping.
     #[error("this is a core module, not a component; make one of it with `waypost policy pack`")]
@@ -142,7 +144,9 @@ pub enum Refusal {
         detail: String,
     },
     /// Settings for a policy that can't take them.
-    #[error("there are settings for it, but the component does not export `configuration`; remove the settings")]
+    #[error(
+        "there are settings for it, but the component does not export `configuration`; remove the settings"
+    )]
     SettingsUnwanted,
     /// A fresh instance per request, of a kind that takes milliseconds to build.
     #[error(
@@ -200,6 +204,10 @@ impl Refusal {
     /// What a parser or a validator says of a component that it does not take.
     pub(super) fn of_parser(sentence: String) -> Self {
         // wasmparser's own words: "gc proposal must be enabled", "SIMD support is not enabled".
-        if sentence.contains("enabled") { Self::Feature(sentence) } else { Self::Corrupt(sentence) }
+        if sentence.contains("enabled") {
+            Self::Feature(sentence)
+        } else {
+            Self::Corrupt(sentence)
+        }
     }
 }

@@ -22,7 +22,8 @@ pub(super) const INLINE_BUILD: Duration = Duration::from_micros(500);
 pub(super) const INLINE_LIMIT: Duration = Duration::from_millis(10);
 /// The same for an instance that takes the place of a lost one.
 const REBUILD_LIMIT: Duration = Duration::from_millis(3);
-/// An instance with more memory than this is dropped off the workers: giving the memory back takes some 50 µs for each MiB.
+/// An instance with more memory than this is dropped off the workers: giving the memory back takes
+/// some 50 µs for each MiB.
 const LARGE: u64 = 4 << 20;
 /// After a build failed, the next is not tried before this.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -40,10 +41,12 @@ pub struct Generation {
     pub(super) deadline: Allowance,
     /// The least CPU time that an instance took to build when the policy was loaded.
     pub(super) build_time: Duration,
-    /// The same of the latest that a builder built, in nanoseconds: a guest can take its time later than at first.
+    /// The same of the latest that a builder built, in nanoseconds: a guest can take its time later
+    /// than at first.
     pub(super) latest_build: AtomicU64,
     pub(super) slots: Vec<Mutex<Slot>>,
-    /// Whether a worker has lost an instance. From then on one that is slow to build has a successor waiting.
+    /// Whether a worker has lost an instance. From then on one that is slow to build has a
+    /// successor waiting.
     pub(super) failed_before: AtomicBool,
     /// Its places in the pool.
     pub(super) _places: Option<Reservation>,
@@ -114,12 +117,14 @@ impl Generation {
         &self.recipe.store
     }
 
-    /// What its first instance wrote into the log while it was set up, if that was done by a script.
+    /// What its first instance wrote into the log while it was set up, if that was done by a
+    /// script.
     pub fn heard_at_setup(&self) -> &[LogLine] {
         self.recipe.heard.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Bytes that an instance takes beside its memories and what its tables hold, about: globals, function references, imports.
+    /// Bytes that an instance takes beside its memories and what its tables hold, about: globals,
+    /// function references, imports.
     pub fn beside_memory(&self) -> u64 {
         self.recipe.compiled.facts.beside_memory
     }
@@ -134,27 +139,38 @@ impl Generation {
         self.build_time
     }
 
-    /// What a client is charged for the loss of an instance. All workers share the builders, and a client
-    /// has a twentieth of each worker's time: with this weight it gets a tenth of a builder's thread at
-    /// most, however many workers there are, and a policy has a quarter.
+    /// What a client is charged for the loss of an instance. All workers share the builders, and a
+    /// client has a twentieth of each worker's time: with this weight it gets a tenth of a
+    /// builder's thread at most, however many workers there are, and a policy has a quarter.
     pub(super) fn rebuild_cost(&self) -> Duration {
         if self.builds_inline() {
             return self.build_time;
         }
         let latest = Duration::from_nanos(self.latest_build.load(Ordering::Relaxed));
         let workers = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.build_time.max(latest).saturating_mul(workers.div_ceil(2))
+        self.build_time
+            .max(latest)
+            .saturating_mul(workers.div_ceil(2))
     }
 
-    /// The worker's shard of the statistics of the policy's name, or the one for what is done off the workers.
+    /// The worker's shard of the statistics of the policy's name, or the one for what is done off
+    /// the workers.
     pub fn shard(&self, worker: usize) -> Arc<PolicyShard> {
         let shards = &self.recipe.stats.shards;
-        shards.get(worker).or(shards.last()).cloned().unwrap_or_default()
+        shards
+            .get(worker)
+            .or(shards.last())
+            .cloned()
+            .unwrap_or_default()
     }
 
-    /// An instance for a worker that has none: the warm one, or a new one if that is quick. Otherwise the builder
-    /// thread is asked for one, and there is none for now.
-    pub(super) fn instance(self: &Arc<Self>, worker: usize, shard: &Arc<PolicyShard>) -> Result<Box<Instance>, Fault> {
+    /// An instance for a worker that has none: the warm one, or a new one if that is quick.
+    /// Otherwise the builder thread is asked for one, and there is none for now.
+    pub(super) fn instance(
+        self: &Arc<Self>,
+        worker: usize,
+        shard: &Arc<PolicyShard>,
+    ) -> Result<Box<Instance>, Fault> {
         let Some(mut slot) = self.slot(worker) else {
             return Err(unavailable(format!("there is no worker {worker}")));
         };
@@ -166,16 +182,25 @@ impl Generation {
                 Ok(instance)
             }
             Slot::Failed { until, message } if Instant::now() < until => {
-                *slot = Slot::Failed { until, message: message.clone() };
+                *slot = Slot::Failed {
+                    until,
+                    message: message.clone(),
+                };
                 Err(unavailable(message))
             }
             Slot::Empty | Slot::Failed { .. } if self.builds_inline() => {
-                let limit = if self.isolation == Isolation::Request { INLINE_LIMIT } else { REBUILD_LIMIT };
-                self.recipe.build(shard, Allowance::of_thread(limit)).map_err(|e| {
-                    let message = e.into_message();
-                    *slot = failed(message.clone());
-                    unavailable(message)
-                })
+                let limit = if self.isolation == Isolation::Request {
+                    INLINE_LIMIT
+                } else {
+                    REBUILD_LIMIT
+                };
+                self.recipe
+                    .build(shard, Allowance::of_thread(limit))
+                    .map_err(|e| {
+                        let message = e.into_message();
+                        *slot = failed(message.clone());
+                        unavailable(message)
+                    })
             }
             Slot::Empty | Slot::Failed { .. } => {
                 *slot = self.ask_builder(worker);
@@ -214,19 +239,24 @@ impl Generation {
         }
     }
 
-    /// Builds the instances that workers have taken, so that the generation can be published again. Takes as long as
-    /// its instances take to build, and is not for a worker.
+    /// Builds the instances that workers have taken, so that the generation can be published again.
+    /// Takes as long as its instances take to build, and is not for a worker.
     pub fn warm(&self) -> Result<(), String> {
         if self.isolation == Isolation::Request {
             return Ok(());
         }
         let shard = self.shard(usize::MAX);
         for worker in 0..self.slots.len() {
-            if self.slot(worker).is_some_and(|slot| matches!(*slot, Slot::Ready(_))) {
+            if self
+                .slot(worker)
+                .is_some_and(|slot| matches!(*slot, Slot::Ready(_)))
+            {
                 continue;
             }
             let _one_at_a_time = self.recipe.setting_up();
-            let built = self.recipe.build(&shard, Allowance::on_wall(self.recipe.setup));
+            let built = self
+                .recipe
+                .build(&shard, Allowance::on_wall(self.recipe.setup));
             let built = built.map_err(super::instance::BuildError::into_message)?;
             if let Some(mut slot) = self.slot(worker) {
                 *slot = Slot::Ready(built);
@@ -235,9 +265,12 @@ impl Generation {
         Ok(())
     }
 
-    /// Whether it is a shadow: if not, its instances may change the store while they are set up. Tells what it was.
+    /// Whether it is a shadow: if not, its instances may change the store while they are set up.
+    /// Tells what it was.
     pub fn set_shadow(&self, shadow: bool) -> bool {
-        self.recipe.dry.swap(shadow, std::sync::atomic::Ordering::Relaxed)
+        self.recipe
+            .dry
+            .swap(shadow, std::sync::atomic::Ordering::Relaxed)
     }
 
     /// The pools that it selects from.
@@ -250,14 +283,21 @@ impl Generation {
         self.recipe.pools.iter().map(pool).collect()
     }
 
-    /// On a builder thread. Tells whether it was done: not while another generation of the policy is being loaded.
+    /// On a builder thread. Tells whether it was done: not while another generation of the policy
+    /// is being loaded.
     pub(super) fn rebuild(&self, worker: usize) -> bool {
         ground::fault_point("policy-builder");
-        // Also counts in the shard for work off the workers, which has one writer at a time because of this.
-        let Some(_one_at_a_time) = self.recipe.try_setting_up() else { return false };
+        // Also counts in the shard for work off the workers, which has one writer at a time because
+        // of this.
+        let Some(_one_at_a_time) = self.recipe.try_setting_up() else {
+            return false;
+        };
         let shard = self.shard(usize::MAX);
         let used = thread_time();
-        let built = match self.recipe.build(&shard, Allowance::on_wall(self.recipe.setup)) {
+        let built = match self
+            .recipe
+            .build(&shard, Allowance::on_wall(self.recipe.setup))
+        {
             Ok(instance) => Slot::Ready(instance),
             Err(e) => failed(e.into_message()),
         };
@@ -279,12 +319,19 @@ impl Generation {
     }
 
     fn ask_builder(self: &Arc<Self>, worker: usize) -> Slot {
-        self.core.builders().ask(self, &self.recipe.policy, worker, self.build_time);
+        self.core
+            .builders()
+            .ask(self, &self.recipe.policy, worker, self.build_time);
         Slot::Building
     }
 
     fn slot(&self, worker: usize) -> Option<MutexGuard<'_, Slot>> {
-        Some(self.slots.get(worker)?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(
+            self.slots
+                .get(worker)?
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }
 
@@ -299,13 +346,22 @@ impl std::fmt::Debug for Generation {
 }
 
 fn failed(message: String) -> Slot {
-    Slot::Failed { until: Instant::now() + RETRY_AFTER, message }
+    Slot::Failed {
+        until: Instant::now() + RETRY_AFTER,
+        message,
+    }
 }
 
 fn rebuilding() -> Fault {
-    Fault { kind: FaultKind::Rebuilding, message: "a new instance is being built".to_owned() }
+    Fault {
+        kind: FaultKind::Rebuilding,
+        message: "a new instance is being built".to_owned(),
+    }
 }
 
 fn unavailable(message: String) -> Fault {
-    Fault { kind: FaultKind::Unavailable, message }
+    Fault {
+        kind: FaultKind::Unavailable,
+        message,
+    }
 }

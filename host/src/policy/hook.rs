@@ -26,7 +26,12 @@ pub enum Hook {
 
 impl Hook {
     /// All of them. Statistics count by this order.
-    pub const ALL: [Self; HOOKS] = [Self::Range, Self::RequestHeaders, Self::Selection, Self::ResponseHeaders];
+    pub const ALL: [Self; HOOKS] = [
+        Self::Range,
+        Self::RequestHeaders,
+        Self::Selection,
+        Self::ResponseHeaders,
+    ];
 
     /// The name of its interface in the contract.
     pub const fn name(self) -> &'static str {
@@ -57,7 +62,12 @@ impl FromStr for Hook {
         Self::ALL
             .into_iter()
             .find(|hook| hook.name() == written)
-            .ok_or_else(|| format!("{written:?} is not a hook; write one of: {}", Self::ALL.map(Self::name).join(", ")))
+            .ok_or_else(|| {
+                format!(
+                    "{written:?} is not a hook; write one of: {}",
+                    Self::ALL.map(Self::name).join(", ")
+                )
+            })
     }
 }
 
@@ -73,7 +83,10 @@ pub struct Message<'a> {
 impl<'a> Message<'a> {
     /// A request that has no response yet.
     pub fn request(head: &'a mut RequestHead) -> Self {
-        Self { head, response: None }
+        Self {
+            head,
+            response: None,
+        }
     }
 }
 
@@ -155,7 +168,9 @@ impl Ask for EditResponse {
 
     fn ask(&self, seat: &mut Seat, message: &mut Message<'_>) -> Result<Edited, Fault> {
         // Without a response there is nothing to edit.
-        let Some(fields) = message.response.as_deref_mut() else { return Ok(Edited::Done) };
+        let Some(fields) = message.response.as_deref_mut() else {
+            return Ok(Edited::Done);
+        };
         seat.edit_response(message.head, self.pool, self.status, self.backend, fields)
     }
 }
@@ -168,7 +183,11 @@ mod tests {
     fn a_hook_has_one_name_and_one_position() {
         for (at, hook) in Hook::ALL.into_iter().enumerate() {
             assert_eq!((hook.index(), hook.name().parse()), (at, Ok(hook)));
-            assert_eq!(serde_json::to_value(hook).unwrap(), hook.name(), "in recordings");
+            assert_eq!(
+                serde_json::to_value(hook).unwrap(),
+                hook.name(),
+                "in recordings"
+            );
         }
         assert_eq!(
             "topology".parse::<Hook>().unwrap_err(),

@@ -1,4 +1,5 @@
-//! The imports of the contract: what a guest can ask of the host. Nothing here waits, locks for long or fails.
+//! The imports of the contract: what a guest can ask of the host. Nothing here waits, locks for
+//! long or fails.
 
 use std::sync::PoisonError;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,9 @@ use wasmtime::component::Resource;
 use super::answer::{BackendFacts, Failure};
 use super::bindings::waypost::policy::store::StoreError as WitStoreError;
 use super::bindings::waypost::policy::types::HeaderError;
-use super::bindings::waypost::policy::{attempts, backend_facts, clock, counters, log, random, store, types};
+use super::bindings::waypost::policy::{
+    attempts, backend_facts, clock, counters, log, random, store, types,
+};
 use super::contract::{Headers, Request};
 use super::edits::{check_name, check_value, named_by_connection};
 use super::state::{State, Turn};
@@ -87,12 +90,24 @@ impl types::HostHeaders for State {
         names(self.turn.headers())
     }
 
-    fn set(&mut self, _: Resource<Headers>, name: String, value: Vec<u8>) -> Result<(), HeaderError> {
-        editable(&mut self.turn, name.as_bytes(), &value).map(|fields| fields.set(name.as_bytes(), &value))
+    fn set(
+        &mut self,
+        _: Resource<Headers>,
+        name: String,
+        value: Vec<u8>,
+    ) -> Result<(), HeaderError> {
+        editable(&mut self.turn, name.as_bytes(), &value)
+            .map(|fields| fields.set(name.as_bytes(), &value))
     }
 
-    fn append(&mut self, _: Resource<Headers>, name: String, value: Vec<u8>) -> Result<(), HeaderError> {
-        editable(&mut self.turn, name.as_bytes(), &value).map(|fields| fields.append(name.as_bytes(), &value))
+    fn append(
+        &mut self,
+        _: Resource<Headers>,
+        name: String,
+        value: Vec<u8>,
+    ) -> Result<(), HeaderError> {
+        editable(&mut self.turn, name.as_bytes(), &value)
+            .map(|fields| fields.append(name.as_bytes(), &value))
     }
 
     fn remove(&mut self, _: Resource<Headers>, name: String) -> Result<(), HeaderError> {
@@ -115,11 +130,18 @@ fn values(fields: &Fields, name: &str) -> Vec<Vec<u8>> {
 }
 
 fn names(fields: &Fields) -> Vec<String> {
-    fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
+    fields
+        .iter()
+        .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+        .collect()
 }
 
 /// The fields to edit, if this edit is allowed.
-fn editable<'a>(turn: &'a mut Turn, name: &[u8], value: &[u8]) -> Result<&'a mut Fields, HeaderError> {
+fn editable<'a>(
+    turn: &'a mut Turn,
+    name: &[u8],
+    value: &[u8],
+) -> Result<&'a mut Fields, HeaderError> {
     check_name(name)?;
     check_value(value)?;
     if named_by_connection(turn.headers(), name) {
@@ -137,7 +159,10 @@ impl log::Host for State {
             log::Level::Warn => Level::WARN,
             log::Level::Error => Level::ERROR,
         };
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).write(level, &message);
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write(level, &message);
     }
 }
 
@@ -153,7 +178,8 @@ impl random::Host for State {
     }
 }
 
-/// Lemire's method: a multiplication, and a division only for the few draws that may have to be repeated.
+/// Lemire's method: a multiplication, and a division only for the few draws that may have to be
+/// repeated.
 fn below(rng: &mut impl Rng, bound: u32) -> u32 {
     let mut product = u64::from(rng.next_u32()) * u64::from(bound);
     if (product as u32) < bound {
@@ -167,13 +193,23 @@ fn below(rng: &mut impl Rng, bound: u32) -> u32 {
 
 impl clock::Host for State {
     fn monotonic_nanoseconds(&mut self) -> u64 {
-        let now = u64::try_from(Instant::now().saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX);
+        let now = u64::try_from(
+            Instant::now()
+                .saturating_duration_since(self.epoch)
+                .as_nanos(),
+        )
+        .unwrap_or(u64::MAX);
         self.reading(Clock::Monotonic, now)
     }
 
     fn unix_milliseconds(&mut self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.reading(Clock::Unix, u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        self.reading(
+            Clock::Unix,
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        )
     }
 }
 
@@ -207,7 +243,12 @@ impl State {
 impl attempts::Host for State {
     fn failed(&mut self) -> Vec<attempts::FailedAttempt> {
         let failed = self.turn.failed.iter();
-        failed.map(|past| attempts::FailedAttempt { backend: past.backend, failure: past.failure.into() }).collect()
+        failed
+            .map(|past| attempts::FailedAttempt {
+                backend: past.backend,
+                failure: past.failure.into(),
+            })
+            .collect()
     }
 }
 
@@ -225,11 +266,18 @@ impl From<Failure> for attempts::Failure {
 impl counters::Host for State {
     fn define(&mut self, name: String) -> Result<u32, String> {
         check_counter_name(&name)?;
-        let mut names = self.counters.stats.counter_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self
+            .counters
+            .stats
+            .counter_names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let index = match names.iter().position(|known| *known == name) {
             Some(index) => index,
             None if names.len() >= MAX_POLICY_COUNTERS => {
-                return Err(format!("there are {MAX_POLICY_COUNTERS} counters already, which is the most"));
+                return Err(format!(
+                    "there are {MAX_POLICY_COUNTERS} counters already, which is the most"
+                ));
             }
             None => {
                 names.push(name);
@@ -254,8 +302,15 @@ impl store::Host for State {
         self.stored(Call::Get(key)).value()
     }
 
-    fn set(&mut self, key: String, value: Vec<u8>, ttl_milliseconds: u64) -> Result<(), WitStoreError> {
-        Ok(self.stored(Call::Set(key, value, ttl_milliseconds)).done()?)
+    fn set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_milliseconds: u64,
+    ) -> Result<(), WitStoreError> {
+        Ok(self
+            .stored(Call::Set(key, value, ttl_milliseconds))
+            .done()?)
     }
 
     fn remove(&mut self, key: String) -> bool {
@@ -269,15 +324,31 @@ impl store::Host for State {
         value: Vec<u8>,
         ttl_milliseconds: u64,
     ) -> Result<bool, WitStoreError> {
-        Ok(self.stored(Call::CompareAndSet(key, expected, value, ttl_milliseconds)).was_set()?)
+        Ok(self
+            .stored(Call::CompareAndSet(key, expected, value, ttl_milliseconds))
+            .was_set()?)
     }
 
-    fn increment(&mut self, key: String, by: i64, ttl_milliseconds: u64) -> Result<i64, WitStoreError> {
-        Ok(self.stored(Call::Increment(key, by, ttl_milliseconds)).count()?)
+    fn increment(
+        &mut self,
+        key: String,
+        by: i64,
+        ttl_milliseconds: u64,
+    ) -> Result<i64, WitStoreError> {
+        Ok(self
+            .stored(Call::Increment(key, by, ttl_milliseconds))
+            .count()?)
     }
 
-    fn decrement(&mut self, key: String, by: u64, ttl_milliseconds: u64) -> Result<i64, WitStoreError> {
-        Ok(self.stored(Call::Decrement(key, by, ttl_milliseconds)).count()?)
+    fn decrement(
+        &mut self,
+        key: String,
+        by: u64,
+        ttl_milliseconds: u64,
+    ) -> Result<i64, WitStoreError> {
+        Ok(self
+            .stored(Call::Decrement(key, by, ttl_milliseconds))
+            .count()?)
     }
 
     fn counter(&mut self, key: String) -> Option<i64> {
@@ -296,9 +367,13 @@ impl From<StoreError> for WitStoreError {
 }
 
 fn check_counter_name(name: &str) -> Result<(), String> {
-    let valid = |(i, b): (usize, u8)| b.is_ascii_lowercase() || (i > 0 && (b.is_ascii_digit() || b == b'_'));
+    let valid = |(i, b): (usize, u8)| {
+        b.is_ascii_lowercase() || (i > 0 && (b.is_ascii_digit() || b == b'_'))
+    };
     if name.is_empty() || name.len() > MAX_COUNTER_NAME || !name.bytes().enumerate().all(valid) {
-        return Err(format!("a counter's name is [a-z][a-z0-9_]*, {MAX_COUNTER_NAME} bytes at most"));
+        return Err(format!(
+            "a counter's name is [a-z][a-z0-9_]*, {MAX_COUNTER_NAME} bytes at most"
+        ));
     }
     Ok(())
 }

@@ -62,11 +62,14 @@ pub struct Interface {
     pub functions: Vec<String>,
 }
 
-/// Looks into these bytes: for a process that may fail. What is broken is told as far as it can be read.
+/// Looks into these bytes: for a process that may fail. What is broken is told as far as it can be
+/// read.
 pub(super) fn inspected(bytes: &[u8]) -> Anatomy {
     let mut anatomy = Anatomy::from_outside(bytes);
     if matches!(anatomy.form, Form::Component | Form::CoreModule) {
-        let types = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).ok();
+        let types = Validator::new_with_features(WasmFeatures::all())
+            .validate_all(bytes)
+            .ok();
         anatomy.read(bytes, types.as_ref());
     }
     anatomy
@@ -115,11 +118,17 @@ impl Anatomy {
                     for import in section.into_iter().flatten() {
                         let name = import.name.name;
                         let functions = types.map_or_else(Vec::new, |types| functions(types, name));
-                        self.imported(Interface { name: sentence(name), functions });
+                        self.imported(Interface {
+                            name: sentence(name),
+                            functions,
+                        });
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
-                    section.into_iter().flatten().for_each(|export| self.exported(export.name.name));
+                    section
+                        .into_iter()
+                        .flatten()
+                        .for_each(|export| self.exported(export.name.name));
                 }
                 Payload::ImportSection(section) if self.form == Form::CoreModule => {
                     for import in section.into_imports().flatten() {
@@ -128,7 +137,8 @@ impl Anatomy {
                 }
                 Payload::MemorySection(section) => {
                     let bytes = |m: wasmparser::MemoryType| {
-                        1u64.checked_shl(m.page_size_log2.unwrap_or(16)).and_then(|page| page.checked_mul(m.initial))
+                        1u64.checked_shl(m.page_size_log2.unwrap_or(16))
+                            .and_then(|page| page.checked_mul(m.initial))
                     };
                     let memories = section.into_iter().flatten().filter_map(bytes);
                     self.initial_memory = memories.fold(self.initial_memory, u64::saturating_add);
@@ -161,7 +171,10 @@ impl Anatomy {
             }
             return;
         }
-        let interface = Interface { name: module.to_owned(), functions: vec![function] };
+        let interface = Interface {
+            name: module.to_owned(),
+            functions: vec![function],
+        };
         match module.starts_with("wasi_") {
             true if self.wasi.len() < TOLD => self.wasi.push(interface),
             true => {}
@@ -172,14 +185,21 @@ impl Anatomy {
     fn exported(&mut self, name: &str) {
         let name = &*sentence(name);
         if self.of_the_contract(name) && self.hooks.len() < TOLD {
-            let hook = name.split_once('/').map_or(name, |(_, rest)| rest.split('@').next().unwrap_or(rest));
+            let hook = name
+                .split_once('/')
+                .map_or(name, |(_, rest)| rest.split('@').next().unwrap_or(rest));
             self.hooks.push(hook.to_owned());
         }
     }
 
     /// Notes the contract that a name is of.
     fn of_the_contract(&mut self, name: &str) -> bool {
-        let Some(rest) = name.strip_prefix(CONTRACT).and_then(|rest| rest.strip_prefix('/')) else { return false };
+        let Some(rest) = name
+            .strip_prefix(CONTRACT)
+            .and_then(|rest| rest.strip_prefix('/'))
+        else {
+            return false;
+        };
         let contract = match rest.split_once('@') {
             Some((_, version)) => format!("{CONTRACT}@{version}"),
             None => CONTRACT.to_owned(),
@@ -191,11 +211,18 @@ impl Anatomy {
     }
 
     fn custom(&mut self, section: &wasmparser::CustomSectionReader<'_>) {
-        self.carries_types |= self.form == Form::CoreModule && section.name().starts_with("component-type");
-        let KnownCustom::Producers(fields) = section.as_known() else { return };
+        self.carries_types |=
+            self.form == Form::CoreModule && section.name().starts_with("component-type");
+        let KnownCustom::Producers(fields) = section.as_known() else {
+            return;
+        };
         for field in fields.into_iter().flatten() {
             for value in field.values.into_iter().flatten() {
-                let producer = (sentence(field.name), sentence(value.name), sentence(value.version));
+                let producer = (
+                    sentence(field.name),
+                    sentence(value.name),
+                    sentence(value.version),
+                );
                 if self.producers.len() < TOLD && !self.producers.contains(&producer) {
                     self.producers.push(producer);
                 }
@@ -206,7 +233,8 @@ impl Anatomy {
 
 /// The functions of an imported instance, or nothing if it is something else.
 fn functions(types: &Types, import: &str) -> Vec<String> {
-    let Some(ComponentEntityType::Instance(instance)) = types.component_item_for_import(import).map(|item| item.ty)
+    let Some(ComponentEntityType::Instance(instance)) =
+        types.component_item_for_import(import).map(|item| item.ty)
     else {
         return Vec::new();
     };
@@ -228,9 +256,19 @@ mod tests {
         let found = inspected(builtin("sticky").unwrap());
         assert_eq!(found.form, Form::Component);
         assert_eq!(found.contracts, ["waypost:policy@0.1.0"]);
-        assert_eq!(found.hooks, ["configuration", "topology", "selection", "response-headers"]);
-        let store = found.imports.iter().find(|i| i.name == "waypost:policy/store@0.1.0").unwrap();
-        assert!(store.functions.iter().any(|f| f == "compare-and-set"), "{store:?}");
+        assert_eq!(
+            found.hooks,
+            ["configuration", "topology", "selection", "response-headers"]
+        );
+        let store = found
+            .imports
+            .iter()
+            .find(|i| i.name == "waypost:policy/store@0.1.0")
+            .unwrap();
+        assert!(
+            store.functions.iter().any(|f| f == "compare-and-set"),
+            "{store:?}"
+        );
         assert!(found.wasi.is_empty() && found.others.is_empty());
         assert!(
             found.initial_memory >= 64 << 10 && found.initial_memory.is_multiple_of(64 << 10),
@@ -249,8 +287,17 @@ mod tests {
                 (import "env" "f" (func)) (memory 3))"#,
         );
         let module = inspected(&module.unwrap());
-        assert_eq!((module.form, module.initial_memory, module.carries_types), (Form::CoreModule, 3 << 16, false));
-        assert_eq!((module.wasi[0].functions[0].as_str(), module.others[0].name.as_str()), ("fd_write", "env"));
+        assert_eq!(
+            (module.form, module.initial_memory, module.carries_types),
+            (Form::CoreModule, 3 << 16, false)
+        );
+        assert_eq!(
+            (
+                module.wasi[0].functions[0].as_str(),
+                module.others[0].name.as_str()
+            ),
+            ("fd_write", "env")
+        );
     }
 
     #[test]

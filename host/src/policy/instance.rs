@@ -22,10 +22,12 @@ use super::verdict::InvalidAnswer;
 use super::wasi::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
 
-/// What a guest may make the host copy in one call: a response of the largest kind that is valid (a body of 64 KiB
-/// and 64 fields of 8 KiB) with room to spare, so that one a little too large is still an invalid answer and no trap.
+/// What a guest may make the host copy in one call: a response of the largest kind that is valid (a
+/// body of 64 KiB and 64 fields of 8 KiB) with room to spare, so that one a little too large is
+/// still an invalid answer and no trap.
 const HOSTCALL_FUEL: usize = 1024 * 1024;
-/// Handles that a guest may hold at once, its own resources included: they live in the host's memory.
+/// Handles that a guest may hold at once, its own resources included: they live in the host's
+/// memory.
 const MAX_HANDLES: usize = 4096;
 
 /// Of the runtime's words where the system has no addresses for a memory.
@@ -69,7 +71,10 @@ pub(super) struct Recipe {
 impl Recipe {
     /// Held while an instance is built off the workers.
     pub fn setting_up(&self) -> MutexGuard<'_, ()> {
-        self.stats.setting_up.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stats
+            .setting_up
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same without waiting for another.
@@ -82,9 +87,20 @@ impl Recipe {
     }
 
     /// Instantiates, configures and tells the backends, all within this time.
-    pub fn build(&self, shard: &Arc<PolicyShard>, time: Allowance) -> Result<Box<Instance>, BuildError> {
-        let script = self.script.as_ref().map(|script| Tape::scripted(script.clone()).keeping_lines());
-        let tape = if self.dry.load(Ordering::Relaxed) { Some(Tape::new(rand::random()).replay()) } else { script };
+    pub fn build(
+        &self,
+        shard: &Arc<PolicyShard>,
+        time: Allowance,
+    ) -> Result<Box<Instance>, BuildError> {
+        let script = self
+            .script
+            .as_ref()
+            .map(|script| Tape::scripted(script.clone()).keeping_lines());
+        let tape = if self.dry.load(Ordering::Relaxed) {
+            Some(Tape::new(rand::random()).replay())
+        } else {
+            script
+        };
         let mut instance = self.build_with(tape, shard, time)?;
         if let Some(mut tape) = Tape::eject(instance.store.data_mut()) {
             self.heard.get_or_init(|| tape.take_lines());
@@ -95,7 +111,10 @@ impl Recipe {
 
     /// The same for the time alone that it takes: nobody else sees anything of it.
     pub fn rehearse(&self, time: Allowance) -> Result<(), BuildError> {
-        let script = self.script.clone().unwrap_or_else(|| Script { seed: rand::random(), ..Script::default() });
+        let script = self.script.clone().unwrap_or_else(|| Script {
+            seed: rand::random(),
+            ..Script::default()
+        });
         let tape = Tape::scripted(script).replay().silent();
         self.build_with(Some(tape), &Arc::default(), time).map(drop)
     }
@@ -108,7 +127,14 @@ impl Recipe {
     ) -> Result<Box<Instance>, BuildError> {
         let pre = &self.compiled.pre;
         let limits = Limits::new(self.memory, self.compiled.facts.beside_memory);
-        let mut state = State::new(&self.policy, limits, &self.stats, shard, &self.store, self.epoch);
+        let mut state = State::new(
+            &self.policy,
+            limits,
+            &self.stats,
+            shard,
+            &self.store,
+            self.epoch,
+        );
         if self.compiled.wasi {
             state.wasi = Some(Box::new(Wasi::new(&state.lines, self.epoch)));
         }
@@ -125,7 +151,9 @@ impl Recipe {
         store.set_hostcall_fuel(HOSTCALL_FUEL);
         store.set_max_component_handles(MAX_HANDLES);
         let alarm = Arc::clone(&self.alarm);
-        store.epoch_deadline_callback(move |mut store| Ok(store.data_mut().deadline.reached(&alarm)));
+        store.epoch_deadline_callback(move |mut store| {
+            Ok(store.data_mut().deadline.reached(&alarm))
+        });
         store.data_mut().deadline.begin(time);
         store.set_epoch_deadline(time.ticks);
         if let Some(tape) = tape {
@@ -133,24 +161,46 @@ impl Recipe {
         }
         let exports = match self.set_up(&mut store) {
             Ok(exports) => exports,
-            Err((step, cause)) => return Err(BuildError { step, cause, denied: store.data().limits.denied }),
+            Err((step, cause)) => {
+                return Err(BuildError {
+                    step,
+                    cause,
+                    denied: store.data().limits.denied,
+                });
+            }
         };
         Ok(Box::new(Instance { store, exports }))
     }
 
     fn set_up(&self, store: &mut Store<State>) -> Result<Exports, (&'static str, Cause)> {
         let failed = |step| move |e| (step, Cause::Failed(e));
-        let instance = self.compiled.pre.instantiate(&mut *store).map_err(failed("instantiation"))?;
-        let exports = self.compiled.exports.resolve(store, &instance).map_err(failed("instantiation"))?;
+        let instance = self
+            .compiled
+            .pre
+            .instantiate(&mut *store)
+            .map_err(failed("instantiation"))?;
+        let exports = self
+            .compiled
+            .exports
+            .resolve(store, &instance)
+            .map_err(failed("instantiation"))?;
         if let Some(configure) = &exports.configure {
             let settings = (Arc::clone(&self.settings),);
-            let (answer,) = configure.call(&mut *store, settings).map_err(failed("configure"))?;
+            let (answer,) = configure
+                .call(&mut *store, settings)
+                .map_err(failed("configure"))?;
             answer.map_err(|message| ("configure", Cause::Refused(one_line(&message))))?;
         }
         if let Some(backends_changed) = &exports.backends_changed {
             for (pool, backends) in &self.pools {
-                let change = (Arc::clone(pool), self.pools_generation, Arc::clone(backends));
-                backends_changed.call(&mut *store, change).map_err(failed("backends-changed"))?;
+                let change = (
+                    Arc::clone(pool),
+                    self.pools_generation,
+                    Arc::clone(backends),
+                );
+                backends_changed
+                    .call(&mut *store, change)
+                    .map_err(failed("backends-changed"))?;
             }
         }
         Ok(exports)
@@ -200,9 +250,15 @@ impl BuildError {
         }
         let (kind, message) = explain(&error);
         match (kind, self.denied) {
-            (FaultKind::Deadline, _) => Refusal::SetupDeadline { step: self.step.to_owned(), seconds },
+            (FaultKind::Deadline, _) => Refusal::SetupDeadline {
+                step: self.step.to_owned(),
+                seconds,
+            },
             (_, Some(needed)) => Refusal::Memory { needed, limit },
-            _ => Refusal::Setup { step: self.step.to_owned(), message },
+            _ => Refusal::Setup {
+                step: self.step.to_owned(),
+                message,
+            },
         }
     }
 
@@ -219,21 +275,36 @@ impl BuildError {
 /// What a failed call of a hook is.
 pub(super) fn fault(hook: &str, error: &wasmtime::Error, denied: Option<u64>) -> Fault {
     let (kind, what) = explain(error);
-    let memory = denied.map(|n| format!(" (it was denied {n} bytes of memory)")).unwrap_or_default();
-    Fault { kind, message: format!("{hook}: {what}{memory}") }
+    let memory = denied
+        .map(|n| format!(" (it was denied {n} bytes of memory)"))
+        .unwrap_or_default();
+    Fault {
+        kind,
+        message: format!("{hook}: {what}{memory}"),
+    }
 }
 
 fn explain(error: &wasmtime::Error) -> (FaultKind, String) {
     if let Some(invalid) = error.downcast_ref::<InvalidAnswer>() {
-        return (FaultKind::Invalid, format!("an invalid answer: {}", sentence(invalid)));
+        return (
+            FaultKind::Invalid,
+            format!("an invalid answer: {}", sentence(invalid)),
+        );
     }
     let frames = error.downcast_ref::<WasmBacktrace>();
     let place = frames.map(guest_functions).unwrap_or_default();
     match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => (FaultKind::Deadline, format!("it missed its deadline{place}")),
+        Some(Trap::Interrupt) => (
+            FaultKind::Deadline,
+            format!("it missed its deadline{place}"),
+        ),
         Some(trap) => (FaultKind::Trap, format!("{trap}{place}")),
-        // With frames the guest was in a call of the host; without them, what it returned could not be read.
-        None if frames.is_some() => (FaultKind::Trap, format!("{}{place}", sentence(error.root_cause()))),
+        // With frames the guest was in a call of the host; without them, what it returned could not
+        // be read.
+        None if frames.is_some() => (
+            FaultKind::Trap,
+            format!("{}{place}", sentence(error.root_cause())),
+        ),
         None => (FaultKind::Invalid, sentence(format_args!("{error:#}"))),
     }
 }

@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures};
+use wasmtime::{
+    Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures,
+};
 
 use super::EngineOptions;
 use super::bindings::Imports;
@@ -15,7 +17,8 @@ use super::wasi;
 const GUEST_STACK: usize = 512 * 1024;
 /// Policies that the pool has room for on every worker, with what is reserved for each (`places`).
 const POLICIES: u32 = 100;
-/// Core instances of a component whose instances come from the pool. They are counted and take no room in advance.
+/// Core instances of a component whose instances come from the pool. They are counted and take no
+/// room in advance.
 const CORE_INSTANCES: u32 = 24;
 /// Tables in one place.
 const TABLES: u32 = 4;
@@ -28,10 +31,11 @@ const FEWEST_PLACES: u32 = 4;
 /// The most places in the pool: each reserves 4 GiB of addresses, of which there are 128 TiB.
 const MAX_PLACES: u32 = 8192;
 
-/// What components may use of WebAssembly: what the tools for Rust, C, Zig, JavaScript and Python emit, and nothing else.
+/// What components may use of WebAssembly: what the tools for Rust, C, Zig, JavaScript and Python
+/// emit, and nothing else.
 ///
-/// Whatever a runtime has and nobody needs is code that only an attacker runs. (An 859-byte component whose function
-/// types had a supertype once ended the process.)
+/// Whatever a runtime has and nobody needs is code that only an attacker runs. (An 859-byte
+/// component whose function types had a supertype once ended the process.)
 pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::SIGN_EXTENSION)
@@ -102,7 +106,8 @@ impl Lane {
     }
 }
 
-/// A way to compile for all of them, which can't run anything well: it has no pool and no place for one.
+/// A way to compile for all of them, which can't run anything well: it has no pool and no place for
+/// one.
 pub(super) fn for_compiling(fuel: bool, parallel: bool) -> wasmtime::Result<Lane> {
     let mut config = base_config(fuel);
     config.parallel_compilation(parallel);
@@ -115,7 +120,12 @@ fn lane(engine: wasmtime::Engine, wasi: bool, pooled: bool) -> wasmtime::Result<
     if wasi {
         wasi::add_to_linker(&mut linker)?;
     }
-    Ok(Lane { engine, linker, wasi, pooled })
+    Ok(Lane {
+        engine,
+        linker,
+        wasi,
+        pooled,
+    })
 }
 
 fn base_config(fuel: bool) -> Config {
@@ -130,7 +140,8 @@ fn base_config(fuel: bool) -> Config {
         .max_wasm_stack(GUEST_STACK)
         // Nothing is compiled in this process.
         .parallel_compilation(false)
-        // Debug information of a guest is not parsed on a worker because the guest trapped; names are enough.
+        // Debug information of a guest is not parsed on a worker because the guest trapped; names
+        // are enough.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(NonZeroUsize::new(16));
     config
@@ -154,15 +165,22 @@ fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<(wasmtime::Engine,
     }
 }
 
-/// The places that each instance of this component takes: one for each of its memories, and for each few of its tables.
+/// The places that each instance of this component takes: one for each of its memories, and for
+/// each few of its tables.
 pub(super) fn places_of(component: &Component) -> u32 {
     let needs = component.resources_required();
-    needs.map_or(1, |needs| needs.num_memories.max(needs.num_tables.div_ceil(TABLES)).max(1))
+    needs.map_or(1, |needs| {
+        needs
+            .num_memories
+            .max(needs.num_tables.div_ceil(TABLES))
+            .max(1)
+    })
 }
 
 fn pool(places: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    // A component of the usual tools has a module with the one memory, and a few that only adapt it.
+    // A component of the usual tools has a module with the one memory, and a few that only adapt
+    // it.
     pool.total_component_instances(places)
         .total_core_instances(places.saturating_mul(CORE_INSTANCES))
         .total_memories(places)
@@ -173,8 +191,9 @@ fn pool(places: u32) -> PoolingAllocationConfig {
         // Calls run on the worker's own stack.
         .total_stacks(1)
         .table_elements(20_000)
-        // An instance that goes leaves the few pages that it wrote to be cleaned in place, where the kernel can tell which (Linux
-        // 6.7): giving them back and faulting them in again costs more than the rest of a fresh instance for a request.
+        // An instance that goes leaves the few pages that it wrote to be cleaned in place, where
+        // the kernel can tell which (Linux 6.7): giving them back and faulting them in again costs
+        // more than the rest of a fresh instance for a request.
         .pagemap_scan(wasmtime::Enabled::Auto)
         .linear_memory_keep_resident(KEPT_MEMORY)
         .table_keep_resident(KEPT_TABLE);
@@ -189,39 +208,68 @@ mod tests {
 
     use super::*;
 
-    /// What is off, each with a module or a component that uses it; `None` where no text can say it.
+    /// What is off, each with a module or a component that uses it; `None` where no text can say
+    /// it.
     const OFF: &[(&str, Option<&str>)] = &[
         (
             "RELAXED_SIMD",
-            Some("(module (func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0)))))"),
+            Some(
+                "(module (func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0)))))",
+            ),
         ),
         ("THREADS", Some("(module (memory 1 1 shared))")),
-        ("SHARED_EVERYTHING_THREADS", Some("(module (type (shared (func))))")),
+        (
+            "SHARED_EVERYTHING_THREADS",
+            Some("(module (type (shared (func))))"),
+        ),
         ("TAIL_CALL", Some("(module (func $f (return_call $f)))")),
         ("MULTI_MEMORY", Some("(module (memory 1) (memory 1))")),
         ("EXCEPTIONS", Some("(module (tag))")),
         ("MEMORY64", Some("(module (memory i64 1))")),
-        ("FUNCTION_REFERENCES", Some("(module (type $f (func)) (func (param (ref $f))))")),
+        (
+            "FUNCTION_REFERENCES",
+            Some("(module (type $f (func)) (func (param (ref $f))))"),
+        ),
         ("MEMORY_CONTROL", None),
         ("GC", Some("(module (type (sub (func))))")),
-        ("CUSTOM_PAGE_SIZES", Some("(module (memory 1 (pagesize 1)))")),
-        ("LEGACY_EXCEPTIONS", Some("(module (tag) (func try catch_all end))")),
+        (
+            "CUSTOM_PAGE_SIZES",
+            Some("(module (memory 1 (pagesize 1)))"),
+        ),
+        (
+            "LEGACY_EXCEPTIONS",
+            Some("(module (tag) (func try catch_all end))"),
+        ),
         ("GC_TYPES", Some("(module (func (param externref)))")),
-        ("STACK_SWITCHING", Some("(module (type $f (func)) (type (cont $f)))")),
+        (
+            "STACK_SWITCHING",
+            Some("(module (type $f (func)) (type (cont $f)))"),
+        ),
         (
             "WIDE_ARITHMETIC",
-            Some("(module (func (param i64) (result i64 i64) (i64.mul_wide_s (local.get 0) (local.get 0))))"),
+            Some(
+                "(module (func (param i64) (result i64 i64) (i64.mul_wide_s (local.get 0) (local.get 0))))",
+            ),
         ),
         ("CUSTOM_DESCRIPTORS", None),
         ("COMPACT_IMPORTS", None),
-        ("CM_VALUES", Some("(component (import \"v\" (value $v string)) (export \"w\" (value $v)))")),
+        (
+            "CM_VALUES",
+            Some("(component (import \"v\" (value $v string)) (export \"w\" (value $v)))"),
+        ),
         ("CM_NESTED_NAMES", None),
         ("CM_ASYNC", Some("(component (type (future u8)))")),
         ("CM_ASYNC_STACKFUL", None),
         ("CM_MORE_ASYNC_BUILTINS", None),
-        ("CM_THREADING", Some("(component (core func (canon thread.index)))")),
+        (
+            "CM_THREADING",
+            Some("(component (core func (canon thread.index)))"),
+        ),
         ("CM_ERROR_CONTEXT", Some("(component (type error-context))")),
-        ("CM_FIXED_LENGTH_LISTS", Some("(component (type (list u8 4)))")),
+        (
+            "CM_FIXED_LENGTH_LISTS",
+            Some("(component (type (list u8 4)))"),
+        ),
         ("CM_GC", Some("(component (core type (sub (func))))")),
         ("CM_MAP", Some("(component (type (map u8 u8)))")),
         ("CM64", None),
@@ -230,13 +278,19 @@ mod tests {
     ];
 
     fn engines() -> [wasmtime::Engine; 2] {
-        let lanes = Lanes::new(&EngineOptions { instances: Some(1), ..EngineOptions::default() }).unwrap();
+        let lanes = Lanes::new(&EngineOptions {
+            instances: Some(1),
+            ..EngineOptions::default()
+        })
+        .unwrap();
         [lanes.pooled.engine, lanes.wasi.engine]
     }
 
     /// A component around this module; a component as it is.
     fn component(text: &str) -> Vec<u8> {
-        let core = text.strip_prefix("(module").map(|rest| format!("(component (core module {rest})"));
+        let core = text
+            .strip_prefix("(module")
+            .map(|rest| format!("(component (core module {rest})"));
         wat::parse_str(core.as_deref().unwrap_or(text)).unwrap_or_else(|e| panic!("{text}: {e}"))
     }
 
@@ -248,11 +302,18 @@ mod tests {
             hasher.finish()
         };
         for fuel in [false, true] {
-            let options = EngineOptions { instances: Some(1), fuel, ..EngineOptions::default() };
+            let options = EngineOptions {
+                instances: Some(1),
+                fuel,
+                ..EngineOptions::default()
+            };
             let lanes = Lanes::new(&options).unwrap();
             for parallel in [false, true] {
                 let compiling = hash(&for_compiling(fuel, parallel).unwrap().engine);
-                assert_eq!([hash(&lanes.pooled.engine), hash(&lanes.on_demand.engine)], [compiling; 2]);
+                assert_eq!(
+                    [hash(&lanes.pooled.engine), hash(&lanes.on_demand.engine)],
+                    [compiling; 2]
+                );
             }
         }
     }
@@ -277,7 +338,8 @@ mod tests {
                 let bytes = component(text);
                 assert!(Component::new(&engine, &bytes).is_err(), "{name}");
                 // Else the text is wrong, and it would be refused whatever is on.
-                let everything = wasmparser::Validator::new_with_features(WasmFeatures::all()).validate_all(&bytes);
+                let everything = wasmparser::Validator::new_with_features(WasmFeatures::all())
+                    .validate_all(&bytes);
                 assert!(everything.is_ok(), "{name}: {:?}", everything.err());
             }
         }

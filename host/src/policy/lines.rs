@@ -46,7 +46,12 @@ pub(super) struct Lines {
 impl Lines {
     /// The lines of an instance of this policy; dropped ones are counted in `shard`.
     pub fn new(policy: Arc<str>, shard: Arc<PolicyShard>) -> Self {
-        Self { policy, shard, kept: None, is_silent: false }
+        Self {
+            policy,
+            shard,
+            kept: None,
+            is_silent: false,
+        }
     }
 
     /// From now on lines are kept as well.
@@ -72,7 +77,10 @@ impl Lines {
     /// Writes one line, or drops it and counts that.
     pub fn write(&mut self, level: Level, message: &str) {
         if let Some(kept) = self.kept.as_mut().filter(|kept| kept.len() < KEPT) {
-            kept.push(LogLine { level, text: one_line(message) });
+            kept.push(LogLine {
+                level,
+                text: one_line(message),
+            });
         }
         if self.is_silent {
             return;
@@ -103,22 +111,27 @@ fn allowed(shard: &PolicyShard, now: Instant) -> bool {
     allowed
 }
 
-/// What a guest wrote as one printable line: cut at 1 KiB, characters that move a cursor or turn text around replaced.
+/// What a guest wrote as one printable line: cut at 1 KiB, characters that move a cursor or turn
+/// text around replaced.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = Bounded::new(MAX_LINE);
     let _ = line.write_str(text);
     line.into_text()
 }
 
-/// An error of the runtime as one printable line. It may quote what a guest chose, at any length: formatting it stops where the
-/// line is full.
+/// An error of the runtime as one printable line. It may quote what a guest chose, at any length:
+/// formatting it stops where the line is full.
 pub(super) fn sentence(shown: impl fmt::Display) -> String {
-    let mut line = Bounded { newline: ' ', ..Bounded::new(MAX_LINE) };
+    let mut line = Bounded {
+        newline: ' ',
+        ..Bounded::new(MAX_LINE)
+    };
     let _ = write!(line, "{shown}");
     line.into_text()
 }
 
-/// Where untrusted text is formatted into: takes so many bytes of it, printable, and then stops whoever writes by an error.
+/// Where untrusted text is formatted into: takes so many bytes of it, printable, and then stops
+/// whoever writes by an error.
 pub(super) struct Bounded {
     text: String,
     limit: usize,
@@ -129,7 +142,11 @@ pub(super) struct Bounded {
 impl Bounded {
     /// Of so many bytes.
     pub fn new(limit: usize) -> Self {
-        Self { text: String::new(), limit, newline: char::REPLACEMENT_CHARACTER }
+        Self {
+            text: String::new(),
+            limit,
+            newline: char::REPLACEMENT_CHARACTER,
+        }
     }
 
     /// What was written.
@@ -180,7 +197,10 @@ mod tests {
         lines.keep();
         (0..KEPT + 10).for_each(|n| lines.write(Level::WARN, &format!("{n}\n")));
         let kept = lines.take_kept();
-        assert_eq!((kept.len(), kept[40].level, kept[40].text.as_str()), (KEPT, Level::WARN, "40\u{fffd}"));
+        assert_eq!(
+            (kept.len(), kept[40].level, kept[40].text.as_str()),
+            (KEPT, Level::WARN, "40\u{fffd}")
+        );
         lines.write(Level::INFO, "after");
         assert_eq!(lines.take_kept(), []);
     }
@@ -188,7 +208,10 @@ mod tests {
     #[test]
     fn a_line_is_one_line() {
         assert_eq!(one_line("a\r\nb\x1b[0m"), "a\u{fffd}\u{fffd}b\u{fffd}[0m");
-        assert_eq!(one_line("a\u{202e}b\u{2066}c\u{85}d"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
+        assert_eq!(
+            one_line("a\u{202e}b\u{2066}c\u{85}d"),
+            "a\u{fffd}b\u{fffd}c\u{fffd}d"
+        );
         let cut = one_line(&"ä".repeat(1000));
         assert_eq!(cut.len(), 1024);
         assert_eq!(one_line(&format!("a{}", "ä".repeat(1000))).len(), 1023);

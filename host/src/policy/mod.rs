@@ -1,10 +1,10 @@
 //! Policy: what does the policy say?
 //!
-//! The wasmtime engine, the contract of `wit/`, instances and their limits, the host interfaces, and generations.
-//! `app` and `admin` load a [`Generation`] on the control side; each worker adopts it into a [`Seat`], and `proxy`
-//! asks the seat, inline and synchronously. A guest's fault is a [`Fault`], never a fault of the process; whatever a
-//! guest returns is validated here before `proxy` sees it. Never names hyper, never does I/O of its own, never
-//! compiles in this process.
+//! The wasmtime engine, the contract of `wit/`, instances and their limits, the host interfaces,
+//! and generations. `app` and `admin` load a [`Generation`] on the control side; each worker adopts
+//! it into a [`Seat`], and `proxy` asks the seat, inline and synchronously. A guest's fault is a
+//! [`Fault`], never a fault of the process; whatever a guest returns is validated here before
+//! `proxy` sees it. Never names hyper, never does I/O of its own, never compiles in this process.
 
 mod answer;
 mod bindings;
@@ -45,7 +45,8 @@ mod wasi;
 mod tests;
 
 pub use answer::{
-    Attempt, BackendFacts, ByteRange, Edited, FailedAttempt, Failure, Fault, FaultKind, RangeVerdict, Reply, Selected,
+    Attempt, BackendFacts, ByteRange, Edited, FailedAttempt, Failure, Fault, FaultKind,
+    RangeVerdict, Reply, Selected,
 };
 pub use builtin::{builtin, builtin_names};
 /// For `fuzz/`, which looks at it apart from what is done with it.

@@ -1,5 +1,5 @@
-//! Names of a guest's functions, as messages show them. The guest chose them, so nothing here takes more than a bounded
-//! time and room, whatever they are.
+//! Names of a guest's functions, as messages show them. The guest chose them, so nothing here takes
+//! more than a bounded time and room, whatever they are.
 
 use std::fmt::Write as _;
 
@@ -27,10 +27,12 @@ pub(super) fn guest_functions(backtrace: &WasmBacktrace) -> String {
     text
 }
 
-/// A function's name: demangled if it is one of Rust's (C++ has no demangler with a bound), cut, and printable.
+/// A function's name: demangled if it is one of Rust's (C++ has no demangler with a bound), cut,
+/// and printable.
 fn function_name(name: &str) -> String {
     let mut shown = Bounded::new(SHOWN);
-    // The writer stops the demangler when there is no room left. `#` leaves out the hash of a crate.
+    // The writer stops the demangler when there is no room left. `#` leaves out the hash of a
+    // crate.
     let _ = match rustc_demangle::try_demangle(name) {
         Ok(demangled) if name.len() <= MANGLED => write!(shown, "{demangled:#}"),
         _ => shown.write_str(name),
@@ -47,12 +49,24 @@ mod tests {
     #[test]
     fn rusts_names_are_demangled_without_the_hashes_of_crates() {
         for (mangled, shown) in [
-            ("_RNvNtCsg7lIMd2gTD5_5probe3act12spin_forever", "probe::act::spin_forever"),
-            ("_ZN5probe3act12spin_forever17h05af221e174051e9E", "probe::act::spin_forever"),
+            (
+                "_RNvNtCsg7lIMd2gTD5_5probe3act12spin_forever",
+                "probe::act::spin_forever",
+            ),
+            (
+                "_ZN5probe3act12spin_forever17h05af221e174051e9E",
+                "probe::act::spin_forever",
+            ),
             ("cabi_realloc", "cabi_realloc"),
-            ("waypost:policy/selection@0.1.0#select", "waypost:policy/selection@0.1.0#select"),
+            (
+                "waypost:policy/selection@0.1.0#select",
+                "waypost:policy/selection@0.1.0#select",
+            ),
             // C++'s and Swift's stay as they are.
-            ("_ZNSt6vectorIiSaIiEE9push_backERKi", "_ZNSt6vectorIiSaIiEE9push_backERKi"),
+            (
+                "_ZNSt6vectorIiSaIiEE9push_backERKi",
+                "_ZNSt6vectorIiSaIiEE9push_backERKi",
+            ),
             ("$s4main3FooV3baryyF", "$s4main3FooV3baryyF"),
         ] {
             assert_eq!(function_name(mangled), shown);
@@ -65,7 +79,14 @@ mod tests {
         let cpp = |levels: usize| {
             let mut name = String::from("_Z1fP1aS_");
             (0..levels).for_each(|at| {
-                name.push_str(&format!("PFS{0}_S{0}_E", if at == 0 { String::new() } else { (at - 1).to_string() }))
+                name.push_str(&format!(
+                    "PFS{0}_S{0}_E",
+                    if at == 0 {
+                        String::new()
+                    } else {
+                        (at - 1).to_string()
+                    }
+                ))
             });
             name
         };
@@ -107,7 +128,9 @@ mod tests {
 
     fn base62(number: usize) -> String {
         // Zero is nothing, one is 0.
-        let Some(mut number) = number.checked_sub(1) else { return String::new() };
+        let Some(mut number) = number.checked_sub(1) else {
+            return String::new();
+        };
         let digits = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
         let mut text = Vec::new();
         loop {
@@ -121,6 +144,9 @@ mod tests {
 
     #[test]
     fn a_name_is_one_printable_line() {
-        assert_eq!(function_name("a\x1b[2J\n\u{202e}b\u{2028}"), "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}");
+        assert_eq!(
+            function_name("a\x1b[2J\n\u{202e}b\u{2028}"),
+            "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}"
+        );
     }
 }

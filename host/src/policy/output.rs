@@ -1,5 +1,5 @@
-//! Standard output and error of a guest: lines in its log. And `wasi:io/streams`, which never waits here, because
-//! these two are always ready and standard input is always at its end.
+//! Standard output and error of a guest: lines in its log. And `wasi:io/streams`, which never waits
+//! here, because these two are always ready and standard input is always at its end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,8 @@ use wasmtime::component::Resource;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::bindings::sync::io::streams;
 use wasmtime_wasi::p2::{
-    DynInputStream, DynOutputStream, DynPollable, OutputStream, Pollable, StreamError, StreamResult, subscribe,
+    DynInputStream, DynOutputStream, DynPollable, OutputStream, Pollable, StreamError,
+    StreamResult, subscribe,
 };
 
 use super::lines::Lines;
@@ -33,7 +34,13 @@ struct Pending {
 impl LogOutput {
     /// Writes into these lines.
     pub fn new(lines: Arc<Mutex<Lines>>, level: Level) -> Self {
-        Self { pending: Arc::new(Mutex::new(Pending { lines, level, line: Vec::new() })) }
+        Self {
+            pending: Arc::new(Mutex::new(Pending {
+                lines,
+                level,
+                line: Vec::new(),
+            })),
+        }
     }
 }
 
@@ -51,7 +58,10 @@ impl Pending {
         let text = String::from_utf8_lossy(&self.line);
         let text = text.trim_end_matches(['\r', '\n']);
         if !text.is_empty() {
-            self.lines.lock().unwrap_or_else(PoisonError::into_inner).write(self.level, text);
+            self.lines
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .write(self.level, text);
         }
         self.line.clear();
     }
@@ -81,7 +91,10 @@ impl Pollable for LogOutput {
 #[wasmtime_wasi::async_trait]
 impl OutputStream for LogOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(&bytes);
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(&bytes);
         Ok(())
     }
 
@@ -95,10 +108,15 @@ impl OutputStream for LogOutput {
 }
 
 impl streams::Host for UnwaitingView<'_> {
-    fn convert_stream_error(&mut self, error: StreamError) -> wasmtime::Result<streams::StreamError> {
+    fn convert_stream_error(
+        &mut self,
+        error: StreamError,
+    ) -> wasmtime::Result<streams::StreamError> {
         match error {
             StreamError::Closed => Ok(streams::StreamError::Closed),
-            StreamError::LastOperationFailed(e) => Ok(streams::StreamError::LastOperationFailed(self.table.push(e)?)),
+            StreamError::LastOperationFailed(e) => Ok(streams::StreamError::LastOperationFailed(
+                self.table.push(e)?,
+            )),
             StreamError::Trap(e) => Err(e),
         }
     }
@@ -139,7 +157,9 @@ impl streams::HostOutputStream for UnwaitingView<'_> {
         if len > CHUNK as u64 {
             return Err(StreamError::trap("more bytes than `check-write` allowed"));
         }
-        self.table.get_mut(&stream)?.write(vec![0; len as usize].into())
+        self.table
+            .get_mut(&stream)?
+            .write(vec![0; len as usize].into())
     }
 
     fn blocking_write_zeroes_and_flush(&mut self, stream: Output, len: u64) -> StreamResult<()> {

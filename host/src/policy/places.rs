@@ -1,9 +1,9 @@
 //! Places in the pool of instances, reserved for each policy.
 //!
-//! A generation reserves what all its instances can take when it is loaded, so that an instance of a
-//! loaded policy always finds a place. Each policy has places for three generations (the one that
-//! decides, one on trial, and one that requests still use); another policy's canaries can't take them.
-//! What no policy has reserved is there for all.
+//! A generation reserves what all its instances can take when it is loaded, so that an instance of
+//! a loaded policy always finds a place. Each policy has places for three generations (the one that
+//! decides, one on trial, and one that requests still use); another policy's canaries can't take
+//! them. What no policy has reserved is there for all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,14 @@ pub(super) const GENERATIONS: u32 = 3;
 /// Places that are never reserved: for instances that are on their way out.
 pub(super) const LEAVING: u32 = 16;
 
-/// Places that one generation takes for each of its instances and worker: the instance and one that follows it,
-/// and one while it is set up.
+/// Places that one generation takes for each of its instances and worker: the instance and one that
+/// follows it, and one while it is set up.
 pub(super) fn of_generation(workers: usize, each: u32) -> u32 {
-    u32::try_from(workers).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(1).saturating_mul(each)
+    u32::try_from(workers)
+        .unwrap_or(u32::MAX)
+        .saturating_mul(2)
+        .saturating_add(1)
+        .saturating_mul(each)
 }
 
 /// Who has which places.
@@ -47,14 +51,22 @@ pub(super) struct Reservation {
 impl Places {
     /// A pool with so many.
     pub fn new(total: u32, scarce: bool) -> Arc<Self> {
-        Arc::new(Self { total, scarce, policies: Mutex::default() })
+        Arc::new(Self {
+            total,
+            scarce,
+            policies: Mutex::default(),
+        })
     }
 
-    /// Places that a generation reserves here. In a pool that address space made small, all but one of the instances that
-    /// follow others do with what nobody has reserved, so that more policies can be loaded at all.
+    /// Places that a generation reserves here. In a pool that address space made small, all but one
+    /// of the instances that follow others do with what nobody has reserved, so that more policies
+    /// can be loaded at all.
     pub fn of_generation(&self, workers: usize, each: u32) -> u32 {
         if self.scarce {
-            return u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(1).saturating_mul(each);
+            return u32::try_from(workers)
+                .unwrap_or(u32::MAX)
+                .saturating_add(1)
+                .saturating_mul(each);
         }
         of_generation(workers, each)
     }
@@ -63,13 +75,20 @@ impl Places {
     pub fn reserve(self: &Arc<Self>, policy: &Arc<str>, count: u32) -> Result<Reservation, String> {
         let mut policies = self.lock();
         let mut share = policies.get(policy).copied().unwrap_or_default();
-        let others = policies.iter().filter(|(name, _)| *name != policy).map(|(_, share)| share);
+        let others = policies
+            .iter()
+            .filter(|(name, _)| *name != policy)
+            .map(|(_, share)| share);
         let (used, taken) = others.fold((0, 0), |(used, taken): (u32, u32), share| {
             (used + share.used, taken + share.reserved.max(share.used))
         });
         // In a small pool the first generation of each policy comes before the second of any.
         let unused = self.total.saturating_sub(used);
-        let own = if share.reserved == 0 { unused } else { unused.min(share.reserved) };
+        let own = if share.reserved == 0 {
+            unused
+        } else {
+            unused.min(share.reserved)
+        };
         let free = self.total.saturating_sub(taken).max(own);
         if share.used.saturating_add(count) > free {
             return Err(match share.generations {
@@ -87,9 +106,15 @@ impl Places {
         }
         share.used += count;
         share.generations += 1;
-        share.reserved = share.reserved.max(count.saturating_mul(GENERATIONS).min(free));
+        share.reserved = share
+            .reserved
+            .max(count.saturating_mul(GENERATIONS).min(free));
         policies.insert(Arc::clone(policy), share);
-        Ok(Reservation { places: Arc::clone(self), policy: Arc::clone(policy), count })
+        Ok(Reservation {
+            places: Arc::clone(self),
+            policy: Arc::clone(policy),
+            count,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Share>> {
@@ -125,7 +150,10 @@ mod tests {
         assert_eq!(taken.len(), 5, "40 without the 15 of the other");
         assert!(reason.contains("its 5 generations"), "{reason}");
         // Its canary and the one that leaves still have their places.
-        let more = [places.reserve(&other, 5).unwrap(), places.reserve(&other, 5).unwrap()];
+        let more = [
+            places.reserve(&other, 5).unwrap(),
+            places.reserve(&other, 5).unwrap(),
+        ];
         assert!(places.reserve(&other, 5).is_err());
         let reason = places.reserve(&"third".into(), 5).unwrap_err();
         assert!(reason.contains("0 of 40"), "{reason}");
@@ -152,8 +180,10 @@ mod tests {
         let (roomy, scarce) = (Places::new(11, false), Places::new(11, true));
         let fit = |places: &Arc<Places>| {
             let names = ["a", "b", "c", "d", "e", "f"].map(Arc::from);
-            let held: Vec<_> =
-                names.iter().map_while(|name| places.reserve(name, places.of_generation(1, 1)).ok()).collect();
+            let held: Vec<_> = names
+                .iter()
+                .map_while(|name| places.reserve(name, places.of_generation(1, 1)).ok())
+                .collect();
             held.len()
         };
         assert_eq!(fit(&roomy), 3);

@@ -54,13 +54,23 @@ impl Recorded {
 
     /// Lets keys and values of the store be changed, for what a recording is not to tell.
     pub fn change_texts(&mut self, change: &mut dyn FnMut(&mut Vec<u8>)) {
-        self.store.iter_mut().for_each(|told| told.change_texts(change));
+        self.store
+            .iter_mut()
+            .for_each(|told| told.change_texts(change));
     }
 
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
-        let Readings { monotonic, unix, wasi_monotonic, wasi_wall } = &self.readings;
-        let readings: usize = [monotonic, unix, wasi_monotonic, wasi_wall].iter().map(|r| r.len() * 8).sum();
+        let Readings {
+            monotonic,
+            unix,
+            wasi_monotonic,
+            wasi_wall,
+        } = &self.readings;
+        let readings: usize = [monotonic, unix, wasi_monotonic, wasi_wall]
+            .iter()
+            .map(|r| r.len() * 8)
+            .sum();
         readings + self.store.iter().map(Told::weight).sum::<usize>()
     }
 }
@@ -118,14 +128,19 @@ pub(super) mod octets {
         use super::*;
 
         #[allow(clippy::ref_option, reason = "what serde calls")]
-        pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        pub fn serialize<S: Serializer>(
+            bytes: &Option<Vec<u8>>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
             match bytes {
                 Some(bytes) => octets::serialize(bytes, serializer),
                 None => serializer.serialize_none(),
             }
         }
 
-        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Vec<u8>>, D::Error> {
             Ok(Option::<Octets>::deserialize(deserializer)?.map(|octets| octets.0))
         }
     }
@@ -151,13 +166,19 @@ impl<'de> Visitor<'de> for Bytes {
         if key != "hex" || map.next_key::<String>()?.is_some() {
             return Err(de::Error::custom("bytes have the one key `hex`"));
         }
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let digit = |byte: u8| {
+            char::from(byte)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
         let pairs = digits.as_bytes().chunks(2);
         let bytes = pairs.map(|pair| match pair {
             [high, low] => Some((digit(*high)? << 4) | digit(*low)?),
             _ => None,
         });
-        bytes.collect::<Option<_>>().ok_or_else(|| de::Error::custom("`hex` holds pairs of hexadecimal digits"))
+        bytes
+            .collect::<Option<_>>()
+            .ok_or_else(|| de::Error::custom("`hex` holds pairs of hexadecimal digits"))
     }
 }
 
@@ -186,10 +207,27 @@ mod tests {
         let shown = |bytes: &[u8]| serde_json::to_string(&Octets::from(bytes)).unwrap();
         assert_eq!(shown(b"a\"\xc3\xa4"), "\"a\\\"\u{e4}\"");
         assert_eq!(shown(b"a\xff"), r#"{"hex":"61ff"}"#);
-        for bytes in [&b""[..], b"x", b"\0\x01", b"\xff\xfe", "\u{1f980}".as_bytes()] {
-            assert_eq!(serde_json::from_str::<Octets>(&shown(bytes)).unwrap().0, bytes);
+        for bytes in [
+            &b""[..],
+            b"x",
+            b"\0\x01",
+            b"\xff\xfe",
+            "\u{1f980}".as_bytes(),
+        ] {
+            assert_eq!(
+                serde_json::from_str::<Octets>(&shown(bytes)).unwrap().0,
+                bytes
+            );
         }
-        for bad in [r#"{"hex":"f"}"#, r#"{"hex":"zz"}"#, r#"{"hex":"\u00e4"}"#, r#"{"a":"00"}"#, "{}", "1", "null"] {
+        for bad in [
+            r#"{"hex":"f"}"#,
+            r#"{"hex":"zz"}"#,
+            r#"{"hex":"\u00e4"}"#,
+            r#"{"a":"00"}"#,
+            "{}",
+            "1",
+            "null",
+        ] {
             assert!(serde_json::from_str::<Octets>(bad).is_err(), "{bad}");
         }
     }

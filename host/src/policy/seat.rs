@@ -21,7 +21,8 @@ use crate::config::Isolation;
 use crate::stats::PolicyShard;
 use crate::wire::{Fields, RequestHead};
 
-/// One worker's seat at one generation of a policy. A call runs inline to its end or to its deadline.
+/// One worker's seat at one generation of a policy. A call runs inline to its end or to its
+/// deadline.
 ///
 /// A hook that the policy does not export answers as if the policy had no opinion.
 pub struct Seat {
@@ -42,15 +43,16 @@ pub struct Seat {
     took: Duration,
     /// The instructions of the last call, if the engine counts them.
     fuel: Option<u64>,
-    /// What it wrote into the shard's `suspended_until`, where a seat at another generation writes as well.
+    /// What it wrote into the shard's `suspended_until`, where a seat at another generation writes
+    /// as well.
     suspended_until: u64,
     /// Requests that have begun and not ended; counted only with `isolation = "request"`.
     open: u32,
 }
 
 impl Seat {
-    /// Takes the worker's warm instance. `shard` counts what the policy does here: the name's shard of this worker, or
-    /// that of a trial.
+    /// Takes the worker's warm instance. `shard` counts what the policy does here: the name's shard
+    /// of this worker, or that of a trial.
     pub fn adopt(
         generation: Arc<Generation>,
         worker: usize,
@@ -88,7 +90,8 @@ impl Seat {
         self
     }
 
-    /// The same for a policy that is asked offline: every call is made, whatever the ones before have cost.
+    /// The same for a policy that is asked offline: every call is made, whatever the ones before
+    /// have cost.
     pub fn without_breaker(mut self) -> Self {
         self.breaker = None;
         self
@@ -135,14 +138,14 @@ impl Seat {
         self.took > self.deadline.thread_time()
     }
 
-    /// What the last call took in units of fuel, which is about the number of WebAssembly instructions and the same on every machine; `None`
-    /// if the engine does not count.
+    /// What the last call took in units of fuel, which is about the number of WebAssembly
+    /// instructions and the same on every machine; `None` if the engine does not count.
     pub fn fuel(&self) -> Option<u64> {
         self.fuel
     }
 
-    /// A request begins. With `isolation = "request"` no instance serves two requests: while this is the only one
-    /// under way its hooks share an instance, otherwise each call gets a fresh one.
+    /// A request begins. With `isolation = "request"` no instance serves two requests: while this
+    /// is the only one under way its hooks share an instance, otherwise each call gets a fresh one.
     pub fn begin_request(&mut self) {
         if self.generation.isolation() == Isolation::Request {
             self.open += 1;
@@ -159,21 +162,34 @@ impl Seat {
     }
 
     /// Which backend of the pool takes this request?
-    pub fn select(&mut self, request: &mut RequestHead, pool: u32, attempt: Attempt<'_>) -> Result<Selected, Fault> {
+    pub fn select(
+        &mut self,
+        request: &mut RequestHead,
+        pool: u32,
+        attempt: Attempt<'_>,
+    ) -> Result<Selected, Fault> {
         if !self.hooks().selection {
             return Ok(Selected::NoChoice);
         }
         let backends = self.facts.backend_count(pool);
         self.call(Hook::Selection, request, None, pool, |exports, store| {
-            let Some(select) = &exports.select else { return Ok(Selected::NoChoice) };
+            let Some(select) = &exports.select else {
+                return Ok(Selected::NoChoice);
+            };
             if !attempt.failed.is_empty() {
-                store.data_mut().turn.failed.extend_from_slice(attempt.failed);
+                store
+                    .data_mut()
+                    .turn
+                    .failed
+                    .extend_from_slice(attempt.failed);
             }
             let (answer,) = select.call(store, (request_handle(), pool, attempt.number))?;
             Ok(verdict::selected(answer, backends)?)
         })
         .inspect(|selected| {
-            if let (Selected::Backend(backend), Some(decisions)) = (selected, self.shard.decisions.get()) {
+            if let (Selected::Backend(backend), Some(decisions)) =
+                (selected, self.shard.decisions.get())
+            {
                 decisions.count(pool, *backend);
             }
         })
@@ -184,11 +200,19 @@ impl Seat {
         if !self.hooks().request_headers {
             return Ok(Edited::Done);
         }
-        self.call(Hook::RequestHeaders, request, None, pool, |exports, store| {
-            let Some(edit) = &exports.edit_request else { return Ok(Edited::Done) };
-            let (answer,) = edit.call(store, (request_handle(), headers_handle()))?;
-            Ok(verdict::edited(answer)?)
-        })
+        self.call(
+            Hook::RequestHeaders,
+            request,
+            None,
+            pool,
+            |exports, store| {
+                let Some(edit) = &exports.edit_request else {
+                    return Ok(Edited::Done);
+                };
+                let (answer,) = edit.call(store, (request_handle(), headers_handle()))?;
+                Ok(verdict::edited(answer)?)
+            },
+        )
     }
 
     /// Lets the policy edit the response's fields. After a fault they are as they were before.
@@ -203,20 +227,35 @@ impl Seat {
         if !self.hooks().response_headers {
             return Ok(Edited::Done);
         }
-        self.call(Hook::ResponseHeaders, request, Some(fields), pool, |exports, store| {
-            let Some(edit) = &exports.edit_response else { return Ok(Edited::Done) };
-            let (answer,) = edit.call(store, (request_handle(), status, backend, headers_handle()))?;
-            Ok(verdict::edited(answer)?)
-        })
+        self.call(
+            Hook::ResponseHeaders,
+            request,
+            Some(fields),
+            pool,
+            |exports, store| {
+                let Some(edit) = &exports.edit_response else {
+                    return Ok(Edited::Done);
+                };
+                let (answer,) =
+                    edit.call(store, (request_handle(), status, backend, headers_handle()))?;
+                Ok(verdict::edited(answer)?)
+            },
+        )
     }
 
     /// Which ranges does the request ask for?
-    pub fn check_range(&mut self, request: &mut RequestHead, pool: u32) -> Result<RangeVerdict, Fault> {
+    pub fn check_range(
+        &mut self,
+        request: &mut RequestHead,
+        pool: u32,
+    ) -> Result<RangeVerdict, Fault> {
         if !self.hooks().range {
             return Ok(RangeVerdict::Untouched);
         }
         self.call(Hook::Range, request, None, pool, |exports, store| {
-            let Some(check) = &exports.check else { return Ok(RangeVerdict::Untouched) };
+            let Some(check) = &exports.check else {
+                return Ok(RangeVerdict::Untouched);
+            };
             let (answer,) = check.call(store, (request_handle(),))?;
             Ok(verdict::ranges(answer)?)
         })
@@ -241,7 +280,8 @@ impl Seat {
         let mut instance = match self.seated() {
             Ok(instance) => instance,
             Err(fault) => {
-                // Waiting for an instance is no failure of its own: the fault that cost the last one was counted.
+                // Waiting for an instance is no failure of its own: the fault that cost the last
+                // one was counted.
                 if fault.kind != FaultKind::Rebuilding {
                     self.shard.unbuilt.increment();
                 }
@@ -262,7 +302,11 @@ impl Seat {
             let _ = store.set_fuel(u64::MAX);
         }
 
-        let used = if self.watched > 0 { thread_time() } else { None };
+        let used = if self.watched > 0 {
+            thread_time()
+        } else {
+            None
+        };
         let start = Instant::now();
         let answer = ask(exports, store);
         self.took = start.elapsed();
@@ -279,7 +323,8 @@ impl Seat {
                 if self.watched > 0 || self.took > self.deadline.thread_time() {
                     self.watch(hook, request.client, used);
                 }
-                // With an instance per request it may be kept if no other request can be the next to ask.
+                // With an instance per request it may be kept if no other request can be the next
+                // to ask.
                 if self.generation.isolation() == Isolation::Worker || self.open == 1 {
                     self.instance = Some(instance);
                 }

@@ -49,7 +49,8 @@ pub(super) struct State {
     pub store: Arc<Store>,
     /// Where the monotonic clock counts from.
     pub epoch: Instant,
-    /// What is drawn, read from the clocks and told by the store in place of the real thing, in a call or while it is set up.
+    /// What is drawn, read from the clocks and told by the store in place of the real thing, in a
+    /// call or while it is set up.
     pub tape: Option<Box<Tape>>,
     /// Only for components that import WASI.
     pub wasi: Option<Box<Wasi>>,
@@ -69,10 +70,17 @@ impl State {
             turn: Turn::default(),
             deadline: Deadline::default(),
             limits,
-            lines: Arc::new(Mutex::new(Lines::new(Arc::clone(policy), Arc::clone(shard)))),
+            lines: Arc::new(Mutex::new(Lines::new(
+                Arc::clone(policy),
+                Arc::clone(shard),
+            ))),
             rng: SmallRng::from_rng(&mut rand::rng()),
             facts: None,
-            counters: Counters { stats: Arc::clone(stats), shard: Arc::clone(shard), defined: 0 },
+            counters: Counters {
+                stats: Arc::clone(stats),
+                shard: Arc::clone(shard),
+                defined: 0,
+            },
             store: Arc::clone(store),
             epoch,
             tape: None,
@@ -100,7 +108,10 @@ impl State {
     pub fn adopt(&mut self, facts: &Arc<dyn BackendFacts>, shard: &Arc<PolicyShard>) {
         self.facts = Some(Arc::clone(facts));
         self.counters.shard = Arc::clone(shard);
-        self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).count_in(Arc::clone(shard));
+        self.lines
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .count_in(Arc::clone(shard));
         self.limits.count_in(Arc::clone(shard));
     }
 }
@@ -127,12 +138,20 @@ pub(super) struct Turn {
 impl Turn {
     /// The fields that the resource `headers` stands for.
     pub fn headers(&self) -> &Fields {
-        if self.edits_response { &self.response } else { &self.request.fields }
+        if self.edits_response {
+            &self.response
+        } else {
+            &self.request.fields
+        }
     }
 
     /// The same, so that those of this name can be edited; can be undone from here on.
     pub fn headers_for_edit(&mut self, name: &[u8]) -> &mut Fields {
-        let fields = if self.edits_response { &mut self.response } else { &mut self.request.fields };
+        let fields = if self.edits_response {
+            &mut self.response
+        } else {
+            &mut self.request.fields
+        };
         self.undo.get_or_insert_with(|| fields.checkpoint());
         fields.note_edit(name);
         fields
@@ -150,11 +169,20 @@ impl Turn {
     }
 
     /// Gives the message back, with the edits of the call or without.
-    pub fn end(&mut self, request: &mut RequestHead, response: Option<&mut Fields>, keep_edits: bool) {
+    pub fn end(
+        &mut self,
+        request: &mut RequestHead,
+        response: Option<&mut Fields>,
+        keep_edits: bool,
+    ) {
         if let Some(before) = self.undo.take()
             && !keep_edits
         {
-            let fields = if self.edits_response { &mut self.response } else { &mut self.request.fields };
+            let fields = if self.edits_response {
+                &mut self.response
+            } else {
+                &mut self.request.fields
+            };
             fields.restore(before);
         }
         self.pool = None;
@@ -176,7 +204,8 @@ pub(super) struct Counters {
     pub defined: u64,
 }
 
-/// What an instance uses and may use: linear memories, tables, and what is beside both, all together.
+/// What an instance uses and may use: linear memories, tables, and what is beside both, all
+/// together.
 pub(super) struct Limits {
     limit: u64,
     bytes: u64,
@@ -189,9 +218,17 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// For an instance that may have so much memory, of which its globals and the like take some in any case.
+    /// For an instance that may have so much memory, of which its globals and the like take some in
+    /// any case.
     pub fn new(memory: u64, beside: u64) -> Self {
-        Self { limit: memory, bytes: beside, last_growth: 0, denied: None, table_elements: 0, counted_in: None }
+        Self {
+            limit: memory,
+            bytes: beside,
+            last_growth: 0,
+            denied: None,
+            table_elements: 0,
+            counted_in: None,
+        }
     }
 
     /// What the instance takes now.
@@ -203,7 +240,9 @@ impl Limits {
     pub fn count_no_more(&mut self) {
         if let Some(shard) = self.counted_in.take() {
             shard.instances.decrement();
-            shard.memory.set(shard.memory.value().saturating_sub(self.bytes));
+            shard
+                .memory
+                .set(shard.memory.value().saturating_sub(self.bytes));
         }
     }
 
@@ -227,7 +266,9 @@ impl Limits {
     fn not_grown(&mut self) {
         self.bytes -= self.last_growth;
         if let Some(shard) = &self.counted_in {
-            shard.memory.set(shard.memory.value().saturating_sub(self.last_growth));
+            shard
+                .memory
+                .set(shard.memory.value().saturating_sub(self.last_growth));
         }
         self.last_growth = 0;
     }
@@ -255,7 +296,12 @@ impl Drop for Limits {
 }
 
 impl ResourceLimiter for Limits {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(self.grow(desired.saturating_sub(current) as u64))
     }
 
@@ -264,7 +310,12 @@ impl ResourceLimiter for Limits {
         Ok(())
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current);
         let total = self.table_elements.saturating_add(growth);
         if total > MAX_TABLE_ELEMENTS || !self.grow(growth as u64 * TABLE_ELEMENT) {
@@ -308,11 +359,16 @@ mod tests {
         assert!(!limits.table_growing(12_000, 13_000, None).unwrap());
         assert_eq!((limits.bytes(), limits.denied), (996_000, Some(1_004_000)));
         limits.table_growing(12_000, 12_500, None).unwrap();
-        limits.table_grow_failed(wasmtime::Error::msg("no")).unwrap();
+        limits
+            .table_grow_failed(wasmtime::Error::msg("no"))
+            .unwrap();
         assert_eq!((limits.bytes(), limits.table_elements), (996_000, 12_000));
         let shard: Arc<PolicyShard> = Arc::default();
         limits.count_in(Arc::clone(&shard));
-        assert_eq!((shard.memory.value(), shard.instances.value()), (996_000, 1));
+        assert_eq!(
+            (shard.memory.value(), shard.instances.value()),
+            (996_000, 1)
+        );
         limits.count_no_more();
         drop(limits);
         assert_eq!((shard.memory.value(), shard.instances.value()), (0, 0));

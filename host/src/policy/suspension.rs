@@ -1,14 +1,16 @@
 //! What calls that fail cost a worker, who pays for it, and who is not asked for meanwhile.
 //!
 //! A call that fails costs its time and that of a new instance. As long as that is little of the
-//! worker's time, nothing happens: a new instance is built and the next request is asked about. What
-//! it costs is charged to the client whose request it was. A client that costs more than its share is
-//! *paused*: for a while its requests get the policy's failure answer without a call, and those of all
-//! others are decided by the policy. A hook is *suspended*, for all clients, only if many of them
-//! together cost more than the budget that the worker has for faults. After that, clients that still
-//! owe something have to wait until the hook's own debt is paid, so that they can't spend the recovery.
+//! worker's time, nothing happens: a new instance is built and the next request is asked about.
+//! What it costs is charged to the client whose request it was. A client that costs more than its
+//! share is *paused*: for a while its requests get the policy's failure answer without a call, and
+//! those of all others are decided by the policy. A hook is *suspended*, for all clients, only if
+//! many of them together cost more than the budget that the worker has for faults. After that,
+//! clients that still owe something have to wait until the hook's own debt is paid, so that they
+//! can't spend the recovery.
 //!
-//! One worker does not know of the others'. Nothing here is looked at while all is well, but one flag.
+//! One worker does not know of the others'. Nothing here is looked at while all is well, but one
+//! flag.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -29,7 +31,8 @@ pub(super) const BEYOND: Duration = Duration::from_millis(5);
 const CLIENTS: u64 = 5;
 /// The longest pause, of a client or a hook.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Clients that are remembered: so many sets of so many. A client that owes less makes room for one that owes more.
+/// Clients that are remembered: so many sets of so many. A client that owes less makes room for one
+/// that owes more.
 const SETS: usize = 256;
 const WAYS: usize = 4;
 
@@ -56,7 +59,8 @@ struct Account {
     until: u64,
 }
 
-/// Clients that owe something, by a keyed hash of their address. What a client costs in one hook is missing in all of them: they share an instance.
+/// Clients that owe something, by a keyed hash of their address. What a client costs in one hook is
+/// missing in all of them: they share an instance.
 #[derive(Debug)]
 struct Clients {
     hasher: RandomState,
@@ -162,10 +166,13 @@ impl Breaker {
 }
 
 impl Account {
-    /// Adds to the debt, of which one part in `share` of the time is paid back. If that is more than there may be, no call is
-    /// made until half of it is left.
+    /// Adds to the debt, of which one part in `share` of the time is paid back. If that is more
+    /// than there may be, no call is made until half of it is left.
     fn charge(&mut self, cost: u64, share: u64, most: u64, now: u64) -> Option<Duration> {
-        let debt = self.clear_at.saturating_sub(now).saturating_add(cost.saturating_mul(share));
+        let debt = self
+            .clear_at
+            .saturating_sub(now)
+            .saturating_add(cost.saturating_mul(share));
         let most = most.saturating_mul(share);
         let longest = nanoseconds(LONGEST);
         // What is far beyond is forgiven.
@@ -181,7 +188,10 @@ impl Account {
 
 impl Clients {
     fn new() -> Self {
-        Self { hasher: RandomState::new(), sets: Box::new([[(0, Account::default()); WAYS]; SETS]) }
+        Self {
+            hasher: RandomState::new(),
+            sets: Box::new([[(0, Account::default()); WAYS]; SETS]),
+        }
     }
 
     /// Never 0, which is a place that was not used yet.
@@ -191,23 +201,36 @@ impl Clients {
             IpAddr::V4(address) => u64::from(address.to_bits()),
             IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
         };
-        self.hasher.hash_one((client.to_canonical().is_ipv4(), network)) | 1
+        self.hasher
+            .hash_one((client.to_canonical().is_ipv4(), network))
+            | 1
     }
 
     fn find(&self, client: IpAddr) -> Option<Account> {
         let key = self.key(client);
         let set = &self.sets[set_of(key)];
-        set.iter().find(|(known, _)| *known == key).map(|(_, account)| *account)
+        set.iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, account)| *account)
     }
 
     fn account(&mut self, client: IpAddr, now: u64) -> &mut Account {
         let key = self.key(client);
         let set = &mut self.sets[set_of(key)];
-        let at = set.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
-            let owes_least = (0..WAYS).min_by_key(|at| set[*at].1.clear_at).unwrap_or(0);
-            set[owes_least] = (key, Account { clear_at: now, until: 0 });
-            owes_least
-        });
+        let at = set
+            .iter()
+            .position(|(known, _)| *known == key)
+            .unwrap_or_else(|| {
+                let owes_least = (0..WAYS).min_by_key(|at| set[*at].1.clear_at).unwrap_or(0);
+                set[owes_least] = (
+                    key,
+                    Account {
+                        clear_at: now,
+                        until: 0,
+                    },
+                );
+                owes_least
+            });
         &mut set[at].1
     }
 }
@@ -237,7 +260,10 @@ mod tests {
         let mut breaker = Breaker::new(DEADLINE);
         // Ten a second of 4 ms, for an hour: a twenty-fifth of the time.
         for n in 0..36_000 {
-            assert_eq!(breaker.charge_at(0, client(1), 4 * MS, n * 100 * MS), Consequence::None);
+            assert_eq!(
+                breaker.charge_at(0, client(1), 4 * MS, n * 100 * MS),
+                Consequence::None
+            );
         }
         assert!(!breaker.is_armed());
     }
@@ -248,24 +274,41 @@ mod tests {
         // A thousand a second of half a millisecond: half of the time, if it were let.
         let (mut made, mut cost) = (0, 0);
         for now in (0..10_000).map(|n| n * MS) {
-            let refused = breaker.is_armed().then(|| breaker.refuses_at(2, client(1), now)).flatten();
+            let refused = breaker
+                .is_armed()
+                .then(|| breaker.refuses_at(2, client(1), now))
+                .flatten();
             if refused.is_none() {
                 made += 1;
                 cost += MS / 2;
                 let consequence = breaker.charge_at(2, client(1), MS / 2, now);
                 assert!(!matches!(consequence, Consequence::Suspension(_)));
             }
-            assert_eq!(breaker.refuses_at(2, client(2), now), None, "another client at {now}");
-            let elsewhere = breaker.is_armed().then(|| breaker.refuses_at(1, client(1), now)).flatten();
+            assert_eq!(
+                breaker.refuses_at(2, client(2), now),
+                None,
+                "another client at {now}"
+            );
+            let elsewhere = breaker
+                .is_armed()
+                .then(|| breaker.refuses_at(1, client(1), now))
+                .flatten();
             assert_eq!(
                 elsewhere,
-                breaker.is_armed().then(|| breaker.refuses_at(2, client(1), now)).flatten(),
+                breaker
+                    .is_armed()
+                    .then(|| breaker.refuses_at(2, client(1), now))
+                    .flatten(),
                 "at {now}"
             );
         }
         assert!(made > 100, "{made}");
         assert!(cost <= 10 * SECOND / CLIENT_SHARE + 50 * MS + MS, "{cost}");
-        assert_eq!(breaker.refuses_at(2, client(1), 30 * SECOND), None, "it comes back");
+        assert_eq!(
+            breaker.refuses_at(2, client(1), 30 * SECOND),
+            None,
+            "it comes back"
+        );
         assert!(!breaker.is_armed());
     }
 
@@ -287,10 +330,15 @@ mod tests {
     #[test]
     fn however_much_one_call_costs_one_client_suspends_nothing() {
         let mut breaker = Breaker::new(Duration::from_secs(10));
-        let Consequence::None = breaker.charge_at(0, client(1), 10 * SECOND, 0) else { panic!("a first miss") };
+        let Consequence::None = breaker.charge_at(0, client(1), 10 * SECOND, 0) else {
+            panic!("a first miss")
+        };
         for n in 1..100 {
             let consequence = breaker.charge_at(0, client(1), 10 * SECOND, n * SECOND);
-            assert!(!matches!(consequence, Consequence::Suspension(_)) || n > 10, "{n}");
+            assert!(
+                !matches!(consequence, Consequence::Suspension(_)) || n > 10,
+                "{n}"
+            );
             if breaker.refuses_at(0, client(1), n * SECOND).is_some() {
                 return;
             }
@@ -311,13 +359,23 @@ mod tests {
         });
         let pause = nanoseconds(pause.unwrap());
         assert!((SECOND / 2..2 * SECOND).contains(&pause), "{pause}");
-        assert!(matches!(breaker.refuses_at(0, client(5_000), now), Some(Refused::Suspended(_))));
-        assert_eq!(breaker.refuses_at(1, client(5_000), now), None, "the other hooks go on");
+        assert!(matches!(
+            breaker.refuses_at(0, client(5_000), now),
+            Some(Refused::Suspended(_))
+        ));
+        assert_eq!(
+            breaker.refuses_at(1, client(5_000), now),
+            None,
+            "the other hooks go on"
+        );
         now += pause;
         assert_eq!(breaker.refuses_at(0, client(5_000), now), None);
         // The one that owes most is among those that wait until the debt is paid.
         breaker.charge_at(0, client(7), 45 * MS, now - 1);
-        assert!(matches!(breaker.refuses_at(0, client(7), now), Some(Refused::Paused(_))));
+        assert!(matches!(
+            breaker.refuses_at(0, client(7), now),
+            Some(Refused::Paused(_))
+        ));
         now += 3 * SECOND;
         assert_eq!(breaker.refuses_at(0, client(7), now), None);
     }
@@ -341,7 +399,10 @@ mod tests {
         for n in 0..100_000 {
             breaker.charge_at(1, client(2 + n), 1, u64::from(n));
         }
-        assert!(matches!(breaker.refuses_at(0, client(1), MS), Some(Refused::Paused(_))));
+        assert!(matches!(
+            breaker.refuses_at(0, client(1), MS),
+            Some(Refused::Paused(_))
+        ));
     }
 
     #[test]
@@ -350,8 +411,14 @@ mod tests {
         let client = IpAddr::from([192, 0, 2, 1]);
         let cost = nanoseconds(Duration::from_secs(10));
         let consequence = breaker.charge_at(0, client, cost, 1);
-        assert!(matches!(consequence, Consequence::Pause(_)), "{consequence:?}");
-        assert!(matches!(breaker.refuses_at(0, client, 2), Some(Refused::Paused(_))));
+        assert!(
+            matches!(consequence, Consequence::Pause(_)),
+            "{consequence:?}"
+        );
+        assert!(matches!(
+            breaker.refuses_at(0, client, 2),
+            Some(Refused::Paused(_))
+        ));
         assert_eq!(breaker.refuses_at(0, IpAddr::from([192, 0, 2, 2]), 2), None);
     }
 }

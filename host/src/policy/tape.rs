@@ -1,8 +1,10 @@
-//! Randomness and time from elsewhere: the same for two generations that are asked the same question, or those that a test or a recording says.
+//! Randomness and time from elsewhere: the same for two generations that are asked the same
+//! question, or those that a test or a recording says.
 //!
-//! All of both reaches a guest through the host, and so does the store. For a comparison the generator of both instances starts a call from
-//! one seed, and what the first reads of the clocks and what its calls of the store are told is given to the second as well: if they still differ, they decide
-//! differently.
+//! All of both reaches a guest through the host, and so does the store. For a comparison the
+//! generator of both instances starts a call from one seed, and what the first reads of the clocks
+//! and what its calls of the store are told is given to the second as well: if they still differ,
+//! they decide differently.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -17,7 +19,8 @@ use super::recorded::{Readings as Read, Recorded};
 use super::state::State;
 use super::store::{Answer, Call, Calls, Store};
 
-/// Readings of one clock that are kept in one call; a guest that reads on and on gets the real time after that.
+/// Readings of one clock that are kept in one call; a guest that reads on and on gets the real time
+/// after that.
 const READINGS: usize = 256;
 
 /// What a policy draws and reads when somebody says it.
@@ -25,11 +28,13 @@ const READINGS: usize = 256;
 pub struct Script {
     /// Decides all draws after those that are listed.
     pub seed: u64,
-    /// What `random.below` and `random.bits` give, one after the other. WASI's randomness comes from the seed.
+    /// What `random.below` and `random.bits` give, one after the other. WASI's randomness comes
+    /// from the seed.
     pub draws: Vec<u64>,
     /// What the monotonic clocks show throughout the call, in nanoseconds; the real time if `None`.
     pub monotonic: Option<u64>,
-    /// What the clocks on the wall show throughout the call, in milliseconds since 1970; the real time if `None`.
+    /// What the clocks on the wall show throughout the call, in milliseconds since 1970; the real
+    /// time if `None`.
     pub unix: Option<u64>,
 }
 
@@ -56,7 +61,8 @@ pub struct Tape {
     lines: Vec<LogLine>,
     /// Whether what the policy writes goes nowhere.
     is_silent: bool,
-    /// When the call began, if that is to be recorded: in nanoseconds of the monotonic clock and milliseconds since 1970.
+    /// When the call began, if that is to be recorded: in nanoseconds of the monotonic clock and
+    /// milliseconds since 1970.
     began: Option<(u64, u64)>,
 }
 
@@ -101,28 +107,57 @@ struct Readings {
 impl Tape {
     /// An empty one; the seed decides all draws.
     pub fn new(seed: u64) -> Self {
-        Self { seed, ..Self::default() }
+        Self {
+            seed,
+            ..Self::default()
+        }
     }
 
     /// One that gives what the script says.
     pub fn scripted(script: Script) -> Self {
-        let Script { seed, draws, monotonic, unix } = script;
-        Self { seed, draws: draws.into(), stopped_at: Stopped { monotonic, unix }, ..Self::default() }
+        let Script {
+            seed,
+            draws,
+            monotonic,
+            unix,
+        } = script;
+        Self {
+            seed,
+            draws: draws.into(),
+            stopped_at: Stopped { monotonic, unix },
+            ..Self::default()
+        }
     }
 
     /// An empty one whose call can be recorded.
     pub fn recording(seed: u64) -> Self {
-        Self { began: Some((0, 0)), ..Self::new(seed) }
+        Self {
+            began: Some((0, 0)),
+            ..Self::new(seed)
+        }
     }
 
-    /// One that gives what was recorded. What goes beyond that draws on from the seed, and finds the clocks stopped.
+    /// One that gives what was recorded. What goes beyond that draws on from the seed, and finds
+    /// the clocks stopped.
     pub fn recorded(record: &Recorded) -> Self {
-        let Read { monotonic, unix, wasi_monotonic, wasi_wall } = &record.readings;
-        let latest =
-            |first: u64, readings: &[&[u64]]| readings.iter().filter_map(|r| r.last()).fold(first, |a, b| a.max(*b));
+        let Read {
+            monotonic,
+            unix,
+            wasi_monotonic,
+            wasi_wall,
+        } = &record.readings;
+        let latest = |first: u64, readings: &[&[u64]]| {
+            readings
+                .iter()
+                .filter_map(|r| r.last())
+                .fold(first, |a, b| a.max(*b))
+        };
         Self {
             stopped_at: Stopped {
-                monotonic: Some(latest(record.monotonic_nanoseconds, &[monotonic, wasi_monotonic])),
+                monotonic: Some(latest(
+                    record.monotonic_nanoseconds,
+                    &[monotonic, wasi_monotonic],
+                )),
                 unix: Some(latest(record.unix_milliseconds, &[unix])),
             },
             monotonic: monotonic.as_slice().into(),
@@ -187,19 +222,40 @@ impl Tape {
 
     /// Puts the tape into an instance that is about to be asked.
     pub(super) fn insert(mut self: Box<Self>, state: &mut State) {
-        for readings in [&mut self.monotonic, &mut self.unix, &mut self.wasi, &mut self.wasi_wall] {
+        for readings in [
+            &mut self.monotonic,
+            &mut self.unix,
+            &mut self.wasi,
+            &mut self.wasi_wall,
+        ] {
             readings.given = 0;
         }
         if let Some(began) = &mut self.began {
-            let monotonic = Instant::now().saturating_duration_since(state.epoch).as_nanos();
-            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-            *began = (u64::try_from(monotonic).unwrap_or(u64::MAX), u64::try_from(unix).unwrap_or(u64::MAX));
+            let monotonic = Instant::now()
+                .saturating_duration_since(state.epoch)
+                .as_nanos();
+            let unix = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_millis();
+            *began = (
+                u64::try_from(monotonic).unwrap_or(u64::MAX),
+                u64::try_from(unix).unwrap_or(u64::MAX),
+            );
         }
         if self.keeps_lines {
-            state.lines.lock().unwrap_or_else(PoisonError::into_inner).keep();
+            state
+                .lines
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .keep();
         }
         if self.is_silent {
-            state.lines.lock().unwrap_or_else(PoisonError::into_inner).silence();
+            state
+                .lines
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .silence();
         }
         state.rng = SmallRng::seed_from_u64(self.seed);
         state.tape = Some(self);
@@ -209,7 +265,11 @@ impl Tape {
     pub(super) fn eject(state: &mut State) -> Option<Box<Self>> {
         let mut tape = state.tape.take()?;
         if tape.keeps_lines {
-            tape.lines = state.lines.lock().unwrap_or_else(PoisonError::into_inner).take_kept();
+            tape.lines = state
+                .lines
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take_kept();
         }
         Some(tape)
     }
@@ -229,7 +289,11 @@ impl Tape {
         match u32::try_from(draw) {
             Ok(draw) if draw < bound || (draw, bound) == (0, 0) => Some(draw),
             _ => {
-                let sentence = || format!("the listed draw {draw} is not below {bound}, which the policy asked for");
+                let sentence = || {
+                    format!(
+                        "the listed draw {draw} is not below {bound}, which the policy asked for"
+                    )
+                };
                 self.complaint.get_or_insert_with(sentence);
                 None
             }
@@ -246,7 +310,10 @@ impl Tape {
         let stopped_at = match clock {
             Clock::Monotonic | Clock::Wasi => self.stopped_at.monotonic,
             Clock::Unix => self.stopped_at.unix,
-            Clock::WasiWall => self.stopped_at.unix.map(|milliseconds| milliseconds.saturating_mul(1_000)),
+            Clock::WasiWall => self
+                .stopped_at
+                .unix
+                .map(|milliseconds| milliseconds.saturating_mul(1_000)),
         };
         let now = stopped_at.unwrap_or(now);
         let readings = match clock {
@@ -270,7 +337,10 @@ impl Tape {
 
 impl From<&[u64]> for Readings {
     fn from(kept: &[u64]) -> Self {
-        Self { kept: kept.to_vec(), given: 0 }
+        Self {
+            kept: kept.to_vec(),
+            given: 0,
+        }
     }
 }
 
@@ -308,7 +378,11 @@ mod tests {
             let mut rng = SmallRng::seed_from_u64(seed);
             for (n, drawn) in expected(seed).take(40).enumerate() {
                 // A draw of 32 bits is the upper half of one of 64.
-                let same = if n % 2 == 0 { rng.next_u64() == drawn } else { u64::from(rng.next_u32()) == drawn >> 32 };
+                let same = if n % 2 == 0 {
+                    rng.next_u64() == drawn
+                } else {
+                    u64::from(rng.next_u32()) == drawn >> 32
+                };
                 assert!(same, "draw {n} of seed {seed}");
             }
         }
@@ -325,28 +399,54 @@ mod tests {
         let text = serde_json::to_string(&tape.record()).unwrap();
         let mut again = Tape::recorded(&serde_json::from_str(&text).unwrap());
         assert_eq!(again.seed, 7);
-        let read = [Clock::Monotonic, Clock::Monotonic, Clock::Monotonic, Clock::Wasi, Clock::Unix, Clock::WasiWall]
-            .map(|clock| again.read(clock, 999));
+        let read = [
+            Clock::Monotonic,
+            Clock::Monotonic,
+            Clock::Monotonic,
+            Clock::Wasi,
+            Clock::Unix,
+            Clock::WasiWall,
+        ]
+        .map(|clock| again.read(clock, 999));
         assert_eq!(read, [150, 160, 160, 160, 5, 5_000]);
     }
 
     #[test]
     fn the_second_run_reads_what_the_first_did_and_then_goes_on() {
         let mut tape = Tape::new(1);
-        assert_eq!([tape.read(Clock::Unix, 5), tape.read(Clock::Unix, 6), tape.read(Clock::Wasi, 9)], [5, 6, 9]);
+        assert_eq!(
+            [
+                tape.read(Clock::Unix, 5),
+                tape.read(Clock::Unix, 6),
+                tape.read(Clock::Wasi, 9)
+            ],
+            [5, 6, 9]
+        );
         tape.unix.given = 0;
-        assert_eq!([tape.read(Clock::Unix, 7), tape.read(Clock::Unix, 8), tape.read(Clock::Unix, 9)], [5, 6, 9]);
+        assert_eq!(
+            [
+                tape.read(Clock::Unix, 7),
+                tape.read(Clock::Unix, 8),
+                tape.read(Clock::Unix, 9)
+            ],
+            [5, 6, 9]
+        );
     }
 
     #[test]
     fn a_script_gives_its_draws_and_stops_the_clocks() {
-        let mut tape = Tape::scripted(Script { draws: vec![2, 7, 9, 5], unix: Some(3), ..Script::default() });
+        let mut tape = Tape::scripted(Script {
+            draws: vec![2, 7, 9, 5],
+            unix: Some(3),
+            ..Script::default()
+        });
         assert_eq!((tape.draw_below(3), tape.draw_bits()), (Some(2), Some(7)));
         assert_eq!((tape.complaint(), tape.draws_left()), (None, 2));
         assert_eq!(tape.draw_below(9), None, "9 is not below 9");
         assert!(tape.complaint().unwrap().contains("draw 9 is not below 9"));
         assert_eq!((tape.draw_below(6), tape.draw_below(6)), (Some(5), None));
-        let read = [Clock::Unix, Clock::WasiWall, Clock::Monotonic].map(|clock| tape.read(clock, 1_000_000));
+        let read = [Clock::Unix, Clock::WasiWall, Clock::Monotonic]
+            .map(|clock| tape.read(clock, 1_000_000));
         assert_eq!(read, [3, 3_000, 1_000_000]);
     }
 

@@ -11,10 +11,11 @@ use crate::ground;
 
 /// The time between two ticks.
 ///
-/// Each tick may take the core from a worker: at 1 ms that was measured at 6 % of a worker's time on a pinned core. A call
-/// that a tick has found under way asks for the next one by an [`Alarm`].
+/// Each tick may take the core from a worker: at 1 ms that was measured at 6 % of a worker's time
+/// on a pinned core. A call that a tick has found under way asks for the next one by an [`Alarm`].
 pub(super) const TICK: Duration = Duration::from_millis(2);
-/// The shortest time in which an alarm is asked for: many calls that are late together have few ticks more.
+/// The shortest time in which an alarm is asked for: many calls that are late together have few
+/// ticks more.
 const LEAST: Duration = Duration::from_micros(200);
 
 /// The thread; it ends when this is dropped.
@@ -55,7 +56,11 @@ impl Alarm {
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self { began: Instant::now(), due: AtomicU64::new(NONE), clock: OnceLock::new() }
+        Self {
+            began: Instant::now(),
+            due: AtomicU64::new(NONE),
+            clock: OnceLock::new(),
+        }
     }
 }
 
@@ -64,13 +69,21 @@ impl Ticker {
     pub fn start(engines: Vec<Engine>) -> std::io::Result<Self> {
         let (stop, alarm) = (Arc::new(AtomicBool::new(false)), Arc::new(Alarm::default()));
         let (stopped, rings) = (Arc::clone(&stop), Arc::clone(&alarm));
-        let thread = thread::Builder::new().name("policy-ticker".to_owned()).spawn(move || {
-            rings.clock.get_or_init(thread::current);
-            wakes_at_once();
-            // Without it no deadline is kept.
-            ground::keeps_running("the clock of the deadlines", || tick(&engines, &rings, &stopped));
-        })?;
-        Ok(Self { alarm, stop, thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name("policy-ticker".to_owned())
+            .spawn(move || {
+                rings.clock.get_or_init(thread::current);
+                wakes_at_once();
+                // Without it no deadline is kept.
+                ground::keeps_running("the clock of the deadlines", || {
+                    tick(&engines, &rings, &stopped)
+                });
+            })?;
+        Ok(Self {
+            alarm,
+            stop,
+            thread: Some(thread),
+        })
     }
 
     /// For calls that are under way.
@@ -97,14 +110,16 @@ fn tick(engines: &[Engine], alarm: &Alarm, stopped: &AtomicBool) {
     }
 }
 
-/// Has the kernel give this thread a core as soon as it wakes, though a worker computes on it. Otherwise it may wait for the
-/// end of that one's slice, some 3 ms, and every deadline with it. Slices of a thread's own are known since Linux 6.12; before
-/// that nothing changes.
+/// Has the kernel give this thread a core as soon as it wakes, though a worker computes on it.
+/// Otherwise it may wait for the end of that one's slice, some 3 ms, and every deadline with it.
+/// Slices of a thread's own are known since Linux 6.12; before that nothing changes.
 #[cfg(target_os = "linux")]
 fn wakes_at_once() {
     /// The shortest that the kernel takes, in nanoseconds.
     const SLICE: u64 = 100_000;
-    let Ok(nice) = rustix::process::getpriority_process(None) else { return };
+    let Ok(nice) = rustix::process::getpriority_process(None) else {
+        return;
+    };
     let attributes = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
         sched_policy: libc::SCHED_OTHER as u32,
@@ -115,7 +130,10 @@ fn wakes_at_once() {
         sched_deadline: 0,
         sched_period: 0,
     };
-    #[allow(unsafe_code, reason = "invariant: sched_setattr(2) reads as many bytes as `size` says, and writes none")]
+    #[allow(
+        unsafe_code,
+        reason = "invariant: sched_setattr(2) reads as many bytes as `size` says, and writes none"
+    )]
     // SAFETY: the pointer is to a whole `sched_attr`, which outlives the call; 0 is this thread.
     unsafe {
         libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0);
@@ -138,9 +156,11 @@ impl Drop for Ticker {
 /// Far beyond any deadline, and far from overflowing the epoch.
 const MAX_TICKS: u64 = 1 << 40;
 
-/// How many ticks a deadline is, rounded up. The first may come at once, so this may be up to one tick less.
+/// How many ticks a deadline is, rounded up. The first may come at once, so this may be up to one
+/// tick less.
 pub(super) fn ticks(deadline: Duration) -> u64 {
-    u64::try_from(deadline.as_nanos().div_ceil(TICK.as_nanos())).map_or(MAX_TICKS, |n| n.clamp(1, MAX_TICKS))
+    u64::try_from(deadline.as_nanos().div_ceil(TICK.as_nanos()))
+        .map_or(MAX_TICKS, |n| n.clamp(1, MAX_TICKS))
 }
 #[cfg(test)]
 mod tests {

@@ -22,19 +22,21 @@ pub const WHOLE: u32 = 10_000;
 const FIRST: usize = 20;
 /// ... and so many of the latest.
 const LATEST: usize = 30;
-/// After the first, one sample in this time: a shadow that always differs must not cost a lock for each request.
+/// After the first, one sample in this time: a shadow that always differs must not cost a lock for
+/// each request.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
-/// Slots for what each client has counted. Clients that share one count for less, which nobody can bring about for another:
-/// the hash has a key.
+/// Slots for what each client has counted. Clients that share one count for less, which nobody can
+/// bring about for another: the hash has a key.
 const SLOTS: usize = 16_384;
-/// So many requests of a client count in any case: a fifth of the fewest that are judged, and 4 at most. As failures they are
-/// within what chance explains, however many requests there are beside them, so that no client decides a verdict alone.
+/// So many requests of a client count in any case: a fifth of the fewest that are judged, and 4 at
+/// most. As failures they are within what chance explains, however many requests there are beside
+/// them, so that no client decides a verdict alone.
 const EACH: u64 = 4;
 /// The fewest requests that a verdict may go by; see [`Rollout::min_requests`].
 pub const LEAST_JUDGED: u64 = 5;
-/// The key of the hash that parts clients: of this process, so that a client stays with its generation when a candidate is
-/// sent again, and no client can tell beforehand where it will be.
+/// The key of the hash that parts clients: of this process, so that a client stays with its
+/// generation when a candidate is sent again, and no client can tell beforehand where it will be.
 static PARTING: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// What a candidate is to the traffic.
@@ -114,8 +116,8 @@ struct Samples {
 }
 
 impl Trial {
-    /// A trial that begins now, with this share of the requests in ten-thousandths, to be judged by these rules; `routes` are
-    /// their names.
+    /// A trial that begins now, with this share of the requests in ten-thousandths, to be judged by
+    /// these rules; `routes` are their names.
     pub fn new(
         generation: Arc<Generation>,
         mode: Mode,
@@ -127,7 +129,10 @@ impl Trial {
         let pools = generation.pools();
         let shard = || {
             let shard = TrialShard::default();
-            shard.candidate.decisions.get_or_init(|| Decisions::new(pools.iter().map(|p| (p.id, p.backends.len()))));
+            shard
+                .candidate
+                .decisions
+                .get_or_init(|| Decisions::new(pools.iter().map(|p| (p.id, p.backends.len()))));
             Arc::new(shard)
         };
         Self {
@@ -142,10 +147,11 @@ impl Trial {
         }
     }
 
-    /// Whether a request of this client counts, for one of the generations on this route or (`None`) on all of them,
-    /// where so many count already.
+    /// Whether a request of this client counts, for one of the generations on this route or
+    /// (`None`) on all of them, where so many count already.
     pub fn counts(&self, client: IpAddr, canary: bool, route: Option<u32>, counted: u64) -> bool {
-        self.weights.counts((network(client), canary, route), counted)
+        self.weights
+            .counts((network(client), canary, route), counted)
     }
 
     /// The share of the requests, in ten-thousandths.
@@ -169,7 +175,12 @@ impl Trial {
 
     /// A worker's seat at the candidate.
     pub fn seat(&self, worker: usize, facts: Arc<dyn BackendFacts>) -> Seat {
-        let seat = Seat::adopt(Arc::clone(&self.generation), worker, facts, Arc::clone(&self.shards[worker].candidate));
+        let seat = Seat::adopt(
+            Arc::clone(&self.generation),
+            worker,
+            facts,
+            Arc::clone(&self.shards[worker].candidate),
+        );
         match self.mode {
             Mode::Shadow => seat.with_deadline_of_at_most(SHADOW_DEADLINE),
             Mode::Canary(_) => seat,
@@ -178,7 +189,9 @@ impl Trial {
 
     /// Keeps a difference as a sample, if it is time for one and nobody reads them just now.
     pub fn differed(&self, sample: impl FnOnce() -> Sample) {
-        let Ok(mut samples) = self.samples.try_lock() else { return };
+        let Ok(mut samples) = self.samples.try_lock() else {
+            return;
+        };
         if samples.first.len() < FIRST {
             samples.first.push(sample());
             return;
@@ -197,7 +210,12 @@ impl Trial {
     /// The samples, oldest first.
     pub fn samples(&self) -> Vec<Sample> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        samples.first.iter().chain(&samples.latest).cloned().collect()
+        samples
+            .first
+            .iter()
+            .chain(&samples.latest)
+            .cloned()
+            .collect()
     }
 }
 
@@ -231,8 +249,8 @@ fn network(client: IpAddr) -> IpAddr {
     }
 }
 
-/// A number that belongs to this client, and is another one for another policy: the clients of two canaries are not
-/// the same ones.
+/// A number that belongs to this client, and is another one for another policy: the clients of two
+/// canaries are not the same ones.
 fn client_number(policy: &str, client: IpAddr) -> u32 {
     (PARTING.hash_one((policy, network(client))) >> 32) as u32
 }
@@ -245,11 +263,16 @@ mod tests {
     fn clients_are_spread_evenly_and_by_policy() {
         let client = |n: u32| IpAddr::from(n.to_be_bytes());
         let below = |policy: &str, share: u32| -> Vec<u32> {
-            (0..10_000).filter(|n| client_number(policy, client(*n)) % WHOLE < share).collect()
+            (0..10_000)
+                .filter(|n| client_number(policy, client(*n)) % WHOLE < share)
+                .collect()
         };
         let (five, ten) = (below("a", 500), below("a", 1_000));
         assert!((400..600).contains(&five.len()), "{}", five.len());
-        assert!(five.iter().all(|n| ten.contains(n)), "who is in stays in while the share grows");
+        assert!(
+            five.iter().all(|n| ten.contains(n)),
+            "who is in stays in while the share grows"
+        );
         assert_ne!(five, below("b", 500));
     }
 
@@ -258,9 +281,17 @@ mod tests {
         let client = |n: u8| IpAddr::from([192, 0, 2, n]);
         let rules = Rollout::default();
         let weights = Weights::new(&rules);
-        let admitted = |client: IpAddr, counted: u64| (0..1_000).filter(|_| weights.counts(client, counted)).count();
+        let admitted = |client: IpAddr, counted: u64| {
+            (0..1_000)
+                .filter(|_| weights.counts(client, counted))
+                .count()
+        };
         assert_eq!(admitted(client(1), 0), 4);
-        assert_eq!(admitted(client(1), 199), 0, "2.5 % of them are the 4 that it has had");
+        assert_eq!(
+            admitted(client(1), 199),
+            0,
+            "2.5 % of them are the 4 that it has had"
+        );
         assert_eq!(admitted(client(1), 200), 1);
         assert_eq!(admitted(client(1), 4_000), 95);
         // One that shares its slot with another would have nothing left; that is one in 16,384.
@@ -270,18 +301,55 @@ mod tests {
             let weights = Weights::new(&rules);
             (0..1_000).filter(|_| weights.counts(1, counted)).count()
         };
-        assert_eq!(each(Rollout { failure_margin: 0.0, ..rules }, u64::MAX), 4, "without a margin it never grows");
-        for (min_requests, most) in [(1, 1), (5, 1), (9, 1), (10, 2), (19, 3), (20, 4), (1_000, 4)] {
-            assert_eq!(each(Rollout { min_requests, ..rules }, 0), most, "{min_requests}");
+        assert_eq!(
+            each(
+                Rollout {
+                    failure_margin: 0.0,
+                    ..rules
+                },
+                u64::MAX
+            ),
+            4,
+            "without a margin it never grows"
+        );
+        for (min_requests, most) in [
+            (1, 1),
+            (5, 1),
+            (9, 1),
+            (10, 2),
+            (19, 3),
+            (20, 4),
+            (1_000, 4),
+        ] {
+            assert_eq!(
+                each(
+                    Rollout {
+                        min_requests,
+                        ..rules
+                    },
+                    0
+                ),
+                most,
+                "{min_requests}"
+            );
         }
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_client() {
         let at = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert_eq!(network(at("2001:db8:0:1::1")), network(at("2001:db8:0:1:ffff::2")));
-        assert_ne!(network(at("2001:db8:0:1::1")), network(at("2001:db8:0:2::1")));
+        assert_eq!(
+            network(at("2001:db8:0:1::1")),
+            network(at("2001:db8:0:1:ffff::2"))
+        );
+        assert_ne!(
+            network(at("2001:db8:0:1::1")),
+            network(at("2001:db8:0:2::1"))
+        );
         assert_ne!(network(at("192.0.2.1")), network(at("192.0.2.2")));
-        assert_eq!(client_number("a", at("2001:db8::1")), client_number("a", at("2001:db8::2")));
+        assert_eq!(
+            client_number("a", at("2001:db8::1")),
+            client_number("a", at("2001:db8::2"))
+        );
     }
 }

@@ -18,7 +18,10 @@ const MAX_RANGES: usize = 64;
 pub(super) struct InvalidAnswer(String);
 
 /// Judges `selection.select`; `backends` is how many the pool has.
-pub(super) fn selected(answer: Result<Option<u32>, WitResponse>, backends: u32) -> Result<Selected, InvalidAnswer> {
+pub(super) fn selected(
+    answer: Result<Option<u32>, WitResponse>,
+    backends: u32,
+) -> Result<Selected, InvalidAnswer> {
     match answer {
         Ok(None) => Ok(Selected::NoChoice),
         Ok(Some(index)) if index < backends => Ok(Selected::Backend(index)),
@@ -36,7 +39,9 @@ pub(super) fn edited(answer: Result<(), WitResponse>) -> Result<Edited, InvalidA
 }
 
 /// Judges `range.check`.
-pub(super) fn ranges(answer: Result<Option<Vec<WitByteRange>>, WitResponse>) -> Result<RangeVerdict, InvalidAnswer> {
+pub(super) fn ranges(
+    answer: Result<Option<Vec<WitByteRange>>, WitResponse>,
+) -> Result<RangeVerdict, InvalidAnswer> {
     let list = match answer {
         Ok(None) => return Ok(RangeVerdict::Untouched),
         Ok(Some(list)) => list,
@@ -48,7 +53,10 @@ pub(super) fn ranges(answer: Result<Option<Vec<WitByteRange>>, WitResponse>) -> 
     if list.len() > MAX_RANGES {
         return invalid(format!("{} ranges; {MAX_RANGES} is the most", list.len()));
     }
-    list.into_iter().map(byte_range).collect::<Result<_, _>>().map(RangeVerdict::Ranges)
+    list.into_iter()
+        .map(byte_range)
+        .collect::<Result<_, _>>()
+        .map(RangeVerdict::Ranges)
 }
 
 fn byte_range(range: WitByteRange) -> Result<ByteRange, InvalidAnswer> {
@@ -62,28 +70,48 @@ fn byte_range(range: WitByteRange) -> Result<ByteRange, InvalidAnswer> {
 }
 
 fn reply(response: WitResponse) -> Result<Reply, InvalidAnswer> {
-    let WitResponse { status, mut headers, body } = response;
+    let WitResponse {
+        status,
+        mut headers,
+        body,
+    } = response;
     if !(200..=599).contains(&status) {
         return invalid(format!("a response with status {status}"));
     }
     if headers.len() > MAX_REPLY_FIELDS {
-        return invalid(format!("a response with {} header fields; {MAX_REPLY_FIELDS} is the most", headers.len()));
+        return invalid(format!(
+            "a response with {} header fields; {MAX_REPLY_FIELDS} is the most",
+            headers.len()
+        ));
     }
     if body.len() > MAX_REPLY_BODY {
-        return invalid(format!("a response body of {} bytes; {MAX_REPLY_BODY} is the most", body.len()));
+        return invalid(format!(
+            "a response body of {} bytes; {MAX_REPLY_BODY} is the most",
+            body.len()
+        ));
     }
     for (name, value) in &mut headers {
-        check_name(name.as_bytes()).and_then(|()| check_value(value)).or_else(|e| {
-            let shown: String = name.chars().take(64).collect();
-            match e {
-                HeaderError::Forbidden => invalid(format!("a response with the field {shown:?}, which the host owns")),
-                HeaderError::InvalidValue => invalid(format!("a response whose field {shown:?} has an invalid value")),
-                _ => invalid(format!("a response with the invalid field name {shown:?}")),
-            }
-        })?;
+        check_name(name.as_bytes())
+            .and_then(|()| check_value(value))
+            .or_else(|e| {
+                let shown: String = name.chars().take(64).collect();
+                match e {
+                    HeaderError::Forbidden => invalid(format!(
+                        "a response with the field {shown:?}, which the host owns"
+                    )),
+                    HeaderError::InvalidValue => invalid(format!(
+                        "a response whose field {shown:?} has an invalid value"
+                    )),
+                    _ => invalid(format!("a response with the invalid field name {shown:?}")),
+                }
+            })?;
         name.make_ascii_lowercase();
     }
-    Ok(Reply { status, headers, body })
+    Ok(Reply {
+        status,
+        headers,
+        body,
+    })
 }
 
 fn invalid<T>(reason: String) -> Result<T, InvalidAnswer> {
@@ -95,7 +123,11 @@ mod tests {
     use super::*;
 
     fn response(status: u16) -> WitResponse {
-        WitResponse { status, headers: Vec::new(), body: Vec::new() }
+        WitResponse {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     fn range(first: Option<u64>, last: Option<u64>) -> WitByteRange {
@@ -115,14 +147,38 @@ mod tests {
             assert!(edited(Err(response(status))).is_err(), "{status}");
         }
         assert!(edited(Err(response(503))).is_ok());
-        assert!(edited(Err(WitResponse { body: vec![0; 65537], ..response(200) })).is_err());
+        assert!(
+            edited(Err(WitResponse {
+                body: vec![0; 65537],
+                ..response(200)
+            }))
+            .is_err()
+        );
         let field = |n: &str, v: &str| (n.to_owned(), v.as_bytes().to_vec());
-        for bad in [field("content-length", "1"), field("a b", "c"), field("a", "b\r\nc: d")] {
-            assert!(edited(Err(WitResponse { headers: vec![bad], ..response(200) })).is_err());
+        for bad in [
+            field("content-length", "1"),
+            field("a b", "c"),
+            field("a", "b\r\nc: d"),
+        ] {
+            assert!(
+                edited(Err(WitResponse {
+                    headers: vec![bad],
+                    ..response(200)
+                }))
+                .is_err()
+            );
         }
-        assert!(edited(Err(WitResponse { headers: vec![field("a", "b"); 65], ..response(200) })).is_err());
-        let Ok(Edited::Answer(reply)) = edited(Err(WitResponse { headers: vec![field("X-A", "b")], ..response(200) }))
-        else {
+        assert!(
+            edited(Err(WitResponse {
+                headers: vec![field("a", "b"); 65],
+                ..response(200)
+            }))
+            .is_err()
+        );
+        let Ok(Edited::Answer(reply)) = edited(Err(WitResponse {
+            headers: vec![field("X-A", "b")],
+            ..response(200)
+        })) else {
             panic!("a good reply is refused");
         };
         assert_eq!(reply.headers[0].0, "x-a");
@@ -135,11 +191,20 @@ mod tests {
         assert!(ranges(Ok(Some(vec![range(None, None)]))).is_err());
         assert!(ranges(Ok(Some(vec![range(Some(2), Some(1))]))).is_err());
         assert!(ranges(Ok(Some(vec![range(Some(1), Some(2)); 65]))).is_err());
-        let Ok(RangeVerdict::Ranges(list)) =
-            ranges(Ok(Some(vec![range(Some(1), Some(1)), range(Some(3), None), range(None, Some(5))])))
-        else {
+        let Ok(RangeVerdict::Ranges(list)) = ranges(Ok(Some(vec![
+            range(Some(1), Some(1)),
+            range(Some(3), None),
+            range(None, Some(5)),
+        ]))) else {
             panic!("good ranges are refused");
         };
-        assert_eq!(list, [ByteRange::FromTo(1, 1), ByteRange::From(3), ByteRange::Suffix(5)]);
+        assert_eq!(
+            list,
+            [
+                ByteRange::FromTo(1, 1),
+                ByteRange::From(3),
+                ByteRange::Suffix(5)
+            ]
+        );
     }
 }

@@ -1,10 +1,10 @@
-//! WASI for components that can't do without it: clocks, randomness, and standard output and error into the
-//! policy's log. No files, no sockets, no environment, and nothing that waits.
+//! WASI for components that can't do without it: clocks, randomness, and standard output and error
+//! into the policy's log. No files, no sockets, no environment, and nothing that waits.
 //!
-//! wasmtime-wasi's own synchronous bindings enter a tokio runtime wherever a call might wait; on a worker, which
-//! runs inside one, that is a panic that a guest could cause. So all interfaces with such calls that can be reached
-//! (polling, streams, the monotonic clock, creating sockets, names) are implemented here, and wait for nothing:
-//! a guest that wants to wait traps.
+//! wasmtime-wasi's own synchronous bindings enter a tokio runtime wherever a call might wait; on a
+//! worker, which runs inside one, that is a panic that a guest could cause. So all interfaces with
+//! such calls that can be reached (polling, streams, the monotonic clock, creating sockets, names)
+//! are implemented here, and wait for nothing: a guest that wants to wait traps.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -55,7 +55,11 @@ impl Wasi {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        Self { context, table, epoch }
+        Self {
+            context,
+            table,
+            epoch,
+        }
     }
 }
 
@@ -125,14 +129,18 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 impl State {
     fn wasi(&mut self) -> &mut Wasi {
-        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.lines, self.epoch)))
+        self.wasi
+            .get_or_insert_with(|| Box::new(Wasi::new(&self.lines, self.epoch)))
     }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let wasi = self.wasi();
-        WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
+        WasiCtxView {
+            ctx: &mut wasi.context,
+            table: &mut wasi.table,
+        }
     }
 }
 
@@ -156,16 +164,28 @@ pub(super) struct UnwaitingView<'a> {
 }
 
 fn unwaiting(state: &mut State) -> UnwaitingView<'_> {
-    let State { wasi, lines, tape, epoch, .. } = state;
+    let State {
+        wasi,
+        lines,
+        tape,
+        epoch,
+        ..
+    } = state;
     let wasi = wasi.get_or_insert_with(|| Box::new(Wasi::new(lines, *epoch)));
-    UnwaitingView { table: &mut wasi.table, epoch: wasi.epoch, tape: tape.as_deref_mut() }
+    UnwaitingView {
+        table: &mut wasi.table,
+        epoch: wasi.epoch,
+        tape: tape.as_deref_mut(),
+    }
 }
 
 /// What a future gives without waiting; a trap if it would wait.
 fn at_once<T>(future: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
-        Poll::Pending => Err(wasmtime::format_err!("a policy can't wait, and this call to `wasi:io/poll` would")),
+        Poll::Pending => Err(wasmtime::format_err!(
+            "a policy can't wait, and this call to `wasi:io/poll` would"
+        )),
     }
 }
 
@@ -211,7 +231,9 @@ impl UnwaitingView<'_> {
     }
 
     fn subscribe(&mut self, after: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let moment = self.table.push(Moment(Instant::now().checked_add(Duration::from_nanos(after))))?;
+        let moment = self.table.push(Moment(
+            Instant::now().checked_add(Duration::from_nanos(after)),
+        ))?;
         wasmtime_wasi::p2::subscribe(self.table, moment)
     }
 }
@@ -256,13 +278,19 @@ impl network::HostNetwork for UnwaitingView<'_> {
 }
 
 impl tcp_create_socket::Host for UnwaitingView<'_> {
-    fn create_tcp_socket(&mut self, _: network::IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
+    fn create_tcp_socket(
+        &mut self,
+        _: network::IpAddressFamily,
+    ) -> SocketResult<Resource<TcpSocket>> {
         Err(network::ErrorCode::AccessDenied.into())
     }
 }
 
 impl udp_create_socket::Host for UnwaitingView<'_> {
-    fn create_udp_socket(&mut self, _: network::IpAddressFamily) -> SocketResult<Resource<UdpSocket>> {
+    fn create_udp_socket(
+        &mut self,
+        _: network::IpAddressFamily,
+    ) -> SocketResult<Resource<UdpSocket>> {
         Err(network::ErrorCode::AccessDenied.into())
     }
 }
@@ -289,10 +317,15 @@ impl ip_name_lookup::HostResolveAddressStream for UnwaitingView<'_> {
         &mut self,
         _: Resource<ip_name_lookup::ResolveAddressStream>,
     ) -> wasmtime::Result<Resource<DynPollable>> {
-        Err(wasmtime::format_err!("there are no name lookups for policies"))
+        Err(wasmtime::format_err!(
+            "there are no name lookups for policies"
+        ))
     }
 
-    fn drop(&mut self, stream: Resource<ip_name_lookup::ResolveAddressStream>) -> wasmtime::Result<()> {
+    fn drop(
+        &mut self,
+        stream: Resource<ip_name_lookup::ResolveAddressStream>,
+    ) -> wasmtime::Result<()> {
         self.table.delete(stream)?;
         Ok(())
     }

@@ -27,13 +27,15 @@ use crate::ground;
 use crate::stats::WorkerShard;
 use crate::wire::Version;
 
-/// How long accepting rests when the process is out of file descriptors: trying again at once would burn a core.
+/// How long accepting rests when the process is out of file descriptors: trying again at once would
+/// burn a core.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
 /// How long a client that was turned away may take to send its request.
 const TURNED_AWAY: Duration = Duration::from_secs(2);
 
-/// Counts client connections over all workers. Locked once when a connection comes and once when it goes.
+/// Counts client connections over all workers. Locked once when a connection comes and once when it
+/// goes.
 #[derive(Debug)]
 pub struct Admission {
     connections: usize,
@@ -57,10 +59,16 @@ struct Admitted {
 }
 
 impl Admission {
-    /// Limits for all workers together; of those that are turned away a worker has so many at a time.
+    /// Limits for all workers together; of those that are turned away a worker has so many at a
+    /// time.
     pub fn new(limits: &Limits, turned_away: usize) -> Self {
         let (connections, per_client) = (limits.connections, limits.connections_per_client);
-        Self { connections, per_client, turned_away, open: Mutex::default() }
+        Self {
+            connections,
+            per_client,
+            turned_away,
+            open: Mutex::default(),
+        }
     }
 
     fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Admitted, Refusal> {
@@ -77,13 +85,20 @@ impl Admission {
             *count += 1;
         }
         open.all += 1;
-        Ok(Admitted { admission: Arc::clone(self), client })
+        Ok(Admitted {
+            admission: Arc::clone(self),
+            client,
+        })
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut open = self.admission.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self
+            .admission
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         open.all -= 1;
         if let Some(count) = open.by_client.get_mut(&self.client) {
             *count -= 1;
@@ -102,14 +117,17 @@ pub async fn accept(worker: Rc<Worker>, listener: Rc<TcpListener>, admission: Ar
             Ok((stream, peer)) => take(&worker, stream, peer, &admission),
             Err(e) if is_of_one_connection(&e) => {}
             Err(e) => {
-                tracing::warn!("connections can't be accepted: {e}; trying again in {OUT_OF_DESCRIPTORS:?}");
+                tracing::warn!(
+                    "connections can't be accepted: {e}; trying again in {OUT_OF_DESCRIPTORS:?}"
+                );
                 tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
             }
         }
     }
 }
 
-/// Takes connections that an acceptor hands in, where the kernel does not spread them over the workers.
+/// Takes connections that an acceptor hands in, where the kernel does not spread them over the
+/// workers.
 pub async fn hand_in(
     worker: Rc<Worker>,
     handed: Rc<RefCell<UnboundedReceiver<(std::net::TcpStream, SocketAddr)>>>,
@@ -119,17 +137,25 @@ pub async fn hand_in(
         // Borrowed for each poll, so that another task can go on where this one ended.
         let next = poll_fn(|cx| handed.borrow_mut().poll_recv(cx)).await;
         let Some((stream, peer)) = next else { return };
-        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+        if let Ok(stream) = stream
+            .set_nonblocking(true)
+            .and_then(|()| TcpStream::from_std(stream))
+        {
             take(&worker, stream, peer, &admission);
         }
     }
 }
 
-/// Takes what has been waiting in the accept queue when the listener closes: those clients were told that they are connected.
+/// Takes what has been waiting in the accept queue when the listener closes: those clients were
+/// told that they are connected.
 pub fn accept_rest(worker: &Rc<Worker>, listener: TcpListener, admission: &Arc<Admission>) {
-    let Ok(listener) = listener.into_std() else { return };
+    let Ok(listener) = listener.into_std() else {
+        return;
+    };
     while let Ok((stream, peer)) = listener.accept() {
-        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| TcpStream::from_std(stream));
         if let Ok(stream) = stream {
             take(worker, stream, peer, admission);
         }
@@ -169,7 +195,10 @@ struct OpenConnection {
 impl OpenConnection {
     fn new(shard: Arc<WorkerShard>, admitted: Admitted) -> Self {
         shard.connections_active.increment();
-        Self { shard, _admitted: admitted }
+        Self {
+            shard,
+            _admitted: admitted,
+        }
     }
 }
 
@@ -179,10 +208,16 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Says why, as far as the socket takes it at once, and closes. A few such clients are given the time to send their
-/// request, because a close over unread bytes would reset the connection and take the answer with it; of the others
-/// only what is there already is read.
-fn turn_away(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, refusal: &Refusal, most: usize) {
+/// Says why, as far as the socket takes it at once, and closes. A few such clients are given the
+/// time to send their request, because a close over unread bytes would reset the connection and
+/// take the answer with it; of the others only what is there already is read.
+fn turn_away(
+    worker: &Rc<Worker>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    refusal: &Refusal,
+    most: usize,
+) {
     let mut answer = Vec::new();
     let date = worker.date();
     let to = ReplyTo {
@@ -202,11 +237,18 @@ fn turn_away(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, refus
     if worker.access_log.wants(true) {
         let client = peer.ip().to_canonical().to_string();
         let (status, reason) = (refusal.status(), refusal.reason());
-        worker.access_log.record(&Line { client: &client, status, reason: Some(&reason), ..Line::now() });
+        worker.access_log.record(&Line {
+            client: &client,
+            status,
+            reason: Some(&reason),
+            ..Line::now()
+        });
     }
-    // Before the task is polled: else a burst of clients would hold a descriptor each until then, and those
-    // that are served would get none for their backends.
-    let Some(place) = Place::take(&worker.turned_away, most) else { return };
+    // Before the task is polled: else a burst of clients would hold a descriptor each until then,
+    // and those that are served would get none for their backends.
+    let Some(place) = Place::take(&worker.turned_away, most) else {
+        return;
+    };
     let worker = Rc::clone(worker);
     spawn_local(async move {
         let _place = place;
@@ -219,7 +261,9 @@ fn turn_away(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, refus
 fn is_of_one_connection(e: &io::Error) -> bool {
     matches!(
         e.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
     )
 }
 
@@ -228,7 +272,14 @@ mod tests {
     use super::*;
 
     fn admission(connections: usize, connections_per_client: usize) -> Arc<Admission> {
-        Arc::new(Admission::new(&Limits { connections, connections_per_client, ..Limits::default() }, 1))
+        Arc::new(Admission::new(
+            &Limits {
+                connections,
+                connections_per_client,
+                ..Limits::default()
+            },
+            1,
+        ))
     }
 
     fn address(text: &str) -> IpAddr {
@@ -240,17 +291,30 @@ mod tests {
         let admission = admission(9, 2);
         let (plain, mapped) = (address("192.0.2.1"), address("::ffff:192.0.2.1"));
         for _ in 0..3 {
-            let (one, two) = (admission.admit(plain).unwrap(), admission.admit(mapped).unwrap());
+            let (one, two) = (
+                admission.admit(plain).unwrap(),
+                admission.admit(mapped).unwrap(),
+            );
             for again in [plain, mapped] {
-                assert!(matches!(admission.admit(again), Err(Refusal::TooManyOfClient)), "{again}");
+                assert!(
+                    matches!(admission.admit(again), Err(Refusal::TooManyOfClient)),
+                    "{again}"
+                );
             }
             let other = admission.admit(address("192.0.2.2")).unwrap();
             drop(one);
             let three = admission.admit(plain).unwrap();
-            assert!(matches!(admission.admit(plain), Err(Refusal::TooManyOfClient)));
+            assert!(matches!(
+                admission.admit(plain),
+                Err(Refusal::TooManyOfClient)
+            ));
             drop((two, three, other));
             let open = admission.open.lock().unwrap();
-            assert_eq!((open.all, open.by_client.len()), (0, 0), "and nothing is left of those that went");
+            assert_eq!(
+                (open.all, open.by_client.len()),
+                (0, 0),
+                "and nothing is left of those that went"
+            );
         }
     }
 
@@ -259,17 +323,26 @@ mod tests {
         let admission = admission(3, 2);
         let first = admission.admit(address("192.0.2.1")).unwrap();
         let _second = admission.admit(address("192.0.2.1")).unwrap();
-        assert!(matches!(admission.admit(address("192.0.2.1")), Err(Refusal::TooManyOfClient)));
+        assert!(matches!(
+            admission.admit(address("192.0.2.1")),
+            Err(Refusal::TooManyOfClient)
+        ));
         let _third = admission.admit(address("192.0.2.2")).unwrap();
-        assert!(matches!(admission.admit(address("192.0.2.3")), Err(Refusal::TooManyConnections)));
+        assert!(matches!(
+            admission.admit(address("192.0.2.3")),
+            Err(Refusal::TooManyConnections)
+        ));
         drop(first);
         assert!(admission.admit(address("192.0.2.3")).is_ok());
     }
 
-    /// Only what is the listener's own is a reason to rest: a client must not be able to have the others wait.
+    /// Only what is the listener's own is a reason to rest: a client must not be able to have the
+    /// others wait.
     #[test]
     fn a_client_that_left_the_accept_queue_is_no_reason_to_rest() {
-        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Other, OutOfMemory, WouldBlock};
+        use io::ErrorKind::{
+            ConnectionAborted, ConnectionRefused, ConnectionReset, Other, OutOfMemory, WouldBlock,
+        };
         for kind in [ConnectionAborted, ConnectionReset, ConnectionRefused] {
             assert!(is_of_one_connection(&kind.into()), "{kind:?}");
         }
@@ -284,7 +357,9 @@ mod tests {
     #[test]
     fn no_limit_is_no_limit() {
         let admission = admission(0, 0);
-        let open: Vec<_> = (0..100).map(|_| admission.admit(address("192.0.2.1"))).collect();
+        let open: Vec<_> = (0..100)
+            .map(|_| admission.admit(address("192.0.2.1")))
+            .collect();
         assert!(open.iter().all(Result::is_ok));
     }
 }

@@ -1,4 +1,5 @@
-//! The access log: one JSON object a line, written by a thread of its own so that a slow disk or pipe never holds a worker.
+//! The access log: one JSON object a line, written by a thread of its own so that a slow disk or
+//! pipe never holds a worker.
 
 use std::cell::RefCell;
 use std::io;
@@ -99,7 +100,12 @@ impl Losses {
         self.lines.fetch_add(lines, Relaxed);
         let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX);
         let due = self.next_warning.load(Relaxed);
-        if now < due || self.next_warning.compare_exchange(due, now + WARNING, Relaxed, Relaxed).is_err() {
+        if now < due
+            || self
+                .next_warning
+                .compare_exchange(due, now + WARNING, Relaxed, Relaxed)
+                .is_err()
+        {
             return;
         }
         let lines = self.lines.swap(0, Relaxed);
@@ -112,14 +118,20 @@ struct Account(Arc<Losses>);
 
 impl Keeper for Account {
     fn lost(&mut self, lost: &Lost) {
-        ground::counters().access_log_lines_lost.fetch_add(lost.lines, Relaxed);
-        self.0.add(lost.lines, || format!("it can't be written: {}", lost.error));
+        ground::counters()
+            .access_log_lines_lost
+            .fetch_add(lost.lines, Relaxed);
+        self.0.add(lost.lines, || {
+            format!("it can't be written: {}", lost.error)
+        });
     }
 
     fn reopened(&mut self, result: io::Result<()>) {
         match result {
             Ok(()) => tracing::info!("the access log was opened again"),
-            Err(e) => tracing::warn!("the access log can't be opened again, and goes on in the former file: {e}"),
+            Err(e) => tracing::warn!(
+                "the access log can't be opened again, and goes on in the former file: {e}"
+            ),
         }
     }
 }
@@ -131,9 +143,19 @@ impl LogWriter {
         let losses = Arc::<Losses>::default();
         let outlet = match config.requests {
             LoggedRequests::None => None,
-            _ => Some(Outlet::start("access-log", target.clone(), WAITING, Account(Arc::clone(&losses)))?),
+            _ => Some(Outlet::start(
+                "access-log",
+                target.clone(),
+                WAITING,
+                Account(Arc::clone(&losses)),
+            )?),
         };
-        Ok(Self { requests: config.requests, outlet, target, losses })
+        Ok(Self {
+            requests: config.requests,
+            outlet,
+            target,
+            losses,
+        })
     }
 
     /// A worker's end.
@@ -147,9 +169,13 @@ impl LogWriter {
         }
     }
 
-    /// Writes text as it is between the lines of standard output, if that is where the log goes; false if it is not.
+    /// Writes text as it is between the lines of standard output, if that is where the log goes;
+    /// false if it is not.
     pub fn say(&self, text: &str) -> bool {
-        let outlet = self.outlet.as_ref().filter(|_| self.target == Target::Stdout);
+        let outlet = self
+            .outlet
+            .as_ref()
+            .filter(|_| self.target == Target::Stdout);
         outlet.is_some_and(|outlet| outlet.send(text.as_bytes().to_vec()).is_ok())
     }
 
@@ -158,7 +184,9 @@ impl LogWriter {
         match (&self.outlet, &self.target) {
             (None, _) => tracing::info!("there is no access log to open again"),
             (_, Target::Stdout | Target::Stderr) => {
-                tracing::info!("the access log goes to standard output, which is never opened again");
+                tracing::info!(
+                    "the access log goes to standard output, which is never opened again"
+                );
             }
             (Some(outlet), Target::File(_)) if outlet.reopen() => {}
             _ => tracing::warn!("the access log can't be opened again now: it is behind"),
@@ -168,13 +196,16 @@ impl LogWriter {
     /// Waits until what was handed over is written, but not beyond this limit.
     pub fn finish(self, limit: Duration) {
         if self.outlet.is_some_and(|outlet| !outlet.flush(limit)) {
-            tracing::warn!("the last lines of the access log are lost: after {limit:?} it had not taken them");
+            tracing::warn!(
+                "the last lines of the access log are lost: after {limit:?} it had not taken them"
+            );
         }
     }
 }
 
 impl AccessLog {
-    /// Whether a request is recorded; `refused` if the proxy or a policy answered it or it could not be completed.
+    /// Whether a request is recorded; `refused` if the proxy or a policy answered it or it could
+    /// not be completed.
     pub fn wants(&self, refused: bool) -> bool {
         match self.requests {
             LoggedRequests::All => true,
@@ -206,7 +237,8 @@ impl AccessLog {
         if let Err(refused) = outlet.send(std::mem::take(&mut *pending)) {
             let lines = ground::lines(&refused);
             self.shard.log_lines_dropped.add(lines);
-            self.losses.add(lines, || "what reads it is too slow".to_owned());
+            self.losses
+                .add(lines, || "what reads it is too slow".to_owned());
         }
     }
 }
@@ -231,7 +263,11 @@ mod tests {
         let losses = Losses::default();
         let add = |lines| losses.add(lines, String::new);
         add(3);
-        assert_eq!(losses.lines.load(Relaxed), 0, "the first ones are told at once");
+        assert_eq!(
+            losses.lines.load(Relaxed),
+            0,
+            "the first ones are told at once"
+        );
         let due = losses.next_warning.load(Relaxed);
         let now = u64::try_from(START.elapsed().as_millis()).unwrap();
         assert!((WARNING..=now + WARNING).contains(&due), "{due} at {now}");

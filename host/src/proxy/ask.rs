@@ -12,8 +12,8 @@ use super::turn::{Answered, Turn};
 use super::worker::Worker;
 use crate::config::OnFailure;
 use crate::policy::{
-    Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, FailedAttempt, Fault, Message,
-    RangeVerdict, Reply, Seat, Select, Selected,
+    Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, FailedAttempt, Fault,
+    Message, RangeVerdict, Reply, Seat, Select, Selected,
 };
 use crate::recording::{Recordable, Role};
 use crate::route::Rule;
@@ -69,31 +69,44 @@ impl<'a> Panel<'a> {
         })
     }
 
-    /// Looks for policies of the route that have no generation: nothing is asked, and nothing answers, before that is settled.
+    /// Looks for policies of the route that have no generation: nothing is asked, and nothing
+    /// answers, before that is settled.
     pub fn all_there(self) -> Result<(), Local> {
         if !self.view.absent {
             return Ok(());
         }
-        for member in self.members().filter(|member| member.place.active.is_none()) {
+        for member in self
+            .members()
+            .filter(|member| member.place.active.is_none())
+        {
             member.place.shard.failure_mode_uses.increment();
             let lineup = &self.view.snapshot.policies[member.policy];
-            if let (OnFailure::Status(status), Err(reason)) = (lineup.while_absent, &lineup.active) {
+            if let (OnFailure::Status(status), Err(reason)) = (lineup.while_absent, &lineup.active)
+            {
                 let (policy, reason) = (lineup.name.to_string(), reason.to_string());
-                return Err(Local::Refusal(Refusal::PolicyAbsent { policy, status, reason }));
+                return Err(Local::Refusal(Refusal::PolicyAbsent {
+                    policy,
+                    status,
+                    reason,
+                }));
             }
         }
         Ok(())
     }
 
-    /// Asks which range is wanted, and makes the request's `Range` field say just that. The ranges are returned if the proxy may have
-    /// to cut the answer itself; otherwise there are none.
+    /// Asks which range is wanted, and makes the request's `Range` field say just that. The ranges
+    /// are returned if the proxy may have to cut the answer itself; otherwise there are none.
     pub fn range(self, head: &mut RequestHead, control: Control) -> Result<Vec<ByteRange>, Local> {
         if !may_ask_for_range(head, control) {
             return Ok(Vec::new());
         }
-        let question = CheckRange { pool: self.rule.pool };
+        let question = CheckRange {
+            pool: self.rule.pool,
+        };
         for member in self.members() {
-            let Some(answered) = self.ask(member, &question, &mut Message::request(head)) else { continue };
+            let Some(answered) = self.ask(member, &question, &mut Message::request(head)) else {
+                continue;
+            };
             match answered.answer {
                 Ok(RangeVerdict::Untouched) => {}
                 Ok(RangeVerdict::Ignore) => {
@@ -101,10 +114,17 @@ impl<'a> Panel<'a> {
                     head.fields.remove(b"if-range");
                 }
                 Ok(RangeVerdict::Ranges(ranges)) => {
-                    head.fields.set(b"range", slice::range_field(&ranges).as_bytes());
-                    return Ok(if head.method == Method::GET { ranges } else { Vec::new() });
+                    head.fields
+                        .set(b"range", slice::range_field(&ranges).as_bytes());
+                    return Ok(if head.method == Method::GET {
+                        ranges
+                    } else {
+                        Vec::new()
+                    });
                 }
-                Ok(RangeVerdict::Answer(reply)) => return Err(answer(&answered.seat.borrow(), reply)),
+                Ok(RangeVerdict::Answer(reply)) => {
+                    return Err(answer(&answered.seat.borrow(), reply));
+                }
                 Err(fault) => {
                     if self.failed(member, &fault)? == OnFailure::Next {
                         continue;
@@ -118,9 +138,13 @@ impl<'a> Panel<'a> {
 
     /// Lets the policies edit the request's fields.
     pub fn edit_request(self, head: &mut RequestHead) -> Result<(), Local> {
-        let question = EditRequest { pool: self.rule.pool };
+        let question = EditRequest {
+            pool: self.rule.pool,
+        };
         for member in self.members() {
-            let Some(answered) = self.ask(member, &question, &mut Message::request(head)) else { continue };
+            let Some(answered) = self.ask(member, &question, &mut Message::request(head)) else {
+                continue;
+            };
             match answered.answer {
                 Ok(Edited::Done) => {}
                 Ok(Edited::Answer(reply)) => return Err(answer(&answered.seat.borrow(), reply)),
@@ -133,14 +157,26 @@ impl<'a> Panel<'a> {
     }
 
     /// Asks which backend takes the request.
-    pub fn select(self, head: &mut RequestHead, number: u32, failed: &[FailedAttempt]) -> Result<u32, Local> {
+    pub fn select(
+        self,
+        head: &mut RequestHead,
+        number: u32,
+        failed: &[FailedAttempt],
+    ) -> Result<u32, Local> {
         let pool = self.rule.pool;
         self.turn.record(|record| record.attempt(number, failed));
-        let question = Select { pool, attempt: Attempt { number, failed } };
+        let question = Select {
+            pool,
+            attempt: Attempt { number, failed },
+        };
         for member in self.members() {
-            let Some(answered) = self.ask(member, &question, &mut Message::request(head)) else { continue };
+            let Some(answered) = self.ask(member, &question, &mut Message::request(head)) else {
+                continue;
+            };
             match answered.answer {
-                Ok(Selected::Backend(backend)) if self.view.pools.takes_traffic(pool, backend) => return Ok(backend),
+                Ok(Selected::Backend(backend)) if self.view.pools.takes_traffic(pool, backend) => {
+                    return Ok(backend);
+                }
                 // Of weight 0: the operator has the last word, and the next policy is asked.
                 Ok(Selected::Backend(_)) => {}
                 Ok(Selected::NoChoice) => {}
@@ -152,7 +188,10 @@ impl<'a> Panel<'a> {
                 }
             }
         }
-        let chosen = self.view.pools.choose(pool, failed, &mut self.worker.rng.borrow_mut());
+        let chosen = self
+            .view
+            .pools
+            .choose(pool, failed, &mut self.worker.rng.borrow_mut());
         chosen.ok_or(Local::Refusal(Refusal::NoBackend))
     }
 
@@ -165,10 +204,19 @@ impl<'a> Panel<'a> {
         fields: &mut Fields,
     ) -> Result<(), Local> {
         self.turn.record(|record| record.response(status, backend));
-        let question = EditResponse { pool: self.rule.pool, status, backend };
-        let mut message = Message { head, response: Some(fields) };
+        let question = EditResponse {
+            pool: self.rule.pool,
+            status,
+            backend,
+        };
+        let mut message = Message {
+            head,
+            response: Some(fields),
+        };
         for member in self.members().rev() {
-            let Some(answered) = self.ask(member, &question, &mut message) else { continue };
+            let Some(answered) = self.ask(member, &question, &mut message) else {
+                continue;
+            };
             match answered.answer {
                 Ok(Edited::Done) => {}
                 Ok(Edited::Answer(reply)) => return Err(answer(&answered.seat.borrow(), reply)),
@@ -186,12 +234,17 @@ impl<'a> Panel<'a> {
         let edits = |seat: &RefCell<Seat>| seat.borrow().hooks().response_headers;
         self.members().any(|member| {
             let on_trial = member.place.trial.as_ref().map(|trial| &trial.seat);
-            member.place.active.iter().chain(on_trial).any(|seat| edits(seat))
+            member
+                .place
+                .active
+                .iter()
+                .chain(on_trial)
+                .any(|seat| edits(seat))
         })
     }
 
-    /// Asks one policy: the generation that decides this request, and the shadow if there is one. `None` if the policy has
-    /// no such hook.
+    /// Asks one policy: the generation that decides this request, and the shadow if there is one.
+    /// `None` if the policy has no such hook.
     fn ask<Q: Ask<Answer: PartialEq + Display + Recordable>>(
         self,
         member: Member<'a>,
@@ -205,20 +258,22 @@ impl<'a> Panel<'a> {
         }
     }
 
-    /// What becomes of the request: it goes on in one of two ways, or ends with the operator's status.
+    /// What becomes of the request: it goes on in one of two ways, or ends with the operator's
+    /// status.
     fn failed(self, member: Member<'_>, fault: &Fault) -> Result<OnFailure, Local> {
         let lineup = &self.view.snapshot.policies[member.policy];
         member.place.shard.failure_mode_uses.increment();
         self.worker.log_fault(|| fault_line(&lineup.name, fault));
-        // `next` passes over a policy that failed when it was asked. One that was not asked may be what guards this
-        // route, and a client that makes it fail must not open the way for others.
+        // `next` passes over a policy that failed when it was asked. One that was not asked may be
+        // what guards this route, and a client that makes it fail must not open the way for others.
         if lineup.on_failure == OnFailure::Next && fault.kind.is_absence() {
             return Err(Local::Refusal(Refusal::not_asked(lineup.name.to_string())));
         }
         match lineup.on_failure {
-            OnFailure::Status(status) => {
-                Err(Local::Refusal(Refusal::PolicyFailed { policy: lineup.name.to_string(), status }))
-            }
+            OnFailure::Status(status) => Err(Local::Refusal(Refusal::PolicyFailed {
+                policy: lineup.name.to_string(),
+                status,
+            })),
             goes_on => Ok(goes_on),
         }
     }
@@ -226,12 +281,18 @@ impl<'a> Panel<'a> {
 
 fn answer(seat: &Seat, reply: Reply) -> Local {
     seat.shard().refusals.increment();
-    Local::Reply { reply, policy: seat.generation().name().to_owned() }
+    Local::Reply {
+        reply,
+        policy: seat.generation().name().to_owned(),
+    }
 }
 
 /// Whether the range hook is asked at all: most requests are spared the call.
 fn may_ask_for_range(head: &RequestHead, control: Control) -> bool {
     // A percent sign may hide the parameter's name.
-    let in_query = || head.query().is_some_and(|q| q.contains("range=") || q.contains('%'));
+    let in_query = || {
+        head.query()
+            .is_some_and(|q| q.contains("range=") || q.contains('%'))
+    };
     (control.range || in_query()) && matches!(head.method, Method::GET | Method::HEAD)
 }

@@ -1,4 +1,5 @@
-//! What the end of an exchange says of the backend: which [`Outcome`] it is. Whose doing that was is decided there.
+//! What the end of an exchange says of the backend: which [`Outcome`] it is. Whose doing that was
+//! is decided there.
 
 use std::cell::Cell;
 
@@ -9,10 +10,12 @@ use super::upload::UploadEnd;
 use crate::upstream::Outcome;
 use crate::wire::Malformed;
 
-/// A client that made its backends wait for this long in all, in milliseconds, may have been too slow for them.
+/// A client that made its backends wait for this long in all, in milliseconds, may have been too
+/// slow for them.
 const SLOW: u64 = 1_000;
 
-/// How long the attempts of a request have waited for its client's body, in milliseconds of the worker's clock.
+/// How long the attempts of a request have waited for its client's body, in milliseconds of the
+/// worker's clock.
 #[derive(Debug, Default)]
 pub struct Pace {
     waited: Cell<u64>,
@@ -26,12 +29,13 @@ pub struct Circumstances {
     pub reused: bool,
     /// The client has been sent some of the response.
     pub answered: bool,
-    /// The backend did not have the whole request because the client was slow to send it, or could not send its response because the client
-    /// was slow to read it.
+    /// The backend did not have the whole request because the client was slow to send it, or could
+    /// not send its response because the client was slow to read it.
     pub slow_client: bool,
 }
 
-/// Whether the backend may have lost its patience with a client for which writes have waited so long, in milliseconds.
+/// Whether the backend may have lost its patience with a client for which writes have waited so
+/// long, in milliseconds.
 pub fn is_slow_reader(waited: u64) -> bool {
     waited >= SLOW
 }
@@ -48,13 +52,18 @@ impl Pace {
         self.since.set(None);
     }
 
-    /// Whether the backend may have lost its patience with the client: it is the client that is waited for, or was for long.
+    /// Whether the backend may have lost its patience with the client: it is the client that is
+    /// waited for, or was for long.
     pub fn is_slow(&self, now: u64) -> bool {
         self.since.get().is_some() || self.total(now) >= SLOW
     }
 
     fn total(&self, now: u64) -> u64 {
-        self.waited.get() + self.since.get().map_or(0, |since| now.saturating_sub(since))
+        self.waited.get()
+            + self
+                .since
+                .get()
+                .map_or(0, |since| now.saturating_sub(since))
     }
 }
 
@@ -66,15 +75,20 @@ pub fn outcome(end: &Result<End, UploadEnd>, known: Circumstances) -> Outcome {
         Ok(End::Closed) if known.slow_client => Outcome::ClosedOnSlowClient,
         Ok(End::Closed) => Outcome::Closed,
         Ok(End::Local(Local::Reply { .. } | Local::Options)) => Outcome::Replaced,
-        Ok(End::Local(Local::Refusal(Refusal::ClosedEarly))) if known.slow_client => Outcome::ClosedOnSlowClient,
+        Ok(End::Local(Local::Refusal(Refusal::ClosedEarly))) if known.slow_client => {
+            Outcome::ClosedOnSlowClient
+        }
         Ok(End::Local(Local::Refusal(refusal))) => refused(refusal),
-        // The backend may have been waiting for the rest of the request, or for room for the rest of its response.
+        // The backend may have been waiting for the rest of the request, or for room for the rest
+        // of its response.
         Ok(End::Broken { .. }) if known.slow_client => Outcome::ClosedOnSlowClient,
         Ok(End::Broken { outcome, .. }) => *outcome,
         Ok(End::ClientGone(_)) if known.answered => Outcome::ClientLeft,
         Ok(End::ClientGone(_)) => Outcome::ClientFailed,
         // A backend that has answered need not read the rest.
-        Err(UploadEnd::BackendTimedOut | UploadEnd::BackendGone) if known.answered => Outcome::Quiet,
+        Err(UploadEnd::BackendTimedOut | UploadEnd::BackendGone) if known.answered => {
+            Outcome::Quiet
+        }
         Err(UploadEnd::BackendTimedOut) => Outcome::TookNothing,
         Err(UploadEnd::BackendGone | UploadEnd::Complete) => Outcome::NoResponse,
         Err(
@@ -99,13 +113,13 @@ fn refused(refusal: &Refusal) -> Outcome {
         Refusal::ClosedEarly => Outcome::Closed,
         Refusal::Unreachable => Outcome::ConnectFailed,
         Refusal::ConnectTimeout => Outcome::ConnectTimedOut,
-        Refusal::BadResponse(Malformed::RequestLineTooLong | Malformed::HeadTooLarge | Malformed::TooManyFields) => {
-            Outcome::BeyondLimits
-        }
+        Refusal::BadResponse(
+            Malformed::RequestLineTooLong | Malformed::HeadTooLarge | Malformed::TooManyFields,
+        ) => Outcome::BeyondLimits,
         Refusal::BadResponse(_) | Refusal::UnaskedUpgrade => Outcome::Malformed,
-        Refusal::RangeNotSatisfiable { .. } | Refusal::PolicyFailed { .. } | Refusal::PolicyAbsent { .. } => {
-            Outcome::Replaced
-        }
+        Refusal::RangeNotSatisfiable { .. }
+        | Refusal::PolicyFailed { .. }
+        | Refusal::PolicyAbsent { .. } => Outcome::Replaced,
         Refusal::NoBackend | Refusal::Busy | Refusal::TooManyConnections => Outcome::NoPlace,
         Refusal::Malformed(_)
         | Refusal::Method
@@ -127,43 +141,97 @@ mod tests {
     use super::*;
     use crate::policy::Reply;
 
-    const USUAL: Circumstances = Circumstances { reused: false, answered: false, slow_client: false };
-    const REUSED: Circumstances = Circumstances { reused: true, ..USUAL };
-    const ANSWERED: Circumstances = Circumstances { answered: true, ..USUAL };
-    const SLOW_CLIENT: Circumstances = Circumstances { slow_client: true, ..USUAL };
+    const USUAL: Circumstances = Circumstances {
+        reused: false,
+        answered: false,
+        slow_client: false,
+    };
+    const REUSED: Circumstances = Circumstances {
+        reused: true,
+        ..USUAL
+    };
+    const ANSWERED: Circumstances = Circumstances {
+        answered: true,
+        ..USUAL
+    };
+    const SLOW_CLIENT: Circumstances = Circumstances {
+        slow_client: true,
+        ..USUAL
+    };
 
     fn local(refusal: Refusal) -> Result<End, UploadEnd> {
         Ok(End::Local(Local::Refusal(refusal)))
     }
 
     fn broken(outcome: Outcome) -> Result<End, UploadEnd> {
-        Ok(End::Broken { reason: "", delimited: true, outcome })
+        Ok(End::Broken {
+            reason: "",
+            delimited: true,
+            outcome,
+        })
     }
 
     #[test]
     fn each_end_of_an_exchange_has_its_outcome() {
-        let reply = || Reply { status: 200, headers: Vec::new(), body: Vec::new() };
+        let reply = || Reply {
+            status: 200,
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
         let table = [
-            (Ok(End::Complete { reusable: true, keep_alive: true }), USUAL, Outcome::Answered),
-            (Ok(End::Complete { reusable: false, keep_alive: false }), SLOW_CLIENT, Outcome::Answered),
+            (
+                Ok(End::Complete {
+                    reusable: true,
+                    keep_alive: true,
+                }),
+                USUAL,
+                Outcome::Answered,
+            ),
+            (
+                Ok(End::Complete {
+                    reusable: false,
+                    keep_alive: false,
+                }),
+                SLOW_CLIENT,
+                Outcome::Answered,
+            ),
             (Ok(End::Closed), USUAL, Outcome::Closed),
             (Ok(End::Closed), REUSED, Outcome::Stale),
             (Ok(End::Closed), SLOW_CLIENT, Outcome::ClosedOnSlowClient),
-            (Ok(End::Local(Local::Reply { reply: reply(), policy: String::new() })), USUAL, Outcome::Replaced),
+            (
+                Ok(End::Local(Local::Reply {
+                    reply: reply(),
+                    policy: String::new(),
+                })),
+                USUAL,
+                Outcome::Replaced,
+            ),
             (Ok(End::ClientGone("")), USUAL, Outcome::ClientFailed),
             (Ok(End::ClientGone("")), ANSWERED, Outcome::ClientLeft),
             (broken(Outcome::BodyCut), ANSWERED, Outcome::BodyCut),
             (broken(Outcome::BodyStalled), ANSWERED, Outcome::BodyStalled),
             (broken(Outcome::Quiet), ANSWERED, Outcome::Quiet),
-            (broken(Outcome::BodyCut), SLOW_CLIENT, Outcome::ClosedOnSlowClient),
+            (
+                broken(Outcome::BodyCut),
+                SLOW_CLIENT,
+                Outcome::ClosedOnSlowClient,
+            ),
             (Err(UploadEnd::BackendTimedOut), USUAL, Outcome::TookNothing),
             (Err(UploadEnd::BackendTimedOut), ANSWERED, Outcome::Quiet),
             (Err(UploadEnd::BackendGone), ANSWERED, Outcome::Quiet),
             (Err(UploadEnd::ClientGone), USUAL, Outcome::ClientFailed),
             (Err(UploadEnd::ClientTimedOut), USUAL, Outcome::ClientFailed),
-            (Err(UploadEnd::ClientTimedOut), ANSWERED, Outcome::ClientLeft),
+            (
+                Err(UploadEnd::ClientTimedOut),
+                ANSWERED,
+                Outcome::ClientLeft,
+            ),
             (Err(UploadEnd::TooLarge), USUAL, Outcome::ClientFailed),
-            (Err(UploadEnd::Malformed(Malformed::Chunk)), USUAL, Outcome::ClientFailed),
+            (
+                Err(UploadEnd::Malformed(Malformed::Chunk)),
+                USUAL,
+                Outcome::ClientFailed,
+            ),
         ];
         for (end, known, expected) in table {
             assert_eq!(outcome(&end, known), expected, "{end:?} {known:?}");
@@ -183,7 +251,12 @@ mod tests {
             (Refusal::SlowClient, Outcome::ClientFailed),
             (Refusal::HiddenClient, Outcome::ClientFailed),
             (Refusal::BodyTooLarge, Outcome::ClientFailed),
-            (Refusal::NoRoute { host: String::new() }, Outcome::ClientFailed),
+            (
+                Refusal::NoRoute {
+                    host: String::new(),
+                },
+                Outcome::ClientFailed,
+            ),
             (Refusal::TooManyOfClient, Outcome::ClientFailed),
             (Refusal::NoBackend, Outcome::NoPlace),
             (Refusal::Busy, Outcome::NoPlace),
@@ -192,20 +265,55 @@ mod tests {
             (Refusal::ConnectTimeout, Outcome::ConnectTimedOut),
             (Refusal::ResponseTimeout, Outcome::NoResponse),
             (Refusal::ClosedEarly, Outcome::Closed),
-            (Refusal::BadResponse(Malformed::StatusLine), Outcome::Malformed),
+            (
+                Refusal::BadResponse(Malformed::StatusLine),
+                Outcome::Malformed,
+            ),
             (Refusal::BadResponse(Malformed::Chunk), Outcome::Malformed),
-            (Refusal::BadResponse(Malformed::HeadTooLarge), Outcome::BeyondLimits),
-            (Refusal::BadResponse(Malformed::TooManyFields), Outcome::BeyondLimits),
-            (Refusal::BadResponse(Malformed::RequestLineTooLong), Outcome::BeyondLimits),
+            (
+                Refusal::BadResponse(Malformed::HeadTooLarge),
+                Outcome::BeyondLimits,
+            ),
+            (
+                Refusal::BadResponse(Malformed::TooManyFields),
+                Outcome::BeyondLimits,
+            ),
+            (
+                Refusal::BadResponse(Malformed::RequestLineTooLong),
+                Outcome::BeyondLimits,
+            ),
             (Refusal::UnaskedUpgrade, Outcome::Malformed),
-            (Refusal::RangeNotSatisfiable { length: 1 }, Outcome::Replaced),
-            (Refusal::PolicyFailed { policy: String::new(), status: 500 }, Outcome::Replaced),
-            (Refusal::PolicyAbsent { policy: String::new(), status: 503, reason: String::new() }, Outcome::Replaced),
+            (
+                Refusal::RangeNotSatisfiable { length: 1 },
+                Outcome::Replaced,
+            ),
+            (
+                Refusal::PolicyFailed {
+                    policy: String::new(),
+                    status: 500,
+                },
+                Outcome::Replaced,
+            ),
+            (
+                Refusal::PolicyAbsent {
+                    policy: String::new(),
+                    status: 503,
+                    reason: String::new(),
+                },
+                Outcome::Replaced,
+            ),
         ];
         for (refusal, expected) in table {
-            assert_eq!(outcome(&local(refusal.clone()), USUAL), expected, "{refusal:?}");
+            assert_eq!(
+                outcome(&local(refusal.clone()), USUAL),
+                expected,
+                "{refusal:?}"
+            );
         }
-        assert_eq!(outcome(&local(Refusal::ClosedEarly), SLOW_CLIENT), Outcome::ClosedOnSlowClient);
+        assert_eq!(
+            outcome(&local(Refusal::ClosedEarly), SLOW_CLIENT),
+            Outcome::ClosedOnSlowClient
+        );
     }
 
     #[test]

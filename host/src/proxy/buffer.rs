@@ -1,4 +1,5 @@
-//! Buffers that are lent to connections while they have something to read, and taken back when they wait.
+//! Buffers that are lent to connections while they have something to read, and taken back when they
+//! wait.
 
 use std::cell::{Cell, RefCell};
 
@@ -6,12 +7,14 @@ use std::cell::{Cell, RefCell};
 pub const SMALL: usize = 16 * 1024;
 /// For long bodies: fewer, longer reads and writes.
 const LARGE: usize = 256 * 1024;
-/// From here on a body is worth a large buffer: below, many short bodies at once would make and clear large buffers all the time.
+/// From here on a body is worth a large buffer: below, many short bodies at once would make and
+/// clear large buffers all the time.
 const LONG_BODY: u64 = 128 * 1024;
 /// How many idle ones a worker keeps of each size: 4 MiB of each.
 const KEPT_SMALL: usize = 256;
 const KEPT_LARGE: usize = 16;
-/// How many large ones a worker lends at once, 32 MiB: thousands of slow readers of long bodies get by with small ones.
+/// How many large ones a worker lends at once, 32 MiB: thousands of slow readers of long bodies get
+/// by with small ones.
 const LENT_LARGE: usize = 128;
 
 /// Bytes that were read and not yet consumed.
@@ -55,7 +58,8 @@ impl Buffer {
         }
     }
 
-    /// Room to read into; never empty. Moves what is there to the front, or grows, when there is none.
+    /// Room to read into; never empty. Moves what is there to the front, or grows, when there is
+    /// none.
     pub fn spare(&mut self) -> &mut [u8] {
         if self.end == self.data.len() {
             if self.start > 0 {
@@ -79,8 +83,16 @@ impl Buffer {
 impl Buffers {
     /// A buffer for heads and short bodies.
     pub fn small(&self) -> Buffer {
-        let data = self.small.borrow_mut().pop().unwrap_or_else(|| vec![0; SMALL]);
-        Buffer { data, start: 0, end: 0 }
+        let data = self
+            .small
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| vec![0; SMALL]);
+        Buffer {
+            data,
+            start: 0,
+            end: 0,
+        }
     }
 
     /// Makes room in a buffer if the body, as far as it is known, is long enough to be worth it.
@@ -89,10 +101,21 @@ impl Buffers {
             return;
         }
         self.large_lent.set(self.large_lent.get() + 1);
-        let mut data = self.large.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGE]);
+        let mut data = self
+            .large
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| vec![0; LARGE]);
         let len = buffer.len();
         data[..len].copy_from_slice(buffer.filled());
-        let old = std::mem::replace(buffer, Buffer { data, start: 0, end: len });
+        let old = std::mem::replace(
+            buffer,
+            Buffer {
+                data,
+                start: 0,
+                end: len,
+            },
+        );
         self.take_back(old);
     }
 
@@ -127,14 +150,27 @@ mod tests {
     #[test]
     fn only_a_long_body_gets_a_large_buffer_and_loses_nothing() {
         let buffers = Buffers::default();
-        for (body, size) in [(0, SMALL), (LONG_BODY - 1, SMALL), (LONG_BODY, LARGE), (u64::MAX, LARGE)] {
+        for (body, size) in [
+            (0, SMALL),
+            (LONG_BODY - 1, SMALL),
+            (LONG_BODY, LARGE),
+            (u64::MAX, LARGE),
+        ] {
             let mut buffer = holding(&buffers, b"xabc");
             buffer.consume(1);
             buffers.enlarge(&mut buffer, body);
-            assert_eq!((buffer.data.len(), buffer.filled()), (size, &b"abc"[..]), "{body}");
+            assert_eq!(
+                (buffer.data.len(), buffer.filled()),
+                (size, &b"abc"[..]),
+                "{body}"
+            );
             let before = (buffer.data.as_ptr(), buffers.large_lent.get());
             buffers.enlarge(&mut buffer, body);
-            assert_eq!((buffer.data.as_ptr(), buffers.large_lent.get()), before, "it is large enough");
+            assert_eq!(
+                (buffer.data.as_ptr(), buffers.large_lent.get()),
+                before,
+                "it is large enough"
+            );
             buffers.take_back(buffer);
         }
     }
@@ -152,11 +188,16 @@ mod tests {
             assert!(lent.iter().all(|buffer| buffer.data.len() == LARGE));
             assert_eq!(enlarged().data.len(), SMALL, "there are no more");
             buffers.enlarge(&mut lent[0], u64::MAX);
-            assert_eq!(buffers.large_lent.get(), LENT_LARGE, "one that is large stays as it is");
+            assert_eq!(
+                buffers.large_lent.get(),
+                LENT_LARGE,
+                "one that is large stays as it is"
+            );
             buffers.take_back(lent.remove(0));
             lent.push(enlarged());
             assert_eq!(lent[LENT_LARGE - 1].data.len(), LARGE);
-            lent.into_iter().for_each(|buffer| buffers.take_back(buffer));
+            lent.into_iter()
+                .for_each(|buffer| buffers.take_back(buffer));
             assert_eq!(buffers.large_lent.get(), 0);
         }
     }
@@ -165,13 +206,22 @@ mod tests {
     fn idle_buffers_are_kept_up_to_a_number_and_used_again() {
         let buffers = Buffers::default();
         let lent: Vec<Buffer> = (0..=KEPT_SMALL).map(|_| buffers.small()).collect();
-        lent.into_iter().for_each(|buffer| buffers.take_back(buffer));
+        lent.into_iter()
+            .for_each(|buffer| buffers.take_back(buffer));
         assert_eq!(buffers.small.borrow().len(), KEPT_SMALL);
         let mut large: Vec<Buffer> = (0..=KEPT_LARGE).map(|_| buffers.small()).collect();
         assert_eq!(buffers.small.borrow().len(), KEPT_SMALL - KEPT_LARGE - 1);
-        large.iter_mut().for_each(|buffer| buffers.enlarge(buffer, LONG_BODY));
-        assert_eq!(buffers.small.borrow().len(), KEPT_SMALL, "the small ones come back");
-        large.into_iter().for_each(|buffer| buffers.take_back(buffer));
+        large
+            .iter_mut()
+            .for_each(|buffer| buffers.enlarge(buffer, LONG_BODY));
+        assert_eq!(
+            buffers.small.borrow().len(),
+            KEPT_SMALL,
+            "the small ones come back"
+        );
+        large
+            .into_iter()
+            .for_each(|buffer| buffers.take_back(buffer));
         assert_eq!(buffers.large.borrow().len(), KEPT_LARGE);
         buffers.enlarge(&mut buffers.small(), LONG_BODY);
         assert_eq!(buffers.large.borrow().len(), KEPT_LARGE - 1);
@@ -179,7 +229,11 @@ mod tests {
         assert_eq!(grown.spare().len(), SMALL);
         buffers.take_back(grown);
         buffers.take_back(Buffer::default());
-        assert_eq!(buffers.small.borrow().len(), KEPT_SMALL - 1, "of other sizes none is kept");
+        assert_eq!(
+            buffers.small.borrow().len(),
+            KEPT_SMALL - 1,
+            "of other sizes none is kept"
+        );
     }
 
     #[test]
@@ -187,11 +241,21 @@ mod tests {
         let buffers = Buffers::default();
         let mut buffer = holding(&buffers, &vec![b'x'; SMALL]);
         buffer.consume(SMALL - 1);
-        assert_eq!((buffer.spare().len(), buffer.filled()), (SMALL - 1, &b"x"[..]));
+        assert_eq!(
+            (buffer.spare().len(), buffer.filled()),
+            (SMALL - 1, &b"x"[..])
+        );
         buffer.spare()[0] = b'y';
         buffer.advance(1);
-        assert_eq!((buffer.filled(), buffer.len(), buffer.is_empty()), (&b"xy"[..], 2, false));
+        assert_eq!(
+            (buffer.filled(), buffer.len(), buffer.is_empty()),
+            (&b"xy"[..], 2, false)
+        );
         buffer.consume(2);
-        assert_eq!((buffer.len(), buffer.is_empty(), buffer.spare().len()), (0, true, SMALL), "all of the room again");
+        assert_eq!(
+            (buffer.len(), buffer.is_empty(), buffer.spare().len()),
+            (0, true, SMALL),
+            "all of the room again"
+        );
     }
 }

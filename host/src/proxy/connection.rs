@@ -66,7 +66,8 @@ pub enum Then {
     Next,
     /// It is closed: the request was read to its end and the client has all of the response.
     Finish,
-    /// It is closed, but the client may be sending still and must be given the time to see the answer.
+    /// It is closed, but the client may be sending still and must be given the time to see the
+    /// answer.
     Close,
     /// It is reset: the client must not take what it has for the whole.
     Abort,
@@ -82,7 +83,14 @@ enum Next {
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let peer = worker.settings.forwarding.peer(peer.ip());
     let timer = worker.timers.register();
-    let mut connection = Connection { worker, stream, peer, timer, input: Buffer::default(), served: 0 };
+    let mut connection = Connection {
+        worker,
+        stream,
+        peer,
+        timer,
+        input: Buffer::default(),
+        served: 0,
+    };
     match connection.run().await {
         Then::Abort => {
             // A failure here means that the connection is gone, which is what is wanted.
@@ -102,7 +110,8 @@ impl Connection {
             }
             let worker = Rc::clone(&self.worker);
             let mut scratch = worker.scratch();
-            // In a box of its own: otherwise every idle connection would hold the room that a request needs.
+            // In a box of its own: otherwise every idle connection would hold the room that a
+            // request needs.
             let then = Box::pin(self.request(&mut scratch)).await;
             worker.take_back(scratch);
             match then {
@@ -116,15 +125,27 @@ impl Connection {
         }
     }
 
-    /// Waits without a buffer until the client says something; false if it does not, or must not any more.
+    /// Waits without a buffer until the client says something; false if it does not, or must not
+    /// any more.
     async fn wait(&mut self) -> bool {
         if !self.input.is_empty() {
             return true;
         }
-        let Self { worker, stream, timer, input, served, .. } = self;
+        let Self {
+            worker,
+            stream,
+            timer,
+            input,
+            served,
+            ..
+        } = self;
         worker.buffers.take_back(std::mem::take(input));
         let timeouts = &worker.settings.timeouts;
-        let patience = if *served == 0 { timeouts.header_read } else { timeouts.idle };
+        let patience = if *served == 0 {
+            timeouts.header_read
+        } else {
+            timeouts.idle
+        };
         let mut half = stream.split().0;
         let spoke = poll_fn(|cx| {
             if let Poll::Ready(ready) = half.as_ref().poll_read_ready(cx) {
@@ -140,11 +161,20 @@ impl Connection {
                 // Readiness was a false alarm, and the read has asked to be woken.
                 worker.buffers.take_back(std::mem::take(input));
             }
-            // Who never sent anything is given a moment: the connection was accepted before the drain.
+            // Who never sent anything is given a moment: the connection was accepted before the
+            // drain.
             let over = worker.is_draining() && (*served > 0 || worker.is_past_grace());
-            if over { Poll::Ready(false) } else { Poll::Pending }
+            if over {
+                Poll::Ready(false)
+            } else {
+                Poll::Pending
+            }
         });
-        worker.timers.limit(timer, Wait::ClientRead, patience, spoke).await.unwrap_or(false)
+        worker
+            .timers
+            .limit(timer, Wait::ClientRead, patience, spoke)
+            .await
+            .unwrap_or(false)
     }
 
     async fn request(&mut self, scratch: &mut Scratch) -> Then {
@@ -159,7 +189,9 @@ impl Connection {
                 self.served += 1;
                 worker.shard.requests.increment();
                 let active = ActiveRequest::new(&worker.shard);
-                let then = Exchange::new(self, scratch, meta, &mut record, started).run().await;
+                let then = Exchange::new(self, scratch, meta, &mut record, started)
+                    .run()
+                    .await;
                 drop(active);
                 then
             }
@@ -190,10 +222,23 @@ impl Connection {
     }
 
     async fn read_head(&mut self, scratch: &mut Scratch) -> Next {
-        let Self { worker, stream, timer, input, .. } = self;
+        let Self {
+            worker,
+            stream,
+            timer,
+            input,
+            ..
+        } = self;
         let mut read = client_read(worker, timer, stream.split().0);
-        worker.timers.arm(timer, Wait::ClientRead, worker.settings.timeouts.header_read);
-        scratch.head.fields.keep_spelling(worker.settings.keeps_spelling);
+        worker.timers.arm(
+            timer,
+            Wait::ClientRead,
+            worker.settings.timeouts.header_read,
+        );
+        scratch
+            .head
+            .fields
+            .keep_spelling(worker.settings.keeps_spelling);
         let mut arrival = Arrival::default();
         let limits = worker.head_limits;
         let next = loop {
@@ -209,7 +254,8 @@ impl Connection {
                 Ok(_) => {}
                 Err(IoEnd::TimedOut) if input.is_empty() => break Next::Closed,
                 Err(IoEnd::TimedOut) => {
-                    // As much of the head as there is, for the log: what the scratch space holds may be another's.
+                    // As much of the head as there is, for the log: what the scratch space holds
+                    // may be another's.
                     let _ = scratch.head.parse(input.filled(), limits);
                     break Next::Refused(Refusal::RequestTimeout);
                 }
@@ -221,7 +267,12 @@ impl Connection {
 
     /// Sends what was written as the last thing on this connection.
     async fn send(&mut self, out: &mut Vec<u8>) -> Then {
-        let Self { worker, stream, timer, .. } = self;
+        let Self {
+            worker,
+            stream,
+            timer,
+            ..
+        } = self;
         let mut write = client_write(worker, timer, stream.split().1);
         match write.flush(out).await {
             Ok(()) => Then::Close,
@@ -231,15 +282,21 @@ impl Connection {
 
     /// Gives a client that is sending still the time to see its answer.
     async fn linger(&mut self) {
-        let Self { worker, stream, timer, input, .. } = self;
+        let Self {
+            worker,
+            stream,
+            timer,
+            input,
+            ..
+        } = self;
         worker.buffers.take_back(std::mem::take(input));
         if let Some(_place) = Place::take(&worker.lingering, MOST) {
             linger(worker, stream, timer, worker.settings.timeouts.linger).await;
         }
     }
 
-    /// Whether the client has sent more than was read, as far as the last poll saw. For a connection that is to end:
-    /// a byte of it is gone.
+    /// Whether the client has sent more than was read, as far as the last poll saw. For a
+    /// connection that is to end: a byte of it is gone.
     pub(super) fn has_unread(&self) -> bool {
         !self.input.is_empty() || matches!(self.stream.try_read(&mut [0; 1]), Ok(1))
     }
@@ -249,7 +306,10 @@ impl Connection {
         let took = started.elapsed();
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         shard.request_microseconds.record(microseconds);
-        match shard.by_status.get(usize::from(record.status).wrapping_sub(100)) {
+        match shard
+            .by_status
+            .get(usize::from(record.status).wrapping_sub(100))
+        {
             Some(count) => count.increment(),
             None => shard.unanswered.increment(),
         }
@@ -261,7 +321,11 @@ impl Connection {
             time: access_log::time(took),
             client: &client,
             // A head that was not understood up to its target has no method to speak of.
-            method: if head.target.is_empty() { "" } else { head.method.as_str() },
+            method: if head.target.is_empty() {
+                ""
+            } else {
+                head.method.as_str()
+            },
             host: &head.host,
             target: &head.target,
             status: record.status,
@@ -333,8 +397,11 @@ mod tests {
 
     #[test]
     fn scratch_space_is_kept_unless_one_of_its_buffers_is_long() {
-        let scratch =
-            |out, up| Scratch { out: Vec::with_capacity(out), up: Vec::with_capacity(up), ..Scratch::default() };
+        let scratch = |out, up| Scratch {
+            out: Vec::with_capacity(out),
+            up: Vec::with_capacity(up),
+            ..Scratch::default()
+        };
         let most = 64 * 1024;
         assert!(Scratch::default().is_small() && scratch(most, most).is_small());
         assert!(!scratch(most + 1, 0).is_small() && !scratch(0, most + 1).is_small());

@@ -16,8 +16,8 @@ use super::upload::{Sent, Stage};
 use crate::policy::ByteRange;
 use crate::upstream::{Backend, Outcome};
 use crate::wire::{
-    ChunkedDecoder, Decoded, Fields, Framing, Malformed, RequestHead, ResponseHead, ResponseMeta, Version,
-    write_chunk_size, write_last_chunk, write_response_end, write_status_line,
+    ChunkedDecoder, Decoded, Fields, Framing, Malformed, RequestHead, ResponseHead, ResponseMeta,
+    Version, write_chunk_size, write_last_chunk, write_response_end, write_status_line,
 };
 
 /// The client was not interested any more.
@@ -105,52 +105,90 @@ impl Download<'_> {
         self.backend.answered(self.sent.elapsed());
         self.panel.answered();
         let (worker, index, status) = (self.panel.worker, self.index, self.response.status);
-        let edited = self.panel.edit_response(self.head, status, index, &mut self.response.fields);
+        let edited = self
+            .panel
+            .edit_response(self.head, status, index, &mut self.response.fields);
         edited.map_err(End::Local)?;
         // After the policies: what `If-Range` is compared with is what the client has been shown.
         let body = self.body(&meta)?;
         let delimited = body.to != Framing::UntilClose;
-        let keep_alive =
-            self.keep_alive && delimited && self.uploaded.get().stage == Stage::Whole && !worker.is_draining();
+        let keep_alive = self.keep_alive
+            && delimited
+            && self.uploaded.get().stage == Stage::Whole
+            && !worker.is_draining();
         self.explain();
         self.write_head(&meta, &body, keep_alive);
         self.announced = self.response.status;
         self.to = body.to;
         let ended = match body {
-            Body { from: Framing::None, .. } => self.flush().await.map(|()| true),
-            Body { cut: Cut::One(slice), .. } => self.slice(slice, 0).await.map(|()| false),
-            Body { cut: Cut::Many(parts), .. } => Box::pin(self.slices(&parts)).await.map(|()| false),
-            Body { from: Framing::Length(n), .. } => self.length(n).await.map(|()| true),
-            Body { from: Framing::Chunked, .. } => self.chunked().await.map(|()| true),
-            Body { from: Framing::UntilClose, .. } => self.until_close().await.map(|()| false),
+            Body {
+                from: Framing::None,
+                ..
+            } => self.flush().await.map(|()| true),
+            Body {
+                cut: Cut::One(slice),
+                ..
+            } => self.slice(slice, 0).await.map(|()| false),
+            Body {
+                cut: Cut::Many(parts),
+                ..
+            } => Box::pin(self.slices(&parts)).await.map(|()| false),
+            Body {
+                from: Framing::Length(n),
+                ..
+            } => self.length(n).await.map(|()| true),
+            Body {
+                from: Framing::Chunked,
+                ..
+            } => self.chunked().await.map(|()| true),
+            Body {
+                from: Framing::UntilClose,
+                ..
+            } => self.until_close().await.map(|()| false),
         };
         // Bytes beyond the response belong to nothing we asked for.
         let reusable = ended?
             && self.buffer.is_empty()
             && self.uploaded.get() == Sent::WHOLE
             && persists(&meta, self.response.version);
-        Ok(End::Complete { reusable, keep_alive })
+        Ok(End::Complete {
+            reusable,
+            keep_alive,
+        })
     }
 
     /// Decides how the body goes on, and cuts it if a range asks for it.
     fn body(&mut self, meta: &ResponseMeta) -> Result<Body, End> {
         if meta.framing == Framing::None {
-            // HEAD and 304 may tell the length that a GET would have had; 204 may not (RFC 9110 section 8.6).
+            // HEAD and 304 may tell the length that a GET would have had; 204 may not (RFC 9110
+            // section 8.6).
             let told = meta.content_length.filter(|_| self.response.status != 204);
-            return Ok(Body { from: Framing::None, to: told.map_or(Framing::None, Framing::Length), cut: Cut::Whole });
+            return Ok(Body {
+                from: Framing::None,
+                to: told.map_or(Framing::None, Framing::Length),
+                cut: Cut::Whole,
+            });
         }
         if !self.ranges.is_empty()
             && let (Framing::Length(n), 200) = (meta.framing, self.response.status)
             && let Some((cut, length)) = self.cut(n)?
         {
-            return Ok(Body { from: meta.framing, to: Framing::Length(length), cut });
+            return Ok(Body {
+                from: meta.framing,
+                to: Framing::Length(length),
+                cut,
+            });
         }
         let to = match (meta.framing, self.head.version) {
             (Framing::Length(n), _) => Framing::Length(n),
             (_, Version::Http11) => Framing::Chunked,
             (_, Version::Http10) => Framing::UntilClose,
         };
-        Ok(Body { from: meta.framing, to, cut: Cut::Whole })
+        Ok(Body {
+            from: meta.framing,
+            to,
+            cut: Cut::Whole,
+        })
     }
 
     /// Tells how the request was decided, if that was asked for.
@@ -158,8 +196,12 @@ impl Download<'_> {
     fn explain(&mut self) {
         let turn = self.panel.turn;
         if let Some(trace) = turn.trace() {
-            turn.attempted(self.backend.address, || format!("status-{}", self.response.status));
-            self.response.fields.set(TRACE.as_bytes(), trace.borrow().text().as_bytes());
+            turn.attempted(self.backend.address, || {
+                format!("status-{}", self.response.status)
+            });
+            self.response
+                .fields
+                .set(TRACE.as_bytes(), trace.borrow().text().as_bytes());
             // Made for whoever asked, and for no cache on the way.
             self.response.fields.set(b"cache-control", b"no-store");
         }
@@ -170,7 +212,9 @@ impl Download<'_> {
         let forwarding = &self.panel.worker.settings.forwarding;
         if meta.control.proxy_status && self.response.fields.contains("proxy-status") {
             // RFC 9209 section 2: each hop appends itself to what those behind it have said.
-            self.response.fields.append(b"proxy-status", forwarding.item().as_bytes());
+            self.response
+                .fields
+                .append(b"proxy-status", forwarding.item().as_bytes());
         }
         if body.from == Framing::Chunked && body.to != Framing::Chunked {
             self.response.fields.remove(b"trailer");
@@ -183,19 +227,33 @@ impl Download<'_> {
         if !dates {
             write_date(&self.panel.worker.date(), capitals, self.out);
         }
-        write_response_end(body.to, connection_option(self.head.version, keep_alive), capitals, self.out);
+        write_response_end(
+            body.to,
+            connection_option(self.head.version, keep_alive),
+            capitals,
+            self.out,
+        );
     }
 
     pub(super) async fn length(&mut self, mut left: u64) -> Result<(), End> {
-        let n = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let n = self
+            .buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         self.out.extend_from_slice(&self.buffer.filled()[..n]);
         self.buffer.consume(n);
         left -= n as u64;
         self.flush().await?;
         while left > 0 {
             self.fill(left, true).await?;
-            let n = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.client.write_all(&self.buffer.filled()[..n]).await.map_err(client_end)?;
+            let n = self
+                .buffer
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.client
+                .write_all(&self.buffer.filled()[..n])
+                .await
+                .map_err(client_end)?;
             self.buffer.consume(n);
             left -= n as u64;
         }
@@ -272,19 +330,27 @@ impl Download<'_> {
     /// Reads more of the body, of which the backend `owes` some that it has announced.
     pub(super) async fn fill(&mut self, body: u64, owes: bool) -> Result<(), End> {
         match self.read_body(body).await? {
-            Ok(0) => Err(self.broken("the backend's connection ended within the body", Outcome::BodyCut)),
+            Ok(0) => Err(self.broken(
+                "the backend's connection ended within the body",
+                Outcome::BodyCut,
+            )),
             Ok(_) => Ok(()),
             Err(end) => Err(self.lost(end, owes)),
         }
     }
 
-    /// Reads more of a body that is `body` bytes long, as far as it is known, while the client is there.
+    /// Reads more of a body that is `body` bytes long, as far as it is known, while the client is
+    /// there.
     async fn read_body(&mut self, body: u64) -> Result<Result<usize, IoEnd>, End> {
         self.panel.worker.buffers.enlarge(self.buffer, body);
-        let presence = self
-            .client
-            .presence(self.panel.worker.settings.limits.half_close, self.uploaded.get().stage == Stage::Whole);
-        presence.during(self.upstream.read(self.buffer)).await.ok_or(LEFT_WITHIN)
+        let presence = self.client.presence(
+            self.panel.worker.settings.limits.half_close,
+            self.uploaded.get().stage == Stage::Whole,
+        );
+        presence
+            .during(self.upstream.read(self.buffer))
+            .await
+            .ok_or(LEFT_WITHIN)
     }
 
     pub(super) async fn flush(&mut self) -> Result<(), End> {
@@ -298,20 +364,35 @@ impl Download<'_> {
     fn malformed(&self, reason: Malformed) -> End {
         match self.status.get() {
             0 => bad(reason),
-            _ => self.broken("the backend's body is not correctly chunked", Outcome::BodyCut),
+            _ => self.broken(
+                "the backend's body is not correctly chunked",
+                Outcome::BodyCut,
+            ),
         }
     }
 
     fn lost(&self, end: IoEnd, owes: bool) -> End {
         match end {
-            IoEnd::Failed => self.broken("the backend's connection failed within the body", Outcome::BodyCut),
-            IoEnd::TimedOut if owes => self.broken("the backend stopped within the body", Outcome::BodyStalled),
-            IoEnd::TimedOut => self.broken("the backend was silent for too long within the body", Outcome::Quiet),
+            IoEnd::Failed => self.broken(
+                "the backend's connection failed within the body",
+                Outcome::BodyCut,
+            ),
+            IoEnd::TimedOut if owes => {
+                self.broken("the backend stopped within the body", Outcome::BodyStalled)
+            }
+            IoEnd::TimedOut => self.broken(
+                "the backend was silent for too long within the body",
+                Outcome::Quiet,
+            ),
         }
     }
 
     fn broken(&self, reason: &'static str, outcome: Outcome) -> End {
-        End::Broken { reason, delimited: self.to != Framing::UntilClose, outcome }
+        End::Broken {
+            reason,
+            delimited: self.to != Framing::UntilClose,
+            outcome,
+        }
     }
 }
 

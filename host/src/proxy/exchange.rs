@@ -53,7 +53,8 @@ pub struct Exchange<'a> {
     pub record: &'a mut Record,
     /// When the head had arrived.
     pub started: Instant,
-    /// How far the body has come, once some of it may have been taken out of the connection's input.
+    /// How far the body has come, once some of it may have been taken out of the connection's
+    /// input.
     pub progress: Option<Progress>,
     /// Whether only new connections will do: a pooled one has ended under this request.
     pub fresh: bool,
@@ -85,9 +86,23 @@ impl<'a> Exchange<'a> {
         record: &'a mut Record,
         started: Instant,
     ) -> Self {
-        let (progress, fresh, slow, slow_place, queued) = (None, false, false, false, Cell::default());
+        let (progress, fresh, slow, slow_place, queued) =
+            (None, false, false, false, Cell::default());
         let (pace, doubt) = (Pace::default(), Doubt::default());
-        Self { connection, scratch, meta, record, started, progress, fresh, slow, slow_place, queued, pace, doubt }
+        Self {
+            connection,
+            scratch,
+            meta,
+            record,
+            started,
+            progress,
+            fresh,
+            slow,
+            slow_place,
+            queued,
+            pace,
+            doubt,
+        }
     }
 }
 
@@ -116,20 +131,34 @@ impl Exchange<'_> {
                 turn.watch().record = record.map(RefCell::new);
             }
         }
-        let panel = Panel { worker: &worker, view: &view, rule, turn: &turn };
+        let panel = Panel {
+            worker: &worker,
+            view: &view,
+            rule,
+            turn: &turn,
+        };
         panel.begin(&self.scratch.head);
         let ended = match self.prepare(panel) {
             Ok(ranges) => self.attempts(panel, &ranges).await,
             Err(local) => Err(local),
         };
         panel.end();
-        let of_policy = matches!(&ended, Err(Local::Reply { .. } | Local::Refusal(Refusal::PolicyFailed { .. })));
+        let of_policy = matches!(
+            &ended,
+            Err(Local::Reply { .. } | Local::Refusal(Refusal::PolicyFailed { .. }))
+        );
         let then = match ended {
             Ok(then) => then,
             Err(local) => self.answer(&worker, &turn, local).await,
         };
         let Record { status, broken, .. } = *self.record;
-        panel.conclude(Concluded { client: self.scratch.head.client, status, broken, of_policy, began: self.started });
+        panel.conclude(Concluded {
+            client: self.scratch.head.client,
+            status,
+            broken,
+            of_policy,
+            began: self.started,
+        });
         turn.end(&worker, self.record.status);
         then
     }
@@ -138,7 +167,10 @@ impl Exchange<'_> {
     #[cold]
     fn explain(&mut self, worker: &Worker, turn: &mut Turn) {
         let fields = &mut self.scratch.head.fields;
-        if fields.first(EXPLAIN).is_some_and(|token| worker.settings.explain.accept(token)) {
+        if fields
+            .first(EXPLAIN)
+            .is_some_and(|token| worker.settings.explain.accept(token))
+        {
             turn.watch().trace = Some(RefCell::default());
         }
         fields.remove(EXPLAIN.as_bytes());
@@ -146,7 +178,8 @@ impl Exchange<'_> {
 
     fn route<'v>(&mut self, view: &'v View) -> Result<&'v crate::route::Rule, Local> {
         let head = &mut self.scratch.head;
-        // CONNECT is for forward proxies; TRACE would hand a script the fields that it must not see (RFC 9110 section 9.3.8).
+        // CONNECT is for forward proxies; TRACE would hand a script the fields that it must not see
+        // (RFC 9110 section 9.3.8).
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Local::Refusal(Refusal::Method));
         }
@@ -155,7 +188,11 @@ impl Exchange<'_> {
             return Err(Local::Refusal(Refusal::BodyTooLarge));
         }
         let worker = &self.connection.worker;
-        if worker.settings.forwarding.has_passed(head, self.meta.control) {
+        if worker
+            .settings
+            .forwarding
+            .has_passed(head, self.meta.control)
+        {
             return Err(Local::Refusal(Refusal::Loop));
         }
         if worker.settings.paths.strict
@@ -165,9 +202,17 @@ impl Exchange<'_> {
         }
         let routes = &view.snapshot.routes;
         let rule = routes.find(&head.host, head.path());
-        let rule = rule.ok_or_else(|| Local::Refusal(Refusal::NoRoute { host: head.host.clone() }))?;
+        let rule = rule.ok_or_else(|| {
+            Local::Refusal(Refusal::NoRoute {
+                host: head.host.clone(),
+            })
+        })?;
         if head.path_notes.is_ambiguous() {
-            let seen = if worker.settings.paths.forward_normalised { head.path() } else { head.raw_path() };
+            let seen = if worker.settings.paths.forward_normalised {
+                head.path()
+            } else {
+                head.raw_path()
+            };
             if !routes.is_sure(rule, &head.host, seen, head.path_notes) {
                 return Err(Local::Refusal(Refusal::AmbiguousPath));
             }
@@ -189,7 +234,10 @@ impl Exchange<'_> {
             head.fields.append(b"connection", b"te");
         }
         head.forward_normal = worker.settings.paths.forward_normalised;
-        let set = worker.settings.forwarding.set_fields(head, control, &self.connection.peer);
+        let set = worker
+            .settings
+            .forwarding
+            .set_fields(head, control, &self.connection.peer);
         set.map_err(|Contradiction| Local::Refusal(Refusal::Contradiction))
     }
 
@@ -222,19 +270,29 @@ impl Exchange<'_> {
                         && outcome.verdict() == Verdict::Failed
                     {
                         let address = pool.backends[index as usize].address;
-                        panel.turn.attempted(address, || format!("status-{}", refusal.status()));
+                        panel
+                            .turn
+                            .attempted(address, || format!("status-{}", refusal.status()));
                     }
                     return Err(local);
                 }
                 Attempted::Failed(failure, outcome) => {
-                    panel.turn.attempted(pool.backends[index as usize].address, || failure.to_string());
-                    // A client that two backends did not want to wait for is no third one's business.
+                    panel
+                        .turn
+                        .attempted(pool.backends[index as usize].address, || {
+                            failure.to_string()
+                        });
+                    // A client that two backends did not want to wait for is no third one's
+                    // business.
                     let stalled = outcome == Outcome::ClosedOnSlowClient && last == Some(outcome);
                     last = Some(outcome);
                     if failure == Failure::Closed && (stalled || !self.may_repeat()) {
                         return Err(Local::Refusal(Refusal::ClosedEarly));
                     }
-                    failed.push(FailedAttempt { backend: index, failure });
+                    failed.push(FailedAttempt {
+                        backend: index,
+                        failure,
+                    });
                 }
             }
         }
@@ -264,7 +322,14 @@ impl Exchange<'_> {
         let trace = turn.trace().map(|trace| trace.borrow().text().to_owned());
         let trace = trace.as_deref();
         let item = worker.settings.forwarding.item();
-        let to = ReplyTo { method: &head.method, version: head.version, keep_alive, date: &date, trace, item };
+        let to = ReplyTo {
+            method: &head.method,
+            version: head.version,
+            keep_alive,
+            date: &date,
+            trace,
+            item,
+        };
         out.clear();
         match &local {
             Local::Reply { reply, policy } => {
@@ -277,7 +342,8 @@ impl Exchange<'_> {
                 self.record.status = 200;
             }
             Local::Refusal(refusal) => {
-                // Heads that are malformed have been dealt with: this is a body, and where it ends is anyone's guess.
+                // Heads that are malformed have been dealt with: this is a body, and where it ends
+                // is anyone's guess.
                 reply::write_refusal(refusal, to, out);
                 self.record.status = refusal.status();
                 self.record.refused(refusal);
@@ -300,7 +366,14 @@ impl Exchange<'_> {
         let (content_type, body) = page(head.fields.first("accept"));
         let date = worker.date();
         let item = worker.settings.forwarding.item();
-        let to = ReplyTo { method: &head.method, version: head.version, keep_alive, date: &date, trace: None, item };
+        let to = ReplyTo {
+            method: &head.method,
+            version: head.version,
+            keep_alive,
+            date: &date,
+            trace: None,
+            item,
+        };
         out.clear();
         reply::write_page(content_type, &body, to, out);
         self.record.status = 200;
@@ -323,14 +396,16 @@ impl Exchange<'_> {
             return progress.is_at_end().then_some(0);
         }
         match self.meta.framing {
-            Framing::Length(n) => usize::try_from(n).ok().filter(|n| *n <= self.connection.input.len()),
+            Framing::Length(n) => usize::try_from(n)
+                .ok()
+                .filter(|n| *n <= self.connection.input.len()),
             Framing::Chunked => None,
             Framing::None | Framing::UntilClose => Some(0),
         }
     }
 
-    /// Whether the request may be sent again after a connection ended without an answer (RFC 9110 section 9.2.2): as long as all
-    /// that was sent of it is still in hand.
+    /// Whether the request may be sent again after a connection ended without an answer (RFC 9110
+    /// section 9.2.2): as long as all that was sent of it is still in hand.
     pub(super) fn may_repeat(&self) -> bool {
         let idempotent = matches!(
             self.scratch.head.method,

@@ -1,4 +1,5 @@
-//! One attempt at one backend: a connection, the request up, the response down, and what their ends mean.
+//! One attempt at one backend: a connection, the request up, the response down, and what their ends
+//! mean.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -36,8 +37,8 @@ pub(super) enum Attempted {
 }
 
 impl Exchange<'_> {
-    /// Tries one backend. A pooled connection that had ended in the meantime costs the request nothing, once: what is sent after
-    /// that goes over new connections.
+    /// Tries one backend. A pooled connection that had ended in the meantime costs the request
+    /// nothing, once: what is sent after that goes over new connections.
     pub(super) async fn attempt(
         &mut self,
         panel: Panel<'_>,
@@ -65,8 +66,14 @@ impl Exchange<'_> {
         loop {
             let lease = match self.pooled(worker, pool, index) {
                 Some(lease) => lease,
-                // In a box, because most requests find a connection and should not hold the room for making one.
-                None => match Box::pin(self.presence().during(self.lease(worker, pool, index, failed))).await {
+                // In a box, because most requests find a connection and should not hold the room
+                // for making one.
+                None => match Box::pin(
+                    self.presence()
+                        .during(self.lease(worker, pool, index, failed)),
+                )
+                .await
+                {
                     Some(Ok(lease)) => lease,
                     Some(Err(none)) => return no_lease(self, none),
                     None => return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed),
@@ -74,7 +81,9 @@ impl Exchange<'_> {
             };
             let reused = lease.reused;
             match self.forward(panel, pool, index, lease, ranges).await {
-                Attempted::Failed(Failure::Closed, _) if reused && self.may_repeat() => self.fresh = true,
+                Attempted::Failed(Failure::Closed, _) if reused && self.may_repeat() => {
+                    self.fresh = true
+                }
                 attempted => return attempted,
             }
         }
@@ -82,9 +91,20 @@ impl Exchange<'_> {
 
     pub(super) fn presence(&self) -> Presence<'_> {
         let read_whole = self.body_in_hand().is_some();
-        let Connection { worker, stream, timer, .. } = &*self.connection;
+        let Connection {
+            worker,
+            stream,
+            timer,
+            ..
+        } = &*self.connection;
         let half_close = worker.settings.limits.half_close;
-        Presence { stream, timers: &worker.timers, timer, half_close, read_whole }
+        Presence {
+            stream,
+            timers: &worker.timers,
+            timer,
+            half_close,
+            read_whole,
+        }
     }
 
     /// Sends the request on a connection and the response back.
@@ -109,14 +129,31 @@ impl Exchange<'_> {
         }
         let expects = self.meta.control.expect_continue;
         let progress = &mut self.progress;
-        let Scratch { head, response, out, up, request_trailers, response_trailers } = &mut *self.scratch;
-        let Connection { stream, timer, input, .. } = &mut *self.connection;
+        let Scratch {
+            head,
+            response,
+            out,
+            up,
+            request_trailers,
+            response_trailers,
+        } = &mut *self.scratch;
+        let Connection {
+            stream,
+            timer,
+            input,
+            ..
+        } = &mut *self.connection;
         out.clear();
         up.clear();
         for fields in [&mut response.fields, request_trailers, response_trailers] {
             fields.keep_spelling(panel.rule.preserve_case);
         }
-        write_request_head(head, upstream_framing(framing, &head.method), &backend.name, up);
+        write_request_head(
+            head,
+            upstream_framing(framing, &head.method),
+            &backend.name,
+            up,
+        );
         let passed_on = expects && expect(framing, backend, head, up);
         if let Some(progress) = progress {
             up.extend_from_slice(progress.sent());
@@ -127,7 +164,11 @@ impl Exchange<'_> {
             None if expects && input.is_empty() => Stage::Awaited,
             None => Stage::Partly,
         };
-        let (uploaded, status, pace) = (Cell::new(Sent::new(stage, passed_on)), Cell::new(0), &self.pace);
+        let (uploaded, status, pace) = (
+            Cell::new(Sent::new(stage, passed_on)),
+            Cell::new(0),
+            &self.pace,
+        );
         let (client_in, client_out) = stream.split();
         let (upstream_in, upstream_out) = lease.stream.split();
         let client = client_write(worker, timer, client_out);
@@ -143,10 +184,16 @@ impl Exchange<'_> {
             };
             // A backend that takes no more may have said why: its answer is read all the same.
             early = flushed.err().filter(|end| matches!(end, IoEnd::TimedOut));
-            worker.timers.arm(timer, Wait::UpstreamRead, worker.settings.timeouts.response);
+            worker
+                .timers
+                .arm(timer, Wait::UpstreamRead, worker.settings.timeouts.response);
         } else if stage == Stage::Awaited {
             // A backend that knows no expectations is not waited for.
-            worker.timers.arm(timer, Wait::UpstreamRead, if passed_on { SILENCE } else { Duration::ZERO });
+            worker.timers.arm(
+                timer,
+                Wait::UpstreamRead,
+                if passed_on { SILENCE } else { Duration::ZERO },
+            );
         }
         let download = Download {
             upstream: upstream_read(worker, timer, upstream_in),
@@ -187,7 +234,8 @@ impl Exchange<'_> {
                     answered: &status,
                     reads_by: None,
                 };
-                // In a box: most requests have no body on its way and should not hold the room for one.
+                // In a box: most requests have no body on its way and should not hold the room for
+                // one.
                 Box::pin(join(upload.run(), download.run())).await
             }
         };
@@ -198,7 +246,11 @@ impl Exchange<'_> {
         let slow_to_send = uploaded.stage == Stage::Partly && pace.is_slow(worker.timers.now());
         let slow_client = slow_to_send || blame::is_slow_reader(timer.moved.waited.get() - waited);
         pace.go_on(worker.timers.now());
-        let known = Circumstances { reused: lease.reused, answered: status.get() != 0, slow_client };
+        let known = Circumstances {
+            reused: lease.reused,
+            answered: status.get() != 0,
+            slow_client,
+        };
         let outcome = blame::outcome(&end, known);
         self.judge(worker, pool, index, outcome);
         if matches!(end, Ok(End::Complete { reusable: true, .. })) {
@@ -210,23 +262,40 @@ impl Exchange<'_> {
             self.connection.input.consume(n);
         }
         if expects {
-            backend.ignores_expectations.set(status.get() != 0 && self.scratch.response.version == Version::Http10);
+            backend
+                .ignores_expectations
+                .set(status.get() != 0 && self.scratch.response.version == Version::Http10);
             // A client is asked for its body once.
-            self.meta.control.expect_continue = in_hand.is_some() || uploaded.stage == Stage::Awaited;
+            self.meta.control.expect_continue =
+                in_hand.is_some() || uploaded.stage == Stage::Awaited;
         }
         self.ended(end, status.get(), uploaded.stage == Stage::Whole, outcome)
     }
 
     /// Has the pool note what an attempt says of the backend.
     fn judge(&mut self, worker: &Worker, pool: &WorkerPool, index: u32, outcome: Outcome) {
-        pool.ended(index, outcome, &mut self.doubt, self.scratch.head.client, worker.stats.started());
+        pool.ended(
+            index,
+            outcome,
+            &mut self.doubt,
+            self.scratch.head.client,
+            worker.stats.started(),
+        );
     }
 
     /// What the end of both directions means for the request.
-    fn ended(&mut self, end: Result<End, UploadEnd>, status: u16, uploaded: bool, outcome: Outcome) -> Attempted {
+    fn ended(
+        &mut self,
+        end: Result<End, UploadEnd>,
+        status: u16,
+        uploaded: bool,
+        outcome: Outcome,
+    ) -> Attempted {
         self.record.status = status;
         let refusal = match self.broken_off(end, status) {
-            Ok(End::Complete { keep_alive: true, .. }) => return Attempted::Ended(Then::Next),
+            Ok(End::Complete {
+                keep_alive: true, ..
+            }) => return Attempted::Ended(Then::Next),
             // Nothing is unread if the request's end was seen and nothing came after it.
             Ok(End::Complete { .. }) if uploaded && !self.connection.has_unread() => {
                 return Attempted::Ended(Then::Finish);
@@ -234,19 +303,26 @@ impl Exchange<'_> {
             Ok(End::Complete { .. }) => return Attempted::Ended(Then::Close),
             Ok(End::Closed) => return Attempted::Failed(Failure::Closed, outcome),
             Ok(End::Local(local)) => return Attempted::Local(local, outcome),
-            Ok(End::Broken { reason, delimited, .. }) => {
+            Ok(End::Broken {
+                reason, delimited, ..
+            }) => {
                 self.record.broken = true;
                 return self.unfinished(reason, if delimited { Then::Finish } else { Then::Abort });
             }
             Ok(End::ClientGone(reason)) => return self.unfinished(reason, Then::Abort),
             Err(UploadEnd::ClientGone) => {
-                return self.unfinished("the client closed the connection within its request", Then::Abort);
+                return self.unfinished(
+                    "the client closed the connection within its request",
+                    Then::Abort,
+                );
             }
             Err(UploadEnd::ClientTimedOut) => Refusal::RequestTimeout,
             Err(UploadEnd::ClientBrokenOff) => Refusal::SlowClient,
             Err(UploadEnd::Malformed(reason)) => Refusal::Malformed(reason),
             Err(UploadEnd::TooLarge) => Refusal::BodyTooLarge,
-            Err(UploadEnd::BackendTimedOut | UploadEnd::BackendGone | UploadEnd::Complete) => Refusal::ResponseTimeout,
+            Err(UploadEnd::BackendTimedOut | UploadEnd::BackendGone | UploadEnd::Complete) => {
+                Refusal::ResponseTimeout
+            }
         };
         if status != 0 {
             // The answer has begun: all that is left is to show that it is not whole.
@@ -264,7 +340,8 @@ impl Exchange<'_> {
 /// Passes an expectation on to the backend, in the head that was written, and tells whether it did.
 #[cold]
 fn expect(framing: Framing, backend: &Backend, head: &RequestHead, up: &mut Vec<u8>) -> bool {
-    let passes = !backend.ignores_expectations.get() && !matches!(framing, Framing::None | Framing::Length(0));
+    let passes = !backend.ignores_expectations.get()
+        && !matches!(framing, Framing::None | Framing::Length(0));
     if passes {
         write_expectation(head.fields.writes_spelling(), up);
     }
@@ -274,17 +351,31 @@ fn expect(framing: Framing, backend: &Backend, head: &RequestHead, up: &mut Vec<
 /// A request that could have a body says that it has none (RFC 9110 section 8.6).
 fn upstream_framing(framing: Framing, method: &Method) -> Framing {
     match framing {
-        Framing::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => Framing::Length(0),
+        Framing::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
+            Framing::Length(0)
+        }
         framing => framing,
     }
 }
 
 fn upstream_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> Limited<'a, H> {
-    upstream_half(worker, timer, half, Wait::UpstreamRead, &worker.shard.bytes_from_backends)
+    upstream_half(
+        worker,
+        timer,
+        half,
+        Wait::UpstreamRead,
+        &worker.shard.bytes_from_backends,
+    )
 }
 
 fn upstream_write<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> Limited<'a, H> {
-    upstream_half(worker, timer, half, Wait::UpstreamWrite, &worker.shard.bytes_to_backends)
+    upstream_half(
+        worker,
+        timer,
+        half,
+        Wait::UpstreamWrite,
+        &worker.shard.bytes_to_backends,
+    )
 }
 
 fn upstream_half<'a, H>(
@@ -294,5 +385,12 @@ fn upstream_half<'a, H>(
     wait: Wait,
     bytes: &'a Counter,
 ) -> Limited<'a, H> {
-    Limited { half, timers: &worker.timers, timer, wait, patience: worker.settings.timeouts.response, bytes }
+    Limited {
+        half,
+        timers: &worker.timers,
+        timer,
+        wait,
+        patience: worker.settings.timeouts.response,
+        bytes,
+    }
 }

@@ -1,8 +1,8 @@
-//! What a backend is told about the client: `X-Forwarded-*`, `Forwarded` (RFC 7239), and `Via` (RFC 9110 section 7.6.3) or
-//! `CDN-Loop` (RFC 8586).
+//! What a backend is told about the client: `X-Forwarded-*`, `Forwarded` (RFC 7239), and `Via` (RFC
+//! 9110 section 7.6.3) or `CDN-Loop` (RFC 8586).
 //!
-//! What a client says of itself counts only if the connection comes from a trusted proxy; else it is replaced. What was
-//! decided is decided once ([`Told`]), and every field says that.
+//! What a client says of itself counts only if the connection comes from a trusted proxy; else it
+//! is replaced. What was decided is decided once ([`Told`]), and every field says that.
 
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
@@ -54,7 +54,10 @@ impl Forwarding {
     pub fn new(config: &config::Forwarded) -> Self {
         let (id, shown) = match &config.via {
             config::Via::Name(name) => (name.clone(), name.as_str()),
-            config::Via::Off | config::Via::On => (format!("waypost-{:016x}", rand::rng().next_u64()), "waypost"),
+            config::Via::Off | config::Via::On => (
+                format!("waypost-{:016x}", rand::rng().next_u64()),
+                "waypost",
+            ),
         };
         let (mark, marks): (&[u8], _) = match config.via {
             config::Via::Off => (b"cdn-loop", [id.clone(), id.clone()]),
@@ -77,8 +80,17 @@ impl Forwarding {
         // A dual-stack listener shows IPv4 clients as mapped addresses.
         let address = address.to_canonical();
         let text = text_of(address);
-        let node = if address.is_ipv4() { text.clone() } else { Node(address).to_string() };
-        Peer { address, text, node, trusted: self.trusts(address) }
+        let node = if address.is_ipv4() {
+            text.clone()
+        } else {
+            Node(address).to_string()
+        };
+        Peer {
+            address,
+            text,
+            node,
+            trusted: self.trusts(address),
+        }
     }
 
     /// Whether a request has passed this proxy before.
@@ -87,21 +99,42 @@ impl Forwarding {
             return false;
         }
         let is_own = |name: &[u8]| name.eq_ignore_ascii_case(self.id.as_bytes());
-        let first = |member: &[u8]| is_own(syntax::trim(member.split(|b| *b == b';').next().unwrap_or_default()));
+        let first = |member: &[u8]| {
+            is_own(syntax::trim(
+                member.split(|b| *b == b';').next().unwrap_or_default(),
+            ))
+        };
         // `1.1 name (comment)`
         let received_by = |member: &[u8]| {
-            member.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty()).nth(1).is_some_and(is_own)
+            member
+                .split(|b| matches!(b, b' ' | b'\t'))
+                .filter(|word| !word.is_empty())
+                .nth(1)
+                .is_some_and(is_own)
         };
-        head.fields.values("cdn-loop").flat_map(syntax::list).any(first)
-            || head.fields.values("via").flat_map(syntax::list).any(received_by)
+        head.fields
+            .values("cdn-loop")
+            .flat_map(syntax::list)
+            .any(first)
+            || head
+                .fields
+                .values("via")
+                .flat_map(syntax::list)
+                .any(received_by)
     }
 
-    /// Sets the forwarding fields of a request, and `head.client` and `head.scheme` by what a trusted proxy said.
+    /// Sets the forwarding fields of a request, and `head.client` and `head.scheme` by what a
+    /// trusted proxy said.
     ///
     /// # Errors
     ///
     /// It said two things; `head.client` is the peer then.
-    pub fn set_fields(&self, head: &mut RequestHead, control: Control, peer: &Peer) -> Result<(), Contradiction> {
+    pub fn set_fields(
+        &self,
+        head: &mut RequestHead,
+        control: Control,
+        peer: &Peer,
+    ) -> Result<(), Contradiction> {
         head.client = peer.address;
         head.scheme = "http";
         match (control.forwarding, peer.trusted) {
@@ -121,14 +154,17 @@ impl Forwarding {
             }
         }
         let version = usize::from(head.version == Version::Http11);
-        head.fields.append(self.mark, self.marks[version].as_bytes());
+        head.fields
+            .append(self.mark, self.marks[version].as_bytes());
         Ok(())
     }
 
     /// Writes the `via` of a response that came in this version.
     pub fn write_response_via(&self, version: Version, capitals: bool, out: &mut Vec<u8>) {
         write_name(b"via", capitals, out);
-        out.extend_from_slice(self.response_via[usize::from(version == Version::Http11)].as_bytes());
+        out.extend_from_slice(
+            self.response_via[usize::from(version == Version::Http11)].as_bytes(),
+        );
     }
 
     /// What this proxy is called in `Proxy-Status`.
@@ -138,13 +174,16 @@ impl Forwarding {
 
     /// What a field claims of the client, unless the operator lets it pass.
     fn claims(&self, name: &[u8]) -> Option<Claim> {
-        let Owner::Client(claim) = names::owned(name)?.owner else { return None };
-        let passes = !is_written(name) && self.allow.iter().any(|allowed| allowed.as_bytes() == name);
+        let Owner::Client(claim) = names::owned(name)?.owner else {
+            return None;
+        };
+        let passes =
+            !is_written(name) && self.allow.iter().any(|allowed| allowed.as_bytes() == name);
         (!passes).then_some(claim)
     }
 
-    /// Removes what a trusted proxy may not say beside what was decided of its words, and gives the names of the fields that
-    /// had the client's address.
+    /// Removes what a trusted proxy may not say beside what was decided of its words, and gives the
+    /// names of the fields that had the client's address.
     fn take_claims(&self, fields: &mut Fields) -> Vec<Vec<u8>> {
         let mut addressed: Vec<Vec<u8>> = Vec::new();
         fields.retain(|name, _| match self.claims(name) {
@@ -168,46 +207,68 @@ impl Forwarding {
     }
 }
 
-/// A token of RFC 9651 section 3.3.4 where the name is one, which begins with a letter; else a string of it.
+/// A token of RFC 9651 section 3.3.4 where the name is one, which begins with a letter; else a
+/// string of it.
 fn item(name: &str) -> String {
-    if name.starts_with(|first: char| first.is_ascii_alphabetic()) { name.to_owned() } else { format!("\"{name}\"") }
+    if name.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        name.to_owned()
+    } else {
+        format!("\"{name}\"")
+    }
 }
 
 /// The fields that are written here, from what was decided.
 fn is_written(name: &[u8]) -> bool {
-    matches!(name, b"forwarded" | b"x-forwarded-for" | b"x-forwarded-proto" | b"x-forwarded-host" | b"x-forwarded-port")
+    matches!(
+        name,
+        b"forwarded"
+            | b"x-forwarded-for"
+            | b"x-forwarded-proto"
+            | b"x-forwarded-host"
+            | b"x-forwarded-port"
+    )
 }
 
 /// The fields of a request whose client is the peer.
 fn write_own(head: &mut RequestHead, peer: &Peer) {
     head.fields.append(b"x-forwarded-for", peer.text.as_bytes());
-    head.fields.append(b"x-forwarded-proto", head.scheme.as_bytes());
+    head.fields
+        .append(b"x-forwarded-proto", head.scheme.as_bytes());
     let (node, authority) = (peer.node.as_bytes(), head.authority.as_bytes());
     if authority.is_empty() {
-        head.fields.append_parts(b"forwarded", &[b"for=", node, b";proto=http"]);
+        head.fields
+            .append_parts(b"forwarded", &[b"for=", node, b";proto=http"]);
         return;
     }
     head.fields.append(b"x-forwarded-host", authority);
     let quote = quote(authority);
-    head.fields.append_parts(b"forwarded", &[b"for=", node, b";proto=http;host=", quote, authority, quote]);
+    head.fields.append_parts(
+        b"forwarded",
+        &[b"for=", node, b";proto=http;host=", quote, authority, quote],
+    );
 }
 
-/// A host with a port or brackets is not a token and has to be quoted; its characters need no escape.
+/// A host with a port or brackets is not a token and has to be quoted; its characters need no
+/// escape.
 fn quote(authority: &[u8]) -> &'static [u8] {
-    if syntax::is_token(authority) { b"" } else { b"\"" }
+    if syntax::is_token(authority) {
+        b""
+    } else {
+        b"\""
+    }
 }
 
-/// The two families of fields say different things. The proxy in front writes one of them and passes the other on as the client sent
-/// it; the configuration does not say which. To believe either lets a client choose, and to believe neither takes the proxy for
-/// the client.
+/// The two families of fields say different things. The proxy in front writes one of them and
+/// passes the other on as the client sent it; the configuration does not say which. To believe
+/// either lets a client choose, and to believe neither takes the proxy for the client.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Contradiction;
 
 /// What trusted proxies said of a request, as far as it is believed.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
-    /// The way of the request: the client first, then the trusted proxies up to the one before the peer. Empty if the peer is
-    /// the last that is known.
+    /// The way of the request: the client first, then the trusted proxies up to the one before the
+    /// peer. Empty if the peer is the last that is known.
     way: Vec<IpAddr>,
     scheme: Option<&'static str>,
     host: Option<String>,
@@ -217,7 +278,8 @@ struct Told {
 impl Told {
     fn read(forwarding: &Forwarding, fields: &Fields, peer: IpAddr) -> Result<Self, Contradiction> {
         let has = |name: &str| fields.contains(name);
-        let de_facto = has("x-forwarded-for") || has("x-forwarded-proto") || has("x-forwarded-host");
+        let de_facto =
+            has("x-forwarded-for") || has("x-forwarded-proto") || has("x-forwarded-host");
         let (use_de_facto, use_standard) = match forwarding.source {
             ForwardedSource::Any => (de_facto, has("forwarded")),
             ForwardedSource::XForwardedFor => (true, false),
@@ -232,21 +294,37 @@ impl Told {
                 ours.agreed(Self::by_forwarded(forwarding, fields, peer), named)?
             }
         };
-        told.port = fields.values("x-forwarded-port").last().and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+        told.port = fields
+            .values("x-forwarded-port")
+            .last()
+            .and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
         Ok(told)
     }
 
     fn by_x_forwarded(forwarding: &Forwarding, fields: &Fields, peer: IpAddr) -> Self {
         // Members are added at the end, so the nearest comes last.
         let lists: Vec<&[u8]> = fields.values("x-forwarded-for").collect();
-        let members = lists.iter().rev().flat_map(|list| list.rsplit(|b| *b == b','));
-        let nodes = members.map(syntax::trim).filter(|m| !m.is_empty()).map(forwarded::node);
+        let members = lists
+            .iter()
+            .rev()
+            .flat_map(|list| list.rsplit(|b| *b == b','));
+        let nodes = members
+            .map(syntax::trim)
+            .filter(|m| !m.is_empty())
+            .map(forwarded::node);
         // Of a list the last member is what the peer itself has added.
-        let last = |name| fields.values(name).last().and_then(|value| syntax::list(value).last());
+        let last = |name| {
+            fields
+                .values(name)
+                .last()
+                .and_then(|value| syntax::list(value).last())
+        };
         Self {
             way: way(forwarding, nodes, peer).0,
             scheme: last("x-forwarded-proto").and_then(forwarded::scheme),
-            host: last("x-forwarded-host").and_then(forwarded::host).map(str::to_owned),
+            host: last("x-forwarded-host")
+                .and_then(forwarded::host)
+                .map(str::to_owned),
             port: None,
         }
     }
@@ -256,14 +334,28 @@ impl Told {
         let lists: Vec<&[u8]> = fields.values("forwarded").collect();
         for list in lists.iter().rev() {
             // What stands before a field that can't be read is no better known than that.
-            let Some(more) = forwarded::elements(list) else { break };
+            let Some(more) = forwarded::elements(list) else {
+                break;
+            };
             elements.extend(more.into_iter().rev());
         }
         let (way, looked_at) = way(forwarding, elements.iter().map(|e| e.node), peer);
-        // The element where the way ends was added by the last of the trusted: it says how the client came to it.
-        match looked_at.checked_sub(1).and_then(|at| elements.into_iter().nth(at)) {
-            Some(element) => Self { way, scheme: element.scheme, host: element.host, port: None },
-            None => Self { way, ..Self::default() },
+        // The element where the way ends was added by the last of the trusted: it says how the
+        // client came to it.
+        match looked_at
+            .checked_sub(1)
+            .and_then(|at| elements.into_iter().nth(at))
+        {
+            Some(element) => Self {
+                way,
+                scheme: element.scheme,
+                host: element.host,
+                port: None,
+            },
+            None => Self {
+                way,
+                ..Self::default()
+            },
         }
     }
 
@@ -278,12 +370,22 @@ impl Told {
             return Err(Contradiction);
         }
         let way = if way_was_named { self.way } else { other.way };
-        Ok(Self { way, scheme: one(self.scheme, other.scheme)?, host: one(self.host, other.host)?, port: None })
+        Ok(Self {
+            way,
+            scheme: one(self.scheme, other.scheme)?,
+            host: one(self.host, other.host)?,
+            port: None,
+        })
     }
 
     /// Makes the head, and every field, say this.
     fn write(self, head: &mut RequestHead, peer: &Peer) {
-        let Self { way, scheme, host, port } = self;
+        let Self {
+            way,
+            scheme,
+            host,
+            port,
+        } = self;
         head.client = way.first().copied().unwrap_or(peer.address);
         head.scheme = scheme.unwrap_or("http");
         let host = host.unwrap_or_else(|| head.authority.clone());
@@ -296,28 +398,39 @@ impl Told {
             if at == 0 {
                 let _ = write!(forwarded, ";proto={}", head.scheme);
                 if !host.is_empty() {
-                    let quote = if syntax::is_token(host.as_bytes()) { "" } else { "\"" };
+                    let quote = if syntax::is_token(host.as_bytes()) {
+                        ""
+                    } else {
+                        "\""
+                    };
                     let _ = write!(forwarded, ";host={quote}{host}{quote}");
                 }
             }
         }
         head.fields.append(b"x-forwarded-for", list.as_bytes());
-        head.fields.append(b"x-forwarded-proto", head.scheme.as_bytes());
+        head.fields
+            .append(b"x-forwarded-proto", head.scheme.as_bytes());
         if !host.is_empty() {
             head.fields.append(b"x-forwarded-host", host.as_bytes());
         }
         if let Some(port) = port {
-            head.fields.append(b"x-forwarded-port", port.to_string().as_bytes());
+            head.fields
+                .append(b"x-forwarded-port", port.to_string().as_bytes());
         }
         head.fields.append(b"forwarded", forwarded.as_bytes());
     }
 }
 
-/// The way of a request by what proxies said, the nearest first, and how many of them were looked at.
+/// The way of a request by what proxies said, the nearest first, and how many of them were looked
+/// at.
 ///
-/// It goes on as long as the speaker is trusted, and ends where what is said is no address: what stands before that may be
-/// anybody's.
-fn way(forwarding: &Forwarding, nodes: impl Iterator<Item = Option<IpAddr>>, peer: IpAddr) -> (Vec<IpAddr>, usize) {
+/// It goes on as long as the speaker is trusted, and ends where what is said is no address: what
+/// stands before that may be anybody's.
+fn way(
+    forwarding: &Forwarding,
+    nodes: impl Iterator<Item = Option<IpAddr>>,
+    peer: IpAddr,
+) -> (Vec<IpAddr>, usize) {
     let (mut way, mut looked_at, mut speaker) = (Vec::new(), 0, peer);
     for node in nodes.take(MAX_HOPS) {
         if !forwarding.trusts(speaker) {
@@ -332,9 +445,12 @@ fn way(forwarding: &Forwarding, nodes: impl Iterator<Item = Option<IpAddr>>, pee
     (way, looked_at)
 }
 
-/// The address in text. Each new connection needs one, and formatting is a twentieth of what a connection costs.
+/// The address in text. Each new connection needs one, and formatting is a twentieth of what a
+/// connection costs.
 fn text_of(address: IpAddr) -> String {
-    let IpAddr::V4(v4) = address else { return address.to_string() };
+    let IpAddr::V4(v4) = address else {
+        return address.to_string();
+    };
     let mut text = Vec::with_capacity("255.255.255.255".len());
     for (at, part) in v4.octets().into_iter().enumerate() {
         if at > 0 {
@@ -363,51 +479,92 @@ mod tests {
 
     #[test]
     fn an_address_is_written_as_it_is_read() {
-        for text in ["0.0.0.0", "255.255.255.255", "10.0.200.9", "192.0.2.100", "::1", "2001:db8::a:1"] {
+        for text in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "10.0.200.9",
+            "192.0.2.100",
+            "::1",
+            "2001:db8::a:1",
+        ] {
             let address: IpAddr = text.parse().unwrap();
             assert_eq!(text_of(address), text);
         }
     }
     use crate::wire::HeadLimits;
 
-    const LIMITS: HeadLimits = HeadLimits { first_line: 256, bytes: 40_000, fields: 50 };
+    const LIMITS: HeadLimits = HeadLimits {
+        first_line: 256,
+        bytes: 40_000,
+        fields: 50,
+    };
 
     fn forwarding(trusted: &[&str]) -> config::Forwarded {
-        config::Forwarded { trusted: trusted.iter().map(|t| t.parse().unwrap()).collect(), ..Default::default() }
+        config::Forwarded {
+            trusted: trusted.iter().map(|t| t.parse().unwrap()).collect(),
+            ..Default::default()
+        }
     }
 
     fn head(fields: &str, peer: &str, config: &config::Forwarded) -> RequestHead {
         try_head(fields, peer, config).unwrap()
     }
 
-    fn try_head(fields: &str, peer: &str, config: &config::Forwarded) -> Result<RequestHead, Contradiction> {
+    fn try_head(
+        fields: &str,
+        peer: &str,
+        config: &config::Forwarded,
+    ) -> Result<RequestHead, Contradiction> {
         let mut head = RequestHead::default();
         let text = format!("GET / HTTP/1.1\r\nHost: a.example:81\r\n{fields}\r\n");
         let meta = head.parse(text.as_bytes(), LIMITS).unwrap().unwrap();
         let forwarding = Forwarding::new(config);
-        forwarding.set_fields(&mut head, meta.control, &forwarding.peer(peer.parse().unwrap()))?;
+        forwarding.set_fields(
+            &mut head,
+            meta.control,
+            &forwarding.peer(peer.parse().unwrap()),
+        )?;
         Ok(head)
     }
 
     fn values(head: &RequestHead, name: &str) -> Vec<String> {
-        head.fields.values(name).map(|v| String::from_utf8(v.to_vec()).unwrap()).collect()
+        head.fields
+            .values(name)
+            .map(|v| String::from_utf8(v.to_vec()).unwrap())
+            .collect()
     }
 
     /// Client, scheme, host as each of the fields says them to a backend.
     fn told(fields: &str) -> (String, String, String) {
-        let head = head(fields, "10.0.0.1", &forwarding(&["10.0.0.0/8", "2001:db8:f::/48"]));
+        let head = head(
+            fields,
+            "10.0.0.1",
+            &forwarding(&["10.0.0.0/8", "2001:db8:f::/48"]),
+        );
         let client = head.client.to_string();
-        let [list, scheme, host, forwarded] = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"]
-            .map(|name| {
-                let values = values(&head, name);
-                assert_eq!(values.len(), 1, "{name}: {values:?}");
-                values[0].clone()
-            });
+        let [list, scheme, host, forwarded] = [
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "forwarded",
+        ]
+        .map(|name| {
+            let values = values(&head, name);
+            assert_eq!(values.len(), 1, "{name}: {values:?}");
+            values[0].clone()
+        });
         assert_eq!(list.split(", ").next(), Some(client.as_str()), "{fields}");
         assert_eq!(scheme, head.scheme, "{fields}");
         let elements = forwarded::elements(forwarded.as_bytes()).unwrap();
-        let Element { node, scheme: proto, host: named } = elements[0].clone();
-        assert_eq!((node, proto, named.as_deref()), (Some(head.client), Some(head.scheme), Some(host.as_str())));
+        let Element {
+            node,
+            scheme: proto,
+            host: named,
+        } = elements[0].clone();
+        assert_eq!(
+            (node, proto, named.as_deref()),
+            (Some(head.client), Some(head.scheme), Some(host.as_str()))
+        );
         assert_eq!(elements.len(), list.split(", ").count());
         (client, scheme, host)
     }
@@ -454,24 +611,46 @@ mod tests {
             "Tailscale-User-Login",
             "OIDC_CLAIM_sub",
         ];
-        let mut fields: String = names.iter().map(|name| format!("{name}: 6.6.6.6\r\n")).collect();
+        let mut fields: String = names
+            .iter()
+            .map(|name| format!("{name}: 6.6.6.6\r\n"))
+            .collect();
         fields.push_str("X-HTTP-Method-Override: PUT\r\nX-Tenant: a\r\n");
         let head = head(&fields, "::ffff:192.0.2.1", &forwarding(&["10.0.0.0/8"]));
         assert_eq!(values(&head, "x-forwarded-for"), ["192.0.2.1"]);
         assert_eq!(values(&head, "x-forwarded-proto"), ["http"]);
         assert_eq!(values(&head, "x-forwarded-host"), ["a.example:81"]);
-        assert_eq!(values(&head, "forwarded"), ["for=192.0.2.1;proto=http;host=\"a.example:81\""]);
+        assert_eq!(
+            values(&head, "forwarded"),
+            ["for=192.0.2.1;proto=http;host=\"a.example:81\""]
+        );
         assert_eq!(head.client.to_string(), "192.0.2.1");
-        assert_eq!((head.fields.contains("x-http-method-override"), head.fields.contains("x-tenant")), (true, true));
-        assert!(head.fields.iter().all(|(_, value)| value != b"6.6.6.6"), "{:?}", head.fields);
+        assert_eq!(
+            (
+                head.fields.contains("x-http-method-override"),
+                head.fields.contains("x-tenant")
+            ),
+            (true, true)
+        );
+        assert!(
+            head.fields.iter().all(|(_, value)| value != b"6.6.6.6"),
+            "{:?}",
+            head.fields
+        );
     }
 
     #[test]
     fn what_is_allowed_passes_but_not_what_is_written_here() {
         let allow = vec!["x-real-ip".to_owned(), "x-forwarded-for".to_owned()];
-        let config = config::Forwarded { allow, ..Default::default() };
-        let head =
-            head("X-Real-IP: 1.1.1.1\r\nX_Real_IP: 2.2.2.2\r\nX-Forwarded-For: 3.3.3.3\r\n", "192.0.2.1", &config);
+        let config = config::Forwarded {
+            allow,
+            ..Default::default()
+        };
+        let head = head(
+            "X-Real-IP: 1.1.1.1\r\nX_Real_IP: 2.2.2.2\r\nX-Forwarded-For: 3.3.3.3\r\n",
+            "192.0.2.1",
+            &config,
+        );
         assert_eq!(values(&head, "x-real-ip"), ["1.1.1.1"]);
         assert_eq!(values(&head, "x-forwarded-for"), ["192.0.2.1"]);
         assert!(!head.fields.contains("x_real_ip"));
@@ -482,19 +661,31 @@ mod tests {
         for (fields, client) in [
             ("X-Forwarded-For: 6.6.6.6, 192.0.2.7, 10.0.0.9", "192.0.2.7"),
             ("X-Forwarded-For: 6.6.6.6, 192.0.2.7:5432", "192.0.2.7"),
-            ("X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: [2001:db8::7]:80,10.0.0.9:1", "2001:db8::7"),
+            (
+                "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: [2001:db8::7]:80,10.0.0.9:1",
+                "2001:db8::7",
+            ),
             ("X-Forwarded-For: 6.6.6.6, unknown", "10.0.0.1"),
             ("X-Forwarded-For: 6.6.6.6, _hidden, 10.0.0.9", "10.0.0.9"),
             ("X-Forwarded-For: 6.6.6.6, 010.0.0.9, 10.0.0.8", "10.0.0.8"),
             ("X-Forwarded-For: 10.0.0.3, 10.0.0.2", "10.0.0.3"),
             ("X-Forwarded-For: , ,", "10.0.0.1"),
             ("Forwarded: for=6.6.6.6, for=192.0.2.7", "192.0.2.7"),
-            ("Forwarded: for=6.6.6.6, for=\"[2001:db8::7]:80\", for=\"[2001:db8:f::1]\"", "2001:db8::7"),
+            (
+                "Forwarded: for=6.6.6.6, for=\"[2001:db8::7]:80\", for=\"[2001:db8:f::1]\"",
+                "2001:db8::7",
+            ),
             ("Forwarded: for=6.6.6.6\r\nForwarded: for=_x", "10.0.0.1"),
             ("Forwarded: for=6.6.6.6;x=\", for=192.0.2.7", "10.0.0.1"),
             ("Forwarded: for=\"\r\nForwarded: for=192.0.2.7", "192.0.2.7"),
-            ("X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7", "192.0.2.7"),
-            ("X-Forwarded-Host: a\r\nForwarded: for=192.0.2.7", "192.0.2.7"),
+            (
+                "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7",
+                "192.0.2.7",
+            ),
+            (
+                "X-Forwarded-Host: a\r\nForwarded: for=192.0.2.7",
+                "192.0.2.7",
+            ),
         ] {
             assert_eq!(told(&format!("{fields}\r\n")).0, client, "{fields}");
         }
@@ -532,15 +723,39 @@ mod tests {
     fn scheme_and_host_are_one_fact_each() {
         for (fields, scheme, host) in [
             ("X-Forwarded-Proto: https", "https", "a.example:81"),
-            ("X-Forwarded-Proto: HTTPS\r\nX-Forwarded-Host: front.test", "https", "front.test"),
+            (
+                "X-Forwarded-Proto: HTTPS\r\nX-Forwarded-Host: front.test",
+                "https",
+                "front.test",
+            ),
             ("X-Forwarded-Proto: https, http", "http", "a.example:81"),
             ("X-Forwarded-Proto: wss", "http", "a.example:81"),
             ("X-Forwarded-Host: b a d", "http", "a.example:81"),
-            ("X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7", "https", "a.example:81"),
-            ("Forwarded: for=192.0.2.7;proto=https;host=\"front.test:8443\"", "https", "front.test:8443"),
-            ("Forwarded: for=192.0.2.7;proto=https;host=a, for=10.0.0.9;proto=http;host=b", "https", "a"),
-            ("Forwarded: for=6.6.6.6;proto=https, for=192.0.2.7;proto=http", "http", "a.example:81"),
-            ("Forwarded: for=unknown;proto=https", "https", "a.example:81"),
+            (
+                "X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7",
+                "https",
+                "a.example:81",
+            ),
+            (
+                "Forwarded: for=192.0.2.7;proto=https;host=\"front.test:8443\"",
+                "https",
+                "front.test:8443",
+            ),
+            (
+                "Forwarded: for=192.0.2.7;proto=https;host=a, for=10.0.0.9;proto=http;host=b",
+                "https",
+                "a",
+            ),
+            (
+                "Forwarded: for=6.6.6.6;proto=https, for=192.0.2.7;proto=http",
+                "http",
+                "a.example:81",
+            ),
+            (
+                "Forwarded: for=unknown;proto=https",
+                "https",
+                "a.example:81",
+            ),
             ("Forwarded: proto=https", "https", "a.example:81"),
         ] {
             let (_, is, named) = told(&format!("{fields}\r\n"));
@@ -550,7 +765,8 @@ mod tests {
 
     /// An nginx writes `X-Forwarded-*` and passes a client's `Forwarded`; others do the reverse.
     #[test]
-    fn two_families_that_contradict_each_other_are_refused_unless_the_operator_says_which_is_written() {
+    fn two_families_that_contradict_each_other_are_refused_unless_the_operator_says_which_is_written()
+     {
         let config = forwarding(&["10.0.0.0/8"]);
         for fields in [
             "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=6.6.6.6\r\n",
@@ -564,10 +780,27 @@ mod tests {
             "X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7;proto=http\r\n",
             "X-Forwarded-Host: a\r\nForwarded: for=192.0.2.7;host=b\r\n",
         ] {
-            assert_eq!(try_head(fields, "10.0.0.1", &config).err(), Some(Contradiction), "{fields}");
-            assert!(try_head(fields, "192.0.2.1", &config).is_ok(), "a stranger's are replaced");
+            assert_eq!(
+                try_head(fields, "10.0.0.1", &config).err(),
+                Some(Contradiction),
+                "{fields}"
+            );
+            assert!(
+                try_head(fields, "192.0.2.1", &config).is_ok(),
+                "a stranger's are replaced"
+            );
             for source in [ForwardedSource::XForwardedFor, ForwardedSource::Forwarded] {
-                assert!(try_head(fields, "10.0.0.1", &config::Forwarded { source, ..config.clone() }).is_ok());
+                assert!(
+                    try_head(
+                        fields,
+                        "10.0.0.1",
+                        &config::Forwarded {
+                            source,
+                            ..config.clone()
+                        }
+                    )
+                    .is_ok()
+                );
             }
         }
     }
@@ -589,12 +822,20 @@ mod tests {
     #[test]
     fn the_operator_can_say_which_field_the_proxies_in_front_write() {
         let both = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Port: 443\r\nForwarded: for=192.0.2.8;proto=https\r\n";
-        for (source, client, scheme) in
-            [(ForwardedSource::XForwardedFor, "192.0.2.7", "http"), (ForwardedSource::Forwarded, "192.0.2.8", "https")]
-        {
-            let config = config::Forwarded { source, ..forwarding(&["10.0.0.0/8"]) };
+        for (source, client, scheme) in [
+            (ForwardedSource::XForwardedFor, "192.0.2.7", "http"),
+            (ForwardedSource::Forwarded, "192.0.2.8", "https"),
+        ] {
+            let config = config::Forwarded {
+                source,
+                ..forwarding(&["10.0.0.0/8"])
+            };
             let head = head(both, "10.0.0.1", &config);
-            assert_eq!((head.client.to_string().as_str(), head.scheme), (client, scheme), "{source:?}");
+            assert_eq!(
+                (head.client.to_string().as_str(), head.scheme),
+                (client, scheme),
+                "{source:?}"
+            );
             assert_eq!(values(&head, "x-forwarded-port"), ["443"]);
         }
     }
@@ -602,19 +843,32 @@ mod tests {
     #[test]
     fn a_way_has_an_end() {
         let many = vec!["10.0.0.9"; 3000].join(",");
-        let head = head(&format!("X-Forwarded-For: 6.6.6.6,{many}\r\n"), "10.0.0.1", &forwarding(&["10.0.0.0/8"]));
-        assert_eq!(values(&head, "x-forwarded-for")[0].split(", ").count(), MAX_HOPS + 1);
+        let head = head(
+            &format!("X-Forwarded-For: 6.6.6.6,{many}\r\n"),
+            "10.0.0.1",
+            &forwarding(&["10.0.0.0/8"]),
+        );
+        assert_eq!(
+            values(&head, "x-forwarded-for")[0].split(", ").count(),
+            MAX_HOPS + 1
+        );
         assert_eq!(head.client.to_string(), "10.0.0.9");
     }
 
     #[test]
     fn a_request_that_has_passed_is_known_by_either_field() {
-        let config = config::Forwarded { via: config::Via::Name("edge-1".to_owned()), ..Default::default() };
+        let config = config::Forwarded {
+            via: config::Via::Name("edge-1".to_owned()),
+            ..Default::default()
+        };
         let forwarding = Forwarding::new(&config);
         for (fields, passed) in [
             ("", false),
             ("Via: 1.1 edge-1\r\n", true),
-            ("Via: 1.0 fred, 1.1 EDGE-1 (a comment), 1.1 p.example.net\r\n", true),
+            (
+                "Via: 1.0 fred, 1.1 EDGE-1 (a comment), 1.1 p.example.net\r\n",
+                true,
+            ),
             ("Via: 1.1 edge-12, edge-1 1.1\r\n", false),
             ("CDN-Loop: other.example, edge-1; a=b\r\n", true),
             ("CDN-Loop: edge-1x; edge-1\r\n", false),
@@ -622,14 +876,21 @@ mod tests {
             let mut head = RequestHead::default();
             let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
             let meta = head.parse(text.as_bytes(), LIMITS).unwrap().unwrap();
-            assert_eq!(forwarding.has_passed(&head, meta.control), passed, "{fields}");
+            assert_eq!(
+                forwarding.has_passed(&head, meta.control),
+                passed,
+                "{fields}"
+            );
         }
     }
 
     #[test]
     fn the_mark_is_unlike_that_of_any_other_process() {
         for (via, field) in [(config::Via::Off, "cdn-loop"), (config::Via::On, "via")] {
-            let config = config::Forwarded { via, ..Default::default() };
+            let config = config::Forwarded {
+                via,
+                ..Default::default()
+            };
             let [one, two] = [(); 2].map(|()| values(&head("", "192.0.2.1", &config), field));
             assert_eq!((one.len(), two.len()), (1, 1));
             assert_ne!(one, two);

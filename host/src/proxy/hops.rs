@@ -4,15 +4,17 @@ use super::ask::Local;
 use super::refusal::Refusal;
 use crate::wire::{Fields, Malformed};
 
-/// Counts this hop in the `Max-Forwards` field of an `OPTIONS` request, so that the next one finds one less.
+/// Counts this hop in the `Max-Forwards` field of an `OPTIONS` request, so that the next one finds
+/// one less.
 ///
 /// # Errors
 ///
-/// At 0 this is where the request ends, and it is answered here. A field that is not one number is refused: where it
-/// ends would otherwise depend on who reads it.
+/// At 0 this is where the request ends, and it is answered here. A field that is not one number is
+/// refused: where it ends would otherwise depend on who reads it.
 #[cold]
 pub fn count_down(fields: &mut Fields) -> Result<(), Local> {
-    let number = number(fields).ok_or(Local::Refusal(Refusal::Malformed(Malformed::MaxForwards)))?;
+    let number =
+        number(fields).ok_or(Local::Refusal(Refusal::Malformed(Malformed::MaxForwards)))?;
     let left = number.checked_sub(1).ok_or(Local::Options)?;
     fields.set(b"max-forwards", left.to_string().as_bytes());
     Ok(())
@@ -20,7 +22,9 @@ pub fn count_down(fields: &mut Fields) -> Result<(), Local> {
 
 fn number(fields: &Fields) -> Option<u64> {
     let mut values = fields.values("max-forwards");
-    let value = values.next().filter(|value| !value.is_empty() && value.iter().all(u8::is_ascii_digit))?;
+    let value = values
+        .next()
+        .filter(|value| !value.is_empty() && value.iter().all(u8::is_ascii_digit))?;
     let add = |n: u64, digit: &u8| n.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
     values.next().is_none().then(|| value.iter().fold(0, add))
 }
@@ -31,7 +35,9 @@ mod tests {
 
     fn counted(values: &[&str]) -> Result<String, Local> {
         let mut fields = Fields::new();
-        values.iter().for_each(|value| fields.append(b"Max-Forwards", value.as_bytes()));
+        values
+            .iter()
+            .for_each(|value| fields.append(b"Max-Forwards", value.as_bytes()));
         count_down(&mut fields)?;
         assert_eq!(fields.values("max-forwards").count(), 1);
         Ok(String::from_utf8(fields.first("max-forwards").unwrap().to_vec()).unwrap())
@@ -39,9 +45,12 @@ mod tests {
 
     #[test]
     fn each_hop_takes_one_and_the_last_answers() {
-        for (before, after) in
-            [("1", "0"), ("10", "9"), ("007", "6"), ("99999999999999999999999", "18446744073709551614")]
-        {
+        for (before, after) in [
+            ("1", "0"),
+            ("10", "9"),
+            ("007", "6"),
+            ("99999999999999999999999", "18446744073709551614"),
+        ] {
             assert_eq!(counted(&[before]).unwrap(), after, "{before}");
         }
         assert!(matches!(counted(&["0"]), Err(Local::Options)));
@@ -50,9 +59,25 @@ mod tests {
 
     #[test]
     fn what_is_not_one_number_is_refused() {
-        for values in [&[""][..], &["-1"], &["+1"], &["1.0"], &["0x1"], &["1, 2"], &["1 2"], &["1", "1"], &["0", "5"]] {
+        for values in [
+            &[""][..],
+            &["-1"],
+            &["+1"],
+            &["1.0"],
+            &["0x1"],
+            &["1, 2"],
+            &["1 2"],
+            &["1", "1"],
+            &["0", "5"],
+        ] {
             let refused = counted(values);
-            assert!(matches!(refused, Err(Local::Refusal(Refusal::Malformed(Malformed::MaxForwards)))), "{values:?}");
+            assert!(
+                matches!(
+                    refused,
+                    Err(Local::Refusal(Refusal::Malformed(Malformed::MaxForwards)))
+                ),
+                "{values:?}"
+            );
         }
     }
 }

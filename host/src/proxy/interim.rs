@@ -1,5 +1,5 @@
-//! What comes before the final head of a response: interim responses (RFC 9110 section 15.2), and the client that waits
-//! for one of them before it sends its body (section 10.1.1).
+//! What comes before the final head of a response: interim responses (RFC 9110 section 15.2), and
+//! the client that waits for one of them before it sends its body (section 10.1.1).
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use super::timer::Wait;
 use super::upload::Stage;
 use crate::wire::{Arrival, Malformed, ResponseMeta, Version, may_come_before, write_status_line};
 
-/// How long a backend may say nothing of an expectation before the client is asked for its body all the same. Many clients
-/// wait no longer themselves.
+/// How long a backend may say nothing of an expectation before the client is asked for its body all
+/// the same. Many clients wait no longer themselves.
 pub const SILENCE: Duration = Duration::from_secs(1);
-/// What interim responses may take at once, and what they earn in a millisecond: some 30 small ones a second for as long as
-/// a request takes, and 240 at once.
+/// What interim responses may take at once, and what they earn in a millisecond: some 30 small ones
+/// a second for as long as a request takes, and 240 at once.
 const BURST: u64 = 256 * 1024;
 const EARNED: u64 = 32;
 /// What each takes beside its bytes.
@@ -34,7 +34,10 @@ struct Allowance {
 
 impl Allowance {
     fn new(now: u64) -> Self {
-        Self { left: BURST, since: now }
+        Self {
+            left: BURST,
+            since: now,
+        }
     }
 
     /// Takes an interim response of so many bytes, if that is not too much.
@@ -63,7 +66,11 @@ impl Download<'_> {
                 Some(arrival) => arrival.is_due(input, limits) | (input.len() <= BEGINNING),
             };
             if due {
-                match self.response.parse(input, &self.head.method, limits).map_err(bad)? {
+                match self
+                    .response
+                    .parse(input, &self.head.method, limits)
+                    .map_err(bad)?
+                {
                     Some(meta) if self.response.status >= 200 => {
                         self.buffer.consume(meta.head_len);
                         return Ok(meta);
@@ -77,14 +84,22 @@ impl Download<'_> {
                 };
             }
             let whole = self.uploaded.get().stage == Stage::Whole;
-            let presence = self.client.presence(worker.settings.limits.half_close, whole);
-            match presence.during(self.upstream.read_watched(self.buffer)).await.ok_or(LEFT)? {
+            let presence = self
+                .client
+                .presence(worker.settings.limits.half_close, whole);
+            match presence
+                .during(self.upstream.read_watched(self.buffer))
+                .await
+                .ok_or(LEFT)?
+            {
                 Ok(0) | Err(IoEnd::Failed) if self.buffer.is_empty() && allowance.is_none() => {
                     return Err(End::Closed);
                 }
                 Ok(0) | Err(IoEnd::Failed) => return Err(refused(Refusal::ClosedEarly)),
                 Ok(_) => {}
-                Err(IoEnd::TimedOut) if self.uploaded.get().stage == Stage::Awaited => self.ask_for_body().await?,
+                Err(IoEnd::TimedOut) if self.uploaded.get().stage == Stage::Awaited => {
+                    self.ask_for_body().await?
+                }
                 Err(IoEnd::TimedOut) => return Err(refused(Refusal::ResponseTimeout)),
             }
         }
@@ -92,19 +107,28 @@ impl Download<'_> {
 
     /// Deals with an interim response.
     #[cold]
-    async fn interim(&mut self, meta: ResponseMeta, allowance: &mut Option<Allowance>) -> Result<(), End> {
+    async fn interim(
+        &mut self,
+        meta: ResponseMeta,
+        allowance: &mut Option<Allowance>,
+    ) -> Result<(), End> {
         let worker = self.panel.worker;
         let (timers, timer) = (&worker.timers, self.client.timer);
         if self.response.status == 101 {
             return Err(refused(Refusal::UnaskedUpgrade));
         }
         let now = timers.now();
-        if !allowance.get_or_insert_with(|| Allowance::new(now)).take(meta.head_len, now) {
+        if !allowance
+            .get_or_insert_with(|| Allowance::new(now))
+            .take(meta.head_len, now)
+        {
             return Err(bad(Malformed::Interim));
         }
         self.buffer.consume(meta.head_len);
         let response = worker.settings.timeouts.response;
-        if self.uploaded.get().stage == Stage::Whole && self.sent.elapsed() < response.saturating_mul(TIMES) {
+        if self.uploaded.get().stage == Stage::Whole
+            && self.sent.elapsed() < response.saturating_mul(TIMES)
+        {
             // The backend is at work, and has its time again.
             timers.arm(timer, Wait::UpstreamRead, response);
         }
@@ -117,14 +141,17 @@ impl Download<'_> {
             return Ok(());
         }
         let (status, edited) = (self.response.status, self.panel.edits_responses());
-        self.response.fields.retain(|name, _| may_come_before(status, name, edited));
+        self.response
+            .fields
+            .retain(|name, _| may_come_before(status, name, edited));
         write_status_line(status, &self.response.reason, self.out);
         self.response.fields.write_to(self.out);
         self.out.extend_from_slice(b"\r\n");
         self.flush().await
     }
 
-    /// Asks the client for its body, if it waits to be asked. From here on it is the client that is waited for.
+    /// Asks the client for its body, if it waits to be asked. From here on it is the client that is
+    /// waited for.
     async fn ask_for_body(&mut self) -> Result<(), End> {
         let sent = self.uploaded.get();
         if sent.stage != Stage::Awaited {
@@ -133,7 +160,9 @@ impl Download<'_> {
         self.uploaded.set(sent.at(Stage::Partly));
         let (worker, timer) = (self.panel.worker, self.client.timer);
         timer.disarm(Wait::UpstreamRead);
-        worker.timers.arm(timer, Wait::ClientRead, worker.settings.timeouts.body_read);
+        worker
+            .timers
+            .arm(timer, Wait::ClientRead, worker.settings.timeouts.body_read);
         write_status_line(100, b"", self.out);
         self.out.extend_from_slice(b"\r\n");
         self.flush().await
@@ -150,7 +179,9 @@ mod tests {
         let small = (0..10_000).take_while(|_| allowance.take(30, 0)).count();
         assert!((200..260).contains(&small), "{small} small ones at once");
         let mut allowance = Allowance::new(0);
-        let large = (0..10_000).take_while(|_| allowance.take(60 * 1024, 0)).count();
+        let large = (0..10_000)
+            .take_while(|_| allowance.take(60 * 1024, 0))
+            .count();
         assert_eq!(large, 4, "of nearly the largest that a head may be");
     }
 
@@ -158,12 +189,22 @@ mod tests {
     fn interim_responses_earn_with_time_what_they_take() {
         let mut allowance = Allowance { left: 0, since: 0 };
         assert!(!allowance.take(0, 0), "nothing is left");
-        let again = (0..10_000).take_while(|_| allowance.take(30, 1_000)).count();
+        let again = (0..10_000)
+            .take_while(|_| allowance.take(30, 1_000))
+            .count();
         assert_eq!(again, 30, "a second's worth");
-        let most = (0..10_000).take_while(|_| allowance.take(30, 10_000_000)).count();
-        assert!((200..260).contains(&most), "{most}: never more than at once");
+        let most = (0..10_000)
+            .take_while(|_| allowance.take(30, 10_000_000))
+            .count();
+        assert!(
+            (200..260).contains(&most),
+            "{most}: never more than at once"
+        );
         for second in 0..10_000u64 {
-            assert!(allowance.take(60, 10_000_000 + 1_000 * (second + 60)), "hours of one each second");
+            assert!(
+                allowance.take(60, 10_000_000 + 1_000 * (second + 60)),
+                "hours of one each second"
+            );
         }
     }
 }

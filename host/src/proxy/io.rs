@@ -50,7 +50,10 @@ impl Limited<'_, ReadHalf<'_>> {
     pub async fn read(&mut self, buffer: &mut Buffer) -> Result<usize, IoEnd> {
         let half = &mut self.half;
         let read = poll_fn(|cx| read(half, cx, buffer));
-        let n = self.timers.limit(self.timer, self.wait, self.patience, read).await;
+        let n = self
+            .timers
+            .limit(self.timer, self.wait, self.patience, read)
+            .await;
         self.count(n)
     }
 
@@ -62,8 +65,13 @@ impl Limited<'_, ReadHalf<'_>> {
         self.count(n)
     }
 
-    fn count(&self, read: Result<io::Result<usize>, super::timer::Elapsed>) -> Result<usize, IoEnd> {
-        let n = read.map_err(|_| IoEnd::TimedOut)?.map_err(|_| IoEnd::Failed)?;
+    fn count(
+        &self,
+        read: Result<io::Result<usize>, super::timer::Elapsed>,
+    ) -> Result<usize, IoEnd> {
+        let n = read
+            .map_err(|_| IoEnd::TimedOut)?
+            .map_err(|_| IoEnd::Failed)?;
         self.bytes.add(n as u64);
         let read = &self.timer.moved.read;
         read.set(read.get().wrapping_add(n as u64));
@@ -74,7 +82,13 @@ impl Limited<'_, ReadHalf<'_>> {
 impl Limited<'_, WriteHalf<'_>> {
     /// Whether the client at the other end is still there.
     pub fn presence(&self, half_close: HalfClose, read_whole: bool) -> Presence<'_> {
-        Presence { stream: self.half.as_ref(), timers: self.timers, timer: self.timer, half_close, read_whole }
+        Presence {
+            stream: self.half.as_ref(),
+            timers: self.timers,
+            timer: self.timer,
+            half_close,
+            read_whole,
+        }
     }
 
     /// Writes all of it; the patience is for each piece that the socket takes.
@@ -93,23 +107,37 @@ impl Limited<'_, WriteHalf<'_>> {
                 }
                 written
             });
-            let written = self.timers.limit(self.timer, self.wait, self.patience, write).await;
+            let written = self
+                .timers
+                .limit(self.timer, self.wait, self.patience, write)
+                .await;
             if let Some(since) = since {
-                moved.waited.set(moved.waited.get() + self.timers.now().saturating_sub(since));
+                moved
+                    .waited
+                    .set(moved.waited.get() + self.timers.now().saturating_sub(since));
             }
-            let n = written.map_err(|_| IoEnd::TimedOut)?.map_err(|_| IoEnd::Failed)?;
+            let n = written
+                .map_err(|_| IoEnd::TimedOut)?
+                .map_err(|_| IoEnd::Failed)?;
             if n == 0 {
                 return Err(IoEnd::Failed);
             }
             self.bytes.add(n as u64);
-            moved.written.set(moved.written.get().wrapping_add(n as u64));
+            moved
+                .written
+                .set(moved.written.get().wrapping_add(n as u64));
             bytes = &bytes[n..];
         }
         Ok(())
     }
 
-    /// Like [`Limited::write_all`]; while the socket takes nothing, asks every so often whether it is to `go_on`.
-    pub async fn write_while(&mut self, mut bytes: &[u8], go_on: impl Fn(Duration) -> bool) -> Result<(), IoEnd> {
+    /// Like [`Limited::write_all`]; while the socket takes nothing, asks every so often whether it
+    /// is to `go_on`.
+    pub async fn write_while(
+        &mut self,
+        mut bytes: &[u8],
+        go_on: impl Fn(Duration) -> bool,
+    ) -> Result<(), IoEnd> {
         let mut waited = Duration::ZERO;
         while !bytes.is_empty() {
             let piece = self.patience.saturating_sub(waited).min(LOOK);
@@ -144,7 +172,11 @@ impl Limited<'_, WriteHalf<'_>> {
 }
 
 /// Reads what is there into the buffer.
-pub(super) fn read(half: &mut ReadHalf<'_>, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
+pub(super) fn read(
+    half: &mut ReadHalf<'_>,
+    cx: &mut Context<'_>,
+    buffer: &mut Buffer,
+) -> Poll<io::Result<usize>> {
     let mut spare = ReadBuf::new(buffer.spare());
     ready!(Pin::new(half).poll_read(cx, &mut spare))?;
     let n = spare.filled().len();
@@ -163,7 +195,10 @@ mod tests {
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (one, other) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (one, other) = tokio::join!(
+            TcpStream::connect(listener.local_addr().unwrap()),
+            listener.accept()
+        );
         (one.unwrap(), other.unwrap().0)
     }
 
@@ -175,7 +210,14 @@ mod tests {
         patience: Duration,
         bytes: &'a Counter,
     ) -> Limited<'a, H> {
-        Limited { half, timers, timer, wait, patience, bytes }
+        Limited {
+            half,
+            timers,
+            timer,
+            wait,
+            patience,
+            bytes,
+        }
     }
 
     /// Runs the clock until the future ends.
@@ -202,7 +244,15 @@ mod tests {
         let mut out = b"hello".to_vec();
         write.flush(&mut out).await.unwrap();
         write.write_all(b"!!").await.unwrap();
-        assert_eq!((out.len(), bytes.value(), timer.moved.written.get(), timer.moved.read.get()), (0, 7, 7, 0));
+        assert_eq!(
+            (
+                out.len(),
+                bytes.value(),
+                timer.moved.written.get(),
+                timer.moved.read.get()
+            ),
+            (0, 7, 7, 0)
+        );
         write.write_while(b"abc", |_| false).await.unwrap();
         assert_eq!(bytes.value(), 10, "this way goes to a backend");
         assert_eq!(timer.moved.written.get(), 7);
@@ -213,7 +263,10 @@ mod tests {
         while sum < 3 {
             sum += read.read(&mut buffer).await.unwrap();
         }
-        assert_eq!((buffer.filled(), bytes.value(), timer.moved.read.get()), (&b"four"[..sum], sum as u64, sum as u64));
+        assert_eq!(
+            (buffer.filled(), bytes.value(), timer.moved.read.get()),
+            (&b"four"[..sum], sum as u64, sum as u64)
+        );
         drop(theirs);
         while let Ok(1..) = read.read_watched(&mut buffer).await {}
         assert_eq!((bytes.value(), timer.moved.read.get()), (4, 4));
@@ -228,36 +281,75 @@ mod tests {
         let patience = Duration::from_millis(20);
         let mut read = limited(read, &timers, &timer, Wait::ClientRead, patience, &bytes);
         let mut buffer = Buffer::default();
-        assert_eq!(by_the_clock(&timers, read.read(&mut buffer)).await, Err(IoEnd::TimedOut));
+        assert_eq!(
+            by_the_clock(&timers, read.read(&mut buffer)).await,
+            Err(IoEnd::TimedOut)
+        );
         timers.arm(&timer, Wait::ClientRead, patience);
-        assert_eq!(by_the_clock(&timers, read.read_watched(&mut buffer)).await, Err(IoEnd::TimedOut));
+        assert_eq!(
+            by_the_clock(&timers, read.read_watched(&mut buffer)).await,
+            Err(IoEnd::TimedOut)
+        );
         let much = vec![0; 64 * 1024 * 1024];
-        let mut write = limited(write, &timers, &timer, Wait::UpstreamWrite, patience, &bytes);
-        assert_eq!(by_the_clock(&timers, write.write_all(&much)).await, Err(IoEnd::TimedOut));
-        assert_eq!(by_the_clock(&timers, write.write_while(&much, |_| true)).await, Err(IoEnd::TimedOut));
+        let mut write = limited(
+            write,
+            &timers,
+            &timer,
+            Wait::UpstreamWrite,
+            patience,
+            &bytes,
+        );
+        assert_eq!(
+            by_the_clock(&timers, write.write_all(&much)).await,
+            Err(IoEnd::TimedOut)
+        );
+        assert_eq!(
+            by_the_clock(&timers, write.write_while(&much, |_| true)).await,
+            Err(IoEnd::TimedOut)
+        );
         write.patience = LONG;
         let waited = std::cell::Cell::new(Duration::ZERO);
         let go_on = |so_far| {
             waited.set(so_far);
             so_far < 2 * LOOK
         };
-        assert_eq!(by_the_clock(&timers, write.write_while(&much, go_on)).await, Err(IoEnd::Failed));
-        assert_eq!(waited.get(), 2 * LOOK, "asked after each look, with all that was waited so far");
+        assert_eq!(
+            by_the_clock(&timers, write.write_while(&much, go_on)).await,
+            Err(IoEnd::Failed)
+        );
+        assert_eq!(
+            waited.get(),
+            2 * LOOK,
+            "asked after each look, with all that was waited so far"
+        );
     }
 
-    /// What a client has acknowledged is noted by the write that waits, if it was asked for, and never of a backend.
+    /// What a client has acknowledged is noted by the write that waits, if it was asked for, and
+    /// never of a backend.
     #[tokio::test]
     async fn a_write_that_waits_for_a_client_notes_what_is_unacknowledged_when_it_is_asked() {
-        for (wait, asked, noted) in
-            [(Wait::ClientWrite, true, true), (Wait::ClientWrite, false, false), (Wait::UpstreamWrite, true, false)]
-        {
+        for (wait, asked, noted) in [
+            (Wait::ClientWrite, true, true),
+            (Wait::ClientWrite, false, false),
+            (Wait::UpstreamWrite, true, false),
+        ] {
             let (timers, bytes) = (Timers::new(), Counter::default());
             let timer = timers.register();
             let (_theirs, mut ours) = pair().await;
-            let mut write = limited(ours.split().1, &timers, &timer, wait, Duration::from_millis(20), &bytes);
+            let mut write = limited(
+                ours.split().1,
+                &timers,
+                &timer,
+                wait,
+                Duration::from_millis(20),
+                &bytes,
+            );
             timer.moved.asked.set(asked);
             let much = vec![0; 64 * 1024 * 1024];
-            assert_eq!(by_the_clock(&timers, write.write_all(&much)).await, Err(IoEnd::TimedOut));
+            assert_eq!(
+                by_the_clock(&timers, write.write_all(&much)).await,
+                Err(IoEnd::TimedOut)
+            );
             let unsent = timer.moved.unsent.get();
             assert_eq!(
                 unsent.is_some_and(|n| n > 0),

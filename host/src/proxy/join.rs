@@ -6,7 +6,8 @@ use std::task::Poll;
 
 use super::upload::UploadEnd;
 
-/// Runs both until the download has ended, or until the upload has ended in a way that ends the exchange.
+/// Runs both until the download has ended, or until the upload has ended in a way that ends the
+/// exchange.
 pub async fn join<D>(
     upload: impl Future<Output = UploadEnd>,
     download: impl Future<Output = D>,

@@ -28,9 +28,10 @@ enum Arrived {
 }
 
 impl Exchange<'_> {
-    /// Where connections are limited, waits for the beginning of a body, a buffer full or all of it, before the request takes
-    /// one: a client that sends slowly should not hold it meanwhile. Not for long: some wait for the response before they
-    /// send on. A client that expects 100 sends nothing before it has that.
+    /// Where connections are limited, waits for the beginning of a body, a buffer full or all of
+    /// it, before the request takes one: a client that sends slowly should not hold it meanwhile.
+    /// Not for long: some wait for the response before they send on. A client that expects 100
+    /// sends nothing before it has that.
     pub(super) async fn gather(&mut self, pool: &WorkerPool) {
         let patience = pool.topology.body_wait;
         if patience.is_zero() || !pool.is_limited() || self.body_in_hand().is_some() {
@@ -46,7 +47,13 @@ impl Exchange<'_> {
             return;
         }
         let framing = self.meta.framing;
-        let Connection { worker, stream, timer, input, .. } = &mut *self.connection;
+        let Connection {
+            worker,
+            stream,
+            timer,
+            input,
+            ..
+        } = &mut *self.connection;
         let mut arrived = Arrived::nothing(framing);
         let mut client = client_read(worker, timer, stream.split().0);
         worker.timers.arm(timer, Wait::ClientRead, patience);
@@ -75,7 +82,9 @@ impl Exchange<'_> {
         if backend.is_unlimited() {
             return Ok(None);
         }
-        let waited = self.wait_in_queue(worker, pool, backend.wait_slowly(topology.queue)).await;
+        let waited = self
+            .wait_in_queue(worker, pool, backend.wait_slowly(topology.queue))
+            .await;
         waited.map(Some).ok_or(BUSY)
     }
 
@@ -86,7 +95,10 @@ impl Exchange<'_> {
         pool: &WorkerPool,
         turn: impl Future<Output = Option<T>>,
     ) -> Option<T> {
-        let left = pool.topology.queue_timeout.saturating_sub(self.queued.get());
+        let left = pool
+            .topology
+            .queue_timeout
+            .saturating_sub(self.queued.get());
         if left.is_zero() {
             return None;
         }
@@ -94,7 +106,10 @@ impl Exchange<'_> {
         let waiting = InQueue::new(&pool.shard);
         // In a box, because hardly any request waits.
         let turn = Box::pin(turn);
-        let turn = worker.timers.limit(&self.connection.timer, Wait::UpstreamWrite, left, turn).await;
+        let turn = worker
+            .timers
+            .limit(&self.connection.timer, Wait::UpstreamWrite, left, turn)
+            .await;
         drop(waiting);
         self.queued.set(self.queued.get() + began.elapsed());
         let turn = turn.ok().flatten();
@@ -104,7 +119,8 @@ impl Exchange<'_> {
         turn
     }
 
-    /// A connection to the backend where none lies in the pool. `failed` are the attempts of this request so far.
+    /// A connection to the backend where none lies in the pool. `failed` are the attempts of this
+    /// request so far.
     pub(super) async fn lease(
         &self,
         worker: &Worker,
@@ -161,17 +177,29 @@ impl Exchange<'_> {
         }
         let client = self.scratch.head.client;
         loop {
-            let turn = self.wait_in_queue(worker, pool, backend.wait(topology.queue, client)).await.ok_or(BUSY)?;
-            // While it waited another request of its client may have been broken off. Dropped, the place passes on.
-            if !backend.places().is_some_and(|places| places.gives_way(client)) {
+            let turn = self
+                .wait_in_queue(worker, pool, backend.wait(topology.queue, client))
+                .await
+                .ok_or(BUSY)?;
+            // While it waited another request of its client may have been broken off. Dropped, the
+            // place passes on.
+            if !backend
+                .places()
+                .is_some_and(|places| places.gives_way(client))
+            {
                 return Ok(turn);
             }
         }
     }
 
-    /// Whether the request needs the right of a slow upload first: one whose body is not there as a whole does not stand in
-    /// the way of those that are complete when it has to wait.
-    pub(super) fn waits_slowly(&self, pool: &WorkerPool, index: u32, failed: &[FailedAttempt]) -> bool {
+    /// Whether the request needs the right of a slow upload first: one whose body is not there as a
+    /// whole does not stand in the way of those that are complete when it has to wait.
+    pub(super) fn waits_slowly(
+        &self,
+        pool: &WorkerPool,
+        index: u32,
+        failed: &[FailedAttempt],
+    ) -> bool {
         let is_last = failed.len() + 1 >= pool.topology.attempts as usize;
         self.slow
             || (self.body_in_hand().is_none()
@@ -179,10 +207,19 @@ impl Exchange<'_> {
                 && (is_last || pool.should_wait(index, failed)))
     }
 
-    async fn connect(&self, worker: &Worker, backend: &Rc<Backend>, place: Option<Place>) -> Result<Lease, NoLease> {
+    async fn connect(
+        &self,
+        worker: &Worker,
+        backend: &Rc<Backend>,
+        place: Option<Place>,
+    ) -> Result<Lease, NoLease> {
         worker.shard.upstream_connections.increment();
         let (timer, patience) = (&self.connection.timer, worker.settings.timeouts.connect);
-        match worker.timers.limit(timer, Wait::UpstreamWrite, patience, backend.connect(place)).await {
+        match worker
+            .timers
+            .limit(timer, Wait::UpstreamWrite, patience, backend.connect(place))
+            .await
+        {
             Ok(Ok(lease)) => Ok(lease),
             Ok(Err(e)) if is_ours(&e) => Err(NoLease(Failure::Other, Outcome::OutOfResources)),
             Ok(Err(_)) => Err(NoLease(Failure::Connect, Outcome::ConnectFailed)),
@@ -236,9 +273,18 @@ impl Arrived {
     }
 }
 
-/// Whether a connect failed for want of something on this machine: file descriptors, ports, buffers.
+/// Whether a connect failed for want of something on this machine: file descriptors, ports,
+/// buffers.
 fn is_ours(e: &std::io::Error) -> bool {
     use rustix::io::Errno;
-    Errno::from_io_error(e)
-        .is_some_and(|e| [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM].contains(&e))
+    Errno::from_io_error(e).is_some_and(|e| {
+        [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::ADDRNOTAVAIL,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+        ]
+        .contains(&e)
+    })
 }

@@ -1,8 +1,9 @@
 //! The end of a connection whose client may be sending still (RFC 9112 section 9.6).
 //!
-//! A close over unread bytes resets the connection, and a reset takes the answer from a client that has not read it.
-//! So our side ends first, and what the client still sends is read and dropped: for a time, not for a number of bytes,
-//! because an upload is as long as it is. It takes no buffer, and counts as a connection like any other.
+//! A close over unread bytes resets the connection, and a reset takes the answer from a client that
+//! has not read it. So our side ends first, and what the client still sends is read and dropped:
+//! for a time, not for a number of bytes, because an upload is as long as it is. It takes no
+//! buffer, and counts as a connection like any other.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -21,7 +22,8 @@ use super::worker::Worker;
 const PIECE: Duration = Duration::from_secs(5);
 /// How long a worker that is to stop still waits for such a client.
 const DRAINING: Duration = Duration::from_secs(1);
-/// Such connections of a worker at a time. Beyond them a connection is closed over what its client sends.
+/// Such connections of a worker at a time. Beyond them a connection is closed over what its client
+/// sends.
 pub const MOST: usize = 1_024;
 /// The same for those that were turned away: they are not among the connections that are counted.
 pub const MOST_TURNED_AWAY: usize = 64;
@@ -60,14 +62,20 @@ pub async fn linger(worker: &Worker, stream: &mut TcpStream, timer: &Timer, pati
         let dropped = poll_fn(|cx| {
             if worker.is_draining() && !hurried {
                 hurried = true;
-                worker.timers.arm(timer, Wait::ClientWrite, patience.min(DRAINING));
+                worker
+                    .timers
+                    .arm(timer, Wait::ClientWrite, patience.min(DRAINING));
             }
             match worker.timers.is_due(timer, Wait::ClientWrite) {
                 true => Poll::Ready(Ok(0)),
                 false => drop_some(stream, cx),
             }
         });
-        match worker.timers.limit(timer, Wait::ClientRead, PIECE, dropped).await {
+        match worker
+            .timers
+            .limit(timer, Wait::ClientRead, PIECE, dropped)
+            .await
+        {
             Ok(Ok(n)) if n > 0 => worker.shard.bytes_from_clients.add(n as u64),
             _ => break,
         }

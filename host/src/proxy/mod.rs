@@ -1,14 +1,15 @@
 //! Proxy: the life of one request.
 //!
-//! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has it routed, normalised
-//! (`forwarding`), decided (`ask`) and sent to a backend (`lease`, `forward`, `upload`), and brings the answer back (`download`, `slice`).
-//! `presence` notices a client that leaves while its backend is waited for; `linger` ends a connection whose client is sending
-//! still; `slow` breaks off what keeps limited connections from others.
-//! `turn` settles which generations decide a request while one is on trial, and `watch` keeps its `trace` and its record if
-//! somebody wants them.
-//! `refusal` is the one place where what went wrong becomes a status; `reply` writes what is not a backend's.
-//! A [`Worker`] is what the connections of one thread share; `app` makes them. Never names wasmtime; a guest is asked
-//! through [`crate::policy::Seat`] alone.
+//! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has it
+//! routed, normalised (`forwarding`), decided (`ask`) and sent to a backend (`lease`, `forward`,
+//! `upload`), and brings the answer back (`download`, `slice`). `presence` notices a client that
+//! leaves while its backend is waited for; `linger` ends a connection whose client is sending
+//! still; `slow` breaks off what keeps limited connections from others. `turn` settles which
+//! generations decide a request while one is on trial, and `watch` keeps its `trace` and its record
+//! if somebody wants them. `refusal` is the one place where what went wrong becomes a status;
+//! `reply` writes what is not a backend's. A [`Worker`] is what the connections of one thread
+//! share; `app` makes them. Never names wasmtime; a guest is asked through [`crate::policy::Seat`]
+//! alone.
 
 mod accept;
 pub mod access_log;

@@ -1,7 +1,8 @@
 //! Whether the client is still there while its backend is waited for.
 //!
-//! An answer that comes at once costs no system call, no registration and no wake-up. Only a wait that lasts for
-//! [`LOOK`] has the client's socket watched, and from then on the end of the client's side wakes it.
+//! An answer that comes at once costs no system call, no registration and no wake-up. Only a wait
+//! that lasts for [`LOOK`] has the client's socket watched, and from then on the end of the
+//! client's side wakes it.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -18,19 +19,20 @@ use crate::config::HalfClose;
 /// How long a backend is waited for before the client is watched.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// So many unread bytes may fill the room that the kernel has for them. Then the end of the client's side does not arrive: it
-/// waits behind what the client's kernel still has to send.
+/// So many unread bytes may fill the room that the kernel has for them. Then the end of the
+/// client's side does not arrive: it waits behind what the client's kernel still has to send.
 const HIDING: u64 = 32 * 1024;
-/// How long a backend is waited for, beyond that, before the kernel gets more room for what hides the client's end.
+/// How long a backend is waited for, beyond that, before the kernel gets more room for what hides
+/// the client's end.
 const WIDEN: Duration = Duration::from_secs(1);
 /// As much as most systems let a process ask for.
 const WIDE: usize = 208 * 1024;
 /// Connections of a worker that have so much room at a time.
 const MOST_WIDE: usize = 64;
 
-/// The end of the reading side alone, whatever lies in front of it: a client that has sent its next request already
-/// must not keep its connection readable, and the wait awake. `PRIORITY` stands for urgent data, which is not asked
-/// for, and for the end.
+/// The end of the reading side alone, whatever lies in front of it: a client that has sent its next
+/// request already must not keep its connection readable, and the wait awake. `PRIORITY` stands for
+/// urgent data, which is not asked for, and for the end.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const END: Interest = Interest::PRIORITY;
 /// Other systems tell of the end only together with what is there to read.
@@ -86,7 +88,8 @@ impl Presence<'_> {
                 return Poll::Ready(Some(output));
             }
             let due = self.timers.is_due(self.timer, Wait::Presence);
-            if left.as_mut().poll(cx).is_ready() || (due && self.timer.moved.broken_off.get() == Some(Slowness::Hides))
+            if left.as_mut().poll(cx).is_ready()
+                || (due && self.timer.moved.broken_off.get() == Some(Slowness::Hides))
             {
                 return Poll::Ready(None);
             }
@@ -117,8 +120,9 @@ impl Presence<'_> {
         rustix::io::ioctl_fionread(self.stream).is_ok_and(|unread| unread >= HIDING)
     }
 
-    /// Gives the kernel room for some hundred kilobytes that the client has sent of its next requests, so that its end arrives if it
-    /// is behind them. Not for uploads: a room of this size does not grow any more, as that of a fast upload should.
+    /// Gives the kernel room for some hundred kilobytes that the client has sent of its next
+    /// requests, so that its end arrives if it is behind them. Not for uploads: a room of this size
+    /// does not grow any more, as that of a fast upload should.
     #[cold]
     fn widen(self) {
         if self.half_close == HalfClose::Abort
@@ -141,10 +145,13 @@ impl Presence<'_> {
             HalfClose::Abort => END | Interest::ERROR,
             HalfClose::Allow => Interest::ERROR,
         };
-        let Ok(ready) = self.stream.ready(interest).await else { return };
+        let Ok(ready) = self.stream.ready(interest).await else {
+            return;
+        };
         let ended = ready.is_read_closed() && self.half_close == HalfClose::Abort;
         if !ended && !ready.is_error() {
-            // Bytes that lie in front of the end: without a look at the end alone there is only the reset to wait for.
+            // Bytes that lie in front of the end: without a look at the end alone there is only the
+            // reset to wait for.
             let _ = self.stream.ready(Interest::ERROR).await;
         }
     }
@@ -159,7 +166,10 @@ mod tests {
     /// A connection whose client has sent this many bytes that nobody reads.
     async fn behind(bytes: usize) -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (client, ours) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (client, ours) = tokio::join!(
+            TcpStream::connect(listener.local_addr().unwrap()),
+            listener.accept()
+        );
         let (client, ours) = (client.unwrap(), ours.unwrap().0);
         let mut sent = 0;
         while sent < bytes {
@@ -173,7 +183,8 @@ mod tests {
         (client, ours)
     }
 
-    /// The room of each is the kernel's memory, so it is counted, bounded, and given where it is of use alone.
+    /// The room of each is the kernel's memory, so it is counted, bounded, and given where it is of
+    /// use alone.
     #[tokio::test]
     async fn only_a_hidden_end_of_a_whole_request_gets_more_room_and_only_so_many_do() {
         let hiding = usize::try_from(HIDING).unwrap();
@@ -189,13 +200,22 @@ mod tests {
             let timers = Timers::new();
             let timer = timers.register();
             timers.wide.set(wide_already);
-            let presence = Presence { stream: &stream, timers: &timers, timer: &timer, half_close, read_whole };
+            let presence = Presence {
+                stream: &stream,
+                timers: &timers,
+                timer: &timer,
+                half_close,
+                read_whole,
+            };
             // The second time there is nothing to do.
             for _ in 0..2 {
                 presence.widen();
                 let counted = (timer.moved.wide.get(), timers.wide.get());
                 let expected = (is_widened, wide_already + usize::from(is_widened));
-                assert_eq!(counted, expected, "{half_close:?} {read_whole} {unread} {wide_already}");
+                assert_eq!(
+                    counted, expected,
+                    "{half_close:?} {read_whole} {unread} {wide_already}"
+                );
             }
         }
     }
@@ -204,12 +224,20 @@ mod tests {
     async fn whether_the_end_is_hidden_is_looked_at_once_for_each_time_that_it_is_asked() {
         let (_client, stream) = behind(usize::try_from(HIDING).unwrap()).await;
         let (_other, quiet) = behind(1).await;
-        for (stream, half_close, hidden) in
-            [(&stream, HalfClose::Abort, true), (&stream, HalfClose::Allow, false), (&quiet, HalfClose::Abort, false)]
-        {
+        for (stream, half_close, hidden) in [
+            (&stream, HalfClose::Abort, true),
+            (&stream, HalfClose::Allow, false),
+            (&quiet, HalfClose::Abort, false),
+        ] {
             let timers = Timers::new();
             let timer = timers.register();
-            let presence = Presence { stream, timers: &timers, timer: &timer, half_close, read_whole: true };
+            let presence = Presence {
+                stream,
+                timers: &timers,
+                timer: &timer,
+                half_close,
+                read_whole: true,
+            };
             presence.look_behind();
             assert!(!timer.moved.hidden.get(), "nobody has asked");
             timer.ask();

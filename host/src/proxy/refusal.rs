@@ -1,4 +1,5 @@
-//! The one place where what went wrong becomes a status, a sentence for the client and a word for the access log.
+//! The one place where what went wrong becomes a status, a sentence for the client and a word for
+//! the access log.
 
 use crate::policy::Fault;
 use crate::wire::Malformed;
@@ -22,7 +23,8 @@ pub enum Refusal {
     RequestTimeout,
     /// The client was slow to send its request while others waited for its connection.
     SlowClient,
-    /// What the client has sent beyond its request hides whether it is there, and others waited for its connection.
+    /// What the client has sent beyond its request hides whether it is there, and others waited for
+    /// its connection.
     HiddenClient,
     /// The body is larger than the limit.
     BodyTooLarge,
@@ -77,7 +79,10 @@ pub enum Refusal {
 impl Refusal {
     /// A policy that has to be asked could not be.
     pub fn not_asked(policy: String) -> Self {
-        Self::PolicyFailed { policy, status: 503 }
+        Self::PolicyFailed {
+            policy,
+            status: 503,
+        }
     }
 
     /// The status that the client gets.
@@ -93,7 +98,9 @@ impl Refusal {
             Self::NoRoute { .. } => 404,
             Self::NoBackend | Self::Busy | Self::HiddenClient | Self::TooManyConnections => 503,
             Self::TooManyOfClient => 429,
-            Self::Unreachable | Self::ClosedEarly | Self::BadResponse(_) | Self::UnaskedUpgrade => 502,
+            Self::Unreachable | Self::ClosedEarly | Self::BadResponse(_) | Self::UnaskedUpgrade => {
+                502
+            }
             Self::ConnectTimeout | Self::ResponseTimeout => 504,
             Self::RangeNotSatisfiable { .. } => 416,
             Self::PolicyFailed { status, .. } | Self::PolicyAbsent { status, .. } => *status,
@@ -138,7 +145,8 @@ impl Refusal {
         }
     }
 
-    /// What `Proxy-Status` says (RFC 9209 section 2.3): no more than the status and the sentence do.
+    /// What `Proxy-Status` says (RFC 9209 section 2.3): no more than the status and the sentence
+    /// do.
     pub fn error_type(&self) -> &'static str {
         match self {
             Self::NoRoute { .. } => "destination_not_found",
@@ -149,7 +157,9 @@ impl Refusal {
             Self::ClosedEarly => "http_response_incomplete",
             Self::BadResponse(Malformed::HeadTooLarge) => "http_response_header_section_size",
             Self::BadResponse(_) | Self::UnaskedUpgrade => "http_protocol_error",
-            Self::Busy | Self::HiddenClient | Self::TooManyConnections => "connection_limit_reached",
+            Self::Busy | Self::HiddenClient | Self::TooManyConnections => {
+                "connection_limit_reached"
+            }
             Self::TooManyOfClient => "http_request_denied",
             Self::PolicyFailed { .. } | Self::PolicyAbsent { .. } => "proxy_internal_error",
             Self::Malformed(_)
@@ -204,7 +214,13 @@ mod tests {
 
     #[test]
     fn a_fault_is_told_by_policy_kind_and_message() {
-        let fault = Fault { kind: FaultKind::Trap, message: "unreachable".to_owned() };
-        assert_eq!(fault_line("a\nb", &fault), "policy \"a\\nb\": Trap: unreachable");
+        let fault = Fault {
+            kind: FaultKind::Trap,
+            message: "unreachable".to_owned(),
+        };
+        assert_eq!(
+            fault_line("a\nb", &fault),
+            "policy \"a\\nb\": Trap: unreachable"
+        );
     }
 }

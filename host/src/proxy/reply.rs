@@ -27,7 +27,8 @@ pub struct ReplyTo<'a> {
     pub item: &'a str,
 }
 
-/// The `connection` field that tells a client what happens to its connection, where the version does not say it already.
+/// The `connection` field that tells a client what happens to its connection, where the version
+/// does not say it already.
 pub fn connection_option(version: Version, keep_alive: bool) -> Option<&'static str> {
     match (version, keep_alive) {
         (_, false) => Some("close"),
@@ -36,8 +37,9 @@ pub fn connection_option(version: Version, keep_alive: bool) -> Option<&'static 
     }
 }
 
-/// What every page says to browsers, on the admin listener as on the data plane: it has one inline style sheet and nothing
-/// else, whatever a name in it may say; it is for no frame, no cache and no other site.
+/// What every page says to browsers, on the admin listener as on the data plane: it has one inline
+/// style sheet and nothing else, whatever a name in it may say; it is for no frame, no cache and no
+/// other site.
 pub const PAGE_FIELDS: [(&str, &str); 5] = [
     ("cache-control", "no-store"),
     ("x-content-type-options", "nosniff"),
@@ -53,38 +55,58 @@ pub const PAGE_FIELDS: [(&str, &str); 5] = [
 pub fn write_refusal(refusal: &Refusal, to: ReplyTo<'_>, out: &mut Vec<u8>) {
     let mut body = refusal.sentence().into_bytes();
     body.push(b'\n');
-    let mut headers: Vec<(&str, Vec<u8>)> = vec![("content-type", b"text/plain; charset=utf-8".to_vec())];
+    let mut headers: Vec<(&str, Vec<u8>)> =
+        vec![("content-type", b"text/plain; charset=utf-8".to_vec())];
     match refusal {
-        Refusal::RangeNotSatisfiable { length } => headers.push(("content-range", format!("bytes */{length}").into())),
+        Refusal::RangeNotSatisfiable { length } => {
+            headers.push(("content-range", format!("bytes */{length}").into()))
+        }
         Refusal::Method => headers.push(("allow", ALLOW.to_vec())),
         Refusal::Busy | Refusal::TooManyConnections | Refusal::TooManyOfClient => {
             headers.push(("retry-after", b"1".to_vec()))
         }
         _ => {}
     }
-    headers.push(("proxy-status", format!("{};error={}", to.item, refusal.error_type()).into()));
+    headers.push((
+        "proxy-status",
+        format!("{};error={}", to.item, refusal.error_type()).into(),
+    ));
     write(refusal.status(), &headers, &body, to, out);
 }
 
-/// Writes the answer to an `OPTIONS` request that goes no further (RFC 9110 sections 7.6.2 and 9.3.7).
+/// Writes the answer to an `OPTIONS` request that goes no further (RFC 9110 sections 7.6.2 and
+/// 9.3.7).
 pub fn write_options(to: ReplyTo<'_>, out: &mut Vec<u8>) {
     write(200, &[("allow", ALLOW.to_vec())], b"", to, out);
 }
 
 /// Writes an answer that a policy gave.
 pub fn write_reply(reply: &Reply, to: ReplyTo<'_>, out: &mut Vec<u8>) {
-    let headers: Vec<(&str, Vec<u8>)> = reply.headers.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
+    let headers: Vec<(&str, Vec<u8>)> = reply
+        .headers
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.clone()))
+        .collect();
     write(reply.status, &headers, &reply.body, to, out);
 }
 
 /// Writes a page that the proxy serves itself.
 pub fn write_page(content_type: &str, body: &[u8], to: ReplyTo<'_>, out: &mut Vec<u8>) {
-    let mut headers = vec![("content-type", content_type.as_bytes().to_vec()), ("vary", b"accept".to_vec())];
+    let mut headers = vec![
+        ("content-type", content_type.as_bytes().to_vec()),
+        ("vary", b"accept".to_vec()),
+    ];
     headers.extend(PAGE_FIELDS.map(|(name, value)| (name, value.as_bytes().to_vec())));
     write(200, &headers, body, to, out);
 }
 
-fn write(status: u16, headers: &[(&str, Vec<u8>)], body: &[u8], to: ReplyTo<'_>, out: &mut Vec<u8>) {
+fn write(
+    status: u16,
+    headers: &[(&str, Vec<u8>)],
+    body: &[u8],
+    to: ReplyTo<'_>,
+    out: &mut Vec<u8>,
+) {
     write_status_line(status, b"", out);
     let mut dated = false;
     for (name, value) in headers {
@@ -101,12 +123,23 @@ fn write(status: u16, headers: &[(&str, Vec<u8>)], body: &[u8], to: ReplyTo<'_>,
         write_date(to.date, false, out);
     }
     if let Some(trace) = to.trace {
-        out.extend_from_slice(format!("{TRACE}: {trace}\r\ncache-control: no-store\r\n").as_bytes());
+        out.extend_from_slice(
+            format!("{TRACE}: {trace}\r\ncache-control: no-store\r\n").as_bytes(),
+        );
     }
     // 204 and 304 have no body, whatever a policy gave (RFC 9110 section 8.6).
     let bodiless = matches!(status, 204 | 304);
-    let framing = if bodiless { Framing::None } else { Framing::Length(body.len() as u64) };
-    write_response_end(framing, connection_option(to.version, to.keep_alive), false, out);
+    let framing = if bodiless {
+        Framing::None
+    } else {
+        Framing::Length(body.len() as u64)
+    };
+    write_response_end(
+        framing,
+        connection_option(to.version, to.keep_alive),
+        false,
+        out,
+    );
     if !bodiless && *to.method != Method::HEAD {
         out.extend_from_slice(body);
     }

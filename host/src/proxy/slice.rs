@@ -1,13 +1,16 @@
-//! Cutting a whole response to the ranges that were asked for (RFC 9110 sections 13.1.5, 14 and 15.3.7).
+//! Cutting a whole response to the ranges that were asked for (RFC 9110 sections 13.1.5, 14 and
+//! 15.3.7).
 
 use rand::distr::{Alphanumeric, SampleString};
 
 use crate::policy::ByteRange;
 use crate::wire::{Fields, write_number};
 
-/// The most parts of one answer. Each costs a head of its own, so more would be work that the client gets for a few bytes.
+/// The most parts of one answer. Each costs a head of its own, so more would be work that the
+/// client gets for a few bytes.
 pub const MAX_PARTS: usize = 8;
-/// Letters and digits of a boundary, 190 bits: no body holds it, whatever its author knows (RFC 2046 section 5.1.1 allows 70).
+/// Letters and digits of a boundary, 190 bits: no body holds it, whatever its author knows (RFC
+/// 2046 section 5.1.1 allows 70).
 const BOUNDARY: usize = 32;
 
 /// A cut of a body.
@@ -40,10 +43,13 @@ pub struct Multipart {
     whole: u64,
 }
 
-/// Which parts these ranges are of a body of this length. Ranges that overlap or touch become one, and those that lie
-/// outside are left out.
+/// Which parts these ranges are of a body of this length. Ranges that overlap or touch become one,
+/// and those that lie outside are left out.
 pub fn plan(ranges: &[ByteRange], length: u64) -> Plan {
-    let mut parts: Vec<Slice> = ranges.iter().filter_map(|range| cut(*range, length)).collect();
+    let mut parts: Vec<Slice> = ranges
+        .iter()
+        .filter_map(|range| cut(*range, length))
+        .collect();
     parts.sort_unstable_by_key(|part| part.skip);
     parts.dedup_by(|next, kept| {
         let joins = next.skip <= kept.skip + kept.take;
@@ -67,7 +73,10 @@ fn cut(range: ByteRange, length: u64) -> Option<Slice> {
         ByteRange::Suffix(0) => return None,
         ByteRange::Suffix(n) => (length.saturating_sub(n), length.checked_sub(1)?),
     };
-    (first <= last).then(|| Slice { skip: first, take: last - first + 1 })
+    (first <= last).then(|| Slice {
+        skip: first,
+        take: last - first + 1,
+    })
 }
 
 impl Slice {
@@ -81,7 +90,12 @@ impl Multipart {
     /// These parts of a body of this length and type, with a boundary that nobody can foresee.
     pub fn new(parts: Vec<Slice>, whole: u64, content_type: Option<&[u8]>) -> Self {
         let boundary = Alphanumeric.sample_string(&mut rand::rng(), BOUNDARY);
-        Self { boundary, content_type: content_type.map(<[u8]>::to_vec), parts, whole }
+        Self {
+            boundary,
+            content_type: content_type.map(<[u8]>::to_vec),
+            parts,
+            whole,
+        }
     }
 
     /// The parts, in their order.
@@ -99,7 +113,9 @@ impl Multipart {
         let mut framing = Vec::new();
         (0..self.parts.len()).for_each(|at| self.write_head(at, &mut framing));
         self.write_end(&mut framing);
-        self.parts.iter().try_fold(framing.len() as u64, |sum, part| sum.checked_add(part.take))
+        self.parts
+            .iter()
+            .try_fold(framing.len() as u64, |sum, part| sum.checked_add(part.take))
     }
 
     /// Writes what stands before a part.
@@ -131,8 +147,8 @@ impl Multipart {
     }
 }
 
-/// Whether ranges apply to a response, as the request's `If-Range` says: an entity tag that matches strongly, or the very
-/// date. Two conditions hold no better than one that is not met.
+/// Whether ranges apply to a response, as the request's `If-Range` says: an entity tag that matches
+/// strongly, or the very date. Two conditions hold no better than one that is not met.
 pub fn if_range_holds(request: &Fields, response: &Fields) -> bool {
     let mut conditions = request.values("if-range");
     let condition = match (conditions.next(), conditions.next()) {
@@ -180,7 +196,9 @@ mod tests {
         fields.append(b"last-modified", b"Sun, 06 Nov 1994 08:49:37 GMT");
         let holds = |conditions: &[&str]| {
             let mut request = Fields::new();
-            conditions.iter().for_each(|condition| request.append(b"If-Range", condition.as_bytes()));
+            conditions
+                .iter()
+                .for_each(|condition| request.append(b"If-Range", condition.as_bytes()));
             if_range_holds(&request, &fields)
         };
         assert!(holds(&[]));
@@ -195,7 +213,10 @@ mod tests {
 
     fn parts(ranges: &[ByteRange], length: u64) -> Vec<(u64, u64)> {
         match plan(ranges, length) {
-            Plan::Parts(parts) => parts.iter().map(|p| (p.skip, p.skip + p.take - 1)).collect(),
+            Plan::Parts(parts) => parts
+                .iter()
+                .map(|p| (p.skip, p.skip + p.take - 1))
+                .collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -203,19 +224,52 @@ mod tests {
     #[test]
     fn parts_ascend_and_join_where_they_overlap_or_touch() {
         use ByteRange::{From, FromTo, Suffix};
-        assert_eq!(parts(&[FromTo(30, 39), FromTo(0, 9)], 100), [(0, 9), (30, 39)]);
-        assert_eq!(parts(&[FromTo(0, 9), FromTo(10, 19)], 100), [(0, 19)], "they touch");
-        assert_eq!(parts(&[FromTo(0, 9), FromTo(11, 19)], 100), [(0, 9), (11, 19)], "a byte lies between them");
-        assert_eq!(parts(&[FromTo(0, 50), FromTo(10, 19)], 100), [(0, 50)], "one lies within the other");
-        assert_eq!(parts(&[From(50), Suffix(60), FromTo(0, 0)], 100), [(0, 0), (40, 99)]);
-        assert_eq!(parts(&[FromTo(0, 9), From(100), Suffix(0)], 100), [(0, 9)], "what lies outside is left out");
-        assert_eq!(parts(&[From(0), FromTo(u64::MAX, u64::MAX)], u64::MAX), [(0, u64::MAX - 1)]);
+        assert_eq!(
+            parts(&[FromTo(30, 39), FromTo(0, 9)], 100),
+            [(0, 9), (30, 39)]
+        );
+        assert_eq!(
+            parts(&[FromTo(0, 9), FromTo(10, 19)], 100),
+            [(0, 19)],
+            "they touch"
+        );
+        assert_eq!(
+            parts(&[FromTo(0, 9), FromTo(11, 19)], 100),
+            [(0, 9), (11, 19)],
+            "a byte lies between them"
+        );
+        assert_eq!(
+            parts(&[FromTo(0, 50), FromTo(10, 19)], 100),
+            [(0, 50)],
+            "one lies within the other"
+        );
+        assert_eq!(
+            parts(&[From(50), Suffix(60), FromTo(0, 0)], 100),
+            [(0, 0), (40, 99)]
+        );
+        assert_eq!(
+            parts(&[FromTo(0, 9), From(100), Suffix(0)], 100),
+            [(0, 9)],
+            "what lies outside is left out"
+        );
+        assert_eq!(
+            parts(&[From(0), FromTo(u64::MAX, u64::MAX)], u64::MAX),
+            [(0, u64::MAX - 1)]
+        );
         assert_eq!(plan(&[From(100), Suffix(0)], 100), Plan::Unsatisfiable);
         assert_eq!(plan(&[Suffix(1)], 0), Plan::Unsatisfiable);
-        let spread = |n: u64| (0..n).map(|at| FromTo(at * 3, at * 3 + 1)).collect::<Vec<_>>();
+        let spread = |n: u64| {
+            (0..n)
+                .map(|at| FromTo(at * 3, at * 3 + 1))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(parts(&spread(8), 100).len(), 8);
         assert_eq!(plan(&spread(9), 100), Plan::Whole);
-        assert_eq!(parts(&spread(9), 23).len(), 8, "what lies outside does not count");
+        assert_eq!(
+            parts(&spread(9), 23).len(),
+            8,
+            "what lies outside does not count"
+        );
         assert_eq!(
             parts(&(0..64).map(|at| FromTo(at, at)).collect::<Vec<_>>(), 100),
             [(0, 63)],
@@ -248,9 +302,21 @@ mod tests {
         assert_eq!(typed.length(), Some(body(&typed).len() as u64));
         let plain = multipart(None);
         assert_eq!(plain.length(), Some(body(&plain).len() as u64));
-        assert_eq!(plain.content_type(), format!("multipart/byteranges; boundary={}", plain.boundary));
+        assert_eq!(
+            plain.content_type(),
+            format!("multipart/byteranges; boundary={}", plain.boundary)
+        );
         assert!(plain.boundary != b && b.len() == BOUNDARY, "{b}");
-        let endless = vec![Slice { skip: 0, take: u64::MAX - 2 }, Slice { skip: u64::MAX - 1, take: 1 }];
+        let endless = vec![
+            Slice {
+                skip: 0,
+                take: u64::MAX - 2,
+            },
+            Slice {
+                skip: u64::MAX - 1,
+                take: 1,
+            },
+        ];
         assert_eq!(Multipart::new(endless, u64::MAX, None).length(), None);
     }
 

@@ -1,9 +1,10 @@
 //! Clients that keep a limited connection waiting for them, while requests of others wait for one.
 //!
-//! Nothing is measured as long as nobody waits. Then every sweep looks at the requests that hold connections to a backend with
-//! a queue: what of the time passed in a wait for their client, less what the client's bytes account for at the rate of
-//! `slow-client-rate`, is the client's debt. A client whose debt reaches `slow-client` is broken off, the deepest in debt
-//! first, and not more of them than requests wait. Until some time has passed, its other requests give way to those of
+//! Nothing is measured as long as nobody waits. Then every sweep looks at the requests that hold
+//! connections to a backend with a queue: what of the time passed in a wait for their client, less
+//! what the client's bytes account for at the rate of `slow-client-rate`, is the client's debt. A
+//! client whose debt reaches `slow-client` is broken off, the deepest in debt first, and not more
+//! of them than requests wait. Until some time has passed, its other requests give way to those of
 //! others, and are given less time.
 
 use std::cell::RefCell;
@@ -22,7 +23,8 @@ use crate::config::Timeouts;
 use crate::stats::PoolShard;
 use crate::upstream::{Backend, WorkerPool};
 
-/// A look that is later than so many milliseconds after the one before begins anew: nobody waited meanwhile.
+/// A look that is later than so many milliseconds after the one before begins anew: nobody waited
+/// meanwhile.
 const LAPSE: u64 = 10 * SWEEP.as_millis() as u64;
 
 /// The requests of one worker that hold limited connections.
@@ -63,7 +65,8 @@ pub struct Holding<'a> {
 }
 
 impl<'a> Holding<'a> {
-    /// From now on the request holds a connection to the backend; `None` where these are not limited.
+    /// From now on the request holds a connection to the backend; `None` where these are not
+    /// limited.
     pub fn begin(
         exchange: &Exchange<'_>,
         worker: &'a Worker,
@@ -89,7 +92,10 @@ impl<'a> Holding<'a> {
         let mut all = worker.holds.0.borrow_mut();
         timer.hold.set(all.len());
         all.push(hold);
-        Some(Self { holds: &worker.holds, timer: Rc::clone(timer) })
+        Some(Self {
+            holds: &worker.holds,
+            timer: Rc::clone(timer),
+        })
     }
 }
 
@@ -117,7 +123,11 @@ impl Holds {
         let mut all = self.0.borrow_mut();
         let mut slow: Vec<(u64, usize, Slowness)> = Vec::new();
         for (at, hold) in all.iter_mut().enumerate() {
-            if hold.backend.places().is_some_and(|places| places.is_wanted(hold.slow_place)) {
+            if hold
+                .backend
+                .places()
+                .is_some_and(|places| places.is_wanted(hold.slow_place))
+            {
                 let slowness = hold.look(now, timeouts);
                 slow.extend(slowness.map(|slowness| (hold.debt, at, slowness)));
             }
@@ -137,25 +147,38 @@ impl Hold {
             _ => timeouts.send,
         };
         let (timer, slowness) = (&self.timer, self.timer.slowness(patience));
-        let gap = self.looked.replace(now).map_or(u64::MAX, |looked| now.saturating_sub(looked));
+        let gap = self
+            .looked
+            .replace(now)
+            .map_or(u64::MAX, |looked| now.saturating_sub(looked));
         let begins = gap > LAPSE;
         // What this worker was late itself is no client's doing.
         let took = gap.min(2 * SWEEP.as_millis() as u64);
         let unsent = timer.moved.unsent.get();
-        if slowness.is_some_and(|(slowness, _)| slowness == Slowness::Takes) && unsent.is_none() && !begins {
+        if slowness.is_some_and(|(slowness, _)| slowness == Slowness::Takes)
+            && unsent.is_none()
+            && !begins
+        {
             // Asked, and not yet noted.
             timer.ask();
             return None;
         }
-        let moved = timer.moved.read.get().wrapping_add(timer.moved.written.get()).wrapping_sub(unsent.unwrap_or(0));
+        let moved = timer
+            .moved
+            .read
+            .get()
+            .wrapping_add(timer.moved.written.get())
+            .wrapping_sub(unsent.unwrap_or(0));
         let progress = moved.saturating_sub(self.moved);
         self.moved = moved;
         self.debt = match slowness {
             // Short of enough: what the client has sent may not have been read yet.
-            Some((_, since)) if begins => {
-                since.map_or(0, |since| now.saturating_sub(since)).min(self.patience().saturating_sub(1))
+            Some((_, since)) if begins => since
+                .map_or(0, |since| now.saturating_sub(since))
+                .min(self.patience().saturating_sub(1)),
+            Some(_) => {
+                (self.debt + took).saturating_sub(progress.saturating_mul(1_000) / self.rate)
             }
-            Some(_) => (self.debt + took).saturating_sub(progress.saturating_mul(1_000) / self.rate),
             None => self.debt.saturating_sub(took),
         };
         timer.ask();
@@ -163,7 +186,8 @@ impl Hold {
         slowness.map(|(slowness, _)| slowness).filter(|_| enough)
     }
 
-    /// How much debt the client may have, in milliseconds: a suspect the less, the more requests wait.
+    /// How much debt the client may have, in milliseconds: a suspect the less, the more requests
+    /// wait.
     fn patience(&self) -> u64 {
         match self.backend.places() {
             Some(places) if places.is_suspect(self.client) => {
@@ -175,7 +199,9 @@ impl Hold {
     }
 
     fn break_off(&mut self, slowness: Slowness) {
-        let Some(places) = self.backend.places() else { return };
+        let Some(places) = self.backend.places() else {
+            return;
+        };
         if !self.breaking {
             if !places.break_off(self.client) {
                 return;
@@ -189,15 +215,21 @@ impl Hold {
 
 impl Exchange<'_> {
     /// How the exchange ended, if it was this that ended it.
-    pub(super) fn broken_off(&self, end: Result<End, UploadEnd>, status: u16) -> Result<End, UploadEnd> {
+    pub(super) fn broken_off(
+        &self,
+        end: Result<End, UploadEnd>,
+        status: u16,
+    ) -> Result<End, UploadEnd> {
         match (self.connection.timer.moved.broken_off.take(), end) {
-            (Some(Slowness::Sends), Err(UploadEnd::ClientTimedOut)) => Err(UploadEnd::ClientBrokenOff),
+            (Some(Slowness::Sends), Err(UploadEnd::ClientTimedOut)) => {
+                Err(UploadEnd::ClientBrokenOff)
+            }
             (Some(Slowness::Hides), Ok(End::ClientGone(_))) if status == 0 => {
                 Ok(End::Local(Local::Refusal(Refusal::HiddenClient)))
             }
-            (Some(_), Ok(End::ClientGone(_))) => {
-                Ok(End::ClientGone("the client was slow while others waited for its connection"))
-            }
+            (Some(_), Ok(End::ClientGone(_))) => Ok(End::ClientGone(
+                "the client was slow while others waited for its connection",
+            )),
             (_, end) => end,
         }
     }
@@ -236,7 +268,11 @@ mod tests {
     }
 
     fn timeouts() -> Timeouts {
-        Timeouts { body_read: Duration::from_secs(60), send: Duration::from_secs(60), ..Timeouts::default() }
+        Timeouts {
+            body_read: Duration::from_secs(60),
+            send: Duration::from_secs(60),
+            ..Timeouts::default()
+        }
     }
 
     #[test]
@@ -245,17 +281,41 @@ mod tests {
         let mut hold = hold(&timers);
         let timer = Rc::clone(&hold.timer);
         timers.arm(&timer, Wait::ClientRead, timeouts.body_read);
-        assert_eq!((hold.look(900, &timeouts), hold.debt), (None, 900), "from the beginning of the wait");
+        assert_eq!(
+            (hold.look(900, &timeouts), hold.debt),
+            (None, 900),
+            "from the beginning of the wait"
+        );
         assert_eq!((hold.look(950, &timeouts), hold.debt), (None, 950));
-        assert_eq!((hold.look(1_350, &timeouts), hold.debt), (None, 1_050), "being late is no client's doing");
+        assert_eq!(
+            (hold.look(1_350, &timeouts), hold.debt),
+            (None, 1_050),
+            "being late is no client's doing"
+        );
         timer.moved.read.set(500);
-        assert_eq!((hold.look(1_400, &timeouts), hold.debt), (None, 600), "500 bytes are half a second");
-        assert_eq!((hold.look(1_450, &timeouts), hold.debt), (None, 650), "and count once");
+        assert_eq!(
+            (hold.look(1_400, &timeouts), hold.debt),
+            (None, 600),
+            "500 bytes are half a second"
+        );
+        assert_eq!(
+            (hold.look(1_450, &timeouts), hold.debt),
+            (None, 650),
+            "and count once"
+        );
         timer.moved.read.set(100_000);
-        assert_eq!((hold.look(1_500, &timeouts), hold.debt), (None, 0), "nothing is saved up");
+        assert_eq!(
+            (hold.look(1_500, &timeouts), hold.debt),
+            (None, 0),
+            "nothing is saved up"
+        );
         timer.disarm(Wait::ClientRead);
         hold.debt = 80;
-        assert_eq!((hold.look(1_550, &timeouts), hold.debt), (None, 30), "nobody waits for it");
+        assert_eq!(
+            (hold.look(1_550, &timeouts), hold.debt),
+            (None, 30),
+            "nobody waits for it"
+        );
         assert_eq!((hold.look(1_600, &timeouts), hold.debt), (None, 0));
     }
 
@@ -269,7 +329,11 @@ mod tests {
         hold.patience = 0;
         assert_eq!(hold.look(30_100, &timeouts), None, "0 = for ever");
         hold.patience = 2_000;
-        assert_eq!((hold.look(31_000, &timeouts), hold.debt), (None, 1_999), "after a lapse it begins anew");
+        assert_eq!(
+            (hold.look(31_000, &timeouts), hold.debt),
+            (None, 1_999),
+            "after a lapse it begins anew"
+        );
     }
 
     #[test]
@@ -279,9 +343,17 @@ mod tests {
         let timer = Rc::clone(&hold.timer);
         timers.arm(&timer, Wait::ClientWrite, timeouts.send);
         timer.moved.written.set(50_000);
-        assert_eq!((hold.look(9_000, &timeouts), hold.debt), (None, 0), "nothing is known of the time before");
+        assert_eq!(
+            (hold.look(9_000, &timeouts), hold.debt),
+            (None, 0),
+            "nothing is known of the time before"
+        );
         assert!(timer.moved.asked.get());
-        assert_eq!((hold.look(9_050, &timeouts), hold.debt), (None, 0), "asked, and not yet noted");
+        assert_eq!(
+            (hold.look(9_050, &timeouts), hold.debt),
+            (None, 0),
+            "asked, and not yet noted"
+        );
         let mut look = |now, unsent| {
             timer.moved.unsent.set(Some(unsent));
             (hold.look(now, &timeouts), hold.debt)
@@ -305,7 +377,11 @@ mod tests {
             hold.look(now, &timeouts);
             hold.debt
         };
-        assert_eq!((look(1_000, true), look(1_050, true)), (0, 0), "it is not watched");
+        assert_eq!(
+            (look(1_000, true), look(1_050, true)),
+            (0, 0),
+            "it is not watched"
+        );
         timer.watch(Wait::Presence);
         assert_eq!((look(1_100, true), look(1_150, true)), (50, 100));
         assert_eq!(look(1_200, false), 50);
@@ -317,13 +393,17 @@ mod tests {
         let hold = hold(&timers);
         assert_eq!(hold.patience(), 2_000);
         let places = hold.backend.places().unwrap();
-        let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(hold.backend.wait(9, CLIENT))).collect();
+        let mut waiting: Vec<_> = (0..4)
+            .map(|_| Box::pin(hold.backend.wait(9, CLIENT)))
+            .collect();
         let place = hold.backend.place();
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(waiting[0].as_mut().poll(&mut cx).is_pending());
         assert!(places.break_off(CLIENT));
         assert_eq!(hold.patience(), 2_000 / 8);
-        waiting[1..].iter_mut().for_each(|w| assert!(w.as_mut().poll(&mut cx).is_pending()));
+        waiting[1..]
+            .iter_mut()
+            .for_each(|w| assert!(w.as_mut().poll(&mut cx).is_pending()));
         assert_eq!(hold.patience(), 2_000 / 20);
         drop((waiting, place));
         assert_eq!(hold.patience(), 2_000 / 4);

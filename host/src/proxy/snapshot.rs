@@ -12,7 +12,8 @@ use crate::route::RouteTable;
 use crate::stats::{PolicyShard, Stats, TrialShard};
 use crate::upstream::{PoolTopology, WorkerPools};
 
-/// Routes, pools and policies of one moment. Published by `app`, adopted by each worker between two requests.
+/// Routes, pools and policies of one moment. Published by `app`, adopted by each worker between two
+/// requests.
 pub struct Snapshot {
     /// Grows with each publication.
     pub version: u64,
@@ -39,8 +40,8 @@ pub struct Lineup {
     pub trial: Option<Arc<Trial>>,
 }
 
-/// A worker's view: the snapshot with this worker's instances and connections. A request keeps its view to the end, so the last
-/// request on an old view frees the old instances.
+/// A worker's view: the snapshot with this worker's instances and connections. A request keeps its
+/// view to the end, so the last request on an old view frees the old instances.
 pub struct View {
     /// What it is a view of.
     pub snapshot: Arc<Snapshot>,
@@ -82,28 +83,56 @@ impl View {
     /// The first view of a worker.
     pub fn new(snapshot: Arc<Snapshot>, stats: &Stats, worker: usize) -> Self {
         let pools = Rc::new(WorkerPools::new(&snapshot.pools, stats, worker));
-        let places = snapshot.policies.iter().map(|lineup| Place::new(lineup, None, &pools, stats, worker)).collect();
+        let places = snapshot
+            .policies
+            .iter()
+            .map(|lineup| Place::new(lineup, None, &pools, stats, worker))
+            .collect();
         let on_trial = snapshot.policies.iter().any(|p| p.trial.is_some());
         let absent = snapshot.policies.iter().any(|p| p.active.is_err());
-        Self { snapshot, places, pools, on_trial, absent, lineup: LineupOnce::new() }
+        Self {
+            snapshot,
+            places,
+            pools,
+            on_trial,
+            absent,
+            lineup: LineupOnce::new(),
+        }
     }
 
     /// The view of the next snapshot: what did not change is carried over.
     pub fn next(&self, snapshot: Arc<Snapshot>, stats: &Stats, worker: usize) -> Self {
-        if !Arc::ptr_eq(&snapshot.pools, &self.snapshot.pools) || snapshot.policies.len() != self.places.len() {
+        if !Arc::ptr_eq(&snapshot.pools, &self.snapshot.pools)
+            || snapshot.policies.len() != self.places.len()
+        {
             return Self::new(snapshot, stats, worker);
         }
         let pools = Rc::clone(&self.pools);
         let placed = snapshot.policies.iter().zip(&self.places);
-        let places = placed.map(|(lineup, old)| Place::new(lineup, Some(old), &pools, stats, worker)).collect();
+        let places = placed
+            .map(|(lineup, old)| Place::new(lineup, Some(old), &pools, stats, worker))
+            .collect();
         let on_trial = snapshot.policies.iter().any(|p| p.trial.is_some());
         let absent = snapshot.policies.iter().any(|p| p.active.is_err());
-        Self { snapshot, places, pools, on_trial, absent, lineup: LineupOnce::new() }
+        Self {
+            snapshot,
+            places,
+            pools,
+            on_trial,
+            absent,
+            lineup: LineupOnce::new(),
+        }
     }
 }
 
 impl Place {
-    fn new(lineup: &Lineup, old: Option<&Self>, pools: &WorkerPools, stats: &Stats, worker: usize) -> Self {
+    fn new(
+        lineup: &Lineup,
+        old: Option<&Self>,
+        pools: &WorkerPools,
+        stats: &Stats,
+        worker: usize,
+    ) -> Self {
         let facts = || Arc::clone(&pools.facts) as Arc<dyn BackendFacts>;
         let shard = match old {
             Some(old) => Arc::clone(&old.shard),
@@ -114,7 +143,8 @@ impl Place {
             match kept.filter(|seat| Arc::ptr_eq(seat.borrow().generation(), generation)) {
                 Some(seat) => Rc::clone(seat),
                 None => {
-                    let seat = Seat::adopt(Arc::clone(generation), worker, facts(), Arc::clone(&shard));
+                    let seat =
+                        Seat::adopt(Arc::clone(generation), worker, facts(), Arc::clone(&shard));
                     Rc::new(RefCell::new(seat))
                 }
             }
@@ -130,18 +160,26 @@ impl Place {
                 },
             }
         });
-        Self { active, trial, shard }
+        Self {
+            active,
+            trial,
+            shard,
+        }
     }
 }
 
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("View").field("version", &self.snapshot.version).finish_non_exhaustive()
+        f.debug_struct("View")
+            .field("version", &self.snapshot.version)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("Snapshot")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,5 @@
-//! Coarse time-outs: a connection writes its deadlines into cells, and one sweep per worker wakes those that are due.
+//! Coarse time-outs: a connection writes its deadlines into cells, and one sweep per worker wakes
+//! those that are due.
 //!
 //! Arming and disarming is a store: no timer is inserted or removed for a request.
 
@@ -64,9 +65,11 @@ pub struct Moved {
     pub waited: Cell<u64>,
     /// Set by the sweep: what waits is to note what follows, with its next poll.
     pub asked: Cell<bool>,
-    /// Of what was written, the bytes that the client has not acknowledged; `None` if that was not noted.
+    /// Of what was written, the bytes that the client has not acknowledged; `None` if that was not
+    /// noted.
     pub unsent: Cell<Option<u64>>,
-    /// Whether so much lies unread in front of the end of the client's side that the end may be hidden.
+    /// Whether so much lies unread in front of the end of the client's side that the end may be
+    /// hidden.
     pub hidden: Cell<bool>,
     /// Whether the kernel has got more room for what the client sends.
     pub wide: Cell<bool>,
@@ -92,7 +95,12 @@ const WATCHED: u64 = NEVER - 1;
 impl Timers {
     /// A clock that starts now.
     pub fn new() -> Self {
-        Self { started: Instant::now(), now: Cell::new(0), timers: RefCell::default(), wide: Cell::new(0) }
+        Self {
+            started: Instant::now(),
+            now: Cell::new(0),
+            timers: RefCell::default(),
+            wide: Cell::new(0),
+        }
     }
 
     /// Milliseconds of this clock, as of the last sweep.
@@ -118,7 +126,9 @@ impl Timers {
         self.now.set(now);
         let mut wide = 0;
         self.timers.borrow_mut().retain(|timer| {
-            let Some(timer) = timer.upgrade() else { return false };
+            let Some(timer) = timer.upgrade() else {
+                return false;
+            };
             wide += usize::from(timer.moved.wide.get());
             if timer.deadlines.iter().any(|d| d.get() <= now) {
                 timer.wake();
@@ -128,9 +138,14 @@ impl Timers {
         self.wide.set(wide);
     }
 
-    /// Wakes every connection, so that those that wait for a request see that the worker is draining.
+    /// Wakes every connection, so that those that wait for a request see that the worker is
+    /// draining.
     pub fn wake_all(&self) {
-        self.timers.borrow().iter().filter_map(Weak::upgrade).for_each(|t| t.wake());
+        self.timers
+            .borrow()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|t| t.wake());
     }
 
     /// Sets a deadline.
@@ -149,7 +164,11 @@ impl Timers {
 
     /// For how long a wait of this patience has been going on; zero if there is none.
     pub fn waited(&self, timer: &Timer, wait: Wait, patience: Duration) -> Duration {
-        let left = Duration::from_millis(timer.deadlines[wait as usize].get().saturating_sub(self.now.get()));
+        let left = Duration::from_millis(
+            timer.deadlines[wait as usize]
+                .get()
+                .saturating_sub(self.now.get()),
+        );
         (patience + SWEEP).saturating_sub(left)
     }
 
@@ -159,7 +178,12 @@ impl Timers {
     }
 
     /// Waits for `future` no longer than the deadline that was armed.
-    pub async fn watch<T>(&self, timer: &Timer, wait: Wait, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+    pub async fn watch<T>(
+        &self,
+        timer: &Timer,
+        wait: Wait,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
         let mut future = pin!(future);
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
@@ -189,9 +213,13 @@ impl Timers {
     }
 }
 
-/// Whole milliseconds, rounded up. `Duration::as_millis` calculates with 128 bits, and every read and write asks.
+/// Whole milliseconds, rounded up. `Duration::as_millis` calculates with 128 bits, and every read
+/// and write asks.
 fn millis(duration: Duration) -> u64 {
-    duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_nanos().div_ceil(1_000_000)))
+    duration
+        .as_secs()
+        .saturating_mul(1_000)
+        .saturating_add(u64::from(duration.subsec_nanos().div_ceil(1_000_000)))
 }
 
 impl Timer {
@@ -210,8 +238,12 @@ impl Timer {
         self.deadlines[wait as usize].set(WATCHED);
     }
 
-    /// In which way the client is waited for now, and since when, as far as `patience` for a piece tells.
-    pub(super) fn slowness(&self, patience: impl Fn(Wait) -> Duration) -> Option<(Slowness, Option<u64>)> {
+    /// In which way the client is waited for now, and since when, as far as `patience` for a piece
+    /// tells.
+    pub(super) fn slowness(
+        &self,
+        patience: impl Fn(Wait) -> Duration,
+    ) -> Option<(Slowness, Option<u64>)> {
         let began = |wait: Wait| {
             let armed = self.deadlines[wait as usize].get();
             let patience = millis(patience(wait)).saturating_add(millis(SWEEP));
@@ -221,7 +253,8 @@ impl Timer {
             return Some((Slowness::Sends, Some(since)));
         }
         if began(Wait::ClientWrite).is_some() {
-            // The socket takes more only when a good part of it is empty: nobody knows what happened since the last time.
+            // The socket takes more only when a good part of it is empty: nobody knows what
+            // happened since the last time.
             return Some((Slowness::Takes, None));
         }
         let watched = self.deadlines[Wait::Presence as usize].get() != NEVER;
@@ -270,8 +303,13 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Wait; 5] =
-        [Wait::ClientRead, Wait::ClientWrite, Wait::UpstreamRead, Wait::UpstreamWrite, Wait::Presence];
+    const ALL: [Wait; 5] = [
+        Wait::ClientRead,
+        Wait::ClientWrite,
+        Wait::UpstreamRead,
+        Wait::UpstreamWrite,
+        Wait::Presence,
+    ];
 
     #[derive(Default)]
     struct Wakes(AtomicUsize);
@@ -298,8 +336,13 @@ mod tests {
 
     /// A time so long ago that all deadlines have passed.
     fn long_ago(now: u64) -> Timers {
-        let started = Instant::now().checked_sub(Duration::from_millis(now)).unwrap();
-        Timers { started, ..Timers::new() }
+        let started = Instant::now()
+            .checked_sub(Duration::from_millis(now))
+            .unwrap();
+        Timers {
+            started,
+            ..Timers::new()
+        }
     }
 
     #[test]
@@ -310,7 +353,15 @@ mod tests {
             timers.arm(&timer, wait, Duration::from_millis(100));
             for other in ALL {
                 let left = timer.deadlines[other as usize].get();
-                assert_eq!(left, if other as usize == wait as usize { 1_150 } else { NEVER }, "{other:?}");
+                assert_eq!(
+                    left,
+                    if other as usize == wait as usize {
+                        1_150
+                    } else {
+                        NEVER
+                    },
+                    "{other:?}"
+                );
             }
             timers.now.set(1_149);
             assert!(!timers.is_due(&timer, wait));
@@ -359,7 +410,11 @@ mod tests {
     fn a_wait_began_when_its_deadline_was_set() {
         let (timers, timer) = at(1_000);
         let patience = Duration::from_secs(1);
-        let waited = || timers.waited(&timer, Wait::ClientWrite, patience).as_millis();
+        let waited = || {
+            timers
+                .waited(&timer, Wait::ClientWrite, patience)
+                .as_millis()
+        };
         assert_eq!(waited(), 0, "nothing waits");
         timers.arm(&timer, Wait::ClientWrite, patience);
         assert_eq!(waited(), 0);
@@ -374,15 +429,30 @@ mod tests {
         let timers = long_ago(10_000);
         let wakes = Arc::new(Wakes::default());
         let [due, later, none, gone] = std::array::from_fn(|_| timers.register());
-        [&due, &later, &none, &gone].iter().for_each(|timer| timer.remember(&Arc::clone(&wakes).into()));
+        [&due, &later, &none, &gone]
+            .iter()
+            .for_each(|timer| timer.remember(&Arc::clone(&wakes).into()));
         timers.arm(&due, Wait::UpstreamRead, Duration::from_secs(9));
         timers.arm(&later, Wait::UpstreamRead, Duration::from_secs(3_600));
         timers.arm(&gone, Wait::UpstreamRead, Duration::ZERO);
-        [&due, &later, &gone].iter().for_each(|timer| timer.moved.wide.set(true));
+        [&due, &later, &gone]
+            .iter()
+            .for_each(|timer| timer.moved.wide.set(true));
         drop(gone);
         timers.sweep();
-        assert!((10_000..3_600_000).contains(&timers.now()), "{}", timers.now());
-        assert_eq!((wakes.taken(), timers.timers.borrow().len(), timers.wide.get()), (1, 3, 2));
+        assert!(
+            (10_000..3_600_000).contains(&timers.now()),
+            "{}",
+            timers.now()
+        );
+        assert_eq!(
+            (
+                wakes.taken(),
+                timers.timers.borrow().len(),
+                timers.wide.get()
+            ),
+            (1, 3, 2)
+        );
         due.disarm(Wait::UpstreamRead);
         timers.sweep();
         assert_eq!(wakes.taken(), 0);
@@ -407,7 +477,13 @@ mod tests {
         let timer = timers.register();
         let none = |wait: Wait| timer.deadlines[wait as usize].get() == NEVER;
         let patience = Duration::from_millis(100);
-        assert_eq!(timers.limit(&timer, Wait::ClientRead, patience, async { 7 }).await.ok(), Some(7));
+        assert_eq!(
+            timers
+                .limit(&timer, Wait::ClientRead, patience, async { 7 })
+                .await
+                .ok(),
+            Some(7)
+        );
         assert!(none(Wait::ClientRead));
         let sweep = async {
             loop {
@@ -416,7 +492,12 @@ mod tests {
             }
         };
         let began = Instant::now();
-        let silent = timers.limit(&timer, Wait::ClientRead, patience, std::future::pending::<()>());
+        let silent = timers.limit(
+            &timer,
+            Wait::ClientRead,
+            patience,
+            std::future::pending::<()>(),
+        );
         tokio::select! {
             ended = silent => assert!(ended.is_err()),
             () = sweep => {}
@@ -425,12 +506,25 @@ mod tests {
         assert!(none(Wait::ClientRead));
         timers.arm(&timer, Wait::ClientRead, Duration::ZERO);
         timers.now.set(timers.now() + 1_000);
-        assert_eq!(timers.watch(&timer, Wait::ClientRead, async { 7 }).await.ok(), Some(7), "what is there counts");
-        assert!(timers.watch(&timer, Wait::ClientRead, std::future::pending::<()>()).await.is_err());
+        assert_eq!(
+            timers
+                .watch(&timer, Wait::ClientRead, async { 7 })
+                .await
+                .ok(),
+            Some(7),
+            "what is there counts"
+        );
+        assert!(
+            timers
+                .watch(&timer, Wait::ClientRead, std::future::pending::<()>())
+                .await
+                .is_err()
+        );
     }
 
     #[test]
-    fn what_a_client_is_waited_for_is_what_it_sends_before_what_it_takes_before_whether_it_is_there() {
+    fn what_a_client_is_waited_for_is_what_it_sends_before_what_it_takes_before_whether_it_is_there()
+     {
         let (timers, timer) = at(1_000);
         let patience = Duration::from_secs(1);
         let slowness = || timer.slowness(|_| patience);
@@ -460,7 +554,15 @@ mod tests {
         timer.moved.hidden.set(true);
         timer.ask();
         let moved = &timer.moved;
-        assert_eq!((moved.unsent.get(), moved.hidden.get(), moved.asked.get(), wakes.taken()), (None, false, true, 1));
+        assert_eq!(
+            (
+                moved.unsent.get(),
+                moved.hidden.get(),
+                moved.asked.get(),
+                wakes.taken()
+            ),
+            (None, false, true, 1)
+        );
         for (slowness, wait) in [
             (Slowness::Sends, Wait::ClientRead),
             (Slowness::Takes, Wait::ClientWrite),
@@ -468,13 +570,18 @@ mod tests {
         ] {
             let timer = timers.register();
             timer.remember(&Arc::clone(&wakes).into());
-            ALL.iter().for_each(|wait| timers.arm(&timer, *wait, Duration::from_secs(60)));
+            ALL.iter()
+                .for_each(|wait| timers.arm(&timer, *wait, Duration::from_secs(60)));
             assert!(!timer.is_broken_off());
             timer.break_off(slowness);
             assert!(timer.is_broken_off() && timer.moved.broken_off.get() == Some(slowness));
             assert_eq!(wakes.taken(), 1);
             for other in ALL {
-                assert_eq!(timers.is_due(&timer, other), other as usize == wait as usize, "{slowness:?} {other:?}");
+                assert_eq!(
+                    timers.is_due(&timer, other),
+                    other as usize == wait as usize,
+                    "{slowness:?} {other:?}"
+                );
             }
         }
     }

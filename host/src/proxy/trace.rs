@@ -1,4 +1,5 @@
-//! How one request was decided, for whoever may ask: a list of what happened, in the response (RFC 9651).
+//! How one request was decided, for whoever may ask: a list of what happened, in the response (RFC
+//! 9651).
 
 use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
@@ -37,17 +38,31 @@ impl Trace {
         answer: &impl Display,
     ) {
         self.item(|text| {
-            write!(text, "{hook};policy={};generation={generation}", quoted(policy))?;
+            write!(
+                text,
+                "{hook};policy={};generation={generation}",
+                quoted(policy)
+            )?;
             if let Some(role) = role {
                 write!(text, ";role={role}")?;
             }
-            write!(text, ";ns={};answer={}", took.as_nanos(), quoted(&answer.to_string()))
+            write!(
+                text,
+                ";ns={};answer={}",
+                took.as_nanos(),
+                quoted(&answer.to_string())
+            )
         });
     }
 
     /// A backend was tried.
     pub fn attempted(&mut self, number: u32, backend: SocketAddr, outcome: &str) {
-        self.item(|text| write!(text, "attempt;number={number};backend=\"{backend}\";outcome={outcome}"));
+        self.item(|text| {
+            write!(
+                text,
+                "attempt;number={number};backend=\"{backend}\";outcome={outcome}"
+            )
+        });
     }
 
     /// The field's value.
@@ -86,8 +101,8 @@ fn quoted(text: &str) -> String {
 /// A token's digest, so that a comparison tells nothing by its time, and when it ends.
 type Valid = ([u8; 32], Instant);
 
-/// The tokens that let a request be explained, shared by the control side and the workers. Looked at only for requests
-/// that carry the field.
+/// The tokens that let a request be explained, shared by the control side and the workers. Looked
+/// at only for requests that carry the field.
 #[derive(Debug, Clone, Default)]
 pub struct Tokens {
     valid: Arc<Mutex<Vec<Valid>>>,
@@ -115,7 +130,9 @@ impl Tokens {
         }
         let digest: [u8; 32] = Sha256::digest(token).into();
         let valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        valid.iter().any(|(known, until)| *known == digest && *until > Instant::now())
+        valid
+            .iter()
+            .any(|(known, until)| *known == digest && *until > Instant::now())
     }
 }
 
@@ -126,22 +143,48 @@ mod tests {
     #[test]
     fn a_trace_is_a_structured_list_of_bounded_length() {
         let mut trace = Trace::default();
-        trace.asked("selection", "a\"b", 3, None, Duration::from_nanos(640), &"backend 1");
+        trace.asked(
+            "selection",
+            "a\"b",
+            3,
+            None,
+            Duration::from_nanos(640),
+            &"backend 1",
+        );
         trace.attempted(1, ([127, 0, 0, 1], 80).into(), "status-200");
         assert_eq!(
             trace.text(),
             "selection;policy=\"a\\\"b\";generation=3;ns=640;answer=\"backend 1\", \
              attempt;number=1;backend=\"127.0.0.1:80\";outcome=status-200"
         );
-        let mut full = Trace { text: "a".repeat(MAX_LENGTH - 3) };
+        let mut full = Trace {
+            text: "a".repeat(MAX_LENGTH - 3),
+        };
         full.item(|text| write!(text, "bb"));
-        assert_eq!(full.text().len(), MAX_LENGTH - 3, "it does not fit with its comma");
+        assert_eq!(
+            full.text().len(),
+            MAX_LENGTH - 3,
+            "it does not fit with its comma"
+        );
         full.item(|text| write!(text, "b"));
         assert!(full.text().len() == MAX_LENGTH && full.text().ends_with("a, b"));
         full.item(|text| write!(text, ""));
         assert_eq!(full.text().len(), MAX_LENGTH);
-        (0..1000).for_each(|n| trace.asked("range", "ä\r\n", n, Some("canary"), Duration::ZERO, &"untouched"));
-        assert!(trace.text().len() <= MAX_LENGTH && trace.text().ends_with('"'), "{}", trace.text());
+        (0..1000).for_each(|n| {
+            trace.asked(
+                "range",
+                "ä\r\n",
+                n,
+                Some("canary"),
+                Duration::ZERO,
+                &"untouched",
+            )
+        });
+        assert!(
+            trace.text().len() <= MAX_LENGTH && trace.text().ends_with('"'),
+            "{}",
+            trace.text()
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A request while a generation is on trial: whether the candidate decides it, and what it counts for.
+//! A request while a generation is on trial: whether the candidate decides it, and what it counts
+//! for.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -30,8 +31,13 @@ impl<'a> Panel<'a> {
     #[cold]
     pub(super) fn choose(self, head: &RequestHead) {
         for Member { place, bit, .. } in self.members() {
-            let Some(on_trial) = &place.trial else { continue };
-            if !on_trial.trial.takes(head.client, || self.worker.rng.borrow_mut().next_u32()) {
+            let Some(on_trial) = &place.trial else {
+                continue;
+            };
+            if !on_trial
+                .trial
+                .takes(head.client, || self.worker.rng.borrow_mut().next_u32())
+            {
                 continue;
             }
             let bits = match on_trial.trial.mode {
@@ -53,7 +59,8 @@ impl<'a> Panel<'a> {
         }
     }
 
-    /// The request has been answered, in full or not: counts it for the generation that was chosen for it.
+    /// The request has been answered, in full or not: counts it for the generation that was chosen
+    /// for it.
     #[inline]
     pub fn conclude(self, concluded: Concluded) {
         // Without a status the client was gone, which says nothing of the policy.
@@ -73,8 +80,20 @@ impl<'a> Panel<'a> {
         }
     }
 
-    fn count_canary(self, member: Member<'a>, on_trial: &OnTrial, by: Stickiness, concluded: Concluded) {
-        let Concluded { client, status, broken, of_policy, began } = concluded;
+    fn count_canary(
+        self,
+        member: Member<'a>,
+        on_trial: &OnTrial,
+        by: Stickiness,
+        concluded: Concluded,
+    ) {
+        let Concluded {
+            client,
+            status,
+            broken,
+            of_policy,
+            began,
+        } = concluded;
         let (trial, route) = (&on_trial.trial, self.rule.number);
         let canary = self.turn.chosen.get() & member.bit != 0;
         let arms = on_trial.shard.judged.route(route);
@@ -102,15 +121,20 @@ impl<'a> Panel<'a> {
                 arm.weighed_failed.increment();
             }
         }
-        // Requests that are dealt out one by one are the same mixture on both sides, whoever sends most of them. A client
-        // that stays on one side would make that side better or worse than the other.
+        // Requests that are dealt out one by one are the same mixture on both sides, whoever sends
+        // most of them. A client that stays on one side would make that side better or worse than
+        // the other.
         let counts = match by {
             Stickiness::Request => true,
-            Stickiness::Client => weighed && trial.counts(client, canary, Some(route), judged.requests.value()),
+            Stickiness::Client => {
+                weighed && trial.counts(client, canary, Some(route), judged.requests.value())
+            }
         };
         if counts {
-            // What both generations were asked takes the time of both, and the fault is counted as one.
-            let took = || microseconds(began, self.turn.answered.get().unwrap_or_else(Instant::now));
+            // What both generations were asked takes the time of both, and the fault is counted as
+            // one.
+            let took =
+                || microseconds(began, self.turn.answered.get().unwrap_or_else(Instant::now));
             judge(judged, failed, (!given_up).then(took));
         }
     }

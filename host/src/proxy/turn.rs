@@ -1,4 +1,5 @@
-//! What is settled for one request alone: which generations decide it, which shadows see it, and what is noted of it.
+//! What is settled for one request alone: which generations decide it, which shadows see it, and
+//! what is noted of it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -77,27 +78,37 @@ impl Turn {
     #[inline]
     pub fn attempted(&self, backend: SocketAddr, outcome: impl FnOnce() -> String) {
         if let Some(trace) = self.trace() {
-            trace.borrow_mut().attempted(self.attempt.get(), backend, &outcome());
+            trace
+                .borrow_mut()
+                .attempted(self.attempt.get(), backend, &outcome());
         }
     }
 }
 
 impl<'a> Panel<'a> {
-    /// Starts a request: the generations that decide it are chosen, and policies with an instance for each request get theirs.
+    /// Starts a request: the generations that decide it are chosen, and policies with an instance
+    /// for each request get theirs.
     pub fn begin(self, head: &RequestHead) {
         if self.view.on_trial {
             self.choose(head);
         }
-        self.seats().for_each(|seat| seat.borrow_mut().begin_request());
+        self.seats()
+            .for_each(|seat| seat.borrow_mut().begin_request());
     }
 
     /// Ends a request.
     pub fn end(self) {
-        self.seats().for_each(|seat| seat.borrow_mut().end_request());
+        self.seats()
+            .for_each(|seat| seat.borrow_mut().end_request());
     }
 
     fn seats(self) -> impl Iterator<Item = &'a Rc<RefCell<Seat>>> {
-        self.members().flat_map(|m| m.place.active.iter().chain(m.place.trial.as_ref().map(|t| &t.seat)))
+        self.members().flat_map(|m| {
+            m.place
+                .active
+                .iter()
+                .chain(m.place.trial.as_ref().map(|t| &t.seat))
+        })
     }
 
     /// Asks one seat, if its generation has the hook.
@@ -129,11 +140,16 @@ impl<'a> Panel<'a> {
         question: &Q,
         message: &mut Message<'_>,
     ) -> Result<Q::Answer, Fault> {
-        let record = watch.record.as_ref().filter(|record| record.borrow().wants(asked));
+        let record = watch
+            .record
+            .as_ref()
+            .filter(|record| record.borrow().wants(asked));
         // In a comparison there is a tape already, and the shadow gets it as well.
         let own_tape = record.is_some() && asked.tape().is_none();
         if own_tape {
-            asked.insert_tape(Box::new(Tape::recording(self.worker.rng.borrow_mut().next_u64())));
+            asked.insert_tape(Box::new(Tape::recording(
+                self.worker.rng.borrow_mut().next_u64(),
+            )));
         }
         let answer = self.recorded(record, asked, role, question, message);
         if own_tape {
@@ -147,7 +163,14 @@ impl<'a> Panel<'a> {
                 Role::Shadow => Some("shadow"),
             };
             let mut note = |answer: &dyn Display| {
-                trace.asked(Q::HOOK.name(), generation.name(), generation.number(), role, asked.took(), &answer);
+                trace.asked(
+                    Q::HOOK.name(),
+                    generation.name(),
+                    generation.number(),
+                    role,
+                    asked.took(),
+                    &answer,
+                );
             };
             match &answer {
                 Ok(answer) => note(answer),
@@ -167,10 +190,16 @@ impl<'a> Panel<'a> {
         message: &mut Message<'_>,
     ) -> Result<Q::Answer, Fault> {
         let facts = &*self.view.pools.facts;
-        let call = record.map(|record| record.borrow_mut().asking(asked, role, Q::HOOK, message, facts));
+        let call = record.map(|record| {
+            record
+                .borrow_mut()
+                .asking(asked, role, Q::HOOK, message, facts)
+        });
         let answer = question.ask(asked, message);
         if let (Some(record), Some(call)) = (record, call) {
-            record.borrow_mut().asked(call, asked, answer.answer(), message);
+            record
+                .borrow_mut()
+                .asked(call, asked, answer.answer(), message);
         }
         answer
     }
@@ -188,9 +217,12 @@ impl<'a> Panel<'a> {
         let turn = self.turn;
         if turn.chosen.get() & !turn.given_up.get() & member.bit != 0 {
             let _question = InQuestion::of(on_trial);
-            // A call that fails leaves the fields as they were, so the active generation finds them untouched.
+            // A call that fails leaves the fields as they were, so the active generation finds them
+            // untouched.
             match self.put(&on_trial.seat, Role::Canary, question, message) {
-                Some(Answered { answer: Err(fault), .. }) => {
+                Some(Answered {
+                    answer: Err(fault), ..
+                }) => {
                     turn.given_up.set(turn.given_up.get() | member.bit);
                     self.log_candidate("canary", on_trial, &fault);
                     let answered = self.put(active, Role::Active, question, message);
@@ -206,7 +238,8 @@ impl<'a> Panel<'a> {
         self.compare(active, on_trial, question, message)
     }
 
-    /// Asks the active generation, then the shadow the same, and compares what they say and what they did to the fields.
+    /// Asks the active generation, then the shadow the same, and compares what they say and what
+    /// they did to the fields.
     fn compare<Q: Ask<Answer: PartialEq + Display + Recordable>>(
         self,
         active: &'a Rc<RefCell<Seat>>,
@@ -220,20 +253,35 @@ impl<'a> Panel<'a> {
             return None;
         }
         let (mut head, mut response) = (message.head.clone(), message.response.as_deref().cloned());
-        let mut copy = Message { head: &mut head, response: response.as_mut() };
+        let mut copy = Message {
+            head: &mut head,
+            response: response.as_mut(),
+        };
         let seed = self.worker.rng.borrow_mut().next_u64();
-        let tape = if self.turn.watch.is_some() { Tape::recording(seed) } else { Tape::new(seed) };
+        let tape = if self.turn.watch.is_some() {
+            Tape::recording(seed)
+        } else {
+            Tape::new(seed)
+        };
         active.borrow_mut().insert_tape(Box::new(tape));
         let answered = self.put(active, Role::Active, question, message);
         // A generation without the hook answers as one without an opinion.
         let no_opinion = (!exported).then(|| question.ask(&mut active.borrow_mut(), message));
-        let tape = active.borrow_mut().eject_tape().unwrap_or_else(|| Box::new(Tape::new(seed)));
+        let tape = active
+            .borrow_mut()
+            .eject_tape()
+            .unwrap_or_else(|| Box::new(Tape::new(seed)));
         let tape = Box::new(tape.replay());
 
         let mut seat = shadow.borrow_mut();
         seat.insert_tape(tape);
-        let record = self.turn.watch.as_ref().and_then(|watch| watch.record.as_ref());
-        let record = record.filter(|record| seat.hooks().has(Q::HOOK) && record.borrow().wants(&seat));
+        let record = self
+            .turn
+            .watch
+            .as_ref()
+            .and_then(|watch| watch.record.as_ref());
+        let record =
+            record.filter(|record| seat.hooks().has(Q::HOOK) && record.borrow().wants(&seat));
         let _question = InQuestion::of(on_trial);
         let shadowed = self.recorded(record, &mut seat, Role::Shadow, question, &mut copy);
         seat.eject_tape();
@@ -248,7 +296,12 @@ impl<'a> Panel<'a> {
         }
         let edited = edits_apart(message, &copy);
         if let Some(answer) = answered.as_ref().map(|a| &a.answer).or(no_opinion.as_ref()) {
-            let verdict = Verdict { hook: Q::HOOK, active: answer, shadow: &shadowed, edited };
+            let verdict = Verdict {
+                hook: Q::HOOK,
+                active: answer,
+                shadow: &shadowed,
+                edited,
+            };
             self.note(active, on_trial, message.head, took, &verdict);
         }
         answered
@@ -264,8 +317,11 @@ impl<'a> Panel<'a> {
     ) {
         let compared = &on_trial.shard.compared[verdict.hook.index()];
         compared.decisions.increment();
-        let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        compared.active_nanoseconds.record(nanoseconds(active.borrow().took()));
+        let nanoseconds =
+            |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        compared
+            .active_nanoseconds
+            .record(nanoseconds(active.borrow().took()));
         compared.shadow_nanoseconds.record(nanoseconds(took));
         if verdict.agrees() {
             compared.agreed.increment();
@@ -285,12 +341,19 @@ impl<'a> Panel<'a> {
 
     fn log_candidate(self, role: &str, on_trial: &OnTrial, fault: &Fault) {
         let generation = &on_trial.trial.generation;
-        let name = || format!("{} ({role}, generation {})", generation.name(), generation.number());
+        let name = || {
+            format!(
+                "{} ({role}, generation {})",
+                generation.name(),
+                generation.number()
+            )
+        };
         self.worker.log_fault(|| fault_line(&name(), fault));
     }
 }
 
-/// While it is not known whether a fault of the candidate is one of the active generation too: the verdict waits for that.
+/// While it is not known whether a fault of the candidate is one of the active generation too: the
+/// verdict waits for that.
 struct InQuestion<'a>(&'a OnTrial);
 
 impl<'a> InQuestion<'a> {
@@ -308,11 +371,17 @@ impl Drop for InQuestion<'_> {
     }
 }
 
-/// Notes that the active generation failed on the same question, took too long for it as well, or was not asked it because of what came
-/// before: then the request is at fault, or its client, and not the candidate.
+/// Notes that the active generation failed on the same question, took too long for it as well, or
+/// was not asked it because of what came before: then the request is at fault, or its client, and
+/// not the candidate.
 fn note_shared_fault<A>(on_trial: &OnTrial, fault: &Fault, active: Option<&Answered<'_, A>>) {
-    let is_own = matches!(fault.kind, FaultKind::Trap | FaultKind::Deadline | FaultKind::Invalid);
-    let Some(Answered { seat, answer }) = active.filter(|_| is_own) else { return };
+    let is_own = matches!(
+        fault.kind,
+        FaultKind::Trap | FaultKind::Deadline | FaultKind::Invalid
+    );
+    let Some(Answered { seat, answer }) = active.filter(|_| is_own) else {
+        return;
+    };
     if answer.is_err() || (fault.kind == FaultKind::Deadline && seat.borrow().was_late()) {
         on_trial.shard.shared_faults.increment();
     }
@@ -339,7 +408,11 @@ impl<A: PartialEq + Display> Verdict<'_, A> {
 
     fn difference(&self) -> String {
         let answer = described(self.shadow);
-        if self.edited.is_empty() { answer } else { format!("{answer}; fields differ: {}", self.edited.join(", ")) }
+        if self.edited.is_empty() {
+            answer
+        } else {
+            format!("{answer}; fields differ: {}", self.edited.join(", "))
+        }
     }
 }
 
@@ -358,7 +431,8 @@ fn edits_apart(one: &Message<'_>, other: &Message<'_>) -> Vec<String> {
     }
 }
 
-/// The names of the fields that are not the same, values in order included. Only names: a value may be a secret.
+/// The names of the fields that are not the same, values in order included. Only names: a value may
+/// be a secret.
 fn difference(a: &Fields, b: &Fields) -> Vec<String> {
     if a.iter().eq(b.iter()) {
         return Vec::new();
@@ -378,7 +452,10 @@ mod tests {
     use super::*;
 
     fn fault(kind: FaultKind, message: &str) -> Fault {
-        Fault { kind, message: message.to_owned() }
+        Fault {
+            kind,
+            message: message.to_owned(),
+        }
     }
 
     fn agrees(active: &Result<u32, Fault>, shadow: &Result<u32, Fault>, edited: &[&str]) -> bool {
@@ -398,8 +475,15 @@ mod tests {
         assert!(!agrees(&Ok(1), &Ok(2), &[]));
         assert!(!agrees(&Ok(1), &Ok(1), &["cookie"]));
         assert!(!agrees(&Ok(1), &trap("a"), &[]) && !agrees(&trap("a"), &Ok(1), &[]));
-        assert!(agrees(&trap("a"), &trap("b"), &[]), "messages have addresses in them");
-        assert!(!agrees(&trap("a"), &Err(fault(FaultKind::Deadline, "a")), &[]));
+        assert!(
+            agrees(&trap("a"), &trap("b"), &[]),
+            "messages have addresses in them"
+        );
+        assert!(!agrees(
+            &trap("a"),
+            &Err(fault(FaultKind::Deadline, "a")),
+            &[]
+        ));
         assert!(!agrees(&trap("a"), &trap("a"), &["cookie"]));
     }
 
@@ -407,31 +491,65 @@ mod tests {
     fn a_difference_is_told_by_the_shadows_answer_and_the_names_of_fields() {
         let (one, two) = (Ok(1), Ok(2));
         let trap = Err(fault(FaultKind::Trap, "unreachable"));
-        let told = |shadow, edited| Verdict { hook: Hook::Selection, active: &one, shadow, edited }.difference();
+        let told = |shadow, edited| {
+            Verdict {
+                hook: Hook::Selection,
+                active: &one,
+                shadow,
+                edited,
+            }
+            .difference()
+        };
         assert_eq!(told(&two, Vec::new()), "2");
-        assert_eq!(told(&one, vec!["a".to_owned(), "b".to_owned()]), "1; fields differ: a, b");
-        assert_eq!(told(&trap, Vec::new()), format!("{}: unreachable", FaultKind::Trap));
+        assert_eq!(
+            told(&one, vec!["a".to_owned(), "b".to_owned()]),
+            "1; fields differ: a, b"
+        );
+        assert_eq!(
+            told(&trap, Vec::new()),
+            format!("{}: unreachable", FaultKind::Trap)
+        );
     }
 
     #[test]
     fn fields_differ_by_value_order_and_number_and_are_named_once() {
         let fields = |lines: &[(&str, &str)]| {
             let mut fields = Fields::new();
-            lines.iter().for_each(|(name, value)| fields.append(name.as_bytes(), value.as_bytes()));
+            lines
+                .iter()
+                .for_each(|(name, value)| fields.append(name.as_bytes(), value.as_bytes()));
             fields
         };
         let both = fields(&[("a", "1"), ("a", "2"), ("b", "3")]);
-        let differs = |lines: &[(&str, &str)]| (difference(&both, &fields(lines)), difference(&fields(lines), &both));
+        let differs = |lines: &[(&str, &str)]| {
+            (
+                difference(&both, &fields(lines)),
+                difference(&fields(lines), &both),
+            )
+        };
         let names = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             (names.clone(), names)
         };
         assert_eq!(differs(&[("a", "1"), ("a", "2"), ("b", "3")]), names(&[]));
-        assert_eq!(differs(&[("b", "3"), ("a", "1"), ("a", "2")]), names(&[]), "the order of names is nobody's doing");
-        assert_eq!(differs(&[("a", "2"), ("a", "1"), ("b", "3")]), names(&["a"]));
+        assert_eq!(
+            differs(&[("b", "3"), ("a", "1"), ("a", "2")]),
+            names(&[]),
+            "the order of names is nobody's doing"
+        );
+        assert_eq!(
+            differs(&[("a", "2"), ("a", "1"), ("b", "3")]),
+            names(&["a"])
+        );
         assert_eq!(differs(&[("a", "1"), ("b", "3")]), names(&["a"]));
-        assert_eq!(differs(&[("a", "1"), ("a", "2"), ("b", "4")]), names(&["b"]));
+        assert_eq!(
+            differs(&[("a", "1"), ("a", "2"), ("b", "4")]),
+            names(&["b"])
+        );
         let (ours, theirs) = differs(&[("c", "1")]);
-        assert_eq!((ours, theirs), (names(&["a", "b", "c"]).0, names(&["c", "a", "b"]).0));
+        assert_eq!(
+            (ours, theirs),
+            (names(&["a", "b", "c"]).0, names(&["c", "a", "b"]).0)
+        );
     }
 }

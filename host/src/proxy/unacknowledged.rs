@@ -4,8 +4,9 @@ use tokio::net::TcpStream;
 
 /// Bytes; 0 where the system does not tell.
 ///
-/// The socket says that it takes more only when a third of it is empty, which may be seconds after it was full, though
-/// the client takes one byte after the other. Asked only while others wait for what a slow client holds.
+/// The socket says that it takes more only when a third of it is empty, which may be seconds after
+/// it was full, though the client takes one byte after the other. Asked only while others wait for
+/// what a slow client holds.
 #[cfg(target_os = "linux")]
 pub fn unacknowledged(stream: &TcpStream) -> u64 {
     use std::ffi::c_int;
@@ -18,9 +19,13 @@ pub fn unacknowledged(stream: &TcpStream) -> u64 {
         unsafe_code,
         reason = "invariant: for a TCP socket this request writes one `int` and nothing else (tcp(7))"
     )]
-    // SAFETY: the descriptor is open for as long as it is borrowed; `Getter` hands the kernel room for a `c_int`.
+    // SAFETY: the descriptor is open for as long as it is borrowed; `Getter` hands the kernel room
+    // for a `c_int`.
     let bytes = unsafe { ioctl(stream, Getter::<SIOCOUTQ, c_int>::new()) };
-    bytes.ok().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)
+    bytes
+        .ok()
+        .and_then(|bytes| u64::try_from(bytes).ok())
+        .unwrap_or(0)
 }
 
 /// Bytes; 0, as the system does not tell.
@@ -40,7 +45,10 @@ mod tests {
     #[tokio::test]
     async fn what_a_client_does_not_read_is_unacknowledged_until_it_does() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (ours, theirs) = tokio::join!(
+            TcpStream::connect(listener.local_addr().unwrap()),
+            listener.accept()
+        );
         let (ours, theirs) = (ours.unwrap(), theirs.unwrap().0);
         assert_eq!(unacknowledged(&ours), 0);
         let mut written = 0;
@@ -53,7 +61,9 @@ mod tests {
         let mut theirs = theirs.into_std().unwrap();
         theirs.set_nonblocking(false).unwrap();
         let all = tokio::task::spawn_blocking(move || {
-            theirs.read_exact(&mut vec![0; usize::try_from(written).unwrap()]).unwrap();
+            theirs
+                .read_exact(&mut vec![0; usize::try_from(written).unwrap()])
+                .unwrap();
             theirs
         });
         let _open = all.await.unwrap();
@@ -64,6 +74,9 @@ mod tests {
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        panic!("{} bytes of {written} are still not acknowledged", unacknowledged(&ours));
+        panic!(
+            "{} bytes of {written} are still not acknowledged",
+            unacknowledged(&ours)
+        );
     }
 }

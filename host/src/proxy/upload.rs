@@ -15,14 +15,16 @@ use super::io::{IoEnd, Limited};
 use super::timer::Wait;
 use crate::config::Timeouts;
 use crate::wire::{
-    ChunkedDecoder, Decoded, Edited, Fields, Framing, HeadLimits, Malformed, write_chunk_size, write_last_chunk,
+    ChunkedDecoder, Decoded, Edited, Fields, Framing, HeadLimits, Malformed, write_chunk_size,
+    write_last_chunk,
 };
 
-/// How much of a body is kept after it was sent, so that the request can be sent again: as many bytes as most clients send
-/// before they hear of a backend that is gone.
+/// How much of a body is kept after it was sent, so that the request can be sent again: as many
+/// bytes as most clients send before they hear of a backend that is gone.
 const KEPT: usize = 64 * 1024;
 
-/// A client that sends and does not read, and a backend that answers and does not read, wait for each other for so long.
+/// A client that sends and does not read, and a backend that answers and does not read, wait for
+/// each other for so long.
 const STUCK: Duration = Duration::from_secs(2);
 
 /// How much of a request its backend has been sent.
@@ -41,18 +43,24 @@ pub enum Stage {
 pub struct Sent {
     /// How much it is.
     pub stage: Stage,
-    /// No expectation was passed on, or the backend has met it. Otherwise nobody knows whether it takes what comes behind the head
-    /// for the body.
+    /// No expectation was passed on, or the backend has met it. Otherwise nobody knows whether it
+    /// takes what comes behind the head for the body.
     agreed: bool,
 }
 
 impl Sent {
     /// All that there is, and the backend reads it.
-    pub const WHOLE: Self = Self { stage: Stage::Whole, agreed: true };
+    pub const WHOLE: Self = Self {
+        stage: Stage::Whole,
+        agreed: true,
+    };
 
     /// At the beginning.
     pub fn new(stage: Stage, expects: bool) -> Self {
-        Self { stage, agreed: !expects }
+        Self {
+            stage,
+            agreed: !expects,
+        }
     }
 
     /// The same at another stage.
@@ -62,11 +70,15 @@ impl Sent {
 
     /// The same, and the backend has said that it reads the body.
     pub fn agreed(self) -> Self {
-        Self { agreed: true, ..self }
+        Self {
+            agreed: true,
+            ..self
+        }
     }
 }
 
-/// How far a body has come on its way up. It outlives the attempt: what was read of the client can't be read again.
+/// How far a body has come on its way up. It outlives the attempt: what was read of the client
+/// can't be read again.
 #[derive(Debug)]
 pub struct Progress {
     at: At,
@@ -98,7 +110,13 @@ impl Progress {
             Framing::Length(n) => At::Length(n),
             _ => At::Chunked(ChunkedDecoder::default()),
         };
-        Self { at, total: 0, sent: Vec::new(), whole: keep, edited: edited.clone() }
+        Self {
+            at,
+            total: 0,
+            sent: Vec::new(),
+            whole: keep,
+            edited: edited.clone(),
+        }
     }
 
     /// What has to be sent before the rest when the request is sent again.
@@ -161,7 +179,8 @@ pub struct Upload<'a> {
     pub sent: &'a Cell<Sent>,
     /// The status of the response, once the client has been sent some of it.
     pub answered: &'a Cell<u16>,
-    /// Until when a client that is sending still need not read its response, in milliseconds of the worker's clock.
+    /// Until when a client that is sending still need not read its response, in milliseconds of the
+    /// worker's clock.
     pub reads_by: Option<u64>,
 }
 
@@ -198,7 +217,11 @@ impl Upload<'_> {
             Ok(()) => {
                 self.sent.set(self.sent.get().at(Stage::Whole));
                 // From here on it is the backend that is waited for.
-                self.client.timers.arm(self.client.timer, Wait::UpstreamRead, self.timeouts.response);
+                self.client.timers.arm(
+                    self.client.timer,
+                    Wait::UpstreamRead,
+                    self.timeouts.response,
+                );
                 UploadEnd::Complete
             }
             Err(end) => self.stopped(end).await,
@@ -211,15 +234,18 @@ impl Upload<'_> {
         match end {
             UploadEnd::BackendTimedOut if answered => {}
             UploadEnd::BackendGone => {}
-            UploadEnd::ClientTimedOut if answered && !timer.is_broken_off() => return UploadEnd::BackendGone,
+            UploadEnd::ClientTimedOut if answered && !timer.is_broken_off() => {
+                return UploadEnd::BackendGone;
+            }
             end => return end,
         }
         self.read_on().await;
         UploadEnd::BackendGone
     }
 
-    /// Reads on though nobody takes it: a client that sends all of its upload before it reads would otherwise never read what the
-    /// backend has said of it. What is little is kept for another attempt. Ends with the client, or with the exchange.
+    /// Reads on though nobody takes it: a client that sends all of its upload before it reads would
+    /// otherwise never read what the backend has said of it. What is little is kept for another
+    /// attempt. Ends with the client, or with the exchange.
     async fn read_on(&mut self) {
         loop {
             if !self.progress.whole || self.input.len() >= KEPT {
@@ -240,17 +266,24 @@ impl Upload<'_> {
             if self.input.is_empty() {
                 self.fill(left).await?;
             }
-            let n = self.input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let n = self
+                .input
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
             // The head goes out with the first piece; after that pieces go as they are.
             if self.up.is_empty() {
                 let go_on = worth_waiting(&self.client, self.answered, self.timeouts.send);
-                let written = self.upstream.write_while(&self.input.filled()[..n], go_on).await;
+                let written = self
+                    .upstream
+                    .write_while(&self.input.filled()[..n], go_on)
+                    .await;
                 written.map_err(backend_end)?;
             } else {
                 self.up.extend_from_slice(&self.input.filled()[..n]);
                 self.flush().await?;
             }
-            // Only now: a piece that did not get through as a whole is still there for another attempt.
+            // Only now: a piece that did not get through as a whole is still there for another
+            // attempt.
             self.progress.note(&self.input.filled()[..n]);
             self.input.consume(n);
             self.progress.at = At::Length(left - n as u64);
@@ -291,21 +324,24 @@ impl Upload<'_> {
         self.flush().await
     }
 
-    /// Adds to what goes to the backend next, from the trailers and what was read of the client, and keeps a copy.
+    /// Adds to what goes to the backend next, from the trailers and what was read of the client,
+    /// and keeps a copy.
     fn add(&mut self, write: impl FnOnce(&mut Vec<u8>, &Fields, &[u8])) {
         let begin = self.up.len();
         write(self.up, self.trailers, self.input.filled());
         self.progress.note(&self.up[begin..]);
     }
 
-    /// Reads more. What is ready for the backend is sent first: a client may wait for it to be answered.
+    /// Reads more. What is ready for the backend is sent first: a client may wait for it to be
+    /// answered.
     async fn fill(&mut self, body: u64) -> Result<(), UploadEnd> {
         self.flush().await?;
         self.buffers.enlarge(self.input, body);
         let timers = self.client.timers;
         let read = if self.sent.get().stage == Stage::Awaited {
             // What passes before the client is asked is not its doing.
-            self.pace.wait(timers.now() + u64::try_from(SILENCE.as_millis()).unwrap_or(u64::MAX));
+            self.pace
+                .wait(timers.now() + u64::try_from(SILENCE.as_millis()).unwrap_or(u64::MAX));
             self.first().await
         } else {
             self.pace.wait(timers.now());
@@ -322,16 +358,19 @@ impl Upload<'_> {
         }
     }
 
-    /// Reads the beginning of a body that the client holds back until it is asked for it. A client that does not wait for that is
-    /// not made to, as long as there is no answer. Behind an answer what it sends is not for the backend any more.
+    /// Reads the beginning of a body that the client holds back until it is asked for it. A client
+    /// that does not wait for that is not made to, as long as there is no answer. Behind an answer
+    /// what it sends is not for the backend any more.
     async fn first(&mut self) -> Result<usize, IoEnd> {
         let (sent, answered, timer) = (self.sent, self.answered, self.client.timer);
         // Without a deadline until the client is asked.
         let mut read = pin!(self.client.read_watched(self.input));
-        let read = poll_fn(|cx| match sent.get().stage == Stage::Awaited && answered.get() != 0 {
-            true => Poll::Pending,
-            false => read.as_mut().poll(cx),
-        });
+        let read = poll_fn(
+            |cx| match sent.get().stage == Stage::Awaited && answered.get() != 0 {
+                true => Poll::Pending,
+                false => read.as_mut().poll(cx),
+            },
+        );
         let read = read.await;
         timer.disarm(Wait::ClientRead);
         if sent.get().stage == Stage::Awaited {
@@ -341,14 +380,19 @@ impl Upload<'_> {
         read
     }
 
-    /// Notes that the client sends: for as long as a connection may linger, it need not read its answer meanwhile.
+    /// Notes that the client sends: for as long as a connection may linger, it need not read its
+    /// answer meanwhile.
     fn sends_still(&mut self) {
         if self.answered.get() == 0 {
             return;
         }
         let (timers, timer) = (self.client.timers, self.client.timer);
         let linger = u64::try_from(self.timeouts.linger.as_millis()).unwrap_or(u64::MAX);
-        if timers.now() < *self.reads_by.get_or_insert(timers.now().saturating_add(linger)) {
+        if timers.now()
+            < *self
+                .reads_by
+                .get_or_insert(timers.now().saturating_add(linger))
+        {
             timers.extend(timer, Wait::ClientWrite, self.timeouts.send);
         }
     }
@@ -361,14 +405,19 @@ impl Upload<'_> {
     }
 }
 
-/// Whether a write to the backend is worth waiting for: not if the answer, which the client does not take, waits as well.
+/// Whether a write to the backend is worth waiting for: not if the answer, which the client does
+/// not take, waits as well.
 fn worth_waiting<'a>(
     client: &Limited<'a, ReadHalf<'a>>,
     answered: &'a Cell<u16>,
     send: Duration,
 ) -> impl Fn(Duration) -> bool + use<'a> {
     let (timers, timer) = (client.timers, client.timer);
-    move |waited| answered.get() == 0 || waited < STUCK || timers.waited(timer, Wait::ClientWrite, send) < STUCK
+    move |waited| {
+        answered.get() == 0
+            || waited < STUCK
+            || timers.waited(timer, Wait::ClientWrite, send) < STUCK
+    }
 }
 
 fn backend_end(end: IoEnd) -> UploadEnd {
@@ -399,7 +448,10 @@ mod tests {
 
     /// How the upload of a client that sends all of it ends, and how many bytes of it were read.
     async fn upload_to(backend: TcpStream, framing: Framing, sent: usize) -> (UploadEnd, u64) {
-        let (mut input, mut progress) = (Buffer::default(), Progress::new(framing, false, &Edited::default()));
+        let (mut input, mut progress) = (
+            Buffer::default(),
+            Progress::new(framing, false, &Edited::default()),
+        );
         upload(backend, &mut input, &mut progress, sent).await
     }
 
@@ -414,9 +466,23 @@ mod tests {
         let (timer, read, written) = (timers.register(), Counter::default(), Counter::default());
         let (timers, timer, wait) = (&timers, &timer, Wait::ClientRead);
         let patience = Duration::from_secs(60);
-        let client = Limited { half: stream.split().0, timers, timer, wait, patience, bytes: &read };
+        let client = Limited {
+            half: stream.split().0,
+            timers,
+            timer,
+            wait,
+            patience,
+            bytes: &read,
+        };
         let wait = Wait::UpstreamWrite;
-        let upstream = Limited { half: backend.split().1, timers, timer, wait, patience, bytes: &written };
+        let upstream = Limited {
+            half: backend.split().1,
+            timers,
+            timer,
+            wait,
+            patience,
+            bytes: &written,
+        };
         let upload = Upload {
             progress,
             pace: &Pace::default(),
@@ -426,7 +492,11 @@ mod tests {
             up: &mut b"POST / HTTP/1.1\r\n\r\n".to_vec(),
             buffers: &Buffers::default(),
             trailers: &mut Fields::new(),
-            limits: HeadLimits { first_line: 1_000, bytes: 1_000, fields: 10 },
+            limits: HeadLimits {
+                first_line: 1_000,
+                bytes: 1_000,
+                fields: 10,
+            },
             body_limit: 0,
             timeouts: &timeouts,
             sent: &Cell::new(Sent::new(Stage::Partly, false)),
@@ -445,7 +515,9 @@ mod tests {
     #[tokio::test]
     async fn what_no_backend_takes_any_more_is_read_to_its_end() {
         let (gone, backend) = pair().await;
-        SockRef::from(&gone).set_linger(Some(Duration::ZERO)).unwrap();
+        SockRef::from(&gone)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
         drop(gone);
         let (end, read) = upload_to(backend, Framing::Length(LARGE as u64), LARGE).await;
         assert!(matches!(end, UploadEnd::BackendGone), "{end:?}");
@@ -463,23 +535,36 @@ mod tests {
     /// What is read in vain takes no memory, and what is kept for another attempt takes little.
     #[tokio::test]
     async fn what_is_read_for_nobody_is_kept_up_to_a_bound_and_only_where_it_may_be_sent_again() {
-        for (keep, sent, kept) in
-            [(true, 1_000, true), (true, LARGE, false), (false, 1_000, false), (false, LARGE, false)]
-        {
+        for (keep, sent, kept) in [
+            (true, 1_000, true),
+            (true, LARGE, false),
+            (false, 1_000, false),
+            (false, LARGE, false),
+        ] {
             let (gone, backend) = pair().await;
-            SockRef::from(&gone).set_linger(Some(Duration::ZERO)).unwrap();
+            SockRef::from(&gone)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
             drop(gone);
             // From here on the reset has arrived, and a write fails.
-            while matches!(backend.try_read(&mut [0]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock) {
+            while matches!(backend.try_read(&mut [0]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
+            {
                 backend.readable().await.unwrap();
             }
             let (mut input, framing) = (Buffer::default(), Framing::Length(LARGE as u64));
             let mut progress = Progress::new(framing, keep, &Edited::default());
             let (end, read) = upload(backend, &mut input, &mut progress, sent).await;
             assert!(matches!(end, UploadEnd::BackendGone), "{end:?}");
-            assert_eq!((read, progress.is_whole()), (sent as u64, kept), "{keep} {sent}");
+            assert_eq!(
+                (read, progress.is_whole()),
+                (sent as u64, kept),
+                "{keep} {sent}"
+            );
             let held = input.len() + progress.sent().len();
-            assert!(if kept { held == sent } else { held < 2 * KEPT }, "{held} of {sent} bytes, {keep}");
+            assert!(
+                if kept { held == sent } else { held < 2 * KEPT },
+                "{held} of {sent} bytes, {keep}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What somebody wants to know of one request: its trace, for who sent it, and its record, for a replay.
+//! What somebody wants to know of one request: its trace, for who sent it, and its record, for a
+//! replay.
 
 use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use super::snapshot::{Snapshot, View};
 use super::trace::Trace;
 use super::worker::Worker;
 use crate::policy::{BackendFacts, FailedAttempt, Hook, Message, Mode, Seat, Tape};
-use crate::recording::{self, Answer, Call, Fact, Held, Lineup, Loaded, Recorder, Request, Response, Role, Trial};
+use crate::recording::{
+    self, Answer, Call, Fact, Held, Lineup, Loaded, Recorder, Request, Response, Role, Trial,
+};
 use crate::route::Rule;
 use crate::wire::{Fields, RequestHead};
 
@@ -42,14 +45,25 @@ pub struct Record {
 
 impl Record {
     /// Begins a record, if this request is one of those that are recorded.
-    pub fn begin(recorder: &Recorder, worker: &Worker, view: &View, rule: &Rule, head: &RequestHead) -> Option<Self> {
+    pub fn begin(
+        recorder: &Recorder,
+        worker: &Worker,
+        view: &View,
+        rule: &Rule,
+        head: &RequestHead,
+    ) -> Option<Self> {
         use rand::Rng;
         let taken = recorder.takes(worker.rng.borrow_mut().next_u32());
         if !taken || !rule.policies.iter().any(|policy| recorder.wants(*policy)) {
             return None;
         }
-        let lineup = Arc::clone(view.lineup.get_or_init(|| Arc::new(lineup(recorder, &view.snapshot))));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let lineup = Arc::clone(
+            view.lineup
+                .get_or_init(|| Arc::new(lineup(recorder, &view.snapshot))),
+        );
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let request = Request {
             lineup: lineup.lineup,
             time: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
@@ -105,7 +119,10 @@ impl Record {
 
     /// Whether calls of this policy are recorded.
     pub fn wants(&self, seat: &Seat) -> bool {
-        self.lineup.policies.iter().any(|policy| policy.name == seat.generation().name())
+        self.lineup
+            .policies
+            .iter()
+            .any(|policy| policy.name == seat.generation().name())
     }
 
     /// Notes what a policy is about to be asked; the answer is still to come.
@@ -125,12 +142,20 @@ impl Record {
             role,
             hook,
             attempt: self.attempt.filter(|_| is(Hook::Selection)),
-            failed: if is(Hook::Selection) { self.failed.clone() } else { Vec::new() },
+            failed: if is(Hook::Selection) {
+                self.failed.clone()
+            } else {
+                Vec::new()
+            },
             response: self
                 .response
                 .zip(message.response.as_deref())
                 .filter(|_| is(Hook::ResponseHeaders))
-                .map(|((status, backend), fields)| Response { status, backend, fields: recording::fields(fields) }),
+                .map(|((status, backend), fields)| Response {
+                    status,
+                    backend,
+                    fields: recording::fields(fields),
+                }),
             sees: self.tell(message.head),
             facts: self.news(facts),
             tape: None,
@@ -144,15 +169,24 @@ impl Record {
     pub fn asked(&mut self, mut call: Call, seat: &Seat, answer: Answer, message: &Message<'_>) {
         call.answer = answer;
         call.nanoseconds = u64::try_from(seat.took().as_nanos()).unwrap_or(u64::MAX);
-        // A shadow has the tape of the active generation, and what it did to the fields is forgotten.
+        // A shadow has the tape of the active generation, and what it did to the fields is
+        // forgotten.
         let counts = call.role != Role::Shadow;
         call.tape = seat.tape().filter(|_| counts).map(Tape::record);
         call.edited = match (&call.response, message.response.as_deref()) {
-            (Some(before), Some(now)) => Some(recording::fields(now)).filter(|now| *now != before.fields),
+            (Some(before), Some(now)) => {
+                Some(recording::fields(now)).filter(|now| *now != before.fields)
+            }
             _ if counts => self.tell(message.head),
-            _ => Some(&message.head.fields).filter(|now| !now.iter().eq(self.told.iter())).map(recording::fields),
+            _ => Some(&message.head.fields)
+                .filter(|now| !now.iter().eq(self.told.iter()))
+                .map(recording::fields),
         };
-        if self.held.as_mut().is_some_and(|held| held.grow(call.weight())) {
+        if self
+            .held
+            .as_mut()
+            .is_some_and(|held| held.grow(call.weight()))
+        {
             self.request.calls.push(call);
         } else {
             // Half a record can't be replayed.
@@ -195,18 +229,29 @@ impl Record {
 pub type LineupOnce = OnceCell<Arc<Lineup>>;
 
 fn lineup(recorder: &Recorder, snapshot: &Snapshot) -> Lineup {
-    let pools = snapshot.pools.iter().zip(0..).map(|(pool, id)| recording::Pool {
-        id,
-        name: pool.name.clone(),
-        backends: pool
-            .backends
-            .iter()
-            .map(|b| recording::Backend { address: b.address.to_string(), weight: b.weight, labels: b.labels.clone() })
-            .collect(),
-    });
+    let pools = snapshot
+        .pools
+        .iter()
+        .zip(0..)
+        .map(|(pool, id)| recording::Pool {
+            id,
+            name: pool.name.clone(),
+            backends: pool
+                .backends
+                .iter()
+                .map(|b| recording::Backend {
+                    address: b.address.to_string(),
+                    weight: b.weight,
+                    labels: b.labels.clone(),
+                })
+                .collect(),
+        });
     let named = recorder.lineup().policies.iter();
     let policies = named.filter_map(|policy| {
-        let found = snapshot.policies.iter().find(|lineup| *lineup.name == *policy.name)?;
+        let found = snapshot
+            .policies
+            .iter()
+            .find(|lineup| *lineup.name == *policy.name)?;
         let active = found.active.as_ref().ok();
         let trial = found.trial.as_ref().map(|trial| Trial {
             role: match trial.mode {
@@ -216,9 +261,21 @@ fn lineup(recorder: &Recorder, snapshot: &Snapshot) -> Lineup {
             generation: trial.generation.number(),
             digest: trial.generation.digest().to_owned(),
         });
-        let active = active.map(|g| Loaded { generation: g.number(), digest: g.digest().to_owned() });
-        Some(recording::Policy { active, trial, ..policy.clone() })
+        let active = active.map(|g| Loaded {
+            generation: g.number(),
+            digest: g.digest().to_owned(),
+        });
+        Some(recording::Policy {
+            active,
+            trial,
+            ..policy.clone()
+        })
     });
     let policies = policies.collect();
-    Lineup { lineup: snapshot.version, pools: pools.collect(), policies, ..recorder.lineup().clone() }
+    Lineup {
+        lineup: snapshot.version,
+        pools: pools.collect(),
+        policies,
+        ..recorder.lineup().clone()
+    }
 }

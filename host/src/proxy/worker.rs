@@ -34,7 +34,8 @@ pub struct Settings {
     pub paths: Paths,
     /// Who may have a request explained.
     pub explain: Tokens,
-    /// The path that serves the statistics, and what renders them: from the request's `accept` field to a content type and a body.
+    /// The path that serves the statistics, and what renders them: from the request's `accept`
+    /// field to a content type and a body.
     pub stats_page: Option<(String, StatsPage)>,
     /// Where requests are recorded, if they are.
     pub recorder: Option<Recorder>,
@@ -74,7 +75,10 @@ pub struct Worker {
     /// The same of those that were turned away.
     pub turned_away: Rc<Cell<usize>>,
     view: RefCell<Rc<View>>,
-    #[allow(clippy::vec_box, reason = "lent and taken back for each request: a pointer moves, not a kilobyte")]
+    #[allow(
+        clippy::vec_box,
+        reason = "lent and taken back for each request: a pointer moves, not a kilobyte"
+    )]
     scratch: RefCell<Vec<Box<Scratch>>>,
     date: Cell<[u8; 29]>,
     date_second: Cell<u64>,
@@ -89,20 +93,34 @@ pub struct Worker {
 const GRACE: Duration = Duration::from_millis(500);
 /// Faults of policies are warned of this often, in milliseconds.
 const FAULT_LOG: u64 = 1_000;
-/// Scratch space kept for the next requests: enough for the requests that run at once on a busy worker.
+/// Scratch space kept for the next requests: enough for the requests that run at once on a busy
+/// worker.
 const KEPT_SCRATCH: usize = 256;
 /// Backends' idle connections are looked at this often, in milliseconds.
 const UPSTREAM_SWEEP: u64 = 1_000;
 
 impl Worker {
     /// A worker that has not served anything.
-    pub fn new(index: usize, settings: Settings, stats: Stats, access_log: AccessLog, view: View) -> Self {
+    pub fn new(
+        index: usize,
+        settings: Settings,
+        stats: Stats,
+        access_log: AccessLog,
+        view: View,
+    ) -> Self {
         let limits = &settings.limits;
-        let head_limits =
-            HeadLimits { first_line: limits.request_line, bytes: limits.header_bytes, fields: limits.header_count };
+        let head_limits = HeadLimits {
+            first_line: limits.request_line,
+            bytes: limits.header_bytes,
+            fields: limits.header_count,
+        };
         let worker = Self {
             head_limits,
-            response_limits: HeadLimits { first_line: 8 * 1024, bytes: 64 * 1024, fields: 256 },
+            response_limits: HeadLimits {
+                first_line: 8 * 1024,
+                bytes: 64 * 1024,
+                fields: 256,
+            },
             shard: Arc::clone(&stats.workers()[index]),
             stats,
             settings,
@@ -151,7 +169,9 @@ impl Worker {
 
     /// Whether clients that have connected and said nothing have had the time to, too.
     pub fn is_past_grace(&self) -> bool {
-        self.draining.get().is_some_and(|since| since.elapsed() >= GRACE)
+        self.draining
+            .get()
+            .is_some_and(|since| since.elapsed() >= GRACE)
     }
 
     /// From now on connections end after their present request.
@@ -173,19 +193,22 @@ impl Worker {
         self.view.borrow().pools.make_room();
         if now >= self.swept_upstream.get() + UPSTREAM_SWEEP {
             self.swept_upstream.set(now);
-            let idle = u64::try_from(self.settings.timeouts.upstream_idle.as_millis()).unwrap_or(u64::MAX);
+            let idle =
+                u64::try_from(self.settings.timeouts.upstream_idle.as_millis()).unwrap_or(u64::MAX);
             self.view().pools.sweep(now.saturating_sub(idle));
         }
     }
 
-    /// Waits for requests of other workers that need the places of this worker's pooled connections, and closes those.
+    /// Waits for requests of other workers that need the places of this worker's pooled
+    /// connections, and closes those.
     pub async fn make_room(&self) {
         let pools = Rc::clone(&self.view.borrow().pools);
         pools.wanted().await;
         pools.make_room();
     }
 
-    /// Logs a policy's fault: one a second as a warning, so that a policy that always fails can't flood the log.
+    /// Logs a policy's fault: one a second as a warning, so that a policy that always fails can't
+    /// flood the log.
     pub(super) fn log_fault(&self, line: impl Fn() -> String) {
         tracing::debug!(target: "policy", "{}", line());
         let now = self.timers.now();
@@ -196,7 +219,9 @@ impl Worker {
         self.fault_logged.set(now + FAULT_LOG);
         match self.faults_unlogged.replace(0) {
             0 => tracing::warn!(target: "policy", "{}", line()),
-            more => tracing::warn!(target: "policy", "{} ({more} more faults since the last such line)", line()),
+            more => {
+                tracing::warn!(target: "policy", "{} ({more} more faults since the last such line)", line())
+            }
         }
     }
 
@@ -215,7 +240,10 @@ impl Worker {
 
     fn update_date(&self) {
         let now = SystemTime::now();
-        let second = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        let second = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO)
+            .as_secs();
         if self.date_second.replace(second) != second {
             let mut date = [b' '; 29];
             let text = httpdate::fmt_http_date(now);
@@ -229,6 +257,8 @@ impl Worker {
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,5 @@
-//! Addresses in a text, also where they are glued to something else: `client:192.0.2.7`, `2001:db9::1: limit`.
+//! Addresses in a text, also where they are glued to something else: `client:192.0.2.7`,
+//! `2001:db9::1: limit`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
@@ -18,7 +19,11 @@ impl Sought {
     /// The client's; all that there are if `all`.
     pub fn new(client: IpAddr, all: bool) -> Self {
         let client = client.to_canonical();
-        Self { client, literal: client.to_string(), all }
+        Self {
+            client,
+            literal: client.to_string(),
+            all,
+        }
     }
 
     /// The first of them from here on, and where it stands.
@@ -34,14 +39,17 @@ impl Sought {
         }
         // `c:2001:db9::1` is an address, and more likely a letter before the client's.
         let mut within = found.0.start + 1..found.0.end;
-        within.find_map(|at| longest(text, at, &|address| self.is_client(address))).or(Some(found))
+        within
+            .find_map(|at| longest(text, at, &|address| self.is_client(address)))
+            .or(Some(found))
     }
 
     fn is_client(&self, address: IpAddr) -> bool {
         address.to_canonical() == self.client
     }
 
-    /// The client's address as it is commonly written, behind a letter that could be one of its digits.
+    /// The client's address as it is commonly written, behind a letter that could be one of its
+    /// digits.
     fn glued(&self, text: &[u8], at: usize) -> Option<(Range<usize>, IpAddr)> {
         let end = at + self.literal.len();
         let is_it = text[at..].starts_with(self.literal.as_bytes())
@@ -52,7 +60,11 @@ impl Sought {
 }
 
 /// The longest address that begins here and is meant.
-fn longest(text: &[u8], at: usize, meant: &dyn Fn(IpAddr) -> bool) -> Option<(Range<usize>, IpAddr)> {
+fn longest(
+    text: &[u8],
+    at: usize,
+    meant: &dyn Fn(IpAddr) -> bool,
+) -> Option<(Range<usize>, IpAddr)> {
     let before = before(text, at);
     let begins_six = match text.get(at)? {
         b':' => text.get(at + 1) == Some(&b':'),
@@ -69,9 +81,21 @@ fn longest(text: &[u8], at: usize, meant: &dyn Fn(IpAddr) -> bool) -> Option<(Ra
         let (written, after) = (std::str::from_utf8(&text[at..end]).ok()?, text.get(end));
         let as_six = || written.parse::<Ipv6Addr>().ok().map(IpAddr::from);
         let as_four = || written.parse::<Ipv4Addr>().ok().map(IpAddr::from);
-        let address = if six && !after.is_some_and(u8::is_ascii_alphanumeric) { as_six() } else { None };
-        let address = address.or_else(|| if four && !after.is_some_and(u8::is_ascii_digit) { as_four() } else { None });
-        address.filter(|address| meant(*address)).map(|address| (at..end, address))
+        let address = if six && !after.is_some_and(u8::is_ascii_alphanumeric) {
+            as_six()
+        } else {
+            None
+        };
+        let address = address.or_else(|| {
+            if four && !after.is_some_and(u8::is_ascii_digit) {
+                as_four()
+            } else {
+                None
+            }
+        });
+        address
+            .filter(|address| meant(*address))
+            .map(|address| (at..end, address))
     })
 }
 
@@ -101,13 +125,22 @@ mod tests {
             ("rate:192.0.2.7", "rate:<192.0.2.7>"),
             ("rate192.0.2.7abc", "rate<192.0.2.7>abc"),
             ("e.192.0.2.7", "e.<192.0.2.7>"),
-            ("192.0.2.7:80 and 192.0.2.7.", "<192.0.2.7>:80 and <192.0.2.7>."),
+            (
+                "192.0.2.7:80 and 192.0.2.7.",
+                "<192.0.2.7>:80 and <192.0.2.7>.",
+            ),
             ("ip:2001:db9::1", "ip:<2001:db9::1>"),
             ("ip:::1, ::1", "ip:<::1>, <::1>"),
             ("2001:db9::1: limit", "<2001:db9::1>: limit"),
-            ("[2001:DB9::1]:80 2001:db9::1.", "[<2001:db9::1>]:80 <2001:db9::1>."),
+            (
+                "[2001:DB9::1]:80 2001:db9::1.",
+                "[<2001:db9::1>]:80 <2001:db9::1>.",
+            ),
             ("::ffff:192.0.2.7", "<::ffff:192.0.2.7>"),
-            ("192.0.2.777 1.2.3 v2.0.1 10:20:30 std::io::Error", "192.0.2.777 1.2.3 v2.0.1 10:20:30 std::io::Error"),
+            (
+                "192.0.2.777 1.2.3 v2.0.1 10:20:30 std::io::Error",
+                "192.0.2.777 1.2.3 v2.0.1 10:20:30 std::io::Error",
+            ),
             ("", ""),
         ] {
             assert_eq!(marked(text, "203.0.113.9", true), found, "{text}");
@@ -117,11 +150,21 @@ mod tests {
     #[test]
     fn the_client_is_found_however_it_is_glued_and_others_are_let_be() {
         for (text, client, all, found) in [
-            ("192.0.2.7 192.0.2.70 192.0.2.8", "192.0.2.7", false, "<192.0.2.7> 192.0.2.70 192.0.2.8"),
+            (
+                "192.0.2.7 192.0.2.70 192.0.2.8",
+                "192.0.2.7",
+                false,
+                "<192.0.2.7> 192.0.2.70 192.0.2.8",
+            ),
             ("::ffff:192.0.2.7", "192.0.2.7", false, "<::ffff:192.0.2.7>"),
             ("c:2001:db9::1", "2001:db9::1", true, "c:<2001:db9::1>"),
             ("c:2001:db9::1", "2001:db9::1", false, "c:<2001:db9::1>"),
-            ("rate2001:db9::1/2001:db9::12", "2001:db9::1", false, "rate<2001:db9::1>/2001:db9::12"),
+            (
+                "rate2001:db9::1/2001:db9::12",
+                "2001:db9::1",
+                false,
+                "rate<2001:db9::1>/2001:db9::12",
+            ),
             ("2001:db9::1:80", "2001:db9::1", false, "<2001:db9::1>:80"),
             ("a::b in f", "2001:db9::1", false, "a::b in f"),
         ] {

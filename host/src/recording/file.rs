@@ -37,7 +37,10 @@ impl RecordFile {
     pub fn open(path: &Path, max_bytes: u64) -> io::Result<Self> {
         match fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and is no regular file"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "it is there and is no regular file",
+                ));
             }
             Ok(found) if found.len() > 0 => fs::rename(path, aside(path))?,
             Ok(_) => fs::remove_file(path)?,
@@ -45,7 +48,14 @@ impl RecordFile {
             Err(e) => return Err(e),
         }
         let file = Some(create(path)?);
-        Ok(Self { path: path.to_owned(), max_bytes, file, length: 0, pending: Vec::new(), lines: 0 })
+        Ok(Self {
+            path: path.to_owned(),
+            max_bytes,
+            file,
+            length: 0,
+            pending: Vec::new(),
+            lines: 0,
+        })
     }
 
     /// Whether a line of so many bytes has room in this file.
@@ -88,14 +98,25 @@ impl RecordFile {
             Err(error) => {
                 // A half line would make all after it unreadable.
                 let length = self.length;
-                let cut = |file: &mut File| file.set_len(length).and_then(|()| file.seek(SeekFrom::Start(length)));
+                let cut = |file: &mut File| {
+                    file.set_len(length)
+                        .and_then(|()| file.seek(SeekFrom::Start(length)))
+                };
                 if self.file.as_mut().is_some_and(|file| cut(file).is_err()) {
                     self.file = None;
                 }
-                return Flushed { lines, bytes, error: Some(error) };
+                return Flushed {
+                    lines,
+                    bytes,
+                    error: Some(error),
+                };
             }
         }
-        Flushed { lines, bytes, error: None }
+        Flushed {
+            lines,
+            bytes,
+            error: None,
+        }
     }
 
     /// Whether the file is still the one of its name; not if it was moved away or removed.
@@ -103,8 +124,11 @@ impl RecordFile {
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
-            let Some(Ok(ours)) = self.file.as_ref().map(File::metadata) else { return false };
-            fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (ours.dev(), ours.ino()))
+            let Some(Ok(ours)) = self.file.as_ref().map(File::metadata) else {
+                return false;
+            };
+            fs::symlink_metadata(&self.path)
+                .is_ok_and(|found| (found.dev(), found.ino()) == (ours.dev(), ours.ino()))
         }
         #[cfg(not(unix))]
         {
@@ -161,13 +185,26 @@ mod tests {
         let mut file = RecordFile::open(&path, 10).unwrap();
         file.add(b"12345678\n");
         assert!(!file.has_room(2) && !file.is_flushed());
-        let Flushed { lines: 1, bytes: 9, error: None } = file.flush() else { panic!("one line of 9 bytes") };
+        let Flushed {
+            lines: 1,
+            bytes: 9,
+            error: None,
+        } = file.flush()
+        else {
+            panic!("one line of 9 bytes")
+        };
         fs::remove_dir_all(&folder).unwrap();
-        assert!(file.rotate().is_err(), "there is no folder to begin a file in");
+        assert!(
+            file.rotate().is_err(),
+            "there is no folder to begin a file in"
+        );
         assert!(!file.has_room(1), "nothing is added to what is broken");
         file.add(b"lost\n");
         let lost = file.flush();
-        assert_eq!((lost.lines, lost.error.is_some(), file.is_flushed()), (1, true, true));
+        assert_eq!(
+            (lost.lines, lost.error.is_some(), file.is_flushed()),
+            (1, true, true)
+        );
         fs::create_dir_all(&folder).unwrap();
         file.rotate().unwrap();
         file.add(b"kept\n");

@@ -1,5 +1,6 @@
-//! The format: a JSON object a line. A reader passes over keys that it does not know; what older readers would misunderstand
-//! gets another [`FORMAT`]. Before 0.1.0 is published there are no older readers.
+//! The format: a JSON object a line. A reader passes over keys that it does not know; what older
+//! readers would misunderstand gets another [`FORMAT`]. Before 0.1.0 is published there are no
+//! older readers.
 
 use std::net::IpAddr;
 
@@ -194,7 +195,8 @@ pub struct Call {
     pub tape: Option<Recorded>,
     /// What it answered.
     pub answer: Answer,
-    /// The fields after the call, if it changed them: the response's in `response-headers`, else the request's.
+    /// The fields after the call, if it changed them: the response's in `response-headers`, else
+    /// the request's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited: Option<Vec<Field>>,
     /// How long it took.
@@ -233,7 +235,8 @@ pub struct Response {
     pub fields: Vec<Field>,
 }
 
-/// What was known of a backend: requests in flight, latency in microseconds, whether it is healthy, failures in a row.
+/// What was known of a backend: requests in flight, latency in microseconds, whether it is healthy,
+/// failures in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact(pub u32, pub u64, pub bool, pub u32);
 
@@ -257,7 +260,8 @@ pub enum Answer {
     Reply(Reply),
     /// It did not answer.
     Fault {
-        /// `trap`, `deadline`, `invalid`, `rebuilding` or `unavailable`; in the last two cases it was not asked.
+        /// `trap`, `deadline`, `invalid`, `rebuilding` or `unavailable`; in the last two cases it
+        /// was not asked.
         kind: String,
         /// In words.
         message: String,
@@ -279,23 +283,44 @@ impl Request {
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
         let target = self.path.len() + self.query.as_ref().map_or(0, String::len);
-        size_of::<Self>() + target + list(&self.fields) + self.calls.iter().map(Call::weight).sum::<usize>()
+        size_of::<Self>()
+            + target
+            + list(&self.fields)
+            + self.calls.iter().map(Call::weight).sum::<usize>()
     }
 }
 
 impl Call {
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
-        let lists = [self.sees.as_deref(), self.edited.as_deref(), self.response.as_ref().map(|r| r.fields.as_slice())];
-        let reply = if let Answer::Reply(reply) = &self.answer { list(&reply.fields) + reply.body.0.len() } else { 0 };
-        let facts = self.facts.as_ref().map_or(0, |facts| facts.len() * size_of::<Fact>());
+        let lists = [
+            self.sees.as_deref(),
+            self.edited.as_deref(),
+            self.response.as_ref().map(|r| r.fields.as_slice()),
+        ];
+        let reply = if let Answer::Reply(reply) = &self.answer {
+            list(&reply.fields) + reply.body.0.len()
+        } else {
+            0
+        };
+        let facts = self
+            .facts
+            .as_ref()
+            .map_or(0, |facts| facts.len() * size_of::<Fact>());
         let tape = self.tape.as_ref().map_or(0, Recorded::weight);
-        size_of::<Self>() + lists.into_iter().flatten().map(list).sum::<usize>() + reply + facts + tape
+        size_of::<Self>()
+            + lists.into_iter().flatten().map(list).sum::<usize>()
+            + reply
+            + facts
+            + tape
     }
 }
 
 fn list(fields: &[Field]) -> usize {
-    fields.iter().map(|f| size_of::<Field>() + f.0.len() + f.1.0.len()).sum()
+    fields
+        .iter()
+        .map(|f| size_of::<Field>() + f.0.len() + f.1.0.len())
+        .sum()
 }
 
 impl Answer {

@@ -57,7 +57,8 @@ pub enum ReadError {
 pub enum Next {
     /// A line.
     Line(Line),
-    /// A line that can't be read and is passed over: the last one, which was not written to its end, or any if the reader is lenient.
+    /// A line that can't be read and is passed over: the last one, which was not written to its
+    /// end, or any if the reader is lenient.
     PassedOver {
         /// From 1.
         number: u64,
@@ -94,7 +95,10 @@ struct Version {
 impl Reader {
     /// Opens a file.
     pub fn open(path: &Path, lenient: bool) -> Result<Self, ReadError> {
-        let failed = |error| ReadError::File { path: path.to_owned(), error };
+        let failed = |error| ReadError::File {
+            path: path.to_owned(),
+            error,
+        };
         let file = files::open_regular(path).map_err(failed)?;
         let found = file.metadata().map_err(failed)?;
         Ok(Self {
@@ -124,10 +128,16 @@ impl Reader {
     }
 
     /// Reads on; empty lines are nothing.
-    #[allow(clippy::should_implement_trait, reason = "an iterator would end with `None`, and have errors go on")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "an iterator would end with `None`, and have errors go on"
+    )]
     pub fn next(&mut self) -> Result<Next, ReadError> {
         loop {
-            if !self.read_line().map_err(|error| ReadError::File { path: self.path.clone(), error })? {
+            if !self.read_line().map_err(|error| ReadError::File {
+                path: self.path.clone(),
+                error,
+            })? {
                 return Ok(Next::End);
             }
             if self.line.trim_ascii().is_empty() {
@@ -140,30 +150,45 @@ impl Reader {
                 Ok(line) => return Ok(Next::Line(line)),
                 Err(error) => error,
             };
-            if let Ok(Heading { lineup: Version { format } }) = serde_json::from_slice(&self.line)
+            if let Ok(Heading {
+                lineup: Version { format },
+            }) = serde_json::from_slice(&self.line)
                 && format != u64::from(FORMAT)
             {
                 return Err(self.other_format(format));
             }
             let (number, whole) = (self.number, self.line.ends_with(b"\n"));
             if !whole && self.line.len() <= LONGEST_LINE {
-                let reason = "it ends in the middle: the proxy was stopped while it wrote".to_owned();
+                let reason =
+                    "it ends in the middle: the proxy was stopped while it wrote".to_owned();
                 return Ok(Next::PassedOver { number, reason });
             }
             // On one line, whatever names stand in it.
-            let reason = format!("this is no line of a recording: {}", plain(&brief(&error.to_string())));
+            let reason = format!(
+                "this is no line of a recording: {}",
+                plain(&brief(&error.to_string()))
+            );
             if self.lenient {
                 return Ok(Next::PassedOver { number, reason });
             }
-            return Err(ReadError::Line { path: self.path.clone(), number, reason });
+            return Err(ReadError::Line {
+                path: self.path.clone(),
+                number,
+                reason,
+            });
         }
     }
 
     fn other_format(&self, found: u64) -> ReadError {
-        ReadError::Format { path: self.path.clone(), number: self.number, found }
+        ReadError::Format {
+            path: self.path.clone(),
+            number: self.number,
+            found,
+        }
     }
 
-    /// Reads a line with its end; false at the end of the file. Of one that is too long only a part is kept.
+    /// Reads a line with its end; false at the end of the file. Of one that is too long only a part
+    /// is kept.
     fn read_line(&mut self) -> io::Result<bool> {
         self.line.clear();
         self.number += 1;

@@ -1,8 +1,10 @@
-//! What a recording must not tell: credentials, and where it is asked for, queries and clients' addresses.
+//! What a recording must not tell: credentials, and where it is asked for, queries and clients'
+//! addresses.
 //!
-//! A value is replaced by a hash with a key that is nowhere but in the process that writes, so that equal values stay equal within a
-//! recording and nobody can try values out. What a policy made of a value (a key of its store, a field that it wrote, a body)
-//! holds the same hash in its place, so that the component finds in a replay what it stored.
+//! A value is replaced by a hash with a key that is nowhere but in the process that writes, so that
+//! equal values stay equal within a recording and nobody can try values out. What a policy made of
+//! a value (a key of its store, a field that it wrote, a body) holds the same hash in its place, so
+//! that the component finds in a replay what it stored.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -53,24 +55,38 @@ impl Redactor {
     /// Replaces it all.
     pub fn apply(&self, request: &mut Request) {
         let mut secrets = Secrets::default();
-        each_list(request, &mut |list| list.iter_mut().for_each(|field| self.field(field, &mut secrets)));
+        each_list(request, &mut |list| {
+            list.iter_mut()
+                .for_each(|field| self.field(field, &mut secrets))
+        });
         if self.query
             && let Some(query) = &mut request.query
         {
             *query = self.query(query, &mut secrets);
         }
         let client = request.client;
-        let hidden = Hidden { secrets, client: Sought::new(client, false), addresses: Sought::new(client, true) };
+        let hidden = Hidden {
+            secrets,
+            client: Sought::new(client, false),
+            addresses: Sought::new(client, true),
+        };
         each_list(request, &mut |list| {
             for Field(name, value) in list {
-                let sought = if holds_addresses(name) { &hidden.addresses } else { &hidden.client };
+                let sought = if holds_addresses(name) {
+                    &hidden.addresses
+                } else {
+                    &hidden.client
+                };
                 // A value that is a hash already tells nothing.
                 if !hidden.secrets.are_too_many() || !self.fields.contains(name) {
                     self.clean(&mut value.0, &hidden, sought);
                 }
             }
         });
-        request.calls.iter_mut().for_each(|call| self.call(call, &hidden));
+        request
+            .calls
+            .iter_mut()
+            .for_each(|call| self.call(call, &hidden));
         if self.client {
             request.client = self.address(client);
         }
@@ -113,24 +129,32 @@ impl Redactor {
         value.0 = match name.as_str() {
             // The names of cookies stay: policies look for theirs.
             "cookie" => {
-                let pairs = bytes.split(|b| *b == b';').map(|pair| self.pair_hidden(pair, secrets));
+                let pairs = bytes
+                    .split(|b| *b == b';')
+                    .map(|pair| self.pair_hidden(pair, secrets));
                 pairs.collect::<Vec<_>>().join(&b';')
             }
             "set-cookie" => {
                 let end = bytes.iter().position(|b| *b == b';').unwrap_or(bytes.len());
-                [self.pair_hidden(&bytes[..end], secrets), bytes[end..].to_vec()].concat()
+                [
+                    self.pair_hidden(&bytes[..end], secrets),
+                    bytes[end..].to_vec(),
+                ]
+                .concat()
             }
             // So does the scheme (RFC 9110 section 11.4).
-            "authorization" | "proxy-authorization" => match bytes.iter().position(|b| *b == b' ') {
-                Some(end) => {
-                    let credentials = bytes[end..].trim_ascii();
-                    if bytes[..end].eq_ignore_ascii_case(b"basic") {
-                        self.hide_login(credentials, secrets);
+            "authorization" | "proxy-authorization" => {
+                match bytes.iter().position(|b| *b == b' ') {
+                    Some(end) => {
+                        let credentials = bytes[end..].trim_ascii();
+                        if bytes[..end].eq_ignore_ascii_case(b"basic") {
+                            self.hide_login(credentials, secrets);
+                        }
+                        [&bytes[..=end], &self.hidden(credentials, secrets)].concat()
                     }
-                    [&bytes[..=end], &self.hidden(credentials, secrets)].concat()
+                    None => self.hidden(bytes, secrets),
                 }
-                None => self.hidden(bytes, secrets),
-            },
+            }
             _ => self.hidden(bytes, secrets),
         };
     }
@@ -144,12 +168,16 @@ impl Redactor {
 
     /// Has the user and the password of Basic credentials (RFC 7617) looked for.
     fn hide_login(&self, credentials: &[u8], secrets: &mut Secrets) {
-        let Some(login) = base64_decoded(credentials) else { return };
+        let Some(login) = base64_decoded(credentials) else {
+            return;
+        };
         let (user, password) = match login.iter().position(|b| *b == b':') {
             Some(at) => (&login[..at], &login[at + 1..]),
             None => (&login[..], &b""[..]),
         };
-        [&login, user, password].into_iter().for_each(|part| secrets.add(part, &self.hash(part)));
+        [&login, user, password]
+            .into_iter()
+            .for_each(|part| secrets.add(part, &self.hash(part)));
     }
 
     /// `name=secret` with the secret hidden, white space around it kept.
@@ -163,7 +191,9 @@ impl Redactor {
     }
 
     fn query(&self, query: &str, secrets: &mut Secrets) -> String {
-        let mut hidden = |value: &str| String::from_utf8_lossy(&self.hidden(value.as_bytes(), secrets)).into_owned();
+        let mut hidden = |value: &str| {
+            String::from_utf8_lossy(&self.hidden(value.as_bytes(), secrets)).into_owned()
+        };
         let parts = query.split('&').map(|part| match part.split_once('=') {
             Some((name, value)) => format!("{name}={}", hidden(value)),
             None if part.is_empty() => String::new(),
@@ -174,15 +204,23 @@ impl Redactor {
     }
 
     fn hash(&self, secret: &[u8]) -> Vec<u8> {
-        let hash: String = self.digest(secret)[..8].iter().map(|b| format!("{b:02x}")).collect();
+        let hash: String = self.digest(secret)[..8]
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         [MARK, &hash].concat().into_bytes()
     }
 
     fn digest(&self, secret: &[u8]) -> [u8; 32] {
-        Sha256::new().chain_update(self.key).chain_update(secret).finalize().into()
+        Sha256::new()
+            .chain_update(self.key)
+            .chain_update(secret)
+            .finalize()
+            .into()
     }
 
-    /// Another address of the same family, from a range that nobody has: of 198.18.0.0/15 (RFC 2544) or 2001:db8::/32 (RFC 3849).
+    /// Another address of the same family, from a range that nobody has: of 198.18.0.0/15 (RFC
+    /// 2544) or 2001:db8::/32 (RFC 3849).
     fn address(&self, address: IpAddr) -> IpAddr {
         match address.to_canonical() {
             IpAddr::V4(v4) => {
@@ -220,7 +258,9 @@ fn each_list(request: &mut Request, change: &mut dyn FnMut(&mut Vec<Field>)) {
     for call in &mut request.calls {
         call.sees.iter_mut().for_each(&mut *change);
         call.edited.iter_mut().for_each(&mut *change);
-        call.response.iter_mut().for_each(|response| change(&mut response.fields));
+        call.response
+            .iter_mut()
+            .for_each(|response| change(&mut response.fields));
         if let Answer::Reply(reply) = &mut call.answer {
             change(&mut reply.fields);
         }
@@ -239,7 +279,12 @@ mod tests {
     use super::*;
 
     fn redactor(client: bool) -> Redactor {
-        Redactor { key: [7; 32], fields: vec!["x-key".to_owned(), "cookie".to_owned()], query: true, client }
+        Redactor {
+            key: [7; 32],
+            fields: vec!["x-key".to_owned(), "cookie".to_owned()],
+            query: true,
+            client,
+        }
     }
 
     /// A request whose policy kept, said and wrote this text, and failed with it.
@@ -255,7 +300,8 @@ mod tests {
                 "edited": list(&[("x-made", text)]), "nanoseconds": 1,
             })
         };
-        let reply = json!({"reply": {"status": 429, "fields": list(&[("x-made", text)]), "body": text}});
+        let reply =
+            json!({"reply": {"status": 429, "fields": list(&[("x-made", text)]), "body": text}});
         let fault = json!({"fault": {"kind": "trap", "message": text}});
         serde_json::from_value(json!({
             "lineup": 1, "time": 1, "worker": 0, "method": "GET", "scheme": "http", "host": "a", "path": "/", "query": query,
@@ -274,41 +320,83 @@ mod tests {
         let redactor = redactor(true);
         let other = |text: &str| redactor.address(text.parse().unwrap()).to_string();
         let (four, six) = (other("192.0.2.7"), other("2001:db9::1"));
-        assert!(four.starts_with("198.18.") || four.starts_with("198.19."), "{four}");
+        assert!(
+            four.starts_with("198.18.") || four.starts_with("198.19."),
+            "{four}"
+        );
         assert!(six.starts_with("2001:db8:"), "{six}");
-        assert_eq!(other("::ffff:192.0.2.7"), four, "the same address, however it is written");
-        for text in ["client:192.0.2.7", "rate:192.0.2.7", "over the limit: 192.0.2.7.", "192.0.2.7:80", "c:192.0.2.7"]
-        {
-            let told = written(&redactor, request(&[("x-forwarded-for", "192.0.2.7"), ("x-other", text)], "", text));
+        assert_eq!(
+            other("::ffff:192.0.2.7"),
+            four,
+            "the same address, however it is written"
+        );
+        for text in [
+            "client:192.0.2.7",
+            "rate:192.0.2.7",
+            "over the limit: 192.0.2.7.",
+            "192.0.2.7:80",
+            "c:192.0.2.7",
+        ] {
+            let told = written(
+                &redactor,
+                request(
+                    &[("x-forwarded-for", "192.0.2.7"), ("x-other", text)],
+                    "",
+                    text,
+                ),
+            );
             assert!(!told.contains("192.0.2.7"), "{told}");
-            // The client, two fields, and in each of two calls a key, a value and a field; a reply's field and body; a fault.
+            // The client, two fields, and in each of two calls a key, a value and a field; a
+            // reply's field and body; a fault.
             assert_eq!(told.matches(&four).count(), 3 + 6 + 3, "{told}");
         }
-        for text in ["ip:2001:db9::1", "2001:db9::1: limit", "for=\"[2001:db9::1]:80\""] {
+        for text in [
+            "ip:2001:db9::1",
+            "2001:db9::1: limit",
+            "for=\"[2001:db9::1]:80\"",
+        ] {
             for client in ["192.0.2.7", "2001:db9::1"] {
                 let mut request = request(&[("forwarded", text)], "", text);
                 request.client = client.parse().unwrap();
                 redactor.apply(&mut request);
-                let Answer::Reply(reply) = &request.calls[0].answer else { panic!("{request:?}") };
-                let made =
-                    [&request.fields[0].1, &reply.body].map(|told| String::from_utf8_lossy(&told.0).into_owned());
-                assert_eq!(made, [text.replace("2001:db9::1", &six), text.replace("2001:db9::1", &six)]);
+                let Answer::Reply(reply) = &request.calls[0].answer else {
+                    panic!("{request:?}")
+                };
+                let made = [&request.fields[0].1, &reply.body]
+                    .map(|told| String::from_utf8_lossy(&told.0).into_owned());
+                assert_eq!(
+                    made,
+                    [
+                        text.replace("2001:db9::1", &six),
+                        text.replace("2001:db9::1", &six)
+                    ]
+                );
             }
         }
     }
 
     #[test]
     fn what_a_policy_decoded_is_hidden_too() {
-        let redactor = Redactor { fields: vec!["cookie".to_owned(), "authorization".to_owned()], ..redactor(false) };
+        let redactor = Redactor {
+            fields: vec!["cookie".to_owned(), "authorization".to_owned()],
+            ..redactor(false)
+        };
         let basic = "Basic YWxpY2UtYW5kLWJvYjpvcGVuIHNlc2FtZQ==";
-        let fields = [("authorization", basic), ("cookie", "id=top%2Fsecret%2Fvalue")];
+        let fields = [
+            ("authorization", basic),
+            ("cookie", "id=top%2Fsecret%2Fvalue"),
+        ];
         let text = "alice-and-bob:open sesame; alice-and-bob, open sesame; top/secret/value; a token/of mine";
         let told = written(&redactor, request(&fields, "t=token%2Fof+mine", text));
         for secret in ["alice", "sesame", "top", "mine", "YWxpY2"] {
             assert!(!told.contains(secret), "{secret}: {told}");
         }
         // So that a replay, which decodes a hash, finds what was stored.
-        let cookie = told.split("id=").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let cookie = told
+            .split("id=")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next())
+            .unwrap();
         assert!(told.matches(cookie).count() > 5, "{cookie}: {told}");
     }
 
@@ -319,9 +407,16 @@ mod tests {
         for count in [100, 2_000] {
             let cookies: Vec<String> = (0..count).map(|n| format!("c{n}={}", value(n))).collect();
             let (first, last, cookies) = (value(0), value(count - 1), cookies.join("; "));
-            let fields = [("cookie", cookies.as_str()), ("x-copy", first.as_str()), ("x-last", last.as_str())];
+            let fields = [
+                ("cookie", cookies.as_str()),
+                ("x-copy", first.as_str()),
+                ("x-last", last.as_str()),
+            ];
             let told = written(&redactor, request(&fields, "", &format!("{first} {last}")));
-            assert!(!told.contains("cookie-0") && !told.contains(&last), "{count}: {told}");
+            assert!(
+                !told.contains("cookie-0") && !told.contains(&last),
+                "{count}: {told}"
+            );
             assert!(told.contains("c0=redacted:"), "{told}");
         }
     }
@@ -334,11 +429,23 @@ mod tests {
         redactor.field(&mut field, &mut secrets);
         let text = String::from_utf8(field.1.0).unwrap();
         let parts: Vec<&str> = text.split(';').collect();
-        assert!(parts[0].starts_with("a=redacted:") && parts[1].starts_with(" b=redacted:"), "{text}");
-        assert!(parts[2] == " c=" && parts[3].starts_with("redacted:"), "{text}");
+        assert!(
+            parts[0].starts_with("a=redacted:") && parts[1].starts_with(" b=redacted:"),
+            "{text}"
+        );
+        assert!(
+            parts[2] == " c=" && parts[3].starts_with("redacted:"),
+            "{text}"
+        );
         let query = redactor.query("a=1&&b=&c", &mut secrets);
         let parts: Vec<&str> = query.split('&').collect();
-        assert!(parts[0].starts_with("a=redacted:") && parts[1].is_empty(), "{query}");
-        assert!(parts[2].starts_with("b=redacted:") && parts[3].starts_with("redacted:"), "{query}");
+        assert!(
+            parts[0].starts_with("a=redacted:") && parts[1].is_empty(),
+            "{query}"
+        );
+        assert!(
+            parts[2].starts_with("b=redacted:") && parts[3].starts_with("redacted:"),
+            "{query}"
+        );
     }
 }

@@ -1,9 +1,11 @@
-//! What was hidden in one request, to be found again wherever it stands, and the other forms that it may have there.
+//! What was hidden in one request, to be found again wherever it stands, and the other forms that
+//! it may have there.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-/// A shorter value is replaced where it stands, and not looked for elsewhere: it would be found in all sorts of things.
+/// A shorter value is replaced where it stands, and not looked for elsewhere: it would be found in
+/// all sorts of things.
 const LEAST: usize = 8;
 /// More are not looked for: what they may stand in is hidden as a whole.
 const MOST: usize = 512;
@@ -22,7 +24,9 @@ type Secret = (Vec<u8>, Vec<u8>);
 impl Secrets {
     /// Has a value looked for, if it is not too short for that.
     pub fn add(&mut self, secret: &[u8], hash: &[u8]) {
-        let Some(start) = secret.first_chunk::<LEAST>() else { return };
+        let Some(start) = secret.first_chunk::<LEAST>() else {
+            return;
+        };
         if self.are_too_many() {
             return;
         }
@@ -35,11 +39,14 @@ impl Secrets {
         }
     }
 
-    /// Has a value looked for, and what it is when it is decoded, all with the one hash: so a component that decodes what was
-    /// recorded finds what it stored.
+    /// Has a value looked for, and what it is when it is decoded, all with the one hash: so a
+    /// component that decodes what was recorded finds what it stored.
     pub fn add_with_forms(&mut self, secret: &[u8], hash: &[u8]) {
         self.add(secret, hash);
-        let bare = secret.strip_prefix(b"\"").and_then(|s| s.strip_suffix(b"\"")).unwrap_or(secret);
+        let bare = secret
+            .strip_prefix(b"\"")
+            .and_then(|s| s.strip_suffix(b"\""))
+            .unwrap_or(secret);
         self.add(bare, hash);
         self.add(&percent_decoded(bare, false), hash);
         self.add(&percent_decoded(bare, true), hash);
@@ -50,7 +57,8 @@ impl Secrets {
         self.count > MOST
     }
 
-    /// Replaces them in one pass, so that nothing is looked for in what was put there; where several begin, the longest.
+    /// Replaces them in one pass, so that nothing is looked for in what was put there; where
+    /// several begin, the longest.
     pub fn replace(&self, text: &mut Vec<u8>) {
         if self.by_start.is_empty() {
             return;
@@ -59,7 +67,11 @@ impl Secrets {
         let (mut at, mut copied) = (0, 0);
         while let Some(start) = text[at..].first_chunk::<LEAST>() {
             let alike = self.by_start.get(start);
-            let found = alike.and_then(|alike| alike.iter().find(|(secret, _)| text[at..].starts_with(secret)));
+            let found = alike.and_then(|alike| {
+                alike
+                    .iter()
+                    .find(|(secret, _)| text[at..].starts_with(secret))
+            });
             let Some((secret, hash)) = found else {
                 at += 1;
                 continue;
@@ -77,9 +89,14 @@ impl Secrets {
     }
 }
 
-/// What a percent-encoded text stands for; a `%` that begins no pair of digits is one. In a form a `+` is a space.
+/// What a percent-encoded text stands for; a `%` that begins no pair of digits is one. In a form a
+/// `+` is a space.
 fn percent_decoded(text: &[u8], form: bool) -> Vec<u8> {
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |b: u8| {
+        char::from(b)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, after @ ..] = rest {
@@ -135,8 +152,12 @@ mod tests {
     #[test]
     fn secrets_are_replaced_in_one_pass_the_longest_first() {
         let mut secrets = Secrets::default();
-        for (secret, hash) in [("secret-x", "<2>"), ("longer-secret", "<1>"), ("longer-s", "<4>"), ("<1>secret", "<3>")]
-        {
+        for (secret, hash) in [
+            ("secret-x", "<2>"),
+            ("longer-secret", "<1>"),
+            ("longer-s", "<4>"),
+            ("<1>secret", "<3>"),
+        ] {
             secrets.add(secret.as_bytes(), hash.as_bytes());
         }
         for (text, becomes) in [
@@ -171,8 +192,17 @@ mod tests {
 
     #[test]
     fn base64_is_read() {
-        for (text, meant) in [("dXNlcjpwYXNz", "user:pass"), ("YQ==", "a"), ("YWI", "ab"), ("", "")] {
-            assert_eq!(base64_decoded(text.as_bytes()).as_deref(), Some(meant.as_bytes()), "{text}");
+        for (text, meant) in [
+            ("dXNlcjpwYXNz", "user:pass"),
+            ("YQ==", "a"),
+            ("YWI", "ab"),
+            ("", ""),
+        ] {
+            assert_eq!(
+                base64_decoded(text.as_bytes()).as_deref(),
+                Some(meant.as_bytes()),
+                "{text}"
+            );
         }
         assert_eq!(base64_decoded(b"-_-_"), base64_decoded(b"+/+/"));
         assert_eq!(base64_decoded(b"a b"), None);

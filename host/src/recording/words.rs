@@ -1,7 +1,9 @@
 //! From the host's words to those of the format, and back.
 
 use super::format::{Answer, FailedAttempt, Field, Reply};
-use crate::policy::{self, ByteRange, Edited, Failure, Fault, FaultKind, Octets, RangeVerdict, Selected};
+use crate::policy::{
+    self, ByteRange, Edited, Failure, Fault, FaultKind, Octets, RangeVerdict, Selected,
+};
 use crate::wire::Fields;
 
 /// Answers of hooks, as they are recorded.
@@ -34,7 +36,9 @@ impl Recordable for RangeVerdict {
         match self {
             Self::Untouched => Answer::Untouched,
             Self::Ignore => Answer::Ignore,
-            Self::Ranges(ranges) => Answer::Ranges(ranges.iter().map(ByteRange::to_string).collect()),
+            Self::Ranges(ranges) => {
+                Answer::Ranges(ranges.iter().map(ByteRange::to_string).collect())
+            }
             Self::Answer(reply) => Answer::Reply(reply.into()),
         }
     }
@@ -51,7 +55,10 @@ impl Recordable for Fault {
             FaultKind::Suspended => "suspended",
             FaultKind::Paused => "paused",
         };
-        Answer::Fault { kind: kind.to_owned(), message: self.message.clone() }
+        Answer::Fault {
+            kind: kind.to_owned(),
+            message: self.message.clone(),
+        }
     }
 }
 
@@ -66,14 +73,25 @@ impl<A: Recordable> Recordable for Result<A, Fault> {
 
 impl From<&policy::Reply> for Reply {
     fn from(reply: &policy::Reply) -> Self {
-        let fields = reply.headers.iter().map(|(name, value)| Field(name.clone(), Octets(value.clone()))).collect();
-        Self { status: reply.status, fields, body: Octets(reply.body.clone()) }
+        let fields = reply
+            .headers
+            .iter()
+            .map(|(name, value)| Field(name.clone(), Octets(value.clone())))
+            .collect();
+        Self {
+            status: reply.status,
+            fields,
+            body: Octets(reply.body.clone()),
+        }
     }
 }
 
 impl From<&policy::FailedAttempt> for FailedAttempt {
     fn from(failed: &policy::FailedAttempt) -> Self {
-        Self { backend: failed.backend, failure: failed.failure.to_string() }
+        Self {
+            backend: failed.backend,
+            failure: failed.failure.to_string(),
+        }
     }
 }
 
@@ -85,11 +103,17 @@ impl From<&FailedAttempt> for policy::FailedAttempt {
             "closed" => Failure::Closed,
             _ => Failure::Other,
         };
-        Self { backend: failed.backend, failure }
+        Self {
+            backend: failed.backend,
+            failure,
+        }
     }
 }
 
 /// The fields of a message as they are recorded.
 pub fn fields(fields: &Fields) -> Vec<Field> {
-    fields.iter().map(|(name, value)| Field(String::from_utf8_lossy(name).into_owned(), value.into())).collect()
+    fields
+        .iter()
+        .map(|(name, value)| Field(String::from_utf8_lossy(name).into_owned(), value.into()))
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! From workers to the file: a channel that never makes a worker wait, and a thread that redacts, serialises and writes.
+//! From workers to the file: a channel that never makes a worker wait, and a thread that redacts,
+//! serialises and writes.
 
 use std::collections::HashSet;
 use std::io;
@@ -91,9 +92,11 @@ impl RecordWriter {
             warned: None,
             path: record.file.display().to_string(),
         };
-        let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || {
-            ground::keeps_running("the recording's thread", || writer.run(&messages));
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("record".to_owned())
+            .spawn(move || {
+                ground::keeps_running("the recording's thread", || writer.run(&messages));
+            })?;
         let recorder = Recorder {
             threshold: (record.sample.clamp(0.0, 1.0) * (u64::from(u32::MAX) + 1) as f64) as u64,
             lineup: Arc::new(lineup(record, config)),
@@ -124,7 +127,9 @@ impl RecordWriter {
             // A queue that is full takes it later.
             ending = ending || self.recorder.sink.try_send(Message::End).is_ok();
             if Instant::now() >= deadline {
-                tracing::warn!("the last requests of the recording are lost: after {limit:?} they were not written");
+                tracing::warn!(
+                    "the last requests of the recording are lost: after {limit:?} they were not written"
+                );
                 return;
             }
             std::thread::sleep(LOOK);
@@ -145,17 +150,33 @@ impl Recorder {
 
     /// Whether calls of this policy are recorded.
     pub fn wants(&self, policy: usize) -> bool {
-        self.record.policies.as_ref().is_none_or(|wanted| wanted.contains(&policy))
+        self.record
+            .policies
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(&policy))
     }
 
     /// What a request takes that begins now: nothing yet.
     pub fn hold(&self) -> Held {
-        Held { queued: Arc::clone(&self.queued), bytes: 0 }
+        Held {
+            queued: Arc::clone(&self.queued),
+            bytes: 0,
+        }
     }
 
     /// Hands over a request, or counts it as dropped in the worker's shard if the writer is behind.
-    pub fn hand_in(&self, lineup: &Arc<Lineup>, request: Box<Request>, held: Held, shard: &WorkerShard) {
-        if self.sink.try_send(Message::Request(Arc::clone(lineup), request, held)).is_err() {
+    pub fn hand_in(
+        &self,
+        lineup: &Arc<Lineup>,
+        request: Box<Request>,
+        held: Held,
+        shard: &WorkerShard,
+    ) {
+        if self
+            .sink
+            .try_send(Message::Request(Arc::clone(lineup), request, held))
+            .is_err()
+        {
             shard.records_dropped.increment();
         }
     }
@@ -164,8 +185,13 @@ impl Recorder {
 /// What is recorded of the policies, in so far as the configuration says it.
 fn lineup(record: &Record, config: &Config) -> Lineup {
     let policy = |(index, policy): (usize, &config::Policy)| {
-        let routes = config.routes.iter().filter(|route| route.policies.contains(&index));
-        let mut pools: Vec<u32> = routes.filter_map(|route| u32::try_from(route.pool).ok()).collect();
+        let routes = config
+            .routes
+            .iter()
+            .filter(|route| route.policies.contains(&index));
+        let mut pools: Vec<u32> = routes
+            .filter_map(|route| u32::try_from(route.pool).ok())
+            .collect();
         pools.sort_unstable();
         pools.dedup();
         Policy {
@@ -184,8 +210,18 @@ fn lineup(record: &Record, config: &Config) -> Lineup {
             trial: None,
         }
     };
-    let wanted = |index: &usize| record.policies.as_ref().is_none_or(|wanted| wanted.contains(index));
-    let policies = config.policies.iter().enumerate().filter(|(index, _)| wanted(index)).map(policy);
+    let wanted = |index: &usize| {
+        record
+            .policies
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(index))
+    };
+    let policies = config
+        .policies
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| wanted(index))
+        .map(policy);
     Lineup {
         format: FORMAT,
         waypost: env!("CARGO_PKG_VERSION").to_owned(),
@@ -277,7 +313,11 @@ impl Writer {
     }
 
     fn flush(&mut self) {
-        let Flushed { lines, bytes, error } = self.file.flush();
+        let Flushed {
+            lines,
+            bytes,
+            error,
+        } = self.file.flush();
         match error {
             None => {
                 self.stats.recorded.add(lines);
@@ -309,22 +349,37 @@ impl Writer {
 
     fn failed(&mut self, error: &io::Error) {
         self.stats.errors.increment();
-        if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+        if self
+            .warned
+            .is_none_or(|warned| warned.elapsed() >= WARN_EVERY)
+        {
             self.warned = Some(Instant::now());
-            tracing::warn!("{} can't be written, and requests are not recorded: {error}", self.path);
+            tracing::warn!(
+                "{} can't be written, and requests are not recorded: {error}",
+                self.path
+            );
         }
     }
 }
 
 fn heading(lineup: &Lineup) -> Vec<u8> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let lineup = Lineup { time: u64::try_from(now.as_millis()).unwrap_or(u64::MAX), ..lineup.clone() };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let lineup = Lineup {
+        time: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        ..lineup.clone()
+    };
     serialised(&Line::Lineup(lineup)).unwrap_or_default()
 }
 
 /// A file that begins has a heading in any case.
 fn heading_again(heading_before: Vec<u8>, lineup: &Lineup) -> Vec<u8> {
-    if heading_before.is_empty() { heading(lineup) } else { heading_before }
+    if heading_before.is_empty() {
+        heading(lineup)
+    } else {
+        heading_before
+    }
 }
 
 fn serialised(line: &Line) -> Option<Vec<u8>> {
@@ -341,11 +396,17 @@ mod tests {
     #[test]
     fn requests_take_no_more_memory_than_there_is_for_them() {
         let queued = Arc::new(AtomicUsize::new(0));
-        let hold = || Held { queued: Arc::clone(&queued), bytes: 0 };
+        let hold = || Held {
+            queued: Arc::clone(&queued),
+            bytes: 0,
+        };
         let mut one = hold();
         assert!(one.grow(REQUEST_BYTES) && !one.grow(1));
         let mut others: Vec<Held> = (0..100).map(|_| hold()).collect();
-        let fit = others.iter_mut().filter_map(|held| held.grow(REQUEST_BYTES).then_some(())).count();
+        let fit = others
+            .iter_mut()
+            .filter_map(|held| held.grow(REQUEST_BYTES).then_some(()))
+            .count();
         assert_eq!(fit, WAITING_BYTES / REQUEST_BYTES - 1);
         drop(one);
         others.truncate(50);
@@ -359,7 +420,11 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("waypost-writer-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("a.jsonl");
-        let config = Config::from_toml("[record]\nfile = \"a\"\n[hosts]\n\"*\" = \"127.0.0.1:1\"", &folder).unwrap();
+        let config = Config::from_toml(
+            "[record]\nfile = \"a\"\n[hosts]\n\"*\" = \"127.0.0.1:1\"",
+            &folder,
+        )
+        .unwrap();
         let record = config.record.clone().unwrap();
         let lineup = lineup(&record, &config);
         let mut writer = Writer {
@@ -383,15 +448,31 @@ mod tests {
         }
         writer.flush();
         let written = std::fs::read_to_string(&path).unwrap();
-        assert!(written.contains("\"/kept\"") && written.len() < 4_000, "{written}");
-        assert_eq!((writer.stats.recorded.value(), writer.stats.dropped.value()), (1, 2));
+        assert!(
+            written.contains("\"/kept\"") && written.len() < 4_000,
+            "{written}"
+        );
+        assert_eq!(
+            (writer.stats.recorded.value(), writer.stats.dropped.value()),
+            (1, 2)
+        );
         assert!(!folder.join("a.jsonl.1").exists(), "it was not set aside");
         // One that has room in a file of its own begins one.
-        let around = heading(&lineup).len() + serialised(&Line::Request(request(String::new()))).unwrap().len();
+        let around = heading(&lineup).len()
+            + serialised(&Line::Request(request(String::new())))
+                .unwrap()
+                .len();
         writer.write(&lineup, request("/".repeat(4_000 - around)));
         writer.flush();
-        assert!(std::fs::read_to_string(folder.join("a.jsonl.1")).unwrap().contains("\"/kept\""));
-        assert_eq!((writer.stats.recorded.value(), writer.stats.dropped.value()), (2, 2));
+        assert!(
+            std::fs::read_to_string(folder.join("a.jsonl.1"))
+                .unwrap()
+                .contains("\"/kept\"")
+        );
+        assert_eq!(
+            (writer.stats.recorded.value(), writer.stats.dropped.value()),
+            (2, 2)
+        );
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

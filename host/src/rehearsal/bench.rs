@@ -13,7 +13,8 @@ use super::source::Source;
 use super::stage::{Given, House, Stage};
 use super::times::Times;
 use crate::policy::{
-    Ask, Attempt, CheckRange, EditRequest, EditResponse, EngineOptions, Fault, Hook, Message, Seat, Select,
+    Ask, Attempt, CheckRange, EditRequest, EditResponse, EngineOptions, Fault, Hook, Message, Seat,
+    Select,
 };
 use crate::wire::{Fields, RequestHead};
 
@@ -74,7 +75,11 @@ pub(super) fn bench(
     seconds: f64,
     mut progress: impl FnMut(&str),
 ) -> Result<Measured, RehearsalError> {
-    let Asked { given, steps, scenarios } = asked(book, settings)?;
+    let Asked {
+        given,
+        steps,
+        scenarios,
+    } = asked(book, settings)?;
     let cache = Scratch::new()?;
     progress("loading");
     let (_, cold) = load(source, &given, &cache.0)?;
@@ -84,12 +89,24 @@ pub(super) fn bench(
     for hook in Hook::ALL.into_iter().filter(|hook| there.has(*hook)) {
         progress(hook.name());
         let times = time(&mut stage, hook, &steps, Duration::from_secs_f64(seconds))?;
-        hooks.push((hook, Cost { times, instructions: (0, 0, 0) }));
+        hooks.push((
+            hook,
+            Cost {
+                times,
+                instructions: (0, 0, 0),
+            },
+        ));
     }
     let instance_bytes = stage.shard().memory_peak.value();
     drop(stage);
     progress("counting instructions");
-    let mut counting = House::with_told_time(source.clone(), EngineOptions { fuel: true, ..EngineOptions::default() })?;
+    let mut counting = House::with_told_time(
+        source.clone(),
+        EngineOptions {
+            fuel: true,
+            ..EngineOptions::default()
+        },
+    )?;
     counting.set_time(steps.first().map_or(0, |step| step.monotonic));
     let mut stage = counting.stage(&given, steps.first().map(Step::setup))?;
     for (hook, cost) in &mut hooks {
@@ -97,10 +114,20 @@ pub(super) fn bench(
     }
     let digest = crate::policy::digest(&source.bytes);
     let (file, size) = (source.name.clone(), source.bytes.len());
-    Ok(Measured { file, digest, size, cold, cached, instance_bytes, scenarios, hooks })
+    Ok(Measured {
+        file,
+        digest,
+        size,
+        cold,
+        cached,
+        instance_bytes,
+        scenarios,
+        hooks,
+    })
 }
 
-/// What the policy is loaded with, and the steps that go with it, at least one: those of all scenarios that are loaded the same.
+/// What the policy is loaded with, and the steps that go with it, at least one: those of all
+/// scenarios that are loaded the same.
 struct Asked {
     given: Given,
     steps: Vec<Step>,
@@ -108,19 +135,35 @@ struct Asked {
 }
 
 fn asked(book: &Book, settings: Option<Value>) -> Result<Asked, RehearsalError> {
-    let mut wanted = book.scenarios.iter().filter(|scenario| !scenario.steps.is_empty()).peekable();
-    let Some(first) = wanted.peek() else { return Err(RehearsalError::NothingToMeasure(book.name.clone())) };
+    let mut wanted = book
+        .scenarios
+        .iter()
+        .filter(|scenario| !scenario.steps.is_empty())
+        .peekable();
+    let Some(first) = wanted.peek() else {
+        return Err(RehearsalError::NothingToMeasure(book.name.clone()));
+    };
     let mut given = first.given.clone();
     let alike: Vec<_> = wanted.filter(|scenario| scenario.given == given).collect();
-    let steps = alike.iter().flat_map(|scenario| scenario.steps.clone()).collect();
+    let steps = alike
+        .iter()
+        .flat_map(|scenario| scenario.steps.clone())
+        .collect();
     given.settings = settings.unwrap_or(given.settings);
     given.memory = given.memory.max(MEMORY);
     given.deadline = DEADLINE;
-    Ok(Asked { given, steps, scenarios: (alike.len(), book.scenarios.len()) })
+    Ok(Asked {
+        given,
+        steps,
+        scenarios: (alike.len(), book.scenarios.len()),
+    })
 }
 
 fn load(source: &Source, given: &Given, cache: &Path) -> Result<(Stage, Duration), RehearsalError> {
-    let options = EngineOptions { cache: Some(cache.to_owned()), ..EngineOptions::default() };
+    let options = EngineOptions {
+        cache: Some(cache.to_owned()),
+        ..EngineOptions::default()
+    };
     let mut house = House::new(source.clone(), options)?;
     let start = Instant::now();
     // The calls that are timed read the real clocks, and time must not go back.
@@ -129,7 +172,12 @@ fn load(source: &Source, given: &Given, cache: &Path) -> Result<(Stage, Duration
 }
 
 /// Calls the hook again and again, as the proxy does: warm, on one thread, nothing scripted.
-fn time(stage: &mut Stage, hook: Hook, steps: &[Step], wanted: Duration) -> Result<Times, RehearsalError> {
+fn time(
+    stage: &mut Stage,
+    hook: Hook,
+    steps: &[Step],
+    wanted: Duration,
+) -> Result<Times, RehearsalError> {
     let mut batch = Batch::default();
     let mut times = Times::default();
     let warm = Instant::now() + wanted.div_f64(10.0);
@@ -163,17 +211,27 @@ fn count(stage: &mut Stage, hook: Hook, steps: &[Step]) -> Result<(u64, u64, u64
         let mut question = step.question(run);
         // Time goes on, and draws are not those of a test.
         question.script.draws.clear();
-        question.script.monotonic = Some(step.monotonic.saturating_add(u64::from(run) * 10_000_000));
+        question.script.monotonic =
+            Some(step.monotonic.saturating_add(u64::from(run) * 10_000_000));
         add_range(hook, &mut question.head);
         let told = stage.ask_these(&[hook], question);
         if let Some((_, fault)) = told.faults().next() {
             return Err(RehearsalError::Faulted(fault.message.clone()));
         }
         for fuel in told.calls.iter().filter_map(|call| call.fuel) {
-            (least, sum, most, calls) = (least.min(fuel), sum.saturating_add(fuel), most.max(fuel), calls + 1);
+            (least, sum, most, calls) = (
+                least.min(fuel),
+                sum.saturating_add(fuel),
+                most.max(fuel),
+                calls + 1,
+            );
         }
     }
-    Ok((if calls == 0 { 0 } else { least }, sum.checked_div(calls).unwrap_or(0), most))
+    Ok((
+        if calls == 0 { 0 } else { least },
+        sum.checked_div(calls).unwrap_or(0),
+        most,
+    ))
 }
 
 /// Messages that are asked about, in buffers that are used again as those of a connection are.
@@ -190,7 +248,10 @@ impl Batch {
         self.response.resize_with(BATCH as usize, Fields::new);
         for (n, (head, response)) in (0..).zip(self.heads.iter_mut().zip(&mut self.response)) {
             let fields = std::mem::take(&mut head.fields);
-            *head = RequestHead { fields, ..step.head_without_fields(first.wrapping_add(n)) };
+            *head = RequestHead {
+                fields,
+                ..step.head_without_fields(first.wrapping_add(n))
+            };
             refill(&mut head.fields, &step.head.fields);
             add_range(hook, head);
             refill(response, &step.response.fields);
@@ -208,7 +269,15 @@ impl Batch {
         let mut before = Instant::now();
         for (head, response) in self.heads.iter_mut().zip(&mut self.response) {
             seat.begin_request();
-            let answer = ask(seat, hook, step, &mut Message { head, response: Some(response) });
+            let answer = ask(
+                seat,
+                hook,
+                step,
+                &mut Message {
+                    head,
+                    response: Some(response),
+                },
+            );
             seat.end_request();
             answer.map_err(|fault| RehearsalError::Faulted(fault.message))?;
             let now = Instant::now();
@@ -225,24 +294,37 @@ fn ask(seat: &mut Seat, hook: Hook, step: &Step, message: &mut Message<'_>) -> R
         Hook::Range => CheckRange { pool }.ask(seat, message).map(drop),
         Hook::RequestHeaders => EditRequest { pool }.ask(seat, message).map(drop),
         Hook::Selection => {
-            let attempt = Attempt { number: step.attempt, failed: &step.failed };
+            let attempt = Attempt {
+                number: step.attempt,
+                failed: &step.failed,
+            };
             Select { pool, attempt }.ask(seat, message).map(drop)
         }
         Hook::ResponseHeaders => {
             let backend = step.response.backend.unwrap_or(0);
-            EditResponse { pool, status: step.response.status, backend }.ask(seat, message).map(drop)
+            EditResponse {
+                pool,
+                status: step.response.status,
+                backend,
+            }
+            .ask(seat, message)
+            .map(drop)
         }
     }
 }
 
 fn refill(fields: &mut Fields, from: &Fields) {
     fields.clear();
-    from.iter().for_each(|(name, value)| fields.append(name, value));
+    from.iter()
+        .for_each(|(name, value)| fields.append(name, value));
 }
 
 /// The proxy asks this hook only about requests that have one.
 fn add_range(hook: Hook, head: &mut RequestHead) {
-    if hook == Hook::Range && !head.fields.contains("range") && !head.query().is_some_and(|q| q.contains("range=")) {
+    if hook == Hook::Range
+        && !head.fields.contains("range")
+        && !head.query().is_some_and(|q| q.contains("range="))
+    {
         head.fields.append(b"range", b"bytes=0-99");
     }
 }
@@ -252,10 +334,18 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Result<Self, RehearsalError> {
-        let path = std::env::temp_dir().join(format!("waypost-{}-{:016x}", std::process::id(), rand::random::<u64>()));
-        // Fails if it is there: nobody else's folder is used, and nobody else can write into this one.
+        let path = std::env::temp_dir().join(format!(
+            "waypost-{}-{:016x}",
+            std::process::id(),
+            rand::random::<u64>()
+        ));
+        // Fails if it is there: nobody else's folder is used, and nobody else can write into this
+        // one.
         let made = DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|error| RehearsalError::Write { path: path.clone(), error })?;
+        made.map_err(|error| RehearsalError::Write {
+            path: path.clone(),
+            error,
+        })?;
         Ok(Self(path))
     }
 }

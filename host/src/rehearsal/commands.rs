@@ -59,11 +59,19 @@ fn show_inspection(flags: &Inspect, manner: Manner) -> Result<Outcome, Rehearsal
         true => print(&pretty(&found.json()))?,
         false => print(&found.text())?,
     }
-    Ok(if found.refused.is_none() { Outcome::Fine } else { Outcome::Failed })
+    Ok(if found.refused.is_none() {
+        Outcome::Fine
+    } else {
+        Outcome::Failed
+    })
 }
 
 fn write_packed(flags: &Pack) -> Result<Outcome, RehearsalError> {
-    let component = pack(&flags.module, &read(&flags.module, LARGEST_MODULE)?, flags.compiling.limits())?;
+    let component = pack(
+        &flags.module,
+        &read(&flags.module, LARGEST_MODULE)?,
+        flags.compiling.limits(),
+    )?;
     write(&flags.output, &component)?;
     Ok(Outcome::Fine)
 }
@@ -74,7 +82,10 @@ fn run_tests(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
         && !matches!(error, RehearsalError::Write { .. })
     {
         // Or the build server goes by what an earlier run has left there.
-        write(path, junit::unplayed(&flags.scenarios, &error.to_string()).as_bytes())?;
+        write(
+            path,
+            junit::unplayed(&flags.scenarios, &error.to_string()).as_bytes(),
+        )?;
     }
     outcome
 }
@@ -82,18 +93,27 @@ fn run_tests(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
 fn test(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
     let start = Instant::now();
     let source = Source::open(&flags.file, flags.compiling.limits())?;
-    let books: Vec<Book> = flags.scenarios.iter().map(|path| scenario::read(path)).collect::<Result<_, _>>()?;
+    let books: Vec<Book> = flags
+        .scenarios
+        .iter()
+        .map(|path| scenario::read(path))
+        .collect::<Result<_, _>>()?;
     let all: usize = books.iter().map(|book| book.scenarios.len()).sum();
     let mut house = House::with_told_time(source, EngineOptions::default())?;
     let mut progress = Progress::new(manner);
     let mut played = Vec::with_capacity(books.len());
     for book in &books {
-        played.push(play(&mut house, book, flags.filter.as_deref(), |name| progress.show(name))?);
+        played.push(play(&mut house, book, flags.filter.as_deref(), |name| {
+            progress.show(name)
+        })?);
     }
     progress.clear();
     let run: usize = played.iter().map(|book| book.scenarios.len()).sum();
     if let (0, Some(filter)) = (run, &flags.filter) {
-        return Err(RehearsalError::NothingLeft { count: all, filter: filter.clone() });
+        return Err(RehearsalError::NothingLeft {
+            count: all,
+            filter: filter.clone(),
+        });
     }
     if let Some(path) = &flags.junit {
         write(path, junit::xml(&played).as_bytes())?;
@@ -102,18 +122,37 @@ fn test(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
         true => print(&pretty(&report::json(&played, all - run, start.elapsed())))?,
         false => print(&report::text(&played, all - run, start.elapsed()))?,
     }
-    let passed = played.iter().flat_map(|book| &book.scenarios).all(|scenario| scenario.failures.is_empty());
-    Ok(if passed { Outcome::Fine } else { Outcome::Failed })
+    let passed = played
+        .iter()
+        .flat_map(|book| &book.scenarios)
+        .all(|scenario| scenario.failures.is_empty());
+    Ok(if passed {
+        Outcome::Fine
+    } else {
+        Outcome::Failed
+    })
 }
 
-/// For `fuzz/`: plays a scenario file, each step so often at most, and reports it as text, as JSON and for build servers.
+/// For `fuzz/`: plays a scenario file, each step so often at most, and reports it as text, as JSON
+/// and for build servers.
 #[doc(hidden)]
-pub fn rehearse(house: &mut House, scenarios: &Path, most: u32) -> Result<[String; 3], RehearsalError> {
+pub fn rehearse(
+    house: &mut House,
+    scenarios: &Path,
+    most: u32,
+) -> Result<[String; 3], RehearsalError> {
     let mut book = scenario::read(scenarios)?;
-    book.scenarios.iter_mut().flat_map(|s| &mut s.steps).for_each(|step| step.repeat = step.repeat.min(most));
+    book.scenarios
+        .iter_mut()
+        .flat_map(|s| &mut s.steps)
+        .for_each(|step| step.repeat = step.repeat.min(most));
     let played = [play(house, &book, None, |_| {})?];
     let took = Default::default();
-    Ok([report::text(&played, 0, took), pretty(&report::json(&played, 0, took)), junit::xml(&played)])
+    Ok([
+        report::text(&played, 0, took),
+        pretty(&report::json(&played, 0, took)),
+        junit::xml(&played),
+    ])
 }
 
 fn measure(flags: &Bench, manner: Manner) -> Result<Outcome, RehearsalError> {
@@ -124,7 +163,9 @@ fn measure(flags: &Bench, manner: Manner) -> Result<Outcome, RehearsalError> {
         None => scenario::parse("a plain request", PLAIN)?,
     };
     let mut progress = Progress::new(manner);
-    let measured = bench::bench(&source, &book, settings, flags.seconds, |what| progress.show(what));
+    let measured = bench::bench(&source, &book, settings, flags.seconds, |what| {
+        progress.show(what)
+    });
     progress.clear();
     let measured = measured?;
     match manner.is_json(flags.format) {
@@ -142,7 +183,9 @@ pub(super) fn settings(written: &str) -> Result<Value, RehearsalError> {
     };
     match serde_json::from_str(&text) {
         Ok(settings @ Value::Object(_)) => Ok(settings),
-        Ok(_) => Err(RehearsalError::Settings("it is another kind of value".to_owned())),
+        Ok(_) => Err(RehearsalError::Settings(
+            "it is another kind of value".to_owned(),
+        )),
         Err(e) => Err(RehearsalError::Settings(e.to_string())),
     }
 }
@@ -195,7 +238,18 @@ fn as_text(measured: &Measured) -> String {
         );
     }
     text.push('\n');
-    let heading = ["hook", "calls/s", "mean", "p50", "p90", "p99", "max", "instructions: least", "mean", "most"];
+    let heading = [
+        "hook",
+        "calls/s",
+        "mean",
+        "p50",
+        "p90",
+        "p99",
+        "max",
+        "instructions: least",
+        "mean",
+        "most",
+    ];
     let mut rows = vec![heading.map(str::to_owned)];
     for (hook, cost) in &measured.hooks {
         let (times, (least, mean, most)) = (&cost.times, cost.instructions);
@@ -213,8 +267,9 @@ fn as_text(measured: &Measured) -> String {
             most.to_string(),
         ]);
     }
-    let widths: Vec<usize> =
-        (0..heading.len()).map(|at| rows.iter().map(|row| row[at].len()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..heading.len())
+        .map(|at| rows.iter().map(|row| row[at].len()).max().unwrap_or(0))
+        .collect();
     for row in &rows {
         let cells: Vec<String> = row
             .iter()
@@ -245,7 +300,10 @@ struct Progress {
 
 impl Progress {
     fn new(manner: Manner) -> Self {
-        Self { terminal: manner.terminal, shown: false }
+        Self {
+            terminal: manner.terminal,
+            shown: false,
+        }
     }
 
     fn show(&mut self, what: &str) {
@@ -275,9 +333,15 @@ fn pretty(value: &Value) -> String {
 
 /// To standard output; a reader that has seen enough is no failure.
 pub(super) fn print(text: &str) -> Result<(), RehearsalError> {
-    ground::print(text).map_err(|error| RehearsalError::Write { path: "standard output".into(), error })
+    ground::print(text).map_err(|error| RehearsalError::Write {
+        path: "standard output".into(),
+        error,
+    })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), RehearsalError> {
-    fs::write(path, bytes).map_err(|error| RehearsalError::Write { path: path.to_owned(), error })
+    fs::write(path, bytes).map_err(|error| RehearsalError::Write {
+        path: path.to_owned(),
+        error,
+    })
 }

@@ -101,16 +101,22 @@ impl RehearsalError {
         }
     }
 
-    /// As a terminal shows it: names and messages in it may come from a file or a component of somebody else's, and none of them
-    /// is to move a cursor.
+    /// As a terminal shows it: names and messages in it may come from a file or a component of
+    /// somebody else's, and none of them is to move a cursor.
     pub fn told(&self) -> String {
-        self.to_string().lines().map(plain).collect::<Vec<_>>().join("\n")
+        self.to_string()
+            .lines()
+            .map(plain)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Whether the policy is to blame, and not what it was to be rehearsed with.
     pub fn is_about_the_policy(&self) -> bool {
         match self {
-            Self::Policy(PolicyError::Refused { .. }) | Self::Faulted(_) | Self::Unpackable { .. } => true,
+            Self::Policy(PolicyError::Refused { .. })
+            | Self::Faulted(_)
+            | Self::Unpackable { .. } => true,
             Self::Policy(_)
             | Self::Unreadable(_)
             | Self::Recording(_)
@@ -130,7 +136,11 @@ impl RehearsalError {
 /// The same of a policy that its author knows by this name.
 pub(super) fn named(error: PolicyError, name: &str) -> PolicyError {
     match error {
-        PolicyError::Refused { origin, reason, .. } => PolicyError::Refused { policy: name.to_owned(), origin, reason },
+        PolicyError::Refused { origin, reason, .. } => PolicyError::Refused {
+            policy: name.to_owned(),
+            origin,
+            reason,
+        },
         other => other,
     }
 }

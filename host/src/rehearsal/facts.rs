@@ -20,7 +20,12 @@ pub struct BackendState {
 impl Default for BackendState {
     /// Idle and well, and nothing measured yet.
     fn default() -> Self {
-        Self { in_flight: 0, latency_microseconds: 0, healthy: true, consecutive_failures: 0 }
+        Self {
+            in_flight: 0,
+            latency_microseconds: 0,
+            healthy: true,
+            consecutive_failures: 0,
+        }
     }
 }
 
@@ -41,7 +46,12 @@ struct Given {
 impl GivenFacts {
     /// Pools by their ids, with the states of their backends.
     pub fn new(pools: &[Vec<BackendState>]) -> Self {
-        let facts = Self { pools: pools.iter().map(|p| p.iter().map(|_| Given::default()).collect()).collect() };
+        let facts = Self {
+            pools: pools
+                .iter()
+                .map(|p| p.iter().map(|_| Given::default()).collect())
+                .collect(),
+        };
         for (pool, states) in (0..).zip(pools) {
             facts.set_pool(pool, states);
         }
@@ -57,11 +67,17 @@ impl GivenFacts {
 
     /// Replaces what is known of a backend; one that is not there is ignored.
     pub fn set(&self, pool: u32, backend: u32, state: BackendState) {
-        let Some(given) = self.given(pool, backend) else { return };
+        let Some(given) = self.given(pool, backend) else {
+            return;
+        };
         given.in_flight.store(state.in_flight, Relaxed);
-        given.latency_microseconds.store(state.latency_microseconds, Relaxed);
+        given
+            .latency_microseconds
+            .store(state.latency_microseconds, Relaxed);
         given.healthy.store(state.healthy, Relaxed);
-        given.consecutive_failures.store(state.consecutive_failures, Relaxed);
+        given
+            .consecutive_failures
+            .store(state.consecutive_failures, Relaxed);
     }
 
     fn given(&self, pool: u32, backend: u32) -> Option<&Given> {
@@ -71,22 +87,28 @@ impl GivenFacts {
 
 impl BackendFacts for GivenFacts {
     fn in_flight(&self, pool: u32, backend: u32) -> u32 {
-        self.given(pool, backend).map_or(0, |g| g.in_flight.load(Relaxed))
+        self.given(pool, backend)
+            .map_or(0, |g| g.in_flight.load(Relaxed))
     }
 
     fn latency_microseconds(&self, pool: u32, backend: u32) -> u64 {
-        self.given(pool, backend).map_or(0, |g| g.latency_microseconds.load(Relaxed))
+        self.given(pool, backend)
+            .map_or(0, |g| g.latency_microseconds.load(Relaxed))
     }
 
     fn healthy(&self, pool: u32, backend: u32) -> bool {
-        self.given(pool, backend).is_some_and(|g| g.healthy.load(Relaxed))
+        self.given(pool, backend)
+            .is_some_and(|g| g.healthy.load(Relaxed))
     }
 
     fn consecutive_failures(&self, pool: u32, backend: u32) -> u32 {
-        self.given(pool, backend).map_or(0, |g| g.consecutive_failures.load(Relaxed))
+        self.given(pool, backend)
+            .map_or(0, |g| g.consecutive_failures.load(Relaxed))
     }
 
     fn backend_count(&self, pool: u32) -> u32 {
-        self.pools.get(pool as usize).map_or(0, |p| u32::try_from(p.len()).unwrap_or(u32::MAX))
+        self.pools
+            .get(pool as usize)
+            .map_or(0, |p| u32::try_from(p.len()).unwrap_or(u32::MAX))
     }
 }

@@ -35,15 +35,26 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
         Ok(anatomy) => anatomy,
         Err(reason) => {
             let anatomy = Anatomy::from_outside(&source.bytes);
-            return Ok(Inspection { file, anatomy, refused: Some(reason.to_string()), notes: Vec::new() });
+            return Ok(Inspection {
+                file,
+                anatomy,
+                refused: Some(reason.to_string()),
+                notes: Vec::new(),
+            });
         }
     };
-    let given = Given { memory: MEMORY, ..default_given() };
+    let given = Given {
+        memory: MEMORY,
+        ..default_given()
+    };
     let (mut refused, mut notes) = (None, Vec::new());
     match House::new(source, EngineOptions::default())?.stage(&given, None) {
         Ok(_) => {}
         // Without its settings nobody can tell.
-        Err(PolicyError::Refused { reason: Refusal::Configure(why), .. }) => {
+        Err(PolicyError::Refused {
+            reason: Refusal::Configure(why),
+            ..
+        }) => {
             notes.push(format!("it needs settings: {why}"));
         }
         Err(PolicyError::Refused { reason, .. }) => refused = Some(reason.to_string()),
@@ -56,9 +67,17 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
         ));
     }
     if anatomy.carries_types {
-        notes.push("it carries the types of a policy: `waypost policy pack` makes a component of it".to_owned());
+        notes.push(
+            "it carries the types of a policy: `waypost policy pack` makes a component of it"
+                .to_owned(),
+        );
     }
-    Ok(Inspection { file, anatomy, refused, notes })
+    Ok(Inspection {
+        file,
+        anatomy,
+        refused,
+        notes,
+    })
 }
 
 impl Inspection {
@@ -72,16 +91,21 @@ impl Inspection {
         };
         line("file", &self.file);
         line("form", form(anatomy.form));
-        line("size", &format!("{} ({} bytes)", size(anatomy.size as u64), anatomy.size));
+        line(
+            "size",
+            &format!("{} ({} bytes)", size(anatomy.size as u64), anatomy.size),
+        );
         line("digest", &anatomy.digest);
         if matches!(anatomy.form, Form::Component | Form::CoreModule) {
             line("contract", &or_none(&anatomy.contracts));
             line("hooks", &or_none(&anatomy.hooks));
             let memory = size(anatomy.initial_memory);
             line("memory", &format!("{memory} to begin with"));
-            for (name, interfaces) in
-                [("imports", &anatomy.imports), ("wasi", &anatomy.wasi), ("others", &anatomy.others)]
-            {
+            for (name, interfaces) in [
+                ("imports", &anatomy.imports),
+                ("wasi", &anatomy.wasi),
+                ("others", &anatomy.others),
+            ] {
                 if interfaces.is_empty() && name != "others" {
                     line(name, "none");
                 }
@@ -107,7 +131,9 @@ impl Inspection {
     pub fn json(&self) -> Value {
         let anatomy = &self.anatomy;
         let interfaces = |all: &[Interface]| -> Value {
-            all.iter().map(|i| json!({ "name": i.name, "functions": i.functions })).collect()
+            all.iter()
+                .map(|i| json!({ "name": i.name, "functions": i.functions }))
+                .collect()
         };
         let producers = anatomy.producers.iter();
         json!({
@@ -140,7 +166,11 @@ fn form(form: Form) -> &'static str {
 }
 
 fn or_none(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 fn shown(interface: &Interface) -> String {

@@ -2,7 +2,9 @@
 
 use tracing::Level;
 
-use super::scenario::{Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog, Field, Meant, Pick, Step};
+use super::scenario::{
+    Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog, Field, Meant, Pick, Step,
+};
 use super::stage::{GivenPool, Stage, Told};
 use crate::policy::{Fault, FaultKind, Hook, LogLine, Reply, Selected};
 use crate::wire::Fields;
@@ -24,8 +26,16 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    pub fn new(what: impl Into<String>, expected: impl Into<String>, actual: impl Into<String>) -> Self {
-        Self { what: what.into(), expected: expected.into(), actual: actual.into() }
+    pub fn new(
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        actual: impl Into<String>,
+    ) -> Self {
+        Self {
+            what: what.into(),
+            expected: expected.into(),
+            actual: actual.into(),
+        }
     }
 }
 
@@ -40,7 +50,11 @@ pub(super) fn judge(step: &Step, told: &Told, pool: &GivenPool) -> Vec<Differenc
         && !picks.iter().any(|pick| is(told, pick))
     {
         let wanted: Vec<String> = picks.iter().map(|pick| shown_pick(pick, pool)).collect();
-        found.push(Difference::new("backend", wanted.join(" or "), selection(told, pool)));
+        found.push(Difference::new(
+            "backend",
+            wanted.join(" or "),
+            selection(told, pool),
+        ));
     }
     if let Some(range) = &expect.range {
         let actual = match &told.range {
@@ -52,8 +66,18 @@ pub(super) fn judge(step: &Step, told: &Told, pool: &GivenPool) -> Vec<Differenc
             found.push(Difference::new("range", range, actual));
         }
     }
-    fields("request field", &expect.request, &told.head.fields, &mut found);
-    fields("response field", &expect.response, &told.response_fields, &mut found);
+    fields(
+        "request field",
+        &expect.request,
+        &told.head.fields,
+        &mut found,
+    );
+    fields(
+        "response field",
+        &expect.response,
+        &told.response_fields,
+        &mut found,
+    );
     log("log", &expect.log, &told.lines, &mut found);
     found
 }
@@ -61,7 +85,9 @@ pub(super) fn judge(step: &Step, told: &Told, pool: &GivenPool) -> Vec<Differenc
 /// Whether the selection came to this.
 pub(super) fn is(told: &Told, pick: &Pick) -> bool {
     match &pick.meant {
-        Meant::Backends(backends) => told.backend().is_some_and(|backend| backends.contains(&backend)),
+        Meant::Backends(backends) => told
+            .backend()
+            .is_some_and(|backend| backends.contains(&backend)),
         Meant::Nobody => matches!(told.selection, Some(Ok(Selected::NoChoice))),
         Meant::Answer => told.answer().is_some(),
     }
@@ -70,10 +96,18 @@ pub(super) fn is(told: &Told, pick: &Pick) -> bool {
 /// Draws that did not fit, or that nobody asked for.
 fn script(step: &Step, told: &Told, found: &mut Vec<Difference>) {
     if let Some(complaint) = &told.complaint {
-        found.push(Difference::new("random", "draws that can be given", complaint));
+        found.push(Difference::new(
+            "random",
+            "draws that can be given",
+            complaint,
+        ));
     } else if told.draws_left > 0 && told.faults().next().is_none() {
         let all = step.random.len();
-        found.push(Difference::new("random", draws(all), format!("{} asked for", draws(all - told.draws_left))));
+        found.push(Difference::new(
+            "random",
+            draws(all),
+            format!("{} asked for", draws(all - told.draws_left)),
+        ));
     }
 }
 
@@ -84,23 +118,41 @@ fn draws(count: usize) -> String {
 /// Those that are expected and did not come, and those that came and are not expected.
 fn faults(expected: &[ExpectedFault], told: &Told, found: &mut Vec<Difference>) {
     let all: Vec<_> = told.faults().collect();
-    let shown = |(hook, fault): &(Hook, &Fault)| format!("{} in {hook}: {}", fault.kind, fault.message);
-    let missing: Vec<String> =
-        expected.iter().filter(|expected| !all.iter().any(|fault| is_it(expected, *fault))).map(wanted).collect();
-    let mut others = all.iter().filter(|fault| !expected.iter().any(|expected| is_it(expected, **fault))).map(shown);
+    let shown =
+        |(hook, fault): &(Hook, &Fault)| format!("{} in {hook}: {}", fault.kind, fault.message);
+    let missing: Vec<String> = expected
+        .iter()
+        .filter(|expected| !all.iter().any(|fault| is_it(expected, *fault)))
+        .map(wanted)
+        .collect();
+    let mut others = all
+        .iter()
+        .filter(|fault| !expected.iter().any(|expected| is_it(expected, **fault)))
+        .map(shown);
     if !missing.is_empty() {
         let actual: Vec<String> = others.by_ref().collect();
-        let actual = if actual.is_empty() { "none".to_owned() } else { actual.join("; ") };
+        let actual = if actual.is_empty() {
+            "none".to_owned()
+        } else {
+            actual.join("; ")
+        };
         found.push(Difference::new("fault", missing.join(" and "), actual));
     }
-    let none = if expected.is_empty() { "none" } else { "none but what is expected" };
+    let none = if expected.is_empty() {
+        "none"
+    } else {
+        "none but what is expected"
+    };
     found.extend(others.map(|other| Difference::new("fault", none, other)));
 }
 
 fn is_it(expected: &ExpectedFault, (hook, fault): (Hook, &Fault)) -> bool {
     kind(fault.kind) == expected.kind
         && expected.hook.is_none_or(|wanted| wanted == hook)
-        && expected.contains.as_ref().is_none_or(|text| fault.message.contains(text))
+        && expected
+            .contains
+            .as_ref()
+            .is_none_or(|text| fault.message.contains(text))
 }
 
 fn wanted(expected: &ExpectedFault) -> String {
@@ -119,21 +171,34 @@ fn kind(kind: FaultKind) -> &'static str {
         FaultKind::Trap => "trap",
         FaultKind::Deadline => "deadline",
         FaultKind::Invalid => "invalid",
-        FaultKind::Rebuilding | FaultKind::Unavailable | FaultKind::Suspended | FaultKind::Paused => "unavailable",
+        FaultKind::Rebuilding
+        | FaultKind::Unavailable
+        | FaultKind::Suspended
+        | FaultKind::Paused => "unavailable",
     }
 }
 
 fn answer(expect: &Expect, told: &Told, found: &mut Vec<Difference>) {
-    let may_come = expect.backend.iter().flatten().chain(expect.share.iter().map(|(pick, ..)| pick));
+    let may_come = expect
+        .backend
+        .iter()
+        .flatten()
+        .chain(expect.share.iter().map(|(pick, ..)| pick));
     match (&expect.answer, told.answer()) {
         (None, None) => {}
         (None, Some((hook, reply))) => {
             if !may_come.into_iter().any(|pick| pick.meant == Meant::Answer) {
-                found.push(Difference::new("answer", "none", format!("{} by {hook}", shown_reply(reply))));
+                found.push(Difference::new(
+                    "answer",
+                    "none",
+                    format!("{} by {hook}", shown_reply(reply)),
+                ));
             }
         }
         (Some(wanted), None) => {
-            let status = wanted.status.map_or_else(|| "an answer".to_owned(), |status| status.to_string());
+            let status = wanted
+                .status
+                .map_or_else(|| "an answer".to_owned(), |status| status.to_string());
             found.push(Difference::new("answer", status, "none"));
         }
         (Some(wanted), Some((hook, reply))) => compare_reply(wanted, hook, reply, found),
@@ -142,21 +207,36 @@ fn answer(expect: &Expect, told: &Told, found: &mut Vec<Difference>) {
 
 fn compare_reply(wanted: &Answer, hook: Hook, reply: &Reply, found: &mut Vec<Difference>) {
     if let Some(status) = wanted.status.filter(|status| *status != reply.status) {
-        found.push(Difference::new("answer status", status.to_string(), shown_reply(reply)));
+        found.push(Difference::new(
+            "answer status",
+            status.to_string(),
+            shown_reply(reply),
+        ));
     }
     if let Some(wanted) = wanted.hook.filter(|wanted| *wanted != hook) {
         found.push(Difference::new("answer by", wanted.name(), hook.name()));
     }
     let mut headers = Fields::new();
-    reply.headers.iter().for_each(|(name, value)| headers.append(name.as_bytes(), value));
+    reply
+        .headers
+        .iter()
+        .for_each(|(name, value)| headers.append(name.as_bytes(), value));
     fields("answer field", &wanted.headers, &headers, found);
     if let Some(body) = wanted.body.as_ref().filter(|body| **body != reply.body) {
-        found.push(Difference::new("answer body", shown(body), shown(&reply.body)));
+        found.push(Difference::new(
+            "answer body",
+            shown(body),
+            shown(&reply.body),
+        ));
     }
     if let Some(text) = &wanted.body_contains
         && memchr::memmem::find(&reply.body, text.as_bytes()).is_none()
     {
-        found.push(Difference::new("answer body", format!("contains {text:?}"), shown(&reply.body)));
+        found.push(Difference::new(
+            "answer body",
+            format!("contains {text:?}"),
+            shown(&reply.body),
+        ));
     }
 }
 
@@ -165,7 +245,11 @@ fn fields(what: &str, expected: &[Field], actual: &Fields, found: &mut Vec<Diffe
         let values: Vec<&[u8]> = actual.values(&field.name).collect();
         if values != field.values {
             let wanted: Vec<&[u8]> = field.values.iter().map(Vec::as_slice).collect();
-            found.push(Difference::new(format!("{what} {}", field.name), shown_values(&wanted), shown_values(&values)));
+            found.push(Difference::new(
+                format!("{what} {}", field.name),
+                shown_values(&wanted),
+                shown_values(&values),
+            ));
         }
     }
 }
@@ -186,7 +270,10 @@ fn log(what: &str, expected: &ExpectedLog, lines: &[LogLine], found: &mut Vec<Di
                 let (after, actual) = match at {
                     0 => ("", shown_lines(lines)),
                     // Before these it may well be.
-                    _ => (" after those before it", format!("after those: {}", shown_lines(rest))),
+                    _ => (
+                        " after those before it",
+                        format!("after those: {}", shown_lines(rest)),
+                    ),
                 };
                 found.push(Difference::new(what, wanted_line(wanted) + after, actual));
                 return;
@@ -200,8 +287,15 @@ fn is_line(expected: &ExpectedLine, line: &LogLine) -> bool {
 }
 
 fn wanted_line(expected: &ExpectedLine) -> String {
-    let level = expected.level.map_or_else(|| "a line".to_owned(), |level| format!("a line at {}", shown_level(level)));
-    if expected.contains.is_empty() { level } else { format!("{level} that says {:?}", expected.contains) }
+    let level = expected.level.map_or_else(
+        || "a line".to_owned(),
+        |level| format!("a line at {}", shown_level(level)),
+    );
+    if expected.contains.is_empty() {
+        level
+    } else {
+        format!("{level} that says {:?}", expected.contains)
+    }
 }
 
 fn shown_lines(lines: &[LogLine]) -> String {
@@ -209,7 +303,13 @@ fn shown_lines(lines: &[LogLine]) -> String {
         return "nothing".to_owned();
     }
     let some = lines.iter().take(SHOWN_LINES);
-    let some = some.map(|line| format!("{} {}", shown_level(line.level), shown(line.text.as_bytes())));
+    let some = some.map(|line| {
+        format!(
+            "{} {}",
+            shown_level(line.level),
+            shown(line.text.as_bytes())
+        )
+    });
     let more = lines.len().saturating_sub(SHOWN_LINES);
     let more = (more > 0).then(|| format!("{more} more"));
     some.chain(more).collect::<Vec<_>>().join("; ")
@@ -222,38 +322,65 @@ fn shown_level(level: Level) -> String {
 /// What is expected to have been written before anything was asked.
 pub(super) fn set_up(step: &Step, stage: &Stage) -> Vec<Difference> {
     let mut found = Vec::new();
-    log("set-up log", &step.expect.setup_log, stage.heard_at_setup(), &mut found);
+    log(
+        "set-up log",
+        &step.expect.setup_log,
+        stage.heard_at_setup(),
+        &mut found,
+    );
     found
 }
 
 /// What is expected to be left when all runs are done: counters and the store.
 pub(super) fn left(step: &Step, stage: &Stage) -> Vec<Difference> {
     let mut found = Vec::new();
-    let counters = if step.expect.counters.is_empty() { Default::default() } else { stage.counters() };
+    let counters = if step.expect.counters.is_empty() {
+        Default::default()
+    } else {
+        stage.counters()
+    };
     for (name, wanted) in &step.expect.counters {
         match counters.get(name) {
             Some(actual) if actual == wanted => {}
-            Some(actual) => {
-                found.push(Difference::new(format!("counter {name}"), wanted.to_string(), actual.to_string()))
-            }
+            Some(actual) => found.push(Difference::new(
+                format!("counter {name}"),
+                wanted.to_string(),
+                actual.to_string(),
+            )),
             None => {
                 let known: Vec<&str> = counters.keys().map(String::as_str).collect();
                 let actual = format!("it defines no such counter, but: {}", known.join(", "));
-                found.push(Difference::new(format!("counter {name}"), wanted.to_string(), actual));
+                found.push(Difference::new(
+                    format!("counter {name}"),
+                    wanted.to_string(),
+                    actual,
+                ));
             }
         }
     }
     for (key, wanted) in &step.expect.store.values {
         let actual = stage.store().get(key);
         if actual != *wanted {
-            let shown = |value: &Option<Vec<u8>>| value.as_ref().map_or_else(|| "nothing".to_owned(), |v| shown(v));
-            found.push(Difference::new(format!("store {key:?}"), shown(wanted), shown(&actual)));
+            let shown = |value: &Option<Vec<u8>>| {
+                value
+                    .as_ref()
+                    .map_or_else(|| "nothing".to_owned(), |v| shown(v))
+            };
+            found.push(Difference::new(
+                format!("store {key:?}"),
+                shown(wanted),
+                shown(&actual),
+            ));
         }
     }
     for (key, wanted) in &step.expect.store.counters {
         let actual = stage.store().counter(key).unwrap_or_default();
         if actual != *wanted {
-            found.push(Difference::new(format!("store counter {key:?}"), wanted.to_string(), actual.to_string()));
+            found.push(Difference::new(
+                format!("store counter {key:?}"),
+                wanted.to_string(),
+                actual.to_string(),
+            ));
         }
     }
     found
@@ -288,7 +415,10 @@ fn shown_pick(pick: &Pick, pool: &GivenPool) -> String {
 }
 
 fn shown_backend(backend: u32, pool: &GivenPool) -> String {
-    let address = pool.backends.get(backend as usize).map_or("?", |b| b.address.as_str());
+    let address = pool
+        .backends
+        .get(backend as usize)
+        .map_or("?", |b| b.address.as_str());
     format!("backend {backend} ({address})")
 }
 
@@ -306,15 +436,22 @@ fn shown_reply(reply: &Reply) -> String {
 fn shown_values(values: &[&[u8]]) -> String {
     match values {
         [] => "not there".to_owned(),
-        values => values.iter().map(|value| shown(value)).collect::<Vec<_>>().join(", "),
+        values => values
+            .iter()
+            .map(|value| shown(value))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 
 /// In quotes if it is text, else in hexadecimal; cut if it is long.
 fn shown(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(SHOWN)];
-    let more =
-        if cut.len() < bytes.len() { format!(" and {} bytes more", bytes.len() - cut.len()) } else { String::new() };
+    let more = if cut.len() < bytes.len() {
+        format!(" and {} bytes more", bytes.len() - cut.len())
+    } else {
+        String::new()
+    };
     match std::str::from_utf8(cut) {
         Ok(text) => format!("{text:?}{more}"),
         Err(_) => {

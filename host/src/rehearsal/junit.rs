@@ -13,7 +13,10 @@ pub(super) fn xml(all: &[Played]) -> String {
     let tests: usize = all.iter().map(|book| book.scenarios.len()).sum();
     let failures: usize = all.iter().map(failed).sum();
     // Writing to a string does not fail.
-    let _ = writeln!(text, "<testsuites tests=\"{tests}\" failures=\"{failures}\">");
+    let _ = writeln!(
+        text,
+        "<testsuites tests=\"{tests}\" failures=\"{failures}\">"
+    );
     for book in all {
         let time: f64 = book.scenarios.iter().map(|s| s.took.as_secs_f64()).sum();
         let (name, tests, failures) = (escaped(&book.name), book.scenarios.len(), failed(book));
@@ -22,18 +25,37 @@ pub(super) fn xml(all: &[Played]) -> String {
             "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\" time=\"{time:.6}\">"
         );
         for scenario in &book.scenarios {
-            let (case, line, took) = (escaped(&scenario.name), scenario.line, scenario.took.as_secs_f64());
+            let (case, line, took) = (
+                escaped(&scenario.name),
+                scenario.line,
+                scenario.took.as_secs_f64(),
+            );
             let _ = write!(
                 text,
                 "    <testcase classname=\"{name}\" name=\"{case}\" file=\"{name}\" line=\"{line}\" time=\"{took:.6}\""
             );
-            let Some(first) = scenario.failures.first().and_then(|f| f.differences.first()) else {
+            let Some(first) = scenario
+                .failures
+                .first()
+                .and_then(|f| f.differences.first())
+            else {
                 text.push_str("/>\n");
                 continue;
             };
-            let message = escaped(&format!("{}: expected {}, actual {}", first.what, first.expected, first.actual));
-            let details: String = scenario.failures.iter().map(|f| report::failure(f, "")).collect();
-            let _ = writeln!(text, ">\n      <failure message=\"{message}\">{}</failure>", escaped(&details));
+            let message = escaped(&format!(
+                "{}: expected {}, actual {}",
+                first.what, first.expected, first.actual
+            ));
+            let details: String = scenario
+                .failures
+                .iter()
+                .map(|f| report::failure(f, ""))
+                .collect();
+            let _ = writeln!(
+                text,
+                ">\n      <failure message=\"{message}\">{}</failure>",
+                escaped(&details)
+            );
             text.push_str("    </testcase>\n");
         }
         text.push_str("  </testsuite>\n");
@@ -63,7 +85,10 @@ pub(super) fn unplayed(files: &[PathBuf], why: &str) -> String {
 }
 
 fn failed(book: &Played) -> usize {
-    book.scenarios.iter().filter(|s| !s.failures.is_empty()).count()
+    book.scenarios
+        .iter()
+        .filter(|s| !s.failures.is_empty())
+        .count()
 }
 
 /// As text or an attribute; what XML 1.0 can't hold at all is replaced.
@@ -89,6 +114,9 @@ mod tests {
 
     #[test]
     fn what_xml_cannot_hold_is_not_there() {
-        assert_eq!(escaped("a<b>&\"c\"\u{0}\n\u{1b}"), "a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}\n\u{fffd}");
+        assert_eq!(
+            escaped("a<b>&\"c\"\u{0}\n\u{1b}"),
+            "a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}\n\u{fffd}"
+        );
     }
 }

@@ -23,26 +23,48 @@ pub(super) fn text(all: &[Played], left_out: usize, took: Duration) -> String {
                 continue;
             }
             failed += 1;
-            let _ = writeln!(text, "  FAILED  {} (line {})", plain(&scenario.name), scenario.line);
-            scenario.failures.iter().for_each(|failure| text.push_str(&self::failure(failure, "            ")));
+            let _ = writeln!(
+                text,
+                "  FAILED  {} (line {})",
+                plain(&scenario.name),
+                scenario.line
+            );
+            scenario
+                .failures
+                .iter()
+                .for_each(|failure| text.push_str(&self::failure(failure, "            ")));
         }
         text.push('\n');
     }
-    let left_out = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
-    let _ = writeln!(text, "{passed} passed, {failed} failed{left_out}, in {}", time(took.as_nanos() as u64));
+    let left_out = if left_out > 0 {
+        format!(", {left_out} left out")
+    } else {
+        String::new()
+    };
+    let _ = writeln!(
+        text,
+        "{passed} passed, {failed} failed{left_out}, in {}",
+        time(took.as_nanos() as u64)
+    );
     text
 }
 
 /// The same for scripts.
 pub(super) fn json(all: &[Played], left_out: usize, took: Duration) -> Value {
-    let difference = |d: &Difference| json!({ "what": d.what, "expected": d.expected, "actual": d.actual });
+    let difference =
+        |d: &Difference| json!({ "what": d.what, "expected": d.expected, "actual": d.actual });
     let failure = |f: &Failure| {
         let differences: Vec<Value> = f.differences.iter().map(difference).collect();
         let step = (!f.step.is_empty()).then_some(&f.step);
         json!({ "step": step, "line": f.line, "run": f.run, "differences": differences })
     };
-    let scenarios = || all.iter().flat_map(|book| book.scenarios.iter().map(move |scenario| (book, scenario)));
-    let failed = scenarios().filter(|(_, scenario)| !scenario.failures.is_empty()).count();
+    let scenarios = || {
+        all.iter()
+            .flat_map(|book| book.scenarios.iter().map(move |scenario| (book, scenario)))
+    };
+    let failed = scenarios()
+        .filter(|(_, scenario)| !scenario.failures.is_empty())
+        .count();
     let told = scenarios().map(|(book, scenario)| {
         json!({
             "file": book.name,

@@ -59,20 +59,42 @@ pub(super) fn play(
         let start = Instant::now();
         let failures = perform(house, scenario)?;
         let (name, line) = (scenario.name.clone(), scenario.line);
-        scenarios.push(PlayedScenario { name, line, took: start.elapsed(), failures });
+        scenarios.push(PlayedScenario {
+            name,
+            line,
+            took: start.elapsed(),
+            failures,
+        });
     }
-    Ok(Played { name: book.name.clone(), scenarios })
+    Ok(Played {
+        name: book.name.clone(),
+        scenarios,
+    })
 }
 
 fn perform(house: &mut House, scenario: &Scenario) -> Result<Vec<Failure>, RehearsalError> {
     let whole = |difference| {
-        vec![Failure { step: String::new(), line: scenario.line, run: None, differences: vec![difference] }]
+        vec![Failure {
+            step: String::new(),
+            line: scenario.line,
+            run: None,
+            differences: vec![difference],
+        }]
     };
     // As if it were the first, whatever was played before.
     house.set_time(scenario.setup.monotonic.unwrap_or_default());
-    let mut stage = match (house.stage(&scenario.given, Some(scenario.setup.clone())), &scenario.refused) {
+    let mut stage = match (
+        house.stage(&scenario.given, Some(scenario.setup.clone())),
+        &scenario.refused,
+    ) {
         (Ok(stage), None) => stage,
-        (Ok(_), Some(wanted)) => return Ok(whole(Difference::new("refusal", format!("{wanted:?}"), "it is taken"))),
+        (Ok(_), Some(wanted)) => {
+            return Ok(whole(Difference::new(
+                "refusal",
+                format!("{wanted:?}"),
+                "it is taken",
+            )));
+        }
         (Err(PolicyError::Refused { reason, .. }), Some(wanted)) => {
             let sentence = reason.to_string();
             return Ok(match sentence.contains(wanted.as_str()) {
@@ -81,7 +103,11 @@ fn perform(house: &mut House, scenario: &Scenario) -> Result<Vec<Failure>, Rehea
             });
         }
         (Err(PolicyError::Refused { reason, .. }), None) if depends_on_the_scenario(&reason) => {
-            return Ok(whole(Difference::new("refusal", "none", reason.to_string())));
+            return Ok(whole(Difference::new(
+                "refusal",
+                "none",
+                reason.to_string(),
+            )));
         }
         (Err(error), _) => return Err(error.into()),
     };
@@ -106,14 +132,20 @@ fn depends_on_the_scenario(reason: &Refusal) -> bool {
     )
 }
 
-/// Does a step as often as it says. Of its runs the first that is not as expected is told, and the shares of all.
+/// Does a step as often as it says. Of its runs the first that is not as expected is told, and the
+/// shares of all.
 fn take(stage: &mut Stage, scenario: &Scenario, step: &Step) -> Option<Failure> {
     let pool = &scenario.given.pools[step.pool as usize];
     stage.set_time(step.monotonic);
     stage.facts().set_pool(step.pool, &step.states);
     fill(stage, &step.store);
     let mut picked = vec![0u32; step.expect.share.len()];
-    let failure = |run, differences| Failure { step: step.name.clone(), line: step.line, run, differences };
+    let failure = |run, differences| Failure {
+        step: step.name.clone(),
+        line: step.line,
+        run,
+        differences,
+    };
     for run in 0..step.repeat {
         let told = stage.ask(step.question(run));
         let mut differences = judge(step, &told, pool);
@@ -136,7 +168,11 @@ fn take(stage: &mut Stage, scenario: &Scenario, step: &Step) -> Option<Failure> 
         if !(*least..=*most).contains(&share) {
             let expected = format!("{:.1} % to {:.1} %", least * 100.0, most * 100.0);
             let actual = format!("{:.1} % ({count} of {})", share * 100.0, step.repeat);
-            differences.push(Difference::new(format!("share of {}", pick.written), expected, actual));
+            differences.push(Difference::new(
+                format!("share of {}", pick.written),
+                expected,
+                actual,
+            ));
         }
     }
     (!differences.is_empty()).then(|| failure(None, differences))

@@ -30,26 +30,46 @@ impl Source {
     pub fn open(path: &Path, compiling: CompileLimits) -> Result<Self, RehearsalError> {
         let name = path.display().to_string();
         let Some(wanted) = name.strip_prefix("builtin:") else {
-            return Ok(Self { bytes: read(path, LARGEST_COMPONENT)?.into(), name, compiling });
+            return Ok(Self {
+                bytes: read(path, LARGEST_COMPONENT)?.into(),
+                name,
+                compiling,
+            });
         };
         let Some(bytes) = builtin(wanted) else {
             let known = builtin_names().collect::<Vec<_>>().join(", ");
-            return Err(RehearsalError::NoBuiltin { name: wanted.to_owned(), known });
+            return Err(RehearsalError::NoBuiltin {
+                name: wanted.to_owned(),
+                known,
+            });
         };
-        Ok(Self { bytes: bytes.into(), name, compiling })
+        Ok(Self {
+            bytes: bytes.into(),
+            name,
+            compiling,
+        })
     }
 
     /// The file's name without folders and extension: what a policy is called where nobody says.
     pub fn stem(&self) -> String {
         let name = self.name.strip_prefix("builtin:").unwrap_or(&self.name);
-        PathBuf::from(name).file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
+        PathBuf::from(name).file_stem().map_or_else(
+            || name.to_owned(),
+            |stem| stem.to_string_lossy().into_owned(),
+        )
     }
 }
 
 /// A whole file of at most so many bytes.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, RehearsalError> {
     files::read_regular(path, limit).map_err(|error| match error.kind() {
-        ErrorKind::FileTooLarge => RehearsalError::TooLarge { path: path.to_owned(), limit },
-        _ => RehearsalError::Read { path: path.to_owned(), error },
+        ErrorKind::FileTooLarge => RehearsalError::TooLarge {
+            path: path.to_owned(),
+            limit,
+        },
+        _ => RehearsalError::Read {
+            path: path.to_owned(),
+            error,
+        },
     })
 }

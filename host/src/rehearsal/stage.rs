@@ -14,9 +14,10 @@ use super::facts::{BackendState, GivenFacts};
 use super::source::Source;
 use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::policy::{
-    Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Edited, Engine, EngineOptions,
-    FailedAttempt, Fault, FaultKind, Generation, Hook, LogLine, Message, PolicyError, PolicySpec, PoolSpec,
-    RangeVerdict, Reply, Script, Seat, Select, Selected, Store, Tape,
+    Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Edited, Engine,
+    EngineOptions, FailedAttempt, Fault, FaultKind, Generation, Hook, LogLine, Message,
+    PolicyError, PolicySpec, PoolSpec, RangeVerdict, Reply, Script, Seat, Select, Selected, Store,
+    Tape,
 };
 use crate::stats::{PolicyShard, PolicyStats, Stats};
 use crate::wire::{Fields, RequestHead};
@@ -26,8 +27,8 @@ const STAGES: u64 = 256;
 /// An instance that a fault has cost is waited for as long as this.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An engine with one worker, and a component that is put on stage again and again: compiled once, and each time with
-/// an instance, counters and a store that nobody has used.
+/// An engine with one worker, and a component that is put on stage again and again: compiled once,
+/// and each time with an instance, counters and a store that nobody has used.
 pub struct House {
     options: EngineOptions,
     engine: Engine,
@@ -142,26 +143,45 @@ pub struct Call {
 impl House {
     /// Makes an engine for this component. Its stores go by the time that questions say.
     pub fn with_told_time(source: Source, options: EngineOptions) -> Result<Self, PolicyError> {
-        Self::new(source, EngineOptions { store_clock: Some(Arc::default()), ..options })
+        Self::new(
+            source,
+            EngineOptions {
+                store_clock: Some(Arc::default()),
+                ..options
+            },
+        )
     }
 
     /// The same with stores that go by the real time, unless the options say otherwise.
     pub fn new(source: Source, options: EngineOptions) -> Result<Self, PolicyError> {
         let clock = options.store_clock.clone();
         // Two live at once while one stage follows another.
-        let options = EngineOptions { workers: 1, instances: Some(32), ..options };
-        Ok(Self { engine: Engine::new(options.clone())?, options, source, clock, stages: 0, last: None })
+        let options = EngineOptions {
+            workers: 1,
+            instances: Some(32),
+            ..options
+        };
+        Ok(Self {
+            engine: Engine::new(options.clone())?,
+            options,
+            source,
+            clock,
+            stages: 0,
+            last: None,
+        })
     }
 
-    /// Sets the time of stores, in nanoseconds, if it is told: what a policy stores while it is loaded goes by it.
+    /// Sets the time of stores, in nanoseconds, if it is told: what a policy stores while it is
+    /// loaded goes by it.
     pub fn set_time(&self, nanoseconds: u64) {
         if let Some(clock) = &self.clock {
             clock.store(nanoseconds, Relaxed);
         }
     }
 
-    /// Loads the component with this; nothing is left of what it was loaded with before. While an instance is set up it draws and
-    /// reads what `setup` says, or the real thing if that is `None`.
+    /// Loads the component with this; nothing is left of what it was loaded with before. While an
+    /// instance is set up it draws and reads what `setup` says, or the real thing if that is
+    /// `None`.
     pub fn stage(&mut self, given: &Given, setup: Option<Script>) -> Result<Stage, PolicyError> {
         self.stages += 1;
         if self.stages.is_multiple_of(STAGES) {
@@ -183,8 +203,11 @@ impl House {
             shadow: false,
             source: self.source.name.clone(),
         };
-        let pool =
-            |(id, pool): (u32, &GivenPool)| PoolSpec { id, name: pool.name.clone(), backends: pool.backends.clone() };
+        let pool = |(id, pool): (u32, &GivenPool)| PoolSpec {
+            id,
+            name: pool.name.clone(),
+            backends: pool.backends.clone(),
+        };
         let pools: Vec<PoolSpec> = (0..).zip(&given.pools).map(pool).collect();
         let stats = Stats::new(1).policy(&name);
         let loaded = self.engine.load(&spec, &pools, 1, &stats, 1);
@@ -196,7 +219,12 @@ impl House {
         let facts = Arc::new(GivenFacts::new(&states));
         let told = Arc::clone(&facts) as Arc<dyn BackendFacts>;
         let seat = Seat::adopt(generation, 0, told, Arc::clone(&stats.shards[0])).without_breaker();
-        Ok(Stage { seat, facts, stats, clock: self.clock.clone() })
+        Ok(Stage {
+            seat,
+            facts,
+            stats,
+            clock: self.clock.clone(),
+        })
     }
 
     /// The component.
@@ -216,9 +244,24 @@ impl Stage {
 
     /// Asks these hooks of [`Hook::ALL`], in this order, as far as there are any.
     pub fn ask_these(&mut self, hooks: &[Hook], question: Question) -> Told {
-        let Question { head, pool, attempt, failed, response, mut script } = question;
-        let Response { status, fields, backend } = response.clone().unwrap_or_default();
-        let mut told = Told { head, response_fields: fields, ..Told::default() };
+        let Question {
+            head,
+            pool,
+            attempt,
+            failed,
+            response,
+            mut script,
+        } = question;
+        let Response {
+            status,
+            fields,
+            backend,
+        } = response.clone().unwrap_or_default();
+        let mut told = Told {
+            head,
+            response_fields: fields,
+            ..Told::default()
+        };
         if let Some(now) = script.monotonic {
             self.set_time(now);
         }
@@ -230,14 +273,24 @@ impl Stage {
                     apply(&verdict, &mut told.head.fields);
                     told.range = Some(verdict);
                 }
-                Hook::RequestHeaders => told.request = Some(self.call(&EditRequest { pool }, &mut script, &mut told)),
+                Hook::RequestHeaders => {
+                    told.request = Some(self.call(&EditRequest { pool }, &mut script, &mut told))
+                }
                 Hook::Selection => {
-                    let attempt = Attempt { number: attempt.max(1), failed: &failed };
-                    told.selection = Some(self.call(&Select { pool, attempt }, &mut script, &mut told));
+                    let attempt = Attempt {
+                        number: attempt.max(1),
+                        failed: &failed,
+                    };
+                    told.selection =
+                        Some(self.call(&Select { pool, attempt }, &mut script, &mut told));
                 }
                 Hook::ResponseHeaders if response.is_some() => {
                     let backend = backend.or(told.backend()).unwrap_or(0);
-                    let question = EditResponse { pool, status, backend };
+                    let question = EditResponse {
+                        pool,
+                        status,
+                        backend,
+                    };
                     told.response = Some(self.call(&question, &mut script, &mut told));
                 }
                 Hook::Range | Hook::ResponseHeaders => {}
@@ -251,28 +304,50 @@ impl Stage {
     }
 
     /// Calls one hook with what is left of the script.
-    fn call<Q: Ask>(&mut self, question: &Q, script: &mut Script, told: &mut Told) -> Result<Q::Answer, Fault> {
+    fn call<Q: Ask>(
+        &mut self,
+        question: &Q,
+        script: &mut Script,
+        told: &mut Told,
+    ) -> Result<Q::Answer, Fault> {
         let hook = Q::HOOK;
         let began = Instant::now();
         let answer = loop {
-            self.seat.insert_tape(Box::new(Tape::scripted(script.clone()).keeping_lines()));
-            let mut message = Message { head: &mut told.head, response: Some(&mut told.response_fields) };
+            self.seat
+                .insert_tape(Box::new(Tape::scripted(script.clone()).keeping_lines()));
+            let mut message = Message {
+                head: &mut told.head,
+                response: Some(&mut told.response_fields),
+            };
             match question.ask(&mut self.seat, &mut message) {
                 // How long a fresh instance takes is the machine's affair, and not the policy's.
-                Err(Fault { kind: FaultKind::Rebuilding, .. }) if began.elapsed() < PATIENCE => {
+                Err(Fault {
+                    kind: FaultKind::Rebuilding,
+                    ..
+                }) if began.elapsed() < PATIENCE => {
                     thread::sleep(Duration::from_millis(1));
                 }
                 answer => break answer,
             }
         };
-        told.calls.push(Call { hook, took: self.seat.took(), fuel: self.seat.fuel() });
+        told.calls.push(Call {
+            hook,
+            took: self.seat.took(),
+            fuel: self.seat.fuel(),
+        });
         if let Some(mut tape) = self.seat.eject_tape() {
             told.lines.append(&mut tape.take_lines());
             script.draws.drain(..script.draws.len() - tape.draws_left());
-            told.complaint = told.complaint.take().or_else(|| tape.complaint().map(|c| format!("{hook}: {c}")));
+            told.complaint = told
+                .complaint
+                .take()
+                .or_else(|| tape.complaint().map(|c| format!("{hook}: {c}")));
         }
         // The next hook draws on, and not the same again.
-        script.seed = script.seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        script.seed = script
+            .seed
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(1);
         answer
     }
 
@@ -291,7 +366,8 @@ impl Stage {
         self.seat.generation().store()
     }
 
-    /// Sets the time of the store, in nanoseconds, if it is told: as [`Script::monotonic`] does with each question.
+    /// Sets the time of the store, in nanoseconds, if it is told: as [`Script::monotonic`] does
+    /// with each question.
     pub fn set_time(&self, nanoseconds: u64) {
         if let Some(clock) = &self.clock {
             clock.store(nanoseconds, Relaxed);
@@ -305,9 +381,23 @@ impl Stage {
 
     /// The policy's own counters, by name.
     pub fn counters(&self) -> BTreeMap<String, u64> {
-        let names = self.stats.counter_names.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = |at: usize| self.stats.shards.iter().map(|s| s.counters.0[at].value()).sum();
-        names.iter().enumerate().map(|(at, name)| (name.clone(), sum(at))).collect()
+        let names = self
+            .stats
+            .counter_names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let sum = |at: usize| {
+            self.stats
+                .shards
+                .iter()
+                .map(|s| s.counters.0[at].value())
+                .sum()
+        };
+        names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| (name.clone(), sum(at)))
+            .collect()
     }
 
     /// What is counted of the policy.
@@ -339,19 +429,37 @@ impl Told {
     /// The hooks that failed, and how.
     pub fn faults(&self) -> impl Iterator<Item = (Hook, &Fault)> {
         let faults = [
-            (Hook::Range, self.range.as_ref().and_then(|r| r.as_ref().err())),
-            (Hook::RequestHeaders, self.request.as_ref().and_then(|r| r.as_ref().err())),
-            (Hook::Selection, self.selection.as_ref().and_then(|r| r.as_ref().err())),
-            (Hook::ResponseHeaders, self.response.as_ref().and_then(|r| r.as_ref().err())),
+            (
+                Hook::Range,
+                self.range.as_ref().and_then(|r| r.as_ref().err()),
+            ),
+            (
+                Hook::RequestHeaders,
+                self.request.as_ref().and_then(|r| r.as_ref().err()),
+            ),
+            (
+                Hook::Selection,
+                self.selection.as_ref().and_then(|r| r.as_ref().err()),
+            ),
+            (
+                Hook::ResponseHeaders,
+                self.response.as_ref().and_then(|r| r.as_ref().err()),
+            ),
         ];
-        faults.into_iter().filter_map(|(hook, fault)| Some((hook, fault?)))
+        faults
+            .into_iter()
+            .filter_map(|(hook, fault)| Some((hook, fault?)))
     }
 }
 
 /// Whether the proxy would ask the range hook about it.
 fn may_ask_for_range(head: &RequestHead) -> bool {
-    let in_query = || head.query().is_some_and(|q| q.contains("range=") || q.contains('%'));
-    matches!(head.method, Method::GET | Method::HEAD) && (head.fields.contains("range") || in_query())
+    let in_query = || {
+        head.query()
+            .is_some_and(|q| q.contains("range=") || q.contains('%'))
+    };
+    matches!(head.method, Method::GET | Method::HEAD)
+        && (head.fields.contains("range") || in_query())
 }
 
 /// What the proxy makes of the request's fields by a verdict.

@@ -20,7 +20,12 @@ pub(super) struct Times {
 impl Default for Times {
     fn default() -> Self {
         // Up to 2^64 nanoseconds.
-        Self { counts: vec![0; 60 * PARTS], count: 0, sum: 0, max: 0 }
+        Self {
+            counts: vec![0; 60 * PARTS],
+            count: 0,
+            sum: 0,
+            max: 0,
+        }
     }
 }
 
@@ -40,7 +45,11 @@ impl Times {
 
     /// How many fit in a second, one after the other.
     pub fn per_second(&self) -> u64 {
-        if self.sum == 0 { 0 } else { (self.count as f64 * 1e9 / self.sum as f64) as u64 }
+        if self.sum == 0 {
+            0
+        } else {
+            (self.count as f64 * 1e9 / self.sum as f64) as u64
+        }
     }
 
     /// The nanoseconds that this share of all do not exceed; 0 if there are none.
@@ -56,7 +65,8 @@ impl Times {
 }
 
 fn part(n: u64) -> usize {
-    let doubling = (64 - n.leading_zeros() as usize).saturating_sub(PARTS.trailing_zeros() as usize + 1);
+    let doubling =
+        (64 - n.leading_zeros() as usize).saturating_sub(PARTS.trailing_zeros() as usize + 1);
     doubling * PARTS + (n >> doubling) as usize
 }
 
@@ -88,9 +98,15 @@ mod tests {
         assert_eq!((times.count, times.max, times.mean()), (1000, 1000, 500));
         for (share, truth) in [(0.5, 500), (0.9, 900), (0.99, 990), (1.0, 1000)] {
             let found = times.quantile(share);
-            assert!(found >= truth && found <= truth + truth / 32, "{share}: {found}");
+            assert!(
+                found >= truth && found <= truth + truth / 32,
+                "{share}: {found}"
+            );
         }
         assert_eq!(times.per_second(), 1_998_001);
-        assert_eq!((Times::default().quantile(0.5), Times::default().mean()), (0, 0));
+        assert_eq!(
+            (Times::default().quantile(0.5), Times::default().mean()),
+            (0, 0)
+        );
     }
 }

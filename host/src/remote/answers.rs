@@ -1,5 +1,5 @@
-//! The admin listener's answers, as far as they are shown. What is missing is a default, and what is new is passed over:
-//! the proxy may be of another version than this command.
+//! The admin listener's answers, as far as they are shown. What is missing is a default, and what
+//! is new is passed over: the proxy may be of another version than this command.
 
 use std::collections::BTreeMap;
 
@@ -186,14 +186,21 @@ pub(super) enum Fate {
 impl Details {
     /// What has become of this generation of this component.
     pub fn fate(&self, generation: u64, digest: &str) -> Fate {
-        let known = self.generations.iter().any(|e| e.generation == generation && e.digest == digest);
+        let known = self
+            .generations
+            .iter()
+            .any(|e| e.generation == generation && e.digest == digest);
         if !known {
             // Without a state folder a restart begins to count anew.
             return Fate::Over(format!(
                 "the proxy no longer knows generation {generation}; it has probably been restarted"
             ));
         }
-        if self.trial.as_ref().is_some_and(|t| t.generation == generation) {
+        if self
+            .trial
+            .as_ref()
+            .is_some_and(|t| t.generation == generation)
+        {
             return Fate::OnTrial;
         }
         let mut events = self.history.iter().filter(|e| e.generation == generation);
@@ -205,14 +212,20 @@ impl Details {
             Some(Event { state, reason, .. }) if state == "failed" => {
                 format!("generation {generation} was withdrawn: {reason}")
             }
-            Some(Event { reason, .. }) => format!("the trial of generation {generation} is over: {reason}"),
+            Some(Event { reason, .. }) => {
+                format!("the trial of generation {generation} is over: {reason}")
+            }
             None => format!("the trial of generation {generation} is over"),
         })
     }
 
     /// The newest generation of this component.
     pub fn newest_of(&self, digest: &str) -> Option<u64> {
-        self.generations.iter().filter(|e| e.digest == digest).map(|e| e.generation).max()
+        self.generations
+            .iter()
+            .filter(|e| e.digest == digest)
+            .map(|e| e.generation)
+            .max()
     }
 }
 
@@ -227,7 +240,11 @@ mod tests {
     use super::*;
 
     fn details(trial: Option<u64>, events: &[(u64, &str, &str)]) -> Details {
-        let entry = |generation| Entry { generation, digest: format!("d{generation}"), ..Entry::default() };
+        let entry = |generation| Entry {
+            generation,
+            digest: format!("d{generation}"),
+            ..Entry::default()
+        };
         let event = |(generation, state, reason): &(u64, &str, &str)| Event {
             generation: *generation,
             state: (*state).to_owned(),
@@ -235,7 +252,10 @@ mod tests {
             ..Event::default()
         };
         Details {
-            trial: trial.map(|generation| Trial { generation, ..Trial::default() }),
+            trial: trial.map(|generation| Trial {
+                generation,
+                ..Trial::default()
+            }),
             generations: (1..=4).rev().map(entry).collect(),
             history: events.iter().map(event).collect(),
             ..Details::default()
@@ -244,17 +264,39 @@ mod tests {
 
     #[test]
     fn what_becomes_of_a_generation_is_read_from_its_history() {
-        assert_eq!(details(Some(3), &[(3, "canary", "5 %")]).fate(3, "d3"), Fate::OnTrial);
-        let promoted = details(None, &[(3, "active", "promoted"), (2, "retired", "replaced"), (3, "canary", "5 %")]);
+        assert_eq!(
+            details(Some(3), &[(3, "canary", "5 %")]).fate(3, "d3"),
+            Fate::OnTrial
+        );
+        let promoted = details(
+            None,
+            &[
+                (3, "active", "promoted"),
+                (2, "retired", "replaced"),
+                (3, "canary", "5 %"),
+            ],
+        );
         assert_eq!(promoted.fate(3, "d3"), Fate::Promoted);
-        let since = details(Some(4), &[(3, "retired", "replaced by generation 4"), (3, "active", "promoted")]);
+        let since = details(
+            Some(4),
+            &[
+                (3, "retired", "replaced by generation 4"),
+                (3, "active", "promoted"),
+            ],
+        );
         assert_eq!(since.fate(3, "d3"), Fate::Promoted, "and replaced since");
         let over = |events: &[_]| match details(None, events).fate(3, "d3") {
             Fate::Over(reason) => reason,
             other => panic!("{other:?}"),
         };
-        assert_eq!(over(&[(3, "failed", "3 faults"), (3, "canary", "")]), "generation 3 was withdrawn: 3 faults");
-        assert!(over(&[(3, "retired", "by the operator"), (3, "shadow", "")]).ends_with("over: by the operator"));
+        assert_eq!(
+            over(&[(3, "failed", "3 faults"), (3, "canary", "")]),
+            "generation 3 was withdrawn: 3 faults"
+        );
+        assert!(
+            over(&[(3, "retired", "by the operator"), (3, "shadow", "")])
+                .ends_with("over: by the operator")
+        );
         assert!(over(&[]).contains("over"));
         let other = details(Some(3), &[]).fate(3, "another component");
         assert!(matches!(other, Fate::Over(reason) if reason.contains("restarted")));

@@ -70,16 +70,30 @@ impl Client {
         let stream = self.connect().await?;
         match timeout(patience, self.exchange(stream, request)).await {
             Ok(answer) => self.judge(answer?),
-            Err(_) => Err(RemoteError::Silent { address: self.address.clone(), after: patience }),
+            Err(_) => Err(RemoteError::Silent {
+                address: self.address.clone(),
+                after: patience,
+            }),
         }
     }
 
-    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, RemoteError> {
-        let mut request = Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, RemoteError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.address.to_string());
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token);
         }
-        request.header(CONNECTION, "close").body(Full::new(body)).map_err(|e| self.strange(e.to_string()))
+        request
+            .header(CONNECTION, "close")
+            .body(Full::new(body))
+            .map_err(|e| self.strange(e.to_string()))
     }
 
     async fn connect(&self) -> Result<TcpStream, RemoteError> {
@@ -89,7 +103,10 @@ impl Client {
             Ok(Err(e)) => e.to_string(),
             Err(_) => format!("no connection within {CONNECT:?}"),
         };
-        Err(RemoteError::Unreachable { address: self.address.clone(), reason })
+        Err(RemoteError::Unreachable {
+            address: self.address.clone(),
+            reason,
+        })
     }
 
     async fn exchange(
@@ -99,20 +116,28 @@ impl Client {
     ) -> Result<(StatusCode, Bytes), RemoteError> {
         let broken = |e: hyper::Error| match e.is_parse() {
             true => self.strange(e.to_string()),
-            false => RemoteError::Broken { address: self.address.clone(), reason: chain(&e) },
+            false => RemoteError::Broken {
+                address: self.address.clone(),
+                reason: chain(&e),
+            },
         };
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
         let exchange = async {
             let response = sender.send_request(request).await.map_err(broken)?;
             let status = response.status();
             let body = Limited::new(response.into_body(), LARGEST).collect().await;
-            let body =
-                body.map_err(|e| RemoteError::Broken { address: self.address.clone(), reason: e.to_string() })?;
+            let body = body.map_err(|e| RemoteError::Broken {
+                address: self.address.clone(),
+                reason: e.to_string(),
+            })?;
             Ok((status, body.to_bytes()))
         };
         tokio::pin!(exchange, connection);
         tokio::select! {
-            // The connection also ends well when all is said; what has arrived by then is for the other branch.
+            // The connection also ends well when all is said; what has arrived by then is for the
+            // other branch.
             biased;
             answer = &mut exchange => answer,
             _ = &mut connection => exchange.await,
@@ -121,32 +146,57 @@ impl Client {
 
     fn judge(&self, (status, body): (StatusCode, Bytes)) -> Result<Answer, RemoteError> {
         let text = String::from_utf8_lossy(&body).into_owned();
-        let strange = || self.strange(format!("status {}, and no JSON of its kind", status.as_u16()));
+        let strange = || {
+            self.strange(format!(
+                "status {}, and no JSON of its kind",
+                status.as_u16()
+            ))
+        };
         let mut value: Value = serde_json::from_str(&text).map_err(|_| strange())?;
         make_printable(&mut value);
         if status.is_success() {
-            return Ok(Answer { text, value, address: self.address.clone() });
+            return Ok(Answer {
+                text,
+                value,
+                address: self.address.clone(),
+            });
         }
-        let sentence = value.get("error").and_then(Value::as_str).ok_or_else(strange)?.to_owned();
+        let sentence = value
+            .get("error")
+            .and_then(Value::as_str)
+            .ok_or_else(strange)?
+            .to_owned();
         Err(match status {
-            StatusCode::UNAUTHORIZED => RemoteError::Unauthorised { address: self.address.clone(), sentence },
-            StatusCode::NOT_FOUND if value.get("endpoints").is_some() => {
-                self.strange("it does not know this request; is it an older version than this command?".to_owned())
-            }
-            _ => RemoteError::Refused { status: status.as_u16(), sentence },
+            StatusCode::UNAUTHORIZED => RemoteError::Unauthorised {
+                address: self.address.clone(),
+                sentence,
+            },
+            StatusCode::NOT_FOUND if value.get("endpoints").is_some() => self.strange(
+                "it does not know this request; is it an older version than this command?"
+                    .to_owned(),
+            ),
+            _ => RemoteError::Refused {
+                status: status.as_u16(),
+                sentence,
+            },
         })
     }
 
     fn strange(&self, reason: String) -> RemoteError {
-        RemoteError::Strange { address: self.address.clone(), reason }
+        RemoteError::Strange {
+            address: self.address.clone(),
+            reason,
+        }
     }
 }
 
 impl Answer {
     /// As the value that it should be.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, RemoteError> {
-        serde_json::from_value(self.value.clone())
-            .map_err(|e| RemoteError::Strange { address: self.address.clone(), reason: e.to_string() })
+        serde_json::from_value(self.value.clone()).map_err(|e| RemoteError::Strange {
+            address: self.address.clone(),
+            reason: e.to_string(),
+        })
     }
 }
 
@@ -155,14 +205,17 @@ pub(super) fn segment(name: &str) -> String {
     let mut segment = String::with_capacity(name.len());
     for byte in name.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => segment.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                segment.push(char::from(byte))
+            }
             _ => segment.push_str(&format!("%{byte:02X}")),
         }
     }
     segment
 }
 
-/// Names, reasons and samples hold what guests and clients wrote: nothing in them may steer a terminal.
+/// Names, reasons and samples hold what guests and clients wrote: nothing in them may steer a
+/// terminal.
 fn make_printable(value: &mut Value) {
     match value {
         Value::String(text) if text.chars().any(is_unseen) => *text = plain(text),
@@ -202,14 +255,30 @@ mod tests {
 
     fn client(listener: &std::net::TcpListener) -> Client {
         let address = listener.local_addr().unwrap();
-        Client::new(Address { host: address.ip().to_string(), port: address.port() }, None)
+        Client::new(
+            Address {
+                host: address.ip().to_string(),
+                port: address.port(),
+            },
+            None,
+        )
     }
 
     #[tokio::test]
     async fn who_does_not_answer_is_not_waited_for() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let answer = client(&listener).send(Method::GET, "/policies", Bytes::new(), Duration::from_millis(20)).await;
-        assert!(matches!(&answer, Err(RemoteError::Silent { .. })), "{answer:?}");
+        let answer = client(&listener)
+            .send(
+                Method::GET,
+                "/policies",
+                Bytes::new(),
+                Duration::from_millis(20),
+            )
+            .await;
+        assert!(
+            matches!(&answer, Err(RemoteError::Silent { .. })),
+            "{answer:?}"
+        );
         assert!(answer.unwrap_err().to_string().contains("20ms"));
     }
 
@@ -218,11 +287,23 @@ mod tests {
         crate::ground::limit_this_test();
         for (bytes, told) in [
             ("", "broke before"),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", "broke before"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}",
+                "broke before",
+            ),
             ("SSH-2.0-OpenSSH\r\n", "does not answer like"),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "does not answer like"),
-            ("HTTP/1.1 404 Not Found\r\nContent-Length: 14\r\n\r\n{\"error\": \"x\"}", "x"),
-            ("HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n{}", "does not answer like"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+                "does not answer like",
+            ),
+            (
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 14\r\n\r\n{\"error\": \"x\"}",
+                "x",
+            ),
+            (
+                "HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n{}",
+                "does not answer like",
+            ),
         ] {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let client = client(&listener);

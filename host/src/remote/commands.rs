@@ -34,13 +34,21 @@ pub struct Surroundings<E, I> {
     pub interrupted: I,
 }
 
-/// Asks the proxy for this, and tells what came of it on standard output. What went wrong, or was withdrawn, is the error.
-pub async fn execute<E, I>(remote: Remote, action: Action, around: Surroundings<E, I>) -> Result<(), RemoteError>
+/// Asks the proxy for this, and tells what came of it on standard output. What went wrong, or was
+/// withdrawn, is the error.
+pub async fn execute<E, I>(
+    remote: Remote,
+    action: Action,
+    around: Surroundings<E, I>,
+) -> Result<(), RemoteError>
 where
     E: Fn(&str) -> Option<OsString>,
     I: Future<Output = ()>,
 {
-    let client = Client::new(remote.address(&around.environment)?, token(&remote, &around.environment)?);
+    let client = Client::new(
+        remote.address(&around.environment)?,
+        token(&remote, &around.environment)?,
+    );
     let json = remote.json;
     match action {
         Action::Status { name: None } => {
@@ -52,25 +60,48 @@ where
             print(&answer, json, |a| Ok(render::details(&a.read()?)))
         }
         Action::Token => {
-            let answer = client.send(Method::POST, "/explain", Bytes::new(), CHANGE).await?;
+            let answer = client
+                .send(Method::POST, "/explain", Bytes::new(), CHANGE)
+                .await?;
             print(&answer, json, |a| Ok(render::token(&a.read::<Token>()?)))
         }
         Action::Promote { name, generation } => {
-            let answer = change(&client, &name, Method::POST, &format!("/promote{}", meant(generation))).await?;
+            let answer = change(
+                &client,
+                &name,
+                Method::POST,
+                &format!("/promote{}", meant(generation)),
+            )
+            .await?;
             print(&answer, json, what_runs)
         }
         Action::Rollback { name, generation } => {
-            let answer = change(&client, &name, Method::POST, &format!("/rollback{}", meant(generation))).await?;
+            let answer = change(
+                &client,
+                &name,
+                Method::POST,
+                &format!("/rollback{}", meant(generation)),
+            )
+            .await?;
             print(&answer, json, what_runs)
         }
         Action::Withdraw { name } => print(&withdraw(&client, &name).await?, json, what_runs),
         Action::Canary { name, percent, by } => {
-            let by = by.map(|by| format!("&by={}", by.name())).unwrap_or_default();
-            let answer = change(&client, &name, Method::POST, &format!("/canary?percent={percent}{by}")).await?;
+            let by = by
+                .map(|by| format!("&by={}", by.name()))
+                .unwrap_or_default();
+            let answer = change(
+                &client,
+                &name,
+                Method::POST,
+                &format!("/canary?percent={percent}{by}"),
+            )
+            .await?;
             print(&answer, json, what_runs)
         }
         Action::Deploy(deploy) => {
-            let answer = run_deploy(&client, &deploy, json, around.terminal, around.interrupted).await?;
+            let answer =
+                run_deploy(&client, &deploy, json, around.terminal, around.interrupted).await?;
             print(&answer, json, what_runs)
         }
     }
@@ -86,21 +117,29 @@ async fn run_deploy(
 ) -> Result<Answer, RemoteError> {
     let component = read_whole(&deploy.file, LARGEST_COMPONENT)?;
     if component.is_empty() {
-        return Err(unreadable(&deploy.file, "is empty; write the path of a component"));
+        return Err(unreadable(
+            &deploy.file,
+            "is empty; write the path of a component",
+        ));
     }
     let digest = digest(&component);
     let path = path(&deploy.name);
     let target = format!("{path}{}", query(deploy));
-    let sent = client.send(Method::PUT, &target, component.into(), DEPLOY).await;
+    let sent = client
+        .send(Method::PUT, &target, component.into(), DEPLOY)
+        .await;
     let answer = named(client, &deploy.name, sent)?;
     let details: Details = answer.read()?;
-    let Some(generation) = details.newest_of(&digest) else { return Ok(answer) };
+    let Some(generation) = details.newest_of(&digest) else {
+        return Ok(answer);
+    };
     let trial = match details.fate(generation, &digest) {
         Fate::Over(reason) => return Err(RemoteError::Over(format!("{}: {reason}", deploy.name))),
         Fate::OnTrial => true,
         Fate::Promoted => false,
     };
-    let wanted = deploy.watch || deploy.promote_after.is_some() || (terminal && !json && !deploy.no_watch);
+    let wanted =
+        deploy.watch || deploy.promote_after.is_some() || (terminal && !json && !deploy.no_watch);
     if deploy.mode == Mode::Active || !trial || !wanted {
         return Ok(answer);
     }
@@ -120,8 +159,15 @@ fn query(deploy: &Deploy) -> String {
     if deploy.mode == Mode::Active {
         return String::new();
     }
-    let percent = deploy.percent.map(|p| format!("&percent={p}")).unwrap_or_default();
-    let by = deploy.by.map(By::name).map(|by| format!("&by={by}")).unwrap_or_default();
+    let percent = deploy
+        .percent
+        .map(|p| format!("&percent={p}"))
+        .unwrap_or_default();
+    let by = deploy
+        .by
+        .map(By::name)
+        .map(|by| format!("&by={by}"))
+        .unwrap_or_default();
     format!("?mode={}{percent}{by}", deploy.mode.name())
 }
 
@@ -129,24 +175,44 @@ fn query(deploy: &Deploy) -> String {
 async fn withdraw(client: &Client, name: &str) -> Result<Answer, RemoteError> {
     let details: Details = named(client, name, client.read(&path(name)).await)?.read()?;
     match details.trial {
-        Some(trial) if trial.mode == "shadow" => change(client, name, Method::DELETE, "/shadow").await,
+        Some(trial) if trial.mode == "shadow" => {
+            change(client, name, Method::DELETE, "/shadow").await
+        }
         Some(_) => change(client, name, Method::DELETE, "/canary").await,
-        None => Err(RemoteError::Over(format!("{name}: no generation is on trial; there is nothing to withdraw"))),
+        None => Err(RemoteError::Over(format!(
+            "{name}: no generation is on trial; there is nothing to withdraw"
+        ))),
     }
 }
 
 /// The query that names the generation that is meant.
 fn meant(generation: Option<u64>) -> String {
-    generation.map(|generation| format!("?generation={generation}")).unwrap_or_default()
+    generation
+        .map(|generation| format!("?generation={generation}"))
+        .unwrap_or_default()
 }
 
-async fn change(client: &Client, name: &str, method: Method, below: &str) -> Result<Answer, RemoteError> {
+async fn change(
+    client: &Client,
+    name: &str,
+    method: Method,
+    below: &str,
+) -> Result<Answer, RemoteError> {
     let target = format!("{}{below}", path(name));
-    named(client, name, client.send(method, &target, Bytes::new(), CHANGE).await)
+    named(
+        client,
+        name,
+        client.send(method, &target, Bytes::new(), CHANGE).await,
+    )
 }
 
-/// With an answer about a policy that is not there in this command's words, and others under the policy's name.
-fn named(client: &Client, name: &str, answer: Result<Answer, RemoteError>) -> Result<Answer, RemoteError> {
+/// With an answer about a policy that is not there in this command's words, and others under the
+/// policy's name.
+fn named(
+    client: &Client,
+    name: &str,
+    answer: Result<Answer, RemoteError>,
+) -> Result<Answer, RemoteError> {
     answer.map_err(|e| match e {
         RemoteError::Refused { status: 404, .. } => RemoteError::Refused {
             status: 404,
@@ -156,7 +222,10 @@ fn named(client: &Client, name: &str, answer: Result<Answer, RemoteError>) -> Re
             ),
         },
         RemoteError::Refused { status, sentence } if !sentence.contains(name) => {
-            RemoteError::Refused { status, sentence: format!("{name}: {sentence}") }
+            RemoteError::Refused {
+                status,
+                sentence: format!("{name}: {sentence}"),
+            }
         }
         other => other,
     })
@@ -175,24 +244,36 @@ fn print(
     json: bool,
     text: impl FnOnce(&Answer) -> Result<String, RemoteError>,
 ) -> Result<(), RemoteError> {
-    let text = if json { answer.text.clone() } else { text(answer)? };
+    let text = if json {
+        answer.text.clone()
+    } else {
+        text(answer)?
+    };
     Ok(ground::print(&text)?)
 }
 
 /// The token of the file, else of the environment.
-fn token(remote: &Remote, environment: impl Fn(&str) -> Option<OsString>) -> Result<Option<HeaderValue>, RemoteError> {
+fn token(
+    remote: &Remote,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<HeaderValue>, RemoteError> {
     let (text, place) = match &remote.token_file {
         Some(path) => {
             let text = String::from_utf8_lossy(&read_whole(path, LARGEST_TOKEN)?).into_owned();
             (text, path.display().to_string())
         }
         None => match environment("WAYPOST_ADMIN_TOKEN").filter(|token| !token.is_empty()) {
-            Some(token) => (token.to_string_lossy().into_owned(), "WAYPOST_ADMIN_TOKEN".to_owned()),
+            Some(token) => (
+                token.to_string_lossy().into_owned(),
+                "WAYPOST_ADMIN_TOKEN".to_owned(),
+            ),
             None => return Ok(None),
         },
     };
     let token = text.trim();
-    let value = HeaderValue::try_from(format!("Bearer {token}")).ok().filter(|_| !token.is_empty());
+    let value = HeaderValue::try_from(format!("Bearer {token}"))
+        .ok()
+        .filter(|_| !token.is_empty());
     let mut value = value.ok_or(RemoteError::Token(place))?;
     value.set_sensitive(true);
     Ok(Some(value))
@@ -200,12 +281,18 @@ fn token(remote: &Remote, environment: impl Fn(&str) -> Option<OsString>) -> Res
 
 fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, RemoteError> {
     files::read_regular(path, most).map_err(|e| match e.kind() {
-        ErrorKind::FileTooLarge => unreadable(path, &format!("is larger than {most} bytes, the most that is accepted")),
+        ErrorKind::FileTooLarge => unreadable(
+            path,
+            &format!("is larger than {most} bytes, the most that is accepted"),
+        ),
         ErrorKind::NotFound => unreadable(path, "there is no such file"),
         _ => unreadable(path, &format!("can't be read: {e}")),
     })
 }
 
 fn unreadable(path: &Path, reason: &str) -> RemoteError {
-    RemoteError::File { path: path.to_owned(), reason: reason.to_owned() }
+    RemoteError::File {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
 }

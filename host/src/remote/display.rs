@@ -1,4 +1,5 @@
-//! A trial as it goes, on standard error: redrawn in place at a terminal, elsewhere a line where something has changed.
+//! A trial as it goes, on standard error: redrawn in place at a terminal, elsewhere a line where
+//! something has changed.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,11 @@ struct Kind {
 
 impl Display {
     pub fn new(terminal: bool) -> Self {
-        Self { terminal, drawn: 0, last: None }
+        Self {
+            terminal,
+            drawn: 0,
+            last: None,
+        }
     }
 
     /// How the trial goes. `rest` is what is to come, such as `, promoted in 8m`.
@@ -58,10 +63,16 @@ impl Display {
         let kind = Kind::of(trial);
         let old = match &self.last {
             None => true,
-            Some(last) => last.kind != kind || (last.trial != *trial && last.at.elapsed() >= COUNTS),
+            Some(last) => {
+                last.kind != kind || (last.trial != *trial && last.at.elapsed() >= COUNTS)
+            }
         };
         if old {
-            self.last = Some(Told { kind, trial: trial.clone(), at: Instant::now() });
+            self.last = Some(Told {
+                kind,
+                trial: trial.clone(),
+                at: Instant::now(),
+            });
             ground::print_aside(&format!("{policy}: {}\n", render::trial_line(trial)));
         }
     }
@@ -109,7 +120,8 @@ impl Kind {
 
 #[cfg(unix)]
 fn width() -> usize {
-    let told = rustix::termios::tcgetwinsize(std::io::stderr()).map(|size| usize::from(size.ws_col));
+    let told =
+        rustix::termios::tcgetwinsize(std::io::stderr()).map(|size| usize::from(size.ws_col));
     told.ok().filter(|columns| *columns > 0).unwrap_or(WIDTH)
 }
 
@@ -126,14 +138,21 @@ mod tests {
     fn a_frame_is_drawn_over_the_one_before() {
         let mut display = Display::new(true);
         assert_eq!(display.frame("one\ntwo\n", 80), "\r\x1b[Jone\ntwo\n");
-        assert_eq!(display.frame("a line that would wrap\n", 7), "\x1b[2A\r\x1b[Ja line\n");
+        assert_eq!(
+            display.frame("a line that would wrap\n", 7),
+            "\x1b[2A\r\x1b[Ja line\n"
+        );
         assert_eq!(display.frame("", 80), "\x1b[1A\r\x1b[J");
     }
 
     #[test]
     fn growing_counts_alone_are_no_news() {
         let trial = |requests, failed| Trial {
-            canary: Some(super::super::answers::Arm { requests, failed, ..Default::default() }),
+            canary: Some(super::super::answers::Arm {
+                requests,
+                failed,
+                ..Default::default()
+            }),
             ..Trial::default()
         };
         assert_eq!(Kind::of(&trial(1, 0)), Kind::of(&trial(900, 0)));

@@ -22,7 +22,9 @@ pub enum RemoteError {
         reason: String,
     },
     /// The token can't be one.
-    #[error("the admin token from {0} is empty or holds what a header field can't; write it as in [admin] token")]
+    #[error(
+        "the admin token from {0} is empty or holds what a header field can't; write it as in [admin] token"
+    )]
     Token(String),
     /// No connection.
     #[error(
@@ -66,7 +68,9 @@ pub enum RemoteError {
         reason: String,
     },
     /// 401.
-    #[error("{address} wants its admin token ({sentence}); set WAYPOST_ADMIN_TOKEN, or write --token-file FILE")]
+    #[error(
+        "{address} wants its admin token ({sentence}); set WAYPOST_ADMIN_TOKEN, or write --token-file FILE"
+    )]
     Unauthorised {
         /// Who.
         address: Address,
@@ -92,6 +96,9 @@ pub enum RemoteError {
 impl RemoteError {
     /// Whether asking again may help.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Silent { .. } | Self::Broken { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Broken { .. }
+        )
     }
 }

@@ -17,7 +17,15 @@ pub(super) fn table(policies: &Policies) -> String {
     if policies.policies.is_empty() {
         return "no policies: no route asks one\n".to_owned();
     }
-    let head = ["NAME", "STATE", "GENERATION", "DIGEST", "ON TRIAL", "SUSPENDED", "LAST ERROR"];
+    let head = [
+        "NAME",
+        "STATE",
+        "GENERATION",
+        "DIGEST",
+        "ON TRIAL",
+        "SUSPENDED",
+        "LAST ERROR",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for policy in &policies.policies {
         let trial = policy.on_trial.as_ref();
@@ -26,7 +34,9 @@ pub(super) fn table(policies: &Policies) -> String {
             policy.state.clone(),
             policy.generation.to_string(),
             short(&policy.digest).to_owned(),
-            trial.map_or_else(dash, |t| format!("{} {}, {} %", t.mode, t.generation, t.percent)),
+            trial.map_or_else(dash, |t| {
+                format!("{} {}, {} %", t.mode, t.generation, t.percent)
+            }),
             suspended(policy.suspended_by_workers).unwrap_or_else(dash),
             policy.last_error.as_deref().map_or_else(dash, brief),
         ]);
@@ -40,31 +50,62 @@ pub(super) fn details(details: &Details) -> String {
     let status = &details.status;
     let mut rows = vec![
         vec!["digest".to_owned(), status.digest.clone()],
-        vec!["source".to_owned(), format!("{}, {}", status.source, bytes(status.size_bytes))],
-        vec!["loaded".to_owned(), status.loaded_at.clone().unwrap_or_else(|| "not yet".to_owned())],
+        vec![
+            "source".to_owned(),
+            format!("{}, {}", status.source, bytes(status.size_bytes)),
+        ],
+        vec![
+            "loaded".to_owned(),
+            status
+                .loaded_at
+                .clone()
+                .unwrap_or_else(|| "not yet".to_owned()),
+        ],
         vec!["hooks".to_owned(), status.hooks.join(", ")],
         vec!["limits".to_owned(), limits(status)],
     ];
     if let Some(by) = suspended(status.suspended_by_workers) {
-        rows.push(vec!["suspended".to_owned(), format!("{by}, because faults of many clients cost too much")]);
+        rows.push(vec![
+            "suspended".to_owned(),
+            format!("{by}, because faults of many clients cost too much"),
+        ]);
     }
     if let Some(error) = &status.last_error {
         rows.push(vec!["last error".to_owned(), error.clone()]);
     }
     text.push_str(&columns(&rows, "  "));
     if let Some(trial) = &details.trial {
-        let _ = write!(text, "\non trial: {} since {}\n{}", trial_head(trial), trial.began, trial_figures(trial));
+        let _ = write!(
+            text,
+            "\non trial: {} since {}\n{}",
+            trial_head(trial),
+            trial.began,
+            trial_figures(trial)
+        );
         text.push_str(&samples(trial));
     }
     text.push_str("\ngenerations\n");
     let generations = details.generations.iter().take(RECENT);
     let rows = generations.map(|e| {
-        vec![e.generation.to_string(), e.state.clone(), short(&e.digest).to_owned(), e.since.clone(), e.source.clone()]
+        vec![
+            e.generation.to_string(),
+            e.state.clone(),
+            short(&e.digest).to_owned(),
+            e.since.clone(),
+            e.source.clone(),
+        ]
     });
     text.push_str(&columns(&rows.collect::<Vec<_>>(), "  "));
     text.push_str("\nhistory\n");
     let events = details.history.iter().take(RECENT);
-    let rows = events.map(|e| vec![e.time.clone(), e.generation.to_string(), e.state.clone(), e.reason.clone()]);
+    let rows = events.map(|e| {
+        vec![
+            e.time.clone(),
+            e.generation.to_string(),
+            e.state.clone(),
+            e.reason.clone(),
+        ]
+    });
     text.push_str(&columns(&rows.collect::<Vec<_>>(), "  "));
     text
 }
@@ -72,13 +113,25 @@ pub(super) fn details(details: &Details) -> String {
 /// What decides now, in a line.
 pub(super) fn what_runs(details: &Details) -> String {
     let status = &details.status;
-    let active = format!("generation {} ({})", status.generation, short(&status.digest));
+    let active = format!(
+        "generation {} ({})",
+        status.generation,
+        short(&status.digest)
+    );
     let mut line = match (&details.trial, status.state.as_str()) {
         (Some(trial), _) if trial.mode == "canary" => {
-            format!("{} decides {}; {active} decides the rest", trial_head(trial), share(trial))
+            format!(
+                "{} decides {}; {active} decides the rest",
+                trial_head(trial),
+                share(trial)
+            )
         }
         (Some(trial), _) => {
-            format!("{active} decides all requests; {} is asked for {}", trial_head(trial), share(trial))
+            format!(
+                "{active} decides all requests; {} is asked for {}",
+                trial_head(trial),
+                share(trial)
+            )
         }
         (None, "active") => format!("{active} decides all requests"),
         (None, state) => format!("no generation decides; {active} is {state}"),
@@ -91,20 +144,39 @@ pub(super) fn what_runs(details: &Details) -> String {
 
 /// What is on trial: `canary generation 4 (1f3ab04c9d2e)`.
 pub(super) fn trial_head(trial: &Trial) -> String {
-    format!("{} generation {} ({})", trial.mode, trial.generation, short(&trial.digest))
+    format!(
+        "{} generation {} ({})",
+        trial.mode,
+        trial.generation,
+        short(&trial.digest)
+    )
 }
 
 /// The figures of a trial, a line each.
 pub(super) fn trial_figures(trial: &Trial) -> String {
     let mut text = String::new();
     if let (Some(canary), Some(control)) = (&trial.canary, &trial.control) {
-        let head = ["", "REQUESTS", "FAILED", "", "P50", "P99"].map(str::to_owned).to_vec();
-        text.push_str(&columns(&[head, arm("canary", canary), arm("control", control)], "  "));
+        let head = ["", "REQUESTS", "FAILED", "", "P50", "P99"]
+            .map(str::to_owned)
+            .to_vec();
+        text.push_str(&columns(
+            &[head, arm("canary", canary), arm("control", control)],
+            "  ",
+        ));
     }
     if let Some(compared) = trial.requests_compared {
         let _ = writeln!(text, "  {} compared", counted(compared, "request"));
         if !trial.hooks.is_empty() {
-            let head = ["HOOK", "COMPARED", "AGREED", "", "ACTIVE MEAN", "P99", "SHADOW MEAN", "P99"];
+            let head = [
+                "HOOK",
+                "COMPARED",
+                "AGREED",
+                "",
+                "ACTIVE MEAN",
+                "P99",
+                "SHADOW MEAN",
+                "P99",
+            ];
             let mut rows = vec![head.map(str::to_owned).to_vec()];
             rows.extend(trial.hooks.iter().map(|(name, h)| hook(name, h)));
             text.push_str(&columns(&rows, "  "));
@@ -112,7 +184,10 @@ pub(super) fn trial_figures(trial: &Trial) -> String {
     }
     let _ = writeln!(text, "  {}", faults(trial.faults));
     if let Some(by) = suspended(trial.suspended_by_workers) {
-        let _ = writeln!(text, "  suspended {by}, because faults of many clients cost too much");
+        let _ = writeln!(
+            text,
+            "  suspended {by}, because faults of many clients cost too much"
+        );
     }
     text
 }
@@ -121,7 +196,13 @@ pub(super) fn trial_figures(trial: &Trial) -> String {
 pub(super) fn trial_line(trial: &Trial) -> String {
     let mut line = format!("{} for {}: ", trial_head(trial), share(trial));
     if let (Some(canary), Some(control)) = (&trial.canary, &trial.control) {
-        let arm = |a: &Arm| format!("{}, {} failed", counted(a.requests, "request"), number(a.failed));
+        let arm = |a: &Arm| {
+            format!(
+                "{}, {} failed",
+                counted(a.requests, "request"),
+                number(a.failed)
+            )
+        };
         let _ = write!(line, "{}; control {}; ", arm(canary), arm(control));
     }
     if let Some(compared) = trial.requests_compared {
@@ -139,7 +220,12 @@ pub(super) fn trial_line(trial: &Trial) -> String {
 
 /// A token and how to use it.
 pub(super) fn token(token: &Token) -> String {
-    let Token { token, request_field, response_field, valid_seconds } = token;
+    let Token {
+        token,
+        request_field,
+        response_field,
+        valid_seconds,
+    } = token;
     let valid = duration(Duration::from_secs(*valid_seconds));
     format!(
         "{token}\n\nvalid for {valid}; with the address where clients connect in place of this one:\n\n  \
@@ -154,7 +240,11 @@ pub(super) fn duration(duration: Duration) -> String {
 
 /// The share of a trial: `5 % of the clients`.
 pub(super) fn share(trial: &Trial) -> String {
-    let of = if trial.by == "client" { "clients" } else { "requests" };
+    let of = if trial.by == "client" {
+        "clients"
+    } else {
+        "requests"
+    };
     format!("{} % of the {of}", trial.percent)
 }
 
@@ -186,15 +276,23 @@ fn arm(name: &str, arm: &Arm) -> Vec<String> {
 
 fn hook(name: &str, hook: &Hook) -> Vec<String> {
     let times = |t: &Timing| [time(t.mean_nanoseconds), time(t.p99_nanoseconds)];
-    let mut row =
-        vec![name.to_owned(), number(hook.compared), number(hook.agreed), percent(hook.agreed, hook.compared)];
+    let mut row = vec![
+        name.to_owned(),
+        number(hook.compared),
+        number(hook.agreed),
+        percent(hook.agreed, hook.compared),
+    ];
     row.extend(times(&hook.active_time));
     row.extend(times(&hook.shadow_time));
     row
 }
 
 fn agreement(hook: &Hook) -> String {
-    format!("{} of {} agreed", number(hook.agreed), number(hook.compared))
+    format!(
+        "{} of {} agreed",
+        number(hook.agreed),
+        number(hook.compared)
+    )
 }
 
 fn samples(trial: &Trial) -> String {
@@ -220,14 +318,29 @@ fn samples(trial: &Trial) -> String {
 }
 
 fn faults(faults: Faults) -> String {
-    let Faults { traps, deadlines, invalid, unbuilt } = faults;
+    let Faults {
+        traps,
+        deadlines,
+        invalid,
+        unbuilt,
+    } = faults;
     match faults.all() {
         0 => "no faults".to_owned(),
         all => {
-            let [traps, deadlines] = [counted(traps, "trap"), counted(deadlines, "missed deadline")];
+            let [traps, deadlines] = [
+                counted(traps, "trap"),
+                counted(deadlines, "missed deadline"),
+            ];
             let invalid = counted(invalid, "invalid answer");
-            let unbuilt = if unbuilt > 0 { format!(", {unbuilt} without an instance") } else { String::new() };
-            format!("{} ({traps}, {deadlines}, {invalid}{unbuilt})", counted(all, "fault"))
+            let unbuilt = if unbuilt > 0 {
+                format!(", {unbuilt} without an instance")
+            } else {
+                String::new()
+            };
+            format!(
+                "{} ({traps}, {deadlines}, {invalid}{unbuilt})",
+                counted(all, "fault")
+            )
         }
     }
 }
@@ -298,8 +411,15 @@ fn time(nanoseconds: u64) -> String {
 /// Rows in columns that are as wide as their widest cell, numbers to the right.
 fn columns(rows: &[Vec<String>], indent: &str) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max();
-    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|r| r.get(column))
+            .map(|c| c.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..count)
+        .map(|column| width(column).unwrap_or(0))
+        .collect();
     let mut text = String::new();
     for row in rows {
         let mut line = indent.to_owned();
@@ -325,10 +445,22 @@ mod tests {
 
     #[test]
     fn numbers_and_times_read_well() {
-        assert_eq!([0, 12, 123, 1234, 1_234_567].map(number), ["0", "12", "123", "1,234", "1,234,567"]);
-        assert_eq!([0, 1, 1500, 2_500_000, 3_000_000_000].map(time), ["-", "1 ns", "1.5 us", "2.5 ms", "3.0 s"]);
-        assert_eq!([1, 2048, 16 << 20].map(bytes), ["1 byte", "2 KiB", "16 MiB"]);
-        assert_eq!((percent(1, 8), percent(0, 0)), ("12.5 %".to_owned(), "-".to_owned()));
+        assert_eq!(
+            [0, 12, 123, 1234, 1_234_567].map(number),
+            ["0", "12", "123", "1,234", "1,234,567"]
+        );
+        assert_eq!(
+            [0, 1, 1500, 2_500_000, 3_000_000_000].map(time),
+            ["-", "1 ns", "1.5 us", "2.5 ms", "3.0 s"]
+        );
+        assert_eq!(
+            [1, 2048, 16 << 20].map(bytes),
+            ["1 byte", "2 KiB", "16 MiB"]
+        );
+        assert_eq!(
+            (percent(1, 8), percent(0, 0)),
+            ("12.5 %".to_owned(), "-".to_owned())
+        );
     }
 
     #[test]
@@ -341,9 +473,18 @@ mod tests {
         let text = table(&serde_json::from_value(policies).unwrap());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
-        assert!(lines[0].starts_with("NAME    STATE   GENERATION  DIGEST"), "{text}");
-        assert!(lines[1].contains("0123456789ab ") && !lines[1].contains("abc"), "{text}");
-        assert!(lines[2].contains("canary 13, 2.5 %") && lines[2].contains("by 2 workers"), "{text}");
+        assert!(
+            lines[0].starts_with("NAME    STATE   GENERATION  DIGEST"),
+            "{text}"
+        );
+        assert!(
+            lines[1].contains("0123456789ab ") && !lines[1].contains("abc"),
+            "{text}"
+        );
+        assert!(
+            lines[2].contains("canary 13, 2.5 %") && lines[2].contains("by 2 workers"),
+            "{text}"
+        );
         assert!(lines[2].ends_with("xxx..."), "{text}");
     }
 
@@ -353,20 +494,30 @@ mod tests {
             "name": "mine", "state": "active", "generation": 3, "digest": "sha256:aa", "former_generation": 2,
         });
         let told = what_runs(&read(answer.clone()));
-        assert_eq!(told, "mine: generation 3 (aa) decides all requests; generation 2 is kept for a rollback\n");
+        assert_eq!(
+            told,
+            "mine: generation 3 (aa) decides all requests; generation 2 is kept for a rollback\n"
+        );
         answer["trial"] = serde_json::json!({
             "mode": "canary", "generation": 4, "digest": "sha256:bb", "percent": 5.0, "by": "client",
         });
         let told = what_runs(&read(answer.clone()));
         assert!(
-            told.starts_with("mine: canary generation 4 (bb) decides 5 % of the clients; generation 3 (aa)"),
+            told.starts_with(
+                "mine: canary generation 4 (bb) decides 5 % of the clients; generation 3 (aa)"
+            ),
             "{told}"
         );
         answer["trial"]["mode"] = "shadow".into();
         answer["trial"]["by"] = "request".into();
-        assert!(what_runs(&read(answer)).contains("shadow generation 4 (bb) is asked for 5 % of the requests"));
+        assert!(
+            what_runs(&read(answer))
+                .contains("shadow generation 4 (bb) is asked for 5 % of the requests")
+        );
         let none = serde_json::json!({ "name": "mine", "state": "failed", "generation": 1 });
-        assert!(what_runs(&read(none)).contains("no generation decides; generation 1 () is failed"));
+        assert!(
+            what_runs(&read(none)).contains("no generation decides; generation 1 () is failed")
+        );
     }
 
     #[test]
@@ -391,6 +542,9 @@ mod tests {
             assert!(figures.contains(part), "{part}: {figures}");
         }
         let line = trial_line(&trial);
-        assert!(!line.contains('\n') && line.contains("selection 1,000 of 2,000 agreed"), "{line}");
+        assert!(
+            !line.contains('\n') && line.contains("selection 1,000 of 2,000 agreed"),
+            "{line}"
+        );
     }
 }

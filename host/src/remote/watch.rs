@@ -33,9 +33,13 @@ pub(super) struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// The last answer: of a generation that was promoted, or of a trial that goes on as the watcher was interrupted.
-    /// `last` is that of the deployment.
-    pub async fn run(mut self, mut last: Answer, interrupted: impl Future<Output = ()>) -> Result<Answer, RemoteError> {
+    /// The last answer: of a generation that was promoted, or of a trial that goes on as the
+    /// watcher was interrupted. `last` is that of the deployment.
+    pub async fn run(
+        mut self,
+        mut last: Answer,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<Answer, RemoteError> {
         let began = Instant::now();
         let mut interrupted = pin!(interrupted);
         let mut looks = interval(LOOK);
@@ -56,7 +60,10 @@ impl Watch<'_> {
                 // It may be a moment in which it is too busy, or the network's.
                 Err(e) if e.is_passing() && seen.elapsed() < LOST => continue,
                 Err(e) => {
-                    let lost = format!("the trial of generation {} is no longer watched", self.generation);
+                    let lost = format!(
+                        "the trial of generation {} is no longer watched",
+                        self.generation
+                    );
                     return Err(RemoteError::Over(format!("{lost}: {e}")));
                 }
             };
@@ -65,9 +72,14 @@ impl Watch<'_> {
             match details.fate(self.generation, self.digest) {
                 Fate::OnTrial => self.show(&details, began.elapsed()),
                 Fate::Promoted => return Ok(answer),
-                Fate::Over(reason) => return Err(RemoteError::Over(format!("{}: {reason}", self.policy))),
+                Fate::Over(reason) => {
+                    return Err(RemoteError::Over(format!("{}: {reason}", self.policy)));
+                }
             }
-            if self.promote_after.is_some_and(|after| began.elapsed() >= after) {
+            if self
+                .promote_after
+                .is_some_and(|after| began.elapsed() >= after)
+            {
                 return self.promote(&details).await;
             }
             last = answer;
@@ -79,16 +91,23 @@ impl Watch<'_> {
         let rest = self.promote_after.map(|after| {
             let left = after.saturating_sub(elapsed);
             // Rounded up: at 0 it would be promoted.
-            format!(", promoted in {}", render::duration(left + Duration::from_millis(999)))
+            format!(
+                ", promoted in {}",
+                render::duration(left + Duration::from_millis(999))
+            )
         });
-        self.display.show(self.policy, trial, elapsed, &rest.unwrap_or_default());
+        self.display
+            .show(self.policy, trial, elapsed, &rest.unwrap_or_default());
     }
 
     /// The time is up, and it still stands.
     async fn promote(&self, details: &Details) -> Result<Answer, RemoteError> {
         let after = self.promote_after.map(render::duration).unwrap_or_default();
-        let decided =
-            details.trial.as_ref().and_then(|t| t.canary).map_or(0, |arm| arm.requests.saturating_sub(arm.given_up));
+        let decided = details
+            .trial
+            .as_ref()
+            .and_then(|t| t.canary)
+            .map_or(0, |arm| arm.requests.saturating_sub(arm.given_up));
         if decided == 0 {
             return Err(RemoteError::Over(format!(
                 "{}: generation {} is not promoted: it has decided no request in {after}; it stays on trial",
@@ -96,7 +115,10 @@ impl Watch<'_> {
             )));
         }
         let path = format!("{}/promote?generation={}", self.path, self.generation);
-        let promoted = self.client.send(Method::POST, &path, Bytes::new(), CHANGE).await;
+        let promoted = self
+            .client
+            .send(Method::POST, &path, Bytes::new(), CHANGE)
+            .await;
         // It may have been withdrawn at the last moment, or another one be on trial by now.
         let answer = match promoted {
             Err(RemoteError::Refused { .. }) => self.client.read(self.path).await?,
@@ -119,7 +141,9 @@ impl Watch<'_> {
             self.policy, self.generation, self.policy, self.policy
         );
         if self.promote_after.is_some() {
-            return Err(RemoteError::Over(format!("interrupted before it was promoted; {goes_on}")));
+            return Err(RemoteError::Over(format!(
+                "interrupted before it was promoted; {goes_on}"
+            )));
         }
         self.display.say(&goes_on);
         Ok(last)

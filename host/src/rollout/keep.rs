@@ -22,7 +22,8 @@ const COMPONENT: &str = ".wasm";
 const UNFINISHED: &str = ".new";
 /// A record has some hundred bytes; the source is a path.
 const LARGEST_RECORD: u64 = 64 << 10;
-/// Numbers up to here are exact in everything that reads JSON, and leave room for more than anyone deploys.
+/// Numbers up to here are exact in everything that reads JSON, and leave room for more than anyone
+/// deploys.
 const LARGEST_GENERATION: u64 = 1 << 53;
 
 /// The folder `state-dir`: `NAME/active.json`, and beside it the component `DIGEST.wasm`.
@@ -44,8 +45,8 @@ pub struct Kept {
     pub last_generation: u64,
     /// Where it came from, in words.
     pub source: String,
-    /// The digest of what the configuration named when it was promoted: if that is another one now, the operator has
-    /// deployed by the configuration since.
+    /// The digest of what the configuration named when it was promoted: if that is another one now,
+    /// the operator has deployed by the configuration since.
     pub configured: Option<String>,
 }
 
@@ -60,8 +61,17 @@ pub struct Mark {
 impl Kept {
     /// What tells it from another of this process.
     pub fn mark(&self) -> Mark {
-        let Self { generation, last_generation, configured, .. } = self;
-        Mark { generation: *generation, last_generation: *last_generation, configured: configured.clone() }
+        let Self {
+            generation,
+            last_generation,
+            configured,
+            ..
+        } = self;
+        Mark {
+            generation: *generation,
+            last_generation: *last_generation,
+            configured: configured.clone(),
+        }
     }
 }
 
@@ -82,17 +92,27 @@ impl Keep {
     ///
     /// `PermissionDenied` if others can write to it, `ResourceBusy` if another process uses it.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
         Self::examine(folder)?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed())
+            .custom_flags(
+                (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK)
+                    .bits()
+                    .cast_signed(),
+            )
             .open(folder.join(LOCK))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: Arc::new(lock) }),
+            Ok(()) => Ok(Self {
+                folder: folder.to_owned(),
+                _lock: Arc::new(lock),
+            }),
             Err(TryLockError::WouldBlock) => Err(io::Error::new(
                 ErrorKind::ResourceBusy,
                 "another waypost process uses it; stop that one, or give each a folder of its own",
@@ -108,7 +128,10 @@ impl Keep {
     /// `PermissionDenied` if it belongs to another user, or others can write to it.
     pub fn examine(folder: &Path) -> io::Result<()> {
         match fs::metadata(folder) {
-            Ok(found) if !found.is_dir() => Err(io::Error::new(ErrorKind::NotADirectory, "it is not a folder")),
+            Ok(found) if !found.is_dir() => Err(io::Error::new(
+                ErrorKind::NotADirectory,
+                "it is not a folder",
+            )),
             Ok(found) => files::trusted(&found),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e),
@@ -119,27 +142,43 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// `InvalidData` if it is damaged, so that it is of no use to anyone; any other if it may be read another time.
+    /// `InvalidData` if it is damaged, so that it is of no use to anyone; any other if it may be
+    /// read another time.
     pub fn read(&self, policy: &str) -> io::Result<Option<Kept>> {
         let folder = self.folder(policy);
         match fs::symlink_metadata(&folder) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
-            Ok(found) if !found.is_dir() => return Err(damaged(format!("{} is not a folder", folder.display()))),
-            Ok(found) => files::trusted(&found).map_err(|e| damaged(format!("{}: {e}", folder.display())))?,
+            Ok(found) if !found.is_dir() => {
+                return Err(damaged(format!("{} is not a folder", folder.display())));
+            }
+            Ok(found) => {
+                files::trusted(&found).map_err(|e| damaged(format!("{}: {e}", folder.display())))?
+            }
         }
         let note = match read_own(&folder.join(RECORD), LARGEST_RECORD) {
             Ok(note) => note,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         };
-        let note: Note = serde_json::from_slice(&note).map_err(|e| damaged(format!("{RECORD}: {e}")))?;
+        let note: Note =
+            serde_json::from_slice(&note).map_err(|e| damaged(format!("{RECORD}: {e}")))?;
         if note.version != VERSION {
-            let reason = format!("{RECORD} is of version {}, and this proxy knows version {VERSION}", note.version);
+            let reason = format!(
+                "{RECORD} is of version {}, and this proxy knows version {VERSION}",
+                note.version
+            );
             return Err(io::Error::new(ErrorKind::Unsupported, reason));
         }
-        if note.generation == 0 || note.generation > note.last_generation || note.last_generation > LARGEST_GENERATION {
-            let Note { generation, last_generation, .. } = note;
+        if note.generation == 0
+            || note.generation > note.last_generation
+            || note.last_generation > LARGEST_GENERATION
+        {
+            let Note {
+                generation,
+                last_generation,
+                ..
+            } = note;
             return Err(damaged(format!(
                 "{RECORD}: generation {generation} of {last_generation} is not one that was given"
             )));
@@ -148,19 +187,37 @@ impl Keep {
         let component: Arc<[u8]> = match read_own(&path, MAX_COMPONENT as u64) {
             Ok(component) => component.into(),
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                return Err(damaged(format!("{RECORD} names {}, which is not there", path.display())));
+                return Err(damaged(format!(
+                    "{RECORD} names {}, which is not there",
+                    path.display()
+                )));
             }
             Err(e) => return Err(e),
         };
         if digest(&component) != note.digest {
-            return Err(damaged(format!("the component is not {}, which was kept", note.digest)));
+            return Err(damaged(format!(
+                "the component is not {}, which was kept",
+                note.digest
+            )));
         }
-        let Note { generation, last_generation, source, configured, .. } = note;
-        Ok(Some(Kept { component, generation, last_generation, source, configured }))
+        let Note {
+            generation,
+            last_generation,
+            source,
+            configured,
+            ..
+        } = note;
+        Ok(Some(Kept {
+            component,
+            generation,
+            last_generation,
+            source,
+            configured,
+        }))
     }
 
-    /// Keeps this in place of what was kept. A crash in the middle leaves the one or the other. One call at a time for each
-    /// policy.
+    /// Keeps this in place of what was kept. A crash in the middle leaves the one or the other. One
+    /// call at a time for each policy.
     pub fn write(&self, policy: &str, kept: &Kept) -> io::Result<()> {
         let folder = self.folder(policy);
         match DirBuilder::new().mode(0o700).create(&folder) {
@@ -170,7 +227,10 @@ impl Keep {
         }
         let found = fs::symlink_metadata(&folder)?;
         if !found.is_dir() {
-            return Err(io::Error::new(ErrorKind::NotADirectory, format!("{} is not a folder", folder.display())));
+            return Err(io::Error::new(
+                ErrorKind::NotADirectory,
+                format!("{} is not a folder", folder.display()),
+            ));
         }
         files::trusted(&found)?;
         let digest = digest(&kept.component);
@@ -184,7 +244,11 @@ impl Keep {
             source: kept.source.clone(),
             configured: kept.configured.clone(),
         };
-        write_whole(&folder, RECORD, &serde_json::to_vec_pretty(&note).map_err(io::Error::other)?)?;
+        write_whole(
+            &folder,
+            RECORD,
+            &serde_json::to_vec_pretty(&note).map_err(io::Error::other)?,
+        )?;
         tidy_up(&folder, &component);
         Ok(())
     }
@@ -194,7 +258,9 @@ impl Keep {
         let mut name = String::with_capacity(policy.len());
         for byte in policy.bytes() {
             match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => {
+                    name.push(char::from(byte))
+                }
                 _ => name.push_str(&format!("%{byte:02x}")),
             }
         }
@@ -207,9 +273,12 @@ fn file_name(digest: &str) -> String {
     format!("{hex}{COMPONENT}")
 }
 
-/// Removes components that the record no longer names, and what a crash left unfinished. One that stays is only in the way.
+/// Removes components that the record no longer names, and what a crash left unfinished. One that
+/// stays is only in the way.
 fn tidy_up(folder: &Path, named: &str) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
@@ -222,30 +291,44 @@ fn tidy_up(folder: &Path, named: &str) {
 /// The whole file, if it is one that this process's user alone can have written.
 fn read_own(path: &Path, bound: u64) -> io::Result<Vec<u8>> {
     let unusable = |e: io::Error| match e.kind() {
-        ErrorKind::IsADirectory | ErrorKind::InvalidInput | ErrorKind::FileTooLarge | ErrorKind::PermissionDenied => {
-            damaged(format!("{}: {e}", path.display()))
-        }
+        ErrorKind::IsADirectory
+        | ErrorKind::InvalidInput
+        | ErrorKind::FileTooLarge
+        | ErrorKind::PermissionDenied => damaged(format!("{}: {e}", path.display())),
         _ => e,
     };
     let file = files::open_regular(path).map_err(unusable)?;
-    file.metadata().and_then(|found| files::trusted(&found)).map_err(unusable)?;
+    file.metadata()
+        .and_then(|found| files::trusted(&found))
+        .map_err(unusable)?;
     files::read_to_bound(&file, bound).map_err(unusable)
 }
 
-/// Written beside, flushed to the disk, and renamed: whoever opens the name finds the old or the new file.
+/// Written beside, flushed to the disk, and renamed: whoever opens the name finds the old or the
+/// new file.
 fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    // A name of its own, for a file that is not there yet: no link is followed, no other writer's file is truncated.
-    let beside = folder.join(format!("{name}.{}-{number}{UNFINISHED}", std::process::id()));
-    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
+    // A name of its own, for a file that is not there yet: no link is followed, no other writer's
+    // file is truncated.
+    let beside = folder.join(format!(
+        "{name}.{}-{number}{UNFINISHED}",
+        std::process::id()
+    ));
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside);
     let written = created.and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()
     });
-    written.and_then(|()| fs::rename(&beside, folder.join(name))).inspect_err(|_| {
-        let _ = fs::remove_file(&beside);
-    })?;
+    written
+        .and_then(|()| fs::rename(&beside, folder.join(name)))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&beside);
+        })?;
     // The rename itself is in the folder.
     File::open(folder)?.sync_all()
 }
@@ -280,8 +363,15 @@ mod tests {
         keep.write("a.b", &kept(b"one")).unwrap();
         keep.write("a.b", &kept(b"two")).unwrap();
         let read = keep.read("a.b").unwrap().unwrap();
-        assert_eq!((&*read.component, read.mark()), (&b"two"[..], kept(b"two").mark()));
-        assert_eq!(fs::read_dir(keep.folder("a.b")).unwrap().count(), 2, "the record and one component");
+        assert_eq!(
+            (&*read.component, read.mark()),
+            (&b"two"[..], kept(b"two").mark())
+        );
+        assert_eq!(
+            fs::read_dir(keep.folder("a.b")).unwrap().count(),
+            2,
+            "the record and one component"
+        );
         assert!(keep.read("other").unwrap().is_none());
         fs::remove_dir_all(path).unwrap();
     }
@@ -321,28 +411,58 @@ mod tests {
         let record = keep.folder("p").join(RECORD);
         let component = keep.folder("p").join(file_name(&digest(b"one")));
         let text = fs::read_to_string(&record).unwrap();
-        for (generation, last) in [(3, u64::MAX), (u64::MAX, u64::MAX), (0, 5), (6, 5), (1, LARGEST_GENERATION + 1)] {
-            let text = text.replace("\"generation\": 3", &format!("\"generation\": {generation}"));
-            let text = text.replace("\"last_generation\": 5", &format!("\"last_generation\": {last}"));
+        for (generation, last) in [
+            (3, u64::MAX),
+            (u64::MAX, u64::MAX),
+            (0, 5),
+            (6, 5),
+            (1, LARGEST_GENERATION + 1),
+        ] {
+            let text = text.replace(
+                "\"generation\": 3",
+                &format!("\"generation\": {generation}"),
+            );
+            let text = text.replace(
+                "\"last_generation\": 5",
+                &format!("\"last_generation\": {last}"),
+            );
             fs::write(&record, text).unwrap();
             let error = keep.read("p").unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::InvalidData, "{generation} of {last}: {error}");
+            assert_eq!(
+                error.kind(),
+                ErrorKind::InvalidData,
+                "{generation} of {last}: {error}"
+            );
         }
-        let largest = text.replace("\"last_generation\": 5", &format!("\"last_generation\": {LARGEST_GENERATION}"));
+        let largest = text.replace(
+            "\"last_generation\": 5",
+            &format!("\"last_generation\": {LARGEST_GENERATION}"),
+        );
         fs::write(&record, largest).unwrap();
-        assert_eq!(keep.read("p").unwrap().unwrap().last_generation, LARGEST_GENERATION);
+        assert_eq!(
+            keep.read("p").unwrap().unwrap().last_generation,
+            LARGEST_GENERATION
+        );
         // As large as a record may be, and a byte more.
         let bound = usize::try_from(LARGEST_RECORD).unwrap();
         fs::write(&record, format!("{text}{}", " ".repeat(bound - text.len()))).unwrap();
         assert!(keep.read("p").unwrap().is_some());
-        fs::write(&record, format!("{text}{}", " ".repeat(bound - text.len() + 1))).unwrap();
+        fs::write(
+            &record,
+            format!("{text}{}", " ".repeat(bound - text.len() + 1)),
+        )
+        .unwrap();
         assert_eq!(keep.read("p").unwrap_err().kind(), ErrorKind::InvalidData);
         fs::write(&record, &text).unwrap();
         assert!(keep.read("p").unwrap().is_some());
         fs::remove_file(&component).unwrap();
         assert_eq!(keep.read("p").unwrap_err().kind(), ErrorKind::InvalidData);
         fs::create_dir(&component).unwrap();
-        assert_eq!(keep.read("p").unwrap_err().kind(), ErrorKind::InvalidData, "a folder in its place");
+        assert_eq!(
+            keep.read("p").unwrap_err().kind(),
+            ErrorKind::InvalidData,
+            "a folder in its place"
+        );
         fs::remove_dir_all(path).unwrap();
     }
 
@@ -351,12 +471,23 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let path = folder("mode");
         let keep = Keep::open(&path).unwrap();
-        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap()
+        };
         keep.write("p", &kept(b"one")).unwrap();
         let inside = keep.folder("p");
-        for file in [inside.join(RECORD), inside.join(file_name(&digest(b"one"))), inside.clone()] {
+        for file in [
+            inside.join(RECORD),
+            inside.join(file_name(&digest(b"one"))),
+            inside.clone(),
+        ] {
             set(&file, 0o722);
-            assert_eq!(keep.read("p").unwrap_err().kind(), ErrorKind::InvalidData, "{}", file.display());
+            assert_eq!(
+                keep.read("p").unwrap_err().kind(),
+                ErrorKind::InvalidData,
+                "{}",
+                file.display()
+            );
             set(&file, 0o700);
             assert!(keep.read("p").unwrap().is_some());
         }
@@ -387,7 +518,10 @@ mod tests {
         let victim = path.join("victim");
         fs::write(&victim, b"mine").unwrap();
         let inside = keep.folder("p");
-        for name in [format!("{RECORD}{UNFINISHED}"), format!("{}{UNFINISHED}", file_name(&digest(b"two")))] {
+        for name in [
+            format!("{RECORD}{UNFINISHED}"),
+            format!("{}{UNFINISHED}", file_name(&digest(b"two"))),
+        ] {
             std::os::unix::fs::symlink(&victim, inside.join(name)).unwrap();
         }
         fs::remove_file(inside.join(RECORD)).unwrap();
@@ -395,7 +529,11 @@ mod tests {
         keep.write("p", &kept(b"two")).unwrap();
         assert_eq!(fs::read(&victim).unwrap(), b"mine");
         assert_eq!(&*keep.read("p").unwrap().unwrap().component, b"two");
-        assert_eq!(fs::read_dir(&inside).unwrap().count(), 2, "the links are gone");
+        assert_eq!(
+            fs::read_dir(&inside).unwrap().count(),
+            2,
+            "the links are gone"
+        );
         drop(keep);
         fs::remove_file(path.join(LOCK)).unwrap();
         std::os::unix::fs::symlink(path.join("elsewhere"), path.join(LOCK)).unwrap();
@@ -411,11 +549,20 @@ mod tests {
         keep.write("p", &kept(b"one")).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let inside = keep.folder("p");
-        assert_eq!((mode(&path), mode(&inside), mode(&inside.join(RECORD))), (0o700, 0o700, 0o600));
+        assert_eq!(
+            (mode(&path), mode(&inside), mode(&inside.join(RECORD))),
+            (0o700, 0o700, 0o600)
+        );
         fs::write(keep.folder("file"), b"x").unwrap();
         let error = keep.read("file").unwrap_err();
-        assert!(error.kind() == ErrorKind::InvalidData && error.to_string().contains("is not a folder"), "{error}");
-        assert_eq!(Keep::examine(&keep.folder("file")).unwrap_err().kind(), ErrorKind::NotADirectory);
+        assert!(
+            error.kind() == ErrorKind::InvalidData && error.to_string().contains("is not a folder"),
+            "{error}"
+        );
+        assert_eq!(
+            Keep::examine(&keep.folder("file")).unwrap_err().kind(),
+            ErrorKind::NotADirectory
+        );
         assert!(Keep::examine(&path.join("none")).is_ok(), "it will be made");
         // Longer than a name may be: that is no reason to believe that nothing was kept.
         assert!(keep.read(&"x".repeat(300)).is_err());

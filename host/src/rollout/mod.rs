@@ -1,9 +1,10 @@
 //! Rollout: which generation decides, since when, and what becomes of the one on trial?
 //!
-//! A [`Record`] holds the generations of one policy name, what state each is in, and the history; [`judge()`] says from the
-//! counters of a trial whether its canary is to be withdrawn; [`report()`] tells how a trial goes; [`Keep`] holds on disk
-//! what a restart comes back with. Called by `app` on the control side, one change at a time; shown by `admin`. Never
-//! loads or compiles, never touches a request, never publishes: `app` does.
+//! A [`Record`] holds the generations of one policy name, what state each is in, and the history;
+//! [`judge()`] says from the counters of a trial whether its canary is to be withdrawn;
+//! [`report()`] tells how a trial goes; [`Keep`] holds on disk what a restart comes back with.
+//! Called by `app` on the control side, one change at a time; shown by `admin`. Never loads or
+//! compiles, never touches a request, never publishes: `app` does.
 
 mod judge;
 mod keep;
@@ -13,4 +14,6 @@ mod report;
 pub use judge::{Arm, RouteScore, Score, judge};
 pub use keep::{Keep, Kept, Mark};
 pub use record::{Event, GenerationEntry, NotNow, Record, State};
-pub use report::{ArmReport, FaultReport, HookReport, RouteReport, SampleReport, Timing, TrialReport, report};
+pub use report::{
+    ArmReport, FaultReport, HookReport, RouteReport, SampleReport, Timing, TrialReport, report,
+};

@@ -98,13 +98,22 @@ impl Record {
         self.last_number = self.last_number.saturating_add(1);
         let generation = self.last_number;
         if self.entries.len() >= GENERATIONS
-            && let Some(over) = self.entries.iter().position(|e| matches!(e.state, State::Retired | State::Failed))
+            && let Some(over) = self
+                .entries
+                .iter()
+                .position(|e| matches!(e.state, State::Retired | State::Failed))
         {
             self.entries.remove(over);
         }
         let since = SystemTime::now();
         let reason = format!("loading {source}");
-        self.entries.push_back(GenerationEntry { generation, digest, source, state: State::Loading, since });
+        self.entries.push_back(GenerationEntry {
+            generation,
+            digest,
+            source,
+            state: State::Loading,
+            since,
+        });
         self.event(generation, State::Loading, reason);
         generation
     }
@@ -117,7 +126,11 @@ impl Record {
 
     /// Loading it has ended, one way or the other; if nobody said how, it has failed.
     pub fn broke_off(&mut self, generation: u64) {
-        if self.entries.iter().any(|e| e.generation == generation && e.state == State::Loading) {
+        if self
+            .entries
+            .iter()
+            .any(|e| e.generation == generation && e.state == State::Loading)
+        {
             self.refused(
                 generation,
                 "loading it broke off by a fault of the proxy, which its log describes; deploy it again",
@@ -135,14 +148,22 @@ impl Record {
         self.enter(generation, State::Retired, reason.to_owned());
     }
 
-    /// A generation that was loaded decides from now on. What is on trial is retired; what decided is kept for a rollback.
+    /// A generation that was loaded decides from now on. What is on trial is retired; what decided
+    /// is kept for a rollback.
     pub fn activate(&mut self, generation: Arc<Generation>, reason: &str) -> Result<(), NotNow> {
-        if let Some(newer) = self.active.as_ref().filter(|a| a.number() > generation.number()) {
+        if let Some(newer) = self
+            .active
+            .as_ref()
+            .filter(|a| a.number() > generation.number())
+        {
             let reason = format!("generation {} was deployed in the meantime", newer.number());
             self.enter(generation.number(), State::Retired, reason.clone());
             return Err(NotNow(reason));
         }
-        self.end_trial(State::Retired, &format!("generation {} was deployed", generation.number()));
+        self.end_trial(
+            State::Retired,
+            &format!("generation {} was deployed", generation.number()),
+        );
         self.last_error = None;
         self.replace_active(generation, reason);
         Ok(())
@@ -152,12 +173,21 @@ impl Record {
     pub fn try_out(&mut self, trial: Arc<Trial>, reason: &str) -> Result<(), NotNow> {
         let number = trial.generation.number();
         if self.active.is_none() {
-            let reason = "no generation is active that it could be compared with; deploy it without a mode".to_owned();
+            let reason =
+                "no generation is active that it could be compared with; deploy it without a mode"
+                    .to_owned();
             self.enter(number, State::Retired, reason.clone());
             return Err(NotNow(reason));
         }
-        if self.trial.as_ref().is_none_or(|t| t.generation.number() != number) {
-            self.end_trial(State::Retired, &format!("generation {number} is on trial now"));
+        if self
+            .trial
+            .as_ref()
+            .is_none_or(|t| t.generation.number() != number)
+        {
+            self.end_trial(
+                State::Retired,
+                &format!("generation {number} is on trial now"),
+            );
         }
         self.last_error = None;
         let state = match trial.mode {
@@ -171,8 +201,10 @@ impl Record {
 
     /// The generation on trial decides from now on.
     pub fn promote(&mut self) -> Result<Arc<Generation>, NotNow> {
-        let trial =
-            self.trial.take().ok_or_else(|| NotNow("no generation is on trial; nothing to promote".to_owned()))?;
+        let trial = self
+            .trial
+            .take()
+            .ok_or_else(|| NotNow("no generation is on trial; nothing to promote".to_owned()))?;
         let generation = Arc::clone(&trial.generation);
         self.replace_active(Arc::clone(&generation), "promoted");
         Ok(generation)
@@ -184,7 +216,10 @@ impl Record {
         let former = self.former.take().ok_or_else(none)?;
         let from = self.active.as_ref().map_or(0, |a| a.number());
         self.end_trial(State::Retired, "rolled back");
-        self.replace_active(Arc::clone(&former), &format!("rolled back from generation {from}"));
+        self.replace_active(
+            Arc::clone(&former),
+            &format!("rolled back from generation {from}"),
+        );
         Ok(former)
     }
 
@@ -192,24 +227,39 @@ impl Record {
     pub fn end_trial(&mut self, state: State, reason: &str) -> Option<Arc<Trial>> {
         let trial = self.trial.take()?;
         if state == State::Failed {
-            self.last_error = Some(format!("generation {} was withdrawn: {reason}", trial.generation.number()));
+            self.last_error = Some(format!(
+                "generation {} was withdrawn: {reason}",
+                trial.generation.number()
+            ));
         }
         self.enter(trial.generation.number(), state, reason.to_owned());
         Some(trial)
     }
 
-    /// The generation that was withdrawn for failing, if that was the last that happened and not longer ago than this.
+    /// The generation that was withdrawn for failing, if that was the last that happened and not
+    /// longer ago than this.
     pub fn withdrawn_since(&self, ago: Duration) -> Option<u64> {
         let last = self.events.back()?;
-        let before = self.events.iter().rev().skip(1).find(|e| e.generation == last.generation)?;
-        let withdrawn = last.state == State::Failed && matches!(before.state, State::Canary | State::Shadow);
-        (withdrawn && last.time.elapsed().is_ok_and(|elapsed| elapsed <= ago)).then_some(last.generation)
+        let before = self
+            .events
+            .iter()
+            .rev()
+            .skip(1)
+            .find(|e| e.generation == last.generation)?;
+        let withdrawn =
+            last.state == State::Failed && matches!(before.state, State::Canary | State::Shadow);
+        (withdrawn && last.time.elapsed().is_ok_and(|elapsed| elapsed <= ago))
+            .then_some(last.generation)
     }
 
     /// The share of the running canary has changed.
     pub fn share_changed(&mut self, percent: f64) {
         if let Some(number) = self.trial.as_ref().map(|t| t.generation.number()) {
-            self.event(number, State::Canary, format!("{percent} % of the requests"));
+            self.event(
+                number,
+                State::Canary,
+                format!("{percent} % of the requests"),
+            );
         }
     }
 
@@ -230,7 +280,10 @@ impl Record {
 
     /// The entry of this generation, if it is still remembered.
     pub fn entry(&self, generation: u64) -> Option<&GenerationEntry> {
-        self.entries.iter().rev().find(|e| e.generation == generation)
+        self.entries
+            .iter()
+            .rev()
+            .find(|e| e.generation == generation)
     }
 
     /// The newest entry.
@@ -255,7 +308,11 @@ impl Record {
 
     fn replace_active(&mut self, generation: Arc<Generation>, reason: &str) {
         if let Some(old) = self.active.take() {
-            self.enter(old.number(), State::Retired, format!("replaced by generation {}", generation.number()));
+            self.enter(
+                old.number(),
+                State::Retired,
+                format!("replaced by generation {}", generation.number()),
+            );
             self.former = Some(old);
         }
         self.enter(generation.number(), State::Active, reason.to_owned());
@@ -263,7 +320,12 @@ impl Record {
     }
 
     fn enter(&mut self, generation: u64, state: State, reason: String) {
-        if let Some(entry) = self.entries.iter_mut().rev().find(|e| e.generation == generation) {
+        if let Some(entry) = self
+            .entries
+            .iter_mut()
+            .rev()
+            .find(|e| e.generation == generation)
+        {
             entry.state = state;
             entry.since = SystemTime::now();
         }
@@ -274,7 +336,12 @@ impl Record {
         if self.events.len() >= EVENTS {
             self.events.pop_front();
         }
-        self.events.push_back(Event { time: SystemTime::now(), generation, state, reason });
+        self.events.push_back(Event {
+            time: SystemTime::now(),
+            generation,
+            state,
+            reason,
+        });
     }
 }
 

@@ -45,8 +45,8 @@ pub struct TrialReport {
     /// Requests that could have been the canary's and were not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control: Option<ArmReport>,
-    /// What the verdict on a canary compares, by route: of each client only so many requests where clients stay with their
-    /// generation.
+    /// What the verdict on a canary compares, by route: of each client only so many requests where
+    /// clients stay with their generation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteReport>,
     /// Calls of the candidate, over all hooks.
@@ -83,7 +83,8 @@ pub struct FaultReport {
     pub invalid: u64,
     /// Calls for which there was no instance, because none could be built.
     pub unbuilt: u64,
-    /// Calls among these on which the active generation failed as well, so that they are not held against the candidate.
+    /// Calls among these on which the active generation failed as well, so that they are not held
+    /// against the candidate.
     pub shared: u64,
 }
 
@@ -144,7 +145,8 @@ pub struct ArmReport {
     pub requests: u64,
     /// Of these, those answered with a status from 500 on, or whose answer broke off.
     pub failed: u64,
-    /// Of these, those that the candidate began and the active generation finished, because the candidate failed.
+    /// Of these, those that the candidate began and the active generation finished, because the
+    /// candidate failed.
     pub given_up: u64,
     /// Half were answered faster.
     pub p50_microseconds: u64,
@@ -174,7 +176,11 @@ pub fn report(trial: &Trial) -> TrialReport {
         digest: trial.generation.digest().to_owned(),
         began: trial.began,
         percent: f64::from(trial.share()) * 100.0 / f64::from(WHOLE),
-        by: if trial.mode == Mode::Canary(Stickiness::Client) { "client" } else { "request" },
+        by: if trial.mode == Mode::Canary(Stickiness::Client) {
+            "client"
+        } else {
+            "request"
+        },
         faults: FaultReport {
             traps: score.traps,
             deadlines: score.deadlines,
@@ -184,7 +190,10 @@ pub fn report(trial: &Trial) -> TrialReport {
         },
         suspended_by_workers: shards.iter().filter(|s| s.candidate.is_suspended()).count() as u64,
         requests_compared: (!canary).then(|| shards.iter().map(|s| s.shadowed.value()).sum()),
-        hooks: Hook::ALL.into_iter().filter_map(|hook| Some((hook.name(), HookReport::of(shards, hook)?))).collect(),
+        hooks: Hook::ALL
+            .into_iter()
+            .filter_map(|hook| Some((hook.name(), HookReport::of(shards, hook)?)))
+            .collect(),
         samples: samples.collect(),
         canary: canary.then(|| arm(shards, |s| &s.canary)),
         control: canary.then(|| arm(shards, |s| &s.control)),
@@ -214,8 +223,15 @@ impl Score {
     }
 
     fn sum<S: AsRef<TrialShard>>(shards: &[S], routes: &[String]) -> Self {
-        let sum = |of: fn(&TrialShard) -> &Counter| shards.iter().map(|s| of(s.as_ref()).value()).sum::<u64>();
-        let fault = |of: fn(&PolicyShard) -> &Counter| shards.iter().map(|s| of(&s.as_ref().candidate).value()).sum();
+        let sum = |of: fn(&TrialShard) -> &Counter| {
+            shards.iter().map(|s| of(s.as_ref()).value()).sum::<u64>()
+        };
+        let fault = |of: fn(&PolicyShard) -> &Counter| {
+            shards
+                .iter()
+                .map(|s| of(&s.as_ref().candidate).value())
+                .sum()
+        };
         Self {
             // A shadow fails nobody's request, but its faults are held against those that it saw.
             canary: Arm {
@@ -223,7 +239,10 @@ impl Score {
                 failed: sum(|s| &s.canary.failed),
             },
             own_failures: sum(|s| &s.canary.own_failures),
-            weighed: Arm { requests: sum(|s| &s.canary.weighed), failed: sum(|s| &s.canary.weighed_failed) },
+            weighed: Arm {
+                requests: sum(|s| &s.canary.weighed),
+                failed: sum(|s| &s.canary.weighed_failed),
+            },
             traps: fault(|s| &s.traps),
             deadlines: fault(|s| &s.deadlines),
             invalid: fault(|s| &s.invalid),
@@ -237,7 +256,8 @@ impl Score {
     }
 }
 
-/// Read after the faults and before those that are shared: a fault that was counted is then one of the former, or settled.
+/// Read after the faults and before those that are shared: a fault that was counted is then one of
+/// the former, or settled.
 fn in_question<S: AsRef<TrialShard>>(shards: &[S]) -> u64 {
     fence(Ordering::Acquire);
     let in_question = shards.iter().map(|s| s.as_ref().in_question.value()).sum();
@@ -247,7 +267,10 @@ fn in_question<S: AsRef<TrialShard>>(shards: &[S]) -> u64 {
 
 fn by_route<S: AsRef<TrialShard>>(shards: &[S], names: &[String]) -> Vec<RouteScore> {
     let mut routes: BTreeMap<usize, RouteScore> = BTreeMap::new();
-    for (number, arms) in shards.iter().flat_map(|shard| shard.as_ref().judged.counted()) {
+    for (number, arms) in shards
+        .iter()
+        .flat_map(|shard| shard.as_ref().judged.counted())
+    {
         let route = routes.entry(number).or_default();
         for (sum, times, arm) in [
             (&mut route.canary, &mut route.canary_times, &arms.canary),
@@ -258,7 +281,10 @@ fn by_route<S: AsRef<TrialShard>>(shards: &[S], names: &[String]) -> Vec<RouteSc
             times.add(&arm.microseconds);
         }
     }
-    let named = |(number, route)| RouteScore { name: names.get(number).cloned().unwrap_or_default(), ..route };
+    let named = |(number, route)| RouteScore {
+        name: names.get(number).cloned().unwrap_or_default(),
+        ..route
+    };
     routes.into_iter().map(named).collect()
 }
 
@@ -338,25 +364,60 @@ mod tests {
                 &shard.shared_faults,
                 &shard.candidate.late,
             ];
-            counters.iter().zip(1..).for_each(|(counter, n)| counter.add(n));
+            counters
+                .iter()
+                .zip(1..)
+                .for_each(|(counter, n)| counter.add(n));
             let arms = shard.judged.route(1);
-            [(&arms.canary, 20), (&arms.control, 30)].iter().for_each(|(arm, n)| {
-                arm.requests.add(*n);
-                arm.failed.add(n / 10);
-                arm.microseconds.record(*n);
-            });
+            [(&arms.canary, 20), (&arms.control, 30)]
+                .iter()
+                .for_each(|(arm, n)| {
+                    arm.requests.add(*n);
+                    arm.failed.add(n / 10);
+                    arm.microseconds.record(*n);
+                });
         }
         shards[0].judged.route(2).canary.requests.add(5);
         let names = ["a/", "b/", "c/"].map(str::to_owned);
         let score = Score::sum(&shards, &names);
-        assert_eq!((score.canary, score.own_failures), (Arm { requests: 6, failed: 6 }, 8));
-        assert_eq!(score.weighed, Arm { requests: 10, failed: 12 });
-        assert_eq!((score.traps, score.deadlines, score.invalid, score.unbuilt), (14, 16, 18, 20));
+        assert_eq!(
+            (score.canary, score.own_failures),
+            (
+                Arm {
+                    requests: 6,
+                    failed: 6
+                },
+                8
+            )
+        );
+        assert_eq!(
+            score.weighed,
+            Arm {
+                requests: 10,
+                failed: 12
+            }
+        );
+        assert_eq!(
+            (score.traps, score.deadlines, score.invalid, score.unbuilt),
+            (14, 16, 18, 20)
+        );
         assert_eq!((score.shared_faults, score.late), (22, 24));
-        let [b, c] = &score.routes[..] else { panic!("{:?}", score.routes) };
+        let [b, c] = &score.routes[..] else {
+            panic!("{:?}", score.routes)
+        };
         assert_eq!(
             (b.name.as_str(), b.canary, b.control),
-            ("b/", Arm { requests: 40, failed: 4 }, Arm { requests: 60, failed: 6 })
+            (
+                "b/",
+                Arm {
+                    requests: 40,
+                    failed: 4
+                },
+                Arm {
+                    requests: 60,
+                    failed: 6
+                }
+            )
         );
         assert_eq!((b.canary_times.sum, b.control_times.count), (40, 2));
         assert_eq!((c.name.as_str(), c.canary.requests), ("c/", 5));

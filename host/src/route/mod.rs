@@ -1,8 +1,9 @@
 //! Route: which rule applies?
 //!
-//! Exact host, then the longest `*.suffix`, then `*`; within the host, the longest path prefix at a segment border. A host
-//! whose prefixes don't match falls through to the next best host. Built by `app` when the configuration is read, asked by
-//! `proxy` for each request. Pure: no I/O, no allocation to answer.
+//! Exact host, then the longest `*.suffix`, then `*`; within the host, the longest path prefix at a
+//! segment border. A host whose prefixes don't match falls through to the next best host. Built by
+//! `app` when the configuration is read, asked by `proxy` for each request. Pure: no I/O, no
+//! allocation to answer.
 
 use std::collections::HashMap;
 
@@ -50,42 +51,63 @@ impl RouteTable {
             let pool = u32::try_from(route.pool).unwrap_or(u32::MAX);
             let policies = route.policies.clone().into();
             let number = u32::try_from(rule).unwrap_or(u32::MAX);
-            table.rules.push(Rule { number, pool, policies, preserve_case: route.preserve_header_case });
+            table.rules.push(Rule {
+                number,
+                pool,
+                policies,
+                preserve_case: route.preserve_header_case,
+            });
             let prefixes = match &route.host {
                 HostPattern::Exact(host) => table.exact.entry(host.as_str().into()).or_default(),
-                HostPattern::Suffix(suffix) => table.suffix.entry(suffix.as_str().into()).or_default(),
+                HostPattern::Suffix(suffix) => {
+                    table.suffix.entry(suffix.as_str().into()).or_default()
+                }
                 HostPattern::Any => &mut table.any,
             };
             prefixes.push((route.path.trim_end_matches('/').into(), rule));
         }
-        let labels = table.suffix.keys().map(|suffix| memchr_iter(b'.', suffix.as_bytes()).count());
+        let labels = table
+            .suffix
+            .keys()
+            .map(|suffix| memchr_iter(b'.', suffix.as_bytes()).count());
         table.suffix_labels = labels.max().unwrap_or(0);
-        for prefixes in table.exact.values_mut().chain(table.suffix.values_mut()).chain([&mut table.any]) {
+        for prefixes in table
+            .exact
+            .values_mut()
+            .chain(table.suffix.values_mut())
+            .chain([&mut table.any])
+        {
             prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         }
         table
     }
 
-    /// The rule for a normalised host (lower case, no port, no trailing dot) and a path in normal form.
+    /// The rule for a normalised host (lower case, no port, no trailing dot) and a path in normal
+    /// form.
     pub fn find(&self, host: &str, path: &str) -> Option<&Rule> {
         self.locate(host, path).map(|(_, rule)| rule)
     }
 
     /// The same, with its path.
     fn locate<'t>(&'t self, host: &str, path: &str) -> Option<(&'t str, &'t Rule)> {
-        let found = self.by_host(host).find_map(|prefixes| longest(prefixes, path));
+        let found = self
+            .by_host(host)
+            .find_map(|prefixes| longest(prefixes, path));
         found.map(|(prefix, rule)| (prefix, &self.rules[rule]))
     }
 
-    /// Whether every server that may be behind a rule would read an ambiguous path, as it is sent there, so that it still is the
-    /// path's rule.
+    /// Whether every server that may be behind a rule would read an ambiguous path, as it is sent
+    /// there, so that it still is the path's rule.
     ///
-    /// `/x/..%2Fadmin` is `/admin` to some: if that has another rule, neither the one nor the other can be right.
+    /// `/x/..%2Fadmin` is `/admin` to some: if that has another rule, neither the one nor the other
+    /// can be right.
     ///
-    /// An unusual reading may have the rule of a path above: `/admin//../x` and `//g/admin` must not pass that of `/admin`, and
-    /// `//admin` has it.
+    /// An unusual reading may have the rule of a path above: `/admin//../x` and `//g/admin` must
+    /// not pass that of `/admin`, and `//admin` has it.
     pub fn is_sure(&self, rule: &Rule, host: &str, sent: &str, notes: PathNotes) -> bool {
-        let Some(readings) = path::readings(sent, notes) else { return false };
+        let Some(readings) = path::readings(sent, notes) else {
+            return false;
+        };
         // The first is the normal form.
         let mut own = None;
         for reading in readings {
@@ -105,11 +127,17 @@ impl RouteTable {
         true
     }
 
-    /// The candidates for a host, best first. A name has as many suffixes as labels, but only those can be known that have no
-    /// more labels than the longest that is.
-    fn by_host<'t, 'h>(&'t self, host: &'h str) -> impl Iterator<Item = &'t Prefixes> + use<'t, 'h> {
+    /// The candidates for a host, best first. A name has as many suffixes as labels, but only those
+    /// can be known that have no more labels than the longest that is.
+    fn by_host<'t, 'h>(
+        &'t self,
+        host: &'h str,
+    ) -> impl Iterator<Item = &'t Prefixes> + use<'t, 'h> {
         let exact = self.exact.get(host);
-        let start = memrchr_iter(b'.', host.as_bytes()).take(self.suffix_labels).last().unwrap_or(host.len());
+        let start = memrchr_iter(b'.', host.as_bytes())
+            .take(self.suffix_labels)
+            .last()
+            .unwrap_or(host.len());
         let dots = memchr_iter(b'.', &host.as_bytes()[start..]);
         let suffix = dots.filter_map(move |dot| self.suffix.get(&host[start + dot..]));
         exact.into_iter().chain(suffix).chain([&self.any])
@@ -117,10 +145,14 @@ impl RouteTable {
 }
 
 fn longest<'p>(prefixes: &'p Prefixes, path: &str) -> Option<(&'p str, usize)> {
-    prefixes.iter().find(|(prefix, _)| is_prefix(prefix, path)).map(|(prefix, rule)| (&**prefix, *rule))
+    prefixes
+        .iter()
+        .find(|(prefix, _)| is_prefix(prefix, path))
+        .map(|(prefix, rule)| (&**prefix, *rule))
 }
 
-/// `/a` is a prefix of `/a`, `/a/`, `/a/b` and `/a;v=1`, not of `/ab`. The empty prefix is one of everything, `*` included.
+/// `/a` is a prefix of `/a`, `/a/`, `/a/b` and `/a;v=1`, not of `/ab`. The empty prefix is one of
+/// everything, `*` included.
 fn is_prefix(prefix: &str, path: &str) -> bool {
     let rest = match path.as_bytes().strip_prefix(prefix.as_bytes()) {
         Some(rest) => rest,
@@ -134,7 +166,8 @@ fn is_prefix(prefix: &str, path: &str) -> bool {
     prefix.is_empty() || matches!(rest.first(), None | Some(b'/' | b';'))
 }
 
-/// What follows the prefix in a path that may have any character of it encoded: `/%40me` is `/@me` to every server.
+/// What follows the prefix in a path that may have any character of it encoded: `/%40me` is `/@me`
+/// to every server.
 fn after<'p>(prefix: &[u8], mut path: &'p [u8]) -> Option<&'p [u8]> {
     for &wanted in prefix {
         path = match path {
@@ -200,7 +233,11 @@ mod tests {
             ("only.example", "/here", 6),
             ("only.example", "/elsewhere", 3),
         ] {
-            assert_eq!(t.find(host, path).map(|r| r.pool), Some(pool), "{host}{path}");
+            assert_eq!(
+                t.find(host, path).map(|r| r.pool),
+                Some(pool),
+                "{host}{path}"
+            );
         }
     }
 
@@ -256,12 +293,24 @@ mod tests {
         ] {
             assert!(!sure(&guarded, path), "{path}");
         }
-        let beside =
-            table(&[(exact("a.example"), "/"), (exact("a.example"), "/api"), (exact("a.example"), "/api-docs")]);
-        for path in ["//api-docs/api/secret", "/api//../api-docs/x", "/api/../api-docs/x", "/api-docs/../api/x"] {
+        let beside = table(&[
+            (exact("a.example"), "/"),
+            (exact("a.example"), "/api"),
+            (exact("a.example"), "/api-docs"),
+        ]);
+        for path in [
+            "//api-docs/api/secret",
+            "/api//../api-docs/x",
+            "/api/../api-docs/x",
+            "/api-docs/../api/x",
+        ] {
             assert!(!sure(&beside, path), "{path}");
         }
-        assert!(sure(&beside, "//api/x") && sure(&beside, "//api-docs//x") && sure(&beside, "/api/x/../y"));
+        assert!(
+            sure(&beside, "//api/x")
+                && sure(&beside, "//api-docs//x")
+                && sure(&beside, "/api/x/../y")
+        );
         for path in [
             "//admin",
             "//x/y",
@@ -276,22 +325,38 @@ mod tests {
             assert!(sure(&guarded, path), "{path}");
             assert!(sure(&open, path), "{path}");
         }
-        for path in ["/a%2Fb/c", "/x;v=1/y", "/a%5Cb", "/admin;v=1", "/admin/a%2fb", "/%2fx"] {
+        for path in [
+            "/a%2Fb/c",
+            "/x;v=1/y",
+            "/a%5Cb",
+            "/admin;v=1",
+            "/admin/a%2fb",
+            "/%2fx",
+        ] {
             assert!(sure(&guarded, path), "{path}");
             assert!(sure(&open, path), "{path}");
         }
         assert!(sure(&open, "/x/..%2fadmin"), "there is one rule only");
         let part = table(&[(exact("a.example"), "/only")]);
-        assert!(!sure(&part, "/only/..%2fadmin"), "a reading without a rule is another one");
+        assert!(
+            !sure(&part, "/only/..%2fadmin"),
+            "a reading without a rule is another one"
+        );
     }
 
     #[test]
     fn no_more_labels_are_looked_at_than_the_longest_suffix_has() {
-        let t = table(&[(suffix(".example"), "/"), (suffix(".b.example"), "/"), (exact("a.example"), "/")]);
+        let t = table(&[
+            (suffix(".example"), "/"),
+            (suffix(".b.example"), "/"),
+            (exact("a.example"), "/"),
+        ]);
         assert_eq!(t.suffix_labels, 2);
         for labels in [1, 10, 100, 20_000] {
             let host = format!("{}b.example", "a.".repeat(labels));
-            let start = memrchr_iter(b'.', host.as_bytes()).take(t.suffix_labels).count();
+            let start = memrchr_iter(b'.', host.as_bytes())
+                .take(t.suffix_labels)
+                .count();
             assert_eq!((t.find(&host, "/").map(|r| r.pool), start), (Some(1), 2));
         }
         assert_eq!(table(&[(exact("a.example"), "/")]).suffix_labels, 0);

@@ -16,7 +16,11 @@ impl Name {
             && written.starts_with(|c: char| c.is_ascii_lowercase())
             && !written.ends_with('-')
             && written.bytes().all(letter);
-        if good { Ok(Self(written.to_owned())) } else { Err(ScaffoldError::Name(written.to_owned())) }
+        if good {
+            Ok(Self(written.to_owned()))
+        } else {
+            Err(ScaffoldError::Name(written.to_owned()))
+        }
     }
 
     pub fn as_str(&self) -> &str {

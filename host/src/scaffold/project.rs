@@ -24,7 +24,11 @@ pub struct Made {
 }
 
 /// Writes the project of a new policy into `folder`, or a new folder of the policy's name.
-pub fn create(name: &str, language: Language, folder: Option<&Path>) -> Result<Made, ScaffoldError> {
+pub fn create(
+    name: &str,
+    language: Language,
+    folder: Option<&Path>,
+) -> Result<Made, ScaffoldError> {
     let name = Name::new(name)?;
     if language == Language::Rust && name.as_str() == SDK_NAME {
         return Err(ScaffoldError::Taken(SDK_NAME));
@@ -33,7 +37,13 @@ pub fn create(name: &str, language: Language, folder: Option<&Path>) -> Result<M
     let occupied = match fs::read_dir(&folder) {
         Ok(mut entries) => entries.next().is_some(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,
-        Err(reason) => return Err(ScaffoldError::Io { path: folder, what: "made", reason }),
+        Err(reason) => {
+            return Err(ScaffoldError::Io {
+                path: folder,
+                what: "made",
+                reason,
+            });
+        }
     };
     if occupied {
         return Err(ScaffoldError::Occupied(folder));
@@ -41,11 +51,21 @@ pub fn create(name: &str, language: Language, folder: Option<&Path>) -> Result<M
     for file in language.files() {
         write(&folder.join(file.path), &file, &name, language)?;
     }
-    Ok(Made { folder, name: name.as_str().to_owned(), language })
+    Ok(Made {
+        folder,
+        name: name.as_str().to_owned(),
+        language,
+    })
 }
 
 fn write(path: &Path, file: &File, name: &Name, language: Language) -> Result<(), ScaffoldError> {
-    let failed = |what| move |reason| ScaffoldError::Io { path: path.to_owned(), what, reason };
+    let failed = |what| {
+        move |reason| ScaffoldError::Io {
+            path: path.to_owned(),
+            what,
+            reason,
+        }
+    };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed("made"))?;
     }
@@ -56,7 +76,8 @@ fn write(path: &Path, file: &File, name: &Name, language: Language) -> Result<()
         .replace("POLICY_LIMITS\n", language.limits());
     fs::write(path, text).map_err(failed("written"))?;
     if file.executable {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(failed("made executable"))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+            .map_err(failed("made executable"))?;
     }
     Ok(())
 }

@@ -39,7 +39,8 @@ impl Language {
         [&COMMON, own, contract].concat()
     }
 
-    /// What `waypost.toml` says beyond the component: a language's runtime needs more than a small component.
+    /// What `waypost.toml` says beyond the component: a language's runtime needs more than a small
+    /// component.
     pub(super) fn limits(self) -> &'static str {
         match self {
             Self::Rust | Self::C => "",
@@ -65,13 +66,21 @@ impl fmt::Display for Language {
 
 macro_rules! text {
     ($path:literal from $source:literal) => {
-        File { path: $path, text: include_str!(concat!("templates/", $source)), executable: false }
+        File {
+            path: $path,
+            text: include_str!(concat!("templates/", $source)),
+            executable: false,
+        }
     };
 }
 
 macro_rules! program {
     ($path:literal from $source:literal) => {
-        File { path: $path, text: include_str!(concat!("templates/", $source)), executable: true }
+        File {
+            path: $path,
+            text: include_str!(concat!("templates/", $source)),
+            executable: true,
+        }
     };
 }
 
@@ -94,7 +103,11 @@ const COMMON: [File; 3] = [
 
 const CONTRACT: [File; 2] = [
     text!("wit/world.wit" from "common/world.wit"),
-    File { path: "wit/deps/policy/policy.wit", text: include_str!("../../../wit/policy.wit"), executable: false },
+    File {
+        path: "wit/deps/policy/policy.wit",
+        text: include_str!("../../../wit/policy.wit"),
+        executable: false,
+    },
 ];
 
 const RUST: [File; 6] = [

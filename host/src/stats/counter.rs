@@ -39,7 +39,8 @@ impl Gauge {
     /// One less; never below 0.
     #[inline]
     pub fn decrement(&self) {
-        self.0.store(self.0.load(Relaxed).saturating_sub(1), Relaxed);
+        self.0
+            .store(self.0.load(Relaxed).saturating_sub(1), Relaxed);
     }
 
     /// Is now this.

@@ -14,7 +14,10 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: Box::new(std::array::from_fn(|_| Counter::default())), sum: Counter::default() }
+        Self {
+            buckets: Box::new(std::array::from_fn(|_| Counter::default())),
+            sum: Counter::default(),
+        }
     }
 }
 
@@ -30,7 +33,11 @@ pub struct HistogramSnapshot {
 
 impl Default for HistogramSnapshot {
     fn default() -> Self {
-        Self { counts: [0; BUCKETS], sum: 0, count: 0 }
+        Self {
+            counts: [0; BUCKETS],
+            sum: 0,
+            count: 0,
+        }
     }
 }
 
@@ -77,7 +84,8 @@ impl HistogramSnapshot {
         0
     }
 
-    /// How many values are above this one, as far as the buckets tell: those in its own bucket are not.
+    /// How many values are above this one, as far as the buckets tell: those in its own bucket are
+    /// not.
     pub fn above(&self, value: u64) -> u64 {
         self.counts[bucket(value) + 1..].iter().sum()
     }
@@ -87,8 +95,9 @@ impl HistogramSnapshot {
         self.sum.checked_div(self.count).unwrap_or(0)
     }
 
-    /// How many values lie above the bound before and at or below this one, for each of these rising bounds; exact
-    /// where a bound is one less than a power of two. Values above the last bound are in none.
+    /// How many values lie above the bound before and at or below this one, for each of these
+    /// rising bounds; exact where a bound is one less than a power of two. Values above the last
+    /// bound are in none.
     pub fn between(&self, bounds: &[u64]) -> Vec<u64> {
         let mut seen = 0;
         let mut used = self.cumulative().peekable();
@@ -140,14 +149,19 @@ mod tests {
     fn each_value_lies_in_a_bucket_whose_bound_is_within_a_quarter() {
         for value in (0..4_000u64).chain([1 << 20, (1 << 30) + 12_345, (1 << 39) + 1]) {
             let bound = upper_bound(bucket(value));
-            assert!(bound >= value && bound <= value + value / 4, "{value} -> {bound}");
+            assert!(
+                bound >= value && bound <= value + value / 4,
+                "{value} -> {bound}"
+            );
         }
     }
 
     #[test]
     fn counts_between_powers_of_two_are_exact() {
         let h = Histogram::default();
-        [0, 3, 4, 127, 128, 255, 256, 5_000].iter().for_each(|v| h.record(*v));
+        [0, 3, 4, 127, 128, 255, 256, 5_000]
+            .iter()
+            .for_each(|v| h.record(*v));
         let mut s = HistogramSnapshot::default();
         s.add(&h);
         assert_eq!(s.between(&[127, 255, 511, 1_023]), [4, 2, 1, 0]);
@@ -159,31 +173,54 @@ mod tests {
     fn sums_are_of_all_that_was_added_and_folded() {
         let [a, b] = [Histogram::default(), Histogram::default()];
         [1, 2, 100].iter().for_each(|v| a.record(*v));
-        [100, 5_000, u64::MAX >> 20].iter().for_each(|v| b.record(*v));
+        [100, 5_000, u64::MAX >> 20]
+            .iter()
+            .for_each(|v| b.record(*v));
         let mut both = HistogramSnapshot::default();
         both.add(&a);
         both.add(&b);
-        assert_eq!((both.count, both.sum), (6, 1 + 2 + 100 + 100 + 5_000 + (u64::MAX >> 20)));
-        assert_eq!(both.cumulative().map(|(_, n)| n).collect::<Vec<_>>(), [1, 2, 4, 5, 6]);
+        assert_eq!(
+            (both.count, both.sum),
+            (6, 1 + 2 + 100 + 100 + 5_000 + (u64::MAX >> 20))
+        );
+        assert_eq!(
+            both.cumulative().map(|(_, n)| n).collect::<Vec<_>>(),
+            [1, 2, 4, 5, 6]
+        );
         assert_eq!(both.quantile(0.0), 1);
-        assert_eq!((both.quantile(1.0 / 6.0), both.quantile(2.0 / 6.0)), (1, 2), "a rank is met exactly");
-        assert!((100..=125).contains(&both.quantile(0.5)) && (100..=125).contains(&both.quantile(4.0 / 6.0)));
+        assert_eq!(
+            (both.quantile(1.0 / 6.0), both.quantile(2.0 / 6.0)),
+            (1, 2),
+            "a rank is met exactly"
+        );
+        assert!(
+            (100..=125).contains(&both.quantile(0.5))
+                && (100..=125).contains(&both.quantile(4.0 / 6.0))
+        );
         assert!((5_000..=6_250).contains(&both.quantile(5.0 / 6.0)));
         // Folding one into the other comes to the same.
         a.fold(&b);
         let mut folded = HistogramSnapshot::default();
         folded.add(&a);
-        assert_eq!((folded.count, folded.sum, folded.counts), (both.count, both.sum, both.counts));
+        assert_eq!(
+            (folded.count, folded.sum, folded.counts),
+            (both.count, both.sum, both.counts)
+        );
         assert_eq!(folded.mean(), both.sum / 6);
     }
 
     #[test]
     fn what_is_above_a_value_is_what_lies_in_later_buckets() {
         let h = Histogram::default();
-        [0, 3, 100, 101, 1_000, 1 << 45].iter().for_each(|v| h.record(*v));
+        [0, 3, 100, 101, 1_000, 1 << 45]
+            .iter()
+            .for_each(|v| h.record(*v));
         let mut s = HistogramSnapshot::default();
         s.add(&h);
-        assert_eq!([0, 2, 3, 99, 100, 128, 1_200, u64::MAX].map(|v| s.above(v)), [5, 5, 4, 2, 2, 2, 1, 0]);
+        assert_eq!(
+            [0, 2, 3, 99, 100, 128, 1_200, u64::MAX].map(|v| s.above(v)),
+            [5, 5, 4, 2, 2, 2, 1, 0]
+        );
     }
 
     #[test]
@@ -193,7 +230,11 @@ mod tests {
         let mut s = HistogramSnapshot::default();
         s.add(&h);
         assert_eq!(s.count, 1_000);
-        assert!((450..=640).contains(&s.quantile(0.5)), "{}", s.quantile(0.5));
+        assert!(
+            (450..=640).contains(&s.quantile(0.5)),
+            "{}",
+            s.quantile(0.5)
+        );
         assert!((990..=1_250).contains(&s.quantile(0.99)));
     }
 }

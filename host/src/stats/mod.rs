@@ -1,8 +1,9 @@
 //! Stats: what happened?
 //!
-//! Counters that each have one writer (a worker) and any number of readers, so that counting is a plain load and
-//! store on a cache line that no other worker writes. Written by `proxy`, `upstream` and `policy`; read and summed
-//! by `admin`. Never locks on the writing side, never formats, never knows the other rooms.
+//! Counters that each have one writer (a worker) and any number of readers, so that counting is a
+//! plain load and store on a cache line that no other worker writes. Written by `proxy`, `upstream`
+//! and `policy`; read and summed by `admin`. Never locks on the writing side, never formats, never
+//! knows the other rooms.
 
 mod counter;
 mod histogram;
@@ -14,7 +15,10 @@ mod trial;
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use recording::RecordingShard;
-pub use shard::{BackendShard, Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES, WorkerShard};
+pub use shard::{
+    BackendShard, Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES,
+    WorkerShard,
+};
 pub use store::StoreShard;
 pub use trial::{ArmShard, ByRoute, Compared, JUDGED_ROUTES, JudgedArm, RouteArms, TrialShard};
 
@@ -32,7 +36,8 @@ pub struct Stats {
 struct Inner {
     started: Instant,
     workers: Vec<Arc<WorkerShard>>,
-    // Locked when a backend, a pool or a policy appears and when statistics are read, never to serve a request.
+    // Locked when a backend, a pool or a policy appears and when statistics are read, never to
+    // serve a request.
     backends: Mutex<BTreeMap<String, Vec<Arc<BackendShard>>>>,
     pools: Mutex<BTreeMap<String, Vec<Arc<PoolShard>>>>,
     policies: Mutex<BTreeMap<String, Arc<PolicyStats>>>,
@@ -75,10 +80,14 @@ struct Canaries {
 }
 
 impl PolicyStats {
-    /// From now on these count for the policy's name as well: what a canary decides, it decides under that name.
+    /// From now on these count for the policy's name as well: what a canary decides, it decides
+    /// under that name.
     pub fn join(&self, shards: impl IntoIterator<Item = Arc<PolicyShard>>) {
         let mut canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
-        let Canaries { shards: joined, folded } = &mut *canaries;
+        let Canaries {
+            shards: joined,
+            folded,
+        } = &mut *canaries;
         // Nobody counts in a shard that only this list still has.
         joined.retain(|shard| {
             let over = Arc::strong_count(shard) == 1;
@@ -93,14 +102,22 @@ impl PolicyStats {
     /// Everything that counts for the policy's name.
     pub fn all_shards(&self) -> Vec<Arc<PolicyShard>> {
         let canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shards.iter().chain(&canaries.shards).chain([&canaries.folded]).cloned().collect()
+        self.shards
+            .iter()
+            .chain(&canaries.shards)
+            .chain([&canaries.folded])
+            .cloned()
+            .collect()
     }
 
-    /// Makes room for counting selections. Pools don't change while the process runs, so the first call says it all.
+    /// Makes room for counting selections. Pools don't change while the process runs, so the first
+    /// call says it all.
     pub fn count_decisions(&self, pools: &[DecidedPool]) {
         self.pools.get_or_init(|| {
             for shard in &self.shards {
-                shard.decisions.get_or_init(|| Decisions::new(pools.iter().map(|p| (p.id, p.backends.len()))));
+                shard
+                    .decisions
+                    .get_or_init(|| Decisions::new(pools.iter().map(|p| (p.id, p.backends.len()))));
             }
             pools.to_vec()
         });
@@ -139,7 +156,11 @@ impl Stats {
 
     /// The shards of one backend address, one per worker, made if new.
     pub fn backend(&self, address: &str) -> Vec<Arc<BackendShard>> {
-        let mut all = self.inner.backends.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .inner
+            .backends
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         all.entry(address.to_owned())
             .or_insert_with(|| self.inner.workers.iter().map(|_| Arc::default()).collect())
             .clone()
@@ -147,12 +168,20 @@ impl Stats {
 
     /// The shards of all backends, by address.
     pub fn backends(&self) -> BTreeMap<String, Vec<Arc<BackendShard>>> {
-        self.inner.backends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner
+            .backends
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The shards of one pool whose connections are limited, one per worker, made if new.
     pub fn pool(&self, name: &str) -> Vec<Arc<PoolShard>> {
-        let mut all = self.inner.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .inner
+            .pools
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         all.entry(name.to_owned())
             .or_insert_with(|| self.inner.workers.iter().map(|_| Arc::default()).collect())
             .clone()
@@ -160,15 +189,25 @@ impl Stats {
 
     /// The shards of all pools whose connections are limited, by name.
     pub fn pools(&self) -> BTreeMap<String, Vec<Arc<PoolShard>>> {
-        self.inner.pools.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner
+            .pools
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The counters of one policy, made if new.
     pub fn policy(&self, name: &str) -> Arc<PolicyStats> {
-        let mut all = self.inner.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .inner
+            .policies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(name.to_owned()).or_insert_with(|| {
             Arc::new(PolicyStats {
-                shards: (0..=self.inner.workers.len()).map(|_| Arc::default()).collect(),
+                shards: (0..=self.inner.workers.len())
+                    .map(|_| Arc::default())
+                    .collect(),
                 setting_up: Mutex::default(),
                 counter_names: Mutex::default(),
                 store: OnceLock::new(),
@@ -180,6 +219,10 @@ impl Stats {
 
     /// The counters of all policies, by name.
     pub fn policies(&self) -> BTreeMap<String, Arc<PolicyStats>> {
-        self.inner.policies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner
+            .policies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

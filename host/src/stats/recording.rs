@@ -9,7 +9,8 @@ pub struct RecordingShard {
     pub recorded: Counter,
     /// Bytes written.
     pub bytes: Counter,
-    /// Requests that could not be written; those that were never handed over are in [`super::WorkerShard::records_dropped`].
+    /// Requests that could not be written; those that were never handed over are in
+    /// [`super::WorkerShard::records_dropped`].
     pub dropped: Counter,
     /// Writes that failed.
     pub errors: Counter,

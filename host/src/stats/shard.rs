@@ -51,7 +51,8 @@ pub struct WorkerShard {
     pub records_dropped: Counter,
     /// Sweeps of the worker: they stop when it hangs.
     pub heartbeats: Counter,
-    /// For how long there was none, if that is long; 0 if the worker is well. Written by what watches the workers.
+    /// For how long there was none, if that is long; 0 if the worker is well. Written by what
+    /// watches the workers.
     pub hanging_seconds: Gauge,
     /// Time from a request's head to the end of its response, in microseconds.
     pub request_microseconds: Histogram,
@@ -96,7 +97,8 @@ pub struct BackendShard {
     pub latency_ewma_microseconds: Gauge,
     /// Failures since the last success.
     pub consecutive_failures: Gauge,
-    /// Ejected until this moment, in milliseconds since [`super::Stats::started`], and then until it has answered; 0 if it is not.
+    /// Ejected until this moment, in milliseconds since [`super::Stats::started`], and then until
+    /// it has answered; 0 if it is not.
     pub ejected_until: Gauge,
     /// Attempts under way that began while it was ejected.
     pub probing: Gauge,
@@ -122,7 +124,8 @@ pub struct PoolShard {
 /// Counters of one policy on one worker.
 #[derive(Debug, Default)]
 pub struct PolicyShard {
-    /// Time of each hook's calls in nanoseconds, in the order of [`crate::policy::Hook`]; their counts are the calls.
+    /// Time of each hook's calls in nanoseconds, in the order of [`crate::policy::Hook`]; their
+    /// counts are the calls.
     pub hook_nanoseconds: [Histogram; HOOKS],
     /// Calls that trapped.
     pub traps: Counter,
@@ -142,14 +145,15 @@ pub struct PolicyShard {
     pub instances_built: Counter,
     /// Instances that a worker has: during a swap there are two.
     pub instances: Gauge,
-    /// Memory of the live instances in bytes, tables and globals included: during a swap there are two.
+    /// Memory of the live instances in bytes, tables and globals included: during a swap there are
+    /// two.
     pub memory: Gauge,
     /// The most memory an instance of this policy has had, in bytes.
     pub memory_peak: Gauge,
     /// Log lines dropped by the rate limit.
     pub log_lines_dropped: Counter,
-    /// The moment up to which the rate limit's allowance is used up, in microseconds of the process: it is the
-    /// policy's on this worker, whatever becomes of its instances.
+    /// The moment up to which the rate limit's allowance is used up, in microseconds of the
+    /// process: it is the policy's on this worker, whatever becomes of its instances.
     pub log_lines_until: Gauge,
     /// Times that a hook was suspended for all clients, because faults of many cost too much.
     pub suspensions: Counter,
@@ -157,7 +161,8 @@ pub struct PolicyShard {
     pub client_pauses: Counter,
     /// Calls that were not made because their client was paused.
     pub paused_calls: Counter,
-    /// What faults cost, in nanoseconds: calls that failed and the instances that had to be built, and late answers.
+    /// What faults cost, in nanoseconds: calls that failed and the instances that had to be built,
+    /// and late answers.
     pub fault_nanoseconds: Counter,
     /// Suspended until this moment, in milliseconds since 1970; 0 if it is not.
     pub suspended_until: Gauge,
@@ -168,7 +173,8 @@ pub struct PolicyShard {
 }
 
 impl PolicyShard {
-    /// Adds what another has counted, which nobody writes any more. Instances and their memory are gone by then.
+    /// Adds what another has counted, which nobody writes any more. Instances and their memory are
+    /// gone by then.
     pub(super) fn fold(&self, other: &Self) {
         for (sum, more) in self.hook_nanoseconds.iter().zip(&other.hook_nanoseconds) {
             sum.fold(more);
@@ -194,16 +200,21 @@ impl PolicyShard {
         for (sum, more) in self.counters.0.iter().zip(&other.counters.0) {
             sum.add(more.value());
         }
-        self.memory_peak.set(self.memory_peak.value().max(other.memory_peak.value()));
+        self.memory_peak
+            .set(self.memory_peak.value().max(other.memory_peak.value()));
         if let Some(more) = other.decisions.get() {
-            self.decisions.get_or_init(|| more.of_the_same_shape()).fold(more);
+            self.decisions
+                .get_or_init(|| more.of_the_same_shape())
+                .fold(more);
         }
     }
 
     /// Whether the policy is suspended on this worker.
     pub fn is_suspended(&self) -> bool {
         let until = self.suspended_until.value();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         // The clock is read only for one that was.
         until > 0 && u128::from(until) > now.as_millis()
     }
@@ -225,30 +236,49 @@ impl Decisions {
             pools.resize_with(pools.len().max(id + 1), Box::default);
             pools[id] = (0..size).map(|_| Counter::default()).collect();
         }
-        Self { pools: pools.into() }
+        Self {
+            pools: pools.into(),
+        }
     }
 
     /// Counts one.
     #[inline]
     pub fn count(&self, pool: u32, backend: u32) {
-        if let Some(counter) = self.pools.get(pool as usize).and_then(|p| p.get(backend as usize)) {
+        if let Some(counter) = self
+            .pools
+            .get(pool as usize)
+            .and_then(|p| p.get(backend as usize))
+        {
             counter.increment();
         }
     }
 
     fn of_the_same_shape(&self) -> Self {
-        Self::new(self.pools.iter().enumerate().map(|(id, backends)| (id as u32, backends.len())))
+        Self::new(
+            self.pools
+                .iter()
+                .enumerate()
+                .map(|(id, backends)| (id as u32, backends.len())),
+        )
     }
 
     fn fold(&self, other: &Self) {
-        for (sum, more) in self.pools.iter().flatten().zip(other.pools.iter().flatten()) {
+        for (sum, more) in self
+            .pools
+            .iter()
+            .flatten()
+            .zip(other.pools.iter().flatten())
+        {
             sum.add(more.value());
         }
     }
 
     /// How often this backend was selected.
     pub fn of(&self, pool: u32, backend: u32) -> u64 {
-        self.pools.get(pool as usize).and_then(|p| p.get(backend as usize)).map_or(0, Counter::value)
+        self.pools
+            .get(pool as usize)
+            .and_then(|p| p.get(backend as usize))
+            .map_or(0, Counter::value)
     }
 }
 
@@ -293,7 +323,10 @@ mod tests {
             decisions,
             counters,
         } = &shard;
-        hook_nanoseconds.iter().zip([10, 20, 30, 40]).for_each(|(hook, n)| hook.record(n));
+        hook_nanoseconds
+            .iter()
+            .zip([10, 20, 30, 40])
+            .for_each(|(hook, n)| hook.record(n));
         let single = [
             traps,
             deadlines,
@@ -309,18 +342,36 @@ mod tests {
             paused_calls,
             fault_nanoseconds,
         ];
-        single.iter().zip(100..).for_each(|(counter, n)| counter.add(n));
+        single
+            .iter()
+            .zip(100..)
+            .for_each(|(counter, n)| counter.add(n));
         memory_peak.set(7);
-        counters.0.iter().zip(200..).for_each(|(counter, n)| counter.add(n));
+        counters
+            .0
+            .iter()
+            .zip(200..)
+            .for_each(|(counter, n)| counter.add(n));
         let made = decisions.get_or_init(|| Decisions::new([(0, 2), (2, 1)]));
-        [(0, 0), (0, 1), (0, 1), (2, 0)].iter().for_each(|(pool, backend)| made.count(*pool, *backend));
+        [(0, 0), (0, 1), (0, 1), (2, 0)]
+            .iter()
+            .for_each(|(pool, backend)| made.count(*pool, *backend));
 
         let folded = PolicyShard::default();
         folded.fold(&shard);
         assert_eq!(format!("{folded:?}"), format!("{shard:?}"));
         folded.fold(&shard);
-        assert_eq!((folded.traps.value(), folded.suspensions.value()), (200, 218));
-        assert_eq!(folded.decisions.get().map(|d| (d.of(0, 1), d.of(2, 0), d.of(1, 0))), Some((4, 2, 0)));
+        assert_eq!(
+            (folded.traps.value(), folded.suspensions.value()),
+            (200, 218)
+        );
+        assert_eq!(
+            folded
+                .decisions
+                .get()
+                .map(|d| (d.of(0, 1), d.of(2, 0), d.of(1, 0))),
+            Some((4, 2, 0))
+        );
         assert_eq!(folded.memory_peak.value(), 7, "a peak is no sum");
         assert_eq!(folded.counters.0[63].value(), 2 * 263);
     }
@@ -328,7 +379,13 @@ mod tests {
     #[test]
     fn a_canary_that_is_over_counts_on() {
         let stats = super::super::Stats::new(1).policy("p");
-        let count = || -> u64 { stats.all_shards().iter().map(|shard| shard.traps.value()).sum() };
+        let count = || -> u64 {
+            stats
+                .all_shards()
+                .iter()
+                .map(|shard| shard.traps.value())
+                .sum()
+        };
         for round in 1..=3 {
             let canary = std::sync::Arc::new(PolicyShard::default());
             stats.join([std::sync::Arc::clone(&canary)]);

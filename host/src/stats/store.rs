@@ -2,7 +2,8 @@
 
 use super::{Counter, Gauge};
 
-/// Counters of one part of a policy's store. They are written while that part is locked, so by one thread at a time.
+/// Counters of one part of a policy's store. They are written while that part is locked, so by one
+/// thread at a time.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub struct StoreShard {

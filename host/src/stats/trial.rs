@@ -17,9 +17,11 @@ pub struct TrialShard {
     pub compared: [Compared; HOOKS],
     /// Requests that a shadow saw.
     pub shadowed: Counter,
-    /// Calls on which both generations failed: that is the request's doing, and not held against the candidate.
+    /// Calls on which both generations failed: that is the request's doing, and not held against
+    /// the candidate.
     pub shared_faults: Counter,
-    /// 1 from before the candidate is asked until it is known whether a fault of it is shared: it may be counted already.
+    /// 1 from before the candidate is asked until it is known whether a fault of it is shared: it
+    /// may be counted already.
     pub in_question: Gauge,
     /// What the verdict compares.
     pub judged: ByRoute,
@@ -48,7 +50,8 @@ pub struct JudgedArm {
     pub requests: Counter,
     /// Of these, those answered with a status from 500 on, or whose answer broke off.
     pub failed: Counter,
-    /// From the head to the head of the response, in microseconds: how fast a client reads is not the policy's doing.
+    /// From the head to the head of the response, in microseconds: how fast a client reads is not
+    /// the policy's doing.
     pub microseconds: Histogram,
 }
 
@@ -66,7 +69,10 @@ impl ByRoute {
 
     /// Those that were counted, with the number of the (first) route that they are of.
     pub fn counted(&self) -> impl Iterator<Item = (usize, &RouteArms)> {
-        self.0.iter().enumerate().filter_map(|(number, arms)| Some((number, &**arms.get()?)))
+        self.0
+            .iter()
+            .enumerate()
+            .filter_map(|(number, arms)| Some((number, &**arms.get()?)))
     }
 }
 
@@ -81,7 +87,8 @@ pub struct ArmShard {
     pub given_up: Counter,
     /// Of the failed ones, those that the candidate failed or answered itself.
     pub own_failures: Counter,
-    /// Of the requests, those that count where there is nothing to compare with: of each client only so many.
+    /// Of the requests, those that count where there is nothing to compare with: of each client
+    /// only so many.
     pub weighed: Counter,
     /// Of these, those that failed.
     pub weighed_failed: Counter,

@@ -66,11 +66,15 @@ struct Open {
 impl Open {
     fn new(backend: &Rc<Backend>, place: Option<Place>) -> Self {
         backend.shard.connections.increment();
-        Self { backend: Rc::clone(backend), place }
+        Self {
+            backend: Rc::clone(backend),
+            place,
+        }
     }
 }
 
-/// An attempt at a backend that is ejected: as long as one is under way, its worker's other requests avoid the backend.
+/// An attempt at a backend that is ejected: as long as one is under way, its worker's other
+/// requests avoid the backend.
 #[derive(Debug)]
 pub struct Probe(Rc<Backend>);
 
@@ -83,19 +87,33 @@ impl Backend {
     pub fn new(address: SocketAddr, shard: Arc<BackendShard>, places: Option<Arc<Places>>) -> Self {
         let (ignores_expectations, accuser) = (Cell::new(false), Cell::new(None));
         let (idle, queue) = (RefCell::default(), Queue::default());
-        Self { address, name: address.to_string(), shard, ignores_expectations, accuser, idle, places, queue }
+        Self {
+            address,
+            name: address.to_string(),
+            shard,
+            ignores_expectations,
+            accuser,
+            idle,
+            places,
+            queue,
+        }
     }
 
     /// A pooled connection, the most recently used first, as it is the least likely to be closed.
     ///
-    /// A connection that has ended, or on which the backend spoke out of turn, is passed over. `certain` looks at the socket
-    /// itself rather than at what the last poll saw: one more system call, for requests that must not be repeated.
+    /// A connection that has ended, or on which the backend spoke out of turn, is passed over.
+    /// `certain` looks at the socket itself rather than at what the last poll saw: one more system
+    /// call, for requests that must not be repeated.
     pub fn lease_idle(self: &Rc<Self>, certain: bool) -> Option<Lease> {
         loop {
             let idle = self.idle.borrow_mut().pop_back()?;
             self.unpooled(1);
             if is_quiet(&idle.stream, certain) {
-                return Some(Lease { stream: idle.stream, reused: true, open: Open::new(self, idle.place) });
+                return Some(Lease {
+                    stream: idle.stream,
+                    reused: true,
+                    open: Open::new(self, idle.place),
+                });
             }
         }
     }
@@ -107,7 +125,11 @@ impl Backend {
 
     /// Whether a request would have to wait for a connection now.
     pub fn is_full(&self) -> bool {
-        self.idle.borrow().is_empty() && self.places.as_ref().is_some_and(|places| !places.has_free())
+        self.idle.borrow().is_empty()
+            && self
+                .places
+                .as_ref()
+                .is_some_and(|places| !places.has_free())
     }
 
     /// The right to a new connection, if there is one: pooled connections make room.
@@ -123,8 +145,8 @@ impl Backend {
         }
     }
 
-    /// Waits for a connection or the right to one; `None` if `most` requests of all workers wait already. The caller limits
-    /// the time.
+    /// Waits for a connection or the right to one; `None` if `most` requests of all workers wait
+    /// already. The caller limits the time.
     pub async fn wait(&self, most: usize, client: IpAddr) -> Option<Turn> {
         self.places.as_ref()?.wait(&self.queue, most, client).await
     }
@@ -134,12 +156,14 @@ impl Backend {
         self.places.as_deref()
     }
 
-    /// Waits until a slow upload may have a place; `None` if `most` requests wait already. The caller limits the time.
+    /// Waits until a slow upload may have a place; `None` if `most` requests wait already. The
+    /// caller limits the time.
     pub async fn wait_slowly(&self, most: usize) -> Option<SlowPlace> {
         self.places.as_ref()?.wait_slowly(most).await
     }
 
-    /// Closes pooled connections, the longest idle first, as far as requests of other workers wait for their places.
+    /// Closes pooled connections, the longest idle first, as far as requests of other workers wait
+    /// for their places.
     pub fn make_room(&self) {
         let Some(places) = &self.places else { return };
         let mut idle = self.idle.borrow_mut();
@@ -161,11 +185,19 @@ impl Backend {
 
     /// A new connection. The caller limits the time.
     pub async fn connect(self: &Rc<Self>, place: Option<Place>) -> io::Result<Lease> {
-        let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = if self.address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         // Heads and small bodies are written whole: waiting for more to send only costs time.
         socket.set_nodelay(true)?;
         let stream = socket.connect(self.address).await?;
-        Ok(Lease { stream, reused: false, open: Open::new(self, place) })
+        Ok(Lease {
+            stream,
+            reused: false,
+            open: Open::new(self, place),
+        })
     }
 
     /// Closes the connections that have been idle since before `before`, and those that have ended.
@@ -192,7 +224,8 @@ impl Backend {
         Some(Probe(Rc::clone(self)))
     }
 
-    /// A response head arrived this long after the request was sent: whatever becomes of the rest, it is no longer ejected.
+    /// A response head arrived this long after the request was sent: whatever becomes of the rest,
+    /// it is no longer ejected.
     pub fn answered(&self, took: Duration) {
         let shard = &self.shard;
         let sample = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
@@ -214,8 +247,8 @@ impl Backend {
         self.shard.failures.increment();
     }
 
-    /// What an attempt says of it. After `max_failures` in a row (0 = never) the backend is ejected until `until`, in milliseconds
-    /// since counting began.
+    /// What an attempt says of it. After `max_failures` in a row (0 = never) the backend is ejected
+    /// until `until`, in milliseconds since counting began.
     pub(super) fn judged(&self, verdict: Verdict, max_failures: u32, until: impl FnOnce() -> u64) {
         let shard = &self.shard;
         match verdict {
@@ -228,7 +261,8 @@ impl Backend {
             }
             Verdict::Failed => {
                 shard.consecutive_failures.increment();
-                if max_failures > 0 && shard.consecutive_failures.value() >= u64::from(max_failures) {
+                if max_failures > 0 && shard.consecutive_failures.value() >= u64::from(max_failures)
+                {
                     shard.ejected_until.set(until());
                 }
             }
@@ -237,7 +271,8 @@ impl Backend {
 }
 
 impl Lease {
-    /// Gives the connection back for the next request. At most `max_idle` are kept: the longest idle one goes.
+    /// Gives the connection back for the next request. At most `max_idle` are kept: the longest
+    /// idle one goes.
     pub fn keep(self, now: u64, max_idle: usize) {
         let backend = Rc::clone(&self.open.backend);
         let mut lease = self;
@@ -254,7 +289,9 @@ impl Lease {
         if max_idle == 0 {
             return;
         }
-        let Self { stream, mut open, .. } = lease;
+        let Self {
+            stream, mut open, ..
+        } = lease;
         let mut idle = backend.idle.borrow_mut();
         if idle.len() >= max_idle {
             idle.pop_front();
@@ -262,7 +299,11 @@ impl Lease {
         }
         // Pooled connections are counted too: `open` uncounts this one when it goes.
         backend.shard.connections.increment();
-        idle.push_back(Idle { stream, since: now, place: open.place.take() });
+        idle.push_back(Idle {
+            stream,
+            since: now,
+            place: open.place.take(),
+        });
         if let Some(places) = &backend.places {
             places.pooled();
         }
@@ -274,7 +315,8 @@ impl Lease {
         self
     }
 
-    /// Whether nothing has happened on it since its last request. `certain` as for [`Backend::lease_idle`].
+    /// Whether nothing has happened on it since its last request. `certain` as for
+    /// [`Backend::lease_idle`].
     pub fn is_quiet(&self, certain: bool) -> bool {
         is_quiet(&self.stream, certain)
     }

@@ -1,16 +1,19 @@
-//! Whether a failure is held against a backend, or may be the doing of the request on which it failed.
+//! Whether a failure is held against a backend, or may be the doing of the request on which it
+//! failed.
 //!
-//! A backend that closes the connection on one path, on large heads or on large bodies fails every client that asks for that, as
-//! often as the request is tried: what fails is the request. So one request is held against one backend at most, and one client against a
-//! backend once in [`AGAIN`], unless another backend shows that the request could be answered.
+//! A backend that closes the connection on one path, on large heads or on large bodies fails every
+//! client that asks for that, as often as the request is tried: what fails is the request. So one
+//! request is held against one backend at most, and one client against a backend once in [`AGAIN`],
+//! unless another backend shows that the request could be answered.
 
 use std::net::IpAddr;
 
 use super::Outcome;
 use super::places::network;
 
-/// After so many milliseconds another failure of the same client counts: a backend whose only client sends what can't be tried
-/// elsewhere is found out by that, and one that answers anybody else meanwhile forgets its failures.
+/// After so many milliseconds another failure of the same client counts: a backend whose only
+/// client sends what can't be tried elsewhere is found out by that, and one that answers anybody
+/// else meanwhile forgets its failures.
 const AGAIN: u64 = 10_000;
 
 /// What the attempts of one request have said of backends so far.
@@ -22,7 +25,8 @@ pub struct Doubt {
     open: Option<u32>,
 }
 
-/// The client of the last failure that was held against a backend, and when that was, in milliseconds since counting began.
+/// The client of the last failure that was held against a backend, and when that was, in
+/// milliseconds since counting began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Accuser {
     network: IpAddr,
@@ -31,18 +35,30 @@ pub(super) struct Accuser {
 
 impl Accuser {
     pub fn new(client: IpAddr, now: u64) -> Self {
-        Self { network: network(client), at: now }
+        Self {
+            network: network(client),
+            at: now,
+        }
     }
 
     /// Whether a failure of this one counts, after that of the last.
     fn counts_after(self, last: Option<Self>) -> bool {
-        last.is_none_or(|last| last.network != self.network || self.at >= last.at.saturating_add(AGAIN))
+        last.is_none_or(|last| {
+            last.network != self.network || self.at >= last.at.saturating_add(AGAIN)
+        })
     }
 }
 
 impl Doubt {
-    /// An attempt at this backend has failed. Whether that is held against it, `last` being whose failure was before.
-    pub(super) fn failed(&mut self, backend: u32, outcome: Outcome, accuser: Accuser, last: Option<Accuser>) -> bool {
+    /// An attempt at this backend has failed. Whether that is held against it, `last` being whose
+    /// failure was before.
+    pub(super) fn failed(
+        &mut self,
+        backend: u32,
+        outcome: Outcome,
+        accuser: Accuser,
+        last: Option<Accuser>,
+    ) -> bool {
         if !outcome.may_be_of_request() {
             return true;
         }
@@ -58,7 +74,10 @@ impl Doubt {
 
     /// This backend has answered: another that had failed before was to blame.
     pub(super) fn answered(&mut self, backend: u32) -> Option<u32> {
-        let open = self.open.take().filter(|open| *open != backend && !self.held)?;
+        let open = self
+            .open
+            .take()
+            .filter(|open| *open != backend && !self.held)?;
         self.held = true;
         Some(open)
     }
@@ -106,7 +125,11 @@ mod tests {
         let mut doubt = Doubt::default();
         assert!(!doubt.failed(1, Outcome::Closed, of, Some(of)));
         assert!(!doubt.failed(2, Outcome::Closed, of, Some(of)));
-        assert_eq!((doubt.answered(3), doubt.answered(3)), (Some(1), None), "the first, once");
+        assert_eq!(
+            (doubt.answered(3), doubt.answered(3)),
+            (Some(1), None),
+            "the first, once"
+        );
         let mut doubt = Doubt::default();
         assert!(!doubt.failed(1, Outcome::Closed, of, Some(of)));
         assert_eq!(doubt.answered(1), None, "that one answers now and then");

@@ -38,11 +38,13 @@ impl Facts {
 
 impl BackendFacts for Facts {
     fn in_flight(&self, pool: u32, backend: u32) -> u32 {
-        self.shard(pool, backend).map_or(0, |s| saturate(s.in_flight.value()))
+        self.shard(pool, backend)
+            .map_or(0, |s| saturate(s.in_flight.value()))
     }
 
     fn latency_microseconds(&self, pool: u32, backend: u32) -> u64 {
-        self.shard(pool, backend).map_or(0, |s| s.latency_ewma_microseconds.value())
+        self.shard(pool, backend)
+            .map_or(0, |s| s.latency_ewma_microseconds.value())
     }
 
     fn healthy(&self, pool: u32, backend: u32) -> bool {
@@ -51,18 +53,23 @@ impl BackendFacts for Facts {
                 return false;
             }
             let until = k.shard.ejected_until.value();
-            // The clock is read only for a backend that is ejected. When its time is over, one request tries it, and the others
-            // avoid it until that one has a response.
-            until == 0 || (k.shard.probing.value() == 0 && self.started.elapsed().as_millis() >= u128::from(until))
+            // The clock is read only for a backend that is ejected. When its time is over, one
+            // request tries it, and the others avoid it until that one has a response.
+            until == 0
+                || (k.shard.probing.value() == 0
+                    && self.started.elapsed().as_millis() >= u128::from(until))
         })
     }
 
     fn consecutive_failures(&self, pool: u32, backend: u32) -> u32 {
-        self.shard(pool, backend).map_or(0, |s| saturate(s.consecutive_failures.value()))
+        self.shard(pool, backend)
+            .map_or(0, |s| saturate(s.consecutive_failures.value()))
     }
 
     fn backend_count(&self, pool: u32) -> u32 {
-        self.pools.get(pool as usize).map_or(0, |p| saturate(p.len() as u64))
+        self.pools
+            .get(pool as usize)
+            .map_or(0, |p| saturate(p.len() as u64))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Upstream: who exists, who is well, the wire to them.
 //!
-//! Pools as the operator meant them with every name resolved ([`PoolTopology`]), and for each worker the connections, the
-//! health and the live facts of their backends ([`WorkerPools`]). `app` resolves and builds, `proxy` leases and reports how
-//! it went, `policy` reads the facts through [`crate::policy::BackendFacts`]. Never knows a client, a route or a policy's
-//! answer; never waits but for a connect and
-//! for a place in a full backend's queue, which the caller limits. What ends an attempt, and whose doing that was, is in `outcome`;
-//! what may as well have been the request's is in `doubt`.
+//! Pools as the operator meant them with every name resolved ([`PoolTopology`]), and for each
+//! worker the connections, the health and the live facts of their backends ([`WorkerPools`]). `app`
+//! resolves and builds, `proxy` leases and reports how it went, `policy` reads the facts through
+//! [`crate::policy::BackendFacts`]. Never knows a client, a route or a policy's answer; never waits
+//! but for a connect and for a place in a full backend's queue, which the caller limits. What ends
+//! an attempt, and whose doing that was, is in `outcome`; what may as well have been the request's
+//! is in `doubt`.
 
 mod backend;
 mod doubt;

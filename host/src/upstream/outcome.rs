@@ -25,7 +25,8 @@ pub enum Outcome {
     Malformed,
     /// Its response head was larger than the proxy takes.
     BeyondLimits,
-    /// The client left, or sent its request too slowly, malformed or too large, before there was a response.
+    /// The client left, or sent its request too slowly, malformed or too large, before there was a
+    /// response.
     ClientFailed,
     /// The client left or stopped reading or sending within a response.
     ClientLeft,
@@ -37,7 +38,8 @@ pub enum Outcome {
     BodyCut,
     /// It stopped within bytes that it had announced.
     BodyStalled,
-    /// It was silent for too long, and owed nothing: an event stream without events, an end that only a close tells.
+    /// It was silent for too long, and owed nothing: an event stream without events, an end that
+    /// only a close tells.
     Quiet,
 }
 
@@ -56,7 +58,7 @@ impl Outcome {
     /// Whose doing it was.
     pub fn verdict(self) -> Verdict {
         match self {
-            Self::Answered | Self::Replaced | Self::ClientLeft => Verdict::Well,
+            Self::Answered | Self::Replaced => Verdict::Well,
             Self::ConnectFailed
             | Self::ConnectTimedOut
             | Self::Closed
@@ -71,13 +73,18 @@ impl Outcome {
             | Self::ClosedOnSlowClient
             | Self::BeyondLimits
             | Self::ClientFailed
+            // Else one client that leaves after each head would keep a backend that cuts its
+            // bodies.
+            | Self::ClientLeft
             | Self::Quiet => Verdict::Unknown,
         }
     }
 
-    /// Whether it is a failure to which a request can bring a backend that is well: any but one of the connection itself.
+    /// Whether it is a failure to which a request can bring a backend that is well: any but one of
+    /// the connection itself.
     pub fn may_be_of_request(self) -> bool {
-        self.verdict() == Verdict::Failed && !matches!(self, Self::ConnectFailed | Self::ConnectTimedOut)
+        self.verdict() == Verdict::Failed
+            && !matches!(self, Self::ConnectFailed | Self::ConnectTimedOut)
     }
 }
 
@@ -101,7 +108,7 @@ mod tests {
             (Outcome::Malformed, Failed),
             (Outcome::BeyondLimits, Unknown),
             (Outcome::ClientFailed, Unknown),
-            (Outcome::ClientLeft, Well),
+            (Outcome::ClientLeft, Unknown),
             (Outcome::Replaced, Well),
             (Outcome::Answered, Well),
             (Outcome::BodyCut, Failed),
@@ -111,7 +118,11 @@ mod tests {
         for (outcome, verdict) in table {
             assert_eq!(outcome.verdict(), verdict, "{outcome:?}");
             let connect = matches!(outcome, Outcome::ConnectFailed | Outcome::ConnectTimedOut);
-            assert_eq!(outcome.may_be_of_request(), verdict == Failed && !connect, "{outcome:?}");
+            assert_eq!(
+                outcome.may_be_of_request(),
+                verdict == Failed && !connect,
+                "{outcome:?}"
+            );
         }
     }
 }

@@ -1,9 +1,11 @@
-//! How many connections all workers together may have to one backend, and the queue of requests that wait for one.
+//! How many connections all workers together may have to one backend, and the queue of requests
+//! that wait for one.
 //!
-//! Only backends of a pool with `max-connections` have any of this. The queue is first come, first served over all workers: a
-//! place that becomes free belongs to the request that has waited longest. A connection that is given back passes straight to
-//! a waiting request of its own worker, as long as no other worker has one; a connection can't change workers, so it is closed
-//! where one has.
+//! Only backends of a pool with `max-connections` have any of this. The queue is first come, first
+//! served over all workers: a place that becomes free belongs to the request that has waited
+//! longest. A connection that is given back passes straight to a waiting request of its own worker,
+//! as long as no other worker has one; a connection can't change workers, so it is closed where one
+//! has.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -20,17 +22,20 @@ use super::Lease;
 #[derive(Debug)]
 pub struct Places {
     free: Arc<Semaphore>,
-    /// How many more slow uploads may have one: they are kept to a half, so that they never have all.
+    /// How many more slow uploads may have one: they are kept to a half, so that they never have
+    /// all.
     for_slow: Arc<Semaphore>,
     /// Requests in the queue, slow uploads included.
     queued: AtomicUsize,
-    /// Requests that wait for a place: all in the queue but slow uploads that other slow uploads are in the way of.
+    /// Requests that wait for a place: all in the queue but slow uploads that other slow uploads
+    /// are in the way of.
     waiting: AtomicUsize,
     /// Of those that wait for a place, the requests of clients that are no suspects.
     clean: AtomicUsize,
     /// Requests that are being broken off: their places are as good as free.
     breaking: AtomicUsize,
-    /// Clients of which a request was broken off, because they were slow while others waited, until when.
+    /// Clients of which a request was broken off, because they were slow while others waited, until
+    /// when.
     suspects: Mutex<HashMap<IpAddr, Instant>>,
     count: usize,
     /// Connections that are pooled: they hold a place and nobody uses it.
@@ -101,7 +106,10 @@ impl Places {
 
     /// A place, if one is free and no request waits for it.
     pub(super) fn take(&self) -> Option<Place> {
-        Arc::clone(&self.free).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
+        Arc::clone(&self.free)
+            .try_acquire_owned()
+            .ok()
+            .map(|permit| Place { _permit: permit })
     }
 
     pub(super) fn has_free(&self) -> bool {
@@ -126,7 +134,8 @@ impl Places {
         self.idle.fetch_sub(1, Relaxed);
     }
 
-    /// Waits for a place, or for a connection of this worker that is given back; `None` if `most` requests wait already.
+    /// Waits for a place, or for a connection of this worker that is given back; `None` if `most`
+    /// requests wait already.
     pub(super) async fn wait(&self, queue: &Queue, most: usize, client: IpAddr) -> Option<Turn> {
         let _queued = self.enter(most)?;
         let _waiting = Waiting::begin(self, queue, !self.is_suspect(client));
@@ -149,10 +158,15 @@ impl Places {
             return Some(SlowPlace { _permit: permit });
         }
         let _queued = self.enter(most)?;
-        Arc::clone(&self.for_slow).acquire_owned().await.ok().map(|permit| SlowPlace { _permit: permit })
+        Arc::clone(&self.for_slow)
+            .acquire_owned()
+            .await
+            .ok()
+            .map(|permit| SlowPlace { _permit: permit })
     }
 
-    /// Whether requests wait for what this one holds: a place, and with it the right of a slow upload.
+    /// Whether requests wait for what this one holds: a place, and with it the right of a slow
+    /// upload.
     pub fn is_wanted(&self, slow: bool) -> bool {
         self.waiting.load(Relaxed) > 0 || (slow && self.queued.load(Relaxed) > 0)
     }
@@ -162,8 +176,8 @@ impl Places {
         self.queued.load(Relaxed) / self.count
     }
 
-    /// Begins to break a request of this client off, unless enough of them are for those that wait. To be followed by
-    /// [`Places::broken_off`].
+    /// Begins to break a request of this client off, unless enough of them are for those that wait.
+    /// To be followed by [`Places::broken_off`].
     pub fn break_off(&self, client: IpAddr) -> bool {
         if self.breaking.fetch_add(1, Relaxed) >= self.queued.load(Relaxed) {
             self.broken_off();
@@ -187,7 +201,9 @@ impl Places {
 
     /// Whether a request of this client was broken off not long ago.
     pub fn is_suspect(&self, client: IpAddr) -> bool {
-        self.suspects().get(&network(client)).is_some_and(|until| *until > Instant::now())
+        self.suspects()
+            .get(&network(client))
+            .is_some_and(|until| *until > Instant::now())
     }
 
     /// Whether a request that has its turn should pass it on.
@@ -211,7 +227,9 @@ impl Queue {
     /// Gives the connection to the first that waits. Comes back if none does.
     pub(super) fn hand_over(&self, mut lease: Lease) -> Option<Lease> {
         loop {
-            let Some(first) = self.first.borrow_mut().pop_front() else { return Some(lease) };
+            let Some(first) = self.first.borrow_mut().pop_front() else {
+                return Some(lease);
+            };
             match first.send(lease) {
                 Ok(()) => return None,
                 // That request got a place in the meantime, or waits no more.
@@ -235,7 +253,11 @@ impl<'a> Waiting<'a> {
         places.waiting.fetch_add(1, Relaxed);
         places.clean.fetch_add(usize::from(clean), Relaxed);
         queue.len.set(queue.len.get() + 1);
-        Self { places, queue, clean }
+        Self {
+            places,
+            queue,
+            clean,
+        }
     }
 }
 
@@ -248,7 +270,9 @@ impl Drop for Queued<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.places.waiting.fetch_sub(1, Relaxed);
-        self.places.clean.fetch_sub(usize::from(self.clean), Relaxed);
+        self.places
+            .clean
+            .fetch_sub(usize::from(self.clean), Relaxed);
         self.queue.len.set(self.queue.len.get() - 1);
     }
 }

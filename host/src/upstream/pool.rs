@@ -22,8 +22,8 @@ pub struct WorkerPools {
     pools: Vec<WorkerPool>,
     /// Each backend once, for sweeping.
     backends: Vec<Rc<Backend>>,
-    /// Wakes this worker when pooled connections hold places that requests of other workers wait for; `None` if no backend's
-    /// connections are limited.
+    /// Wakes this worker when pooled connections hold places that requests of other workers wait
+    /// for; `None` if no backend's connections are limited.
     wanted: Option<Arc<Notify>>,
     /// What policies may read of them.
     pub facts: Arc<Facts>,
@@ -56,18 +56,42 @@ impl WorkerPools {
                 });
                 let backends = backends.collect();
                 let is_limited = topology.backends.iter().any(|b| b.places.is_some());
-                let shard = if is_limited { Arc::clone(&stats.pool(&topology.name)[worker]) } else { Arc::default() };
-                WorkerPool { topology: Arc::clone(topology), backends, shard }
+                let shard = if is_limited {
+                    Arc::clone(&stats.pool(&topology.name)[worker])
+                } else {
+                    Arc::default()
+                };
+                WorkerPool {
+                    topology: Arc::clone(topology),
+                    backends,
+                    shard,
+                }
             })
             .collect();
         let known = |pool: &WorkerPool| {
             let backends = pool.backends.iter().zip(&pool.topology.backends);
-            backends.map(|(b, said)| Known { shard: Arc::clone(&b.shard), drained: said.weight == 0 }).collect()
+            backends
+                .map(|(b, said)| Known {
+                    shard: Arc::clone(&b.shard),
+                    drained: said.weight == 0,
+                })
+                .collect()
         };
-        let facts = Arc::new(Facts::new(pools.iter().map(known).collect(), stats.started()));
-        let places = topologies.iter().flat_map(|t| &t.backends).find_map(|b| b.places.as_ref());
+        let facts = Arc::new(Facts::new(
+            pools.iter().map(known).collect(),
+            stats.started(),
+        ));
+        let places = topologies
+            .iter()
+            .flat_map(|t| &t.backends)
+            .find_map(|b| b.places.as_ref());
         let wanted = places.map(|places| Arc::clone(places.wanted()));
-        Self { pools, backends: by_address.into_values().collect(), wanted, facts }
+        Self {
+            pools,
+            backends: by_address.into_values().collect(),
+            wanted,
+            facts,
+        }
     }
 
     /// The pool with this index.
@@ -75,8 +99,8 @@ impl WorkerPools {
         &self.pools[index as usize]
     }
 
-    /// A random healthy backend that has not failed in this request; if there is none, any that has not failed; else any.
-    /// Never one of weight 0; `None` if the pool has no other.
+    /// A random healthy backend that has not failed in this request; if there is none, any that has
+    /// not failed; else any. Never one of weight 0; `None` if the pool has no other.
     pub fn choose(&self, pool: u32, failed: &[FailedAttempt], rng: &mut SmallRng) -> Option<u32> {
         let count = u32::try_from(self.pool(pool).backends.len()).unwrap_or(u32::MAX);
         if count == 0 {
@@ -95,7 +119,11 @@ impl WorkerPools {
 
     /// Whether requests may go to this backend: its weight in this pool is not 0.
     pub fn takes_traffic(&self, pool: u32, backend: u32) -> bool {
-        self.pool(pool).topology.backends.get(backend as usize).is_some_and(|b| b.weight > 0)
+        self.pool(pool)
+            .topology
+            .backends
+            .get(backend as usize)
+            .is_some_and(|b| b.weight > 0)
     }
 
     /// Closes what has been idle since before `before`, in milliseconds of the worker's clock.
@@ -120,8 +148,16 @@ impl WorkerPools {
 }
 
 impl WorkerPool {
-    /// An attempt at one of its backends ended. `doubt` is what the request's attempts have said so far.
-    pub fn ended(&self, backend: u32, outcome: Outcome, doubt: &mut Doubt, client: IpAddr, started: Instant) {
+    /// An attempt at one of its backends ended. `doubt` is what the request's attempts have said so
+    /// far.
+    pub fn ended(
+        &self,
+        backend: u32,
+        outcome: Outcome,
+        doubt: &mut Doubt,
+        client: IpAddr,
+        started: Instant,
+    ) {
         match outcome.verdict() {
             Verdict::Unknown => {}
             Verdict::Well => {
@@ -163,11 +199,15 @@ impl WorkerPool {
         self.backends.iter().any(|b| !b.is_unlimited())
     }
 
-    /// Whether a request that `failed` so far should wait for a place at this backend, which is full, rather than look for
-    /// another: no other backend has a place, or the choice fell on this one again.
+    /// Whether a request that `failed` so far should wait for a place at this backend, which is
+    /// full, rather than look for another: no other backend has a place, or the choice fell on this
+    /// one again.
     pub fn should_wait(&self, backend: u32, failed: &[FailedAttempt]) -> bool {
         let tried = |b: u32| failed.iter().any(|f| f.backend == b);
-        tried(backend) || !(0..).zip(&self.backends).any(|(b, other)| b != backend && !tried(b) && !other.is_full())
+        tried(backend)
+            || !(0..)
+                .zip(&self.backends)
+                .any(|(b, other)| b != backend && !tried(b) && !other.is_full())
     }
 }
 
@@ -178,5 +218,7 @@ fn milliseconds(duration: Duration) -> u64 {
 /// A uniform choice among those that fit: the n-th of them, n random.
 fn pick(count: u32, rng: &mut SmallRng, fits: impl Fn(u32) -> bool) -> Option<u32> {
     let fitting = (0..count).filter(|b| fits(*b)).count();
-    (fitting > 0).then(|| rng.random_range(0..fitting)).and_then(|n| (0..count).filter(|b| fits(*b)).nth(n))
+    (fitting > 0)
+        .then(|| rng.random_range(0..fitting))
+        .and_then(|n| (0..count).filter(|b| fits(*b)).nth(n))
 }

@@ -30,7 +30,11 @@ async fn listener() -> (TcpListener, SocketAddr) {
 }
 
 fn backend(address: SocketAddr, places: Option<&Arc<Places>>) -> Rc<Backend> {
-    Rc::new(Backend::new(address, Arc::new(BackendShard::default()), places.cloned()))
+    Rc::new(Backend::new(
+        address,
+        Arc::new(BackendShard::default()),
+        places.cloned(),
+    ))
 }
 
 fn places(count: usize) -> Arc<Places> {
@@ -113,7 +117,12 @@ async fn a_sweep_closes_what_has_been_idle_for_long() {
     let name = local(&new);
     old.keep(10, 9);
     new.keep(20, 9);
-    assert!(backend.place().is_some_and(|_| backend.shard.connections.value() == 1), "pooled ones make room");
+    assert!(
+        backend
+            .place()
+            .is_some_and(|_| backend.shard.connections.value() == 1),
+        "pooled ones make room"
+    );
     backend.sweep(20);
     assert_eq!(local(&backend.lease_idle(false).unwrap()), name);
     let (lease, _end) = connected(&backend, &listener).await;
@@ -135,7 +144,11 @@ async fn a_place_is_counted_before_a_connection_is_made_and_comes_back_with_it()
     drop(first);
     assert!(!backend.is_full());
     let place = second.into_place().unwrap();
-    assert_eq!(backend.shard.connections.value(), 0, "closed, and its place is left");
+    assert_eq!(
+        backend.shard.connections.value(),
+        0,
+        "closed, and its place is left"
+    );
     let other = backend.place().unwrap();
     assert!(backend.is_full());
     drop((place, other));
@@ -159,9 +172,13 @@ async fn no_more_requests_are_broken_off_than_wait_and_their_clients_give_way() 
     let mut suspect = Box::pin(backend.wait(9, CLIENT));
     assert!(polled(&mut suspect).await.is_none());
     assert!(places.is_wanted(false));
-    assert!(places.break_off(CLIENT) && !places.break_off(OTHER_CLIENT), "one waits");
+    assert!(
+        places.break_off(CLIENT) && !places.break_off(OTHER_CLIENT),
+        "one waits"
+    );
     assert!(places.is_suspect(CLIENT) && !places.is_suspect(OTHER_CLIENT));
-    // What began to wait before it was one is not counted with the others any more, once it has its turn.
+    // What began to wait before it was one is not counted with the others any more, once it has its
+    // turn.
     assert!(places.gives_way(CLIENT) && !places.gives_way(OTHER_CLIENT));
     drop(suspect);
     assert!(!places.gives_way(CLIENT), "nobody waits");
@@ -172,7 +189,10 @@ async fn no_more_requests_are_broken_off_than_wait_and_their_clients_give_way() 
     assert!(polled(&mut clean).await.is_none());
     assert!(places.gives_way(CLIENT));
     assert_eq!(places.pressure(), 1);
-    assert!(places.break_off(OTHER_CLIENT) && !places.break_off(OTHER_CLIENT), "two wait");
+    assert!(
+        places.break_off(OTHER_CLIENT) && !places.break_off(OTHER_CLIENT),
+        "two wait"
+    );
     places.broken_off();
     assert!(places.break_off(OTHER_CLIENT), "one of them has ended");
 }
@@ -187,7 +207,9 @@ fn with_ipv6_a_client_is_its_network() {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(waiting.as_mut().poll(&mut cx).is_pending());
     assert!(places.break_off(of("2001:db8:0:1::1")));
-    assert!(places.is_suspect(of("2001:db8:0:1:ffff::2")) && !places.is_suspect(of("2001:db8:0:2::1")));
+    assert!(
+        places.is_suspect(of("2001:db8:0:1:ffff::2")) && !places.is_suspect(of("2001:db8:0:2::1"))
+    );
     places.broken_off();
     assert!(places.break_off(of("::ffff:192.0.2.9")));
     assert!(places.is_suspect(of("192.0.2.9")) && !places.is_suspect(of("192.0.2.10")));
@@ -199,24 +221,38 @@ async fn a_place_passes_to_the_request_that_has_waited_longest() {
     let (listener, address) = listener().await;
     let places = places(1);
     // Two workers.
-    let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
+    let (here, there) = (
+        backend(address, Some(&places)),
+        backend(address, Some(&places)),
+    );
     let (held, _end) = connected(&here, &listener).await;
     let mut first = Box::pin(there.wait(9, CLIENT));
     let mut second = Box::pin(here.wait(9, CLIENT));
     assert!(polled(&mut first).await.is_none() && polled(&mut second).await.is_none());
     drop(held);
-    let Some(Some(Turn::Place(place))) = polled(&mut first).await else { panic!("the first has no place") };
+    let Some(Some(Turn::Place(place))) = polled(&mut first).await else {
+        panic!("the first has no place")
+    };
     assert!(polled(&mut second).await.is_none());
-    assert!(here.place().is_none(), "and none is free for who comes later");
+    assert!(
+        here.place().is_none(),
+        "and none is free for who comes later"
+    );
     drop(place);
-    assert!(matches!(polled(&mut second).await, Some(Some(Turn::Place(_)))));
+    assert!(matches!(
+        polled(&mut second).await,
+        Some(Some(Turn::Place(_)))
+    ));
 }
 
 #[tokio::test]
 async fn a_connection_passes_to_the_request_of_its_worker_that_has_waited_longest() {
     let (listener, address) = listener().await;
     let places = places(1);
-    let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
+    let (here, there) = (
+        backend(address, Some(&places)),
+        backend(address, Some(&places)),
+    );
     let (held, _end) = connected(&here, &listener).await;
     let name = local(&held);
     let mut left = Box::pin(here.wait(9, CLIENT));
@@ -228,7 +264,9 @@ async fn a_connection_passes_to_the_request_of_its_worker_that_has_waited_longes
     drop(left);
     held.keep(1, 9);
     assert!(polled(&mut second).await.is_none());
-    let Some(Some(Turn::Lease(lease))) = polled(&mut first).await else { panic!("the first has no connection") };
+    let Some(Some(Turn::Lease(lease))) = polled(&mut first).await else {
+        panic!("the first has no connection")
+    };
     assert_eq!((local(&lease), lease.reused), (name, true));
     assert_eq!(here.shard.connections.value(), 1);
     // Another worker's request has a right to the place as well, and can't use this connection.
@@ -236,15 +274,24 @@ async fn a_connection_passes_to_the_request_of_its_worker_that_has_waited_longes
     assert!(polled(&mut elsewhere).await.is_none());
     lease.keep(2, 9);
     assert_eq!(here.shard.connections.value(), 0, "closed");
-    assert!(matches!(polled(&mut second).await, Some(Some(Turn::Place(_)))), "it waited longer");
-    assert!(matches!(polled(&mut elsewhere).await, Some(Some(Turn::Place(_)))));
+    assert!(
+        matches!(polled(&mut second).await, Some(Some(Turn::Place(_)))),
+        "it waited longer"
+    );
+    assert!(matches!(
+        polled(&mut elsewhere).await,
+        Some(Some(Turn::Place(_)))
+    ));
 }
 
 #[tokio::test]
 async fn pooled_connections_make_room_for_requests_of_other_workers() {
     let (listener, address) = listener().await;
     let places = places(2);
-    let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
+    let (here, there) = (
+        backend(address, Some(&places)),
+        backend(address, Some(&places)),
+    );
     let (old, _end) = connected(&here, &listener).await;
     let (new, _other) = connected(&here, &listener).await;
     let name = local(&new);
@@ -257,7 +304,10 @@ async fn pooled_connections_make_room_for_requests_of_other_workers() {
     assert!(polled(&mut woken).await.is_none() && polled(&mut waiting).await.is_none());
     assert!(polled(&mut woken).await.is_some(), "the workers are woken");
     here.make_room();
-    assert!(matches!(polled(&mut waiting).await, Some(Some(Turn::Place(_)))));
+    assert!(matches!(
+        polled(&mut waiting).await,
+        Some(Some(Turn::Place(_)))
+    ));
     assert_eq!(here.shard.connections.value(), 1, "one request, one place");
     assert_eq!(local(&here.lease_idle(false).unwrap()), name);
 }
@@ -266,13 +316,28 @@ async fn pooled_connections_make_room_for_requests_of_other_workers() {
 async fn the_queue_is_bounded_over_all_workers_and_leaving_makes_room_in_it() {
     let (_listener, address) = listener().await;
     let places = places(1);
-    let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
+    let (here, there) = (
+        backend(address, Some(&places)),
+        backend(address, Some(&places)),
+    );
     let _held = here.place().unwrap();
-    assert!(matches!(polled(&mut Box::pin(here.wait(0, CLIENT))).await, Some(None)), "no queue");
+    assert!(
+        matches!(
+            polled(&mut Box::pin(here.wait(0, CLIENT))).await,
+            Some(None)
+        ),
+        "no queue"
+    );
     let mut first = Box::pin(here.wait(2, CLIENT));
     let mut second = Box::pin(there.wait(2, CLIENT));
     assert!(polled(&mut first).await.is_none() && polled(&mut second).await.is_none());
-    assert!(matches!(polled(&mut Box::pin(here.wait(2, CLIENT))).await, Some(None)), "full");
+    assert!(
+        matches!(
+            polled(&mut Box::pin(here.wait(2, CLIENT))).await,
+            Some(None)
+        ),
+        "full"
+    );
     drop(first);
     let mut third = Box::pin(here.wait(2, CLIENT));
     assert!(polled(&mut third).await.is_none());
@@ -309,14 +374,24 @@ fn failures_in_a_row_eject_and_a_response_head_ends_that() {
         backend.judged(Verdict::Failed, 2, || 77);
     };
     fail();
-    assert_eq!((shard.failures.value(), shard.consecutive_failures.value(), shard.ejected_until.value()), (1, 1, 0));
+    assert_eq!(
+        (
+            shard.failures.value(),
+            shard.consecutive_failures.value(),
+            shard.ejected_until.value()
+        ),
+        (1, 1, 0)
+    );
     backend.judged(Verdict::Unknown, 2, || 77);
     assert_eq!(shard.consecutive_failures.value(), 1, "that says nothing");
     backend.judged(Verdict::Well, 2, || 77);
     assert_eq!(shard.consecutive_failures.value(), 0);
     fail();
     fail();
-    assert_eq!((shard.failures.value(), shard.ejected_until.value()), (3, 77));
+    assert_eq!(
+        (shard.failures.value(), shard.ejected_until.value()),
+        (3, 77)
+    );
     backend.answered(Duration::from_millis(1));
     assert_eq!(shard.ejected_until.value(), 0, "a success ends an ejection");
     // A head is no more than a head: who cuts one body after another is ejected again.
@@ -325,7 +400,13 @@ fn failures_in_a_row_eject_and_a_response_head_ends_that() {
     backend.answered(Duration::from_millis(1));
     backend.judged(Verdict::Well, 2, || 77);
     fail();
-    assert_eq!((shard.consecutive_failures.value(), shard.ejected_until.value()), (1, 0));
+    assert_eq!(
+        (
+            shard.consecutive_failures.value(),
+            shard.ejected_until.value()
+        ),
+        (1, 0)
+    );
     for _ in 0..9 {
         backend.judged(Verdict::Failed, 0, || 77);
     }
@@ -349,12 +430,20 @@ fn one_client_ejects_nothing_by_what_may_be_its_own_doing() {
         let of = |b: u32| pool.backends[b as usize].shard.consecutive_failures.value();
         [of(0), of(1), of(2)]
     };
-    let everywhere = [(0, Outcome::Closed), (1, Outcome::Closed), (2, Outcome::NoResponse)];
+    let everywhere = [
+        (0, Outcome::Closed),
+        (1, Outcome::Closed),
+        (2, Outcome::NoResponse),
+    ];
     for _ in 0..9 {
         request(CLIENT, &everywhere);
     }
     assert_eq!(failures(), [1, 1, 1]);
-    assert_eq!(pool.backends[0].shard.failures.value(), 9, "they are counted all the same");
+    assert_eq!(
+        pool.backends[0].shard.failures.value(),
+        9,
+        "they are counted all the same"
+    );
     request(OTHER_CLIENT, &everywhere);
     request(OTHER_CLIENT, &[(1, Outcome::Malformed)]);
     assert_eq!(failures(), [2, 2, 1]);
@@ -363,10 +452,16 @@ fn one_client_ejects_nothing_by_what_may_be_its_own_doing() {
     request(OTHER_CLIENT, &[(1, Outcome::Closed)]);
     assert_eq!(failures(), [2, 1, 1]);
     // Where another backend answers the same, the first is to blame; failed connects always are.
-    request(OTHER_CLIENT, &[(0, Outcome::Closed), (2, Outcome::Answered)]);
+    request(
+        OTHER_CLIENT,
+        &[(0, Outcome::Closed), (2, Outcome::Answered)],
+    );
     assert_eq!(failures(), [3, 1, 0]);
     assert!(!pools.facts.healthy(0, 0) && pools.facts.healthy(0, 1));
-    request(OTHER_CLIENT, &[(1, Outcome::ConnectFailed), (1, Outcome::ConnectTimedOut)]);
+    request(
+        OTHER_CLIENT,
+        &[(1, Outcome::ConnectFailed), (1, Outcome::ConnectTimedOut)],
+    );
     assert!(!pools.facts.healthy(0, 1));
 }
 
@@ -374,17 +469,29 @@ fn one_client_ejects_nothing_by_what_may_be_its_own_doing() {
 fn latency_is_smoothed() {
     let backend = backend(([127, 0, 0, 1], 1).into(), None);
     backend.answered(Duration::from_micros(800));
-    assert_eq!(backend.shard.latency_ewma_microseconds.value(), 800, "the first counts in full");
+    assert_eq!(
+        backend.shard.latency_ewma_microseconds.value(),
+        800,
+        "the first counts in full"
+    );
     backend.answered(Duration::from_micros(1_600));
     assert_eq!(backend.shard.latency_ewma_microseconds.value(), 900);
     backend.answered(Duration::ZERO);
-    assert!(backend.shard.latency_ewma_microseconds.value() > 0, "0 stands for none so far");
+    assert!(
+        backend.shard.latency_ewma_microseconds.value() > 0,
+        "0 stands for none so far"
+    );
 }
 
 fn topology(addresses: &[&str]) -> Arc<PoolTopology> {
     let backends = addresses
         .iter()
-        .map(|a| ResolvedBackend { address: a.parse().unwrap(), weight: 1, labels: Vec::new(), places: None })
+        .map(|a| ResolvedBackend {
+            address: a.parse().unwrap(),
+            weight: 1,
+            labels: Vec::new(),
+            places: None,
+        })
         .collect();
     Arc::new(PoolTopology {
         name: "a".to_owned(),
@@ -406,14 +513,31 @@ fn an_ejected_backend_is_well_again_for_one_request_at_a_time() {
     let stats = Stats::new(1);
     let pools = WorkerPools::new(&[topology(&["127.0.0.1:1", "127.0.0.1:2"])], &stats, 0);
     let (pool, facts) = (pools.pool(0), &pools.facts);
-    assert!(pool.backends[0].probe().is_none(), "one that is well needs no probe");
-    pool.ended(0, Outcome::ConnectFailed, &mut Doubt::default(), CLIENT, stats.started());
-    assert_eq!((facts.healthy(0, 0), facts.healthy(0, 1), facts.healthy(0, 2)), (false, true, false));
+    assert!(
+        pool.backends[0].probe().is_none(),
+        "one that is well needs no probe"
+    );
+    pool.ended(
+        0,
+        Outcome::ConnectFailed,
+        &mut Doubt::default(),
+        CLIENT,
+        stats.started(),
+    );
+    assert_eq!(
+        (
+            facts.healthy(0, 0),
+            facts.healthy(0, 1),
+            facts.healthy(0, 2)
+        ),
+        (false, true, false)
+    );
     let until = pool.backends[0].shard.ejected_until.value();
     assert!(until >= 3_600_000, "{until} ms");
     // Its time is over: the first moment is always past.
     pool.backends[0].shard.ejected_until.set(1);
-    let _past = std::iter::repeat_with(Instant::now).find(|now| now.duration_since(stats.started()).as_millis() > 1);
+    let _past = std::iter::repeat_with(Instant::now)
+        .find(|now| now.duration_since(stats.started()).as_millis() > 1);
     assert!(facts.healthy(0, 0));
     let probe = pool.backends[0].probe().unwrap();
     assert!(!facts.healthy(0, 0), "one tries it");
@@ -421,7 +545,10 @@ fn an_ejected_backend_is_well_again_for_one_request_at_a_time() {
     drop(probe);
     assert!(!facts.healthy(0, 0), "another does still");
     drop(another);
-    assert!(facts.healthy(0, 0), "that said nothing, so the next may try");
+    assert!(
+        facts.healthy(0, 0),
+        "that said nothing, so the next may try"
+    );
     let probe = pool.backends[0].probe();
     pool.backends[0].answered(Duration::from_millis(1));
     assert!(facts.healthy(0, 0), "it has answered");
@@ -432,26 +559,51 @@ fn an_ejected_backend_is_well_again_for_one_request_at_a_time() {
 #[test]
 fn the_choice_avoids_what_failed_and_what_is_ejected_as_long_as_there_is_another() {
     let stats = Stats::new(1);
-    let topologies = [topology(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]), topology(&[])];
+    let topologies = [
+        topology(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]),
+        topology(&[]),
+    ];
     let pools = WorkerPools::new(&topologies, &stats, 0);
     let failed = |backends: &[u32]| -> Vec<FailedAttempt> {
-        backends.iter().map(|backend| FailedAttempt { backend: *backend, failure: Failure::Connect }).collect()
+        backends
+            .iter()
+            .map(|backend| FailedAttempt {
+                backend: *backend,
+                failure: Failure::Connect,
+            })
+            .collect()
     };
     let mut rng = SmallRng::seed_from_u64(1);
     let mut chosen = |failed: &[FailedAttempt]| -> Vec<u32> {
-        let mut seen: Vec<u32> = (0..300).filter_map(|_| pools.choose(0, failed, &mut rng)).collect();
+        let mut seen: Vec<u32> = (0..300)
+            .filter_map(|_| pools.choose(0, failed, &mut rng))
+            .collect();
         assert_eq!(seen.len(), 300);
         seen.sort_unstable();
         seen.dedup();
         seen
     };
     assert_eq!(chosen(&[]), [0, 1, 2]);
-    assert_eq!(chosen(&failed(&[1])), [0, 2], "never the one that just failed");
+    assert_eq!(
+        chosen(&failed(&[1])),
+        [0, 2],
+        "never the one that just failed"
+    );
     assert_eq!(chosen(&failed(&[1, 2])), [0]);
-    pools.pool(0).ended(0, Outcome::ConnectFailed, &mut Doubt::default(), CLIENT, stats.started());
+    pools.pool(0).ended(
+        0,
+        Outcome::ConnectFailed,
+        &mut Doubt::default(),
+        CLIENT,
+        stats.started(),
+    );
     assert_eq!(chosen(&[]), [1, 2], "an ejected one is avoided");
     assert_eq!(chosen(&failed(&[1])), [2]);
-    assert_eq!(chosen(&failed(&[1, 2])), [0], "one that is ejected rather than one that failed this request");
+    assert_eq!(
+        chosen(&failed(&[1, 2])),
+        [0],
+        "one that is ejected rather than one that failed this request"
+    );
     assert_eq!(chosen(&failed(&[0, 1, 2])), [0, 1, 2]);
     assert_eq!(pools.choose(1, &[], &mut SmallRng::seed_from_u64(1)), None);
 }
@@ -467,19 +619,37 @@ fn a_full_backend_is_waited_for_if_there_is_no_other() {
     assert!(pool.is_limited());
     let _held = pool.backends[0].place().unwrap();
     assert!(!pool.should_wait(0, &[]), "the other has a place");
-    let busy = |backend| FailedAttempt { backend, failure: Failure::Other };
-    assert!(pool.should_wait(0, &[busy(0)]), "the choice fell on it again");
+    let busy = |backend| FailedAttempt {
+        backend,
+        failure: Failure::Other,
+    };
+    assert!(
+        pool.should_wait(0, &[busy(0)]),
+        "the choice fell on it again"
+    );
     assert!(pool.should_wait(0, &[busy(1)]), "the other has failed");
     let _other = pool.backends[1].place().unwrap();
-    assert!(pool.should_wait(0, &[]) && pool.should_wait(1, &[]), "none has a place");
+    assert!(
+        pool.should_wait(0, &[]) && pool.should_wait(1, &[]),
+        "none has a place"
+    );
 
     let mut three = (*topology(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"])).clone();
-    three.backends.iter_mut().for_each(|backend| backend.places = Some(places(1)));
+    three
+        .backends
+        .iter_mut()
+        .for_each(|backend| backend.places = Some(places(1)));
     let pools = WorkerPools::new(&[Arc::new(three)], &Stats::new(1), 0);
     let pool = pools.pool(0);
     let _held = pool.backends[0].place().unwrap();
-    assert!(!pool.should_wait(0, &[busy(1)]), "the third has a place and has not failed");
-    assert!(pool.should_wait(0, &[busy(1), busy(2)]), "both others have failed");
+    assert!(
+        !pool.should_wait(0, &[busy(1)]),
+        "the third has a place and has not failed"
+    );
+    assert!(
+        pool.should_wait(0, &[busy(1), busy(2)]),
+        "both others have failed"
+    );
 }
 
 #[tokio::test]
@@ -487,7 +657,11 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
     let pool = |name: &str, backends: &[&str], max_connections| {
         let backends = backends
             .iter()
-            .map(|a| crate::config::Backend { address: (*a).to_owned(), weight: 1, labels: Vec::new() })
+            .map(|a| crate::config::Backend {
+                address: (*a).to_owned(),
+                weight: 1,
+                labels: Vec::new(),
+            })
             .collect();
         Pool {
             name: name.to_owned(),
@@ -505,17 +679,29 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
         }
     };
     let (shared, own) = ("127.0.0.1:1", "127.0.0.1:2");
-    let resolved = resolve(&[pool("a", &[shared], 3), pool("b", &[shared, own], 0), pool("c", &[shared], 2)]).await;
+    let resolved = resolve(&[
+        pool("a", &[shared], 3),
+        pool("b", &[shared, own], 0),
+        pool("c", &[shared], 2),
+    ])
+    .await;
     let resolved = resolved.unwrap();
     let shared = resolved[0].backends[0].places.clone().unwrap();
     let held: Vec<_> = std::iter::from_fn(|| shared.take()).collect();
     assert_eq!(held.len(), 2);
     for other in [&resolved[1].backends[0], &resolved[2].backends[0]] {
-        assert!(other.places.as_ref().is_some_and(|places| Arc::ptr_eq(places, &shared)));
+        assert!(
+            other
+                .places
+                .as_ref()
+                .is_some_and(|places| Arc::ptr_eq(places, &shared))
+        );
     }
     assert!(resolved[1].backends[1].places.is_none(), "no limit");
     // Whichever pool comes first.
-    let resolved = resolve(&[pool("c", &[own], 2), pool("a", &[own], 3)]).await.unwrap();
+    let resolved = resolve(&[pool("c", &[own], 2), pool("a", &[own], 3)])
+        .await
+        .unwrap();
     let own = resolved[1].backends[0].places.clone().unwrap();
     let held: Vec<_> = std::iter::from_fn(|| own.take()).collect();
     assert_eq!(held.len(), 2);
@@ -534,7 +720,11 @@ async fn a_sweep_takes_out_what_the_backend_has_closed() {
     closed.keep(10, 9);
     assert_eq!(backend.shard.connections.value(), 2);
     backend.sweep(0);
-    assert_eq!(backend.shard.connections.value(), 1, "neither of them has been idle for long");
+    assert_eq!(
+        backend.shard.connections.value(),
+        1,
+        "neither of them has been idle for long"
+    );
     assert_eq!(local(&backend.lease_idle(true).unwrap()), name);
 }
 
@@ -542,11 +732,17 @@ async fn a_sweep_takes_out_what_the_backend_has_closed() {
 async fn who_waits_no_more_keeps_no_other_worker_from_pooling() {
     let (listener, address) = listener().await;
     let places = places(1);
-    let (here, there) = (backend(address, Some(&places)), backend(address, Some(&places)));
+    let (here, there) = (
+        backend(address, Some(&places)),
+        backend(address, Some(&places)),
+    );
     let (held, _end) = connected(&here, &listener).await;
     let mut gone = Box::pin(there.wait(9, CLIENT));
     assert!(polled(&mut gone).await.is_none());
     drop(gone);
     held.keep(0, 9);
-    assert!(here.lease_idle(true).is_some(), "nobody waits elsewhere any more");
+    assert!(
+        here.lease_idle(true).is_some(),
+        "nobody waits elsewhere any more"
+    );
 }

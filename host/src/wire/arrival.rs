@@ -9,9 +9,10 @@ const AGAIN: usize = 8;
 
 /// How much of a section has arrived, and how much was parsed of it before its end was there.
 ///
-/// A parser reads a section from its start. If it did that for each piece, a sender of single bytes could make it read the
-/// square of them. So it is asked when the end has come, when what came can't be right, when a limit is passed and, so that
-/// other faults are found early, with each line for as long as that costs little.
+/// A parser reads a section from its start. If it did that for each piece, a sender of single bytes
+/// could make it read the square of them. So it is asked when the end has come, when what came
+/// can't be right, when a limit is passed and, so that other faults are found early, with each line
+/// for as long as that costs little.
 #[derive(Debug, Default)]
 pub struct Arrival {
     seen: usize,
@@ -28,7 +29,8 @@ impl Arrival {
         let affordable = self.parsed <= (AGAIN - 1) * bytes.len();
         let due = passed(limits.first_line)
             || passed(limits.bytes)
-            || (line && (affordable || memchr_iter(b'\n', new).any(|at| settles(bytes, seen + at))));
+            || (line
+                && (affordable || memchr_iter(b'\n', new).any(|at| settles(bytes, seen + at))));
         if due {
             self.parsed += bytes.len();
         }
@@ -37,7 +39,10 @@ impl Arrival {
 
     /// A section of which so many bytes were parsed as they came.
     pub fn after(bytes: usize) -> Self {
-        Self { seen: bytes, parsed: bytes }
+        Self {
+            seen: bytes,
+            parsed: bytes,
+        }
     }
 
     /// How many bytes were parsed so far, each time counted.
@@ -63,9 +68,14 @@ mod tests {
     use super::*;
     use crate::wire::{ChunkedDecoder, Decoded, Fields, Malformed, RequestHead, ResponseHead};
 
-    const LIMITS: HeadLimits = HeadLimits { first_line: 8 * 1024, bytes: 64 * 1024, fields: 20_000 };
+    const LIMITS: HeadLimits = HeadLimits {
+        first_line: 8 * 1024,
+        bytes: 64 * 1024,
+        fields: 20_000,
+    };
 
-    /// Feeds a section in pieces to what parses it. Tells what came of it, and how many bytes were parsed.
+    /// Feeds a section in pieces to what parses it. Tells what came of it, and how many bytes were
+    /// parsed.
     fn feed<T>(
         section: &[u8],
         limits: HeadLimits,
@@ -95,17 +105,25 @@ mod tests {
 
     #[test]
     fn single_bytes_cost_no_more_than_so_many_times_their_number() {
-        let shapes = ["x: y\r\n".repeat(9_000), format!("x: {}\r\n", "y".repeat(60_000)), ":\r\n".repeat(9_000)];
+        let shapes = [
+            "x: y\r\n".repeat(9_000),
+            format!("x: {}\r\n", "y".repeat(60_000)),
+            ":\r\n".repeat(9_000),
+        ];
         for fields in shapes {
             let head = requests(&fields);
             let most = (AGAIN + 3) * head.len();
             let mut request = RequestHead::default();
-            let (_, work) = feed(&head, LIMITS, std::iter::repeat(1), |bytes| request.parse(bytes, LIMITS));
+            let (_, work) = feed(&head, LIMITS, std::iter::repeat(1), |bytes| {
+                request.parse(bytes, LIMITS)
+            });
             assert!(work <= most, "{work} of {most}");
             let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes();
             let mut response = ResponseHead::default();
             let (_, work) = feed(&head, LIMITS, std::iter::repeat(1), |bytes| {
-                response.parse(bytes, &http::Method::GET, LIMITS).map(|meta| meta.map(|_| ()))
+                response
+                    .parse(bytes, &http::Method::GET, LIMITS)
+                    .map(|meta| meta.map(|_| ()))
             });
             assert!(work <= most, "{work} of {most}");
         }
@@ -114,20 +132,33 @@ mod tests {
     /// As above for trailers, by what the decoder itself counts.
     #[test]
     fn single_bytes_of_trailers_cost_no_more_than_so_many_times_their_number() {
-        for trailers in ["x: y\r\n".repeat(9_000), format!("x: {}\r\n", "y".repeat(60_000))] {
+        for trailers in [
+            "x: y\r\n".repeat(9_000),
+            format!("x: {}\r\n", "y".repeat(60_000)),
+        ] {
             let body = format!("0\r\n{trailers}\r\n").into_bytes();
             let (mut decoder, mut fields) = (ChunkedDecoder::default(), Fields::new());
             let (mut start, mut end) = (0, 0);
             let ended = loop {
                 end += 1;
-                match decoder.decode(&body[start..end], LIMITS, &mut fields).unwrap() {
+                match decoder
+                    .decode(&body[start..end], LIMITS, &mut fields)
+                    .unwrap()
+                {
                     Decoded::End(n) => break start + n,
                     Decoded::Data { skip, .. } => start += skip,
                 }
             };
-            assert_eq!((ended, fields.len()), (body.len(), trailers.lines().count()));
+            assert_eq!(
+                (ended, fields.len()),
+                (body.len(), trailers.lines().count())
+            );
             let parsed = decoder.parsed();
-            assert!(parsed <= (AGAIN + 3) * body.len(), "{parsed} of {}", body.len());
+            assert!(
+                parsed <= (AGAIN + 3) * body.len(),
+                "{parsed} of {}",
+                body.len()
+            );
         }
     }
 
@@ -135,8 +166,13 @@ mod tests {
     fn what_can_not_be_right_is_parsed_at_once_however_much_was_parsed_before() {
         let mut arrival = Arrival::default();
         let section = ["x: y\r\n".repeat(1_000).as_bytes(), b"x: y\n"].concat();
-        let due: Vec<bool> = (1..=section.len()).map(|end| arrival.is_due(&section[..end], LIMITS)).collect();
-        assert!(due.iter().filter(|due| !**due).count() > 5_000, "not with each byte");
+        let due: Vec<bool> = (1..=section.len())
+            .map(|end| arrival.is_due(&section[..end], LIMITS))
+            .collect();
+        assert!(
+            due.iter().filter(|due| !**due).count() > 5_000,
+            "not with each byte"
+        );
         assert_eq!(due.last(), Some(&true), "a bare LF");
         let mut arrival = Arrival::default();
         assert!(!arrival.is_due(b"\r", LIMITS));
@@ -144,10 +180,12 @@ mod tests {
     }
 
     fn limited() -> impl Strategy<Value = HeadLimits> {
-        (20usize..200, 50usize..400, 1usize..12).prop_map(|(first_line, bytes, fields)| HeadLimits {
-            first_line,
-            bytes,
-            fields,
+        (20usize..200, 50usize..400, 1usize..12).prop_map(|(first_line, bytes, fields)| {
+            HeadLimits {
+                first_line,
+                bytes,
+                fields,
+            }
         })
     }
 
@@ -170,7 +208,8 @@ mod tests {
             let (cut, work) = feed(&head, limits, pieces.iter().copied().cycle(), |bytes| {
                 request.parse(bytes, limits).map(|meta| meta.map(|meta| meta.head_len))
             });
-            // Which of two faults is found first may depend on the pieces; whether there is one may not.
+            // Which of two faults is found first may depend on the pieces; whether there is one may
+            // not.
             prop_assert_eq!(whole.ok(), cut.ok());
             prop_assert!(work <= (AGAIN + 3) * head.len());
         }

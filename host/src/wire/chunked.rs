@@ -1,4 +1,5 @@
-//! Chunked bodies (RFC 9112 section 7.1): a strict decoder that is fed what arrives, and the encoding's pieces.
+//! Chunked bodies (RFC 9112 section 7.1): a strict decoder that is fed what arrives, and the
+//! encoding's pieces.
 
 use super::Fields;
 use super::arrival::Arrival;
@@ -38,7 +39,8 @@ enum State {
 /// What the decoder made of some bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// `skip` bytes of framing, then `data` bytes of content. `data` is 0 if more is needed to go on.
+    /// `skip` bytes of framing, then `data` bytes of content. `data` is 0 if more is needed to go
+    /// on.
     Data {
         /// Framing to pass over.
         skip: usize,
@@ -51,18 +53,31 @@ pub enum Decoded {
 
 impl Default for ChunkedDecoder {
     fn default() -> Self {
-        Self { state: State::Size, size: 0, digits: 0, extension_bytes: 0, trailers: Arrival::default() }
+        Self {
+            state: State::Size,
+            size: 0,
+            digits: 0,
+            extension_bytes: 0,
+            trailers: Arrival::default(),
+        }
     }
 }
 
 impl ChunkedDecoder {
-    /// Reads from `bytes`: framing up to the next piece of content, and that piece. Trailer fields are collected in `trailers`.
-    pub fn decode(&mut self, bytes: &[u8], limits: HeadLimits, trailers: &mut Fields) -> Result<Decoded, Malformed> {
+    /// Reads from `bytes`: framing up to the next piece of content, and that piece. Trailer fields
+    /// are collected in `trailers`.
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        limits: HeadLimits,
+        trailers: &mut Fields,
+    ) -> Result<Decoded, Malformed> {
         let mut at = 0;
         while at < bytes.len() {
             match self.state {
                 State::Data => {
-                    let data = (bytes.len() - at).min(usize::try_from(self.size).unwrap_or(usize::MAX));
+                    let data =
+                        (bytes.len() - at).min(usize::try_from(self.size).unwrap_or(usize::MAX));
                     self.size -= data as u64;
                     if self.size == 0 {
                         self.state = State::DataCr;
@@ -112,7 +127,11 @@ impl ChunkedDecoder {
             (State::Extension, b) => self.extension(b)?,
             (State::SizeLf, b'\n') => {
                 self.digits = 0;
-                if self.size == 0 { State::Trailers } else { State::Data }
+                if self.size == 0 {
+                    State::Trailers
+                } else {
+                    State::Data
+                }
             }
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size,
@@ -158,7 +177,8 @@ impl ChunkedDecoder {
     }
 }
 
-/// Fields that would change framing, routing, authentication, control or a client's state can't come in trailers (RFC 9110 section 6.5.1).
+/// Fields that would change framing, routing, authentication, control or a client's state can't
+/// come in trailers (RFC 9110 section 6.5.1).
 fn may_trail(name: &[u8]) -> bool {
     debug_assert!(name.iter().all(|b| TOKEN_LOWER[usize::from(*b)] != 0));
     !matches!(

@@ -1,13 +1,15 @@
-//! Header fields in one arena: parsing, editing and writing a head allocate nothing once the buffers are warm.
+//! Header fields in one arena: parsing, editing and writing a head allocate nothing once the
+//! buffers are warm.
 
 use super::names;
 use super::syntax::TOKEN_LOWER;
 
-/// A list of header fields in order, repeated names included. Names are kept in lower case, and on demand as they were
-/// spelled as well.
+/// A list of header fields in order, repeated names included. Names are kept in lower case, and on
+/// demand as they were spelled as well.
 #[derive(Debug, Default, Clone)]
 pub struct Fields {
-    /// Names and values; only ever grows while a message lives, so that a [`Checkpoint`] is a length.
+    /// Names and values; only ever grows while a message lives, so that a [`Checkpoint`] is a
+    /// length.
     arena: Vec<u8>,
     entries: Vec<Entry>,
     /// Before each name in the arena stands how it was spelled, which has the same length.
@@ -59,7 +61,8 @@ impl Fields {
         self.edited.names.clear();
     }
 
-    /// Forgets all fields. Of those that come from now on the spelling is kept, or not; if it is, they are written so.
+    /// Forgets all fields. Of those that come from now on the spelling is kept, or not; if it is,
+    /// they are written so.
     pub fn keep_spelling(&mut self, keep: bool) {
         self.clear();
         (self.spelled, self.as_spelled) = (keep, keep);
@@ -87,7 +90,10 @@ impl Fields {
 
     /// The value of the first field of this name. `name` is compared without case.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
-        self.entries.iter().find(|e| self.is_named(e, name.as_bytes())).map(|e| self.value(e))
+        self.entries
+            .iter()
+            .find(|e| self.is_named(e, name.as_bytes()))
+            .map(|e| self.value(e))
     }
 
     /// Whether there is a field of this name.
@@ -97,7 +103,10 @@ impl Fields {
 
     /// The values of all fields of this name, in order.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.entries.iter().filter(move |e| self.is_named(e, name.as_bytes())).map(|e| self.value(e))
+        self.entries
+            .iter()
+            .filter(move |e| self.is_named(e, name.as_bytes()))
+            .map(|e| self.value(e))
     }
 
     /// All fields in order: name (lower case) and value.
@@ -105,7 +114,8 @@ impl Fields {
         self.entries.iter().map(|e| (self.name(e), self.value(e)))
     }
 
-    /// Adds a field after those that are there. The caller has validated both; the name is lowered here.
+    /// Adds a field after those that are there. The caller has validated both; the name is lowered
+    /// here.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
         self.append_parts(name, &[value]);
     }
@@ -134,7 +144,8 @@ impl Fields {
         });
     }
 
-    /// Puts a name where a field's name stands, in lower case; `None` if it is not a token (RFC 9110 section 5.6.2).
+    /// Puts a name where a field's name stands, in lower case; `None` if it is not a token (RFC
+    /// 9110 section 5.6.2).
     pub(super) fn draft(&mut self, name: &[u8]) -> Option<Draft> {
         if self.spelled {
             self.arena.extend_from_slice(name);
@@ -162,13 +173,21 @@ impl Fields {
         let Draft { start } = draft;
         let name_len = self.arena.len() - start;
         self.arena.extend_from_slice(value);
-        self.entries.push(Entry { start: start as u32, name_len: name_len as u16, value_len: value.len() as u32 });
+        self.entries.push(Entry {
+            start: start as u32,
+            name_len: name_len as u16,
+            value_len: value.len() as u32,
+        });
     }
 
     /// Forgets a draft.
     pub(super) fn discard(&mut self, draft: Draft) {
         let Draft { start } = draft;
-        let spelling = if self.spelled { self.arena.len() - start } else { 0 };
+        let spelling = if self.spelled {
+            self.arena.len() - start
+        } else {
+            0
+        };
         self.arena.truncate(start - spelling);
     }
 
@@ -188,7 +207,9 @@ impl Fields {
 
     /// Removes all fields of this name but the last, and tells whether there is one.
     pub fn keep_last(&mut self, name: &[u8]) -> bool {
-        let Some(last) = self.entries.iter().rposition(|e| self.is_named(e, name)) else { return false };
+        let Some(last) = self.entries.iter().rposition(|e| self.is_named(e, name)) else {
+            return false;
+        };
         if self.entries[..last].iter().any(|e| self.is_named(e, name)) {
             let (arena, mut at) = (&self.arena, 0);
             self.entries.retain(|e| {
@@ -204,7 +225,10 @@ impl Fields {
         let arena = &self.arena;
         self.entries.retain(|e| {
             let name_end = e.start as usize + e.name_len as usize;
-            keep(&arena[e.start as usize..name_end], &arena[name_end..name_end + e.value_len as usize])
+            keep(
+                &arena[e.start as usize..name_end],
+                &arena[name_end..name_end + e.value_len as usize],
+            )
         });
     }
 
@@ -221,7 +245,11 @@ impl Fields {
 
     /// The state to go back to if what follows has to be undone. Allocates: for the rare path only.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { arena_len: self.arena.len(), edited_len: self.edited.names.len(), entries: self.entries.clone() }
+        Checkpoint {
+            arena_len: self.arena.len(),
+            edited_len: self.edited.names.len(),
+            entries: self.entries.clone(),
+        }
     }
 
     /// Goes back to a state of these same fields.
@@ -262,7 +290,11 @@ impl Edited {
         if self.names.is_empty() || trailers.is_empty() {
             return;
         }
-        let edited = |name: &[u8]| self.names.split(|b| *b == b'\n').any(|edited| names::alike(edited, name));
+        let edited = |name: &[u8]| {
+            self.names
+                .split(|b| *b == b'\n')
+                .any(|edited| names::alike(edited, name))
+        };
         trailers.retain(|name, _| !edited(name));
     }
 }
@@ -279,7 +311,8 @@ pub(super) fn capitalise(name: &mut [u8]) {
 }
 
 fn named(arena: &[u8], e: &Entry, name: &[u8]) -> bool {
-    e.name_len as usize == name.len() && arena[e.start as usize..][..name.len()].eq_ignore_ascii_case(name)
+    e.name_len as usize == name.len()
+        && arena[e.start as usize..][..name.len()].eq_ignore_ascii_case(name)
 }
 
 #[cfg(test)]
@@ -314,16 +347,26 @@ mod tests {
         fields.keep_spelling(true);
         assert!(fields.is_empty() && fields.writes_spelling());
         some(&mut fields);
-        assert_eq!(written(&fields), "X-mIxEd: 1\r\nX-Forwarded-For: 2\r\nX-Of-a-Policy: 34\r\n");
+        assert_eq!(
+            written(&fields),
+            "X-mIxEd: 1\r\nX-Forwarded-For: 2\r\nX-Of-a-Policy: 34\r\n"
+        );
         let names: Vec<&[u8]> = fields.iter().map(|(name, _)| name).collect();
-        assert_eq!(names, [&b"x-mixed"[..], b"x-forwarded-for", b"x-of-a-policy"], "for everyone else they are lower");
+        assert_eq!(
+            names,
+            [&b"x-mixed"[..], b"x-forwarded-for", b"x-of-a-policy"],
+            "for everyone else they are lower"
+        );
         assert_eq!(fields.first("X-Mixed"), Some(&b"1"[..]));
         let before = fields.checkpoint();
         fields.set(b"x-mixed", b"5");
         assert!(fields.remove(b"x-of-a-policy"));
         assert_eq!(written(&fields), "X-Forwarded-For: 2\r\nX-Mixed: 5\r\n");
         fields.restore(before);
-        assert_eq!(written(&fields.clone()), "X-mIxEd: 1\r\nX-Forwarded-For: 2\r\nX-Of-a-Policy: 34\r\n");
+        assert_eq!(
+            written(&fields.clone()),
+            "X-mIxEd: 1\r\nX-Forwarded-For: 2\r\nX-Of-a-Policy: 34\r\n"
+        );
         fields.write_spelling(false);
         assert_eq!(written(&fields), lower);
         fields.keep_spelling(false);

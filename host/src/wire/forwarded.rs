@@ -1,4 +1,5 @@
-//! What proxies in front say about a request's way: `Forwarded` (RFC 7239) and the members of `X-Forwarded-For`.
+//! What proxies in front say about a request's way: `Forwarded` (RFC 7239) and the members of
+//! `X-Forwarded-For`.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -7,7 +8,8 @@ use super::syntax;
 /// What one proxy said: an element of `Forwarded`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Element {
-    /// The node that connected to it; `None` if it named none, or none that is an address (`unknown`, `_hidden`).
+    /// The node that connected to it; `None` if it named none, or none that is an address
+    /// (`unknown`, `_hidden`).
     pub node: Option<IpAddr>,
     /// How that node connected.
     pub scheme: Option<&'static str>,
@@ -15,14 +17,16 @@ pub struct Element {
     pub host: Option<String>,
 }
 
-/// The address of a node: IPv4 or IPv6, with or without a port, IPv6 with or without brackets. An IPv4 address that is
-/// mapped into IPv6 is the IPv4 address.
+/// The address of a node: IPv4 or IPv6, with or without a port, IPv6 with or without brackets. An
+/// IPv4 address that is mapped into IPv6 is the IPv4 address.
 pub fn node(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     let address = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']')?;
-            port.strip_prefix(':').map_or(port.is_empty(), is_port).then_some(())?;
+            port.strip_prefix(':')
+                .map_or(port.is_empty(), is_port)
+                .then_some(())?;
             address.parse::<Ipv6Addr>().ok()?.into()
         }
         None => match text.parse::<IpAddr>() {
@@ -38,12 +42,16 @@ pub fn node(text: &[u8]) -> Option<IpAddr> {
 }
 
 fn is_port(text: &str) -> bool {
-    (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
+    (1..=5).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_digit())
+        && text.parse::<u16>().is_ok()
 }
 
 /// How a client came, if it is one of the two ways there are.
 pub fn scheme(text: &[u8]) -> Option<&'static str> {
-    ["http", "https"].into_iter().find(|scheme| text.eq_ignore_ascii_case(scheme.as_bytes()))
+    ["http", "https"]
+        .into_iter()
+        .find(|scheme| text.eq_ignore_ascii_case(scheme.as_bytes()))
 }
 
 /// A host and perhaps a port.
@@ -52,9 +60,11 @@ pub fn host(text: &[u8]) -> Option<&str> {
     syntax::host_of_authority(text).map(|_| text)
 }
 
-/// The elements of a `Forwarded` field in the order in which they were added; `None` if it is not one.
+/// The elements of a `Forwarded` field in the order in which they were added; `None` if it is not
+/// one.
 ///
-/// It is read as a whole or not at all: a quote that a client has left open would swallow what a proxy added behind it.
+/// It is read as a whole or not at all: a quote that a client has left open would swallow what a
+/// proxy added behind it.
 pub fn elements(value: &[u8]) -> Option<Vec<Element>> {
     let mut elements = Vec::new();
     let mut rest = value;
@@ -110,7 +120,10 @@ fn pair<'a>(text: &'a [u8], element: &mut Element, seen: &mut [bool; 3]) -> Opti
         }
     };
     let known: [&[u8]; 3] = [b"for", b"proto", b"host"];
-    if let Some(which) = known.iter().position(|known| name.eq_ignore_ascii_case(known)) {
+    if let Some(which) = known
+        .iter()
+        .position(|known| name.eq_ignore_ascii_case(known))
+    {
         // RFC 7239 section 4: each parameter once.
         if std::mem::replace(&mut seen[which], true) {
             return None;
@@ -164,7 +177,11 @@ mod tests {
             ("::ffff:192.0.2.7", "192.0.2.7"),
             ("[::ffff:192.0.2.7]:1", "192.0.2.7"),
         ] {
-            assert_eq!(node(text.as_bytes()).map(|a| a.to_string()).as_deref(), Some(address), "{text}");
+            assert_eq!(
+                node(text.as_bytes()).map(|a| a.to_string()).as_deref(),
+                Some(address),
+                "{text}"
+            );
         }
         for text in [
             "",
@@ -192,7 +209,11 @@ mod tests {
     }
 
     fn element(node: &str, scheme: Option<&'static str>, host: Option<&str>) -> Element {
-        Element { node: node.parse().ok(), scheme, host: host.map(str::to_owned) }
+        Element {
+            node: node.parse().ok(),
+            scheme,
+            host: host.map(str::to_owned),
+        }
     }
 
     #[test]
@@ -201,11 +222,23 @@ mod tests {
             ("for=192.0.2.7", vec![element("192.0.2.7", None, None)]),
             (
                 "For=\"[2001:db8::1]:4711\";PROTO=https ; host=\"a.example:81\", for=10.0.0.1",
-                vec![element("2001:db8::1", Some("https"), Some("a.example:81")), element("10.0.0.1", None, None)],
+                vec![
+                    element("2001:db8::1", Some("https"), Some("a.example:81")),
+                    element("10.0.0.1", None, None),
+                ],
             ),
-            ("for=192.0.2.7:80;by=_x;ext=\"a,b;c\\\"d\"", vec![element("192.0.2.7", None, None)]),
-            ("for=unknown;proto=ftp;host=\"a b\"", vec![element("", None, None)]),
-            (", ;, for=\"1.2.3.4\";", vec![element("1.2.3.4", None, None)]),
+            (
+                "for=192.0.2.7:80;by=_x;ext=\"a,b;c\\\"d\"",
+                vec![element("192.0.2.7", None, None)],
+            ),
+            (
+                "for=unknown;proto=ftp;host=\"a b\"",
+                vec![element("", None, None)],
+            ),
+            (
+                ", ;, for=\"1.2.3.4\";",
+                vec![element("1.2.3.4", None, None)],
+            ),
             ("", vec![]),
         ] {
             assert_eq!(elements(value.as_bytes()), Some(expected), "{value}");

@@ -44,7 +44,8 @@ pub struct Control {
     pub expect_continue: bool,
     /// `TE: trailers`.
     pub te_trailers: bool,
-    /// A field that says who the client is (`Forwarded`, `X-Forwarded-*`, `X-Real-IP`, ...) is among the fields.
+    /// A field that says who the client is (`Forwarded`, `X-Forwarded-*`, `X-Real-IP`, ...) is
+    /// among the fields.
     pub forwarding: bool,
     /// A `Via` or a `CDN-Loop` field is among the fields.
     pub via: bool,
@@ -84,16 +85,23 @@ type Line<'a> = (&'a [u8], &'a [u8]);
 pub(super) fn line(bytes: &[u8]) -> Result<Option<Line<'_>>, Malformed> {
     let Some(cr) = memchr(b'\r', bytes) else {
         // A lone LF would otherwise wait for a CR that never comes.
-        return if memchr(b'\n', bytes).is_some() { Err(Malformed::LineEnd) } else { Ok(None) };
+        return if memchr(b'\n', bytes).is_some() {
+            Err(Malformed::LineEnd)
+        } else {
+            Ok(None)
+        };
     };
     match bytes.get(cr + 1) {
-        Some(b'\n') if memchr(b'\n', &bytes[..cr]).is_none() => Ok(Some((&bytes[..cr], &bytes[cr + 2..]))),
+        Some(b'\n') if memchr(b'\n', &bytes[..cr]).is_none() => {
+            Ok(Some((&bytes[..cr], &bytes[cr + 2..])))
+        }
         None if memchr(b'\n', bytes).is_none() => Ok(None),
         _ => Err(Malformed::LineEnd),
     }
 }
 
-/// Reads the field lines up to and including the empty line. Tells what is left behind it, or `None` if more is needed.
+/// Reads the field lines up to and including the empty line. Tells what is left behind it, or
+/// `None` if more is needed.
 pub(super) fn fields<'a>(
     mut rest: &'a [u8],
     side: Side,
@@ -106,7 +114,9 @@ pub(super) fn fields<'a>(
         let (name, value, after) = match plain(rest) {
             Some(found) => found,
             None => {
-                let Some((line, after)) = line(rest)? else { return Ok(None) };
+                let Some((line, after)) = line(rest)? else {
+                    return Ok(None);
+                };
                 if line.is_empty() {
                     return Ok(Some(after));
                 }
@@ -128,16 +138,20 @@ pub(super) fn fields<'a>(
     }
 }
 
-/// A field line as almost all are, in one pass: a token, a colon, a value, CRLF. Anything else, what is faulty or not all there
-/// included, is left to `line` and `field`, which say what it is.
+/// A field line as almost all are, in one pass: a token, a colon, a value, CRLF. Anything else,
+/// what is faulty or not all there included, is left to `line` and `field`, which say what it is.
 fn plain(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let colon = bytes.iter().position(|b| TOKEN_LOWER[usize::from(*b)] == 0)?;
+    let colon = bytes
+        .iter()
+        .position(|b| TOKEN_LOWER[usize::from(*b)] == 0)?;
     if bytes[colon] != b':' || colon == 0 || colon > MAX_NAME {
         return None;
     }
     let end = syntax::value_end(bytes, colon + 1);
     match bytes.get(end..)? {
-        [b'\r', b'\n', after @ ..] => Some((&bytes[..colon], syntax::trim(&bytes[colon + 1..end]), after)),
+        [b'\r', b'\n', after @ ..] => {
+            Some((&bytes[..colon], syntax::trim(&bytes[colon + 1..end]), after))
+        }
         _ => None,
     }
 }
@@ -149,7 +163,8 @@ pub(super) enum Keep {
     No,
 }
 
-/// The name and the value of a field line, unless the line is faulty. Whether the name is a token is left to `Fields::draft`.
+/// The name and the value of a field line, unless the line is faulty. Whether the name is a token
+/// is left to `Fields::draft`.
 fn field(line: &[u8], side: Side) -> Result<(&[u8], &[u8]), Malformed> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(Malformed::Folded);
@@ -208,7 +223,9 @@ pub(super) fn hop_by_hop(
             }
         }
         b"keep-alive" | b"upgrade" => {}
-        b"te" => control.te_trailers |= syntax::list(value).any(|m| m.eq_ignore_ascii_case(b"trailers")),
+        b"te" => {
+            control.te_trailers |= syntax::list(value).any(|m| m.eq_ignore_ascii_case(b"trailers"))
+        }
         _ => return Ok(crosses(name, side, control)),
     }
     Ok(Keep::No)
@@ -216,7 +233,9 @@ pub(super) fn hop_by_hop(
 
 /// Whether a field crosses the proxy, by its name.
 fn crosses(name: &[u8], side: Side, control: &mut Control) -> Keep {
-    let Some(Owned { owner, look_alike }) = names::owned(name) else { return Keep::Yes };
+    let Some(Owned { owner, look_alike }) = names::owned(name) else {
+        return Keep::Yes;
+    };
     let keep = match (owner, side) {
         (Owner::Trailer, _) => true,
         // What became of a request on its way (RFC 9209) is for the client.
@@ -253,8 +272,9 @@ fn crosses(name: &[u8], side: Side, control: &mut Control) -> Keep {
 /// Names that are looked for one after the other; from there on a set is faster.
 const FEW: usize = 8;
 
-/// Removes what `Connection` named (RFC 9110 section 7.6.1), and the field itself; but not a field about the client: a
-/// client could otherwise remove what a trusted proxy has added. Whether such a field is believed is decided later.
+/// Removes what `Connection` named (RFC 9110 section 7.6.1), and the field itself; but not a field
+/// about the client: a client could otherwise remove what a trusted proxy has added. Whether such a
+/// field is believed is decided later.
 ///
 /// A head has room for thousands of names and thousands of fields, so each is looked at once.
 pub(super) fn remove_named_by_connection(lengths: &Lengths, fields: &mut Fields) {
@@ -267,8 +287,12 @@ pub(super) fn remove_named_by_connection(lengths: &Lengths, fields: &mut Fields)
         text.push(b',');
     }
     text.make_ascii_lowercase();
-    let of_client = |name: &[u8]| names::owned(name).is_some_and(|owned| matches!(owned.owner, Owner::Client(_)));
-    let named: Vec<&[u8]> = syntax::list(&text).filter(|name| !of_client(name)).collect();
+    let of_client = |name: &[u8]| {
+        names::owned(name).is_some_and(|owned| matches!(owned.owner, Owner::Client(_)))
+    };
+    let named: Vec<&[u8]> = syntax::list(&text)
+        .filter(|name| !of_client(name))
+        .collect();
     if named.len() <= FEW {
         fields.retain(|name, _| name != b"connection" && !named.contains(&name));
         return;
@@ -283,12 +307,22 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: HeadLimits = HeadLimits { first_line: 100, bytes: 1_000, fields: 3 };
+    const LIMITS: HeadLimits = HeadLimits {
+        first_line: 100,
+        bytes: 1_000,
+        fields: 3,
+    };
 
     /// The careful way alone.
-    fn carefully<'a>(mut rest: &'a [u8], side: Side, fields: &mut Fields) -> Result<Option<&'a [u8]>, Malformed> {
+    fn carefully<'a>(
+        mut rest: &'a [u8],
+        side: Side,
+        fields: &mut Fields,
+    ) -> Result<Option<&'a [u8]>, Malformed> {
         for count in 0.. {
-            let Some((line, after)) = line(rest)? else { return Ok(None) };
+            let Some((line, after)) = line(rest)? else {
+                return Ok(None);
+            };
             rest = after;
             if line.is_empty() {
                 break;

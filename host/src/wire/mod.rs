@@ -1,8 +1,8 @@
 //! Wire: what exactly do the bytes say?
 //!
-//! HTTP/1.1 as bytes (RFC 9112): heads parsed strictly, framing decided once, canonical messages written.
-//! Called by `proxy` (downstream side) and `upstream` (upstream side); `policy` reads and edits [`Fields`].
-//! Never does I/O, never waits, never knows a route, a policy or a configuration.
+//! HTTP/1.1 as bytes (RFC 9112): heads parsed strictly, framing decided once, canonical messages
+//! written. Called by `proxy` (downstream side) and `upstream` (upstream side); `policy` reads and
+//! edits [`Fields`]. Never does I/O, never waits, never knows a route, a policy or a configuration.
 
 mod arrival;
 mod chunked;
@@ -27,7 +27,8 @@ pub use refused::Malformed;
 pub use request::{RequestHead, RequestMeta, Version};
 pub use response::{ResponseHead, ResponseMeta};
 pub use write::{
-    write_expectation, write_name, write_number, write_request_head, write_response_end, write_status_line,
+    write_expectation, write_name, write_number, write_request_head, write_response_end,
+    write_status_line,
 };
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The names of fields that mean something to the proxy itself, in one table.
 //!
-//! The codec drops by it, forwarding replaces by it, and policies may not write what is in it. Backends that hand fields
-//! on as variables (CGI, WSGI, PHP, lighttpd) can't tell `x-forwarded-for` from `X_Forwarded_For` or `x.forwarded.for`, so
-//! every character but a letter or a digit counts as `-` here.
+//! The codec drops by it, forwarding replaces by it, and policies may not write what is in it.
+//! Backends that hand fields on as variables (CGI, WSGI, PHP, lighttpd) can't tell
+//! `x-forwarded-for` from `X_Forwarded_For` or `x.forwarded.for`, so every character but a letter
+//! or a digit counts as `-` here.
 
 mod table;
 
@@ -25,19 +26,28 @@ pub struct Owned {
 pub fn owned(name: &[u8]) -> Option<Owned> {
     let (from, to) = INDEX[slot(name)?];
     let owner = find(name, usize::from(from)..usize::from(to))?;
-    Some(Owned { owner, look_alike: name.iter().any(|b| !b.is_ascii_alphanumeric() && *b != b'-') })
+    Some(Owned {
+        owner,
+        look_alike: name
+            .iter()
+            .any(|b| !b.is_ascii_alphanumeric() && *b != b'-'),
+    })
 }
 
 /// The last entry that fits is the longest.
 fn find(name: &[u8], among: Range<usize>) -> Option<Owner> {
-    TABLE[among].iter().rev().find(|(known, _)| is(name, known.as_bytes())).map(|(_, owner)| *owner)
+    TABLE[among]
+        .iter()
+        .rev()
+        .find(|(known, _)| is(name, known.as_bytes()))
+        .map(|(_, owner)| *owner)
 }
 
 /// Letters, and all else as one.
 const SIGNS: usize = 27;
 
-/// The part of the table in which a name could be, by two of its letters: most fields of a request are answered by an
-/// empty part.
+/// The part of the table in which a name could be, by two of its letters: most fields of a request
+/// are answered by an empty part.
 static INDEX: [(u8, u8); SIGNS * SIGNS] = index();
 
 const fn index() -> [(u8, u8); SIGNS * SIGNS] {
@@ -47,8 +57,15 @@ const fn index() -> [(u8, u8); SIGNS * SIGNS] {
     while at < TABLE.len() {
         if let Some(slot) = slot(TABLE[at].0.as_bytes()) {
             let at = at as u8;
-            let from = if index[slot].1 == 0 { at } else { index[slot].0 };
-            assert!(from == at || index[slot].1 == at, "entries of one slot stand together");
+            let from = if index[slot].1 == 0 {
+                at
+            } else {
+                index[slot].0
+            };
+            assert!(
+                from == at || index[slot].1 == at,
+                "entries of one slot stand together"
+            );
             index[slot] = (from, at + 1);
         }
         at += 1;
@@ -59,7 +76,9 @@ const fn index() -> [(u8, u8); SIGNS * SIGNS] {
 /// By the first letter and the next one, which of `x-...` is the third.
 #[inline]
 const fn slot(name: &[u8]) -> Option<usize> {
-    let [first, second, ..] = name else { return None };
+    let [first, second, ..] = name else {
+        return None;
+    };
     let next = match (*first | 0x20, name) {
         (b'x', [_, _, third, ..]) => *third,
         (b'x', _) => return None,
@@ -78,21 +97,33 @@ const fn sign(byte: u8) -> usize {
 #[inline]
 fn is(name: &[u8], known: &[u8]) -> bool {
     match known {
-        [beginning @ .., b'*'] => name.get(..beginning.len()).is_some_and(|name| same(name, beginning)),
+        [beginning @ .., b'*'] => name
+            .get(..beginning.len())
+            .is_some_and(|name| same(name, beginning)),
         _ => name.len() == known.len() && same(name, known),
     }
 }
 
 /// Whether backends that hand fields on as variables could take one name for the other.
 pub(super) fn alike(one: &[u8], other: &[u8]) -> bool {
-    let folded = |b: &u8| if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'-' };
+    let folded = |b: &u8| {
+        if b.is_ascii_alphanumeric() {
+            b.to_ascii_lowercase()
+        } else {
+            b'-'
+        }
+    };
     one.len() == other.len() && one.iter().map(folded).eq(other.iter().map(folded))
 }
 
 fn same(name: &[u8], known: &[u8]) -> bool {
-    name.iter()
-        .zip(known)
-        .all(|(b, k)| if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() == *k } else { *k == b'-' })
+    name.iter().zip(known).all(|(b, k)| {
+        if b.is_ascii_alphanumeric() {
+            b.to_ascii_lowercase() == *k
+        } else {
+            *k == b'-'
+        }
+    })
 }
 
 #[cfg(test)]
@@ -103,9 +134,18 @@ mod tests {
     fn every_name_of_the_table_is_found_in_any_case_and_spelling() {
         for (known, owner) in TABLE {
             let name = known.replace('*', "anything");
-            let spelled = |name: &str| Some(Owned { owner, look_alike: name.contains(['_', '.', '~']) });
+            let spelled = |name: &str| {
+                Some(Owned {
+                    owner,
+                    look_alike: name.contains(['_', '.', '~']),
+                })
+            };
             assert_eq!(owned(name.as_bytes()), spelled(&name), "{name}");
-            assert_eq!(owned(name.to_ascii_uppercase().as_bytes()), spelled(&name), "{name}");
+            assert_eq!(
+                owned(name.to_ascii_uppercase().as_bytes()),
+                spelled(&name),
+                "{name}"
+            );
             for other in ["_", ".", "~"] {
                 let name = name.replace('-', other);
                 assert_eq!(owned(name.as_bytes()), spelled(&name), "{name}");
@@ -120,10 +160,15 @@ mod tests {
         }
         for (at, (known, owner)) in TABLE.iter().enumerate() {
             assert!(
-                known.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*".contains(&b)),
+                known
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*".contains(&b)),
                 "{known}"
             );
-            assert!(!known.trim_end_matches('*').contains('*') && known.len() > 1, "{known}");
+            assert!(
+                !known.trim_end_matches('*').contains('*') && known.len() > 1,
+                "{known}"
+            );
             let found = find(known.trim_end_matches('*').as_bytes(), 0..at);
             assert_ne!(found, Some(*owner), "{known} is in a wider entry already");
         }
@@ -133,9 +178,17 @@ mod tests {
     fn the_index_finds_what_a_search_of_all_finds() {
         let names = TABLE.iter().flat_map(|(known, _)| {
             let name = known.trim_end_matches('*');
-            [name.to_owned(), format!("{name}x"), format!("x{name}"), format!("x-{name}"), name[1..].to_owned()]
+            [
+                name.to_owned(),
+                format!("{name}x"),
+                format!("x{name}"),
+                format!("x-{name}"),
+                name[1..].to_owned(),
+            ]
         });
-        for name in names.chain(["$WSRA", "-", "x", "x-", "x--a", "9a", "\u{e4}"].map(str::to_owned)) {
+        for name in
+            names.chain(["$WSRA", "-", "x", "x-", "x--a", "9a", "\u{e4}"].map(str::to_owned))
+        {
             let found = owned(name.as_bytes()).map(|owned| owned.owner);
             assert_eq!(found, find(name.as_bytes(), 0..TABLE.len()), "{name}");
         }
@@ -183,19 +236,26 @@ mod tests {
                 "User, certificate, place, prefix" => Claim::Vouched,
                 other => panic!("{other}"),
             };
-            let names = section.lines().filter_map(|line| line.strip_prefix("- `")?.strip_suffix('`'));
+            let names = section
+                .lines()
+                .filter_map(|line| line.strip_prefix("- `")?.strip_suffix('`'));
             claims.extend(names.map(|name| (name, Owner::Client(claim))));
         }
         claims.sort_by_key(|(name, _)| *name);
-        let table: Vec<(&str, Owner)> =
-            TABLE.into_iter().filter(|(_, owner)| matches!(owner, Owner::Client(_))).collect();
+        let table: Vec<(&str, Owner)> = TABLE
+            .into_iter()
+            .filter(|(_, owner)| matches!(owner, Owner::Client(_)))
+            .collect();
         assert_eq!(claims, table);
     }
 
     #[test]
     fn what_the_sdk_refuses_in_tests_is_this_table() {
         let theirs = include_str!("../../../guest-policies/sdk/src/testing/table.rs");
-        assert!(theirs == include_str!("names/table.rs"), "copy host/src/wire/names/table.rs to the SDK");
+        assert!(
+            theirs == include_str!("names/table.rs"),
+            "copy host/src/wire/names/table.rs to the SDK"
+        );
     }
 
     #[test]
@@ -247,13 +307,22 @@ mod tests {
             "header-router-zig/settings.zig",
         ] {
             let text = std::fs::read_to_string(folder.join(file)).unwrap();
-            let middle = text.find("content-length").unwrap_or_else(|| panic!("{file}"));
+            let middle = text
+                .find("content-length")
+                .unwrap_or_else(|| panic!("{file}"));
             let start = text[..middle].rfind(['[', '{', '(']).unwrap();
             let end = middle + text[middle..].find([']', '}', ')']).unwrap();
-            let names: Vec<&str> = text[start..end].split(['"', '\'']).skip(1).step_by(2).collect();
+            let names: Vec<&str> = text[start..end]
+                .split(['"', '\''])
+                .skip(1)
+                .step_by(2)
+                .collect();
             assert!(names.len() >= 10, "{file}: {names:?}");
             for name in names {
-                assert!(owned(name.as_bytes()).is_some_and(|found| !found.look_alike), "{file}: {name}");
+                assert!(
+                    owned(name.as_bytes()).is_some_and(|found| !found.look_alike),
+                    "{file}: {name}"
+                );
             }
         }
     }

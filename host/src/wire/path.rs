@@ -1,8 +1,10 @@
-//! Paths as those read them who come after: one normal form, and the other ways in which servers read the same bytes.
+//! Paths as those read them who come after: one normal form, and the other ways in which servers
+//! read the same bytes.
 //!
-//! The normal form has unreserved characters decoded, hexadecimal digits in upper case, slashes merged and dot segments
-//! resolved (RFC 3986 section 6.2.2; merging is what nginx, Envoy and most file systems do). What is left encoded means the
-//! same to every server, but for a few constructs: `%2F`, backslashes, `;`, NUL, overlong UTF-8 and what is encoded twice.
+//! The normal form has unreserved characters decoded, hexadecimal digits in upper case, slashes
+//! merged and dot segments resolved (RFC 3986 section 6.2.2; merging is what nginx, Envoy and most
+//! file systems do). What is left encoded means the same to every server, but for a few constructs:
+//! `%2F`, backslashes, `;`, NUL, overlong UTF-8 and what is encoded twice.
 
 /// What a path holds that servers read differently, as a set of bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,27 +48,44 @@ impl PathNotes {
     /// What is wrong with the path where only paths are taken that all servers read alike.
     pub fn fault(self) -> Option<&'static str> {
         const FAULTS: [(u16, &str); 10] = [
-            (PathNotes::PERCENT, "a percent sign that two hexadecimal digits don't follow"),
+            (
+                PathNotes::PERCENT,
+                "a percent sign that two hexadecimal digits don't follow",
+            ),
             (PathNotes::NUL, "an encoded NUL"),
             (PathNotes::CONTROL, "an encoded control character"),
             (PathNotes::SLASH, "an encoded slash"),
-            (PathNotes::BACKSLASH | PathNotes::ENCODED_BACKSLASH, "a backslash"),
+            (
+                PathNotes::BACKSLASH | PathNotes::ENCODED_BACKSLASH,
+                "a backslash",
+            ),
             (PathNotes::DOT_PARAMETER, "a dot segment with a `;`"),
             (PathNotes::OVERLONG, "overlong UTF-8"),
             (PathNotes::TWICE, "a character that is encoded twice"),
-            (PathNotes::ABOVE_ROOT, "`..` segments that lead above the root"),
-            (PathNotes::EMPTY_BEFORE_DOTS, "an empty segment before a `..`"),
+            (
+                PathNotes::ABOVE_ROOT,
+                "`..` segments that lead above the root",
+            ),
+            (
+                PathNotes::EMPTY_BEFORE_DOTS,
+                "an empty segment before a `..`",
+            ),
         ];
-        FAULTS.iter().find(|(bit, _)| self.has(*bit)).map(|(_, fault)| *fault)
+        FAULTS
+            .iter()
+            .find(|(bit, _)| self.has(*bit))
+            .map(|(_, fault)| *fault)
     }
 }
 
-/// Ambiguous constructs in one path up to which every combination is looked at. No real path has so many.
+/// Ambiguous constructs in one path up to which every combination is looked at. No real path has so
+/// many.
 const MOST_AT_ONCE: u32 = 4;
 /// How often a server may decode.
 const ROUNDS: usize = 4;
 
-/// Whether a path is its own normal form and has nothing in it that would have to be noted. May say no to one that is.
+/// Whether a path is its own normal form and has nothing in it that would have to be noted. May say
+/// no to one that is.
 fn is_plain(path: &[u8]) -> bool {
     let mut before = 0;
     path.iter().all(|&b| {
@@ -76,8 +95,8 @@ fn is_plain(path: &[u8]) -> bool {
     })
 }
 
-/// Writes the normal form of a path to `normal`, or leaves that empty if the path is its own normal form, and says what
-/// was found. What is no path (`*`) is its own.
+/// Writes the normal form of a path to `normal`, or leaves that empty if the path is its own normal
+/// form, and says what was found. What is no path (`*`) is its own.
 pub fn normalise(path: &str, normal: &mut String) -> PathNotes {
     normal.clear();
     let mut notes = PathNotes::default();
@@ -105,10 +124,15 @@ pub fn normalise(path: &str, normal: &mut String) -> PathNotes {
 pub fn normal(path: &str) -> String {
     let mut normal = String::new();
     normalise(path, &mut normal);
-    if normal.is_empty() { path.to_owned() } else { normal }
+    if normal.is_empty() {
+        path.to_owned()
+    } else {
+        normal
+    }
 }
 
-/// The normal form with every character decoded that means the same so: a prefix that any spelling of it can be held against.
+/// The normal form with every character decoded that means the same so: a prefix that any spelling
+/// of it can be held against.
 pub fn literal(path: &str) -> String {
     let normal = normal(path);
     let mut literal = String::with_capacity(normal.len());
@@ -139,9 +163,10 @@ pub struct Reading {
 
 /// The other ways in which servers read an ambiguous path; `None` if there are too many.
 ///
-/// A server may decode more than others, and whatever it has decoded it may resolve in the normal way, without merging slashes
-/// before that (RFC 3986 section 5.2.4 as it stands), after it took an authority off (as a URL parser does that is given the
-/// target as a relative reference), or not at all before it looks for a rule.
+/// A server may decode more than others, and whatever it has decoded it may resolve in the normal
+/// way, without merging slashes before that (RFC 3986 section 5.2.4 as it stands), after it took an
+/// authority off (as a URL parser does that is given the target as a relative reference), or not at
+/// all before it looks for a rule.
 pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = Reading>> {
     let mut present = notes.0;
     let mut unwrapped = path.as_bytes().to_vec();
@@ -157,10 +182,17 @@ pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = Rea
     let raw = path.as_bytes().to_vec();
     let subsets = (0..=present).filter(move |subset| subset & !present == 0);
     Some(subsets.flat_map(move |subset| {
-        let from = if subset & PathNotes::TWICE == 0 { &raw } else { &unwrapped };
+        let from = if subset & PathNotes::TWICE == 0 {
+            &raw
+        } else {
+            &unwrapped
+        };
         let mut bytes = Vec::with_capacity(from.len());
         decode(from, subset, &mut bytes, &mut PathNotes::default());
-        let reading = |path, unusual| Reading { path: String::from_utf8(path).unwrap_or_default(), unusual };
+        let reading = |path, unusual| Reading {
+            path: String::from_utf8(path).unwrap_or_default(),
+            unusual,
+        };
         resolutions(bytes).map(move |(path, unusual)| reading(path, unusual))
     }))
 }
@@ -169,13 +201,27 @@ pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = Rea
 fn resolutions(decoded: Vec<u8>) -> impl Iterator<Item = (Vec<u8>, bool)> {
     let without_authority = decoded.starts_with(b"//").then(|| {
         let slashes = decoded.iter().take_while(|b| **b == b'/').count();
-        let authority = decoded[slashes..].iter().take_while(|b| **b != b'/').count();
-        [b"/", decoded[slashes + authority..].strip_prefix(b"/").unwrap_or_default()].concat()
+        let authority = decoded[slashes..]
+            .iter()
+            .take_while(|b| **b != b'/')
+            .count();
+        [
+            b"/",
+            decoded[slashes + authority..]
+                .strip_prefix(b"/")
+                .unwrap_or_default(),
+        ]
+        .concat()
     });
     let usual = resolved(decoded.clone());
-    let others = [Some(decoded), without_authority.clone()].into_iter().flatten().flat_map(|path| unusual(&path));
+    let others = [Some(decoded), without_authority.clone()]
+        .into_iter()
+        .flatten()
+        .flat_map(|path| unusual(&path));
     let others = others.chain(without_authority.map(resolved));
-    [(usual, false)].into_iter().chain(others.map(|path| (path, true)))
+    [(usual, false)]
+        .into_iter()
+        .chain(others.map(|path| (path, true)))
 }
 
 fn resolved(mut path: Vec<u8>) -> Vec<u8> {
@@ -187,7 +233,9 @@ fn resolved(mut path: Vec<u8>) -> Vec<u8> {
 fn unusual(path: &[u8]) -> impl Iterator<Item = Vec<u8>> + use<> {
     let has_dots = path.split(|b| *b == b'/').any(|segment| segment == b"..");
     let literally = has_dots.then(|| resolved(resolved_literally(path)));
-    [literally, has_dots.then(|| merged(path))].into_iter().flatten()
+    [literally, has_dots.then(|| merged(path))]
+        .into_iter()
+        .flatten()
 }
 
 /// Dot segments resolved with empty segments for segments (RFC 3986 section 5.2.4).
@@ -263,7 +311,10 @@ fn decode(path: &[u8], peculiar: u16, out: &mut Vec<u8>, notes: &mut PathNotes) 
             _ if is_unreserved(byte) => out.push(byte),
             _ => {
                 out.push(b'%');
-                out.extend_from_slice(&[whole[1].to_ascii_uppercase(), whole[2].to_ascii_uppercase()]);
+                out.extend_from_slice(&[
+                    whole[1].to_ascii_uppercase(),
+                    whole[2].to_ascii_uppercase(),
+                ]);
             }
         }
     }
@@ -284,17 +335,21 @@ fn after_parameters(mut rest: &[u8], peculiar: u16) -> &[u8] {
 
 /// The byte that `%XX` stands for.
 fn triplet(text: &[u8]) -> Option<u8> {
-    let [b'%', high, low, ..] = text else { return None };
+    let [b'%', high, low, ..] = text else {
+        return None;
+    };
     let digit = |b: u8| (b as char).to_digit(16);
     Some((digit(*high)? << 4 | digit(*low)?) as u8)
 }
 
-/// Whether these are the hexadecimal digits of this character, and it stands for the same encoded. A slash does not.
+/// Whether these are the hexadecimal digits of this character, and it stands for the same encoded.
+/// A slash does not.
 pub fn is_encoded(high: u8, low: u8, character: u8) -> bool {
     character != b'/' && triplet(&[b'%', high, low]) == Some(character)
 }
 
-/// Whether a percent sign stands before what another round would decode to a character that matters.
+/// Whether a percent sign stands before what another round would decode to a character that
+/// matters.
 fn is_hidden(after: &[u8]) -> bool {
     let [high, low, ..] = after else { return false };
     triplet(&[b'%', *high, *low])
@@ -308,7 +363,9 @@ fn overlong(text: &[u8]) -> Option<(u8, usize)> {
     match at(0)? {
         lead @ (0xc0 | 0xc1) => Some(((lead & 1) << 6 | low(at(1)?)?, 6)),
         0xe0 if matches!(at(1)?, 0x80 | 0x81) => Some(((at(1)? & 1) << 6 | low(at(2)?)?, 9)),
-        0xf0 if at(1)? == 0x80 && matches!(at(2)?, 0x80 | 0x81) => Some(((at(2)? & 1) << 6 | low(at(3)?)?, 12)),
+        0xf0 if at(1)? == 0x80 && matches!(at(2)?, 0x80 | 0x81) => {
+            Some(((at(2)? & 1) << 6 | low(at(3)?)?, 12))
+        }
         _ => None,
     }
 }
@@ -328,7 +385,11 @@ fn unwrap(mut path: Vec<u8>, notes: &mut PathNotes) -> Vec<u8> {
         let mut rest = decoded.as_slice();
         while let Some((&first, after)) = rest.split_first() {
             next.push(first);
-            rest = if rest.starts_with(b"%25") { &rest[3..] } else { after };
+            rest = if rest.starts_with(b"%25") {
+                &rest[3..]
+            } else {
+                after
+            };
         }
         if next == path {
             break;
@@ -349,7 +410,10 @@ fn resolve(path: &mut Vec<u8>, notes: &mut PathNotes) {
         let slashes = path[read..].iter().take_while(|b| **b == b'/').count();
         empty |= slashes > 1;
         let start = read + slashes;
-        let end = path[start..].iter().position(|b| *b == b'/').map_or(path.len(), |at| start + at);
+        let end = path[start..]
+            .iter()
+            .position(|b| *b == b'/')
+            .map_or(path.len(), |at| start + at);
         let segment = &path[start..end];
         if has_dot_parameters(segment) {
             notes.note(PathNotes::DOT_PARAMETER);
@@ -365,7 +429,10 @@ fn resolve(path: &mut Vec<u8>, notes: &mut PathNotes) {
                 if empty {
                     notes.note(PathNotes::EMPTY_BEFORE_DOTS);
                 }
-                written = path[..written].iter().rposition(|b| *b == b'/').unwrap_or(0);
+                written = path[..written]
+                    .iter()
+                    .rposition(|b| *b == b'/')
+                    .unwrap_or(0);
             }
             _ => {
                 let length = end - start;
@@ -453,9 +520,12 @@ mod tests {
 
     #[test]
     fn a_prefix_is_written_in_one_way() {
-        for (path, expected) in
-            [("/%61pi//v1/", "/api/v1/"), ("/%40me%21", "/@me!"), ("/a%2fb%3b%20c", "/a%2Fb%3B%20c"), ("/a|b", "/a|b")]
-        {
+        for (path, expected) in [
+            ("/%61pi//v1/", "/api/v1/"),
+            ("/%40me%21", "/@me!"),
+            ("/a%2fb%3b%20c", "/a%2Fb%3B%20c"),
+            ("/a|b", "/a|b"),
+        ] {
             assert_eq!(literal(path), expected, "{path}");
         }
     }
@@ -467,7 +537,11 @@ mod tests {
             normalise(path, &mut normal);
             assert_eq!(normal, "", "{path}");
         }
-        assert!(["/", "/a/b.c", "/a-b_c~d!$&'()*+,=:@"].iter().all(|path| is_plain(path.as_bytes())));
+        assert!(
+            ["/", "/a/b.c", "/a-b_c~d!$&'()*+,=:@"]
+                .iter()
+                .all(|path| is_plain(path.as_bytes()))
+        );
     }
 
     #[test]
@@ -557,12 +631,19 @@ mod tests {
         ] {
             let notes = notes(path);
             assert!(notes.is_ambiguous(), "{path}");
-            let all: Vec<String> = readings(path, notes).unwrap().map(|reading| reading.path).collect();
+            let all: Vec<String> = readings(path, notes)
+                .unwrap()
+                .map(|reading| reading.path)
+                .collect();
             assert!(all.iter().any(|r| r == reading), "{path}: {all:?}");
         }
         let path = "/%2f\\;%00%c0%af";
         assert!(readings(path, notes(path)).is_none());
-        assert!(["/%61dmin", "/a//b", "/a/./b", "/a%20b%zz"].iter().all(|path| !notes(path).is_ambiguous()));
+        assert!(
+            ["/%61dmin", "/a//b", "/a/./b", "/a%20b%zz"]
+                .iter()
+                .all(|path| !notes(path).is_ambiguous())
+        );
     }
 
     proptest! {

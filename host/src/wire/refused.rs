@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-/// Why a message head or body is not acceptable. The text is for the person on the other side and for the access log.
+/// Why a message head or body is not acceptable. The text is for the person on the other side and
+/// for the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum Malformed {

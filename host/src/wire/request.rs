@@ -38,7 +38,8 @@ pub struct RequestHead {
     pub path_notes: PathNotes,
     /// Whether a backend gets the normal form.
     pub forward_normal: bool,
-    /// Host and port as the client gave them, for the upstream's `Host`. Empty if there was none (HTTP/1.0).
+    /// Host and port as the client gave them, for the upstream's `Host`. Empty if there was none
+    /// (HTTP/1.0).
     pub authority: String,
     /// The host for matching: lower case, without port, without trailing dot.
     pub host: String,
@@ -64,9 +65,14 @@ pub struct RequestMeta {
 }
 
 impl RequestHead {
-    /// The path in normal form, without the query: what routes and policies go by ([`super::path`]).
+    /// The path in normal form, without the query: what routes and policies go by
+    /// ([`super::path`]).
     pub fn path(&self) -> &str {
-        if self.normal_path.is_empty() { self.raw_path() } else { &self.normal_path }
+        if self.normal_path.is_empty() {
+            self.raw_path()
+        } else {
+            &self.normal_path
+        }
     }
 
     /// The path as it was received.
@@ -76,7 +82,11 @@ impl RequestHead {
 
     /// The path that a backend gets.
     pub fn forwarded_path(&self) -> &str {
-        if self.forward_normal { self.path() } else { self.raw_path() }
+        if self.forward_normal {
+            self.path()
+        } else {
+            self.raw_path()
+        }
     }
 
     /// Makes this path, and perhaps a query, what is asked for.
@@ -93,7 +103,11 @@ impl RequestHead {
     /// Reads a head from the start of `bytes` into `self`; `None` if its end has not arrived.
     ///
     /// Fields that belong to this hop are taken out: what `self.fields` holds afterwards may cross.
-    pub fn parse(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<RequestMeta>, Malformed> {
+    pub fn parse(
+        &mut self,
+        bytes: &[u8],
+        limits: HeadLimits,
+    ) -> Result<Option<RequestMeta>, Malformed> {
         self.clear();
         // RFC 9112 section 2.2: empty lines before a request line are skipped.
         let mut rest = bytes;
@@ -119,7 +133,8 @@ impl RequestHead {
         let absolute = self.request_line(line)?;
         let mut control = Control::default();
         let mut lengths = Lengths::default();
-        let Some(after) = self.field_lines(after, limits, absolute, &mut lengths, &mut control)? else {
+        let Some(after) = self.field_lines(after, limits, absolute, &mut lengths, &mut control)?
+        else {
             self.normalise_host();
             return match whole.len() > limits.bytes {
                 true => Err(Malformed::HeadTooLarge),
@@ -132,7 +147,11 @@ impl RequestHead {
         head::remove_named_by_connection(&lengths, &mut self.fields);
         let framing = framing(&lengths)?;
         self.normalise_host();
-        Ok(Some(RequestMeta { head_len: bytes.len() - after.len(), framing, control }))
+        Ok(Some(RequestMeta {
+            head_len: bytes.len() - after.len(),
+            framing,
+            control,
+        }))
     }
 
     fn clear(&mut self) {
@@ -150,7 +169,8 @@ impl RequestHead {
     /// Reads the request line and tells whether its target named the authority.
     fn request_line(&mut self, line: &[u8]) -> Result<bool, Malformed> {
         let method_end = memchr(b' ', line).ok_or(Malformed::RequestLine)?;
-        let target_end = memchr(b' ', &line[method_end + 1..]).ok_or(Malformed::RequestLine)? + method_end + 1;
+        let target_end =
+            memchr(b' ', &line[method_end + 1..]).ok_or(Malformed::RequestLine)? + method_end + 1;
         let (method, target) = (&line[..method_end], &line[method_end + 1..target_end]);
         if !syntax::is_token(method) {
             return Err(Malformed::Method);
@@ -161,7 +181,9 @@ impl RequestHead {
             b"HTTP/1.0" => Version::Http10,
             // RFC 9110 section 2.5: a higher minor version is read as the highest that is known.
             [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Version::Http11,
-            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                if major.is_ascii_digit() && minor.is_ascii_digit() =>
+            {
                 return Err(Malformed::Version);
             }
             _ => return Err(Malformed::RequestLine),
@@ -238,36 +260,52 @@ impl RequestHead {
         let version = self.version;
         let authority = &mut self.authority;
         let mut hosts = 0;
-        let after = head::fields(rest, Side::Request, limits, &mut self.fields, |name, value| {
-            match name {
-                b"host" => {
-                    hosts += 1;
-                    if hosts > 1 {
-                        return Err(Malformed::HostRepeated);
-                    }
-                    let host = std::str::from_utf8(value).map_err(|_| Malformed::Host)?;
-                    syntax::host_of_authority(host).ok_or(Malformed::Host)?;
-                    if !absolute {
-                        authority.push_str(host);
-                    }
-                    return Ok(Keep::No);
-                }
-                b"expect" => {
-                    // RFC 9110 section 10.1.1: HTTP/1.0 has no expectations. The proxy itself passes them on.
-                    if version == Version::Http11 {
-                        let mut members = syntax::list(value);
-                        control.expect_continue = members.next().is_some_and(is_continue) && members.all(is_continue);
-                        if !control.expect_continue {
-                            return Err(Malformed::Expect);
+        let after = head::fields(
+            rest,
+            Side::Request,
+            limits,
+            &mut self.fields,
+            |name, value| {
+                match name {
+                    b"host" => {
+                        hosts += 1;
+                        if hosts > 1 {
+                            return Err(Malformed::HostRepeated);
                         }
+                        let host = std::str::from_utf8(value).map_err(|_| Malformed::Host)?;
+                        syntax::host_of_authority(host).ok_or(Malformed::Host)?;
+                        if !absolute {
+                            authority.push_str(host);
+                        }
+                        return Ok(Keep::No);
                     }
-                    return Ok(Keep::No);
+                    b"expect" => {
+                        // RFC 9110 section 10.1.1: HTTP/1.0 has no expectations. The proxy itself
+                        // passes them on.
+                        if version == Version::Http11 {
+                            let mut members = syntax::list(value);
+                            control.expect_continue =
+                                members.next().is_some_and(is_continue) && members.all(is_continue);
+                            if !control.expect_continue {
+                                return Err(Malformed::Expect);
+                            }
+                        }
+                        return Ok(Keep::No);
+                    }
+                    b"range" => control.range = true,
+                    _ => {
+                        return head::hop_by_hop(
+                            name,
+                            value,
+                            (version, Side::Request),
+                            lengths,
+                            control,
+                        );
+                    }
                 }
-                b"range" => control.range = true,
-                _ => return head::hop_by_hop(name, value, (version, Side::Request), lengths, control),
-            }
-            Ok(Keep::Yes)
-        })?;
+                Ok(Keep::Yes)
+            },
+        )?;
         if after.is_some() && hosts == 0 && version == Version::Http11 {
             return Err(Malformed::HostMissing);
         }
@@ -277,7 +315,10 @@ impl RequestHead {
     fn normalise_host(&mut self) {
         let host = syntax::host_of_authority(&self.authority).unwrap_or_default();
         // One IPv6 address has many spellings; routes are written in the canonical one.
-        let address = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).and_then(|h| h.parse::<Ipv6Addr>().ok());
+        let address = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .and_then(|h| h.parse::<Ipv6Addr>().ok());
         match address {
             Some(address) => self.host = format!("[{address}]"),
             None => self.host.push_str(host.strip_suffix('.').unwrap_or(host)),

@@ -9,7 +9,8 @@ use super::{Fields, Version, syntax};
 /// A response head, reused for each response of a connection.
 #[derive(Debug, Default)]
 pub struct ResponseHead {
-    /// The status code, 100 to 999: from 600 on it is none that RFC 9110 knows, and counts as one from 500 on.
+    /// The status code, 100 to 999: from 600 on it is none that RFC 9110 knows, and counts as one
+    /// from 500 on.
     pub status: u16,
     /// The reason phrase; may be empty.
     pub reason: Vec<u8>,
@@ -33,7 +34,8 @@ pub struct ResponseMeta {
 }
 
 impl ResponseHead {
-    /// Reads a head from the start of `bytes` into `self`; `None` if its end has not arrived. `method` is the request's.
+    /// Reads a head from the start of `bytes` into `self`; `None` if its end has not arrived.
+    /// `method` is the request's.
     pub fn parse(
         &mut self,
         bytes: &[u8],
@@ -46,7 +48,11 @@ impl ResponseHead {
             return Err(Malformed::StatusLine);
         }
         let Some((line, after)) = head::line(bytes)? else {
-            return if bytes.len() > limits.first_line { Err(Malformed::StatusLine) } else { Ok(None) };
+            return if bytes.len() > limits.first_line {
+                Err(Malformed::StatusLine)
+            } else {
+                Ok(None)
+            };
         };
         if line.len() > limits.first_line {
             return Err(Malformed::StatusLine);
@@ -55,20 +61,36 @@ impl ResponseHead {
         let mut control = Control::default();
         let mut lengths = Lengths::default();
         let version = self.version;
-        let after = head::fields(after, Side::Response, limits, &mut self.fields, |name, value| {
-            if name != b"content-length" {
-                return head::hop_by_hop(name, value, (version, Side::Response), &mut lengths, &mut control);
-            }
-            // RFC 9110 section 8.6: repeated but equal lengths may be read as one.
-            let n = equal_lengths(value).ok_or(Malformed::ContentLength)?;
-            if lengths.content_length.is_some_and(|before| before != n) {
-                return Err(Malformed::ContentLengthRepeated);
-            }
-            lengths.content_length = Some(n);
-            Ok(Keep::No)
-        })?;
+        let after = head::fields(
+            after,
+            Side::Response,
+            limits,
+            &mut self.fields,
+            |name, value| {
+                if name != b"content-length" {
+                    return head::hop_by_hop(
+                        name,
+                        value,
+                        (version, Side::Response),
+                        &mut lengths,
+                        &mut control,
+                    );
+                }
+                // RFC 9110 section 8.6: repeated but equal lengths may be read as one.
+                let n = equal_lengths(value).ok_or(Malformed::ContentLength)?;
+                if lengths.content_length.is_some_and(|before| before != n) {
+                    return Err(Malformed::ContentLengthRepeated);
+                }
+                lengths.content_length = Some(n);
+                Ok(Keep::No)
+            },
+        )?;
         let Some(after) = after else {
-            return if bytes.len() > limits.bytes { Err(Malformed::HeadTooLarge) } else { Ok(None) };
+            return if bytes.len() > limits.bytes {
+                Err(Malformed::HeadTooLarge)
+            } else {
+                Ok(None)
+            };
         };
         if bytes.len() - after.len() > limits.bytes {
             return Err(Malformed::HeadTooLarge);
@@ -95,7 +117,10 @@ impl ResponseHead {
             [a, b, c, b' ', reason @ ..] => ([*a, *b, *c], reason),
             _ => return Err(Malformed::StatusLine),
         };
-        if !code.iter().all(u8::is_ascii_digit) || !(b'1'..=b'9').contains(&code[0]) || !syntax::is_value(reason) {
+        if !code.iter().all(u8::is_ascii_digit)
+            || !(b'1'..=b'9').contains(&code[0])
+            || !syntax::is_value(reason)
+        {
             return Err(Malformed::StatusLine);
         }
         self.status = code.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0'));
@@ -120,7 +145,9 @@ impl ResponseHead {
 }
 
 fn equal_lengths(value: &[u8]) -> Option<u64> {
-    let mut members = value.split(|b| *b == b',').map(|m| syntax::length(syntax::trim(m)));
+    let mut members = value
+        .split(|b| *b == b',')
+        .map(|m| syntax::length(syntax::trim(m)));
     let first = members.next()??;
     members.all(|m| m == Some(first)).then_some(first)
 }

@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 /// For each byte: its lower-case form if it may stand in a token (RFC 9110 section 5.6.2), else 0.
 pub(super) const TOKEN_LOWER: [u8; 256] = token_table();
 
-/// For each byte: whether it may stand in a field value (RFC 9110 section 5.5): HTAB, SP, visible ASCII, obs-text.
+/// For each byte: whether it may stand in a field value (RFC 9110 section 5.5): HTAB, SP, visible
+/// ASCII, obs-text.
 pub(super) const VALUE: [bool; 256] = value_table();
 
 const fn token_table() -> [u8; 256] {
@@ -15,7 +16,20 @@ const fn token_table() -> [u8; 256] {
         let c = b as u8;
         let extra = matches!(
             c,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         );
         if c.is_ascii_alphanumeric() || extra {
             table[b] = c.to_ascii_lowercase();
@@ -45,7 +59,8 @@ pub fn is_value(bytes: &[u8]) -> bool {
     value_end(bytes, 0) == bytes.len()
 }
 
-/// Where the bytes that may stand in a field value end, from `at` on. Eight bytes at a time: heads are mostly values.
+/// Where the bytes that may stand in a field value end, from `at` on. Eight bytes at a time: heads
+/// are mostly values.
 #[inline]
 pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::MAX / 255;
@@ -53,8 +68,8 @@ pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let eight = u64::from_le_bytes(*eight);
         let delete = eight ^ (ONES * 0x7f);
-        // The high bit of each byte below 0x20, and of each DEL. A borrow can mark a byte in error, but only above one
-        // that is marked rightly, so the lowest mark is right.
+        // The high bit of each byte below 0x20, and of each DEL. A borrow can mark a byte in error,
+        // but only above one that is marked rightly, so the lowest mark is right.
         let controls = eight.wrapping_sub(ONES * 0x20) & !eight;
         let deletes = delete.wrapping_sub(ONES) & !delete;
         let marks = (controls | deletes) & HIGH;
@@ -69,7 +84,10 @@ pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|b| !VALUE[usize::from(*b)]).unwrap_or(rest.len())
+    at + rest
+        .iter()
+        .position(|b| !VALUE[usize::from(*b)])
+        .unwrap_or(rest.len())
 }
 
 /// Without the white space around it (OWS, RFC 9110 section 5.6.3).
@@ -85,10 +103,14 @@ pub fn trim(mut bytes: &[u8]) -> &[u8] {
 
 /// The members of a comma-separated list (RFC 9110 section 5.6.1), empty ones left out.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|b| *b == b',').map(trim).filter(|m| !m.is_empty())
+    value
+        .split(|b| *b == b',')
+        .map(trim)
+        .filter(|m| !m.is_empty())
 }
 
-/// `1*DIGIT` that fits 64 bits: a `Content-Length` (RFC 9110 section 8.6). No sign, no space, no list.
+/// `1*DIGIT` that fits 64 bits: a `Content-Length` (RFC 9110 section 8.6). No sign, no space, no
+/// list.
 pub fn length(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
         return None;
@@ -104,9 +126,10 @@ const MAX_HOST: usize = 255;
 /// Bytes of a port and its colon.
 const MAX_PORT: usize = 6;
 
-/// Splits `host[:port]` (RFC 3986 section 3.2) into the host and the length of what the port leaves, if it is sound:
-/// a name of unreserved, sub-delim (but no comma) or percent characters, or a bracketed IPv6 address; a port up to 65535, or empty.
-/// No host has more than 255 bytes (RFC 1035 section 2.3.4).
+/// Splits `host[:port]` (RFC 3986 section 3.2) into the host and the length of what the port
+/// leaves, if it is sound: a name of unreserved, sub-delim (but no comma) or percent characters, or
+/// a bracketed IPv6 address; a port up to 65535, or empty. No host has more than 255 bytes (RFC
+/// 1035 section 2.3.4).
 pub fn host_of_authority(authority: &str) -> Option<&str> {
     if authority.len() > MAX_HOST + MAX_PORT {
         return None;
@@ -117,7 +140,10 @@ pub fn host_of_authority(authority: &str) -> Option<&str> {
         (&authority[..=end], &authority[end + 1..])
     } else {
         // What can't stand in a name is its end, and has to be the port's colon.
-        let end = authority.bytes().position(|b| !REG_NAME[usize::from(b)]).unwrap_or(authority.len());
+        let end = authority
+            .bytes()
+            .position(|b| !REG_NAME[usize::from(b)])
+            .unwrap_or(authority.len());
         let (host, port) = authority.split_at_checked(end)?;
         if host.is_empty() || host.len() > MAX_HOST {
             return None;
@@ -134,7 +160,8 @@ pub fn host_of_authority(authority: &str) -> Option<&str> {
     }
 }
 
-/// For each byte: whether it may stand in a host that is a name (RFC 3986 section 3.2.2, without the comma).
+/// For each byte: whether it may stand in a host that is a name (RFC 3986 section 3.2.2, without
+/// the comma).
 const REG_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut b = 0usize;
@@ -143,7 +170,20 @@ const REG_NAME: [bool; 256] = {
         table[b] = c.is_ascii_alphanumeric()
             || matches!(
                 c,
-                b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
             );
         b += 1;
     }
@@ -163,7 +203,11 @@ mod tests {
             for at in 0..20 {
                 let mut bytes = [b'a'; 20];
                 bytes[at] = byte;
-                let end = if byte == b'\t' || (byte >= 0x20 && byte != 0x7f) { 20 } else { at };
+                let end = if byte == b'\t' || (byte >= 0x20 && byte != 0x7f) {
+                    20
+                } else {
+                    at
+                };
                 assert_eq!(value_end(&bytes, 0), end, "{byte:#x} at {at}");
                 assert_eq!(is_value(&bytes), end == 20);
             }

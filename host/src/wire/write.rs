@@ -1,11 +1,13 @@
-//! Canonical heads. Every byte that leaves the proxy in a head is written here or by [`super::Fields::write_to`].
+//! Canonical heads. Every byte that leaves the proxy in a head is written here or by
+//! [`super::Fields::write_to`].
 
 use http::StatusCode;
 
 use super::fields::capitalise;
 use super::{Framing, RequestHead};
 
-/// Writes a request head as a backend gets it: HTTP/1.1, one `host`, one framing field at most, the fields, the empty line.
+/// Writes a request head as a backend gets it: HTTP/1.1, one `host`, one framing field at most, the
+/// fields, the empty line.
 ///
 /// `host` stands in for clients that named none.
 pub fn write_request_head(head: &RequestHead, framing: Framing, host: &str, out: &mut Vec<u8>) {
@@ -16,7 +18,11 @@ pub fn write_request_head(head: &RequestHead, framing: Framing, host: &str, out:
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let capitals = head.fields.writes_spelling();
     write_name(b"host", capitals, out);
-    let authority = if head.authority.is_empty() { host } else { &head.authority };
+    let authority = if head.authority.is_empty() {
+        host
+    } else {
+        &head.authority
+    };
     out.extend_from_slice(authority.as_bytes());
     out.extend_from_slice(b"\r\n");
     head.fields.write_to(out);
@@ -33,7 +39,8 @@ pub fn write_expectation(capitals: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"100-continue\r\n\r\n");
 }
 
-/// Writes the name of a field and what follows it; with capitals where the other names are as they were spelled.
+/// Writes the name of a field and what follows it; with capitals where the other names are as they
+/// were spelled.
 pub fn write_name(name: &[u8], capitals: bool, out: &mut Vec<u8>) {
     let at = out.len();
     out.extend_from_slice(name);
@@ -65,7 +72,9 @@ pub fn write_status_line(status: u16, reason: &[u8], out: &mut Vec<u8>) {
     write_number(u64::from(status), out);
     out.push(b' ');
     if reason.is_empty() {
-        let registered = StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
+        let registered = StatusCode::from_u16(status)
+            .ok()
+            .and_then(|s| s.canonical_reason());
         out.extend_from_slice(registered.unwrap_or_default().as_bytes());
     } else {
         out.extend_from_slice(reason);
@@ -89,8 +98,14 @@ pub fn write_number(mut n: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Writes what ends the fields of a response to a client: framing and connection persistence, and the empty line.
-pub fn write_response_end(framing: Framing, connection: Option<&str>, capitals: bool, out: &mut Vec<u8>) {
+/// Writes what ends the fields of a response to a client: framing and connection persistence, and
+/// the empty line.
+pub fn write_response_end(
+    framing: Framing,
+    connection: Option<&str>,
+    capitals: bool,
+    out: &mut Vec<u8>,
+) {
     write_framing(framing, capitals, out);
     if let Some(option) = connection {
         write_name(b"connection", capitals, out);

@@ -1,5 +1,5 @@
-//! Languages whose components are too large to be checked in: `guest-policies/conformance/build js` and `py` make them, and
-//! `guest-policies/conformance/run` runs these.
+//! Languages whose components are too large to be checked in: `guest-policies/conformance/build js`
+//! and `py` make them, and `guest-policies/conformance/run` runs these.
 
 use super::{Language, host, run};
 

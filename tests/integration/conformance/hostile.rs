@@ -1,11 +1,18 @@
-//! What happens after a fault in every language: the next request is served by a fresh instance, the others never notice.
+//! What happens after a fault in every language: the next request is served by a fresh instance,
+//! the others never notice.
 
 use super::Case;
 use super::subject::Subject;
 
 pub const CASES: &[Case] = &[
-    ("an instance serves many requests and keeps its memory", lasting),
-    ("a trap in every hook costs that request and nothing else", traps),
+    (
+        "an instance serves many requests and keeps its memory",
+        lasting,
+    ),
+    (
+        "a trap in every hook costs that request and nothing else",
+        traps,
+    ),
     ("a call that never ends is ended", endless),
     ("memory that runs out is a trap", exhausted),
     ("an answer that is not valid costs the instance", invalid),
@@ -28,7 +35,11 @@ fn lasting(subject: &Subject) {
         if asked == 50 {
             early = subject.stat("conformance", "memory/now_bytes");
         }
-        let commands = [b"request request-values x-pad".as_slice(), b"response store-get pad", &value];
+        let commands = [
+            b"request request-values x-pad".as_slice(),
+            b"response store-get pad",
+            &value,
+        ];
         let (answer, _) = subject.told_with(&fields, &commands);
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
@@ -38,7 +49,11 @@ fn lasting(subject: &Subject) {
     // A collector frees when it likes, and what it has by then says nothing.
     if !subject.collects {
         assert!(early > 0);
-        assert_eq!(subject.stat("conformance", "memory/now_bytes"), early, "a leak: every request brings 20 kB");
+        assert_eq!(
+            subject.stat("conformance", "memory/now_bytes"),
+            early,
+            "a leak: every request brings 20 kB"
+        );
     }
 }
 
@@ -50,16 +65,31 @@ fn fails(subject: &Subject, command: &str, counter: &str) {
     let built = subject.stat("conformance", "instances_built");
     let (answer, _) = subject.told_with(&[("Range", b"bytes=0-")], &[command.as_bytes()]);
     answer.assert_refusal(503);
-    assert_eq!(subject.stat("conformance", counter), before + 1, "{command} counts among {counter}");
+    assert_eq!(
+        subject.stat("conformance", counter),
+        before + 1,
+        "{command} counts among {counter}"
+    );
     let quiet = subject.ask("quiet.test", &[]);
-    assert_eq!((quiet.status, quiet.text().as_str()), (200, "bravo"), "another route");
+    assert_eq!(
+        (quiet.status, quiet.text().as_str()),
+        (200, "bravo"),
+        "another route"
+    );
     subject.recover();
-    // Where instances are slow to build, one is kept ready for the next fault, and its own successor is built in the meantime.
+    // Where instances are slow to build, one is kept ready for the next fault, and its own
+    // successor is built in the meantime.
     let now = subject.stat("conformance", "instances_built");
-    assert!((built..=built + 2).contains(&now), "{command}: a fresh instance: {built}, then {now}");
+    assert!(
+        (built..=built + 2).contains(&now),
+        "{command}: a fresh instance: {built}, then {now}"
+    );
     // `recover` asks at least five times.
     let now = calls(subject);
-    assert!((15..2_000).contains(&now), "a fresh instance has had few calls: {now}");
+    assert!(
+        (15..2_000).contains(&now),
+        "a fresh instance has had few calls: {now}"
+    );
 }
 
 fn traps(subject: &Subject) {
@@ -68,7 +98,10 @@ fn traps(subject: &Subject) {
     }
     fails(subject, "select no-such-command", "traps");
     let greeting = subject.did(&["greeting", "topology"]);
-    assert!(!greeting[0].is_empty() && greeting[1].starts_with("main "), "configured and told anew: {greeting:?}");
+    assert!(
+        !greeting[0].is_empty() && greeting[1].starts_with("main "),
+        "configured and told anew: {greeting:?}"
+    );
 }
 
 fn endless(subject: &Subject) {

@@ -1,11 +1,14 @@
-//! One battery for policies in every language: the same assertions over real requests, whatever the component was made from.
+//! One battery for policies in every language: the same assertions over real requests, whatever the
+//! component was made from.
 //!
-//! Two policies stand for a language: `header-router`, as a user would write it, and `conformance`, which reaches what that does not
-//! (`guest-policies/conformance/SPEC.md`). Rust, C and Zig are checked in. JavaScript and Python have to be built first, with tools of
-//! their own: they are tests of the feature `built-languages` (`built.rs`), which `.ci/run languages` turns on after it has built
-//! them. A language whose components are not there never passes.
+//! Two policies stand for a language: `header-router`, as a user would write it, and `conformance`,
+//! which reaches what that does not (`guest-policies/conformance/SPEC.md`). Rust, C and Zig are
+//! checked in. JavaScript and Python have to be built first, with tools of their own: they are
+//! tests of the feature `built-languages` (`built.rs`), which `.ci/run languages` turns on after it
+//! has built them. A language whose components are not there never passes.
 //!
-//! With `WAYPOST_CONFORMANCE_REPORT`, a folder, each language writes `LANGUAGE.json` there: what passed, for docs/languages.md.
+//! With `WAYPOST_CONFORMANCE_REPORT`, a folder, each language writes `LANGUAGE.json` there: what
+//! passed, for docs/languages.md.
 
 #[cfg(feature = "built-languages")]
 mod built;
@@ -31,7 +34,8 @@ pub struct Language {
     conformance: &'static str,
     /// A runtime is part of the component: it needs memory and time.
     large: bool,
-    /// Cases that its tool is known to fail, and why. One that passes by now is a failed test: then this list is to be shorter.
+    /// Cases that its tool is known to fail, and why. One that passes by now is a failed test: then
+    /// this list is to be shorter.
     known: &'static [(&'static str, &'static str)],
 }
 
@@ -75,20 +79,38 @@ fn zig_keeps_the_contract() {
 }
 
 fn run(language: &Language) {
-    let files = [language.router.to_owned(), format!("{}/conformance.wasm", language.conformance)];
+    let files = [
+        language.router.to_owned(),
+        format!("{}/conformance.wasm", language.conformance),
+    ];
     let paths = files.map(|file| repository().join("guest-policies").join(file));
-    let [router, conformance] =
-        paths.map(|path| std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {}: {e}", language.name, path.display())));
+    let [router, conformance] = paths.map(|path| {
+        std::fs::read(&path)
+            .unwrap_or_else(|e| panic!("{}: {}: {e}", language.name, path.display()))
+    });
     let subject = Subject::start(language, router, conformance);
     let cases = [router::CASES, hooks::CASES, host::CASES, hostile::CASES].concat();
-    let failed: Vec<&str> = cases.iter().filter(|case| !passes(case, &subject)).map(|(claim, _)| *claim).collect();
-    println!("{}: {} of {} cases passed", language.name, cases.len() - failed.len(), cases.len());
+    let failed: Vec<&str> = cases
+        .iter()
+        .filter(|case| !passes(case, &subject))
+        .map(|(claim, _)| *claim)
+        .collect();
+    println!(
+        "{}: {} of {} cases passed",
+        language.name,
+        cases.len() - failed.len(),
+        cases.len()
+    );
     report(language, cases.len(), &failed);
     let known: Vec<&str> = language.known.iter().map(|(claim, _)| *claim).collect();
     if failed != known {
         eprintln!("--- the proxy's log\n{}", subject.proxy.stderr.text());
     }
-    assert_eq!(failed, known, "{}: failed cases, and those that are known to fail", language.name);
+    assert_eq!(
+        failed, known,
+        "{}: failed cases, and those that are known to fail",
+        language.name
+    );
 }
 
 fn passes((_, prove): &Case, subject: &Subject) -> bool {
@@ -101,10 +123,16 @@ fn passes((_, prove): &Case, subject: &Subject) -> bool {
 }
 
 fn report(language: &Language, cases: usize, failed: &[&str]) {
-    let Some(folder) = std::env::var_os("WAYPOST_CONFORMANCE_REPORT").map(PathBuf::from) else { return };
+    let Some(folder) = std::env::var_os("WAYPOST_CONFORMANCE_REPORT").map(PathBuf::from) else {
+        return;
+    };
     std::fs::create_dir_all(&folder).unwrap();
     let known: BTreeMap<_, _> = language.known.iter().copied().collect();
     let passed = cases - failed.len();
     let text = json!({ "language": language.name, "passed": passed, "cases": cases, "failed": failed, "known": known });
-    std::fs::write(folder.join(format!("{}.json", language.name)), text.to_string()).unwrap();
+    std::fs::write(
+        folder.join(format!("{}.json", language.name)),
+        text.to_string(),
+    )
+    .unwrap();
 }

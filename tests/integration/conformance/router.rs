@@ -9,17 +9,47 @@ use crate::fixtures::TestUpstream;
 
 pub const CASES: &[Case] = &[
     ("router: a route names a backend by its address", by_address),
-    ("router: a route names several backends by their label", by_label),
-    ("router: a value counts byte for byte, and the first of several", byte_for_byte),
+    (
+        "router: a route names several backends by their label",
+        by_label,
+    ),
+    (
+        "router: a value counts byte for byte, and the first of several",
+        byte_for_byte,
+    ),
     ("router: what no route has is left to the host", unmatched),
-    ("router: a route that names nobody is told and counted", nobody),
-    ("router: a backend that failed this request is skipped", failed_is_skipped),
-    ("router: a backend that is set aside is skipped", unhealthy_is_skipped),
-    ("router: the hash of a value is the same in every language", hashed),
-    ("router: with another list only the values of lost backends move", another_list),
-    ("router: request fields are removed, set and appended", request_edits),
-    ("router: response fields are removed, set and appended", response_edits),
-    ("router: an edit that is refused is told, and the others are made", refused_edit),
+    (
+        "router: a route that names nobody is told and counted",
+        nobody,
+    ),
+    (
+        "router: a backend that failed this request is skipped",
+        failed_is_skipped,
+    ),
+    (
+        "router: a backend that is set aside is skipped",
+        unhealthy_is_skipped,
+    ),
+    (
+        "router: the hash of a value is the same in every language",
+        hashed,
+    ),
+    (
+        "router: with another list only the values of lost backends move",
+        another_list,
+    ),
+    (
+        "router: request fields are removed, set and appended",
+        request_edits,
+    ),
+    (
+        "router: response fields are removed, set and appended",
+        response_edits,
+    ),
+    (
+        "router: an edit that is refused is told, and the others are made",
+        refused_edit,
+    ),
     ("router: wrong settings are refused by their key", refusals),
 ];
 
@@ -27,19 +57,51 @@ pub const CASES: &[Case] = &[
 pub const REFUSED: &[(&str, &str, &str)] = &[
     ("r-missing", "routes = {}", "header: missing"),
     ("r-type", "header = 1", "header: has to be a string"),
-    ("r-name", "header = \"a b\"", "header: \"a b\" is not a field name"),
-    ("r-empty-name", "header = \"\"", "header: \"\" is not a field name"),
+    (
+        "r-name",
+        "header = \"a b\"",
+        "header: \"a b\" is not a field name",
+    ),
+    (
+        "r-empty-name",
+        "header = \"\"",
+        "header: \"\" is not a field name",
+    ),
     (
         "r-unknown",
         "header = \"x\"\nheder = \"y\"",
         "heder: unknown key; there are header, routes, fallback, request, response",
     ),
-    ("r-routes", "header = \"x\"\nroutes = [\"a\"]", "routes: has to be a table"),
-    ("r-route-type", "header = \"x\"\nroutes = { blue = 1 }", "routes.blue: has to be a string"),
-    ("r-route-empty", "header = \"x\"\nroutes = { blue = \"\" }", "routes.blue: is empty"),
-    ("r-fallback", "header = \"x\"\nfallback = \"random\"", "fallback: \"random\" is neither \"none\" nor \"hash\""),
-    ("r-edit", "header = \"x\"\nrequest = { st = {} }", "request.st: unknown key; there are set, append, remove"),
-    ("r-host", "header = \"x\"\nrequest = { set = { Host = \"a\" } }", "request.set: \"host\" belongs to the proxy"),
+    (
+        "r-routes",
+        "header = \"x\"\nroutes = [\"a\"]",
+        "routes: has to be a table",
+    ),
+    (
+        "r-route-type",
+        "header = \"x\"\nroutes = { blue = 1 }",
+        "routes.blue: has to be a string",
+    ),
+    (
+        "r-route-empty",
+        "header = \"x\"\nroutes = { blue = \"\" }",
+        "routes.blue: is empty",
+    ),
+    (
+        "r-fallback",
+        "header = \"x\"\nfallback = \"random\"",
+        "fallback: \"random\" is neither \"none\" nor \"hash\"",
+    ),
+    (
+        "r-edit",
+        "header = \"x\"\nrequest = { st = {} }",
+        "request.st: unknown key; there are set, append, remove",
+    ),
+    (
+        "r-host",
+        "header = \"x\"\nrequest = { set = { Host = \"a\" } }",
+        "request.set: \"host\" belongs to the proxy",
+    ),
     (
         "r-value",
         "header = \"x\"\nrequest = { set = { a = \"b\\r\\nc: d\" } }",
@@ -55,8 +117,16 @@ pub const REFUSED: &[(&str, &str, &str)] = &[
         "header = \"x\"\nresponse = { remove = { a = \"b\" } }",
         "response.remove: has to be a list of field names",
     ),
-    ("r-list-type", "header = \"x\"\nresponse = { remove = [1] }", "response.remove: has to be a string"),
-    ("r-remove", "header = \"x\"\nresponse = { remove = [\"a:\"] }", "response.remove: \"a:\" is not a field name"),
+    (
+        "r-list-type",
+        "header = \"x\"\nresponse = { remove = [1] }",
+        "response.remove: has to be a string",
+    ),
+    (
+        "r-remove",
+        "header = \"x\"\nresponse = { remove = [\"a:\"] }",
+        "response.remove: \"a:\" is not a field name",
+    ),
 ];
 
 fn tenant(value: &[u8]) -> [(&str, &[u8]); 1] {
@@ -64,7 +134,8 @@ fn tenant(value: &[u8]) -> [(&str, &[u8]); 1] {
 }
 
 fn counted(subject: &Subject, policy: &str) -> [u64; 4] {
-    ["routed", "hashed", "unmatched", "unusable"].map(|name| subject.stat(policy, &format!("counters/{name}")))
+    ["routed", "hashed", "unmatched", "unusable"]
+        .map(|name| subject.stat(policy, &format!("counters/{name}")))
 }
 
 /// What the counters grow by.
@@ -73,7 +144,11 @@ fn counts(subject: &Subject, policy: &str, expected: [u64; 4], requests: impl Fn
     let before = counted(subject, policy);
     requests();
     let after = counted(subject, policy);
-    let grown: Vec<u64> = after.iter().zip(before).map(|(now, then)| now - then).collect();
+    let grown: Vec<u64> = after
+        .iter()
+        .zip(before)
+        .map(|(now, then)| now - then)
+        .collect();
     assert_eq!(grown, expected, "routed, hashed, unmatched, unusable");
 }
 
@@ -90,7 +165,11 @@ fn by_label(subject: &Subject) {
     counts(subject, "router", [40, 0, 0, 0], || {
         seen.extend((0..40).map(|_| subject.answers("routed.test", &tenant(b"green"))));
     });
-    assert_eq!(seen, BTreeSet::from([1, 2]), "each of them, and nobody else");
+    assert_eq!(
+        seen,
+        BTreeSet::from([1, 2]),
+        "each of them, and nobody else"
+    );
 }
 
 fn byte_for_byte(subject: &Subject) {
@@ -100,7 +179,13 @@ fn byte_for_byte(subject: &Subject) {
         for other in [b"Blue".as_slice(), b"blue ext", b"\xff", b"blu"] {
             subject.answers("routed.test", &tenant(other));
         }
-        assert_eq!(subject.answers("routed.test", &[("x-tenant", b"blue"), ("X-Tenant", b"green")]), 0);
+        assert_eq!(
+            subject.answers(
+                "routed.test",
+                &[("x-tenant", b"blue"), ("X-Tenant", b"green")]
+            ),
+            0
+        );
     });
 }
 
@@ -114,7 +199,10 @@ fn unmatched(subject: &Subject) {
 
 fn nobody(subject: &Subject) {
     let line = "routes.lost: pool routed has no backend with the address or the name 10.9.9.9:80";
-    assert!(subject.proxy.stderr.text().contains(line), "the log has no line about the route that names nobody");
+    assert!(
+        subject.proxy.stderr.text().contains(line),
+        "the log has no line about the route that names nobody"
+    );
     counts(subject, "router", [0, 0, 0, 1], || {
         subject.answers("routed.test", &tenant(b"lost"));
     });
@@ -128,12 +216,19 @@ fn failed_is_skipped(subject: &Subject) {
     }
     let after = counted(subject, "router");
     let routed = after[0] - before[0];
-    assert!((41..=80).contains(&routed), "asked again for a second attempt: {routed}");
-    assert_eq!(after[3], before[3], "there was always one that could be used");
+    assert!(
+        (41..=80).contains(&routed),
+        "asked again for a second attempt: {routed}"
+    );
+    assert_eq!(
+        after[3], before[3],
+        "there was always one that could be used"
+    );
 }
 
 fn unhealthy_is_skipped(subject: &Subject) {
-    // The first failure sets it aside; the second attempt finds nobody, and so does every request after it.
+    // The first failure sets it aside; the second attempt finds nobody, and so does every request
+    // after it.
     counts(subject, "router", [1, 0, 0, 1], || {
         subject.answers("failing.test", &tenant(b"gone"));
     });
@@ -147,7 +242,9 @@ fn unhealthy_is_skipped(subject: &Subject) {
 /// The reference: FNV-1a over the bytes, mixed.
 fn hash(seed: u64, bytes: &[u8]) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325 ^ seed;
-    let mut hash = bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut hash = bytes.iter().fold(start, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
@@ -162,7 +259,9 @@ fn home(addresses: &[SocketAddr], value: &[u8]) -> usize {
 fn some_values() -> Vec<Vec<u8>> {
     // That one of three backends has none: 3 * (2/3)^67, once in 10^11 runs.
     let words = (0..64).map(|n| format!("tenant-{n}").into_bytes());
-    words.chain([b"\xff\x80\xfe".to_vec(), "Zürich".into(), vec![b'x'; 200]]).collect()
+    words
+        .chain([b"\xff\x80\xfe".to_vec(), "Zürich".into(), vec![b'x'; 200]])
+        .collect()
 }
 
 fn hashed(subject: &Subject) {
@@ -172,7 +271,12 @@ fn hashed(subject: &Subject) {
     counts(subject, "hashing", [0, values.len() as u64, 1, 0], || {
         for value in &values {
             let answers = subject.answers("hashed.test", &tenant(value));
-            assert_eq!(answers, home(&addresses, value), "{:?}", String::from_utf8_lossy(value));
+            assert_eq!(
+                answers,
+                home(&addresses, value),
+                "{:?}",
+                String::from_utf8_lossy(value)
+            );
             seen.insert(answers);
         }
         subject.answers("hashed.test", &[]);
@@ -221,26 +325,56 @@ fn request_edits(subject: &Subject) {
     subject.answers("routed.test", &fields);
     let received = subject.backends[0].received().remove(before);
     assert!(!received.head.has("x-debug"));
-    assert_eq!(values(&received.head, "x-routed-by"), ["Zürich €".as_bytes()]);
-    assert_eq!(values(&received.head, "x-trace"), [b"a\xff".as_slice(), b"edge"]);
-    assert_eq!(values(&received.head, "x-bytes"), [b"\xfe\x80"], "what is not edited passes as it is");
+    assert_eq!(
+        values(&received.head, "x-routed-by"),
+        ["Zürich €".as_bytes()]
+    );
+    assert_eq!(
+        values(&received.head, "x-trace"),
+        [b"a\xff".as_slice(), b"edge"]
+    );
+    assert_eq!(
+        values(&received.head, "x-bytes"),
+        [b"\xfe\x80"],
+        "what is not edited passes as it is"
+    );
 }
 
 fn response_edits(subject: &Subject) {
     let answer = subject.ask("routed.test", &tenant(b"blue"));
     assert!(!answer.head.has("server"));
     assert_eq!(answer.head.values("x-from"), ["policy"]);
-    assert_eq!(values(&answer.head, "set-cookie"), [b"a=1".as_slice(), b"b=\xff\x80", b"c=3"]);
+    assert_eq!(
+        values(&answer.head, "set-cookie"),
+        [b"a=1".as_slice(), b"b=\xff\x80", b"c=3"]
+    );
 }
 
 fn refused_edit(subject: &Subject) {
-    let before: Vec<_> = subject.backends.iter().map(|backend| backend.received().len()).collect();
+    let before: Vec<_> = subject
+        .backends
+        .iter()
+        .map(|backend| backend.received().len())
+        .collect();
     subject.answers("hashed.test", &tenant(b"t"));
-    let received = subject.backends.iter().zip(before).find_map(|(b, n)| b.received().into_iter().nth(n)).unwrap();
-    let made = (0..66).filter(|n| received.head.values(&format!("x-n{n}")) == [n.to_string()]).count();
+    let received = subject
+        .backends
+        .iter()
+        .zip(before)
+        .find_map(|(b, n)| b.received().into_iter().nth(n))
+        .unwrap();
+    let made = (0..66)
+        .filter(|n| received.head.values(&format!("x-n{n}")) == [n.to_string()])
+        .count();
     assert_eq!(made, 64, "as many as one call may make");
-    let told = subject.proxy.stderr.find(|line| line.contains(" was not written: too-many").then_some(()));
-    assert!(told.is_some(), "the log has no line about the edit that was refused");
+    let told = subject
+        .proxy
+        .stderr
+        .find(|line| line.contains(" was not written: too-many").then_some(()));
+    assert!(
+        told.is_some(),
+        "the log has no line about the edit that was refused"
+    );
 }
 
 fn refusals(subject: &Subject) {

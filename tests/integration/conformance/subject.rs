@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Language;
-use crate::fixtures::{Received, Request, Response, TestProxy, TestUpstream, eventually, guest, refusing_address};
+use crate::fixtures::{
+    Received, Request, Response, TestProxy, TestUpstream, eventually, guest, refusing_address,
+};
 
 /// Backends have different names of one length, so that parts of them can be told apart.
 const NAMES: [&str; 3] = ["alpha", "bravo", "gamma"];
@@ -95,19 +97,30 @@ impl Subject {
 
     /// The same with these fields, too.
     #[track_caller]
-    pub fn told_with(&self, fields: &[(&str, &[u8])], commands: &[&[u8]]) -> (Response, Option<Received>) {
+    pub fn told_with(
+        &self,
+        fields: &[(&str, &[u8])],
+        commands: &[&[u8]],
+    ) -> (Response, Option<Received>) {
         let before = self.received();
         let commands = commands.iter().map(|command| ("x-do", *command));
         let fields: Vec<_> = fields.iter().copied().chain(commands).collect();
         let answer = self.ask("contract.test", &fields);
-        let received = self.backends.iter().zip(before).find_map(|(b, n)| b.received().into_iter().nth(n));
+        let received = self
+            .backends
+            .iter()
+            .zip(before)
+            .find_map(|(b, n)| b.received().into_iter().nth(n));
         (answer, received)
     }
 
     /// What came of these commands of `edit-response`, one after the other.
     #[track_caller]
     pub fn did(&self, commands: &[&str]) -> Vec<String> {
-        let commands: Vec<_> = commands.iter().map(|command| format!("response {command}").into_bytes()).collect();
+        let commands: Vec<_> = commands
+            .iter()
+            .map(|command| format!("response {command}").into_bytes())
+            .collect();
         let commands: Vec<_> = commands.iter().map(Vec::as_slice).collect();
         let (answer, _) = self.told(&commands);
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -119,16 +132,24 @@ impl Subject {
     pub fn answers(&self, host: &str, fields: &[(&str, &[u8])]) -> usize {
         let answer = self.ask(host, fields);
         assert_eq!(answer.status, 200, "{}", answer.text());
-        NAMES.iter().position(|name| *name == answer.text()).expect("the name of a backend")
+        NAMES
+            .iter()
+            .position(|name| *name == answer.text())
+            .expect("the name of a backend")
     }
 
     /// The number under this policy.
     #[track_caller]
     pub fn stat(&self, policy: &str, what: &str) -> u64 {
-        self.proxy.stats().pointer(&format!("/policies/{policy}/{what}")).and_then(|n| n.as_u64()).unwrap_or(0)
+        self.proxy
+            .stats()
+            .pointer(&format!("/policies/{policy}/{what}"))
+            .and_then(|n| n.as_u64())
+            .unwrap_or(0)
     }
 
-    /// Waits until `conformance` answers in every hook, and until nothing is held against it any more.
+    /// Waits until `conformance` answers in every hook, and until nothing is held against it any
+    /// more.
     #[track_caller]
     pub fn recover(&self) {
         let well = || {
@@ -152,7 +173,11 @@ impl Subject {
 
     /// Another proxy, with one of the policies and another list of backends.
     pub fn alone(&self, alone: &Alone<'_>) -> TestProxy {
-        let Alone { policy, pool, settings } = alone;
+        let Alone {
+            policy,
+            pool,
+            settings,
+        } = alone;
         let proxy = TestProxy::builder()
             .keys(&cache())
             .file("policy.wasm", &self.components[usize::from(*policy == "conformance")])
@@ -167,13 +192,19 @@ impl Subject {
     }
 
     fn received(&self) -> [usize; 3] {
-        self.backends.each_ref().map(|backend| backend.received().len())
+        self.backends
+            .each_ref()
+            .map(|backend| backend.received().len())
     }
 }
 
 /// Bytes of all fields of this name.
 pub fn values(head: &crate::fixtures::Head, name: &str) -> Vec<Vec<u8>> {
-    head.fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone()).collect()
+    head.fields
+        .iter()
+        .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.clone())
+        .collect()
 }
 
 pub fn request(method: &str, host: &str, fields: &[(&str, &[u8])]) -> Vec<u8> {
@@ -191,7 +222,8 @@ pub fn request(method: &str, host: &str, fields: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// Answers by its name, with fields that are repeated and not text.
 fn backend(name: &str) -> TestUpstream {
-    let head = "HTTP/1.1 200 OK\r\nServer: secret\r\nX-From: backend\r\nSet-Cookie: a=1\r\nSet-Cookie: b=";
+    let head =
+        "HTTP/1.1 200 OK\r\nServer: secret\r\nX-From: backend\r\nSet-Cookie: a=1\r\nSet-Cookie: b=";
     let tail = format!("\r\nContent-Length: {}\r\n\r\n{name}", name.len());
     TestUpstream::answering([head.as_bytes(), b"\xff\x80", tail.as_bytes()].concat())
 }
@@ -202,7 +234,12 @@ fn cache() -> String {
     format!("cache-dir = \"{}\"", folder.display())
 }
 
-fn tables(backends: &[TestUpstream; 3], closes: SocketAddr, dead: [SocketAddr; 2], needs: &str) -> String {
+fn tables(
+    backends: &[TestUpstream; 3],
+    closes: SocketAddr,
+    dead: [SocketAddr; 2],
+    needs: &str,
+) -> String {
     let [alpha, bravo, gamma] = backends.each_ref().map(TestUpstream::address);
     let [dead, gone] = dead;
     let routes = format!(
@@ -223,7 +260,10 @@ fn tables(backends: &[TestUpstream; 3], closes: SocketAddr, dead: [SocketAddr; 2
          request = {{ append = {{ {} }} }}\n",
         toml_string(GREETING),
         // Two more than one call may edit.
-        (0..66).map(|n| format!("x-n{n} = \"{n}\"")).collect::<Vec<_>>().join(", ")
+        (0..66)
+            .map(|n| format!("x-n{n} = \"{n}\""))
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     let route = |host: &str, pool: &str, policy: &str| {
         format!("[[routes]]\nhost = \"{host}\"\npool = \"{pool}\"\npolicies = [\"{policy}\"]\n")
@@ -259,10 +299,15 @@ fn toml_string(text: &str) -> String {
 
 /// Large components are compiled while the proxy serves already.
 fn wait_until_loaded(proxy: &TestProxy) {
-    // Longer than anything else may take: four runtimes may be compiled at once, and each takes seconds.
+    // Longer than anything else may take: four runtimes may be compiled at once, and each takes
+    // seconds.
     let deadline = Instant::now() + Duration::from_secs(180);
     while proxy.admin(Request::new("GET", "/readyz")).status != 200 {
-        assert!(Instant::now() < deadline, "not loaded; the log:\n{}", proxy.stderr.text());
+        assert!(
+            Instant::now() < deadline,
+            "not loaded; the log:\n{}",
+            proxy.stderr.text()
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -24,28 +24,48 @@ impl Contained {
         answer.assert_refusal(503);
         assert_eq!(faults(), before + 1, "{what}");
         self.is_replaced_by(&guest("pick-first"));
-        eventually("a good policy answers", || (self.ask(request()).status == 200).then_some(()));
+        eventually("a good policy answers", || {
+            (self.ask(request()).status == 200).then_some(())
+        });
         for _ in 0..4 {
             assert_eq!(self.ask(request()).text(), "served");
         }
     }
 }
 
-/// A component whose every hook that is asked about a request gives this answer, in one hook at a time.
+/// A component whose every hook that is asked about a request gives this answer, in one hook at a
+/// time.
 fn in_each_hook(module: &str, answer: &str) -> [Vec<u8>; 4] {
-    let quiet = Hooks { module, ..Hooks::default() };
+    let quiet = Hooks {
+        module,
+        ..Hooks::default()
+    };
     [
-        Hooks { check: answer, ..quiet },
-        Hooks { edit_request: answer, ..quiet },
-        Hooks { select: answer, ..quiet },
-        Hooks { edit_response: answer, ..quiet },
+        Hooks {
+            check: answer,
+            ..quiet
+        },
+        Hooks {
+            edit_request: answer,
+            ..quiet
+        },
+        Hooks {
+            select: answer,
+            ..quiet
+        },
+        Hooks {
+            edit_response: answer,
+            ..quiet
+        },
     ]
     .map(Hooks::component)
 }
 
 /// A response: discriminant, status, and where header fields and body are, with their lengths.
 fn response(fields: &str, fields_length: &str, body: &str, body_length: &str) -> String {
-    format!(r#"(data (i32.const 2048) "\01\00\00\00\c8\00\00\00{fields}{fields_length}{body}{body_length}")"#)
+    format!(
+        r#"(data (i32.const 2048) "\01\00\00\00\c8\00\00\00{fields}{fields_length}{body}{body_length}")"#
+    )
 }
 
 #[test]
@@ -54,21 +74,45 @@ fn a_response_that_lies_is_a_fault_in_every_hook() {
     const ONE: &str = r"\01\00\00\00";
     const THERE: &str = r"\00\10\00\00";
     let field = |name: &str, length: &str| {
-        format!(r#"{} (data (i32.const 4096) "{name}{length}{NONE}{NONE}")"#, response(THERE, ONE, NONE, NONE))
+        format!(
+            r#"{} (data (i32.const 4096) "{name}{length}{NONE}{NONE}")"#,
+            response(THERE, ONE, NONE, NONE)
+        )
     };
     let c = Contained::probe("");
     let before = c.at_rest();
     for (what, module) in [
         ("a body of 100 MB", response(NONE, NONE, THERE, HUGE)),
-        ("a body of 4 GB", response(NONE, NONE, THERE, r"\ff\ff\ff\ff")),
-        ("a body beyond the end", response(NONE, NONE, r"\f0\ff\ff\ff", THERE)),
+        (
+            "a body of 4 GB",
+            response(NONE, NONE, THERE, r"\ff\ff\ff\ff"),
+        ),
+        (
+            "a body beyond the end",
+            response(NONE, NONE, r"\f0\ff\ff\ff", THERE),
+        ),
         ("100 million fields", response(THERE, HUGE, NONE, NONE)),
-        ("more fields than addresses", response(THERE, r"\ff\ff\ff\ff", NONE, NONE)),
-        ("fields between two words", response(r"\01\10\00\00", ONE, NONE, NONE)),
+        (
+            "more fields than addresses",
+            response(THERE, r"\ff\ff\ff\ff", NONE, NONE),
+        ),
+        (
+            "fields between two words",
+            response(r"\01\10\00\00", ONE, NONE, NONE),
+        ),
         ("a name of 100 MB", field(NONE, HUGE)),
-        ("a name beyond the end", field(r"\f0\ff\ff\ff", r"\00\01\00\00")),
-        ("a name that is no text", field(r"\08\08\00\00", ONE) + r#"(data (i32.const 2056) "\ff")"#),
-        ("neither ok nor an error", r#"(data (i32.const 2048) "\07")"#.to_owned()),
+        (
+            "a name beyond the end",
+            field(r"\f0\ff\ff\ff", r"\00\01\00\00"),
+        ),
+        (
+            "a name that is no text",
+            field(r"\08\08\00\00", ONE) + r#"(data (i32.const 2056) "\ff")"#,
+        ),
+        (
+            "neither ok nor an error",
+            r#"(data (i32.const 2048) "\07")"#.to_owned(),
+        ),
     ] {
         for component in in_each_hook(&module, HERE) {
             c.one_fault_of(what, &component);
@@ -84,7 +128,11 @@ fn a_response_that_lies_is_a_fault_in_every_hook() {
             c.one_fault_of(what, &component);
         }
     }
-    assert!(c.proxy.peak_resident_kib() <= before.resident + 2 * KEPT, "{} KiB", c.proxy.peak_resident_kib());
+    assert!(
+        c.proxy.peak_resident_kib() <= before.resident + 2 * KEPT,
+        "{} KiB",
+        c.proxy.peak_resident_kib()
+    );
     c.is_replaced_by(&guest("probe"));
     c.is_as_before(&before, 1_000);
     c.end();
@@ -96,20 +144,51 @@ fn an_index_that_is_nobody_s_and_a_list_that_lies_are_faults() {
     let before = c.at_rest();
     for (what, bytes) in [
         ("minus one", r"\00\00\00\00\01\00\00\00\ff\ff\ff\ff"),
-        ("the least number that there is", r"\00\00\00\00\01\00\00\00\00\00\00\80"),
-        ("one after the last", r"\00\00\00\00\01\00\00\00\01\00\00\00"),
-        ("neither some nor none", r"\00\00\00\00\02\00\00\00\00\00\00\00"),
+        (
+            "the least number that there is",
+            r"\00\00\00\00\01\00\00\00\00\00\00\80",
+        ),
+        (
+            "one after the last",
+            r"\00\00\00\00\01\00\00\00\01\00\00\00",
+        ),
+        (
+            "neither some nor none",
+            r"\00\00\00\00\02\00\00\00\00\00\00\00",
+        ),
     ] {
         let module = format!(r#"(data (i32.const 2048) "{bytes}")"#);
-        c.one_fault_of(what, &Hooks { module: &module, select: HERE, ..Hooks::default() }.component());
+        c.one_fault_of(
+            what,
+            &Hooks {
+                module: &module,
+                select: HERE,
+                ..Hooks::default()
+            }
+            .component(),
+        );
     }
     for (what, list) in [
         ("100 million ranges", format!(r"\00\10\00\00{HUGE}")),
-        ("ranges beyond the end", r"\f8\ff\ff\ff\02\00\00\00".to_owned()),
-        ("ranges between two words", r"\04\10\00\00\01\00\00\00".to_owned()),
+        (
+            "ranges beyond the end",
+            r"\f8\ff\ff\ff\02\00\00\00".to_owned(),
+        ),
+        (
+            "ranges between two words",
+            r"\04\10\00\00\01\00\00\00".to_owned(),
+        ),
     ] {
         let module = format!(r#"(data (i32.const 2048) "\00\00\00\00\01\00\00\00{list}")"#);
-        c.one_fault_of(what, &Hooks { module: &module, check: HERE, ..Hooks::default() }.component());
+        c.one_fault_of(
+            what,
+            &Hooks {
+                module: &module,
+                check: HERE,
+                ..Hooks::default()
+            }
+            .component(),
+        );
     }
     c.is_replaced_by(&guest("probe"));
     c.is_as_before(&before, 1_000);
@@ -132,14 +211,22 @@ fn an_answer_that_is_really_huge_is_a_fault_and_never_copied() {
     c.fails("Range", "many=3000000", "invalid");
     c.recover();
     // The same on the way to the host's own functions.
-    for action in ["log-bytes=100000000", "set-bytes=100000000", "name-bytes=100000000"] {
+    for action in [
+        "log-bytes=100000000",
+        "set-bytes=100000000",
+        "name-bytes=100000000",
+    ] {
         c.fails("Response", action, "traps");
         c.recover();
         faults += 1;
     }
     // The guest had its share of memory, and the host took no copy of it.
     let limit = before.resident + 320 * 1024 + KEPT;
-    assert!(c.proxy.peak_resident_kib() <= limit, "{} KiB", c.proxy.peak_resident_kib());
+    assert!(
+        c.proxy.peak_resident_kib() <= limit,
+        "{} KiB",
+        c.proxy.peak_resident_kib()
+    );
     c.is_as_before(&before, faults + 1);
     c.end();
 }
@@ -149,9 +236,13 @@ fn what_the_host_owns_is_refused_in_the_answer_of_every_hook() {
     let c = Contained::probe("deadline = \"2s\"");
     let before = c.at_rest();
     for hook in HOOKS {
-        for field in
-            ["content-length:0", "Transfer-Encoding:chunked", "connection:close", "x:1%0d%0ax-evil:1", "x%0a:1"]
-        {
+        for field in [
+            "content-length:0",
+            "Transfer-Encoding:chunked",
+            "connection:close",
+            "x:1%0d%0ax-evil:1",
+            "x%0a:1",
+        ] {
             c.fails(hook, &format!("refuse-field={field}"), "invalid");
             c.recover();
         }

@@ -1,4 +1,5 @@
-//! Bytes that are no policy, not quite one any more, or one for another host, sent to the admin listener.
+//! Bytes that are no policy, not quite one any more, or one for another host, sent to the admin
+//! listener.
 
 use super::{Contained, request};
 use crate::fixtures::{Response, eventually, guest};
@@ -24,7 +25,10 @@ fn is_judged(what: &str, answer: &Response) -> bool {
     match answer.status {
         200..=204 => true,
         400 | 422 => {
-            assert!(reason.len() > 10 && reason.len() < 4_096, "{what}: {reason}");
+            assert!(
+                reason.len() > 10 && reason.len() < 4_096,
+                "{what}: {reason}"
+            );
             false
         }
         status => panic!("{what}: {status} {reason}"),
@@ -37,10 +41,15 @@ fn a_component_that_is_cut_off_is_refused_wherever_it_was_cut() {
     let before = c.at_rest();
     let whole = guest("pick-first");
     // Dense at the start, where the sections are, and a byte short of the end.
-    let lengths = (0..64).chain((64..whole.len()).step_by(whole.len() / 64)).chain([whole.len() - 1]);
+    let lengths = (0..64)
+        .chain((64..whole.len()).step_by(whole.len() / 64))
+        .chain([whole.len() - 1]);
     for length in lengths {
         let answer = c.proxy.put_policy("bad", &whole[..length]);
-        assert!(!is_judged(&format!("the first {length} bytes"), &answer), "{length} bytes were taken");
+        assert!(
+            !is_judged(&format!("the first {length} bytes"), &answer),
+            "{length} bytes were taken"
+        );
     }
     c.bystander.goes_on();
     c.is_as_before(&before, 0);
@@ -66,7 +75,12 @@ fn a_component_with_flipped_bits_is_refused_or_contained() {
     }
     c.bystander.goes_on();
     c.is_replaced_by(&guest("probe"));
-    eventually("the policy is back", || c.told("Response", "calls").head.has("x-probe-calls").then_some(()));
+    eventually("the policy is back", || {
+        c.told("Response", "calls")
+            .head
+            .has("x-probe-calls")
+            .then_some(())
+    });
     c.is_as_before(&before, 1_000);
     c.end();
 }

@@ -1,4 +1,5 @@
-//! Floods: millions of calls of the host in one call of a hook. They end by the deadline and leave nothing behind.
+//! Floods: millions of calls of the host in one call of a hook. They end by the deadline and leave
+//! nothing behind.
 
 use super::{Contained, HOOKS, KEPT};
 
@@ -13,7 +14,11 @@ fn is_contained(what: &str, hooks: &[&str]) {
     }
     c.told_in_the_log(&["missed its deadline", "::flood::endless"]);
     let peak = c.proxy.peak_resident_kib();
-    assert!(peak <= before.resident + KEPT, "{peak} KiB at the most, {} before", before.resident);
+    assert!(
+        peak <= before.resident + KEPT,
+        "{peak} KiB at the most, {} before",
+        before.resident
+    );
     c.is_as_before(&before, hooks.len() as u64);
     c.end();
 }
@@ -64,13 +69,23 @@ fn of_log_lines_is_rationed_and_counted() {
             c.recover();
             c.bystander.goes_on();
         }
-        assert!(c.count("log_lines_dropped") > 100, "{} lines dropped", c.count("log_lines_dropped"));
+        assert!(
+            c.count("log_lines_dropped") > 100,
+            "{} lines dropped",
+            c.count("log_lines_dropped")
+        );
         c.is_as_before(&before, HOOKS.len() as u64);
         let log = c.proxy.stderr.text();
         // An instance has a burst of 32, and each of the four floods was another instance's.
-        let written = log.lines().filter(|line| line.contains("flood ") || line.contains("xxxxxxxx")).count();
+        let written = log
+            .lines()
+            .filter(|line| line.contains("flood ") || line.contains("xxxxxxxx"))
+            .count();
         assert!((1..1_000).contains(&written), "{written} lines written");
-        assert!(log.lines().all(|line| line.len() < 2_000), "a line was not cut");
+        assert!(
+            log.lines().all(|line| line.len() < 2_000),
+            "a line was not cut"
+        );
         c.end();
     }
 }

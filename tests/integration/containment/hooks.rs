@@ -1,4 +1,5 @@
-//! Faults in every hook of a request: traps, loops, recursion and memory, each told in the log by the guest's function.
+//! Faults in every hook of a request: traps, loops, recursion and memory, each told in the log by
+//! the guest's function.
 
 use super::{Contained, HOOKS};
 
@@ -9,14 +10,34 @@ struct Fault {
     told: &'static [&'static str],
 }
 
-const TRAP: Fault = Fault { action: "trap", counter: "traps", told: &["unreachable", "::act::trap < probe"] };
-const PANIC: Fault = Fault { action: "panic", counter: "traps", told: &["unreachable", "panic"] };
-const LOOP: Fault =
-    Fault { action: "loop", counter: "deadlines", told: &["missed its deadline", "::act::spin_forever < probe"] };
-const RECURSION: Fault = Fault { action: "recurse", counter: "traps", told: &["::act::recurse < probe"] };
-const MEMORY: Fault = Fault { action: "allocate=64", counter: "traps", told: &["was denied", "bytes of memory"] };
+const TRAP: Fault = Fault {
+    action: "trap",
+    counter: "traps",
+    told: &["unreachable", "::act::trap < probe"],
+};
+const PANIC: Fault = Fault {
+    action: "panic",
+    counter: "traps",
+    told: &["unreachable", "panic"],
+};
+const LOOP: Fault = Fault {
+    action: "loop",
+    counter: "deadlines",
+    told: &["missed its deadline", "::act::spin_forever < probe"],
+};
+const RECURSION: Fault = Fault {
+    action: "recurse",
+    counter: "traps",
+    told: &["::act::recurse < probe"],
+};
+const MEMORY: Fault = Fault {
+    action: "allocate=64",
+    counter: "traps",
+    told: &["was denied", "bytes of memory"],
+};
 
-/// In each hook in turn: the failure mode answers, the fault is counted and told, and then all is as before.
+/// In each hook in turn: the failure mode answers, the fault is counted and told, and then all is
+/// as before.
 #[track_caller]
 fn is_contained(fault: &Fault, deadline: &str) {
     const TIMES: u64 = 2;
@@ -29,7 +50,11 @@ fn is_contained(fault: &Fault, deadline: &str) {
             c.recover();
         }
         c.bystander.goes_on();
-        let parts: Vec<&str> = ["\"bad\"", name].iter().chain(fault.told).copied().collect();
+        let parts: Vec<&str> = ["\"bad\"", name]
+            .iter()
+            .chain(fault.told)
+            .copied()
+            .collect();
         c.told_in_the_log(&parts);
     }
     let faults = TIMES * HOOKS.len() as u64;
@@ -72,11 +97,18 @@ fn memory_that_grows_to_the_limit_stays_there_and_is_given_back() {
         // Told not to stop: what is refused is no fault as long as the guest can do without.
         for _ in 0..12 {
             let answer = c.told(hook, "grow=1");
-            assert!(matches!(answer.status, 200 | 206), "{hook}: {}", answer.text());
+            assert!(
+                matches!(answer.status, 200 | 206),
+                "{hook}: {}",
+                answer.text()
+            );
         }
         let limit = 8 * 1024 * 1024;
         let now = c.count("memory/now_bytes");
-        assert!(now > limit - 1024 * 1024 && now <= limit, "{now} bytes in {hook}");
+        assert!(
+            now > limit - 1024 * 1024 && now <= limit,
+            "{now} bytes in {hook}"
+        );
         assert!(c.count("memory/peak_instance_bytes") <= limit);
         c.fails(hook, "allocate=1", "traps");
         c.recover();
@@ -93,7 +125,8 @@ fn faults_of_all_kinds_in_a_row_are_contained() {
     for turn in 0..60 {
         let fault = &faults[turn % faults.len()];
         // Whether it is asked or set aside for a while: the answer is that of the failure mode.
-        c.told(HOOKS[turn % HOOKS.len()], fault.action).assert_refusal(503);
+        c.told(HOOKS[turn % HOOKS.len()], fault.action)
+            .assert_refusal(503);
         c.bystander.goes_on();
     }
     c.is_as_before(&before, 60);

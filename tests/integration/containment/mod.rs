@@ -1,11 +1,12 @@
-//! Containment, proven: whatever a policy does, its requests get the answer of its failure mode, everybody else's get
-//! the right one, and the process is as it was before.
+//! Containment, proven: whatever a policy does, its requests get the answer of its failure mode,
+//! everybody else's get the right one, and the process is as it was before.
 //!
-//! Every test here has a [`Bystander`]: another route with another policy, asked all the time on the worker that the bad
-//! policy is on. There is one worker, so that there is no other to hide on. What is proven elsewhere is not repeated:
-//! `policy_faults` has the failure modes, `policy_hooks` the edits that are refused one by one, `hot_swap` the refusals
-//! of a `PUT`. How long the answers take is measured and not asserted: `bench/containment` writes the latencies of the bad
-//! policy's requests (its deadline and 5 ms) and of the bystander's.
+//! Every test here has a [`Bystander`]: another route with another policy, asked all the time on
+//! the worker that the bad policy is on. There is one worker, so that there is no other to hide on.
+//! What is proven elsewhere is not repeated: `policy_faults` has the failure modes, `policy_hooks`
+//! the edits that are refused one by one, `hot_swap` the refusals of a `PUT`. How long the answers
+//! take is measured and not asserted: `bench/containment` writes the latencies of the bad policy's
+//! requests (its deadline and 5 ms) and of the bystander's.
 
 mod answers;
 mod components;
@@ -25,8 +26,8 @@ use crate::fixtures::{Client, Request, Response, TestProxy, TestUpstream, eventu
 
 /// The hooks of a request, as the fields of `probe` name them.
 const HOOKS: [&str; 4] = ["Range", "Request", "Select", "Response"];
-/// What the process may have kept, in KiB, after all is said and done: the allocator's own, and pages that stay in a
-/// pool of instances so that the next is quick.
+/// What the process may have kept, in KiB, after all is said and done: the allocator's own, and
+/// pages that stay in a pool of instances so that the next is quick.
 const KEPT: u64 = 32 * 1024;
 
 /// A proxy with a policy `bad` on the route of `bad.test`, and a bystander.
@@ -45,9 +46,11 @@ struct AtRest {
 }
 
 impl Contained {
-    /// `component` is `bad`, with these lines in its section; a request of which it makes nothing good is a 503.
+    /// `component` is `bad`, with these lines in its section; a request of which it makes nothing
+    /// good is a 503.
     ///
-    /// It takes the place of a built-in one, which has no file that is looked at: what is put stays.
+    /// It takes the place of a built-in one, which has no file that is looked at: what is put
+    /// stays.
     #[track_caller]
     fn new(component: &[u8], lines: &str) -> Self {
         let backends = [TestUpstream::named("served"), TestUpstream::named("quiet")];
@@ -65,7 +68,12 @@ impl Contained {
             ))
             .start();
         let bystander = Bystander::of(proxy.address());
-        let this = Self { client: RefCell::new(proxy.client()), proxy, bystander, _backends: backends };
+        let this = Self {
+            client: RefCell::new(proxy.client()),
+            proxy,
+            bystander,
+            _backends: backends,
+        };
         this.is_replaced_by(component);
         this
     }
@@ -73,7 +81,11 @@ impl Contained {
     /// With `probe`, which does what it is told, and a deadline that a busy machine keeps too.
     #[track_caller]
     fn probe(lines: &str) -> Self {
-        let patience = if lines.contains("deadline") { "" } else { "deadline = \"2s\"\n" };
+        let patience = if lines.contains("deadline") {
+            ""
+        } else {
+            "deadline = \"2s\"\n"
+        };
         Self::new(&guest("probe"), &format!("{patience}{lines}"))
     }
 
@@ -98,10 +110,15 @@ impl Contained {
     /// A request that tells `probe` to do this in this hook, and that reaches all of its hooks.
     #[track_caller]
     fn told(&self, hook: &str, action: &str) -> Response {
-        self.ask(request().field("Range", "bytes=0-").field(&format!("X-Probe-{hook}"), action))
+        self.ask(
+            request()
+                .field("Range", "bytes=0-")
+                .field(&format!("X-Probe-{hook}"), action),
+        )
     }
 
-    /// Waits until `probe` answers in every hook again, and until nothing is held against it any more.
+    /// Waits until `probe` answers in every hook again, and until nothing is held against it any
+    /// more.
     #[track_caller]
     fn recover(&self) {
         let well = || self.told("Response", "calls").head.has("x-probe-calls");
@@ -123,13 +140,20 @@ impl Contained {
         let answer = self.told(hook, action);
         assert_eq!(answer.status, 503, "{action} in {hook}: {}", answer.text());
         answer.assert_refusal(503);
-        assert_eq!(self.count(counter), before + 1, "{action} in {hook} counts among {counter}");
+        assert_eq!(
+            self.count(counter),
+            before + 1,
+            "{action} in {hook} counts among {counter}"
+        );
     }
 
     /// Waits for a line of the log that has all of these in it.
     #[track_caller]
     fn told_in_the_log(&self, parts: &[&str]) {
-        let found = self.proxy.stderr.find(|line| parts.iter().all(|part| line.contains(part)).then_some(()));
+        let found = self
+            .proxy
+            .stderr
+            .find(|line| parts.iter().all(|part| line.contains(part)).then_some(()));
         assert!(found.is_some(), "no line with {parts:?} in the log");
     }
 
@@ -151,17 +175,24 @@ impl Contained {
     fn is_as_before(&self, before: &AtRest, faults: u64) {
         let now = self.at_rest();
         assert_eq!(now.memory, before.memory, "linear memory of the policy");
-        // On a busy machine instances take long to build, and then one that follows is kept ready, on the one worker here.
+        // On a busy machine instances take long to build, and then one that follows is kept ready,
+        // on the one worker here.
         let built = now.built - before.built;
         assert!(built <= faults + 1, "{built} instances for {faults} faults");
         // A large instance is dropped by a thread of its own, soon after.
-        eventually("its memory is given back", || (self.proxy.resident_kib() <= before.resident + KEPT).then_some(()));
+        eventually("its memory is given back", || {
+            (self.proxy.resident_kib() <= before.resident + KEPT).then_some(())
+        });
     }
 
     /// The end of a test: the bystander was served all the time, and the proxy lives.
     #[track_caller]
     fn end(self) {
-        let Self { mut proxy, bystander, .. } = self;
+        let Self {
+            mut proxy,
+            bystander,
+            ..
+        } = self;
         bystander.goes_on();
         bystander.end();
         assert_eq!(proxy.stat("/policies/quiet/failure_mode_uses"), 0);
@@ -174,7 +205,8 @@ fn request() -> Request {
     Request::new("GET", "/").host("bad.test")
 }
 
-/// A thread that asks another route of the same proxy without a pause, and takes nothing but the right answer.
+/// A thread that asks another route of the same proxy without a pause, and takes nothing but the
+/// right answer.
 struct Bystander {
     stop: Arc<AtomicBool>,
     served: Arc<AtomicU64>,
@@ -183,7 +215,10 @@ struct Bystander {
 
 impl Bystander {
     fn of(proxy: SocketAddr) -> Self {
-        let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stop, served) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&served));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
@@ -191,13 +226,22 @@ impl Bystander {
                 let mut client = Client::connect(proxy);
                 for _ in 0..8 {
                     let answer = client.ask(get("quiet.test", "/"));
-                    assert_eq!((answer.status, answer.text().as_str()), (200, "quiet"), "{:?}", answer.head);
+                    assert_eq!(
+                        (answer.status, answer.text().as_str()),
+                        (200, "quiet"),
+                        "{:?}",
+                        answer.head
+                    );
                     assert_eq!(answer.value("x-policy").as_deref(), Some("last"));
                     count.fetch_add(1, Ordering::Relaxed);
                 }
             }
         });
-        Self { stop, served, thread: Some(thread) }
+        Self {
+            stop,
+            served,
+            thread: Some(thread),
+        }
     }
 
     /// It is served again, now, and the request that was under way has ended.
@@ -206,7 +250,10 @@ impl Bystander {
         let before = self.served.load(Ordering::Relaxed);
         eventually("the other route is served", || {
             let failed = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
-            assert!(!failed, "a request of the other route was not answered as it should be; see above");
+            assert!(
+                !failed,
+                "a request of the other route was not answered as it should be; see above"
+            );
             (self.served.load(Ordering::Relaxed) > before + 1).then_some(())
         });
     }
@@ -215,7 +262,10 @@ impl Bystander {
     fn end(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.thread.take().map(JoinHandle::join);
-        assert!(matches!(ended, Some(Ok(()))), "a request of the other route was not answered as it should be");
+        assert!(
+            matches!(ended, Some(Ok(()))),
+            "a request of the other route was not answered as it should be"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! A policy that misbehaves while it is set up: the `PUT` is refused with the reason, and nothing that runs changes.
+//! A policy that misbehaves while it is set up: the `PUT` is refused with the reason, and nothing
+//! that runs changes.
 
 use super::Contained;
 use super::text::{ANSWER, Hooks};
@@ -14,8 +15,7 @@ struct Setup {
 /// A module's function that never comes back for the lack of stack.
 const DEEP: &str = "(func $deeper (call $deeper) (call $deeper))";
 /// One that takes all the memory that it gets, and a step more.
-const GREEDY: &str =
-    "(func $grow_on (loop $more (br_if $more (i32.ge_s (memory.grow (i32.const 16)) (i32.const 0)))) unreachable)";
+const GREEDY: &str = "(func $grow_on (loop $more (br_if $more (i32.ge_s (memory.grow (i32.const 16)) (i32.const 0)))) unreachable)";
 /// An error whose text is as long as a hundred million bytes.
 const LIAR: &str = r#"(data (i32.const 2048) "\01\00\00\00\00\00\00\00\00\e1\f5\05")"#;
 /// One of 50 MB that is really there.
@@ -33,71 +33,119 @@ const NONE: Hooks<'static> = Hooks {
     check: "",
 };
 
-/// Refused by the step that failed, in words that name it and the guest's function where there is one.
+/// Refused by the step that failed, in words that name it and the guest's function where there is
+/// one.
 const SETUPS: &[Setup] = &[
     Setup {
         what: "a trap in configure",
-        hooks: Hooks { configure: "unreachable", ..NONE },
+        hooks: Hooks {
+            configure: "unreachable",
+            ..NONE
+        },
         words: &["configure", "unreachable", "configuring"],
     },
     Setup {
         what: "a trap in backends-changed",
-        hooks: Hooks { backends_changed: "unreachable", ..NONE },
+        hooks: Hooks {
+            backends_changed: "unreachable",
+            ..NONE
+        },
         words: &["backends-changed", "unreachable", "told"],
     },
     Setup {
         what: "deep recursion in configure",
-        hooks: Hooks { module: DEEP, configure: "(call $deeper) i32.const 1024", ..NONE },
+        hooks: Hooks {
+            module: DEEP,
+            configure: "(call $deeper) i32.const 1024",
+            ..NONE
+        },
         words: &["configure", "call stack exhausted", "deeper"],
     },
     Setup {
         what: "deep recursion in backends-changed",
-        hooks: Hooks { module: DEEP, backends_changed: "(call $deeper)", ..NONE },
+        hooks: Hooks {
+            module: DEEP,
+            backends_changed: "(call $deeper)",
+            ..NONE
+        },
         words: &["backends-changed", "call stack exhausted", "deeper"],
     },
     Setup {
         what: "too much memory in configure",
-        hooks: Hooks { module: GREEDY, configure: "(call $grow_on) i32.const 1024", ..NONE },
+        hooks: Hooks {
+            module: GREEDY,
+            configure: "(call $grow_on) i32.const 1024",
+            ..NONE
+        },
         words: &["bytes of memory", "raise `memory`"],
     },
     Setup {
         what: "too much memory in backends-changed",
-        hooks: Hooks { module: GREEDY, backends_changed: "(call $grow_on)", ..NONE },
+        hooks: Hooks {
+            module: GREEDY,
+            backends_changed: "(call $grow_on)",
+            ..NONE
+        },
         words: &["bytes of memory", "raise `memory`"],
     },
     Setup {
         what: "a loop in configure",
-        hooks: Hooks { configure: "(loop $ever (br $ever)) unreachable", ..NONE },
+        hooks: Hooks {
+            configure: "(loop $ever (br $ever)) unreachable",
+            ..NONE
+        },
         words: &["did not finish configure"],
     },
     Setup {
         what: "a loop in backends-changed",
-        hooks: Hooks { backends_changed: "(loop $ever (br $ever))", ..NONE },
+        hooks: Hooks {
+            backends_changed: "(loop $ever (br $ever))",
+            ..NONE
+        },
         words: &["did not finish backends-changed"],
     },
     Setup {
         what: "a trap in the start function",
-        hooks: Hooks { module: "(func $begin unreachable) (start $begin)", select: ANSWER, ..NONE },
+        hooks: Hooks {
+            module: "(func $begin unreachable) (start $begin)",
+            select: ANSWER,
+            ..NONE
+        },
         words: &["instantiation", "unreachable", "begin"],
     },
     Setup {
         what: "a loop in the start function",
-        hooks: Hooks { module: "(func $begin (loop $ever (br $ever))) (start $begin)", select: ANSWER, ..NONE },
+        hooks: Hooks {
+            module: "(func $begin (loop $ever (br $ever))) (start $begin)",
+            select: ANSWER,
+            ..NONE
+        },
         words: &["did not finish instantiation"],
     },
     Setup {
         what: "an error that lies about its length",
-        hooks: Hooks { module: LIAR, configure: "i32.const 2048", ..NONE },
+        hooks: Hooks {
+            module: LIAR,
+            configure: "i32.const 2048",
+            ..NONE
+        },
         words: &["configure"],
     },
     Setup {
         what: "an error of 50 MB",
-        hooks: Hooks { module: LONG, configure: "(call $make_room) i32.const 2048", ..NONE },
+        hooks: Hooks {
+            module: LONG,
+            configure: "(call $make_room) i32.const 2048",
+            ..NONE
+        },
         words: &["configure"],
     },
     Setup {
         what: "an answer of configure that is nowhere",
-        hooks: Hooks { configure: "i32.const -8", ..NONE },
+        hooks: Hooks {
+            configure: "i32.const -8",
+            ..NONE
+        },
         words: &["configure"],
     },
 ];
@@ -120,7 +168,10 @@ fn whatever_goes_wrong_in_setup_refuses_the_policy_and_changes_nothing() {
             assert!(reason.contains(word), "{what}: no {word:?} in {reason}");
         }
         assert_eq!(status(), running, "{what}");
-        assert!(c.told("Response", "calls").head.has("x-probe-calls"), "{what}");
+        assert!(
+            c.told("Response", "calls").head.has("x-probe-calls"),
+            "{what}"
+        );
         c.bystander.goes_on();
     }
     assert_eq!(c.count("failure_mode_uses"), 0);

@@ -1,8 +1,11 @@
-//! Policies in text: every hook is a few instructions that a test chooses. What no compiler would make of any source.
+//! Policies in text: every hook is a few instructions that a test chooses. What no compiler would
+//! make of any source.
 
-/// The instructions of each hook; one that is empty is not exported. `select` is, so that there is always a hook.
+/// The instructions of each hook; one that is empty is not exported. `select` is, so that there is
+/// always a hook.
 ///
-/// Those that answer leave the address of their answer. At [`ANSWER`] there are 64 bytes of zeroes, which read as `none` or ok.
+/// Those that answer leave the address of their answer. At [`ANSWER`] there are 64 bytes of zeroes,
+/// which read as `none` or ok.
 #[derive(Clone, Copy, Default)]
 pub struct Hooks<'a> {
     /// With a `(start ...)`, say.
@@ -47,11 +50,20 @@ impl Hooks<'_> {
     }
 
     fn module(self) -> String {
-        let Self { module, configure, backends_changed, select, edit_request, edit_response, check } = self;
+        let Self {
+            module,
+            configure,
+            backends_changed,
+            select,
+            edit_request,
+            edit_response,
+            check,
+        } = self;
         fn or_silent(code: &str) -> &str {
             if code.is_empty() { ANSWER } else { code }
         }
-        let (configure, select, check) = (or_silent(configure), or_silent(select), or_silent(check));
+        let (configure, select, check) =
+            (or_silent(configure), or_silent(select), or_silent(check));
         let (edit_request, edit_response) = (or_silent(edit_request), or_silent(edit_response));
         format!(
             r#"(core module $m
@@ -75,8 +87,15 @@ impl Hooks<'_> {
 
     /// The hooks that are asked about a request.
     fn answers(self) -> String {
-        let hook = |wanted: bool, interface: &str, name: &str, types: &str, parameters: &str, result: &str| {
-            let exported = types.split_whitespace().map(|name| format!(r#"(export "{name}" (type ${name}))"#));
+        let hook = |wanted: bool,
+                    interface: &str,
+                    name: &str,
+                    types: &str,
+                    parameters: &str,
+                    result: &str| {
+            let exported = types
+                .split_whitespace()
+                .map(|name| format!(r#"(export "{name}" (type ${name}))"#));
             let exported: String = exported.collect();
             let text = format!(
                 r#"(func ${name} {parameters} (result (result {result} (error $response)))
@@ -96,10 +115,31 @@ impl Hooks<'_> {
         let range = if self.check.is_empty() { "" } else { range };
         [
             hook(true, "selection", "select", "", &attempt, "(option u32)"),
-            hook(!self.edit_request.is_empty(), "request-headers", "edit-request", "", &both, ""),
-            hook(!self.edit_response.is_empty(), "response-headers", "edit-response", "", &answered, ""),
+            hook(
+                !self.edit_request.is_empty(),
+                "request-headers",
+                "edit-request",
+                "",
+                &both,
+                "",
+            ),
+            hook(
+                !self.edit_response.is_empty(),
+                "response-headers",
+                "edit-response",
+                "",
+                &answered,
+                "",
+            ),
             range.to_owned(),
-            hook(!self.check.is_empty(), "range", "check", "byte-range", request, "(option (list $byte-range))"),
+            hook(
+                !self.check.is_empty(),
+                "range",
+                "check",
+                "byte-range",
+                request,
+                "(option (list $byte-range))",
+            ),
         ]
         .concat()
     }

@@ -29,7 +29,12 @@ fn it_may_take_the_place_of_another_and_finds_no_more() {
     let reached = eventually("it answers", || c.ask(request()).value("x-reached"));
     assert_eq!(reached, NOWHERE);
     c.is_replaced_by(&guest("probe"));
-    eventually("the former is back", || c.told("Response", "calls").head.has("x-probe-calls").then_some(()));
+    eventually("the former is back", || {
+        c.told("Response", "calls")
+            .head
+            .has("x-probe-calls")
+            .then_some(())
+    });
     c.is_as_before(&before, 2);
     c.end();
 }

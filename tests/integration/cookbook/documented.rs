@@ -5,11 +5,18 @@ use crate::fixtures::{Scratch, repository, waypost};
 
 /// The TOML of the comment on top of the source.
 fn settings(name: &str) -> String {
-    let path = repository().join("guest-policies/cookbook").join(name).join("src/lib.rs");
+    let path = repository()
+        .join("guest-policies/cookbook")
+        .join(name)
+        .join("src/lib.rs");
     let source = std::fs::read_to_string(path).unwrap();
     let top = source.lines().map_while(|line| line.strip_prefix("//!"));
-    let toml = top.skip_while(|line| line.trim() != "```toml").skip(1).take_while(|line| line.trim() != "```");
-    toml.map(|line| format!("{}\n", line.trim_start())).collect()
+    let toml = top
+        .skip_while(|line| line.trim() != "```toml")
+        .skip(1)
+        .take_while(|line| line.trim() != "```");
+    toml.map(|line| format!("{}\n", line.trim_start()))
+        .collect()
 }
 
 #[test]
@@ -21,7 +28,11 @@ fn there_are_ten() {
 fn the_settings_on_top_of_each_source_are_taken() {
     for name in names() {
         let settings = settings(&name);
-        let policy = settings.split_once("[policies.").and_then(|(_, rest)| rest.split_once('.')).unwrap().0;
+        let policy = settings
+            .split_once("[policies.")
+            .and_then(|(_, rest)| rest.split_once('.'))
+            .unwrap()
+            .0;
         let scratch = Scratch::new();
         scratch.write("policy.wasm", component(&name));
         scratch.write(
@@ -48,7 +59,10 @@ fn each_refuses_a_key_that_it_does_not_know_and_names_it() {
         );
         let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
         assert_eq!(exit.code, Some(1), "{name}: {exit:?}");
-        assert!((exit.stdout + &exit.stderr).contains("misspelt: unknown field"), "{name}");
+        assert!(
+            (exit.stdout + &exit.stderr).contains("misspelt: unknown field"),
+            "{name}"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! The cookbook's policies behind a real proxy: each does what the top of its source says, and the settings there are right.
+//! The cookbook's policies behind a real proxy: each does what the top of its source says, and the
+//! settings there are right.
 
 mod balancing;
 mod documented;
@@ -11,20 +12,26 @@ use crate::fixtures::{Client, Request, Response, TestProxy, TestUpstream, reposi
 /// The policies, by the names of their folders.
 fn names() -> Vec<String> {
     let folder = repository().join("guest-policies/cookbook");
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let entries =
+        std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let folders = entries.map(|e| e.unwrap()).filter(|e| e.path().is_dir());
-    let mut names: Vec<String> = folders.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = folders
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
 
 fn component(name: &str) -> Vec<u8> {
-    let path = repository().join("guest-policies/cookbook").join(name).join(format!("{name}.wasm"));
+    let path = repository()
+        .join("guest-policies/cookbook")
+        .join(name)
+        .join(format!("{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// A proxy with this policy, these settings (TOML) and backends that answer with their names; a backend's labels are a TOML
-/// table.
+/// A proxy with this policy, these settings (TOML) and backends that answer with their names; a
+/// backend's labels are a TOML table.
 struct Kitchen {
     proxy: TestProxy,
     _backends: Vec<TestUpstream>,
@@ -32,9 +39,18 @@ struct Kitchen {
 
 impl Kitchen {
     fn new(policy: &str, settings: &str, labels: &[&str]) -> Self {
-        let backends: Vec<TestUpstream> = (0..labels.len()).map(|n| TestUpstream::named(&n.to_string())).collect();
-        let listed = backends.iter().map(TestUpstream::address).zip(labels.iter().copied()).collect::<Vec<_>>();
-        Kitchen { proxy: proxy(policy, settings, &listed), _backends: backends }
+        let backends: Vec<TestUpstream> = (0..labels.len())
+            .map(|n| TestUpstream::named(&n.to_string()))
+            .collect();
+        let listed = backends
+            .iter()
+            .map(TestUpstream::address)
+            .zip(labels.iter().copied())
+            .collect::<Vec<_>>();
+        Kitchen {
+            proxy: proxy(policy, settings, &listed),
+            _backends: backends,
+        }
     }
 
     /// Which backend answers a request for this path with these fields.
@@ -63,8 +79,10 @@ impl Kitchen {
 }
 
 fn proxy(policy: &str, settings: &str, backends: &[(SocketAddr, &str)]) -> TestProxy {
-    let listed: Vec<String> =
-        backends.iter().map(|(address, labels)| format!("{{ address = \"{address}\", labels = {labels} }}")).collect();
+    let listed: Vec<String> = backends
+        .iter()
+        .map(|(address, labels)| format!("{{ address = \"{address}\", labels = {labels} }}"))
+        .collect();
     TestProxy::builder()
         .file("policy.wasm", component(policy))
         .tables(&format!(
@@ -77,5 +95,8 @@ fn proxy(policy: &str, settings: &str, backends: &[(SocketAddr, &str)]) -> TestP
 
 fn request(path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     let request = Request::new("GET", path).host("a.test");
-    fields.iter().fold(request, |request, (name, value)| request.field(name, value)).bytes()
+    fields
+        .iter()
+        .fold(request, |request, (name, value)| request.field(name, value))
+        .bytes()
 }

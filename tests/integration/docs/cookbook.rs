@@ -1,4 +1,5 @@
-//! `docs/cookbook.md` is made of what stands at the top of each policy of `guest-policies/cookbook`. To write it anew:
+//! `docs/cookbook.md` is made of what stands at the top of each policy of
+//! `guest-policies/cookbook`. To write it anew:
 //!
 //!   WAYPOST_WRITE_DOCS=1 cargo test docs::
 
@@ -10,7 +11,9 @@ use crate::fixtures::repository;
 #[test]
 fn the_cookbook_is_what_its_policies_say() {
     let folder = repository().join("guest-policies/cookbook");
-    let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let entries = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut about: Vec<(String, String)> = entries.map(|name| (name.clone(), top(&name))).collect();
     about.sort();
     let mut page = "# Cookbook: balancing policies to start from\n\n\
@@ -21,7 +24,11 @@ fn the_cookbook_is_what_its_policies_say() {
         .to_owned();
     for (name, about) in &about {
         let first = about.split("\n\n").next().unwrap_or_default();
-        let _ = writeln!(page, "| [`{name}`](#{name}) | {} |", first.replace('\n', " "));
+        let _ = writeln!(
+            page,
+            "| [`{name}`](#{name}) | {} |",
+            first.replace('\n', " ")
+        );
     }
     page.push_str(
         "\nTo change one, copy its `src/lib.rs` into a project of `waypost policy new NAME --lang rust`. To see that it decides as \
@@ -40,10 +47,16 @@ fn the_cookbook_is_what_its_policies_say() {
 
 /// The comment at the top of a policy.
 fn top(name: &str) -> String {
-    let source = repository().join("guest-policies/cookbook").join(name).join("src/lib.rs");
-    let source = fs::read_to_string(&source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
+    let source = repository()
+        .join("guest-policies/cookbook")
+        .join(name)
+        .join("src/lib.rs");
+    let source =
+        fs::read_to_string(&source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
     let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
-    let lines: Vec<&str> = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    let lines: Vec<&str> = lines
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
     assert!(!lines.is_empty(), "{name} does not say what it is for");
     lines.join("\n")
 }

@@ -7,17 +7,33 @@ use crate::fixtures::repository;
 
 /// All documents: those of the top, and those below these folders.
 fn documents() -> Vec<PathBuf> {
-    let entries =
-        |folder: &Path| -> Vec<PathBuf> { fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect() };
-    let mut found: Vec<PathBuf> = entries(&repository()).into_iter().filter(|path| path.is_file()).collect();
-    let below = ["docs", "wit", "guest-policies", "examples", "bench", "tests", "fuzz"];
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect()
+    };
+    let mut found: Vec<PathBuf> = entries(&repository())
+        .into_iter()
+        .filter(|path| path.is_file())
+        .collect();
+    let below = [
+        "docs",
+        "wit",
+        "guest-policies",
+        "examples",
+        "bench",
+        "tests",
+        "fuzz",
+    ];
     let mut folders: Vec<PathBuf> = below.iter().map(|name| repository().join(name)).collect();
     while let Some(folder) = folders.pop() {
         for path in entries(&folder) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_file() {
                 found.push(path);
-            } else if !matches!(name.as_str(), "target" | "node_modules") && !name.starts_with('.') {
+            } else if !matches!(name.as_str(), "target" | "node_modules") && !name.starts_with('.')
+            {
                 folders.push(path);
             }
         }
@@ -36,7 +52,10 @@ fn links(text: &str) -> Vec<String> {
     });
     let prose = prose.collect::<Vec<_>>().join("\n");
     let after = prose.split("](").skip(1);
-    after.filter_map(|rest| rest.split_once(')')).map(|(link, _)| link.to_owned()).collect()
+    after
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(link, _)| link.to_owned())
+        .collect()
 }
 
 #[test]
@@ -52,7 +71,10 @@ fn no_link_between_documents_leads_nowhere() {
             }
             seen += 1;
             if !document.parent().unwrap().join(path).exists() {
-                dead.push(format!("{}: {link}", document.strip_prefix(repository()).unwrap().display()));
+                dead.push(format!(
+                    "{}: {link}",
+                    document.strip_prefix(repository()).unwrap().display()
+                ));
             }
         }
     }

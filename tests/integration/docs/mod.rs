@@ -13,7 +13,11 @@ fn compare(name: &str, page: &str) {
         std::fs::write(&path, page).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    let differs = page.lines().zip(written.lines()).position(|(a, b)| a != b).map(|line| line + 1);
+    let differs = page
+        .lines()
+        .zip(written.lines())
+        .position(|(a, b)| a != b)
+        .map(|line| line + 1);
     assert!(
         page == written,
         "docs/{name}, line {differs:?}, is not what it is made from; write it anew with WAYPOST_WRITE_DOCS=1 cargo test docs::"

@@ -49,17 +49,24 @@ pub fn functions(count: usize) -> Vec<u8> {
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     module.extend(section(1, &[1, 0x60, 0, 0]));
     module.extend(section(3, &[leb128(count), vec![0; count]].concat()));
-    module.extend(section(10, &[leb128(count), [2, 0, 0x0b].repeat(count)].concat()));
+    module.extend(section(
+        10,
+        &[leb128(count), [2, 0, 0x0b].repeat(count)].concat(),
+    ));
     component(&section(1, &module))
 }
 
 /// Each component instantiates the one before so often, and so on through all levels.
 pub fn doubling(levels: usize, width: usize) -> Vec<u8> {
-    let mut text = String::from("(component (component $c0 (core module $m) (core instance (instantiate $m)))");
+    let mut text = String::from(
+        "(component (component $c0 (core module $m) (core instance (instantiate $m)))",
+    );
     for level in 1..=levels {
         let before = level - 1;
         let instances = format!("(instance (instantiate $i{before}))").repeat(width);
-        text.push_str(&format!("(component $c{level} (alias outer 1 $c{before} (component $i{before})) {instances})"));
+        text.push_str(&format!(
+            "(component $c{level} (alias outer 1 $c{before} (component $i{before})) {instances})"
+        ));
     }
     wat::parse_str(text + &format!("(instance (instantiate $c{levels})))")).unwrap()
 }
@@ -76,16 +83,27 @@ pub fn subtypes() -> Vec<u8> {
 
 /// A function with a name of so many bytes.
 pub fn long_name(length: usize) -> Vec<u8> {
-    wat::parse_str(format!("(component (core module (func (@name \"{}\"))))", "a".repeat(length))).unwrap()
+    wat::parse_str(format!(
+        "(component (core module (func (@name \"{}\"))))",
+        "a".repeat(length)
+    ))
+    .unwrap()
 }
 
-/// A policy that is a policy; but so many locals change within so many loops within each other that a compiler has to think about
-/// each of them in each.
+/// A policy that is a policy; but so many locals change within so many loops within each other that
+/// a compiler has to think about each of them in each.
 pub fn locals_through_loops(locals: usize, loops: usize) -> Vec<u8> {
-    let changes: String =
-        (2..locals + 2).map(|n| format!("(local.set {n} (i32.add (local.get {n}) (i32.const 1)))")).collect();
-    let (begin, end) = ("(loop ".repeat(loops), "(br_if 0 (local.get 2)))".repeat(loops));
-    policy(&format!("(local {}) {begin}{changes}{end}", "i32 ".repeat(locals)))
+    let changes: String = (2..locals + 2)
+        .map(|n| format!("(local.set {n} (i32.add (local.get {n}) (i32.const 1)))"))
+        .collect();
+    let (begin, end) = (
+        "(loop ".repeat(loops),
+        "(br_if 0 (local.get 2)))".repeat(loops),
+    );
+    policy(&format!(
+        "(local {}) {begin}{changes}{end}",
+        "i32 ".repeat(locals)
+    ))
 }
 
 /// With one hook, of this body.
@@ -119,12 +137,36 @@ pub type Hostile = (&'static str, Vec<u8>, &'static str);
 /// Those that are refused without delay.
 pub fn all() -> Vec<Hostile> {
     vec![
-        ("nested component types", nested_types(0x41, 12_000), "nested more deeply"),
-        ("nested instance types", nested_types(0x42, 12_000), "nested more deeply"),
-        ("types nested very deeply", nested_types(0x41, 300_000), "nested more deeply"),
-        ("nested components", nested_components(6_000), "components within each other"),
-        ("a few nested components too many", nested_components(40), "components within each other"),
-        ("many components", components_side_by_side(6_000), "nested components"),
+        (
+            "nested component types",
+            nested_types(0x41, 12_000),
+            "nested more deeply",
+        ),
+        (
+            "nested instance types",
+            nested_types(0x42, 12_000),
+            "nested more deeply",
+        ),
+        (
+            "types nested very deeply",
+            nested_types(0x41, 300_000),
+            "nested more deeply",
+        ),
+        (
+            "nested components",
+            nested_components(6_000),
+            "components within each other",
+        ),
+        (
+            "a few nested components too many",
+            nested_components(40),
+            "components within each other",
+        ),
+        (
+            "many components",
+            components_side_by_side(6_000),
+            "nested components",
+        ),
         ("many functions", functions(500_000), "functions"),
         ("doubling instances", doubling(24, 2), "instances"),
         ("instances in steps of five", doubling(12, 5), "instances"),

@@ -1,5 +1,5 @@
-//! Components that are made to end, freeze or fill whatever reads them: by every way that leads in, the process lives, others are
-//! answered, and a sentence says which limit.
+//! Components that are made to end, freeze or fill whatever reads them: by every way that leads in,
+//! the process lives, others are answered, and a sentence says which limit.
 
 mod makers;
 
@@ -8,7 +8,9 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::fixtures::{Client, Exit, Request, Scratch, TestProxy, TestUpstream, command, eventually, get, guest, run};
+use crate::fixtures::{
+    Client, Exit, Request, Scratch, TestProxy, TestUpstream, command, eventually, get, guest, run,
+};
 
 /// What the proxy may have more of in memory when all is over, in KiB.
 const LEFT: u64 = 64 * 1024;
@@ -16,7 +18,9 @@ const LEFT: u64 = 64 * 1024;
 /// `mine` decides for `mine.test`; `bystander.test` has no policy of a file.
 fn started(upstream: &TestUpstream) -> TestProxy {
     let address = upstream.address();
-    let builder = TestProxy::builder().file("mine.wasm", guest("pick-first")).host("bystander.test", &[address]);
+    let builder = TestProxy::builder()
+        .file("mine.wasm", guest("pick-first"))
+        .host("bystander.test", &[address]);
     let builder = builder.tables(&format!(
         "[policies.mine]\ncomponent = \"mine.wasm\"\ndeadline = \"1s\"\ncompile-time = \"2s\"\n\
          [policies.slow]\nbuiltin = \"random\"\ndeadline = \"1s\"\ncompile-time = \"50s\"\n\
@@ -58,13 +62,22 @@ fn a_running_proxy_refuses_them_by_their_limit_and_nobody_else_notices() {
             for query in ["", "?mode=shadow"] {
                 let request = Request::new("PUT", &format!("/policies/mine{query}")).body(&bytes);
                 let answer = proxy.admin(request);
-                assert!((400..500).contains(&answer.status), "{what}{query}: {}", answer.text());
-                assert!(answer.text().contains(words), "{what}{query}: {}", answer.text());
+                assert!(
+                    (400..500).contains(&answer.status),
+                    "{what}{query}: {}",
+                    answer.text()
+                );
+                assert!(
+                    answer.text().contains(words),
+                    "{what}{query}: {}",
+                    answer.text()
+                );
             }
         }
         let endless = proxy.put_policy("mine", &makers::locals_through_loops(1_000, 300));
         assert!(
-            endless.text().contains("took more than 2 s") && endless.text().contains("compile-time"),
+            endless.text().contains("took more than 2 s")
+                && endless.text().contains("compile-time"),
             "{}",
             endless.text()
         );
@@ -72,7 +85,10 @@ fn a_running_proxy_refuses_them_by_their_limit_and_nobody_else_notices() {
     assert!(answers > 0);
     assert_eq!(proxy.get("mine.test", "/").status, 200);
     let after = proxy.resident_kib();
-    assert!(after <= before + LEFT, "{before} KiB before, {after} KiB after");
+    assert!(
+        after <= before + LEFT,
+        "{before} KiB before, {after} KiB after"
+    );
 }
 
 #[test]
@@ -81,12 +97,15 @@ fn the_watcher_of_files_refuses_them_and_goes_on_watching() {
     let proxy = started(&upstream);
     for (what, bytes, words) in makers::all().into_iter().step_by(3) {
         proxy.scratch.replace("mine.wasm", &bytes);
-        let found = proxy.stderr.find(|line| (line.contains("was refused") && line.contains(words)).then_some(()));
+        let found = proxy
+            .stderr
+            .find(|line| (line.contains("was refused") && line.contains(words)).then_some(()));
         assert!(found.is_some(), "{what}: {}", proxy.stderr.text());
     }
     proxy.scratch.replace("mine.wasm", guest("pick-last"));
     eventually("the next good file is taken", || {
-        (proxy.policy("mine")["generation"].as_u64() > Some(1) && proxy.policy("mine")["state"] == "active")
+        (proxy.policy("mine")["generation"].as_u64() > Some(1)
+            && proxy.policy("mine")["state"] == "active")
             .then_some(())
     });
 }
@@ -96,18 +115,34 @@ fn one_that_takes_long_to_compile_holds_no_other_up() {
     let upstream = TestUpstream::named("there");
     let proxy = started(&upstream);
     let slow = makers::locals_through_loops(1_000, 300);
-    let generation = |name: &str| proxy.policy(name)["generations"][0]["state"].as_str().unwrap().to_owned();
+    let generation = |name: &str| {
+        proxy.policy(name)["generations"][0]["state"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     // Not waited for: its time is longer than this test.
     let mut wire = Client::connect(proxy.admin_address());
-    wire.send(Request::new("PUT", "/policies/slow").host("localhost").body(&slow).bytes());
-    eventually("it is being loaded", || (generation("slow") == "loading").then_some(()));
+    wire.send(
+        Request::new("PUT", "/policies/slow")
+            .host("localhost")
+            .body(&slow)
+            .bytes(),
+    );
+    eventually("it is being loaded", || {
+        (generation("slow") == "loading").then_some(())
+    });
     for guest_name in ["pick-last", "pick-first"] {
         let answer = proxy.put_policy("mine", &guest(guest_name));
         assert!(matches!(answer.status, 200..=204), "{}", answer.text());
     }
     assert_eq!(proxy.admin(Request::new("GET", "/readyz")).status, 200);
     assert_eq!(proxy.get("mine.test", "/").status, 200);
-    assert_eq!(generation("slow"), "loading", "else this test has shown nothing");
+    assert_eq!(
+        generation("slow"),
+        "loading",
+        "else this test has shown nothing"
+    );
 }
 
 /// Two policies of the same bytes at that, which are compiled once.
@@ -130,21 +165,37 @@ fn one_that_takes_long_to_compile_holds_no_start_up() {
     assert_eq!(proxy.get("bystander.test", "/").status, 200);
     proxy.get("slow.test", "/").assert_refusal(503);
     let ready = proxy.admin(Request::new("GET", "/readyz"));
-    assert!(ready.status == 503 && ready.text().contains("still being loaded: slow, twin"), "{}", ready.text());
-    let warned = proxy.stderr.find(|line| line.contains("the start does not wait").then(|| line.to_owned()));
+    assert!(
+        ready.status == 503 && ready.text().contains("still being loaded: slow, twin"),
+        "{}",
+        ready.text()
+    );
+    let warned = proxy.stderr.find(|line| {
+        line.contains("the start does not wait")
+            .then(|| line.to_owned())
+    });
     assert!(warned.is_some_and(|line| line.contains("slow, twin")));
-    assert_eq!(proxy.policy("slow")["generations"][0]["state"], "loading", "else this test has shown nothing");
+    assert_eq!(
+        proxy.policy("slow")["generations"][0]["state"],
+        "loading",
+        "else this test has shown nothing"
+    );
 }
 
 /// Processes that compile for this one, those that have ended and wait to be reaped left out.
 #[cfg(target_os = "linux")]
 fn compiling_for(parent: u32) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let numbers = processes.filter_map(|p| p.file_name().into_string().ok()).filter(|n| n.parse::<u32>().is_ok());
+    let numbers = processes
+        .filter_map(|p| p.file_name().into_string().ok())
+        .filter(|n| n.parse::<u32>().is_ok());
     let of_parent = |number: &String| {
         let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
         let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
-        let (state, is_child) = (fields.next(), fields.next() == Some(parent.to_string().as_str()));
+        let (state, is_child) = (
+            fields.next(),
+            fields.next() == Some(parent.to_string().as_str()),
+        );
         is_child && state != Some("Z") && is_compiling(number)
     };
     numbers.filter(of_parent).collect()
@@ -163,7 +214,12 @@ fn what_compiles_ends_with_a_proxy_that_is_killed() {
     let mut proxy = started(&upstream);
     let mut wire = Client::connect(proxy.admin_address());
     let slow = makers::locals_through_loops(1_000, 300);
-    wire.send(Request::new("PUT", "/policies/slow").host("localhost").body(&slow).bytes());
+    wire.send(
+        Request::new("PUT", "/policies/slow")
+            .host("localhost")
+            .body(&slow)
+            .bytes(),
+    );
     let compiling = eventually("it is being compiled", || {
         let found = compiling_for(proxy.process_id());
         (found.len() == 1).then_some(found)
@@ -171,7 +227,9 @@ fn what_compiles_ends_with_a_proxy_that_is_killed() {
     proxy.signal("KILL");
     eventually("the proxy has ended", || proxy.has_ended().then_some(()));
     // By itself it would go on for 50 s of the processor.
-    eventually("what compiled for it has ended as well", || (!is_compiling(&compiling[0])).then_some(()));
+    eventually("what compiled for it has ended as well", || {
+        (!is_compiling(&compiling[0])).then_some(())
+    });
 }
 
 #[test]
@@ -183,14 +241,27 @@ fn a_compiling_process_that_others_end_is_a_refusal_and_the_next_one_compiles() 
     for signal in [Signal::KILL, Signal::TERM] {
         let mut wire = Client::connect(proxy.admin_address());
         let slow = makers::locals_through_loops(1_000, 300);
-        wire.send(Request::new("PUT", "/policies/slow").host("localhost").body(&slow).bytes());
-        let compiling = eventually("it is being compiled", || compiling_for(proxy.process_id()).pop());
+        wire.send(
+            Request::new("PUT", "/policies/slow")
+                .host("localhost")
+                .body(&slow)
+                .bytes(),
+        );
+        let compiling = eventually("it is being compiled", || {
+            compiling_for(proxy.process_id()).pop()
+        });
         kill_process(Pid::from_raw(compiling.parse().unwrap()).unwrap(), signal).unwrap();
         let answer = wire.response_to("PUT");
         let number = signal.as_raw();
         assert_eq!(answer.status, 422, "{}", answer.text());
-        assert!(answer.text().contains(&format!("ended by signal {number}")) && answer.text().contains("deploy"));
-        assert!(matches!(proxy.put_policy("mine", &guest("pick-last")).status, 200..=204));
+        assert!(
+            answer.text().contains(&format!("ended by signal {number}"))
+                && answer.text().contains("deploy")
+        );
+        assert!(matches!(
+            proxy.put_policy("mine", &guest("pick-last")).status,
+            200..=204
+        ));
     }
 }
 
@@ -203,11 +274,25 @@ fn without_descriptors_nothing_is_compiled_and_with_some_it_is_again() {
     let proxy = started(&upstream);
     let limit = |most: Option<u64>| {
         let process = Pid::from_raw(proxy.process_id().cast_signed());
-        prlimit(process, Resource::Nofile, Rlimit { current: most, maximum: Some(1024) }).unwrap();
+        prlimit(
+            process,
+            Resource::Nofile,
+            Rlimit {
+                current: most,
+                maximum: Some(1024),
+            },
+        )
+        .unwrap();
     };
     let mut wire = Client::connect(proxy.admin_address());
-    let mut put =
-        |component: &[u8]| wire.ask(Request::new("PUT", "/policies/mine").host("localhost").body(component).bytes());
+    let mut put = |component: &[u8]| {
+        wire.ask(
+            Request::new("PUT", "/policies/mine")
+                .host("localhost")
+                .body(component)
+                .bytes(),
+        )
+    };
     // With a section of its own, so that it was not compiled before.
     let another = |n: u64| [&guest("pick-last")[..], &[0, 3, 1, b'n', n as u8]].concat();
     assert!(matches!(put(&another(0)).status, 200..=204));
@@ -219,10 +304,18 @@ fn without_descriptors_nothing_is_compiled_and_with_some_it_is_again() {
         let answer = put(&another(1 + more));
         if !matches!(answer.status, 200..=204) {
             refused += 1;
-            assert!(answer.text().contains("`ulimit -n`"), "{more}: {} {}", answer.status, answer.text());
+            assert!(
+                answer.text().contains("`ulimit -n`"),
+                "{more}: {} {}",
+                answer.status,
+                answer.text()
+            );
         }
         limit(Some(1024));
-        assert!(matches!(put(&another(100 + more)).status, 200..=204), "{more}");
+        assert!(
+            matches!(put(&another(100 + more)).status, 200..=204),
+            "{more}"
+        );
     }
     assert!(refused > 1, "else this test has shown nothing");
     assert_eq!(proxy.get("mine.test", "/").status, 200);
@@ -235,7 +328,9 @@ fn a_start_with_one_ends_in_a_sentence() {
         scratch.write("mine.wasm", &bytes);
         scratch.write("waypost.toml", CONFIG);
         for task in ["run", "check"] {
-            let exit = run(command().args([task, "--config", "waypost.toml"]).current_dir(scratch.path()));
+            let exit = run(command()
+                .args([task, "--config", "waypost.toml"])
+                .current_dir(scratch.path()));
             let told = format!("{}{}", exit.stdout, exit.stderr);
             assert_eq!(exit.code, Some(1), "{what}, {task}: {told}");
             assert!(told.contains(words), "{what}, {task}: {told}");
@@ -265,8 +360,13 @@ fn check_names_the_limits_of_the_configuration() {
     for (memory, words) in [("2GiB", "more than 2 s"), ("128MiB", "more than 128 MiB")] {
         scratch.write("waypost.toml", CONFIG.replace("256MiB", memory));
         scratch.write("mine.wasm", makers::locals_through_loops(1_000, 300));
-        let exit = run(command().args(["check", "--config", "waypost.toml"]).current_dir(scratch.path()));
-        assert!(exit.code == Some(1) && exit.stdout.contains(words), "{words}: {exit:?}");
+        let exit = run(command()
+            .args(["check", "--config", "waypost.toml"])
+            .current_dir(scratch.path()));
+        assert!(
+            exit.code == Some(1) && exit.stdout.contains(words),
+            "{words}: {exit:?}"
+        );
     }
 }
 
@@ -276,16 +376,22 @@ fn the_offline_tools_end_in_a_sentence() {
     scratch.write("scenarios.toml", "[[scenario]]\nname = \"one\"\n");
     for (what, bytes, words) in makers::all() {
         scratch.write("a.wasm", &bytes);
-        for words_of_command in
-            [&["inspect", "a.wasm"][..], &["test", "a.wasm", "scenarios.toml"], &["bench", "a.wasm"]]
-        {
+        for words_of_command in [
+            &["inspect", "a.wasm"][..],
+            &["test", "a.wasm", "scenarios.toml"],
+            &["bench", "a.wasm"],
+        ] {
             let exit = policy(scratch.path(), words_of_command);
             let told = format!("{}{}", exit.stdout, exit.stderr);
             assert_eq!(exit.code, Some(1), "{what}, {words_of_command:?}: {told}");
             assert!(told.contains(words), "{what}, {words_of_command:?}: {told}");
         }
         let exit = policy(scratch.path(), &["pack", "a.wasm", "-o", "b.wasm"]);
-        assert_eq!((exit.code, exit.stderr.lines().count()), (Some(1), 1), "{what}: {exit:?}");
+        assert_eq!(
+            (exit.code, exit.stderr.lines().count()),
+            (Some(1), 1),
+            "{what}: {exit:?}"
+        );
     }
 }
 
@@ -298,16 +404,30 @@ fn policy(folder: &Path, words: &[&str]) -> Exit {
 fn the_process_that_compiles_has_given_up_what_it_could_harm() {
     let mut child = command();
     // It waits for its order.
-    child.args(["compile-component", &(256u64 << 20).to_string(), "5"]).stdin(Stdio::piped());
+    child
+        .args(["compile-component", &(256u64 << 20).to_string(), "5"])
+        .stdin(Stdio::piped());
     let mut child = child.spawn().unwrap();
-    let about = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap();
+    let about =
+        |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap();
     let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line[name.len().min(line.len())..].split_whitespace().next().unwrap_or_default().to_owned()
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_default();
+        line[name.len().min(line.len())..]
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
     };
     eventually("it has entered its sandbox", || {
         let status = about("status");
-        let entered = (field(&status, "NoNewPrivs:"), field(&status, "Seccomp:"), field(&status, "Seccomp_filters:"));
+        let entered = (
+            field(&status, "NoNewPrivs:"),
+            field(&status, "Seccomp:"),
+            field(&status, "Seccomp_filters:"),
+        );
         (entered.0 == "1" && entered.1 == "2" && entered.2 == "2").then_some(())
     });
     let limits = about("limits");
@@ -327,5 +447,8 @@ fn the_process_that_compiles_has_given_up_what_it_could_harm() {
 fn the_process_that_compiles_is_not_for_people() {
     let exit = run(command().arg("compile-component"));
     assert_eq!(exit.code, Some(2));
-    assert!(exit.stderr.contains("is what waypost calls itself with"), "{exit:?}");
+    assert!(
+        exit.stderr.contains("is what waypost calls itself with"),
+        "{exit:?}"
+    );
 }

@@ -6,7 +6,11 @@ use std::process::{Command, Stdio};
 use crate::fixtures::{Exit, Scratch, TestProxy, TestUpstream, command, guest, run, waypost};
 
 fn full() -> Stdio {
-    OpenOptions::new().write(true).open("/dev/full").unwrap().into()
+    OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap()
+        .into()
 }
 
 /// A pipe of which nobody has the reading end.
@@ -15,7 +19,11 @@ fn unread() -> Stdio {
 }
 
 /// Runs a command with these descriptors; what it prints on others is heard.
-fn exit(arguments: &[&str], scratch: &Scratch, prepare: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
+fn exit(
+    arguments: &[&str],
+    scratch: &Scratch,
+    prepare: impl FnOnce(&mut Command),
+) -> (Option<i32>, String) {
     let mut command = command();
     command.args(arguments).current_dir(scratch.path());
     prepare(&mut command);
@@ -26,7 +34,10 @@ fn exit(arguments: &[&str], scratch: &Scratch, prepare: impl FnOnce(&mut Command
 fn scratch() -> Scratch {
     let scratch = Scratch::new();
     scratch.write("good.toml", "[hosts]\n\"*\" = \"127.0.0.1:1\"\n");
-    scratch.write("bad.toml", "nonsense = 1\n[hosts]\n\"*\" = \"127.0.0.1:1\"\n");
+    scratch.write(
+        "bad.toml",
+        "nonsense = 1\n[hosts]\n\"*\" = \"127.0.0.1:1\"\n",
+    );
     scratch.write("probe.wasm", guest("probe"));
     scratch
 }
@@ -47,18 +58,25 @@ fn a_reader_of_standard_output_that_has_gone_changes_no_exit_code() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
     let admin = proxy.admin_address().to_string();
-    let (ended, stderr) = exit(&["policy", "status", "--admin", &admin], &scratch, |c| _ = c.stdout(unread()));
+    let (ended, stderr) = exit(&["policy", "status", "--admin", &admin], &scratch, |c| {
+        _ = c.stdout(unread())
+    });
     assert_eq!((ended, stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
 fn what_a_full_disk_did_not_take_is_a_failure_with_a_sentence() {
     let scratch = scratch();
-    for (arguments, code) in [(&["check", "--config", "good.toml"][..], 1), (&["policy", "inspect", "probe.wasm"], 2)] {
+    for (arguments, code) in [
+        (&["check", "--config", "good.toml"][..], 1),
+        (&["policy", "inspect", "probe.wasm"], 2),
+    ] {
         let (ended, stderr) = exit(arguments, &scratch, |c| _ = c.stdout(full()));
         assert_eq!(ended, Some(code), "{arguments:?}: {stderr}");
         assert!(
-            stderr.starts_with("error: ") && stderr.contains("standard output") && stderr.contains("No space left"),
+            stderr.starts_with("error: ")
+                && stderr.contains("standard output")
+                && stderr.contains("No space left"),
             "{stderr}"
         );
     }
@@ -70,7 +88,10 @@ fn standard_error_that_takes_nothing_changes_no_exit_code() {
     for config in ["good.toml", "bad.toml"] {
         let code = i32::from(config == "bad.toml");
         for stderr in [full, unread] {
-            for arguments in [&["check", "--config", config][..], &["check", "--log=trace", "--config", config]] {
+            for arguments in [
+                &["check", "--config", config][..],
+                &["check", "--log=trace", "--config", config],
+            ] {
                 let (ended, _) = exit(arguments, &scratch, |c| _ = c.stderr(stderr()));
                 assert_eq!(ended, Some(code), "{arguments:?}");
             }
@@ -78,12 +99,24 @@ fn standard_error_that_takes_nothing_changes_no_exit_code() {
     }
     // What can't start says so to nobody, and ends as it would have.
     for stderr in [full, unread] {
-        let (ended, _) = exit(&["run", "--config", "bad.toml"], &scratch, |c| _ = c.stderr(stderr()));
+        let (ended, _) = exit(&["run", "--config", "bad.toml"], &scratch, |c| {
+            _ = c.stderr(stderr())
+        });
         assert_eq!(ended, Some(1));
     }
     let mut closed = Command::new("sh");
-    closed.args(["-c", "exec \"$0\" \"$@\" 2>&-", env!("CARGO_BIN_EXE_waypost"), "run", "--config", "bad.toml"]);
-    closed.current_dir(scratch.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    closed.args([
+        "-c",
+        "exec \"$0\" \"$@\" 2>&-",
+        env!("CARGO_BIN_EXE_waypost"),
+        "run",
+        "--config",
+        "bad.toml",
+    ]);
+    closed
+        .current_dir(scratch.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     assert_eq!(run(&mut closed).code, Some(1));
 }
 
@@ -91,23 +124,38 @@ fn standard_error_that_takes_nothing_changes_no_exit_code() {
 fn a_start_that_fails_tells_every_line_of_why() {
     let scratch = scratch();
     let mistakes: String = (0..50).map(|n| format!("nonsense-{n} = 1\n")).collect();
-    scratch.write("long.toml", format!("{mistakes}[hosts]\n\"*\" = \"127.0.0.1:1\"\n"));
+    scratch.write(
+        "long.toml",
+        format!("{mistakes}[hosts]\n\"*\" = \"127.0.0.1:1\"\n"),
+    );
     let Exit { code, stderr, .. } = waypost(["run", "--config", "long.toml"], scratch.path());
     assert_eq!(code, Some(1));
     assert!(stderr.starts_with("error: "), "{}", &stderr[..200]);
-    assert!(stderr.len() > 8 * 1024, "more than one line of the log may hold");
+    assert!(
+        stderr.len() > 8 * 1024,
+        "more than one line of the log may hold"
+    );
     for n in [0, 25, 49] {
-        assert!(stderr.contains(&format!("nonsense-{n}")), "mistake {n} is told");
+        assert!(
+            stderr.contains(&format!("nonsense-{n}")),
+            "mistake {n} is told"
+        );
     }
 }
 
 #[test]
 fn an_access_log_that_nobody_reads_is_refused_and_does_not_hold_the_start() {
     let scratch = scratch();
-    let made = Command::new("mkfifo").arg(scratch.path().join("fifo")).status().unwrap();
+    let made = Command::new("mkfifo")
+        .arg(scratch.path().join("fifo"))
+        .status()
+        .unwrap();
     assert!(made.success());
     scratch.write("fifo.toml", "listen = \"127.0.0.1:0\"\n[access-log]\npath = \"fifo\"\n[admin]\nlisten = \"off\"\n[hosts]\n\"*\" = \"127.0.0.1:1\"\n");
     let Exit { code, stderr, .. } = waypost(["run", "--config", "fifo.toml"], scratch.path());
     assert_eq!(code, Some(1), "{stderr}");
-    assert!(stderr.contains("the access log") && stderr.contains("FIFO that no process reads"), "{stderr}");
+    assert!(
+        stderr.contains("the access log") && stderr.contains("FIFO that no process reads"),
+        "{stderr}"
+    );
 }

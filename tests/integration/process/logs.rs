@@ -1,4 +1,5 @@
-//! Standard error and standard output that take nothing: lines are lost and counted, and nothing else is.
+//! Standard error and standard output that take nothing: lines are lost and counted, and nothing
+//! else is.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +12,11 @@ use crate::fixtures::service::{Service, ask, one_backend, small_pipe, stat};
 use crate::fixtures::{Client, Request, Scratch, TestUpstream, eventually, guest};
 
 fn full() -> Stdio {
-    OpenOptions::new().write(true).open("/dev/full").unwrap().into()
+    OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap()
+        .into()
 }
 
 /// A route whose policy logs a line with each request.
@@ -33,12 +38,20 @@ fn chatty(backend: &TestUpstream, scratch: &Scratch) -> String {
 fn is_alive(service: &mut Service, data: SocketAddr, admin: SocketAddr) {
     let mut client = Client::connect(data);
     for _ in 0..100 {
-        assert_eq!(client.ask(Request::new("GET", "/").host("a.test").bytes()).text(), "a");
+        assert_eq!(
+            client
+                .ask(Request::new("GET", "/").host("a.test").bytes())
+                .text(),
+            "a"
+        );
     }
     service.signal("HUP");
     service.scratch.replace("first.wasm", guest("pick-last"));
     eventually("the watcher has seen the new file", || {
-        ask(data, "/").value("x-policy").is_some_and(|policy| policy == "last").then_some(())
+        ask(data, "/")
+            .value("x-policy")
+            .is_some_and(|policy| policy == "last")
+            .then_some(())
     });
     assert_eq!(ask(admin, "/readyz").status, 200);
     assert_eq!(stat(admin, "/process/panics"), 0);
@@ -54,9 +67,14 @@ fn standard_error_on_a_full_disk_or_a_closed_pipe_costs_lines_only() {
         let mut service = Service::start(&config, scratch, |command| _ = command.stderr(stderr));
         let (data, admin) = service.ready();
         is_alive(&mut service, data, admin);
-        eventually("lines are counted", || (stat(admin, "/process/log_lines_lost") > 10).then_some(()));
+        eventually("lines are counted", || {
+            (stat(admin, "/process/log_lines_lost") > 10).then_some(())
+        });
         let metrics = ask(admin, "/metrics").text();
-        assert!(metrics.contains("waypost_log_lines_lost_total "), "{metrics}");
+        assert!(
+            metrics.contains("waypost_log_lines_lost_total "),
+            "{metrics}"
+        );
         service.signal("TERM");
         assert_eq!(service.exit_code(), 0);
     }
@@ -82,7 +100,10 @@ fn a_reader_of_standard_error_that_leaves_later_costs_lines_only() {
 fn closed_descriptors_are_no_obstacle() {
     let (upstream, scratch) = (TestUpstream::named("a"), Scratch::new());
     let config = chatty(&upstream, &scratch);
-    scratch.write("waypost.toml", format!("listen = \"127.0.0.1:0\"\n{config}\n[admin]\nlisten = \"127.0.0.2:0\"\n"));
+    scratch.write(
+        "waypost.toml",
+        format!("listen = \"127.0.0.1:0\"\n{config}\n[admin]\nlisten = \"127.0.0.2:0\"\n"),
+    );
     let mut command = Command::new("sh");
     command.args([
         "-c",
@@ -119,9 +140,16 @@ fn standard_error_that_nobody_reads_holds_neither_requests_nor_the_stop() {
     is_alive(&mut service, data, admin);
     // Once it is read, it says how many are missing, between whole lines.
     let mut lines = BufReader::new(&mut reader).lines();
-    let told = lines.by_ref().map(Result::unwrap).take(3_000).find(|line| line.contains("lines lost"));
+    let told = lines
+        .by_ref()
+        .map(Result::unwrap)
+        .take(3_000)
+        .find(|line| line.contains("lines lost"));
     let told = told.expect("it tells of the lines that are lost");
-    assert!(told.contains("WARN waypost::log: ") && told.ends_with("standard error did not take them"), "{told}");
+    assert!(
+        told.contains("WARN waypost::log: ") && told.ends_with("standard error did not take them"),
+        "{told}"
+    );
     // And if it is not read again, the process ends all the same.
     let before = stat(admin, "/process/log_lines_lost");
     eventually("lines are lost again", || {
@@ -142,7 +170,12 @@ fn flood_the_access_log(data: SocketAddr, admin: SocketAddr) {
     let mut client = Client::connect(data);
     eventually("lines of the access log are lost", || {
         for _ in 0..100 {
-            assert_eq!(client.ask(Request::new("GET", &path).host("a.test").bytes()).text(), "a");
+            assert_eq!(
+                client
+                    .ask(Request::new("GET", &path).host("a.test").bytes())
+                    .text(),
+                "a"
+            );
         }
         (stat(admin, "/log_lines_dropped") > 0).then_some(())
     });
@@ -152,25 +185,36 @@ fn flood_the_access_log(data: SocketAddr, admin: SocketAddr) {
 fn standard_output_that_nobody_reads_holds_neither_requests_nor_the_stop() {
     for (signals, code) in [(&["TERM"][..], 0), (&["INT", "INT"], 130)] {
         let (upstream, scratch) = (TestUpstream::named("a"), Scratch::new());
-        let config = format!("{}\n[access-log]\nrequests = \"all\"", one_backend(&upstream));
+        let config = format!(
+            "{}\n[access-log]\nrequests = \"all\"",
+            one_backend(&upstream)
+        );
         let (_reader, writer) = small_pipe();
         let log = File::create(scratch.path().join("stderr")).unwrap();
-        let mut service = Service::start(&config, scratch, |command| _ = command.stdout(writer).stderr(log));
+        let mut service = Service::start(&config, scratch, |command| {
+            _ = command.stdout(writer).stderr(log)
+        });
         let (data, admin) = service.ready();
         flood_the_access_log(data, admin);
         assert_eq!(ask(data, "/").text(), "a");
         let log = service.scratch.path().join("stderr");
         let said = |words: &str| std::fs::read_to_string(&log).unwrap().contains(words);
-        eventually("a warning", || said("lines of the access log are lost: what reads it is too slow").then_some(()));
+        eventually("a warning", || {
+            said("lines of the access log are lost: what reads it is too slow").then_some(())
+        });
         // A request that never ends keeps the process until the second signal.
         let mut open = Client::connect(data);
         if signals.len() > 1 {
             open.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhello");
-            eventually("it is active", || (stat(admin, "/requests/active") > 0).then_some(()));
+            eventually("it is active", || {
+                (stat(admin, "/requests/active") > 0).then_some(())
+            });
         }
         for signal in signals {
             service.signal(signal);
-            eventually("it is seen", || said("finishing what is in flight").then_some(()));
+            eventually("it is seen", || {
+                said("finishing what is in flight").then_some(())
+            });
         }
         assert_eq!(service.exit_code(), code);
     }
@@ -179,37 +223,63 @@ fn standard_output_that_nobody_reads_holds_neither_requests_nor_the_stop() {
 #[test]
 fn an_access_log_on_a_full_disk_is_counted_and_warned_of_once_a_minute() {
     let (upstream, scratch) = (TestUpstream::named("a"), Scratch::new());
-    let config = format!("{}\n[access-log]\nrequests = \"all\"", one_backend(&upstream));
+    let config = format!(
+        "{}\n[access-log]\nrequests = \"all\"",
+        one_backend(&upstream)
+    );
     let log = File::create(scratch.path().join("stderr")).unwrap();
-    let mut service = Service::start(&config, scratch, |command| _ = command.stdout(full()).stderr(log));
+    let mut service = Service::start(&config, scratch, |command| {
+        _ = command.stdout(full()).stderr(log)
+    });
     let (data, admin) = service.ready();
     for number in 1..=20 {
         assert_eq!(ask(data, "/").text(), "a");
-        eventually("the line is counted", || (stat(admin, "/log_lines_dropped") >= number).then_some(()));
+        eventually("the line is counted", || {
+            (stat(admin, "/log_lines_dropped") >= number).then_some(())
+        });
     }
     service.signal("TERM");
     assert_eq!(service.exit_code(), 0);
     let log = std::fs::read_to_string(service.scratch.path().join("stderr")).unwrap();
-    let warnings = log.lines().filter(|line| line.contains("of the access log are lost")).count();
+    let warnings = log
+        .lines()
+        .filter(|line| line.contains("of the access log are lost"))
+        .count();
     // A second one only if all of this has taken more than a minute.
-    assert!((1..=2).contains(&warnings) && log.contains("No space left on device"), "{log}");
+    assert!(
+        (1..=2).contains(&warnings) && log.contains("No space left on device"),
+        "{log}"
+    );
 }
 
 #[test]
 fn an_access_log_that_is_full_ends_in_a_whole_line() {
     let (upstream, scratch) = (TestUpstream::named("a"), Scratch::new());
-    let config = format!("{}\n[access-log]\nrequests = \"all\"\npath = \"access.log\"", one_backend(&upstream));
+    let config = format!(
+        "{}\n[access-log]\nrequests = \"all\"\npath = \"access.log\"",
+        one_backend(&upstream)
+    );
     let mut service = Service::start(&config, scratch, |_| ());
     let (data, admin) = service.ready();
     // No file may grow beyond this: what writes across it writes a part, and is then sent SIGXFSZ.
-    let most = Rlimit { current: Some(32 * 1024), maximum: Some(32 * 1024) };
+    let most = Rlimit {
+        current: Some(32 * 1024),
+        maximum: Some(32 * 1024),
+    };
     prlimit(Some(service.pid()), Resource::Fsize, most).unwrap();
     flood_the_access_log(data, admin);
     service.signal("TERM");
     assert_eq!(service.exit_code(), 0);
     let mut written = String::new();
-    File::open(service.scratch.path().join("access.log")).unwrap().read_to_string(&mut written).unwrap();
-    assert!(written.len() > 10_000 && written.ends_with('\n'), "{} bytes", written.len());
+    File::open(service.scratch.path().join("access.log"))
+        .unwrap()
+        .read_to_string(&mut written)
+        .unwrap();
+    assert!(
+        written.len() > 10_000 && written.ends_with('\n'),
+        "{} bytes",
+        written.len()
+    );
     for line in written.lines() {
         let parsed: Result<serde_json::Value, _> = serde_json::from_str(line);
         assert!(parsed.is_ok(), "{line}");

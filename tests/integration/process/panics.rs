@@ -1,4 +1,5 @@
-//! Panics, which are bugs of the proxy: one connection ends, or what panicked is replaced, or the process ends cleanly.
+//! Panics, which are bugs of the proxy: one connection ends, or what panicked is replaced, or the
+//! process ends cleanly.
 //!
 //! They happen on demand in builds for tests only (`host/src/ground/fault.rs`).
 
@@ -8,7 +9,9 @@ use std::path::PathBuf;
 
 use super::super::stopping::gated;
 use crate::fixtures::service::{Service, ask, one_backend, stat};
-use crate::fixtures::{Client, Request, Scratch, TestUpstream, command, eventually, get, guest, run};
+use crate::fixtures::{
+    Client, Request, Scratch, TestUpstream, command, eventually, get, guest, run,
+};
 
 /// A proxy in which this can be made to panic.
 struct Fragile {
@@ -25,10 +28,21 @@ impl Fragile {
         let log = File::create(scratch.path().join("stderr")).unwrap();
         let out = File::create(scratch.path().join("stdout")).unwrap();
         let mut service = Service::start(config, scratch, |command| {
-            command.env("WAYPOST_TEST_FAULT", format!("{what}=panic:{}", fault.display())).stderr(log).stdout(out);
+            command
+                .env(
+                    "WAYPOST_TEST_FAULT",
+                    format!("{what}=panic:{}", fault.display()),
+                )
+                .stderr(log)
+                .stdout(out);
         });
         let (data, admin) = service.ready();
-        Self { service, data, admin, fault }
+        Self {
+            service,
+            data,
+            admin,
+            fault,
+        }
     }
 
     /// The next time that it gets there, it panics.
@@ -38,7 +52,9 @@ impl Fragile {
 
     #[track_caller]
     fn wait_until_counted(&self) {
-        eventually("it is counted", || (stat(self.admin, "/process/panics") == 1).then_some(()));
+        eventually("it is counted", || {
+            (stat(self.admin, "/process/panics") == 1).then_some(())
+        });
     }
 
     fn log(&self) -> String {
@@ -49,12 +65,23 @@ impl Fragile {
     #[track_caller]
     fn goes_on(mut self, thread: &str) {
         self.wait_until_counted();
-        let sentence = format!("ERROR waypost::panic: thread {thread} panicked at host/src/ground/fault.rs");
-        eventually("it is in the log", || self.log().contains(&sentence).then_some(()));
-        let stats: serde_json::Value = serde_json::from_slice(&ask(self.admin, "/stats").body).unwrap();
+        let sentence =
+            format!("ERROR waypost::panic: thread {thread} panicked at host/src/ground/fault.rs");
+        eventually("it is in the log", || {
+            self.log().contains(&sentence).then_some(())
+        });
+        let stats: serde_json::Value =
+            serde_json::from_slice(&ask(self.admin, "/stats").body).unwrap();
         let last = stats["process"]["last_panic"].as_str().unwrap_or_default();
-        assert!(last.starts_with(&format!("thread {thread} panicked at ")), "{last}");
-        assert!(ask(self.admin, "/metrics").text().contains("waypost_panics_total 1"));
+        assert!(
+            last.starts_with(&format!("thread {thread} panicked at ")),
+            "{last}"
+        );
+        assert!(
+            ask(self.admin, "/metrics")
+                .text()
+                .contains("waypost_panics_total 1")
+        );
         assert_eq!(ask(self.admin, "/readyz").status, 200);
         for _ in 0..3 {
             assert_eq!(ask(self.data, "/").text(), "a");
@@ -80,8 +107,9 @@ fn a_panic_in_a_connection_ends_that_connection_alone() {
     assert_eq!(stat(fragile.admin, "/connections/active"), 1);
     drop(other);
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let name =
-        (0..workers).map(|n| format!("worker-{n}")).find(|name| fragile.log().contains(&format!("thread {name} ")));
+    let name = (0..workers)
+        .map(|n| format!("worker-{n}"))
+        .find(|name| fragile.log().contains(&format!("thread {name} ")));
     fragile.goes_on(&name.expect("a worker is named"));
 }
 
@@ -100,7 +128,11 @@ fn what_panics_on_a_worker_beside_its_connections_is_started_again() {
 
 #[test]
 fn threads_that_write_are_started_again() {
-    for (what, thread) in [("log", "log"), ("access-log", "access-log"), ("record", "record")] {
+    for (what, thread) in [
+        ("log", "log"),
+        ("access-log", "access-log"),
+        ("record", "record"),
+    ] {
         let upstream = TestUpstream::named("a");
         let scratch = Scratch::new();
         let config = format!(
@@ -113,9 +145,12 @@ fn threads_that_write_are_started_again() {
         fragile.service.signal("HUP");
         fragile.wait_until_counted();
         assert_eq!(ask(fragile.data, "/kept").text(), "a");
-        let read = |name: &str| std::fs::read_to_string(fragile.service.scratch.path().join(name)).unwrap();
+        let read = |name: &str| {
+            std::fs::read_to_string(fragile.service.scratch.path().join(name)).unwrap()
+        };
         eventually("the next lines are written", || {
-            (read("stdout").contains("/kept") && read("requests.jsonl").contains("/kept")).then_some(())
+            (read("stdout").contains("/kept") && read("requests.jsonl").contains("/kept"))
+                .then_some(())
         });
         fragile.goes_on(thread);
     }
@@ -133,9 +168,15 @@ fn a_watcher_of_files_that_panics_is_replaced_by_one_that_sees_what_changes() {
     let fragile = Fragile::start("watcher", &config, scratch);
     fragile.arm();
     fragile.wait_until_counted();
-    fragile.service.scratch.replace("mine.wasm", guest("pick-last"));
+    fragile
+        .service
+        .scratch
+        .replace("mine.wasm", guest("pick-last"));
     eventually("the new file is seen", || {
-        ask(fragile.data, "/").value("x-policy").is_some_and(|policy| policy == "last").then_some(())
+        ask(fragile.data, "/")
+            .value("x-policy")
+            .is_some_and(|policy| policy == "last")
+            .then_some(())
     });
     fragile.goes_on("control");
 }
@@ -151,17 +192,23 @@ fn a_policy_whose_loading_panics_has_failed_and_is_not_being_loaded_for_ever() {
     );
     let fragile = Fragile::start("loading", &config, scratch);
     fragile.arm();
-    // The file changes: the watcher panics while it deploys it, is started again, and takes what comes next.
-    fragile.service.scratch.replace("mine.wasm", guest("pick-last"));
+    // The file changes: the watcher panics while it deploys it, is started again, and takes what
+    // comes next.
+    fragile
+        .service
+        .scratch
+        .replace("mine.wasm", guest("pick-last"));
     fragile.wait_until_counted();
     eventually("the generation has failed, with a sentence", || {
         let answer = ask(fragile.admin, "/policies/mine");
         let status = answer.text();
-        (status.contains("\"failed\"") && status.contains("broke off by a fault of the proxy")).then_some(())
+        (status.contains("\"failed\"") && status.contains("broke off by a fault of the proxy"))
+            .then_some(())
     });
     fragile.service.scratch.replace("mine.wasm", guest("probe"));
     eventually("a later one is loaded", || {
-        let status: serde_json::Value = serde_json::from_slice(&ask(fragile.admin, "/policies/mine").body).unwrap();
+        let status: serde_json::Value =
+            serde_json::from_slice(&ask(fragile.admin, "/policies/mine").body).unwrap();
         (status["generation"].as_u64() > Some(1)).then_some(())
     });
     assert_eq!(ask(fragile.data, "/").text(), "a");
@@ -172,10 +219,17 @@ fn a_policy_whose_loading_panics_has_failed_and_is_not_being_loaded_for_ever() {
     scratch.write("waypost.toml", "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"off\"\n[policies.random]\nbuiltin = \"random\"\n\
         [pools.all]\nbackends = [{ address = \"127.0.0.1:1\" }]\n[[routes]]\nhost = \"*\"\npool = \"all\"\npolicies = [\"random\"]\n");
     let mut command = command();
-    command.args(["run", "--config", "waypost.toml"]).current_dir(scratch.path());
-    let exit =
-        run(command.env("WAYPOST_TEST_FAULT", format!("loading=panic:{}", scratch.path().join("panic").display())));
-    assert!(exit.code == Some(1) && exit.stderr.contains("broke off by a fault of the proxy"), "{exit:?}");
+    command
+        .args(["run", "--config", "waypost.toml"])
+        .current_dir(scratch.path());
+    let exit = run(command.env(
+        "WAYPOST_TEST_FAULT",
+        format!("loading=panic:{}", scratch.path().join("panic").display()),
+    ));
+    assert!(
+        exit.code == Some(1) && exit.stderr.contains("broke off by a fault of the proxy"),
+        "{exit:?}"
+    );
 }
 
 #[test]
@@ -191,7 +245,10 @@ fn the_clock_of_deadlines_and_the_thread_of_signals_are_started_again() {
     fragile.arm();
     fragile.wait_until_counted();
     // Without a clock it would loop for ever.
-    let looping = Request::new("GET", "/").host("a.test").field("X-Probe-Request", "loop").bytes();
+    let looping = Request::new("GET", "/")
+        .host("a.test")
+        .field("X-Probe-Request", "loop")
+        .bytes();
     assert_eq!(Client::connect(fragile.data).ask(looping).text(), "a");
     fragile.goes_on("policy-ticker");
 
@@ -214,24 +271,41 @@ fn a_worker_that_panics_is_named_by_readyz_and_the_process_ends_with_1_after_the
     let mut fragile = Fragile::start("worker", &config, scratch);
     // That all of these are of the worker that panics happens once in 2^24 runs.
     let mut clients: Vec<Client> = (0..24).map(|_| Client::connect(fragile.data)).collect();
-    clients.iter_mut().for_each(|client| client.send(get("a.test", "/slow")));
+    clients
+        .iter_mut()
+        .for_each(|client| client.send(get("a.test", "/slow")));
     upstream.wait_for_heads(24);
     fragile.arm();
     // A worker panics while it adopts this.
-    fragile.service.scratch.replace("mine.wasm", guest("pick-last"));
+    fragile
+        .service
+        .scratch
+        .replace("mine.wasm", guest("pick-last"));
     let said = eventually("it is not ready", || {
         let answer = ask(fragile.admin, "/readyz");
         (answer.status == 503).then(|| answer.text())
     });
-    let (named, words) = (["worker 0 has failed", "worker 1 has failed"], "the process is ending");
-    assert!(named.iter().any(|name| said.contains(name)) && said.contains(words), "{said}");
+    let (named, words) = (
+        ["worker 0 has failed", "worker 1 has failed"],
+        "the process is ending",
+    );
+    assert!(
+        named.iter().any(|name| said.contains(name)) && said.contains(words),
+        "{said}"
+    );
     assert_eq!(stat(fragile.admin, "/process/panics"), 1);
     gate.open();
-    let answered = clients.iter_mut().filter_map(|client| client.try_response_to("GET").ok()).count();
+    let answered = clients
+        .iter_mut()
+        .filter_map(|client| client.try_response_to("GET").ok())
+        .count();
     assert!(answered > 0, "the other worker finishes what it has");
     assert_eq!(fragile.service.exit_code(), 1);
     let log = fragile.log();
-    assert!(log.contains("error: worker ") && log.contains("this is a bug of the proxy"), "{log}");
+    assert!(
+        log.contains("error: worker ") && log.contains("this is a bug of the proxy"),
+        "{log}"
+    );
 }
 
 #[test]

@@ -4,11 +4,16 @@ use std::process::Command;
 
 use super::super::stopping::gated;
 use crate::fixtures::service::{Service, ask, one_backend, stat};
-use crate::fixtures::{Request, Running, Scratch, TestProxy, TestUpstream, command, eventually, get};
+use crate::fixtures::{
+    Request, Running, Scratch, TestProxy, TestUpstream, command, eventually, get,
+};
 
-/// All that would end a process and that Waypost lives through; by number where not every shell has a name.
-const SURVIVED: [&str; 14] =
-    ["HUP", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "PIPE", "XFSZ", "16", "29", "30", "34", "50", "64"];
+/// All that would end a process and that Waypost lives through; by number where not every shell has
+/// a name.
+const SURVIVED: [&str; 14] = [
+    "HUP", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "PIPE", "XFSZ", "16", "29", "30", "34", "50",
+    "64",
+];
 
 #[test]
 fn a_proxy_that_serves_lives_through_every_signal_without_a_meaning() {
@@ -18,8 +23,17 @@ fn a_proxy_that_serves_lives_through_every_signal_without_a_meaning() {
         proxy.signal(signal);
         assert_eq!(proxy.get("a.test", "/").text(), "a", "after SIG{signal}");
     }
-    for words in ["SIGHUP: the configuration can't be read again", "the access log goes to standard output"] {
-        assert!(proxy.stderr.find(|line| line.contains(words).then_some(())).is_some(), "{words}");
+    for words in [
+        "SIGHUP: the configuration can't be read again",
+        "the access log goes to standard output",
+    ] {
+        assert!(
+            proxy
+                .stderr
+                .find(|line| line.contains(words).then_some(()))
+                .is_some(),
+            "{words}"
+        );
     }
     assert!(!proxy.has_ended());
     proxy.signal("TERM");
@@ -35,7 +49,10 @@ fn quit_and_a_used_up_cpu_time_finish_what_is_in_flight() {
         client.send(get("a.test", "/slow"));
         upstream.wait_for_heads(1);
         proxy.signal(signal);
-        let line = proxy.stderr.find(|line| line.contains("finishing what is in flight").then(|| line.to_owned()));
+        let line = proxy.stderr.find(|line| {
+            line.contains("finishing what is in flight")
+                .then(|| line.to_owned())
+        });
         assert!(line.is_some_and(|line| line.contains(&format!("SIG{signal}"))));
         // They may be repeated: the kernel sends SIGXCPU once a second.
         proxy.signal(signal);
@@ -53,33 +70,66 @@ fn usr1_opens_the_access_log_and_the_recording_again() {
         .access_log("requests = \"all\"\npath = \"access.log\"")
         .tables("[record]\nfile = \"requests.jsonl\"\nsample = \"100%\"")
         .start();
-    let read = |name: &str| std::fs::read_to_string(proxy.scratch.path().join(name)).unwrap_or_default();
+    let read =
+        |name: &str| std::fs::read_to_string(proxy.scratch.path().join(name)).unwrap_or_default();
     assert_eq!(proxy.get("a.test", "/one").status, 200);
     eventually("both are written", || {
-        (read("access.log").contains("/one") && read("requests.jsonl").contains("/one")).then_some(())
+        (read("access.log").contains("/one") && read("requests.jsonl").contains("/one"))
+            .then_some(())
     });
     for name in ["access.log", "requests.jsonl"] {
         let path = proxy.scratch.path().join(name);
         std::fs::rename(&path, path.with_extension("moved")).unwrap();
     }
     proxy.signal("USR1");
-    for words in ["the access log was opened again", "the recording is begun again"] {
-        assert!(proxy.stderr.find(|line| line.contains(words).then_some(())).is_some(), "{words}");
+    for words in [
+        "the access log was opened again",
+        "the recording is begun again",
+    ] {
+        assert!(
+            proxy
+                .stderr
+                .find(|line| line.contains(words).then_some(()))
+                .is_some(),
+            "{words}"
+        );
     }
     assert_eq!(proxy.get("a.test", "/two").status, 200);
     eventually("the new ones are written", || {
-        (read("access.log").contains("/two") && read("requests.jsonl").contains("/two")).then_some(())
+        (read("access.log").contains("/two") && read("requests.jsonl").contains("/two"))
+            .then_some(())
     });
-    for (moved, new) in [("access.moved", "access.log"), ("requests.moved", "requests.jsonl")] {
-        assert!(read(moved).contains("/one") && !read(moved).contains("/two"), "{moved}");
+    for (moved, new) in [
+        ("access.moved", "access.log"),
+        ("requests.moved", "requests.jsonl"),
+    ] {
+        assert!(
+            read(moved).contains("/one") && !read(moved).contains("/two"),
+            "{moved}"
+        );
         assert!(!read(new).contains("/one"), "{new}");
     }
     // A recording says in each file what its lines mean.
-    let heading = |name: &str| read(name).lines().next().unwrap_or_default().contains("\"format\"");
-    assert!(heading("requests.moved") && heading("requests.jsonl"), "{}", read("requests.jsonl"));
+    let heading = |name: &str| {
+        read(name)
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .contains("\"format\"")
+    };
+    assert!(
+        heading("requests.moved") && heading("requests.jsonl"),
+        "{}",
+        read("requests.jsonl")
+    );
     // Files that are where they were go on.
     proxy.signal("USR1");
-    assert!(proxy.stderr.find(|line| line.contains("the recording goes on in it").then_some(())).is_some());
+    assert!(
+        proxy
+            .stderr
+            .find(|line| line.contains("the recording goes on in it").then_some(()))
+            .is_some()
+    );
     assert_eq!(proxy.get("a.test", "/three").status, 200);
     eventually("they go on", || {
         let (access, record) = (read("access.log"), read("requests.jsonl"));
@@ -101,7 +151,10 @@ fn hanging_start(arguments: &[&str]) -> Running {
     );
     let mut command = command();
     command.args(arguments).current_dir(scratch.path());
-    command.env("WAYPOST_TEST_FAULT", format!("start=hang:{}", hang.display()));
+    command.env(
+        "WAYPOST_TEST_FAULT",
+        format!("start=hang:{}", hang.display()),
+    );
     let running = Running::start(&mut command);
     eventually("it hangs", || (!hang.exists()).then_some(()));
     running
@@ -111,8 +164,19 @@ fn hanging_start(arguments: &[&str]) -> Running {
 #[test]
 fn a_start_that_hangs_is_ended_by_one_signal_with_0_and_a_sentence() {
     let run = ["run", "--config", "waypost.toml"];
-    let demo = ["demo", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-    for (arguments, signal) in [(&run[..], "TERM"), (&run, "INT"), (&run, "QUIT"), (&demo, "INT")] {
+    let demo = [
+        "demo",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ];
+    for (arguments, signal) in [
+        (&run[..], "TERM"),
+        (&run, "INT"),
+        (&run, "QUIT"),
+        (&demo, "INT"),
+    ] {
         let running = hanging_start(arguments);
         for survived in SURVIVED {
             running.signal(survived);
@@ -121,7 +185,12 @@ fn a_start_that_hangs_is_ended_by_one_signal_with_0_and_a_sentence() {
         running.signal(signal);
         let exit = running.end();
         assert_eq!(exit.code, Some(0), "SIG{signal}: {}", exit.stderr);
-        assert!(exit.stderr.contains(&format!("SIG{signal} during the start: stopped")), "{}", exit.stderr);
+        assert!(
+            exit.stderr
+                .contains(&format!("SIG{signal} during the start: stopped")),
+            "{}",
+            exit.stderr
+        );
     }
 }
 
@@ -134,7 +203,12 @@ fn the_second_signal_ends_the_process_whatever_hangs() {
         let hang = scratch.path().join("hang");
         let log = std::fs::File::create(scratch.path().join("stderr")).unwrap();
         let mut service = Service::start(&one_backend(&upstream), scratch, |command| {
-            command.env("WAYPOST_TEST_FAULT", format!("control=hang:{}", hang.display())).stderr(log);
+            command
+                .env(
+                    "WAYPOST_TEST_FAULT",
+                    format!("control=hang:{}", hang.display()),
+                )
+                .stderr(log);
         });
         service.ready();
         std::fs::write(&hang, "").unwrap();
@@ -143,7 +217,10 @@ fn the_second_signal_ends_the_process_whatever_hangs() {
         service.signal(signal);
         let log = service.scratch.path().join("stderr");
         eventually("the first is seen", || {
-            std::fs::read_to_string(&log).unwrap().contains("finishing what is in flight").then_some(())
+            std::fs::read_to_string(&log)
+                .unwrap()
+                .contains("finishing what is in flight")
+                .then_some(())
         });
         service.signal(signal);
         assert_eq!(service.exit_code(), code, "SIG{signal}");
@@ -160,21 +237,49 @@ fn a_worker_that_hangs_is_named_by_readyz_until_it_goes_on() {
     let log = std::fs::File::create(scratch.path().join("stderr")).unwrap();
     let config = format!("workers = 2\n{}", one_backend(&upstream));
     let mut service = Service::start(&config, scratch, |command| {
-        command.env("WAYPOST_TEST_FAULT", format!("sweep=pause:{}", pause.display())).stderr(log);
+        command
+            .env(
+                "WAYPOST_TEST_FAULT",
+                format!("sweep=pause:{}", pause.display()),
+            )
+            .stderr(log);
     });
     let (_, admin) = service.ready();
-    assert_eq!((stat(admin, "/workers/0/hanging_seconds"), stat(admin, "/workers/1/hanging_seconds")), (0, 0));
+    assert_eq!(
+        (
+            stat(admin, "/workers/0/hanging_seconds"),
+            stat(admin, "/workers/1/hanging_seconds")
+        ),
+        (0, 0)
+    );
     std::fs::write(&pause, "").unwrap();
     eventually("a worker pauses", || (!pause.exists()).then_some(()));
-    let ready = eventually("it is seen", || Some(ask(admin, "/readyz")).filter(|ready| ready.status == 503));
-    assert!(ready.text().contains("these workers hang, and their clients are not answered: "), "{}", ready.text());
-    let hanging = (0..2).filter(|n| stat(admin, &format!("/workers/{n}/hanging_seconds")) > 0).count();
+    let ready = eventually("it is seen", || {
+        Some(ask(admin, "/readyz")).filter(|ready| ready.status == 503)
+    });
+    assert!(
+        ready
+            .text()
+            .contains("these workers hang, and their clients are not answered: "),
+        "{}",
+        ready.text()
+    );
+    let hanging = (0..2)
+        .filter(|n| stat(admin, &format!("/workers/{n}/hanging_seconds")) > 0)
+        .count();
     assert_eq!(hanging, 1);
     let metrics = ask(admin, "/metrics").text();
-    assert!(metrics.lines().any(|line| line == "waypost_workers_hanging 1"), "{metrics}");
+    assert!(
+        metrics
+            .lines()
+            .any(|line| line == "waypost_workers_hanging 1"),
+        "{metrics}"
+    );
     assert_eq!(ask(admin, "/healthz").status, 200);
     std::fs::write(&pause, "").unwrap();
-    eventually("it goes on", || (ask(admin, "/readyz").status == 200).then_some(()));
+    eventually("it goes on", || {
+        (ask(admin, "/readyz").status == 200).then_some(())
+    });
     let log = service.scratch.path().join("stderr");
     eventually("the log says so", || {
         let log = std::fs::read_to_string(&log).unwrap();
@@ -194,7 +299,12 @@ fn a_worker_that_hangs_does_not_hold_the_stop() {
     let log = std::fs::File::create(scratch.path().join("stderr")).unwrap();
     let config = format!("{}\n[timeouts]\ndrain = \"100ms\"", one_backend(&upstream));
     let mut service = Service::start(&config, scratch, |command| {
-        command.env("WAYPOST_TEST_FAULT", format!("sweep=hang:{}", hang.display())).stderr(log);
+        command
+            .env(
+                "WAYPOST_TEST_FAULT",
+                format!("sweep=hang:{}", hang.display()),
+            )
+            .stderr(log);
     });
     service.ready();
     std::fs::write(&hang, "").unwrap();
@@ -202,14 +312,23 @@ fn a_worker_that_hangs_does_not_hold_the_stop() {
     service.signal("TERM");
     assert_eq!(service.exit_code(), 1);
     let log = std::fs::read_to_string(service.scratch.path().join("stderr")).unwrap();
-    assert!(log.contains("error: these workers have not ended in time: "), "{log}");
+    assert!(
+        log.contains("error: these workers have not ended in time: "),
+        "{log}"
+    );
 }
 
 #[test]
 fn a_component_that_can_t_be_read_does_not_keep_the_process_alive() {
     let scratch = Scratch::new();
     let fifo = scratch.path().join("fifo.wasm");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
     let config = "[policies.mine]\ncomponent = \"fifo.wasm\"\n[pools.all]\nbackends = [{ address = \"127.0.0.1:1\" }]\n\
          [[routes]]\nhost = \"*\"\npool = \"all\"\npolicies = [\"mine\"]";
     let mut service = Service::start(config, scratch, |_| ());
@@ -224,13 +343,21 @@ fn a_component_that_can_t_be_read_does_not_keep_the_process_alive() {
 fn an_origin_and_a_demo_drain_on_quit_and_live_through_the_rest() {
     for arguments in [
         &["origin", "--listen", "127.0.0.1:0"][..],
-        &["demo", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.2:0"],
+        &[
+            "demo",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.2:0",
+        ],
     ] {
         let mut command = command();
         command.args(arguments);
         let mut service = Service::of(command, Scratch::new(), |_| ());
         let address = service.listener([127, 0, 0, 1]);
-        eventually("it serves", || (ask(address, "/page_one").status < 500).then_some(()));
+        eventually("it serves", || {
+            (ask(address, "/page_one").status < 500).then_some(())
+        });
         for signal in SURVIVED {
             service.signal(signal);
         }
@@ -243,7 +370,8 @@ fn an_origin_and_a_demo_drain_on_quit_and_live_through_the_rest() {
 #[test]
 fn signals_of_an_offline_command_keep_their_meaning() {
     let (address, _listener) = silent();
-    let running = Running::start(command().args(["policy", "status", "--admin", &address.to_string()]));
+    let running =
+        Running::start(command().args(["policy", "status", "--admin", &address.to_string()]));
     // Not HUP: whoever runs the tests under `nohup` has it ignored from the start.
     running.signal("USR1");
     assert_eq!(running.end().code, Some(-1), "by the signal itself");
@@ -263,7 +391,12 @@ fn a_rain_of_signals_costs_no_request() {
     let mut client = proxy.client();
     for number in 0..30 {
         proxy.signal(SURVIVED[number % 3]);
-        let answer = client.ask(Request::new("POST", "/").host("a.test").body(format!("body {number}")).bytes());
+        let answer = client.ask(
+            Request::new("POST", "/")
+                .host("a.test")
+                .body(format!("body {number}"))
+                .bytes(),
+        );
         assert_eq!(answer.text(), format!("body {number}"));
     }
 }

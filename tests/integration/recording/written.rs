@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{lines, requests, stop};
-use crate::fixtures::{Request, TestProxy, TestUpstream, eventually, get, guest, refusing_address, response};
+use crate::fixtures::{
+    Request, TestProxy, TestUpstream, eventually, get, guest, refusing_address, response,
+};
 
 const ALL: &str = "[record]\nfile = \"requests.jsonl\"\nsample = \"100%\"\n";
 
@@ -19,11 +21,19 @@ fn probed(record: &str, backends: &[&TestUpstream]) -> TestProxy {
 
 fn call<'a>(request: &'a Value, hook: &str) -> &'a Value {
     let calls = request["calls"].as_array().unwrap();
-    calls.iter().find(|call| call["hook"] == hook).unwrap_or_else(|| panic!("no {hook}: {request:#}"))
+    calls
+        .iter()
+        .find(|call| call["hook"] == hook)
+        .unwrap_or_else(|| panic!("no {hook}: {request:#}"))
 }
 
 fn field(list: &Value, name: &str) -> Vec<Value> {
-    list.as_array().unwrap().iter().filter(|f| f[0] == name).map(|f| f[1].clone()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .filter(|f| f[0] == name)
+        .map(|f| f[1].clone())
+        .collect()
 }
 
 #[test]
@@ -38,22 +48,47 @@ fn a_request_is_told_with_all_that_was_asked_about_it() {
         .field("X-Probe-Request", "set=x-set:yes")
         .field("X-Probe-Response", "random=10");
     // No text: what is between 0x80 and 0xff may stand in a value (RFC 9110 section 5.5).
-    let bytes: Vec<u8> = ask.bytes().into_iter().map(|b| if b == b'~' { 0xff } else { b }).collect();
+    let bytes: Vec<u8> = ask
+        .bytes()
+        .into_iter()
+        .map(|b| if b == b'~' { 0xff } else { b })
+        .collect();
     assert_eq!(proxy.ask(bytes).status, 200);
     stop(&mut proxy);
     let all = lines(&proxy.scratch, "requests.jsonl");
-    let [lineup, request] = all.as_slice() else { panic!("{all:#?}") };
+    let [lineup, request] = all.as_slice() else {
+        panic!("{all:#?}")
+    };
     let lineup = &lineup["lineup"];
-    assert_eq!((&lineup["format"], &lineup["sample"], &lineup["workers"]), (&json!(1), &json!(1.0), &json!(1)));
-    assert_eq!(lineup["pools"][0]["backends"][0]["address"], backend.address().to_string());
+    assert_eq!(
+        (&lineup["format"], &lineup["sample"], &lineup["workers"]),
+        (&json!(1), &json!(1.0), &json!(1))
+    );
+    assert_eq!(
+        lineup["pools"][0]["backends"][0]["address"],
+        backend.address().to_string()
+    );
     let policy = &lineup["policies"][0];
-    assert_eq!((&policy["name"], &policy["settings"]), (&json!("probe"), &json!({"select": ["pick=0"]})));
-    assert_eq!((&policy["deadline_microseconds"], &policy["pools"]), (&json!(2_000_000), &json!([0])));
-    assert!(policy["active"]["digest"].as_str().unwrap().starts_with("sha256:"), "{policy:#}");
+    assert_eq!(
+        (&policy["name"], &policy["settings"]),
+        (&json!("probe"), &json!({"select": ["pick=0"]}))
+    );
+    assert_eq!(
+        (&policy["deadline_microseconds"], &policy["pools"]),
+        (&json!(2_000_000), &json!([0]))
+    );
+    assert!(
+        policy["active"]["digest"]
+            .as_str()
+            .unwrap()
+            .starts_with("sha256:"),
+        "{policy:#}"
+    );
 
     let request = &request["request"];
     assert_eq!(request["lineup"], lineup["lineup"]);
-    let head = ["method", "scheme", "host", "path", "query", "client"].map(|key| request[key].as_str().unwrap());
+    let head = ["method", "scheme", "host", "path", "query", "client"]
+        .map(|key| request[key].as_str().unwrap());
     assert_eq!(head, ["GET", "http", "a.test", "/a", "b=c", "127.0.0.1"]);
     assert_eq!(field(&request["fields"], "x-twice"), ["1", "2"]);
     assert_eq!(field(&request["fields"], "x-raw"), [json!({"hex": "ff21"})]);
@@ -61,17 +96,36 @@ fn a_request_is_told_with_all_that_was_asked_about_it() {
 
     let edit = call(request, "request-headers");
     assert_eq!(field(&edit["edited"], "x-set"), ["yes"]);
-    assert_eq!((&edit["answer"], &edit["role"], &edit["policy"]), (&json!("done"), &json!("active"), &json!("probe")));
+    assert_eq!(
+        (&edit["answer"], &edit["role"], &edit["policy"]),
+        (&json!("done"), &json!("active"), &json!("probe"))
+    );
     let select = call(request, "selection");
-    assert_eq!((&select["answer"], &select["attempt"]), (&json!({"backend": 0}), &json!(1)));
-    assert!(select.get("sees").is_none() && select.get("edited").is_none(), "{select:#}");
+    assert_eq!(
+        (&select["answer"], &select["attempt"]),
+        (&json!({"backend": 0}), &json!(1))
+    );
+    assert!(
+        select.get("sees").is_none() && select.get("edited").is_none(),
+        "{select:#}"
+    );
     let seed = select["tape"]["seed"].as_str().unwrap();
     assert!(seed.len() == 16 && seed != edit["tape"]["seed"], "{seed}");
     let after = call(request, "response-headers");
-    assert_eq!((&after["response"]["status"], &after["response"]["backend"]), (&json!(200), &json!(0)));
+    assert_eq!(
+        (&after["response"]["status"], &after["response"]["backend"]),
+        (&json!(200), &json!(0))
+    );
     assert_eq!(field(&after["response"]["fields"], "x-from"), ["backend"]);
-    assert!(after["edited"].is_array() && after["nanoseconds"].as_u64().unwrap() > 0, "{after:#}");
-    assert_eq!(after["facts"][0].as_array().unwrap().len(), 4, "the request is in flight now");
+    assert!(
+        after["edited"].is_array() && after["nanoseconds"].as_u64().unwrap() > 0,
+        "{after:#}"
+    );
+    assert_eq!(
+        after["facts"][0].as_array().unwrap().len(),
+        4,
+        "the request is in flight now"
+    );
 }
 
 #[test]
@@ -84,7 +138,12 @@ fn attempts_faults_and_refusals_are_told() {
         .tables("[policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"2s\"")
         .tables(ALL)
         .start();
-    let select = |action: &str| Request::new("GET", "/").host("a.test").field("X-Probe-Select", action).bytes();
+    let select = |action: &str| {
+        Request::new("GET", "/")
+            .host("a.test")
+            .field("X-Probe-Select", action)
+            .bytes()
+    };
     let mut client = proxy.client();
     assert_eq!(client.ask(select("picks=0,1")).text(), "served");
     client.ask(select("refuse=403"));
@@ -92,25 +151,50 @@ fn attempts_faults_and_refusals_are_told() {
     stop(&mut proxy);
     let all = requests(&proxy.scratch, "requests.jsonl");
     let selections = |request: &Value| -> Vec<Value> {
-        request["calls"].as_array().unwrap().iter().filter(|c| c["hook"] == "selection").cloned().collect()
+        request["calls"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|c| c["hook"] == "selection")
+            .cloned()
+            .collect()
     };
     let [first, second] = selections(&all[0]).try_into().unwrap();
-    assert_eq!((&first["answer"], &second["answer"]), (&json!({"backend": 0}), &json!({"backend": 1})));
-    assert_eq!((&second["attempt"], &second["failed"]), (&json!(2), &json!([{"backend": 0, "failure": "connect"}])));
+    assert_eq!(
+        (&first["answer"], &second["answer"]),
+        (&json!({"backend": 0}), &json!({"backend": 1}))
+    );
+    assert_eq!(
+        (&second["attempt"], &second["failed"]),
+        (&json!(2), &json!([{"backend": 0, "failure": "connect"}]))
+    );
     let reply = &selections(&all[1])[0]["answer"]["reply"];
-    assert_eq!((&reply["status"], &all[1]["status"]), (&json!(403), &json!(403)));
+    assert_eq!(
+        (&reply["status"], &all[1]["status"]),
+        (&json!(403), &json!(403))
+    );
     let fault = &selections(&all[2])[0]["answer"]["fault"];
     assert_eq!(fault["kind"], "trap", "{fault:#}");
     assert_eq!(proxy_counts(&all), 3);
 }
 
 fn proxy_counts(all: &[Value]) -> usize {
-    all.iter().filter(|request| request["time"].as_u64().is_some_and(|time| time > 1_600_000_000_000)).count()
+    all.iter()
+        .filter(|request| {
+            request["time"]
+                .as_u64()
+                .is_some_and(|time| time > 1_600_000_000_000)
+        })
+        .count()
 }
 
 #[test]
 fn what_is_secret_is_a_hash_and_equal_where_it_was_equal() {
-    let backend = TestUpstream::answering(response("200 OK", &[("Set-Cookie", "id=topsecretcookie; Path=/")], ""));
+    let backend = TestUpstream::answering(response(
+        "200 OK",
+        &[("Set-Cookie", "id=topsecretcookie; Path=/")],
+        "",
+    ));
     let record = "redact = [\"authorization\", \"cookie\", \"set-cookie\", \"x-key\"]\nredact-query = true\nredact-client = true";
     let mut proxy = probed(&[ALL, record].concat(), &[&backend]);
     let ask = |key: &str| {
@@ -129,24 +213,65 @@ fn what_is_secret_is_a_hash_and_equal_where_it_was_equal() {
     stop(&mut proxy);
     let text = std::fs::read_to_string(proxy.scratch.path().join("requests.jsonl")).unwrap();
     let requests_text = text.split_once('\n').unwrap().1;
-    for secret in ["topsecret", "abcdefghijkl", "key-number", "sesame", "127.0.0.1\"", "ab=B"] {
+    for secret in [
+        "topsecret",
+        "abcdefghijkl",
+        "key-number",
+        "sesame",
+        "127.0.0.1\"",
+        "ab=B",
+    ] {
         assert!(!requests_text.contains(secret), "{secret}: {requests_text}");
     }
     let all = requests(&proxy.scratch, "requests.jsonl");
-    let keys: Vec<Value> = all.iter().flat_map(|r| field(&r["fields"], "x-key")).collect();
+    let keys: Vec<Value> = all
+        .iter()
+        .flat_map(|r| field(&r["fields"], "x-key"))
+        .collect();
     assert!(keys[0] == keys[2] && keys[0] != keys[1], "{keys:?}");
-    assert!(keys[0].as_str().unwrap().starts_with("redacted:"), "{keys:?}");
+    assert!(
+        keys[0].as_str().unwrap().starts_with("redacted:"),
+        "{keys:?}"
+    );
     let authorization = field(&all[0]["fields"], "authorization");
-    assert!(authorization[0].as_str().unwrap().starts_with("Bearer redacted:"), "{authorization:?}");
+    assert!(
+        authorization[0]
+            .as_str()
+            .unwrap()
+            .starts_with("Bearer redacted:"),
+        "{authorization:?}"
+    );
     let copied = field(&call(&all[0], "request-headers")["edited"], "x-copied");
-    assert!(authorization[0].as_str().unwrap().ends_with(copied[0].as_str().unwrap()), "{copied:?}");
-    let cookie = field(&all[0]["fields"], "cookie")[0].as_str().unwrap().to_owned();
-    assert!(cookie.starts_with("id=redacted:") && cookie.contains("; ab=redacted:"), "{cookie}");
-    let set = field(&call(&all[0], "response-headers")["response"]["fields"], "set-cookie");
+    assert!(
+        authorization[0]
+            .as_str()
+            .unwrap()
+            .ends_with(copied[0].as_str().unwrap()),
+        "{copied:?}"
+    );
+    let cookie = field(&all[0]["fields"], "cookie")[0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        cookie.starts_with("id=redacted:") && cookie.contains("; ab=redacted:"),
+        "{cookie}"
+    );
+    let set = field(
+        &call(&all[0], "response-headers")["response"]["fields"],
+        "set-cookie",
+    );
     let id = cookie.split(';').next().unwrap();
-    assert_eq!(set, [format!("{id}; Path=/")], "the same secret, wherever it stands");
+    assert_eq!(
+        set,
+        [format!("{id}; Path=/")],
+        "the same secret, wherever it stands"
+    );
     let query = all[0]["query"].as_str().unwrap();
-    assert!(query.starts_with("token=redacted:") && query.contains("&empty=redacted:"), "{query}");
+    assert!(
+        query.starts_with("token=redacted:") && query.contains("&empty=redacted:"),
+        "{query}"
+    );
     let client = all[0]["client"].as_str().unwrap();
     assert!(client.starts_with("198.1"), "{client}");
     assert_eq!(field(&all[0]["fields"], "x-forwarded-for"), [client]);
@@ -159,8 +284,16 @@ fn nothing_is_recorded_unless_it_is_asked_for() {
     proxy.get("a.test", "/");
     assert_eq!(proxy.stat("/recording/recorded"), 0);
     stop(&mut proxy);
-    let names: Vec<_> = std::fs::read_dir(proxy.scratch.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert!(!names.iter().any(|name| name.to_string_lossy().contains("jsonl")), "{names:?}");
+    let names: Vec<_> = std::fs::read_dir(proxy.scratch.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert!(
+        !names
+            .iter()
+            .any(|name| name.to_string_lossy().contains("jsonl")),
+        "{names:?}"
+    );
 }
 
 #[test]
@@ -174,7 +307,8 @@ fn a_share_and_some_policies_can_be_recorded() {
             .tables(record)
             .start()
     };
-    let mut proxy = tables("[record]\nfile = \"some.jsonl\"\nsample = 0.5\npolicies = [\"random\"]");
+    let mut proxy =
+        tables("[record]\nfile = \"some.jsonl\"\nsample = 0.5\npolicies = [\"random\"]");
     let mut client = proxy.client();
     (0..400).for_each(|_| assert_eq!(client.ask(get("a.test", "/")).status, 200));
     drop(client);
@@ -182,10 +316,17 @@ fn a_share_and_some_policies_can_be_recorded() {
     let all = requests(&proxy.scratch, "some.jsonl");
     // A fair coin is outside of this once in a billion times.
     assert!((140..=260).contains(&all.len()), "{}", all.len());
-    let policies = all.iter().flat_map(|r| r["calls"].as_array().unwrap()).map(|c| c["policy"].as_str().unwrap());
+    let policies = all
+        .iter()
+        .flat_map(|r| r["calls"].as_array().unwrap())
+        .map(|c| c["policy"].as_str().unwrap());
     assert!(policies.into_iter().all(|policy| policy == "random"));
     let lineup = &lines(&proxy.scratch, "some.jsonl")[0]["lineup"];
-    assert_eq!(lineup["policies"].as_array().unwrap().len(), 1, "{lineup:#}");
+    assert_eq!(
+        lineup["policies"].as_array().unwrap().len(),
+        1,
+        "{lineup:#}"
+    );
 }
 
 /// Half a record can't be replayed.
@@ -193,14 +334,19 @@ fn a_share_and_some_policies_can_be_recorded() {
 fn a_request_whose_record_takes_too_much_is_left_out_whole_and_counted() {
     let long = "x".repeat(1_000);
     let large: Vec<(&str, &str)> = (0..50).map(|_| ("X-Long", long.as_str())).collect();
-    let (large, small) = (response("200 OK", &large, "large"), response("200 OK", &[], "small"));
+    let (large, small) = (
+        response("200 OK", &large, "large"),
+        response("200 OK", &[], "small"),
+    );
     let backend = TestUpstream::replying(move |request| match request.target() {
         "/large" => large.clone(),
         _ => small.clone(),
     });
     // Of each call the record has the 50 kB of the response: more than a megabyte in all.
     let names: Vec<String> = (0..30).map(|n| format!("p{n}")).collect();
-    let tables = names.iter().map(|n| format!("[policies.{n}]\ncomponent = \"first.wasm\"\ndeadline = \"2s\"\n"));
+    let tables = names
+        .iter()
+        .map(|n| format!("[policies.{n}]\ncomponent = \"first.wasm\"\ndeadline = \"2s\"\n"));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut proxy = TestProxy::builder()
         .file("first.wasm", guest("pick-first"))
@@ -211,11 +357,18 @@ fn a_request_whose_record_takes_too_much_is_left_out_whole_and_counted() {
     assert_eq!(proxy.get("a.test", "/small").text(), "small");
     assert_eq!(proxy.get("a.test", "/large").text(), "large");
     assert_eq!(proxy.get("a.test", "/small").text(), "small");
-    eventually("the others are recorded", || (proxy.stat("/recording/recorded") == 2).then_some(()));
-    eventually("and it is counted", || (proxy.stat("/recording/dropped") == 1).then_some(()));
+    eventually("the others are recorded", || {
+        (proxy.stat("/recording/recorded") == 2).then_some(())
+    });
+    eventually("and it is counted", || {
+        (proxy.stat("/recording/dropped") == 1).then_some(())
+    });
     stop(&mut proxy);
     let all = requests(&proxy.scratch, "requests.jsonl");
-    assert!(all.len() == 2 && all.iter().all(|request| request["path"] == "/small"), "{all:#?}");
+    assert!(
+        all.len() == 2 && all.iter().all(|request| request["path"] == "/small"),
+        "{all:#?}"
+    );
 }
 
 #[test]
@@ -225,21 +378,41 @@ fn the_file_is_set_aside_once_and_both_parts_can_be_read() {
     let mut client = proxy.client();
     let long = "x".repeat(12_000);
     for _ in 0..300 {
-        client.ask(Request::new("GET", "/").host("a.test").field("X-Long", &long).bytes());
+        client.ask(
+            Request::new("GET", "/")
+                .host("a.test")
+                .field("X-Long", &long)
+                .bytes(),
+        );
     }
     drop(client);
-    eventually("all is recorded", || (proxy.stat("/recording/recorded") == 300).then_some(()));
+    eventually("all is recorded", || {
+        (proxy.stat("/recording/recorded") == 300).then_some(())
+    });
     let bytes = proxy.stat("/recording/bytes");
     assert!(bytes > 3 << 20, "{bytes}");
-    assert_eq!((proxy.stat("/recording/dropped"), proxy.stat("/recording/errors")), (0, 0));
+    assert_eq!(
+        (
+            proxy.stat("/recording/dropped"),
+            proxy.stat("/recording/errors")
+        ),
+        (0, 0)
+    );
     stop(&mut proxy);
     for name in ["requests.jsonl", "requests.jsonl.1"] {
         let path = proxy.scratch.path().join(name);
         let found = std::fs::metadata(&path).unwrap();
         assert!(found.len() <= 1 << 20, "{name}: {}", found.len());
         #[cfg(unix)]
-        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777, 0o600, "{name}");
-        assert!(lines(&proxy.scratch, name)[0].get("lineup").is_some(), "{name} begins with who decides");
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777,
+            0o600,
+            "{name}"
+        );
+        assert!(
+            lines(&proxy.scratch, name)[0].get("lineup").is_some(),
+            "{name} begins with who decides"
+        );
     }
 }
 
@@ -251,7 +424,9 @@ fn what_was_written_is_on_disk_within_moments() {
     // It is counted when it is in the file.
     eventually("it is counted", || {
         let metrics = proxy.admin(Request::new("GET", "/metrics")).text();
-        metrics.contains("waypost_requests_recorded_total 1").then_some(())
+        metrics
+            .contains("waypost_requests_recorded_total 1")
+            .then_some(())
     });
     assert_eq!(requests(&proxy.scratch, "requests.jsonl").len(), 1);
 }
@@ -274,26 +449,41 @@ fn each_generation_is_in_the_lineup_of_what_it_decided() {
     stop(&mut proxy);
     let all = lines(&proxy.scratch, "requests.jsonl");
     let lineups: Vec<&Value> = all.iter().filter_map(|line| line.get("lineup")).collect();
-    let generations: Vec<&Value> = lineups.iter().map(|l| &l["policies"][0]["active"]["generation"]).collect();
+    let generations: Vec<&Value> = lineups
+        .iter()
+        .map(|l| &l["policies"][0]["active"]["generation"])
+        .collect();
     assert_eq!(generations, [1, 2, 2]);
     assert_eq!(lineups[2]["policies"][0]["trial"]["role"], "shadow");
     let requests = requests(&proxy.scratch, "requests.jsonl");
     for (request, lineup) in requests.iter().zip(&lineups) {
         assert_eq!(request["lineup"], lineup["lineup"]);
     }
-    let roles: Vec<&str> =
-        requests[2]["calls"].as_array().unwrap().iter().map(|c| c["role"].as_str().unwrap()).collect();
+    let roles: Vec<&str> = requests[2]["calls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["role"].as_str().unwrap())
+        .collect();
     assert_eq!(roles, ["active", "shadow", "active", "shadow"]);
 }
 
 #[test]
 fn a_recording_of_an_earlier_run_is_set_aside_and_what_is_no_file_is_refused() {
     let backend = TestUpstream::named("served");
-    let start =
-        || TestProxy::builder().host("*", &[backend.address()]).file("requests.jsonl", "old\n").tables(ALL).start();
+    let start = || {
+        TestProxy::builder()
+            .host("*", &[backend.address()])
+            .file("requests.jsonl", "old\n")
+            .tables(ALL)
+            .start()
+    };
     let mut proxy = start();
     stop(&mut proxy);
-    assert_eq!(std::fs::read_to_string(proxy.scratch.path().join("requests.jsonl.1")).unwrap(), "old\n");
+    assert_eq!(
+        std::fs::read_to_string(proxy.scratch.path().join("requests.jsonl.1")).unwrap(),
+        "old\n"
+    );
 
     let scratch = crate::fixtures::Scratch::new();
     std::fs::create_dir(scratch.path().join("requests.jsonl")).unwrap();
@@ -304,5 +494,8 @@ fn a_recording_of_an_earlier_run_is_set_aside_and_what_is_no_file_is_refused() {
     scratch.write("waypost.toml", config);
     let exit = crate::fixtures::waypost(["run", "--config", "waypost.toml"], scratch.path());
     assert_eq!(exit.code, Some(1), "{exit:?}");
-    assert!(exit.stderr.contains("record.file") && exit.stderr.contains("no regular file"), "{exit:?}");
+    assert!(
+        exit.stderr.contains("record.file") && exit.stderr.contains("no regular file"),
+        "{exit:?}"
+    );
 }

@@ -20,7 +20,11 @@ fn policy(folder: &Path, words: &[&str]) -> Exit {
 #[track_caller]
 fn well(folder: &Path, words: &[&str]) -> String {
     let exit = policy(folder, words);
-    assert_eq!((exit.code, exit.stderr.as_str()), (Some(0), ""), "{words:?}: {exit:?}");
+    assert_eq!(
+        (exit.code, exit.stderr.as_str()),
+        (Some(0), ""),
+        "{words:?}: {exit:?}"
+    );
     exit.stdout
 }
 
@@ -28,14 +32,25 @@ fn well(folder: &Path, words: &[&str]) -> String {
 #[track_caller]
 fn refused(folder: &Path, words: &[&str], code: i32) -> String {
     let exit = policy(folder, words);
-    assert_eq!((exit.code, exit.stdout.as_str()), (Some(code), ""), "{words:?}: {exit:?}");
-    assert!(exit.stderr.starts_with("error: "), "{words:?}: {}", exit.stderr);
+    assert_eq!(
+        (exit.code, exit.stdout.as_str()),
+        (Some(code), ""),
+        "{words:?}: {exit:?}"
+    );
+    assert!(
+        exit.stderr.starts_with("error: "),
+        "{words:?}: {}",
+        exit.stderr
+    );
     exit.stderr
 }
 
 /// The checked-in component of a built-in policy.
 fn checked_in(name: &str) -> String {
-    repository().join(format!("guest-policies/{name}/{name}.wasm")).display().to_string()
+    repository()
+        .join(format!("guest-policies/{name}/{name}.wasm"))
+        .display()
+        .to_string()
 }
 
 /// A folder with this scenario file in it.
@@ -58,11 +73,15 @@ fn files_that_are_not_there_are_a_slip() {
         &["bench", "builtin:random", "--settings", "@gone.json"],
     ] {
         let sentence = refused(scratch.path(), words, 2);
-        assert!(sentence.contains("can't read gone."), "{words:?}: {sentence}");
+        assert!(
+            sentence.contains("can't read gone."),
+            "{words:?}: {sentence}"
+        );
     }
     let sentence = refused(scratch.path(), &["inspect", "builtin:gone"], 2);
     assert!(
-        sentence.contains("there is no built-in policy \"gone\"") && sentence.contains("least-loaded"),
+        sentence.contains("there is no built-in policy \"gone\"")
+            && sentence.contains("least-loaded"),
         "{sentence}"
     );
     assert!(refused(scratch.path(), &["inspect", "."], 2).contains("can't read ."));
@@ -72,15 +91,28 @@ fn files_that_are_not_there_are_a_slip() {
 fn what_is_no_component_is_told_by_all_alike() {
     let scratch = with_scenarios("[[scenario]]\nname = \"a\"\n");
     scratch.write("text.wasm", "hello");
-    let core = repository().join("tests/guests/core-module/core-module.wasm").display().to_string();
-    for (file, told) in [("text.wasm", "not a valid WebAssembly component"), (core.as_str(), "core module")] {
+    let core = repository()
+        .join("tests/guests/core-module/core-module.wasm")
+        .display()
+        .to_string();
+    for (file, told) in [
+        ("text.wasm", "not a valid WebAssembly component"),
+        (core.as_str(), "core module"),
+    ] {
         for words in [&["test", file, "scenarios.toml"][..], &["bench", file]] {
             let sentence = refused(scratch.path(), words, 1);
             assert!(sentence.contains(told), "{words:?}: {sentence}");
         }
         let shown = policy(scratch.path(), &["inspect", file]);
         assert_eq!(shown.code, Some(1), "{shown:?}");
-        assert!(shown.stdout.lines().any(|l| l.starts_with("refused") && l.contains(told)), "{}", shown.stdout);
+        assert!(
+            shown
+                .stdout
+                .lines()
+                .any(|l| l.starts_with("refused") && l.contains(told)),
+            "{}",
+            shown.stdout
+        );
     }
 }
 
@@ -88,7 +120,11 @@ fn what_is_no_component_is_told_by_all_alike() {
 fn nothing_of_it_needs_a_proxy_or_its_configuration() {
     let scratch = Scratch::new();
     let mut command = command();
-    command.args(["policy", "inspect", "builtin:random"]).current_dir(scratch.path());
-    command.env("WAYPOST_ADMIN_LISTEN", "nonsense").env("WAYPOST_CONFIG", "gone.toml");
+    command
+        .args(["policy", "inspect", "builtin:random"])
+        .current_dir(scratch.path());
+    command
+        .env("WAYPOST_ADMIN_LISTEN", "nonsense")
+        .env("WAYPOST_CONFIG", "gone.toml");
     assert_eq!(run(&mut command).code, Some(0));
 }

@@ -6,7 +6,8 @@ use wit_parser::Resolve;
 use super::{policy, refused, well};
 use crate::fixtures::{Scratch, repository};
 
-/// A policy that selects the backend with the index of the attempt, in text; `more` is put into the module.
+/// A policy that selects the backend with the index of the attempt, in text; `more` is put into the
+/// module.
 fn selecting(more: &str) -> Vec<u8> {
     let text = format!(
         r#"(module {more}
@@ -38,7 +39,10 @@ fn with_types(mut module: Vec<u8>) -> Vec<u8> {
 
 /// Packed, it is taken and selects the second of two attempts.
 fn assert_works(scratch: &Scratch) {
-    scratch.write("scenarios.toml", "[[scenario]]\nname = \"a retry\"\nfailed = [0]\nexpect.backend = 2\n");
+    scratch.write(
+        "scenarios.toml",
+        "[[scenario]]\nname = \"a retry\"\nfailed = [0]\nexpect.backend = 2\n",
+    );
     assert!(well(scratch.path(), &["inspect", "packed.wasm"]).contains("selection"));
     well(scratch.path(), &["test", "packed.wasm", "scenarios.toml"]);
 }
@@ -49,19 +53,42 @@ fn a_module_with_types_becomes_the_component_that_the_usual_tool_makes() {
     let module = with_types(selecting(""));
     scratch.write("module.wasm", &module);
     let inspected = policy(scratch.path(), &["inspect", "module.wasm"]);
-    assert!(inspected.stdout.contains("`waypost policy pack` makes a component of it"), "{}", inspected.stdout);
-    assert_eq!(well(scratch.path(), &["pack", "module.wasm", "-o", "packed.wasm"]), "");
+    assert!(
+        inspected
+            .stdout
+            .contains("`waypost policy pack` makes a component of it"),
+        "{}",
+        inspected.stdout
+    );
+    assert_eq!(
+        well(
+            scratch.path(),
+            &["pack", "module.wasm", "-o", "packed.wasm"]
+        ),
+        ""
+    );
     let packed = std::fs::read(scratch.path().join("packed.wasm")).unwrap();
-    assert_eq!(packed, ComponentEncoder::default().module(&module).unwrap().encode().unwrap());
+    assert_eq!(
+        packed,
+        ComponentEncoder::default()
+            .module(&module)
+            .unwrap()
+            .encode()
+            .unwrap()
+    );
     assert_works(&scratch);
 }
 
 #[test]
 fn a_module_for_preview_1_gets_its_adapter() {
     let scratch = Scratch::new();
-    let import = r#"(import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))"#;
+    let import =
+        r#"(import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))"#;
     scratch.write("module.wasm", with_types(selecting(import)));
-    well(scratch.path(), &["pack", "module.wasm", "--output", "packed.wasm"]);
+    well(
+        scratch.path(),
+        &["pack", "module.wasm", "--output", "packed.wasm"],
+    );
     assert_works(&scratch);
 }
 
@@ -71,8 +98,14 @@ fn what_can_not_be_packed_says_why_and_writes_nothing() {
     scratch.write("bare.wasm", selecting(""));
     scratch.write("text.wasm", "(module)");
     scratch.write("other.wasm", "hello");
-    scratch.write("strange.wasm", with_types(selecting(r#"(import "env" "f" (func))"#)));
-    let component = repository().join("guest-policies/random/random.wasm").display().to_string();
+    scratch.write(
+        "strange.wasm",
+        with_types(selecting(r#"(import "env" "f" (func))"#)),
+    );
+    let component = repository()
+        .join("guest-policies/random/random.wasm")
+        .display()
+        .to_string();
     for (file, told) in [
         ("bare.wasm", "does not carry the types"),
         ("text.wasm", "WebAssembly text"),
@@ -81,10 +114,20 @@ fn what_can_not_be_packed_says_why_and_writes_nothing() {
         (component.as_str(), "a component already"),
     ] {
         let sentence = refused(scratch.path(), &["pack", file, "-o", "out.wasm"], 1);
-        assert!(sentence.contains(told) && sentence.lines().count() == 1, "{file}: {sentence}");
+        assert!(
+            sentence.contains(told) && sentence.lines().count() == 1,
+            "{file}: {sentence}"
+        );
         assert!(!scratch.path().join("out.wasm").exists(), "{file}");
     }
     scratch.write("module.wasm", with_types(selecting("")));
-    let sentence = refused(scratch.path(), &["pack", "module.wasm", "-o", "no/such/folder.wasm"], 2);
-    assert!(sentence.contains("can't write no/such/folder.wasm"), "{sentence}");
+    let sentence = refused(
+        scratch.path(),
+        &["pack", "module.wasm", "-o", "no/such/folder.wasm"],
+        2,
+    );
+    assert!(
+        sentence.contains("can't write no/such/folder.wasm"),
+        "{sentence}"
+    );
 }

@@ -1,4 +1,5 @@
-//! `waypost policy test`: what passes, what fails and how that reads, and mistakes in a scenario file.
+//! `waypost policy test`: what passes, what fails and how that reads, and mistakes in a scenario
+//! file.
 
 use std::path::Path;
 
@@ -7,7 +8,10 @@ use crate::fixtures::{Exit, Scratch, repository};
 
 /// The guest that does what it is told; tests/guests/README.md.
 fn probe() -> String {
-    repository().join("tests/guests/probe/probe.wasm").display().to_string()
+    repository()
+        .join("tests/guests/probe/probe.wasm")
+        .display()
+        .to_string()
 }
 
 #[track_caller]
@@ -19,14 +23,24 @@ fn test_probe(scenarios: &str) -> Exit {
 #[track_caller]
 fn assert_passes(scenarios: &str) {
     let exit = test_probe(scenarios);
-    assert_eq!((exit.code, exit.stderr.as_str()), (Some(0), ""), "{}", exit.stdout);
+    assert_eq!(
+        (exit.code, exit.stderr.as_str()),
+        (Some(0), ""),
+        "{}",
+        exit.stdout
+    );
 }
 
 /// Standard output of a file of which something fails.
 #[track_caller]
 fn failing(scenarios: &str) -> String {
     let exit = test_probe(scenarios);
-    assert_eq!((exit.code, exit.stderr.as_str()), (Some(1), ""), "{}", exit.stdout);
+    assert_eq!(
+        (exit.code, exit.stderr.as_str()),
+        (Some(1), ""),
+        "{}",
+        exit.stdout
+    );
     exit.stdout
 }
 
@@ -107,26 +121,46 @@ fn faults_can_be_expected() {
         expect.backend = 3
         "#,
     );
-    let text =
-        failing("[[scenario]]\nname = \"no\"\nrequest.headers = { x-probe-range = \"trap\", range = \"bytes=0-1\" }\n");
-    assert!(text.contains("fault") && text.contains("expected  none") && text.contains("trap in range"), "{text}");
+    let text = failing(
+        "[[scenario]]\nname = \"no\"\nrequest.headers = { x-probe-range = \"trap\", range = \"bytes=0-1\" }\n",
+    );
+    assert!(
+        text.contains("fault") && text.contains("expected  none") && text.contains("trap in range"),
+        "{text}"
+    );
     let text = failing("[[scenario]]\nname = \"no\"\nexpect.fault = \"trap\"\n");
-    assert!(text.contains("expected  trap") && text.contains("actual    none"), "{text}");
+    assert!(
+        text.contains("expected  trap") && text.contains("actual    none"),
+        "{text}"
+    );
 }
 
 #[test]
 fn an_expected_fault_hides_no_other() {
-    let both =
-        "[[scenario]]\nname = \"both\"\nrequest.headers = { x-probe-request = \"trap\", x-probe-select = \"trap\" }\n";
-    let text = failing(&format!("{both}expect.fault = {{ kind = \"trap\", hook = \"selection\" }}\n"));
-    assert!(text.contains("expected  none but what is expected"), "{text}");
-    assert!(text.contains("trap in request-headers") && !text.contains("trap in selection"), "{text}");
+    let both = "[[scenario]]\nname = \"both\"\nrequest.headers = { x-probe-request = \"trap\", x-probe-select = \"trap\" }\n";
+    let text = failing(&format!(
+        "{both}expect.fault = {{ kind = \"trap\", hook = \"selection\" }}\n"
+    ));
+    assert!(
+        text.contains("expected  none but what is expected"),
+        "{text}"
+    );
+    assert!(
+        text.contains("trap in request-headers") && !text.contains("trap in selection"),
+        "{text}"
+    );
     assert_passes(&format!("{both}expect.fault = \"trap\"\n"));
-    let list =
-        |second: &str| format!("{both}expect.fault = [{{ kind = \"trap\", hook = \"selection\" }}, \"{second}\"]\n");
+    let list = |second: &str| {
+        format!(
+            "{both}expect.fault = [{{ kind = \"trap\", hook = \"selection\" }}, \"{second}\"]\n"
+        )
+    };
     assert_passes(&list("trap"));
     let text = failing(&list("deadline"));
-    assert!(text.contains("expected  deadline") && text.contains("actual    trap in request-headers"), "{text}");
+    assert!(
+        text.contains("expected  deadline") && text.contains("actual    trap in request-headers"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -151,7 +185,10 @@ fn what_is_stored_while_it_is_loaded_goes_by_the_scenario_s_time() {
     let probe = probe();
     let words = ["test", &probe, "scenarios.toml", "--filter", "stored"];
     for words in [&words[..3], &words[..]] {
-        assert!(well(scratch.path(), words).contains(" 0 failed"), "{words:?}");
+        assert!(
+            well(scratch.path(), words).contains(" 0 failed"),
+            "{words:?}"
+        );
     }
 }
 
@@ -253,7 +290,10 @@ expect = { backend = 2, request-headers = { x-one = \"there\", x-two = \"2\" }, 
         "counter none",
         "actual    not asked",
     ] {
-        assert!(text.lines().any(|l| l.trim() == line.trim()), "{line}: {text}");
+        assert!(
+            text.lines().any(|l| l.trim() == line.trim()),
+            "{line}: {text}"
+        );
     }
     assert!(text.contains("1 passed, 1 failed, in "), "{text}");
     assert!(!text.contains("step 1"), "that one is as expected: {text}");
@@ -264,19 +304,38 @@ fn draws_that_do_not_fit_are_failures() {
     let scratch = with_scenarios(
         "[[scenario]]\nname = \"too large\"\nrandom = [4]\n\n[[scenario]]\nname = \"too many\"\nrandom = [1, 2]\nexpect.backend = 1\n",
     );
-    let exit = policy(scratch.path(), &["test", "builtin:random", "scenarios.toml"]);
+    let exit = policy(
+        scratch.path(),
+        &["test", "builtin:random", "scenarios.toml"],
+    );
     assert_eq!(exit.code, Some(1), "{exit:?}");
-    assert!(exit.stdout.contains("the listed draw 4 is not below 4"), "{}", exit.stdout);
-    assert!(exit.stdout.contains("expected  2 draws") && exit.stdout.contains("1 draw asked for"), "{}", exit.stdout);
+    assert!(
+        exit.stdout.contains("the listed draw 4 is not below 4"),
+        "{}",
+        exit.stdout
+    );
+    assert!(
+        exit.stdout.contains("expected  2 draws") && exit.stdout.contains("1 draw asked for"),
+        "{}",
+        exit.stdout
+    );
 }
 
 #[test]
 fn shares_out_of_bounds_are_failures() {
-    let scratch =
-        with_scenarios("[[scenario]]\nname = \"all of it\"\nrepeat = 100\nexpect.share = { \"0\" = [0.9, 1] }\n");
-    let exit = policy(scratch.path(), &["test", "builtin:random", "scenarios.toml"]);
+    let scratch = with_scenarios(
+        "[[scenario]]\nname = \"all of it\"\nrepeat = 100\nexpect.share = { \"0\" = [0.9, 1] }\n",
+    );
+    let exit = policy(
+        scratch.path(),
+        &["test", "builtin:random", "scenarios.toml"],
+    );
     assert_eq!(exit.code, Some(1), "{exit:?}");
-    assert!(exit.stdout.contains("share of 0") && exit.stdout.contains("90.0 % to 100.0 %"), "{}", exit.stdout);
+    assert!(
+        exit.stdout.contains("share of 0") && exit.stdout.contains("90.0 % to 100.0 %"),
+        "{}",
+        exit.stdout
+    );
     assert!(exit.stdout.contains("of 100)"), "{}", exit.stdout);
 }
 
@@ -285,8 +344,12 @@ fn refusals_are_expected_or_failures() {
     assert_passes(
         "[[scenario]]\nname = \"no\"\nsettings = { on_configure = \"error:not today\" }\nexpect.refused = \"not today\"\n",
     );
-    let text = failing("[[scenario]]\nname = \"no\"\nsettings = { on_configure = \"error:not today\" }\n");
-    assert!(text.contains("refusal") && text.contains("it refuses its settings: not today"), "{text}");
+    let text =
+        failing("[[scenario]]\nname = \"no\"\nsettings = { on_configure = \"error:not today\" }\n");
+    assert!(
+        text.contains("refusal") && text.contains("it refuses its settings: not today"),
+        "{text}"
+    );
     let text = failing("[[scenario]]\nname = \"no\"\nexpect.refused = \"not today\"\n");
     assert!(text.contains("actual    it is taken"), "{text}");
 }
@@ -298,23 +361,42 @@ fn remembered(scenario: &str) -> String {
         "[[scenario]]\nname = \"a\"\n{scenario}\n[scenario.settings]\non_configure = \"remember\"\non_topology = \"remember\"\n\
          request = [\"remembered\"]\n[scenario.expect.request-headers]\nx-probe-remembered = \"\"\n"
     ));
-    let told = text.lines().find_map(|line| line.trim().strip_prefix("actual    \"")?.strip_suffix('"'));
+    let told = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("actual    \"")?.strip_suffix('"'));
     told.unwrap_or_else(|| panic!("{text}")).to_owned()
 }
 
 #[test]
 fn what_a_policy_draws_and_reads_while_it_is_set_up_is_the_scenarios() {
     let first = remembered("");
-    let calls: Vec<Vec<&str>> = first.split(' ').map(|call| call.split('/').collect()).collect();
+    let calls: Vec<Vec<&str>> = first
+        .split(' ')
+        .map(|call| call.split('/').collect())
+        .collect();
     assert_eq!(calls.len(), 2, "{first}");
-    assert!(calls.iter().all(|call| call[2..] == ["1000000000000", "1767225600000"]), "{first}");
+    assert!(
+        calls
+            .iter()
+            .all(|call| call[2..] == ["1000000000000", "1767225600000"]),
+        "{first}"
+    );
     assert_ne!(calls[0][..2], calls[1][..2], "it draws on");
     assert_eq!(remembered(""), first, "each time the same");
-    assert_eq!(remembered("policy.isolation = \"request\""), first, "in each instance");
-    assert_ne!(remembered("seed = 1").split('/').next(), first.split('/').next(), "by the seed");
+    assert_eq!(
+        remembered("policy.isolation = \"request\""),
+        first,
+        "in each instance"
+    );
+    assert_ne!(
+        remembered("seed = 1").split('/').next(),
+        first.split('/').next(),
+        "by the seed"
+    );
     let later = remembered("time = { monotonic = \"5s\", unix = \"2026-11-21T10:00:00Z\" }");
     assert!(later.ends_with("/5000000000/1795255200000"), "{later}");
-    let [before, after] = [&first, &later].map(|told| told.split('/').take(2).collect::<Vec<_>>().join("/"));
+    let [before, after] =
+        [&first, &later].map(|told| told.split('/').take(2).collect::<Vec<_>>().join("/"));
     assert_eq!(before, after, "whatever the time is");
 }
 
@@ -382,38 +464,77 @@ fn lines_of_the_log_are_expected_or_failures() {
             "log = [\"two\", \"one\"]",
             "a line that says \"one\" after those before it\n              actual    after those: nothing",
         ),
-        ("log = { level = \"debug\", contains = \"two\" }", "expected  a line at debug that says \"two\""),
+        (
+            "log = { level = \"debug\", contains = \"two\" }",
+            "expected  a line at debug that says \"two\"",
+        ),
         ("log = { level = \"warn\" }", "expected  a line at warn\n"),
-        ("log = false", "expected  nothing\n              actual    info \"one\"; error \"two\""),
+        (
+            "log = false",
+            "expected  nothing\n              actual    info \"one\"; error \"two\"",
+        ),
         (
             "setup-log = \"one\"",
             "set-up log\n              expected  a line that says \"one\"\n              actual    info \"set up\"",
         ),
         ("log = [\"one\", \"one\"]", "after those: error \"two\""),
     ] {
-        let scratch = with_scenarios(&format!("[[scenario]]\nname = \"a\"\n{settings}expect.{expected}\n"));
-        let exit = policy(scratch.path(), &["test", &probe(), "scenarios.toml", "--junit", "out.xml"]);
+        let scratch = with_scenarios(&format!(
+            "[[scenario]]\nname = \"a\"\n{settings}expect.{expected}\n"
+        ));
+        let exit = policy(
+            scratch.path(),
+            &["test", &probe(), "scenarios.toml", "--junit", "out.xml"],
+        );
         assert_eq!(exit.code, Some(1), "{expected}: {exit:?}");
         assert!(exit.stdout.contains(said), "{expected}: {}", exit.stdout);
         let xml = std::fs::read_to_string(scratch.path().join("out.xml")).unwrap();
         assert!(xml.contains("log: expected "), "{expected}: {xml}");
-        let json = policy(scratch.path(), &["test", &probe(), "scenarios.toml", "--json"]);
+        let json = policy(
+            scratch.path(),
+            &["test", &probe(), "scenarios.toml", "--json"],
+        );
         let told: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
-        let what = told["scenarios"][0]["failures"][0]["differences"][0]["what"].as_str().unwrap().to_owned();
-        assert!(["log", "set-up log"].contains(&what.as_str()), "{expected}: {told:#}");
+        let what = told["scenarios"][0]["failures"][0]["differences"][0]["what"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(
+            ["log", "set-up log"].contains(&what.as_str()),
+            "{expected}: {told:#}"
+        );
     }
-    let text = failing("[[scenario]]\nname = \"a\"\nsettings = { request = [\"log-flood=60\"] }\nexpect.log = false\n");
+    let text = failing(
+        "[[scenario]]\nname = \"a\"\nsettings = { request = [\"log-flood=60\"] }\nexpect.log = false\n",
+    );
     assert!(text.contains("info \"flood 7\"; 52 more\n"), "{text}");
 }
 
 #[test]
 fn a_filter_leaves_scenarios_out() {
-    let scratch =
-        with_scenarios("[[scenario]]\nname = \"one\"\n[[scenario]]\nname = \"two\"\nexpect.backend = \"none\"\n");
-    let text = well(scratch.path(), &["test", "builtin:random", "scenarios.toml", "--filter", "on"]);
+    let scratch = with_scenarios(
+        "[[scenario]]\nname = \"one\"\n[[scenario]]\nname = \"two\"\nexpect.backend = \"none\"\n",
+    );
+    let text = well(
+        scratch.path(),
+        &["test", "builtin:random", "scenarios.toml", "--filter", "on"],
+    );
     assert!(text.contains("1 passed, 0 failed, 1 left out"), "{text}");
-    let sentence = refused(scratch.path(), &["test", "builtin:random", "scenarios.toml", "--filter", "three"], 2);
-    assert!(sentence.contains("none of the 2 scenarios has \"three\" in its name"), "{sentence}");
+    let sentence = refused(
+        scratch.path(),
+        &[
+            "test",
+            "builtin:random",
+            "scenarios.toml",
+            "--filter",
+            "three",
+        ],
+        2,
+    );
+    assert!(
+        sentence.contains("none of the 2 scenarios has \"three\" in its name"),
+        "{sentence}"
+    );
 }
 
 #[test]
@@ -421,7 +542,16 @@ fn junit_tells_the_same() {
     let scratch = with_scenarios(
         "[[scenario]]\nname = \"good & true\"\n[[scenario]]\nname = \"<bad>\"\nexpect.backend = \"none\"\n",
     );
-    let exit = policy(scratch.path(), &["test", "builtin:random", "scenarios.toml", "--junit", "out.xml"]);
+    let exit = policy(
+        scratch.path(),
+        &[
+            "test",
+            "builtin:random",
+            "scenarios.toml",
+            "--junit",
+            "out.xml",
+        ],
+    );
     assert_eq!(exit.code, Some(1), "{exit:?}");
     let xml = std::fs::read_to_string(scratch.path().join("out.xml")).unwrap();
     for part in [
@@ -434,27 +564,62 @@ fn junit_tells_the_same() {
     ] {
         assert!(xml.contains(part), "{part}: {xml}");
     }
-    assert_eq!(xml.matches("<testcase ").count(), xml.matches("/>\n").count() + xml.matches("</testcase>").count());
-    let words = ["test", "builtin:random", "scenarios.toml", "--junit", "no/such/out.xml"];
+    assert_eq!(
+        xml.matches("<testcase ").count(),
+        xml.matches("/>\n").count() + xml.matches("</testcase>").count()
+    );
+    let words = [
+        "test",
+        "builtin:random",
+        "scenarios.toml",
+        "--junit",
+        "no/such/out.xml",
+    ];
     assert!(refused(scratch.path(), &words, 2).contains("can't write no/such/out.xml"));
 }
 
 #[test]
 fn no_results_of_an_earlier_run_are_left_where_nothing_could_be_played() {
     let scratch = with_scenarios("[[scenario]]\nname = \"a\"\n");
-    let core = repository().join("tests/guests/core-module/core-module.wasm").display().to_string();
+    let core = repository()
+        .join("tests/guests/core-module/core-module.wasm")
+        .display()
+        .to_string();
     for (words, code, told) in [
-        (["test", &core, "scenarios.toml", "scenarios.toml"], 1, "policy `core-module` ("),
-        (["test", "gone.wasm", "scenarios.toml", "scenarios.toml"], 2, "can't read gone.wasm"),
-        (["test", "builtin:random", "scenarios.toml", "gone.toml"], 2, "can't read gone.toml"),
+        (
+            ["test", &core, "scenarios.toml", "scenarios.toml"],
+            1,
+            "policy `core-module` (",
+        ),
+        (
+            ["test", "gone.wasm", "scenarios.toml", "scenarios.toml"],
+            2,
+            "can't read gone.wasm",
+        ),
+        (
+            ["test", "builtin:random", "scenarios.toml", "gone.toml"],
+            2,
+            "can't read gone.toml",
+        ),
     ] {
         scratch.write("out.xml", "of yesterday");
-        let sentence = refused(scratch.path(), &[&words[..], &["--junit", "out.xml"][..]].concat(), code);
+        let sentence = refused(
+            scratch.path(),
+            &[&words[..], &["--junit", "out.xml"][..]].concat(),
+            code,
+        );
         assert!(sentence.contains(told), "{sentence}");
         let xml = std::fs::read_to_string(scratch.path().join("out.xml")).unwrap();
-        assert!(xml.contains("<testsuites tests=\"2\" failures=\"0\" errors=\"2\">"), "{xml}");
+        assert!(
+            xml.contains("<testsuites tests=\"2\" failures=\"0\" errors=\"2\">"),
+            "{xml}"
+        );
         assert_eq!(xml.matches("<error message=\"").count(), 2, "{xml}");
-        assert!(xml.contains(&format!("<testsuite name=\"{}\" tests=\"1\"", words[3])) && xml.contains(told), "{xml}");
+        assert!(
+            xml.contains(&format!("<testsuite name=\"{}\" tests=\"1\"", words[3]))
+                && xml.contains(told),
+            "{xml}"
+        );
     }
 }
 
@@ -464,17 +629,45 @@ fn json_tells_the_same_to_scripts() {
         "[[scenario]]\nname = \"good\"\n[[scenario]]\nname = \"bad\"\n[[scenario.step]]\nrepeat = 2\nexpect.backend = \"none\"\n\
          [[scenario]]\nname = \"left out\"\n",
     );
-    let exit = policy(scratch.path(), &["test", "builtin:random", "scenarios.toml", "--filter", "d", "--json"]);
+    let exit = policy(
+        scratch.path(),
+        &[
+            "test",
+            "builtin:random",
+            "scenarios.toml",
+            "--filter",
+            "d",
+            "--json",
+        ],
+    );
     assert_eq!((exit.code, exit.stderr.as_str()), (Some(1), ""), "{exit:?}");
     let told: serde_json::Value = serde_json::from_str(&exit.stdout).unwrap();
-    assert_eq!([&told["passed"], &told["failed"], &told["left_out"]], [1, 1, 1], "{told:#}");
-    let [good, bad] = told["scenarios"].as_array().unwrap().as_slice() else { panic!("{told:#}") };
-    assert_eq!((&good["name"], &good["passed"], &good["line"]), (&"good".into(), &true.into(), &1.into()));
-    assert!(good["failures"].as_array().unwrap().is_empty() && bad["passed"] == false, "{told:#}");
-    let failure = &bad["failures"][0];
-    assert_eq!((&failure["step"], &failure["run"], &failure["line"]), (&"step 1".into(), &1.into(), &5.into()));
     assert_eq!(
-        (&failure["differences"][0]["what"], &failure["differences"][0]["expected"]),
+        [&told["passed"], &told["failed"], &told["left_out"]],
+        [1, 1, 1],
+        "{told:#}"
+    );
+    let [good, bad] = told["scenarios"].as_array().unwrap().as_slice() else {
+        panic!("{told:#}")
+    };
+    assert_eq!(
+        (&good["name"], &good["passed"], &good["line"]),
+        (&"good".into(), &true.into(), &1.into())
+    );
+    assert!(
+        good["failures"].as_array().unwrap().is_empty() && bad["passed"] == false,
+        "{told:#}"
+    );
+    let failure = &bad["failures"][0];
+    assert_eq!(
+        (&failure["step"], &failure["run"], &failure["line"]),
+        (&"step 1".into(), &1.into(), &5.into())
+    );
+    assert_eq!(
+        (
+            &failure["differences"][0]["what"],
+            &failure["differences"][0]["expected"]
+        ),
         (&"backend".into(), &"none".into())
     );
 }
@@ -482,61 +675,146 @@ fn json_tells_the_same_to_scripts() {
 #[test]
 fn mistakes_in_a_file_are_told_with_key_and_line() {
     for (text, line, key, told) in [
-        ("[[scenario]]\nname = \"a\"\nexpct.backend = 1", 3, "scenario.expct", "did you mean `expect`?"),
-        ("[[scenario]]\nname = \"a\"\nexpect.bakend = 1", 3, "scenario.expect.bakend", "did you mean `backend`?"),
-        ("[[scenario]]\nname = \"a\"\nexpect.backend = 4", 3, "scenario.expect.backend", "0 to 3"),
+        (
+            "[[scenario]]\nname = \"a\"\nexpct.backend = 1",
+            3,
+            "scenario.expct",
+            "did you mean `expect`?",
+        ),
+        (
+            "[[scenario]]\nname = \"a\"\nexpect.bakend = 1",
+            3,
+            "scenario.expect.bakend",
+            "did you mean `backend`?",
+        ),
+        (
+            "[[scenario]]\nname = \"a\"\nexpect.backend = 4",
+            3,
+            "scenario.expect.backend",
+            "0 to 3",
+        ),
         (
             "[[scenario]]\nname = \"a\"\nexpect.backend = \"zone=a\"",
             3,
             "scenario.expect.backend",
             "is no backend of the pool web",
         ),
-        ("[[scenario]]\nexpect.backend = 1", 1, "scenario", "has no `name`"),
+        (
+            "[[scenario]]\nexpect.backend = 1",
+            1,
+            "scenario",
+            "has no `name`",
+        ),
         ("[scenario]\nname = \"a\"", 1, "scenario", "[[scenario]]"),
         ("[settings]\na = 1", 1, "", "has no scenario"),
-        ("[[scenario]]\nname = \"a\"\npool = \"app\"", 3, "scenario.pool", "there is no pool \"app\"; there are: web"),
-        ("[[scenario]]\nname = \"a\"\nrequest = \"GET nowhere\"", 3, "scenario.request", "is not a path"),
+        (
+            "[[scenario]]\nname = \"a\"\npool = \"app\"",
+            3,
+            "scenario.pool",
+            "there is no pool \"app\"; there are: web",
+        ),
+        (
+            "[[scenario]]\nname = \"a\"\nrequest = \"GET nowhere\"",
+            3,
+            "scenario.request",
+            "is not a path",
+        ),
         (
             "[[scenario]]\nname = \"a\"\nrequest.headers = { \"a b\" = \"c\" }",
             3,
             "scenario.request.headers.\"a b\"",
             "not a field's name",
         ),
-        ("[[scenario]]\nname = \"a\"\nrequest.headers = [\"a\"]", 3, "scenario.request.headers", "name: value"),
+        (
+            "[[scenario]]\nname = \"a\"\nrequest.headers = [\"a\"]",
+            3,
+            "scenario.request.headers",
+            "name: value",
+        ),
         (
             "[[scenario]]\nname = \"a\"\nrequest.headers.a = { hex = \"0\" }",
             3,
             "scenario.request.headers.a.hex",
             "two digits",
         ),
-        ("[[scenario]]\nname = \"a\"\ntime = \"noon\"", 3, "scenario.time", "is not a duration"),
-        ("[[scenario]]\nname = \"a\"\nrandom = [-1]", 3, "scenario.random", "is not a whole number"),
-        ("[[scenario]]\nname = \"a\"\nfailed = [{ failure = \"connect\" }]", 3, "scenario.failed", "has no `backend`"),
-        ("[[scenario]]\nname = \"a\"\nexpect.share = { none = [0, 1] }", 1, "scenario", "`repeat`"),
+        (
+            "[[scenario]]\nname = \"a\"\ntime = \"noon\"",
+            3,
+            "scenario.time",
+            "is not a duration",
+        ),
+        (
+            "[[scenario]]\nname = \"a\"\nrandom = [-1]",
+            3,
+            "scenario.random",
+            "is not a whole number",
+        ),
+        (
+            "[[scenario]]\nname = \"a\"\nfailed = [{ failure = \"connect\" }]",
+            3,
+            "scenario.failed",
+            "has no `backend`",
+        ),
+        (
+            "[[scenario]]\nname = \"a\"\nexpect.share = { none = [0, 1] }",
+            1,
+            "scenario",
+            "`repeat`",
+        ),
         (
             "[[scenario]]\nname = \"a\"\nrepeat = 2\nexpect.share = { none = [1, 0] }",
             4,
             "scenario.expect.share.none",
             "the least and the most",
         ),
-        ("[[scenario]]\nname = \"a\"\nexpect.fault = \"crash\"", 3, "scenario.expect.fault", "is not a kind of fault"),
-        ("[[scenario]]\nname = \"a\"\nexpect.log = true", 3, "scenario.expect.log", "or `false` if there are none"),
-        ("[[scenario]]\nname = \"a\"\nexpect.log = []", 3, "scenario.expect.log", "write `false`"),
-        ("[[scenario]]\nname = \"a\"\nexpect.log = {}", 3, "scenario.expect.log", "`level`, `contains` or both"),
+        (
+            "[[scenario]]\nname = \"a\"\nexpect.fault = \"crash\"",
+            3,
+            "scenario.expect.fault",
+            "is not a kind of fault",
+        ),
+        (
+            "[[scenario]]\nname = \"a\"\nexpect.log = true",
+            3,
+            "scenario.expect.log",
+            "or `false` if there are none",
+        ),
+        (
+            "[[scenario]]\nname = \"a\"\nexpect.log = []",
+            3,
+            "scenario.expect.log",
+            "write `false`",
+        ),
+        (
+            "[[scenario]]\nname = \"a\"\nexpect.log = {}",
+            3,
+            "scenario.expect.log",
+            "`level`, `contains` or both",
+        ),
         (
             "[[scenario]]\nname = \"a\"\nexpect.log = { level = \"fatal\" }",
             3,
             "scenario.expect.log.level",
             "is not a level",
         ),
-        ("[[scenario]]\nname = \"a\"\nexpect.range = \"0-9\"", 3, "scenario.expect.range", "is not a verdict"),
+        (
+            "[[scenario]]\nname = \"a\"\nexpect.range = \"0-9\"",
+            3,
+            "scenario.expect.range",
+            "is not a verdict",
+        ),
         (
             "[[scenario]]\nname = \"a\"\nexpect.request-headers.a = true",
             3,
             "scenario.expect.request-headers.a",
             "false if it is not to be there",
         ),
-        ("[[scenario]]\nname = \"a\"\n[[scenario.step]]\nexpect.refused = \"a\"", 1, "scenario", "has steps"),
+        (
+            "[[scenario]]\nname = \"a\"\n[[scenario.step]]\nexpect.refused = \"a\"",
+            1,
+            "scenario",
+            "has steps",
+        ),
         (
             "[[scenario]]\nname = \"a\"\nexpect = { refused = \"a\", backend = 1 }",
             3,
@@ -555,27 +833,57 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "scenario.policy.dedline",
             "did you mean `deadline`?",
         ),
-        ("[[pools]]\nname = \"a\"\n[[scenario]]\nname = \"a\"", 1, "pools", "has no `backends`"),
+        (
+            "[[pools]]\nname = \"a\"\n[[scenario]]\nname = \"a\"",
+            1,
+            "pools",
+            "has no `backends`",
+        ),
     ] {
         let scratch = with_scenarios(text);
-        let sentence = refused(scratch.path(), &["test", "builtin:random", "scenarios.toml"], 2);
+        let sentence = refused(
+            scratch.path(),
+            &["test", "builtin:random", "scenarios.toml"],
+            2,
+        );
         let place = format!("scenarios.toml, line {line}, column ");
-        assert!(sentence.contains(&place) && sentence.contains(told), "{text}\n{sentence}");
-        assert!(key.is_empty() || sentence.contains(&format!("`{key}`")), "{text}\n{sentence}");
+        assert!(
+            sentence.contains(&place) && sentence.contains(told),
+            "{text}\n{sentence}"
+        );
+        assert!(
+            key.is_empty() || sentence.contains(&format!("`{key}`")),
+            "{text}\n{sentence}"
+        );
     }
 }
 
 #[test]
 fn all_mistakes_are_told_at_once_and_nothing_is_run() {
-    let scratch =
-        with_scenarios("[[scenario]]\nname = 1\n[[scenario]]\nname = \"a\"\nseed = \"x\"\nstep = []\nnonsense = 1\n");
-    let sentence = refused(scratch.path(), &["test", "builtin:random", "scenarios.toml"], 2);
+    let scratch = with_scenarios(
+        "[[scenario]]\nname = 1\n[[scenario]]\nname = \"a\"\nseed = \"x\"\nstep = []\nnonsense = 1\n",
+    );
+    let sentence = refused(
+        scratch.path(),
+        &["test", "builtin:random", "scenarios.toml"],
+        2,
+    );
     assert_eq!(sentence.lines().count(), 4, "{sentence}");
     let scratch = Scratch::new();
     scratch.write("broken.toml", "[[scenario]\n");
     scratch.write("latin.toml", b"# one\n# caf\xe9\n");
-    for (file, told) in [("broken.toml", "line 1"), ("latin.toml", "line 2, column 1: is not UTF-8")] {
-        assert!(refused(scratch.path(), &["test", "builtin:random", file], 2).contains(told), "{file}");
+    for (file, told) in [
+        ("broken.toml", "line 1"),
+        ("latin.toml", "line 2, column 1: is not UTF-8"),
+    ] {
+        assert!(
+            refused(scratch.path(), &["test", "builtin:random", file], 2).contains(told),
+            "{file}"
+        );
     }
-    assert!(policy(Path::new("."), &["test", "builtin:random"]).stderr.contains("Usage:"));
+    assert!(
+        policy(Path::new("."), &["test", "builtin:random"])
+            .stderr
+            .contains("Usage:")
+    );
 }

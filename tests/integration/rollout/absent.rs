@@ -4,7 +4,8 @@ use super::generations::large;
 use super::said;
 use crate::fixtures::{Request, TestProxy, TestUpstream, chunked, eventually, get, guest, waypost};
 
-/// Routes of several hosts with policies of which some are never loaded; with these lines in the section of `guard`.
+/// Routes of several hosts with policies of which some are never loaded; with these lines in the
+/// section of `guard`.
 fn guarded(upstream: &TestUpstream, lines: &str) -> TestProxy {
     let route = |host: &str, policies: &str| {
         format!("[[routes]]\nhost = \"{host}\"\npool = \"all\"\npolicies = [{policies}]\n")
@@ -23,7 +24,9 @@ fn guarded(upstream: &TestUpstream, lines: &str) -> TestProxy {
             route("bystander.test", "\"range\", \"fine\""),
         ))
         .start();
-    eventually("it is refused", || (proxy.policy("guard")["state"] == "failed").then_some(()));
+    eventually("it is refused", || {
+        (proxy.policy("guard")["state"] == "failed").then_some(())
+    });
     proxy
 }
 
@@ -33,12 +36,18 @@ fn requests(host: &str) -> Vec<Vec<u8>> {
         get(host, "/"),
         get(host, "/?range=0-1"),
         get(host, "/?range=5-1&range=x"),
-        Request::new("GET", "/").host(host).field("Range", "bytes=0-1").bytes(),
+        Request::new("GET", "/")
+            .host(host)
+            .field("Range", "bytes=0-1")
+            .bytes(),
         Request::new("HEAD", "/").host(host).bytes(),
         Request::new("DELETE", "/").host(host).bytes(),
         Request::new("POST", "/").host(host).body("body").bytes(),
         // What `fine` would answer itself.
-        Request::new("GET", "/").host(host).field("X-Probe-Request", "reply=299").bytes(),
+        Request::new("GET", "/")
+            .host(host)
+            .field("X-Probe-Request", "reply=299")
+            .bytes(),
     ]
 }
 
@@ -57,7 +66,8 @@ fn a_policy_that_was_refused_lets_nothing_pass() {
                 assert_eq!(status, 503, "{host}: {}", String::from_utf8_lossy(&request));
             }
             let mut client = proxy.client();
-            let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n");
+            let head =
+                format!("POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n");
             client.send_what_is_taken([head.into_bytes(), chunked([&b"piece"[..]])].concat());
             assert_eq!(client.response().status, 503, "{host}");
         }
@@ -66,7 +76,11 @@ fn a_policy_that_was_refused_lets_nothing_pass() {
         proxy.logged(&["first.test", "503", "guard", "not loaded"]);
         let ready = proxy.admin(Request::new("GET", "/readyz"));
         assert_eq!(ready.status, 503);
-        assert!(ready.text().contains("guard") && !ready.text().contains("fine"), "{}", ready.text());
+        assert!(
+            ready.text().contains("guard") && !ready.text().contains("fine"),
+            "{}",
+            ready.text()
+        );
         assert_eq!(proxy.policy("guard")["while_absent"], "503");
     }
 }
@@ -75,7 +89,10 @@ fn a_policy_that_was_refused_lets_nothing_pass() {
 fn a_refused_policy_is_healed_by_a_deployment() {
     let upstream = TestUpstream::named("served");
     // The file holds other bytes.
-    let pinned = format!("digest = \"{}\"\ndeadline = \"1s\"", waypost::policy::digest(&guest("pick-first")));
+    let pinned = format!(
+        "digest = \"{}\"\ndeadline = \"1s\"",
+        waypost::policy::digest(&guest("pick-first"))
+    );
     let proxy = guarded(&upstream, &pinned);
     proxy.get("alone.test", "/").assert_refusal(503);
     said(proxy.admin(Request::new("PUT", "/policies/guard").body(guest("pick-first"))));
@@ -87,13 +104,23 @@ fn a_refused_policy_is_healed_by_a_deployment() {
 fn what_the_operator_wrote_decides_while_a_policy_is_absent() {
     let upstream = TestUpstream::named("served");
     for (written, status) in [("\"next\"", 200), ("\"random\"", 200), ("451", 451)] {
-        let proxy = guarded(&upstream, &format!("{REFUSES_TO_BE}\non-failure = {written}"));
+        let proxy = guarded(
+            &upstream,
+            &format!("{REFUSES_TO_BE}\non-failure = {written}"),
+        );
         for host in ["first.test", "last.test", "alone.test"] {
             assert_eq!(proxy.get(host, "/").status, status, "{written} {host}");
         }
-        assert_eq!(proxy.policy("guard")["while_absent"], written.trim_matches('"'));
+        assert_eq!(
+            proxy.policy("guard")["while_absent"],
+            written.trim_matches('"')
+        );
         assert!(proxy.stat("/policies/guard/failure_mode_uses") >= 3);
-        assert_eq!(proxy.admin(Request::new("GET", "/readyz")).status, 503, "it is refused all the same");
+        assert_eq!(
+            proxy.admin(Request::new("GET", "/readyz")).status,
+            503,
+            "it is refused all the same"
+        );
     }
 }
 
@@ -106,8 +133,15 @@ fn a_missing_file_stops_the_start_and_check_says_what_its_routes_would_answer() 
          [[routes]]\npool = \"a\"\npolicies = [\"gone\"]\n[policies.gone]\ncomponent = \"gone.wasm\"\n",
     );
     let exit = waypost(["run", "--config", "waypost.toml"], folder.path());
-    assert!(exit.code.is_some_and(|code| code > 0) && exit.stderr.contains("gone.wasm"), "{exit:?}");
+    assert!(
+        exit.code.is_some_and(|code| code > 0) && exit.stderr.contains("gone.wasm"),
+        "{exit:?}"
+    );
     let exit = waypost(["check", "--config", "waypost.toml"], folder.path());
     assert_eq!(exit.code, Some(1), "{exit:?}");
-    assert!(exit.stdout.contains("routes that name policy \"gone\" answer 503"), "{exit:?}");
+    assert!(
+        exit.stdout
+            .contains("routes that name policy \"gone\" answer 503"),
+        "{exit:?}"
+    );
 }

@@ -1,10 +1,13 @@
-//! A canary decides a share of the requests, falls back where it fails, and goes by itself if it is worse.
+//! A canary decides a share of the requests, falls back where it fails, and goes by itself if it is
+//! worse.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::{deployed, said, states};
-use crate::fixtures::{Client, Request, Response, TestProxy, TestUpstream, eventually, get, guest, response};
+use crate::fixtures::{
+    Client, Request, Response, TestProxy, TestUpstream, eventually, get, guest, response,
+};
 
 #[test]
 fn a_share_of_the_requests_is_decided_by_the_canary() {
@@ -13,9 +16,14 @@ fn a_share_of_the_requests_is_decided_by_the_canary() {
     let mut seen = BTreeMap::new();
     let mut client = d.proxy.client();
     for _ in 0..200 {
-        *seen.entry(client.ask(get("a.test", "/")).value("x-policy").unwrap()).or_insert(0) += 1;
+        *seen
+            .entry(client.ask(get("a.test", "/")).value("x-policy").unwrap())
+            .or_insert(0) += 1;
     }
-    assert!((50..150).contains(&seen["first"]) && seen["first"] + seen["last"] == 200, "{seen:?}");
+    assert!(
+        (50..150).contains(&seen["first"]) && seen["first"] + seen["last"] == 200,
+        "{seen:?}"
+    );
     let trial = eventually("all are counted", || {
         let trial = d.now()["trial"].clone();
         let of = |arm: &str| trial[arm]["requests"].as_u64().unwrap();
@@ -32,7 +40,9 @@ fn a_client_stays_with_its_generation_while_the_share_grows() {
     d.deploy("?mode=canary&percent=30", "pick-last");
     let decided = |n: u8| -> String {
         let mut client = Client::connect_from(IpAddr::from([127, 0, 1, n]), d.proxy.address());
-        let all: Vec<_> = (0..4).map(|_| client.ask(get("a.test", "/")).value("x-policy").unwrap()).collect();
+        let all: Vec<_> = (0..4)
+            .map(|_| client.ask(get("a.test", "/")).value("x-policy").unwrap())
+            .collect();
         assert!(all.iter().all(|p| *p == all[0]), "{all:?}");
         all[0].clone()
     };
@@ -41,7 +51,12 @@ fn a_client_stays_with_its_generation_while_the_share_grows() {
     assert!((5..35).contains(&canaries), "{canaries} of 60 clients");
     said(d.ask("POST", "canary?percent=70"));
     let at_70: Vec<_> = (1..=60).map(decided).collect();
-    assert!(at_30.iter().zip(&at_70).all(|(before, after)| before == "first" || after == "last"));
+    assert!(
+        at_30
+            .iter()
+            .zip(&at_70)
+            .all(|(before, after)| before == "first" || after == "last")
+    );
     assert!(at_70.iter().filter(|p| *p == "last").count() > canaries);
 }
 
@@ -51,7 +66,12 @@ fn a_canary_that_traps_costs_no_request_and_is_withdrawn() {
     d.deploy("?mode=canary&percent=100&by=request", "probe");
     for _ in 0..20 {
         let answer = d.told("trap");
-        assert_eq!((answer.status, answer.value("x-policy").as_deref()), (200, Some("first")), "{}", answer.text());
+        assert_eq!(
+            (answer.status, answer.value("x-policy").as_deref()),
+            (200, Some("first")),
+            "{}",
+            answer.text()
+        );
     }
     let now = eventually("it is withdrawn", || {
         let now = d.now();
@@ -60,9 +80,20 @@ fn a_canary_that_traps_costs_no_request_and_is_withdrawn() {
     assert_eq!(states(&now, 2), ["loading", "canary", "failed"]);
     let reason = now["history"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("traps"), "{reason}");
-    assert!(now["last_error"].as_str().unwrap().contains(reason), "{now:#}");
-    assert!(d.proxy.stderr.find(|l| l.contains("canary withdrawn").then_some(())).is_some());
-    assert_eq!((&now["state"], &now["generation"]), (&"active".into(), &1.into()));
+    assert!(
+        now["last_error"].as_str().unwrap().contains(reason),
+        "{now:#}"
+    );
+    assert!(
+        d.proxy
+            .stderr
+            .find(|l| l.contains("canary withdrawn").then_some(()))
+            .is_some()
+    );
+    assert_eq!(
+        (&now["state"], &now["generation"]),
+        (&"active".into(), &1.into())
+    );
     assert_eq!(d.decides(), "first");
 }
 
@@ -88,12 +119,18 @@ fn a_canary_that_misses_its_deadline_is_withdrawn() {
     d.deploy("?mode=canary&percent=100&by=request", "probe");
     let now = eventually("it is withdrawn", || {
         let answer = d.told("loop");
-        assert_eq!((answer.status, answer.value("x-policy").as_deref()), (200, Some("first")));
+        assert_eq!(
+            (answer.status, answer.value("x-policy").as_deref()),
+            (200, Some("first"))
+        );
         let now = d.now();
         now["trial"].is_null().then_some(now)
     });
     let reason = now["history"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("(0 traps,") && !reason.contains(" 0 missed deadlines"), "{now:#}");
+    assert!(
+        reason.contains("(0 traps,") && !reason.contains(" 0 missed deadlines"),
+        "{now:#}"
+    );
 }
 
 #[test]
@@ -109,7 +146,10 @@ fn a_canary_whose_requests_fail_more_often_is_withdrawn() {
     assert!(refused >= 15, "{refused}");
     let now = d.now();
     let reason = now["history"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("100.0 %") && reason.contains("control group"), "{reason}");
+    assert!(
+        reason.contains("100.0 %") && reason.contains("control group"),
+        "{reason}"
+    );
     assert_eq!(d.told("refuse=503").status, 200);
 }
 
@@ -121,15 +161,21 @@ fn answers_below_500_are_no_failure() {
         assert!(matches!(d.told("refuse=429").status, 200 | 429));
     }
     let now = d.now();
-    assert_eq!((&now["trial"]["canary"]["failed"], &now["trial"]["mode"]), (&0.into(), &"canary".into()), "{now:#}");
+    assert_eq!(
+        (&now["trial"]["canary"]["failed"], &now["trial"]["mode"]),
+        (&0.into(), &"canary".into()),
+        "{now:#}"
+    );
 }
 
 #[test]
 fn a_canary_is_promoted_withdrawn_or_rolled_back_at_once() {
     let d = deployed(2, "", "");
-    for (method, below, decides) in
-        [("DELETE", "canary", "first"), ("POST", "rollback", "first"), ("POST", "promote", "last")]
-    {
+    for (method, below, decides) in [
+        ("DELETE", "canary", "first"),
+        ("POST", "rollback", "first"),
+        ("POST", "promote", "last"),
+    ] {
         // Of 10,000 keys one has 127.0.0.1 in the first ten-thousandth.
         d.deploy("?mode=canary&percent=0.01", "pick-last");
         assert_eq!(d.decides(), "first");
@@ -149,7 +195,11 @@ fn a_shadow_becomes_a_canary_without_being_sent_again() {
     let d = deployed(1, "", "");
     d.deploy("?mode=shadow", "pick-last");
     let now = said(d.ask("POST", "canary?percent=100"));
-    assert_eq!((&now["trial"]["mode"], &now["trial"]["generation"]), (&"canary".into(), &2.into()), "{now:#}");
+    assert_eq!(
+        (&now["trial"]["mode"], &now["trial"]["generation"]),
+        (&"canary".into(), &2.into()),
+        "{now:#}"
+    );
     assert_eq!(d.decides(), "last");
     assert_eq!(states(&d.now(), 2), ["loading", "shadow", "canary"]);
 }
@@ -162,7 +212,14 @@ fn a_canary_without_a_control_group_goes_if_it_fails_always() {
         d.told("refuse=500");
         d.now()["trial"].is_null().then_some(())
     });
-    assert!(d.now()["history"][0]["reason"].as_str().unwrap().contains("control group"), "{:#}", d.now());
+    assert!(
+        d.now()["history"][0]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("control group"),
+        "{:#}",
+        d.now()
+    );
 }
 
 #[test]
@@ -176,10 +233,17 @@ fn a_rollback_that_comes_too_late_does_not_roll_back_what_was_good() {
     });
     let late = d.ask("POST", "rollback");
     assert_eq!(late.status, 409);
-    assert!(late.text().contains("generation 3 was withdrawn by itself"), "{}", late.text());
+    assert!(
+        late.text().contains("generation 3 was withdrawn by itself"),
+        "{}",
+        late.text()
+    );
     assert_eq!(d.ask("POST", "rollback?generation=3").status, 409);
     assert_eq!(d.decides(), "last");
-    assert_eq!(said(d.ask("POST", "rollback?generation=2"))["generation"], 1);
+    assert_eq!(
+        said(d.ask("POST", "rollback?generation=2"))["generation"],
+        1
+    );
     assert_eq!(d.decides(), "first");
 }
 
@@ -192,8 +256,15 @@ fn what_a_canary_decides_counts_for_the_policy_also_when_it_is_over() {
         said(d.ask("DELETE", "canary"));
     }
     let decisions = d.proxy.stats()["policies"]["mine"]["decisions"]["all"].clone();
-    assert_eq!(decisions[d.backends[1].address().to_string()], 10, "{decisions:#}");
-    let metrics = d.proxy.admin(crate::fixtures::Request::new("GET", "/metrics")).text();
+    assert_eq!(
+        decisions[d.backends[1].address().to_string()],
+        10,
+        "{decisions:#}"
+    );
+    let metrics = d
+        .proxy
+        .admin(crate::fixtures::Request::new("GET", "/metrics"))
+        .text();
     assert!(metrics.contains("waypost_policy_decisions"), "{metrics}");
 }
 
@@ -218,8 +289,9 @@ fn one_client_can_not_veto_a_canary() {
     said(proxy.admin(put));
     let decided = |client: [u8; 4]| ask_as(&proxy, client, "/").value("x-policy").unwrap();
     // Of 64 clients none is the canary's once in 2^64 keys.
-    let (canaries, others): (Vec<_>, Vec<_>) =
-        (1..=64).map(|n| [127, 0, 2, n]).partition(|client| decided(*client) == "last");
+    let (canaries, others): (Vec<_>, Vec<_>) = (1..=64)
+        .map(|n| [127, 0, 2, n])
+        .partition(|client| decided(*client) == "last");
     let attacker = canaries[0];
     let mut client = Client::connect_from(IpAddr::from(attacker), proxy.address());
     for _ in 0..60 {
@@ -235,11 +307,19 @@ fn one_client_can_not_veto_a_canary() {
         (trial.is_null() || of("canary")? + of("control")? == 64 + 60 + 63 * 6).then_some(trial)
     });
     assert_eq!(trial["canary"]["failed"], 60, "{trial:#}");
-    let [route] = trial["routes"].as_array().unwrap().as_slice() else { panic!("{trial:#}") };
+    let [route] = trial["routes"].as_array().unwrap().as_slice() else {
+        panic!("{trial:#}")
+    };
     assert_eq!(route["route"], "*/");
     assert!(route["canary_failed"].as_u64().unwrap() <= 4, "{trial:#}");
-    assert!(route["canary_requests"].as_u64().unwrap() <= 5 * canaries.len() as u64, "{trial:#}");
-    assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"], 2);
+    assert!(
+        route["canary_requests"].as_u64().unwrap() <= 5 * canaries.len() as u64,
+        "{trial:#}"
+    );
+    assert_eq!(
+        said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"],
+        2
+    );
 }
 
 #[test]
@@ -247,8 +327,11 @@ fn a_client_that_is_alone_with_a_canary_of_all_requests_can_not_veto_it() {
     let backends = [half_well("first"), half_well("last")];
     let proxy = super::start(&backends, 1, "", "", "pick-first");
     for by in ["client", "request"] {
-        let put =
-            Request::new("PUT", &format!("/policies/mine?mode=canary&percent=100&by={by}")).body(guest("pick-last"));
+        let put = Request::new(
+            "PUT",
+            &format!("/policies/mine?mode=canary&percent=100&by={by}"),
+        )
+        .body(guest("pick-last"));
         let generation = said(proxy.admin(put))["trial"]["generation"].clone();
         let mut client = proxy.client();
         (0..60).for_each(|_| assert_eq!(client.ask(get("a.test", "/down")).status, 503));
@@ -256,7 +339,11 @@ fn a_client_that_is_alone_with_a_canary_of_all_requests_can_not_veto_it() {
             let trial = proxy.policy("mine")["trial"].clone();
             (trial.is_null() || trial["canary"]["failed"] == 60).then_some(())
         });
-        assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"], generation, "{by}");
+        assert_eq!(
+            said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"],
+            generation,
+            "{by}"
+        );
     }
 }
 
@@ -264,7 +351,8 @@ fn a_client_that_is_alone_with_a_canary_of_all_requests_can_not_veto_it() {
 fn a_route_that_is_down_fails_on_both_sides() {
     let backends = [half_well("first"), half_well("last")];
     let proxy = super::start(&backends, 2, "", "", "pick-first");
-    let put = Request::new("PUT", "/policies/mine?mode=canary&percent=50&by=request").body(guest("pick-last"));
+    let put = Request::new("PUT", "/policies/mine?mode=canary&percent=50&by=request")
+        .body(guest("pick-last"));
     said(proxy.admin(put));
     let mut client = proxy.client();
     for n in 0..200 {
@@ -275,46 +363,77 @@ fn a_route_that_is_down_fails_on_both_sides() {
         let of = |arm: &str| trial[arm]["requests"].as_u64();
         (trial.is_null() || of("canary")? + of("control")? == 200).then_some(trial)
     });
-    assert!(trial["canary"]["failed"].as_u64().unwrap() > 20, "{trial:#}");
-    assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"], 2);
+    assert!(
+        trial["canary"]["failed"].as_u64().unwrap() > 20,
+        "{trial:#}"
+    );
+    assert_eq!(
+        said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"],
+        2
+    );
 }
 
 #[test]
 fn a_request_on_which_both_generations_fail_says_nothing_of_the_candidate() {
     let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
     let proxy = super::start(&backends, 1, "", "[rollout]\nmax-faults = 1", "probe");
-    let put = Request::new("PUT", "/policies/mine?mode=canary&percent=100&by=request").body(guest("probe"));
+    let put = Request::new("PUT", "/policies/mine?mode=canary&percent=100&by=request")
+        .body(guest("probe"));
     said(proxy.admin(put));
-    let trap = Request::new("GET", "/").host("a.test").field("X-Probe-Select", "trap").bytes();
+    let trap = Request::new("GET", "/")
+        .host("a.test")
+        .field("X-Probe-Select", "trap")
+        .bytes();
     assert_eq!(proxy.ask(&trap).status, 200);
     let trial = eventually("it is counted", || {
         let trial = proxy.policy("mine")["trial"].clone();
         (trial.is_null() || trial["faults"]["traps"] == 1).then_some(trial)
     });
     assert_eq!(trial["faults"]["shared"], 1, "{trial:#}");
-    assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"], 2);
+    assert_eq!(
+        said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"],
+        2
+    );
 }
 
-/// Calls that answer late, and calls that never end: by the former the client owes something, and by the latter it is paused for the active
-/// generation before it is for the candidate.
+/// Calls that answer late, and calls that never end: by the former the client owes something, and
+/// by the latter it is paused for the active generation before it is for the candidate.
 #[test]
 fn requests_that_take_any_generation_long_say_nothing_of_the_candidate() {
     for (action, times, percent) in [("spin=1500", 30, 100), ("loop", 60, 50)] {
         let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
-        let proxy = super::start(&backends, 1, "deadline = \"1ms\"", "[rollout]\nmax-faults = 1", "probe");
-        let put = Request::new("PUT", &format!("/policies/mine?mode=canary&percent={percent}&by=request"));
+        let proxy = super::start(
+            &backends,
+            1,
+            "deadline = \"1ms\"",
+            "[rollout]\nmax-faults = 1",
+            "probe",
+        );
+        let put = Request::new(
+            "PUT",
+            &format!("/policies/mine?mode=canary&percent={percent}&by=request"),
+        );
         said(proxy.admin(put.body(guest("probe"))));
         let mut client = proxy.client();
-        let request = Request::new("GET", "/").host("a.test").field("X-Probe-Select", action).bytes();
+        let request = Request::new("GET", "/")
+            .host("a.test")
+            .field("X-Probe-Select", action)
+            .bytes();
         for _ in 0..times {
             assert_eq!(client.ask(&request).status, 200);
         }
         // A look of the judge's after the last of them.
         let looks = || proxy.policy("mine")["trial"]["canary"]["requests"].as_u64();
-        eventually("all are counted", || (looks().is_none_or(|n| n > times / 4)).then_some(()));
+        eventually("all are counted", || {
+            (looks().is_none_or(|n| n > times / 4)).then_some(())
+        });
         let trial = proxy.policy("mine")["trial"].clone();
         assert!(!trial.is_null(), "{action}: {:#}", proxy.policy("mine"));
-        assert_eq!(said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"], 2, "{action}");
+        assert_eq!(
+            said(proxy.admin(Request::new("POST", "/policies/mine/promote")))["generation"],
+            2,
+            "{action}"
+        );
     }
 }
 
@@ -324,14 +443,20 @@ fn a_canary_that_takes_longer_is_withdrawn() {
     d.deploy("?mode=canary&percent=50&by=request", "probe");
     let mut client = d.proxy.client();
     // Far more than a busy machine makes of nearly all usual requests.
-    let slow = Request::new("GET", "/").host("a.test").field("X-Probe-Select", "spin=100000").bytes();
+    let slow = Request::new("GET", "/")
+        .host("a.test")
+        .field("X-Probe-Select", "spin=100000")
+        .bytes();
     let now = eventually("it is withdrawn", || {
         (0..8).for_each(|_| assert_eq!(client.ask(&slow).status, 200));
         let now = d.now();
         now["trial"].is_null().then_some(now)
     });
     let reason = now["history"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("took longer than") && reason.contains("requests to */"), "{reason}");
+    assert!(
+        reason.contains("took longer than") && reason.contains("requests to */"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -344,7 +469,8 @@ fn a_canary_whose_answers_break_off_is_withdrawn() {
     });
     let backends = [first, breaking];
     let proxy = super::start(&backends, 1, "", "", "pick-first");
-    let put = Request::new("PUT", "/policies/mine?mode=canary&percent=50&by=request").body(guest("pick-last"));
+    let put = Request::new("PUT", "/policies/mine?mode=canary&percent=50&by=request")
+        .body(guest("pick-last"));
     said(proxy.admin(put));
     let now = eventually("it is withdrawn", || {
         let mut client = proxy.client();
@@ -354,7 +480,10 @@ fn a_canary_whose_answers_break_off_is_withdrawn() {
         now["trial"].is_null().then_some(now)
     });
     let reason = now["history"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("100.0 %") && reason.contains("failed"), "{reason}");
+    assert!(
+        reason.contains("100.0 %") && reason.contains("failed"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -362,14 +491,24 @@ fn which_clients_are_the_canarys_is_drawn_at_each_start() {
     let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
     let canaries = || {
         let proxy = super::start(&backends, 1, "", "", "pick-first");
-        let put = || Request::new("PUT", "/policies/mine?mode=canary&percent=50").body(guest("pick-last"));
+        let put = || {
+            Request::new("PUT", "/policies/mine?mode=canary&percent=50").body(guest("pick-last"))
+        };
         let decided = || {
             said(proxy.admin(put()));
-            let decides = |n| ask_as(&proxy, [127, 0, 3, n], "/").value("x-policy").unwrap();
+            let decides = |n| {
+                ask_as(&proxy, [127, 0, 3, n], "/")
+                    .value("x-policy")
+                    .unwrap()
+            };
             (1..=64).map(decides).collect::<Vec<_>>()
         };
         let all = decided();
-        assert_eq!(all, decided(), "a candidate that is sent again keeps its clients");
+        assert_eq!(
+            all,
+            decided(),
+            "a candidate that is sent again keeps its clients"
+        );
         all
     };
     // The same 64 times by chance: once in 2^64.

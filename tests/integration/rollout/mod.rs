@@ -1,4 +1,5 @@
-//! Policies deployed like software: shadow, canary, promote, roll back, and what a restart comes back with.
+//! Policies deployed like software: shadow, canary, promote, roll back, and what a restart comes
+//! back with.
 
 mod absent;
 mod canary;
@@ -26,22 +27,35 @@ fn deployed(workers: usize, lines: &str, keys: &str) -> Deployed {
     Deployed { proxy, backends }
 }
 
-fn start(backends: &[TestUpstream; 2], workers: usize, lines: &str, keys: &str, component: &str) -> TestProxy {
+fn start(
+    backends: &[TestUpstream; 2],
+    workers: usize,
+    lines: &str,
+    keys: &str,
+    component: &str,
+) -> TestProxy {
     // Only a test of deadlines should depend on how busy the machine is.
-    let patience = if lines.contains("deadline") { "" } else { "deadline = \"1s\"" };
+    let patience = if lines.contains("deadline") {
+        ""
+    } else {
+        "deadline = \"1s\""
+    };
     TestProxy::builder()
         .workers(workers)
         .keys(keys)
         .file("mine.wasm", guest(component))
         .pool_for_all(&[backends[0].address(), backends[1].address()], &["mine"])
-        .tables(&format!("[policies.mine]\ncomponent = \"mine.wasm\"\n{patience}\n{lines}"))
+        .tables(&format!(
+            "[policies.mine]\ncomponent = \"mine.wasm\"\n{patience}\n{lines}"
+        ))
         .start()
 }
 
 impl Deployed {
     #[track_caller]
     fn put(&self, query: &str, component: &[u8]) -> Response {
-        self.proxy.admin(Request::new("PUT", &format!("/policies/mine{query}")).body(component))
+        self.proxy
+            .admin(Request::new("PUT", &format!("/policies/mine{query}")).body(component))
     }
 
     /// Puts a test guest, which must be taken.
@@ -52,7 +66,8 @@ impl Deployed {
 
     #[track_caller]
     fn ask(&self, method: &str, below: &str) -> Response {
-        self.proxy.admin(Request::new(method, &format!("/policies/mine/{below}")))
+        self.proxy
+            .admin(Request::new(method, &format!("/policies/mine/{below}")))
     }
 
     fn now(&self) -> Value {
@@ -61,12 +76,20 @@ impl Deployed {
 
     /// Which policy edited the answer to one request.
     fn decides(&self) -> String {
-        self.proxy.get("a.test", "/").value("x-policy").unwrap_or_default()
+        self.proxy
+            .get("a.test", "/")
+            .value("x-policy")
+            .unwrap_or_default()
     }
 
     /// One request that tells the probe's `select` to do this; other policies don't listen.
     fn told(&self, action: &str) -> Response {
-        self.proxy.ask(Request::new("GET", "/").host("a.test").field("X-Probe-Select", action).bytes())
+        self.proxy.ask(
+            Request::new("GET", "/")
+                .host("a.test")
+                .field("X-Probe-Select", action)
+                .bytes(),
+        )
     }
 }
 
@@ -80,5 +103,8 @@ fn said(answer: Response) -> Value {
 /// The states that the history tells for this generation, oldest first.
 fn states(policy: &Value, generation: u64) -> Vec<String> {
     let history = policy["history"].as_array().unwrap().iter().rev();
-    history.filter(|e| e["generation"] == generation).map(|e| e["state"].as_str().unwrap().to_owned()).collect()
+    history
+        .filter(|e| e["generation"] == generation)
+        .map(|e| e["state"].as_str().unwrap().to_owned())
+        .collect()
 }

@@ -14,7 +14,10 @@ struct Kept {
 
 impl Kept {
     fn new() -> Self {
-        Self { state: Scratch::new(), backends: [TestUpstream::named("first"), TestUpstream::named("last")] }
+        Self {
+            state: Scratch::new(),
+            backends: [TestUpstream::named("first"), TestUpstream::named("last")],
+        }
     }
 
     fn folder(&self) -> PathBuf {
@@ -36,8 +39,13 @@ impl Kept {
     }
 
     fn component(&self) -> PathBuf {
-        let files = std::fs::read_dir(self.folder().join("mine")).unwrap().flatten().map(|f| f.path());
-        let mut components: Vec<_> = files.filter(|f| f.extension().is_some_and(|e| e == "wasm")).collect();
+        let files = std::fs::read_dir(self.folder().join("mine"))
+            .unwrap()
+            .flatten()
+            .map(|f| f.path());
+        let mut components: Vec<_> = files
+            .filter(|f| f.extension().is_some_and(|e| e == "wasm"))
+            .collect();
         assert_eq!(components.len(), 1, "{components:?}");
         components.remove(0)
     }
@@ -48,7 +56,10 @@ fn put(proxy: &TestProxy, name: &str) -> Response {
 }
 
 fn decides(proxy: &TestProxy) -> String {
-    proxy.get("a.test", "/").value("x-policy").unwrap_or_default()
+    proxy
+        .get("a.test", "/")
+        .value("x-policy")
+        .unwrap_or_default()
 }
 
 #[test]
@@ -63,7 +74,10 @@ fn after_two_deployments_and_a_rollback_a_restart_comes_back_with_the_former_one
     let proxy = kept.start();
     assert_eq!(decides(&proxy), "last");
     let now = proxy.policy("mine");
-    assert_eq!((&now["generation"], &now["digest"]), (&former["generation"], &former["digest"]));
+    assert_eq!(
+        (&now["generation"], &now["digest"]),
+        (&former["generation"], &former["digest"])
+    );
     assert_eq!(said(put(&proxy, "probe"))["generation"], 4, "numbers go on");
 }
 
@@ -73,23 +87,46 @@ fn damage_is_said_and_the_configurations_component_decides() {
     let proxy = kept.start();
     said(put(&proxy, "pick-last"));
     drop(proxy);
-    let (record, component) = (std::fs::read_to_string(kept.record()).unwrap(), kept.component());
+    let (record, component) = (
+        std::fs::read_to_string(kept.record()).unwrap(),
+        kept.component(),
+    );
     let bytes = std::fs::read(&component).unwrap();
     let outside = kept.state.write("outside", b"mine");
     type Harm<'a> = (&'a str, Box<dyn Fn() + 'a>);
     let number = |from: &str, to: u64| record.replace(from, &from.replace('2', &to.to_string()));
     let harms: Vec<Harm<'_>> = vec![
-        ("the component is gone", Box::new(|| std::fs::remove_file(&component).unwrap())),
-        ("the component is a folder", Box::new(|| replace(&component, |path| std::fs::create_dir(path).unwrap()))),
-        ("the component is a FIFO", Box::new(|| replace(&component, fifo))),
-        ("the component is a device", Box::new(|| replace(&component, |path| link("/dev/zero", path)))),
+        (
+            "the component is gone",
+            Box::new(|| std::fs::remove_file(&component).unwrap()),
+        ),
+        (
+            "the component is a folder",
+            Box::new(|| replace(&component, |path| std::fs::create_dir(path).unwrap())),
+        ),
+        (
+            "the component is a FIFO",
+            Box::new(|| replace(&component, fifo)),
+        ),
+        (
+            "the component is a device",
+            Box::new(|| replace(&component, |path| link("/dev/zero", path))),
+        ),
         ("the component is sparse", Box::new(|| sparse(&component))),
-        ("the record is a FIFO", Box::new(|| replace(&kept.record(), fifo))),
+        (
+            "the record is a FIFO",
+            Box::new(|| replace(&kept.record(), fifo)),
+        ),
         ("the record is sparse", Box::new(|| sparse(&kept.record()))),
-        ("others may write to it", Box::new(|| mode(&component, 0o666))),
+        (
+            "others may write to it",
+            Box::new(|| mode(&component, 0o666)),
+        ),
         (
             "the last number",
-            Box::new(|| std::fs::write(kept.record(), number("\"last_generation\": 2", u64::MAX)).unwrap()),
+            Box::new(|| {
+                std::fs::write(kept.record(), number("\"last_generation\": 2", u64::MAX)).unwrap()
+            }),
         ),
     ];
     for (what, harm) in harms {
@@ -102,13 +139,33 @@ fn damage_is_said_and_the_configurations_component_decides() {
         harm();
         let proxy = kept.start();
         assert_eq!(decides(&proxy), "first", "{what}");
-        assert!(proxy.stderr.text().contains("promoted before the restart can't be read"), "{what}");
+        assert!(
+            proxy
+                .stderr
+                .text()
+                .contains("promoted before the restart can't be read"),
+            "{what}"
+        );
         let ready = proxy.admin(Request::new("GET", "/readyz"));
         assert_eq!(ready.status, 200, "{what}");
-        assert!(ready.text().contains("mine") && ready.text().contains("state-dir"), "{what}: {}", ready.text());
-        assert!(proxy.peak_resident_kib() < 1 << 20, "{what}: {} KiB", proxy.peak_resident_kib());
+        assert!(
+            ready.text().contains("mine") && ready.text().contains("state-dir"),
+            "{what}: {}",
+            ready.text()
+        );
+        assert!(
+            proxy.peak_resident_kib() < 1 << 20,
+            "{what}: {} KiB",
+            proxy.peak_resident_kib()
+        );
         said(put(&proxy, "pick-last"));
-        assert!(!proxy.admin(Request::new("GET", "/readyz")).text().contains("notes"), "{what}");
+        assert!(
+            !proxy
+                .admin(Request::new("GET", "/readyz"))
+                .text()
+                .contains("notes"),
+            "{what}"
+        );
         drop(proxy);
         if what.contains("folder") {
             assert_eq!(decides(&kept.start()), "last", "{what}: kept again");
@@ -122,17 +179,32 @@ fn a_folder_is_one_process_es_and_not_open_to_others() {
     let kept = Kept::new();
     let proxy = kept.start();
     let scratch = Scratch::new();
-    scratch.write("waypost.toml", format!("{}\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"off\"\n", kept.keys()));
+    scratch.write(
+        "waypost.toml",
+        format!(
+            "{}\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"off\"\n",
+            kept.keys()
+        ),
+    );
     let run = || waypost(["run", "--config", "waypost.toml"], scratch.path());
     let exit = run();
     assert!(exit.code.is_some_and(|code| code > 0), "{exit:?}");
-    assert!(exit.stderr.contains("state-dir") && exit.stderr.contains("another waypost process"), "{exit:?}");
+    assert!(
+        exit.stderr.contains("state-dir") && exit.stderr.contains("another waypost process"),
+        "{exit:?}"
+    );
     drop(proxy);
     mode(&kept.folder(), 0o777);
     let exit = run();
-    assert!(exit.code.is_some_and(|code| code > 0) && exit.stderr.contains("others may write"), "{exit:?}");
+    assert!(
+        exit.code.is_some_and(|code| code > 0) && exit.stderr.contains("others may write"),
+        "{exit:?}"
+    );
     let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
-    assert!(exit.code == Some(1) && exit.stdout.contains("others may write"), "{exit:?}");
+    assert!(
+        exit.code == Some(1) && exit.stdout.contains("others may write"),
+        "{exit:?}"
+    );
 }
 
 #[test]
@@ -144,7 +216,9 @@ fn uploads_and_changed_files_at_once_leave_a_record_that_a_restart_can_use() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for turn in 0..6 {
-                    proxy.scratch.replace("mine.wasm", guest(names[(turn + round) % 3]));
+                    proxy
+                        .scratch
+                        .replace("mine.wasm", guest(names[(turn + round) % 3]));
                     // Not waiting for anything: to be between two looks of the proxy, now and then.
                     std::thread::sleep(std::time::Duration::from_millis(180));
                 }
@@ -156,9 +230,14 @@ fn uploads_and_changed_files_at_once_leave_a_record_that_a_restart_can_use() {
         });
         said(put(&proxy, "pick-last"));
         drop(proxy);
-        let record: serde_json::Value = serde_json::from_slice(&std::fs::read(kept.record()).unwrap()).unwrap();
+        let record: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(kept.record()).unwrap()).unwrap();
         let digest = record["digest"].as_str().unwrap().replace(':', "");
-        assert_eq!(kept.component().file_stem().unwrap().to_str().unwrap(), digest, "{record:#}");
+        assert_eq!(
+            kept.component().file_stem().unwrap().to_str().unwrap(),
+            digest,
+            "{record:#}"
+        );
     }
     drop(kept.start());
 }
@@ -179,7 +258,10 @@ pub(super) fn link(to: &str, path: &Path) {
 
 /// Three gigabytes of nothing.
 pub(super) fn sparse(path: &Path) {
-    std::fs::File::create(path).unwrap().set_len(3 << 30).unwrap();
+    std::fs::File::create(path)
+        .unwrap()
+        .set_len(3 << 30)
+        .unwrap();
 }
 
 fn mode(path: &Path, mode: u32) {

@@ -1,4 +1,5 @@
-//! Paths that lead to something else than a file of a sensible size: nothing waits for them, nothing reads them in.
+//! Paths that lead to something else than a file of a sensible size: nothing waits for them,
+//! nothing reads them in.
 
 use std::path::Path;
 
@@ -35,19 +36,33 @@ fn a_component_that_became_something_strange_holds_up_no_other() {
         let _ = std::fs::remove_file(&path);
         let _ = std::fs::remove_dir(&path);
         strange(&path);
-        proxy.stderr.find(|line| line.contains("strange.wasm has changed and can't be read").then_some(())).unwrap();
+        proxy
+            .stderr
+            .find(|line| {
+                line.contains("strange.wasm has changed and can't be read")
+                    .then_some(())
+            })
+            .unwrap();
         let component = guest(other.next().unwrap());
         let digest = waypost::policy::digest(&component);
         proxy.scratch.replace("other.wasm", component);
-        eventually(what, || (proxy.policy("other")["digest"] == digest).then_some(()));
+        eventually(what, || {
+            (proxy.policy("other")["digest"] == digest).then_some(())
+        });
         assert_eq!(proxy.policy("strange")["generation"], 1, "{what}");
         assert_eq!(proxy.get("a.test", "/").text(), "served", "{what}");
         // Loading the other one takes some memory as well.
-        assert!(proxy.peak_resident_kib() < before + 256 * 1024, "{what}: {} KiB", proxy.peak_resident_kib());
+        assert!(
+            proxy.peak_resident_kib() < before + 256 * 1024,
+            "{what}: {} KiB",
+            proxy.peak_resident_kib()
+        );
     }
     let _ = std::fs::remove_file(&path);
     proxy.scratch.replace("strange.wasm", guest("pick-last"));
-    eventually("a file again", || (proxy.policy("strange")["generation"] == 2).then_some(()));
+    eventually("a file again", || {
+        (proxy.policy("strange")["generation"] == 2).then_some(())
+    });
     assert_eq!(proxy.admin(Request::new("GET", "/readyz")).status, 200);
 }
 
@@ -57,10 +72,10 @@ fn no_command_reads_what_is_no_file() {
         let scratch = Scratch::new();
         strange(&scratch.path().join("strange"));
         scratch.write("good.wasm", guest("pick-first"));
-        let head =
-            "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[pools.a]\nbackends = [\"127.0.0.1:1\"]\n";
-        let text =
-            format!("{head}[[routes]]\npool = \"a\"\npolicies = [\"p\"]\n[policies.p]\ncomponent = \"strange\"\n");
+        let head = "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[pools.a]\nbackends = [\"127.0.0.1:1\"]\n";
+        let text = format!(
+            "{head}[[routes]]\npool = \"a\"\npolicies = [\"p\"]\n[policies.p]\ncomponent = \"strange\"\n"
+        );
         scratch.write("strange.toml", text);
         let commands: &[&[&str]] = &[
             &["run", "--config", "strange"],
@@ -76,13 +91,26 @@ fn no_command_reads_what_is_no_file() {
             &["policy", "pack", "strange", "-o", "packed.wasm"],
             &["policy", "replay", "good.wasm", "strange"],
             &["policy", "deploy", "p", "strange", "--admin", "127.0.0.1:1"],
-            &["policy", "status", "--admin", "127.0.0.1:1", "--token-file", "strange"],
+            &[
+                "policy",
+                "status",
+                "--admin",
+                "127.0.0.1:1",
+                "--token-file",
+                "strange",
+            ],
         ];
         for arguments in commands {
             let exit = run(command().args(*arguments).current_dir(scratch.path()));
             let said = format!("{}{}", exit.stdout, exit.stderr);
-            assert!(exit.code.is_some_and(|code| code > 0), "{what}, {arguments:?}: {exit:?}");
-            assert!(said.contains("strange") && !said.contains("panicked"), "{what}, {arguments:?}: {said}");
+            assert!(
+                exit.code.is_some_and(|code| code > 0),
+                "{what}, {arguments:?}: {exit:?}"
+            );
+            assert!(
+                said.contains("strange") && !said.contains("panicked"),
+                "{what}, {arguments:?}: {said}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A policy that some requests make fail: whose requests are still decided by it, and what becomes of the others.
+//! A policy that some requests make fail: whose requests are still decided by it, and what becomes
+//! of the others.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,7 +14,9 @@ fn probe(lines: &str) -> (TestProxy, TestUpstream) {
     let proxy = TestProxy::builder()
         .file("probe.wasm", guest("probe"))
         .pool_for_all(&[backend.address()], &["probe"])
-        .tables(&format!("[policies.probe]\ncomponent = \"probe.wasm\"\n{lines}"))
+        .tables(&format!(
+            "[policies.probe]\ncomponent = \"probe.wasm\"\n{lines}"
+        ))
         .start();
     (proxy, backend)
 }
@@ -25,12 +28,16 @@ fn address(n: u16) -> IpAddr {
 
 /// What a client at this address gets, whose request tells the probe's `select` to do this.
 fn told(proxy: &TestProxy, from: IpAddr, action: &str) -> u16 {
-    let request = Request::new("GET", "/").host("a.test").field("X-Probe-Select", action);
-    Client::connect_from(from, proxy.address()).ask(request.field("Connection", "close").bytes()).status
+    let request = Request::new("GET", "/")
+        .host("a.test")
+        .field("X-Probe-Select", action);
+    Client::connect_from(from, proxy.address())
+        .ask(request.field("Connection", "close").bytes())
+        .status
 }
 
-/// Each of the other client's requests while one client sends traps, so many a second: how many there were, and how
-/// many the policy did not decide.
+/// Each of the other client's requests while one client sends traps, so many a second: how many
+/// there were, and how many the policy did not decide.
 fn undecided_during_traps(proxy: &TestProxy, pause: Duration) -> (u32, u32) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -40,9 +47,13 @@ fn undecided_during_traps(proxy: &TestProxy, pause: Duration) -> (u32, u32) {
                 thread::sleep(pause);
             }
         });
-        eventually("the attack has begun", || (proxy.stat("/policies/probe/traps") > 0).then_some(()));
+        eventually("the attack has begun", || {
+            (proxy.stat("/policies/probe/traps") > 0).then_some(())
+        });
         let asked = 200;
-        let undecided = (0..asked).filter(|_| told(proxy, address(2), "none") != 200).count();
+        let undecided = (0..asked)
+            .filter(|_| told(proxy, address(2), "none") != 200)
+            .count();
         over.store(true, Relaxed);
         (asked, u32::try_from(undecided).unwrap())
     })
@@ -51,10 +62,14 @@ fn undecided_during_traps(proxy: &TestProxy, pause: Duration) -> (u32, u32) {
 #[test]
 fn traps_of_one_client_leave_the_answers_of_others_to_the_policy() {
     for pause in [100, 1] {
-        // An instance takes its time here where the machine is busy, and then there is none for a moment.
+        // An instance takes its time here where the machine is busy, and then there is none for a
+        // moment.
         let (proxy, _backend) = probe("deadline = \"1s\"\non-failure = 503");
         let (asked, undecided) = undecided_during_traps(&proxy, Duration::from_millis(pause));
-        assert!(undecided * 4 < asked, "{undecided} of {asked}, with a trap each {pause} ms");
+        assert!(
+            undecided * 4 < asked,
+            "{undecided} of {asked}, with a trap each {pause} ms"
+        );
         assert_eq!(proxy.stat("/policies/probe/suspensions"), 0);
         assert!(proxy.stat("/policies/probe/fault_microseconds") > 0);
     }
@@ -63,7 +78,9 @@ fn traps_of_one_client_leave_the_answers_of_others_to_the_policy() {
 #[test]
 fn a_client_whose_requests_cost_too_much_is_paused_and_gets_no_way_around_the_policy() {
     for (on_failure, expected) in [("next", 503), ("random", 200)] {
-        let (proxy, _backend) = probe(&format!("deadline = \"20ms\"\non-failure = \"{on_failure}\""));
+        let (proxy, _backend) = probe(&format!(
+            "deadline = \"20ms\"\non-failure = \"{on_failure}\""
+        ));
         eventually("it is paused", || {
             told(&proxy, address(1), "loop");
             (proxy.stat("/policies/probe/paused_calls") > 0).then_some(())
@@ -73,9 +90,12 @@ fn a_client_whose_requests_cost_too_much_is_paused_and_gets_no_way_around_the_po
         eventually("its requests get the failure answer", || {
             let before = proxy.stat("/policies/probe/paused_calls");
             let status = told(&proxy, address(1), "loop");
-            (proxy.stat("/policies/probe/paused_calls") > before).then(|| assert_eq!(status, expected))
+            (proxy.stat("/policies/probe/paused_calls") > before)
+                .then(|| assert_eq!(status, expected))
         });
-        eventually("others are decided", || (told(&proxy, address(2), "pick=0") == 200).then_some(()));
+        eventually("others are decided", || {
+            (told(&proxy, address(2), "pick=0") == 200).then_some(())
+        });
         assert_eq!(proxy.stat("/policies/probe/suspensions"), 0);
     }
 }
@@ -89,19 +109,37 @@ fn many_clients_together_suspend_it_for_a_while_and_a_guard_stays_shut() {
             let (proxy, over) = (&proxy, &over);
             scope.spawn(move || {
                 for n in (0..).take_while(|_| !over.load(Relaxed)) {
-                    told(proxy, address(1_000 + attacker * 10_000 + n % 10_000), "loop");
+                    told(
+                        proxy,
+                        address(1_000 + attacker * 10_000 + n % 10_000),
+                        "loop",
+                    );
                 }
             });
         }
         eventually("it is shown as suspended", || {
-            (proxy.policy("probe")["suspended_by_workers"] == 1).then(|| told(&proxy, address(2), "none"))
+            (proxy.policy("probe")["suspended_by_workers"] == 1)
+                .then(|| told(&proxy, address(2), "none"))
         });
-        eventually("nobody passes meanwhile", || (told(&proxy, address(2), "none") == 503).then_some(()));
+        eventually("nobody passes meanwhile", || {
+            (told(&proxy, address(2), "none") == 503).then_some(())
+        });
         over.store(true, Relaxed);
     });
-    assert!(proxy.stderr.find(|l| l.contains("faults of many clients cost too much").then_some(())).is_some());
-    eventually("it is asked again", || (told(&proxy, address(3), "none") == 200).then_some(()));
-    eventually("and shown as well", || (proxy.policy("probe")["suspended_by_workers"] == 0).then_some(()));
+    assert!(
+        proxy
+            .stderr
+            .find(|l| l
+                .contains("faults of many clients cost too much")
+                .then_some(()))
+            .is_some()
+    );
+    eventually("it is asked again", || {
+        (told(&proxy, address(3), "none") == 200).then_some(())
+    });
+    eventually("and shown as well", || {
+        (proxy.policy("probe")["suspended_by_workers"] == 0).then_some(())
+    });
 }
 
 #[test]
@@ -111,7 +149,9 @@ fn faults_that_cost_little_are_held_against_nobody() {
         assert_eq!(told(&proxy, address(1), "trap"), 503);
         assert_eq!(proxy.stat("/policies/probe/traps"), n);
         // Its new instance may be built off the worker.
-        eventually("it answers again", || (told(&proxy, address(1), "none") == 200).then_some(()));
+        eventually("it answers again", || {
+            (told(&proxy, address(1), "none") == 200).then_some(())
+        });
     }
     assert_eq!(proxy.stat("/policies/probe/suspensions"), 0);
     assert_eq!(proxy.stat("/policies/probe/paused_calls"), 0);

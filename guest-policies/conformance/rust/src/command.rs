@@ -31,7 +31,10 @@ pub fn text(bytes: &[u8]) -> &str {
 }
 
 pub fn number<T: FromStr>(bytes: &[u8]) -> T {
-    text(bytes).parse().ok().expect("an argument is not a number")
+    text(bytes)
+        .parse()
+        .ok()
+        .expect("an argument is not a number")
 }
 
 /// The commands for this hook.
@@ -40,9 +43,16 @@ pub fn commands(request: &Request, hook: &str) -> Vec<Command> {
         let mut words = line.splitn(3, |byte| *byte == b' ');
         let own = words.next() == Some(hook.as_bytes());
         let verb = text(words.next().unwrap_or_default()).to_owned();
-        own.then(|| Command { verb, rest: words.next().unwrap_or_default().to_vec() })
+        own.then(|| Command {
+            verb,
+            rest: words.next().unwrap_or_default().to_vec(),
+        })
     };
-    request.header_values("x-do").into_iter().filter_map(own).collect()
+    request
+        .header_values("x-do")
+        .into_iter()
+        .filter_map(own)
+        .collect()
 }
 
 /// Does a command of any hook. A refusal is put into `refused`.
@@ -65,7 +75,10 @@ pub fn any(command: &Command, hook: &str, refused: &mut Option<Response>) {
 }
 
 pub fn count(name: &str, amount: u64) {
-    counters::add(counters::define(name).expect("a counter is refused"), amount);
+    counters::add(
+        counters::define(name).expect("a counter is refused"),
+        amount,
+    );
 }
 
 fn refusal(status: u16, hook: &str) -> Response {
@@ -76,7 +89,11 @@ fn refusal(status: u16, hook: &str) -> Response {
         field("set-cookie", b"b=2"),
         field("x-bytes", b"\xff\x80"),
     ];
-    Response { status, headers, body: format!("refused by {hook}").into_bytes() }
+    Response {
+        status,
+        headers,
+        body: format!("refused by {hook}").into_bytes(),
+    }
 }
 
 fn severity(level: &[u8]) -> log::Level {

@@ -51,7 +51,11 @@ impl configuration::Guest for Conformance {
 
 impl topology::Guest for Conformance {
     fn backends_changed(pool: Pool, generation: u64, backends: Vec<Backend>) {
-        let told = Told { name: pool.name, generation, backends };
+        let told = Told {
+            name: pool.name,
+            generation,
+            backends,
+        };
         STATE.with_borrow_mut(|state| state.pools.insert(pool.id, told));
     }
 }
@@ -74,7 +78,10 @@ impl range::Guest for Conformance {
 fn byte_range(text: &str) -> ByteRange {
     let (first, last) = text.split_once('-').expect("a range is A-B, A- or -B");
     let end = |text: &str| (!text.is_empty()).then(|| number(text.as_bytes()));
-    ByteRange { first: end(first), last: end(last) }
+    ByteRange {
+        first: end(first),
+        last: end(last),
+    }
 }
 
 impl selection::Guest for Conformance {
@@ -89,7 +96,9 @@ impl selection::Guest for Conformance {
                     let pick = command.text().split(',').nth(attempt as usize - 1);
                     choice = pick.map(|pick| number(pick.as_bytes()));
                 }
-                "tell" if number::<u32>(command.text().as_bytes()) == attempt => refused = Some(told(attempt)),
+                "tell" if number::<u32>(command.text().as_bytes()) == attempt => {
+                    refused = Some(told(attempt))
+                }
                 "tell" => {}
                 _ => any(&command, "select", &mut refused),
             }
@@ -101,7 +110,11 @@ impl selection::Guest for Conformance {
 fn told(attempt: u32) -> Response {
     let failed = |past: &FailedAttempt| format!(" {}:{}", past.backend, failure(past.failure));
     let failed: String = attempts::failed().iter().map(failed).collect();
-    Response { status: 200, headers: Vec::new(), body: format!("{attempt}{failed}").into_bytes() }
+    Response {
+        status: 200,
+        headers: Vec::new(),
+        body: format!("{attempt}{failed}").into_bytes(),
+    }
 }
 
 fn failure(failure: Failure) -> &'static str {
@@ -120,7 +133,12 @@ impl request_headers::Guest for Conformance {
 }
 
 impl response_headers::Guest for Conformance {
-    fn edit_response(request: &Request, status: u16, backend: u32, headers: &Headers) -> Result<(), Response> {
+    fn edit_response(
+        request: &Request,
+        status: u16,
+        backend: u32,
+        headers: &Headers,
+    ) -> Result<(), Response> {
         edit(request, headers, "response", &format!("{status} {backend}"))
     }
 }
@@ -132,7 +150,9 @@ fn edit(request: &Request, headers: &Headers, hook: &str, answer: &str) -> Resul
         match report::outcome(&command, request, headers, answer) {
             // A refused edit would show as a field that is missing.
             Some(outcome) => drop(headers.append("x-did", outcome.as_bytes())),
-            None if command.verb == "many" => report::many(number(command.text().as_bytes()), headers),
+            None if command.verb == "many" => {
+                report::many(number(command.text().as_bytes()), headers)
+            }
             None => any(&command, hook, &mut refused),
         }
     }

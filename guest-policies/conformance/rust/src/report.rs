@@ -13,10 +13,17 @@ use crate::{
 };
 
 /// What came of a command; nothing if it is none of a header hook.
-pub fn outcome(command: &Command, request: &Request, headers: &Headers, answer: &str) -> Option<String> {
+pub fn outcome(
+    command: &Command,
+    request: &Request,
+    headers: &Headers,
+    answer: &str,
+) -> Option<String> {
     Some(match command.verb.as_str() {
         "set" => edited(command.arguments(), |name, value| headers.set(name, value)),
-        "append" => edited(command.arguments(), |name, value| headers.append(name, value)),
+        "append" => edited(command.arguments(), |name, value| {
+            headers.append(name, value)
+        }),
         "remove" => told(headers.remove(command.text())),
         "first" => optional(headers.first(command.text())),
         "values" => all(&headers.values(command.text())),
@@ -29,10 +36,20 @@ pub fn outcome(command: &Command, request: &Request, headers: &Headers, answer: 
         "greeting" => STATE.with_borrow(|state| hex(state.settings.greeting.as_bytes())),
         "topology" => STATE.with_borrow(|state| topology(&state.pools[&request.pool()])),
         "facts" => facts(number(command.text().as_bytes())),
-        "random" => format!("{} {}", random::below(number(command.text().as_bytes())), random::bits()),
-        "clock" => format!("{} {}", clock::monotonic_nanoseconds(), clock::unix_milliseconds()),
+        "random" => format!(
+            "{} {}",
+            random::below(number(command.text().as_bytes())),
+            random::bits()
+        ),
+        "clock" => format!(
+            "{} {}",
+            clock::monotonic_nanoseconds(),
+            clock::unix_milliseconds()
+        ),
         "calls" => STATE.with_borrow(|state| state.calls.to_string()),
-        "define" => counters::define(command.text()).map_or_else(|reason| reason, |_| "ok".to_owned()),
+        "define" => {
+            counters::define(command.text()).map_or_else(|reason| reason, |_| "ok".to_owned())
+        }
         _ => return stored(command),
     })
 }
@@ -58,22 +75,34 @@ fn stored(command: &Command) -> Option<String> {
         "store-swap" => {
             let [key, ttl, expected, value] = command.arguments();
             let expected = (expected != b"-").then_some(expected);
-            kept(store::compare_and_set(text(key), expected, value, number(ttl)).map(|swapped| swapped.to_string()))
+            kept(
+                store::compare_and_set(text(key), expected, value, number(ttl))
+                    .map(|swapped| swapped.to_string()),
+            )
         }
         "store-add" => {
             let [key, ttl, by] = command.arguments();
-            kept(store::increment(text(key), number(by), number(ttl)).map(|count| count.to_string()))
+            kept(
+                store::increment(text(key), number(by), number(ttl)).map(|count| count.to_string()),
+            )
         }
         "store-sub" => {
             let [key, ttl, by] = command.arguments();
-            kept(store::decrement(text(key), number(by), number(ttl)).map(|count| count.to_string()))
+            kept(
+                store::decrement(text(key), number(by), number(ttl)).map(|count| count.to_string()),
+            )
         }
-        "store-counter" => store::counter(command.text()).map_or("none".to_owned(), |count| count.to_string()),
+        "store-counter" => {
+            store::counter(command.text()).map_or("none".to_owned(), |count| count.to_string())
+        }
         _ => return None,
     })
 }
 
-fn edited([name, value]: [&[u8]; 2], edit: impl Fn(&str, &[u8]) -> Result<(), HeaderError>) -> String {
+fn edited(
+    [name, value]: [&[u8]; 2],
+    edit: impl Fn(&str, &[u8]) -> Result<(), HeaderError>,
+) -> String {
     told(edit(text(name), value))
 }
 
@@ -102,8 +131,18 @@ fn kept(result: Result<String, StoreError>) -> String {
 }
 
 fn echo(request: &Request) -> String {
-    let query = request.query().map_or("none".to_owned(), |query| format!("?{query}"));
-    [request.method(), request.scheme(), request.host(), request.path(), query, request.client_address()].join(" ")
+    let query = request
+        .query()
+        .map_or("none".to_owned(), |query| format!("?{query}"));
+    [
+        request.method(),
+        request.scheme(),
+        request.host(),
+        request.path(),
+        query,
+        request.client_address(),
+    ]
+    .join(" ")
 }
 
 fn topology(told: &Told) -> String {
@@ -135,7 +174,11 @@ fn all(values: &[Vec<u8>]) -> String {
     if values.is_empty() {
         "none".to_owned()
     } else {
-        values.iter().map(|value| hex(value)).collect::<Vec<_>>().join(",")
+        values
+            .iter()
+            .map(|value| hex(value))
+            .collect::<Vec<_>>()
+            .join(",")
     }
 }
 

@@ -10,7 +10,8 @@ pub struct Settings {
 
 impl Settings {
     pub fn parse(text: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| format!("settings: not JSON: {error}"))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| format!("settings: not JSON: {error}"))?;
         let table = value.as_object().ok_or("settings: has to be a table")?;
         let mut settings = Settings::default();
         let mut refuse = None;
@@ -33,5 +34,8 @@ impl Settings {
 }
 
 fn string(key: &str, value: &Value) -> Result<String, String> {
-    value.as_str().map(str::to_owned).ok_or_else(|| format!("{key}: has to be a string"))
+    value
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| format!("{key}: has to be a string"))
 }

@@ -1,8 +1,9 @@
 //! Divides clients into the variants of an experiment, and keeps them there by a cookie.
 //!
-//! Use it to compare versions of a page or of a whole service. A client without the cookie draws a variant, by the shares of
-//! the settings. The request carries it to the backend in a field, so that one backend can serve all variants; backends
-//! that carry a label serve only their own. The response sets the cookie.
+//! Use it to compare versions of a page or of a whole service. A client without the cookie draws a
+//! variant, by the shares of the settings. The request carries it to the backend in a field, so
+//! that one backend can serve all variants; backends that carry a label serve only their own. The
+//! response sets the cookie.
 //!
 //! ```toml
 //! [policies.experiment.settings]
@@ -53,23 +54,38 @@ fn max_age() -> u32 {
 impl Configure for AbCookie {
     fn configure(settings: Settings) -> Result<Self, String> {
         let options: Options = settings.parse()?;
-        if let Some(name) =
-            [&options.cookie].into_iter().chain(options.variants.keys()).find(|name| !cookie::is_name(name))
+        if let Some(name) = [&options.cookie]
+            .into_iter()
+            .chain(options.variants.keys())
+            .find(|name| !cookie::is_name(name))
         {
-            return Err(format!("\"{name}\": names of cookies and variants are letters, digits, - and _"));
+            return Err(format!(
+                "\"{name}\": names of cookies and variants are letters, digits, - and _"
+            ));
         }
         Headers::check_name("field", &options.field)?;
-        let total = options.variants.values().try_fold(0_u32, |sum, share| sum.checked_add(*share));
+        let total = options
+            .variants
+            .values()
+            .try_fold(0_u32, |sum, share| sum.checked_add(*share));
         match total.filter(|total| *total > 0) {
-            None => Err("variants: the sum of the shares has to be from 1 to 4294967295".to_owned()),
-            Some(total) => Ok(AbCookie { options, total, drawn: Counter::define("drawn")?, groups: Pools::default() }),
+            None => {
+                Err("variants: the sum of the shares has to be from 1 to 4294967295".to_owned())
+            }
+            Some(total) => Ok(AbCookie {
+                options,
+                total,
+                drawn: Counter::define("drawn")?,
+                groups: Pools::default(),
+            }),
         }
     }
 }
 
 impl Topology for AbCookie {
     fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]) {
-        self.groups.keep(pool.id, Groups::by_label(backends, &self.options.label));
+        self.groups
+            .keep(pool.id, Groups::by_label(backends, &self.options.label));
     }
 }
 
@@ -94,10 +110,17 @@ impl AbCookie {
 
 impl EditRequest for AbCookie {
     fn edit_request(&mut self, request: &Request, headers: &mut Headers) -> Result<(), Response> {
-        // The field carries the variant to the other hooks as well: other requests are served between them.
-        let variant = self.kept(request).or_else(|| self.draw()).unwrap_or_default();
+        // The field carries the variant to the other hooks as well: other requests are served
+        // between them.
+        let variant = self
+            .kept(request)
+            .or_else(|| self.draw())
+            .unwrap_or_default();
         if let Err(error) = headers.set(&self.options.field, variant) {
-            log::warn(format!("field: {} was not written: {error}", self.options.field));
+            log::warn(format!(
+                "field: {} was not written: {error}",
+                self.options.field
+            ));
         }
         Ok(())
     }
@@ -106,16 +129,33 @@ impl EditRequest for AbCookie {
 impl Select for AbCookie {
     fn select(&mut self, request: &Request, attempt: &Attempt) -> Decision {
         let variant = request.header_text(&self.options.field).unwrap_or_default();
-        let own = self.groups.at(attempt.pool).map(|groups| groups.named(&variant)).unwrap_or_default();
+        let own = self
+            .groups
+            .at(attempt.pool)
+            .map(|groups| groups.named(&variant))
+            .unwrap_or_default();
         attempt.least_busy(own).into()
     }
 }
 
 impl EditResponse for AbCookie {
-    fn edit_response(&mut self, request: &Request, _: u16, _: u32, headers: &mut Headers) -> Result<(), Response> {
-        let Options { cookie, field, max_age, .. } = &self.options;
+    fn edit_response(
+        &mut self,
+        request: &Request,
+        _: u16,
+        _: u32,
+        headers: &mut Headers,
+    ) -> Result<(), Response> {
+        let Options {
+            cookie,
+            field,
+            max_age,
+            ..
+        } = &self.options;
         let variant = request.header_text(field).unwrap_or_default();
-        if self.kept(request).as_ref() != Some(&variant) && self.options.variants.contains_key(&variant) {
+        if self.kept(request).as_ref() != Some(&variant)
+            && self.options.variants.contains_key(&variant)
+        {
             let written = format!("{cookie}={variant}; Path=/; Max-Age={max_age}; SameSite=Lax");
             if let Err(error) = headers.append("set-cookie", written) {
                 log::warn(format!("the cookie was not written: {error}"));
@@ -138,8 +178,13 @@ mod tests {
     #[test]
     fn a_client_draws_once_and_keeps_its_variant() {
         let host = Host::new();
-        let pool =
-            host.pool("web", [Backend::new("10.0.0.1:80"), Backend::new("10.0.0.2:80").with_label("variant", "new")]);
+        let pool = host.pool(
+            "web",
+            [
+                Backend::new("10.0.0.1:80"),
+                Backend::new("10.0.0.2:80").with_label("variant", "new"),
+            ],
+        );
         let mut policy = host.load::<AbCookie>(SETTINGS).unwrap();
         host.draws([9, 10]);
         let mut first = testing::get("/").field("x-variant", "mine");
@@ -148,7 +193,10 @@ mod tests {
         assert_eq!(policy.select(&first), Decision::Backend(1));
         let mut response = testing::response(200);
         policy.edit_response(&first, &mut response).unwrap();
-        assert_eq!(response.text("set-cookie"), Some("exp=new; Path=/; Max-Age=2592000; SameSite=Lax"));
+        assert_eq!(
+            response.text("set-cookie"),
+            Some("exp=new; Path=/; Max-Age=2592000; SameSite=Lax")
+        );
 
         let mut again = testing::get("/").field("cookie", "a=b; exp=new");
         policy.edit_request(&mut again).unwrap();
@@ -160,7 +208,11 @@ mod tests {
         let mut unknown = testing::get("/").field("cookie", "exp=gone");
         policy.edit_request(&mut unknown).unwrap();
         assert_eq!(unknown.text("x-variant"), Some("old"));
-        assert_eq!(policy.select(&unknown), Decision::Pass, "no backend is only for it");
+        assert_eq!(
+            policy.select(&unknown),
+            Decision::Pass,
+            "no backend is only for it"
+        );
         pool.set_healthy(1, false);
         assert_eq!(policy.select(&again), Decision::Pass);
         assert_eq!(host.counted("drawn"), 2);
@@ -172,8 +224,15 @@ mod tests {
         assert!(error(r#"{"cookie": "a b", "variants": {"a": 1}}"#).starts_with("\"a b\": names"));
         assert!(error(r#"{"cookie": "a", "variants": {"a;": 1}}"#).starts_with("\"a;\": names"));
         assert!(error(r#"{"cookie": "a", "variants": {"a": 0}}"#).starts_with("variants: the sum"));
-        let field = |name: &str| error(&format!(r#"{{"cookie": "a", "variants": {{"a": 1}}, "field": "{name}"}}"#));
-        assert_eq!(field("host"), "field: \"host\" belongs to the proxy, not to a policy");
+        let field = |name: &str| {
+            error(&format!(
+                r#"{{"cookie": "a", "variants": {{"a": 1}}, "field": "{name}"}}"#
+            ))
+        };
+        assert_eq!(
+            field("host"),
+            "field: \"host\" belongs to the proxy, not to a policy"
+        );
         assert_eq!(field("a b"), "field: \"a b\" is not a field name");
         assert!(error(r#"{"cookie": "a"}"#).contains("missing field `variants`"));
     }

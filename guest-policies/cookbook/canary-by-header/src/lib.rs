@@ -1,8 +1,9 @@
 //! Sends those who ask for it by a header field, and a share of all others, to the new version.
 //!
-//! Use it to try a release on yourself, then on a few. Backends carry a label, such as `track` = `canary`; all others are stable.
-//! The share goes by a hash of the client's address: the same clients stay in it while it grows, and see one version. If no
-//! backend of a client's version is usable, the other version serves it. The response tells which one did.
+//! Use it to try a release on yourself, then on a few. Backends carry a label, such as `track` =
+//! `canary`; all others are stable. The share goes by a hash of the client's address: the same
+//! clients stay in it while it grows, and see one version. If no backend of a client's version is
+//! usable, the other version serves it. The response tells which one did.
 //!
 //! ```toml
 //! [policies.release.settings]
@@ -48,7 +49,12 @@ impl Configure for CanaryByHeader {
             return Err(format!("percent: {} is not from 0 to 100", options.percent));
         }
         let (canary, stable) = (Counter::define("canary")?, Counter::define("stable")?);
-        Ok(CanaryByHeader { options, pools: Pools::default(), canary, stable })
+        Ok(CanaryByHeader {
+            options,
+            pools: Pools::default(),
+            canary,
+            stable,
+        })
     }
 }
 
@@ -63,7 +69,9 @@ impl Topology for CanaryByHeader {
 
 impl Select for CanaryByHeader {
     fn select(&mut self, request: &Request, attempt: &Attempt) -> Decision {
-        let Some(members) = self.pools.at(attempt.pool) else { return Decision::Pass };
+        let Some(members) = self.pools.at(attempt.pool) else {
+            return Decision::Pass;
+        };
         let wants = match request.header(&self.options.header).as_deref() {
             Some(b"always") => true,
             Some(b"never") => false,
@@ -72,10 +80,21 @@ impl Select for CanaryByHeader {
                 f64::from(part) < self.options.percent * f64::from(PARTS / 100)
             }
         };
-        let (own, other) = if wants { (&members.canary, &members.stable) } else { (&members.stable, &members.canary) };
-        let choice = attempt.least_busy(own).or_else(|| attempt.least_busy(other));
+        let (own, other) = if wants {
+            (&members.canary, &members.stable)
+        } else {
+            (&members.stable, &members.canary)
+        };
+        let choice = attempt
+            .least_busy(own)
+            .or_else(|| attempt.least_busy(other));
         if let Some(backend) = choice {
-            if members.canary.contains(&backend) { self.canary } else { self.stable }.count();
+            if members.canary.contains(&backend) {
+                self.canary
+            } else {
+                self.stable
+            }
+            .count();
         }
         choice.into()
     }
@@ -89,7 +108,10 @@ impl EditResponse for CanaryByHeader {
         backend: u32,
         headers: &mut Headers,
     ) -> Result<(), Response> {
-        let canary = self.pools.at(request.pool()).is_some_and(|members| members.canary.contains(&backend));
+        let canary = self
+            .pools
+            .at(request.pool())
+            .is_some_and(|members| members.canary.contains(&backend));
         // A field that can't be written is the response's own affair.
         let _ = headers.set("x-version", if canary { "canary" } else { "stable" });
         Ok(())
@@ -105,14 +127,21 @@ mod tests {
     use super::*;
 
     fn settings(percent: f64) -> String {
-        format!(r#"{{"header": "x-canary", "percent": {percent}, "label": "track", "value": "canary"}}"#)
+        format!(
+            r#"{{"header": "x-canary", "percent": {percent}, "label": "track", "value": "canary"}}"#
+        )
     }
 
     #[test]
     fn the_field_decides_and_then_the_share() {
         let host = Host::new();
-        let pool =
-            host.pool("web", [Backend::new("10.0.0.1:80"), Backend::new("10.0.0.2:80").with_label("track", "canary")]);
+        let pool = host.pool(
+            "web",
+            [
+                Backend::new("10.0.0.1:80"),
+                Backend::new("10.0.0.2:80").with_label("track", "canary"),
+            ],
+        );
         let asked = |value: &str| testing::get("/").field("x-canary", value);
         let mut none = host.load::<CanaryByHeader>(settings(0.0)).unwrap();
         let mut all = host.load::<CanaryByHeader>(settings(100.0)).unwrap();
@@ -124,14 +153,21 @@ mod tests {
         assert_eq!(all.select(&testing::get("/")), Decision::Backend(0));
         assert_eq!((host.counted("canary"), host.counted("stable")), (2, 3));
         let mut response = testing::response(200).from_backend(1);
-        all.edit_response(&testing::get("/"), &mut response).unwrap();
+        all.edit_response(&testing::get("/"), &mut response)
+            .unwrap();
         assert_eq!(response.text("x-version"), Some("canary"));
     }
 
     #[test]
     fn a_share_grows_by_new_clients_only() {
         let host = Host::new();
-        host.pool("web", [Backend::new("10.0.0.1:80"), Backend::new("10.0.0.2:80").with_label("track", "canary")]);
+        host.pool(
+            "web",
+            [
+                Backend::new("10.0.0.1:80"),
+                Backend::new("10.0.0.2:80").with_label("track", "canary"),
+            ],
+        );
         let chosen = |percent: f64| -> Vec<u32> {
             let mut policy = host.load::<CanaryByHeader>(settings(percent)).unwrap();
             let mut in_canary = |n: u32| {
@@ -141,10 +177,22 @@ mod tests {
             (0..2000).filter(|n| in_canary(*n)).collect()
         };
         let (few, more) = (chosen(5.0), chosen(20.0));
-        assert!((70..130).contains(&few.len()) && (340..460).contains(&more.len()), "{} {}", few.len(), more.len());
+        assert!(
+            (70..130).contains(&few.len()) && (340..460).contains(&more.len()),
+            "{} {}",
+            few.len(),
+            more.len()
+        );
         assert!(few.iter().all(|client| more.contains(client)));
-        assert!(host.load::<CanaryByHeader>(settings(101.0)).unwrap_err().starts_with("percent: "));
+        assert!(
+            host.load::<CanaryByHeader>(settings(101.0))
+                .unwrap_err()
+                .starts_with("percent: ")
+        );
         let unnamed = settings(1.0).replace("x-canary", "x canary");
-        assert_eq!(host.load::<CanaryByHeader>(unnamed).unwrap_err(), "header: \"x canary\" is not a field name");
+        assert_eq!(
+            host.load::<CanaryByHeader>(unnamed).unwrap_err(),
+            "header: \"x canary\" is not a field name"
+        );
     }
 }

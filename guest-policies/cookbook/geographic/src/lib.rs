@@ -1,8 +1,9 @@
 //! Sends clients to the region that their network belongs to.
 //!
-//! Use it where you know which networks are near which backends: offices, data centres, or an export of a database of your
-//! own. The longest network that holds the client's address decides. Within a region the least busy backend serves; if none is
-//! usable, the regions of `fallback` are tried in this order, and after them any.
+//! Use it where you know which networks are near which backends: offices, data centres, or an
+//! export of a database of your own. The longest network that holds the client's address decides.
+//! Within a region the least busy backend serves; if none is usable, the regions of `fallback` are
+//! tried in this order, and after them any.
 //!
 //! ```toml
 //! [policies.near.settings]
@@ -56,36 +57,66 @@ impl Configure for Geographic {
         for (text, region) in told {
             let network: Network = text.parse().map_err(|why| format!("networks: {why}"))?;
             if networks.insert(network, region).is_some() {
-                return Err(format!("networks: \"{text}\" is there twice, written in two ways"));
+                return Err(format!(
+                    "networks: \"{text}\" is there twice, written in two ways"
+                ));
             }
         }
         let (near, far) = (Counter::define("near")?, Counter::define("far")?);
-        Ok(Geographic { options, networks, pools: Pools::default(), near, far })
+        Ok(Geographic {
+            options,
+            networks,
+            pools: Pools::default(),
+            near,
+            far,
+        })
     }
 }
 
 impl Topology for Geographic {
     fn backends_changed(&mut self, pool: &Pool, backends: &[Backend]) {
         let regions = Groups::by_label(backends, &self.options.label);
-        let named: BTreeSet<&String> = self.networks.values().chain([&self.options.default]).collect();
-        for region in named.into_iter().filter(|region| regions.named(region).is_empty()) {
-            log::warn(format!("pool {} has no backend whose {} is {region}", pool.name, self.options.label));
+        let named: BTreeSet<&String> = self
+            .networks
+            .values()
+            .chain([&self.options.default])
+            .collect();
+        for region in named
+            .into_iter()
+            .filter(|region| regions.named(region).is_empty())
+        {
+            log::warn(format!(
+                "pool {} has no backend whose {} is {region}",
+                pool.name, self.options.label
+            ));
         }
-        self.pools.keep(pool.id, Members { regions, all: (0..backends.len() as u32).collect() });
+        self.pools.keep(
+            pool.id,
+            Members {
+                regions,
+                all: (0..backends.len() as u32).collect(),
+            },
+        );
     }
 }
 
 impl Select for Geographic {
     fn select(&mut self, request: &Request, attempt: &Attempt) -> Decision {
-        let Some(members) = self.pools.at(attempt.pool) else { return Decision::Pass };
+        let Some(members) = self.pools.at(attempt.pool) else {
+            return Decision::Pass;
+        };
         let client = request.client_address().parse().ok();
-        let own = client.and_then(|client| self.networks.longest(client)).unwrap_or(&self.options.default);
+        let own = client
+            .and_then(|client| self.networks.longest(client))
+            .unwrap_or(&self.options.default);
         if let Some(backend) = attempt.least_busy(members.regions.named(own)) {
             self.near.count();
             return backend.into();
         }
         let fallback = self.options.fallback.iter();
-        let other = fallback.filter_map(|region| attempt.least_busy(members.regions.named(region))).next();
+        let other = fallback
+            .filter_map(|region| attempt.least_busy(members.regions.named(region)))
+            .next();
         let choice = other.or_else(|| attempt.least_busy(&members.all));
         if choice.is_some() {
             self.far.count();
@@ -108,8 +139,11 @@ mod tests {
     #[test]
     fn the_longest_network_decides_and_then_the_fallback() {
         let host = Host::new();
-        let pool = host
-            .pool("web", ["us", "eu", "asia"].map(|region| Backend::new("10.0.0.1:80").with_label("region", region)));
+        let pool = host.pool(
+            "web",
+            ["us", "eu", "asia"]
+                .map(|region| Backend::new("10.0.0.1:80").with_label("region", region)),
+        );
         let mut policy = host.load::<Geographic>(SETTINGS).unwrap();
         let mut from = |client: &str| policy.select(&testing::get("/").client(client));
         assert_eq!(from("192.0.2.1"), Decision::Backend(1));
@@ -128,12 +162,26 @@ mod tests {
     #[test]
     fn mistakes_are_told() {
         let host = Host::new();
-        let error = host.load::<Geographic>(r#"{"default": "us", "networks": {"192.0.2.1/24": "eu"}}"#).unwrap_err();
-        assert!(error.starts_with("networks: \"192.0.2.1/24\" is no network"), "{error}");
-        host.pool("web", [Backend::new("10.0.0.1:80").with_label("region", "us")]);
-        let twice = r#"{"default": "us", "networks": {"2001:db8::/32": "eu", "2001:0db8::/32": "us"}}"#;
-        assert!(host.load::<Geographic>(twice).unwrap_err().contains("is there twice"));
-        let settings = r#"{"default": "us", "networks": {"192.0.2.0/24": "eu", "198.51.100.0/24": "eu"}}"#;
+        let error = host
+            .load::<Geographic>(r#"{"default": "us", "networks": {"192.0.2.1/24": "eu"}}"#)
+            .unwrap_err();
+        assert!(
+            error.starts_with("networks: \"192.0.2.1/24\" is no network"),
+            "{error}"
+        );
+        host.pool(
+            "web",
+            [Backend::new("10.0.0.1:80").with_label("region", "us")],
+        );
+        let twice =
+            r#"{"default": "us", "networks": {"2001:db8::/32": "eu", "2001:0db8::/32": "us"}}"#;
+        assert!(
+            host.load::<Geographic>(twice)
+                .unwrap_err()
+                .contains("is there twice")
+        );
+        let settings =
+            r#"{"default": "us", "networks": {"192.0.2.0/24": "eu", "198.51.100.0/24": "eu"}}"#;
         host.load::<Geographic>(settings).unwrap();
         let told: Vec<String> = host.log().into_iter().map(|(_, line)| line).collect();
         assert_eq!(told, ["pool web has no backend whose region is eu"], "once");

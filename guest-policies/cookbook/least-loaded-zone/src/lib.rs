@@ -1,7 +1,9 @@
-//! Picks the least loaded backend of the own zone, and one of another zone only when the own zone is full or gone.
+//! Picks the least loaded backend of the own zone, and one of another zone only when the own zone
+//! is full or gone.
 //!
-//! Use it where traffic between zones costs money or time. A proxy in each zone runs it with its own `zone`. `spill` decides
-//! how much queueing at home is worth: while the best backend at home has fewer requests in flight than that, nobody leaves.
+//! Use it where traffic between zones costs money or time. A proxy in each zone runs it with its
+//! own `zone`. `spill` decides how much queueing at home is worth: while the best backend at home
+//! has fewer requests in flight than that, nobody leaves.
 //!
 //! ```toml
 //! [policies.near.settings]
@@ -47,10 +49,18 @@ impl Configure for LeastLoadedZone {
     fn configure(settings: Settings) -> Result<Self, String> {
         let options: Options = settings.parse()?;
         if options.spill == 0 {
-            return Err("spill: has to be 1 at least; with less the own zone would never be preferred".to_owned());
+            return Err(
+                "spill: has to be 1 at least; with less the own zone would never be preferred"
+                    .to_owned(),
+            );
         }
         let (home, away) = (Counter::define("home")?, Counter::define("away")?);
-        Ok(LeastLoadedZone { options, pools: Pools::default(), home, away })
+        Ok(LeastLoadedZone {
+            options,
+            pools: Pools::default(),
+            home,
+            away,
+        })
     }
 }
 
@@ -59,17 +69,30 @@ impl Topology for LeastLoadedZone {
         let Options { zone, label, .. } = &self.options;
         let home = Groups::by_label(backends, label).named(zone).to_vec();
         if home.is_empty() {
-            log::warn(format!("zone: pool {} has no backend whose label {label} is {zone}", pool.name));
+            log::warn(format!(
+                "zone: pool {} has no backend whose label {label} is {zone}",
+                pool.name
+            ));
         }
-        self.pools.keep(pool.id, Members { home, all: (0..backends.len() as u32).collect() });
+        self.pools.keep(
+            pool.id,
+            Members {
+                home,
+                all: (0..backends.len() as u32).collect(),
+            },
+        );
     }
 }
 
 impl Select for LeastLoadedZone {
     fn select(&mut self, _request: &Request, attempt: &Attempt) -> Decision {
-        let Some(members) = self.pools.at(attempt.pool) else { return Decision::Pass };
+        let Some(members) = self.pools.at(attempt.pool) else {
+            return Decision::Pass;
+        };
         let best = attempt.least_busy(&members.home);
-        if let Some(backend) = best.filter(|backend| facts::in_flight(*backend) < self.options.spill) {
+        if let Some(backend) =
+            best.filter(|backend| facts::in_flight(*backend) < self.options.spill)
+        {
             self.home.count();
             return backend.into();
         }
@@ -93,14 +116,19 @@ mod tests {
     use super::*;
 
     fn zones(host: &Host) -> TestPool {
-        host.pool("web", ["a", "a", "b"].map(|zone| Backend::new("10.0.0.1:80").with_label("zone", zone)))
+        host.pool(
+            "web",
+            ["a", "a", "b"].map(|zone| Backend::new("10.0.0.1:80").with_label("zone", zone)),
+        )
     }
 
     #[test]
     fn home_is_preferred_until_it_is_full() {
         let host = Host::new();
         let pool = zones(&host);
-        let mut policy = host.load::<LeastLoadedZone>(r#"{"zone": "a", "spill": 4}"#).unwrap();
+        let mut policy = host
+            .load::<LeastLoadedZone>(r#"{"zone": "a", "spill": 4}"#)
+            .unwrap();
         let get = testing::get("/");
         pool.set_in_flight(0, 3);
         assert_eq!(policy.select(&get), Decision::Backend(1));
@@ -123,6 +151,9 @@ mod tests {
         assert_eq!(error("{}"), "settings: missing field `zone`");
         assert!(error(r#"{"zone": "a", "spill": 0}"#).starts_with("spill: has to be 1"));
         host.load::<LeastLoadedZone>(r#"{"zone": "c"}"#).unwrap();
-        assert_eq!(host.log()[0].1, "zone: pool web has no backend whose label zone is c");
+        assert_eq!(
+            host.log()[0].1,
+            "zone: pool web has no backend whose label zone is c"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The imports of the contract as the fake host offers them: the same names as the generated bindings have.
+//! The imports of the contract as the fake host offers them: the same names as the generated
+//! bindings have.
 
 use super::state::current;
 
@@ -38,10 +39,26 @@ pub mod types {
             current(|state| state.turn.request.fields.first(name).map(<[u8]>::to_vec))
         }
         pub fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
-            current(|state| state.turn.request.fields.values(name).map(<[u8]>::to_vec).collect())
+            current(|state| {
+                state
+                    .turn
+                    .request
+                    .fields
+                    .values(name)
+                    .map(<[u8]>::to_vec)
+                    .collect()
+            })
         }
         pub fn header_names(&self) -> Vec<String> {
-            current(|state| state.turn.request.fields.names().map(str::to_owned).collect())
+            current(|state| {
+                state
+                    .turn
+                    .request
+                    .fields
+                    .names()
+                    .map(str::to_owned)
+                    .collect()
+            })
         }
     }
 
@@ -53,16 +70,31 @@ pub mod types {
             current(|state| state.turn.message().first(name).map(<[u8]>::to_vec))
         }
         pub fn values(&self, name: &str) -> Vec<Vec<u8>> {
-            current(|state| state.turn.message().values(name).map(<[u8]>::to_vec).collect())
+            current(|state| {
+                state
+                    .turn
+                    .message()
+                    .values(name)
+                    .map(<[u8]>::to_vec)
+                    .collect()
+            })
         }
         pub fn names(&self) -> Vec<String> {
             current(|state| state.turn.message().names().map(str::to_owned).collect())
         }
         pub fn set(&self, name: &str, value: &[u8]) -> Result<(), HeaderError> {
-            current(|state| state.turn.edit(name, value, |fields| fields.set(name, value)))
+            current(|state| {
+                state
+                    .turn
+                    .edit(name, value, |fields| fields.set(name, value))
+            })
         }
         pub fn append(&self, name: &str, value: &[u8]) -> Result<(), HeaderError> {
-            current(|state| state.turn.edit(name, value, |fields| fields.append(name, value)))
+            current(|state| {
+                state
+                    .turn
+                    .edit(name, value, |fields| fields.append(name, value))
+            })
         }
         pub fn remove(&self, name: &str) -> Result<(), HeaderError> {
             current(|state| state.turn.edit(name, b"", |fields| fields.remove(name)))
@@ -79,7 +111,13 @@ pub mod log {
 
     pub fn write(level: Level, line: &str) {
         let cut = &line[..line.floor_char_boundary(MAX_LINE)];
-        let shown = cut.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter });
+        let shown = cut.chars().map(|letter| {
+            if letter.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                letter
+            }
+        });
         current(|state| state.log.push((level, shown.collect())));
     }
 }
@@ -113,13 +151,21 @@ pub mod backend_facts {
         current(|state| state.facts(backend).map_or(0, |facts| facts.in_flight))
     }
     pub fn latency_microseconds(backend: u32) -> u64 {
-        current(|state| state.facts(backend).map_or(0, |facts| facts.latency_microseconds))
+        current(|state| {
+            state
+                .facts(backend)
+                .map_or(0, |facts| facts.latency_microseconds)
+        })
     }
     pub fn healthy(backend: u32) -> bool {
         current(|state| state.facts(backend).is_some_and(|facts| facts.healthy))
     }
     pub fn consecutive_failures(backend: u32) -> u32 {
-        current(|state| state.facts(backend).map_or(0, |facts| facts.consecutive_failures))
+        current(|state| {
+            state
+                .facts(backend)
+                .map_or(0, |facts| facts.consecutive_failures)
+        })
     }
 }
 
@@ -139,21 +185,24 @@ pub mod counters {
     const MAX_COUNTERS: usize = 64;
 
     pub fn define(name: &str) -> Result<u32, String> {
-        let is_valid =
-            |(at, byte): (usize, u8)| byte.is_ascii_lowercase() || (at > 0 && (byte.is_ascii_digit() || byte == b'_'));
+        let is_valid = |(at, byte): (usize, u8)| {
+            byte.is_ascii_lowercase() || (at > 0 && (byte.is_ascii_digit() || byte == b'_'))
+        };
         if name.is_empty() || name.len() > 64 || !name.bytes().enumerate().all(is_valid) {
             return Err("a counter's name is [a-z][a-z0-9_]*, 64 bytes at most".to_owned());
         }
-        current(|state| match state.counters.iter().position(|(known, _)| known == name) {
-            Some(at) => Ok(at as u32),
-            None if state.counters.len() >= MAX_COUNTERS => {
-                Err(format!("there are {MAX_COUNTERS} counters already, which is the most"))
-            }
-            None => {
-                state.counters.push((name.to_owned(), 0));
-                Ok(state.counters.len() as u32 - 1)
-            }
-        })
+        current(
+            |state| match state.counters.iter().position(|(known, _)| known == name) {
+                Some(at) => Ok(at as u32),
+                None if state.counters.len() >= MAX_COUNTERS => Err(format!(
+                    "there are {MAX_COUNTERS} counters already, which is the most"
+                )),
+                None => {
+                    state.counters.push((name.to_owned(), 0));
+                    Ok(state.counters.len() as u32 - 1)
+                }
+            },
+        )
     }
 
     pub fn add(counter: u32, amount: u64) {
@@ -194,11 +243,23 @@ pub mod store {
         })
     }
     pub fn increment(key: &str, by: i64, milliseconds: u64) -> Result<i64, StoreError> {
-        current(|state| state.store.count(key, |count| count.saturating_add(by), milliseconds, state.monotonic))
+        current(|state| {
+            state.store.count(
+                key,
+                |count| count.saturating_add(by),
+                milliseconds,
+                state.monotonic,
+            )
+        })
     }
     pub fn decrement(key: &str, by: u64, milliseconds: u64) -> Result<i64, StoreError> {
         current(|state| {
-            state.store.count(key, |count| count.saturating_sub_unsigned(by), milliseconds, state.monotonic)
+            state.store.count(
+                key,
+                |count| count.saturating_sub_unsigned(by),
+                milliseconds,
+                state.monotonic,
+            )
         })
     }
     pub fn counter(key: &str) -> Option<i64> {

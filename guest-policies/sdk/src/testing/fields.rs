@@ -15,7 +15,8 @@ pub(super) struct Fields {
 
 impl Fields {
     pub fn append(&mut self, name: &str, value: &[u8]) {
-        self.entries.push((name.to_ascii_lowercase(), value.to_vec()));
+        self.entries
+            .push((name.to_ascii_lowercase(), value.to_vec()));
     }
 
     pub fn set(&mut self, name: &str, value: &[u8]) {
@@ -24,7 +25,8 @@ impl Fields {
     }
 
     pub fn remove(&mut self, name: &str) {
-        self.entries.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.entries
+            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
     }
 
     pub fn first(&self, name: &str) -> Option<&[u8]> {
@@ -43,7 +45,9 @@ impl Fields {
     }
 
     fn is_named_by_connection(&self, name: &str) -> bool {
-        let mut tokens = self.values("connection").flat_map(|value| value.split(|&byte| byte == b','));
+        let mut tokens = self
+            .values("connection")
+            .flat_map(|value| value.split(|&byte| byte == b','));
         tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
     }
 }
@@ -77,19 +81,43 @@ pub(super) fn check_name(name: &str) -> Result<(), HeaderError> {
     if !is_name(name) {
         return Err(HeaderError::InvalidName);
     }
-    if is_the_hosts(name) { Err(HeaderError::Forbidden) } else { Ok(()) }
+    if is_the_hosts(name) {
+        Err(HeaderError::Forbidden)
+    } else {
+        Ok(())
+    }
 }
 
 /// What the proxy refuses: its own fields, and what some backends can't tell from them.
 fn is_the_hosts(name: &str) -> bool {
-    let name: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    let is = |known: &str| known.strip_suffix('*').map_or(name == known, |beginning| name.starts_with(beginning));
-    let owner = TABLE.iter().rev().find(|(known, _)| is(known)).map(|(_, owner)| *owner);
+    let name: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let is = |known: &str| {
+        known
+            .strip_suffix('*')
+            .map_or(name == known, |beginning| name.starts_with(beginning))
+    };
+    let owner = TABLE
+        .iter()
+        .rev()
+        .find(|(known, _)| is(known))
+        .map(|(_, owner)| *owner);
     name != "max-forwards" && owner.is_some()
 }
 
 pub(super) fn check_value(value: &[u8]) -> Result<(), HeaderError> {
     let is_valid = |&byte: &u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
-    if value.len() > MAX_VALUE || !value.iter().all(is_valid) { Err(HeaderError::InvalidValue) } else { Ok(()) }
+    if value.len() > MAX_VALUE || !value.iter().all(is_valid) {
+        Err(HeaderError::InvalidValue)
+    } else {
+        Ok(())
+    }
 }

@@ -10,7 +10,8 @@ use crate::{Backend, Pool, Settings};
 
 /// A host for policies in a test. Its clones are the same host.
 ///
-/// Time stands still until the test moves it. It begins an hour after the host's first moment, on 2026-01-01T00:00:00Z.
+/// Time stands still until the test moves it. It begins an hour after the host's first moment, on
+/// 2026-01-01T00:00:00Z.
 #[derive(Debug, Clone)]
 pub struct Host {
     state: Rc<RefCell<State>>,
@@ -25,25 +26,47 @@ impl Default for Host {
 impl Host {
     /// A host without pools.
     pub fn new() -> Self {
-        let state = State { monotonic: 3_600_000_000_000, unix: 1_767_225_600_000_000_000, ..State::default() };
-        Host { state: Rc::new(RefCell::new(state)) }
+        let state = State {
+            monotonic: 3_600_000_000_000,
+            unix: 1_767_225_600_000_000_000,
+            ..State::default()
+        };
+        Host {
+            state: Rc::new(RefCell::new(state)),
+        }
     }
 
-    /// A pool of these backends, all of them healthy and idle. Policies that are loaded later are told.
+    /// A pool of these backends, all of them healthy and idle. Policies that are loaded later are
+    /// told.
     pub fn pool(&self, name: &str, backends: impl IntoIterator<Item = Backend>) -> TestPool {
         let mut state = self.state.borrow_mut();
         let id = state.pools.len() as u32;
         let backends: Vec<Backend> = backends.into_iter().collect();
         let facts = vec![Facts::default(); backends.len()];
-        state.pools.push(PoolState { pool: Pool { id, name: name.to_owned(), generation: 1 }, backends, facts });
-        TestPool { id, state: Rc::clone(&self.state) }
+        state.pools.push(PoolState {
+            pool: Pool {
+                id,
+                name: name.to_owned(),
+                generation: 1,
+            },
+            backends,
+            facts,
+        });
+        TestPool {
+            id,
+            state: Rc::clone(&self.state),
+        }
     }
 
-    /// An instance of a policy with these settings (JSON text), told the backends of all pools. An error is what the operator
-    /// would read. Policies of one host are as instances on several workers: they share the store and the counters.
+    /// An instance of a policy with these settings (JSON text), told the backends of all pools. An
+    /// error is what the operator would read. Policies of one host are as instances on several
+    /// workers: they share the store and the counters.
     pub fn load<P: Exported>(&self, settings: impl Into<String>) -> Result<TestPolicy<P>, String> {
         let policy = with(&self.state, || P::start(Settings::new(settings)))?;
-        let mut policy = TestPolicy { policy, state: Rc::clone(&self.state) };
+        let mut policy = TestPolicy {
+            policy,
+            state: Rc::clone(&self.state),
+        };
         let pools = self.state.borrow().pools.len();
         for id in 0..pools {
             policy.tell(id);
@@ -51,7 +74,8 @@ impl Host {
         Ok(policy)
     }
 
-    /// The next answers of `random::below`, each below what the policy asks for. After them, draws follow a fixed sequence.
+    /// The next answers of `random::below`, each below what the policy asks for. After them, draws
+    /// follow a fixed sequence.
     pub fn draws(&self, draws: impl IntoIterator<Item = u32>) {
         self.state.borrow_mut().dice.draws.extend(draws);
     }
@@ -74,7 +98,8 @@ impl Host {
         state.unix = state.unix.saturating_add(nanoseconds);
     }
 
-    /// Sets the wall clock, in milliseconds since 1970-01-01T00:00:00Z. The other clock and the store's times don't change.
+    /// Sets the wall clock, in milliseconds since 1970-01-01T00:00:00Z. The other clock and the
+    /// store's times don't change.
     pub fn set_unix_milliseconds(&self, milliseconds: u64) {
         self.state.borrow_mut().unix = milliseconds.saturating_mul(1_000_000);
     }
@@ -82,7 +107,11 @@ impl Host {
     /// What a counter of the statistics stands at; 0 if no policy defined it.
     pub fn counted(&self, name: &str) -> u64 {
         let state = self.state.borrow();
-        state.counters.iter().find(|(known, _)| known == name).map_or(0, |(_, value)| *value)
+        state
+            .counters
+            .iter()
+            .find(|(known, _)| known == name)
+            .map_or(0, |(_, value)| *value)
     }
 
     /// What was logged, oldest first.
@@ -99,7 +128,10 @@ impl Host {
     /// A counter of the store; 0 if there is none.
     pub fn stored_counter(&self, key: &str) -> i64 {
         let state = self.state.borrow();
-        state.store.counter(key, state.monotonic).unwrap_or_default()
+        state
+            .store
+            .counter(key, state.monotonic)
+            .unwrap_or_default()
     }
 
     /// Takes an entry out of the store before its time, as the real one may.
@@ -107,7 +139,8 @@ impl Host {
         self.state.borrow_mut().store.forget(key);
     }
 
-    /// Bounds the store: an entry of more bytes is refused with `NoRoom`. An entry counts for its key, its value and 128 more.
+    /// Bounds the store: an entry of more bytes is refused with `NoRoom`. An entry counts for its
+    /// key, its value and 128 more.
     pub fn set_store_bytes(&self, most: usize) {
         self.state.borrow_mut().store.most = Some(most);
     }
@@ -149,7 +182,11 @@ impl TestPool {
     }
 
     /// Another list of backends, all of them healthy and idle; this policy is told.
-    pub fn change<P: Exported>(&self, policy: &mut TestPolicy<P>, backends: impl IntoIterator<Item = Backend>) {
+    pub fn change<P: Exported>(
+        &self,
+        policy: &mut TestPolicy<P>,
+        backends: impl IntoIterator<Item = Backend>,
+    ) {
         if let Some(pool) = self.state.borrow_mut().pools.get_mut(self.id as usize) {
             pool.pool.generation += 1;
             pool.backends = backends.into_iter().collect();
@@ -160,7 +197,10 @@ impl TestPool {
 
     fn facts(&self, backend: u32, change: impl FnOnce(&mut Facts)) {
         let mut state = self.state.borrow_mut();
-        let facts = state.pools.get_mut(self.id as usize).and_then(|pool| pool.facts.get_mut(backend as usize));
+        let facts = state
+            .pools
+            .get_mut(self.id as usize)
+            .and_then(|pool| pool.facts.get_mut(backend as usize));
         match facts {
             Some(facts) => change(facts),
             None => panic!("the pool has no backend {backend}"),

@@ -6,7 +6,9 @@ use super::{TestPool, fields::Fields, state::Incoming};
 ///
 /// The host is `example.com`, the client `192.0.2.1`, the pool the first of the host's.
 pub fn request(method: &str, target: &str) -> TestRequest {
-    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let (path, query) = target
+        .split_once('?')
+        .map_or((target, None), |(path, query)| (path, Some(query)));
     TestRequest {
         incoming: Incoming {
             method: method.to_owned(),
@@ -29,7 +31,11 @@ pub fn get(target: &str) -> TestRequest {
 
 /// A response of the first backend of the pool.
 pub fn response(status: u16) -> TestResponse {
-    TestResponse { status, backend: 0, fields: Fields::default() }
+    TestResponse {
+        status,
+        backend: 0,
+        fields: Fields::default(),
+    }
 }
 
 /// A request on its way through the policy.

@@ -1,8 +1,9 @@
 //! Does a policy do what it should? A host for tests, on any machine and without WebAssembly.
 //!
-//! The test gives what a policy sees: pools and how their backends are, requests, random draws and the time. Then it calls hooks
-//! and looks at what they answer, count, log and store. Whatever the contract bounds is bounded here as well: a field that the
-//! host owns can't be written, and an answer that the host would refuse ends the test.
+//! The test gives what a policy sees: pools and how their backends are, requests, random draws and
+//! the time. Then it calls hooks and looks at what they answer, count, log and store. Whatever the
+//! contract bounds is bounded here as well: a field that the host owns can't be written, and an
+//! answer that the host would refuse ends the test.
 //!
 //! ```
 //! use waypost_policy::{prelude::*, testing::{self, Host}};

@@ -9,8 +9,8 @@ use super::{
     state::{State, Turn, with},
 };
 use crate::{
-    Attempt, Backend, ByteRange, CheckRange, Decision, EditRequest, EditResponse, FailedAttempt, Failure, Headers,
-    Pool, RangeVerdict, Request, Response, Select, Settings, export::past,
+    Attempt, Backend, ByteRange, CheckRange, Decision, EditRequest, EditResponse, FailedAttempt,
+    Failure, Headers, Pool, RangeVerdict, Request, Response, Select, Settings, export::past,
 };
 
 const MAX_RESPONSE_FIELDS: usize = 64;
@@ -58,10 +58,18 @@ impl<P: Exported> TestPolicy<P> {
         let (pool, number) = (request.incoming.pool, failed.len() as u32 + 1);
         self.begin(request, None, failed);
         let decision = with(&self.state, || {
-            self.policy.select(&Request::of(&types::Request), &Attempt::of(pool, number, &past()))
+            self.policy.select(
+                &Request::of(&types::Request),
+                &Attempt::of(pool, number, &past()),
+            )
         });
         self.end();
-        let size = self.state.borrow().pools.get(pool as usize).map_or(0, |pool| pool.backends.len());
+        let size = self
+            .state
+            .borrow()
+            .pools
+            .get(pool as usize)
+            .map_or(0, |pool| pool.backends.len());
         match &decision {
             Decision::Backend(backend) if *backend as usize >= size => {
                 panic!("invalid answer: backend {backend} of a pool that has {size}")
@@ -80,14 +88,21 @@ impl<P: Exported> TestPolicy<P> {
         exported::<P>("EditRequest");
         self.begin(request, None, Vec::new());
         let edited = with(&self.state, || {
-            self.policy.edit_request(&Request::of(&types::Request), &mut Headers::of(&types::Headers))
+            self.policy.edit_request(
+                &Request::of(&types::Request),
+                &mut Headers::of(&types::Headers),
+            )
         });
         request.incoming = self.end().request;
         edited.inspect_err(check)
     }
 
     /// Edits the fields of this response to a request.
-    pub fn edit_response(&mut self, request: &TestRequest, response: &mut TestResponse) -> Result<(), Response>
+    pub fn edit_response(
+        &mut self,
+        request: &TestRequest,
+        response: &mut TestResponse,
+    ) -> Result<(), Response>
     where
         P: EditResponse,
     {
@@ -95,7 +110,10 @@ impl<P: Exported> TestPolicy<P> {
         self.begin(request, Some(response), Vec::new());
         let (status, backend) = (response.status, response.backend);
         let edited = with(&self.state, || {
-            let (request, headers) = (&Request::of(&types::Request), &mut Headers::of(&types::Headers));
+            let (request, headers) = (
+                &Request::of(&types::Request),
+                &mut Headers::of(&types::Headers),
+            );
             self.policy.edit_response(request, status, backend, headers)
         });
         response.fields = self.end().response.unwrap_or_default();
@@ -109,7 +127,9 @@ impl<P: Exported> TestPolicy<P> {
     {
         exported::<P>("CheckRange");
         self.begin(request, None, Vec::new());
-        let verdict = with(&self.state, || self.policy.check_range(&Request::of(&types::Request)));
+        let verdict = with(&self.state, || {
+            self.policy.check_range(&Request::of(&types::Request))
+        });
         self.end();
         match &verdict {
             RangeVerdict::Ranges(ranges) => check_ranges(ranges),
@@ -125,13 +145,25 @@ impl<P: Exported> TestPolicy<P> {
     }
 
     pub(super) fn tell(&mut self, pool: usize) {
-        let told = self.state.borrow().pools.get(pool).map(|state| (state.pool.clone(), state.backends.clone()));
+        let told = self
+            .state
+            .borrow()
+            .pools
+            .get(pool)
+            .map(|state| (state.pool.clone(), state.backends.clone()));
         if let Some((pool, backends)) = told {
-            with(&self.state, || self.policy.backends_changed(&pool, &backends));
+            with(&self.state, || {
+                self.policy.backends_changed(&pool, &backends)
+            });
         }
     }
 
-    fn begin(&self, request: &TestRequest, response: Option<&TestResponse>, failed: Vec<FailedAttempt>) {
+    fn begin(
+        &self,
+        request: &TestRequest,
+        response: Option<&TestResponse>,
+        failed: Vec<FailedAttempt>,
+    ) {
         self.state.borrow_mut().turn = Turn {
             request: request.incoming.clone(),
             response: response.map(|response| response.fields.clone()),
@@ -154,7 +186,10 @@ impl<P> fmt::Debug for TestPolicy<P> {
 
 impl From<u32> for FailedAttempt {
     fn from(backend: u32) -> Self {
-        FailedAttempt { backend, failure: Failure::Connect }
+        FailedAttempt {
+            backend,
+            failure: Failure::Connect,
+        }
     }
 }
 
@@ -166,20 +201,33 @@ impl From<(u32, Failure)> for FailedAttempt {
 
 fn exported<P: Exported>(hook: &str) {
     if !P::HOOKS.contains(&hook) {
-        panic!("`export!` does not name {hook}, so the host would never call it; it names {}", P::HOOKS.join(", "));
+        panic!(
+            "`export!` does not name {hook}, so the host would never call it; it names {}",
+            P::HOOKS.join(", ")
+        );
     }
 }
 
 fn check(response: &Response) {
-    let Response { status, fields, body } = response;
+    let Response {
+        status,
+        fields,
+        body,
+    } = response;
     if !(200..=599).contains(status) {
         panic!("invalid answer: a response with status {status}");
     }
     if fields.len() > MAX_RESPONSE_FIELDS {
-        panic!("invalid answer: a response with {} header fields; {MAX_RESPONSE_FIELDS} is the most", fields.len());
+        panic!(
+            "invalid answer: a response with {} header fields; {MAX_RESPONSE_FIELDS} is the most",
+            fields.len()
+        );
     }
     if body.len() > MAX_RESPONSE_BODY {
-        panic!("invalid answer: a response body of {} bytes; {MAX_RESPONSE_BODY} is the most", body.len());
+        panic!(
+            "invalid answer: a response body of {} bytes; {MAX_RESPONSE_BODY} is the most",
+            body.len()
+        );
     }
     for (name, value) in fields {
         if let Err(error) = check_name(name).and_then(|()| check_value(value)) {
@@ -190,7 +238,10 @@ fn check(response: &Response) {
 
 fn check_ranges(ranges: &[ByteRange]) {
     if ranges.is_empty() || ranges.len() > MAX_RANGES {
-        panic!("invalid answer: {} ranges; 1 is the least and {MAX_RANGES} the most", ranges.len());
+        panic!(
+            "invalid answer: {} ranges; 1 is the least and {MAX_RANGES} the most",
+            ranges.len()
+        );
     }
     for range in ranges {
         if let ByteRange::Between(first, last) = range

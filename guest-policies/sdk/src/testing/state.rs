@@ -19,7 +19,9 @@ pub(super) fn current<R>(ask: impl FnOnce(&mut State) -> R) -> R {
     let host = CURRENT.with_borrow(Clone::clone);
     match host {
         Some(host) => ask(&mut host.borrow_mut()),
-        None => panic!("nobody is there to ask: call a policy's hooks through what `testing::Host::load` gives"),
+        None => panic!(
+            "nobody is there to ask: call a policy's hooks through what `testing::Host::load` gives"
+        ),
     }
 }
 
@@ -74,7 +76,12 @@ pub(super) struct Facts {
 
 impl Default for Facts {
     fn default() -> Self {
-        Facts { healthy: true, in_flight: 0, latency_microseconds: 0, consecutive_failures: 0 }
+        Facts {
+            healthy: true,
+            in_flight: 0,
+            latency_microseconds: 0,
+            consecutive_failures: 0,
+        }
     }
 }
 
@@ -109,7 +116,12 @@ impl Turn {
         self.response.as_ref().unwrap_or(&self.request.fields)
     }
 
-    pub fn edit(&mut self, name: &str, value: &[u8], edit: impl FnOnce(&mut Fields)) -> Result<(), HeaderError> {
+    pub fn edit(
+        &mut self,
+        name: &str,
+        value: &[u8],
+        edit: impl FnOnce(&mut Fields),
+    ) -> Result<(), HeaderError> {
         let fields = self.response.as_mut().unwrap_or(&mut self.request.fields);
         self.budget.allow(fields, name, value)?;
         edit(fields);
@@ -132,7 +144,9 @@ impl Dice {
         }
         match self.draws.pop_front() {
             Some(draw) if draw < bound => draw,
-            Some(draw) => panic!("the test gives the draw {draw}, and the policy asks for one below {bound}"),
+            Some(draw) => {
+                panic!("the test gives the draw {draw}, and the policy asks for one below {bound}")
+            }
             None => ((u128::from(self.next()) * u128::from(bound)) >> 64) as u32,
         }
     }

@@ -20,12 +20,22 @@ pub(super) struct Store {
 
 impl Store {
     pub fn value(&self, key: &str, now: u64) -> Option<&[u8]> {
-        self.values.get(key).filter(|(_, end)| *end > now).map(|(value, _)| value.as_slice())
+        self.values
+            .get(key)
+            .filter(|(_, end)| *end > now)
+            .map(|(value, _)| value.as_slice())
     }
 
-    pub fn set(&mut self, key: &str, value: &[u8], milliseconds: u64, now: u64) -> Result<(), StoreError> {
+    pub fn set(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        milliseconds: u64,
+        now: u64,
+    ) -> Result<(), StoreError> {
         self.check(key, value.len())?;
-        self.values.insert(key.to_owned(), (value.to_vec(), end(milliseconds, now)));
+        self.values
+            .insert(key.to_owned(), (value.to_vec(), end(milliseconds, now)));
         Ok(())
     }
 
@@ -52,7 +62,10 @@ impl Store {
     }
 
     pub fn counter(&self, key: &str, now: u64) -> Option<i64> {
-        self.counters.get(key).filter(|(_, end)| *end > now).map(|(value, _)| *value)
+        self.counters
+            .get(key)
+            .filter(|(_, end)| *end > now)
+            .map(|(value, _)| *value)
     }
 
     /// Takes a value and a counter away before their time.
@@ -66,7 +79,10 @@ impl Store {
             Err(StoreError::KeyTooLong)
         } else if value > MAX_VALUE {
             Err(StoreError::ValueTooLong)
-        } else if self.most.is_some_and(|most| key.len() + value + ENTRY_BYTES > most) {
+        } else if self
+            .most
+            .is_some_and(|most| key.len() + value + ENTRY_BYTES > most)
+        {
             Err(StoreError::NoRoom)
         } else {
             Ok(())
@@ -75,5 +91,9 @@ impl Store {
 }
 
 fn end(milliseconds: u64, now: u64) -> u64 {
-    if milliseconds == 0 { u64::MAX } else { now.saturating_add(milliseconds.saturating_mul(1_000_000)) }
+    if milliseconds == 0 {
+        u64::MAX
+    } else {
+        now.saturating_add(milliseconds.saturating_mul(1_000_000))
+    }
 }

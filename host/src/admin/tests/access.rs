@@ -7,7 +7,10 @@ async fn health_and_readiness() {
     assert_eq!(admin.get("/readyz").await.status, 200);
     *admin.control.notes.lock().unwrap() = vec!["look here".to_owned()];
     let answer = admin.get("/readyz").await;
-    assert_eq!((answer.status, &answer.json()["notes"][0]), (200, &"look here".into()));
+    assert_eq!(
+        (answer.status, &answer.json()["notes"][0]),
+        (200, &"look here".into())
+    );
     for (readiness, word) in [
         (Readiness::Starting, "starting"),
         (Readiness::Draining, "draining"),
@@ -27,13 +30,29 @@ async fn health_and_readiness() {
 #[tokio::test]
 async fn an_unknown_path_lists_what_there_is() {
     let admin = TestAdmin::start(None).await;
-    for path in ["/", "/stat", "/stats/", "/policies/", "/policies/a/b", "/policies/%zz"] {
+    for path in [
+        "/",
+        "/stat",
+        "/stats/",
+        "/policies/",
+        "/policies/a/b",
+        "/policies/%zz",
+    ] {
         let answer = admin.get(path).await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.error().contains(path));
-        assert!(answer.json()["endpoints"].as_array().unwrap().contains(&"PUT /policies/NAME".into()));
+        assert!(
+            answer.json()["endpoints"]
+                .as_array()
+                .unwrap()
+                .contains(&"PUT /policies/NAME".into())
+        );
     }
-    assert_eq!(admin.get("/stats?x=1").await.status, 200, "a query is no part of the path");
+    assert_eq!(
+        admin.get("/stats?x=1").await.status,
+        200,
+        "a query is no part of the path"
+    );
 }
 
 #[tokio::test]
@@ -42,12 +61,22 @@ async fn a_wrong_method_is_told_the_right_ones() {
     for path in ["/stats", "/metrics", "/policies", "/healthz", "/readyz"] {
         let answer = admin.ask("DELETE", path, "", b"").await;
         assert_eq!(answer.status, 405, "{path}");
-        assert!(answer.head.contains("\r\nallow: get, head\r\n"), "{}", answer.head);
+        assert!(
+            answer.head.contains("\r\nallow: get, head\r\n"),
+            "{}",
+            answer.head
+        );
         answer.error();
     }
-    let answer = admin.ask("POST", "/policies/spread", "content-length: 0\r\n", b"").await;
+    let answer = admin
+        .ask("POST", "/policies/spread", "content-length: 0\r\n", b"")
+        .await;
     assert_eq!(answer.status, 405);
-    assert!(answer.head.contains("\r\nallow: get, head, put\r\n"), "{}", answer.head);
+    assert!(
+        answer.head.contains("\r\nallow: get, head, put\r\n"),
+        "{}",
+        answer.head
+    );
 }
 
 #[tokio::test]
@@ -63,17 +92,40 @@ async fn a_token_is_needed_where_one_is_set() {
         "authorization: Bearer s3cret\r\nauthorization: Bearer s3cret\r\n",
     ];
     for lines in wrong {
-        for (method, path) in [("GET", "/stats"), ("GET", "/nowhere"), ("PUT", "/policies/spread")] {
+        for (method, path) in [
+            ("GET", "/stats"),
+            ("GET", "/nowhere"),
+            ("PUT", "/policies/spread"),
+        ] {
             let answer = admin.ask(method, path, lines, b"good").await;
             assert_eq!(answer.status, 401, "{method} {path} {lines}");
-            assert!(answer.head.contains("\r\nwww-authenticate: bearer"), "{}", answer.head);
+            assert!(
+                answer.head.contains("\r\nwww-authenticate: bearer"),
+                "{}",
+                answer.head
+            );
             answer.error();
         }
     }
     let host = "host: waypost.example\r\n";
-    for right in ["authorization: Bearer s3cret\r\n", "Authorization: bearer s3cret\r\n"] {
-        assert_eq!(admin.ask("GET", "/stats", &format!("{right}{host}"), b"").await.status, 200);
-        assert_eq!(admin.ask("PUT", "/policies/spread", right, b"good").await.status, 200);
+    for right in [
+        "authorization: Bearer s3cret\r\n",
+        "Authorization: bearer s3cret\r\n",
+    ] {
+        assert_eq!(
+            admin
+                .ask("GET", "/stats", &format!("{right}{host}"), b"")
+                .await
+                .status,
+            200
+        );
+        assert_eq!(
+            admin
+                .ask("PUT", "/policies/spread", right, b"good")
+                .await
+                .status,
+            200
+        );
     }
     assert_eq!(admin.ask("GET", "/healthz", host, b"").await.status, 200);
     assert_eq!(admin.ask("GET", "/readyz", host, b"").await.status, 200);
@@ -82,20 +134,60 @@ async fn a_token_is_needed_where_one_is_set() {
 #[tokio::test]
 async fn without_a_token_only_loopback_names_are_answered() {
     let admin = TestAdmin::start(None).await;
-    for host in
-        ["localhost", "LOCALHOST:1", "localhost.", "127.0.0.1", "127.1.2.3:99", "[::1]:9090", "[::ffff:127.0.0.1]"]
-    {
-        assert_eq!(admin.ask("GET", "/stats", &format!("host: {host}\r\n"), b"").await.status, 200, "{host}");
+    for host in [
+        "localhost",
+        "LOCALHOST:1",
+        "localhost.",
+        "127.0.0.1",
+        "127.1.2.3:99",
+        "[::1]:9090",
+        "[::ffff:127.0.0.1]",
+    ] {
+        assert_eq!(
+            admin
+                .ask("GET", "/stats", &format!("host: {host}\r\n"), b"")
+                .await
+                .status,
+            200,
+            "{host}"
+        );
     }
-    for host in ["rebound.example", "localhost.example", "10.0.0.1", "[::2]", "127.0.0.1.example:9090", "", "a b"] {
-        let answer = admin.ask("GET", "/stats", &format!("host: {host}\r\n"), b"").await;
+    for host in [
+        "rebound.example",
+        "localhost.example",
+        "10.0.0.1",
+        "[::2]",
+        "127.0.0.1.example:9090",
+        "",
+        "a b",
+    ] {
+        let answer = admin
+            .ask("GET", "/stats", &format!("host: {host}\r\n"), b"")
+            .await;
         assert_eq!(answer.status, 403, "{host}");
         assert!(answer.error().contains("loopback"), "{answer:?}");
     }
     let two = "host: localhost\r\nhost: rebound.example\r\n";
     assert_eq!(admin.ask("GET", "/stats", two, b"").await.status, 403);
-    assert_eq!(admin.ask("GET", "http://rebound.example/stats", "host: localhost\r\n", b"").await.status, 403);
-    assert_eq!(admin.raw(b"GET /stats HTTP/1.1\r\nconnection: close\r\n\r\n").await.status, 403);
+    assert_eq!(
+        admin
+            .ask(
+                "GET",
+                "http://rebound.example/stats",
+                "host: localhost\r\n",
+                b""
+            )
+            .await
+            .status,
+        403
+    );
+    assert_eq!(
+        admin
+            .raw(b"GET /stats HTTP/1.1\r\nconnection: close\r\n\r\n")
+            .await
+            .status,
+        403
+    );
 }
 
 #[tokio::test]
@@ -115,18 +207,40 @@ async fn a_page_of_another_site_can_not_replace_a_policy() {
         assert!(answer.error().contains("another site"));
     }
     assert_eq!(admin.control.policies()[0].generation, 7);
-    let own = format!("sec-fetch-site: same-origin\r\norigin: http://{}\r\n", admin.address);
-    assert_eq!(admin.ask("PUT", "/policies/spread", &own, b"good").await.status, 200);
+    let own = format!(
+        "sec-fetch-site: same-origin\r\norigin: http://{}\r\n",
+        admin.address
+    );
+    assert_eq!(
+        admin
+            .ask("PUT", "/policies/spread", &own, b"good")
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
 async fn an_open_listener_is_refused_at_the_start() {
     let start = async |address: &str, token: Option<&str>| {
         let listener = TcpListener::bind(address).await.unwrap();
-        serve(listener, token.map(str::to_owned), 8, Arc::new(TestControl::new()), async {}).await
+        serve(
+            listener,
+            token.map(str::to_owned),
+            8,
+            Arc::new(TestControl::new()),
+            async {},
+        )
+        .await
     };
-    assert!(matches!(start("0.0.0.0:0", None).await, Err(AdminError::Exposed(_))));
-    assert!(matches!(start("127.0.0.1:0", Some(" ")).await, Err(AdminError::EmptyToken)));
+    assert!(matches!(
+        start("0.0.0.0:0", None).await,
+        Err(AdminError::Exposed(_))
+    ));
+    assert!(matches!(
+        start("127.0.0.1:0", Some(" ")).await,
+        Err(AdminError::EmptyToken)
+    ));
     assert!(start("127.0.0.1:0", None).await.is_ok());
 }
 
@@ -134,7 +248,9 @@ async fn an_open_listener_is_refused_at_the_start() {
 async fn a_stop_ends_idle_connections_and_the_listener() {
     let admin = TestAdmin::start(None).await;
     let mut idle = TcpStream::connect(admin.address).await.unwrap();
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
@@ -148,10 +264,16 @@ async fn a_stop_ends_idle_connections_and_the_listener() {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_is_not_waited_for() {
-    let limits = Limits { header_read: Duration::from_millis(20), ..Limits::default() };
+    let limits = Limits {
+        header_read: Duration::from_millis(20),
+        ..Limits::default()
+    };
     let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
     let mut stream = TcpStream::connect(admin.address).await.unwrap();
-    stream.write_all(b"GET /stats HTTP/1.1\r\nhost:").await.unwrap();
+    stream
+        .write_all(b"GET /stats HTTP/1.1\r\nhost:")
+        .await
+        .unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     assert!(!answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
@@ -159,7 +281,10 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_connection_over_the_limit_closes_the_one_that_is_idle_for_the_longest() {
-    let limits = Limits { connections: 1, ..Limits::default() };
+    let limits = Limits {
+        connections: 1,
+        ..Limits::default()
+    };
     let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
     let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut first = TcpStream::connect(admin.address).await.unwrap();
@@ -179,7 +304,12 @@ async fn a_connection_over_the_limit_closes_the_one_that_is_idle_for_the_longest
 async fn clients_that_say_nothing_or_half_of_it_do_not_delay_a_health_check() {
     // They may stay for as long as they want to: without room that is made, nothing would answer.
     let hour = Duration::from_secs(3600);
-    let limits = Limits { header_read: hour, body_idle: hour, body_total: hour, ..Limits::default() };
+    let limits = Limits {
+        header_read: hour,
+        body_idle: hour,
+        body_total: hour,
+        ..Limits::default()
+    };
     let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
     let starts = [
         "",
@@ -203,7 +333,10 @@ async fn clients_that_say_nothing_or_half_of_it_do_not_delay_a_health_check() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_cut() {
-    let limits = Limits { write: Duration::from_millis(20), ..Limits::default() };
+    let limits = Limits {
+        write: Duration::from_millis(20),
+        ..Limits::default()
+    };
     let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
     let mut stream = TcpStream::connect(admin.address).await.unwrap();
     let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";

@@ -53,7 +53,11 @@ impl TestControl {
     }
 
     async fn load(&self, name: &str, component: Vec<u8>) -> Result<PolicyDetails, ChangeError> {
-        assert_eq!(self.loading.fetch_add(1, Ordering::SeqCst), 0, "two replacements at a time");
+        assert_eq!(
+            self.loading.fetch_add(1, Ordering::SeqCst),
+            0,
+            "two replacements at a time"
+        );
         if let Some(gate) = &self.gate {
             gate.reached.notify_one();
             gate.open.notified().await;
@@ -63,7 +67,9 @@ impl TestControl {
             return Err(ChangeError::Busy(name.to_owned()));
         }
         if !component.starts_with(b"good") {
-            return Err(ChangeError::Refused("this is a core module, not a component".to_owned()));
+            return Err(ChangeError::Refused(
+                "this is a core module, not a component".to_owned(),
+            ));
         }
         let mut policies = self.policies.lock().unwrap();
         let status = policies.iter_mut().find(|p| p.name == name).unwrap();
@@ -86,21 +92,36 @@ impl Control for TestControl {
     }
 
     fn policy(&self, name: &str) -> Option<PolicyDetails> {
-        self.policies.lock().unwrap().iter().find(|p| p.name == name).map(details)
+        self.policies
+            .lock()
+            .unwrap()
+            .iter()
+            .find(|p| p.name == name)
+            .map(details)
     }
 
-    fn deploy<'a>(&'a self, name: &'a str, component: Vec<u8>, how: Deployment) -> ChangeFuture<'a> {
+    fn deploy<'a>(
+        &'a self,
+        name: &'a str,
+        component: Vec<u8>,
+        how: Deployment,
+    ) -> ChangeFuture<'a> {
         self.asked.lock().unwrap().push(format!("{name}: {how:?}"));
         Box::pin(self.load(name, component))
     }
 
     fn change<'a>(&'a self, name: &'a str, change: Change) -> ChangeFuture<'a> {
-        self.asked.lock().unwrap().push(format!("{name}: {change:?}"));
+        self.asked
+            .lock()
+            .unwrap()
+            .push(format!("{name}: {change:?}"));
         let done = match change {
-            Change::RollBack { .. } => {
-                Err(ChangeError::NotNow("there is no former generation to go back to".to_owned()))
-            }
-            _ => self.policy(name).ok_or_else(|| ChangeError::Unknown(name.to_owned())),
+            Change::RollBack { .. } => Err(ChangeError::NotNow(
+                "there is no former generation to go back to".to_owned(),
+            )),
+            _ => self
+                .policy(name)
+                .ok_or_else(|| ChangeError::Unknown(name.to_owned())),
         };
         Box::pin(async move { done })
     }
@@ -214,10 +235,21 @@ impl TestAdmin {
         let address = listener.local_addr().unwrap();
         let control = Arc::new(control);
         let (stop, stopped) = oneshot::channel();
-        let served = serve_within(limits, listener, token.map(str::to_owned), Arc::clone(&control) as _, async {
-            let _ = stopped.await;
-        });
-        Self { address, control, stop, task: tokio::spawn(served) }
+        let served = serve_within(
+            limits,
+            listener,
+            token.map(str::to_owned),
+            Arc::clone(&control) as _,
+            async {
+                let _ = stopped.await;
+            },
+        );
+        Self {
+            address,
+            control,
+            stop,
+            task: tokio::spawn(served),
+        }
     }
 
     /// One request with these further header lines; a `Host` is there unless they bring one.
@@ -227,8 +259,13 @@ impl TestAdmin {
         } else {
             format!("host: {}\r\n", self.address)
         };
-        let length = if method == "PUT" { format!("content-length: {}\r\n", body.len()) } else { String::new() };
-        let head = format!("{method} {target} HTTP/1.1\r\n{host}{lines}{length}connection: close\r\n\r\n");
+        let length = if method == "PUT" {
+            format!("content-length: {}\r\n", body.len())
+        } else {
+            String::new()
+        };
+        let head =
+            format!("{method} {target} HTTP/1.1\r\n{host}{lines}{length}connection: close\r\n\r\n");
         self.raw(&[head.as_bytes(), body].concat()).await
     }
 
@@ -252,19 +289,31 @@ async fn read_answer(stream: &mut TcpStream) -> Answer {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();
     let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {text:?}"));
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no response: {text:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    Answer {
+        status,
+        head: head.to_ascii_lowercase(),
+        body: body.to_owned(),
+    }
 }
 
 impl Answer {
     fn json(&self) -> serde_json::Value {
-        assert!(self.head.contains("content-type: application/json"), "{self:?}");
+        assert!(
+            self.head.contains("content-type: application/json"),
+            "{self:?}"
+        );
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
     /// The sentence of `{"error": "..."}`.
     fn error(&self) -> String {
-        self.json()["error"].as_str().unwrap_or_else(|| panic!("no error: {self:?}")).to_owned()
+        self.json()["error"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no error: {self:?}"))
+            .to_owned()
     }
 }

@@ -4,10 +4,18 @@ use super::*;
 async fn policies_are_listed_and_shown() {
     let admin = TestAdmin::start(None).await;
     let list = admin.get("/policies").await.json();
-    let names: Vec<_> = list["policies"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = list["policies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["my policy", "spread"]);
     let one = admin.get("/policies/my%20policy").await.json();
-    assert_eq!((one["name"].as_str(), one["generation"].as_u64()), (Some("my policy"), Some(7)));
+    assert_eq!(
+        (one["name"].as_str(), one["generation"].as_u64()),
+        (Some("my policy"), Some(7))
+    );
     let none = admin.get("/policies/nobody").await;
     assert_eq!(none.status, 404);
     assert!(none.error().contains("nobody"));
@@ -43,7 +51,10 @@ async fn a_chunked_body_is_a_component_too() {
 async fn a_refusal_says_why_and_changes_nothing() {
     let admin = TestAdmin::start(None).await;
     let refused = admin.put("/policies/spread", b"bad").await;
-    assert_eq!((refused.status, refused.error().as_str()), (422, "this is a core module, not a component"));
+    assert_eq!(
+        (refused.status, refused.error().as_str()),
+        (422, "this is a core module, not a component")
+    );
     let unknown = admin.put("/policies/nobody", b"good").await;
     assert_eq!(unknown.status, 404);
     assert!(unknown.error().contains("nobody"));
@@ -56,24 +67,35 @@ async fn a_refusal_says_why_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_component_over_the_limit_is_refused_however_it_is_framed() {
-    let limits = Limits { component_bytes: 100_000, ..Limits::default() };
+    let limits = Limits {
+        component_bytes: 100_000,
+        ..Limits::default()
+    };
     let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
     let body = [&b"good"[..], &[0; 100_000]].concat();
     let announced = admin.put("/policies/spread", &body).await;
     assert_eq!(announced.status, 413);
     assert!(announced.error().contains("100000 bytes"));
-    let head = "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head =
+        "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunked = [head.as_bytes(), b"186a4\r\n", &body, b"\r\n0\r\n\r\n"].concat();
     let mut stream = TcpStream::connect(admin.address).await.unwrap();
     stream.write_all(&chunked).await.unwrap();
     stream.shutdown().await.unwrap();
     assert_eq!(read_answer(&mut stream).await.status, 413);
-    assert_eq!(admin.put("/policies/spread", &body[..100_000]).await.status, 200, "exactly the limit is fine");
+    assert_eq!(
+        admin.put("/policies/spread", &body[..100_000]).await.status,
+        200,
+        "exactly the limit is fine"
+    );
 }
 
 #[tokio::test]
 async fn an_upload_that_is_refused_early_still_gets_its_answer() {
-    let limits = Limits { component_bytes: 1_000, ..Limits::default() };
+    let limits = Limits {
+        component_bytes: 1_000,
+        ..Limits::default()
+    };
     let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
     // Far more than the sockets buffer, all of it sent before the answer is read.
     let answer = admin.put("/policies/spread", &vec![0; 32 << 20]).await;
@@ -86,8 +108,7 @@ async fn an_upload_that_is_refused_early_still_gets_its_answer() {
 async fn a_client_that_expects_100_continue_is_refused_before_it_sends() {
     let admin = TestAdmin::start(None).await;
     let mut stream = TcpStream::connect(admin.address).await.unwrap();
-    let head =
-        "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 67108865\r\n\r\n";
+    let head = "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 67108865\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut first = [0; 12];
     stream.read_exact(&mut first).await.unwrap();
@@ -96,15 +117,21 @@ async fn a_client_that_expects_100_continue_is_refused_before_it_sends() {
 
 #[tokio::test]
 async fn a_body_that_stops_coming_is_not_waited_for() {
-    let limits = Limits { body_idle: Duration::from_millis(20), ..Limits::default() };
+    let limits = Limits {
+        body_idle: Duration::from_millis(20),
+        ..Limits::default()
+    };
     let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
-    let head =
-        "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\nconnection: close\r\n\r\ngood";
+    let head = "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\nconnection: close\r\n\r\ngood";
     let mut stream = TcpStream::connect(admin.address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     let answer = read_answer(&mut stream).await;
     assert_eq!(answer.status, 408);
-    assert_eq!(admin.put("/policies/spread", b"good").await.status, 200, "the next upload has its turn");
+    assert_eq!(
+        admin.put("/policies/spread", b"good").await.status,
+        200,
+        "the next upload has its turn"
+    );
 }
 
 #[tokio::test]
@@ -112,7 +139,9 @@ async fn a_body_cut_short_is_not_a_component() {
     let admin = TestAdmin::start(None).await;
     let mut stream = TcpStream::connect(admin.address).await.unwrap();
     stream
-        .write_all(b"PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\ngood")
+        .write_all(
+            b"PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\ngood",
+        )
         .await
         .unwrap();
     stream.shutdown().await.unwrap();
@@ -124,8 +153,14 @@ async fn a_body_cut_short_is_not_a_component() {
 
 #[tokio::test]
 async fn uploads_of_one_policy_take_turns_and_do_not_wait_for_ever() {
-    let control = TestControl { gate: Some(Gate::default()), ..TestControl::new() };
-    let limits = Limits { turn: Duration::from_millis(20), ..Limits::default() };
+    let control = TestControl {
+        gate: Some(Gate::default()),
+        ..TestControl::new()
+    };
+    let limits = Limits {
+        turn: Duration::from_millis(20),
+        ..Limits::default()
+    };
     let admin = Arc::new(TestAdmin::start_with(None, control, limits).await);
     let gate = admin.control.gate.as_ref().unwrap();
     let first = tokio::spawn({
@@ -144,14 +179,21 @@ async fn uploads_of_one_policy_take_turns_and_do_not_wait_for_ever() {
 async fn half_an_upload_holds_no_deployment() {
     // It may stay for as long as it wants to.
     let hour = Duration::from_secs(3600);
-    let limits = Limits { body_idle: hour, body_total: hour, header_read: hour, ..Limits::default() };
+    let limits = Limits {
+        body_idle: hour,
+        body_total: hour,
+        header_read: hour,
+        ..Limits::default()
+    };
     let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
     let mut halves = Vec::new();
     for _ in 0..20 {
         let mut half = TcpStream::connect(admin.address).await.unwrap();
-        half.write_all(b"PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\ngood")
-            .await
-            .unwrap();
+        half.write_all(
+            b"PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\ngood",
+        )
+        .await
+        .unwrap();
         halves.push(half);
     }
     for target in ["/policies/spread", "/policies/my%20policy"] {
@@ -166,12 +208,24 @@ async fn half_an_upload_holds_no_deployment() {
 
 #[tokio::test]
 async fn a_replacement_that_has_begun_outlives_its_connection() {
-    let control = TestControl { gate: Some(Gate::default()), ..TestControl::new() };
-    let limits = Limits { drain: Duration::from_millis(1), ..Limits::default() };
-    let TestAdmin { address, control, stop, task } = TestAdmin::start_with(None, control, limits).await;
+    let control = TestControl {
+        gate: Some(Gate::default()),
+        ..TestControl::new()
+    };
+    let limits = Limits {
+        drain: Duration::from_millis(1),
+        ..Limits::default()
+    };
+    let TestAdmin {
+        address,
+        control,
+        stop,
+        task,
+    } = TestAdmin::start_with(None, control, limits).await;
     let gate = control.gate.as_ref().unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\ngood";
+    let request =
+        "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\ngood";
     stream.write_all(request.as_bytes()).await.unwrap();
     gate.reached.notified().await;
     stop.send(()).unwrap();
@@ -187,16 +241,36 @@ async fn what_a_request_asks_for_reaches_the_control_side() {
     let admin = TestAdmin::start(None).await;
     for (method, target, asked) in [
         ("PUT", "/policies/spread", "spread: Active"),
-        ("PUT", "/policies/spread?mode=shadow&percent=10", "spread: Shadow { percent: 10.0 }"),
-        ("PUT", "/policies/spread?mode=canary&percent=5", "spread: Canary { percent: 5.0, by: Client }"),
-        ("POST", "/policies/my%20policy/promote", "my policy: Promote { generation: None }"),
-        ("POST", "/policies/spread/promote?generation=8", "spread: Promote { generation: Some(8) }"),
+        (
+            "PUT",
+            "/policies/spread?mode=shadow&percent=10",
+            "spread: Shadow { percent: 10.0 }",
+        ),
+        (
+            "PUT",
+            "/policies/spread?mode=canary&percent=5",
+            "spread: Canary { percent: 5.0, by: Client }",
+        ),
+        (
+            "POST",
+            "/policies/my%20policy/promote",
+            "my policy: Promote { generation: None }",
+        ),
+        (
+            "POST",
+            "/policies/spread/promote?generation=8",
+            "spread: Promote { generation: Some(8) }",
+        ),
         (
             "POST",
             "/policies/spread/canary?percent=0.5&by=request",
             "spread: Canary { percent: 0.5, by: Some(Request) }",
         ),
-        ("POST", "/policies/spread/canary?percent=7", "spread: Canary { percent: 7.0, by: None }"),
+        (
+            "POST",
+            "/policies/spread/canary?percent=7",
+            "spread: Canary { percent: 7.0, by: None }",
+        ),
         ("DELETE", "/policies/spread/canary", "spread: EndCanary"),
         ("DELETE", "/policies/spread/shadow", "spread: EndShadow"),
     ] {
@@ -205,7 +279,9 @@ async fn what_a_request_asks_for_reaches_the_control_side() {
         assert_eq!(admin.control.asked.lock().unwrap().last().unwrap(), asked);
         assert_eq!(answer.json()["former_generation"], 6);
     }
-    let refused = admin.ask("POST", "/policies/spread/rollback", "", b"").await;
+    let refused = admin
+        .ask("POST", "/policies/spread/rollback", "", b"")
+        .await;
     assert_eq!(refused.status, 409);
     assert!(refused.error().contains("no former generation"));
 }

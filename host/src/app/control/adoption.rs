@@ -14,7 +14,10 @@ pub struct Adoption {
 impl Adoption {
     /// None has adopted anything.
     pub fn new(workers: usize) -> Self {
-        Self { versions: (0..workers).map(|_| AtomicU64::new(0)).collect(), changed: Notify::new() }
+        Self {
+            versions: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            changed: Notify::new(),
+        }
     }
 
     /// A worker has adopted this version.
@@ -42,7 +45,11 @@ impl Adoption {
     pub async fn wait(&self, version: u64) {
         loop {
             let changed = self.changed.notified();
-            if self.versions.iter().all(|v| v.load(Ordering::Acquire) >= version) {
+            if self
+                .versions
+                .iter()
+                .all(|v| v.load(Ordering::Acquire) >= version)
+            {
                 return;
             }
             changed.await;

@@ -15,8 +15,8 @@ const ADOPTION: Duration = Duration::from_secs(5);
 /// Whoever rolls back so soon after a withdrawal meant what was withdrawn.
 const JUST_NOW: Duration = Duration::from_secs(30);
 
-/// A generation that is being loaded. If that breaks off, by a panic for instance, it has failed, and is not being loaded for
-/// ever.
+/// A generation that is being loaded. If that breaks off, by a panic for instance, it has failed,
+/// and is not being loaded for ever.
 pub(super) struct Attempt<'a> {
     pub control: &'a ControlPlane,
     pub index: usize,
@@ -52,14 +52,28 @@ impl ControlPlane {
     ) -> Result<(), ChangeError> {
         let component: Arc<[u8]> = component.into();
         let digest = digest(&component);
-        let number = self.known(index).record.loading(digest.clone(), source.clone());
-        let _failed_if_it_breaks_off = Attempt { control: self, index, number };
+        let number = self
+            .known(index)
+            .record
+            .loading(digest.clone(), source.clone());
+        let _failed_if_it_breaks_off = Attempt {
+            control: self,
+            index,
+            number,
+        };
         ground::fault_point("loading");
         let loaded = match self.unpinned(index, &digest) {
             Some(reason) => Err(reason),
             None => {
                 let shadow = matches!(how, Deployment::Shadow { .. });
-                self.load(index, Arc::clone(&component), source.clone(), number, shadow).await
+                self.load(
+                    index,
+                    Arc::clone(&component),
+                    source.clone(),
+                    number,
+                    shadow,
+                )
+                .await
             }
         };
         let generation = match loaded {
@@ -73,20 +87,27 @@ impl ControlPlane {
         {
             let mut known = self.known(index);
             match how {
-                Deployment::Active => known.record.activate(generation, &format!("deployed from {source}"))?,
+                Deployment::Active => known
+                    .record
+                    .activate(generation, &format!("deployed from {source}"))?,
                 Deployment::Shadow { percent } => {
                     let trial = self.trial(index, generation, Mode::Shadow, percent);
-                    known.record.try_out(trial, &format!("shadow for {percent} % of the requests"))?;
+                    known
+                        .record
+                        .try_out(trial, &format!("shadow for {percent} % of the requests"))?;
                 }
                 Deployment::Canary { percent, by } => {
                     let trial = self.trial(index, generation, Mode::Canary(by), percent);
-                    known.record.try_out(trial, &format!("canary for {percent} % of the requests"))?;
+                    known
+                        .record
+                        .try_out(trial, &format!("canary for {percent} % of the requests"))?;
                 }
             }
             if self.keep.is_some() {
                 known.remember(number, component);
             }
-            // Before it is kept, and under the lock: two writers would leave a record of the one and the component of the other.
+            // Before it is kept, and under the lock: two writers would leave a record of the one
+            // and the component of the other.
             known.configured = configured.or(known.configured.take());
             known.damage = None;
         }
@@ -102,7 +123,8 @@ impl ControlPlane {
         path: String,
     ) -> Result<(), ChangeError> {
         let digest = digest(&component);
-        self.deploy_as(index, component, path, Deployment::Active, Some(digest)).await
+        self.deploy_as(index, component, path, Deployment::Active, Some(digest))
+            .await
     }
 
     /// Changes what decides, without loading anything.
@@ -113,7 +135,9 @@ impl ControlPlane {
         self.is_meant(index, change, trial.as_ref())?;
         match (change, &trial) {
             (Change::Promote { .. }, Some(trial)) => {
-                self.warm(&trial.generation).await.map_err(ChangeError::Refused)?;
+                self.warm(&trial.generation)
+                    .await
+                    .map_err(ChangeError::Refused)?;
                 self.with_trial(index, trial, |record| record.promote().map(|_| ()))?;
             }
             (Change::RollBack { .. } | Change::EndCanary, Some(trial)) if canary.is_some() => {
@@ -127,7 +151,8 @@ impl ControlPlane {
                 if let Some(former) = former
                     && let Err(reason) = self.warm(&former).await
                 {
-                    // Whoever rolls back wants it all the same: the workers ask again for what is missing.
+                    // Whoever rolls back wants it all the same: the workers ask again for what is
+                    // missing.
                     tracing::warn!("{reason}");
                 }
                 self.known(index).record.roll_back()?;
@@ -151,7 +176,9 @@ impl ControlPlane {
                         Ok(())
                     });
                 }
-                self.warm(&trial.generation).await.map_err(ChangeError::Refused)?;
+                self.warm(&trial.generation)
+                    .await
+                    .map_err(ChangeError::Refused)?;
                 let moved = self.trial(index, Arc::clone(&trial.generation), mode, percent);
                 let reason = format!("canary for {percent} % of the requests");
                 self.with_trial(index, trial, |record| record.try_out(moved, &reason))?;
@@ -164,13 +191,23 @@ impl ControlPlane {
     }
 
     /// Whether the change is about the generation that it names.
-    fn is_meant(&self, index: usize, change: Change, trial: Option<&Arc<Trial>>) -> Result<(), ChangeError> {
+    fn is_meant(
+        &self,
+        index: usize,
+        change: Change,
+        trial: Option<&Arc<Trial>>,
+    ) -> Result<(), ChangeError> {
         let on_trial = trial.map(|t| t.generation.number());
         let (meant, there) = match change {
             Change::Promote { generation } => (generation, on_trial),
             Change::RollBack { generation } => {
-                let canary = trial.filter(|t| matches!(t.mode, Mode::Canary(_))).and(on_trial);
-                (generation, canary.or_else(|| self.known(index).record.active().map(|g| g.number())))
+                let canary = trial
+                    .filter(|t| matches!(t.mode, Mode::Canary(_)))
+                    .and(on_trial);
+                (
+                    generation,
+                    canary.or_else(|| self.known(index).record.active().map(|g| g.number())),
+                )
             }
             _ => return Ok(()),
         };
@@ -210,20 +247,32 @@ impl ControlPlane {
         let version = self.publish(index);
         let (event, trial) = {
             let known = self.known(index);
-            (known.record.events().next().cloned(), known.record.trial().cloned())
+            (
+                known.record.events().next().cloned(),
+                known.record.trial().cloned(),
+            )
         };
         if let Some(trial) = trial {
             let this = Arc::clone(self);
             // A canary that nobody watches would never be withdrawn.
             tokio::spawn(async move {
-                ground::stays("the watch over a trial", || watch_trial(Arc::clone(&this), index, Arc::clone(&trial)))
-                    .await;
+                ground::stays("the watch over a trial", || {
+                    watch_trial(Arc::clone(&this), index, Arc::clone(&trial))
+                })
+                .await;
             });
         }
         let name = &self.config.policies[index].name;
         // At the start there are no workers yet.
-        if self.adoption.has_begun() && tokio::time::timeout(ADOPTION, self.adoption.wait(version)).await.is_err() {
-            tracing::warn!(policy = name, "a worker has not adopted the change after {ADOPTION:?}");
+        if self.adoption.has_begun()
+            && tokio::time::timeout(ADOPTION, self.adoption.wait(version))
+                .await
+                .is_err()
+        {
+            tracing::warn!(
+                policy = name,
+                "a worker has not adopted the change after {ADOPTION:?}"
+            );
         }
         if let Some(event) = event {
             tracing::info!(
@@ -250,10 +299,24 @@ impl ControlPlane {
         }
         let version = self.publish(index);
         let name = &self.config.policies[index].name;
-        let role = if trial.mode == Mode::Shadow { "shadow" } else { "canary" };
-        tracing::error!(policy = name, generation = trial.generation.number(), "{role} withdrawn: {reason}");
-        if tokio::time::timeout(ADOPTION, self.adoption.wait(version)).await.is_err() {
-            tracing::warn!(policy = name, "a worker has not let go of the {role} after {ADOPTION:?}");
+        let role = if trial.mode == Mode::Shadow {
+            "shadow"
+        } else {
+            "canary"
+        };
+        tracing::error!(
+            policy = name,
+            generation = trial.generation.number(),
+            "{role} withdrawn: {reason}"
+        );
+        if tokio::time::timeout(ADOPTION, self.adoption.wait(version))
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                policy = name,
+                "a worker has not let go of the {role} after {ADOPTION:?}"
+            );
         }
     }
 
@@ -262,14 +325,37 @@ impl ControlPlane {
         policies::unpinned(&self.config.policies[index], digest)
     }
 
-    fn trial(&self, index: usize, generation: Arc<Generation>, mode: Mode, percent: f64) -> Arc<Trial> {
-        let routes = self.config.routes.iter().map(|route| format!("{}{}", route.host, route.path)).collect();
+    fn trial(
+        &self,
+        index: usize,
+        generation: Arc<Generation>,
+        mode: Mode,
+        percent: f64,
+    ) -> Arc<Trial> {
+        let routes = self
+            .config
+            .routes
+            .iter()
+            .map(|route| format!("{}{}", route.host, route.path))
+            .collect();
         let rules = &self.config.rollout;
-        let trial = Arc::new(Trial::new(generation, mode, share(percent), self.config.workers, rules, routes));
+        let trial = Arc::new(Trial::new(
+            generation,
+            mode,
+            share(percent),
+            self.config.workers,
+            rules,
+            routes,
+        ));
         if matches!(mode, Mode::Canary(_)) {
             // What a canary decides is decided under the policy's name.
-            let candidate = trial.shards.iter().map(|shard| Arc::clone(&shard.candidate));
-            self.stats.policy(&self.config.policies[index].name).join(candidate);
+            let candidate = trial
+                .shards
+                .iter()
+                .map(|shard| Arc::clone(&shard.candidate));
+            self.stats
+                .policy(&self.config.policies[index].name)
+                .join(candidate);
         }
         trial
     }
@@ -286,16 +372,27 @@ impl ControlPlane {
         warmed
     }
 
-    /// Keeps what decides on disk, where the operator wants that. Called with the policy's lock (`changing`) held, so that
-    /// one call at a time writes its files.
+    /// Keeps what decides on disk, where the operator wants that. Called with the policy's lock
+    /// (`changing`) held, so that one call at a time writes its files.
     async fn keep(&self, index: usize) {
-        let Some(keep) = self.keep.clone() else { return };
-        let Some(kept) = self.known(index).to_keep() else { return };
-        let (policy, generation, mark) = (self.config.policies[index].name.clone(), kept.generation, kept.mark());
+        let Some(keep) = self.keep.clone() else {
+            return;
+        };
+        let Some(kept) = self.known(index).to_keep() else {
+            return;
+        };
+        let (policy, generation, mark) = (
+            self.config.policies[index].name.clone(),
+            kept.generation,
+            kept.mark(),
+        );
         let name = policy.clone();
         let written = tokio::task::spawn_blocking(move || keep.write(&name, &kept)).await;
         let mut known = self.known(index);
-        match written.map_err(|e| e.to_string()).and_then(|w| w.map_err(|e| e.to_string())) {
+        match written
+            .map_err(|e| e.to_string())
+            .and_then(|w| w.map_err(|e| e.to_string()))
+        {
             Ok(()) => known.on_disk = Some(mark),
             Err(e) => {
                 let reason = format!(
@@ -312,12 +409,19 @@ impl Known {
     /// What is to be written, if that is not on the disk already.
     fn to_keep(&self) -> Option<Kept> {
         let active = self.record.active()?;
-        let (_, component) = self.components.iter().find(|(number, _)| *number == active.number())?;
+        let (_, component) = self
+            .components
+            .iter()
+            .find(|(number, _)| *number == active.number())?;
         let kept = Kept {
             component: Arc::clone(component),
             generation: active.number(),
             last_generation: self.record.last_number(),
-            source: self.record.entry(active.number()).map(|e| e.source.clone()).unwrap_or_default(),
+            source: self
+                .record
+                .entry(active.number())
+                .map(|e| e.source.clone())
+                .unwrap_or_default(),
             configured: self.configured.clone(),
         };
         (self.on_disk.as_ref() != Some(&kept.mark())).then_some(kept)
@@ -336,7 +440,9 @@ fn not_now(change: Change) -> ChangeError {
             Change::Promote { .. } => "no generation is on trial; nothing to promote",
             Change::EndShadow => "there is no shadow to withdraw",
             Change::EndCanary => "there is no canary to withdraw",
-            Change::Canary { .. } => "no generation is on trial; PUT one with ?mode=shadow or ?mode=canary first",
+            Change::Canary { .. } => {
+                "no generation is on trial; PUT one with ?mode=shadow or ?mode=canary first"
+            }
             Change::RollBack { .. } => "there is no former generation to go back to",
         }
         .to_owned(),
@@ -355,6 +461,15 @@ mod tests {
 
     #[test]
     fn the_smallest_percentage_is_not_nothing() {
-        assert_eq!([share(0.0), share(0.001), share(0.01), share(5.0), share(100.0)], [0, 1, 1, 500, 10_000]);
+        assert_eq!(
+            [
+                share(0.0),
+                share(0.001),
+                share(0.01),
+                share(5.0),
+                share(100.0)
+            ],
+            [0, 1, 1, 500, 10_000]
+        );
     }
 }

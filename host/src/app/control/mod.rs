@@ -1,6 +1,7 @@
 //! The control side of a running proxy: what runs now, and the one way in which that changes.
 //!
-//! `deploy` changes it, `start` is the first time, `watch_trial` withdraws canaries, `status` says what there is.
+//! `deploy` changes it, `start` is the first time, `watch_trial` withdraws canaries, `status` says
+//! what there is.
 
 mod adoption;
 mod deploy;
@@ -54,7 +55,8 @@ struct Managed {
 #[derive(Default)]
 struct Known {
     record: Record,
-    /// The components of what decides, what did, and what is on trial, to be kept on disk; by generation.
+    /// The components of what decides, what did, and what is on trial, to be kept on disk; by
+    /// generation.
     components: Vec<(u64, Arc<[u8]>)>,
     /// The digest of what the configuration named when it was last taken.
     configured: Option<String>,
@@ -136,7 +138,10 @@ impl ControlPlane {
 
     /// Notes whether clients should be sent here.
     pub fn set_readiness(&self, readiness: Readiness) {
-        *self.readiness.lock().unwrap_or_else(PoisonError::into_inner) = readiness;
+        *self
+            .readiness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = readiness;
     }
 
     fn index(&self, name: &str) -> Result<usize, ChangeError> {
@@ -145,7 +150,10 @@ impl ControlPlane {
     }
 
     fn known(&self, index: usize) -> MutexGuard<'_, Known> {
-        self.policies[index].known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.policies[index]
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Compiles and sets up; takes from milliseconds to seconds, on a thread for what blocks.
@@ -160,11 +168,18 @@ impl ControlPlane {
         let this = Arc::clone(self);
         let load = move || {
             let policy = &this.config.policies[index];
-            let spec = PolicySpec { shadow, ..policies::spec(policy, component, source) };
+            let spec = PolicySpec {
+                shadow,
+                ..policies::spec(policy, component, source)
+            };
             let pools = policies::pools(&this.config, &this.topologies, index);
-            this.engine.load(&spec, &pools, 1, &this.stats.policy(&policy.name), number).map_err(|e| e.to_string())
+            this.engine
+                .load(&spec, &pools, 1, &this.stats.policy(&policy.name), number)
+                .map_err(|e| e.to_string())
         };
-        tokio::task::spawn_blocking(load).await.unwrap_or_else(|e| Err(format!("loading it failed: {e}")))
+        tokio::task::spawn_blocking(load)
+            .await
+            .unwrap_or_else(|e| Err(format!("loading it failed: {e}")))
     }
 
     /// Publishes what the record of this policy says, and tells the version.
@@ -178,7 +193,13 @@ impl ControlPlane {
             lineup.trial = known.record.trial().cloned();
             match known.record.active() {
                 Some(active) => lineup.active = Ok(Arc::clone(active)),
-                None => lineup.active = Err(known.record.last_error().unwrap_or("it is being loaded").into()),
+                None => {
+                    lineup.active = Err(known
+                        .record
+                        .last_error()
+                        .unwrap_or("it is being loaded")
+                        .into())
+                }
             }
             version = current.version + 1;
             *current = Arc::new(Snapshot {
@@ -200,8 +221,14 @@ impl Known {
     }
 
     fn forget(&mut self) {
-        let Self { record, components, .. } = self;
-        let used = [record.active(), record.former(), record.trial().map(|t| &t.generation)];
+        let Self {
+            record, components, ..
+        } = self;
+        let used = [
+            record.active(),
+            record.former(),
+            record.trial().map(|t| &t.generation),
+        ];
         let used: Vec<u64> = used.into_iter().flatten().map(|g| g.number()).collect();
         components.retain(|(number, _)| used.contains(number));
     }

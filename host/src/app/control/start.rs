@@ -15,7 +15,8 @@ use crate::ground;
 use crate::policy::digest;
 use crate::rollout::Kept;
 
-/// A component of this size compiles in well under a second; larger ones are loaded while the other routes serve.
+/// A component of this size compiles in well under a second; larger ones are loaded while the other
+/// routes serve.
 const SMALL: usize = 1024 * 1024;
 /// How long the listeners wait for small components on a machine that has no time for them ...
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -24,7 +25,8 @@ const PATIENCE_EACH: Duration = Duration::from_millis(100);
 /// How often it is asked which of them take long: these are not waited for.
 const ASK: Duration = Duration::from_millis(100);
 
-/// Policies that are loaded at once: each has a thread that mostly waits, and the smallest are not to wait behind all others.
+/// Policies that are loaded at once: each has a thread that mostly waits, and the smallest are not
+/// to wait behind all others.
 const AT_ONCE: usize = 64;
 
 /// What may become a policy's first generation, best first.
@@ -40,12 +42,14 @@ struct Choice {
 }
 
 impl ControlPlane {
-    /// Loads all policies, the smallest first and many at once, so that one that takes long holds up none of the others. Returns
-    /// when those of the usual size are loaded, or take long (a second of the processor for compiling alone): the rest goes on.
+    /// Loads all policies, the smallest first and many at once, so that one that takes long holds
+    /// up none of the others. Returns when those of the usual size are loaded, or take long (a
+    /// second of the processor for compiling alone): the rest goes on.
     ///
     /// # Errors
     ///
-    /// One that is refused in this time stops the start, as any other mistake in the configuration does.
+    /// One that is refused in this time stops the start, as any other mistake in the configuration
+    /// does.
     pub async fn load_all(self: &Arc<Self>) -> Result<()> {
         let mut all = Vec::with_capacity(self.config.policies.len());
         for index in 0..self.config.policies.len() {
@@ -53,7 +57,12 @@ impl ControlPlane {
         }
         let size = |choices: &[Choice]| choices.first().map_or(0, |c| c.component.len());
         all.sort_by_key(|(_, choices)| size(choices));
-        let digests = |choices: &[Choice]| choices.iter().map(|c| digest(&c.component)).collect::<Vec<_>>();
+        let digests = |choices: &[Choice]| {
+            choices
+                .iter()
+                .map(|c| digest(&c.component))
+                .collect::<Vec<_>>()
+        };
         let small: Vec<(usize, Vec<String>)> = all
             .iter()
             .filter(|(_, choices)| size(choices) <= SMALL)
@@ -64,7 +73,9 @@ impl ControlPlane {
             let places = Arc::new(Semaphore::new(AT_ONCE));
             for (index, choices) in all {
                 // Never closed.
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                    return;
+                };
                 let this = Arc::clone(&this);
                 tokio::spawn(async move {
                     // What broke off has failed; that is all there is to know.
@@ -75,11 +86,15 @@ impl ControlPlane {
             }
         });
         let patience = PATIENCE + PATIENCE_EACH * u32::try_from(small.len()).unwrap_or(u32::MAX);
-        let takes_long = |digests: &[String]| digests.iter().any(|digest| self.engine.takes_long(digest));
+        let takes_long =
+            |digests: &[String]| digests.iter().any(|digest| self.engine.takes_long(digest));
         let settled = async {
             loop {
                 let changed = self.settled.notified();
-                if small.iter().all(|(index, digests)| self.known(*index).settled || takes_long(digests)) {
+                if small
+                    .iter()
+                    .all(|(index, digests)| self.known(*index).settled || takes_long(digests))
+                {
                     return;
                 }
                 let _ = timeout(ASK, changed).await;
@@ -89,7 +104,11 @@ impl ControlPlane {
         let mut missing = Vec::new();
         for (index, _) in small {
             let known = self.known(index);
-            if let Some(reason) = known.record.last_error().filter(|_| known.record.active().is_none()) {
+            if let Some(reason) = known
+                .record
+                .last_error()
+                .filter(|_| known.record.active().is_none())
+            {
                 bail!("{reason}");
             }
             if !known.settled {
@@ -110,18 +129,26 @@ impl ControlPlane {
     pub(super) fn unsettled(&self) -> Vec<String> {
         let unsettled = |index: &usize| !self.known(*index).settled;
         let all = 0..self.config.policies.len();
-        all.filter(unsettled).map(|index| self.config.policies[index].name.clone()).collect()
+        all.filter(unsettled)
+            .map(|index| self.config.policies[index].name.clone())
+            .collect()
     }
 
     /// Whether clients should be sent here.
     pub fn readiness(&self) -> Readiness {
-        let noted = self.readiness.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let noted = self
+            .readiness
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone();
         if noted != Readiness::Ready {
             return noted;
         }
         let workers = self.stats().workers().iter().enumerate();
-        let hanging: Vec<usize> =
-            workers.filter(|(_, shard)| shard.hanging_seconds.value() > 0).map(|(index, _)| index).collect();
+        let hanging: Vec<usize> = workers
+            .filter(|(_, shard)| shard.hanging_seconds.value() > 0)
+            .map(|(index, _)| index)
+            .collect();
         if !hanging.is_empty() {
             return Readiness::Hanging(hanging);
         }
@@ -139,12 +166,17 @@ impl ControlPlane {
             let known = self.known(*index);
             known.settled && known.record.active().is_none()
         };
-        (0..self.config.policies.len()).filter(refused).map(|index| self.config.policies[index].name.clone()).collect()
+        (0..self.config.policies.len())
+            .filter(refused)
+            .map(|index| self.config.policies[index].name.clone())
+            .collect()
     }
 
     /// What the operator should look at though requests are served, a sentence each.
     pub(super) fn notes(&self) -> Vec<String> {
-        (0..self.config.policies.len()).filter_map(|index| self.known(index).damage.clone()).collect()
+        (0..self.config.policies.len())
+            .filter_map(|index| self.known(index).damage.clone())
+            .collect()
     }
 
     /// Reads what there is for this policy.
@@ -158,9 +190,13 @@ impl ControlPlane {
             let mut known = self.known(index);
             known.on_disk = kept.as_ref().map(Kept::mark);
             // A file that can't be read now is not a new one when it can be read again.
-            known.configured = digest_now.clone().or(kept.as_ref().and_then(|k| k.configured.clone()));
+            known.configured = digest_now
+                .clone()
+                .or(kept.as_ref().and_then(|k| k.configured.clone()));
         }
-        let deployed_since = kept.as_ref().is_some_and(|k| digest_now.is_some() && k.configured != digest_now);
+        let deployed_since = kept
+            .as_ref()
+            .is_some_and(|k| digest_now.is_some() && k.configured != digest_now);
         let kept = kept.map(|k| Choice {
             component: k.component,
             source: k.source,
@@ -184,13 +220,20 @@ impl ControlPlane {
             }
             (Some(kept), Ok(configured)) if deployed_since => {
                 let name = &policy.name;
-                tracing::info!(policy = name, "the configuration names another component than before the restart");
+                tracing::info!(
+                    policy = name,
+                    "the configuration names another component than before the restart"
+                );
                 vec![configured, kept]
             }
             (Some(kept), Ok(configured)) => vec![kept, configured],
         };
-        // What the configuration does not accept is no choice, unless nothing else would be left to complain about.
-        if choices.iter().any(|c| self.unpinned(index, &digest(&c.component)).is_none()) {
+        // What the configuration does not accept is no choice, unless nothing else would be left to
+        // complain about.
+        if choices
+            .iter()
+            .any(|c| self.unpinned(index, &digest(&c.component)).is_none())
+        {
             choices.retain(|c| self.unpinned(index, &digest(&c.component)).is_none());
         }
         Ok(choices)
@@ -199,7 +242,9 @@ impl ControlPlane {
     /// What was promoted before the restart, if it is there and whole.
     fn kept(&self, index: usize) -> Result<Option<Kept>> {
         let policy = self.config.policies[index].name.as_str();
-        let Some(keep) = &self.keep else { return Ok(None) };
+        let Some(keep) = &self.keep else {
+            return Ok(None);
+        };
         match keep.read(policy) {
             Ok(kept) => Ok(kept),
             Err(e) if e.kind() == io::ErrorKind::InvalidData => {
@@ -219,20 +264,36 @@ impl ControlPlane {
     }
 
     async fn load_first(self: &Arc<Self>, index: usize, choices: Vec<Choice>) {
-        for Choice { component, source, configured, number, last_number } in choices {
+        for Choice {
+            component,
+            source,
+            configured,
+            number,
+            last_number,
+        } in choices
+        {
             let digest = digest(&component);
             let number = {
                 let mut known = self.known(index);
-                known.record.continue_after(number.map_or(last_number, |number| number.saturating_sub(1)));
+                known
+                    .record
+                    .continue_after(number.map_or(last_number, |number| number.saturating_sub(1)));
                 let number = known.record.loading(digest.clone(), source.clone());
                 known.record.continue_after(last_number);
                 number
             };
-            let _failed_if_it_breaks_off = Attempt { control: self, index, number };
+            let _failed_if_it_breaks_off = Attempt {
+                control: self,
+                index,
+                number,
+            };
             ground::fault_point("loading");
             let loaded = match self.unpinned(index, &digest) {
                 Some(reason) => Err(reason),
-                None => self.load(index, Arc::clone(&component), source.clone(), number, false).await,
+                None => {
+                    self.load(index, Arc::clone(&component), source.clone(), number, false)
+                        .await
+                }
             };
             let _one_at_a_time = self.policies[index].changing.lock().await;
             match loaded {
@@ -240,12 +301,18 @@ impl ControlPlane {
                     {
                         let mut known = self.known(index);
                         if let Some(deployed) = known.record.active().map(|a| a.number()) {
-                            let reason = format!("generation {deployed} was deployed before this one was loaded");
+                            let reason = format!(
+                                "generation {deployed} was deployed before this one was loaded"
+                            );
                             known.record.superseded(number, &reason);
                             break;
                         }
                         // Nothing is active that could be newer, so this can't be refused.
-                        if known.record.activate(generation, &format!("loaded from {source}")).is_ok() {
+                        if known
+                            .record
+                            .activate(generation, &format!("loaded from {source}"))
+                            .is_ok()
+                        {
                             known.configured = configured;
                             if self.keep.is_some() {
                                 known.remember(number, component);

@@ -6,7 +6,9 @@ use std::time::Duration;
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::{ControlPlane, Known};
-use crate::admin::{Change, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails, PolicyStatus, Readiness};
+use crate::admin::{
+    Change, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails, PolicyStatus, Readiness,
+};
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};
 use crate::rollout::{Score, State, report};
@@ -15,7 +17,8 @@ use crate::stats::Stats;
 /// Characters of a token: 190 bits.
 const TOKEN: usize = 32;
 
-/// What the admin room is given: an owner of the control side, as its changes outlive the request that asked for them.
+/// What the admin room is given: an owner of the control side, as its changes outlive the request
+/// that asked for them.
 pub struct AdminControl(pub Arc<ControlPlane>);
 
 impl Control for AdminControl {
@@ -31,10 +34,17 @@ impl Control for AdminControl {
         Some(self.0.details(self.0.index(name).ok()?))
     }
 
-    fn deploy<'a>(&'a self, name: &'a str, component: Vec<u8>, how: Deployment) -> ChangeFuture<'a> {
+    fn deploy<'a>(
+        &'a self,
+        name: &'a str,
+        component: Vec<u8>,
+        how: Deployment,
+    ) -> ChangeFuture<'a> {
         Box::pin(async move {
             let index = self.0.index(name)?;
-            self.0.deploy(index, component, "PUT".to_owned(), how).await?;
+            self.0
+                .deploy(index, component, "PUT".to_owned(), how)
+                .await?;
             Ok(self.0.details(index))
         })
     }
@@ -65,7 +75,9 @@ impl Control for AdminControl {
 impl ControlPlane {
     /// All policies as they run now.
     pub fn policies(&self) -> Vec<PolicyStatus> {
-        (0..self.policies.len()).map(|index| self.status(index, &self.known(index))).collect()
+        (0..self.policies.len())
+            .map(|index| self.status(index, &self.known(index)))
+            .collect()
     }
 
     fn details(&self, index: usize) -> PolicyDetails {
@@ -83,7 +95,9 @@ impl ControlPlane {
         let policy = &self.config.policies[index];
         let record = &known.record;
         let active = record.active();
-        let entry = active.and_then(|g| record.entry(g.number())).or(record.newest());
+        let entry = active
+            .and_then(|g| record.entry(g.number()))
+            .or(record.newest());
         let stats = self.stats.policy(&policy.name);
         PolicyStatus {
             name: policy.name.clone(),
@@ -93,10 +107,16 @@ impl ControlPlane {
                 (None, None) => State::Loading,
             },
             generation: active.map_or_else(|| entry.map_or(0, |e| e.generation), |g| g.number()),
-            digest: active
-                .map_or_else(|| entry.map(|e| e.digest.clone()).unwrap_or_default(), |g| g.digest().to_owned()),
+            digest: active.map_or_else(
+                || entry.map(|e| e.digest.clone()).unwrap_or_default(),
+                |g| g.digest().to_owned(),
+            ),
             source: entry.map(|e| e.source.clone()).unwrap_or_default(),
-            hooks: active.iter().flat_map(|g| g.hooks().names()).map(str::to_owned).collect(),
+            hooks: active
+                .iter()
+                .flat_map(|g| g.hooks().names())
+                .map(str::to_owned)
+                .collect(),
             isolation: match policy.isolation {
                 Isolation::Worker => "worker".to_owned(),
                 Isolation::Request => "request".to_owned(),
@@ -127,7 +147,11 @@ fn on_trial(trial: &Trial) -> OnTrial {
     let score = Score::of(trial);
     let hooks = || trial.shards.iter().flat_map(|shard| &shard.compared);
     OnTrial {
-        mode: if trial.mode == Mode::Shadow { "shadow" } else { "canary" },
+        mode: if trial.mode == Mode::Shadow {
+            "shadow"
+        } else {
+            "canary"
+        },
         generation: trial.generation.number(),
         digest: trial.generation.digest().to_owned(),
         percent: f64::from(trial.share()) * 100.0 / f64::from(WHOLE),

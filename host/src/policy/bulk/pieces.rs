@@ -86,7 +86,8 @@ impl Words<'_, '_> {
     }
 }
 
-/// `memory.fill` or `table.fill` in pieces. The last piece comes first: if it is within bounds, all of it is.
+/// `memory.fill` or `table.fill` in pieces. The last piece comes first: if it is within bounds, all
+/// of it is.
 pub(super) fn fill(bulk: Bulk, w: ValType) -> Function {
     use wasm_encoder::BlockType::Empty;
     let piece = bulk.piece();
@@ -134,11 +135,16 @@ pub(super) fn fill(bulk: Bulk, w: ValType) -> Function {
     function
 }
 
-/// Any of the others in pieces: from the last to the first, whose bounds are then those of all of it, but from
-/// the first to the last where a region is copied to a lower place of the same memory or table.
+/// Any of the others in pieces: from the last to the first, whose bounds are then those of all of
+/// it, but from the first to the last where a region is copied to a lower place of the same memory
+/// or table.
 pub(super) fn transfer(bulk: Bulk, to: ValType, from: ValType) -> (Vec<ValType>, Function) {
     use wasm_encoder::BlockType::Empty;
-    let length = if (to, from) == (ValType::I64, ValType::I64) { ValType::I64 } else { ValType::I32 };
+    let length = if (to, from) == (ValType::I64, ValType::I64) {
+        ValType::I64
+    } else {
+        ValType::I32
+    };
     let mut function = Function::new([(1, length)]);
     let mut code = function.instructions();
     let whole = |code: &mut InstructionSink<'_>| {
@@ -161,13 +167,21 @@ pub(super) fn transfer(bulk: Bulk, to: ValType, from: ValType) -> (Vec<ValType>,
         whole(&mut code);
         code.end();
     }
-    if let Bulk::Copy { to: same, from: other } | Bulk::TableCopy { to: same, from: other } = bulk
+    if let Bulk::Copy {
+        to: same,
+        from: other,
+    }
+    | Bulk::TableCopy {
+        to: same,
+        from: other,
+    } = bulk
         && same == other
     {
         code.local_get(TO).local_get(FROM);
         Words(&mut code, to).lt();
         code.if_(Empty);
-        // The end of what is read is the end of all: copied to itself, it traps before anything is written.
+        // The end of what is read is the end of all: copied to itself, it traps before anything is
+        // written.
         for _ in 0..2 {
             Words(&mut code, from).last_of(FROM, length);
         }
@@ -204,7 +218,10 @@ fn step(code: &mut InstructionSink<'_>, bulk: Bulk, length: ValType) {
     code.local_get(LENGTH);
     Words(code, length).constant(bulk.piece());
     Words(code, length).lt();
-    code.select().local_set(STEP).local_get(LENGTH).local_get(STEP);
+    code.select()
+        .local_set(STEP)
+        .local_get(LENGTH)
+        .local_get(STEP);
     Words(code, length).sub();
     code.local_set(LENGTH);
 }

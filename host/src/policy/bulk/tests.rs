@@ -9,7 +9,9 @@ const ELEMENTS: u32 = 5_000;
 
 /// A module with each of the instructions on memories and tables of this width.
 fn module(w: &str) -> Vec<u8> {
-    let data: String = (0..200_000u32).map(|n| format!("\\{:02x}", n % 251)).collect();
+    let data: String = (0..200_000u32)
+        .map(|n| format!("\\{:02x}", n % 251))
+        .collect();
     let refs: String = (0..4_000).map(|n| ["$a ", "$b ", "$c "][n % 3]).collect();
     wat::parse_str(format!(
         r#"(module
@@ -62,8 +64,16 @@ fn module(w: &str) -> Vec<u8> {
     .unwrap()
 }
 
-const NAMES: [&str; 8] =
-    ["fill", "copy", "copy-over", "init", "table-fill", "table-copy", "table-copy-over", "table-init"];
+const NAMES: [&str; 8] = [
+    "fill",
+    "copy",
+    "copy-over",
+    "init",
+    "table-fill",
+    "table-copy",
+    "table-copy-over",
+    "table-init",
+];
 
 struct Guest {
     store: Store<()>,
@@ -77,7 +87,11 @@ impl Guest {
         let mut store = Store::new(engine, ());
         let seven = wasmtime::Func::wrap(&mut store, || 7i32);
         let instance = Instance::new(&mut store, &module, &[seven.into()]).unwrap();
-        Self { store, instance, wide }
+        Self {
+            store,
+            instance,
+            wide,
+        }
     }
 
     /// What the call traps with, if it does.
@@ -97,7 +111,10 @@ impl Guest {
     }
 
     fn memory(&mut self, name: &str) -> &[u8] {
-        self.instance.get_memory(&mut self.store, name).unwrap().data(&self.store)
+        self.instance
+            .get_memory(&mut self.store, name)
+            .unwrap()
+            .data(&self.store)
     }
 
     fn table(&mut self, look: &str) -> Vec<i32> {
@@ -105,7 +122,11 @@ impl Guest {
         let mut seen = [wasmtime::Val::I32(0)];
         (0..ELEMENTS)
             .map(|at| {
-                let at = if self.wide { wasmtime::Val::I64(at.into()) } else { wasmtime::Val::I32(at.cast_signed()) };
+                let at = if self.wide {
+                    wasmtime::Val::I64(at.into())
+                } else {
+                    wasmtime::Val::I32(at.cast_signed())
+                };
                 function.call(&mut self.store, &[at], &mut seen).unwrap();
                 seen[0].unwrap_i32()
             })
@@ -132,7 +153,11 @@ fn number(end: u64, piece: u64) -> impl Strategy<Value = u64> {
 
 fn calls() -> impl Strategy<Value = Vec<(&'static str, [u64; 3])>> {
     let call = (0..NAMES.len()).prop_flat_map(|at| {
-        let (end, piece) = if at < 4 { (PAGES * 65_536, PIECE) } else { (ELEMENTS, TABLE_PIECE) };
+        let (end, piece) = if at < 4 {
+            (PAGES * 65_536, PIECE)
+        } else {
+            (ELEMENTS, TABLE_PIECE)
+        };
         let number = || number(end.into(), piece.into());
         (number(), number(), number()).prop_map(move |(a, b, c)| (NAMES[at], [a, b, c]))
     });
@@ -187,12 +212,19 @@ fn nothing_but_the_instruction_changes() {
     let rewritten = rewrite_module(&original).unwrap();
     let engine = engine();
     let [a, b] = [&original[..], &rewritten].map(|bytes| Module::new(&engine, bytes).unwrap());
-    let exports =
-        |module: &Module| -> Vec<String> { module.exports().map(|e| format!("{} {:?}", e.name(), e.ty())).collect() };
+    let exports = |module: &Module| -> Vec<String> {
+        module
+            .exports()
+            .map(|e| format!("{} {:?}", e.name(), e.ty()))
+            .collect()
+    };
     assert_eq!(exports(&a), exports(&b));
     // The start function ran, and what stands in tables are the same functions.
     let mut guest = Guest::new(&engine, &rewritten, false);
-    let started = guest.instance.get_func(&mut guest.store, "started").unwrap();
+    let started = guest
+        .instance
+        .get_func(&mut guest.store, "started")
+        .unwrap();
     let mut seen = [wasmtime::Val::I32(0)];
     started.call(&mut guest.store, &[], &mut seen).unwrap();
     assert_eq!(seen[0].unwrap_i32(), 7);
@@ -201,7 +233,10 @@ fn nothing_but_the_instruction_changes() {
     let names = |bytes: &[u8]| -> Vec<(u8, Vec<u8>)> {
         let kept = |id: &u8| ![section::TYPE, section::FUNCTION, section::CODE].contains(id);
         let sections = sections(bytes).unwrap().into_iter();
-        sections.filter(|(id, _)| kept(id)).map(|(id, content)| (id, content.into_owned())).collect()
+        sections
+            .filter(|(id, _)| kept(id))
+            .map(|(id, content)| (id, content.into_owned()))
+            .collect()
     };
     assert_eq!(names(&original), names(&rewritten));
 }
@@ -219,7 +254,9 @@ fn modules_are_found_in_components_within_components() {
     let large = wat::parse_str(text("(local.get 0)")).unwrap();
     let rewritten = in_pieces(&large).unwrap();
     assert!(rewritten.len() > large.len());
-    wasmparser::Validator::new().validate_all(&rewritten).unwrap();
+    wasmparser::Validator::new()
+        .validate_all(&rewritten)
+        .unwrap();
 }
 
 #[test]
@@ -251,7 +288,10 @@ fn a_module_that_claims_more_functions_than_there_can_be_is_an_error() {
     for import in ["", "(import \"host\" \"seven\" (func))"] {
         let module = wat::parse_str(text(import)).unwrap();
         let mut sections = sections(&module).unwrap();
-        let (_, functions) = sections.iter_mut().find(|(id, _)| *id == section::FUNCTION).unwrap();
+        let (_, functions) = sections
+            .iter_mut()
+            .find(|(id, _)| *id == section::FUNCTION)
+            .unwrap();
         *functions = b"\xff\xff\xff\xff\x0f\0".into();
         assert!(rewrite_module(&join(&module, &sections)).is_err());
     }

@@ -22,8 +22,8 @@ use crate::config::CompileLimits;
 const WORDS: usize = 4096;
 /// The longest answer without its bytes.
 const LONGEST_REPLY: u64 = 8 << 20;
-/// On a machine that is busy a second of the clock is less than one of the processor, and most of all for whoever is nice. The kernel
-/// counts the latter; this many times as long is waited for.
+/// On a machine that is busy a second of the clock is less than one of the processor, and most of
+/// all for whoever is nice. The kernel counts the latter; this many times as long is waited for.
 const BUSY: u32 = 6;
 /// How often a process that has nothing open any more is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(2);
@@ -35,16 +35,22 @@ const ASK: Duration = Duration::from_millis(100);
 pub enum Compiler {
     /// In a process of its own, with limits: this program once more.
     Apart,
-    /// In this one. For programs that are not waypost and can't start themselves as it: benchmarks, fuzz targets, unit tests.
+    /// In this one. For programs that are not waypost and can't start themselves as it: benchmarks,
+    /// fuzz targets, unit tests.
     Here,
 }
 
 impl Default for Compiler {
-    /// A build for `bench/check` compiles here only where it is told so as well: else one that is left lying about would be taken for
-    /// a proxy.
+    /// A build for `bench/check` compiles here only where it is told so as well: else one that is
+    /// left lying about would be taken for a proxy.
     fn default() -> Self {
-        let told = cfg!(feature = "compile-here") && std::env::var_os("WAYPOST_COMPILE_HERE").is_some();
-        if cfg!(test) || told { Self::Here } else { Self::Apart }
+        let told =
+            cfg!(feature = "compile-here") && std::env::var_os("WAYPOST_COMPILE_HERE").is_some();
+        if cfg!(test) || told {
+            Self::Here
+        } else {
+            Self::Apart
+        }
     }
 }
 
@@ -82,7 +88,9 @@ impl Compiler {
             (Answer::Packed, Artefact::Bytes(component)) => Ok(component),
             (Answer::Packed, Artefact::File(mut file)) => {
                 let mut component = Vec::new();
-                let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut component));
+                let read = file
+                    .seek(SeekFrom::Start(0))
+                    .and_then(|_| file.read_to_end(&mut component));
                 read.map_err(|e| Refusal::Host(e.to_string()))?;
                 Ok(component)
             }
@@ -105,27 +113,55 @@ enum End {
     OutOfTime,
 }
 
-fn apart(order: &Order, bytes: &[u8], long: &mut dyn FnMut()) -> Result<(Answer, Artefact), Refusal> {
+fn apart(
+    order: &Order,
+    bytes: &[u8],
+    long: &mut dyn FnMut(),
+) -> Result<(Answer, Artefact), Refusal> {
     let failed = |e: io::Error| {
-        Refusal::Host(format!("no memory can be shared with the process that compiles: {}", with_remedy(&e)))
+        Refusal::Host(format!(
+            "no memory can be shared with the process that compiles: {}",
+            with_remedy(&e)
+        ))
     };
     let mut input = memory("waypost-order").map_err(failed)?;
     let mut output = memory("waypost-artefact").map_err(failed)?;
     let line = serde_json::to_vec(order).map_err(|e| Refusal::Host(e.to_string()))?;
-    let written = input.write_all(&line).and_then(|()| input.write_all(b"\n")).and_then(|()| input.write_all(bytes));
-    written.and_then(|()| input.seek(SeekFrom::Start(0))).map_err(failed)?;
+    let written = input
+        .write_all(&line)
+        .and_then(|()| input.write_all(b"\n"))
+        .and_then(|()| input.write_all(bytes));
+    written
+        .and_then(|()| input.seek(SeekFrom::Start(0)))
+        .map_err(failed)?;
     let stdout = output.try_clone().map_err(failed)?;
     let threads = if bytes.len() > LARGE { THREADS } else { 1 };
     let began = Instant::now();
-    let mut child = start(order, threads, input, stdout).map_err(|e| Refusal::CompilerMissing(with_remedy(&e)))?;
+    let mut child = start(order, threads, input, stdout)
+        .map_err(|e| Refusal::CompilerMissing(with_remedy(&e)))?;
     let mut words = Vec::new();
-    let ended =
-        wait(&mut child, began, Duration::from_secs(order.seconds.saturating_mul(BUSY.into())), &mut words, long);
+    let ended = wait(
+        &mut child,
+        began,
+        Duration::from_secs(order.seconds.saturating_mul(BUSY.into())),
+        &mut words,
+        long,
+    );
     let words = sentence(String::from_utf8_lossy(&words).trim());
-    match ended.map_err(|e| Refusal::Host(format!("the process that compiles can't be waited for: {e}")))? {
-        End::OutOfTime => Err(Refusal::CompileTime { seconds: order.seconds }),
+    match ended.map_err(|e| {
+        Refusal::Host(format!(
+            "the process that compiles can't be waited for: {e}"
+        ))
+    })? {
+        End::OutOfTime => Err(Refusal::CompileTime {
+            seconds: order.seconds,
+        }),
         End::By(status) if status.success() => read(&mut output).map_or_else(
-            |e| Err(Refusal::CompilerFailed(format!("its answer can't be used: {e}"))),
+            |e| {
+                Err(Refusal::CompilerFailed(format!(
+                    "its answer can't be used: {e}"
+                )))
+            },
             |answer| within_memory(answer, order).map(|answer| (answer, Artefact::File(output))),
         ),
         End::By(status) => Err(meaning(status, &words, order)),
@@ -142,8 +178,17 @@ fn memory(name: &str) -> io::Result<File> {
 #[cfg(not(target_os = "linux"))]
 fn memory(name: &str) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    let path = std::env::temp_dir().join(format!("{name}-{}-{:016x}", std::process::id(), rand::random::<u64>()));
-    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    let path = std::env::temp_dir().join(format!(
+        "{name}-{}-{:016x}",
+        std::process::id(),
+        rand::random::<u64>()
+    ));
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
     std::fs::remove_file(&path)?;
     Ok(file)
 }
@@ -200,12 +245,21 @@ fn listen(
     let mut short = true;
     loop {
         let passed = began.elapsed();
-        let Some(left) = limit.checked_sub(passed) else { return Ok(None) };
-        if short && passed >= SHORT && (passed >= SHORT * BUSY || work_of(child).is_none_or(|work| work >= SHORT)) {
+        let Some(left) = limit.checked_sub(passed) else {
+            return Ok(None);
+        };
+        if short
+            && passed >= SHORT
+            && (passed >= SHORT * BUSY || work_of(child).is_none_or(|work| work >= SHORT))
+        {
             short = false;
             long();
         }
-        let pause = if short { SHORT.saturating_sub(passed).max(ASK).min(left) } else { left };
+        let pause = if short {
+            SHORT.saturating_sub(passed).max(ASK).min(left)
+        } else {
+            left
+        };
         match &mut complaints {
             Some(open) => {
                 if !hear(open, pause, words)? {
@@ -226,7 +280,8 @@ fn work_of(child: &Child) -> Option<Duration> {
     {
         use nix::time::ClockId;
         use nix::unistd::Pid;
-        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(child.id()).ok()?)).ok()?;
+        let clock =
+            ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(child.id()).ok()?)).ok()?;
         clock.now().ok().map(Duration::from)
     }
     #[cfg(not(target_os = "linux"))]
@@ -238,7 +293,8 @@ fn work_of(child: &Child) -> Option<Duration> {
 
 /// Waits for a word for so long; false if there will be no more.
 fn hear(complaints: &mut ChildStderr, pause: Duration, words: &mut Vec<u8>) -> io::Result<bool> {
-    let pause = Timespec::try_from(pause.max(Duration::from_millis(1))).map_err(io::Error::other)?;
+    let pause =
+        Timespec::try_from(pause.max(Duration::from_millis(1))).map_err(io::Error::other)?;
     let ready = poll(&mut [PollFd::new(complaints, PollFlags::IN)], Some(&pause));
     match ready {
         Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(true),
@@ -261,7 +317,10 @@ fn read(output: &mut File) -> io::Result<Answer> {
     output.read_exact(&mut tail)?;
     let (length, end) = tail.split_at(8);
     let length = u64::from_le_bytes(length.try_into().map_err(|_| broken())?);
-    let begin = size.checked_sub(16).and_then(|s| s.checked_sub(length)).ok_or_else(broken)?;
+    let begin = size
+        .checked_sub(16)
+        .and_then(|s| s.checked_sub(length))
+        .ok_or_else(broken)?;
     if end != END || length > LONGEST_REPLY {
         return Err(broken());
     }
@@ -287,7 +346,10 @@ fn read(output: &mut File) -> io::Result<Answer> {
 #[cfg(target_os = "linux")]
 fn seal(file: &File) -> io::Result<()> {
     use rustix::fs::{SealFlags, fcntl_add_seals};
-    Ok(fcntl_add_seals(file, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?)
+    Ok(fcntl_add_seals(
+        file,
+        SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
+    )?)
 }
 
 /// Nobody else has it open, and it has no name.
@@ -299,19 +361,24 @@ fn seal(_file: &File) -> io::Result<()> {
 /// Where the runtime was refused memory it says so as of any other error.
 fn within_memory(answer: Answer, order: &Order) -> Result<Answer, Refusal> {
     match answer {
-        Answer::Refused(Refusal::Corrupt(text) | Refusal::Unsupported(text) | Refusal::Host(text))
-            if no_memory(&text) =>
-        {
-            Err(Refusal::CompileMemory { limit: order.memory })
-        }
+        Answer::Refused(
+            Refusal::Corrupt(text) | Refusal::Unsupported(text) | Refusal::Host(text),
+        ) if no_memory(&text) => Err(Refusal::CompileMemory {
+            limit: order.memory,
+        }),
         answer => Ok(answer),
     }
 }
 
 fn no_memory(text: &str) -> bool {
-    ["memory allocation of", "os error 12", "Cannot allocate memory", "out of memory"]
-        .iter()
-        .any(|said| text.contains(said))
+    [
+        "memory allocation of",
+        "os error 12",
+        "Cannot allocate memory",
+        "out of memory",
+    ]
+    .iter()
+    .any(|said| text.contains(said))
 }
 
 /// What the end of a process means that gave no answer.
@@ -321,15 +388,24 @@ fn meaning(status: ExitStatus, words: &str, order: &Order) -> Refusal {
     const ABORTED: i32 = 6;
     const FAULTS: [i32; 2] = [7, 11];
     if no_memory(words) {
-        return Refusal::CompileMemory { limit: order.memory };
+        return Refusal::CompileMemory {
+            limit: order.memory,
+        };
     }
     match status.signal() {
-        Some(signal) if signal == OUT_OF_CPU && cfg!(target_os = "linux") => {
-            Refusal::CompileTime { seconds: order.seconds }
+        Some(signal) if signal == OUT_OF_CPU && cfg!(target_os = "linux") => Refusal::CompileTime {
+            seconds: order.seconds,
+        },
+        Some(signal) if signal == FILE_TOO_LARGE && cfg!(target_os = "linux") => {
+            Refusal::CompileSize
         }
-        Some(signal) if signal == FILE_TOO_LARGE && cfg!(target_os = "linux") => Refusal::CompileSize,
-        Some(signal) if (signal == ABORTED && words.contains("overflowed its stack")) || FAULTS.contains(&signal) => {
-            Refusal::CompileStack { limit: STACK as u64 }
+        Some(signal)
+            if (signal == ABORTED && words.contains("overflowed its stack"))
+                || FAULTS.contains(&signal) =>
+        {
+            Refusal::CompileStack {
+                limit: STACK as u64,
+            }
         }
         Some(signal) => {
             let what = format!(
@@ -337,7 +413,10 @@ fn meaning(status: ExitStatus, words: &str, order: &Order) -> Refusal {
             );
             Refusal::CompilerFailed(said(&what, words))
         }
-        None => Refusal::CompilerFailed(said(&format!("it ended with code {}", status.code().unwrap_or(-1)), words)),
+        None => Refusal::CompilerFailed(said(
+            &format!("it ended with code {}", status.code().unwrap_or(-1)),
+            words,
+        )),
     }
 }
 
@@ -346,13 +425,19 @@ fn with_remedy(error: &io::Error) -> String {
     use rustix::io::Errno;
     match Errno::from_io_error(error) {
         Some(Errno::MFILE | Errno::NFILE) => format!("{error}; raise `ulimit -n`"),
-        Some(Errno::AGAIN) => format!("{error}; raise `ulimit -u`, or the limit of tasks of the service"),
+        Some(Errno::AGAIN) => {
+            format!("{error}; raise `ulimit -u`, or the limit of tasks of the service")
+        }
         _ => error.to_string(),
     }
 }
 
 fn said(what: &str, words: &str) -> String {
-    if words.is_empty() { what.to_owned() } else { format!("{what}: {words}") }
+    if words.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what}: {words}")
+    }
 }
 
 #[cfg(test)]
@@ -373,7 +458,10 @@ mod tests {
         assert_eq!(limits(1 << 20), (10, 1024));
         assert_eq!(limits((1 << 20) + 1), (16, 1088));
         assert_eq!(limits(12 << 20), (76, 1728));
-        let set = CompileLimits { time: Some(Duration::from_secs(3)), memory: Some(64 << 20) };
+        let set = CompileLimits {
+            time: Some(Duration::from_secs(3)),
+            memory: Some(64 << 20),
+        };
         let order = Order::new(Task::Inspect, set, 12 << 20);
         assert_eq!((order.seconds, order.memory), (3, 64 << 20));
     }
@@ -383,10 +471,18 @@ mod tests {
         let by = |raw| ExitStatus::from_raw(raw);
         for (status, words, told) in [
             (by(24), "", "more than 10 s"),
-            (by(6), "thread 'compiler' has overflowed its stack", "nested"),
+            (
+                by(6),
+                "thread 'compiler' has overflowed its stack",
+                "nested",
+            ),
             (by(11), "", "nested"),
             (by(6), "memory allocation of 4096 bytes failed", "1024 MiB"),
-            (by(101 << 8), "failed to mmap: Cannot allocate memory (os error 12)", "1024 MiB"),
+            (
+                by(101 << 8),
+                "failed to mmap: Cannot allocate memory (os error 12)",
+                "1024 MiB",
+            ),
             (by(9), "", "signal 9"),
             (by(2 << 8), "its order was cut off", "cut off"),
         ] {
@@ -397,7 +493,11 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_not_whole_is_none() {
-        let reply = serde_json::to_vec(&Reply { answer: Answer::Packed, confined: true }).unwrap();
+        let reply = serde_json::to_vec(&Reply {
+            answer: Answer::Packed,
+            confined: true,
+        })
+        .unwrap();
         let mut whole = b"code".to_vec();
         whole.extend_from_slice(&reply);
         whole.extend_from_slice(&(reply.len() as u64).to_le_bytes());

@@ -1,11 +1,13 @@
 //! What a component will take beside its linear memory, counted before anything is compiled.
 //!
-//! Instantiation is counted by arithmetic: a component that instantiates another twice, which instantiates a third twice, and so
-//! on, doubles with each level, and would be expanded by the runtime before anyone could look at the result.
+//! Instantiation is counted by arithmetic: a component that instantiates another twice, which
+//! instantiates a third twice, and so on, doubles with each level, and would be expanded by the
+//! runtime before anyone could look at the result.
 
 use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, ElementItems,
-    Encoding, ExternalKind, Instance, KnownCustom, Name, Parser, Payload, TypeRef,
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
+    ComponentTypeRef, ElementItems, Encoding, ExternalKind, Instance, KnownCustom, Name, Parser,
+    Payload, TypeRef,
 };
 
 use super::super::error::Refusal;
@@ -30,7 +32,8 @@ const MAX_NAME: usize = 16 * 1024;
 const CORE_INSTANCE: u64 = 1024;
 /// The same for an instance of a component.
 const COMPONENT_INSTANCE: u64 = 1024;
-/// For each import: a pointer to what is called and one to what it belongs to, and the entry in the list that they came in.
+/// For each import: a pointer to what is called and one to what it belongs to, and the entry in the
+/// list that they came in.
 const IMPORT: u64 = 64;
 /// For each global.
 const GLOBAL: u64 = 16;
@@ -43,8 +46,9 @@ const ELEMENT: u64 = 8;
 /// For each segment of data or elements, which can be dropped one by one.
 const SEGMENT: u64 = 16;
 
-/// What the proxy keeps of a component, in its own memory, however often it is instantiated and if it never is: the most, in
-/// bytes. Python's components take 4.3 MB, and there may be three generations of a policy.
+/// What the proxy keeps of a component, in its own memory, however often it is instantiated and if
+/// it never is: the most, in bytes. Python's components take 4.3 MB, and there may be three
+/// generations of a policy.
 const MAX_KEPT: u64 = 16 << 20;
 /// Bytes that the runtime keeps of each of these beside the code, as measured.
 mod kept {
@@ -59,7 +63,8 @@ mod kept {
     pub const TABLE: u64 = 256;
     pub const SEGMENT: u64 = 64;
     pub const ELEMENT: u64 = 8;
-    /// Anything that a component declares: a type, an instance, an alias, a function that it lifts or lowers.
+    /// Anything that a component declares: a type, an instance, an alias, a function that it lifts
+    /// or lowers.
     pub const ITEM: u64 = 256;
 }
 
@@ -77,12 +82,16 @@ pub(in super::super) struct Cost {
 impl Cost {
     fn add(&mut self, other: Self) {
         self.core_instances = self.core_instances.saturating_add(other.core_instances);
-        self.component_instances = self.component_instances.saturating_add(other.component_instances);
+        self.component_instances = self
+            .component_instances
+            .saturating_add(other.component_instances);
         self.beside_memory = self.beside_memory.saturating_add(other.beside_memory);
     }
 
     fn take(&mut self, count: u64, each: u64) {
-        self.beside_memory = self.beside_memory.saturating_add(count.saturating_mul(each));
+        self.beside_memory = self
+            .beside_memory
+            .saturating_add(count.saturating_mul(each));
     }
 }
 
@@ -122,7 +131,11 @@ struct Totals {
 impl Totals {
     fn keep(&mut self, count: u64, each: u64) -> Result<(), Refusal> {
         self.kept = self.kept.saturating_add(count.saturating_mul(each));
-        at_most("bytes that the proxy would keep of its types, names, globals and segments", MAX_KEPT, self.kept)
+        at_most(
+            "bytes that the proxy would keep of its types, names, globals and segments",
+            MAX_KEPT,
+            self.kept,
+        )
     }
 }
 
@@ -130,7 +143,8 @@ impl Totals {
 ///
 /// # Errors
 ///
-/// What can't be read is told as corrupt, and what is beyond any honest component by the limit that it is beyond.
+/// What can't be read is told as corrupt, and what is beyond any honest component by the limit that
+/// it is beyond.
 pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
     let corrupt = |e: wasmparser::BinaryReaderError| Refusal::of_parser(sentence(e));
     let mut open: Vec<Part> = Vec::new();
@@ -143,7 +157,11 @@ pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
                     Encoding::Component => Part::Component(Scope::default()),
                 };
                 open.push(part);
-                at_most("components within each other", MAX_DEPTH as u64, open.len() as u64)?;
+                at_most(
+                    "components within each other",
+                    MAX_DEPTH as u64,
+                    open.len() as u64,
+                )?;
             }
             Payload::ModuleSection { .. } => {
                 totals.modules += 1;
@@ -156,9 +174,17 @@ pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
             }
             Payload::End(_) => match (open.pop(), open.last_mut()) {
                 (Some(Part::Component(scope)), None) => return within(scope.cost),
-                (Some(Part::Component(scope)), Some(Part::Component(outer))) => outer.components.push(scope.cost),
-                (Some(Part::Module(module)), Some(Part::Component(outer))) => outer.modules.push(module.whole()),
-                _ => return Err(Refusal::Corrupt("it ends where nothing has begun".to_owned())),
+                (Some(Part::Component(scope)), Some(Part::Component(outer))) => {
+                    outer.components.push(scope.cost)
+                }
+                (Some(Part::Module(module)), Some(Part::Component(outer))) => {
+                    outer.modules.push(module.whole())
+                }
+                _ => {
+                    return Err(Refusal::Corrupt(
+                        "it ends where nothing has begun".to_owned(),
+                    ));
+                }
             },
             payload => {
                 let (within, outer) = match open.split_last_mut() {
@@ -195,12 +221,23 @@ fn declared(payload: &Payload<'_>) -> u64 {
 
 fn within(cost: Cost) -> Result<Cost, Refusal> {
     at_most("core instances", MAX_CORE_INSTANCES, cost.core_instances)?;
-    at_most("instances of components", MAX_COMPONENT_INSTANCES, cost.component_instances)?;
+    at_most(
+        "instances of components",
+        MAX_COMPONENT_INSTANCES,
+        cost.component_instances,
+    )?;
     Ok(cost)
 }
 
 fn at_most(what: &'static str, limit: u64, count: u64) -> Result<(), Refusal> {
-    if count <= limit { Ok(()) } else { Err(Refusal::TooMany { what: what.to_owned(), limit }) }
+    if count <= limit {
+        Ok(())
+    } else {
+        Err(Refusal::TooMany {
+            what: what.to_owned(),
+            limit,
+        })
+    }
 }
 
 impl Scope {
@@ -210,10 +247,14 @@ impl Scope {
             Payload::InstanceSection(section) => {
                 for instance in section {
                     let (module_index, count) = match instance.map_err(corrupt)? {
-                        Instance::Instantiate { module_index, args } => (Some(module_index), args.len()),
+                        Instance::Instantiate { module_index, args } => {
+                            (Some(module_index), args.len())
+                        }
                         Instance::FromExports(exports) => (None, exports.len()),
                     };
-                    let module = module_index.map(|index| find(&self.modules, index, "module")).transpose()?;
+                    let module = module_index
+                        .map(|index| find(&self.modules, index, "module"))
+                        .transpose()?;
                     self.cost.add(module.unwrap_or_default());
                     self.cost.take(count as u64, IMPORT);
                 }
@@ -221,7 +262,10 @@ impl Scope {
             Payload::ComponentInstanceSection(section) => {
                 for instance in section {
                     let (component_index, count) = match instance.map_err(corrupt)? {
-                        ComponentInstance::Instantiate { component_index, args } => (Some(component_index), args.len()),
+                        ComponentInstance::Instantiate {
+                            component_index,
+                            args,
+                        } => (Some(component_index), args.len()),
                         ComponentInstance::FromExports(exports) => (None, exports.len()),
                     };
                     if let Some(index) = component_index {
@@ -243,13 +287,18 @@ impl Scope {
             Payload::ComponentImportSection(section) => {
                 for import in section {
                     let import = import.map_err(corrupt)?;
-                    if matches!(import.ty, ComponentTypeRef::Module(_) | ComponentTypeRef::Component(_)) {
+                    if matches!(
+                        import.ty,
+                        ComponentTypeRef::Module(_) | ComponentTypeRef::Component(_)
+                    ) {
                         return Err(passed_on());
                     }
                     self.cost.take(1, IMPORT);
                 }
             }
-            Payload::ComponentCanonicalSection(section) => self.cost.take(u64::from(section.count()), IMPORT),
+            Payload::ComponentCanonicalSection(section) => {
+                self.cost.take(u64::from(section.count()), IMPORT)
+            }
             _ => {}
         }
         Ok(())
@@ -258,7 +307,9 @@ impl Scope {
     fn alias(&mut self, alias: &ComponentAlias<'_>, outer: &[Part]) -> Result<(), Refusal> {
         match alias {
             ComponentAlias::InstanceExport { kind, .. } => match kind {
-                ComponentExternalKind::Module | ComponentExternalKind::Component => return Err(passed_on()),
+                ComponentExternalKind::Module | ComponentExternalKind::Component => {
+                    return Err(passed_on());
+                }
                 _ => {}
             },
             ComponentAlias::Outer { kind, count, index } => {
@@ -268,15 +319,37 @@ impl Scope {
                     _ => return Ok(()),
                 };
                 let found = match (*count as usize).checked_sub(1) {
-                    None => find(if modules { &self.modules } else { &self.components }, *index, "alias")?,
+                    None => find(
+                        if modules {
+                            &self.modules
+                        } else {
+                            &self.components
+                        },
+                        *index,
+                        "alias",
+                    )?,
                     Some(up) => match outer.iter().rev().nth(up) {
-                        Some(Part::Component(scope)) => {
-                            find(if modules { &scope.modules } else { &scope.components }, *index, "alias")?
+                        Some(Part::Component(scope)) => find(
+                            if modules {
+                                &scope.modules
+                            } else {
+                                &scope.components
+                            },
+                            *index,
+                            "alias",
+                        )?,
+                        _ => {
+                            return Err(Refusal::Corrupt(
+                                "an alias leads out of the component".to_owned(),
+                            ));
                         }
-                        _ => return Err(Refusal::Corrupt("an alias leads out of the component".to_owned())),
                     },
                 };
-                if modules { self.modules.push(found) } else { self.components.push(found) }
+                if modules {
+                    self.modules.push(found)
+                } else {
+                    self.components.push(found)
+                }
             }
             ComponentAlias::CoreInstanceExport { .. } => {}
         }
@@ -292,7 +365,8 @@ fn find(known: &[Cost], index: u32, what: &str) -> Result<Cost, Refusal> {
 /// What such a component takes can't be counted, and no tool writes one.
 fn passed_on() -> Refusal {
     Refusal::Unsupported(
-        "it imports a module or a component, or passes one on; link it into one component first".to_owned(),
+        "it imports a module or a component, or passes one on; link it into one component first"
+            .to_owned(),
     )
 }
 
@@ -315,7 +389,10 @@ impl Module {
                     let import = import.map_err(corrupt)?;
                     self.functions += u64::from(matches!(import.ty, TypeRef::Func(_)));
                     self.cost.take(1, IMPORT);
-                    totals.keep(1, kept::IMPORT + (import.module.len() + import.name.len()) as u64)?;
+                    totals.keep(
+                        1,
+                        kept::IMPORT + (import.module.len() + import.name.len()) as u64,
+                    )?;
                 }
             }
             Payload::FunctionSection(section) => {
@@ -377,7 +454,9 @@ impl Module {
 /// A name section that can't be read is of no use to the runtime either.
 fn functions_named(names: wasmparser::NameSectionReader<'_>) -> Result<(), Refusal> {
     for part in names {
-        let Ok(Name::Function(names)) = part else { continue };
+        let Ok(Name::Function(names)) = part else {
+            continue;
+        };
         for naming in names {
             let Ok(naming) = naming else { break };
             named(naming.name.len())?;
@@ -403,7 +482,9 @@ mod tests {
 
     /// Each component instantiates the one before so often.
     fn doubling(levels: usize, width: usize) -> String {
-        let mut text = String::from("(component (component $c0 (core module $m) (core instance (instantiate $m)))");
+        let mut text = String::from(
+            "(component (component $c0 (core module $m) (core instance (instantiate $m)))",
+        );
         for level in 1..=levels {
             let before = level - 1;
             let instances = format!("(instance (instantiate $i{before}))").repeat(width);
@@ -417,30 +498,52 @@ mod tests {
     #[test]
     fn instances_are_counted_through_all_levels_without_expanding_them() {
         for (levels, width, instances) in [(0, 1, 1), (3, 2, 8), (5, 3, 243), (1, 250, 250)] {
-            assert_eq!(counted(&doubling(levels, width)).unwrap().core_instances, instances, "{levels} {width}");
+            assert_eq!(
+                counted(&doubling(levels, width)).unwrap().core_instances,
+                instances,
+                "{levels} {width}"
+            );
         }
         for (levels, width) in [(9, 2), (24, 2), (200, 2), (5, 4), (1, 257), (990, 9)] {
             let refused = counted(&doubling(levels, width)).unwrap_err();
-            assert!(matches!(&refused, Refusal::TooMany { what, .. } if what.contains("instances")), "{refused}");
+            assert!(
+                matches!(&refused, Refusal::TooMany { what, .. } if what.contains("instances")),
+                "{refused}"
+            );
         }
     }
 
     #[test]
     fn what_is_beside_linear_memory_counts_for_each_instance() {
         let one = |module: &str| {
-            let text = format!("(component (core module $m {module}) (core instance (instantiate $m)))");
+            let text =
+                format!("(component (core module $m {module}) (core instance (instantiate $m)))");
             counted(&text).unwrap().beside_memory
         };
         let plain = one("");
-        assert_eq!(one(&"(global i64 (i64.const 0))".repeat(1_000)) - plain, 16_000);
-        assert_eq!(one("(table 5000 funcref)") - plain, TABLE, "elements are counted where the table grows");
-        assert_eq!(one("(memory 100)") - plain, TABLE, "linear memory is counted where it grows");
+        assert_eq!(
+            one(&"(global i64 (i64.const 0))".repeat(1_000)) - plain,
+            16_000
+        );
+        assert_eq!(
+            one("(table 5000 funcref)") - plain,
+            TABLE,
+            "elements are counted where the table grows"
+        );
+        assert_eq!(
+            one("(memory 100)") - plain,
+            TABLE,
+            "linear memory is counted where it grows"
+        );
         let elements = one("(func $f) (table 0 funcref) (elem func $f $f $f)") - plain;
         assert_eq!(elements, TABLE + SEGMENT + 3 * ELEMENT + FUNCTION);
         let twice = "(component (core module $m (global i32 (i32.const 0)))
             (core instance (instantiate $m)) (core instance (instantiate $m)))";
         assert_eq!(counted(twice).unwrap().beside_memory, 2 * (plain + GLOBAL));
-        assert_eq!(counted("(component (core module $m (global i32 (i32.const 0))))").unwrap(), Cost::default());
+        assert_eq!(
+            counted("(component (core module $m (global i32 (i32.const 0))))").unwrap(),
+            Cost::default()
+        );
     }
 
     #[test]
@@ -449,20 +552,48 @@ mod tests {
         assert!(counted(&deep(MAX_DEPTH)).is_ok());
         for (text, limit) in [
             (deep(MAX_DEPTH + 1), "components within each other"),
-            (format!("(component {})", "(component)".repeat(1_001)), "nested components"),
-            (format!("(component {})", "(core module)".repeat(501)), "core modules"),
-            (format!("(component (core module {}))", "(func)".repeat(200_001)), "functions"),
-            (format!("(component (core module (func (export \"{}\"))))", "a".repeat(20_000)), "function's name"),
-            (format!("(component (core module (func (@name \"{}\"))))", "a".repeat(20_000)), "function's name"),
-            ("(component (import \"m\" (core module)))".to_owned(), "link it into one component"),
-            ("(component (import \"c\" (component)))".to_owned(), "link it into one component"),
+            (
+                format!("(component {})", "(component)".repeat(1_001)),
+                "nested components",
+            ),
+            (
+                format!("(component {})", "(core module)".repeat(501)),
+                "core modules",
+            ),
+            (
+                format!("(component (core module {}))", "(func)".repeat(200_001)),
+                "functions",
+            ),
+            (
+                format!(
+                    "(component (core module (func (export \"{}\"))))",
+                    "a".repeat(20_000)
+                ),
+                "function's name",
+            ),
+            (
+                format!(
+                    "(component (core module (func (@name \"{}\"))))",
+                    "a".repeat(20_000)
+                ),
+                "function's name",
+            ),
+            (
+                "(component (import \"m\" (core module)))".to_owned(),
+                "link it into one component",
+            ),
+            (
+                "(component (import \"c\" (component)))".to_owned(),
+                "link it into one component",
+            ),
         ] {
             let refused = counted(&text).unwrap_err().to_string();
             assert!(refused.contains(limit), "{limit}: {refused}");
         }
     }
 
-    /// A component with one core module, which nothing instantiates, or with one section of its own.
+    /// A component with one core module, which nothing instantiates, or with one section of its
+    /// own.
     fn with_section(within_module: bool, id: u8, items: usize, item: &[u8]) -> Vec<u8> {
         let section = |out: &mut Vec<u8>, id: u8, content: &[u8]| {
             out.push(id);
@@ -499,19 +630,31 @@ mod tests {
             ("functions that are lowered", false, 8, b"\x01\0\0\0"),
             ("exports of a component", false, 11, b"\0\x01a\x01\0\0"),
         ] {
-            assert!(count(&with_section(within_module, id, 50, item)).is_ok(), "{what}");
+            assert!(
+                count(&with_section(within_module, id, 50, item)).is_ok(),
+                "{what}"
+            );
             let refused = count(&with_section(within_module, id, 300_000, item)).unwrap_err();
-            assert!(matches!(&refused, Refusal::TooMany { what, .. } if what.contains("keep")), "{what}: {refused}");
+            assert!(
+                matches!(&refused, Refusal::TooMany { what, .. } if what.contains("keep")),
+                "{what}: {refused}"
+            );
         }
         let segment = [&b"\x01\0"[..], &[0xa0, 0x9c, 1], &[0; 20_000]].concat();
-        assert!(count(&with_section(true, 9, 200, &segment)).is_err(), "elements");
+        assert!(
+            count(&with_section(true, 9, 200, &segment)).is_err(),
+            "elements"
+        );
     }
 
     #[test]
     fn the_built_in_policies_take_little() {
         for name in crate::policy::builtin_names() {
             let cost = count(builtin(name).unwrap()).unwrap();
-            assert!((1..=8).contains(&cost.core_instances) && cost.beside_memory < 64 << 10, "{name}: {cost:?}");
+            assert!(
+                (1..=8).contains(&cost.core_instances) && cost.beside_memory < 64 << 10,
+                "{name}: {cost:?}"
+            );
         }
     }
 
@@ -519,7 +662,10 @@ mod tests {
     fn a_component_that_ends_early_is_counted_as_far_as_it_goes_or_corrupt() {
         let whole = builtin("random").unwrap();
         for cut in (0..whole.len()).step_by(131) {
-            assert!(matches!(count(&whole[..cut]), Ok(_) | Err(Refusal::Corrupt(_))), "{cut}");
+            assert!(
+                matches!(count(&whole[..cut]), Ok(_) | Err(Refusal::Corrupt(_))),
+                "{cut}"
+            );
         }
     }
 }

@@ -10,7 +10,8 @@ use super::super::lines::sentence;
 use super::work::work;
 use super::{Answer, Order, Task, sandbox};
 
-/// What the program is called with to become that process, and two numbers: bytes of memory and seconds of CPU.
+/// What the program is called with to become that process, and two numbers: bytes of memory and
+/// seconds of CPU.
 pub const ARGUMENT: &str = "compile-component";
 /// The stack that reads, validates and compiles; more is nesting that no tool writes.
 pub(super) const STACK: usize = 16 << 20;
@@ -29,7 +30,12 @@ pub(super) struct Reply {
 
 /// Serves the order on standard input, with these two numbers as limits.
 pub fn serve(numbers: &[String]) -> ExitCode {
-    match numbers.iter().map(|n| n.parse()).collect::<Result<Vec<u64>, _>>().as_deref() {
+    match numbers
+        .iter()
+        .map(|n| n.parse())
+        .collect::<Result<Vec<u64>, _>>()
+        .as_deref()
+    {
         Ok(&[memory, seconds]) => match obey(memory, seconds) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => {
@@ -38,7 +44,10 @@ pub fn serve(numbers: &[String]) -> ExitCode {
             }
         },
         _ => {
-            let _ = writeln!(io::stderr(), "{ARGUMENT} is what waypost calls itself with, to compile a component");
+            let _ = writeln!(
+                io::stderr(),
+                "{ARGUMENT} is what waypost calls itself with, to compile a component"
+            );
             ExitCode::from(2)
         }
     }
@@ -49,7 +58,10 @@ fn obey(memory: u64, seconds: u64) -> io::Result<()> {
     let confined = sandbox::enter();
     let mut input = Vec::new();
     io::stdin().lock().read_to_end(&mut input)?;
-    let line = input.iter().position(|b| *b == b'\n').ok_or(io::ErrorKind::UnexpectedEof)?;
+    let line = input
+        .iter()
+        .position(|b| *b == b'\n')
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
     let order: Order = serde_json::from_slice(&input[..line])?;
     let bytes = &input[line + 1..];
     let (answer, code) = on_a_deep_stack(order.task, bytes)?;
@@ -62,10 +74,13 @@ fn obey(memory: u64, seconds: u64) -> io::Result<()> {
     output.flush()
 }
 
-/// Does it on a thread whose stack is large enough. What the compiler gives up on with a panic is refused.
+/// Does it on a thread whose stack is large enough. What the compiler gives up on with a panic is
+/// refused.
 pub(super) fn on_a_deep_stack(task: Task, bytes: &[u8]) -> io::Result<(Answer, Vec<u8>)> {
     thread::scope(|scope| {
-        let thread = thread::Builder::new().name("compiler".to_owned()).stack_size(STACK);
+        let thread = thread::Builder::new()
+            .name("compiler".to_owned())
+            .stack_size(STACK);
         let done = thread.spawn_scoped(scope, || work(task, bytes))?.join();
         Ok(done.unwrap_or_else(|panic| (Answer::Refused(given_up(panic.as_ref())), Vec::new())))
     })
@@ -73,7 +88,10 @@ pub(super) fn on_a_deep_stack(task: Task, bytes: &[u8]) -> io::Result<(Answer, V
 
 /// What a panic of the compiler says about the component.
 fn given_up(panic: &(dyn Any + Send)) -> Refusal {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or(panic.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("no reason is given");
     // The runtime writes a module with two memories for that, and does not ask whether it may.
     if text.contains("adapter module") {

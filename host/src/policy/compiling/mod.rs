@@ -1,9 +1,11 @@
 //! Compiling, in a process of its own.
 //!
-//! Whoever made a component wants to run code here, and a parser, a validator and a compiler are a great deal of code to be
-//! right about. So everything that reads a component's bytes is done by another process of the same program (`child`), which
-//! limits itself and gives up what it could reach before it reads the first of them. This process (`apart`) waits for an
-//! answer, ends what takes too long, and makes a sentence of what went wrong. What comes back is mapped, never parsed.
+//! Whoever made a component wants to run code here, and a parser, a validator and a compiler are a
+//! great deal of code to be right about. So everything that reads a component's bytes is done by
+//! another process of the same program (`child`), which limits itself and gives up what it could
+//! reach before it reads the first of them. This process (`apart`) waits for an answer, ends what
+//! takes too long, and makes a sentence of what went wrong. What comes back is mapped, never
+//! parsed.
 
 mod apart;
 mod census;
@@ -83,13 +85,21 @@ pub(super) enum Artefact {
 impl Order {
     /// For a component of this size.
     pub fn new(task: Task, limits: CompileLimits, size: usize) -> Self {
-        let further = u32::try_from(size.saturating_sub(USUAL).div_ceil(1 << 20)).unwrap_or(u32::MAX);
+        let further =
+            u32::try_from(size.saturating_sub(USUAL).div_ceil(1 << 20)).unwrap_or(u32::MAX);
         let time = limits.time.unwrap_or_else(|| TIME + TIME_PER_MIB * further);
         Self {
             task,
-            memory: limits.memory.unwrap_or(MEMORY + MEMORY_PER_MIB * u64::from(further)),
+            memory: limits
+                .memory
+                .unwrap_or(MEMORY + MEMORY_PER_MIB * u64::from(further)),
             // Kept in seconds, as the kernel counts a process's time.
-            seconds: time.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX).max(1),
+            seconds: time
+                .as_millis()
+                .div_ceil(1_000)
+                .try_into()
+                .unwrap_or(u64::MAX)
+                .max(1),
         }
     }
 }

@@ -26,7 +26,10 @@ pub(super) fn pack(module: &[u8]) -> Result<Vec<u8>, Refusal> {
 }
 
 fn imports_preview1(found: &Anatomy) -> bool {
-    found.wasi.iter().any(|import| import.name == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)
+    found
+        .wasi
+        .iter()
+        .any(|import| import.name == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)
 }
 
 fn encode(module: &[u8], adapt: bool) -> Result<Vec<u8>, Refusal> {
@@ -34,11 +37,17 @@ fn encode(module: &[u8], adapt: bool) -> Result<Vec<u8>, Refusal> {
         let mut encoder = ComponentEncoder::default();
         encoder.validate(true).module(module)?;
         if adapt {
-            encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?;
+            encoder.adapter(
+                WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+                WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+            )?;
         }
         encoder.encode()
     };
     encoded().map_err(|e: anyhow::Error| {
-        Refusal::Unpackable(format!("it can't become a component: {}", sentence(format_args!("{e:#}"))))
+        Refusal::Unpackable(format!(
+            "it can't become a component: {}",
+            sentence(format_args!("{e:#}"))
+        ))
     })
 }

@@ -1,8 +1,9 @@
 //! What the process that compiles takes from itself before it reads a byte that it does not trust.
 //!
-//! Two nets, one behind the other. Limits of the kernel on memory, time and files hold everywhere. On Linux a filter on system
-//! calls leaves it memory, threads of its own, the clock, and what it has open: its order, its answer and its complaints. It can't
-//! open a file or a socket, start a program, look at another process or send it a signal.
+//! Two nets, one behind the other. Limits of the kernel on memory, time and files hold everywhere.
+//! On Linux a filter on system calls leaves it memory, threads of its own, the clock, and what it
+//! has open: its order, its answer and its complaints. It can't open a file or a socket, start a
+//! program, look at another process or send it a signal.
 
 use std::io;
 
@@ -19,22 +20,31 @@ const DESCRIPTORS: u64 = 3;
 
 /// Takes what is needed to harm the machine or to slow it down.
 pub(super) fn limit(memory: u64, cpu_seconds: u64) -> io::Result<()> {
-    // The kernel ends the process when it reaches the first number, and in any case at the second. What is less already stays so:
-    // nobody may raise it.
+    // The kernel ends the process when it reaches the first number, and in any case at the second.
+    // What is less already stays so: nobody may raise it.
     let set = |resource, current: u64, maximum: u64| {
-        let maximum = getrlimit(resource).maximum.map_or(maximum, |least| least.min(maximum));
-        let limit = Rlimit { current: Some(current.min(maximum)), maximum: Some(maximum) };
+        let maximum = getrlimit(resource)
+            .maximum
+            .map_or(maximum, |least| least.min(maximum));
+        let limit = Rlimit {
+            current: Some(current.min(maximum)),
+            maximum: Some(maximum),
+        };
         setrlimit(resource, limit).map_err(io::Error::from)
     };
     set(Resource::Core, 0, 0)?;
     set(Resource::Cpu, cpu_seconds, cpu_seconds + 1)?;
     set(Resource::Data, memory, memory)?;
-    set(Resource::As, memory.saturating_add(ADDRESSES), memory.saturating_add(ADDRESSES))?;
+    set(
+        Resource::As,
+        memory.saturating_add(ADDRESSES),
+        memory.saturating_add(ADDRESSES),
+    )?;
     set(Resource::Fsize, LARGEST_ARTEFACT, LARGEST_ARTEFACT)?;
     set(Resource::Stack, STACK, STACK)?;
     set(Resource::Nofile, DESCRIPTORS, DESCRIPTORS)?;
-    // Requests come first; but a policy that waits for its code decides nothing, so this is no idle work. That it can't be had is no
-    // reason not to compile.
+    // Requests come first; but a policy that waits for its code decides nothing, so this is no idle
+    // work. That it can't be had is no reason not to compile.
     let _ = nice(5);
     #[cfg(target_os = "linux")]
     {
@@ -46,7 +56,14 @@ pub(super) fn limit(memory: u64, cpu_seconds: u64) -> io::Result<()> {
 }
 
 /// Gives up every system call that compiling does not need. Tells whether the kernel could do that.
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+#[cfg(all(
+    target_os = "linux",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    )
+))]
 pub(super) fn enter() -> bool {
     use seccompiler::apply_filter;
     let given_up = || {
@@ -58,23 +75,42 @@ pub(super) fn enter() -> bool {
     given_up().is_ok()
 }
 
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))))]
+#[cfg(not(all(
+    target_os = "linux",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    )
+)))]
 pub(super) fn enter() -> bool {
     false
 }
 
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+#[cfg(all(
+    target_os = "linux",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    )
+))]
 fn programs() -> io::Result<[seccompiler::BpfProgram; 2]> {
     use seccompiler::{
-        BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+        BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition,
+        SeccompFilter, SeccompRule,
     };
-    let arch = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
+    let arch = std::env::consts::ARCH
+        .try_into()
+        .map_err(io::Error::other)?;
     let only = |argument, operator, value: u64| {
-        let condition = SeccompCondition::new(argument, Dword, operator, value).map_err(io::Error::other)?;
+        let condition =
+            SeccompCondition::new(argument, Dword, operator, value).map_err(io::Error::other)?;
         SeccompRule::new(vec![condition]).map_err(io::Error::other)
     };
     let program = |rules, otherwise, matched| -> io::Result<BpfProgram> {
-        let filter = SeccompFilter::new(rules, otherwise, matched, arch).map_err(io::Error::other)?;
+        let filter =
+            SeccompFilter::new(rules, otherwise, matched, arch).map_err(io::Error::other)?;
         filter.try_into().map_err(io::Error::other)
     };
     let anyhow = [
@@ -116,17 +152,31 @@ fn programs() -> io::Result<[seccompiler::BpfProgram; 2]> {
     let mut rules: std::collections::BTreeMap<i64, Vec<SeccompRule>> =
         anyhow.into_iter().map(|call| (call, Vec::new())).collect();
     let threads = libc::CLONE_THREAD as u64;
-    rules.insert(libc::SYS_clone, vec![only(0, SeccompCmpOp::MaskedEq(threads), threads)?]);
+    rules.insert(
+        libc::SYS_clone,
+        vec![only(0, SeccompCmpOp::MaskedEq(threads), threads)?],
+    );
     // Aborting sends a signal, to nobody else.
-    rules.insert(libc::SYS_tgkill, vec![only(0, SeccompCmpOp::Eq, u64::from(std::process::id()))?]);
+    rules.insert(
+        libc::SYS_tgkill,
+        vec![only(0, SeccompCmpOp::Eq, u64::from(std::process::id()))?],
+    );
     // Names of threads and of memory.
     let names = [libc::PR_SET_NAME as u64, libc::PR_SET_VMA as u64];
-    let names = names.into_iter().map(|option| only(0, SeccompCmpOp::Eq, option)).collect::<io::Result<_>>()?;
+    let names = names
+        .into_iter()
+        .map(|option| only(0, SeccompCmpOp::Eq, option))
+        .collect::<io::Result<_>>()?;
     rules.insert(libc::SYS_prctl, names);
     let denied = SeccompAction::Errno(libc::EPERM as u32);
     let allowed = program(rules, denied, SeccompAction::Allow)?;
-    // Its flags are in memory, where no filter sees them. The C library goes back to `clone` where there is none.
+    // Its flags are in memory, where no filter sees them. The C library goes back to `clone` where
+    // there is none.
     let clone3 = [(libc::SYS_clone3, Vec::new())].into_iter().collect();
-    let not_found = program(clone3, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS as u32))?;
+    let not_found = program(
+        clone3,
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::ENOSYS as u32),
+    )?;
     Ok([not_found, allowed])
 }

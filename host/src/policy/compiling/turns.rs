@@ -1,7 +1,8 @@
 //! Whose component is compiled next.
 //!
-//! One of a policy name at a time, so that asking more often gains nothing; in the order in which they came. A few at once,
-//! and one that has worked for longer than a second no longer counts: it goes on, and those behind it do too.
+//! One of a policy name at a time, so that asking more often gains nothing; in the order in which
+//! they came. A few at once, and one that has worked for longer than a second no longer counts: it
+//! goes on, and those behind it do too.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -51,7 +52,11 @@ impl Turns {
     }
 
     fn with(few: usize) -> Self {
-        Self { queue: Mutex::default(), changed: Condvar::new(), few }
+        Self {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            few,
+        }
     }
 
     /// Waits until it is this policy's turn, with a component of this digest.
@@ -61,19 +66,33 @@ impl Turns {
         let number = queue.last;
         queue.waiting.push_back((number, policy.to_owned()));
         while queue.next(self.few) != Some(number) {
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         queue.waiting.retain(|(waiting, _)| *waiting != number);
         let (policy, digest) = (policy.to_owned(), digest.to_owned());
-        queue.under_way.push(UnderWay { number, policy, digest, counts: true });
+        queue.under_way.push(UnderWay {
+            number,
+            policy,
+            digest,
+            counts: true,
+        });
         // There may be room for another.
         self.changed.notify_all();
-        Turn { turns: self, number }
+        Turn {
+            turns: self,
+            number,
+        }
     }
 
     /// Whether the component of this digest is being compiled, and takes long.
     pub fn takes_long(&self, digest: &str) -> bool {
-        self.lock().under_way.iter().any(|turn| turn.digest == digest && !turn.counts)
+        self.lock()
+            .under_way
+            .iter()
+            .any(|turn| turn.digest == digest && !turn.counts)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -89,14 +108,23 @@ impl Queue {
             return None;
         }
         let free = |policy: &str| self.under_way.iter().all(|turn| turn.policy != policy);
-        self.waiting.iter().find(|(_, policy)| free(policy)).map(|(number, _)| *number)
+        self.waiting
+            .iter()
+            .find(|(_, policy)| free(policy))
+            .map(|(number, _)| *number)
     }
 }
 
 impl Turn<'_> {
     /// It takes long: others may begin meanwhile.
     pub fn is_long(&self) {
-        if let Some(turn) = self.turns.lock().under_way.iter_mut().find(|turn| turn.number == self.number) {
+        if let Some(turn) = self
+            .turns
+            .lock()
+            .under_way
+            .iter_mut()
+            .find(|turn| turn.number == self.number)
+        {
             turn.counts = false;
         }
         self.turns.changed.notify_all();
@@ -105,7 +133,10 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.turns.lock().under_way.retain(|turn| turn.number != self.number);
+        self.turns
+            .lock()
+            .under_way
+            .retain(|turn| turn.number != self.number);
         self.turns.changed.notify_all();
     }
 }
@@ -117,7 +148,8 @@ mod tests {
 
     use super::*;
 
-    /// Waits for its turn on a thread of its own, tells that it has it, and gives it back when it is told to.
+    /// Waits for its turn on a thread of its own, tells that it has it, and gives it back when it
+    /// is told to.
     fn queue<'s>(
         scope: &'s thread::Scope<'s, '_>,
         turns: &'s Turns,
@@ -188,7 +220,9 @@ mod tests {
         let (sender, began) = channel();
         thread::scope(|scope| {
             let turn = turns.take("first", "first");
-            let waiting: Vec<_> = ["a", "b", "c"].map(|policy| queue(scope, &turns, policy, &sender)).into();
+            let waiting: Vec<_> = ["a", "b", "c"]
+                .map(|policy| queue(scope, &turns, policy, &sender))
+                .into();
             drop(turn);
             for (policy, done) in ["a", "b", "c"].into_iter().zip(waiting) {
                 assert_eq!(next(&began), policy);

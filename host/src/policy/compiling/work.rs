@@ -20,9 +20,25 @@ pub const MAX_COMPONENT: usize = 64 * 1024 * 1024;
 pub(in super::super) const LARGE: usize = 4 * 1024 * 1024;
 
 /// The interfaces of the contract that the host implements.
-const IMPORTS: [&str; 8] = ["types", "log", "random", "clock", "backend-facts", "attempts", "counters", "store"];
+const IMPORTS: [&str; 8] = [
+    "types",
+    "log",
+    "random",
+    "clock",
+    "backend-facts",
+    "attempts",
+    "counters",
+    "store",
+];
 /// The interfaces of the contract that a policy may implement.
-const EXPORTS: [&str; 6] = ["configuration", "topology", "selection", "request-headers", "response-headers", "range"];
+const EXPORTS: [&str; 6] = [
+    "configuration",
+    "topology",
+    "selection",
+    "request-headers",
+    "response-headers",
+    "range",
+];
 
 /// What is known of a component beside its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,15 +47,17 @@ pub(in super::super) struct Facts {
     pub wasi: bool,
     /// Core instances of one instance of it.
     pub core_instances: u64,
-    /// Bytes that one instance takes beside its memories and what its tables hold, about: globals, function references,
-    /// imports, segments.
+    /// Bytes that one instance takes beside its memories and what its tables hold, about: globals,
+    /// function references, imports, segments.
     pub beside_memory: u64,
 }
 
 /// Does it. The bytes are machine code or a component.
 pub(super) fn work(task: Task, bytes: &[u8]) -> (Answer, Vec<u8>) {
     let done = match task {
-        Task::Compile { fuel } => compile(bytes, fuel).map(|(facts, code)| (Answer::Compiled(facts), code)),
+        Task::Compile { fuel } => {
+            compile(bytes, fuel).map(|(facts, code)| (Answer::Compiled(facts), code))
+        }
         Task::Inspect => Ok((Answer::Inspected(Box::new(inspected(bytes))), Vec::new())),
         Task::Pack => pack(bytes).map(|component| (Answer::Packed, component)),
     };
@@ -50,24 +68,37 @@ pub(super) fn work(task: Task, bytes: &[u8]) -> (Answer, Vec<u8>) {
 fn compile(bytes: &[u8], fuel: bool) -> Result<(Facts, Vec<u8>), Refusal> {
     check_preamble(bytes)?;
     let cost = census::count(bytes)?;
-    let lane =
-        lanes::for_compiling(fuel, bytes.len() > LARGE).map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
-    // A deadline ends a loop, and no single instruction. After the component was counted: what is added is not its author's.
+    let lane = lanes::for_compiling(fuel, bytes.len() > LARGE)
+        .map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
+    // A deadline ends a loop, and no single instruction. After the component was counted: what is
+    // added is not its author's.
     let bytes = bulk::in_pieces(bytes).map_err(|e| Refusal::of_parser(sentence(&e.0)))?;
-    let component =
-        Component::new(&lane.engine, &bytes).map_err(|e| Refusal::of_parser(sentence(format_args!("{e:#}"))))?;
+    let component = Component::new(&lane.engine, &bytes)
+        .map_err(|e| Refusal::of_parser(sentence(format_args!("{e:#}"))))?;
     let wasi = imports_wasi(&lane, &component);
     let lane = if wasi { lane.with_wasi() } else { Ok(lane) };
     let lane = lane.map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
     link(&lane, &component)?;
-    let code = component.serialize().map_err(|e| Refusal::Unsupported(sentence(format_args!("{e:#}"))))?;
-    Ok((Facts { wasi, core_instances: cost.core_instances, beside_memory: cost.beside_memory }, code))
+    let code = component
+        .serialize()
+        .map_err(|e| Refusal::Unsupported(sentence(format_args!("{e:#}"))))?;
+    Ok((
+        Facts {
+            wasi,
+            core_instances: cost.core_instances,
+            beside_memory: cost.beside_memory,
+        },
+        code,
+    ))
 }
 
 /// What kind of file it is, by its first bytes.
 pub(in super::super) fn check_preamble(bytes: &[u8]) -> Result<(), Refusal> {
     if bytes.len() > MAX_COMPONENT {
-        return Err(Refusal::TooLarge { size: bytes.len(), limit: MAX_COMPONENT });
+        return Err(Refusal::TooLarge {
+            size: bytes.len(),
+            limit: MAX_COMPONENT,
+        });
     }
     let Some(version) = bytes.strip_prefix(b"\0asm") else {
         let start = bytes.trim_ascii_start();
@@ -83,7 +114,9 @@ pub(in super::super) fn check_preamble(bytes: &[u8]) -> Result<(), Refusal> {
     match version {
         [1, 0, 0, 0, ..] => Err(Refusal::CoreModule),
         [0x0d, 0, 1, 0, ..] => Ok(()),
-        _ => Err(Refusal::Corrupt("it is of a version of WebAssembly that is not known".to_owned())),
+        _ => Err(Refusal::Corrupt(
+            "it is of a version of WebAssembly that is not known".to_owned(),
+        )),
     }
 }
 
@@ -105,7 +138,10 @@ pub(in super::super) fn link(
 }
 
 fn imports_wasi(lane: &Lane, component: &Component) -> bool {
-    component.component_type().imports(&lane.engine).any(|(name, _)| name.starts_with("wasi:"))
+    component
+        .component_type()
+        .imports(&lane.engine)
+        .any(|(name, _)| name.starts_with("wasi:"))
 }
 
 fn check_imports(lane: &Lane, component: &Component) -> Result<(), Refusal> {
@@ -135,9 +171,14 @@ fn known(name: &str, interfaces: &[&str]) -> bool {
 }
 
 fn unknown(verb: &str, name: &str) -> Refusal {
-    Refusal::UnknownInterface { verb: verb.to_owned(), name: sentence(name), ours: PACKAGE.to_owned() }
+    Refusal::UnknownInterface {
+        verb: verb.to_owned(),
+        name: sentence(name),
+        ours: PACKAGE.to_owned(),
+    }
 }
 
 fn offered_wasi(name: &str) -> bool {
-    name.split_once('@').is_some_and(|(name, version)| version.starts_with("0.2.") && wasi::OFFERED.contains(&name))
+    name.split_once('@')
+        .is_some_and(|(name, version)| version.starts_with("0.2.") && wasi::OFFERED.contains(&name))
 }

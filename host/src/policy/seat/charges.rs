@@ -10,13 +10,14 @@ use super::super::instance::{Instance, fault};
 use super::super::suspension::{BEYOND, Consequence, Refused};
 use super::Seat;
 
-/// After a call that took longer than its deadline, so many are measured by the thread's own time, which costs a system
-/// call each. The first may just have been off its core.
+/// After a call that took longer than its deadline, so many are measured by the thread's own time,
+/// which costs a system call each. The first may just have been off its core.
 const WATCHED: u32 = 4096;
 
 impl Seat {
-    /// A call that answered took longer than its deadline, or one did not long ago. The deadline is not read from the
-    /// thread's time before the first tick that finds a call under way, so that a late answer is used: its time is spent.
+    /// A call that answered took longer than its deadline, or one did not long ago. The deadline is
+    /// not read from the thread's time before the first tick that finds a call under way, so that a
+    /// late answer is used: its time is spent.
     #[cold]
     pub(super) fn watch(&mut self, hook: Hook, client: IpAddr, used: Option<Duration>) {
         let deadline = self.deadline.thread_time();
@@ -25,7 +26,9 @@ impl Seat {
             return;
         }
         self.watched = WATCHED;
-        let spent = used.zip(thread_time()).map(|(before, after)| after.saturating_sub(before));
+        let spent = used
+            .zip(thread_time())
+            .map(|(before, after)| after.saturating_sub(before));
         if let Some(spent) = spent.filter(|spent| *spent > deadline) {
             self.shard.late.increment();
             self.shard.deadlines.increment();
@@ -43,8 +46,12 @@ impl Seat {
     /// Charges a client for what a call of its cost.
     #[cold]
     pub(super) fn charge(&mut self, hook: Hook, client: IpAddr, cost: Duration) {
-        self.shard.fault_nanoseconds.add(u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX));
-        let Some(breaker) = &mut self.breaker else { return };
+        self.shard
+            .fault_nanoseconds
+            .add(u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX));
+        let Some(breaker) = &mut self.breaker else {
+            return;
+        };
         let consequence = breaker.charge(hook.index(), client, cost);
         let (policy, worker, hook) = (self.generation.name(), self.worker, hook.name());
         match consequence {
@@ -69,7 +76,10 @@ impl Seat {
                     hook,
                     "faults of many clients cost too much; it is suspended for {pause:?}, and requests get its failure answer"
                 );
-                let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + pause;
+                let until = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default()
+                    + pause;
                 let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
                 self.show_suspended_until(until.max(self.suspended_until));
             }
@@ -82,11 +92,16 @@ impl Seat {
         let (kind, message) = match refused {
             Refused::Suspended(time) => (
                 FaultKind::Suspended,
-                format!("it is suspended for {time:.0?} more: faults of many clients cost too much"),
+                format!(
+                    "it is suspended for {time:.0?} more: faults of many clients cost too much"
+                ),
             ),
             Refused::Paused(time) => {
                 self.shard.paused_calls.increment();
-                (FaultKind::Paused, format!("this client is paused for {time:.0?} more: its faults cost too much"))
+                (
+                    FaultKind::Paused,
+                    format!("this client is paused for {time:.0?} more: its faults cost too much"),
+                )
             }
         };
         Fault { kind, message }
@@ -108,7 +123,9 @@ impl Seat {
             _ => self.shard.traps.increment(),
         }
         // What it took beyond what a call can take was another thread's.
-        let took = self.took.min(self.deadline.thread_time().saturating_add(BEYOND));
+        let took = self
+            .took
+            .min(self.deadline.thread_time().saturating_add(BEYOND));
         self.charge(hook, client, took + self.generation.rebuild_cost());
         self.generation.lost(self.worker);
         fault

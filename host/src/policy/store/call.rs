@@ -1,10 +1,11 @@
 //! A call of the store, and what becomes of it while two generations are compared.
 //!
-//! The active generation's calls are done and their answers kept. The shadow's are not done: a call like one of the
-//! active's is told what that was told, so that both see the same; any other is told what the store would say now. So a shadow
-//! changes nothing, however often it is asked.
+//! The active generation's calls are done and their answers kept. The shadow's are not done: a call
+//! like one of the active's is told what that was told, so that both see the same; any other is
+//! told what the store would say now. So a shadow changes nothing, however often it is asked.
 //!
-//! In the same way a policy is told offline what was recorded. What it asks beyond that is done, in a store that is nobody's.
+//! In the same way a policy is told offline what was recorded. What it asks beyond that is done, in
+//! a store that is nobody's.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,12 @@ pub(in crate::policy) enum Call {
     Get(String),
     Set(String, #[serde(with = "octets")] Vec<u8>, u64),
     Remove(String),
-    CompareAndSet(String, #[serde(with = "octets::optional")] Option<Vec<u8>>, #[serde(with = "octets")] Vec<u8>, u64),
+    CompareAndSet(
+        String,
+        #[serde(with = "octets::optional")] Option<Vec<u8>>,
+        #[serde(with = "octets")] Vec<u8>,
+        u64,
+    ),
     Increment(String, i64, u64),
     Decrement(String, u64, u64),
     Counter(String),
@@ -58,7 +64,10 @@ pub(in crate::policy) struct Calls {
 impl Calls {
     /// Those that were recorded.
     pub fn recorded(told: Vec<Told>) -> Self {
-        Self { kept: told, bytes: 0 }
+        Self {
+            kept: told,
+            bytes: 0,
+        }
     }
 
     /// What was kept.
@@ -66,13 +75,15 @@ impl Calls {
         &self.kept
     }
 
-    /// What a shadow is told: what the active generation was, or what the store says now. Nothing is stored.
+    /// What a shadow is told: what the active generation was, or what the store says now. Nothing
+    /// is stored.
     pub fn replay(&mut self, call: &Call, store: &Store) -> Answer {
         self.told(call).unwrap_or_else(|| call.pretend(store))
     }
 
-    /// What a policy is told offline: what was recorded, or what the store says that it has to itself. What was recorded as
-    /// stored is stored there as well, for calls that were not recorded.
+    /// What a policy is told offline: what was recorded, or what the store says that it has to
+    /// itself. What was recorded as stored is stored there as well, for calls that were not
+    /// recorded.
     pub fn rehearse(&mut self, call: Call, store: &Store) -> Answer {
         match self.told(&call) {
             None => call.run(store),
@@ -84,21 +95,28 @@ impl Calls {
     }
 
     fn told(&mut self, call: &Call) -> Option<Answer> {
-        let like = self.kept.iter().position(|kept| call.resembles(&kept.call))?;
+        let like = self
+            .kept
+            .iter()
+            .position(|kept| call.resembles(&kept.call))?;
         let Told { call: kept, told } = self.kept.remove(like);
         Some(call.as_told(&kept, told))
     }
 
     /// Does a call of the active generation.
     pub fn run(&mut self, call: Call, store: &Store) -> Answer {
-        // Nothing of the store can be as long as what is not for it, so that what such a call is told is always the same.
+        // Nothing of the store can be as long as what is not for it, so that what such a call is
+        // told is always the same.
         let weight = call.weight();
         if self.kept.len() >= KEPT || !call.fits() || self.bytes + weight > KEPT_BYTES {
             return call.run(store);
         }
         let answer = call.clone().run(store);
         self.bytes += weight + answer.weight();
-        self.kept.push(Told { call, told: answer.clone() });
+        self.kept.push(Told {
+            call,
+            told: answer.clone(),
+        });
         answer
     }
 }
@@ -110,7 +128,9 @@ impl Call {
             Self::Get(key) | Self::Remove(key) | Self::Counter(key) => (key, 0, 0),
             Self::Increment(key, ..) | Self::Decrement(key, ..) => (key, 0, 0),
             Self::Set(key, value, _) => (key, value.len(), 0),
-            Self::CompareAndSet(key, expected, value, _) => (key, value.len(), expected.as_ref().map_or(0, Vec::len)),
+            Self::CompareAndSet(key, expected, value, _) => {
+                (key, value.len(), expected.as_ref().map_or(0, Vec::len))
+            }
         };
         key.len() <= MAX_KEY && value.max(expected) <= MAX_VALUE
     }
@@ -134,11 +154,13 @@ impl Call {
     pub fn run(self, store: &Store) -> Answer {
         match self {
             Self::Get(key) => Answer::Value(store.get(&key)),
-            Self::Set(key, value, ttl) => store.set(key, value, ttl).map_or_else(Answer::Error, |()| Answer::Done),
+            Self::Set(key, value, ttl) => store
+                .set(key, value, ttl)
+                .map_or_else(Answer::Error, |()| Answer::Done),
             Self::Remove(key) => Answer::Flag(store.remove(&key)),
-            Self::CompareAndSet(key, expected, value, ttl) => {
-                store.compare_and_set(key, expected.as_deref(), value, ttl).map_or_else(Answer::Error, Answer::Flag)
-            }
+            Self::CompareAndSet(key, expected, value, ttl) => store
+                .compare_and_set(key, expected.as_deref(), value, ttl)
+                .map_or_else(Answer::Error, Answer::Flag),
             Self::Increment(key, by, ttl) => Answer::counted(store.increment(key, by, ttl)),
             Self::Decrement(key, by, ttl) => Answer::counted(store.decrement(key, by, ttl)),
             Self::Counter(key) => Answer::Count(store.counter(&key)),
@@ -147,20 +169,23 @@ impl Call {
 
     /// What it would be told now.
     fn pretend(&self, store: &Store) -> Answer {
-        let checked = |key: &str, length, answer: &dyn Fn() -> Answer| match store.check(key, length) {
-            Ok(()) => answer(),
-            Err(error) => Answer::Error(error),
-        };
+        let checked =
+            |key: &str, length, answer: &dyn Fn() -> Answer| match store.check(key, length) {
+                Ok(()) => answer(),
+                Err(error) => Answer::Error(error),
+            };
         match self {
             Self::Get(key) => Answer::Value(store.get(key)),
             Self::Set(key, value, _) => checked(key, value.len(), &|| Answer::Done),
             Self::Remove(key) => Answer::Flag(store.get(key).is_some()),
-            Self::CompareAndSet(key, expected, value, _) => {
-                checked(key, value.len(), &|| Answer::Flag(store.get(key) == *expected))
-            }
+            Self::CompareAndSet(key, expected, value, _) => checked(key, value.len(), &|| {
+                Answer::Flag(store.get(key) == *expected)
+            }),
             Self::Increment(key, ..) | Self::Decrement(key, ..) => {
                 let stands_at = || i128::from(store.counter(key).unwrap_or_default());
-                checked(key, 0, &|| Answer::Count(Some(within(stands_at() + self.change()))))
+                checked(key, 0, &|| {
+                    Answer::Count(Some(within(stands_at() + self.change())))
+                })
             }
             Self::Counter(key) => Answer::Count(store.counter(key)),
         }
@@ -170,28 +195,36 @@ impl Call {
     fn repeat(self, answer: &Answer, store: &Store) {
         match (self, answer) {
             (Self::Set(key, value, ttl), Answer::Done) => _ = store.set(key, value, ttl),
-            (Self::CompareAndSet(key, _, value, ttl), Answer::Flag(true)) => _ = store.set(key, value, ttl),
+            (Self::CompareAndSet(key, _, value, ttl), Answer::Flag(true)) => {
+                _ = store.set(key, value, ttl)
+            }
             (Self::Remove(key), _) => _ = store.remove(&key),
-            (Self::Increment(key, _, ttl) | Self::Decrement(key, _, ttl), Answer::Count(Some(count))) => {
+            (
+                Self::Increment(key, _, ttl) | Self::Decrement(key, _, ttl),
+                Answer::Count(Some(count)),
+            ) => {
                 _ = store.count(key, |_| *count, ttl);
             }
             _ => {}
         }
     }
 
-    /// Whether the answer to the other is the answer to this: the same is asked of the same entry. What is stored may differ.
+    /// Whether the answer to the other is the answer to this: the same is asked of the same entry.
+    /// What is stored may differ.
     fn resembles(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Get(a), Self::Get(b))
             | (Self::Remove(a), Self::Remove(b))
             | (Self::Counter(a), Self::Counter(b))
-            | (Self::Increment(a, ..) | Self::Decrement(a, ..), Self::Increment(b, ..) | Self::Decrement(b, ..)) => {
-                a == b
-            }
+            | (
+                Self::Increment(a, ..) | Self::Decrement(a, ..),
+                Self::Increment(b, ..) | Self::Decrement(b, ..),
+            ) => a == b,
             (Self::Set(a, one, _), Self::Set(b, other, _)) => a == b && one.len() == other.len(),
-            (Self::CompareAndSet(a, expected, one, _), Self::CompareAndSet(b, other_expected, other, _)) => {
-                a == b && expected == other_expected && one.len() == other.len()
-            }
+            (
+                Self::CompareAndSet(a, expected, one, _),
+                Self::CompareAndSet(b, other_expected, other, _),
+            ) => a == b && expected == other_expected && one.len() == other.len(),
             _ => false,
         }
     }
@@ -199,9 +232,9 @@ impl Call {
     /// The answer to a call that resembles this one, as this one would have got it.
     fn as_told(&self, kept: &Self, answer: Answer) -> Answer {
         match answer {
-            Answer::Count(Some(count)) => {
-                Answer::Count(Some(within(i128::from(count) - kept.change() + self.change())))
-            }
+            Answer::Count(Some(count)) => Answer::Count(Some(within(
+                i128::from(count) - kept.change() + self.change(),
+            ))),
             answer => answer,
         }
     }
@@ -262,7 +295,11 @@ impl Told {
 impl Answer {
     /// About how many bytes of memory it takes beside itself.
     fn weight(&self) -> usize {
-        if let Self::Value(Some(value)) = self { value.len() } else { 0 }
+        if let Self::Value(Some(value)) = self {
+            value.len()
+        } else {
+            0
+        }
     }
 
     fn counted(count: Result<i64, StoreError>) -> Self {
@@ -271,12 +308,20 @@ impl Answer {
 
     /// Of `get`.
     pub fn value(self) -> Option<Vec<u8>> {
-        if let Self::Value(value) = self { value } else { None }
+        if let Self::Value(value) = self {
+            value
+        } else {
+            None
+        }
     }
 
     /// Of `set`.
     pub fn done(self) -> Result<(), StoreError> {
-        if let Self::Error(error) = self { Err(error) } else { Ok(()) }
+        if let Self::Error(error) = self {
+            Err(error)
+        } else {
+            Ok(())
+        }
     }
 
     /// Of `remove`.
@@ -286,16 +331,28 @@ impl Answer {
 
     /// Of `compare-and-set`.
     pub fn was_set(self) -> Result<bool, StoreError> {
-        if let Self::Error(error) = self { Err(error) } else { Ok(self.flag()) }
+        if let Self::Error(error) = self {
+            Err(error)
+        } else {
+            Ok(self.flag())
+        }
     }
 
     /// Of `increment` and `decrement`.
     pub fn count(self) -> Result<i64, StoreError> {
-        if let Self::Error(error) = self { Err(error) } else { Ok(self.counter().unwrap_or_default()) }
+        if let Self::Error(error) = self {
+            Err(error)
+        } else {
+            Ok(self.counter().unwrap_or_default())
+        }
     }
 
     /// Of `counter`.
     pub fn counter(self) -> Option<i64> {
-        if let Self::Count(count) = self { count } else { None }
+        if let Self::Count(count) = self {
+            count
+        } else {
+            None
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Which entry goes first: a binary heap over the times of a shard's entries, which knows where each entry is in it.
+//! Which entry goes first: a binary heap over the times of a shard's entries, which knows where
+//! each entry is in it.
 
 /// Not in the heap.
 pub(super) const NOT_DUE: u32 = u32::MAX;
@@ -89,8 +90,14 @@ impl DueHeap {
         loop {
             let left = 2 * place + 1;
             let right = left + 1;
-            let Some(mut child) = self.0.get(left).map(|_| left) else { break };
-            if self.0.get(right).is_some_and(|right| right.at < self.0[left].at) {
+            let Some(mut child) = self.0.get(left).map(|_| left) else {
+                break;
+            };
+            if self
+                .0
+                .get(right)
+                .is_some_and(|right| right.at < self.0[left].at)
+            {
                 child = right;
             }
             if self.0[child].at >= due.at {

@@ -1,7 +1,8 @@
 //! The store of one policy name: values and counters that all its instances share, on all workers.
 //!
-//! Keys are spread over up to 16 shards, each behind a lock that is held for a fraction of a microsecond: what is stored
-//! was allocated before, and what a call does there is bounded or amortised constant.
+//! Keys are spread over up to 16 shards, each behind a lock that is held for a fraction of a
+//! microsecond: what is stored was allocated before, and what a call does there is bounded or
+//! amortised constant.
 
 mod call;
 mod due;
@@ -31,7 +32,8 @@ const MAX_KEY: usize = 256;
 const MAX_VALUE: usize = 4 * 1024;
 /// Two workers on different keys seldom meet in one of so many.
 const MAX_SHARDS: usize = 16;
-/// A shard holds at least so many entries, or there are fewer shards: the fewer it holds, the less evenly they are filled.
+/// A shard holds at least so many entries, or there are fewer shards: the fewer it holds, the less
+/// evenly they are filled.
 const SHARD_ENTRIES: usize = 256;
 /// The same in bytes.
 const SHARD_BYTES: u64 = 64 * 1024;
@@ -78,8 +80,13 @@ enum Clock {
 }
 
 impl Store {
-    /// An empty store, whose use is counted in `stats.store`. Its time is that on the wall, or so many nanoseconds as `told` says.
-    pub fn new(limits: StoreLimits, stats: &Arc<PolicyStats>, told: Option<Arc<AtomicU64>>) -> Self {
+    /// An empty store, whose use is counted in `stats.store`. Its time is that on the wall, or so
+    /// many nanoseconds as `told` says.
+    pub fn new(
+        limits: StoreLimits,
+        stats: &Arc<PolicyStats>,
+        told: Option<Arc<AtomicU64>>,
+    ) -> Self {
         let clock = told.map_or_else(|| Clock::Monotonic(Instant::now()), Clock::Told);
         Self::with_clock(limits, Some(Arc::clone(stats)), clock)
     }
@@ -87,23 +94,32 @@ impl Store {
     /// The value of this key.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         let mut value = Vec::with_capacity(COMMON_VALUE);
-        let found = self.at(Kind::Value, key)?.run(|shard, name, now| shard.get(name, now, &mut value));
+        let found = self
+            .at(Kind::Value, key)?
+            .run(|shard, name, now| shard.get(name, now, &mut value));
         found.then_some(value)
     }
 
     /// Stores a value that goes after so many milliseconds; 0 sets no time.
-    pub fn set(&self, key: String, value: Vec<u8>, ttl_milliseconds: u64) -> Result<(), StoreError> {
+    pub fn set(
+        &self,
+        key: String,
+        value: Vec<u8>,
+        ttl_milliseconds: u64,
+    ) -> Result<(), StoreError> {
         self.check(&key, value.len())?;
         let (key, value) = (key.into_boxed_str(), value.into_boxed_slice());
         let hash = self.hash(Kind::Value, &key);
         let now = self.clock.now();
-        self.shard(hash).set(hash, key, value, expiry(now, ttl_milliseconds), now);
+        self.shard(hash)
+            .set(hash, key, value, expiry(now, ttl_milliseconds), now);
         Ok(())
     }
 
     /// Removes the value of this key. Tells whether there was one.
     pub fn remove(&self, key: &str) -> bool {
-        self.at(Kind::Value, key).is_some_and(|call| call.run(|shard, name, now| shard.remove(name, now)))
+        self.at(Kind::Value, key)
+            .is_some_and(|call| call.run(|shard, name, now| shard.remove(name, now)))
     }
 
     /// Stores a value if the one now is `expected`. Tells whether it did.
@@ -119,26 +135,51 @@ impl Store {
         let hash = self.hash(Kind::Value, &key);
         let now = self.clock.now();
         let mut shard = self.shard(hash);
-        let holds = shard.holds(Name { kind: Kind::Value, key: &key, hash }, now, expected);
+        let holds = shard.holds(
+            Name {
+                kind: Kind::Value,
+                key: &key,
+                hash,
+            },
+            now,
+            expected,
+        );
         if holds {
             shard.set(hash, key, value, expiry(now, ttl_milliseconds), now);
         }
         Ok(holds)
     }
 
-    /// Adds to a counter and tells its new value. A new one goes after so many milliseconds; 0 sets no time.
-    pub fn increment(&self, key: String, by: i64, ttl_milliseconds: u64) -> Result<i64, StoreError> {
+    /// Adds to a counter and tells its new value. A new one goes after so many milliseconds; 0 sets
+    /// no time.
+    pub fn increment(
+        &self,
+        key: String,
+        by: i64,
+        ttl_milliseconds: u64,
+    ) -> Result<i64, StoreError> {
         self.count(key, |count| count.saturating_add(by), ttl_milliseconds)
     }
 
-    /// Takes from a counter and tells its new value. A new one goes after so many milliseconds; 0 sets no time.
-    pub fn decrement(&self, key: String, by: u64, ttl_milliseconds: u64) -> Result<i64, StoreError> {
-        self.count(key, |count| count.saturating_sub_unsigned(by), ttl_milliseconds)
+    /// Takes from a counter and tells its new value. A new one goes after so many milliseconds; 0
+    /// sets no time.
+    pub fn decrement(
+        &self,
+        key: String,
+        by: u64,
+        ttl_milliseconds: u64,
+    ) -> Result<i64, StoreError> {
+        self.count(
+            key,
+            |count| count.saturating_sub_unsigned(by),
+            ttl_milliseconds,
+        )
     }
 
     /// What a counter stands at.
     pub fn counter(&self, key: &str) -> Option<i64> {
-        self.at(Kind::Counter, key)?.run(|shard, name, now| shard.counter(name, now))
+        self.at(Kind::Counter, key)?
+            .run(|shard, name, now| shard.counter(name, now))
     }
 
     /// Reserves all room now, so that no request has to wait for that.
@@ -147,27 +188,48 @@ impl Store {
     }
 
     /// Makes another number of a counter, and tells it.
-    fn count(&self, key: String, step: impl FnOnce(i64) -> i64, ttl_milliseconds: u64) -> Result<i64, StoreError> {
+    fn count(
+        &self,
+        key: String,
+        step: impl FnOnce(i64) -> i64,
+        ttl_milliseconds: u64,
+    ) -> Result<i64, StoreError> {
         self.check(&key, 0)?;
         let key = key.into_boxed_str();
         let hash = self.hash(Kind::Counter, &key);
         let now = self.clock.now();
-        Ok(self.shard(hash).count(hash, key, step, expiry(now, ttl_milliseconds), now))
+        Ok(self
+            .shard(hash)
+            .count(hash, key, step, expiry(now, ttl_milliseconds), now))
     }
 
     fn with_clock(limits: StoreLimits, stats: Option<Arc<PolicyStats>>, clock: Clock) -> Self {
-        Self { limits, clock, hasher: RandomState::new(), stats, shards: OnceLock::new() }
+        Self {
+            limits,
+            clock,
+            hasher: RandomState::new(),
+            stats,
+            shards: OnceLock::new(),
+        }
     }
 
     fn shards(&self) -> &[Mutex<Shard>] {
         self.shards.get_or_init(|| {
             let (count, bounds) = divide(self.limits);
             let counters = match &self.stats {
-                Some(stats) => stats.store.get_or_init(|| (0..count).map(|_| Arc::default()).collect()).clone(),
+                Some(stats) => stats
+                    .store
+                    .get_or_init(|| (0..count).map(|_| Arc::default()).collect())
+                    .clone(),
                 None => Vec::new(),
             };
-            let counters = counters.into_iter().chain(std::iter::repeat_with(Arc::default)).take(count);
-            counters.map(|counters| Mutex::new(Shard::new(bounds, counters))).collect()
+            let counters = counters
+                .into_iter()
+                .chain(std::iter::repeat_with(Arc::default))
+                .take(count);
+            counters
+                .map(|counters| Mutex::new(Shard::new(bounds, counters)))
+                .collect()
         })
     }
 
@@ -190,7 +252,14 @@ impl Store {
             drop(self.shard(0));
             return None;
         }
-        Some(Named { store: self, name: Name { kind, key, hash: self.hash(kind, key) } })
+        Some(Named {
+            store: self,
+            name: Name {
+                kind,
+                key,
+                hash: self.hash(kind, key),
+            },
+        })
     }
 
     fn check(&self, key: &str, value: usize) -> Result<(), StoreError> {
@@ -209,7 +278,9 @@ impl Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -235,7 +306,8 @@ impl Clock {
     }
 }
 
-/// A thread that panicked under the lock left entries that are there or not; the next call finds out.
+/// A thread that panicked under the lock left entries that are there or not; the next call finds
+/// out.
 fn enter(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -249,9 +321,18 @@ fn expiry(now: u64, ttl_milliseconds: u64) -> u64 {
 
 /// How many shards there are, and what each may hold.
 fn divide(limits: StoreLimits) -> (usize, Bounds) {
-    let entries = limits.entries.min(usize::try_from(limits.bytes / ENTRY_BYTES).unwrap_or(usize::MAX)).max(1);
+    let entries = limits
+        .entries
+        .min(usize::try_from(limits.bytes / ENTRY_BYTES).unwrap_or(usize::MAX))
+        .max(1);
     let by_bytes = usize::try_from(limits.bytes / SHARD_BYTES).unwrap_or(MAX_SHARDS);
     let wanted = (entries / SHARD_ENTRIES).min(by_bytes).clamp(1, MAX_SHARDS);
     let count = 1 << wanted.ilog2();
-    (count, Bounds { entries: entries / count, bytes: limits.bytes / count as u64 })
+    (
+        count,
+        Bounds {
+            entries: entries / count,
+            bytes: limits.bytes / count as u64,
+        },
+    )
 }

@@ -1,9 +1,10 @@
 //! One part of a store: its entries, found by hash, each with its time and a mark of its use.
 //!
-//! All room is reserved when the shard is made, so that no call grows a table while others wait. Entries lie densely in `slots`,
-//! in chains by hash. Room is made by what is due (a heap of times, looked at a few times a call), and after that by second
-//! chance: a hand goes round the slots, takes the first whose entry was not used since it last passed, and looks at a
-//! bounded number of them.
+//! All room is reserved when the shard is made, so that no call grows a table while others wait.
+//! Entries lie densely in `slots`, in chains by hash. Room is made by what is due (a heap of times,
+//! looked at a few times a call), and after that by second chance: a hand goes round the slots,
+//! takes the first whose entry was not used since it last passed, and looks at a bounded number of
+//! them.
 
 use std::sync::Arc;
 
@@ -13,16 +14,20 @@ use crate::stats::StoreShard;
 
 /// The time of an entry that stays.
 pub(super) const NEVER: u64 = u64::MAX;
-/// No slot follows in the chain. Slots are written with one added, so that an empty table is zeros, which cost no memory yet.
+/// No slot follows in the chain. Slots are written with one added, so that an empty table is zeros,
+/// which cost no memory yet.
 const END: u32 = 0;
 /// Entries that a write looks at because they may be due: more than it can add.
 const DUE_A_WRITE: usize = 2;
-/// Entries that are looked at, each way, to find one that goes. If the hand meets only used ones, the next goes all the same.
+/// Entries that are looked at, each way, to find one that goes. If the hand meets only used ones,
+/// the next goes all the same.
 const LOOKS: usize = 32;
 
-// What an entry costs beside its key and its value: its slot, its place in the heap, two in the table, and what an
-// allocator adds to two pieces.
-const _: () = assert!(size_of::<Slot>() + size_of::<Due>() + 2 * size_of::<u32>() + 2 * 16 <= ENTRY_BYTES as usize);
+// What an entry costs beside its key and its value: its slot, its place in the heap, two in the
+// table, and what an allocator adds to two pieces.
+const _: () = assert!(
+    size_of::<Slot>() + size_of::<Due>() + 2 * size_of::<u32>() + 2 * 16 <= ENTRY_BYTES as usize
+);
 
 /// The two kinds of entries; their names are apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,7 +62,8 @@ struct Slot {
     due: u32,
     /// The next of its chain.
     next: u32,
-    /// Used since the hand last passed. A new entry is not, so that keys seen once go before those that come back.
+    /// Used since the hand last passed. A new entry is not, so that keys seen once go before those
+    /// that come back.
     used: bool,
 }
 
@@ -102,7 +108,11 @@ impl Shard {
     /// Copies the value into `into`.
     pub fn get(&mut self, name: Name<'_>, now: u64, into: &mut Vec<u8>) -> bool {
         match self.find(name, now).map(|at| &mut self.slots[at]) {
-            Some(Slot { content: Content::Value(value), used, .. }) => {
+            Some(Slot {
+                content: Content::Value(value),
+                used,
+                ..
+            }) => {
                 *used = true;
                 into.extend_from_slice(value);
                 true
@@ -114,7 +124,11 @@ impl Shard {
     /// What the counter stands at.
     pub fn counter(&mut self, name: Name<'_>, now: u64) -> Option<i64> {
         match self.find(name, now).map(|at| &mut self.slots[at]) {
-            Some(Slot { content: Content::Counter(count), used, .. }) => {
+            Some(Slot {
+                content: Content::Counter(count),
+                used,
+                ..
+            }) => {
                 *used = true;
                 Some(*count)
             }
@@ -133,19 +147,28 @@ impl Shard {
 
     /// Whether the value now is this one.
     pub fn holds(&mut self, name: Name<'_>, now: u64, expected: Option<&[u8]>) -> bool {
-        let value = self.find(name, now).and_then(|at| match &self.slots[at].content {
-            Content::Value(value) => Some(&**value),
-            Content::Counter(_) => None,
-        });
+        let value = self
+            .find(name, now)
+            .and_then(|at| match &self.slots[at].content {
+                Content::Value(value) => Some(&**value),
+                Content::Counter(_) => None,
+            });
         value == expected
     }
 
     /// Stores a value until `expires`. It fits: the store has checked that.
     pub fn set(&mut self, hash: u64, key: Box<str>, value: Box<[u8]>, expires: u64, now: u64) {
         self.drop_due(now, DUE_A_WRITE);
-        let name = Name { kind: Kind::Value, key: &key, hash };
+        let name = Name {
+            kind: Kind::Value,
+            key: &key,
+            hash,
+        };
         match self.find(name, now) {
-            Some(at) if self.bytes - self.slots[at].content.len() + value.len() as u64 <= self.bounds.bytes => {
+            Some(at)
+                if self.bytes - self.slots[at].content.len() + value.len() as u64
+                    <= self.bounds.bytes =>
+            {
                 let slot = &mut self.slots[at];
                 self.bytes = self.bytes - slot.content.len() + value.len() as u64;
                 slot.content = Content::Value(value);
@@ -163,12 +186,28 @@ impl Shard {
         }
     }
 
-    /// Puts in place of what the counter stands at what `step` makes of it; a new one starts from 0 and lives until `expires`.
-    pub fn count(&mut self, hash: u64, key: Box<str>, step: impl FnOnce(i64) -> i64, expires: u64, now: u64) -> i64 {
+    /// Puts in place of what the counter stands at what `step` makes of it; a new one starts from 0
+    /// and lives until `expires`.
+    pub fn count(
+        &mut self,
+        hash: u64,
+        key: Box<str>,
+        step: impl FnOnce(i64) -> i64,
+        expires: u64,
+        now: u64,
+    ) -> i64 {
         self.drop_due(now, DUE_A_WRITE);
-        let name = Name { kind: Kind::Counter, key: &key, hash };
+        let name = Name {
+            kind: Kind::Counter,
+            key: &key,
+            hash,
+        };
         if let Some(at) = self.find(name, now)
-            && let Slot { content: Content::Counter(count), used, .. } = &mut self.slots[at]
+            && let Slot {
+                content: Content::Counter(count),
+                used,
+                ..
+            } = &mut self.slots[at]
         {
             *count = step(*count);
             *used = true;
@@ -186,7 +225,8 @@ impl Shard {
         while next != END {
             let at = next as usize - 1;
             let slot = &self.slots[at];
-            if slot.hash == name.hash && slot.content.kind() == name.kind && *slot.key == *name.key {
+            if slot.hash == name.hash && slot.content.kind() == name.kind && *slot.key == *name.key
+            {
                 if slot.expires <= now {
                     self.expire(at);
                     return None;
@@ -207,19 +247,34 @@ impl Shard {
         let chain = self.chain(hash);
         let next = std::mem::replace(&mut self.chains[chain], at as u32 + 1);
         self.bytes += cost(key.len(), content.len() as usize);
-        self.slots.push(Slot { hash, key, content, expires: NEVER, due: NOT_DUE, next, used: false });
+        self.slots.push(Slot {
+            hash,
+            key,
+            content,
+            expires: NEVER,
+            due: NOT_DUE,
+            next,
+            used: false,
+        });
         self.set_expiry(at, expires);
         self.show();
     }
 
-    /// A later time is left to be noticed when the earlier one has come, so that renewing an entry costs next to nothing.
+    /// A later time is left to be noticed when the earlier one has come, so that renewing an entry
+    /// costs next to nothing.
     fn set_expiry(&mut self, at: usize, expires: u64) {
         let Self { slots, due, .. } = self;
         slots[at].expires = expires;
         let place = slots[at].due;
         let moved = |slot: u32, place| slots[slot as usize].due = place;
         match due.time(place) {
-            None if expires != NEVER => due.push(Due { at: expires, slot: at as u32 }, moved),
+            None if expires != NEVER => due.push(
+                Due {
+                    at: expires,
+                    slot: at as u32,
+                },
+                moved,
+            ),
             Some(_) if expires == NEVER => due.remove(place, moved),
             Some(time) if expires < time => due.set_time(place, expires, moved),
             None | Some(_) => {}
@@ -276,7 +331,9 @@ impl Shard {
     fn drop_due(&mut self, now: u64, looks: usize) -> bool {
         let mut gone = false;
         for _ in 0..looks {
-            let Some(first) = self.due.first().filter(|first| first.at <= now) else { break };
+            let Some(first) = self.due.first().filter(|first| first.at <= now) else {
+                break;
+            };
             let expires = self.slots[first.slot as usize].expires;
             if expires <= now {
                 self.expire(first.slot as usize);
@@ -296,7 +353,8 @@ impl Shard {
 
     fn evict(&mut self, now: u64) {
         for _ in 0..LOOKS {
-            // The last slot holds the newest entry; it comes in the place of the one that goes, behind the hand.
+            // The last slot holds the newest entry; it comes in the place of the one that goes,
+            // behind the hand.
             if self.hand + 1 >= self.slots.len() {
                 self.hand = 0;
             }

@@ -20,7 +20,15 @@ fn told(entries: usize, bytes: u64) -> Told {
     let now = Arc::new(AtomicU64::new(5));
     let stats = Stats::new(1).policy("p");
     let clock = Clock::Told(Arc::clone(&now));
-    Told { store: Store::with_clock(StoreLimits { entries, bytes }, Some(Arc::clone(&stats)), clock), now, stats }
+    Told {
+        store: Store::with_clock(
+            StoreLimits { entries, bytes },
+            Some(Arc::clone(&stats)),
+            clock,
+        ),
+        now,
+        stats,
+    }
 }
 
 impl Told {
@@ -29,15 +37,25 @@ impl Told {
     }
 
     fn set(&self, key: &str, value: &str, ttl: u64) {
-        self.store.set(key.to_owned(), value.as_bytes().to_vec(), ttl).unwrap();
+        self.store
+            .set(key.to_owned(), value.as_bytes().to_vec(), ttl)
+            .unwrap();
     }
 
     fn get(&self, key: &str) -> Option<String> {
-        self.store.get(key).map(|value| String::from_utf8(value).unwrap())
+        self.store
+            .get(key)
+            .map(|value| String::from_utf8(value).unwrap())
     }
 
     fn sum(&self, counter: fn(&StoreShard) -> u64) -> u64 {
-        self.stats.store.get().unwrap().iter().map(|shard| counter(shard)).sum()
+        self.stats
+            .store
+            .get()
+            .unwrap()
+            .iter()
+            .map(|shard| counter(shard))
+            .sum()
     }
 
     fn entries(&self) -> u64 {
@@ -55,7 +73,10 @@ fn values_are_set_read_replaced_and_removed() {
     assert_eq!(t.get("a"), None);
     t.set("a", "one", 0);
     t.set("b", "", 0);
-    assert_eq!((t.get("a").as_deref(), t.get("b").as_deref()), (Some("one"), Some("")));
+    assert_eq!(
+        (t.get("a").as_deref(), t.get("b").as_deref()),
+        (Some("one"), Some(""))
+    );
     t.set("a", "another", 0);
     assert_eq!(t.get("a").as_deref(), Some("another"));
     assert_eq!((t.entries(), t.bytes()), (2, 2 * ENTRY_BYTES + 1 + 7 + 1));
@@ -71,7 +92,10 @@ fn counters_and_values_of_one_name_are_two_entries() {
     t.set("x", "value", 0);
     assert_eq!(t.store.increment("x".to_owned(), 3, 0), Ok(3));
     assert_eq!(t.store.increment("x".to_owned(), -5, 0), Ok(-2));
-    assert_eq!((t.store.counter("x"), t.get("x").as_deref()), (Some(-2), Some("value")));
+    assert_eq!(
+        (t.store.counter("x"), t.get("x").as_deref()),
+        (Some(-2), Some("value"))
+    );
     assert!(t.store.remove("x"));
     assert_eq!((t.store.counter("x"), t.get("x")), (Some(-2), None));
     assert_eq!(t.store.counter("nobody"), None);
@@ -80,13 +104,24 @@ fn counters_and_values_of_one_name_are_two_entries() {
 #[test]
 fn counters_stay_at_the_ends_of_their_range() {
     let t = told(100, 1 << 20);
-    assert_eq!(t.store.increment("x".to_owned(), i64::MAX - 1, 0), Ok(i64::MAX - 1));
+    assert_eq!(
+        t.store.increment("x".to_owned(), i64::MAX - 1, 0),
+        Ok(i64::MAX - 1)
+    );
     assert_eq!(t.store.increment("x".to_owned(), 5, 0), Ok(i64::MAX));
     assert_eq!(t.store.increment("y".to_owned(), i64::MIN, 0), Ok(i64::MIN));
     assert_eq!(t.store.increment("y".to_owned(), -1, 0), Ok(i64::MIN));
-    assert_eq!(t.store.decrement("x".to_owned(), u64::MAX, 0), Ok(i64::MIN), "from one end to the other");
+    assert_eq!(
+        t.store.decrement("x".to_owned(), u64::MAX, 0),
+        Ok(i64::MIN),
+        "from one end to the other"
+    );
     assert_eq!(t.store.decrement("x".to_owned(), 1, 0), Ok(i64::MIN));
-    assert_eq!(t.store.decrement("z".to_owned(), 1 << 63, 0), Ok(i64::MIN), "from 0");
+    assert_eq!(
+        t.store.decrement("z".to_owned(), 1 << 63, 0),
+        Ok(i64::MIN),
+        "from 0"
+    );
     assert_eq!(t.store.decrement("w".to_owned(), 0, 0), Ok(0));
 }
 
@@ -99,12 +134,19 @@ fn counting_down_is_recorded_and_told_again() {
     let mut calls = Calls::recorded(recorded);
     let mut ask = |call: Call| calls.rehearse(call, &t.store);
     let (n, m) = (|| "n".to_owned(), || "m".to_owned());
-    assert_eq!(ask(Call::Decrement(n(), 5, 0)), Answer::Count(Some(-3)), "from 2, where it stood");
+    assert_eq!(
+        ask(Call::Decrement(n(), 5, 0)),
+        Answer::Count(Some(-3)),
+        "from 2, where it stood"
+    );
     assert_eq!(t.store.counter("n"), Some(-3));
     assert_eq!(ask(Call::Counter(n())), Answer::Count(Some(-1)));
     assert_eq!(ask(Call::Counter(m())), Answer::Count(None));
     // Not recorded any more: what the store says that is there for this.
-    assert_eq!(ask(Call::Decrement(n(), u64::MAX, 0)), Answer::Count(Some(i64::MIN)));
+    assert_eq!(
+        ask(Call::Decrement(n(), u64::MAX, 0)),
+        Answer::Count(Some(i64::MIN))
+    );
     assert_eq!(ask(Call::Counter(m())), Answer::Count(None));
 }
 
@@ -120,12 +162,28 @@ fn what_is_too_long_or_too_large_is_refused_and_counted() {
     assert_eq!(set(1, largest + 1), Err(StoreError::NoRoom));
     assert_eq!(set(1, largest), Ok(()));
     assert_eq!(t.bytes(), 2048);
-    assert_eq!(t.store.increment("k".repeat(257), 1, 0), Err(StoreError::KeyTooLong));
-    assert_eq!(t.store.decrement("k".repeat(257), 1, 0), Err(StoreError::KeyTooLong));
-    assert_eq!(t.store.compare_and_set("k".repeat(257), None, vec![], 0), Err(StoreError::KeyTooLong));
+    assert_eq!(
+        t.store.increment("k".repeat(257), 1, 0),
+        Err(StoreError::KeyTooLong)
+    );
+    assert_eq!(
+        t.store.decrement("k".repeat(257), 1, 0),
+        Err(StoreError::KeyTooLong)
+    );
+    assert_eq!(
+        t.store.compare_and_set("k".repeat(257), None, vec![], 0),
+        Err(StoreError::KeyTooLong)
+    );
     assert_eq!(t.sum(|s| s.refused.value()), 7);
     let unknown = "k".repeat(100_000);
-    assert_eq!((t.store.get(&unknown), t.store.remove(&unknown), t.store.counter(&unknown)), (None, false, None));
+    assert_eq!(
+        (
+            t.store.get(&unknown),
+            t.store.remove(&unknown),
+            t.store.counter(&unknown)
+        ),
+        (None, false, None)
+    );
     assert_eq!(t.sum(|s| s.operations.value()), 12);
 }
 
@@ -152,7 +210,11 @@ fn values_go_when_their_time_is_up() {
     assert_eq!(t.get("a").as_deref(), Some("5"), "or takes the time away");
     t.set("a", "6", u64::MAX);
     t.pass(1_000_000);
-    assert_eq!(t.get("a").as_deref(), Some("6"), "and the longest time is long");
+    assert_eq!(
+        t.get("a").as_deref(),
+        Some("6"),
+        "and the longest time is long"
+    );
 }
 
 #[test]
@@ -173,7 +235,14 @@ fn a_counter_is_a_window_that_begins_with_its_first_use() {
 fn compare_and_set_sets_only_what_is_expected() {
     let t = told(100, 1 << 20);
     let cas = |expected: Option<&str>, value: &str| {
-        t.store.compare_and_set("a".to_owned(), expected.map(str::as_bytes), value.into(), 10).unwrap()
+        t.store
+            .compare_and_set(
+                "a".to_owned(),
+                expected.map(str::as_bytes),
+                value.into(),
+                10,
+            )
+            .unwrap()
     };
     assert!(!cas(Some("x"), "1"));
     assert!(cas(None, "1"));
@@ -185,7 +254,11 @@ fn compare_and_set_sets_only_what_is_expected() {
     assert!(!cas(Some("2"), "3"), "its time is up");
     assert!(cas(None, "3"));
     t.store.increment("b".to_owned(), 1, 0).unwrap();
-    assert_eq!(t.store.compare_and_set("b".to_owned(), None, vec![1], 0), Ok(true), "a counter is no value");
+    assert_eq!(
+        t.store.compare_and_set("b".to_owned(), None, vec![1], 0),
+        Ok(true),
+        "a counter is no value"
+    );
 }
 
 #[test]
@@ -217,7 +290,13 @@ fn renewed_entries_are_not_taken_for_those_whose_time_is_up() {
     }
     t.pass(5);
     t.set("new", "", 0);
-    assert_eq!((t.sum(|s| s.evictions.value()), t.sum(|s| s.expirations.value())), (0, 1));
+    assert_eq!(
+        (
+            t.sum(|s| s.evictions.value()),
+            t.sum(|s| s.expirations.value())
+        ),
+        (0, 1)
+    );
     assert!((0..9).all(|n| t.get(&n.to_string()).is_some()));
 }
 
@@ -232,7 +311,9 @@ fn what_is_used_survives_a_flood_of_keys() {
         t.set(&format!("flood {n}"), "x", 0);
         t.get(&format!("kept {}", n % 100));
     }
-    let kept = (0..100).filter(|n| t.get(&format!("kept {n}")).is_some()).count();
+    let kept = (0..100)
+        .filter(|n| t.get(&format!("kept {n}")).is_some())
+        .count();
     assert_eq!(kept, 100);
     assert!(t.entries() <= 1000 && t.entries() >= 990, "{}", t.entries());
     assert!(t.sum(|s| s.evictions.value()) >= 99_000);
@@ -249,7 +330,14 @@ fn a_value_that_grows_where_it_is_makes_room_for_itself() {
         assert!(t.bytes() <= 8 * 1024, "{size}: {}", t.bytes());
         assert_eq!(t.get("grows").map(|value| value.len()), Some(size));
         assert!(
-            t.store.compare_and_set("cas".to_owned(), t.store.get("cas").as_deref(), vec![0; 4095 - size], 0).unwrap()
+            t.store
+                .compare_and_set(
+                    "cas".to_owned(),
+                    t.store.get("cas").as_deref(),
+                    vec![0; 4095 - size],
+                    0
+                )
+                .unwrap()
         );
         assert!(t.bytes() <= 8 * 1024, "{size}: {}", t.bytes());
     }
@@ -272,15 +360,28 @@ fn what_is_only_written_or_only_counted_survives_a_flood_as_well() {
         let at = n % 50;
         match n / 50 % 4 {
             0 => t.set(&set(at), "1", 0),
-            1 => assert!(t.store.compare_and_set(cas(at), Some(b"0"), b"0".to_vec(), 0).unwrap(), "{n}"),
+            1 => assert!(
+                t.store
+                    .compare_and_set(cas(at), Some(b"0"), b"0".to_vec(), 0)
+                    .unwrap(),
+                "{n}"
+            ),
             2 => _ = t.store.increment(format!("up {at}"), 1, 0).unwrap(),
             _ => assert_eq!(t.store.counter(&format!("read {at}")), Some(7), "{n}"),
         }
     }
     assert!(t.sum(|s| s.evictions.value()) >= 99_000);
     for n in 0..50 {
-        assert_eq!((t.get(&set(n)).as_deref(), t.get(&cas(n)).as_deref()), (Some("1"), Some("0")), "{n}");
-        assert_eq!(t.store.counter(&format!("up {n}")), Some(1 + 500), "none was lost in between");
+        assert_eq!(
+            (t.get(&set(n)).as_deref(), t.get(&cas(n)).as_deref()),
+            (Some("1"), Some("0")),
+            "{n}"
+        );
+        assert_eq!(
+            t.store.counter(&format!("up {n}")),
+            Some(1 + 500),
+            "none was lost in between"
+        );
     }
 }
 
@@ -288,31 +389,76 @@ fn what_is_only_written_or_only_counted_survives_a_flood_as_well() {
 fn a_shadow_is_told_of_compare_and_set_by_what_it_expects() {
     let t = told(100, 1 << 20);
     let cas = |expected: Option<&str>, value: &str| {
-        Call::CompareAndSet("a".to_owned(), expected.map(|e| e.as_bytes().to_vec()), value.into(), 0)
+        Call::CompareAndSet(
+            "a".to_owned(),
+            expected.map(|e| e.as_bytes().to_vec()),
+            value.into(),
+            0,
+        )
     };
     t.set("a", "now", 0);
     // It asks what the active generation did not: the store says what would be, and stays as it is.
     let mut calls = Calls::default();
-    for (expected, told) in [(Some("now"), true), (Some("then"), false), (None, false), (Some("no"), false)] {
-        assert_eq!(calls.replay(&cas(expected, "new"), &t.store), Answer::Flag(told), "{expected:?}");
+    for (expected, told) in [
+        (Some("now"), true),
+        (Some("then"), false),
+        (None, false),
+        (Some("no"), false),
+    ] {
+        assert_eq!(
+            calls.replay(&cas(expected, "new"), &t.store),
+            Answer::Flag(told),
+            "{expected:?}"
+        );
     }
     assert_eq!(t.get("a").as_deref(), Some("now"));
-    assert_eq!(calls.replay(&Call::CompareAndSet("b".to_owned(), None, vec![], 0), &t.store), Answer::Flag(true));
+    assert_eq!(
+        calls.replay(
+            &Call::CompareAndSet("b".to_owned(), None, vec![], 0),
+            &t.store
+        ),
+        Answer::Flag(true)
+    );
     assert_eq!(t.get("b"), None);
-    // The active generation has asked: the answer to that is for who expects the same, and for nobody else.
-    assert_eq!(calls.run(cas(Some("now"), "new"), &t.store), Answer::Flag(true));
+    // The active generation has asked: the answer to that is for who expects the same, and for
+    // nobody else.
+    assert_eq!(
+        calls.run(cas(Some("now"), "new"), &t.store),
+        Answer::Flag(true)
+    );
     assert_eq!(t.get("a").as_deref(), Some("new"));
-    assert_eq!(calls.replay(&cas(Some("then"), "new"), &t.store), Answer::Flag(false));
-    assert_eq!(calls.replay(&cas(None, "new"), &t.store), Answer::Flag(false));
-    assert_eq!(calls.replay(&cas(Some("now"), "abc"), &t.store), Answer::Flag(true), "it is told what the other was");
-    assert_eq!(calls.replay(&cas(Some("now"), "abc"), &t.store), Answer::Flag(false), "once; now it is another value");
-    assert_eq!(calls.run(cas(Some("now"), "x"), &t.store), Answer::Flag(false));
+    assert_eq!(
+        calls.replay(&cas(Some("then"), "new"), &t.store),
+        Answer::Flag(false)
+    );
+    assert_eq!(
+        calls.replay(&cas(None, "new"), &t.store),
+        Answer::Flag(false)
+    );
+    assert_eq!(
+        calls.replay(&cas(Some("now"), "abc"), &t.store),
+        Answer::Flag(true),
+        "it is told what the other was"
+    );
+    assert_eq!(
+        calls.replay(&cas(Some("now"), "abc"), &t.store),
+        Answer::Flag(false),
+        "once; now it is another value"
+    );
+    assert_eq!(
+        calls.run(cas(Some("now"), "x"), &t.store),
+        Answer::Flag(false)
+    );
     assert_eq!(
         calls.replay(&cas(Some("new"), "x"), &t.store),
         Answer::Flag(true),
         "another expectation than the kept one"
     );
-    assert_eq!(t.get("a").as_deref(), Some("new"), "a shadow has changed nothing");
+    assert_eq!(
+        t.get("a").as_deref(),
+        Some("new"),
+        "a shadow has changed nothing"
+    );
 }
 
 #[test]
@@ -321,7 +467,9 @@ fn what_is_not_used_goes_in_about_the_order_of_its_coming() {
     for n in 0..1_000 {
         t.set(&n.to_string(), "", 0);
     }
-    let left = (800..1_000).filter(|n| t.get(&n.to_string()).is_some()).count();
+    let left = (800..1_000)
+        .filter(|n| t.get(&n.to_string()).is_some())
+        .count();
     assert_eq!(left, 100, "what is left is of the last 200");
 }
 
@@ -358,7 +506,11 @@ fn shards_are_fewer_where_there_is_little_to_divide() {
     let check = |entries: usize, bytes: u64, shards: usize| {
         let (n, bounds) = count(entries, bytes);
         assert_eq!(n, shards, "{entries} {bytes}");
-        assert!(bounds.entries >= 1 && bounds.entries * n <= entries && bounds.bytes * n as u64 <= bytes);
+        assert!(
+            bounds.entries >= 1
+                && bounds.entries * n <= entries
+                && bounds.bytes * n as u64 <= bytes
+        );
     };
     check(10_000, 4 << 20, 16);
     check(10_000_000, 16 << 30, 16);
@@ -370,7 +522,11 @@ fn shards_are_fewer_where_there_is_little_to_divide() {
 
 #[test]
 fn of_many_threads_that_expect_the_same_one_sets_it() {
-    let store = Store::with_clock(StoreLimits::default(), None, Clock::Monotonic(Instant::now()));
+    let store = Store::with_clock(
+        StoreLimits::default(),
+        None,
+        Clock::Monotonic(Instant::now()),
+    );
     const THREADS: u64 = 4;
     const ROUNDS: u64 = 2_000;
     thread::scope(|scope| {
@@ -379,9 +535,14 @@ fn of_many_threads_that_expect_the_same_one_sets_it() {
                 for _ in 0..ROUNDS {
                     loop {
                         let old = store.get("n");
-                        let n = old.as_ref().map_or(0, |old| u64::from_le_bytes(old.as_slice().try_into().unwrap()));
+                        let n = old.as_ref().map_or(0, |old| {
+                            u64::from_le_bytes(old.as_slice().try_into().unwrap())
+                        });
                         let new = (n + 1).to_le_bytes().to_vec();
-                        if store.compare_and_set("n".to_owned(), old.as_deref(), new, 0).unwrap() {
+                        if store
+                            .compare_and_set("n".to_owned(), old.as_deref(), new, 0)
+                            .unwrap()
+                        {
                             break;
                         }
                     }
@@ -390,31 +551,51 @@ fn of_many_threads_that_expect_the_same_one_sets_it() {
             });
         }
     });
-    assert_eq!(store.get("n"), Some((THREADS * ROUNDS).to_le_bytes().to_vec()));
+    assert_eq!(
+        store.get("n"),
+        Some((THREADS * ROUNDS).to_le_bytes().to_vec())
+    );
     assert_eq!(store.counter("n"), Some((THREADS * ROUNDS) as i64));
 }
 
 #[test]
 fn threads_that_flood_stay_within_the_bounds() {
     let stats = Stats::new(1).policy("p");
-    let limits = StoreLimits { entries: 2_000, bytes: 256 << 10 };
+    let limits = StoreLimits {
+        entries: 2_000,
+        bytes: 256 << 10,
+    };
     let store = Store::new(limits, &stats, None);
-    let sum = |counter: fn(&StoreShard) -> u64| stats.store.get().unwrap().iter().map(|s| counter(s)).sum::<u64>();
+    let sum = |counter: fn(&StoreShard) -> u64| {
+        stats
+            .store
+            .get()
+            .unwrap()
+            .iter()
+            .map(|s| counter(s))
+            .sum::<u64>()
+    };
     thread::scope(|scope| {
         for thread in 0..4 {
             let store = &store;
             scope.spawn(move || {
                 for n in 0..20_000_u64 {
-                    store.set(format!("{thread} {n}"), vec![0; (n % 300) as usize], n % 3).unwrap();
+                    store
+                        .set(format!("{thread} {n}"), vec![0; (n % 300) as usize], n % 3)
+                        .unwrap();
                     store.increment(format!("{n}"), 1, 1).unwrap();
-                    // Each part is within its share at any moment, so the sum is, whenever the parts are read.
+                    // Each part is within its share at any moment, so the sum is, whenever the
+                    // parts are read.
                     assert!(sum(|s| s.entries.value()) <= limits.entries as u64);
                     assert!(sum(|s| s.bytes.value()) <= limits.bytes);
                 }
             });
         }
     });
-    assert!(sum(|s| s.evictions.value()) > 0 && sum(|s| s.bytes.value()) > limits.bytes / 2, "there was no flood");
+    assert!(
+        sum(|s| s.evictions.value()) > 0 && sum(|s| s.bytes.value()) > limits.bytes / 2,
+        "there was no flood"
+    );
     assert_eq!(sum(|s| s.operations.value()), 160_000);
 }
 
@@ -435,7 +616,8 @@ fn op() -> impl Strategy<Value = Op> {
         (key.clone(), size.clone(), ttl.clone()).prop_map(|(k, n, t)| Op::Set(k, n, t)),
         key.clone().prop_map(Op::Get),
         key.clone().prop_map(Op::Remove),
-        (key.clone(), any::<bool>(), size, ttl.clone()).prop_map(|(k, b, n, t)| Op::Cas(k, b, n, t)),
+        (key.clone(), any::<bool>(), size, ttl.clone())
+            .prop_map(|(k, b, n, t)| Op::Cas(k, b, n, t)),
         (key.clone(), 1..5_i64, ttl.clone()).prop_map(|(k, n, t)| Op::Increment(k, n, t)),
         (key.clone(), 1..5_i64, ttl).prop_map(|(k, n, t)| Op::Increment(k, -n, t)),
         key.prop_map(Op::Counter),
@@ -443,7 +625,8 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What a store with endless room would hold: size and end of the values, count and end of the counters.
+/// What a store with endless room would hold: size and end of the values, count and end of the
+/// counters.
 #[derive(Default)]
 struct Model {
     values: HashMap<u8, (usize, u64)>,
@@ -464,8 +647,8 @@ proptest! {
     }
 }
 
-/// Does all this, and compares with the model; with endless room they agree, otherwise entries may be missing, and after
-/// each step there are no more entries and bytes than these.
+/// Does all this, and compares with the model; with endless room they agree, otherwise entries may
+/// be missing, and after each step there are no more entries and bytes than these.
 fn check(t: &Told, ops: &[Op], room: Option<(u64, u64)>) -> Result<(), TestCaseError> {
     let endless = room.is_none();
     let mut model = Model::default();
@@ -486,13 +669,19 @@ fn check(t: &Told, ops: &[Op], room: Option<(u64, u64)>) -> Result<(), TestCaseE
                 (Some(_), None) => prop_assert!(false, "{} is there", key),
             },
             Op::Remove(key) => {
-                let (removed, known) = (t.store.remove(&key.to_string()), model.values.remove(&key).is_some());
+                let (removed, known) = (
+                    t.store.remove(&key.to_string()),
+                    model.values.remove(&key).is_some(),
+                );
                 prop_assert!(removed == known || (!endless && known));
             }
             Op::Cas(key, right, size, ttl) => {
                 let now_there = t.store.get(&key.to_string());
                 let expected = if right { now_there } else { Some(vec![255; 3]) };
-                let set = t.store.compare_and_set(key.to_string(), expected.as_deref(), vec![key; size], ttl).unwrap();
+                let set = t
+                    .store
+                    .compare_and_set(key.to_string(), expected.as_deref(), vec![key; size], ttl)
+                    .unwrap();
                 prop_assert_eq!(set, right);
                 if set {
                     model.values.insert(key, (size, end(now, ttl)));
@@ -505,7 +694,10 @@ fn check(t: &Told, ops: &[Op], room: Option<(u64, u64)>) -> Result<(), TestCaseE
                 }
                 let told = match u64::try_from(by) {
                     Ok(_) => t.store.increment(key.to_string(), by, ttl).unwrap(),
-                    Err(_) => t.store.decrement(key.to_string(), by.unsigned_abs(), ttl).unwrap(),
+                    Err(_) => t
+                        .store
+                        .decrement(key.to_string(), by.unsigned_abs(), ttl)
+                        .unwrap(),
                 };
                 let (count, _) = model.counters.entry(key).or_insert((0, end(now, ttl)));
                 *count += by;
@@ -514,7 +706,12 @@ fn check(t: &Told, ops: &[Op], room: Option<(u64, u64)>) -> Result<(), TestCaseE
             Op::Counter(key) => {
                 let told = t.store.counter(&key.to_string());
                 let count = model.counters.get(&key).map(|(count, _)| *count);
-                prop_assert!(told == count || (!endless && told.is_none()), "{:?} {:?}", told, count);
+                prop_assert!(
+                    told == count || (!endless && told.is_none()),
+                    "{:?} {:?}",
+                    told,
+                    count
+                );
             }
             Op::Pass(milliseconds) => {
                 t.pass(milliseconds);
@@ -522,7 +719,13 @@ fn check(t: &Told, ops: &[Op], room: Option<(u64, u64)>) -> Result<(), TestCaseE
             }
         }
         if let (Some((entries, bytes)), Some(_)) = (room, t.stats.store.get()) {
-            prop_assert!(t.entries() <= entries && t.bytes() <= bytes, "{:?}: {} {}", op, t.entries(), t.bytes());
+            prop_assert!(
+                t.entries() <= entries && t.bytes() <= bytes,
+                "{:?}: {} {}",
+                op,
+                t.entries(),
+                t.bytes()
+            );
         }
     }
     Ok(())
@@ -530,7 +733,8 @@ fn check(t: &Told, ops: &[Op], room: Option<(u64, u64)>) -> Result<(), TestCaseE
 
 #[test]
 fn an_entry_that_was_used_once_long_ago_does_not_stay_for_ever() {
-    // Ten entries in each of 16 shards; 200 more come to each, give or take 60 in the worst of runs.
+    // Ten entries in each of 16 shards; 200 more come to each, give or take 60 in the worst of
+    // runs.
     let t = told(160, 1 << 20);
     for n in 0..100 {
         t.set(&format!("old {n}"), "x", 0);
@@ -539,7 +743,9 @@ fn an_entry_that_was_used_once_long_ago_does_not_stay_for_ever() {
     for n in 0..3_200 {
         t.set(&format!("new {n}"), "x", 0);
     }
-    let left = (0..100).filter(|n| t.get(&format!("old {n}")).is_some()).count();
+    let left = (0..100)
+        .filter(|n| t.get(&format!("old {n}")).is_some())
+        .count();
     assert_eq!(left, 0, "its second chance is one chance");
     assert!(t.entries() <= 160);
 }

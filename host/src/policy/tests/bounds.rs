@@ -6,13 +6,17 @@ use super::*;
 fn large(body: &str) -> PolicySpec {
     let body = format!("(drop (memory.grow (i32.const 16383))) {body}");
     let spec = spec(&editing_guest("", "", "", &body));
-    PolicySpec { memory: 2 << 30, deadline: Duration::from_millis(1), ..spec }
+    PolicySpec {
+        memory: 2 << 30,
+        deadline: Duration::from_millis(1),
+        ..spec
+    }
 }
 
 #[test]
 fn one_instruction_over_all_of_a_large_memory_ends_by_the_deadline() {
-    // Each of these is a single instruction and takes a hundred milliseconds or more, so that a guest which nothing
-    // interrupts would answer.
+    // Each of these is a single instruction and takes a hundred milliseconds or more, so that a
+    // guest which nothing interrupts would answer.
     let gib = "(i32.const 1073741824)";
     for body in [
         format!("(memory.fill (i32.const 0) (i32.const 7) {gib})"),
@@ -34,39 +38,66 @@ fn calls_of_the_host_one_after_the_other_end_by_the_deadline_without_a_loop_too(
         (type $levels (enum "debug" "info" "warn" "error")) (export "level" (type $level (eq $levels)))
         (export "write" (func (param "level" $level) (param "message" string)))))"#;
     // Far more than the deadline together, so that a guest which nothing interrupts would answer.
-    for (encoding, length) in [("utf8", 60_000), ("utf16", 30_000), ("latin1+utf16", 30_000)] {
+    for (encoding, length) in [
+        ("utf8", 60_000),
+        ("utf16", 30_000),
+        ("latin1+utf16", 30_000),
+    ] {
         let host = format!(
             r#"(core func $w (canon lower (func $log "write") (memory $mem) string-encoding={encoding}))
                (core instance $host (export "w" (func $w)))"#
         );
-        let body = format!("(call $w (i32.const 0) (i32.const 0) (i32.const {length})) ").repeat(10_000);
+        let body =
+            format!("(call $w (i32.const 0) (i32.const 0) (i32.const {length})) ").repeat(10_000);
         let core = r#"(import "host" "w" (func $w (param i32 i32 i32)))"#;
         let test = TestEngine::new();
         let mut seat = test.seat(&impatient(spec(&editing_guest(log, &host, core, &body))));
         let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
-        assert_eq!(fault.kind, FaultKind::Deadline, "{encoding}: {}", fault.message);
+        assert_eq!(
+            fault.kind,
+            FaultKind::Deadline,
+            "{encoding}: {}",
+            fault.message
+        );
     }
 }
 
 #[test]
 fn out_of_bounds_is_still_a_trap_and_not_a_missed_deadline() {
     let body = "(memory.fill (i32.const 65536) (i32.const 7) (i32.const 1073741824))";
-    let fault = TestEngine::new().seat(&large(body)).edit_request(&mut request(&[]), 0).unwrap_err();
+    let fault = TestEngine::new()
+        .seat(&large(body))
+        .edit_request(&mut request(&[]), 0)
+        .unwrap_err();
     assert_eq!(fault.kind, FaultKind::Trap, "{}", fault.message);
-    assert!(fault.message.contains("out of bounds memory access"), "{}", fault.message);
+    assert!(
+        fault.message.contains("out of bounds memory access"),
+        "{}",
+        fault.message
+    );
 }
 
 #[test]
 fn an_answer_that_comes_after_the_deadline_counts_as_a_missed_one_and_is_used() {
     let test = TestEngine::new();
-    let spec = PolicySpec { deadline: Duration::from_nanos(1), ..spec(&editing_guest("", "", "", "")) };
+    let spec = PolicySpec {
+        deadline: Duration::from_nanos(1),
+        ..spec(&editing_guest("", "", "", ""))
+    };
     let mut seat = test.seat(&spec);
     let asked = 50;
-    let answers = (0..asked).filter(|_| seat.edit_request(&mut request(&[]), 0).is_ok()).count();
+    let answers = (0..asked)
+        .filter(|_| seat.edit_request(&mut request(&[]), 0).is_ok())
+        .count();
     // A tick may well end a few of them.
     assert!(answers > 0);
-    // The first long call may have been off its core: from the second on the thread's own time is measured.
-    assert!(test.shard().deadlines.value() >= asked - 1, "{}", test.shard().deadlines.value());
+    // The first long call may have been off its core: from the second on the thread's own time is
+    // measured.
+    assert!(
+        test.shard().deadlines.value() >= asked - 1,
+        "{}",
+        test.shard().deadlines.value()
+    );
     assert!(test.shard().fault_nanoseconds.value() > 0);
 }
 
@@ -74,9 +105,14 @@ fn an_answer_that_comes_after_the_deadline_counts_as_a_missed_one_and_is_used() 
 fn tables_and_memories_share_the_limit() {
     let guest = |elements: u32, pages: u32| {
         let core = format!("(table {elements} funcref)");
-        let body = format!("(if (i32.eq (memory.grow (i32.const {pages})) (i32.const -1)) (then unreachable))");
+        let body = format!(
+            "(if (i32.eq (memory.grow (i32.const {pages})) (i32.const -1)) (then unreachable))"
+        );
         let spec = spec(&editing_guest("", "", &core, &body));
-        PolicySpec { memory: 4 * 65_536, ..spec }
+        PolicySpec {
+            memory: 4 * 65_536,
+            ..spec
+        }
     };
     let test = TestEngine::new();
     let mut seat = test.seat(&guest(10, 2));
@@ -89,14 +125,21 @@ fn tables_and_memories_share_the_limit() {
     let mut seat = test.seat(&guest(16_000, 2));
     assert!(seat.edit_request(&mut request(&[]), 0).is_err());
     let refused = test.load(&guest(190_000, 0)).unwrap_err();
-    assert!(matches!(refused, Refusal::Memory { needed, limit: 262_144 } if needed > 1_500_000), "{refused}");
+    assert!(
+        matches!(refused, Refusal::Memory { needed, limit: 262_144 } if needed > 1_500_000),
+        "{refused}"
+    );
 }
 
 #[test]
 fn generations_of_one_policy_never_take_the_places_of_another() {
     let test = TestEngine::with_room_for(24);
     let guest = spec(&editing_guest("", "", "", ""));
-    let guard = PolicySpec { name: "guard".to_owned(), isolation: Isolation::Request, ..guest.clone() };
+    let guard = PolicySpec {
+        name: "guard".to_owned(),
+        isolation: Isolation::Request,
+        ..guest.clone()
+    };
     let mut seat = test.seat(&guard);
     let mut held = Vec::new();
     let refused = loop {
@@ -105,7 +148,12 @@ fn generations_of_one_policy_never_take_the_places_of_another() {
             Err(refused) => break refused,
         }
     };
-    assert!(refused.to_string().contains("5 generations that requests still use"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("5 generations that requests still use"),
+        "{refused}"
+    );
     for _ in 0..20 {
         seat.begin_request();
         assert!(seat.edit_request(&mut request(&[]), 0).is_ok());
@@ -124,7 +172,10 @@ fn a_tape_keeps_nothing_that_the_store_could_not_hold_and_little_of_the_rest() {
     let mut seat = test.seat(&probe(Value::Null));
     let mut weight = |actions: &[&str]| {
         seat.insert_tape(Box::new(Tape::recording(1)));
-        let fields: Vec<_> = actions.iter().map(|action| ("x-probe-request", *action)).collect();
+        let fields: Vec<_> = actions
+            .iter()
+            .map(|action| ("x-probe-request", *action))
+            .collect();
         seat.edit_request(&mut request(&fields), 0).unwrap();
         seat.eject_tape().unwrap().record().weight()
     };
@@ -139,7 +190,8 @@ fn a_policy_that_is_slow_to_build_has_a_successor_waiting_after_its_first_fault(
     let test = TestEngine::new();
     let mut seat = test.seat(&probe(json!({"on_configure": "spin=500000"})));
     let trap = |seat: &mut Seat| {
-        let fault = until_available(|| seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0));
+        let fault =
+            until_available(|| seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0));
         assert_eq!(fault.unwrap_err().kind, FaultKind::Trap);
     };
     trap(&mut seat);
@@ -154,19 +206,38 @@ fn a_policy_that_is_slow_to_build_has_a_successor_waiting_after_its_first_fault(
     let _in_place = test.stats.setting_up.lock().unwrap();
     drop(_in_place);
     trap(&mut seat);
-    assert_eq!(seat.edit_request(&mut request(&[]), 0).map_err(|fault| fault.kind), Ok(Edited::Done));
+    assert_eq!(
+        seat.edit_request(&mut request(&[]), 0)
+            .map_err(|fault| fault.kind),
+        Ok(Edited::Done)
+    );
 }
 
 #[test]
 fn globals_count_for_each_instance_that_has_them() {
     let globals = "(global (mut i64) (i64.const 0))".repeat(1_000);
     let imports = format!("(core module $many {globals})");
-    let instances: String = (0..100).map(|n| format!("(core instance $many{n} (instantiate $many))")).collect();
-    let guest = spec(&editing_guest(&format!("{imports} {instances}"), "", "", ""));
+    let instances: String = (0..100)
+        .map(|n| format!("(core instance $many{n} (instantiate $many))"))
+        .collect();
+    let guest = spec(&editing_guest(
+        &format!("{imports} {instances}"),
+        "",
+        "",
+        "",
+    ));
     let test = TestEngine::new();
     // 1,000 globals of 16 bytes in each of 100 instances.
-    let refused = test.load(&PolicySpec { memory: 1 << 20, ..guest.clone() }).unwrap_err();
-    assert!(matches!(refused, Refusal::Memory { needed, .. } if needed > 1_600_000), "{refused}");
+    let refused = test
+        .load(&PolicySpec {
+            memory: 1 << 20,
+            ..guest.clone()
+        })
+        .unwrap_err();
+    assert!(
+        matches!(refused, Refusal::Memory { needed, .. } if needed > 1_600_000),
+        "{refused}"
+    );
     let seat = test.seat(&guest);
     assert!(test.shard().memory.value() > 1_600_000);
     drop(seat);

@@ -9,12 +9,21 @@ const FIRST: &[u8] = include_bytes!("../../../../tests/guests/pick-first/pick-fi
 const LAST: &[u8] = include_bytes!("../../../../tests/guests/pick-last/pick-last.wasm");
 
 fn engine(cache: &Path) -> TestEngine {
-    TestEngine::with(EngineOptions { instances: Some(32), cache: Some(cache.to_owned()), ..EngineOptions::default() })
+    TestEngine::with(EngineOptions {
+        instances: Some(32),
+        cache: Some(cache.to_owned()),
+        ..EngineOptions::default()
+    })
 }
 
 fn selects(test: &TestEngine, component: &[u8]) -> Selected {
-    let attempt = Attempt { number: 1, failed: &[] };
-    test.seat(&spec(component)).select(&mut request(&[]), 0, attempt).unwrap()
+    let attempt = Attempt {
+        number: 1,
+        failed: &[],
+    };
+    test.seat(&spec(component))
+        .select(&mut request(&[]), 0, attempt)
+        .unwrap()
 }
 
 /// What belongs to a component, by its file's extension.
@@ -24,7 +33,11 @@ fn kept(cache: &Path, component: &[u8], extension: &str) -> PathBuf {
         let name = path.file_name().unwrap().to_str().unwrap();
         name.starts_with(&digest) && name.ends_with(extension)
     };
-    fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).find(matches).unwrap()
+    fs::read_dir(cache)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(matches)
+        .unwrap()
 }
 
 #[test]
@@ -32,11 +45,18 @@ fn the_next_engine_runs_what_was_compiled_for_the_last() {
     let cache = std::env::temp_dir().join(format!("waypost-cached-{}", std::process::id()));
     let _ = fs::remove_dir_all(&cache);
     let test = engine(&cache);
-    assert_eq!([selects(&test, FIRST), selects(&test, LAST)], [Selected::Backend(0), Selected::Backend(2)]);
+    assert_eq!(
+        [selects(&test, FIRST), selects(&test, LAST)],
+        [Selected::Backend(0), Selected::Backend(2)]
+    );
 
     // Whether an engine really takes what is there shows when that is something else.
     for extension in ["compiled", "checksum"] {
-        fs::copy(kept(&cache, LAST, extension), kept(&cache, FIRST, extension)).unwrap();
+        fs::copy(
+            kept(&cache, LAST, extension),
+            kept(&cache, FIRST, extension),
+        )
+        .unwrap();
     }
     assert_eq!(selects(&engine(&cache), FIRST), Selected::Backend(2));
     // And what is damaged is compiled again, and mended.
@@ -60,22 +80,44 @@ fn what_is_refused_is_not_kept() {
 fn a_folder_that_is_none_is_named() {
     let file = std::env::temp_dir().join(format!("waypost-no-cache-{}", std::process::id()));
     fs::write(&file, b"").unwrap();
-    let options = EngineOptions { workers: 1, cache: Some(file.clone()), ..EngineOptions::default() };
+    let options = EngineOptions {
+        workers: 1,
+        cache: Some(file.clone()),
+        ..EngineOptions::default()
+    };
     let error = Engine::new(options).err().unwrap().to_string();
-    assert!(error.starts_with(&format!("`cache-dir` {}", file.display())), "{error}");
+    assert!(
+        error.starts_with(&format!("`cache-dir` {}", file.display())),
+        "{error}"
+    );
     fs::remove_file(file).unwrap();
 }
 
 #[test]
 fn instructions_are_counted_and_are_the_same_each_time() {
-    let test = TestEngine::with(EngineOptions { instances: Some(32), fuel: true, ..EngineOptions::default() });
+    let test = TestEngine::with(EngineOptions {
+        instances: Some(32),
+        fuel: true,
+        ..EngineOptions::default()
+    });
     let mut seat = test.seat(&spec(FIRST));
     let mut counted = Vec::new();
     for _ in 0..3 {
-        seat.select(&mut request(&[]), 0, Attempt { number: 1, failed: &[] }).unwrap();
+        seat.select(
+            &mut request(&[]),
+            0,
+            Attempt {
+                number: 1,
+                failed: &[],
+            },
+        )
+        .unwrap();
         counted.push(seat.fuel().unwrap());
     }
-    assert!(counted[0] > 0 && counted.iter().all(|n| *n == counted[0]), "{counted:?}");
+    assert!(
+        counted[0] > 0 && counted.iter().all(|n| *n == counted[0]),
+        "{counted:?}"
+    );
     assert_eq!(TestEngine::new().seat(&spec(FIRST)).fuel(), None);
 }
 
@@ -83,17 +125,49 @@ fn instructions_are_counted_and_are_the_same_each_time() {
 fn a_script_decides_what_is_drawn_and_when_it_is() {
     let random = builtin("random").unwrap();
     let test = TestEngine::new();
-    let mut seat = test.seat(&PolicySpec { component: random.into(), ..spec(b"") });
+    let mut seat = test.seat(&PolicySpec {
+        component: random.into(),
+        ..spec(b"")
+    });
     // Weights 1, 2 and 3: six points; backend 1 is not healthy.
     for (draw, backend) in [(0, 0), (3, 2), (5, 2)] {
-        let script = Script { draws: vec![draw], ..Script::default() };
+        let script = Script {
+            draws: vec![draw],
+            ..Script::default()
+        };
         seat.insert_tape(Box::new(Tape::scripted(script)));
-        let selected = seat.select(&mut request(&[]), 0, Attempt { number: 1, failed: &[] }).unwrap();
+        let selected = seat
+            .select(
+                &mut request(&[]),
+                0,
+                Attempt {
+                    number: 1,
+                    failed: &[],
+                },
+            )
+            .unwrap();
         assert_eq!(selected, Selected::Backend(backend));
         let tape = seat.eject_tape().unwrap();
         assert_eq!((tape.draws_left(), tape.complaint()), (0, None));
     }
-    seat.insert_tape(Box::new(Tape::scripted(Script { draws: vec![6], ..Script::default() })));
-    seat.select(&mut request(&[]), 0, Attempt { number: 1, failed: &[] }).unwrap();
-    assert!(seat.eject_tape().unwrap().complaint().unwrap().contains("draw 6 is not below 6"));
+    seat.insert_tape(Box::new(Tape::scripted(Script {
+        draws: vec![6],
+        ..Script::default()
+    })));
+    seat.select(
+        &mut request(&[]),
+        0,
+        Attempt {
+            number: 1,
+            failed: &[],
+        },
+    )
+    .unwrap();
+    assert!(
+        seat.eject_tape()
+            .unwrap()
+            .complaint()
+            .unwrap()
+            .contains("draw 6 is not below 6")
+    );
 }

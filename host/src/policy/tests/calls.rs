@@ -7,49 +7,95 @@ fn the_built_in_random_chooses_a_healthy_backend_that_did_not_fail() {
     let mut seat = test.seat(&spec(builtin("random").unwrap()));
     let mut seen = [0; 3];
     for _ in 0..200 {
-        let Ok(Selected::Backend(index)) = seat.select(&mut request(&[]), 0, first_attempt()) else {
+        let Ok(Selected::Backend(index)) = seat.select(&mut request(&[]), 0, first_attempt())
+        else {
             panic!("no backend")
         };
         seen[index as usize] += 1;
     }
     assert!(seen[0] > 20 && seen[1] == 0 && seen[2] > 20, "{seen:?}");
-    let failed = [FailedAttempt { backend: 0, failure: Failure::Connect }];
-    let second = Attempt { number: 2, failed: &failed };
-    assert!(matches!(seat.select(&mut request(&[]), 0, second), Ok(Selected::Backend(2))));
+    let failed = [FailedAttempt {
+        backend: 0,
+        failure: Failure::Connect,
+    }];
+    let second = Attempt {
+        number: 2,
+        failed: &failed,
+    };
+    assert!(matches!(
+        seat.select(&mut request(&[]), 0, second),
+        Ok(Selected::Backend(2))
+    ));
     assert!(!seat.hooks().range);
-    assert!(matches!(seat.check_range(&mut request(&[]), 0), Ok(RangeVerdict::Untouched)));
+    assert!(matches!(
+        seat.check_range(&mut request(&[]), 0),
+        Ok(RangeVerdict::Untouched)
+    ));
 }
 
 #[test]
 fn the_built_in_range_policy_answers_ranges() {
     let mut seat = TestEngine::new().seat(&spec(builtin("range").unwrap()));
-    let verdict = seat.check_range(&mut request(&[("range", "bytes=1-5,7-")]), 0).unwrap();
-    let RangeVerdict::Ranges(ranges) = verdict else { panic!("{verdict:?}") };
+    let verdict = seat
+        .check_range(&mut request(&[("range", "bytes=1-5,7-")]), 0)
+        .unwrap();
+    let RangeVerdict::Ranges(ranges) = verdict else {
+        panic!("{verdict:?}")
+    };
     assert_eq!(ranges, [ByteRange::FromTo(1, 5), ByteRange::From(7)]);
-    assert!(matches!(seat.check_range(&mut request(&[("range", "bytes=x")]), 0), Ok(RangeVerdict::Ignore)));
-    assert!(matches!(seat.check_range(&mut request(&[]), 0), Ok(RangeVerdict::Untouched)));
+    assert!(matches!(
+        seat.check_range(&mut request(&[("range", "bytes=x")]), 0),
+        Ok(RangeVerdict::Ignore)
+    ));
+    assert!(matches!(
+        seat.check_range(&mut request(&[]), 0),
+        Ok(RangeVerdict::Untouched)
+    ));
 }
 
 #[test]
 fn a_guest_reads_the_request_as_it_is() {
-    let mut seat = TestEngine::new().seat(&probe(probe_actions("request", &["echo", "names", "values=x-twice"])));
+    let mut seat = TestEngine::new().seat(&probe(probe_actions(
+        "request",
+        &["echo", "names", "values=x-twice"],
+    )));
     let mut head = request(&[("X-Twice", "a"), ("x-other", "b"), ("x-twice", "c")]);
     seat.edit_request(&mut head, 0).unwrap();
-    assert_eq!(field(&head, "x-probe-echo"), "GET http example.com /a ?b=c 0.0.0.0");
+    assert_eq!(
+        field(&head, "x-probe-echo"),
+        "GET http example.com /a ?b=c 0.0.0.0"
+    );
     assert_eq!(field(&head, "x-probe-values"), "61,63");
     assert!(field(&head, "x-probe-names").starts_with("x-twice,x-other,x-twice"));
-    assert_eq!((head.host.as_str(), head.target.as_str()), ("example.com", "/a?b=c"));
+    assert_eq!(
+        (head.host.as_str(), head.target.as_str()),
+        ("example.com", "/a?b=c")
+    );
 }
 
 #[test]
 fn backends_are_told_before_the_first_request_and_the_attempt_with_each() {
-    let mut seat = TestEngine::new().seat(&probe(probe_actions("request", &["topology", "attempt"])));
+    let mut seat =
+        TestEngine::new().seat(&probe(probe_actions("request", &["topology", "attempt"])));
     let failed = [
-        FailedAttempt { backend: 2, failure: Failure::ConnectTimeout },
-        FailedAttempt { backend: 1, failure: Failure::Closed },
+        FailedAttempt {
+            backend: 2,
+            failure: Failure::ConnectTimeout,
+        },
+        FailedAttempt {
+            backend: 1,
+            failure: Failure::Closed,
+        },
     ];
     assert!(matches!(
-        seat.select(&mut request(&[]), 1, Attempt { number: 3, failed: &failed }),
+        seat.select(
+            &mut request(&[]),
+            1,
+            Attempt {
+                number: 3,
+                failed: &failed
+            }
+        ),
         Ok(Selected::NoChoice)
     ));
     let mut head = request(&[]);
@@ -58,7 +104,10 @@ fn backends_are_told_before_the_first_request_and_the_attempt_with_each() {
         field(&head, "x-probe-topology"),
         "0 web 7 10.0.0.1:80/1/zone=a 10.0.0.2:80/2/zone=a 10.0.0.3:80/3/zone=a; 1 other 7 10.0.0.9:80/9/zone=a"
     );
-    assert_eq!(field(&head, "x-probe-attempt"), "1 3 2:connect-timeout 1:closed");
+    assert_eq!(
+        field(&head, "x-probe-attempt"),
+        "1 3 2:connect-timeout 1:closed"
+    );
 }
 
 #[test]
@@ -67,26 +116,49 @@ fn failed_attempts_are_told_in_select_only_and_never_to_the_next_request() {
         "request": ["failed", "attempt", "calls"], "response": ["failed"],
     })));
     let failed = [
-        FailedAttempt { backend: 0, failure: Failure::Connect },
-        FailedAttempt { backend: 2, failure: Failure::Other },
+        FailedAttempt {
+            backend: 0,
+            failure: Failure::Connect,
+        },
+        FailedAttempt {
+            backend: 2,
+            failure: Failure::Other,
+        },
     ];
     let mut asked = |attempt| {
         let (mut head, mut fields) = (request(&[]), Fields::new());
         seat.select(&mut head, 0, attempt).unwrap();
         seat.edit_request(&mut head, 0).unwrap();
-        seat.edit_response(&mut head, 0, 200, 0, &mut fields).unwrap();
+        seat.edit_response(&mut head, 0, 200, 0, &mut fields)
+            .unwrap();
         assert_eq!(field(&head, "x-probe-failed"), "told");
         assert_eq!(fields.first("x-probe-failed"), Some(&b"told"[..]));
-        (field(&head, "x-probe-attempt").to_owned(), field(&head, "x-probe-calls").to_owned())
+        (
+            field(&head, "x-probe-attempt").to_owned(),
+            field(&head, "x-probe-calls").to_owned(),
+        )
     };
-    assert_eq!(asked(Attempt { number: 3, failed: &failed }), ("0 3 0:connect 2:other".to_owned(), "2".to_owned()));
+    assert_eq!(
+        asked(Attempt {
+            number: 3,
+            failed: &failed
+        }),
+        ("0 3 0:connect 2:other".to_owned(), "2".to_owned())
+    );
     // The same instance; the number makes the guest ask, though there is nothing to tell.
-    assert_eq!(asked(Attempt { number: 2, failed: &[] }), ("0 2".to_owned(), "5".to_owned()));
+    assert_eq!(
+        asked(Attempt {
+            number: 2,
+            failed: &[]
+        }),
+        ("0 2".to_owned(), "5".to_owned())
+    );
 }
 
 #[test]
 fn selecting_needs_no_allocation_by_the_guest() {
-    // Without a `realloc` this component would be invalid if `select` had a list or a string among its parameters.
+    // Without a `realloc` this component would be invalid if `select` had a list or a string among
+    // its parameters.
     let bytes = wat(&format!(
         r#"(component
         {SELECTING}
@@ -108,10 +180,22 @@ fn selecting_needs_no_allocation_by_the_guest() {
         (export "waypost:policy/selection@0.1.0" (instance $hooks)))"#
     ));
     let mut seat = TestEngine::new().seat(&spec(&bytes));
-    assert!(matches!(seat.select(&mut request(&[]), 0, first_attempt()), Ok(Selected::Backend(0))));
-    let failed = [FailedAttempt { backend: 0, failure: Failure::Connect }];
-    let second = Attempt { number: 2, failed: &failed };
-    assert!(matches!(seat.select(&mut request(&[]), 0, second), Ok(Selected::Backend(1))));
+    assert!(matches!(
+        seat.select(&mut request(&[]), 0, first_attempt()),
+        Ok(Selected::Backend(0))
+    ));
+    let failed = [FailedAttempt {
+        backend: 0,
+        failure: Failure::Connect,
+    }];
+    let second = Attempt {
+        number: 2,
+        failed: &failed,
+    };
+    assert!(matches!(
+        seat.select(&mut request(&[]), 0, second),
+        Ok(Selected::Backend(1))
+    ));
 }
 
 #[test]
@@ -161,19 +245,28 @@ fn edits_are_bounded_in_number() {
 
 #[test]
 fn a_response_is_edited_while_the_request_stays() {
-    let mut seat = TestEngine::new()
-        .seat(&probe(probe_actions("response", &["answer", "set=x-a:b", "request-names", "remove=server"])));
+    let mut seat = TestEngine::new().seat(&probe(probe_actions(
+        "response",
+        &["answer", "set=x-a:b", "request-names", "remove=server"],
+    )));
     let (mut head, mut fields) = (request(&[("x-only-request", "1")]), Fields::new());
     fields.append(b"server", b"s");
     fields.append(b"Connection", b"x-hop");
     fields.append(b"x-hop", b"1");
-    assert!(matches!(seat.edit_response(&mut head, 0, 418, 2, &mut fields), Ok(Edited::Done)));
+    assert!(matches!(
+        seat.edit_response(&mut head, 0, 418, 2, &mut fields),
+        Ok(Edited::Done)
+    ));
     assert_eq!(fields.first("x-probe-answer"), Some(&b"418 2"[..]));
-    assert_eq!(fields.first("x-probe-request-names"), Some(&b"x-only-request"[..]));
+    assert_eq!(
+        fields.first("x-probe-request-names"),
+        Some(&b"x-only-request"[..])
+    );
     assert!(fields.contains("x-a") && !fields.contains("server"));
     assert_eq!(head.fields.len(), 1);
     let mut head = request(&[("x-probe-response", "remove=x-hop")]);
-    seat.edit_response(&mut head, 0, 200, 0, &mut fields).unwrap();
+    seat.edit_response(&mut head, 0, 200, 0, &mut fields)
+        .unwrap();
     assert!(fields.contains("x-hop"), "a hop-by-hop field was removed");
 }
 
@@ -184,16 +277,23 @@ fn a_guest_answers_the_client_from_any_hook() {
         "response": ["refuse=502"], "range": ["refuse=416"],
     })));
     let mut head = request(&[]);
-    let Ok(Selected::Answer(reply)) = seat.select(&mut head, 0, first_attempt()) else { panic!("no answer") };
+    let Ok(Selected::Answer(reply)) = seat.select(&mut head, 0, first_attempt()) else {
+        panic!("no answer")
+    };
     assert_eq!(reply.status, 503);
-    let Ok(Edited::Answer(reply)) = seat.edit_request(&mut head, 0) else { panic!("no answer") };
+    let Ok(Edited::Answer(reply)) = seat.edit_request(&mut head, 0) else {
+        panic!("no answer")
+    };
     assert_eq!((reply.status, &reply.body[..]), (403, &b"xxx"[..]));
     assert_eq!(reply.headers, [("x-why".to_owned(), b"no".to_vec())]);
-    let Ok(Edited::Answer(reply)) = seat.edit_response(&mut head, 0, 200, 0, &mut Fields::new()) else {
+    let Ok(Edited::Answer(reply)) = seat.edit_response(&mut head, 0, 200, 0, &mut Fields::new())
+    else {
         panic!("no answer")
     };
     assert_eq!(reply.status, 502);
-    let Ok(RangeVerdict::Answer(reply)) = seat.check_range(&mut head, 0) else { panic!("no answer") };
+    let Ok(RangeVerdict::Answer(reply)) = seat.check_range(&mut head, 0) else {
+        panic!("no answer")
+    };
     assert_eq!(reply.status, 416);
 }
 
@@ -201,13 +301,25 @@ fn a_guest_answers_the_client_from_any_hook() {
 fn log_lines_carry_the_policys_name_and_are_one_line_each() {
     let mut seat = TestEngine::new().seat(&probe(Value::Null));
     let log = logged(|| {
-        let actions = [("x-probe-select", "log=all well"), ("x-probe-select", "log-error=not\twell")];
-        seat.select(&mut request(&actions), 0, first_attempt()).unwrap();
-        seat.select(&mut request(&[("x-probe-select", "log-bytes=5000")]), 0, first_attempt()).unwrap();
+        let actions = [
+            ("x-probe-select", "log=all well"),
+            ("x-probe-select", "log-error=not\twell"),
+        ];
+        seat.select(&mut request(&actions), 0, first_attempt())
+            .unwrap();
+        seat.select(
+            &mut request(&[("x-probe-select", "log-bytes=5000")]),
+            0,
+            first_attempt(),
+        )
+        .unwrap();
     });
     let lines: Vec<_> = log.lines().collect();
     assert_eq!(lines.len(), 3);
-    assert!(lines[0].contains("INFO policy: all well policy=\"p\""), "{log}");
+    assert!(
+        lines[0].contains("INFO policy: all well policy=\"p\""),
+        "{log}"
+    );
     assert!(lines[1].contains("ERROR policy: not\u{fffd}well"), "{log}");
     assert_eq!(lines[2].matches('x').count(), 1024);
 }
@@ -215,12 +327,17 @@ fn log_lines_carry_the_policys_name_and_are_one_line_each() {
 #[test]
 fn counters_are_counted_by_name_and_bounded() {
     let test = TestEngine::new();
-    let mut seat =
-        test.seat(&probe(probe_actions("request", &["count=hits", "count=hits", "count=Bad", "define=100"])));
+    let mut seat = test.seat(&probe(probe_actions(
+        "request",
+        &["count=hits", "count=hits", "count=Bad", "define=100"],
+    )));
     let mut head = request(&[]);
     seat.edit_request(&mut head, 0).unwrap();
     let did = field(&head, "x-probe-did");
-    assert!(did.starts_with("counted, counted, a counter's name is") && did.ends_with(", 63"), "{did}");
+    assert!(
+        did.starts_with("counted, counted, a counter's name is") && did.ends_with(", 63"),
+        "{did}"
+    );
     assert_eq!(test.stats.counter_names.lock().unwrap()[0], "hits");
     assert_eq!(test.shard().counters.0[0].value(), 2);
 }
@@ -237,7 +354,12 @@ fn calls_are_timed_and_memory_is_shown() {
     assert_eq!(times.count, 3);
     let before = test.shard().memory.value();
     assert!(before > 0);
-    seat.select(&mut request(&[("x-probe-select", "grow=2")]), 0, first_attempt()).unwrap();
+    seat.select(
+        &mut request(&[("x-probe-select", "grow=2")]),
+        0,
+        first_attempt(),
+    )
+    .unwrap();
     assert_eq!(test.shard().memory.value(), before + (2 << 20));
     assert_eq!(test.shard().memory_peak.value(), before + (2 << 20));
     drop(seat);
@@ -246,7 +368,8 @@ fn calls_are_timed_and_memory_is_shown() {
 
 #[test]
 fn random_numbers_are_below_the_bound_and_differ() {
-    let mut seat = TestEngine::new().seat(&probe(probe_actions("request", &["random=10", "clock"])));
+    let mut seat =
+        TestEngine::new().seat(&probe(probe_actions("request", &["random=10", "clock"])));
     let mut draws = std::collections::BTreeSet::new();
     for _ in 0..20 {
         let mut head = request(&[]);
@@ -272,7 +395,10 @@ fn isolation_by_request_remembers_nothing_of_another_request() {
     let mut seat = test.seat(&probe(actions.clone()));
     assert_eq!([calls(&mut seat), calls(&mut seat)], ["1", "2"]);
 
-    let mut seat = test.seat(&PolicySpec { isolation: Isolation::Request, ..probe(actions) });
+    let mut seat = test.seat(&PolicySpec {
+        isolation: Isolation::Request,
+        ..probe(actions)
+    });
     assert_eq!([calls(&mut seat), calls(&mut seat)], ["1", "1"]);
     seat.begin_request();
     assert_eq!([calls(&mut seat), calls(&mut seat)], ["1", "2"]);

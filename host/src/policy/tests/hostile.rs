@@ -16,11 +16,21 @@ fn each_hook(action: &str, spec: impl Fn(Value) -> PolicySpec) -> Vec<Fault> {
         until_available(|| seat.select(&mut head, 0, first_attempt())).unwrap_err(),
         until_available(|| seat.edit_response(&mut head, 0, 200, 0, &mut fields)).unwrap_err(),
     ];
-    assert_eq!((field(&head, "x-mine"), head.fields.len(), fields.len()), ("1", 1, 1));
+    assert_eq!(
+        (field(&head, "x-mine"), head.fields.len(), fields.len()),
+        ("1", 1, 1)
+    );
     let shard = test.shard();
-    assert_eq!(shard.traps.value() + shard.deadlines.value() + shard.invalid.value(), 4);
+    assert_eq!(
+        shard.traps.value() + shard.deadlines.value() + shard.invalid.value(),
+        4
+    );
     for (fault, hook) in faults.iter().zip(Hook::ALL) {
-        assert!(fault.message.starts_with(&format!("{hook}: ")), "{}", fault.message);
+        assert!(
+            fault.message.starts_with(&format!("{hook}: ")),
+            "{}",
+            fault.message
+        );
         assert!(!fault.message.contains('\n'), "{}", fault.message);
     }
     faults
@@ -30,7 +40,11 @@ fn each_hook(action: &str, spec: impl Fn(Value) -> PolicySpec) -> Vec<Fault> {
 fn a_trap_in_any_hook_is_a_fault_that_names_the_function() {
     for fault in each_hook("trap", probe) {
         assert_eq!(fault.kind, FaultKind::Trap);
-        assert!(fault.message.contains("unreachable") && fault.message.contains("probe"), "{}", fault.message);
+        assert!(
+            fault.message.contains("unreachable") && fault.message.contains("probe"),
+            "{}",
+            fault.message
+        );
     }
 }
 
@@ -46,19 +60,33 @@ fn endless_recursion_in_any_hook_is_a_trap() {
     for fault in each_hook("recurse", probe) {
         assert_eq!(fault.kind, FaultKind::Trap, "{}", fault.message);
     }
-    // The probe runs out of its own stack, in its memory. This one has none there, and uses the host's.
+    // The probe runs out of its own stack, in its memory. This one has none there, and uses the
+    // host's.
     let test = TestEngine::new();
-    let mut seat = test.seat(&spec(&editing_guest("", "", "(func $r (call $r) (call $r))", "(call $r)")));
+    let mut seat = test.seat(&spec(&editing_guest(
+        "",
+        "",
+        "(func $r (call $r) (call $r))",
+        "(call $r)",
+    )));
     let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Trap);
-    assert!(fault.message.contains("call stack exhausted"), "{}", fault.message);
+    assert!(
+        fault.message.contains("call stack exhausted"),
+        "{}",
+        fault.message
+    );
 }
 
 #[test]
 fn memory_beyond_the_limit_in_any_hook_is_a_trap_that_says_so() {
     for fault in each_hook("allocate=20", probe) {
         assert_eq!(fault.kind, FaultKind::Trap);
-        assert!(fault.message.contains("bytes of memory"), "{}", fault.message);
+        assert!(
+            fault.message.contains("bytes of memory"),
+            "{}",
+            fault.message
+        );
     }
 }
 
@@ -70,7 +98,14 @@ fn invalid_answers_are_counted_and_the_edits_before_them_undone() {
         let fault = result.unwrap_err();
         assert_eq!(fault.kind, FaultKind::Invalid, "{}", fault.message);
     };
-    for action in ["pick=3", "pick=4294967295", "refuse=99", "refuse=600", "refuse-body=70000", "refuse-fields=65"] {
+    for action in [
+        "pick=3",
+        "pick=4294967295",
+        "refuse=99",
+        "refuse=600",
+        "refuse-body=70000",
+        "refuse-fields=65",
+    ] {
         let mut head = request(&[("x-probe-select", action)]);
         invalid(until_available(|| seat.select(&mut head, 0, first_attempt())).map(|_| ()));
     }
@@ -80,7 +115,10 @@ fn invalid_answers_are_counted_and_the_edits_before_them_undone() {
     }
     for bad in ["content-length:1", "x:a%0d%0ab", "a%20b:c"] {
         let refusal = format!("refuse-field={bad}");
-        let mut head = request(&[("x-probe-request", "set=x-edited:1"), ("x-probe-request", &refusal)]);
+        let mut head = request(&[
+            ("x-probe-request", "set=x-edited:1"),
+            ("x-probe-request", &refusal),
+        ]);
         invalid(until_available(|| seat.edit_request(&mut head, 0)).map(|_| ()));
         assert!(!head.fields.contains("x-edited") && head.fields.len() == 2);
     }
@@ -102,9 +140,15 @@ fn edits_before_a_trap_are_undone() {
     assert!(!head.fields.contains("x-new"));
     let mut fields = Fields::new();
     fields.append(b"a", b"b");
-    let mut head = request(&[("x-probe-response", "remove=a"), ("x-probe-response", "loop")]);
+    let mut head = request(&[
+        ("x-probe-response", "remove=a"),
+        ("x-probe-response", "loop"),
+    ]);
     let mut seat = TestEngine::new().seat(&impatient(probe(Value::Null)));
-    assert!(seat.edit_response(&mut head, 0, 200, 0, &mut fields).is_err());
+    assert!(
+        seat.edit_response(&mut head, 0, 200, 0, &mut fields)
+            .is_err()
+    );
     assert_eq!(fields.first("a"), Some(&b"b"[..]));
 }
 
@@ -125,7 +169,12 @@ fn huge_strings_and_answers_cost_the_host_nothing() {
 fn a_flood_of_log_lines_is_dropped_and_counted() {
     let test = TestEngine::new();
     let mut seat = test.seat(&probe(Value::Null));
-    seat.select(&mut request(&[("x-probe-select", "log-flood=1000")]), 0, first_attempt()).unwrap();
+    seat.select(
+        &mut request(&[("x-probe-select", "log-flood=1000")]),
+        0,
+        first_attempt(),
+    )
+    .unwrap();
     let dropped = test.shard().log_lines_dropped.value();
     assert!((1..=968).contains(&dropped), "{dropped}");
 }
@@ -133,16 +182,26 @@ fn a_flood_of_log_lines_is_dropped_and_counted() {
 #[test]
 fn a_guest_that_keeps_its_handles_or_answers_nonsense_is_a_fault() {
     let test = TestEngine::new();
-    for body in ["(return (i32.const 1024))", "(return (i32.const 65535))", "(return (i32.const -4))"] {
+    for body in [
+        "(return (i32.const 1024))",
+        "(return (i32.const 65535))",
+        "(return (i32.const -4))",
+    ] {
         let mut seat = test.seat(&spec(&editing_guest("", "", "", body)));
         let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
         assert_ne!(fault.kind, FaultKind::Unavailable, "{}", fault.message);
     }
     let nonsense = "(i32.store8 (i32.const 1024) (i32.const 7))";
     let mut seat = test.seat(&spec(&editing_guest("", "", "", nonsense)));
-    assert_eq!(seat.edit_request(&mut request(&[]), 0).unwrap_err().kind, FaultKind::Invalid);
+    assert_eq!(
+        seat.edit_request(&mut request(&[]), 0).unwrap_err().kind,
+        FaultKind::Invalid
+    );
     let mut seat = test.seat(&spec(&editing_guest("", "", "", "")));
-    assert!(matches!(seat.edit_request(&mut request(&[]), 0), Ok(Edited::Done)));
+    assert!(matches!(
+        seat.edit_request(&mut request(&[]), 0),
+        Ok(Edited::Done)
+    ));
 }
 
 #[test]
@@ -188,16 +247,31 @@ fn a_trap_in_a_function_whose_name_stands_for_gigabytes_costs_nothing() {
     // Each level of this C++ name stands for twice the one before.
     let mut name = String::from("_Z1fP1aS_");
     for level in 0..60 {
-        let before = if level == 0 { String::new() } else { (level - 1).to_string() };
+        let before = if level == 0 {
+            String::new()
+        } else {
+            (level - 1).to_string()
+        };
         name.push_str(&format!("PFS{before}_S{before}_E"));
     }
-    for (name, shown) in [(name.as_str(), "_Z1fP1aS_"), ("\\1b[2J\\e2\\80\\ae", "\u{fffd}[2J\u{fffd}")] {
+    for (name, shown) in [
+        (name.as_str(), "_Z1fP1aS_"),
+        ("\\1b[2J\\e2\\80\\ae", "\u{fffd}[2J\u{fffd}"),
+    ] {
         let core = format!("(func $bad (@name \"{name}\") unreachable)");
         let test = TestEngine::new();
         let mut seat = test.seat(&spec(&editing_guest("", "", &core, "(call $bad)")));
         let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
         assert_eq!(fault.kind, FaultKind::Trap);
-        assert!(fault.message.contains(shown) && fault.message.len() < 1024, "{}", fault.message);
-        assert!(!fault.message.chars().any(char::is_control), "{}", fault.message);
+        assert!(
+            fault.message.contains(shown) && fault.message.len() < 1024,
+            "{}",
+            fault.message
+        );
+        assert!(
+            !fault.message.chars().any(char::is_control),
+            "{}",
+            fault.message
+        );
     }
 }

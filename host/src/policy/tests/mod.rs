@@ -61,21 +61,36 @@ impl TestEngine {
     }
 
     fn with_room_for(instances: u32) -> Self {
-        Self::with(EngineOptions { instances: Some(instances), ..EngineOptions::default() })
+        Self::with(EngineOptions {
+            instances: Some(instances),
+            ..EngineOptions::default()
+        })
     }
 
     fn with(options: EngineOptions) -> Self {
         crate::ground::limit_this_test();
-        let engine = Engine::new(EngineOptions { workers: 1, ..options }).unwrap();
-        let facts = Arc::new(TestFacts { in_flight: AtomicU32::new(0) });
-        Self { engine, stats: Stats::new(1).policy("p"), facts }
+        let engine = Engine::new(EngineOptions {
+            workers: 1,
+            ..options
+        })
+        .unwrap();
+        let facts = Arc::new(TestFacts {
+            in_flight: AtomicU32::new(0),
+        });
+        Self {
+            engine,
+            stats: Stats::new(1).policy("p"),
+            facts,
+        }
     }
 
     pub(super) fn load(&self, spec: &PolicySpec) -> Result<Arc<Generation>, Refusal> {
-        self.engine.load(spec, &pools(), 7, &self.stats, 1).map_err(|e| match e {
-            PolicyError::Refused { reason, .. } => reason,
-            other => panic!("{other}"),
-        })
+        self.engine
+            .load(spec, &pools(), 7, &self.stats, 1)
+            .map_err(|e| match e {
+                PolicyError::Refused { reason, .. } => reason,
+                other => panic!("{other}"),
+            })
     }
 
     fn seat(&self, spec: &PolicySpec) -> Seat {
@@ -99,8 +114,16 @@ fn pools() -> Vec<PoolSpec> {
         labels: vec![("zone".to_owned(), "a".to_owned())],
     };
     vec![
-        PoolSpec { id: 0, name: "web".to_owned(), backends: vec![backend(1), backend(2), backend(3)] },
-        PoolSpec { id: 1, name: "other".to_owned(), backends: vec![backend(9)] },
+        PoolSpec {
+            id: 0,
+            name: "web".to_owned(),
+            backends: vec![backend(1), backend(2), backend(3)],
+        },
+        PoolSpec {
+            id: 1,
+            name: "other".to_owned(),
+            backends: vec![backend(9)],
+        },
     ]
 }
 
@@ -123,12 +146,18 @@ pub(super) fn spec(component: &[u8]) -> PolicySpec {
 }
 
 fn probe(settings: Value) -> PolicySpec {
-    PolicySpec { settings, ..spec(PROBE) }
+    PolicySpec {
+        settings,
+        ..spec(PROBE)
+    }
 }
 
 /// One that does not wait for what never ends.
 fn impatient(spec: PolicySpec) -> PolicySpec {
-    PolicySpec { deadline: Duration::from_millis(5), ..spec }
+    PolicySpec {
+        deadline: Duration::from_millis(5),
+        ..spec
+    }
 }
 
 /// What every component imports whose hook is `select`, in text.
@@ -159,7 +188,10 @@ fn request(fields: &[(&str, &str)]) -> RequestHead {
 }
 
 fn first_attempt() -> Attempt<'static> {
-    Attempt { number: 1, failed: &[] }
+    Attempt {
+        number: 1,
+        failed: &[],
+    }
 }
 
 /// Asks again while the instance is being rebuilt.
@@ -168,7 +200,8 @@ fn until_available<T>(mut ask: impl FnMut() -> Result<T, Fault>) -> Result<T, Fa
     loop {
         match ask() {
             Err(fault)
-                if matches!(fault.kind, FaultKind::Unavailable | FaultKind::Rebuilding) && Instant::now() < give_up =>
+                if matches!(fault.kind, FaultKind::Unavailable | FaultKind::Rebuilding)
+                    && Instant::now() < give_up =>
             {
                 thread::yield_now();
             }
@@ -187,14 +220,22 @@ fn probe_actions(key: &str, actions: &[&str]) -> Value {
 
 /// What `work` writes to the log.
 fn logged(work: impl FnOnce()) -> String {
-    // With one subscriber alive, the first thread that comes by a line decides for all whether it is of interest, and that of
-    // another test has none. With two, every thread is asked.
-    static ANOTHER: LazyLock<tracing::Dispatch> =
-        LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish()));
+    // With one subscriber alive, the first thread that comes by a line decides for all whether it
+    // is of interest, and that of another test has none. With two, every thread is asked.
+    static ANOTHER: LazyLock<tracing::Dispatch> = LazyLock::new(|| {
+        tracing::Dispatch::new(
+            tracing_subscriber::fmt()
+                .with_writer(std::io::sink)
+                .finish(),
+        )
+    });
     LazyLock::force(&ANOTHER);
     let sink = Sink::default();
     let written = sink.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || sink.clone()).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || sink.clone())
+        .finish();
     tracing::subscriber::with_default(subscriber, work);
     String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
 }
@@ -212,9 +253,14 @@ impl std::io::Write for Sink {
     }
 }
 
-/// A component with the hook `edit-request`, in text: `imports` at component level, `core` in the module, `body` for
-/// the hook, which ends by giving back its two handles and answering ok.
-pub(super) fn editing_guest(imports: &str, core_instances: &str, core: &str, body: &str) -> Vec<u8> {
+/// A component with the hook `edit-request`, in text: `imports` at component level, `core` in the
+/// module, `body` for the hook, which ends by giving back its two handles and answering ok.
+pub(super) fn editing_guest(
+    imports: &str,
+    core_instances: &str,
+    core: &str,
+    body: &str,
+) -> Vec<u8> {
     wat(&format!(
         r#"(component
             (import "waypost:policy/types@0.1.0" (instance $types
@@ -255,6 +301,10 @@ pub(super) fn editing_guest(imports: &str, core_instances: &str, core: &str, bod
                 (canon lift (core func $code "edit-request") (memory $mem)))
             (instance $hooks (export "edit-request" (func $edit)))
             (export "waypost:policy/request-headers@0.1.0" (instance $hooks)))"#,
-        with = if core_instances.is_empty() { "" } else { "(with \"host\" (instance $host))" },
+        with = if core_instances.is_empty() {
+            ""
+        } else {
+            "(with \"host\" (instance $host))"
+        },
     ))
 }

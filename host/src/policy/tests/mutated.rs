@@ -1,12 +1,13 @@
-//! Components that were cut, flipped and spliced: whatever the bytes are, an answer or an error and never more. The same
-//! in every run; `fuzz/` looks further, for as long as one likes.
+//! Components that were cut, flipped and spliced: whatever the bytes are, an answer or an error and
+//! never more. The same in every run; `fuzz/` looks further, for as long as one likes.
 
 use super::*;
 use crate::wire::Fields;
 
 /// The seed of everything here.
 const SEED: u64 = 0x005e_ed0f_3a5e;
-/// Cases from each base: small ones are quick to judge, and most of what is special about a component is in them.
+/// Cases from each base: small ones are quick to judge, and most of what is special about a
+/// component is in them.
 const CASES_OF_SMALL: usize = 1_500;
 const CASES_OF_LARGE: usize = 40;
 const SMALL: usize = 4 * 1024;
@@ -72,7 +73,10 @@ impl Tally {
             Ok(generation) => generation,
             Err(refusal) => {
                 let reason = refusal.to_string();
-                assert!(!reason.contains('\n') && !reason.contains("panicked"), "{reason}");
+                assert!(
+                    !reason.contains('\n') && !reason.contains("panicked"),
+                    "{reason}"
+                );
                 self.refused += 1;
                 return;
             }
@@ -84,9 +88,13 @@ impl Tally {
             seat.check_range(&mut head, 0).map(|_| ()),
             seat.edit_request(&mut head, 0).map(|_| ()),
             seat.select(&mut head, 0, first_attempt()).map(|chosen| {
-                assert!(!matches!(chosen, Selected::Backend(index) if index >= 3), "{chosen:?} of three");
+                assert!(
+                    !matches!(chosen, Selected::Backend(index) if index >= 3),
+                    "{chosen:?} of three"
+                );
             }),
-            seat.edit_response(&mut head, 0, 200, 0, &mut fields).map(|_| ()),
+            seat.edit_response(&mut head, 0, 200, 0, &mut fields)
+                .map(|_| ()),
         ];
         self.answers += outcomes.iter().filter(|outcome| outcome.is_ok()).count();
         self.faults += outcomes.iter().filter(|outcome| outcome.is_err()).count();
@@ -117,7 +125,8 @@ fn a_mutated_component_is_refused_or_answers_or_fails() {
     let bases: Vec<Vec<u8>> = vec![
         editing_guest("", "", "", ""),
         busy_guest(),
-        include_bytes!("../../../../tests/guests/other-import-version/other-import-version.wasm").to_vec(),
+        include_bytes!("../../../../tests/guests/other-import-version/other-import-version.wasm")
+            .to_vec(),
         builtin("random").unwrap().to_vec(),
         builtin("range").unwrap().to_vec(),
         include_bytes!("../../../../tests/guests/pick-first/pick-first.wasm").to_vec(),
@@ -126,7 +135,11 @@ fn a_mutated_component_is_refused_or_answers_or_fails() {
     let test = TestEngine::with_room_for(8);
     let (mut tally, mut dice) = (Tally::default(), Dice(SEED));
     for (nth, base) in bases.iter().enumerate() {
-        let cases = if base.len() < SMALL { CASES_OF_SMALL } else { CASES_OF_LARGE };
+        let cases = if base.len() < SMALL {
+            CASES_OF_SMALL
+        } else {
+            CASES_OF_LARGE
+        };
         for _ in 0..cases {
             let mut bytes = base.clone();
             let donor = &bases[(nth + dice.below(2)) % bases.len()];
@@ -138,7 +151,10 @@ fn a_mutated_component_is_refused_or_answers_or_fails() {
         }
     }
     // Else the mutations have become so coarse, or so fine, that they prove nothing.
-    assert!(tally.refused > 1_000 && tally.loaded > 50 && tally.answers > 50 && tally.faults > 0, "{tally:?}");
+    assert!(
+        tally.refused > 1_000 && tally.loaded > 50 && tally.answers > 50 && tally.faults > 0,
+        "{tally:?}"
+    );
     // What was loaded is gone, and so is its memory; the engine is as good as new.
     assert_eq!(test.shard().memory.value(), 0, "{tally:?}");
     assert!(test.load(&spec(builtin("random").unwrap())).is_ok());
@@ -147,13 +163,21 @@ fn a_mutated_component_is_refused_or_answers_or_fails() {
 #[test]
 fn a_component_that_ends_early_is_refused_at_every_length() {
     let test = TestEngine::new();
-    for whole in [editing_guest("", "", "", ""), builtin("random").unwrap().to_vec()] {
+    for whole in [
+        editing_guest("", "", "", ""),
+        builtin("random").unwrap().to_vec(),
+    ] {
         let step = whole.len().div_ceil(1_000);
         for length in (0..whole.len()).step_by(step) {
-            // What follows the last export are sections of names, whose id is 0, and nothing is lost without them.
+            // What follows the last export are sections of names, whose id is 0, and nothing is
+            // lost without them.
             let whole_but_for_names = whole[length] == 0;
             let loaded = test.load(&spec(&whole[..length])).is_ok();
-            assert!(!loaded || whole_but_for_names, "the first {length} of {} bytes", whole.len());
+            assert!(
+                !loaded || whole_but_for_names,
+                "the first {length} of {} bytes",
+                whole.len()
+            );
         }
         assert!(test.load(&spec(&whole)).is_ok());
     }

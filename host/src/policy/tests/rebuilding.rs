@@ -17,14 +17,20 @@ fn after_a_trap_a_fresh_instance_answers() {
         assert_eq!(calls_after(&mut seat, "trap"), "1");
     }
     assert_eq!(test.shard().traps.value(), 50);
-    assert!(test.shard().memory.value() < 4 << 20, "the memory of lost instances is still counted");
+    assert!(
+        test.shard().memory.value() < 4 << 20,
+        "the memory of lost instances is still counted"
+    );
 }
 
 #[test]
 fn an_instance_that_is_slow_to_build_is_rebuilt_off_the_worker() {
     let test = TestEngine::new();
     let mut seat = test.seat(&probe(json!({"on_configure": "spin=500000"})));
-    assert!(seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0).is_err());
+    assert!(
+        seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0)
+            .is_err()
+    );
     let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Rebuilding, "{}", fault.message);
     assert_eq!(calls_until_available(&mut seat), "1");
@@ -39,7 +45,10 @@ fn what_is_built_for_the_time_alone_is_seen_by_nobody() {
     let test = TestEngine::new();
     let per_pool = json!({"on_configure": "spin=1000", "on_topology": "store-increment=told:1"});
     let generation = test.load(&probe(per_pool)).unwrap();
-    assert_eq!(generation.store().counter("told"), Some(pools().len() as i64));
+    assert_eq!(
+        generation.store().counter("told"),
+        Some(pools().len() as i64)
+    );
     assert_eq!(test.stats.shards[1].instances_built.value(), 1);
 }
 
@@ -54,7 +63,10 @@ fn a_generation_that_is_gone_is_not_rebuilt() {
     let test = TestEngine::with_room_for(3);
     for _ in 0..5 {
         let mut seat = until_room(&test);
-        assert!(seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0).is_err());
+        assert!(
+            seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0)
+                .is_err()
+        );
     }
 }
 
@@ -72,10 +84,25 @@ fn until_room(test: &TestEngine) -> Seat {
 
 #[test]
 fn workers_have_instances_of_their_own() {
-    let engine = Engine::new(EngineOptions { workers: 2, instances: Some(32), ..EngineOptions::default() }).unwrap();
+    let engine = Engine::new(EngineOptions {
+        workers: 2,
+        instances: Some(32),
+        ..EngineOptions::default()
+    })
+    .unwrap();
     let stats = Stats::new(2).policy("p");
-    let generation = engine.load(&probe(probe_actions("request", &["calls"])), &pools(), 1, &stats, 1).unwrap();
-    let facts: Arc<dyn BackendFacts> = Arc::new(TestFacts { in_flight: AtomicU32::new(0) });
+    let generation = engine
+        .load(
+            &probe(probe_actions("request", &["calls"])),
+            &pools(),
+            1,
+            &stats,
+            1,
+        )
+        .unwrap();
+    let facts: Arc<dyn BackendFacts> = Arc::new(TestFacts {
+        in_flight: AtomicU32::new(0),
+    });
     thread::scope(|scope| {
         for worker in 0..2 {
             let (generation, facts) = (Arc::clone(&generation), Arc::clone(&facts));
@@ -92,8 +119,8 @@ fn workers_have_instances_of_their_own() {
     });
 }
 
-/// A component whose `select` always traps. Its `configure` counts in the store how often it was called, after so many turns
-/// of a loop, and traps the second time.
+/// A component whose `select` always traps. Its `configure` counts in the store how often it was
+/// called, after so many turns of a loop, and traps the second time.
 fn fails_the_second_time(turns: u32) -> Vec<u8> {
     wat(&format!(
         r#"(component
@@ -144,9 +171,14 @@ fn fails_the_second_time(turns: u32) -> Vec<u8> {
 fn an_instance_that_cannot_be_built_again_is_said_so_and_tried_again_after_a_while() {
     for turns in [1, 5_000_000] {
         let test = TestEngine::new();
-        let mut seat = test.seat(&spec(&fails_the_second_time(turns))).without_breaker();
+        let mut seat = test
+            .seat(&spec(&fails_the_second_time(turns)))
+            .without_breaker();
         let built = |seat: &Seat| seat.generation().store().counter("built");
-        let ask = |seat: &mut Seat| seat.select(&mut request(&[]), 0, first_attempt()).unwrap_err();
+        let ask = |seat: &mut Seat| {
+            seat.select(&mut request(&[]), 0, first_attempt())
+                .unwrap_err()
+        };
         assert_eq!(ask(&mut seat).kind, FaultKind::Trap);
         let fault = loop {
             let fault = ask(&mut seat);
@@ -155,15 +187,37 @@ fn an_instance_that_cannot_be_built_again_is_said_so_and_tried_again_after_a_whi
             }
             thread::yield_now();
         };
-        assert_eq!(fault.kind, FaultKind::Unavailable, "{turns}: {}", fault.message);
-        assert!(fault.message.contains("a new instance failed in configure"), "{}", fault.message);
+        assert_eq!(
+            fault.kind,
+            FaultKind::Unavailable,
+            "{turns}: {}",
+            fault.message
+        );
+        assert!(
+            fault.message.contains("a new instance failed in configure"),
+            "{}",
+            fault.message
+        );
         // Asking does not build one each time.
         let began = Instant::now();
-        let unavailable = (0..100).take_while(|_| ask(&mut seat).kind == FaultKind::Unavailable).count();
-        assert!(unavailable == 100 || began.elapsed() > Duration::from_millis(400), "{unavailable}");
+        let unavailable = (0..100)
+            .take_while(|_| ask(&mut seat).kind == FaultKind::Unavailable)
+            .count();
+        assert!(
+            unavailable == 100 || began.elapsed() > Duration::from_millis(400),
+            "{unavailable}"
+        );
         let fault = until_available(|| Err::<(), _>(ask(&mut seat))).unwrap_err();
-        assert_eq!(fault.kind, FaultKind::Trap, "the third one could be built: {}", fault.message);
+        assert_eq!(
+            fault.kind,
+            FaultKind::Trap,
+            "the third one could be built: {}",
+            fault.message
+        );
         assert!(built(&seat) >= Some(3), "{:?}", built(&seat));
-        assert!(test.shard().unbuilt.value() > 0, "calls without an instance are counted");
+        assert!(
+            test.shard().unbuilt.value() > 0,
+            "calls without an instance are counted"
+        );
     }
 }

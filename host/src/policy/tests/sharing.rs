@@ -2,25 +2,62 @@ use super::*;
 
 /// Does these actions in `edit-request` and gives what came of each.
 fn told(seat: &mut Seat, actions: &[&str]) -> Vec<String> {
-    let fields: Vec<_> = actions.iter().map(|action| ("x-probe-request", *action)).collect();
+    let fields: Vec<_> = actions
+        .iter()
+        .map(|action| ("x-probe-request", *action))
+        .collect();
     let mut head = request(&fields);
     seat.edit_request(&mut head, 0).unwrap();
-    field(&head, "x-probe-did").split(", ").map(str::to_owned).collect()
+    field(&head, "x-probe-did")
+        .split(", ")
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
 fn a_guest_does_all_there_is_to_do_with_a_store() {
     let test = TestEngine::new();
     let mut seat = test.seat(&probe(Value::Null));
-    let answers = told(&mut seat, &["store-get=a", "store-set=a:1", "store-get=a", "store-cas=a:1:2", "store-get=a"]);
+    let answers = told(
+        &mut seat,
+        &[
+            "store-get=a",
+            "store-set=a:1",
+            "store-get=a",
+            "store-cas=a:1:2",
+            "store-get=a",
+        ],
+    );
     assert_eq!(answers, ["none", "ok", "1", "true", "2"]);
-    let answers = told(&mut seat, &["store-cas=a:1:3", "store-cas=a:none:3", "store-remove=a", "store-cas=a:none:3"]);
+    let answers = told(
+        &mut seat,
+        &[
+            "store-cas=a:1:3",
+            "store-cas=a:none:3",
+            "store-remove=a",
+            "store-cas=a:none:3",
+        ],
+    );
     assert_eq!(answers, ["false", "false", "true", "true"]);
-    let answers =
-        told(&mut seat, &["store-increment=a:5", "store-increment=a:-7", "store-counter=a", "store-counter=b"]);
+    let answers = told(
+        &mut seat,
+        &[
+            "store-increment=a:5",
+            "store-increment=a:-7",
+            "store-counter=a",
+            "store-counter=b",
+        ],
+    );
     assert_eq!(answers, ["5", "-2", "-2", "none"]);
-    let answers =
-        told(&mut seat, &["store-long-key=256", "store-long-key=257", "store-fill=f:4096:1", "store-fill=f:4097:1"]);
+    let answers = told(
+        &mut seat,
+        &[
+            "store-long-key=256",
+            "store-long-key=257",
+            "store-fill=f:4096:1",
+            "store-fill=f:4097:1",
+        ],
+    );
     assert_eq!(answers, ["ok", "key-too-long", "1", "0"]);
 }
 
@@ -29,20 +66,35 @@ fn instances_generations_and_faults_share_a_store() {
     let test = TestEngine::new();
     let mut first = test.seat(&probe(Value::Null));
     told(&mut first, &["store-set=a:kept", "store-increment=n:1"]);
-    let mut head = request(&[("x-probe-request", "store-increment=n:1"), ("x-probe-request", "trap")]);
+    let mut head = request(&[
+        ("x-probe-request", "store-increment=n:1"),
+        ("x-probe-request", "trap"),
+    ]);
     assert!(first.edit_request(&mut head, 0).is_err());
     // Told about two pools.
     let mut second = test.seat(&probe(json!({"on_topology": "store-increment=n:1"})));
-    assert_eq!(told(&mut second, &["store-get=a", "store-increment=n:1"]), ["kept", "5"]);
+    assert_eq!(
+        told(&mut second, &["store-get=a", "store-increment=n:1"]),
+        ["kept", "5"]
+    );
     drop((first, second));
     // Nothing of the policy is loaded any more, but the engine still runs.
-    assert_eq!(told(&mut test.seat(&probe(Value::Null)), &["store-get=a", "store-counter=n"]), ["kept", "5"]);
+    assert_eq!(
+        told(
+            &mut test.seat(&probe(Value::Null)),
+            &["store-get=a", "store-counter=n"]
+        ),
+        ["kept", "5"]
+    );
 }
 
 #[test]
 fn policies_of_other_names_have_stores_of_their_own() {
     let test = TestEngine::new();
-    let other = PolicySpec { name: "q".to_owned(), ..probe(Value::Null) };
+    let other = PolicySpec {
+        name: "q".to_owned(),
+        ..probe(Value::Null)
+    };
     told(&mut test.seat(&probe(Value::Null)), &["store-set=a:mine"]);
     assert_eq!(told(&mut test.seat(&other), &["store-get=a"]), ["none"]);
 }
@@ -50,25 +102,67 @@ fn policies_of_other_names_have_stores_of_their_own() {
 #[test]
 fn a_store_has_the_bounds_of_its_policy() {
     let test = TestEngine::new();
-    let store = StoreLimits { entries: 10, bytes: 2048 };
-    let mut seat = test.seat(&PolicySpec { store, ..probe(Value::Null) });
-    assert_eq!(told(&mut seat, &["store-fill=k:1:1000", "store-set=large::0"]), ["1000", "ok"]);
-    assert_eq!(told(&mut seat, &["store-fill=large:2000:1", "store-fill=large:1000:5"]), ["0", "5"]);
-    let sum = |counter: fn(&crate::stats::StoreShard) -> u64| -> u64 {
-        test.stats.store.get().unwrap().iter().map(|shard| counter(shard)).sum()
+    let store = StoreLimits {
+        entries: 10,
+        bytes: 2048,
     };
-    assert_eq!((sum(|s| s.entries.value()), sum(|s| s.refused.value()), sum(|s| s.operations.value())), (1, 1, 1007));
+    let mut seat = test.seat(&PolicySpec {
+        store,
+        ..probe(Value::Null)
+    });
+    assert_eq!(
+        told(&mut seat, &["store-fill=k:1:1000", "store-set=large::0"]),
+        ["1000", "ok"]
+    );
+    assert_eq!(
+        told(
+            &mut seat,
+            &["store-fill=large:2000:1", "store-fill=large:1000:5"]
+        ),
+        ["0", "5"]
+    );
+    let sum = |counter: fn(&crate::stats::StoreShard) -> u64| -> u64 {
+        test.stats
+            .store
+            .get()
+            .unwrap()
+            .iter()
+            .map(|shard| counter(shard))
+            .sum()
+    };
+    assert_eq!(
+        (
+            sum(|s| s.entries.value()),
+            sum(|s| s.refused.value()),
+            sum(|s| s.operations.value())
+        ),
+        (1, 1, 1007)
+    );
 }
 
 #[test]
 fn a_flood_of_new_entries_ends_by_the_deadline_and_stays_within_the_bounds() {
     let test = TestEngine::new();
-    let store = StoreLimits { entries: 300, bytes: 64 << 10 };
-    let mut seat = test.seat(&impatient(PolicySpec { store, ..probe(Value::Null) }));
-    let fault = seat.edit_request(&mut request(&[("x-probe-request", "store-flood")]), 0).unwrap_err();
+    let store = StoreLimits {
+        entries: 300,
+        bytes: 64 << 10,
+    };
+    let mut seat = test.seat(&impatient(PolicySpec {
+        store,
+        ..probe(Value::Null)
+    }));
+    let fault = seat
+        .edit_request(&mut request(&[("x-probe-request", "store-flood")]), 0)
+        .unwrap_err();
     assert_eq!(fault.kind, FaultKind::Deadline, "{}", fault.message);
     let sum = |counter: fn(&crate::stats::StoreShard) -> u64| -> u64 {
-        test.stats.store.get().unwrap().iter().map(|shard| counter(shard)).sum()
+        test.stats
+            .store
+            .get()
+            .unwrap()
+            .iter()
+            .map(|shard| counter(shard))
+            .sum()
     };
     assert!(sum(|s| s.operations.value()) > 0);
     assert!(sum(|s| s.entries.value()) <= 300 && sum(|s| s.bytes.value()) <= 64 << 10);
@@ -85,20 +179,31 @@ fn a_policy_that_does_not_import_the_store_has_none() {
 #[test]
 fn the_request_tells_its_pool() {
     let test = TestEngine::new();
-    let spec = PolicySpec { settings: json!({}), ..spec(builtin("sticky").unwrap()) };
+    let spec = PolicySpec {
+        settings: json!({}),
+        ..spec(builtin("sticky").unwrap())
+    };
     let mut seat = test.seat(&spec);
     let cookie = |pool: u32, seat: &mut Seat| {
         let mut fields = crate::wire::Fields::new();
-        seat.edit_response(&mut request(&[]), pool, 200, 0, &mut fields).unwrap();
+        seat.edit_response(&mut request(&[]), pool, 200, 0, &mut fields)
+            .unwrap();
         fields.first("set-cookie").unwrap().to_vec()
     };
-    assert_ne!(cookie(0, &mut seat), cookie(1, &mut seat), "the first backends of two pools have different addresses");
+    assert_ne!(
+        cookie(0, &mut seat),
+        cookie(1, &mut seat),
+        "the first backends of two pools have different addresses"
+    );
 }
 
 #[test]
 fn a_shadow_sees_what_the_active_generation_saw_and_changes_nothing() {
     let test = TestEngine::new();
-    let (mut active, mut shadow) = (test.seat(&probe(Value::Null)), test.seat(&probe(Value::Null)));
+    let (mut active, mut shadow) = (
+        test.seat(&probe(Value::Null)),
+        test.seat(&probe(Value::Null)),
+    );
     told(&mut active, &["store-set=a:old", "store-increment=n:5"]);
     let mut compare = |asked: &[&str], of_shadow: &[&str]| {
         active.insert_tape(Box::new(Tape::new(1)));
@@ -108,7 +213,13 @@ fn a_shadow_sees_what_the_active_generation_saw_and_changes_nothing() {
         shadow.eject_tape();
         (first, second)
     };
-    let same = ["store-get=a", "store-cas=a:old:new", "store-increment=n:2", "store-remove=a", "store-counter=n"];
+    let same = [
+        "store-get=a",
+        "store-cas=a:old:new",
+        "store-increment=n:2",
+        "store-remove=a",
+        "store-counter=n",
+    ];
     let (first, second) = compare(&same, &same);
     assert_eq!(first, ["old", "true", "7", "true", "7"]);
     assert_eq!(second, first);
@@ -116,25 +227,59 @@ fn a_shadow_sees_what_the_active_generation_saw_and_changes_nothing() {
     assert_eq!(second, ["17"], "from where the active one began");
     // The store is at 9 now.
     let (first, second) = compare(&["store-decrement=n:20"], &["store-decrement=n:20"]);
-    assert_eq!((first, second), (vec!["-11".to_owned()], vec!["-11".to_owned()]));
+    assert_eq!(
+        (first, second),
+        (vec!["-11".to_owned()], vec!["-11".to_owned()])
+    );
     let (_, second) = compare(&["store-increment=n:20"], &["store-decrement=n:1"]);
-    assert_eq!(second, ["-12"], "one that counts down where the active one counted up");
-    let others = ["store-set=b:1", "store-cas=c:none:1", "store-decrement=n:1", "store-long-key=257", "store-remove=n"];
+    assert_eq!(
+        second,
+        ["-12"],
+        "one that counts down where the active one counted up"
+    );
+    let others = [
+        "store-set=b:1",
+        "store-cas=c:none:1",
+        "store-decrement=n:1",
+        "store-long-key=257",
+        "store-remove=n",
+    ];
     let (_, second) = compare(&["store-set=a:kept"], &others);
-    assert_eq!(second, ["ok", "true", "8", "key-too-long", "false"], "what the store would have said");
-    let left = told(&mut active, &["store-get=a", "store-get=b", "store-get=c", "store-counter=n"]);
+    assert_eq!(
+        second,
+        ["ok", "true", "8", "key-too-long", "false"],
+        "what the store would have said"
+    );
+    let left = told(
+        &mut active,
+        &[
+            "store-get=a",
+            "store-get=b",
+            "store-get=c",
+            "store-counter=n",
+        ],
+    );
     assert_eq!(left, ["kept", "none", "none", "9"]);
 }
 
 #[test]
 fn a_shadow_changes_nothing_where_the_active_generation_was_not_asked_or_while_it_is_set_up() {
     let test = TestEngine::new();
-    let mut shadow = test.seat(&PolicySpec { shadow: true, ..probe(json!({"on_configure": "store-increment=n:1"})) });
+    let mut shadow = test.seat(&PolicySpec {
+        shadow: true,
+        ..probe(json!({"on_configure": "store-increment=n:1"}))
+    });
     shadow.insert_tape(Box::new(Tape::new(1).replay()));
-    assert_eq!(told(&mut shadow, &["store-increment=n:5", "store-set=a:1"]), ["5", "ok"]);
+    assert_eq!(
+        told(&mut shadow, &["store-increment=n:5", "store-set=a:1"]),
+        ["5", "ok"]
+    );
     shadow.eject_tape();
     let mut active = test.seat(&probe(Value::Null));
-    assert_eq!(told(&mut active, &["store-counter=n", "store-get=a"]), ["none", "none"]);
+    assert_eq!(
+        told(&mut active, &["store-counter=n", "store-get=a"]),
+        ["none", "none"]
+    );
     // Promoted, it is set up like any other.
     assert!(shadow.generation().set_shadow(false));
     shadow.generation().warm().unwrap();

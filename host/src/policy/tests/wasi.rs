@@ -83,7 +83,10 @@ fn on_a_worker(body: &str) -> (TestEngine, Result<Edited, Fault>) {
     let test = TestEngine::new();
     let mut seat = test.seat(&spec(&wasi_guest(body)));
     assert!(seat.generation().uses_wasi());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let answer = runtime.block_on(async { seat.edit_request(&mut request(&[]), 0) });
     (test, answer)
 }
@@ -100,13 +103,18 @@ fn clocks_and_standard_output_work_on_a_worker() {
         let (_, answer) = on_a_worker(body);
         assert!(matches!(answer, Ok(Edited::Done)), "{answer:?}");
     });
-    assert!(log.contains("one line policy=\"p\"") && !log.contains("second"), "{log}");
+    assert!(
+        log.contains("one line policy=\"p\"") && !log.contains("second"),
+        "{log}"
+    );
 }
 
 #[test]
 fn waiting_is_a_trap_and_never_waits() {
     for nanoseconds in ["3600000000000", "-1"] {
-        let (test, answer) = on_a_worker(&format!("(call $block (call $subscribe (i64.const {nanoseconds})))"));
+        let (test, answer) = on_a_worker(&format!(
+            "(call $block (call $subscribe (i64.const {nanoseconds})))"
+        ));
         let fault = answer.unwrap_err();
         assert_eq!(fault.kind, FaultKind::Trap);
         assert!(fault.message.contains("can't wait"), "{}", fault.message);
@@ -139,6 +147,11 @@ fn handles_are_bounded() {
 #[test]
 fn a_fresh_instance_for_each_request_is_refused() {
     let test = TestEngine::new();
-    let refused = test.load(&PolicySpec { isolation: Isolation::Request, ..spec(&wasi_guest("")) }).unwrap_err();
+    let refused = test
+        .load(&PolicySpec {
+            isolation: Isolation::Request,
+            ..spec(&wasi_guest(""))
+        })
+        .unwrap_err();
     assert_eq!(refused, Refusal::SlowIsolation);
 }

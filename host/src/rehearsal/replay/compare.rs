@@ -29,7 +29,10 @@ impl Verdict {
             }
             Hook::Range | Hook::Selection => Vec::new(),
         };
-        Self { same_answer: same(&call.answer, &played.answer, &cue.lineup.redact), edits }
+        Self {
+            same_answer: same(&call.answer, &played.answer, &cue.lineup.redact),
+            edits,
+        }
     }
 
     pub fn agrees(&self) -> bool {
@@ -37,13 +40,20 @@ impl Verdict {
     }
 }
 
-/// Whether two answers are one decision. Of faults only the kind counts; of a value that was redacted, that it is there.
+/// Whether two answers are one decision. Of faults only the kind counts; of a value that was
+/// redacted, that it is there.
 pub(super) fn same(one: &Answer, other: &Answer, redacted: &[String]) -> bool {
     match (one, other) {
         (Answer::Fault { kind: one, .. }, Answer::Fault { kind: other, .. }) => one == other,
         (Answer::Reply(one), Answer::Reply(other)) => {
-            let Reply { status, fields, body } = other;
-            one.status == *status && one.body == *body && edits_differing(&one.fields, fields, redacted).is_empty()
+            let Reply {
+                status,
+                fields,
+                body,
+            } = other;
+            one.status == *status
+                && one.body == *body
+                && edits_differing(&one.fields, fields, redacted).is_empty()
         }
         (one, other) => one == other,
     }
@@ -61,12 +71,17 @@ pub(super) fn edits_differing(one: &[Field], other: &[Field], redacted: &[String
         }
     }
     let values = |list: &'_ [Field], name: &String| -> Vec<_> {
-        list.iter().filter(|field| field.0 == *name).map(|field| field.1.clone()).collect()
+        list.iter()
+            .filter(|field| field.0 == *name)
+            .map(|field| field.1.clone())
+            .collect()
     };
     let differs = |name: &&String| {
         let (one, other) = (values(one, name), values(other, name));
         // What a policy writes into such a field can't be told from its hash.
-        let hidden = |at: usize| redacted.contains(name) && (is_redacted(&one[at]) || is_redacted(&other[at]));
+        let hidden = |at: usize| {
+            redacted.contains(name) && (is_redacted(&one[at]) || is_redacted(&other[at]))
+        };
         one.len() != other.len() || (0..one.len()).any(|at| one[at] != other[at] && !hidden(at))
     };
     names.into_iter().filter(differs).cloned().collect()
@@ -85,8 +100,16 @@ mod tests {
     fn fields_are_compared_by_name_and_hashes_by_their_being_there() {
         let one = [field("a", "1"), field("b", "2"), field("a", "3")];
         let turned = [field("b", "2"), field("a", "1"), field("a", "3")];
-        assert!(edits_differing(&one, &turned, &[]).is_empty(), "the order of different names means nothing");
-        let swapped = [field("a", "3"), field("b", "2"), field("a", "1"), field("c", "")];
+        assert!(
+            edits_differing(&one, &turned, &[]).is_empty(),
+            "the order of different names means nothing"
+        );
+        let swapped = [
+            field("a", "3"),
+            field("b", "2"),
+            field("a", "1"),
+            field("c", ""),
+        ];
         assert_eq!(edits_differing(&one, &swapped, &[]), ["a", "c"]);
         let hidden = [field("set-cookie", "id=redacted:0123456789abcdef")];
         let written = [field("set-cookie", "id=1")];

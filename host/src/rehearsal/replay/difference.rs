@@ -40,7 +40,12 @@ pub(super) struct Change {
 
 impl Differences {
     pub fn new(samples: usize) -> Self {
-        Self { hooks: BTreeMap::new(), samples: Vec::new(), most: samples, not_asked: 0 }
+        Self {
+            hooks: BTreeMap::new(),
+            samples: Vec::new(),
+            most: samples,
+            not_asked: 0,
+        }
     }
 
     pub fn add(&mut self, cue: &Cue<'_>, old: &Played, new: &Played, edits: Vec<String>) {
@@ -56,11 +61,20 @@ impl Differences {
         of.differing += 1;
         if !same {
             let label = |played: &Played| labelled(&played.answer, cue.lineup, cue.request.pool);
-            count(&mut of.changes, Change { old: label(old), new: label(new) });
+            count(
+                &mut of.changes,
+                Change {
+                    old: label(old),
+                    new: label(new),
+                },
+            );
         }
-        edits.iter().for_each(|name| count(&mut of.edits, name.clone()));
+        edits
+            .iter()
+            .for_each(|name| count(&mut of.edits, name.clone()));
         if self.samples.len() < self.most {
-            self.samples.push(Sample::new(cue, &old.answer, &new.answer, edits));
+            self.samples
+                .push(Sample::new(cue, &old.answer, &new.answer, edits));
         }
     }
 
@@ -76,6 +90,9 @@ impl Differences {
 
 impl From<&'static str> for Change {
     fn from(both: &'static str) -> Self {
-        Self { old: both.to_owned(), new: both.to_owned() }
+        Self {
+            old: both.to_owned(),
+            new: both.to_owned(),
+        }
     }
 }

@@ -32,7 +32,10 @@ pub(super) fn replay(player: &Player, heard: &Heard, tally: &Tally) -> String {
         (hook.name().to_owned(), told)
     });
     let faults = tally.faults.iter().map(|(kind, faults)| {
-        (kind.clone(), json!({ "count": faults.count, "first": faults.message, "line": faults.line }))
+        (
+            kind.clone(),
+            json!({ "count": faults.count, "first": faults.message, "line": faults.line }),
+        )
     });
     let told = json!({
         "component": component(player),
@@ -53,7 +56,10 @@ pub(super) fn replay(player: &Player, heard: &Heard, tally: &Tally) -> String {
 /// Of a comparison.
 pub(super) fn diff(old: &Player, new: &Player, heard: &Heard, differences: &Differences) -> String {
     let hooks = differences.hooks.iter().map(|(hook, of)| {
-        let changes = of.changes.iter().map(|(change, n)| json!({ "old": change.old, "new": change.new, "calls": n }));
+        let changes = of
+            .changes
+            .iter()
+            .map(|(change, n)| json!({ "old": change.old, "new": change.new, "calls": n }));
         let told = json!({
             "calls": of.calls,
             "differing": of.differing,
@@ -85,7 +91,10 @@ fn component(player: &Player) -> Value {
 }
 
 fn recording(heard: &Heard) -> Value {
-    let passed_over = heard.why.iter().map(|(line, reason)| json!({ "line": line, "reason": reason }));
+    let passed_over = heard
+        .why
+        .iter()
+        .map(|(line, reason)| json!({ "line": line, "reason": reason }));
     json!({
         "policy": heard.policy,
         "requests": heard.requests,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::super::RehearsalError;
 use crate::config::brief;
 use crate::policy::Hook;
-use crate::recording::{Call, Fact, Field, Line, Lineup, Next as Read, Policy, Reader, Request, Role};
+use crate::recording::{
+    Call, Fact, Field, Line, Lineup, Next as Read, Policy, Reader, Request, Role,
+};
 
 /// Lineups that are remembered: more generations are not at work at a time.
 const LINEUPS: usize = 1024;
@@ -130,24 +132,40 @@ impl Log {
                 break;
             }
         }
-        let (Some((request, after)), Some(lineup)) = (&self.request, &self.lineup) else { return Ok(Next::End) };
+        let (Some((request, after)), Some(lineup)) = (&self.request, &self.lineup) else {
+            return Ok(Next::End);
+        };
         let call = &request.calls[*after - 1];
         self.heard.calls += 1;
         self.heard.hooks.insert(call.hook);
         let (fields, facts, line) = (&self.fields, &self.facts, self.reader.number());
-        Ok(Next::Cue(Cue { lineup, request, call, fields, facts, line }))
+        Ok(Next::Cue(Cue {
+            lineup,
+            request,
+            call,
+            fields,
+            facts,
+            line,
+        }))
     }
 
     /// What the recording held, or why there was nothing in it.
     pub fn finish(mut self) -> Result<Heard, RehearsalError> {
         let Some(policy) = self.policy.take() else {
-            let message = format!("{} holds no recording{}", self.path.display(), self.heard.why_not());
+            let message = format!(
+                "{} holds no recording{}",
+                self.path.display(),
+                self.heard.why_not()
+            );
             return Err(RehearsalError::Recording(message));
         };
         if self.heard.calls == 0 {
             let why_not = self.heard.why_not();
-            let message =
-                format!("{} holds no call of policy {}{why_not}", self.path.display(), brief(&format!("{policy:?}")));
+            let message = format!(
+                "{} holds no call of policy {}{why_not}",
+                self.path.display(),
+                brief(&format!("{policy:?}"))
+            );
             return Err(RehearsalError::Recording(message));
         }
         self.heard.policy = policy;
@@ -171,7 +189,16 @@ impl Log {
     }
 
     fn take_lineup(&mut self, lineup: Lineup) -> Result<(), RehearsalError> {
-        let names = || brief(&lineup.policies.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", "));
+        let names = || {
+            brief(
+                &lineup
+                    .policies
+                    .iter()
+                    .map(|p| p.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            )
+        };
         let in_order = lineup.pools.iter().zip(0..).all(|(pool, at)| pool.id == at);
         if !in_order {
             return self.broken("the ids of the pools are not their places".to_owned());
@@ -191,13 +218,18 @@ impl Log {
             },
             Some(name) => {
                 if find(&lineup, name).is_none() {
-                    let message = format!("{} is not of policy {name:?}, but of: {}", self.path.display(), names());
+                    let message = format!(
+                        "{} is not of policy {name:?}, but of: {}",
+                        self.path.display(),
+                        names()
+                    );
                     return Err(RehearsalError::Recording(message));
                 }
             }
         }
         self.lengths.retain(|(number, _)| *number != lineup.lineup);
-        self.lengths.push_back((lineup.lineup, self.reader.length()));
+        self.lengths
+            .push_back((lineup.lineup, self.reader.length()));
         self.lineups.insert(lineup.lineup, Arc::new(lineup));
         self.forget_lineups();
         Ok(())
@@ -205,8 +237,12 @@ impl Log {
 
     fn forget_lineups(&mut self) {
         let mut bytes: usize = self.lengths.iter().map(|(_, length)| length).sum();
-        while self.lengths.len() > LINEUPS || (bytes > LINEUP_BYTES && self.lengths.len() > LAST_FEW) {
-            let Some((oldest, length)) = self.lengths.pop_front() else { return };
+        while self.lengths.len() > LINEUPS
+            || (bytes > LINEUP_BYTES && self.lengths.len() > LAST_FEW)
+        {
+            let Some((oldest, length)) = self.lengths.pop_front() else {
+                return;
+            };
             self.lineups.remove(&oldest);
             bytes -= length;
         }
@@ -214,10 +250,14 @@ impl Log {
 
     fn take_request(&mut self, request: Box<Request>) -> Result<bool, RehearsalError> {
         let Some(lineup) = self.lineups.get(&request.lineup) else {
-            self.broken(format!("no line before it tells of lineup {}", request.lineup))?;
+            self.broken(format!(
+                "no line before it tells of lineup {}",
+                request.lineup
+            ))?;
             return Ok(false);
         };
-        let wanted = |call: &Call| Some(&call.policy) == self.policy.as_ref() && call.role != Role::Shadow;
+        let wanted =
+            |call: &Call| Some(&call.policy) == self.policy.as_ref() && call.role != Role::Shadow;
         if !request.calls.iter().any(wanted) {
             return Ok(false);
         }
@@ -239,7 +279,8 @@ impl Log {
             return Ok(());
         }
         let path = self.path.display();
-        let message = format!("{path}, line {number}: {what}; with `--lenient` such lines are passed over");
+        let message =
+            format!("{path}, line {number}: {what}; with `--lenient` such lines are passed over");
         Err(RehearsalError::Recording(message))
     }
 }
@@ -254,7 +295,10 @@ impl Heard {
 
     /// What went before, where it may be why there is nothing.
     fn why_not(&self) -> String {
-        let first = self.why.first().map(|(number, reason)| format!(": line {number} was passed over: {reason}"));
+        let first = self
+            .why
+            .first()
+            .map(|(number, reason)| format!(": line {number} was passed over: {reason}"));
         first.unwrap_or_default()
     }
 }

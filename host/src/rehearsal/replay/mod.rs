@@ -1,7 +1,9 @@
-//! `waypost policy replay` and `diff`: what a component would have decided where another one did, by a recording.
+//! `waypost policy replay` and `diff`: what a component would have decided where another one did,
+//! by a recording.
 //!
-//! `log` reads a recording and tells one policy's calls one by one, `player` asks a component about them, `compare` tells what
-//! differs, `tally` counts, `text` and `json` show it. However long the recording is, only counts and a few samples are kept.
+//! `log` reads a recording and tells one policy's calls one by one, `player` asks a component about
+//! them, `compare` tells what differs, `tally` counts, `text` and `json` show it. However long the
+//! recording is, only counts and a few samples are kept.
 
 mod compare;
 mod difference;
@@ -33,7 +35,10 @@ pub(super) fn replay(flags: &Replay, manner: Manner) -> Result<Outcome, Rehearsa
 }
 
 /// The same, with what is to be printed.
-pub(super) fn replayed(flags: &Replay, manner: Manner) -> Result<(String, Outcome), RehearsalError> {
+pub(super) fn replayed(
+    flags: &Replay,
+    manner: Manner,
+) -> Result<(String, Outcome), RehearsalError> {
     let Rehearsed { recording, common } = &flags.rehearsed;
     let mut player = player(&flags.file, common)?;
     let mut log = Log::open(recording, common.policy.as_deref(), common.lenient)?;
@@ -58,13 +63,25 @@ pub(super) fn replayed(flags: &Replay, manner: Manner) -> Result<(String, Outcom
     }
     progress.clear();
     let heard = log.finish()?;
-    tally.hooks_missing = heard.hooks.iter().copied().filter(|hook| !player.has(*hook)).collect();
+    tally.hooks_missing = heard
+        .hooks
+        .iter()
+        .copied()
+        .filter(|hook| !player.has(*hook))
+        .collect();
     let shown = match manner.is_json(common.format) {
         true => json::replay(&player, &heard, &tally),
         false => text::replay(&player, &heard, &tally),
     };
     let differs = flags.expect_same && tally.differing() > 0;
-    Ok((shown, if differs || tally.faults() > 0 { Outcome::Failed } else { Outcome::Fine }))
+    Ok((
+        shown,
+        if differs || tally.faults() > 0 {
+            Outcome::Failed
+        } else {
+            Outcome::Fine
+        },
+    ))
 }
 
 /// Asks two components, and compares what they say.
@@ -90,7 +107,8 @@ pub(super) fn diff(flags: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
             continue;
         }
         // An exit code of 1 says that they differ, and not that one of them is none.
-        let [one, other] = [&mut old, &mut new].map(|player| player.ask(&cue).map_err(RehearsalError::unusable));
+        let [one, other] =
+            [&mut old, &mut new].map(|player| player.ask(&cue).map_err(RehearsalError::unusable));
         let (one, other) = (one?, other?);
         let edits = edits_differing(&one.fields, &other.fields, &[]);
         differences.add(&cue, &one, &other, edits);
@@ -103,11 +121,21 @@ pub(super) fn diff(flags: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
         false => text::diff(&old, &new, &heard, &differences),
     };
     print(&shown)?;
-    Ok(if differences.differing() > 0 { Outcome::Failed } else { Outcome::Fine })
+    Ok(if differences.differing() > 0 {
+        Outcome::Failed
+    } else {
+        Outcome::Fine
+    })
 }
 
 fn player(file: &Path, common: &crate::cli::Playing) -> Result<Player, RehearsalError> {
     let source = Source::open(file, common.compiling.limits())?;
     let settings = common.settings.as_deref().map(settings).transpose()?;
-    Player::new(source, settings, common.deadline, common.memory, common.fuel)
+    Player::new(
+        source,
+        settings,
+        common.deadline,
+        common.memory,
+        common.fuel,
+    )
 }

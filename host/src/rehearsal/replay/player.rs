@@ -1,5 +1,5 @@
-//! A component in the place of a recorded policy: the same settings and pools, a seat for each worker, and for each call the same
-//! request, draws, time, facts and answers of the store.
+//! A component in the place of a recorded policy: the same settings and pools, a seat for each
+//! worker, and for each call the same request, draws, time, facts and answers of the store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,9 +17,9 @@ use super::super::stage::PATIENCE;
 use super::log::{Cue, find};
 use crate::config::{self, OnFailure, StoreLimits, brief};
 use crate::policy::{
-    Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Engine, EngineOptions,
-    FailedAttempt, Fault, FaultKind, Generation, Hook, Message, PolicySpec, PoolSpec, Recorded, Script, Seat, Select,
-    Tape,
+    Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Engine,
+    EngineOptions, FailedAttempt, Fault, FaultKind, Generation, Hook, Message, PolicySpec,
+    PoolSpec, Recorded, Script, Seat, Select, Tape,
 };
 use crate::recording::{self, Answer, Fact, Field, Isolation, Lineup, Policy, Pool, Recordable};
 use crate::stats::Stats;
@@ -94,7 +94,18 @@ impl Player {
     ) -> Result<Self, RehearsalError> {
         let clock = Arc::new(AtomicU64::new(0));
         let engine = engine(1, fuel, &clock)?;
-        Ok(Self { source, engine, engine_workers: 1, fuel, clock, settings, deadline, memory, scene: None, scenes: 0 })
+        Ok(Self {
+            source,
+            engine,
+            engine_workers: 1,
+            fuel,
+            clock,
+            settings,
+            deadline,
+            memory,
+            scene: None,
+            scenes: 0,
+        })
     }
 
     /// Whether the component has this hook; false before it was asked anything.
@@ -103,27 +114,49 @@ impl Player {
         hooks.is_some_and(|hooks| hooks.has(hook))
     }
 
-    /// Asks what was asked. Instances live on from call to call; after a fault there is a fresh one.
+    /// Asks what was asked. Instances live on from call to call; after a fault there is a fresh
+    /// one.
     pub fn ask(&mut self, cue: &Cue<'_>) -> Result<Played, RehearsalError> {
         let tape = cue.call.tape.clone().unwrap_or_default();
-        let now = tape.unix_milliseconds().max(cue.request.time).saturating_mul(1_000_000);
+        let now = tape
+            .unix_milliseconds()
+            .max(cue.request.time)
+            .saturating_mul(1_000_000);
         // Before an instance is set up: what it stores then has its time as well.
         self.clock.fetch_max(now, Relaxed);
-        // A call that was never made, because the policy was suspended, has no time of its own; others of the request have.
-        let times = cue.request.calls.iter().filter_map(|call| call.tape.as_ref()).map(Recorded::monotonic_nanoseconds);
+        // A call that was never made, because the policy was suspended, has no time of its own;
+        // others of the request have.
+        let times = cue
+            .request
+            .calls
+            .iter()
+            .filter_map(|call| call.tape.as_ref())
+            .map(Recorded::monotonic_nanoseconds);
         let monotonic = match tape.monotonic_nanoseconds() {
             0 => times.filter(|&at| at > 0).min().unwrap_or_default(),
             at => at,
         };
-        self.set(cue, Moment { monotonic, unix: now / 1_000_000 })?;
+        self.set(
+            cue,
+            Moment {
+                monotonic,
+                unix: now / 1_000_000,
+            },
+        )?;
         let Some(scene) = &mut self.scene else {
-            return Err(RehearsalError::Recording("the recording says nothing of the policy".to_owned()));
+            return Err(RehearsalError::Recording(
+                "the recording says nothing of the policy".to_owned(),
+            ));
         };
         let states: Vec<BackendState> = cue.facts.iter().map(state).collect();
         scene.facts.set_pool(cue.request.pool, &states);
 
         let mut head = head(cue)?;
-        let response = cue.call.response.as_ref().map(|response| as_fields(cue, &response.fields));
+        let response = cue
+            .call
+            .response
+            .as_ref()
+            .map(|response| as_fields(cue, &response.fields));
         let mut response = response.transpose()?.unwrap_or_default();
         let at = cue.request.worker % scene.seats.len();
         if !std::mem::replace(&mut scene.open[at], true) {
@@ -133,11 +166,18 @@ impl Player {
         let answer = loop {
             let seat = &mut scene.seats[at];
             seat.insert_tape(Box::new(Tape::recorded(&tape)));
-            let mut message = Message { head: &mut head, response: Some(&mut response) };
+            let mut message = Message {
+                head: &mut head,
+                response: Some(&mut response),
+            };
             let answer = call(seat, cue, &mut message);
-            // The fresh instance of a large component is built elsewhere: the proxy goes on without it, and here it is waited for.
+            // The fresh instance of a large component is built elsewhere: the proxy goes on without
+            // it, and here it is waited for.
             match answer {
-                Err(Fault { kind: FaultKind::Rebuilding, .. }) if began.elapsed() < PATIENCE => {
+                Err(Fault {
+                    kind: FaultKind::Rebuilding,
+                    ..
+                }) if began.elapsed() < PATIENCE => {
                     thread::sleep(Duration::from_millis(2));
                 }
                 answer => break answer,
@@ -158,7 +198,12 @@ impl Player {
             Ok(answer) => answer,
             Err(fault) => fault.answer(),
         };
-        Ok(Played { answer, fields, took, fuel })
+        Ok(Played {
+            answer,
+            fields,
+            took,
+            fuel,
+        })
     }
 
     /// The request that this worker served has ended.
@@ -174,9 +219,22 @@ impl Player {
     /// Loads the component as the lineup of a call says, unless it is so. The call is made `now`.
     fn set(&mut self, cue: &Cue<'_>, now: Moment) -> Result<(), RehearsalError> {
         let policy = find(cue.lineup, &cue.call.policy);
-        let policy = policy.ok_or_else(|| broken(cue, &format!("its lineup has no policy {:?}", cue.call.policy)))?;
-        let policy = Policy { active: None, trial: None, ..policy.clone() };
-        if self.scene.as_ref().is_some_and(|scene| scene.policy == policy && scene.pools == cue.lineup.pools) {
+        let policy = policy.ok_or_else(|| {
+            broken(
+                cue,
+                &format!("its lineup has no policy {:?}", cue.call.policy),
+            )
+        })?;
+        let policy = Policy {
+            active: None,
+            trial: None,
+            ..policy.clone()
+        };
+        if self
+            .scene
+            .as_ref()
+            .is_some_and(|scene| scene.policy == policy && scene.pools == cue.lineup.pools)
+        {
             return Ok(());
         }
         let workers = cue.lineup.workers.clamp(1, SEATS);
@@ -187,7 +245,9 @@ impl Player {
         }
         self.scenes += 1;
         // The former one keeps what was compiled until the next has it.
-        let former = self.scene.replace(self.load(policy, cue.lineup, workers, now)?);
+        let former = self
+            .scene
+            .replace(self.load(policy, cue.lineup, workers, now)?);
         if let Some(former) = former {
             // Or a recording of many lineups would leave one of each.
             self.engine.forget_store(former.generation.name());
@@ -195,16 +255,25 @@ impl Player {
         Ok(())
     }
 
-    fn load(&self, policy: Policy, lineup: &Lineup, workers: usize, now: Moment) -> Result<Scene, RehearsalError> {
+    fn load(
+        &self,
+        policy: Policy,
+        lineup: &Lineup,
+        workers: usize,
+        now: Moment,
+    ) -> Result<Scene, RehearsalError> {
         // Stores belong to names.
         let name = format!("{}#{}", policy.name, self.scenes);
         let spec = PolicySpec {
             name: name.clone(),
             component: Arc::clone(&self.source.bytes),
-            settings: self.settings.clone().unwrap_or_else(|| policy.settings.clone()),
-            deadline: self
-                .deadline
-                .unwrap_or(Duration::from_micros(policy.deadline_microseconds).min(LONGEST_DEADLINE)),
+            settings: self
+                .settings
+                .clone()
+                .unwrap_or_else(|| policy.settings.clone()),
+            deadline: self.deadline.unwrap_or(
+                Duration::from_micros(policy.deadline_microseconds).min(LONGEST_DEADLINE),
+            ),
             memory: self.memory.unwrap_or(policy.memory_bytes.min(MOST_MEMORY)),
             on_failure: OnFailure::Random,
             // What instances saw while they were set up is not recorded.
@@ -226,16 +295,34 @@ impl Player {
             shadow: false,
             source: self.source.name.clone(),
         };
-        let told = lineup.pools.iter().filter(|pool| policy.pools.contains(&pool.id));
+        let told = lineup
+            .pools
+            .iter()
+            .filter(|pool| policy.pools.contains(&pool.id));
         let pools: Vec<PoolSpec> = told.map(pool_spec).collect();
         let stats = Stats::new(workers);
         let loaded = self.engine.load(&spec, &pools, 1, &stats.policy(&name), 1);
         let generation = loaded.map_err(|error| named(error, &policy.name))?;
-        let idle = |pool: &Pool| pool.backends.iter().map(|_| BackendState::default()).collect();
-        let facts = Arc::new(GivenFacts::new(&lineup.pools.iter().map(idle).collect::<Vec<_>>()));
+        let idle = |pool: &Pool| {
+            pool.backends
+                .iter()
+                .map(|_| BackendState::default())
+                .collect()
+        };
+        let facts = Arc::new(GivenFacts::new(
+            &lineup.pools.iter().map(idle).collect::<Vec<_>>(),
+        ));
         let seat = |worker| seat(&generation, worker, &facts, &stats);
         let seats = (0..workers).map(seat).collect();
-        Ok(Scene { pools: lineup.pools.clone(), policy, generation, stats, facts, seats, open: vec![false; workers] })
+        Ok(Scene {
+            pools: lineup.pools.clone(),
+            policy,
+            generation,
+            stats,
+            facts,
+            seats,
+            open: vec![false; workers],
+        })
     }
 }
 
@@ -252,10 +339,21 @@ impl Scene {
 fn engine(workers: usize, fuel: bool, clock: &Arc<AtomicU64>) -> Result<Engine, RehearsalError> {
     let instances = u32::try_from(workers * 8 + 8).ok();
     let store_clock = Some(Arc::clone(clock));
-    Ok(Engine::new(EngineOptions { workers, instances, fuel, store_clock, ..EngineOptions::default() })?)
+    Ok(Engine::new(EngineOptions {
+        workers,
+        instances,
+        fuel,
+        store_clock,
+        ..EngineOptions::default()
+    })?)
 }
 
-fn seat(generation: &Arc<Generation>, worker: usize, facts: &Arc<GivenFacts>, stats: &Stats) -> Seat {
+fn seat(
+    generation: &Arc<Generation>,
+    worker: usize,
+    facts: &Arc<GivenFacts>,
+    stats: &Stats,
+) -> Seat {
     let facts = Arc::clone(facts) as Arc<dyn BackendFacts>;
     let shard = Arc::clone(&stats.policy(generation.name()).shards[worker]);
     Seat::adopt(Arc::clone(generation), worker, facts, shard).without_breaker()
@@ -267,7 +365,11 @@ fn pool_spec(pool: &Pool) -> PoolSpec {
         weight: b.weight,
         labels: b.labels.clone(),
     });
-    PoolSpec { id: pool.id, name: pool.name.clone(), backends: backends.collect() }
+    PoolSpec {
+        id: pool.id,
+        name: pool.name.clone(),
+        backends: backends.collect(),
+    }
 }
 
 /// Asks the hook of a call.
@@ -278,12 +380,26 @@ fn call(seat: &mut Seat, cue: &Cue<'_>, message: &mut Message<'_>) -> Result<Ans
         Hook::RequestHeaders => asked(&EditRequest { pool }, seat, message),
         Hook::Selection => {
             let failed: Vec<FailedAttempt> = call.failed.iter().map(Into::into).collect();
-            let attempt = Attempt { number: call.attempt.unwrap_or(1), failed: &failed };
+            let attempt = Attempt {
+                number: call.attempt.unwrap_or(1),
+                failed: &failed,
+            };
             asked(&Select { pool, attempt }, seat, message)
         }
         Hook::ResponseHeaders => {
-            let (status, backend) = call.response.as_ref().map_or((200, 0), |r| (r.status, r.backend));
-            asked(&EditResponse { pool, status, backend }, seat, message)
+            let (status, backend) = call
+                .response
+                .as_ref()
+                .map_or((200, 0), |r| (r.status, r.backend));
+            asked(
+                &EditResponse {
+                    pool,
+                    status,
+                    backend,
+                },
+                seat,
+                message,
+            )
         }
     }
 }
@@ -308,7 +424,11 @@ fn head(cue: &Cue<'_>) -> Result<RequestHead, RehearsalError> {
         method,
         authority: request.host.clone(),
         host: request.host.clone(),
-        scheme: if request.scheme == "https" { "https" } else { "http" },
+        scheme: if request.scheme == "https" {
+            "https"
+        } else {
+            "http"
+        },
         client: request.client,
         fields: as_fields(cue, cue.fields)?,
         ..RequestHead::default()
@@ -339,7 +459,12 @@ fn broken(cue: &Cue<'_>, what: &str) -> RehearsalError {
 
 fn state(fact: &Fact) -> BackendState {
     let Fact(in_flight, latency_microseconds, healthy, consecutive_failures) = *fact;
-    BackendState { in_flight, latency_microseconds, healthy, consecutive_failures }
+    BackendState {
+        in_flight,
+        latency_microseconds,
+        healthy,
+        consecutive_failures,
+    }
 }
 
 #[cfg(test)]
@@ -369,8 +494,14 @@ mod tests {
                 }],
             }})
         };
-        let path = std::env::temp_dir().join(format!("waypost-{}-{:016x}", std::process::id(), rand::random::<u64>()));
-        let lines: String = (1..=20).map(|n| format!("{}\n{}\n", lineup(n), request(n))).collect();
+        let path = std::env::temp_dir().join(format!(
+            "waypost-{}-{:016x}",
+            std::process::id(),
+            rand::random::<u64>()
+        ));
+        let lines: String = (1..=20)
+            .map(|n| format!("{}\n{}\n", lineup(n), request(n)))
+            .collect();
         std::fs::write(&path, lines).unwrap();
         let mut log = Log::open(&path, None, false).unwrap();
         std::fs::remove_file(&path).unwrap();
@@ -383,11 +514,16 @@ mod tests {
                 Next::RequestEnds(worker) => player.end_request(worker),
                 Next::Cue(cue) => {
                     assert_eq!(player.ask(&cue).unwrap().answer, Answer::Done);
-                    stores.push(Arc::downgrade(player.scene.as_ref().unwrap().generation.store()));
+                    stores.push(Arc::downgrade(
+                        player.scene.as_ref().unwrap().generation.store(),
+                    ));
                 }
             }
         }
-        let left = stores.iter().filter(|store| store.upgrade().is_some()).count();
+        let left = stores
+            .iter()
+            .filter(|store| store.upgrade().is_some())
+            .count();
         assert_eq!((stores.len(), left), (20, 1));
     }
 }

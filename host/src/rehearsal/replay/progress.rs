@@ -19,7 +19,11 @@ pub(super) struct Progress {
 
 impl Progress {
     pub fn new(terminal: bool) -> Self {
-        Self { terminal, drawn: false, last: Instant::now() }
+        Self {
+            terminal,
+            drawn: false,
+            last: Instant::now(),
+        }
     }
 
     /// Draws it, if it is time.
@@ -48,9 +52,18 @@ impl Drop for Progress {
 }
 
 fn bar(read: u64, all: u64, calls: u64) -> String {
-    let part = |of: u64| (u128::from(read) * u128::from(of)).checked_div(u128::from(all)).unwrap_or(0) as usize;
+    let part = |of: u64| {
+        (u128::from(read) * u128::from(of))
+            .checked_div(u128::from(all))
+            .unwrap_or(0) as usize
+    };
     let done = part(WIDTH);
-    format!("[{}{}] {} %, {calls} calls", "#".repeat(done), "-".repeat(WIDTH as usize - done), part(100))
+    format!(
+        "[{}{}] {} %, {calls} calls",
+        "#".repeat(done),
+        "-".repeat(WIDTH as usize - done),
+        part(100)
+    )
 }
 
 #[cfg(test)]
@@ -60,7 +73,10 @@ mod tests {
     #[test]
     fn a_bar_grows_and_ends() {
         assert_eq!(bar(0, 0, 0), format!("[{}] 0 %, 0 calls", "-".repeat(30)));
-        assert_eq!(bar(50, 100, 7), format!("[{}{}] 50 %, 7 calls", "#".repeat(15), "-".repeat(15)));
+        assert_eq!(
+            bar(50, 100, 7),
+            format!("[{}{}] 50 %, 7 calls", "#".repeat(15), "-".repeat(15))
+        );
         assert_eq!(bar(9, 9, 8), format!("[{}] 100 %, 8 calls", "#".repeat(30)));
     }
 }

@@ -89,7 +89,11 @@ impl Tally {
         of.agreed += u64::from(verdict.agrees());
         of.times.record(played.took);
         of.fuel = played.fuel.map(|fuel| match of.fuel {
-            None => Fuel { least: fuel, sum: fuel, most: fuel },
+            None => Fuel {
+                least: fuel,
+                sum: fuel,
+                most: fuel,
+            },
             Some(so_far) => Fuel {
                 least: so_far.least.min(fuel),
                 sum: so_far.sum.saturating_add(fuel),
@@ -98,14 +102,26 @@ impl Tally {
         });
         count(&mut of.decisions, kind(&played.answer));
         if let Answer::Backend(backend) = played.answer {
-            count(&mut self.backends, backend_name(cue.lineup, cue.request.pool, backend));
+            count(
+                &mut self.backends,
+                backend_name(cue.lineup, cue.request.pool, backend),
+            );
         }
         if let Answer::Fault { kind, message } = &played.answer {
-            let first = || Faults { count: 0, message: message.clone(), line: cue.line };
+            let first = || Faults {
+                count: 0,
+                message: message.clone(),
+                line: cue.line,
+            };
             self.faults.entry(kind.clone()).or_insert_with(first).count += 1;
         }
         if !verdict.agrees() && self.samples.len() < self.most {
-            self.samples.push(Sample::new(cue, &cue.call.answer, &played.answer, verdict.edits));
+            self.samples.push(Sample::new(
+                cue,
+                &cue.call.answer,
+                &played.answer,
+                verdict.edits,
+            ));
         }
     }
 
@@ -126,19 +142,37 @@ impl Tally {
 impl Sample {
     pub fn new(cue: &Cue<'_>, one: &Answer, other: &Answer, edits: Vec<String>) -> Self {
         let request = cue.request;
-        let query = request.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-        let mut line = format!("{} {}{}{query}, client {}", request.method, request.host, request.path, request.client);
+        let query = request
+            .query
+            .as_ref()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
+        let mut line = format!(
+            "{} {}{}{query}, client {}",
+            request.method, request.host, request.path, request.client
+        );
         if let Some(attempt) = cue.call.attempt.filter(|attempt| *attempt > 1) {
             line.push_str(&format!(", attempt {attempt}"));
         }
         let described = |answer: &Answer| described(answer, cue.lineup, request.pool);
-        Self { line: cue.line, hook: cue.call.hook, request: line, one: described(one), other: described(other), edits }
+        Self {
+            line: cue.line,
+            hook: cue.call.hook,
+            request: line,
+            one: described(one),
+            other: described(other),
+            edits,
+        }
     }
 }
 
 /// Counts one of a kind.
 pub(super) fn count<K: Ord + From<&'static str>>(counts: &mut BTreeMap<K, u64>, kind: K) {
-    let kind = if counts.len() < KINDS || counts.contains_key(&kind) { kind } else { K::from(OTHERS) };
+    let kind = if counts.len() < KINDS || counts.contains_key(&kind) {
+        kind
+    } else {
+        K::from(OTHERS)
+    };
     *counts.entry(kind).or_default() += 1;
 }
 
@@ -168,7 +202,8 @@ pub(super) fn described(answer: &Answer, lineup: &Lineup, pool: u32) -> String {
     }
 }
 
-/// The same in as many words as differ much from each other: a backend by its address, the rest by its kind.
+/// The same in as many words as differ much from each other: a backend by its address, the rest by
+/// its kind.
 pub(super) fn labelled(answer: &Answer, lineup: &Lineup, pool: u32) -> String {
     match answer {
         Answer::Backend(_) => described(answer, lineup, pool),
@@ -178,7 +213,9 @@ pub(super) fn labelled(answer: &Answer, lineup: &Lineup, pool: u32) -> String {
 
 fn backend_name(lineup: &Lineup, pool: u32, backend: u32) -> String {
     let pool = lineup.pools.get(pool as usize);
-    let address = pool.and_then(|pool| pool.backends.get(backend as usize)).map(|backend| &backend.address);
+    let address = pool
+        .and_then(|pool| pool.backends.get(backend as usize))
+        .map(|backend| &backend.address);
     match (pool, address) {
         (Some(pool), Some(address)) => format!("{backend} ({address} of {})", pool.name),
         _ => backend.to_string(),

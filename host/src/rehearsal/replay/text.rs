@@ -17,20 +17,40 @@ const ROWS: usize = 20;
 /// Of a replay.
 pub(super) fn replay(player: &Player, heard: &Heard, tally: &Tally) -> String {
     let mut out = Text::default();
-    out.line(&format!("{} in the place of {:?}: {}", player.source.name, heard.policy, extent(heard)));
+    out.line(&format!(
+        "{} in the place of {:?}: {}",
+        player.source.name,
+        heard.policy,
+        extent(heard)
+    ));
     out.passed_over(heard, tally.not_asked);
     for hook in &tally.hooks_missing {
-        out.line(&format!("it has no hook {}: it is asked nothing there, as if it had no opinion", hook.name()));
+        out.line(&format!(
+            "it has no hook {}: it is asked nothing there, as if it had no opinion",
+            hook.name()
+        ));
     }
     let (calls, same) = (tally.calls(), tally.calls() - tally.differing());
-    out.line(&format!("{same} of {calls} decisions ({}) are those that were recorded\n", percent(same, calls)));
+    out.line(&format!(
+        "{same} of {calls} decisions ({}) are those that were recorded\n",
+        percent(same, calls)
+    ));
     let fuel = tally.hooks.values().any(|of| of.fuel.is_some());
     let mut heading = vec!["hook", "calls", "same", "mean", "p50", "p90", "p99", "max"];
-    heading.extend(fuel.then_some(["instructions: least", "mean", "most"]).into_iter().flatten());
+    heading.extend(
+        fuel.then_some(["instructions: least", "mean", "most"])
+            .into_iter()
+            .flatten(),
+    );
     let mut rows = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for (hook, of) in &tally.hooks {
         let times = &of.times;
-        let mut row = vec![hook.name().to_owned(), of.calls.to_string(), of.agreed.to_string(), time(times.mean())];
+        let mut row = vec![
+            hook.name().to_owned(),
+            of.calls.to_string(),
+            of.agreed.to_string(),
+            time(times.mean()),
+        ];
         row.extend([0.5, 0.9, 0.99].map(|share| time(times.quantile(share))));
         row.push(time(times.max));
         if let Some(fuel) = of.fuel {
@@ -41,13 +61,25 @@ pub(super) fn replay(player: &Player, heard: &Heard, tally: &Tally) -> String {
     out.table(&rows);
     out.line("");
     for (hook, of) in &tally.hooks {
-        out.counts(&format!("{} decided", hook.name()), of.decisions.iter().map(|(kind, n)| (kind.clone(), *n)));
+        out.counts(
+            &format!("{} decided", hook.name()),
+            of.decisions.iter().map(|(kind, n)| (kind.clone(), *n)),
+        );
     }
     if !tally.backends.is_empty() {
-        out.counts("selected", tally.backends.iter().map(|(backend, n)| (backend.clone(), *n)));
+        out.counts(
+            "selected",
+            tally
+                .backends
+                .iter()
+                .map(|(backend, n)| (backend.clone(), *n)),
+        );
     }
     for (kind, faults) in &tally.faults {
-        out.line(&format!("{} x fault {kind}, first at line {}: {}", faults.count, faults.line, faults.message));
+        out.line(&format!(
+            "{} x fault {kind}, first at line {}: {}",
+            faults.count, faults.line, faults.message
+        ));
     }
     out.samples(&tally.samples, tally.differing(), ["recorded", "replayed"]);
     out.0
@@ -80,14 +112,33 @@ pub(super) fn diff(old: &Player, new: &Player, heard: &Heard, differences: &Diff
         out.line(&format!("they decide the same in all {calls} calls"));
         return out.0;
     }
-    out.line(&format!("they differ in {differing} of {calls} calls ({})\n", percent(differing, calls)));
+    out.line(&format!(
+        "they differ in {differing} of {calls} calls ({})\n",
+        percent(differing, calls)
+    ));
     for (hook, of) in &differences.hooks {
         let [before, now] = of.faults;
-        let faults = if before + now > 0 { format!(", faults: old {before}, new {now}") } else { String::new() };
-        out.line(&format!("{}: {} of {} differ{faults}", hook.name(), of.differing, of.calls));
-        let changes = of.changes.iter().map(|(change, n)| (format!("{} -> {}", change.old, change.new), *n));
+        let faults = if before + now > 0 {
+            format!(", faults: old {before}, new {now}")
+        } else {
+            String::new()
+        };
+        out.line(&format!(
+            "{}: {} of {} differ{faults}",
+            hook.name(),
+            of.differing,
+            of.calls
+        ));
+        let changes = of
+            .changes
+            .iter()
+            .map(|(change, n)| (format!("{} -> {}", change.old, change.new), *n));
         out.rows(changes);
-        out.rows(of.edits.iter().map(|(name, n)| (format!("field {name}"), *n)));
+        out.rows(
+            of.edits
+                .iter()
+                .map(|(name, n)| (format!("field {name}"), *n)),
+        );
     }
     out.line("");
     out.samples(&differences.samples, differing, ["old", "new"]);
@@ -95,14 +146,20 @@ pub(super) fn diff(old: &Player, new: &Player, heard: &Heard, differences: &Diff
 }
 
 fn extent(heard: &Heard) -> String {
-    let over = heard.time.map(|(first, last)| last.saturating_sub(first).saturating_mul(1_000_000));
-    let over = over.map(|over| format!(" in {}", time(over))).unwrap_or_default();
+    let over = heard
+        .time
+        .map(|(first, last)| last.saturating_sub(first).saturating_mul(1_000_000));
+    let over = over
+        .map(|over| format!(" in {}", time(over)))
+        .unwrap_or_default();
     format!("{} calls of {} requests{over}", heard.calls, heard.requests)
 }
 
 fn percent(part: u64, all: u64) -> String {
     // Rounded down: 100 % is said of all and of nothing less.
-    let thousandths = (u128::from(part) * 100_000).checked_div(u128::from(all)).unwrap_or(100_000);
+    let thousandths = (u128::from(part) * 100_000)
+        .checked_div(u128::from(all))
+        .unwrap_or(100_000);
     match (part == all, thousandths % 1_000) {
         (true, _) => "100 %".to_owned(),
         (false, rest) => format!("{}.{:02} %", thousandths / 1_000, rest / 10),
@@ -116,7 +173,9 @@ struct Text(String);
 impl Text {
     fn line(&mut self, line: &str) {
         // A line break at the end is ours, others are what some guest wrote.
-        let (line, space) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        let (line, space) = line
+            .strip_suffix('\n')
+            .map_or((line, ""), |line| (line, "\n"));
         let _ = writeln!(self.0, "{}{space}", plain(&brief(line)));
     }
 
@@ -126,22 +185,37 @@ impl Text {
         }
         let told = heard.why.len() as u64;
         if heard.passed_over > told {
-            self.line(&format!("{} more lines are passed over", heard.passed_over - told));
+            self.line(&format!(
+                "{} more lines are passed over",
+                heard.passed_over - told
+            ));
         }
         if not_asked > 0 {
-            self.line(&format!("{not_asked} calls were never made, for want of an instance: they are left out"));
+            self.line(&format!(
+                "{not_asked} calls were never made, for want of an instance: they are left out"
+            ));
         }
     }
 
     fn table(&mut self, rows: &[Vec<String>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(String::len).max().unwrap_or(0);
+        let width = |at: usize| {
+            rows.iter()
+                .filter_map(|row| row.get(at))
+                .map(String::len)
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for row in rows {
-            let cells = row.iter().zip(&widths).enumerate().map(|(at, (cell, width))| match at {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
+            let cells = row
+                .iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(at, (cell, width))| match at {
+                    0 => format!("{cell:<width$}"),
+                    _ => format!("{cell:>width$}"),
+                });
             let line = cells.collect::<Vec<_>>().join("  ");
             self.line(line.trim_end());
         }
@@ -169,14 +243,26 @@ impl Text {
         if samples.is_empty() {
             return;
         }
-        self.line(&format!("the first {} of {all} differences:", samples.len()));
+        self.line(&format!(
+            "the first {} of {all} differences:",
+            samples.len()
+        ));
         let width = one.len().max(other.len()).max("fields".len());
         for sample in samples {
-            self.line(&format!("  line {}, {}: {}", sample.line, sample.hook.name(), sample.request));
+            self.line(&format!(
+                "  line {}, {}: {}",
+                sample.line,
+                sample.hook.name(),
+                sample.request
+            ));
             self.line(&format!("    {one:<width$}  {}", sample.one));
             self.line(&format!("    {other:<width$}  {}", sample.other));
             if !sample.edits.is_empty() {
-                self.line(&format!("    {:<width$}  {}", "fields", sample.edits.join(", ")));
+                self.line(&format!(
+                    "    {:<width$}  {}",
+                    "fields",
+                    sample.edits.join(", ")
+                ));
             }
         }
     }
@@ -190,7 +276,11 @@ mod tests {
     fn a_hundred_percent_is_all() {
         assert_eq!(percent(999_999, 1_000_000), "99.99 %");
         assert_eq!(
-            (percent(5, 5).as_str(), percent(0, 3).as_str(), percent(1, 3).as_str()),
+            (
+                percent(5, 5).as_str(),
+                percent(0, 3).as_str(),
+                percent(1, 3).as_str()
+            ),
             ("100 %", "0.00 %", "33.33 %")
         );
     }

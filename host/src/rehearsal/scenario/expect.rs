@@ -27,33 +27,72 @@ pub(super) fn expect(mut section: Section, pool: &GivenPool, findings: &mut Find
         let place = node.place.clone();
         let picks = node.one_or_many();
         if picks.len() > MAX_PICKS {
-            findings.error(&place, format!("lists more than {MAX_PICKS}; write labels, or leave it out"));
+            findings.error(
+                &place,
+                format!("lists more than {MAX_PICKS}; write labels, or leave it out"),
+            );
         }
-        picks.into_iter().take(MAX_PICKS).filter_map(|node| values::pick(node, pool, findings)).collect()
+        picks
+            .into_iter()
+            .take(MAX_PICKS)
+            .filter_map(|node| values::pick(node, pool, findings))
+            .collect()
     });
-    expect.answer = section.take("answer").and_then(|node| answer(node, findings));
-    let mut fields = |key| section.take(key).map(|n| values::expected_fields(n, findings)).unwrap_or_default();
+    expect.answer = section
+        .take("answer")
+        .and_then(|node| answer(node, findings));
+    let mut fields = |key| {
+        section
+            .take(key)
+            .map(|n| values::expected_fields(n, findings))
+            .unwrap_or_default()
+    };
     expect.request = fields("request-headers");
     expect.response = fields("response-headers");
-    expect.range = section.take("range").and_then(|n| n.parsed(findings, range)).map(|r| r.value);
+    expect.range = section
+        .take("range")
+        .and_then(|n| n.parsed(findings, range))
+        .map(|r| r.value);
     for (name, node) in section.take_section("counters", findings).into_entries() {
-        expect.counters.extend(values::whole(node, findings).map(|n| (name, n)));
+        expect
+            .counters
+            .extend(values::whole(node, findings).map(|n| (name, n)));
     }
-    expect.store = section.take("store").map(|n| values::stored(n, findings)).unwrap_or_default();
-    let mut lines = |key| section.take(key).map(|n| log(n, findings)).unwrap_or_default();
+    expect.store = section
+        .take("store")
+        .map(|n| values::stored(n, findings))
+        .unwrap_or_default();
+    let mut lines = |key| {
+        section
+            .take(key)
+            .map(|n| log(n, findings))
+            .unwrap_or_default()
+    };
     expect.log = lines("log");
     expect.setup_log = lines("setup-log");
-    let faults = section.take("fault").map(Node::one_or_many).unwrap_or_default();
-    expect.faults = faults.into_iter().filter_map(|node| fault(node, findings)).collect();
+    let faults = section
+        .take("fault")
+        .map(Node::one_or_many)
+        .unwrap_or_default();
+    expect.faults = faults
+        .into_iter()
+        .filter_map(|node| fault(node, findings))
+        .collect();
     let shares = section.take_section("share", findings);
     let (place, shares) = (shares.place.clone(), shares.into_entries());
     if shares.len() > MAX_PICKS {
-        findings.error(&place, format!("expects more than {MAX_PICKS} shares; write labels, or leave it out"));
+        findings.error(
+            &place,
+            format!("expects more than {MAX_PICKS} shares; write labels, or leave it out"),
+        );
     }
     for (name, node) in shares.into_iter().take(MAX_PICKS) {
         let place = node.place.clone();
         let pick = findings.accept(&place, values::pick_named(&name, pool));
-        expect.share.extend(pick.zip(bounds(node, findings)).map(|(pick, (least, most))| (pick, least, most)));
+        expect.share.extend(
+            pick.zip(bounds(node, findings))
+                .map(|(pick, (least, most))| (pick, least, most)),
+        );
     }
     section.finish(findings);
     expect
@@ -61,17 +100,32 @@ pub(super) fn expect(mut section: Section, pool: &GivenPool, findings: &mut Find
 
 /// A status, or a table of what is looked at.
 fn answer(node: Node, findings: &mut Findings) -> Option<Answer> {
-    let status = |node: Node, findings: &mut Findings| node.integer(findings, 200..=599u16).map(|n| n.value);
+    let status =
+        |node: Node, findings: &mut Findings| node.integer(findings, 200..=599u16).map(|n| n.value);
     if !node.is_table() {
-        return Some(Answer { status: Some(status(node, findings)?), ..Answer::default() });
+        return Some(Answer {
+            status: Some(status(node, findings)?),
+            ..Answer::default()
+        });
     }
     let mut section = node.section(findings)?;
     let answer = Answer {
         status: section.take("status").and_then(|n| status(n, findings)),
-        headers: section.take("headers").map(|n| values::expected_fields(n, findings)).unwrap_or_default(),
-        body: section.take("body").and_then(|n| values::bytes(n, findings)),
-        body_contains: section.take("body-contains").and_then(|n| n.string(findings)).map(|t| t.value),
-        hook: section.take("hook").and_then(|n| n.parsed(findings, str::parse)).map(|h| h.value),
+        headers: section
+            .take("headers")
+            .map(|n| values::expected_fields(n, findings))
+            .unwrap_or_default(),
+        body: section
+            .take("body")
+            .and_then(|n| values::bytes(n, findings)),
+        body_contains: section
+            .take("body-contains")
+            .and_then(|n| n.string(findings))
+            .map(|t| t.value),
+        hook: section
+            .take("hook")
+            .and_then(|n| n.parsed(findings, str::parse))
+            .map(|h| h.value),
     };
     section.finish(findings);
     Some(answer)
@@ -79,7 +133,10 @@ fn answer(node: Node, findings: &mut Findings) -> Option<Answer> {
 
 /// As a verdict reads: `bytes=0-99,-5`, in any spacing.
 fn range(written: &str) -> Result<String, String> {
-    let compact: String = written.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let compact: String = written
+        .chars()
+        .filter(|c| !c.is_ascii_whitespace())
+        .collect();
     let spec = |spec: &str| match spec.split_once('-') {
         Some((first, last)) => {
             let number = |text: &str| text.is_empty() || text.parse::<u64>().is_ok();
@@ -87,10 +144,14 @@ fn range(written: &str) -> Result<String, String> {
         }
         None => false,
     };
-    let ranges = compact.strip_prefix("bytes=").is_some_and(|specs| specs.split(',').all(spec));
+    let ranges = compact
+        .strip_prefix("bytes=")
+        .is_some_and(|specs| specs.split(',').all(spec));
     match ranges || matches!(compact.as_str(), "untouched" | "ignore") {
         true => Ok(compact),
-        false => Err(format!("{written:?} is not a verdict; write \"untouched\", \"ignore\" or \"bytes=0-99\"")),
+        false => Err(format!(
+            "{written:?} is not a verdict; write \"untouched\", \"ignore\" or \"bytes=0-99\""
+        )),
     }
 }
 
@@ -99,28 +160,52 @@ fn log(node: Node, findings: &mut Findings) -> ExpectedLog {
     if node.is_boolean() {
         let place = node.place.clone();
         if node.boolean(findings) == Some(true) {
-            findings.error(&place, "says only that there are lines; write what they say, or `false` if there are none");
+            findings.error(
+                &place,
+                "says only that there are lines; write what they say, or `false` if there are none",
+            );
         }
         return ExpectedLog::Nothing;
     }
     let place = node.place.clone();
     let nodes = node.one_or_many();
     if nodes.is_empty() {
-        findings.error(&place, "is empty, which says nothing; write `false` if there are to be no lines");
+        findings.error(
+            &place,
+            "is empty, which says nothing; write `false` if there are to be no lines",
+        );
     }
-    ExpectedLog::Lines(nodes.into_iter().filter_map(|node| log_line(node, findings)).collect())
+    ExpectedLog::Lines(
+        nodes
+            .into_iter()
+            .filter_map(|node| log_line(node, findings))
+            .collect(),
+    )
 }
 
 fn log_line(node: Node, findings: &mut Findings) -> Option<ExpectedLine> {
     if !node.is_table() {
-        return Some(ExpectedLine { level: None, contains: node.string(findings)?.value });
+        return Some(ExpectedLine {
+            level: None,
+            contains: node.string(findings)?.value,
+        });
     }
     let mut section = node.section(findings)?;
     if !section.has("level") && !section.has("contains") {
-        findings.error(&section.place, "says nothing of the line; write `level`, `contains` or both");
+        findings.error(
+            &section.place,
+            "says nothing of the line; write `level`, `contains` or both",
+        );
     }
-    let level = section.take("level").and_then(|n| n.parsed(findings, level)).map(|l| l.value);
-    let contains = section.take("contains").and_then(|n| n.string(findings)).map(|t| t.value).unwrap_or_default();
+    let level = section
+        .take("level")
+        .and_then(|n| n.parsed(findings, level))
+        .map(|l| l.value);
+    let contains = section
+        .take("contains")
+        .and_then(|n| n.string(findings))
+        .map(|t| t.value)
+        .unwrap_or_default();
     section.finish(findings);
     Some(ExpectedLine { level, contains })
 }
@@ -131,7 +216,9 @@ fn level(written: &str) -> Result<Level, String> {
         "info" => Ok(Level::INFO),
         "warn" => Ok(Level::WARN),
         "error" => Ok(Level::ERROR),
-        _ => Err(format!("{written:?} is not a level; write \"debug\", \"info\", \"warn\" or \"error\"")),
+        _ => Err(format!(
+            "{written:?} is not a level; write \"debug\", \"info\", \"warn\" or \"error\""
+        )),
     }
 }
 
@@ -139,17 +226,34 @@ fn level(written: &str) -> Result<Level, String> {
 fn fault(node: Node, findings: &mut Findings) -> Option<ExpectedFault> {
     if !node.is_table() {
         let kind = node.parsed(findings, kind)?.value;
-        return Some(ExpectedFault { kind, hook: None, contains: None });
+        return Some(ExpectedFault {
+            kind,
+            hook: None,
+            contains: None,
+        });
     }
     let mut section = node.section(findings)?;
     if !section.has("kind") {
-        findings.error(&section.place, "has no `kind`; write \"trap\", \"deadline\", \"invalid\" or \"unavailable\"");
+        findings.error(
+            &section.place,
+            "has no `kind`; write \"trap\", \"deadline\", \"invalid\" or \"unavailable\"",
+        );
     }
     let wanted = section.take("kind").and_then(|n| n.parsed(findings, kind));
-    let hook = section.take("hook").and_then(|n| n.parsed(findings, str::parse)).map(|h| h.value);
-    let contains = section.take("contains").and_then(|n| n.string(findings)).map(|t| t.value);
+    let hook = section
+        .take("hook")
+        .and_then(|n| n.parsed(findings, str::parse))
+        .map(|h| h.value);
+    let contains = section
+        .take("contains")
+        .and_then(|n| n.string(findings))
+        .map(|t| t.value);
     section.finish(findings);
-    Some(ExpectedFault { kind: wanted?.value, hook, contains })
+    Some(ExpectedFault {
+        kind: wanted?.value,
+        hook,
+        contains,
+    })
 }
 
 fn kind(written: &str) -> Result<String, String> {
@@ -164,12 +268,18 @@ fn kind(written: &str) -> Result<String, String> {
 /// `[0.2, 0.3]`
 fn bounds(node: Node, findings: &mut Findings) -> Option<(f64, f64)> {
     let place = node.place.clone();
-    let numbers: Option<Vec<f64>> =
-        node.list(findings)?.into_iter().map(|n| n.number(findings, 0.0..=1.0).map(|n| n.value)).collect();
+    let numbers: Option<Vec<f64>> = node
+        .list(findings)?
+        .into_iter()
+        .map(|n| n.number(findings, 0.0..=1.0).map(|n| n.value))
+        .collect();
     match numbers?.as_slice() {
         [least, most] if least <= most => Some((*least, *most)),
         _ => {
-            findings.error(&place, "is not a range of shares; write the least and the most, such as [0.2, 0.3]");
+            findings.error(
+                &place,
+                "is not a range of shares; write the least and the most, such as [0.2, 0.3]",
+            );
             None
         }
     }

@@ -10,8 +10,8 @@ use super::room::{self, Room};
 use super::step::{Base, State};
 use super::{Book, Scenario, Step};
 use crate::config::{
-    ConfigError, ConfigErrors, Findings, Isolation, Node, Place, Section, StoreLimits, duration_within, parse_backend,
-    parse_toml, store_limits,
+    ConfigError, ConfigErrors, Findings, Isolation, Node, Place, Section, StoreLimits,
+    duration_within, parse_backend, parse_toml, store_limits,
 };
 use crate::policy::BackendSpec;
 use crate::rehearsal::RehearsalError;
@@ -36,9 +36,19 @@ pub(in crate::rehearsal) fn read(path: &Path) -> Result<Book, RehearsalError> {
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(e) => {
-            let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-            let place = Place::File { file: name.into(), line, column: 1, key: String::new() };
-            let message = "is not UTF-8; write bytes that are no text as { hex = \"00ff\" }".to_owned();
+            let line = e.as_bytes()[..e.utf8_error().valid_up_to()]
+                .iter()
+                .filter(|b| **b == b'\n')
+                .count()
+                + 1;
+            let place = Place::File {
+                file: name.into(),
+                line,
+                column: 1,
+                key: String::new(),
+            };
+            let message =
+                "is not UTF-8; write bytes that are no text as { hex = \"00ff\" }".to_owned();
             return Err(ConfigErrors::from(ConfigError { place, message }).into());
         }
     };
@@ -49,11 +59,18 @@ pub(in crate::rehearsal) fn read(path: &Path) -> Result<Book, RehearsalError> {
 pub(in crate::rehearsal) fn parse(name: &str, text: &str) -> Result<Book, ConfigErrors> {
     let mut findings = Findings::default();
     let file: Arc<str> = name.into();
-    let Some(mut section) = parse_toml(&file, text, &mut findings) else { return Err(findings.into_errors()) };
+    let Some(mut section) = parse_toml(&file, text, &mut findings) else {
+        return Err(findings.into_errors());
+    };
     let given = given(&mut section, default_given(), &mut findings);
-    let nodes = section.take("scenario").and_then(|node| tables(node, &mut findings));
+    let nodes = section
+        .take("scenario")
+        .and_then(|node| tables(node, &mut findings));
     if nodes.as_ref().is_none_or(Vec::is_empty) {
-        findings.error(&section.place, "has no scenario; write [[scenario]], a name and what is expected below it");
+        findings.error(
+            &section.place,
+            "has no scenario; write [[scenario]], a name and what is expected below it",
+        );
     }
     let (mut room, mut scenarios) = (Room::default(), Vec::new());
     for node in nodes.unwrap_or_default() {
@@ -68,7 +85,10 @@ pub(in crate::rehearsal) fn parse(name: &str, text: &str) -> Result<Book, Config
     }
     section.finish(&mut findings);
     findings.conclude()?;
-    Ok(Book { name: name.to_owned(), scenarios })
+    Ok(Book {
+        name: name.to_owned(),
+        scenarios,
+    })
 }
 
 /// The line of a place; 0 if it has none.
@@ -81,7 +101,11 @@ pub(super) fn line(place: &Place) -> usize {
 
 /// Four backends that are well, where nobody says.
 pub(in crate::rehearsal) fn default_given() -> Given {
-    let backend = |n: u32| BackendSpec { address: format!("10.0.0.{n}:80"), weight: 1, labels: Vec::new() };
+    let backend = |n: u32| BackendSpec {
+        address: format!("10.0.0.{n}:80"),
+        weight: 1,
+        labels: Vec::new(),
+    };
     let pool = GivenPool {
         name: "web".to_owned(),
         backends: (1..=4).map(backend).collect(),
@@ -97,13 +121,22 @@ pub(in crate::rehearsal) fn default_given() -> Given {
     }
 }
 
-fn scenario(node: Node, given: &Given, room: &mut Room, findings: &mut Findings) -> Option<Scenario> {
+fn scenario(
+    node: Node,
+    given: &Given,
+    room: &mut Room,
+    findings: &mut Findings,
+) -> Option<Scenario> {
     let mut section = node.section(findings)?;
     let (place, line) = (section.place.clone(), line(&section.place));
     if !section.has("name") {
         findings.error(&section.place, "has no `name`; write what it is about");
     }
-    let name = section.take("name").and_then(|n| n.string(findings)).map(|n| n.value).unwrap_or_default();
+    let name = section
+        .take("name")
+        .and_then(|n| n.string(findings))
+        .map(|n| n.value)
+        .unwrap_or_default();
     let given = self::given(&mut section, given.clone(), findings);
     room.take_given(&given);
     let mut steps = Vec::new();
@@ -118,11 +151,19 @@ fn scenario(node: Node, given: &Given, room: &mut Room, findings: &mut Findings)
             let beside = node.place.clone();
             let nodes = tables(node, findings);
             if nodes.as_ref().is_some_and(Vec::is_empty) {
-                findings.error(&beside, "is empty: nothing would be asked; write [[scenario.step]] below the scenario");
+                findings.error(
+                    &beside,
+                    "is empty: nothing would be asked; write [[scenario.step]] below the scenario",
+                );
             }
             for (at, node) in (1..).zip(nodes.unwrap_or_default()) {
-                let Some(mut section) = node.section(findings) else { continue };
-                let named = section.take("name").and_then(|n| n.string(findings)).map(|n| n.value);
+                let Some(mut section) = node.section(findings) else {
+                    continue;
+                };
+                let named = section
+                    .take("name")
+                    .and_then(|n| n.string(findings))
+                    .map(|n| n.value);
                 let mut step = base.step(&mut section, &given.pools, findings);
                 step.name = named.unwrap_or_else(|| format!("step {at}"));
                 section.finish(findings);
@@ -139,12 +180,20 @@ fn scenario(node: Node, given: &Given, room: &mut Room, findings: &mut Findings)
     let refused = steps.iter_mut().find_map(|step| step.expect.refused.take());
     match (&refused, steps.as_slice()) {
         (Some(_), [step]) if step.name.is_empty() => steps.clear(),
-        (Some(_), _) => {
-            findings.error(&place, "expects to be refused and has steps; a policy that is refused is not asked")
-        }
+        (Some(_), _) => findings.error(
+            &place,
+            "expects to be refused and has steps; a policy that is refused is not asked",
+        ),
         (None, _) => {}
     }
-    Some(Scenario { name, line, given, setup, refused, steps })
+    Some(Scenario {
+        name,
+        line,
+        given,
+        setup,
+        refused,
+        steps,
+    })
 }
 
 /// `settings`, `policy` and `pools`, instead of what was given.
@@ -152,18 +201,33 @@ fn given(section: &mut Section, mut given: Given, findings: &mut Findings) -> Gi
     if let Some(node) = section.take("settings") {
         match node.is_table() {
             true => given.settings = node.json(findings).unwrap_or_default(),
-            false => findings.error(&node.place, "is not a table; write [settings] and its keys below"),
+            false => findings.error(
+                &node.place,
+                "is not a table; write [settings] and its keys below",
+            ),
         }
     }
-    if let Some(mut section) = section.take("policy").and_then(|node| node.section(findings)) {
+    if let Some(mut section) = section
+        .take("policy")
+        .and_then(|node| node.section(findings))
+    {
         let deadline = section.take("deadline");
         let range = Duration::from_micros(100)..=LONGEST;
-        given.deadline = deadline.and_then(|n| duration_within(n, findings, &range)).unwrap_or(given.deadline);
-        let memory = section.take("memory").and_then(|n| n.size(findings, 64 << 10..=4 << 30));
+        given.deadline = deadline
+            .and_then(|n| duration_within(n, findings, &range))
+            .unwrap_or(given.deadline);
+        let memory = section
+            .take("memory")
+            .and_then(|n| n.size(findings, 64 << 10..=4 << 30));
         given.memory = memory.map_or(given.memory, |memory| memory.value);
-        let isolation = section.take("isolation").and_then(|n| n.parsed(findings, isolation));
+        let isolation = section
+            .take("isolation")
+            .and_then(|n| n.parsed(findings, isolation));
         given.isolation = isolation.map_or(given.isolation, |isolation| isolation.value);
-        if let Some(section) = section.take("store").and_then(|node| node.section(findings)) {
+        if let Some(section) = section
+            .take("store")
+            .and_then(|node| node.section(findings))
+        {
             given.store = store_limits(section, findings);
         }
         section.finish(findings);
@@ -171,7 +235,10 @@ fn given(section: &mut Section, mut given: Given, findings: &mut Findings) -> Gi
     if let Some(node) = section.take("pools") {
         let place = node.place.clone();
         let nodes = tables(node, findings).unwrap_or_default();
-        let pools: Vec<GivenPool> = nodes.into_iter().filter_map(|node| pool(node, findings)).collect();
+        let pools: Vec<GivenPool> = nodes
+            .into_iter()
+            .filter_map(|node| pool(node, findings))
+            .collect();
         match pools.is_empty() {
             true => findings.error(&place, "has no pool that can be used"),
             false => given.pools = pools,
@@ -184,31 +251,50 @@ fn isolation(written: &str) -> Result<Isolation, String> {
     match written {
         "worker" => Ok(Isolation::Worker),
         "request" => Ok(Isolation::Request),
-        _ => Err(format!("{written:?} is not known; write \"worker\" or \"request\"")),
+        _ => Err(format!(
+            "{written:?} is not known; write \"worker\" or \"request\""
+        )),
     }
 }
 
 /// One of `[[pools]]`.
 fn pool(node: Node, findings: &mut Findings) -> Option<GivenPool> {
     let mut section = node.section(findings)?;
-    let name = section.take("name").and_then(|n| n.string(findings)).map(|n| n.value);
+    let name = section
+        .take("name")
+        .and_then(|n| n.string(findings))
+        .map(|n| n.value);
     let backends = match section.take("backends") {
         Some(node) => {
             let place = node.place.clone();
             let nodes = node.one_or_many();
             if nodes.len() > MAX_BACKENDS {
-                findings.error(&place, format!("lists more than {MAX_BACKENDS}; write fewer"));
+                findings.error(
+                    &place,
+                    format!("lists more than {MAX_BACKENDS}; write fewer"),
+                );
             }
-            nodes.into_iter().take(MAX_BACKENDS).filter_map(|node| backend(node, findings)).collect()
+            nodes
+                .into_iter()
+                .take(MAX_BACKENDS)
+                .filter_map(|node| backend(node, findings))
+                .collect()
         }
         None => {
-            findings.error(&section.place, "has no `backends`; write a list of addresses, which may be empty");
+            findings.error(
+                &section.place,
+                "has no `backends`; write a list of addresses, which may be empty",
+            );
             Vec::new()
         }
     };
     section.finish(findings);
     let (backends, states) = backends.into_iter().unzip();
-    Some(GivenPool { name: name.unwrap_or_else(|| "web".to_owned()), backends, states })
+    Some(GivenPool {
+        name: name.unwrap_or_else(|| "web".to_owned()),
+        backends,
+        states,
+    })
 }
 
 /// An address, or a table with an address, what the operator says of it, and how it is.
@@ -216,21 +302,46 @@ fn backend(node: Node, findings: &mut Findings) -> Option<(BackendSpec, BackendS
     let mut state = BackendState::default();
     if !node.is_table() {
         let address = node.parsed(findings, parse_backend)?.value;
-        return Some((BackendSpec { address, weight: 1, labels: Vec::new() }, state));
+        return Some((
+            BackendSpec {
+                address,
+                weight: 1,
+                labels: Vec::new(),
+            },
+            state,
+        ));
     }
     let mut section = node.section(findings)?;
     if !section.has("address") {
-        findings.error(&section.place, "has no `address`; write for example { address = \"10.0.0.1:80\", weight = 2 }");
+        findings.error(
+            &section.place,
+            "has no `address`; write for example { address = \"10.0.0.1:80\", weight = 2 }",
+        );
     }
-    let address = section.take("address").and_then(|n| n.parsed(findings, parse_backend));
-    let weight = section.take("weight").and_then(|n| n.integer(findings, 0..=65_535u32)).map_or(1, |n| n.value);
+    let address = section
+        .take("address")
+        .and_then(|n| n.parsed(findings, parse_backend));
+    let weight = section
+        .take("weight")
+        .and_then(|n| n.integer(findings, 0..=65_535u32))
+        .map_or(1, |n| n.value);
     let labels = section.take_section("labels", findings).into_entries();
-    let labels = labels.into_iter().filter_map(|(name, n)| Some((name, n.string(findings)?.value))).collect();
+    let labels = labels
+        .into_iter()
+        .filter_map(|(name, n)| Some((name, n.string(findings)?.value)))
+        .collect();
     // As policies are told by the proxy.
     state.healthy = weight > 0;
     State::take(&mut section, findings).apply(&mut state);
     section.finish(findings);
-    Some((BackendSpec { address: address?.value, weight, labels }, state))
+    Some((
+        BackendSpec {
+            address: address?.value,
+            weight,
+            labels,
+        },
+        state,
+    ))
 }
 
 /// Tables of this name: `[[name]]`.
@@ -242,7 +353,9 @@ fn tables(node: Node, findings: &mut Findings) -> Option<Vec<Node>> {
         Place::File { key, .. } => key.clone(),
         Place::Environment(_) | Place::Flag(_) | Place::Default(_) => String::new(),
     };
-    findings
-        .error(&node.place, format!("stands there once; write [[{key}]] with two brackets, for it can be repeated"));
+    findings.error(
+        &node.place,
+        format!("stands there once; write [[{key}]] with two brackets, for it can be repeated"),
+    );
     None
 }

@@ -1,4 +1,5 @@
-//! A scenario file: what is asked, with what, and what is expected. docs/scenarios.md says what may stand in one.
+//! A scenario file: what is asked, with what, and what is expected. docs/scenarios.md says what may
+//! stand in one.
 
 mod expect;
 mod file;
@@ -93,7 +94,8 @@ pub(super) struct Stored {
     pub counters: Vec<(String, i64)>,
 }
 
-/// What is expected of a step. What is left out is not looked at, but for answers and faults, which always are.
+/// What is expected of a step. What is left out is not looked at, but for answers and faults, which
+/// always are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Expect {
     /// One of these.
@@ -201,20 +203,32 @@ pub(super) struct ExpectedFault {
 impl Pick {
     /// How many backends it means.
     fn len(&self) -> usize {
-        if let Meant::Backends(backends) = &self.meant { backends.len() } else { 0 }
+        if let Meant::Backends(backends) = &self.meant {
+            backends.len()
+        } else {
+            0
+        }
     }
 }
 
 impl Step {
-    /// What a policy draws and reads while it is set up, if this is the first step: the time is that of the step, and the draws
-    /// follow from its seed, but are not those of its hooks.
+    /// What a policy draws and reads while it is set up, if this is the first step: the time is
+    /// that of the step, and the draws follow from its seed, but are not those of its hooks.
     pub fn setup(&self) -> Script {
-        Script { seed: !self.seed, draws: Vec::new(), monotonic: Some(self.monotonic), unix: Some(self.unix) }
+        Script {
+            seed: !self.seed,
+            draws: Vec::new(),
+            monotonic: Some(self.monotonic),
+            unix: Some(self.unix),
+        }
     }
 
     /// What is asked in the run of this number, from 0.
     pub fn question(&self, run: u32) -> Question {
-        let head = RequestHead { client: nth(self.clients, run), ..self.head.clone() };
+        let head = RequestHead {
+            client: nth(self.clients, run),
+            ..self.head.clone()
+        };
         Question {
             head,
             pool: self.pool,
@@ -253,9 +267,14 @@ impl Step {
 /// The address with this number in a network, from its first; after the last comes the first.
 fn nth(network: IpNet, number: u32) -> IpAddr {
     let host_bits = u32::from(network.max_prefix_len() - network.prefix_len());
-    let offset = number & 1u32.checked_shl(host_bits).map_or(u32::MAX, |size| size - 1);
+    let offset = number
+        & 1u32
+            .checked_shl(host_bits)
+            .map_or(u32::MAX, |size| size - 1);
     match network.network() {
         IpAddr::V4(first) => (u32::from(first) | offset).to_be_bytes().into(),
-        IpAddr::V6(first) => (u128::from(first) | u128::from(offset)).to_be_bytes().into(),
+        IpAddr::V6(first) => (u128::from(first) | u128::from(offset))
+            .to_be_bytes()
+            .into(),
     }
 }

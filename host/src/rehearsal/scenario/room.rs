@@ -1,5 +1,5 @@
-//! What a file may ask for: each scenario has pools and settings of its own, and each step what stands beside it, so that a small file
-//! can mean more than there is memory.
+//! What a file may ask for: each scenario has pools and settings of its own, and each step what
+//! stands beside it, so that a small file can mean more than there is memory.
 
 use serde_json::Value;
 
@@ -7,7 +7,8 @@ use super::Step;
 use crate::rehearsal::stage::Given;
 use crate::wire::Fields;
 
-/// Bytes of all scenarios of a file, roughly: far more than anyone writes, and still little for a machine.
+/// Bytes of all scenarios of a file, roughly: far more than anyone writes, and still little for a
+/// machine.
 const ROOM: usize = 256 << 20;
 /// What a thing takes beside its text.
 const THING: usize = 64;
@@ -31,20 +32,34 @@ impl Room {
     pub fn take_given(&mut self, given: &Given) {
         let backends = given.pools.iter().flat_map(|pool| &pool.backends);
         let label = |(name, value): &(String, String)| THING + name.len() + value.len();
-        let backend = backends.map(|b| 2 * THING + b.address.len() + b.labels.iter().map(label).sum::<usize>());
+        let backend = backends
+            .map(|b| 2 * THING + b.address.len() + b.labels.iter().map(label).sum::<usize>());
         self.take(backend.sum::<usize>() + given.pools.len() * THING + json(&given.settings));
     }
 
     /// For a step, whose backends are as so many facts say.
     pub fn take_step(&mut self, step: &Step, facts: usize) {
-        let picks = step.expect.backend.iter().flatten().chain(step.expect.share.iter().map(|(pick, ..)| pick));
-        let (named, picked) = picks.fold((0, 0), |(count, all), pick| (count + 1, all + pick.len()));
+        let picks = step
+            .expect
+            .backend
+            .iter()
+            .flatten()
+            .chain(step.expect.share.iter().map(|(pick, ..)| pick));
+        let (named, picked) =
+            picks.fold((0, 0), |(count, all), pick| (count + 1, all + pick.len()));
         let lists = facts + step.states.len() + step.failed.len() + picked;
         // Each name was looked for in the whole pool, which takes time in place of room.
         let looks = (facts + step.failed.len() + named) * step.states.len();
         let fields = fields(&step.head.fields) + fields(&step.response.fields);
         // Each of its parts has at least a word in it.
-        self.take(16 * THING + lists * THING / 2 + looks * 4 + fields + step.head.target.len() + step.head.host.len());
+        self.take(
+            16 * THING
+                + lists * THING / 2
+                + looks * 4
+                + fields
+                + step.head.target.len()
+                + step.head.host.len(),
+        );
     }
 
     /// Whether it was too much.
@@ -58,7 +73,10 @@ impl Room {
 }
 
 fn fields(fields: &Fields) -> usize {
-    fields.iter().map(|(name, value)| THING / 4 + name.len() + value.len()).sum()
+    fields
+        .iter()
+        .map(|(name, value)| THING / 4 + name.len() + value.len())
+        .sum()
 }
 
 fn json(value: &Value) -> usize {
@@ -66,7 +84,10 @@ fn json(value: &Value) -> usize {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         Value::String(text) => text.len(),
         Value::Array(values) => values.iter().map(json).sum(),
-        Value::Object(entries) => entries.iter().map(|(key, value)| THING + key.len() + json(value)).sum(),
+        Value::Object(entries) => entries
+            .iter()
+            .map(|(key, value)| THING + key.len() + json(value))
+            .sum(),
     };
     THING + within
 }

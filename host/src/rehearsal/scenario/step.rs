@@ -23,12 +23,14 @@ const MAX_REPEAT: u32 = 10_000_000;
 
 /// More attempts than any request has.
 const MAX_ATTEMPTS: u32 = 1_000;
-/// Backends of which a table of facts may tell, counted each time: by labels a few words may mean a great many.
+/// Backends of which a table of facts may tell, counted each time: by labels a few words may mean a
+/// great many.
 const MAX_FACTS: usize = 100_000;
 
 /// What a step says of its request.
-const OF_A_REQUEST: [&str; 9] =
-    ["request", "pool", "facts", "response", "failed", "attempt", "random", "store", "repeat"];
+const OF_A_REQUEST: [&str; 9] = [
+    "request", "pool", "facts", "response", "failed", "attempt", "random", "store", "repeat",
+];
 
 /// What steps begin with: what stands beside a scenario's steps, or the defaults.
 #[derive(Debug, Clone)]
@@ -59,7 +61,10 @@ pub(super) struct State {
 
 impl Default for Base {
     fn default() -> Self {
-        let mut head = RequestHead { client: IpAddr::from([192, 0, 2, 1]), ..RequestHead::default() };
+        let mut head = RequestHead {
+            client: IpAddr::from([192, 0, 2, 1]),
+            ..RequestHead::default()
+        };
         head.set_target("/");
         set_host(&mut head, "example.com");
         Self {
@@ -70,7 +75,10 @@ impl Default for Base {
             monotonic: START_MONOTONIC,
             unix: START_UNIX,
             facts: Vec::new(),
-            response: Response { status: 200, ..Response::default() },
+            response: Response {
+                status: 200,
+                ..Response::default()
+            },
             response_pool: 0,
         }
     }
@@ -78,7 +86,12 @@ impl Default for Base {
 
 impl Base {
     /// Reads what a scenario says for all of its steps.
-    pub fn read(mut self, section: &mut Section, pools: &[GivenPool], findings: &mut Findings) -> Self {
+    pub fn read(
+        mut self,
+        section: &mut Section,
+        pools: &[GivenPool],
+        findings: &mut Findings,
+    ) -> Self {
         if let Some(node) = section.take("request") {
             self.request(node, findings);
         }
@@ -87,18 +100,30 @@ impl Base {
                 Some(at) => Ok(at as u32),
                 None => {
                     let names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
-                    Err(format!("there is no pool {written:?}; there are: {}", names.join(", ")))
+                    Err(format!(
+                        "there is no pool {written:?}; there are: {}",
+                        names.join(", ")
+                    ))
                 }
             };
-            self.pool = node.parsed(findings, known).map_or(self.pool, |pool| pool.value);
+            self.pool = node
+                .parsed(findings, known)
+                .map_or(self.pool, |pool| pool.value);
         }
-        self.seed = section.take("seed").and_then(|n| values::whole(n, findings)).unwrap_or(self.seed);
+        self.seed = section
+            .take("seed")
+            .and_then(|n| values::whole(n, findings))
+            .unwrap_or(self.seed);
         if let Some(node) = section.take("time") {
             self.time(node, findings);
         }
         let pool = self.pool(pools);
         if let Some(node) = section.take("facts") {
-            self.facts.extend(facts(node, pool, findings).into_iter().map(|(at, state)| (self.pool, at, state)));
+            self.facts.extend(
+                facts(node, pool, findings)
+                    .into_iter()
+                    .map(|(at, state)| (self.pool, at, state)),
+            );
         }
         if let Some(node) = section.take("response") {
             self.response(node, pool, findings);
@@ -110,10 +135,20 @@ impl Base {
     }
 
     /// Reads a step. What it does not say is as here.
-    pub fn step(&self, section: &mut Section, pools: &[GivenPool], findings: &mut Findings) -> Step {
+    pub fn step(
+        &self,
+        section: &mut Section,
+        pools: &[GivenPool],
+        findings: &mut Findings,
+    ) -> Step {
         let line = super::file::line(&section.place);
-        let expected = section.take("expect").and_then(|node| node.section(findings));
-        if expected.as_ref().is_some_and(|expected| expected.has("refused")) {
+        let expected = section
+            .take("expect")
+            .and_then(|node| node.section(findings));
+        if expected
+            .as_ref()
+            .is_some_and(|expected| expected.has("refused"))
+        {
             let beside = OF_A_REQUEST.into_iter().filter_map(|key| section.take(key));
             beside.for_each(|node| findings.error(&node.place, NOT_ASKED));
         }
@@ -123,21 +158,41 @@ impl Base {
             let place = node.place.clone();
             let most = MAX_ATTEMPTS as usize;
             let nodes = node.one_or_many().into_iter().take(most + 1);
-            let failed: Vec<_> = nodes.flat_map(|node| values::failed(node, pool, findings)).take(most + 1).collect();
+            let failed: Vec<_> = nodes
+                .flat_map(|node| values::failed(node, pool, findings))
+                .take(most + 1)
+                .collect();
             if failed.len() > most {
-                findings.error(&place, format!("is more than {MAX_ATTEMPTS} attempts; write fewer"));
+                findings.error(
+                    &place,
+                    format!("is more than {MAX_ATTEMPTS} attempts; write fewer"),
+                );
             }
             failed
         });
-        let attempt = section.take("attempt").and_then(|n| n.integer(findings, 1..=MAX_ATTEMPTS));
+        let attempt = section
+            .take("attempt")
+            .and_then(|n| n.integer(findings, 1..=MAX_ATTEMPTS));
         let random = section.take("random").map_or_else(Vec::new, |node| {
-            node.one_or_many().into_iter().filter_map(|node| values::whole(node, findings)).collect()
+            node.one_or_many()
+                .into_iter()
+                .filter_map(|node| values::whole(node, findings))
+                .collect()
         });
-        let store = section.take("store").map(|n| values::stored(n, findings)).unwrap_or_default();
-        let repeat = section.take("repeat").and_then(|n| n.integer(findings, 1..=MAX_REPEAT));
-        let expect = expected.map_or_else(Expect::default, |section| expect(section, pool, findings));
+        let store = section
+            .take("store")
+            .map(|n| values::stored(n, findings))
+            .unwrap_or_default();
+        let repeat = section
+            .take("repeat")
+            .and_then(|n| n.integer(findings, 1..=MAX_REPEAT));
+        let expect =
+            expected.map_or_else(Expect::default, |section| expect(section, pool, findings));
         if !expect.share.is_empty() && repeat.is_none() {
-            findings.error(&section.place, "expects shares of one run; write `repeat` and how many runs there are");
+            findings.error(
+                &section.place,
+                "expects shares of one run; write `repeat` and how many runs there are",
+            );
         }
         let mut states = pool.states.clone();
         for (of, backend, said) in &base.facts {
@@ -188,20 +243,34 @@ impl Base {
             }
             return;
         }
-        let Some(mut section) = node.section(findings) else { return };
-        if let Some(method) = section.take("method").and_then(|n| n.parsed(findings, method)) {
+        let Some(mut section) = node.section(findings) else {
+            return;
+        };
+        if let Some(method) = section
+            .take("method")
+            .and_then(|n| n.parsed(findings, method))
+        {
             self.head.method = method.value;
         }
         if let Some(host) = section.take("host").and_then(|n| n.parsed(findings, host)) {
             set_host(&mut self.head, &host.value);
         }
-        if let Some(path) = section.take("path").and_then(|n| n.parsed(findings, target)) {
+        if let Some(path) = section
+            .take("path")
+            .and_then(|n| n.parsed(findings, target))
+        {
             self.head.set_target(&path.value);
         }
-        if let Some(clients) = section.take("client").and_then(|n| n.parsed(findings, clients)) {
+        if let Some(clients) = section
+            .take("client")
+            .and_then(|n| n.parsed(findings, clients))
+        {
             self.clients = clients.value;
         }
-        if let Some(scheme) = section.take("scheme").and_then(|n| n.parsed(findings, scheme)) {
+        if let Some(scheme) = section
+            .take("scheme")
+            .and_then(|n| n.parsed(findings, scheme))
+        {
             self.head.scheme = scheme.value;
         }
         if let Some(node) = section.take("headers") {
@@ -215,15 +284,25 @@ impl Base {
         if !node.is_table() {
             if let Some(since) = node.parsed_scalar(findings, parse_duration) {
                 self.monotonic = self.monotonic.saturating_add(nanoseconds(since.value));
-                self.unix = self.unix.saturating_add(nanoseconds(since.value) / 1_000_000);
+                self.unix = self
+                    .unix
+                    .saturating_add(nanoseconds(since.value) / 1_000_000);
             }
             return;
         }
-        let Some(mut section) = node.section(findings) else { return };
-        if let Some(since) = section.take("monotonic").and_then(|n| n.parsed_scalar(findings, parse_duration)) {
+        let Some(mut section) = node.section(findings) else {
+            return;
+        };
+        if let Some(since) = section
+            .take("monotonic")
+            .and_then(|n| n.parsed_scalar(findings, parse_duration))
+        {
             self.monotonic = nanoseconds(since.value);
         }
-        if let Some(unix) = section.take("unix").and_then(|n| n.parsed_scalar(findings, unix)) {
+        if let Some(unix) = section
+            .take("unix")
+            .and_then(|n| n.parsed_scalar(findings, unix))
+        {
             self.unix = unix.value;
         }
         section.finish(findings);
@@ -231,19 +310,26 @@ impl Base {
 
     /// A status, or a table.
     fn response(&mut self, node: Node, pool: &GivenPool, findings: &mut Findings) {
-        let status = |node: Node, findings: &mut Findings| node.integer(findings, 200..=599u16).map(|n| n.value);
+        let status = |node: Node, findings: &mut Findings| {
+            node.integer(findings, 200..=599u16).map(|n| n.value)
+        };
         if !node.is_table() {
             self.response.status = status(node, findings).unwrap_or(200);
             return;
         }
-        let Some(mut section) = node.section(findings) else { return };
+        let Some(mut section) = node.section(findings) else {
+            return;
+        };
         if let Some(status) = section.take("status").and_then(|n| status(n, findings)) {
             self.response.status = status;
         }
         if let Some(node) = section.take("headers") {
             self.response.fields = values::fields(node, findings);
         }
-        if let Some((_, found)) = section.take("backend").and_then(|n| values::backends(n, pool, findings)) {
+        if let Some((_, found)) = section
+            .take("backend")
+            .and_then(|n| values::backends(n, pool, findings))
+        {
             (self.response.backend, self.response_pool) = (found.first().copied(), self.pool);
         }
         section.finish(findings);
@@ -253,7 +339,12 @@ impl Base {
 impl State {
     /// Takes the keys that tell how a backend is.
     pub fn take(section: &mut Section, findings: &mut Findings) -> Self {
-        let mut count = |key| section.take(key).and_then(|n| n.integer(findings, 0..=u32::MAX)).map(|n| n.value);
+        let mut count = |key| {
+            section
+                .take(key)
+                .and_then(|n| n.integer(findings, 0..=u32::MAX))
+                .map(|n| n.value)
+        };
         Self {
             in_flight: count("in-flight"),
             failures: count("consecutive-failures"),
@@ -277,18 +368,29 @@ impl State {
 /// By backend, how it is.
 fn facts(node: Node, pool: &GivenPool, findings: &mut Findings) -> Vec<(u32, State)> {
     let mut facts = Vec::new();
-    for (written, node) in node.section(findings).map(Section::into_entries).unwrap_or_default() {
+    for (written, node) in node
+        .section(findings)
+        .map(Section::into_entries)
+        .unwrap_or_default()
+    {
         let place = node.place.clone();
         if findings.are_plenty() {
             break;
         }
-        let Some(backends) = findings.accept(&place, values::named(&written, pool)) else { continue };
-        let Some(mut section) = node.section(findings) else { continue };
+        let Some(backends) = findings.accept(&place, values::named(&written, pool)) else {
+            continue;
+        };
+        let Some(mut section) = node.section(findings) else {
+            continue;
+        };
         let state = State::take(&mut section, findings);
         section.finish(findings);
         facts.extend(backends.into_iter().map(|backend| (backend, state.clone())));
         if facts.len() > MAX_FACTS {
-            findings.error(&place, format!("tells more than {MAX_FACTS} facts with those before it; write fewer"));
+            findings.error(
+                &place,
+                format!("tells more than {MAX_FACTS} facts with those before it; write fewer"),
+            );
             break;
         }
     }
@@ -298,8 +400,11 @@ fn facts(node: Node, pool: &GivenPool, findings: &mut Findings) -> Vec<(u32, Sta
 type RequestLine = (Method, Option<String>, String);
 
 fn request_line(written: &str) -> Result<RequestLine, String> {
-    let wrong =
-        || format!("{written:?} is not a request; write for example \"GET /path?query\" or \"GET http://host/path\"");
+    let wrong = || {
+        format!(
+            "{written:?} is not a request; write for example \"GET /path?query\" or \"GET http://host/path\""
+        )
+    };
     let mut words = written.split_whitespace();
     let (first, second) = (words.next().ok_or_else(wrong)?, words.next());
     if words.next().is_some() {
@@ -309,9 +414,15 @@ fn request_line(written: &str) -> Result<RequestLine, String> {
         Some(url) => (method(first)?, url),
         None => (Method::GET, first),
     };
-    let Some((_, rest)) = url.split_once("://") else { return Ok((verb, None, target(url)?)) };
+    let Some((_, rest)) = url.split_once("://") else {
+        return Ok((verb, None, target(url)?));
+    };
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let path = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    };
     Ok((verb, Some(host(authority)?), target(&path)?))
 }
 
@@ -323,7 +434,9 @@ fn method(written: &str) -> Result<Method, String> {
 fn host(written: &str) -> Result<String, String> {
     match written.is_empty() || syntax::host_of_authority(written).is_some() {
         true => Ok(written.to_owned()),
-        false => Err(format!("{written:?} is not a host; write for example \"example.com\"")),
+        false => Err(format!(
+            "{written:?} is not a host; write for example \"example.com\""
+        )),
     }
 }
 
@@ -331,7 +444,9 @@ fn target(written: &str) -> Result<String, String> {
     let sound = written.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     match sound && (written.starts_with('/') || written == "*") {
         true => Ok(written.to_owned()),
-        false => Err(format!("{written:?} is not a path; it starts with `/`, and is percent-encoded where need be")),
+        false => Err(format!(
+            "{written:?} is not a path; it starts with `/`, and is percent-encoded where need be"
+        )),
     }
 }
 
@@ -345,14 +460,24 @@ fn scheme(written: &str) -> Result<&'static str, String> {
     match written {
         "http" => Ok("http"),
         "https" => Ok("https"),
-        _ => Err(format!("{written:?} is not a scheme; write \"http\" or \"https\"")),
+        _ => Err(format!(
+            "{written:?} is not a scheme; write \"http\" or \"https\""
+        )),
     }
 }
 
 /// Milliseconds since 1970, or a date such as `2026-11-21T10:00:00Z`.
 fn unix(written: &str) -> Result<u64, String> {
-    let date = || humantime::parse_rfc3339_weak(written).ok()?.duration_since(std::time::UNIX_EPOCH).ok();
-    let parsed = written.parse().ok().or_else(|| u64::try_from(date()?.as_millis()).ok());
+    let date = || {
+        humantime::parse_rfc3339_weak(written)
+            .ok()?
+            .duration_since(std::time::UNIX_EPOCH)
+            .ok()
+    };
+    let parsed = written
+        .parse()
+        .ok()
+        .or_else(|| u64::try_from(date()?.as_millis()).ok());
     parsed.ok_or_else(|| {
         format!("{written:?} is not a time; write for example \"2026-11-21T10:00:00Z\", or milliseconds since 1970")
     })

@@ -92,11 +92,16 @@ fn mutate(bytes: &mut Vec<u8>, donor: &[u8], dice: &mut Dice) {
         1 if !bytes.is_empty() => bytes[at] = *dice.one(b"\0\n\"'[]{}=.,:#\\-9\xff"),
         2 if dice.below(4) == 0 => bytes.truncate(at),
         2 | 3 => lines(bytes, dice, |lines, at, _| _ = lines.remove(at)),
-        4 => lines(bytes, dice, |lines, at, _| lines.insert(at, lines[at].clone())),
+        4 => lines(bytes, dice, |lines, at, _| {
+            lines.insert(at, lines[at].clone())
+        }),
         5 => lines(bytes, dice, |lines, at, other| lines.swap(at, other)),
         6 => {
             let donors: Vec<&[u8]> = donor.split_inclusive(|b| *b == b'\n').collect();
-            let line = donors.get(dice.below(donors.len())).map(|line| line.to_vec()).unwrap_or_default();
+            let line = donors
+                .get(dice.below(donors.len()))
+                .map(|line| line.to_vec())
+                .unwrap_or_default();
             lines(bytes, dice, |lines, at, _| lines.insert(at, line));
         }
         7..=10 => replace(bytes, &numbers(bytes), dice.one(&NUMBERS).as_bytes(), dice),
@@ -109,12 +114,22 @@ fn mutate(bytes: &mut Vec<u8>, donor: &[u8], dice: &mut Dice) {
         }
         14 => {
             // A number for a string, a string for a list, and so on.
-            let value =
-                *dice.one(&["[]", "{}", "\"\"", "0", "true", "false", "null", "[[]]", "[0]", "{\"hex\":\"f\"}"]);
+            let value = *dice.one(&[
+                "[]",
+                "{}",
+                "\"\"",
+                "0",
+                "true",
+                "false",
+                "null",
+                "[[]]",
+                "[0]",
+                "{\"hex\":\"f\"}",
+            ]);
             let mut places = strings(bytes);
-            places
-                .iter_mut()
-                .for_each(|place| *place = place.start.saturating_sub(1)..(place.end + 1).min(bytes.len()));
+            places.iter_mut().for_each(|place| {
+                *place = place.start.saturating_sub(1)..(place.end + 1).min(bytes.len())
+            });
             places.extend(numbers(bytes));
             replace(bytes, &places, value.as_bytes(), dice);
         }
@@ -131,8 +146,15 @@ fn mutate(bytes: &mut Vec<u8>, donor: &[u8], dice: &mut Dice) {
     }
 }
 
-fn lines(bytes: &mut Vec<u8>, dice: &mut Dice, change: impl FnOnce(&mut Vec<Vec<u8>>, usize, usize)) {
-    let mut lines: Vec<Vec<u8>> = bytes.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+fn lines(
+    bytes: &mut Vec<u8>,
+    dice: &mut Dice,
+    change: impl FnOnce(&mut Vec<Vec<u8>>, usize, usize),
+) {
+    let mut lines: Vec<Vec<u8>> = bytes
+        .split_inclusive(|b| *b == b'\n')
+        .map(<[u8]>::to_vec)
+        .collect();
     if !lines.is_empty() {
         let (at, other) = (dice.below(lines.len()), dice.below(lines.len()));
         change(&mut lines, at, other);
@@ -157,7 +179,11 @@ fn numbers(bytes: &[u8]) -> Vec<Range<usize>> {
 /// What stands between two quotes, whichever they are: keys as well.
 fn strings(bytes: &[u8]) -> Vec<Range<usize>> {
     let quotes: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] == b'"').collect();
-    quotes.windows(2).map(|pair| pair[0] + 1..pair[1]).filter(|range| range.len() < 200).collect()
+    quotes
+        .windows(2)
+        .map(|pair| pair[0] + 1..pair[1])
+        .filter(|range| range.len() < 200)
+        .collect()
 }
 
 fn runs(bytes: &[u8], is: impl Fn(u8) -> bool) -> Vec<Range<usize>> {
@@ -175,15 +201,24 @@ fn runs(bytes: &[u8], is: impl Fn(u8) -> bool) -> Vec<Range<usize>> {
 /// What is told a person: a few sentences, without anything that a terminal would obey.
 #[track_caller]
 pub(super) fn assert_readable(told: &str) {
-    let longest = told.lines().max_by_key(|line| line.len()).unwrap_or_default();
-    assert!(!told.trim().is_empty() && told.len() < 100_000 && longest.len() < 2_500, "{} bytes", told.len());
+    let longest = told
+        .lines()
+        .max_by_key(|line| line.len())
+        .unwrap_or_default();
+    assert!(
+        !told.trim().is_empty() && told.len() < 100_000 && longest.len() < 2_500,
+        "{} bytes",
+        told.len()
+    );
     assert_plain(told);
 }
 
 /// Nothing that a terminal would obey, and no word of a panic.
 #[track_caller]
 pub(super) fn assert_plain(told: &str) {
-    let bad = told.lines().find(|line| line.chars().any(char::is_control) || line.contains("panicked"));
+    let bad = told
+        .lines()
+        .find(|line| line.chars().any(char::is_control) || line.contains("panicked"));
     assert_eq!(bad, None);
 }
 

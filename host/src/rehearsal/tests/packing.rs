@@ -27,7 +27,9 @@ fn module() -> Vec<u8> {
                 (i32.const 64)))"#;
     let mut module = wat::parse_str(text).unwrap();
     let mut resolve = Resolve::default();
-    resolve.push_str("policy.wit", include_str!("../../../../wit/policy.wit")).unwrap();
+    resolve
+        .push_str("policy.wit", include_str!("../../../../wit/policy.wit"))
+        .unwrap();
     let world = "package test:packed; world packed { export waypost:policy/selection@0.1.0; }";
     let package = resolve.push_str("packed.wit", world).unwrap();
     let world = resolve.select_world(&[package], Some("packed")).unwrap();
@@ -62,8 +64,13 @@ fn a_mutated_module_is_packed_or_it_is_told_why_not() {
         for _ in 0..=dice.below(3) {
             mutate(&mut bytes, &whole, &mut dice);
         }
-        survive(case, &bytes, || Compiler::default().anatomy(&bytes, Default::default())).unwrap();
-        match survive(case, &bytes, || pack(Path::new("module.wasm"), &bytes, Default::default())) {
+        survive(case, &bytes, || {
+            Compiler::default().anatomy(&bytes, Default::default())
+        })
+        .unwrap();
+        match survive(case, &bytes, || {
+            pack(Path::new("module.wasm"), &bytes, Default::default())
+        }) {
             Ok(_) => packed += 1,
             Err(error) => {
                 assert_readable(&error.told());

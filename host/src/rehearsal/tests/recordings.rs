@@ -13,7 +13,14 @@ use crate::rehearsal::{Manner, Outcome, RehearsalError, replay};
 const SEED: u64 = 0x5ce7_a212;
 const READ: usize = 1_500;
 const PLAYED: usize = 24;
-const POLICIES: [&str; 6] = ["header-router", "random", "range", "sticky", "rate-limit", "least-loaded"];
+const POLICIES: [&str; 6] = [
+    "header-router",
+    "random",
+    "range",
+    "sticky",
+    "rate-limit",
+    "least-loaded",
+];
 
 /// As a proxy writes it.
 const LINES: &str = concat!(
@@ -34,11 +41,20 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Self {
-        let name = format!("waypost-mutated-{}-{:016x}.jsonl", std::process::id(), rand::random::<u64>());
+        let name = format!(
+            "waypost-mutated-{}-{:016x}.jsonl",
+            std::process::id(),
+            rand::random::<u64>()
+        );
         Self(std::env::temp_dir().join(name))
     }
 
-    fn replay(&self, bytes: &[u8], policy: &str, lenient: bool) -> Result<(String, Outcome), RehearsalError> {
+    fn replay(
+        &self,
+        bytes: &[u8],
+        policy: &str,
+        lenient: bool,
+    ) -> Result<(String, Outcome), RehearsalError> {
         fs::write(&self.0, bytes).unwrap();
         let common = Playing {
             compiling: Default::default(),
@@ -52,9 +68,22 @@ impl Scratch {
             lenient,
             format: Format::Text,
         };
-        let rehearsed = Rehearsed { recording: self.0.clone(), common };
-        let flags = Replay { file: format!("builtin:{policy}").into(), rehearsed, expect_same: false };
-        replay::replayed(&flags, Manner { json: false, terminal: false })
+        let rehearsed = Rehearsed {
+            recording: self.0.clone(),
+            common,
+        };
+        let flags = Replay {
+            file: format!("builtin:{policy}").into(),
+            rehearsed,
+            expect_same: false,
+        };
+        replay::replayed(
+            &flags,
+            Manner {
+                json: false,
+                terminal: false,
+            },
+        )
     }
 }
 
@@ -107,14 +136,21 @@ fn a_mutated_recording_is_gone_through_or_it_is_told_why_not() {
             }
         }
     }
-    assert!(fine > PLAYED / 10 && refused > PLAYED / 10, "{fine} {refused}");
+    assert!(
+        fine > PLAYED / 10 && refused > PLAYED / 10,
+        "{fine} {refused}"
+    );
 }
 
 #[test]
 fn what_no_proxy_records_is_told_with_its_line() {
     let scratch = Scratch::new();
     for (is, becomes, told) in [
-        (r#""method":"GET""#, r#""method":"G T""#.to_owned(), "line 2: \"G T\" is not a method"),
+        (
+            r#""method":"GET""#,
+            r#""method":"G T""#.to_owned(),
+            "line 2: \"G T\" is not a method",
+        ),
         (
             r#"["x-tenant","one"]"#,
             r#"["x tenant\r\n","one"]"#.to_owned(),
@@ -125,14 +161,26 @@ fn what_no_proxy_records_is_told_with_its_line() {
             format!(r#"["{}","one"]"#, "x".repeat(65_536)),
             "is not a field's name; no proxy records that",
         ),
-        (r#""format":1"#, r#""format":2"#.to_owned(), "line 1: this is a recording in format 2"),
+        (
+            r#""format":1"#,
+            r#""format":2"#.to_owned(),
+            "line 1: this is a recording in format 2",
+        ),
         (
             r#""lineup":1,"time":1767225600100"#,
             r#""lineup":7,"time":1767225600100"#.to_owned(),
             "line 2: no line before it tells of lineup 7",
         ),
-        (r#"{"id":0,"#, r#"{"id":9,"#.to_owned(), "line 1: the ids of the pools are not their places"),
-        (r#""memory_bytes":16777216"#, r#""memory_bytes":0"#.to_owned(), "raise `memory`"),
+        (
+            r#"{"id":0,"#,
+            r#"{"id":9,"#.to_owned(),
+            "line 1: the ids of the pools are not their places",
+        ),
+        (
+            r#""memory_bytes":16777216"#,
+            r#""memory_bytes":0"#.to_owned(),
+            "raise `memory`",
+        ),
         (
             r#"{"request":"#,
             format!("{{\"{}\":", "\\u001b[2J".repeat(100_000)),
@@ -146,7 +194,13 @@ fn what_no_proxy_records_is_told_with_its_line() {
         ),
     ] {
         assert!(LINES.contains(is), "{is}");
-        let error = scratch.replay(LINES.replacen(is, &becomes, 1).as_bytes(), "header-router", false).unwrap_err();
+        let error = scratch
+            .replay(
+                LINES.replacen(is, &becomes, 1).as_bytes(),
+                "header-router",
+                false,
+            )
+            .unwrap_err();
         assert_readable(&error.told());
         assert!(error.told().contains(told), "{told}: {}", error.told());
     }
@@ -156,33 +210,61 @@ fn what_no_proxy_records_is_told_with_its_line() {
 fn extremes_are_gone_through() {
     let scratch = Scratch::new();
     let most = u64::MAX.to_string();
-    let (latest, worker, pool) = (format!(r#""time":{most}"#), format!(r#""worker":{most}"#), r#""pool":4294967295"#);
+    let (latest, worker, pool) = (
+        format!(r#""time":{most}"#),
+        format!(r#""worker":{most}"#),
+        r#""pool":4294967295"#,
+    );
     let extremes = [
         (r#""time":1767225600100"#, latest.as_str()),
-        (r#""monotonic_nanoseconds":5000000010"#, &format!(r#""monotonic_nanoseconds":{most}"#)),
-        (r#""unix_milliseconds":1767225600100"#, &format!(r#""unix_milliseconds":{most}"#)),
+        (
+            r#""monotonic_nanoseconds":5000000010"#,
+            &format!(r#""monotonic_nanoseconds":{most}"#),
+        ),
+        (
+            r#""unix_milliseconds":1767225600100"#,
+            &format!(r#""unix_milliseconds":{most}"#),
+        ),
         (r#""worker":0"#, &worker),
         (r#""workers":1"#, &format!(r#""workers":{most}"#)),
         (r#""workers":1"#, r#""workers":0"#),
         (r#""pool":0"#, pool),
         (r#""attempt":2"#, r#""attempt":0"#),
         (r#""attempt":2"#, r#""attempt":4294967295"#),
-        (r#"{"backend":1,"failure":"connect"}"#, r#"{"backend":4294967295,"failure":"?"}"#),
-        (r#""status":206,"backend":0"#, r#""status":65535,"backend":4294967295"#),
-        (r#""deadline_microseconds":50000"#, r#""deadline_microseconds":0"#),
-        (r#""store_entries":1000,"store_bytes":1048576"#, r#""store_entries":0,"store_bytes":0"#),
-        (r#""facts":[[0,1000,true,0],[3,0,false,2]]"#, r#""facts":[[1,1,true,1],[1,1,true,1],[1,1,true,1]]"#),
+        (
+            r#"{"backend":1,"failure":"connect"}"#,
+            r#"{"backend":4294967295,"failure":"?"}"#,
+        ),
+        (
+            r#""status":206,"backend":0"#,
+            r#""status":65535,"backend":4294967295"#,
+        ),
+        (
+            r#""deadline_microseconds":50000"#,
+            r#""deadline_microseconds":0"#,
+        ),
+        (
+            r#""store_entries":1000,"store_bytes":1048576"#,
+            r#""store_entries":0,"store_bytes":0"#,
+        ),
+        (
+            r#""facts":[[0,1000,true,0],[3,0,false,2]]"#,
+            r#""facts":[[1,1,true,1],[1,1,true,1],[1,1,true,1]]"#,
+        ),
         (r#""told":{"count":7}"#, r#""told":"done""#),
         (r#""path":"/x""#, r#""path":"""#),
     ];
-    // Several at once, because each replay compiles the component; those that exclude each other stand apart.
+    // Several at once, because each replay compiles the component; those that exclude each other
+    // stand apart.
     for group in 0..4 {
         let mut lines = LINES.to_owned();
         for (is, becomes) in extremes.iter().skip(group).step_by(4) {
             assert!(lines.contains(is), "{is}");
             lines = lines.replacen(is, becomes, 1);
         }
-        let (shown, _) = scratch.replay(lines.as_bytes(), "header-router", false).unwrap();
+        let (shown, _) = scratch
+            .replay(lines.as_bytes(), "header-router", false)
+            .unwrap();
         assert_readable(&shown);
     }
 }

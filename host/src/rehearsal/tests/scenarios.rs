@@ -37,12 +37,18 @@ const FILES: [&str; 16] = [
 ];
 
 /// Policies with the files that are about them.
-const WITH_POLICY: [(&str, &str); 3] = [("random", FILES[3]), ("header-router", FILES[1]), ("rate-limit", FILES[5])];
+const WITH_POLICY: [(&str, &str); 3] = [
+    ("random", FILES[3]),
+    ("header-router", FILES[1]),
+    ("rate-limit", FILES[5]),
+];
 
 /// The mistakes in a file.
 #[track_caller]
 fn mistakes(text: &str) -> String {
-    let told = scenario::parse("scenarios.toml", text).unwrap_err().to_string();
+    let told = scenario::parse("scenarios.toml", text)
+        .unwrap_err()
+        .to_string();
     assert_readable(&told);
     told
 }
@@ -71,14 +77,21 @@ fn a_mutated_file_is_read_or_its_mistakes_are_told() {
 fn a_mutated_file_is_played_to_its_end() {
     let mut dice = Dice(SEED + 1);
     for (policy, file) in WITH_POLICY {
-        let source = Source::open(format!("builtin:{policy}").as_ref(), Default::default()).unwrap();
+        let source =
+            Source::open(format!("builtin:{policy}").as_ref(), Default::default()).unwrap();
         let mut house = House::with_told_time(source, EngineOptions::default()).unwrap();
         let mut played = 0;
         for case in 0..PLAYED {
             let donor = FILES[dice.below(FILES.len())];
             let bytes = mutated(file.as_bytes(), donor.as_bytes(), &mut dice);
-            let Ok(mut book) = scenario::parse("scenarios.toml", &String::from_utf8_lossy(&bytes)) else { continue };
-            book.scenarios.iter_mut().flat_map(|s| &mut s.steps).for_each(|step| step.repeat = step.repeat.min(RUNS));
+            let Ok(mut book) = scenario::parse("scenarios.toml", &String::from_utf8_lossy(&bytes))
+            else {
+                continue;
+            };
+            book.scenarios
+                .iter_mut()
+                .flat_map(|s| &mut s.steps)
+                .for_each(|step| step.repeat = step.repeat.min(RUNS));
             match survive(case, &bytes, || play(&mut house, &book, None, |_| {})) {
                 Ok(all) => {
                     assert_plain(&report::text(std::slice::from_ref(&all), 0, Duration::ZERO));
@@ -95,15 +108,22 @@ fn a_mutated_file_is_played_to_its_end() {
 #[test]
 fn a_small_file_does_not_take_all_memory() {
     let pool = |count| {
-        format!("[[pools]]\nbackends = [{}]\n", "{ address = \"1.1.1.1\", labels = { z = \"a\" } },".repeat(count))
+        format!(
+            "[[pools]]\nbackends = [{}]\n",
+            "{ address = \"1.1.1.1\", labels = { z = \"a\" } },".repeat(count)
+        )
     };
     let scenario = "[[scenario]]\nname = \"a\"\n";
     let facts = |n| format!("\"{}z=a\" = {{ healthy = false }}\n", " ".repeat(n));
     let facts: String = (0..200).map(facts).collect();
     for (text, told) in [
-        // Each scenario has the pools of the file, and each step their states and the request beside it.
+        // Each scenario has the pools of the file, and each step their states and the request
+        // beside it.
         (pool(5_000) + &scenario.repeat(5_000), "asks for too much"),
-        (pool(10_000) + scenario + &"[[scenario.step]]\n".repeat(20_000), "asks for too much"),
+        (
+            pool(10_000) + scenario + &"[[scenario.step]]\n".repeat(20_000),
+            "asks for too much",
+        ),
         (
             format!(
                 "{scenario}request.headers.a = \"{}\"\n{}",
@@ -113,9 +133,26 @@ fn a_small_file_does_not_take_all_memory() {
             "asks for too much",
         ),
         // A label means all backends that have it.
-        (format!("{}{scenario}failed = [{}]\n", pool(5_000), "\"z=a\",".repeat(50_000)), "more than 1000 attempts"),
-        (format!("{}{scenario}expect.backend = [{}]\n", pool(10), "\"z=a\",".repeat(50_000)), "lists more than 1000"),
-        (format!("{}{scenario}[scenario.facts]\n{facts}", pool(5_000)), "more than 100000 facts"),
+        (
+            format!(
+                "{}{scenario}failed = [{}]\n",
+                pool(5_000),
+                "\"z=a\",".repeat(50_000)
+            ),
+            "more than 1000 attempts",
+        ),
+        (
+            format!(
+                "{}{scenario}expect.backend = [{}]\n",
+                pool(10),
+                "\"z=a\",".repeat(50_000)
+            ),
+            "lists more than 1000",
+        ),
+        (
+            format!("{}{scenario}[scenario.facts]\n{facts}", pool(5_000)),
+            "more than 100000 facts",
+        ),
         (pool(20_000) + scenario, "lists more than 10000"),
     ] {
         let found = mistakes(&text);
@@ -128,37 +165,71 @@ fn a_small_file_does_not_take_all_memory() {
 #[test]
 fn a_key_without_end_is_shown_by_its_beginning() {
     let key = "k".repeat(100_000);
-    let found = mistakes(&format!("[settings.{key}.b]\na = nan\n[[scenario]]\nname = \"a\"\n"));
-    assert!(found.contains("`settings.kkk") && found.contains("kkk...`: is not a finite"), "{found}");
+    let found = mistakes(&format!(
+        "[settings.{key}.b]\na = nan\n[[scenario]]\nname = \"a\"\n"
+    ));
+    assert!(
+        found.contains("`settings.kkk") && found.contains("kkk...`: is not a finite"),
+        "{found}"
+    );
     let sections = vec!["abcdefghi"; 70].join(".");
-    let found = mistakes(&format!("[settings.{sections}]\na = nan\n[[scenario]]\nname = \"a\"\n"));
-    assert!(found.contains("`settings.abcdefghi.abcdefghi.") && found.contains("...`"), "{found}");
+    let found = mistakes(&format!(
+        "[settings.{sections}]\na = nan\n[[scenario]]\nname = \"a\"\n"
+    ));
+    assert!(
+        found.contains("`settings.abcdefghi.abcdefghi.") && found.contains("...`"),
+        "{found}"
+    );
 }
 
 #[test]
 fn what_is_long_is_told_in_short_and_with_its_remedy() {
-    let found = mistakes(&format!("[[scenario]]\nname = \"a\"\nrequest = \"{}\"\n", "x \\u001b[2J y".repeat(100_000)));
-    assert!(found.contains("[...]") && found.ends_with("\"GET http://host/path\""), "{found}");
+    let found = mistakes(&format!(
+        "[[scenario]]\nname = \"a\"\nrequest = \"{}\"\n",
+        "x \\u001b[2J y".repeat(100_000)
+    ));
+    assert!(
+        found.contains("[...]") && found.ends_with("\"GET http://host/path\""),
+        "{found}"
+    );
     let unknown: String = (0..2_000).map(|n| format!("x{n} = 1\n")).collect();
     let found = mistakes(&format!("[[scenario]]\nname = \"a\"\n{unknown}"));
     assert!(
-        found.lines().count() == 51 && found.ends_with("1950 more mistakes are not shown; correct these first"),
+        found.lines().count() == 51
+            && found.ends_with("1950 more mistakes are not shown; correct these first"),
         "{found}"
     );
 }
 
 #[test]
 fn what_is_nested_without_end_is_told() {
-    let deep = |open: &str, close: &str| format!("[settings]\na = {}1{}\n", open.repeat(50_000), close.repeat(50_000));
-    for text in [deep("[", "]"), deep("{a=", "}"), format!("[settings]\n{} = 1\n", vec!["a"; 50_000].join("."))] {
+    let deep = |open: &str, close: &str| {
+        format!(
+            "[settings]\na = {}1{}\n",
+            open.repeat(50_000),
+            close.repeat(50_000)
+        )
+    };
+    for text in [
+        deep("[", "]"),
+        deep("{a=", "}"),
+        format!("[settings]\n{} = 1\n", vec!["a"; 50_000].join(".")),
+    ] {
         assert!(mistakes(&text).contains("nested too deeply; write fewer levels"));
     }
 }
 
 #[test]
 fn a_pool_without_backends_has_none_to_name() {
-    for line in ["failed = 0", "expect.backend = 0", "response.backend = 0", "facts.\"0\".healthy = false"] {
-        let found = mistakes(&format!("[[pools]]\nbackends = []\n[[scenario]]\nname = \"a\"\n{line}\n"));
+    for line in [
+        "failed = 0",
+        "expect.backend = 0",
+        "response.backend = 0",
+        "facts.\"0\".healthy = false",
+    ] {
+        let found = mistakes(&format!(
+            "[[pools]]\nbackends = []\n[[scenario]]\nname = \"a\"\n{line}\n"
+        ));
         assert!(found.contains("no backend"), "{line}: {found}");
     }
 }

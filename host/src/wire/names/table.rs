@@ -1,6 +1,7 @@
 //! The names of the fields that mean something to the proxy itself.
 //!
-//! Only data: the proxy and the SDK's tests of policies each have this file, byte for byte, and each looks up in its own way.
+//! Only data: the proxy and the SDK's tests of policies each have this file, byte for byte, and
+//! each looks up in its own way.
 
 use self::{
     Claim::{Address, Vouched, Way},
@@ -29,15 +30,17 @@ pub enum Owner {
 pub enum Claim {
     /// Its address. The proxy decides that itself.
     Address,
-    /// How it came and what it asked for: scheme, host, port, target, earlier hops. The proxy decides or sees that itself.
+    /// How it came and what it asked for: scheme, host, port, target, earlier hops. The proxy
+    /// decides or sees that itself.
     Way,
-    /// What the proxy can't know: its user, its certificate, its country, the prefix that was taken off its path.
+    /// What the proxy can't know: its user, its certificate, its country, the prefix that was taken
+    /// off its path.
     Vouched,
 }
 
-/// Names in lower case and in the order of their bytes. One that ends in `*` is the beginning of names; the last that fits
-/// counts, so `x-forwarded-user` is not what the rest of `x-forwarded*` is. `-` stands for any byte but a letter or a digit:
-/// `-ws*` is `$WSRA` and its like.
+/// Names in lower case and in the order of their bytes. One that ends in `*` is the beginning of
+/// names; the last that fits counts, so `x-forwarded-user` is not what the rest of `x-forwarded*`
+/// is. `-` stands for any byte but a letter or a digit: `-ws*` is `$WSRA` and its like.
 #[rustfmt::skip]
 pub const TABLE: [(&str, Owner); 255] = [
     ("-ws*", Client(Vouched)),

@@ -1,4 +1,5 @@
-//! Tries every way out of the sandbox that WASI knows, and tells how far it got: `x-reached` in each response.
+//! Tries every way out of the sandbox that WASI knows, and tells how far it got: `x-reached` in
+//! each response.
 
 #![cfg(target_arch = "wasm32")]
 
@@ -37,12 +38,18 @@ use wasi::{
 struct Outward;
 
 impl response_headers::Guest for Outward {
-    fn edit_response(_request: &Request, _status: u16, _backend: u32, headers: &Headers) -> Result<(), Response> {
+    fn edit_response(
+        _request: &Request,
+        _status: u16,
+        _backend: u32,
+        headers: &Headers,
+    ) -> Result<(), Response> {
         let families = [IpAddressFamily::Ipv4, IpAddressFamily::Ipv6];
         let tcp = families.map(|family| outcome(create_tcp_socket(family)));
         let udp = families.map(|family| outcome(create_udp_socket(family)));
         let network = instance_network();
-        let names = ["localhost", "example.com", "127.0.0.1"].map(|name| outcome(resolve_addresses(&network, name)));
+        let names = ["localhost", "example.com", "127.0.0.1"]
+            .map(|name| outcome(resolve_addresses(&network, name)));
         let reached = format!(
             "tcp {} udp {} names {} directories {} variables {} arguments {} folder {}",
             tcp.join(","),

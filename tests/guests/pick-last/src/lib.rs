@@ -1,4 +1,5 @@
-//! Always picks the last backend that did not fail yet, and says so: `x-policy: last` in each response.
+//! Always picks the last backend that did not fail yet, and says so: `x-policy: last` in each
+//! response.
 
 #![cfg(target_arch = "wasm32")]
 
@@ -41,14 +42,23 @@ impl topology::Guest for Pick {
 impl selection::Guest for Pick {
     fn select(_request: &Request, pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
         let count = COUNTS.with_borrow(|counts| counts.get(&pool).copied().unwrap_or(0));
-        let failed = if attempt > 1 { attempts::failed() } else { Vec::new() };
+        let failed = if attempt > 1 {
+            attempts::failed()
+        } else {
+            Vec::new()
+        };
         let untried = |backend: &u32| failed.iter().all(|failed| failed.backend != *backend);
         Ok((0..count).rev().find(untried))
     }
 }
 
 impl response_headers::Guest for Pick {
-    fn edit_response(_request: &Request, _status: u16, _backend: u32, headers: &Headers) -> Result<(), Response> {
+    fn edit_response(
+        _request: &Request,
+        _status: u16,
+        _backend: u32,
+        headers: &Headers,
+    ) -> Result<(), Response> {
         // A refused edit would show as a missing field.
         let _ = headers.set("x-policy", b"last");
         Ok(())

@@ -11,7 +11,8 @@ use crate::{
     },
 };
 
-/// Does `action` if it is one of those that any hook can do. The text is what came of it; `None` if it is not one.
+/// Does `action` if it is one of those that any hook can do. The text is what came of it; `None` if
+/// it is not one.
 pub fn any(action: &Action) -> Option<String> {
     let done = match action.name.as_str() {
         "trap" => trap(),
@@ -25,7 +26,9 @@ pub fn any(action: &Action) -> Option<String> {
         "log" => write(log::Level::Info, &action.argument),
         "log-error" => write(log::Level::Error, &action.argument),
         "log-bytes" => write(log::Level::Info, &"x".repeat(action.number() as usize)),
-        "log-flood" => (0..action.number()).map(|at| write(log::Level::Info, &format!("flood {at}"))).last()?,
+        "log-flood" => (0..action.number())
+            .map(|at| write(log::Level::Info, &format!("flood {at}")))
+            .last()?,
         "count" => count(&action.argument),
         "define" => define_many(action.number()),
         _ => return flood::any(action).or_else(|| crate::store::any(action)),
@@ -43,15 +46,24 @@ pub fn refusal(actions: &[Action]) -> Option<Response> {
     let mut response = None;
     for action in actions {
         let name = action.name.as_str();
-        if !matches!(name, "refuse" | "refuse-body" | "refuse-field" | "refuse-fields") {
+        if !matches!(
+            name,
+            "refuse" | "refuse-body" | "refuse-field" | "refuse-fields"
+        ) {
             continue;
         }
-        let refused = response.get_or_insert(Response { status: 503, headers: Vec::new(), body: Vec::new() });
+        let refused = response.get_or_insert(Response {
+            status: 503,
+            headers: Vec::new(),
+            body: Vec::new(),
+        });
         match name {
             "refuse" => refused.status = action.number() as u16,
             "refuse-body" => refused.body = vec![b'x'; action.number() as usize],
             "refuse-field" => refused.headers.push(action.field()),
-            _ => refused.headers.extend((0..action.number()).map(|at| (format!("x-many-{at}"), b"y".to_vec()))),
+            _ => refused
+                .headers
+                .extend((0..action.number()).map(|at| (format!("x-many-{at}"), b"y".to_vec()))),
         }
     }
     response
@@ -104,10 +116,18 @@ fn allocate(mebibytes: u64) -> String {
 
 /// What is drawn and read now.
 fn remember() -> String {
-    let now = (random::below(1_000_000), random::bits(), clock::monotonic_nanoseconds(), clock::unix_milliseconds());
+    let now = (
+        random::below(1_000_000),
+        random::bits(),
+        clock::monotonic_nanoseconds(),
+        clock::unix_milliseconds(),
+    );
     STATE.with_borrow_mut(|state| state.remembered.push(now));
     let (below, bits, since, unix) = now;
-    write(log::Level::Debug, &format!("remembered {below}/{bits}/{since}/{unix}"))
+    write(
+        log::Level::Debug,
+        &format!("remembered {below}/{bits}/{since}/{unix}"),
+    )
 }
 
 fn write(level: log::Level, message: &str) -> String {
@@ -126,6 +146,8 @@ fn count(name: &str) -> String {
 }
 
 fn define_many(number: u64) -> String {
-    let made = (0..number).take_while(|at| counters::define(&format!("probe_{at}")).is_ok()).count();
+    let made = (0..number)
+        .take_while(|at| counters::define(&format!("probe_{at}")).is_ok())
+        .count();
     format!("{made}")
 }

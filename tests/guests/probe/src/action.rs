@@ -11,7 +11,10 @@ pub struct Action {
 impl Action {
     pub fn parse(text: &str) -> Self {
         let (name, argument) = text.split_once('=').unwrap_or((text, ""));
-        Action { name: name.to_owned(), argument: argument.to_owned() }
+        Action {
+            name: name.to_owned(),
+            argument: argument.to_owned(),
+        }
     }
 
     /// The argument as a number; 0 if it is none.
@@ -21,16 +24,30 @@ impl Action {
 
     /// The argument as `NAME:VALUE`, the percent-encoding of both undone.
     pub fn field(&self) -> (String, Vec<u8>) {
-        let (name, value) = self.argument.split_once(':').unwrap_or((&self.argument, ""));
-        (String::from_utf8_lossy(&decode(name)).into_owned(), decode(value))
+        let (name, value) = self
+            .argument
+            .split_once(':')
+            .unwrap_or((&self.argument, ""));
+        (
+            String::from_utf8_lossy(&decode(name)).into_owned(),
+            decode(value),
+        )
     }
 }
 
-/// The actions for one hook: `always` from the settings, then the fields `x-probe-HOOK` of the request.
+/// The actions for one hook: `always` from the settings, then the fields `x-probe-HOOK` of the
+/// request.
 pub fn actions(request: &Request, hook: &str, always: &[String]) -> Vec<Action> {
     let asked = request.header_values(&format!("x-probe-{hook}"));
-    let asked = asked.iter().map(|value| String::from_utf8_lossy(value).into_owned());
-    always.iter().cloned().chain(asked).map(|text| Action::parse(&text)).collect()
+    let asked = asked
+        .iter()
+        .map(|value| String::from_utf8_lossy(value).into_owned());
+    always
+        .iter()
+        .cloned()
+        .chain(asked)
+        .map(|text| Action::parse(&text))
+        .collect()
 }
 
 fn decode(text: &str) -> Vec<u8> {

@@ -40,8 +40,17 @@ pub fn reads(action: &Action, request: &Request) -> Option<String> {
     }
     endless(|_| {
         let names = request.header_names();
-        let values: usize = names.iter().map(|name| request.header_values(name).len()).sum();
-        let texts = [request.method(), request.scheme(), request.host(), request.path(), request.client_address()];
+        let values: usize = names
+            .iter()
+            .map(|name| request.header_values(name).len())
+            .sum();
+        let texts = [
+            request.method(),
+            request.scheme(),
+            request.host(),
+            request.path(),
+            request.client_address(),
+        ];
         let first = request.header("host").map_or(0, |value| value.len());
         (values + first + texts.iter().map(String::len).sum::<usize>()) as u64
     })
@@ -55,7 +64,11 @@ pub fn edits(action: &Action, headers: &Headers) -> Option<String> {
     let value = vec![b'x'; 8 * 1024];
     endless(|turn| {
         let name = format!("x-flood-{turn}");
-        let outcomes = [headers.append(&name, &value), headers.set("x-flood", &value), headers.remove(&name)];
+        let outcomes = [
+            headers.append(&name, &value),
+            headers.set("x-flood", &value),
+            headers.remove(&name),
+        ];
         outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64
     })
 }

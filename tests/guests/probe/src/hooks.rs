@@ -36,10 +36,19 @@ impl State {
     pub fn topology(&self) -> String {
         let pools = self.pools.iter().map(|(pool, generation, backends)| {
             let backends = backends.iter().map(|backend| {
-                let labels = backend.labels.iter().map(|(key, value)| format!("/{key}={value}")).collect::<String>();
+                let labels = backend
+                    .labels
+                    .iter()
+                    .map(|(key, value)| format!("/{key}={value}"))
+                    .collect::<String>();
                 format!(" {}/{}{labels}", backend.address, backend.weight)
             });
-            format!("{} {} {generation}{}", pool.id, pool.name, backends.collect::<String>())
+            format!(
+                "{} {} {generation}{}",
+                pool.id,
+                pool.name,
+                backends.collect::<String>()
+            )
         });
         pools.collect::<Vec<_>>().join("; ")
     }
@@ -53,11 +62,14 @@ struct Probe;
 
 impl configuration::Guest for Probe {
     fn configure(settings: String) -> Result<(), String> {
-        let parsed: serde_json::Value = serde_json::from_str(&settings).map_err(|error| error.to_string())?;
+        let parsed: serde_json::Value =
+            serde_json::from_str(&settings).map_err(|error| error.to_string())?;
         let text = |key: &str| parsed[key].as_str().unwrap_or("").to_owned();
         let list = |key: &str| {
             let actions = parsed[key].as_array().into_iter().flatten();
-            actions.filter_map(|action| action.as_str().map(str::to_owned)).collect()
+            actions
+                .filter_map(|action| action.as_str().map(str::to_owned))
+                .collect()
         };
         STATE.with_borrow_mut(|state| {
             state.always = ["select", "request", "response", "range"].map(list);
@@ -88,21 +100,34 @@ impl topology::Guest for Probe {
 
 impl selection::Guest for Probe {
     fn select(request: &Request, pool: u32, attempt: u32) -> Result<Option<u32>, Response> {
-        let failed = if attempt > 1 { failed_attempts() } else { String::new() };
+        let failed = if attempt > 1 {
+            failed_attempts()
+        } else {
+            String::new()
+        };
         let tried = format!("{pool} {attempt}{failed}");
         STATE.with_borrow_mut(|state| state.attempt = tried);
         let actions = begin(request, "select", 0);
-        let mut choice = request.header("x-pick").and_then(|value| String::from_utf8_lossy(&value).parse().ok());
+        let mut choice = request
+            .header("x-pick")
+            .and_then(|value| String::from_utf8_lossy(&value).parse().ok());
         for action in &actions {
             match action.name.as_str() {
                 "pick" => choice = Some(action.number() as u32),
                 "none" => choice = None,
                 "pick-remembered" => {
-                    let drawn = STATE.with_borrow(|state| state.remembered.first().map_or(0, |first| first.1));
+                    let drawn = STATE
+                        .with_borrow(|state| state.remembered.first().map_or(0, |first| first.1));
                     choice = Some((drawn % action.number().max(1)) as u32);
                 }
                 // By attempt: the first number on the first attempt, and so on.
-                "picks" => choice = action.argument.split(',').nth(attempt as usize - 1).and_then(|n| n.parse().ok()),
+                "picks" => {
+                    choice = action
+                        .argument
+                        .split(',')
+                        .nth(attempt as usize - 1)
+                        .and_then(|n| n.parse().ok())
+                }
                 _ => {
                     act::asked(action, request);
                 }
@@ -136,7 +161,12 @@ impl request_headers::Guest for Probe {
 }
 
 impl response_headers::Guest for Probe {
-    fn edit_response(request: &Request, status: u16, backend: u32, headers: &Headers) -> Result<(), Response> {
+    fn edit_response(
+        request: &Request,
+        status: u16,
+        backend: u32,
+        headers: &Headers,
+    ) -> Result<(), Response> {
         let actions = begin(request, "response", 2);
         if actions.iter().any(|action| action.name == "answer") {
             let _ = headers.set("x-probe-answer", format!("{status} {backend}").as_bytes());
@@ -155,7 +185,10 @@ impl range::Guest for Probe {
                 "ignore" => answer = Some(Vec::new()),
                 "ranges" => answer = Some(action.argument.split(',').map(byte_range).collect()),
                 "many" => {
-                    let one = |at| ByteRange { first: Some(2 * at), last: Some(2 * at) };
+                    let one = |at| ByteRange {
+                        first: Some(2 * at),
+                        last: Some(2 * at),
+                    };
                     answer = Some((0..action.number()).map(one).collect());
                 }
                 _ => {
@@ -170,7 +203,10 @@ impl range::Guest for Probe {
 /// Unchecked, so that invalid ones can be given too.
 fn byte_range(text: &str) -> ByteRange {
     let (first, last) = text.split_once('-').unwrap_or((text, ""));
-    ByteRange { first: first.parse().ok(), last: last.parse().ok() }
+    ByteRange {
+        first: first.parse().ok(),
+        last: last.parse().ok(),
+    }
 }
 
 fn begin(request: &Request, hook: &str, at: usize) -> Vec<Action> {

@@ -10,7 +10,8 @@ use crate::{
     },
 };
 
-/// Does the actions in order. `x-probe-did` then tells what came of each that has no field of its own.
+/// Does the actions in order. `x-probe-did` then tells what came of each that has no field of its
+/// own.
 pub fn perform(actions: &[Action], request: &Request, headers: &Headers) {
     let mut outcomes = Vec::new();
     for action in actions {
@@ -27,7 +28,9 @@ pub fn perform(actions: &[Action], request: &Request, headers: &Headers) {
 }
 
 fn done(action: &Action, request: &Request, headers: &Headers) -> Option<String> {
-    act::asked(action, request).or_else(|| flood::edits(action, headers)).or_else(|| edit(action, headers))
+    act::asked(action, request)
+        .or_else(|| flood::edits(action, headers))
+        .or_else(|| edit(action, headers))
 }
 
 fn edit(action: &Action, headers: &Headers) -> Option<String> {
@@ -39,7 +42,9 @@ fn edit(action: &Action, headers: &Headers) -> Option<String> {
         "remove" => headers.remove(&name),
         "set-bytes" => headers.set("x-probe-big", &vec![b'x'; size]),
         "name-bytes" => headers.set(&"x".repeat(size), b"y"),
-        "edits" => (0..size).try_for_each(|at| headers.append("x-probe-many", at.to_string().as_bytes())),
+        "edits" => {
+            (0..size).try_for_each(|at| headers.append("x-probe-many", at.to_string().as_bytes()))
+        }
         _ => return None,
     };
     let outcome = match result {
@@ -55,20 +60,41 @@ fn edit(action: &Action, headers: &Headers) -> Option<String> {
 fn report(action: &Action, request: &Request, headers: &Headers) -> Option<String> {
     let text = match action.name.as_str() {
         "echo" => {
-            let query = request.query().map_or("none".to_owned(), |query| format!("?{query}"));
-            let parts =
-                [request.method(), request.scheme(), request.host(), request.path(), query, request.client_address()];
+            let query = request
+                .query()
+                .map_or("none".to_owned(), |query| format!("?{query}"));
+            let parts = [
+                request.method(),
+                request.scheme(),
+                request.host(),
+                request.path(),
+                query,
+                request.client_address(),
+            ];
             parts.join(" ")
         }
         "raw-path" => request.raw_path(),
         "names" => headers.names().join(","),
         "values" => values(headers.values(&action.argument)),
-        "first" => headers.first(&action.argument).map_or("none".to_owned(), |value| hex(&value)),
+        "first" => headers
+            .first(&action.argument)
+            .map_or("none".to_owned(), |value| hex(&value)),
         "request-names" => request.header_names().join(","),
         "request-values" => values(request.header_values(&action.argument)),
-        "facts" => (0..action.number() as u32).map(facts).collect::<Vec<_>>().join(","),
-        "random" => format!("{}/{}", random::below(action.number() as u32), random::bits()),
-        "clock" => format!("{}/{}", clock::monotonic_nanoseconds(), clock::unix_milliseconds()),
+        "facts" => (0..action.number() as u32)
+            .map(facts)
+            .collect::<Vec<_>>()
+            .join(","),
+        "random" => format!(
+            "{}/{}",
+            random::below(action.number() as u32),
+            random::bits()
+        ),
+        "clock" => format!(
+            "{}/{}",
+            clock::monotonic_nanoseconds(),
+            clock::unix_milliseconds()
+        ),
         "remembered" => STATE.with_borrow(|state| {
             let times = state.remembered.iter();
             times
@@ -97,7 +123,11 @@ fn facts(backend: u32) -> String {
 }
 
 fn values(values: Vec<Vec<u8>>) -> String {
-    values.iter().map(|value| hex(value)).collect::<Vec<_>>().join(",")
+    values
+        .iter()
+        .map(|value| hex(value))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// Bytes as they would not survive in a field.

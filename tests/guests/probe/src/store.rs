@@ -11,8 +11,12 @@ pub fn any(action: &Action) -> Option<String> {
     let mut part = || parts.next().unwrap_or("");
     let key = part();
     let done = match action.name.as_str() {
-        "store-get" => store::get(key).map_or("none".to_owned(), |value| String::from_utf8_lossy(&value).into_owned()),
-        "store-set" => told(store::set(key, part().as_bytes(), number(part()) as u64).map(|()| "ok".to_owned())),
+        "store-get" => store::get(key).map_or("none".to_owned(), |value| {
+            String::from_utf8_lossy(&value).into_owned()
+        }),
+        "store-set" => told(
+            store::set(key, part().as_bytes(), number(part()) as u64).map(|()| "ok".to_owned()),
+        ),
         "store-remove" => store::remove(key).to_string(),
         "store-cas" => {
             let (expected, value) = (part(), part());
@@ -22,7 +26,9 @@ pub fn any(action: &Action) -> Option<String> {
                     .map(|set| set.to_string()),
             )
         }
-        "store-increment" => told(store::increment(key, number(part()), number(part()) as u64).map(|n| n.to_string())),
+        "store-increment" => told(
+            store::increment(key, number(part()), number(part()) as u64).map(|n| n.to_string()),
+        ),
         "store-decrement" => {
             let by = part().parse().unwrap_or(0);
             told(store::decrement(key, by, number(part()) as u64).map(|n| n.to_string()))
@@ -31,11 +37,15 @@ pub fn any(action: &Action) -> Option<String> {
         "store-fill" => {
             let (size, count) = (number(part()) as usize, number(part()));
             let value = vec![b'x'; size];
-            let stored = (0..count).filter(|n| store::set(&format!("{key}{n}"), &value, 0).is_ok()).count();
+            let stored = (0..count)
+                .filter(|n| store::set(&format!("{key}{n}"), &value, 0).is_ok())
+                .count();
             stored.to_string()
         }
         "store-flood" => flood(),
-        "store-long-key" => told(store::set(&"k".repeat(number(key) as usize), b"", 0).map(|()| "ok".to_owned())),
+        "store-long-key" => {
+            told(store::set(&"k".repeat(number(key) as usize), b"", 0).map(|()| "ok".to_owned()))
+        }
         _ => return None,
     };
     Some(done)

@@ -1,4 +1,5 @@
-//! Requests with a field such as `x-canary: yes` go to the backends with the label `track` = `canary`, all others to the rest.
+//! Requests with a field such as `x-canary: yes` go to the backends with the label `track` =
+//! `canary`, all others to the rest.
 
 use serde::Deserialize;
 use waypost_policy::{prelude::*, random};
