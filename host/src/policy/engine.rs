@@ -1,7 +1,6 @@
 //! The engine: compiles and loads policies on the control side.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -19,10 +18,10 @@ use super::generation::{Generation, INLINE_BUILD, INLINE_LIMIT, Slot};
 use super::instance::{BuildError, Instance, Recipe};
 use super::lanes::Lanes;
 use super::places::{self, Places};
+use super::spec::{EngineOptions, PolicySpec, PoolSpec};
 use super::store::Store;
-use super::tape::Script;
 use super::ticker::Ticker;
-use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
+use crate::config::Isolation;
 use crate::stats::PolicyStats;
 
 /// How often another instance is built if the one before took too long for a worker.
@@ -31,78 +30,6 @@ const BUILDS_TRIED: usize = 3;
 const SETUP: Duration = Duration::from_secs(2);
 /// The same for a component that brings a language runtime.
 const SETUP_LARGE: Duration = Duration::from_secs(10);
-
-/// How an engine is made.
-#[derive(Debug, Clone, Default)]
-pub struct EngineOptions {
-    /// How many workers there are: each gets a warm instance of each policy.
-    pub workers: usize,
-    /// How many instances of small components may live at once; chosen by the number of workers if
-    /// `None`.
-    pub instances: Option<u32>,
-    /// Where compiled components are kept on disk, if they are.
-    pub cache: Option<PathBuf>,
-    /// Where components are compiled.
-    pub compiler: Compiler,
-    /// Whether instructions are counted ([`Seat::fuel`](super::Seat::fuel)), which makes everything
-    /// slower.
-    pub fuel: bool,
-    /// The nanoseconds that stores go by in place of the time, for a policy that is asked offline.
-    pub store_clock: Option<Arc<AtomicU64>>,
-}
-
-/// A policy to be loaded.
-#[derive(Debug, Clone)]
-pub struct PolicySpec {
-    /// The operator's name for it.
-    pub name: String,
-    /// The component.
-    pub component: Arc<[u8]>,
-    /// Given to `configure` as JSON.
-    pub settings: serde_json::Value,
-    /// The longest that a hook may run.
-    pub deadline: Duration,
-    /// The most linear memory that an instance may have, in bytes.
-    pub memory: u64,
-    /// What compiling it may take.
-    pub compiling: CompileLimits,
-    /// What becomes of a request when the policy fails.
-    pub on_failure: OnFailure,
-    /// What it draws and reads while an instance is set up, for a policy that is asked offline; the
-    /// real thing if `None`.
-    pub setup: Option<Script>,
-    /// How long an instance lives.
-    pub isolation: Isolation,
-    /// What its store may hold; decided when a policy of this name is first loaded.
-    pub store: StoreLimits,
-    /// Whether it is loaded as a shadow, whose instances must not change the store while they are
-    /// set up.
-    pub shadow: bool,
-    /// Where the component comes from, for messages: a path, or `built-in`.
-    pub source: String,
-}
-
-/// A pool that a policy is told about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolSpec {
-    /// What `select` calls it.
-    pub id: u32,
-    /// What the operator calls it.
-    pub name: String,
-    /// Its backends; the index is a backend's name in every call.
-    pub backends: Vec<BackendSpec>,
-}
-
-/// A backend that a policy is told about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackendSpec {
-    /// IP address and port.
-    pub address: String,
-    /// The operator's weight.
-    pub weight: u32,
-    /// Free labels.
-    pub labels: Vec<(String, String)>,
-}
 
 /// Compiles and loads policies. Generations outlive it.
 pub struct Engine {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::super::error::Refusal;
 use super::super::inspect::Anatomy;
 use super::super::lines::sentence;
-use super::child::{ARGUMENT, END, Reply, STACK, THREADS, on_a_deep_stack};
+use super::child::{ARGUMENT, END, Reply, THREADS, on_a_deep_stack};
+use super::end::{meaning, no_memory, with_remedy};
 use super::turns::SHORT;
 use super::work::LARGE;
 use super::{Answer, Artefact, Order, Task};
@@ -370,83 +371,9 @@ fn within_memory(answer: Answer, order: &Order) -> Result<Answer, Refusal> {
     }
 }
 
-fn no_memory(text: &str) -> bool {
-    [
-        "memory allocation of",
-        "os error 12",
-        "Cannot allocate memory",
-        "out of memory",
-    ]
-    .iter()
-    .any(|said| text.contains(said))
-}
-
-/// What the end of a process means that gave no answer.
-fn meaning(status: ExitStatus, words: &str, order: &Order) -> Refusal {
-    const OUT_OF_CPU: i32 = 24;
-    const FILE_TOO_LARGE: i32 = 25;
-    const ABORTED: i32 = 6;
-    const FAULTS: [i32; 2] = [7, 11];
-    if no_memory(words) {
-        return Refusal::CompileMemory {
-            limit: order.memory,
-        };
-    }
-    match status.signal() {
-        Some(signal) if signal == OUT_OF_CPU && cfg!(target_os = "linux") => Refusal::CompileTime {
-            seconds: order.seconds,
-        },
-        Some(signal) if signal == FILE_TOO_LARGE && cfg!(target_os = "linux") => {
-            Refusal::CompileSize
-        }
-        Some(signal)
-            if (signal == ABORTED && words.contains("overflowed its stack"))
-                || FAULTS.contains(&signal) =>
-        {
-            Refusal::CompileStack {
-                limit: STACK as u64,
-            }
-        }
-        Some(signal) => {
-            let what = format!(
-                "it was ended by signal {signal}, which is the system's doing if the machine has no memory left; deploy the component again"
-            );
-            Refusal::CompilerFailed(said(&what, words))
-        }
-        None => Refusal::CompilerFailed(said(
-            &format!("it ended with code {}", status.code().unwrap_or(-1)),
-            words,
-        )),
-    }
-}
-
-/// What the operator can do where the system has no more of something.
-fn with_remedy(error: &io::Error) -> String {
-    use rustix::io::Errno;
-    match Errno::from_io_error(error) {
-        Some(Errno::MFILE | Errno::NFILE) => format!("{error}; raise `ulimit -n`"),
-        Some(Errno::AGAIN) => {
-            format!("{error}; raise `ulimit -u`, or the limit of tasks of the service")
-        }
-        _ => error.to_string(),
-    }
-}
-
-fn said(what: &str, words: &str) -> String {
-    if words.is_empty() {
-        what.to_owned()
-    } else {
-        format!("{what}: {words}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn order() -> Order {
-        Order::new(Task::Inspect, CompileLimits::default(), 100)
-    }
 
     #[test]
     fn a_larger_component_has_more_time_and_memory_and_the_configuration_has_the_last_word() {
@@ -464,31 +391,6 @@ mod tests {
         };
         let order = Order::new(Task::Inspect, set, 12 << 20);
         assert_eq!((order.seconds, order.memory), (3, 64 << 20));
-    }
-
-    #[test]
-    fn each_end_of_the_process_names_the_limit() {
-        let by = |raw| ExitStatus::from_raw(raw);
-        for (status, words, told) in [
-            (by(24), "", "more than 10 s"),
-            (
-                by(6),
-                "thread 'compiler' has overflowed its stack",
-                "nested",
-            ),
-            (by(11), "", "nested"),
-            (by(6), "memory allocation of 4096 bytes failed", "1024 MiB"),
-            (
-                by(101 << 8),
-                "failed to mmap: Cannot allocate memory (os error 12)",
-                "1024 MiB",
-            ),
-            (by(9), "", "signal 9"),
-            (by(2 << 8), "its order was cut off", "cut off"),
-        ] {
-            let told_now = meaning(status, words, &order()).to_string();
-            assert!(told_now.contains(told), "{told}: {told_now}");
-        }
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! instantiates a third twice, and so on, doubles with each level, and would be expanded by the
 //! runtime before anyone could look at the result.
 
+mod module;
+
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
-    ComponentTypeRef, ElementItems, Encoding, ExternalKind, Instance, KnownCustom, Name, Parser,
-    Payload, TypeRef,
+    ComponentTypeRef, Encoding, Instance, Parser, Payload,
 };
 
+use self::module::{Module, kept};
 use super::super::error::Refusal;
 use super::super::lines::sentence;
 
@@ -19,54 +21,21 @@ const MAX_DEPTH: usize = 32;
 const MAX_COMPONENTS: u64 = 1_000;
 /// Core modules in all; Python's components have some sixty.
 const MAX_MODULES: u64 = 500;
-/// Functions of all core modules; Python has 40,000.
-const MAX_FUNCTIONS: u64 = 200_000;
 /// Core instances, as many as an instance of a policy may have.
 pub(in super::super) const MAX_CORE_INSTANCES: u64 = 256;
 /// Instances of components within an instance of a policy.
 const MAX_COMPONENT_INSTANCES: u64 = 1_000;
-/// The longest name of a function, in bytes: a trap copies those of the frames that it found.
-const MAX_NAME: usize = 16 * 1024;
 
-/// What the runtime keeps for a core instance, whatever is in it.
-const CORE_INSTANCE: u64 = 1024;
-/// The same for an instance of a component.
+/// What the runtime keeps for an instance of a component, whatever is in it.
 const COMPONENT_INSTANCE: u64 = 1024;
 /// For each import: a pointer to what is called and one to what it belongs to, and the entry in the
 /// list that they came in.
 const IMPORT: u64 = 64;
-/// For each global.
-const GLOBAL: u64 = 16;
-/// For each function that something can point at.
-const FUNCTION: u64 = 32;
-/// For each table and each memory, without what they hold.
-const TABLE: u64 = 256;
-/// For each element of a segment.
-const ELEMENT: u64 = 8;
-/// For each segment of data or elements, which can be dropped one by one.
-const SEGMENT: u64 = 16;
 
 /// What the proxy keeps of a component, in its own memory, however often it is instantiated and if
 /// it never is: the most, in bytes. Python's components take 4.3 MB, and there may be three
 /// generations of a policy.
 const MAX_KEPT: u64 = 16 << 20;
-/// Bytes that the runtime keeps of each of these beside the code, as measured.
-mod kept {
-    pub const MODULE: u64 = 2048;
-    pub const TYPE: u64 = 1100;
-    /// Beside its two names.
-    pub const IMPORT: u64 = 200;
-    /// Beside its name.
-    pub const EXPORT: u64 = 200;
-    pub const FUNCTION: u64 = 64;
-    pub const GLOBAL: u64 = 80;
-    pub const TABLE: u64 = 256;
-    pub const SEGMENT: u64 = 64;
-    pub const ELEMENT: u64 = 8;
-    /// Anything that a component declares: a type, an instance, an alias, a function that it lifts
-    /// or lowers.
-    pub const ITEM: u64 = 256;
-}
 
 /// What something takes each time that it is instantiated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,15 +71,6 @@ struct Scope {
     /// By index; those that are written out and those of an enclosing component.
     modules: Vec<Cost>,
     components: Vec<Cost>,
-}
-
-/// A core module that is being read.
-#[derive(Default)]
-struct Module {
-    cost: Cost,
-    functions: u64,
-    /// How many of them something may point at.
-    pointed_at: u64,
 }
 
 enum Part {
@@ -370,109 +330,11 @@ fn passed_on() -> Refusal {
     )
 }
 
-impl Module {
-    /// What an instance of it takes.
-    fn whole(&self) -> Cost {
-        let mut cost = self.cost;
-        cost.core_instances = 1;
-        cost.take(1, CORE_INSTANCE);
-        cost.take(self.functions.min(self.pointed_at), FUNCTION);
-        cost
-    }
-
-    fn read(&mut self, payload: Payload<'_>, totals: &mut Totals) -> Result<(), Refusal> {
-        let corrupt = |e: wasmparser::BinaryReaderError| Refusal::of_parser(sentence(e));
-        match payload {
-            Payload::TypeSection(section) => totals.keep(section.count().into(), kept::TYPE)?,
-            Payload::ImportSection(section) => {
-                for import in section.into_imports() {
-                    let import = import.map_err(corrupt)?;
-                    self.functions += u64::from(matches!(import.ty, TypeRef::Func(_)));
-                    self.cost.take(1, IMPORT);
-                    totals.keep(
-                        1,
-                        kept::IMPORT + (import.module.len() + import.name.len()) as u64,
-                    )?;
-                }
-            }
-            Payload::FunctionSection(section) => {
-                self.functions += u64::from(section.count());
-                totals.functions += u64::from(section.count());
-                at_most("functions", MAX_FUNCTIONS, totals.functions)?;
-                totals.keep(section.count().into(), kept::FUNCTION)?;
-            }
-            Payload::GlobalSection(section) => {
-                self.pointed_at += u64::from(section.count());
-                self.cost.take(u64::from(section.count()), GLOBAL);
-                totals.keep(section.count().into(), kept::GLOBAL)?;
-            }
-            Payload::TableSection(section) => {
-                self.cost.take(u64::from(section.count()), TABLE);
-                totals.keep(section.count().into(), kept::TABLE)?;
-            }
-            Payload::MemorySection(section) => {
-                self.cost.take(u64::from(section.count()), TABLE);
-                totals.keep(section.count().into(), kept::TABLE)?;
-            }
-            Payload::ExportSection(section) => {
-                for export in section {
-                    let export = export.map_err(corrupt)?;
-                    self.pointed_at += u64::from(export.kind == ExternalKind::Func);
-                    named(export.name.len())?;
-                    totals.keep(1, kept::EXPORT + export.name.len() as u64)?;
-                }
-            }
-            Payload::ElementSection(section) => {
-                for segment in section {
-                    let items = match segment.map_err(corrupt)?.items {
-                        ElementItems::Functions(items) => items.count(),
-                        ElementItems::Expressions(_, items) => items.count(),
-                    };
-                    self.pointed_at += u64::from(items);
-                    self.cost.take(1, SEGMENT);
-                    // What a segment holds is made once for an instance that uses it later.
-                    self.cost.take(u64::from(items), ELEMENT);
-                    totals.keep(1, kept::SEGMENT)?;
-                    totals.keep(items.into(), kept::ELEMENT)?;
-                }
-            }
-            Payload::DataSection(section) => {
-                self.cost.take(u64::from(section.count()), SEGMENT);
-                totals.keep(section.count().into(), kept::SEGMENT)?;
-            }
-            Payload::CustomSection(section) => {
-                if let KnownCustom::Name(names) = section.as_known() {
-                    functions_named(names)?;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-/// A name section that can't be read is of no use to the runtime either.
-fn functions_named(names: wasmparser::NameSectionReader<'_>) -> Result<(), Refusal> {
-    for part in names {
-        let Ok(Name::Function(names)) = part else {
-            continue;
-        };
-        for naming in names {
-            let Ok(naming) = naming else { break };
-            named(naming.name.len())?;
-        }
-    }
-    Ok(())
-}
-
-fn named(length: usize) -> Result<(), Refusal> {
-    at_most("bytes in a function's name", MAX_NAME as u64, length as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use wasm_encoder::Encode;
 
+    use super::module::*;
     use super::*;
     use crate::policy::builtin;
 

@@ -10,6 +10,7 @@
 mod apart;
 mod census;
 mod child;
+mod end;
 mod pack;
 mod sandbox;
 mod turns;

@@ -6,6 +6,7 @@
 
 mod call;
 mod due;
+mod entry;
 mod shard;
 
 #[cfg(test)]
@@ -20,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub(super) use self::call::{Answer, Call, Calls, Told};
-use self::shard::{Kind, NEVER, Name, Shard, cost};
+use self::entry::{Kind, NEVER, Name, cost};
+use self::shard::Shard;
 use crate::config::StoreLimits;
 use crate::stats::PolicyStats;
 

@@ -9,11 +9,10 @@
 use std::sync::Arc;
 
 use super::due::{Due, DueHeap, NOT_DUE};
-use super::{Bounds, ENTRY_BYTES, StoreError};
+use super::entry::{Content, Kind, NEVER, Name, Slot, cost};
+use super::{Bounds, StoreError};
 use crate::stats::StoreShard;
 
-/// The time of an entry that stays.
-pub(super) const NEVER: u64 = u64::MAX;
 /// No slot follows in the chain. Slots are written with one added, so that an empty table is zeros,
 /// which cost no memory yet.
 const END: u32 = 0;
@@ -22,50 +21,6 @@ const DUE_A_WRITE: usize = 2;
 /// Entries that are looked at, each way, to find one that goes. If the hand meets only used ones,
 /// the next goes all the same.
 const LOOKS: usize = 32;
-
-// What an entry costs beside its key and its value: its slot, its place in the heap, two in the
-// table, and what an allocator adds to two pieces.
-const _: () = assert!(
-    size_of::<Slot>() + size_of::<Due>() + 2 * size_of::<u32>() + 2 * 16 <= ENTRY_BYTES as usize
-);
-
-/// The two kinds of entries; their names are apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    Value,
-    Counter,
-}
-
-/// What is looked for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Name<'a> {
-    pub kind: Kind,
-    pub key: &'a str,
-    /// Of the two above.
-    pub hash: u64,
-}
-
-#[derive(Debug, Clone)]
-enum Content {
-    Value(Box<[u8]>),
-    Counter(i64),
-}
-
-#[derive(Debug, Clone)]
-struct Slot {
-    hash: u64,
-    key: Box<str>,
-    content: Content,
-    /// When its time is up.
-    expires: u64,
-    /// Its place in the heap, whose time for it is never later than `expires`.
-    due: u32,
-    /// The next of its chain.
-    next: u32,
-    /// Used since the hand last passed. A new entry is not, so that keys seen once go before those
-    /// that come back.
-    used: bool,
-}
 
 /// A part of a store. All times are nanoseconds of the store's clock.
 #[derive(Debug, Clone)]
@@ -380,26 +335,4 @@ impl Shard {
         self.counters.entries.set(self.slots.len() as u64);
         self.counters.bytes.set(self.bytes);
     }
-}
-
-impl Content {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Value(_) => Kind::Value,
-            Self::Counter(_) => Kind::Counter,
-        }
-    }
-
-    /// A counter's value is part of what every entry costs.
-    fn len(&self) -> u64 {
-        match self {
-            Self::Value(value) => value.len() as u64,
-            Self::Counter(_) => 0,
-        }
-    }
-}
-
-/// What an entry counts for.
-pub(super) fn cost(key: usize, value: usize) -> u64 {
-    (key + value) as u64 + ENTRY_BYTES
 }

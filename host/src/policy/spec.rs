@@ -1,0 +1,82 @@
+//! What an engine and a policy are made from.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use super::compiling::Compiler;
+use super::tape::Script;
+use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
+
+/// How an engine is made.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// How many workers there are: each gets a warm instance of each policy.
+    pub workers: usize,
+    /// How many instances of small components may live at once; chosen by the number of workers if
+    /// `None`.
+    pub instances: Option<u32>,
+    /// Where compiled components are kept on disk, if they are.
+    pub cache: Option<PathBuf>,
+    /// Where components are compiled.
+    pub compiler: Compiler,
+    /// Whether instructions are counted ([`Seat::fuel`](super::Seat::fuel)), which makes everything
+    /// slower.
+    pub fuel: bool,
+    /// The nanoseconds that stores go by in place of the time, for a policy that is asked offline.
+    pub store_clock: Option<Arc<AtomicU64>>,
+}
+
+/// A policy to be loaded.
+#[derive(Debug, Clone)]
+pub struct PolicySpec {
+    /// The operator's name for it.
+    pub name: String,
+    /// The component.
+    pub component: Arc<[u8]>,
+    /// Given to `configure` as JSON.
+    pub settings: serde_json::Value,
+    /// The longest that a hook may run.
+    pub deadline: Duration,
+    /// The most linear memory that an instance may have, in bytes.
+    pub memory: u64,
+    /// What compiling it may take.
+    pub compiling: CompileLimits,
+    /// What becomes of a request when the policy fails.
+    pub on_failure: OnFailure,
+    /// What it draws and reads while an instance is set up, for a policy that is asked offline; the
+    /// real thing if `None`.
+    pub setup: Option<Script>,
+    /// How long an instance lives.
+    pub isolation: Isolation,
+    /// What its store may hold; decided when a policy of this name is first loaded.
+    pub store: StoreLimits,
+    /// Whether it is loaded as a shadow, whose instances must not change the store while they are
+    /// set up.
+    pub shadow: bool,
+    /// Where the component comes from, for messages: a path, or `built-in`.
+    pub source: String,
+}
+
+/// A pool that a policy is told about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSpec {
+    /// What `select` calls it.
+    pub id: u32,
+    /// What the operator calls it.
+    pub name: String,
+    /// Its backends; the index is a backend's name in every call.
+    pub backends: Vec<BackendSpec>,
+}
+
+/// A backend that a policy is told about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendSpec {
+    /// IP address and port.
+    pub address: String,
+    /// The operator's weight.
+    pub weight: u32,
+    /// Free labels.
+    pub labels: Vec<(String, String)>,
+}
