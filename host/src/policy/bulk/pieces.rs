@@ -180,24 +180,7 @@ pub(super) fn transfer(bulk: Bulk, to: ValType, from: ValType) -> (Vec<ValType>,
         code.local_get(TO).local_get(FROM);
         Words(&mut code, to).lt();
         code.if_(Empty);
-        // The end of what is read is the end of all: copied to itself, it traps before anything is
-        // written.
-        for _ in 0..2 {
-            Words(&mut code, from).last_of(FROM, length);
-        }
-        Words(&mut code, length).constant(1);
-        write(bulk, &mut code);
-        code.loop_(Empty);
-        step(&mut code, bulk, length);
-        code.local_get(TO).local_get(FROM).local_get(STEP);
-        write(bulk, &mut code);
-        for (start, w) in [(TO, to), (FROM, from)] {
-            code.local_get(start).local_get(STEP);
-            Words(&mut code, w).widen(length);
-            Words(&mut code, w).add();
-            code.local_set(start);
-        }
-        again(&mut code, length);
+        from_the_first(&mut code, bulk, to, length);
         code.return_().end();
     }
     code.loop_(Empty);
@@ -209,6 +192,29 @@ pub(super) fn transfer(bulk: Bulk, to: ValType, from: ValType) -> (Vec<ValType>,
     again(&mut code, length);
     code.end();
     (vec![to, from, length], function)
+}
+
+/// Copies within one memory or table to a lower place, whose indices are all of type `w`.
+fn from_the_first(code: &mut InstructionSink<'_>, bulk: Bulk, w: ValType, length: ValType) {
+    use wasm_encoder::BlockType::Empty;
+    // The end of what is read is the end of all: copied to itself, it traps before anything is
+    // written.
+    for _ in 0..2 {
+        Words(code, w).last_of(FROM, length);
+    }
+    Words(code, length).constant(1);
+    write(bulk, code);
+    code.loop_(Empty);
+    step(code, bulk, length);
+    code.local_get(TO).local_get(FROM).local_get(STEP);
+    write(bulk, code);
+    for start in [TO, FROM] {
+        code.local_get(start).local_get(STEP);
+        Words(code, w).widen(length);
+        Words(code, w).add();
+        code.local_set(start);
+    }
+    again(code, length);
 }
 
 /// Takes a piece off the length.

@@ -221,22 +221,7 @@ impl Scope {
             }
             Payload::ComponentInstanceSection(section) => {
                 for instance in section {
-                    let (component_index, count) = match instance.map_err(corrupt)? {
-                        ComponentInstance::Instantiate {
-                            component_index,
-                            args,
-                        } => (Some(component_index), args.len()),
-                        ComponentInstance::FromExports(exports) => (None, exports.len()),
-                    };
-                    if let Some(index) = component_index {
-                        self.cost.add(find(&self.components, index, "component")?);
-                        self.cost.add(Cost {
-                            component_instances: 1,
-                            beside_memory: COMPONENT_INSTANCE,
-                            ..Cost::default()
-                        });
-                    }
-                    self.cost.take(count as u64, IMPORT);
+                    self.instance(&instance.map_err(corrupt)?)?;
                 }
             }
             Payload::ComponentAliasSection(section) => {
@@ -261,6 +246,28 @@ impl Scope {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// An instance of a component within this one.
+    fn instance(&mut self, instance: &ComponentInstance<'_>) -> Result<(), Refusal> {
+        let count = match instance {
+            ComponentInstance::Instantiate {
+                component_index,
+                args,
+            } => {
+                self.cost
+                    .add(find(&self.components, *component_index, "component")?);
+                self.cost.add(Cost {
+                    component_instances: 1,
+                    beside_memory: COMPONENT_INSTANCE,
+                    ..Cost::default()
+                });
+                args.len()
+            }
+            ComponentInstance::FromExports(exports) => exports.len(),
+        };
+        self.cost.take(count as u64, IMPORT);
         Ok(())
     }
 

@@ -69,10 +69,8 @@ impl Module {
                     let import = import.map_err(corrupt)?;
                     self.functions += u64::from(matches!(import.ty, TypeRef::Func(_)));
                     self.cost.take(1, IMPORT);
-                    totals.keep(
-                        1,
-                        kept::IMPORT + (import.module.len() + import.name.len()) as u64,
-                    )?;
+                    let names = import.module.len() + import.name.len();
+                    totals.keep(1, kept::IMPORT + names as u64)?;
                 }
             }
             Payload::FunctionSection(section) => {
@@ -86,14 +84,8 @@ impl Module {
                 self.cost.take(u64::from(section.count()), GLOBAL);
                 totals.keep(section.count().into(), kept::GLOBAL)?;
             }
-            Payload::TableSection(section) => {
-                self.cost.take(u64::from(section.count()), TABLE);
-                totals.keep(section.count().into(), kept::TABLE)?;
-            }
-            Payload::MemorySection(section) => {
-                self.cost.take(u64::from(section.count()), TABLE);
-                totals.keep(section.count().into(), kept::TABLE)?;
-            }
+            Payload::TableSection(section) => self.tables(section.count(), totals)?,
+            Payload::MemorySection(section) => self.tables(section.count(), totals)?,
             Payload::ExportSection(section) => {
                 for export in section {
                     let export = export.map_err(corrupt)?;
@@ -104,16 +96,7 @@ impl Module {
             }
             Payload::ElementSection(section) => {
                 for segment in section {
-                    let items = match segment.map_err(corrupt)?.items {
-                        ElementItems::Functions(items) => items.count(),
-                        ElementItems::Expressions(_, items) => items.count(),
-                    };
-                    self.pointed_at += u64::from(items);
-                    self.cost.take(1, SEGMENT);
-                    // What a segment holds is made once for an instance that uses it later.
-                    self.cost.take(u64::from(items), ELEMENT);
-                    totals.keep(1, kept::SEGMENT)?;
-                    totals.keep(items.into(), kept::ELEMENT)?;
+                    self.elements(&segment.map_err(corrupt)?.items, totals)?;
                 }
             }
             Payload::DataSection(section) => {
@@ -128,6 +111,25 @@ impl Module {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Tables or memories, without what they hold.
+    fn tables(&mut self, count: u32, totals: &mut Totals) -> Result<(), Refusal> {
+        self.cost.take(u64::from(count), TABLE);
+        totals.keep(count.into(), kept::TABLE)
+    }
+
+    fn elements(&mut self, items: &ElementItems<'_>, totals: &mut Totals) -> Result<(), Refusal> {
+        let items = match items {
+            ElementItems::Functions(items) => items.count(),
+            ElementItems::Expressions(_, items) => items.count(),
+        };
+        self.pointed_at += u64::from(items);
+        self.cost.take(1, SEGMENT);
+        // What a segment holds is made once for an instance that uses it later.
+        self.cost.take(u64::from(items), ELEMENT);
+        totals.keep(1, kept::SEGMENT)?;
+        totals.keep(items.into(), kept::ELEMENT)
     }
 }
 
