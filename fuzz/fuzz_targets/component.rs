@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
+use waypost::h1::{Fields, RequestHead};
 use waypost::policy::{
     Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec,
     Seat, Selected,
 };
 use waypost::stats::{PolicyStats, Stats};
-use waypost::wire::{Fields, RequestHead};
 
 const BACKENDS: u32 = 2;
 

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
 use waypost::config;
+use waypost::h1::forwarded::{elements, node};
+use waypost::h1::{HeadLimits, RequestHead};
 use waypost::proxy::Forwarding;
-use waypost::wire::forwarded::{elements, node};
-use waypost::wire::{HeadLimits, RequestHead};
 
 const LIMITS: HeadLimits = HeadLimits {
     first_line: 8 * 1024,

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use waypost::wire::{HeadLimits, RequestHead, write_request_head};
+use waypost::h1::{HeadLimits, RequestHead, write_request_head};
 
 const LIMITS: HeadLimits = HeadLimits {
     first_line: 8 * 1024,

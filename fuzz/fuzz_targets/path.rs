@@ -5,9 +5,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use waypost::config::{HostPattern, Route};
+use waypost::h1::path::{literal, normal, normalise, readings};
+use waypost::h1::syntax::host_of_authority;
 use waypost::route::RouteTable;
-use waypost::wire::path::{literal, normal, normalise, readings};
-use waypost::wire::syntax::host_of_authority;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else {

@@ -16,9 +16,9 @@ use libfuzzer_sys::arbitrary::{Error, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use wasm_smith::{Component, Config, Module};
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
+use waypost::h1::RequestHead;
 use waypost::policy::{BackendFacts, Compiler, Engine, EngineOptions, PolicySpec, Seat};
 use waypost::stats::{PolicyStats, Stats};
-use waypost::wire::RequestHead;
 
 /// What the module in it must export.
 const EXPORTS: &str = r#"(module

@@ -75,7 +75,7 @@ fn policies_never_name_hyper() {
 fn the_wire_does_no_io_and_knows_no_other_room() {
     assert_eq!(
         holding(
-            "wire",
+            "h1",
             &[
                 "tokio",
                 "crate::proxy",
@@ -124,7 +124,7 @@ fn routing_does_no_io() {
 #[test]
 fn the_origin_is_not_used_by_the_proxy() {
     for room in [
-        "proxy", "policy", "route", "upstream", "wire", "stats", "admin", "config",
+        "proxy", "policy", "route", "upstream", "h1", "stats", "admin", "config",
     ] {
         assert_eq!(holding(room, &["crate::origin"]), [""; 0], "{room}");
     }
@@ -143,7 +143,7 @@ fn one_file_of_the_data_plane_maps_errors_to_status_codes() {
         "SERVICE_UNAVAILABLE",
         "GATEWAY_TIMEOUT",
     ];
-    for room in ["proxy", "route", "upstream", "wire", "policy"] {
+    for room in ["proxy", "route", "upstream", "h1", "policy"] {
         for (path, text) in sources(&format!("host/src/{room}"), &["rs"]) {
             if is_test(&path) || path.ends_with("proxy/refusal.rs") {
                 continue;

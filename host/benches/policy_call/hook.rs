@@ -4,8 +4,8 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
 use serde_json::{Value, json};
 use waypost::config::Isolation;
+use waypost::h1::{Fields, RequestHead};
 use waypost::policy::{ByteRange, Edited, RangeVerdict, Seat, Selected};
-use waypost::wire::{Fields, RequestHead};
 
 use crate::BATCH;
 use crate::guests::{Function, Guest, HEADER, Hook, Interface};

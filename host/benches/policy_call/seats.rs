@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
+use waypost::h1::{Fields, RequestHead};
 use waypost::policy::{
     Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec,
     Seat, builtin,
 };
 use waypost::stats::Stats;
-use waypost::wire::{Fields, RequestHead};
 
 /// The only pool.
 pub const POOL: u32 = 0;

@@ -3,8 +3,8 @@
 use super::error::Findings;
 use super::tree::{Node, Section};
 use super::{Forwarded, ForwardedSource, Paths, Via, values};
-use crate::wire::names::{self, Owned, Owner};
-use crate::wire::syntax;
+use crate::h1::names::{self, Owned, Owner};
+use crate::h1::syntax;
 
 /// Bytes of a name in `Via`.
 const MAX_VIA: usize = 64;

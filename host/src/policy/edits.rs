@@ -1,8 +1,8 @@
 //! Which header fields a policy may write.
 
 use super::bindings::waypost::policy::types::HeaderError;
-use crate::wire::Fields;
-use crate::wire::names::{self, Owned, Owner};
+use crate::h1::Fields;
+use crate::h1::names::{self, Owned, Owner};
 
 /// The longest name that a policy may write.
 const MAX_NAME: usize = 256;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Attempt, Edited, Fault, RangeVerdict, Selected};
 use super::seat::Seat;
+use crate::h1::{Fields, RequestHead};
 use crate::stats::HOOKS;
-use crate::wire::{Fields, RequestHead};
 
 /// A hook of the contract, in the order in which a request meets them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -19,8 +19,8 @@ use super::edits::{check_name, check_value, named_by_connection};
 use super::state::{State, Turn};
 use super::store::{Call, StoreError};
 use super::tape::Clock;
+use crate::h1::Fields;
 use crate::stats::MAX_POLICY_COUNTERS;
-use crate::wire::Fields;
 
 /// The longest name of a counter.
 const MAX_COUNTER_NAME: usize = 64;

@@ -15,8 +15,8 @@ use super::lines::Lines;
 use super::store::{Answer, Call, Store};
 use super::tape::{Clock, Tape};
 use super::wasi::Wasi;
+use crate::h1::{Checkpoint, Fields, RequestHead};
 use crate::stats::{PolicyShard, PolicyStats};
-use crate::wire::{Checkpoint, Fields, RequestHead};
 
 /// Elements of all tables of an instance together: a JavaScript engine needs some ten thousand.
 const MAX_TABLE_ELEMENTS: usize = 200_000;

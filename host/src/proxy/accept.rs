@@ -24,8 +24,8 @@ use super::reply::{self, ReplyTo};
 use super::worker::Worker;
 use crate::config::Limits;
 use crate::ground;
+use crate::h1::Version;
 use crate::stats::WorkerShard;
-use crate::wire::Version;
 
 /// How long accepting rests when the process is out of file descriptors: trying again at once would
 /// burn a core.

@@ -11,13 +11,13 @@ use super::snapshot::{Place, View};
 use super::turn::{Answered, Turn};
 use super::worker::Worker;
 use crate::config::OnFailure;
+use crate::h1::{Control, Fields, RequestHead};
 use crate::policy::{
     Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, FailedAttempt, Fault,
     Message, RangeVerdict, Reply, Seat, Select, Selected,
 };
 use crate::recording::{Recordable, Role};
 use crate::route::Rule;
-use crate::wire::{Control, Fields, RequestHead};
 
 /// An answer that comes from here and not from a backend.
 #[derive(Debug)]

@@ -19,8 +19,8 @@ use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::timer::{Timer, Wait};
 use super::worker::Worker;
+use crate::h1::{Arrival, Fields, Malformed, RequestHead, RequestMeta, ResponseHead};
 use crate::stats::WorkerShard;
-use crate::wire::{Arrival, Fields, Malformed, RequestHead, RequestMeta, ResponseHead};
 
 /// What one request needs at a time, lent by the worker.
 #[derive(Debug, Default)]

@@ -13,12 +13,12 @@ use super::refusal::Refusal;
 use super::reply::{connection_option, write_date};
 use super::trace::TRACE;
 use super::upload::{Sent, Stage};
-use crate::policy::ByteRange;
-use crate::upstream::{Backend, Outcome};
-use crate::wire::{
+use crate::h1::{
     ChunkedDecoder, Decoded, Fields, Framing, Malformed, RequestHead, ResponseHead, ResponseMeta,
     Version, write_chunk_size, write_last_chunk, write_response_end, write_status_line,
 };
+use crate::policy::ByteRange;
+use crate::upstream::{Backend, Outcome};
 
 /// The client was not interested any more.
 pub const LEFT: End = End::ClientGone("the client left before the backend had answered");

@@ -21,9 +21,9 @@ use super::turn::Turn;
 use super::upload::Progress;
 use super::watch::Record as PolicyRecord;
 use super::worker::Worker;
+use crate::h1::{Framing, RequestMeta, Version};
 use crate::policy::{ByteRange, FailedAttempt, Failure};
 use crate::upstream::{Backend, Doubt, Outcome, Verdict};
-use crate::wire::{Framing, RequestMeta, Version};
 
 /// What the statistics and the access log are told of a request.
 #[derive(Debug, Default)]

@@ -21,10 +21,10 @@ use super::slow::Holding;
 use super::timer::{Timer, Wait};
 use super::upload::{Progress, Sent, Stage, Upload, UploadEnd};
 use super::worker::Worker;
+use crate::h1::{Framing, RequestHead, Version, write_expectation, write_request_head};
 use crate::policy::{ByteRange, FailedAttempt, Failure};
 use crate::stats::Counter;
 use crate::upstream::{Backend, Lease, Outcome, WorkerPool};
-use crate::wire::{Framing, RequestHead, Version, write_expectation, write_request_head};
 
 /// What an attempt came to.
 pub(super) enum Attempted {

@@ -11,9 +11,9 @@ use ipnet::IpNet;
 use rand::Rng;
 
 use crate::config::{self, ForwardedSource};
-use crate::wire::forwarded::{self, Element};
-use crate::wire::names::{self, Claim, Owner};
-use crate::wire::{Control, Fields, RequestHead, Version, syntax, write_name, write_number};
+use crate::h1::forwarded::{self, Element};
+use crate::h1::names::{self, Claim, Owner};
+use crate::h1::{Control, Fields, RequestHead, Version, syntax, write_name, write_number};
 
 /// Trusted proxies that one request may have come through; a longer way is one that was made up.
 const MAX_HOPS: usize = 64;
@@ -491,7 +491,7 @@ mod tests {
             assert_eq!(text_of(address), text);
         }
     }
-    use crate::wire::HeadLimits;
+    use crate::h1::HeadLimits;
 
     const LIMITS: HeadLimits = HeadLimits {
         first_line: 256,

@@ -8,7 +8,7 @@ use super::io::IoEnd;
 use super::refusal::Refusal;
 use super::timer::Wait;
 use super::upload::Stage;
-use crate::wire::{Arrival, Malformed, ResponseMeta, Version, may_come_before, write_status_line};
+use crate::h1::{Arrival, Malformed, ResponseMeta, Version, may_come_before, write_status_line};
 
 /// How long a backend may say nothing of an expectation before the client is asked for its body all
 /// the same. Many clients wait no longer themselves.

@@ -9,10 +9,10 @@ use super::exchange::Exchange;
 use super::io::IoEnd;
 use super::timer::Wait;
 use super::worker::Worker;
+use crate::h1::{ChunkedDecoder, Decoded, Fields, Framing, HeadLimits};
 use crate::policy::{FailedAttempt, Failure};
 use crate::stats::PoolShard;
 use crate::upstream::{Backend, Lease, Outcome, Place, SlowPlace, Turn, WorkerPool};
-use crate::wire::{ChunkedDecoder, Decoded, Fields, Framing, HeadLimits};
 
 /// Why an attempt has no connection: what policies and what the backend's health are to know of it.
 pub(super) struct NoLease(pub Failure, pub Outcome);

@@ -4,7 +4,7 @@ use super::download::{Download, End, refused};
 use super::refusal::Refusal;
 use super::slice::{self, Multipart, Plan, Slice};
 
-use crate::wire::Framing;
+use crate::h1::Framing;
 
 /// How the body goes on.
 pub(super) struct Body {

@@ -1,8 +1,8 @@
 //! The one place where what went wrong becomes a status, a sentence for the client and a word for
 //! the access log.
 
+use crate::h1::Malformed;
 use crate::policy::Fault;
-use crate::wire::Malformed;
 
 /// Why the proxy answered in place of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use http::Method;
 
 use super::refusal::Refusal;
 use super::trace::TRACE;
+use crate::h1::{Framing, Version, write_name, write_response_end, write_status_line};
 use crate::policy::Reply;
-use crate::wire::{Framing, Version, write_name, write_response_end, write_status_line};
 
 /// The methods that are passed on; any other token is as well.
 const ALLOW: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";

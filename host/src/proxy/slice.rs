@@ -3,8 +3,8 @@
 
 use rand::distr::{Alphanumeric, SampleString};
 
+use crate::h1::{Fields, write_number};
 use crate::policy::ByteRange;
-use crate::wire::{Fields, write_number};
 
 /// The most parts of one answer. Each costs a head of its own, so more would be work that the
 /// client gets for a few bytes.

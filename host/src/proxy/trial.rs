@@ -8,9 +8,9 @@ use rand::Rng;
 
 use super::ask::{Member, Panel};
 use super::snapshot::OnTrial;
+use crate::h1::RequestHead;
 use crate::policy::{Mode, Stickiness};
 use crate::stats::JudgedArm;
-use crate::wire::RequestHead;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy)]

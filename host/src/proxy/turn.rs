@@ -16,9 +16,9 @@ use super::snapshot::OnTrial;
 use super::trace::Trace;
 use super::watch::{Record, Watch};
 use super::worker::Worker;
+use crate::h1::{Fields, RequestHead};
 use crate::policy::{Ask, Fault, FaultKind, Hook, Message, Sample, Seat, Tape};
 use crate::recording::{Recordable, Role};
-use crate::wire::{Fields, RequestHead};
 
 /// One request's own. A bit stands for a policy's place in the route.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use super::interim::SILENCE;
 use super::io::{IoEnd, Limited};
 use super::timer::Wait;
 use crate::config::Timeouts;
-use crate::wire::{
+use crate::h1::{
     ChunkedDecoder, Decoded, Edited, Fields, Framing, HeadLimits, Malformed, write_chunk_size,
     write_last_chunk,
 };

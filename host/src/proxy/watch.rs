@@ -8,12 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::snapshot::{Snapshot, View};
 use super::trace::Trace;
 use super::worker::Worker;
+use crate::h1::{Fields, RequestHead};
 use crate::policy::{BackendFacts, FailedAttempt, Hook, Message, Mode, Seat, Tape};
 use crate::recording::{
     self, Answer, Call, Fact, Held, Lineup, Loaded, Recorder, Request, Response, Role, Trial,
 };
 use crate::route::Rule;
-use crate::wire::{Fields, RequestHead};
 
 /// Backends of a pool whose facts are recorded; those after them read as idle in a replay.
 const FACTS: usize = 512;

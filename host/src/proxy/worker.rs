@@ -17,9 +17,9 @@ use super::snapshot::View;
 use super::timer::Timers;
 use super::trace::Tokens;
 use crate::config::{Limits, Paths, Timeouts};
+use crate::h1::HeadLimits;
 use crate::recording::Recorder;
 use crate::stats::{Stats, WorkerShard};
-use crate::wire::HeadLimits;
 
 /// The operator's decisions that the data plane needs, the same for all workers.
 #[derive(Clone)]

@@ -14,8 +14,8 @@ use super::addresses::Sought;
 use super::format::{Answer, Call, Field, Request};
 use super::secrets::{Secrets, base64_decoded};
 use crate::config::Record;
+use crate::h1::names::{self, Claim, Owned, Owner};
 use crate::policy::Octets;
-use crate::wire::names::{self, Claim, Owned, Owner};
 
 /// What stands before a hash.
 pub(super) const MARK: &str = "redacted:";

@@ -1,10 +1,10 @@
 //! From the host's words to those of the format, and back.
 
 use super::format::{Answer, FailedAttempt, Field, Reply};
+use crate::h1::Fields;
 use crate::policy::{
     self, ByteRange, Edited, Failure, Fault, FaultKind, Octets, RangeVerdict, Selected,
 };
-use crate::wire::Fields;
 
 /// Answers of hooks, as they are recorded.
 pub trait Recordable {

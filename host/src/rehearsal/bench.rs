@@ -12,11 +12,11 @@ use super::scenario::{Book, Step};
 use super::source::Source;
 use super::stage::{Given, House, Stage};
 use super::times::Times;
+use crate::h1::{Fields, RequestHead};
 use crate::policy::{
     Ask, Attempt, CheckRange, EditRequest, EditResponse, EngineOptions, Fault, Hook, Message, Seat,
     Select,
 };
-use crate::wire::{Fields, RequestHead};
 
 /// Calls between two changes of the request; what is done for the change is not timed.
 const BATCH: u32 = 64;

@@ -6,8 +6,8 @@ use super::scenario::{
     Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog, Field, Meant, Pick, Step,
 };
 use super::stage::{GivenPool, Stage, Told};
+use crate::h1::Fields;
 use crate::policy::{Fault, FaultKind, Hook, LogLine, Reply, Selected};
-use crate::wire::Fields;
 
 /// Bytes of a value or a body that are shown.
 const SHOWN: usize = 200;

@@ -13,6 +13,7 @@ use super::error::named;
 use super::facts::{BackendState, GivenFacts};
 use super::source::Source;
 use crate::config::{Isolation, OnFailure, StoreLimits};
+use crate::h1::{Fields, RequestHead};
 use crate::policy::{
     Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Edited, Engine,
     EngineOptions, FailedAttempt, Fault, FaultKind, Generation, Hook, LogLine, Message,
@@ -20,7 +21,6 @@ use crate::policy::{
     Tape,
 };
 use crate::stats::{PolicyShard, PolicyStats, Stats};
-use crate::wire::{Fields, RequestHead};
 
 /// Stages after which there is a new engine: one keeps the store of each.
 const STAGES: u64 = 256;

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
+use crate::h1::RequestHead;
 use crate::stats::{PolicyShard, PolicyStats, Stats};
-use crate::wire::RequestHead;
 
 const PROBE: &[u8] = include_bytes!("../../../../tests/guests/probe/probe.wasm");
 

@@ -2,7 +2,7 @@
 //! never more. The same in every run; `fuzz/` looks further, for as long as one likes.
 
 use super::*;
-use crate::wire::Fields;
+use crate::h1::Fields;
 
 /// The seed of everything here.
 const SEED: u64 = 0x005e_ed0f_3a5e;

@@ -16,6 +16,7 @@ use super::super::source::Source;
 use super::super::stage::PATIENCE;
 use super::log::{Cue, find};
 use crate::config::{self, OnFailure, StoreLimits, brief};
+use crate::h1::{Fields, RequestHead, syntax};
 use crate::policy::{
     Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Engine,
     EngineOptions, FailedAttempt, Fault, FaultKind, Generation, Hook, Message, PolicySpec,
@@ -23,7 +24,6 @@ use crate::policy::{
 };
 use crate::recording::{self, Answer, Fact, Field, Isolation, Lineup, Policy, Pool, Recordable};
 use crate::stats::Stats;
-use crate::wire::{Fields, RequestHead, syntax};
 
 /// Seats at most: a worker's requests beyond them share one with another's.
 const SEATS: usize = 64;

@@ -17,8 +17,8 @@ use tracing::Level;
 
 use super::facts::BackendState;
 use super::stage::{Given, Question, Response};
+use crate::h1::RequestHead;
 use crate::policy::{FailedAttempt, Hook, Script};
-use crate::wire::RequestHead;
 
 pub(super) use file::{default_given, parse, read};
 

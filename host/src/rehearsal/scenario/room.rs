@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::Step;
+use crate::h1::Fields;
 use crate::rehearsal::stage::Given;
-use crate::wire::Fields;
 
 /// Bytes of all scenarios of a file, roughly: far more than anyone writes, and still little for a
 /// machine.

@@ -10,9 +10,9 @@ use super::expect::{NOT_ASKED, expect};
 use super::values;
 use super::{Expect, Step};
 use crate::config::{Findings, Node, Section, normalise_host, parse_duration};
+use crate::h1::{RequestHead, syntax};
 use crate::rehearsal::facts::BackendState;
 use crate::rehearsal::stage::{GivenPool, Response};
-use crate::wire::{RequestHead, syntax};
 
 /// Where time begins, where nobody says: some time after a proxy was started ...
 const START_MONOTONIC: u64 = 1_000_000_000_000;

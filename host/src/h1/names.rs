@@ -254,7 +254,7 @@ mod tests {
         let theirs = include_str!("../../../guest-policies/sdk/src/testing/table.rs");
         assert!(
             theirs == include_str!("names/table.rs"),
-            "copy host/src/wire/names/table.rs to the SDK"
+            "copy host/src/h1/names/table.rs to the SDK"
         );
     }
 

@@ -66,7 +66,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::{ChunkedDecoder, Decoded, Fields, Malformed, RequestHead, ResponseHead};
+    use crate::h1::{ChunkedDecoder, Decoded, Fields, Malformed, RequestHead, ResponseHead};
 
     const LIMITS: HeadLimits = HeadLimits {
         first_line: 8 * 1024,
