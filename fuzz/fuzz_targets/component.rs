@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
-use waypost::h1::{Fields, RequestHead};
+use waypost::message::{Fields, RequestHead};
 use waypost::policy::{
     Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec,
     Seat, Selected,

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
 use waypost::config;
-use waypost::h1::forwarded::{elements, node};
-use waypost::h1::{HeadLimits, RequestHead};
+use waypost::h1::{HeadLimits, parse_request};
+use waypost::message::RequestHead;
+use waypost::message::forwarded::{elements, node};
 use waypost::proxy::Forwarding;
 
 const LIMITS: HeadLimits = HeadLimits {
@@ -27,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut request = b"GET / HTTP/1.1\r\nHost: a.example\r\n".to_vec();
     request.extend_from_slice(bytes);
     request.extend_from_slice(b"\r\n\r\n");
-    let Ok(Some(meta)) = head.parse(&request, LIMITS) else {
+    let Ok(Some(meta)) = parse_request(&mut head, &request, LIMITS) else {
         return;
     };
     let trusted = vec!["10.0.0.0/8".parse().expect("a network")];
@@ -37,10 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
     });
     let peer = forwarding.peer(IpAddr::from([10, 0, 0, 1]));
     // Whoever contradicts itself is refused.
-    if forwarding
-        .set_fields(&mut head, meta.control, &peer)
-        .is_err()
-    {
+    if forwarding.set_fields(&mut head, meta.notes, &peer).is_err() {
         return;
     }
     let only = |name: &str| {
@@ -57,5 +55,5 @@ fuzz_target!(|bytes: &[u8]| {
         (said[0].node, said[0].scheme),
         (Some(head.client), Some(head.scheme))
     );
-    assert_eq!(only("x-forwarded-proto"), head.scheme.as_bytes());
+    assert_eq!(only("x-forwarded-proto"), head.scheme.as_str().as_bytes());
 });

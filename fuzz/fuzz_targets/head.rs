@@ -4,7 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use waypost::h1::{HeadLimits, RequestHead, write_request_head};
+use waypost::h1::{HeadLimits, parse_request, write_request_head};
+use waypost::message::RequestHead;
 
 const LIMITS: HeadLimits = HeadLimits {
     first_line: 8 * 1024,
@@ -21,7 +22,7 @@ const ROOMY: HeadLimits = HeadLimits {
 
 fuzz_target!(|bytes: &[u8]| {
     let (mut read, mut again) = (RequestHead::default(), RequestHead::default());
-    let Ok(Some(meta)) = read.parse(bytes, LIMITS) else {
+    let Ok(Some(meta)) = parse_request(&mut read, bytes, LIMITS) else {
         return;
     };
     assert!(meta.head_len <= bytes.len());
@@ -33,8 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
         &read.host
     };
     write_request_head(&read, meta.framing, "stands-in.test", &mut written);
-    let meta_again = again
-        .parse(&written, ROOMY)
+    let meta_again = parse_request(&mut again, &written, ROOMY)
         .expect("what is written is well-formed")
         .expect("and complete");
     assert_eq!(meta_again.head_len, written.len());

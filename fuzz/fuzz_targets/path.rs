@@ -5,8 +5,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use waypost::config::{HostPattern, Route};
-use waypost::h1::path::{literal, normal, normalise, readings};
-use waypost::h1::syntax::host_of_authority;
+use waypost::message::path::{literal, normal, normalise, readings};
+use waypost::message::syntax::host_of_authority;
 use waypost::route::RouteTable;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -16,7 +16,7 @@ use libfuzzer_sys::arbitrary::{Error, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use wasm_smith::{Component, Config, Module};
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
-use waypost::h1::RequestHead;
+use waypost::message::RequestHead;
 use waypost::policy::{BackendFacts, Compiler, Engine, EngineOptions, PolicySpec, Seat};
 use waypost::stats::{PolicyStats, Stats};
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod files;
 pub mod ground;
 pub mod h1;
+pub mod message;
 pub mod origin;
 pub mod policy;
 pub mod proxy;

@@ -72,20 +72,16 @@ fn policies_never_name_hyper() {
 }
 
 #[test]
-fn the_wire_does_no_io_and_knows_no_other_room() {
-    assert_eq!(
-        holding(
-            "h1",
-            &[
-                "tokio",
-                "crate::proxy",
-                "crate::policy",
-                "crate::config",
-                "crate::upstream"
-            ]
-        ),
-        [""; 0]
-    );
+fn messages_and_their_codec_do_no_io_and_know_no_room_above_them() {
+    assert_eq!(holding("message", &["tokio", "crate::"]), [""; 0]);
+    for file in holding("h1", &["tokio", "crate::"]) {
+        let text = code(&std::fs::read_to_string(repository().join(&file)).unwrap());
+        let others = text.replace("crate::message", "");
+        assert!(
+            !others.contains("crate::") && !text.contains("tokio"),
+            "{file}"
+        );
+    }
 }
 
 /// A descriptor of all of the process may be full, or read by nobody.
@@ -124,7 +120,7 @@ fn routing_does_no_io() {
 #[test]
 fn the_origin_is_not_used_by_the_proxy() {
     for room in [
-        "proxy", "policy", "route", "upstream", "h1", "stats", "admin", "config",
+        "proxy", "policy", "route", "upstream", "h1", "message", "stats", "admin", "config",
     ] {
         assert_eq!(holding(room, &["crate::origin"]), [""; 0], "{room}");
     }
@@ -143,7 +139,7 @@ fn one_file_of_the_data_plane_maps_errors_to_status_codes() {
         "SERVICE_UNAVAILABLE",
         "GATEWAY_TIMEOUT",
     ];
-    for room in ["proxy", "route", "upstream", "h1", "policy"] {
+    for room in ["proxy", "route", "upstream", "h1", "message", "policy"] {
         for (path, text) in sources(&format!("host/src/{room}"), &["rs"]) {
             if is_test(&path) || path.ends_with("proxy/refusal.rs") {
                 continue;

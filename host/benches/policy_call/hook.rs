@@ -4,7 +4,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
 use serde_json::{Value, json};
 use waypost::config::Isolation;
-use waypost::h1::{Fields, RequestHead};
+use waypost::message::{Fields, RequestHead};
 use waypost::policy::{ByteRange, Edited, RangeVerdict, Seat, Selected};
 
 use crate::BATCH;

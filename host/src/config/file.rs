@@ -13,7 +13,7 @@ use super::{
     Rollout, Timeouts,
 };
 use super::{forwarded, host, sections, values};
-use crate::h1::path;
+use crate::message::path;
 
 /// More workers than any machine has cores; a slip of the finger otherwise starts a million
 /// threads.

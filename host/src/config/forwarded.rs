@@ -3,8 +3,8 @@
 use super::error::Findings;
 use super::tree::{Node, Section};
 use super::{Forwarded, ForwardedSource, Paths, Via, values};
-use crate::h1::names::{self, Owned, Owner};
-use crate::h1::syntax;
+use crate::message::names::{self, Owned, Owner};
+use crate::message::syntax;
 
 /// Bytes of a name in `Via`.
 const MAX_VIA: usize = 64;
@@ -74,15 +74,8 @@ fn source(written: &str) -> Result<ForwardedSource, String> {
 }
 
 fn allowed(written: &str) -> Result<String, String> {
-    const WRITTEN: [&str; 5] = [
-        "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-proto",
-        "x-forwarded-host",
-        "x-forwarded-port",
-    ];
     let name = values::field_name(written)?;
-    if WRITTEN.contains(&name.as_str()) {
+    if names::is_written(name.as_bytes()) {
         return Err(format!(
             "{written:?} is written by the proxy itself; `trusted` says who is believed"
         ));

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::OnFailure;
 use super::host::is_label;
-use crate::h1::path;
+use crate::message::path;
 
 /// The port of a backend that names none.
 const DEFAULT_BACKEND_PORT: u16 = 80;

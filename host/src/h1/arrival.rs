@@ -66,7 +66,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::h1::{ChunkedDecoder, Decoded, Fields, Malformed, RequestHead, ResponseHead};
+    use crate::h1::{ChunkedDecoder, Decoded, parse_request, parse_response};
+    use crate::message::{Fields, Malformed, RequestHead, ResponseHead};
 
     const LIMITS: HeadLimits = HeadLimits {
         first_line: 8 * 1024,
@@ -115,14 +116,13 @@ mod tests {
             let most = (AGAIN + 3) * head.len();
             let mut request = RequestHead::default();
             let (_, work) = feed(&head, LIMITS, std::iter::repeat(1), |bytes| {
-                request.parse(bytes, LIMITS)
+                parse_request(&mut request, bytes, LIMITS)
             });
             assert!(work <= most, "{work} of {most}");
             let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes();
             let mut response = ResponseHead::default();
             let (_, work) = feed(&head, LIMITS, std::iter::repeat(1), |bytes| {
-                response
-                    .parse(bytes, &http::Method::GET, LIMITS)
+                parse_response(&mut response, bytes, &http::Method::GET, LIMITS)
                     .map(|meta| meta.map(|_| ()))
             });
             assert!(work <= most, "{work} of {most}");
@@ -203,10 +203,10 @@ mod tests {
         #[test]
         fn a_section_is_the_same_in_any_pieces(text in texts(), limits in limited(), pieces in prop::collection::vec(1usize..30, 1..40)) {
             let head = requests(&text);
-            let whole = RequestHead::default().parse(&head, limits).map(|meta| meta.map(|meta| meta.head_len));
+            let whole = parse_request(&mut RequestHead::default(), &head, limits).map(|meta| meta.map(|meta| meta.head_len));
             let mut request = RequestHead::default();
             let (cut, work) = feed(&head, limits, pieces.iter().copied().cycle(), |bytes| {
-                request.parse(bytes, limits).map(|meta| meta.map(|meta| meta.head_len))
+                parse_request(&mut request, bytes, limits).map(|meta| meta.map(|meta| meta.head_len))
             });
             // Which of two faults is found first may depend on the pieces; whether there is one may
             // not.

@@ -1,12 +1,10 @@
 //! Chunked bodies (RFC 9112 section 7.1): a strict decoder that is fed what arrives, and the
 //! encoding's pieces.
 
-use super::Fields;
 use super::arrival::Arrival;
-use super::head::{self, HeadLimits, Keep, Side};
-use super::names;
-use super::refused::Malformed;
-use super::syntax::{TOKEN_LOWER, VALUE};
+use super::head::{self, HeadLimits};
+use crate::message::syntax::VALUE;
+use crate::message::{Fields, Keep, Malformed, Side, may_trail};
 
 /// Bytes of chunk extensions that one body may carry; they are read and dropped.
 const EXTENSION_BYTES: usize = 16 * 1024;
@@ -175,38 +173,6 @@ impl ChunkedDecoder {
             None => incomplete,
         }
     }
-}
-
-/// Fields that would change framing, routing, authentication, control or a client's state can't
-/// come in trailers (RFC 9110 section 6.5.1).
-fn may_trail(name: &[u8]) -> bool {
-    debug_assert!(name.iter().all(|b| TOKEN_LOWER[usize::from(*b)] != 0));
-    !matches!(
-        name,
-        b"age"
-            | b"authorization"
-            | b"cache-control"
-            | b"clear-site-data"
-            | b"content-encoding"
-            | b"content-range"
-            | b"content-security-policy"
-            | b"content-type"
-            | b"cookie"
-            | b"date"
-            | b"expires"
-            | b"location"
-            | b"max-forwards"
-            | b"range"
-            | b"refresh"
-            | b"retry-after"
-            | b"set-cookie"
-            | b"strict-transport-security"
-            | b"vary"
-            | b"www-authenticate"
-    ) && !name.starts_with(b"access-control-")
-        && names::owned(name).is_none()
-        && !name.starts_with(b"if-")
-        && !name.contains(&b'_')
 }
 
 /// Writes the line before a chunk of this size; the content and CRLF follow.

@@ -4,10 +4,9 @@ use std::collections::HashSet;
 
 use memchr::memchr;
 
-use super::names::{self, Owned, Owner};
-use super::refused::Malformed;
-use super::syntax::{self, TOKEN_LOWER};
-use super::{Fields, Version};
+use crate::message::names::{self, Owner};
+use crate::message::syntax::{self, TOKEN_LOWER};
+use crate::message::{Fields, Keep, Malformed, Side, Version};
 
 /// Bounds of a head.
 #[derive(Debug, Clone, Copy)]
@@ -33,30 +32,13 @@ pub enum Framing {
     UntilClose,
 }
 
-/// What the fields that never cross the proxy said.
+/// What a head said about the connection after this message.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Control {
     /// `Connection: close`.
     pub close: bool,
     /// `Connection: keep-alive`.
     pub keep_alive: bool,
-    /// `Expect: 100-continue`.
-    pub expect_continue: bool,
-    /// `TE: trailers`.
-    pub te_trailers: bool,
-    /// A field that says who the client is (`Forwarded`, `X-Forwarded-*`, `X-Real-IP`, ...) is
-    /// among the fields.
-    pub forwarding: bool,
-    /// A `Via` or a `CDN-Loop` field is among the fields.
-    pub via: bool,
-    /// A `Range` field is among the fields.
-    pub range: bool,
-    /// An `X-Waypost-Explain` field is among the fields.
-    pub explain: bool,
-    /// A `Max-Forwards` field is among the fields.
-    pub max_forwards: bool,
-    /// A `Proxy-Status` field is among the fields of a response.
-    pub proxy_status: bool,
 }
 
 /// Bytes of a field name: more than any in use.
@@ -69,13 +51,6 @@ pub(super) struct Lengths {
     pub transfer_encoding: bool,
     /// Names listed by `Connection` other than `close` and `keep-alive`, to be removed at the end.
     named_by_connection: bool,
-}
-
-/// Which side's head this is: a few rules differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
-    Request,
-    Response,
 }
 
 /// A line without its end, and what follows it.
@@ -156,13 +131,6 @@ fn plain(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     }
 }
 
-/// Whether a field goes on to the other side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
-    Yes,
-    No,
-}
-
 /// The name and the value of a field line, unless the line is faulty. Whether the name is a token
 /// is left to `Fields::draft`.
 fn field(line: &[u8], side: Side) -> Result<(&[u8], &[u8]), Malformed> {
@@ -185,88 +153,34 @@ fn field(line: &[u8], side: Side) -> Result<(&[u8], &[u8]), Malformed> {
     Ok((name, value))
 }
 
-/// Reads a field that belongs to framing or to this hop, if it is one; such fields are not kept.
-pub(super) fn hop_by_hop(
-    name: &[u8],
-    value: &[u8],
-    (version, side): (Version, Side),
-    lengths: &mut Lengths,
-    control: &mut Control,
-) -> Result<Keep, Malformed> {
-    match name {
-        b"content-length" => {
-            let n = syntax::length(value).ok_or(Malformed::ContentLength)?;
-            if lengths.content_length.is_some() {
-                return Err(Malformed::ContentLengthRepeated);
-            }
-            lengths.content_length = Some(n);
+impl Lengths {
+    /// Reads a `Transfer-Encoding` field.
+    pub fn transfer_encoding(&mut self, value: &[u8], version: Version) -> Result<(), Malformed> {
+        // HTTP/1.0 has no transfer codings: such a message is faulty (RFC 9112 section 6.1).
+        let first = !std::mem::replace(&mut self.transfer_encoding, true);
+        match first && version != Version::Http10 && value.eq_ignore_ascii_case(b"chunked") {
+            true => Ok(()),
+            false => Err(Malformed::TransferEncoding),
         }
-        b"transfer-encoding" => {
-            // HTTP/1.0 has no transfer codings: such a message is faulty (RFC 9112 section 6.1).
-            let first = !std::mem::replace(&mut lengths.transfer_encoding, true);
-            if !first || version == Version::Http10 || !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(Malformed::TransferEncoding);
-            }
-        }
-        b"connection" => {
-            for option in syntax::list(value) {
-                if option.eq_ignore_ascii_case(b"close") {
-                    control.close = true;
-                } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                    control.keep_alive = true;
-                } else {
-                    lengths.named_by_connection = true;
-                }
-            }
-            if lengths.named_by_connection {
-                return Ok(Keep::Yes);
-            }
-        }
-        b"keep-alive" | b"upgrade" => {}
-        b"te" => {
-            control.te_trailers |= syntax::list(value).any(|m| m.eq_ignore_ascii_case(b"trailers"))
-        }
-        _ => return Ok(crosses(name, side, control)),
     }
-    Ok(Keep::No)
-}
 
-/// Whether a field crosses the proxy, by its name.
-fn crosses(name: &[u8], side: Side, control: &mut Control) -> Keep {
-    let Some(Owned { owner, look_alike }) = names::owned(name) else {
-        return Keep::Yes;
-    };
-    let keep = match (owner, side) {
-        (Owner::Trailer, _) => true,
-        // What became of a request on its way (RFC 9209) is for the client.
-        (Owner::Hop, Side::Response) => {
-            control.proxy_status |= name == b"proxy-status";
-            name == b"proxy-status"
+    /// Reads a `Connection` field. It is kept if it names other fields, until
+    /// [`remove_named_by_connection`] has removed those.
+    pub fn connection(&mut self, value: &[u8], control: &mut Control) -> Keep {
+        for option in syntax::list(value) {
+            if option.eq_ignore_ascii_case(b"close") {
+                control.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                control.keep_alive = true;
+            } else {
+                self.named_by_connection = true;
+            }
         }
-        (Owner::Hop, Side::Request) => false,
-        (Owner::Trace, _) if look_alike => false,
-        (Owner::Trace, _) => {
-            control.via = true;
-            true
+        match self.named_by_connection {
+            true => Keep::Yes,
+            false => Keep::No,
         }
-        (Owner::Reach, Side::Response) => true,
-        (Owner::Reach, Side::Request) => {
-            control.max_forwards |= !look_alike;
-            !look_alike
-        }
-        // A backend has no client to speak of.
-        (Owner::Client(_), Side::Response) => true,
-        (Owner::Client(_), Side::Request) => {
-            control.forwarding |= !look_alike;
-            !look_alike
-        }
-        (Owner::Waypost, Side::Request) if name == b"x-waypost-explain" => {
-            control.explain = true;
-            true
-        }
-        (Owner::Waypost, _) => false,
-    };
-    if keep { Keep::Yes } else { Keep::No }
+    }
 }
 
 /// Names that are looked for one after the other; from there on a set is faster.

@@ -1,10 +1,10 @@
 //! Canonical heads. Every byte that leaves the proxy in a head is written here or by
-//! [`super::Fields::write_to`].
+//! [`Fields::write_to`](crate::message::Fields::write_to).
 
 use http::StatusCode;
 
-use super::fields::capitalise;
-use super::{Framing, RequestHead};
+use super::Framing;
+use crate::message::{RequestHead, capitalise};
 
 /// Writes a request head as a backend gets it: HTTP/1.1, one `host`, one framing field at most, the
 /// fields, the empty line.

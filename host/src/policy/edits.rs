@@ -1,8 +1,8 @@
 //! Which header fields a policy may write.
 
 use super::bindings::waypost::policy::types::HeaderError;
-use crate::h1::Fields;
-use crate::h1::names::{self, Owned, Owner};
+use crate::message::names::{self, Owned, Owner};
+use crate::message::{Fields, syntax};
 
 /// The longest name that a policy may write.
 const MAX_NAME: usize = 256;
@@ -34,7 +34,7 @@ impl EditBudget {
 
 /// Checks a name that a policy wants to write.
 pub(super) fn check_name(name: &[u8]) -> Result<(), HeaderError> {
-    if name.is_empty() || name.len() > MAX_NAME || !name.iter().all(|&b| is_token_byte(b)) {
+    if name.len() > MAX_NAME || !syntax::is_token(name) {
         return Err(HeaderError::InvalidName);
     }
     // What no client may say for the host, no policy may say either.
@@ -50,8 +50,7 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), HeaderError> {
 
 /// Checks a value that a policy wants to write (RFC 9110 section 5.5).
 pub(super) fn check_value(value: &[u8]) -> Result<(), HeaderError> {
-    let valid = |&b: &u8| b == b'\t' || (b >= b' ' && b != 0x7f);
-    if value.len() > MAX_VALUE || !value.iter().all(valid) {
+    if value.len() > MAX_VALUE || !syntax::is_value(value) {
         return Err(HeaderError::InvalidValue);
     }
     Ok(())
@@ -59,14 +58,10 @@ pub(super) fn check_value(value: &[u8]) -> Result<(), HeaderError> {
 
 /// Whether the message's own `connection` field names this field, which makes it hop-by-hop.
 pub(super) fn named_by_connection(fields: &Fields, name: &[u8]) -> bool {
-    fields.values("connection").any(|v| {
-        v.split(|&b| b == b',')
-            .any(|t| t.trim_ascii().eq_ignore_ascii_case(name))
-    })
-}
-
-fn is_token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+    fields
+        .values("connection")
+        .flat_map(syntax::list)
+        .any(|option| option.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Attempt, Edited, Fault, RangeVerdict, Selected};
 use super::seat::Seat;
-use crate::h1::{Fields, RequestHead};
+use crate::message::{Fields, RequestHead};
 use crate::stats::HOOKS;
 
 /// A hook of the contract, in the order in which a request meets them.

@@ -19,7 +19,7 @@ use super::edits::{check_name, check_value, named_by_connection};
 use super::state::{State, Turn};
 use super::store::{Call, StoreError};
 use super::tape::Clock;
-use crate::h1::Fields;
+use crate::message::Fields;
 use crate::stats::MAX_POLICY_COUNTERS;
 
 /// The longest name of a counter.
@@ -33,7 +33,7 @@ impl types::HostRequest for State {
     }
 
     fn scheme(&mut self, _: Resource<Request>) -> String {
-        self.turn.request.scheme.to_owned()
+        self.turn.request.scheme.as_str().to_owned()
     }
 
     fn host(&mut self, _: Resource<Request>) -> String {

@@ -18,7 +18,7 @@ use super::suspension::Breaker;
 use super::tape::Tape;
 use super::verdict;
 use crate::config::Isolation;
-use crate::h1::{Fields, RequestHead};
+use crate::message::{Fields, RequestHead};
 use crate::stats::PolicyShard;
 
 /// One worker's seat at one generation of a policy. A call runs inline to its end or to its

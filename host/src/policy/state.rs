@@ -15,7 +15,7 @@ use super::lines::Lines;
 use super::store::{Answer, Call, Store};
 use super::tape::{Clock, Tape};
 use super::wasi::Wasi;
-use crate::h1::{Checkpoint, Fields, RequestHead};
+use crate::message::{Checkpoint, Fields, RequestHead};
 use crate::stats::{PolicyShard, PolicyStats};
 
 /// Elements of all tables of an instance together: a JavaScript engine needs some ten thousand.

@@ -24,7 +24,7 @@ use super::reply::{self, ReplyTo};
 use super::worker::Worker;
 use crate::config::Limits;
 use crate::ground;
-use crate::h1::Version;
+use crate::message::Version;
 use crate::stats::WorkerShard;
 
 /// How long accepting rests when the process is out of file descriptors: trying again at once would

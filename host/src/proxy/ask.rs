@@ -11,7 +11,7 @@ use super::snapshot::{Place, View};
 use super::turn::{Answered, Turn};
 use super::worker::Worker;
 use crate::config::OnFailure;
-use crate::h1::{Control, Fields, RequestHead};
+use crate::message::{Fields, Notes, RequestHead};
 use crate::policy::{
     Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, FailedAttempt, Fault,
     Message, RangeVerdict, Reply, Seat, Select, Selected,
@@ -96,8 +96,8 @@ impl<'a> Panel<'a> {
 
     /// Asks which range is wanted, and makes the request's `Range` field say just that. The ranges
     /// are returned if the proxy may have to cut the answer itself; otherwise there are none.
-    pub fn range(self, head: &mut RequestHead, control: Control) -> Result<Vec<ByteRange>, Local> {
-        if !may_ask_for_range(head, control) {
+    pub fn range(self, head: &mut RequestHead, notes: Notes) -> Result<Vec<ByteRange>, Local> {
+        if !may_ask_for_range(head, notes) {
             return Ok(Vec::new());
         }
         let question = CheckRange {
@@ -288,11 +288,11 @@ fn answer(seat: &Seat, reply: Reply) -> Local {
 }
 
 /// Whether the range hook is asked at all: most requests are spared the call.
-fn may_ask_for_range(head: &RequestHead, control: Control) -> bool {
+fn may_ask_for_range(head: &RequestHead, notes: Notes) -> bool {
     // A percent sign may hide the parameter's name.
     let in_query = || {
         head.query()
             .is_some_and(|q| q.contains("range=") || q.contains('%'))
     };
-    (control.range || in_query()) && matches!(head.method, Method::GET | Method::HEAD)
+    (notes.range || in_query()) && matches!(head.method, Method::GET | Method::HEAD)
 }

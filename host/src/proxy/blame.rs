@@ -7,7 +7,7 @@ use super::ask::Local;
 use super::download::End;
 use super::refusal::Refusal;
 use super::upload::UploadEnd;
-use crate::h1::Malformed;
+use crate::message::Malformed;
 use crate::upstream::Outcome;
 
 /// A client that made its backends wait for this long in all, in milliseconds, may have been too

@@ -19,7 +19,8 @@ use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::timer::{Timer, Wait};
 use super::worker::Worker;
-use crate::h1::{Arrival, Fields, Malformed, RequestHead, RequestMeta, ResponseHead};
+use crate::h1::{Arrival, RequestMeta, parse_request};
+use crate::message::{Fields, Malformed, RequestHead, ResponseHead};
 use crate::stats::WorkerShard;
 
 /// What one request needs at a time, lent by the worker.
@@ -243,7 +244,7 @@ impl Connection {
         let limits = worker.head_limits;
         let next = loop {
             if arrival.is_due(input.filled(), limits) {
-                match scratch.head.parse(input.filled(), limits) {
+                match parse_request(&mut scratch.head, input.filled(), limits) {
                     Ok(Some(meta)) => break Next::Request(meta),
                     Ok(None) => {}
                     Err(reason) => break Next::Refused(Refusal::Malformed(reason)),
@@ -256,7 +257,7 @@ impl Connection {
                 Err(IoEnd::TimedOut) => {
                     // As much of the head as there is, for the log: what the scratch space holds
                     // may be another's.
-                    let _ = scratch.head.parse(input.filled(), limits);
+                    let _ = parse_request(&mut scratch.head, input.filled(), limits);
                     break Next::Refused(Refusal::RequestTimeout);
                 }
             }

@@ -14,9 +14,10 @@ use super::reply::{connection_option, write_date};
 use super::trace::TRACE;
 use super::upload::{Sent, Stage};
 use crate::h1::{
-    ChunkedDecoder, Decoded, Fields, Framing, Malformed, RequestHead, ResponseHead, ResponseMeta,
-    Version, write_chunk_size, write_last_chunk, write_response_end, write_status_line,
+    ChunkedDecoder, Decoded, Framing, ResponseMeta, write_chunk_size, write_last_chunk,
+    write_response_end, write_status_line,
 };
+use crate::message::{Fields, Malformed, RequestHead, ResponseHead, Version};
 use crate::policy::ByteRange;
 use crate::upstream::{Backend, Outcome};
 
@@ -210,7 +211,7 @@ impl Download<'_> {
     fn write_head(&mut self, meta: &ResponseMeta, body: &Body, keep_alive: bool) {
         write_status_line(self.response.status, &self.response.reason, self.out);
         let forwarding = &self.panel.worker.settings.forwarding;
-        if meta.control.proxy_status && self.response.fields.contains("proxy-status") {
+        if meta.notes.proxy_status && self.response.fields.contains("proxy-status") {
             // RFC 9209 section 2: each hop appends itself to what those behind it have said.
             self.response
                 .fields

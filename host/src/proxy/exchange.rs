@@ -21,7 +21,8 @@ use super::turn::Turn;
 use super::upload::Progress;
 use super::watch::Record as PolicyRecord;
 use super::worker::Worker;
-use crate::h1::{Framing, RequestMeta, Version};
+use crate::h1::{Framing, RequestMeta};
+use crate::message::Version;
 use crate::policy::{ByteRange, FailedAttempt, Failure};
 use crate::upstream::{Backend, Doubt, Outcome, Verdict};
 
@@ -115,7 +116,7 @@ impl Exchange<'_> {
             return then;
         }
         let mut turn = Turn::default();
-        if self.meta.control.explain {
+        if self.meta.notes.explain {
             self.explain(&worker, &mut turn);
         }
         let rule = match self.route(&view) {
@@ -188,11 +189,7 @@ impl Exchange<'_> {
             return Err(Local::Refusal(Refusal::BodyTooLarge));
         }
         let worker = &self.connection.worker;
-        if worker
-            .settings
-            .forwarding
-            .has_passed(head, self.meta.control)
-        {
+        if worker.settings.forwarding.has_passed(head, self.meta.notes) {
             return Err(Local::Refusal(Refusal::Loop));
         }
         if worker.settings.paths.strict
@@ -218,7 +215,7 @@ impl Exchange<'_> {
             }
         }
         head.fields.write_spelling(rule.preserve_case);
-        if self.meta.control.max_forwards && head.method == Method::OPTIONS {
+        if self.meta.notes.max_forwards && head.method == Method::OPTIONS {
             hops::count_down(&mut head.fields)?;
         }
         Ok(rule)
@@ -227,8 +224,8 @@ impl Exchange<'_> {
     /// Makes the fields those that policies and backends are to see.
     fn normalise(&mut self, worker: &Worker) -> Result<(), Local> {
         let head = &mut self.scratch.head;
-        let control = self.meta.control;
-        if control.te_trailers && head.version == Version::Http11 {
+        let notes = self.meta.notes;
+        if notes.te_trailers && head.version == Version::Http11 {
             // RFC 9110 section 10.1.4: who sends TE names it in Connection.
             head.fields.append(b"te", b"trailers");
             head.fields.append(b"connection", b"te");
@@ -237,7 +234,7 @@ impl Exchange<'_> {
         let set = worker
             .settings
             .forwarding
-            .set_fields(head, control, &self.connection.peer);
+            .set_fields(head, notes, &self.connection.peer);
         set.map_err(|Contradiction| Local::Refusal(Refusal::Contradiction))
     }
 
@@ -245,7 +242,7 @@ impl Exchange<'_> {
     fn prepare(&mut self, panel: Panel<'_>) -> Result<Vec<ByteRange>, Local> {
         let head = &mut self.scratch.head;
         panel.all_there()?;
-        let ranges = panel.range(head, self.meta.control)?;
+        let ranges = panel.range(head, self.meta.notes)?;
         panel.edit_request(head)?;
         Ok(ranges)
     }

@@ -21,7 +21,8 @@ use super::slow::Holding;
 use super::timer::{Timer, Wait};
 use super::upload::{Progress, Sent, Stage, Upload, UploadEnd};
 use super::worker::Worker;
-use crate::h1::{Framing, RequestHead, Version, write_expectation, write_request_head};
+use crate::h1::{Framing, write_expectation, write_request_head};
+use crate::message::{RequestHead, Version};
 use crate::policy::{ByteRange, FailedAttempt, Failure};
 use crate::stats::Counter;
 use crate::upstream::{Backend, Lease, Outcome, WorkerPool};
@@ -127,7 +128,7 @@ impl Exchange<'_> {
             let edited = self.scratch.head.fields.edited();
             self.progress = Some(Progress::new(framing, self.may_repeat(), edited));
         }
-        let expects = self.meta.control.expect_continue;
+        let expects = self.meta.notes.expect_continue;
         let progress = &mut self.progress;
         let Scratch {
             head,
@@ -266,8 +267,7 @@ impl Exchange<'_> {
                 .ignores_expectations
                 .set(status.get() != 0 && self.scratch.response.version == Version::Http10);
             // A client is asked for its body once.
-            self.meta.control.expect_continue =
-                in_hand.is_some() || uploaded.stage == Stage::Awaited;
+            self.meta.notes.expect_continue = in_hand.is_some() || uploaded.stage == Stage::Awaited;
         }
         self.ended(end, status.get(), uploaded.stage == Stage::Whole, outcome)
     }

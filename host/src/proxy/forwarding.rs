@@ -11,9 +11,10 @@ use ipnet::IpNet;
 use rand::Rng;
 
 use crate::config::{self, ForwardedSource};
-use crate::h1::forwarded::{self, Element};
-use crate::h1::names::{self, Claim, Owner};
-use crate::h1::{Control, Fields, RequestHead, Version, syntax, write_name, write_number};
+use crate::h1::{write_name, write_number};
+use crate::message::forwarded::{self, Element};
+use crate::message::names::{self, Claim, Owner};
+use crate::message::{Fields, Notes, RequestHead, Scheme, Version, syntax};
 
 /// Trusted proxies that one request may have come through; a longer way is one that was made up.
 const MAX_HOPS: usize = 64;
@@ -94,8 +95,8 @@ impl Forwarding {
     }
 
     /// Whether a request has passed this proxy before.
-    pub fn has_passed(&self, head: &RequestHead, control: Control) -> bool {
-        if !control.via {
+    pub fn has_passed(&self, head: &RequestHead, notes: Notes) -> bool {
+        if !notes.via {
             return false;
         }
         let is_own = |name: &[u8]| name.eq_ignore_ascii_case(self.id.as_bytes());
@@ -132,12 +133,12 @@ impl Forwarding {
     pub fn set_fields(
         &self,
         head: &mut RequestHead,
-        control: Control,
+        notes: Notes,
         peer: &Peer,
     ) -> Result<(), Contradiction> {
         head.client = peer.address;
-        head.scheme = "http";
-        match (control.forwarding, peer.trusted) {
+        head.scheme = Scheme::Http;
+        match (notes.forwarding, peer.trusted) {
             (false, _) => write_own(head, peer),
             (true, false) => {
                 head.fields.retain(|name, _| self.claims(name).is_none());
@@ -178,7 +179,7 @@ impl Forwarding {
             return None;
         };
         let passes =
-            !is_written(name) && self.allow.iter().any(|allowed| allowed.as_bytes() == name);
+            !names::is_written(name) && self.allow.iter().any(|allowed| allowed.as_bytes() == name);
         (!passes).then_some(claim)
     }
 
@@ -190,7 +191,7 @@ impl Forwarding {
             None | Some(Claim::Vouched) => true,
             Some(Claim::Way) => false,
             Some(Claim::Address) => {
-                if !is_written(name) {
+                if !names::is_written(name) {
                     addressed.push(name.to_vec());
                 }
                 false
@@ -217,34 +218,24 @@ fn item(name: &str) -> String {
     }
 }
 
-/// The fields that are written here, from what was decided.
-fn is_written(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"forwarded"
-            | b"x-forwarded-for"
-            | b"x-forwarded-proto"
-            | b"x-forwarded-host"
-            | b"x-forwarded-port"
-    )
-}
-
 /// The fields of a request whose client is the peer.
 fn write_own(head: &mut RequestHead, peer: &Peer) {
     head.fields.append(b"x-forwarded-for", peer.text.as_bytes());
-    head.fields
-        .append(b"x-forwarded-proto", head.scheme.as_bytes());
+    let scheme = head.scheme.as_str().as_bytes();
+    head.fields.append(b"x-forwarded-proto", scheme);
     let (node, authority) = (peer.node.as_bytes(), head.authority.as_bytes());
     if authority.is_empty() {
         head.fields
-            .append_parts(b"forwarded", &[b"for=", node, b";proto=http"]);
+            .append_parts(b"forwarded", &[b"for=", node, b";proto=", scheme]);
         return;
     }
     head.fields.append(b"x-forwarded-host", authority);
     let quote = quote(authority);
     head.fields.append_parts(
         b"forwarded",
-        &[b"for=", node, b";proto=http;host=", quote, authority, quote],
+        &[
+            b"for=", node, b";proto=", scheme, b";host=", quote, authority, quote,
+        ],
     );
 }
 
@@ -270,7 +261,7 @@ struct Told {
     /// The way of the request: the client first, then the trusted proxies up to the one before the
     /// peer. Empty if the peer is the last that is known.
     way: Vec<IpAddr>,
-    scheme: Option<&'static str>,
+    scheme: Option<Scheme>,
     host: Option<String>,
     port: Option<u16>,
 }
@@ -321,7 +312,7 @@ impl Told {
         };
         Self {
             way: way(forwarding, nodes, peer).0,
-            scheme: last("x-forwarded-proto").and_then(forwarded::scheme),
+            scheme: last("x-forwarded-proto").and_then(Scheme::parse),
             host: last("x-forwarded-host")
                 .and_then(forwarded::host)
                 .map(str::to_owned),
@@ -387,7 +378,7 @@ impl Told {
             port,
         } = self;
         head.client = way.first().copied().unwrap_or(peer.address);
-        head.scheme = scheme.unwrap_or("http");
+        head.scheme = scheme.unwrap_or_default();
         let host = host.unwrap_or_else(|| head.authority.clone());
         let (mut list, mut forwarded) = (String::new(), String::new());
         for (at, address) in way.iter().chain([&peer.address]).enumerate() {
@@ -409,7 +400,7 @@ impl Told {
         }
         head.fields.append(b"x-forwarded-for", list.as_bytes());
         head.fields
-            .append(b"x-forwarded-proto", head.scheme.as_bytes());
+            .append(b"x-forwarded-proto", head.scheme.as_str().as_bytes());
         if !host.is_empty() {
             head.fields.append(b"x-forwarded-host", host.as_bytes());
         }
@@ -476,6 +467,7 @@ impl fmt::Display for Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::h1::{HeadLimits, parse_request};
 
     #[test]
     fn an_address_is_written_as_it_is_read() {
@@ -491,8 +483,6 @@ mod tests {
             assert_eq!(text_of(address), text);
         }
     }
-    use crate::h1::HeadLimits;
-
     const LIMITS: HeadLimits = HeadLimits {
         first_line: 256,
         bytes: 40_000,
@@ -517,11 +507,13 @@ mod tests {
     ) -> Result<RequestHead, Contradiction> {
         let mut head = RequestHead::default();
         let text = format!("GET / HTTP/1.1\r\nHost: a.example:81\r\n{fields}\r\n");
-        let meta = head.parse(text.as_bytes(), LIMITS).unwrap().unwrap();
+        let meta = parse_request(&mut head, text.as_bytes(), LIMITS)
+            .unwrap()
+            .unwrap();
         let forwarding = Forwarding::new(config);
         forwarding.set_fields(
             &mut head,
-            meta.control,
+            meta.notes,
             &forwarding.peer(peer.parse().unwrap()),
         )?;
         Ok(head)
@@ -554,7 +546,7 @@ mod tests {
             values[0].clone()
         });
         assert_eq!(list.split(", ").next(), Some(client.as_str()), "{fields}");
-        assert_eq!(scheme, head.scheme, "{fields}");
+        assert_eq!(scheme, head.scheme.as_str(), "{fields}");
         let elements = forwarded::elements(forwarded.as_bytes()).unwrap();
         let Element {
             node,
@@ -832,7 +824,7 @@ mod tests {
             };
             let head = head(both, "10.0.0.1", &config);
             assert_eq!(
-                (head.client.to_string().as_str(), head.scheme),
+                (head.client.to_string().as_str(), head.scheme.as_str()),
                 (client, scheme),
                 "{source:?}"
             );
@@ -875,12 +867,10 @@ mod tests {
         ] {
             let mut head = RequestHead::default();
             let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-            let meta = head.parse(text.as_bytes(), LIMITS).unwrap().unwrap();
-            assert_eq!(
-                forwarding.has_passed(&head, meta.control),
-                passed,
-                "{fields}"
-            );
+            let meta = parse_request(&mut head, text.as_bytes(), LIMITS)
+                .unwrap()
+                .unwrap();
+            assert_eq!(forwarding.has_passed(&head, meta.notes), passed, "{fields}");
         }
     }
 

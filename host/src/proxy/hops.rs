@@ -2,7 +2,7 @@
 
 use super::ask::Local;
 use super::refusal::Refusal;
-use crate::h1::{Fields, Malformed};
+use crate::message::{Fields, Malformed};
 
 /// Counts this hop in the `Max-Forwards` field of an `OPTIONS` request, so that the next one finds
 /// one less.

@@ -8,7 +8,8 @@ use super::io::IoEnd;
 use super::refusal::Refusal;
 use super::timer::Wait;
 use super::upload::Stage;
-use crate::h1::{Arrival, Malformed, ResponseMeta, Version, may_come_before, write_status_line};
+use crate::h1::{Arrival, ResponseMeta, parse_response, write_status_line};
+use crate::message::{Malformed, Version, may_come_before};
 
 /// How long a backend may say nothing of an expectation before the client is asked for its body all
 /// the same. Many clients wait no longer themselves.
@@ -66,11 +67,9 @@ impl Download<'_> {
                 Some(arrival) => arrival.is_due(input, limits) | (input.len() <= BEGINNING),
             };
             if due {
-                match self
-                    .response
-                    .parse(input, &self.head.method, limits)
-                    .map_err(bad)?
-                {
+                let response = &mut *self.response;
+                let parsed = parse_response(response, input, &self.head.method, limits);
+                match parsed.map_err(bad)? {
                     Some(meta) if self.response.status >= 200 => {
                         self.buffer.consume(meta.head_len);
                         return Ok(meta);

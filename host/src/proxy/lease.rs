@@ -9,7 +9,8 @@ use super::exchange::Exchange;
 use super::io::IoEnd;
 use super::timer::Wait;
 use super::worker::Worker;
-use crate::h1::{ChunkedDecoder, Decoded, Fields, Framing, HeadLimits};
+use crate::h1::{ChunkedDecoder, Decoded, Framing, HeadLimits};
+use crate::message::Fields;
 use crate::policy::{FailedAttempt, Failure};
 use crate::stats::PoolShard;
 use crate::upstream::{Backend, Lease, Outcome, Place, SlowPlace, Turn, WorkerPool};
@@ -42,7 +43,7 @@ impl Exchange<'_> {
     }
 
     async fn gather_for(&mut self, patience: Duration) {
-        if self.meta.control.expect_continue && self.connection.input.is_empty() {
+        if self.meta.notes.expect_continue && self.connection.input.is_empty() {
             self.slow = true;
             return;
         }

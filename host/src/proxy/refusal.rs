@@ -1,7 +1,7 @@
 //! The one place where what went wrong becomes a status, a sentence for the client and a word for
 //! the access log.
 
-use crate::h1::Malformed;
+use crate::message::Malformed;
 use crate::policy::Fault;
 
 /// Why the proxy answered in place of a backend.

@@ -4,7 +4,8 @@ use http::Method;
 
 use super::refusal::Refusal;
 use super::trace::TRACE;
-use crate::h1::{Framing, Version, write_name, write_response_end, write_status_line};
+use crate::h1::{Framing, write_name, write_response_end, write_status_line};
+use crate::message::Version;
 use crate::policy::Reply;
 
 /// The methods that are passed on; any other token is as well.

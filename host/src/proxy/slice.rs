@@ -3,7 +3,8 @@
 
 use rand::distr::{Alphanumeric, SampleString};
 
-use crate::h1::{Fields, write_number};
+use crate::h1::write_number;
+use crate::message::Fields;
 use crate::policy::ByteRange;
 
 /// The most parts of one answer. Each costs a head of its own, so more would be work that the

@@ -8,7 +8,7 @@ use rand::Rng;
 
 use super::ask::{Member, Panel};
 use super::snapshot::OnTrial;
-use crate::h1::RequestHead;
+use crate::message::RequestHead;
 use crate::policy::{Mode, Stickiness};
 use crate::stats::JudgedArm;
 

@@ -16,7 +16,7 @@ use super::snapshot::OnTrial;
 use super::trace::Trace;
 use super::watch::{Record, Watch};
 use super::worker::Worker;
-use crate::h1::{Fields, RequestHead};
+use crate::message::{Fields, RequestHead};
 use crate::policy::{Ask, Fault, FaultKind, Hook, Message, Sample, Seat, Tape};
 use crate::recording::{Recordable, Role};
 

@@ -14,10 +14,8 @@ use super::interim::SILENCE;
 use super::io::{IoEnd, Limited};
 use super::timer::Wait;
 use crate::config::Timeouts;
-use crate::h1::{
-    ChunkedDecoder, Decoded, Edited, Fields, Framing, HeadLimits, Malformed, write_chunk_size,
-    write_last_chunk,
-};
+use crate::h1::{ChunkedDecoder, Decoded, Framing, HeadLimits, write_chunk_size, write_last_chunk};
+use crate::message::{Edited, Fields, Malformed};
 
 /// How much of a body is kept after it was sent, so that the request can be sent again: as many
 /// bytes as most clients send before they hear of a backend that is gone.

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::snapshot::{Snapshot, View};
 use super::trace::Trace;
 use super::worker::Worker;
-use crate::h1::{Fields, RequestHead};
+use crate::message::{Fields, RequestHead};
 use crate::policy::{BackendFacts, FailedAttempt, Hook, Message, Mode, Seat, Tape};
 use crate::recording::{
     self, Answer, Call, Fact, Held, Lineup, Loaded, Recorder, Request, Response, Role, Trial,
@@ -69,7 +69,7 @@ impl Record {
             time: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
             worker: worker.index,
             method: head.method.to_string(),
-            scheme: head.scheme.to_owned(),
+            scheme: head.scheme.as_str().to_owned(),
             host: head.host.clone(),
             path: head.raw_path().to_owned(),
             query: head.query().map(str::to_owned),

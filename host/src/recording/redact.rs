@@ -14,7 +14,7 @@ use super::addresses::Sought;
 use super::format::{Answer, Call, Field, Request};
 use super::secrets::{Secrets, base64_decoded};
 use crate::config::Record;
-use crate::h1::names::{self, Claim, Owned, Owner};
+use crate::message::names::{self, Claim, Owned, Owner};
 use crate::policy::Octets;
 
 /// What stands before a hash.

@@ -1,7 +1,7 @@
 //! From the host's words to those of the format, and back.
 
 use super::format::{Answer, FailedAttempt, Field, Reply};
-use crate::h1::Fields;
+use crate::message::Fields;
 use crate::policy::{
     self, ByteRange, Edited, Failure, Fault, FaultKind, Octets, RangeVerdict, Selected,
 };

@@ -12,7 +12,7 @@ use super::scenario::{Book, Step};
 use super::source::Source;
 use super::stage::{Given, House, Stage};
 use super::times::Times;
-use crate::h1::{Fields, RequestHead};
+use crate::message::{Fields, RequestHead};
 use crate::policy::{
     Ask, Attempt, CheckRange, EditRequest, EditResponse, EngineOptions, Fault, Hook, Message, Seat,
     Select,

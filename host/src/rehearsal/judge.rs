@@ -6,7 +6,7 @@ use super::scenario::{
     Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog, Field, Meant, Pick, Step,
 };
 use super::stage::{GivenPool, Stage, Told};
-use crate::h1::Fields;
+use crate::message::Fields;
 use crate::policy::{Fault, FaultKind, Hook, LogLine, Reply, Selected};
 
 /// Bytes of a value or a body that are shown.

@@ -13,7 +13,7 @@ use super::error::named;
 use super::facts::{BackendState, GivenFacts};
 use super::source::Source;
 use crate::config::{Isolation, OnFailure, StoreLimits};
-use crate::h1::{Fields, RequestHead};
+use crate::message::{Fields, RequestHead};
 use crate::policy::{
     Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Edited, Engine,
     EngineOptions, FailedAttempt, Fault, FaultKind, Generation, Hook, LogLine, Message,

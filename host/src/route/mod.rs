@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
 use crate::config::{HostPattern, Route};
-use crate::h1::path::{self, PathNotes};
+use crate::message::path::{self, PathNotes};
 
 /// All routes, ordered for look-up. The cost of an answer does not grow with the number of hosts.
 #[derive(Debug, Default)]

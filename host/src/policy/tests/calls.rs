@@ -1,5 +1,5 @@
 use super::*;
-use crate::h1::Fields;
+use crate::message::Fields;
 
 #[test]
 fn the_built_in_random_chooses_a_healthy_backend_that_did_not_fail() {

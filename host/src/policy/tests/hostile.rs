@@ -1,5 +1,5 @@
 use super::*;
-use crate::h1::Fields;
+use crate::message::Fields;
 
 /// Asks each hook; every one of them has this action.
 fn each_hook(action: &str, spec: impl Fn(Value) -> PolicySpec) -> Vec<Fault> {

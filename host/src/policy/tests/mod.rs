@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
-use crate::h1::RequestHead;
+use crate::message::RequestHead;
 use crate::stats::{PolicyShard, PolicyStats, Stats};
 
 const PROBE: &[u8] = include_bytes!("../../../../tests/guests/probe/probe.wasm");

@@ -2,7 +2,7 @@
 //! never more. The same in every run; `fuzz/` looks further, for as long as one likes.
 
 use super::*;
-use crate::h1::Fields;
+use crate::message::Fields;
 
 /// The seed of everything here.
 const SEED: u64 = 0x005e_ed0f_3a5e;

@@ -185,7 +185,7 @@ fn the_request_tells_its_pool() {
     };
     let mut seat = test.seat(&spec);
     let cookie = |pool: u32, seat: &mut Seat| {
-        let mut fields = crate::h1::Fields::new();
+        let mut fields = crate::message::Fields::new();
         seat.edit_response(&mut request(&[]), pool, 200, 0, &mut fields)
             .unwrap();
         fields.first("set-cookie").unwrap().to_vec()

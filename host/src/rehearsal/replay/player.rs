@@ -16,7 +16,7 @@ use super::super::source::Source;
 use super::super::stage::PATIENCE;
 use super::log::{Cue, find};
 use crate::config::{self, OnFailure, StoreLimits, brief};
-use crate::h1::{Fields, RequestHead, syntax};
+use crate::message::{Fields, RequestHead, Scheme, syntax};
 use crate::policy::{
     Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Engine,
     EngineOptions, FailedAttempt, Fault, FaultKind, Generation, Hook, Message, PolicySpec,
@@ -424,11 +424,7 @@ fn head(cue: &Cue<'_>) -> Result<RequestHead, RehearsalError> {
         method,
         authority: request.host.clone(),
         host: request.host.clone(),
-        scheme: if request.scheme == "https" {
-            "https"
-        } else {
-            "http"
-        },
+        scheme: Scheme::parse(request.scheme.as_bytes()).unwrap_or_default(),
         client: request.client,
         fields: as_fields(cue, cue.fields)?,
         ..RequestHead::default()

@@ -17,7 +17,7 @@ use tracing::Level;
 
 use super::facts::BackendState;
 use super::stage::{Given, Question, Response};
-use crate::h1::RequestHead;
+use crate::message::RequestHead;
 use crate::policy::{FailedAttempt, Hook, Script};
 
 pub(super) use file::{default_given, parse, read};

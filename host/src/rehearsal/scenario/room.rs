@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::Step;
-use crate::h1::Fields;
+use crate::message::Fields;
 use crate::rehearsal::stage::Given;
 
 /// Bytes of all scenarios of a file, roughly: far more than anyone writes, and still little for a

@@ -10,7 +10,7 @@ use super::expect::{NOT_ASKED, expect};
 use super::values;
 use super::{Expect, Step};
 use crate::config::{Findings, Node, Section, normalise_host, parse_duration};
-use crate::h1::{RequestHead, syntax};
+use crate::message::{RequestHead, Scheme, syntax};
 use crate::rehearsal::facts::BackendState;
 use crate::rehearsal::stage::{GivenPool, Response};
 
@@ -456,10 +456,10 @@ fn clients(written: &str) -> Result<IpNet, String> {
     })
 }
 
-fn scheme(written: &str) -> Result<&'static str, String> {
+fn scheme(written: &str) -> Result<Scheme, String> {
     match written {
-        "http" => Ok("http"),
-        "https" => Ok("https"),
+        "http" => Ok(Scheme::Http),
+        "https" => Ok(Scheme::Https),
         _ => Err(format!(
             "{written:?} is not a scheme; write \"http\" or \"https\""
         )),

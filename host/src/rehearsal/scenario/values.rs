@@ -2,7 +2,7 @@
 
 use super::{Field, Meant, Pick, Stored};
 use crate::config::{Findings, Node, Place};
-use crate::h1::{Fields, syntax};
+use crate::message::{Fields, syntax};
 use crate::policy::{FailedAttempt, Failure};
 use crate::rehearsal::stage::GivenPool;
 

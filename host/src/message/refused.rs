@@ -1,4 +1,4 @@
-//! Why bytes are refused. Which status a refusal becomes is `proxy`'s business.
+//! Why a message is refused. Which status a refusal becomes is `proxy`'s business.
 
 use thiserror::Error;
 

@@ -1,13 +1,13 @@
-//! Character classes and small grammars of RFC 9110 and RFC 9112, as tables.
+//! Character classes and small grammars of RFC 9110, as tables.
 
 use std::net::Ipv6Addr;
 
 /// For each byte: its lower-case form if it may stand in a token (RFC 9110 section 5.6.2), else 0.
-pub(super) const TOKEN_LOWER: [u8; 256] = token_table();
+pub const TOKEN_LOWER: [u8; 256] = token_table();
 
 /// For each byte: whether it may stand in a field value (RFC 9110 section 5.5): HTAB, SP, visible
 /// ASCII, obs-text.
-pub(super) const VALUE: [bool; 256] = value_table();
+pub const VALUE: [bool; 256] = value_table();
 
 const fn token_table() -> [u8; 256] {
     let mut table = [0; 256];
@@ -62,7 +62,7 @@ pub fn is_value(bytes: &[u8]) -> bool {
 /// Where the bytes that may stand in a field value end, from `at` on. Eight bytes at a time: heads
 /// are mostly values.
 #[inline]
-pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
+pub fn value_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES * 0x80;
     while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {

@@ -34,6 +34,19 @@ pub fn owned(name: &[u8]) -> Option<Owned> {
     })
 }
 
+/// Whether the proxy writes this field about the client itself, from what it has decided. The name
+/// is in lower case.
+pub fn is_written(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"forwarded"
+            | b"x-forwarded-for"
+            | b"x-forwarded-proto"
+            | b"x-forwarded-host"
+            | b"x-forwarded-port"
+    )
+}
+
 /// The last entry that fits is the longest.
 fn find(name: &[u8], among: Range<usize>) -> Option<Owner> {
     TABLE[among]
@@ -48,15 +61,15 @@ const SIGNS: usize = 27;
 
 /// The part of the table in which a name could be, by two of its letters: most fields of a request
 /// are answered by an empty part.
-static INDEX: [(u8, u8); SIGNS * SIGNS] = index();
+static INDEX: [(u16, u16); SIGNS * SIGNS] = index();
 
-const fn index() -> [(u8, u8); SIGNS * SIGNS] {
-    assert!(TABLE.len() <= u8::MAX as usize, "an index has a byte");
+const fn index() -> [(u16, u16); SIGNS * SIGNS] {
+    assert!(TABLE.len() <= u16::MAX as usize, "an index has two bytes");
     let mut index = [(0, 0); SIGNS * SIGNS];
     let mut at = 0;
     while at < TABLE.len() {
         if let Some(slot) = slot(TABLE[at].0.as_bytes()) {
-            let at = at as u8;
+            let at = at as u16;
             let from = if index[slot].1 == 0 {
                 at
             } else {
@@ -254,7 +267,7 @@ mod tests {
         let theirs = include_str!("../../../guest-policies/sdk/src/testing/table.rs");
         assert!(
             theirs == include_str!("names/table.rs"),
-            "copy host/src/h1/names/table.rs to the SDK"
+            "copy host/src/message/names/table.rs to the SDK"
         );
     }
 

@@ -44,7 +44,7 @@ pub struct Checkpoint {
 
 /// A name that may become a field's.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Draft {
+pub struct Draft {
     start: usize,
 }
 
@@ -146,7 +146,7 @@ impl Fields {
 
     /// Puts a name where a field's name stands, in lower case; `None` if it is not a token (RFC
     /// 9110 section 5.6.2).
-    pub(super) fn draft(&mut self, name: &[u8]) -> Option<Draft> {
+    pub fn draft(&mut self, name: &[u8]) -> Option<Draft> {
         if self.spelled {
             self.arena.extend_from_slice(name);
         }
@@ -164,12 +164,12 @@ impl Fields {
     }
 
     /// The name of a draft.
-    pub(super) fn drafted(&self, draft: Draft) -> &[u8] {
+    pub fn drafted(&self, draft: Draft) -> &[u8] {
         &self.arena[draft.start..]
     }
 
     /// Makes a field of a draft.
-    pub(super) fn keep(&mut self, draft: Draft, value: &[u8]) {
+    pub fn keep(&mut self, draft: Draft, value: &[u8]) {
         let Draft { start } = draft;
         let name_len = self.arena.len() - start;
         self.arena.extend_from_slice(value);
@@ -181,7 +181,7 @@ impl Fields {
     }
 
     /// Forgets a draft.
-    pub(super) fn discard(&mut self, draft: Draft) {
+    pub fn discard(&mut self, draft: Draft) {
         let Draft { start } = draft;
         let spelling = if self.spelled {
             self.arena.len() - start
@@ -300,7 +300,7 @@ impl Edited {
 }
 
 /// `content-length` becomes `Content-Length`.
-pub(super) fn capitalise(name: &mut [u8]) {
+pub fn capitalise(name: &mut [u8]) {
     let mut first = true;
     for byte in name {
         if first {

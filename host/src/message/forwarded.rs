@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::syntax;
+use super::{Scheme, syntax};
 
 /// What one proxy said: an element of `Forwarded`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Element {
     /// (`unknown`, `_hidden`).
     pub node: Option<IpAddr>,
     /// How that node connected.
-    pub scheme: Option<&'static str>,
+    pub scheme: Option<Scheme>,
     /// The host that it asked for, with its port.
     pub host: Option<String>,
 }
@@ -45,13 +45,6 @@ fn is_port(text: &str) -> bool {
     (1..=5).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_digit())
         && text.parse::<u16>().is_ok()
-}
-
-/// How a client came, if it is one of the two ways there are.
-pub fn scheme(text: &[u8]) -> Option<&'static str> {
-    ["http", "https"]
-        .into_iter()
-        .find(|scheme| text.eq_ignore_ascii_case(scheme.as_bytes()))
 }
 
 /// A host and perhaps a port.
@@ -130,7 +123,7 @@ fn pair<'a>(text: &'a [u8], element: &mut Element, seen: &mut [bool; 3]) -> Opti
         }
         match which {
             0 => element.node = node(value),
-            1 => element.scheme = scheme(value),
+            1 => element.scheme = Scheme::parse(value),
             _ => element.host = host(value).map(str::to_owned),
         }
     }
@@ -208,7 +201,7 @@ mod tests {
         }
     }
 
-    fn element(node: &str, scheme: Option<&'static str>, host: Option<&str>) -> Element {
+    fn element(node: &str, scheme: Option<Scheme>, host: Option<&str>) -> Element {
         Element {
             node: node.parse().ok(),
             scheme,
@@ -223,7 +216,7 @@ mod tests {
             (
                 "For=\"[2001:db8::1]:4711\";PROTO=https ; host=\"a.example:81\", for=10.0.0.1",
                 vec![
-                    element("2001:db8::1", Some("https"), Some("a.example:81")),
+                    element("2001:db8::1", Some(Scheme::Https), Some("a.example:81")),
                     element("10.0.0.1", None, None),
                 ],
             ),

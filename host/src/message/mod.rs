@@ -1,0 +1,28 @@
+//! Message: what is true of a request or a response, whatever protocol carries it?
+//!
+//! Heads as policies and backends see them, their fields, the rules of syntax that hold in every
+//! version of HTTP (RFC 9110), and the one table of names that mean something to the proxy. `h1`
+//! reads and writes such heads, `proxy` fills in what only the connection knows, `policy` reads and
+//! edits [`Fields`]. Never does I/O, never frames a body, never imports another room.
+
+mod crossing;
+mod early;
+mod fields;
+pub mod forwarded;
+pub mod names;
+pub mod path;
+mod protocol;
+mod refused;
+mod request;
+mod response;
+pub mod syntax;
+mod trailers;
+
+pub use crossing::{Keep, Notes, Side};
+pub use early::may_come_before;
+pub use fields::{Checkpoint, Draft, Edited, Fields, capitalise};
+pub use protocol::{Scheme, Version};
+pub use refused::Malformed;
+pub use request::RequestHead;
+pub use response::ResponseHead;
+pub use trailers::may_trail;

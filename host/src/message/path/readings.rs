@@ -1,0 +1,150 @@
+//! The other ways in which servers read a path.
+
+use super::PathNotes;
+use super::normal::resolve;
+use super::octets::decode;
+
+/// Ambiguous constructs in one path up to which every combination is looked at. No real path has so
+/// many.
+const MOST_AT_ONCE: u32 = 4;
+/// How often a server may decode.
+const ROUNDS: usize = 4;
+
+/// A way to read a path.
+#[derive(Debug)]
+pub struct Reading {
+    /// As that server takes it.
+    pub path: String,
+    /// The server decodes as others do, and resolves or merges otherwise.
+    pub unusual: bool,
+}
+
+/// The other ways in which servers read an ambiguous path; `None` if there are too many.
+///
+/// A server may decode more than others, and whatever it has decoded it may resolve in the normal
+/// way, without merging slashes before that (RFC 3986 section 5.2.4 as it stands), after it took an
+/// authority off (as a URL parser does that is given the target as a relative reference), or not at
+/// all before it looks for a rule.
+pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = Reading>> {
+    let mut present = notes.0;
+    let mut unwrapped = path.as_bytes().to_vec();
+    if notes.has(PathNotes::TWICE) {
+        let mut found = PathNotes::default();
+        unwrapped = unwrap(unwrapped, &mut found);
+        present |= found.0;
+    }
+    let present = present & PathNotes::AMBIGUOUS;
+    if present.count_ones() > MOST_AT_ONCE {
+        return None;
+    }
+    let raw = path.as_bytes().to_vec();
+    let subsets = (0..=present).filter(move |subset| subset & !present == 0);
+    Some(subsets.flat_map(move |subset| {
+        let from = if subset & PathNotes::TWICE == 0 {
+            &raw
+        } else {
+            &unwrapped
+        };
+        let mut bytes = Vec::with_capacity(from.len());
+        decode(from, subset, &mut bytes, &mut PathNotes::default());
+        let reading = |path, unusual| Reading {
+            path: String::from_utf8(path).unwrap_or_default(),
+            unusual,
+        };
+        resolutions(bytes).map(move |(path, unusual)| reading(path, unusual))
+    }))
+}
+
+/// What servers make of a path that is decoded.
+fn resolutions(decoded: Vec<u8>) -> impl Iterator<Item = (Vec<u8>, bool)> {
+    let without_authority = decoded.starts_with(b"//").then(|| {
+        let slashes = decoded.iter().take_while(|b| **b == b'/').count();
+        let authority = decoded[slashes..]
+            .iter()
+            .take_while(|b| **b != b'/')
+            .count();
+        [
+            b"/",
+            decoded[slashes + authority..]
+                .strip_prefix(b"/")
+                .unwrap_or_default(),
+        ]
+        .concat()
+    });
+    let usual = resolved(decoded.clone());
+    let others = [Some(decoded), without_authority.clone()]
+        .into_iter()
+        .flatten()
+        .flat_map(|path| unusual(&path));
+    let others = others.chain(without_authority.map(resolved));
+    [(usual, false)]
+        .into_iter()
+        .chain(others.map(|path| (path, true)))
+}
+
+fn resolved(mut path: Vec<u8>) -> Vec<u8> {
+    resolve(&mut path, &mut PathNotes::default());
+    path
+}
+
+/// Resolved before slashes are merged, and not resolved.
+fn unusual(path: &[u8]) -> impl Iterator<Item = Vec<u8>> + use<> {
+    let has_dots = path.split(|b| *b == b'/').any(|segment| segment == b"..");
+    let literally = has_dots.then(|| resolved(resolved_literally(path)));
+    [literally, has_dots.then(|| merged(path))]
+        .into_iter()
+        .flatten()
+}
+
+/// Dot segments resolved with empty segments for segments (RFC 3986 section 5.2.4).
+fn resolved_literally(path: &[u8]) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let mut directory = false;
+    for segment in path.split(|b| *b == b'/').skip(1) {
+        directory = matches!(segment, b"." | b"..");
+        match segment {
+            b"." => {}
+            b".." => _ = kept.pop(),
+            segment => kept.push(segment),
+        }
+    }
+    if directory {
+        kept.push(b"");
+    }
+    let mut resolved = Vec::with_capacity(path.len());
+    for segment in kept {
+        resolved.push(b'/');
+        resolved.extend_from_slice(segment);
+    }
+    resolved
+}
+
+/// Slashes merged, and nothing resolved.
+fn merged(path: &[u8]) -> Vec<u8> {
+    let mut merged = path.to_vec();
+    merged.dedup_by(|b, before| *b == b'/' && *before == b'/');
+    merged
+}
+
+/// Takes off what was encoded twice, or more often, and notes what comes to light.
+fn unwrap(mut path: Vec<u8>, notes: &mut PathNotes) -> Vec<u8> {
+    for _ in 0..ROUNDS {
+        let mut decoded = Vec::with_capacity(path.len());
+        decode(&path, 0, &mut decoded, notes);
+        let mut next = Vec::with_capacity(decoded.len());
+        let mut rest = decoded.as_slice();
+        while let Some((&first, after)) = rest.split_first() {
+            next.push(first);
+            rest = if rest.starts_with(b"%25") {
+                &rest[3..]
+            } else {
+                after
+            };
+        }
+        if next == path {
+            break;
+        }
+        path = next;
+    }
+    path
+}

@@ -1,0 +1,47 @@
+//! How a message came: the version of HTTP, and the scheme.
+
+use std::fmt;
+
+/// The version of HTTP in which a peer speaks. Both have the syntax of RFC 9112.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// HTTP/1.0: closes by default, knows neither chunked bodies nor 1xx.
+    Http10,
+    /// HTTP/1.1.
+    #[default]
+    Http11,
+}
+
+/// The scheme of a request's URL (RFC 9110 section 4.2): how the client reached the proxy, or a
+/// trusted proxy in front of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scheme {
+    /// Without TLS.
+    #[default]
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl Scheme {
+    /// Reads a scheme in any case; `None` if it is neither of the two.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        [Self::Http, Self::Https]
+            .into_iter()
+            .find(|scheme| text.eq_ignore_ascii_case(scheme.as_str().as_bytes()))
+    }
+
+    /// `http` or `https`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

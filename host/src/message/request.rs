@@ -1,0 +1,128 @@
+//! The head of a request.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use http::Method;
+use memchr::memchr;
+
+use super::path::{self, PathNotes};
+use super::{Fields, Scheme, Version, syntax};
+
+/// A request head. One per connection, reused for each request, so that its buffers stay warm.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    /// The method, case and all.
+    pub method: Method,
+    /// Path and query in origin form, such as `/a?b=c`, or `*`.
+    pub target: String,
+    /// Length of the path within `target`; a `?` follows if there is a query.
+    pub path_len: usize,
+    /// The path in normal form; empty if it is as it was received.
+    pub normal_path: String,
+    /// What is in the path that servers read differently.
+    pub path_notes: PathNotes,
+    /// Whether a backend gets the normal form.
+    pub forward_normal: bool,
+    /// Host and port as the client gave them, for the upstream's `Host`. Empty if there was none
+    /// (HTTP/1.0).
+    pub authority: String,
+    /// The host for matching: lower case, without port, without trailing dot.
+    pub host: String,
+    /// The client's version.
+    pub version: Version,
+    /// How the client reached the proxy, or the trusted proxy in front of it. The proxy sets it;
+    /// no codec knows it.
+    pub scheme: Scheme,
+    /// The client: the connection's peer, or what a trusted proxy in front said. The proxy sets it;
+    /// before that it is the unspecified address.
+    pub client: IpAddr,
+    /// The header fields.
+    pub fields: Fields,
+}
+
+impl RequestHead {
+    /// Forgets the former request and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.target.clear();
+        self.authority.clear();
+        self.host.clear();
+        self.fields.clear();
+        self.path_len = 0;
+        self.normal_path.clear();
+        self.path_notes = PathNotes::default();
+        self.forward_normal = false;
+        self.client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    }
+
+    /// The path in normal form, without the query: routes and policies match this one
+    /// ([`super::path`]).
+    pub fn path(&self) -> &str {
+        if self.normal_path.is_empty() {
+            self.raw_path()
+        } else {
+            &self.normal_path
+        }
+    }
+
+    /// The path as it was received.
+    pub fn raw_path(&self) -> &str {
+        &self.target[..self.path_len]
+    }
+
+    /// The path that a backend gets.
+    pub fn forwarded_path(&self) -> &str {
+        if self.forward_normal {
+            self.path()
+        } else {
+            self.raw_path()
+        }
+    }
+
+    /// The query without its `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.target.get(self.path_len + 1..)
+    }
+
+    /// Makes this path, and perhaps a query, what is asked for.
+    pub fn set_target(&mut self, target: &str) {
+        self.target.clear();
+        self.target.push_str(target);
+        self.path_len = memchr(b'?', target.as_bytes()).unwrap_or(target.len());
+        self.path_notes = path::normalise(&target[..self.path_len], &mut self.normal_path);
+    }
+
+    /// Makes `host` the normal form of what `authority` names.
+    pub fn normalise_host(&mut self) {
+        self.host.clear();
+        let host = syntax::host_of_authority(&self.authority).unwrap_or_default();
+        // One IPv6 address has many spellings; routes are written in the canonical one.
+        let address = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .and_then(|h| h.parse::<Ipv6Addr>().ok());
+        match address {
+            Some(address) => self.host = format!("[{address}]"),
+            None => self.host.push_str(host.strip_suffix('.').unwrap_or(host)),
+        }
+        self.host.make_ascii_lowercase();
+    }
+}
+
+impl Default for RequestHead {
+    fn default() -> Self {
+        Self {
+            method: Method::GET,
+            target: String::new(),
+            path_len: 0,
+            normal_path: String::new(),
+            path_notes: PathNotes::default(),
+            forward_normal: false,
+            authority: String::new(),
+            host: String::new(),
+            version: Version::Http11,
+            scheme: Scheme::Http,
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            fields: Fields::new(),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The head of a response.
+
+use super::{Fields, Version};
+
+/// A response head, reused for each response of a connection.
+#[derive(Debug, Default)]
+pub struct ResponseHead {
+    /// The status code, 100 to 999. RFC 9110 defines none from 600 on; those count as 5xx.
+    pub status: u16,
+    /// The reason phrase; may be empty.
+    pub reason: Vec<u8>,
+    /// The backend's version.
+    pub version: Version,
+    /// The header fields that may cross.
+    pub fields: Fields,
+}
+
+impl ResponseHead {
+    /// Forgets the former response and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.reason.clear();
+        self.fields.clear();
+    }
+}
