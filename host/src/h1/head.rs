@@ -75,6 +75,21 @@ pub(super) fn line(bytes: &[u8]) -> Result<Option<Line<'_>>, Malformed> {
     }
 }
 
+/// The first line of a head and what follows it; `None` if its end has not arrived. One that is too
+/// long is refused for this reason.
+pub(super) fn first_line(
+    bytes: &[u8],
+    limits: HeadLimits,
+    too_long: Malformed,
+) -> Result<Option<Line<'_>>, Malformed> {
+    let found = line(bytes)?;
+    let length = found.map_or(bytes.len(), |(line, _)| line.len());
+    match length > limits.first_line {
+        true => Err(too_long),
+        false => Ok(found),
+    }
+}
+
 /// Reads the field lines up to and including the empty line. Tells what is left behind it, or
 /// `None` if more is needed.
 pub(super) fn fields<'a>(

@@ -40,15 +40,10 @@ pub fn parse_request(
     if whole.is_empty() || whole == b"\r" {
         return Ok(None);
     }
-    let Some((line, after)) = head::line(whole)? else {
-        return match whole.len() > limits.first_line {
-            true => Err(Malformed::RequestLineTooLong),
-            false => Ok(None),
-        };
+    let first = head::first_line(whole, limits, Malformed::RequestLineTooLong)?;
+    let Some((line, after)) = first else {
+        return Ok(None);
     };
-    if line.len() > limits.first_line {
-        return Err(Malformed::RequestLineTooLong);
-    }
     let absolute = request_line(head, line)?;
     let mut read = Read::default();
     let Some(after) = field_lines(head, after, limits, absolute, &mut read)? else {

@@ -36,19 +36,13 @@ pub fn parse_response(
     if !b"HTTP/1.".starts_with(&bytes[..bytes.len().min(7)]) {
         return Err(Malformed::StatusLine);
     }
-    let Some((line, after)) = head::line(bytes)? else {
-        return match bytes.len() > limits.first_line {
-            true => Err(Malformed::StatusLine),
-            false => Ok(None),
-        };
+    let first = head::first_line(bytes, limits, Malformed::StatusLine)?;
+    let Some((line, after)) = first else {
+        return Ok(None);
     };
-    if line.len() > limits.first_line {
-        return Err(Malformed::StatusLine);
-    }
     status_line(head, line)?;
     let (mut lengths, mut control, mut notes) = <(Lengths, Control, Notes)>::default();
-    let version = head.version;
-    let fields = &mut head.fields;
+    let (version, fields) = (head.version, &mut head.fields);
     let after = head::fields(after, Side::Response, limits, fields, |name, value| {
         match name {
             b"content-length" => lengths.response_length(value)?,

@@ -78,10 +78,7 @@ pub(super) fn resolve(path: &mut Vec<u8>, notes: &mut PathNotes) {
         let slashes = path[read..].iter().take_while(|b| **b == b'/').count();
         empty |= slashes > 1;
         let start = read + slashes;
-        let end = path[start..]
-            .iter()
-            .position(|b| *b == b'/')
-            .map_or(path.len(), |at| start + at);
+        let end = memchr::memchr(b'/', &path[start..]).map_or(path.len(), |at| start + at);
         let segment = &path[start..end];
         if has_dot_parameters(segment) {
             notes.note(PathNotes::DOT_PARAMETER);
@@ -97,10 +94,7 @@ pub(super) fn resolve(path: &mut Vec<u8>, notes: &mut PathNotes) {
                 if empty {
                     notes.note(PathNotes::EMPTY_BEFORE_DOTS);
                 }
-                written = path[..written]
-                    .iter()
-                    .rposition(|b| *b == b'/')
-                    .unwrap_or(0);
+                written = memchr::memrchr(b'/', &path[..written]).unwrap_or(0);
             }
             _ => {
                 let length = end - start;
