@@ -3,10 +3,9 @@
 
 #![no_main]
 
-use std::net::IpAddr;
-
 use libfuzzer_sys::fuzz_target;
 use waypost::config;
+use waypost::net::ConnectionInfo;
 use waypost::proxy::Forwarding;
 use waypost::wire::forwarded::{elements, node};
 use waypost::wire::{HeadLimits, RequestHead};
@@ -35,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
         trusted,
         ..Default::default()
     });
-    let peer = forwarding.peer(IpAddr::from([10, 0, 0, 1]));
+    let peer = ConnectionInfo::new(([10, 0, 0, 1], 40_000).into(), ([10, 0, 0, 2], 80).into());
     // Whoever contradicts itself is refused.
     if forwarding
         .set_fields(&mut head, meta.control, &peer)

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod files;
 pub mod ground;
+pub mod net;
 pub mod origin;
 pub mod policy;
 pub mod proxy;

@@ -237,7 +237,7 @@ impl Exchange<'_> {
         let set = worker
             .settings
             .forwarding
-            .set_fields(head, control, &self.connection.peer);
+            .set_fields(head, control, &self.connection.info);
         set.map_err(|Contradiction| Local::Refusal(Refusal::Contradiction))
     }
 
