@@ -60,6 +60,12 @@ const NEVER: u64 = u64::MAX;
 /// Later than all deadlines: something waits, and only the sweep ends it.
 const WATCHED: u64 = NEVER - 1;
 
+impl Default for Timers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Timers {
     /// A clock that starts now.
     pub fn new() -> Self {
