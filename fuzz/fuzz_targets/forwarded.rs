@@ -3,13 +3,12 @@
 
 #![no_main]
 
-use std::net::IpAddr;
-
 use libfuzzer_sys::fuzz_target;
 use waypost::config;
 use waypost::h1::{HeadLimits, parse_request};
 use waypost::message::RequestHead;
 use waypost::message::forwarded::{elements, node};
+use waypost::net::ConnectionInfo;
 use waypost::proxy::Forwarding;
 
 const LIMITS: HeadLimits = HeadLimits {
@@ -36,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
         trusted,
         ..Default::default()
     });
-    let peer = forwarding.peer(IpAddr::from([10, 0, 0, 1]));
+    let peer = ConnectionInfo::new(([10, 0, 0, 1], 40_000).into(), ([10, 0, 0, 2], 80).into());
     // Whoever contradicts itself is refused.
     if forwarding.set_fields(&mut head, meta.notes, &peer).is_err() {
         return;

@@ -10,6 +10,7 @@ pub mod files;
 pub mod ground;
 pub mod h1;
 pub mod message;
+pub mod net;
 pub mod origin;
 pub mod policy;
 pub mod proxy;

@@ -12,10 +12,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::control::Adoption;
 use crate::ground;
+use crate::net::SWEEP;
 use crate::proxy::access_log::AccessLog;
-use crate::proxy::{
-    Admission, SWEEP, Settings, Snapshot, View, Worker, accept, accept_rest, hand_in,
-};
+use crate::proxy::{Admission, Settings, Snapshot, View, Worker, accept, accept_rest, hand_in};
 use crate::stats::Stats;
 
 /// What a worker is started with.

@@ -3,21 +3,18 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::io;
-use std::mem::MaybeUninit;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 
 use super::access_log::Line;
-use super::connection;
+use super::connection::Connection;
 use super::linger::{Place, linger};
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
@@ -25,6 +22,7 @@ use super::worker::Worker;
 use crate::config::Limits;
 use crate::ground;
 use crate::message::Version;
+use crate::net::{self, ConnectionInfo, Stream};
 use crate::stats::WorkerShard;
 
 /// How long accepting rests when the process is out of file descriptors: trying again at once would
@@ -72,7 +70,6 @@ impl Admission {
     }
 
     fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Admitted, Refusal> {
-        let client = client.to_canonical();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if self.connections > 0 && open.all >= self.connections {
             return Err(Refusal::TooManyConnections);
@@ -115,7 +112,7 @@ pub async fn accept(worker: Rc<Worker>, listener: Rc<TcpListener>, admission: Ar
         ground::fault_point("accept");
         match listener.accept().await {
             Ok((stream, peer)) => take(&worker, stream, peer, &admission),
-            Err(e) if is_of_one_connection(&e) => {}
+            Err(e) if net::is_of_one_connection(&e) => {}
             Err(e) => {
                 tracing::warn!(
                     "connections can't be accepted: {e}; trying again in {OUT_OF_DESCRIPTORS:?}"
@@ -163,26 +160,27 @@ pub fn accept_rest(worker: &Rc<Worker>, listener: TcpListener, admission: &Arc<A
 }
 
 fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Arc<Admission>) {
-    let admitted = match admission.admit(peer.ip()) {
+    let Ok((stream, info)) = net::accepted(stream, peer) else {
+        return;
+    };
+    let admitted = match admission.admit(info.peer.ip()) {
         Ok(admitted) => admitted,
         Err(refusal) => {
             worker.shard.connections_refused.increment();
-            turn_away(worker, stream, peer, &refusal, admission.turned_away);
+            turn_away(worker, stream, &info, &refusal, admission.turned_away);
             return;
         }
     };
-    // Heads and small bodies are written whole: waiting for more to send only costs time.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
     worker.shard.connections.increment();
     let open = OpenConnection::new(Arc::clone(&worker.shard), admitted);
-    let worker = Rc::clone(worker);
+    // Made here and served in place: a future that is handed it would keep room for it twice.
+    let mut connection = Connection::new(Rc::clone(worker), stream, info);
     // A panic in it ends this connection alone: tokio catches it, and what it held is let go of.
     spawn_local(async move {
-        let _open = open;
         ground::fault_point("connection");
-        connection::serve(worker, stream, peer).await;
+        connection.serve().await;
+        drop(connection);
+        drop(open);
     });
 }
 
@@ -213,8 +211,8 @@ impl Drop for OpenConnection {
 /// take the answer with it; of the others only what is there already is read.
 fn turn_away(
     worker: &Rc<Worker>,
-    mut stream: TcpStream,
-    peer: SocketAddr,
+    mut stream: Stream,
+    info: &ConnectionInfo,
     refusal: &Refusal,
     most: usize,
 ) {
@@ -229,16 +227,11 @@ fn turn_away(
         item: worker.settings.forwarding.item(),
     };
     reply::write_refusal(refusal, to, &mut answer);
-    let socket = SockRef::from(&stream);
-    // All of this is a courtesy: a client that does not take it is closed all the same.
-    let _ = socket.send(&answer);
-    let _ = socket.shutdown(Shutdown::Write);
-    let _ = socket.recv(&mut [MaybeUninit::uninit(); 4096]);
+    stream.send_off(&answer);
     if worker.access_log.wants(true) {
-        let client = peer.ip().to_canonical().to_string();
         let (status, reason) = (refusal.status(), refusal.reason());
         worker.access_log.record(&Line {
-            client: &client,
+            client: info.peer_text(),
             status,
             reason: Some(&reason),
             ..Line::now()
@@ -257,16 +250,6 @@ fn turn_away(
     });
 }
 
-/// Errors of the connection that was to be accepted, not of the listener.
-fn is_of_one_connection(e: &io::Error) -> bool {
-    matches!(
-        e.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,7 +266,10 @@ mod tests {
     }
 
     fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
+        let peer = SocketAddr::new(text.parse().unwrap(), 40_000);
+        ConnectionInfo::new(peer, ([127, 0, 0, 1], 80).into())
+            .peer
+            .ip()
     }
 
     #[test]
@@ -334,24 +320,6 @@ mod tests {
         ));
         drop(first);
         assert!(admission.admit(address("192.0.2.3")).is_ok());
-    }
-
-    /// Only what is the listener's own is a reason to rest: a client must not be able to have the
-    /// others wait.
-    #[test]
-    fn a_client_that_left_the_accept_queue_is_no_reason_to_rest() {
-        use io::ErrorKind::{
-            ConnectionAborted, ConnectionRefused, ConnectionReset, Other, OutOfMemory, WouldBlock,
-        };
-        for kind in [ConnectionAborted, ConnectionReset, ConnectionRefused] {
-            assert!(is_of_one_connection(&kind.into()), "{kind:?}");
-        }
-        for kind in [Other, OutOfMemory, WouldBlock] {
-            assert!(!is_of_one_connection(&kind.into()), "{kind:?}");
-        }
-        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE] {
-            assert!(!is_of_one_connection(&errno.into()), "{errno}");
-        }
     }
 
     #[test]

@@ -1,26 +1,19 @@
 //! One client connection: read a head, have it exchanged, go on or end.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
-
-use socket2::SockRef;
-use tokio::net::TcpStream;
+use std::time::Instant;
 
 use super::access_log::{self, Line};
-use super::buffer::Buffer;
 use super::exchange::{Exchange, Record};
-use super::forwarding::Peer;
-use super::io::{self, IoEnd, Limited};
 use super::linger::{MOST, Place, linger};
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
-use super::timer::{Timer, Wait};
 use super::worker::Worker;
 use crate::h1::{Arrival, RequestMeta, parse_request};
 use crate::message::{Fields, Malformed, RequestHead, ResponseHead};
+use crate::net::{Buffer, ConnectionInfo, IoEnd, Stream, TimedIo, Timer, Wait};
 use crate::stats::WorkerShard;
 
 /// What one request needs at a time, lent by the worker.
@@ -53,8 +46,8 @@ impl Scratch {
 #[derive(Debug)]
 pub struct Connection {
     pub(super) worker: Rc<Worker>,
-    pub(super) stream: TcpStream,
-    pub(super) peer: Peer,
+    pub(super) stream: Stream,
+    pub(super) info: ConnectionInfo,
     pub(super) timer: Rc<Timer>,
     pub(super) input: Buffer,
     served: u64,
@@ -80,30 +73,31 @@ enum Next {
     Closed,
 }
 
-/// Serves a connection to its end.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
-    let peer = worker.settings.forwarding.peer(peer.ip());
-    let timer = worker.timers.register();
-    let mut connection = Connection {
-        worker,
-        stream,
-        peer,
-        timer,
-        input: Buffer::default(),
-        served: 0,
-    };
-    match connection.run().await {
-        Then::Abort => {
-            // A failure here means that the connection is gone, which is what is wanted.
-            let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
-        }
-        Then::Next | Then::Finish | Then::Close => {}
-    }
-    let Connection { worker, input, .. } = connection;
-    worker.buffers.take_back(input);
-}
-
 impl Connection {
+    /// A connection that has been admitted.
+    pub fn new(worker: Rc<Worker>, stream: Stream, info: ConnectionInfo) -> Self {
+        let timer = worker.timers.register();
+        Self {
+            worker,
+            stream,
+            info,
+            timer,
+            input: Buffer::default(),
+            served: 0,
+        }
+    }
+
+    /// Serves it to its end.
+    pub async fn serve(&mut self) {
+        match self.run().await {
+            Then::Abort => self.stream.reset_when_dropped(),
+            Then::Next | Then::Finish | Then::Close => {}
+        }
+        self.worker
+            .buffers
+            .take_back(std::mem::take(&mut self.input));
+    }
+
     async fn run(&mut self) -> Then {
         loop {
             if !self.wait().await {
@@ -149,12 +143,12 @@ impl Connection {
         };
         let mut half = stream.split().0;
         let spoke = poll_fn(|cx| {
-            if let Poll::Ready(ready) = half.as_ref().poll_read_ready(cx) {
+            if let Poll::Ready(ready) = half.poll_ready(cx) {
                 if ready.is_err() {
                     return Poll::Ready(false);
                 }
                 *input = worker.buffers.small();
-                if let Poll::Ready(read) = io::read(&mut half, cx, input) {
+                if let Poll::Ready(read) = half.poll_read(cx, input) {
                     let n = read.unwrap_or(0);
                     worker.shard.bytes_from_clients.add(n as u64);
                     return Poll::Ready(n > 0);
@@ -299,7 +293,7 @@ impl Connection {
     /// Whether the client has sent more than was read, as far as the last poll saw. For a
     /// connection that is to end: a byte of it is gone.
     pub(super) fn has_unread(&self) -> bool {
-        !self.input.is_empty() || matches!(self.stream.try_read(&mut [0; 1]), Ok(1))
+        !self.input.is_empty() || self.stream.took_unread()
     }
 
     fn record(&self, record: &Record, head: &RequestHead, started: Instant) {
@@ -357,14 +351,14 @@ impl Drop for ActiveRequest<'_> {
 /// The client as the forwarding fields told it, or the peer if the head was not understood.
 fn head_client(head: &RequestHead, connection: &Connection) -> String {
     match head.client.is_unspecified() {
-        true => connection.peer.text.clone(),
+        true => connection.info.peer_text().to_owned(),
         false => head.client.to_string(),
     }
 }
 
 /// The reading half of a client connection.
-pub(super) fn client_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> Limited<'a, H> {
-    Limited {
+pub(super) fn client_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> TimedIo<'a, H> {
+    TimedIo {
         half,
         timers: &worker.timers,
         timer,
@@ -375,8 +369,8 @@ pub(super) fn client_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) 
 }
 
 /// The writing half of a client connection.
-pub(super) fn client_write<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> Limited<'a, H> {
-    Limited {
+pub(super) fn client_write<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> TimedIo<'a, H> {
+    TimedIo {
         half,
         timers: &worker.timers,
         timer,

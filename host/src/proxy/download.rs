@@ -3,12 +3,9 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-
 use super::ask::{Local, Panel};
-use super::buffer::Buffer;
-use super::io::{IoEnd, Limited};
 use super::partial::{Body, Cut};
+use super::presence::Presence;
 use super::refusal::Refusal;
 use super::reply::{connection_option, write_date};
 use super::trace::TRACE;
@@ -18,6 +15,7 @@ use crate::h1::{
     write_response_end, write_status_line,
 };
 use crate::message::{Fields, Malformed, RequestHead, ResponseHead, Version};
+use crate::net::{Buffer, IoEnd, ReadHalf, TimedIo, WriteHalf};
 use crate::policy::ByteRange;
 use crate::upstream::{Backend, Outcome};
 
@@ -31,11 +29,11 @@ const BATCH: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Download<'a> {
     /// Where it comes from.
-    pub upstream: Limited<'a, ReadHalf<'a>>,
+    pub upstream: TimedIo<'a, ReadHalf<'a>>,
     /// What was read from there.
     pub buffer: &'a mut Buffer,
     /// Where it goes.
-    pub client: Limited<'a, WriteHalf<'a>>,
+    pub client: TimedIo<'a, WriteHalf<'a>>,
     /// What goes there next.
     pub out: &'a mut Vec<u8>,
     /// The request.
@@ -344,10 +342,8 @@ impl Download<'_> {
     /// there.
     async fn read_body(&mut self, body: u64) -> Result<Result<usize, IoEnd>, End> {
         self.panel.worker.buffers.enlarge(self.buffer, body);
-        let presence = self.client.presence(
-            self.panel.worker.settings.limits.half_close,
-            self.uploaded.get().stage == Stage::Whole,
-        );
+        let read_whole = self.uploaded.get().stage == Stage::Whole;
+        let presence = Presence::of(self.panel.worker, &self.client, read_whole);
         presence
             .during(self.upstream.read(self.buffer))
             .await

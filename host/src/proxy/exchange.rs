@@ -234,7 +234,7 @@ impl Exchange<'_> {
         let set = worker
             .settings
             .forwarding
-            .set_fields(head, notes, &self.connection.peer);
+            .set_fields(head, notes, &self.connection.info);
         set.map_err(|Contradiction| Local::Refusal(Refusal::Contradiction))
     }
 

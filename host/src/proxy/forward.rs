@@ -12,17 +12,16 @@ use super::connection::{Connection, Scratch, Then, client_read, client_write};
 use super::download::{Download, End, LEFT};
 use super::exchange::Exchange;
 use super::interim::SILENCE;
-use super::io::{IoEnd, Limited};
 use super::join::join;
 use super::lease::NoLease;
 use super::presence::Presence;
 use super::refusal::Refusal;
 use super::slow::Holding;
-use super::timer::{Timer, Wait};
 use super::upload::{Progress, Sent, Stage, Upload, UploadEnd};
 use super::worker::Worker;
 use crate::h1::{Framing, write_expectation, write_request_head};
 use crate::message::{RequestHead, Version};
+use crate::net::{IoEnd, TimedIo, Timer, Wait};
 use crate::policy::{ByteRange, FailedAttempt, Failure};
 use crate::stats::Counter;
 use crate::upstream::{Backend, Lease, Outcome, WorkerPool};
@@ -100,7 +99,7 @@ impl Exchange<'_> {
         } = &*self.connection;
         let half_close = worker.settings.limits.half_close;
         Presence {
-            stream,
+            socket: stream.socket(),
             timers: &worker.timers,
             timer,
             half_close,
@@ -179,7 +178,7 @@ impl Exchange<'_> {
         let mut early = None;
         if let Some(n) = in_hand {
             up.extend_from_slice(&input.filled()[..n]);
-            let presence = client.presence(worker.settings.limits.half_close, true);
+            let presence = Presence::of(worker, &client, true);
             let Some(flushed) = presence.during(upstream.flush(up)).await else {
                 return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed);
             };
@@ -358,7 +357,7 @@ fn upstream_framing(framing: Framing, method: &Method) -> Framing {
     }
 }
 
-fn upstream_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> Limited<'a, H> {
+fn upstream_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> TimedIo<'a, H> {
     upstream_half(
         worker,
         timer,
@@ -368,7 +367,7 @@ fn upstream_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> Limite
     )
 }
 
-fn upstream_write<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> Limited<'a, H> {
+fn upstream_write<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> TimedIo<'a, H> {
     upstream_half(
         worker,
         timer,
@@ -384,8 +383,8 @@ fn upstream_half<'a, H>(
     half: H,
     wait: Wait,
     bytes: &'a Counter,
-) -> Limited<'a, H> {
-    Limited {
+) -> TimedIo<'a, H> {
+    TimedIo {
         half,
         timers: &worker.timers,
         timer,

@@ -5,31 +5,20 @@
 //! is replaced. What was decided is decided once ([`Told`]), and every field says that.
 
 use std::fmt::{self, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use rand::Rng;
 
 use crate::config::{self, ForwardedSource};
-use crate::h1::{write_name, write_number};
+use crate::h1::write_name;
 use crate::message::forwarded::{self, Element};
 use crate::message::names::{self, Claim, Owner};
 use crate::message::{Fields, Notes, RequestHead, Scheme, Version, syntax};
+use crate::net::ConnectionInfo;
 
 /// Trusted proxies that one request may have come through; a longer way is one that was made up.
 const MAX_HOPS: usize = 64;
-
-/// The peer of a connection, in the forms that the fields want; made once per connection.
-#[derive(Debug)]
-pub struct Peer {
-    /// The address.
-    pub address: IpAddr,
-    /// As in `X-Forwarded-For` and in logs.
-    pub text: String,
-    /// As in `Forwarded`: IPv6 in brackets and quotes.
-    node: String,
-    trusted: bool,
-}
 
 /// What `[forwarded]` decides, ready for use. One for all workers.
 #[derive(Debug)]
@@ -76,24 +65,6 @@ impl Forwarding {
         }
     }
 
-    /// The peer of a new connection.
-    pub fn peer(&self, address: IpAddr) -> Peer {
-        // A dual-stack listener shows IPv4 clients as mapped addresses.
-        let address = address.to_canonical();
-        let text = text_of(address);
-        let node = if address.is_ipv4() {
-            text.clone()
-        } else {
-            Node(address).to_string()
-        };
-        Peer {
-            address,
-            text,
-            node,
-            trusted: self.trusts(address),
-        }
-    }
-
     /// Whether a request has passed this proxy before.
     pub fn has_passed(&self, head: &RequestHead, notes: Notes) -> bool {
         if !notes.via {
@@ -134,18 +105,20 @@ impl Forwarding {
         &self,
         head: &mut RequestHead,
         notes: Notes,
-        peer: &Peer,
+        connection: &ConnectionInfo,
     ) -> Result<(), Contradiction> {
-        head.client = peer.address;
-        head.scheme = Scheme::Http;
-        match (notes.forwarding, peer.trusted) {
-            (false, _) => write_own(head, peer),
-            (true, false) => {
-                head.fields.retain(|name, _| self.claims(name).is_none());
-                write_own(head, peer);
+        let peer = connection.peer.ip();
+        head.client = peer;
+        head.scheme = connection.scheme();
+        match notes.forwarding && self.trusts(peer) {
+            false => {
+                if notes.forwarding {
+                    head.fields.retain(|name, _| self.claims(name).is_none());
+                }
+                write_own(head, connection);
             }
-            (true, true) => {
-                let told = Told::read(self, &head.fields, peer.address)?;
+            true => {
+                let told = Told::read(self, &head.fields, peer)?;
                 let addressed = self.take_claims(&mut head.fields);
                 told.write(head, peer);
                 let client = head.client.to_string();
@@ -219,23 +192,29 @@ fn item(name: &str) -> String {
 }
 
 /// The fields of a request whose client is the peer.
-fn write_own(head: &mut RequestHead, peer: &Peer) {
-    head.fields.append(b"x-forwarded-for", peer.text.as_bytes());
-    let scheme = head.scheme.as_str().as_bytes();
+fn write_own(head: &mut RequestHead, connection: &ConnectionInfo) {
+    let (text, scheme) = (
+        connection.peer_text().as_bytes(),
+        head.scheme.as_str().as_bytes(),
+    );
+    head.fields.append(b"x-forwarded-for", text);
     head.fields.append(b"x-forwarded-proto", scheme);
-    let (node, authority) = (peer.node.as_bytes(), head.authority.as_bytes());
+    // As [`Node`] writes it.
+    let (begin, end): (&[u8], &[u8]) = match connection.peer {
+        SocketAddr::V4(_) => (b"for=", b";proto="),
+        SocketAddr::V6(_) => (b"for=\"[", b"]\";proto="),
+    };
+    let authority = head.authority.as_bytes();
     if authority.is_empty() {
         head.fields
-            .append_parts(b"forwarded", &[b"for=", node, b";proto=", scheme]);
+            .append_parts(b"forwarded", &[begin, text, end, scheme]);
         return;
     }
     head.fields.append(b"x-forwarded-host", authority);
     let quote = quote(authority);
     head.fields.append_parts(
         b"forwarded",
-        &[
-            b"for=", node, b";proto=", scheme, b";host=", quote, authority, quote,
-        ],
+        &[begin, text, end, scheme, b";host=", quote, authority, quote],
     );
 }
 
@@ -370,18 +349,18 @@ impl Told {
     }
 
     /// Makes the head, and every field, say this.
-    fn write(self, head: &mut RequestHead, peer: &Peer) {
+    fn write(self, head: &mut RequestHead, peer: IpAddr) {
         let Self {
             way,
             scheme,
             host,
             port,
         } = self;
-        head.client = way.first().copied().unwrap_or(peer.address);
-        head.scheme = scheme.unwrap_or_default();
+        head.client = way.first().copied().unwrap_or(peer);
+        head.scheme = scheme.unwrap_or(head.scheme);
         let host = host.unwrap_or_else(|| head.authority.clone());
         let (mut list, mut forwarded) = (String::new(), String::new());
-        for (at, address) in way.iter().chain([&peer.address]).enumerate() {
+        for (at, address) in way.iter().chain([&peer]).enumerate() {
             let comma = if at > 0 { ", " } else { "" };
             // Writing to a string does not fail.
             let _ = write!(list, "{comma}{address}");
@@ -436,22 +415,6 @@ fn way(
     (way, looked_at)
 }
 
-/// The address in text. Each new connection needs one, and formatting is a twentieth of what a
-/// connection costs.
-fn text_of(address: IpAddr) -> String {
-    let IpAddr::V4(v4) = address else {
-        return address.to_string();
-    };
-    let mut text = Vec::with_capacity("255.255.255.255".len());
-    for (at, part) in v4.octets().into_iter().enumerate() {
-        if at > 0 {
-            text.push(b'.');
-        }
-        write_number(part.into(), &mut text);
-    }
-    String::from_utf8(text).unwrap_or_else(|_| address.to_string())
-}
-
 /// An address as `Forwarded` wants it (RFC 7239 section 6).
 struct Node(IpAddr);
 
@@ -469,20 +432,6 @@ mod tests {
     use super::*;
     use crate::h1::{HeadLimits, parse_request};
 
-    #[test]
-    fn an_address_is_written_as_it_is_read() {
-        for text in [
-            "0.0.0.0",
-            "255.255.255.255",
-            "10.0.200.9",
-            "192.0.2.100",
-            "::1",
-            "2001:db8::a:1",
-        ] {
-            let address: IpAddr = text.parse().unwrap();
-            assert_eq!(text_of(address), text);
-        }
-    }
     const LIMITS: HeadLimits = HeadLimits {
         first_line: 256,
         bytes: 40_000,
@@ -514,7 +463,10 @@ mod tests {
         forwarding.set_fields(
             &mut head,
             meta.notes,
-            &forwarding.peer(peer.parse().unwrap()),
+            &ConnectionInfo::new(
+                SocketAddr::new(peer.parse().unwrap(), 40_000),
+                ([127, 0, 0, 1], 80).into(),
+            ),
         )?;
         Ok(head)
     }

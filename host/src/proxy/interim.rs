@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use super::download::{Download, End, LEFT, bad, refused};
-use super::io::IoEnd;
+use super::presence::Presence;
 use super::refusal::Refusal;
-use super::timer::Wait;
 use super::upload::Stage;
 use crate::h1::{Arrival, ResponseMeta, parse_response, write_status_line};
 use crate::message::{Malformed, Version, may_come_before};
+use crate::net::{IoEnd, Wait};
 
 /// How long a backend may say nothing of an expectation before the client is asked for its body all
 /// the same. Many clients wait no longer themselves.
@@ -82,10 +82,11 @@ impl Download<'_> {
                     None => arrival.get_or_insert_with(|| Arrival::after(input.len())),
                 };
             }
-            let whole = self.uploaded.get().stage == Stage::Whole;
-            let presence = self
-                .client
-                .presence(worker.settings.limits.half_close, whole);
+            let presence = Presence::of(
+                worker,
+                &self.client,
+                self.uploaded.get().stage == Stage::Whole,
+            );
             match presence
                 .during(self.upstream.read_watched(self.buffer))
                 .await

@@ -3,14 +3,12 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::buffer::SMALL;
 use super::connection::{Connection, client_read};
 use super::exchange::Exchange;
-use super::io::IoEnd;
-use super::timer::Wait;
 use super::worker::Worker;
 use crate::h1::{ChunkedDecoder, Decoded, Framing, HeadLimits};
 use crate::message::Fields;
+use crate::net::{IoEnd, SMALL, Wait};
 use crate::policy::{FailedAttempt, Failure};
 use crate::stats::PoolShard;
 use crate::upstream::{Backend, Lease, Outcome, Place, SlowPlace, Turn, WorkerPool};

@@ -7,16 +7,12 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-
-use super::timer::{Timer, Wait};
 use super::worker::Worker;
+use crate::net::{Stream, Timer, Wait};
 
 /// How long a client may pause.
 const PIECE: Duration = Duration::from_secs(5);
@@ -27,8 +23,6 @@ const DRAINING: Duration = Duration::from_secs(1);
 pub const MOST: usize = 1_024;
 /// The same for those that were turned away: they are not among the connections that are counted.
 pub const MOST_TURNED_AWAY: usize = 64;
-/// Bytes that are dropped with one read.
-const DROPPED: usize = 16 * 1024;
 
 /// Counts a connection for as long as it lingers.
 #[derive(Debug)]
@@ -51,7 +45,7 @@ impl Drop for Place {
 }
 
 /// Ends our side, and reads on until the client has ended its own, pauses or has had its time.
-pub async fn linger(worker: &Worker, stream: &mut TcpStream, timer: &Timer, patience: Duration) {
+pub async fn linger(worker: &Worker, stream: &mut Stream, timer: &Timer, patience: Duration) {
     if patience.is_zero() || stream.shutdown().await.is_err() {
         return;
     }
@@ -68,7 +62,7 @@ pub async fn linger(worker: &Worker, stream: &mut TcpStream, timer: &Timer, pati
             }
             match worker.timers.is_due(timer, Wait::ClientWrite) {
                 true => Poll::Ready(Ok(0)),
-                false => drop_some(stream, cx),
+                false => stream.socket().poll_drop(cx),
             }
         });
         match worker
@@ -81,14 +75,4 @@ pub async fn linger(worker: &Worker, stream: &mut TcpStream, timer: &Timer, pati
         }
     }
     timer.disarm(Wait::ClientWrite);
-}
-
-fn drop_some(stream: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    loop {
-        ready!(stream.poll_read_ready(cx))?;
-        match stream.try_read(&mut [0; DROPPED]) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            read => return Poll::Ready(read),
-        }
-    }
 }

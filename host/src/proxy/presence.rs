@@ -9,12 +9,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
-
-use super::timer::{Slowness, Timer, Timers, Wait};
+use super::worker::Worker;
 use crate::config::HalfClose;
+use crate::net::{Slowness, Socket, TimedIo, Timer, Timers, Wait, WriteHalf};
 
 /// How long a backend is waited for before the client is watched.
 const LOOK: Duration = Duration::from_millis(50);
@@ -30,20 +27,11 @@ const WIDE: usize = 208 * 1024;
 /// Connections of a worker that have so much room at a time.
 const MOST_WIDE: usize = 64;
 
-/// The end of the reading side alone, whatever lies in front of it: a client that has sent its next
-/// request already must not keep its connection readable, and the wait awake. `PRIORITY` stands for
-/// urgent data, which is not asked for, and for the end.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const END: Interest = Interest::PRIORITY;
-/// Other systems tell of the end only together with what is there to read.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const END: Interest = Interest::READABLE;
-
 /// A client that waits for its answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Presence<'a> {
     /// Its connection.
-    pub stream: &'a TcpStream,
+    pub socket: Socket<'a>,
     /// The worker's clock.
     pub timers: &'a Timers,
     /// The connection's deadlines.
@@ -54,7 +42,23 @@ pub struct Presence<'a> {
     pub read_whole: bool,
 }
 
-impl Presence<'_> {
+impl<'a> Presence<'a> {
+    /// Of the client that is written to.
+    #[inline]
+    pub fn of(
+        worker: &'a Worker,
+        client: &'a TimedIo<'_, WriteHalf<'_>>,
+        read_whole: bool,
+    ) -> Self {
+        Self {
+            socket: client.half.socket(),
+            timers: client.timers,
+            timer: client.timer,
+            half_close: worker.settings.limits.half_close,
+            read_whole,
+        }
+    }
+
     /// Waits for `future`; `None` if the client leaves first.
     pub async fn during<T>(self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
@@ -80,7 +84,7 @@ impl Presence<'_> {
         if soon.is_some() {
             return soon;
         }
-        let mut left = pin!(self.left());
+        let mut left = pin!(self.socket.left(self.half_close));
         self.timers.arm(self.timer, Wait::Presence, WIDEN);
         let mut widened = false;
         let there = poll_fn(|cx| {
@@ -117,7 +121,7 @@ impl Presence<'_> {
     }
 
     fn may_hide(self) -> bool {
-        rustix::io::ioctl_fionread(self.stream).is_ok_and(|unread| unread >= HIDING)
+        self.socket.unread() >= HIDING
     }
 
     /// Gives the kernel room for some hundred kilobytes that the client has sent of its next
@@ -133,51 +137,27 @@ impl Presence<'_> {
         {
             self.timer.moved.wide.set(true);
             self.timers.wide.set(self.timers.wide.get() + 1);
-            // Without it the end is seen later.
-            let _ = SockRef::from(self.stream).set_recv_buffer_size(WIDE);
-        }
-    }
-
-    /// Waits until the client has reset its connection or, where that counts, ended its side.
-    async fn left(self) {
-        // A socket that can't be watched any more has no client.
-        let interest = match self.half_close {
-            HalfClose::Abort => END | Interest::ERROR,
-            HalfClose::Allow => Interest::ERROR,
-        };
-        let Ok(ready) = self.stream.ready(interest).await else {
-            return;
-        };
-        let ended = ready.is_read_closed() && self.half_close == HalfClose::Abort;
-        if !ended && !ready.is_error() {
-            // Bytes that lie in front of the end: without a look at the end alone there is only the
-            // reset to wait for.
-            let _ = self.stream.ready(Interest::ERROR).await;
+            self.socket.make_room(WIDE);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::TcpStream;
 
     use super::*;
+    use crate::net::{Stream, pair};
 
     /// A connection whose client has sent this many bytes that nobody reads.
-    async fn behind(bytes: usize) -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (client, ours) = tokio::join!(
-            TcpStream::connect(listener.local_addr().unwrap()),
-            listener.accept()
-        );
-        let (client, ours) = (client.unwrap(), ours.unwrap().0);
+    async fn behind(bytes: usize) -> (TcpStream, Stream) {
+        let (client, ours) = pair().await;
         let mut sent = 0;
         while sent < bytes {
             client.writable().await.unwrap();
             sent += client.try_write(&vec![0; bytes - sent]).unwrap_or(0);
         }
-        while rustix::io::ioctl_fionread(&ours).unwrap() < bytes as u64 {
-            ours.ready(Interest::READABLE).await.unwrap();
+        while ours.socket().unread() < bytes as u64 {
             tokio::task::yield_now().await;
         }
         (client, ours)
@@ -201,7 +181,7 @@ mod tests {
             let timer = timers.register();
             timers.wide.set(wide_already);
             let presence = Presence {
-                stream: &stream,
+                socket: stream.socket(),
                 timers: &timers,
                 timer: &timer,
                 half_close,
@@ -232,7 +212,7 @@ mod tests {
             let timers = Timers::new();
             let timer = timers.register();
             let presence = Presence {
-                stream,
+                socket: stream.socket(),
                 timers: &timers,
                 timer: &timer,
                 half_close,

@@ -16,10 +16,10 @@ use super::ask::Local;
 use super::download::End;
 use super::exchange::Exchange;
 use super::refusal::Refusal;
-use super::timer::{SWEEP, Slowness, Timer, Wait};
 use super::upload::UploadEnd;
 use super::worker::Worker;
 use crate::config::Timeouts;
+use crate::net::{SWEEP, Slowness, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{Backend, WorkerPool};
 
@@ -242,8 +242,8 @@ mod tests {
 
     use tokio::sync::Notify;
 
-    use super::super::timer::Timers;
     use super::*;
+    use crate::net::Timers;
     use crate::upstream::Places;
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));

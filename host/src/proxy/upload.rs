@@ -6,16 +6,12 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-
 use super::blame::Pace;
-use super::buffer::{Buffer, Buffers};
 use super::interim::SILENCE;
-use super::io::{IoEnd, Limited};
-use super::timer::Wait;
 use crate::config::Timeouts;
 use crate::h1::{ChunkedDecoder, Decoded, Framing, HeadLimits, write_chunk_size, write_last_chunk};
 use crate::message::{Edited, Fields, Malformed};
+use crate::net::{Buffer, Buffers, IoEnd, ReadHalf, TimedIo, Wait, WriteHalf};
 
 /// How much of a body is kept after it was sent, so that the request can be sent again: as many
 /// bytes as most clients send before they hear of a backend that is gone.
@@ -156,11 +152,11 @@ pub struct Upload<'a> {
     /// Told when the client is waited for.
     pub pace: &'a Pace,
     /// Where it comes from.
-    pub client: Limited<'a, ReadHalf<'a>>,
+    pub client: TimedIo<'a, ReadHalf<'a>>,
     /// What was read from there.
     pub input: &'a mut Buffer,
     /// Where it goes.
-    pub upstream: Limited<'a, WriteHalf<'a>>,
+    pub upstream: TimedIo<'a, WriteHalf<'a>>,
     /// What goes there next; begins with the request's head.
     pub up: &'a mut Vec<u8>,
     /// For larger buffers.
@@ -406,7 +402,7 @@ impl Upload<'_> {
 /// Whether a write to the backend is worth waiting for: not if the answer, which the client does
 /// not take, waits as well.
 fn worth_waiting<'a>(
-    client: &Limited<'a, ReadHalf<'a>>,
+    client: &TimedIo<'a, ReadHalf<'a>>,
     answered: &'a Cell<u16>,
     send: Duration,
 ) -> impl Fn(Duration) -> bool + use<'a> {
@@ -427,25 +423,17 @@ fn backend_end(end: IoEnd) -> UploadEnd {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::config::HalfClose;
+    use crate::net::{Stream, Timers, pair};
+    use crate::stats::Counter;
     use socket2::SockRef;
     use tokio::io::AsyncWriteExt;
-    use tokio::net::{TcpListener, TcpStream};
-
-    use super::super::timer::Timers;
-    use super::*;
-    use crate::stats::Counter;
 
     const LARGE: usize = 24 * 1024 * 1024;
 
-    async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let connecting = TcpStream::connect(listener.local_addr().unwrap());
-        let (connected, accepted) = tokio::join!(connecting, listener.accept());
-        (connected.unwrap(), accepted.unwrap().0)
-    }
-
     /// How the upload of a client that sends all of it ends, and how many bytes of it were read.
-    async fn upload_to(backend: TcpStream, framing: Framing, sent: usize) -> (UploadEnd, u64) {
+    async fn upload_to(backend: Stream, framing: Framing, sent: usize) -> (UploadEnd, u64) {
         let (mut input, mut progress) = (
             Buffer::default(),
             Progress::new(framing, false, &Edited::default()),
@@ -454,7 +442,7 @@ mod tests {
     }
 
     async fn upload(
-        mut backend: TcpStream,
+        mut backend: Stream,
         input: &mut Buffer,
         progress: &mut Progress,
         sent: usize,
@@ -464,7 +452,7 @@ mod tests {
         let (timer, read, written) = (timers.register(), Counter::default(), Counter::default());
         let (timers, timer, wait) = (&timers, &timer, Wait::ClientRead);
         let patience = Duration::from_secs(60);
-        let client = Limited {
+        let client = TimedIo {
             half: stream.split().0,
             timers,
             timer,
@@ -473,7 +461,7 @@ mod tests {
             bytes: &read,
         };
         let wait = Wait::UpstreamWrite;
-        let upstream = Limited {
+        let upstream = TimedIo {
             half: backend.split().1,
             timers,
             timer,
@@ -545,10 +533,7 @@ mod tests {
                 .unwrap();
             drop(gone);
             // From here on the reset has arrived, and a write fails.
-            while matches!(backend.try_read(&mut [0]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
-            {
-                backend.readable().await.unwrap();
-            }
+            backend.socket().left(HalfClose::Allow).await;
             let (mut input, framing) = (Buffer::default(), Framing::Length(LARGE as u64));
             let mut progress = Progress::new(framing, keep, &Edited::default());
             let (end, read) = upload(backend, &mut input, &mut progress, sent).await;

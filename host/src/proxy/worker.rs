@@ -9,15 +9,14 @@ use std::time::{Duration, Instant, SystemTime};
 use rand::rngs::SmallRng;
 
 use super::access_log::AccessLog;
-use super::buffer::Buffers;
 use super::connection::Scratch;
 use super::forwarding::Forwarding;
 use super::slow::Holds;
 use super::snapshot::View;
-use super::timer::Timers;
 use super::trace::Tokens;
 use crate::config::{Limits, Paths, Timeouts};
 use crate::h1::HeadLimits;
+use crate::net::{Buffers, Timers};
 use crate::recording::Recorder;
 use crate::stats::{Stats, WorkerShard};
 
@@ -182,7 +181,7 @@ impl Worker {
         self.timers.wake_all();
     }
 
-    /// What is done every [`super::timer::SWEEP`].
+    /// What is done every [`crate::net::SWEEP`].
     pub fn sweep(&self) {
         self.shard.heartbeats.increment();
         self.timers.sweep();

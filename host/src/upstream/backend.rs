@@ -3,18 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::net::{TcpSocket, TcpStream};
-
 use super::Verdict;
 use super::doubt::Accuser;
 use super::places::{Place, Places, Queue, SlowPlace, Turn};
+use crate::net::Stream;
 use crate::stats::BackendShard;
 
 /// A backend. Pools that name the same address share it, with its connections and its health.
@@ -40,7 +37,7 @@ pub struct Backend {
 
 #[derive(Debug)]
 struct Idle {
-    stream: TcpStream,
+    stream: Stream,
     /// Milliseconds of the worker's clock.
     since: u64,
     place: Option<Place>,
@@ -50,7 +47,7 @@ struct Idle {
 #[derive(Debug)]
 pub struct Lease {
     /// The connection.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// Whether it has carried a request before.
     pub reused: bool,
     open: Open,
@@ -108,7 +105,7 @@ impl Backend {
         loop {
             let idle = self.idle.borrow_mut().pop_back()?;
             self.unpooled(1);
-            if is_quiet(&idle.stream, certain) {
+            if idle.stream.is_quiet(certain) {
                 return Some(Lease {
                     stream: idle.stream,
                     reused: true,
@@ -185,16 +182,8 @@ impl Backend {
 
     /// A new connection. The caller limits the time.
     pub async fn connect(self: &Rc<Self>, place: Option<Place>) -> io::Result<Lease> {
-        let socket = if self.address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        // Heads and small bodies are written whole: waiting for more to send only costs time.
-        socket.set_nodelay(true)?;
-        let stream = socket.connect(self.address).await?;
         Ok(Lease {
-            stream,
+            stream: Stream::connect(self.address).await?,
             reused: false,
             open: Open::new(self, place),
         })
@@ -204,7 +193,7 @@ impl Backend {
     pub fn sweep(&self, before: u64) {
         let mut idle = self.idle.borrow_mut();
         let count = idle.len();
-        idle.retain(|i| i.since >= before && is_quiet(&i.stream, false));
+        idle.retain(|i| i.since >= before && i.stream.is_quiet(false));
         self.unpooled(count - idle.len());
     }
 
@@ -318,7 +307,7 @@ impl Lease {
     /// Whether nothing has happened on it since its last request. `certain` as for
     /// [`Backend::lease_idle`].
     pub fn is_quiet(&self, certain: bool) -> bool {
-        is_quiet(&self.stream, certain)
+        self.stream.is_quiet(certain)
     }
 
     /// Closes the connection and leaves its place.
@@ -343,14 +332,4 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.shard.in_flight.decrement();
     }
-}
-
-/// Whether nothing has happened on an idle connection: no end, no error, no byte.
-fn is_quiet(stream: &TcpStream, certain: bool) -> bool {
-    let seen = if certain {
-        SockRef::from(stream).peek(&mut [MaybeUninit::uninit(); 1])
-    } else {
-        stream.try_read(&mut [0; 1])
-    };
-    seen.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
 }

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::config::Pool;
+use crate::net::Stream;
 use crate::policy::{BackendFacts, FailedAttempt, Failure};
 use crate::stats::{BackendShard, Stats};
 
@@ -58,8 +59,15 @@ async fn polled<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> 
     .await
 }
 
+fn tcp(lease: &Lease) -> &TcpStream {
+    match &lease.stream {
+        Stream::Tcp(stream) => stream,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn local(lease: &Lease) -> SocketAddr {
-    lease.stream.local_addr().unwrap()
+    tcp(lease).local_addr().unwrap()
 }
 
 #[tokio::test]
@@ -100,7 +108,7 @@ async fn a_connection_that_ended_or_spoke_out_of_turn_is_passed_over() {
     drop(end);
     let (spoke, mut end) = connected(&backend, &listener).await;
     end.write_all(b"HTTP/1.1 408 Late\r\n\r\n").await.unwrap();
-    spoke.stream.readable().await.unwrap();
+    tcp(&spoke).readable().await.unwrap();
     assert!(!spoke.is_quiet(true));
     spoke.keep(2, 9);
     assert_eq!(backend.shard.connections.value(), 2);
@@ -715,7 +723,7 @@ async fn a_sweep_takes_out_what_the_backend_has_closed() {
     let (closed, end) = connected(&backend, &listener).await;
     let name = local(&open);
     drop(end);
-    closed.stream.readable().await.unwrap();
+    tcp(&closed).readable().await.unwrap();
     open.keep(10, 9);
     closed.keep(10, 9);
     assert_eq!(backend.shard.connections.value(), 2);

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 /// it was full, though the client takes one byte after the other. Asked only while others wait for
 /// what a slow client holds.
 #[cfg(target_os = "linux")]
-pub fn unacknowledged(stream: &TcpStream) -> u64 {
+pub(super) fn unacknowledged(stream: &TcpStream) -> u64 {
     use std::ffi::c_int;
 
     use rustix::ioctl::{Getter, Opcode, ioctl};
@@ -30,7 +30,7 @@ pub fn unacknowledged(stream: &TcpStream) -> u64 {
 
 /// Bytes; 0, as the system does not tell.
 #[cfg(not(target_os = "linux"))]
-pub fn unacknowledged(_: &TcpStream) -> u64 {
+pub(super) fn unacknowledged(_: &TcpStream) -> u64 {
     0
 }
 

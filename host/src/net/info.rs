@@ -1,0 +1,119 @@
+//! What is known of a connection before its first request.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::message::Scheme;
+
+/// What is known of a client's connection. Complete before the connection is admitted: what a
+/// PROXY protocol header or a TLS handshake says is read first.
+#[derive(Debug)]
+pub struct ConnectionInfo {
+    /// The client's address. A dual-stack listener shows IPv4 clients as mapped addresses; here
+    /// they are IPv4.
+    pub peer: SocketAddr,
+    /// The address that the client has reached.
+    pub local: SocketAddr,
+    /// What the handshake settled; `None` if the connection is not encrypted.
+    pub tls: Option<Box<TlsFacts>>,
+    /// The peer's address without its port. Made once for a connection: each request wants it.
+    text: Box<str>,
+}
+
+/// What a TLS handshake settled.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The host that the client asked for (SNI).
+    pub server_name: Option<Box<str>>,
+    /// The protocol that both sides agreed to (ALPN).
+    pub protocol: Option<Box<[u8]>>,
+    /// The certificate that the client has proved to own, in DER.
+    pub client_certificate: Option<Box<[u8]>>,
+}
+
+impl ConnectionInfo {
+    /// A connection that is not encrypted.
+    pub fn new(peer: SocketAddr, local: SocketAddr) -> Self {
+        let [peer, local] = [peer, local]
+            .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
+        Self {
+            peer,
+            local,
+            tls: None,
+            text: text_of(peer.ip()).into(),
+        }
+    }
+
+    /// The peer's address without its port, as in `X-Forwarded-For` and in logs.
+    pub fn peer_text(&self) -> &str {
+        &self.text
+    }
+
+    /// The scheme of the client's requests.
+    pub fn scheme(&self) -> Scheme {
+        match self.tls {
+            Some(_) => Scheme::Https,
+            None => Scheme::Http,
+        }
+    }
+}
+
+/// The address in text. Each new connection needs one, and formatting is a twentieth of what a
+/// connection costs.
+fn text_of(address: IpAddr) -> String {
+    let IpAddr::V4(v4) = address else {
+        return address.to_string();
+    };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (at, part) in v4.octets().into_iter().enumerate() {
+        if at > 0 {
+            text.push('.');
+        }
+        if part >= 100 {
+            text.push(char::from(b'0' + part / 100));
+        }
+        if part >= 10 {
+            text.push(char::from(b'0' + part / 10 % 10));
+        }
+        text.push(char::from(b'0' + part % 10));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(peer: &str) -> ConnectionInfo {
+        ConnectionInfo::new(peer.parse().unwrap(), ([127, 0, 0, 1], 80).into())
+    }
+
+    #[test]
+    fn an_address_is_written_as_it_is_read() {
+        for text in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "10.0.200.9",
+            "192.0.2.100",
+            "::1",
+            "2001:db8::a:1",
+        ] {
+            let address: IpAddr = text.parse().unwrap();
+            assert_eq!(text_of(address), text);
+        }
+    }
+
+    #[test]
+    fn a_client_of_ipv4_is_one_on_a_dual_stack_listener_as_well() {
+        let mapped = info("[::ffff:192.0.2.1]:40000");
+        assert_eq!(mapped.peer, ([192, 0, 2, 1], 40_000).into());
+        assert_eq!(mapped.peer_text(), "192.0.2.1");
+    }
+
+    #[test]
+    fn the_scheme_is_that_of_the_connection() {
+        let plain = info("192.0.2.1:40000");
+        assert_eq!(plain.scheme(), Scheme::Http);
+        let tls = Some(Box::default());
+        assert_eq!(ConnectionInfo { tls, ..plain }.scheme(), Scheme::Https);
+    }
+}

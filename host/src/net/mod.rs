@@ -1,0 +1,27 @@
+//! Net: what carries bytes to clients and backends, and for how long is it waited for?
+//!
+//! [`Stream`] is the one enum over TCP and Unix sockets; a TLS session becomes a variant of it, and
+//! nothing above it is generic. [`TimedIo`] reads and writes its halves under the coarse deadlines
+//! of [`Timers`], into [`Buffer`]s that a worker lends. [`ConnectionInfo`] is what is known of a
+//! connection before it is admitted. Called by `proxy` and `upstream`. Never parses HTTP, never
+//! knows a request, a route or a policy.
+
+mod buffer;
+mod info;
+mod listen;
+mod moved;
+mod stream;
+mod timed;
+mod timer;
+mod unacknowledged;
+
+pub use buffer::{Buffer, Buffers, SMALL};
+pub use info::{ConnectionInfo, TlsFacts};
+pub use listen::{accepted, is_of_one_connection};
+pub use moved::Slowness;
+pub use stream::{ReadHalf, Socket, Stream, WriteHalf};
+pub use timed::{IoEnd, TimedIo};
+pub use timer::{SWEEP, Timer, Timers, Wait};
+
+#[cfg(test)]
+pub(crate) use stream::tests::pair;
