@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
-use waypost::policy::{
-    Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec,
-    Seat, Selected,
-};
+use waypost::policy::{Attempt, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, Selected};
 use waypost::stats::{PolicyStats, Stats};
 use waypost::wire::{Fields, RequestHead};
+use waypost::upstream::BackendFacts;
 
 const BACKENDS: u32 = 2;
 

@@ -6,6 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use waypost::config::{HostPattern, Route};
 use waypost::route::RouteTable;
+use waypost::upstream::Registry;
 use waypost::wire::path::{literal, normal, normalise, readings};
 use waypost::wire::syntax::host_of_authority;
 
@@ -42,7 +43,8 @@ fuzz_target!(|bytes: &[u8]| {
         policies: Vec::new(),
         preserve_header_case: false,
     };
-    let routes = RouteTable::new(&[route("/", 0), route("/admin", 1)]);
+    let pools = Registry::new(1).pools(["all", "admin"]);
+    let routes = RouteTable::new(&[route("/", 0), route("/admin", 1)], &pools);
     let rule = routes.find(authority, &once);
     assert!(rule.is_some());
     if let Some(rule) = rule.filter(|_| notes.is_ambiguous()) {

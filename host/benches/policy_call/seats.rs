@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use waypost::policy::{
-    Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec,
-    Seat, builtin,
+    Attempt, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, builtin,
 };
 use waypost::stats::Stats;
+use waypost::upstream::BackendFacts;
 use waypost::wire::{Fields, RequestHead};
 
 /// The only pool.

@@ -8,7 +8,6 @@ use rand::Rng;
 use tracing::Level;
 use wasmtime::component::Resource;
 
-use super::answer::{BackendFacts, Failure};
 use super::bindings::waypost::policy::store::StoreError as WitStoreError;
 use super::bindings::waypost::policy::types::HeaderError;
 use super::bindings::waypost::policy::{
@@ -20,6 +19,7 @@ use super::state::{State, Turn};
 use super::store::{Call, StoreError};
 use super::tape::Clock;
 use crate::stats::MAX_POLICY_COUNTERS;
+use crate::upstream::{BackendFacts, Failure};
 use crate::wire::Fields;
 
 /// The longest name of a counter.

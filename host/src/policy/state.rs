@@ -8,7 +8,6 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use wasmtime::ResourceLimiter;
 
-use super::answer::{BackendFacts, FailedAttempt};
 use super::deadline::Deadline;
 use super::edits::EditBudget;
 use super::lines::Lines;
@@ -16,6 +15,7 @@ use super::store::{Answer, Call, Store};
 use super::tape::{Clock, Tape};
 use super::wasi::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
+use crate::upstream::{BackendFacts, FailedAttempt};
 use crate::wire::{Checkpoint, Fields, RequestHead};
 
 /// Elements of all tables of an instance together: a JavaScript engine needs some ten thousand.

@@ -14,7 +14,7 @@ use super::reply::{connection_option, write_date};
 use super::trace::TRACE;
 use super::upload::{Sent, Stage};
 use crate::policy::ByteRange;
-use crate::upstream::{Backend, Outcome};
+use crate::upstream::{AttemptOutcome, WorkerEndpoint};
 use crate::wire::{
     ChunkedDecoder, Decoded, Fields, Framing, Malformed, RequestHead, ResponseHead, ResponseMeta,
     Version, write_chunk_size, write_last_chunk, write_response_end, write_status_line,
@@ -46,7 +46,7 @@ pub struct Download<'a> {
     /// The policies to ask.
     pub panel: Panel<'a>,
     /// Who answers.
-    pub backend: &'a Backend,
+    pub backend: &'a WorkerEndpoint,
     /// Its index.
     pub index: u32,
     /// The ranges that the client asked for, if the proxy may cut the answer.
@@ -86,7 +86,7 @@ pub enum End {
         /// Whether the client can see that what it has is not the whole.
         delimited: bool,
         /// What it says of the backend.
-        outcome: Outcome,
+        outcome: AttemptOutcome,
     },
     /// The client takes no more.
     ClientGone(&'static str),
@@ -332,7 +332,7 @@ impl Download<'_> {
         match self.read_body(body).await? {
             Ok(0) => Err(self.broken(
                 "the backend's connection ended within the body",
-                Outcome::BodyCut,
+                AttemptOutcome::BodyCut,
             )),
             Ok(_) => Ok(()),
             Err(end) => Err(self.lost(end, owes)),
@@ -366,7 +366,7 @@ impl Download<'_> {
             0 => bad(reason),
             _ => self.broken(
                 "the backend's body is not correctly chunked",
-                Outcome::BodyCut,
+                AttemptOutcome::BodyCut,
             ),
         }
     }
@@ -375,19 +375,20 @@ impl Download<'_> {
         match end {
             IoEnd::Failed => self.broken(
                 "the backend's connection failed within the body",
-                Outcome::BodyCut,
+                AttemptOutcome::BodyCut,
             ),
-            IoEnd::TimedOut if owes => {
-                self.broken("the backend stopped within the body", Outcome::BodyStalled)
-            }
+            IoEnd::TimedOut if owes => self.broken(
+                "the backend stopped within the body",
+                AttemptOutcome::BodyStalled,
+            ),
             IoEnd::TimedOut => self.broken(
                 "the backend was silent for too long within the body",
-                Outcome::Quiet,
+                AttemptOutcome::Quiet,
             ),
         }
     }
 
-    fn broken(&self, reason: &'static str, outcome: Outcome) -> End {
+    fn broken(&self, reason: &'static str, outcome: AttemptOutcome) -> End {
         End::Broken {
             reason,
             delimited: self.to != Framing::UntilClose,

@@ -14,12 +14,12 @@ use super::facts::{BackendState, GivenFacts};
 use super::source::Source;
 use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::policy::{
-    Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Edited, Engine,
-    EngineOptions, FailedAttempt, Fault, FaultKind, Generation, Hook, LogLine, Message,
-    PolicyError, PolicySpec, PoolSpec, RangeVerdict, Reply, Script, Seat, Select, Selected, Store,
-    Tape,
+    Ask, Attempt, BackendSpec, CheckRange, EditRequest, EditResponse, Edited, Engine,
+    EngineOptions, Fault, FaultKind, Generation, Hook, LogLine, Message, PolicyError, PolicySpec,
+    PoolSpec, RangeVerdict, Reply, Script, Seat, Select, Selected, Store, Tape,
 };
 use crate::stats::{PolicyShard, PolicyStats, Stats};
+use crate::upstream::{BackendFacts, FailedAttempt};
 use crate::wire::{Fields, RequestHead};
 
 /// Stages after which there is a new engine: one keeps the store of each.

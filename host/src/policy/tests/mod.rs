@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use crate::stats::{PolicyShard, PolicyStats, Stats};
+use crate::upstream::{BackendFacts, FailedAttempt, Failure};
 use crate::wire::RequestHead;
 
 const PROBE: &[u8] = include_bytes!("../../../../tests/guests/probe/probe.wasm");

@@ -17,12 +17,13 @@ use super::super::stage::PATIENCE;
 use super::log::{Cue, find};
 use crate::config::{self, OnFailure, StoreLimits, brief};
 use crate::policy::{
-    Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Engine,
-    EngineOptions, FailedAttempt, Fault, FaultKind, Generation, Hook, Message, PolicySpec,
-    PoolSpec, Recorded, Script, Seat, Select, Tape,
+    Ask, Attempt, BackendSpec, CheckRange, EditRequest, EditResponse, Engine, EngineOptions, Fault,
+    FaultKind, Generation, Hook, Message, PolicySpec, PoolSpec, Recorded, Script, Seat, Select,
+    Tape,
 };
 use crate::recording::{self, Answer, Fact, Field, Isolation, Lineup, Policy, Pool, Recordable};
 use crate::stats::Stats;
+use crate::upstream::{BackendFacts, FailedAttempt};
 use crate::wire::{Fields, RequestHead, syntax};
 
 /// Seats at most: a worker's requests beyond them share one with another's.

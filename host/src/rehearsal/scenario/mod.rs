@@ -17,7 +17,8 @@ use tracing::Level;
 
 use super::facts::BackendState;
 use super::stage::{Given, Question, Response};
-use crate::policy::{FailedAttempt, Hook, Script};
+use crate::policy::{Hook, Script};
+use crate::upstream::FailedAttempt;
 use crate::wire::RequestHead;
 
 pub(super) use file::{default_given, parse, read};

@@ -2,8 +2,9 @@
 
 use super::{Field, Meant, Pick, Stored};
 use crate::config::{Findings, Node, Place};
-use crate::policy::{FailedAttempt, Failure};
+
 use crate::rehearsal::stage::GivenPool;
+use crate::upstream::{FailedAttempt, Failure};
 use crate::wire::{Fields, syntax};
 
 /// A whole number of 64 bits: an integer, or a string where TOML's integers do not reach, such as
