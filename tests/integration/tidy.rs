@@ -72,6 +72,12 @@ fn policies_never_name_hyper() {
 }
 
 #[test]
+fn upstream_knows_neither_policies_nor_requests() {
+    let above = ["crate::policy", "crate::route", "crate::proxy"];
+    assert_eq!(holding("upstream", &above), [""; 0]);
+}
+
+#[test]
 fn the_wire_does_no_io_and_knows_no_other_room() {
     assert_eq!(
         holding(

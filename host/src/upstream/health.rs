@@ -94,7 +94,7 @@ impl Condition {
 }
 
 impl WorkerHealth {
-    /// For those who read.
+    /// What may be read from elsewhere.
     pub fn condition(&self) -> &Arc<Condition> {
         &self.condition
     }
