@@ -8,6 +8,7 @@ use waypost::config::{HostPattern, Route};
 use waypost::message::path::{literal, normal, normalise, readings};
 use waypost::message::syntax::host_of_authority;
 use waypost::route::RouteTable;
+use waypost::upstream::Registry;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else {
@@ -42,7 +43,8 @@ fuzz_target!(|bytes: &[u8]| {
         policies: Vec::new(),
         preserve_header_case: false,
     };
-    let routes = RouteTable::new(&[route("/", 0), route("/admin", 1)]);
+    let pools = Registry::new(1).pools(["all", "admin"]);
+    let routes = RouteTable::new(&[route("/", 0), route("/admin", 1)], &pools);
     let rule = routes.find(authority, &once);
     assert!(rule.is_some());
     if let Some(rule) = rule.filter(|_| notes.is_ambiguous()) {

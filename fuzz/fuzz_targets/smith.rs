@@ -17,8 +17,9 @@ use libfuzzer_sys::fuzz_target;
 use wasm_smith::{Component, Config, Module};
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use waypost::message::RequestHead;
-use waypost::policy::{BackendFacts, Compiler, Engine, EngineOptions, PolicySpec, Seat};
+use waypost::policy::{Compiler, Engine, EngineOptions, PolicySpec, Seat};
 use waypost::stats::{PolicyStats, Stats};
+use waypost::upstream::BackendFacts;
 
 /// What the module in it must export.
 const EXPORTS: &str = r#"(module

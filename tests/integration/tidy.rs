@@ -84,6 +84,12 @@ fn messages_and_their_codec_do_no_io_and_know_no_room_above_them() {
     }
 }
 
+#[test]
+fn upstream_knows_neither_policies_nor_requests() {
+    let above = ["crate::policy", "crate::route", "crate::proxy"];
+    assert_eq!(holding("upstream", &above), [""; 0]);
+}
+
 /// A descriptor of all of the process may be full, or read by nobody.
 #[test]
 fn only_the_ground_writes_to_standard_output_and_error() {

@@ -8,10 +8,10 @@ use serde_json::Value;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use waypost::message::{Fields, RequestHead};
 use waypost::policy::{
-    Attempt, BackendFacts, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec,
-    Seat, builtin,
+    Attempt, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, builtin,
 };
 use waypost::stats::Stats;
+use waypost::upstream::BackendFacts;
 
 /// The only pool.
 pub const POOL: u32 = 0;

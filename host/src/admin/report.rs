@@ -12,7 +12,7 @@ use super::process::Process;
 use super::recording::Recording;
 use crate::policy::Hook;
 use crate::stats::{
-    BackendShard, Counter, DecidedPool, Gauge, Histogram, HistogramSnapshot, PolicyShard,
+    BackendStats, Counter, DecidedPool, HealthReading, Histogram, HistogramSnapshot, PolicyShard,
     PolicyStats, STATUSES, Stats, StoreShard, WorkerShard,
 };
 
@@ -276,24 +276,25 @@ impl Report {
 }
 
 impl Backend {
-    fn new<S: AsRef<BackendShard>>(shards: &[S], now_milliseconds: u64) -> Self {
-        let shards: Vec<&BackendShard> = shards.iter().map(AsRef::as_ref).collect();
-        let gauge =
-            |gauge: fn(&BackendShard) -> &Gauge| shards.iter().map(move |s| gauge(s).value());
-        let (averages, seen_by) = gauge(|s| &s.latency_ewma_microseconds)
-            .filter(|ewma| *ewma > 0)
-            .fold((0, 0), |(sum, n): (u64, u64), ewma| (sum + ewma, n + 1));
-        let set_aside_by_workers = gauge(|s| &s.ejected_until)
-            .filter(|until| *until > now_milliseconds)
-            .count();
+    fn new(counted: &BackendStats, now_milliseconds: u64) -> Self {
+        let (shards, health) = (&counted.shards, counted.health.by_worker());
+        let averages = health.iter().map(|h| h.latency_microseconds);
+        let (averages, seen_by) = averages
+            .filter(|average| *average > 0)
+            .fold((0, 0), |(sum, n): (u64, u64), average| {
+                (sum + average, n + 1)
+            });
+        let ejected = |h: &&HealthReading| h.ejected_until > now_milliseconds;
+        let set_aside_by_workers = health.iter().filter(ejected).count();
+        let failures = health.iter().map(|h| h.consecutive_failures);
         Self {
             requests: shards.iter().map(|s| s.requests.value()).sum(),
             failures: shards.iter().map(|s| s.failures.value()).sum(),
-            in_flight: gauge(|s| &s.in_flight).sum(),
+            in_flight: health.iter().map(|h| h.in_flight).sum(),
             healthy: set_aside_by_workers == 0,
             set_aside_by_workers: set_aside_by_workers as u64,
-            consecutive_failures: gauge(|s| &s.consecutive_failures).max().unwrap_or(0),
-            connections: gauge(|s| &s.connections).sum(),
+            consecutive_failures: failures.max().unwrap_or(0),
+            connections: shards.iter().map(|s| s.connections.value()).sum(),
             latency: BackendLatency {
                 ewma_microseconds: averages.checked_div(seen_by).unwrap_or(0),
                 all: Microseconds(add_up(shards.iter().map(|s| &s.latency_microseconds))),

@@ -24,7 +24,7 @@ use crate::remote::{self, Surroundings};
 use crate::rollout::Keep;
 use crate::scaffold::{self, Language};
 use crate::stats::Stats;
-use crate::upstream::{PoolTopology, resolve};
+use crate::upstream::{PoolTopology, Registry, resolve_pool};
 
 /// Prints a line. A reader that has gone, as `head` does when it has enough, is no failure; a disk
 /// that is full is one.
@@ -238,30 +238,25 @@ async fn check(sources: Sources) -> Result<ExitCode> {
 /// Resolves pool by pool, so that one name that leads nowhere does not hide the others.
 async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<PoolTopology>>> {
     let mut topologies = Vec::with_capacity(config.pools.len());
-    for pool in &config.pools {
-        match resolve(std::slice::from_ref(pool)).await {
-            Ok(resolved) => {
-                for topology in &resolved {
-                    let addresses: Vec<String> = topology
-                        .backends
-                        .iter()
-                        .map(|b| b.address.to_string())
-                        .collect();
-                    say!("pool {:?}: {}", topology.name, addresses.join(", "))?;
-                }
-                topologies.extend(resolved);
+    let registry = Registry::new(config.workers);
+    let ids = registry.pools(config.pools.iter().map(|pool| pool.name.as_str()));
+    for (pool, id) in config.pools.iter().zip(ids) {
+        match resolve_pool(pool, id, &registry).await {
+            Ok(topology) => {
+                let endpoints = topology.endpoints.iter();
+                let addresses: Vec<String> = endpoints.map(|e| e.address.to_string()).collect();
+                say!("pool {:?}: {}", topology.name, addresses.join(", "))?;
+                topologies.push(topology);
             }
             Err(e) => {
                 *failed += 1;
                 say!("error: {e}")?;
                 // Policies are loaded all the same, as if the pool had no backends.
-                topologies.extend(
-                    resolve(&[Pool {
-                        backends: vec![],
-                        ..pool.clone()
-                    }])
-                    .await?,
-                );
+                let empty = Pool {
+                    backends: vec![],
+                    ..pool.clone()
+                };
+                topologies.push(resolve_pool(&empty, id, &registry).await?);
             }
         }
     }

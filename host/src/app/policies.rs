@@ -69,27 +69,28 @@ pub fn unpinned(policy: &Policy, digest: &str) -> Option<String> {
 
 /// The pools of the routes that name this policy.
 pub fn pools(config: &Config, topologies: &[Arc<PoolTopology>], policy: usize) -> Vec<PoolSpec> {
-    let mut ids: Vec<usize> = config
+    let mut pools: Vec<usize> = config
         .routes
         .iter()
         .filter(|r| r.policies.contains(&policy))
         .map(|r| r.pool)
         .collect();
-    ids.sort_unstable();
-    ids.dedup();
+    pools.sort_unstable();
+    pools.dedup();
     let backends = |topology: &PoolTopology| {
-        let spec = topology.backends.iter().map(|b| BackendSpec {
+        let spec = topology.endpoints.iter().map(|b| BackendSpec {
             address: b.address.to_string(),
             weight: b.weight,
             labels: b.labels.clone(),
         });
         spec.collect()
     };
-    ids.into_iter()
-        .filter_map(|id| {
-            let topology = topologies.get(id)?;
+    pools
+        .into_iter()
+        .filter_map(|pool| {
+            let topology = topologies.get(pool)?;
             Some(PoolSpec {
-                id: u32::try_from(id).ok()?,
+                id: topology.id.number(),
                 name: topology.name.clone(),
                 backends: backends(topology),
             })

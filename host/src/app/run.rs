@@ -25,7 +25,7 @@ use crate::proxy::{Admission, Forwarding, Settings};
 use crate::recording::{RecordWriter, Recorder};
 use crate::rollout::Keep;
 use crate::stats::Stats;
-use crate::upstream::resolve;
+use crate::upstream::{Registry, resolve};
 
 /// Where a proxy that has started can be reached.
 #[derive(Debug, Clone)]
@@ -258,7 +258,7 @@ impl Running {
 
 /// Resolves the backends and loads the policies.
 async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> {
-    let topologies: Vec<_> = resolve(&config.pools)
+    let topologies: Vec<_> = resolve(&config.pools, &Registry::new(config.workers))
         .await?
         .into_iter()
         .map(Arc::new)

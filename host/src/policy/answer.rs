@@ -1,22 +1,8 @@
-//! What hooks are asked and answer, in the host's own words: the boundary to `proxy` and
-//! `upstream`.
+//! What hooks are asked and answer, in the host's own words.
 
 use std::fmt;
 
-/// Live facts about backends as one worker sees them; implemented by `upstream`. Unknown indices
-/// read as 0 or false.
-pub trait BackendFacts: Send + Sync {
-    /// Requests sent and not yet answered in full.
-    fn in_flight(&self, pool: u32, backend: u32) -> u32;
-    /// Moving average of the time to the response head, in microseconds; 0 before the first.
-    fn latency_microseconds(&self, pool: u32, backend: u32) -> u64;
-    /// False while the backend is set aside for failing.
-    fn healthy(&self, pool: u32, backend: u32) -> bool;
-    /// Failures since the last success.
-    fn consecutive_failures(&self, pool: u32, backend: u32) -> u32;
-    /// How many backends the pool has, for checking an answer.
-    fn backend_count(&self, pool: u32) -> u32;
-}
+use crate::upstream::FailedAttempt;
 
 /// Which attempt a selection is for.
 #[derive(Debug, Clone, Copy)]
@@ -25,28 +11,6 @@ pub struct Attempt<'a> {
     pub number: u32,
     /// Those that failed so far.
     pub failed: &'a [FailedAttempt],
-}
-
-/// An attempt that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FailedAttempt {
-    /// The backend's index.
-    pub backend: u32,
-    /// What happened.
-    pub failure: Failure,
-}
-
-/// Why an attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// Refused, reset or unreachable before the request was sent.
-    Connect,
-    /// No connection in time.
-    ConnectTimeout,
-    /// The connection ended before the response began.
-    Closed,
-    /// Anything else.
-    Other,
 }
 
 /// The answer of `selection.select`.
@@ -201,17 +165,6 @@ impl fmt::Display for FaultKind {
             Self::Unavailable => "unavailable",
             Self::Suspended => "suspended",
             Self::Paused => "client is paused",
-        })
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connect => "connect",
-            Self::ConnectTimeout => "connect-timeout",
-            Self::Closed => "closed",
-            Self::Other => "other",
         })
     }
 }

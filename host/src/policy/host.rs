@@ -8,7 +8,6 @@ use rand::Rng;
 use tracing::Level;
 use wasmtime::component::Resource;
 
-use super::answer::{BackendFacts, Failure};
 use super::bindings::waypost::policy::store::StoreError as WitStoreError;
 use super::bindings::waypost::policy::types::HeaderError;
 use super::bindings::waypost::policy::{
@@ -21,6 +20,7 @@ use super::store::{Call, StoreError};
 use super::tape::Clock;
 use crate::message::Fields;
 use crate::stats::MAX_POLICY_COUNTERS;
+use crate::upstream::{BackendFacts, Failure};
 
 /// The longest name of a counter.
 const MAX_COUNTER_NAME: usize = 64;

@@ -45,10 +45,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{
-    Attempt, BackendFacts, ByteRange, Edited, FailedAttempt, Failure, Fault, FaultKind,
-    RangeVerdict, Reply, Selected,
-};
+pub use answer::{Attempt, ByteRange, Edited, Fault, FaultKind, RangeVerdict, Reply, Selected};
 pub use builtin::{builtin, builtin_names};
 /// For `fuzz/`, which looks at it apart from what is done with it.
 #[doc(hidden)]

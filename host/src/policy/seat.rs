@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::Store;
 
-use super::answer::{Attempt, BackendFacts, Edited, Fault, FaultKind, RangeVerdict, Selected};
+use super::answer::{Attempt, Edited, Fault, FaultKind, RangeVerdict, Selected};
 use super::contract::{Exports, Hooks};
 use super::deadline::{Allowance, thread_time};
 use super::generation::Generation;
@@ -20,6 +20,7 @@ use super::verdict;
 use crate::config::Isolation;
 use crate::message::{Fields, RequestHead};
 use crate::stats::PolicyShard;
+use crate::upstream::BackendFacts;
 
 /// One worker's seat at one generation of a policy. A call runs inline to its end or to its
 /// deadline.

@@ -8,7 +8,6 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use wasmtime::ResourceLimiter;
 
-use super::answer::{BackendFacts, FailedAttempt};
 use super::deadline::Deadline;
 use super::edits::EditBudget;
 use super::lines::Lines;
@@ -17,6 +16,7 @@ use super::tape::{Clock, Tape};
 use super::wasi::Wasi;
 use crate::message::{Checkpoint, Fields, RequestHead};
 use crate::stats::{PolicyShard, PolicyStats};
+use crate::upstream::{BackendFacts, FailedAttempt};
 
 /// Elements of all tables of an instance together: a JavaScript engine needs some ten thousand.
 const MAX_TABLE_ELEMENTS: usize = 200_000;

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::answer::BackendFacts;
 use super::generation::Generation;
 use super::hook::Hook;
 use super::seat::Seat;
 use crate::config::Rollout;
 use crate::stats::{Decisions, TrialShard};
+use crate::upstream::BackendFacts;
 
 /// The longest that a shadow may run: nobody waits for its answer, but a request waits for its end.
 const SHADOW_DEADLINE: Duration = Duration::from_millis(50);

@@ -13,11 +13,12 @@ use super::worker::Worker;
 use crate::config::OnFailure;
 use crate::message::{Fields, Notes, RequestHead};
 use crate::policy::{
-    Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, FailedAttempt, Fault,
-    Message, RangeVerdict, Reply, Seat, Select, Selected,
+    Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, Fault, Message,
+    RangeVerdict, Reply, Seat, Select, Selected,
 };
 use crate::recording::{Recordable, Role};
 use crate::route::Rule;
+use crate::upstream::FailedAttempt;
 
 /// An answer that comes from here and not from a backend.
 #[derive(Debug)]
@@ -101,7 +102,7 @@ impl<'a> Panel<'a> {
             return Ok(Vec::new());
         }
         let question = CheckRange {
-            pool: self.rule.pool,
+            pool: self.rule.pool.number(),
         };
         for member in self.members() {
             let Some(answered) = self.ask(member, &question, &mut Message::request(head)) else {
@@ -139,7 +140,7 @@ impl<'a> Panel<'a> {
     /// Lets the policies edit the request's fields.
     pub fn edit_request(self, head: &mut RequestHead) -> Result<(), Local> {
         let question = EditRequest {
-            pool: self.rule.pool,
+            pool: self.rule.pool.number(),
         };
         for member in self.members() {
             let Some(answered) = self.ask(member, &question, &mut Message::request(head)) else {
@@ -166,7 +167,7 @@ impl<'a> Panel<'a> {
         let pool = self.rule.pool;
         self.turn.record(|record| record.attempt(number, failed));
         let question = Select {
-            pool,
+            pool: pool.number(),
             attempt: Attempt { number, failed },
         };
         for member in self.members() {
@@ -205,7 +206,7 @@ impl<'a> Panel<'a> {
     ) -> Result<(), Local> {
         self.turn.record(|record| record.response(status, backend));
         let question = EditResponse {
-            pool: self.rule.pool,
+            pool: self.rule.pool.number(),
             status,
             backend,
         };

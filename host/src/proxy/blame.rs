@@ -1,4 +1,4 @@
-//! What the end of an exchange says of the backend: which [`Outcome`] it is. Whose doing that was
+//! What the end of an exchange says of the backend: which [`AttemptOutcome`] it is. Whose doing that was
 //! is decided there.
 
 use std::cell::Cell;
@@ -8,7 +8,7 @@ use super::download::End;
 use super::refusal::Refusal;
 use super::upload::UploadEnd;
 use crate::message::Malformed;
-use crate::upstream::Outcome;
+use crate::upstream::AttemptOutcome;
 
 /// A client that made its backends wait for this long in all, in milliseconds, may have been too
 /// slow for them.
@@ -68,29 +68,29 @@ impl Pace {
 }
 
 /// The outcome for the backend.
-pub fn outcome(end: &Result<End, UploadEnd>, known: Circumstances) -> Outcome {
+pub fn outcome(end: &Result<End, UploadEnd>, known: Circumstances) -> AttemptOutcome {
     match end {
-        Ok(End::Complete { .. }) => Outcome::Answered,
-        Ok(End::Closed) if known.reused => Outcome::Stale,
-        Ok(End::Closed) if known.slow_client => Outcome::ClosedOnSlowClient,
-        Ok(End::Closed) => Outcome::Closed,
-        Ok(End::Local(Local::Reply { .. } | Local::Options)) => Outcome::Replaced,
+        Ok(End::Complete { .. }) => AttemptOutcome::Answered,
+        Ok(End::Closed) if known.reused => AttemptOutcome::Stale,
+        Ok(End::Closed) if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
+        Ok(End::Closed) => AttemptOutcome::Closed,
+        Ok(End::Local(Local::Reply { .. } | Local::Options)) => AttemptOutcome::Replaced,
         Ok(End::Local(Local::Refusal(Refusal::ClosedEarly))) if known.slow_client => {
-            Outcome::ClosedOnSlowClient
+            AttemptOutcome::ClosedOnSlowClient
         }
         Ok(End::Local(Local::Refusal(refusal))) => refused(refusal),
         // The backend may have been waiting for the rest of the request, or for room for the rest
         // of its response.
-        Ok(End::Broken { .. }) if known.slow_client => Outcome::ClosedOnSlowClient,
+        Ok(End::Broken { .. }) if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
         Ok(End::Broken { outcome, .. }) => *outcome,
-        Ok(End::ClientGone(_)) if known.answered => Outcome::ClientLeft,
-        Ok(End::ClientGone(_)) => Outcome::ClientFailed,
+        Ok(End::ClientGone(_)) if known.answered => AttemptOutcome::ClientLeft,
+        Ok(End::ClientGone(_)) => AttemptOutcome::ClientFailed,
         // A backend that has answered need not read the rest.
         Err(UploadEnd::BackendTimedOut | UploadEnd::BackendGone) if known.answered => {
-            Outcome::Quiet
+            AttemptOutcome::Quiet
         }
-        Err(UploadEnd::BackendTimedOut) => Outcome::TookNothing,
-        Err(UploadEnd::BackendGone | UploadEnd::Complete) => Outcome::NoResponse,
+        Err(UploadEnd::BackendTimedOut) => AttemptOutcome::TookNothing,
+        Err(UploadEnd::BackendGone | UploadEnd::Complete) => AttemptOutcome::NoResponse,
         Err(
             UploadEnd::ClientGone
             | UploadEnd::ClientTimedOut
@@ -99,28 +99,28 @@ pub fn outcome(end: &Result<End, UploadEnd>, known: Circumstances) -> Outcome {
             | UploadEnd::TooLarge,
         ) => {
             if known.answered {
-                Outcome::ClientLeft
+                AttemptOutcome::ClientLeft
             } else {
-                Outcome::ClientFailed
+                AttemptOutcome::ClientFailed
             }
         }
     }
 }
 
-fn refused(refusal: &Refusal) -> Outcome {
+fn refused(refusal: &Refusal) -> AttemptOutcome {
     match refusal {
-        Refusal::ResponseTimeout => Outcome::NoResponse,
-        Refusal::ClosedEarly => Outcome::Closed,
-        Refusal::Unreachable => Outcome::ConnectFailed,
-        Refusal::ConnectTimeout => Outcome::ConnectTimedOut,
+        Refusal::ResponseTimeout => AttemptOutcome::NoResponse,
+        Refusal::ClosedEarly => AttemptOutcome::Closed,
+        Refusal::Unreachable => AttemptOutcome::ConnectFailed,
+        Refusal::ConnectTimeout => AttemptOutcome::ConnectTimedOut,
         Refusal::BadResponse(
             Malformed::RequestLineTooLong | Malformed::HeadTooLarge | Malformed::TooManyFields,
-        ) => Outcome::BeyondLimits,
-        Refusal::BadResponse(_) | Refusal::UnaskedUpgrade => Outcome::Malformed,
+        ) => AttemptOutcome::BeyondLimits,
+        Refusal::BadResponse(_) | Refusal::UnaskedUpgrade => AttemptOutcome::Malformed,
         Refusal::RangeNotSatisfiable { .. }
         | Refusal::PolicyFailed { .. }
-        | Refusal::PolicyAbsent { .. } => Outcome::Replaced,
-        Refusal::NoBackend | Refusal::Busy | Refusal::TooManyConnections => Outcome::NoPlace,
+        | Refusal::PolicyAbsent { .. } => AttemptOutcome::Replaced,
+        Refusal::NoBackend | Refusal::Busy | Refusal::TooManyConnections => AttemptOutcome::NoPlace,
         Refusal::Malformed(_)
         | Refusal::Method
         | Refusal::Path(_)
@@ -132,7 +132,7 @@ fn refused(refusal: &Refusal) -> Outcome {
         | Refusal::HiddenClient
         | Refusal::BodyTooLarge
         | Refusal::NoRoute { .. }
-        | Refusal::TooManyOfClient => Outcome::ClientFailed,
+        | Refusal::TooManyOfClient => AttemptOutcome::ClientFailed,
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
         Ok(End::Local(Local::Refusal(refusal)))
     }
 
-    fn broken(outcome: Outcome) -> Result<End, UploadEnd> {
+    fn broken(outcome: AttemptOutcome) -> Result<End, UploadEnd> {
         Ok(End::Broken {
             reason: "",
             delimited: true,
@@ -185,7 +185,7 @@ mod tests {
                     keep_alive: true,
                 }),
                 USUAL,
-                Outcome::Answered,
+                AttemptOutcome::Answered,
             ),
             (
                 Ok(End::Complete {
@@ -193,44 +193,84 @@ mod tests {
                     keep_alive: false,
                 }),
                 SLOW_CLIENT,
-                Outcome::Answered,
+                AttemptOutcome::Answered,
             ),
-            (Ok(End::Closed), USUAL, Outcome::Closed),
-            (Ok(End::Closed), REUSED, Outcome::Stale),
-            (Ok(End::Closed), SLOW_CLIENT, Outcome::ClosedOnSlowClient),
+            (Ok(End::Closed), USUAL, AttemptOutcome::Closed),
+            (Ok(End::Closed), REUSED, AttemptOutcome::Stale),
+            (
+                Ok(End::Closed),
+                SLOW_CLIENT,
+                AttemptOutcome::ClosedOnSlowClient,
+            ),
             (
                 Ok(End::Local(Local::Reply {
                     reply: reply(),
                     policy: String::new(),
                 })),
                 USUAL,
-                Outcome::Replaced,
+                AttemptOutcome::Replaced,
             ),
-            (Ok(End::ClientGone("")), USUAL, Outcome::ClientFailed),
-            (Ok(End::ClientGone("")), ANSWERED, Outcome::ClientLeft),
-            (broken(Outcome::BodyCut), ANSWERED, Outcome::BodyCut),
-            (broken(Outcome::BodyStalled), ANSWERED, Outcome::BodyStalled),
-            (broken(Outcome::Quiet), ANSWERED, Outcome::Quiet),
+            (Ok(End::ClientGone("")), USUAL, AttemptOutcome::ClientFailed),
             (
-                broken(Outcome::BodyCut),
-                SLOW_CLIENT,
-                Outcome::ClosedOnSlowClient,
+                Ok(End::ClientGone("")),
+                ANSWERED,
+                AttemptOutcome::ClientLeft,
             ),
-            (Err(UploadEnd::BackendTimedOut), USUAL, Outcome::TookNothing),
-            (Err(UploadEnd::BackendTimedOut), ANSWERED, Outcome::Quiet),
-            (Err(UploadEnd::BackendGone), ANSWERED, Outcome::Quiet),
-            (Err(UploadEnd::ClientGone), USUAL, Outcome::ClientFailed),
-            (Err(UploadEnd::ClientTimedOut), USUAL, Outcome::ClientFailed),
+            (
+                broken(AttemptOutcome::BodyCut),
+                ANSWERED,
+                AttemptOutcome::BodyCut,
+            ),
+            (
+                broken(AttemptOutcome::BodyStalled),
+                ANSWERED,
+                AttemptOutcome::BodyStalled,
+            ),
+            (
+                broken(AttemptOutcome::Quiet),
+                ANSWERED,
+                AttemptOutcome::Quiet,
+            ),
+            (
+                broken(AttemptOutcome::BodyCut),
+                SLOW_CLIENT,
+                AttemptOutcome::ClosedOnSlowClient,
+            ),
+            (
+                Err(UploadEnd::BackendTimedOut),
+                USUAL,
+                AttemptOutcome::TookNothing,
+            ),
+            (
+                Err(UploadEnd::BackendTimedOut),
+                ANSWERED,
+                AttemptOutcome::Quiet,
+            ),
+            (Err(UploadEnd::BackendGone), ANSWERED, AttemptOutcome::Quiet),
+            (
+                Err(UploadEnd::ClientGone),
+                USUAL,
+                AttemptOutcome::ClientFailed,
+            ),
+            (
+                Err(UploadEnd::ClientTimedOut),
+                USUAL,
+                AttemptOutcome::ClientFailed,
+            ),
             (
                 Err(UploadEnd::ClientTimedOut),
                 ANSWERED,
-                Outcome::ClientLeft,
+                AttemptOutcome::ClientLeft,
             ),
-            (Err(UploadEnd::TooLarge), USUAL, Outcome::ClientFailed),
+            (
+                Err(UploadEnd::TooLarge),
+                USUAL,
+                AttemptOutcome::ClientFailed,
+            ),
             (
                 Err(UploadEnd::Malformed(Malformed::Chunk)),
                 USUAL,
-                Outcome::ClientFailed,
+                AttemptOutcome::ClientFailed,
             ),
         ];
         for (end, known, expected) in table {
@@ -241,58 +281,64 @@ mod tests {
     #[test]
     fn each_refusal_has_its_outcome() {
         let table = [
-            (Refusal::Malformed(Malformed::Host), Outcome::ClientFailed),
-            (Refusal::Method, Outcome::ClientFailed),
-            (Refusal::Path("a backslash"), Outcome::ClientFailed),
-            (Refusal::AmbiguousPath, Outcome::ClientFailed),
-            (Refusal::Contradiction, Outcome::ClientFailed),
-            (Refusal::Loop, Outcome::ClientFailed),
-            (Refusal::RequestTimeout, Outcome::ClientFailed),
-            (Refusal::SlowClient, Outcome::ClientFailed),
-            (Refusal::HiddenClient, Outcome::ClientFailed),
-            (Refusal::BodyTooLarge, Outcome::ClientFailed),
+            (
+                Refusal::Malformed(Malformed::Host),
+                AttemptOutcome::ClientFailed,
+            ),
+            (Refusal::Method, AttemptOutcome::ClientFailed),
+            (Refusal::Path("a backslash"), AttemptOutcome::ClientFailed),
+            (Refusal::AmbiguousPath, AttemptOutcome::ClientFailed),
+            (Refusal::Contradiction, AttemptOutcome::ClientFailed),
+            (Refusal::Loop, AttemptOutcome::ClientFailed),
+            (Refusal::RequestTimeout, AttemptOutcome::ClientFailed),
+            (Refusal::SlowClient, AttemptOutcome::ClientFailed),
+            (Refusal::HiddenClient, AttemptOutcome::ClientFailed),
+            (Refusal::BodyTooLarge, AttemptOutcome::ClientFailed),
             (
                 Refusal::NoRoute {
                     host: String::new(),
                 },
-                Outcome::ClientFailed,
+                AttemptOutcome::ClientFailed,
             ),
-            (Refusal::TooManyOfClient, Outcome::ClientFailed),
-            (Refusal::NoBackend, Outcome::NoPlace),
-            (Refusal::Busy, Outcome::NoPlace),
-            (Refusal::TooManyConnections, Outcome::NoPlace),
-            (Refusal::Unreachable, Outcome::ConnectFailed),
-            (Refusal::ConnectTimeout, Outcome::ConnectTimedOut),
-            (Refusal::ResponseTimeout, Outcome::NoResponse),
-            (Refusal::ClosedEarly, Outcome::Closed),
+            (Refusal::TooManyOfClient, AttemptOutcome::ClientFailed),
+            (Refusal::NoBackend, AttemptOutcome::NoPlace),
+            (Refusal::Busy, AttemptOutcome::NoPlace),
+            (Refusal::TooManyConnections, AttemptOutcome::NoPlace),
+            (Refusal::Unreachable, AttemptOutcome::ConnectFailed),
+            (Refusal::ConnectTimeout, AttemptOutcome::ConnectTimedOut),
+            (Refusal::ResponseTimeout, AttemptOutcome::NoResponse),
+            (Refusal::ClosedEarly, AttemptOutcome::Closed),
             (
                 Refusal::BadResponse(Malformed::StatusLine),
-                Outcome::Malformed,
+                AttemptOutcome::Malformed,
             ),
-            (Refusal::BadResponse(Malformed::Chunk), Outcome::Malformed),
+            (
+                Refusal::BadResponse(Malformed::Chunk),
+                AttemptOutcome::Malformed,
+            ),
             (
                 Refusal::BadResponse(Malformed::HeadTooLarge),
-                Outcome::BeyondLimits,
+                AttemptOutcome::BeyondLimits,
             ),
             (
                 Refusal::BadResponse(Malformed::TooManyFields),
-                Outcome::BeyondLimits,
+                AttemptOutcome::BeyondLimits,
             ),
             (
                 Refusal::BadResponse(Malformed::RequestLineTooLong),
-                Outcome::BeyondLimits,
+                AttemptOutcome::BeyondLimits,
             ),
-            (Refusal::UnaskedUpgrade, Outcome::Malformed),
+            (Refusal::UnaskedUpgrade, AttemptOutcome::Malformed),
             (
                 Refusal::RangeNotSatisfiable { length: 1 },
-                Outcome::Replaced,
+                AttemptOutcome::Replaced,
             ),
             (
                 Refusal::PolicyFailed {
                     policy: String::new(),
                     status: 500,
                 },
-                Outcome::Replaced,
+                AttemptOutcome::Replaced,
             ),
             (
                 Refusal::PolicyAbsent {
@@ -300,7 +346,7 @@ mod tests {
                     status: 503,
                     reason: String::new(),
                 },
-                Outcome::Replaced,
+                AttemptOutcome::Replaced,
             ),
         ];
         for (refusal, expected) in table {
@@ -312,7 +358,7 @@ mod tests {
         }
         assert_eq!(
             outcome(&local(Refusal::ClosedEarly), SLOW_CLIENT),
-            Outcome::ClosedOnSlowClient
+            AttemptOutcome::ClosedOnSlowClient
         );
     }
 

@@ -17,7 +17,7 @@ use crate::h1::{
 use crate::message::{Fields, Malformed, RequestHead, ResponseHead, Version};
 use crate::net::{Buffer, IoEnd, ReadHalf, TimedIo, WriteHalf};
 use crate::policy::ByteRange;
-use crate::upstream::{Backend, Outcome};
+use crate::upstream::{AttemptOutcome, WorkerEndpoint};
 
 /// The client was not interested any more.
 pub const LEFT: End = End::ClientGone("the client left before the backend had answered");
@@ -45,7 +45,7 @@ pub struct Download<'a> {
     /// The policies to ask.
     pub panel: Panel<'a>,
     /// Who answers.
-    pub backend: &'a Backend,
+    pub backend: &'a WorkerEndpoint,
     /// Its index.
     pub index: u32,
     /// The ranges that the client asked for, if the proxy may cut the answer.
@@ -85,7 +85,7 @@ pub enum End {
         /// Whether the client can see that what it has is not the whole.
         delimited: bool,
         /// What it says of the backend.
-        outcome: Outcome,
+        outcome: AttemptOutcome,
     },
     /// The client takes no more.
     ClientGone(&'static str),
@@ -331,7 +331,7 @@ impl Download<'_> {
         match self.read_body(body).await? {
             Ok(0) => Err(self.broken(
                 "the backend's connection ended within the body",
-                Outcome::BodyCut,
+                AttemptOutcome::BodyCut,
             )),
             Ok(_) => Ok(()),
             Err(end) => Err(self.lost(end, owes)),
@@ -363,7 +363,7 @@ impl Download<'_> {
             0 => bad(reason),
             _ => self.broken(
                 "the backend's body is not correctly chunked",
-                Outcome::BodyCut,
+                AttemptOutcome::BodyCut,
             ),
         }
     }
@@ -372,19 +372,20 @@ impl Download<'_> {
         match end {
             IoEnd::Failed => self.broken(
                 "the backend's connection failed within the body",
-                Outcome::BodyCut,
+                AttemptOutcome::BodyCut,
             ),
-            IoEnd::TimedOut if owes => {
-                self.broken("the backend stopped within the body", Outcome::BodyStalled)
-            }
+            IoEnd::TimedOut if owes => self.broken(
+                "the backend stopped within the body",
+                AttemptOutcome::BodyStalled,
+            ),
             IoEnd::TimedOut => self.broken(
                 "the backend was silent for too long within the body",
-                Outcome::Quiet,
+                AttemptOutcome::Quiet,
             ),
         }
     }
 
-    fn broken(&self, reason: &'static str, outcome: Outcome) -> End {
+    fn broken(&self, reason: &'static str, outcome: AttemptOutcome) -> End {
         End::Broken {
             reason,
             delimited: self.to != Framing::UntilClose,

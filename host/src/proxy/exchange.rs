@@ -23,8 +23,10 @@ use super::watch::Record as PolicyRecord;
 use super::worker::Worker;
 use crate::h1::{Framing, RequestMeta};
 use crate::message::Version;
-use crate::policy::{ByteRange, FailedAttempt, Failure};
-use crate::upstream::{Backend, Doubt, Outcome, Verdict};
+use crate::policy::ByteRange;
+use crate::upstream::{
+    AttemptOutcome, Doubt, FailedAttempt, Failure, Verdict, WorkerEndpoint, WorkerPool,
+};
 
 /// What the statistics and the access log are told of a request.
 #[derive(Debug, Default)]
@@ -34,7 +36,7 @@ pub struct Record {
     /// Why the proxy or a policy answered, or why the request could not be completed.
     pub reason: Option<String>,
     /// The last backend asked.
-    pub backend: Option<Rc<Backend>>,
+    pub backend: Option<Rc<WorkerEndpoint>>,
     /// How many were asked.
     pub attempts: u32,
     /// The answer broke off.
@@ -249,59 +251,50 @@ impl Exchange<'_> {
 
     /// Asks for a backend and tries it, as often as the pool allows.
     async fn attempts(&mut self, panel: Panel<'_>, ranges: &[ByteRange]) -> Result<Then, Local> {
-        let pool = panel.view.pools.pool(panel.rule.pool);
+        let Some(pool) = panel.view.pools.pool(panel.rule.pool) else {
+            return Err(Local::Refusal(Refusal::NoBackend));
+        };
         self.gather(pool).await;
         let (mut failed, mut last) = (Vec::new(), None);
         for number in 1..=pool.topology.attempts.max(1) {
-            let index = panel.select(&mut self.scratch.head, number, &failed)?;
+            let lease = pool.lease(panel.select(&mut self.scratch.head, number, &failed)?);
+            let (endpoint, backend) = (lease.endpoint(), lease.position());
             self.record.attempts = number;
             panel.turn.attempt.set(number);
-            self.record.backend = Some(Rc::clone(&pool.backends[index as usize]));
+            self.record.backend = Some(Rc::clone(endpoint));
             if number > 1 {
                 panel.worker.shard.retries.increment();
             }
-            match self.attempt(panel, pool, index, ranges, &failed).await {
+            match self.attempt(panel, lease, ranges, &failed).await {
                 Attempted::Ended(then) => return Ok(then),
                 Attempted::Local(local, outcome) => {
                     if let Local::Refusal(refusal) = &local
                         && outcome.verdict() == Verdict::Failed
                     {
-                        let address = pool.backends[index as usize].address;
                         panel
                             .turn
-                            .attempted(address, || format!("status-{}", refusal.status()));
+                            .attempted(endpoint.address, || format!("status-{}", refusal.status()));
                     }
                     return Err(local);
                 }
-                Attempted::Failed(failure, outcome) => {
+                Attempted::Failed(outcome) => {
+                    let failure = outcome.failure();
                     panel
                         .turn
-                        .attempted(pool.backends[index as usize].address, || {
-                            failure.to_string()
-                        });
+                        .attempted(endpoint.address, || failure.to_string());
                     // A client that two backends did not want to wait for is no third one's
                     // business.
-                    let stalled = outcome == Outcome::ClosedOnSlowClient && last == Some(outcome);
+                    let stalled =
+                        outcome == AttemptOutcome::ClosedOnSlowClient && last == Some(outcome);
                     last = Some(outcome);
                     if failure == Failure::Closed && (stalled || !self.may_repeat()) {
                         return Err(Local::Refusal(Refusal::ClosedEarly));
                     }
-                    failed.push(FailedAttempt {
-                        backend: index,
-                        failure,
-                    });
+                    failed.push(FailedAttempt { backend, failure });
                 }
             }
         }
-        Err(Local::Refusal(match last {
-            Some(Outcome::ConnectTimedOut) => Refusal::ConnectTimeout,
-            Some(Outcome::NoPlace) => {
-                pool.shard.refused.increment();
-                Refusal::Busy
-            }
-            Some(Outcome::OutOfResources) => Refusal::NoBackend,
-            _ => Refusal::Unreachable,
-        }))
+        Err(Local::Refusal(exhausted(pool, last)))
     }
 
     /// Sends an answer that is not a backend's.
@@ -419,5 +412,19 @@ impl Exchange<'_> {
             Version::Http10 => control.keep_alive && !control.close,
         };
         wanted && self.connection.may_continue()
+    }
+}
+
+/// The answer when all attempts have failed, of which this was the last.
+#[cold]
+fn exhausted(pool: &WorkerPool, last: Option<AttemptOutcome>) -> Refusal {
+    match last {
+        Some(AttemptOutcome::ConnectTimedOut) => Refusal::ConnectTimeout,
+        Some(AttemptOutcome::NoPlace) => {
+            pool.shard.refused.increment();
+            Refusal::Busy
+        }
+        Some(AttemptOutcome::OutOfResources) => Refusal::NoBackend,
+        _ => Refusal::Unreachable,
     }
 }

@@ -13,7 +13,6 @@ use super::download::{Download, End, LEFT};
 use super::exchange::Exchange;
 use super::interim::SILENCE;
 use super::join::join;
-use super::lease::NoLease;
 use super::presence::Presence;
 use super::refusal::Refusal;
 use super::slow::Holding;
@@ -22,18 +21,20 @@ use super::worker::Worker;
 use crate::h1::{Framing, write_expectation, write_request_head};
 use crate::message::{RequestHead, Version};
 use crate::net::{IoEnd, TimedIo, Timer, Wait};
-use crate::policy::{ByteRange, FailedAttempt, Failure};
+use crate::policy::ByteRange;
 use crate::stats::Counter;
-use crate::upstream::{Backend, Lease, Outcome, WorkerPool};
+use crate::upstream::{
+    AttemptOutcome, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
+};
 
 /// What an attempt came to.
 pub(super) enum Attempted {
     /// The client has its answer, or never will.
     Ended(Then),
     /// It failed before the backend answered.
-    Failed(Failure, Outcome),
+    Failed(AttemptOutcome),
     /// The client gets this answer.
-    Local(Local, Outcome),
+    Local(Local, AttemptOutcome),
 }
 
 impl Exchange<'_> {
@@ -42,51 +43,59 @@ impl Exchange<'_> {
     pub(super) async fn attempt(
         &mut self,
         panel: Panel<'_>,
-        pool: &WorkerPool,
-        index: u32,
+        mut lease: Lease<'_>,
         ranges: &[ByteRange],
         failed: &[FailedAttempt],
     ) -> Attempted {
         let worker = panel.worker;
-        let _probe = pool.backends[index as usize].probe();
-        let no_lease = |exchange: &mut Self, NoLease(failure, outcome)| {
-            exchange.judge(worker, pool, index, outcome);
-            Attempted::Failed(failure, outcome)
-        };
+        let (pool, backend) = (lease.pool(), lease.position());
         let mut _slow_place = None;
-        self.slow_place = self.waits_slowly(pool, index, failed);
+        self.slow_place = self.waits_slowly(&lease, failed);
         if self.slow_place {
-            let place = self.presence().during(self.slow_place(worker, pool, index));
+            let place = self.presence().during(self.slow_place(worker, &lease));
             match Box::pin(place).await {
                 Some(Ok(place)) => _slow_place = place,
-                Some(Err(none)) => return no_lease(self, none),
-                None => return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed),
+                Some(Err(outcome)) => return self.no_connection(lease, outcome),
+                None => return self.client_left(lease),
             }
         }
         loop {
-            let lease = match self.pooled(worker, pool, index) {
-                Some(lease) => lease,
+            let upstream = match self.pooled(worker, &lease) {
+                Some(upstream) => upstream,
                 // In a box, because most requests find a connection and should not hold the room
                 // for making one.
-                None => match Box::pin(
-                    self.presence()
-                        .during(self.lease(worker, pool, index, failed)),
-                )
-                .await
+                None => match Box::pin(self.presence().during(self.open(worker, &lease, failed)))
+                    .await
                 {
-                    Some(Ok(lease)) => lease,
-                    Some(Err(none)) => return no_lease(self, none),
-                    None => return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed),
+                    Some(Ok(upstream)) => upstream,
+                    Some(Err(outcome)) => return self.no_connection(lease, outcome),
+                    None => return self.client_left(lease),
                 },
             };
-            let reused = lease.reused;
-            match self.forward(panel, pool, index, lease, ranges).await {
-                Attempted::Failed(Failure::Closed, _) if reused && self.may_repeat() => {
-                    self.fresh = true
+            let reused = upstream.reused;
+            match self.forward(panel, lease, upstream, ranges).await {
+                Attempted::Failed(outcome)
+                    if outcome.failure() == Failure::Closed && reused && self.may_repeat() =>
+                {
+                    self.fresh = true;
+                    lease = pool.lease(backend);
                 }
                 attempted => return attempted,
             }
         }
+    }
+
+    /// The attempt ends before the request is sent.
+    fn no_connection(&mut self, lease: Lease<'_>, outcome: AttemptOutcome) -> Attempted {
+        lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
+        Attempted::Failed(outcome)
+    }
+
+    /// The client leaves before there is a response.
+    fn client_left(&mut self, lease: Lease<'_>) -> Attempted {
+        let outcome = AttemptOutcome::ClientFailed;
+        lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
+        self.ended(Ok(LEFT), 0, false, outcome)
     }
 
     pub(super) fn presence(&self) -> Presence<'_> {
@@ -111,14 +120,13 @@ impl Exchange<'_> {
     async fn forward(
         &mut self,
         panel: Panel<'_>,
-        pool: &WorkerPool,
-        index: u32,
-        mut lease: Lease,
+        mut lease: Lease<'_>,
+        mut connection: Upstream,
         ranges: &[ByteRange],
     ) -> Attempted {
         let worker = panel.worker;
-        let backend = &pool.backends[index as usize];
-        let in_flight = backend.in_flight();
+        let (pool, backend) = (lease.pool(), lease.endpoint());
+        lease.begin();
         let _hold = Holding::begin(self, worker, pool, backend);
         let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
         let keep_alive = self.keep_alive();
@@ -170,7 +178,7 @@ impl Exchange<'_> {
             &self.pace,
         );
         let (client_in, client_out) = stream.split();
-        let (upstream_in, upstream_out) = lease.stream.split();
+        let (upstream_in, upstream_out) = connection.stream.split();
         let client = client_write(worker, timer, client_out);
         let mut upstream = upstream_write(worker, timer, upstream_out);
         let (sent, waited) = (Instant::now(), timer.moved.waited.get());
@@ -180,7 +188,7 @@ impl Exchange<'_> {
             up.extend_from_slice(&input.filled()[..n]);
             let presence = Presence::of(worker, &client, true);
             let Some(flushed) = presence.during(upstream.flush(up)).await else {
-                return self.ended(Ok(LEFT), 0, false, Outcome::ClientFailed);
+                return self.client_left(lease);
             };
             // A backend that takes no more may have said why: its answer is read all the same.
             early = flushed.err().filter(|end| matches!(end, IoEnd::TimedOut));
@@ -205,7 +213,7 @@ impl Exchange<'_> {
             trailers: response_trailers,
             panel,
             backend,
-            index,
+            index: lease.position(),
             ranges,
             keep_alive,
             uploaded: &uploaded,
@@ -241,20 +249,19 @@ impl Exchange<'_> {
         };
         timer.disarm(Wait::UpstreamRead);
         worker.buffers.take_back(buffer);
-        drop(in_flight);
         let uploaded = uploaded.get();
         let slow_to_send = uploaded.stage == Stage::Partly && pace.is_slow(worker.timers.now());
         let slow_client = slow_to_send || blame::is_slow_reader(timer.moved.waited.get() - waited);
         pace.go_on(worker.timers.now());
         let known = Circumstances {
-            reused: lease.reused,
+            reused: connection.reused,
             answered: status.get() != 0,
             slow_client,
         };
         let outcome = blame::outcome(&end, known);
-        self.judge(worker, pool, index, outcome);
+        lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
         if matches!(end, Ok(End::Complete { reusable: true, .. })) {
-            lease.keep(worker.timers.now(), pool.topology.max_idle);
+            connection.keep(worker.timers.now(), pool.topology.max_idle);
         }
         if status.get() != 0
             && let Some(n) = in_hand
@@ -271,24 +278,13 @@ impl Exchange<'_> {
         self.ended(end, status.get(), uploaded.stage == Stage::Whole, outcome)
     }
 
-    /// Has the pool note what an attempt says of the backend.
-    fn judge(&mut self, worker: &Worker, pool: &WorkerPool, index: u32, outcome: Outcome) {
-        pool.ended(
-            index,
-            outcome,
-            &mut self.doubt,
-            self.scratch.head.client,
-            worker.stats.started(),
-        );
-    }
-
     /// What the end of both directions means for the request.
     fn ended(
         &mut self,
         end: Result<End, UploadEnd>,
         status: u16,
         uploaded: bool,
-        outcome: Outcome,
+        outcome: AttemptOutcome,
     ) -> Attempted {
         self.record.status = status;
         let refusal = match self.broken_off(end, status) {
@@ -300,7 +296,7 @@ impl Exchange<'_> {
                 return Attempted::Ended(Then::Finish);
             }
             Ok(End::Complete { .. }) => return Attempted::Ended(Then::Close),
-            Ok(End::Closed) => return Attempted::Failed(Failure::Closed, outcome),
+            Ok(End::Closed) => return Attempted::Failed(outcome),
             Ok(End::Local(local)) => return Attempted::Local(local, outcome),
             Ok(End::Broken {
                 reason, delimited, ..
@@ -338,7 +334,12 @@ impl Exchange<'_> {
 
 /// Passes an expectation on to the backend, in the head that was written, and tells whether it did.
 #[cold]
-fn expect(framing: Framing, backend: &Backend, head: &RequestHead, up: &mut Vec<u8>) -> bool {
+fn expect(
+    framing: Framing,
+    backend: &WorkerEndpoint,
+    head: &RequestHead,
+    up: &mut Vec<u8>,
+) -> bool {
     let passes = !backend.ignores_expectations.get()
         && !matches!(framing, Framing::None | Framing::Length(0));
     if passes {

@@ -1,6 +1,5 @@
 //! A connection for an attempt: a pooled one, a new one, or one that was waited for.
 
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, client_read};
@@ -9,14 +8,11 @@ use super::worker::Worker;
 use crate::h1::{ChunkedDecoder, Decoded, Framing, HeadLimits};
 use crate::message::Fields;
 use crate::net::{IoEnd, SMALL, Wait};
-use crate::policy::{FailedAttempt, Failure};
 use crate::stats::PoolShard;
-use crate::upstream::{Backend, Lease, Outcome, Place, SlowPlace, Turn, WorkerPool};
-
-/// Why an attempt has no connection: what policies and what the backend's health are to know of it.
-pub(super) struct NoLease(pub Failure, pub Outcome);
-
-const BUSY: NoLease = NoLease(Failure::Other, Outcome::NoPlace);
+use crate::upstream::{
+    AttemptOutcome, Connection as Upstream, FailedAttempt, Lease, Place, SlowPlace, Turn,
+    WorkerPool,
+};
 
 /// How much of a body has arrived.
 enum Arrived {
@@ -70,21 +66,20 @@ impl Exchange<'_> {
         timer.disarm(Wait::ClientRead);
     }
 
-    /// The right of a slow upload to a place at this backend; others need none.
+    /// The right of a slow upload to a place at this endpoint; others need none.
     pub(super) async fn slow_place(
         &self,
         worker: &Worker,
-        pool: &WorkerPool,
-        index: u32,
-    ) -> Result<Option<SlowPlace>, NoLease> {
-        let (backend, topology) = (&pool.backends[index as usize], &pool.topology);
-        if backend.is_unlimited() {
+        lease: &Lease<'_>,
+    ) -> Result<Option<SlowPlace>, AttemptOutcome> {
+        let (pool, endpoint) = (lease.pool(), lease.endpoint());
+        if endpoint.is_unlimited() {
             return Ok(None);
         }
         let waited = self
-            .wait_in_queue(worker, pool, backend.wait_slowly(topology.queue))
+            .wait_in_queue(worker, pool, endpoint.wait_slowly(pool.topology.queue))
             .await;
-        waited.map(Some).ok_or(BUSY)
+        waited.map(Some).ok_or(AttemptOutcome::NoPlace)
     }
 
     /// Waits for as long as the request may still wait for connections.
@@ -118,38 +113,36 @@ impl Exchange<'_> {
         turn
     }
 
-    /// A connection to the backend where none lies in the pool. `failed` are the attempts of this
+    /// A connection to the endpoint where none lies in the pool. `failed` are the attempts of this
     /// request so far.
-    pub(super) async fn lease(
+    pub(super) async fn open(
         &self,
         worker: &Worker,
-        pool: &WorkerPool,
-        index: u32,
+        lease: &Lease<'_>,
         failed: &[FailedAttempt],
-    ) -> Result<Lease, NoLease> {
-        let backend = &pool.backends[index as usize];
+    ) -> Result<Upstream, AttemptOutcome> {
         let mut place = None;
-        if !backend.is_unlimited() {
-            match self.place(worker, pool, index, failed).await? {
-                Turn::Lease(lease) if !self.fresh && lease.is_quiet(self.is_fragile()) => {
+        if !lease.endpoint().is_unlimited() {
+            match self.place(worker, lease, failed).await? {
+                Turn::Connection(given) if !self.fresh && given.is_quiet(self.is_fragile()) => {
                     worker.shard.upstream_reuses.increment();
-                    return Ok(lease);
+                    return Ok(given);
                 }
-                Turn::Lease(lease) => place = lease.into_place(),
+                Turn::Connection(given) => place = given.into_place(),
                 Turn::Place(free) => place = Some(free),
             }
         }
-        self.connect(worker, backend, place).await
+        self.connect(worker, lease, place).await
     }
 
     /// A connection that lies in the pool.
-    pub(super) fn pooled(&self, worker: &Worker, pool: &WorkerPool, index: u32) -> Option<Lease> {
+    pub(super) fn pooled(&self, worker: &Worker, lease: &Lease<'_>) -> Option<Upstream> {
         if self.fresh {
             return None;
         }
-        let lease = pool.backends[index as usize].lease_idle(self.is_fragile())?;
+        let connection = lease.pooled(self.is_fragile())?;
         worker.shard.upstream_reuses.increment();
-        Some(lease)
+        Some(connection)
     }
 
     /// Whether a connection that has ended would cost the request more than another attempt.
@@ -162,27 +155,25 @@ impl Exchange<'_> {
     async fn place(
         &self,
         worker: &Worker,
-        pool: &WorkerPool,
-        index: u32,
+        lease: &Lease<'_>,
         failed: &[FailedAttempt],
-    ) -> Result<Turn, NoLease> {
-        let (backend, topology) = (&pool.backends[index as usize], &pool.topology);
-        if let Some(place) = backend.place() {
+    ) -> Result<Turn, AttemptOutcome> {
+        let (pool, endpoint) = (lease.pool(), lease.endpoint());
+        if let Some(place) = endpoint.place() {
             return Ok(Turn::Place(place));
         }
-        let is_last = failed.len() + 1 >= topology.attempts as usize;
-        if !(is_last || pool.should_wait(index, failed)) {
-            return Err(BUSY);
+        if !may_wait(lease, failed) {
+            return Err(AttemptOutcome::NoPlace);
         }
         let client = self.scratch.head.client;
         loop {
             let turn = self
-                .wait_in_queue(worker, pool, backend.wait(topology.queue, client))
+                .wait_in_queue(worker, pool, endpoint.wait(pool.topology.queue, client))
                 .await
-                .ok_or(BUSY)?;
+                .ok_or(AttemptOutcome::NoPlace)?;
             // While it waited another request of its client may have been broken off. Dropped, the
             // place passes on.
-            if !backend
+            if !endpoint
                 .places()
                 .is_some_and(|places| places.gives_way(client))
             {
@@ -193,38 +184,39 @@ impl Exchange<'_> {
 
     /// Whether the request needs the right of a slow upload first: one whose body is not there as a
     /// whole does not stand in the way of those that are complete when it has to wait.
-    pub(super) fn waits_slowly(
-        &self,
-        pool: &WorkerPool,
-        index: u32,
-        failed: &[FailedAttempt],
-    ) -> bool {
-        let is_last = failed.len() + 1 >= pool.topology.attempts as usize;
+    pub(super) fn waits_slowly(&self, lease: &Lease<'_>, failed: &[FailedAttempt]) -> bool {
         self.slow
             || (self.body_in_hand().is_none()
-                && pool.backends[index as usize].is_full()
-                && (is_last || pool.should_wait(index, failed)))
+                && lease.endpoint().is_full()
+                && may_wait(lease, failed))
     }
 
     async fn connect(
         &self,
         worker: &Worker,
-        backend: &Rc<Backend>,
+        lease: &Lease<'_>,
         place: Option<Place>,
-    ) -> Result<Lease, NoLease> {
+    ) -> Result<Upstream, AttemptOutcome> {
         worker.shard.upstream_connections.increment();
         let (timer, patience) = (&self.connection.timer, worker.settings.timeouts.connect);
         match worker
             .timers
-            .limit(timer, Wait::UpstreamWrite, patience, backend.connect(place))
+            .limit(timer, Wait::UpstreamWrite, patience, lease.connect(place))
             .await
         {
-            Ok(Ok(lease)) => Ok(lease),
-            Ok(Err(e)) if is_ours(&e) => Err(NoLease(Failure::Other, Outcome::OutOfResources)),
-            Ok(Err(_)) => Err(NoLease(Failure::Connect, Outcome::ConnectFailed)),
-            Err(_) => Err(NoLease(Failure::ConnectTimeout, Outcome::ConnectTimedOut)),
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(e)) if is_ours(&e) => Err(AttemptOutcome::OutOfResources),
+            Ok(Err(_)) => Err(AttemptOutcome::ConnectFailed),
+            Err(_) => Err(AttemptOutcome::ConnectTimedOut),
         }
     }
+}
+
+/// Whether a request waits for a place at this endpoint, which is full, rather than try another.
+fn may_wait(lease: &Lease<'_>, failed: &[FailedAttempt]) -> bool {
+    let pool = lease.pool();
+    let is_last = failed.len() + 1 >= pool.topology.attempts as usize;
+    is_last || pool.should_wait(lease.position(), failed)
 }
 
 /// Counts a request for as long as it waits.

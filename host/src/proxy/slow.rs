@@ -21,7 +21,7 @@ use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::net::{SWEEP, Slowness, Timer, Wait};
 use crate::stats::PoolShard;
-use crate::upstream::{Backend, WorkerPool};
+use crate::upstream::{WorkerEndpoint, WorkerPool};
 
 /// A look that is later than so many milliseconds after the one before begins anew: nobody waited
 /// meanwhile.
@@ -37,7 +37,7 @@ struct Hold {
     /// Of the client's connection.
     timer: Rc<Timer>,
     /// Whose connection it is.
-    backend: Rc<Backend>,
+    backend: Rc<WorkerEndpoint>,
     /// Counts those that are broken off.
     shard: Arc<PoolShard>,
     client: IpAddr,
@@ -71,7 +71,7 @@ impl<'a> Holding<'a> {
         exchange: &Exchange<'_>,
         worker: &'a Worker,
         pool: &WorkerPool,
-        backend: &Rc<Backend>,
+        backend: &Rc<WorkerEndpoint>,
     ) -> Option<Self> {
         backend.places()?;
         let timer = &exchange.connection.timer;
@@ -244,14 +244,19 @@ mod tests {
 
     use super::*;
     use crate::net::Timers;
-    use crate::upstream::Places;
+    use crate::stats::Stats;
+    use crate::upstream::{Endpoint, Places, Registry};
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
     /// A request that may owe two seconds, at 1,000 bytes a second.
     fn hold(timers: &Timers) -> Hold {
-        let places = Arc::new(Places::new(1, &Arc::new(Notify::new())));
-        let backend = Backend::new(([127, 0, 0, 1], 1).into(), Arc::default(), Some(places));
+        let address = ([127, 0, 0, 1], 1).into();
+        let endpoint = Endpoint {
+            places: Some(Arc::new(Places::new(1, &Arc::new(Notify::new())))),
+            ..Endpoint::new(address, &"a.test".into(), &Registry::new(1))
+        };
+        let backend = WorkerEndpoint::new(&endpoint, &Stats::new(1), 0);
         Hold {
             timer: timers.register(),
             backend: Rc::new(backend),

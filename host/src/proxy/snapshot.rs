@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::watch::LineupOnce;
 use crate::config::OnFailure;
-use crate::policy::{BackendFacts, Generation, Seat, Trial};
+use crate::policy::{Generation, Seat, Trial};
 use crate::route::RouteTable;
 use crate::stats::{PolicyShard, Stats, TrialShard};
-use crate::upstream::{PoolTopology, WorkerPools};
+use crate::upstream::{BackendFacts, PoolTopology, WorkerPools};
 
 /// Routes, pools and policies of one moment. Published by `app`, adopted by each worker between two
 /// requests.

@@ -9,11 +9,12 @@ use super::snapshot::{Snapshot, View};
 use super::trace::Trace;
 use super::worker::Worker;
 use crate::message::{Fields, RequestHead};
-use crate::policy::{BackendFacts, FailedAttempt, Hook, Message, Mode, Seat, Tape};
+use crate::policy::{Hook, Message, Mode, Seat, Tape};
 use crate::recording::{
     self, Answer, Call, Fact, Held, Lineup, Loaded, Recorder, Request, Response, Role, Trial,
 };
 use crate::route::Rule;
+use crate::upstream::{BackendFacts, FailedAttempt};
 
 /// Backends of a pool whose facts are recorded; those after them read as idle in a replay.
 const FACTS: usize = 512;
@@ -74,7 +75,7 @@ impl Record {
             path: head.raw_path().to_owned(),
             query: head.query().map(str::to_owned),
             client: head.client,
-            pool: rule.pool,
+            pool: rule.pool.number(),
             fields: recording::fields(&head.fields),
             calls: Vec::new(),
             status: 0,
@@ -229,23 +230,19 @@ impl Record {
 pub type LineupOnce = OnceCell<Arc<Lineup>>;
 
 fn lineup(recorder: &Recorder, snapshot: &Snapshot) -> Lineup {
-    let pools = snapshot
-        .pools
-        .iter()
-        .zip(0..)
-        .map(|(pool, id)| recording::Pool {
-            id,
-            name: pool.name.clone(),
-            backends: pool
-                .backends
-                .iter()
-                .map(|b| recording::Backend {
-                    address: b.address.to_string(),
-                    weight: b.weight,
-                    labels: b.labels.clone(),
-                })
-                .collect(),
-        });
+    let pools = snapshot.pools.iter().map(|pool| recording::Pool {
+        id: pool.id.number(),
+        name: pool.name.clone(),
+        backends: pool
+            .endpoints
+            .iter()
+            .map(|b| recording::Backend {
+                address: b.address.to_string(),
+                weight: b.weight,
+                labels: b.labels.clone(),
+            })
+            .collect(),
+    });
     let named = recorder.lineup().policies.iter();
     let policies = named.filter_map(|policy| {
         let found = snapshot

@@ -2,9 +2,8 @@
 
 use super::format::{Answer, FailedAttempt, Field, Reply};
 use crate::message::Fields;
-use crate::policy::{
-    self, ByteRange, Edited, Failure, Fault, FaultKind, Octets, RangeVerdict, Selected,
-};
+use crate::policy::{self, ByteRange, Edited, Fault, FaultKind, Octets, RangeVerdict, Selected};
+use crate::upstream::{self, Failure};
 
 /// Answers of hooks, as they are recorded.
 pub trait Recordable {
@@ -86,8 +85,8 @@ impl From<&policy::Reply> for Reply {
     }
 }
 
-impl From<&policy::FailedAttempt> for FailedAttempt {
-    fn from(failed: &policy::FailedAttempt) -> Self {
+impl From<&upstream::FailedAttempt> for FailedAttempt {
+    fn from(failed: &upstream::FailedAttempt) -> Self {
         Self {
             backend: failed.backend,
             failure: failed.failure.to_string(),
@@ -95,7 +94,7 @@ impl From<&policy::FailedAttempt> for FailedAttempt {
     }
 }
 
-impl From<&FailedAttempt> for policy::FailedAttempt {
+impl From<&FailedAttempt> for upstream::FailedAttempt {
     fn from(failed: &FailedAttempt) -> Self {
         let failure = match failed.failure.as_str() {
             "connect" => Failure::Connect,

@@ -1,8 +1,7 @@
 //! Facts about backends as somebody says them.
 
+use crate::upstream::BackendFacts;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-
-use crate::policy::BackendFacts;
 
 /// What a policy is told of one backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,12 +15,12 @@ use super::source::Source;
 use crate::config::{Isolation, OnFailure, StoreLimits};
 use crate::message::{Fields, RequestHead};
 use crate::policy::{
-    Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Edited, Engine,
-    EngineOptions, FailedAttempt, Fault, FaultKind, Generation, Hook, LogLine, Message,
-    PolicyError, PolicySpec, PoolSpec, RangeVerdict, Reply, Script, Seat, Select, Selected, Store,
-    Tape,
+    Ask, Attempt, BackendSpec, CheckRange, EditRequest, EditResponse, Edited, Engine,
+    EngineOptions, Fault, FaultKind, Generation, Hook, LogLine, Message, PolicyError, PolicySpec,
+    PoolSpec, RangeVerdict, Reply, Script, Seat, Select, Selected, Store, Tape,
 };
 use crate::stats::{PolicyShard, PolicyStats, Stats};
+use crate::upstream::{BackendFacts, FailedAttempt};
 
 /// Stages after which there is a new engine: one keeps the store of each.
 const STAGES: u64 = 256;

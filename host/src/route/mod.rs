@@ -2,8 +2,8 @@
 //!
 //! Exact host, then the longest `*.suffix`, then `*`; within the host, the longest path prefix at a
 //! segment border. A host whose prefixes don't match falls through to the next best host. Built by
-//! `app` when the configuration is read, asked by `proxy` for each request. Pure: no I/O, no
-//! allocation to answer.
+//! `app` when the configuration is read, asked by `proxy` for each request. Pure: no I/O; finding a
+//! rule allocates nothing, and looking at the readings of an ambiguous path does.
 
 use std::collections::HashMap;
 
@@ -12,6 +12,7 @@ use memchr::{memchr, memchr_iter, memrchr_iter};
 
 use crate::config::{HostPattern, Route};
 use crate::message::path::{self, PathNotes};
+use crate::upstream::PoolId;
 
 /// All routes, ordered for look-up. The cost of an answer does not grow with the number of hosts.
 #[derive(Debug, Default)]
@@ -31,8 +32,8 @@ pub struct RouteTable {
 pub struct Rule {
     /// Its place among the routes of the configuration.
     pub number: u32,
-    /// Index of the pool.
-    pub pool: u32,
+    /// The pool.
+    pub pool: PoolId,
     /// Indices of the policies, in the order in which they are asked.
     pub policies: Box<[usize]>,
     /// Whether header names keep the case in which client and backend sent them.
@@ -43,14 +44,16 @@ pub struct Rule {
 type Prefixes = Vec<(Box<str>, usize)>;
 
 impl RouteTable {
-    /// Orders the routes of a configuration.
-    pub fn new(routes: &[Route]) -> Self {
+    /// Orders the routes of a configuration, whose pools have these ids.
+    pub fn new(routes: &[Route], pools: &[PoolId]) -> Self {
         let mut table = Self::default();
-        for route in routes {
+        for (number, route) in (0..).zip(routes) {
+            // The configuration has no route without a pool.
+            let Some(&pool) = pools.get(route.pool) else {
+                continue;
+            };
             let rule = table.rules.len();
-            let pool = u32::try_from(route.pool).unwrap_or(u32::MAX);
             let policies = route.policies.clone().into();
-            let number = u32::try_from(rule).unwrap_or(u32::MAX);
             table.rules.push(Rule {
                 number,
                 pool,
@@ -182,6 +185,7 @@ fn after<'p>(prefix: &[u8], mut path: &'p [u8]) -> Option<&'p [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::Registry;
 
     fn table(routes: &[(HostPattern, &str)]) -> RouteTable {
         let routes: Vec<Route> = routes
@@ -195,7 +199,12 @@ mod tests {
                 preserve_header_case: false,
             })
             .collect();
-        RouteTable::new(&routes)
+        RouteTable::new(&routes, &pools(routes.len()))
+    }
+
+    fn pools(count: usize) -> Vec<PoolId> {
+        let names: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+        Registry::new(1).pools(names.iter().map(String::as_str))
     }
 
     fn exact(host: &str) -> HostPattern {
@@ -234,7 +243,7 @@ mod tests {
             ("only.example", "/elsewhere", 3),
         ] {
             assert_eq!(
-                t.find(host, path).map(|r| r.pool),
+                t.find(host, path).map(|r| r.pool.number()),
                 Some(pool),
                 "{host}{path}"
             );
@@ -357,7 +366,10 @@ mod tests {
             let start = memrchr_iter(b'.', host.as_bytes())
                 .take(t.suffix_labels)
                 .count();
-            assert_eq!((t.find(&host, "/").map(|r| r.pool), start), (Some(1), 2));
+            assert_eq!(
+                (t.find(&host, "/").map(|r| r.pool.number()), start),
+                (Some(1), 2)
+            );
         }
         assert_eq!(table(&[(exact("a.example"), "/")]).suffix_labels, 0);
     }

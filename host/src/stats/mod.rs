@@ -5,6 +5,7 @@
 //! and `policy`; read and summed by `admin`. Never locks on the writing side, never formats, never
 //! knows the other rooms.
 
+mod backend;
 mod counter;
 mod histogram;
 mod recording;
@@ -12,12 +13,12 @@ mod shard;
 mod store;
 mod trial;
 
+pub use backend::{BackendShard, BackendStats, HealthReading, HealthReadings};
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use recording::RecordingShard;
 pub use shard::{
-    BackendShard, Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES,
-    WorkerShard,
+    Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES, WorkerShard,
 };
 pub use store::StoreShard;
 pub use trial::{ArmShard, ByRoute, Compared, JUDGED_ROUTES, JudgedArm, RouteArms, TrialShard};
@@ -38,7 +39,7 @@ struct Inner {
     workers: Vec<Arc<WorkerShard>>,
     // Locked when a backend, a pool or a policy appears and when statistics are read, never to
     // serve a request.
-    backends: Mutex<BTreeMap<String, Vec<Arc<BackendShard>>>>,
+    backends: Mutex<BTreeMap<String, BackendStats>>,
     pools: Mutex<BTreeMap<String, Vec<Arc<PoolShard>>>>,
     policies: Mutex<BTreeMap<String, Arc<PolicyStats>>>,
     recording: Arc<RecordingShard>,
@@ -154,20 +155,22 @@ impl Stats {
         &self.inner.recording
     }
 
-    /// The shards of one backend address, one per worker, made if new.
-    pub fn backend(&self, address: &str) -> Vec<Arc<BackendShard>> {
+    /// What is counted of one backend address, made if new. Its health is read there.
+    pub fn backend(&self, address: &str, health: Arc<dyn HealthReadings>) -> BackendStats {
         let mut all = self
             .inner
             .backends
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        all.entry(address.to_owned())
-            .or_insert_with(|| self.inner.workers.iter().map(|_| Arc::default()).collect())
-            .clone()
+        let new = || BackendStats {
+            shards: self.inner.workers.iter().map(|_| Arc::default()).collect(),
+            health,
+        };
+        all.entry(address.to_owned()).or_insert_with(new).clone()
     }
 
-    /// The shards of all backends, by address.
-    pub fn backends(&self) -> BTreeMap<String, Vec<Arc<BackendShard>>> {
+    /// What is counted of all backends, by address.
+    pub fn backends(&self) -> BTreeMap<String, BackendStats> {
         self.inner
             .backends
             .lock()

@@ -84,30 +84,6 @@ impl Default for WorkerShard {
     }
 }
 
-/// Counters of one backend address as one worker sees it.
-#[derive(Debug, Default)]
-pub struct BackendShard {
-    /// Requests sent.
-    pub requests: Counter,
-    /// Attempts that failed.
-    pub failures: Counter,
-    /// Requests sent and not yet answered in full.
-    pub in_flight: Gauge,
-    /// Moving average of the time to the response head, in microseconds; 0 before the first.
-    pub latency_ewma_microseconds: Gauge,
-    /// Failures since the last success.
-    pub consecutive_failures: Gauge,
-    /// Ejected until this moment, in milliseconds since [`super::Stats::started`], and then until
-    /// it has answered; 0 if it is not.
-    pub ejected_until: Gauge,
-    /// Attempts under way that began while it was ejected.
-    pub probing: Gauge,
-    /// Connections open, in use or pooled.
-    pub connections: Gauge,
-    /// Time to the response head, in microseconds.
-    pub latency_microseconds: Histogram,
-}
-
 /// Counters of one pool with limited connections, as one worker sees it.
 #[derive(Debug, Default)]
 pub struct PoolShard {

@@ -8,7 +8,7 @@
 
 use std::net::IpAddr;
 
-use super::Outcome;
+use super::AttemptOutcome;
 use super::places::network;
 
 /// After so many milliseconds another failure of the same client counts: a backend whose only
@@ -55,7 +55,7 @@ impl Doubt {
     pub(super) fn failed(
         &mut self,
         backend: u32,
-        outcome: Outcome,
+        outcome: AttemptOutcome,
         accuser: Accuser,
         last: Option<Accuser>,
     ) -> bool {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     fn counts(last: Option<Accuser>, client: &str, at: u64) -> bool {
-        Doubt::default().failed(0, Outcome::Closed, accuser(client, at), last)
+        Doubt::default().failed(0, AttemptOutcome::Closed, accuser(client, at), last)
     }
 
     #[test]
@@ -112,10 +112,10 @@ mod tests {
     fn a_request_is_held_against_one_backend_but_for_failed_connects() {
         let mut doubt = Doubt::default();
         let of = accuser("192.0.2.1", 0);
-        assert!(doubt.failed(0, Outcome::ConnectFailed, of, Some(of)));
-        assert!(doubt.failed(1, Outcome::Closed, of, None));
-        assert!(!doubt.failed(2, Outcome::NoResponse, of, None));
-        assert!(doubt.failed(3, Outcome::ConnectTimedOut, of, Some(of)));
+        assert!(doubt.failed(0, AttemptOutcome::ConnectFailed, of, Some(of)));
+        assert!(doubt.failed(1, AttemptOutcome::Closed, of, None));
+        assert!(!doubt.failed(2, AttemptOutcome::NoResponse, of, None));
+        assert!(doubt.failed(3, AttemptOutcome::ConnectTimedOut, of, Some(of)));
         assert_eq!(doubt.answered(4), None, "it was one already");
     }
 
@@ -123,15 +123,15 @@ mod tests {
     fn a_backend_that_fails_where_another_answers_is_to_blame_whatever_the_client() {
         let of = accuser("192.0.2.1", 0);
         let mut doubt = Doubt::default();
-        assert!(!doubt.failed(1, Outcome::Closed, of, Some(of)));
-        assert!(!doubt.failed(2, Outcome::Closed, of, Some(of)));
+        assert!(!doubt.failed(1, AttemptOutcome::Closed, of, Some(of)));
+        assert!(!doubt.failed(2, AttemptOutcome::Closed, of, Some(of)));
         assert_eq!(
             (doubt.answered(3), doubt.answered(3)),
             (Some(1), None),
             "the first, once"
         );
         let mut doubt = Doubt::default();
-        assert!(!doubt.failed(1, Outcome::Closed, of, Some(of)));
+        assert!(!doubt.failed(1, AttemptOutcome::Closed, of, Some(of)));
         assert_eq!(doubt.answered(1), None, "that one answers now and then");
         assert_eq!(Doubt::default().answered(1), None);
     }

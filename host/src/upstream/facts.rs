@@ -1,69 +1,86 @@
-//! Live facts about backends, for policies.
+//! Live facts about endpoints, for policies.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::policy::BackendFacts;
-use crate::stats::BackendShard;
+use super::PoolId;
+use super::health::Condition;
 
-/// The shards of one worker's backends, by pool and index.
+/// Live facts about endpoints as one worker sees them. Pools and endpoints have the numbers of the
+/// contract: a pool's id, and a position in that pool. Unknown ones read as 0 or false.
+pub trait BackendFacts: Send + Sync {
+    /// Requests sent and not yet answered in full.
+    fn in_flight(&self, pool: u32, backend: u32) -> u32;
+    /// Moving average of the time to the response head, in microseconds; 0 before the first.
+    fn latency_microseconds(&self, pool: u32, backend: u32) -> u64;
+    /// False while the endpoint is ejected for failing.
+    fn healthy(&self, pool: u32, backend: u32) -> bool;
+    /// Failures since the last success.
+    fn consecutive_failures(&self, pool: u32, backend: u32) -> u32;
+    /// How many endpoints the pool has, for checking an answer.
+    fn backend_count(&self, pool: u32) -> u32;
+}
+
+/// What one worker knows of its endpoints.
 #[derive(Debug)]
 pub struct Facts {
+    /// By pool id; empty for pools that are not there.
     pools: Vec<Box<[Known]>>,
     started: Instant,
 }
 
-/// One backend of one pool.
+/// One endpoint of one pool.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// What is counted of it.
-    pub shard: Arc<BackendShard>,
+    pub condition: Arc<Condition>,
     /// Its weight in this pool is 0: no policy should want it.
     pub drained: bool,
 }
 
 impl Facts {
-    pub(super) fn new(pools: Vec<Box<[Known]>>, started: Instant) -> Self {
-        Self { pools, started }
+    pub(super) fn new(
+        pools: impl IntoIterator<Item = (PoolId, Box<[Known]>)>,
+        started: Instant,
+    ) -> Self {
+        let mut by_id: Vec<Box<[Known]>> = Vec::new();
+        for (id, known) in pools {
+            by_id.resize_with(by_id.len().max(id.index() + 1), Box::default);
+            by_id[id.index()] = known;
+        }
+        Self {
+            pools: by_id,
+            started,
+        }
     }
 
     fn known(&self, pool: u32, backend: u32) -> Option<&Known> {
         self.pools.get(pool as usize)?.get(backend as usize)
     }
 
-    fn shard(&self, pool: u32, backend: u32) -> Option<&BackendShard> {
-        self.known(pool, backend).map(|k| &*k.shard)
+    fn condition(&self, pool: u32, backend: u32) -> Option<&Condition> {
+        self.known(pool, backend).map(|k| &*k.condition)
     }
 }
 
 impl BackendFacts for Facts {
     fn in_flight(&self, pool: u32, backend: u32) -> u32 {
-        self.shard(pool, backend)
-            .map_or(0, |s| saturate(s.in_flight.value()))
+        self.condition(pool, backend)
+            .map_or(0, |c| saturate(c.in_flight()))
     }
 
     fn latency_microseconds(&self, pool: u32, backend: u32) -> u64 {
-        self.shard(pool, backend)
-            .map_or(0, |s| s.latency_ewma_microseconds.value())
+        self.condition(pool, backend)
+            .map_or(0, Condition::latency_microseconds)
     }
 
     fn healthy(&self, pool: u32, backend: u32) -> bool {
-        self.known(pool, backend).is_some_and(|k| {
-            if k.drained {
-                return false;
-            }
-            let until = k.shard.ejected_until.value();
-            // The clock is read only for a backend that is ejected. When its time is over, one
-            // request tries it, and the others avoid it until that one has a response.
-            until == 0
-                || (k.shard.probing.value() == 0
-                    && self.started.elapsed().as_millis() >= u128::from(until))
-        })
+        self.known(pool, backend)
+            .is_some_and(|k| !k.drained && k.condition.is_well(self.started))
     }
 
     fn consecutive_failures(&self, pool: u32, backend: u32) -> u32 {
-        self.shard(pool, backend)
-            .map_or(0, |s| saturate(s.consecutive_failures.value()))
+        self.condition(pool, backend)
+            .map_or(0, |c| saturate(c.consecutive_failures()))
     }
 
     fn backend_count(&self, pool: u32) -> u32 {

@@ -1,8 +1,32 @@
 //! How attempts at backends end, and whose doing each end is: the one table of blame.
 
+use std::fmt;
+
+/// An attempt of this request that failed before there was a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailedAttempt {
+    /// The endpoint's position in its pool.
+    pub backend: u32,
+    /// What happened.
+    pub failure: Failure,
+}
+
+/// Why an attempt failed, in the contract's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Refused, reset or unreachable before the request was sent.
+    Connect,
+    /// No connection in time.
+    ConnectTimeout,
+    /// The connection ended before the response began.
+    Closed,
+    /// Anything else.
+    Other,
+}
+
 /// How an attempt at a backend ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// All connections that it may have are in use, and the queue was full or took too long.
     NoPlace,
     /// This machine has no descriptor, port or buffer left.
@@ -54,7 +78,7 @@ pub enum Verdict {
     Unknown,
 }
 
-impl Outcome {
+impl AttemptOutcome {
     /// Whose doing it was.
     pub fn verdict(self) -> Verdict {
         match self {
@@ -80,11 +104,32 @@ impl Outcome {
         }
     }
 
+    /// What policies are told of an attempt that ended without a response.
+    pub fn failure(self) -> Failure {
+        match self {
+            Self::ConnectFailed => Failure::Connect,
+            Self::ConnectTimedOut => Failure::ConnectTimeout,
+            Self::Stale | Self::Closed | Self::ClosedOnSlowClient => Failure::Closed,
+            _ => Failure::Other,
+        }
+    }
+
     /// Whether it is a failure to which a request can bring a backend that is well: any but one of
     /// the connection itself.
     pub fn may_be_of_request(self) -> bool {
         self.verdict() == Verdict::Failed
             && !matches!(self, Self::ConnectFailed | Self::ConnectTimedOut)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::Closed => "closed",
+            Self::Other => "other",
+        })
     }
 }
 
@@ -96,28 +141,31 @@ mod tests {
     fn a_backend_is_blamed_for_its_own_doing_alone() {
         use Verdict::{Failed, Unknown, Well};
         let table = [
-            (Outcome::NoPlace, Unknown),
-            (Outcome::OutOfResources, Unknown),
-            (Outcome::ConnectFailed, Failed),
-            (Outcome::ConnectTimedOut, Failed),
-            (Outcome::Stale, Unknown),
-            (Outcome::Closed, Failed),
-            (Outcome::ClosedOnSlowClient, Unknown),
-            (Outcome::TookNothing, Failed),
-            (Outcome::NoResponse, Failed),
-            (Outcome::Malformed, Failed),
-            (Outcome::BeyondLimits, Unknown),
-            (Outcome::ClientFailed, Unknown),
-            (Outcome::ClientLeft, Unknown),
-            (Outcome::Replaced, Well),
-            (Outcome::Answered, Well),
-            (Outcome::BodyCut, Failed),
-            (Outcome::BodyStalled, Failed),
-            (Outcome::Quiet, Unknown),
+            (AttemptOutcome::NoPlace, Unknown),
+            (AttemptOutcome::OutOfResources, Unknown),
+            (AttemptOutcome::ConnectFailed, Failed),
+            (AttemptOutcome::ConnectTimedOut, Failed),
+            (AttemptOutcome::Stale, Unknown),
+            (AttemptOutcome::Closed, Failed),
+            (AttemptOutcome::ClosedOnSlowClient, Unknown),
+            (AttemptOutcome::TookNothing, Failed),
+            (AttemptOutcome::NoResponse, Failed),
+            (AttemptOutcome::Malformed, Failed),
+            (AttemptOutcome::BeyondLimits, Unknown),
+            (AttemptOutcome::ClientFailed, Unknown),
+            (AttemptOutcome::ClientLeft, Unknown),
+            (AttemptOutcome::Replaced, Well),
+            (AttemptOutcome::Answered, Well),
+            (AttemptOutcome::BodyCut, Failed),
+            (AttemptOutcome::BodyStalled, Failed),
+            (AttemptOutcome::Quiet, Unknown),
         ];
         for (outcome, verdict) in table {
             assert_eq!(outcome.verdict(), verdict, "{outcome:?}");
-            let connect = matches!(outcome, Outcome::ConnectFailed | Outcome::ConnectTimedOut);
+            let connect = matches!(
+                outcome,
+                AttemptOutcome::ConnectFailed | AttemptOutcome::ConnectTimedOut
+            );
             assert_eq!(
                 outcome.may_be_of_request(),
                 verdict == Failed && !connect,

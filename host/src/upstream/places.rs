@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::Lease;
+use super::Connection;
 
 /// The places of one backend, shared by all workers.
 #[derive(Debug)]
@@ -67,13 +67,13 @@ pub enum Turn {
     /// The right to a new connection.
     Place(Place),
     /// A connection that another request gave back.
-    Lease(Lease),
+    Connection(Connection),
 }
 
 /// The requests of one worker that wait for a place at one backend.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    first: RefCell<VecDeque<oneshot::Sender<Lease>>>,
+    first: RefCell<VecDeque<oneshot::Sender<Connection>>>,
     len: Cell<usize>,
 }
 
@@ -146,7 +146,7 @@ impl Places {
         }
         tokio::select! {
             biased;
-            Ok(lease) = given => Some(Turn::Lease(lease)),
+            Ok(connection) = given => Some(Turn::Connection(connection)),
             Ok(permit) = Arc::clone(&self.free).acquire_owned() => Some(Turn::Place(Place { _permit: permit })),
             else => None,
         }
@@ -225,20 +225,20 @@ impl Places {
 
 impl Queue {
     /// Gives the connection to the first that waits. Comes back if none does.
-    pub(super) fn hand_over(&self, mut lease: Lease) -> Option<Lease> {
+    pub(super) fn hand_over(&self, mut connection: Connection) -> Option<Connection> {
         loop {
             let Some(first) = self.first.borrow_mut().pop_front() else {
-                return Some(lease);
+                return Some(connection);
             };
-            match first.send(lease) {
+            match first.send(connection) {
                 Ok(()) => return None,
                 // That request got a place in the meantime, or waits no more.
-                Err(refused) => lease = refused,
+                Err(refused) => connection = refused,
             }
         }
     }
 
-    fn push(&self, give: oneshot::Sender<Lease>) {
+    fn push(&self, give: oneshot::Sender<Connection>) {
         let mut first = self.first.borrow_mut();
         // Requests that wait no more leave their senders behind.
         if first.len() > 2 * self.len.get() + 16 {

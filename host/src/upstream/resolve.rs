@@ -8,52 +8,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::Notify;
 
-use super::Places;
+use super::{Endpoint, Places, PoolId, PoolTopology, Registry};
 use crate::config::{self, Pool};
-
-/// A pool with every backend resolved.
-#[derive(Debug, Clone)]
-pub struct PoolTopology {
-    /// The operator's name, or the host of the short form.
-    pub name: String,
-    /// Each IP address that a configured address resolved to is one backend.
-    pub backends: Vec<ResolvedBackend>,
-    /// Attempts at one request in all.
-    pub attempts: u32,
-    /// Idle connections kept per worker and backend.
-    pub max_idle: usize,
-    /// Requests of all workers that may wait for a connection to one backend, where connections are
-    /// limited.
-    pub queue: usize,
-    /// For how long one request waits for a connection at most, over all its attempts.
-    pub queue_timeout: Duration,
-    /// How long the beginning of a request's body is waited for before the request takes a
-    /// connection, where connections are limited.
-    pub body_wait: Duration,
-    /// How long a client may keep its connection waiting for it while requests wait for one; 0 =
-    /// for ever.
-    pub slow_client: Duration,
-    /// So many bytes a second are not slow.
-    pub slow_client_rate: u64,
-    /// Failures in a row after which a backend is ejected; 0 = never.
-    pub max_failures: u32,
-    /// For how long it is ejected.
-    pub fail_timeout: Duration,
-}
-
-/// One backend of a pool.
-#[derive(Debug, Clone)]
-pub struct ResolvedBackend {
-    /// Where it is.
-    pub address: SocketAddr,
-    /// The operator's weight.
-    pub weight: u32,
-    /// The operator's labels.
-    pub labels: Vec<(String, String)>,
-    /// How many connections all workers together may have to its address: the least
-    /// `max-connections` of the pools that name it. `None` = no limit.
-    pub places: Option<Arc<Places>>,
-}
 
 /// A backend address that leads nowhere.
 #[derive(Debug, Error)]
@@ -66,45 +22,59 @@ pub struct ResolveError {
     reason: String,
 }
 
-/// Resolves every backend of every pool. Names may yield several addresses; each is a backend with
-/// the same weight and labels.
-pub async fn resolve(pools: &[Pool]) -> Result<Vec<PoolTopology>, ResolveError> {
+/// Resolves every backend of every pool. Names may yield several addresses; each is an endpoint
+/// with the same weight and labels.
+pub async fn resolve(
+    pools: &[Pool],
+    registry: &Registry,
+) -> Result<Vec<PoolTopology>, ResolveError> {
+    let ids = registry.pools(pools.iter().map(|pool| pool.name.as_str()));
     let mut resolved = Vec::with_capacity(pools.len());
-    for pool in pools {
-        let mut backends: Vec<ResolvedBackend> = Vec::with_capacity(pool.backends.len());
-        for backend in &pool.backends {
-            for address in addresses(pool, backend).await? {
-                // A resolver may list one address for each socket type.
-                let (weight, labels) = (backend.weight, &backend.labels);
-                if !backends
-                    .iter()
-                    .any(|b| b.address == address && b.weight == weight && b.labels == *labels)
-                {
-                    backends.push(ResolvedBackend {
-                        address,
-                        weight,
-                        labels: labels.clone(),
-                        places: None,
-                    });
-                }
-            }
-        }
-        resolved.push(PoolTopology {
-            name: pool.name.clone(),
-            backends,
-            attempts: pool.attempts,
-            max_idle: pool.max_idle,
-            queue: pool.queue,
-            queue_timeout: pool.queue_timeout,
-            body_wait: pool.body_wait,
-            slow_client: pool.slow_client,
-            slow_client_rate: pool.slow_client_rate,
-            max_failures: pool.max_failures,
-            fail_timeout: pool.fail_timeout,
-        });
+    for (pool, id) in pools.iter().zip(ids) {
+        resolved.push(resolve_pool(pool, id, registry).await?);
     }
     limit(pools, &mut resolved);
     Ok(resolved)
+}
+
+/// Resolves one pool. What limits its connections is only known together with the other pools.
+pub async fn resolve_pool(
+    pool: &Pool,
+    id: PoolId,
+    registry: &Registry,
+) -> Result<PoolTopology, ResolveError> {
+    let mut endpoints: Vec<Endpoint> = Vec::with_capacity(pool.backends.len());
+    for backend in &pool.backends {
+        let (weight, labels) = (backend.weight, &backend.labels);
+        let server_name: Arc<str> = host(&backend.address).into();
+        for address in addresses(pool, backend).await? {
+            // A resolver may list one address for each socket type.
+            let is_known =
+                |e: &Endpoint| e.address == address && e.weight == weight && e.labels == *labels;
+            if endpoints.iter().any(is_known) {
+                continue;
+            }
+            endpoints.push(Endpoint {
+                weight,
+                labels: labels.clone(),
+                ..Endpoint::new(address, &server_name, registry)
+            });
+        }
+    }
+    Ok(PoolTopology {
+        id,
+        name: pool.name.clone(),
+        endpoints,
+        attempts: pool.attempts,
+        max_idle: pool.max_idle,
+        queue: pool.queue,
+        queue_timeout: pool.queue_timeout,
+        body_wait: pool.body_wait,
+        slow_client: pool.slow_client,
+        slow_client_rate: pool.slow_client_rate,
+        max_failures: pool.max_failures,
+        fail_timeout: pool.fail_timeout,
+    })
 }
 
 /// Gives the addresses whose connections are limited their places.
@@ -115,9 +85,9 @@ fn limit(pools: &[Pool], resolved: &mut [PoolTopology]) {
         .zip(&*resolved)
         .filter(|(pool, _)| pool.max_connections > 0)
     {
-        for backend in &topology.backends {
+        for endpoint in &topology.endpoints {
             let limit = limits
-                .entry(backend.address)
+                .entry(endpoint.address)
                 .or_insert(pool.max_connections);
             *limit = pool.max_connections.min(*limit);
         }
@@ -127,12 +97,19 @@ fn limit(pools: &[Pool], resolved: &mut [PoolTopology]) {
         .into_iter()
         .map(|(address, limit)| (address, Arc::new(Places::new(limit, &wanted))))
         .collect();
-    for backend in resolved
+    for endpoint in resolved
         .iter_mut()
-        .flat_map(|topology| &mut topology.backends)
+        .flat_map(|topology| &mut topology.endpoints)
     {
-        backend.places = places.get(&backend.address).cloned();
+        endpoint.places = places.get(&endpoint.address).cloned();
     }
+}
+
+/// The host of `host:port`.
+fn host(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    inner.unwrap_or(host)
 }
 
 async fn addresses(
@@ -158,5 +135,21 @@ async fn addresses(
         Err(failed("the name has no address".to_owned()))
     } else {
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_name_is_the_host_that_was_written() {
+        for (address, name) in [
+            ("api.example:443", "api.example"),
+            ("192.0.2.1:80", "192.0.2.1"),
+            ("[2001:db8::1]:80", "2001:db8::1"),
+        ] {
+            assert_eq!(host(address), name);
+        }
     }
 }

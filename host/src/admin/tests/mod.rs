@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::serve::{Limits, serve_within};
 use super::*;
 use crate::rollout::State;
-use crate::stats::Stats;
+use crate::stats::{HealthReading, HealthReadings, Stats};
 
 /// Accepts components that start with `good`; waits for [`Self::gate`] first where there is one.
 struct TestControl {
@@ -170,6 +170,16 @@ fn status(name: &str) -> PolicyStatus {
     }
 }
 
+/// A backend's health, by worker.
+#[derive(Debug)]
+struct TestHealth(Vec<HealthReading>);
+
+impl HealthReadings for TestHealth {
+    fn by_worker(&self) -> Vec<HealthReading> {
+        self.0.clone()
+    }
+}
+
 /// Two workers' traffic, so that sums, maxima and averages differ.
 fn record(stats: &Stats) {
     for (i, worker) in stats.workers().iter().enumerate() {
@@ -186,15 +196,23 @@ fn record(stats: &Stats) {
         worker.retries.add(n);
         worker.request_microseconds.record(1_000 * n);
     }
-    for (i, backend) in stats.backend("127.0.0.1:81").iter().enumerate() {
-        let n = i as u64 + 1;
-        backend.requests.add(n);
-        backend.in_flight.set(n);
-        backend.latency_ewma_microseconds.set(100 * n);
-        backend.consecutive_failures.set(n);
+    let health = (1..=stats.workers().len() as u64).map(|n| HealthReading {
+        in_flight: n,
+        latency_microseconds: 100 * n,
+        consecutive_failures: n,
+        ejected_until: 0,
+    });
+    let one = stats.backend("127.0.0.1:81", Arc::new(TestHealth(health.collect())));
+    for (i, backend) in one.shards.iter().enumerate() {
+        backend.requests.add(i as u64 + 1);
         backend.latency_microseconds.record(100);
     }
-    stats.backend("127.0.0.1:82")[1].ejected_until.set(u64::MAX);
+    let well = HealthReading::default();
+    let ejected = HealthReading {
+        ejected_until: u64::MAX,
+        ..well
+    };
+    stats.backend("127.0.0.1:82", Arc::new(TestHealth(vec![well, ejected])));
     let spread = stats.policy("spread");
     *spread.counter_names.lock().unwrap() = vec!["hits".to_owned(), "<b>".to_owned()];
     for (i, shard) in spread.shards.iter().enumerate() {

@@ -21,7 +21,7 @@ use crate::proxy::{Lineup, Snapshot, Tokens};
 use crate::rollout::{Keep, Mark, Record};
 use crate::route::RouteTable;
 use crate::stats::Stats;
-use crate::upstream::PoolTopology;
+use crate::upstream::{PoolId, PoolTopology};
 
 pub use adoption::Adoption;
 pub use status::AdminControl;
@@ -85,9 +85,10 @@ impl ControlPlane {
             active: Err(Arc::clone(&loading)),
             trial: None,
         };
+        let pools: Vec<PoolId> = topologies.iter().map(|pool| pool.id).collect();
         let snapshot = Snapshot {
             version: 1,
-            routes: Arc::new(RouteTable::new(&config.routes)),
+            routes: Arc::new(RouteTable::new(&config.routes, &pools)),
             pools: Arc::clone(&topologies),
             policies: config.policies.iter().map(lineup).collect(),
         };

@@ -22,6 +22,7 @@ use super::*;
 use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use crate::message::RequestHead;
 use crate::stats::{PolicyShard, PolicyStats, Stats};
+use crate::upstream::{BackendFacts, FailedAttempt, Failure};
 
 const PROBE: &[u8] = include_bytes!("../../../../tests/guests/probe/probe.wasm");
 

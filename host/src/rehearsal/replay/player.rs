@@ -18,12 +18,13 @@ use super::log::{Cue, find};
 use crate::config::{self, OnFailure, StoreLimits, brief};
 use crate::message::{Fields, RequestHead, Scheme, syntax};
 use crate::policy::{
-    Ask, Attempt, BackendFacts, BackendSpec, CheckRange, EditRequest, EditResponse, Engine,
-    EngineOptions, FailedAttempt, Fault, FaultKind, Generation, Hook, Message, PolicySpec,
-    PoolSpec, Recorded, Script, Seat, Select, Tape,
+    Ask, Attempt, BackendSpec, CheckRange, EditRequest, EditResponse, Engine, EngineOptions, Fault,
+    FaultKind, Generation, Hook, Message, PolicySpec, PoolSpec, Recorded, Script, Seat, Select,
+    Tape,
 };
 use crate::recording::{self, Answer, Fact, Field, Isolation, Lineup, Policy, Pool, Recordable};
 use crate::stats::Stats;
+use crate::upstream::{BackendFacts, FailedAttempt};
 
 /// Seats at most: a worker's requests beyond them share one with another's.
 const SEATS: usize = 64;

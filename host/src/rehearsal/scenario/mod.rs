@@ -18,7 +18,8 @@ use tracing::Level;
 use super::facts::BackendState;
 use super::stage::{Given, Question, Response};
 use crate::message::RequestHead;
-use crate::policy::{FailedAttempt, Hook, Script};
+use crate::policy::{Hook, Script};
+use crate::upstream::FailedAttempt;
 
 pub(super) use file::{default_given, parse, read};
 

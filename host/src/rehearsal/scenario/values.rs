@@ -3,8 +3,8 @@
 use super::{Field, Meant, Pick, Stored};
 use crate::config::{Findings, Node, Place};
 use crate::message::{Fields, syntax};
-use crate::policy::{FailedAttempt, Failure};
 use crate::rehearsal::stage::GivenPool;
+use crate::upstream::{FailedAttempt, Failure};
 
 /// A whole number of 64 bits: an integer, or a string where TOML's integers do not reach, such as
 /// `"0xffffffffffffffff"`.

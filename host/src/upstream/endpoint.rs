@@ -1,0 +1,162 @@
+//! One endpoint as one worker sees it: its connections, its health, what is counted.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::{Connection, Idle};
+use super::health::{WorkerHealth, microseconds};
+use super::places::{Place, Places, Queue, SlowPlace, Turn};
+use super::{Endpoint, EndpointId, Protocol, Tls};
+use crate::net::Stream;
+use crate::stats::{BackendShard, Stats};
+
+/// An endpoint on one worker. Pools that name the same address share it, with its connections and
+/// its health.
+#[derive(Debug)]
+pub struct WorkerEndpoint {
+    /// The same on all workers.
+    pub id: EndpointId,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// The address as text, for logs and for the `Host` of clients that named none.
+    pub name: String,
+    /// Whether it answered by HTTP/1.0, which has no expectations, when it was last sent one.
+    pub ignores_expectations: Cell<bool>,
+    pub(super) health: WorkerHealth,
+    pub(super) shard: Arc<BackendShard>,
+    /// Kept-alive connections, the longest idle first.
+    pub(super) idle: RefCell<VecDeque<Idle>>,
+    /// How many connections it may have, where that is limited.
+    pub(super) places: Option<Arc<Places>>,
+    /// This worker's requests that wait for one.
+    pub(super) queue: Queue,
+    protocol: Protocol,
+    tls: Tls,
+}
+
+impl WorkerEndpoint {
+    /// An endpoint without connections, for worker number `worker`.
+    pub fn new(endpoint: &Endpoint, stats: &Stats, worker: usize) -> Self {
+        let name = endpoint.address.to_string();
+        let health = Arc::clone(&endpoint.health);
+        let shard = Arc::clone(&stats.backend(&name, health).shards[worker]);
+        Self {
+            id: endpoint.id,
+            address: endpoint.address,
+            name,
+            ignores_expectations: Cell::new(false),
+            health: endpoint.health.of_worker(worker),
+            shard,
+            idle: RefCell::default(),
+            places: endpoint.places.clone(),
+            queue: Queue::default(),
+            protocol: endpoint.protocol,
+            tls: endpoint.tls,
+        }
+    }
+
+    /// What [`super::Lease::pooled`] gives.
+    pub(super) fn pooled(self: &Rc<Self>, certain: bool) -> Option<Connection> {
+        loop {
+            let idle = self.idle.borrow_mut().pop_back()?;
+            self.unpooled(1);
+            if idle.stream.is_quiet(certain) {
+                return Some(Connection::new(self, idle.stream, true, idle.place));
+            }
+        }
+    }
+
+    /// Whether it may have any number of connections.
+    pub fn is_unlimited(&self) -> bool {
+        self.places.is_none()
+    }
+
+    /// Whether a request would have to wait for a connection now.
+    pub fn is_full(&self) -> bool {
+        self.idle.borrow().is_empty()
+            && self
+                .places
+                .as_ref()
+                .is_some_and(|places| !places.has_free())
+    }
+
+    /// The right to a new connection, if there is one: pooled connections make room.
+    pub fn place(&self) -> Option<Place> {
+        let places = self.places.as_ref()?;
+        loop {
+            if let Some(place) = places.take() {
+                return Some(place);
+            }
+            let idle = self.idle.borrow_mut().pop_front()?;
+            self.unpooled(1);
+            drop(idle);
+        }
+    }
+
+    /// Waits for a connection or the right to one; `None` if `most` requests of all workers wait
+    /// already. The caller limits the time.
+    pub async fn wait(&self, most: usize, client: IpAddr) -> Option<Turn> {
+        self.places.as_ref()?.wait(&self.queue, most, client).await
+    }
+
+    /// Where connections are limited, what is known of those that hold them and those that wait.
+    pub fn places(&self) -> Option<&Places> {
+        self.places.as_deref()
+    }
+
+    /// Waits until a slow upload may have a place; `None` if `most` requests wait already. The
+    /// caller limits the time.
+    pub async fn wait_slowly(&self, most: usize) -> Option<SlowPlace> {
+        self.places.as_ref()?.wait_slowly(most).await
+    }
+
+    /// Closes pooled connections, the longest idle first, as far as requests of other workers wait
+    /// for their places.
+    pub(super) fn make_room(&self) {
+        let Some(places) = &self.places else { return };
+        let mut idle = self.idle.borrow_mut();
+        let count = places.waiting_elsewhere(&self.queue).min(idle.len());
+        idle.drain(..count);
+        drop(idle);
+        self.unpooled(count);
+    }
+
+    /// Counts connections that have left the pool.
+    pub(super) fn unpooled(&self, count: usize) {
+        for _ in 0..count {
+            self.shard.connections.decrement();
+            if let Some(places) = &self.places {
+                places.unpooled();
+            }
+        }
+    }
+
+    /// A new connection. The caller limits the time.
+    pub(super) async fn connect(self: &Rc<Self>, place: Option<Place>) -> io::Result<Connection> {
+        let stream = match (self.protocol, self.tls) {
+            (Protocol::Http11, Tls::Off) => Stream::connect(self.address).await?,
+        };
+        Ok(Connection::new(self, stream, false, place))
+    }
+
+    /// Closes the connections that have been idle since before `before`, and those that have ended.
+    pub(super) fn sweep(&self, before: u64) {
+        let mut idle = self.idle.borrow_mut();
+        let count = idle.len();
+        idle.retain(|i| i.since >= before && i.stream.is_quiet(false));
+        self.unpooled(count - idle.len());
+    }
+
+    /// A response head arrived this long after the request was sent: whatever becomes of the rest,
+    /// the endpoint is no longer ejected. It is not the end of the attempt, which
+    /// [`super::Lease::finish`] reports.
+    pub fn answered(&self, took: Duration) {
+        self.shard.latency_microseconds.record(microseconds(took));
+        self.health.answered(took);
+    }
+}

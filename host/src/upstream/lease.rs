@@ -1,0 +1,148 @@
+//! The right to one exchange with an endpoint: from the choice of the endpoint to the report of how
+//! the attempt went.
+
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::doubt::Accuser;
+use super::{AttemptOutcome, Connection, Doubt, Place, Verdict, WorkerEndpoint, WorkerPool};
+
+/// The right to one exchange. It opens the connection on which the exchange takes place, and
+/// [`Lease::finish`] is the one report from which health and statistics learn how the attempt went,
+/// whether it came to an exchange or not.
+///
+/// Dropped without a report, it says nothing of the endpoint.
+#[derive(Debug)]
+pub struct Lease<'p> {
+    pool: &'p WorkerPool,
+    position: u32,
+    /// It tries an endpoint that is ejected: this worker's other requests avoid it meanwhile.
+    probes: bool,
+    /// The exchange has begun.
+    in_flight: bool,
+}
+
+impl WorkerPool {
+    /// Begins an attempt at the endpoint that has this position in the pool, which is how policies
+    /// call it. From here on the lease stands for the endpoint.
+    pub fn lease(&self, position: u32) -> Lease<'_> {
+        Lease {
+            pool: self,
+            position,
+            probes: self.endpoints[position as usize].health.probe(),
+            in_flight: false,
+        }
+    }
+}
+
+impl<'p> Lease<'p> {
+    /// The pool of the endpoint.
+    #[inline]
+    pub fn pool(&self) -> &'p WorkerPool {
+        self.pool
+    }
+
+    /// The endpoint.
+    #[inline]
+    pub fn endpoint(&self) -> &'p Rc<WorkerEndpoint> {
+        &self.pool.endpoints[self.position as usize]
+    }
+
+    /// The endpoint's position in the pool.
+    #[inline]
+    pub fn position(&self) -> u32 {
+        self.position
+    }
+
+    /// A pooled connection, the most recently used first, as it is the least likely to be closed.
+    ///
+    /// A connection that has ended, or on which the backend spoke out of turn, is passed over.
+    /// `certain` looks at the socket itself rather than at what the last poll saw: one more system
+    /// call, for requests that must not be repeated.
+    pub fn pooled(&self, certain: bool) -> Option<Connection> {
+        self.endpoint().pooled(certain)
+    }
+
+    /// A new connection. The caller limits the time.
+    pub async fn connect(&self, place: Option<Place>) -> io::Result<Connection> {
+        self.endpoint().connect(place).await
+    }
+
+    /// The request is about to be sent: it is in flight until the report.
+    pub fn begin(&mut self) {
+        let endpoint = self.endpoint();
+        endpoint.health.exchange_begins();
+        endpoint.shard.requests.increment();
+        self.in_flight = true;
+    }
+
+    /// Reports how the attempt went. `doubt` is what the request's attempts have said so far.
+    pub fn finish(mut self, outcome: AttemptOutcome, doubt: &mut Doubt, client: IpAddr) {
+        self.exchange_ends();
+        match outcome.verdict() {
+            Verdict::Unknown => {}
+            Verdict::Well => {
+                self.pool.judged(self.position, Verdict::Well);
+                if let Some(other) = doubt.answered(self.position) {
+                    self.pool.held(other, client);
+                }
+            }
+            Verdict::Failed => self.failed(outcome, doubt, client),
+        }
+    }
+
+    fn failed(&self, outcome: AttemptOutcome, doubt: &mut Doubt, client: IpAddr) {
+        let endpoint = self.endpoint();
+        endpoint.shard.failures.increment();
+        let accuser = self.pool.accuser(client);
+        if doubt.failed(self.position, outcome, accuser, endpoint.health.accuser()) {
+            if outcome.may_be_of_request() {
+                endpoint.health.accused_by(accuser);
+            }
+            self.pool.judged(self.position, Verdict::Failed);
+        }
+    }
+
+    fn exchange_ends(&mut self) {
+        if std::mem::take(&mut self.in_flight) {
+            self.endpoint().health.exchange_ends();
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.exchange_ends();
+        if self.probes {
+            self.endpoint().health.probe_ends();
+        }
+    }
+}
+
+impl WorkerPool {
+    fn accuser(&self, client: IpAddr) -> Accuser {
+        Accuser::new(client, milliseconds(self.started.elapsed()))
+    }
+
+    /// A failure of this client, of which nothing was held against the endpoint, counts after all.
+    #[cold]
+    fn held(&self, position: u32, client: IpAddr) {
+        let health = &self.endpoints[position as usize].health;
+        health.accused_by(self.accuser(client));
+        self.judged(position, Verdict::Failed);
+    }
+
+    fn judged(&self, position: u32, verdict: Verdict) {
+        let topology = &self.topology;
+        // 0 would mean that it is not ejected.
+        let until = || milliseconds(self.started.elapsed() + topology.fail_timeout).max(1);
+        let health = &self.endpoints[position as usize].health;
+        health.judged(verdict, topology.max_failures, until);
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,124 @@
+//! Connections, places and health of endpoints, over real sockets and without a proxy around them.
+
+mod attempts;
+mod connections;
+mod queue;
+
+use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use super::*;
+use crate::net::Stream;
+use crate::stats::Stats;
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const OTHER_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+
+async fn listener() -> (TcpListener, SocketAddr) {
+    crate::ground::limit_this_test();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// An endpoint of a worker of its own.
+fn backend(address: SocketAddr, places: Option<&Arc<Places>>) -> Rc<WorkerEndpoint> {
+    let endpoint = Endpoint {
+        places: places.cloned(),
+        ..endpoint(&Registry::new(1), address)
+    };
+    Rc::new(WorkerEndpoint::new(&endpoint, &Stats::new(1), 0))
+}
+
+fn endpoint(registry: &Registry, address: SocketAddr) -> Endpoint {
+    Endpoint::new(address, &"a.test".into(), registry)
+}
+
+fn places(count: usize) -> Arc<Places> {
+    Arc::new(Places::new(count, &Arc::new(Notify::new())))
+}
+
+/// A connection and the backend's end of it.
+async fn connected(
+    backend: &Rc<WorkerEndpoint>,
+    listener: &TcpListener,
+) -> (Connection, TcpStream) {
+    let connection = backend.connect(backend.place()).await.unwrap();
+    (connection, listener.accept().await.unwrap().0)
+}
+
+/// What a future is after one poll.
+async fn polled<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+    poll_fn(|cx| {
+        Poll::Ready(match pin!(&mut *future).poll(cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+fn tcp(connection: &Connection) -> &TcpStream {
+    match &connection.stream {
+        Stream::Tcp(stream) => stream,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn local(connection: &Connection) -> SocketAddr {
+    tcp(connection).local_addr().unwrap()
+}
+
+/// Pools of one worker, with endpoints at these addresses each.
+fn topologies(pools: &[&[&str]]) -> Vec<PoolTopology> {
+    let registry = Registry::new(1);
+    let ids = registry.pools(pools.iter().map(|_| "a"));
+    let pool = |(id, addresses): (PoolId, &&[&str])| PoolTopology {
+        id,
+        name: "a".to_owned(),
+        endpoints: addresses
+            .iter()
+            .map(|a| endpoint(&registry, a.parse().unwrap()))
+            .collect(),
+        attempts: 5,
+        max_idle: 64,
+        queue: 9,
+        queue_timeout: Duration::from_secs(1),
+        body_wait: Duration::ZERO,
+        slow_client: Duration::from_secs(2),
+        slow_client_rate: 16 * 1024,
+        max_failures: 1,
+        fail_timeout: Duration::from_secs(3_600),
+    };
+    ids.into_iter().zip(pools).map(pool).collect()
+}
+
+fn topology(addresses: &[&str]) -> PoolTopology {
+    topologies(&[addresses]).remove(0)
+}
+
+fn worker_pools(topologies: impl IntoIterator<Item = PoolTopology>) -> WorkerPools {
+    let topologies: Vec<_> = topologies.into_iter().map(Arc::new).collect();
+    WorkerPools::new(&topologies, &Stats::new(1), 0)
+}
+
+/// The id of the pool that comes after so many others.
+fn id(number: usize) -> PoolId {
+    let ids = Registry::new(1).pools((0..=number).map(|_| "a"));
+    ids[number]
+}
+
+impl WorkerPools {
+    /// The pool with this number.
+    fn nth(&self, number: usize) -> &WorkerPool {
+        self.pool(id(number)).unwrap()
+    }
+}

@@ -1,0 +1,97 @@
+//! What the operator said of pools, with every name resolved.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{EndpointId, Health, Places, PoolId, Registry};
+
+/// One pool.
+#[derive(Debug, Clone)]
+pub struct PoolTopology {
+    /// The same for the life of the process.
+    pub id: PoolId,
+    /// The operator's name, or the host of the short form.
+    pub name: String,
+    /// Each IP address that a configured address resolved to is one endpoint. Policies know them
+    /// by their position here.
+    pub endpoints: Vec<Endpoint>,
+    /// Attempts at one request in all.
+    pub attempts: u32,
+    /// Idle connections kept per worker and endpoint.
+    pub max_idle: usize,
+    /// Requests of all workers that may wait for a connection to one endpoint, where connections
+    /// are limited.
+    pub queue: usize,
+    /// For how long one request waits for a connection at most, over all its attempts.
+    pub queue_timeout: Duration,
+    /// How long the beginning of a request's body is waited for before the request takes a
+    /// connection, where connections are limited.
+    pub body_wait: Duration,
+    /// How long a client may keep its connection waiting for it while requests wait for one; 0 =
+    /// for ever.
+    pub slow_client: Duration,
+    /// Bytes a second that are not slow.
+    pub slow_client_rate: u64,
+    /// Failures in a row after which an endpoint is ejected; 0 = never.
+    pub max_failures: u32,
+    /// For how long it is ejected.
+    pub fail_timeout: Duration,
+}
+
+/// One endpoint of a pool.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// The same for the life of the process, and in all pools that name this address.
+    pub id: EndpointId,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// The host that the operator wrote: a name, or an IP address. Of several that lead to the same
+    /// address in one pool, the first.
+    pub server_name: Arc<str>,
+    /// What is spoken to it.
+    pub protocol: Protocol,
+    /// How its connections are secured.
+    pub tls: Tls,
+    /// The operator's weight in this pool; at 0 it gets no requests.
+    pub weight: u32,
+    /// The operator's labels.
+    pub labels: Vec<(String, String)>,
+    /// Whether it is well.
+    pub health: Arc<Health>,
+    /// How many connections all workers together may have to its address: the least
+    /// `max-connections` of the pools that name it. `None` = no limit.
+    pub places: Option<Arc<Places>>,
+}
+
+impl Endpoint {
+    /// An endpoint of weight 1 without labels and without a limit.
+    pub fn new(address: SocketAddr, server_name: &Arc<str>, registry: &Registry) -> Self {
+        let (id, health) = registry.endpoint(address);
+        Self {
+            id,
+            address,
+            server_name: Arc::clone(server_name),
+            protocol: Protocol::Http11,
+            tls: Tls::Off,
+            weight: 1,
+            labels: Vec::new(),
+            health,
+            places: None,
+        }
+    }
+}
+
+/// What is spoken to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// One exchange at a time on each connection.
+    Http11,
+}
+
+/// How connections to an endpoint are secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// In plain text.
+    Off,
+}
