@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod files;
 pub mod ground;
+#[cfg(feature = "demo")]
 pub mod origin;
 pub mod policy;
 pub mod proxy;
@@ -16,6 +17,7 @@ pub mod rehearsal;
 pub mod remote;
 pub mod rollout;
 pub mod route;
+#[cfg(feature = "authoring")]
 pub mod scaffold;
 pub mod stats;
 pub mod text;

@@ -10,6 +10,7 @@
 mod apart;
 mod census;
 mod child;
+#[cfg(feature = "authoring")]
 mod pack;
 mod sandbox;
 mod turns;
@@ -57,6 +58,7 @@ pub(super) enum Task {
     /// Look into it.
     Inspect,
     /// Make a component of a core module.
+    #[cfg(feature = "authoring")]
     Pack,
 }
 
@@ -68,6 +70,7 @@ pub(super) enum Answer {
     /// What it is made of.
     Inspected(Box<Anatomy>),
     /// The bytes are the component.
+    #[cfg(feature = "authoring")]
     Packed,
     /// Why not.
     Refused(Refusal),
