@@ -2,13 +2,16 @@
 # docker run --rm -p 8080:8080 -e WAYPOST_HOSTS='*=10.0.0.1:80,10.0.0.2:80' waypost
 
 FROM rust:1.95-slim-trixie AS build
+# A proxy and no more: not `policy new`, `pack` and `bindings` (authoring), not `origin` and `demo` (demo).
+ARG FEATURES=""
 WORKDIR /src
 COPY . .
 # The caches live outside of the image: a change of ours compiles only what is ours.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --package waypost --bin waypost \
-    && install -D -m 0755 target/release/waypost /out/usr/local/bin/waypost
+    cargo build --profile dist --locked --package waypost --bin waypost \
+        --no-default-features --features "$FEATURES" \
+    && install -D -m 0755 target/dist/waypost /out/usr/local/bin/waypost
 
 # The same release of Debian as above, so that the C library fits.
 FROM debian:trixie-slim

@@ -15,7 +15,7 @@ from processes import free_ports
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NAMED = os.environ.get("WAYPOST")
-BINARY = Path(NAMED or REPOSITORY / "target/release/waypost").absolute()
+BINARY = Path(NAMED or REPOSITORY / "target/dist/waypost").absolute()
 
 # One header read and one set, and the choice left to the next policy: what the filter for Envoy does together with `random`.
 ROUTER = """
@@ -42,7 +42,7 @@ class Waypost:
     def missing(self):
         if BINARY.is_file() and os.access(BINARY, os.X_OK):
             return None
-        return "Waypost is not built (`cargo build --release` makes it; the environment variable WAYPOST names another binary)"
+        return "Waypost is not built (`cargo build --profile dist` makes it; the environment variable WAYPOST names another binary)"
 
     def version(self):
         return "Waypost " + version_of([BINARY, "--version"], r"(\d+\.\d+\.\d+\S*)")
@@ -98,5 +98,5 @@ def waypost_peers():
 def build():
     """Builds the binary if it is not there and no other was named."""
     if NAMED is None and not BINARY.is_file() and shutil.which("cargo"):
-        print("building target/release/waypost", file=sys.stderr)
-        subprocess.run(["cargo", "build", "--release"], cwd=REPOSITORY, stdout=sys.stderr, check=False)
+        print("building target/dist/waypost", file=sys.stderr)
+        subprocess.run(["cargo", "build", "--profile", "dist"], cwd=REPOSITORY, stdout=sys.stderr, check=False)

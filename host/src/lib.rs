@@ -11,6 +11,7 @@ pub mod ground;
 pub mod h1;
 pub mod message;
 pub mod net;
+#[cfg(feature = "demo")]
 pub mod origin;
 pub mod policy;
 pub mod proxy;
@@ -19,6 +20,7 @@ pub mod rehearsal;
 pub mod remote;
 pub mod rollout;
 pub mod route;
+#[cfg(feature = "authoring")]
 pub mod scaffold;
 pub mod stats;
 pub mod text;

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use waypost::cli::Cli;
 use waypost::{app, ground, policy};
 
@@ -27,7 +26,7 @@ fn main() -> ExitCode {
     }
     // A signal that comes while the process begins waits until it is known what it means.
     let held = app::HeldSignals::now();
-    let cli = Cli::parse();
+    let cli = Cli::from_arguments();
     let code = match ground::goes_on(|| app::execute(cli, held)) {
         Some(Ok(code)) => code,
         Some(Err(e)) => {

@@ -59,6 +59,7 @@ mod statistics;
 mod stopping;
 mod store;
 mod strictness;
+mod structure;
 mod tidy;
 mod tolerated_requests;
 mod weights;

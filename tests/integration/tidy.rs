@@ -1,56 +1,8 @@
 //! What must not be in the source: the invariants of ARCHITECTURE.md that a reader can check with a
 //! search.
 
-use std::path::{Path, PathBuf};
-
 use crate::fixtures::repository;
-
-/// All files below a folder of the repository, of these kinds, with their text; build output left
-/// out.
-fn sources(below: &str, extensions: &[&str]) -> Vec<(PathBuf, String)> {
-    let mut found = Vec::new();
-    let mut folders = vec![repository().join(below)];
-    while let Some(folder) = folders.pop() {
-        for entry in
-            std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
-        {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() {
-                if !matches!(
-                    name.as_str(),
-                    "target" | ".git" | "node_modules" | "__pycache__"
-                ) {
-                    folders.push(path);
-                }
-            } else if path
-                .extension()
-                .is_some_and(|e| extensions.iter().any(|x| *x == e))
-                && let Ok(text) = std::fs::read_to_string(&path)
-            {
-                found.push((path.strip_prefix(repository()).unwrap().to_owned(), text));
-            }
-        }
-    }
-    assert!(!found.is_empty(), "nothing below {below}");
-    found
-}
-
-/// The text without comments and without the tests at its end.
-fn code(text: &str) -> String {
-    let before_tests = text
-        .split("#[cfg(test)]\nmod tests {")
-        .next()
-        .unwrap_or_default();
-    let lines = before_tests
-        .lines()
-        .map(|l| l.split("//").next().unwrap_or_default());
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-fn is_test(path: &Path) -> bool {
-    path.components().any(|c| c.as_os_str() == "tests") || path.ends_with("tests.rs")
-}
+use crate::fixtures::sources::{code, is_test, sources};
 
 /// Files of a room, tests left out, whose code holds this word.
 fn holding(room: &str, words: &[&str]) -> Vec<String> {

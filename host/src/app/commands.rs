@@ -1,28 +1,20 @@
 //! What the command line asks for.
 
-use std::future::pending;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
 use super::policies;
-use super::run::{Reachable, loopback_listener, run};
-use super::signals::{Event, Held, Signals, interrupted};
-use crate::cli::{
-    Action, Begin, Bindings, Cli, Command, Demo, Lang, New, Offline, Origin, Policy, Remote,
-    Settings, Task,
-};
-use crate::config::{Config, FileSource, OnFailure, Pool, Sources};
+use super::run::run;
+use super::signals::{Held, Signals, interrupted};
+use crate::cli::{Action, Cli, Command, Offline, Policy, Remote, Task};
+use crate::config::{Config, OnFailure, Pool, Sources};
 use crate::ground::{self, Manner as LogManner};
-use crate::origin::{self, OriginOptions};
 use crate::policy::{Engine, EngineOptions, PolicyError};
-use crate::proxy::access_log::LogWriter;
 use crate::rehearsal::{self, Manner, Outcome};
 use crate::remote::{self, Surroundings};
 use crate::rollout::Keep;
-use crate::scaffold::{self, Language};
 use crate::stats::Stats;
 use crate::upstream::{PoolTopology, Registry, resolve_pool};
 
@@ -40,10 +32,7 @@ pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
         slip.exit();
     }
     let environment = |name: &str| std::env::var_os(name);
-    let serves = matches!(
-        cli.command,
-        Command::Run(_) | Command::Demo(_) | Command::Origin(_)
-    );
+    let serves = cli.command.serves();
     let manner = if serves {
         LogManner::Queued
     } else {
@@ -62,10 +51,11 @@ pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
             remote,
             task: Task::Offline(offline),
         }) => Ok(rehearse(&offline, remote.json)),
+        #[cfg(feature = "authoring")]
         Command::Policy(Policy {
             task: Task::Begin(begin),
             ..
-        }) => begin_policy(&begin),
+        }) => super::begin::begin_policy(&begin),
         command => with_runtime(command, signals),
     }
 }
@@ -88,10 +78,12 @@ fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> 
                     .await
                     .map(|()| ExitCode::SUCCESS)
             }
-            (Command::Demo(demo), Some(signals)) => {
-                serve_demo(demo, signals).await.map(|()| ExitCode::SUCCESS)
-            }
-            (Command::Origin(origin), Some(signals)) => serve_origin(origin, signals)
+            #[cfg(feature = "demo")]
+            (Command::Demo(demo), Some(signals)) => super::demo::serve_demo(demo, signals)
+                .await
+                .map(|()| ExitCode::SUCCESS),
+            #[cfg(feature = "demo")]
+            (Command::Origin(origin), Some(signals)) => super::demo::serve_origin(origin, signals)
                 .await
                 .map(|()| ExitCode::SUCCESS),
             (Command::Check(settings), _) => check(settings.sources(environment)?).await,
@@ -124,39 +116,6 @@ fn rehearse(offline: &Offline, json: bool) -> ExitCode {
             ground::complain(&e.told());
             ExitCode::from(if e.is_about_the_policy() { 1 } else { 2 })
         }
-    }
-}
-
-fn begin_policy(begin: &Begin) -> Result<ExitCode> {
-    let done = match begin {
-        Begin::New(New { name, lang, dir }) => {
-            scaffold::create(name, language(*lang), dir.as_deref()).map(|made| {
-                let folder = made.folder.display();
-                say!(
-                    "{} is a policy in {}, in the folder {folder}. Next:\n  cd {folder} && ./test",
-                    made.name,
-                    made.language
-                )
-            })
-        }
-        Begin::Bindings(Bindings { wit, output }) => scaffold::write_bindings(wit, output)
-            .map(|files| say!("{}: {}", output.display(), files.join(", "))),
-    };
-    match done {
-        Ok(said) => said.map(|()| ExitCode::SUCCESS),
-        Err(e) => {
-            ground::complain(&e.to_string());
-            Ok(ExitCode::from(2))
-        }
-    }
-}
-
-fn language(lang: Lang) -> Language {
-    match lang {
-        Lang::Rust => Language::Rust,
-        Lang::Js => Language::JavaScript,
-        Lang::Python => Language::Python,
-        Lang::C => Language::C,
     }
 }
 
@@ -263,28 +222,6 @@ async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<Pool
     Ok(topologies.into_iter().map(Arc::new).collect())
 }
 
-async fn serve_origin(origin: Origin, mut signals: Signals) -> Result<()> {
-    let listener = std::net::TcpListener::bind(origin.listen).with_context(|| {
-        format!(
-            "can't listen on {}: is something else listening there?",
-            origin.listen
-        )
-    })?;
-    let address = listener.local_addr()?;
-    let options = OriginOptions {
-        name: origin.name.unwrap_or_default(),
-        dir: origin.dir,
-    };
-    tracing::info!(addr = %address, "origin listening");
-    signals.serving(origin::GRACE);
-    let stop = async move {
-        while signals.next().await == Event::Reopen {
-            tracing::info!("SIGUSR1: the origin has no log to open again");
-        }
-    };
-    Ok(origin::serve(listener, options, stop).await?)
-}
-
 /// Has a running proxy do what was asked for.
 async fn ask_proxy(remote: Remote, action: Action) -> Result<()> {
     let dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
@@ -294,62 +231,4 @@ async fn ask_proxy(remote: Remote, action: Action) -> Result<()> {
         interrupted: interrupted(),
     };
     Ok(remote::execute(remote, action, around).await?)
-}
-
-/// Origins on ports of their own and the proxy in front of them, all in this process.
-async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
-    let mut addresses = Vec::new();
-    for number in 1..=demo.origins {
-        let listener = loopback_listener()?;
-        addresses.push(listener.local_addr()?.to_string());
-        let options = OriginOptions {
-            name: format!("origin-{number}"),
-            dir: None,
-        };
-        tokio::spawn(origin::serve(listener, options, pending()));
-    }
-    let settings = Settings {
-        listen: vec![demo.listen.to_string()],
-        admin_listen: Some(demo.admin_listen.to_string()),
-        hosts: vec![format!("*={}", addresses.join(","))],
-        ..Settings::default()
-    };
-    // The demo is the same everywhere: nothing is read from the environment.
-    let mut sources = settings.sources(|_| None)?;
-    sources.file = Some(FileSource::Text {
-        name: "demo".to_owned(),
-        text: "[access-log]\nrequests = \"all\"\n".to_owned(),
-        base: PathBuf::new(),
-    });
-    let config = Config::load(sources)?;
-    run(config, signals, |reachable, log| {
-        tell_what_to_try(reachable, &addresses, log)
-    })
-    .await
-}
-
-fn tell_what_to_try(reachable: &Reachable, origins: &[String], log: &LogWriter) {
-    let Some(proxy) = reachable.listen.first() else {
-        return;
-    };
-    let admin = reachable.admin.map(|a| a.to_string()).unwrap_or_default();
-    // As the lines of the access log: what reads them may be slow.
-    log.say(&format!(
-        "\nWaypost is running in front of {} origins ({}).
-A WebAssembly policy picks one of them for every request.
-
-  curl -i http://{proxy}/                        which origin answered? see x-origin
-  curl -s http://{proxy}/page_two                a page with several images (or open it in a browser)
-  curl -i -H 'Range: bytes=0-99' http://{proxy}/bigfile
-  curl -i 'http://{proxy}/bigfile?range=0-99'    the same range, as a parameter
-  curl -i -H 'Range: bytes=0-9' 'http://{proxy}/bigfile?range=5-9'    416: they differ
-  curl -i -d '{{\"Nombre\": \"Ada\"}}' http://{proxy}/createUser
-  curl -s http://{admin}/stats                   what happened so far (or open it in a browser)
-  curl -s http://{admin}/policies                which policies run
-  curl -T my-policy.wasm http://{admin}/policies/random    replace one while traffic flows
-
-Ctrl-C stops everything. The access log follows.\n\n",
-        origins.len(),
-        origins.join(", "),
-    ));
 }

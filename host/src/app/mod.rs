@@ -5,16 +5,22 @@
 //! snapshots and replaces policies, `watch` follows policy files, and `commands` is what the
 //! command line asks for. Called by `main`. Decides nothing about a request.
 
+#[cfg(feature = "authoring")]
+mod begin;
 mod commands;
 mod control;
 mod data_plane;
+#[cfg(feature = "demo")]
+mod demo;
 mod descriptors;
 mod intake;
 mod policies;
 mod run;
+mod running;
 mod signals;
 mod watch;
 mod watchdog;
+mod workers;
 
 pub use commands::execute;
 pub use signals::Held as HeldSignals;

@@ -4,32 +4,48 @@
 //! environment. Called by `main` and `app`. Never does what a command says, never reads a file; the
 //! environment only through what it is given.
 
+#[cfg(feature = "demo")]
+mod demo;
+mod left_out;
 mod offline;
 mod policy;
 mod replay;
+#[cfg(feature = "authoring")]
 mod scaffold;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{
-    ConfigError, ConfigErrors, FileSource, Overrides, Place, Sources, parse_listen,
-};
+use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sources};
 
-pub use offline::{Bench, Format, Inspect, Offline, Pack, Test};
+#[cfg(feature = "demo")]
+pub use demo::{Demo, Origin};
+#[cfg(feature = "authoring")]
+pub use offline::Pack;
+pub use offline::{Bench, Format, Inspect, Offline, Test};
 pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote, Task};
 pub use replay::{Diff, Playing, Rehearsed, Replay};
+#[cfg(feature = "authoring")]
 pub use scaffold::{Begin, Bindings, Lang, New};
 
 /// What is logged if nobody says.
 const DEFAULT_LOG: &str = "info";
 /// The same for commands that need no proxy.
 const OFFLINE_LOG: &str = "error";
+
+#[cfg(feature = "demo")]
+const AFTER_HELP: &str = "\
+Start with `waypost demo`: three small web servers and the proxy in front of them.
+`waypost help run` explains flags, environment variables and the configuration file.";
+#[cfg(not(feature = "demo"))]
+const AFTER_HELP: &str = "\
+`waypost help run` explains flags, environment variables and the configuration file.";
 
 /// A routing proxy whose decisions are made by sandboxed WebAssembly components.
 ///
@@ -40,9 +56,7 @@ const OFFLINE_LOG: &str = "error";
 #[command(
     name = "waypost",
     version,
-    after_help = "\
-Start with `waypost demo`: three small web servers and the proxy in front of them.
-`waypost help run` explains flags, environment variables and the configuration file."
+    after_help = AFTER_HELP
 )]
 pub struct Cli {
     /// What to do.
@@ -72,13 +86,15 @@ pub enum Command {
     /// Run three small web servers and the proxy in front of them, on this machine only.
     ///
     /// Prints what to try with curl. Ctrl-C stops all of it.
-    #[command(after_long_help = DEMO_HELP)]
+    #[cfg(feature = "demo")]
+    #[command(after_long_help = demo::DEMO_HELP)]
     Demo(Demo),
     /// Run a small web server to put behind a proxy.
     ///
     /// Serves pages, images, a large file and, with --dir, a folder with listing, metadata and
     /// ranges. Each answer names the server that gave it.
-    #[command(after_long_help = ORIGIN_HELP)]
+    #[cfg(feature = "demo")]
+    #[command(after_long_help = demo::ORIGIN_HELP)]
     Origin(Origin),
     /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running
     /// proxy.
@@ -109,34 +125,6 @@ pub struct Settings {
     pub workers: Option<String>,
 }
 
-/// Flags of `demo`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Demo {
-    /// Where the proxy listens.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = parse_listen)]
-    pub listen: SocketAddr,
-    /// Where statistics and policies are served.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = parse_listen)]
-    pub admin_listen: SocketAddr,
-    /// How many web servers stand behind the proxy.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub origins: u16,
-}
-
-/// Flags of `origin`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Origin {
-    /// Where it listens.
-    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
-    pub listen: SocketAddr,
-    /// A folder to serve as well.
-    #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
-    /// What it calls itself in its answers (default: its address).
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-}
-
 impl Settings {
     /// The sources of the configuration: these flags, the environment, and the file that either of
     /// them names. `environment` is [`std::env::var_os`] outside of tests.
@@ -164,7 +152,24 @@ impl Settings {
     }
 }
 
+impl Command {
+    /// Whether it runs until a signal stops it.
+    pub fn serves(&self) -> bool {
+        match self {
+            Self::Run(_) => true,
+            #[cfg(feature = "demo")]
+            Self::Demo(_) | Self::Origin(_) => true,
+            Self::Check(_) | Self::Policy(_) => false,
+        }
+    }
+}
+
 impl Cli {
+    /// Reads the process's arguments. What can't be read, and what asks for help, ends it.
+    pub fn from_arguments() -> Self {
+        Self::try_parse().unwrap_or_else(|error| left_out::explained(error).exit())
+    }
+
     /// What is wrong with flags that are right by themselves.
     pub fn slip(&self) -> Option<clap::Error> {
         let Command::Policy(Policy {
@@ -242,232 +247,3 @@ const CHECK_HELP: &str = "\
 Examples:
   waypost check --config waypost.toml
   waypost check --host 'www.example.com=10.0.0.1:80'";
-
-const DEMO_HELP: &str = "\
-Examples:
-  waypost demo
-  waypost demo --listen 127.0.0.1:8000 --admin-listen 127.0.0.1:9000 --origins 5
-
-Then, from another terminal:
-  curl http://127.0.0.1:8080/page_one
-  curl http://127.0.0.1:9090/stats";
-
-const ORIGIN_HELP: &str = "\
-Examples:
-  waypost origin --listen 127.0.0.1:8001
-  waypost origin --listen 127.0.0.1:8002 --dir ./public --name second";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-
-    fn parse(args: &[&str]) -> Cli {
-        Cli::try_parse_from(std::iter::once(&"waypost").chain(args)).unwrap()
-    }
-
-    fn settings(args: &[&str]) -> Settings {
-        match parse(args).command {
-            Command::Run(settings) | Command::Check(settings) => settings,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn no_environment(_: &str) -> Option<OsString> {
-        None
-    }
-
-    #[test]
-    fn the_commands_are_well_formed() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_command_has_help_with_examples() {
-        let mut path = Vec::new();
-        let mut seen = 0;
-        assert_help(&Cli::command(), &mut path, &mut seen);
-        assert!(seen >= 12, "{seen}");
-    }
-
-    /// Of all commands below this one.
-    fn assert_help(command: &clap::Command, path: &mut Vec<String>, seen: &mut usize) {
-        for command in command.get_subcommands() {
-            path.push(command.get_name().to_owned());
-            let args = ["waypost"]
-                .into_iter()
-                .chain(path.iter().map(String::as_str))
-                .chain(["--help"]);
-            let help = Cli::try_parse_from(args).unwrap_err().to_string();
-            assert!(
-                help.contains("Examples:") && help.contains(&format!("waypost {}", path.join(" "))),
-                "{help}"
-            );
-            *seen += 1;
-            assert_help(command, path, seen);
-            path.pop();
-        }
-    }
-
-    #[test]
-    fn flags_that_do_not_go_together_are_told() {
-        for (flags, told) in [
-            ("--percent 5", "--mode canary"),
-            ("--by client", "--mode canary"),
-            ("--watch", "--mode canary"),
-            ("--promote-after 1m", "--mode canary"),
-            ("--mode shadow --by request", "by lot"),
-            ("--mode shadow --promote-after 1m", "--mode canary"),
-        ] {
-            let args = ["policy", "deploy", "mine", "mine.wasm"]
-                .into_iter()
-                .chain(flags.split(' '));
-            let slip = parse(&args.collect::<Vec<_>>())
-                .slip()
-                .unwrap_or_else(|| panic!("{flags}"));
-            assert!(slip.to_string().contains(told), "{flags}: {slip}");
-            assert!(slip.to_string().contains("waypost policy deploy"), "{slip}");
-            assert_eq!(slip.exit_code(), 2);
-        }
-        let good = "policy deploy mine mine.wasm --mode canary --percent 5 --by request --promote-after 1m --admin a:1";
-        assert!(parse(&good.split(' ').collect::<Vec<_>>()).slip().is_none());
-        for wrong in [
-            "policy deploy mine mine.wasm --mode canary",
-            "policy deploy mine mine.wasm --mode canary --percent 5 --watch --no-watch",
-            "policy deploy mine mine.wasm --mode canary --percent 5 --promote-after 1m --no-watch",
-            "policy deploy mine mine.wasm --mode canary --percent 500",
-            "policy deploy mine",
-            "policy canary mine",
-            "policy promote",
-            "policy",
-            "policy status --token secret",
-            "policy status --admin https://a",
-        ] {
-            assert!(
-                Cli::try_parse_from(["waypost"].into_iter().chain(wrong.split(' '))).is_err(),
-                "{wrong}"
-            );
-        }
-    }
-
-    #[test]
-    fn demo_has_its_documented_defaults() {
-        let expected = Demo {
-            listen: "127.0.0.1:8080".parse().unwrap(),
-            admin_listen: "127.0.0.1:9090".parse().unwrap(),
-            origins: 3,
-        };
-        assert_eq!(parse(&["demo"]).command, Command::Demo(expected));
-    }
-
-    #[test]
-    fn origin_needs_an_address_and_takes_a_folder() {
-        let origin = parse(&["origin", "--listen", "localhost:8001", "--dir", "public"]).command;
-        let expected = Origin {
-            listen: "127.0.0.1:8001".parse().unwrap(),
-            dir: Some(PathBuf::from("public")),
-            name: None,
-        };
-        assert_eq!(origin, Command::Origin(expected));
-        assert!(Cli::try_parse_from(["waypost", "origin"]).is_err());
-        let error = Cli::try_parse_from(["waypost", "origin", "--listen", "8001"])
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("127.0.0.1:8001"), "{error}");
-    }
-
-    #[test]
-    fn flags_beat_environment_beats_defaults() {
-        let environment = |name: &str| match name {
-            "WAYPOST_LISTEN" => Some(OsString::from("127.0.0.1:1001")),
-            "WAYPOST_WORKERS" => Some(OsString::from("3")),
-            _ => None,
-        };
-        let args = [
-            "run",
-            "--listen",
-            "127.0.0.1:2001",
-            "--listen",
-            "[::1]:2001",
-            "--host",
-            "a.example=10.0.0.1",
-        ];
-        let config = Config::load(settings(&args).sources(environment).unwrap()).unwrap();
-        assert_eq!(
-            config.listen,
-            [
-                "127.0.0.1:2001".parse().unwrap(),
-                "[::1]:2001".parse().unwrap()
-            ]
-        );
-        assert_eq!(config.workers, 3);
-        assert_eq!(
-            config.admin.unwrap().listen,
-            "127.0.0.1:9090".parse().unwrap()
-        );
-        assert_eq!(config.pools[0].backends[0].address, "10.0.0.1:80");
-    }
-
-    #[test]
-    fn the_file_of_the_flag_beats_that_of_the_environment() {
-        let environment =
-            |name: &str| (name == "WAYPOST_CONFIG").then(|| OsString::from("environment.toml"));
-        let path = |args: &[&str]| match settings(args).sources(environment).unwrap().file {
-            Some(FileSource::Path(path)) => path,
-            _ => panic!("no path"),
-        };
-        assert_eq!(path(&["check"]), PathBuf::from("environment.toml"));
-        assert_eq!(
-            path(&["check", "--config", "flag.toml"]),
-            PathBuf::from("flag.toml")
-        );
-        assert!(
-            settings(&["check"])
-                .sources(no_environment)
-                .unwrap()
-                .file
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn a_wrong_log_filter_names_where_it_was_set() {
-        let wrong = |name: &str| (name == "WAYPOST_LOG").then(|| OsString::from("waypost=loud"));
-        let error = parse(&["run"]).log_filter(wrong).unwrap_err().to_string();
-        assert!(
-            error.starts_with("environment variable WAYPOST_LOG: \"waypost=loud\""),
-            "{error}"
-        );
-        let error = parse(&["run", "--log", "x=y=z"])
-            .log_filter(wrong)
-            .unwrap_err()
-            .to_string();
-        assert!(error.starts_with("option --log"), "{error}");
-        assert_eq!(
-            parse(&["--log", "debug", "run"])
-                .log_filter(wrong)
-                .unwrap()
-                .to_string(),
-            "debug"
-        );
-        assert_eq!(
-            parse(&["run"])
-                .log_filter(no_environment)
-                .unwrap()
-                .to_string(),
-            "info"
-        );
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_named() {
-        let sources = settings(&["run", "--config", "no/such/waypost.toml"])
-            .sources(no_environment)
-            .unwrap();
-        let error = Config::load(sources).unwrap_err().to_string();
-        assert!(
-            error.starts_with("no/such/waypost.toml: there is no such file"),
-            "{error}"
-        );
-    }
-}

@@ -21,6 +21,7 @@ pub enum Offline {
     /// That is what a compiler for wasm32-unknown-unknown, wasm32-wasip1 or wasm32-wasi writes when
     /// the bindings come from wit-bindgen. A module that uses WASI preview 1 gets the adapter it
     /// needs.
+    #[cfg(feature = "authoring")]
     #[command(after_long_help = PACK_HELP)]
     Pack(Pack),
     /// Ask a component about requests, and compare its decisions with those that are expected.
@@ -56,6 +57,7 @@ pub struct Inspect {
 }
 
 /// Flags of `policy pack`.
+#[cfg(feature = "authoring")]
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Pack {
     /// The core module.
@@ -174,6 +176,7 @@ Examples:
 Exit codes:
   0 a proxy would take it; 1 it would be refused; 2 the file can't be read.";
 
+#[cfg(feature = "authoring")]
 const PACK_HELP: &str = "\
 Examples:
   waypost policy pack target/wasm32-unknown-unknown/release/mine.wasm -o mine.wasm

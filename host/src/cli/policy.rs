@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::uri::Authority;
 
 use super::offline::Offline;
+#[cfg(feature = "authoring")]
 use super::scaffold::Begin;
 use super::{ConfigError, ConfigErrors, Place};
 
@@ -38,6 +39,7 @@ pub enum Task {
     #[command(flatten)]
     Offline(Offline),
     /// From nothing.
+    #[cfg(feature = "authoring")]
     #[command(flatten)]
     Begin(Begin),
 }
@@ -338,7 +340,7 @@ Examples:
   waypost policy inspect mine.wasm
   waypost policy test mine.wasm scenarios.toml
 
-Without a proxy, on this machine alone: inspect, pack, test, bench. The others ask a proxy's admin listener.
+Those about a running proxy ask its admin listener; the others work on this machine alone.
 
 Exit codes:
   0 done; 1 refused, withdrawn, failed or not reachable, with the reason; 2 a slip in the command line, or a file that can't

@@ -8,20 +8,16 @@ use serde_json::{Value, json};
 
 use super::bench::{self, Measured, PLAIN};
 use super::inspect::inspect;
-use super::pack::pack;
 use super::report::{size, time};
 use super::run::play;
 use super::scenario::{self, Book};
 use super::source::{LARGEST_TEXT, Source, read};
 use super::stage::House;
 use super::{RehearsalError, junit, replay, report};
-use crate::cli::{Bench, Format, Inspect, Offline, Pack, Test};
+use crate::cli::{Bench, Format, Inspect, Offline, Test};
 use crate::ground;
 use crate::policy::EngineOptions;
 use crate::text::plain;
-
-/// A core module before it is packed.
-const LARGEST_MODULE: u64 = 256 << 20;
 
 /// How results are shown.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +41,8 @@ pub enum Outcome {
 pub fn execute(offline: &Offline, manner: Manner) -> Result<Outcome, RehearsalError> {
     match offline {
         Offline::Inspect(flags) => show_inspection(flags, manner),
-        Offline::Pack(flags) => write_packed(flags),
+        #[cfg(feature = "authoring")]
+        Offline::Pack(flags) => super::pack::write_packed(flags),
         Offline::Test(flags) => run_tests(flags, manner),
         Offline::Bench(flags) => measure(flags, manner),
         Offline::Replay(flags) => replay::replay(flags, manner),
@@ -64,16 +61,6 @@ fn show_inspection(flags: &Inspect, manner: Manner) -> Result<Outcome, Rehearsal
     } else {
         Outcome::Failed
     })
-}
-
-fn write_packed(flags: &Pack) -> Result<Outcome, RehearsalError> {
-    let component = pack(
-        &flags.module,
-        &read(&flags.module, LARGEST_MODULE)?,
-        flags.compiling.limits(),
-    )?;
-    write(&flags.output, &component)?;
-    Ok(Outcome::Fine)
 }
 
 fn run_tests(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
@@ -339,7 +326,7 @@ pub(super) fn print(text: &str) -> Result<(), RehearsalError> {
     })
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), RehearsalError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), RehearsalError> {
     fs::write(path, bytes).map_err(|error| RehearsalError::Write {
         path: path.to_owned(),
         error,

@@ -14,6 +14,7 @@ mod facts;
 mod inspect;
 mod judge;
 mod junit;
+#[cfg(feature = "authoring")]
 mod pack;
 mod replay;
 mod report;

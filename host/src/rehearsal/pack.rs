@@ -3,8 +3,24 @@
 use std::path::Path;
 
 use super::RehearsalError;
+use super::commands::{Outcome, write};
+use super::source::read;
+use crate::cli::Pack;
 use crate::config::CompileLimits;
 use crate::policy::Compiler;
+
+/// A core module before it is packed.
+const LARGEST_MODULE: u64 = 256 << 20;
+
+pub(super) fn write_packed(flags: &Pack) -> Result<Outcome, RehearsalError> {
+    let component = pack(
+        &flags.module,
+        &read(&flags.module, LARGEST_MODULE)?,
+        flags.compiling.limits(),
+    )?;
+    write(&flags.output, &component)?;
+    Ok(Outcome::Fine)
+}
 
 /// The component that this module becomes. `path` is for the message.
 pub(super) fn pack(

@@ -81,23 +81,6 @@ impl Compiler {
             (answer, _) => Err(unexpected(answer)),
         }
     }
-
-    /// The component that this core module becomes.
-    pub fn pack(self, module: &[u8], limits: CompileLimits) -> Result<Vec<u8>, Refusal> {
-        let order = Order::new(Task::Pack, limits, module.len());
-        match self.ask(&order, module, &mut || ())? {
-            (Answer::Packed, Artefact::Bytes(component)) => Ok(component),
-            (Answer::Packed, Artefact::File(mut file)) => {
-                let mut component = Vec::new();
-                let read = file
-                    .seek(SeekFrom::Start(0))
-                    .and_then(|_| file.read_to_end(&mut component));
-                read.map_err(|e| Refusal::Host(e.to_string()))?;
-                Ok(component)
-            }
-            (answer, _) => Err(unexpected(answer)),
-        }
-    }
 }
 
 /// An answer to another question can only be one that refuses.
@@ -396,7 +379,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_not_whole_is_none() {
         let reply = serde_json::to_vec(&Reply {
-            answer: Answer::Packed,
+            answer: Answer::Refused(Refusal::Unsupported("it".to_owned())),
             confined: true,
         })
         .unwrap();
@@ -411,7 +394,7 @@ mod tests {
         }
         let mut file = memory("waypost-test").unwrap();
         file.write_all(&whole).unwrap();
-        assert!(matches!(read(&mut file), Ok(Answer::Packed)));
+        assert!(matches!(read(&mut file), Ok(Answer::Refused(_))));
         let mut code = String::new();
         file.read_to_string(&mut code).unwrap();
         assert_eq!(code, "code");

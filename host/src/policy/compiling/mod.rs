@@ -11,6 +11,7 @@ mod apart;
 mod census;
 mod child;
 mod end;
+#[cfg(feature = "authoring")]
 mod pack;
 mod sandbox;
 mod turns;
@@ -58,6 +59,7 @@ pub(super) enum Task {
     /// Look into it.
     Inspect,
     /// Make a component of a core module.
+    #[cfg(feature = "authoring")]
     Pack,
 }
 
@@ -69,6 +71,7 @@ pub(super) enum Answer {
     /// What it is made of.
     Inspected(Box<Anatomy>),
     /// The bytes are the component.
+    #[cfg(feature = "authoring")]
     Packed,
     /// Why not.
     Refused(Refusal),

@@ -11,7 +11,6 @@ use super::super::lanes::{self, Lane};
 use super::super::lines::sentence;
 use super::super::state::State;
 use super::super::wasi;
-use super::pack::pack;
 use super::{Answer, Task, census};
 
 /// The largest component. Python's are 18 MB.
@@ -59,7 +58,8 @@ pub(super) fn work(task: Task, bytes: &[u8]) -> (Answer, Vec<u8>) {
             compile(bytes, fuel).map(|(facts, code)| (Answer::Compiled(facts), code))
         }
         Task::Inspect => Ok((Answer::Inspected(Box::new(inspected(bytes))), Vec::new())),
-        Task::Pack => pack(bytes).map(|component| (Answer::Packed, component)),
+        #[cfg(feature = "authoring")]
+        Task::Pack => super::pack::pack(bytes).map(|component| (Answer::Packed, component)),
     };
     done.unwrap_or_else(|refusal| (Answer::Refused(refusal), Vec::new()))
 }

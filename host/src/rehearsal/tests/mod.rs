@@ -3,6 +3,7 @@
 //! further.
 
 mod mutation;
+#[cfg(feature = "authoring")]
 mod packing;
 mod recordings;
 mod scenarios;

@@ -1,0 +1,99 @@
+//! `waypost demo` and `waypost origin`.
+
+use std::future::pending;
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::run::{Reachable, run};
+use super::signals::{Event, Signals};
+use crate::cli::{Demo, Origin, Settings};
+use crate::config::{Config, FileSource};
+use crate::origin::{self, OriginOptions};
+use crate::proxy::access_log::LogWriter;
+
+pub(super) async fn serve_origin(origin: Origin, mut signals: Signals) -> Result<()> {
+    let listener = TcpListener::bind(origin.listen).with_context(|| {
+        format!(
+            "can't listen on {}: is something else listening there?",
+            origin.listen
+        )
+    })?;
+    let address = listener.local_addr()?;
+    let options = OriginOptions {
+        name: origin.name.unwrap_or_default(),
+        dir: origin.dir,
+    };
+    tracing::info!(addr = %address, "origin listening");
+    signals.serving(origin::GRACE);
+    let stop = async move {
+        while signals.next().await == Event::Reopen {
+            tracing::info!("SIGUSR1: the origin has no log to open again");
+        }
+    };
+    Ok(origin::serve(listener, options, stop).await?)
+}
+
+/// Origins on ports of their own and the proxy in front of them, all in this process.
+pub(super) async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
+    let mut addresses = Vec::new();
+    for number in 1..=demo.origins {
+        let listener = loopback_listener()?;
+        addresses.push(listener.local_addr()?.to_string());
+        let options = OriginOptions {
+            name: format!("origin-{number}"),
+            dir: None,
+        };
+        tokio::spawn(origin::serve(listener, options, pending()));
+    }
+    let settings = Settings {
+        listen: vec![demo.listen.to_string()],
+        admin_listen: Some(demo.admin_listen.to_string()),
+        hosts: vec![format!("*={}", addresses.join(","))],
+        ..Settings::default()
+    };
+    // The demo is the same everywhere: nothing is read from the environment.
+    let mut sources = settings.sources(|_| None)?;
+    sources.file = Some(FileSource::Text {
+        name: "demo".to_owned(),
+        text: "[access-log]\nrequests = \"all\"\n".to_owned(),
+        base: PathBuf::new(),
+    });
+    let config = Config::load(sources)?;
+    run(config, signals, |reachable, log| {
+        tell_what_to_try(reachable, &addresses, log)
+    })
+    .await
+}
+
+/// A listener for an origin of the demo, whose port must be known before the proxy starts.
+fn loopback_listener() -> Result<TcpListener> {
+    TcpListener::bind(("127.0.0.1", 0)).context("no port on 127.0.0.1 can be had")
+}
+
+fn tell_what_to_try(reachable: &Reachable, origins: &[String], log: &LogWriter) {
+    let Some(proxy) = reachable.listen.first() else {
+        return;
+    };
+    let admin = reachable.admin.map(|a| a.to_string()).unwrap_or_default();
+    // As the lines of the access log: what reads them may be slow.
+    log.say(&format!(
+        "\nWaypost is running in front of {} origins ({}).
+A WebAssembly policy picks one of them for every request.
+
+  curl -i http://{proxy}/                        which origin answered? see x-origin
+  curl -s http://{proxy}/page_two                a page with several images (or open it in a browser)
+  curl -i -H 'Range: bytes=0-99' http://{proxy}/bigfile
+  curl -i 'http://{proxy}/bigfile?range=0-99'    the same range, as a parameter
+  curl -i -H 'Range: bytes=0-9' 'http://{proxy}/bigfile?range=5-9'    416: they differ
+  curl -i -d '{{\"Nombre\": \"Ada\"}}' http://{proxy}/createUser
+  curl -s http://{admin}/stats                   what happened so far (or open it in a browser)
+  curl -s http://{admin}/policies                which policies run
+  curl -T my-policy.wasm http://{admin}/policies/random    replace one while traffic flows
+
+Ctrl-C stops everything. The access log follows.\n\n",
+        origins.len(),
+        origins.join(", "),
+    ));
+}

@@ -1,0 +1,205 @@
+//! A proxy that serves, until its end.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::control::{AdminControl, ControlPlane};
+use super::data_plane::End;
+use super::intake;
+use super::signals::{Event, Signals};
+use super::watch::watch;
+use super::watchdog::Watchdog;
+use crate::admin::{self, Readiness};
+use crate::config::Config;
+use crate::ground;
+use crate::proxy::access_log::LogWriter;
+use crate::recording::RecordWriter;
+
+/// How long workers are waited for beyond the drain time.
+pub(super) const WORKERS_END: Duration = Duration::from_secs(5);
+/// How long each log is waited for at the end: a reader that takes nothing must not keep the
+/// process alive.
+const LOGS_END: Duration = Duration::from_secs(2);
+/// A drain time without an end is one: tokio's clock has an end itself.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A proxy that serves.
+pub(super) struct Running {
+    pub config: Arc<Config>,
+    pub control: Arc<ControlPlane>,
+    pub signals: Signals,
+    pub ends: mpsc::UnboundedReceiver<End>,
+    pub admin: AdminSide,
+    pub stop: watch::Sender<bool>,
+    pub log: LogWriter,
+    pub records: Option<RecordWriter>,
+    pub watchdog: Watchdog,
+    /// What has failed, in a sentence.
+    pub failure: Option<String>,
+}
+
+impl Running {
+    pub(super) async fn run_to_the_end(mut self) -> Result<()> {
+        let control = Arc::clone(&self.control);
+        // Nothing that it knows is lost: a new one compares the files with what was configured.
+        let watching = tokio::spawn(async move {
+            ground::stays("the watcher of the policies' files", || {
+                watch(Arc::clone(&control))
+            })
+            .await;
+        });
+        if ground::caught(self.serve()).await.is_err() {
+            self.failure = Some("the control side has failed".to_owned());
+        }
+        if let Some(failure) = &self.failure {
+            tracing::error!("{failure}: finishing what is in flight, then the process ends");
+        }
+        self.control.set_readiness(
+            self.failure
+                .clone()
+                .map_or(Readiness::Draining, Readiness::Failed),
+        );
+        watching.abort();
+        self.signals.stop_begins();
+        // Workers that have gone already have nothing to finish.
+        let _ = self.stop.send(true);
+        self.workers_end().await;
+        let Self {
+            log,
+            records,
+            failure,
+            watchdog,
+            ..
+        } = self;
+        drop(watchdog);
+        let logs_end = move || {
+            log.finish(LOGS_END);
+            if let Some(records) = records {
+                records.finish(LOGS_END);
+            }
+        };
+        tokio::task::spawn_blocking(logs_end)
+            .await
+            .context("the logs can't be waited for")?;
+        if let Some(failure) = failure {
+            bail!("{failure}; this is a bug of the proxy, and a supervisor should start it again");
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Until a signal, or until something fails without which the process is no proxy any more.
+    async fn serve(&mut self) {
+        loop {
+            tokio::select! {
+                event = self.signals.next() => match event {
+                    Event::Stop => return,
+                    Event::Reopen => {
+                        ground::fault_point("control");
+                        self.reopen();
+                    }
+                },
+                Some(end) = self.ends.recv() => {
+                    self.failure = Some(format!("worker {} has failed", end.index));
+                    self.control.adoption().gone(end.index);
+                    return;
+                }
+                failed = admin_ended(&mut self.admin) => {
+                    self.admin = None;
+                    self.failure = Some(format!("{failed:#}"));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn reopen(&self) {
+        tracing::info!("SIGUSR1: opening the logs again");
+        self.log.reopen();
+        if let Some(records) = &self.records {
+            records.reopen();
+        }
+    }
+
+    /// Waits for the workers, within a limit.
+    async fn workers_end(&mut self) {
+        let deadline = Instant::now()
+            + self
+                .config
+                .timeouts
+                .drain
+                .saturating_add(WORKERS_END)
+                .min(LONGEST);
+        let mut left: Vec<usize> = (0..self.config.workers).collect();
+        left.retain(|index| !self.control.adoption().is_gone(*index));
+        while !left.is_empty() {
+            tokio::select! {
+                end = self.ends.recv() => {
+                    let Some(end) = end else { break };
+                    left.retain(|index| *index != end.index);
+                    if end.panicked {
+                        self.failure.get_or_insert(format!("worker {} has failed", end.index));
+                    }
+                }
+                () = self.signals.reopen() => self.reopen(),
+                () = sleep_until(deadline) => {
+                    let names = left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                    self.failure.get_or_insert(format!("these workers have not ended in time: {names}"));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The admin listener and what serves it, if it is on.
+pub(super) type AdminSide = Option<(SocketAddr, tokio::task::JoinHandle<Result<()>>)>;
+
+pub(super) fn admin_side(
+    config: &Config,
+    control: &Arc<ControlPlane>,
+    connections: usize,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<AdminSide> {
+    let Some(settings) = &config.admin else {
+        return Ok(None);
+    };
+    let listener = intake::admin(settings.listen)?;
+    let address = listener.local_addr()?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let stopped = async move {
+        // The admin side goes on while the data plane drains: /readyz says so. It ends with the
+        // process.
+        let _ = stopping.wait_for(|stop| *stop).await;
+        pending::<()>().await;
+    };
+    let reached = Arc::new(AdminControl(Arc::clone(control)));
+    let serving = admin::serve(
+        listener,
+        settings.token.clone(),
+        connections,
+        reached,
+        stopped,
+    );
+    Ok(Some((
+        address,
+        tokio::spawn(async move { Ok(serving.await?) }),
+    )))
+}
+
+async fn admin_ended(admin: &mut AdminSide) -> anyhow::Error {
+    match admin {
+        None => pending().await,
+        Some((_, task)) => match task.await {
+            Ok(Ok(())) => anyhow::anyhow!("the admin listener has ended"),
+            Ok(Err(e)) => e.context("the admin listener has failed"),
+            Err(e) => anyhow::Error::new(e).context("the admin listener has failed"),
+        },
+    }
+}

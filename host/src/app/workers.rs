@@ -1,0 +1,144 @@
+//! The threads of the data plane, and who gives them connections.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::{mpsc, watch};
+
+use super::control::ControlPlane;
+use super::data_plane::{self, End, Start};
+use super::intake::Intake;
+use crate::admin::{self, StatsView};
+use crate::config::Config;
+use crate::ground;
+use crate::proxy::access_log::LogWriter;
+use crate::proxy::{Admission, Forwarding, Settings};
+use crate::recording::Recorder;
+
+/// Starts them all. What is received is the end of one.
+pub(super) fn start_workers(
+    config: &Arc<Config>,
+    control: &Arc<ControlPlane>,
+    intake: Intake,
+    (log, recorder): (&LogWriter, Option<Recorder>),
+    admission: &Arc<Admission>,
+    stopping: &watch::Receiver<bool>,
+) -> Result<mpsc::UnboundedReceiver<End>> {
+    let settings = settings(config, control, recorder);
+    let (ended, ends) = mpsc::unbounded_channel();
+    let mut hands = Vec::with_capacity(config.workers);
+    for (index, listeners) in intake.by_worker.into_iter().enumerate() {
+        let (hand, handed) = mpsc::unbounded_channel();
+        hands.push(hand);
+        let start = Start {
+            index,
+            settings: settings.clone(),
+            stats: control.stats().clone(),
+            access_log: log.handle(Arc::clone(&control.stats().workers()[index])),
+            listeners,
+            handed,
+            admission: Arc::clone(admission),
+            snapshots: control.subscribe(),
+            adoption: control.adoption(),
+            stop: stopping.clone(),
+        };
+        data_plane::spawn(start, ended.clone())?;
+    }
+    for listener in intake.shared {
+        let listener = Arc::new(tokio::net::TcpListener::from_std(listener)?);
+        let (hands, stopping) = (hands.clone(), stopping.clone());
+        tokio::spawn(async move {
+            ground::stays("what hands connections out", || {
+                hand_out(Arc::clone(&listener), hands.clone(), stopping.clone())
+            })
+            .await;
+        });
+    }
+    Ok(ends)
+}
+
+/// What is the same for all workers.
+fn settings(config: &Config, control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Settings {
+    let stats_page = config.stats_path.clone().map(|path| {
+        let control = Arc::clone(control);
+        let page = move |accept: Option<&[u8]>| {
+            admin::stats_page(
+                &StatsView {
+                    stats: control.stats(),
+                    policies: &control.policies(),
+                },
+                accept,
+            )
+        };
+        (path, Arc::new(page) as _)
+    });
+    Settings {
+        limits: config.limits.clone(),
+        timeouts: config.timeouts.clone(),
+        forwarding: Arc::new(Forwarding::new(&config.forwarded)),
+        paths: config.paths,
+        explain: control.explain_tokens(),
+        stats_page,
+        recorder,
+        keeps_spelling: config.routes.iter().any(|route| route.preserve_header_case),
+    }
+}
+
+/// Where the kernel does not spread connections, one task takes them all and deals them out in
+/// turn.
+async fn hand_out(
+    listener: Arc<tokio::net::TcpListener>,
+    hands: Vec<mpsc::UnboundedSender<(TcpStream, SocketAddr)>>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    for hand in hands.iter().cycle() {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+            // A worker that is gone is only so at the very end.
+            Ok(connection) => drop(hand.send(connection)),
+            Err(e) => {
+                tracing::warn!("connections can't be accepted: {e}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_are_dealt_out_in_turn() {
+        ground::limit_this_test();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (hands, mut handed): (Vec<_>, Vec<_>) =
+            (0..2).map(|_| mpsc::unbounded_channel()).unzip();
+        let (stop, stopping) = watch::channel(false);
+        let dealing = tokio::spawn(hand_out(
+            Arc::new(tokio::net::TcpListener::from_std(listener).unwrap()),
+            hands,
+            stopping,
+        ));
+        let clients: Vec<_> = (0..4)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        let mut seen = Vec::new();
+        for turn in 0..4 {
+            seen.push(handed[turn % 2].recv().await.unwrap().1);
+        }
+        let expected: Vec<_> = clients.iter().map(|c| c.local_addr().unwrap()).collect();
+        assert_eq!(seen, expected);
+        stop.send(true).unwrap();
+        dealing.await.unwrap();
+    }
+}

@@ -1,0 +1,50 @@
+//! `waypost demo` and `waypost origin`, as written.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::parse_listen;
+
+/// Flags of `demo`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Demo {
+    /// Where the proxy listens.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = parse_listen)]
+    pub listen: SocketAddr,
+    /// Where statistics and policies are served.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = parse_listen)]
+    pub admin_listen: SocketAddr,
+    /// How many web servers stand behind the proxy.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub origins: u16,
+}
+
+/// Flags of `origin`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Origin {
+    /// Where it listens.
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub listen: SocketAddr,
+    /// A folder to serve as well.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// What it calls itself in its answers (default: its address).
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+pub(super) const DEMO_HELP: &str = "\
+Examples:
+  waypost demo
+  waypost demo --listen 127.0.0.1:8000 --admin-listen 127.0.0.1:9000 --origins 5
+
+Then, from another terminal:
+  curl http://127.0.0.1:8080/page_one
+  curl http://127.0.0.1:9090/stats";
+
+pub(super) const ORIGIN_HELP: &str = "\
+Examples:
+  waypost origin --listen 127.0.0.1:8001
+  waypost origin --listen 127.0.0.1:8002 --dir ./public --name second";

@@ -1,0 +1,318 @@
+//! The shape of the source: which room may import which, how long a function and a line may be.
+
+use std::collections::BTreeMap;
+
+use crate::fixtures::sources::{code, is_test, sources};
+
+/// Lines of code of a function, from `fn` to its last brace: on the way of a request, elsewhere.
+const HOT: usize = 40;
+const LONGEST: usize = 60;
+const HOT_ROOMS: [&str; 7] = [
+    "decision", "h1", "message", "net", "proxy", "upstream", "wire",
+];
+/// Columns of a line.
+const WIDTH: usize = 100;
+
+/// Which rooms each room may import, from the bottom up. An arrow that is not here is one that
+/// nobody has argued for.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("files", &[]),
+    ("ground", &[]),
+    ("stats", &[]),
+    ("text", &[]),
+    ("wire", &[]),
+    ("origin", &[]),
+    ("scaffold", &[]),
+    ("config", &["files", "text", "wire"]),
+    ("cli", &["config"]),
+    ("route", &["config", "wire"]),
+    (
+        "policy",
+        &["config", "files", "ground", "stats", "text", "wire"],
+    ),
+    ("rollout", &["config", "files", "policy", "stats"]),
+    (
+        "recording",
+        &[
+            "config", "files", "ground", "policy", "stats", "text", "wire",
+        ],
+    ),
+    // What a policy may ask about backends is a trait of `policy`, and implemented here; to be ended.
+    ("upstream", &["config", "policy", "stats"]),
+    // Its flags are those of the command line, as clap reads them; to be ended.
+    (
+        "rehearsal",
+        &[
+            "cli",
+            "config",
+            "files",
+            "ground",
+            "policy",
+            "recording",
+            "stats",
+            "text",
+            "wire",
+        ],
+    ),
+    // The same.
+    (
+        "remote",
+        &["cli", "config", "files", "ground", "policy", "text"],
+    ),
+    (
+        "proxy",
+        &[
+            "config",
+            "ground",
+            "policy",
+            "recording",
+            "route",
+            "stats",
+            "upstream",
+            "wire",
+        ],
+    ),
+    ("admin", &["ground", "policy", "proxy", "rollout", "stats"]),
+    (
+        "app",
+        &[
+            "admin",
+            "cli",
+            "config",
+            "files",
+            "ground",
+            "origin",
+            "policy",
+            "proxy",
+            "recording",
+            "rehearsal",
+            "remote",
+            "rollout",
+            "route",
+            "scaffold",
+            "stats",
+            "upstream",
+        ],
+    ),
+];
+
+/// Functions that are longer than they may be, with the lines that each has. A number may only get
+/// smaller, and a function that is short enough leaves the list.
+const LONG: &[(&str, &str, usize)] = &[
+    ("admin/metrics.rs", "policies", 166),
+    ("admin/metrics.rs", "process", 143),
+    ("admin/page.rs", "policy_section", 81),
+    ("admin/report.rs", "new", 62),
+    ("app/commands.rs", "check", 73),
+    ("app/control/deploy.rs", "deploy_as", 70),
+    ("app/control/start.rs", "load_all", 72),
+    ("app/control/start.rs", "load_first", 65),
+    ("app/data_plane.rs", "run", 76),
+    ("config/sections.rs", "policy", 66),
+    ("policy/bulk/pieces.rs", "transfer", 69),
+    ("policy/compiling/census.rs", "read", 68),
+    ("policy/compiling/sandbox.rs", "programs", 80),
+    ("policy/engine.rs", "load", 82),
+    ("policy/seat.rs", "call", 63),
+    ("proxy/accept.rs", "turn_away", 42),
+    ("proxy/connection.rs", "read_head", 41),
+    ("proxy/connection.rs", "wait", 46),
+    ("proxy/download.rs", "respond", 54),
+    ("proxy/exchange.rs", "attempts", 53),
+    ("proxy/exchange.rs", "route", 45),
+    ("proxy/exchange.rs", "run", 54),
+    ("proxy/forward.rs", "attempt", 47),
+    ("proxy/forward.rs", "ended", 44),
+    ("proxy/forward.rs", "forward", 157),
+    ("proxy/interim.rs", "head", 50),
+    ("proxy/interim.rs", "interim", 41),
+    ("proxy/presence.rs", "during", 49),
+    ("proxy/reply.rs", "write", 42),
+    ("proxy/slow.rs", "look", 41),
+    ("proxy/trial.rs", "count_canary", 53),
+    ("proxy/turn.rs", "compare", 64),
+    ("proxy/turn.rs", "put_watched", 46),
+    ("proxy/watch.rs", "begin", 47),
+    ("proxy/watch.rs", "lineup", 51),
+    ("proxy/worker.rs", "new", 43),
+    ("rehearsal/commands.rs", "as_text", 66),
+    ("rehearsal/replay/player.rs", "ask", 83),
+    ("rehearsal/replay/player.rs", "load", 67),
+    ("rehearsal/replay/text.rs", "replay", 69),
+    ("rehearsal/scenario/expect.rs", "expect", 83),
+    ("rehearsal/scenario/file.rs", "scenario", 74),
+    ("rehearsal/scenario/step.rs", "step", 84),
+    ("remote/commands.rs", "execute", 70),
+    ("remote/render.rs", "details", 64),
+    ("rollout/keep.rs", "read", 71),
+    ("upstream/pool.rs", "new", 51),
+    ("wire/head.rs", "hop_by_hop", 43),
+    ("wire/path.rs", "decode", 49),
+    ("wire/path.rs", "resolve", 44),
+    ("wire/request.rs", "field_lines", 60),
+    ("wire/request.rs", "parse", 49),
+    ("wire/response.rs", "parse", 67),
+];
+
+#[test]
+fn rooms_import_only_what_lies_below_them() {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in sources("host/src", &["rs"]) {
+        let Some(room) = room(&path) else { continue };
+        let arrows = found.entry(room.clone()).or_default();
+        if is_test(&path) {
+            continue;
+        }
+        for after in code(&text).split("crate::").skip(1) {
+            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let to = &after[..end.unwrap_or(after.len())];
+            if to != room && !arrows.iter().any(|known| known == to) {
+                arrows.push(to.to_owned());
+            }
+        }
+    }
+    let mut wrong = Vec::new();
+    for (room, arrows) in &found {
+        let Some((_, allowed)) = ARROWS.iter().find(|(from, _)| from == room) else {
+            wrong.push(format!("{room} is not in the table"));
+            continue;
+        };
+        let more = arrows.iter().filter(|to| !allowed.contains(&to.as_str()));
+        wrong.extend(more.map(|to| format!("{room} imports {to}")));
+        let gone = allowed.iter().filter(|to| !arrows.iter().any(|a| a == *to));
+        wrong.extend(gone.map(|to| format!("{room} does not import {to} any more")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Each room stands after all that it may import.
+#[test]
+fn the_table_of_arrows_has_no_circle() {
+    for (at, (room, allowed)) in ARROWS.iter().enumerate() {
+        for to in *allowed {
+            let below = ARROWS[..at].iter().any(|(known, _)| known == to);
+            assert!(
+                below,
+                "{room} imports {to}, which does not stand above it in the table"
+            );
+        }
+    }
+}
+
+#[test]
+fn functions_are_short_enough_to_read() {
+    let mut wrong = Vec::new();
+    let mut listed = Vec::new();
+    for (path, text) in sources("host/src", &["rs"]) {
+        if is_test(&path) {
+            continue;
+        }
+        let name = path.strip_prefix("host/src").unwrap().display().to_string();
+        let hot = room(&path).is_some_and(|room| HOT_ROOMS.contains(&room.as_str()));
+        for (function, lines) in functions(&code(&text)) {
+            let most = if hot { HOT } else { LONGEST };
+            let known = LONG.iter().find(|(f, n, _)| *f == name && *n == function);
+            let most = known.map_or(most, |known| known.2.max(most));
+            if lines > most {
+                wrong.push(format!(
+                    "(\"{name}\", \"{function}\", {lines}): {most} at most"
+                ));
+            }
+            if let Some(known) = known {
+                listed.push((*known, lines));
+            }
+        }
+    }
+    for known in LONG {
+        let longest = listed
+            .iter()
+            .filter(|(k, _)| k == known)
+            .map(|(_, lines)| *lines)
+            .max();
+        if longest.is_none_or(|lines| lines < known.2) {
+            wrong.push(format!(
+                "{known:?} has {longest:?} lines now; correct the list"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The functions of a file that rustfmt has formatted, and their lines of code.
+fn functions(code: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = code.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let Some(name) = begun(line) else { continue };
+        let indent = &line[..line.len() - line.trim_start().len()];
+        // A declaration without a body ends before any brace at its own indent.
+        let end = lines[at..]
+            .iter()
+            .position(|l| l.strip_prefix(indent).is_some_and(|l| l == "}"));
+        let declared = lines[at..].iter().position(|l| {
+            l.strip_prefix(indent)
+                .is_some_and(|l| !l.starts_with(' ') && l.ends_with([';', '}']))
+        });
+        if let Some(end) = end
+            && declared == Some(end)
+        {
+            let body = lines[at..=at + end].iter();
+            found.push((name, body.filter(|l| !l.trim().is_empty()).count()));
+        }
+    }
+    found
+}
+
+/// The name of the function that begins in this line.
+fn begun(line: &str) -> Option<String> {
+    let (before, after) = line.split_once("fn ")?;
+    let words = before.split_whitespace();
+    let is_one = |word: &str| {
+        matches!(word, "pub" | "const" | "async" | "unsafe")
+            || word.starts_with("pub(")
+            || word.ends_with(')')
+            || word == "in"
+    };
+    let end = after.find(['(', '<'])?;
+    words
+        .into_iter()
+        .all(is_one)
+        .then(|| after[..end].to_owned())
+}
+
+fn room(path: &std::path::Path) -> Option<String> {
+    let inside = path.strip_prefix("host/src").ok()?;
+    let first = inside.components().next()?.as_os_str().to_string_lossy();
+    let name = first.trim_end_matches(".rs");
+    (!matches!(name, "lib" | "main")).then(|| name.to_owned())
+}
+
+/// rustfmt sees to code; what it leaves alone are comments and strings.
+#[test]
+fn comments_and_pages_fit_into_100_columns() {
+    // Written by programs.
+    let generated = ["docs/contract.md", "bench/RESULTS.md", "bench/ROLLOUT.md"];
+    let mut long = Vec::new();
+    for (path, text) in sources("", &["rs", "md"]) {
+        if generated.iter().any(|g| path.ends_with(g)) {
+            continue;
+        }
+        let page = path.extension().is_some_and(|e| e == "md");
+        let mut fenced = false;
+        for (n, line) in text.lines().enumerate() {
+            let comment = line.trim_start();
+            let text = comment.trim_start_matches(['/', '!', ' ']);
+            if text.starts_with("```") {
+                fenced = !fenced;
+            }
+            let free = fenced || text.starts_with('|') || text.contains("://");
+            // The name of a test can't be wrapped.
+            let one_word = text.split(' ').any(|word| word.len() > WIDTH - 20);
+            let looked_at = page || comment.starts_with("//");
+            if looked_at && !free && !one_word && line.chars().count() > WIDTH {
+                long.push(format!("{}:{}: {line}", path.display(), n + 1));
+            }
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
+}
