@@ -10,7 +10,9 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use waypost::message::{Fields, RequestHead};
-use waypost::policy::{Attempt, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, Selected};
+use waypost::policy::{
+    Attempt, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, Selected,
+};
 use waypost::stats::{PolicyStats, Stats};
 use waypost::upstream::BackendFacts;
 

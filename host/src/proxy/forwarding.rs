@@ -4,27 +4,24 @@
 //! What a client says of itself counts only if the connection comes from a trusted proxy; else it
 //! is replaced. What was decided is decided once ([`Told`]), and every field says that.
 
-use std::fmt::{self, Write as _};
-use std::net::{IpAddr, SocketAddr};
+mod told;
 
-use ipnet::IpNet;
+use std::net::SocketAddr;
+
 use rand::Rng;
 
-use crate::config::{self, ForwardedSource};
+pub use self::told::Contradiction;
+use self::told::{Told, Trust};
+use crate::config;
 use crate::h1::write_name;
-use crate::message::forwarded::{self, Element};
 use crate::message::names::{self, Claim, Owner};
-use crate::message::{Fields, Notes, RequestHead, Scheme, Version, syntax};
+use crate::message::{Fields, Notes, RequestHead, Version, syntax};
 use crate::net::ConnectionInfo;
-
-/// Trusted proxies that one request may have come through; a longer way is one that was made up.
-const MAX_HOPS: usize = 64;
 
 /// What `[forwarded]` decides, ready for use. One for all workers.
 #[derive(Debug)]
 pub struct Forwarding {
-    trusted: Vec<IpNet>,
-    source: ForwardedSource,
+    trust: Trust,
     /// Fields about the client that pass as they came, in lower case.
     allow: Vec<String>,
     /// This proxy's name on a request's way, by which it knows a request that comes back.
@@ -54,8 +51,10 @@ impl Forwarding {
             _ => (b"via", [format!("1.0 {id}"), format!("1.1 {id}")]),
         };
         Self {
-            trusted: config.trusted.clone(),
-            source: config.source,
+            trust: Trust {
+                networks: config.trusted.clone(),
+                source: config.source,
+            },
             allow: config.allow.clone(),
             mark,
             marks,
@@ -110,7 +109,7 @@ impl Forwarding {
         let peer = connection.peer.ip();
         head.client = peer;
         head.scheme = connection.scheme();
-        match notes.forwarding && self.trusts(peer) {
+        match notes.forwarding && self.trust.covers(peer) {
             false => {
                 if notes.forwarding {
                     head.fields.retain(|name, _| self.claims(name).is_none());
@@ -118,7 +117,7 @@ impl Forwarding {
                 write_own(head, connection);
             }
             true => {
-                let told = Told::read(self, &head.fields, peer)?;
+                let told = Told::read(&self.trust, &head.fields, peer)?;
                 let addressed = self.take_claims(&mut head.fields);
                 told.write(head, peer);
                 let client = head.client.to_string();
@@ -175,10 +174,6 @@ impl Forwarding {
         addressed.dedup();
         addressed
     }
-
-    fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted.iter().any(|net| net.contains(&address))
-    }
 }
 
 /// A token of RFC 9651 section 3.3.4 where the name is one, which begins with a letter; else a
@@ -199,7 +194,7 @@ fn write_own(head: &mut RequestHead, connection: &ConnectionInfo) {
     );
     head.fields.append(b"x-forwarded-for", text);
     head.fields.append(b"x-forwarded-proto", scheme);
-    // As [`Node`] writes it.
+    // As in [`told`].
     let (begin, end): (&[u8], &[u8]) = match connection.peer {
         SocketAddr::V4(_) => (b"for=", b";proto="),
         SocketAddr::V6(_) => (b"for=\"[", b"]\";proto="),
@@ -228,209 +223,13 @@ fn quote(authority: &[u8]) -> &'static [u8] {
     }
 }
 
-/// The two families of fields say different things. The proxy in front writes one of them and
-/// passes the other on as the client sent it; the configuration does not say which. To believe
-/// either lets a client choose, and to believe neither takes the proxy for the client.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Contradiction;
-
-/// What trusted proxies said of a request, as far as it is believed.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
-    /// The way of the request: the client first, then the trusted proxies up to the one before the
-    /// peer. Empty if the peer is the last that is known.
-    way: Vec<IpAddr>,
-    scheme: Option<Scheme>,
-    host: Option<String>,
-    port: Option<u16>,
-}
-
-impl Told {
-    fn read(forwarding: &Forwarding, fields: &Fields, peer: IpAddr) -> Result<Self, Contradiction> {
-        let has = |name: &str| fields.contains(name);
-        let de_facto =
-            has("x-forwarded-for") || has("x-forwarded-proto") || has("x-forwarded-host");
-        let (use_de_facto, use_standard) = match forwarding.source {
-            ForwardedSource::Any => (de_facto, has("forwarded")),
-            ForwardedSource::XForwardedFor => (true, false),
-            ForwardedSource::Forwarded => (false, true),
-        };
-        let mut told = match (use_de_facto, use_standard) {
-            (true, false) => Self::by_x_forwarded(forwarding, fields, peer),
-            (false, _) => Self::by_forwarded(forwarding, fields, peer),
-            (true, true) => {
-                let named = has("x-forwarded-for");
-                let ours = Self::by_x_forwarded(forwarding, fields, peer);
-                ours.agreed(Self::by_forwarded(forwarding, fields, peer), named)?
-            }
-        };
-        told.port = fields
-            .values("x-forwarded-port")
-            .last()
-            .and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
-        Ok(told)
-    }
-
-    fn by_x_forwarded(forwarding: &Forwarding, fields: &Fields, peer: IpAddr) -> Self {
-        // Members are added at the end, so the nearest comes last.
-        let lists: Vec<&[u8]> = fields.values("x-forwarded-for").collect();
-        let members = lists
-            .iter()
-            .rev()
-            .flat_map(|list| list.rsplit(|b| *b == b','));
-        let nodes = members
-            .map(syntax::trim)
-            .filter(|m| !m.is_empty())
-            .map(forwarded::node);
-        // Of a list the last member is what the peer itself has added.
-        let last = |name| {
-            fields
-                .values(name)
-                .last()
-                .and_then(|value| syntax::list(value).last())
-        };
-        Self {
-            way: way(forwarding, nodes, peer).0,
-            scheme: last("x-forwarded-proto").and_then(Scheme::parse),
-            host: last("x-forwarded-host")
-                .and_then(forwarded::host)
-                .map(str::to_owned),
-            port: None,
-        }
-    }
-
-    fn by_forwarded(forwarding: &Forwarding, fields: &Fields, peer: IpAddr) -> Self {
-        let mut elements: Vec<Element> = Vec::new();
-        let lists: Vec<&[u8]> = fields.values("forwarded").collect();
-        for list in lists.iter().rev() {
-            // What stands before a field that can't be read is no better known than that.
-            let Some(more) = forwarded::elements(list) else {
-                break;
-            };
-            elements.extend(more.into_iter().rev());
-        }
-        let (way, looked_at) = way(forwarding, elements.iter().map(|e| e.node), peer);
-        // The element where the way ends was added by the last of the trusted: it says how the
-        // client came to it.
-        match looked_at
-            .checked_sub(1)
-            .and_then(|at| elements.into_iter().nth(at))
-        {
-            Some(element) => Self {
-                way,
-                scheme: element.scheme,
-                host: element.host,
-                port: None,
-            },
-            None => Self {
-                way,
-                ..Self::default()
-            },
-        }
-    }
-
-    fn agreed(self, other: Self, way_was_named: bool) -> Result<Self, Contradiction> {
-        fn one<T: PartialEq>(a: Option<T>, b: Option<T>) -> Result<Option<T>, Contradiction> {
-            match (&a, &b) {
-                (Some(one), Some(other)) if one != other => Err(Contradiction),
-                _ => Ok(a.or(b)),
-            }
-        }
-        if way_was_named && self.way.first() != other.way.first() {
-            return Err(Contradiction);
-        }
-        let way = if way_was_named { self.way } else { other.way };
-        Ok(Self {
-            way,
-            scheme: one(self.scheme, other.scheme)?,
-            host: one(self.host, other.host)?,
-            port: None,
-        })
-    }
-
-    /// Makes the head, and every field, say this.
-    fn write(self, head: &mut RequestHead, peer: IpAddr) {
-        let Self {
-            way,
-            scheme,
-            host,
-            port,
-        } = self;
-        head.client = way.first().copied().unwrap_or(peer);
-        head.scheme = scheme.unwrap_or(head.scheme);
-        let host = host.unwrap_or_else(|| head.authority.clone());
-        let (mut list, mut forwarded) = (String::new(), String::new());
-        for (at, address) in way.iter().chain([&peer]).enumerate() {
-            let comma = if at > 0 { ", " } else { "" };
-            // Writing to a string does not fail.
-            let _ = write!(list, "{comma}{address}");
-            let _ = write!(forwarded, "{comma}for={}", Node(*address));
-            if at == 0 {
-                let _ = write!(forwarded, ";proto={}", head.scheme);
-                if !host.is_empty() {
-                    let quote = if syntax::is_token(host.as_bytes()) {
-                        ""
-                    } else {
-                        "\""
-                    };
-                    let _ = write!(forwarded, ";host={quote}{host}{quote}");
-                }
-            }
-        }
-        head.fields.append(b"x-forwarded-for", list.as_bytes());
-        head.fields
-            .append(b"x-forwarded-proto", head.scheme.as_str().as_bytes());
-        if !host.is_empty() {
-            head.fields.append(b"x-forwarded-host", host.as_bytes());
-        }
-        if let Some(port) = port {
-            head.fields
-                .append(b"x-forwarded-port", port.to_string().as_bytes());
-        }
-        head.fields.append(b"forwarded", forwarded.as_bytes());
-    }
-}
-
-/// The way of a request by what proxies said, the nearest first, and how many of them were looked
-/// at.
-///
-/// It goes on as long as the speaker is trusted, and ends where what is said is no address: what
-/// stands before that may be anybody's.
-fn way(
-    forwarding: &Forwarding,
-    nodes: impl Iterator<Item = Option<IpAddr>>,
-    peer: IpAddr,
-) -> (Vec<IpAddr>, usize) {
-    let (mut way, mut looked_at, mut speaker) = (Vec::new(), 0, peer);
-    for node in nodes.take(MAX_HOPS) {
-        if !forwarding.trusts(speaker) {
-            break;
-        }
-        looked_at += 1;
-        let Some(node) = node else { break };
-        way.push(node);
-        speaker = node;
-    }
-    way.reverse();
-    (way, looked_at)
-}
-
-/// An address as `Forwarded` wants it (RFC 7239 section 6).
-struct Node(IpAddr);
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(v4) => write!(f, "{v4}"),
-            IpAddr::V6(v6) => write!(f, "\"[{v6}]\""),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::told::MAX_HOPS;
     use super::*;
+    use crate::config::ForwardedSource;
     use crate::h1::{HeadLimits, parse_request};
+    use crate::message::forwarded::{self, Element};
 
     const LIMITS: HeadLimits = HeadLimits {
         first_line: 256,
