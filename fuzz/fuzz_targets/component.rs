@@ -11,7 +11,8 @@ use libfuzzer_sys::fuzz_target;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use waypost::message::{Fields, RequestHead};
 use waypost::policy::{
-    Attempt, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, Selected,
+    Attempt, BackendSpec, Compiler, Engine, EngineOptions, PolicyHandle, PolicySpec, PoolSpec,
+    Selected,
 };
 use waypost::stats::{PolicyStats, Stats};
 use waypost::upstream::BackendFacts;
@@ -87,7 +88,7 @@ fuzz_target!(|bytes: &[u8]| {
         backends: (0..BACKENDS).map(backend).collect(),
     }];
     match host.engine.load(&spec, &pools, 1, &host.stats, 1) {
-        Ok(generation) => ask(Seat::adopt(
+        Ok(generation) => ask(PolicyHandle::adopt(
             generation,
             0,
             Arc::new(Idle),
@@ -103,7 +104,7 @@ fuzz_target!(|bytes: &[u8]| {
     );
 });
 
-fn ask(mut seat: Seat) {
+fn ask(mut handle: PolicyHandle) {
     let mut request = RequestHead {
         target: "/a?range=0-1".to_owned(),
         path_len: 2,
@@ -114,10 +115,10 @@ fn ask(mut seat: Seat) {
     request.fields.append(b"range", b"bytes=0-1");
     let mut response = Fields::new();
     response.append(b"server", b"backend");
-    seat.begin_request();
-    let _ = seat.check_range(&mut request, 0);
-    let _ = seat.edit_request(&mut request, 0);
-    if let Ok(Selected::Backend(index)) = seat.select(
+    handle.begin_request();
+    let _ = handle.check_range(&mut request, 0);
+    let _ = handle.edit_request(&mut request, 0);
+    if let Ok(Selected::Backend(index)) = handle.select(
         &mut request,
         0,
         Attempt {
@@ -127,8 +128,8 @@ fn ask(mut seat: Seat) {
     ) {
         assert!(index < BACKENDS, "backend {index} of {BACKENDS}");
     }
-    let _ = seat.edit_response(&mut request, 0, 200, 0, &mut response);
-    seat.end_request();
+    let _ = handle.edit_response(&mut request, 0, 200, 0, &mut response);
+    handle.end_request();
     for (name, value) in request.fields.iter().chain(response.iter()) {
         assert!(
             !name.is_empty()

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use libfuzzer_sys::fuzz_target;
 use waypost::config::CompileLimits;
 use waypost::policy::{Compiler, EngineOptions, builtin_names};
-use waypost::rehearsal::{House, Source, rehearse};
+use waypost::rehearsal::{Harness, Source, rehearse};
 use waypost::text::is_unseen;
 
 /// A file may ask for ten million.
@@ -28,14 +28,14 @@ const TIMES: usize = 100;
 thread_local! {
     /// Each with one of the policies that are built in: they have every hook, a store, counters and
     /// a log.
-    static HOUSES: RefCell<Vec<House>> = RefCell::new(houses());
+    static HARNESSES: RefCell<Vec<Harness>> = RefCell::new(harnesses());
 }
 
-fn houses() -> Vec<House> {
+fn harnesses() -> Vec<Harness> {
     // A policy that is refused would be compiled for each scenario again. Other fuzzers may use it
     // too.
     let compiled = std::env::temp_dir().join("waypost-fuzz-compiled");
-    let house = |name| {
+    let harness = |name| {
         let path = PathBuf::from(format!("builtin:{name}"));
         let source = Source::open(&path, CompileLimits::default()).expect("it is there");
         let cache = Some(compiled.clone());
@@ -44,9 +44,9 @@ fn houses() -> Vec<House> {
             cache,
             ..EngineOptions::default()
         };
-        House::with_told_time(source, options).expect("an engine")
+        Harness::with_given_time(source, options).expect("an engine")
     };
-    builtin_names().map(house).collect()
+    builtin_names().map(harness).collect()
 }
 
 fuzz_target!(|bytes: &[u8]| {
@@ -56,10 +56,10 @@ fuzz_target!(|bytes: &[u8]| {
     std::fs::remove_file(&path).expect("a file that was made");
     file.write_all(bytes).expect("room for it");
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    HOUSES.with_borrow_mut(|houses| {
+    HARNESSES.with_borrow_mut(|harnesses| {
         // By length, so that the same file may be about any of them.
-        let at = bytes.len() % houses.len();
-        match rehearse(&mut houses[at], &path, RUNS) {
+        let at = bytes.len() % harnesses.len();
+        match rehearse(&mut harnesses[at], &path, RUNS) {
             Ok([text, json, xml]) => {
                 assert!(
                     text.len() <= TIMES * (bytes.len() + 100),

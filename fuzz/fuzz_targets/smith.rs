@@ -17,7 +17,7 @@ use libfuzzer_sys::fuzz_target;
 use wasm_smith::{Component, Config, Module};
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use waypost::message::RequestHead;
-use waypost::policy::{Compiler, Engine, EngineOptions, PolicySpec, Seat};
+use waypost::policy::{Compiler, Engine, EngineOptions, PolicyHandle, PolicySpec};
 use waypost::stats::{PolicyStats, Stats};
 use waypost::upstream::BackendFacts;
 
@@ -117,7 +117,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     match host.engine.load(&spec, &[], 1, &host.stats, 1) {
         Ok(generation) => {
-            let mut seat = Seat::adopt(
+            let mut handle = PolicyHandle::adopt(
                 generation,
                 0,
                 Arc::new(Idle),
@@ -130,9 +130,9 @@ fuzz_target!(|bytes: &[u8]| {
                 host: "a.test".to_owned(),
                 ..RequestHead::default()
             };
-            seat.begin_request();
-            let _ = seat.edit_request(&mut request, 0);
-            seat.end_request();
+            handle.begin_request();
+            let _ = handle.edit_request(&mut request, 0);
+            handle.end_request();
         }
         Err(refused) => assert!(!refused.to_string().contains("panicked"), "{refused}"),
     }

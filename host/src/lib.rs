@@ -6,6 +6,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod decision;
 pub mod files;
 pub mod ground;
 pub mod h1;

@@ -19,6 +19,27 @@ fn the_proxy_never_names_wasmtime() {
 }
 
 #[test]
+fn the_decision_never_names_wasmtime() {
+    assert_eq!(holding("decision", &["wasmtime"]), [""; 0]);
+}
+
+/// Else what a rehearsal finds out might not be what the proxy does.
+#[test]
+fn hooks_are_asked_through_the_decision_alone() {
+    let questions = ["CheckRange", "EditRequest", "EditResponse", "Select {"];
+    let calls = [
+        "handle.check_range(",
+        "handle.edit_request(",
+        "handle.edit_response(",
+        "handle.select(",
+    ];
+    for room in ["proxy", "rehearsal", "recording", "app", "admin"] {
+        assert_eq!(holding(room, &questions), [""; 0], "{room}");
+        assert_eq!(holding(room, &calls), [""; 0], "{room}");
+    }
+}
+
+#[test]
 fn policies_never_name_hyper() {
     assert_eq!(holding("policy", &["hyper"]), [""; 0]);
 }
@@ -97,7 +118,9 @@ fn one_file_of_the_data_plane_maps_errors_to_status_codes() {
         "SERVICE_UNAVAILABLE",
         "GATEWAY_TIMEOUT",
     ];
-    for room in ["proxy", "route", "upstream", "h1", "message", "policy"] {
+    for room in [
+        "proxy", "decision", "route", "upstream", "h1", "message", "policy",
+    ] {
         for (path, text) in sources(&format!("host/src/{room}"), &["rs"]) {
             if is_test(&path) || path.ends_with("proxy/refusal.rs") {
                 continue;

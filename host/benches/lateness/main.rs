@@ -12,15 +12,15 @@
     reason = "a program for people, run by hand"
 )]
 
-#[path = "../policy_call/seats.rs"]
+#[path = "../policy_call/handles.rs"]
 #[allow(dead_code, reason = "the other benchmark needs more of it")]
-mod seats;
+mod handles;
 
 use std::time::{Duration, Instant};
 
+use handles::{FIRST, Handles, POOL};
 use nix::time::{ClockId, clock_gettime};
-use seats::{FIRST, POOL, Seats};
-use waypost::policy::Seat;
+use waypost::policy::PolicyHandle;
 
 const DEADLINE: Duration = Duration::from_millis(1);
 
@@ -34,7 +34,7 @@ fn main() {
         .skip(1)
         .find(|argument| !argument.starts_with('-'))
         .unwrap_or_default();
-    let seats = Seats::new();
+    let handles = Handles::new();
     println!(
         "Milliseconds beyond the deadline of {CALLS} calls: of the thread's time, and by the clock."
     );
@@ -53,10 +53,10 @@ fn main() {
         if !name.contains(&filter) {
             continue;
         }
-        let mut seat = seats
+        let mut handle = handles
             .limited(name, &component(&imports, &fields, &does), DEADLINE, memory)
             .without_breaker();
-        let took: Vec<_> = (0..CALLS).map(|_| ask(&mut seat)).collect();
+        let took: Vec<_> = (0..CALLS).map(|_| ask(&mut handle)).collect();
         let late = |of: fn(&(Duration, Duration)) -> Duration| {
             let mut late: Vec<_> = took
                 .iter()
@@ -80,15 +80,15 @@ fn main() {
 
 /// What one call took, of the thread and by the clock. Calls of which there is no instance yet are
 /// asked again.
-fn ask(seat: &mut Seat) -> (Duration, Duration) {
-    let mut head = seats::request(seats::FEW_FIELDS);
+fn ask(handle: &mut PolicyHandle) -> (Duration, Duration) {
+    let mut head = handles::request(handles::FEW_FIELDS);
     loop {
         let (began, used) = (Instant::now(), thread_time());
-        let answer = seat.select(&mut head, POOL, FIRST);
+        let answer = handle.select(&mut head, POOL, FIRST);
         let took = (thread_time() - used, began.elapsed());
         match answer {
             Ok(_) => return took,
-            Err(fault) if seat.took().is_zero() => {
+            Err(fault) if handle.took().is_zero() => {
                 assert!(
                     began.elapsed() < Duration::from_secs(10),
                     "{}",

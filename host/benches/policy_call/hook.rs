@@ -5,11 +5,11 @@ use criterion::{BenchmarkGroup, Criterion};
 use serde_json::{Value, json};
 use waypost::config::Isolation;
 use waypost::message::{Fields, RequestHead};
-use waypost::policy::{ByteRange, Edited, RangeVerdict, Seat, Selected};
+use waypost::policy::{ByteRange, Edited, PolicyHandle, RangeVerdict, Selected};
 
 use crate::BATCH;
 use crate::guests::{Function, Guest, HEADER, Hook, Interface};
-use crate::seats::{FEW_FIELDS, FIRST, POOL, Seats, TENANT, client, request, roomy_fields};
+use crate::handles::{FEW_FIELDS, FIRST, Handles, POOL, TENANT, client, request, roomy_fields};
 
 /// Reads one field of the request and sets another, in one call: what the figures of routers by a
 /// field are compared with.
@@ -41,37 +41,42 @@ const READ_AND_SET: Guest = Guest {
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
 /// `hook/...`
-pub fn measure(criterion: &mut Criterion, seats: &Seats) {
+pub fn measure(criterion: &mut Criterion, handles: &Handles) {
     let mut group = criterion.benchmark_group("hook");
     let mut head = request(FEW_FIELDS);
     select(
         &mut group,
         "random.select",
-        || seats.builtin("random", Value::Null),
+        || handles.builtin("random", Value::Null),
         &mut head,
     );
     select(
         &mut group,
         "least-loaded.select",
-        || seats.builtin("least-loaded", Value::Null),
+        || handles.builtin("least-loaded", Value::Null),
         &mut head,
     );
-    range(&mut group, seats);
-    header_router(&mut group, seats);
-    rate_limit(&mut group, seats);
-    sticky(&mut group, seats);
+    range(&mut group, handles);
+    header_router(&mut group, handles);
+    rate_limit(&mut group, handles);
+    sticky(&mut group, handles);
     group.finish();
 }
 
-fn select(group: &mut Group<'_>, name: &str, load: impl Fn() -> Seat, head: &mut RequestHead) {
-    let mut seat = None;
+fn select(
+    group: &mut Group<'_>,
+    name: &str,
+    load: impl Fn() -> PolicyHandle,
+    head: &mut RequestHead,
+) {
+    let mut handle = None;
     group.bench_function(name, |b| {
-        let seat = seat.get_or_insert_with(&load);
-        b.iter(|| selected(seat, head));
+        let handle = handle.get_or_insert_with(&load);
+        b.iter(|| selected(handle, head));
     });
 }
 
-fn range(group: &mut Group<'_>, seats: &Seats) {
+fn range(group: &mut Group<'_>, handles: &Handles) {
     let mut asking = request(FEW_FIELDS);
     asking.fields.append(b"range", b"bytes=0-99");
     let one = RangeVerdict::Ranges(vec![ByteRange::FromTo(0, 99)]);
@@ -84,11 +89,11 @@ fn range(group: &mut Group<'_>, seats: &Seats) {
         ),
     ];
     for (name, mut head, expected) in cases {
-        let mut seat = None;
+        let mut handle = None;
         group.bench_function(name, |b| {
-            let seat = seat.get_or_insert_with(|| seats.builtin("range", Value::Null));
+            let handle = handle.get_or_insert_with(|| handles.builtin("range", Value::Null));
             b.iter(|| {
-                let verdict = seat.check_range(&mut head, POOL).unwrap();
+                let verdict = handle.check_range(&mut head, POOL).unwrap();
                 assert_eq!(verdict, expected, "{name}");
                 verdict
             });
@@ -96,13 +101,13 @@ fn range(group: &mut Group<'_>, seats: &Seats) {
     }
 }
 
-fn header_router(group: &mut Group<'_>, seats: &Seats) {
+fn header_router(group: &mut Group<'_>, handles: &Handles) {
     let router = || {
         let edits = json!({ "set": { "x-by": "waypost" } });
         let routes = json!({ TENANT: "10.0.0.2:80" });
         let settings =
             json!({ "header": "x-tenant", "routes": routes, "request": edits, "response": edits });
-        seats.builtin("header-router", settings)
+        handles.builtin("header-router", settings)
     };
     let mut head = request(FEW_FIELDS);
     select(
@@ -127,12 +132,12 @@ fn header_router(group: &mut Group<'_>, seats: &Seats) {
         group,
         "header-router.edit-request and select (one set, one read)",
         router,
-        |seat, head| {
-            assert_eq!(selected(seat, head), Selected::Backend(1));
+        |handle, head| {
+            assert_eq!(selected(handle, head), Selected::Backend(1));
         },
     );
     let text = || {
-        seats.seat(
+        handles.handle(
             "read-and-set",
             &READ_AND_SET.component(),
             Isolation::Worker,
@@ -147,25 +152,25 @@ fn header_router(group: &mut Group<'_>, seats: &Seats) {
     );
 }
 
-fn rate_limit(group: &mut Group<'_>, seats: &Seats) {
-    let (mut seat, mut head, mut turn) = (None, request(FEW_FIELDS), 0);
+fn rate_limit(group: &mut Group<'_>, handles: &Handles) {
+    let (mut handle, mut head, mut turn) = (None, request(FEW_FIELDS), 0);
     group.bench_function(
         "rate-limit.edit-request (get and compare-and-set in the store)",
         |b| {
             let settings = json!({ "rate": 1_000_000, "burst": 1_000_000 });
-            let seat = seat.get_or_insert_with(|| seats.builtin("rate-limit", settings));
+            let handle = handle.get_or_insert_with(|| handles.builtin("rate-limit", settings));
             b.iter(|| {
                 // One client alone would reach the limit.
                 turn = (turn + 1) % 64;
                 head.client = client(turn);
-                edited(seat, &mut head);
+                edited(handle, &mut head);
             });
         },
     );
 }
 
-fn sticky(group: &mut Group<'_>, seats: &Seats) {
-    let sticky = || seats.builtin("sticky", Value::Null);
+fn sticky(group: &mut Group<'_>, handles: &Handles) {
+    let sticky = || handles.builtin("sticky", Value::Null);
     let mut head = request(FEW_FIELDS);
     select(
         group,
@@ -179,21 +184,22 @@ fn sticky(group: &mut Group<'_>, seats: &Seats) {
         sticky,
         "set-cookie",
     );
-    let (mut seat, mut head) = (None, request(FEW_FIELDS));
+    let (mut handle, mut head) = (None, request(FEW_FIELDS));
     group.bench_function("sticky.select (by the cookie)", |b| {
-        let seat = seat.get_or_insert_with(|| {
-            let mut seat = sticky();
+        let handle = handle.get_or_insert_with(|| {
+            let mut handle = sticky();
             let mut answer = Fields::new();
-            seat.edit_response(&mut head, POOL, 200, 0, &mut answer)
+            handle
+                .edit_response(&mut head, POOL, 200, 0, &mut answer)
                 .unwrap();
             let cookie = answer
                 .first("set-cookie")
                 .and_then(|set| set.split(|b| *b == b';').next())
                 .unwrap();
             head.fields.append(b"cookie", cookie);
-            seat
+            handle
         });
-        b.iter(|| selected(seat, &mut head));
+        b.iter(|| selected(handle, &mut head));
     });
 }
 
@@ -201,22 +207,22 @@ fn sticky(group: &mut Group<'_>, seats: &Seats) {
 fn edit_request(
     group: &mut Group<'_>,
     name: &str,
-    load: impl Fn() -> Seat,
-    then: impl Fn(&mut Seat, &mut RequestHead),
+    load: impl Fn() -> PolicyHandle,
+    then: impl Fn(&mut PolicyHandle, &mut RequestHead),
 ) {
-    let mut seat = None;
+    let mut handle = None;
     group.bench_function(name, |b| {
-        let seat = seat.get_or_insert_with(|| {
-            let (mut seat, mut head) = (load(), request(FEW_FIELDS));
-            edited(&mut seat, &mut head);
+        let handle = handle.get_or_insert_with(|| {
+            let (mut handle, mut head) = (load(), request(FEW_FIELDS));
+            edited(&mut handle, &mut head);
             assert!(head.fields.contains("x-by"), "{name}: nothing was set");
-            seat
+            handle
         });
         b.iter_batched_ref(
             || request(FEW_FIELDS),
             |head| {
-                edited(seat, head);
-                then(seat, head);
+                edited(handle, head);
+                then(handle, head);
             },
             BATCH,
         );
@@ -224,34 +230,34 @@ fn edit_request(
 }
 
 /// Lets a policy set this field, each time of a response without it.
-fn edit_response(group: &mut Group<'_>, name: &str, load: impl Fn() -> Seat, sets: &str) {
-    let (mut seat, mut head) = (None, request(FEW_FIELDS));
+fn edit_response(group: &mut Group<'_>, name: &str, load: impl Fn() -> PolicyHandle, sets: &str) {
+    let (mut handle, mut head) = (None, request(FEW_FIELDS));
     group.bench_function(name, |b| {
-        let mut ask = |seat: &mut Seat, fields: &mut Fields| match seat
+        let mut ask = |handle: &mut PolicyHandle, fields: &mut Fields| match handle
             .edit_response(&mut head, POOL, 200, 0, fields)
         {
             Ok(Edited::Done) => (),
             other => panic!("{name}: {other:?}"),
         };
-        let seat = seat.get_or_insert_with(|| {
-            let (mut seat, mut fields) = (load(), roomy_fields());
-            ask(&mut seat, &mut fields);
+        let handle = handle.get_or_insert_with(|| {
+            let (mut handle, mut fields) = (load(), roomy_fields());
+            ask(&mut handle, &mut fields);
             assert!(fields.contains(sets), "{name}: nothing was set");
-            seat
+            handle
         });
-        b.iter_batched_ref(roomy_fields, |fields| ask(seat, fields), BATCH);
+        b.iter_batched_ref(roomy_fields, |fields| ask(handle, fields), BATCH);
     });
 }
 
-fn selected(seat: &mut Seat, head: &mut RequestHead) -> Selected {
-    match seat.select(head, POOL, FIRST) {
+fn selected(handle: &mut PolicyHandle, head: &mut RequestHead) -> Selected {
+    match handle.select(head, POOL, FIRST) {
         Ok(selected @ Selected::Backend(_)) => selected,
         other => panic!("select: {other:?}"),
     }
 }
 
-fn edited(seat: &mut Seat, head: &mut RequestHead) {
-    match seat.edit_request(head, POOL) {
+fn edited(handle: &mut PolicyHandle, head: &mut RequestHead) {
+    match handle.edit_request(head, POOL) {
         Ok(Edited::Done) => (),
         other => panic!("edit-request: {other:?}"),
     }

@@ -6,13 +6,13 @@
 use criterion::{Criterion, SamplingMode, Throughput};
 use serde_json::Value;
 use waypost::config::Isolation;
-use waypost::policy::{Seat, Selected};
+use waypost::policy::{PolicyHandle, Selected};
 
 use crate::guests::{CALLS, Function, Guest, HEADER, Hook, Interface, NOTHING};
-use crate::seats::{FEW_FIELDS, FIRST, POOL, Seats, request};
+use crate::handles::{FEW_FIELDS, FIRST, Handles, POOL, request};
 
 /// `host/...`
-pub fn measure(criterion: &mut Criterion, seats: &Seats) {
+pub fn measure(criterion: &mut Criterion, handles: &Handles) {
     let mut group = criterion.benchmark_group("host");
     // A call of the guest takes too long for samples that grow within the measurement's time.
     group
@@ -32,19 +32,20 @@ pub fn measure(criterion: &mut Criterion, seats: &Seats) {
             data,
             hook: Hook::Repeated(first, each),
         };
-        let (mut seat, mut head) = (None, request(FEW_FIELDS));
-        let mut ask = |seat: &mut Seat| match seat.select(&mut head, POOL, FIRST) {
+        let (mut handle, mut head) = (None, request(FEW_FIELDS));
+        let mut ask = |handle: &mut PolicyHandle| match handle.select(&mut head, POOL, FIRST) {
             Ok(Selected::NoChoice) => (),
             other => panic!("{name}: {other:?}"),
         };
         group.bench_function(name, |b| {
-            let seat = seat.get_or_insert_with(|| {
-                let mut seat = seats.seat(name, &guest.component(), Isolation::Worker, Value::Null);
-                ask(&mut seat);
-                assert!(left(&seat), "{name}: the calls left nothing");
-                seat
+            let handle = handle.get_or_insert_with(|| {
+                let mut handle =
+                    handles.handle(name, &guest.component(), Isolation::Worker, Value::Null);
+                ask(&mut handle);
+                assert!(left(&handle), "{name}: the calls left nothing");
+                handle
             });
-            b.iter(|| ask(seat));
+            b.iter(|| ask(handle));
         });
     }
     group.finish();
@@ -61,7 +62,7 @@ struct Measured {
     first: &'static str,
     each: &'static str,
     /// Whether one call of the guest left in the host what it should.
-    left: fn(&Seat) -> bool,
+    left: fn(&PolicyHandle) -> bool,
 }
 
 const ALONE: Measured = Measured {
@@ -137,7 +138,7 @@ const MEASURED: [Measured; 12] = [
         first: "(call $define (i32.const 0) (i32.const 4) (global.get $result))
             (if (i64.ne (i64.load (global.get $result)) (i64.const 0)) (then unreachable))",
         each: "(call $add (i32.const 0) (i64.const 1))",
-        left: |seat| seat.shard().counters.0[0].value() == u64::from(CALLS),
+        left: |handle| handle.shard().counters.0[0].value() == u64::from(CALLS),
     },
     Measured {
         name: "request.header (10 bytes)",
@@ -155,7 +156,7 @@ const MEASURED: [Measured; 12] = [
             (if (i32.load8_u (global.get $result)) (then unreachable))",
         each: "(call $get (i32.const 0) (i32.const 15) (global.get $result))
             (if (i32.ne (i32.load offset=8 (global.get $result)) (i32.const 8)) (then unreachable))",
-        left: |seat| seat.generation().store().get(KEY).is_some(),
+        left: |handle| handle.generation().store().get(KEY).is_some(),
     },
     Measured {
         name: "store.increment",
@@ -163,7 +164,7 @@ const MEASURED: [Measured; 12] = [
         data: KEY,
         each: "(call $increment (i32.const 0) (i32.const 15) (i64.const 1) (i64.const 0) (global.get $result))
             (if (i32.load8_u (global.get $result)) (then unreachable))",
-        left: |seat| seat.generation().store().counter(KEY) == Some(i64::from(CALLS)),
+        left: |handle| handle.generation().store().counter(KEY) == Some(i64::from(CALLS)),
         ..ALONE
     },
 ];

@@ -13,10 +13,10 @@
 )]
 
 mod guests;
+#[allow(dead_code, reason = "the other benchmark needs more of it")]
+mod handles;
 mod hook;
 mod host;
-#[allow(dead_code, reason = "the other benchmark needs more of it")]
-mod seats;
 mod shape;
 mod store;
 
@@ -36,10 +36,10 @@ fn main() {
         .nresamples(10_000)
         .without_plots()
         .configure_from_args();
-    let seats = seats::Seats::new();
-    hook::measure(&mut criterion, &seats);
-    shape::measure(&mut criterion, &seats);
-    host::measure(&mut criterion, &seats);
+    let handles = handles::Handles::new();
+    hook::measure(&mut criterion, &handles);
+    shape::measure(&mut criterion, &handles);
+    host::measure(&mut criterion, &handles);
     store::measure(&mut criterion);
     criterion.final_summary();
 }

@@ -6,7 +6,7 @@ use waypost::config::Isolation;
 use waypost::policy::builtin;
 
 use crate::guests::{Guest, Hook, NOTHING};
-use crate::seats::{FEW_FIELDS, FIRST, POOL, Seats, request};
+use crate::handles::{FEW_FIELDS, FIRST, Handles, POOL, request};
 
 /// The floor: it gives back the request and has no choice.
 pub const IDLE: Guest = Guest {
@@ -16,7 +16,7 @@ pub const IDLE: Guest = Guest {
 };
 
 /// `shape/...`
-pub fn measure(criterion: &mut Criterion, seats: &Seats) {
+pub fn measure(criterion: &mut Criterion, handles: &Handles) {
     let mut group = criterion.benchmark_group("shape");
     let (idle, random) = (IDLE.component(), builtin("random").unwrap());
     for (name, component, isolation, fields) in [
@@ -46,14 +46,14 @@ pub fn measure(criterion: &mut Criterion, seats: &Seats) {
             FEW_FIELDS,
         ),
     ] {
-        let (mut seat, mut head) = (None, request(fields));
+        let (mut handle, mut head) = (None, request(fields));
         group.bench_function(name, |b| {
-            let seat =
-                seat.get_or_insert_with(|| seats.seat("shape", component, isolation, Value::Null));
+            let handle = handle
+                .get_or_insert_with(|| handles.handle("shape", component, isolation, Value::Null));
             b.iter(|| {
-                seat.begin_request();
-                let selected = seat.select(&mut head, POOL, FIRST).unwrap();
-                seat.end_request();
+                handle.begin_request();
+                let selected = handle.select(&mut head, POOL, FIRST).unwrap();
+                handle.end_request();
                 selected
             });
         });

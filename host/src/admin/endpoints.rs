@@ -11,7 +11,7 @@ use super::crowd::Caller;
 use super::reply::{self, Reply};
 use super::serve::Shared;
 use super::{Readiness, StatsView, metrics_page, policies, stats_page};
-use crate::proxy::{EXPLAIN, TRACE};
+use crate::decision::{EXPLAIN, TRACE};
 
 const ENDPOINTS: [&str; 13] = [
     "GET /stats",

@@ -14,7 +14,9 @@ use super::control::Adoption;
 use crate::ground;
 use crate::net::SWEEP;
 use crate::proxy::access_log::AccessLog;
-use crate::proxy::{Admission, Settings, Snapshot, View, Worker, accept, accept_rest, hand_in};
+use crate::proxy::{
+    Admission, Settings, Snapshot, Worker, WorkerSnapshot, accept, accept_rest, hand_in,
+};
 use crate::stats::Stats;
 
 /// What a worker is started with.
@@ -87,7 +89,7 @@ async fn run(start: Start) {
     let drain = settings.timeouts.drain;
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
     let version = snapshot.version;
-    let view = View::new(snapshot, &stats, index);
+    let view = WorkerSnapshot::new(snapshot, &stats, index);
     let worker = Rc::new(Worker::new(
         index,
         settings,

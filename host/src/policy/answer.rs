@@ -14,7 +14,7 @@ pub struct Attempt<'a> {
 }
 
 /// The answer of `selection.select`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selected {
     /// This backend; the index is within the pool.
     Backend(u32),
@@ -25,7 +25,7 @@ pub enum Selected {
 }
 
 /// The answer of the header hooks.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edited {
     /// The fields are as the policy wants them.
     Done,
@@ -34,7 +34,7 @@ pub enum Edited {
 }
 
 /// The answer of `range.check`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RangeVerdict {
     /// Not about byte ranges.
     Untouched,

@@ -13,7 +13,7 @@ wasmtime::component::bindgen!({
     path: "../wit",
     world: "imports",
     with: {
-        "waypost:policy/types.request": super::contract::Request,
-        "waypost:policy/types.headers": super::contract::Headers,
+        "waypost:policy/types.request": super::resources::Request,
+        "waypost:policy/types.headers": super::resources::Headers,
     },
 });

@@ -12,16 +12,11 @@ use wasmtime::{AsContextMut, Store};
 use super::error::Refusal;
 use super::hook::Hook;
 use super::lines::sentence;
+use super::resources::{Headers, Request};
 use super::state::State;
 
 /// The version of the contract that this host speaks.
 pub(super) const PACKAGE: &str = "waypost:policy@0.1.0";
-
-/// The resource `types.request`. There is one request to a call, so its handle carries nothing.
-pub struct Request;
-
-/// The resource `types.headers`.
-pub struct Headers;
 
 /// Which hooks a policy exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant, SystemTime};
 use super::builder::Builders;
 use super::cache::Cache;
 use super::compiling::{Answer, Artefact, Compiler, Facts, Order, Task, Turns, unexpected};
-use super::component::{Compiled, compiled, digest};
+use super::component::{Compiled, compiled};
 use super::contract::{WitBackend, WitPool};
 use super::deadline::{Allowance, thread_time};
+use super::digest::digest;
 use super::error::{PolicyError, Refusal};
 use super::generation::{Generation, INLINE_BUILD, INLINE_LIMIT, Slot};
-use super::instance::{BuildError, Instance, Recipe};
-use super::lanes::Lanes;
+use super::instance::{BuildError, Instance, InstanceSpec};
 use super::places::{self, Places};
+use super::profiles::EngineProfiles;
 use super::spec::{EngineOptions, PolicySpec, PoolSpec};
 use super::store::Store;
 use super::ticker::Ticker;
@@ -40,9 +41,13 @@ impl Engine {
     /// Reserves the pool and starts the threads for deadlines and for rebuilding instances.
     pub fn new(options: EngineOptions) -> Result<Self, PolicyError> {
         let failed = |e: &dyn std::fmt::Display| PolicyError::Engine(e.to_string());
-        let lanes = Lanes::new(&options).map_err(|e| PolicyError::Engine(format!("{e:#}")))?;
-        let ticker = Ticker::start(vec![lanes.pooled.engine.clone(), lanes.wasi.engine.clone()])
-            .map_err(|e| failed(&e))?;
+        let profiles =
+            EngineProfiles::new(&options).map_err(|e| PolicyError::Engine(format!("{e:#}")))?;
+        let ticker = Ticker::start(vec![
+            profiles.pooled.engine.clone(),
+            profiles.wasi.engine.clone(),
+        ])
+        .map_err(|e| failed(&e))?;
         let cache = match &options.cache {
             None => None,
             Some(folder) => Some(Cache::open(folder).map_err(|reason| PolicyError::Cache {
@@ -59,8 +64,8 @@ impl Engine {
             .map_err(|e| failed(&e))?;
         Ok(Self {
             core: Arc::new(Core {
-                places: Places::new(lanes.places, lanes.scarce),
-                lanes,
+                places: Places::new(profiles.places, profiles.scarce),
+                profiles,
                 workers: options.workers.max(1),
                 epoch: Instant::now(),
                 builders,
@@ -128,7 +133,7 @@ impl Engine {
 
 /// What all generations of one engine share.
 pub(super) struct Core {
-    lanes: Lanes,
+    profiles: EngineProfiles,
     workers: usize,
     epoch: Instant,
     places: Arc<Places>,
@@ -172,18 +177,7 @@ impl Core {
     ) -> Result<Arc<Generation>, Refusal> {
         let digest = digest(&spec.component);
         let compiled = self.compiled(&digest, spec)?;
-        if !compiled.exports.hooks().configuration && !is_empty(&spec.settings) {
-            return Err(Refusal::SettingsUnwanted);
-        }
-        if !compiled.pooled && spec.isolation == Isolation::Request {
-            return Err(Refusal::SlowIsolation);
-        }
-        if compiled.facts.beside_memory > spec.memory {
-            return Err(Refusal::Memory {
-                needed: compiled.facts.beside_memory,
-                limit: spec.memory,
-            });
-        }
+        check_fit(&compiled, spec)?;
         let policy: Arc<str> = spec.name.as_str().into();
         let count = self.places.of_generation(self.workers, compiled.places);
         let reserved = compiled
@@ -195,12 +189,12 @@ impl Core {
         if compiled.store {
             store.reserve();
         }
-        let recipe = Recipe {
+        let instances = InstanceSpec {
             policy,
             setup: if compiled.pooled { SETUP } else { SETUP_LARGE },
             compiled,
             memory: spec.memory,
-            settings: settings_json(&spec.settings).into(),
+            settings: spec.settings_json().into(),
             pools: pools.iter().map(wit_pool).collect(),
             pools_generation,
             stats: Arc::clone(stats),
@@ -212,21 +206,10 @@ impl Core {
             epoch: self.epoch,
             alarm: Arc::clone(self.ticker.alarm()),
         };
-        let (slots, first) = self.warm_instances(&recipe, spec.isolation)?;
-        let limit = if spec.isolation == Isolation::Request {
-            INLINE_LIMIT
-        } else {
-            INLINE_BUILD
-        };
-        let build_time = quickest(&recipe, first, limit);
-        if spec.isolation == Isolation::Request && build_time > limit {
-            return Err(Refusal::SlowBuild {
-                took: build_time,
-                limit,
-            });
-        }
+        let (slots, first) = self.warm_instances(&instances, spec.isolation)?;
+        let build_time = build_time(&instances, first, spec.isolation)?;
         let generation = Arc::new(Generation {
-            recipe,
+            spec: instances,
             number,
             digest,
             size: spec.component.len(),
@@ -259,7 +242,7 @@ impl Core {
         }
         let make = || self.make(digest, spec);
         let compiled = Arc::new(compiled(
-            &self.lanes,
+            &self.profiles,
             self.cache.as_ref(),
             digest,
             &spec.component,
@@ -302,10 +285,10 @@ impl Core {
     /// "request"` one is built all the same, so that what is wrong shows now.
     fn warm_instances(
         &self,
-        recipe: &Recipe,
+        spec: &InstanceSpec,
         isolation: Isolation,
     ) -> Result<(Vec<Mutex<Slot>>, Duration), Refusal> {
-        let shard = recipe.stats.shards.last().cloned().unwrap_or_default();
+        let shard = spec.stats.shards.last().cloned().unwrap_or_default();
         let mut build_time = Duration::MAX;
         let mut slots = Vec::with_capacity(self.workers);
         for worker in 0..self.workers {
@@ -313,7 +296,7 @@ impl Core {
                 slots.push(Mutex::new(Slot::Empty));
                 continue;
             }
-            let (instance, took) = timed(recipe, |time| recipe.build(&shard, time))?;
+            let (instance, took) = timed(spec, |time| spec.build(&shard, time))?;
             build_time = build_time.min(took);
             slots.push(Mutex::new(match isolation {
                 Isolation::Worker => Slot::Ready(instance),
@@ -326,15 +309,15 @@ impl Core {
 
 /// What comes of a build off the workers, and the CPU time that it took.
 fn timed<T>(
-    recipe: &Recipe,
+    spec: &InstanceSpec,
     build: impl FnOnce(Allowance) -> Result<T, BuildError>,
 ) -> Result<(T, Duration), Refusal> {
-    let _one_at_a_time = recipe.setting_up();
+    let _one_at_a_time = spec.setting_up();
     // Of the thread, as the deadlines: a machine that is busy now would have it built off the
     // workers for good.
     let (start, used) = (Instant::now(), thread_time());
-    let built = build(Allowance::on_wall(recipe.setup))
-        .map_err(|e| e.into_refusal(recipe.memory, recipe.setup.as_secs()))?;
+    let built = build(Allowance::on_wall(spec.setup))
+        .map_err(|e| e.into_refusal(spec.memory, spec.setup.as_secs()))?;
     let took = used.zip(thread_time()).map_or_else(
         || start.elapsed(),
         |(before, after)| after.saturating_sub(before),
@@ -342,32 +325,54 @@ fn timed<T>(
     Ok((built, took))
 }
 
+/// Whether the component fits what its policy is given.
+fn check_fit(compiled: &Compiled, spec: &PolicySpec) -> Result<(), Refusal> {
+    if !compiled.exports.hooks().configuration && spec.has_settings() {
+        return Err(Refusal::SettingsUnwanted);
+    }
+    if !compiled.pooled && spec.isolation == Isolation::Request {
+        return Err(Refusal::SlowIsolation);
+    }
+    if compiled.facts.beside_memory > spec.memory {
+        return Err(Refusal::Memory {
+            needed: compiled.facts.beside_memory,
+            limit: spec.memory,
+        });
+    }
+    Ok(())
+}
+
+/// What building an instance takes; refused where each request waits for one and it is too long.
+fn build_time(
+    instances: &InstanceSpec,
+    first: Duration,
+    isolation: Isolation,
+) -> Result<Duration, Refusal> {
+    let limit = match isolation {
+        Isolation::Request => INLINE_LIMIT,
+        Isolation::Worker => INLINE_BUILD,
+    };
+    let took = quickest(instances, first, limit);
+    if isolation == Isolation::Request && took > limit {
+        return Err(Refusal::SlowBuild { took, limit });
+    }
+    Ok(took)
+}
+
 /// The least CPU time that an instance takes to build, if the first was not far beyond this limit:
 /// the first has pages to fetch that the next ones find.
-fn quickest(recipe: &Recipe, first: Duration, limit: Duration) -> Duration {
+fn quickest(spec: &InstanceSpec, first: Duration, limit: Duration) -> Duration {
     let mut quickest = first;
     for _ in 0..BUILDS_TRIED {
         if quickest <= limit || quickest > 4 * limit {
             break;
         }
-        let Ok(((), took)) = timed(recipe, |time| recipe.rehearse(time)) else {
+        let Ok(((), took)) = timed(spec, |time| spec.rehearse(time)) else {
             break;
         };
         quickest = quickest.min(took);
     }
     quickest
-}
-
-fn is_empty(settings: &serde_json::Value) -> bool {
-    settings.is_null() || settings.as_object().is_some_and(serde_json::Map::is_empty)
-}
-
-fn settings_json(settings: &serde_json::Value) -> String {
-    if settings.is_null() {
-        "{}".to_owned()
-    } else {
-        settings.to_string()
-    }
 }
 
 fn wit_pool(pool: &PoolSpec) -> (Arc<WitPool>, Arc<[WitBackend]>) {

@@ -9,7 +9,7 @@ use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 
 use super::state::State;
 use super::tape::Clock;
-use super::wasi::MAX_RANDOM;
+use super::wasi_context::MAX_RANDOM;
 
 impl State {
     fn taped_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {

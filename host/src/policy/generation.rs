@@ -8,7 +8,7 @@ use super::answer::{Fault, FaultKind};
 use super::contract::{Hooks, WitBackend, WitPool};
 use super::deadline::{Allowance, thread_time};
 use super::engine::Core;
-use super::instance::{Instance, Recipe};
+use super::instance::{Instance, InstanceSpec};
 use super::lines::LogLine;
 use super::places::Reservation;
 use super::store::Store;
@@ -30,7 +30,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// A policy as it was loaded: the component, its settings and what they are called.
 pub struct Generation {
-    pub(super) recipe: Recipe,
+    pub(super) spec: InstanceSpec,
     pub(super) number: u64,
     pub(super) digest: String,
     pub(super) size: usize,
@@ -69,7 +69,7 @@ pub(super) enum Slot {
 impl Generation {
     /// The policy's name.
     pub fn name(&self) -> &str {
-        &self.recipe.policy
+        &self.spec.policy
     }
 
     /// The number that `load` was given.
@@ -89,7 +89,7 @@ impl Generation {
 
     /// The hooks that the component exports.
     pub fn hooks(&self) -> Hooks {
-        self.recipe.compiled.exports.hooks()
+        self.spec.compiled.exports.hooks()
     }
 
     /// What becomes of a request when the policy fails.
@@ -109,29 +109,29 @@ impl Generation {
 
     /// Whether its engine counts instructions.
     pub(super) fn counts_fuel(&self) -> bool {
-        self.recipe.fuel
+        self.spec.fuel
     }
 
     /// The store of its policy name, which other generations of the name share.
     pub fn store(&self) -> &Arc<Store> {
-        &self.recipe.store
+        &self.spec.store
     }
 
     /// What its first instance wrote into the log while it was set up, if that was done by a
     /// script.
     pub fn heard_at_setup(&self) -> &[LogLine] {
-        self.recipe.heard.get().map_or(&[], Vec::as_slice)
+        self.spec.heard.get().map_or(&[], Vec::as_slice)
     }
 
     /// Bytes that an instance takes beside its memories and what its tables hold, about: globals,
     /// function references, imports.
     pub fn beside_memory(&self) -> u64 {
-        self.recipe.compiled.facts.beside_memory
+        self.spec.compiled.facts.beside_memory
     }
 
     /// Whether it imports WASI.
     pub fn uses_wasi(&self) -> bool {
-        self.recipe.compiled.wasi
+        self.spec.compiled.wasi
     }
 
     /// What CPU time an instance took to build when the policy was loaded.
@@ -156,7 +156,7 @@ impl Generation {
     /// The worker's shard of the statistics of the policy's name, or the one for what is done off
     /// the workers.
     pub fn shard(&self, worker: usize) -> Arc<PolicyShard> {
-        let shards = &self.recipe.stats.shards;
+        let shards = &self.spec.stats.shards;
         shards
             .get(worker)
             .or(shards.last())
@@ -194,7 +194,7 @@ impl Generation {
                 } else {
                     REBUILD_LIMIT
                 };
-                self.recipe
+                self.spec
                     .build(shard, Allowance::of_thread(limit))
                     .map_err(|e| {
                         let message = e.into_message();
@@ -253,10 +253,8 @@ impl Generation {
             {
                 continue;
             }
-            let _one_at_a_time = self.recipe.setting_up();
-            let built = self
-                .recipe
-                .build(&shard, Allowance::on_wall(self.recipe.setup));
+            let _one_at_a_time = self.spec.setting_up();
+            let built = self.spec.build(&shard, Allowance::on_wall(self.spec.setup));
             let built = built.map_err(super::instance::BuildError::into_message)?;
             if let Some(mut slot) = self.slot(worker) {
                 *slot = Slot::Ready(built);
@@ -268,7 +266,7 @@ impl Generation {
     /// Whether it is a shadow: if not, its instances may change the store while they are set up.
     /// Tells what it was.
     pub fn set_shadow(&self, shadow: bool) -> bool {
-        self.recipe
+        self.spec
             .dry
             .swap(shadow, std::sync::atomic::Ordering::Relaxed)
     }
@@ -280,7 +278,7 @@ impl Generation {
             name: pool.name.clone(),
             backends: backends.iter().map(|b| b.address.clone()).collect(),
         };
-        self.recipe.pools.iter().map(pool).collect()
+        self.spec.pools.iter().map(pool).collect()
     }
 
     /// On a builder thread. Tells whether it was done: not while another generation of the policy
@@ -289,15 +287,12 @@ impl Generation {
         ground::fault_point("policy-builder");
         // Also counts in the shard for work off the workers, which has one writer at a time because
         // of this.
-        let Some(_one_at_a_time) = self.recipe.try_setting_up() else {
+        let Some(_one_at_a_time) = self.spec.try_setting_up() else {
             return false;
         };
         let shard = self.shard(usize::MAX);
         let used = thread_time();
-        let built = match self
-            .recipe
-            .build(&shard, Allowance::on_wall(self.recipe.setup))
-        {
+        let built = match self.spec.build(&shard, Allowance::on_wall(self.spec.setup)) {
             Ok(instance) => Slot::Ready(instance),
             Err(e) => failed(e.into_message()),
         };
@@ -321,7 +316,7 @@ impl Generation {
     fn ask_builder(self: &Arc<Self>, worker: usize) -> Slot {
         self.core
             .builders()
-            .ask(self, &self.recipe.policy, worker, self.build_time);
+            .ask(self, &self.spec.policy, worker, self.build_time);
         Slot::Building
     }
 

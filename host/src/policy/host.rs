@@ -13,9 +13,9 @@ use super::bindings::waypost::policy::types::HeaderError;
 use super::bindings::waypost::policy::{
     attempts, backend_facts, clock, counters, log, random, store, types,
 };
-use super::contract::{Headers, Request};
 use super::edits::{check_name, check_value, named_by_connection};
-use super::state::{State, Turn};
+use super::resources::{Headers, Request};
+use super::state::{CallContext, State};
 use super::store::{Call, StoreError};
 use super::tape::Clock;
 use crate::message::Fields;
@@ -29,47 +29,47 @@ impl types::Host for State {}
 
 impl types::HostRequest for State {
     fn method(&mut self, _: Resource<Request>) -> String {
-        self.turn.request.method.as_str().to_owned()
+        self.context.request.method.as_str().to_owned()
     }
 
     fn scheme(&mut self, _: Resource<Request>) -> String {
-        self.turn.request.scheme.as_str().to_owned()
+        self.context.request.scheme.as_str().to_owned()
     }
 
     fn host(&mut self, _: Resource<Request>) -> String {
-        self.turn.request.host.clone()
+        self.context.request.host.clone()
     }
 
     fn path(&mut self, _: Resource<Request>) -> String {
-        self.turn.request.path().to_owned()
+        self.context.request.path().to_owned()
     }
 
     fn raw_path(&mut self, _: Resource<Request>) -> String {
-        self.turn.request.raw_path().to_owned()
+        self.context.request.raw_path().to_owned()
     }
 
     fn query(&mut self, _: Resource<Request>) -> Option<String> {
-        self.turn.request.query().map(str::to_owned)
+        self.context.request.query().map(str::to_owned)
     }
 
     fn client_address(&mut self, _: Resource<Request>) -> String {
-        self.turn.request.client.to_string()
+        self.context.request.client.to_string()
     }
 
     fn pool(&mut self, _: Resource<Request>) -> u32 {
-        self.turn.pool.unwrap_or_default()
+        self.context.pool.unwrap_or_default()
     }
 
     fn header(&mut self, _: Resource<Request>, name: String) -> Option<Vec<u8>> {
-        first(&self.turn.request.fields, &name)
+        first(&self.context.request.fields, &name)
     }
 
     fn header_values(&mut self, _: Resource<Request>, name: String) -> Vec<Vec<u8>> {
-        values(&self.turn.request.fields, &name)
+        values(&self.context.request.fields, &name)
     }
 
     fn header_names(&mut self, _: Resource<Request>) -> Vec<String> {
-        names(&self.turn.request.fields)
+        names(&self.context.request.fields)
     }
 
     fn drop(&mut self, _: Resource<Request>) -> wasmtime::Result<()> {
@@ -79,15 +79,15 @@ impl types::HostRequest for State {
 
 impl types::HostHeaders for State {
     fn first(&mut self, _: Resource<Headers>, name: String) -> Option<Vec<u8>> {
-        first(self.turn.headers(), &name)
+        first(self.context.headers(), &name)
     }
 
     fn values(&mut self, _: Resource<Headers>, name: String) -> Vec<Vec<u8>> {
-        values(self.turn.headers(), &name)
+        values(self.context.headers(), &name)
     }
 
     fn names(&mut self, _: Resource<Headers>) -> Vec<String> {
-        names(self.turn.headers())
+        names(self.context.headers())
     }
 
     fn set(
@@ -96,7 +96,7 @@ impl types::HostHeaders for State {
         name: String,
         value: Vec<u8>,
     ) -> Result<(), HeaderError> {
-        editable(&mut self.turn, name.as_bytes(), &value)
+        editable(&mut self.context, name.as_bytes(), &value)
             .map(|fields| fields.set(name.as_bytes(), &value))
     }
 
@@ -106,12 +106,12 @@ impl types::HostHeaders for State {
         name: String,
         value: Vec<u8>,
     ) -> Result<(), HeaderError> {
-        editable(&mut self.turn, name.as_bytes(), &value)
+        editable(&mut self.context, name.as_bytes(), &value)
             .map(|fields| fields.append(name.as_bytes(), &value))
     }
 
     fn remove(&mut self, _: Resource<Headers>, name: String) -> Result<(), HeaderError> {
-        let fields = editable(&mut self.turn, name.as_bytes(), b"")?;
+        let fields = editable(&mut self.context, name.as_bytes(), b"")?;
         fields.remove(name.as_bytes());
         Ok(())
     }
@@ -138,17 +138,17 @@ fn names(fields: &Fields) -> Vec<String> {
 
 /// The fields to edit, if this edit is allowed.
 fn editable<'a>(
-    turn: &'a mut Turn,
+    context: &'a mut CallContext,
     name: &[u8],
     value: &[u8],
 ) -> Result<&'a mut Fields, HeaderError> {
     check_name(name)?;
     check_value(value)?;
-    if named_by_connection(turn.headers(), name) {
+    if named_by_connection(context.headers(), name) {
         return Err(HeaderError::Forbidden);
     }
-    turn.budget.spend(name.len() + value.len())?;
-    Ok(turn.headers_for_edit(name))
+    context.budget.spend(name.len() + value.len())?;
+    Ok(context.headers_for_edit(name))
 }
 
 impl log::Host for State {
@@ -233,7 +233,7 @@ impl backend_facts::Host for State {
 
 impl State {
     fn fact<T: Default>(&self, ask: impl FnOnce(&dyn BackendFacts, u32) -> T) -> T {
-        match (&self.facts, self.turn.pool) {
+        match (&self.facts, self.context.pool) {
             (Some(facts), Some(pool)) => ask(&**facts, pool),
             _ => T::default(),
         }
@@ -242,7 +242,7 @@ impl State {
 
 impl attempts::Host for State {
     fn failed(&mut self) -> Vec<attempts::FailedAttempt> {
-        let failed = self.turn.failed.iter();
+        let failed = self.context.failed.iter();
         failed
             .map(|past| attempts::FailedAttempt {
                 backend: past.backend,
@@ -379,32 +379,4 @@ fn check_counter_name(name: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::SeedableRng;
-    use rand::rngs::SmallRng;
-
-    #[test]
-    fn below_reaches_every_value_and_stays_below() {
-        let mut rng = SmallRng::seed_from_u64(7);
-        assert_eq!(below(&mut rng, 0), 0);
-        assert_eq!(below(&mut rng, 1), 0);
-        let mut seen = [0u32; 5];
-        for _ in 0..5_000 {
-            seen[below(&mut rng, 5) as usize] += 1;
-        }
-        assert!(seen.iter().all(|&n| (800..1_200).contains(&n)), "{seen:?}");
-        let large = 3 << 30;
-        assert!((0..1_000).all(|_| below(&mut rng, large) < large));
-    }
-
-    #[test]
-    fn counter_names() {
-        for good in ["a", "a1_b", &"a".repeat(64)] {
-            assert!(check_counter_name(good).is_ok(), "{good}");
-        }
-        for bad in ["", "1a", "_a", "A", "a-b", "ä", &"a".repeat(65)] {
-            assert!(check_counter_name(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

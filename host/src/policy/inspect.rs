@@ -5,7 +5,7 @@ use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::Types;
 use wasmparser::{KnownCustom, Parser, Payload, Validator, WasmFeatures};
 
-use super::component::digest;
+use super::digest::digest;
 use super::lines::sentence;
 
 /// The package whose interfaces are the contract, without its version.

@@ -1,4 +1,4 @@
-//! One instance: built from its recipe, and what its failures mean.
+//! One instance: built from its spec, and what its failures mean.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, TryLockError};
@@ -9,17 +9,18 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
 use super::answer::{Fault, FaultKind};
 use super::component::Compiled;
-use super::contract::{Exports, Headers, Request, WitBackend, WitPool};
+use super::contract::{Exports, WitBackend, WitPool};
 use super::deadline::Allowance;
 use super::error::Refusal;
 use super::lines::{LogLine, one_line, sentence};
 use super::names::guest_functions;
+use super::resources::{Headers, Request};
 use super::state::{Limits, State};
 use super::store::Store as SharedStore;
 use super::tape::{Script, Tape};
 use super::ticker::Alarm;
 use super::verdict::InvalidAnswer;
-use super::wasi::Wasi;
+use super::wasi_context::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
 
 /// What a guest may make the host copy in one call: a response of the largest kind that is valid (a
@@ -42,7 +43,7 @@ pub(super) struct Instance {
 }
 
 /// All that is needed to build an instance of one generation.
-pub(super) struct Recipe {
+pub(super) struct InstanceSpec {
     pub policy: Arc<str>,
     pub compiled: Arc<Compiled>,
     pub memory: u64,
@@ -68,7 +69,7 @@ pub(super) struct Recipe {
     pub alarm: Arc<Alarm>,
 }
 
-impl Recipe {
+impl InstanceSpec {
     /// Held while an instance is built off the workers.
     pub fn setting_up(&self) -> MutexGuard<'_, ()> {
         self.stats
@@ -102,7 +103,7 @@ impl Recipe {
             script
         };
         let mut instance = self.build_with(tape, shard, time)?;
-        if let Some(mut tape) = Tape::eject(instance.store.data_mut()) {
+        if let Some(mut tape) = instance.store.data_mut().eject() {
             self.heard.get_or_init(|| tape.take_lines());
         }
         shard.instances_built.increment();
@@ -157,7 +158,7 @@ impl Recipe {
         store.data_mut().deadline.begin(time);
         store.set_epoch_deadline(time.ticks);
         if let Some(tape) = tape {
-            Box::new(tape).insert(store.data_mut());
+            store.data_mut().insert(Box::new(tape));
         }
         let exports = match self.set_up(&mut store) {
             Ok(exports) => exports,

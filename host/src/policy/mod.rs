@@ -1,12 +1,14 @@
 //! Policy: what does the policy say?
 //!
 //! The wasmtime engine, the contract of `wit/`, instances and their limits, the host interfaces,
-//! and generations. `app` and `admin` load a [`Generation`] on the control side; each worker adopts
-//! it into a [`Seat`], and `proxy` asks the seat, inline and synchronously. A guest's fault is a
+//! and generations. `app` loads a [`Generation`] on the control side; each worker adopts it into a
+//! [`PolicyHandle`], which `decision` asks, inline and synchronously. A guest's fault is a
 //! [`Fault`], never a fault of the process; whatever a guest returns is validated here before
-//! `proxy` sees it. Never names hyper, never does I/O of its own, never compiles in this process.
+//! another room sees it. Never names hyper, never does I/O of its own, never compiles in this
+//! process.
 
 mod answer;
+mod ask;
 mod bindings;
 mod builder;
 mod builtin;
@@ -16,51 +18,56 @@ mod compiling;
 mod component;
 mod contract;
 mod deadline;
+mod digest;
 mod edits;
 mod engine;
 mod entropy;
 mod error;
 mod generation;
+mod handle;
 mod hook;
 mod host;
 mod inspect;
 mod instance;
-mod lanes;
 mod lines;
 mod names;
 mod output;
 mod places;
+mod profiles;
 mod recorded;
-mod seat;
+mod resources;
 mod spec;
 mod state;
 mod store;
+mod streams;
 mod suspension;
 mod tape;
 mod ticker;
 mod trial;
 mod verdict;
 mod wasi;
+mod wasi_context;
 
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Attempt, ByteRange, Edited, Fault, FaultKind, RangeVerdict, Reply, Selected};
+pub use ask::{Ask, CheckRange, EditRequest, EditResponse, HookAnswer, Message, Select};
 pub use builtin::{builtin, builtin_names};
 /// For `fuzz/`, which looks at it apart from what is done with it.
 #[doc(hidden)]
 pub use bulk::in_pieces;
 pub use compiling::{ARGUMENT as COMPILER, Compiler, MAX_COMPONENT, serve as serve_compiler};
-pub use component::digest;
 pub use contract::Hooks;
+pub use digest::digest;
 pub use engine::Engine;
 pub use error::{PolicyError, Refusal};
 pub use generation::Generation;
-pub use hook::{Ask, CheckRange, EditRequest, EditResponse, Hook, Message, Select};
+pub use handle::PolicyHandle;
+pub use hook::Hook;
 pub use inspect::{Anatomy, Form, Interface};
 pub use lines::LogLine;
 pub use recorded::{Octets, Recorded};
-pub use seat::Seat;
 pub use spec::{BackendSpec, EngineOptions, PolicySpec, PoolSpec};
 pub use store::{ENTRY_BYTES, Store, StoreError};
 pub use tape::{Script, Tape};

@@ -1,4 +1,4 @@
-//! What an engine and a policy are made from.
+//! What an engine is made with, and what a policy is loaded with.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ pub struct EngineOptions {
     pub cache: Option<PathBuf>,
     /// Where components are compiled.
     pub compiler: Compiler,
-    /// Whether instructions are counted ([`Seat::fuel`](super::Seat::fuel)), which makes everything
-    /// slower.
+    /// Whether instructions are counted ([`PolicyHandle::fuel`](super::PolicyHandle::fuel)), which
+    /// makes everything slower.
     pub fuel: bool,
-    /// The nanoseconds that stores go by in place of the time, for a policy that is asked offline.
+    /// The nanoseconds that stores follow in place of the time, for a policy that is asked offline.
     pub store_clock: Option<Arc<AtomicU64>>,
 }
 
@@ -59,7 +59,23 @@ pub struct PolicySpec {
     pub source: String,
 }
 
-/// A pool that a policy is told about.
+impl PolicySpec {
+    /// Whether there are settings at all.
+    pub(super) fn has_settings(&self) -> bool {
+        let is_empty = self.settings.as_object().is_some_and(|s| s.is_empty());
+        !self.settings.is_null() && !is_empty
+    }
+
+    /// The settings as `configure` reads them.
+    pub(super) fn settings_json(&self) -> String {
+        match self.settings.is_null() {
+            true => "{}".to_owned(),
+            false => self.settings.to_string(),
+        }
+    }
+}
+
+/// A pool of a policy's routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSpec {
     /// What `select` calls it.
@@ -70,7 +86,7 @@ pub struct PoolSpec {
     pub backends: Vec<BackendSpec>,
 }
 
-/// A backend that a policy is told about.
+/// A backend of such a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendSpec {
     /// IP address and port.

@@ -13,7 +13,7 @@ use super::edits::EditBudget;
 use super::lines::Lines;
 use super::store::{Answer, Call, Store};
 use super::tape::{Clock, Tape};
-use super::wasi::Wasi;
+use super::wasi_context::Wasi;
 use crate::message::{Checkpoint, Fields, RequestHead};
 use crate::stats::{PolicyShard, PolicyStats};
 use crate::upstream::{BackendFacts, FailedAttempt};
@@ -32,7 +32,7 @@ const MAX_MEMORIES: usize = 64;
 /// The data of an instance's store.
 pub(super) struct State {
     /// The call that is under way.
-    pub turn: Turn,
+    pub context: CallContext,
     /// When that call has taken too long.
     pub deadline: Deadline,
     /// What the instance may use.
@@ -67,7 +67,7 @@ impl State {
         epoch: Instant,
     ) -> Self {
         Self {
-            turn: Turn::default(),
+            context: CallContext::default(),
             deadline: Deadline::default(),
             limits,
             lines: Arc::new(Mutex::new(Lines::new(
@@ -104,6 +104,19 @@ impl State {
         }
     }
 
+    /// Puts a tape into an instance that is about to be asked.
+    pub fn insert(&mut self, mut tape: Box<Tape>) {
+        self.rng = tape.begin(self.epoch, &self.lines);
+        self.tape = Some(tape);
+    }
+
+    /// Takes the tape out of an instance that was asked.
+    pub fn eject(&mut self) -> Option<Box<Tape>> {
+        let mut tape = self.tape.take()?;
+        tape.end(&self.lines);
+        Some(tape)
+    }
+
     /// From now on the instance belongs to a worker.
     pub fn adopt(&mut self, facts: &Arc<dyn BackendFacts>, shard: &Arc<PolicyShard>) {
         self.facts = Some(Arc::clone(facts));
@@ -118,7 +131,7 @@ impl State {
 
 /// One call: what the guest may read and edit, moved in for the time of the call.
 #[derive(Default)]
-pub(super) struct Turn {
+pub(super) struct CallContext {
     /// The request.
     pub request: RequestHead,
     /// The response's fields, in `edit-response`.
@@ -135,7 +148,7 @@ pub(super) struct Turn {
     pub undo: Option<Checkpoint>,
 }
 
-impl Turn {
+impl CallContext {
     /// The fields that the resource `headers` stands for.
     pub fn headers(&self) -> &Fields {
         if self.edits_response {

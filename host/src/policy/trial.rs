@@ -8,19 +8,19 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::generation::Generation;
+use super::handle::PolicyHandle;
 use super::hook::Hook;
-use super::seat::Seat;
 use crate::config::Rollout;
 use crate::stats::{Decisions, TrialShard};
 use crate::upstream::BackendFacts;
 
-/// The longest that a shadow may run: nobody waits for its answer, but a request waits for its end.
+/// The longest that a shadow may run: no request needs its answer, but one waits for its end.
 const SHADOW_DEADLINE: Duration = Duration::from_millis(50);
 /// Shares are counted in ten-thousandths.
 pub const WHOLE: u32 = 10_000;
-/// So many differences are kept from the beginning, where they are new ...
+/// Differences that are kept from the beginning, where they are new ...
 const FIRST: usize = 20;
-/// ... and so many of the latest.
+/// ... and of the latest.
 const LATEST: usize = 30;
 /// After the first, one sample in this time: a shadow that always differs must not cost a lock for
 /// each request.
@@ -42,7 +42,7 @@ static PARTING: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 /// What a candidate is to the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// It is asked as well; its answers are compared and dropped.
+    /// It sees live traffic; its answers are compared and discarded.
     Shadow,
     /// It decides a share of the requests.
     Canary(Stickiness),
@@ -54,7 +54,7 @@ pub enum Stickiness {
     /// The client's address: a client stays with its generation, also while the share grows.
     #[default]
     Client,
-    /// Each request by lot.
+    /// A random number: each request is sampled for itself.
     Request,
 }
 
@@ -164,30 +164,30 @@ impl Trial {
         self.share.store(share.min(WHOLE), Relaxed);
     }
 
-    /// Whether a request takes part; `lot` is a random number.
-    pub fn takes(&self, client: IpAddr, lot: impl FnOnce() -> u32) -> bool {
+    /// Whether a request takes part; `sampled` is a random number.
+    pub fn takes(&self, client: IpAddr, sampled: impl FnOnce() -> u32) -> bool {
         let number = match self.mode {
             Mode::Canary(Stickiness::Client) => client_number(self.generation.name(), client),
-            Mode::Canary(Stickiness::Request) | Mode::Shadow => lot(),
+            Mode::Canary(Stickiness::Request) | Mode::Shadow => sampled(),
         };
         number % WHOLE < self.share()
     }
 
-    /// A worker's seat at the candidate.
-    pub fn seat(&self, worker: usize, facts: Arc<dyn BackendFacts>) -> Seat {
-        let seat = Seat::adopt(
+    /// A worker's handle of the candidate.
+    pub fn handle(&self, worker: usize, facts: Arc<dyn BackendFacts>) -> PolicyHandle {
+        let handle = PolicyHandle::adopt(
             Arc::clone(&self.generation),
             worker,
             facts,
             Arc::clone(&self.shards[worker].candidate),
         );
         match self.mode {
-            Mode::Shadow => seat.with_deadline_of_at_most(SHADOW_DEADLINE),
-            Mode::Canary(_) => seat,
+            Mode::Shadow => handle.with_deadline_of_at_most(SHADOW_DEADLINE),
+            Mode::Canary(_) => handle,
         }
     }
 
-    /// Keeps a difference as a sample, if it is time for one and nobody reads them just now.
+    /// Keeps a difference as a sample, if it is time for one and none are being read just now.
     pub fn differed(&self, sample: impl FnOnce() -> Sample) {
         let Ok(mut samples) = self.samples.try_lock() else {
             return;

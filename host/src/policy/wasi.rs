@@ -7,11 +7,9 @@
 //! are implemented here, and wait for nothing: a guest that wants to wait traps.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tracing::Level;
 use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
@@ -23,45 +21,11 @@ use wasmtime_wasi::p2::bindings::sync::sockets::udp_create_socket;
 use wasmtime_wasi::p2::bindings::{self, sync};
 use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, SocketResult, TcpSocket, UdpSocket};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use super::lines::Lines;
-use super::output::LogOutput;
 use super::state::State;
 use super::tape::{Clock, Tape};
-
-/// Handles that a guest may hold at once: streams and pollables.
-const MAX_HANDLES: usize = 1024;
-/// Random bytes in one call.
-pub(super) const MAX_RANDOM: u64 = 64 * 1024;
-
-/// The WASI side of an instance.
-pub(super) struct Wasi {
-    context: WasiCtx,
-    table: ResourceTable,
-    epoch: Instant,
-}
-
-impl Wasi {
-    /// An empty context that writes to these lines and counts the time from `epoch`.
-    pub fn new(lines: &Arc<Mutex<Lines>>, epoch: Instant) -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
-        let context = WasiCtx::builder()
-            .stdout(LogOutput::new(Arc::clone(lines), Level::INFO))
-            .stderr(LogOutput::new(Arc::clone(lines), Level::WARN))
-            .max_random_size(MAX_RANDOM)
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .build();
-        Self {
-            context,
-            table,
-            epoch,
-        }
-    }
-}
+use super::wasi_context::Wasi;
 
 /// The interfaces that [`add_to_linker`] offers, without their versions (all 0.2).
 pub(super) const OFFERED: &[&str] = &[

@@ -3,9 +3,8 @@
 
 use std::cell::Cell;
 
-use super::ask::Local;
 use super::download::End;
-use super::refusal::Refusal;
+use super::refusal::{LocalReply, Refusal};
 use super::upload::UploadEnd;
 use crate::message::Malformed;
 use crate::upstream::AttemptOutcome;
@@ -74,11 +73,11 @@ pub fn outcome(end: &Result<End, UploadEnd>, known: Circumstances) -> AttemptOut
         Ok(End::Closed) if known.reused => AttemptOutcome::Stale,
         Ok(End::Closed) if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
         Ok(End::Closed) => AttemptOutcome::Closed,
-        Ok(End::Local(Local::Reply { .. } | Local::Options)) => AttemptOutcome::Replaced,
-        Ok(End::Local(Local::Refusal(Refusal::ClosedEarly))) if known.slow_client => {
+        Ok(End::Local(LocalReply::Reply { .. } | LocalReply::Options)) => AttemptOutcome::Replaced,
+        Ok(End::Local(LocalReply::Refusal(Refusal::ClosedEarly))) if known.slow_client => {
             AttemptOutcome::ClosedOnSlowClient
         }
-        Ok(End::Local(Local::Refusal(refusal))) => refused(refusal),
+        Ok(End::Local(LocalReply::Refusal(refusal))) => refused(refusal),
         // The backend may have been waiting for the rest of the request, or for room for the rest
         // of its response.
         Ok(End::Broken { .. }) if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
@@ -160,7 +159,7 @@ mod tests {
     };
 
     fn local(refusal: Refusal) -> Result<End, UploadEnd> {
-        Ok(End::Local(Local::Refusal(refusal)))
+        Ok(End::Local(LocalReply::Refusal(refusal)))
     }
 
     fn broken(outcome: AttemptOutcome) -> Result<End, UploadEnd> {
@@ -203,7 +202,7 @@ mod tests {
                 AttemptOutcome::ClosedOnSlowClient,
             ),
             (
-                Ok(End::Local(Local::Reply {
+                Ok(End::Local(LocalReply::Reply {
                     reply: reply(),
                     policy: String::new(),
                 })),

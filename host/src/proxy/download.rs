@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use super::ask::{Local, Panel};
+use super::context::RequestContext;
 use super::partial::{Body, Cut};
 use super::presence::Presence;
-use super::refusal::Refusal;
+use super::refusal::{LocalReply, Refusal};
 use super::reply::{connection_option, write_date};
-use super::trace::TRACE;
 use super::upload::{Sent, Stage};
+use crate::decision::TRACE;
 use crate::h1::{
     ChunkedDecoder, Decoded, Framing, ResponseMeta, write_chunk_size, write_last_chunk,
     write_response_end, write_status_line,
@@ -42,8 +42,7 @@ pub struct Download<'a> {
     pub response: &'a mut ResponseHead,
     /// Trailers of the response.
     pub trailers: &'a mut Fields,
-    /// The policies to ask.
-    pub panel: Panel<'a>,
+    pub context: RequestContext<'a>,
     /// Who answers.
     pub backend: &'a WorkerEndpoint,
     /// Its index.
@@ -77,7 +76,7 @@ pub enum End {
     /// The backend's connection ended before the response began.
     Closed,
     /// The client gets this in place of the response.
-    Local(Local),
+    Local(LocalReply),
     /// The response ended in the middle, after its head went out.
     Broken {
         /// What happened.
@@ -102,12 +101,11 @@ impl Download<'_> {
     async fn respond(&mut self) -> Result<End, End> {
         let meta = self.head().await?;
         self.backend.answered(self.sent.elapsed());
-        self.panel.answered();
-        let (worker, index, status) = (self.panel.worker, self.index, self.response.status);
-        let edited = self
-            .panel
-            .edit_response(self.head, status, index, &mut self.response.fields);
-        edited.map_err(End::Local)?;
+        self.context.chain().answered();
+        let (worker, index, status) = (self.context.worker, self.index, self.response.status);
+        let chain = self.context.chain();
+        let edited = chain.edit_response(self.head, status, index, &mut self.response.fields);
+        edited.map_err(|stop| End::Local(stop.into()))?;
         // After the policies: what `If-Range` is compared with is what the client has been shown.
         let body = self.body(&meta)?;
         let delimited = body.to != Framing::UntilClose;
@@ -193,22 +191,19 @@ impl Download<'_> {
     /// Tells how the request was decided, if that was asked for.
     #[inline]
     fn explain(&mut self) {
-        let turn = self.panel.turn;
-        if let Some(trace) = turn.trace() {
-            turn.attempted(self.backend.address, || {
-                format!("status-{}", self.response.status)
-            });
-            self.response
-                .fields
-                .set(TRACE.as_bytes(), trace.borrow().text().as_bytes());
+        let (state, status) = (self.context.state, self.response.status);
+        state.attempted(self.backend.address, || format!("status-{status}"));
+        if let Some(trace) = state.trace() {
+            let fields = &mut self.response.fields;
+            fields.set(TRACE.as_bytes(), trace.as_bytes());
             // Made for whoever asked, and for no cache on the way.
-            self.response.fields.set(b"cache-control", b"no-store");
+            fields.set(b"cache-control", b"no-store");
         }
     }
 
     fn write_head(&mut self, meta: &ResponseMeta, body: &Body, keep_alive: bool) {
         write_status_line(self.response.status, &self.response.reason, self.out);
-        let forwarding = &self.panel.worker.settings.forwarding;
+        let forwarding = &self.context.worker.settings.forwarding;
         if meta.notes.proxy_status && self.response.fields.contains("proxy-status") {
             // RFC 9209 section 2: each hop appends itself to what those behind it have said.
             self.response
@@ -224,7 +219,7 @@ impl Download<'_> {
         let capitals = self.response.fields.writes_spelling();
         forwarding.write_response_via(self.response.version, capitals, self.out);
         if !dates {
-            write_date(&self.panel.worker.date(), capitals, self.out);
+            write_date(&self.context.worker.date(), capitals, self.out);
         }
         write_response_end(
             body.to,
@@ -260,7 +255,7 @@ impl Download<'_> {
     }
 
     async fn chunked(&mut self) -> Result<(), End> {
-        let limits = self.panel.worker.response_limits;
+        let limits = self.context.worker.response_limits;
         let mut decoder = ChunkedDecoder::default();
         let mut total = 0;
         loop {
@@ -341,9 +336,9 @@ impl Download<'_> {
     /// Reads more of a body that is `body` bytes long, as far as it is known, while the client is
     /// there.
     async fn read_body(&mut self, body: u64) -> Result<Result<usize, IoEnd>, End> {
-        self.panel.worker.buffers.enlarge(self.buffer, body);
+        self.context.worker.buffers.enlarge(self.buffer, body);
         let read_whole = self.uploaded.get().stage == Stage::Whole;
-        let presence = Presence::of(self.panel.worker, &self.client, read_whole);
+        let presence = Presence::of(self.context.worker, &self.client, read_whole);
         presence
             .during(self.upstream.read(self.buffer))
             .await
@@ -399,7 +394,7 @@ fn persists(meta: &ResponseMeta, version: Version) -> bool {
 }
 
 pub(super) fn refused(refusal: Refusal) -> End {
-    End::Local(Local::Refusal(refusal))
+    End::Local(LocalReply::Refusal(refusal))
 }
 
 pub(super) fn bad(reason: Malformed) -> End {

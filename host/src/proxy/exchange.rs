@@ -1,29 +1,30 @@
 //! One request, straight down: route, normalise, ask, attempt, answer.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
+use rand::Rng;
 
-use super::ask::{Local, Panel};
 use super::blame::Pace;
 use super::connection::{Connection, Scratch, Then, client_write};
+use super::context::RequestContext;
 use super::forward::Attempted;
 use super::forwarding::Contradiction;
 use super::hops;
-use super::refusal::Refusal;
+use super::refusal::{LocalReply, Refusal};
 use super::reply::{self, ReplyTo};
-use super::snapshot::View;
-use super::trace::EXPLAIN;
-use super::trial::Concluded;
-use super::turn::Turn;
+use super::snapshot::WorkerSnapshot;
 use super::upload::Progress;
-use super::watch::Record as PolicyRecord;
 use super::worker::Worker;
+use crate::decision::{Concluded, EXPLAIN, RecordedRequest, RequestPolicyState};
 use crate::h1::{Framing, RequestMeta};
 use crate::message::Version;
-use crate::policy::ByteRange;
+use crate::policy::{Attempt, ByteRange};
+use crate::recording::Recorder;
+use crate::route::Rule;
 use crate::upstream::{
     AttemptOutcome, Doubt, FailedAttempt, Failure, Verdict, WorkerEndpoint, WorkerPool,
 };
@@ -117,92 +118,108 @@ impl Exchange<'_> {
         if let Some(then) = self.stats_page(&worker).await {
             return then;
         }
-        let mut turn = Turn::default();
+        let mut state = RequestPolicyState::default();
         if self.meta.notes.explain {
-            self.explain(&worker, &mut turn);
+            self.explain(&worker, &mut state);
         }
-        let rule = match self.route(&view) {
+        let rule = self.route(&view);
+        let rule = match rule.and_then(|rule| self.normalise(&worker).map(|()| rule)) {
             Ok(rule) => rule,
-            Err(local) => return self.answer(&worker, &turn, local).await,
+            Err(local) => return self.answer(&worker, &state, local).await,
         };
-        if let Err(local) = self.normalise(&worker) {
-            return self.answer(&worker, &turn, local).await;
+        if let Some(recorder) = &worker.settings.recorder
+            && samples(recorder, &worker, rule)
+        {
+            let (lineup, head) = (Arc::clone(view.lineup(recorder)), &self.scratch.head);
+            state.keep_record(RecordedRequest::begin(
+                recorder,
+                lineup,
+                worker.index,
+                rule.pool.number(),
+                head,
+            ));
         }
-        if let Some(recorder) = &worker.settings.recorder {
-            let record = PolicyRecord::begin(recorder, &worker, &view, rule, &self.scratch.head);
-            if record.is_some() {
-                turn.watch().record = record.map(RefCell::new);
-            }
-        }
-        let panel = Panel {
+        let context = RequestContext {
             worker: &worker,
             view: &view,
             rule,
-            turn: &turn,
+            state: &state,
         };
-        panel.begin(&self.scratch.head);
-        let ended = match self.prepare(panel) {
-            Ok(ranges) => self.attempts(panel, &ranges).await,
-            Err(local) => Err(local),
+        let then = self.decided(context).await;
+        state.end(
+            worker.settings.recorder.as_ref(),
+            &worker.shard,
+            self.record.status,
+        );
+        then
+    }
+
+    /// Has the policies of its route decide the request, and the request forwarded and answered.
+    async fn decided(&mut self, context: RequestContext<'_>) -> Then {
+        let chain = context.chain();
+        chain.begin(&self.scratch.head);
+        let has_range = self.meta.notes.range;
+        let ended = match chain.prepare(&mut self.scratch.head, has_range) {
+            Ok(ranges) => self.attempts(context, &ranges).await,
+            Err(stop) => Err(stop.into()),
         };
-        panel.end();
+        context.chain().end();
         let of_policy = matches!(
             &ended,
-            Err(Local::Reply { .. } | Local::Refusal(Refusal::PolicyFailed { .. }))
+            Err(LocalReply::Reply { .. } | LocalReply::Refusal(Refusal::PolicyFailed { .. }))
         );
         let then = match ended {
             Ok(then) => then,
-            Err(local) => self.answer(&worker, &turn, local).await,
+            Err(local) => self.answer(context.worker, context.state, local).await,
         };
         let Record { status, broken, .. } = *self.record;
-        panel.conclude(Concluded {
+        context.chain().conclude(Concluded {
             client: self.scratch.head.client,
             status,
             broken,
             of_policy,
             began: self.started,
         });
-        turn.end(&worker, self.record.status);
         then
     }
 
     /// Begins a trace if the token is one of ours; the field goes no further in any case.
     #[cold]
-    fn explain(&mut self, worker: &Worker, turn: &mut Turn) {
+    fn explain(&mut self, worker: &Worker, state: &mut RequestPolicyState) {
         let fields = &mut self.scratch.head.fields;
         if fields
             .first(EXPLAIN)
             .is_some_and(|token| worker.settings.explain.accept(token))
         {
-            turn.watch().trace = Some(RefCell::default());
+            state.keep_trace();
         }
         fields.remove(EXPLAIN.as_bytes());
     }
 
-    fn route<'v>(&mut self, view: &'v View) -> Result<&'v crate::route::Rule, Local> {
+    fn route<'v>(&mut self, view: &'v WorkerSnapshot) -> Result<&'v Rule, LocalReply> {
         let head = &mut self.scratch.head;
         // CONNECT is for forward proxies; TRACE would hand a script the fields that it must not see
         // (RFC 9110 section 9.3.8).
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
-            return Err(Local::Refusal(Refusal::Method));
+            return Err(LocalReply::Refusal(Refusal::Method));
         }
         let limit = self.connection.worker.settings.limits.body_bytes;
         if limit > 0 && matches!(self.meta.framing, Framing::Length(n) if n > limit) {
-            return Err(Local::Refusal(Refusal::BodyTooLarge));
+            return Err(LocalReply::Refusal(Refusal::BodyTooLarge));
         }
         let worker = &self.connection.worker;
         if worker.settings.forwarding.has_passed(head, self.meta.notes) {
-            return Err(Local::Refusal(Refusal::Loop));
+            return Err(LocalReply::Refusal(Refusal::Loop));
         }
         if worker.settings.paths.strict
             && let Some(fault) = head.path_notes.fault()
         {
-            return Err(Local::Refusal(Refusal::Path(fault)));
+            return Err(LocalReply::Refusal(Refusal::Path(fault)));
         }
         let routes = &view.snapshot.routes;
         let rule = routes.find(&head.host, head.path());
         let rule = rule.ok_or_else(|| {
-            Local::Refusal(Refusal::NoRoute {
+            LocalReply::Refusal(Refusal::NoRoute {
                 host: head.host.clone(),
             })
         })?;
@@ -213,7 +230,7 @@ impl Exchange<'_> {
                 head.raw_path()
             };
             if !routes.is_sure(rule, &head.host, seen, head.path_notes) {
-                return Err(Local::Refusal(Refusal::AmbiguousPath));
+                return Err(LocalReply::Refusal(Refusal::AmbiguousPath));
             }
         }
         head.fields.write_spelling(rule.preserve_case);
@@ -224,7 +241,7 @@ impl Exchange<'_> {
     }
 
     /// Makes the fields those that policies and backends are to see.
-    fn normalise(&mut self, worker: &Worker) -> Result<(), Local> {
+    fn normalise(&mut self, worker: &Worker) -> Result<(), LocalReply> {
         let head = &mut self.scratch.head;
         let notes = self.meta.notes;
         if notes.te_trailers && head.version == Version::Http11 {
@@ -237,50 +254,49 @@ impl Exchange<'_> {
             .settings
             .forwarding
             .set_fields(head, notes, &self.connection.info);
-        set.map_err(|Contradiction| Local::Refusal(Refusal::Contradiction))
-    }
-
-    /// Lets the policies see the request; tells the ranges that the proxy may have to cut.
-    fn prepare(&mut self, panel: Panel<'_>) -> Result<Vec<ByteRange>, Local> {
-        let head = &mut self.scratch.head;
-        panel.all_there()?;
-        let ranges = panel.range(head, self.meta.notes)?;
-        panel.edit_request(head)?;
-        Ok(ranges)
+        set.map_err(|Contradiction| LocalReply::Refusal(Refusal::Contradiction))
     }
 
     /// Asks for a backend and tries it, as often as the pool allows.
-    async fn attempts(&mut self, panel: Panel<'_>, ranges: &[ByteRange]) -> Result<Then, Local> {
-        let Some(pool) = panel.view.pools.pool(panel.rule.pool) else {
-            return Err(Local::Refusal(Refusal::NoBackend));
+    async fn attempts(
+        &mut self,
+        context: RequestContext<'_>,
+        ranges: &[ByteRange],
+    ) -> Result<Then, LocalReply> {
+        let Some(pool) = context.view.pools.pool(context.rule.pool) else {
+            return Err(LocalReply::Refusal(Refusal::NoBackend));
         };
         self.gather(pool).await;
         let (mut failed, mut last) = (Vec::new(), None);
         for number in 1..=pool.topology.attempts.max(1) {
-            let lease = pool.lease(panel.select(&mut self.scratch.head, number, &failed)?);
+            let attempt = Attempt {
+                number,
+                failed: &failed,
+            };
+            let lease = pool.lease(context.chain().select(&mut self.scratch.head, attempt)?);
             let (endpoint, backend) = (lease.endpoint(), lease.position());
             self.record.attempts = number;
-            panel.turn.attempt.set(number);
+            context.state.attempt.set(number);
             self.record.backend = Some(Rc::clone(endpoint));
             if number > 1 {
-                panel.worker.shard.retries.increment();
+                context.worker.shard.retries.increment();
             }
-            match self.attempt(panel, lease, ranges, &failed).await {
+            match self.attempt(context, lease, ranges, &failed).await {
                 Attempted::Ended(then) => return Ok(then),
                 Attempted::Local(local, outcome) => {
-                    if let Local::Refusal(refusal) = &local
+                    if let LocalReply::Refusal(refusal) = &local
                         && outcome.verdict() == Verdict::Failed
                     {
-                        panel
-                            .turn
+                        context
+                            .state
                             .attempted(endpoint.address, || format!("status-{}", refusal.status()));
                     }
                     return Err(local);
                 }
                 Attempted::Failed(outcome) => {
                     let failure = outcome.failure();
-                    panel
-                        .turn
+                    context
+                        .state
                         .attempted(endpoint.address, || failure.to_string());
                     // A client that two backends did not want to wait for is no third one's
                     // business.
@@ -288,28 +304,33 @@ impl Exchange<'_> {
                         outcome == AttemptOutcome::ClosedOnSlowClient && last == Some(outcome);
                     last = Some(outcome);
                     if failure == Failure::Closed && (stalled || !self.may_repeat()) {
-                        return Err(Local::Refusal(Refusal::ClosedEarly));
+                        return Err(LocalReply::Refusal(Refusal::ClosedEarly));
                     }
                     failed.push(FailedAttempt { backend, failure });
                 }
             }
         }
-        Err(Local::Refusal(exhausted(pool, last)))
+        Err(LocalReply::Refusal(exhausted(pool, last)))
     }
 
     /// Sends an answer that is not a backend's.
-    async fn answer(&mut self, worker: &Worker, turn: &Turn, local: Local) -> Then {
+    async fn answer(
+        &mut self,
+        worker: &Worker,
+        state: &RequestPolicyState,
+        local: LocalReply,
+    ) -> Then {
         // A body that was not read as a whole would be taken for the next request.
         let in_hand = self.body_in_hand();
         // Whoever asks for a tunnel goes on to speak another protocol.
         let tunnel = self.scratch.head.method == Method::CONNECT;
         // What it has sent hides whether it is there: what follows would be asked for nobody.
-        let hides = matches!(local, Local::Refusal(Refusal::HiddenClient));
+        let hides = matches!(local, LocalReply::Refusal(Refusal::HiddenClient));
         let keep_alive = in_hand.is_some() && self.keep_alive() && !tunnel && !hides;
         self.connection.input.consume(in_hand.unwrap_or_default());
         let Scratch { head, out, .. } = &mut *self.scratch;
         let date = worker.date();
-        let trace = turn.trace().map(|trace| trace.borrow().text().to_owned());
+        let trace = state.trace().map(|trace| trace.to_owned());
         let trace = trace.as_deref();
         let item = worker.settings.forwarding.item();
         let to = ReplyTo {
@@ -322,16 +343,16 @@ impl Exchange<'_> {
         };
         out.clear();
         match &local {
-            Local::Reply { reply, policy } => {
+            LocalReply::Reply { reply, policy } => {
                 reply::write_reply(reply, to, out);
                 self.record.status = reply.status;
                 self.record.reason = Some(format!("answered by policy {policy:?}"));
             }
-            Local::Options => {
+            LocalReply::Options => {
                 reply::write_options(to, out);
                 self.record.status = 200;
             }
-            Local::Refusal(refusal) => {
+            LocalReply::Refusal(refusal) => {
                 // Heads that are malformed have been dealt with: this is a body, and where it ends
                 // is anyone's guess.
                 reply::write_refusal(refusal, to, out);
@@ -427,4 +448,10 @@ fn exhausted(pool: &WorkerPool, last: Option<AttemptOutcome>) -> Refusal {
         Some(AttemptOutcome::OutOfResources) => Refusal::NoBackend,
         _ => Refusal::Unreachable,
     }
+}
+
+/// Whether this request is one of those that are recorded.
+fn samples(recorder: &Recorder, worker: &Worker, rule: &Rule) -> bool {
+    recorder.takes(worker.rng.borrow_mut().next_u32())
+        && rule.policies.iter().any(|policy| recorder.wants(*policy))
 }

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
-use super::ask::{Local, Panel};
 use super::blame::{self, Circumstances};
 use super::connection::{Connection, Scratch, Then, client_read, client_write};
+use super::context::RequestContext;
 use super::download::{Download, End, LEFT};
 use super::exchange::Exchange;
 use super::interim::SILENCE;
 use super::join::join;
 use super::presence::Presence;
-use super::refusal::Refusal;
+use super::refusal::{LocalReply, Refusal};
 use super::slow::Holding;
 use super::upload::{Progress, Sent, Stage, Upload, UploadEnd};
 use super::worker::Worker;
@@ -34,7 +34,7 @@ pub(super) enum Attempted {
     /// It failed before the backend answered.
     Failed(AttemptOutcome),
     /// The client gets this answer.
-    Local(Local, AttemptOutcome),
+    Local(LocalReply, AttemptOutcome),
 }
 
 impl Exchange<'_> {
@@ -42,12 +42,12 @@ impl Exchange<'_> {
     /// nothing, once: what is sent after that goes over new connections.
     pub(super) async fn attempt(
         &mut self,
-        panel: Panel<'_>,
+        context: RequestContext<'_>,
         mut lease: Lease<'_>,
         ranges: &[ByteRange],
         failed: &[FailedAttempt],
     ) -> Attempted {
-        let worker = panel.worker;
+        let worker = context.worker;
         let (pool, backend) = (lease.pool(), lease.position());
         let mut _slow_place = None;
         self.slow_place = self.waits_slowly(&lease, failed);
@@ -73,7 +73,7 @@ impl Exchange<'_> {
                 },
             };
             let reused = upstream.reused;
-            match self.forward(panel, lease, upstream, ranges).await {
+            match self.forward(context, lease, upstream, ranges).await {
                 Attempted::Failed(outcome)
                     if outcome.failure() == Failure::Closed && reused && self.may_repeat() =>
                 {
@@ -119,12 +119,12 @@ impl Exchange<'_> {
     /// Sends the request on a connection and the response back.
     async fn forward(
         &mut self,
-        panel: Panel<'_>,
+        context: RequestContext<'_>,
         mut lease: Lease<'_>,
         mut connection: Upstream,
         ranges: &[ByteRange],
     ) -> Attempted {
-        let worker = panel.worker;
+        let worker = context.worker;
         let (pool, backend) = (lease.pool(), lease.endpoint());
         lease.begin();
         let _hold = Holding::begin(self, worker, pool, backend);
@@ -154,7 +154,7 @@ impl Exchange<'_> {
         out.clear();
         up.clear();
         for fields in [&mut response.fields, request_trailers, response_trailers] {
-            fields.keep_spelling(panel.rule.preserve_case);
+            fields.keep_spelling(context.rule.preserve_case);
         }
         write_request_head(
             head,
@@ -211,7 +211,7 @@ impl Exchange<'_> {
             head,
             response,
             trailers: response_trailers,
-            panel,
+            context,
             backend,
             index: lease.position(),
             ranges,
@@ -223,7 +223,7 @@ impl Exchange<'_> {
             to: Framing::None,
         };
         let end = match (early, progress) {
-            (Some(_), _) => Ok(End::Local(Local::Refusal(Refusal::ResponseTimeout))),
+            (Some(_), _) => Ok(End::Local(LocalReply::Refusal(Refusal::ResponseTimeout))),
             (None, None) => Ok(download.run().await),
             (None, Some(progress)) => {
                 let upload = Upload {
@@ -323,7 +323,7 @@ impl Exchange<'_> {
             // The answer has begun: all that is left is to show that it is not whole.
             return self.unfinished(&refusal.reason(), Then::Abort);
         }
-        Attempted::Local(Local::Refusal(refusal), outcome)
+        Attempted::Local(LocalReply::Refusal(refusal), outcome)
     }
 
     fn unfinished(&mut self, reason: &str, then: Then) -> Attempted {

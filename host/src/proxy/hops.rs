@@ -1,7 +1,6 @@
 //! How far a request may go yet (RFC 9110 section 7.6.2).
 
-use super::ask::Local;
-use super::refusal::Refusal;
+use super::refusal::{LocalReply, Refusal};
 use crate::message::{Fields, Malformed};
 
 /// Counts this hop in the `Max-Forwards` field of an `OPTIONS` request, so that the next one finds
@@ -12,10 +11,11 @@ use crate::message::{Fields, Malformed};
 /// At 0 this is where the request ends, and it is answered here. A field that is not one number is
 /// refused: where it ends would otherwise depend on who reads it.
 #[cold]
-pub fn count_down(fields: &mut Fields) -> Result<(), Local> {
-    let number =
-        number(fields).ok_or(Local::Refusal(Refusal::Malformed(Malformed::MaxForwards)))?;
-    let left = number.checked_sub(1).ok_or(Local::Options)?;
+pub fn count_down(fields: &mut Fields) -> Result<(), LocalReply> {
+    let number = number(fields).ok_or(LocalReply::Refusal(Refusal::Malformed(
+        Malformed::MaxForwards,
+    )))?;
+    let left = number.checked_sub(1).ok_or(LocalReply::Options)?;
     fields.set(b"max-forwards", left.to_string().as_bytes());
     Ok(())
 }
@@ -33,7 +33,7 @@ fn number(fields: &Fields) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn counted(values: &[&str]) -> Result<String, Local> {
+    fn counted(values: &[&str]) -> Result<String, LocalReply> {
         let mut fields = Fields::new();
         values
             .iter()
@@ -53,8 +53,8 @@ mod tests {
         ] {
             assert_eq!(counted(&[before]).unwrap(), after, "{before}");
         }
-        assert!(matches!(counted(&["0"]), Err(Local::Options)));
-        assert!(matches!(counted(&["000"]), Err(Local::Options)));
+        assert!(matches!(counted(&["0"]), Err(LocalReply::Options)));
+        assert!(matches!(counted(&["000"]), Err(LocalReply::Options)));
     }
 
     #[test]
@@ -74,7 +74,9 @@ mod tests {
             assert!(
                 matches!(
                     refused,
-                    Err(Local::Refusal(Refusal::Malformed(Malformed::MaxForwards)))
+                    Err(LocalReply::Refusal(Refusal::Malformed(
+                        Malformed::MaxForwards
+                    )))
                 ),
                 "{values:?}"
             );

@@ -55,7 +55,7 @@ impl Allowance {
 impl Download<'_> {
     /// Reads up to the final head; passes interim ones on.
     pub(super) async fn head(&mut self) -> Result<ResponseMeta, End> {
-        let worker = self.panel.worker;
+        let worker = self.context.worker;
         let limits = worker.response_limits;
         let mut allowance: Option<Allowance> = None;
         let mut arrival: Option<Arrival> = None;
@@ -112,7 +112,7 @@ impl Download<'_> {
         meta: ResponseMeta,
         allowance: &mut Option<Allowance>,
     ) -> Result<(), End> {
-        let worker = self.panel.worker;
+        let worker = self.context.worker;
         let (timers, timer) = (&worker.timers, self.client.timer);
         if self.response.status == 101 {
             return Err(refused(Refusal::UnaskedUpgrade));
@@ -140,7 +140,7 @@ impl Download<'_> {
         if self.head.version == Version::Http10 {
             return Ok(());
         }
-        let (status, edited) = (self.response.status, self.panel.edits_responses());
+        let (status, edited) = (self.response.status, self.context.chain().edits_responses());
         self.response
             .fields
             .retain(|name, _| may_come_before(status, name, edited));
@@ -158,7 +158,7 @@ impl Download<'_> {
             return Ok(());
         }
         self.uploaded.set(sent.at(Stage::Partly));
-        let (worker, timer) = (self.panel.worker, self.client.timer);
+        let (worker, timer) = (self.context.worker, self.client.timer);
         timer.disarm(Wait::UpstreamRead);
         worker
             .timers

@@ -1,21 +1,19 @@
 //! Proxy: the life of one request.
 //!
 //! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has it
-//! routed, normalised (`forwarding`), decided (`ask`) and sent to a backend (`lease`, `forward`,
-//! `upload`), and brings the answer back (`download`, `slice`). `presence` notices a client that
-//! leaves while its backend is waited for; `linger` ends a connection whose client is sending
-//! still; `slow` breaks off what keeps limited connections from others. `turn` settles which
-//! generations decide a request while one is on trial, and `watch` keeps its `trace` and its record
-//! if somebody wants them. `refusal` is the one place where what went wrong becomes a status;
-//! `reply` writes what is not a backend's. A [`Worker`] is what the connections of one thread
-//! share; `app` makes them. Never names wasmtime; a guest is asked through [`crate::policy::Seat`]
-//! alone.
+//! routed, normalised (`forwarding`), decided (by [`crate::decision`], with what `context` gives it)
+//! and sent to a backend (`lease`, `forward`, `upload`), and brings the answer back (`download`,
+//! `slice`). `presence` notices a client that leaves while its backend is waited for; `linger` ends
+//! a connection whose client is sending still; `slow` breaks off what keeps limited connections from
+//! others. `refusal` is the one place where what went wrong becomes a status; `reply` writes what is
+//! not a backend's. A [`Worker`] is what the connections of one thread share; `app` makes them.
+//! Never names wasmtime, and never asks a policy itself.
 
 mod accept;
 pub mod access_log;
-mod ask;
 mod blame;
 mod connection;
+mod context;
 mod download;
 mod exchange;
 mod forward;
@@ -32,17 +30,12 @@ mod reply;
 mod slice;
 mod slow;
 mod snapshot;
-mod trace;
-mod trial;
-mod turn;
 mod upload;
-mod watch;
 mod worker;
 
 pub use accept::{Admission, accept, accept_rest, hand_in};
 pub use forwarding::Forwarding;
 pub use linger::MOST_TURNED_AWAY;
 pub use reply::PAGE_FIELDS;
-pub use snapshot::{Lineup, Place, Snapshot, View};
-pub use trace::{EXPLAIN, TRACE, Tokens};
+pub use snapshot::{Snapshot, WorkerSnapshot};
 pub use worker::{Settings, StatsPage, Worker};

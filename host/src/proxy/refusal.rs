@@ -1,8 +1,54 @@
 //! The one place where what went wrong becomes a status, a sentence for the client and a word for
 //! the access log.
 
+use crate::decision::Stop;
 use crate::message::Malformed;
-use crate::policy::Fault;
+use crate::policy::Reply;
+
+/// An answer that comes from here and not from a backend.
+#[derive(Debug)]
+pub enum LocalReply {
+    /// A policy's.
+    Reply {
+        /// What it says.
+        reply: Reply,
+        /// The policy that gave it.
+        policy: String,
+    },
+    /// The proxy's.
+    Refusal(Refusal),
+    /// What may be done here: the request was not to go further (RFC 9110 section 7.6.2).
+    Options,
+}
+
+impl From<Refusal> for LocalReply {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl From<Stop> for LocalReply {
+    fn from(stop: Stop) -> Self {
+        Self::Refusal(match stop {
+            Stop::Reply { reply, policy } => return Self::Reply { reply, policy },
+            Stop::Absent {
+                policy,
+                status,
+                reason,
+            } => Refusal::PolicyAbsent {
+                policy,
+                status,
+                reason,
+            },
+            Stop::Failed { policy, status } => Refusal::PolicyFailed { policy, status },
+            Stop::NotAsked { policy } => Refusal::PolicyFailed {
+                policy,
+                status: 503,
+            },
+            Stop::NoBackend => Refusal::NoBackend,
+        })
+    }
+}
 
 /// Why the proxy answered in place of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,14 +123,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// A policy that has to be asked could not be.
-    pub fn not_asked(policy: String) -> Self {
-        Self::PolicyFailed {
-            policy,
-            status: 503,
-        }
-    }
-
     /// The status that the client gets.
     pub fn status(&self) -> u16 {
         match self {
@@ -199,28 +237,5 @@ fn malformed_status(reason: Malformed) -> u16 {
         Malformed::Version => 505,
         Malformed::Expect => 417,
         _ => 400,
-    }
-}
-
-/// The line for a policy's fault, in the same words everywhere.
-pub fn fault_line(policy: &str, fault: &Fault) -> String {
-    format!("policy {policy:?}: {:?}: {}", fault.kind, fault.message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::FaultKind;
-
-    #[test]
-    fn a_fault_is_told_by_policy_kind_and_message() {
-        let fault = Fault {
-            kind: FaultKind::Trap,
-            message: "unreachable".to_owned(),
-        };
-        assert_eq!(
-            fault_line("a\nb", &fault),
-            "policy \"a\\nb\": Trap: unreachable"
-        );
     }
 }

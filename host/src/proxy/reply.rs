@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::refusal::Refusal;
-use super::trace::TRACE;
+use crate::decision::TRACE;
 use crate::h1::{Framing, write_name, write_response_end, write_status_line};
 use crate::message::Version;
 use crate::policy::Reply;

@@ -164,12 +164,6 @@ pub fn if_range_holds(request: &Fields, response: &Fields) -> bool {
     !condition.starts_with(b"W/") && response.first("last-modified") == Some(condition)
 }
 
-/// The value of a `Range` field that asks for these.
-pub fn range_field(ranges: &[ByteRange]) -> String {
-    let specs: Vec<String> = ranges.iter().map(ToString::to_string).collect();
-    format!("bytes={}", specs.join(", "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,10 +12,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::ask::Local;
 use super::download::End;
 use super::exchange::Exchange;
-use super::refusal::Refusal;
+use super::refusal::{LocalReply, Refusal};
 use super::upload::UploadEnd;
 use super::worker::Worker;
 use crate::config::Timeouts;
@@ -225,7 +224,7 @@ impl Exchange<'_> {
                 Err(UploadEnd::ClientBrokenOff)
             }
             (Some(Slowness::Hides), Ok(End::ClientGone(_))) if status == 0 => {
-                Ok(End::Local(Local::Refusal(Refusal::HiddenClient)))
+                Ok(End::Local(LocalReply::Refusal(Refusal::HiddenClient)))
             }
             (Some(_), Ok(End::ClientGone(_))) => Ok(End::ClientGone(
                 "the client was slow while others waited for its connection",

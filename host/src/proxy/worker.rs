@@ -12,9 +12,9 @@ use super::access_log::AccessLog;
 use super::connection::Scratch;
 use super::forwarding::Forwarding;
 use super::slow::Holds;
-use super::snapshot::View;
-use super::trace::Tokens;
+use super::snapshot::WorkerSnapshot;
 use crate::config::{Limits, Paths, Timeouts};
+use crate::decision::{FaultLog, Tokens};
 use crate::h1::HeadLimits;
 use crate::net::{Buffers, Timers};
 use crate::recording::Recorder;
@@ -73,7 +73,9 @@ pub struct Worker {
     pub lingering: Rc<Cell<usize>>,
     /// The same of those that were turned away.
     pub turned_away: Rc<Cell<usize>>,
-    view: RefCell<Rc<View>>,
+    /// What is logged of policies' faults.
+    pub faults: FaultLog,
+    view: RefCell<Rc<WorkerSnapshot>>,
     #[allow(
         clippy::vec_box,
         reason = "lent and taken back for each request: a pointer moves, not a kilobyte"
@@ -83,15 +85,10 @@ pub struct Worker {
     date_second: Cell<u64>,
     draining: Cell<Option<Instant>>,
     swept_upstream: Cell<u64>,
-    /// Before this moment no fault is logged as a warning.
-    fault_logged: Cell<u64>,
-    faults_unlogged: Cell<u64>,
 }
 
 /// A connection that was accepted just before a drain may still send its first request for so long.
 const GRACE: Duration = Duration::from_millis(500);
-/// Faults of policies are warned of this often, in milliseconds.
-const FAULT_LOG: u64 = 1_000;
 /// Scratch space kept for the next requests: enough for the requests that run at once on a busy
 /// worker.
 const KEPT_SCRATCH: usize = 256;
@@ -105,7 +102,7 @@ impl Worker {
         settings: Settings,
         stats: Stats,
         access_log: AccessLog,
-        view: View,
+        view: WorkerSnapshot,
     ) -> Self {
         let limits = &settings.limits;
         let head_limits = HeadLimits {
@@ -131,27 +128,26 @@ impl Worker {
             holds: Holds::default(),
             lingering: Rc::default(),
             turned_away: Rc::default(),
+            faults: FaultLog::default(),
             view: RefCell::new(Rc::new(view)),
             scratch: RefCell::default(),
             date: Cell::new([b' '; 29]),
             date_second: Cell::new(0),
             draining: Cell::new(None),
             swept_upstream: Cell::new(0),
-            fault_logged: Cell::new(0),
-            faults_unlogged: Cell::new(0),
         };
         worker.update_date();
         worker
     }
 
     /// What decides requests that begin now.
-    pub fn view(&self) -> Rc<View> {
+    pub fn view(&self) -> Rc<WorkerSnapshot> {
         Rc::clone(&self.view.borrow())
     }
 
-    /// Lets the next requests be decided by another view.
-    pub fn adopt(&self, view: View) {
-        // The old view may free instances when it is dropped: not while the cell is borrowed.
+    /// Lets the next requests be decided by another snapshot.
+    pub fn adopt(&self, view: WorkerSnapshot) {
+        // The old one may free instances when it is dropped: not while the cell is borrowed.
         let old = self.view.replace(Rc::new(view));
         drop(old);
     }
@@ -204,24 +200,6 @@ impl Worker {
         let pools = Rc::clone(&self.view.borrow().pools);
         pools.wanted().await;
         pools.make_room();
-    }
-
-    /// Logs a policy's fault: one a second as a warning, so that a policy that always fails can't
-    /// flood the log.
-    pub(super) fn log_fault(&self, line: impl Fn() -> String) {
-        tracing::debug!(target: "policy", "{}", line());
-        let now = self.timers.now();
-        if now < self.fault_logged.get() {
-            self.faults_unlogged.set(self.faults_unlogged.get() + 1);
-            return;
-        }
-        self.fault_logged.set(now + FAULT_LOG);
-        match self.faults_unlogged.replace(0) {
-            0 => tracing::warn!(target: "policy", "{}", line()),
-            more => {
-                tracing::warn!(target: "policy", "{} ({more} more faults since the last such line)", line())
-            }
-        }
     }
 
     /// Scratch space for a request.

@@ -2,7 +2,9 @@
 
 use super::format::{Answer, FailedAttempt, Field, Reply};
 use crate::message::Fields;
-use crate::policy::{self, ByteRange, Edited, Fault, FaultKind, Octets, RangeVerdict, Selected};
+use crate::policy::{
+    self, ByteRange, Edited, Fault, FaultKind, HookAnswer, Octets, RangeVerdict, Selected,
+};
 use crate::upstream::{self, Failure};
 
 /// Answers of hooks, as they are recorded.
@@ -39,6 +41,16 @@ impl Recordable for RangeVerdict {
                 Answer::Ranges(ranges.iter().map(ByteRange::to_string).collect())
             }
             Self::Answer(reply) => Answer::Reply(reply.into()),
+        }
+    }
+}
+
+impl Recordable for HookAnswer {
+    fn answer(&self) -> Answer {
+        match self {
+            Self::Range(verdict) => verdict.answer(),
+            Self::Edited(edited) => edited.answer(),
+            Self::Selected(selected) => selected.answer(),
         }
     }
 }

@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::RehearsalError;
-use super::scenario::{Book, Step};
+use super::harness::{Harness, Setup};
+use super::host::Host;
+use super::scenario::{ScenarioFile, Step};
 use super::source::Source;
-use super::stage::{Given, House, Stage};
 use super::times::Times;
+use crate::decision::{Caller, HookFacts, ask_hook};
 use crate::message::{Fields, RequestHead};
-use crate::policy::{
-    Ask, Attempt, CheckRange, EditRequest, EditResponse, EngineOptions, Fault, Hook, Message, Seat,
-    Select,
-};
+use crate::policy::{Attempt, EngineOptions, Hook, Message, PolicyHandle};
 
 /// Calls between two changes of the request; what is done for the change is not timed.
 const BATCH: u32 = 64;
@@ -27,7 +26,7 @@ const MEMORY: u64 = 1 << 30;
 /// A hook that is interpreted and cold needs longer than one in a proxy is given.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What is asked where nobody says.
+/// What is asked about without a scenario file.
 pub(super) const PLAIN: &str = r#"
 [[scenario]]
 name = "a plain request"
@@ -67,28 +66,28 @@ pub(super) struct Cost {
     pub instructions: (u64, u64, u64),
 }
 
-/// Measures each hook for so many seconds. `progress` is told what comes next.
+/// Measures each hook for this many seconds. `progress` hears what comes next.
 pub(super) fn bench(
     source: &Source,
-    book: &Book,
+    file: &ScenarioFile,
     settings: Option<Value>,
     seconds: f64,
     mut progress: impl FnMut(&str),
 ) -> Result<Measured, RehearsalError> {
     let Asked {
-        given,
+        setup,
         steps,
         scenarios,
-    } = asked(book, settings)?;
+    } = asked(file, settings)?;
     let cache = Scratch::new()?;
     progress("loading");
-    let (_, cold) = load(source, &given, &cache.0)?;
-    let (mut stage, cached) = load(source, &given, &cache.0)?;
-    let there = stage.seat().hooks();
+    let (_, cold) = load(source, &setup, &cache.0)?;
+    let (mut host, cached) = load(source, &setup, &cache.0)?;
+    let exported = host.handle().hooks();
     let mut hooks = Vec::new();
-    for hook in Hook::ALL.into_iter().filter(|hook| there.has(*hook)) {
+    for hook in Hook::ALL.into_iter().filter(|hook| exported.has(*hook)) {
         progress(hook.name());
-        let times = time(&mut stage, hook, &steps, Duration::from_secs_f64(seconds))?;
+        let times = time(&mut host, hook, &steps, Duration::from_secs_f64(seconds))?;
         hooks.push((
             hook,
             Cost {
@@ -97,10 +96,10 @@ pub(super) fn bench(
             },
         ));
     }
-    let instance_bytes = stage.shard().memory_peak.value();
-    drop(stage);
+    let instance_bytes = host.shard().memory_peak.value();
+    drop(host);
     progress("counting instructions");
-    let mut counting = House::with_told_time(
+    let mut counting = Harness::with_given_time(
         source.clone(),
         EngineOptions {
             fuel: true,
@@ -108,9 +107,9 @@ pub(super) fn bench(
         },
     )?;
     counting.set_time(steps.first().map_or(0, |step| step.monotonic));
-    let mut stage = counting.stage(&given, steps.first().map(Step::setup))?;
+    let mut host = counting.host(&setup, steps.first().map(Step::setup_script))?;
     for (hook, cost) in &mut hooks {
-        cost.instructions = count(&mut stage, *hook, &steps)?;
+        cost.instructions = count(&mut host, *hook, &steps)?;
     }
     let digest = crate::policy::digest(&source.bytes);
     let (file, size) = (source.name.clone(), source.bytes.len());
@@ -129,51 +128,51 @@ pub(super) fn bench(
 /// What the policy is loaded with, and the steps that go with it, at least one: those of all
 /// scenarios that are loaded the same.
 struct Asked {
-    given: Given,
+    setup: Setup,
     steps: Vec<Step>,
     scenarios: (usize, usize),
 }
 
-fn asked(book: &Book, settings: Option<Value>) -> Result<Asked, RehearsalError> {
-    let mut wanted = book
+fn asked(file: &ScenarioFile, settings: Option<Value>) -> Result<Asked, RehearsalError> {
+    let mut wanted = file
         .scenarios
         .iter()
         .filter(|scenario| !scenario.steps.is_empty())
         .peekable();
     let Some(first) = wanted.peek() else {
-        return Err(RehearsalError::NothingToMeasure(book.name.clone()));
+        return Err(RehearsalError::NothingToMeasure(file.name.clone()));
     };
-    let mut given = first.given.clone();
-    let alike: Vec<_> = wanted.filter(|scenario| scenario.given == given).collect();
+    let mut setup = first.setup.clone();
+    let alike: Vec<_> = wanted.filter(|scenario| scenario.setup == setup).collect();
     let steps = alike
         .iter()
         .flat_map(|scenario| scenario.steps.clone())
         .collect();
-    given.settings = settings.unwrap_or(given.settings);
-    given.memory = given.memory.max(MEMORY);
-    given.deadline = DEADLINE;
+    setup.settings = settings.unwrap_or(setup.settings);
+    setup.memory = setup.memory.max(MEMORY);
+    setup.deadline = DEADLINE;
     Ok(Asked {
-        given,
+        setup,
         steps,
-        scenarios: (alike.len(), book.scenarios.len()),
+        scenarios: (alike.len(), file.scenarios.len()),
     })
 }
 
-fn load(source: &Source, given: &Given, cache: &Path) -> Result<(Stage, Duration), RehearsalError> {
+fn load(source: &Source, setup: &Setup, cache: &Path) -> Result<(Host, Duration), RehearsalError> {
     let options = EngineOptions {
         cache: Some(cache.to_owned()),
         ..EngineOptions::default()
     };
-    let mut house = House::new(source.clone(), options)?;
+    let mut harness = Harness::new(source.clone(), options)?;
     let start = Instant::now();
     // The calls that are timed read the real clocks, and time must not go back.
-    let stage = house.stage(given, None)?;
-    Ok((stage, start.elapsed()))
+    let host = harness.host(setup, None)?;
+    Ok((host, start.elapsed()))
 }
 
 /// Calls the hook again and again, as the proxy does: warm, on one thread, nothing scripted.
 fn time(
-    stage: &mut Stage,
+    host: &mut Host,
     hook: Hook,
     steps: &[Step],
     wanted: Duration,
@@ -185,10 +184,10 @@ fn time(
     let mut at = 0u32;
     loop {
         for step in steps {
-            batch.prepare(stage, hook, step, at);
+            batch.prepare(host, hook, step, at);
             at = at.wrapping_add(BATCH);
             let warming = end.is_none();
-            batch.run(stage.seat(), hook, step, |took| {
+            batch.run(&mut host.handle(), hook, step, |took| {
                 if !warming {
                     times.record(took);
                 }
@@ -204,21 +203,21 @@ fn time(
 }
 
 /// The instructions of some decisions, whose draws and times are the same everywhere.
-fn count(stage: &mut Stage, hook: Hook, steps: &[Step]) -> Result<(u64, u64, u64), RehearsalError> {
+fn count(host: &mut Host, hook: Hook, steps: &[Step]) -> Result<(u64, u64, u64), RehearsalError> {
     let (mut least, mut sum, mut most, mut calls) = (u64::MAX, 0u64, 0, 0u64);
     for (run, step) in (0..COUNTED.max(steps.len() as u32)).zip(steps.iter().cycle()) {
-        stage.facts().set_pool(step.pool, &step.states);
+        host.facts().set_pool(step.pool, &step.states);
         let mut question = step.question(run);
         // Time goes on, and draws are not those of a test.
         question.script.draws.clear();
         question.script.monotonic =
             Some(step.monotonic.saturating_add(u64::from(run) * 10_000_000));
         add_range(hook, &mut question.head);
-        let told = stage.ask_these(&[hook], question);
-        if let Some((_, fault)) = told.faults().next() {
+        let decisions = host.ask_one(hook, question);
+        if let Some((_, fault)) = decisions.faults().next() {
             return Err(RehearsalError::Faulted(fault.message.clone()));
         }
-        for fuel in told.calls.iter().filter_map(|call| call.fuel) {
+        for fuel in decisions.fuel {
             (least, sum, most, calls) = (
                 least.min(fuel),
                 sum.saturating_add(fuel),
@@ -242,8 +241,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn prepare(&mut self, stage: &Stage, hook: Hook, step: &Step, first: u32) {
-        stage.facts().set_pool(step.pool, &step.states);
+    fn prepare(&mut self, host: &Host, hook: Hook, step: &Step, first: u32) {
+        host.facts().set_pool(step.pool, &step.states);
         self.heads.resize_with(BATCH as usize, RequestHead::default);
         self.response.resize_with(BATCH as usize, Fields::new);
         for (n, (head, response)) in (0..).zip(self.heads.iter_mut().zip(&mut self.response)) {
@@ -261,24 +260,29 @@ impl Batch {
     /// Each call from the end of the one before, a look at the clock included.
     fn run(
         &mut self,
-        seat: &mut Seat,
+        handle: &mut PolicyHandle,
         hook: Hook,
         step: &Step,
         mut took: impl FnMut(Duration),
     ) -> Result<(), RehearsalError> {
+        let facts = HookFacts {
+            pool: step.pool,
+            attempt: Attempt {
+                number: step.attempt,
+                failed: &step.failed,
+            },
+            status: step.response.status,
+            backend: step.response.backend.unwrap_or(0),
+        };
         let mut before = Instant::now();
         for (head, response) in self.heads.iter_mut().zip(&mut self.response) {
-            seat.begin_request();
-            let answer = ask(
-                seat,
-                hook,
-                step,
-                &mut Message {
-                    head,
-                    response: Some(response),
-                },
-            );
-            seat.end_request();
+            let mut message = Message {
+                head,
+                response: Some(response),
+            };
+            handle.begin_request();
+            let answer = ask_hook(Unscripted, handle, hook, facts, &mut message);
+            handle.end_request();
             answer.map_err(|fault| RehearsalError::Faulted(fault.message))?;
             let now = Instant::now();
             took(now - before);
@@ -288,30 +292,11 @@ impl Batch {
     }
 }
 
-fn ask(seat: &mut Seat, hook: Hook, step: &Step, message: &mut Message<'_>) -> Result<(), Fault> {
-    let pool = step.pool;
-    match hook {
-        Hook::Range => CheckRange { pool }.ask(seat, message).map(drop),
-        Hook::RequestHeaders => EditRequest { pool }.ask(seat, message).map(drop),
-        Hook::Selection => {
-            let attempt = Attempt {
-                number: step.attempt,
-                failed: &step.failed,
-            };
-            Select { pool, attempt }.ask(seat, message).map(drop)
-        }
-        Hook::ResponseHeaders => {
-            let backend = step.response.backend.unwrap_or(0);
-            EditResponse {
-                pool,
-                status: step.response.status,
-                backend,
-            }
-            .ask(seat, message)
-            .map(drop)
-        }
-    }
-}
+/// Calls hooks as the proxy does, with nothing scripted.
+#[derive(Clone, Copy)]
+struct Unscripted;
+
+impl Caller for Unscripted {}
 
 fn refill(fields: &mut Fields, from: &Fields) {
     fields.clear();
@@ -339,8 +324,8 @@ impl Scratch {
             std::process::id(),
             rand::random::<u64>()
         ));
-        // Fails if it is there: nobody else's folder is used, and nobody else can write into this
-        // one.
+        // Fails if it is there: another user's folder is not used, and no other user can write into
+        // this one.
         let made = DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|error| RehearsalError::Write {
             path: path.clone(),

@@ -1,41 +1,23 @@
 //! What each command does, and what it prints.
 
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::bench::{self, Measured, PLAIN};
+use super::harness::Harness;
 use super::inspect::inspect;
+use super::manner::{Manner, Outcome, pretty, print, settings, write};
 use super::report::{size, time};
 use super::run::play;
-use super::scenario::{self, Book};
-use super::source::{LARGEST_TEXT, Source, read};
-use super::stage::House;
+use super::scenario::{self, ScenarioFile};
+use super::source::Source;
 use super::{RehearsalError, junit, replay, report};
-use crate::cli::{Bench, Format, Inspect, Offline, Test};
+use crate::cli::{Bench, Inspect, Offline, Test};
 use crate::ground;
 use crate::policy::EngineOptions;
 use crate::text::plain;
-
-/// How results are shown.
-#[derive(Debug, Clone, Copy)]
-pub struct Manner {
-    /// As JSON, whatever `--format` says.
-    pub json: bool,
-    /// Whether standard error is a terminal.
-    pub terminal: bool,
-}
-
-/// What came of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// All is well.
-    Fine,
-    /// The policy would be refused, or did not do what is expected; standard output says why.
-    Failed,
-}
 
 /// Does what was asked, without a proxy.
 pub fn execute(offline: &Offline, manner: Manner) -> Result<Outcome, RehearsalError> {
@@ -68,7 +50,7 @@ fn run_tests(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
     if let (Err(error), Some(path)) = (&outcome, &flags.junit)
         && !matches!(error, RehearsalError::Write { .. })
     {
-        // Or the build server goes by what an earlier run has left there.
+        // Or the build server reads what an earlier run has left there.
         write(
             path,
             junit::unplayed(&flags.scenarios, &error.to_string()).as_bytes(),
@@ -80,22 +62,22 @@ fn run_tests(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
 fn test(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
     let start = Instant::now();
     let source = Source::open(&flags.file, flags.compiling.limits())?;
-    let books: Vec<Book> = flags
+    let files: Vec<ScenarioFile> = flags
         .scenarios
         .iter()
         .map(|path| scenario::read(path))
         .collect::<Result<_, _>>()?;
-    let all: usize = books.iter().map(|book| book.scenarios.len()).sum();
-    let mut house = House::with_told_time(source, EngineOptions::default())?;
+    let all: usize = files.iter().map(|file| file.scenarios.len()).sum();
+    let mut harness = Harness::with_given_time(source, EngineOptions::default())?;
     let mut progress = Progress::new(manner);
-    let mut played = Vec::with_capacity(books.len());
-    for book in &books {
-        played.push(play(&mut house, book, flags.filter.as_deref(), |name| {
+    let mut played = Vec::with_capacity(files.len());
+    for file in &files {
+        played.push(play(&mut harness, file, flags.filter.as_deref(), |name| {
             progress.show(name)
         })?);
     }
     progress.clear();
-    let run: usize = played.iter().map(|book| book.scenarios.len()).sum();
+    let run: usize = played.iter().map(|file| file.scenarios.len()).sum();
     if let (0, Some(filter)) = (run, &flags.filter) {
         return Err(RehearsalError::NothingLeft {
             count: all,
@@ -111,7 +93,7 @@ fn test(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
     }
     let passed = played
         .iter()
-        .flat_map(|book| &book.scenarios)
+        .flat_map(|file| &file.scenarios)
         .all(|scenario| scenario.failures.is_empty());
     Ok(if passed {
         Outcome::Fine
@@ -124,16 +106,16 @@ fn test(flags: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
 /// and for build servers.
 #[doc(hidden)]
 pub fn rehearse(
-    house: &mut House,
+    harness: &mut Harness,
     scenarios: &Path,
     most: u32,
 ) -> Result<[String; 3], RehearsalError> {
-    let mut book = scenario::read(scenarios)?;
-    book.scenarios
+    let mut file = scenario::read(scenarios)?;
+    file.scenarios
         .iter_mut()
         .flat_map(|s| &mut s.steps)
         .for_each(|step| step.repeat = step.repeat.min(most));
-    let played = [play(house, &book, None, |_| {})?];
+    let played = [play(harness, &file, None, |_| {})?];
     let took = Default::default();
     Ok([
         report::text(&played, 0, took),
@@ -145,12 +127,12 @@ pub fn rehearse(
 fn measure(flags: &Bench, manner: Manner) -> Result<Outcome, RehearsalError> {
     let source = Source::open(&flags.file, flags.compiling.limits())?;
     let settings = flags.settings.as_deref().map(settings).transpose()?;
-    let book = match &flags.scenarios {
+    let file = match &flags.scenarios {
         Some(path) => scenario::read(path)?,
         None => scenario::parse("a plain request", PLAIN)?,
     };
     let mut progress = Progress::new(manner);
-    let measured = bench::bench(&source, &book, settings, flags.seconds, |what| {
+    let measured = bench::bench(&source, &file, settings, flags.seconds, |what| {
         progress.show(what)
     });
     progress.clear();
@@ -160,21 +142,6 @@ fn measure(flags: &Bench, manner: Manner) -> Result<Outcome, RehearsalError> {
         false => print(&as_text(&measured))?,
     }
     Ok(Outcome::Fine)
-}
-
-/// JSON, or `@` and a file that holds it.
-pub(super) fn settings(written: &str) -> Result<Value, RehearsalError> {
-    let text = match written.strip_prefix('@') {
-        Some(path) => String::from_utf8_lossy(&read(Path::new(path), LARGEST_TEXT)?).into_owned(),
-        None => written.to_owned(),
-    };
-    match serde_json::from_str(&text) {
-        Ok(settings @ Value::Object(_)) => Ok(settings),
-        Ok(_) => Err(RehearsalError::Settings(
-            "it is another kind of value".to_owned(),
-        )),
-        Err(e) => Err(RehearsalError::Settings(e.to_string())),
-    }
 }
 
 fn as_json(measured: &Measured) -> Value {
@@ -273,12 +240,6 @@ fn as_text(measured: &Measured) -> String {
     text
 }
 
-impl Manner {
-    pub(super) fn is_json(self, format: Format) -> bool {
-        self.json || format == Format::Json
-    }
-}
-
 /// A line on the terminal that says what is being done.
 struct Progress {
     terminal: bool,
@@ -312,23 +273,4 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
     }
-}
-
-fn pretty(value: &Value) -> String {
-    format!("{value:#}\n")
-}
-
-/// To standard output; a reader that has seen enough is no failure.
-pub(super) fn print(text: &str) -> Result<(), RehearsalError> {
-    ground::print(text).map_err(|error| RehearsalError::Write {
-        path: "standard output".into(),
-        error,
-    })
-}
-
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), RehearsalError> {
-    fs::write(path, bytes).map_err(|error| RehearsalError::Write {
-        path: path.to_owned(),
-        error,
-    })
 }

@@ -1,16 +1,16 @@
-//! Facts about backends as somebody says them.
+//! Facts about backends as a scenario or a recording gives them.
 
 use crate::upstream::BackendFacts;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-/// What a policy is told of one backend.
+/// What a policy may learn of one backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackendState {
     /// Requests sent and not yet answered in full.
     pub in_flight: u32,
     /// Moving average of the time to the response head, in microseconds.
     pub latency_microseconds: u64,
-    /// False while it is set aside.
+    /// False while it is ejected.
     pub healthy: bool,
     /// Failures since the last success.
     pub consecutive_failures: u32,

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::RehearsalError;
+use super::harness::{Harness, Setup};
 use super::report::size;
-use super::scenario::default_given;
+use super::scenario::default_setup;
 use super::source::Source;
-use super::stage::{Given, House};
 use crate::policy::{Anatomy, Compiler, EngineOptions, Form, Interface, PolicyError, Refusal};
 use crate::text::plain;
 
@@ -43,12 +43,12 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
             });
         }
     };
-    let given = Given {
+    let setup = Setup {
         memory: MEMORY,
-        ..default_given()
+        ..default_setup()
     };
     let (mut refused, mut notes) = (None, Vec::new());
-    match House::new(source, EngineOptions::default())?.stage(&given, None) {
+    match Harness::new(source, EngineOptions::default())?.host(&setup, None) {
         Ok(_) => {}
         // Without its settings nobody can tell.
         Err(PolicyError::Refused {

@@ -1,18 +1,14 @@
 //! What was expected of a step, and what came.
 
-use tracing::Level;
-
+use super::decisions::Decisions;
+use super::harness::PoolSetup;
+use super::host::Host;
 use super::scenario::{
     Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog, Field, Meant, Pick, Step,
 };
-use super::stage::{GivenPool, Stage, Told};
+use super::shown::{shown, shown_backend, shown_level, shown_lines, shown_reply, shown_values};
 use crate::message::Fields;
 use crate::policy::{Fault, FaultKind, Hook, LogLine, Reply, Selected};
-
-/// Bytes of a value or a body that are shown.
-const SHOWN: usize = 200;
-/// Lines of a log that are shown.
-const SHOWN_LINES: usize = 8;
 
 /// One thing that is not as expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,24 +36,24 @@ impl Difference {
 }
 
 /// Compares one run of a step with what is expected of each.
-pub(super) fn judge(step: &Step, told: &Told, pool: &GivenPool) -> Vec<Difference> {
+pub(super) fn judge(step: &Step, decisions: &Decisions, pool: &PoolSetup) -> Vec<Difference> {
     let mut found = Vec::new();
     let expect = &step.expect;
-    script(step, told, &mut found);
-    faults(&expect.faults, told, &mut found);
-    answer(expect, told, &mut found);
+    script(step, decisions, &mut found);
+    faults(&expect.faults, decisions, &mut found);
+    answer(expect, decisions, &mut found);
     if let Some(picks) = &expect.backend
-        && !picks.iter().any(|pick| is(told, pick))
+        && !picks.iter().any(|pick| is(decisions, pick))
     {
         let wanted: Vec<String> = picks.iter().map(|pick| shown_pick(pick, pool)).collect();
         found.push(Difference::new(
             "backend",
             wanted.join(" or "),
-            selection(told, pool),
+            selection(decisions, pool),
         ));
     }
     if let Some(range) = &expect.range {
-        let actual = match &told.range {
+        let actual = match decisions.of(Hook::Range) {
             None => "not asked".to_owned(),
             Some(Ok(verdict)) => verdict.to_string(),
             Some(Err(fault)) => failed(fault),
@@ -69,44 +65,44 @@ pub(super) fn judge(step: &Step, told: &Told, pool: &GivenPool) -> Vec<Differenc
     fields(
         "request field",
         &expect.request,
-        &told.head.fields,
+        &decisions.head.fields,
         &mut found,
     );
     fields(
         "response field",
         &expect.response,
-        &told.response_fields,
+        &decisions.response_fields,
         &mut found,
     );
-    log("log", &expect.log, &told.lines, &mut found);
+    log("log", &expect.log, &decisions.lines, &mut found);
     found
 }
 
 /// Whether the selection came to this.
-pub(super) fn is(told: &Told, pick: &Pick) -> bool {
+pub(super) fn is(decisions: &Decisions, pick: &Pick) -> bool {
     match &pick.meant {
-        Meant::Backends(backends) => told
+        Meant::Backends(backends) => decisions
             .backend()
             .is_some_and(|backend| backends.contains(&backend)),
-        Meant::Nobody => matches!(told.selection, Some(Ok(Selected::NoChoice))),
-        Meant::Answer => told.answer().is_some(),
+        Meant::Nobody => matches!(decisions.selection(), Some(Ok(Selected::NoChoice))),
+        Meant::Answer => decisions.answer().is_some(),
     }
 }
 
 /// Draws that did not fit, or that nobody asked for.
-fn script(step: &Step, told: &Told, found: &mut Vec<Difference>) {
-    if let Some(complaint) = &told.complaint {
+fn script(step: &Step, decisions: &Decisions, found: &mut Vec<Difference>) {
+    if let Some(complaint) = &decisions.complaint {
         found.push(Difference::new(
             "random",
             "draws that can be given",
             complaint,
         ));
-    } else if told.draws_left > 0 && told.faults().next().is_none() {
+    } else if decisions.draws_left > 0 && decisions.faults().next().is_none() {
         let all = step.random.len();
         found.push(Difference::new(
             "random",
             draws(all),
-            format!("{} asked for", draws(all - told.draws_left)),
+            format!("{} asked for", draws(all - decisions.draws_left)),
         ));
     }
 }
@@ -116,8 +112,8 @@ fn draws(count: usize) -> String {
 }
 
 /// Those that are expected and did not come, and those that came and are not expected.
-fn faults(expected: &[ExpectedFault], told: &Told, found: &mut Vec<Difference>) {
-    let all: Vec<_> = told.faults().collect();
+fn faults(expected: &[ExpectedFault], decisions: &Decisions, found: &mut Vec<Difference>) {
+    let all: Vec<_> = decisions.faults().collect();
     let shown =
         |(hook, fault): &(Hook, &Fault)| format!("{} in {hook}: {}", fault.kind, fault.message);
     let missing: Vec<String> = expected
@@ -178,13 +174,13 @@ fn kind(kind: FaultKind) -> &'static str {
     }
 }
 
-fn answer(expect: &Expect, told: &Told, found: &mut Vec<Difference>) {
+fn answer(expect: &Expect, decisions: &Decisions, found: &mut Vec<Difference>) {
     let may_come = expect
         .backend
         .iter()
         .flatten()
         .chain(expect.share.iter().map(|(pick, ..)| pick));
-    match (&expect.answer, told.answer()) {
+    match (&expect.answer, decisions.answer()) {
         (None, None) => {}
         (None, Some((hook, reply))) => {
             if !may_come.into_iter().any(|pick| pick.meant == Meant::Answer) {
@@ -298,46 +294,25 @@ fn wanted_line(expected: &ExpectedLine) -> String {
     }
 }
 
-fn shown_lines(lines: &[LogLine]) -> String {
-    if lines.is_empty() {
-        return "nothing".to_owned();
-    }
-    let some = lines.iter().take(SHOWN_LINES);
-    let some = some.map(|line| {
-        format!(
-            "{} {}",
-            shown_level(line.level),
-            shown(line.text.as_bytes())
-        )
-    });
-    let more = lines.len().saturating_sub(SHOWN_LINES);
-    let more = (more > 0).then(|| format!("{more} more"));
-    some.chain(more).collect::<Vec<_>>().join("; ")
-}
-
-fn shown_level(level: Level) -> String {
-    level.as_str().to_ascii_lowercase()
-}
-
 /// What is expected to have been written before anything was asked.
-pub(super) fn set_up(step: &Step, stage: &Stage) -> Vec<Difference> {
+pub(super) fn set_up(step: &Step, host: &Host) -> Vec<Difference> {
     let mut found = Vec::new();
     log(
         "set-up log",
         &step.expect.setup_log,
-        stage.heard_at_setup(),
+        host.heard_at_setup(),
         &mut found,
     );
     found
 }
 
 /// What is expected to be left when all runs are done: counters and the store.
-pub(super) fn left(step: &Step, stage: &Stage) -> Vec<Difference> {
+pub(super) fn left(step: &Step, host: &Host) -> Vec<Difference> {
     let mut found = Vec::new();
     let counters = if step.expect.counters.is_empty() {
         Default::default()
     } else {
-        stage.counters()
+        host.counters()
     };
     for (name, wanted) in &step.expect.counters {
         match counters.get(name) {
@@ -359,7 +334,7 @@ pub(super) fn left(step: &Step, stage: &Stage) -> Vec<Difference> {
         }
     }
     for (key, wanted) in &step.expect.store.values {
-        let actual = stage.store().get(key);
+        let actual = host.store().get(key);
         if actual != *wanted {
             let shown = |value: &Option<Vec<u8>>| {
                 value
@@ -374,7 +349,7 @@ pub(super) fn left(step: &Step, stage: &Stage) -> Vec<Difference> {
         }
     }
     for (key, wanted) in &step.expect.store.counters {
-        let actual = stage.store().counter(key).unwrap_or_default();
+        let actual = host.store().counter(key).unwrap_or_default();
         if actual != *wanted {
             found.push(Difference::new(
                 format!("store counter {key:?}"),
@@ -387,13 +362,13 @@ pub(super) fn left(step: &Step, stage: &Stage) -> Vec<Difference> {
 }
 
 /// What the selection came to.
-pub(super) fn selection(told: &Told, pool: &GivenPool) -> String {
-    match &told.selection {
+pub(super) fn selection(decisions: &Decisions, pool: &PoolSetup) -> String {
+    match decisions.selection() {
         Some(Ok(Selected::Backend(backend))) => shown_backend(*backend, pool),
         Some(Ok(Selected::NoChoice)) => "none".to_owned(),
         Some(Ok(Selected::Answer(reply))) => shown_reply(reply),
         Some(Err(fault)) => failed(fault),
-        None => match told.answer() {
+        None => match decisions.answer() {
             Some((hook, reply)) => format!("not asked: {hook} gave {}", shown_reply(reply)),
             None => "not asked: it exports no `selection`".to_owned(),
         },
@@ -404,59 +379,12 @@ fn failed(fault: &Fault) -> String {
     format!("failed: {}", fault.message)
 }
 
-fn shown_pick(pick: &Pick, pool: &GivenPool) -> String {
+fn shown_pick(pick: &Pick, pool: &PoolSetup) -> String {
     match &pick.meant {
         Meant::Backends(backends) => match backends.as_slice() {
             [backend] => shown_backend(*backend, pool),
             _ => pick.written.clone(),
         },
         Meant::Nobody | Meant::Answer => pick.written.clone(),
-    }
-}
-
-fn shown_backend(backend: u32, pool: &GivenPool) -> String {
-    let address = pool
-        .backends
-        .get(backend as usize)
-        .map_or("?", |b| b.address.as_str());
-    format!("backend {backend} ({address})")
-}
-
-fn shown_reply(reply: &Reply) -> String {
-    let mut text = reply.status.to_string();
-    for (name, value) in &reply.headers {
-        text += &format!(", {name}: {}", shown(value));
-    }
-    if !reply.body.is_empty() {
-        text += &format!(", body {}", shown(&reply.body));
-    }
-    text
-}
-
-fn shown_values(values: &[&[u8]]) -> String {
-    match values {
-        [] => "not there".to_owned(),
-        values => values
-            .iter()
-            .map(|value| shown(value))
-            .collect::<Vec<_>>()
-            .join(", "),
-    }
-}
-
-/// In quotes if it is text, else in hexadecimal; cut if it is long.
-fn shown(bytes: &[u8]) -> String {
-    let cut = &bytes[..bytes.len().min(SHOWN)];
-    let more = if cut.len() < bytes.len() {
-        format!(" and {} bytes more", bytes.len() - cut.len())
-    } else {
-        String::new()
-    };
-    match std::str::from_utf8(cut) {
-        Ok(text) => format!("{text:?}{more}"),
-        Err(_) => {
-            let digits: String = cut.iter().map(|b| format!("{b:02x}")).collect();
-            format!("hex {digits}{more}")
-        }
     }
 }

@@ -10,21 +10,21 @@ use crate::text::is_unseen;
 /// A suite for each file, a case for each scenario.
 pub(super) fn xml(all: &[Played]) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let tests: usize = all.iter().map(|book| book.scenarios.len()).sum();
+    let tests: usize = all.iter().map(|file| file.scenarios.len()).sum();
     let failures: usize = all.iter().map(failed).sum();
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
         "<testsuites tests=\"{tests}\" failures=\"{failures}\">"
     );
-    for book in all {
-        let time: f64 = book.scenarios.iter().map(|s| s.took.as_secs_f64()).sum();
-        let (name, tests, failures) = (escaped(&book.name), book.scenarios.len(), failed(book));
+    for file in all {
+        let time: f64 = file.scenarios.iter().map(|s| s.took.as_secs_f64()).sum();
+        let (name, tests, failures) = (escaped(&file.name), file.scenarios.len(), failed(file));
         let _ = writeln!(
             text,
             "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\" time=\"{time:.6}\">"
         );
-        for scenario in &book.scenarios {
+        for scenario in &file.scenarios {
             let (case, line, took) = (
                 escaped(&scenario.name),
                 scenario.line,
@@ -84,8 +84,8 @@ pub(super) fn unplayed(files: &[PathBuf], why: &str) -> String {
     text
 }
 
-fn failed(book: &Played) -> usize {
-    book.scenarios
+fn failed(file: &Played) -> usize {
+    file.scenarios
         .iter()
         .filter(|s| !s.failures.is_empty())
         .count()

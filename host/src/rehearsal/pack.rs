@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::RehearsalError;
-use super::commands::{Outcome, write};
+use super::manner::{Outcome, write};
 use super::source::read;
 use crate::cli::Pack;
 use crate::config::CompileLimits;

@@ -13,10 +13,10 @@ use crate::text::plain;
 pub(super) fn text(all: &[Played], left_out: usize, took: Duration) -> String {
     let mut text = String::new();
     let (mut passed, mut failed) = (0, 0);
-    for book in all.iter().filter(|book| !book.scenarios.is_empty()) {
+    for file in all.iter().filter(|file| !file.scenarios.is_empty()) {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{}", plain(&book.name));
-        for scenario in &book.scenarios {
+        let _ = writeln!(text, "{}", plain(&file.name));
+        for scenario in &file.scenarios {
             if scenario.failures.is_empty() {
                 passed += 1;
                 let _ = writeln!(text, "  ok      {}", plain(&scenario.name));
@@ -60,14 +60,14 @@ pub(super) fn json(all: &[Played], left_out: usize, took: Duration) -> Value {
     };
     let scenarios = || {
         all.iter()
-            .flat_map(|book| book.scenarios.iter().map(move |scenario| (book, scenario)))
+            .flat_map(|file| file.scenarios.iter().map(move |scenario| (file, scenario)))
     };
     let failed = scenarios()
         .filter(|(_, scenario)| !scenario.failures.is_empty())
         .count();
-    let told = scenarios().map(|(book, scenario)| {
+    let told = scenarios().map(|(file, scenario)| {
         json!({
-            "file": book.name,
+            "file": file.name,
             "line": scenario.line,
             "name": scenario.name,
             "passed": scenario.failures.is_empty(),

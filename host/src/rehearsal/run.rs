@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::RehearsalError;
+use super::harness::Harness;
+use super::host::Host;
 use super::judge::{Difference, is, judge, left, set_up};
-use super::scenario::{Book, Scenario, Step, Stored};
-use super::stage::{House, Stage};
+use super::scenario::{Scenario, ScenarioFile, Step, Stored};
 use crate::policy::{PolicyError, Refusal};
 
 /// What became of a scenario file.
@@ -43,21 +44,21 @@ pub(super) struct Failure {
     pub differences: Vec<Difference>,
 }
 
-/// Runs those scenarios whose name has `filter` in it. `progress` is told each name before.
+/// Runs those scenarios whose name has `filter` in it. `progress` hears each name before.
 pub(super) fn play(
-    house: &mut House,
-    book: &Book,
+    harness: &mut Harness,
+    file: &ScenarioFile,
     filter: Option<&str>,
     mut progress: impl FnMut(&str),
 ) -> Result<Played, RehearsalError> {
     let mut scenarios = Vec::new();
-    for scenario in &book.scenarios {
+    for scenario in &file.scenarios {
         if filter.is_some_and(|filter| !scenario.name.contains(filter)) {
             continue;
         }
         progress(&scenario.name);
         let start = Instant::now();
-        let failures = perform(house, scenario)?;
+        let failures = perform(harness, scenario)?;
         let (name, line) = (scenario.name.clone(), scenario.line);
         scenarios.push(PlayedScenario {
             name,
@@ -67,12 +68,12 @@ pub(super) fn play(
         });
     }
     Ok(Played {
-        name: book.name.clone(),
+        name: file.name.clone(),
         scenarios,
     })
 }
 
-fn perform(house: &mut House, scenario: &Scenario) -> Result<Vec<Failure>, RehearsalError> {
+fn perform(harness: &mut Harness, scenario: &Scenario) -> Result<Vec<Failure>, RehearsalError> {
     let whole = |difference| {
         vec![Failure {
             step: String::new(),
@@ -82,12 +83,12 @@ fn perform(house: &mut House, scenario: &Scenario) -> Result<Vec<Failure>, Rehea
         }]
     };
     // As if it were the first, whatever was played before.
-    house.set_time(scenario.setup.monotonic.unwrap_or_default());
-    let mut stage = match (
-        house.stage(&scenario.given, Some(scenario.setup.clone())),
+    harness.set_time(scenario.setup_script.monotonic.unwrap_or_default());
+    let mut host = match (
+        harness.host(&scenario.setup, Some(scenario.setup_script.clone())),
         &scenario.refused,
     ) {
-        (Ok(stage), None) => stage,
+        (Ok(host), None) => host,
         (Ok(_), Some(wanted)) => {
             return Ok(whole(Difference::new(
                 "refusal",
@@ -113,7 +114,7 @@ fn perform(house: &mut House, scenario: &Scenario) -> Result<Vec<Failure>, Rehea
     };
     let mut failures = Vec::new();
     for step in &scenario.steps {
-        failures.extend(take(&mut stage, scenario, step));
+        failures.extend(take(&mut host, scenario, step));
     }
     Ok(failures)
 }
@@ -132,13 +133,13 @@ fn depends_on_the_scenario(reason: &Refusal) -> bool {
     )
 }
 
-/// Does a step as often as it says. Of its runs the first that is not as expected is told, and the
-/// shares of all.
-fn take(stage: &mut Stage, scenario: &Scenario, step: &Step) -> Option<Failure> {
-    let pool = &scenario.given.pools[step.pool as usize];
-    stage.set_time(step.monotonic);
-    stage.facts().set_pool(step.pool, &step.states);
-    fill(stage, &step.store);
+/// Does a step as often as it says. Of its runs the first that is not as expected is decisions, and
+/// the shares of all.
+fn take(host: &mut Host, scenario: &Scenario, step: &Step) -> Option<Failure> {
+    let pool = &scenario.setup.pools[step.pool as usize];
+    host.set_time(step.monotonic);
+    host.facts().set_pool(step.pool, &step.states);
+    fill(host, &step.store);
     let mut picked = vec![0u32; step.expect.share.len()];
     let failure = |run, differences| Failure {
         step: step.name.clone(),
@@ -147,19 +148,19 @@ fn take(stage: &mut Stage, scenario: &Scenario, step: &Step) -> Option<Failure> 
         differences,
     };
     for run in 0..step.repeat {
-        let told = stage.ask(step.question(run));
-        let mut differences = judge(step, &told, pool);
+        let decisions = host.ask(step.question(run));
+        let mut differences = judge(step, &decisions, pool);
         if run == 0 {
-            differences.extend(set_up(step, stage));
+            differences.extend(set_up(step, host));
         }
         if run + 1 == step.repeat {
-            differences.extend(left(step, stage));
+            differences.extend(left(step, host));
         }
         if !differences.is_empty() {
             return Some(failure((step.repeat > 1).then_some(run + 1), differences));
         }
         for (count, (pick, ..)) in picked.iter_mut().zip(&step.expect.share) {
-            *count += u32::from(is(&told, pick));
+            *count += u32::from(is(&decisions, pick));
         }
     }
     let mut differences = Vec::new();
@@ -179,8 +180,8 @@ fn take(stage: &mut Stage, scenario: &Scenario, step: &Step) -> Option<Failure> 
 }
 
 /// Puts these into the store.
-fn fill(stage: &Stage, stored: &Stored) {
-    let store = stage.store();
+fn fill(host: &Host, stored: &Stored) {
+    let store = host.store();
     for (key, value) in &stored.values {
         match value {
             // What does not fit is found missing where it is expected.

@@ -50,7 +50,7 @@ impl Source {
         })
     }
 
-    /// The file's name without folders and extension: what a policy is called where nobody says.
+    /// The file's name without folders and extension: what a policy without a name is called.
     pub fn stem(&self) -> String {
         let name = self.name.strip_prefix("builtin:").unwrap_or(&self.name);
         PathBuf::from(name).file_stem().map_or_else(

@@ -16,8 +16,9 @@ use tokio::sync::{Notify, watch};
 use super::policies;
 use crate::admin::{ChangeError, Readiness};
 use crate::config::{Config, Policy};
+use crate::decision::{PolicyEntry, Tokens};
 use crate::policy::{Engine, Generation, PolicySpec};
-use crate::proxy::{Lineup, Snapshot, Tokens};
+use crate::proxy::Snapshot;
 use crate::rollout::{Keep, Mark, Record};
 use crate::route::RouteTable;
 use crate::stats::Stats;
@@ -78,7 +79,7 @@ impl ControlPlane {
         keep: Option<Keep>,
     ) -> Self {
         let loading: Arc<str> = "it is being loaded".into();
-        let lineup = |policy: &Policy| Lineup {
+        let entry = |policy: &Policy| PolicyEntry {
             name: policy.name.as_str().into(),
             on_failure: policy.on_failure,
             while_absent: policy.while_absent,
@@ -90,7 +91,7 @@ impl ControlPlane {
             version: 1,
             routes: Arc::new(RouteTable::new(&config.routes, &pools)),
             pools: Arc::clone(&topologies),
-            policies: config.policies.iter().map(lineup).collect(),
+            policies: config.policies.iter().map(entry).collect(),
         };
         Self {
             adoption: Arc::new(Adoption::new(config.workers)),
@@ -190,12 +191,12 @@ impl ControlPlane {
             // Inside, so that of two changes the later one is published later.
             let known = self.known(index);
             let mut policies = current.policies.clone();
-            let lineup = &mut policies[index];
-            lineup.trial = known.record.trial().cloned();
+            let entry = &mut policies[index];
+            entry.trial = known.record.trial().cloned();
             match known.record.active() {
-                Some(active) => lineup.active = Ok(Arc::clone(active)),
+                Some(active) => entry.active = Ok(Arc::clone(active)),
                 None => {
-                    lineup.active = Err(known
+                    entry.active = Err(known
                         .record
                         .last_error()
                         .unwrap_or("it is being loaded")

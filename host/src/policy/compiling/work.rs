@@ -7,8 +7,8 @@ use super::super::bulk;
 use super::super::contract::{ExportIndices, PACKAGE, interface};
 use super::super::error::Refusal;
 use super::super::inspect::inspected;
-use super::super::lanes::{self, Lane};
 use super::super::lines::sentence;
+use super::super::profiles::{self, EngineProfile};
 use super::super::state::State;
 use super::super::wasi;
 use super::{Answer, Task, census};
@@ -68,17 +68,21 @@ pub(super) fn work(task: Task, bytes: &[u8]) -> (Answer, Vec<u8>) {
 fn compile(bytes: &[u8], fuel: bool) -> Result<(Facts, Vec<u8>), Refusal> {
     check_preamble(bytes)?;
     let cost = census::count(bytes)?;
-    let lane = lanes::for_compiling(fuel, bytes.len() > LARGE)
+    let profile = profiles::for_compiling(fuel, bytes.len() > LARGE)
         .map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
     // A deadline ends a loop, and no single instruction. After the component was counted: what is
     // added is not its author's.
     let bytes = bulk::in_pieces(bytes).map_err(|e| Refusal::of_parser(sentence(&e.0)))?;
-    let component = Component::new(&lane.engine, &bytes)
+    let component = Component::new(&profile.engine, &bytes)
         .map_err(|e| Refusal::of_parser(sentence(format_args!("{e:#}"))))?;
-    let wasi = imports_wasi(&lane, &component);
-    let lane = if wasi { lane.with_wasi() } else { Ok(lane) };
-    let lane = lane.map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
-    link(&lane, &component)?;
+    let wasi = imports_wasi(&profile, &component);
+    let profile = if wasi {
+        profile.with_wasi()
+    } else {
+        Ok(profile)
+    };
+    let profile = profile.map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
+    link(&profile, &component)?;
     let code = component
         .serialize()
         .map_err(|e| Refusal::Unsupported(sentence(format_args!("{e:#}"))))?;
@@ -122,12 +126,12 @@ pub(in super::super) fn check_preamble(bytes: &[u8]) -> Result<(), Refusal> {
 
 /// Checks what it imports and exports, and makes it ready to be instantiated.
 pub(in super::super) fn link(
-    lane: &Lane,
+    profile: &EngineProfile,
     component: &Component,
 ) -> Result<(InstancePre<State>, ExportIndices), Refusal> {
-    check_imports(lane, component)?;
-    check_exports(lane, component)?;
-    let pre = lane.linker.instantiate_pre(component);
+    check_imports(profile, component)?;
+    check_exports(profile, component)?;
+    let pre = profile.linker.instantiate_pre(component);
     let pre = pre.map_err(|e| Refusal::ImportMismatch(sentence(format_args!("{e:#}"))))?;
     let exports = ExportIndices::find(&pre)?;
     let hooks = exports.hooks();
@@ -137,28 +141,28 @@ pub(in super::super) fn link(
     Ok((pre, exports))
 }
 
-fn imports_wasi(lane: &Lane, component: &Component) -> bool {
+fn imports_wasi(profile: &EngineProfile, component: &Component) -> bool {
     component
         .component_type()
-        .imports(&lane.engine)
+        .imports(&profile.engine)
         .any(|(name, _)| name.starts_with("wasi:"))
 }
 
-fn check_imports(lane: &Lane, component: &Component) -> Result<(), Refusal> {
-    for (name, _) in component.component_type().imports(&lane.engine) {
+fn check_imports(profile: &EngineProfile, component: &Component) -> Result<(), Refusal> {
+    for (name, _) in component.component_type().imports(&profile.engine) {
         if name.starts_with("waypost:") {
             if !known(name, &IMPORTS) {
                 return Err(unknown("imports", name));
             }
-        } else if !(lane.wasi && offered_wasi(name)) {
+        } else if !(profile.wasi && offered_wasi(name)) {
             return Err(Refusal::NotOffered(sentence(name)));
         }
     }
     Ok(())
 }
 
-fn check_exports(lane: &Lane, component: &Component) -> Result<(), Refusal> {
-    for (name, _) in component.component_type().exports(&lane.engine) {
+fn check_exports(profile: &EngineProfile, component: &Component) -> Result<(), Refusal> {
+    for (name, _) in component.component_type().exports(&profile.engine) {
         if name.starts_with("waypost:") && !known(name, &EXPORTS) {
             return Err(unknown("exports", name));
         }

@@ -25,8 +25,8 @@ fn one_instruction_over_all_of_a_large_memory_ends_by_the_deadline() {
         "(memory.copy (i32.const 0) (i32.const 1) (i32.const 1073741823))".to_owned(),
     ] {
         let test = TestEngine::new();
-        let mut seat = test.seat(&large(&body));
-        let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+        let mut handle = test.handle(&large(&body));
+        let fault = handle.edit_request(&mut request(&[]), 0).unwrap_err();
         assert_eq!(fault.kind, FaultKind::Deadline, "{body}: {}", fault.message);
         assert_eq!(test.shard().deadlines.value(), 1);
     }
@@ -51,8 +51,8 @@ fn calls_of_the_host_one_after_the_other_end_by_the_deadline_without_a_loop_too(
             format!("(call $w (i32.const 0) (i32.const 0) (i32.const {length})) ").repeat(10_000);
         let core = r#"(import "host" "w" (func $w (param i32 i32 i32)))"#;
         let test = TestEngine::new();
-        let mut seat = test.seat(&impatient(spec(&editing_guest(log, &host, core, &body))));
-        let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+        let mut handle = test.handle(&impatient(spec(&editing_guest(log, &host, core, &body))));
+        let fault = handle.edit_request(&mut request(&[]), 0).unwrap_err();
         assert_eq!(
             fault.kind,
             FaultKind::Deadline,
@@ -66,7 +66,7 @@ fn calls_of_the_host_one_after_the_other_end_by_the_deadline_without_a_loop_too(
 fn out_of_bounds_is_still_a_trap_and_not_a_missed_deadline() {
     let body = "(memory.fill (i32.const 65536) (i32.const 7) (i32.const 1073741824))";
     let fault = TestEngine::new()
-        .seat(&large(body))
+        .handle(&large(body))
         .edit_request(&mut request(&[]), 0)
         .unwrap_err();
     assert_eq!(fault.kind, FaultKind::Trap, "{}", fault.message);
@@ -84,10 +84,10 @@ fn an_answer_that_comes_after_the_deadline_counts_as_a_missed_one_and_is_used() 
         deadline: Duration::from_nanos(1),
         ..spec(&editing_guest("", "", "", ""))
     };
-    let mut seat = test.seat(&spec);
+    let mut handle = test.handle(&spec);
     let asked = 50;
     let answers = (0..asked)
-        .filter(|_| seat.edit_request(&mut request(&[]), 0).is_ok())
+        .filter(|_| handle.edit_request(&mut request(&[]), 0).is_ok())
         .count();
     // A tick may well end a few of them.
     assert!(answers > 0);
@@ -115,15 +115,15 @@ fn tables_and_memories_share_the_limit() {
         }
     };
     let test = TestEngine::new();
-    let mut seat = test.seat(&guest(10, 2));
-    assert!(seat.edit_request(&mut request(&[]), 0).is_ok());
-    let beside = seat.generation().beside_memory();
+    let mut handle = test.handle(&guest(10, 2));
+    assert!(handle.edit_request(&mut request(&[]), 0).is_ok());
+    let beside = handle.generation().beside_memory();
     assert!(beside > 0);
     assert_eq!(test.shard().memory.value(), 3 * 65_536 + 80 + beside);
-    drop(seat);
+    drop(handle);
     // A table of 16,000 elements takes two pages.
-    let mut seat = test.seat(&guest(16_000, 2));
-    assert!(seat.edit_request(&mut request(&[]), 0).is_err());
+    let mut handle = test.handle(&guest(16_000, 2));
+    assert!(handle.edit_request(&mut request(&[]), 0).is_err());
     let refused = test.load(&guest(190_000, 0)).unwrap_err();
     assert!(
         matches!(refused, Refusal::Memory { needed, limit: 262_144 } if needed > 1_500_000),
@@ -140,7 +140,7 @@ fn generations_of_one_policy_never_take_the_places_of_another() {
         isolation: Isolation::Request,
         ..guest.clone()
     };
-    let mut seat = test.seat(&guard);
+    let mut handle = test.handle(&guard);
     let mut held = Vec::new();
     let refused = loop {
         match test.load(&guest) {
@@ -155,13 +155,13 @@ fn generations_of_one_policy_never_take_the_places_of_another() {
         "{refused}"
     );
     for _ in 0..20 {
-        seat.begin_request();
-        assert!(seat.edit_request(&mut request(&[]), 0).is_ok());
-        assert!(seat.edit_request(&mut request(&[]), 0).is_ok());
-        seat.end_request();
+        handle.begin_request();
+        assert!(handle.edit_request(&mut request(&[]), 0).is_ok());
+        assert!(handle.edit_request(&mut request(&[]), 0).is_ok());
+        handle.end_request();
     }
-    let _trial = test.seat(&guard);
-    let _another = test.seat(&guard);
+    let _trial = test.handle(&guard);
+    let _another = test.handle(&guard);
     drop(held);
     assert!(test.load(&guest).is_ok());
 }
@@ -169,15 +169,15 @@ fn generations_of_one_policy_never_take_the_places_of_another() {
 #[test]
 fn a_tape_keeps_nothing_that_the_store_could_not_hold_and_little_of_the_rest() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(Value::Null));
+    let mut handle = test.handle(&probe(Value::Null));
     let mut weight = |actions: &[&str]| {
-        seat.insert_tape(Box::new(Tape::recording(1)));
+        handle.insert_tape(Box::new(Tape::recording(1)));
         let fields: Vec<_> = actions
             .iter()
             .map(|action| ("x-probe-request", *action))
             .collect();
-        seat.edit_request(&mut request(&fields), 0).unwrap();
-        seat.eject_tape().unwrap().record().weight()
+        handle.edit_request(&mut request(&fields), 0).unwrap();
+        handle.eject_tape().unwrap().record().weight()
     };
     assert!(weight(&["store-fill=large:1000000:30"]) < 1_000);
     assert!(weight(&["store-long-key=900000"]) < 1_000);
@@ -188,14 +188,15 @@ fn a_tape_keeps_nothing_that_the_store_could_not_hold_and_little_of_the_rest() {
 #[test]
 fn a_policy_that_is_slow_to_build_has_a_successor_waiting_after_its_first_fault() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(json!({"on_configure": "spin=500000"})));
-    let trap = |seat: &mut Seat| {
-        let fault =
-            until_available(|| seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0));
+    let mut handle = test.handle(&probe(json!({"on_configure": "spin=500000"})));
+    let trap = |handle: &mut PolicyHandle| {
+        let fault = until_available(|| {
+            handle.edit_request(&mut request(&[("x-probe-request", "trap")]), 0)
+        });
         assert_eq!(fault.unwrap_err().kind, FaultKind::Trap);
     };
-    trap(&mut seat);
-    until_available(|| seat.edit_request(&mut request(&[]), 0)).unwrap();
+    trap(&mut handle);
+    until_available(|| handle.edit_request(&mut request(&[]), 0)).unwrap();
     let built = || test.stats.shards[1].instances_built.value();
     let give_up = Instant::now() + Duration::from_secs(60);
     while built() < 3 {
@@ -205,9 +206,10 @@ fn a_policy_that_is_slow_to_build_has_a_successor_waiting_after_its_first_fault(
     // It was counted when it was built, and is put in its place right after.
     let _in_place = test.stats.setting_up.lock().unwrap();
     drop(_in_place);
-    trap(&mut seat);
+    trap(&mut handle);
     assert_eq!(
-        seat.edit_request(&mut request(&[]), 0)
+        handle
+            .edit_request(&mut request(&[]), 0)
             .map_err(|fault| fault.kind),
         Ok(Edited::Done)
     );
@@ -238,8 +240,8 @@ fn globals_count_for_each_instance_that_has_them() {
         matches!(refused, Refusal::Memory { needed, .. } if needed > 1_600_000),
         "{refused}"
     );
-    let seat = test.seat(&guest);
+    let handle = test.handle(&guest);
     assert!(test.shard().memory.value() > 1_600_000);
-    drop(seat);
+    drop(handle);
     assert_eq!(test.shard().memory.value(), 0);
 }

@@ -21,7 +21,7 @@ fn selects(test: &TestEngine, component: &[u8]) -> Selected {
         number: 1,
         failed: &[],
     };
-    test.seat(&spec(component))
+    test.handle(&spec(component))
         .select(&mut request(&[]), 0, attempt)
         .unwrap()
 }
@@ -100,32 +100,33 @@ fn instructions_are_counted_and_are_the_same_each_time() {
         fuel: true,
         ..EngineOptions::default()
     });
-    let mut seat = test.seat(&spec(FIRST));
+    let mut handle = test.handle(&spec(FIRST));
     let mut counted = Vec::new();
     for _ in 0..3 {
-        seat.select(
-            &mut request(&[]),
-            0,
-            Attempt {
-                number: 1,
-                failed: &[],
-            },
-        )
-        .unwrap();
-        counted.push(seat.fuel().unwrap());
+        handle
+            .select(
+                &mut request(&[]),
+                0,
+                Attempt {
+                    number: 1,
+                    failed: &[],
+                },
+            )
+            .unwrap();
+        counted.push(handle.fuel().unwrap());
     }
     assert!(
         counted[0] > 0 && counted.iter().all(|n| *n == counted[0]),
         "{counted:?}"
     );
-    assert_eq!(TestEngine::new().seat(&spec(FIRST)).fuel(), None);
+    assert_eq!(TestEngine::new().handle(&spec(FIRST)).fuel(), None);
 }
 
 #[test]
 fn a_script_decides_what_is_drawn_and_when_it_is() {
     let random = builtin("random").unwrap();
     let test = TestEngine::new();
-    let mut seat = test.seat(&PolicySpec {
+    let mut handle = test.handle(&PolicySpec {
         component: random.into(),
         ..spec(b"")
     });
@@ -135,8 +136,8 @@ fn a_script_decides_what_is_drawn_and_when_it_is() {
             draws: vec![draw],
             ..Script::default()
         };
-        seat.insert_tape(Box::new(Tape::scripted(script)));
-        let selected = seat
+        handle.insert_tape(Box::new(Tape::scripted(script)));
+        let selected = handle
             .select(
                 &mut request(&[]),
                 0,
@@ -147,24 +148,26 @@ fn a_script_decides_what_is_drawn_and_when_it_is() {
             )
             .unwrap();
         assert_eq!(selected, Selected::Backend(backend));
-        let tape = seat.eject_tape().unwrap();
+        let tape = handle.eject_tape().unwrap();
         assert_eq!((tape.draws_left(), tape.complaint()), (0, None));
     }
-    seat.insert_tape(Box::new(Tape::scripted(Script {
+    handle.insert_tape(Box::new(Tape::scripted(Script {
         draws: vec![6],
         ..Script::default()
     })));
-    seat.select(
-        &mut request(&[]),
-        0,
-        Attempt {
-            number: 1,
-            failed: &[],
-        },
-    )
-    .unwrap();
+    handle
+        .select(
+            &mut request(&[]),
+            0,
+            Attempt {
+                number: 1,
+                failed: &[],
+            },
+        )
+        .unwrap();
     assert!(
-        seat.eject_tape()
+        handle
+            .eject_tape()
             .unwrap()
             .complaint()
             .unwrap()

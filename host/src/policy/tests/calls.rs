@@ -4,10 +4,10 @@ use crate::message::Fields;
 #[test]
 fn the_built_in_random_chooses_a_healthy_backend_that_did_not_fail() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&spec(builtin("random").unwrap()));
+    let mut handle = test.handle(&spec(builtin("random").unwrap()));
     let mut seen = [0; 3];
     for _ in 0..200 {
-        let Ok(Selected::Backend(index)) = seat.select(&mut request(&[]), 0, first_attempt())
+        let Ok(Selected::Backend(index)) = handle.select(&mut request(&[]), 0, first_attempt())
         else {
             panic!("no backend")
         };
@@ -23,20 +23,20 @@ fn the_built_in_random_chooses_a_healthy_backend_that_did_not_fail() {
         failed: &failed,
     };
     assert!(matches!(
-        seat.select(&mut request(&[]), 0, second),
+        handle.select(&mut request(&[]), 0, second),
         Ok(Selected::Backend(2))
     ));
-    assert!(!seat.hooks().range);
+    assert!(!handle.hooks().range);
     assert!(matches!(
-        seat.check_range(&mut request(&[]), 0),
+        handle.check_range(&mut request(&[]), 0),
         Ok(RangeVerdict::Untouched)
     ));
 }
 
 #[test]
 fn the_built_in_range_policy_answers_ranges() {
-    let mut seat = TestEngine::new().seat(&spec(builtin("range").unwrap()));
-    let verdict = seat
+    let mut handle = TestEngine::new().handle(&spec(builtin("range").unwrap()));
+    let verdict = handle
         .check_range(&mut request(&[("range", "bytes=1-5,7-")]), 0)
         .unwrap();
     let RangeVerdict::Ranges(ranges) = verdict else {
@@ -44,23 +44,23 @@ fn the_built_in_range_policy_answers_ranges() {
     };
     assert_eq!(ranges, [ByteRange::FromTo(1, 5), ByteRange::From(7)]);
     assert!(matches!(
-        seat.check_range(&mut request(&[("range", "bytes=x")]), 0),
+        handle.check_range(&mut request(&[("range", "bytes=x")]), 0),
         Ok(RangeVerdict::Ignore)
     ));
     assert!(matches!(
-        seat.check_range(&mut request(&[]), 0),
+        handle.check_range(&mut request(&[]), 0),
         Ok(RangeVerdict::Untouched)
     ));
 }
 
 #[test]
 fn a_guest_reads_the_request_as_it_is() {
-    let mut seat = TestEngine::new().seat(&probe(probe_actions(
+    let mut handle = TestEngine::new().handle(&probe(probe_actions(
         "request",
         &["echo", "names", "values=x-twice"],
     )));
     let mut head = request(&[("X-Twice", "a"), ("x-other", "b"), ("x-twice", "c")]);
-    seat.edit_request(&mut head, 0).unwrap();
+    handle.edit_request(&mut head, 0).unwrap();
     assert_eq!(
         field(&head, "x-probe-echo"),
         "GET http example.com /a ?b=c 0.0.0.0"
@@ -75,8 +75,8 @@ fn a_guest_reads_the_request_as_it_is() {
 
 #[test]
 fn backends_are_told_before_the_first_request_and_the_attempt_with_each() {
-    let mut seat =
-        TestEngine::new().seat(&probe(probe_actions("request", &["topology", "attempt"])));
+    let mut handle =
+        TestEngine::new().handle(&probe(probe_actions("request", &["topology", "attempt"])));
     let failed = [
         FailedAttempt {
             backend: 2,
@@ -88,7 +88,7 @@ fn backends_are_told_before_the_first_request_and_the_attempt_with_each() {
         },
     ];
     assert!(matches!(
-        seat.select(
+        handle.select(
             &mut request(&[]),
             1,
             Attempt {
@@ -99,7 +99,7 @@ fn backends_are_told_before_the_first_request_and_the_attempt_with_each() {
         Ok(Selected::NoChoice)
     ));
     let mut head = request(&[]);
-    seat.edit_request(&mut head, 0).unwrap();
+    handle.edit_request(&mut head, 0).unwrap();
     assert_eq!(
         field(&head, "x-probe-topology"),
         "0 web 7 10.0.0.1:80/1/zone=a 10.0.0.2:80/2/zone=a 10.0.0.3:80/3/zone=a; 1 other 7 10.0.0.9:80/9/zone=a"
@@ -112,7 +112,7 @@ fn backends_are_told_before_the_first_request_and_the_attempt_with_each() {
 
 #[test]
 fn failed_attempts_are_told_in_select_only_and_never_to_the_next_request() {
-    let mut seat = TestEngine::new().seat(&probe(json!({
+    let mut handle = TestEngine::new().handle(&probe(json!({
         "request": ["failed", "attempt", "calls"], "response": ["failed"],
     })));
     let failed = [
@@ -127,9 +127,10 @@ fn failed_attempts_are_told_in_select_only_and_never_to_the_next_request() {
     ];
     let mut asked = |attempt| {
         let (mut head, mut fields) = (request(&[]), Fields::new());
-        seat.select(&mut head, 0, attempt).unwrap();
-        seat.edit_request(&mut head, 0).unwrap();
-        seat.edit_response(&mut head, 0, 200, 0, &mut fields)
+        handle.select(&mut head, 0, attempt).unwrap();
+        handle.edit_request(&mut head, 0).unwrap();
+        handle
+            .edit_response(&mut head, 0, 200, 0, &mut fields)
             .unwrap();
         assert_eq!(field(&head, "x-probe-failed"), "told");
         assert_eq!(fields.first("x-probe-failed"), Some(&b"told"[..]));
@@ -179,9 +180,9 @@ fn selecting_needs_no_allocation_by_the_guest() {
         (instance $hooks (export "select" (func $select)))
         (export "waypost:policy/selection@0.1.0" (instance $hooks)))"#
     ));
-    let mut seat = TestEngine::new().seat(&spec(&bytes));
+    let mut handle = TestEngine::new().handle(&spec(&bytes));
     assert!(matches!(
-        seat.select(&mut request(&[]), 0, first_attempt()),
+        handle.select(&mut request(&[]), 0, first_attempt()),
         Ok(Selected::Backend(0))
     ));
     let failed = [FailedAttempt {
@@ -193,7 +194,7 @@ fn selecting_needs_no_allocation_by_the_guest() {
         failed: &failed,
     };
     assert!(matches!(
-        seat.select(&mut request(&[]), 0, second),
+        handle.select(&mut request(&[]), 0, second),
         Ok(Selected::Backend(1))
     ));
 }
@@ -201,16 +202,16 @@ fn selecting_needs_no_allocation_by_the_guest() {
 #[test]
 fn facts_are_those_of_the_requests_pool() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(probe_actions("request", &["facts=2"])));
+    let mut handle = test.handle(&probe(probe_actions("request", &["facts=2"])));
     test.facts.in_flight.store(5, Relaxed);
     let mut head = request(&[]);
-    seat.edit_request(&mut head, 1).unwrap();
+    handle.edit_request(&mut head, 1).unwrap();
     assert_eq!(field(&head, "x-probe-facts"), "15/0/true/0,16/1000/false/1");
 }
 
 #[test]
 fn edits_hold_and_what_the_host_owns_is_forbidden() {
-    let mut seat = TestEngine::new().seat(&probe(Value::Null));
+    let mut handle = TestEngine::new().handle(&probe(Value::Null));
     let mut head = request(&[
         ("x-old", "1"),
         ("x-gone", "1"),
@@ -225,7 +226,10 @@ fn edits_hold_and_what_the_host_owns_is_forbidden() {
         ("x-probe-request", "name-bytes=300"),
         ("x-probe-request", "set-bytes=9000"),
     ]);
-    assert!(matches!(seat.edit_request(&mut head, 0), Ok(Edited::Done)));
+    assert!(matches!(
+        handle.edit_request(&mut head, 0),
+        Ok(Edited::Done)
+    ));
     assert_eq!(
         field(&head, "x-probe-did"),
         "ok, ok, ok, forbidden, forbidden, forbidden, invalid-value, invalid-name, invalid-name, invalid-value"
@@ -237,15 +241,15 @@ fn edits_hold_and_what_the_host_owns_is_forbidden() {
 
 #[test]
 fn edits_are_bounded_in_number() {
-    let mut seat = TestEngine::new().seat(&probe(probe_actions("request", &["edits=100"])));
+    let mut handle = TestEngine::new().handle(&probe(probe_actions("request", &["edits=100"])));
     let mut head = request(&[]);
-    seat.edit_request(&mut head, 0).unwrap();
+    handle.edit_request(&mut head, 0).unwrap();
     assert_eq!(head.fields.values("x-probe-many").count(), 64);
 }
 
 #[test]
 fn a_response_is_edited_while_the_request_stays() {
-    let mut seat = TestEngine::new().seat(&probe(probe_actions(
+    let mut handle = TestEngine::new().handle(&probe(probe_actions(
         "response",
         &["answer", "set=x-a:b", "request-names", "remove=server"],
     )));
@@ -254,7 +258,7 @@ fn a_response_is_edited_while_the_request_stays() {
     fields.append(b"Connection", b"x-hop");
     fields.append(b"x-hop", b"1");
     assert!(matches!(
-        seat.edit_response(&mut head, 0, 418, 2, &mut fields),
+        handle.edit_response(&mut head, 0, 418, 2, &mut fields),
         Ok(Edited::Done)
     ));
     assert_eq!(fields.first("x-probe-answer"), Some(&b"418 2"[..]));
@@ -265,33 +269,34 @@ fn a_response_is_edited_while_the_request_stays() {
     assert!(fields.contains("x-a") && !fields.contains("server"));
     assert_eq!(head.fields.len(), 1);
     let mut head = request(&[("x-probe-response", "remove=x-hop")]);
-    seat.edit_response(&mut head, 0, 200, 0, &mut fields)
+    handle
+        .edit_response(&mut head, 0, 200, 0, &mut fields)
         .unwrap();
     assert!(fields.contains("x-hop"), "a hop-by-hop field was removed");
 }
 
 #[test]
 fn a_guest_answers_the_client_from_any_hook() {
-    let mut seat = TestEngine::new().seat(&probe(json!({
+    let mut handle = TestEngine::new().handle(&probe(json!({
         "select": ["refuse=503"], "request": ["refuse=403", "refuse-field=X-Why:no", "refuse-body=3"],
         "response": ["refuse=502"], "range": ["refuse=416"],
     })));
     let mut head = request(&[]);
-    let Ok(Selected::Answer(reply)) = seat.select(&mut head, 0, first_attempt()) else {
+    let Ok(Selected::Answer(reply)) = handle.select(&mut head, 0, first_attempt()) else {
         panic!("no answer")
     };
     assert_eq!(reply.status, 503);
-    let Ok(Edited::Answer(reply)) = seat.edit_request(&mut head, 0) else {
+    let Ok(Edited::Answer(reply)) = handle.edit_request(&mut head, 0) else {
         panic!("no answer")
     };
     assert_eq!((reply.status, &reply.body[..]), (403, &b"xxx"[..]));
     assert_eq!(reply.headers, [("x-why".to_owned(), b"no".to_vec())]);
-    let Ok(Edited::Answer(reply)) = seat.edit_response(&mut head, 0, 200, 0, &mut Fields::new())
+    let Ok(Edited::Answer(reply)) = handle.edit_response(&mut head, 0, 200, 0, &mut Fields::new())
     else {
         panic!("no answer")
     };
     assert_eq!(reply.status, 502);
-    let Ok(RangeVerdict::Answer(reply)) = seat.check_range(&mut head, 0) else {
+    let Ok(RangeVerdict::Answer(reply)) = handle.check_range(&mut head, 0) else {
         panic!("no answer")
     };
     assert_eq!(reply.status, 416);
@@ -299,20 +304,22 @@ fn a_guest_answers_the_client_from_any_hook() {
 
 #[test]
 fn log_lines_carry_the_policys_name_and_are_one_line_each() {
-    let mut seat = TestEngine::new().seat(&probe(Value::Null));
+    let mut handle = TestEngine::new().handle(&probe(Value::Null));
     let log = logged(|| {
         let actions = [
             ("x-probe-select", "log=all well"),
             ("x-probe-select", "log-error=not\twell"),
         ];
-        seat.select(&mut request(&actions), 0, first_attempt())
+        handle
+            .select(&mut request(&actions), 0, first_attempt())
             .unwrap();
-        seat.select(
-            &mut request(&[("x-probe-select", "log-bytes=5000")]),
-            0,
-            first_attempt(),
-        )
-        .unwrap();
+        handle
+            .select(
+                &mut request(&[("x-probe-select", "log-bytes=5000")]),
+                0,
+                first_attempt(),
+            )
+            .unwrap();
     });
     let lines: Vec<_> = log.lines().collect();
     assert_eq!(lines.len(), 3);
@@ -327,12 +334,12 @@ fn log_lines_carry_the_policys_name_and_are_one_line_each() {
 #[test]
 fn counters_are_counted_by_name_and_bounded() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(probe_actions(
+    let mut handle = test.handle(&probe(probe_actions(
         "request",
         &["count=hits", "count=hits", "count=Bad", "define=100"],
     )));
     let mut head = request(&[]);
-    seat.edit_request(&mut head, 0).unwrap();
+    handle.edit_request(&mut head, 0).unwrap();
     let did = field(&head, "x-probe-did");
     assert!(
         did.starts_with("counted, counted, a counter's name is") && did.ends_with(", 63"),
@@ -345,35 +352,38 @@ fn counters_are_counted_by_name_and_bounded() {
 #[test]
 fn calls_are_timed_and_memory_is_shown() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(Value::Null));
+    let mut handle = test.handle(&probe(Value::Null));
     for _ in 0..3 {
-        seat.select(&mut request(&[]), 0, first_attempt()).unwrap();
+        handle
+            .select(&mut request(&[]), 0, first_attempt())
+            .unwrap();
     }
     let mut times = crate::stats::HistogramSnapshot::default();
     times.add(&test.shard().hook_nanoseconds[2]);
     assert_eq!(times.count, 3);
     let before = test.shard().memory.value();
     assert!(before > 0);
-    seat.select(
-        &mut request(&[("x-probe-select", "grow=2")]),
-        0,
-        first_attempt(),
-    )
-    .unwrap();
+    handle
+        .select(
+            &mut request(&[("x-probe-select", "grow=2")]),
+            0,
+            first_attempt(),
+        )
+        .unwrap();
     assert_eq!(test.shard().memory.value(), before + (2 << 20));
     assert_eq!(test.shard().memory_peak.value(), before + (2 << 20));
-    drop(seat);
+    drop(handle);
     assert_eq!(test.shard().memory.value(), 0);
 }
 
 #[test]
 fn random_numbers_are_below_the_bound_and_differ() {
-    let mut seat =
-        TestEngine::new().seat(&probe(probe_actions("request", &["random=10", "clock"])));
+    let mut handle =
+        TestEngine::new().handle(&probe(probe_actions("request", &["random=10", "clock"])));
     let mut draws = std::collections::BTreeSet::new();
     for _ in 0..20 {
         let mut head = request(&[]);
-        seat.edit_request(&mut head, 0).unwrap();
+        handle.edit_request(&mut head, 0).unwrap();
         let (below, bits) = field(&head, "x-probe-random").split_once('/').unwrap();
         assert!(below.parse::<u32>().unwrap() < 10);
         draws.insert(bits.to_owned());
@@ -387,26 +397,26 @@ fn random_numbers_are_below_the_bound_and_differ() {
 fn isolation_by_request_remembers_nothing_of_another_request() {
     let test = TestEngine::new();
     let actions = probe_actions("request", &["calls"]);
-    let calls = |seat: &mut Seat| {
+    let calls = |handle: &mut PolicyHandle| {
         let mut head = request(&[]);
-        seat.edit_request(&mut head, 0).unwrap();
+        handle.edit_request(&mut head, 0).unwrap();
         field(&head, "x-probe-calls").to_owned()
     };
-    let mut seat = test.seat(&probe(actions.clone()));
-    assert_eq!([calls(&mut seat), calls(&mut seat)], ["1", "2"]);
+    let mut handle = test.handle(&probe(actions.clone()));
+    assert_eq!([calls(&mut handle), calls(&mut handle)], ["1", "2"]);
 
-    let mut seat = test.seat(&PolicySpec {
+    let mut handle = test.handle(&PolicySpec {
         isolation: Isolation::Request,
         ..probe(actions)
     });
-    assert_eq!([calls(&mut seat), calls(&mut seat)], ["1", "1"]);
-    seat.begin_request();
-    assert_eq!([calls(&mut seat), calls(&mut seat)], ["1", "2"]);
+    assert_eq!([calls(&mut handle), calls(&mut handle)], ["1", "1"]);
+    handle.begin_request();
+    assert_eq!([calls(&mut handle), calls(&mut handle)], ["1", "2"]);
     // A second one: which of the two asks is not known any more.
-    seat.begin_request();
-    assert_eq!([calls(&mut seat), calls(&mut seat)], ["1", "1"]);
-    seat.end_request();
-    assert_eq!([calls(&mut seat), calls(&mut seat)], ["1", "2"]);
-    seat.end_request();
-    assert_eq!([calls(&mut seat), calls(&mut seat)], ["1", "1"]);
+    handle.begin_request();
+    assert_eq!([calls(&mut handle), calls(&mut handle)], ["1", "1"]);
+    handle.end_request();
+    assert_eq!([calls(&mut handle), calls(&mut handle)], ["1", "2"]);
+    handle.end_request();
+    assert_eq!([calls(&mut handle), calls(&mut handle)], ["1", "1"]);
 }

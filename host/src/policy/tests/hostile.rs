@@ -4,17 +4,17 @@ use crate::message::Fields;
 /// Asks each hook; every one of them has this action.
 fn each_hook(action: &str, spec: impl Fn(Value) -> PolicySpec) -> Vec<Fault> {
     let test = TestEngine::new();
-    let mut seat = test.seat(&spec(json!({
+    let mut handle = test.handle(&spec(json!({
         "select": [action], "request": [action], "response": [action], "range": [action],
     })));
     let mut head = request(&[("x-mine", "1")]);
     let mut fields = Fields::new();
     fields.append(b"x-theirs", b"1");
     let faults = vec![
-        until_available(|| seat.check_range(&mut head, 0)).unwrap_err(),
-        until_available(|| seat.edit_request(&mut head, 0)).unwrap_err(),
-        until_available(|| seat.select(&mut head, 0, first_attempt())).unwrap_err(),
-        until_available(|| seat.edit_response(&mut head, 0, 200, 0, &mut fields)).unwrap_err(),
+        until_available(|| handle.check_range(&mut head, 0)).unwrap_err(),
+        until_available(|| handle.edit_request(&mut head, 0)).unwrap_err(),
+        until_available(|| handle.select(&mut head, 0, first_attempt())).unwrap_err(),
+        until_available(|| handle.edit_response(&mut head, 0, 200, 0, &mut fields)).unwrap_err(),
     ];
     assert_eq!(
         (field(&head, "x-mine"), head.fields.len(), fields.len()),
@@ -63,13 +63,13 @@ fn endless_recursion_in_any_hook_is_a_trap() {
     // The probe runs out of its own stack, in its memory. This one has none there, and uses the
     // host's.
     let test = TestEngine::new();
-    let mut seat = test.seat(&spec(&editing_guest(
+    let mut handle = test.handle(&spec(&editing_guest(
         "",
         "",
         "(func $r (call $r) (call $r))",
         "(call $r)",
     )));
-    let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+    let fault = handle.edit_request(&mut request(&[]), 0).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Trap);
     assert!(
         fault.message.contains("call stack exhausted"),
@@ -93,7 +93,7 @@ fn memory_beyond_the_limit_in_any_hook_is_a_trap_that_says_so() {
 #[test]
 fn invalid_answers_are_counted_and_the_edits_before_them_undone() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(Value::Null));
+    let mut handle = test.handle(&probe(Value::Null));
     let invalid = |result: Result<(), Fault>| {
         let fault = result.unwrap_err();
         assert_eq!(fault.kind, FaultKind::Invalid, "{}", fault.message);
@@ -107,11 +107,11 @@ fn invalid_answers_are_counted_and_the_edits_before_them_undone() {
         "refuse-fields=65",
     ] {
         let mut head = request(&[("x-probe-select", action)]);
-        invalid(until_available(|| seat.select(&mut head, 0, first_attempt())).map(|_| ()));
+        invalid(until_available(|| handle.select(&mut head, 0, first_attempt())).map(|_| ()));
     }
     for action in ["ranges=5-2", "ranges=-", "many=65"] {
         let mut head = request(&[("x-probe-range", action)]);
-        invalid(until_available(|| seat.check_range(&mut head, 0)).map(|_| ()));
+        invalid(until_available(|| handle.check_range(&mut head, 0)).map(|_| ()));
     }
     for bad in ["content-length:1", "x:a%0d%0ab", "a%20b:c"] {
         let refusal = format!("refuse-field={bad}");
@@ -119,7 +119,7 @@ fn invalid_answers_are_counted_and_the_edits_before_them_undone() {
             ("x-probe-request", "set=x-edited:1"),
             ("x-probe-request", &refusal),
         ]);
-        invalid(until_available(|| seat.edit_request(&mut head, 0)).map(|_| ()));
+        invalid(until_available(|| handle.edit_request(&mut head, 0)).map(|_| ()));
         assert!(!head.fields.contains("x-edited") && head.fields.len() == 2);
     }
     assert_eq!(test.shard().invalid.value(), 12);
@@ -128,14 +128,14 @@ fn invalid_answers_are_counted_and_the_edits_before_them_undone() {
 
 #[test]
 fn edits_before_a_trap_are_undone() {
-    let mut seat = TestEngine::new().seat(&probe(Value::Null));
+    let mut handle = TestEngine::new().handle(&probe(Value::Null));
     let mut head = request(&[
         ("x-keep", "1"),
         ("x-probe-request", "set=x-keep:2"),
         ("x-probe-request", "append=x-new:1"),
         ("x-probe-request", "trap"),
     ]);
-    assert!(seat.edit_request(&mut head, 0).is_err());
+    assert!(handle.edit_request(&mut head, 0).is_err());
     assert_eq!(field(&head, "x-keep"), "1");
     assert!(!head.fields.contains("x-new"));
     let mut fields = Fields::new();
@@ -144,9 +144,10 @@ fn edits_before_a_trap_are_undone() {
         ("x-probe-response", "remove=a"),
         ("x-probe-response", "loop"),
     ]);
-    let mut seat = TestEngine::new().seat(&impatient(probe(Value::Null)));
+    let mut handle = TestEngine::new().handle(&impatient(probe(Value::Null)));
     assert!(
-        seat.edit_response(&mut head, 0, 200, 0, &mut fields)
+        handle
+            .edit_response(&mut head, 0, 200, 0, &mut fields)
             .is_err()
     );
     assert_eq!(fields.first("a"), Some(&b"b"[..]));
@@ -155,26 +156,27 @@ fn edits_before_a_trap_are_undone() {
 #[test]
 fn huge_strings_and_answers_cost_the_host_nothing() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(Value::Null));
+    let mut handle = test.handle(&probe(Value::Null));
     let mut head = request(&[("x-probe-select", "log-bytes=4000000")]);
-    let fault = seat.select(&mut head, 0, first_attempt()).unwrap_err();
+    let fault = handle.select(&mut head, 0, first_attempt()).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Trap);
     assert!(fault.message.contains("too much data"), "{}", fault.message);
     let mut head = request(&[("x-probe-select", "refuse-body=4000000")]);
-    let fault = until_available(|| seat.select(&mut head, 0, first_attempt())).unwrap_err();
+    let fault = until_available(|| handle.select(&mut head, 0, first_attempt())).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Invalid);
 }
 
 #[test]
 fn a_flood_of_log_lines_is_dropped_and_counted() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(Value::Null));
-    seat.select(
-        &mut request(&[("x-probe-select", "log-flood=1000")]),
-        0,
-        first_attempt(),
-    )
-    .unwrap();
+    let mut handle = test.handle(&probe(Value::Null));
+    handle
+        .select(
+            &mut request(&[("x-probe-select", "log-flood=1000")]),
+            0,
+            first_attempt(),
+        )
+        .unwrap();
     let dropped = test.shard().log_lines_dropped.value();
     assert!((1..=968).contains(&dropped), "{dropped}");
 }
@@ -187,28 +189,29 @@ fn a_guest_that_keeps_its_handles_or_answers_nonsense_is_a_fault() {
         "(return (i32.const 65535))",
         "(return (i32.const -4))",
     ] {
-        let mut seat = test.seat(&spec(&editing_guest("", "", "", body)));
-        let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+        let mut handle = test.handle(&spec(&editing_guest("", "", "", body)));
+        let fault = handle.edit_request(&mut request(&[]), 0).unwrap_err();
         assert_ne!(fault.kind, FaultKind::Unavailable, "{}", fault.message);
     }
     let nonsense = "(i32.store8 (i32.const 1024) (i32.const 7))";
-    let mut seat = test.seat(&spec(&editing_guest("", "", "", nonsense)));
+    let mut handle = test.handle(&spec(&editing_guest("", "", "", nonsense)));
     assert_eq!(
-        seat.edit_request(&mut request(&[]), 0).unwrap_err().kind,
+        handle.edit_request(&mut request(&[]), 0).unwrap_err().kind,
         FaultKind::Invalid
     );
-    let mut seat = test.seat(&spec(&editing_guest("", "", "", "")));
+    let mut handle = test.handle(&spec(&editing_guest("", "", "", "")));
     assert!(matches!(
-        seat.edit_request(&mut request(&[]), 0),
+        handle.edit_request(&mut request(&[]), 0),
         Ok(Edited::Done)
     ));
 }
 
 #[test]
 fn growth_beyond_the_limit_is_refused_and_the_guest_goes_on() {
-    let mut seat = TestEngine::new().seat(&probe(probe_actions("request", &["grow=64", "grow=1"])));
+    let mut handle =
+        TestEngine::new().handle(&probe(probe_actions("request", &["grow=64", "grow=1"])));
     let mut head = request(&[]);
-    seat.edit_request(&mut head, 0).unwrap();
+    handle.edit_request(&mut head, 0).unwrap();
     assert_eq!(field(&head, "x-probe-did"), "refused, granted");
 }
 
@@ -222,8 +225,8 @@ fn a_guest_that_loops_while_the_host_hands_it_a_string_ends_by_its_deadline() {
         r#"(import "host" "path" (func $path (param i32 i32)))"#,
         "(call $path (local.get 0) (i32.const 2048))",
     );
-    let mut seat = TestEngine::new().seat(&impatient(spec(&bytes)));
-    let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+    let mut handle = TestEngine::new().handle(&impatient(spec(&bytes)));
+    let fault = handle.edit_request(&mut request(&[]), 0).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Deadline, "{}", fault.message);
 }
 
@@ -236,8 +239,8 @@ fn handles_of_the_guests_own_resources_are_bounded() {
         r#"(import "host" "make" (func $make (param i32) (result i32)))"#,
         "(loop $more (drop (call $make (i32.const 0))) (br $more))",
     );
-    let mut seat = TestEngine::new().seat(&spec(&bytes));
-    let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+    let mut handle = TestEngine::new().handle(&spec(&bytes));
+    let fault = handle.edit_request(&mut request(&[]), 0).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Trap);
     assert!(fault.message.contains("handle"), "{}", fault.message);
 }
@@ -260,8 +263,8 @@ fn a_trap_in_a_function_whose_name_stands_for_gigabytes_costs_nothing() {
     ] {
         let core = format!("(func $bad (@name \"{name}\") unreachable)");
         let test = TestEngine::new();
-        let mut seat = test.seat(&spec(&editing_guest("", "", &core, "(call $bad)")));
-        let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+        let mut handle = test.handle(&spec(&editing_guest("", "", &core, "(call $bad)")));
+        let fault = handle.edit_request(&mut request(&[]), 0).unwrap_err();
         assert_eq!(fault.kind, FaultKind::Trap);
         assert!(
             fault.message.contains(shown) && fault.message.len() < 1024,

@@ -121,9 +121,9 @@ fn settings_are_configured_or_refused() {
         .unwrap_err();
     assert_eq!(refused, Refusal::Configure("no\u{fffd}such key".to_owned()));
     let settings = json!({"request": ["settings"]});
-    let mut seat = test.seat(&probe(settings.clone()));
+    let mut handle = test.handle(&probe(settings.clone()));
     let mut head = request(&[]);
-    seat.edit_request(&mut head, 0).unwrap();
+    handle.edit_request(&mut head, 0).unwrap();
     assert_eq!(
         serde_json::from_str::<Value>(field(&head, "x-probe-settings")).unwrap(),
         settings
@@ -203,9 +203,9 @@ fn generations_give_their_places_back() {
     let test = TestEngine::with_room_for(9);
     let guest = spec(&editing_guest("", "", "", ""));
     for _ in 0..50 {
-        let mut seat = test.seat(&guest);
+        let mut handle = test.handle(&guest);
         assert!(matches!(
-            seat.edit_request(&mut request(&[]), 0),
+            handle.edit_request(&mut request(&[]), 0),
             Ok(Edited::Done)
         ));
     }
@@ -231,9 +231,9 @@ fn a_generation_tells_about_itself_and_outlives_its_engine() {
     let generation = test
         .load(&impatient(probe(probe_actions("select", &["loop"]))))
         .unwrap();
-    let mut seat = test.adopt(generation);
+    let mut handle = test.adopt(generation);
     drop(test);
-    let fault = seat
+    let fault = handle
         .select(&mut request(&[]), 0, first_attempt())
         .unwrap_err();
     assert_eq!(fault.kind, FaultKind::Deadline);

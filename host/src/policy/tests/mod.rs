@@ -94,13 +94,13 @@ impl TestEngine {
             })
     }
 
-    fn seat(&self, spec: &PolicySpec) -> Seat {
+    fn handle(&self, spec: &PolicySpec) -> PolicyHandle {
         self.adopt(self.load(spec).unwrap())
     }
 
-    fn adopt(&self, generation: Arc<Generation>) -> Seat {
+    fn adopt(&self, generation: Arc<Generation>) -> PolicyHandle {
         let facts = Arc::clone(&self.facts) as Arc<dyn BackendFacts>;
-        Seat::adopt(generation, 0, facts, Arc::clone(&self.stats.shards[0]))
+        PolicyHandle::adopt(generation, 0, facts, Arc::clone(&self.stats.shards[0]))
     }
 
     fn shard(&self) -> &PolicyShard {

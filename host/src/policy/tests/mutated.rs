@@ -82,18 +82,19 @@ impl Tally {
             }
         };
         self.loaded += 1;
-        let mut seat = test.adopt(generation);
+        let mut handle = test.adopt(generation);
         let (mut head, mut fields) = (request(&[("range", "bytes=0-1")]), Fields::new());
         let outcomes = [
-            seat.check_range(&mut head, 0).map(|_| ()),
-            seat.edit_request(&mut head, 0).map(|_| ()),
-            seat.select(&mut head, 0, first_attempt()).map(|chosen| {
+            handle.check_range(&mut head, 0).map(|_| ()),
+            handle.edit_request(&mut head, 0).map(|_| ()),
+            handle.select(&mut head, 0, first_attempt()).map(|chosen| {
                 assert!(
                     !matches!(chosen, Selected::Backend(index) if index >= 3),
                     "{chosen:?} of three"
                 );
             }),
-            seat.edit_response(&mut head, 0, 200, 0, &mut fields)
+            handle
+                .edit_response(&mut head, 0, 200, 0, &mut fields)
                 .map(|_| ()),
         ];
         self.answers += outcomes.iter().filter(|outcome| outcome.is_ok()).count();

@@ -1,20 +1,20 @@
 use super::*;
 
-fn calls_after(seat: &mut Seat, action: &str) -> String {
+fn calls_after(handle: &mut PolicyHandle, action: &str) -> String {
     let mut head = request(&[("x-probe-request", action)]);
-    assert!(seat.edit_request(&mut head, 0).is_err());
+    assert!(handle.edit_request(&mut head, 0).is_err());
     let mut head = request(&[("x-probe-request", "calls")]);
-    until_available(|| seat.edit_request(&mut head, 0)).unwrap();
+    until_available(|| handle.edit_request(&mut head, 0)).unwrap();
     field(&head, "x-probe-calls").to_owned()
 }
 
 #[test]
 fn after_a_trap_a_fresh_instance_answers() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(Value::Null));
-    seat.edit_request(&mut request(&[]), 0).unwrap();
+    let mut handle = test.handle(&probe(Value::Null));
+    handle.edit_request(&mut request(&[]), 0).unwrap();
     for _ in 0..50 {
-        assert_eq!(calls_after(&mut seat, "trap"), "1");
+        assert_eq!(calls_after(&mut handle, "trap"), "1");
     }
     assert_eq!(test.shard().traps.value(), 50);
     assert!(
@@ -26,14 +26,15 @@ fn after_a_trap_a_fresh_instance_answers() {
 #[test]
 fn an_instance_that_is_slow_to_build_is_rebuilt_off_the_worker() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(json!({"on_configure": "spin=500000"})));
+    let mut handle = test.handle(&probe(json!({"on_configure": "spin=500000"})));
     assert!(
-        seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0)
+        handle
+            .edit_request(&mut request(&[("x-probe-request", "trap")]), 0)
             .is_err()
     );
-    let fault = seat.edit_request(&mut request(&[]), 0).unwrap_err();
+    let fault = handle.edit_request(&mut request(&[]), 0).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Rebuilding, "{}", fault.message);
-    assert_eq!(calls_until_available(&mut seat), "1");
+    assert_eq!(calls_until_available(&mut handle), "1");
     // Built off the workers: one for the load, one for the rebuild.
     assert_eq!(test.stats.shards[1].instances_built.value(), 2);
     assert_eq!(test.shard().instances_built.value(), 0);
@@ -52,9 +53,9 @@ fn what_is_built_for_the_time_alone_is_seen_by_nobody() {
     assert_eq!(test.stats.shards[1].instances_built.value(), 1);
 }
 
-fn calls_until_available(seat: &mut Seat) -> String {
+fn calls_until_available(handle: &mut PolicyHandle) -> String {
     let mut head = request(&[("x-probe-request", "calls")]);
-    until_available(|| seat.edit_request(&mut head, 0)).unwrap();
+    until_available(|| handle.edit_request(&mut head, 0)).unwrap();
     field(&head, "x-probe-calls").to_owned()
 }
 
@@ -62,16 +63,17 @@ fn calls_until_available(seat: &mut Seat) -> String {
 fn a_generation_that_is_gone_is_not_rebuilt() {
     let test = TestEngine::with_room_for(3);
     for _ in 0..5 {
-        let mut seat = until_room(&test);
+        let mut handle = until_room(&test);
         assert!(
-            seat.edit_request(&mut request(&[("x-probe-request", "trap")]), 0)
+            handle
+                .edit_request(&mut request(&[("x-probe-request", "trap")]), 0)
                 .is_err()
         );
     }
 }
 
 /// The builder may hold the last generation for a moment.
-fn until_room(test: &TestEngine) -> Seat {
+fn until_room(test: &TestEngine) -> PolicyHandle {
     let give_up = Instant::now() + Duration::from_secs(60);
     loop {
         match test.load(&probe(json!({"on_configure": "spin=1000"}))) {
@@ -108,10 +110,10 @@ fn workers_have_instances_of_their_own() {
             let (generation, facts) = (Arc::clone(&generation), Arc::clone(&facts));
             scope.spawn(move || {
                 let shard = generation.shard(worker);
-                let mut seat = Seat::adopt(generation, worker, facts, shard);
+                let mut handle = PolicyHandle::adopt(generation, worker, facts, shard);
                 for call in 1..=100 {
                     let mut head = request(&[]);
-                    seat.edit_request(&mut head, 0).unwrap();
+                    handle.edit_request(&mut head, 0).unwrap();
                     assert_eq!(field(&head, "x-probe-calls"), call.to_string());
                 }
             });
@@ -171,17 +173,18 @@ fn fails_the_second_time(turns: u32) -> Vec<u8> {
 fn an_instance_that_cannot_be_built_again_is_said_so_and_tried_again_after_a_while() {
     for turns in [1, 5_000_000] {
         let test = TestEngine::new();
-        let mut seat = test
-            .seat(&spec(&fails_the_second_time(turns)))
+        let mut handle = test
+            .handle(&spec(&fails_the_second_time(turns)))
             .without_breaker();
-        let built = |seat: &Seat| seat.generation().store().counter("built");
-        let ask = |seat: &mut Seat| {
-            seat.select(&mut request(&[]), 0, first_attempt())
+        let built = |handle: &PolicyHandle| handle.generation().store().counter("built");
+        let ask = |handle: &mut PolicyHandle| {
+            handle
+                .select(&mut request(&[]), 0, first_attempt())
                 .unwrap_err()
         };
-        assert_eq!(ask(&mut seat).kind, FaultKind::Trap);
+        assert_eq!(ask(&mut handle).kind, FaultKind::Trap);
         let fault = loop {
-            let fault = ask(&mut seat);
+            let fault = ask(&mut handle);
             if fault.kind != FaultKind::Rebuilding {
                 break fault;
             }
@@ -201,20 +204,20 @@ fn an_instance_that_cannot_be_built_again_is_said_so_and_tried_again_after_a_whi
         // Asking does not build one each time.
         let began = Instant::now();
         let unavailable = (0..100)
-            .take_while(|_| ask(&mut seat).kind == FaultKind::Unavailable)
+            .take_while(|_| ask(&mut handle).kind == FaultKind::Unavailable)
             .count();
         assert!(
             unavailable == 100 || began.elapsed() > Duration::from_millis(400),
             "{unavailable}"
         );
-        let fault = until_available(|| Err::<(), _>(ask(&mut seat))).unwrap_err();
+        let fault = until_available(|| Err::<(), _>(ask(&mut handle))).unwrap_err();
         assert_eq!(
             fault.kind,
             FaultKind::Trap,
             "the third one could be built: {}",
             fault.message
         );
-        assert!(built(&seat) >= Some(3), "{:?}", built(&seat));
+        assert!(built(&handle) >= Some(3), "{:?}", built(&handle));
         assert!(
             test.shard().unbuilt.value() > 0,
             "calls without an instance are counted"

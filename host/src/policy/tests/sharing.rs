@@ -1,13 +1,13 @@
 use super::*;
 
 /// Does these actions in `edit-request` and gives what came of each.
-fn told(seat: &mut Seat, actions: &[&str]) -> Vec<String> {
+fn told(handle: &mut PolicyHandle, actions: &[&str]) -> Vec<String> {
     let fields: Vec<_> = actions
         .iter()
         .map(|action| ("x-probe-request", *action))
         .collect();
     let mut head = request(&fields);
-    seat.edit_request(&mut head, 0).unwrap();
+    handle.edit_request(&mut head, 0).unwrap();
     field(&head, "x-probe-did")
         .split(", ")
         .map(str::to_owned)
@@ -17,9 +17,9 @@ fn told(seat: &mut Seat, actions: &[&str]) -> Vec<String> {
 #[test]
 fn a_guest_does_all_there_is_to_do_with_a_store() {
     let test = TestEngine::new();
-    let mut seat = test.seat(&probe(Value::Null));
+    let mut handle = test.handle(&probe(Value::Null));
     let answers = told(
-        &mut seat,
+        &mut handle,
         &[
             "store-get=a",
             "store-set=a:1",
@@ -30,7 +30,7 @@ fn a_guest_does_all_there_is_to_do_with_a_store() {
     );
     assert_eq!(answers, ["none", "ok", "1", "true", "2"]);
     let answers = told(
-        &mut seat,
+        &mut handle,
         &[
             "store-cas=a:1:3",
             "store-cas=a:none:3",
@@ -40,7 +40,7 @@ fn a_guest_does_all_there_is_to_do_with_a_store() {
     );
     assert_eq!(answers, ["false", "false", "true", "true"]);
     let answers = told(
-        &mut seat,
+        &mut handle,
         &[
             "store-increment=a:5",
             "store-increment=a:-7",
@@ -50,7 +50,7 @@ fn a_guest_does_all_there_is_to_do_with_a_store() {
     );
     assert_eq!(answers, ["5", "-2", "-2", "none"]);
     let answers = told(
-        &mut seat,
+        &mut handle,
         &[
             "store-long-key=256",
             "store-long-key=257",
@@ -64,7 +64,7 @@ fn a_guest_does_all_there_is_to_do_with_a_store() {
 #[test]
 fn instances_generations_and_faults_share_a_store() {
     let test = TestEngine::new();
-    let mut first = test.seat(&probe(Value::Null));
+    let mut first = test.handle(&probe(Value::Null));
     told(&mut first, &["store-set=a:kept", "store-increment=n:1"]);
     let mut head = request(&[
         ("x-probe-request", "store-increment=n:1"),
@@ -72,7 +72,7 @@ fn instances_generations_and_faults_share_a_store() {
     ]);
     assert!(first.edit_request(&mut head, 0).is_err());
     // Told about two pools.
-    let mut second = test.seat(&probe(json!({"on_topology": "store-increment=n:1"})));
+    let mut second = test.handle(&probe(json!({"on_topology": "store-increment=n:1"})));
     assert_eq!(
         told(&mut second, &["store-get=a", "store-increment=n:1"]),
         ["kept", "5"]
@@ -81,7 +81,7 @@ fn instances_generations_and_faults_share_a_store() {
     // Nothing of the policy is loaded any more, but the engine still runs.
     assert_eq!(
         told(
-            &mut test.seat(&probe(Value::Null)),
+            &mut test.handle(&probe(Value::Null)),
             &["store-get=a", "store-counter=n"]
         ),
         ["kept", "5"]
@@ -95,8 +95,8 @@ fn policies_of_other_names_have_stores_of_their_own() {
         name: "q".to_owned(),
         ..probe(Value::Null)
     };
-    told(&mut test.seat(&probe(Value::Null)), &["store-set=a:mine"]);
-    assert_eq!(told(&mut test.seat(&other), &["store-get=a"]), ["none"]);
+    told(&mut test.handle(&probe(Value::Null)), &["store-set=a:mine"]);
+    assert_eq!(told(&mut test.handle(&other), &["store-get=a"]), ["none"]);
 }
 
 #[test]
@@ -106,17 +106,17 @@ fn a_store_has_the_bounds_of_its_policy() {
         entries: 10,
         bytes: 2048,
     };
-    let mut seat = test.seat(&PolicySpec {
+    let mut handle = test.handle(&PolicySpec {
         store,
         ..probe(Value::Null)
     });
     assert_eq!(
-        told(&mut seat, &["store-fill=k:1:1000", "store-set=large::0"]),
+        told(&mut handle, &["store-fill=k:1:1000", "store-set=large::0"]),
         ["1000", "ok"]
     );
     assert_eq!(
         told(
-            &mut seat,
+            &mut handle,
             &["store-fill=large:2000:1", "store-fill=large:1000:5"]
         ),
         ["0", "5"]
@@ -147,11 +147,11 @@ fn a_flood_of_new_entries_ends_by_the_deadline_and_stays_within_the_bounds() {
         entries: 300,
         bytes: 64 << 10,
     };
-    let mut seat = test.seat(&impatient(PolicySpec {
+    let mut handle = test.handle(&impatient(PolicySpec {
         store,
         ..probe(Value::Null)
     }));
-    let fault = seat
+    let fault = handle
         .edit_request(&mut request(&[("x-probe-request", "store-flood")]), 0)
         .unwrap_err();
     assert_eq!(fault.kind, FaultKind::Deadline, "{}", fault.message);
@@ -183,16 +183,17 @@ fn the_request_tells_its_pool() {
         settings: json!({}),
         ..spec(builtin("sticky").unwrap())
     };
-    let mut seat = test.seat(&spec);
-    let cookie = |pool: u32, seat: &mut Seat| {
+    let mut handle = test.handle(&spec);
+    let cookie = |pool: u32, handle: &mut PolicyHandle| {
         let mut fields = crate::message::Fields::new();
-        seat.edit_response(&mut request(&[]), pool, 200, 0, &mut fields)
+        handle
+            .edit_response(&mut request(&[]), pool, 200, 0, &mut fields)
             .unwrap();
         fields.first("set-cookie").unwrap().to_vec()
     };
     assert_ne!(
-        cookie(0, &mut seat),
-        cookie(1, &mut seat),
+        cookie(0, &mut handle),
+        cookie(1, &mut handle),
         "the first backends of two pools have different addresses"
     );
 }
@@ -201,8 +202,8 @@ fn the_request_tells_its_pool() {
 fn a_shadow_sees_what_the_active_generation_saw_and_changes_nothing() {
     let test = TestEngine::new();
     let (mut active, mut shadow) = (
-        test.seat(&probe(Value::Null)),
-        test.seat(&probe(Value::Null)),
+        test.handle(&probe(Value::Null)),
+        test.handle(&probe(Value::Null)),
     );
     told(&mut active, &["store-set=a:old", "store-increment=n:5"]);
     let mut compare = |asked: &[&str], of_shadow: &[&str]| {
@@ -265,7 +266,7 @@ fn a_shadow_sees_what_the_active_generation_saw_and_changes_nothing() {
 #[test]
 fn a_shadow_changes_nothing_where_the_active_generation_was_not_asked_or_while_it_is_set_up() {
     let test = TestEngine::new();
-    let mut shadow = test.seat(&PolicySpec {
+    let mut shadow = test.handle(&PolicySpec {
         shadow: true,
         ..probe(json!({"on_configure": "store-increment=n:1"}))
     });
@@ -275,7 +276,7 @@ fn a_shadow_changes_nothing_where_the_active_generation_was_not_asked_or_while_i
         ["5", "ok"]
     );
     shadow.eject_tape();
-    let mut active = test.seat(&probe(Value::Null));
+    let mut active = test.handle(&probe(Value::Null));
     assert_eq!(
         told(&mut active, &["store-counter=n", "store-get=a"]),
         ["none", "none"]

@@ -81,13 +81,13 @@ fn wasi_guest(body: &str) -> Vec<u8> {
 /// As on a worker: inside a current-thread runtime.
 fn on_a_worker(body: &str) -> (TestEngine, Result<Edited, Fault>) {
     let test = TestEngine::new();
-    let mut seat = test.seat(&spec(&wasi_guest(body)));
-    assert!(seat.generation().uses_wasi());
+    let mut handle = test.handle(&spec(&wasi_guest(body)));
+    assert!(handle.generation().uses_wasi());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let answer = runtime.block_on(async { seat.edit_request(&mut request(&[]), 0) });
+    let answer = runtime.block_on(async { handle.edit_request(&mut request(&[]), 0) });
     (test, answer)
 }
 

@@ -1,7 +1,7 @@
 //! What differs between two decisions.
 
-use super::log::Cue;
-use super::player::Played;
+use super::log::RecordedCall;
+use super::replayer::Played;
 use crate::policy::Hook;
 use crate::recording::{Answer, Field, Reply, is_redacted};
 
@@ -15,22 +15,22 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// Compares with the recording.
-    pub fn of_replay(cue: &Cue<'_>, played: &Played) -> Self {
-        let call = cue.call;
+    pub fn of_replay(recorded: &RecordedCall<'_>, played: &Played) -> Self {
+        let call = recorded.call;
         let before: &[Field] = match (call.hook, &call.response) {
             (Hook::ResponseHeaders, Some(response)) => &response.fields,
-            (Hook::RequestHeaders, _) => cue.fields,
+            (Hook::RequestHeaders, _) => recorded.fields,
             _ => &[],
         };
-        let recorded = call.edited.as_deref().unwrap_or(before);
+        let edited = call.edited.as_deref().unwrap_or(before);
         let edits = match call.hook {
             Hook::RequestHeaders | Hook::ResponseHeaders => {
-                edits_differing(recorded, &played.fields, &cue.lineup.redact)
+                edits_differing(edited, &played.fields, &recorded.lineup.redact)
             }
             Hook::Range | Hook::Selection => Vec::new(),
         };
         Self {
-            same_answer: same(&call.answer, &played.answer, &cue.lineup.redact),
+            same_answer: same(&call.answer, &played.answer, &recorded.lineup.redact),
             edits,
         }
     }

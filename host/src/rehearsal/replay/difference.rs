@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::compare::same;
-use super::log::Cue;
-use super::player::Played;
+use super::log::RecordedCall;
+use super::replayer::Played;
 use super::tally::{Sample, count, labelled};
 use crate::policy::Hook;
 use crate::recording::Answer;
@@ -48,8 +48,14 @@ impl Differences {
         }
     }
 
-    pub fn add(&mut self, cue: &Cue<'_>, old: &Played, new: &Played, edits: Vec<String>) {
-        let of = self.hooks.entry(cue.call.hook).or_default();
+    pub fn add(
+        &mut self,
+        recorded: &RecordedCall<'_>,
+        old: &Played,
+        new: &Played,
+        edits: Vec<String>,
+    ) {
+        let of = self.hooks.entry(recorded.call.hook).or_default();
         of.calls += 1;
         for (faults, played) in of.faults.iter_mut().zip([old, new]) {
             *faults += u64::from(matches!(played.answer, Answer::Fault { .. }));
@@ -60,7 +66,8 @@ impl Differences {
         }
         of.differing += 1;
         if !same {
-            let label = |played: &Played| labelled(&played.answer, cue.lineup, cue.request.pool);
+            let label =
+                |played: &Played| labelled(&played.answer, recorded.lineup, recorded.request.pool);
             count(
                 &mut of.changes,
                 Change {
@@ -74,7 +81,7 @@ impl Differences {
             .for_each(|name| count(&mut of.edits, name.clone()));
         if self.samples.len() < self.most {
             self.samples
-                .push(Sample::new(cue, &old.answer, &new.answer, edits));
+                .push(Sample::new(recorded, &old.answer, &new.answer, edits));
         }
     }
 

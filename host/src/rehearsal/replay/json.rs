@@ -4,13 +4,13 @@ use serde_json::{Map, Value, json};
 
 use super::difference::Differences;
 use super::log::Heard;
-use super::player::Player;
+use super::replayer::Replayer;
 use super::tally::{Sample, Tally};
 use crate::policy::Hook;
 use crate::policy::digest;
 
 /// Of a replay.
-pub(super) fn replay(player: &Player, heard: &Heard, tally: &Tally) -> String {
+pub(super) fn replay(replayer: &Replayer, heard: &Heard, tally: &Tally) -> String {
     let hooks = tally.hooks.iter().map(|(hook, of)| {
         let times = &of.times;
         let mut told = json!({
@@ -38,7 +38,7 @@ pub(super) fn replay(player: &Player, heard: &Heard, tally: &Tally) -> String {
         )
     });
     let told = json!({
-        "component": component(player),
+        "component": component(replayer),
         "recording": recording(heard),
         "calls": tally.calls(),
         "agreed": tally.calls() - tally.differing(),
@@ -54,7 +54,12 @@ pub(super) fn replay(player: &Player, heard: &Heard, tally: &Tally) -> String {
 }
 
 /// Of a comparison.
-pub(super) fn diff(old: &Player, new: &Player, heard: &Heard, differences: &Differences) -> String {
+pub(super) fn diff(
+    old: &Replayer,
+    new: &Replayer,
+    heard: &Heard,
+    differences: &Differences,
+) -> String {
     let hooks = differences.hooks.iter().map(|(hook, of)| {
         let changes = of
             .changes
@@ -82,11 +87,11 @@ pub(super) fn diff(old: &Player, new: &Player, heard: &Heard, differences: &Diff
     format!("{told:#}\n")
 }
 
-fn component(player: &Player) -> Value {
+fn component(replayer: &Replayer) -> Value {
     json!({
-        "file": player.source.name,
-        "digest": digest(&player.source.bytes),
-        "hooks": Hook::ALL.into_iter().filter(|hook| player.has(*hook)).map(Hook::name).collect::<Vec<_>>(),
+        "file": replayer.source.name,
+        "digest": digest(&replayer.source.bytes),
+        "hooks": Hook::ALL.into_iter().filter(|hook| replayer.has(*hook)).map(Hook::name).collect::<Vec<_>>(),
     })
 }
 

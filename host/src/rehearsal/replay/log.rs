@@ -58,14 +58,14 @@ pub(super) struct Heard {
 
 /// What comes next.
 pub(super) enum Next<'a> {
-    Cue(Cue<'a>),
+    Call(RecordedCall<'a>),
     /// The request that this worker served has no more calls.
     RequestEnds(usize),
     End,
 }
 
 /// A call that was recorded.
-pub(super) struct Cue<'a> {
+pub(super) struct RecordedCall<'a> {
     pub lineup: &'a Arc<Lineup>,
     pub request: &'a Request,
     pub call: &'a Call,
@@ -139,7 +139,7 @@ impl Log {
         self.heard.calls += 1;
         self.heard.hooks.insert(call.hook);
         let (fields, facts, line) = (&self.fields, &self.facts, self.reader.number());
-        Ok(Next::Cue(Cue {
+        Ok(Next::Call(RecordedCall {
             lineup,
             request,
             call,

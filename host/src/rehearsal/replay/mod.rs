@@ -1,30 +1,33 @@
 //! `waypost policy replay` and `diff`: what a component would have decided where another one did,
 //! by a recording.
 //!
-//! `log` reads a recording and tells one policy's calls one by one, `player` asks a component about
-//! them, `compare` tells what differs, `tally` counts, `text` and `json` show it. However long the
-//! recording is, only counts and a few samples are kept.
+//! `log` reads one policy's calls from a recording, `replayer` asks a component (`loaded`) about
+//! each (`message`), `compare` says what differs, `tally` counts, `text` and `json` show it.
+//! However long the recording is, only counts and a few samples are kept.
 
 mod compare;
 mod difference;
 mod json;
+mod loaded;
 mod log;
-mod player;
+mod message;
 mod progress;
+mod replayer;
 mod tally;
 mod text;
 
 use std::path::Path;
 
 use super::RehearsalError;
-use super::commands::{Manner, Outcome, print, settings};
+use super::manner::{Manner, Outcome, print, settings};
 use super::source::Source;
 use crate::cli::{Diff, Rehearsed, Replay};
 use compare::{Verdict, edits_differing};
 use difference::Differences;
+use loaded::Overrides;
 use log::{Log, Next};
-use player::Player;
 use progress::Progress;
+use replayer::Replayer;
 use tally::Tally;
 
 /// Asks one component.
@@ -40,25 +43,25 @@ pub(super) fn replayed(
     manner: Manner,
 ) -> Result<(String, Outcome), RehearsalError> {
     let Rehearsed { recording, common } = &flags.rehearsed;
-    let mut player = player(&flags.file, common)?;
+    let mut replayer = replayer(&flags.file, common)?;
     let mut log = Log::open(recording, common.policy.as_deref(), common.lenient)?;
     let mut progress = Progress::new(manner.terminal);
     let mut tally = Tally::new(common.samples);
     loop {
-        let cue = match log.next()? {
+        let recorded = match log.next()? {
             Next::End => break,
             Next::RequestEnds(worker) => {
-                player.end_request(worker);
+                replayer.end_request(worker);
                 continue;
             }
-            Next::Cue(cue) => cue,
+            Next::Call(recorded) => recorded,
         };
-        if cue.call.answer.is_missing() {
+        if recorded.call.answer.is_missing() {
             tally.not_asked += 1;
             continue;
         }
-        let played = player.ask(&cue)?;
-        tally.add(&cue, &played, Verdict::of_replay(&cue, &played));
+        let played = replayer.ask(&recorded)?;
+        tally.add(&recorded, &played, Verdict::of_replay(&recorded, &played));
         progress.show(&log);
     }
     progress.clear();
@@ -67,11 +70,11 @@ pub(super) fn replayed(
         .hooks
         .iter()
         .copied()
-        .filter(|hook| !player.has(*hook))
+        .filter(|hook| !replayer.has(*hook))
         .collect();
     let shown = match manner.is_json(common.format) {
-        true => json::replay(&player, &heard, &tally),
-        false => text::replay(&player, &heard, &tally),
+        true => json::replay(&replayer, &heard, &tally),
+        false => text::replay(&replayer, &heard, &tally),
     };
     let differs = flags.expect_same && tally.differing() > 0;
     Ok((
@@ -87,31 +90,31 @@ pub(super) fn replayed(
 /// Asks two components, and compares what they say.
 pub(super) fn diff(flags: &Diff, manner: Manner) -> Result<Outcome, RehearsalError> {
     let Rehearsed { recording, common } = &flags.rehearsed;
-    let mut old = player(&flags.old, common)?;
-    let mut new = player(&flags.new, common)?;
+    let mut old = replayer(&flags.old, common)?;
+    let mut new = replayer(&flags.new, common)?;
     let mut log = Log::open(recording, common.policy.as_deref(), common.lenient)?;
     let mut progress = Progress::new(manner.terminal);
     let mut differences = Differences::new(common.samples);
     loop {
-        let cue = match log.next()? {
+        let recorded = match log.next()? {
             Next::End => break,
             Next::RequestEnds(worker) => {
                 old.end_request(worker);
                 new.end_request(worker);
                 continue;
             }
-            Next::Cue(cue) => cue,
+            Next::Call(recorded) => recorded,
         };
-        if cue.call.answer.is_missing() {
+        if recorded.call.answer.is_missing() {
             differences.not_asked += 1;
             continue;
         }
         // An exit code of 1 says that they differ, and not that one of them is none.
-        let [one, other] =
-            [&mut old, &mut new].map(|player| player.ask(&cue).map_err(RehearsalError::unusable));
+        let [one, other] = [&mut old, &mut new]
+            .map(|replayer| replayer.ask(&recorded).map_err(RehearsalError::unusable));
         let (one, other) = (one?, other?);
         let edits = edits_differing(&one.fields, &other.fields, &[]);
-        differences.add(&cue, &one, &other, edits);
+        differences.add(&recorded, &one, &other, edits);
         progress.show(&log);
     }
     progress.clear();
@@ -128,14 +131,13 @@ pub(super) fn diff(flags: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
     })
 }
 
-fn player(file: &Path, common: &crate::cli::Playing) -> Result<Player, RehearsalError> {
+fn replayer(file: &Path, common: &crate::cli::Playing) -> Result<Replayer, RehearsalError> {
     let source = Source::open(file, common.compiling.limits())?;
     let settings = common.settings.as_deref().map(settings).transpose()?;
-    Player::new(
-        source,
+    let overrides = Overrides {
         settings,
-        common.deadline,
-        common.memory,
-        common.fuel,
-    )
+        deadline: common.deadline,
+        memory: common.memory,
+    };
+    Replayer::new(source, overrides, common.fuel)
 }

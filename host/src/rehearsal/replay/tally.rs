@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::super::times::Times;
 use super::compare::Verdict;
-use super::log::Cue;
-use super::player::Played;
+use super::log::RecordedCall;
+use super::replayer::Played;
 use crate::policy::Hook;
 use crate::recording::{Answer, Lineup};
 
@@ -83,8 +83,8 @@ impl Tally {
         }
     }
 
-    pub fn add(&mut self, cue: &Cue<'_>, played: &Played, verdict: Verdict) {
-        let of = self.hooks.entry(cue.call.hook).or_default();
+    pub fn add(&mut self, recorded: &RecordedCall<'_>, played: &Played, verdict: Verdict) {
+        let of = self.hooks.entry(recorded.call.hook).or_default();
         of.calls += 1;
         of.agreed += u64::from(verdict.agrees());
         of.times.record(played.took);
@@ -104,21 +104,21 @@ impl Tally {
         if let Answer::Backend(backend) = played.answer {
             count(
                 &mut self.backends,
-                backend_name(cue.lineup, cue.request.pool, backend),
+                backend_name(recorded.lineup, recorded.request.pool, backend),
             );
         }
         if let Answer::Fault { kind, message } = &played.answer {
             let first = || Faults {
                 count: 0,
                 message: message.clone(),
-                line: cue.line,
+                line: recorded.line,
             };
             self.faults.entry(kind.clone()).or_insert_with(first).count += 1;
         }
         if !verdict.agrees() && self.samples.len() < self.most {
             self.samples.push(Sample::new(
-                cue,
-                &cue.call.answer,
+                recorded,
+                &recorded.call.answer,
                 &played.answer,
                 verdict.edits,
             ));
@@ -140,8 +140,13 @@ impl Tally {
 }
 
 impl Sample {
-    pub fn new(cue: &Cue<'_>, one: &Answer, other: &Answer, edits: Vec<String>) -> Self {
-        let request = cue.request;
+    pub fn new(
+        recorded: &RecordedCall<'_>,
+        one: &Answer,
+        other: &Answer,
+        edits: Vec<String>,
+    ) -> Self {
+        let request = recorded.request;
         let query = request
             .query
             .as_ref()
@@ -151,13 +156,13 @@ impl Sample {
             "{} {}{}{query}, client {}",
             request.method, request.host, request.path, request.client
         );
-        if let Some(attempt) = cue.call.attempt.filter(|attempt| *attempt > 1) {
+        if let Some(attempt) = recorded.call.attempt.filter(|attempt| *attempt > 1) {
             line.push_str(&format!(", attempt {attempt}"));
         }
-        let described = |answer: &Answer| described(answer, cue.lineup, request.pool);
+        let described = |answer: &Answer| described(answer, recorded.lineup, request.pool);
         Self {
-            line: cue.line,
-            hook: cue.call.hook,
+            line: recorded.line,
+            hook: recorded.call.hook,
             request: line,
             one: described(one),
             other: described(other),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::report::time;
 use super::difference::Differences;
 use super::log::Heard;
-use super::player::Player;
+use super::replayer::Replayer;
 use super::tally::{Sample, Tally};
 use crate::config::brief;
 use crate::policy::Hook;
@@ -15,11 +15,11 @@ use crate::text::plain;
 const ROWS: usize = 20;
 
 /// Of a replay.
-pub(super) fn replay(player: &Player, heard: &Heard, tally: &Tally) -> String {
+pub(super) fn replay(replayer: &Replayer, heard: &Heard, tally: &Tally) -> String {
     let mut out = Text::default();
     out.line(&format!(
         "{} in the place of {:?}: {}",
-        player.source.name,
+        replayer.source.name,
         heard.policy,
         extent(heard)
     ));
@@ -86,7 +86,12 @@ pub(super) fn replay(player: &Player, heard: &Heard, tally: &Tally) -> String {
 }
 
 /// Of a comparison.
-pub(super) fn diff(old: &Player, new: &Player, heard: &Heard, differences: &Differences) -> String {
+pub(super) fn diff(
+    old: &Replayer,
+    new: &Replayer,
+    heard: &Heard,
+    differences: &Differences,
+) -> String {
     let mut out = Text::default();
     out.line(&format!(
         "old {}, new {}, policy {:?}: {}",

@@ -5,7 +5,7 @@ use tracing::Level;
 use super::values;
 use super::{Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog};
 use crate::config::{Findings, Node, Section};
-use crate::rehearsal::stage::GivenPool;
+use crate::rehearsal::harness::PoolSetup;
 
 /// Selections that may be listed; each may mean a whole pool.
 const MAX_PICKS: usize = 1_000;
@@ -14,7 +14,7 @@ const MAX_PICKS: usize = 1_000;
 pub(super) const NOT_ASKED: &str = "goes with a request, and `expect.refused` says that there is none: a policy that is refused is not asked; remove it";
 
 /// `expect`, for a question about this pool.
-pub(super) fn expect(mut section: Section, pool: &GivenPool, findings: &mut Findings) -> Expect {
+pub(super) fn expect(mut section: Section, pool: &PoolSetup, findings: &mut Findings) -> Expect {
     let mut expect = Expect::default();
     if let Some(node) = section.take("refused") {
         expect.refused = node.string(findings).map(|text| text.value);

@@ -8,7 +8,8 @@ use serde_json::Value as Json;
 
 use super::room::{self, Room};
 use super::step::{Base, State};
-use super::{Book, Scenario, Step};
+use super::values::line;
+use super::{Scenario, ScenarioFile, Step};
 use crate::config::{
     ConfigError, ConfigErrors, Findings, Isolation, Node, Place, Section, StoreLimits,
     duration_within, parse_backend, parse_toml, store_limits,
@@ -16,8 +17,8 @@ use crate::config::{
 use crate::policy::BackendSpec;
 use crate::rehearsal::RehearsalError;
 use crate::rehearsal::facts::BackendState;
+use crate::rehearsal::harness::{PoolSetup, Setup};
 use crate::rehearsal::source::{self, LARGEST_TEXT};
-use crate::rehearsal::stage::{Given, GivenPool};
 
 /// Long, because this is about decisions: a busy machine must not fail a test.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -30,7 +31,7 @@ const MEMORY: u64 = 16 << 20;
 const MAX_BACKENDS: usize = 10_000;
 
 /// Reads a scenario file. Everything that is wrong is told at once, each with its key and line.
-pub(in crate::rehearsal) fn read(path: &Path) -> Result<Book, RehearsalError> {
+pub(in crate::rehearsal) fn read(path: &Path) -> Result<ScenarioFile, RehearsalError> {
     let name = path.display().to_string();
     let bytes = source::read(path, LARGEST_TEXT)?;
     let text = match String::from_utf8(bytes) {
@@ -56,13 +57,13 @@ pub(in crate::rehearsal) fn read(path: &Path) -> Result<Book, RehearsalError> {
 }
 
 /// The same of a text.
-pub(in crate::rehearsal) fn parse(name: &str, text: &str) -> Result<Book, ConfigErrors> {
+pub(in crate::rehearsal) fn parse(name: &str, text: &str) -> Result<ScenarioFile, ConfigErrors> {
     let mut findings = Findings::default();
     let file: Arc<str> = name.into();
     let Some(mut section) = parse_toml(&file, text, &mut findings) else {
         return Err(findings.into_errors());
     };
-    let given = given(&mut section, default_given(), &mut findings);
+    let setup = setup(&mut section, default_setup(), &mut findings);
     let nodes = section
         .take("scenario")
         .and_then(|node| tables(node, &mut findings));
@@ -75,7 +76,7 @@ pub(in crate::rehearsal) fn parse(name: &str, text: &str) -> Result<Book, Config
     let (mut room, mut scenarios) = (Room::default(), Vec::new());
     for node in nodes.unwrap_or_default() {
         let place = node.place.clone();
-        scenarios.extend(scenario(node, &given, &mut room, &mut findings));
+        scenarios.extend(scenario(node, &setup, &mut room, &mut findings));
         if room.is_spent() {
             findings.error(&place, room::SPENT);
         }
@@ -85,33 +86,25 @@ pub(in crate::rehearsal) fn parse(name: &str, text: &str) -> Result<Book, Config
     }
     section.finish(&mut findings);
     findings.conclude()?;
-    Ok(Book {
+    Ok(ScenarioFile {
         name: name.to_owned(),
         scenarios,
     })
 }
 
-/// The line of a place; 0 if it has none.
-pub(super) fn line(place: &Place) -> usize {
-    match place {
-        Place::File { line, .. } => *line,
-        Place::Environment(_) | Place::Flag(_) | Place::Default(_) => 0,
-    }
-}
-
 /// Four backends that are well, where nobody says.
-pub(in crate::rehearsal) fn default_given() -> Given {
+pub(in crate::rehearsal) fn default_setup() -> Setup {
     let backend = |n: u32| BackendSpec {
         address: format!("10.0.0.{n}:80"),
         weight: 1,
         labels: Vec::new(),
     };
-    let pool = GivenPool {
+    let pool = PoolSetup {
         name: "web".to_owned(),
         backends: (1..=4).map(backend).collect(),
         states: vec![BackendState::default(); 4],
     };
-    Given {
+    Setup {
         settings: Json::Null,
         pools: vec![pool],
         deadline: DEADLINE,
@@ -123,7 +116,7 @@ pub(in crate::rehearsal) fn default_given() -> Given {
 
 fn scenario(
     node: Node,
-    given: &Given,
+    setup: &Setup,
     room: &mut Room,
     findings: &mut Findings,
 ) -> Option<Scenario> {
@@ -137,17 +130,17 @@ fn scenario(
         .and_then(|n| n.string(findings))
         .map(|n| n.value)
         .unwrap_or_default();
-    let given = self::given(&mut section, given.clone(), findings);
-    room.take_given(&given);
+    let setup = self::setup(&mut section, setup.clone(), findings);
+    room.take_setup(&setup);
     let mut steps = Vec::new();
     match section.take("step") {
         None => {
-            let step = Base::default().step(&mut section, &given.pools, findings);
+            let step = Base::default().step(&mut section, &setup.pools, findings);
             room.take_step(&step, 0);
             steps.push(step);
         }
         Some(node) => {
-            let base = Base::default().read(&mut section, &given.pools, findings);
+            let base = Base::default().read(&mut section, &setup.pools, findings);
             let beside = node.place.clone();
             let nodes = tables(node, findings);
             if nodes.as_ref().is_some_and(Vec::is_empty) {
@@ -164,7 +157,7 @@ fn scenario(
                     .take("name")
                     .and_then(|n| n.string(findings))
                     .map(|n| n.value);
-                let mut step = base.step(&mut section, &given.pools, findings);
+                let mut step = base.step(&mut section, &setup.pools, findings);
                 step.name = named.unwrap_or_else(|| format!("step {at}"));
                 section.finish(findings);
                 room.take_step(&step, base.facts());
@@ -176,7 +169,7 @@ fn scenario(
         }
     }
     section.finish(findings);
-    let setup = steps.first().map(Step::setup).unwrap_or_default();
+    let setup_script = steps.first().map(Step::setup_script).unwrap_or_default();
     let refused = steps.iter_mut().find_map(|step| step.expect.refused.take());
     match (&refused, steps.as_slice()) {
         (Some(_), [step]) if step.name.is_empty() => steps.clear(),
@@ -189,18 +182,18 @@ fn scenario(
     Some(Scenario {
         name,
         line,
-        given,
         setup,
+        setup_script,
         refused,
         steps,
     })
 }
 
 /// `settings`, `policy` and `pools`, instead of what was given.
-fn given(section: &mut Section, mut given: Given, findings: &mut Findings) -> Given {
+fn setup(section: &mut Section, mut setup: Setup, findings: &mut Findings) -> Setup {
     if let Some(node) = section.take("settings") {
         match node.is_table() {
-            true => given.settings = node.json(findings).unwrap_or_default(),
+            true => setup.settings = node.json(findings).unwrap_or_default(),
             false => findings.error(
                 &node.place,
                 "is not a table; write [settings] and its keys below",
@@ -213,38 +206,38 @@ fn given(section: &mut Section, mut given: Given, findings: &mut Findings) -> Gi
     {
         let deadline = section.take("deadline");
         let range = Duration::from_micros(100)..=LONGEST;
-        given.deadline = deadline
+        setup.deadline = deadline
             .and_then(|n| duration_within(n, findings, &range))
-            .unwrap_or(given.deadline);
+            .unwrap_or(setup.deadline);
         let memory = section
             .take("memory")
             .and_then(|n| n.size(findings, 64 << 10..=4 << 30));
-        given.memory = memory.map_or(given.memory, |memory| memory.value);
+        setup.memory = memory.map_or(setup.memory, |memory| memory.value);
         let isolation = section
             .take("isolation")
             .and_then(|n| n.parsed(findings, isolation));
-        given.isolation = isolation.map_or(given.isolation, |isolation| isolation.value);
+        setup.isolation = isolation.map_or(setup.isolation, |isolation| isolation.value);
         if let Some(section) = section
             .take("store")
             .and_then(|node| node.section(findings))
         {
-            given.store = store_limits(section, findings);
+            setup.store = store_limits(section, findings);
         }
         section.finish(findings);
     }
     if let Some(node) = section.take("pools") {
         let place = node.place.clone();
         let nodes = tables(node, findings).unwrap_or_default();
-        let pools: Vec<GivenPool> = nodes
+        let pools: Vec<PoolSetup> = nodes
             .into_iter()
             .filter_map(|node| pool(node, findings))
             .collect();
         match pools.is_empty() {
             true => findings.error(&place, "has no pool that can be used"),
-            false => given.pools = pools,
+            false => setup.pools = pools,
         }
     }
-    given
+    setup
 }
 
 fn isolation(written: &str) -> Result<Isolation, String> {
@@ -258,7 +251,7 @@ fn isolation(written: &str) -> Result<Isolation, String> {
 }
 
 /// One of `[[pools]]`.
-fn pool(node: Node, findings: &mut Findings) -> Option<GivenPool> {
+fn pool(node: Node, findings: &mut Findings) -> Option<PoolSetup> {
     let mut section = node.section(findings)?;
     let name = section
         .take("name")
@@ -290,7 +283,7 @@ fn pool(node: Node, findings: &mut Findings) -> Option<GivenPool> {
     };
     section.finish(findings);
     let (backends, states) = backends.into_iter().unzip();
-    Some(GivenPool {
+    Some(PoolSetup {
         name: name.unwrap_or_else(|| "web".to_owned()),
         backends,
         states,

@@ -3,6 +3,7 @@
 
 mod expect;
 mod file;
+mod request;
 mod room;
 mod step;
 mod values;
@@ -15,17 +16,18 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use tracing::Level;
 
+use super::decisions::{Question, Response};
 use super::facts::BackendState;
-use super::stage::{Given, Question, Response};
+use super::harness::Setup;
 use crate::message::RequestHead;
 use crate::policy::{Hook, Script};
 use crate::upstream::FailedAttempt;
 
-pub(super) use file::{default_given, parse, read};
+pub(super) use file::{default_setup, parse, read};
 
 /// A scenario file.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct ScenarioFile {
     /// As it was named.
     pub name: String,
     /// In the order written; at least one.
@@ -40,9 +42,9 @@ pub(super) struct Scenario {
     /// Where it begins.
     pub line: usize,
     /// What the policy is loaded with.
-    pub given: Given,
+    pub setup: Setup,
     /// What the policy draws and reads while it is set up.
-    pub setup: Script,
+    pub setup_script: Script,
     /// What the policy's refusal is to say, if it is to be refused.
     pub refused: Option<String>,
     /// In order; none if the policy is to be refused.
@@ -215,7 +217,7 @@ impl Pick {
 impl Step {
     /// What a policy draws and reads while it is set up, if this is the first step: the time is
     /// that of the step, and the draws follow from its seed, but are not those of its hooks.
-    pub fn setup(&self) -> Script {
+    pub fn setup_script(&self) -> Script {
         Script {
             seed: !self.seed,
             draws: Vec::new(),

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Step;
 use crate::message::Fields;
-use crate::rehearsal::stage::Given;
+use crate::rehearsal::harness::Setup;
 
 /// Bytes of all scenarios of a file, roughly: far more than anyone writes, and still little for a
 /// machine.
@@ -28,13 +28,13 @@ impl Default for Room {
 }
 
 impl Room {
-    /// For what a scenario is given.
-    pub fn take_given(&mut self, given: &Given) {
-        let backends = given.pools.iter().flat_map(|pool| &pool.backends);
+    /// For the set-up of a scenario.
+    pub fn take_setup(&mut self, setup: &Setup) {
+        let backends = setup.pools.iter().flat_map(|pool| &pool.backends);
         let label = |(name, value): &(String, String)| THING + name.len() + value.len();
         let backend = backends
             .map(|b| 2 * THING + b.address.len() + b.labels.iter().map(label).sum::<usize>());
-        self.take(backend.sum::<usize>() + given.pools.len() * THING + json(&given.settings));
+        self.take(backend.sum::<usize>() + setup.pools.len() * THING + json(&setup.settings));
     }
 
     /// For a step, whose backends are as so many facts say.

@@ -1,18 +1,19 @@
 //! One step of a scenario: a request, and what goes with it.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
-use http::Method;
 use ipnet::IpNet;
 
 use super::expect::{NOT_ASKED, expect};
+use super::request::{
+    clients, host, method, nanoseconds, request_line, scheme, set_host, target, unix,
+};
 use super::values;
 use super::{Expect, Step};
-use crate::config::{Findings, Node, Section, normalise_host, parse_duration};
-use crate::message::{RequestHead, Scheme, syntax};
+use crate::config::{Findings, Node, Section, parse_duration};
+use crate::message::RequestHead;
 use crate::rehearsal::facts::BackendState;
-use crate::rehearsal::stage::{GivenPool, Response};
+use crate::rehearsal::{decisions::Response, harness::PoolSetup};
 
 /// Where time begins, where nobody says: some time after a proxy was started ...
 const START_MONOTONIC: u64 = 1_000_000_000_000;
@@ -89,7 +90,7 @@ impl Base {
     pub fn read(
         mut self,
         section: &mut Section,
-        pools: &[GivenPool],
+        pools: &[PoolSetup],
         findings: &mut Findings,
     ) -> Self {
         if let Some(node) = section.take("request") {
@@ -138,10 +139,10 @@ impl Base {
     pub fn step(
         &self,
         section: &mut Section,
-        pools: &[GivenPool],
+        pools: &[PoolSetup],
         findings: &mut Findings,
     ) -> Step {
-        let line = super::file::line(&section.place);
+        let line = values::line(&section.place);
         let expected = section
             .take("expect")
             .and_then(|node| node.section(findings));
@@ -225,7 +226,7 @@ impl Base {
         self.facts.len()
     }
 
-    fn pool<'a>(&self, pools: &'a [GivenPool]) -> &'a GivenPool {
+    fn pool<'a>(&self, pools: &'a [PoolSetup]) -> &'a PoolSetup {
         // There is one at least, and the id was looked up in them.
         &pools[self.pool as usize]
     }
@@ -309,7 +310,7 @@ impl Base {
     }
 
     /// A status, or a table.
-    fn response(&mut self, node: Node, pool: &GivenPool, findings: &mut Findings) {
+    fn response(&mut self, node: Node, pool: &PoolSetup, findings: &mut Findings) {
         let status = |node: Node, findings: &mut Findings| {
             node.integer(findings, 200..=599u16).map(|n| n.value)
         };
@@ -366,7 +367,7 @@ impl State {
 }
 
 /// By backend, how it is.
-fn facts(node: Node, pool: &GivenPool, findings: &mut Findings) -> Vec<(u32, State)> {
+fn facts(node: Node, pool: &PoolSetup, findings: &mut Findings) -> Vec<(u32, State)> {
     let mut facts = Vec::new();
     for (written, node) in node
         .section(findings)
@@ -395,99 +396,4 @@ fn facts(node: Node, pool: &GivenPool, findings: &mut Findings) -> Vec<(u32, Sta
         }
     }
     facts
-}
-
-type RequestLine = (Method, Option<String>, String);
-
-fn request_line(written: &str) -> Result<RequestLine, String> {
-    let wrong = || {
-        format!(
-            "{written:?} is not a request; write for example \"GET /path?query\" or \"GET http://host/path\""
-        )
-    };
-    let mut words = written.split_whitespace();
-    let (first, second) = (words.next().ok_or_else(wrong)?, words.next());
-    if words.next().is_some() {
-        return Err(wrong());
-    }
-    let (verb, url) = match second {
-        Some(url) => (method(first)?, url),
-        None => (Method::GET, first),
-    };
-    let Some((_, rest)) = url.split_once("://") else {
-        return Ok((verb, None, target(url)?));
-    };
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let path = if path.starts_with('/') {
-        path.to_owned()
-    } else {
-        format!("/{path}")
-    };
-    Ok((verb, Some(host(authority)?), target(&path)?))
-}
-
-fn method(written: &str) -> Result<Method, String> {
-    Method::from_bytes(written.as_bytes())
-        .map_err(|_| format!("{written:?} is not a method; write for example \"GET\""))
-}
-
-fn host(written: &str) -> Result<String, String> {
-    match written.is_empty() || syntax::host_of_authority(written).is_some() {
-        true => Ok(written.to_owned()),
-        false => Err(format!(
-            "{written:?} is not a host; write for example \"example.com\""
-        )),
-    }
-}
-
-fn target(written: &str) -> Result<String, String> {
-    let sound = written.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-    match sound && (written.starts_with('/') || written == "*") {
-        true => Ok(written.to_owned()),
-        false => Err(format!(
-            "{written:?} is not a path; it starts with `/`, and is percent-encoded where need be"
-        )),
-    }
-}
-
-fn clients(written: &str) -> Result<IpNet, String> {
-    written.parse().or_else(|_| written.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
-        format!("{written:?} is not a client; write an IP address, or a network whose addresses take turns, such as \"10.0.0.0/8\"")
-    })
-}
-
-fn scheme(written: &str) -> Result<Scheme, String> {
-    match written {
-        "http" => Ok(Scheme::Http),
-        "https" => Ok(Scheme::Https),
-        _ => Err(format!(
-            "{written:?} is not a scheme; write \"http\" or \"https\""
-        )),
-    }
-}
-
-/// Milliseconds since 1970, or a date such as `2026-11-21T10:00:00Z`.
-fn unix(written: &str) -> Result<u64, String> {
-    let date = || {
-        humantime::parse_rfc3339_weak(written)
-            .ok()?
-            .duration_since(std::time::UNIX_EPOCH)
-            .ok()
-    };
-    let parsed = written
-        .parse()
-        .ok()
-        .or_else(|| u64::try_from(date()?.as_millis()).ok());
-    parsed.ok_or_else(|| {
-        format!("{written:?} is not a time; write for example \"2026-11-21T10:00:00Z\", or milliseconds since 1970")
-    })
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn set_host(head: &mut RequestHead, authority: &str) {
-    authority.clone_into(&mut head.authority);
-    head.host = normalise_host(authority).map_or_else(String::new, |host| host.into_owned());
 }

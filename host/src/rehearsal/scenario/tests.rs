@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-fn book(text: &str) -> Book {
+fn file(text: &str) -> ScenarioFile {
     parse("t.toml", text).unwrap()
 }
 
@@ -26,12 +26,12 @@ fn clients_of_a_network_take_turns() {
 
 #[test]
 fn a_step_begins_with_what_stands_beside_it() {
-    let book = book(
+    let file = file(
         "[[scenario]]\nname = \"s\"\nseed = 7\ntime = { monotonic = \"1s\", unix = 5_000 }\nrequest = { client = \"10.0.0.1\", headers = { a = \"b\" } }\n\
          [[scenario.step]]\ntime = \"2s\"\nrequest = \"PUT http://Other.test:8080/x?y\"\n[[scenario.step]]\nname = \"second\"\nseed = 9\n",
     );
-    let [first, second] = book.scenarios[0].steps.as_slice() else {
-        panic!("{book:?}")
+    let [first, second] = file.scenarios[0].steps.as_slice() else {
+        panic!("{file:?}")
     };
     assert_eq!(
         (first.name.as_str(), first.seed, first.monotonic, first.unix),
@@ -69,7 +69,7 @@ fn a_step_begins_with_what_stands_beside_it() {
 #[test]
 fn attempts_follow_from_what_failed() {
     let step = |text: &str| {
-        book(&format!("[[scenario]]\nname = \"s\"\n{text}\n"))
+        file(&format!("[[scenario]]\nname = \"s\"\n{text}\n"))
             .scenarios
             .remove(0)
             .steps
@@ -83,6 +83,6 @@ fn attempts_follow_from_what_failed() {
 #[test]
 fn the_example_of_every_key_is_one() {
     let text = include_str!("../../../../examples/scenarios.toml");
-    let book = parse("examples/scenarios.toml", text).unwrap();
-    assert!(book.scenarios.len() >= 5);
+    let file = parse("examples/scenarios.toml", text).unwrap();
+    assert!(file.scenarios.len() >= 5);
 }

@@ -2,9 +2,18 @@
 
 use super::{Field, Meant, Pick, Stored};
 use crate::config::{Findings, Node, Place};
+
 use crate::message::{Fields, syntax};
-use crate::rehearsal::stage::GivenPool;
+use crate::rehearsal::harness::PoolSetup;
 use crate::upstream::{FailedAttempt, Failure};
+
+/// The line of a place; 0 if it has none.
+pub(super) fn line(place: &Place) -> usize {
+    match place {
+        Place::File { line, .. } => *line,
+        Place::Environment(_) | Place::Flag(_) | Place::Default(_) => 0,
+    }
+}
 
 /// A whole number of 64 bits: an integer, or a string where TOML's integers do not reach, such as
 /// `"0xffffffffffffffff"`.
@@ -179,7 +188,7 @@ pub(super) fn stored(node: Node, findings: &mut Findings) -> Stored {
 /// A backend: its index, its address, or a label such as `"zone=a"`, which several may have.
 pub(super) fn backends(
     node: Node,
-    pool: &GivenPool,
+    pool: &PoolSetup,
     findings: &mut Findings,
 ) -> Option<(String, Vec<u32>)> {
     let count = u32::try_from(pool.backends.len()).unwrap_or(u32::MAX);
@@ -204,7 +213,7 @@ pub(super) fn backends(
 }
 
 /// The backends of this index, address or label; at least one.
-pub(super) fn named(written: &str, pool: &GivenPool) -> Result<Vec<u32>, String> {
+pub(super) fn named(written: &str, pool: &PoolSetup) -> Result<Vec<u32>, String> {
     let label = written
         .split_once('=')
         .map(|(name, value)| (name.trim(), value.trim()));
@@ -241,7 +250,7 @@ pub(super) fn named(written: &str, pool: &GivenPool) -> Result<Vec<u32>, String>
 }
 
 /// What a selection may come to: a backend, `"none"`, or `"answer"`.
-pub(super) fn pick(node: Node, pool: &GivenPool, findings: &mut Findings) -> Option<Pick> {
+pub(super) fn pick(node: Node, pool: &PoolSetup, findings: &mut Findings) -> Option<Pick> {
     if node.is_integer() {
         let (written, found) = backends(node, pool, findings)?;
         return Some(Pick {
@@ -254,7 +263,7 @@ pub(super) fn pick(node: Node, pool: &GivenPool, findings: &mut Findings) -> Opt
 }
 
 /// The same of text.
-pub(super) fn pick_named(written: &str, pool: &GivenPool) -> Result<Pick, String> {
+pub(super) fn pick_named(written: &str, pool: &PoolSetup) -> Result<Pick, String> {
     let meant = match written {
         "none" => Meant::Nobody,
         "answer" => Meant::Answer,
@@ -267,7 +276,7 @@ pub(super) fn pick_named(written: &str, pool: &GivenPool) -> Result<Pick, String
 }
 
 /// An attempt that failed: a backend, or `{ backend = 0, failure = "closed" }`.
-pub(super) fn failed(node: Node, pool: &GivenPool, findings: &mut Findings) -> Vec<FailedAttempt> {
+pub(super) fn failed(node: Node, pool: &PoolSetup, findings: &mut Findings) -> Vec<FailedAttempt> {
     let attempt = |failure| move |backend| FailedAttempt { backend, failure };
     if !node.is_table() {
         let found = backends(node, pool, findings)

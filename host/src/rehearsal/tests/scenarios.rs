@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::mutation::{Dice, assert_plain, assert_readable, mutated, survive};
 use crate::policy::EngineOptions;
+use crate::rehearsal::harness::Harness;
 use crate::rehearsal::source::Source;
-use crate::rehearsal::stage::House;
 use crate::rehearsal::{junit, report, run::play, scenario};
 
 /// The seed of everything here.
@@ -79,20 +79,20 @@ fn a_mutated_file_is_played_to_its_end() {
     for (policy, file) in WITH_POLICY {
         let source =
             Source::open(format!("builtin:{policy}").as_ref(), Default::default()).unwrap();
-        let mut house = House::with_told_time(source, EngineOptions::default()).unwrap();
+        let mut harness = Harness::with_given_time(source, EngineOptions::default()).unwrap();
         let mut played = 0;
         for case in 0..PLAYED {
             let donor = FILES[dice.below(FILES.len())];
             let bytes = mutated(file.as_bytes(), donor.as_bytes(), &mut dice);
-            let Ok(mut book) = scenario::parse("scenarios.toml", &String::from_utf8_lossy(&bytes))
+            let Ok(mut file) = scenario::parse("scenarios.toml", &String::from_utf8_lossy(&bytes))
             else {
                 continue;
             };
-            book.scenarios
+            file.scenarios
                 .iter_mut()
                 .flat_map(|s| &mut s.steps)
                 .for_each(|step| step.repeat = step.repeat.min(RUNS));
-            match survive(case, &bytes, || play(&mut house, &book, None, |_| {})) {
+            match survive(case, &bytes, || play(&mut harness, &file, None, |_| {})) {
                 Ok(all) => {
                     assert_plain(&report::text(std::slice::from_ref(&all), 0, Duration::ZERO));
                     assert!(junit::xml(&[all]).ends_with("</testsuites>\n"));

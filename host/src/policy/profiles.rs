@@ -7,9 +7,9 @@ use wasmtime::{
     Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures,
 };
 
-use super::EngineOptions;
 use super::bindings::Imports;
 use super::places;
+use super::spec::EngineOptions;
 use super::state::State;
 use super::wasi;
 
@@ -50,7 +50,7 @@ pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::COMPONENT_MODEL);
 
 /// A way to run components.
-pub(super) struct Lane {
+pub(super) struct EngineProfile {
     /// Its engine.
     pub engine: wasmtime::Engine,
     /// What it offers.
@@ -62,65 +62,65 @@ pub(super) struct Lane {
 }
 
 /// The three ways.
-pub(super) struct Lanes {
+pub(super) struct EngineProfiles {
     /// Places in the pool.
     pub places: u32,
     /// The process had no address space for more.
     pub scarce: bool,
     /// Small components, with instances from a pool: microseconds to instantiate.
-    pub pooled: Lane,
+    pub pooled: EngineProfile,
     /// Components that don't fit the pool's places.
-    pub on_demand: Lane,
+    pub on_demand: EngineProfile,
     /// Components that import WASI; shares the engine of `on_demand`.
-    pub wasi: Lane,
+    pub wasi: EngineProfile,
 }
 
-impl Lanes {
+impl EngineProfiles {
     /// Reserves the pool.
     pub fn new(options: &EngineOptions) -> wasmtime::Result<Self> {
         let on_demand = wasmtime::Engine::new(&base_config(options.fuel))?;
         let (pooled, places, scarce) = match pooled_engine(options) {
-            Ok((engine, places, scarce)) => (lane(engine, false, true)?, places, scarce),
+            Ok((engine, places, scarce)) => (profile(engine, false, true)?, places, scarce),
             Err(e) => {
                 tracing::warn!(
                     "there is no pool of policy instances, so each takes longer to build and `isolation = \"request\"` is \
                      refused: this process gets too little address space, see `ulimit -v` ({e})"
                 );
-                (lane(on_demand.clone(), false, false)?, 0, true)
+                (profile(on_demand.clone(), false, false)?, 0, true)
             }
         };
         Ok(Self {
             places,
             scarce,
             pooled,
-            on_demand: lane(on_demand.clone(), false, false)?,
-            wasi: lane(on_demand, true, false)?,
+            on_demand: profile(on_demand.clone(), false, false)?,
+            wasi: profile(on_demand, true, false)?,
         })
     }
 }
 
-impl Lane {
+impl EngineProfile {
     /// The same with WASI.
     pub fn with_wasi(&self) -> wasmtime::Result<Self> {
-        lane(self.engine.clone(), true, false)
+        profile(self.engine.clone(), true, false)
     }
 }
 
 /// A way to compile for all of them, which can't run anything well: it has no pool and no place for
 /// one.
-pub(super) fn for_compiling(fuel: bool, parallel: bool) -> wasmtime::Result<Lane> {
+pub(super) fn for_compiling(fuel: bool, parallel: bool) -> wasmtime::Result<EngineProfile> {
     let mut config = base_config(fuel);
     config.parallel_compilation(parallel);
-    lane(wasmtime::Engine::new(&config)?, false, false)
+    profile(wasmtime::Engine::new(&config)?, false, false)
 }
 
-fn lane(engine: wasmtime::Engine, wasi: bool, pooled: bool) -> wasmtime::Result<Lane> {
+fn profile(engine: wasmtime::Engine, wasi: bool, pooled: bool) -> wasmtime::Result<EngineProfile> {
     let mut linker = Linker::new(&engine);
     Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     if wasi {
         wasi::add_to_linker(&mut linker)?;
     }
-    Ok(Lane {
+    Ok(EngineProfile {
         engine,
         linker,
         wasi,
@@ -278,12 +278,12 @@ mod tests {
     ];
 
     fn engines() -> [wasmtime::Engine; 2] {
-        let lanes = Lanes::new(&EngineOptions {
+        let profiles = EngineProfiles::new(&EngineOptions {
             instances: Some(1),
             ..EngineOptions::default()
         })
         .unwrap();
-        [lanes.pooled.engine, lanes.wasi.engine]
+        [profiles.pooled.engine, profiles.wasi.engine]
     }
 
     /// A component around this module; a component as it is.
@@ -307,11 +307,14 @@ mod tests {
                 fuel,
                 ..EngineOptions::default()
             };
-            let lanes = Lanes::new(&options).unwrap();
+            let profiles = EngineProfiles::new(&options).unwrap();
             for parallel in [false, true] {
                 let compiling = hash(&for_compiling(fuel, parallel).unwrap().engine);
                 assert_eq!(
-                    [hash(&lanes.pooled.engine), hash(&lanes.on_demand.engine)],
+                    [
+                        hash(&profiles.pooled.engine),
+                        hash(&profiles.on_demand.engine)
+                    ],
                     [compiling; 2]
                 );
             }

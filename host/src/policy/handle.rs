@@ -22,11 +22,11 @@ use crate::message::{Fields, RequestHead};
 use crate::stats::PolicyShard;
 use crate::upstream::BackendFacts;
 
-/// One worker's seat at one generation of a policy. A call runs inline to its end or to its
+/// One worker's handle of one generation of a policy. A call runs inline to its end or to its
 /// deadline.
 ///
 /// A hook that the policy does not export answers as if the policy had no opinion.
-pub struct Seat {
+pub struct PolicyHandle {
     generation: Arc<Generation>,
     worker: usize,
     facts: Arc<dyn BackendFacts>,
@@ -44,14 +44,14 @@ pub struct Seat {
     took: Duration,
     /// The instructions of the last call, if the engine counts them.
     fuel: Option<u64>,
-    /// What it wrote into the shard's `suspended_until`, where a seat at another generation writes
-    /// as well.
+    /// What it wrote into the shard's `suspended_until`, where a handle of another generation
+    /// writes as well.
     suspended_until: u64,
     /// Requests that have begun and not ended; counted only with `isolation = "request"`.
     open: u32,
 }
 
-impl Seat {
+impl PolicyHandle {
     /// Takes the worker's warm instance. `shard` counts what the policy does here: the name's shard
     /// of this worker, or that of a trial.
     pub fn adopt(
@@ -60,7 +60,7 @@ impl Seat {
         facts: Arc<dyn BackendFacts>,
         shard: Arc<PolicyShard>,
     ) -> Self {
-        let mut seat = Self {
+        let mut handle = Self {
             deadline: generation.deadline,
             fuel: generation.counts_fuel().then_some(0),
             generation,
@@ -75,14 +75,14 @@ impl Seat {
             suspended_until: 0,
             open: 0,
         };
-        seat.breaker = Some(Breaker::new(seat.deadline.thread_time()));
+        handle.breaker = Some(Breaker::new(handle.deadline.thread_time()));
         // A new generation has not failed yet.
-        seat.shard.suspended_until.set(0);
-        if seat.generation.isolation() == Isolation::Worker {
+        handle.shard.suspended_until.set(0);
+        if handle.generation.isolation() == Isolation::Worker {
             // Without one now, the first call asks again and tells why.
-            seat.instance = seat.seated().ok();
+            handle.instance = handle.take_instance().ok();
         }
-        seat
+        handle
     }
 
     /// The same with a deadline that is no longer than this.
@@ -180,7 +180,7 @@ impl Seat {
             if !attempt.failed.is_empty() {
                 store
                     .data_mut()
-                    .turn
+                    .context
                     .failed
                     .extend_from_slice(attempt.failed);
             }
@@ -278,7 +278,7 @@ impl Seat {
         {
             return Err(self.left_alone(refused));
         }
-        let mut instance = match self.seated() {
+        let mut instance = match self.take_instance() {
             Ok(instance) => instance,
             Err(fault) => {
                 // Waiting for an instance is no failure of its own: the fault that cost the last
@@ -291,10 +291,12 @@ impl Seat {
         };
         let Instance { store, exports } = &mut *instance;
         if let Some(tape) = self.tape.take() {
-            tape.insert(store.data_mut());
+            store.data_mut().insert(tape);
         }
-        let State { turn, deadline, .. } = store.data_mut();
-        turn.begin(request, response.as_deref_mut(), pool);
+        let State {
+            context, deadline, ..
+        } = store.data_mut();
+        context.begin(request, response.as_deref_mut(), pool);
         deadline.begin(self.deadline);
         store.set_epoch_deadline(self.deadline.ticks);
 
@@ -317,8 +319,8 @@ impl Seat {
             self.fuel = store.get_fuel().ok().map(|left| u64::MAX - left);
         }
         let state = store.data_mut();
-        state.turn.end(request, response, answer.is_ok());
-        self.tape = Tape::eject(state);
+        state.context.end(request, response, answer.is_ok());
+        self.tape = state.eject();
         match answer {
             Ok(answer) => {
                 if self.watched > 0 || self.took > self.deadline.thread_time() {
@@ -336,7 +338,7 @@ impl Seat {
     }
 
     /// The instance to ask, with this worker's facts and counters.
-    fn seated(&mut self) -> Result<Box<Instance>, Fault> {
+    fn take_instance(&mut self) -> Result<Box<Instance>, Fault> {
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
         }
@@ -353,7 +355,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for PolicyHandle {
     fn drop(&mut self) {
         self.let_go();
         // The shard of a name outlives its generations.
@@ -361,9 +363,9 @@ impl Drop for Seat {
     }
 }
 
-impl std::fmt::Debug for Seat {
+impl std::fmt::Debug for PolicyHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seat")
+        f.debug_struct("PolicyHandle")
             .field("generation", &self.generation)
             .field("worker", &self.worker)
             .finish_non_exhaustive()

@@ -1,5 +1,5 @@
-//! How one request was decided, for whoever may ask: a list of what happened, in the response (RFC
-//! 9651).
+//! How one request was decided, for a client with a token: a list of what happened, in the response
+//! (RFC 9651).
 
 use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
@@ -9,49 +9,56 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use crate::policy::Hook;
+
 /// The request field that carries the token. Backends and policies never see it.
 pub const EXPLAIN: &str = "x-waypost-explain";
 /// The response field that carries the trace.
 pub const TRACE: &str = "x-waypost-trace";
 /// A trace is cut here: a response head has limits of its own, and clients have theirs.
 const MAX_LENGTH: usize = 4096;
-/// Bytes of a token: what is longer is none of ours.
+/// Bytes of a token at most: a longer one is not the proxy's.
 const LONGEST: usize = 64;
 /// Tokens that are valid at a time.
 const MAX_TOKENS: usize = 64;
 
 /// One request's trace.
 #[derive(Debug, Default)]
-pub struct Trace {
+pub(super) struct Trace {
     text: String,
+}
+
+/// A call of a hook, as a trace names it.
+#[derive(Debug)]
+pub(super) struct TracedCall<'a> {
+    pub hook: Hook,
+    pub policy: &'a str,
+    pub generation: u64,
+    /// `None` if it is the active generation.
+    pub role: Option<&'static str>,
+    pub took: Duration,
 }
 
 impl Trace {
     /// A policy was asked.
-    pub fn asked(
-        &mut self,
-        hook: &str,
-        policy: &str,
-        generation: u64,
-        role: Option<&str>,
-        took: Duration,
-        answer: &impl Display,
-    ) {
+    pub fn asked(&mut self, call: &TracedCall<'_>, answer: &dyn Display) {
         self.item(|text| {
+            let TracedCall {
+                hook,
+                policy,
+                generation,
+                ..
+            } = call;
             write!(
                 text,
                 "{hook};policy={};generation={generation}",
                 quoted(policy)
             )?;
-            if let Some(role) = role {
+            if let Some(role) = call.role {
                 write!(text, ";role={role}")?;
             }
-            write!(
-                text,
-                ";ns={};answer={}",
-                took.as_nanos(),
-                quoted(&answer.to_string())
-            )
+            let (took, answer) = (call.took.as_nanos(), quoted(&answer.to_string()));
+            write!(text, ";ns={took};answer={answer}")
         });
     }
 
@@ -98,7 +105,7 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// A token's digest, so that a comparison tells nothing by its time, and when it ends.
+/// A token's digest, so that the time of a comparison betrays nothing, and when it ends.
 type Valid = ([u8; 32], Instant);
 
 /// The tokens that let a request be explained, shared by the control side and the workers. Looked
@@ -111,7 +118,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Lets this token be used for so long. The oldest goes if there are too many.
+    /// Makes a token valid for a time. The oldest ends if there are too many.
     pub fn issue(&self, token: &str, valid_for: Duration) {
         let mut valid = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -143,14 +150,14 @@ mod tests {
     #[test]
     fn a_trace_is_a_structured_list_of_bounded_length() {
         let mut trace = Trace::default();
-        trace.asked(
-            "selection",
-            "a\"b",
-            3,
-            None,
-            Duration::from_nanos(640),
-            &"backend 1",
-        );
+        let call = TracedCall {
+            hook: Hook::Selection,
+            policy: "a\"b",
+            generation: 3,
+            role: None,
+            took: Duration::from_nanos(640),
+        };
+        trace.asked(&call, &"backend 1");
         trace.attempted(1, ([127, 0, 0, 1], 80).into(), "status-200");
         assert_eq!(
             trace.text(),
@@ -171,14 +178,14 @@ mod tests {
         full.item(|text| write!(text, ""));
         assert_eq!(full.text().len(), MAX_LENGTH);
         (0..1000).for_each(|n| {
-            trace.asked(
-                "range",
-                "ä\r\n",
-                n,
-                Some("canary"),
-                Duration::ZERO,
-                &"untouched",
-            )
+            let call = TracedCall {
+                hook: Hook::Range,
+                policy: "ä\r\n",
+                generation: n,
+                role: Some("canary"),
+                took: Duration::ZERO,
+            };
+            trace.asked(&call, &"untouched");
         });
         assert!(
             trace.text().len() <= MAX_LENGTH && trace.text().ends_with('"'),
@@ -201,7 +208,7 @@ mod tests {
         }
         let few = Tokens::default();
         (0..MAX_TOKENS).for_each(|n| few.issue(&n.to_string(), Duration::from_secs(60)));
-        assert!(few.accept(b"0"), "there is room for so many");
+        assert!(few.accept(b"0"), "there is room for all of these");
         (0..MAX_TOKENS).for_each(|n| tokens.issue(&n.to_string(), Duration::from_secs(60)));
         assert!(!tokens.accept(b"a") && tokens.accept(b"63"));
     }

@@ -1,42 +1,30 @@
-//! What somebody wants to know of one request: its trace, for who sent it, and its record, for a
-//! replay.
+//! The record of one request, for a replay: what its policies were asked and answered, and all that
+//! they could know.
 
-use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::snapshot::{Snapshot, View};
-use super::trace::Trace;
-use super::worker::Worker;
+use super::slot::PolicyEntry;
 use crate::message::{Fields, RequestHead};
-use crate::policy::{Hook, Message, Mode, Seat, Tape};
+use crate::policy::{Attempt, Hook, Message, Mode, PolicyHandle, Tape};
 use crate::recording::{
     self, Answer, Call, Fact, Held, Lineup, Loaded, Recorder, Request, Response, Role, Trial,
 };
-use crate::route::Rule;
-use crate::upstream::{BackendFacts, FailedAttempt};
+use crate::stats::WorkerShard;
+use crate::upstream::{BackendFacts, PoolTopology};
 
 /// Backends of a pool whose facts are recorded; those after them read as idle in a replay.
 const FACTS: usize = 512;
 
-/// What is noted of one request.
-#[derive(Debug, Default)]
-pub struct Watch {
-    /// For who sent it.
-    pub trace: Option<RefCell<Trace>>,
-    /// For a replay.
-    pub record: Option<RefCell<Record>>,
-}
-
 /// The record of a request as far as it has come.
 #[derive(Debug)]
-pub struct Record {
+pub struct RecordedRequest {
     request: Box<Request>,
     /// What it takes; `None` if that was too much, and there will be no record.
     held: Option<Held>,
     lineup: Arc<Lineup>,
-    /// The request's fields, as far as the record tells them.
-    told: Fields,
+    /// The request's fields as the record has them so far.
+    known: Fields,
     facts: Vec<Fact>,
     /// Of the call that comes.
     attempt: Option<u32>,
@@ -44,98 +32,90 @@ pub struct Record {
     response: Option<(u16, u32)>,
 }
 
-impl Record {
-    /// Begins a record, if this request is one of those that are recorded.
+impl RecordedRequest {
+    /// Begins the record of a request for this pool, on this worker. `lineup` is that of the
+    /// snapshot that decides it.
     pub fn begin(
         recorder: &Recorder,
-        worker: &Worker,
-        view: &View,
-        rule: &Rule,
+        lineup: Arc<Lineup>,
+        worker: usize,
+        pool: u32,
         head: &RequestHead,
-    ) -> Option<Self> {
-        use rand::Rng;
-        let taken = recorder.takes(worker.rng.borrow_mut().next_u32());
-        if !taken || !rule.policies.iter().any(|policy| recorder.wants(*policy)) {
-            return None;
-        }
-        let lineup = Arc::clone(
-            view.lineup
-                .get_or_init(|| Arc::new(lineup(recorder, &view.snapshot))),
-        );
+    ) -> Self {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let request = Request {
             lineup: lineup.lineup,
             time: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-            worker: worker.index,
+            worker,
             method: head.method.to_string(),
             scheme: head.scheme.as_str().to_owned(),
             host: head.host.clone(),
             path: head.raw_path().to_owned(),
             query: head.query().map(str::to_owned),
             client: head.client,
-            pool: rule.pool.number(),
+            pool,
             fields: recording::fields(&head.fields),
             calls: Vec::new(),
             status: 0,
         };
         let mut held = recorder.hold();
         let held = held.grow(request.weight()).then_some(held);
-        Some(Self {
+        Self {
             request: Box::new(request),
             held,
             lineup,
-            told: head.fields.clone(),
+            known: head.fields.clone(),
             facts: Vec::new(),
             attempt: None,
             failed: Vec::new(),
             response: None,
-        })
+        }
     }
 
     /// Hands it over, if there is anything to replay.
-    pub fn end(mut self, recorder: &Recorder, worker: &Worker, status: u16) {
+    pub(super) fn end(mut self, recorder: &Recorder, shard: &WorkerShard, status: u16) {
         let Some(held) = self.held else {
-            worker.shard.records_dropped.increment();
+            shard.records_dropped.increment();
             return;
         };
         if self.request.calls.is_empty() {
             return;
         }
         self.request.status = status;
-        recorder.hand_in(&self.lineup, self.request, held, &worker.shard);
+        recorder.hand_in(&self.lineup, self.request, held, shard);
     }
 
     /// The next calls are about this attempt.
-    pub fn attempt(&mut self, number: u32, failed: &[FailedAttempt]) {
-        self.attempt = Some(number);
-        self.failed = failed.iter().map(Into::into).collect();
+    pub(super) fn attempt(&mut self, attempt: Attempt<'_>) {
+        self.attempt = Some(attempt.number);
+        self.failed = attempt.failed.iter().map(Into::into).collect();
     }
 
     /// The next calls are about a response with this status of this backend.
-    pub fn response(&mut self, status: u16, backend: u32) {
+    pub(super) fn response(&mut self, status: u16, backend: u32) {
         self.response = Some((status, backend));
     }
 
     /// Whether calls of this policy are recorded.
-    pub fn wants(&self, seat: &Seat) -> bool {
+    pub(super) fn wants(&self, handle: &PolicyHandle) -> bool {
         self.lineup
             .policies
             .iter()
-            .any(|policy| policy.name == seat.generation().name())
+            .any(|policy| policy.name == handle.generation().name())
     }
 
     /// Notes what a policy is about to be asked; the answer is still to come.
-    pub fn asking(
+    pub(super) fn asking(
         &mut self,
-        seat: &Seat,
+        handle: &PolicyHandle,
         role: Role,
         hook: Hook,
         message: &Message<'_>,
         facts: &dyn BackendFacts,
     ) -> Call {
-        let generation = seat.generation();
+        let generation = handle.generation();
         let is = |this: Hook| hook == this;
         Call {
             policy: generation.name().to_owned(),
@@ -157,8 +137,8 @@ impl Record {
                     backend,
                     fields: recording::fields(fields),
                 }),
-            sees: self.tell(message.head),
-            facts: self.news(facts),
+            sees: self.changed_fields(message.head),
+            facts: self.changed_facts(facts),
             tape: None,
             answer: Answer::Done,
             edited: None,
@@ -167,20 +147,26 @@ impl Record {
     }
 
     /// Notes what came of it.
-    pub fn asked(&mut self, mut call: Call, seat: &Seat, answer: Answer, message: &Message<'_>) {
+    pub(super) fn asked(
+        &mut self,
+        mut call: Call,
+        handle: &PolicyHandle,
+        answer: Answer,
+        message: &Message<'_>,
+    ) {
         call.answer = answer;
-        call.nanoseconds = u64::try_from(seat.took().as_nanos()).unwrap_or(u64::MAX);
+        call.nanoseconds = u64::try_from(handle.took().as_nanos()).unwrap_or(u64::MAX);
         // A shadow has the tape of the active generation, and what it did to the fields is
         // forgotten.
         let counts = call.role != Role::Shadow;
-        call.tape = seat.tape().filter(|_| counts).map(Tape::record);
+        call.tape = handle.tape().filter(|_| counts).map(Tape::record);
         call.edited = match (&call.response, message.response.as_deref()) {
             (Some(before), Some(now)) => {
                 Some(recording::fields(now)).filter(|now| *now != before.fields)
             }
-            _ if counts => self.tell(message.head),
+            _ if counts => self.changed_fields(message.head),
             _ => Some(&message.head.fields)
-                .filter(|now| !now.iter().eq(self.told.iter()))
+                .filter(|now| !now.iter().eq(self.known.iter()))
                 .map(recording::fields),
         };
         if self
@@ -196,17 +182,17 @@ impl Record {
         }
     }
 
-    /// The request's fields, if they are not those that the record tells.
-    fn tell(&mut self, head: &RequestHead) -> Option<Vec<recording::Field>> {
-        if head.fields.iter().eq(self.told.iter()) {
+    /// The request's fields, if they are not those that the record has.
+    fn changed_fields(&mut self, head: &RequestHead) -> Option<Vec<recording::Field>> {
+        if head.fields.iter().eq(self.known.iter()) {
             return None;
         }
-        self.told = head.fields.clone();
+        self.known = head.fields.clone();
         Some(recording::fields(&head.fields))
     }
 
     /// What is known of the backends, if that has changed.
-    fn news(&mut self, facts: &dyn BackendFacts) -> Option<Vec<Fact>> {
+    fn changed_facts(&mut self, facts: &dyn BackendFacts) -> Option<Vec<Fact>> {
         let pool = self.request.pool;
         let count = facts.backend_count(pool).min(FACTS as u32);
         let fact = |backend| {
@@ -226,53 +212,56 @@ impl Record {
     }
 }
 
-/// Made once for each view, and only if a request is recorded on it.
-pub type LineupOnce = OnceCell<Arc<Lineup>>;
-
-fn lineup(recorder: &Recorder, snapshot: &Snapshot) -> Lineup {
-    let pools = snapshot.pools.iter().map(|pool| recording::Pool {
-        id: pool.id.number(),
-        name: pool.name.clone(),
-        backends: pool
-            .endpoints
-            .iter()
-            .map(|b| recording::Backend {
-                address: b.address.to_string(),
-                weight: b.weight,
-                labels: b.labels.clone(),
-            })
-            .collect(),
-    });
+/// What is the same in all records of one snapshot.
+pub fn lineup(
+    recorder: &Recorder,
+    version: u64,
+    pools: &[Arc<PoolTopology>],
+    entries: &[PolicyEntry],
+) -> Lineup {
+    let pools = pools.iter().map(|pool| recorded_pool(pool));
     let named = recorder.lineup().policies.iter();
     let policies = named.filter_map(|policy| {
-        let found = snapshot
-            .policies
-            .iter()
-            .find(|lineup| *lineup.name == *policy.name)?;
-        let active = found.active.as_ref().ok();
-        let trial = found.trial.as_ref().map(|trial| Trial {
-            role: match trial.mode {
-                Mode::Shadow => Role::Shadow,
-                Mode::Canary(_) => Role::Canary,
-            },
-            generation: trial.generation.number(),
-            digest: trial.generation.digest().to_owned(),
-        });
-        let active = active.map(|g| Loaded {
-            generation: g.number(),
-            digest: g.digest().to_owned(),
-        });
-        Some(recording::Policy {
-            active,
-            trial,
-            ..policy.clone()
-        })
+        let found = entries.iter().find(|entry| *entry.name == *policy.name)?;
+        Some(recorded_policy(found, policy))
     });
-    let policies = policies.collect();
     Lineup {
-        lineup: snapshot.version,
+        lineup: version,
         pools: pools.collect(),
-        policies,
+        policies: policies.collect(),
         ..recorder.lineup().clone()
+    }
+}
+
+fn recorded_pool(pool: &PoolTopology) -> recording::Pool {
+    let backends = pool.endpoints.iter().map(|b| recording::Backend {
+        address: b.address.to_string(),
+        weight: b.weight,
+        labels: b.labels.clone(),
+    });
+    recording::Pool {
+        id: pool.id.number(),
+        name: pool.name.clone(),
+        backends: backends.collect(),
+    }
+}
+
+fn recorded_policy(entry: &PolicyEntry, policy: &recording::Policy) -> recording::Policy {
+    let active = entry.active.as_ref().ok().map(|generation| Loaded {
+        generation: generation.number(),
+        digest: generation.digest().to_owned(),
+    });
+    let trial = entry.trial.as_ref().map(|trial| Trial {
+        role: match trial.mode {
+            Mode::Shadow => Role::Shadow,
+            Mode::Canary(_) => Role::Canary,
+        },
+        generation: trial.generation.number(),
+        digest: trial.generation.digest().to_owned(),
+    });
+    recording::Policy {
+        active,
+        trial,
+        ..policy.clone()
     }
 }

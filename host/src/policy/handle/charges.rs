@@ -1,4 +1,4 @@
-//! What faults and late answers of a seat cost, and what comes of that.
+//! What faults and late answers of a handle cost, and what comes of that.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,13 +8,13 @@ use super::super::deadline::thread_time;
 use super::super::hook::Hook;
 use super::super::instance::{Instance, fault};
 use super::super::suspension::{BEYOND, Consequence, Refused};
-use super::Seat;
+use super::PolicyHandle;
 
 /// After a call that took longer than its deadline, so many are measured by the thread's own time,
 /// which costs a system call each. The first may just have been off its core.
 const WATCHED: u32 = 4096;
 
-impl Seat {
+impl PolicyHandle {
     /// A call that answered took longer than its deadline, or one did not long ago. The deadline is
     /// not read from the thread's time before the first tick that finds a call under way, so that a
     /// late answer is used: its time is spent.

@@ -1,4 +1,4 @@
-//! Policies on their seats, and what they are asked about.
+//! Policies on their handles, and what they are asked about.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use serde_json::Value;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use waypost::message::{Fields, RequestHead};
 use waypost::policy::{
-    Attempt, BackendSpec, Compiler, Engine, EngineOptions, PolicySpec, PoolSpec, Seat, builtin,
+    Attempt, BackendSpec, Compiler, Engine, EngineOptions, PolicyHandle, PolicySpec, PoolSpec,
+    builtin,
 };
 use waypost::stats::Stats;
 use waypost::upstream::BackendFacts;
@@ -26,11 +27,11 @@ pub const FEW_FIELDS: usize = 4;
 pub const TENANT: &str = "tenant-one";
 
 /// Loads policies for one worker.
-pub struct Seats {
+pub struct Handles {
     engine: Engine,
 }
 
-impl Seats {
+impl Handles {
     /// With an engine as the proxy has one.
     pub fn new() -> Self {
         Self {
@@ -46,18 +47,18 @@ impl Seats {
     }
 
     /// A built-in policy.
-    pub fn builtin(&self, name: &str, settings: Value) -> Seat {
-        self.seat(name, builtin(name).unwrap(), Isolation::Worker, settings)
+    pub fn builtin(&self, name: &str, settings: Value) -> PolicyHandle {
+        self.handle(name, builtin(name).unwrap(), Isolation::Worker, settings)
     }
 
     /// This component; `name` also decides which store it has.
-    pub fn seat(
+    pub fn handle(
         &self,
         name: &str,
         component: &[u8],
         isolation: Isolation,
         settings: Value,
-    ) -> Seat {
+    ) -> PolicyHandle {
         self.load(
             name,
             component,
@@ -68,7 +69,13 @@ impl Seats {
     }
 
     /// The same with this deadline and so much memory.
-    pub fn limited(&self, name: &str, component: &[u8], deadline: Duration, memory: u64) -> Seat {
+    pub fn limited(
+        &self,
+        name: &str,
+        component: &[u8],
+        deadline: Duration,
+        memory: u64,
+    ) -> PolicyHandle {
         self.load(
             name,
             component,
@@ -85,7 +92,7 @@ impl Seats {
         isolation: Isolation,
         settings: Value,
         (deadline, memory): (Duration, u64),
-    ) -> Seat {
+    ) -> PolicyHandle {
         let spec = PolicySpec {
             setup: None,
             name: name.to_owned(),
@@ -115,7 +122,7 @@ impl Seats {
             .load(&spec, &pools, 1, &Stats::new(1).policy(name), 1);
         let generation = loaded.unwrap_or_else(|e| panic!("{e}"));
         let shard = generation.shard(0);
-        Seat::adopt(generation, 0, Arc::new(Facts), shard)
+        PolicyHandle::adopt(generation, 0, Arc::new(Facts), shard)
     }
 }
 

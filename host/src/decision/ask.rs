@@ -1,0 +1,59 @@
+//! One hook of one policy, known by data.
+
+use super::environment::Caller;
+use crate::policy::{
+    Attempt, CheckRange, EditRequest, EditResponse, Fault, Hook, HookAnswer, Message, PolicyHandle,
+    Select,
+};
+
+/// What any hook may be asked beside the message.
+#[derive(Debug, Clone, Copy)]
+pub struct HookFacts<'a> {
+    /// The pool of the route.
+    pub pool: u32,
+    /// The attempt that a backend is selected for.
+    pub attempt: Attempt<'a>,
+    /// The status of the response.
+    pub status: u16,
+    /// The backend that gave it.
+    pub backend: u32,
+}
+
+/// Asks one hook of one policy, as a recording or a benchmark names it. A request's hooks are asked
+/// by a [`PolicyChain`](super::PolicyChain).
+pub fn ask_hook(
+    caller: impl Caller,
+    handle: &mut PolicyHandle,
+    hook: Hook,
+    facts: HookFacts<'_>,
+    message: &mut Message<'_>,
+) -> Result<HookAnswer, Fault> {
+    let HookFacts {
+        pool,
+        attempt,
+        status,
+        backend,
+    } = facts;
+    match hook {
+        Hook::Range => {
+            let question = CheckRange { pool };
+            caller.call(handle, &question, message).map(Into::into)
+        }
+        Hook::RequestHeaders => {
+            let question = EditRequest { pool };
+            caller.call(handle, &question, message).map(Into::into)
+        }
+        Hook::Selection => {
+            let question = Select { pool, attempt };
+            caller.call(handle, &question, message).map(Into::into)
+        }
+        Hook::ResponseHeaders => {
+            let question = EditResponse {
+                pool,
+                status,
+                backend,
+            };
+            caller.call(handle, &question, message).map(Into::into)
+        }
+    }
+}

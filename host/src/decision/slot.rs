@@ -1,0 +1,161 @@
+//! What answers under a policy's name: for all workers, and on one of them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::OnFailure;
+use crate::policy::{Generation, PolicyHandle, Trial};
+use crate::stats::{PolicyShard, Stats, TrialShard};
+use crate::upstream::BackendFacts;
+
+/// What answers under a policy's name, as a snapshot publishes it.
+#[derive(Debug, Clone)]
+pub struct PolicyEntry {
+    /// The name.
+    pub name: Arc<str>,
+    /// What becomes of a request when the policy fails.
+    pub on_failure: OnFailure,
+    /// The same while no generation of it is loaded.
+    pub while_absent: OnFailure,
+    /// The generation that decides, or why there is none: it is being loaded, or was refused.
+    pub active: Result<Arc<Generation>, Arc<str>>,
+    /// The generation on trial.
+    pub trial: Option<Arc<Trial>>,
+}
+
+/// One worker's side of a [`PolicyEntry`].
+#[derive(Debug, Clone)]
+pub struct PolicySlot {
+    /// The entry.
+    pub entry: PolicyEntry,
+    /// The handle of the active generation.
+    pub active: Option<Rc<RefCell<PolicyHandle>>>,
+    /// The generation on trial.
+    pub(super) trial: Option<TrialSlot>,
+    /// This worker's counters of the policy's name.
+    pub shard: Arc<PolicyShard>,
+}
+
+/// One worker's side of a [`Trial`].
+#[derive(Debug, Clone)]
+pub(super) struct TrialSlot {
+    pub trial: Arc<Trial>,
+    /// The handle of the candidate.
+    pub handle: Rc<RefCell<PolicyHandle>>,
+    /// This worker's counters of the trial.
+    pub shard: Arc<TrialShard>,
+}
+
+/// One worker's slots for all policies, by their index in the configuration.
+#[derive(Debug, Default)]
+pub struct WorkerPolicies {
+    pub(super) slots: Vec<PolicySlot>,
+    /// Whether any policy has a generation on trial.
+    pub(super) on_trial: bool,
+    /// Whether any policy has no generation that decides.
+    pub(super) absent: bool,
+}
+
+/// What handles of one worker share.
+#[derive(Clone, Copy)]
+pub struct WorkerSide<'a> {
+    /// What the worker knows of backends.
+    pub facts: &'a Arc<dyn BackendFacts>,
+    /// All counters.
+    pub stats: &'a Stats,
+    /// The worker's number.
+    pub worker: usize,
+}
+
+impl WorkerPolicies {
+    /// The slots for these entries. What answers as before keeps its handle, and so its instance.
+    pub fn new(entries: &[PolicyEntry], former: Option<&Self>, side: WorkerSide<'_>) -> Self {
+        let former = |at: usize| former.and_then(|former| former.slots.get(at));
+        let slots = entries.iter().enumerate();
+        Self::from_slots(
+            slots
+                .map(|(at, entry)| PolicySlot::new(entry, former(at), side))
+                .collect(),
+        )
+    }
+
+    /// These slots.
+    pub fn from_slots(slots: Vec<PolicySlot>) -> Self {
+        Self {
+            on_trial: slots.iter().any(|slot| slot.entry.trial.is_some()),
+            absent: slots.iter().any(|slot| slot.entry.active.is_err()),
+            slots,
+        }
+    }
+}
+
+impl PolicySlot {
+    fn new(entry: &PolicyEntry, former: Option<&Self>, side: WorkerSide<'_>) -> Self {
+        let shard = match former {
+            Some(former) => Arc::clone(&former.shard),
+            None => Arc::clone(&side.stats.policy(&entry.name).shards[side.worker]),
+        };
+        let active = entry.active.as_ref().ok().map(|generation| {
+            let kept = former.and_then(|former| former.active.as_ref());
+            match kept.filter(|kept| Arc::ptr_eq(kept.borrow().generation(), generation)) {
+                Some(kept) => Rc::clone(kept),
+                None => Rc::new(RefCell::new(PolicyHandle::adopt(
+                    Arc::clone(generation),
+                    side.worker,
+                    Arc::clone(side.facts),
+                    Arc::clone(&shard),
+                ))),
+            }
+        });
+        let trial = entry.trial.as_ref().map(|trial| {
+            let kept = former.and_then(|former| former.trial.as_ref());
+            match kept.filter(|kept| Arc::ptr_eq(&kept.trial, trial)) {
+                Some(kept) => kept.clone(),
+                None => TrialSlot::new(trial, side),
+            }
+        });
+        Self {
+            entry: entry.clone(),
+            active,
+            trial,
+            shard,
+        }
+    }
+
+    /// A slot for a handle whose generation always decides, as a rehearsal has it.
+    pub fn of_one(handle: Rc<RefCell<PolicyHandle>>, shard: Arc<PolicyShard>) -> Self {
+        let generation = Arc::clone(handle.borrow().generation());
+        let entry = PolicyEntry {
+            name: generation.name().into(),
+            on_failure: generation.on_failure(),
+            while_absent: generation.on_failure(),
+            active: Ok(generation),
+            trial: None,
+        };
+        Self {
+            entry,
+            active: Some(handle),
+            trial: None,
+            shard,
+        }
+    }
+
+    /// The handles, that of the active generation first.
+    pub(super) fn handles(&self) -> impl Iterator<Item = &Rc<RefCell<PolicyHandle>>> {
+        let on_trial = self.trial.as_ref().map(|trial| &trial.handle);
+        self.active.iter().chain(on_trial)
+    }
+}
+
+impl TrialSlot {
+    fn new(trial: &Arc<Trial>, side: WorkerSide<'_>) -> Self {
+        Self {
+            trial: Arc::clone(trial),
+            handle: Rc::new(RefCell::new(
+                trial.handle(side.worker, Arc::clone(side.facts)),
+            )),
+            shard: Arc::clone(&trial.shards[side.worker]),
+        }
+    }
+}

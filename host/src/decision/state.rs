@@ -1,0 +1,78 @@
+//! What is settled for one request alone: which generations decide it, which shadows see it, and
+//! what is captured of it.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::capture::Capture;
+use super::explain::Trace;
+use super::record::RecordedRequest;
+use crate::recording::Recorder;
+use crate::stats::WorkerShard;
+
+/// One request's own. A bit stands for a policy's place in the route.
+#[derive(Debug, Default)]
+pub struct RequestPolicyState {
+    /// Policies whose candidate was to decide this request.
+    pub(super) chosen: Cell<u64>,
+    /// Those of them whose candidate has failed: the active generation decides the rest.
+    pub(super) given_up: Cell<u64>,
+    /// Policies whose shadow sees this request.
+    pub(super) shadowed: Cell<u64>,
+    /// When a backend's answer began; noted only while something is on trial.
+    pub(super) answered: Cell<Option<Instant>>,
+    /// The attempt under way.
+    pub attempt: Cell<u32>,
+    /// What is noted of the request: nothing for most.
+    pub(super) capture: Option<Box<Capture>>,
+}
+
+impl RequestPolicyState {
+    /// Has a trace kept, from now on.
+    pub fn keep_trace(&mut self) {
+        self.capture.get_or_insert_default().trace = Some(RefCell::default());
+    }
+
+    /// Has a record kept, from now on.
+    pub fn keep_record(&mut self, record: RecordedRequest) {
+        self.capture.get_or_insert_default().record = Some(RefCell::new(record));
+    }
+
+    /// The trace so far, if one is kept.
+    pub fn trace(&self) -> Option<Ref<'_, str>> {
+        let trace = self.capture.as_ref()?.trace.as_ref()?;
+        Some(Ref::map(trace.borrow(), Trace::text))
+    }
+
+    /// Notes something in the record, if one is kept.
+    #[inline]
+    pub(super) fn record(&self, note: impl FnOnce(&mut RecordedRequest)) {
+        if let Some(capture) = &self.capture
+            && let Some(record) = &capture.record
+        {
+            note(&mut record.borrow_mut());
+        }
+    }
+
+    /// Notes for the trace what became of the attempt under way.
+    #[inline]
+    pub fn attempted(&self, backend: SocketAddr, outcome: impl FnOnce() -> String) {
+        if let Some(capture) = &self.capture
+            && let Some(trace) = &capture.trace
+        {
+            let mut trace = trace.borrow_mut();
+            trace.attempted(self.attempt.get(), backend, &outcome());
+        }
+    }
+
+    /// The request has been answered with this status: its record is handed over.
+    #[inline]
+    pub fn end(self, recorder: Option<&Recorder>, shard: &WorkerShard, status: u16) {
+        if let Some(capture) = self.capture
+            && let (Some(record), Some(recorder)) = (capture.record, recorder)
+        {
+            record.into_inner().end(recorder, shard, status);
+        }
+    }
+}

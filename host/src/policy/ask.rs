@@ -1,0 +1,175 @@
+//! One question for each hook, and what a hook is asked about.
+
+use std::fmt;
+
+use super::answer::{Attempt, Edited, Fault, RangeVerdict, Reply, Selected};
+use super::handle::PolicyHandle;
+use super::hook::Hook;
+use crate::message::{Fields, RequestHead};
+
+/// What a hook is asked about, and may edit.
+#[derive(Debug)]
+pub struct Message<'a> {
+    /// The request.
+    pub head: &'a mut RequestHead,
+    /// The response's fields; `None` before there is one.
+    pub response: Option<&'a mut Fields>,
+}
+
+impl<'a> Message<'a> {
+    /// A request that has no response yet.
+    pub fn request(head: &'a mut RequestHead) -> Self {
+        Self {
+            head,
+            response: None,
+        }
+    }
+}
+
+/// The answer of any hook, for code that knows its hook by data and not by type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookAnswer {
+    /// Of `range.check`.
+    Range(RangeVerdict),
+    /// Of the header hooks.
+    Edited(Edited),
+    /// Of `selection.select`.
+    Selected(Selected),
+}
+
+impl HookAnswer {
+    /// The policy's own answer to the client, if it is one.
+    pub fn reply(&self) -> Option<&Reply> {
+        match self {
+            Self::Range(RangeVerdict::Answer(reply))
+            | Self::Edited(Edited::Answer(reply))
+            | Self::Selected(Selected::Answer(reply)) => Some(reply),
+            Self::Range(_) | Self::Edited(_) | Self::Selected(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for HookAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range(verdict) => verdict.fmt(f),
+            Self::Edited(edited) => edited.fmt(f),
+            Self::Selected(selected) => selected.fmt(f),
+        }
+    }
+}
+
+impl From<RangeVerdict> for HookAnswer {
+    fn from(verdict: RangeVerdict) -> Self {
+        Self::Range(verdict)
+    }
+}
+
+impl From<Edited> for HookAnswer {
+    fn from(edited: Edited) -> Self {
+        Self::Edited(edited)
+    }
+}
+
+impl From<Selected> for HookAnswer {
+    fn from(selected: Selected) -> Self {
+        Self::Selected(selected)
+    }
+}
+
+/// A question of one hook: what it is asked beside the message.
+pub trait Ask {
+    /// What the hook answers.
+    type Answer: Clone + Into<HookAnswer>;
+    /// The hook.
+    const HOOK: Hook;
+
+    /// Calls the hook.
+    fn ask(
+        &self,
+        handle: &mut PolicyHandle,
+        message: &mut Message<'_>,
+    ) -> Result<Self::Answer, Fault>;
+}
+
+/// Which range is wanted?
+#[derive(Debug, Clone, Copy)]
+pub struct CheckRange {
+    /// The pool of the route.
+    pub pool: u32,
+}
+
+/// Which fields of the request change?
+#[derive(Debug, Clone, Copy)]
+pub struct EditRequest {
+    /// The pool of the route.
+    pub pool: u32,
+}
+
+/// Which backend takes the request?
+#[derive(Debug, Clone, Copy)]
+pub struct Select<'a> {
+    /// The pool of the route.
+    pub pool: u32,
+    /// Which attempt it is.
+    pub attempt: Attempt<'a>,
+}
+
+/// Which fields of the response change?
+#[derive(Debug, Clone, Copy)]
+pub struct EditResponse {
+    /// The pool of the route.
+    pub pool: u32,
+    /// The response's status.
+    pub status: u16,
+    /// The backend that answered, by its index in the pool.
+    pub backend: u32,
+}
+
+impl Ask for CheckRange {
+    type Answer = RangeVerdict;
+    const HOOK: Hook = Hook::Range;
+
+    #[inline]
+    fn ask(
+        &self,
+        handle: &mut PolicyHandle,
+        message: &mut Message<'_>,
+    ) -> Result<RangeVerdict, Fault> {
+        handle.check_range(message.head, self.pool)
+    }
+}
+
+impl Ask for EditRequest {
+    type Answer = Edited;
+    const HOOK: Hook = Hook::RequestHeaders;
+
+    #[inline]
+    fn ask(&self, handle: &mut PolicyHandle, message: &mut Message<'_>) -> Result<Edited, Fault> {
+        handle.edit_request(message.head, self.pool)
+    }
+}
+
+impl Ask for Select<'_> {
+    type Answer = Selected;
+    const HOOK: Hook = Hook::Selection;
+
+    #[inline]
+    fn ask(&self, handle: &mut PolicyHandle, message: &mut Message<'_>) -> Result<Selected, Fault> {
+        handle.select(message.head, self.pool, self.attempt)
+    }
+}
+
+impl Ask for EditResponse {
+    type Answer = Edited;
+    const HOOK: Hook = Hook::ResponseHeaders;
+
+    #[inline]
+    fn ask(&self, handle: &mut PolicyHandle, message: &mut Message<'_>) -> Result<Edited, Fault> {
+        // Without a response there is nothing to edit.
+        let Some(fields) = message.response.as_deref_mut() else {
+            return Ok(Edited::Done);
+        };
+        handle.edit_response(message.head, self.pool, self.status, self.backend, fields)
+    }
+}

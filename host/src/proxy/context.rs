@@ -1,0 +1,78 @@
+//! What the parts of one request share: its worker, its snapshot, its route and its policies.
+
+use rand::Rng;
+
+use super::snapshot::WorkerSnapshot;
+use super::worker::Worker;
+use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
+
+use crate::route::Rule;
+use crate::upstream::{BackendFacts, FailedAttempt, PoolId, WorkerPools};
+
+/// What the parts of one request share.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RequestContext<'a> {
+    pub worker: &'a Worker,
+    /// The request's own, whatever the worker adopts meanwhile.
+    pub view: &'a WorkerSnapshot,
+    /// The request's route.
+    pub rule: &'a Rule,
+    /// What is settled of its policies.
+    pub state: &'a RequestPolicyState,
+}
+
+impl<'a> RequestContext<'a> {
+    /// The policies of the route.
+    #[inline]
+    pub fn chain(self) -> PolicyChain<'a, WorkerEnvironment<'a>> {
+        PolicyChain {
+            route: ChainRoute {
+                number: self.rule.number,
+                pool: self.rule.pool.number(),
+                policies: &self.rule.policies,
+            },
+            policies: &self.view.policies,
+            state: self.state,
+            environment: WorkerEnvironment {
+                worker: self.worker,
+                pools: &self.view.pools,
+                pool: self.rule.pool,
+            },
+        }
+    }
+}
+
+/// What a worker lends to a chain of policies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WorkerEnvironment<'a> {
+    worker: &'a Worker,
+    pools: &'a WorkerPools,
+    /// The route's.
+    pool: PoolId,
+}
+
+impl Caller for WorkerEnvironment<'_> {}
+
+impl Environment for WorkerEnvironment<'_> {
+    fn random(self) -> u64 {
+        self.worker.rng.borrow_mut().next_u64()
+    }
+
+    fn log_fault(self, line: impl Fn() -> String) {
+        self.worker.faults.log(self.worker.timers.now(), line);
+    }
+
+    fn facts(&self) -> &dyn BackendFacts {
+        &*self.pools.facts
+    }
+
+    #[inline]
+    fn takes_traffic(self, backend: u32) -> bool {
+        self.pools.takes_traffic(self.pool, backend)
+    }
+
+    fn choose(self, failed: &[FailedAttempt]) -> Option<u32> {
+        let mut rng = self.worker.rng.borrow_mut();
+        self.pools.choose(self.pool, failed, &mut rng)
+    }
+}

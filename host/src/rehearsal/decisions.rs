@@ -1,0 +1,88 @@
+//! What a policy is asked about, and what it decides.
+
+use crate::message::{Fields, RequestHead};
+use crate::policy::{Fault, Hook, HookAnswer, LogLine, Reply, Script, Selected};
+use crate::upstream::FailedAttempt;
+
+/// A request, and what a policy draws, reads and learns while it is asked about it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Question {
+    /// The request as a policy would see it.
+    pub head: RequestHead,
+    /// The pool's id.
+    pub pool: u32,
+    /// Which attempt the selection is for; 1 is the first.
+    pub attempt: u32,
+    /// The attempts that failed.
+    pub failed: Vec<FailedAttempt>,
+    /// What the backend answers; `None` if it is not asked.
+    pub response: Option<Response>,
+    /// Draws and time, for all hooks together.
+    pub script: Script,
+}
+
+/// A backend's response.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Response {
+    /// Its status.
+    pub status: u16,
+    /// Its fields.
+    pub fields: Fields,
+    /// The backend that gave it; the one that was selected if `None`.
+    pub backend: Option<u32>,
+}
+
+/// What the hooks decided.
+#[derive(Debug, Default)]
+pub(super) struct Decisions {
+    /// By [`Hook::index`]; `None` if the hook was not asked.
+    pub answers: [Option<Result<HookAnswer, Fault>>; Hook::ALL.len()],
+    /// The request after it was edited.
+    pub head: RequestHead,
+    /// The fields of the response after they were edited.
+    pub response_fields: Fields,
+    /// The instructions of each call, where the engine counts them.
+    pub fuel: Vec<u64>,
+    /// What the policy wrote into its log, 256 lines of each call at most.
+    pub lines: Vec<LogLine>,
+    /// What was wrong with the script: a draw that the policy could not be given.
+    pub complaint: Option<String>,
+    /// Draws of the script that no hook asked for.
+    pub draws_left: usize,
+}
+
+impl Decisions {
+    /// What this hook decided, if it was asked.
+    pub fn of(&self, hook: Hook) -> Option<Result<&HookAnswer, &Fault>> {
+        self.answers[hook.index()].as_ref().map(Result::as_ref)
+    }
+
+    /// What the selection came to, if it was asked for.
+    pub fn selection(&self) -> Option<Result<&Selected, &Fault>> {
+        match self.of(Hook::Selection)? {
+            Ok(HookAnswer::Selected(selected)) => Some(Ok(selected)),
+            Ok(_) => None,
+            Err(fault) => Some(Err(fault)),
+        }
+    }
+
+    /// The backend that was selected.
+    pub fn backend(&self) -> Option<u32> {
+        match self.selection() {
+            Some(Ok(Selected::Backend(backend))) => Some(*backend),
+            _ => None,
+        }
+    }
+
+    /// The answer that the client would get from the policy, and the hook that gave it.
+    pub fn answer(&self) -> Option<(Hook, &Reply)> {
+        let replies = |hook| self.of(hook)?.ok()?.reply().map(|reply| (hook, reply));
+        Hook::ALL.into_iter().find_map(replies)
+    }
+
+    /// The hooks that failed, and how.
+    pub fn faults(&self) -> impl Iterator<Item = (Hook, &Fault)> {
+        let fault = |hook| self.of(hook)?.err().map(|fault| (hook, fault));
+        Hook::ALL.into_iter().filter_map(fault)
+    }
+}

@@ -1,0 +1,215 @@
+//! A policy that is loaded, and asked about requests.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError};
+
+use super::decisions::{Decisions, Question, Response};
+use super::facts::GivenFacts;
+use super::script::{Notes, Scripted};
+use crate::decision::{
+    ChainRoute, Environment, HookFacts, PolicyChain, PolicySlot, RequestPolicyState, Stop,
+    WorkerPolicies, ask_hook, may_ask_for_range,
+};
+use crate::message::RequestHead;
+use crate::policy::{Attempt, Hook, LogLine, Message, PolicyHandle, Script, Store};
+use crate::stats::{PolicyShard, PolicyStats};
+
+/// A policy that can be asked.
+pub(super) struct Host {
+    handle: Rc<RefCell<PolicyHandle>>,
+    /// The policy alone, as a route has it.
+    policies: WorkerPolicies,
+    facts: Arc<GivenFacts>,
+    stats: Arc<PolicyStats>,
+    clock: Option<Arc<AtomicU64>>,
+    store: Arc<Store>,
+    heard_at_setup: Vec<LogLine>,
+}
+
+impl Host {
+    /// Of a policy with this handle. `clock` is what its store follows, if that is not the time.
+    pub fn new(
+        handle: PolicyHandle,
+        facts: Arc<GivenFacts>,
+        stats: Arc<PolicyStats>,
+        clock: Option<Arc<AtomicU64>>,
+    ) -> Self {
+        let generation = Arc::clone(handle.generation());
+        let handle = Rc::new(RefCell::new(handle));
+        let shard = Arc::clone(&stats.shards[0]);
+        let slot = PolicySlot::of_one(Rc::clone(&handle), shard);
+        Self {
+            handle,
+            policies: WorkerPolicies::from_slots(vec![slot]),
+            facts,
+            stats,
+            clock,
+            store: Arc::clone(generation.store()),
+            heard_at_setup: generation.heard_at_setup().to_vec(),
+        }
+    }
+
+    /// Asks all hooks that there are, as the proxy does; an answer for the client ends it.
+    pub fn ask(&mut self, question: Question) -> Decisions {
+        let Question {
+            mut head,
+            pool,
+            attempt,
+            failed,
+            mut response,
+            script,
+        } = question;
+        self.set_time_of(&script);
+        let attempt = Attempt {
+            number: attempt.max(1),
+            failed: &failed,
+        };
+        let (notes, state) = (Notes::new(script), RequestPolicyState::default());
+        let chain = PolicyChain {
+            route: ChainRoute {
+                number: 0,
+                pool,
+                policies: &[0],
+            },
+            policies: &self.policies,
+            state: &state,
+            environment: Scripted::new(&notes, &self.facts),
+        };
+        chain.begin(&head);
+        // What the policy answered in place of a backend is among the notes.
+        let _ = decide(chain, &mut head, attempt, response.as_mut());
+        chain.end();
+        concluded(notes, head, response)
+    }
+
+    /// Asks one hook, if the proxy would ask it about this.
+    pub fn ask_one(&mut self, hook: Hook, question: Question) -> Decisions {
+        let Question {
+            mut head,
+            pool,
+            attempt,
+            failed,
+            mut response,
+            script,
+        } = question;
+        self.set_time_of(&script);
+        let (status, backend) = response
+            .as_ref()
+            .map_or((0, 0), |r| (r.status, r.backend.unwrap_or(0)));
+        let facts = HookFacts {
+            pool,
+            attempt: Attempt {
+                number: attempt.max(1),
+                failed: &failed,
+            },
+            status,
+            backend,
+        };
+        let notes = Notes::new(script);
+        let has_range = head.fields.contains("range");
+        if hook != Hook::Range || may_ask_for_range(&head, has_range) {
+            let caller = Scripted::new(&notes, &self.facts);
+            let mut message = Message {
+                head: &mut head,
+                response: response.as_mut().map(|response| &mut response.fields),
+            };
+            // A fault is among the notes.
+            let _ = ask_hook(caller, &mut self.handle(), hook, facts, &mut message);
+        }
+        concluded(notes, head, response)
+    }
+
+    /// The handle, to be asked without a script.
+    pub fn handle(&self) -> RefMut<'_, PolicyHandle> {
+        self.handle.borrow_mut()
+    }
+
+    /// What the policy may know of its backends.
+    pub fn facts(&self) -> &GivenFacts {
+        &self.facts
+    }
+
+    /// The policy's store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Sets the time of the store, in nanoseconds, if it does not follow the real one: as
+    /// [`Script::monotonic`] does with each question.
+    pub fn set_time(&self, nanoseconds: u64) {
+        if let Some(clock) = &self.clock {
+            clock.store(nanoseconds, Relaxed);
+        }
+    }
+
+    fn set_time_of(&self, script: &Script) {
+        if let Some(now) = script.monotonic {
+            self.set_time(now);
+        }
+    }
+
+    /// What the policy wrote into its log while it was set up, if a script was given for that.
+    pub fn heard_at_setup(&self) -> &[LogLine] {
+        &self.heard_at_setup
+    }
+
+    /// The policy's own counters, by name.
+    pub fn counters(&self) -> BTreeMap<String, u64> {
+        let names = self
+            .stats
+            .counter_names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let sum = |at: usize| {
+            self.stats
+                .shards
+                .iter()
+                .map(|s| s.counters.0[at].value())
+                .sum()
+        };
+        names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| (name.clone(), sum(at)))
+            .collect()
+    }
+
+    /// What is counted of the policy.
+    pub fn shard(&self) -> &PolicyShard {
+        &self.stats.shards[0]
+    }
+}
+
+/// Has the chain decide about a request and, if there is one, its response.
+fn decide<E: Environment>(
+    chain: PolicyChain<'_, E>,
+    head: &mut RequestHead,
+    attempt: Attempt<'_>,
+    response: Option<&mut Response>,
+) -> Result<(), Stop> {
+    let has_range = head.fields.contains("range");
+    chain.prepare(head, has_range)?;
+    let selected = match chain.select(head, attempt) {
+        // A response may be asked about all the same.
+        Err(Stop::NoBackend) => None,
+        selected => Some(selected?),
+    };
+    if let Some(response) = response {
+        let backend = response.backend.or(selected).unwrap_or(0);
+        chain.edit_response(head, response.status, backend, &mut response.fields)?;
+    }
+    Ok(())
+}
+
+fn concluded(notes: RefCell<Notes>, head: RequestHead, response: Option<Response>) -> Decisions {
+    let Notes { script, decisions } = notes.into_inner();
+    Decisions {
+        head,
+        response_fields: response.unwrap_or_default().fields,
+        draws_left: script.draws.len(),
+        ..decisions
+    }
+}

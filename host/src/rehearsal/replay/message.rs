@@ -1,0 +1,58 @@
+//! The message of a recorded call, as its policy saw it.
+
+use http::Method;
+
+use super::super::RehearsalError;
+use super::log::RecordedCall;
+use crate::config::brief;
+use crate::message::{Fields, RequestHead, Scheme, syntax};
+use crate::recording::Field;
+
+/// Longer than any name that the proxy takes.
+const LONGEST_NAME: usize = u16::MAX as usize;
+
+/// The request before the call.
+pub(super) fn head(recorded: &RecordedCall<'_>) -> Result<RequestHead, RehearsalError> {
+    let request = recorded.request;
+    let method = Method::from_bytes(request.method.as_bytes())
+        .map_err(|_| broken(recorded, &format!("{:?} is not a method", request.method)))?;
+    let target = match &request.query {
+        Some(query) => format!("{}?{query}", request.path),
+        None => request.path.clone(),
+    };
+    let mut head = RequestHead {
+        method,
+        authority: request.host.clone(),
+        host: request.host.clone(),
+        scheme: Scheme::parse(request.scheme.as_bytes()).unwrap_or_default(),
+        client: request.client,
+        fields: fields(recorded, recorded.fields)?,
+        ..RequestHead::default()
+    };
+    head.set_target(&target);
+    Ok(head)
+}
+
+/// Recorded fields, if a proxy can have recorded them.
+pub(super) fn fields(
+    recorded: &RecordedCall<'_>,
+    list: &[Field],
+) -> Result<Fields, RehearsalError> {
+    let mut fields = Fields::new();
+    for Field(name, value) in list {
+        if !syntax::is_token(name.as_bytes()) || name.len() > LONGEST_NAME {
+            return Err(broken(recorded, &format!("{name:?} is not a field's name")));
+        }
+        fields.append(name.as_bytes(), &value.0);
+    }
+    Ok(fields)
+}
+
+/// What is recorded there can't have been.
+pub(super) fn broken(recorded: &RecordedCall<'_>, what: &str) -> RehearsalError {
+    RehearsalError::Recording(format!(
+        "line {}: {}; no proxy records that: the line was changed, take it out",
+        recorded.line,
+        brief(what)
+    ))
+}
