@@ -248,7 +248,7 @@ fn what_is_refused_changes_nothing_and_says_why() {
         ),
         ("deploy mine .", "can't be read"),
         ("promote mine", "nothing to promote"),
-        ("rollback mine", "no former generation"),
+        ("rollback mine", "no previous generation"),
         ("canary mine --percent 5", "no generation is on trial"),
         (
             "status --token-file nowhere",

@@ -19,7 +19,7 @@ pub(super) fn begin_policy(begin: &Begin) -> Result<ExitCode> {
         .map(|made| {
             let folder = made.folder.display();
             format!(
-                "{} is a policy in {}, in the folder {folder}. Next:\n  cd {folder} && ./test\n",
+                "Created policy {} ({}) in {folder}. Next:\n  cd {folder} && ./test\n",
                 made.name, made.language
             )
         }),

@@ -117,7 +117,7 @@ impl Control for TestControl {
             .push(format!("{name}: {change:?}"));
         let done = match change {
             Change::RollBack { .. } => Err(ChangeError::NotNow(
-                "there is no former generation to go back to".to_owned(),
+                "there is no previous generation to roll back to".to_owned(),
             )),
             _ => self
                 .policy(name)

@@ -283,7 +283,7 @@ async fn what_a_request_asks_for_reaches_the_control_side() {
         .ask("POST", "/policies/spread/rollback", "", b"")
         .await;
     assert_eq!(refused.status, 409);
-    assert!(refused.error().contains("no former generation"));
+    assert!(refused.error().contains("no previous generation"));
 }
 
 #[tokio::test]
