@@ -189,7 +189,10 @@ async fn check(sources: Sources) -> Result<ExitCode> {
     )?;
     match failed {
         0 => say!("ok: the proxy would start with this configuration")?,
-        n => say!("{}: the proxy would not start, or not serve all routes", count(n, "error"))?,
+        n => say!(
+            "{}: the proxy would not start, or not serve all routes",
+            count(n, "error")
+        )?,
     }
     Ok(if failed == 0 {
         ExitCode::SUCCESS

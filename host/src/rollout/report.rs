@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::judge::{RouteScore, Score};
 use crate::policy::{Hook, Mode, Stickiness, Trial, WHOLE};
-use crate::stats::{ArmShard, Histogram, HistogramSnapshot, TrialShard};
+use crate::stats::{ArmShard, HistogramSnapshot, TrialShard};
 
 /// A trial at one moment, as the admin API shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -158,7 +158,7 @@ pub fn report(trial: &Trial) -> TrialReport {
     let score = Score::of(trial);
     let shards = &trial.shards;
     let canary = matches!(trial.mode, Mode::Canary(_));
-    let calls = add_up(shards.iter().flat_map(|s| &s.candidate.hook_nanoseconds));
+    let calls = HistogramSnapshot::of(shards.iter().flat_map(|s| &s.candidate.hook_nanoseconds));
     let samples = trial.samples().into_iter().map(|s| SampleReport {
         time: s.time,
         hook: s.hook.name(),
@@ -226,8 +226,8 @@ impl HookReport {
             compared,
             agreed,
             agreement: agreed as f64 / compared as f64,
-            active_time: Timing::of(&add_up(all().map(|c| &c.active_nanoseconds))),
-            shadow_time: Timing::of(&add_up(all().map(|c| &c.shadow_nanoseconds))),
+            active_time: Timing::of(&HistogramSnapshot::of(all().map(|c| &c.active_nanoseconds))),
+            shadow_time: Timing::of(&HistogramSnapshot::of(all().map(|c| &c.shadow_nanoseconds))),
         })
     }
 }
@@ -245,7 +245,7 @@ impl Timing {
 
 fn arm<S: AsRef<TrialShard>>(shards: &[S], of: fn(&TrialShard) -> &ArmShard) -> ArmReport {
     let all = || shards.iter().map(|s| of(s.as_ref()));
-    let times = add_up(all().map(|a| &a.microseconds));
+    let times = HistogramSnapshot::of(all().map(|a| &a.microseconds));
     ArmReport {
         requests: all().map(|a| a.requests.value()).sum(),
         failed: all().map(|a| a.failed.value()).sum(),
@@ -253,12 +253,6 @@ fn arm<S: AsRef<TrialShard>>(shards: &[S], of: fn(&TrialShard) -> &ArmShard) -> 
         p50_microseconds: times.quantile(0.5),
         p99_microseconds: times.quantile(0.99),
     }
-}
-
-fn add_up<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> HistogramSnapshot {
-    let mut sum = HistogramSnapshot::default();
-    histograms.for_each(|h| sum.add(h));
-    sum
 }
 
 /// RFC 3339 in UTC, to the millisecond.

@@ -29,7 +29,6 @@ impl PolicyState {
     }
 
     /// Drops the components of generations that can't become active any more.
-    pub(super) /// Drops the components of generations that can't become active any more.
     pub(super) fn forget(&mut self) {
         let Self {
             history,
