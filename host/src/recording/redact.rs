@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::addresses::Sought;
 use super::format::{Answer, Call, Field, Request};
 use super::secrets::{Secrets, base64_decoded};
-use crate::config::Record;
+use crate::config::RecordingConfig;
 use crate::message::names::{self, Claim, Owned, Owner};
 use crate::policy::Octets;
 
@@ -43,7 +43,7 @@ struct Hidden {
 }
 
 impl Redactor {
-    pub fn new(record: &Record) -> Self {
+    pub fn new(record: &RecordingConfig) -> Self {
         Self {
             key: rand::random(),
             fields: record.redact.clone(),

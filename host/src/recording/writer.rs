@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::file::{Flushed, RecordFile};
 use super::format::{FORMAT, Isolation, Line, Lineup, Policy, Request};
 use super::redact::Redactor;
-use crate::config::{self, Config, Record};
+use crate::config::{self, Config, RecordingConfig};
 use crate::ground;
 use crate::stats::{RecordingShard, Stats, WorkerShard};
 
@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub struct Recorder {
     /// A random number of 32 bits below this is a request that is recorded.
     threshold: u64,
-    record: Arc<Record>,
+    record: Arc<RecordingConfig>,
     lineup: Arc<Lineup>,
     sink: SyncSender<Message>,
     queued: Arc<AtomicUsize>,
@@ -80,7 +80,7 @@ impl Drop for Held {
 
 impl RecordWriter {
     /// Begins the file and starts the thread.
-    pub fn start(record: &Record, config: &Config, stats: &Stats) -> io::Result<Self> {
+    pub fn start(record: &RecordingConfig, config: &Config, stats: &Stats) -> io::Result<Self> {
         let file = RecordFile::open(&record.file, record.max_bytes)?;
         let (sink, messages) = sync_channel(WAITING);
         let queued = Arc::new(AtomicUsize::new(0));
@@ -183,7 +183,7 @@ impl Recorder {
 }
 
 /// What is recorded of the policies, in so far as the configuration says it.
-fn lineup(record: &Record, config: &Config) -> Lineup {
+fn lineup(record: &RecordingConfig, config: &Config) -> Lineup {
     let policy = |(index, policy): (usize, &config::Policy)| {
         let routes = config
             .routes
