@@ -51,7 +51,7 @@ impl Histogram {
 }
 
 impl Histogram {
-    /// Adds what another has counted, which nobody writes any more.
+    /// Adds the counts of another histogram that is no longer written.
     pub fn fold(&self, other: &Self) {
         for (bucket, more) in self.buckets.iter().zip(other.buckets.iter()) {
             bucket.add(more.value());

@@ -84,7 +84,7 @@ fn usr1_opens_the_access_log_and_the_recording_again() {
     proxy.signal("USR1");
     for words in [
         "the access log was opened again",
-        "the recording is begun again",
+        "the recording continues in a new file",
     ] {
         assert!(
             proxy
@@ -127,7 +127,7 @@ fn usr1_opens_the_access_log_and_the_recording_again() {
     assert!(
         proxy
             .stderr
-            .find(|line| line.contains("the recording goes on in it").then_some(()))
+            .find(|line| line.contains("the recording continues in it").then_some(()))
             .is_some()
     );
     assert_eq!(proxy.get("a.test", "/three").status, 200);

@@ -69,7 +69,7 @@ fn wrong_pools_and_backends_are_errors() {
             "[hosts]\n\"*\" = \"a/b\"",
             2,
             "hosts.\"*\"",
-            "leave the path out",
+            "remove the path",
         ),
         ("[hosts]\n\"*\" = \"a b\"", 2, "hosts.\"*\"", "HOST:PORT"),
         ("[hosts]\n\"*\" = \"\"", 2, "hosts.\"*\"", "HOST:PORT"),
@@ -134,7 +134,7 @@ fn hosts_have_settings_beside_their_names() {
                 component = \"a.wasm\"",
             2,
             "hosts.range-parameter",
-            "another one",
+            "another policy",
         ),
         (
             "[pools.p]\nbackends = \"b\"\n[[routes]]\npool = \"p\"\npreserve-header-case = 1",

@@ -135,7 +135,10 @@ fn forwarding_and_paths_are_read() {
         ),
         ("[forwarded]\nallow = \"x_real_ip\"", "write that"),
         ("[forwarded]\nallow = \"connection\"", "never crosses"),
-        ("[forwarded]\nallow = \"x-tenant\"", "not dropped anyway"),
+        (
+            "[forwarded]\nallow = \"x-tenant\"",
+            "passes without being listed",
+        ),
         ("[forwarded]\nvia = \"a b\"", "not a name"),
         ("[forwarded]\nvia = 1", "an integer"),
         ("[forwarded]\nsource = \"both\"", "not known"),

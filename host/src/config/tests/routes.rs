@@ -16,7 +16,7 @@ fn a_route_asks_64_policies_at_most() {
         )
     };
     assert_eq!(load(&text(64)).routes[0].policies.len(), 64);
-    assert_error(&text(65), 5, "routes.policies", "64 at most");
+    assert_error(&text(65), 5, "routes.policies", "can have 64");
     assert_eq!(errors(&text(100)).len(), 1, "it is said once");
 }
 
@@ -37,7 +37,7 @@ fn wrong_hosts_and_routes_are_errors() {
             "pool = \"a\"\nhost = \"www.*.com\"",
             5,
             "routes.host",
-            "a star stands alone",
+            "write the star alone",
         ),
         (
             "pool = \"a\"\nhost = \".a.com\"",
@@ -56,7 +56,7 @@ fn wrong_hosts_and_routes_are_errors() {
             "pool = \"a\"\npath = \"api\"",
             5,
             "routes.path",
-            "starts with `/`",
+            "begin it with `/`",
         ),
         ("pool = \"a\"\npath = \"/a?b\"", 5, "routes.path", "query"),
         (
@@ -140,7 +140,7 @@ fn what_is_probably_not_meant_is_a_warning() {
     let expected = [
         "listed twice",
         "no route leads to this pool",
-        "no route asks this policy",
+        "no route names this policy",
     ];
     assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
     assert!(

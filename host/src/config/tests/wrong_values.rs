@@ -48,7 +48,7 @@ fn wrong_values_are_errors_that_say_what_to_write() {
             "[stats]\npath = \"stats\"",
             2,
             "stats.path",
-            "starts with `/`",
+            "begin it with `/`",
         ),
         (
             "[limits]\nheader-bytes = \"2GiB\"",
