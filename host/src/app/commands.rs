@@ -178,15 +178,7 @@ async fn check(sources: Sources) -> Result<ExitCode> {
         failed += 1;
         say!("error: `state-dir` can't be used: {e}")?;
     }
-    say!(
-        "{}, {}, {}",
-        count(config.routes.len(), "route"),
-        count(config.pools.len(), "pool"),
-        match config.policies.len() {
-            1 => "1 policy".to_owned(),
-            n => format!("{n} policies"),
-        }
-    )?;
+    say!("{}", summary(&config))?;
     match failed {
         0 => say!("ok: the proxy would start with this configuration")?,
         n => say!(
@@ -199,6 +191,20 @@ async fn check(sources: Sources) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// How much there is in a configuration.
+fn summary(config: &Config) -> String {
+    let policies = match config.policies.len() {
+        1 => "1 policy".to_owned(),
+        n => format!("{n} policies"),
+    };
+    let (routes, pools) = (config.routes.len(), config.pools.len());
+    format!(
+        "{}, {}, {policies}",
+        count(routes, "route"),
+        count(pools, "pool")
+    )
 }
 
 /// Resolves one pool at a time, so that a name that can't be resolved does not hide other errors.

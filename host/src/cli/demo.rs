@@ -17,7 +17,12 @@ pub struct Demo {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = parse_listen)]
     pub admin_listen: SocketAddr,
     /// The number of web servers behind the proxy.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u16).range(1..=64)
+    )]
     pub origins: u16,
 }
 

@@ -70,7 +70,8 @@ fn flags_that_can_not_be_combined_are_refused() {
         assert!(slip.to_string().contains("waypost policy deploy"), "{slip}");
         assert_eq!(slip.exit_code(), 2);
     }
-    let good = "policy deploy mine mine.wasm --mode canary --percent 5 --by request --promote-after 1m --admin a:1";
+    let good = "policy deploy mine mine.wasm --mode canary --percent 5 --by request \
+        --promote-after 1m --admin a:1";
     assert!(parse(&good.split(' ').collect::<Vec<_>>()).slip().is_none());
     for wrong in [
         "policy deploy mine mine.wasm --mode canary",

@@ -269,8 +269,8 @@ impl<'f> Table<'f> {
                 settings.insert("parameter".to_owned(), parameter);
             }
             _ if !is_builtin => {
-                let message = "is a setting of the built-in policy `range`, but `[policies.range]` is \
-                               another policy; remove one of them";
+                let message = "is a setting of the built-in policy `range`, but `[policies.range]` \
+                               is another policy; remove one of them";
                 self.findings.error(&counts.place, message);
             }
             _ => {

@@ -131,14 +131,7 @@ impl Policy {
             decisions: decisions(counted, shards),
             call_time: Nanoseconds(all),
             call_time_by_hook: hooks,
-            memory: PolicyMemory {
-                now_bytes: shards.iter().map(|s| s.memory.value()).sum(),
-                peak_instance_bytes: shards
-                    .iter()
-                    .map(|s| s.memory_peak.value())
-                    .max()
-                    .unwrap_or(0),
-            },
+            memory: PolicyMemory::new(shards),
             store: counted.store.get().map(|parts| PolicyStore::new(parts)),
             instances: shards.iter().map(|s| s.instances.value()).sum(),
             instances_built: sum(|s| &s.instances_built),
@@ -148,6 +141,19 @@ impl Policy {
                 .enumerate()
                 .map(|(i, name)| (name, own(i)))
                 .collect(),
+        }
+    }
+}
+
+impl PolicyMemory {
+    fn new(shards: &[Arc<PolicyShard>]) -> Self {
+        Self {
+            now_bytes: shards.iter().map(|s| s.memory.value()).sum(),
+            peak_instance_bytes: shards
+                .iter()
+                .map(|s| s.memory_peak.value())
+                .max()
+                .unwrap_or(0),
         }
     }
 }
