@@ -1,8 +1,7 @@
 //! Files: what does this path hold?
 //!
-//! A path that an operator or a script names may lead to anything: a FIFO that no one writes to, a
-//! device without an end, a sparse file of gigabytes. All that the proxy and its commands read from
-//! a path is read here, with a bound.
+//! A path may lead to anything: a FIFO without a writer, an endless device, a sparse file of
+//! gigabytes. The proxy and its commands read every file through this room, with a bound.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -11,17 +10,17 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Bits of a mode that let others write.
+/// The mode bits that let others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
-/// What is reserved before the first byte was read, at most: a length may be a lie.
+/// The most that is reserved before the first byte is read: a length may be a lie.
 const FIRST_ROOM: u64 = 64 << 20;
 
 /// Opens a regular file without waiting for anything. Links are followed.
 ///
 /// # Errors
 ///
-/// `IsADirectory` for a folder, `InvalidInput` for a FIFO, a socket or a device, and what the
-/// system says.
+/// `IsADirectory` for a directory, `InvalidInput` for a FIFO, a socket or a device, and the
+/// system's own errors.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = OpenOptions::new()
@@ -33,16 +32,16 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
         (true, _) => Ok(file),
         (_, true) => Err(io::Error::new(
             ErrorKind::IsADirectory,
-            "it is a folder; name a file in it",
+            "it is a directory; name a file in it",
         )),
         _ => Err(io::Error::new(
             ErrorKind::InvalidInput,
-            format!("it is {}, and only a file is read", name(kind)),
+            format!("it is {}, not a regular file", name(kind)),
         )),
     }
 }
 
-/// All bytes of a regular file, if there are not more than `bound`.
+/// All bytes of a regular file of at most `bound` bytes.
 ///
 /// # Errors
 ///
@@ -51,11 +50,11 @@ pub fn read_regular(path: &Path, bound: u64) -> io::Result<Vec<u8>> {
     read_to_bound(&open_regular(path)?, bound)
 }
 
-/// The rest of an open file, if that is not more than `bound`.
+/// The rest of an open file, at most `bound` bytes.
 ///
 /// # Errors
 ///
-/// `FileTooLarge`, and what the system says.
+/// `FileTooLarge`, and the system's own errors.
 pub fn read_to_bound(file: &File, bound: u64) -> io::Result<Vec<u8>> {
     let too_large = || {
         io::Error::new(
@@ -77,7 +76,7 @@ pub fn read_to_bound(file: &File, bound: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Whether only this process's user can have written what this is about.
+/// Checks that only this process's user can have written a file.
 ///
 /// # Errors
 ///
@@ -94,12 +93,12 @@ fn owned(owner: u32, mode: u32, me: u32) -> io::Result<()> {
     let denied = |sentence: String| Err(io::Error::new(ErrorKind::PermissionDenied, sentence));
     if owner != me {
         return denied(format!(
-            "it belongs to another user (id {owner}, and this process runs as {me})"
+            "it belongs to another user (id {owner}; this process runs as {me})"
         ));
     }
     if mode & WRITABLE_BY_OTHERS != 0 {
         return denied(format!(
-            "others may write to it (mode {:o}); take that away with chmod go-w",
+            "others may write to it (mode {:o}); remove that right with chmod go-w",
             mode & 0o7777
         ));
     }
@@ -111,7 +110,7 @@ fn name(kind: FileType) -> &'static str {
         () if kind.is_fifo() => "a FIFO (a named pipe)",
         () if kind.is_socket() => "a socket",
         () if kind.is_char_device() || kind.is_block_device() => "a device",
-        () => "no regular file",
+        () => "a special file",
     }
 }
 
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_without_waiting_and_by_its_name() {
+    fn a_special_file_is_refused_by_its_name_without_waiting() {
         let folder = folder("kinds");
         let fifo = folder.join("fifo");
         rustix::fs::mkfifoat(

@@ -1,24 +1,30 @@
-//! Text: what may stand in a log, at a terminal or on a page of what clients, backends and guests
-//! wrote?
+//! Text: how are words of clients, backends and guests shown in a log, at a terminal or on a page?
 //!
-//! A room without others below it: whoever shows such text takes it through here. Nothing that a
-//! terminal would obey, that would turn the direction of what follows, or that can't be seen is
-//! left in it.
+//! All such text passes through here. Control sequences, characters that change the direction of
+//! writing and invisible characters are replaced. This room uses no other.
 
-/// Fit to be shown, on one line: all that can't be seen or would steer is replaced by U+FFFD.
+use std::fmt::Display;
+
+/// A number and its noun: `1 error`, `2 errors`.
+pub fn count<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// The text on one line, with each invisible or steering character replaced by U+FFFD.
 pub fn plain(text: &str) -> String {
     text.chars().map(seen).collect()
 }
 
-/// The same with line ends left in.
+/// The same, but line ends stay.
 pub fn plain_lines(text: &str) -> String {
     text.chars()
         .map(|c| if c == '\n' { c } else { seen(c) })
         .collect()
 }
 
-/// Its beginning and its end if it is longer than `longest` bytes, because advice stands at the
-/// end.
+/// The beginning and the end of a text that is longer than `longest` bytes. The end is kept because
+/// advice stands there.
 pub fn brief(text: &str, longest: usize) -> String {
     if text.len() <= longest {
         return plain_lines(text);
@@ -83,6 +89,12 @@ fn seen(c: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!(count(1_u64, "error"), "1 error");
+        assert_eq!(count(0_usize, "error"), "0 errors");
+    }
 
     #[test]
     fn nothing_that_steers_or_hides_is_left() {

@@ -248,7 +248,7 @@ fn what_is_refused_changes_nothing_and_says_why() {
         ),
         ("deploy mine .", "can't be read"),
         ("promote mine", "nothing to promote"),
-        ("rollback mine", "no former generation"),
+        ("rollback mine", "no previous generation"),
         ("canary mine --percent 5", "no generation is on trial"),
         (
             "status --token-file nowhere",
@@ -298,7 +298,7 @@ fn an_admin_listener_that_is_not_there_is_named() {
         "{sentence}"
     );
     let sentence = o.refused(&format!("deploy mine last.wasm --admin http://{nobody}"));
-    assert!(sentence.contains("nobody answers"), "{sentence}");
+    assert!(sentence.contains("no proxy answers"), "{sentence}");
     let data_plane = o.proxy.address();
     let sentence = o.refused(&format!("status --admin {data_plane}"));
     assert!(
@@ -489,7 +489,7 @@ fn a_watch_ends_when_the_proxy_is_gone() {
     let exit = watch.end();
     assert_eq!(exit.code, Some(1), "{exit:?}");
     assert!(
-        exit.stderr.contains("no longer watched") && exit.stderr.contains("nobody answers"),
+        exit.stderr.contains("stopped watching") && exit.stderr.contains("no proxy answers"),
         "{exit:?}"
     );
 }

@@ -1,7 +1,7 @@
 //! The `Accept` field (RFC 9110 section 12.5.1), as far as a choice between two types needs it.
 
-/// Whether the client would rather have `this` media type than `that`. Without a field, or between
-/// equals, it wouldn't.
+/// Whether the client prefers the media type `this` to `that`. False without a field and between
+/// equals.
 pub(super) fn prefers(accept: Option<&[u8]>, this: &str, that: &str) -> bool {
     let Some(accept) = accept.and_then(|a| std::str::from_utf8(a).ok()) else {
         return false;
@@ -9,8 +9,8 @@ pub(super) fn prefers(accept: Option<&[u8]>, this: &str, that: &str) -> bool {
     quality(accept, this) > quality(accept, that)
 }
 
-/// The q-value of the most specific range that matches; of several equally specific ones, the
-/// highest. 0 if none does.
+/// The q-value of the most specific range that matches (the highest of equally specific ones); 0 if
+/// none matches.
 fn quality(accept: &str, media_type: &str) -> f32 {
     let (kind, _) = media_type.split_once('/').unwrap_or((media_type, ""));
     let mut best = (0_u8, 0.0_f32);
@@ -32,7 +32,7 @@ fn quality(accept: &str, media_type: &str) -> f32 {
         let q = parts
             .filter_map(|p| p.split_once('='))
             .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
-        // A q-value that is not a number is as good as none.
+        // A q-value that is not a number is ignored.
         let q = q
             .and_then(|(_, q)| q.trim().parse::<f32>().ok())
             .filter(|q| q.is_finite())
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_q_value_is_as_good_as_none() {
+    fn an_invalid_q_value_is_ignored() {
         assert!(html("text/html;q=high, application/json;q=0.9"));
         assert!(html("text/html;q=NaN, application/json;q=0.9"));
     }

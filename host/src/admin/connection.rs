@@ -17,18 +17,18 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep, timeout};
 
-use super::serve::Limits;
+use super::shared::Limits;
 
-/// Room for a head: a bearer token and a browser's fields fit many times.
+/// The largest head: many times a bearer token and a browser's fields.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// How much of an unread upload is thrown away so that its client gets to read the answer, and for
-/// how long.
+/// How much of an unread upload is discarded, and for how long, so that the client can read the
+/// answer.
 const LINGER_BYTES: u64 = 128 << 20;
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Serves requests until the client is done, breaks a limit, or `stopping` turns true and the
-/// request at hand is answered. Errors are the client's: there is nobody to tell.
+/// Serves requests until the client is done or exceeds a limit, or until `stopping` turns true and
+/// the current request is answered. Errors are not reported: the client caused them.
 pub(super) async fn serve<S>(
     stream: TcpStream,
     service: S,
@@ -65,8 +65,8 @@ pub(super) async fn serve<S>(
     }
 }
 
-/// A socket that is closed with unread bytes resets the connection, and the client may lose the
-/// answer that says why its upload was refused.
+/// Closing a socket with unread bytes resets the connection, and the client may lose the answer
+/// that explains why its upload was refused.
 async fn linger(mut io: Patience) {
     if io.shutdown().await.is_ok() {
         let _ = timeout(
@@ -77,7 +77,7 @@ async fn linger(mut io: Patience) {
     }
 }
 
-/// A stream whose writes fail when the peer takes nothing for too long.
+/// A stream whose writes fail when the peer reads nothing for too long.
 struct Patience {
     stream: TcpStream,
     limit: Duration,

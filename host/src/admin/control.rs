@@ -1,4 +1,4 @@
-//! What the control side offers to this room.
+//! The interface to the control side.
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -11,9 +11,9 @@ use crate::policy::Stickiness;
 use crate::rollout::{Event, GenerationEntry, State, TrialReport};
 use crate::stats::Stats;
 
-/// The control side as `admin` sees it; implemented by `app`. Every call may come at any time and
-/// from any thread of the control runtime. A change is awaited to its end whether or not its client
-/// still waits; on an error nothing that runs has changed.
+/// The control side as `admin` sees it; implemented by `app`. Calls may come at any time and from
+/// any thread of the control runtime. A change runs to its end even if its client leaves; a change
+/// that fails changes nothing.
 pub trait Control: Send + Sync + 'static {
     /// All counters.
     fn stats(&self) -> &Stats;
@@ -25,21 +25,21 @@ pub trait Control: Send + Sync + 'static {
     fn policy(&self, name: &str) -> Option<PolicyDetails>;
 
     /// Loads this component under the policy's name, and publishes it to all workers once it is
-    /// proven: compiled, linked, configured and told the backends. `admin` makes one such call for
-    /// a policy at a time, of at most 64 MiB.
+    /// compiled, linked, configured and has received the backends. `admin` makes one such call for
+    /// a policy at a time, with at most 64 MiB.
     fn deploy<'a>(&'a self, name: &'a str, component: Vec<u8>, how: Deployment)
     -> ChangeFuture<'a>;
 
-    /// Changes what decides, without loading anything.
+    /// Applies a change that needs no new component.
     fn change<'a>(&'a self, name: &'a str, change: Change) -> ChangeFuture<'a>;
 
-    /// A token that lets requests be explained for so long.
+    /// A token that lets requests be explained for `valid_for`.
     fn issue_explain_token(&self, valid_for: Duration) -> String;
 
-    /// Whether clients should be sent here.
+    /// Whether load balancers should send clients here.
     fn readiness(&self) -> Readiness;
 
-    /// What the operator should look at though requests are served, a sentence each.
+    /// Sentences about problems that the operator should look at although requests are served.
     fn notes(&self) -> Vec<String>;
 }
 
@@ -47,37 +47,36 @@ pub trait Control: Send + Sync + 'static {
 pub type ChangeFuture<'a> =
     Pin<Box<dyn Future<Output = Result<PolicyDetails, ChangeError>> + Send + 'a>>;
 
-/// What a component is loaded as.
+/// The role in which a component is deployed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Deployment {
-    /// It decides all requests from now on.
+    /// Decides all requests from now on.
     Active,
-    /// It is asked beside the active generation for this share of the requests, in percent, and
-    /// decides nothing.
+    /// Sees this share of the requests; its answers are compared and discarded.
     Shadow {
         /// 0 to 100.
         percent: f64,
     },
-    /// It decides this share of the requests.
+    /// Decides this share of the requests.
     Canary {
         /// 0 to 100.
         percent: f64,
-        /// Which ones.
+        /// How the share is chosen.
         by: Stickiness,
     },
 }
 
-/// A change of what decides.
+/// A change that needs no new component.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Change {
     /// The generation on trial decides all requests.
     Promote {
-        /// Which one is meant; `None` for whichever is on trial.
+        /// The expected generation; `None` accepts any.
         generation: Option<u64>,
     },
-    /// The canary is withdrawn; without one, the former generation decides again.
+    /// The canary is withdrawn; without one, the previous generation decides again.
     RollBack {
-        /// Which one is meant to go; `None` for whichever decides.
+        /// The generation that is expected to go; `None` accepts any.
         generation: Option<u64>,
     },
     /// The shadow is withdrawn.
@@ -88,7 +87,7 @@ pub enum Change {
     Canary {
         /// 0 to 100.
         percent: f64,
-        /// Which ones; `None` leaves a canary's as they are.
+        /// How the share is chosen; `None` keeps the canary's way.
         by: Option<Stickiness>,
     },
 }
@@ -98,23 +97,23 @@ pub enum Change {
 pub struct PolicyStatus {
     /// The operator's name for it.
     pub name: String,
-    /// Of the generation that decides; without one, of the newest.
+    /// The state of the active generation; without one, of the newest.
     pub state: State,
-    /// The generation that decides; without one, the newest. Grows with each deployment.
+    /// The active generation; without one, the newest. Grows with each deployment.
     pub generation: u64,
-    /// Of its component: `sha256:` and the digest in hexadecimal.
+    /// The component's digest: `sha256:` and hexadecimal digits.
     pub digest: String,
     /// Where the component came from, in words: `built-in random`, a path, or `PUT`.
     pub source: String,
-    /// The hooks that it exports, by their names ([`crate::policy::Hook`]), and `configuration` and
+    /// The hooks that it exports, by name ([`crate::policy::Hook`]), and `configuration` and
     /// `topology`.
     pub hooks: Vec<String>,
     /// `worker` or `request`.
     pub isolation: String,
     /// `random`, `next` or a status.
     pub on_failure: String,
-    /// What becomes of requests while no generation decides: `on_failure` if the operator wrote it,
-    /// else 503.
+    /// How requests are answered while no generation is active: `on_failure` if the configuration
+    /// sets it, else 503.
     pub while_absent: String,
     /// The longest that a hook may run.
     #[serde(rename = "deadline_microseconds", serialize_with = "microseconds")]
@@ -126,12 +125,11 @@ pub struct PolicyStatus {
     /// When this generation was loaded; `None` if it is not.
     #[serde(serialize_with = "rfc3339")]
     pub loaded_at: Option<SystemTime>,
-    /// Workers that do not ask it for now, because faults of many clients cost too much.
+    /// Workers that have suspended it, because faults of many clients cost too much.
     pub suspended_by_workers: u64,
     /// The generation on trial.
     pub on_trial: Option<OnTrial>,
-    /// Why the latest deployment came to nothing (refused, or withdrawn by itself); `None` if it
-    /// did not.
+    /// Why the last deployment failed (refused, or withdrawn automatically); `None` if it did not.
     pub last_error: Option<String>,
 }
 
@@ -140,17 +138,17 @@ pub struct PolicyStatus {
 pub struct OnTrial {
     /// `shadow` or `canary`.
     pub mode: &'static str,
-    /// Its number.
+    /// The candidate's number.
     pub generation: u64,
-    /// Of its component.
+    /// The digest of its component.
     pub digest: String,
     /// The share of the requests, in percent.
     pub percent: f64,
     /// Requests that it decided, or, as a shadow, saw.
     pub requests: u64,
-    /// Of a canary's, those that failed.
+    /// A canary's requests that failed.
     pub failed: u64,
-    /// Calls that trapped, missed their deadline, gave no valid answer or found no instance.
+    /// Calls that trapped, missed their deadline, gave an invalid answer or had no instance.
     pub faults: u64,
     /// Decisions of a shadow that were compared.
     pub compared: u64,
@@ -158,23 +156,23 @@ pub struct OnTrial {
     pub agreed: u64,
 }
 
-/// One policy with its past.
+/// One policy with its history.
 #[derive(Debug, Clone, Serialize)]
 pub struct PolicyDetails {
-    /// As it runs now.
+    /// Its present state.
     #[serde(flatten)]
     pub status: PolicyStatus,
-    /// The generation that a rollback goes back to.
+    /// The generation that a rollback restores.
     pub former_generation: Option<u64>,
-    /// How the trial goes.
+    /// The report on the trial.
     pub trial: Option<TrialReport>,
     /// Newest first.
     pub generations: Vec<GenerationEntry>,
-    /// What happened, newest first.
+    /// All events, newest first.
     pub history: Vec<Event>,
 }
 
-/// Why a change was not made. Nothing that runs has changed.
+/// Why a change was refused. A refused change changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
     /// No policy has this name.
@@ -183,34 +181,33 @@ pub enum ChangeError {
     /// The component was refused: the reason, as a sentence.
     #[error("{0}")]
     Refused(String),
-    /// The policy is being replaced by someone else.
-    #[error("policy {0:?} is being replaced already; try again when that is done")]
+    /// Another deployment of the policy is under way.
+    #[error("another deployment of policy {0:?} is under way; try again when it has finished")]
     Busy(String),
-    /// What runs now leaves no room for it: the reason, as a sentence.
+    /// The present state does not allow it: the reason, as a sentence.
     #[error("{0}")]
     NotNow(String),
-    /// The process is not in a state to do so: the reason, as a sentence.
+    /// The process can't do it now: the reason, as a sentence.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// Whether clients should be sent here.
+/// Whether load balancers should send clients here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
     /// The listeners are not open yet.
     Starting,
     /// Requests are served, but these policies are still being loaded.
     Loading(Vec<String>),
-    /// Requests are served, but these policies were refused, and nothing decides in their place.
+    /// Requests are served, but these policies were refused and have no other generation.
     Refused(Vec<String>),
-    /// These workers hang, and what their clients ask is not answered.
+    /// These workers hang, and their clients get no answer.
     Hanging(Vec<usize>),
     /// Requests are served.
     Ready,
-    /// A part of the process has failed, in a sentence: the others finish what is in flight, then
-    /// the process ends.
+    /// A part of the process has failed (a sentence says which); the process drains and ends.
     Failed(String),
-    /// The listeners are closed; what is in flight is being finished.
+    /// The listeners are closed; requests in flight are being finished.
     Draining,
 }
 
@@ -228,7 +225,7 @@ fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S:
 /// RFC 3339 in UTC, to the second.
 pub(super) fn timestamp(time: SystemTime) -> String {
     let mut text = String::new();
-    // The formatter reports clocks outside the years 1970 to 9999 as an error.
+    // Formatting fails for clocks beyond the year 9999.
     if write!(
         text,
         "{}",

@@ -1,8 +1,8 @@
-//! Who is connected to the admin listener, and who makes room for the next.
+//! The clients of the admin listener, and which of them makes room for the next.
 //!
-//! Every connection is accepted at once: a health check must not wait behind clients that say
-//! nothing. When there are too many, in all or of one address, the one that has been idle for the
-//! longest goes; where none is idle, the upload that has been silent for the longest.
+//! Every connection is accepted immediately: a health check must not wait behind silent clients. If
+//! there are too many, in total or from one address, the one that has been idle longest is closed;
+//! if none is idle, the upload that has been silent longest.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -15,11 +15,11 @@ use tokio::sync::Notify;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Doing {
-    /// No whole head has come since the last answer.
+    /// No complete head has arrived since the last answer.
     Idle = 0,
-    /// A body is awaited, or the turn of one that is there.
+    /// The client sends a body, or waits for its turn to deploy it.
     Uploading = 1,
-    /// The proxy is at work.
+    /// The proxy works on the request.
     Working = 2,
 }
 
@@ -53,7 +53,7 @@ impl Crowd {
         }
     }
 
-    /// Takes one more in. `None` if all others are at work for their clients.
+    /// Admits one more connection. `None` if the proxy works for all others.
     pub(super) fn enter(&self, from: IpAddr) -> Option<Arc<Caller>> {
         let from = network(from);
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +74,7 @@ impl Crowd {
         Some(caller)
     }
 
-    /// It has left.
+    /// Removes a connection that has ended.
     pub(super) fn left(&self, caller: &Arc<Caller>) {
         self.callers
             .lock()
@@ -83,7 +83,7 @@ impl Crowd {
     }
 }
 
-/// Sends away the one that has been idle for the longest, or else silent for the longest.
+/// Closes the connection that has been idle longest, or else silent longest.
 fn make_room(callers: &mut Vec<Arc<Caller>>, of: impl Fn(&Caller) -> bool) -> Option<()> {
     let order = |caller: &Caller| {
         (
@@ -101,20 +101,20 @@ fn make_room(callers: &mut Vec<Arc<Caller>>, of: impl Fn(&Caller) -> bool) -> Op
 }
 
 impl Caller {
-    /// Notes what it is doing from now on; a piece of an upload counts as new.
+    /// Notes what the client does from now on. Each piece of an upload restarts the time.
     pub(super) fn is(&self, doing: Doing) {
         self.doing.store(doing as u8, Ordering::Relaxed);
         self.since
             .store(milliseconds(self.began), Ordering::Relaxed);
     }
 
-    /// Completes when another needs the room.
+    /// Completes when another connection needs the room.
     pub(super) async fn sent_away(&self) {
         self.leave.notified().await;
     }
 }
 
-/// An IPv6 client has a network of 64 bits to itself.
+/// An IPv6 client controls a network of 64 bits.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_idle_one_goes_before_the_longest_silent_upload_and_no_one_at_work() {
+    fn the_longest_idle_goes_first_then_the_longest_silent_upload_and_none_at_work() {
         let crowd = Crowd::new(3, 3);
         let callers: Vec<_> = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
             .map(|a| crowd.enter(from(a)).unwrap())

@@ -1,4 +1,4 @@
-//! `PUT /policies/NAME` and what else changes a policy: the control side's verdict on it.
+//! `PUT /policies/NAME` and the other requests that change a policy.
 
 use std::sync::Arc;
 
@@ -7,27 +7,27 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
+use super::control::{Change, ChangeError, ChangeFuture, Control, Deployment, PolicyDetails};
 use super::crowd::{Caller, Doing};
 use super::reply::{self, Reply};
-use super::serve::{Limits, Shared};
+use super::shared::{Limits, Shared};
 use super::uploads::Room;
-use super::{Change, ChangeError, ChangeFuture, Control, Deployment, PolicyDetails};
 
 /// Why a body was not read to its end.
 #[derive(Debug, thiserror::Error)]
 enum Unread {
     #[error("the component is larger than {0} bytes, the most that is accepted")]
     TooLarge(usize),
-    #[error("the body stopped coming; send the whole component at once")]
+    #[error("the upload stalled; send the whole component without a pause")]
     TooSlow,
-    #[error("other uploads need the room that this one had; try again")]
+    #[error("other uploads needed this one's memory; try again")]
     NoRoom,
-    #[error("the body ended before its announced length, or is not framed correctly: {0}")]
+    #[error("the body ended early or is not framed correctly: {0}")]
     Broken(#[source] hyper::Error),
 }
 
-/// Reads the component and has it loaded. One of each policy at a time, once it is there as a
-/// whole; on a failure nothing has changed.
+/// Reads the component and deploys it once it is complete, one at a time for each policy. A failure
+/// changes nothing.
 pub(super) async fn deploy(
     shared: &Shared,
     caller: &Caller,
@@ -36,7 +36,7 @@ pub(super) async fn deploy(
     body: Incoming,
 ) -> Reply {
     let limits = &shared.limits;
-    // Before reading, so that a client that expects 100-continue need not send it.
+    // Before reading, so that a client that waits for 100 (Continue) need not send the body.
     if body.size_hint().lower() > limits.component_bytes as u64 {
         return unread(&Unread::TooLarge(limits.component_bytes));
     }
@@ -71,7 +71,7 @@ pub(super) async fn deploy(
     .await
 }
 
-/// Changes what decides, without a component.
+/// Applies a change that needs no new component.
 pub(super) async fn change(shared: &Shared, name: &str, change: Change) -> Reply {
     let name = name.to_owned();
     settle(&shared.control, move |control| {
@@ -80,7 +80,7 @@ pub(super) async fn change(shared: &Shared, name: &str, change: Change) -> Reply
     .await
 }
 
-/// Awaits a change in a task of its own: a client that goes away must not leave it half done.
+/// Runs a change in a task of its own, so that a client that leaves does not interrupt it.
 async fn settle(
     control: &Arc<dyn Control>,
     change: impl FnOnce(Arc<dyn Control>) -> ChangeFuture<'static>,
@@ -106,7 +106,7 @@ async fn read(
     caller: &Caller,
     room: &Room,
 ) -> Result<Vec<u8>, Unread> {
-    // Grows with what comes: an announced length takes no memory.
+    // Grows with what arrives: an announced length reserves no memory.
     let mut component = Vec::new();
     caller.is(Doing::Uploading);
     let whole = async {

@@ -1,4 +1,4 @@
-//! Which endpoint answers which request.
+//! Routes each request to its endpoint.
 
 use std::time::Duration;
 
@@ -7,10 +7,14 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
 
+use super::control::Readiness;
 use super::crowd::Caller;
+use super::metrics::metrics_page;
+use super::page::stats_page;
+use super::policies;
 use super::reply::{self, Reply};
-use super::serve::Shared;
-use super::{Readiness, StatsView, metrics_page, policies, stats_page};
+use super::report::StatsView;
+use super::shared::Shared;
 use crate::decision::{EXPLAIN, TRACE};
 
 const ENDPOINTS: [&str; 13] = [
@@ -29,7 +33,7 @@ const ENDPOINTS: [&str; 13] = [
     "GET /readyz",
 ];
 const READ: &str = "GET, HEAD";
-/// How long a token lets requests be explained.
+/// How long an explain token is valid.
 const EXPLAIN_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// The answer to one request.
@@ -79,7 +83,7 @@ fn ready(shared: &Shared) -> Reply {
             ),
         },
         Readiness::Refused(policies) => unavailable(&format!(
-            "policies were refused, and nothing decides in their place: {}; GET /policies/NAME says why, \
+            "policies were refused and have no other generation: {}; GET /policies/NAME says why, \
              PUT /policies/NAME deploys another component",
             policies.join(", ")
         )),
@@ -90,14 +94,14 @@ fn ready(shared: &Shared) -> Reply {
         Readiness::Hanging(workers) => {
             let workers: Vec<String> = workers.iter().map(ToString::to_string).collect();
             unavailable(&format!(
-                "these workers hang, and their clients are not answered: {}",
+                "these workers hang, and their clients get no answer: {}",
                 workers.join(", ")
             ))
         }
         Readiness::Failed(sentence) => unavailable(&format!("{sentence}; the process is ending")),
         Readiness::Starting => unavailable("starting: the listeners are not open yet"),
         Readiness::Draining => {
-            unavailable("draining: the listeners are closed, what is in flight is being finished")
+            unavailable("draining: the listeners are closed, requests in flight are being finished")
         }
     }
 }
@@ -109,7 +113,7 @@ fn with_view(shared: &Shared, page: impl FnOnce(&StatsView<'_>) -> Reply) -> Rep
     })
 }
 
-/// A token, and how to use it.
+/// Issues a token, with the names of the fields that use it.
 fn explain(shared: &Shared) -> Reply {
     let token = shared.control.issue_explain_token(EXPLAIN_FOR);
     let answer = json!({

@@ -1,4 +1,4 @@
-//! Who may ask: the token, and what a browser may be talked into.
+//! Which requests are allowed: the token, and protection from other sites' pages in a browser.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use super::reply::{self, Reply};
 /// Decides whether a request may be answered at all.
 #[derive(Debug)]
 pub(super) struct Guard {
-    /// Only the token's digest is kept: comparing digests takes the same time whatever was sent.
+    /// Only the token's digest is kept, so that a comparison takes the same time for every input.
     token: Option<[u8; 32]>,
 }
 
@@ -23,7 +23,7 @@ impl Guard {
         }
     }
 
-    /// The answer to a request that may not pass.
+    /// The answer to a request that is not allowed.
     pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<Reply> {
         let refusal = match &self.token {
             Some(token) => check_token(token, request.headers()),
@@ -63,8 +63,8 @@ fn check_token(token: &[u8; 32], headers: &HeaderMap) -> Option<Reply> {
     }
 }
 
-/// Without a token, being on this machine is the only proof. A page that a browser here has loaded
-/// could rebind its own name to a loopback address, but that name is then in `Host`.
+/// Without a token, a client proves itself only by being on this machine. A page in a browser here
+/// could rebind its own name to a loopback address, but `Host` then holds that name.
 fn check_host<B>(request: &Request<B>) -> Option<Reply> {
     if authorities(request)
         .iter()
@@ -74,12 +74,12 @@ fn check_host<B>(request: &Request<B>) -> Option<Reply> {
     }
     Some(reply::error(
         StatusCode::FORBIDDEN,
-        "without a token, the admin listener answers only to localhost or a loopback address as Host; \
-         use such an address, or set a token in [admin]",
+        "without a token, the admin listener accepts only localhost or a loopback address as \
+         Host; use such an address, or set a token in [admin]",
     ))
 }
 
-/// A page of another site can make a browser send a request, even where it can't read the answer.
+/// A page of another site can make a browser send a request even if it can't read the answer.
 fn check_site<B>(request: &Request<B>) -> Option<Reply> {
     let headers = request.headers();
     let mut sites = headers.get_all("sec-fetch-site").iter();
@@ -103,7 +103,7 @@ fn check_site<B>(request: &Request<B>) -> Option<Reply> {
     ))
 }
 
-/// What the request says it is for: the target's authority and each `Host`; never empty.
+/// The authorities that the request names: the target's and each `Host`; never empty.
 fn authorities<B>(request: &Request<B>) -> Vec<Option<Authority>> {
     let target = request.uri().authority().cloned().map(Some);
     let hosts = request

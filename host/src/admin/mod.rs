@@ -1,11 +1,11 @@
-//! Admin: how does a human or a script ask?
+//! Admin: how does an operator or a script see and change a running proxy?
 //!
-//! The statistics as JSON, as a page and as Prometheus text; what policies run, and deploying,
-//! promoting and withdrawing them (`policies`, `deploy`); whether the process is alive and ready.
-//! `app` starts [`serve()`] on the control runtime and implements [`Control`], the only way from
-//! here to the rest of the process; `proxy` uses [`stats_page`] for `[stats] path`. Never runs on a
-//! worker, never touches the data plane other than through that trait, never decides what a policy
-//! is.
+//! It serves the statistics as JSON, as a page and as Prometheus text; lists, deploys, promotes and
+//! withdraws policies (`policies`, `deploy`); issues explain tokens; and reports whether the
+//! process is alive and ready. `app` starts [`serve()`] on the control runtime and implements
+//! [`Control`], through which this room changes what runs; it also reads the counters of `stats`
+//! and `ground`. `app` hands [`stats_page`] to the workers for `[stats] path`: that page alone is
+//! made on a worker. This room loads no policy and decides nothing about a request.
 
 mod accept;
 mod connection;
@@ -25,6 +25,7 @@ mod recording;
 mod reply;
 pub mod report;
 mod serve;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -37,4 +38,5 @@ pub use metrics::metrics_page;
 pub use page::stats_page;
 pub use recording::Recording;
 pub use report::{Report, StatsView};
-pub use serve::{AdminError, CONNECTIONS, serve};
+pub use serve::{AdminError, serve};
+pub use shared::CONNECTIONS;

@@ -1,20 +1,20 @@
-//! The report as a page for a browser: no scripts, nothing loaded from elsewhere.
+//! The report as a page for a browser: without scripts, nothing loaded from elsewhere.
 
 use std::fmt;
 
 use super::accept::prefers;
-use super::control::timestamp;
+use super::control::{PolicyStatus, timestamp};
 use super::format::{Escaped, bytes, count, microseconds, nanoseconds, uptime};
-use super::report::{Backend, Policy};
-use super::{PolicyStatus, Report, StatsView};
+use super::report::{Backend, Policy, Report, StatsView};
 use crate::stats::HistogramSnapshot;
+use crate::text::count as numbered;
 
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const CSS: &str = include_str!("page.css");
 
-/// The statistics and their content type: a page for a client that prefers HTML to JSON (`accept`
-/// is the value of its `Accept` field), JSON for every other.
+/// The statistics and their content type: a page for a client that prefers HTML (`accept` is the
+/// value of its `Accept` field), else JSON.
 pub fn stats_page(view: &StatsView<'_>, accept: Option<&[u8]>) -> (&'static str, Vec<u8>) {
     let report = Report::new(view);
     if prefers(accept, "text/html", JSON) {
@@ -165,7 +165,7 @@ impl Page<'_> {
 fn backend_row(address: &str, b: &Backend) -> Vec<String> {
     let state = match b.set_aside_by_workers {
         0 => "<span class=\"good\">healthy</span>".to_owned(),
-        n => format!("<span class=\"bad\">set aside by {n}</span>"),
+        n => format!("<span class=\"bad\">ejected by {n}</span>"),
     };
     let all = &b.latency.all.0;
     vec![
@@ -187,7 +187,7 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
     writeln!(f, "<h3>{}</h3>", Escaped(name))?;
     match &p.status {
         Some(status) => policy_status(f, status)?,
-        None => f.write_str("<p>not running any more</p>\n")?,
+        None => f.write_str("<p>no longer running</p>\n")?,
     }
     tiles(
         f,
@@ -201,10 +201,10 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
             ("suspensions", count(p.suspensions)),
             ("clients paused", count(p.client_pauses)),
             ("calls of paused clients", count(p.paused_calls)),
-            ("time that faults cost", microseconds(p.fault_microseconds)),
+            ("time lost to faults", microseconds(p.fault_microseconds)),
             ("instances now", count(p.instances)),
             ("memory now", bytes(p.memory.now_bytes)),
-            ("peak of an instance", bytes(p.memory.peak_instance_bytes)),
+            ("largest instance", bytes(p.memory.peak_instance_bytes)),
             ("instances built", count(p.instances_built)),
             ("log lines dropped", count(p.log_lines_dropped)),
         ],
@@ -226,7 +226,7 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
         tiles(
             f,
             &[
-                ("calls of its store", count(store.operations)),
+                ("store calls", count(store.operations)),
                 ("refused", count(store.refused)),
                 ("entries", count(store.entries)),
                 ("size", bytes(store.bytes)),
@@ -260,7 +260,7 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
             .counters
             .iter()
             .map(|(counter, n)| vec![Escaped(counter).to_string(), count(*n)]);
-        table(f, &["its own counter", "value"], rows)?;
+        table(f, &["policy counter", "value"], rows)?;
     }
     Ok(())
 }
@@ -278,7 +278,8 @@ fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
     )?;
     writeln!(
         f,
-        "<p>exports {}; an instance per {}, {} at most; {} a call; on failure: {}; while none is loaded: {}</p>",
+        "<p>exports {}; one instance per {}, at most {}; deadline {} per call; on failure: {}; \
+         while none is loaded: {}</p>",
         Escaped(&s.hooks.join(", ")),
         Escaped(&s.isolation),
         bytes(s.memory_limit_bytes),
@@ -299,14 +300,14 @@ fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
     if s.suspended_by_workers > 0 {
         writeln!(
             f,
-            "<p class=\"bad\">suspended by {} workers, because faults of many clients cost too much</p>",
-            s.suspended_by_workers
+            "<p class=\"bad\">suspended by {}, because faults of many clients cost too much</p>",
+            numbered(s.suspended_by_workers, "worker")
         )?;
     }
     match &s.last_error {
         Some(error) => writeln!(
             f,
-            "<p class=\"bad\">the latest deployment came to nothing: {}</p>",
+            "<p class=\"bad\">the last deployment failed: {}</p>",
             Escaped(error)
         ),
         None => Ok(()),
@@ -331,7 +332,7 @@ fn tiles(f: &mut fmt::Formatter<'_>, tiles: &[(&str, String)]) -> fmt::Result {
     f.write_str("</dl>\n")
 }
 
-/// Cells are HTML: text in them is escaped by whoever writes the row.
+/// Cells are HTML; the caller has escaped the text in them.
 fn table(
     f: &mut fmt::Formatter<'_>,
     head: &[&str],

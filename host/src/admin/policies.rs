@@ -1,18 +1,18 @@
-//! `/policies/NAME` and what is below it.
+//! `/policies/NAME` and the paths below it.
 
 use std::borrow::Cow;
 
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
+use super::control::{Change, ChangeError, Deployment};
 use super::crowd::Caller;
 use super::deploy;
 use super::reply::{self, Reply};
-use super::serve::Shared;
-use super::{Change, ChangeError, Deployment};
+use super::shared::Shared;
 use crate::policy::Stickiness;
 
-/// What a query may say.
+/// The parameters of a query.
 #[derive(Debug, Default, PartialEq)]
 struct Query {
     mode: Option<String>,
@@ -21,8 +21,7 @@ struct Query {
     generation: Option<u64>,
 }
 
-/// The answer to a request whose path is `/policies/` and `rest`; `None` if there is nothing of
-/// this kind.
+/// The answer to a request for `/policies/` and `rest`; `None` if there is no such endpoint.
 pub(super) async fn answer(
     shared: &Shared,
     caller: &Caller,
@@ -92,17 +91,30 @@ fn deployment(query: &Query) -> Result<Deployment, String> {
         );
     }
     match query.mode.as_deref() {
-        None | Some("active") if query.percent.is_some() || query.by.is_some() => {
-            Err("percent and by are for mode=shadow and mode=canary; an active policy decides all requests".to_owned())
-        }
+        None | Some("active") if query.percent.is_some() || query.by.is_some() => Err(
+            "percent and by are for mode=shadow and mode=canary; an active policy decides all \
+                 requests"
+                .to_owned(),
+        ),
         None | Some("active") => Ok(Deployment::Active),
-        Some("shadow") if query.by.is_some() => Err("by is for mode=canary; a shadow sees requests by lot".to_owned()),
-        Some("shadow") => Ok(Deployment::Shadow { percent: query.percent.unwrap_or(100.0) }),
+        Some("shadow") if query.by.is_some() => {
+            Err("by is for mode=canary; a shadow sees sampled requests".to_owned())
+        }
+        Some("shadow") => Ok(Deployment::Shadow {
+            percent: query.percent.unwrap_or(100.0),
+        }),
         Some("canary") => match query.percent {
-            Some(percent) => Ok(Deployment::Canary { percent, by: query.by.unwrap_or(Stickiness::Client) }),
-            None => Err("mode=canary needs a share of the requests; add for example percent=5".to_owned()),
+            Some(percent) => Ok(Deployment::Canary {
+                percent,
+                by: query.by.unwrap_or(Stickiness::Client),
+            }),
+            None => Err(
+                "mode=canary needs a share of the requests; add percent=5, for example".to_owned(),
+            ),
         },
-        Some(other) => Err(format!("mode={other} is not known; it is active, shadow or canary")),
+        Some(other) => Err(format!(
+            "unknown mode={other}; use active, shadow or canary"
+        )),
     }
 }
 
@@ -115,14 +127,14 @@ fn canary(query: &Query) -> Result<Change, String> {
             percent,
             by: query.by,
         }),
-        (None, None) => Err(
-            "say which share of the requests it is to decide, for example ?percent=5".to_owned(),
-        ),
-        (Some(_), _) => Err("mode is for PUT; the path says canary already".to_owned()),
+        (None, None) => {
+            Err("the canary needs a share of the requests; add ?percent=5, for example".to_owned())
+        }
+        (Some(_), _) => Err("mode is for PUT; this path is for canaries already".to_owned()),
     }
 }
 
-/// The generation that the change is about, if the query says.
+/// The generation that the query names, if it does.
 fn meant(query: &Query) -> Result<Option<u64>, String> {
     let Query { generation, .. } = *query;
     match *query
@@ -132,8 +144,7 @@ fn meant(query: &Query) -> Result<Option<u64>, String> {
         }) {
         true => Ok(generation),
         false => Err(
-            "this takes the generation that is meant, as in ?generation=7, and nothing else"
-                .to_owned(),
+            "the only parameter here is the expected generation, as in ?generation=7".to_owned(),
         ),
     }
 }
@@ -142,7 +153,7 @@ fn without_query(query: &Query, what: &str) -> Result<(), String> {
     if *query == Query::default() {
         Ok(())
     } else {
-        Err(format!("{what} takes no parameters; leave the query out"))
+        Err(format!("{what} takes no parameters; remove the query"))
     }
 }
 
@@ -150,8 +161,7 @@ fn query(text: &str) -> Result<Query, String> {
     let mut query = Query::default();
     for parameter in text.split('&').filter(|p| !p.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let value =
-            decoded(value).ok_or_else(|| format!("{name}: its percent-encoding is broken"))?;
+        let value = decoded(value).ok_or_else(|| format!("{name}: invalid percent-encoding"))?;
         let repeated = match name {
             "mode" => query.mode.replace(value.into_owned()).is_some(),
             "percent" => query.percent.replace(percent(&value)?).is_some(),
@@ -159,12 +169,13 @@ fn query(text: &str) -> Result<Query, String> {
             "by" => query.by.replace(stickiness(&value)?).is_some(),
             _ => {
                 return Err(format!(
-                    "the parameter {name:?} is not known; there are mode, percent, by and generation"
+                    "unknown parameter {name:?}; the parameters are mode, percent, by and \
+                     generation"
                 ));
             }
         };
         if repeated {
-            return Err(format!("{name} is there twice; say it once"));
+            return Err(format!("{name} is given twice"));
         }
     }
     Ok(query)
@@ -172,7 +183,7 @@ fn query(text: &str) -> Result<Query, String> {
 
 fn generation(value: &str) -> Result<u64, String> {
     value.parse().map_err(|_| {
-        format!("generation={value} is no number of a generation; GET /policies/NAME shows them")
+        format!("generation={value} is not a generation number; GET /policies/NAME lists them")
     })
 }
 
@@ -181,8 +192,7 @@ fn percent(value: &str) -> Result<f64, String> {
         .parse::<f64>()
         .ok()
         .filter(|n| (0.01..=100.0).contains(n));
-    number
-        .ok_or_else(|| format!("percent={value} is not a share of the requests; write 0.01 to 100"))
+    number.ok_or_else(|| format!("percent={value} is not a share of the requests; use 0.01 to 100"))
 }
 
 fn stickiness(value: &str) -> Result<Stickiness, String> {
@@ -190,20 +200,19 @@ fn stickiness(value: &str) -> Result<Stickiness, String> {
         "client" => Ok(Stickiness::Client),
         "request" => Ok(Stickiness::Request),
         _ => Err(format!(
-            "by={value} is not known; it is client (the same clients stay) or request (by lot)"
+            "unknown by={value}; use client (a client keeps its generation) or request (sampled)"
         )),
     }
 }
 
-/// A path segment with its percent-encoding undone; `None` if it is empty, has more segments or is
-/// not UTF-8.
+/// A decoded path segment; `None` if it is empty, contains a slash or is not UTF-8.
 fn policy_name(segment: &str) -> Option<String> {
     decoded(segment)
         .filter(|name| !name.is_empty() && !segment.contains('/'))
         .map(Cow::into_owned)
 }
 
-/// With the percent-encoding undone; `None` if that is broken or not UTF-8.
+/// The text without percent-encoding; `None` if that is invalid or not UTF-8.
 fn decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text));
@@ -241,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_are_read_and_slips_are_told() {
+    fn queries_are_read_and_mistakes_are_explained() {
         let read = |text: &str| query(text).and_then(|q| deployment(&q));
         assert_eq!(read(""), Ok(Deployment::Active));
         assert_eq!(
@@ -253,20 +262,20 @@ mod tests {
             by: Stickiness::Request,
         };
         assert_eq!(read("mode=canary&percent=2.5&by=request"), Ok(canary));
-        for (slip, told) in [
+        for (mistake, hint) in [
             ("mode=canary", "percent=5"),
             ("mode=canary&percent=0", "0.01 to 100"),
             ("mode=canary&percent=nan", "0.01 to 100"),
             ("percent=5", "mode=canary"),
             ("mode=dark", "shadow or canary"),
             ("mode=canary&percent=5&by=moon", "client"),
-            ("mode=shadow&by=client", "by lot"),
+            ("mode=shadow&by=client", "sampled"),
             ("colour=red", "colour"),
             ("mode=shadow&mode=canary", "twice"),
             ("mode=%zz", "percent-encoding"),
         ] {
-            let sentence = read(slip).unwrap_err();
-            assert!(sentence.contains(told), "{slip}: {sentence}");
+            let sentence = read(mistake).unwrap_err();
+            assert!(sentence.contains(hint), "{mistake}: {sentence}");
         }
     }
 }

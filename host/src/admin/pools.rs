@@ -1,4 +1,4 @@
-//! What is reported of requests that wait for connections.
+//! The report on requests that wait for connections.
 
 use serde::Serialize;
 
@@ -7,13 +7,13 @@ use crate::stats::{Counter, PoolShard};
 /// The requests of one pool that wait for connections, over all its backends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Pool {
-    /// Those that wait now.
+    /// Requests that wait now.
     pub queue_length: u64,
-    /// Those that have waited and got one.
+    /// Requests that waited and got a connection.
     pub waits: u64,
-    /// Those that got none: they found the queue full, or waited for too long.
+    /// Requests that found the queue full or waited too long.
     pub refused: u64,
-    /// Those broken off because their clients were slow while others waited.
+    /// Requests aborted because their clients were slow while others waited.
     pub slow_clients: u64,
 }
 

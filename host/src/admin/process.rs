@@ -1,4 +1,4 @@
-//! What is reported of the process itself.
+//! The report on the process itself.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -6,20 +6,20 @@ use serde::Serialize;
 
 use crate::ground;
 
-/// What went wrong in the process, beside requests.
+/// Failures in the process that no request shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Process {
-    /// Lines of the operational log that standard error did not take.
+    /// Lines of the operational log that standard error did not accept.
     pub log_lines_lost: u64,
-    /// Panics, of whatever thread; each is a bug of the proxy.
+    /// Panics of any thread; each is a bug of the proxy.
     pub panics: u64,
-    /// The last of them.
+    /// The last panic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_panic: Option<String>,
 }
 
 impl Process {
-    /// What has been counted.
+    /// The counters' present values.
     pub fn new() -> Self {
         let counters = ground::counters();
         Self {

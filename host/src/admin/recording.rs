@@ -1,16 +1,15 @@
-//! What is reported of the recording.
+//! The report on the recording.
 
 use serde::Serialize;
 
 use crate::stats::Stats;
 
-/// Requests that were written down for a replay.
+/// Requests recorded for a replay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Recording {
     /// Requests written.
     pub recorded: u64,
-    /// Requests that were to be written and were not: the writer was behind, or the disk took no
-    /// more.
+    /// Sampled requests that were not written, because the writer was behind or the disk was full.
     pub dropped: u64,
     /// Bytes written.
     pub bytes: u64,
@@ -19,7 +18,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// What has been counted.
+    /// The counters' present values.
     pub fn new(stats: &Stats) -> Self {
         let shard = stats.recording();
         let behind: u64 = stats

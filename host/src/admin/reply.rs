@@ -9,10 +9,10 @@ use serde_json::json;
 
 use crate::proxy::PAGE_FIELDS;
 
-/// An answer, complete in memory.
+/// An answer that is complete in memory.
 pub(super) type Reply = Response<Full<Bytes>>;
 
-/// This body.
+/// An answer with this body.
 pub(super) fn body(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::from(body)));
     *reply.status_mut() = status;
@@ -33,7 +33,7 @@ pub(super) fn negotiated((content_type, bytes): (&'static str, Vec<u8>)) -> Repl
     reply
 }
 
-/// This value as JSON.
+/// An answer with this value as JSON.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Reply {
     match serde_json::to_vec_pretty(value) {
         Ok(mut bytes) => {
@@ -54,17 +54,20 @@ pub(super) fn error(status: StatusCode, sentence: &str) -> Reply {
     body(status, "application/json", bytes)
 }
 
-/// 404, and what there is.
+/// 404, with a list of the endpoints.
 pub(super) fn nothing_here(path: &str, endpoints: &[&str]) -> Reply {
     json(
         StatusCode::NOT_FOUND,
-        &json!({ "error": format!("there is nothing at {path}; see \"endpoints\""), "endpoints": endpoints }),
+        &json!({
+            "error": format!("there is nothing at {path}; see \"endpoints\""),
+            "endpoints": endpoints,
+        }),
     )
 }
 
-/// 405, and what is allowed.
+/// 405, with the allowed methods.
 pub(super) fn wrong_method(method: &str, path: &str, allow: &'static str) -> Reply {
-    let sentence = format!("{path} does not take {method}, only {allow}");
+    let sentence = format!("{path} does not allow {method}, only {allow}");
     let mut reply = error(StatusCode::METHOD_NOT_ALLOWED, &sentence);
     reply
         .headers_mut()
@@ -72,7 +75,7 @@ pub(super) fn wrong_method(method: &str, path: &str, allow: &'static str) -> Rep
     reply
 }
 
-/// 401, and how to ask.
+/// 401, with the scheme to use.
 pub(super) fn unauthorised(sentence: &str) -> Reply {
     let mut reply = error(StatusCode::UNAUTHORIZED, sentence);
     reply.headers_mut().insert(

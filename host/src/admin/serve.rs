@@ -1,4 +1,4 @@
-//! The admin listener: accepts, and stops.
+//! The admin listener: accepts connections and stops.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,93 +14,39 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::control::Control;
 use super::crowd::{Caller, Crowd, Doing};
 use super::guard::Guard;
+use super::shared::{Limits, Shared};
 use super::uploads::Uploads;
-use super::{Control, connection, endpoints};
+use super::{connection, endpoints};
 
-/// A pause after a failed accept: out of file descriptors, the next one would fail as fast.
+/// The pause after a failed accept: without file descriptors, the next one would fail immediately.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the admin listener does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// Anyone could ask.
+    /// Without a token, every host could use it.
     #[error(
-        "the admin listener would be open to everyone at {0}: set [admin] token, or listen on a loopback address"
+        "the admin listener would be open to everyone at {0}: set [admin] token, or listen on a \
+         loopback address"
     )]
     Exposed(SocketAddr),
-    /// A token that guards nothing.
-    #[error(
-        "[admin] token is empty: set one that nobody can guess, or none to allow loopback only"
-    )]
+    /// An empty token protects nothing.
+    #[error("[admin] token is empty: set one that is hard to guess, or none for loopback only")]
     EmptyToken,
     /// The listener does not know its own address.
     #[error("the admin listener's address can't be read: {0}")]
     Address(#[source] io::Error),
 }
 
-/// Connections to the admin listener at a time, if the process may have as many; one client has
-/// half of them.
-pub const CONNECTIONS: usize = 256;
-
-/// What clients of the admin listener may use.
-#[derive(Debug, Clone)]
-pub(super) struct Limits {
-    /// Connections at a time; for one more, the one that has been idle for the longest is closed.
-    pub connections: usize,
-    /// The same for one client address.
-    pub connections_of_one: usize,
-    /// From the first byte (or the last response) to the end of a head.
-    pub header_read: Duration,
-    /// Between two pieces of a request body.
-    pub body_idle: Duration,
-    /// For a whole request body.
-    pub body_total: Duration,
-    /// Bytes of a component.
-    pub component_bytes: usize,
-    /// Bytes of all components that are being uploaded or loaded; for more, the upload that has
-    /// been silent for the longest ends.
-    pub upload_bytes: usize,
-    /// For a whole upload to wait for the one of the same policy before it.
-    pub turn: Duration,
-    /// For a client to take some bytes of a response.
-    pub write: Duration,
-    /// For connections to end after a stop.
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: CONNECTIONS,
-            connections_of_one: CONNECTIONS / 2,
-            header_read: Duration::from_secs(5),
-            body_idle: Duration::from_secs(15),
-            body_total: Duration::from_secs(300),
-            component_bytes: 64 << 20,
-            upload_bytes: 256 << 20,
-            turn: Duration::from_secs(60),
-            write: Duration::from_secs(10),
-            drain: Duration::from_secs(5),
-        }
-    }
-}
-
-/// What every connection shares.
-pub(super) struct Shared {
-    pub control: Arc<dyn Control>,
-    pub guard: Guard,
-    pub limits: Limits,
-    pub uploads: Arc<Uploads>,
-}
-
-/// Serves the admin endpoints, on so many connections at a time, until `shutdown` completes and the
-/// connections have ended, which takes 5 seconds at most.
+/// Serves the admin endpoints, on at most `connections` connections, until `shutdown` completes and
+/// the connections have ended, which takes at most 5 seconds.
 ///
 /// `/healthz` and `/readyz` are open to all. The others need `token` as a bearer token, or, without
-/// one, a request for a loopback name. Runs on the runtime it is polled on; a worker's runtime is
-/// not the place.
+/// a token, a request for a loopback name. Runs on the runtime that polls it, which must not be a
+/// worker's.
 ///
 /// # Errors
 ///
@@ -120,7 +66,7 @@ pub async fn serve(
     serve_within(limits, listener, token, control, shutdown).await
 }
 
-/// [`serve`] with limits of the caller's choice.
+/// [`serve`] with other limits.
 pub(super) async fn serve_within(
     limits: Limits,
     listener: TcpListener,
@@ -154,8 +100,7 @@ pub(super) async fn serve_within(
             () = &mut shutdown => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             accepted = listener.accept() => match accepted {
-                // At once, and however many there are: no health check waits for clients that say
-                // nothing.
+                // Always, and immediately: a health check must not wait for silent clients.
                 Ok((stream, peer)) => {
                     let Some(caller) = crowd.enter(peer.ip()) else { continue };
                     let (shared, crowd) = (Arc::clone(&shared), Arc::clone(&crowd));
@@ -174,7 +119,7 @@ pub(super) async fn serve_within(
     }
     drop(listener);
     stop.send_replace(true);
-    // What does not end in time is cut when the set is dropped.
+    // Dropping the set aborts connections that do not end in time.
     let _ = timeout(shared.limits.drain, async {
         while let Some(ended) = connections.join_next().await {
             report(ended);

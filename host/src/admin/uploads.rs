@@ -1,4 +1,4 @@
-//! The components that are being uploaded: how much of them is in memory, and whose turn it is.
+//! Uploads of components: how much memory they take, and which one is deployed next.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +10,11 @@ use tokio::time::timeout;
 /// All uploads.
 #[derive(Debug)]
 pub(super) struct Uploads {
-    /// Bytes of all of them.
+    /// The most bytes of all uploads together.
     most: usize,
     all: Mutex<Vec<Arc<Upload>>>,
-    /// By policy: its deployments are made one after the other. Policies are those of the
-    /// configuration.
+    /// By policy: its deployments happen one after the other. Only configured policies get an
+    /// entry.
     turns: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
@@ -27,12 +27,12 @@ struct Upload {
 #[derive(Debug)]
 struct State {
     bytes: usize,
-    /// The last piece came.
+    /// When the last piece arrived.
     progress: Instant,
     whole: bool,
 }
 
-/// The room of one upload, until it is dropped.
+/// The memory of one upload, released on drop.
 #[derive(Debug)]
 pub(super) struct Room {
     uploads: Arc<Uploads>,
@@ -69,8 +69,8 @@ impl Uploads {
         }
     }
 
-    /// Waits until it is this policy's turn, for so long at most. Called with the whole component
-    /// at hand: what still comes holds up no one.
+    /// Waits for this policy's turn, at most for `patience`. Called when the component is complete,
+    /// so that a slow upload does not delay others.
     pub(super) async fn turn(
         &self,
         policy: &str,
@@ -89,8 +89,8 @@ impl Uploads {
 }
 
 impl Room {
-    /// Room for a further piece; others that have been silent for longer leave if there is none.
-    /// False if there is none even so.
+    /// Reserves memory for a further piece, if need be by ending uploads that have been silent
+    /// longest. False if that does not suffice.
     pub(super) fn grow(&self, bytes: usize) -> bool {
         let mut all = self
             .uploads
@@ -120,12 +120,12 @@ impl Room {
         }
     }
 
-    /// All of it is there.
+    /// Notes that the upload is complete.
     pub(super) fn is_whole(&self) {
         self.upload.with(|state| state.whole = true);
     }
 
-    /// Completes when another upload needs the room.
+    /// Completes when another upload needs the memory.
     pub(super) async fn taken_away(&self) {
         self.upload.leave.notified().await;
     }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_upload_that_is_silent_for_the_longest_makes_room_and_a_whole_one_does_not() {
+    fn the_longest_silent_upload_makes_room_and_a_complete_one_does_not() {
         let uploads = Uploads::new(100);
         let (whole, silent, later) = (uploads.begin(), uploads.begin(), uploads.begin());
         assert!(whole.grow(30));
@@ -177,7 +177,7 @@ mod tests {
         );
         assert!(new.grow(59));
         assert!(away(&later));
-        assert!(!new.grow(1), "whole ones stay, and there is no other");
+        assert!(!new.grow(1), "complete ones stay, and there are no others");
         drop(whole);
         assert!(new.grow(1));
     }

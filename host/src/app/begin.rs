@@ -11,18 +11,15 @@ use crate::scaffold::{self, Language};
 /// Prints what was written, and the next step. Nothing was written if the exit code is 2.
 pub(super) fn begin_policy(begin: &Begin) -> Result<ExitCode> {
     let done = match begin {
-        Begin::New(New { name, lang, dir }) => scaffold::create(
-            name,
-            language(*lang),
-            dir.as_deref(),
-        )
-        .map(|made| {
-            let folder = made.folder.display();
-            format!(
-                "{} is a policy in {}, in the folder {folder}. Next:\n  cd {folder} && ./test\n",
-                made.name, made.language
-            )
-        }),
+        Begin::New(New { name, lang, dir }) => {
+            scaffold::create(name, language(*lang), dir.as_deref()).map(|made| {
+                let folder = made.folder.display();
+                format!(
+                    "Created policy {} ({}) in {folder}. Next:\n  cd {folder} && ./test\n",
+                    made.name, made.language
+                )
+            })
+        }
         Begin::Bindings(Bindings { wit, output }) => scaffold::write_bindings(wit, output)
             .map(|files| format!("{}: {}\n", output.display(), files.join(", "))),
     };

@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The commands of the command line.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,19 +14,20 @@ use crate::ground::{self, Manner as LogManner};
 use crate::policy::{Engine, EngineOptions, PolicyError};
 use crate::rehearsal::{self, Manner, Outcome};
 use crate::remote::{self, Surroundings};
-use crate::rollout::Keep;
+use crate::rollout::StateDir;
 use crate::stats::Stats;
+use crate::text::count;
 use crate::upstream::{PoolTopology, Registry, resolve_pool};
 
-/// Prints a line. A reader that has gone, as `head` does when it has enough, is no failure; a disk
-/// that is full is one.
+/// Prints a line. A reader that has left, such as `head`, is not an error; a full disk is one.
 macro_rules! say {
     ($($line:tt)*) => {
-        ground::print(&format!("{}\n", format_args!($($line)*))).context("standard output can't be written")
+        ground::print(&format!("{}\n", format_args!($($line)*)))
+            .context("standard output can't be written")
     };
 }
 
-/// Does what was asked; the exit code tells whether it went well.
+/// Runs the command and returns the exit code.
 pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
     if let Some(slip) = cli.slip() {
         slip.exit();
@@ -60,16 +61,16 @@ pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
     }
 }
 
-/// What takes a runtime; signals are listened for where something is served.
+/// Runs the commands that need a runtime. `signals` is there for those that serve.
 fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> {
     let environment = |name: &str| std::env::var_os(name);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // Admin and timers; what blocks has threads of its own.
+        // For the admin listener and timers; blocking work has threads of its own.
         .worker_threads(1)
         .thread_name("control")
         .enable_all()
         .build()
-        .context("the control runtime can't be made")?;
+        .context("the control runtime can't be created")?;
     let code = runtime.block_on(async {
         match (command, signals) {
             (Command::Run(settings), Some(signals)) => {
@@ -94,16 +95,16 @@ fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> 
                 }),
                 _,
             ) => ask_proxy(remote, action).await.map(|()| ExitCode::SUCCESS),
-            // Those have been done already.
+            // `execute` has handled these.
             (Command::Policy(_), _) | (_, None) => Ok(ExitCode::FAILURE),
         }
     });
-    // A guest that is still being compiled must not hold up the end of the process.
+    // A component that is still being compiled must not delay the end of the process.
     runtime.shutdown_background();
     code
 }
 
-/// What is done with a policy without a proxy.
+/// Runs a command about a policy that needs no proxy.
 fn rehearse(offline: &Offline, json: bool) -> ExitCode {
     let manner = Manner {
         json,
@@ -119,13 +120,13 @@ fn rehearse(offline: &Offline, json: bool) -> ExitCode {
     }
 }
 
-/// Reports everything that `run` would trip over.
+/// Reports every problem that `run` would meet.
 async fn check(sources: Sources) -> Result<ExitCode> {
     let config = Config::load(sources)?;
     for warning in &config.warnings {
         say!("warning: {warning}")?;
     }
-    let mut failed = 0;
+    let mut failed = 0_usize;
     let topologies = check_pools(&config, &mut failed).await?;
     let options = EngineOptions {
         workers: config.workers,
@@ -173,19 +174,17 @@ async fn check(sources: Sources) -> Result<ExitCode> {
             }
         }
     }
-    if let Some(Err(e)) = config.state_dir.as_deref().map(Keep::examine) {
+    if let Some(Err(e)) = config.state_dir.as_deref().map(StateDir::examine) {
         failed += 1;
         say!("error: `state-dir` can't be used: {e}")?;
     }
-    say!(
-        "{} routes, {} pools, {} policies",
-        config.routes.len(),
-        config.pools.len(),
-        config.policies.len()
-    )?;
+    say!("{}", summary(&config))?;
     match failed {
-        0 => say!("ok: the proxy would start with this")?,
-        n => say!("{n} errors: the proxy would not start, or not as it should")?,
+        0 => say!("ok: the proxy would start with this configuration")?,
+        n => say!(
+            "{}: the proxy would not start, or not serve all routes",
+            count(n, "error")
+        )?,
     }
     Ok(if failed == 0 {
         ExitCode::SUCCESS
@@ -194,7 +193,21 @@ async fn check(sources: Sources) -> Result<ExitCode> {
     })
 }
 
-/// Resolves pool by pool, so that one name that leads nowhere does not hide the others.
+/// How much there is in a configuration.
+fn summary(config: &Config) -> String {
+    let policies = match config.policies.len() {
+        1 => "1 policy".to_owned(),
+        n => format!("{n} policies"),
+    };
+    let (routes, pools) = (config.routes.len(), config.pools.len());
+    format!(
+        "{}, {}, {policies}",
+        count(routes, "route"),
+        count(pools, "pool")
+    )
+}
+
+/// Resolves one pool at a time, so that a name that can't be resolved does not hide other errors.
 async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<PoolTopology>>> {
     let mut topologies = Vec::with_capacity(config.pools.len());
     let registry = Registry::new(config.workers);
@@ -210,7 +223,7 @@ async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<Pool
             Err(e) => {
                 *failed += 1;
                 say!("error: {e}")?;
-                // Policies are loaded all the same, as if the pool had no backends.
+                // The policies are still loaded, as if the pool had no backends.
                 let empty = Pool {
                     backends: vec![],
                     ..pool.clone()
@@ -222,7 +235,7 @@ async fn check_pools(config: &Config, failed: &mut usize) -> Result<Vec<Arc<Pool
     Ok(topologies.into_iter().map(Arc::new).collect())
 }
 
-/// Has a running proxy do what was asked for.
+/// Sends a command to a running proxy.
 async fn ask_proxy(remote: Remote, action: Action) -> Result<()> {
     let dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
     let around = Surroundings {

@@ -21,52 +21,45 @@ use crate::stats::Stats;
 
 /// What a worker is started with.
 pub struct Start {
-    /// Its number.
     pub index: usize,
-    /// The operator's decisions.
     pub settings: Settings,
-    /// All counters.
     pub stats: Stats,
-    /// Its end of the access log.
     pub access_log: AccessLog,
-    /// Its listeners.
     pub listeners: Vec<TcpListener>,
     /// Connections from an acceptor, where the kernel does not spread them.
     pub handed: mpsc::UnboundedReceiver<(TcpStream, SocketAddr)>,
     /// Limits of all workers together.
     pub admission: Arc<Admission>,
-    /// What decides requests.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
-    /// Told which snapshot this worker has adopted.
+    /// Learns which snapshot this worker has adopted.
     pub adoption: Arc<Adoption>,
-    /// Becomes true when the worker is to finish.
+    /// Becomes true when the worker must finish.
     pub stop: watch::Receiver<bool>,
 }
 
 /// The end of a worker's thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
-    /// Which worker's.
     pub index: usize,
-    /// It did not end because it was to.
+    /// It did not end by request.
     pub panicked: bool,
 }
 
-/// Starts a worker, whose end is told as soon as it comes.
+/// Starts a worker; `ends` receives its end.
 pub fn spawn(start: Start, ends: mpsc::UnboundedSender<End>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("a worker's runtime can't be made")?;
+        .context("a worker's runtime can't be created")?;
     std::thread::Builder::new()
         .name(format!("worker-{}", start.index))
-        // Policies run inline on this stack, beside what the engine allows them.
+        // Policies run on this stack; the engine limits how much of it they use.
         .stack_size(4 * 1024 * 1024)
         .spawn(move || {
             let index = start.index;
             let panicked =
                 ground::goes_on(|| LocalSet::new().block_on(&runtime, run(start))).is_none();
-            // Without a receiver the process has ended its wait.
+            // Without a receiver, the process no longer waits.
             let _ = ends.send(End { index, panicked });
         })
         .context("a worker's thread can't be started")?;
@@ -121,7 +114,7 @@ async fn run(start: Start) {
                 worker.adopt(next);
                 adoption.adopted(index, version);
             }
-            // A sender that is gone means the same as one that says so.
+                        // A dropped sender means the same as `true`.
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }
@@ -137,7 +130,7 @@ async fn run(start: Start) {
     worker.drain();
     let deadline = Instant::now() + drain;
     while worker.shard.connections_active.value() > 0 && Instant::now() < deadline {
-        // New idle connections appear as requests end: they are told again.
+        // Requests that end leave idle connections, which must be drained too.
         sleep(SWEEP / 2).await;
         worker.drain();
     }
@@ -146,14 +139,14 @@ async fn run(start: Start) {
         tracing::warn!(
             worker = index,
             connections = left,
-            "the drain time is over; closing what is still open"
+            "the drain time is over; closing the open connections"
         );
     }
     worker.access_log.flush();
 }
 
-/// What panics while it accepts is started again on the same listener: clients must not find a
-/// worker that is deaf.
+/// Accepts connections. A task that panics is restarted on the same listener, so that the worker
+/// stays reachable.
 fn start_accepting(
     worker: &Rc<Worker>,
     listeners: &[Rc<tokio::net::TcpListener>],

@@ -16,7 +16,7 @@ use crate::proxy::access_log::LogWriter;
 pub(super) async fn serve_origin(origin: Origin, mut signals: Signals) -> Result<()> {
     let listener = TcpListener::bind(origin.listen).with_context(|| {
         format!(
-            "can't listen on {}: is something else listening there?",
+            "can't listen on {}: is another process listening there?",
             origin.listen
         )
     })?;
@@ -29,13 +29,13 @@ pub(super) async fn serve_origin(origin: Origin, mut signals: Signals) -> Result
     signals.serving(origin::GRACE);
     let stop = async move {
         while signals.next().await == Event::Reopen {
-            tracing::info!("SIGUSR1: the origin has no log to open again");
+            tracing::info!("SIGUSR1: the origin has no log to reopen");
         }
     };
     Ok(origin::serve(listener, options, stop).await?)
 }
 
-/// Origins on ports of their own and the proxy in front of them, all in this process.
+/// Serves several origins and the proxy in front of them, all in this process.
 pub(super) async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
     let mut addresses = Vec::new();
     for number in 1..=demo.origins {
@@ -53,7 +53,7 @@ pub(super) async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
         hosts: vec![format!("*={}", addresses.join(","))],
         ..Settings::default()
     };
-    // The demo is the same everywhere: nothing is read from the environment.
+    // The demo ignores the environment, so that it is the same everywhere.
     let mut sources = settings.sources(|_| None)?;
     sources.file = Some(FileSource::Text {
         name: "demo".to_owned(),
@@ -62,34 +62,34 @@ pub(super) async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
     });
     let config = Config::load(sources)?;
     run(config, signals, |reachable, log| {
-        tell_what_to_try(reachable, &addresses, log)
+        suggest(reachable, &addresses, log)
     })
     .await
 }
 
 /// A listener for an origin of the demo, whose port must be known before the proxy starts.
 fn loopback_listener() -> Result<TcpListener> {
-    TcpListener::bind(("127.0.0.1", 0)).context("no port on 127.0.0.1 can be had")
+    TcpListener::bind(("127.0.0.1", 0)).context("can't listen on 127.0.0.1")
 }
 
-fn tell_what_to_try(reachable: &Reachable, origins: &[String], log: &LogWriter) {
+fn suggest(reachable: &Reachable, origins: &[String], log: &LogWriter) {
     let Some(proxy) = reachable.listen.first() else {
         return;
     };
     let admin = reachable.admin.map(|a| a.to_string()).unwrap_or_default();
-    // As the lines of the access log: what reads them may be slow.
+    // Written through the access log's queue, because a reader may be slow.
     log.say(&format!(
         "\nWaypost is running in front of {} origins ({}).
 A WebAssembly policy picks one of them for every request.
 
   curl -i http://{proxy}/                        which origin answered? see x-origin
-  curl -s http://{proxy}/page_two                a page with several images (or open it in a browser)
+  curl -s http://{proxy}/page_two                a page with images (or open it in a browser)
   curl -i -H 'Range: bytes=0-99' http://{proxy}/bigfile
   curl -i 'http://{proxy}/bigfile?range=0-99'    the same range, as a parameter
   curl -i -H 'Range: bytes=0-9' 'http://{proxy}/bigfile?range=5-9'    416: they differ
   curl -i -d '{{\"Nombre\": \"Ada\"}}' http://{proxy}/createUser
-  curl -s http://{admin}/stats                   what happened so far (or open it in a browser)
-  curl -s http://{admin}/policies                which policies run
+  curl -s http://{admin}/stats                   statistics (or open it in a browser)
+  curl -s http://{admin}/policies                the policies that run
   curl -T my-policy.wasm http://{admin}/policies/random    replace one while traffic flows
 
 Ctrl-C stops everything. The access log follows.\n\n",

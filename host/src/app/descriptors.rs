@@ -4,31 +4,30 @@ use crate::admin::CONNECTIONS as MOST_OF_ADMIN;
 use crate::config::Limits;
 use crate::proxy::MOST_TURNED_AWAY;
 
-/// What the process has open beside connections: logs, listeners, components, the compiling
-/// process, a cache.
+/// Descriptors that the process needs apart from connections: logs, listeners, components, the
+/// compiling process, a cache.
 const OWN: u64 = 40;
-/// The same for each worker: its listener, its clock, its wake-ups.
+/// The same per worker: its listener, its clock, its wake-ups.
 const OWN_OF_WORKER: u64 = 8;
-/// With fewer client connections the process does not start: one idle client would hold all of
+/// With fewer client connections the process does not start: one idle client could hold all of
 /// them.
 const LEAST_CONNECTIONS: u64 = 16;
 
-/// How the descriptors of the process are shared out.
+/// How the process divides its descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
-    /// Client connections: each may need another one to a backend.
+    /// Client connections: each may need one more to a backend.
     pub connections: usize,
-    /// Connections of each worker that are turned away and have not ended yet.
+    /// Per worker, connections that were turned away and have not ended yet.
     pub turned_away: usize,
     /// Connections to the admin listener.
     pub admin: usize,
 }
 
 impl Shares {
-    /// The shares of this number of descriptors.
+    /// Divides this number of descriptors.
     ///
     /// # Errors
-    ///
     /// A sentence if there are too few to serve clients.
     pub fn of(limit: u64, workers: usize) -> Result<Self, String> {
         let workers = workers.max(1) as u64;
@@ -38,8 +37,9 @@ impl Shares {
         let connections = limit.saturating_sub(own) / 2;
         if connections < LEAST_CONNECTIONS {
             return Err(format!(
-                "this process may have {limit} files and sockets open, and with `workers = {workers}` it needs {own} for itself and two for each \
-                 of {LEAST_CONNECTIONS} client connections at least; raise `ulimit -n` (LimitNOFILE of systemd), or have fewer `workers`"
+                "this process may open {limit} files and sockets; with `workers = {workers}` it \
+                 needs {own} for itself and two for each of at least {LEAST_CONNECTIONS} client \
+                 connections; raise `ulimit -n` (systemd: LimitNOFILE), or lower `workers`"
             ));
         }
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
@@ -50,7 +50,7 @@ impl Shares {
         })
     }
 
-    /// Raises the soft limit to the hard one. Without a limit there is all that is asked for.
+    /// Raises the soft limit to the hard one and divides it. Without a limit nothing is lowered.
     ///
     /// # Errors
     ///
@@ -64,8 +64,8 @@ impl Shares {
         raise_limit().map_or(Ok(all), |limit| Self::of(limit, workers))
     }
 
-    /// No more client connections than there are descriptors for; one client has a part of them.
-    /// Gives a sentence where that is less than was asked for.
+    /// Lowers the limits to the number of descriptors; one client gets a part of them. Returns a
+    /// sentence if that is less than was configured.
     pub fn lower(self, limits: &mut Limits) -> Option<String> {
         let asked = limits.connections;
         if asked > 0 && asked <= self.connections || self.connections == usize::MAX {
@@ -73,29 +73,30 @@ impl Shares {
         }
         limits.connections = self.connections;
         if limits.connections_per_client > 0 {
-            // As by default: one client never has all of them.
+            // As by default, one client never gets all of them.
             let most = (self.connections / 5 * 3).max(1);
             limits.connections_per_client = limits.connections_per_client.min(most);
         }
         let asked = if asked == 0 {
-            "any number of".to_owned()
+            "unlimited".to_owned()
         } else {
             asked.to_string()
         };
         Some(format!(
-            "`limits.connections` is {} in place of {asked} client connections: each may need another to a backend, and this process \
-             may have no more files and sockets open; raise `ulimit -n` (LimitNOFILE of systemd)",
+            "`limits.connections` is lowered to {} from {asked}: each client connection may need \
+             one more to a backend, and this process may not open more files and sockets; raise \
+             `ulimit -n` (systemd: LimitNOFILE)",
             self.connections
         ))
     }
 }
 
-/// Tells what the limit is now.
+/// Raises the soft limit as far as possible and returns it.
 #[cfg(unix)]
 fn raise_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // A failure leaves the limit as it was, which is what is told then.
+    // A failure leaves the limit as it was, and that is returned.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shared_out_is_never_more_than_there_is() {
+    fn the_shares_never_exceed_the_limit() {
         for limit in [0, 3, 40, 64, 128, 256, 1_024, 20_000, 1 << 20] {
             for workers in [1, 2, 8, 64] {
                 let Ok(Shares {

@@ -7,21 +7,21 @@ use std::net::{SocketAddr, TcpListener};
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections that may wait to be accepted, as far as the kernel lets them (`net.core.somaxconn`).
+/// Connections that may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 
-/// Whether `SO_REUSEPORT` spreads connections over the sockets that share a port. Elsewhere (macOS,
-/// the BSDs) one of them gets all.
+/// Whether `SO_REUSEPORT` spreads connections over the sockets that share a port. On macOS and the
+/// BSDs one socket gets all.
 pub const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Listening sockets.
 #[derive(Debug)]
 pub struct Intake {
-    /// Each worker's own, or none if an acceptor hands connections out.
+    /// The listeners of each worker; none if an acceptor hands out connections.
     pub by_worker: Vec<Vec<TcpListener>>,
-    /// The acceptor's, or none if each worker has its own.
+    /// The listeners of the acceptor; none if each worker has its own.
     pub shared: Vec<TcpListener>,
-    /// Where clients connect: with the port that was given for port 0.
+    /// Where clients connect, with the real port in place of port 0.
     pub addresses: Vec<SocketAddr>,
 }
 
@@ -35,13 +35,14 @@ impl Intake {
         };
         let failed = |address: &SocketAddr| {
             format!(
-                "can't listen on {address}: is something else listening there, or is the address not of this machine?"
+                "can't listen on {address}: is another process listening there, or does the \
+                 address belong to another machine?"
             )
         };
         if kernel_spreads {
-            // Sockets that all have SO_REUSEPORT share a port without complaint, even with another
-            // proxy of the same user: a bind without it finds out whether the port is free. All are
-            // tried before the first is ours, or 0.0.0.0 would find the port taken by this
+            // With SO_REUSEPORT even another proxy of the same user can share the port unnoticed,
+            // so a bind without it first finds out whether the port is free. All addresses are
+            // tried before the first is bound, or 0.0.0.0 would find the port taken by this
             // process's 127.0.0.1.
             for address in addresses.iter().filter(|a| a.port() != 0) {
                 drop(
@@ -59,7 +60,7 @@ impl Intake {
                 intake.shared.push(listener);
                 continue;
             }
-            // A port of the kernel's choice is never a shared one, and is ours from here on.
+            // A port that the kernel chose is never shared, and belongs to this process now.
             let mut bound = *address;
             for listeners in &mut intake.by_worker {
                 let listener = listen(bound, true, only_v6).with_context(failed)?;
@@ -75,12 +76,12 @@ impl Intake {
 /// A listener for the admin side.
 pub fn admin(address: SocketAddr) -> Result<TcpListener> {
     listen(address, false, false).with_context(|| {
-        format!("can't listen on {address} (admin): is something else listening there?")
+        format!("can't listen on {address} (admin): is another process listening there?")
     })
 }
 
-/// `[::]` takes IPv4 as well where the system lets it, unless an IPv4 address with the same port is
-/// listed beside it.
+/// `[::]` also accepts IPv4 where the system allows it, unless an IPv4 address with the same port
+/// is listed too.
 fn only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
     let beside = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
     address.is_ipv6()
@@ -95,7 +96,7 @@ fn bind(address: SocketAddr, reuse_port: bool, only_v6: bool) -> io::Result<Sock
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    // Connections of an earlier run that linger in TIME_WAIT must not keep the proxy from starting.
+    // Connections of an earlier run in TIME_WAIT must not prevent the start.
     socket.set_reuse_address(true)?;
     #[cfg(unix)]
     socket.set_reuse_port(reuse_port)?;

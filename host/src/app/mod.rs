@@ -1,9 +1,9 @@
 //! App: what runs, and on which thread?
 //!
-//! The only room that wires the others and spawns long-lived tasks: `run` starts and stops the
-//! proxy, `intake` opens the listeners, `data_plane` is a worker's thread, `control` publishes
-//! snapshots and replaces policies, `watch` follows policy files, and `commands` is what the
-//! command line asks for. Called by `main`. Decides nothing about a request.
+//! This room connects the others and spawns all long-lived tasks: `run` starts and stops the proxy,
+//! `intake` opens the listeners, `data_plane` is a worker's thread, `control` publishes snapshots
+//! and replaces policies, `watch` follows policy files, `commands` runs what the command line asks
+//! for. Called by `main`. It decides nothing about a request.
 
 #[cfg(feature = "authoring")]
 mod begin;

@@ -39,7 +39,7 @@ pub fn source(policy: &Policy) -> String {
     }
 }
 
-/// What the engine is told of a policy.
+/// What the engine needs to know of a policy.
 pub fn spec(policy: &Policy, component: Arc<[u8]>, source: String) -> PolicySpec {
     PolicySpec {
         setup: None,
@@ -57,12 +57,12 @@ pub fn spec(policy: &Policy, component: Arc<[u8]>, source: String) -> PolicySpec
     }
 }
 
-/// Why a component with this digest is not accepted for this policy, if it is not.
+/// The reason to refuse a component with this digest for this policy, if there is one.
 pub fn unpinned(policy: &Policy, digest: &str) -> Option<String> {
     let pinned = policy.digest.as_ref().filter(|pinned| *pinned != digest)?;
     Some(format!(
-        "policy {:?}: the component is {digest}, and the configuration accepts only {pinned}; \
-         change `digest` in [policies.{}], or deploy that component",
+        "policy {:?}: the component's digest is {digest}, and the configuration accepts only \
+         {pinned}; change `digest` in [policies.{}], or deploy that component",
         policy.name, policy.name
     ))
 }

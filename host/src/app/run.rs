@@ -22,24 +22,23 @@ use crate::policy::{Engine, EngineOptions, PolicyError};
 use crate::proxy::Admission;
 use crate::proxy::access_log::LogWriter;
 use crate::recording::RecordWriter;
-use crate::rollout::Keep;
+use crate::rollout::StateDir;
 use crate::stats::Stats;
 use crate::upstream::{Registry, resolve};
 
 /// Where a proxy that has started can be reached.
 #[derive(Debug, Clone)]
 pub(super) struct Reachable {
-    /// The data plane.
+    /// The addresses of the data plane.
     pub listen: Vec<SocketAddr>,
-    /// The admin side, if it is on.
+    /// The address of the admin listener, if there is one.
     pub admin: Option<SocketAddr>,
 }
 
 /// How long the workers may take to begin.
 const WORKERS_START: Duration = Duration::from_secs(30);
 
-/// Runs the proxy until a signal, and until what was in flight then has ended. `started` is called
-/// once it serves.
+/// Runs the proxy until a signal and the drain that follows it. `started` is called once it serves.
 pub(super) async fn run(
     mut config: Config,
     signals: Signals,
@@ -73,8 +72,8 @@ pub(super) async fn run(
     )?;
     workers_serve(&control, &mut ends).await?;
     signals.serving(config.timeouts.drain.saturating_add(WORKERS_END));
-    // Before the log says so: who reads there that it listens, and asks, is not to hear that it is
-    // starting.
+    // Before the log says "listening": a script that waits for that line must not find the proxy
+    // "starting".
     control.set_readiness(Readiness::Ready);
     let watchdog = Watchdog::start(control.stats())?;
     let reachable = Reachable {
@@ -136,7 +135,7 @@ async fn workers_serve(
         begun = tokio::time::timeout(WORKERS_START, adoption.wait(1)) => {
             begun.context("the workers have not started")
         }
-        Some(End { index, .. }) = ends.recv() => bail!("worker {index} has failed while it started"),
+        Some(End { index, .. }) = ends.recv() => bail!("worker {index} failed while it started"),
     }
 }
 
@@ -154,9 +153,9 @@ async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> 
         ..EngineOptions::default()
     };
     let engine = match Engine::new(options.clone()) {
-        // Without it a start takes longer, which is better than no start.
+        // Without the cache a start takes longer, which is better than no start.
         Err(e @ PolicyError::Cache { .. }) => {
-            tracing::warn!("{e}; components are compiled at each start");
+            tracing::warn!("{e}; every start compiles all components");
             Engine::new(EngineOptions {
                 cache: None,
                 ..options
@@ -164,10 +163,10 @@ async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> 
         }
         engine => engine?,
     };
-    let keep = match &config.state_dir {
+    let state_dir = match &config.state_dir {
         None => None,
         Some(folder) => Some(
-            Keep::open(folder)
+            StateDir::open(folder)
                 .with_context(|| format!("`state-dir` {} can't be used", folder.display()))?,
         ),
     };
@@ -176,7 +175,7 @@ async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> 
         engine,
         stats.clone(),
         topologies,
-        keep,
+        state_dir,
     ));
     control.load_all().await?;
     Ok(control)

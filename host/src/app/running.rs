@@ -21,12 +21,11 @@ use crate::ground;
 use crate::proxy::access_log::LogWriter;
 use crate::recording::RecordWriter;
 
-/// How long workers are waited for beyond the drain time.
+/// How long the end waits for workers beyond the drain time.
 pub(super) const WORKERS_END: Duration = Duration::from_secs(5);
-/// How long each log is waited for at the end: a reader that takes nothing must not keep the
-/// process alive.
+/// How long the end waits for each log: a reader that stalls must not keep the process alive.
 const LOGS_END: Duration = Duration::from_secs(2);
-/// A drain time without an end is one: tokio's clock has an end itself.
+/// The longest drain time that tokio's clock can represent with certainty.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A proxy that serves.
@@ -40,14 +39,14 @@ pub(super) struct Running {
     pub log: LogWriter,
     pub records: Option<RecordWriter>,
     pub watchdog: Watchdog,
-    /// What has failed, in a sentence.
+    /// What failed, as a sentence.
     pub failure: Option<String>,
 }
 
 impl Running {
     pub(super) async fn run_to_the_end(mut self) -> Result<()> {
         let control = Arc::clone(&self.control);
-        // Nothing that it knows is lost: a new one compares the files with what was configured.
+        // A restarted watcher loses nothing: it compares the files with what was configured.
         let watching = tokio::spawn(async move {
             ground::stays("the watcher of the policies' files", || {
                 watch(Arc::clone(&control))
@@ -58,7 +57,7 @@ impl Running {
             self.failure = Some("the control side has failed".to_owned());
         }
         if let Some(failure) = &self.failure {
-            tracing::error!("{failure}: finishing what is in flight, then the process ends");
+            tracing::error!("{failure}: finishing requests in flight, then the process ends");
         }
         self.control.set_readiness(
             self.failure
@@ -67,7 +66,7 @@ impl Running {
         );
         watching.abort();
         self.signals.stop_begins();
-        // Workers that have gone already have nothing to finish.
+        // A send fails only if all workers have ended, which then have nothing to finish.
         let _ = self.stop.send(true);
         self.workers_end().await;
         let Self {
@@ -86,15 +85,17 @@ impl Running {
         };
         tokio::task::spawn_blocking(logs_end)
             .await
-            .context("the logs can't be waited for")?;
+            .context("the logs can't be flushed")?;
         if let Some(failure) = failure {
-            bail!("{failure}; this is a bug of the proxy, and a supervisor should start it again");
+            bail!(
+                "{failure}; this is a bug of the proxy: report it, and let a supervisor restart it"
+            );
         }
         tracing::info!("stopped");
         Ok(())
     }
 
-    /// Until a signal, or until something fails without which the process is no proxy any more.
+    /// Returns at a signal, or when a part fails that the proxy can't do without.
     async fn serve(&mut self) {
         loop {
             tokio::select! {
@@ -120,7 +121,7 @@ impl Running {
     }
 
     fn reopen(&self) {
-        tracing::info!("SIGUSR1: opening the logs again");
+        tracing::info!("SIGUSR1: reopening the logs");
         self.log.reopen();
         if let Some(records) = &self.records {
             records.reopen();
@@ -150,7 +151,8 @@ impl Running {
                 () = self.signals.reopen() => self.reopen(),
                 () = sleep_until(deadline) => {
                     let names = left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                    self.failure.get_or_insert(format!("these workers have not ended in time: {names}"));
+                    let failure = format!("these workers have not ended in time: {names}");
+                    self.failure.get_or_insert(failure);
                     return;
                 }
             }
@@ -174,8 +176,8 @@ pub(super) fn admin_side(
     let address = listener.local_addr()?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let stopped = async move {
-        // The admin side goes on while the data plane drains: /readyz says so. It ends with the
-        // process.
+        // The admin listener stays open while the data plane drains, because /readyz reports that.
+        // It ends with the process.
         let _ = stopping.wait_for(|stop| *stop).await;
         pending::<()>().await;
     };

@@ -1,28 +1,28 @@
-//! What the operating system asks of the process.
+//! Signals of the operating system.
 //!
 //! | signal | what it does |
 //! |---|---|
-//! | TERM, INT, QUIT | ends a start at once; else finishes what is in flight, and then ends the process |
-//! | TERM, INT again | ends the process at once |
-//! | USR1 | opens the access log and the recording again |
-//! | HUP | nothing yet: the configuration can't be read again |
-//! | XCPU | as QUIT: the kernel says that the time is over |
-//! | all others that would end the process and mean nothing to it | nothing |
+//! | TERM, INT, QUIT | during the start: end the process; later: drain, then end |
+//! | TERM, INT again | end the process immediately |
+//! | USR1 | reopen the access log and the recording |
+//! | HUP | nothing yet: the configuration can't be reloaded |
+//! | XCPU | as QUIT: the kernel's limit of CPU time is reached |
+//! | others that would end the process | ignored |
 //!
-//! They arrive on a thread of their own, which depends on no runtime: what hangs elsewhere can't
-//! keep the process alive.
+//! A thread of its own handles them. It depends on no runtime, so that a part that hangs can't keep
+//! the process alive.
 
 #[cfg(not(unix))]
 pub use elsewhere::{Held, Signals, interrupted};
 #[cfg(unix)]
 pub use on_unix::{Held, Signals, interrupted};
 
-/// What is to be done.
+/// A request to the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// Finish what is in flight, and end.
+    /// Drain, then end.
     Stop,
-    /// Open the logs again.
+    /// Reopen the logs.
     Reopen,
 }
 
@@ -46,31 +46,31 @@ mod on_unix {
     use super::Event;
     use crate::ground;
 
-    /// Signals with a meaning. Without their handlers the process must not start.
+    /// Signals with a meaning. The process must not start without their handlers.
     const MEANT: [i32; 6] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGXCPU];
-    /// Signals that would end the process, and mean nothing to it. A handler and no `SIG_IGN`,
-    /// which child processes inherit. SIGXFSZ is a log that has become too large: the write fails,
-    /// and that is told.
+    /// Signals that would end the process for no reason. They get a handler instead of `SIG_IGN`,
+    /// which child processes inherit. SIGXFSZ comes when a log grows too large; the write then
+    /// fails, and that is reported.
     const IGNORED: [i32; 5] = [SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ];
-    /// Of Linux: SIGSTKFLT, SIGIO, SIGPWR, and the real-time signals that the C library leaves to
-    /// programs.
+    /// On Linux also SIGSTKFLT, SIGIO, SIGPWR, and the real-time signals that the C library leaves
+    /// to programs.
     #[cfg(target_os = "linux")]
     const IGNORED_ON_LINUX: [std::ops::RangeInclusive<i32>; 3] = [16..=16, 29..=30, 34..=64];
-    /// How long the end of the process waits for its last lines of the log.
+    /// How long the end of the process waits for the last lines of the log.
     const LAST_LINES: Duration = Duration::from_millis(500);
-    /// What a stop may take beyond what it is known to.
+    /// How much longer than planned a stop may take.
     const MARGIN: Duration = Duration::from_secs(15);
 
-    /// All signals are held back until this is dropped: none may end a process that is about to
-    /// listen.
+    /// Blocks all signals until it is dropped, so that none ends a process that is about to install
+    /// its handlers.
     #[derive(Debug)]
     pub struct Held(Option<SigSet>);
 
     impl Held {
-        /// Holds signals back, on this thread and those that it starts.
+        /// Blocks signals on this thread and those that it starts.
         pub fn now() -> Self {
             let before = SigSet::thread_get_mask().ok();
-            // Fails for no valid set.
+            // Can't fail for a valid set.
             let _ = SigSet::all().thread_block();
             Self(before)
         }
@@ -84,7 +84,7 @@ mod on_unix {
         }
     }
 
-    /// What the process is asked for.
+    /// The requests that arrive as signals.
     #[derive(Debug)]
     pub struct Signals {
         shared: Arc<Shared>,
@@ -93,19 +93,19 @@ mod on_unix {
 
     #[derive(Debug)]
     struct Shared {
-        /// What a stop may take, in milliseconds; 0 during the start, when there is nothing to
-        /// finish.
+        /// How long a stop may take, in milliseconds; 0 during the start, when there is nothing to
+        /// drain.
         stop_within: AtomicU64,
-        /// A signal has asked for the stop.
+        /// A signal has begun the stop.
         asked: AtomicBool,
-        /// The time that the stop may take has begun.
+        /// The time limit of the stop runs.
         limited: AtomicBool,
         stop: watch::Sender<bool>,
         reopen: Notify,
     }
 
     impl Signals {
-        /// From here on signals no longer end the process by themselves.
+        /// Installs the handlers.
         pub fn listen() -> Result<Self> {
             let (stop, stopped) = watch::channel(false);
             let shared = Arc::new(Shared {
@@ -115,7 +115,8 @@ mod on_unix {
                 stop,
                 reopen: Notify::new(),
             });
-            let mut arriving = Arriving::new(MEANT).context("signals can't be listened for")?;
+            let mut arriving =
+                Arriving::new(MEANT).context("the signal handlers can't be installed")?;
             let handle = arriving.handle();
             IGNORED
                 .iter()
@@ -130,28 +131,28 @@ mod on_unix {
             thread::Builder::new()
                 .name("signals".to_owned())
                 .spawn(move || {
-                    ground::keeps_running("the thread of the signals", || {
+                    ground::keeps_running("the signal thread", || {
                         for signal in arriving.forever() {
                             ground::fault_point("signals");
                             told.arrived(signal);
                         }
                     });
                 })
-                .context("a thread for signals can't be started")?;
+                .context("the signal thread can't be started")?;
             Ok(Self {
                 shared,
                 stop: stopped,
             })
         }
 
-        /// From here on there is something to finish, which takes no longer than this.
+        /// Notes that the process serves, and how long its drain takes at most.
         pub fn serving(&self, stop_within: Duration) {
             let within =
                 u64::try_from(stop_within.saturating_add(MARGIN).as_millis()).unwrap_or(u64::MAX);
             self.shared.stop_within.store(within, SeqCst);
         }
 
-        /// Waits for what is to be done next. A stop is told once, and again at each call after it.
+        /// Waits for the next event. Once a stop has come, every call returns it.
         pub async fn next(&mut self) -> Event {
             tokio::select! {
                 // The sender is in `shared`.
@@ -160,12 +161,12 @@ mod on_unix {
             }
         }
 
-        /// Waits until the logs are to be opened again.
+        /// Waits for the next request to reopen the logs.
         pub async fn reopen(&self) {
             self.shared.reopen.notified().await;
         }
 
-        /// Begins the time that a stop may take, for one that no signal began.
+        /// Starts the time limit of a stop that no signal began.
         pub fn stop_begins(&self) {
             self.shared.limit();
         }
@@ -177,42 +178,41 @@ mod on_unix {
             let starting = self.stop_within.load(SeqCst) == 0;
             match signal {
                 SIGTERM | SIGINT | SIGQUIT if starting => {
-                    tracing::info!("{name} during the start: stopped, nothing was served yet");
+                    tracing::info!("{name} during the start: stopped before serving");
                     end(0);
                 }
                 SIGTERM | SIGINT if self.asked.load(SeqCst) => {
-                    tracing::warn!("{name} again: stopping at once");
+                    tracing::warn!("{name} again: stopping immediately");
                     end(128 + signal);
                 }
                 SIGXCPU if starting => {
                     tracing::warn!(
-                        "{name}: the start takes more CPU time than this process may have"
+                        "{name}: the start has used all CPU time that this process may have"
                     )
                 }
                 SIGTERM | SIGINT | SIGQUIT | SIGXCPU => {
                     if self.asked.swap(true, SeqCst) {
-                        return tracing::debug!(
-                            "{name}: what is in flight is being finished already"
-                        );
+                        return tracing::debug!("{name}: the drain is under way");
                     }
                     tracing::info!(
-                        "{name}: finishing what is in flight; a second signal stops at once"
+                        "{name}: finishing requests in flight; a second signal stops immediately"
                     );
                     self.limit();
                     self.stop.send_replace(true);
                 }
                 SIGHUP => tracing::warn!(
-                    "SIGHUP: the configuration can't be read again while the proxy runs, and nothing has changed; restart it to apply a change"
+                    "SIGHUP: the configuration can't be reloaded while the proxy runs; restart it \
+                     to apply changes"
                 ),
                 SIGUSR1 if starting => {
-                    tracing::info!("SIGUSR1: no log is open yet that could be opened again")
+                    tracing::info!("SIGUSR1: no log is open yet")
                 }
                 SIGUSR1 => self.reopen.notify_one(),
                 _ => tracing::debug!("{name} means nothing to this process"),
             }
         }
 
-        /// A stop that hangs is ended by a thread that waits for nothing else.
+        /// Starts a thread that ends the process if the stop hangs.
         fn limit(&self) {
             if self.limited.swap(true, SeqCst) {
                 return;
@@ -220,28 +220,25 @@ mod on_unix {
             let within = Duration::from_millis(self.stop_within.load(SeqCst));
             let watchdog = move || {
                 thread::sleep(within);
-                tracing::error!(
-                    "the stop has not ended after {within:?}; ending the process without it"
-                );
+                tracing::error!("the stop has not finished within {within:?}; ending the process");
                 end(1);
             };
             if let Err(e) = thread::Builder::new()
                 .name("stop-limit".to_owned())
                 .spawn(watchdog)
             {
-                tracing::warn!("the stop has no limit: {e}");
+                tracing::warn!("the stop has no time limit: {e}");
             }
         }
     }
 
-    /// Ends the process without the ceremonies of an ordinary end, each of which may wait for
-    /// something.
+    /// Ends the process without destructors and exit handlers, which may wait.
     fn end(code: i32) -> ! {
         ground::finish(LAST_LINES);
         exit(code);
     }
 
-    /// Waits for SIGINT or SIGTERM, which until this is polled end the process by themselves.
+    /// Waits for SIGINT or SIGTERM. Until this is polled, they end the process.
     pub async fn interrupted() {
         use tokio::signal::unix::{SignalKind, signal};
         match (
@@ -267,7 +264,7 @@ mod elsewhere {
 
     use super::Event;
 
-    /// There is nothing to hold back.
+    /// There are no signals to block.
     #[derive(Debug)]
     pub struct Held;
 
@@ -283,7 +280,7 @@ mod elsewhere {
     pub struct Signals;
 
     impl Signals {
-        /// Until `next` is polled, Ctrl-C ends the process by itself.
+        /// Until `next` is polled, Ctrl-C ends the process.
         pub fn listen() -> Result<Self> {
             Ok(Self)
         }

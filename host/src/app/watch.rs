@@ -1,4 +1,4 @@
-//! Policy files that change on disk are picked up.
+//! Watches policy files and deploys those that change.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::files;
 use crate::ground;
 use crate::policy::{MAX_COMPONENT, digest};
 
-/// How often files are looked at. Looking beats listening: it works over network file systems,
-/// mounted volumes and links that are switched, which are how files change in clusters.
+/// How often files are checked. Polling beats notifications: it works with network file systems,
+/// mounted volumes and switched links, which is how files change in clusters.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What tells one version of a file from another.
+/// Distinguishes versions of a file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark {
+struct Fingerprint {
     modified: Option<SystemTime>,
     length: u64,
     #[cfg(unix)]
@@ -30,18 +30,17 @@ struct Mark {
 struct Watched {
     policy: usize,
     path: PathBuf,
-    /// What was read last.
-    current: Option<Mark>,
-    /// What was seen at the last look: a file that is still being written differs from look to
-    /// look.
-    seen: Option<Mark>,
-    /// Of what was seen last, why it can't be read: said once.
+    /// The version that was read last.
+    current: Option<Fingerprint>,
+    /// The version at the last check: a file that is still being written differs from check to
+    /// check.
+    seen: Option<Fingerprint>,
+    /// Why the file can't be read, so that this is logged once.
     unreadable: Option<String>,
 }
 
-/// Looks at the policies' files for as long as it is polled. Each has a task of its own: a file on
-/// a network that does not answer, or a component that takes long to load, holds up no other
-/// policy.
+/// Watches the policies' files for as long as it is polled. Each file has its own task, so that a
+/// network file system that hangs, or a component that loads slowly, does not delay others.
 pub async fn watch(control: Arc<ControlPlane>) {
     let mut watches = JoinSet::new();
     for (policy, p) in control.config().policies.iter().enumerate() {
@@ -49,12 +48,11 @@ pub async fn watch(control: Arc<ControlPlane>) {
             continue;
         };
         let (control, path) = (Arc::clone(&control), path.clone());
-        // Nothing that it knows is lost by a panic: the next one compares the file with what was
-        // configured.
+        // A panic loses nothing: the next watcher compares the file with what was configured.
         watches.spawn(async move {
             ground::stays("the watcher of a policy's file", || {
-                // Nothing counts as read yet: a change between loading and the first look is not
-                // missed.
+                // Nothing counts as read yet, so that a change between loading and the first check
+                // is not missed.
                 let file = Watched {
                     policy,
                     path: path.clone(),
@@ -72,7 +70,7 @@ pub async fn watch(control: Arc<ControlPlane>) {
             tracing::error!(%error, "a policy's file is no longer watched");
         }
     }
-    // Nothing to watch is no reason to end.
+    // Without files to watch, this must not return.
     std::future::pending().await
 }
 
@@ -87,20 +85,21 @@ async fn watch_one(control: Arc<ControlPlane>, mut file: Watched) {
 }
 
 async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
-    let now = mark(&file.path).await;
+    let now = fingerprint(&file.path).await;
     let settled = std::mem::replace(&mut file.seen, now) == now;
-    // A file that is gone leaves what runs alone: it may be in the middle of being replaced.
+    // A missing file changes nothing: it may be about to be replaced.
     if !settled || now.is_none() || now == file.current {
         return;
     }
     let path = file.path.display().to_string();
     let component = match read(&file.path).await {
         Ok(component) => component,
-        // It is read again at the next look.
+        // The next check reads it again.
         Err(reason) => {
             if file.unreadable.as_ref() != Some(&reason) {
                 tracing::warn!(
-                    "{path} has changed and can't be read: {reason}; what runs is unchanged"
+                    "{path} has changed and can't be read: {reason}; the running policy is \
+                     unchanged"
                 );
                 file.unreadable = Some(reason);
             }
@@ -109,8 +108,8 @@ async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
     };
     file.unreadable = None;
     file.current = now;
-    // Compared with what the file held before, not with what runs: that may have been deployed from
-    // elsewhere since.
+    // Compared with the file's earlier content, not with the running component, which may have been
+    // deployed by other means since.
     if control
         .configured(file.policy)
         .is_some_and(|configured| configured == digest(&component))
@@ -121,12 +120,12 @@ async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
         .deploy_file(file.policy, component, path.clone())
         .await
     {
-        tracing::warn!("{path} has changed and was refused: {e}; what runs is unchanged");
+        tracing::warn!("{path} has changed and was refused: {e}; the running policy is unchanged");
     }
 }
 
-/// Off this thread, as [`mark`] is: a network file system may hang, and a canary still has to be
-/// watched.
+/// Reads on another thread, like [`fingerprint`]: a network file system may hang, and canaries must
+/// still be watched.
 async fn read(path: &Path) -> Result<Vec<u8>, String> {
     let path = path.to_owned();
     let read =
@@ -134,9 +133,9 @@ async fn read(path: &Path) -> Result<Vec<u8>, String> {
     read.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
-async fn mark(path: &Path) -> Option<Mark> {
+async fn fingerprint(path: &Path) -> Option<Fingerprint> {
     let metadata = tokio::fs::metadata(path).await.ok()?;
-    Some(Mark {
+    Some(Fingerprint {
         modified: metadata.modified().ok(),
         length: metadata.len(),
         #[cfg(unix)]

@@ -1,5 +1,4 @@
-//! Workers that hang: a bug, or a system call that does not return, of which nothing else would
-//! tell before the stop.
+//! Reports workers that hang, by a bug or in a system call that does not return.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -11,31 +10,31 @@ use crate::stats::Stats;
 
 /// How often the workers' heartbeats are compared.
 const LOOK: Duration = Duration::from_secs(1);
-/// After so many looks without a heartbeat a worker hangs: its heart beats 20 times a second. Looks
-/// are counted, not time: what stops the whole process stops this thread as well.
+/// After this many checks without a heartbeat (normally 20 a second) a worker counts as hanging.
+/// Checks are counted, not time, because a suspended process suspends this thread too.
 const SILENT: u64 = 5;
 
-/// Looks at the workers until it is dropped.
+/// Checks the workers until it is dropped.
 #[derive(Debug)]
 pub struct Watchdog {
     _stop: Sender<()>,
 }
 
 impl Watchdog {
-    /// Begins, on a thread of its own.
+    /// Starts the thread.
     pub fn start(stats: &Stats) -> Result<Self> {
         let (stop, stopped) = channel();
         let mut watch = Watch::new(stats.clone());
         std::thread::Builder::new()
             .name("watchdog".to_owned())
             .spawn(move || {
-                ground::keeps_running("what watches the workers", || {
+                ground::keeps_running("the watchdog", || {
                     while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                         watch.look();
                     }
                 });
             })
-            .context("the thread that watches the workers can't be started")?;
+            .context("the watchdog's thread can't be started")?;
         Ok(Self { _stop: stop })
     }
 }
@@ -43,7 +42,7 @@ impl Watchdog {
 #[derive(Debug)]
 struct Watch {
     stats: Stats,
-    /// For each worker its heartbeats at the last look, and for how many looks there was none.
+    /// For each worker its heartbeats at the last check, and the number of checks without one.
     seen: Vec<(u64, u64)>,
 }
 
@@ -66,15 +65,16 @@ impl Watch {
                 *silent += 1;
             } else {
                 if *silent >= SILENT {
-                    tracing::info!(worker = index, "the worker goes on");
+                    tracing::info!(worker = index, "the worker continues");
                 }
                 (*seen, *silent) = (beats, 0);
             }
             if *silent == SILENT {
                 tracing::warn!(
                     worker = index,
-                    "the worker hangs: it has done nothing for {SILENT} s, and what its clients ask is not answered; \
-                     a stack of its thread says where, and only a restart helps if it does not go on"
+                    "the worker hangs: it has done nothing for {SILENT} s, and its clients get no \
+                     answer; a stack trace of its thread shows where; if it does not continue, \
+                     only a restart helps"
                 );
             }
             shard.hanging_seconds.set(if *silent < SILENT {
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(hangs.hanging_seconds.value(), 0);
         for _ in 1..SILENT {
             watch.look();
-            assert_eq!(hangs.hanging_seconds.value(), 0, "it counts anew");
+            assert_eq!(hangs.hanging_seconds.value(), 0, "the count starts again");
         }
         watch.look();
         assert_eq!(hangs.hanging_seconds.value(), SILENT);

@@ -50,7 +50,7 @@ pub(super) fn start_workers(
         let listener = Arc::new(tokio::net::TcpListener::from_std(listener)?);
         let (hands, stopping) = (hands.clone(), stopping.clone());
         tokio::spawn(async move {
-            ground::stays("what hands connections out", || {
+            ground::stays("the task that hands out connections", || {
                 hand_out(Arc::clone(&listener), hands.clone(), stopping.clone())
             })
             .await;
@@ -86,8 +86,8 @@ fn settings(config: &Config, control: &Arc<ControlPlane>, recorder: Option<Recor
     }
 }
 
-/// Where the kernel does not spread connections, one task takes them all and deals them out in
-/// turn.
+/// Where the kernel does not spread connections, one task accepts all and hands them to the workers
+/// in turn.
 async fn hand_out(
     listener: Arc<tokio::net::TcpListener>,
     hands: Vec<mpsc::UnboundedSender<(TcpStream, SocketAddr)>>,
@@ -99,7 +99,7 @@ async fn hand_out(
             _ = stopping.wait_for(|stop| *stop) => return,
         };
         match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
-            // A worker that is gone is only so at the very end.
+            // A worker is gone only at the very end.
             Ok(connection) => drop(hand.send(connection)),
             Err(e) => {
                 tracing::warn!("connections can't be accepted: {e}");

@@ -10,27 +10,32 @@ use crate::config::parse_listen;
 /// Flags of `demo`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Demo {
-    /// Where the proxy listens.
+    /// The address of the proxy.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = parse_listen)]
     pub listen: SocketAddr,
-    /// Where statistics and policies are served.
+    /// The address of the admin listener.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = parse_listen)]
     pub admin_listen: SocketAddr,
-    /// How many web servers stand behind the proxy.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    /// The number of web servers behind the proxy.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u16).range(1..=64)
+    )]
     pub origins: u16,
 }
 
 /// Flags of `origin`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Origin {
-    /// Where it listens.
+    /// The address to listen on.
     #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     pub listen: SocketAddr,
-    /// A folder to serve as well.
+    /// A folder to serve too.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// What it calls itself in its answers (default: its address).
+    /// The server's name in its answers (default: its address).
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 }

@@ -1,8 +1,8 @@
-//! Cli: what was asked for on the command line?
+//! Cli: what does the command line say?
 //!
 //! Commands and flags as plain values, and the sources of a configuration from flags and
-//! environment. Called by `main` and `app`. Never does what a command says, never reads a file; the
-//! environment only through what it is given.
+//! environment. Called by `main` and `app`. This room runs no command, reads no file, and sees the
+//! environment only through a closure.
 
 #[cfg(feature = "demo")]
 mod demo;
@@ -34,7 +34,7 @@ pub use replay::{Diff, Playing, Rehearsed, Replay};
 #[cfg(feature = "authoring")]
 pub use scaffold::{Begin, Bindings, Lang, New};
 
-/// What is logged if nobody says.
+/// The default log filter.
 const DEFAULT_LOG: &str = "info";
 /// The same for commands that need no proxy.
 const OFFLINE_LOG: &str = "error";
@@ -47,11 +47,9 @@ Start with `waypost demo`: three small web servers and the proxy in front of the
 const AFTER_HELP: &str = "\
 `waypost help run` explains flags, environment variables and the configuration file.";
 
-/// A routing proxy whose decisions are made by sandboxed WebAssembly components.
-///
-/// Each request is shown to policies: components that pick the backend, edit header fields and
-/// validate ranges. They are replaced while traffic flows, and nothing that they do can crash or
-/// hang the proxy.
+/// A routing proxy whose decisions are made by sandboxed WebAssembly components. Policies are
+/// components that see each request, pick its backend, edit header fields and validate ranges. They
+/// can be replaced while traffic flows, and a faulty one can neither crash nor hang the proxy.
 #[derive(Debug, Parser)]
 #[command(
     name = "waypost",
@@ -59,10 +57,10 @@ const AFTER_HELP: &str = "\
     after_help = AFTER_HELP
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
-    /// What goes to the log, such as `info` or `waypost=debug` (default: WAYPOST_LOG, else `info`).
+    /// The log filter, such as `info` or `waypost=debug` (default: WAYPOST_LOG, else `info`).
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -71,35 +69,30 @@ pub struct Cli {
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
     /// Run the proxy.
-    ///
-    /// Everything is optional; flags beat environment variables beat the file. SIGTERM, SIGINT and
-    /// SIGQUIT stop the proxy once what is in flight is finished; a second SIGTERM or SIGINT stops
-    /// it at once. SIGUSR1 opens the access log and the recording again.
+    /// Everything is optional. Flags override environment variables, which override the file.
+    /// SIGTERM, SIGINT and SIGQUIT drain the proxy and stop it; a second SIGTERM or SIGINT stops it
+    /// immediately. SIGUSR1 reopens the access log and the recording.
     #[command(after_long_help = RUN_HELP)]
     Run(Settings),
     /// Validate a configuration and load every policy, without serving.
-    ///
-    /// Takes what `run` takes, reads the same environment variables, and tells everything that is
-    /// wrong with key and line. Exits with 0 if the proxy would start with this, else with 1.
+    /// Accepts the flags of `run`, reads the same environment variables, and reports every mistake
+    /// with its key and line. Exits with 0 if the proxy would start, else with 1.
     #[command(after_long_help = CHECK_HELP)]
     Check(Settings),
     /// Run three small web servers and the proxy in front of them, on this machine only.
-    ///
-    /// Prints what to try with curl. Ctrl-C stops all of it.
+    /// Prints curl commands to try. Ctrl-C stops everything.
     #[cfg(feature = "demo")]
     #[command(after_long_help = demo::DEMO_HELP)]
     Demo(Demo),
     /// Run a small web server to put behind a proxy.
-    ///
-    /// Serves pages, images, a large file and, with --dir, a folder with listing, metadata and
-    /// ranges. Each answer names the server that gave it.
+    /// Serves pages, images, a large file and, with --dir, a folder with listings, metadata and
+    /// ranges. Each answer names its server.
     #[cfg(feature = "demo")]
     #[command(after_long_help = demo::ORIGIN_HELP)]
     Origin(Origin),
     /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running
     /// proxy.
-    ///
-    /// What asks a proxy asks its admin listener. Nothing that is refused has changed anything.
+    /// Commands for a running proxy talk to its admin listener. A refused command changes nothing.
     #[command(after_long_help = policy::POLICY_HELP)]
     Policy(Policy),
 }
@@ -110,23 +103,23 @@ pub struct Settings {
     /// The configuration file, TOML (also WAYPOST_CONFIG).
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where clients connect; may be repeated (also WAYPOST_LISTEN; default 0.0.0.0:8080).
+    /// An address where clients connect; repeatable (also WAYPOST_LISTEN; default 0.0.0.0:8080).
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
-    /// Where statistics and policies are served, or `off` (also WAYPOST_ADMIN_LISTEN; default
+    /// The address of the admin listener, or `off` (also WAYPOST_ADMIN_LISTEN; default
     /// 127.0.0.1:9090).
     #[arg(long, value_name = "ADDR")]
     pub admin_listen: Option<String>,
-    /// A host and its backends; may be repeated (also WAYPOST_HOSTS, where `;` separates hosts).
+    /// A host and its backends; repeatable (also WAYPOST_HOSTS, where `;` separates hosts).
     #[arg(long = "host", value_name = "NAME=ADDR,ADDR")]
     pub hosts: Vec<String>,
-    /// Data-plane threads (also WAYPOST_WORKERS; default: one for each core).
+    /// Data-plane threads (also WAYPOST_WORKERS; default: one per core).
     #[arg(long, value_name = "N")]
     pub workers: Option<String>,
 }
 
 impl Settings {
-    /// The sources of the configuration: these flags, the environment, and the file that either of
+    /// The sources of the configuration: these flags, the environment, and the file that one of
     /// them names. `environment` is [`std::env::var_os`] outside of tests.
     pub fn sources(
         self,
@@ -143,7 +136,7 @@ impl Settings {
             flags: Overrides {
                 listen: self.listen,
                 admin_listen: self.admin_listen,
-                // A flag would show it to everyone who lists the processes.
+                // A list of processes would show a flag.
                 admin_token: None,
                 workers: self.workers,
                 hosts: self.hosts,
@@ -170,7 +163,7 @@ impl Cli {
         Self::try_parse().unwrap_or_else(|error| left_out::explained(error).exit())
     }
 
-    /// What is wrong with flags that are right by themselves.
+    /// The error of flags that are valid alone but can't be combined.
     pub fn slip(&self) -> Option<clap::Error> {
         let Command::Policy(Policy {
             task: Task::Remote(Action::Deploy(deploy)),
@@ -181,7 +174,7 @@ impl Cli {
         };
         let sentence = deploy.slip()?;
         let mut command = Self::command();
-        // So that the usage that is shown is that of the command.
+        // So that the usage line is the command's own.
         command.build();
         let named = ["policy", "deploy"]
             .into_iter()
@@ -189,14 +182,14 @@ impl Cli {
         Some(named.error(ErrorKind::ArgumentConflict, sentence))
     }
 
-    /// What goes to the log: the flag, else `WAYPOST_LOG`, else `info`.
+    /// The log filter: the flag, else `WAYPOST_LOG`, else `info`.
     pub fn log_filter(
         &self,
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<EnvFilter, ConfigErrors> {
         let set = environment("WAYPOST_LOG").filter(|filter| !filter.is_empty());
-        // Without a proxy, what is asked for is on standard output, and only what is wrong is worth
-        // a line beside it.
+        // Commands without a proxy print their result on standard output; only errors are worth a
+        // log line.
         let offline = matches!(
             &self.command,
             Command::Policy(Policy {
@@ -215,7 +208,7 @@ impl Cli {
         };
         EnvFilter::builder().parse(&text).map_err(|error| {
             let message = format!(
-                "{text:?} is not a log filter ({error}); write for example info or waypost=debug"
+                "{text:?} is not a log filter ({error}); use info or waypost=debug, for example"
             );
             ConfigErrors::from(ConfigError { place, message })
         })
@@ -234,14 +227,15 @@ Examples:
     WAYPOST_HOSTS='www.example.com=app1:80,app2:80;*=app3:80' waypost run
 
 Addresses:
-  --listen takes IP:PORT, [IPV6]:PORT or localhost:PORT. A backend is a host name or an IP address, with or without a
-  port (80). Every address that a host name resolves to is a backend. A host `*.example.com` is any host that ends
-  so, `*` any other.
+  --listen takes IP:PORT, [IPV6]:PORT or localhost:PORT. A backend is a host name or an IP address,
+  with or without a port (default 80). Every address of a host name is a backend of its own. The
+  host `*.example.com` matches all its subdomains, `*` every other host.
 
 Environment:
-  WAYPOST_CONFIG, WAYPOST_LISTEN, WAYPOST_ADMIN_LISTEN, WAYPOST_HOSTS, WAYPOST_WORKERS and WAYPOST_LOG as the flags;
-  WAYPOST_ADMIN_TOKEN is the token that the admin listener wants. It must be set if that is not a loopback address.
-  A host that is given by flag or environment replaces the same host of the file; the file's others stay.";
+  WAYPOST_CONFIG, WAYPOST_LISTEN, WAYPOST_ADMIN_LISTEN, WAYPOST_HOSTS, WAYPOST_WORKERS and
+  WAYPOST_LOG are as the flags. WAYPOST_ADMIN_TOKEN is the admin token, which is required unless the
+  admin listener has a loopback address. A host of a flag or of the environment replaces the same
+  host of the file; the file's other hosts stay.";
 
 const CHECK_HELP: &str = "\
 Examples:

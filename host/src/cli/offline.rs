@@ -1,4 +1,4 @@
-//! `waypost policy inspect|pack|test|bench|replay|diff`: what is done without a proxy, as written.
+//! The arguments of `waypost policy inspect|pack|test|bench|replay|diff`, which need no proxy.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,37 +8,35 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::replay::{DIFF_HELP, Diff, REPLAY_HELP, Replay};
 use crate::config::{COMPILE_MEMORY, COMPILE_TIME, CompileLimits};
 
-/// What is done here, without a proxy.
+/// The commands that need no proxy.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Offline {
-    /// Show what a component is: hooks, imports, size, digest, and whether a proxy would take it.
+    /// Show a component's hooks, imports, size and digest, and whether a proxy would accept it.
     ///
-    /// Exits with 1, and says why in one sentence, if a proxy would refuse it.
+    /// If a proxy would refuse it, exits with 1 and gives the reason in one sentence.
     #[command(after_long_help = INSPECT_HELP)]
     Inspect(Inspect),
-    /// Make a component of a core module that carries its types.
+    /// Convert a core module that carries its types into a component.
     ///
-    /// That is what a compiler for wasm32-unknown-unknown, wasm32-wasip1 or wasm32-wasi writes when
-    /// the bindings come from wit-bindgen. A module that uses WASI preview 1 gets the adapter it
-    /// needs.
+    /// Compilers for wasm32-unknown-unknown, wasm32-wasip1 and wasm32-wasi write such modules from
+    /// the bindings of wit-bindgen. A module that uses WASI preview 1 gets the adapter it needs.
     #[cfg(feature = "authoring")]
     #[command(after_long_help = PACK_HELP)]
     Pack(Pack),
-    /// Ask a component about requests, and compare its decisions with those that are expected.
+    /// Run scenarios: compare a component's decisions with the expected ones.
     ///
-    /// Requests, backends, random draws, time and store are what the scenario files say; nothing is
-    /// sent anywhere.
+    /// The scenario files define requests, backends, random draws, time and store; nothing is sent
+    /// anywhere.
     #[command(after_long_help = TEST_HELP)]
     Test(Test),
     /// Measure a component: time and instructions of each hook, load time, memory.
-    ///
-    /// Times are this machine's; instructions are the same on every machine.
+    /// Times depend on this machine; instruction counts are the same on every machine.
     #[command(after_long_help = BENCH_HELP)]
     Bench(Bench),
-    /// Ask a component what a proxy recorded, and compare its decisions with those of then.
+    /// Replay a recording: compare a component's decisions with the recorded ones.
     #[command(after_long_help = REPLAY_HELP)]
     Replay(Replay),
-    /// Ask two components what a proxy recorded, and tell where they decide differently.
+    /// Replay a recording with two components and show where their decisions differ.
     #[command(after_long_help = DIFF_HELP)]
     Diff(Diff),
 }
@@ -48,10 +46,10 @@ pub enum Offline {
 pub struct Inspect {
     /// The component, or `builtin:NAME`.
     pub file: PathBuf,
-    /// What compiling may take.
+    /// The limits of compiling.
     #[command(flatten)]
     pub compiling: Compiling,
-    /// How it is printed.
+    /// The output format.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     pub format: Format,
 }
@@ -62,10 +60,10 @@ pub struct Inspect {
 pub struct Pack {
     /// The core module.
     pub module: PathBuf,
-    /// Where the component is written.
+    /// The file for the component.
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
-    /// What compiling may take.
+    /// The limits of compiling.
     #[command(flatten)]
     pub compiling: Compiling,
 }
@@ -78,13 +76,13 @@ pub struct Test {
     /// Scenario files, TOML.
     #[arg(required = true)]
     pub scenarios: Vec<PathBuf>,
-    /// Write the results here as well, as JUnit XML.
+    /// Also write the results to this file, as JUnit XML.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// Only scenarios whose name contains this.
+    /// Run only scenarios whose name contains this text.
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
-    /// What compiling may take.
+    /// The limits of compiling.
     #[command(flatten)]
     pub compiling: Compiling,
 }
@@ -94,28 +92,27 @@ pub struct Test {
 pub struct Bench {
     /// The component, or `builtin:NAME`.
     pub file: PathBuf,
-    /// The policy's settings: JSON, or `@` and a file that holds it.
+    /// The policy's settings: JSON, or `@` and the path of a JSON file.
     #[arg(long, value_name = "JSON|@FILE")]
     pub settings: Option<String>,
-    /// Ask about the requests of this scenario file, with its settings and pools.
+    /// Measure with the requests, settings and pools of this scenario file.
     #[arg(long, value_name = "FILE")]
     pub scenarios: Option<PathBuf>,
-    /// How long each hook is measured, 0.01 to 3600.
+    /// Seconds to measure each hook, 0.01 to 3600.
     #[arg(long, value_name = "N", default_value_t = 2.0, value_parser = parse_seconds)]
     pub seconds: f64,
-    /// What compiling may take.
+    /// The limits of compiling.
     #[command(flatten)]
     pub compiling: Compiling,
-    /// How it is printed.
+    /// The output format.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     pub format: Format,
 }
 
-/// What the process that compiles the component may take; left out, what a proxy gives it by
-/// default.
+/// The limits of the process that compiles the component; by default those of a proxy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 pub struct Compiling {
-    /// The most time of the processor for compiling, 1s to 1h, as `compile-time` of a policy in the
+    /// The most CPU time for compiling, 1s to 1h, as `compile-time` of a policy in the
     /// configuration.
     #[arg(long, value_name = "TIME", value_parser = parse_compile_time)]
     pub compile_time: Option<Duration>,
@@ -126,7 +123,7 @@ pub struct Compiling {
 }
 
 impl Compiling {
-    /// As the configuration has them.
+    /// The same limits in the configuration's type.
     pub fn limits(self) -> CompileLimits {
         CompileLimits {
             time: self.compile_time,
@@ -138,7 +135,7 @@ impl Compiling {
 fn parse_compile_time(written: &str) -> Result<Duration, String> {
     let time = crate::config::parse_duration(written)?;
     if !COMPILE_TIME.contains(&time) {
-        return Err(format!("{written:?} is out of range; write 1s to 1h"));
+        return Err(format!("{written:?} is out of range; use 1s to 1h"));
     }
     Ok(time)
 }
@@ -146,12 +143,12 @@ fn parse_compile_time(written: &str) -> Result<Duration, String> {
 fn parse_compile_memory(written: &str) -> Result<u64, String> {
     let memory = crate::config::parse_size(written)?;
     if !COMPILE_MEMORY.contains(&memory) {
-        return Err(format!("{written:?} is out of range; write 64MiB to 64GiB"));
+        return Err(format!("{written:?} is out of range; use 64MiB to 64GiB"));
     }
     Ok(memory)
 }
 
-/// How results are printed.
+/// The format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
@@ -164,7 +161,7 @@ fn parse_seconds(written: &str) -> Result<f64, String> {
     let number = written.trim().trim_end_matches('s').parse::<f64>().ok();
     number
         .filter(|n| (0.01..=3600.0).contains(n))
-        .ok_or_else(|| format!("{written:?} is not a number of seconds; write 0.01 to 3600"))
+        .ok_or_else(|| format!("{written:?} is not a number of seconds; use 0.01 to 3600"))
 }
 
 const INSPECT_HELP: &str = "\
@@ -174,7 +171,7 @@ Examples:
   waypost policy inspect builtin:random
 
 Exit codes:
-  0 a proxy would take it; 1 it would be refused; 2 the file can't be read.";
+  0 a proxy would accept it; 1 a proxy would refuse it; 2 the file can't be read.";
 
 #[cfg(feature = "authoring")]
 const PACK_HELP: &str = "\
@@ -199,7 +196,8 @@ A scenario can be as short as this:
 `--json` prints the results for a script.
 
 Exit codes:
-  0 all as expected; 1 a scenario failed, or the component was refused; 2 a file can't be read or holds a mistake.";
+  0 all as expected; 1 a scenario failed, or the component was refused; 2 a file can't be read or
+  contains a mistake.";
 
 const BENCH_HELP: &str = "\
 Examples:
@@ -207,30 +205,32 @@ Examples:
   waypost policy bench mine.wasm --settings '{\"header\": \"x-tenant\"}' --seconds 5
   waypost policy bench mine.wasm --scenarios scenarios.toml --format json
 
-Without --scenarios: four healthy backends, and a GET with a range and a few fields from 64 clients in turn.
+Without --scenarios: four healthy backends, and a GET with a range and a few fields from 64 clients
+in turn.
 
 Exit codes:
-  0 measured; 1 the component was refused, or failed while it was measured; 2 a file can't be read or holds a mistake.";
+  0 measured; 1 the component was refused, or failed during the measurement; 2 a file can't be read
+  or contains a mistake.";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn seconds_are_read_and_slips_are_told() {
+    fn seconds_are_read_and_mistakes_are_refused() {
         for (written, meant) in [("2", 2.0), ("0.5", 0.5), ("3s", 3.0)] {
             assert_eq!(parse_seconds(written), Ok(meant));
         }
         assert_eq!(parse_compile_time("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(parse_compile_memory("2GiB"), Ok(2 << 30));
-        for slip in ["0s", "999ms", "2h", "30"] {
-            assert!(parse_compile_time(slip).is_err(), "{slip}");
+        for mistake in ["0s", "999ms", "2h", "30"] {
+            assert!(parse_compile_time(mistake).is_err(), "{mistake}");
         }
-        for slip in ["1MiB", "65GiB", "much"] {
-            assert!(parse_compile_memory(slip).is_err(), "{slip}");
+        for mistake in ["1MiB", "65GiB", "much"] {
+            assert!(parse_compile_memory(mistake).is_err(), "{mistake}");
         }
-        for slip in ["0", "-1", "nan", "soon", "3601", ""] {
-            assert!(parse_seconds(slip).is_err(), "{slip}");
+        for mistake in ["0", "-1", "nan", "soon", "3601", ""] {
+            assert!(parse_seconds(mistake).is_err(), "{mistake}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `waypost policy`: what is asked of a running proxy, as written.
+//! The arguments of `waypost policy`: commands for a running proxy.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,66 +13,66 @@ use super::offline::Offline;
 use super::scaffold::Begin;
 use super::{ConfigError, ConfigErrors, Place};
 
-/// Where the admin listener is if nobody says otherwise.
+/// The default address of the admin listener.
 const DEFAULT_ADMIN: &str = "127.0.0.1:9090";
-/// A canary that is to stand longer is watched by a person.
+/// The longest `--promote-after`.
 const LONGEST_TRIAL: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Flags of `policy`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Policy {
-    /// Which proxy is asked, and how.
+    /// The proxy, and how it is reached.
     #[command(flatten)]
     pub remote: Remote,
-    /// What is to be done.
+    /// The command.
     #[command(subcommand)]
     pub task: Task,
 }
 
-/// What is to be done, and where.
+/// The commands of `policy`, by where they run.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Task {
-    /// By a running proxy.
+    /// In a running proxy.
     #[command(flatten)]
     Remote(Action),
     /// Here, without a proxy.
     #[command(flatten)]
     Offline(Offline),
-    /// From nothing.
+    /// Here, to begin a policy.
     #[cfg(feature = "authoring")]
     #[command(flatten)]
     Begin(Begin),
 }
 
-/// Which proxy is asked, and how.
+/// The proxy, and how it is reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Remote {
-    /// The admin listener of the proxy: HOST:PORT or http://HOST:PORT (also WAYPOST_ADMIN_LISTEN;
+    /// The proxy's admin listener: HOST:PORT or http://HOST:PORT (also WAYPOST_ADMIN_LISTEN;
     /// default 127.0.0.1:9090).
     #[arg(long, global = true, value_name = "ADDR", value_parser = parse_address)]
     pub admin: Option<Address>,
     /// A file that holds the admin token (also WAYPOST_ADMIN_TOKEN, the token itself).
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Print the proxy's answer as it is, for scripts.
+    /// Print the proxy's answer as JSON, for scripts.
     #[arg(long, global = true)]
     pub json: bool,
 }
 
-/// What a running proxy is to do.
+/// The commands for a running proxy.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Action {
-    /// Show what runs: all policies, or one with its generations, its history and its trial.
+    /// Show all policies, or one with its generations, history and trial.
     #[command(after_long_help = STATUS_HELP)]
     Status {
-        /// The policy; all of them if left out.
+        /// The policy (default: all).
         name: Option<String>,
     },
-    /// Upload a component: to decide all requests, as a shadow, or as a canary.
+    /// Deploy a component: for all requests, as a shadow, or as a canary.
     ///
-    /// The component is compiled, linked and configured before anything changes; if it is refused,
-    /// nothing has changed. A canary that traps, misses deadlines or fails more requests than the
-    /// others is withdrawn by itself.
+    /// The proxy compiles, links and configures the component before anything changes; a refused
+    /// component changes nothing. A canary that traps, misses deadlines, or fails more requests
+    /// than the active generation is withdrawn automatically.
     #[command(after_long_help = DEPLOY_HELP)]
     Deploy(Deploy),
     /// Let the generation on trial decide all requests.
@@ -80,27 +80,26 @@ pub enum Action {
     Promote {
         /// The policy.
         name: String,
-        /// The generation that is meant; if another is on trial by now, it is refused.
+        /// The generation to promote; refused if another one is on trial.
         #[arg(long, value_name = "N")]
         generation: Option<u64>,
     },
-    /// Withdraw the canary; without one, go back to the generation that decided before.
+    /// Withdraw the canary; without one, return to the previous generation.
     #[command(after_long_help = ROLLBACK_HELP)]
     Rollback {
         /// The policy.
         name: String,
-        /// The generation that is to go: the canary's, or the one that decides. Anything else is
-        /// refused.
+        /// The generation to remove: the canary, else the active one; refused if it is another.
         #[arg(long, value_name = "N")]
         generation: Option<u64>,
     },
-    /// End the shadow or the canary; what decides goes on deciding.
+    /// End the shadow or the canary; the active generation stays.
     #[command(after_long_help = WITHDRAW_HELP)]
     Withdraw {
         /// The policy.
         name: String,
     },
-    /// Let the generation on trial, a shadow too, decide this share of the requests.
+    /// Set the share of requests that the generation on trial decides; a shadow becomes a canary.
     #[command(after_long_help = CANARY_HELP)]
     Canary {
         /// The policy.
@@ -108,11 +107,11 @@ pub enum Action {
         /// The share, 0.01 to 100.
         #[arg(long, value_name = "P", value_parser = parse_percent)]
         percent: f64,
-        /// What a request's generation is chosen by (default: as it is, else by client).
+        /// How requests are chosen (default: as before, else by client).
         #[arg(long, value_enum, value_name = "WHAT")]
         by: Option<By>,
     },
-    /// Print a token that lets a request be explained, and how to use it.
+    /// Print a token for explaining requests, and how to use it.
     #[command(after_long_help = TOKEN_HELP)]
     Token,
 }
@@ -124,52 +123,50 @@ pub struct Deploy {
     pub name: String,
     /// The component.
     pub file: PathBuf,
-    /// What it is deployed as.
+    /// Its role.
     #[arg(long, value_enum, value_name = "MODE", default_value_t = Mode::Active)]
     pub mode: Mode,
     /// The share of the requests, 0.01 to 100 (a shadow's default is 100).
     #[arg(long, value_name = "P", value_parser = parse_percent, required_if_eq("mode", "canary"))]
     pub percent: Option<f64>,
-    /// What a canary's requests are chosen by: the same clients stay, or each request by lot
-    /// (default: client).
+    /// How a canary's requests are chosen: by client, or sampled one by one (default: client).
     #[arg(long, value_enum, value_name = "WHAT")]
     pub by: Option<By>,
-    /// Show how the trial goes until it is over (the default at a terminal).
+    /// Show the trial's progress until it is over (the default at a terminal).
     #[arg(long)]
     pub watch: bool,
-    /// Return as soon as it runs.
+    /// Return as soon as the trial runs.
     #[arg(long, conflicts_with = "watch")]
     pub no_watch: bool,
-    /// Promote the canary if it has stood for so long, such as 10m, and has decided at least one
-    /// request.
+    /// Promote the canary after this time, such as 10m, if it has decided at least one request.
     #[arg(long, value_name = "DURATION", value_parser = parse_trial, conflicts_with = "no_watch")]
     pub promote_after: Option<Duration>,
 }
 
-/// What a component is deployed as.
+/// The role of a deployed component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// It decides all requests.
+    /// Decides all requests.
     Active,
-    /// It is asked beside the active generation, compared with it, and decides nothing.
+    /// Sees live traffic; its answers are compared and discarded.
     Shadow,
-    /// It decides a share of the requests.
+    /// Decides a share of the requests.
     Canary,
 }
 
-/// What a canary's requests are chosen by.
+/// How a canary's requests are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum By {
-    /// By the client's address: the same clients stay while the share grows.
+    /// By the client's address: a client keeps its generation while the share grows.
     Client,
-    /// Each request by lot.
+    /// Each request is sampled.
     Request,
 }
 
-/// Where an admin listener is.
+/// The address of an admin listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// A name or an IP address; IPv6 without its brackets.
+    /// A name or an IP address; IPv6 without brackets.
     pub host: String,
     /// The port.
     pub port: u16,
@@ -206,15 +203,16 @@ impl Remote {
 }
 
 impl Deploy {
-    /// What is wrong with these flags together, as a sentence.
+    /// Why these flags can't be combined, as a sentence.
     pub fn slip(&self) -> Option<&'static str> {
         match self.mode {
             Mode::Active if self.percent.is_some() || self.by.is_some() => Some(
-                "--percent and --by are for --mode shadow and --mode canary; an active policy decides all requests",
+                "--percent and --by are for --mode shadow and --mode canary; an active policy \
+                 decides all requests",
             ),
             Mode::Active if self.watch => Some("--watch is for --mode shadow and --mode canary"),
             Mode::Shadow if self.by.is_some() => {
-                Some("--by is for --mode canary; a shadow sees requests by lot")
+                Some("--by is for --mode canary; a shadow sees sampled requests")
             }
             Mode::Active | Mode::Shadow if self.promote_after.is_some() => {
                 Some("--promote-after is for --mode canary")
@@ -225,7 +223,7 @@ impl Deploy {
 }
 
 impl Mode {
-    /// As the admin listener calls it.
+    /// The admin listener's word for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -236,7 +234,7 @@ impl Mode {
 }
 
 impl By {
-    /// As the admin listener calls it.
+    /// The admin listener's word for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -256,7 +254,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// `HOST:PORT` or `http://HOST[:PORT]`. The error says what to write.
+/// Parses `HOST:PORT` or `http://HOST[:PORT]`.
 fn parse_address(written: &str) -> Result<Address, String> {
     let text = written.trim();
     let (authority, default_port) = match text.split_once("://") {
@@ -265,14 +263,15 @@ fn parse_address(written: &str) -> Result<Address, String> {
         }
         Some((scheme, _)) => {
             return Err(format!(
-                "the admin listener speaks plain HTTP, not {scheme}; write HOST:PORT"
+                "the admin listener speaks plain HTTP, not {scheme}; use HOST:PORT"
             ));
         }
         None => (text, None),
     };
     let what = || {
         format!(
-            "{written:?} is not an admin listener's address; write HOST:PORT, such as {DEFAULT_ADMIN}"
+            "{written:?} is not an address of an admin listener; use HOST:PORT, such as \
+             {DEFAULT_ADMIN}"
         )
     };
     let parsed = authority
@@ -287,12 +286,12 @@ fn parse_address(written: &str) -> Result<Address, String> {
             .ok()
             .filter(|port| *port > 0)
             .ok_or_else(what)?,
-        // A port that is none, or is not written after its colon.
+        // Something other than a port follows the host.
         (None, _) if authority.len() > parsed.host().len() => return Err(what()),
         (None, Some(port)) => port,
         (None, None) => {
             return Err(format!(
-                "{written:?} has no port; write for example {}:9090",
+                "{written:?} has no port; use {}:9090, for example",
                 parsed.host()
             ));
         }
@@ -300,7 +299,7 @@ fn parse_address(written: &str) -> Result<Address, String> {
     let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
     let host = match host {
         "" => return Err(what()),
-        // What a listener calls all of its addresses; from here, it is this machine.
+        // The wildcard of a listener; a client reaches it on this machine.
         "0.0.0.0" => "127.0.0.1",
         "::" => "::1",
         host => host,
@@ -320,17 +319,22 @@ fn parse_percent(written: &str) -> Result<f64, String> {
         .ok();
     number
         .filter(|n| (0.01..=100.0).contains(n))
-        .ok_or_else(|| format!("{written:?} is not a share of the requests; write 0.01 to 100"))
+        .ok_or_else(|| format!("{written:?} is not a share of the requests; use 0.01 to 100"))
 }
 
 fn parse_trial(written: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(written.trim()).ok();
-    duration.filter(|d| !d.is_zero() && *d <= LONGEST_TRIAL).ok_or_else(|| {
-        format!("{written:?} is not a time to stand a trial; write for example 30s, 10m or 2h (at most 30 days)")
-    })
+    duration
+        .filter(|d| !d.is_zero() && *d <= LONGEST_TRIAL)
+        .ok_or_else(|| {
+            format!(
+                "{written:?} is not a duration of a trial; use 30s, 10m or 2h, for example \
+             (at most 30 days)"
+            )
+        })
 }
 
-/// Of `policy` itself.
+/// The help of `policy` itself.
 pub(super) const POLICY_HELP: &str = "\
 Examples:
   waypost policy status
@@ -343,12 +347,12 @@ Examples:
 Those about a running proxy ask its admin listener; the others work on this machine alone.
 
 Exit codes:
-  0 done; 1 refused, withdrawn, failed or not reachable, with the reason; 2 a slip in the command line, or a file that can't
-  be read.
+  0 done; 1 refused, withdrawn, failed or unreachable, with the reason; 2 a mistake in the command
+  line, or a file that can't be read.
 
 Environment:
-  WAYPOST_ADMIN_LISTEN as --admin; WAYPOST_ADMIN_TOKEN is the token that the admin listener wants. There is no flag for
-  the token itself: everyone who lists the processes would see it.";
+  WAYPOST_ADMIN_LISTEN is as --admin; WAYPOST_ADMIN_TOKEN is the admin token. There is no flag for
+  the token itself, because a list of processes would show it.";
 
 const STATUS_HELP: &str = "\
 Examples:
@@ -358,13 +362,13 @@ Examples:
 
 const DEPLOY_HELP: &str = "\
 Examples:
-  To decide all requests at once:
+  For all requests:
     waypost policy deploy mine mine.wasm
 
-  Beside what decides, to compare their decisions:
+  As a shadow, to compare its decisions with the active generation's:
     waypost policy deploy mine mine.wasm --mode shadow
 
-  For 5 % of the clients, promoted if it has stood for ten minutes; exits with 1 if it is withdrawn:
+  For 5 % of the clients, promoted after ten minutes; exits with 1 if it is withdrawn before:
     waypost policy deploy mine mine.wasm --mode canary --percent 5 --promote-after 10m
 
 Ctrl-C stops watching, not the trial.";
@@ -377,7 +381,7 @@ const ROLLBACK_HELP: &str = "\
 Examples:
   waypost policy rollback mine
 
-The former generation is still compiled, so that this takes no longer than telling the workers.";
+This is instant: the previous generation stays compiled.";
 
 const WITHDRAW_HELP: &str = "\
 Examples:
@@ -391,15 +395,15 @@ const TOKEN_HELP: &str = "\
 Examples:
   waypost policy token
 
-The response to a request that carries the token tells which policies were asked, which generation of each, what they
-answered, how long that took and which backends were tried.";
+The response to a request with the token shows which policies were called, in which generation,
+what they answered, how long that took and which backends were tried.";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_and_slips_are_told() {
+    fn addresses_are_read_and_mistakes_are_explained() {
         for (written, meant) in [
             ("127.0.0.1:9090", "127.0.0.1:9090"),
             ("localhost:1", "localhost:1"),
@@ -415,7 +419,7 @@ mod tests {
                 "{written}"
             );
         }
-        for (slip, told) in [
+        for (mistake, hint) in [
             ("", "HOST:PORT"),
             ("localhost", "localhost:9090"),
             ("https://a:1", "plain HTTP"),
@@ -426,8 +430,8 @@ mod tests {
             ("a b:1", "HOST:PORT"),
             (":9090", "HOST:PORT"),
         ] {
-            let sentence = parse_address(slip).unwrap_err();
-            assert!(sentence.contains(told), "{slip}: {sentence}");
+            let sentence = parse_address(mistake).unwrap_err();
+            assert!(sentence.contains(hint), "{mistake}: {sentence}");
         }
     }
 
@@ -451,26 +455,26 @@ mod tests {
             ..Remote::default()
         };
         assert_eq!(flag.address(environment("b:7")).unwrap().to_string(), "a:8");
-        for (set, told) in [("off", "no admin listener"), ("nonsense", "no port")] {
+        for (set, hint) in [("off", "no admin listener"), ("nonsense", "no port")] {
             let error = none.address(environment(set)).unwrap_err().to_string();
             assert!(
-                error.contains("WAYPOST_ADMIN_LISTEN") && error.contains(told),
+                error.contains("WAYPOST_ADMIN_LISTEN") && error.contains(hint),
                 "{error}"
             );
         }
     }
 
     #[test]
-    fn shares_and_times_are_read_and_slips_are_told() {
+    fn shares_and_times_are_read_and_mistakes_are_explained() {
         for (written, meant) in [("5", 5.0), ("5%", 5.0), ("0.01", 0.01), ("100", 100.0)] {
             assert_eq!(parse_percent(written), Ok(meant));
         }
-        for slip in ["0", "101", "nan", "five", "", "-1"] {
-            assert!(parse_percent(slip).is_err(), "{slip}");
+        for mistake in ["0", "101", "nan", "five", "", "-1"] {
+            assert!(parse_percent(mistake).is_err(), "{mistake}");
         }
         assert_eq!(parse_trial("1m 30s"), Ok(Duration::from_secs(90)));
-        for slip in ["0s", "10", "forever", "31days"] {
-            assert!(parse_trial(slip).is_err(), "{slip}");
+        for mistake in ["0s", "10", "forever", "31days"] {
+            assert!(parse_trial(mistake).is_err(), "{mistake}");
         }
     }
 }

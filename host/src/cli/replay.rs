@@ -1,4 +1,4 @@
-//! `waypost policy replay|diff`: recordings gone through offline, as written.
+//! The arguments of `waypost policy replay|diff`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use clap::Args;
 
 use super::offline::{Compiling, Format};
 
-/// A deadline that is to be longer is none.
+/// The longest `--deadline`.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
-/// What a component may have at most: its addresses have 32 bits.
+/// The most memory of a component, whose addresses have 32 bits.
 const MOST_MEMORY: u64 = 4 << 30;
 
 /// Flags of `policy replay`.
@@ -17,10 +17,10 @@ const MOST_MEMORY: u64 = 4 << 30;
 pub struct Replay {
     /// The component, or `builtin:NAME`.
     pub file: PathBuf,
-    /// The recording, and how it is gone through.
+    /// The recording, and how it is replayed.
     #[command(flatten)]
     pub rehearsed: Rehearsed,
-    /// Exit with 1 as well if it decides anything otherwise than recorded.
+    /// Also exit with 1 if any decision differs from the recorded one.
     #[arg(long)]
     pub expect_same: bool,
 }
@@ -30,52 +30,52 @@ pub struct Replay {
 pub struct Diff {
     /// A component, or `builtin:NAME`.
     pub old: PathBuf,
-    /// The one that it is compared with.
+    /// The component to compare it with.
     pub new: PathBuf,
-    /// The recording, and how it is gone through.
+    /// The recording, and how it is replayed.
     #[command(flatten)]
     pub rehearsed: Rehearsed,
 }
 
-/// A recording, and how it is gone through.
+/// A recording, and how it is replayed.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Rehearsed {
     /// The recording: a file that `[record]` wrote.
     #[arg(value_name = "LOG")]
     pub recording: PathBuf,
-    /// How it is gone through.
+    /// How it is replayed.
     #[command(flatten)]
     pub common: Playing,
 }
 
-/// How a recording is gone through.
+/// How a recording is replayed.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Playing {
-    /// Whose calls are gone through; needed if the recording is of several policies.
+    /// The policy whose calls are replayed; required if the recording has several.
     #[arg(long, value_name = "NAME")]
     pub policy: Option<String>,
-    /// Settings in place of those that were recorded: JSON, or `@` and a file that holds it.
+    /// Settings in place of the recorded ones: JSON, or `@` and the path of a JSON file.
     #[arg(long, value_name = "JSON|@FILE")]
     pub settings: Option<String>,
-    /// A deadline for each call in place of the one that was recorded, such as 5ms.
+    /// The deadline of each call in place of the recorded one, such as 5ms.
     #[arg(long, value_name = "TIME", value_parser = parse_deadline)]
     pub deadline: Option<Duration>,
-    /// A limit of memory in place of the one that was recorded, such as 32MiB.
+    /// The memory limit in place of the recorded one, such as 32MiB.
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     pub memory: Option<u64>,
-    /// What compiling may take.
+    /// The limits of compiling.
     #[command(flatten)]
     pub compiling: Compiling,
-    /// Count instructions, which are the same on every machine; times get longer by that.
+    /// Count instructions, which are the same on every machine; this makes calls slower.
     #[arg(long)]
     pub fuel: bool,
-    /// So many differences are shown one by one.
+    /// How many differences are shown in full.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub samples: usize,
-    /// Pass over lines that can't be read.
+    /// Skip lines that can't be read.
     #[arg(long)]
     pub lenient: bool,
-    /// How it is printed.
+    /// The output format.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     pub format: Format,
 }
@@ -83,7 +83,7 @@ pub struct Playing {
 fn parse_deadline(written: &str) -> Result<Duration, String> {
     let deadline = crate::config::parse_duration(written)?;
     if deadline.is_zero() || deadline > LONGEST_DEADLINE {
-        return Err(format!("{written:?} is out of range; write 1us to 1h"));
+        return Err(format!("{written:?} is out of range; use 1us to 1h"));
     }
     Ok(deadline)
 }
@@ -91,33 +91,34 @@ fn parse_deadline(written: &str) -> Result<Duration, String> {
 fn parse_memory(written: &str) -> Result<u64, String> {
     let memory = crate::config::parse_size(written)?;
     if !(64 * 1024..=MOST_MEMORY).contains(&memory) {
-        return Err(format!("{written:?} is out of range; write 64KiB to 4GiB"));
+        return Err(format!("{written:?} is out of range; use 64KiB to 4GiB"));
     }
     Ok(memory)
 }
 
 pub(super) const REPLAY_HELP: &str = "\
-Each call that a proxy recorded is made again: with the same request, the same draws and readings of the clocks, the same
-facts about backends and the same answers of the store. Nothing is sent anywhere.
+Each recorded call is repeated with the same request, random draws, clock readings, backend facts
+and store answers. Nothing is sent anywhere.
 
 Examples:
   waypost policy replay mine.wasm requests.jsonl
   waypost policy replay builtin:random requests.jsonl --policy random --expect-same
-  waypost policy replay mine.wasm requests.jsonl --settings '{\"header\": \"x-tenant\"}' --format json | jq .hooks
+  waypost policy replay mine.wasm requests.jsonl --settings @settings.json --format json
 
 Exit codes:
-  0 no fault; 1 faults, a component that is refused, or (with --expect-same) another decision than recorded;
-  2 a file can't be read, or is no recording.";
+  0 no fault; 1 faults, a refused component, or (with --expect-same) a decision that differs;
+  2 a file can't be read or is not a recording.";
 
 pub(super) const DIFF_HELP: &str = "\
-Both components are asked what a proxy recorded, and their answers and header edits are compared.
+Both components answer the recorded calls; their answers and header edits are compared.
 
 Examples:
   waypost policy diff mine-1.wasm mine-2.wasm requests.jsonl
   waypost policy diff builtin:random mine.wasm requests.jsonl --policy random --samples 50
 
 Exit codes:
-  0 they decide the same; 1 they differ; 2 a file can't be read, is no recording or is no component.";
+  0 they decide the same; 1 they differ; 2 a file can't be read, or is not a recording or
+  component.";
 
 #[cfg(test)]
 mod tests {
@@ -127,11 +128,11 @@ mod tests {
     fn limits_have_units_and_bounds() {
         assert_eq!(parse_deadline("5ms"), Ok(Duration::from_millis(5)));
         assert_eq!(parse_memory("32MiB"), Ok(32 << 20));
-        for slip in ["5", "0s", "2h", "soon"] {
-            assert!(parse_deadline(slip).is_err(), "{slip}");
+        for mistake in ["5", "0s", "2h", "soon"] {
+            assert!(parse_deadline(mistake).is_err(), "{mistake}");
         }
-        for slip in ["1KiB", "5GiB", "much"] {
-            assert!(parse_memory(slip).is_err(), "{slip}");
+        for mistake in ["1KiB", "5GiB", "much"] {
+            assert!(parse_memory(mistake).is_err(), "{mistake}");
         }
     }
 }

@@ -1,20 +1,20 @@
-//! `waypost policy new|bindings`: how a policy begins, as written.
+//! The arguments of `waypost policy new|bindings`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// How a policy begins.
+/// The commands that begin a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Begin {
-    /// Write the project of a new policy, which builds and passes its test as it is.
+    /// Create the project of a new policy, which builds and passes its test unchanged.
     ///
-    /// With a build script, scenarios that say what the policy decides, and a configuration to run
-    /// a proxy with it.
+    /// The project has a build script, scenarios of the policy's decisions, and a configuration
+    /// that runs a proxy with it.
     #[command(after_long_help = NEW_HELP)]
     New(New),
-    /// Write the C bindings of a world: a header, its implementation, and the object that carries
-    /// the world's types.
+    /// Write the C bindings of a world: a header, its implementation, and the object file with the
+    /// world's types.
     #[command(after_long_help = BINDINGS_HELP)]
     Bindings(Bindings),
 }
@@ -22,12 +22,12 @@ pub enum Begin {
 /// Flags of `policy new`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct New {
-    /// The policy's name: small letters, digits and hyphens.
+    /// The policy's name: lower-case letters, digits and hyphens.
     pub name: String,
-    /// What it is written in.
+    /// Its language.
     #[arg(long, value_enum, value_name = "LANGUAGE")]
     pub lang: Lang,
-    /// The folder, new or empty (default: one of the policy's name).
+    /// The folder, new or empty (default: named like the policy).
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }
@@ -35,15 +35,15 @@ pub struct New {
 /// Flags of `policy bindings`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Bindings {
-    /// The folder of the world, with the contract below `deps`.
+    /// The folder of the world, with the contract in `deps`.
     #[arg(default_value = "wit")]
     pub wit: PathBuf,
-    /// Where the files are written.
+    /// The folder for the files.
     #[arg(long, short, value_name = "DIR", default_value = "bindings")]
     pub output: PathBuf,
 }
 
-/// What policies are written in.
+/// The languages of policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Lang {
     /// Rust, with the SDK.
@@ -67,14 +67,14 @@ Then:
   cd blue-green && ./test
 
 Exit codes:
-  0 written; 2 the name can't be one, or the folder is not empty.";
+  0 written; 2 the name is invalid, or the folder is not empty.";
 
 const BINDINGS_HELP: &str = "\
 Examples:
   waypost policy bindings
   waypost policy bindings wit --output bindings
 
-Other languages bring tools of their own: wit-bindgen, componentize-js, componentize-py.
+Other languages have their own tools: wit-bindgen, componentize-js, componentize-py.
 
 Exit codes:
-  0 written; 2 the folder holds no world, or can't be written.";
+  0 written; 2 the folder contains no world, or can't be written.";

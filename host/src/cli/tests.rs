@@ -31,7 +31,7 @@ fn every_command_has_help_with_examples() {
     assert!(seen >= 12, "{seen}");
 }
 
-/// Of all commands below this one.
+/// Checks all commands below this one.
 fn assert_help(command: &clap::Command, path: &mut Vec<String>, seen: &mut usize) {
     for command in command.get_subcommands() {
         path.push(command.get_name().to_owned());
@@ -51,13 +51,13 @@ fn assert_help(command: &clap::Command, path: &mut Vec<String>, seen: &mut usize
 }
 
 #[test]
-fn flags_that_do_not_go_together_are_told() {
-    for (flags, told) in [
+fn flags_that_can_not_be_combined_are_refused() {
+    for (flags, hint) in [
         ("--percent 5", "--mode canary"),
         ("--by client", "--mode canary"),
         ("--watch", "--mode canary"),
         ("--promote-after 1m", "--mode canary"),
-        ("--mode shadow --by request", "by lot"),
+        ("--mode shadow --by request", "sampled"),
         ("--mode shadow --promote-after 1m", "--mode canary"),
     ] {
         let args = ["policy", "deploy", "mine", "mine.wasm"]
@@ -66,11 +66,12 @@ fn flags_that_do_not_go_together_are_told() {
         let slip = parse(&args.collect::<Vec<_>>())
             .slip()
             .unwrap_or_else(|| panic!("{flags}"));
-        assert!(slip.to_string().contains(told), "{flags}: {slip}");
+        assert!(slip.to_string().contains(hint), "{flags}: {slip}");
         assert!(slip.to_string().contains("waypost policy deploy"), "{slip}");
         assert_eq!(slip.exit_code(), 2);
     }
-    let good = "policy deploy mine mine.wasm --mode canary --percent 5 --by request --promote-after 1m --admin a:1";
+    let good = "policy deploy mine mine.wasm --mode canary --percent 5 --by request \
+        --promote-after 1m --admin a:1";
     assert!(parse(&good.split(' ').collect::<Vec<_>>()).slip().is_none());
     for wrong in [
         "policy deploy mine mine.wasm --mode canary",

@@ -1,20 +1,20 @@
-//! What is wrong with a configuration, and where.
+//! Mistakes in a configuration, and where they are.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::text;
 
-/// Mistakes that are told one by one; whoever made so many made one of them again and again.
+/// How many mistakes are shown in full; beyond it, most repeat an earlier one.
 const TOLD: usize = 50;
-/// Bytes of a message: more of a value that was written is no help.
+/// The most bytes of a message; more of a long value would not help.
 const LONGEST: usize = 800;
 
-/// Everything that is wrong with a configuration; at least one.
+/// All mistakes in a configuration; at least one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors(Vec<ConfigError>);
 
-/// One thing that is wrong.
+/// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]
 pub struct ConfigError {
@@ -31,7 +31,7 @@ pub enum Place {
     File {
         /// The file as the operator named it.
         file: Arc<str>,
-        /// From 1; 0 if the error concerns the file as a whole.
+        /// From 1; 0 if the error is about the whole file.
         line: usize,
         /// From 1, in characters.
         column: usize,
@@ -42,12 +42,12 @@ pub enum Place {
     Environment(&'static str),
     /// In a flag of this name, such as `--listen`.
     Flag(&'static str),
-    /// Nowhere: a default.
+    /// Not written: a default.
     Default(&'static str),
 }
 
 impl ConfigErrors {
-    /// All of them, in the order found.
+    /// All errors, in the order found.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()
     }
@@ -103,8 +103,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Fit to be shown to a person: its beginning and its end if it is long, because advice stands at
-/// the end, and nothing that a terminal would obey.
+/// A message for people: without control characters, and shortened in the middle, because advice
+/// stands at the end.
 pub(crate) fn brief(message: &str) -> String {
     text::brief(message, LONGEST)
 }
@@ -122,7 +122,7 @@ impl<T> At<T> {
     }
 }
 
-/// Collects what is wrong, so that the operator sees all of it at once.
+/// Collects mistakes, so that the operator sees all of them together.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     errors: Vec<ConfigError>,
@@ -151,17 +151,18 @@ impl Findings {
         result.map_err(|message| self.error(place, message)).ok()
     }
 
-    /// Whether an error was noted within `[SECTION.NAME]`, so that whoever names it need not
-    /// complain again.
+    /// Whether an error was noted within `[SECTION.NAME]`, so that a reference to the section needs
+    /// no second one.
     pub fn concern_section(&self, section: &str, name: &str) -> bool {
         let path = [section, ".", name].concat();
         let dotted = [&path, "."].concat();
-        self.errors
-            .iter()
-            .any(|e| matches!(&e.place, Place::File { key, .. } if *key == path || key.starts_with(&dotted)))
+        self.errors.iter().any(|e| match &e.place {
+            Place::File { key, .. } => *key == path || key.starts_with(&dotted),
+            _ => false,
+        })
     }
 
-    /// Whether there are so many that it's no use to look for more.
+    /// Whether there are too many errors to look for more.
     pub fn are_plenty(&self) -> bool {
         self.errors.len() > 20 * TOLD
     }
@@ -170,7 +171,7 @@ impl Findings {
         !self.errors.is_empty()
     }
 
-    /// The errors from top to bottom, where it is known that there are some.
+    /// The errors from top to bottom, if the caller knows that there are some.
     pub fn into_errors(mut self) -> ConfigErrors {
         self.errors.sort_by_key(|e| match e.place {
             Place::File { line, column, .. } => (line, column),
@@ -179,7 +180,7 @@ impl Findings {
         ConfigErrors(self.errors)
     }
 
-    /// The warnings if nothing is wrong.
+    /// The warnings, or the errors if there are any.
     pub fn conclude(self) -> Result<Vec<String>, ConfigErrors> {
         if self.errors.is_empty() {
             Ok(self.warnings)

@@ -1,5 +1,5 @@
-//! The file as written: every key read and checked by itself. What needs a look at several keys is
-//! `resolve`'s.
+//! The file as written: every key is read and checked alone. `resolve` checks keys against each
+//! other.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use super::{
 use super::{forwarded, host, sections, values};
 use crate::message::path;
 
-/// More workers than any machine has cores; a slip of the finger otherwise starts a million
+/// More workers than any machine has cores, so that a typing error does not start a million
 /// threads.
 pub(super) const MAX_WORKERS: usize = 1024;
 
-/// What can be said by the file, by the environment and by flags.
+/// The values that file, environment and flags can set.
 #[derive(Debug, Default)]
 pub(super) struct Common {
     pub listen: Option<Vec<At<SocketAddr>>>,
@@ -47,7 +47,7 @@ pub(super) struct RouteEntry {
     pub hosts: Vec<At<HostPattern>>,
     pub path: String,
     pub pool: Option<At<String>>,
-    /// `None` if the key is not there.
+    /// `None` if the key is missing.
     pub policies: Option<Vec<At<String>>>,
     pub preserve_header_case: bool,
 }
@@ -71,7 +71,7 @@ pub(super) struct File {
     pub cache_dir: Option<PathBuf>,
 }
 
-/// Reads a file; `None` if it is not TOML at all. `base` is the folder that paths are relative to.
+/// Reads a file; `None` if it is not TOML. Paths are relative to the folder `base`.
 pub(super) fn read(
     name: &Arc<str>,
     text: &str,
@@ -119,7 +119,7 @@ fn common(root: &mut Section, findings: &mut Findings) -> Common {
         if nodes.is_empty() {
             findings.error(
                 &place,
-                "is empty; write at least one address, or leave the key out",
+                "is empty; write at least one address, or remove the key",
             );
         }
         nodes
@@ -144,7 +144,7 @@ fn common(root: &mut Section, findings: &mut Findings) -> Common {
         ..Common::default()
     };
     for (name, node) in root.take_section("hosts", findings).into_entries() {
-        // What is true or false is no host's backend, so hosts of these names are hosts still.
+        // A boolean can't be a backend, so hosts may have these names.
         match name.as_str() {
             "range-parameter" if node.is_boolean() => {
                 let place = node.place.clone();
@@ -179,7 +179,7 @@ fn host_entry(name: &str, node: Node, findings: &mut Findings) -> Option<HostEnt
     })
 }
 
-/// A table whose keys are names of things of one kind.
+/// A table whose keys are the names of its entries.
 fn named<T>(
     root: &mut Section,
     key: &'static str,
@@ -230,7 +230,7 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
             if nodes.is_empty() {
                 findings.error(
                     &place,
-                    "is empty; write at least one host, or leave the key out for any host",
+                    "is empty; write at least one host, or remove the key to match any host",
                 );
             }
             nodes
@@ -305,10 +305,10 @@ fn access_log(root: &mut Section, base: &Path, findings: &mut Findings) -> Acces
     }
 }
 
-/// A path in the configuration is relative to the file's folder, wherever the process was started.
+/// Paths are relative to the file's folder, not to the process's.
 pub(super) fn relative_to(base: &Path, written: &str) -> Result<PathBuf, String> {
     if written.trim().is_empty() || written.contains('\0') {
-        return Err("is not a path of a file; write one, or leave the key out".to_owned());
+        return Err("is not a path of a file; write one, or remove the key".to_owned());
     }
     Ok(base.join(written))
 }

@@ -1,4 +1,4 @@
-//! `[forwarded]` and `[paths]`: what is believed of a request's way, and how its path is read.
+//! `[forwarded]` and `[paths]`: which forwarding fields are trusted, and how paths are read.
 
 use super::error::Findings;
 use super::tree::{Node, Section};
@@ -6,7 +6,7 @@ use super::{Forwarded, ForwardedSource, Paths, Via, values};
 use crate::message::names::{self, Owned, Owner};
 use crate::message::syntax;
 
-/// Bytes of a name in `Via`.
+/// The most bytes of a name in `Via`.
 const MAX_VIA: usize = 64;
 
 /// `[forwarded]`
@@ -77,7 +77,7 @@ fn allowed(written: &str) -> Result<String, String> {
     let name = values::field_name(written)?;
     if names::is_written(name.as_bytes()) {
         return Err(format!(
-            "{written:?} is written by the proxy itself; `trusted` says who is believed"
+            "{written:?} is written by the proxy itself; `trusted` lists the peers to believe"
         ));
     }
     match names::owned(name.as_bytes()) {
@@ -88,10 +88,12 @@ fn allowed(written: &str) -> Result<String, String> {
         Some(Owned {
             look_alike: true, ..
         }) => Err(format!(
-            "{written:?} can't be told from a field with `-` by some backends; write that"
+            "{written:?} looks like a field with `-` to some backends; write that field"
         )),
-        Some(_) => Err(format!("{written:?} never crosses the proxy; leave it out")),
-        None => Err(format!("{written:?} is not dropped anyway; leave it out")),
+        Some(_) => Err(format!("{written:?} never crosses the proxy; remove it")),
+        None => Err(format!(
+            "{written:?} passes without being listed; remove it"
+        )),
     }
 }
 
@@ -99,7 +101,8 @@ fn via_name(written: &str) -> Result<Via, String> {
     match syntax::is_token(written.as_bytes()) && written.len() <= MAX_VIA {
         true => Ok(Via::Name(written.to_owned())),
         false => Err(format!(
-            "{written:?} is not a name for `Via`; write up to {MAX_VIA} letters, digits, `-`, `_` and `.`, or true or false"
+            "{written:?} is not a name for `Via`; write up to {MAX_VIA} letters, digits, `-`, \
+             `_` and `.`, or true or false"
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! Host names as they are written, and the one form in which they are compared.
+//! Host names: how they are written, and the normal form in which they are compared.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,11 +11,10 @@ const MAX_HOST_LEN: usize = 253;
 
 /// The form in which hosts are compared: lower case, without port, trailing dot and surrounding
 /// white space.
-///
-/// Takes a name, an IPv4 address or a bracketed IPv6 address, each with or without a port; an empty
-/// port is fine (RFC 9110 section 4.2.1). Labels hold letters, digits, `-` and `_`. `None` if it is
-/// anything else. Allocates only if something has to be lowered. A normalised host is its own
-/// normal form.
+/// Accepts a name, an IPv4 address or a bracketed IPv6 address, each with or without a port; the
+/// port may be empty (RFC 9110 section 4.2.1). Labels consist of letters, digits, `-` and `_`.
+/// `None` for anything else. Allocates only if the case changes. The normal form of a normal form
+/// is itself.
 pub fn normalise_host(host: &str) -> Option<Cow<'_, str>> {
     let host = host.trim_matches([' ', '\t']);
     if host.starts_with('[') {
@@ -59,19 +58,20 @@ pub(super) fn parse_pattern(written: &str) -> Result<HostPattern, String> {
                 Ok(HostPattern::Suffix(format!(".{suffix}")))
             }
             _ => Err(format!(
-                "{written:?} is not a host pattern; after `*.` comes a name, such as `*.example.com`"
+                "{written:?} is not a host pattern; write a name after `*.`, such as \
+                 `*.example.com`"
             )),
         };
     }
     if host.contains('*') {
         return Err(format!(
-            "{written:?} is not a host pattern; a star stands alone (`*`: any other host) or for \
-             the first labels (`*.example.com`)"
+            "{written:?} is not a host pattern; write the star alone (`*`: any other host) or as \
+             the first label (`*.example.com`)"
         ));
     }
     if host.starts_with('.') {
         return Err(format!(
-            "{written:?} is not a host; for all hosts that end so write \"*{host}\""
+            "{written:?} is not a host; to match all hosts with this ending, write \"*{host}\""
         ));
     }
     if host.contains("://") {
@@ -84,13 +84,18 @@ pub(super) fn parse_pattern(written: &str) -> Result<HostPattern, String> {
             "{written:?} is not ASCII; write the `xn--` form of the name"
         ));
     }
-    normalise_host(host).map(|h| HostPattern::Exact(h.into_owned())).ok_or_else(|| {
-        format!("{written:?} is not a host; write a name such as \"www.example.com\", \"*.example.com\" or \"*\"")
-    })
+    normalise_host(host)
+        .map(|h| HostPattern::Exact(h.into_owned()))
+        .ok_or_else(|| {
+            format!(
+                "{written:?} is not a host; write a name such as \"www.example.com\", \
+             \"*.example.com\" or \"*\""
+            )
+        })
 }
 
 impl fmt::Display for HostPattern {
-    /// As the operator would write it.
+    /// The pattern as the configuration spells it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(host) => f.write_str(host),
@@ -100,7 +105,7 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// Digits only, and few enough for a port; RFC 9110 lets it be empty.
+/// Digits only, and few enough for a port; RFC 9110 allows it to be empty.
 fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }

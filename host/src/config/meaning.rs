@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// Everything the operator decided, defaults filled in.
+/// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where clients connect. Default `0.0.0.0:8080`.
@@ -25,70 +25,70 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Path on the data-plane listeners that serves the statistics, if any.
     pub stats_path: Option<String>,
-    /// What a client may use.
+    /// Limits of what clients may use.
     pub limits: Limits,
-    /// How long things may take.
+    /// Time limits.
     pub timeouts: Timeouts,
-    /// What is believed about clients, and what backends are told about them.
+    /// Which forwarding fields are trusted, and what backends learn about clients.
     pub forwarded: Forwarded,
-    /// How paths are read and sent on.
+    /// How paths are read and forwarded.
     pub paths: Paths,
     /// The access log.
     pub access_log: AccessLog,
-    /// What is recorded of requests; `None` if nothing is.
-    pub record: Option<Record>,
+    /// The recording of requests; `None` if nothing is recorded.
+    pub record: Option<RecordingConfig>,
     /// When a canary is withdrawn.
     pub rollout: Rollout,
-    /// Where promoted components are kept over a restart; `None` if they are not.
+    /// The folder that keeps promoted components over a restart; `None` if they are not kept.
     pub state_dir: Option<PathBuf>,
-    /// Where compiled components are kept; `None` if they are not.
+    /// The folder that keeps compiled components; `None` if they are not kept.
     pub cache_dir: Option<PathBuf>,
-    /// What is allowed but probably not meant, a sentence each. Nothing but `check` and the log
-    /// cares.
+    /// Sentences about settings that are allowed but probably not intended. Only `check` and the
+    /// log use them.
     pub warnings: Vec<String>,
 }
 
 /// `[admin]`
 #[derive(Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Where it listens. Must be loopback unless `token` is set.
+    /// The address to listen on: loopback unless `token` is set.
     pub listen: SocketAddr,
-    /// Bearer token that every request must carry, if set.
+    /// The bearer token that requests must carry, if set.
     pub token: Option<String>,
 }
 
 /// `[forwarded]`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Forwarded {
-    /// Peers whose forwarding fields are believed.
+    /// Peers whose forwarding fields are trusted.
     pub trusted: Vec<IpNet>,
-    /// The fields that they write.
+    /// The fields that these peers write.
     pub source: ForwardedSource,
-    /// Fields naming a client that pass although the peer is not trusted, in lower case.
+    /// Fields about the client that pass even from an untrusted peer, in lower case.
     pub allow: Vec<String>,
-    /// What requests to backends say about the proxies that they have passed.
+    /// How requests to backends name the proxies on their way.
     pub via: Via,
 }
 
-/// Where trusted proxies say who the client is.
+/// The fields in which trusted proxies name the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ForwardedSource {
-    /// In `X-Forwarded-*` or in `Forwarded`; where both are there, only what both say is believed.
+    /// `X-Forwarded-*` or `Forwarded`; if both are there, they must agree.
     #[default]
     Any,
-    /// In `X-Forwarded-*`.
+    /// `X-Forwarded-*`.
     XForwardedFor,
-    /// In `Forwarded`.
+    /// `Forwarded`.
     Forwarded,
 }
 
 /// Whether requests to backends carry `Via`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Via {
-    /// No: they carry `CDN-Loop`, which no server takes for a reason to compress less.
+    /// No: they carry `CDN-Loop`, because some servers compress less for requests with `Via`.
     #[default]
     Off,
-    /// With a name of the process.
+    /// With a name that identifies the process.
     On,
     /// With this name.
     Name(String),
@@ -97,7 +97,7 @@ pub enum Via {
 /// `[paths]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Paths {
-    /// Paths that servers read differently are refused.
+    /// Paths that servers interpret differently are refused.
     pub strict: bool,
     /// Backends get the normalised path in place of the client's.
     pub forward_normalised: bool,
@@ -108,30 +108,30 @@ pub struct Paths {
 pub struct Policy {
     /// The operator's name for it.
     pub name: String,
-    /// Where the component comes from.
+    /// The source of the component.
     pub source: PolicySource,
     /// The longest that a hook may run. Default 1 ms.
     pub deadline: Duration,
     /// The most linear memory that an instance may have, in bytes. Default 16 MiB.
     pub memory: u64,
-    /// What becomes of a request when the policy fails.
+    /// How a request continues when the policy fails.
     pub on_failure: OnFailure,
-    /// What becomes of a request while no generation of it is loaded: `on_failure` if the operator
-    /// wrote that, else 503. What is not there must not be a silent yes.
+    /// How requests are handled while no generation is loaded: `on_failure` if it is written, else
+    /// 503, because a missing policy must not silently allow everything.
     pub while_absent: OnFailure,
     /// How long an instance lives.
     pub isolation: Isolation,
-    /// What its store may hold.
+    /// The limits of its store.
     pub store: StoreLimits,
-    /// What compiling its component may take.
+    /// The limits of compiling its component.
     pub compiling: CompileLimits,
     /// Given to `configure` as JSON.
     pub settings: serde_json::Value,
-    /// `sha256:` and 64 hexadecimal digits: no other component is accepted, from wherever it comes.
+    /// `sha256:` and 64 hexadecimal digits: no other component is accepted, whatever its source.
     pub digest: Option<String>,
 }
 
-/// `[policies.NAME.store]`: what the state that a policy's workers share may take.
+/// `[policies.NAME.store]`: the limits of the state that a policy's workers share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreLimits {
     /// Default 10,000.
@@ -140,8 +140,8 @@ pub struct StoreLimits {
     pub bytes: u64,
 }
 
-/// `compile-time` and `compile-memory` of `[policies.NAME]`: what the process that compiles its
-/// component may take.
+/// `compile-time` and `compile-memory` of `[policies.NAME]`: the limits of the process that
+/// compiles its component.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CompileLimits {
     /// Default 10 s, and 6 s more for each MiB of the component beyond the first.
@@ -159,12 +159,11 @@ pub enum PolicySource {
     File(PathBuf),
 }
 
-/// `on-failure`: what becomes of a request when its policy traps, misses its deadline or answers
-/// nonsense.
+/// `on-failure`: how a request continues when its policy traps, misses its deadline or gives an
+/// invalid answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// `"random"` (the default): selection falls to a random healthy backend, other hooks are
-    /// passed over.
+    /// `"random"` (the default): a random healthy backend is selected; other hooks are skipped.
     Random,
     /// `"next"`: as if the policy were not in the route's list.
     Next,
@@ -195,18 +194,18 @@ pub struct Pool {
     /// Connections of all workers together to one backend, pooled ones included; 0 = no limit (the
     /// default).
     pub max_connections: usize,
-    /// `queue`: requests of all workers that may wait for a connection to one backend, where
-    /// connections are limited. Default 1,000; 0 = none waits.
+    /// `queue`: requests of all workers that may wait for a connection to one backend, if
+    /// connections are limited. Default 1,000; 0 = no request waits.
     pub queue: usize,
-    /// `queue-timeout`: for how long one request waits for a connection in all. Default 5 s.
+    /// `queue-timeout`: how long one request waits for connections in total. Default 5 s.
     pub queue_timeout: Duration,
-    /// `body-wait`: where connections are limited, how long a request waits for the beginning of
-    /// its body before it takes one. Default 1 s; 0 = not at all.
+    /// `body-wait`: if connections are limited, how long a request waits for the beginning of its
+    /// body before it takes one. Default 1 s; 0 = not at all.
     pub body_wait: Duration,
     /// `slow-client`: how long a limited connection waits for its client while requests wait for
     /// one. Default 2 s; 0 = for ever.
     pub slow_client: Duration,
-    /// `slow-client-rate`: so many bytes a second are not slow. Default 16 KiB.
+    /// `slow-client-rate`: a client with this many bytes a second is not slow. Default 16 KiB.
     pub slow_client_rate: u64,
     /// Failures in a row after which a backend is ejected. Default 3; 0 = never.
     pub max_failures: u32,
@@ -228,13 +227,13 @@ pub struct Backend {
 /// `[[routes]]`, or a `[hosts]` entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Which hosts.
+    /// The hosts that it matches.
     pub host: HostPattern,
     /// Path prefix at segment borders, `/` for all; starts with `/`.
     pub path: String,
     /// Index into [`Config::pools`].
     pub pool: usize,
-    /// Indices into [`Config::policies`], in the order in which they are asked.
+    /// Indices into [`Config::policies`], in the order of their calls.
     pub policies: Vec<usize>,
     /// `preserve-header-case`: header names keep the case in which client and backend sent them.
     /// Default false.
@@ -246,13 +245,13 @@ pub struct Route {
 pub enum HostPattern {
     /// This host, normalised (lower case, no port, no trailing dot).
     Exact(String),
-    /// `*.example.com`: any host that ends so. Held with its leading dot: `.example.com`.
+    /// `*.example.com`: any host with this ending. Stored with its leading dot: `.example.com`.
     Suffix(String),
     /// `*`: any other host.
     Any,
 }
 
-/// `[limits]`: what a client may use.
+/// `[limits]`: what clients may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// `request-line`: bytes. Default 8 KiB.
@@ -261,19 +260,19 @@ pub struct Limits {
     pub header_bytes: usize,
     /// `header-count`: fields. Default 100.
     pub header_count: usize,
-    /// `connections`: client connections in all. Default 20,000.
+    /// `connections`: client connections in total. Default 20,000.
     pub connections: usize,
     /// `connections-per-client`: of one client address. Default 12,000; 0 = no limit.
     pub connections_per_client: usize,
     /// `body-bytes`: the largest request body; 0 = no limit (the default).
     pub body_bytes: u64,
-    /// `requests-per-connection`: after so many the connection is closed. Default 0 = no limit.
+    /// `requests-per-connection`: the connection is closed after this many. Default 0 = no limit.
     pub requests_per_connection: u64,
-    /// `half-close`: what it means that a client ends its side and waits. Default `"abort"`.
+    /// `half-close`: what it means when a client ends its side and waits. Default `"abort"`.
     pub half_close: HalfClose,
 }
 
-/// What it means that a client ends its side of the connection while its answer is waited for.
+/// What it means when a client ends its side of the connection before its answer has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HalfClose {
     /// `"abort"`: the client has left. A client that closed its connection looks the same.
@@ -283,7 +282,7 @@ pub enum HalfClose {
     Allow,
 }
 
-/// `[timeouts]`: how long things may take.
+/// `[timeouts]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// `header-read`: from the first byte (or the accept) to the end of the head. Default 10 s.
@@ -294,7 +293,7 @@ pub struct Timeouts {
     pub body_read: Duration,
     /// `send`: a client that takes no byte of its response. Default 10 s.
     pub send: Duration,
-    /// `linger`: a client that is sending still when its connection ends, until it has read its
+    /// `linger`: how long a client that still sends when its connection ends may take to read its
     /// answer. Default 30 s.
     pub linger: Duration,
     /// `connect`: to a backend. Default 2 s.
@@ -304,24 +303,24 @@ pub struct Timeouts {
     pub response: Duration,
     /// `upstream-idle`: a pooled backend connection. Default 30 s.
     pub upstream_idle: Duration,
-    /// `drain`: for what is in flight on SIGTERM. Default 30 s.
+    /// `drain`: for requests in flight on SIGTERM. Default 30 s.
     pub drain: Duration,
 }
 
-/// `[rollout]`: when a canary is withdrawn by itself.
+/// `[rollout]`: when a canary is withdrawn automatically.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rollout {
-    /// `max-faults`: so many traps, missed deadlines and invalid answers are too many within its
+    /// `max-faults`: this many traps, missed deadlines and invalid answers withdraw it within its
     /// first 1,000 requests, and in the same proportion after that. Default 3.
     pub max_faults: u64,
-    /// `failure-margin`, written in percent: by how much the share of its requests that fail
-    /// (status 500 on) may be above the control group's, 0 to 1. Default 5 %.
+    /// `failure-margin`, written in percent: by how much the share of its failed requests (status
+    /// 500 and above) may exceed the control group's, 0 to 1. Default 5 %.
     pub failure_margin: f64,
-    /// `min-requests`: failures are not judged before it has decided so many requests, and latency
-    /// not before five times as many. Default 20.
+    /// `min-requests`: failures are judged after this many requests, latency after five times as
+    /// many. Default 20.
     pub min_requests: u64,
-    /// `latency-margin`, written in percent: by how much longer than nearly all of the control
-    /// group's its requests may take. Default 50 %.
+    /// `latency-margin`, written in percent: by how much its requests may take longer than nearly
+    /// all of the control group's. Default 50 %.
     pub latency_margin: f64,
 }
 
@@ -339,17 +338,17 @@ pub struct AccessLog {
 pub enum LoggedRequests {
     /// `"all"`
     All,
-    /// `"refused"` (the default): those that the proxy or a policy refused or could not complete,
-    /// with the reason.
+    /// `"refused"` (the default): requests that the proxy or a policy refused or could not
+    /// complete, with the reason.
     Refused,
     /// `"none"`
     None,
 }
 
-/// `[record]`: which requests are written down with what policies saw and decided.
+/// `[record]`: which requests are recorded, with what policies saw and decided.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    /// `file`: where to.
+pub struct RecordingConfig {
+    /// `file`: the recording's path.
     pub file: PathBuf,
     /// `sample`: the share of the requests, 0 to 1. Default 1 %.
     pub sample: f64,
@@ -360,15 +359,14 @@ pub struct Record {
     pub redact_query: bool,
     /// `redact-client`: whether addresses of clients are replaced by others. Default false.
     pub redact_client: bool,
-    /// `max-bytes`: the file is set aside when it has so many, in place of the one that was set
-    /// aside before. Default 64 MiB.
+    /// `max-bytes`: a file of this size is rotated to `FILE.1`, which it replaces. Default 64 MiB.
     pub max_bytes: u64,
     /// `policies`: indices of the policies whose calls are recorded; `None` for all.
     pub policies: Option<Vec<usize>>,
 }
 
 impl fmt::Debug for Admin {
-    /// Without the token, which must not end up in a log.
+    /// Omits the token, which must not get into a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.token.as_ref().map(|_| "(set)");
         f.debug_struct("Admin")

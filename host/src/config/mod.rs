@@ -1,10 +1,10 @@
-//! Config: what did the operator mean?
+//! Config: what does the operator want?
 //!
 //! Two layers: the file as written (`file`, from the tree of values in `tree`), and its validated
-//! meaning ([`Config`], put together by `resolve`), in which every name is resolved and every value
+//! meaning ([`Config`], built by `resolve`), in which every name is resolved and every value
 //! checked. Called by `cli` and `app` before anything starts. Every error names its key and line,
-//! and all of them are told at once. Never opens a socket, never resolves a host name, never loads
-//! a component.
+//! and all errors are reported together. This room opens no socket, resolves no host name and loads
+//! no component.
 
 mod error;
 mod file;
@@ -29,7 +29,7 @@ pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
 pub use values::{parse_backend, parse_listen};
 
-/// For other rooms that read TOML and tell what is wrong in the same way.
+/// For other rooms that read TOML and report mistakes in the same way.
 pub(crate) use error::{Findings, brief};
 pub(crate) use sections::{
     COMPILE_MEMORY, COMPILE_TIME, duration as duration_within, store as store_limits,
@@ -40,8 +40,8 @@ pub(crate) use values::{duration as parse_duration, size as parse_size};
 use sources::Layer;
 
 impl Config {
-    /// Reads and validates; flags beat environment beats file. Without a file every key has its
-    /// default.
+    /// Reads and validates. Flags override the environment, which overrides the file. Without a
+    /// file every key has its default.
     pub fn load(sources: Sources) -> Result<Self, ConfigErrors> {
         let mut findings = Findings::default();
         let environment = sources.environment.read(Layer::Environment, &mut findings);

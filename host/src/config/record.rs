@@ -1,19 +1,18 @@
-//! `[record]`: which requests are written down with what policies decided about them, and what is
-//! left out.
+//! `[record]`: which requests are recorded with the policies' decisions, and what is redacted.
 
 use std::path::Path;
 
 use super::error::{At, Findings};
 use super::file::relative_to;
 use super::tree::{Node, Section};
-use super::{Record, values};
+use super::{RecordingConfig, values};
 
-/// Less would be rotated all the time, and one request with long fields, which each hook sees and
-/// edits, may take most of it.
+/// A smaller file would be rotated constantly: one request with long fields, which every hook sees
+/// and edits, may take most of it.
 const LEAST_BYTES: u64 = 1 << 20;
-/// Two files of this size are more than anybody replays.
+/// Two files of this size are more than a replay needs.
 const MOST_BYTES: u64 = 1 << 40;
-/// Fields whose values are not written, if the operator does not say.
+/// Fields whose values are redacted by default.
 const REDACTED: [&str; 5] = [
     "authorization",
     "cookie",
@@ -25,12 +24,12 @@ const REDACTED: [&str; 5] = [
 /// `[record]` with its names not yet resolved.
 #[derive(Debug)]
 pub(super) struct RecordEntry {
-    pub record: Record,
-    /// `None` if the key is not there.
+    pub record: RecordingConfig,
+    /// `None` if the key is missing.
     pub policies: Option<Vec<At<String>>>,
 }
 
-/// Reads the section; `None` if there is none, or nothing to be made of it.
+/// Reads the section; `None` if it is missing or unusable.
 pub(super) fn record(
     root: &mut Section,
     base: &Path,
@@ -41,7 +40,7 @@ pub(super) fn record(
     if file.is_none() {
         findings.error(
             &section.place,
-            "has no `file`; name the file that requests are recorded in",
+            "has no `file`; name the file for the recording",
         );
     }
     let file = file.and_then(|n| n.parsed(findings, |written| relative_to(base, written)));
@@ -62,7 +61,7 @@ pub(super) fn record(
         if nodes.is_empty() {
             findings.error(
                 &place,
-                "is empty; name at least one policy, or leave the key out for all",
+                "is empty; name at least one policy, or remove the key to record all",
             );
         }
         nodes
@@ -71,7 +70,7 @@ pub(super) fn record(
             .collect()
     });
     section.finish(findings);
-    let record = Record {
+    let record = RecordingConfig {
         file: file?.value,
         sample: sample.unwrap_or(0.01),
         redact: redact.unwrap_or_else(|| REDACTED.map(str::to_owned).to_vec()),
@@ -89,10 +88,19 @@ fn share(node: Node, findings: &mut Findings) -> Option<f64> {
         return node.number(findings, 0.0..=1.0).map(|n| n.value);
     }
     node.parsed(findings, |written| {
-        let percent = written.trim().strip_suffix('%').and_then(|n| n.trim().parse::<f64>().ok());
-        percent.filter(|n| (0.0..=100.0).contains(n)).map(|n| n / 100.0).ok_or_else(|| {
-            format!("{written:?} is not a share; write a percentage from \"0%\" to \"100%\", or a number from 0 to 1")
-        })
+        let percent = written
+            .trim()
+            .strip_suffix('%')
+            .and_then(|n| n.trim().parse::<f64>().ok());
+        percent
+            .filter(|n| (0.0..=100.0).contains(n))
+            .map(|n| n / 100.0)
+            .ok_or_else(|| {
+                format!(
+                    "{written:?} is not a share; write a percentage from \"0%\" to \"100%\", or a \
+                 number from 0 to 1"
+                )
+            })
     })
     .map(|n| n.value)
 }

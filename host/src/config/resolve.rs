@@ -1,4 +1,4 @@
-//! From what was written to what is meant: layers merged, names resolved, keys checked against each
+//! From the file to its meaning: merges the layers, resolves names and checks keys against each
 //! other.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,11 +8,11 @@ use super::error::{At, Findings, Place};
 use super::file::{Common, File, HostEntry, RouteEntry};
 use super::record::RecordEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy, default_pool};
-use super::{Admin, Config, Policy, PolicySource, Pool, Record, Route};
+use super::{Admin, Config, Policy, PolicySource, Pool, RecordingConfig, Route};
 
-/// What a route asks if it does not say.
+/// The policies of a route that names none.
 const DEFAULT_POLICIES: [&str; 2] = ["range", "random"];
-/// The most that a route asks: what is noted of a request has a bit for each.
+/// The most policies of a route: a request's notes have one bit for each.
 const MAX_POLICIES: usize = 64;
 /// Shorter tokens can be guessed.
 const GOOD_TOKEN_LEN: usize = 16;
@@ -73,7 +73,7 @@ pub(super) fn resolve(
 }
 
 impl Common {
-    /// What the other layer says wins, key by key and host by host.
+    /// The other layer wins, key by key and host by host.
     fn overlaid_by(mut self, over: Common) -> Common {
         self.hosts
             .retain(|entry| over.hosts.iter().all(|o| o.host.value != entry.host.value));
@@ -111,7 +111,7 @@ fn listen(written: Option<Vec<At<SocketAddr>>>, findings: &mut Findings) -> Vec<
         {
             findings.error(
                 &this.place,
-                format!("{} is listed twice; leave one of them out", this.value),
+                format!("{} is listed twice; remove one of them", this.value),
             );
         }
     }
@@ -140,8 +140,8 @@ fn admin(
     let address = address?;
     if !is_loopback(address.ip()) && token.is_none() {
         let message = format!(
-            "{address} can be reached from other machines, and whoever reaches it can replace policies; \
-             set `admin.token` (or WAYPOST_ADMIN_TOKEN), or listen on 127.0.0.1:{}",
+            "{address} can be reached from other machines, which could replace policies; set \
+             `admin.token` (or WAYPOST_ADMIN_TOKEN), or listen on 127.0.0.1:{}",
             address.port()
         );
         findings.error(&place, message);
@@ -164,7 +164,8 @@ fn admin(
 
 fn check_token(token: &At<String>, findings: &mut Findings) {
     if token.value.is_empty() || !token.value.bytes().all(|b| b.is_ascii_graphic()) {
-        let message = "is not a token; write letters, digits and signs without spaces, or leave it out for none";
+        let message = "is not a token; write letters, digits and signs without spaces, or \
+                       remove the key";
         findings.error(&token.place, message);
     } else if token.value.len() < GOOD_TOKEN_LEN {
         findings.warning(
@@ -174,13 +175,13 @@ fn check_token(token: &At<String>, findings: &mut Findings) {
     }
 }
 
-/// `::ffff:127.0.0.1` is loopback as well.
+/// `::ffff:127.0.0.1` is loopback too.
 fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
-/// Whether binding both would fail: the same port, and the same address or one that stands for all
-/// of its kind. `[::]` stands for all of both kinds.
+/// Whether binding both would fail: the same port, and the same address or a wildcard of its
+/// family. `[::]` covers both families.
 fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
     let covers = |all: SocketAddr, one: SocketAddr| {
         all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4())
@@ -194,7 +195,7 @@ struct Table<'f> {
     policies: Vec<Policy>,
     policy_places: Vec<Place>,
     pools: Vec<Pool>,
-    /// Of the pools that have a name of their own; those of hosts come after them.
+    /// The number of pools with a section of their own; those of hosts come after them.
     pool_places: Vec<Place>,
     routes: Vec<At<Route>>,
 }
@@ -242,7 +243,7 @@ impl<'f> Table<'f> {
             let route = Route {
                 host: host.value,
                 path: entry.path.clone(),
-                // Without a pool an error was noted, and nobody sees this route.
+                // Without a pool an error was noted, and this route is not used.
                 pool: pool.unwrap_or(0),
                 policies: policies.clone(),
                 preserve_header_case: entry.preserve_header_case,
@@ -251,8 +252,7 @@ impl<'f> Table<'f> {
         }
     }
 
-    /// Whether the `range` parameter of a query counts is a setting of the policy that checks
-    /// ranges.
+    /// `range-parameter` is a setting of the policy that checks ranges.
     fn range_parameter(&mut self, counts: &At<bool>) {
         let Some(policy) = self.policies.iter_mut().find(|p| p.name == "range") else {
             return;
@@ -269,20 +269,20 @@ impl<'f> Table<'f> {
                 settings.insert("parameter".to_owned(), parameter);
             }
             _ if !is_builtin => {
-                let message = "is a setting of the built-in policy `range`, and `[policies.range]` is another one; \
-                               leave one of them out";
+                let message = "is a setting of the built-in policy `range`, but `[policies.range]` \
+                               is another policy; remove one of them";
                 self.findings.error(&counts.place, message);
             }
             _ => {
                 let message =
-                    "contradicts `parameter` in `[policies.range.settings]`; leave one of them out";
+                    "contradicts `parameter` in `[policies.range.settings]`; remove one of them";
                 self.findings.error(&counts.place, message);
             }
         }
     }
 
-    /// Those that are named have to be asked by some route: routes come first.
-    fn record(&mut self, entry: RecordEntry) -> Record {
+    /// The policies it names must belong to some route, so this runs after the routes.
+    fn record(&mut self, entry: RecordEntry) -> RecordingConfig {
         let policies = entry.policies.map(|names| {
             let known = |name: &At<String>| self.policies.iter().position(|p| p.name == name.value);
             let (found, unknown): (Vec<_>, Vec<_>) = names
@@ -293,7 +293,7 @@ impl<'f> Table<'f> {
                 if !self.findings.concern_section("policies", &name.value) {
                     let names: Vec<_> = self.policies.iter().map(|p| p.name.as_str()).collect();
                     let message = format!(
-                        "there is no policy {:?} that could be asked{}",
+                        "no route has a policy {:?}{}",
                         name.value,
                         or_one_of(&names)
                     );
@@ -302,7 +302,7 @@ impl<'f> Table<'f> {
             }
             found.into_iter().filter_map(|(index, _)| index).collect()
         });
-        Record {
+        RecordingConfig {
             policies,
             ..entry.record
         }
@@ -326,7 +326,7 @@ impl<'f> Table<'f> {
             return;
         }
         let message = format!(
-            "host \"{host}\" with path \"{}\" has a route already, at {}; leave one of them out \
+            "host \"{host}\" with path \"{}\" has a route already, at {}; remove one of them \
              (case, port and a trailing dot or slash make no difference)",
             route.path, earlier.place
         );
@@ -361,12 +361,12 @@ impl<'f> Table<'f> {
             if indices.contains(&index) {
                 self.findings.error(
                     &name.place,
-                    format!("{:?} is listed twice; leave one of them out", name.value),
+                    format!("{:?} is listed twice; remove one of them", name.value),
                 );
             }
             if indices.len() == MAX_POLICIES {
                 let message = format!(
-                    "is one policy too many: a route asks {MAX_POLICIES} at most; leave some of them out"
+                    "is one policy too many: a route can have {MAX_POLICIES}; remove some of them"
                 );
                 self.findings.error(&name.place, message);
                 break;
@@ -424,12 +424,13 @@ impl<'f> Table<'f> {
                 .iter()
                 .all(|r| !r.value.policies.contains(&index))
             {
-                self.findings.warning(place, "no route asks this policy");
+                self.findings.warning(place, "no route names this policy");
             }
         }
         if self.routes.is_empty() {
             self.findings.general_warning(
-                "no hosts and no routes: every request is answered 404; write a `[hosts]` section or set WAYPOST_HOSTS",
+                "no hosts and no routes: every request is answered 404; write a `[hosts]` \
+                 section or set WAYPOST_HOSTS",
             );
         }
     }

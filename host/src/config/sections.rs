@@ -1,4 +1,4 @@
-//! The sections that stand for one thing each: a policy, a pool, its backends, limits, time-outs.
+//! The sections of a policy, a pool, its backends, limits and time-outs.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -12,8 +12,7 @@ use super::{
     Rollout, StoreLimits, Timeouts, values,
 };
 
-/// The components that are embedded in the binary; each may be used by its name without a section
-/// of its own.
+/// The components embedded in the binary. A route can name them without a section of their own.
 pub const BUILTIN_POLICIES: [&str; 6] = [
     "random",
     "range",
@@ -23,20 +22,20 @@ pub const BUILTIN_POLICIES: [&str; 6] = [
     "sticky",
 ];
 
-/// Epochs tick about every millisecond, and a worker serves nobody else while a hook runs.
+/// Epochs tick every two milliseconds, and a worker serves no other request while a hook runs.
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
-/// One page of linear memory, and all that 32-bit addresses reach.
+/// From one page of linear memory to all that 32-bit addresses reach.
 const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
-/// The kernel counts a process's time in seconds; whoever waits for an hour has mistaken the unit.
+/// The kernel counts a process's time in seconds; more than an hour is a mistaken unit.
 pub(crate) const COMPILE_TIME: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(3600);
-/// With less the compiler itself would not run.
+/// With less, the compiler would not start.
 pub(crate) const COMPILE_MEMORY: RangeInclusive<u64> = 64 << 20..=64 << 30;
-/// Beyond it, what has to be shared should not live in a proxy.
+/// Larger shared state does not belong in a proxy.
 const MAX_STORE_ENTRIES: usize = 10_000_000;
-/// A few entries, and more than any machine should give to one policy.
+/// From a few entries to more than any machine should give to one policy.
 const STORE_BYTES: RangeInclusive<u64> = 1 << 10..=16 << 30;
-/// Longer than any wait that makes sense; a slip of the unit is found.
+/// Longer than any sensible wait, so that a mistaken unit is found.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// A head is held in memory for each connection.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
@@ -111,7 +110,7 @@ pub(super) fn policy(
     })
 }
 
-/// A policy with every key left out.
+/// A policy with all defaults.
 pub(super) fn default_policy(name: &str, source: PolicySource) -> Policy {
     Policy {
         name: name.to_owned(),
@@ -155,7 +154,7 @@ fn policy_source(
         (Some(_), Some(builtin)) => {
             findings.error(
                 &builtin.place,
-                "stands beside `component`; a policy has one source, leave one of them out",
+                "is given beside `component`, but a policy has one source; remove one of them",
             );
             None
         }
@@ -167,7 +166,7 @@ fn policy_source(
                 match BUILTIN_POLICIES.contains(&written) {
                     true => Ok(PolicySource::Builtin(written.to_owned())),
                     false => Err(format!(
-                        "there is no built-in policy {written:?}; there are: {known}"
+                        "there is no built-in policy {written:?}; the built-in ones are: {known}"
                     )),
                 }
             })
@@ -177,7 +176,8 @@ fn policy_source(
         }
         (None, None) => {
             let message = format!(
-                "has no source; write `component` and the path of a file, or `builtin` and one of: {known}"
+                "has no source; write `component` and the path of a file, or `builtin` and one \
+                 of: {known}"
             );
             findings.error(&section.place, message);
             None
@@ -229,7 +229,7 @@ pub(super) fn pool(name: &str, mut section: Section, findings: &mut Findings) ->
     (!pool.backends.is_empty()).then_some(pool)
 }
 
-/// A pool with every key but its backends left out.
+/// A pool with all defaults but its backends.
 pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
     Pool {
         name: name.to_owned(),
@@ -247,7 +247,7 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
     }
 }
 
-/// Addresses, or tables with an address each; one stands for a list of one.
+/// Addresses, or tables with an address each. One alone counts as a list.
 pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
     let place = node.place.clone();
     let nodes = node.one_or_many();
@@ -267,7 +267,7 @@ pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
             findings.warning(
                 &place,
                 format!(
-                    "{} is listed twice; a `weight` says the same with one connection pool",
+                    "{} is listed twice; use `weight`, which needs only one connection pool",
                     backend.address
                 ),
             );
@@ -277,7 +277,7 @@ pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
     if !backends.is_empty() && backends.iter().all(|b| b.weight == 0) {
         findings.warning(
             &place,
-            "has backends of weight 0 only, which take no requests: each is answered 503",
+            "has only backends of weight 0, which get no requests: every request is answered 503",
         );
     }
     backends
@@ -331,7 +331,8 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
         && line.value as usize > header_bytes
     {
         let message = format!(
-            "is more than `header-bytes` ({header_bytes}), which counts the request line as well; write less, or raise that"
+            "is more than `header-bytes` ({header_bytes}), which includes the request line; write \
+             less, or raise `header-bytes`"
         );
         findings.error(&line.place, message);
     }
@@ -388,12 +389,12 @@ pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeout
         idle: read("idle", least, default.idle),
         body_read: read("body-read", least, default.body_read),
         send: read("send", least, default.send),
-        // Nothing is waited for: what a client still sends resets its connection.
+        // 0 is allowed: data that a client still sends then resets its connection.
         linger: read("linger", Duration::ZERO, default.linger),
         connect: read("connect", least, default.connect),
         response: read("response", least, default.response),
         upstream_idle: read("upstream-idle", least, default.upstream_idle),
-        // Nothing is waited for: whatever is in flight is cut.
+        // 0 is allowed: requests in flight are then aborted.
         drain: read("drain", Duration::ZERO, default.drain),
     };
     section.finish(findings);

@@ -1,4 +1,4 @@
-//! Where a configuration comes from: a file, the environment, flags.
+//! The sources of a configuration: a file, the environment, flags.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -10,10 +10,10 @@ use super::file::{self, Common, HostEntry, MAX_WORKERS};
 use super::{Backend, ConfigError, ConfigErrors, host, values};
 use crate::files;
 
-/// Far more than anyone writes; a device or a wrong file otherwise fills the memory.
+/// Far more than any configuration needs; without a limit, a wrong file could fill the memory.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// Everything that a configuration is made of. Flags beat environment beats file.
+/// The sources of a configuration. Flags override the environment, which overrides the file.
 #[derive(Default, Clone)]
 pub struct Sources {
     /// The file, if any.
@@ -27,11 +27,11 @@ pub struct Sources {
 /// A configuration file.
 #[derive(Clone)]
 pub enum FileSource {
-    /// To be read from here. Paths in it are relative to its folder.
+    /// A file to read. Paths in it are relative to its folder.
     Path(PathBuf),
-    /// Read already.
+    /// A text in memory.
     Text {
-        /// What errors call it.
+        /// Its name in error messages.
         name: String,
         /// The TOML text.
         text: String,
@@ -40,10 +40,10 @@ pub enum FileSource {
     },
 }
 
-/// Values that beat the file, as written. An empty text or list is as good as none.
+/// Values that override the file, as written. An empty text or list counts as not set.
 #[derive(Default, Clone)]
 pub struct Overrides {
-    /// Addresses; each text may hold several, separated by commas.
+    /// Addresses; each text may contain several, separated by commas.
     pub listen: Vec<String>,
     /// An address or "off".
     pub admin_listen: Option<String>,
@@ -51,11 +51,11 @@ pub struct Overrides {
     pub admin_token: Option<String>,
     /// A number.
     pub workers: Option<String>,
-    /// `NAME=ADDRESS,ADDRESS`; each text may hold several, separated by semicolons.
+    /// `NAME=ADDRESS,ADDRESS`; each text may contain several, separated by semicolons.
     pub hosts: Vec<String>,
 }
 
-/// Who wrote an override, for error messages.
+/// The origin of an override, for error messages.
 #[derive(Clone, Copy)]
 pub(super) enum Layer {
     Environment,
@@ -145,7 +145,7 @@ impl Layer {
 }
 
 impl FileSource {
-    /// What errors call it, its text, and the folder that its paths are relative to.
+    /// Its name in error messages, its text, and the folder that its paths are relative to.
     pub(super) fn open(self) -> Result<(Arc<str>, String, PathBuf), ConfigErrors> {
         match self {
             Self::Text { name, text, base } => Ok((name.into(), text, base)),
@@ -173,7 +173,7 @@ fn read_text(path: &Path) -> Result<String, String> {
             "there is no such file; check the path given by --config or WAYPOST_CONFIG".to_owned()
         }
         ErrorKind::PermissionDenied => {
-            "permission denied; let the user that runs waypost read it".to_owned()
+            "permission denied; allow the user that runs waypost to read it".to_owned()
         }
         ErrorKind::IsADirectory => "is a directory; name the file in it".to_owned(),
         ErrorKind::FileTooLarge => {

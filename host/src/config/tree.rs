@@ -1,4 +1,4 @@
-//! The file as a tree of values that know their key and place, and readers that note what is wrong.
+//! The file as a tree of values with key and place, and readers that note mistakes.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -11,8 +11,8 @@ use toml::de::{DeTable, DeValue};
 use super::error::{At, Findings, Place};
 use super::values;
 
-/// Bytes of a key with its sections: each value below holds them, so that a long key over many
-/// values would take room without end.
+/// The most bytes of a key with its sections. Each value below keeps them, so a long key with many
+/// values would otherwise take unbounded memory.
 const LONGEST_PATH: usize = 200;
 
 /// A value, its key and where it is.
@@ -26,7 +26,7 @@ pub(crate) struct Node {
 enum Value {
     String(String),
     Integer(i64),
-    /// More than 64 bits, or NaN, or anything else that no key takes; described for the message.
+    /// A value that no key accepts (NaN, more than 64 bits, ...), described for the message.
     Other(&'static str),
     Float(f64),
     Boolean(bool),
@@ -34,7 +34,7 @@ enum Value {
     Table(Vec<(String, Node)>),
 }
 
-/// A table that is being read: each key is taken once, what is left at the end is unknown.
+/// A table that is being read: each known key is taken once; keys left at the end are unknown.
 #[derive(Debug)]
 pub(crate) struct Section {
     pub place: Place,
@@ -49,7 +49,7 @@ pub(crate) fn parse(file: &Arc<str>, text: &str, findings: &mut Findings) -> Opt
     let mut last_line = 0;
     for error in errors {
         let place = document.place(error.span().map_or(0, |s| s.start), String::new());
-        // One slip often makes several errors; the first of a line says it best.
+        // One mistake often causes several errors; the first of a line explains it best.
         if let Place::File { line, .. } = place
             && line != last_line
         {
@@ -76,7 +76,7 @@ pub(crate) fn parse(file: &Arc<str>, text: &str, findings: &mut Findings) -> Opt
 }
 
 impl Section {
-    /// The value of this key, if it is there. From now on the key is known.
+    /// The value of this key, if there is one. The key counts as known.
     pub fn take(&mut self, key: &'static str) -> Option<Node> {
         self.known.push(key);
         let at = self.entries.iter().position(|(name, _)| name == key)?;
@@ -100,12 +100,12 @@ impl Section {
             })
     }
 
-    /// Everything that is left: for tables whose keys are names.
+    /// All remaining entries: for tables whose keys are names.
     pub fn into_entries(self) -> Vec<(String, Node)> {
         self.entries
     }
 
-    /// What is left is unknown: an error each.
+    /// Notes an error for each remaining key, which is unknown.
     pub fn finish(self, findings: &mut Findings) {
         for (name, node) in &self.entries {
             let advice = match nearest(name, &self.known) {
@@ -145,7 +145,7 @@ impl Node {
         matches!(self.value, Value::String(_))
     }
 
-    /// A string that a reader of `values` understands.
+    /// A string that a function of `values` parses.
     pub fn parsed<T>(
         self,
         findings: &mut Findings,
@@ -156,7 +156,7 @@ impl Node {
         Some(At::new(value, text.place))
     }
 
-    /// Like `parsed`, but an integer is read as if it stood in quotes.
+    /// Like `parsed`, but also accepts an integer without quotes.
     pub fn parsed_scalar<T>(
         self,
         findings: &mut Findings,
@@ -245,7 +245,7 @@ impl Node {
         }
     }
 
-    /// A list, or one value that stands for a list of one.
+    /// A list, or one value that counts as a list.
     pub fn one_or_many(self) -> Vec<Node> {
         match self.value {
             Value::List(nodes) => nodes,
@@ -282,7 +282,7 @@ impl Node {
                 .collect::<Option<_>>()
                 .map(Json::Object),
             Value::Other(_) => self.mismatch(
-                "something that JSON can hold (write it as a string)",
+                "something that JSON can express (such as a string)",
                 findings,
             ),
         }
@@ -330,7 +330,7 @@ impl<'t> Document<'t> {
             .copied()
             .unwrap_or(0);
         let before = self.text.get(start..offset).unwrap_or_default();
-        // Counting the characters of an endless line for each of its values would take forever.
+        // Counting the characters of a very long line for each of its values would take too long.
         let column = if before.len() > 4096 {
             before.len()
         } else {
@@ -350,8 +350,7 @@ impl<'t> Document<'t> {
             .map(|(key, value)| {
                 let name = key.get_ref().to_string();
                 let path = join(path, &name);
-                // The key's place, not the value's: a table that is made by dotted keys has no
-                // place of its own.
+                // The key's place, not the value's: a table that dotted keys create has no place.
                 let offset = key.span().start;
                 (name, self.node(value, offset, path))
             })
@@ -389,7 +388,7 @@ impl<'t> Document<'t> {
     }
 }
 
-/// The path of a key in its section, quoted where TOML would need it.
+/// The path of a key in its section, quoted where TOML requires it.
 fn join(path: &str, name: &str) -> String {
     let bare = !name.is_empty()
         && name
@@ -412,8 +411,8 @@ fn join(path: &str, name: &str) -> String {
     }
 }
 
-/// The known key that was probably meant: at most two letters away, or the same with other
-/// separators and case.
+/// The known key that was probably intended: at most two letters away, or equal but for separators
+/// and case.
 fn nearest(written: &str, known: &[&'static str]) -> Option<&'static str> {
     let written = written.to_lowercase().replace('_', "-");
     known
@@ -425,7 +424,7 @@ fn nearest(written: &str, known: &[&'static str]) -> Option<&'static str> {
         .map(|(_, key)| key)
 }
 
-/// How many letters to insert, remove or replace; too much to count is `usize::MAX`.
+/// How many letters to insert, remove or replace; `usize::MAX` for long keys.
 fn distance(a: &str, b: &str) -> usize {
     if a.len().abs_diff(b.len()) > 8 {
         return usize::MAX;

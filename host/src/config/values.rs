@@ -1,5 +1,5 @@
-//! Single values as an operator writes them. Each reader answers with the value, or with a message
-//! that says what is wrong and what to write.
+//! Parsers of single values. Each returns the value, or a message that explains the mistake and
+//! what to write.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -10,13 +10,12 @@ use super::OnFailure;
 use super::host::is_label;
 use crate::message::path;
 
-/// The port of a backend that names none.
+/// The default port of a backend.
 const DEFAULT_BACKEND_PORT: u16 = 80;
-/// Names stand in URLs, logs and metrics.
+/// Names appear in URLs, logs and metrics.
 const MAX_NAME_LEN: usize = 64;
 
-/// An address to listen on: `ip:port`, `[v6]:port` or `localhost:port`. The error says what to
-/// write.
+/// An address to listen on: `ip:port`, `[v6]:port` or `localhost:port`.
 pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
     let text = written.trim();
     let ip_and_port = match text.strip_prefix("localhost:") {
@@ -43,14 +42,15 @@ pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
             )
         } else {
             format!(
-                "{written:?} is not an address to listen on; write IP:PORT, such as \"0.0.0.0:8080\" or \"[::]:8080\""
+                "{written:?} is not an address to listen on; write IP:PORT, such as \
+                 \"0.0.0.0:8080\" or \"[::]:8080\""
             )
         },
     )
 }
 
 /// A backend's address: `host`, `host:port`, `ip`, `ip:port`, `v6` or `[v6]:port`, as `host:port`
-/// with the default port filled in. The error says what to write.
+/// with the default port filled in.
 pub fn parse_backend(written: &str) -> Result<String, String> {
     let text = written.trim();
     if let Some((scheme, rest)) = text.split_once("://") {
@@ -91,7 +91,8 @@ fn backend_host(host: &str, written: &str) -> Result<String, String> {
             .and_then(|v6| v6.parse::<Ipv6Addr>().ok());
         let message = || {
             format!(
-                "{written:?} is not a valid IPv6 address with a port; write for example \"[2001:db8::1]:80\""
+                "{written:?} is not a valid IPv6 address with a port; write for example \
+                 \"[2001:db8::1]:80\""
             )
         };
         return address
@@ -101,13 +102,13 @@ fn backend_host(host: &str, written: &str) -> Result<String, String> {
     let name = host.strip_suffix('.').unwrap_or(host);
     if name.is_empty() || name.len() > 253 || !name.split('.').all(is_label) {
         let advice = if host.contains('/') {
-            "leave the path out and "
+            "remove the path and "
         } else {
             ""
         };
         return Err(format!(
-            "{written:?} is not a backend's address; {advice}write HOST:PORT, such as \"10.0.0.1:80\" or \
-             \"app.internal:8000\""
+            "{written:?} is not a backend's address; {advice}write HOST:PORT, such as \
+             \"10.0.0.1:80\" or \"app.internal:8000\""
         ));
     }
     let last = name.rsplit('.').next().unwrap_or_default();
@@ -127,7 +128,8 @@ pub(crate) fn duration(written: &str) -> Result<Duration, String> {
             format!("{written:?} has no unit; write for example \"{text}s\" or \"{text}ms\"")
         } else {
             format!(
-                "{written:?} is not a duration; write a number and a unit, such as \"250ms\", \"10s\" or \"1m 30s\""
+                "{written:?} is not a duration; write a number and a unit, such as \"250ms\", \
+                 \"10s\" or \"1m 30s\""
             )
         }
     })
@@ -152,16 +154,27 @@ pub(crate) fn size(written: &str) -> Result<u64, String> {
         _ => None,
     };
     let number: Option<u64> = number.replace('_', "").parse().ok();
-    number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor)).ok_or_else(|| {
-        format!("{written:?} is not a size; write bytes such as 65536, or \"64KiB\", \"16MiB\", \"1GiB\"")
-    })
+    number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor))
+        .ok_or_else(|| {
+            format!(
+                "{written:?} is not a size; write bytes such as 65536, or \"64KiB\", \"16MiB\", \
+             \"1GiB\""
+            )
+        })
 }
 
 /// A network, or one address.
 pub(super) fn network(written: &str) -> Result<IpNet, String> {
     let text = written.trim();
-    text.parse::<IpNet>().map(|net| net.trunc()).or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
-        format!("{written:?} is not a network; write for example \"10.0.0.0/8\", \"fd00::/8\" or \"192.0.2.7\"")
+    let network = text.parse::<IpNet>().map(|net| net.trunc());
+    let network = network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| {
+        format!(
+            "{written:?} is not a network; write for example \"10.0.0.0/8\", \"fd00::/8\" or \
+             \"192.0.2.7\""
+        )
     })
 }
 
@@ -173,13 +186,14 @@ pub(super) fn on_failure(written: &str) -> Result<OnFailure, String> {
         status => match status.parse::<u16>() {
             Ok(status @ 400..=599) => Ok(OnFailure::Status(status)),
             _ => Err(format!(
-                "{written:?} is not a failure mode; write \"random\", \"next\" or a status from 400 to 599"
+                "{written:?} is not a failure mode; write \"random\", \"next\" or a status from \
+                 400 to 599"
             )),
         },
     }
 }
 
-/// The name of a policy or a pool: it stands in URLs, logs and metrics.
+/// The name of a policy or a pool, which appears in URLs, logs and metrics.
 pub(super) fn name(written: &str) -> Result<(), String> {
     let ok = (1..=MAX_NAME_LEN).contains(&written.len())
         && written
@@ -190,8 +204,8 @@ pub(super) fn name(written: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{written:?} is not a name; it starts with a letter or a digit, goes on with letters, digits, `-`, `_` and `.`, \
-         and has at most {MAX_NAME_LEN} characters"
+        "{written:?} is not a name; write a letter or a digit, then letters, digits, `-`, `_` and \
+         `.`, at most {MAX_NAME_LEN} characters"
     ))
 }
 
@@ -213,7 +227,8 @@ pub(super) fn digest(written: &str) -> Result<String, String> {
             Ok(written.to_ascii_lowercase())
         }
         _ => Err(format!(
-            "{written:?} is not a digest; write `sha256:` and 64 hexadecimal digits, as `waypost check` and GET /policies show them"
+            "{written:?} is not a digest; write `sha256:` and 64 hexadecimal digits, as `waypost \
+             check` and GET /policies show them"
         )),
     }
 }
@@ -231,24 +246,24 @@ pub(super) fn route_path(written: &str) -> Result<String, String> {
     })
 }
 
-/// A path as it stands in a request's target.
+/// A path as a request's target has it.
 pub(super) fn url_path(written: &str) -> Result<(), String> {
     if !written.starts_with('/') {
         return Err(format!(
-            "{written:?} is not a path; it starts with `/`, such as \"/api\""
+            "{written:?} is not a path; begin it with `/`, such as \"/api\""
         ));
     }
     if written.contains(['?', '#']) {
         return Err(format!(
-            "{written:?} is not a path; leave out the query (`?`) and the fragment (`#`)"
+            "{written:?} is not a path; remove the query (`?`) and the fragment (`#`)"
         ));
     }
     if written.bytes().any(|b| !b.is_ascii_graphic()) {
         return Err(format!(
-            "{written:?} is not a path; write spaces, control and non-ASCII characters percent-encoded"
+            "{written:?} is not a path; percent-encode spaces, control and non-ASCII characters"
         ));
     }
-    // Requests are matched with these resolved, however they are encoded.
+    // Requests are matched after these are resolved, in any encoding.
     let dots = |segment: &str| {
         matches!(
             segment.to_ascii_lowercase().replace("%2e", ".").as_str(),
@@ -257,7 +272,7 @@ pub(super) fn url_path(written: &str) -> Result<(), String> {
     };
     if written.split('/').any(dots) {
         return Err(format!(
-            "{written:?} is not a path to match; leave out the `.` and `..` segments"
+            "{written:?} is not a path to match; remove the `.` and `..` segments"
         ));
     }
     Ok(())

@@ -1,13 +1,10 @@
-//! Faults on demand, for the tests of this repository: a release build has none of this.
+//! Faults on demand, for the tests of this repository. Release builds don't contain them.
 
-/// Panics or hangs here if a test asks for it: `WAYPOST_TEST_FAULT` holds `NAME=panic:FILE`,
-/// `NAME=hang:FILE` or `NAME=pause:FILE`, several of them separated by `;`. It happens when the
-/// file exists, which is removed first: once. A pause ends when the file is there again.
+/// Panics or hangs here if a test requests it: `WAYPOST_TEST_FAULT` is a list of `NAME=panic:FILE`,
+/// `NAME=hang:FILE` and `NAME=pause:FILE`, separated by `;`. The fault happens once, when the file
+/// exists, which it removes. A pause ends when the file exists again.
 #[cfg(debug_assertions)]
-#[allow(
-    clippy::panic,
-    reason = "that is what it is for, and only in builds for tests"
-)]
+#[allow(clippy::panic, reason = "its purpose, and only in builds for tests")]
 pub fn point(name: &str) {
     use std::sync::LazyLock;
 

@@ -1,8 +1,7 @@
-//! The operational log: what the process says of itself, on standard error.
+//! The operational log on standard error.
 //!
-//! Of a command that serves, lines pass through a queue: a terminal, a pipe or a disk that takes
-//! nothing costs lines, which are counted, and never a worker's time. Other commands write
-//! directly.
+//! A command that serves writes through a queue: a terminal, a pipe or a disk that stalls costs
+//! lines, which are counted, but never a worker's time. Other commands write directly.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,7 +16,7 @@ use super::{counters, lines, panics};
 
 /// Lines that may wait ...
 const WAITING: usize = 1024;
-/// ... of this length at most: together no more than 8 MiB.
+/// ... of at most this length: together at most 8 MiB.
 const LINE: usize = 8 * 1024;
 
 /// How long a part of a sentence of very many lines may take.
@@ -33,13 +32,13 @@ enum Log {
 /// How lines reach standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// By way of a queue and a thread: whoever logs never waits, and lines may be lost.
+    /// Through a queue and a thread: callers never wait, and lines may be lost.
     Queued,
-    /// At once: whoever logs waits for the reader.
+    /// Directly: callers wait for the reader.
     Direct,
 }
 
-/// Begins the log of this process, and lets panics be told in it.
+/// Starts the log of this process and reports panics in it.
 pub fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
     let log = match manner {
         Manner::Queued => Log::Queued(Outlet::start(
@@ -57,13 +56,13 @@ pub fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
         .with_env_filter(filter)
         .with_writer(|| Entry)
         .with_ansi(io::stderr().is_terminal())
-        // It would print those where we may not.
+        // It would print them directly, which may block.
         .log_internal_errors(false)
         .try_init();
     Ok(())
 }
 
-/// Writes a line as it is, whatever the filter says.
+/// Writes a line unchanged and past the filter.
 pub fn line(mut text: Vec<u8>) {
     cut(&mut text);
     match LOG.get() {
@@ -75,18 +74,18 @@ pub fn line(mut text: Vec<u8>) {
             }
         }
         Some(Log::Direct(output)) => {
-            // What can't be written has nowhere else to go.
+            // There is nowhere else to report a failed write.
             let _ = output
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .write(&text);
         }
-        // Before the start there is one thread, which may wait.
+        // Before the start there is only one thread, which may wait.
         None => _ = io::stderr().write_all(&text),
     }
 }
 
-/// The sentence that a command ends with when it fails; of several lines, all of them.
+/// Prints the error that ends a command; it may have several lines.
 pub fn complain(sentence: &str) {
     let lines: Vec<&str> = sentence.lines().collect();
     for (number, part) in lines.chunks(WAITING / 2).enumerate() {
@@ -98,7 +97,7 @@ pub fn complain(sentence: &str) {
     }
 }
 
-/// Waits until what was logged is written, but not beyond this limit; tells whether it is.
+/// Waits until all logged lines are written, but not beyond this limit; false if some are not.
 pub fn finish(limit: Duration) -> bool {
     match LOG.get() {
         Some(Log::Queued(outlet)) => outlet.flush(limit),
@@ -115,7 +114,7 @@ pub fn stamp(ago: Duration) -> String {
 fn cut(text: &mut Vec<u8>) {
     if text.len() > LINE {
         let mut at = LINE;
-        // Not in the middle of a character.
+        // Cut between characters.
         while at > 0 && text[at] & 0xC0 == 0x80 {
             at -= 1;
         }
@@ -124,7 +123,7 @@ fn cut(text: &mut Vec<u8>) {
     }
 }
 
-/// What tracing writes one event to.
+/// The writer of one event of `tracing`.
 struct Entry;
 
 impl Write for Entry {
@@ -138,12 +137,12 @@ impl Write for Entry {
     }
 }
 
-/// Tells how many lines were lost as soon as lines are taken again.
+/// Reports how many lines were lost, as soon as lines can be written again.
 #[derive(Default)]
 struct Reporter {
-    /// Lines that were told of.
+    /// Lost lines that were reported.
     told: u64,
-    /// The same once what is due is written.
+    /// The same after the pending report is written.
     telling: u64,
 }
 
@@ -158,7 +157,7 @@ impl Keeper for Reporter {
         (lost > 0).then(|| {
             let now = stamp(Duration::ZERO);
             format!(
-                "{now}  WARN waypost::log: {lost} lines lost: standard error did not take them\n"
+                "{now}  WARN waypost::log: {lost} lines lost: standard error did not accept them\n"
             )
             .into_bytes()
         })

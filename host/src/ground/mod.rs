@@ -1,8 +1,8 @@
-//! Ground: how does a line leave the process, and what becomes of a panic?
+//! Ground: how does a line leave the process, and how does the process survive a panic?
 //!
-//! Descriptors that take whole lines, queues in front of them with a thread of their own, the
-//! operational log, and the panic hook. Used by every room; knows none. Nothing here makes a worker
-//! or the control side wait for a descriptor.
+//! Outputs that write whole lines, queues before them with a thread of their own, the operational
+//! log, and the panic hook. Every room uses this one; it uses no other. Nothing here makes a
+//! worker or the control side wait for a descriptor.
 
 mod fault;
 #[cfg(test)]

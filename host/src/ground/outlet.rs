@@ -1,4 +1,4 @@
-//! A queue in front of a descriptor, and the thread that writes what comes out of it.
+//! A queue before a descriptor, and the thread that writes its lines.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use super::output::{Lost, Output};
 use super::{fault, panics};
 
-/// How often a queue that is full is tried again by something that has the time.
+/// How often callers that may wait retry a full queue.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// Where lines go.
+/// The destination of lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// Standard output.
@@ -23,7 +23,7 @@ pub enum Target {
     File(PathBuf),
 }
 
-/// What the thread tells. Every call is on that thread.
+/// Receives the thread's reports, on that thread.
 pub trait Keeper: Send + 'static {
     /// Lines could not be written.
     fn lost(&mut self, lost: &Lost);
@@ -33,10 +33,10 @@ pub trait Keeper: Send + 'static {
         None
     }
 
-    /// What was due is written.
+    /// The line that was due is written.
     fn paid(&mut self) {}
 
-    /// The file was opened again, or could not be: then lines go on to where they went.
+    /// The file was reopened; after an error, lines still go to the old file.
     fn reopened(&mut self, _result: io::Result<()>) {}
 }
 
@@ -63,7 +63,8 @@ impl Target {
 }
 
 impl Outlet {
-    /// Opens the target and starts the thread. So many messages may wait; what is over is refused.
+    /// Opens the target and starts the thread. At most this many messages may wait; more are
+    /// refused.
     pub fn start(
         name: &'static str,
         target: Target,
@@ -83,7 +84,7 @@ impl Outlet {
         Ok(Self { sink })
     }
 
-    /// Hands lines over, or gives them back if the descriptor is too slow for them. Never waits.
+    /// Queues lines, or returns them if the descriptor is too slow. Never waits.
     pub fn send(&self, lines: Vec<u8>) -> Result<(), Vec<u8>> {
         self.sink
             .try_send(Message::Lines(lines))
@@ -94,14 +95,13 @@ impl Outlet {
             })
     }
 
-    /// Has the file opened again by its name, after the lines that were handed over so far; false
-    /// if the queue is full.
+    /// Reopens the file by its name after the lines queued so far; false if the queue is full.
     pub fn reopen(&self) -> bool {
         self.sink.try_send(Message::Reopen).is_ok()
     }
 
-    /// Waits until what was handed over so far is written, but not beyond this limit; tells whether
-    /// it is.
+    /// Waits until the lines queued so far are written, but not beyond this limit; false if some
+    /// are not.
     pub fn flush(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let (done, written) = sync_channel(1);
@@ -120,14 +120,14 @@ impl Outlet {
     }
 }
 
-/// With `stty tostop`, the kernel stops a process of the background that writes to the terminal,
-/// all of it. With the signal blocked in the thread that writes, it lets it write.
+/// With `stty tostop`, the kernel stops a whole background process that writes to the terminal. If
+/// the writing thread blocks the signal, the kernel lets it write.
 fn let_the_terminal_be() {
     #[cfg(unix)]
     {
         let mut set = nix::sys::signal::SigSet::empty();
         set.add(nix::sys::signal::Signal::SIGTTOU);
-        // Fails for no valid set.
+        // Can't fail for a valid set.
         let _ = set.thread_block();
     }
 }
@@ -154,19 +154,19 @@ fn run(
             }
             Message::Reopen => match target.open() {
                 Ok(opened) => {
-                    // The rest of a line that was begun in the former file has no place in the new
+                    // The rest of a line that begins in the old file does not belong in the new
                     // one.
                     if std::mem::replace(output, opened).is_mid_line() {
                         keeper.lost(&Lost {
                             lines: 1,
-                            error: io::Error::other("the file was opened again"),
+                            error: io::Error::other("the file was reopened"),
                         });
                     }
                     keeper.reopened(Ok(()));
                 }
                 Err(e) => keeper.reopened(Err(e)),
             },
-            // Whoever asked may have given up.
+            // The caller may have given up.
             Message::Flush(done) => _ = done.try_send(()),
         }
     }

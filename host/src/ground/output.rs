@@ -1,4 +1,4 @@
-//! A descriptor that takes whole lines.
+//! A descriptor for whole lines.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -6,24 +6,23 @@ use std::path::Path;
 
 use super::lines;
 
-/// How long a descriptor that takes nothing now is waited for before it is tried again anyway, in
-/// seconds.
+/// After how many seconds a descriptor that is not ready is tried again anyway.
 const WRITABLE: i64 = 1;
 
-/// A descriptor. A line whose beginning it took is completed later, or taken back: never is one cut
-/// short in the middle of a log.
+/// A descriptor. A line that was written in part is completed later or removed, so that no cut line
+/// stays in a log.
 pub struct Output {
     #[cfg(unix)]
     to: File,
     #[cfg(not(unix))]
     to: Box<dyn Write + Send>,
-    /// Opened here: nothing else moves its position.
+    /// Opened here, so nothing else moves its position.
     own: bool,
-    /// What is still to be written of a line that was begun.
+    /// The unwritten rest of a line.
     rest: Vec<u8>,
 }
 
-/// What a write came to that failed.
+/// A failed write.
 #[derive(Debug)]
 pub struct Lost {
     /// Lines that were not written.
@@ -57,7 +56,7 @@ impl Output {
         });
     }
 
-    /// Past the buffer and the lock that the standard library has for all of the process.
+    /// Bypasses the buffer and the lock of the standard library.
     #[cfg(unix)]
     fn inherited(descriptor: std::os::fd::BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self {
@@ -67,11 +66,11 @@ impl Output {
         })
     }
 
-    /// Opens a file to append to, and makes it if it is not there.
+    /// Opens a file to append to, and creates it if it is missing.
     pub fn append(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.create(true).append(true);
-        // A FIFO that nobody reads would hold the start until somebody does.
+        // Opening a FIFO without a reader would block the start.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::custom_flags(
             &mut options,
@@ -84,7 +83,7 @@ impl Output {
                 .open(path)
                 .map_err(|error| match rustix::io::Errno::from_io_error(&error) {
                     Some(rustix::io::Errno::NXIO) => {
-                        io::Error::new(error.kind(), "it is a FIFO that no process reads")
+                        io::Error::new(error.kind(), "it is a FIFO without a reader")
                     }
                     _ => error,
                 })?;
@@ -97,8 +96,8 @@ impl Output {
         })
     }
 
-    /// Writes lines. Waits for as long as the descriptor makes it wait: only for a thread that
-    /// nothing else depends on.
+    /// Writes lines and waits for the descriptor without a limit. Only for a thread that nothing
+    /// else waits for.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Lost> {
         if !self.rest.is_empty() {
             let rest = std::mem::take(&mut self.rest);
@@ -130,7 +129,7 @@ impl Output {
         })
     }
 
-    /// Whether a line was begun and is not completed.
+    /// Whether a line was written in part.
     pub fn is_mid_line(&self) -> bool {
         !self.rest.is_empty()
     }
@@ -143,8 +142,8 @@ impl Output {
                 Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => written += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // A descriptor that a shell or another program made so; or a FIFO whose reader is
-                // slow.
+                // A shell or another program has made the descriptor non-blocking, or it is a FIFO
+                // with a slow reader.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.wait_until_writable(),
                 Err(e) => return (written, Err(e)),
             }
@@ -169,7 +168,7 @@ impl Output {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
 
-    /// Takes the last bytes back, which are of a line that was begun; false if that can't be done.
+    /// Removes the last bytes, which belong to a line written in part; false if that is impossible.
     #[cfg(unix)]
     fn take_back(&mut self, bytes: usize) -> bool {
         use std::io::{Seek, SeekFrom};
@@ -179,7 +178,7 @@ impl Output {
         let (Ok(found), Ok(position)) = (self.to.metadata(), self.to.stream_position()) else {
             return false;
         };
-        // Where another process has appended since, the bytes are not the last ones.
+        // If another process has appended since, the bytes are not the last ones.
         if !found.is_file() || found.len() != position {
             return false;
         }
@@ -195,8 +194,8 @@ impl Output {
     }
 }
 
-/// Prints on standard output, for a command that ends. A reader that has seen enough, as `head`
-/// has, is no failure.
+/// Prints on standard output, for a command that ends. A reader that has left, such as `head`, is
+/// not an error.
 pub fn print(text: &str) -> io::Result<()> {
     match Output::stdout()?.push(text.as_bytes()).1 {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -204,8 +203,7 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Prints on standard error, for a command that ends. What can't be shown there is not worth a
-/// failure.
+/// Prints on standard error, for a command that ends. A failure is ignored.
 pub fn print_aside(text: &str) {
     if let Ok(mut stderr) = Output::stderr() {
         let _ = stderr.push(text.as_bytes());

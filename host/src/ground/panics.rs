@@ -1,4 +1,4 @@
-//! Panics: told in the log, counted, and survived where what panicked can go on.
+//! Panics are logged, counted, and survived where the work can continue.
 
 use std::future::{Future, poll_fn};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -10,21 +10,21 @@ use std::time::Duration;
 
 use super::{counters, log};
 
-/// How long what panicked rests before it goes on: what panics again at once must not burn a core.
+/// The pause after a panic, so that work that panics again immediately does not use up a core.
 const REST: Duration = Duration::from_millis(100);
 
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
-/// Something has panicked; what it was is in the log.
+/// The work has panicked; the log has the details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Panicked;
 
-/// From here on a panic is one line of the log, with the backtrace if RUST_BACKTRACE asks for one,
-/// and is counted.
+/// Installs the panic hook: a panic is counted and becomes one line of the log, with a backtrace if
+/// RUST_BACKTRACE is set.
 pub(super) fn install_hook() {
     panic::set_hook(Box::new(|info| {
         let sentence = sentence(info);
-        // Held for a copy only, which does not panic.
+        // Held only while copying, which does not panic.
         *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.clone());
         counters().panics.fetch_add(1, Relaxed);
         let backtrace = std::backtrace::Backtrace::capture();
@@ -60,21 +60,21 @@ pub fn last() -> Option<String> {
     LAST.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Does one piece of work; `None` if it panicked. What it leaves behind must be fit for the next
+/// Does one piece of work; `None` if it panicked. The state that it leaves must be fit for the next
 /// piece.
 pub fn goes_on<T>(work: impl FnOnce() -> T) -> Option<T> {
     panic::catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// Runs the body of a thread until it returns, and again whenever it has panicked.
+/// Runs the body of a thread until it returns, and restarts it after a panic.
 pub fn keeps_running(what: &str, mut body: impl FnMut()) {
     while goes_on(&mut body).is_none() {
-        tracing::error!("{what} panicked, and is started again");
+        tracing::error!("{what} panicked and is restarted");
         std::thread::sleep(REST);
     }
 }
 
-/// The result of a future, or that it panicked.
+/// The result of a future, or an error if it panicked.
 pub async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = pin!(future);
     poll_fn(
@@ -86,13 +86,13 @@ pub async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     .await
 }
 
-/// Runs a task until it returns, and another in its place whenever it has panicked.
+/// Runs a task until it returns, and starts another in its place after a panic.
 pub async fn stays<T, F: Future<Output = T>>(what: &str, mut task: impl FnMut() -> F) -> T {
     loop {
         match caught(task()).await {
             Ok(result) => return result,
             Err(Panicked) => {
-                tracing::error!("{what} panicked, and is started again");
+                tracing::error!("{what} panicked and is restarted");
                 tokio::time::sleep(REST).await;
             }
         }

@@ -1,13 +1,12 @@
-//! Addresses in a text, also where they are glued to something else: `client:192.0.2.7`,
-//! `2001:db9::1: limit`.
+//! Addresses in a text, even next to other characters: `client:192.0.2.7`, `2001:db9::1: limit`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
-/// The longest way to write an address: of version 6, with one of version 4 at its end.
+/// The longest form of an address: IPv6 with an IPv4 address at its end.
 const LONGEST: usize = 45;
 
-/// Which addresses are looked for.
+/// The addresses to find.
 #[derive(Debug)]
 pub(super) struct Sought {
     client: IpAddr,
@@ -16,7 +15,7 @@ pub(super) struct Sought {
 }
 
 impl Sought {
-    /// The client's; all that there are if `all`.
+    /// The client's address; every address if `all`.
     pub fn new(client: IpAddr, all: bool) -> Self {
         let client = client.to_canonical();
         Self {
@@ -26,7 +25,7 @@ impl Sought {
         }
     }
 
-    /// The first of them from here on, and where it stands.
+    /// The first match from here on, and its position.
     pub fn next(&self, text: &[u8], from: usize) -> Option<(Range<usize>, IpAddr)> {
         (from..text.len()).find_map(|at| self.here(text, at))
     }
@@ -59,7 +58,7 @@ impl Sought {
     }
 }
 
-/// The longest address that begins here and is meant.
+/// The longest matching address that begins here.
 fn longest(
     text: &[u8],
     at: usize,

@@ -1,4 +1,4 @@
-//! The file: whole lines, and never more than twice the bound with the one that was set aside.
+//! The file: whole lines, and never more than twice the bound together with the rotated file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -12,34 +12,34 @@ const PIECE: usize = 64 * 1024;
 pub(super) struct RecordFile {
     path: PathBuf,
     max_bytes: u64,
-    /// None if it can't be gone on with: then the next line finds no room in it.
+    /// `None` after an error that leaves the file unusable: the next line then needs a new file.
     file: Option<File>,
-    /// Bytes in it, all of whole lines.
+    /// Its bytes, all of whole lines.
     length: u64,
-    /// Lines that come next.
+    /// Lines to write next.
     pending: Vec<u8>,
     lines: u64,
 }
 
-/// What a flush came to.
+/// The outcome of a flush.
 #[derive(Debug, Default)]
 pub(super) struct Flushed {
-    /// Lines that were to be written.
+    /// Lines of the flush.
     pub lines: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Why they were not.
+    /// Why they were not written.
     pub error: Option<io::Error>,
 }
 
 impl RecordFile {
-    /// Begins a file. One that is there and holds something is set aside.
+    /// Begins a file. An existing file that is not empty is rotated.
     pub fn open(path: &Path, max_bytes: u64) -> io::Result<Self> {
         match fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
-                    "it is there and is no regular file",
+                    "it exists and is not a regular file",
                 ));
             }
             Ok(found) if found.len() > 0 => fs::rename(path, aside(path))?,
@@ -58,17 +58,17 @@ impl RecordFile {
         })
     }
 
-    /// Whether a line of so many bytes has room in this file.
+    /// Whether a line of this many bytes fits into this file.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.file.is_some() && self.length + (self.pending.len() + bytes) as u64 <= self.max_bytes
     }
 
-    /// Whether so many bytes have room in a file that begins.
+    /// Whether this many bytes fit into a new file.
     pub fn can_hold(&self, bytes: usize) -> bool {
         bytes as u64 <= self.max_bytes
     }
 
-    /// Whether nothing waits to be written.
+    /// Whether no line waits to be written.
     pub fn is_flushed(&self) -> bool {
         self.pending.is_empty()
     }
@@ -84,7 +84,7 @@ impl RecordFile {
         self.lines += 1;
     }
 
-    /// Writes what was added. After an error nothing of it is in the file.
+    /// Writes the added lines. After an error none of them is in the file.
     pub fn flush(&mut self) -> Flushed {
         let (lines, bytes) = (std::mem::take(&mut self.lines), self.pending.len() as u64);
         if bytes == 0 {
@@ -96,7 +96,7 @@ impl RecordFile {
         match written {
             Ok(()) => self.length += bytes,
             Err(error) => {
-                // A half line would make all after it unreadable.
+                // A partial line would make all lines after it unreadable.
                 let length = self.length;
                 let cut = |file: &mut File| {
                     file.set_len(length)
@@ -119,7 +119,7 @@ impl RecordFile {
         }
     }
 
-    /// Whether the file is still the one of its name; not if it was moved away or removed.
+    /// Whether its path still leads to this file; false if it was moved away or removed.
     pub fn is_in_place(&self) -> bool {
         #[cfg(unix)]
         {
@@ -136,11 +136,11 @@ impl RecordFile {
         }
     }
 
-    /// Sets the file aside in place of the one before, and begins a new one.
+    /// Rotates the file, replacing the one rotated before, and begins a new one.
     pub fn rotate(&mut self) -> io::Result<()> {
         self.file = None;
         match fs::rename(&self.path, aside(&self.path)) {
-            // Somebody else has set it aside.
+            // Another process has moved it.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             renamed => renamed?,
         }
@@ -152,19 +152,19 @@ impl RecordFile {
     fn write_pending(&mut self) -> io::Result<()> {
         match &mut self.file {
             Some(file) => file.write_all(&self.pending),
-            None => Err(io::Error::other("the file that it was in is broken")),
+            None => Err(io::Error::other("its file is broken")),
         }
     }
 }
 
-/// Where a file is set aside.
+/// The path of the rotated file.
 fn aside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".1");
     name.into()
 }
 
-/// A file that nobody else can read: it holds what clients sent.
+/// A file that only this user can read, because it contains what clients sent.
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -1,6 +1,6 @@
-//! The format: a JSON object a line. A reader passes over keys that it does not know; what older
-//! readers would misunderstand gets another [`FORMAT`]. Before 0.1.0 is published there are no
-//! older readers.
+//! The format: one JSON object per line. A reader ignores unknown keys; a change that older readers
+//! would misunderstand gets another [`FORMAT`]. Before 0.1.0 is published there are no older
+//! readers.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ pub const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Line {
-    /// Who decides, from here on for the requests that name it; the first line of each file is one.
+    /// The pools and policies of the following requests that name it; each file begins with one.
     Lineup(Lineup),
     /// A request that has ended.
     Request(Box<Request>),
@@ -38,7 +38,7 @@ pub struct Lineup {
     pub sample: f64,
     /// Fields whose values are replaced by a hash.
     pub redact: Vec<String>,
-    /// Whether those of the query are.
+    /// Whether the query's values are replaced too.
     pub redact_query: bool,
     /// Whether clients' addresses are replaced.
     pub redact_client: bool,
@@ -51,9 +51,9 @@ pub struct Lineup {
 /// A pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
-    /// What `select` calls it.
+    /// Its id in `select`.
     pub id: u32,
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub name: String,
     /// Its backends by index.
     pub backends: Vec<Backend>,
@@ -78,7 +78,7 @@ pub struct Policy {
     pub name: String,
     /// What `configure` was given.
     pub settings: serde_json::Value,
-    /// The pools that it was told about, by id.
+    /// The pools that it serves, by id.
     pub pools: Vec<u32>,
     /// The longest that a hook may run.
     pub deadline_microseconds: u64,
@@ -86,11 +86,11 @@ pub struct Policy {
     pub memory_bytes: u64,
     /// How long an instance lives.
     pub isolation: Isolation,
-    /// Entries that its store may hold.
+    /// The most entries of its store.
     pub store_entries: usize,
-    /// Bytes that its store may hold.
+    /// The most bytes of its store.
     pub store_bytes: u64,
-    /// The generation that decides; none if none is loaded.
+    /// The active generation; `None` if none is loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<Loaded>,
     /// The generation on trial.
@@ -128,7 +128,7 @@ pub struct Trial {
     pub digest: String,
 }
 
-/// A request and what became of it.
+/// A request and its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// The lineup that decided it.
@@ -154,7 +154,7 @@ pub struct Request {
     pub pool: u32,
     /// The header fields before the first call.
     pub fields: Vec<Field>,
-    /// What was asked, in order.
+    /// The calls of policies, in order.
     pub calls: Vec<Call>,
     /// The status that the client was sent; 0 if none was.
     pub status: u16,
@@ -167,11 +167,11 @@ pub struct Field(pub String, pub Octets);
 /// A call of a hook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    /// The policy that was asked.
+    /// The policy.
     pub policy: String,
     /// Its generation.
     pub generation: u64,
-    /// What that is to the traffic.
+    /// The generation's role.
     pub role: Role,
     /// The hook.
     pub hook: Hook,
@@ -184,13 +184,14 @@ pub struct Call {
     /// In `response-headers`: the response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Response>,
-    /// The request's fields, if they are not those that the line knows so far.
+    /// The request's fields, if they differ from those that the line has so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sees: Option<Vec<Field>>,
-    /// What was known of the pool's backends by index, if it is not what the call before found.
+    /// The facts about the pool's backends by index, if they differ from those of the call before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<Vec<Fact>>,
-    /// What it drew, read and was told; a shadow has that of the call before it.
+    /// The random draws, clock readings and store answers; a shadow has those of the call before
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tape: Option<Recorded>,
     /// What it answered.
@@ -203,15 +204,15 @@ pub struct Call {
     pub nanoseconds: u64,
 }
 
-/// What a generation is to the traffic.
+/// The role of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// It decides.
     Active,
-    /// It decides some of the requests; where it fails, the active generation is asked after it.
+    /// Decides some of the requests; if it fails, the active generation decides.
     Canary,
-    /// It is asked after the active generation, and its answer is dropped.
+    /// Called after the active generation; its answer is discarded.
     Shadow,
 }
 
@@ -235,7 +236,7 @@ pub struct Response {
     pub fields: Vec<Field>,
 }
 
-/// What was known of a backend: requests in flight, latency in microseconds, whether it is healthy,
+/// The facts about a backend: requests in flight, latency in microseconds, whether it is healthy,
 /// failures in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact(pub u32, pub u64, pub bool, pub u32);
@@ -248,20 +249,20 @@ pub enum Answer {
     Backend(u32),
     /// `selection`: none.
     NoChoice,
-    /// `request-headers` and `response-headers`: it may go on.
+    /// `request-headers` and `response-headers`: continue.
     Done,
     /// `range`: not about byte ranges.
     Untouched,
-    /// `range`: to be ignored.
+    /// `range`: ignore the header.
     Ignore,
-    /// `range`: these, such as `0-99`, `5-` and `-3`.
+    /// `range`: these ranges, such as `0-99`, `5-` and `-3`.
     Ranges(Vec<String>),
     /// The client gets this.
     Reply(Reply),
     /// It did not answer.
     Fault {
-        /// `trap`, `deadline`, `invalid`, `rebuilding` or `unavailable`; in the last two cases it
-        /// was not asked.
+        /// `trap`, `deadline`, `invalid`, `rebuilding`, `unavailable`, `suspended` or `paused`; in
+        /// the last four cases it was not called.
         kind: String,
         /// In words.
         message: String,
@@ -324,8 +325,14 @@ fn list(fields: &[Field]) -> usize {
 }
 
 impl Answer {
-    /// Whether the policy was not asked, because there was no instance of it.
+    /// Whether the policy was not called.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Fault { kind, .. } if ["rebuilding", "unavailable", "suspended", "paused"].contains(&kind.as_str()))
+        match self {
+            Self::Fault { kind, .. } => matches!(
+                kind.as_str(),
+                "rebuilding" | "unavailable" | "suspended" | "paused"
+            ),
+            _ => false,
+        }
     }
 }

@@ -1,11 +1,8 @@
-//! Recording: what did policies see and decide, on disk?
-//!
-//! The format ([`Line`] and what is in it, documented in `docs/recording.md`), what is left out of
-//! it (`redact`, which looks for `secrets` and `addresses`), the thread that writes (`writer`,
-//! `file`), and a reader of any length of it ([`Reader`]). `proxy` hands over a [`Request`] when it
-//! has ended, through a [`Recorder`] that never waits; `app` starts the [`RecordWriter`] and waits
-//! for its end; `rehearsal` reads. Never decides anything, never asks a policy, never holds up a
-//! worker.
+//! Recording: what did policies see and decide, on disk? The format ([`Line`], documented in
+//! `docs/recording.md`), its redaction (`redact`, with `secrets` and `addresses`), the writer's
+//! thread (`writer`, `file`), and a streaming [`Reader`]. `proxy` hands over a finished [`Request`]
+//! through a [`Recorder`] that never waits; `app` starts the [`RecordWriter`] and waits for its
+//! end; `rehearsal` reads. This room decides nothing, calls no policy and never delays a worker.
 
 mod addresses;
 mod file;

@@ -12,13 +12,13 @@ use crate::config::brief;
 use crate::files;
 use crate::text::plain;
 
-/// A longer line is none that was recorded: heads, edits and replies are all bounded.
+/// The longest line: heads, edits and replies are all bounded.
 const LONGEST_LINE: usize = 64 << 20;
 
 /// Why a recording can't be read.
 #[derive(Debug, Error)]
 pub enum ReadError {
-    /// The file itself.
+    /// The file can't be read.
     #[error("{} can't be read: {error}", path.display())]
     File {
         /// Which.
@@ -27,7 +27,7 @@ pub enum ReadError {
         error: io::Error,
     },
     /// A line in the middle of it.
-    #[error("{}, line {number}: {reason}; with `--lenient` such lines are passed over", path.display())]
+    #[error("{}, line {number}: {reason}; `--lenient` skips such lines", path.display())]
     Line {
         /// Which file.
         path: PathBuf,
@@ -38,8 +38,8 @@ pub enum ReadError {
     },
     /// A format of another version.
     #[error(
-        "{}, line {number}: this is a recording in format {found}, and this Waypost reads format {FORMAT}; \
-         use the Waypost that wrote it",
+        "{}, line {number}: this recording has format {found}, but this Waypost reads format \
+         {FORMAT}; use the version that wrote it",
         path.display()
     )]
     Format {
@@ -57,8 +57,8 @@ pub enum ReadError {
 pub enum Next {
     /// A line.
     Line(Line),
-    /// A line that can't be read and is passed over: the last one, which was not written to its
-    /// end, or any if the reader is lenient.
+    /// A line that can't be read and is skipped: an incomplete last line, or any if the reader is
+    /// lenient.
     PassedOver {
         /// From 1.
         number: u64,
@@ -81,7 +81,7 @@ pub struct Reader {
     length: u64,
 }
 
-/// The least that a line of any format says.
+/// The part that lines of all formats have.
 #[derive(Deserialize)]
 struct Heading {
     lineup: Version,
@@ -127,7 +127,7 @@ impl Reader {
         self.line.len()
     }
 
-    /// Reads on; empty lines are nothing.
+    /// Reads the next line that is not empty.
     #[allow(
         clippy::should_implement_trait,
         reason = "an iterator would end with `None`, and have errors go on"
@@ -159,13 +159,12 @@ impl Reader {
             }
             let (number, whole) = (self.number, self.line.ends_with(b"\n"));
             if !whole && self.line.len() <= LONGEST_LINE {
-                let reason =
-                    "it ends in the middle: the proxy was stopped while it wrote".to_owned();
+                let reason = "it is incomplete: the proxy was stopped while it wrote".to_owned();
                 return Ok(Next::PassedOver { number, reason });
             }
             // On one line, whatever names stand in it.
             let reason = format!(
-                "this is no line of a recording: {}",
+                "this is not a line of a recording: {}",
                 plain(&brief(&error.to_string()))
             );
             if self.lenient {
@@ -187,8 +186,8 @@ impl Reader {
         }
     }
 
-    /// Reads a line with its end; false at the end of the file. Of one that is too long only a part
-    /// is kept.
+    /// Reads a line with its end; false at the end of the file. A line that is too long is kept
+    /// only in part.
     fn read_line(&mut self) -> io::Result<bool> {
         self.line.clear();
         self.number += 1;

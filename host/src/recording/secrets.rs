@@ -1,19 +1,17 @@
-//! What was hidden in one request, to be found again wherever it stands, and the other forms that
-//! it may have there.
+//! The secrets of one request, which are replaced wherever they occur, in all their encodings.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-/// A shorter value is replaced where it stands, and not looked for elsewhere: it would be found in
-/// all sorts of things.
+/// A shorter value is replaced in its own place only: elsewhere it would match by chance.
 const LEAST: usize = 8;
-/// More are not looked for: what they may stand in is hidden as a whole.
+/// With more secrets than this, texts that could contain them are hidden as a whole.
 const MOST: usize = 512;
 
-/// What was replaced, and by what.
+/// Secrets and their replacements.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
-    /// By their first bytes; of those that begin the same the longest first.
+    /// By their first bytes, the longest first.
     by_start: HashMap<[u8; LEAST], Vec<Secret>>,
     count: usize,
 }
@@ -22,7 +20,7 @@ pub(super) struct Secrets {
 type Secret = (Vec<u8>, Vec<u8>);
 
 impl Secrets {
-    /// Has a value looked for, if it is not too short for that.
+    /// Adds a value, unless it is too short.
     pub fn add(&mut self, secret: &[u8], hash: &[u8]) {
         let Some(start) = secret.first_chunk::<LEAST>() else {
             return;
@@ -39,8 +37,8 @@ impl Secrets {
         }
     }
 
-    /// Has a value looked for, and what it is when it is decoded, all with the one hash: so a
-    /// component that decodes what was recorded finds what it stored.
+    /// Adds a value and its decoded forms, all with the same hash, so that a component that decodes
+    /// the recorded value finds what it stored.
     pub fn add_with_forms(&mut self, secret: &[u8], hash: &[u8]) {
         self.add(secret, hash);
         let bare = secret
@@ -52,13 +50,13 @@ impl Secrets {
         self.add(&percent_decoded(bare, true), hash);
     }
 
-    /// Whether there are more than are looked for.
+    /// Whether there are too many.
     pub fn are_too_many(&self) -> bool {
         self.count > MOST
     }
 
-    /// Replaces them in one pass, so that nothing is looked for in what was put there; where
-    /// several begin, the longest.
+    /// Replaces them in one pass, so that replacements are not searched. At each position the
+    /// longest match wins.
     pub fn replace(&self, text: &mut Vec<u8>) {
         if self.by_start.is_empty() {
             return;
@@ -89,8 +87,7 @@ impl Secrets {
     }
 }
 
-/// What a percent-encoded text stands for; a `%` that begins no pair of digits is one. In a form a
-/// `+` is a space.
+/// Decodes percent-encoding; a `%` without two digits stays. In a form, `+` is a space.
 fn percent_decoded(text: &[u8], form: bool) -> Vec<u8> {
     let digit = |b: u8| {
         char::from(b)
@@ -117,7 +114,7 @@ fn percent_decoded(text: &[u8], form: bool) -> Vec<u8> {
     decoded
 }
 
-/// What is written in base64 (RFC 4648), of either alphabet.
+/// Decodes base64 (RFC 4648) of either alphabet.
 pub(super) fn base64_decoded(text: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let (mut bits, mut count) = (0u32, 0);

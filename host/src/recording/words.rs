@@ -1,4 +1,4 @@
-//! From the host's words to those of the format, and back.
+//! Translates the host's types to those of the format, and back.
 
 use super::format::{Answer, FailedAttempt, Field, Reply};
 use crate::message::Fields;

@@ -12,29 +12,29 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::file::{Flushed, RecordFile};
 use super::format::{FORMAT, Isolation, Line, Lineup, Policy, Request};
 use super::redact::Redactor;
-use crate::config::{self, Config, Record};
+use crate::config::{self, Config, RecordingConfig};
 use crate::ground;
 use crate::stats::{RecordingShard, Stats, WorkerShard};
 
 /// Requests that may wait for the writer ...
 const WAITING: usize = 4096;
-/// ... and about how many bytes of memory they may take, with those that are still being answered.
+/// ... and about how many bytes they may take, including requests that are not answered yet.
 const WAITING_BYTES: usize = 32 << 20;
 /// About how many bytes one request may take.
 const REQUEST_BYTES: usize = 1 << 20;
-/// What was recorded is on disk after this time.
+/// Recorded requests are on disk after this time.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
-/// What can't be written is warned of this often.
+/// How often a warning about failed writes is repeated.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-/// How often the thread's end is looked for.
+/// How often the end of the thread is checked.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A worker's end of the recording. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    /// A random number of 32 bits below this is a request that is recorded.
+    /// A request is recorded if its random number of 32 bits is below this.
     threshold: u64,
-    record: Arc<Record>,
+    record: Arc<RecordingConfig>,
     lineup: Arc<Lineup>,
     sink: SyncSender<Message>,
     queued: Arc<AtomicUsize>,
@@ -53,7 +53,7 @@ enum Message {
     End,
 }
 
-/// Memory that a request takes, counted until it is written or forgotten.
+/// The memory of a request, counted until the request is written or dropped.
 #[derive(Debug)]
 pub struct Held {
     queued: Arc<AtomicUsize>,
@@ -61,7 +61,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Takes more. Tells whether there is so much.
+    /// Takes more; false if there is not enough.
     pub fn grow(&mut self, bytes: usize) -> bool {
         if self.bytes + bytes > REQUEST_BYTES || self.queued.load(Relaxed) + bytes > WAITING_BYTES {
             return false;
@@ -80,7 +80,7 @@ impl Drop for Held {
 
 impl RecordWriter {
     /// Begins the file and starts the thread.
-    pub fn start(record: &Record, config: &Config, stats: &Stats) -> io::Result<Self> {
+    pub fn start(record: &RecordingConfig, config: &Config, stats: &Stats) -> io::Result<Self> {
         let file = RecordFile::open(&record.file, record.max_bytes)?;
         let (sink, messages) = sync_channel(WAITING);
         let queued = Arc::new(AtomicUsize::new(0));
@@ -112,23 +112,24 @@ impl RecordWriter {
         self.recorder.clone()
     }
 
-    /// Has the file begun again if it was moved away.
+    /// Begins a new file if the old one was moved away.
     pub fn reopen(&self) {
         if self.recorder.sink.try_send(Message::Reopen).is_err() {
-            tracing::warn!("the recording can't be begun again now: it is behind");
+            tracing::warn!("the recording can't be reopened now: its writer is behind");
         }
     }
 
-    /// Waits until what was handed over is written, but not beyond this limit.
+    /// Waits until the queued requests are written, but not beyond this limit.
     pub fn finish(self, limit: Duration) {
         let deadline = Instant::now() + limit;
         let mut ending = false;
         while !self.thread.is_finished() {
-            // A queue that is full takes it later.
+            // A full queue accepts it later.
             ending = ending || self.recorder.sink.try_send(Message::End).is_ok();
             if Instant::now() >= deadline {
                 tracing::warn!(
-                    "the last requests of the recording are lost: after {limit:?} they were not written"
+                    "the last requests of the recording are lost: they were not written within \
+                     {limit:?}"
                 );
                 return;
             }
@@ -138,12 +139,12 @@ impl RecordWriter {
 }
 
 impl Recorder {
-    /// What is the same in all lineups. Pools are not in it, nor generations.
+    /// The common part of all lineups, without pools and generations.
     pub fn lineup(&self) -> &Lineup {
         &self.lineup
     }
 
-    /// Whether a request that has drawn this lot is recorded.
+    /// Whether a request with this random number is recorded.
     pub fn takes(&self, lot: u32) -> bool {
         u64::from(lot) < self.threshold
     }
@@ -156,7 +157,7 @@ impl Recorder {
             .is_none_or(|wanted| wanted.contains(&policy))
     }
 
-    /// What a request takes that begins now: nothing yet.
+    /// The memory of a request that begins now: nothing yet.
     pub fn hold(&self) -> Held {
         Held {
             queued: Arc::clone(&self.queued),
@@ -182,8 +183,8 @@ impl Recorder {
     }
 }
 
-/// What is recorded of the policies, in so far as the configuration says it.
-fn lineup(record: &Record, config: &Config) -> Lineup {
+/// The recorded facts about the policies that the configuration determines.
+fn lineup(record: &RecordingConfig, config: &Config) -> Lineup {
     let policy = |(index, policy): (usize, &config::Policy)| {
         let routes = config
             .routes
@@ -240,10 +241,10 @@ fn lineup(record: &Record, config: &Config) -> Lineup {
 struct Writer {
     file: RecordFile,
     redactor: Redactor,
-    /// Those that stand in this file.
+    /// The lineups in this file.
     lineups: HashSet<u64>,
     stats: Arc<RecordingShard>,
-    /// When it was last warned of what can't be written.
+    /// When the last warning about failed writes was logged.
     warned: Option<Instant>,
     path: String,
 }
@@ -291,7 +292,7 @@ impl Writer {
             return;
         }
         let heading = heading_again(heading, lineup);
-        // What no file can hold must not cost those that are there.
+        // A line that fits into no file must not cost the existing ones.
         if !self.file.can_hold(heading.len() + line.len()) {
             self.stats.dropped.increment();
             return;
@@ -307,7 +308,7 @@ impl Writer {
     }
 
     fn add(&mut self, lineup: &Lineup, heading: &[u8], line: &[u8]) {
-        // As one, so that an error takes both or none.
+        // Together, so that an error affects both or none.
         self.file.add(&[heading, line].concat());
         self.lineups.insert(lineup.lineup);
     }
@@ -325,7 +326,7 @@ impl Writer {
             }
             Some(error) => {
                 self.stats.dropped.add(lines);
-                // What stood in the lines that are lost has to be said again.
+                // Lineups in lost lines must be written again.
                 self.lineups.clear();
                 self.failed(&error);
             }
@@ -335,13 +336,13 @@ impl Writer {
     fn reopen(&mut self) {
         self.flush();
         if self.file.is_in_place() {
-            tracing::info!("{} is where it was: the recording goes on in it", self.path);
+            tracing::info!("{} was not moved: the recording continues in it", self.path);
             return;
         }
         match self.file.rotate() {
             Ok(()) => {
                 self.lineups.clear();
-                tracing::info!("the recording is begun again in {}", self.path);
+                tracing::info!("the recording continues in a new file {}", self.path);
             }
             Err(error) => self.failed(&error),
         }
@@ -373,7 +374,7 @@ fn heading(lineup: &Lineup) -> Vec<u8> {
     serialised(&Line::Lineup(lineup)).unwrap_or_default()
 }
 
-/// A file that begins has a heading in any case.
+/// A new file always begins with a heading.
 fn heading_again(heading_before: Vec<u8>, lineup: &Lineup) -> Vec<u8> {
     if heading_before.is_empty() {
         heading(lineup)
@@ -389,90 +390,4 @@ fn serialised(line: &Line) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stats::Stats;
-
-    #[test]
-    fn requests_take_no_more_memory_than_there_is_for_them() {
-        let queued = Arc::new(AtomicUsize::new(0));
-        let hold = || Held {
-            queued: Arc::clone(&queued),
-            bytes: 0,
-        };
-        let mut one = hold();
-        assert!(one.grow(REQUEST_BYTES) && !one.grow(1));
-        let mut others: Vec<Held> = (0..100).map(|_| hold()).collect();
-        let fit = others
-            .iter_mut()
-            .filter_map(|held| held.grow(REQUEST_BYTES).then_some(()))
-            .count();
-        assert_eq!(fit, WAITING_BYTES / REQUEST_BYTES - 1);
-        drop(one);
-        others.truncate(50);
-        assert_eq!(queued.load(Relaxed), fit * REQUEST_BYTES);
-        drop(others);
-        assert_eq!(queued.load(Relaxed), 0);
-    }
-
-    #[test]
-    fn a_request_that_no_file_can_hold_costs_nothing_but_itself() {
-        let folder = std::env::temp_dir().join(format!("waypost-writer-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("a.jsonl");
-        let config = Config::from_toml(
-            "[record]\nfile = \"a\"\n[hosts]\n\"*\" = \"127.0.0.1:1\"",
-            &folder,
-        )
-        .unwrap();
-        let record = config.record.clone().unwrap();
-        let lineup = lineup(&record, &config);
-        let mut writer = Writer {
-            file: RecordFile::open(&path, 4_000).unwrap(),
-            redactor: Redactor::new(&record),
-            lineups: HashSet::new(),
-            stats: Arc::clone(Stats::new(1).recording()),
-            warned: None,
-            path: path.display().to_string(),
-        };
-        let request = |path: String| {
-            let request = serde_json::json!({
-                "lineup": 0, "time": 1, "worker": 0, "method": "GET", "scheme": "http", "host": "a", "path": path,
-                "client": "192.0.2.7", "pool": 0, "fields": [], "calls": [], "status": 200,
-            });
-            Box::new(serde_json::from_value::<Request>(request).unwrap())
-        };
-        writer.write(&lineup, request("/kept".to_owned()));
-        for _ in 0..2 {
-            writer.write(&lineup, request("/".repeat(4_000)));
-        }
-        writer.flush();
-        let written = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            written.contains("\"/kept\"") && written.len() < 4_000,
-            "{written}"
-        );
-        assert_eq!(
-            (writer.stats.recorded.value(), writer.stats.dropped.value()),
-            (1, 2)
-        );
-        assert!(!folder.join("a.jsonl.1").exists(), "it was not set aside");
-        // One that has room in a file of its own begins one.
-        let around = heading(&lineup).len()
-            + serialised(&Line::Request(request(String::new())))
-                .unwrap()
-                .len();
-        writer.write(&lineup, request("/".repeat(4_000 - around)));
-        writer.flush();
-        assert!(
-            std::fs::read_to_string(folder.join("a.jsonl.1"))
-                .unwrap()
-                .contains("\"/kept\"")
-        );
-        assert_eq!(
-            (writer.stats.recorded.value(), writer.stats.dropped.value()),
-            (2, 2)
-        );
-        std::fs::remove_dir_all(&folder).unwrap();
-    }
-}
+mod tests;

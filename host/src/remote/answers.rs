@@ -1,5 +1,5 @@
-//! The admin listener's answers, as far as they are shown. What is missing is a default, and what
-//! is new is passed over: the proxy may be of another version than this command.
+//! The parts of the admin listener's answers that are shown. Missing members get a default and new
+//! ones are ignored, because the proxy may have another version than this command.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub(super) struct Status {
     pub last_error: Option<String>,
 }
 
-/// What is on trial, in brief.
+/// A generation on trial, in brief.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct OnTrial {
     pub mode: String,
@@ -54,7 +54,7 @@ pub(super) struct OnTrial {
     pub percent: f64,
 }
 
-/// One policy with its past: the answer to `GET /policies/NAME` and to every change.
+/// One policy with its history: the answer to `GET /policies/NAME` and to every change.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Details {
     #[serde(flatten)]
@@ -70,7 +70,7 @@ pub(super) struct Details {
     pub history: Vec<Event>,
 }
 
-/// How a trial goes.
+/// The report on a trial.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct Trial {
@@ -89,7 +89,7 @@ pub(super) struct Trial {
     pub control: Option<Arm>,
 }
 
-/// What went wrong with the candidate.
+/// The candidate's faults.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Faults {
@@ -142,7 +142,7 @@ pub(super) struct Arm {
     pub p99_microseconds: u64,
 }
 
-/// One generation as it is remembered.
+/// One generation in the history.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Entry {
@@ -172,26 +172,26 @@ pub(super) struct Token {
     pub valid_seconds: u64,
 }
 
-/// What has become of a generation.
+/// The outcome of a generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is on trial.
+    /// On trial.
     OnTrial,
-    /// It decides, or has decided, all requests.
+    /// Decides all requests, or did so since.
     Promoted,
-    /// It is neither: the reason.
+    /// Neither, with the reason.
     Over(String),
 }
 
 impl Details {
-    /// What has become of this generation of this component.
+    /// The outcome of this generation of this component.
     pub fn fate(&self, generation: u64, digest: &str) -> Fate {
         let known = self
             .generations
             .iter()
             .any(|e| e.generation == generation && e.digest == digest);
         if !known {
-            // Without a state folder a restart begins to count anew.
+            // Without a state directory, a restart begins again at generation 1.
             return Fate::Over(format!(
                 "the proxy no longer knows generation {generation}; it has probably been restarted"
             ));

@@ -1,4 +1,4 @@
-//! One request to the admin listener, on a connection of its own.
+//! Requests to the admin listener, each on its own connection.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use super::RemoteError;
 use crate::cli::Address;
 use crate::text::{is_unseen, plain};
 
-/// To connect; a machine that is there answers at once.
+/// Time to connect; a machine that is up answers immediately.
 const CONNECT: Duration = Duration::from_secs(5);
-/// For an answer that takes no work.
+/// Time for an answer that takes no work.
 pub(super) const READ: Duration = Duration::from_secs(10);
-/// For a change: workers have 5 seconds to adopt it, and instances are built before that.
+/// Time for a change: workers have 5 seconds to adopt it, after instances were built.
 pub(super) const CHANGE: Duration = Duration::from_secs(60);
-/// For a deployment: another one may come first, and a large component takes a while to compile.
+/// Time for a deployment: another may be ahead, and a large component takes a while to compile.
 pub(super) const DEPLOY: Duration = Duration::from_secs(600);
-/// The largest answer; thousands of policies fit.
+/// The largest answer: enough for thousands of policies.
 const LARGEST: usize = 32 << 20;
 
 /// The admin listener of one proxy.
@@ -35,10 +35,10 @@ pub(super) struct Client {
     token: Option<HeaderValue>,
 }
 
-/// A good answer.
+/// A successful answer.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// As it came.
+    /// The body as received.
     pub text: String,
     value: Value,
     address: Address,
@@ -58,7 +58,7 @@ impl Client {
         self.send(Method::GET, path, Bytes::new(), READ).await
     }
 
-    /// Any request. Gives up after the time to connect and this patience.
+    /// Any request. Gives up after the time to connect plus `patience`.
     pub async fn send(
         &self,
         method: Method,
@@ -136,8 +136,7 @@ impl Client {
         };
         tokio::pin!(exchange, connection);
         tokio::select! {
-            // The connection also ends well when all is said; what has arrived by then is for the
-            // other branch.
+            // The connection also ends after a complete answer, which the other branch handles.
             biased;
             answer = &mut exchange => answer,
             _ = &mut connection => exchange.await,
@@ -148,7 +147,7 @@ impl Client {
         let text = String::from_utf8_lossy(&body).into_owned();
         let strange = || {
             self.strange(format!(
-                "status {}, and no JSON of its kind",
+                "status {}, without the expected JSON",
                 status.as_u16()
             ))
         };
@@ -172,7 +171,7 @@ impl Client {
                 sentence,
             },
             StatusCode::NOT_FOUND if value.get("endpoints").is_some() => self.strange(
-                "it does not know this request; is it an older version than this command?"
+                "it does not know this request; is its version older than this command's?"
                     .to_owned(),
             ),
             _ => RemoteError::Refused {
@@ -191,7 +190,7 @@ impl Client {
 }
 
 impl Answer {
-    /// As the value that it should be.
+    /// The body as the expected value.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, RemoteError> {
         serde_json::from_value(self.value.clone()).map_err(|e| RemoteError::Strange {
             address: self.address.clone(),
@@ -214,8 +213,8 @@ pub(super) fn segment(name: &str) -> String {
     segment
 }
 
-/// Names, reasons and samples hold what guests and clients wrote: nothing in them may steer a
-/// terminal.
+/// Removes control characters: names, reasons and samples may contain text of guests and clients,
+/// which must not control a terminal.
 fn make_printable(value: &mut Value) {
     match value {
         Value::String(text) if text.chars().any(is_unseen) => *text = plain(text),
@@ -225,7 +224,7 @@ fn make_printable(value: &mut Value) {
     }
 }
 
-/// With what caused it, which hyper's own text leaves out.
+/// The error with its causes, which hyper's own text omits.
 fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", chain(source)),
@@ -245,11 +244,17 @@ mod tests {
 
     #[test]
     fn nothing_in_an_answer_steers_a_terminal() {
-        let mut value = serde_json::json!({ "a": ["\u{1b}[2Jgone\r\n", { "b": "x\u{202e}y\u{9b}1m" }], "c": "fine é" });
+        let mut value = serde_json::json!({
+            "a": ["\u{1b}[2Jgone\r\n", { "b": "x\u{202e}y\u{9b}1m" }],
+            "c": "fine é",
+        });
         make_printable(&mut value);
         assert_eq!(
             value,
-            serde_json::json!({ "a": ["\u{fffd}[2Jgone\u{fffd}\u{fffd}", { "b": "x\u{fffd}y\u{fffd}1m" }], "c": "fine é" })
+            serde_json::json!({
+                "a": ["\u{fffd}[2Jgone\u{fffd}\u{fffd}", { "b": "x\u{fffd}y\u{fffd}1m" }],
+                "c": "fine é",
+            })
         );
     }
 
@@ -310,7 +315,7 @@ mod tests {
             let server = std::thread::spawn(move || {
                 use std::io::{Read, Write};
                 let (mut stream, _) = listener.accept().unwrap();
-                // All of the request, so that what is closed is not reset.
+                // Reads the whole request, so that closing does not reset the connection.
                 let mut head = Vec::new();
                 let mut piece = [0; 256];
                 while !head.ends_with(b"\r\n\r\n") {

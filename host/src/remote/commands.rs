@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands that talk to a running proxy.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -19,23 +19,26 @@ use crate::files;
 use crate::ground;
 use crate::policy::digest;
 
-/// A component is smaller, and so is what the admin listener takes; anything else is a slip.
+/// The admin listener accepts no larger component, so a larger file is a mistake.
 const LARGEST_COMPONENT: u64 = 64 << 20;
 /// A token is one line.
 const LARGEST_TOKEN: u64 = 8 << 10;
 
-/// What a command finds around it.
+/// The environment of a command.
 pub struct Surroundings<E, I> {
     /// [`std::env::var_os`], outside of tests.
     pub environment: E,
     /// Whether standard error is a terminal that can be drawn on.
     pub terminal: bool,
-    /// Completes when the command is to stop; only polled while something is watched.
+    /// Completes when the command must stop; polled only while a trial is watched.
     pub interrupted: I,
 }
 
-/// Asks the proxy for this, and tells what came of it on standard output. What went wrong, or was
-/// withdrawn, is the error.
+/// Sends the command to the proxy and prints the outcome on standard output.
+///
+/// # Errors
+///
+/// The command failed, or the trial that it watched was withdrawn.
 pub async fn execute<E, I>(
     remote: Remote,
     action: Action,
@@ -107,7 +110,7 @@ where
     }
 }
 
-/// Uploads, and watches the trial where that is wanted. The last answer.
+/// Uploads the component and, if wanted, watches the trial. Returns the last answer.
 async fn run_deploy(
     client: &Client,
     deploy: &Deploy,
@@ -119,7 +122,7 @@ async fn run_deploy(
     if component.is_empty() {
         return Err(unreadable(
             &deploy.file,
-            "is empty; write the path of a component",
+            "is empty; give the path of a component",
         ));
     }
     let digest = digest(&component);
@@ -171,7 +174,7 @@ fn query(deploy: &Deploy) -> String {
     format!("?mode={}{percent}{by}", deploy.mode.name())
 }
 
-/// Ends what is on trial, whichever it is.
+/// Ends the trial, of a shadow or a canary.
 async fn withdraw(client: &Client, name: &str) -> Result<Answer, RemoteError> {
     let details: Details = named(client, name, client.read(&path(name)).await)?.read()?;
     match details.trial {
@@ -185,7 +188,7 @@ async fn withdraw(client: &Client, name: &str) -> Result<Answer, RemoteError> {
     }
 }
 
-/// The query that names the generation that is meant.
+/// The query that names the expected generation.
 fn meant(generation: Option<u64>) -> String {
     generation
         .map(|generation| format!("?generation={generation}"))
@@ -206,8 +209,7 @@ async fn change(
     )
 }
 
-/// With an answer about a policy that is not there in this command's words, and others under the
-/// policy's name.
+/// Rewords a 404 as an unknown policy, and puts the policy's name before other refusals.
 fn named(
     client: &Client,
     name: &str,
@@ -252,7 +254,7 @@ fn print(
     Ok(ground::print(&text)?)
 }
 
-/// The token of the file, else of the environment.
+/// The token from the file, else from the environment.
 fn token(
     remote: &Remote,
     environment: impl Fn(&str) -> Option<OsString>,
@@ -281,10 +283,9 @@ fn token(
 
 fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, RemoteError> {
     files::read_regular(path, most).map_err(|e| match e.kind() {
-        ErrorKind::FileTooLarge => unreadable(
-            path,
-            &format!("is larger than {most} bytes, the most that is accepted"),
-        ),
+        ErrorKind::FileTooLarge => {
+            unreadable(path, &format!("is larger than the limit of {most} bytes"))
+        }
         ErrorKind::NotFound => unreadable(path, "there is no such file"),
         _ => unreadable(path, &format!("can't be read: {e}")),
     })

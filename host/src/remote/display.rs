@@ -1,35 +1,35 @@
-//! A trial as it goes, on standard error: redrawn in place at a terminal, elsewhere a line where
-//! something has changed.
+//! The progress of a trial on standard error: redrawn in place at a terminal, elsewhere one line
+//! per change.
 
 use std::time::{Duration, Instant};
 
 use super::answers::{Faults, Trial};
-use super::render;
+use super::{figures, trial};
 use crate::ground;
 
-/// Where only counts have grown, a log gets a line as often.
+/// How often a log gets a line if only counts have grown.
 const COUNTS: Duration = Duration::from_secs(10);
-/// If the terminal does not tell.
+/// The width if the terminal does not report one.
 const WIDTH: usize = 80;
 
-/// What is shown.
+/// The state of the display.
 #[derive(Debug)]
 pub(super) struct Display {
     terminal: bool,
-    /// Lines on the screen that are the display's.
+    /// Lines on the screen that belong to the display.
     drawn: usize,
-    last: Option<Told>,
+    last: Option<Logged>,
 }
 
-/// What the last line of a log told.
+/// The state that the last line of a log reported.
 #[derive(Debug, PartialEq)]
-struct Told {
+struct Logged {
     kind: Kind,
     trial: Trial,
     at: Instant,
 }
 
-/// What is worth a line at once.
+/// The part of the state whose change is worth a line immediately.
 #[derive(Debug, PartialEq)]
 struct Kind {
     mode: String,
@@ -48,15 +48,15 @@ impl Display {
         }
     }
 
-    /// How the trial goes. `rest` is what is to come, such as `, promoted in 8m`.
+    /// Shows the progress. `rest` is the outlook, such as `, promoted in 8m`.
     pub fn show(&mut self, policy: &str, trial: &Trial, elapsed: Duration, rest: &str) {
         if self.terminal {
             let text = format!(
                 "{policy}: {} for {}\n{}  for {}{rest}; Ctrl-C stops watching, not the trial\n",
-                render::trial_head(trial),
-                render::share(trial),
-                render::trial_figures(trial),
-                render::duration(elapsed)
+                trial::trial_head(trial),
+                trial::share(trial),
+                trial::trial_figures(trial),
+                figures::duration(elapsed)
             );
             return self.draw(&text);
         }
@@ -68,16 +68,16 @@ impl Display {
             }
         };
         if old {
-            self.last = Some(Told {
+            self.last = Some(Logged {
                 kind,
                 trial: trial.clone(),
                 at: Instant::now(),
             });
-            ground::print_aside(&format!("{policy}: {}\n", render::trial_line(trial)));
+            ground::print_aside(&format!("{policy}: {}\n", trial::trial_line(trial)));
         }
     }
 
-    /// A sentence that stays.
+    /// Prints a sentence that is not redrawn.
     pub fn say(&mut self, sentence: &str) {
         self.drawn = 0;
         ground::print_aside(&format!("{sentence}\n"));
@@ -87,17 +87,17 @@ impl Display {
         ground::print_aside(&self.frame(text, width()));
     }
 
-    /// What draws this over what was drawn before.
+    /// The output that replaces what was drawn before.
     fn frame(&mut self, text: &str, width: usize) -> String {
         let mut out = String::new();
         if self.drawn > 0 {
-            // Up to its first line, and clear from there.
+            // Go up to the first line, and clear from there.
             out.push_str(&format!("\x1b[{}A", self.drawn));
         }
         out.push_str("\r\x1b[J");
         self.drawn = 0;
         for line in text.lines() {
-            // A line that wrapped would be two to go up.
+            // A wrapped line would count as two when going up.
             out.extend(line.chars().take(width.saturating_sub(1)));
             out.push('\n');
             self.drawn += 1;

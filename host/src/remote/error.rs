@@ -1,4 +1,4 @@
-//! Why a command came to nothing.
+//! Why a command failed.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,94 +7,97 @@ use std::time::Duration;
 use crate::cli::Address;
 use crate::config::ConfigErrors;
 
-/// Why a command came to nothing.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The address in the environment is none.
+    /// The environment variable holds no address.
     #[error(transparent)]
     Address(#[from] ConfigErrors),
     /// A file of the command line can't be read.
     #[error("{}: {reason}", path.display())]
     File {
-        /// As it was written.
+        /// The path as given.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// What is wrong, and what to do.
         reason: String,
     },
-    /// The token can't be one.
+    /// The token can't be sent.
     #[error(
-        "the admin token from {0} is empty or holds what a header field can't; write it as in [admin] token"
+        "the admin token from {0} is empty or has characters that a header field can't have; \
+         write it as in [admin] token"
     )]
     Token(String),
     /// No connection.
     #[error(
-        "nobody answers at {address} ({reason}): is the proxy running, and is its admin listener there? \
-         It is at 127.0.0.1:9090 unless configured otherwise; name another one with --admin or WAYPOST_ADMIN_LISTEN"
+        "no proxy answers at {address} ({reason}): is it running, and is this its admin listener? \
+         The default is 127.0.0.1:9090; name another with --admin or WAYPOST_ADMIN_LISTEN"
     )]
     Unreachable {
-        /// Where it was tried.
+        /// The address that was tried.
         address: Address,
-        /// The operating system's, or a time that was not enough.
+        /// The system's error, or the time limit.
         reason: String,
     },
     /// A connection and no answer.
     #[error(
-        "{address} took the connection and did not answer within {}; `waypost policy status` tells later \
-         whether anything has changed", humantime::format_duration(*after)
+        "{address} accepted the connection but did not answer within {}; run `waypost policy \
+         status` later to see whether anything has changed",
+        humantime::format_duration(*after)
     )]
     Silent {
-        /// Who.
+        /// The admin listener.
         address: Address,
-        /// For how long.
+        /// The time limit.
         after: Duration,
     },
     /// A connection that broke.
-    #[error("the connection to {address} broke before the answer was there: {reason}")]
+    #[error("the connection to {address} broke before the answer was complete: {reason}")]
     Broken {
-        /// Who.
+        /// The admin listener.
         address: Address,
         /// What happened.
         reason: String,
     },
     /// Something else listens there.
     #[error(
-        "what listens at {address} does not answer like Waypost's admin listener ({reason}); \
-         is this the port where clients connect? Name the admin listener with --admin"
+        "{address} does not answer like Waypost's admin listener ({reason}); is this the port \
+         where clients connect? Name the admin listener with --admin"
     )]
     Strange {
-        /// Where.
+        /// The address that was tried.
         address: Address,
         /// What was unexpected.
         reason: String,
     },
     /// 401.
     #[error(
-        "{address} wants its admin token ({sentence}); set WAYPOST_ADMIN_TOKEN, or write --token-file FILE"
+        "{address} requires its admin token ({sentence}); set WAYPOST_ADMIN_TOKEN, or use \
+         --token-file FILE"
     )]
     Unauthorised {
-        /// Who.
+        /// The admin listener.
         address: Address,
-        /// In its words.
+        /// The proxy's explanation.
         sentence: String,
     },
     /// The proxy refused.
     #[error("{sentence}")]
     Refused {
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// In its words.
+        /// The proxy's explanation.
         sentence: String,
     },
-    /// The trial is over, and not by a promotion; or it was not what was asked for.
+    /// The trial ended without a promotion, or is not the expected one.
     #[error("{0}")]
     Over(String),
-    /// Standard output is gone.
+    /// Standard output can't be written.
     #[error("the answer can't be written: {0}")]
     Output(#[from] io::Error),
 }
 
 impl RemoteError {
-    /// Whether asking again may help.
+    /// Whether a retry may help.
     pub(super) fn is_passing(&self) -> bool {
         matches!(
             self,

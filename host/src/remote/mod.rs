@@ -1,18 +1,19 @@
 //! Remote: how does the command line reach a running proxy?
 //!
-//! [`execute`] does what `waypost policy` asks for: a small HTTP client of the admin listener
-//! (`client`), its answers as values (`answers`), those as text (`render`), and a canary's progress
-//! (`watch`, `display`). Called by `app` with what `cli` read. Never used by the proxy itself,
-//! never waits without a limit, never trusts what it is answered: names, reasons and samples may
-//! hold what a guest or a client wrote, and nothing of that reaches a terminal as a control
-//! character.
+//! [`execute`] runs the commands of `waypost policy` that need a proxy: `client` is a small HTTP
+//! client of the admin listener, `answers` are its answers as values, `render` and `trial` show
+//! them as text, `watch` and `display` follow a trial. Called by `app` with what `cli` parsed; the
+//! proxy itself does not use this room. Every wait has a limit. Answers are not trusted: names,
+//! reasons and samples may contain text of guests and clients, so control characters are removed.
 
 mod answers;
 mod client;
 mod commands;
 mod display;
 mod error;
+mod figures;
 mod render;
+mod trial;
 mod watch;
 
 pub use commands::{Surroundings, execute};

@@ -1,4 +1,4 @@
-//! Looks at a trial until it is over.
+//! Watches a trial until it is over.
 
 use std::future::Future;
 use std::pin::pin;
@@ -12,11 +12,11 @@ use super::RemoteError;
 use super::answers::{Details, Fate};
 use super::client::{Answer, CHANGE, Client};
 use super::display::Display;
-use super::render;
+use super::figures;
 
-/// How often it is looked at.
+/// How often the proxy is asked.
 const LOOK: Duration = Duration::from_millis(500);
-/// So long a proxy may be out of reach before watching it ends.
+/// How long the proxy may be unreachable before watching ends.
 const LOST: Duration = Duration::from_secs(10);
 
 /// A trial that is watched.
@@ -27,14 +27,14 @@ pub(super) struct Watch<'a> {
     pub path: &'a str,
     pub generation: u64,
     pub digest: &'a str,
-    /// How long it is to stand before it is promoted, if it is.
+    /// The time after which it is promoted, if at all.
     pub promote_after: Option<Duration>,
     pub display: Display,
 }
 
 impl Watch<'_> {
-    /// The last answer: of a generation that was promoted, or of a trial that goes on as the
-    /// watcher was interrupted. `last` is that of the deployment.
+    /// Returns the last answer: about a promoted generation, or about a trial that continues
+    /// because the watcher was interrupted. `last` is the answer to the deployment.
     pub async fn run(
         mut self,
         mut last: Answer,
@@ -57,11 +57,11 @@ impl Watch<'_> {
             };
             let answer = match answer {
                 Ok(answer) => answer,
-                // It may be a moment in which it is too busy, or the network's.
+                // The proxy may be busy for a moment, or the network down.
                 Err(e) if e.is_passing() && seen.elapsed() < LOST => continue,
                 Err(e) => {
                     let lost = format!(
-                        "the trial of generation {} is no longer watched",
+                        "stopped watching the trial of generation {}",
                         self.generation
                     );
                     return Err(RemoteError::Over(format!("{lost}: {e}")));
@@ -90,19 +90,22 @@ impl Watch<'_> {
         let Some(trial) = &details.trial else { return };
         let rest = self.promote_after.map(|after| {
             let left = after.saturating_sub(elapsed);
-            // Rounded up: at 0 it would be promoted.
+            // Rounded up, because 0 would mean "promoted".
             format!(
                 ", promoted in {}",
-                render::duration(left + Duration::from_millis(999))
+                figures::duration(left + Duration::from_millis(999))
             )
         });
         self.display
             .show(self.policy, trial, elapsed, &rest.unwrap_or_default());
     }
 
-    /// The time is up, and it still stands.
+    /// The time is up and the canary has passed.
     async fn promote(&self, details: &Details) -> Result<Answer, RemoteError> {
-        let after = self.promote_after.map(render::duration).unwrap_or_default();
+        let after = self
+            .promote_after
+            .map(figures::duration)
+            .unwrap_or_default();
         let decided = details
             .trial
             .as_ref()
@@ -110,7 +113,8 @@ impl Watch<'_> {
             .map_or(0, |arm| arm.requests.saturating_sub(arm.given_up));
         if decided == 0 {
             return Err(RemoteError::Over(format!(
-                "{}: generation {} is not promoted: it has decided no request in {after}; it stays on trial",
+                "{}: generation {} is not promoted, because it decided no request in {after}; it \
+                 stays on trial",
                 self.policy, self.generation
             )));
         }
@@ -119,7 +123,7 @@ impl Watch<'_> {
             .client
             .send(Method::POST, &path, Bytes::new(), CHANGE)
             .await;
-        // It may have been withdrawn at the last moment, or another one be on trial by now.
+        // It may have been withdrawn at the last moment, or replaced by another trial.
         let answer = match promoted {
             Err(RemoteError::Refused { .. }) => self.client.read(self.path).await?,
             other => other?,
@@ -134,10 +138,11 @@ impl Watch<'_> {
         }
     }
 
-    /// The proxy is not asked again: it may be what the watcher has lost patience with.
+    /// The proxy is not asked again: it may be the reason for the interruption.
     fn leave(mut self, last: Answer) -> Result<Answer, RemoteError> {
         let goes_on = format!(
-            "{}: generation {} stays on trial; `waypost policy status {}` tells how it goes, `waypost policy withdraw {}` ends it",
+            "{}: generation {} stays on trial; `waypost policy status {}` shows its progress, \
+             `waypost policy withdraw {}` ends it",
             self.policy, self.generation, self.policy, self.policy
         );
         if self.promote_after.is_some() {

@@ -1,19 +1,20 @@
-//! Rollout: which generation decides, since when, and what becomes of the one on trial?
+//! Rollout: which generation decides, since when, and how is the one on trial doing?
 //!
-//! A [`Record`] holds the generations of one policy name, what state each is in, and the history;
-//! [`judge()`] says from the counters of a trial whether its canary is to be withdrawn;
-//! [`report()`] tells how a trial goes; [`Keep`] holds on disk what a restart comes back with.
-//! Called by `app` on the control side, one change at a time; shown by `admin`. Never loads or
-//! compiles, never touches a request, never publishes: `app` does.
+//! A [`History`] holds the generations of one policy name, their states and what happened to them;
+//! [`judge()`] decides from the counters of a trial whether to withdraw its canary; [`report()`]
+//! describes a trial; a [`StateDir`] keeps promoted components on disk for the next start. Called
+//! by `app` on the control side, one change at a time; shown by `admin`. This room never loads,
+//! compiles or publishes (`app` does) and never touches a request.
 
+mod history;
 mod judge;
-mod keep;
-mod record;
 mod report;
+mod score;
+mod state_dir;
 
+pub use history::{Event, GenerationEntry, History, NotNow, State};
 pub use judge::{Arm, RouteScore, Score, judge};
-pub use keep::{Keep, Kept, Mark};
-pub use record::{Event, GenerationEntry, NotNow, Record, State};
 pub use report::{
     ArmReport, FaultReport, HookReport, RouteReport, SampleReport, Timing, TrialReport, report,
 };
+pub use state_dir::{Fingerprint, Kept, StateDir};

@@ -1,52 +1,51 @@
-//! How a trial goes: the sums of what the workers counted.
+//! The report on a trial: the sums of the workers' counters.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{Ordering, fence};
 use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use super::judge::{Arm, RouteScore, Score};
+use super::judge::{RouteScore, Score};
 use crate::policy::{Hook, Mode, Stickiness, Trial, WHOLE};
-use crate::stats::{ArmShard, Counter, Histogram, HistogramSnapshot, PolicyShard, TrialShard};
+use crate::stats::{ArmShard, HistogramSnapshot, TrialShard};
 
-/// A trial at one moment.
+/// A trial at one moment, as the admin API shows it.
 #[derive(Debug, Clone, Serialize)]
 pub struct TrialReport {
     /// `shadow` or `canary`.
     pub mode: &'static str,
-    /// The candidate.
+    /// The candidate's number.
     pub generation: u64,
-    /// Of its component.
+    /// The digest of its component.
     pub digest: String,
-    /// Since when.
+    /// When the trial began.
     #[serde(serialize_with = "rfc3339")]
     pub began: SystemTime,
     /// The share of the requests, in percent.
     pub percent: f64,
-    /// What a request's generation is chosen by: `client` or `request`.
+    /// How a request's generation is chosen: by `client` or by `request`.
     pub by: &'static str,
-    /// What went wrong with the candidate.
+    /// The candidate's faults.
     pub faults: FaultReport,
-    /// Workers that do not ask it for now, because faults of many clients cost too much.
+    /// Workers that have suspended it, because faults of many clients cost too much.
     pub suspended_by_workers: u64,
-    /// A shadow's comparison: requests that it was to see.
+    /// A shadow's comparison: requests sent to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_compared: Option<u64>,
     /// A shadow's comparison, by hook.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub hooks: BTreeMap<&'static str, HookReport>,
-    /// Decisions that differed: the first and the latest.
+    /// Decisions that differed: the first ones and the latest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<SampleReport>,
     /// Requests that a canary decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<ArmReport>,
-    /// Requests that could have been the canary's and were not.
+    /// Requests that could have gone to the canary and did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control: Option<ArmReport>,
-    /// What the verdict on a canary compares, by route: of each client only so many requests where
-    /// clients stay with their generation.
+    /// What the verdict on a canary compares, by route: a limited number of requests per client
+    /// where clients stay with their generation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteReport>,
     /// Calls of the candidate, over all hooks.
@@ -62,17 +61,17 @@ pub struct RouteReport {
     pub canary_requests: u64,
     /// Of these, those that failed.
     pub canary_failed: u64,
-    /// Half of them were answered faster: the time to the head of the response.
+    /// The median time to the head of the response.
     pub canary_p50_microseconds: u64,
     /// Requests that the active generation decided.
     pub control_requests: u64,
     /// Of these, those that failed.
     pub control_failed: u64,
-    /// Half of them were answered faster.
+    /// The median time to the head of the response.
     pub control_p50_microseconds: u64,
 }
 
-/// What went wrong.
+/// The faults of a candidate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct FaultReport {
     /// Calls that trapped.
@@ -83,8 +82,8 @@ pub struct FaultReport {
     pub invalid: u64,
     /// Calls for which there was no instance, because none could be built.
     pub unbuilt: u64,
-    /// Calls among these on which the active generation failed as well, so that they are not held
-    /// against the candidate.
+    /// Calls among these on which the active generation failed too. They don't count against the
+    /// candidate.
     pub shared: u64,
 }
 
@@ -97,32 +96,32 @@ pub struct HookReport {
     pub agreed: u64,
     /// The share that agreed, 0 to 1.
     pub agreement: f64,
-    /// What the active generation took.
+    /// How long the active generation took.
     pub active_time: Timing,
-    /// What the shadow took.
+    /// How long the shadow took.
     pub shadow_time: Timing,
 }
 
 /// How long calls took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Timing {
-    /// How many there were.
+    /// Number of calls.
     pub calls: u64,
-    /// The mean.
+    /// Mean time.
     pub mean_nanoseconds: u64,
-    /// Half were faster.
+    /// Median.
     pub p50_nanoseconds: u64,
-    /// One in a hundred was slower.
+    /// 99th percentile.
     pub p99_nanoseconds: u64,
 }
 
 /// One decision that differed.
 #[derive(Debug, Clone, Serialize)]
 pub struct SampleReport {
-    /// When.
+    /// When it happened.
     #[serde(serialize_with = "rfc3339")]
     pub time: SystemTime,
-    /// The hook.
+    /// The hook's name.
     pub hook: &'static str,
     /// The client's address.
     pub client: String,
@@ -148,18 +147,18 @@ pub struct ArmReport {
     /// Of these, those that the candidate began and the active generation finished, because the
     /// candidate failed.
     pub given_up: u64,
-    /// Half were answered faster.
+    /// Median time to the response head.
     pub p50_microseconds: u64,
-    /// One in a hundred was answered slower.
+    /// 99th percentile of that time.
     pub p99_microseconds: u64,
 }
 
-/// Sums up. Counters go on being written meanwhile.
+/// Sums up the counters, which the workers go on writing meanwhile.
 pub fn report(trial: &Trial) -> TrialReport {
     let score = Score::of(trial);
     let shards = &trial.shards;
     let canary = matches!(trial.mode, Mode::Canary(_));
-    let calls = add_up(shards.iter().flat_map(|s| &s.candidate.hook_nanoseconds));
+    let calls = HistogramSnapshot::of(shards.iter().flat_map(|s| &s.candidate.hook_nanoseconds));
     let samples = trial.samples().into_iter().map(|s| SampleReport {
         time: s.time,
         hook: s.hook.name(),
@@ -203,7 +202,7 @@ pub fn report(trial: &Trial) -> TrialReport {
 }
 
 impl RouteReport {
-    fn of(route: &RouteScore) -> Self {
+    pub(super) fn of(route: &RouteScore) -> Self {
         Self {
             route: route.name.clone(),
             canary_requests: route.canary.requests,
@@ -216,91 +215,19 @@ impl RouteReport {
     }
 }
 
-impl Score {
-    /// What was counted so far.
-    pub fn of(trial: &Trial) -> Self {
-        Self::sum(&trial.shards, &trial.routes)
-    }
-
-    fn sum<S: AsRef<TrialShard>>(shards: &[S], routes: &[String]) -> Self {
-        let sum = |of: fn(&TrialShard) -> &Counter| {
-            shards.iter().map(|s| of(s.as_ref()).value()).sum::<u64>()
-        };
-        let fault = |of: fn(&PolicyShard) -> &Counter| {
-            shards
-                .iter()
-                .map(|s| of(&s.as_ref().candidate).value())
-                .sum()
-        };
-        Self {
-            // A shadow fails nobody's request, but its faults are held against those that it saw.
-            canary: Arm {
-                requests: sum(|s| &s.canary.requests) + sum(|s| &s.shadowed),
-                failed: sum(|s| &s.canary.failed),
-            },
-            own_failures: sum(|s| &s.canary.own_failures),
-            weighed: Arm {
-                requests: sum(|s| &s.canary.weighed),
-                failed: sum(|s| &s.canary.weighed_failed),
-            },
-            traps: fault(|s| &s.traps),
-            deadlines: fault(|s| &s.deadlines),
-            invalid: fault(|s| &s.invalid),
-            unbuilt: fault(|s| &s.unbuilt),
-            // After the deadlines, of which it is a part.
-            late: fault(|s| &s.late),
-            faults_in_question: in_question(shards),
-            shared_faults: sum(|s| &s.shared_faults),
-            routes: by_route(shards, routes),
-        }
-    }
-}
-
-/// Read after the faults and before those that are shared: a fault that was counted is then one of
-/// the former, or settled.
-fn in_question<S: AsRef<TrialShard>>(shards: &[S]) -> u64 {
-    fence(Ordering::Acquire);
-    let in_question = shards.iter().map(|s| s.as_ref().in_question.value()).sum();
-    fence(Ordering::Acquire);
-    in_question
-}
-
-fn by_route<S: AsRef<TrialShard>>(shards: &[S], names: &[String]) -> Vec<RouteScore> {
-    let mut routes: BTreeMap<usize, RouteScore> = BTreeMap::new();
-    for (number, arms) in shards
-        .iter()
-        .flat_map(|shard| shard.as_ref().judged.counted())
-    {
-        let route = routes.entry(number).or_default();
-        for (sum, times, arm) in [
-            (&mut route.canary, &mut route.canary_times, &arms.canary),
-            (&mut route.control, &mut route.control_times, &arms.control),
-        ] {
-            sum.requests += arm.requests.value();
-            sum.failed += arm.failed.value();
-            times.add(&arm.microseconds);
-        }
-    }
-    let named = |(number, route)| RouteScore {
-        name: names.get(number).cloned().unwrap_or_default(),
-        ..route
-    };
-    routes.into_iter().map(named).collect()
-}
-
 impl HookReport {
     /// `None` if the hook was not compared.
     fn of<S: AsRef<TrialShard>>(shards: &[S], hook: Hook) -> Option<Self> {
         let all = || shards.iter().map(|s| &s.as_ref().compared[hook.index()]);
         let compared: u64 = all().map(|c| c.decisions.value()).sum();
-        // One that is counted between the two sums is not held against the agreement.
+        // A decision counted between the two sums must not push the agreement above 1.
         let agreed = all().map(|c| c.agreed.value()).sum::<u64>().min(compared);
         (compared > 0).then(|| Self {
             compared,
             agreed,
             agreement: agreed as f64 / compared as f64,
-            active_time: Timing::of(&add_up(all().map(|c| &c.active_nanoseconds))),
-            shadow_time: Timing::of(&add_up(all().map(|c| &c.shadow_nanoseconds))),
+            active_time: Timing::of(&HistogramSnapshot::of(all().map(|c| &c.active_nanoseconds))),
+            shadow_time: Timing::of(&HistogramSnapshot::of(all().map(|c| &c.shadow_nanoseconds))),
         })
     }
 }
@@ -318,7 +245,7 @@ impl Timing {
 
 fn arm<S: AsRef<TrialShard>>(shards: &[S], of: fn(&TrialShard) -> &ArmShard) -> ArmReport {
     let all = || shards.iter().map(|s| of(s.as_ref()));
-    let times = add_up(all().map(|a| &a.microseconds));
+    let times = HistogramSnapshot::of(all().map(|a| &a.microseconds));
     ArmReport {
         requests: all().map(|a| a.requests.value()).sum(),
         failed: all().map(|a| a.failed.value()).sum(),
@@ -328,124 +255,8 @@ fn arm<S: AsRef<TrialShard>>(shards: &[S], of: fn(&TrialShard) -> &ArmShard) -> 
     }
 }
 
-fn add_up<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> HistogramSnapshot {
-    let mut sum = HistogramSnapshot::default();
-    histograms.for_each(|h| sum.add(h));
-    sum
-}
-
 /// RFC 3339 in UTC, to the millisecond.
 pub(super) fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let time = (*time).max(SystemTime::UNIX_EPOCH);
     serializer.serialize_str(&humantime::format_rfc3339_millis(time).to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Rollout;
-    use crate::rollout::judge;
-
-    #[test]
-    fn everything_that_workers_count_is_in_the_score() {
-        let shards: [std::sync::Arc<TrialShard>; 2] = Default::default();
-        for shard in &shards {
-            let counters = [
-                &shard.canary.requests,
-                &shard.shadowed,
-                &shard.canary.failed,
-                &shard.canary.own_failures,
-                &shard.canary.weighed,
-                &shard.canary.weighed_failed,
-                &shard.candidate.traps,
-                &shard.candidate.deadlines,
-                &shard.candidate.invalid,
-                &shard.candidate.unbuilt,
-                &shard.shared_faults,
-                &shard.candidate.late,
-            ];
-            counters
-                .iter()
-                .zip(1..)
-                .for_each(|(counter, n)| counter.add(n));
-            let arms = shard.judged.route(1);
-            [(&arms.canary, 20), (&arms.control, 30)]
-                .iter()
-                .for_each(|(arm, n)| {
-                    arm.requests.add(*n);
-                    arm.failed.add(n / 10);
-                    arm.microseconds.record(*n);
-                });
-        }
-        shards[0].judged.route(2).canary.requests.add(5);
-        let names = ["a/", "b/", "c/"].map(str::to_owned);
-        let score = Score::sum(&shards, &names);
-        assert_eq!(
-            (score.canary, score.own_failures),
-            (
-                Arm {
-                    requests: 6,
-                    failed: 6
-                },
-                8
-            )
-        );
-        assert_eq!(
-            score.weighed,
-            Arm {
-                requests: 10,
-                failed: 12
-            }
-        );
-        assert_eq!(
-            (score.traps, score.deadlines, score.invalid, score.unbuilt),
-            (14, 16, 18, 20)
-        );
-        assert_eq!((score.shared_faults, score.late), (22, 24));
-        let [b, c] = &score.routes[..] else {
-            panic!("{:?}", score.routes)
-        };
-        assert_eq!(
-            (b.name.as_str(), b.canary, b.control),
-            (
-                "b/",
-                Arm {
-                    requests: 40,
-                    failed: 4
-                },
-                Arm {
-                    requests: 60,
-                    failed: 6
-                }
-            )
-        );
-        assert_eq!((b.canary_times.sum, b.control_times.count), (40, 2));
-        assert_eq!((c.name.as_str(), c.canary.requests), ("c/", 5));
-        assert_eq!(RouteReport::of(b).control_requests, 60);
-    }
-
-    #[test]
-    fn each_kind_of_fault_withdraws_a_canary() {
-        for of in [
-            (|s: &PolicyShard| &s.traps) as fn(&PolicyShard) -> &Counter,
-            |s| &s.deadlines,
-            |s| &s.invalid,
-            |s| &s.unbuilt,
-        ] {
-            let shards: [std::sync::Arc<TrialShard>; 2] = Default::default();
-            let verdict = || judge(&Score::sum(&shards, &[]), &Rollout::default());
-            of(&shards[0].candidate).add(1);
-            of(&shards[1].candidate).add(1);
-            assert_eq!(verdict(), None);
-            of(&shards[1].candidate).add(1);
-            assert!(verdict().is_some_and(|reason| reason.contains("3 faults")));
-            shards[0].shared_faults.increment();
-            assert_eq!(verdict(), None, "one was the request's doing");
-            of(&shards[1].candidate).add(1);
-            shards[0].in_question.increment();
-            assert_eq!(verdict(), None, "one may be");
-            shards[0].in_question.decrement();
-            assert!(verdict().is_some(), "it was not");
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! What is counted of a backend, and where its health is read.
+//! The counters of a backend, and the interface that reads its health.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{Counter, Gauge, Histogram};
 pub struct BackendStats {
     /// Counters by worker.
     pub shards: Vec<Arc<BackendShard>>,
-    /// Whether it is well.
+    /// Reads its health.
     pub health: Arc<dyn HealthReadings>,
 }
 
@@ -27,13 +27,13 @@ pub struct BackendShard {
     pub latency_microseconds: Histogram,
 }
 
-/// The health of a backend, to be read: nothing that is counted here changes it.
+/// Reads the health of a backend. Counting does not change it.
 pub trait HealthReadings: Debug + Send + Sync {
-    /// What each worker knows.
+    /// The reading of each worker.
     fn by_worker(&self) -> Vec<HealthReading>;
 }
 
-/// What one worker knows of a backend's health.
+/// One worker's view of a backend's health.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HealthReading {
     /// Requests sent and not yet answered in full.
@@ -42,7 +42,7 @@ pub struct HealthReading {
     pub latency_microseconds: u64,
     /// Failures since the last success.
     pub consecutive_failures: u64,
-    /// Ejected until this moment, in milliseconds since [`super::Stats::started`], and then until
-    /// it has answered; 0 if it is not.
+    /// Ejected until this moment, in milliseconds since [`super::Stats::started`], and after it
+    /// until a response; 0 if it is not ejected.
     pub ejected_until: u64,
 }

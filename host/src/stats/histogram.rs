@@ -51,7 +51,7 @@ impl Histogram {
 }
 
 impl Histogram {
-    /// Adds what another has counted, which nobody writes any more.
+    /// Adds the counts of another histogram that is no longer written.
     pub fn fold(&self, other: &Self) {
         for (bucket, more) in self.buckets.iter().zip(other.buckets.iter()) {
             bucket.add(more.value());
@@ -61,6 +61,13 @@ impl Histogram {
 }
 
 impl HistogramSnapshot {
+    /// The sum of what several workers have counted.
+    pub fn of<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Self {
+        let mut sum = Self::default();
+        histograms.for_each(|h| sum.add(h));
+        sum
+    }
+
     /// Adds what one worker has counted.
     pub fn add(&mut self, h: &Histogram) {
         for (sum, bucket) in self.counts.iter_mut().zip(h.buckets.iter()) {

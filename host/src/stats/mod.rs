@@ -1,9 +1,7 @@
 //! Stats: what happened?
-//!
-//! Counters that each have one writer (a worker) and any number of readers, so that counting is a
-//! plain load and store on a cache line that no other worker writes. Written by `proxy`, `upstream`
-//! and `policy`; read and summed by `admin`. Never locks on the writing side, never formats, never
-//! knows the other rooms.
+//! Each counter has one writer (a worker) and any number of readers, so that counting is a plain
+//! load and store on a cache line that no other worker writes. Written by `proxy`, `upstream`,
+//! `policy` and `recording`; read and summed by `admin` and `rollout`. Writers take no lock.
 
 mod backend;
 mod counter;
@@ -37,8 +35,8 @@ pub struct Stats {
 struct Inner {
     started: Instant,
     workers: Vec<Arc<WorkerShard>>,
-    // Locked when a backend, a pool or a policy appears and when statistics are read, never to
-    // serve a request.
+    // Locked when a backend, a pool or a policy appears and when statistics are read, but never
+    // while a request is served.
     backends: Mutex<BTreeMap<String, BackendStats>>,
     pools: Mutex<BTreeMap<String, Vec<Arc<PoolShard>>>>,
     policies: Mutex<BTreeMap<String, Arc<PolicyStats>>>,
@@ -48,17 +46,18 @@ struct Inner {
 /// The counters of one policy name: they outlive its generations.
 #[derive(Debug)]
 pub struct PolicyStats {
-    /// One shard per worker, and a last one for what is done off the workers (loading).
+    /// One shard per worker, and a last one for other threads (loading).
     pub shards: Vec<Arc<PolicyShard>>,
-    /// Held by whoever builds an instance off the workers: the last shard has one writer at a time.
+    /// Held while another thread than a worker builds an instance, so that the last shard has one
+    /// writer at a time.
     pub setting_up: Mutex<()>,
     /// Names of the policy's own counters, in the order of their numbers.
     pub counter_names: Mutex<Vec<String>>,
-    /// What is counted of its store, in parts; set if a component that imports `store` was loaded.
+    /// The counters of its store, in parts; set when a component that imports `store` is loaded.
     pub store: OnceLock<Vec<Arc<StoreShard>>>,
-    /// What its canaries counted.
+    /// The counters of its canaries.
     canaries: Mutex<Canaries>,
-    /// The backends that its selections are counted for; set when the policy is first loaded.
+    /// The backends whose selections are counted; set when the policy is first loaded.
     pub pools: OnceLock<Vec<DecidedPool>>,
 }
 
@@ -67,13 +66,13 @@ pub struct PolicyStats {
 pub struct DecidedPool {
     /// Its id.
     pub id: u32,
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub name: String,
     /// The backends' addresses by index.
     pub backends: Vec<String>,
 }
 
-/// The shards of canaries: those that are on trial, and the sum of those that were.
+/// The shards of canaries on trial, and the sum of earlier ones.
 #[derive(Debug, Default)]
 struct Canaries {
     shards: Vec<Arc<PolicyShard>>,
@@ -81,15 +80,14 @@ struct Canaries {
 }
 
 impl PolicyStats {
-    /// From now on these count for the policy's name as well: what a canary decides, it decides
-    /// under that name.
+    /// Adds these shards to the policy's counts, because a canary decides under the policy's name.
     pub fn join(&self, shards: impl IntoIterator<Item = Arc<PolicyShard>>) {
         let mut canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
         let Canaries {
             shards: joined,
             folded,
         } = &mut *canaries;
-        // Nobody counts in a shard that only this list still has.
+        // A shard that only this list still has gets no more counts.
         joined.retain(|shard| {
             let over = Arc::strong_count(shard) == 1;
             if over {
@@ -100,7 +98,7 @@ impl PolicyStats {
         joined.extend(shards);
     }
 
-    /// Everything that counts for the policy's name.
+    /// All shards that count for the policy's name.
     pub fn all_shards(&self) -> Vec<Arc<PolicyShard>> {
         let canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
         self.shards
@@ -111,8 +109,8 @@ impl PolicyStats {
             .collect()
     }
 
-    /// Makes room for counting selections. Pools don't change while the process runs, so the first
-    /// call says it all.
+    /// Makes room for counting selections. Pools don't change while the process runs, so later
+    /// calls change nothing.
     pub fn count_decisions(&self, pools: &[DecidedPool]) {
         self.pools.get_or_init(|| {
             for shard in &self.shards {
@@ -150,12 +148,12 @@ impl Stats {
         &self.inner.workers
     }
 
-    /// What is counted of the recording.
+    /// The counters of the recording.
     pub fn recording(&self) -> &Arc<RecordingShard> {
         &self.inner.recording
     }
 
-    /// What is counted of one backend address, made if new. Its health is read there.
+    /// The counters of one backend address, created if new, with `health` as its reader.
     pub fn backend(&self, address: &str, health: Arc<dyn HealthReadings>) -> BackendStats {
         let mut all = self
             .inner
@@ -169,7 +167,7 @@ impl Stats {
         all.entry(address.to_owned()).or_insert_with(new).clone()
     }
 
-    /// What is counted of all backends, by address.
+    /// The counters of all backends, by address.
     pub fn backends(&self) -> BTreeMap<String, BackendStats> {
         self.inner
             .backends

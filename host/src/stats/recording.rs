@@ -1,4 +1,4 @@
-//! What is counted of the recording.
+//! The counters of the recording.
 
 use super::Counter;
 
@@ -9,8 +9,8 @@ pub struct RecordingShard {
     pub recorded: Counter,
     /// Bytes written.
     pub bytes: Counter,
-    /// Requests that could not be written; those that were never handed over are in
-    /// [`super::WorkerShard::records_dropped`].
+    /// Requests that could not be written. [`super::WorkerShard::records_dropped`] counts those
+    /// that the writer never got.
     pub dropped: Counter,
     /// Writes that failed.
     pub errors: Counter,

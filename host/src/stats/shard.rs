@@ -1,4 +1,4 @@
-//! What one worker counts.
+//! The counters of one worker.
 
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,10 +8,10 @@ use super::{Counter, Gauge, Histogram};
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
 pub const HOOKS: usize = 4;
 
-/// How many status codes there are: three digits, of which the first is not 0.
+/// The number of status codes: 100 to 999.
 pub const STATUSES: usize = 900;
 
-/// How many counters of its own a policy may define.
+/// The most counters that a policy may define.
 pub const MAX_POLICY_COUNTERS: usize = 64;
 
 /// Counters of one worker's connections and requests.
@@ -31,7 +31,7 @@ pub struct WorkerShard {
     pub requests_active: Gauge,
     /// Responses by status code, 100 to 999, index 0 = 100.
     pub by_status: Box<[Counter; STATUSES]>,
-    /// Requests that ended without a response head (the client was gone).
+    /// Requests that ended without a response head, because the client had left.
     pub unanswered: Counter,
     /// Client connections accepted.
     pub connections: Counter,
@@ -47,12 +47,11 @@ pub struct WorkerShard {
     pub upstream_reuses: Counter,
     /// Access-log lines dropped because the log could not keep up.
     pub log_lines_dropped: Counter,
-    /// Requests that were to be recorded and were not, because the writer could not keep up.
+    /// Sampled requests that were not recorded, because the writer could not keep up.
     pub records_dropped: Counter,
-    /// Sweeps of the worker: they stop when it hangs.
+    /// Sweeps of the worker, which stop when it hangs.
     pub heartbeats: Counter,
-    /// For how long there was none, if that is long; 0 if the worker is well. Written by what
-    /// watches the workers.
+    /// How long the worker has hung; 0 if it works. Written by the watchdog.
     pub hanging_seconds: Gauge,
     /// Time from a request's head to the end of its response, in microseconds.
     pub request_microseconds: Histogram,
@@ -89,11 +88,11 @@ impl Default for WorkerShard {
 pub struct PoolShard {
     /// Requests that wait for a connection now.
     pub waiting: Gauge,
-    /// Requests that have waited for one and got it.
+    /// Requests that waited for a connection and got it.
     pub waits: Counter,
-    /// Requests that got none: they found the queue full, or waited for too long.
+    /// Requests that found the queue full or waited too long.
     pub refused: Counter,
-    /// Requests broken off because their clients were slow while others waited.
+    /// Requests aborted because their clients were slow while others waited.
     pub slow_clients: Counter,
 }
 
@@ -107,40 +106,40 @@ pub struct PolicyShard {
     pub traps: Counter,
     /// Calls that missed their deadline.
     pub deadlines: Counter,
-    /// Of these, those whose answer was used: it came before the first tick after the deadline.
+    /// Of these, those whose answer was used, because it came before the first tick after the
+    /// deadline.
     pub late: Counter,
-    /// Answers that were not valid.
+    /// Invalid answers.
     pub invalid: Counter,
     /// Calls that could not be made, because no instance could be built.
     pub unbuilt: Counter,
     /// Requests that the policy refused or answered itself.
     pub refusals: Counter,
-    /// Requests that went on by the policy's failure mode.
+    /// Requests handled by the policy's failure mode.
     pub failure_mode_uses: Counter,
     /// Instances built.
     pub instances_built: Counter,
-    /// Instances that a worker has: during a swap there are two.
+    /// Instances of the worker; two during a swap.
     pub instances: Gauge,
-    /// Memory of the live instances in bytes, tables and globals included: during a swap there are
-    /// two.
+    /// Memory of the live instances in bytes, tables and globals included; two instances during a
+    /// swap.
     pub memory: Gauge,
-    /// The most memory an instance of this policy has had, in bytes.
+    /// The largest memory of an instance so far, in bytes.
     pub memory_peak: Gauge,
     /// Log lines dropped by the rate limit.
     pub log_lines_dropped: Counter,
     /// The moment up to which the rate limit's allowance is used up, in microseconds of the
-    /// process: it is the policy's on this worker, whatever becomes of its instances.
+    /// process. It outlives the policy's instances on this worker.
     pub log_lines_until: Gauge,
-    /// Times that a hook was suspended for all clients, because faults of many cost too much.
+    /// How often a hook was suspended for all clients, because faults of many cost too much.
     pub suspensions: Counter,
-    /// Times that a client was paused, because its faults cost too much.
+    /// How often a client was paused, because its faults cost too much.
     pub client_pauses: Counter,
-    /// Calls that were not made because their client was paused.
+    /// Calls skipped because their client was paused.
     pub paused_calls: Counter,
-    /// What faults cost, in nanoseconds: calls that failed and the instances that had to be built,
-    /// and late answers.
+    /// The time that faults cost, in nanoseconds: failed calls, rebuilt instances and late answers.
     pub fault_nanoseconds: Counter,
-    /// Suspended until this moment, in milliseconds since 1970; 0 if it is not.
+    /// Suspended until this moment, in milliseconds since 1970; 0 if it is not suspended.
     pub suspended_until: Gauge,
     /// Selections by pool and backend; set when the policy is first loaded.
     pub decisions: OnceLock<Decisions>,
@@ -149,8 +148,8 @@ pub struct PolicyShard {
 }
 
 impl PolicyShard {
-    /// Adds what another has counted, which nobody writes any more. Instances and their memory are
-    /// gone by then.
+    /// Adds the counts of another shard that is no longer written. Its instances and their memory
+    /// are gone by then.
     pub(super) fn fold(&self, other: &Self) {
         for (sum, more) in self.hook_nanoseconds.iter().zip(&other.hook_nanoseconds) {
             sum.fold(more);
@@ -191,7 +190,7 @@ impl PolicyShard {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        // The clock is read only for one that was.
+        // Reads the clock only if it was ever suspended.
         until > 0 && u128::from(until) > now.as_millis()
     }
 }
@@ -204,7 +203,7 @@ pub struct Decisions {
 }
 
 impl Decisions {
-    /// For pools by their ids, with so many backends each.
+    /// For pools by id, with their numbers of backends.
     pub fn new(sizes: impl IntoIterator<Item = (u32, usize)>) -> Self {
         let mut pools: Vec<Box<[Counter]>> = Vec::new();
         for (id, size) in sizes {
@@ -217,7 +216,7 @@ impl Decisions {
         }
     }
 
-    /// Counts one.
+    /// Counts one selection.
     #[inline]
     pub fn count(&self, pool: u32, backend: u32) {
         if let Some(counter) = self

@@ -1,8 +1,8 @@
-//! What is counted of a policy's store.
+//! The counters of a policy's store.
 
 use super::{Counter, Gauge};
 
-/// Counters of one part of a policy's store. They are written while that part is locked, so by one
+/// Counters of one part of a policy's store. They are written under that part's lock, so by one
 /// thread at a time.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -11,11 +11,11 @@ pub struct StoreShard {
     pub operations: Counter,
     /// Calls refused because a key or a value was too long, or had no room.
     pub refused: Counter,
-    /// Entries that went before their time to make room.
+    /// Entries evicted to make room.
     pub evictions: Counter,
-    /// Entries removed because their time was up.
+    /// Entries that expired.
     pub expirations: Counter,
-    /// Entries now, with those whose time is up and that nobody noticed yet.
+    /// Entries now, including expired ones that were not removed yet.
     pub entries: Gauge,
     /// Bytes of these entries: keys, values, and a constant for each.
     pub bytes: Gauge,

@@ -1,4 +1,4 @@
-//! What one worker counts of a generation on trial.
+//! The counters of one worker for a generation on trial.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,51 +7,51 @@ use super::{Counter, Gauge, HOOKS, Histogram, PolicyShard};
 /// Counters of one worker for one trial. They begin and end with it.
 #[derive(Debug, Default)]
 pub struct TrialShard {
-    /// The candidate's calls, faults and memory: apart from those of the policy's name.
+    /// The candidate's calls, faults and memory, separate from the policy's own.
     pub candidate: Arc<PolicyShard>,
     /// Requests that the candidate decided.
     pub canary: ArmShard,
-    /// Requests that could have been the candidate's and were decided by the active generation.
+    /// Requests that could have gone to the candidate, but the active generation decided them.
     pub control: ArmShard,
-    /// What a shadow was asked, by hook in the order of [`crate::policy::Hook`].
+    /// A shadow's comparisons, by hook in the order of [`crate::policy::Hook`].
     pub compared: [Compared; HOOKS],
     /// Requests that a shadow saw.
     pub shadowed: Counter,
-    /// Calls on which both generations failed: that is the request's doing, and not held against
+    /// Calls on which both generations failed. The request caused them, so they don't count against
     /// the candidate.
     pub shared_faults: Counter,
-    /// 1 from before the candidate is asked until it is known whether a fault of it is shared: it
-    /// may be counted already.
+    /// 1 from before a call of the candidate until it is clear whether its fault, which may be
+    /// counted already, is shared.
     pub in_question: Gauge,
-    /// What the verdict compares.
+    /// The counts that the verdict compares.
     pub judged: ByRoute,
 }
 
-/// Routes whose requests are compared each by itself; beyond that some share their counts.
+/// The most routes that are compared one by one; beyond it, routes share counts.
 pub const JUDGED_ROUTES: usize = 256;
 
-/// What is compared of both generations, by route; room for a route is made by its first request.
+/// The counts of both generations by route, allocated by a route's first request.
 #[derive(Debug)]
 pub struct ByRoute(Box<[OnceLock<Box<RouteArms>>; JUDGED_ROUTES]>);
 
-/// What is compared of one route's requests.
+/// The counts of one route.
 #[derive(Debug, Default)]
 pub struct RouteArms {
-    /// Those that the candidate decided.
+    /// Requests that the candidate decided.
     pub canary: JudgedArm,
-    /// Those that the active generation decided.
+    /// Requests that the active generation decided.
     pub control: JudgedArm,
 }
 
 /// Requests that count in the verdict.
 #[derive(Debug, Default)]
 pub struct JudgedArm {
-    /// How many.
+    /// Number of requests.
     pub requests: Counter,
     /// Of these, those answered with a status from 500 on, or whose answer broke off.
     pub failed: Counter,
-    /// From the head to the head of the response, in microseconds: how fast a client reads is not
-    /// the policy's doing.
+    /// From the request's head to the response's head, in microseconds: the policy does not
+    /// determine how fast a client reads.
     pub microseconds: Histogram,
 }
 
@@ -62,12 +62,12 @@ impl Default for ByRoute {
 }
 
 impl ByRoute {
-    /// Those of the route with this number.
+    /// The counts of the route with this number.
     pub fn route(&self, number: u32) -> &RouteArms {
         self.0[number as usize % JUDGED_ROUTES].get_or_init(Box::default)
     }
 
-    /// Those that were counted, with the number of the (first) route that they are of.
+    /// The counts so far, with the number of their (first) route.
     pub fn counted(&self) -> impl Iterator<Item = (usize, &RouteArms)> {
         self.0
             .iter()
@@ -79,7 +79,7 @@ impl ByRoute {
 /// Requests decided by one of two generations.
 #[derive(Debug, Default)]
 pub struct ArmShard {
-    /// Requests that were answered, by whomever.
+    /// Requests that were answered.
     pub requests: Counter,
     /// Of these, those answered with a status from 500 on, or whose answer broke off.
     pub failed: Counter,
@@ -87,8 +87,7 @@ pub struct ArmShard {
     pub given_up: Counter,
     /// Of the failed ones, those that the candidate failed or answered itself.
     pub own_failures: Counter,
-    /// Of the requests, those that count where there is nothing to compare with: of each client
-    /// only so many.
+    /// Requests that count without a control group: a limited number per client.
     pub weighed: Counter,
     /// Of these, those that failed.
     pub weighed_failed: Counter,
@@ -96,7 +95,7 @@ pub struct ArmShard {
     pub microseconds: Histogram,
 }
 
-/// How often a shadow was asked by one hook, and what both calls took.
+/// A shadow's comparisons for one hook.
 #[derive(Debug, Default)]
 pub struct Compared {
     /// Decisions that were compared.

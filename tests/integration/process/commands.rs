@@ -155,7 +155,7 @@ fn an_access_log_that_nobody_reads_is_refused_and_does_not_hold_the_start() {
     let Exit { code, stderr, .. } = waypost(["run", "--config", "fifo.toml"], scratch.path());
     assert_eq!(code, Some(1), "{stderr}");
     assert!(
-        stderr.contains("the access log") && stderr.contains("FIFO that no process reads"),
+        stderr.contains("the access log") && stderr.contains("FIFO without a reader"),
         "{stderr}"
     );
 }

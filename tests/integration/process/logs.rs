@@ -147,7 +147,8 @@ fn standard_error_that_nobody_reads_holds_neither_requests_nor_the_stop() {
         .find(|line| line.contains("lines lost"));
     let told = told.expect("it tells of the lines that are lost");
     assert!(
-        told.contains("WARN waypost::log: ") && told.ends_with("standard error did not take them"),
+        told.contains("WARN waypost::log: ")
+            && told.ends_with("standard error did not accept them"),
         "{told}"
     );
     // And if it is not read again, the process ends all the same.

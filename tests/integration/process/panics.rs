@@ -202,8 +202,9 @@ fn a_policy_whose_loading_panics_has_failed_and_is_not_being_loaded_for_ever() {
     eventually("the generation has failed, with a sentence", || {
         let answer = ask(fragile.admin, "/policies/mine");
         let status = answer.text();
-        (status.contains("\"failed\"") && status.contains("broke off by a fault of the proxy"))
-            .then_some(())
+        (status.contains("\"failed\"")
+            && status.contains("the proxy failed while it loaded this generation"))
+        .then_some(())
     });
     fragile.service.scratch.replace("mine.wasm", guest("probe"));
     eventually("a later one is loaded", || {
@@ -227,7 +228,10 @@ fn a_policy_whose_loading_panics_has_failed_and_is_not_being_loaded_for_ever() {
         format!("loading=panic:{}", scratch.path().join("panic").display()),
     ));
     assert!(
-        exit.code == Some(1) && exit.stderr.contains("broke off by a fault of the proxy"),
+        exit.code == Some(1)
+            && exit
+                .stderr
+                .contains("the proxy failed while it loaded this generation"),
         "{exit:?}"
     );
 }

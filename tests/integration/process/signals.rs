@@ -24,7 +24,7 @@ fn a_proxy_that_serves_lives_through_every_signal_without_a_meaning() {
         assert_eq!(proxy.get("a.test", "/").text(), "a", "after SIG{signal}");
     }
     for words in [
-        "SIGHUP: the configuration can't be read again",
+        "SIGHUP: the configuration can't be reloaded",
         "the access log goes to standard output",
     ] {
         assert!(
@@ -84,7 +84,7 @@ fn usr1_opens_the_access_log_and_the_recording_again() {
     proxy.signal("USR1");
     for words in [
         "the access log was opened again",
-        "the recording is begun again",
+        "the recording continues in a new file",
     ] {
         assert!(
             proxy
@@ -127,7 +127,7 @@ fn usr1_opens_the_access_log_and_the_recording_again() {
     assert!(
         proxy
             .stderr
-            .find(|line| line.contains("the recording goes on in it").then_some(()))
+            .find(|line| line.contains("the recording continues in it").then_some(()))
             .is_some()
     );
     assert_eq!(proxy.get("a.test", "/three").status, 200);
@@ -284,7 +284,7 @@ fn a_worker_that_hangs_is_named_by_readyz_until_it_goes_on() {
     eventually("the log says so", || {
         let log = std::fs::read_to_string(&log).unwrap();
         let count = |text: &str| log.matches(text).count();
-        ((count("the worker hangs"), count("the worker goes on")) == (1, 1)).then_some(())
+        ((count("the worker hangs"), count("the worker continues")) == (1, 1)).then_some(())
     });
     service.signal("TERM");
     assert_eq!(service.exit_code(), 0);

@@ -478,7 +478,7 @@ fn what_can_t_be_gone_through_is_told_with_its_line() {
     assert_eq!(exit.code, Some(0), "{exit:?}");
     assert!(
         exit.stdout
-            .contains("line 51 is passed over: it ends in the middle"),
+            .contains("line 51 is passed over: it is incomplete"),
         "{}",
         exit.stdout
     );
@@ -563,7 +563,7 @@ fn what_can_t_be_gone_through_is_told_with_its_line() {
             "newer.jsonl",
             "in format 2, and this Waypost reads format 1",
         ),
-        ("other.jsonl", "line 1: this is no line of a recording"),
+        ("other.jsonl", "line 1: this is not a line of a recording"),
         ("empty.jsonl", "holds no recording"),
         ("headless.jsonl", "no line before it tells of lineup"),
         ("missing.jsonl", "can't be read"),

@@ -495,7 +495,7 @@ fn a_recording_of_an_earlier_run_is_set_aside_and_what_is_no_file_is_refused() {
     let exit = crate::fixtures::waypost(["run", "--config", "waypost.toml"], scratch.path());
     assert_eq!(exit.code, Some(1), "{exit:?}");
     assert!(
-        exit.stderr.contains("record.file") && exit.stderr.contains("no regular file"),
+        exit.stderr.contains("record.file") && exit.stderr.contains("not a regular file"),
         "{exit:?}"
     );
 }

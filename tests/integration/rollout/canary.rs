@@ -234,7 +234,8 @@ fn a_rollback_that_comes_too_late_does_not_roll_back_what_was_good() {
     let late = d.ask("POST", "rollback");
     assert_eq!(late.status, 409);
     assert!(
-        late.text().contains("generation 3 was withdrawn by itself"),
+        late.text()
+            .contains("generation 3 was withdrawn automatically"),
         "{}",
         late.text()
     );

@@ -16,7 +16,7 @@ async fn health_and_readiness() {
         (Readiness::Draining, "draining"),
         (
             Readiness::Refused(vec!["guard".to_owned()]),
-            "policies were refused, and nothing decides in their place: guard",
+            "policies were refused and have no other generation: guard",
         ),
     ] {
         *admin.control.readiness.lock().unwrap() = readiness;
@@ -51,7 +51,7 @@ async fn an_unknown_path_lists_what_there_is() {
     assert_eq!(
         admin.get("/stats?x=1").await.status,
         200,
-        "a query is no part of the path"
+        "the query is not part of the path"
     );
 }
 
@@ -302,7 +302,7 @@ async fn a_connection_over_the_limit_closes_the_one_that_is_idle_for_the_longest
 
 #[tokio::test]
 async fn clients_that_say_nothing_or_half_of_it_do_not_delay_a_health_check() {
-    // They may stay for as long as they want to: without room that is made, nothing would answer.
+    // No limit ends them, so health checks work only if the listener makes room.
     let hour = Duration::from_secs(3600);
     let limits = Limits {
         header_read: hour,

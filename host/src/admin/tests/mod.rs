@@ -1,4 +1,4 @@
-//! The admin listener over real sockets, with a control side that only these tests have.
+//! The admin listener over real sockets, with a fake control side.
 
 mod access;
 mod pages;
@@ -13,12 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use super::serve::{Limits, serve_within};
+use super::serve::serve_within;
+use super::shared::Limits;
 use super::*;
 use crate::rollout::State;
 use crate::stats::{HealthReading, HealthReadings, Stats};
 
-/// Accepts components that start with `good`; waits for [`Self::gate`] first where there is one.
+/// Accepts components that start with `good`; waits for [`Self::gate`] first if there is one.
 struct TestControl {
     stats: Stats,
     policies: Mutex<Vec<PolicyStatus>>,
@@ -26,7 +27,7 @@ struct TestControl {
     notes: Mutex<Vec<String>>,
     gate: Option<Gate>,
     loading: AtomicUsize,
-    /// What was asked for, in words.
+    /// The calls that were made, in words.
     asked: Mutex<Vec<String>>,
 }
 
@@ -117,7 +118,7 @@ impl Control for TestControl {
             .push(format!("{name}: {change:?}"));
         let done = match change {
             Change::RollBack { .. } => Err(ChangeError::NotNow(
-                "there is no former generation to go back to".to_owned(),
+                "there is no previous generation to roll back to".to_owned(),
             )),
             _ => self
                 .policy(name)
@@ -234,7 +235,7 @@ struct TestAdmin {
     task: JoinHandle<Result<(), AdminError>>,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 struct Answer {
     status: u16,

@@ -40,7 +40,7 @@ async fn stats_show_each_backend() {
     );
     assert_eq!(
         one["consecutive_failures"], 2,
-        "the worker that sees most failures counts"
+        "the worker with the most failures counts"
     );
     assert_eq!(one["latency"]["ewma_microseconds"], 150);
     assert_eq!(one["latency"]["mean_microseconds"], 100);
@@ -80,11 +80,11 @@ async fn stats_show_each_policy() {
     assert_eq!(policy["loaded_at"], "2001-09-09T01:46:40Z");
     assert_eq!(
         stats["policies"]["my policy"]["calls"], 0,
-        "a policy that was never asked is shown"
+        "a policy without calls is shown"
     );
     assert_eq!(
         stats["policies"]["<i>gone"]["deadlines"], 1,
-        "what was counted outlives the policy"
+        "the counts outlive the policy"
     );
     assert_eq!(stats["policies"]["<i>gone"].get("generation"), None);
 }
@@ -116,14 +116,15 @@ async fn a_browser_gets_a_page_without_foreign_markup() {
     }
     for shown in [
         "127.0.0.1:81",
-        "set aside by 1",
+        "ejected by 1",
         "spread",
         "generation 7",
         "5.9 KiB",
     ] {
         assert!(page.contains(shown), "{shown} in {page}");
     }
-    let known = "!doctype html head meta title style body h1 h2 h3 p dl div dt dd table thead tbody tr th td span";
+    let known = "!doctype html head meta title style body h1 h2 h3 p dl div dt dd \
+        table thead tbody tr th td span";
     let known: BTreeSet<&str> = known.split(' ').collect();
     for tag in page.split('<').skip(1) {
         let name = tag
@@ -267,7 +268,8 @@ async fn metrics_in_the_plain_text_format() {
 #[tokio::test]
 async fn metrics_in_the_open_metrics_format_for_prometheus() {
     let admin = TestAdmin::start(None).await;
-    let accept = "accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1\r\n";
+    let accept = "accept: application/openmetrics-text;version=1.0.0;q=0.5,\
+        text/plain;version=0.0.4;q=0.2,*/*;q=0.1\r\n";
     let answer = admin.ask("GET", "/metrics", accept, b"").await;
     assert!(
         answer

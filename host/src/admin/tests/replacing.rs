@@ -40,8 +40,8 @@ async fn a_good_component_replaces_the_policy() {
 #[tokio::test]
 async fn a_chunked_body_is_a_component_too() {
     let admin = TestAdmin::start(None).await;
-    let request =
-        b"PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n\
+    let request = b"PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\n\
+        transfer-encoding: chunked\r\nconnection: close\r\n\r\n\
         4\r\ngood\r\n3\r\nday\r\n0\r\n\r\n";
     let answer = admin.raw(request).await;
     assert_eq!(answer.json()["size_bytes"], 7, "{answer:?}");
@@ -108,7 +108,8 @@ async fn an_upload_that_is_refused_early_still_gets_its_answer() {
 async fn a_client_that_expects_100_continue_is_refused_before_it_sends() {
     let admin = TestAdmin::start(None).await;
     let mut stream = TcpStream::connect(admin.address).await.unwrap();
-    let head = "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 67108865\r\n\r\n";
+    let head = "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\n\
+        expect: 100-continue\r\ncontent-length: 67108865\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut first = [0; 12];
     stream.read_exact(&mut first).await.unwrap();
@@ -122,7 +123,8 @@ async fn a_body_that_stops_coming_is_not_waited_for() {
         ..Limits::default()
     };
     let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
-    let head = "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\nconnection: close\r\n\r\ngood";
+    let head = "PUT /policies/spread HTTP/1.1\r\nhost: localhost\r\n\
+        content-length: 10\r\nconnection: close\r\n\r\ngood";
     let mut stream = TcpStream::connect(admin.address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     let answer = read_answer(&mut stream).await;
@@ -177,7 +179,7 @@ async fn uploads_of_one_policy_take_turns_and_do_not_wait_for_ever() {
 
 #[tokio::test]
 async fn half_an_upload_holds_no_deployment() {
-    // It may stay for as long as it wants to.
+    // No limit ends it.
     let hour = Duration::from_secs(3600);
     let limits = Limits {
         body_idle: hour,
@@ -283,7 +285,7 @@ async fn what_a_request_asks_for_reaches_the_control_side() {
         .ask("POST", "/policies/spread/rollback", "", b"")
         .await;
     assert_eq!(refused.status, 409);
-    assert!(refused.error().contains("no former generation"));
+    assert!(refused.error().contains("no previous generation"));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ pub struct Adoption {
 }
 
 impl Adoption {
-    /// None has adopted anything.
+    /// No worker has adopted a snapshot yet.
     pub fn new(workers: usize) -> Self {
         Self {
             versions: (0..workers).map(|_| AtomicU64::new(0)).collect(),
@@ -20,23 +20,23 @@ impl Adoption {
         }
     }
 
-    /// A worker has adopted this version.
+    /// Notes that a worker has adopted this version.
     pub fn adopted(&self, worker: usize, version: u64) {
         self.versions[worker].store(version, Ordering::Release);
         self.changed.notify_waiters();
     }
 
-    /// A worker is gone, and with it what it served: nothing waits for it any more.
+    /// Notes that a worker has ended, so that nothing waits for it any more.
     pub fn gone(&self, worker: usize) {
         self.adopted(worker, u64::MAX);
     }
 
-    /// Whether a worker is gone.
+    /// Whether a worker has ended.
     pub fn is_gone(&self, worker: usize) -> bool {
         self.versions[worker].load(Ordering::Acquire) == u64::MAX
     }
 
-    /// Whether any worker has adopted anything.
+    /// Whether any worker has adopted a snapshot.
     pub fn has_begun(&self) -> bool {
         self.versions.iter().any(|v| v.load(Ordering::Acquire) > 0)
     }

@@ -1,10 +1,14 @@
-//! The control side of a running proxy: what runs now, and the one way in which that changes.
+//! The control side of a running proxy: what runs now, and how that changes.
 //!
-//! `deploy` changes it, `start` is the first time, `watch_trial` withdraws canaries, `status` says
-//! what there is.
+//! `start` loads the first generations, `deploy` loads later ones, `change` promotes and rolls
+//! back, `watch_trial` withdraws canaries, `publish` puts each change into force, and `status`
+//! reports.
 
 mod adoption;
+mod change;
 mod deploy;
+mod policy_state;
+mod publish;
 mod start;
 mod status;
 mod watch_trial;
@@ -19,10 +23,12 @@ use crate::config::{Config, Policy};
 use crate::decision::{PolicyEntry, Tokens};
 use crate::policy::{Engine, Generation, PolicySpec};
 use crate::proxy::Snapshot;
-use crate::rollout::{Keep, Mark, Record};
+use crate::rollout::StateDir;
 use crate::route::RouteTable;
 use crate::stats::Stats;
 use crate::upstream::{PoolId, PoolTopology};
+
+use policy_state::PolicyState;
 
 pub use adoption::Adoption;
 pub use status::AdminControl;
@@ -37,36 +43,19 @@ pub struct ControlPlane {
     adoption: Arc<Adoption>,
     readiness: Mutex<Readiness>,
     explain: Tokens,
-    keep: Option<Keep>,
+    state_dir: Option<StateDir>,
     /// By policy index.
     policies: Vec<Managed>,
-    /// A policy has been loaded, or has not, at the start.
+    /// Notified when a policy's first load has succeeded or failed.
     settled: Notify,
 }
 
 /// One policy name.
 #[derive(Default)]
 struct Managed {
-    /// Held while a change is made and published: one at a time.
+    /// Held while a change is made and published, so that one happens at a time.
     changing: tokio::sync::Mutex<()>,
-    known: Mutex<Known>,
-}
-
-/// What is known of one policy name.
-#[derive(Default)]
-struct Known {
-    record: Record,
-    /// The components of what decides, what did, and what is on trial, to be kept on disk; by
-    /// generation.
-    components: Vec<(u64, Arc<[u8]>)>,
-    /// The digest of what the configuration named when it was last taken.
-    configured: Option<String>,
-    /// What the state folder holds.
-    on_disk: Option<Mark>,
-    /// Loaded or refused: the start is over.
-    settled: bool,
-    /// Why what was promoted before the restart is not used, until something else is deployed.
-    damage: Option<String>,
+    state: Mutex<PolicyState>,
 }
 
 impl ControlPlane {
@@ -76,7 +65,7 @@ impl ControlPlane {
         engine: Engine,
         stats: Stats,
         topologies: Arc<[Arc<PoolTopology>]>,
-        keep: Option<Keep>,
+        state_dir: Option<StateDir>,
     ) -> Self {
         let loading: Arc<str> = "it is being loaded".into();
         let entry = |policy: &Policy| PolicyEntry {
@@ -103,27 +92,27 @@ impl ControlPlane {
             snapshots: watch::Sender::new(Arc::new(snapshot)),
             readiness: Mutex::new(Readiness::Starting),
             explain: Tokens::default(),
-            keep,
+            state_dir,
             settled: Notify::new(),
         }
     }
 
-    /// For a worker: what decides requests, now and later.
+    /// For a worker: the current snapshot and later ones.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshots.subscribe()
     }
 
-    /// For a worker: where it tells what it has adopted.
+    /// For a worker: where it reports which snapshot it has adopted.
     pub fn adoption(&self) -> Arc<Adoption> {
         Arc::clone(&self.adoption)
     }
 
-    /// Who may have a request explained.
+    /// The tokens that entitle a request to be explained.
     pub fn explain_tokens(&self) -> Tokens {
         self.explain.clone()
     }
 
-    /// The configuration that runs.
+    /// The configuration in use.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -133,12 +122,13 @@ impl ControlPlane {
         &self.stats
     }
 
-    /// The digest of what the configuration named for this policy when it was last read, by index.
+    /// The digest of the component that the configuration named for this policy (by index) when it
+    /// was last read.
     pub fn configured(&self, policy: usize) -> Option<String> {
-        self.known(policy).configured.clone()
+        self.state(policy).configured.clone()
     }
 
-    /// Notes whether clients should be sent here.
+    /// Sets whether load balancers should send clients here.
     pub fn set_readiness(&self, readiness: Readiness) {
         *self
             .readiness
@@ -151,14 +141,15 @@ impl ControlPlane {
         index.ok_or_else(|| ChangeError::Unknown(name.to_owned()))
     }
 
-    fn known(&self, index: usize) -> MutexGuard<'_, Known> {
+    fn state(&self, index: usize) -> MutexGuard<'_, PolicyState> {
         self.policies[index]
-            .known
+            .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Compiles and sets up; takes from milliseconds to seconds, on a thread for what blocks.
+    /// Compiles and sets up, which takes from milliseconds to seconds, on a thread for blocking
+    /// work.
     async fn load(
         self: &Arc<Self>,
         index: usize,
@@ -181,57 +172,6 @@ impl ControlPlane {
         };
         tokio::task::spawn_blocking(load)
             .await
-            .unwrap_or_else(|e| Err(format!("loading it failed: {e}")))
-    }
-
-    /// Publishes what the record of this policy says, and tells the version.
-    fn publish(&self, index: usize) -> u64 {
-        let mut version = 0;
-        self.snapshots.send_modify(|current| {
-            // Inside, so that of two changes the later one is published later.
-            let known = self.known(index);
-            let mut policies = current.policies.clone();
-            let entry = &mut policies[index];
-            entry.trial = known.record.trial().cloned();
-            match known.record.active() {
-                Some(active) => entry.active = Ok(Arc::clone(active)),
-                None => {
-                    entry.active = Err(known
-                        .record
-                        .last_error()
-                        .unwrap_or("it is being loaded")
-                        .into())
-                }
-            }
-            version = current.version + 1;
-            *current = Arc::new(Snapshot {
-                version,
-                routes: Arc::clone(&current.routes),
-                pools: Arc::clone(&current.pools),
-                policies,
-            });
-        });
-        version
-    }
-}
-
-impl Known {
-    /// Remembers a component for as long as its generation may be the one to keep.
-    fn remember(&mut self, number: u64, component: Arc<[u8]>) {
-        self.components.push((number, component));
-        self.forget();
-    }
-
-    fn forget(&mut self) {
-        let Self {
-            record, components, ..
-        } = self;
-        let used = [
-            record.active(),
-            record.former(),
-            record.trial().map(|t| &t.generation),
-        ];
-        let used: Vec<u64> = used.into_iter().flatten().map(|g| g.number()).collect();
-        components.retain(|(number, _)| used.contains(number));
+            .unwrap_or_else(|e| Err(format!("it can't be loaded: {e}")))
     }
 }

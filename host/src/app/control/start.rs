@@ -1,4 +1,5 @@
-//! The first generations: what the configuration names, or what was promoted before a restart.
+//! The first generations: the components that the configuration names, or those that were promoted
+//! before a restart.
 
 use std::io;
 use std::sync::Arc;
@@ -15,41 +16,41 @@ use crate::ground;
 use crate::policy::digest;
 use crate::rollout::Kept;
 
-/// A component of this size compiles in well under a second; larger ones are loaded while the other
-/// routes serve.
+/// A component of up to this size compiles in well under a second; larger ones are loaded while the
+/// other routes serve.
 const SMALL: usize = 1024 * 1024;
-/// How long the listeners wait for small components on a machine that has no time for them ...
+/// How long the listeners wait for small components on a busy machine ...
 const PATIENCE: Duration = Duration::from_secs(15);
-/// ... and so much longer for each of them.
+/// ... plus this much for each of them.
 const PATIENCE_EACH: Duration = Duration::from_millis(100);
-/// How often it is asked which of them take long: these are not waited for.
+/// How often the start checks which components take long; it does not wait for those.
 const ASK: Duration = Duration::from_millis(100);
 
-/// Policies that are loaded at once: each has a thread that mostly waits, and the smallest are not
-/// to wait behind all others.
+/// Policies that are loaded at the same time. Each has a thread that mostly waits, and the smallest
+/// should not wait behind the others.
 const AT_ONCE: usize = 64;
 
-/// What may become a policy's first generation, best first.
+/// A candidate for a policy's first generation; the best comes first.
 struct Choice {
     component: Arc<[u8]>,
     source: String,
-    /// The digest of what the configuration named when this one was taken.
+    /// The digest of the component that the configuration named when this one was taken.
     configured: Option<String>,
-    /// The number that it had before the restart.
+    /// Its generation number before the restart.
     number: Option<u64>,
-    /// The last number that was given before the restart.
+    /// The highest generation number before the restart.
     last_number: u64,
 }
 
 impl ControlPlane {
-    /// Loads all policies, the smallest first and many at once, so that one that takes long holds
-    /// up none of the others. Returns when those of the usual size are loaded, or take long (a
-    /// second of the processor for compiling alone): the rest goes on.
+    /// Loads all policies, the smallest first and many in parallel, so that a slow one does not
+    /// delay the others. Returns when the small ones are loaded or take long (a second of CPU time
+    /// for compiling alone); the rest continue in the background.
     ///
     /// # Errors
     ///
-    /// One that is refused in this time stops the start, as any other mistake in the configuration
-    /// does.
+    /// A policy that is refused in this time stops the start, like any other mistake in the
+    /// configuration.
     pub async fn load_all(self: &Arc<Self>) -> Result<()> {
         let mut all = Vec::with_capacity(self.config.policies.len());
         for index in 0..self.config.policies.len() {
@@ -78,7 +79,7 @@ impl ControlPlane {
                 };
                 let this = Arc::clone(&this);
                 tokio::spawn(async move {
-                    // What broke off has failed; that is all there is to know.
+                    // A panic has marked the generation as failed (`Attempt`).
                     let _ = ground::caught(this.load_first(index, choices)).await;
                     this.settle(index);
                     drop(place);
@@ -93,7 +94,7 @@ impl ControlPlane {
                 let changed = self.settled.notified();
                 if small
                     .iter()
-                    .all(|(index, digests)| self.known(*index).settled || takes_long(digests))
+                    .all(|(index, digests)| self.state(*index).settled || takes_long(digests))
                 {
                     return;
                 }
@@ -103,22 +104,22 @@ impl ControlPlane {
         let _ = timeout(patience, settled).await;
         let mut missing = Vec::new();
         for (index, _) in small {
-            let known = self.known(index);
-            if let Some(reason) = known
-                .record
+            let state = self.state(index);
+            if let Some(reason) = state
+                .history
                 .last_error()
-                .filter(|_| known.record.active().is_none())
+                .filter(|_| state.history.active().is_none())
             {
                 bail!("{reason}");
             }
-            if !known.settled {
+            if !state.settled {
                 missing.push(self.config.policies[index].name.clone());
             }
         }
         if !missing.is_empty() {
             tracing::warn!(
-                "the start does not wait for policies that take long to load: {}; until they are there, their routes answer \
-                 503, or as a written on-failure says",
+                "the start does not wait for policies that take long to load: {}; until they are \
+                 loaded, their routes answer 503, or what their `on-failure` says",
                 missing.join(", ")
             );
         }
@@ -127,14 +128,14 @@ impl ControlPlane {
 
     /// The policies that are still being loaded for the first time.
     pub(super) fn unsettled(&self) -> Vec<String> {
-        let unsettled = |index: &usize| !self.known(*index).settled;
+        let unsettled = |index: &usize| !self.state(*index).settled;
         let all = 0..self.config.policies.len();
         all.filter(unsettled)
             .map(|index| self.config.policies[index].name.clone())
             .collect()
     }
 
-    /// Whether clients should be sent here.
+    /// Whether load balancers should send clients here.
     pub fn readiness(&self) -> Readiness {
         let noted = self
             .readiness
@@ -160,11 +161,11 @@ impl ControlPlane {
         }
     }
 
-    /// The policies that have no generation, because all that there was for them was refused.
+    /// The policies that have no generation because every candidate was refused.
     fn refused(&self) -> Vec<String> {
         let refused = |index: &usize| {
-            let known = self.known(*index);
-            known.settled && known.record.active().is_none()
+            let state = self.state(*index);
+            state.settled && state.history.active().is_none()
         };
         (0..self.config.policies.len())
             .filter(refused)
@@ -172,14 +173,14 @@ impl ControlPlane {
             .collect()
     }
 
-    /// What the operator should look at though requests are served, a sentence each.
+    /// Sentences about problems that the operator should look at although requests are served.
     pub(super) fn notes(&self) -> Vec<String> {
         (0..self.config.policies.len())
-            .filter_map(|index| self.known(index).damage.clone())
+            .filter_map(|index| self.state(index).damage.clone())
             .collect()
     }
 
-    /// Reads what there is for this policy.
+    /// Reads the candidates for this policy.
     fn choices(&self, index: usize) -> Result<Vec<Choice>> {
         let policy = &self.config.policies[index];
         let kept = self.kept(index)?;
@@ -187,10 +188,10 @@ impl ControlPlane {
         let digest_now = configured.as_ref().ok().map(|component| digest(component));
         let last_number = kept.as_ref().map_or(0, |k| k.last_generation);
         {
-            let mut known = self.known(index);
-            known.on_disk = kept.as_ref().map(Kept::mark);
-            // A file that can't be read now is not a new one when it can be read again.
-            known.configured = digest_now
+            let mut state = self.state(index);
+            state.on_disk = kept.as_ref().map(Kept::fingerprint);
+            // A file that can't be read now does not count as new when it can be read again.
+            state.configured = digest_now
                 .clone()
                 .or(kept.as_ref().and_then(|k| k.configured.clone()));
         }
@@ -215,7 +216,7 @@ impl ControlPlane {
             (None, Err(e)) => return Err(e),
             (None, Ok(configured)) => vec![configured],
             (Some(kept), Err(e)) => {
-                tracing::error!("{e:#}; going on with what was promoted before the restart");
+                tracing::error!("{e:#}; using the component that was promoted before the restart");
                 vec![kept]
             }
             (Some(kept), Ok(configured)) if deployed_since => {
@@ -228,8 +229,8 @@ impl ControlPlane {
             }
             (Some(kept), Ok(configured)) => vec![kept, configured],
         };
-        // What the configuration does not accept is no choice, unless nothing else would be left to
-        // complain about.
+        // Components that the configuration does not accept are dropped, unless nothing else is
+        // left to report an error about.
         if choices
             .iter()
             .any(|c| self.unpinned(index, &digest(&c.component)).is_none())
@@ -239,26 +240,30 @@ impl ControlPlane {
         Ok(choices)
     }
 
-    /// What was promoted before the restart, if it is there and whole.
+    /// The component that was promoted before the restart, if it is there and undamaged.
     fn kept(&self, index: usize) -> Result<Option<Kept>> {
         let policy = self.config.policies[index].name.as_str();
-        let Some(keep) = &self.keep else {
+        let Some(state_dir) = &self.state_dir else {
             return Ok(None);
         };
-        match keep.read(policy) {
+        match state_dir.read(policy) {
             Ok(kept) => Ok(kept),
             Err(e) if e.kind() == io::ErrorKind::InvalidData => {
                 let damage = format!(
-                    "policy {policy:?}: what was promoted before the restart can't be read from `state-dir`: {e}; \
-                     what the configuration names decides; deploy the other one again"
+                    "policy {policy:?}: the component promoted before the restart can't be read \
+                     from `state-dir`: {e}; the configured one decides; deploy the promoted one \
+                     again"
                 );
                 tracing::error!("{damage}");
-                self.known(index).damage = Some(damage);
+                self.state(index).damage = Some(damage);
                 Ok(None)
             }
-            // To go on would be to write over it.
+            // Starting without it would overwrite it later.
             Err(e) => Err(e).with_context(|| {
-                format!("policy {policy:?}: what was promoted before the restart can't be read from `state-dir`")
+                format!(
+                    "policy {policy:?}: the component promoted before the restart can't be read \
+                     from `state-dir`"
+                )
             }),
         }
     }
@@ -274,12 +279,12 @@ impl ControlPlane {
         {
             let digest = digest(&component);
             let number = {
-                let mut known = self.known(index);
-                known
-                    .record
+                let mut state = self.state(index);
+                state
+                    .history
                     .continue_after(number.map_or(last_number, |number| number.saturating_sub(1)));
-                let number = known.record.loading(digest.clone(), source.clone());
-                known.record.continue_after(last_number);
+                let number = state.history.loading(digest.clone(), source.clone());
+                state.history.continue_after(last_number);
                 number
             };
             let _failed_if_it_breaks_off = Attempt {
@@ -299,23 +304,23 @@ impl ControlPlane {
             match loaded {
                 Ok(generation) => {
                     {
-                        let mut known = self.known(index);
-                        if let Some(deployed) = known.record.active().map(|a| a.number()) {
+                        let mut state = self.state(index);
+                        if let Some(deployed) = state.history.active().map(|a| a.number()) {
                             let reason = format!(
                                 "generation {deployed} was deployed before this one was loaded"
                             );
-                            known.record.superseded(number, &reason);
+                            state.history.superseded(number, &reason);
                             break;
                         }
-                        // Nothing is active that could be newer, so this can't be refused.
-                        if known
-                            .record
+                        // Nothing is active, so nothing can be newer and refuse this.
+                        if state
+                            .history
                             .activate(generation, &format!("loaded from {source}"))
                             .is_ok()
                         {
-                            known.configured = configured;
-                            if self.keep.is_some() {
-                                known.remember(number, component);
+                            state.configured = configured;
+                            if self.state_dir.is_some() {
+                                state.remember(number, component);
                             }
                         }
                     }
@@ -324,16 +329,16 @@ impl ControlPlane {
                 }
                 Err(reason) => {
                     tracing::error!("{reason}");
-                    self.known(index).record.refused(number, &reason);
+                    self.state(index).history.refused(number, &reason);
                 }
             }
         }
     }
 
-    /// From here on it is known whether this policy has a generation.
+    /// Marks the first load of this policy as finished.
     fn settle(&self, index: usize) {
         self.publish(index);
-        self.known(index).settled = true;
+        self.state(index).settled = true;
         self.settled.notify_waiters();
     }
 }

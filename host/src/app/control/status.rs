@@ -1,11 +1,11 @@
-//! What there is, as the admin room tells it.
+//! The state of the proxy in the admin room's types.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::distr::{Alphanumeric, SampleString};
 
-use super::{ControlPlane, Known};
+use super::{ControlPlane, PolicyState};
 use crate::admin::{
     Change, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails, PolicyStatus, Readiness,
 };
@@ -17,8 +17,8 @@ use crate::stats::Stats;
 /// Characters of a token: 190 bits.
 const TOKEN: usize = 32;
 
-/// What the admin room is given: an owner of the control side, as its changes outlive the request
-/// that asked for them.
+/// The admin room's view of the control side. It owns the control side, because a change outlives
+/// the request that asked for it.
 pub struct AdminControl(pub Arc<ControlPlane>);
 
 impl Control for AdminControl {
@@ -76,28 +76,28 @@ impl ControlPlane {
     /// All policies as they run now.
     pub fn policies(&self) -> Vec<PolicyStatus> {
         (0..self.policies.len())
-            .map(|index| self.status(index, &self.known(index)))
+            .map(|index| self.status(index, &self.state(index)))
             .collect()
     }
 
     fn details(&self, index: usize) -> PolicyDetails {
-        let known = self.known(index);
+        let state = self.state(index);
         PolicyDetails {
-            status: self.status(index, &known),
-            former_generation: known.record.former().map(|g| g.number()),
-            trial: known.record.trial().map(|trial| report(trial)),
-            generations: known.record.entries().cloned().collect(),
-            history: known.record.events().cloned().collect(),
+            status: self.status(index, &state),
+            former_generation: state.history.previous().map(|g| g.number()),
+            trial: state.history.trial().map(|trial| report(trial)),
+            generations: state.history.entries().cloned().collect(),
+            history: state.history.events().cloned().collect(),
         }
     }
 
-    fn status(&self, index: usize, known: &Known) -> PolicyStatus {
+    fn status(&self, index: usize, state: &PolicyState) -> PolicyStatus {
         let policy = &self.config.policies[index];
-        let record = &known.record;
-        let active = record.active();
+        let history = &state.history;
+        let active = history.active();
         let entry = active
-            .and_then(|g| record.entry(g.number()))
-            .or(record.newest());
+            .and_then(|g| history.entry(g.number()))
+            .or(history.newest());
         let stats = self.stats.policy(&policy.name);
         PolicyStatus {
             name: policy.name.clone(),
@@ -128,13 +128,13 @@ impl ControlPlane {
             size_bytes: active.map_or(0, |g| g.size() as u64),
             loaded_at: active.map(|g| g.loaded_at()),
             suspended_by_workers: stats.shards.iter().filter(|s| s.is_suspended()).count() as u64,
-            on_trial: record.trial().map(|trial| on_trial(trial)),
-            last_error: record.last_error().map(str::to_owned),
+            on_trial: history.trial().map(|trial| on_trial(trial)),
+            last_error: history.last_error().map(str::to_owned),
         }
     }
 }
 
-/// As the configuration writes it.
+/// `on-failure` as the configuration spells it.
 fn in_words(on_failure: OnFailure) -> String {
     match on_failure {
         OnFailure::Random => "random".to_owned(),

@@ -1,4 +1,4 @@
-//! Looks at a candidate until its trial is over.
+//! Watches a candidate until its trial is over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::ground;
 use crate::policy::Trial;
 use crate::rollout::{Score, judge};
 
-/// How often its counters are looked at: a canary that traps is gone long before a second is over.
+/// How often its counters are read: a canary that traps is withdrawn well within a second.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Ends when the trial does, and ends it if the candidate does not stand it: a shadow's faults are
-/// none of the traffic's, but the time that they take is.
+/// Returns when the trial ends, and ends it if the candidate fails. That goes for a shadow too: its
+/// faults fail no request, but they cost time.
 pub(super) async fn watch_trial(control: Arc<ControlPlane>, index: usize, trial: Arc<Trial>) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -22,8 +22,8 @@ pub(super) async fn watch_trial(control: Arc<ControlPlane>, index: usize, trial:
         looks.tick().await;
         ground::fault_point("trial");
         if !control
-            .known(index)
-            .record
+            .state(index)
+            .history
             .trial()
             .is_some_and(|t| Arc::ptr_eq(t, &trial))
         {

@@ -184,13 +184,13 @@ fn what_no_proxy_records_is_told_with_its_line() {
         (
             r#"{"request":"#,
             format!("{{\"{}\":", "\\u001b[2J".repeat(100_000)),
-            "line 2: this is no line of a recording",
+            "line 2: this is not a line of a recording",
         ),
         // Nothing in a recording is to look like a line of the program's own.
         (
             r#"{"request":"#,
             r#"{"a\nerror: b":"#.to_owned(),
-            "line 2: this is no line of a recording: unknown variant `a\u{fffd}error: b`, expected",
+            "line 2: this is not a line of a recording: unknown variant `a\u{fffd}error: b`, expected",
         ),
     ] {
         assert!(LINES.contains(is), "{is}");

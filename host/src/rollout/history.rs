@@ -1,4 +1,4 @@
-//! The generations of one policy name.
+//! The generations of one policy name, and what happened to them.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,35 +15,35 @@ const GENERATIONS: usize = 32;
 /// Events that are remembered.
 const EVENTS: usize = 100;
 
-/// What a generation is.
+/// The state of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It is read, compiled and set up.
+    /// Being read, compiled and set up.
     Loading,
-    /// It is asked as well, and its answers are compared and dropped.
+    /// Sees live traffic; its answers are compared and discarded.
     Shadow,
-    /// It decides a share of the requests.
+    /// Decides a share of the requests.
     Canary,
-    /// It decides.
+    /// Decides.
     Active,
-    /// It decided once, or its trial has ended.
+    /// Was active before, or its trial has ended.
     Retired,
-    /// It was refused, or was withdrawn for failing.
+    /// Was refused, or was withdrawn for failing.
     Failed,
 }
 
-/// One generation as it is remembered.
+/// One generation in the history.
 #[derive(Debug, Clone, Serialize)]
 pub struct GenerationEntry {
-    /// Its number.
+    /// Counted from 1 for each policy name.
     pub generation: u64,
-    /// Of its component: `sha256:` and the digest in hexadecimal.
+    /// `sha256:` and the component's digest in hexadecimal.
     pub digest: String,
     /// Where its component came from, in words.
     pub source: String,
-    /// What it is.
+    /// The state now.
     pub state: State,
-    /// Since when.
+    /// When this state began.
     #[serde(serialize_with = "rfc3339")]
     pub since: SystemTime,
 }
@@ -51,29 +51,29 @@ pub struct GenerationEntry {
 /// Something that happened to a generation.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
-    /// When.
+    /// When it happened.
     #[serde(serialize_with = "rfc3339")]
     pub time: SystemTime,
-    /// The generation.
+    /// The generation's number.
     pub generation: u64,
-    /// What it was from then on.
+    /// Its state from then on.
     pub state: State,
     /// Why, as a sentence.
     pub reason: String,
 }
 
-/// A change that is not possible now: the reason, as a sentence.
+/// The reason why a change is not possible now, as a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotNow(pub String);
 
-/// All that is known of one policy name. One change at a time.
+/// The generations of one policy name.
 #[derive(Debug, Default)]
-pub struct Record {
+pub struct History {
     last_number: u64,
     active: Option<Arc<Generation>>,
-    /// What decided before, still compiled.
-    former: Option<Arc<Generation>>,
+    /// The generation that decided before, still compiled.
+    previous: Option<Arc<Generation>>,
     trial: Option<Arc<Trial>>,
     /// Newest last.
     entries: VecDeque<GenerationEntry>,
@@ -81,20 +81,20 @@ pub struct Record {
     last_error: Option<String>,
 }
 
-impl Record {
-    /// The last number that was given.
+impl History {
+    /// The last number that a generation got.
     pub fn last_number(&self) -> u64 {
         self.last_number
     }
 
-    /// Numbers go on after this one.
+    /// The next generation gets a number above this one.
     pub fn continue_after(&mut self, number: u64) {
         self.last_number = self.last_number.max(number);
     }
 
-    /// A component is about to be loaded; the number is the new generation's.
+    /// Enters a new generation, whose component is about to be loaded, and returns its number.
     pub fn loading(&mut self, digest: String, source: String) -> u64 {
-        // No number that was kept is near its end (`Keep::read`).
+        // No kept number is near the maximum (`StateDir::read`).
         self.last_number = self.last_number.saturating_add(1);
         let generation = self.last_number;
         if self.entries.len() >= GENERATIONS
@@ -118,13 +118,13 @@ impl Record {
         generation
     }
 
-    /// It was not to be loaded.
+    /// Its component could not be loaded.
     pub fn refused(&mut self, generation: u64, reason: &str) {
         self.last_error = Some(reason.to_owned());
         self.enter(generation, State::Failed, format!("refused: {reason}"));
     }
 
-    /// Loading it has ended, one way or the other; if nobody said how, it has failed.
+    /// Loading has ended; a generation whose result is still unknown has failed.
     pub fn broke_off(&mut self, generation: u64) {
         if self
             .entries
@@ -133,22 +133,22 @@ impl Record {
         {
             self.refused(
                 generation,
-                "loading it broke off by a fault of the proxy, which its log describes; deploy it again",
+                "the proxy failed while it loaded this generation (see its log); deploy it again",
             );
         }
     }
 
-    /// Something went wrong that changes nothing about what decides.
+    /// Notes an error that does not change which generation decides.
     pub fn note_error(&mut self, error: String) {
         self.last_error = Some(error);
     }
 
-    /// It was loaded and is not needed any more.
+    /// It was loaded, but is not needed any more.
     pub fn superseded(&mut self, generation: u64, reason: &str) {
         self.enter(generation, State::Retired, reason.to_owned());
     }
 
-    /// A generation that was loaded decides from now on. What is on trial is retired; what decided
+    /// A loaded generation decides from now on. The one on trial is retired; the one that decided
     /// is kept for a rollback.
     pub fn activate(&mut self, generation: Arc<Generation>, reason: &str) -> Result<(), NotNow> {
         if let Some(newer) = self
@@ -169,12 +169,12 @@ impl Record {
         Ok(())
     }
 
-    /// A generation that was loaded goes on trial, in place of one that is.
+    /// Puts a loaded generation on trial, in place of the current one.
     pub fn try_out(&mut self, trial: Arc<Trial>, reason: &str) -> Result<(), NotNow> {
         let number = trial.generation.number();
         if self.active.is_none() {
             let reason =
-                "no generation is active that it could be compared with; deploy it without a mode"
+                "there is no active generation to compare it with; deploy it without a mode"
                     .to_owned();
             self.enter(number, State::Retired, reason.clone());
             return Err(NotNow(reason));
@@ -210,17 +210,17 @@ impl Record {
         Ok(generation)
     }
 
-    /// The former generation decides again; the one that decided is the former one now.
+    /// Exchanges the active and the previous generation.
     pub fn roll_back(&mut self) -> Result<Arc<Generation>, NotNow> {
-        let none = || NotNow("there is no former generation to go back to".to_owned());
-        let former = self.former.take().ok_or_else(none)?;
+        let none = || NotNow("there is no previous generation to roll back to".to_owned());
+        let previous = self.previous.take().ok_or_else(none)?;
         let from = self.active.as_ref().map_or(0, |a| a.number());
         self.end_trial(State::Retired, "rolled back");
         self.replace_active(
-            Arc::clone(&former),
+            Arc::clone(&previous),
             &format!("rolled back from generation {from}"),
         );
-        Ok(former)
+        Ok(previous)
     }
 
     /// Ends the trial.
@@ -236,8 +236,8 @@ impl Record {
         Some(trial)
     }
 
-    /// The generation that was withdrawn for failing, if that was the last that happened and not
-    /// longer ago than this.
+    /// The generation that was withdrawn for failing, if that was the last event and at most `ago`
+    /// back.
     pub fn withdrawn_since(&self, ago: Duration) -> Option<u64> {
         let last = self.events.back()?;
         let before = self
@@ -252,7 +252,7 @@ impl Record {
             .then_some(last.generation)
     }
 
-    /// The share of the running canary has changed.
+    /// Records that the share of the running canary has changed.
     pub fn share_changed(&mut self, percent: f64) {
         if let Some(number) = self.trial.as_ref().map(|t| t.generation.number()) {
             self.event(
@@ -263,17 +263,17 @@ impl Record {
         }
     }
 
-    /// What decides.
+    /// The generation that decides.
     pub fn active(&self) -> Option<&Arc<Generation>> {
         self.active.as_ref()
     }
 
-    /// What decided before.
-    pub fn former(&self) -> Option<&Arc<Generation>> {
-        self.former.as_ref()
+    /// The generation that decided before.
+    pub fn previous(&self) -> Option<&Arc<Generation>> {
+        self.previous.as_ref()
     }
 
-    /// What is on trial.
+    /// The trial that runs, if there is one.
     pub fn trial(&self) -> Option<&Arc<Trial>> {
         self.trial.as_ref()
     }
@@ -296,12 +296,12 @@ impl Record {
         self.entries.iter().rev()
     }
 
-    /// What happened, newest first.
+    /// All events, newest first.
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         self.events.iter().rev()
     }
 
-    /// Why the latest deployment came to nothing; `None` if it did not.
+    /// Why the last deployment failed; `None` if it did not.
     pub fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }
@@ -313,7 +313,7 @@ impl Record {
                 State::Retired,
                 format!("replaced by generation {}", generation.number()),
             );
-            self.former = Some(old);
+            self.previous = Some(old);
         }
         self.enter(generation.number(), State::Active, reason.to_owned());
         self.active = Some(generation);

@@ -1,0 +1,263 @@
+//! The families of the process, its requests, connections, backends and pools.
+
+use std::fmt;
+
+use prometheus_client::registry::Unit;
+
+use super::Snapshot;
+use super::families::{Families, LATENCY_BOUNDS, MICROSECONDS};
+use crate::admin::pools::Pool;
+use crate::admin::report::Backend;
+
+impl Snapshot {
+    pub(super) fn process(&self, out: &mut Families<'_>) -> fmt::Result {
+        let r = &self.0;
+        out.info("build", "Waypost's version", [[("version", r.version)]])?;
+        out.gauge(
+            "uptime",
+            "Time since counting began",
+            Some(&Unit::Seconds),
+            [([], r.uptime_seconds)],
+        )?;
+        let directions = [
+            ("from_clients", r.bytes.from_clients),
+            ("to_clients", r.bytes.to_clients),
+            ("from_backends", r.bytes.from_backends),
+            ("to_backends", r.bytes.to_backends),
+        ];
+        let bytes = directions.map(|(direction, n)| ([("direction", direction)], n));
+        out.counter(
+            "traffic",
+            "Bytes on the wire, heads and framing included",
+            Some(&Unit::Bytes),
+            bytes,
+        )
+    }
+
+    pub(super) fn requests(&self, out: &mut Families<'_>) -> fmt::Result {
+        let r = &self.0;
+        let codes: Vec<_> = r
+            .requests
+            .by_status
+            .iter()
+            .map(|(code, n)| (code.to_string(), *n))
+            .collect();
+        let by_status = codes
+            .iter()
+            .map(|(code, n)| ([("status", code.as_str())], *n));
+        out.counter(
+            "requests",
+            "Requests answered, by status code",
+            None,
+            by_status,
+        )?;
+        out.plain_counter(
+            "requests_received",
+            "Requests whose head arrived",
+            r.requests.total,
+        )?;
+        out.plain_counter(
+            "requests_unanswered",
+            "Requests whose client had left",
+            r.requests.unanswered,
+        )?;
+        out.gauge(
+            "requests_active",
+            "Requests not yet answered in full",
+            None,
+            [([], r.requests.active)],
+        )?;
+        let latency = &r.requests.latency.0;
+        let request = [([], latency)];
+        out.histogram(
+            "request_duration",
+            "From a request's head to its response's end",
+            LATENCY_BOUNDS,
+            MICROSECONDS,
+            request,
+        )
+    }
+
+    pub(super) fn connections(&self, out: &mut Families<'_>) -> fmt::Result {
+        let c = &self.0.connections;
+        out.plain_counter(
+            "connections_accepted",
+            "Client connections accepted",
+            c.accepted,
+        )?;
+        out.plain_counter(
+            "connections_refused",
+            "Client connections turned away by a limit",
+            c.refused,
+        )?;
+        out.gauge(
+            "connections_active",
+            "Client connections open",
+            None,
+            [([], c.active)],
+        )?;
+        out.plain_counter(
+            "upstream_connections_opened",
+            "Connections opened to backends",
+            c.upstream_opened,
+        )?;
+        out.plain_counter(
+            "upstream_connections_reused",
+            "Requests sent on a pooled connection",
+            c.upstream_reused,
+        )
+    }
+
+    pub(super) fn losses(&self, out: &mut Families<'_>) -> fmt::Result {
+        let r = &self.0;
+        out.plain_counter(
+            "retries",
+            "Attempts at a backend after the first of a request",
+            r.retries,
+        )?;
+        out.plain_counter(
+            "access_log_lines_dropped",
+            "Access-log lines dropped",
+            r.log_lines_dropped,
+        )?;
+        out.plain_counter(
+            "log_lines_lost",
+            "Lines of the operational log lost",
+            r.process.log_lines_lost,
+        )?;
+        let hanging = r
+            .workers
+            .iter()
+            .filter(|worker| worker.hanging_seconds > 0)
+            .count() as u64;
+        out.gauge(
+            "workers_hanging",
+            "Workers that hang",
+            None,
+            [([], hanging)],
+        )?;
+        out.plain_counter(
+            "panics",
+            "Panics of any thread: each is a bug of the proxy",
+            r.process.panics,
+        )
+    }
+
+    pub(super) fn recording(&self, out: &mut Families<'_>) -> fmt::Result {
+        let recording = self.0.recording;
+        out.plain_counter(
+            "requests_recorded",
+            "Requests recorded for a replay",
+            recording.recorded,
+        )?;
+        out.plain_counter(
+            "requests_unrecorded",
+            "Requests that could not be recorded",
+            recording.dropped,
+        )?;
+        out.counter(
+            "recording",
+            "Bytes of the recording",
+            Some(&Unit::Bytes),
+            [([], recording.bytes)],
+        )?;
+        out.plain_counter(
+            "recording_errors",
+            "Writes of the recording that failed",
+            recording.errors,
+        )
+    }
+
+    pub(super) fn backends(&self, out: &mut Families<'_>) -> fmt::Result {
+        let each = |value: fn(&Backend) -> u64| {
+            self.0
+                .backends
+                .iter()
+                .map(move |(address, b)| ([("backend", address.as_str())], value(b)))
+        };
+        out.counter(
+            "backend_requests",
+            "Requests sent to a backend",
+            None,
+            each(|b| b.requests),
+        )?;
+        out.counter(
+            "backend_failures",
+            "Attempts at a backend that failed",
+            None,
+            each(|b| b.failures),
+        )?;
+        out.gauge(
+            "backend_in_flight",
+            "Requests not yet answered in full",
+            None,
+            each(|b| b.in_flight),
+        )?;
+        out.gauge(
+            "backend_connections",
+            "Connections open, in use or pooled",
+            None,
+            each(|b| b.connections),
+        )?;
+        out.gauge(
+            "backend_healthy",
+            "1 if no worker has ejected the backend",
+            None,
+            each(|b| u64::from(b.healthy)),
+        )?;
+        let failures = each(|b| b.consecutive_failures);
+        out.gauge(
+            "backend_consecutive_failures",
+            "Failures since the last success",
+            None,
+            failures,
+        )?;
+        let latency = self
+            .0
+            .backends
+            .iter()
+            .map(|(address, b)| ([("backend", address.as_str())], &b.latency.all.0));
+        out.histogram(
+            "backend_latency",
+            "Time to the response head",
+            LATENCY_BOUNDS,
+            MICROSECONDS,
+            latency,
+        )
+    }
+
+    pub(super) fn pools(&self, out: &mut Families<'_>) -> fmt::Result {
+        let each = |value: fn(&Pool) -> u64| {
+            self.0
+                .pools
+                .iter()
+                .map(move |(name, pool)| ([("pool", name.as_str())], value(pool)))
+        };
+        out.gauge(
+            "pool_queue_length",
+            "Requests that wait for a connection",
+            None,
+            each(|p| p.queue_length),
+        )?;
+        out.counter(
+            "pool_waits",
+            "Requests that waited for a connection and got it",
+            None,
+            each(|p| p.waits),
+        )?;
+        let refused = each(|p| p.refused);
+        out.counter(
+            "pool_refused",
+            "Requests that found the queue full or waited too long",
+            None,
+            refused,
+        )?;
+        let broken_off = each(|p| p.slow_clients);
+        out.counter(
+            "pool_slow_clients",
+            "Requests aborted because their client was slow",
+            None,
+            broken_off,
+        )
+    }
+}

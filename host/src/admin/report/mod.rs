@@ -1,0 +1,210 @@
+//! The sums of all workers' counters, at one moment.
+
+mod backend;
+mod policy;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub use self::backend::{Backend, BackendLatency};
+pub use self::policy::{Policy, PolicyMemory, PolicyStore};
+use super::control::PolicyStatus;
+pub use super::durations::{Microseconds, Nanoseconds};
+use super::pools::Pool;
+use super::process::Process;
+use super::recording::Recording;
+use crate::stats::{Counter, HistogramSnapshot, STATUSES, Stats, WorkerShard};
+
+/// The sources of a report.
+#[derive(Debug, Clone, Copy)]
+pub struct StatsView<'a> {
+    /// All counters.
+    pub stats: &'a Stats,
+    /// The policies that run.
+    pub policies: &'a [PolicyStatus],
+}
+
+/// All statistics. Serialised, it is the body of `GET /stats`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Waypost's version.
+    pub version: &'static str,
+    /// Time since counting began.
+    pub uptime_seconds: u64,
+    /// Bytes on the wire, heads and framing included.
+    pub bytes: Bytes,
+    /// Requests of clients.
+    pub requests: Requests,
+    /// Connections of clients and to backends.
+    pub connections: Connections,
+    /// Attempts at a backend after the first of a request.
+    pub retries: u64,
+    /// Access-log lines dropped because the log could not keep up.
+    pub log_lines_dropped: u64,
+    /// Lost log lines, and panics.
+    pub process: Process,
+    /// Requests recorded for a replay.
+    pub recording: Recording,
+    /// By address.
+    pub backends: BTreeMap<String, Backend>,
+    /// By name; only pools whose connections are limited.
+    pub pools: BTreeMap<String, Pool>,
+    /// By name.
+    pub policies: BTreeMap<String, Policy>,
+    /// One entry per worker.
+    pub workers: Vec<Worker>,
+}
+
+/// Bytes on the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Bytes {
+    /// Read from clients.
+    pub from_clients: u64,
+    /// Written to clients.
+    pub to_clients: u64,
+    /// Read from backends.
+    pub from_backends: u64,
+    /// Written to backends.
+    pub to_backends: u64,
+}
+
+/// Requests of clients.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Requests {
+    /// Requests whose head arrived, refused ones included.
+    pub total: u64,
+    /// Requests not yet answered in full.
+    pub active: u64,
+    /// Responses by status code; codes that never occurred are left out.
+    pub by_status: BTreeMap<u16, u64>,
+    /// Requests that ended without a response, because the client had left.
+    pub unanswered: u64,
+    /// From the head to the end of the response.
+    pub latency: Microseconds,
+}
+
+/// Connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Connections {
+    /// Client connections accepted.
+    pub accepted: u64,
+    /// Client connections open now.
+    pub active: u64,
+    /// Client connections turned away by a limit.
+    pub refused: u64,
+    /// Connections opened to backends.
+    pub upstream_opened: u64,
+    /// Requests sent on a pooled connection.
+    pub upstream_reused: u64,
+}
+
+/// The counts of one worker, which make a skew between workers visible.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Worker {
+    /// Requests whose head arrived.
+    pub requests: u64,
+    /// Requests not yet answered in full.
+    pub requests_active: u64,
+    /// Client connections accepted.
+    pub connections: u64,
+    /// Client connections open now.
+    pub connections_active: u64,
+    /// How long it has hung; 0 if it works.
+    pub hanging_seconds: u64,
+}
+
+impl Report {
+    /// Sums up the counters. The workers go on writing them meanwhile, so two of them may be a
+    /// request apart.
+    pub fn new(view: &StatsView<'_>) -> Self {
+        let workers = view.stats.workers();
+        let sum = |counter: fn(&WorkerShard) -> &Counter| {
+            workers.iter().map(|w| counter(w).value()).sum::<u64>()
+        };
+        let uptime = view.stats.started().elapsed();
+        let now = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: uptime.as_secs(),
+            bytes: Bytes {
+                from_clients: sum(|w| &w.bytes_from_clients),
+                to_clients: sum(|w| &w.bytes_to_clients),
+                from_backends: sum(|w| &w.bytes_from_backends),
+                to_backends: sum(|w| &w.bytes_to_backends),
+            },
+            requests: Requests {
+                total: sum(|w| &w.requests),
+                active: workers.iter().map(|w| w.requests_active.value()).sum(),
+                by_status: by_status(view.stats),
+                unanswered: sum(|w| &w.unanswered),
+                latency: Microseconds(HistogramSnapshot::of(
+                    workers.iter().map(|w| &w.request_microseconds),
+                )),
+            },
+            connections: Connections {
+                accepted: sum(|w| &w.connections),
+                active: workers.iter().map(|w| w.connections_active.value()).sum(),
+                refused: sum(|w| &w.connections_refused),
+                upstream_opened: sum(|w| &w.upstream_connections),
+                upstream_reused: sum(|w| &w.upstream_reuses),
+            },
+            retries: sum(|w| &w.retries),
+            log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
+            process: Process::new(),
+            recording: Recording::new(view.stats),
+            backends: view
+                .stats
+                .backends()
+                .iter()
+                .map(|(a, s)| (a.clone(), Backend::new(s, now)))
+                .collect(),
+            pools: view
+                .stats
+                .pools()
+                .iter()
+                .map(|(name, shards)| (name.clone(), Pool::new(shards)))
+                .collect(),
+            policies: policies(view),
+            workers: workers.iter().map(|w| Worker::new(w)).collect(),
+        }
+    }
+}
+
+impl Worker {
+    fn new(shard: &WorkerShard) -> Self {
+        Self {
+            requests: shard.requests.value(),
+            requests_active: shard.requests_active.value(),
+            connections: shard.connections.value(),
+            connections_active: shard.connections_active.value(),
+            hanging_seconds: shard.hanging_seconds.value(),
+        }
+    }
+}
+
+fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
+    let count = |i: u16| {
+        stats
+            .workers()
+            .iter()
+            .map(|w| w.by_status[usize::from(i)].value())
+            .sum()
+    };
+    (0..STATUSES as u16)
+        .map(|i| (100 + i, count(i)))
+        .filter(|(_, n): &(u16, u64)| *n > 0)
+        .collect()
+}
+
+fn policies(view: &StatsView<'_>) -> BTreeMap<String, Policy> {
+    let counted = view.stats.policies();
+    let mut all: BTreeMap<_, _> = counted
+        .iter()
+        .map(|(name, counted)| (name.clone(), Policy::new(counted)))
+        .collect();
+    for status in view.policies {
+        all.entry(status.name.clone()).or_default().status = Some(status.clone());
+    }
+    all
+}

@@ -1,0 +1,164 @@
+//! Changes without a new component: promote, roll back, end or resize a trial.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ControlPlane;
+use super::deploy::share;
+use crate::admin::{Change, ChangeError};
+use crate::policy::{Generation, Mode, Trial};
+use crate::rollout::{History, NotNow, State};
+
+/// A rollback that names no generation and comes this soon after an automatic withdrawal is
+/// refused: the operator meant the generation that was withdrawn.
+const JUST_NOW: Duration = Duration::from_secs(30);
+
+impl ControlPlane {
+    /// Applies a change that needs no new component.
+    pub async fn change(self: &Arc<Self>, index: usize, change: Change) -> Result<(), ChangeError> {
+        let _one_at_a_time = self.policies[index].changing.lock().await;
+        let trial = self.state(index).history.trial().cloned();
+        let canary = trial.as_ref().filter(|t| matches!(t.mode, Mode::Canary(_)));
+        self.is_meant(index, change, trial.as_ref())?;
+        match (change, &trial) {
+            (Change::Promote { .. }, Some(trial)) => {
+                self.warm(&trial.generation)
+                    .await
+                    .map_err(ChangeError::Refused)?;
+                self.with_trial(index, trial, |history| history.promote().map(|_| ()))?;
+            }
+            (Change::RollBack { .. } | Change::EndCanary, Some(trial)) if canary.is_some() => {
+                self.with_trial(index, trial, |history| {
+                    history.end_trial(State::Retired, "withdrawn by the operator");
+                    Ok(())
+                })?;
+            }
+            (Change::RollBack { .. }, _) => {
+                let previous = self.state(index).history.previous().cloned();
+                if let Some(previous) = previous
+                    && let Err(reason) = self.warm(&previous).await
+                {
+                    // A rollback must not fail for this: the workers build missing instances later.
+                    tracing::warn!("{reason}");
+                }
+                self.state(index).history.roll_back()?;
+            }
+            (Change::EndShadow, Some(trial)) if trial.mode == Mode::Shadow => {
+                self.with_trial(index, trial, |history| {
+                    history.end_trial(State::Retired, "withdrawn by the operator");
+                    Ok(())
+                })?;
+            }
+            (Change::Canary { percent, by }, Some(trial)) => {
+                let mode = match (by, trial.mode) {
+                    (Some(by), _) => Mode::Canary(by),
+                    (None, Mode::Canary(by)) => Mode::Canary(by),
+                    (None, Mode::Shadow) => Mode::Canary(Default::default()),
+                };
+                if trial.mode == mode {
+                    return self.with_trial(index, trial, |history| {
+                        trial.set_share(share(percent));
+                        history.share_changed(percent);
+                        Ok(())
+                    });
+                }
+                self.warm(&trial.generation)
+                    .await
+                    .map_err(ChangeError::Refused)?;
+                let moved = self.trial(index, Arc::clone(&trial.generation), mode, percent);
+                let reason = format!("canary for {percent} % of the requests");
+                self.with_trial(index, trial, |history| history.try_out(moved, &reason))?;
+            }
+            (change, _) => return Err(not_now(change)),
+        }
+        self.state(index).forget();
+        self.put_in_force(index).await;
+        Ok(())
+    }
+
+    /// Refuses a change that names a generation other than the current one.
+    fn is_meant(
+        &self,
+        index: usize,
+        change: Change,
+        trial: Option<&Arc<Trial>>,
+    ) -> Result<(), ChangeError> {
+        let on_trial = trial.map(|t| t.generation.number());
+        let (meant, there) = match change {
+            Change::Promote { generation } => (generation, on_trial),
+            Change::RollBack { generation } => {
+                let canary = trial
+                    .filter(|t| matches!(t.mode, Mode::Canary(_)))
+                    .and(on_trial);
+                (
+                    generation,
+                    canary.or_else(|| self.state(index).history.active().map(|g| g.number())),
+                )
+            }
+            _ => return Ok(()),
+        };
+        if let (Change::RollBack { generation: None }, None) = (change, trial)
+            && let Some(withdrawn) = self.state(index).history.withdrawn_since(JUST_NOW)
+        {
+            return Err(ChangeError::NotNow(format!(
+                "generation {withdrawn} was withdrawn automatically a moment ago, so the \
+                 generation before it already decides; to roll that one back too, name it: \
+                 rollback?generation=N"
+            )));
+        }
+        match (meant, there) {
+            (Some(meant), Some(there)) if meant != there => Err(ChangeError::NotNow(format!(
+                "the current generation is {there}, not {meant}; look at the policy again"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes the history if this trial still runs: a canary may be withdrawn at any moment.
+    fn with_trial(
+        &self,
+        index: usize,
+        trial: &Arc<Trial>,
+        change: impl FnOnce(&mut History) -> Result<(), NotNow>,
+    ) -> Result<(), ChangeError> {
+        let mut state = self.state(index);
+        if !state.history.trial().is_some_and(|t| Arc::ptr_eq(t, trial)) {
+            let reason = state.history.last_error().unwrap_or("it was ended");
+            return Err(ChangeError::NotNow(format!("the trial is over: {reason}")));
+        }
+        Ok(change(&mut state.history)?)
+    }
+
+    /// Builds the instances that the workers will take.
+    async fn warm(&self, generation: &Arc<Generation>) -> Result<(), String> {
+        let was_shadow = generation.set_shadow(false);
+        let warming = Arc::clone(generation);
+        let warmed = tokio::task::spawn_blocking(move || warming.warm()).await;
+        let warmed = warmed.unwrap_or_else(|e| Err(format!("its instances can't be built: {e}")));
+        if warmed.is_err() {
+            generation.set_shadow(was_shadow);
+        }
+        warmed
+    }
+}
+
+fn not_now(change: Change) -> ChangeError {
+    ChangeError::NotNow(
+        match change {
+            Change::Promote { .. } => "no generation is on trial; nothing to promote",
+            Change::EndShadow => "there is no shadow to withdraw",
+            Change::EndCanary => "there is no canary to withdraw",
+            Change::Canary { .. } => {
+                "no generation is on trial; PUT one with ?mode=shadow or ?mode=canary first"
+            }
+            Change::RollBack { .. } => "there is no previous generation to roll back to",
+        }
+        .to_owned(),
+    )
+}
+
+impl From<NotNow> for ChangeError {
+    fn from(reason: NotNow) -> Self {
+        Self::NotNow(reason.0)
+    }
+}

@@ -1,0 +1,156 @@
+//! Puts a change into force: publishes it, waits for the workers, keeps it on disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ControlPlane;
+use super::watch_trial::watch_trial;
+use crate::ground;
+use crate::policy::{Mode, Trial};
+use crate::proxy::Snapshot;
+use crate::rollout::State;
+
+/// How long a change waits for every worker to adopt it before it answers anyway.
+const ADOPTION: Duration = Duration::from_secs(5);
+
+impl ControlPlane {
+    /// Publishes a change, starts to watch a trial, and keeps the active generation on disk.
+    pub(super) async fn put_in_force(self: &Arc<Self>, index: usize) {
+        let version = self.publish(index);
+        let (event, trial) = {
+            let state = self.state(index);
+            (
+                state.history.events().next().cloned(),
+                state.history.trial().cloned(),
+            )
+        };
+        if let Some(trial) = trial {
+            let this = Arc::clone(self);
+            // An unwatched canary would never be withdrawn.
+            tokio::spawn(async move {
+                ground::stays("the watch over a trial", || {
+                    watch_trial(Arc::clone(&this), index, Arc::clone(&trial))
+                })
+                .await;
+            });
+        }
+        let name = &self.config.policies[index].name;
+        // At the start there are no workers yet.
+        if self.adoption.has_begun()
+            && tokio::time::timeout(ADOPTION, self.adoption.wait(version))
+                .await
+                .is_err()
+        {
+            tracing::warn!(
+                policy = name,
+                "a worker has not adopted the change within {ADOPTION:?}"
+            );
+        }
+        if let Some(event) = event {
+            tracing::info!(
+                policy = name,
+                generation = event.generation,
+                "{}: {}; on all workers",
+                event.state,
+                event.reason
+            );
+        }
+        self.keep(index).await;
+    }
+
+    /// Withdraws a candidate that failed its trial, if the trial still runs.
+    pub(super) async fn withdraw(self: &Arc<Self>, index: usize, trial: &Arc<Trial>, reason: &str) {
+        // This does not wait for a change that is being published: a bad canary ends immediately.
+        {
+            let mut state = self.state(index);
+            if !state.history.trial().is_some_and(|t| Arc::ptr_eq(t, trial)) {
+                return;
+            }
+            state.history.end_trial(State::Failed, reason);
+            state.forget();
+        }
+        let version = self.publish(index);
+        let name = &self.config.policies[index].name;
+        let role = if trial.mode == Mode::Shadow {
+            "shadow"
+        } else {
+            "canary"
+        };
+        tracing::error!(
+            policy = name,
+            generation = trial.generation.number(),
+            "{role} withdrawn: {reason}"
+        );
+        if tokio::time::timeout(ADOPTION, self.adoption.wait(version))
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                policy = name,
+                "a worker has not dropped the {role} within {ADOPTION:?}"
+            );
+        }
+    }
+
+    /// Publishes this policy's current state and returns the snapshot's version.
+    pub(super) fn publish(&self, index: usize) -> u64 {
+        let mut version = 0;
+        self.snapshots.send_modify(|current| {
+            // Locked in here, so that the later of two changes is published later.
+            let state = self.state(index);
+            let mut policies = current.policies.clone();
+            let entry = &mut policies[index];
+            entry.trial = state.history.trial().cloned();
+            match state.history.active() {
+                Some(active) => entry.active = Ok(Arc::clone(active)),
+                None => {
+                    entry.active = Err(state
+                        .history
+                        .last_error()
+                        .unwrap_or("it is being loaded")
+                        .into())
+                }
+            }
+            version = current.version + 1;
+            *current = Arc::new(Snapshot {
+                version,
+                routes: Arc::clone(&current.routes),
+                pools: Arc::clone(&current.pools),
+                policies,
+            });
+        });
+        version
+    }
+
+    /// Keeps the active generation on disk, if `state-dir` is set. The caller holds the policy's
+    /// lock (`changing`), so that one call at a time writes its files.
+    async fn keep(&self, index: usize) {
+        let Some(state_dir) = self.state_dir.clone() else {
+            return;
+        };
+        let Some(kept) = self.state(index).to_keep() else {
+            return;
+        };
+        let (policy, generation, fingerprint) = (
+            self.config.policies[index].name.clone(),
+            kept.generation,
+            kept.fingerprint(),
+        );
+        let name = policy.clone();
+        let written = tokio::task::spawn_blocking(move || state_dir.write(&name, &kept)).await;
+        let mut state = self.state(index);
+        match written
+            .map_err(|e| e.to_string())
+            .and_then(|w| w.map_err(|e| e.to_string()))
+        {
+            Ok(()) => state.on_disk = Some(fingerprint),
+            Err(e) => {
+                let reason = format!(
+                    "it runs, but can't be kept in `state-dir`, so a restart would lose it: {e}"
+                );
+                tracing::error!(policy, generation, "{reason}");
+                state.history.note_error(reason);
+            }
+        }
+    }
+}

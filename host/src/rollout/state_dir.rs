@@ -1,0 +1,339 @@
+//! The state directory: the promoted component of each policy, loaded again after a restart.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+use crate::policy::{MAX_COMPONENT, digest};
+
+/// The version of the layout of `active.json`.
+const VERSION: u32 = 1;
+const ACTIVE: &str = "active.json";
+/// Locked by the process that uses the folder. No policy's folder begins with a dot.
+const LOCK: &str = ".lock";
+const COMPONENT: &str = ".wasm";
+/// The suffix of a file that is still being written.
+const UNFINISHED: &str = ".new";
+/// `active.json` has some hundred bytes; the source may be a long path.
+const LARGEST_ACTIVE: u64 = 64 << 10;
+/// Every JSON reader represents numbers up to here exactly.
+const LARGEST_GENERATION: u64 = 1 << 53;
+
+/// The folder `state-dir`: `NAME/active.json`, and beside it the component `DIGEST.wasm`.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    folder: PathBuf,
+    /// Locked for as long as it is open.
+    _lock: Arc<File>,
+}
+
+/// A component that was promoted before the restart.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// The component's bytes.
+    pub component: Arc<[u8]>,
+    /// The number of its generation.
+    pub generation: u64,
+    /// The highest generation number that the policy had.
+    pub last_generation: u64,
+    /// Where it came from, in words.
+    pub source: String,
+    /// The digest of the component that the configuration named when this one was promoted. If the
+    /// configuration names another now, the operator has deployed that one since.
+    pub configured: Option<String>,
+}
+
+/// Distinguishes what was kept without comparing components.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    generation: u64,
+    last_generation: u64,
+    configured: Option<String>,
+}
+
+impl Kept {
+    /// Distinguishes it from what was kept before and after.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let Self {
+            generation,
+            last_generation,
+            configured,
+            ..
+        } = self;
+        Fingerprint {
+            generation: *generation,
+            last_generation: *last_generation,
+            configured: configured.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ActiveFile {
+    version: u32,
+    generation: u64,
+    last_generation: u64,
+    digest: String,
+    source: String,
+    configured: Option<String>,
+}
+
+impl StateDir {
+    /// Opens the folder for this process alone, and creates it if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// `PermissionDenied` if others can write to it, `ResourceBusy` if another process uses it.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+        Self::examine(folder)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(
+                (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK)
+                    .bits()
+                    .cast_signed(),
+            )
+            .open(folder.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                folder: folder.to_owned(),
+                _lock: Arc::new(lock),
+            }),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+                ErrorKind::ResourceBusy,
+                "another waypost process uses it; stop that process, or give each its own folder",
+            )),
+            Err(TryLockError::Error(e)) => Err(e),
+        }
+    }
+
+    /// Whether the folder, if it exists, can be trusted: its components will run.
+    ///
+    /// # Errors
+    ///
+    /// `PermissionDenied` if it belongs to another user, or others can write to it.
+    pub fn examine(folder: &Path) -> io::Result<()> {
+        match fs::metadata(folder) {
+            Ok(found) if !found.is_dir() => Err(io::Error::new(
+                ErrorKind::NotADirectory,
+                "it is not a directory",
+            )),
+            Ok(found) => files::trusted(&found),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// What was kept for this policy; `None` if nothing was.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` if it is damaged for good; any other kind if a later attempt may succeed.
+    pub fn read(&self, policy: &str) -> io::Result<Option<Kept>> {
+        let folder = self.folder(policy);
+        match fs::symlink_metadata(&folder) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+            Ok(found) if !found.is_dir() => {
+                return Err(damaged(format!("{} is not a directory", folder.display())));
+            }
+            Ok(found) => {
+                files::trusted(&found).map_err(|e| damaged(format!("{}: {e}", folder.display())))?
+            }
+        }
+        let note = match read_own(&folder.join(ACTIVE), LARGEST_ACTIVE) {
+            Ok(note) => note,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let note: ActiveFile =
+            serde_json::from_slice(&note).map_err(|e| damaged(format!("{ACTIVE}: {e}")))?;
+        if note.version != VERSION {
+            let reason = format!(
+                "{ACTIVE} has version {}; this proxy reads version {VERSION}",
+                note.version
+            );
+            return Err(io::Error::new(ErrorKind::Unsupported, reason));
+        }
+        if note.generation == 0
+            || note.generation > note.last_generation
+            || note.last_generation > LARGEST_GENERATION
+        {
+            let ActiveFile {
+                generation,
+                last_generation,
+                ..
+            } = note;
+            return Err(damaged(format!(
+                "{ACTIVE}: generation {generation} of {last_generation} can't exist"
+            )));
+        }
+        let path = folder.join(file_name(&note.digest));
+        let component: Arc<[u8]> = match read_own(&path, MAX_COMPONENT as u64) {
+            Ok(component) => component.into(),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return Err(damaged(format!(
+                    "{ACTIVE} names {}, which is missing",
+                    path.display()
+                )));
+            }
+            Err(e) => return Err(e),
+        };
+        if digest(&component) != note.digest {
+            return Err(damaged(format!(
+                "the component's digest is not {}, as {ACTIVE} says",
+                note.digest
+            )));
+        }
+        let ActiveFile {
+            generation,
+            last_generation,
+            source,
+            configured,
+            ..
+        } = note;
+        Ok(Some(Kept {
+            component,
+            generation,
+            last_generation,
+            source,
+            configured,
+        }))
+    }
+
+    /// Replaces what was kept. A crash in the middle leaves the old or the new. One call at a time
+    /// for each policy.
+    pub fn write(&self, policy: &str, kept: &Kept) -> io::Result<()> {
+        let folder = self.folder(policy);
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Ok(()) => File::open(&self.folder)?.sync_all()?,
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+        let found = fs::symlink_metadata(&folder)?;
+        if !found.is_dir() {
+            return Err(io::Error::new(
+                ErrorKind::NotADirectory,
+                format!("{} is not a directory", folder.display()),
+            ));
+        }
+        files::trusted(&found)?;
+        let digest = digest(&kept.component);
+        let component = file_name(&digest);
+        write_whole(&folder, &component, &kept.component)?;
+        let note = ActiveFile {
+            version: VERSION,
+            generation: kept.generation,
+            last_generation: kept.last_generation,
+            digest,
+            source: kept.source.clone(),
+            configured: kept.configured.clone(),
+        };
+        write_whole(
+            &folder,
+            ACTIVE,
+            &serde_json::to_vec_pretty(&note).map_err(io::Error::other)?,
+        )?;
+        tidy_up(&folder, &component);
+        Ok(())
+    }
+
+    /// A policy's name may contain anything; its folder's name must not lead elsewhere.
+    fn folder(&self, policy: &str) -> PathBuf {
+        let mut name = String::with_capacity(policy.len());
+        for byte in policy.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => {
+                    name.push(char::from(byte))
+                }
+                _ => name.push_str(&format!("%{byte:02x}")),
+            }
+        }
+        self.folder.join(name)
+    }
+}
+
+fn file_name(digest: &str) -> String {
+    let hex: String = digest.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("{hex}{COMPONENT}")
+}
+
+/// Removes components that `active.json` no longer names, and files that a crash left unfinished.
+/// A failure is harmless: the file only takes space.
+fn tidy_up(folder: &Path, named: &str) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name != named && (name.ends_with(COMPONENT) || name.ends_with(UNFINISHED)) {
+            let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir(entry.path()));
+        }
+    }
+}
+
+/// The whole file, if only this process's user can have written it.
+fn read_own(path: &Path, bound: u64) -> io::Result<Vec<u8>> {
+    let unusable = |e: io::Error| match e.kind() {
+        ErrorKind::IsADirectory
+        | ErrorKind::InvalidInput
+        | ErrorKind::FileTooLarge
+        | ErrorKind::PermissionDenied => damaged(format!("{}: {e}", path.display())),
+        _ => e,
+    };
+    let file = files::open_regular(path).map_err(unusable)?;
+    file.metadata()
+        .and_then(|found| files::trusted(&found))
+        .map_err(unusable)?;
+    files::read_to_bound(&file, bound).map_err(unusable)
+}
+
+/// Writes to a temporary file, flushes it to the disk and renames it: a reader finds the old or the
+/// new file.
+fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    // An unused name and `create_new`: no link is followed, and no other writer's file is
+    // truncated.
+    let beside = folder.join(format!(
+        "{name}.{}-{number}{UNFINISHED}",
+        std::process::id()
+    ));
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside);
+    let written = created.and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    written
+        .and_then(|()| fs::rename(&beside, folder.join(name)))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&beside);
+        })?;
+    // The rename is part of the folder's data.
+    File::open(folder)?.sync_all()
+}
+
+fn damaged(reason: String) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, reason)
+}
+
+#[cfg(test)]
+mod tests;
