@@ -45,7 +45,6 @@ const ARROWS: &[(&str, &[&str])] = &[
         "remote",
         &["cli", "config", "files", "ground", "policy", "text"],
     ),
-    ("rollout", &["config", "files", "policy", "stats"]),
     (
         "decision",
         &[
@@ -73,9 +72,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    (
-        "admin",
-        &["ground", "policy", "proxy", "rollout", "stats", "text"],
     // The same.
     (
         "rehearsal",
@@ -95,7 +91,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "admin",
-        &["decision", "ground", "policy", "proxy", "rollout", "stats"],
+        &[
+            "decision", "ground", "policy", "proxy", "rollout", "stats", "text",
+        ],
     ),
     (
         "app",
