@@ -30,17 +30,9 @@ pub(super) fn compare<'a, E: Environment, Q: Ask<Answer: Answer>>(
         head: &mut head,
         response: response.as_mut(),
     };
-    let seed = link.environment.random();
-    let tape = match link.state.capture {
-        Some(_) => Tape::recording(seed),
-        None => Tape::new(seed),
-    };
-    active.borrow_mut().insert_tape(Box::new(tape));
-    let answered = link.put(active, Role::Active, question, message);
+    let (answered, tape) = ask_active(link, active, question, message);
     // A generation without the hook answers as one without an opinion.
     let no_opinion = (!exported).then(|| question.ask(&mut active.borrow_mut(), message));
-    let tape = active.borrow_mut().eject_tape();
-    let tape = tape.map_or_else(|| Tape::new(seed), |tape| *tape);
     let _question = InQuestion::of(on_trial);
     let (shadowed, took) = ask_shadow(link, on_trial, tape.replay(), question, &mut copy);
     if let Err(fault) = &shadowed {
@@ -57,14 +49,28 @@ pub(super) fn compare<'a, E: Environment, Q: Ask<Answer: Answer>>(
             shadow: &shadowed,
             edited: edits_apart(message, &copy),
         };
-        note(
-            on_trial,
-            &verdict,
-            message.head,
-            [active.borrow().took(), took],
-        );
+        let times = [active.borrow().took(), took];
+        note(on_trial, &verdict, message.head, times);
     }
     answered
+}
+
+/// Asks the active generation with a tape. Returns the tape for the shadow.
+fn ask_active<'a, E: Environment, Q: Ask<Answer: Answer>>(
+    link: Link<'a, E>,
+    active: &'a Rc<RefCell<PolicyHandle>>,
+    question: &Q,
+    message: &mut Message<'_>,
+) -> (Option<Answered<'a, Q::Answer>>, Tape) {
+    let seed = link.environment.random();
+    let tape = match link.state.capture {
+        Some(_) => Tape::recording(seed),
+        None => Tape::new(seed),
+    };
+    active.borrow_mut().insert_tape(Box::new(tape));
+    let answered = link.put(active, Role::Active, question, message);
+    let tape = active.borrow_mut().eject_tape();
+    (answered, tape.map_or_else(|| Tape::new(seed), |tape| *tape))
 }
 
 /// Asks the shadow with the tape that the active generation left.

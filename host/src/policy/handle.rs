@@ -278,17 +278,13 @@ impl PolicyHandle {
         {
             return Err(self.left_alone(refused));
         }
-        let mut instance = match self.take_instance() {
-            Ok(instance) => instance,
-            Err(fault) => {
-                // Waiting for an instance is no failure of its own: the fault that cost the last
-                // one was counted.
-                if fault.kind != FaultKind::Rebuilding {
-                    self.shard.unbuilt.increment();
-                }
-                return Err(fault);
+        let mut instance = self.take_instance().inspect_err(|fault| {
+            // Waiting for an instance is no failure of its own: the fault that cost the last one
+            // was counted.
+            if fault.kind != FaultKind::Rebuilding {
+                self.shard.unbuilt.increment();
             }
-        };
+        })?;
         let Instance { store, exports } = &mut *instance;
         if let Some(tape) = self.tape.take() {
             store.data_mut().insert(tape);
@@ -305,11 +301,7 @@ impl PolicyHandle {
             let _ = store.set_fuel(u64::MAX);
         }
 
-        let used = if self.watched > 0 {
-            thread_time()
-        } else {
-            None
-        };
+        let used = (self.watched > 0).then(thread_time).flatten();
         let start = Instant::now();
         let answer = ask(exports, store);
         self.took = start.elapsed();

@@ -146,11 +146,8 @@ impl Exchange<'_> {
             state: &state,
         };
         let then = self.decided(context).await;
-        state.end(
-            worker.settings.recorder.as_ref(),
-            &worker.shard,
-            self.record.status,
-        );
+        let recorder = worker.settings.recorder.as_ref();
+        state.end(recorder, &worker.shard, self.record.status);
         then
     }
 
@@ -329,17 +326,14 @@ impl Exchange<'_> {
         let keep_alive = in_hand.is_some() && self.keep_alive() && !tunnel && !hides;
         self.connection.input.consume(in_hand.unwrap_or_default());
         let Scratch { head, out, .. } = &mut *self.scratch;
-        let date = worker.date();
         let trace = state.trace().map(|trace| trace.to_owned());
-        let trace = trace.as_deref();
-        let item = worker.settings.forwarding.item();
         let to = ReplyTo {
             method: &head.method,
             version: head.version,
             keep_alive,
-            date: &date,
-            trace,
-            item,
+            date: &worker.date(),
+            trace: trace.as_deref(),
+            item: worker.settings.forwarding.item(),
         };
         out.clear();
         match &local {

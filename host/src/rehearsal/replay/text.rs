@@ -101,17 +101,7 @@ pub(super) fn diff(
         extent(heard)
     ));
     out.passed_over(heard, differences.not_asked);
-    for hook in Hook::ALL {
-        match (old.has(hook), new.has(hook), heard.hooks.contains(&hook)) {
-            (true, false, _) => out.line(&format!("the new one has no hook {}", hook.name())),
-            (false, true, true) => out.line(&format!("the old one has no hook {}", hook.name())),
-            (false, true, false) => out.line(&format!(
-                "the new one has the hook {}, which was not asked in this recording: it is not compared",
-                hook.name()
-            )),
-            _ => {}
-        }
-    }
+    out.hooks_apart(old, new, heard);
     let (calls, differing) = (differences.calls(), differences.differing());
     if differing == 0 {
         out.line(&format!("they decide the same in all {calls} calls"));
@@ -182,6 +172,21 @@ impl Text {
             .strip_suffix('\n')
             .map_or((line, ""), |line| (line, "\n"));
         let _ = writeln!(self.0, "{}{space}", plain(&brief(line)));
+    }
+
+    /// The hooks that one component has and the other has not.
+    fn hooks_apart(&mut self, old: &Replayer, new: &Replayer, heard: &Heard) {
+        for hook in Hook::ALL {
+            match (old.has(hook), new.has(hook), heard.hooks.contains(&hook)) {
+                (true, false, _) => self.line(&format!("the new one has no hook {}", hook.name())),
+                (false, true, true) => self.line(&format!("the old one has no hook {}", hook.name())),
+                (false, true, false) => self.line(&format!(
+                    "the new one has the hook {}, which was not asked in this recording: it is not compared",
+                    hook.name()
+                )),
+                _ => {}
+            }
+        }
     }
 
     fn passed_over(&mut self, heard: &Heard, not_asked: u64) {
