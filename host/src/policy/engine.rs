@@ -41,8 +41,8 @@ impl Engine {
     /// Reserves the pool and starts the threads for deadlines and for rebuilding instances.
     pub fn new(options: EngineOptions) -> Result<Self, PolicyError> {
         let failed = |e: &dyn std::fmt::Display| PolicyError::Engine(e.to_string());
-        let profiles =
-            EngineProfiles::new(&options).map_err(|e| PolicyError::Engine(format!("{e:#}")))?;
+        let profiles = EngineProfiles::new(options.workers, options.instances, options.fuel)
+            .map_err(|e| PolicyError::Engine(format!("{e:#}")))?;
         let ticker = Ticker::start(vec![
             profiles.pooled.engine.clone(),
             profiles.wasi.engine.clone(),

@@ -9,7 +9,6 @@ use wasmtime::{
 
 use super::bindings::Imports;
 use super::places;
-use super::spec::EngineOptions;
 use super::state::State;
 use super::wasi;
 
@@ -76,10 +75,10 @@ pub(super) struct EngineProfiles {
 }
 
 impl EngineProfiles {
-    /// Reserves the pool.
-    pub fn new(options: &EngineOptions) -> wasmtime::Result<Self> {
-        let on_demand = wasmtime::Engine::new(&base_config(options.fuel))?;
-        let (pooled, places, scarce) = match pooled_engine(options) {
+    /// Reserves the pool: for this many workers, or with this many instances.
+    pub fn new(workers: usize, instances: Option<u32>, fuel: bool) -> wasmtime::Result<Self> {
+        let on_demand = wasmtime::Engine::new(&base_config(fuel))?;
+        let (pooled, places, scarce) = match pooled_engine(workers, instances, fuel) {
             Ok((engine, places, scarce)) => (profile(engine, false, true)?, places, scarce),
             Err(e) => {
                 tracing::warn!(
@@ -148,13 +147,17 @@ fn base_config(fuel: bool) -> Config {
 }
 
 /// The pool and its places, fewer where the system does not give that much address space.
-fn pooled_engine(options: &EngineOptions) -> wasmtime::Result<(wasmtime::Engine, u32, bool)> {
-    let each = places::of_generation(options.workers.max(1), 1).saturating_mul(places::GENERATIONS);
+fn pooled_engine(
+    workers: usize,
+    instances: Option<u32>,
+    fuel: bool,
+) -> wasmtime::Result<(wasmtime::Engine, u32, bool)> {
+    let each = places::of_generation(workers.max(1), 1).saturating_mul(places::GENERATIONS);
     let wanted = each.saturating_mul(POLICIES).min(MAX_PLACES);
-    let wanted = options.instances.unwrap_or(wanted).clamp(1, MAX_PLACES);
+    let wanted = instances.unwrap_or(wanted).clamp(1, MAX_PLACES);
     let mut places = wanted;
     loop {
-        let mut config = base_config(options.fuel);
+        let mut config = base_config(fuel);
         let leaving = places::LEAVING.min(places.div_ceil(4));
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(places + leaving)));
         match wasmtime::Engine::new(&config) {
@@ -278,11 +281,7 @@ mod tests {
     ];
 
     fn engines() -> [wasmtime::Engine; 2] {
-        let profiles = EngineProfiles::new(&EngineOptions {
-            instances: Some(1),
-            ..EngineOptions::default()
-        })
-        .unwrap();
+        let profiles = EngineProfiles::new(0, Some(1), false).unwrap();
         [profiles.pooled.engine, profiles.wasi.engine]
     }
 
@@ -302,12 +301,7 @@ mod tests {
             hasher.finish()
         };
         for fuel in [false, true] {
-            let options = EngineOptions {
-                instances: Some(1),
-                fuel,
-                ..EngineOptions::default()
-            };
-            let profiles = EngineProfiles::new(&options).unwrap();
+            let profiles = EngineProfiles::new(0, Some(1), fuel).unwrap();
             for parallel in [false, true] {
                 let compiling = hash(&for_compiling(fuel, parallel).unwrap().engine);
                 assert_eq!(
