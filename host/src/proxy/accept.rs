@@ -239,15 +239,14 @@ fn turn_away(
     }
     // Before the task is polled: else a burst of clients would hold a descriptor each until then,
     // and those that are served would get none for their backends.
-    let Some(place) = Place::take(&worker.turned_away, most) else {
-        return;
-    };
-    let worker = Rc::clone(worker);
-    spawn_local(async move {
-        let _place = place;
-        let timer = worker.timers.register();
-        linger(&worker, &mut stream, &timer, TURNED_AWAY).await;
-    });
+    if let Some(place) = Place::take(&worker.turned_away, most) {
+        let worker = Rc::clone(worker);
+        spawn_local(async move {
+            let _place = place;
+            let timer = worker.timers.register();
+            linger(&worker, &mut stream, &timer, TURNED_AWAY).await;
+        });
+    }
 }
 
 #[cfg(test)]

@@ -1,25 +1,11 @@
 //! What the end of an exchange says of the backend: which [`AttemptOutcome`] it is. Whose doing that was
 //! is decided there.
 
-use std::cell::Cell;
-
-use super::download::End;
+use super::body::{SLOW, TransferEnd};
+use super::end::ExchangeEnd;
 use super::refusal::{LocalReply, Refusal};
-use super::upload::UploadEnd;
 use crate::message::Malformed;
 use crate::upstream::AttemptOutcome;
-
-/// A client that made its backends wait for this long in all, in milliseconds, may have been too
-/// slow for them.
-const SLOW: u64 = 1_000;
-
-/// How long the attempts of a request have waited for its client's body, in milliseconds of the
-/// worker's clock.
-#[derive(Debug, Default)]
-pub struct Pace {
-    waited: Cell<u64>,
-    since: Cell<Option<u64>>,
-}
 
 /// What is known of an exchange beside its end.
 #[derive(Debug, Clone, Copy)]
@@ -39,70 +25,36 @@ pub fn is_slow_reader(waited: u64) -> bool {
     waited >= SLOW
 }
 
-impl Pace {
-    /// From now on the client is waited for.
-    pub fn wait(&self, now: u64) {
-        self.since.set(Some(now));
-    }
-
-    /// The client has sent something.
-    pub fn go_on(&self, now: u64) {
-        self.waited.set(self.total(now));
-        self.since.set(None);
-    }
-
-    /// Whether the backend may have lost its patience with the client: it is the client that is
-    /// waited for, or was for long.
-    pub fn is_slow(&self, now: u64) -> bool {
-        self.since.get().is_some() || self.total(now) >= SLOW
-    }
-
-    fn total(&self, now: u64) -> u64 {
-        self.waited.get()
-            + self
-                .since
-                .get()
-                .map_or(0, |since| now.saturating_sub(since))
-    }
-}
-
 /// The outcome for the backend.
-pub fn outcome(end: &Result<End, UploadEnd>, known: Circumstances) -> AttemptOutcome {
+pub fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome {
     match end {
-        Ok(End::Complete { .. }) => AttemptOutcome::Answered,
-        Ok(End::Closed) if known.reused => AttemptOutcome::Stale,
-        Ok(End::Closed) if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
-        Ok(End::Closed) => AttemptOutcome::Closed,
-        Ok(End::Local(LocalReply::Reply { .. } | LocalReply::Options)) => AttemptOutcome::Replaced,
-        Ok(End::Local(LocalReply::Refusal(Refusal::ClosedEarly))) if known.slow_client => {
+        ExchangeEnd::Complete { .. } => AttemptOutcome::Answered,
+        ExchangeEnd::Closed if known.reused => AttemptOutcome::Stale,
+        ExchangeEnd::Closed if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
+        ExchangeEnd::Closed => AttemptOutcome::Closed,
+        ExchangeEnd::Local(LocalReply::Reply { .. } | LocalReply::Options) => {
+            AttemptOutcome::Replaced
+        }
+        ExchangeEnd::Local(LocalReply::Refusal(Refusal::ClosedEarly)) if known.slow_client => {
             AttemptOutcome::ClosedOnSlowClient
         }
-        Ok(End::Local(LocalReply::Refusal(refusal))) => refused(refusal),
+        ExchangeEnd::Local(LocalReply::Refusal(refusal)) => refused(refusal),
         // The backend may have been waiting for the rest of the request, or for room for the rest
         // of its response.
-        Ok(End::Broken { .. }) if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
-        Ok(End::Broken { outcome, .. }) => *outcome,
-        Ok(End::ClientGone(_)) if known.answered => AttemptOutcome::ClientLeft,
-        Ok(End::ClientGone(_)) => AttemptOutcome::ClientFailed,
+        ExchangeEnd::Broken { .. } if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
+        ExchangeEnd::Broken { outcome, .. } => *outcome,
+        ExchangeEnd::ClientGone(_) if known.answered => AttemptOutcome::ClientLeft,
+        ExchangeEnd::ClientGone(_) => AttemptOutcome::ClientFailed,
         // A backend that has answered need not read the rest.
-        Err(UploadEnd::BackendTimedOut | UploadEnd::BackendGone) if known.answered => {
+        ExchangeEnd::Upload(TransferEnd::SinkTimedOut | TransferEnd::SinkFailed)
+            if known.answered =>
+        {
             AttemptOutcome::Quiet
         }
-        Err(UploadEnd::BackendTimedOut) => AttemptOutcome::TookNothing,
-        Err(UploadEnd::BackendGone | UploadEnd::Complete) => AttemptOutcome::NoResponse,
-        Err(
-            UploadEnd::ClientGone
-            | UploadEnd::ClientTimedOut
-            | UploadEnd::ClientBrokenOff
-            | UploadEnd::Malformed(_)
-            | UploadEnd::TooLarge,
-        ) => {
-            if known.answered {
-                AttemptOutcome::ClientLeft
-            } else {
-                AttemptOutcome::ClientFailed
-            }
-        }
+        ExchangeEnd::Upload(TransferEnd::SinkTimedOut) => AttemptOutcome::TookNothing,
+        ExchangeEnd::Upload(TransferEnd::SinkFailed) => AttemptOutcome::NoResponse,
+        ExchangeEnd::Upload(_) if known.answered => AttemptOutcome::ClientLeft,
+        ExchangeEnd::Upload(_) => AttemptOutcome::ClientFailed,
     }
 }
 
@@ -158,16 +110,16 @@ mod tests {
         ..USUAL
     };
 
-    fn local(refusal: Refusal) -> Result<End, UploadEnd> {
-        Ok(End::Local(LocalReply::Refusal(refusal)))
+    fn local(refusal: Refusal) -> ExchangeEnd {
+        ExchangeEnd::Local(LocalReply::Refusal(refusal))
     }
 
-    fn broken(outcome: AttemptOutcome) -> Result<End, UploadEnd> {
-        Ok(End::Broken {
+    fn broken(outcome: AttemptOutcome) -> ExchangeEnd {
+        ExchangeEnd::Broken {
             reason: "",
             delimited: true,
             outcome,
-        })
+        }
     }
 
     #[test]
@@ -179,39 +131,43 @@ mod tests {
         };
         let table = [
             (
-                Ok(End::Complete {
+                ExchangeEnd::Complete {
                     reusable: true,
                     keep_alive: true,
-                }),
+                },
                 USUAL,
                 AttemptOutcome::Answered,
             ),
             (
-                Ok(End::Complete {
+                ExchangeEnd::Complete {
                     reusable: false,
                     keep_alive: false,
-                }),
+                },
                 SLOW_CLIENT,
                 AttemptOutcome::Answered,
             ),
-            (Ok(End::Closed), USUAL, AttemptOutcome::Closed),
-            (Ok(End::Closed), REUSED, AttemptOutcome::Stale),
+            (ExchangeEnd::Closed, USUAL, AttemptOutcome::Closed),
+            (ExchangeEnd::Closed, REUSED, AttemptOutcome::Stale),
             (
-                Ok(End::Closed),
+                ExchangeEnd::Closed,
                 SLOW_CLIENT,
                 AttemptOutcome::ClosedOnSlowClient,
             ),
             (
-                Ok(End::Local(LocalReply::Reply {
+                ExchangeEnd::Local(LocalReply::Reply {
                     reply: reply(),
                     policy: String::new(),
-                })),
+                }),
                 USUAL,
                 AttemptOutcome::Replaced,
             ),
-            (Ok(End::ClientGone("")), USUAL, AttemptOutcome::ClientFailed),
             (
-                Ok(End::ClientGone("")),
+                ExchangeEnd::ClientGone(""),
+                USUAL,
+                AttemptOutcome::ClientFailed,
+            ),
+            (
+                ExchangeEnd::ClientGone(""),
                 ANSWERED,
                 AttemptOutcome::ClientLeft,
             ),
@@ -236,38 +192,42 @@ mod tests {
                 AttemptOutcome::ClosedOnSlowClient,
             ),
             (
-                Err(UploadEnd::BackendTimedOut),
+                ExchangeEnd::Upload(TransferEnd::SinkTimedOut),
                 USUAL,
                 AttemptOutcome::TookNothing,
             ),
             (
-                Err(UploadEnd::BackendTimedOut),
+                ExchangeEnd::Upload(TransferEnd::SinkTimedOut),
                 ANSWERED,
                 AttemptOutcome::Quiet,
             ),
-            (Err(UploadEnd::BackendGone), ANSWERED, AttemptOutcome::Quiet),
             (
-                Err(UploadEnd::ClientGone),
+                ExchangeEnd::Upload(TransferEnd::SinkFailed),
+                ANSWERED,
+                AttemptOutcome::Quiet,
+            ),
+            (
+                ExchangeEnd::Upload(TransferEnd::SourceEnded),
                 USUAL,
                 AttemptOutcome::ClientFailed,
             ),
             (
-                Err(UploadEnd::ClientTimedOut),
+                ExchangeEnd::Upload(TransferEnd::SourceTimedOut),
                 USUAL,
                 AttemptOutcome::ClientFailed,
             ),
             (
-                Err(UploadEnd::ClientTimedOut),
+                ExchangeEnd::Upload(TransferEnd::SourceTimedOut),
                 ANSWERED,
                 AttemptOutcome::ClientLeft,
             ),
             (
-                Err(UploadEnd::TooLarge),
+                ExchangeEnd::Upload(TransferEnd::TooLarge),
                 USUAL,
                 AttemptOutcome::ClientFailed,
             ),
             (
-                Err(UploadEnd::Malformed(Malformed::Chunk)),
+                ExchangeEnd::Upload(TransferEnd::Malformed(Malformed::Chunk)),
                 USUAL,
                 AttemptOutcome::ClientFailed,
             ),
@@ -359,21 +319,5 @@ mod tests {
             outcome(&local(Refusal::ClosedEarly), SLOW_CLIENT),
             AttemptOutcome::ClosedOnSlowClient
         );
-    }
-
-    #[test]
-    fn a_client_is_slow_while_it_is_waited_for_and_once_it_was_for_long_enough_in_all() {
-        let pace = Pace::default();
-        assert!(!pace.is_slow(10_000), "nobody waits");
-        pace.wait(10_000);
-        assert!(pace.is_slow(10_000), "it is waited for, however short");
-        pace.go_on(10_600);
-        assert!(!pace.is_slow(20_000), "600 ms, and nobody waits");
-        pace.wait(20_000);
-        pace.go_on(20_399);
-        assert!(!pace.is_slow(20_399));
-        pace.wait(20_399);
-        pace.go_on(20_400);
-        assert!(pace.is_slow(20_400), "what was waited stays waited");
     }
 }

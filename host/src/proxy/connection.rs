@@ -2,45 +2,22 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use super::access_log::{self, Line};
+use super::body::{Duplex, MessageSink, Reader};
 use super::exchange::{Exchange, Record};
 use super::linger::{MOST, Place, linger};
+use super::presence::Presence;
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
+use super::scratch::Scratch;
 use super::worker::Worker;
 use crate::h1::{Arrival, RequestMeta, parse_request};
-use crate::message::{Fields, Malformed, RequestHead, ResponseHead};
-use crate::net::{Buffer, ConnectionInfo, IoEnd, Stream, TimedIo, Timer, Wait};
+use crate::message::{Malformed, RequestHead};
+use crate::net::{Buffer, ConnectionInfo, IoEnd, ReadHalf, Stream, TimedIo, Timer, Wait};
 use crate::stats::WorkerShard;
-
-/// What one request needs at a time, lent by the worker.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    /// The request.
-    pub head: RequestHead,
-    /// The response.
-    pub response: ResponseHead,
-    /// Bytes for the client.
-    pub out: Vec<u8>,
-    /// Bytes for the backend.
-    pub up: Vec<u8>,
-    /// Trailers of the request.
-    pub request_trailers: Fields,
-    /// Trailers of the response.
-    pub response_trailers: Fields,
-}
-
-impl Scratch {
-    /// Whether it is worth keeping: long bodies leave long buffers behind.
-    pub fn is_small(&self) -> bool {
-        // Twice a small buffer: the head and the first piece of a body.
-        const SMALL: usize = 64 * 1024;
-        self.out.capacity() <= SMALL && self.up.capacity() <= SMALL
-    }
-}
 
 /// A client connection.
 #[derive(Debug)]
@@ -55,7 +32,7 @@ pub struct Connection {
 
 /// What becomes of the connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub enum Disposition {
     /// The next request may come.
     Next,
     /// It is closed: the request was read to its end and the client has all of the response.
@@ -67,7 +44,8 @@ pub enum Then {
     Abort,
 }
 
-enum Next {
+/// What was read where a request's head should be.
+enum HeadRead {
     Request(RequestMeta),
     Refused(Refusal),
     Closed,
@@ -90,32 +68,32 @@ impl Connection {
     /// Serves it to its end.
     pub async fn serve(&mut self) {
         match self.run().await {
-            Then::Abort => self.stream.reset_when_dropped(),
-            Then::Next | Then::Finish | Then::Close => {}
+            Disposition::Abort => self.stream.reset_when_dropped(),
+            Disposition::Next | Disposition::Finish | Disposition::Close => {}
         }
         self.worker
             .buffers
             .take_back(std::mem::take(&mut self.input));
     }
 
-    async fn run(&mut self) -> Then {
+    async fn run(&mut self) -> Disposition {
         loop {
             if !self.wait().await {
-                return Then::Finish;
+                return Disposition::Finish;
             }
             let worker = Rc::clone(&self.worker);
             let mut scratch = worker.scratch();
             // In a box of its own: otherwise every idle connection would hold the room that a
             // request needs.
-            let then = Box::pin(self.request(&mut scratch)).await;
+            let disposition = Box::pin(self.request(&mut scratch)).await;
             worker.take_back(scratch);
-            match then {
-                Then::Next => {}
-                Then::Close => {
+            match disposition {
+                Disposition::Next => {}
+                Disposition::Close => {
                     self.linger().await;
-                    return Then::Close;
+                    return Disposition::Close;
                 }
-                Then::Finish | Then::Abort => return then,
+                Disposition::Finish | Disposition::Abort => return disposition,
             }
         }
     }
@@ -142,28 +120,13 @@ impl Connection {
             timeouts.idle
         };
         let mut half = stream.split().0;
-        let spoke = poll_fn(|cx| {
-            if let Poll::Ready(ready) = half.poll_ready(cx) {
-                if ready.is_err() {
-                    return Poll::Ready(false);
-                }
-                *input = worker.buffers.small();
-                if let Poll::Ready(read) = half.poll_read(cx, input) {
-                    let n = read.unwrap_or(0);
-                    worker.shard.bytes_from_clients.add(n as u64);
-                    return Poll::Ready(n > 0);
-                }
-                // Readiness was a false alarm, and the read has asked to be woken.
-                worker.buffers.take_back(std::mem::take(input));
-            }
+        let spoke = poll_fn(|cx| match poll_spoke(worker, &mut half, input, cx) {
             // Who never sent anything is given a moment: the connection was accepted before the
             // drain.
-            let over = worker.is_draining() && (*served > 0 || worker.is_past_grace());
-            if over {
+            Poll::Pending if worker.is_draining() && (*served > 0 || worker.is_past_grace()) => {
                 Poll::Ready(false)
-            } else {
-                Poll::Pending
             }
+            spoke => spoke,
         });
         worker
             .timers
@@ -172,25 +135,25 @@ impl Connection {
             .unwrap_or(false)
     }
 
-    async fn request(&mut self, scratch: &mut Scratch) -> Then {
+    async fn request(&mut self, scratch: &mut Scratch) -> Disposition {
         let next = self.read_head(scratch).await;
         let started = Instant::now();
         let worker = Rc::clone(&self.worker);
         let mut record = Record::default();
-        let then = match next {
-            Next::Closed => return Then::Finish,
-            Next::Request(meta) => {
+        let disposition = match next {
+            HeadRead::Closed => return Disposition::Finish,
+            HeadRead::Request(meta) => {
                 self.input.consume(meta.head_len);
                 self.served += 1;
                 worker.shard.requests.increment();
                 let active = ActiveRequest::new(&worker.shard);
-                let then = Exchange::new(self, scratch, meta, &mut record, started)
+                let disposition = Exchange::new(self, scratch, meta, &mut record, started)
                     .run()
                     .await;
                 drop(active);
-                then
+                disposition
             }
-            Next::Refused(refusal) => {
+            HeadRead::Refused(refusal) => {
                 worker.shard.requests.increment();
                 let to = ReplyTo {
                     method: &http::Method::GET,
@@ -207,7 +170,36 @@ impl Connection {
             }
         };
         self.record(&record, &scratch.head, started);
-        then
+        disposition
+    }
+
+    /// The connection as it is read and written for one exchange.
+    pub(super) fn open<'a>(
+        &'a mut self,
+        worker: &'a Worker,
+        out: &'a mut Vec<u8>,
+        duplex: &'a Duplex,
+    ) -> (Reader<'a>, MessageSink<'a>) {
+        let (read, write) = self.stream.split();
+        let reader = Reader {
+            read: client_read(worker, &self.timer, read),
+            buffer: &mut self.input,
+            buffers: &worker.buffers,
+            limits: worker.head_limits,
+        };
+        let write = client_write(worker, &self.timer, write);
+        (reader, MessageSink::to_client(write, out, duplex))
+    }
+
+    /// Whether the client is still there.
+    pub(super) fn presence(&self, read_whole: bool) -> Presence<'_> {
+        Presence {
+            socket: self.stream.socket(),
+            timers: &self.worker.timers,
+            timer: &self.timer,
+            half_close: self.worker.settings.limits.half_close,
+            read_whole,
+        }
     }
 
     /// Whether the connection may carry another request after this many.
@@ -216,7 +208,7 @@ impl Connection {
         !self.worker.is_draining() && (limit == 0 || self.served < limit)
     }
 
-    async fn read_head(&mut self, scratch: &mut Scratch) -> Next {
+    async fn read_head(&mut self, scratch: &mut Scratch) -> HeadRead {
         let Self {
             worker,
             stream,
@@ -225,34 +217,29 @@ impl Connection {
             ..
         } = self;
         let mut read = client_read(worker, timer, stream.split().0);
-        worker.timers.arm(
-            timer,
-            Wait::ClientRead,
-            worker.settings.timeouts.header_read,
-        );
-        scratch
-            .head
-            .fields
-            .keep_spelling(worker.settings.keeps_spelling);
+        let (timeouts, spelling) = (&worker.settings.timeouts, worker.settings.keeps_spelling);
+        let timers = &worker.timers;
+        timers.arm(timer, Wait::ClientRead, timeouts.header_read);
+        scratch.head.fields.keep_spelling(spelling);
         let mut arrival = Arrival::default();
         let limits = worker.head_limits;
         let next = loop {
             if arrival.is_due(input.filled(), limits) {
                 match parse_request(&mut scratch.head, input.filled(), limits) {
-                    Ok(Some(meta)) => break Next::Request(meta),
+                    Ok(Some(meta)) => break HeadRead::Request(meta),
                     Ok(None) => {}
-                    Err(reason) => break Next::Refused(Refusal::Malformed(reason)),
+                    Err(reason) => break HeadRead::Refused(Refusal::Malformed(reason)),
                 }
             }
             match read.read_watched(input).await {
-                Ok(0) | Err(IoEnd::Failed) => break Next::Closed,
+                Ok(0) | Err(IoEnd::Failed) => break HeadRead::Closed,
                 Ok(_) => {}
-                Err(IoEnd::TimedOut) if input.is_empty() => break Next::Closed,
+                Err(IoEnd::TimedOut) if input.is_empty() => break HeadRead::Closed,
                 Err(IoEnd::TimedOut) => {
                     // As much of the head as there is, for the log: what the scratch space holds
                     // may be another's.
                     let _ = parse_request(&mut scratch.head, input.filled(), limits);
-                    break Next::Refused(Refusal::RequestTimeout);
+                    break HeadRead::Refused(Refusal::RequestTimeout);
                 }
             }
         };
@@ -260,8 +247,8 @@ impl Connection {
         next
     }
 
-    /// Sends what was written as the last thing on this connection.
-    async fn send(&mut self, out: &mut Vec<u8>) -> Then {
+    /// Sends what was written, as the last thing on this connection unless it may continue.
+    pub(super) async fn send(&mut self, out: &mut Vec<u8>) -> Disposition {
         let Self {
             worker,
             stream,
@@ -270,8 +257,8 @@ impl Connection {
         } = self;
         let mut write = client_write(worker, timer, stream.split().1);
         match write.flush(out).await {
-            Ok(()) => Then::Close,
-            Err(_) => Then::Abort,
+            Ok(()) => Disposition::Close,
+            Err(_) => Disposition::Abort,
         }
     }
 
@@ -356,6 +343,27 @@ fn head_client(head: &RequestHead, connection: &Connection) -> String {
     }
 }
 
+/// Whether the client has said something, which is in `input` then, or has ended.
+fn poll_spoke(
+    worker: &Worker,
+    half: &mut ReadHalf<'_>,
+    input: &mut Buffer,
+    cx: &mut Context<'_>,
+) -> Poll<bool> {
+    if ready!(half.poll_ready(cx)).is_err() {
+        return Poll::Ready(false);
+    }
+    *input = worker.buffers.small();
+    if let Poll::Ready(read) = half.poll_read(cx, input) {
+        let n = read.unwrap_or(0);
+        worker.shard.bytes_from_clients.add(n as u64);
+        return Poll::Ready(n > 0);
+    }
+    // Readiness was a false alarm, and the read has asked to be woken.
+    worker.buffers.take_back(std::mem::take(input));
+    Poll::Pending
+}
+
 /// The reading half of a client connection.
 pub(super) fn client_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> TimedIo<'a, H> {
     TimedIo {
@@ -383,22 +391,5 @@ pub(super) fn client_write<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H)
 impl From<Malformed> for Refusal {
     fn from(reason: Malformed) -> Self {
         Self::Malformed(reason)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scratch_space_is_kept_unless_one_of_its_buffers_is_long() {
-        let scratch = |out, up| Scratch {
-            out: Vec::with_capacity(out),
-            up: Vec::with_capacity(up),
-            ..Scratch::default()
-        };
-        let most = 64 * 1024;
-        assert!(Scratch::default().is_small() && scratch(most, most).is_small());
-        assert!(!scratch(most + 1, 0).is_small() && !scratch(0, most + 1).is_small());
     }
 }

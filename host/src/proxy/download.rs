@@ -1,198 +1,181 @@
 //! The response on its way down: its head, what policies and ranges make of it, and its body.
 
-use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::context::RequestContext;
-use super::partial::{Body, Cut};
-use super::presence::Presence;
-use super::refusal::{LocalReply, Refusal};
-use super::reply::{connection_option, write_date};
-use super::upload::{Sent, Stage};
-use crate::decision::TRACE;
-use crate::h1::{
-    ChunkedDecoder, Decoded, Framing, ResponseMeta, write_chunk_size, write_last_chunk,
-    write_response_end, write_status_line,
+use super::body::{
+    BodySource, Cut, Duplex, H1Body, MessageSink, Progress, Reader, ResponseLines, Sent, Sliced,
+    Stage, TransferEnd, Waits, copy,
 };
-use crate::message::{Fields, Malformed, RequestHead, ResponseHead, Version};
-use crate::net::{Buffer, IoEnd, ReadHalf, TimedIo, WriteHalf};
-use crate::policy::ByteRange;
-use crate::upstream::{AttemptOutcome, WorkerEndpoint};
-
-/// The client was not interested any more.
-pub const LEFT: End = End::ClientGone("the client left before the backend had answered");
-const LEFT_WITHIN: End = End::ClientGone("the client left before it had the whole response");
-/// Bytes collected for the client before they are sent.
-const BATCH: usize = 64 * 1024;
+use super::end::{ExchangeEnd, body_end};
+use super::forward::Target;
+use super::presence::Presence;
+use super::reply::connection_option;
+use crate::decision::TRACE;
+use crate::h1::{Framing, ResponseMeta};
+use crate::message::{Fields, RequestHead, ResponseHead, Version};
+use crate::net::Wait;
 
 /// A response on its way down.
 #[derive(Debug)]
 pub struct Download<'a> {
     /// Where it comes from.
-    pub upstream: TimedIo<'a, ReadHalf<'a>>,
-    /// What was read from there.
-    pub buffer: &'a mut Buffer,
+    pub upstream: Reader<'a>,
     /// Where it goes.
-    pub client: TimedIo<'a, WriteHalf<'a>>,
-    /// What goes there next.
-    pub out: &'a mut Vec<u8>,
+    pub client: MessageSink<'a>,
     /// The request.
     pub head: &'a mut RequestHead,
     /// The response.
     pub response: &'a mut ResponseHead,
     /// Trailers of the response.
     pub trailers: &'a mut Fields,
-    pub context: RequestContext<'a>,
-    /// Who answers.
-    pub backend: &'a WorkerEndpoint,
-    /// Its index.
-    pub index: u32,
-    /// The ranges that the client asked for, if the proxy may cut the answer.
-    pub ranges: &'a [ByteRange],
+    /// Which backend answers, and which policies see the answer.
+    pub to: Target<'a>,
     /// Whether the client's connection may carry another request.
     pub keep_alive: bool,
-    /// How much of the request has been sent.
-    pub uploaded: &'a Cell<Sent>,
-    /// The status, once the client has been sent one.
-    pub status: &'a Cell<u16>,
+    /// The other direction.
+    pub duplex: &'a Duplex,
     /// When the request was sent.
     pub sent: Instant,
-    /// The status of the head that waits in `out`; 0 if none does.
-    pub announced: u16,
-    /// How the client can tell where the body ends.
-    pub to: Framing,
 }
 
-/// How a download ended.
-#[derive(Debug)]
-pub enum End {
-    /// The client has the whole response.
-    Complete {
-        /// The backend's connection may carry another request.
-        reusable: bool,
-        /// The client's connection may.
-        keep_alive: bool,
-    },
-    /// The backend's connection ended before the response began.
-    Closed,
-    /// The client gets this in place of the response.
-    Local(LocalReply),
-    /// The response ended in the middle, after its head went out.
-    Broken {
-        /// What happened.
-        reason: &'static str,
-        /// Whether the client can see that what it has is not the whole.
-        delimited: bool,
-        /// What it says of the backend.
-        outcome: AttemptOutcome,
-    },
-    /// The client takes no more.
-    ClientGone(&'static str),
+/// How the body goes on.
+pub(super) struct Body {
+    /// How the backend frames it.
+    pub from: Framing,
+    /// How the client gets it.
+    pub to: Framing,
+    /// What of it the client gets, if not all.
+    pub cut: Option<Cut>,
 }
 
 impl Download<'_> {
+    /// Waits for `future` while the client, of which all of the request was read, is there.
+    #[inline]
+    pub(super) async fn while_there<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let half_close = self.to.context.worker.settings.limits.half_close;
+        let presence = Presence::of(self.client.half(), half_close, true);
+        presence.during(future).await
+    }
+
+    /// Gives the backend so long from now for the response's head.
+    pub(super) fn await_head(&self, patience: Duration) {
+        let Reader { read, .. } = &self.upstream;
+        read.timers.arm(read.timer, Wait::UpstreamRead, patience);
+    }
+
     /// Reads the response and sends it on.
-    pub async fn run(mut self) -> End {
+    pub async fn run(self) -> ExchangeEnd {
         match self.respond().await {
             Ok(end) | Err(end) => end,
         }
     }
 
-    async fn respond(&mut self) -> Result<End, End> {
+    async fn respond(mut self) -> Result<ExchangeEnd, ExchangeEnd> {
         let meta = self.head().await?;
-        self.backend.answered(self.sent.elapsed());
-        self.context.chain().answered();
-        let (worker, index, status) = (self.context.worker, self.index, self.response.status);
-        let chain = self.context.chain();
-        let edited = chain.edit_response(self.head, status, index, &mut self.response.fields);
-        edited.map_err(|stop| End::Local(stop.into()))?;
-        // After the policies: what `If-Range` is compared with is what the client has been shown.
-        let body = self.body(&meta)?;
-        let delimited = body.to != Framing::UntilClose;
-        let keep_alive = self.keep_alive
-            && delimited
-            && self.uploaded.get().stage == Stage::Whole
-            && !worker.is_draining();
-        self.explain();
+        let body = self.edit(&meta)?;
+        let whole = body.cut.is_none() && body.from != Framing::UntilClose;
+        let keep_alive = self.may_keep_alive(&body);
         self.write_head(&meta, &body, keep_alive);
-        self.announced = self.response.status;
-        self.to = body.to;
-        let ended = match body {
-            Body {
-                from: Framing::None,
-                ..
-            } => self.flush().await.map(|()| true),
-            Body {
-                cut: Cut::One(slice),
-                ..
-            } => self.slice(slice, 0).await.map(|()| false),
-            Body {
-                cut: Cut::Many(parts),
-                ..
-            } => Box::pin(self.slices(&parts)).await.map(|()| false),
-            Body {
-                from: Framing::Length(n),
-                ..
-            } => self.length(n).await.map(|()| true),
-            Body {
-                from: Framing::Chunked,
-                ..
-            } => self.chunked().await.map(|()| true),
-            Body {
-                from: Framing::UntilClose,
-                ..
-            } => self.until_close().await.map(|()| false),
+        let mut progress = Progress::of_response(body.from);
+        let mut source = BodySource::H1(H1Body {
+            from: self.upstream,
+            progress: &mut progress,
+            trailers: self.trailers,
+            edited: self.response.fields.edited(),
+            duplex: self.duplex,
+            waits: Waits::ForBackend(self.to.context.worker.settings.limits.half_close),
+        });
+        let moved = match body.cut {
+            None => copy(&mut source, &mut self.client).await,
+            // In a box, because few responses are cut.
+            Some(cut) => Box::pin(copy_parts(&mut source, cut, &mut self.client)).await,
         };
+        if let Err(end) = moved {
+            let told = self.duplex.is_answered();
+            return Err(body_end(
+                end,
+                told,
+                source.owes(),
+                self.client.is_delimited(),
+            ));
+        }
         // Bytes beyond the response belong to nothing we asked for.
-        let reusable = ended?
-            && self.buffer.is_empty()
-            && self.uploaded.get() == Sent::WHOLE
+        let reusable = whole
+            && source.is_drained()
+            && self.duplex.sent() == Sent::WHOLE
             && persists(&meta, self.response.version);
-        Ok(End::Complete {
+        Ok(ExchangeEnd::Complete {
             reusable,
             keep_alive,
         })
     }
 
+    /// Whether the client's connection may carry another request after this body.
+    fn may_keep_alive(&self, body: &Body) -> bool {
+        self.keep_alive
+            && body.to != Framing::UntilClose
+            && self.duplex.stage() == Stage::Whole
+            && !self.to.context.worker.is_draining()
+    }
+
+    /// Lets the policies edit the head that has arrived, and decides how the body goes on.
+    fn edit(&mut self, meta: &ResponseMeta) -> Result<Body, ExchangeEnd> {
+        let Target {
+            context, position, ..
+        } = self.to;
+        self.to.endpoint.answered(self.sent.elapsed());
+        let chain = context.chain();
+        chain.answered();
+        let status = self.response.status;
+        let edited = chain.edit_response(self.head, status, position, &mut self.response.fields);
+        edited.map_err(|stop| ExchangeEnd::Local(stop.into()))?;
+        // After the policies: what `If-Range` is compared with is what the client has been shown.
+        let body = self.body(meta)?;
+        self.explain();
+        Ok(body)
+    }
+
     /// Decides how the body goes on, and cuts it if a range asks for it.
-    fn body(&mut self, meta: &ResponseMeta) -> Result<Body, End> {
-        if meta.framing == Framing::None {
+    fn body(&mut self, meta: &ResponseMeta) -> Result<Body, ExchangeEnd> {
+        let from = meta.framing;
+        if from == Framing::None {
             // HEAD and 304 may tell the length that a GET would have had; 204 may not (RFC 9110
             // section 8.6).
             let told = meta.content_length.filter(|_| self.response.status != 204);
+            let to = told.map_or(Framing::None, Framing::Length);
             return Ok(Body {
-                from: Framing::None,
-                to: told.map_or(Framing::None, Framing::Length),
-                cut: Cut::Whole,
+                from,
+                to,
+                cut: None,
             });
         }
-        if !self.ranges.is_empty()
-            && let (Framing::Length(n), 200) = (meta.framing, self.response.status)
+        if !self.to.ranges.is_empty()
+            && let (Framing::Length(n), 200) = (from, self.response.status)
             && let Some((cut, length)) = self.cut(n)?
         {
             return Ok(Body {
-                from: meta.framing,
+                from,
                 to: Framing::Length(length),
-                cut,
+                cut: Some(cut),
             });
         }
-        let to = match (meta.framing, self.head.version) {
+        let to = match (from, self.head.version) {
             (Framing::Length(n), _) => Framing::Length(n),
             (_, Version::Http11) => Framing::Chunked,
             (_, Version::Http10) => Framing::UntilClose,
         };
         Ok(Body {
-            from: meta.framing,
+            from,
             to,
-            cut: Cut::Whole,
+            cut: None,
         })
     }
 
     /// Tells how the request was decided, if that was asked for.
     #[inline]
     fn explain(&mut self) {
-        let (state, status) = (self.context.state, self.response.status);
-        state.attempted(self.backend.address, || format!("status-{status}"));
+        let (state, status) = (self.to.context.state, self.response.status);
+        state.attempted(self.to.endpoint.address, || format!("status-{status}"));
         if let Some(trace) = state.trace() {
             let fields = &mut self.response.fields;
             fields.set(TRACE.as_bytes(), trace.as_bytes());
@@ -202,208 +185,36 @@ impl Download<'_> {
     }
 
     fn write_head(&mut self, meta: &ResponseMeta, body: &Body, keep_alive: bool) {
-        write_status_line(self.response.status, &self.response.reason, self.out);
-        let forwarding = &self.context.worker.settings.forwarding;
-        if meta.notes.proxy_status && self.response.fields.contains("proxy-status") {
+        let worker = self.to.context.worker;
+        let forwarding = &worker.settings.forwarding;
+        let fields = &mut self.response.fields;
+        if meta.notes.proxy_status && fields.contains("proxy-status") {
             // RFC 9209 section 2: each hop appends itself to what those behind it have said.
-            self.response
-                .fields
-                .append(b"proxy-status", forwarding.item().as_bytes());
+            fields.append(b"proxy-status", forwarding.item().as_bytes());
         }
         if body.from == Framing::Chunked && body.to != Framing::Chunked {
-            self.response.fields.remove(b"trailer");
+            fields.remove(b"trailer");
         }
         // A policy may have written a date, or removed the backend's; a response has one.
-        let dates = self.response.fields.keep_last(b"date");
-        self.response.fields.write_to(self.out);
-        let capitals = self.response.fields.writes_spelling();
-        forwarding.write_response_via(self.response.version, capitals, self.out);
-        if !dates {
-            write_date(&self.context.worker.date(), capitals, self.out);
-        }
-        write_response_end(
-            body.to,
-            connection_option(self.head.version, keep_alive),
-            capitals,
-            self.out,
-        );
+        let dates = fields.keep_last(b"date");
+        let date = worker.date();
+        let lines = ResponseLines {
+            via: forwarding.response_via(self.response.version).as_bytes(),
+            date: (!dates).then_some(&date[..]),
+            connection: connection_option(self.head.version, keep_alive),
+        };
+        self.client.response(self.response, body.to, lines);
     }
+}
 
-    pub(super) async fn length(&mut self, mut left: u64) -> Result<(), End> {
-        let n = self
-            .buffer
-            .len()
-            .min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.out.extend_from_slice(&self.buffer.filled()[..n]);
-        self.buffer.consume(n);
-        left -= n as u64;
-        self.flush().await?;
-        while left > 0 {
-            self.fill(left, true).await?;
-            let n = self
-                .buffer
-                .len()
-                .min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.client
-                .write_all(&self.buffer.filled()[..n])
-                .await
-                .map_err(client_end)?;
-            self.buffer.consume(n);
-            left -= n as u64;
-        }
-        Ok(())
-    }
-
-    async fn chunked(&mut self) -> Result<(), End> {
-        let limits = self.context.worker.response_limits;
-        let mut decoder = ChunkedDecoder::default();
-        let mut total = 0;
-        loop {
-            let decoded = decoder.decode(self.buffer.filled(), limits, self.trailers);
-            match decoded.map_err(|reason| self.malformed(reason))? {
-                Decoded::End(n) => {
-                    self.buffer.consume(n);
-                    if self.to == Framing::Chunked {
-                        self.response.fields.edited().keep_out_of(self.trailers);
-                        write_last_chunk(self.trailers, self.out);
-                    }
-                    return self.flush().await;
-                }
-                Decoded::Data { skip, data: 0 } => {
-                    self.buffer.consume(skip);
-                    self.flush().await?;
-                    self.fill(total, decoder.owes()).await?;
-                }
-                Decoded::Data { skip, data } => {
-                    total += data as u64;
-                    self.buffer.consume(skip);
-                    self.piece(data);
-                    if self.out.len() >= BATCH {
-                        self.flush().await?;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn until_close(&mut self) -> Result<(), End> {
-        let mut total = 0;
-        loop {
-            let n = self.buffer.len();
-            total += n as u64;
-            self.piece(n);
-            self.flush().await?;
-            match self.read_body(total).await? {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(end) => return Err(self.lost(end, false)),
-            }
-        }
-        if self.to == Framing::Chunked {
-            self.trailers.clear();
-            write_last_chunk(self.trailers, self.out);
-        }
-        self.flush().await
-    }
-
-    /// Moves so many bytes of content from the buffer to the client's side.
-    fn piece(&mut self, n: usize) {
-        if n == 0 {
-            return;
-        }
-        if self.to == Framing::Chunked {
-            write_chunk_size(n, self.out);
-        }
-        self.out.extend_from_slice(&self.buffer.filled()[..n]);
-        if self.to == Framing::Chunked {
-            self.out.extend_from_slice(b"\r\n");
-        }
-        self.buffer.consume(n);
-    }
-
-    /// Reads more of the body, of which the backend `owes` some that it has announced.
-    pub(super) async fn fill(&mut self, body: u64, owes: bool) -> Result<(), End> {
-        match self.read_body(body).await? {
-            Ok(0) => Err(self.broken(
-                "the backend's connection ended within the body",
-                AttemptOutcome::BodyCut,
-            )),
-            Ok(_) => Ok(()),
-            Err(end) => Err(self.lost(end, owes)),
-        }
-    }
-
-    /// Reads more of a body that is `body` bytes long, as far as it is known, while the client is
-    /// there.
-    async fn read_body(&mut self, body: u64) -> Result<Result<usize, IoEnd>, End> {
-        self.context.worker.buffers.enlarge(self.buffer, body);
-        let read_whole = self.uploaded.get().stage == Stage::Whole;
-        let presence = Presence::of(self.context.worker, &self.client, read_whole);
-        presence
-            .during(self.upstream.read(self.buffer))
-            .await
-            .ok_or(LEFT_WITHIN)
-    }
-
-    pub(super) async fn flush(&mut self) -> Result<(), End> {
-        if self.announced != 0 {
-            self.status.set(self.announced);
-        }
-        self.client.flush(self.out).await.map_err(client_end)
-    }
-
-    /// The body turned out not to be one: as long as nothing has been sent the client can be told.
-    fn malformed(&self, reason: Malformed) -> End {
-        match self.status.get() {
-            0 => bad(reason),
-            _ => self.broken(
-                "the backend's body is not correctly chunked",
-                AttemptOutcome::BodyCut,
-            ),
-        }
-    }
-
-    fn lost(&self, end: IoEnd, owes: bool) -> End {
-        match end {
-            IoEnd::Failed => self.broken(
-                "the backend's connection failed within the body",
-                AttemptOutcome::BodyCut,
-            ),
-            IoEnd::TimedOut if owes => self.broken(
-                "the backend stopped within the body",
-                AttemptOutcome::BodyStalled,
-            ),
-            IoEnd::TimedOut => self.broken(
-                "the backend was silent for too long within the body",
-                AttemptOutcome::Quiet,
-            ),
-        }
-    }
-
-    fn broken(&self, reason: &'static str, outcome: AttemptOutcome) -> End {
-        End::Broken {
-            reason,
-            delimited: self.to != Framing::UntilClose,
-            outcome,
-        }
-    }
+async fn copy_parts(
+    source: &mut BodySource<'_>,
+    cut: Cut,
+    client: &mut MessageSink<'_>,
+) -> Result<(), TransferEnd> {
+    copy(&mut Sliced::new(source, cut), client).await
 }
 
 fn persists(meta: &ResponseMeta, version: Version) -> bool {
     !meta.control.close && (version == Version::Http11 || meta.control.keep_alive)
-}
-
-pub(super) fn refused(refusal: Refusal) -> End {
-    End::Local(LocalReply::Refusal(refusal))
-}
-
-pub(super) fn bad(reason: Malformed) -> End {
-    refused(Refusal::BadResponse(reason))
-}
-
-fn client_end(end: IoEnd) -> End {
-    End::ClientGone(match end {
-        IoEnd::TimedOut => "the client took no byte of the response in time",
-        IoEnd::Failed => "the client closed the connection before it had the response",
-    })
 }

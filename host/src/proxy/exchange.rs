@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 use http::Method;
 use rand::Rng;
 
-use super::blame::Pace;
-use super::connection::{Connection, Scratch, Then, client_write};
+use super::attempted::Attempted;
+use super::body::{Pace, Progress};
+use super::connection::{Connection, Disposition};
 use super::context::RequestContext;
-use super::forward::Attempted;
 use super::forwarding::Contradiction;
 use super::hops;
 use super::refusal::{LocalReply, Refusal};
 use super::reply::{self, ReplyTo};
+use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
-use super::upload::Progress;
 use super::worker::Worker;
 use crate::decision::{Concluded, EXPLAIN, RecordedRequest, RequestPolicyState};
 use crate::h1::{Framing, RequestMeta};
-use crate::message::Version;
+use crate::message::{Edited, Version};
 use crate::policy::{Attempt, ByteRange};
 use crate::recording::Recorder;
 use crate::route::Rule;
@@ -60,6 +60,8 @@ pub struct Exchange<'a> {
     /// How far the body has come, once some of it may have been taken out of the connection's
     /// input.
     pub progress: Option<Progress>,
+    /// What policies have edited in the head, as of then.
+    pub edited: Edited,
     /// Whether only new connections will do: a pooled one has ended under this request.
     pub fresh: bool,
     /// Whether the client sends the body slowly, as far as is known before a connection is needed.
@@ -92,7 +94,7 @@ impl<'a> Exchange<'a> {
     ) -> Self {
         let (progress, fresh, slow, slow_place, queued) =
             (None, false, false, false, Cell::default());
-        let (pace, doubt) = (Pace::default(), Doubt::default());
+        let (pace, doubt, edited) = (Pace::default(), Doubt::default(), Edited::default());
         Self {
             connection,
             scratch,
@@ -100,6 +102,7 @@ impl<'a> Exchange<'a> {
             record,
             started,
             progress,
+            edited,
             fresh,
             slow,
             slow_place,
@@ -112,11 +115,11 @@ impl<'a> Exchange<'a> {
 
 impl Exchange<'_> {
     /// Has the request decided, forwarded and answered.
-    pub async fn run(mut self) -> Then {
+    pub async fn run(mut self) -> Disposition {
         let worker = Rc::clone(&self.connection.worker);
         let view = worker.view();
-        if let Some(then) = self.stats_page(&worker).await {
-            return then;
+        if let Some(disposition) = self.stats_page(&worker).await {
+            return disposition;
         }
         let mut state = RequestPolicyState::default();
         if self.meta.notes.explain {
@@ -145,14 +148,14 @@ impl Exchange<'_> {
             rule,
             state: &state,
         };
-        let then = self.decided(context).await;
+        let disposition = self.decided(context).await;
         let recorder = worker.settings.recorder.as_ref();
         state.end(recorder, &worker.shard, self.record.status);
-        then
+        disposition
     }
 
     /// Has the policies of its route decide the request, and the request forwarded and answered.
-    async fn decided(&mut self, context: RequestContext<'_>) -> Then {
+    async fn decided(&mut self, context: RequestContext<'_>) -> Disposition {
         let chain = context.chain();
         chain.begin(&self.scratch.head);
         let has_range = self.meta.notes.range;
@@ -165,8 +168,8 @@ impl Exchange<'_> {
             &ended,
             Err(LocalReply::Reply { .. } | LocalReply::Refusal(Refusal::PolicyFailed { .. }))
         );
-        let then = match ended {
-            Ok(then) => then,
+        let disposition = match ended {
+            Ok(disposition) => disposition,
             Err(local) => self.answer(context.worker, context.state, local).await,
         };
         let Record { status, broken, .. } = *self.record;
@@ -177,7 +180,7 @@ impl Exchange<'_> {
             of_policy,
             began: self.started,
         });
-        then
+        disposition
     }
 
     /// Begins a trace if the token is one of ours; the field goes no further in any case.
@@ -259,7 +262,7 @@ impl Exchange<'_> {
         &mut self,
         context: RequestContext<'_>,
         ranges: &[ByteRange],
-    ) -> Result<Then, LocalReply> {
+    ) -> Result<Disposition, LocalReply> {
         let Some(pool) = context.view.pools.pool(context.rule.pool) else {
             return Err(LocalReply::Refusal(Refusal::NoBackend));
         };
@@ -279,7 +282,7 @@ impl Exchange<'_> {
                 context.worker.shard.retries.increment();
             }
             match self.attempt(context, lease, ranges, &failed).await {
-                Attempted::Ended(then) => return Ok(then),
+                Attempted::Ended(disposition) => return Ok(disposition),
                 Attempted::Local(local, outcome) => {
                     if let LocalReply::Refusal(refusal) = &local
                         && outcome.verdict() == Verdict::Failed
@@ -316,7 +319,7 @@ impl Exchange<'_> {
         worker: &Worker,
         state: &RequestPolicyState,
         local: LocalReply,
-    ) -> Then {
+    ) -> Disposition {
         // A body that was not read as a whole would be taken for the next request.
         let in_hand = self.body_in_hand();
         // Whoever asks for a tunnel goes on to speak another protocol.
@@ -354,11 +357,11 @@ impl Exchange<'_> {
                 self.record.refused(refusal);
             }
         }
-        self.send(worker, keep_alive).await
+        self.send(keep_alive).await
     }
 
     /// Serves the statistics, if this is their path.
-    async fn stats_page(&mut self, worker: &Worker) -> Option<Then> {
+    async fn stats_page(&mut self, worker: &Worker) -> Option<Disposition> {
         let (path, page) = worker.settings.stats_page.as_ref()?;
         let head = &self.scratch.head;
         if head.path() != path || !matches!(head.method, Method::GET | Method::HEAD) {
@@ -382,16 +385,13 @@ impl Exchange<'_> {
         out.clear();
         reply::write_page(content_type, &body, to, out);
         self.record.status = 200;
-        Some(self.send(worker, keep_alive).await)
+        Some(self.send(keep_alive).await)
     }
 
-    async fn send(&mut self, worker: &Worker, keep_alive: bool) -> Then {
-        let Connection { stream, timer, .. } = &mut *self.connection;
-        let mut client = client_write(worker, timer, stream.split().1);
-        match client.flush(&mut self.scratch.out).await {
-            Err(_) => Then::Abort,
-            Ok(()) if keep_alive => Then::Next,
-            Ok(()) => Then::Close,
+    async fn send(&mut self, keep_alive: bool) -> Disposition {
+        match self.connection.send(&mut self.scratch.out).await {
+            Disposition::Close if keep_alive => Disposition::Next,
+            disposition => disposition,
         }
     }
 

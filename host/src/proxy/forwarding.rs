@@ -13,7 +13,6 @@ use rand::Rng;
 pub use self::told::Contradiction;
 use self::told::{Told, Trust};
 use crate::config;
-use crate::h1::write_name;
 use crate::message::names::{self, Claim, Owner};
 use crate::message::{Fields, Notes, RequestHead, Version, syntax};
 use crate::net::ConnectionInfo;
@@ -132,12 +131,9 @@ impl Forwarding {
         Ok(())
     }
 
-    /// Writes the `via` of a response that came in this version.
-    pub fn write_response_via(&self, version: Version, capitals: bool, out: &mut Vec<u8>) {
-        write_name(b"via", capitals, out);
-        out.extend_from_slice(
-            self.response_via[usize::from(version == Version::Http11)].as_bytes(),
-        );
+    /// The value of the `via` of a response that came in this version, with the line's end.
+    pub fn response_via(&self, version: Version) -> &str {
+        &self.response_via[usize::from(version == Version::Http11)]
     }
 
     /// What this proxy is called in `Proxy-Status`.

@@ -1,19 +1,15 @@
 //! What comes before the final head of a response: interim responses (RFC 9110 section 15.2), and
 //! the client that waits for one of them before it sends its body (section 10.1.1).
 
-use std::time::Duration;
-
-use super::download::{Download, End, LEFT, bad, refused};
+use super::body::{Duplex, Reader, Stage};
+use super::download::Download;
+use super::end::{ExchangeEnd, LEFT, bad, client_end, refused};
 use super::presence::Presence;
 use super::refusal::Refusal;
-use super::upload::Stage;
-use crate::h1::{Arrival, ResponseMeta, parse_response, write_status_line};
+use crate::h1::{Arrival, ResponseMeta, parse_response};
 use crate::message::{Malformed, Version, may_come_before};
 use crate::net::{IoEnd, Wait};
 
-/// How long a backend may say nothing of an expectation before the client is asked for its body all
-/// the same. Many clients wait no longer themselves.
-pub const SILENCE: Duration = Duration::from_secs(1);
 /// What interim responses may take at once, and what they earn in a millisecond: some 30 small ones
 /// a second for as long as a request takes, and 240 at once.
 const BURST: u64 = 256 * 1024;
@@ -54,13 +50,12 @@ impl Allowance {
 
 impl Download<'_> {
     /// Reads up to the final head; passes interim ones on.
-    pub(super) async fn head(&mut self) -> Result<ResponseMeta, End> {
-        let worker = self.context.worker;
-        let limits = worker.response_limits;
+    pub(super) async fn head(&mut self) -> Result<ResponseMeta, ExchangeEnd> {
+        let limits = self.upstream.limits;
         let mut allowance: Option<Allowance> = None;
         let mut arrival: Option<Arrival> = None;
         loop {
-            let input = self.buffer.filled();
+            let input = self.upstream.buffer.filled();
             let due = match &mut arrival {
                 None => !input.is_empty(),
                 // Asked in any case, so that it sees every byte.
@@ -71,7 +66,7 @@ impl Download<'_> {
                 let parsed = parse_response(response, input, &self.head.method, limits);
                 match parsed.map_err(bad)? {
                     Some(meta) if self.response.status >= 200 => {
-                        self.buffer.consume(meta.head_len);
+                        self.upstream.buffer.consume(meta.head_len);
                         return Ok(meta);
                     }
                     Some(meta) => {
@@ -82,26 +77,29 @@ impl Download<'_> {
                     None => arrival.get_or_insert_with(|| Arrival::after(input.len())),
                 };
             }
-            let presence = Presence::of(
-                worker,
-                &self.client,
-                self.uploaded.get().stage == Stage::Whole,
-            );
-            match presence
-                .during(self.upstream.read_watched(self.buffer))
-                .await
-                .ok_or(LEFT)?
-            {
-                Ok(0) | Err(IoEnd::Failed) if self.buffer.is_empty() && allowance.is_none() => {
-                    return Err(End::Closed);
-                }
-                Ok(0) | Err(IoEnd::Failed) => return Err(refused(Refusal::ClosedEarly)),
-                Ok(_) => {}
-                Err(IoEnd::TimedOut) if self.uploaded.get().stage == Stage::Awaited => {
-                    self.ask_for_body().await?
-                }
-                Err(IoEnd::TimedOut) => return Err(refused(Refusal::ResponseTimeout)),
+            self.read_head(allowance.is_none()).await?;
+        }
+    }
+
+    /// Reads more of the response's head. Nothing has come before it if it is the `first`.
+    #[inline]
+    async fn read_head(&mut self, first: bool) -> Result<(), ExchangeEnd> {
+        let half_close = self.to.context.worker.settings.limits.half_close;
+        let read_whole = self.duplex.stage() == Stage::Whole;
+        let presence = Presence::of(self.client.half(), half_close, read_whole);
+        let Reader { read, buffer, .. } = &mut self.upstream;
+        match presence
+            .during(read.read_watched(buffer))
+            .await
+            .ok_or(LEFT)?
+        {
+            Ok(0) | Err(IoEnd::Failed) if buffer.is_empty() && first => Err(ExchangeEnd::Closed),
+            Ok(0) | Err(IoEnd::Failed) => Err(refused(Refusal::ClosedEarly)),
+            Ok(_) => Ok(()),
+            Err(IoEnd::TimedOut) if self.duplex.stage() == Stage::Awaited => {
+                self.ask_for_body().await
             }
+            Err(IoEnd::TimedOut) => Err(refused(Refusal::ResponseTimeout)),
         }
     }
 
@@ -111,61 +109,53 @@ impl Download<'_> {
         &mut self,
         meta: ResponseMeta,
         allowance: &mut Option<Allowance>,
-    ) -> Result<(), End> {
-        let worker = self.context.worker;
-        let (timers, timer) = (&worker.timers, self.client.timer);
-        if self.response.status == 101 {
+    ) -> Result<(), ExchangeEnd> {
+        let (timers, timer) = (self.client.half().timers, self.client.half().timer);
+        let status = self.response.status;
+        if status == 101 {
             return Err(refused(Refusal::UnaskedUpgrade));
         }
         let now = timers.now();
-        if !allowance
-            .get_or_insert_with(|| Allowance::new(now))
-            .take(meta.head_len, now)
-        {
+        let allowance = allowance.get_or_insert_with(|| Allowance::new(now));
+        if !allowance.take(meta.head_len, now) {
             return Err(bad(Malformed::Interim));
         }
-        self.buffer.consume(meta.head_len);
-        let response = worker.settings.timeouts.response;
-        if self.uploaded.get().stage == Stage::Whole
+        self.upstream.buffer.consume(meta.head_len);
+        let response = self.to.context.worker.settings.timeouts.response;
+        if self.duplex.stage() == Stage::Whole
             && self.sent.elapsed() < response.saturating_mul(TIMES)
         {
             // The backend is at work, and has its time again.
             timers.arm(timer, Wait::UpstreamRead, response);
         }
-        if self.response.status == 100 {
-            let sent = self.uploaded.get();
-            self.uploaded.set(sent.agreed());
+        if status == 100 {
+            self.duplex.agree();
             return self.ask_for_body().await;
         }
         if self.head.version == Version::Http10 {
             return Ok(());
         }
-        let (status, edited) = (self.response.status, self.context.chain().edits_responses());
-        self.response
-            .fields
-            .retain(|name, _| may_come_before(status, name, edited));
-        write_status_line(status, &self.response.reason, self.out);
-        self.response.fields.write_to(self.out);
-        self.out.extend_from_slice(b"\r\n");
-        self.flush().await
+        let edited = self.to.context.chain().edits_responses();
+        let fields = &mut self.response.fields;
+        fields.retain(|name, _| may_come_before(status, name, edited));
+        self.client.interim(status, Some(self.response));
+        self.client.flush().await.map_err(client_end)
     }
 
     /// Asks the client for its body, if it waits to be asked. From here on it is the client that is
     /// waited for.
-    async fn ask_for_body(&mut self) -> Result<(), End> {
-        let sent = self.uploaded.get();
-        if sent.stage != Stage::Awaited {
+    async fn ask_for_body(&mut self) -> Result<(), ExchangeEnd> {
+        let duplex: &Duplex = self.duplex;
+        if duplex.stage() != Stage::Awaited {
             return Ok(());
         }
-        self.uploaded.set(sent.at(Stage::Partly));
-        let (worker, timer) = (self.context.worker, self.client.timer);
+        duplex.reach(Stage::Partly);
+        let (timers, timer) = (self.client.half().timers, self.client.half().timer);
         timer.disarm(Wait::UpstreamRead);
-        worker
-            .timers
-            .arm(timer, Wait::ClientRead, worker.settings.timeouts.body_read);
-        write_status_line(100, b"", self.out);
-        self.out.extend_from_slice(b"\r\n");
-        self.flush().await
+        let body_read = self.to.context.worker.settings.timeouts.body_read;
+        timers.arm(timer, Wait::ClientRead, body_read);
+        self.client.interim(100, None);
+        self.client.flush().await.map_err(client_end)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::body::{Duplex, MessageSink, Reader};
 use super::connection::{Connection, client_read};
 use super::exchange::Exchange;
 use super::worker::Worker;
 use crate::h1::{ChunkedDecoder, Decoded, Framing, HeadLimits};
 use crate::message::Fields;
-use crate::net::{IoEnd, SMALL, Wait};
+use crate::net::{Buffer, IoEnd, SMALL, TimedIo, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{
     AttemptOutcome, Connection as Upstream, FailedAttempt, Lease, Place, SlowPlace, Turn,
@@ -217,6 +218,42 @@ fn may_wait(lease: &Lease<'_>, failed: &[FailedAttempt]) -> bool {
     let pool = lease.pool();
     let is_last = failed.len() + 1 >= pool.topology.attempts as usize;
     is_last || pool.should_wait(lease.position(), failed)
+}
+
+/// A connection to a backend as it is read and written for one exchange.
+pub(super) fn open<'a>(
+    worker: &'a Worker,
+    timer: &'a Timer,
+    connection: &'a mut Upstream,
+    buffer: &'a mut Buffer,
+    up: &'a mut Vec<u8>,
+    duplex: &'a Duplex,
+) -> (Reader<'a>, MessageSink<'a>) {
+    let (read, write) = connection.stream.split();
+    let (timers, timeouts) = (&worker.timers, &worker.settings.timeouts);
+    let reader = Reader {
+        read: TimedIo {
+            half: read,
+            timers,
+            timer,
+            wait: Wait::UpstreamRead,
+            patience: timeouts.response,
+            bytes: &worker.shard.bytes_from_backends,
+        },
+        buffer,
+        buffers: &worker.buffers,
+        limits: worker.response_limits,
+    };
+    let write = TimedIo {
+        half: write,
+        timers,
+        timer,
+        wait: Wait::UpstreamWrite,
+        patience: timeouts.response,
+        bytes: &worker.shard.bytes_to_backends,
+    };
+    let sink = MessageSink::to_backend(write, up, duplex, timeouts.send);
+    (reader, sink)
 }
 
 /// Counts a request for as long as it waits.

@@ -5,11 +5,10 @@
 //! client's side wakes it.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use super::worker::Worker;
 use crate::config::HalfClose;
 use crate::net::{Slowness, Socket, TimedIo, Timer, Timers, Wait, WriteHalf};
 
@@ -46,22 +45,32 @@ impl<'a> Presence<'a> {
     /// Of the client that is written to.
     #[inline]
     pub fn of(
-        worker: &'a Worker,
         client: &'a TimedIo<'_, WriteHalf<'_>>,
+        half_close: HalfClose,
         read_whole: bool,
     ) -> Self {
         Self {
             socket: client.half.socket(),
             timers: client.timers,
             timer: client.timer,
-            half_close: worker.settings.limits.half_close,
+            half_close,
             read_whole,
         }
     }
 
     /// Waits for `future`; `None` if the client leaves first.
+    #[inline]
     pub async fn during<T>(self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
+        match self.soon(future.as_mut()).await {
+            None => self.watched(future).await,
+            soon => soon,
+        }
+    }
+
+    /// Waits for so long that the client need not be watched.
+    #[inline]
+    async fn soon<T>(self, mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         // Most of what is waited for is there at once, and then nothing is armed.
         let mut armed = false;
         let soon = poll_fn(|cx| {
@@ -81,9 +90,11 @@ impl<'a> Presence<'a> {
         if armed {
             self.timer.disarm(Wait::Presence);
         }
-        if soon.is_some() {
-            return soon;
-        }
+        soon
+    }
+
+    /// Waits on while the client is watched.
+    async fn watched<T>(self, mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         let mut left = pin!(self.socket.left(self.half_close));
         self.timers.arm(self.timer, Wait::Presence, WIDEN);
         let mut widened = false;

@@ -12,10 +12,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::download::End;
+use super::body::TransferEnd;
+use super::end::{ExchangeEnd, refused};
 use super::exchange::Exchange;
-use super::refusal::{LocalReply, Refusal};
-use super::upload::UploadEnd;
+use super::refusal::Refusal;
 use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::net::{SWEEP, Slowness, Timer, Wait};
@@ -214,21 +214,17 @@ impl Hold {
 
 impl Exchange<'_> {
     /// How the exchange ended, if it was this that ended it.
-    pub(super) fn broken_off(
-        &self,
-        end: Result<End, UploadEnd>,
-        status: u16,
-    ) -> Result<End, UploadEnd> {
+    pub(super) fn broken_off(&self, end: ExchangeEnd, status: u16) -> ExchangeEnd {
         match (self.connection.timer.moved.broken_off.take(), end) {
-            (Some(Slowness::Sends), Err(UploadEnd::ClientTimedOut)) => {
-                Err(UploadEnd::ClientBrokenOff)
+            (Some(Slowness::Sends), ExchangeEnd::Upload(TransferEnd::SourceTimedOut)) => {
+                ExchangeEnd::Upload(TransferEnd::SourceBrokenOff)
             }
-            (Some(Slowness::Hides), Ok(End::ClientGone(_))) if status == 0 => {
-                Ok(End::Local(LocalReply::Refusal(Refusal::HiddenClient)))
+            (Some(Slowness::Hides), ExchangeEnd::ClientGone(_)) if status == 0 => {
+                refused(Refusal::HiddenClient)
             }
-            (Some(_), Ok(End::ClientGone(_))) => Ok(End::ClientGone(
+            (Some(_), ExchangeEnd::ClientGone(_)) => ExchangeEnd::ClientGone(
                 "the client was slow while others waited for its connection",
-            )),
+            ),
             (_, end) => end,
         }
     }

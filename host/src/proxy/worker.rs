@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use rand::rngs::SmallRng;
 
 use super::access_log::AccessLog;
-use super::connection::Scratch;
 use super::forwarding::Forwarding;
+use super::scratch::Scratch;
 use super::slow::Holds;
 use super::snapshot::WorkerSnapshot;
 use crate::config::{Limits, Paths, Timeouts};

@@ -1,0 +1,35 @@
+//! Bodies: where their pieces come from, where they go, and the one loop between them.
+//!
+//! A [`BodySource`] shows what of a body is there, and waits for more. A [`MessageSink`] takes a
+//! head, pieces and trailers. Both are an enum over protocols, so that two protocols on either side
+//! are two and two files and not two times two. [`copy`] moves one into the other; [`Sliced`] cuts
+//! ranges in between. [`Progress`] is how far a request's body has come, and outlives the attempts
+//! at sending it; [`Duplex`] is what the two directions of an exchange know of each other. Never
+//! knows a policy, a backend's health or a status that refuses.
+
+mod copy;
+mod duplex;
+mod h1;
+mod pace;
+mod progress;
+mod sink;
+mod sliced;
+mod source;
+mod upload;
+
+pub use copy::{TransferEnd, copy, join};
+pub use duplex::{Duplex, Sent, Stage};
+pub use h1::{H1Body, Reader, Waits};
+pub use pace::{Pace, SLOW};
+pub use progress::Progress;
+pub use sink::{MessageSink, ResponseLines};
+pub use sliced::{Cut, Sliced};
+pub use source::{BodySource, Pieces, Ready};
+pub use upload::upload;
+
+/// How long a backend may say nothing of an expectation before the client is asked for its body all
+/// the same. Many clients wait no longer themselves.
+pub const SILENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

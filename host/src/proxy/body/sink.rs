@@ -1,0 +1,247 @@
+//! Where a message goes: a request's to a backend, a response's to a client.
+
+use std::time::Duration;
+
+use super::{Duplex, Pieces};
+use crate::h1::{
+    Framing, write_chunk_size, write_expectation, write_last_chunk, write_name, write_request_head,
+    write_response_end, write_status_line,
+};
+use crate::message::{RequestHead, ResponseHead};
+use crate::net::{IoEnd, TimedIo, Wait, WriteHalf};
+use crate::proxy::reply::write_date;
+
+/// Bytes collected before they are sent.
+const BATCH: usize = 64 * 1024;
+
+/// A client that sends and does not read, and a backend that answers and does not read, wait for
+/// each other for so long.
+const STUCK: Duration = Duration::from_secs(2);
+
+/// A message on its way out, over each protocol.
+#[derive(Debug)]
+pub enum MessageSink<'a> {
+    /// By HTTP/1.1.
+    H1(H1Sink<'a>),
+}
+
+/// What the head of a response says beside what its backend and the policies have said.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseLines<'a> {
+    /// The value of `via`, with the line's end.
+    pub via: &'a [u8],
+    /// The value of `date`, if the response has none.
+    pub date: Option<&'a [u8]>,
+    /// What becomes of the client's connection, where its version does not say it.
+    pub connection: Option<&'static str>,
+}
+
+/// A message as HTTP/1.1 frames it.
+#[derive(Debug)]
+pub struct H1Sink<'a> {
+    write: TimedIo<'a, WriteHalf<'a>>,
+    /// What goes out next.
+    out: &'a mut Vec<u8>,
+    /// How the receiver can tell where the body ends.
+    framing: Framing,
+    duplex: &'a Duplex,
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    /// A client. The status of the head that waits in `out`, if one does.
+    Client { announced: Option<u16> },
+    /// A backend, and how long its client may take to take a piece of the response.
+    Backend { send: Duration },
+}
+
+impl<'a> MessageSink<'a> {
+    /// A response's.
+    pub fn to_client(
+        write: TimedIo<'a, WriteHalf<'a>>,
+        out: &'a mut Vec<u8>,
+        duplex: &'a Duplex,
+    ) -> Self {
+        Self::new(write, out, duplex, To::Client { announced: None })
+    }
+
+    /// A request's. `send` is how long its client may take to take a piece of the response.
+    pub fn to_backend(
+        write: TimedIo<'a, WriteHalf<'a>>,
+        out: &'a mut Vec<u8>,
+        duplex: &'a Duplex,
+        send: Duration,
+    ) -> Self {
+        Self::new(write, out, duplex, To::Backend { send })
+    }
+
+    fn new(
+        write: TimedIo<'a, WriteHalf<'a>>,
+        out: &'a mut Vec<u8>,
+        duplex: &'a Duplex,
+        to: To,
+    ) -> Self {
+        out.clear();
+        Self::H1(H1Sink {
+            write,
+            out,
+            framing: Framing::None,
+            duplex,
+            to,
+        })
+    }
+
+    /// Takes the head of a request. `host` stands in for clients that named none; `expects` if the
+    /// backend is to say whether it wants the body.
+    pub fn request(&mut self, head: &RequestHead, framing: Framing, host: &str, expects: bool) {
+        let Self::H1(sink) = self;
+        write_request_head(head, framing, host, sink.out);
+        if expects {
+            write_expectation(head.fields.writes_spelling(), sink.out);
+        }
+        sink.framing = framing;
+    }
+
+    /// Takes the head of a response whose body is framed in this way.
+    #[inline]
+    pub fn response(&mut self, head: &ResponseHead, framing: Framing, lines: ResponseLines<'_>) {
+        let Self::H1(sink) = self;
+        sink.response(head, framing, lines);
+    }
+
+    /// Takes an interim response, with what `head` says beside the status, if it is the backend's.
+    pub fn interim(&mut self, status: u16, head: Option<&ResponseHead>) {
+        let Self::H1(sink) = self;
+        write_status_line(status, head.map_or(b"", |head| &head.reason), sink.out);
+        if let Some(head) = head {
+            head.fields.write_to(sink.out);
+        }
+        sink.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Takes content that need not go out before what follows.
+    pub fn add(&mut self, content: &[u8]) {
+        let Self::H1(sink) = self;
+        sink.add(content);
+    }
+
+    /// Takes a piece of content, and sends it unless it is to be sent with what follows.
+    #[inline]
+    pub async fn piece(&mut self, content: &[u8]) -> Result<(), IoEnd> {
+        match self {
+            Self::H1(sink) => sink.piece(content).await,
+        }
+    }
+
+    /// Whether enough has been taken that it should be sent.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        let Self::H1(sink) = self;
+        sink.out.len() >= BATCH
+    }
+
+    /// Sends what was taken.
+    #[inline]
+    pub async fn flush(&mut self) -> Result<(), IoEnd> {
+        match self {
+            Self::H1(sink) => sink.flush().await,
+        }
+    }
+
+    /// Takes the end of the body and its trailers, and sends what was taken.
+    #[inline]
+    pub async fn end(&mut self, body: &mut impl Pieces) -> Result<(), IoEnd> {
+        let Self::H1(sink) = self;
+        if sink.framing == Framing::Chunked {
+            write_last_chunk(body.trailers(), sink.out);
+        }
+        sink.flush().await
+    }
+
+    /// Whether the receiver can tell that what it has is not the whole.
+    pub fn is_delimited(&self) -> bool {
+        let Self::H1(sink) = self;
+        sink.framing != Framing::UntilClose
+    }
+
+    /// The side of the receiver's connection that is written.
+    #[inline]
+    pub fn half(&self) -> &TimedIo<'a, WriteHalf<'a>> {
+        let Self::H1(sink) = self;
+        &sink.write
+    }
+}
+
+impl H1Sink<'_> {
+    fn response(&mut self, head: &ResponseHead, framing: Framing, lines: ResponseLines<'_>) {
+        let capitals = head.fields.writes_spelling();
+        write_status_line(head.status, &head.reason, self.out);
+        head.fields.write_to(self.out);
+        write_name(b"via", capitals, self.out);
+        self.out.extend_from_slice(lines.via);
+        if let Some(date) = lines.date {
+            write_date(date, capitals, self.out);
+        }
+        write_response_end(framing, lines.connection, capitals, self.out);
+        self.framing = framing;
+        if let To::Client { announced } = &mut self.to {
+            *announced = Some(head.status);
+        }
+    }
+
+    fn add(&mut self, content: &[u8]) {
+        if content.is_empty() {
+            return;
+        }
+        if self.framing == Framing::Chunked {
+            write_chunk_size(content.len(), self.out);
+            self.out.extend_from_slice(content);
+            self.out.extend_from_slice(b"\r\n");
+        } else {
+            self.out.extend_from_slice(content);
+        }
+    }
+
+    #[inline]
+    async fn piece(&mut self, content: &[u8]) -> Result<(), IoEnd> {
+        // A head goes out with the first piece. After that the pieces of a body of known length,
+        // which are as long as what was read, go as they are.
+        if !matches!(self.framing, Framing::Length(_)) || !self.out.is_empty() {
+            self.add(content);
+            return Ok(());
+        }
+        send(&mut self.write, &self.to, self.duplex, content).await
+    }
+
+    async fn flush(&mut self) -> Result<(), IoEnd> {
+        if let To::Client {
+            announced: Some(status),
+        } = self.to
+        {
+            self.duplex.answer(status);
+        }
+        let sent = send(&mut self.write, &self.to, self.duplex, self.out).await;
+        self.out.clear();
+        sent
+    }
+}
+
+async fn send(
+    write: &mut TimedIo<'_, WriteHalf<'_>>,
+    to: &To,
+    duplex: &Duplex,
+    bytes: &[u8],
+) -> Result<(), IoEnd> {
+    let To::Backend { send } = *to else {
+        return write.write_all(bytes).await;
+    };
+    let (timers, timer) = (write.timers, write.timer);
+    // Not worth waiting for if the answer, which the client does not take, waits as well.
+    let go_on = |waited| {
+        !duplex.is_answered()
+            || waited < STUCK
+            || timers.waited(timer, Wait::ClientWrite, send) < STUCK
+    };
+    write.write_while(bytes, go_on).await
+}

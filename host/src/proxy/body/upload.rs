@@ -1,0 +1,179 @@
+//! A request's body on its way up, when it is not in hand as a whole.
+
+use super::{BodySource, Duplex, MessageSink, Stage, TransferEnd, copy};
+use crate::config::Timeouts;
+use crate::net::Wait;
+
+/// Sends what the sink has taken, the head first, and the rest of the body. The upload that is no
+/// longer taken ends as [`TransferEnd::SinkFailed`], after what is left of it was read: the answer
+/// that is under way does not end with it.
+pub async fn upload(
+    mut body: BodySource<'_>,
+    mut sink: MessageSink<'_>,
+    duplex: &Duplex,
+    timeouts: &Timeouts,
+) -> Result<(), TransferEnd> {
+    let copied = copy(&mut body, &mut sink).await;
+    let (timers, timer) = (sink.half().timers, sink.half().timer);
+    match copied {
+        Ok(()) => {
+            duplex.reach(Stage::Whole);
+            // From here on it is the backend that is waited for.
+            timers.arm(timer, Wait::UpstreamRead, timeouts.response);
+            return Ok(());
+        }
+        Err(TransferEnd::SinkFailed) => {}
+        Err(TransferEnd::SinkTimedOut) if duplex.is_answered() => {}
+        Err(TransferEnd::SourceTimedOut) if duplex.is_answered() && !timer.is_broken_off() => {
+            return Err(TransferEnd::SinkFailed);
+        }
+        Err(end) => return Err(end),
+    }
+    body.read_on().await;
+    Err(TransferEnd::SinkFailed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use socket2::SockRef;
+    use tokio::io::AsyncWriteExt;
+
+    use super::super::progress::KEPT;
+    use super::super::{H1Body, Pace, Progress, Reader, Waits};
+    use super::*;
+    use crate::config::HalfClose;
+    use crate::h1::{Framing, HeadLimits};
+    use crate::message::{Edited, Fields, RequestHead};
+    use crate::net::{Buffer, Buffers, Stream, TimedIo, Timers, pair};
+    use crate::stats::Counter;
+
+    type Uploaded = (Result<(), TransferEnd>, u64);
+
+    const LARGE: usize = 24 * 1024 * 1024;
+
+    /// How the upload of a client that sends all of it ends, and how many bytes of it were read.
+    async fn upload_to(backend: Stream, framing: Framing, sent: usize) -> Uploaded {
+        let (mut input, mut progress) =
+            (Buffer::default(), Progress::of_request(framing, false, 0));
+        upload_of(backend, &mut input, &mut progress, sent).await
+    }
+
+    async fn upload_of(
+        mut backend: Stream,
+        input: &mut Buffer,
+        progress: &mut Progress,
+        sent: usize,
+    ) -> Uploaded {
+        let (mut sender, mut stream) = pair().await;
+        let (timers, timeouts) = (Timers::new(), Timeouts::default());
+        let (timer, read, written) = (timers.register(), Counter::default(), Counter::default());
+        let (timers, timer, wait) = (&timers, &timer, Wait::ClientRead);
+        let patience = Duration::from_secs(60);
+        let client = TimedIo {
+            half: stream.split().0,
+            timers,
+            timer,
+            wait,
+            patience,
+            bytes: &read,
+        };
+        let wait = Wait::UpstreamWrite;
+        let upstream = TimedIo {
+            half: backend.split().1,
+            timers,
+            timer,
+            wait,
+            patience,
+            bytes: &written,
+        };
+        let (duplex, pace) = (Duplex::new(Stage::Partly, false), Pace::default());
+        let (buffers, edited) = (Buffers::default(), Edited::default());
+        let mut trailers = Fields::new();
+        let mut out = Vec::new();
+        let mut sink = MessageSink::to_backend(upstream, &mut out, &duplex, patience);
+        sink.request(&RequestHead::default(), Framing::Length(1), "a", false);
+        let body = BodySource::H1(H1Body {
+            from: Reader {
+                read: client,
+                buffer: input,
+                buffers: &buffers,
+                limits: HeadLimits {
+                    first_line: 1_000,
+                    bytes: 1_000,
+                    fields: 10,
+                },
+            },
+            progress,
+            trailers: &mut trailers,
+            edited: &edited,
+            duplex: &duplex,
+            waits: Waits::ForClient {
+                pace: &pace,
+                timeouts: &timeouts,
+                reads_by: None,
+            },
+        });
+        let send = async {
+            sender.write_all(&vec![b'0'; sent]).await.unwrap();
+            drop(sender);
+        };
+        let (end, ()) = tokio::join!(upload(body, sink, &duplex, &timeouts), send);
+        (end, read.value())
+    }
+
+    /// What the sockets hold would not be enough: somebody has to read.
+    #[tokio::test]
+    async fn what_no_backend_takes_any_more_is_read_to_its_end() {
+        let (gone, backend) = pair().await;
+        SockRef::from(&gone)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(gone);
+        let (end, read) = upload_to(backend, Framing::Length(LARGE as u64), LARGE).await;
+        assert!(end == Err(TransferEnd::SinkFailed), "{end:?}");
+        assert_eq!(read, LARGE as u64);
+    }
+
+    #[tokio::test]
+    async fn an_upload_whose_backend_takes_all_is_not_read_beyond_its_end() {
+        let (_taking, backend) = pair().await;
+        let (end, read) = upload_to(backend, Framing::Length(1_000), 1_000).await;
+        assert!(matches!(end, Ok(())), "{end:?}");
+        assert_eq!(read, 1_000);
+    }
+
+    /// What is read in vain takes no memory, and what is kept for another attempt takes little.
+    #[tokio::test]
+    async fn what_is_read_for_nobody_is_kept_up_to_a_bound_and_only_where_it_may_be_sent_again() {
+        for (keep, sent, kept) in [
+            (true, 1_000, true),
+            (true, LARGE, false),
+            (false, 1_000, false),
+            (false, LARGE, false),
+        ] {
+            let (gone, backend) = pair().await;
+            SockRef::from(&gone)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+            drop(gone);
+            // From here on the reset has arrived, and a write fails.
+            backend.socket().left(HalfClose::Allow).await;
+            let (mut input, framing) = (Buffer::default(), Framing::Length(LARGE as u64));
+            let mut progress = Progress::of_request(framing, keep, 0);
+            let (end, read) = upload_of(backend, &mut input, &mut progress, sent).await;
+            assert!(end == Err(TransferEnd::SinkFailed), "{end:?}");
+            assert_eq!(
+                (read, progress.is_whole()),
+                (sent as u64, kept),
+                "{keep} {sent}"
+            );
+            let held = input.len() + progress.kept().len();
+            assert!(
+                if kept { held == sent } else { held < 2 * KEPT },
+                "{held} of {sent} bytes, {keep}"
+            );
+        }
+    }
+}

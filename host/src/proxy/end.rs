@@ -1,0 +1,96 @@
+//! How an exchange with a backend ends.
+
+use super::body::TransferEnd;
+use super::refusal::{LocalReply, Refusal};
+use crate::message::Malformed;
+use crate::net::IoEnd;
+use crate::upstream::AttemptOutcome;
+
+/// How an exchange with a backend ended.
+#[derive(Debug)]
+pub enum ExchangeEnd {
+    /// The client has the whole response.
+    Complete {
+        /// The backend's connection may carry another request.
+        reusable: bool,
+        /// The client's connection may.
+        keep_alive: bool,
+    },
+    /// The backend's connection ended before the response began.
+    Closed,
+    /// The client gets this in place of the response.
+    Local(LocalReply),
+    /// The response ended in the middle, after its head went out.
+    Broken {
+        /// What happened.
+        reason: &'static str,
+        /// Whether the client can see that what it has is not the whole.
+        delimited: bool,
+        /// What it says of the backend.
+        outcome: AttemptOutcome,
+    },
+    /// The client takes no more.
+    ClientGone(&'static str),
+    /// The request's body ended it.
+    Upload(TransferEnd),
+}
+
+/// The client was not interested any more.
+pub const LEFT: ExchangeEnd =
+    ExchangeEnd::ClientGone("the client left before the backend had answered");
+
+/// The client gets this refusal.
+pub fn refused(refusal: Refusal) -> ExchangeEnd {
+    ExchangeEnd::Local(LocalReply::Refusal(refusal))
+}
+
+/// What the backend said is not HTTP, and the client can still be told.
+pub fn bad(reason: Malformed) -> ExchangeEnd {
+    refused(Refusal::BadResponse(reason))
+}
+
+/// The client did not take what was sent to it.
+pub fn client_end(end: IoEnd) -> ExchangeEnd {
+    ExchangeEnd::ClientGone(match end {
+        IoEnd::TimedOut => "the client took no byte of the response in time",
+        IoEnd::Failed => "the client closed the connection before it had the response",
+    })
+}
+
+/// What it means that a response's body was not moved to its end. The client is `told` of the
+/// response if some of it was sent; the backend `owes` if it had announced more.
+pub fn body_end(end: TransferEnd, told: bool, owes: bool, delimited: bool) -> ExchangeEnd {
+    let (reason, outcome) = match end {
+        TransferEnd::Malformed(reason) if !told => return bad(reason),
+        TransferEnd::SinkTimedOut => return client_end(IoEnd::TimedOut),
+        TransferEnd::SinkFailed => return client_end(IoEnd::Failed),
+        TransferEnd::ClientLeft => {
+            return ExchangeEnd::ClientGone("the client left before it had the whole response");
+        }
+        TransferEnd::Malformed(_) | TransferEnd::TooLarge => (
+            "the backend's body is not correctly chunked",
+            AttemptOutcome::BodyCut,
+        ),
+        TransferEnd::SourceEnded => (
+            "the backend's connection ended within the body",
+            AttemptOutcome::BodyCut,
+        ),
+        TransferEnd::SourceFailed => (
+            "the backend's connection failed within the body",
+            AttemptOutcome::BodyCut,
+        ),
+        TransferEnd::SourceTimedOut | TransferEnd::SourceBrokenOff if owes => (
+            "the backend stopped within the body",
+            AttemptOutcome::BodyStalled,
+        ),
+        TransferEnd::SourceTimedOut | TransferEnd::SourceBrokenOff => (
+            "the backend was silent for too long within the body",
+            AttemptOutcome::Quiet,
+        ),
+    };
+    ExchangeEnd::Broken {
+        reason,
+        delimited,
+        outcome,
+    }
+}

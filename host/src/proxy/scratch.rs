@@ -1,0 +1,52 @@
+//! What a request needs while it is served, and an idle connection does not hold.
+
+use crate::message::{Fields, RequestHead, ResponseHead};
+
+/// What one request needs at a time, lent by the worker.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The request.
+    pub head: RequestHead,
+    /// The response.
+    pub response: ResponseHead,
+    /// Bytes for the client.
+    pub out: Vec<u8>,
+    /// Bytes for the backend.
+    pub up: Vec<u8>,
+    /// Trailers of the request.
+    pub request_trailers: Fields,
+    /// Trailers of the response.
+    pub response_trailers: Fields,
+}
+
+impl Scratch {
+    /// Makes it ready for a response, of which names are kept as they are spelled, or are not.
+    pub fn expect_response(&mut self, spelling: bool) {
+        self.response.fields.keep_spelling(spelling);
+        self.response_trailers.keep_spelling(spelling);
+    }
+
+    /// Whether it is worth keeping: long bodies leave long buffers behind.
+    pub fn is_small(&self) -> bool {
+        // Twice a small buffer: the head and the first piece of a body.
+        const SMALL: usize = 64 * 1024;
+        self.out.capacity() <= SMALL && self.up.capacity() <= SMALL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_space_is_kept_unless_one_of_its_buffers_is_long() {
+        let scratch = |out, up| Scratch {
+            out: Vec::with_capacity(out),
+            up: Vec::with_capacity(up),
+            ..Scratch::default()
+        };
+        let most = 64 * 1024;
+        assert!(Scratch::default().is_small() && scratch(most, most).is_small());
+        assert!(!scratch(most + 1, 0).is_small() && !scratch(0, most + 1).is_small());
+    }
+}
