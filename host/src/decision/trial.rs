@@ -84,7 +84,7 @@ pub(super) fn ask<'a, E: Environment, Q: Ask<Answer: Answer>>(
 }
 
 /// Counts a request on this route for the generation that was chosen for it.
-pub(super) fn count<E>(link: Link<'_, E>, route: u32, concluded: Concluded) {
+pub(super) fn count<E: Environment>(link: Link<'_, E>, route: u32, concluded: Concluded) {
     if let Some(on_trial) = &link.slot.trial
         && let Mode::Canary(by) = on_trial.trial.mode
     {
