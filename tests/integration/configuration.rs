@@ -336,7 +336,7 @@ fn a_folder_that_others_may_write_to_costs_time_and_not_the_start() {
         .start();
     let told = proxy
         .stderr
-        .find(|line| line.contains("compiled at each start").then_some(()));
+        .find(|line| line.contains("every start compiles all components").then_some(()));
     assert!(
         told.is_some(),
         "the operator is told:\n{}",

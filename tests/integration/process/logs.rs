@@ -214,7 +214,7 @@ fn standard_output_that_nobody_reads_holds_neither_requests_nor_the_stop() {
         for signal in signals {
             service.signal(signal);
             eventually("it is seen", || {
-                said("finishing what is in flight").then_some(())
+                said("finishing requests in flight").then_some(())
             });
         }
         assert_eq!(service.exit_code(), code);

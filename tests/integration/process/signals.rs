@@ -50,7 +50,7 @@ fn quit_and_a_used_up_cpu_time_finish_what_is_in_flight() {
         upstream.wait_for_heads(1);
         proxy.signal(signal);
         let line = proxy.stderr.find(|line| {
-            line.contains("finishing what is in flight")
+            line.contains("finishing requests in flight")
                 .then(|| line.to_owned())
         });
         assert!(line.is_some_and(|line| line.contains(&format!("SIG{signal}"))));
@@ -219,7 +219,7 @@ fn the_second_signal_ends_the_process_whatever_hangs() {
         eventually("the first is seen", || {
             std::fs::read_to_string(&log)
                 .unwrap()
-                .contains("finishing what is in flight")
+                .contains("finishing requests in flight")
                 .then_some(())
         });
         service.signal(signal);
@@ -260,7 +260,7 @@ fn a_worker_that_hangs_is_named_by_readyz_until_it_goes_on() {
     assert!(
         ready
             .text()
-            .contains("these workers hang, and their clients are not answered: "),
+            .contains("these workers hang, and their clients get no answer: "),
         "{}",
         ready.text()
     );

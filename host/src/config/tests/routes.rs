@@ -63,7 +63,7 @@ fn wrong_hosts_and_routes_are_errors() {
             "pool = \"a\"\npath = \"/a b\"",
             5,
             "routes.path",
-            "percent-encoded",
+            "percent-encode",
         ),
         ("pool = \"a\"\npath = \"/a/../b\"", 5, "routes.path", "`..`"),
         (

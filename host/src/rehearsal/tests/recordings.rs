@@ -164,7 +164,7 @@ fn what_no_proxy_records_is_told_with_its_line() {
         (
             r#""format":1"#,
             r#""format":2"#.to_owned(),
-            "line 1: this is a recording in format 2",
+            "line 1: this recording has format 2",
         ),
         (
             r#""lineup":1,"time":1767225600100"#,
