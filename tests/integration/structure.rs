@@ -13,111 +13,44 @@ const WIDTH: usize = 100;
 
 /// Which rooms each room may import, from the bottom up. An arrow that is not here is one that
 /// nobody has argued for.
-const ARROWS: &[(&str, &[&str])] = &[
-    ("files", &[]),
-    ("ground", &[]),
-    ("message", &[]),
-    ("origin", &[]),
-    ("scaffold", &[]),
-    ("stats", &[]),
-    ("text", &[]),
-    ("config", &["files", "message", "text"]),
-    ("h1", &["message"]),
-    ("cli", &["config"]),
-    ("net", &["config", "message", "stats"]),
-    ("upstream", &["config", "net", "stats"]),
-    (
-        "policy",
-        &[
-            "config", "files", "ground", "message", "stats", "text", "upstream",
-        ],
-    ),
-    ("rollout", &["config", "files", "policy", "stats", "text"]),
-    ("route", &["config", "message", "upstream"]),
+const ARROWS: &[(&str, &str)] = &[
+    ("files", ""),
+    ("ground", ""),
+    ("message", ""),
+    ("origin", ""),
+    ("scaffold", ""),
+    ("stats", ""),
+    ("text", ""),
+    ("units", ""),
+    ("document", "text units"),
+    ("h1", "message"),
+    ("config", "document files message units"),
+    ("cli", "config units"),
+    ("net", "config message stats"),
+    ("upstream", "config net stats"),
+    ("policy", "config files ground message stats text upstream"),
+    ("route", "config message upstream"),
     (
         "recording",
-        &[
-            "config", "files", "ground", "message", "policy", "stats", "text", "upstream",
-        ],
+        "config document files ground message policy stats text upstream",
     ),
     // Its flags are those of the command line, as clap reads them; to be ended.
-    (
-        "remote",
-        &["cli", "config", "files", "ground", "policy", "text"],
-    ),
-    (
-        "decision",
-        &[
-            "config",
-            "message",
-            "policy",
-            "recording",
-            "stats",
-            "upstream",
-        ],
-    ),
+    ("remote", "cli config files ground policy text"),
+    ("rollout", "config files policy stats text"),
+    ("decision", "config message policy recording stats upstream"),
     (
         "proxy",
-        &[
-            "config",
-            "decision",
-            "ground",
-            "h1",
-            "message",
-            "net",
-            "policy",
-            "recording",
-            "route",
-            "stats",
-            "upstream",
-        ],
+        "config decision ground h1 message net policy recording route stats upstream",
     ),
-    // The same.
+    // Its flags are those of the command line, too.
     (
         "rehearsal",
-        &[
-            "cli",
-            "config",
-            "decision",
-            "files",
-            "ground",
-            "message",
-            "policy",
-            "recording",
-            "stats",
-            "text",
-            "upstream",
-        ],
+        "cli config decision document files ground message policy recording stats text units upstream",
     ),
-    (
-        "admin",
-        &[
-            "decision", "ground", "policy", "proxy", "rollout", "stats", "text",
-        ],
-    ),
+    ("admin", "decision ground policy proxy rollout stats text"),
     (
         "app",
-        &[
-            "admin",
-            "cli",
-            "config",
-            "decision",
-            "files",
-            "ground",
-            "net",
-            "origin",
-            "policy",
-            "proxy",
-            "recording",
-            "rehearsal",
-            "remote",
-            "rollout",
-            "route",
-            "scaffold",
-            "stats",
-            "text",
-            "upstream",
-        ],
+        "admin cli config decision files ground net origin policy proxy recording rehearsal remote rollout route scaffold stats text upstream",
     ),
 ];
 
@@ -129,20 +62,9 @@ const LONG: &[(&str, &str, usize)] = &[
     ("app/control/deploy.rs", "deploy_as", 70),
     ("app/control/start.rs", "load_all", 72),
     ("app/control/start.rs", "load_first", 65),
-    ("app/data_plane.rs", "run", 76),
-    ("config/sections.rs", "policy", 66),
     ("h1/response.rs", "parse_response", 42),
-    ("proxy/connection.rs", "read_head", 41),
-    ("proxy/connection.rs", "wait", 46),
-    ("proxy/download.rs", "respond", 53),
     ("proxy/exchange.rs", "attempts", 52),
     ("proxy/exchange.rs", "route", 41),
-    ("proxy/forward.rs", "attempt", 42),
-    ("proxy/forward.rs", "ended", 44),
-    ("proxy/forward.rs", "forward", 154),
-    ("proxy/interim.rs", "head", 49),
-    ("proxy/interim.rs", "interim", 41),
-    ("proxy/presence.rs", "during", 49),
     ("proxy/reply.rs", "write", 42),
     ("proxy/slow.rs", "look", 41),
     ("proxy/worker.rs", "new", 42),
@@ -179,6 +101,7 @@ fn rooms_import_only_what_lies_below_them() {
             wrong.push(format!("{room} is not in the table"));
             continue;
         };
+        let allowed: Vec<&str> = allowed.split_whitespace().collect();
         let more = arrows.iter().filter(|to| !allowed.contains(&to.as_str()));
         wrong.extend(more.map(|to| format!("{room} imports {to}")));
         let gone = allowed.iter().filter(|to| !arrows.iter().any(|a| a == *to));
@@ -191,8 +114,8 @@ fn rooms_import_only_what_lies_below_them() {
 #[test]
 fn the_table_of_arrows_has_no_circle() {
     for (at, (room, allowed)) in ARROWS.iter().enumerate() {
-        for to in *allowed {
-            let below = ARROWS[..at].iter().any(|(known, _)| known == to);
+        for to in allowed.split_whitespace() {
+            let below = ARROWS[..at].iter().any(|(known, _)| *known == to);
             assert!(
                 below,
                 "{room} imports {to}, which does not stand above it in the table"
@@ -293,7 +216,12 @@ fn room(path: &std::path::Path) -> Option<String> {
 #[test]
 fn comments_and_pages_fit_into_100_columns() {
     // Written by programs.
-    let generated = ["docs/contract.md", "bench/RESULTS.md", "bench/ROLLOUT.md"];
+    let generated = [
+        "docs/contract.md",
+        "docs/cookbook.md",
+        "bench/RESULTS.md",
+        "bench/ROLLOUT.md",
+    ];
     let mut long = Vec::new();
     for (path, text) in sources("", &["rs", "md"]) {
         if generated.iter().any(|g| path.ends_with(g)) {

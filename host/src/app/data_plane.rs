@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::{mpsc, watch};
@@ -77,9 +78,9 @@ async fn run(start: Start) {
         admission,
         mut snapshots,
         adoption,
-        mut stop,
+        stop,
     } = start;
-    let drain = settings.timeouts.drain;
+    let timeout = settings.timeouts.drain;
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
     let version = snapshot.version;
     let view = WorkerSnapshot::new(snapshot, &stats, index);
@@ -101,23 +102,7 @@ async fn run(start: Start) {
         .map(Rc::new)
         .collect();
     let accepting = start_accepting(&worker, &listeners, handed, &admission);
-    loop {
-        tokio::select! {
-            changed = snapshots.changed() => {
-                if changed.is_err() {
-                    break;
-                }
-                ground::fault_point("worker");
-                let snapshot = Arc::clone(&snapshots.borrow_and_update());
-                let version = snapshot.version;
-                let next = worker.view().next(snapshot, &stats, index);
-                worker.adopt(next);
-                adoption.adopted(index, version);
-            }
-                        // A dropped sender means the same as `true`.
-            _ = stop.wait_for(|stop| *stop) => break,
-        }
-    }
+    follow(&worker, &stats, snapshots, &adoption, stop).await;
     for task in accepting {
         task.abort();
         let _ = task.await;
@@ -127,8 +112,41 @@ async fn run(start: Start) {
             accept_rest(&worker, listener, &admission);
         }
     }
+    drain(&worker, timeout).await;
+    worker.access_log.flush();
+}
+
+/// Adopts each snapshot, until the process stops.
+async fn follow(
+    worker: &Worker,
+    stats: &Stats,
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    adoption: &Adoption,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            changed = snapshots.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                ground::fault_point("worker");
+                let snapshot = Arc::clone(&snapshots.borrow_and_update());
+                let version = snapshot.version;
+                let next = worker.view().next(snapshot, stats, worker.index);
+                worker.adopt(next);
+                adoption.adopted(worker.index, version);
+            }
+            // A dropped sender means the same as `true`.
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+}
+
+/// Waits until the last connection has ended, for this time at most.
+async fn drain(worker: &Worker, timeout: Duration) {
     worker.drain();
-    let deadline = Instant::now() + drain;
+    let deadline = Instant::now() + timeout;
     while worker.shard.connections_active.value() > 0 && Instant::now() < deadline {
         // Requests that end leave idle connections, which must be drained too.
         sleep(SWEEP / 2).await;
@@ -137,12 +155,11 @@ async fn run(start: Start) {
     let left = worker.shard.connections_active.value();
     if left > 0 {
         tracing::warn!(
-            worker = index,
+            worker = worker.index,
             connections = left,
             "the drain time is over; closing the open connections"
         );
     }
-    worker.access_log.flush();
 }
 
 /// Accepts connections. A task that panics is restarted on the same listener, so that the worker

@@ -133,7 +133,7 @@ impl Compiling {
 }
 
 fn parse_compile_time(written: &str) -> Result<Duration, String> {
-    let time = crate::config::parse_duration(written)?;
+    let time = crate::units::parse_duration(written)?;
     if !COMPILE_TIME.contains(&time) {
         return Err(format!("{written:?} is out of range; use 1s to 1h"));
     }
@@ -141,7 +141,7 @@ fn parse_compile_time(written: &str) -> Result<Duration, String> {
 }
 
 fn parse_compile_memory(written: &str) -> Result<u64, String> {
-    let memory = crate::config::parse_size(written)?;
+    let memory = crate::units::parse_size(written)?;
     if !COMPILE_MEMORY.contains(&memory) {
         return Err(format!("{written:?} is out of range; use 64MiB to 64GiB"));
     }

@@ -81,7 +81,7 @@ pub struct Playing {
 }
 
 fn parse_deadline(written: &str) -> Result<Duration, String> {
-    let deadline = crate::config::parse_duration(written)?;
+    let deadline = crate::units::parse_duration(written)?;
     if deadline.is_zero() || deadline > LONGEST_DEADLINE {
         return Err(format!("{written:?} is out of range; use 1us to 1h"));
     }
@@ -89,7 +89,7 @@ fn parse_deadline(written: &str) -> Result<Duration, String> {
 }
 
 fn parse_memory(written: &str) -> Result<u64, String> {
-    let memory = crate::config::parse_size(written)?;
+    let memory = crate::units::parse_size(written)?;
     if !(64 * 1024..=MOST_MEMORY).contains(&memory) {
         return Err(format!("{written:?} is out of range; use 64KiB to 4GiB"));
     }

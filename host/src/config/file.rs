@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{At, Findings};
 use super::record::{self, RecordEntry};
-use super::tree::{self, Node, Section};
 use super::{
     AccessLog, Backend, Forwarded, HostPattern, Limits, LoggedRequests, Paths, Policy, Pool,
     Rollout, Timeouts,
 };
-use super::{forwarded, host, sections, values};
+use super::{forwarded, host, pools, sections, values};
+use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
 
 /// More workers than any machine has cores, so that a typing error does not start a million
@@ -78,13 +77,13 @@ pub(super) fn read(
     base: &Path,
     findings: &mut Findings,
 ) -> Option<File> {
-    let mut root = tree::parse(name, text, findings)?;
+    let mut root = document::parse(name, text, findings)?;
     let file = File {
         common: common(&mut root, findings),
         policies: named(&mut root, "policies", findings, |name, node, f| {
             sections::policy(name, node, base, f)
         }),
-        pools: named(&mut root, "pools", findings, sections::pool),
+        pools: named(&mut root, "pools", findings, pools::pool),
         routes: routes(&mut root, findings),
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),
@@ -171,7 +170,7 @@ pub(super) fn admin_listen(written: &str) -> Result<Option<SocketAddr>, String> 
 
 fn host_entry(name: &str, node: Node, findings: &mut Findings) -> Option<HostEntry> {
     let place = node.place.clone();
-    let backends = sections::backends(node, findings);
+    let backends = pools::backends(node, findings);
     let pattern = findings.accept(&place, host::parse_pattern(name))?;
     Some(HostEntry {
         host: At::new(pattern, place),

@@ -1,8 +1,7 @@
 //! `[forwarded]` and `[paths]`: which forwarding fields are trusted, and how paths are read.
 
-use super::error::Findings;
-use super::tree::{Node, Section};
 use super::{Forwarded, ForwardedSource, Paths, Via, values};
+use crate::document::{Findings, Node, Section};
 use crate::message::names::{self, Owned, Owner};
 use crate::message::syntax;
 

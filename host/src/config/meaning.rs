@@ -1,6 +1,5 @@
 //! The validated meaning of a configuration.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -363,55 +362,4 @@ pub struct RecordingConfig {
     pub max_bytes: u64,
     /// `policies`: indices of the policies whose calls are recorded; `None` for all.
     pub policies: Option<Vec<usize>>,
-}
-
-impl fmt::Debug for Admin {
-    /// Omits the token, which must not get into a log.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let token = self.token.as_ref().map(|_| "(set)");
-        f.debug_struct("Admin")
-            .field("listen", &self.listen)
-            .field("token", &token)
-            .finish()
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            request_line: 8 * 1024,
-            header_bytes: 32 * 1024,
-            header_count: 100,
-            connections: 20_000,
-            connections_per_client: 12_000,
-            body_bytes: 0,
-            requests_per_connection: 0,
-            half_close: HalfClose::default(),
-        }
-    }
-}
-
-impl Default for StoreLimits {
-    fn default() -> Self {
-        Self {
-            entries: 10_000,
-            bytes: 4 << 20,
-        }
-    }
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            header_read: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            body_read: Duration::from_secs(15),
-            send: Duration::from_secs(10),
-            linger: Duration::from_secs(30),
-            connect: Duration::from_secs(2),
-            response: Duration::from_secs(60),
-            upstream_idle: Duration::from_secs(30),
-            drain: Duration::from_secs(30),
-        }
-    }
 }

@@ -1,41 +1,40 @@
 //! Config: what does the operator want?
 //!
-//! Two layers: the file as written (`file`, from the tree of values in `tree`), and its validated
+//! Two layers: the file as written (`file`, from the tree of `document`), and its validated
 //! meaning ([`Config`], built by `resolve`), in which every name is resolved and every value
 //! checked. Called by `cli` and `app` before anything starts. Every error names its key and line,
 //! and all errors are reported together. This room opens no socket, resolves no host name and loads
 //! no component.
 
-mod error;
+mod defaults;
 mod file;
 mod forwarded;
 mod host;
+mod listeners;
 mod meaning;
+mod pools;
 mod record;
 mod resolve;
 mod sections;
 mod sources;
 #[cfg(test)]
 mod tests;
-mod tree;
 mod values;
 
 use std::path::Path;
 
-pub use error::{ConfigError, ConfigErrors, Place};
 pub use host::normalise_host;
 pub use meaning::*;
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
 pub use values::{parse_backend, parse_listen};
 
-/// For other rooms that read TOML and report mistakes in the same way.
-pub(crate) use error::{Findings, brief};
 pub(crate) use sections::{
     COMPILE_MEMORY, COMPILE_TIME, duration as duration_within, store as store_limits,
 };
-pub(crate) use tree::{Node, Section, parse as parse_toml};
-pub(crate) use values::{duration as parse_duration, size as parse_size};
+
+use crate::document::Findings;
+pub use crate::document::{ConfigError, ConfigErrors, Place};
 
 use sources::Layer;
 

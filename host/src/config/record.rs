@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use super::error::{At, Findings};
 use super::file::relative_to;
-use super::tree::{Node, Section};
 use super::{RecordingConfig, values};
+use crate::document::{At, Findings, Node, Section};
 
 /// A smaller file would be rotated constantly: one request with long fields, which every hook sees
 /// and edits, may take most of it.

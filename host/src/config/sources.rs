@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{At, Findings, Place};
 use super::file::{self, Common, HostEntry, MAX_WORKERS};
 use super::{Backend, ConfigError, ConfigErrors, host, values};
+use crate::document::{At, Findings, Place};
 use crate::files;
 
 /// Far more than any configuration needs; without a limit, a wrong file could fill the memory.

@@ -1,5 +1,14 @@
 //! How is text written where it would mean something else?
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+
+/// All but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 /// Text for HTML, also within a quoted attribute.
 pub(super) fn html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -19,32 +28,17 @@ pub(super) fn html(text: &str) -> String {
 /// Bytes as one segment of a path: all but the unreserved characters of RFC 3986 are
 /// percent-encoded.
 pub(super) fn segment(bytes: &[u8]) -> String {
-    let mut encoded = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    percent_encode(bytes, RESERVED).to_string()
 }
 
 /// The bytes that a percent-encoded text stands for; `None` where a `%` is not followed by two
 /// hexadecimal digits.
 pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let mut digit = || char::from(rest.next()?).to_digit(16);
-            let (high, low) = (digit()?, digit()?);
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    Some(bytes)
+    let broken = text.split('%').skip(1).any(|after| {
+        let digits = after.as_bytes().get(..2);
+        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    });
+    (!broken).then(|| percent_decode_str(text).collect())
 }
 
 #[cfg(test)]

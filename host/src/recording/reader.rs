@@ -8,7 +8,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::format::{FORMAT, Line};
-use crate::config::brief;
+use crate::document::brief;
 use crate::files;
 use crate::text::plain;
 

@@ -3,9 +3,9 @@
 //! Pools as the operator meant them with every name resolved ([`PoolTopology`]), and for each
 //! worker the connections and the live facts of their endpoints ([`WorkerPools`]). A request holds
 //! a [`Lease`] for each attempt, and [`Lease::finish`] is the one report of how it went: from there
-//! the health of the endpoint ([`Health`]) and the statistics follow. `outcome` says what can end an
-//! attempt and whose doing that was; `doubt` says what may as well have been the request's. `app`
-//! resolves and builds, `proxy` leases, `policy` reads through [`BackendFacts`].
+//! the health of the endpoint ([`Health`]) and the statistics follow. `outcome` says what can end
+//! an attempt and whose doing that was; `doubt` says what may as well have been the request's.
+//! `app` resolves and builds, `proxy` leases, `policy` reads through [`BackendFacts`].
 //!
 //! Imports nothing of `policy`, `route` or `proxy`; of a client it knows the address, for the queue
 //! and for doubt. It waits for resolving, connecting and a place in the queue of a full endpoint;

@@ -1,6 +1,7 @@
 //! Normal forms, units, and properties of any input.
 
 use super::*;
+use crate::units::{parse_duration, parse_size};
 
 #[test]
 fn hosts_are_compared_without_case_port_dot_and_white_space() {
@@ -42,7 +43,7 @@ fn sizes_and_durations_read_as_people_write_them() {
         ("1kB", 1_000),
         ("1_000B", 1_000),
     ] {
-        assert_eq!(values::size(written), Ok(bytes), "{written}");
+        assert_eq!(parse_size(written), Ok(bytes), "{written}");
     }
     for wrong in [
         "",
@@ -53,9 +54,9 @@ fn sizes_and_durations_read_as_people_write_them() {
         "99999999999999999999",
         "99999999999GiB",
     ] {
-        assert!(values::size(wrong).is_err(), "{wrong}");
+        assert!(parse_size(wrong).is_err(), "{wrong}");
     }
-    assert_eq!(values::duration(" 1m 30s"), Ok(Duration::from_secs(90)));
+    assert_eq!(parse_duration(" 1m 30s"), Ok(Duration::from_secs(90)));
     for wrong in [
         "",
         "s",
@@ -64,7 +65,7 @@ fn sizes_and_durations_read_as_people_write_them() {
         "99999999999999999999999s",
         "18446744073709551615years",
     ] {
-        assert!(values::duration(wrong).is_err(), "{wrong}");
+        assert!(parse_duration(wrong).is_err(), "{wrong}");
     }
 }
 
@@ -168,7 +169,7 @@ proptest! {
 
     #[test]
     fn any_single_value_is_read_or_refused(text in "\\PC{0,60}|[0-9a-zA-Z:.\\[\\]/*=;, -]{0,40}") {
-        let _ = (parse_listen(&text), parse_backend(&text), values::size(&text), values::duration(&text), values::network(&text));
+        let _ = (parse_listen(&text), parse_backend(&text), parse_size(&text), parse_duration(&text), values::network(&text));
         let _ = (values::name(&text), values::route_path(&text), values::on_failure(&text), host::parse_pattern(&text));
         let overrides = Overrides { hosts: vec![text.clone()], listen: vec![text.clone()], workers: Some(text.clone()), admin_listen: Some(text), admin_token: None };
         let _ = Config::load(Sources { flags: overrides, ..Sources::default() });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::RehearsalError;
-use crate::config::brief;
+use crate::document::brief;
 use crate::policy::Hook;
 use crate::recording::{
     Call, Fact, Field, Line, Lineup, Next as Read, Policy, Reader, Request, Role,

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::super::RehearsalError;
 use super::log::RecordedCall;
-use crate::config::brief;
+use crate::document::brief;
 use crate::message::{Fields, RequestHead, Scheme, syntax};
 use crate::recording::Field;
 

@@ -7,7 +7,7 @@ use super::difference::Differences;
 use super::log::Heard;
 use super::replayer::Replayer;
 use super::tally::{Sample, Tally};
-use crate::config::brief;
+use crate::document::brief;
 use crate::policy::Hook;
 use crate::text::plain;
 

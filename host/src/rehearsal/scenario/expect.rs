@@ -4,7 +4,7 @@ use tracing::Level;
 
 use super::values;
 use super::{Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog};
-use crate::config::{Findings, Node, Section};
+use crate::document::{Findings, Node, Section};
 use crate::rehearsal::harness::PoolSetup;
 
 /// Selections that may be listed; each may mean a whole pool.

@@ -10,10 +10,8 @@ use super::room::{self, Room};
 use super::step::{Base, State};
 use super::values::line;
 use super::{Scenario, ScenarioFile, Step};
-use crate::config::{
-    ConfigError, ConfigErrors, Findings, Isolation, Node, Place, Section, StoreLimits,
-    duration_within, parse_backend, parse_toml, store_limits,
-};
+use crate::config::{Isolation, StoreLimits, duration_within, parse_backend, store_limits};
+use crate::document::{self, ConfigError, ConfigErrors, Findings, Node, Place, Section};
 use crate::policy::BackendSpec;
 use crate::rehearsal::RehearsalError;
 use crate::rehearsal::facts::BackendState;
@@ -60,7 +58,7 @@ pub(in crate::rehearsal) fn read(path: &Path) -> Result<ScenarioFile, RehearsalE
 pub(in crate::rehearsal) fn parse(name: &str, text: &str) -> Result<ScenarioFile, ConfigErrors> {
     let mut findings = Findings::default();
     let file: Arc<str> = name.into();
-    let Some(mut section) = parse_toml(&file, text, &mut findings) else {
+    let Some(mut section) = document::parse(&file, text, &mut findings) else {
         return Err(findings.into_errors());
     };
     let setup = setup(&mut section, default_setup(), &mut findings);

@@ -10,10 +10,11 @@ use super::request::{
 };
 use super::values;
 use super::{Expect, Step};
-use crate::config::{Findings, Node, Section, parse_duration};
+use crate::document::{Findings, Node, Section};
 use crate::message::RequestHead;
 use crate::rehearsal::facts::BackendState;
 use crate::rehearsal::{decisions::Response, harness::PoolSetup};
+use crate::units::parse_duration;
 
 /// Where time begins, where nobody says: some time after a proxy was started ...
 const START_MONOTONIC: u64 = 1_000_000_000_000;

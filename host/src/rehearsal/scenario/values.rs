@@ -1,7 +1,7 @@
 //! Single values of a scenario file.
 
 use super::{Field, Meant, Pick, Stored};
-use crate::config::{Findings, Node, Place};
+use crate::document::{Findings, Node, Place};
 
 use crate::message::{Fields, syntax};
 use crate::rehearsal::harness::PoolSetup;

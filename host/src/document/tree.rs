@@ -2,28 +2,21 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use serde_json::Value as Json;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
-use super::error::{At, Findings, Place};
-use super::values;
-
-/// The most bytes of a key with its sections. Each value below keeps them, so a long key with many
-/// values would otherwise take unbounded memory.
-const LONGEST_PATH: usize = 200;
+use super::findings::{At, Findings, Place};
+use crate::units::parse_size;
 
 /// A value, its key and where it is.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub place: Place,
-    value: Value,
+    pub(super) value: Value,
 }
 
 #[derive(Debug)]
-enum Value {
+pub(super) enum Value {
     String(String),
     Integer(i64),
     /// A value that no key accepts (NaN, more than 64 bits, ...), described for the message.
@@ -42,40 +35,15 @@ pub(crate) struct Section {
     known: Vec<&'static str>,
 }
 
-/// Parses TOML; every syntax error is noted with its line.
-pub(crate) fn parse(file: &Arc<str>, text: &str, findings: &mut Findings) -> Option<Section> {
-    let document = Document::new(file, text);
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let mut last_line = 0;
-    for error in errors {
-        let place = document.place(error.span().map_or(0, |s| s.start), String::new());
-        // One mistake often causes several errors; the first of a line explains it best.
-        if let Place::File { line, .. } = place
-            && line != last_line
-        {
-            last_line = line;
-            let message = match error.message() {
-                limit if limit.contains("recurs") => {
-                    "tables and lists are nested too deeply; write fewer levels".to_owned()
-                }
-                message => format!("not TOML: {}", message.trim_end().replace('\n', ", ")),
-            };
-            findings.error(&place, message);
+impl Section {
+    pub(super) fn new(place: Place, entries: Vec<(String, Node)>) -> Self {
+        Self {
+            place,
+            entries,
+            known: Vec::new(),
         }
     }
-    if findings.has_errors() {
-        return None;
-    }
-    let place = document.place(0, String::new());
-    let entries = document.entries(table.into_inner(), "");
-    Some(Section {
-        place,
-        entries,
-        known: Vec::new(),
-    })
-}
 
-impl Section {
     /// The value of this key, if there is one. The key counts as known.
     pub fn take(&mut self, key: &'static str) -> Option<Node> {
         self.known.push(key);
@@ -93,11 +61,7 @@ impl Section {
         let place = self.place.clone();
         self.take(key)
             .and_then(|node| node.section(findings))
-            .unwrap_or(Section {
-                place,
-                entries: Vec::new(),
-                known: Vec::new(),
-            })
+            .unwrap_or_else(|| Section::new(place, Vec::new()))
     }
 
     /// All remaining entries: for tables whose keys are names.
@@ -217,7 +181,7 @@ impl Node {
 
     /// A size within a range of bytes.
     pub fn size(self, findings: &mut Findings, range: RangeInclusive<u64>) -> Option<At<u64>> {
-        let size = self.parsed_scalar(findings, values::size)?;
+        let size = self.parsed_scalar(findings, parse_size)?;
         if range.contains(&size.value) {
             return Some(size);
         }
@@ -255,11 +219,7 @@ impl Node {
 
     pub fn section(self, findings: &mut Findings) -> Option<Section> {
         match self.value {
-            Value::Table(entries) => Some(Section {
-                place: self.place,
-                entries,
-                known: Vec::new(),
-            }),
+            Value::Table(entries) => Some(Section::new(self.place, entries)),
             _ => self.mismatch("a table", findings),
         }
     }
@@ -303,114 +263,6 @@ impl Node {
     }
 }
 
-/// Turns byte offsets into lines and columns.
-struct Document<'t> {
-    file: Arc<str>,
-    text: &'t str,
-    line_starts: Vec<usize>,
-}
-
-impl<'t> Document<'t> {
-    fn new(file: &Arc<str>, text: &'t str) -> Self {
-        let line_starts = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
-        Self {
-            file: file.clone(),
-            text,
-            line_starts,
-        }
-    }
-
-    fn place(&self, offset: usize, key: String) -> Place {
-        let line = self.line_starts.partition_point(|start| *start <= offset);
-        let start = self
-            .line_starts
-            .get(line.saturating_sub(1))
-            .copied()
-            .unwrap_or(0);
-        let before = self.text.get(start..offset).unwrap_or_default();
-        // Counting the characters of a very long line for each of its values would take too long.
-        let column = if before.len() > 4096 {
-            before.len()
-        } else {
-            before.chars().count()
-        } + 1;
-        Place::File {
-            file: self.file.clone(),
-            line,
-            column,
-            key,
-        }
-    }
-
-    fn entries(&self, table: DeTable<'_>, path: &str) -> Vec<(String, Node)> {
-        table
-            .into_iter()
-            .map(|(key, value)| {
-                let name = key.get_ref().to_string();
-                let path = join(path, &name);
-                // The key's place, not the value's: a table that dotted keys create has no place.
-                let offset = key.span().start;
-                (name, self.node(value, offset, path))
-            })
-            .collect()
-    }
-
-    fn node(&self, value: Spanned<DeValue<'_>>, offset: usize, path: String) -> Node {
-        let value = match value.into_inner() {
-            DeValue::String(text) => Value::String(text.into_owned()),
-            DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).map_or(
-                Value::Other("an integer of more than 64 bits"),
-                Value::Integer,
-            ),
-            DeValue::Float(x) => match x.as_str().parse::<f64>() {
-                Ok(x) if x.is_finite() => Value::Float(x),
-                _ => Value::Other("not a finite number"),
-            },
-            DeValue::Boolean(b) => Value::Boolean(b),
-            DeValue::Datetime(_) => Value::Other("a date"),
-            DeValue::Array(nodes) => Value::List(
-                nodes
-                    .into_iter()
-                    .map(|node| {
-                        let offset = node.span().start;
-                        self.node(node, offset, path.clone())
-                    })
-                    .collect(),
-            ),
-            DeValue::Table(table) => Value::Table(self.entries(table, &path)),
-        };
-        Node {
-            place: self.place(offset, path),
-            value,
-        }
-    }
-}
-
-/// The path of a key in its section, quoted where TOML requires it.
-fn join(path: &str, name: &str) -> String {
-    let bare = !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    let dot = if path.is_empty() { "" } else { "." };
-    let longest = LONGEST_PATH.saturating_sub(path.len());
-    if name.len() > longest {
-        let cut = &name[..name.floor_char_boundary(longest)];
-        return if path.ends_with("...") {
-            path.to_owned()
-        } else {
-            format!("{path}{dot}{}...", cut.escape_debug())
-        };
-    }
-    if bare {
-        format!("{path}{dot}{name}")
-    } else {
-        format!("{path}{dot}{name:?}")
-    }
-}
-
 /// The known key that was probably intended: at most two letters away, or equal but for separators
 /// and case.
 fn nearest(written: &str, known: &[&'static str]) -> Option<&'static str> {
@@ -418,27 +270,10 @@ fn nearest(written: &str, known: &[&'static str]) -> Option<&'static str> {
     known
         .iter()
         .copied()
-        .map(|key| (distance(&written, key), key))
+        // A key may be as long as the file, and the distance takes the square of that.
+        .filter(|key| written.len().abs_diff(key.len()) <= 8)
+        .map(|key| (strsim::levenshtein(&written, key), key))
         .filter(|(d, _)| *d <= 2)
         .min()
         .map(|(_, key)| key)
-}
-
-/// How many letters to insert, remove or replace; `usize::MAX` for long keys.
-fn distance(a: &str, b: &str) -> usize {
-    if a.len().abs_diff(b.len()) > 8 {
-        return usize::MAX;
-    }
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }

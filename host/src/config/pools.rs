@@ -1,0 +1,142 @@
+//! A pool and its backends.
+
+use std::time::Duration;
+
+use super::sections::{MAX_TIMEOUT, duration};
+use super::{Backend, Pool, values};
+use crate::document::{Findings, Node, Section};
+
+/// Sums of weights stay far below what a policy can count.
+const MAX_WEIGHT: u32 = 65_535;
+
+/// `[pools.NAME]`
+pub(super) fn pool(name: &str, mut section: Section, findings: &mut Findings) -> Option<Pool> {
+    let backends = match section.take("backends") {
+        Some(node) => backends(node, findings),
+        None => {
+            findings.error(
+                &section.place,
+                "has no `backends`; write at least one address",
+            );
+            Vec::new()
+        }
+    };
+    let mut pool = default_pool(name, backends);
+    let mut number = |key, range| {
+        section
+            .take(key)
+            .and_then(|n| n.integer::<u32>(findings, range))
+            .map(|n| n.value)
+    };
+    pool.attempts = number("attempts", 1..=100).unwrap_or(pool.attempts);
+    pool.max_idle = number("max-idle", 0..=65_536).map_or(pool.max_idle, |n| n as usize);
+    pool.max_connections =
+        number("max-connections", 0..=1_000_000).map_or(pool.max_connections, |n| n as usize);
+    pool.queue = number("queue", 0..=1_000_000).map_or(pool.queue, |n| n as usize);
+    pool.max_failures = number("max-failures", 0..=1_000_000).unwrap_or(pool.max_failures);
+    let least = Duration::from_millis(1);
+    let mut time = |key, least| {
+        section
+            .take(key)
+            .and_then(|n| duration(n, findings, &(least..=MAX_TIMEOUT)))
+    };
+    pool.queue_timeout = time("queue-timeout", least).unwrap_or(pool.queue_timeout);
+    pool.body_wait = time("body-wait", Duration::ZERO).unwrap_or(pool.body_wait);
+    pool.fail_timeout = time("fail-timeout", least).unwrap_or(pool.fail_timeout);
+    pool.slow_client = time("slow-client", Duration::ZERO).unwrap_or(pool.slow_client);
+    let rate = section
+        .take("slow-client-rate")
+        .and_then(|n| n.size(findings, 1..=1 << 30));
+    pool.slow_client_rate = rate.map_or(pool.slow_client_rate, |n| n.value);
+    section.finish(findings);
+    // Without backends an error was noted.
+    (!pool.backends.is_empty()).then_some(pool)
+}
+
+/// A pool with all defaults but its backends.
+pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
+    Pool {
+        name: name.to_owned(),
+        backends,
+        attempts: 5,
+        max_idle: 64,
+        max_connections: 0,
+        queue: 1_000,
+        queue_timeout: Duration::from_secs(5),
+        body_wait: Duration::from_secs(1),
+        slow_client: Duration::from_secs(2),
+        slow_client_rate: 16 * 1024,
+        max_failures: 3,
+        fail_timeout: Duration::from_secs(10),
+    }
+}
+
+/// Addresses, or tables with an address each. One alone counts as a list.
+pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
+    let place = node.place.clone();
+    let nodes = node.one_or_many();
+    if nodes.is_empty() {
+        findings.error(
+            &place,
+            "has no backend; write at least one address, such as \"10.0.0.1:80\"",
+        );
+    }
+    let mut backends: Vec<Backend> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let place = node.place.clone();
+        let Some(backend) = backend(node, findings) else {
+            continue;
+        };
+        if backends.iter().any(|b| b.address == backend.address) {
+            findings.warning(
+                &place,
+                format!(
+                    "{} is listed twice; use `weight`, which needs only one connection pool",
+                    backend.address
+                ),
+            );
+        }
+        backends.push(backend);
+    }
+    if !backends.is_empty() && backends.iter().all(|b| b.weight == 0) {
+        findings.warning(
+            &place,
+            "has only backends of weight 0, which get no requests: every request is answered 503",
+        );
+    }
+    backends
+}
+
+fn backend(node: Node, findings: &mut Findings) -> Option<Backend> {
+    if !node.is_table() {
+        let address = node.parsed(findings, values::parse_backend)?;
+        return Some(Backend {
+            address: address.value,
+            weight: 1,
+            labels: Vec::new(),
+        });
+    }
+    let mut section = node.section(findings)?;
+    let address = section.take("address");
+    if address.is_none() {
+        findings.error(
+            &section.place,
+            "has no `address`; write for example { address = \"10.0.0.1:80\", weight = 2 }",
+        );
+    }
+    let address = address.and_then(|n| n.parsed(findings, values::parse_backend));
+    let weight = section
+        .take("weight")
+        .and_then(|n| n.integer(findings, 0..=MAX_WEIGHT));
+    let labels = section.take_section("labels", findings).into_entries();
+    let labels = labels
+        .into_iter()
+        .filter_map(|(name, n)| Some((name, n.string(findings)?.value)))
+        .collect();
+    section.finish(findings);
+    Some(Backend {
+        address: address?.value,
+        weight: weight.map_or(1, |w| w.value),
+        labels,
+    })
+}
