@@ -1,5 +1,5 @@
-//! What the end of an exchange says of the backend: which [`AttemptOutcome`] it is. Whose doing that was
-//! is decided there.
+//! What the end of an exchange says of the backend: which [`AttemptOutcome`] it is. Whose doing
+//! that was is decided there.
 
 use super::body::{SLOW, TransferEnd};
 use super::end::ExchangeEnd;
