@@ -15,7 +15,6 @@ use super::context::RequestContext;
 use super::forwarding::Contradiction;
 use super::hops;
 use super::refusal::{LocalReply, Refusal};
-use super::reply::{self, ReplyTo};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
@@ -133,14 +132,7 @@ impl Exchange<'_> {
         if let Some(recorder) = &worker.settings.recorder
             && samples(recorder, &worker, rule)
         {
-            let (lineup, head) = (Arc::clone(view.lineup(recorder)), &self.scratch.head);
-            state.keep_record(RecordedRequest::begin(
-                recorder,
-                lineup,
-                worker.index,
-                rule.pool.number(),
-                head,
-            ));
+            self.keep_record(recorder, &view, rule, &mut state);
         }
         let context = RequestContext {
             worker: &worker,
@@ -152,6 +144,21 @@ impl Exchange<'_> {
         let recorder = worker.settings.recorder.as_ref();
         state.end(recorder, &worker.shard, self.record.status);
         disposition
+    }
+
+    /// From now on what the policies see and decide is recorded.
+    #[cold]
+    fn keep_record(
+        &self,
+        recorder: &Recorder,
+        view: &WorkerSnapshot,
+        rule: &Rule,
+        state: &mut RequestPolicyState,
+    ) {
+        let (lineup, worker) = (Arc::clone(view.lineup(recorder)), &self.connection.worker);
+        let (pool, head) = (rule.pool.number(), &self.scratch.head);
+        let record = RecordedRequest::begin(recorder, lineup, worker.index, pool, head);
+        state.keep_record(record);
     }
 
     /// Has the policies of its route decide the request, and the request forwarded and answered.
@@ -197,25 +204,8 @@ impl Exchange<'_> {
     }
 
     fn route<'v>(&mut self, view: &'v WorkerSnapshot) -> Result<&'v Rule, LocalReply> {
-        let head = &mut self.scratch.head;
-        // CONNECT is for forward proxies; TRACE would hand a script the fields that it must not see
-        // (RFC 9110 section 9.3.8).
-        if matches!(head.method, Method::CONNECT | Method::TRACE) {
-            return Err(LocalReply::Refusal(Refusal::Method));
-        }
-        let limit = self.connection.worker.settings.limits.body_bytes;
-        if limit > 0 && matches!(self.meta.framing, Framing::Length(n) if n > limit) {
-            return Err(LocalReply::Refusal(Refusal::BodyTooLarge));
-        }
-        let worker = &self.connection.worker;
-        if worker.settings.forwarding.has_passed(head, self.meta.notes) {
-            return Err(LocalReply::Refusal(Refusal::Loop));
-        }
-        if worker.settings.paths.strict
-            && let Some(fault) = head.path_notes.fault()
-        {
-            return Err(LocalReply::Refusal(Refusal::Path(fault)));
-        }
+        self.check().map_err(LocalReply::Refusal)?;
+        let (head, worker) = (&mut self.scratch.head, &self.connection.worker);
         let routes = &view.snapshot.routes;
         let rule = routes.find(&head.host, head.path());
         let rule = rule.ok_or_else(|| {
@@ -238,6 +228,28 @@ impl Exchange<'_> {
             hops::count_down(&mut head.fields)?;
         }
         Ok(rule)
+    }
+
+    /// Refuses what has no route here, whatever the routes are.
+    #[inline]
+    fn check(&self) -> Result<(), Refusal> {
+        let (head, settings) = (&self.scratch.head, &self.connection.worker.settings);
+        // CONNECT is for forward proxies; TRACE would hand a script the fields that it must not see
+        // (RFC 9110 section 9.3.8).
+        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+            return Err(Refusal::Method);
+        }
+        let limit = settings.limits.body_bytes;
+        if limit > 0 && matches!(self.meta.framing, Framing::Length(n) if n > limit) {
+            return Err(Refusal::BodyTooLarge);
+        }
+        if settings.forwarding.has_passed(head, self.meta.notes) {
+            return Err(Refusal::Loop);
+        }
+        match settings.paths.strict.then(|| head.path_notes.fault()) {
+            Some(Some(fault)) => Err(Refusal::Path(fault)),
+            _ => Ok(()),
+        }
     }
 
     /// Makes the fields those that policies and backends are to see.
@@ -283,29 +295,23 @@ impl Exchange<'_> {
             }
             match self.attempt(context, lease, ranges, &failed).await {
                 Attempted::Ended(disposition) => return Ok(disposition),
-                Attempted::Local(local, outcome) => {
-                    if let LocalReply::Refusal(refusal) = &local
-                        && outcome.verdict() == Verdict::Failed
-                    {
-                        context
-                            .state
-                            .attempted(endpoint.address, || format!("status-{}", refusal.status()));
-                    }
-                    return Err(local);
+                Attempted::Local(LocalReply::Refusal(refusal), outcome)
+                    if outcome.verdict() == Verdict::Failed =>
+                {
+                    let status = || format!("status-{}", refusal.status());
+                    context.state.attempted(endpoint.address, status);
+                    return Err(LocalReply::Refusal(refusal));
                 }
+                Attempted::Local(local, _) => return Err(local),
                 Attempted::Failed(outcome) => {
                     let failure = outcome.failure();
                     context
                         .state
                         .attempted(endpoint.address, || failure.to_string());
-                    // A client that two backends did not want to wait for is no third one's
-                    // business.
-                    let stalled =
-                        outcome == AttemptOutcome::ClosedOnSlowClient && last == Some(outcome);
-                    last = Some(outcome);
-                    if failure == Failure::Closed && (stalled || !self.may_repeat()) {
+                    if !self.may_try_again(outcome, last) {
                         return Err(LocalReply::Refusal(Refusal::ClosedEarly));
                     }
+                    last = Some(outcome);
                     failed.push(FailedAttempt { backend, failure });
                 }
             }
@@ -313,86 +319,11 @@ impl Exchange<'_> {
         Err(LocalReply::Refusal(exhausted(pool, last)))
     }
 
-    /// Sends an answer that is not a backend's.
-    async fn answer(
-        &mut self,
-        worker: &Worker,
-        state: &RequestPolicyState,
-        local: LocalReply,
-    ) -> Disposition {
-        // A body that was not read as a whole would be taken for the next request.
-        let in_hand = self.body_in_hand();
-        // Whoever asks for a tunnel goes on to speak another protocol.
-        let tunnel = self.scratch.head.method == Method::CONNECT;
-        // What it has sent hides whether it is there: what follows would be asked for nobody.
-        let hides = matches!(local, LocalReply::Refusal(Refusal::HiddenClient));
-        let keep_alive = in_hand.is_some() && self.keep_alive() && !tunnel && !hides;
-        self.connection.input.consume(in_hand.unwrap_or_default());
-        let Scratch { head, out, .. } = &mut *self.scratch;
-        let trace = state.trace().map(|trace| trace.to_owned());
-        let to = ReplyTo {
-            method: &head.method,
-            version: head.version,
-            keep_alive,
-            date: &worker.date(),
-            trace: trace.as_deref(),
-            item: worker.settings.forwarding.item(),
-        };
-        out.clear();
-        match &local {
-            LocalReply::Reply { reply, policy } => {
-                reply::write_reply(reply, to, out);
-                self.record.status = reply.status;
-                self.record.reason = Some(format!("answered by policy {policy:?}"));
-            }
-            LocalReply::Options => {
-                reply::write_options(to, out);
-                self.record.status = 200;
-            }
-            LocalReply::Refusal(refusal) => {
-                // Heads that are malformed have been dealt with: this is a body, and where it ends
-                // is anyone's guess.
-                reply::write_refusal(refusal, to, out);
-                self.record.status = refusal.status();
-                self.record.refused(refusal);
-            }
-        }
-        self.send(keep_alive).await
-    }
-
-    /// Serves the statistics, if this is their path.
-    async fn stats_page(&mut self, worker: &Worker) -> Option<Disposition> {
-        let (path, page) = worker.settings.stats_page.as_ref()?;
-        let head = &self.scratch.head;
-        if head.path() != path || !matches!(head.method, Method::GET | Method::HEAD) {
-            return None;
-        }
-        let in_hand = self.body_in_hand();
-        let keep_alive = in_hand.is_some() && self.keep_alive();
-        self.connection.input.consume(in_hand.unwrap_or_default());
-        let Scratch { head, out, .. } = &mut *self.scratch;
-        let (content_type, body) = page(head.fields.first("accept"));
-        let date = worker.date();
-        let item = worker.settings.forwarding.item();
-        let to = ReplyTo {
-            method: &head.method,
-            version: head.version,
-            keep_alive,
-            date: &date,
-            trace: None,
-            item,
-        };
-        out.clear();
-        reply::write_page(content_type, &body, to, out);
-        self.record.status = 200;
-        Some(self.send(keep_alive).await)
-    }
-
-    async fn send(&mut self, keep_alive: bool) -> Disposition {
-        match self.connection.send(&mut self.scratch.out).await {
-            Disposition::Close if keep_alive => Disposition::Next,
-            disposition => disposition,
-        }
+    /// Whether another attempt may follow one with this outcome.
+    fn may_try_again(&self, outcome: AttemptOutcome, last: Option<AttemptOutcome>) -> bool {
+        // A client that two backends did not want to wait for is no third one's business.
+        let stalled = outcome == AttemptOutcome::ClosedOnSlowClient && last == Some(outcome);
+        outcome.failure() != Failure::Closed || (!stalled && self.may_repeat())
     }
 
     /// The length of the body, if all of it (or none) is there.

@@ -1,18 +1,19 @@
 //! Proxy: the life of one request.
 //!
-//! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has it
-//! routed, normalised (`forwarding`), decided (by [`crate::decision`], with what `context` gives
-//! it) and sent to a backend (`lease`, `forward`), and brings the answer back (`interim`,
+//! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has
+//! it routed, normalised (`forwarding`), decided (by [`crate::decision`], with what `context`
+//! gives it) and sent to a backend (`lease`, `forward`), and brings the answer back (`interim`,
 //! `download`, `slice`); bodies go through `body`. `end` is how that may end, `blame` what it says
 //! of the backend, and `attempted` what it means for the request. `presence` notices a client that
 //! leaves while its backend is waited for; `linger` ends a connection whose client is sending
 //! still; `slow` breaks off what keeps limited connections from others. `refusal` is the one place
-//! where what went wrong becomes a status; `reply` writes what is not a backend's. A [`Worker`] is
-//! what the connections of one thread share; `app` makes them. Never names wasmtime, and never asks
-//! a policy itself.
+//! where what went wrong becomes a status; `answer` sends what is not a backend's, as `reply`
+//! writes it. A [`Worker`] is what the connections of one thread share; `app` makes them. Never
+//! names wasmtime, and never asks a policy itself.
 
 mod accept;
 pub mod access_log;
+mod answer;
 mod attempted;
 mod blame;
 mod body;
