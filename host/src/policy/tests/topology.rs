@@ -104,11 +104,12 @@ fn one_that_traps_on_the_second_list_is_replaced() {
     let mut handle = engine.handle(&reports(json!({})));
     knows(&mut handle);
     let mut full = pools();
-    full[0].backends = (0..200_000)
+    // 32 MiB in 16.
+    full[0].backends = (0..2_048)
         .map(|n| BackendSpec {
-            address: format!("10.0.0.1:{}", n % 65_536),
+            address: format!("10.0.0.1:{n}"),
             weight: 1,
-            labels: Vec::new(),
+            labels: vec![("long".to_owned(), "x".repeat(16 * 1024))],
         })
         .collect();
     let lists = Arc::new(handle.generation().lists().next(&full, 8));
