@@ -8,7 +8,7 @@
 #[cfg(feature = "authoring")]
 mod begin;
 mod commands;
-mod control;
+pub mod control;
 mod data_plane;
 #[cfg(feature = "demo")]
 mod demo;

@@ -141,12 +141,7 @@ async fn workers_serve(
 
 /// Resolves the backends and loads the policies.
 async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> {
-    let topologies: Vec<_> = resolve(&config.pools, &Registry::new(config.workers))
-        .await?
-        .into_iter()
-        .map(Arc::new)
-        .collect();
-    let topologies: Arc<[_]> = topologies.into();
+    let topology = resolve(&config.pools, &Registry::new(config.workers)).await?;
     let options = EngineOptions {
         workers: config.workers,
         cache: config.cache_dir.clone(),
@@ -174,7 +169,7 @@ async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> 
         Arc::clone(config),
         engine,
         stats.clone(),
-        topologies,
+        &Arc::new(topology),
         state_dir,
     ));
     control.load_all().await?;

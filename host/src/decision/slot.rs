@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::OnFailure;
-use crate::policy::{Generation, PolicyHandle, Trial};
+use crate::policy::{Generation, Lists, PolicyHandle, Trial};
 use crate::stats::{PolicyShard, Stats, TrialShard};
 use crate::upstream::BackendFacts;
 
@@ -18,6 +18,8 @@ pub struct PolicyEntry {
     pub on_failure: OnFailure,
     /// The same while no generation of it is loaded.
     pub while_absent: OnFailure,
+    /// The backends of its pools.
+    pub lists: Arc<Lists>,
     /// The generation that decides, or why there is none: it is being loaded, or was refused.
     pub active: Result<Arc<Generation>, Arc<str>>,
     /// The generation on trial.
@@ -69,15 +71,15 @@ pub struct WorkerSide<'a> {
 }
 
 impl WorkerPolicies {
-    /// The slots for these entries. What answers as before keeps its handle, and so its instance.
+    /// The slots for these entries. What answers as before keeps its handle, and so its instance,
+    /// which is told the lists of backends that changed.
     pub fn new(entries: &[PolicyEntry], former: Option<&Self>, side: WorkerSide<'_>) -> Self {
-        let former = |at: usize| former.and_then(|former| former.slots.get(at));
-        let slots = entries.iter().enumerate();
-        Self::from_slots(
-            slots
-                .map(|(at, entry)| PolicySlot::new(entry, former(at), side))
-                .collect(),
-        )
+        let slot = |entry: &PolicyEntry| {
+            let mut slots = former.iter().flat_map(|former| &former.slots);
+            let former = slots.find(|slot| slot.entry.name == entry.name);
+            PolicySlot::new(entry, former, side)
+        };
+        Self::from_slots(entries.iter().map(slot).collect())
     }
 
     /// These slots.
@@ -115,12 +117,16 @@ impl PolicySlot {
                 None => TrialSlot::new(trial, side),
             }
         });
-        Self {
+        let slot = Self {
             entry: entry.clone(),
             active,
             trial,
             shard,
+        };
+        for handle in slot.handles() {
+            handle.borrow_mut().adopt_lists(&entry.lists, side.facts);
         }
+        slot
     }
 
     /// A slot for a handle whose generation always decides, as a rehearsal has it.
@@ -130,6 +136,7 @@ impl PolicySlot {
             name: generation.name().into(),
             on_failure: generation.on_failure(),
             while_absent: generation.on_failure(),
+            lists: generation.lists(),
             active: Ok(generation),
             trial: None,
         };

@@ -6,6 +6,7 @@ use super::answer::{Attempt, Edited, Fault, RangeVerdict, Reply, Selected};
 use super::handle::PolicyHandle;
 use super::hook::Hook;
 use crate::message::{Fields, RequestHead};
+use crate::upstream::FailedAttempt;
 
 /// What a hook is asked about, and may edit.
 #[derive(Debug)]
@@ -90,7 +91,31 @@ pub trait Ask {
         handle: &mut PolicyHandle,
         message: &mut Message<'_>,
     ) -> Result<Self::Answer, Fault>;
+
+    /// Calls the hook of a policy that knows a newer list of the pool's backends than the request
+    /// does.
+    #[cold]
+    fn ask_by(
+        &self,
+        handle: &mut PolicyHandle,
+        message: &mut Message<'_>,
+        _positions: Positions<'_>,
+    ) -> Result<Self::Answer, Fault> {
+        self.ask(handle, message)
+    }
 }
+
+/// Where the backends of one list stand in another, if they do.
+#[derive(Clone, Copy)]
+pub struct Positions<'a> {
+    /// Of the request's list, in the policy's.
+    pub there: &'a dyn Fn(u32) -> Option<u32>,
+    /// Of the policy's list, in the request's.
+    pub back: &'a dyn Fn(u32) -> Option<u32>,
+}
+
+/// The index of a backend that has left its pool's list: no list is as long.
+const LEFT: u32 = u32::MAX;
 
 /// Which range is wanted?
 #[derive(Debug, Clone, Copy)]
@@ -158,6 +183,32 @@ impl Ask for Select<'_> {
     fn ask(&self, handle: &mut PolicyHandle, message: &mut Message<'_>) -> Result<Selected, Fault> {
         handle.select(message.head, self.pool, self.attempt)
     }
+
+    #[cold]
+    fn ask_by(
+        &self,
+        handle: &mut PolicyHandle,
+        message: &mut Message<'_>,
+        positions: Positions<'_>,
+    ) -> Result<Selected, Fault> {
+        let there = |past: &FailedAttempt| {
+            let backend = (positions.there)(past.backend)?;
+            Some(FailedAttempt { backend, ..*past })
+        };
+        let failed: Vec<FailedAttempt> = self.attempt.failed.iter().filter_map(there).collect();
+        let attempt = Attempt {
+            failed: &failed,
+            ..self.attempt
+        };
+        let selected = handle.select(message.head, self.pool, attempt)?;
+        Ok(match selected {
+            // A backend that the request's list does not have is no choice.
+            Selected::Backend(backend) => {
+                (positions.back)(backend).map_or(Selected::NoChoice, Selected::Backend)
+            }
+            other => other,
+        })
+    }
 }
 
 impl Ask for EditResponse {
@@ -171,5 +222,16 @@ impl Ask for EditResponse {
             return Ok(Edited::Done);
         };
         handle.edit_response(message.head, self.pool, self.status, self.backend, fields)
+    }
+
+    #[cold]
+    fn ask_by(
+        &self,
+        handle: &mut PolicyHandle,
+        message: &mut Message<'_>,
+        positions: Positions<'_>,
+    ) -> Result<Edited, Fault> {
+        let backend = (positions.there)(self.backend).unwrap_or(LEFT);
+        Self { backend, ..*self }.ask(handle, message)
     }
 }

@@ -69,7 +69,7 @@ pub(super) struct WitResponse {
 }
 
 /// `topology.pool`
-#[derive(ComponentType, Lower)]
+#[derive(ComponentType, Lower, Debug, PartialEq, Eq)]
 #[component(record)]
 pub(super) struct WitPool {
     pub id: u32,
@@ -77,7 +77,7 @@ pub(super) struct WitPool {
 }
 
 /// `topology.backend`
-#[derive(ComponentType, Lower)]
+#[derive(ComponentType, Lower, Debug, PartialEq, Eq)]
 #[component(record)]
 pub(super) struct WitBackend {
     pub address: String,

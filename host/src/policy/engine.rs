@@ -11,12 +11,12 @@ use super::builder::Builders;
 use super::cache::Cache;
 use super::compiling::{Answer, Artefact, Compiler, Facts, Order, Task, Turns, unexpected};
 use super::component::{Compiled, compiled};
-use super::contract::{WitBackend, WitPool};
 use super::deadline::{Allowance, thread_time};
 use super::digest::digest;
 use super::error::{PolicyError, Refusal};
 use super::generation::{Generation, INLINE_BUILD, INLINE_LIMIT, Slot};
 use super::instance::{BuildError, Instance, InstanceSpec};
+use super::lists::Lists;
 use super::places::{self, Places};
 use super::profiles::EngineProfiles;
 use super::spec::{EngineOptions, PolicySpec, PoolSpec};
@@ -195,8 +195,7 @@ impl Core {
             compiled,
             memory: spec.memory,
             settings: spec.settings_json().into(),
-            pools: pools.iter().map(wit_pool).collect(),
-            pools_generation,
+            lists: Mutex::new(Arc::new(Lists::new(pools, pools_generation))),
             stats: Arc::clone(stats),
             store,
             dry: spec.shadow.into(),
@@ -206,8 +205,8 @@ impl Core {
             epoch: self.epoch,
             alarm: Arc::clone(self.ticker.alarm()),
         };
-        let (slots, first) = self.warm_instances(&instances, spec.isolation)?;
-        let build_time = build_time(&instances, first, spec.isolation)?;
+        let warm = self.warm_instances(&instances, spec.isolation)?;
+        let build_time = build_time(&instances, warm.build_time, spec.isolation)?;
         let generation = Arc::new(Generation {
             spec: instances,
             number,
@@ -217,9 +216,10 @@ impl Core {
             isolation: spec.isolation,
             loaded_at: SystemTime::now(),
             deadline: Allowance::of_thread(spec.deadline),
+            telling: warm.telling,
             build_time,
             latest_build: AtomicU64::new(0),
-            slots,
+            slots: warm.slots,
             failed_before: false.into(),
             _places: reserved,
             core: Arc::clone(self),
@@ -281,30 +281,41 @@ impl Core {
         }
     }
 
-    /// An instance for each worker and the least CPU time that one took. With `isolation =
+    /// An instance for each worker. With `isolation =
     /// "request"` one is built all the same, so that what is wrong shows now.
-    fn warm_instances(
-        &self,
-        spec: &InstanceSpec,
-        isolation: Isolation,
-    ) -> Result<(Vec<Mutex<Slot>>, Duration), Refusal> {
+    fn warm_instances(&self, spec: &InstanceSpec, isolation: Isolation) -> Result<Warm, Refusal> {
         let shard = spec.stats.shards.last().cloned().unwrap_or_default();
-        let mut build_time = Duration::MAX;
-        let mut slots = Vec::with_capacity(self.workers);
+        let lists = spec.lists();
+        let mut warm = Warm {
+            slots: Vec::with_capacity(self.workers),
+            build_time: Duration::MAX,
+            telling: Duration::MAX,
+        };
         for worker in 0..self.workers {
             if worker > 0 && isolation == Isolation::Request {
-                slots.push(Mutex::new(Slot::Empty));
+                warm.slots.push(Mutex::new(Slot::Empty));
                 continue;
             }
-            let (instance, took) = timed(spec, |time| spec.build(&shard, time))?;
-            build_time = build_time.min(took);
-            slots.push(Mutex::new(match isolation {
+            let (instance, took) = timed(spec, |time| spec.build(&lists, &shard, time))?;
+            warm.build_time = warm.build_time.min(took);
+            warm.telling = warm.telling.min(instance.telling);
+            warm.slots.push(Mutex::new(match isolation {
                 Isolation::Worker => Slot::Ready(instance),
                 Isolation::Request => Slot::Empty,
             }));
         }
-        Ok((slots, build_time))
+        Ok(warm)
     }
+}
+
+/// Instances that were built before a policy is used.
+struct Warm {
+    /// By worker.
+    slots: Vec<Mutex<Slot>>,
+    /// The least CPU time that one took.
+    build_time: Duration,
+    /// The least time that one took to be told its lists.
+    telling: Duration,
 }
 
 /// What comes of a build off the workers, and the CPU time that it took.
@@ -373,19 +384,4 @@ fn quickest(spec: &InstanceSpec, first: Duration, limit: Duration) -> Duration {
         quickest = quickest.min(took);
     }
     quickest
-}
-
-fn wit_pool(pool: &PoolSpec) -> (Arc<WitPool>, Arc<[WitBackend]>) {
-    let backends = pool.backends.iter().map(|b| WitBackend {
-        address: b.address.clone(),
-        weight: b.weight,
-        labels: b.labels.clone(),
-    });
-    (
-        Arc::new(WitPool {
-            id: pool.id,
-            name: pool.name.clone(),
-        }),
-        backends.collect(),
-    )
 }

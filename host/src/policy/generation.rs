@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Fault, FaultKind};
-use super::contract::{Hooks, WitBackend, WitPool};
+use super::contract::Hooks;
 use super::deadline::{Allowance, thread_time};
 use super::engine::Core;
 use super::instance::{Instance, InstanceSpec};
 use super::lines::LogLine;
+use super::lists::Lists;
 use super::places::Reservation;
 use super::store::Store;
 use crate::config::{Isolation, OnFailure};
@@ -39,6 +40,8 @@ pub struct Generation {
     pub(super) loaded_at: SystemTime,
     /// For each call.
     pub(super) deadline: Allowance,
+    /// The least time that an instance took to be told its lists when the policy was loaded.
+    pub(super) telling: Duration,
     /// The least CPU time that an instance took to build when the policy was loaded.
     pub(super) build_time: Duration,
     /// The same of the latest that a builder built, in nanoseconds: a guest can take its time later
@@ -164,11 +167,12 @@ impl Generation {
             .unwrap_or_default()
     }
 
-    /// An instance for a worker that has none: the warm one, or a new one if that is quick.
-    /// Otherwise the builder thread is asked for one, and there is none for now.
+    /// An instance for a worker that has none: the warm one, or a new one that knows these lists if
+    /// that is quick. Otherwise the builder thread is asked for one, and there is none for now.
     pub(super) fn instance(
         self: &Arc<Self>,
         worker: usize,
+        lists: &Arc<Lists>,
         shard: &Arc<PolicyShard>,
     ) -> Result<Box<Instance>, Fault> {
         let Some(mut slot) = self.slot(worker) else {
@@ -195,7 +199,7 @@ impl Generation {
                     REBUILD_LIMIT
                 };
                 self.spec
-                    .build(shard, Allowance::of_thread(limit))
+                    .build(lists, shard, Allowance::of_thread(limit))
                     .map_err(|e| {
                         let message = e.into_message();
                         *slot = failed(message.clone());
@@ -245,22 +249,14 @@ impl Generation {
         if self.isolation == Isolation::Request {
             return Ok(());
         }
-        let shard = self.shard(usize::MAX);
-        for worker in 0..self.slots.len() {
-            if self
-                .slot(worker)
-                .is_some_and(|slot| matches!(*slot, Slot::Ready(_)))
-            {
-                continue;
-            }
-            let _one_at_a_time = self.spec.setting_up();
-            let built = self.spec.build(&shard, Allowance::on_wall(self.spec.setup));
-            let built = built.map_err(super::instance::BuildError::into_message)?;
-            if let Some(mut slot) = self.slot(worker) {
-                *slot = Slot::Ready(built);
-            }
-        }
-        Ok(())
+        let lists = self.lists();
+        let is_warm = |slot: MutexGuard<'_, Slot>| match &*slot {
+            Slot::Ready(instance) => instance.told.covers(&lists),
+            _ => false,
+        };
+        (0..self.slots.len())
+            .filter(|worker| !self.slot(*worker).is_some_and(is_warm))
+            .try_for_each(|worker| self.build_beside(worker, &lists))
     }
 
     /// Whether it is a shadow: if not, its instances may change the store while they are set up.
@@ -273,12 +269,61 @@ impl Generation {
 
     /// The pools that it selects from.
     pub fn pools(&self) -> Vec<DecidedPool> {
-        let pool = |(pool, backends): &(Arc<WitPool>, Arc<[WitBackend]>)| DecidedPool {
-            id: pool.id,
-            name: pool.name.clone(),
-            backends: backends.iter().map(|b| b.address.clone()).collect(),
-        };
-        self.spec.pools.iter().map(pool).collect()
+        self.spec.lists().decided()
+    }
+
+    /// The lists that its instances are told when they are built beside the workers.
+    pub fn lists(&self) -> Arc<Lists> {
+        self.spec.lists()
+    }
+
+    /// Has instances that are built beside the workers be told these lists from now on. Those that
+    /// live learn of them from their [`PolicyHandle`](super::PolicyHandle).
+    pub fn set_lists(&self, lists: &Arc<Lists>) {
+        let mut now = self
+            .spec
+            .lists
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *now = Arc::clone(lists);
+    }
+
+    /// Builds an instance that knows these lists for each worker, unless instances that live can be
+    /// told in the time of a call. To be called before workers hear of the lists. Takes as long as
+    /// the instances take to build, and is not for a worker.
+    ///
+    /// # Errors
+    ///
+    /// Why an instance could not be built.
+    pub fn warm_for(&self, lists: &Arc<Lists>) -> Result<(), String> {
+        let told_in_time = self.telling.saturating_mul(2) <= self.deadline.thread_time();
+        if told_in_time || self.isolation == Isolation::Request || self.lists().covers(lists) {
+            return Ok(());
+        }
+        (0..self.slots.len()).try_for_each(|worker| self.build_beside(worker, lists))
+    }
+
+    /// An instance that was built beside this worker and knows these lists.
+    pub(super) fn take_warm(&self, worker: usize, lists: &Lists) -> Option<Box<Instance>> {
+        let mut slot = self.slot(worker)?;
+        match std::mem::replace(&mut *slot, Slot::Empty) {
+            Slot::Ready(instance) if instance.told.covers(lists) => Some(instance),
+            other => {
+                *slot = other;
+                None
+            }
+        }
+    }
+
+    fn build_beside(&self, worker: usize, lists: &Arc<Lists>) -> Result<(), String> {
+        let _one_at_a_time = self.spec.setting_up();
+        let time = Allowance::on_wall(self.spec.setup);
+        let built = self.spec.build(lists, &self.shard(usize::MAX), time);
+        let built = built.map_err(super::instance::BuildError::into_message)?;
+        if let Some(mut slot) = self.slot(worker) {
+            *slot = Slot::Ready(built);
+        }
+        Ok(())
     }
 
     /// On a builder thread. Tells whether it was done: not while another generation of the policy
@@ -292,7 +337,9 @@ impl Generation {
         };
         let shard = self.shard(usize::MAX);
         let used = thread_time();
-        let built = match self.spec.build(&shard, Allowance::on_wall(self.spec.setup)) {
+        let lists = self.lists();
+        let time = Allowance::on_wall(self.spec.setup);
+        let built = match self.spec.build(&lists, &shard, time) {
             Ok(instance) => Slot::Ready(instance),
             Err(e) => failed(e.into_message()),
         };

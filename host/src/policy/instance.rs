@@ -1,7 +1,7 @@
 //! One instance: built from its spec, and what its failures mean.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use wasmtime::component::Resource;
@@ -9,10 +9,11 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
 use super::answer::{Fault, FaultKind};
 use super::component::Compiled;
-use super::contract::{Exports, WitBackend, WitPool};
+use super::contract::Exports;
 use super::deadline::Allowance;
 use super::error::Refusal;
 use super::lines::{LogLine, one_line, sentence};
+use super::lists::Lists;
 use super::names::guest_functions;
 use super::resources::{Headers, Request};
 use super::state::{Limits, State};
@@ -40,6 +41,10 @@ pub(super) struct Instance {
     pub store: Store<State>,
     /// Its hooks.
     pub exports: Exports,
+    /// The lists that it knows.
+    pub told: Arc<Lists>,
+    /// How long it took to be told all of them.
+    pub telling: Duration,
 }
 
 /// All that is needed to build an instance of one generation.
@@ -48,8 +53,8 @@ pub(super) struct InstanceSpec {
     pub compiled: Arc<Compiled>,
     pub memory: u64,
     pub settings: Arc<str>,
-    pub pools: Vec<(Arc<WitPool>, Arc<[WitBackend]>)>,
-    pub pools_generation: u64,
+    /// What instances are told that are built beside the workers.
+    pub lists: Mutex<Arc<Lists>>,
     pub stats: Arc<PolicyStats>,
     /// What its instances share on all workers.
     pub store: Arc<SharedStore>,
@@ -87,9 +92,15 @@ impl InstanceSpec {
         }
     }
 
-    /// Instantiates, configures and tells the backends, all within this time.
+    /// What instances are told now.
+    pub fn lists(&self) -> Arc<Lists> {
+        Arc::clone(&self.lists.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Instantiates, configures and tells the lists, all within this time.
     pub fn build(
         &self,
+        lists: &Arc<Lists>,
         shard: &Arc<PolicyShard>,
         time: Allowance,
     ) -> Result<Box<Instance>, BuildError> {
@@ -102,7 +113,7 @@ impl InstanceSpec {
         } else {
             script
         };
-        let mut instance = self.build_with(tape, shard, time)?;
+        let mut instance = self.build_with(lists, tape, shard, time)?;
         if let Some(mut tape) = instance.store.data_mut().eject() {
             self.heard.get_or_init(|| tape.take_lines());
         }
@@ -117,11 +128,13 @@ impl InstanceSpec {
             ..Script::default()
         });
         let tape = Tape::scripted(script).replay().silent();
-        self.build_with(Some(tape), &Arc::default(), time).map(drop)
+        self.build_with(&self.lists(), Some(tape), &Arc::default(), time)
+            .map(drop)
     }
 
     fn build_with(
         &self,
+        lists: &Arc<Lists>,
         tape: Option<Tape>,
         shard: &Arc<PolicyShard>,
         time: Allowance,
@@ -160,8 +173,8 @@ impl InstanceSpec {
         if let Some(tape) = tape {
             store.data_mut().insert(Box::new(tape));
         }
-        let exports = match self.set_up(&mut store) {
-            Ok(exports) => exports,
+        let (exports, telling) = match self.set_up(lists, &mut store) {
+            Ok(set_up) => set_up,
             Err((step, cause)) => {
                 return Err(BuildError {
                     step,
@@ -170,10 +183,19 @@ impl InstanceSpec {
                 });
             }
         };
-        Ok(Box::new(Instance { store, exports }))
+        Ok(Box::new(Instance {
+            store,
+            exports,
+            told: Arc::clone(lists),
+            telling,
+        }))
     }
 
-    fn set_up(&self, store: &mut Store<State>) -> Result<Exports, (&'static str, Cause)> {
+    fn set_up(
+        &self,
+        lists: &Lists,
+        store: &mut Store<State>,
+    ) -> Result<(Exports, Duration), (&'static str, Cause)> {
         let failed = |step| move |e| (step, Cause::Failed(e));
         let instance = self
             .compiled
@@ -192,19 +214,11 @@ impl InstanceSpec {
                 .map_err(failed("configure"))?;
             answer.map_err(|message| ("configure", Cause::Refused(one_line(&message))))?;
         }
-        if let Some(backends_changed) = &exports.backends_changed {
-            for (pool, backends) in &self.pools {
-                let change = (
-                    Arc::clone(pool),
-                    self.pools_generation,
-                    Arc::clone(backends),
-                );
-                backends_changed
-                    .call(&mut *store, change)
-                    .map_err(failed("backends-changed"))?;
-            }
-        }
-        Ok(exports)
+        let began = Instant::now();
+        lists
+            .tell(None, &exports, store)
+            .map_err(failed("backends-changed"))?;
+        Ok((exports, began.elapsed()))
     }
 }
 

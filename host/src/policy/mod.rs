@@ -30,6 +30,7 @@ mod host;
 mod inspect;
 mod instance;
 mod lines;
+mod lists;
 mod names;
 mod output;
 mod places;
@@ -52,7 +53,7 @@ mod wasi_context;
 mod tests;
 
 pub use answer::{Attempt, ByteRange, Edited, Fault, FaultKind, RangeVerdict, Reply, Selected};
-pub use ask::{Ask, CheckRange, EditRequest, EditResponse, HookAnswer, Message, Select};
+pub use ask::{Ask, CheckRange, EditRequest, EditResponse, HookAnswer, Message, Positions, Select};
 pub use builtin::{builtin, builtin_names};
 /// For `fuzz/`, which looks at it apart from what is done with it.
 #[doc(hidden)]
@@ -67,6 +68,7 @@ pub use handle::PolicyHandle;
 pub use hook::Hook;
 pub use inspect::{Anatomy, Form, Interface};
 pub use lines::LogLine;
+pub use lists::Lists;
 pub use recorded::{Octets, Recorded};
 pub use spec::{BackendSpec, EngineOptions, PolicySpec, PoolSpec};
 pub use store::{ENTRY_BYTES, Store, StoreError};

@@ -5,7 +5,7 @@ use rand::Rng;
 use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
-
+use crate::policy::{Ask, Fault, Message, PolicyHandle, Positions};
 use crate::route::Rule;
 use crate::upstream::{BackendFacts, FailedAttempt, PoolId, WorkerPools};
 
@@ -51,7 +51,40 @@ pub(super) struct WorkerEnvironment<'a> {
     pool: PoolId,
 }
 
-impl Caller for WorkerEnvironment<'_> {}
+impl Caller for WorkerEnvironment<'_> {
+    #[inline]
+    fn call<Q: Ask>(
+        self,
+        handle: &mut PolicyHandle,
+        question: &Q,
+        message: &mut Message<'_>,
+    ) -> Result<Q::Answer, Fault> {
+        if self.pools.generation == self.worker.topology() {
+            question.ask(handle, message)
+        } else {
+            self.call_later(handle, question, message)
+        }
+    }
+}
+
+impl WorkerEnvironment<'_> {
+    /// The worker has adopted another topology since the request began: the policies know the lists
+    /// of that one.
+    #[cold]
+    fn call_later<Q: Ask>(
+        self,
+        handle: &mut PolicyHandle,
+        question: &Q,
+        message: &mut Message<'_>,
+    ) -> Result<Q::Answer, Fault> {
+        let now = self.worker.view();
+        let positions = Positions {
+            there: &|position| self.pools.translate(self.pool, position, &now.pools),
+            back: &|position| now.pools.translate(self.pool, position, self.pools),
+        };
+        question.ask_by(handle, message, positions)
+    }
+}
 
 impl Environment for WorkerEnvironment<'_> {
     fn random(self) -> u64 {

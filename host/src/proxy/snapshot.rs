@@ -5,22 +5,24 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::config::Config;
 use crate::decision::{PolicyEntry, WorkerPolicies, WorkerSide, lineup};
-
 use crate::recording::{Lineup, Recorder};
 use crate::route::RouteTable;
 use crate::stats::Stats;
-use crate::upstream::{BackendFacts, PoolTopology, WorkerPools};
+use crate::upstream::{BackendFacts, Topology, WorkerPools};
 
 /// Routes, pools and policies of one moment. Published by `app`, adopted by each worker between two
 /// requests.
 pub struct Snapshot {
     /// Grows with each publication.
     pub version: u64,
+    /// What the operator said.
+    pub config: Arc<Config>,
     /// The routes.
     pub routes: Arc<RouteTable>,
-    /// The pools by index.
-    pub pools: Arc<[Arc<PoolTopology>]>,
+    /// The pools.
+    pub topology: Arc<Topology>,
     /// The policies by index.
     pub policies: Vec<PolicyEntry>,
 }
@@ -41,28 +43,23 @@ pub struct WorkerSnapshot {
 impl WorkerSnapshot {
     /// The first one of a worker.
     pub fn new(snapshot: Arc<Snapshot>, stats: &Stats, worker: usize) -> Self {
-        let pools = Rc::new(WorkerPools::new(&snapshot.pools, stats, worker));
-        Self::with_pools(snapshot, pools, None, stats, worker)
+        Self::build(snapshot, None, stats, worker)
     }
 
-    /// The next one: what did not change is carried over.
+    /// The next one. What did not change is carried over: endpoints by their ids, policies by their
+    /// names.
     pub fn next(&self, snapshot: Arc<Snapshot>, stats: &Stats, worker: usize) -> Self {
-        if !Arc::ptr_eq(&snapshot.pools, &self.snapshot.pools)
-            || snapshot.policies.len() != self.snapshot.policies.len()
-        {
-            return Self::new(snapshot, stats, worker);
-        }
-        let pools = Rc::clone(&self.pools);
-        Self::with_pools(snapshot, pools, Some(&self.policies), stats, worker)
+        Self::build(snapshot, Some(self), stats, worker)
     }
 
-    fn with_pools(
-        snapshot: Arc<Snapshot>,
-        pools: Rc<WorkerPools>,
-        former: Option<&WorkerPolicies>,
-        stats: &Stats,
-        worker: usize,
-    ) -> Self {
+    fn build(snapshot: Arc<Snapshot>, former: Option<&Self>, stats: &Stats, worker: usize) -> Self {
+        let pools = match former.map(|former| &former.pools) {
+            Some(pools) if pools.generation == snapshot.topology.generation => Rc::clone(pools),
+            former => {
+                let former = former.map(|pools| &**pools);
+                Rc::new(WorkerPools::new(&snapshot.topology, former, stats, worker))
+            }
+        };
         let facts = Arc::clone(&pools.facts) as Arc<dyn BackendFacts>;
         let side = WorkerSide {
             facts: &facts,
@@ -70,7 +67,7 @@ impl WorkerSnapshot {
             worker,
         };
         Self {
-            policies: WorkerPolicies::new(&snapshot.policies, former, side),
+            policies: WorkerPolicies::new(&snapshot.policies, former.map(|f| &f.policies), side),
             snapshot,
             pools,
             lineup: OnceCell::new(),
@@ -81,12 +78,12 @@ impl WorkerSnapshot {
     pub(super) fn lineup(&self, recorder: &Recorder) -> &Arc<Lineup> {
         let Snapshot {
             version,
-            pools,
+            topology,
             policies,
             ..
         } = &*self.snapshot;
         self.lineup
-            .get_or_init(|| Arc::new(lineup(recorder, *version, pools, policies)))
+            .get_or_init(|| Arc::new(lineup(recorder, *version, &topology.pools, policies)))
     }
 }
 

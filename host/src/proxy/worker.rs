@@ -76,6 +76,8 @@ pub struct Worker {
     /// What is logged of policies' faults.
     pub faults: FaultLog,
     view: RefCell<Rc<WorkerSnapshot>>,
+    /// Generation of the view's topology.
+    topology: Cell<u64>,
     #[allow(
         clippy::vec_box,
         reason = "lent and taken back for each request: a pointer moves, not a kilobyte"
@@ -129,6 +131,7 @@ impl Worker {
             lingering: Rc::default(),
             turned_away: Rc::default(),
             faults: FaultLog::default(),
+            topology: Cell::new(view.pools.generation),
             view: RefCell::new(Rc::new(view)),
             scratch: RefCell::default(),
             date: Cell::new([b' '; 29]),
@@ -145,8 +148,15 @@ impl Worker {
         Rc::clone(&self.view.borrow())
     }
 
+    /// The generation of the topology that policies know.
+    #[inline]
+    pub fn topology(&self) -> u64 {
+        self.topology.get()
+    }
+
     /// Lets the next requests be decided by another snapshot.
     pub fn adopt(&self, view: WorkerSnapshot) {
+        self.topology.set(view.pools.generation);
         // The old one may free instances when it is dropped: not while the cell is borrowed.
         let old = self.view.replace(Rc::new(view));
         drop(old);

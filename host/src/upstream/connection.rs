@@ -64,7 +64,7 @@ impl Connection {
                 None => return,
             }
         }
-        if max_idle == 0 {
+        if max_idle == 0 || endpoint.retired.get() {
             return;
         }
         let Self {

@@ -35,6 +35,8 @@ pub struct WorkerEndpoint {
     pub(super) places: Option<Arc<Places>>,
     /// This worker's requests that wait for one.
     pub(super) queue: Queue,
+    /// It has left the topology, or has another limit now: no connection is pooled here any more.
+    pub(super) retired: Cell<bool>,
     protocol: Protocol,
     tls: Tls,
 }
@@ -55,9 +57,23 @@ impl WorkerEndpoint {
             idle: RefCell::default(),
             places: endpoint.places.clone(),
             queue: Queue::default(),
+            retired: Cell::new(false),
             protocol: endpoint.protocol,
             tls: endpoint.tls,
         }
+    }
+
+    /// Whether its connections are what the operator says now.
+    pub(super) fn is_still(&self, said: &Endpoint) -> bool {
+        let places = self.places.as_ref().map(Arc::as_ptr);
+        (self.protocol, self.tls) == (said.protocol, said.tls)
+            && places == said.places.as_ref().map(Arc::as_ptr)
+    }
+
+    /// Closes the pooled connections, and those in use after their exchange.
+    pub(super) fn retire(&self) {
+        self.retired.set(true);
+        self.sweep(u64::MAX);
     }
 
     /// What [`super::Lease::pooled`] gives.

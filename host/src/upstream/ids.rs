@@ -6,7 +6,9 @@ use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Health;
+use tokio::sync::Notify;
+
+use super::{Health, Places};
 
 /// A pool, by the operator's name for it.
 ///
@@ -55,6 +57,12 @@ struct Known {
     /// Names need not be unique: the pool of a host may be named as another pool is.
     pools: HashMap<(String, usize), PoolId>,
     endpoints: HashMap<SocketAddr, (EndpointId, Arc<Health>)>,
+    /// Of the addresses whose connections are limited.
+    places: HashMap<SocketAddr, Arc<Places>>,
+    /// Wakes the workers when pooled connections are in the way of waiting requests.
+    wanted: Arc<Notify>,
+    /// Of the last topology.
+    generation: u64,
 }
 
 impl Registry {
@@ -87,6 +95,26 @@ impl Registry {
         let next = EndpointId(next(&known.endpoints));
         let new = || (next, Arc::new(Health::new(self.workers)));
         known.endpoints.entry(address).or_insert_with(new).clone()
+    }
+
+    /// The places at this address. While their number stays the same, so do they, with the requests
+    /// that wait for one.
+    pub(super) fn places(&self, address: SocketAddr, count: usize) -> Arc<Places> {
+        let mut known = self.known();
+        let kept = known.places.get(&address).cloned();
+        if let Some(places) = kept.filter(|places| places.count() == count) {
+            return places;
+        }
+        let places = Arc::new(Places::new(count, &known.wanted));
+        known.places.insert(address, Arc::clone(&places));
+        places
+    }
+
+    /// The number of the next topology.
+    pub(super) fn next_generation(&self) -> u64 {
+        let mut known = self.known();
+        known.generation += 1;
+        known.generation
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

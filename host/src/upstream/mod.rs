@@ -35,7 +35,7 @@ pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};
 pub use places::{Place, Places, SlowPlace, Turn};
 pub use pool::{WorkerPool, WorkerPools};
 pub use resolve::{ResolveError, resolve, resolve_pool};
-pub use topology::{Endpoint, PoolTopology, Protocol, Tls};
+pub use topology::{Endpoint, PoolTopology, Protocol, Tls, Topology};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic")]

@@ -104,6 +104,11 @@ impl Places {
         }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     /// A place, if one is free and no request waits for it.
     pub(super) fn take(&self) -> Option<Place> {
         Arc::clone(&self.free)

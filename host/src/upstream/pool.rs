@@ -10,12 +10,17 @@ use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
 use super::facts::Known;
-use super::{BackendFacts, EndpointId, Facts, FailedAttempt, PoolId, PoolTopology, WorkerEndpoint};
+use super::{
+    BackendFacts, Endpoint, EndpointId, Facts, FailedAttempt, PoolId, PoolTopology, Topology,
+    WorkerEndpoint,
+};
 use crate::stats::{PoolShard, Stats};
 
 /// All pools of one worker.
 #[derive(Debug)]
 pub struct WorkerPools {
+    /// Of the topology.
+    pub generation: u64,
     /// By id. An id may be of a pool that is not there.
     pools: Vec<Option<WorkerPool>>,
     /// Each endpoint once, for sweeping.
@@ -41,28 +46,29 @@ pub struct WorkerPool {
 }
 
 impl WorkerPools {
-    /// The pools of worker number `worker`.
-    pub fn new(topologies: &[Arc<PoolTopology>], stats: &Stats, worker: usize) -> Self {
-        let mut by_id: HashMap<EndpointId, Rc<WorkerEndpoint>> = HashMap::new();
+    /// The pools of worker number `worker`. Endpoints that stayed are those of `former`, with their
+    /// connections; the others of `former` pool no connection any more.
+    pub fn new(topology: &Topology, former: Option<&Self>, stats: &Stats, worker: usize) -> Self {
+        let mut endpoints = Carried::new(former);
         let mut pools: Vec<Option<WorkerPool>> = Vec::new();
-        for topology in topologies {
-            let endpoints = topology.endpoints.iter().map(|said| {
-                let new = || Rc::new(WorkerEndpoint::new(said, stats, worker));
-                Rc::clone(by_id.entry(said.id).or_insert_with(new))
-            });
-            let pool = WorkerPool::new(topology, endpoints.collect(), stats, worker);
+        for topology in &topology.pools {
+            let of_pool = topology.endpoints.iter();
+            let of_pool = of_pool.map(|said| endpoints.take(said, stats, worker));
+            let pool = WorkerPool::new(topology, of_pool.collect(), stats, worker);
             let index = topology.id.index();
             pools.resize_with(pools.len().max(index + 1), || None);
             pools[index] = Some(pool);
         }
         let facts = pools.iter().flatten().map(|p| (p.topology.id, p.known()));
         let facts = Facts::new(facts, stats.started());
-        let mut endpoints = topologies.iter().flat_map(|t| &t.endpoints);
-        let places = endpoints.find_map(|e| e.places.as_ref());
+        let endpoints = endpoints.finish();
+        let wanted = endpoints.iter().find_map(|e| e.places());
+        let wanted = wanted.map(|places| Arc::clone(places.wanted()));
         Self {
+            generation: topology.generation,
             pools,
-            endpoints: by_id.into_values().collect(),
-            wanted: places.map(|places| Arc::clone(places.wanted())),
+            endpoints,
+            wanted,
             facts: Arc::new(facts),
         }
     }
@@ -99,6 +105,16 @@ impl WorkerPools {
         self.pool(pool).is_some_and(|p| p.takes_traffic(position))
     }
 
+    /// Where the endpoint that has this position in a pool of these stands in the same pool of
+    /// others, if it does.
+    pub fn translate(&self, pool: PoolId, position: u32, to: &Self) -> Option<u32> {
+        let endpoint = self.pool(pool)?.endpoints.get(position as usize)?.id;
+        let there = to.pool(pool)?.endpoints.iter();
+        (0..)
+            .zip(there)
+            .find_map(|(at, other)| (other.id == endpoint).then_some(at))
+    }
+
     /// Closes what has been idle since before `before`, in milliseconds of the worker's clock.
     pub fn sweep(&self, before: u64) {
         self.endpoints.iter().for_each(|e| e.sweep(before));
@@ -117,6 +133,42 @@ impl WorkerPools {
         if self.wanted.is_some() {
             self.endpoints.iter().for_each(|e| e.make_room());
         }
+    }
+}
+
+/// The endpoints of a worker while its next pools are put together.
+struct Carried {
+    former: HashMap<EndpointId, Rc<WorkerEndpoint>>,
+    taken: HashMap<EndpointId, Rc<WorkerEndpoint>>,
+}
+
+impl Carried {
+    fn new(former: Option<&WorkerPools>) -> Self {
+        let former = former.map_or(&[][..], |pools| &pools.endpoints);
+        Self {
+            former: former.iter().map(|e| (e.id, Rc::clone(e))).collect(),
+            taken: HashMap::new(),
+        }
+    }
+
+    fn take(&mut self, said: &Endpoint, stats: &Stats, worker: usize) -> Rc<WorkerEndpoint> {
+        if let Some(taken) = self.taken.get(&said.id) {
+            return Rc::clone(taken);
+        }
+        let endpoint = match self.former.remove(&said.id) {
+            Some(former) if former.is_still(said) => former,
+            former => {
+                former.iter().for_each(|former| former.retire());
+                Rc::new(WorkerEndpoint::new(said, stats, worker))
+            }
+        };
+        self.taken.insert(said.id, Rc::clone(&endpoint));
+        endpoint
+    }
+
+    fn finish(self) -> Vec<Rc<WorkerEndpoint>> {
+        self.former.values().for_each(|former| former.retire());
+        self.taken.into_values().collect()
     }
 }
 

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::Notify;
 
-use super::{Endpoint, Places, PoolId, PoolTopology, Registry};
+use super::{Endpoint, PoolId, PoolTopology, Registry, Topology};
 use crate::config::{self, Pool};
 
 /// A backend address that leads nowhere.
@@ -24,17 +23,17 @@ pub struct ResolveError {
 
 /// Resolves every backend of every pool. Names may yield several addresses; each is an endpoint
 /// with the same weight and labels.
-pub async fn resolve(
-    pools: &[Pool],
-    registry: &Registry,
-) -> Result<Vec<PoolTopology>, ResolveError> {
+pub async fn resolve(pools: &[Pool], registry: &Registry) -> Result<Topology, ResolveError> {
     let ids = registry.pools(pools.iter().map(|pool| pool.name.as_str()));
     let mut resolved = Vec::with_capacity(pools.len());
     for (pool, id) in pools.iter().zip(ids) {
         resolved.push(resolve_pool(pool, id, registry).await?);
     }
-    limit(pools, &mut resolved);
-    Ok(resolved)
+    limit(pools, &mut resolved, registry);
+    Ok(Topology {
+        generation: registry.next_generation(),
+        pools: resolved.into_iter().map(Arc::new).collect(),
+    })
 }
 
 /// Resolves one pool. What limits its connections is only known together with the other pools.
@@ -78,7 +77,7 @@ pub async fn resolve_pool(
 }
 
 /// Gives the addresses whose connections are limited their places.
-fn limit(pools: &[Pool], resolved: &mut [PoolTopology]) {
+fn limit(pools: &[Pool], resolved: &mut [PoolTopology], registry: &Registry) {
     let mut limits: HashMap<SocketAddr, usize> = HashMap::new();
     for (pool, topology) in pools
         .iter()
@@ -92,16 +91,12 @@ fn limit(pools: &[Pool], resolved: &mut [PoolTopology]) {
             *limit = pool.max_connections.min(*limit);
         }
     }
-    let wanted = Arc::new(Notify::new());
-    let places: HashMap<_, _> = limits
-        .into_iter()
-        .map(|(address, limit)| (address, Arc::new(Places::new(limit, &wanted))))
-        .collect();
     for endpoint in resolved
         .iter_mut()
         .flat_map(|topology| &mut topology.endpoints)
     {
-        endpoint.places = places.get(&endpoint.address).cloned();
+        let limit = limits.get(&endpoint.address);
+        endpoint.places = limit.map(|limit| registry.places(endpoint.address, *limit));
     }
 }
 

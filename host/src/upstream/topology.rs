@@ -6,6 +6,15 @@ use std::time::Duration;
 
 use super::{EndpointId, Health, Places, PoolId, Registry};
 
+/// All pools of one moment.
+#[derive(Debug, Clone)]
+pub struct Topology {
+    /// Grows with each topology of the process, from 1.
+    pub generation: u64,
+    /// In the order of the configuration.
+    pub pools: Vec<Arc<PoolTopology>>,
+}
+
 /// One pool.
 #[derive(Debug, Clone)]
 pub struct PoolTopology {

@@ -9,6 +9,7 @@ mod change;
 mod deploy;
 mod policy_state;
 mod publish;
+mod snapshot;
 mod start;
 mod status;
 mod watch_trial;
@@ -21,12 +22,11 @@ use super::policies;
 use crate::admin::{ChangeError, Readiness};
 use crate::config::{Config, Policy};
 use crate::decision::{PolicyEntry, Tokens};
-use crate::policy::{Engine, Generation, PolicySpec};
+use crate::policy::{Engine, Generation, Lists, PolicySpec};
 use crate::proxy::Snapshot;
 use crate::rollout::StateDir;
-use crate::route::RouteTable;
 use crate::stats::Stats;
-use crate::upstream::{PoolId, PoolTopology};
+use crate::upstream::Topology;
 
 use policy_state::PolicyState;
 
@@ -38,7 +38,6 @@ pub struct ControlPlane {
     config: Arc<Config>,
     engine: Engine,
     stats: Stats,
-    topologies: Arc<[Arc<PoolTopology>]>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     adoption: Arc<Adoption>,
     readiness: Mutex<Readiness>,
@@ -64,31 +63,27 @@ impl ControlPlane {
         config: Arc<Config>,
         engine: Engine,
         stats: Stats,
-        topologies: Arc<[Arc<PoolTopology>]>,
+        topology: &Arc<Topology>,
         state_dir: Option<StateDir>,
     ) -> Self {
         let loading: Arc<str> = "it is being loaded".into();
+        let no_lists = Arc::new(Lists::new(&[], 0));
         let entry = |policy: &Policy| PolicyEntry {
             name: policy.name.as_str().into(),
             on_failure: policy.on_failure,
             while_absent: policy.while_absent,
+            lists: Arc::clone(&no_lists),
             active: Err(Arc::clone(&loading)),
             trial: None,
         };
-        let pools: Vec<PoolId> = topologies.iter().map(|pool| pool.id).collect();
-        let snapshot = Snapshot {
-            version: 1,
-            routes: Arc::new(RouteTable::new(&config.routes, &pools)),
-            pools: Arc::clone(&topologies),
-            policies: config.policies.iter().map(entry).collect(),
-        };
+        let entries = config.policies.iter().map(entry).collect();
+        let snapshot = Snapshot::next(None, &config, topology, entries);
         Self {
             adoption: Arc::new(Adoption::new(config.workers)),
             policies: config.policies.iter().map(|_| Managed::default()).collect(),
             config,
             engine,
             stats,
-            topologies,
             snapshots: watch::Sender::new(Arc::new(snapshot)),
             readiness: Mutex::new(Readiness::Starting),
             explain: Tokens::default(),
@@ -100,6 +95,10 @@ impl ControlPlane {
     /// For a worker: the current snapshot and later ones.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshots.subscribe()
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
     }
 
     /// For a worker: where it reports which snapshot it has adopted.
@@ -165,9 +164,11 @@ impl ControlPlane {
                 shadow,
                 ..policies::spec(policy, component, source)
             };
-            let pools = policies::pools(&this.config, &this.topologies, index);
+            let topology = Arc::clone(&this.snapshot().topology);
+            let pools = policies::pools(&this.config, &topology.pools, index);
+            let stats = this.stats.policy(&policy.name);
             this.engine
-                .load(&spec, &pools, 1, &this.stats.policy(&policy.name), number)
+                .load(&spec, &pools, topology.generation, &stats, number)
                 .map_err(|e| e.to_string())
         };
         tokio::task::spawn_blocking(load)

@@ -94,8 +94,7 @@ impl ControlPlane {
 
     /// Publishes this policy's current state and returns the snapshot's version.
     pub(super) fn publish(&self, index: usize) -> u64 {
-        let mut version = 0;
-        self.snapshots.send_modify(|current| {
+        self.publish_next(|current| {
             // Locked in here, so that the later of two changes is published later.
             let state = self.state(index);
             let mut policies = current.policies.clone();
@@ -111,15 +110,8 @@ impl ControlPlane {
                         .into())
                 }
             }
-            version = current.version + 1;
-            *current = Arc::new(Snapshot {
-                version,
-                routes: Arc::clone(&current.routes),
-                pools: Arc::clone(&current.pools),
-                policies,
-            });
-        });
-        version
+            Snapshot::next(Some(current), &self.config, &current.topology, policies)
+        })
     }
 
     /// Keeps the active generation on disk, if `state-dir` is set. The caller holds the policy's

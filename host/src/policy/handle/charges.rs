@@ -116,18 +116,24 @@ impl PolicyHandle {
         instance: Box<Instance>,
     ) -> Fault {
         let fault = fault(hook.name(), error, instance.store.data().limits.denied);
+        // What it took beyond what a call can take was another thread's.
+        let took = self
+            .took
+            .min(self.deadline.thread_time().saturating_add(BEYOND));
+        self.charge(hook, client, took + self.generation.rebuild_cost());
+        self.lost(&fault, instance);
+        fault
+    }
+
+    /// An instance is not asked again.
+    #[cold]
+    pub(super) fn lost(&self, fault: &Fault, instance: Box<Instance>) {
         self.generation.let_go(instance);
         match fault.kind {
             FaultKind::Deadline => self.shard.deadlines.increment(),
             FaultKind::Invalid => self.shard.invalid.increment(),
             _ => self.shard.traps.increment(),
         }
-        // What it took beyond what a call can take was another thread's.
-        let took = self
-            .took
-            .min(self.deadline.thread_time().saturating_add(BEYOND));
-        self.charge(hook, client, took + self.generation.rebuild_cost());
         self.generation.lost(self.worker);
-        fault
     }
 }

@@ -9,6 +9,7 @@ mod mutated;
 mod rebuilding;
 mod shapes;
 mod sharing;
+mod topology;
 mod wasi;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -101,6 +102,10 @@ impl TestEngine {
     fn adopt(&self, generation: Arc<Generation>) -> PolicyHandle {
         let facts = Arc::clone(&self.facts) as Arc<dyn BackendFacts>;
         PolicyHandle::adopt(generation, 0, facts, Arc::clone(&self.stats.shards[0]))
+    }
+
+    fn facts(&self) -> Arc<dyn BackendFacts> {
+        Arc::clone(&self.facts) as Arc<dyn BackendFacts>
     }
 
     fn shard(&self) -> &PolicyShard {

@@ -3,6 +3,7 @@
 mod attempts;
 mod connections;
 mod queue;
+mod topology;
 
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -77,16 +78,19 @@ fn local(connection: &Connection) -> SocketAddr {
     tcp(connection).local_addr().unwrap()
 }
 
-/// Pools of one worker, with endpoints at these addresses each.
+/// Pools with endpoints at these addresses each.
 fn topologies(pools: &[&[&str]]) -> Vec<PoolTopology> {
-    let registry = Registry::new(1);
+    topologies_of(&Registry::new(1), pools)
+}
+
+fn topologies_of(registry: &Registry, pools: &[&[&str]]) -> Vec<PoolTopology> {
     let ids = registry.pools(pools.iter().map(|_| "a"));
     let pool = |(id, addresses): (PoolId, &&[&str])| PoolTopology {
         id,
         name: "a".to_owned(),
         endpoints: addresses
             .iter()
-            .map(|a| endpoint(&registry, a.parse().unwrap()))
+            .map(|a| endpoint(registry, a.parse().unwrap()))
             .collect(),
         attempts: 5,
         max_idle: 64,
@@ -106,8 +110,19 @@ fn topology(addresses: &[&str]) -> PoolTopology {
 }
 
 fn worker_pools(topologies: impl IntoIterator<Item = PoolTopology>) -> WorkerPools {
-    let topologies: Vec<_> = topologies.into_iter().map(Arc::new).collect();
-    WorkerPools::new(&topologies, &Stats::new(1), 0)
+    next_pools(None, 1, topologies)
+}
+
+fn next_pools(
+    former: Option<&WorkerPools>,
+    generation: u64,
+    topologies: impl IntoIterator<Item = PoolTopology>,
+) -> WorkerPools {
+    let topology = Topology {
+        generation,
+        pools: topologies.into_iter().map(Arc::new).collect(),
+    };
+    WorkerPools::new(&topology, former, &Stats::new(1), 0)
 }
 
 /// The id of the pool that comes after so many others.

@@ -313,7 +313,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
         pool("b", &[shared, own], 0),
         pool("c", &[shared], 2),
     ];
-    let resolved = resolve(&three, &registry).await.unwrap();
+    let resolved = resolve(&three, &registry).await.unwrap().pools;
     let shared = resolved[0].endpoints[0].places.clone().unwrap();
     let held: Vec<_> = std::iter::from_fn(|| shared.take()).collect();
     assert_eq!(held.len(), 2);
@@ -328,7 +328,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
     assert!(resolved[1].endpoints[1].places.is_none(), "no limit");
     // Whichever pool comes first.
     let two = [pool("c", &[own], 2), pool("a", &[own], 3)];
-    let resolved = resolve(&two, &registry).await.unwrap();
+    let resolved = resolve(&two, &registry).await.unwrap().pools;
     let own = resolved[1].endpoints[0].places.clone().unwrap();
     let held: Vec<_> = std::iter::from_fn(|| own.take()).collect();
     assert_eq!(held.len(), 2);

@@ -1,0 +1,126 @@
+//! A list of backends that changes, as instances that live hear of it.
+
+use super::*;
+
+/// The pools of the other tests, of which the first has lost a backend and got two.
+fn changed() -> Vec<PoolSpec> {
+    let mut pools = pools();
+    let backend = |n: u32| BackendSpec {
+        address: format!("10.0.0.{n}:80"),
+        weight: 1,
+        labels: Vec::new(),
+    };
+    pools[0].backends = vec![backend(2), backend(4), backend(5)];
+    pools
+}
+
+const FIRST: &str = "0 web 7 10.0.0.1:80/1/zone=a 10.0.0.2:80/2/zone=a 10.0.0.3:80/3/zone=a; \
+     1 other 7 10.0.0.9:80/9/zone=a";
+/// The pool that did not change is not told again.
+const SECOND: &str =
+    "1 other 7 10.0.0.9:80/9/zone=a; 0 web 8 10.0.0.2:80/1 10.0.0.4:80/1 10.0.0.5:80/1";
+/// To a fresh instance.
+const SECOND_AT_ONCE: &str =
+    "0 web 8 10.0.0.2:80/1 10.0.0.4:80/1 10.0.0.5:80/1; 1 other 7 10.0.0.9:80/9/zone=a";
+
+/// What the instance knows, and how often it was asked.
+fn knows(handle: &mut PolicyHandle) -> (String, String) {
+    let mut head = request(&[]);
+    let edited = until_available(|| handle.edit_request(&mut head, 0));
+    assert_eq!(edited.unwrap(), Edited::Done);
+    let told = |name| field(&head, name).to_owned();
+    (told("x-probe-topology"), told("x-probe-calls"))
+}
+
+fn reports(settings: Value) -> PolicySpec {
+    let mut settings = settings;
+    settings["request"] = json!(["topology", "calls"]);
+    probe(settings)
+}
+
+fn change(engine: &TestEngine, handle: &mut PolicyHandle) -> Arc<Lists> {
+    let lists = Arc::new(handle.generation().lists().next(&changed(), 8));
+    handle.generation().warm_for(&lists).unwrap();
+    handle.adopt_lists(&lists, &engine.facts());
+    lists
+}
+
+#[test]
+fn an_instance_that_lives_sees_the_second_list_and_keeps_its_memory() {
+    let engine = TestEngine::new();
+    let mut handle = engine.handle(&reports(json!({})));
+    assert_eq!(knows(&mut handle), (FIRST.to_owned(), "1".to_owned()));
+    let lists = change(&engine, &mut handle);
+    assert_eq!(knows(&mut handle), (SECOND.to_owned(), "2".to_owned()));
+    assert_eq!(engine.shard().traps.value(), 0);
+    // One that is published again without a change says nothing new.
+    let again = Arc::new(lists.next(&changed(), 9));
+    handle.adopt_lists(&again, &engine.facts());
+    assert_eq!(knows(&mut handle), (SECOND.to_owned(), "3".to_owned()));
+}
+
+#[test]
+fn an_instance_that_was_built_with_an_older_list_is_told_before_it_is_asked() {
+    let engine = TestEngine::new();
+    let mut handle = engine.handle(&reports(json!({})));
+    let lists = Arc::new(handle.generation().lists().next(&changed(), 8));
+    // It is asked for the first time after the change.
+    handle.adopt_lists(&lists, &engine.facts());
+    assert_eq!(knows(&mut handle), (SECOND.to_owned(), "1".to_owned()));
+    // Those that are built later are told once.
+    let mut head = request(&[("x-probe-request", "trap")]);
+    assert!(handle.edit_request(&mut head, 0).is_err());
+    assert_eq!(
+        knows(&mut handle),
+        (SECOND_AT_ONCE.to_owned(), "1".to_owned())
+    );
+}
+
+#[test]
+fn what_can_not_be_told_within_the_deadline_is_warmed_beside_and_swapped() {
+    let engine = TestEngine::new();
+    // 50 ms for each list.
+    let slow = PolicySpec {
+        deadline: Duration::from_millis(20),
+        ..reports(json!({"on_topology": "spin=50000"}))
+    };
+    let mut handle = engine.handle(&slow);
+    assert_eq!(knows(&mut handle), (FIRST.to_owned(), "1".to_owned()));
+    change(&engine, &mut handle);
+    let mut head = request(&[]);
+    assert_eq!(
+        handle.edit_request(&mut head, 0).unwrap(),
+        Edited::Done,
+        "no call finds it missing"
+    );
+    assert_eq!(field(&head, "x-probe-topology"), SECOND_AT_ONCE);
+    assert_eq!(field(&head, "x-probe-calls"), "1");
+    assert_eq!(engine.shard().deadlines.value(), 0);
+}
+
+#[test]
+fn one_that_traps_on_the_second_list_is_replaced() {
+    let engine = TestEngine::new();
+    let mut handle = engine.handle(&reports(json!({})));
+    knows(&mut handle);
+    let mut full = pools();
+    // 32 MiB in 16.
+    full[0].backends = (0..2_048)
+        .map(|n| BackendSpec {
+            address: format!("10.0.0.1:{n}"),
+            weight: 1,
+            labels: vec![("long".to_owned(), "x".repeat(16 * 1024))],
+        })
+        .collect();
+    let lists = Arc::new(handle.generation().lists().next(&full, 8));
+    let logged = logged(|| {
+        handle.adopt_lists(&lists, &engine.facts());
+    });
+    assert!(logged.contains("its instance is lost"), "{logged}");
+    assert_eq!(engine.shard().traps.value(), 1);
+    let lists = Arc::new(lists.next(&changed(), 9));
+    handle.adopt_lists(&lists, &engine.facts());
+    let (topology, calls) = knows(&mut handle);
+    assert!(topology.starts_with("0 web 9 10.0.0.2"), "{topology}");
+    assert_eq!(calls, "1");
+}
