@@ -25,6 +25,14 @@ pub struct Moved {
     pub broken_off: Cell<Option<Slowness>>,
 }
 
+impl Moved {
+    /// Bytes that have arrived at either end, where so many of those that were written have not.
+    pub fn arrived(&self, unsent: u64) -> u64 {
+        let both = self.read.get().wrapping_add(self.written.get());
+        both.wrapping_sub(unsent)
+    }
+}
+
 /// In which way a client keeps others waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slowness {

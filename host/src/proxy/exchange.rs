@@ -275,9 +275,8 @@ impl Exchange<'_> {
         context: RequestContext<'_>,
         ranges: &[ByteRange],
     ) -> Result<Disposition, LocalReply> {
-        let Some(pool) = context.view.pools.pool(context.rule.pool) else {
-            return Err(LocalReply::Refusal(Refusal::NoBackend));
-        };
+        let pool = context.view.pools.pool(context.rule.pool);
+        let pool = pool.ok_or(LocalReply::Refusal(Refusal::NoBackend))?;
         self.gather(pool).await;
         let (mut failed, mut last) = (Vec::new(), None);
         for number in 1..=pool.topology.attempts.max(1) {
@@ -287,12 +286,7 @@ impl Exchange<'_> {
             };
             let lease = pool.lease(context.chain().select(&mut self.scratch.head, attempt)?);
             let (endpoint, backend) = (lease.endpoint(), lease.position());
-            self.record.attempts = number;
-            context.state.attempt.set(number);
-            self.record.backend = Some(Rc::clone(endpoint));
-            if number > 1 {
-                context.worker.shard.retries.increment();
-            }
+            self.note_attempt(context, number, endpoint);
             match self.attempt(context, lease, ranges, &failed).await {
                 Attempted::Ended(disposition) => return Ok(disposition),
                 Attempted::Local(LocalReply::Refusal(refusal), outcome)
@@ -304,10 +298,8 @@ impl Exchange<'_> {
                 }
                 Attempted::Local(local, _) => return Err(local),
                 Attempted::Failed(outcome) => {
-                    let failure = outcome.failure();
-                    context
-                        .state
-                        .attempted(endpoint.address, || failure.to_string());
+                    let (state, failure) = (context.state, outcome.failure());
+                    state.attempted(endpoint.address, || failure.to_string());
                     if !self.may_try_again(outcome, last) {
                         return Err(LocalReply::Refusal(Refusal::ClosedEarly));
                     }
@@ -317,6 +309,21 @@ impl Exchange<'_> {
             }
         }
         Err(LocalReply::Refusal(exhausted(pool, last)))
+    }
+
+    /// An attempt begins.
+    fn note_attempt(
+        &mut self,
+        context: RequestContext<'_>,
+        number: u32,
+        endpoint: &Rc<WorkerEndpoint>,
+    ) {
+        self.record.attempts = number;
+        self.record.backend = Some(Rc::clone(endpoint));
+        context.state.attempt.set(number);
+        if number > 1 {
+            context.worker.shard.retries.increment();
+        }
     }
 
     /// Whether another attempt may follow one with this outcome.

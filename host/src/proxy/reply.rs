@@ -130,17 +130,12 @@ fn write(
     }
     // 204 and 304 have no body, whatever a policy gave (RFC 9110 section 8.6).
     let bodiless = matches!(status, 204 | 304);
-    let framing = if bodiless {
-        Framing::None
-    } else {
-        Framing::Length(body.len() as u64)
+    let framing = match bodiless {
+        true => Framing::None,
+        false => Framing::Length(body.len() as u64),
     };
-    write_response_end(
-        framing,
-        connection_option(to.version, to.keep_alive),
-        false,
-        out,
-    );
+    let connection = connection_option(to.version, to.keep_alive);
+    write_response_end(framing, connection, false, out);
     if !bodiless && *to.method != Method::HEAD {
         out.extend_from_slice(body);
     }

@@ -162,12 +162,7 @@ impl Hold {
             timer.ask();
             return None;
         }
-        let moved = timer
-            .moved
-            .read
-            .get()
-            .wrapping_add(timer.moved.written.get())
-            .wrapping_sub(unsent.unwrap_or(0));
+        let moved = timer.moved.arrived(unsent.unwrap_or(0));
         let progress = moved.saturating_sub(self.moved);
         self.moved = moved;
         self.debt = match slowness {

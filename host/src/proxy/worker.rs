@@ -51,7 +51,7 @@ pub struct Worker {
     pub settings: Settings,
     /// Bounds of a request head.
     pub head_limits: HeadLimits,
-    /// Bounds of a response head: as large as nginx takes them at most.
+    /// Bounds of a response head.
     pub response_limits: HeadLimits,
     /// All counters.
     pub stats: Stats,
@@ -97,6 +97,13 @@ const KEPT_SCRATCH: usize = 256;
 /// Backends' idle connections are looked at this often, in milliseconds.
 const UPSTREAM_SWEEP: u64 = 1_000;
 
+/// As large as nginx takes the heads of responses at most.
+const RESPONSE_LIMITS: HeadLimits = HeadLimits {
+    first_line: 8 * 1024,
+    bytes: 64 * 1024,
+    fields: 256,
+};
+
 impl Worker {
     /// A worker that has not served anything.
     pub fn new(
@@ -114,11 +121,7 @@ impl Worker {
         };
         let worker = Self {
             head_limits,
-            response_limits: HeadLimits {
-                first_line: 8 * 1024,
-                bytes: 64 * 1024,
-                fields: 256,
-            },
+            response_limits: RESPONSE_LIMITS,
             shard: Arc::clone(&stats.workers()[index]),
             stats,
             settings,
