@@ -1,6 +1,7 @@
 //! A worker's side of a policy: its instance, and the four questions.
 
 mod charges;
+mod lists;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use super::contract::{Exports, Hooks};
 use super::deadline::{Allowance, thread_time};
 use super::generation::Generation;
 use super::hook::Hook;
-use super::instance::{Instance, fault, headers_handle, request_handle};
+use super::instance::{Instance, headers_handle, request_handle};
 use super::lists::Lists;
 use super::state::State;
 use super::suspension::Breaker;
@@ -87,38 +88,6 @@ impl PolicyHandle {
             handle.instance = handle.take_instance().ok();
         }
         handle
-    }
-
-    /// From now on the lists are these, and the facts are about them. An instance that lives is told
-    /// what is new, within the time of a call; one that was built beside the worker because that
-    /// would not do takes its place.
-    pub fn adopt_lists(&mut self, lists: &Arc<Lists>, facts: &Arc<dyn BackendFacts>) {
-        if Arc::ptr_eq(&self.lists, lists) && Arc::ptr_eq(&self.facts, facts) {
-            return;
-        }
-        self.facts = Arc::clone(facts);
-        self.lists = Arc::clone(lists);
-        self.generation.set_lists(lists);
-        let Some(mut instance) = self.instance.take() else {
-            return;
-        };
-        if !instance.told.covers(lists)
-            && let Some(warm) = self.generation.take_warm(self.worker, lists)
-        {
-            self.generation.let_go(instance);
-            instance = warm;
-        }
-        instance.store.data_mut().adopt(&self.facts, &self.shard);
-        match self.told(instance) {
-            Ok(instance) => self.instance = Some(instance),
-            Err(fault) => tracing::warn!(
-                target: "policy",
-                policy = self.generation.name(),
-                worker = self.worker,
-                "a list of backends has changed, and its instance is lost: {}",
-                fault.message
-            ),
-        }
     }
 
     /// The same with a deadline that is no longer than this.
@@ -374,42 +343,6 @@ impl PolicyHandle {
         let mut instance = generation.instance(self.worker, &self.lists, &self.shard)?;
         instance.store.data_mut().adopt(&self.facts, &self.shard);
         self.told(instance)
-    }
-
-    /// An instance that knows the lists of now.
-    #[inline]
-    fn told(&mut self, instance: Box<Instance>) -> Result<Box<Instance>, Fault> {
-        if Arc::ptr_eq(&instance.told, &self.lists) {
-            return Ok(instance);
-        }
-        self.tell(instance)
-    }
-
-    #[cold]
-    fn tell(&mut self, mut instance: Box<Instance>) -> Result<Box<Instance>, Fault> {
-        if instance.told.is_after(&self.lists) {
-            // It was built for a snapshot that this worker is about to adopt.
-            return Ok(instance);
-        }
-        let Instance {
-            store,
-            exports,
-            told,
-            ..
-        } = &mut *instance;
-        store.data_mut().deadline.begin(self.deadline);
-        store.set_epoch_deadline(self.deadline.ticks);
-        match self.lists.tell(Some(told), exports, store) {
-            Ok(()) => {
-                *told = Arc::clone(&self.lists);
-                Ok(instance)
-            }
-            Err(error) => {
-                let fault = fault("backends-changed", &error, store.data().limits.denied);
-                self.lost(&fault, instance);
-                Err(fault)
-            }
-        }
     }
 
     /// Has no instance any more.

@@ -119,7 +119,6 @@ mod tests {
 
     use super::*;
     use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
-    use crate::message::RequestHead;
     use crate::policy::{Compiler, Engine, EngineOptions};
     use crate::proxy::WorkerSnapshot;
     use crate::stats::Stats;
@@ -163,8 +162,7 @@ mod tests {
 
     /// What the policy's instance on this worker knows, and how often it was asked.
     fn asked(worker: &WorkerSnapshot) -> (String, String) {
-        let mut head = RequestHead::default();
-        head.set_target("/");
+        let mut head = Default::default();
         let chain = PolicyChain {
             route: ChainRoute {
                 number: 0,
