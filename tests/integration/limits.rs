@@ -393,8 +393,7 @@ fn few_file_descriptors_are_shared_out_and_the_admin_listener_goes_on() {
             .then(|| line.to_owned())
     });
     assert!(
-        lowered
-            .is_some_and(|line| line.contains("in place of 20000") && line.contains("`ulimit -n`"))
+        lowered.is_some_and(|line| line.contains("from 20000") && line.contains("`ulimit -n`"))
     );
     let mut clients: Vec<Client> = (0..150).map(|_| proxy.client()).collect();
     let mut answers = Vec::new();

@@ -561,7 +561,7 @@ fn what_can_t_be_gone_through_is_told_with_its_line() {
     for (file, said) in [
         (
             "newer.jsonl",
-            "in format 2, and this Waypost reads format 1",
+            "has format 2, but this Waypost reads format 1",
         ),
         ("other.jsonl", "line 1: this is not a line of a recording"),
         ("empty.jsonl", "holds no recording"),
