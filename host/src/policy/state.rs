@@ -286,7 +286,9 @@ impl Limits {
         self.last_growth = 0;
     }
 
+    /// From now on here, and nowhere else.
     fn count_in(&mut self, shard: Arc<PolicyShard>) {
+        self.count_no_more();
         shard.instances.increment();
         shard.memory.set(shard.memory.value() + self.bytes);
         self.counted_in = Some(shard);

@@ -1,4 +1,5 @@
-//! Instances that are built beside the workers before they are needed, and the lists that they know.
+//! Instances that are built beside the workers before they are needed, and the lists that they
+//! know.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
