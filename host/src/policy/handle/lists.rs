@@ -27,8 +27,11 @@ impl PolicyHandle {
         {
             self.generation.let_go(instance);
             instance = warm;
+            instance.store.data_mut().adopt(&self.facts, &self.shard);
+        } else {
+            // It is counted already.
+            instance.store.data_mut().facts = Some(Arc::clone(facts));
         }
-        instance.store.data_mut().adopt(&self.facts, &self.shard);
         match self.told(instance) {
             Ok(instance) => self.instance = Some(instance),
             Err(fault) => tracing::warn!(

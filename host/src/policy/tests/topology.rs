@@ -53,6 +53,7 @@ fn an_instance_that_lives_sees_the_second_list_and_keeps_its_memory() {
     let lists = change(&engine, &mut handle);
     assert_eq!(knows(&mut handle), (SECOND.to_owned(), "2".to_owned()));
     assert_eq!(engine.shard().traps.value(), 0);
+    assert_eq!(engine.shard().instances.value(), 1);
     // One that is published again without a change says nothing new.
     let again = Arc::new(lists.next(&changed(), 9));
     handle.adopt_lists(&again, &engine.facts());
@@ -96,6 +97,7 @@ fn what_can_not_be_told_within_the_deadline_is_warmed_beside_and_swapped() {
     assert_eq!(field(&head, "x-probe-topology"), SECOND_AT_ONCE);
     assert_eq!(field(&head, "x-probe-calls"), "1");
     assert_eq!(engine.shard().deadlines.value(), 0);
+    assert_eq!(engine.shard().instances.value(), 1);
 }
 
 #[test]
