@@ -2,7 +2,7 @@
 //!
 //! A [`BodySource`] shows what of a body is there, and waits for more. A [`MessageSink`] takes a
 //! head, pieces and trailers. Both are an enum over protocols, so that two protocols on either side
-//! are two and two files and not two times two. [`copy`] moves one into the other; [`Sliced`] cuts
+//! are two and two files and not two times two. `copy` moves one into the other; [`Sliced`] cuts
 //! ranges in between. [`Progress`] is how far a request's body has come, and outlives the attempts
 //! at sending it; [`Duplex`] is what the two directions of an exchange know of each other. Never
 //! knows a policy, a backend's health or a status that refuses.
