@@ -146,6 +146,7 @@ impl Fields {
 
     /// Puts a name where a field's name stands, in lower case; `None` if it is not a token (RFC
     /// 9110 section 5.6.2).
+    #[inline]
     pub fn draft(&mut self, name: &[u8]) -> Option<Draft> {
         if self.spelled {
             self.arena.extend_from_slice(name);
@@ -164,11 +165,13 @@ impl Fields {
     }
 
     /// The name of a draft.
+    #[inline]
     pub fn drafted(&self, draft: Draft) -> &[u8] {
         &self.arena[draft.start..]
     }
 
     /// Makes a field of a draft.
+    #[inline]
     pub fn keep(&mut self, draft: Draft, value: &[u8]) {
         let Draft { start } = draft;
         let name_len = self.arena.len() - start;
@@ -181,6 +184,7 @@ impl Fields {
     }
 
     /// Forgets a draft.
+    #[inline]
     pub fn discard(&mut self, draft: Draft) {
         let Draft { start } = draft;
         let spelling = if self.spelled {

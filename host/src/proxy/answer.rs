@@ -16,14 +16,14 @@ impl Exchange<'_> {
         &mut self,
         worker: &Worker,
         state: &RequestPolicyState,
-        local: LocalReply,
+        local: Box<LocalReply>,
     ) -> Disposition {
         // Whoever asks for a tunnel goes on to speak another protocol.
         let tunnel = self.scratch.head.method == Method::CONNECT;
         // What it has sent hides whether it is there: what follows would be asked for nobody.
-        let hides = matches!(local, LocalReply::Refusal(Refusal::HiddenClient));
+        let hides = matches!(*local, LocalReply::Refusal(Refusal::HiddenClient));
         let trace = state.trace().map(|trace| trace.to_owned());
-        match &local {
+        match &*local {
             LocalReply::Reply { reply, policy } => {
                 self.record.status = reply.status;
                 self.record.reason = Some(format!("answered by policy {policy:?}"));
@@ -34,7 +34,7 @@ impl Exchange<'_> {
                 self.record.refused(refusal);
             }
         }
-        let write = |to: ReplyTo<'_>, out: &mut Vec<u8>| match &local {
+        let write = |to: ReplyTo<'_>, out: &mut Vec<u8>| match &*local {
             LocalReply::Reply { reply, .. } => reply::write_reply(reply, to, out),
             LocalReply::Options => reply::write_options(to, out),
             LocalReply::Refusal(refusal) => reply::write_refusal(refusal, to, out),

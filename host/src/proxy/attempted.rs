@@ -14,7 +14,7 @@ pub(super) enum Attempted {
     /// It failed before the backend answered.
     Failed(AttemptOutcome),
     /// The client gets this answer.
-    Local(LocalReply, AttemptOutcome),
+    Local(Box<LocalReply>, AttemptOutcome),
 }
 
 impl Exchange<'_> {
@@ -49,9 +49,7 @@ impl Exchange<'_> {
                     let reason = "the client closed the connection within its request";
                     self.unfinished(reason, Disposition::Abort)
                 }
-                Some(refusal) if status == 0 => {
-                    Attempted::Local(LocalReply::Refusal(refusal), outcome)
-                }
+                Some(refusal) if status == 0 => Attempted::Local(refusal.into(), outcome),
                 // The answer has begun: all that is left is to show that it is not whole.
                 Some(refusal) => self.unfinished(&refusal.reason(), Disposition::Abort),
             },

@@ -32,13 +32,13 @@ pub fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome {
         ExchangeEnd::Closed if known.reused => AttemptOutcome::Stale,
         ExchangeEnd::Closed if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
         ExchangeEnd::Closed => AttemptOutcome::Closed,
-        ExchangeEnd::Local(LocalReply::Reply { .. } | LocalReply::Options) => {
-            AttemptOutcome::Replaced
-        }
-        ExchangeEnd::Local(LocalReply::Refusal(Refusal::ClosedEarly)) if known.slow_client => {
-            AttemptOutcome::ClosedOnSlowClient
-        }
-        ExchangeEnd::Local(LocalReply::Refusal(refusal)) => refused(refusal),
+        ExchangeEnd::Local(local) => match &**local {
+            LocalReply::Reply { .. } | LocalReply::Options => AttemptOutcome::Replaced,
+            LocalReply::Refusal(Refusal::ClosedEarly) if known.slow_client => {
+                AttemptOutcome::ClosedOnSlowClient
+            }
+            LocalReply::Refusal(refusal) => refused(refusal),
+        },
         // The backend may have been waiting for the rest of the request, or for room for the rest
         // of its response.
         ExchangeEnd::Broken { .. } if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
@@ -111,7 +111,7 @@ mod tests {
     };
 
     fn local(refusal: Refusal) -> ExchangeEnd {
-        ExchangeEnd::Local(LocalReply::Refusal(refusal))
+        ExchangeEnd::Local(refusal.into())
     }
 
     fn broken(outcome: AttemptOutcome) -> ExchangeEnd {
@@ -154,10 +154,10 @@ mod tests {
                 AttemptOutcome::ClosedOnSlowClient,
             ),
             (
-                ExchangeEnd::Local(LocalReply::Reply {
+                ExchangeEnd::Local(Box::new(LocalReply::Reply {
                     reply: reply(),
                     policy: String::new(),
-                }),
+                })),
                 USUAL,
                 AttemptOutcome::Replaced,
             ),

@@ -64,13 +64,13 @@ impl Download<'_> {
     }
 
     /// Reads the response and sends it on.
-    pub async fn run(self) -> ExchangeEnd {
+    pub async fn run(&mut self) -> ExchangeEnd {
         match self.respond().await {
             Ok(end) | Err(end) => end,
         }
     }
 
-    async fn respond(mut self) -> Result<ExchangeEnd, ExchangeEnd> {
+    async fn respond(&mut self) -> Result<ExchangeEnd, ExchangeEnd> {
         let meta = self.head().await?;
         let body = self.edit(&meta)?;
         let whole = body.cut.is_none() && body.from != Framing::UntilClose;
@@ -78,7 +78,7 @@ impl Download<'_> {
         self.write_head(&meta, &body, keep_alive);
         let mut progress = Progress::of_response(body.from);
         let mut source = BodySource::H1(H1Body {
-            from: self.upstream,
+            from: &mut self.upstream,
             progress: &mut progress,
             trailers: self.trailers,
             edited: self.response.fields.edited(),
@@ -208,7 +208,7 @@ impl Download<'_> {
 }
 
 async fn copy_parts(
-    source: &mut BodySource<'_>,
+    source: &mut BodySource<'_, '_>,
     cut: Cut,
     client: &mut MessageSink<'_>,
 ) -> Result<(), TransferEnd> {

@@ -19,7 +19,7 @@ pub enum ExchangeEnd {
     /// The backend's connection ended before the response began.
     Closed,
     /// The client gets this in place of the response.
-    Local(LocalReply),
+    Local(Box<LocalReply>),
     /// The response ended in the middle, after its head went out.
     Broken {
         /// What happened.
@@ -41,7 +41,7 @@ pub const LEFT: ExchangeEnd =
 
 /// The client gets this refusal.
 pub fn refused(refusal: Refusal) -> ExchangeEnd {
-    ExchangeEnd::Local(LocalReply::Refusal(refusal))
+    ExchangeEnd::Local(refusal.into())
 }
 
 /// What the backend said is not HTTP, and the client can still be told.

@@ -114,7 +114,7 @@ impl<'a> Exchange<'a> {
 
 impl Exchange<'_> {
     /// Has the request decided, forwarded and answered.
-    pub async fn run(mut self) -> Disposition {
+    pub async fn run(&mut self) -> Disposition {
         let worker = Rc::clone(&self.connection.worker);
         let view = worker.view();
         if let Some(disposition) = self.stats_page(&worker).await {
@@ -171,10 +171,7 @@ impl Exchange<'_> {
             Err(stop) => Err(stop.into()),
         };
         context.chain().end();
-        let of_policy = matches!(
-            &ended,
-            Err(LocalReply::Reply { .. } | LocalReply::Refusal(Refusal::PolicyFailed { .. }))
-        );
+        let of_policy = ended.as_ref().is_err_and(|local| local.is_of_policy());
         let disposition = match ended {
             Ok(disposition) => disposition,
             Err(local) => self.answer(context.worker, context.state, local).await,
@@ -203,15 +200,13 @@ impl Exchange<'_> {
         fields.remove(EXPLAIN.as_bytes());
     }
 
-    fn route<'v>(&mut self, view: &'v WorkerSnapshot) -> Result<&'v Rule, LocalReply> {
-        self.check().map_err(LocalReply::Refusal)?;
+    fn route<'v>(&mut self, view: &'v WorkerSnapshot) -> Result<&'v Rule, Box<LocalReply>> {
+        self.check()?;
         let (head, worker) = (&mut self.scratch.head, &self.connection.worker);
         let routes = &view.snapshot.routes;
         let rule = routes.find(&head.host, head.path());
-        let rule = rule.ok_or_else(|| {
-            LocalReply::Refusal(Refusal::NoRoute {
-                host: head.host.clone(),
-            })
+        let rule = rule.ok_or_else(|| Refusal::NoRoute {
+            host: head.host.clone(),
         })?;
         if head.path_notes.is_ambiguous() {
             let seen = if worker.settings.paths.forward_normalised {
@@ -220,7 +215,7 @@ impl Exchange<'_> {
                 head.raw_path()
             };
             if !routes.is_sure(rule, &head.host, seen, head.path_notes) {
-                return Err(LocalReply::Refusal(Refusal::AmbiguousPath));
+                return Err(Refusal::AmbiguousPath.into());
             }
         }
         head.fields.write_spelling(rule.preserve_case);
@@ -253,7 +248,7 @@ impl Exchange<'_> {
     }
 
     /// Makes the fields those that policies and backends are to see.
-    fn normalise(&mut self, worker: &Worker) -> Result<(), LocalReply> {
+    fn normalise(&mut self, worker: &Worker) -> Result<(), Box<LocalReply>> {
         let head = &mut self.scratch.head;
         let notes = self.meta.notes;
         if notes.te_trailers && head.version == Version::Http11 {
@@ -266,7 +261,7 @@ impl Exchange<'_> {
             .settings
             .forwarding
             .set_fields(head, notes, &self.connection.info);
-        set.map_err(|Contradiction| LocalReply::Refusal(Refusal::Contradiction))
+        set.map_err(|Contradiction| Refusal::Contradiction.into())
     }
 
     /// Asks for a backend and tries it, as often as the pool allows.
@@ -274,9 +269,9 @@ impl Exchange<'_> {
         &mut self,
         context: RequestContext<'_>,
         ranges: &[ByteRange],
-    ) -> Result<Disposition, LocalReply> {
+    ) -> Result<Disposition, Box<LocalReply>> {
         let pool = context.view.pools.pool(context.rule.pool);
-        let pool = pool.ok_or(LocalReply::Refusal(Refusal::NoBackend))?;
+        let pool = pool.ok_or(Refusal::NoBackend)?;
         self.gather(pool).await;
         let (mut failed, mut last) = (Vec::new(), None);
         for number in 1..=pool.topology.attempts.max(1) {
@@ -289,26 +284,22 @@ impl Exchange<'_> {
             self.note_attempt(context, number, endpoint);
             match self.attempt(context, lease, ranges, &failed).await {
                 Attempted::Ended(disposition) => return Ok(disposition),
-                Attempted::Local(LocalReply::Refusal(refusal), outcome)
-                    if outcome.verdict() == Verdict::Failed =>
-                {
-                    let status = || format!("status-{}", refusal.status());
-                    context.state.attempted(endpoint.address, status);
-                    return Err(LocalReply::Refusal(refusal));
+                Attempted::Local(local, outcome) => {
+                    note_refusal(context, endpoint, &local, outcome);
+                    return Err(local);
                 }
-                Attempted::Local(local, _) => return Err(local),
                 Attempted::Failed(outcome) => {
                     let (state, failure) = (context.state, outcome.failure());
                     state.attempted(endpoint.address, || failure.to_string());
                     if !self.may_try_again(outcome, last) {
-                        return Err(LocalReply::Refusal(Refusal::ClosedEarly));
+                        return Err(Refusal::ClosedEarly.into());
                     }
                     last = Some(outcome);
                     failed.push(FailedAttempt { backend, failure });
                 }
             }
         }
-        Err(LocalReply::Refusal(exhausted(pool, last)))
+        Err(exhausted(pool, last).into())
     }
 
     /// An attempt begins.
@@ -365,6 +356,22 @@ impl Exchange<'_> {
             Version::Http10 => control.keep_alive && !control.close,
         };
         wanted && self.connection.may_continue()
+    }
+}
+
+/// Notes for a trace that a backend's failure is what the client is told.
+#[inline]
+fn note_refusal(
+    context: RequestContext<'_>,
+    endpoint: &WorkerEndpoint,
+    local: &LocalReply,
+    outcome: AttemptOutcome,
+) {
+    if outcome.verdict() == Verdict::Failed
+        && let LocalReply::Refusal(refusal) = local
+    {
+        let status = || format!("status-{}", refusal.status());
+        context.state.attempted(endpoint.address, status);
     }
 }
 

@@ -1,6 +1,7 @@
 //! One attempt at one backend: a connection, the request up, the response down, and what their ends
 //! mean.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -80,14 +81,14 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// The rest of its body, and where it goes.
-    fn with_body(
-        self,
-        progress: &'a mut Progress,
-        duplex: &'a Duplex,
-        timeouts: &'a Timeouts,
-    ) -> (BodySource<'a>, MessageSink<'a>) {
+    fn with_body<'b>(
+        &'b mut self,
+        progress: &'b mut Progress,
+        duplex: &'b Duplex,
+        timeouts: &'b Timeouts,
+    ) -> (BodySource<'b, 'a>, &'b mut MessageSink<'a>) {
         let body = H1Body {
-            from: self.client,
+            from: &mut self.client,
             progress,
             trailers: self.trailers,
             edited: self.edited,
@@ -98,7 +99,7 @@ impl<'a> Request<'a> {
                 reads_by: None,
             },
         };
-        (BodySource::H1(body), self.sink)
+        (BodySource::H1(body), &mut self.sink)
     }
 }
 
@@ -247,9 +248,14 @@ impl Exchange<'_> {
         duplex: &Duplex,
     ) -> ExchangeEnd {
         let timeouts = &to.context.worker.settings.timeouts;
-        let (mut request, download) = self.directions(to, connection, buffer, plan, duplex);
+        let (mut request, mut download) = self.directions(to, connection, buffer, plan, duplex);
         let Some(progress) = request.progress.take() else {
-            return match download.while_there(request.sink.flush()).await {
+            let sent = {
+                // Pinned here: a future that is handed on is stored again by each that holds it.
+                let sent = pin!(request.sink.flush());
+                download.while_there(sent).await
+            };
+            return match sent {
                 Some(Err(IoEnd::TimedOut)) => refused(Refusal::ResponseTimeout),
                 // A backend that takes no more may have said why: its answer is read all the same.
                 Some(_) => {
@@ -263,11 +269,12 @@ impl Exchange<'_> {
             // A backend that knows no expectations is not waited for.
             download.await_head(SILENCE * u32::from(plan.expects));
         }
-        let (body, sink) = request.with_body(progress, duplex, timeouts);
-        let upload = upload(body, sink, duplex, timeouts);
         // In a box: most requests have no body on its way and should not hold the room for one.
-        let ended = Box::pin(join(upload, download.run())).await;
-        ended.unwrap_or_else(ExchangeEnd::Upload)
+        let both = Box::pin(async {
+            let (body, sink) = request.with_body(progress, duplex, timeouts);
+            join(upload(body, sink, duplex, timeouts), download.run()).await
+        });
+        both.await.unwrap_or_else(ExchangeEnd::Upload)
     }
 
     /// Opens both directions. The head, and what is in hand of the body, is what is sent first.

@@ -1,6 +1,8 @@
 //! What comes before the final head of a response: interim responses (RFC 9110 section 15.2), and
 //! the client that waits for one of them before it sends its body (section 10.1.1).
 
+use std::pin::pin;
+
 use super::body::{Duplex, Reader, Stage};
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT, bad, client_end, refused};
@@ -88,11 +90,8 @@ impl Download<'_> {
         let read_whole = self.duplex.stage() == Stage::Whole;
         let presence = Presence::of(self.client.half(), half_close, read_whole);
         let Reader { read, buffer, .. } = &mut self.upstream;
-        match presence
-            .during(read.read_watched(buffer))
-            .await
-            .ok_or(LEFT)?
-        {
+        let read = presence.during(pin!(read.read_watched(buffer))).await;
+        match read.ok_or(LEFT)? {
             Ok(0) | Err(IoEnd::Failed) if buffer.is_empty() && first => Err(ExchangeEnd::Closed),
             Ok(0) | Err(IoEnd::Failed) => Err(refused(Refusal::ClosedEarly)),
             Ok(_) => Ok(()),

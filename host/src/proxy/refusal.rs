@@ -5,7 +5,8 @@ use crate::decision::Stop;
 use crate::message::Malformed;
 use crate::policy::Reply;
 
-/// An answer that comes from here and not from a backend.
+/// An answer that comes from here and not from a backend. It goes in a box: every request hands on
+/// the result that could hold one, and few do.
 #[derive(Debug)]
 pub enum LocalReply {
     /// A policy's.
@@ -21,16 +22,30 @@ pub enum LocalReply {
     Options,
 }
 
-impl From<Refusal> for LocalReply {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refusal(refusal)
+impl LocalReply {
+    /// Whether it is a policy's, or there because one failed.
+    pub fn is_of_policy(&self) -> bool {
+        matches!(
+            self,
+            Self::Reply { .. } | Self::Refusal(Refusal::PolicyFailed { .. })
+        )
     }
 }
 
-impl From<Stop> for LocalReply {
+impl From<Refusal> for Box<LocalReply> {
+    #[cold]
+    fn from(refusal: Refusal) -> Self {
+        Self::new(LocalReply::Refusal(refusal))
+    }
+}
+
+impl From<Stop> for Box<LocalReply> {
+    #[cold]
     fn from(stop: Stop) -> Self {
-        Self::Refusal(match stop {
-            Stop::Reply { reply, policy } => return Self::Reply { reply, policy },
+        Self::from(match stop {
+            Stop::Reply { reply, policy } => {
+                return Self::new(LocalReply::Reply { reply, policy });
+            }
             Stop::Absent {
                 policy,
                 status,

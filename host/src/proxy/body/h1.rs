@@ -27,9 +27,9 @@ pub struct Reader<'a> {
 
 /// A body as HTTP/1.1 frames it.
 #[derive(Debug)]
-pub struct H1Body<'a> {
+pub struct H1Body<'a, 'r> {
     /// Where it comes from.
-    pub from: Reader<'a>,
+    pub from: &'a mut Reader<'r>,
     /// How far it has come.
     pub progress: &'a mut Progress,
     /// Its trailers, once it has ended.
@@ -59,10 +59,10 @@ pub enum Waits<'a> {
     },
 }
 
-impl H1Body<'_> {
+impl H1Body<'_, '_> {
     #[inline]
     pub(super) fn ready(&mut self) -> Result<Ready, TransferEnd> {
-        let Reader { buffer, limits, .. } = &mut self.from;
+        let Reader { buffer, limits, .. } = &mut *self.from;
         self.progress.ready(buffer, *limits, self.trailers)
     }
 
@@ -96,13 +96,13 @@ impl H1Body<'_> {
             buffer,
             buffers,
             ..
-        } = &mut self.from;
+        } = &mut *self.from;
         buffers.enlarge(buffer, self.progress.extent());
         let read = match self.waits {
             Waits::ForBackend(half_close) => {
                 let read_whole = self.duplex.stage() == Stage::Whole;
                 let presence = Presence::of(sink.half(), half_close, read_whole);
-                let read = presence.during(read.read(buffer)).await;
+                let read = presence.during(pin!(read.read(buffer))).await;
                 read.ok_or(TransferEnd::ClientLeft)?
             }
             Waits::ForClient { pace, .. } => self.read_client(pace).await,

@@ -211,31 +211,33 @@ impl H1Sink<'_> {
             self.add(content);
             return Ok(());
         }
-        send(&mut self.write, &self.to, self.duplex, content).await
+        match self.to {
+            To::Client { .. } => self.write.write_all(content).await,
+            To::Backend { send } => to_backend(&mut self.write, send, self.duplex, content).await,
+        }
     }
 
     async fn flush(&mut self) -> Result<(), IoEnd> {
-        if let To::Client {
-            announced: Some(status),
-        } = self.to
-        {
-            self.duplex.answer(status);
-        }
-        let sent = send(&mut self.write, &self.to, self.duplex, self.out).await;
+        let sent = match self.to {
+            To::Client { announced } => {
+                if let Some(status) = announced {
+                    self.duplex.answer(status);
+                }
+                self.write.write_all(self.out).await
+            }
+            To::Backend { send } => to_backend(&mut self.write, send, self.duplex, self.out).await,
+        };
         self.out.clear();
         sent
     }
 }
 
-async fn send(
+async fn to_backend(
     write: &mut TimedIo<'_, WriteHalf<'_>>,
-    to: &To,
+    send: Duration,
     duplex: &Duplex,
     bytes: &[u8],
 ) -> Result<(), IoEnd> {
-    let To::Backend { send } = *to else {
-        return write.write_all(bytes).await;
-    };
     let (timers, timer) = (write.timers, write.timer);
     // Not worth waiting for if the answer, which the client does not take, waits as well.
     let go_on = |waited| {

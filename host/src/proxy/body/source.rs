@@ -35,9 +35,9 @@ pub trait Pieces {
 
 /// A body on its way in, over each protocol.
 #[derive(Debug)]
-pub enum BodySource<'a> {
+pub enum BodySource<'a, 'r> {
     /// By HTTP/1.1.
-    H1(H1Body<'a>),
+    H1(H1Body<'a, 'r>),
 }
 
 impl Ready {
@@ -50,7 +50,7 @@ impl Ready {
     }
 }
 
-impl BodySource<'_> {
+impl BodySource<'_, '_> {
     /// Whether the sender has announced more than has come.
     pub fn owes(&self) -> bool {
         match self {
@@ -73,7 +73,7 @@ impl BodySource<'_> {
     }
 }
 
-impl Pieces for BodySource<'_> {
+impl Pieces for BodySource<'_, '_> {
     #[inline]
     fn ready(&mut self) -> Result<Ready, TransferEnd> {
         match self {

@@ -107,7 +107,7 @@ async fn transfer(
     sink.response(&head, to, lines);
     let mut progress = Progress::of_response(from);
     let mut source = BodySource::H1(H1Body {
-        from: Reader {
+        from: &mut Reader {
             read: timed(upstream.split().0, &timers, &timer, &bytes),
             buffer: &mut buffer,
             buffers: &buffers,

@@ -8,12 +8,12 @@ use crate::net::Wait;
 /// longer taken ends as [`TransferEnd::SinkFailed`], after what is left of it was read: the answer
 /// that is under way does not end with it.
 pub async fn upload(
-    mut body: BodySource<'_>,
-    mut sink: MessageSink<'_>,
+    mut body: BodySource<'_, '_>,
+    sink: &mut MessageSink<'_>,
     duplex: &Duplex,
     timeouts: &Timeouts,
 ) -> Result<(), TransferEnd> {
-    let copied = copy(&mut body, &mut sink).await;
+    let copied = copy(&mut body, sink).await;
     let (timers, timer) = (sink.half().timers, sink.half().timer);
     match copied {
         Ok(()) => {
@@ -95,7 +95,7 @@ mod tests {
         let mut sink = MessageSink::to_backend(upstream, &mut out, &duplex, patience);
         sink.request(&RequestHead::default(), Framing::Length(1), "a", false);
         let body = BodySource::H1(H1Body {
-            from: Reader {
+            from: &mut Reader {
                 read: client,
                 buffer: input,
                 buffers: &buffers,
@@ -119,7 +119,7 @@ mod tests {
             sender.write_all(&vec![b'0'; sent]).await.unwrap();
             drop(sender);
         };
-        let (end, ()) = tokio::join!(upload(body, sink, &duplex, &timeouts), send);
+        let (end, ()) = tokio::join!(upload(body, &mut sink, &duplex, &timeouts), send);
         (end, read.value())
     }
 
