@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +103,15 @@ async fn run(start: Start) {
         .map(Rc::new)
         .collect();
     let accepting = start_accepting(&worker, &listeners, handed, &admission);
-    follow(&worker, &stats, snapshots, &adoption, stop).await;
+    // A task of its own: this future is polled whenever any task of the worker is woken, and what it
+    // waits for should cost a request nothing.
+    let following = spawn_local(follow(Rc::clone(&worker), stats, snapshots, adoption, stop));
+    if let Err(end) = following.await
+        && let Ok(panic) = end.try_into_panic()
+    {
+        // The worker ends as if this had happened here.
+        resume_unwind(panic);
+    }
     for task in accepting {
         task.abort();
         let _ = task.await;
@@ -118,10 +127,10 @@ async fn run(start: Start) {
 
 /// Adopts each snapshot, until the process stops.
 async fn follow(
-    worker: &Worker,
-    stats: &Stats,
+    worker: Rc<Worker>,
+    stats: Stats,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
-    adoption: &Adoption,
+    adoption: Arc<Adoption>,
     mut stop: watch::Receiver<bool>,
 ) {
     loop {
@@ -133,7 +142,7 @@ async fn follow(
                 ground::fault_point("worker");
                 let snapshot = Arc::clone(&snapshots.borrow_and_update());
                 let version = snapshot.version;
-                let next = worker.view().next(snapshot, stats, worker.index);
+                let next = worker.view().next(snapshot, &stats, worker.index);
                 worker.adopt(next);
                 adoption.adopted(worker.index, version);
             }
