@@ -13,6 +13,7 @@ pub mod ground;
 pub mod h1;
 pub mod message;
 pub mod net;
+pub mod observe;
 #[cfg(feature = "demo")]
 pub mod origin;
 pub mod policy;

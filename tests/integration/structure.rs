@@ -37,10 +37,14 @@ const ARROWS: &[(&str, &str)] = &[
     // Its flags are those of the command line, as clap reads them; to be ended.
     ("remote", "cli config files ground policy text"),
     ("rollout", "config files policy stats text"),
-    ("decision", "config message policy recording stats upstream"),
+    ("observe", "config ground message net stats upstream"),
+    (
+        "decision",
+        "config message observe policy recording stats upstream",
+    ),
     (
         "proxy",
-        "config decision ground h1 message net policy recording route stats upstream",
+        "config decision ground h1 message net observe policy recording route stats upstream",
     ),
     // Its flags are those of the command line, too.
     (
@@ -50,7 +54,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("admin", "decision ground policy proxy rollout stats text"),
     (
         "app",
-        "admin cli config decision files ground net origin policy proxy recording rehearsal remote rollout route scaffold stats text upstream",
+        "admin cli config decision files ground net observe origin policy proxy recording rehearsal remote rollout route scaffold stats text upstream",
     ),
 ];
 

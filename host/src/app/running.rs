@@ -18,7 +18,7 @@ use super::watchdog::Watchdog;
 use crate::admin::{self, Readiness};
 use crate::config::Config;
 use crate::ground;
-use crate::proxy::access_log::LogWriter;
+use crate::observe::access_log::LogWriter;
 use crate::recording::RecordWriter;
 
 /// How long the end waits for workers beyond the drain time.

@@ -13,7 +13,7 @@ use super::intake::Intake;
 use crate::admin::{self, StatsView};
 use crate::config::Config;
 use crate::ground;
-use crate::proxy::access_log::LogWriter;
+use crate::observe::access_log::LogWriter;
 use crate::proxy::{Admission, Forwarding, Settings};
 use crate::recording::Recorder;
 

@@ -9,9 +9,10 @@ use super::link::{Answer, Answered, Link, replied};
 use super::slot::WorkerPolicies;
 use super::state::RequestPolicyState;
 use super::stop::Stop;
-use super::trial::{self, Concluded};
+use super::trial;
 use crate::config::OnFailure;
 use crate::message::{Fields, RequestHead};
+use crate::observe::Outcome;
 use crate::policy::{
     Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, Message, RangeVerdict,
     Reply, Select, Selected,
@@ -214,17 +215,17 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
     /// The request has been answered, in full or not: counts it for the generation that was chosen
     /// for it.
     #[inline]
-    pub fn conclude(self, concluded: Concluded) {
+    pub fn conclude(self, outcome: &Outcome) {
         // Without a status the client was gone, which says nothing of the policy.
-        if self.policies.on_trial && concluded.status != 0 {
-            self.count(concluded);
+        if self.policies.on_trial && outcome.status != 0 {
+            self.count(outcome);
         }
     }
 
     #[cold]
-    fn count(self, concluded: Concluded) {
+    fn count(self, outcome: &Outcome) {
         self.links()
-            .for_each(|link| trial::count(link, self.route.number, concluded));
+            .for_each(|link| trial::count(link, self.route.number, outcome));
     }
 
     /// Asks one policy for edits.

@@ -13,7 +13,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 
-use super::access_log::Line;
 use super::connection::Connection;
 use super::linger::{Place, linger};
 use super::refusal::Refusal;
@@ -23,6 +22,7 @@ use crate::config::Limits;
 use crate::ground;
 use crate::message::Version;
 use crate::net::{self, ConnectionInfo, Stream};
+use crate::observe::Outcome;
 use crate::stats::WorkerShard;
 
 /// How long accepting rests when the process is out of file descriptors: trying again at once would
@@ -228,15 +228,9 @@ fn turn_away(
     };
     reply::write_refusal(refusal, to, &mut answer);
     stream.send_off(&answer);
-    if worker.access_log.wants(true) {
-        let (status, reason) = (refusal.status(), refusal.reason());
-        worker.access_log.record(&Line {
-            client: info.peer_text(),
-            status,
-            reason: Some(&reason),
-            ..Line::now()
-        });
-    }
+    let mut outcome = Outcome::begin();
+    outcome.answered(refusal.status(), Some(refusal.reason()));
+    worker.access_log.record(&outcome, None, info);
     // Before the task is polled: else a burst of clients would hold a descriptor each until then,
     // and those that are served would get none for their backends.
     if let Some(place) = Place::take(&worker.turned_away, most) {

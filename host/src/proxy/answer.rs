@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::refusal::{LocalReply, Refusal};
 use super::reply::{self, ReplyTo};
 use super::scratch::Scratch;
-use super::worker::Worker;
+use super::worker::{StatsPage, Worker};
 use crate::decision::RequestPolicyState;
 
 impl Exchange<'_> {
@@ -23,39 +23,28 @@ impl Exchange<'_> {
         // What it has sent hides whether it is there: what follows would be asked for nobody.
         let hides = matches!(*local, LocalReply::Refusal(Refusal::HiddenClient));
         let trace = state.trace().map(|trace| trace.to_owned());
-        match &*local {
-            LocalReply::Reply { reply, policy } => {
-                self.record.status = reply.status;
-                self.record.reason = Some(format!("answered by policy {policy:?}"));
-            }
-            LocalReply::Options => self.record.status = 200,
-            LocalReply::Refusal(refusal) => {
-                self.record.status = refusal.status();
-                self.record.refused(refusal);
-            }
-        }
+        self.outcome.of_policy = local.is_of_policy();
+        self.outcome.answered(local.status(), local.reason());
         let write = |to: ReplyTo<'_>, out: &mut Vec<u8>| match &*local {
             LocalReply::Reply { reply, .. } => reply::write_reply(reply, to, out),
             LocalReply::Options => reply::write_options(to, out),
+            LocalReply::Page { content_type, body } => {
+                reply::write_page(content_type, body, to, out);
+            }
             LocalReply::Refusal(refusal) => reply::write_refusal(refusal, to, out),
         };
         self.reply(worker, !tunnel && !hides, trace.as_deref(), write)
             .await
     }
 
-    /// Serves the statistics, if this is their path.
-    pub(super) async fn stats_page(&mut self, worker: &Worker) -> Option<Disposition> {
-        let (path, page) = worker.settings.stats_page.as_ref()?;
+    /// The statistics, if this is their path.
+    pub(super) fn stats_page(&self, path: &str, page: &StatsPage) -> Result<(), Box<LocalReply>> {
         let head = &self.scratch.head;
         if head.path() != path || !matches!(head.method, Method::GET | Method::HEAD) {
-            return None;
+            return Ok(());
         }
         let (content_type, body) = page(head.fields.first("accept"));
-        self.record.status = 200;
-        let write = |to: ReplyTo<'_>, out: &mut Vec<u8>| {
-            reply::write_page(content_type, &body, to, out);
-        };
-        Some(self.reply(worker, true, None, write).await)
+        Err(Box::new(LocalReply::Page { content_type, body }))
     }
 
     /// Sends what `write` makes. Another request follows if it may, and if the end of this one is
@@ -69,7 +58,7 @@ impl Exchange<'_> {
     ) -> Disposition {
         let in_hand = self.body_in_hand();
         let keep_alive = may_follow && in_hand.is_some() && self.keep_alive();
-        self.connection.input.consume(in_hand.unwrap_or_default());
+        self.connection.consume(in_hand.unwrap_or_default());
         let Scratch { head, out, .. } = &mut *self.scratch;
         let to = ReplyTo {
             method: &head.method,

@@ -1,13 +1,15 @@
 //! What the parts of one request share: its worker, its snapshot, its route and its policies.
 
+use std::rc::Rc;
+
 use rand::Rng;
 
 use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
-use crate::policy::{Ask, Fault, Message, PolicyHandle, Positions};
+use crate::policy::{Ask, ByteRange, Fault, Message, PolicyHandle, Positions};
 use crate::route::Rule;
-use crate::upstream::{BackendFacts, FailedAttempt, PoolId, WorkerPools};
+use crate::upstream::{BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint, WorkerPools};
 
 /// What the parts of one request share.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +40,39 @@ impl<'a> RequestContext<'a> {
                 pools: &self.view.pools,
                 pool: self.rule.pool,
             },
+        }
+    }
+}
+
+/// Where an attempt goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// The request's policies, which see the answer.
+    pub context: RequestContext<'a>,
+    /// Which attempt of the request it is, from 1.
+    pub attempt: u32,
+    /// The endpoint that was chosen.
+    pub endpoint: &'a Rc<WorkerEndpoint>,
+    /// Its position in the pool.
+    pub position: u32,
+    /// The ranges that the client asked for, if the proxy may cut the answer.
+    pub ranges: &'a [ByteRange],
+}
+
+impl<'a> Target<'a> {
+    #[inline]
+    pub fn new(
+        context: RequestContext<'a>,
+        attempt: u32,
+        lease: &Lease<'a>,
+        ranges: &'a [ByteRange],
+    ) -> Self {
+        Self {
+            context,
+            attempt,
+            endpoint: lease.endpoint(),
+            position: lease.position(),
+            ranges,
         }
     }
 }

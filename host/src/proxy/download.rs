@@ -6,8 +6,8 @@ use super::body::{
     BodySource, Cut, Duplex, H1Body, MessageSink, Progress, Reader, ResponseLines, Sent, Sliced,
     Stage, TransferEnd, Waits, copy,
 };
+use super::context::Target;
 use super::end::{ExchangeEnd, body_end};
-use super::forward::Target;
 use super::presence::Presence;
 use super::reply::connection_option;
 use crate::decision::TRACE;
@@ -175,7 +175,8 @@ impl Download<'_> {
     #[inline]
     fn explain(&mut self) {
         let (state, status) = (self.to.context.state, self.response.status);
-        state.attempted(self.to.endpoint.address, || format!("status-{status}"));
+        let (attempt, address) = (self.to.attempt, self.to.endpoint.address);
+        state.attempted(attempt, address, || format!("status-{status}"));
         if let Some(trace) = state.trace() {
             let fields = &mut self.response.fields;
             fields.set(TRACE.as_bytes(), trace.as_bytes());

@@ -6,8 +6,8 @@ use super::body::{Duplex, MessageSink, Reader};
 use super::connection::{Connection, client_read};
 use super::exchange::Exchange;
 use super::worker::Worker;
-use crate::h1::{ChunkedDecoder, Decoded, Framing, HeadLimits};
-use crate::message::Fields;
+use crate::h1::{ChunkedDecoder, Decoded, HeadLimits};
+use crate::message::{BodyLength, Fields};
 use crate::net::{Buffer, IoEnd, SMALL, TimedIo, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{
@@ -38,11 +38,11 @@ impl Exchange<'_> {
     }
 
     async fn gather_for(&mut self, patience: Duration) {
-        if self.meta.notes.expect_continue && self.connection.input.is_empty() {
+        if self.facts.notes.expect_continue && self.connection.awaits_body() {
             self.slow = true;
             return;
         }
-        let framing = self.meta.framing;
+        let length = self.facts.body;
         let Connection {
             worker,
             stream,
@@ -50,7 +50,7 @@ impl Exchange<'_> {
             input,
             ..
         } = &mut *self.connection;
-        let mut arrived = Arrived::nothing(framing);
+        let mut arrived = Arrived::nothing(length);
         let mut client = client_read(worker, timer, stream.split().0);
         worker.timers.arm(timer, Wait::ClientRead, patience);
         while !arrived.is_enough(input.filled(), worker.head_limits) {
@@ -273,9 +273,9 @@ impl Drop for InQueue<'_> {
 }
 
 impl Arrived {
-    fn nothing(framing: Framing) -> Self {
-        match framing {
-            Framing::Length(n) => Self::Length(n),
+    fn nothing(length: BodyLength) -> Self {
+        match length {
+            BodyLength::Known(n) => Self::Length(n),
             _ => Self::Chunked(ChunkedDecoder::default(), 0),
         }
     }

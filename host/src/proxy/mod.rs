@@ -1,6 +1,6 @@
 //! Proxy: the life of one request.
 //!
-//! Read straight down: `accept` takes a connection in, `connection` reads a head, `exchange` has
+//! Read straight down: `accept` takes a connection in, `serve` reads a head, `exchange` has
 //! it routed, normalised (`forwarding`), decided (by [`crate::decision`], with what `context`
 //! gives it) and sent to a backend (`lease`, `forward`), and brings the answer back (`interim`,
 //! `download`, `slice`); bodies go through `body`. `end` is how that may end, `blame` what it says
@@ -12,7 +12,6 @@
 //! names wasmtime, and never asks a policy itself.
 
 mod accept;
-pub mod access_log;
 mod answer;
 mod attempted;
 mod blame;
@@ -32,7 +31,9 @@ mod partial;
 mod presence;
 mod refusal;
 mod reply;
+mod routing;
 mod scratch;
+mod serve;
 mod slice;
 mod slow;
 mod snapshot;

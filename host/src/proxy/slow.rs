@@ -12,11 +12,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::body::TransferEnd;
-use super::end::{ExchangeEnd, refused};
-use super::exchange::Exchange;
-use super::refusal::Refusal;
-use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::net::{SWEEP, Slowness, Timer, Wait};
 use crate::stats::PoolShard;
@@ -56,6 +51,17 @@ struct Hold {
     breaking: bool,
 }
 
+/// Who holds a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'a> {
+    /// Of the client's connection.
+    pub timer: &'a Rc<Timer>,
+    /// The client.
+    pub client: IpAddr,
+    /// Whether the request holds the right of a slow upload as well.
+    pub slow_place: bool,
+}
+
 /// Counts a request among those that hold limited connections until it is dropped.
 #[derive(Debug)]
 pub struct Holding<'a> {
@@ -64,35 +70,36 @@ pub struct Holding<'a> {
 }
 
 impl<'a> Holding<'a> {
-    /// From now on the request holds a connection to the backend; `None` where these are not
-    /// limited.
+    /// From now on the request that waits by this timer holds a connection to the backend; `None`
+    /// where these are not limited.
     pub fn begin(
-        exchange: &Exchange<'_>,
-        worker: &'a Worker,
+        holds: &'a Holds,
+        holder: Holder<'_>,
         pool: &WorkerPool,
         backend: &Rc<WorkerEndpoint>,
     ) -> Option<Self> {
         backend.places()?;
-        let timer = &exchange.connection.timer;
+        let timer = holder.timer;
         let hold = Hold {
             timer: Rc::clone(timer),
             backend: Rc::clone(backend),
             shard: Arc::clone(&pool.shard),
-            client: exchange.scratch.head.client,
+            client: holder.client,
             patience: u64::try_from(pool.topology.slow_client.as_millis()).unwrap_or(u64::MAX),
             rate: pool.topology.slow_client_rate.max(1),
-            slow_place: exchange.slow_place,
+            slow_place: holder.slow_place,
             debt: 0,
             looked: None,
             moved: 0,
             breaking: false,
         };
         timer.moved.broken_off.set(None);
-        let mut all = worker.holds.0.borrow_mut();
+        let mut all = holds.0.borrow_mut();
         timer.hold.set(all.len());
         all.push(hold);
+        drop(all);
         Some(Self {
-            holds: &worker.holds,
+            holds,
             timer: Rc::clone(timer),
         })
     }
@@ -204,24 +211,6 @@ impl Hold {
             self.shard.slow_clients.increment();
         }
         self.timer.break_off(slowness);
-    }
-}
-
-impl Exchange<'_> {
-    /// How the exchange ended, if it was this that ended it.
-    pub(super) fn broken_off(&self, end: ExchangeEnd, status: u16) -> ExchangeEnd {
-        match (self.connection.timer.moved.broken_off.take(), end) {
-            (Some(Slowness::Sends), ExchangeEnd::Upload(TransferEnd::SourceTimedOut)) => {
-                ExchangeEnd::Upload(TransferEnd::SourceBrokenOff)
-            }
-            (Some(Slowness::Hides), ExchangeEnd::ClientGone(_)) if status == 0 => {
-                refused(Refusal::HiddenClient)
-            }
-            (Some(_), ExchangeEnd::ClientGone(_)) => ExchangeEnd::ClientGone(
-                "the client was slow while others waited for its connection",
-            ),
-            (_, end) => end,
-        }
     }
 }
 

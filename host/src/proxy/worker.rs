@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rand::rngs::SmallRng;
 
-use super::access_log::AccessLog;
 use super::forwarding::Forwarding;
 use super::scratch::Scratch;
 use super::slow::Holds;
@@ -17,6 +16,7 @@ use crate::config::{Limits, Paths, Timeouts};
 use crate::decision::{FaultLog, Tokens};
 use crate::h1::HeadLimits;
 use crate::net::{Buffers, Timers};
+use crate::observe::access_log::AccessLog;
 use crate::recording::Recorder;
 use crate::stats::{Stats, WorkerShard};
 
