@@ -118,8 +118,9 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
+    use crate::admin::{StatsView, stats_page};
     use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
-    use crate::policy::{Compiler, Engine, EngineOptions};
+    use crate::policy::{Attempt, Compiler, Engine, EngineOptions};
     use crate::proxy::WorkerSnapshot;
     use crate::stats::Stats;
     use crate::upstream::{BackendFacts, FailedAttempt, Registry, resolve};
@@ -137,6 +138,7 @@ mod tests {
         deadline = "10s"
         [policies.probe.settings]
         request = ["topology", "calls"]
+        select = ["pick=0"]
     "#;
 
     #[derive(Clone, Copy)]
@@ -218,5 +220,59 @@ mod tests {
         control.publish_topology(third).await;
         let last = after.next(control.snapshot(), &stats, 0);
         assert_eq!(asked(&last).1, "3");
+    }
+
+    /// Has the policy select the first backend of its list.
+    fn select(worker: &WorkerSnapshot) {
+        let chain = PolicyChain {
+            route: ChainRoute {
+                number: 0,
+                pool: 0,
+                policies: &[0],
+            },
+            policies: &worker.policies,
+            state: &RequestPolicyState::default(),
+            environment: Nothing(worker),
+        };
+        let attempt = Attempt {
+            number: 1,
+            failed: &[],
+        };
+        assert_eq!(chain.select(&mut Default::default(), attempt).unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn selections_count_for_the_address_that_was_selected() {
+        crate::ground::limit_this_test();
+        let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/probe");
+        let config = Arc::new(Config::from_toml(CONFIG, &guests).unwrap());
+        let registry = Registry::new(1);
+        let first = Arc::new(resolve(&config.pools, &registry).await.unwrap());
+        let options = EngineOptions {
+            workers: 1,
+            compiler: Compiler::Here,
+            ..EngineOptions::default()
+        };
+        let (engine, stats) = (Engine::new(options).unwrap(), Stats::new(1));
+        let control = ControlPlane::new(Arc::clone(&config), engine, stats.clone(), &first, None);
+        let control = Arc::new(control);
+        control.load_all().await.unwrap();
+        let before = WorkerSnapshot::new(control.snapshot(), &stats, 0);
+        select(&before);
+        let mut pools = config.pools.clone();
+        pools[0].backends.remove(0);
+        let second = Arc::new(resolve(&pools, &registry).await.unwrap());
+        control.publish_topology(second).await;
+        let after = before.next(control.snapshot(), &stats, 0);
+        select(&after);
+        select(&after);
+        let view = StatsView {
+            stats: &stats,
+            policies: &control.policies(),
+        };
+        let (_, page) = stats_page(&view, Some(b"application/json"));
+        let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
+        let counted = serde_json::json!({"web": {"127.0.0.1:1": 1, "127.0.0.1:2": 2}});
+        assert_eq!(page["policies"]["probe"]["decisions"], counted);
     }
 }
