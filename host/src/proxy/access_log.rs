@@ -71,7 +71,6 @@ impl Line<'_> {
 /// One worker's end of the log.
 #[derive(Debug)]
 pub struct AccessLog {
-    requests: LoggedRequests,
     outlet: Option<Outlet>,
     pending: RefCell<Vec<u8>>,
     shard: Arc<WorkerShard>,
@@ -81,7 +80,6 @@ pub struct AccessLog {
 /// The thread that writes. It ends when all workers have let go of their ends.
 #[derive(Debug)]
 pub struct LogWriter {
-    requests: LoggedRequests,
     outlet: Option<Outlet>,
     target: Target,
     losses: Arc<Losses>,
@@ -151,7 +149,6 @@ impl LogWriter {
             )?),
         };
         Ok(Self {
-            requests: config.requests,
             outlet,
             target,
             losses,
@@ -161,7 +158,6 @@ impl LogWriter {
     /// A worker's end.
     pub fn handle(&self, shard: Arc<WorkerShard>) -> AccessLog {
         AccessLog {
-            requests: self.requests,
             outlet: self.outlet.clone(),
             pending: RefCell::default(),
             shard,
@@ -204,16 +200,6 @@ impl LogWriter {
 }
 
 impl AccessLog {
-    /// Whether a request is recorded; `refused` if the proxy or a policy answered it or it could
-    /// not be completed.
-    pub fn wants(&self, refused: bool) -> bool {
-        match self.requests {
-            LoggedRequests::All => true,
-            LoggedRequests::Refused => refused,
-            LoggedRequests::None => false,
-        }
-    }
-
     /// Records a request.
     pub fn record(&self, line: &Line<'_>) {
         let mut pending = self.pending.borrow_mut();

@@ -45,11 +45,12 @@ impl Exchange<'_> {
 
     /// Serves the statistics, if this is their path.
     pub(super) async fn stats_page(&mut self, worker: &Worker) -> Option<Disposition> {
-        let (path, page) = worker.settings.stats_page.as_ref()?;
+        let path = self.view.settings.stats_path.as_deref()?;
         let head = &self.scratch.head;
         if head.path() != path || !matches!(head.method, Method::GET | Method::HEAD) {
             return None;
         }
+        let page = &worker.shared.stats_page;
         let (content_type, body) = page(head.fields.first("accept"));
         self.record.status = 200;
         let write = |to: ReplyTo<'_>, out: &mut Vec<u8>| {
@@ -77,11 +78,11 @@ impl Exchange<'_> {
             keep_alive,
             date: &worker.date(),
             trace,
-            item: worker.settings.forwarding.item(),
+            item: self.view.settings.forwarding.item(),
         };
         out.clear();
         write(to, out);
-        match self.connection.send(out).await {
+        match self.connection.send(&self.view.settings, out).await {
             Disposition::Close if keep_alive => Disposition::Next,
             disposition => disposition,
         }

@@ -8,15 +8,18 @@ use std::time::Instant;
 use super::access_log::{self, Line};
 use super::body::{Duplex, MessageSink, Reader};
 use super::exchange::{Exchange, Record};
+use super::halves::{client_read, client_write};
 use super::linger::{MOST, Place, linger};
 use super::presence::Presence;
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::scratch::Scratch;
+use super::settings::Settings;
 use super::worker::Worker;
+use crate::config::HalfClose;
 use crate::h1::{Arrival, RequestMeta, parse_request};
 use crate::message::{Malformed, RequestHead};
-use crate::net::{Buffer, ConnectionInfo, IoEnd, ReadHalf, Stream, TimedIo, Timer, Wait};
+use crate::net::{Buffer, ConnectionInfo, IoEnd, ReadHalf, Stream, Timer, Wait};
 use crate::stats::WorkerShard;
 
 /// A client connection.
@@ -113,12 +116,10 @@ impl Connection {
             ..
         } = self;
         worker.buffers.take_back(std::mem::take(input));
-        let timeouts = &worker.settings.timeouts;
-        let patience = if *served == 0 {
-            timeouts.header_read
-        } else {
-            timeouts.idle
-        };
+        let patience = worker.latest(|settings| match *served {
+            0 => settings.timeouts.header_read,
+            _ => settings.timeouts.idle,
+        });
         let mut half = stream.split().0;
         let spoke = poll_fn(|cx| match poll_spoke(worker, &mut half, input, cx) {
             // Who never sent anything is given a moment: the connection was accepted before the
@@ -136,9 +137,10 @@ impl Connection {
     }
 
     async fn request(&mut self, scratch: &mut Scratch) -> Disposition {
-        let next = self.read_head(scratch).await;
-        let started = Instant::now();
         let worker = Rc::clone(&self.worker);
+        let view = worker.view();
+        let next = self.read_head(&view.settings, scratch).await;
+        let started = Instant::now();
         let mut record = Record::default();
         let disposition = match next {
             HeadRead::Closed => return Disposition::Finish,
@@ -147,7 +149,7 @@ impl Connection {
                 self.served += 1;
                 worker.shard.requests.increment();
                 let active = ActiveRequest::new(&worker.shard);
-                let disposition = Exchange::new(self, scratch, meta, &mut record, started)
+                let disposition = Exchange::new(self, &view, scratch, meta, &mut record, started)
                     .run()
                     .await;
                 drop(active);
@@ -161,54 +163,54 @@ impl Connection {
                     keep_alive: false,
                     date: &worker.date(),
                     trace: None,
-                    item: worker.settings.forwarding.item(),
+                    item: view.settings.forwarding.item(),
                 };
                 reply::write_refusal(&refusal, to, &mut scratch.out);
                 record.status = refusal.status();
                 record.refused(&refusal);
-                self.send(&mut scratch.out).await
+                self.send(&view.settings, &mut scratch.out).await
             }
         };
-        self.record(&record, &scratch.head, started);
+        self.record(&record, &view.settings, &scratch.head, started);
         disposition
     }
 
     /// The connection as it is read and written for one exchange.
     pub(super) fn open<'a>(
         &'a mut self,
-        worker: &'a Worker,
+        (worker, settings): (&'a Worker, &Settings),
         out: &'a mut Vec<u8>,
         duplex: &'a Duplex,
     ) -> (Reader<'a>, MessageSink<'a>) {
         let (read, write) = self.stream.split();
         let reader = Reader {
-            read: client_read(worker, &self.timer, read),
+            read: client_read(worker, settings, &self.timer, read),
             buffer: &mut self.input,
             buffers: &worker.buffers,
-            limits: worker.head_limits,
+            limits: settings.head_limits,
         };
-        let write = client_write(worker, &self.timer, write);
+        let write = client_write(worker, settings, &self.timer, write);
         (reader, MessageSink::to_client(write, out, duplex))
     }
 
     /// Whether the client is still there.
-    pub(super) fn presence(&self, read_whole: bool) -> Presence<'_> {
+    pub(super) fn presence(&self, half_close: HalfClose, read_whole: bool) -> Presence<'_> {
         Presence {
             socket: self.stream.socket(),
             timers: &self.worker.timers,
             timer: &self.timer,
-            half_close: self.worker.settings.limits.half_close,
+            half_close,
             read_whole,
         }
     }
 
     /// Whether the connection may carry another request after this many.
     pub(super) fn may_continue(&self) -> bool {
-        let limit = self.worker.settings.limits.requests_per_connection;
+        let limit = self.worker.latest(|s| s.limits.requests_per_connection);
         !self.worker.is_draining() && (limit == 0 || self.served < limit)
     }
 
-    async fn read_head(&mut self, scratch: &mut Scratch) -> HeadRead {
+    async fn read_head(&mut self, settings: &Settings, scratch: &mut Scratch) -> HeadRead {
         let Self {
             worker,
             stream,
@@ -216,13 +218,12 @@ impl Connection {
             input,
             ..
         } = self;
-        let mut read = client_read(worker, timer, stream.split().0);
-        let (timeouts, spelling) = (&worker.settings.timeouts, worker.settings.keeps_spelling);
-        let timers = &worker.timers;
-        timers.arm(timer, Wait::ClientRead, timeouts.header_read);
-        scratch.head.fields.keep_spelling(spelling);
+        let mut read = client_read(worker, settings, timer, stream.split().0);
+        let (timers, patience) = (&worker.timers, settings.timeouts.header_read);
+        timers.arm(timer, Wait::ClientRead, patience);
+        scratch.head.fields.keep_spelling(settings.keeps_spelling);
         let mut arrival = Arrival::default();
-        let limits = worker.head_limits;
+        let limits = settings.head_limits;
         let next = loop {
             if arrival.is_due(input.filled(), limits) {
                 match parse_request(&mut scratch.head, input.filled(), limits) {
@@ -248,14 +249,14 @@ impl Connection {
     }
 
     /// Sends what was written, as the last thing on this connection unless it may continue.
-    pub(super) async fn send(&mut self, out: &mut Vec<u8>) -> Disposition {
+    pub(super) async fn send(&mut self, settings: &Settings, out: &mut Vec<u8>) -> Disposition {
         let Self {
             worker,
             stream,
             timer,
             ..
         } = self;
-        let mut write = client_write(worker, timer, stream.split().1);
+        let mut write = client_write(worker, settings, timer, stream.split().1);
         match write.flush(out).await {
             Ok(()) => Disposition::Close,
             Err(_) => Disposition::Abort,
@@ -273,7 +274,8 @@ impl Connection {
         } = self;
         worker.buffers.take_back(std::mem::take(input));
         if let Some(_place) = Place::take(&worker.lingering, MOST) {
-            linger(worker, stream, timer, worker.settings.timeouts.linger).await;
+            let patience = worker.latest(|settings| settings.timeouts.linger);
+            linger(worker, stream, timer, patience).await;
         }
     }
 
@@ -283,7 +285,7 @@ impl Connection {
         !self.input.is_empty() || self.stream.took_unread()
     }
 
-    fn record(&self, record: &Record, head: &RequestHead, started: Instant) {
+    fn record(&self, record: &Record, settings: &Settings, head: &RequestHead, started: Instant) {
         let shard = &self.worker.shard;
         let took = started.elapsed();
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -295,7 +297,7 @@ impl Connection {
             Some(count) => count.increment(),
             None => shard.unanswered.increment(),
         }
-        if !self.worker.access_log.wants(record.reason.is_some()) {
+        if !settings.logged.wants(record.reason.is_some()) {
             return;
         }
         let client = head_client(head, self);
@@ -362,30 +364,6 @@ fn poll_spoke(
     // Readiness was a false alarm, and the read has asked to be woken.
     worker.buffers.take_back(std::mem::take(input));
     Poll::Pending
-}
-
-/// The reading half of a client connection.
-pub(super) fn client_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> TimedIo<'a, H> {
-    TimedIo {
-        half,
-        timers: &worker.timers,
-        timer,
-        wait: Wait::ClientRead,
-        patience: worker.settings.timeouts.body_read,
-        bytes: &worker.shard.bytes_from_clients,
-    }
-}
-
-/// The writing half of a client connection.
-pub(super) fn client_write<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> TimedIo<'a, H> {
-    TimedIo {
-        half,
-        timers: &worker.timers,
-        timer,
-        wait: Wait::ClientWrite,
-        patience: worker.settings.timeouts.send,
-        bytes: &worker.shard.bytes_to_clients,
-    }
 }
 
 impl From<Malformed> for Refusal {

@@ -22,7 +22,7 @@ use crate::decision::{Concluded, EXPLAIN, RecordedRequest, RequestPolicyState};
 use crate::h1::{Framing, RequestMeta};
 use crate::message::{Edited, Version};
 use crate::policy::{Attempt, ByteRange};
-use crate::recording::Recorder;
+use crate::recording::Sampling;
 use crate::route::Rule;
 use crate::upstream::{
     AttemptOutcome, Doubt, FailedAttempt, Failure, Verdict, WorkerEndpoint, WorkerPool,
@@ -48,6 +48,8 @@ pub struct Record {
 pub struct Exchange<'a> {
     /// The client's connection.
     pub connection: &'a mut Connection,
+    /// The snapshot that it began with, whatever the worker adopts meanwhile.
+    pub view: &'a WorkerSnapshot,
     /// The request's head and buffers.
     pub scratch: &'a mut Scratch,
     /// What the head said of body and connection.
@@ -86,6 +88,7 @@ impl<'a> Exchange<'a> {
     /// A request whose head has arrived.
     pub fn new(
         connection: &'a mut Connection,
+        view: &'a WorkerSnapshot,
         scratch: &'a mut Scratch,
         meta: RequestMeta,
         record: &'a mut Record,
@@ -96,6 +99,7 @@ impl<'a> Exchange<'a> {
         let (pace, doubt, edited) = (Pace::default(), Doubt::default(), Edited::default());
         Self {
             connection,
+            view,
             scratch,
             meta,
             record,
@@ -115,8 +119,7 @@ impl<'a> Exchange<'a> {
 impl Exchange<'_> {
     /// Has the request decided, forwarded and answered.
     pub async fn run(&mut self) -> Disposition {
-        let worker = Rc::clone(&self.connection.worker);
-        let view = worker.view();
+        let (worker, view) = (Rc::clone(&self.connection.worker), self.view);
         if let Some(disposition) = self.stats_page(&worker).await {
             return disposition;
         }
@@ -124,38 +127,36 @@ impl Exchange<'_> {
         if self.meta.notes.explain {
             self.explain(&worker, &mut state);
         }
-        let rule = self.route(&view);
-        let rule = match rule.and_then(|rule| self.normalise(&worker).map(|()| rule)) {
+        let rule = self.route(view);
+        let rule = match rule.and_then(|rule| self.normalise().map(|()| rule)) {
             Ok(rule) => rule,
             Err(local) => return self.answer(&worker, &state, local).await,
         };
-        if let Some(recorder) = &worker.settings.recorder
-            && samples(recorder, &worker, rule)
+        if let Some(sampling) = &view.settings.sampling
+            && samples(sampling, &worker, rule)
         {
-            self.keep_record(recorder, &view, rule, &mut state);
+            self.keep_record(sampling, rule, &mut state);
         }
         let context = RequestContext {
             worker: &worker,
-            view: &view,
+            view,
             rule,
             state: &state,
         };
         let disposition = self.decided(context).await;
-        let recorder = worker.settings.recorder.as_ref();
+        let recorder = worker.shared.recorder.as_ref();
         state.end(recorder, &worker.shard, self.record.status);
         disposition
     }
 
     /// From now on what the policies see and decide is recorded.
     #[cold]
-    fn keep_record(
-        &self,
-        recorder: &Recorder,
-        view: &WorkerSnapshot,
-        rule: &Rule,
-        state: &mut RequestPolicyState,
-    ) {
-        let (lineup, worker) = (Arc::clone(view.lineup(recorder)), &self.connection.worker);
+    fn keep_record(&self, sampling: &Sampling, rule: &Rule, state: &mut RequestPolicyState) {
+        let worker = &self.connection.worker;
+        let Some(recorder) = &worker.shared.recorder else {
+            return;
+        };
+        let lineup = Arc::clone(self.view.lineup(sampling));
         let (pool, head) = (rule.pool.number(), &self.scratch.head);
         let record = RecordedRequest::begin(recorder, lineup, worker.index, pool, head);
         state.keep_record(record);
@@ -193,7 +194,7 @@ impl Exchange<'_> {
         let fields = &mut self.scratch.head.fields;
         if fields
             .first(EXPLAIN)
-            .is_some_and(|token| worker.settings.explain.accept(token))
+            .is_some_and(|token| worker.shared.explain.accept(token))
         {
             state.keep_trace();
         }
@@ -202,14 +203,14 @@ impl Exchange<'_> {
 
     fn route<'v>(&mut self, view: &'v WorkerSnapshot) -> Result<&'v Rule, Box<LocalReply>> {
         self.check()?;
-        let (head, worker) = (&mut self.scratch.head, &self.connection.worker);
+        let head = &mut self.scratch.head;
         let routes = &view.snapshot.routes;
         let rule = routes.find(&head.host, head.path());
         let rule = rule.ok_or_else(|| Refusal::NoRoute {
             host: head.host.clone(),
         })?;
         if head.path_notes.is_ambiguous() {
-            let seen = if worker.settings.paths.forward_normalised {
+            let seen = if view.settings.paths.forward_normalised {
                 head.path()
             } else {
                 head.raw_path()
@@ -228,7 +229,7 @@ impl Exchange<'_> {
     /// Refuses what has no route here, whatever the routes are.
     #[inline]
     fn check(&self) -> Result<(), Refusal> {
-        let (head, settings) = (&self.scratch.head, &self.connection.worker.settings);
+        let (head, settings) = (&self.scratch.head, &self.view.settings);
         // CONNECT is for forward proxies; TRACE would hand a script the fields that it must not see
         // (RFC 9110 section 9.3.8).
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
@@ -248,19 +249,17 @@ impl Exchange<'_> {
     }
 
     /// Makes the fields those that policies and backends are to see.
-    fn normalise(&mut self, worker: &Worker) -> Result<(), Box<LocalReply>> {
-        let head = &mut self.scratch.head;
+    fn normalise(&mut self) -> Result<(), Box<LocalReply>> {
+        let (head, settings) = (&mut self.scratch.head, &self.view.settings);
         let notes = self.meta.notes;
         if notes.te_trailers && head.version == Version::Http11 {
             // RFC 9110 section 10.1.4: who sends TE names it in Connection.
             head.fields.append(b"te", b"trailers");
             head.fields.append(b"connection", b"te");
         }
-        head.forward_normal = worker.settings.paths.forward_normalised;
-        let set = worker
-            .settings
-            .forwarding
-            .set_fields(head, notes, &self.connection.info);
+        head.forward_normal = settings.paths.forward_normalised;
+        let info = &self.connection.info;
+        let set = settings.forwarding.set_fields(head, notes, info);
         set.map_err(|Contradiction| Refusal::Contradiction.into())
     }
 
@@ -390,7 +389,7 @@ fn exhausted(pool: &WorkerPool, last: Option<AttemptOutcome>) -> Refusal {
 }
 
 /// Whether this request is one of those that are recorded.
-fn samples(recorder: &Recorder, worker: &Worker, rule: &Rule) -> bool {
-    recorder.takes(worker.rng.borrow_mut().next_u32())
-        && rule.policies.iter().any(|policy| recorder.wants(*policy))
+fn samples(sampling: &Sampling, worker: &Worker, rule: &Rule) -> bool {
+    sampling.takes(worker.rng.borrow_mut().next_u32())
+        && rule.policies.iter().any(|policy| sampling.wants(*policy))
 }

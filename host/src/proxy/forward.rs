@@ -168,7 +168,9 @@ impl Exchange<'_> {
     }
 
     fn presence(&self) -> Presence<'_> {
-        self.connection.presence(self.body_in_hand().is_some())
+        let half_close = self.view.settings.limits.half_close;
+        let read_whole = self.body_in_hand().is_some();
+        self.connection.presence(half_close, read_whole)
     }
 
     /// Sends the request on a connection and the response back.
@@ -214,7 +216,7 @@ impl Exchange<'_> {
         let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
         let framing = self.meta.framing;
         if in_hand.is_none() && self.progress.is_none() {
-            let most = to.context.worker.settings.limits.body_bytes;
+            let most = to.context.view.settings.limits.body_bytes;
             self.progress = Some(Progress::of_request(framing, self.may_repeat(), most));
             self.edited = self.scratch.head.fields.edited().clone();
             // Once: another attempt may be sent the trailers that have come by then.
@@ -247,7 +249,7 @@ impl Exchange<'_> {
         plan: &Plan,
         duplex: &Duplex,
     ) -> ExchangeEnd {
-        let timeouts = &to.context.worker.settings.timeouts;
+        let timeouts = &to.context.view.settings.timeouts;
         let (mut request, mut download) = self.directions(to, connection, buffer, plan, duplex);
         let Some(progress) = request.progress.take() else {
             let sent = {
@@ -286,11 +288,12 @@ impl Exchange<'_> {
         plan: &Plan,
         duplex: &'a Duplex,
     ) -> (Request<'a>, Download<'a>) {
-        let (worker, scratch) = (to.context.worker, &mut *self.scratch);
+        let RequestContext { worker, view, .. } = to.context;
+        let (with, scratch) = ((worker, &view.settings), &mut *self.scratch);
         scratch.expect_response(to.context.rule.preserve_case);
-        let (from_client, to_client) = self.connection.open(worker, &mut scratch.out, duplex);
+        let (from_client, to_client) = self.connection.open(with, &mut scratch.out, duplex);
         let (timer, up) = (from_client.read.timer, &mut scratch.up);
-        let (upstream, mut sink) = lease::open(worker, timer, connection, buffer, up, duplex);
+        let (upstream, mut sink) = lease::open(with, timer, connection, buffer, up, duplex);
         let framing = upstream_framing(self.meta.framing, &scratch.head.method);
         sink.request(&scratch.head, framing, &to.endpoint.name, plan.expects);
         sink.add(match &self.progress {
