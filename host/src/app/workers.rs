@@ -60,17 +60,18 @@ pub(super) fn start_workers(
 
 /// What is the same for all workers.
 fn shared(control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Shared {
-    let of_page = Arc::clone(control);
+    let (stats, explain) = (control.stats().clone(), control.explain_tokens());
+    let control = Arc::clone(control);
     let page = move |accept: Option<&[u8]>| {
         let view = StatsView {
-            stats: of_page.stats(),
-            policies: &of_page.policies(),
+            stats: control.stats(),
+            policies: &control.policies(),
         };
         admin::stats_page(&view, accept)
     };
     Shared {
-        stats: control.stats().clone(),
-        explain: control.explain_tokens(),
+        stats,
+        explain,
         stats_page: Arc::new(page),
         recorder,
     }

@@ -13,8 +13,8 @@ use crate::route::RouteTable;
 use crate::stats::Stats;
 use crate::upstream::{BackendFacts, Topology, WorkerPools};
 
-/// Settings, routes, pools and policies of one moment. Published by `app`, adopted by each worker between two
-/// requests.
+/// Settings, routes, pools and policies of one moment. Published by `app`, adopted by each worker
+/// between two requests.
 pub struct Snapshot {
     /// Grows with each publication.
     pub version: u64,

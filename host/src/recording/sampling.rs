@@ -103,3 +103,37 @@ pub(super) fn lineup(record: &RecordingConfig, config: &Config) -> Lineup {
         policies: policies.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::policy::PolicyIds;
+
+    #[test]
+    fn the_policies_of_a_configuration_are_known_by_their_ids() {
+        let config = |record: &str| {
+            let text = format!(
+                "[[routes]]\nhost = \"*\"\npool = \"web\"\npolicies = [\"range\", \"random\"]\n\
+                 [pools.web]\nbackends = [\"127.0.0.1:1\"]\n{record}"
+            );
+            Config::from_toml(&text, Path::new("")).unwrap()
+        };
+        let mut ids = PolicyIds::default();
+        // Other positions than those of the configuration.
+        let known = ["random", "range"].map(|name| (name.to_owned(), ids.id(name)));
+        let sampling = |record: &str| {
+            let config = config(record);
+            let id = |policy: &config::Policy| known.iter().find(|(name, _)| *name == policy.name);
+            let ids: Vec<PolicyId> = config.policies.iter().filter_map(id).map(|k| k.1).collect();
+            Sampling::new(&config, &ids)
+        };
+        assert!(sampling("").is_none());
+        let all = sampling("[record]\nfile = \"a\"\nsample = 1").unwrap();
+        assert!(known.iter().all(|(_, id)| all.wants(*id)) && all.takes(u32::MAX));
+        let none = "[record]\nfile = \"a\"\nsample = 0\npolicies = [\"range\"]";
+        let none = sampling(none).unwrap();
+        assert!(!none.takes(0) && none.wants(known[1].1) && !none.wants(known[0].1));
+    }
+}

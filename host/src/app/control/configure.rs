@@ -23,12 +23,13 @@ impl ControlPlane {
     /// Nothing is published then.
     pub async fn publish_config(self: &Arc<Self>, mut config: Arc<Config>) -> Result<u64> {
         let _one_at_a_time = self.configuring.lock().await;
-        // No trial begins meanwhile: it would count by routes that are about to change.
-        let mut no_changes = Vec::with_capacity(self.policies.len());
-        for managed in &self.policies {
-            no_changes.push(managed.changing.lock().await);
+        let changed = changed(&self.config, &config);
+        if !changed.is_empty() {
+            bail!(
+                "these can't change while the proxy runs: {}; restart it to apply the change",
+                changed.join(", ")
+            );
         }
-        self.check_fixed(&config)?;
         if let Some(lowered) = self.shares.lower(&mut Arc::make_mut(&mut config).limits) {
             tracing::warn!("{lowered}");
         }
@@ -38,6 +39,14 @@ impl ControlPlane {
         } else {
             Arc::new(resolve(&config.pools, &self.registry).await?)
         };
+        let mut no_trials = Vec::new();
+        if config.routes != current.config.routes {
+            // None begins until the routes have changed: it would count by those of before.
+            for managed in &self.policies {
+                no_trials.push(managed.changing.lock().await);
+            }
+            self.check_trials()?;
+        }
         Ok(self.publish_both(config, topology).await)
     }
 
@@ -99,19 +108,10 @@ impl ControlPlane {
         all.into_iter().flatten().map(Arc::clone).collect()
     }
 
-    /// Refuses a configuration that the process could only serve in part.
-    fn check_fixed(&self, config: &Config) -> Result<()> {
-        let changed = changed(&self.config, config);
-        if !changed.is_empty() {
-            bail!(
-                "these can't change while the proxy runs: {}; restart it to apply the change",
-                changed.join(", ")
-            );
-        }
+    /// Refuses routes that change while a policy is on trial.
+    fn check_trials(&self) -> Result<()> {
         let on_trial = |index: &usize| self.state(*index).history.trial().is_some();
-        if config.routes != self.current().routes
-            && let Some(policy) = (0..self.policies.len()).find(on_trial)
-        {
+        if let Some(policy) = (0..self.policies.len()).find(on_trial) {
             bail!(
                 "policy {:?} is on trial, and its requests are counted by route; promote or \
                  withdraw it before the routes change",
