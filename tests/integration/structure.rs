@@ -29,7 +29,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("net", "config message stats"),
     ("upstream", "config net stats"),
     ("policy", "config files ground message stats text upstream"),
-    ("route", "config message upstream"),
+    ("route", "config message policy upstream"),
     (
         "recording",
         "config document files ground message policy stats text upstream",

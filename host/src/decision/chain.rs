@@ -14,8 +14,8 @@ use crate::config::OnFailure;
 use crate::message::{Fields, RequestHead};
 use crate::observe::Outcome;
 use crate::policy::{
-    Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, Message, RangeVerdict,
-    Reply, Select, Selected,
+    Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, Message, PolicyId,
+    RangeVerdict, Reply, Select, Selected,
 };
 use crate::recording::Role;
 
@@ -26,8 +26,8 @@ pub struct ChainRoute<'a> {
     pub number: u32,
     /// The number of its pool.
     pub pool: u32,
-    /// Indices of its policies, in the order in which they are asked.
-    pub policies: &'a [usize],
+    /// Its policies, in the order in which they are asked.
+    pub policies: &'a [PolicyId],
 }
 
 /// The policies of one route, as one worker asks them about one request.
@@ -45,12 +45,14 @@ pub struct PolicyChain<'a, E> {
 
 impl<'a, E: Environment> PolicyChain<'a, E> {
     fn links(self) -> impl DoubleEndedIterator<Item = Link<'a, E>> {
-        let all = (0..self.route.policies.len()).map(move |at| (at, self.route.policies[at]));
-        all.map(move |(at, policy)| Link {
-            slot: &self.policies.slots[policy],
-            bit: 1u64.checked_shl(at as u32).unwrap_or(0),
-            environment: self.environment,
-            state: self.state,
+        let all = self.route.policies.iter().enumerate();
+        all.filter_map(move |(at, policy)| {
+            Some(Link {
+                slot: self.policies.slot(*policy)?,
+                bit: 1u64.checked_shl(at as u32).unwrap_or(0),
+                environment: self.environment,
+                state: self.state,
+            })
         })
     }
 

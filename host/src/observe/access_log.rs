@@ -56,7 +56,6 @@ struct Line<'a> {
 /// One worker's end of the log.
 #[derive(Debug)]
 pub struct AccessLog {
-    requests: LoggedRequests,
     outlet: Option<Outlet>,
     pending: RefCell<Vec<u8>>,
     shard: Arc<WorkerShard>,
@@ -66,7 +65,6 @@ pub struct AccessLog {
 /// The thread that writes. It ends when all workers have let go of their ends.
 #[derive(Debug)]
 pub struct LogWriter {
-    requests: LoggedRequests,
     outlet: Option<Outlet>,
     target: Target,
     losses: Arc<Losses>,
@@ -136,7 +134,6 @@ impl LogWriter {
             )?),
         };
         Ok(Self {
-            requests: config.requests,
             outlet,
             target,
             losses,
@@ -146,7 +143,6 @@ impl LogWriter {
     /// A worker's end.
     pub fn handle(&self, shard: Arc<WorkerShard>) -> AccessLog {
         AccessLog {
-            requests: self.requests,
             outlet: self.outlet.clone(),
             pending: RefCell::default(),
             shard,
@@ -189,19 +185,17 @@ impl LogWriter {
 }
 
 impl AccessLog {
-    /// Writes the line of a request that has ended, if such requests are logged. `head` is as much
+    /// Writes the line of a request that has ended, if it is among the `logged`. `head` is as much
     /// of the request as was understood.
-    pub fn record(&self, outcome: &Outcome, head: Option<&RequestHead>, from: &ConnectionInfo) {
-        if self.wants(outcome) {
+    pub fn record(
+        &self,
+        logged: LoggedRequests,
+        outcome: &Outcome,
+        head: Option<&RequestHead>,
+        from: &ConnectionInfo,
+    ) {
+        if logged.wants(outcome.reason.is_some()) {
             self.write(outcome, head, from);
-        }
-    }
-
-    fn wants(&self, outcome: &Outcome) -> bool {
-        match self.requests {
-            LoggedRequests::All => true,
-            LoggedRequests::Refused => outcome.reason.is_some(),
-            LoggedRequests::None => false,
         }
     }
 

@@ -17,7 +17,7 @@ use super::places::Reservation;
 use super::store::Store;
 use crate::config::{Isolation, OnFailure};
 use crate::ground;
-use crate::stats::{DecidedPool, PolicyShard};
+use crate::stats::PolicyShard;
 
 /// An instance that takes no longer to build than this is rebuilt on the worker that lost it.
 pub(super) const INLINE_BUILD: Duration = Duration::from_micros(500);
@@ -251,11 +251,6 @@ impl Generation {
         self.spec
             .dry
             .swap(shadow, std::sync::atomic::Ordering::Relaxed)
-    }
-
-    /// The pools that it selects from.
-    pub fn pools(&self) -> Vec<DecidedPool> {
-        self.spec.lists().decided()
     }
 
     /// On a builder thread. Tells whether it was done: not while another generation of the policy

@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::refusal::{LocalReply, Refusal};
 use super::reply::{self, ReplyTo};
 use super::scratch::Scratch;
-use super::worker::{StatsPage, Worker};
+use super::worker::Worker;
 use crate::decision::RequestPolicyState;
 
 impl Exchange<'_> {
@@ -38,11 +38,15 @@ impl Exchange<'_> {
     }
 
     /// The statistics, if this is their path.
-    pub(super) fn stats_page(&self, path: &str, page: &StatsPage) -> Result<(), Box<LocalReply>> {
+    pub(super) fn stats_page(&self, worker: &Worker) -> Result<(), Box<LocalReply>> {
+        let Some(path) = self.view.settings.stats_path.as_deref() else {
+            return Ok(());
+        };
         let head = &self.scratch.head;
         if head.path() != path || !matches!(head.method, Method::GET | Method::HEAD) {
             return Ok(());
         }
+        let page = &worker.shared.stats_page;
         let (content_type, body) = page(head.fields.first("accept"));
         Err(Box::new(LocalReply::Page { content_type, body }))
     }
@@ -66,11 +70,11 @@ impl Exchange<'_> {
             keep_alive,
             date: &worker.date(),
             trace,
-            item: worker.settings.forwarding.item(),
+            item: self.view.settings.forwarding.item(),
         };
         out.clear();
         write(to, out);
-        match self.connection.send(out).await {
+        match self.connection.send(&self.view.settings, out).await {
             Disposition::Close if keep_alive => Disposition::Next,
             disposition => disposition,
         }

@@ -3,10 +3,13 @@
 use std::rc::Rc;
 
 use super::body::{Duplex, MessageSink, Reader};
+use super::halves::{client_read, client_write};
 use super::presence::Presence;
+use super::settings::Settings;
 use super::worker::Worker;
+use crate::config::{HalfClose, LoggedRequests};
 use crate::message::RequestHead;
-use crate::net::{Buffer, ConnectionInfo, Stream, TimedIo, Timer, Wait};
+use crate::net::{Buffer, ConnectionInfo, Stream, Timer};
 use crate::observe::Outcome;
 
 /// A client connection.
@@ -52,47 +55,47 @@ impl Connection {
     /// The connection as it is read and written for one exchange.
     pub(super) fn open<'a>(
         &'a mut self,
-        worker: &'a Worker,
+        (worker, settings): (&'a Worker, &Settings),
         out: &'a mut Vec<u8>,
         duplex: &'a Duplex,
     ) -> (Reader<'a>, MessageSink<'a>) {
         let (read, write) = self.stream.split();
         let reader = Reader {
-            read: client_read(worker, &self.timer, read),
+            read: client_read(worker, settings, &self.timer, read),
             buffer: &mut self.input,
             buffers: &worker.buffers,
-            limits: worker.head_limits,
+            limits: settings.head_limits,
         };
-        let write = client_write(worker, &self.timer, write);
+        let write = client_write(worker, settings, &self.timer, write);
         (reader, MessageSink::to_client(write, out, duplex))
     }
 
     /// Whether the client is still there.
-    pub(super) fn presence(&self, read_whole: bool) -> Presence<'_> {
+    pub(super) fn presence(&self, half_close: HalfClose, read_whole: bool) -> Presence<'_> {
         Presence {
             socket: self.stream.socket(),
             timers: &self.worker.timers,
             timer: &self.timer,
-            half_close: self.worker.settings.limits.half_close,
+            half_close,
             read_whole,
         }
     }
 
     /// Whether the connection may carry another request after this many.
     pub(super) fn may_continue(&self) -> bool {
-        let limit = self.worker.settings.limits.requests_per_connection;
+        let limit = self.worker.latest(|s| s.limits.requests_per_connection);
         !self.worker.is_draining() && (limit == 0 || self.served < limit)
     }
 
     /// Sends what was written, as the last thing on this connection unless it may continue.
-    pub(super) async fn send(&mut self, out: &mut Vec<u8>) -> Disposition {
+    pub(super) async fn send(&mut self, settings: &Settings, out: &mut Vec<u8>) -> Disposition {
         let Self {
             worker,
             stream,
             timer,
             ..
         } = self;
-        let mut write = client_write(worker, timer, stream.split().1);
+        let mut write = client_write(worker, settings, timer, stream.split().1);
         match write.flush(out).await {
             Ok(()) => Disposition::Close,
             Err(_) => Disposition::Abort,
@@ -121,34 +124,10 @@ impl Connection {
         !self.input.is_empty() || self.stream.took_unread()
     }
 
-    /// Counts and logs what became of a request of this connection.
-    pub(super) fn observe(&self, outcome: &Outcome, head: &RequestHead) {
+    /// Counts what became of a request of this connection, and logs it if such requests are.
+    pub(super) fn observe(&self, logged: LoggedRequests, outcome: &Outcome, head: &RequestHead) {
         outcome.count(&self.worker.shard);
         let log = &self.worker.access_log;
-        log.record(outcome, Some(head), &self.info);
-    }
-}
-
-/// The reading half of a client connection.
-pub(super) fn client_read<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> TimedIo<'a, H> {
-    TimedIo {
-        half,
-        timers: &worker.timers,
-        timer,
-        wait: Wait::ClientRead,
-        patience: worker.settings.timeouts.body_read,
-        bytes: &worker.shard.bytes_from_clients,
-    }
-}
-
-/// The writing half of a client connection.
-pub(super) fn client_write<'a, H>(worker: &'a Worker, timer: &'a Timer, half: H) -> TimedIo<'a, H> {
-    TimedIo {
-        half,
-        timers: &worker.timers,
-        timer,
-        wait: Wait::ClientWrite,
-        patience: worker.settings.timeouts.send,
-        bytes: &worker.shard.bytes_to_clients,
+        log.record(logged, outcome, Some(head), &self.info);
     }
 }

@@ -11,6 +11,7 @@ use super::connection::{Connection, Disposition};
 use super::context::RequestContext;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
+use super::snapshot::WorkerSnapshot;
 use crate::decision::RequestPolicyState;
 use crate::message::{BodyLength, Edited, RequestFacts};
 use crate::observe::Outcome;
@@ -25,6 +26,8 @@ use crate::upstream::{
 pub struct Exchange<'a> {
     /// The client's connection.
     pub connection: &'a mut Connection,
+    /// The snapshot that it began with, whatever the worker adopts meanwhile.
+    pub view: &'a WorkerSnapshot,
     /// The request's head and buffers.
     pub scratch: &'a mut Scratch,
     /// What the head said of body and connection.
@@ -64,6 +67,7 @@ impl<'a> Exchange<'a> {
     /// A request whose head has arrived.
     pub fn new(
         connection: &'a mut Connection,
+        view: &'a WorkerSnapshot,
         scratch: &'a mut Scratch,
         facts: RequestFacts,
         outcome: Outcome,
@@ -73,6 +77,7 @@ impl<'a> Exchange<'a> {
         let (pace, doubt, edited) = (Pace::default(), Doubt::default(), Edited::default());
         Self {
             connection,
+            view,
             scratch,
             facts,
             outcome,
@@ -92,15 +97,15 @@ impl Exchange<'_> {
     /// Has the request decided, forwarded and answered.
     pub async fn run(mut self) -> Disposition {
         let worker = Rc::clone(&self.connection.worker);
-        let view = worker.view();
+        let view = self.view;
         worker.shard.requests.increment();
         let active = ActiveRequest::new(&worker.shard);
         let mut state = RequestPolicyState::default();
-        let (ended, chain) = match self.begin(&worker, &view, &mut state) {
+        let (ended, chain) = match self.begin(&worker, &mut state) {
             Ok(rule) => {
                 let context = RequestContext {
                     worker: &worker,
-                    view: &view,
+                    view,
                     rule,
                     state: &state,
                 };
@@ -123,8 +128,8 @@ impl Exchange<'_> {
         if let Some(chain) = chain {
             chain.conclude(&outcome);
         }
-        state.end(worker.settings.recorder.as_ref(), &worker.shard, &outcome);
-        connection.observe(&outcome, &scratch.head);
+        state.end(worker.shared.recorder.as_ref(), &worker.shard, &outcome);
+        connection.observe(view.settings.logged, &outcome, &scratch.head);
         disposition
     }
 

@@ -141,7 +141,9 @@ impl Exchange<'_> {
     }
 
     fn presence(&self) -> Presence<'_> {
-        self.connection.presence(self.body_in_hand().is_some())
+        let half_close = self.view.settings.limits.half_close;
+        let read_whole = self.body_in_hand().is_some();
+        self.connection.presence(half_close, read_whole)
     }
 
     /// Sends the request on a connection and the response back.
@@ -186,6 +188,7 @@ impl Exchange<'_> {
         Holder {
             timer: &self.connection.timer,
             client: self.scratch.head.client,
+            timeouts: &self.view.settings.timeouts,
             slow_place: self.slow_place,
         }
     }
@@ -195,7 +198,7 @@ impl Exchange<'_> {
         let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
         let length = self.facts.body;
         if in_hand.is_none() && self.progress.is_none() {
-            let most = to.context.worker.settings.limits.body_bytes;
+            let most = to.context.view.settings.limits.body_bytes;
             self.progress = Some(Progress::of_request(length, self.may_repeat(), most));
             self.edited = self.scratch.head.fields.edited().clone();
             // Once: another attempt may be sent the trailers that have come by then.
@@ -228,7 +231,7 @@ impl Exchange<'_> {
         plan: &Plan,
         duplex: &Duplex,
     ) -> ExchangeEnd {
-        let timeouts = &to.context.worker.settings.timeouts;
+        let timeouts = &to.context.view.settings.timeouts;
         let (mut request, mut download) = self.directions(to, connection, buffer, plan, duplex);
         let Some(progress) = request.progress.take() else {
             let sent = {
@@ -267,11 +270,12 @@ impl Exchange<'_> {
         plan: &Plan,
         duplex: &'a Duplex,
     ) -> (Request<'a>, Download<'a>) {
-        let (worker, scratch) = (to.context.worker, &mut *self.scratch);
+        let RequestContext { worker, view, .. } = to.context;
+        let (with, scratch) = ((worker, &view.settings), &mut *self.scratch);
         scratch.expect_response(to.context.rule.preserve_case);
-        let (from_client, to_client) = self.connection.open(worker, &mut scratch.out, duplex);
+        let (from_client, to_client) = self.connection.open(with, &mut scratch.out, duplex);
         let (timer, up) = (from_client.read.timer, &mut scratch.up);
-        let (upstream, mut sink) = lease::open(worker, timer, connection, buffer, up, duplex);
+        let (upstream, mut sink) = lease::open(with, timer, connection, buffer, up, duplex);
         let length = upstream_length(self.facts.body, &scratch.head.method);
         sink.request(&scratch.head, length, &to.endpoint.name, plan.expects);
         sink.add(match &self.progress {

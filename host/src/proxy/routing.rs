@@ -10,47 +10,41 @@ use super::exchange::Exchange;
 use super::forwarding::Contradiction;
 use super::hops;
 use super::refusal::{LocalReply, Refusal};
-use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
 use crate::message::{BodyLength, Version};
-use crate::recording::Recorder;
+use crate::recording::Sampling;
 use crate::route::Rule;
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
     /// Finds the route, and settles what is captured of the request.
-    pub(super) fn begin<'v>(
+    pub(super) fn begin(
         &mut self,
         worker: &Worker,
-        view: &'v WorkerSnapshot,
         state: &mut RequestPolicyState,
-    ) -> Result<&'v Rule, Box<LocalReply>> {
-        if let Some((path, page)) = &worker.settings.stats_page {
-            self.stats_page(path, page)?;
-        }
+    ) -> Result<&'a Rule, Box<LocalReply>> {
+        self.stats_page(worker)?;
         if self.facts.notes.explain {
             self.explain(worker, state);
         }
-        let rule = self.route(view)?;
-        self.normalise(worker)?;
-        if let Some(recorder) = &worker.settings.recorder
-            && samples(recorder, worker, rule)
+        let rule = self.route()?;
+        self.normalise()?;
+        if let Some(sampling) = &self.view.settings.sampling
+            && samples(sampling, worker, rule)
         {
-            self.keep_record(recorder, view, rule, state);
+            self.keep_record(sampling, rule, state);
         }
         Ok(rule)
     }
 
     /// From now on what the policies see and decide is recorded.
     #[cold]
-    fn keep_record(
-        &self,
-        recorder: &Recorder,
-        view: &WorkerSnapshot,
-        rule: &Rule,
-        state: &mut RequestPolicyState,
-    ) {
-        let (lineup, worker) = (Arc::clone(view.lineup(recorder)), &self.connection.worker);
+    fn keep_record(&self, sampling: &Sampling, rule: &Rule, state: &mut RequestPolicyState) {
+        let worker = &self.connection.worker;
+        let Some(recorder) = &worker.shared.recorder else {
+            return;
+        };
+        let lineup = Arc::clone(self.view.lineup(sampling));
         let (pool, head) = (rule.pool.number(), &self.scratch.head);
         let record = RecordedRequest::begin(recorder, lineup, worker.index, pool, head);
         state.keep_record(record);
@@ -62,23 +56,23 @@ impl Exchange<'_> {
         let fields = &mut self.scratch.head.fields;
         if fields
             .first(EXPLAIN)
-            .is_some_and(|token| worker.settings.explain.accept(token))
+            .is_some_and(|token| worker.shared.explain.accept(token))
         {
             state.keep_trace();
         }
         fields.remove(EXPLAIN.as_bytes());
     }
 
-    fn route<'v>(&mut self, view: &'v WorkerSnapshot) -> Result<&'v Rule, Box<LocalReply>> {
+    fn route(&mut self) -> Result<&'a Rule, Box<LocalReply>> {
         self.check()?;
-        let (head, worker) = (&mut self.scratch.head, &self.connection.worker);
+        let (head, view) = (&mut self.scratch.head, self.view);
         let routes = &view.snapshot.routes;
         let rule = routes.find(&head.host, head.path());
         let rule = rule.ok_or_else(|| Refusal::NoRoute {
             host: head.host.clone(),
         })?;
         if head.path_notes.is_ambiguous() {
-            let seen = if worker.settings.paths.forward_normalised {
+            let seen = if view.settings.paths.forward_normalised {
                 head.path()
             } else {
                 head.raw_path()
@@ -97,7 +91,7 @@ impl Exchange<'_> {
     /// Refuses what has no route here, whatever the routes are.
     #[inline]
     fn check(&self) -> Result<(), Refusal> {
-        let (head, settings) = (&self.scratch.head, &self.connection.worker.settings);
+        let (head, settings) = (&self.scratch.head, &self.view.settings);
         // CONNECT is for forward proxies; TRACE would hand a script the fields that it must not see
         // (RFC 9110 section 9.3.8).
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
@@ -117,25 +111,23 @@ impl Exchange<'_> {
     }
 
     /// Makes the fields those that policies and backends are to see.
-    fn normalise(&mut self, worker: &Worker) -> Result<(), Box<LocalReply>> {
-        let head = &mut self.scratch.head;
+    fn normalise(&mut self) -> Result<(), Box<LocalReply>> {
+        let (head, settings) = (&mut self.scratch.head, &self.view.settings);
         let notes = self.facts.notes;
         if notes.te_trailers && head.version == Version::Http11 {
             // RFC 9110 section 10.1.4: who sends TE names it in Connection.
             head.fields.append(b"te", b"trailers");
             head.fields.append(b"connection", b"te");
         }
-        head.forward_normal = worker.settings.paths.forward_normalised;
-        let set = worker
-            .settings
-            .forwarding
-            .set_fields(head, notes, &self.connection.info);
+        head.forward_normal = settings.paths.forward_normalised;
+        let info = &self.connection.info;
+        let set = settings.forwarding.set_fields(head, notes, info);
         set.map_err(|Contradiction| Refusal::Contradiction.into())
     }
 }
 
 /// Whether this request is one of those that are recorded.
-fn samples(recorder: &Recorder, worker: &Worker, rule: &Rule) -> bool {
-    recorder.takes(worker.rng.borrow_mut().next_u32())
-        && rule.policies.iter().any(|policy| recorder.wants(*policy))
+fn samples(sampling: &Sampling, worker: &Worker, rule: &Rule) -> bool {
+    sampling.takes(worker.rng.borrow_mut().next_u32())
+        && rule.policies.iter().any(|policy| sampling.wants(*policy))
 }

@@ -4,12 +4,14 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::connection::{Connection, Disposition, client_read};
+use super::connection::{Connection, Disposition};
 use super::exchange::Exchange;
+use super::halves::client_read;
 use super::linger::{MOST, Place, linger};
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::scratch::Scratch;
+use super::settings::Settings;
 use super::worker::Worker;
 use crate::h1::{Arrival, RequestMeta, parse_request};
 use crate::net::{Buffer, IoEnd, ReadHalf, Wait};
@@ -71,12 +73,10 @@ impl Connection {
             ..
         } = self;
         worker.buffers.take_back(std::mem::take(input));
-        let timeouts = &worker.settings.timeouts;
-        let patience = if *served == 0 {
-            timeouts.header_read
-        } else {
-            timeouts.idle
-        };
+        let patience = worker.latest(|settings| match *served {
+            0 => settings.timeouts.header_read,
+            _ => settings.timeouts.idle,
+        });
         let mut half = stream.split().0;
         let spoke = poll_fn(|cx| match poll_spoke(worker, &mut half, input, cx) {
             // Who never sent anything is given a moment: the connection was accepted before the
@@ -94,17 +94,24 @@ impl Connection {
     }
 
     async fn request(&mut self, scratch: &mut Scratch) -> Disposition {
-        let next = self.read_head(scratch).await;
+        let worker = Rc::clone(&self.worker);
+        let next = self.read_head(&worker.view().settings, scratch).await;
         let outcome = Outcome::begin();
+        // What was published while the head arrived holds for this request.
+        let view = worker.view();
         match next {
             HeadRead::Closed => Disposition::Finish,
             HeadRead::Request(meta) => {
                 self.input.consume(meta.head_len);
                 self.served += 1;
                 let facts = meta.facts(scratch.head.version);
-                Exchange::new(self, scratch, facts, outcome).run().await
+                let exchange = Exchange::new(self, &view, scratch, facts, outcome);
+                exchange.run().await
             }
-            HeadRead::Refused(refusal) => self.refuse(&refusal, scratch, outcome).await,
+            HeadRead::Refused(refusal) => {
+                let settings = &view.settings;
+                self.refuse(&refusal, settings, scratch, outcome).await
+            }
         }
     }
 
@@ -112,28 +119,28 @@ impl Connection {
     async fn refuse(
         &mut self,
         refusal: &Refusal,
+        settings: &Settings,
         scratch: &mut Scratch,
         mut outcome: Outcome,
     ) -> Disposition {
-        let worker = Rc::clone(&self.worker);
-        worker.shard.requests.increment();
+        self.worker.shard.requests.increment();
         let to = ReplyTo {
             method: &http::Method::GET,
             version: Default::default(),
             keep_alive: false,
-            date: &worker.date(),
+            date: &self.worker.date(),
             trace: None,
-            item: worker.settings.forwarding.item(),
+            item: settings.forwarding.item(),
         };
         reply::write_refusal(refusal, to, &mut scratch.out);
         outcome.answered(refusal.status(), Some(refusal.reason()));
-        let disposition = self.send(&mut scratch.out).await;
+        let disposition = self.send(settings, &mut scratch.out).await;
         outcome.end(scratch.head.client);
-        self.observe(&outcome, &scratch.head);
+        self.observe(settings.logged, &outcome, &scratch.head);
         disposition
     }
 
-    async fn read_head(&mut self, scratch: &mut Scratch) -> HeadRead {
+    async fn read_head(&mut self, settings: &Settings, scratch: &mut Scratch) -> HeadRead {
         let Self {
             worker,
             stream,
@@ -141,13 +148,12 @@ impl Connection {
             input,
             ..
         } = self;
-        let mut read = client_read(worker, timer, stream.split().0);
-        let (timeouts, spelling) = (&worker.settings.timeouts, worker.settings.keeps_spelling);
-        let timers = &worker.timers;
-        timers.arm(timer, Wait::ClientRead, timeouts.header_read);
-        scratch.head.fields.keep_spelling(spelling);
+        let mut read = client_read(worker, settings, timer, stream.split().0);
+        let (timers, patience) = (&worker.timers, settings.timeouts.header_read);
+        timers.arm(timer, Wait::ClientRead, patience);
+        scratch.head.fields.keep_spelling(settings.keeps_spelling);
         let mut arrival = Arrival::default();
-        let limits = worker.head_limits;
+        let limits = settings.head_limits;
         let next = loop {
             if arrival.is_due(input.filled(), limits) {
                 match parse_request(&mut scratch.head, input.filled(), limits) {
@@ -183,7 +189,8 @@ impl Connection {
         } = self;
         worker.buffers.take_back(std::mem::take(input));
         if let Some(_place) = Place::take(&worker.lingering, MOST) {
-            linger(worker, stream, timer, worker.settings.timeouts.linger).await;
+            let patience = worker.latest(|settings| settings.timeouts.linger);
+            linger(worker, stream, timer, patience).await;
         }
     }
 }

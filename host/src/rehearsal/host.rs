@@ -14,7 +14,9 @@ use crate::decision::{
     WorkerPolicies, ask_hook, may_ask_for_range,
 };
 use crate::message::RequestHead;
-use crate::policy::{Attempt, Hook, LogLine, Message, PolicyHandle, Script, Store};
+use crate::policy::{
+    Attempt, Hook, LogLine, Message, PolicyHandle, PolicyId, PolicyIds, Script, Store,
+};
 use crate::stats::{PolicyShard, PolicyStats};
 
 /// A policy that can be asked.
@@ -22,6 +24,7 @@ pub(super) struct Host {
     handle: Rc<RefCell<PolicyHandle>>,
     /// The policy alone, as a route has it.
     policies: WorkerPolicies,
+    policy: PolicyId,
     facts: Arc<GivenFacts>,
     stats: Arc<PolicyStats>,
     clock: Option<Arc<AtomicU64>>,
@@ -40,10 +43,12 @@ impl Host {
         let generation = Arc::clone(handle.generation());
         let handle = Rc::new(RefCell::new(handle));
         let shard = Arc::clone(&stats.shards[0]);
-        let slot = PolicySlot::of_one(Rc::clone(&handle), shard);
+        let policy = PolicyIds::default().id(generation.name());
+        let slot = PolicySlot::of_one(policy, Rc::clone(&handle), shard);
         Self {
             handle,
-            policies: WorkerPolicies::from_slots(vec![slot]),
+            policies: WorkerPolicies::from_slots([slot]),
+            policy,
             facts,
             stats,
             clock,
@@ -72,7 +77,7 @@ impl Host {
             route: ChainRoute {
                 number: 0,
                 pool,
-                policies: &[0],
+                policies: &[self.policy],
             },
             policies: &self.policies,
             state: &state,

@@ -134,18 +134,18 @@ impl ControlPlane {
         mode: Mode,
         percent: f64,
     ) -> Arc<Trial> {
-        let routes = self
-            .config
+        let config = self.current();
+        let routes = config
             .routes
             .iter()
             .map(|route| format!("{}{}", route.host, route.path))
             .collect();
-        let rules = &self.config.rollout;
+        let rules = &config.rollout;
         let trial = Arc::new(Trial::new(
             generation,
             mode,
             share(percent),
-            self.config.workers,
+            config.workers,
             rules,
             routes,
         ));
