@@ -4,7 +4,6 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use super::file::relative_to;
 use super::{
     CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Rollout,
     StoreLimits, Timeouts, values,
@@ -165,7 +164,7 @@ fn policy_source(
             None
         }
         (Some(component), None) => component
-            .parsed(findings, |path| relative_to(base, path))
+            .parsed(findings, |path| values::relative_to(base, path))
             .map(|path| PolicySource::File(path.value)),
         (None, Some(builtin)) => builtin
             .parsed(findings, |written| {

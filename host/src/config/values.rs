@@ -2,6 +2,7 @@
 //! what to write.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
@@ -230,4 +231,12 @@ pub(super) fn url_path(written: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Paths are relative to the file's folder, not to the process's.
+pub(super) fn relative_to(base: &Path, written: &str) -> Result<PathBuf, String> {
+    if written.trim().is_empty() || written.contains('\0') {
+        return Err("is not a path of a file; write one, or remove the key".to_owned());
+    }
+    Ok(base.join(written))
 }
