@@ -1,5 +1,7 @@
 //! The shape of the source: which room may import which, how long a function and a line may be.
 
+mod circles;
+
 use std::collections::BTreeMap;
 
 use crate::fixtures::sources::{code, is_test, sources};
