@@ -58,7 +58,7 @@ pub(super) fn policy(
         .and_then(|n| n.parsed_scalar(findings, values::on_failure));
     let isolation = section
         .take("isolation")
-        .and_then(|n| n.parsed(findings, isolation));
+        .and_then(|n| n.parsed(findings, values::parse_isolation));
     let store = section
         .take("store")
         .and_then(|node| node.section(findings))
@@ -92,16 +92,6 @@ pub(super) fn policy(
         digest: digest.map(|d| d.value),
         ..default
     })
-}
-
-fn isolation(written: &str) -> Result<Isolation, String> {
-    match written {
-        "worker" => Ok(Isolation::Worker),
-        "request" => Ok(Isolation::Request),
-        _ => Err(format!(
-            "{written:?} is not known; write \"worker\" or \"request\""
-        )),
-    }
 }
 
 fn settings(name: &str, node: Node, findings: &mut Findings) -> Option<serde_json::Value> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use super::OnFailure;
 use super::host::is_label;
+use super::{Isolation, OnFailure};
 use crate::message::path;
 
 /// The default port of a backend.
@@ -131,6 +131,17 @@ pub(super) fn network(written: &str) -> Result<IpNet, String> {
              \"192.0.2.7\""
         )
     })
+}
+
+/// How long an instance of a policy lives.
+pub fn parse_isolation(written: &str) -> Result<Isolation, String> {
+    match written {
+        "worker" => Ok(Isolation::Worker),
+        "request" => Ok(Isolation::Request),
+        _ => Err(format!(
+            "{written:?} is not known; write \"worker\" or \"request\""
+        )),
+    }
 }
 
 /// `on-failure`: "random", "next" or a status.

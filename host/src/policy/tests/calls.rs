@@ -14,16 +14,8 @@ fn the_built_in_random_chooses_a_healthy_backend_that_did_not_fail() {
         seen[index as usize] += 1;
     }
     assert!(seen[0] > 20 && seen[1] == 0 && seen[2] > 20, "{seen:?}");
-    let failed = [FailedAttempt {
-        backend: 0,
-        failure: Failure::Connect,
-    }];
-    let second = Attempt {
-        number: 2,
-        failed: &failed,
-    };
     assert!(matches!(
-        handle.select(&mut request(&[]), 0, second),
+        handle.select(&mut request(&[]), 0, second_attempt()),
         Ok(Selected::Backend(2))
     ));
     assert!(!handle.hooks().range);
@@ -185,16 +177,8 @@ fn selecting_needs_no_allocation_by_the_guest() {
         handle.select(&mut request(&[]), 0, first_attempt()),
         Ok(Selected::Backend(0))
     ));
-    let failed = [FailedAttempt {
-        backend: 0,
-        failure: Failure::Connect,
-    }];
-    let second = Attempt {
-        number: 2,
-        failed: &failed,
-    };
     assert!(matches!(
-        handle.select(&mut request(&[]), 0, second),
+        handle.select(&mut request(&[]), 0, second_attempt()),
         Ok(Selected::Backend(1))
     ));
 }

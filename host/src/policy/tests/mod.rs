@@ -200,6 +200,17 @@ fn first_attempt() -> Attempt<'static> {
     }
 }
 
+/// The first went to backend 0, which could not be reached.
+fn second_attempt() -> Attempt<'static> {
+    Attempt {
+        number: 2,
+        failed: &[FailedAttempt {
+            backend: 0,
+            failure: Failure::Connect,
+        }],
+    }
+}
+
 /// Asks again while the instance is being rebuilt.
 fn until_available<T>(mut ask: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     let give_up = Instant::now() + Duration::from_secs(60);
