@@ -3,6 +3,7 @@
 mod bounds;
 mod cached;
 mod calls;
+mod edits;
 mod hostile;
 mod loading;
 mod mutated;
