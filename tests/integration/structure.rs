@@ -1,5 +1,7 @@
 //! The shape of the source: which room may import which, how long a function and a line may be.
 
+mod circles;
+
 use std::collections::BTreeMap;
 
 use crate::fixtures::sources::{code, is_test, sources};
@@ -8,6 +10,8 @@ use crate::fixtures::sources::{code, is_test, sources};
 const HOT: usize = 40;
 const LONGEST: usize = 60;
 const HOT_ROOMS: [&str; 6] = ["decision", "h1", "message", "net", "proxy", "upstream"];
+/// Lines of a file, from its first to where its tests begin.
+const FILE: usize = 400;
 /// Columns of a line.
 const WIDTH: usize = 100;
 
@@ -121,6 +125,19 @@ fn the_table_of_arrows_has_no_circle() {
             );
         }
     }
+}
+
+#[test]
+fn files_are_short_enough_to_read() {
+    let mut long = Vec::new();
+    for (path, text) in sources("", &["rs"]) {
+        let before_tests = text.split("#[cfg(test)]\nmod tests {").next();
+        let lines = before_tests.unwrap_or_default().lines().count();
+        if lines > FILE {
+            long.push(format!("{} has {lines} lines", path.display()));
+        }
+    }
+    assert!(long.is_empty(), "{FILE} lines at most: {long:#?}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub use host::normalise_host;
 pub use meaning::*;
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
-pub use values::{parse_backend, parse_listen};
+pub use values::{parse_backend, parse_isolation, parse_listen};
 
 pub(crate) use sections::{
     COMPILE_MEMORY, COMPILE_TIME, duration as duration_within, store as store_limits,

@@ -7,8 +7,9 @@ use wasmparser::{
     TypeSectionReader,
 };
 
+use super::instruction::Bulk;
 use super::pieces::{fill, transfer};
-use super::{Bulk, Result, Section, section};
+use super::sections::{Result, Section, section};
 
 /// What the instructions of a module can name.
 #[derive(Debug, Default)]

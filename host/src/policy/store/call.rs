@@ -9,8 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_KEY, MAX_VALUE, Store, StoreError};
-use crate::policy::recorded::octets;
+use super::Store;
+use super::bounds::{MAX_KEY, MAX_VALUE, StoreError};
+use crate::policy::octets::as_octets;
 
 /// Calls that are kept in one call of a hook; what goes on and on is told what the store says.
 const KEPT: usize = 64;
@@ -22,12 +23,12 @@ const KEPT_BYTES: usize = 64 * 1024;
 #[serde(rename_all = "kebab-case")]
 pub(in crate::policy) enum Call {
     Get(String),
-    Set(String, #[serde(with = "octets")] Vec<u8>, u64),
+    Set(String, #[serde(with = "as_octets")] Vec<u8>, u64),
     Remove(String),
     CompareAndSet(
         String,
-        #[serde(with = "octets::optional")] Option<Vec<u8>>,
-        #[serde(with = "octets")] Vec<u8>,
+        #[serde(with = "as_octets::optional")] Option<Vec<u8>>,
+        #[serde(with = "as_octets")] Vec<u8>,
         u64,
     ),
     Increment(String, i64, u64),
@@ -39,7 +40,7 @@ pub(in crate::policy) enum Call {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::policy) enum Answer {
-    Value(#[serde(with = "octets::optional")] Option<Vec<u8>>),
+    Value(#[serde(with = "as_octets::optional")] Option<Vec<u8>>),
     Done,
     Flag(bool),
     Count(Option<i64>),

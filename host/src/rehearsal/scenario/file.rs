@@ -10,7 +10,9 @@ use super::room::{self, Room};
 use super::step::{Base, State};
 use super::values::line;
 use super::{Scenario, ScenarioFile, Step};
-use crate::config::{Isolation, StoreLimits, duration_within, parse_backend, store_limits};
+use crate::config::{
+    Isolation, StoreLimits, duration_within, parse_backend, parse_isolation, store_limits,
+};
 use crate::document::{self, ConfigError, ConfigErrors, Findings, Node, Place, Section};
 use crate::policy::BackendSpec;
 use crate::rehearsal::RehearsalError;
@@ -213,7 +215,7 @@ fn setup(section: &mut Section, mut setup: Setup, findings: &mut Findings) -> Se
         setup.memory = memory.map_or(setup.memory, |memory| memory.value);
         let isolation = section
             .take("isolation")
-            .and_then(|n| n.parsed(findings, isolation));
+            .and_then(|n| n.parsed(findings, parse_isolation));
         setup.isolation = isolation.map_or(setup.isolation, |isolation| isolation.value);
         if let Some(section) = section
             .take("store")
@@ -236,16 +238,6 @@ fn setup(section: &mut Section, mut setup: Setup, findings: &mut Findings) -> Se
         }
     }
     setup
-}
-
-fn isolation(written: &str) -> Result<Isolation, String> {
-    match written {
-        "worker" => Ok(Isolation::Worker),
-        "request" => Ok(Isolation::Request),
-        _ => Err(format!(
-            "{written:?} is not known; write \"worker\" or \"request\""
-        )),
-    }
 }
 
 /// One of `[[pools]]`.
