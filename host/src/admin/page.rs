@@ -5,7 +5,7 @@ use std::fmt;
 use super::accept::prefers;
 use super::control::{PolicyStatus, timestamp};
 use super::format::{Escaped, bytes, count, microseconds, nanoseconds, uptime};
-use super::report::{Backend, Policy, Report, StatsView};
+use super::report::{Backend, Policy, PolicyStore, Report, StatsView};
 use crate::stats::HistogramSnapshot;
 use crate::text::count as numbered;
 
@@ -189,6 +189,23 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
         Some(status) => policy_status(f, status)?,
         None => f.write_str("<p>no longer running</p>\n")?,
     }
+    call_tiles(f, p)?;
+    hook_times(f, p)?;
+    if let Some(store) = &p.store {
+        store_tiles(f, store)?;
+    }
+    selections(f, p)?;
+    if !p.counters.is_empty() {
+        let rows = p
+            .counters
+            .iter()
+            .map(|(counter, n)| vec![Escaped(counter).to_string(), count(*n)]);
+        table(f, &["policy counter", "value"], rows)?;
+    }
+    Ok(())
+}
+
+fn call_tiles(f: &mut fmt::Formatter<'_>, p: &Policy) -> fmt::Result {
     tiles(
         f,
         &[
@@ -208,61 +225,58 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
             ("instances built", count(p.instances_built)),
             ("log lines dropped", count(p.log_lines_dropped)),
         ],
-    )?;
-    if !p.call_time_by_hook.is_empty() {
-        let total = std::iter::once(hook_row("all", &p.call_time.0));
-        let rows = p
-            .call_time_by_hook
-            .iter()
-            .map(|(hook, times)| hook_row(hook, &times.0))
-            .chain(total);
-        table(
-            f,
-            &["hook", "calls", "mean", "median", "90 %", "99 %"],
-            rows,
-        )?;
+    )
+}
+
+/// How long calls took, by hook; nothing before the first call.
+fn hook_times(f: &mut fmt::Formatter<'_>, p: &Policy) -> fmt::Result {
+    if p.call_time_by_hook.is_empty() {
+        return Ok(());
     }
-    if let Some(store) = &p.store {
-        tiles(
-            f,
-            &[
-                ("store calls", count(store.operations)),
-                ("refused", count(store.refused)),
-                ("entries", count(store.entries)),
-                ("size", bytes(store.bytes)),
-                ("evicted", count(store.evictions)),
-                ("expired", count(store.expirations)),
-            ],
-        )?;
-    }
-    let decided: Vec<_> = p
-        .decisions
+    let total = std::iter::once(hook_row("all", &p.call_time.0));
+    let rows = p
+        .call_time_by_hook
         .iter()
-        .flat_map(|(pool, b)| b.iter().map(move |(b, n)| (pool, b, *n)))
-        .filter(|d| d.2 > 0)
-        .collect();
-    if !decided.is_empty() {
-        let cells = |(pool, backend, n): (&String, &String, u64)| {
+        .map(|(hook, times)| hook_row(hook, &times.0))
+        .chain(total);
+    table(
+        f,
+        &["hook", "calls", "mean", "median", "90 %", "99 %"],
+        rows,
+    )
+}
+
+fn store_tiles(f: &mut fmt::Formatter<'_>, store: &PolicyStore) -> fmt::Result {
+    tiles(
+        f,
+        &[
+            ("store calls", count(store.operations)),
+            ("refused", count(store.refused)),
+            ("entries", count(store.entries)),
+            ("size", bytes(store.bytes)),
+            ("evicted", count(store.evictions)),
+            ("expired", count(store.expirations)),
+        ],
+    )
+}
+
+/// How often each backend was selected; nothing before the first selection.
+fn selections(f: &mut fmt::Formatter<'_>, p: &Policy) -> fmt::Result {
+    let mut rows = Vec::new();
+    for (pool, backends) in &p.decisions {
+        let selected = backends.iter().filter(|(_, n)| **n > 0);
+        rows.extend(selected.map(|(backend, n)| {
             vec![
                 Escaped(pool).to_string(),
                 Escaped(backend).to_string(),
-                count(n),
+                count(*n),
             ]
-        };
-        table(
-            f,
-            &["pool", "backend selected", "times"],
-            decided.into_iter().map(cells),
-        )?;
+        }));
     }
-    if !p.counters.is_empty() {
-        let rows = p
-            .counters
-            .iter()
-            .map(|(counter, n)| vec![Escaped(counter).to_string(), count(*n)]);
-        table(f, &["policy counter", "value"], rows)?;
+    if rows.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    table(f, &["pool", "backend selected", "times"], rows.into_iter())
 }
 
 fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {

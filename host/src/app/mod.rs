@@ -7,6 +7,7 @@
 
 #[cfg(feature = "authoring")]
 mod begin;
+mod check;
 mod commands;
 pub mod control;
 mod data_plane;
