@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use super::ask::ask_proxy;
 use super::check::check;
+use super::rehearse::rehearse;
 use super::run::run;
-use super::signals::{Held, Signals, interrupted};
-use crate::cli::{Action, Cli, Command, Offline, Policy, Remote, Task};
+use super::signals::{Held, Signals};
+use crate::cli::{Cli, Command, Policy, Task};
 use crate::config::Config;
-use crate::ground::{self, Manner as LogManner};
-use crate::rehearsal::{self, Manner, Outcome};
-use crate::remote::{self, Surroundings};
+use crate::ground::{self, Manner};
 
 /// Runs the command and returns the exit code.
 pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
@@ -21,9 +21,9 @@ pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
     let environment = |name: &str| std::env::var_os(name);
     let serves = cli.command.serves();
     let manner = if serves {
-        LogManner::Queued
+        Manner::Queued
     } else {
-        LogManner::Direct
+        Manner::Direct
     };
     ground::start(cli.log_filter(environment)?, manner).context("standard error can't be used")?;
     let signals = if serves {
@@ -37,7 +37,7 @@ pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
         Command::Policy(Policy {
             remote,
             task: Task::Offline(offline),
-        }) => Ok(rehearse(&offline, remote.json)),
+        }) => Ok(rehearse(offline, remote.json)),
         #[cfg(feature = "authoring")]
         Command::Policy(Policy {
             task: Task::Begin(begin),
@@ -88,31 +88,4 @@ fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> 
     // A component that is still being compiled must not delay the end of the process.
     runtime.shutdown_background();
     code
-}
-
-/// Runs a command about a policy that needs no proxy.
-fn rehearse(offline: &Offline, json: bool) -> ExitCode {
-    let manner = Manner {
-        json,
-        terminal: std::io::IsTerminal::is_terminal(&std::io::stderr()),
-    };
-    match rehearsal::execute(offline, manner) {
-        Ok(Outcome::Fine) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::FAILURE,
-        Err(e) => {
-            ground::complain(&e.told());
-            ExitCode::from(if e.is_about_the_policy() { 1 } else { 2 })
-        }
-    }
-}
-
-/// Sends a command to a running proxy.
-async fn ask_proxy(remote: Remote, action: Action) -> Result<()> {
-    let dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
-    let around = Surroundings {
-        environment: |name: &str| std::env::var_os(name),
-        terminal: std::io::IsTerminal::is_terminal(&std::io::stderr()) && !dumb,
-        interrupted: interrupted(),
-    };
-    Ok(remote::execute(remote, action, around).await?)
 }

@@ -28,8 +28,8 @@ use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sou
 pub use demo::{Demo, Origin};
 #[cfg(feature = "authoring")]
 pub use offline::Pack;
-pub use offline::{Bench, Format, Inspect, Offline, Test};
-pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote, Task};
+pub use offline::{Bench, Compiling, Format, Inspect, Offline, Test};
+pub use policy::{Action, By, Deploy, Mode, Policy, Remote, Task};
 pub use replay::{Diff, Playing, Rehearsed, Replay};
 #[cfg(feature = "authoring")]
 pub use scaffold::{Begin, Bindings, Lang, New};

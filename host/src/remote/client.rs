@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::RemoteError;
-use crate::cli::Address;
+use crate::config::AdminAddress;
 use crate::text::{is_unseen, plain};
 
 /// Time to connect; a machine that is up answers immediately.
@@ -31,7 +31,7 @@ const LARGEST: usize = 32 << 20;
 /// The admin listener of one proxy.
 #[derive(Debug)]
 pub(super) struct Client {
-    address: Address,
+    address: AdminAddress,
     token: Option<HeaderValue>,
 }
 
@@ -41,15 +41,15 @@ pub(super) struct Answer {
     /// The body as received.
     pub text: String,
     value: Value,
-    address: Address,
+    address: AdminAddress,
 }
 
 impl Client {
-    pub fn new(address: Address, token: Option<HeaderValue>) -> Self {
+    pub fn new(address: AdminAddress, token: Option<HeaderValue>) -> Self {
         Self { address, token }
     }
 
-    pub fn address(&self) -> &Address {
+    pub fn address(&self) -> &AdminAddress {
         &self.address
     }
 
@@ -261,7 +261,7 @@ mod tests {
     fn client(listener: &std::net::TcpListener) -> Client {
         let address = listener.local_addr().unwrap();
         Client::new(
-            Address {
+            AdminAddress {
                 host: address.ip().to_string(),
                 port: address.port(),
             },

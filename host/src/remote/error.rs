@@ -4,15 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::Address;
-use crate::config::ConfigErrors;
+use crate::config::AdminAddress;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The environment variable holds no address.
-    #[error(transparent)]
-    Address(#[from] ConfigErrors),
     /// A file of the command line can't be read.
     #[error("{}: {reason}", path.display())]
     File {
@@ -34,7 +30,7 @@ pub enum RemoteError {
     )]
     Unreachable {
         /// The address that was tried.
-        address: Address,
+        address: AdminAddress,
         /// The system's error, or the time limit.
         reason: String,
     },
@@ -46,7 +42,7 @@ pub enum RemoteError {
     )]
     Silent {
         /// The admin listener.
-        address: Address,
+        address: AdminAddress,
         /// The time limit.
         after: Duration,
     },
@@ -54,7 +50,7 @@ pub enum RemoteError {
     #[error("the connection to {address} broke before the answer was complete: {reason}")]
     Broken {
         /// The admin listener.
-        address: Address,
+        address: AdminAddress,
         /// What happened.
         reason: String,
     },
@@ -65,7 +61,7 @@ pub enum RemoteError {
     )]
     Strange {
         /// The address that was tried.
-        address: Address,
+        address: AdminAddress,
         /// What was unexpected.
         reason: String,
     },
@@ -76,7 +72,7 @@ pub enum RemoteError {
     )]
     Unauthorised {
         /// The admin listener.
-        address: Address,
+        address: AdminAddress,
         /// The proxy's explanation.
         sentence: String,
     },

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::columns::columns;
 use super::super::report::time;
 use super::difference::Differences;
 use super::log::Heard;
@@ -35,46 +36,9 @@ pub(super) fn replay(replayer: &Replayer, heard: &Heard, tally: &Tally) -> Strin
         "{same} of {calls} decisions ({}) are those that were recorded\n",
         percent(same, calls)
     ));
-    let fuel = tally.hooks.values().any(|of| of.fuel.is_some());
-    let mut heading = vec!["hook", "calls", "same", "mean", "p50", "p90", "p99", "max"];
-    heading.extend(
-        fuel.then_some(["instructions: least", "mean", "most"])
-            .into_iter()
-            .flatten(),
-    );
-    let mut rows = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
-    for (hook, of) in &tally.hooks {
-        let times = &of.times;
-        let mut row = vec![
-            hook.name().to_owned(),
-            of.calls.to_string(),
-            of.agreed.to_string(),
-            time(times.mean()),
-        ];
-        row.extend([0.5, 0.9, 0.99].map(|share| time(times.quantile(share))));
-        row.push(time(times.max));
-        if let Some(fuel) = of.fuel {
-            row.extend([fuel.least, fuel.sum / of.calls.max(1), fuel.most].map(|n| n.to_string()));
-        }
-        rows.push(row);
-    }
-    out.table(&rows);
+    out.costs(tally);
     out.line("");
-    for (hook, of) in &tally.hooks {
-        out.counts(
-            &format!("{} decided", hook.name()),
-            of.decisions.iter().map(|(kind, n)| (kind.clone(), *n)),
-        );
-    }
-    if !tally.backends.is_empty() {
-        out.counts(
-            "selected",
-            tally
-                .backends
-                .iter()
-                .map(|(backend, n)| (backend.clone(), *n)),
-        );
-    }
+    out.decisions(tally);
     for (kind, faults) in &tally.faults {
         out.line(&format!(
             "{} x fault {kind}, first at line {}: {}",
@@ -207,27 +171,48 @@ impl Text {
         }
     }
 
-    fn table(&mut self, rows: &[Vec<String>]) {
-        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |at: usize| {
-            rows.iter()
-                .filter_map(|row| row.get(at))
-                .map(String::len)
-                .max()
-                .unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in rows {
-            let cells = row
-                .iter()
-                .zip(&widths)
-                .enumerate()
-                .map(|(at, (cell, width))| match at {
-                    0 => format!("{cell:<width$}"),
-                    _ => format!("{cell:>width$}"),
-                });
-            let line = cells.collect::<Vec<_>>().join("  ");
-            self.line(line.trim_end());
+    /// By hook: calls, times and, where they were counted, instructions.
+    fn costs(&mut self, tally: &Tally) {
+        let mut heading = vec!["hook", "calls", "same", "mean", "p50", "p90", "p99", "max"];
+        if tally.hooks.values().any(|of| of.fuel.is_some()) {
+            heading.extend(["instructions: least", "mean", "most"]);
+        }
+        let mut rows = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+        for (hook, of) in &tally.hooks {
+            let times = &of.times;
+            let mut row = vec![
+                hook.name().to_owned(),
+                of.calls.to_string(),
+                of.agreed.to_string(),
+                time(times.mean()),
+            ];
+            row.extend([0.5, 0.9, 0.99].map(|share| time(times.quantile(share))));
+            row.push(time(times.max));
+            if let Some(fuel) = of.fuel {
+                let mean = fuel.sum / of.calls.max(1);
+                row.extend([fuel.least, mean, fuel.most].map(|n| n.to_string()));
+            }
+            rows.push(row);
+        }
+        columns(&rows).for_each(|line| self.line(&line));
+    }
+
+    /// By hook, how often each decision was made; then how often each backend was selected.
+    fn decisions(&mut self, tally: &Tally) {
+        for (hook, of) in &tally.hooks {
+            self.counts(
+                &format!("{} decided", hook.name()),
+                of.decisions.iter().map(|(kind, n)| (kind.clone(), *n)),
+            );
+        }
+        if !tally.backends.is_empty() {
+            self.counts(
+                "selected",
+                tally
+                    .backends
+                    .iter()
+                    .map(|(backend, n)| (backend.clone(), *n)),
+            );
         }
     }
 

@@ -5,6 +5,7 @@ mod expect;
 mod file;
 mod request;
 mod room;
+mod state;
 mod step;
 mod values;
 
