@@ -11,7 +11,7 @@ use crate::ground;
 use crate::policy::{Engine, EngineOptions, Generation, PolicyError};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
-use crate::text::count;
+use crate::units::counted;
 use crate::upstream::{PoolTopology, Registry, resolve_pool};
 
 /// Prints a line. A reader that has left, such as `head`, is not an error; a full disk is one.
@@ -44,7 +44,7 @@ pub(super) async fn check(sources: Sources) -> Result<ExitCode> {
         n => {
             say!(
                 "{}: the proxy would not start, or not serve all routes",
-                count(n, "error")
+                counted(n, "error")
             )?;
             Ok(ExitCode::FAILURE)
         }
@@ -165,7 +165,7 @@ fn summary(config: &Config) -> String {
     let (routes, pools) = (config.routes.len(), config.pools.len());
     format!(
         "{}, {}, {policies}",
-        count(routes, "route"),
-        count(pools, "pool")
+        counted(routes, "route"),
+        counted(pools, "pool")
     )
 }

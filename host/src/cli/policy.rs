@@ -223,7 +223,7 @@ fn parse_percent(written: &str) -> Result<f64, String> {
 }
 
 fn parse_trial(written: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(written.trim()).ok();
+    let duration = crate::units::parse_duration(written).ok();
     duration
         .filter(|d| !d.is_zero() && *d <= LONGEST_TRIAL)
         .ok_or_else(|| {

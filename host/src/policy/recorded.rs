@@ -7,6 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::store::Told;
+use crate::units;
 
 /// The tape of one call as it is recorded: see `docs/recording.md`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,9 +114,8 @@ pub(super) mod octets {
         if let Ok(text) = std::str::from_utf8(bytes) {
             return serializer.serialize_str(text);
         }
-        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry("hex", &hex)?;
+        map.serialize_entry("hex", &units::hex(bytes))?;
         map.end()
     }
 
@@ -166,18 +166,7 @@ impl<'de> Visitor<'de> for Bytes {
         if key != "hex" || map.next_key::<String>()?.is_some() {
             return Err(de::Error::custom("bytes have the one key `hex`"));
         }
-        let digit = |byte: u8| {
-            char::from(byte)
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        };
-        let pairs = digits.as_bytes().chunks(2);
-        let bytes = pairs.map(|pair| match pair {
-            [high, low] => Some((digit(*high)? << 4) | digit(*low)?),
-            _ => None,
-        });
-        bytes
-            .collect::<Option<_>>()
+        units::parse_hex(&digits)
             .ok_or_else(|| de::Error::custom("`hex` holds pairs of hexadecimal digits"))
     }
 }

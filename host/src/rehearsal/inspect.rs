@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::RehearsalError;
 use super::harness::{Harness, Setup};
-use super::report::size;
 use super::scenario::default_setup;
 use super::source::Source;
 use crate::policy::{Anatomy, Compiler, EngineOptions, Form, Interface, PolicyError, Refusal};
 use crate::text::plain;
+use crate::units::size;
 
 /// What a policy may have in the proxy if its configuration says nothing.
 const DEFAULT_MEMORY: u64 = 16 << 20;

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::bench::{Cost, Measured};
 use super::columns::columns;
-use super::report::{size, time};
 use crate::policy::Hook;
 use crate::text::plain;
+use crate::units::{nanoseconds, size};
 
 pub(super) fn json(measured: &Measured) -> Value {
     let milliseconds = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
@@ -40,7 +40,7 @@ pub(super) fn json(measured: &Measured) -> Value {
 }
 
 pub(super) fn text(measured: &Measured) -> String {
-    let short = |d: Duration| time(d.as_nanos() as u64);
+    let short = |d: Duration| nanoseconds(d.as_nanos() as u64);
     let mut text = format!(
         "{}, {}, {}\nloaded in {}, from what was compiled before in {}; an instance takes {}\n",
         plain(&measured.file),
@@ -82,14 +82,14 @@ pub(super) fn text(measured: &Measured) -> String {
 
 fn row(hook: Hook, cost: &Cost) -> Vec<String> {
     let (times, (least, mean, most)) = (&cost.times, cost.instructions);
-    let quantiles = [0.5, 0.9, 0.99].map(|share| time(times.quantile(share)));
+    let quantiles = [0.5, 0.9, 0.99].map(|share| nanoseconds(times.quantile(share)));
     let mut row = vec![
         hook.name().to_owned(),
         times.per_second().to_string(),
-        time(times.mean()),
+        nanoseconds(times.mean()),
     ];
     row.extend(quantiles);
-    row.push(time(times.max));
+    row.push(nanoseconds(times.max));
     row.extend([least, mean, most].map(|n| n.to_string()));
     row
 }

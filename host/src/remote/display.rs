@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::answers::{Faults, Trial};
-use super::{figures, trial};
+use super::trial;
 use crate::ground;
+use crate::units::duration;
 
 /// How often a log gets a line if only counts have grown.
 const COUNTS: Duration = Duration::from_secs(10);
@@ -56,7 +57,7 @@ impl Display {
                 trial::trial_head(trial),
                 trial::share(trial),
                 trial::trial_figures(trial),
-                figures::duration(elapsed)
+                duration(elapsed)
             );
             return self.draw(&text);
         }

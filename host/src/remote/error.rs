@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::AdminAddress;
+use crate::units::exact_duration;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,7 @@ pub enum RemoteError {
     #[error(
         "{address} accepted the connection but did not answer within {}; run `waypost policy \
          status` later to see whether anything has changed",
-        humantime::format_duration(*after)
+        exact_duration(*after)
     )]
     Silent {
         /// The admin listener.

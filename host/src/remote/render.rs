@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::answers::{Details, Entry, Event, Policies, Status, Token};
-use super::figures::{bytes, columns, duration, short};
+use super::figures::{columns, short};
 use super::trial::{samples, share, suspended, trial_figures, trial_head};
+use crate::units::{duration, exact_duration, size};
 
 /// The characters of an error in a table.
 const BRIEF: usize = 80;
@@ -71,7 +72,7 @@ pub(super) fn details(details: &Details) -> String {
 
 /// What is known of the generation that decides, each with its name.
 fn facts(status: &Status) -> Vec<Vec<String>> {
-    let source = format!("{}, {}", status.source, bytes(status.size_bytes));
+    let source = format!("{}, {}", status.source, size(status.size_bytes));
     let loaded = status
         .loaded_at
         .clone()
@@ -164,14 +165,14 @@ pub(super) fn token(token: &Token) -> String {
 }
 
 fn limits(status: &Status) -> String {
-    let deadline = humantime::format_duration(Duration::from_micros(status.deadline_microseconds));
+    let deadline = exact_duration(Duration::from_micros(status.deadline_microseconds));
     let absent = match &status.while_absent {
         Some(absent) if *absent != status.on_failure => format!(", while none is loaded {absent}"),
         _ => String::new(),
     };
     format!(
         "deadline {deadline}, memory {}, one instance per {}, on failure {}{absent}",
-        bytes(status.memory_limit_bytes),
+        size(status.memory_limit_bytes),
         status.isolation,
         status.on_failure
     )

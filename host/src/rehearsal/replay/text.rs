@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::super::columns::columns;
-use super::super::report::time;
 use super::difference::Differences;
 use super::log::Heard;
 use super::replayer::Replayer;
@@ -11,6 +10,7 @@ use super::tally::{Sample, Tally};
 use crate::document::brief;
 use crate::policy::Hook;
 use crate::text::plain;
+use crate::units::{nanoseconds, percent};
 
 /// Rows of a table of decisions; the rest is added up.
 const ROWS: usize = 20;
@@ -109,20 +109,9 @@ fn extent(heard: &Heard) -> String {
         .time
         .map(|(first, last)| last.saturating_sub(first).saturating_mul(1_000_000));
     let over = over
-        .map(|over| format!(" in {}", time(over)))
+        .map(|over| format!(" in {}", nanoseconds(over)))
         .unwrap_or_default();
     format!("{} calls of {} requests{over}", heard.calls, heard.requests)
-}
-
-fn percent(part: u64, all: u64) -> String {
-    // Rounded down: 100 % is said of all and of nothing less.
-    let thousandths = (u128::from(part) * 100_000)
-        .checked_div(u128::from(all))
-        .unwrap_or(100_000);
-    match (part == all, thousandths % 1_000) {
-        (true, _) => "100 %".to_owned(),
-        (false, rest) => format!("{}.{:02} %", thousandths / 1_000, rest / 10),
-    }
 }
 
 /// What is printed; writing to it does not fail.
@@ -184,10 +173,10 @@ impl Text {
                 hook.name().to_owned(),
                 of.calls.to_string(),
                 of.agreed.to_string(),
-                time(times.mean()),
+                nanoseconds(times.mean()),
             ];
-            row.extend([0.5, 0.9, 0.99].map(|share| time(times.quantile(share))));
-            row.push(time(times.max));
+            row.extend([0.5, 0.9, 0.99].map(|share| nanoseconds(times.quantile(share))));
+            row.push(nanoseconds(times.max));
             if let Some(fuel) = of.fuel {
                 let mean = fuel.sum / of.calls.max(1);
                 row.extend([fuel.least, mean, fuel.most].map(|n| n.to_string()));
@@ -260,23 +249,5 @@ impl Text {
                 ));
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hundred_percent_is_all() {
-        assert_eq!(percent(999_999, 1_000_000), "99.99 %");
-        assert_eq!(
-            (
-                percent(5, 5).as_str(),
-                percent(0, 3).as_str(),
-                percent(1, 3).as_str()
-            ),
-            ("100 %", "0.00 %", "33.33 %")
-        );
     }
 }
