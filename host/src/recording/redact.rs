@@ -43,7 +43,7 @@ struct Hidden {
 }
 
 impl Redactor {
-    pub fn new(record: &RecordingConfig) -> Self {
+    pub(super) fn new(record: &RecordingConfig) -> Self {
         Self {
             key: rand::random(),
             fields: record.redact.clone(),
@@ -53,7 +53,7 @@ impl Redactor {
     }
 
     /// Redacts a request.
-    pub fn apply(&self, request: &mut Request) {
+    pub(super) fn apply(&self, request: &mut Request) {
         let mut secrets = Secrets::default();
         each_list(request, &mut |list| {
             list.iter_mut()

@@ -82,7 +82,7 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
 
 impl Inspection {
     /// For people.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let anatomy = &self.anatomy;
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -128,7 +128,7 @@ impl Inspection {
     }
 
     /// For scripts.
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let anatomy = &self.anatomy;
         let interfaces = |all: &[Interface]| -> Value {
             all.iter()

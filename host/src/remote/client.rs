@@ -45,21 +45,21 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    pub fn new(address: AdminAddress, token: Option<HeaderValue>) -> Self {
+    pub(super) fn new(address: AdminAddress, token: Option<HeaderValue>) -> Self {
         Self { address, token }
     }
 
-    pub fn address(&self) -> &AdminAddress {
+    pub(super) fn address(&self) -> &AdminAddress {
         &self.address
     }
 
     /// `GET`
-    pub async fn read(&self, path: &str) -> Result<Answer, RemoteError> {
+    pub(super) async fn read(&self, path: &str) -> Result<Answer, RemoteError> {
         self.send(Method::GET, path, Bytes::new(), READ).await
     }
 
     /// Any request. Gives up after the time to connect plus `patience`.
-    pub async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -191,7 +191,7 @@ impl Client {
 
 impl Answer {
     /// The body as the expected value.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, RemoteError> {
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, RemoteError> {
         serde_json::from_value(self.value.clone()).map_err(|e| RemoteError::Strange {
             address: self.address.clone(),
             reason: e.to_string(),

@@ -41,7 +41,7 @@ struct Kind {
 }
 
 impl Display {
-    pub fn new(terminal: bool) -> Self {
+    pub(super) fn new(terminal: bool) -> Self {
         Self {
             terminal,
             drawn: 0,
@@ -50,7 +50,7 @@ impl Display {
     }
 
     /// Shows the progress. `rest` is the outlook, such as `, promoted in 8m`.
-    pub fn show(&mut self, policy: &str, trial: &Trial, elapsed: Duration, rest: &str) {
+    pub(super) fn show(&mut self, policy: &str, trial: &Trial, elapsed: Duration, rest: &str) {
         if self.terminal {
             let text = format!(
                 "{policy}: {} for {}\n{}  for {}{rest}; Ctrl-C stops watching, not the trial\n",
@@ -79,7 +79,7 @@ impl Display {
     }
 
     /// Prints a sentence that is not redrawn.
-    pub fn say(&mut self, sentence: &str) {
+    pub(super) fn say(&mut self, sentence: &str) {
         self.drawn = 0;
         ground::print_aside(&format!("{sentence}\n"));
     }

@@ -35,7 +35,7 @@ pub(super) struct Watch<'a> {
 impl Watch<'_> {
     /// Returns the last answer: about a promoted generation, or about a trial that continues
     /// because the watcher was interrupted. `last` is the answer to the deployment.
-    pub async fn run(
+    pub(super) async fn run(
         mut self,
         mut last: Answer,
         interrupted: impl Future<Output = ()>,

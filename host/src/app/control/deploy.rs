@@ -18,7 +18,7 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Loads the component, unless the configuration does not accept its digest.
-    pub async fn load(
+    pub(super) async fn load(
         &self,
         component: &Arc<[u8]>,
         digest: &str,

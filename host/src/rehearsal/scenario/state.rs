@@ -22,7 +22,7 @@ pub(super) struct State {
 
 impl State {
     /// Takes the keys that tell how a backend is.
-    pub fn take(section: &mut Section, findings: &mut Findings) -> Self {
+    pub(super) fn take(section: &mut Section, findings: &mut Findings) -> Self {
         let mut count = |key| {
             section
                 .take(key)
@@ -41,7 +41,7 @@ impl State {
     }
 
     /// Makes a state of it.
-    pub fn apply(&self, state: &mut BackendState) {
+    pub(super) fn apply(&self, state: &mut BackendState) {
         state.in_flight = self.in_flight.unwrap_or(state.in_flight);
         state.latency_microseconds = self.latency.unwrap_or(state.latency_microseconds);
         state.healthy = self.healthy.unwrap_or(state.healthy);

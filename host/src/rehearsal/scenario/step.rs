@@ -77,7 +77,7 @@ impl Default for Base {
 
 impl Base {
     /// Reads what a scenario says for all of its steps.
-    pub fn read(
+    pub(super) fn read(
         mut self,
         section: &mut Section,
         pools: &[PoolSetup],
@@ -126,7 +126,7 @@ impl Base {
     }
 
     /// Reads a step. What it does not say is as here.
-    pub fn step(
+    pub(super) fn step(
         &self,
         section: &mut Section,
         pools: &[PoolSetup],
@@ -193,7 +193,7 @@ impl Base {
     }
 
     /// How many facts are told of backends.
-    pub fn facts(&self) -> usize {
+    pub(super) fn facts(&self) -> usize {
         self.facts.len()
     }
 
