@@ -151,7 +151,7 @@ fn a_shadow_is_compared_shown_and_withdrawn() {
     for part in [
         "on trial: shadow generation 2",
         "selection",
-        "0.0 %",
+        "0.00 %",
         "active: backend 0",
         "shadow: backend 1",
     ] {

@@ -20,7 +20,7 @@ use crate::proxy::{
 };
 
 /// What a worker is started with.
-pub struct Start {
+pub(super) struct Start {
     pub index: usize,
     pub shared: Shared,
     pub access_log: AccessLog,
@@ -38,14 +38,14 @@ pub struct Start {
 
 /// The end of a worker's thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
+pub(super) struct End {
     pub index: usize,
     /// It did not end by request.
     pub panicked: bool,
 }
 
 /// Starts a worker; `ends` receives its end.
-pub fn spawn(start: Start, ends: mpsc::UnboundedSender<End>) -> Result<()> {
+pub(super) fn spawn(start: Start, ends: mpsc::UnboundedSender<End>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -30,11 +30,11 @@ pub use demo::{Demo, Origin};
 #[cfg(feature = "authoring")]
 pub use offline::Pack;
 pub use offline::{Bench, Inspect, Offline, Test};
-pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote, Task};
+pub use policy::{Action, By, Deploy, Mode, Policy, Remote, Task};
 pub use replay::{Diff, Playing, Rehearsed, Replay};
 #[cfg(feature = "authoring")]
 pub use scaffold::{Begin, Bindings, Lang, New};
-pub use shared_flags::Format;
+pub use shared_flags::{Compiling, Format};
 
 /// The default log filter.
 const DEFAULT_LOG: &str = "info";

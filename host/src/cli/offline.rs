@@ -40,6 +40,21 @@ pub enum Offline {
     Diff(Diff),
 }
 
+impl Offline {
+    /// The format that `--format` asks for, where there is one.
+    pub fn format(&self) -> Format {
+        match self {
+            Self::Inspect(flags) => flags.format,
+            #[cfg(feature = "authoring")]
+            Self::Pack(_) => Format::Text,
+            Self::Test(_) => Format::Text,
+            Self::Bench(flags) => flags.format,
+            Self::Replay(flags) => flags.rehearsed.common.format,
+            Self::Diff(flags) => flags.rehearsed.common.format,
+        }
+    }
+}
+
 /// Flags of `policy inspect`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Inspect {

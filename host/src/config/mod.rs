@@ -6,6 +6,7 @@
 //! and all errors are reported together. This room opens no socket, resolves no host name and loads
 //! no component.
 
+mod admin_address;
 mod defaults;
 mod file;
 mod forwarded;
@@ -23,6 +24,7 @@ mod values;
 
 use std::path::Path;
 
+pub use admin_address::AdminAddress;
 pub use host::normalise_host;
 pub use meaning::*;
 pub use sections::BUILTIN_POLICIES;

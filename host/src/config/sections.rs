@@ -9,7 +9,7 @@ use super::{
     StoreLimits, Timeouts, values,
 };
 use crate::document::{Findings, Node, Section};
-use crate::units::parse_duration;
+use crate::units::{exact_duration, parse_duration};
 
 /// The components embedded in the binary. A route can name them without a section of their own.
 pub const BUILTIN_POLICIES: [&str; 6] = [
@@ -298,10 +298,10 @@ pub(crate) fn duration(
     if range.contains(&duration.value) {
         return Some(duration.value);
     }
-    let [least, most] = [range.start(), range.end()].map(|d| humantime::format_duration(*d));
+    let [least, most] = [range.start(), range.end()].map(|d| exact_duration(*d));
     let message = format!(
         "{} is out of range; write {least} to {most}",
-        humantime::format_duration(duration.value)
+        exact_duration(duration.value)
     );
     findings.error(&duration.place, message);
     None

@@ -6,6 +6,8 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::units;
+
 /// Bytes that are text most of the time: a JSON string where they are UTF-8, else `{"hex": "..."}`.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Octets(pub Vec<u8>);
@@ -42,9 +44,8 @@ pub(super) mod as_octets {
         if let Ok(text) = std::str::from_utf8(bytes) {
             return serializer.serialize_str(text);
         }
-        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry("hex", &hex)?;
+        map.serialize_entry("hex", &units::hex(bytes))?;
         map.end()
     }
 
@@ -95,18 +96,7 @@ impl<'de> Visitor<'de> for Bytes {
         if key != "hex" || map.next_key::<String>()?.is_some() {
             return Err(de::Error::custom("bytes have the one key `hex`"));
         }
-        let digit = |byte: u8| {
-            char::from(byte)
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        };
-        let pairs = digits.as_bytes().chunks(2);
-        let bytes = pairs.map(|pair| match pair {
-            [high, low] => Some((digit(*high)? << 4) | digit(*low)?),
-            _ => None,
-        });
-        bytes
-            .collect::<Option<_>>()
+        units::parse_hex(&digits)
             .ok_or_else(|| de::Error::custom("`hex` holds pairs of hexadecimal digits"))
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Host {
 
 impl Host {
     /// Of a policy with this handle. `clock` is what its store follows, if that is not the time.
-    pub fn new(
+    pub(super) fn new(
         handle: PolicyHandle,
         facts: Arc<GivenFacts>,
         stats: Arc<PolicyStats>,
@@ -58,7 +58,7 @@ impl Host {
     }
 
     /// Asks all hooks that there are, as the proxy does; an answer for the client ends it.
-    pub fn ask(&mut self, question: Question) -> Decisions {
+    pub(super) fn ask(&mut self, question: Question) -> Decisions {
         let Question {
             mut head,
             pool,
@@ -91,7 +91,7 @@ impl Host {
     }
 
     /// Asks one hook, if the proxy would ask it about this.
-    pub fn ask_one(&mut self, hook: Hook, question: Question) -> Decisions {
+    pub(super) fn ask_one(&mut self, hook: Hook, question: Question) -> Decisions {
         let Question {
             mut head,
             pool,
@@ -128,23 +128,23 @@ impl Host {
     }
 
     /// The handle, to be asked without a script.
-    pub fn handle(&self) -> RefMut<'_, PolicyHandle> {
+    pub(super) fn handle(&self) -> RefMut<'_, PolicyHandle> {
         self.handle.borrow_mut()
     }
 
     /// What the policy may know of its backends.
-    pub fn facts(&self) -> &GivenFacts {
+    pub(super) fn facts(&self) -> &GivenFacts {
         &self.facts
     }
 
     /// The policy's store.
-    pub fn store(&self) -> &Store {
+    pub(super) fn store(&self) -> &Store {
         &self.store
     }
 
     /// Sets the time of the store, in nanoseconds, if it does not follow the real one: as
     /// [`Script::monotonic`] does with each question.
-    pub fn set_time(&self, nanoseconds: u64) {
+    pub(super) fn set_time(&self, nanoseconds: u64) {
         if let Some(clock) = &self.clock {
             clock.store(nanoseconds, Relaxed);
         }
@@ -157,12 +157,12 @@ impl Host {
     }
 
     /// What the policy wrote into its log while it was set up, if a script was given for that.
-    pub fn heard_at_setup(&self) -> &[LogLine] {
+    pub(super) fn heard_at_setup(&self) -> &[LogLine] {
         &self.heard_at_setup
     }
 
     /// The policy's own counters, by name.
-    pub fn counters(&self) -> BTreeMap<String, u64> {
+    pub(super) fn counters(&self) -> BTreeMap<String, u64> {
         let names = self
             .stats
             .counter_names
@@ -183,7 +183,7 @@ impl Host {
     }
 
     /// What is counted of the policy.
-    pub fn shard(&self) -> &PolicyShard {
+    pub(super) fn shard(&self) -> &PolicyShard {
         &self.stats.shards[0]
     }
 }

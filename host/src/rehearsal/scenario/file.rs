@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::room::{self, Room};
-use super::step::{Base, State};
+use super::state::State;
+use super::step::Base;
 use super::values::line;
 use super::{Scenario, ScenarioFile, Step};
 use crate::config::{
@@ -125,49 +126,10 @@ fn scenario(
     if !section.has("name") {
         findings.error(&section.place, "has no `name`; write what it is about");
     }
-    let name = section
-        .take("name")
-        .and_then(|n| n.string(findings))
-        .map(|n| n.value)
-        .unwrap_or_default();
+    let name = name(&mut section, findings).unwrap_or_default();
     let setup = self::setup(&mut section, setup.clone(), findings);
     room.take_setup(&setup);
-    let mut steps = Vec::new();
-    match section.take("step") {
-        None => {
-            let step = Base::default().step(&mut section, &setup.pools, findings);
-            room.take_step(&step, 0);
-            steps.push(step);
-        }
-        Some(node) => {
-            let base = Base::default().read(&mut section, &setup.pools, findings);
-            let beside = node.place.clone();
-            let nodes = tables(node, findings);
-            if nodes.as_ref().is_some_and(Vec::is_empty) {
-                findings.error(
-                    &beside,
-                    "is empty: nothing would be asked; write [[scenario.step]] below the scenario",
-                );
-            }
-            for (at, node) in (1..).zip(nodes.unwrap_or_default()) {
-                let Some(mut section) = node.section(findings) else {
-                    continue;
-                };
-                let named = section
-                    .take("name")
-                    .and_then(|n| n.string(findings))
-                    .map(|n| n.value);
-                let mut step = base.step(&mut section, &setup.pools, findings);
-                step.name = named.unwrap_or_else(|| format!("step {at}"));
-                section.finish(findings);
-                room.take_step(&step, base.facts());
-                steps.push(step);
-                if room.is_spent() || findings.are_plenty() {
-                    break;
-                }
-            }
-        }
-    }
+    let mut steps = steps(&mut section, &setup, room, findings);
     section.finish(findings);
     let setup_script = steps.first().map(Step::setup_script).unwrap_or_default();
     let refused = steps.iter_mut().find_map(|step| step.expect.refused.take());
@@ -187,6 +149,50 @@ fn scenario(
         refused,
         steps,
     })
+}
+
+/// The steps of a scenario; where it lists none, it is the one step itself.
+fn steps(
+    section: &mut Section,
+    setup: &Setup,
+    room: &mut Room,
+    findings: &mut Findings,
+) -> Vec<Step> {
+    let Some(node) = section.take("step") else {
+        let step = Base::default().step(section, &setup.pools, findings);
+        room.take_step(&step, 0);
+        return vec![step];
+    };
+    let base = Base::default().read(section, &setup.pools, findings);
+    let beside = node.place.clone();
+    let nodes = tables(node, findings);
+    if nodes.as_ref().is_some_and(Vec::is_empty) {
+        findings.error(
+            &beside,
+            "is empty: nothing would be asked; write [[scenario.step]] below the scenario",
+        );
+    }
+    let mut steps = Vec::new();
+    for (at, node) in (1..).zip(nodes.unwrap_or_default()) {
+        let Some(mut section) = node.section(findings) else {
+            continue;
+        };
+        let named = name(&mut section, findings);
+        let mut step = base.step(&mut section, &setup.pools, findings);
+        step.name = named.unwrap_or_else(|| format!("step {at}"));
+        section.finish(findings);
+        room.take_step(&step, base.facts());
+        steps.push(step);
+        if room.is_spent() || findings.are_plenty() {
+            break;
+        }
+    }
+    steps
+}
+
+fn name(section: &mut Section, findings: &mut Findings) -> Option<String> {
+    let node = section.take("name")?;
+    node.string(findings).map(|name| name.value)
 }
 
 /// `settings`, `policy` and `pools`, instead of what was given.
@@ -243,10 +249,7 @@ fn setup(section: &mut Section, mut setup: Setup, findings: &mut Findings) -> Se
 /// One of `[[pools]]`.
 fn pool(node: Node, findings: &mut Findings) -> Option<PoolSetup> {
     let mut section = node.section(findings)?;
-    let name = section
-        .take("name")
-        .and_then(|n| n.string(findings))
-        .map(|n| n.value);
+    let name = name(&mut section, findings);
     let backends = match section.take("backends") {
         Some(node) => {
             let place = node.place.clone();

@@ -29,7 +29,7 @@ impl Default for Room {
 
 impl Room {
     /// For the set-up of a scenario.
-    pub fn take_setup(&mut self, setup: &Setup) {
+    pub(super) fn take_setup(&mut self, setup: &Setup) {
         let backends = setup.pools.iter().flat_map(|pool| &pool.backends);
         let label = |(name, value): &(String, String)| THING + name.len() + value.len();
         let backend = backends
@@ -38,7 +38,7 @@ impl Room {
     }
 
     /// For a step, whose backends are as so many facts say.
-    pub fn take_step(&mut self, step: &Step, facts: usize) {
+    pub(super) fn take_step(&mut self, step: &Step, facts: usize) {
         let picks = step
             .expect
             .backend
@@ -63,7 +63,7 @@ impl Room {
     }
 
     /// Whether it was too much.
-    pub fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         self.0 == 0
     }
 
