@@ -45,7 +45,7 @@ pub struct Process {
     /// Gives pools and endpoints their ids.
     pub registry: Registry,
     /// What its descriptors allow.
-    pub shares: Shares,
+    pub(in crate::app) shares: Shares,
     /// Keeps promoted components over a restart.
     pub state_dir: Option<StateDir>,
 }
