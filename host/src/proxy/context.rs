@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use rand::Rng;
 
+use super::settings::Settings;
 use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
@@ -24,6 +25,12 @@ pub(super) struct RequestContext<'a> {
 }
 
 impl<'a> RequestContext<'a> {
+    /// What the request's connections are read and written with.
+    #[inline]
+    pub fn worker_and_settings(self) -> (&'a Worker, &'a Settings) {
+        (self.worker, &self.view.settings)
+    }
+
     /// The policies of the route.
     #[inline]
     pub fn chain(self) -> PolicyChain<'a, WorkerEnvironment<'a>> {

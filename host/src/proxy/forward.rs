@@ -270,8 +270,7 @@ impl Exchange<'_> {
         plan: &Plan,
         duplex: &'a Duplex,
     ) -> (Request<'a>, Download<'a>) {
-        let RequestContext { worker, view, .. } = to.context;
-        let (with, scratch) = ((worker, &view.settings), &mut *self.scratch);
+        let (with, scratch) = (to.context.worker_and_settings(), &mut *self.scratch);
         scratch.expect_response(to.context.rule.preserve_case);
         let (from_client, to_client) = self.connection.open(with, &mut scratch.out, duplex);
         let (timer, up) = (from_client.read.timer, &mut scratch.up);
