@@ -19,8 +19,8 @@ impl ControlPlane {
     ///
     /// # Errors
     ///
-    /// Something has changed that a process keeps for its life, or a backend can't be resolved.
-    /// Nothing is published then.
+    /// Something has changed that a process keeps for its life, the routes have changed while a
+    /// policy is on trial, or a backend can't be resolved. Nothing is published then.
     pub async fn publish_config(self: &Arc<Self>, mut config: Arc<Config>) -> Result<u64> {
         let _one_at_a_time = self.configuring.lock().await;
         let changed = changed(&self.config, &config);
@@ -61,12 +61,10 @@ impl ControlPlane {
     /// connections and their health; instances of policies are told the lists that changed. Those
     /// that can't be told in the time of a call are built first.
     async fn publish_both(self: &Arc<Self>, config: Arc<Config>, topology: Arc<Topology>) -> u64 {
-        let (this, next) = (
-            Arc::clone(self),
-            (Arc::clone(&config), Arc::clone(&topology)),
-        );
+        let this = Arc::clone(self);
+        let (next, resolved) = (Arc::clone(&config), Arc::clone(&topology));
         // What panics has logged it, and what is not built now is built when it is missing.
-        let _ = spawn_blocking(move || this.warm_for(&next.0, &next.1)).await;
+        let _ = spawn_blocking(move || this.warm_for(&next, &resolved)).await;
         let version = self.publish_next(|previous| {
             let current = Arc::clone(&config);
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
