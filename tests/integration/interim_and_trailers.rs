@@ -331,7 +331,10 @@ fn trailers_without_end_end_their_request() {
     let proxy = TestProxy::in_front_of(&upstream);
     let mut client = proxy.client();
     client.send(get("a.test", "/"));
-    assert!(client.try_response_to("GET").is_err());
+    // A 502 if the trailers were too many before anything of the answer was sent on.
+    if let Ok(answer) = client.try_response_to("GET") {
+        assert_eq!(answer.status, 502);
+    }
     let mut client = proxy.client();
     client.send("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n");
     for _ in 0..10_000 {
