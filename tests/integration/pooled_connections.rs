@@ -1,4 +1,5 @@
-//! Connections to backends that are kept: how many, for how long, and what happens when one has ended.
+//! Connections to backends that are kept: how many, for how long, and what happens when one has
+//! ended.
 
 use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, eventually, get, response};
 use crate::retries::post;
