@@ -226,9 +226,9 @@ fn an_answer_before_the_end_of_the_upload_reaches_the_client() {
     assert_eq!((answer.status, answer.text().as_str()), (413, "no!"));
 }
 
-#[test]
-fn an_upload_goes_on_after_an_early_answer_when_both_sides_do() {
-    let upstream = TestUpstream::start(|connection| {
+/// A backend that begins its answer before it reads the body, and ends it with the body.
+pub fn answering_early() -> TestUpstream {
+    TestUpstream::start(|connection| {
         while connection.head().is_some() {
             connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n");
             let Some(request) = connection.body() else {
@@ -237,8 +237,11 @@ fn an_upload_goes_on_after_an_early_answer_when_both_sides_do() {
             let rest = format!("{:x}\r\n", request.body.len());
             connection.send([rest.as_bytes(), &request.body, b"\r\n0\r\n\r\n"].concat());
         }
-    });
-    let proxy = TestProxy::in_front_of(&upstream);
+    })
+}
+
+/// A client that sends the second half of its body once it has the head of the answer.
+pub fn assert_answered_early(proxy: &TestProxy) {
     let mut client = proxy.client();
     client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhello");
     let (status, head) = client.head();
@@ -246,6 +249,13 @@ fn an_upload_goes_on_after_an_early_answer_when_both_sides_do() {
     client.send("world");
     client.wire.buffer.splice(0..0, head.raw);
     assert_eq!(client.response().text(), "earlyhelloworld");
+}
+
+#[test]
+fn an_upload_goes_on_after_an_early_answer_when_both_sides_do() {
+    let upstream = answering_early();
+    let proxy = TestProxy::in_front_of(&upstream);
+    assert_answered_early(&proxy);
 }
 
 #[test]

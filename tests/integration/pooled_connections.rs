@@ -1,4 +1,5 @@
-//! Connections to backends that are kept: how many, for how long, and what happens when one has ended.
+//! Connections to backends that are kept: how many, for how long, and what happens when one has
+//! ended.
 
 use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, eventually, get, response};
 use crate::retries::post;
@@ -120,13 +121,7 @@ fn an_idle_connection_to_a_backend_is_closed_after_its_time() {
 #[test]
 fn idle_connections_to_a_backend_are_limited_in_number() {
     let gate = Gate::new();
-    let opened = gate.clone();
-    let upstream = TestUpstream::start(move |connection| {
-        while connection.request().is_some() {
-            opened.wait();
-            connection.send(response("200 OK", &[], "ok"));
-        }
-    });
+    let upstream = TestUpstream::behind(&gate);
     let proxy = TestProxy::builder()
         .tables(&format!(
             "[pools.a]\nbackends = [\"{}\"]\nmax-idle = 2\n[[routes]]\npool = \"a\"",

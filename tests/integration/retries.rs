@@ -220,13 +220,7 @@ fn a_backend_that_does_not_accept_costs_only_time_when_there_is_another() {
 #[test]
 fn connections_to_a_backend_are_limited_where_that_is_asked_for() {
     let gate = Gate::new();
-    let opened = gate.clone();
-    let upstream = TestUpstream::start(move |connection| {
-        while connection.request().is_some() {
-            opened.wait();
-            connection.send(response("200 OK", &[], "ok"));
-        }
-    });
+    let upstream = TestUpstream::behind(&gate);
     let proxy = TestProxy::builder()
         .tables(&format!(
             "[pools.a]\nbackends = [\"{}\"]\nmax-connections = 2\n[[routes]]\npool = \"a\"",

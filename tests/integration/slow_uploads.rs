@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::fixtures::{Client, Gate, Request, TestProxy, TestUpstream, guest, response};
+use crate::bodies::{answering_early, assert_answered_early};
+use crate::fixtures::{Client, Gate, Request, TestProxy, TestUpstream, guest};
 use crate::queueing::{held_by, pool_of, wait_for_active};
 
 /// Clients that have begun an upload of ten bytes and go no further.
@@ -85,39 +86,14 @@ fn slow_uploads_never_hold_all_connections() {
 
 #[test]
 fn a_client_that_waits_for_the_response_within_its_upload_is_not_waited_for_in_turn() {
-    let upstream = TestUpstream::start(|connection| {
-        while connection.head().is_some() {
-            connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n");
-            let Some(request) = connection.body() else {
-                return;
-            };
-            let rest = format!("{:x}\r\n", request.body.len());
-            connection.send([rest.as_bytes(), &request.body, b"\r\n0\r\n\r\n"].concat());
-        }
-    });
+    let upstream = answering_early();
     let proxy = pool_of(&upstream, 1, "max-connections = 1\nbody-wait = \"50ms\"");
-    let mut client = proxy.client();
-    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhello");
-    let (status, head) = client.head();
-    assert_eq!(status, 200);
-    client.send("world");
-    client.wire.buffer.splice(0..0, head.raw);
-    assert_eq!(client.response().text(), "earlyhelloworld");
+    assert_answered_early(&proxy);
 }
 
 #[test]
 fn a_client_that_expects_100_is_not_waited_for() {
-    let upstream = TestUpstream::start(|connection| {
-        while let Some(head) = connection.head() {
-            if head.head.lists("expect", "100-continue") {
-                connection.send("HTTP/1.1 100 Continue\r\n\r\n");
-            }
-            let Some(request) = connection.body() else {
-                return;
-            };
-            connection.send(response("200 OK", &[], &request.body));
-        }
-    });
+    let upstream = TestUpstream::agreeing();
     let proxy = pool_of(&upstream, 1, "max-connections = 1\nbody-wait = \"1h\"");
     let mut client = proxy.client();
     client

@@ -140,28 +140,6 @@ fn one_file_of_the_data_plane_maps_errors_to_status_codes() {
 }
 
 #[test]
-fn files_are_short_enough_to_read() {
-    let mut long = Vec::new();
-    for folder in ["host/src", "guest-policies"] {
-        for (path, text) in sources(folder, &["rs"]) {
-            let lines = text
-                .split("#[cfg(test)]\nmod tests {")
-                .next()
-                .unwrap_or_default()
-                .lines()
-                .count();
-            if !is_test(&path) && lines > 400 {
-                long.push(format!("{}: {lines} lines", path.display()));
-            }
-        }
-    }
-    assert!(
-        long.is_empty(),
-        "more than 400 lines without tests: {long:#?}"
-    );
-}
-
-#[test]
 fn every_room_opens_with_what_it_is_for() {
     for entry in std::fs::read_dir(repository().join("host/src")).unwrap() {
         let room = entry.unwrap().path();

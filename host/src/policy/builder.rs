@@ -11,7 +11,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::deadline::thread_time;
-use super::generation::Generation;
 use crate::ground;
 
 /// Threads.
@@ -47,9 +46,18 @@ struct Queue {
     closed: bool,
 }
 
+/// What has instances that are built here.
+pub(super) trait Rebuild: Send + Sync {
+    /// Builds one for this worker. Tells whether it was done: if not, it is tried again.
+    fn rebuild(&self, worker: usize) -> bool;
+
+    /// After `rebuild` has panicked.
+    fn rebuilding_failed(&self, worker: usize);
+}
+
 /// An instance to be built.
 struct Job {
-    generation: Weak<Generation>,
+    generation: Weak<dyn Rebuild>,
     policy: Arc<str>,
     worker: usize,
     /// What it takes, as far as that is known.
@@ -86,13 +94,13 @@ impl Builders {
     /// Asks for an instance for this worker, whose like took so long to build.
     pub fn ask(
         &self,
-        generation: &Arc<Generation>,
+        generation: Weak<dyn Rebuild>,
         policy: &Arc<str>,
         worker: usize,
         expected: Duration,
     ) {
         let job = Job {
-            generation: Arc::downgrade(generation),
+            generation,
             policy: Arc::clone(policy),
             worker,
             expected,
@@ -242,6 +250,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Generation;
     use crate::policy::tests::{TestEngine, editing_guest, spec};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -265,8 +274,9 @@ mod tests {
         }
 
         fn ask(&mut self, policy: &str, expected: Duration) {
+            let generation = Arc::downgrade(&self.generation);
             self.queue.jobs.push(Job {
-                generation: Arc::downgrade(&self.generation),
+                generation,
                 policy: policy.into(),
                 worker: 0,
                 expected,

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::builder::Builders;
+use super::beside::Beside;
 use super::cache::Cache;
 use super::compiling::{Answer, Artefact, Compiler, Facts, Order, Task, Turns, unexpected};
 use super::component::{Compiled, compiled};
@@ -15,7 +14,7 @@ use super::deadline::{Allowance, thread_time};
 use super::digest::digest;
 use super::error::{PolicyError, Refusal};
 use super::generation::{Generation, INLINE_BUILD, INLINE_LIMIT, Slot};
-use super::instance::{BuildError, Instance, InstanceSpec};
+use super::instance::{BuildError, InstanceSpec};
 use super::lists::Lists;
 use super::places::{self, Places};
 use super::profiles::EngineProfiles;
@@ -34,7 +33,7 @@ const SETUP_LARGE: Duration = Duration::from_secs(10);
 
 /// Compiles and loads policies. Generations outlive it.
 pub struct Engine {
-    core: Arc<Core>,
+    core: Core,
 }
 
 impl Engine {
@@ -55,21 +54,17 @@ impl Engine {
                 reason,
             })?),
         };
-        let builders = Builders::start(options.workers.max(1)).map_err(|e| failed(&e))?;
-        // They are in the pool's places meanwhile.
-        let (leaving, left) = sync_channel::<Box<Instance>>(places::LEAVING as usize / 2);
-        thread::Builder::new()
-            .name("policy-leaving".to_owned())
-            .spawn(move || left.into_iter().for_each(drop))
-            .map_err(|e| failed(&e))?;
+        // Instances that wait to be dropped are in the pool's places meanwhile.
+        let leaving = places::LEAVING as usize / 2;
+        let beside =
+            Beside::start(ticker, options.workers.max(1), leaving).map_err(|e| failed(&e))?;
         Ok(Self {
-            core: Arc::new(Core {
+            core: Core {
                 places: Places::new(profiles.places, profiles.scarce),
                 profiles,
                 workers: options.workers.max(1),
                 epoch: Instant::now(),
-                builders,
-                leaving,
+                beside: Arc::new(beside),
                 cache,
                 fuel: options.fuel,
                 store_clock: options.store_clock,
@@ -77,8 +72,7 @@ impl Engine {
                 turns: Turns::new(),
                 compiled: Mutex::default(),
                 stores: Mutex::default(),
-                ticker,
-            }),
+            },
         })
     }
 
@@ -131,14 +125,13 @@ impl Engine {
     }
 }
 
-/// What all generations of one engine share.
-pub(super) struct Core {
+/// What loading takes.
+struct Core {
     profiles: EngineProfiles,
     workers: usize,
     epoch: Instant,
     places: Arc<Places>,
-    builders: Builders,
-    leaving: SyncSender<Box<Instance>>,
+    beside: Arc<Beside>,
     cache: Option<Cache>,
     fuel: bool,
     store_clock: Option<Arc<AtomicU64>>,
@@ -149,7 +142,6 @@ pub(super) struct Core {
     compiled: Mutex<HashMap<String, Arc<Place>>>,
     /// By policy name; they outlive generations.
     stores: Mutex<HashMap<String, Arc<Store>>>,
-    ticker: Ticker,
 }
 
 /// What one component was compiled to; locked while it is compiled, so that several policies do not
@@ -157,18 +149,8 @@ pub(super) struct Core {
 type Place = Mutex<Weak<Compiled>>;
 
 impl Core {
-    /// Where to ask for an instance.
-    pub fn builders(&self) -> &Builders {
-        &self.builders
-    }
-
-    /// Drops an instance on a thread beside the workers; here if that one is behind.
-    pub fn drop_elsewhere(&self, instance: Box<Instance>) {
-        let _ = self.leaving.try_send(instance);
-    }
-
     fn load(
-        self: &Arc<Self>,
+        &self,
         spec: &PolicySpec,
         pools: &[PoolSpec],
         pools_generation: u64,
@@ -203,7 +185,7 @@ impl Core {
             heard: OnceLock::new(),
             fuel: self.fuel,
             epoch: self.epoch,
-            alarm: Arc::clone(self.ticker.alarm()),
+            alarm: Arc::clone(self.beside.ticker.alarm()),
         };
         let warm = self.warm_instances(&instances, spec.isolation)?;
         let build_time = build_time(&instances, warm.build_time, spec.isolation)?;
@@ -222,7 +204,7 @@ impl Core {
             slots: warm.slots,
             failed_before: false.into(),
             _places: reserved,
-            core: Arc::clone(self),
+            beside: Arc::clone(&self.beside),
         }))
     }
 

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Fault, FaultKind};
+use super::beside::Beside;
+use super::builder::Rebuild;
 use super::contract::Hooks;
 use super::deadline::{Allowance, thread_time};
-use super::engine::Core;
 use super::instance::{Instance, InstanceSpec};
 use super::lines::LogLine;
 use super::lists::Lists;
@@ -56,7 +57,7 @@ pub struct Generation {
     /// Its places in the pool.
     pub(super) _places: Option<Reservation>,
     /// Keeps the deadlines ticking and the builder thread alive.
-    pub(super) core: Arc<Core>,
+    pub(super) beside: Arc<Beside>,
 }
 
 /// Where a worker finds its instance.
@@ -241,7 +242,7 @@ impl Generation {
         let limits = &mut instance.store.data_mut().limits;
         if limits.bytes() > LARGE {
             limits.count_no_more();
-            self.core.drop_elsewhere(instance);
+            self.beside.drop_elsewhere(instance);
         }
     }
 
@@ -253,9 +254,31 @@ impl Generation {
             .swap(shadow, std::sync::atomic::Ordering::Relaxed)
     }
 
+    fn ask_builder(self: &Arc<Self>, worker: usize) -> Slot {
+        let generation: Arc<dyn Rebuild> = Arc::<Self>::clone(self);
+        self.beside.builders.ask(
+            Arc::downgrade(&generation),
+            &self.spec.policy,
+            worker,
+            self.build_time,
+        );
+        Slot::Building
+    }
+
+    fn slot(&self, worker: usize) -> Option<MutexGuard<'_, Slot>> {
+        Some(
+            self.slots
+                .get(worker)?
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
+impl Rebuild for Generation {
     /// On a builder thread. Tells whether it was done: not while another generation of the policy
     /// is being loaded.
-    pub(super) fn rebuild(&self, worker: usize) -> bool {
+    fn rebuild(&self, worker: usize) -> bool {
         ground::fault_point("policy-builder");
         // Also counts in the shard for work off the workers, which has one writer at a time because
         // of this.
@@ -281,26 +304,10 @@ impl Generation {
     }
 
     /// On the builder thread, after `rebuild` has panicked: it is tried again later.
-    pub(super) fn rebuilding_failed(&self, worker: usize) {
+    fn rebuilding_failed(&self, worker: usize) {
         if let Some(mut slot) = self.slot(worker) {
             *slot = failed("building an instance panicked".to_owned());
         }
-    }
-
-    fn ask_builder(self: &Arc<Self>, worker: usize) -> Slot {
-        self.core
-            .builders()
-            .ask(self, &self.spec.policy, worker, self.build_time);
-        Slot::Building
-    }
-
-    fn slot(&self, worker: usize) -> Option<MutexGuard<'_, Slot>> {
-        Some(
-            self.slots
-                .get(worker)?
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
     }
 }
 

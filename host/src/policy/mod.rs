@@ -9,6 +9,7 @@
 
 mod answer;
 mod ask;
+mod beside;
 mod bindings;
 mod builder;
 mod builtin;

@@ -11,7 +11,6 @@
 //! and for doubt. It waits for resolving, connecting and a place in the queue of a full endpoint;
 //! the caller limits the last two.
 
-mod connection;
 mod doubt;
 mod endpoint;
 mod facts;
@@ -24,15 +23,14 @@ mod pool;
 mod resolve;
 mod topology;
 
-pub use connection::Connection;
 pub use doubt::Doubt;
-pub use endpoint::WorkerEndpoint;
+pub use endpoint::{Connection, Turn, WorkerEndpoint};
 pub use facts::{BackendFacts, Facts};
 pub use health::Health;
 pub use ids::{EndpointId, PoolId, Registry};
 pub use lease::Lease;
 pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};
-pub use places::{Place, Places, SlowPlace, Turn};
+pub use places::{Place, Places, SlowPlace};
 pub use pool::{WorkerPool, WorkerPools};
 pub use resolve::{ResolveError, resolve, resolve_pool};
 pub use topology::{Endpoint, PoolTopology, Protocol, Tls, Topology};

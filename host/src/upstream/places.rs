@@ -16,8 +16,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::Connection;
-
 /// The places of one backend, shared by all workers.
 #[derive(Debug)]
 pub struct Places {
@@ -63,17 +61,17 @@ pub struct SlowPlace {
 
 /// What a request that has waited gets.
 #[derive(Debug)]
-pub enum Turn {
+pub enum Turn<T> {
     /// The right to a new connection.
     Place(Place),
     /// A connection that another request gave back.
-    Connection(Connection),
+    Connection(T),
 }
 
 /// The requests of one worker that wait for a place at one backend.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    first: RefCell<VecDeque<oneshot::Sender<Connection>>>,
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    first: RefCell<VecDeque<oneshot::Sender<T>>>,
     len: Cell<usize>,
 }
 
@@ -81,9 +79,9 @@ pub(super) struct Queue {
 struct Queued<'a>(&'a Places);
 
 /// Counts a request for as long as it waits for a place.
-struct Waiting<'a> {
+struct Waiting<'a, T> {
     places: &'a Places,
-    queue: &'a Queue,
+    queue: &'a Queue<T>,
     clean: bool,
 }
 
@@ -127,7 +125,7 @@ impl Places {
     }
 
     /// How many requests of other workers wait.
-    pub(super) fn waiting_elsewhere(&self, here: &Queue) -> usize {
+    pub(super) fn waiting_elsewhere<T>(&self, here: &Queue<T>) -> usize {
         self.waiting.load(Relaxed).saturating_sub(here.len.get())
     }
 
@@ -141,7 +139,12 @@ impl Places {
 
     /// Waits for a place, or for a connection of this worker that is given back; `None` if `most`
     /// requests wait already.
-    pub(super) async fn wait(&self, queue: &Queue, most: usize, client: IpAddr) -> Option<Turn> {
+    pub(super) async fn wait<T>(
+        &self,
+        queue: &Queue<T>,
+        most: usize,
+        client: IpAddr,
+    ) -> Option<Turn<T>> {
         let _queued = self.enter(most)?;
         let _waiting = Waiting::begin(self, queue, !self.is_suspect(client));
         let (give, given) = oneshot::channel();
@@ -228,9 +231,18 @@ impl Places {
     }
 }
 
-impl Queue {
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self {
+            first: RefCell::default(),
+            len: Cell::default(),
+        }
+    }
+}
+
+impl<T> Queue<T> {
     /// Gives the connection to the first that waits. Comes back if none does.
-    pub(super) fn hand_over(&self, mut connection: Connection) -> Option<Connection> {
+    pub(super) fn hand_over(&self, mut connection: T) -> Option<T> {
         loop {
             let Some(first) = self.first.borrow_mut().pop_front() else {
                 return Some(connection);
@@ -243,7 +255,7 @@ impl Queue {
         }
     }
 
-    fn push(&self, give: oneshot::Sender<Connection>) {
+    fn push(&self, give: oneshot::Sender<T>) {
         let mut first = self.first.borrow_mut();
         // Requests that wait no more leave their senders behind.
         if first.len() > 2 * self.len.get() + 16 {
@@ -253,8 +265,8 @@ impl Queue {
     }
 }
 
-impl<'a> Waiting<'a> {
-    fn begin(places: &'a Places, queue: &'a Queue, clean: bool) -> Self {
+impl<'a, T> Waiting<'a, T> {
+    fn begin(places: &'a Places, queue: &'a Queue<T>, clean: bool) -> Self {
         places.waiting.fetch_add(1, Relaxed);
         places.clean.fetch_add(usize::from(clean), Relaxed);
         queue.len.set(queue.len.get() + 1);
@@ -272,7 +284,7 @@ impl Drop for Queued<'_> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl<T> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
         self.places.waiting.fetch_sub(1, Relaxed);
         self.places

@@ -4,17 +4,7 @@ use crate::fixtures::{Request, TestProxy, TestUpstream, response};
 
 #[test]
 fn a_client_that_expects_100_gets_it_before_it_sends_its_body() {
-    let upstream = TestUpstream::start(|connection| {
-        while let Some(head) = connection.head() {
-            if head.head.lists("expect", "100-continue") {
-                connection.send("HTTP/1.1 100 Continue\r\n\r\n");
-            }
-            let Some(request) = connection.body() else {
-                return;
-            };
-            connection.send(response("200 OK", &[], &request.body));
-        }
-    });
+    let upstream = TestUpstream::agreeing();
     let proxy = TestProxy::in_front_of(&upstream);
     let mut client = proxy.client();
     for _ in 0..2 {

@@ -1,7 +1,7 @@
 //! What slow clients do is shown.
 
 use super::{backend, begun, pool_of};
-use crate::fixtures::{Client, Gate, Request, TestUpstream, eventually, get, response};
+use crate::fixtures::{Client, Gate, Request, TestUpstream, eventually, get};
 
 #[test]
 fn a_slow_client_is_told_so_and_counted() {
@@ -38,13 +38,7 @@ fn a_slow_client_is_told_so_and_counted() {
 #[test]
 fn the_queue_of_each_pool_is_counted_and_shown() {
     let gate = Gate::new();
-    let opened = gate.clone();
-    let upstream = TestUpstream::start(move |connection| {
-        while connection.request().is_some() {
-            opened.wait();
-            connection.send(response("200 OK", &[], "ok"));
-        }
-    });
+    let upstream = TestUpstream::behind(&gate);
     let proxy = pool_of(&upstream, 2, "max-connections = 1\nqueue = 2");
     let mut clients: Vec<Client> = (0..3).map(|_| proxy.client()).collect();
     for client in &mut clients {
