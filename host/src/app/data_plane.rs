@@ -103,8 +103,8 @@ async fn run(start: Start) {
         .map(Rc::new)
         .collect();
     let accepting = start_accepting(&worker, &listeners, handed, &admission);
-    // A task of its own: this future is polled whenever any task of the worker is woken, and what it
-    // waits for should cost a request nothing.
+    // A task of its own: this future is polled whenever any task of the worker is woken, and what
+    // it waits for should cost a request nothing.
     let following = spawn_local(follow(Rc::clone(&worker), stats, snapshots, adoption, stop));
     if let Err(end) = following.await
         && let Ok(panic) = end.try_into_panic()

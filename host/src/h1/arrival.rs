@@ -4,7 +4,7 @@ use memchr::{memchr, memchr_iter};
 
 use super::HeadLimits;
 
-/// Bytes that are parsed in vain for each byte that has arrived, at most.
+/// The most bytes that are parsed without a result for each byte that has arrived.
 const AGAIN: usize = 8;
 
 /// How much of a section has arrived, and how much was parsed of it before its end was there.
@@ -37,7 +37,7 @@ impl Arrival {
         due
     }
 
-    /// A section of which so many bytes were parsed as they came.
+    /// A section of which this many bytes were parsed as they arrived.
     pub fn after(bytes: usize) -> Self {
         Self {
             seen: bytes,
@@ -75,8 +75,7 @@ mod tests {
         fields: 20_000,
     };
 
-    /// Feeds a section in pieces to what parses it. Tells what came of it, and how many bytes were
-    /// parsed.
+    /// Feeds a section in pieces to a parser. Returns the result, and how many bytes were parsed.
     fn feed<T>(
         section: &[u8],
         limits: HeadLimits,

@@ -16,7 +16,7 @@ pub struct ResponseMeta {
     pub content_length: Option<u64>,
     /// What becomes of the connection.
     pub control: Control,
-    /// What the fields said to the proxy.
+    /// Instructions for the proxy in the fields.
     pub notes: Notes,
 }
 

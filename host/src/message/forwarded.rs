@@ -56,8 +56,8 @@ pub fn host(text: &[u8]) -> Option<&str> {
 /// The elements of a `Forwarded` field in the order in which they were added; `None` if it is not
 /// one.
 ///
-/// It is read as a whole or not at all: a quote that a client has left open would swallow what a
-/// proxy added behind it.
+/// It is read as a whole or not at all: a quote that a client left open would swallow the elements
+/// that proxies added behind it.
 pub fn elements(value: &[u8]) -> Option<Vec<Element>> {
     let mut elements = Vec::new();
     let mut rest = value;

@@ -74,8 +74,9 @@ impl Code {
 fn map_file(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     #[allow(
         unsafe_code,
-        reason = "invariant: the file is what `compiling` made, and nobody can change it: it is sealed memory, or in the folder, where its \
-                  owner, its mode and its checksum have just been checked and files are replaced by renaming"
+        reason = "invariant: the file is what `compiling` made, and nobody can change it: it is \
+            sealed memory, or in the folder, where its owner, its mode and its checksum have just \
+            been checked and files are replaced by renaming"
     )]
     // SAFETY: see above.
     unsafe {
@@ -112,7 +113,7 @@ impl Cache {
         if metadata.is_symlink() {
             return Err(io::Error::new(
                 io::ErrorKind::NotADirectory,
-                "it is a link; name the folder that it leads to",
+                "it is a symbolic link; name the folder that it points to",
             ));
         }
         if !metadata.is_dir() {
@@ -135,7 +136,8 @@ impl Cache {
             Ok(facts) => Some((facts, Code::Kept(path))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => {
-                tracing::warn!(artefact = %path.display(), "a compiled component is not used, and is made anew: {e}");
+                tracing::warn!(artefact = %path.display(), "a cached component can't be used and \
+                    is compiled again: {e}");
                 None
             }
         }
@@ -161,7 +163,8 @@ impl Cache {
         match kept {
             Ok(()) => Some(Code::Kept(path)),
             Err(e) => {
-                tracing::warn!(folder = %self.folder.display(), "a compiled component could not be kept: {e}");
+                tracing::warn!(folder = %self.folder.display(), "a compiled component can't be \
+                    cached: {e}");
                 None
             }
         }
@@ -295,12 +298,14 @@ fn trusted(metadata: &Metadata) -> io::Result<()> {
     let denied = |sentence: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, sentence));
     if metadata.uid() != rustix::process::geteuid().as_raw() {
         return denied(
-            "it belongs to another user, and what it holds is run as it is; give this proxy a folder of its own",
+            "it belongs to another user, and the proxy executes its content; give this proxy a \
+             separate folder",
         );
     }
     if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
         return denied(
-            "others may write to it, and what it holds is run as it is; take that away with `chmod go-w`",
+            "others may write to it, and the proxy executes its content; remove that right with \
+             `chmod go-w`",
         );
     }
     Ok(())

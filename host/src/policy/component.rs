@@ -44,7 +44,7 @@ pub(super) fn compiled(
         match place(profiles, bytes.len(), facts, &code) {
             Ok(compiled) => return Ok(compiled),
             Err(reason) => {
-                tracing::warn!("a compiled component is not used, and is made anew: {reason}")
+                tracing::warn!("a cached component can't be used and is compiled again: {reason}")
             }
         }
     }
@@ -71,7 +71,7 @@ fn place(
         (false, true) => &[&profiles.on_demand],
         (false, false) => &[&profiles.pooled, &profiles.on_demand],
     };
-    let mut reason = Refusal::Host("there is no way to run it".to_owned());
+    let mut reason = Refusal::Host("no engine profile fits it".to_owned());
     for profile in fitting {
         let component = match code.map(&profile.engine) {
             Ok(component) => component,

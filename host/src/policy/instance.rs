@@ -258,8 +258,8 @@ impl BuildError {
         }
         if format!("{error:#}").contains(NO_ADDRESSES) {
             return Refusal::Full(
-                "the process gets too little address space: each memory of an instance reserves 4 GiB of addresses, most of \
-                 which are never memory; raise `ulimit -v`"
+                "the process gets too little address space: each memory of an instance reserves 4 \
+                 GiB of addresses and uses few of them; raise `ulimit -v`"
                     .to_owned(),
             );
         }

@@ -93,13 +93,14 @@ impl Places {
         if share.used.saturating_add(count) > free {
             return Err(match share.generations {
                 0 => format!(
-                    "it needs {count} places in the pool of instances, and {free} of {} are not reserved for other \
-                     policies; use fewer policies or workers",
+                    "it needs {count} slots in the pool of instances, but only {free} of {} are \
+                     not reserved for other policies; use fewer policies or workers",
                     self.total
                 ),
                 n => format!(
-                    "it needs {count} places in the pool of instances, its {n} generations that requests still use have \
-                     {}, and no more than {free} of {} are for this policy; try again when those requests have ended",
+                    "it needs {count} slots in the pool of instances; {n} older generations that \
+                     requests still use have {}, and only {free} of {} are left for this policy; \
+                     try again when those requests have ended",
                     share.used, self.total
                 ),
             });

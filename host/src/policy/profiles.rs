@@ -82,8 +82,9 @@ impl EngineProfiles {
             Ok((engine, places, scarce)) => (profile(engine, false, true)?, places, scarce),
             Err(e) => {
                 tracing::warn!(
-                    "there is no pool of policy instances, so each takes longer to build and `isolation = \"request\"` is \
-                     refused: this process gets too little address space, see `ulimit -v` ({e})"
+                    "the pool of policy instances can't be reserved, so instances take longer to \
+                     build and `isolation = \"request\"` is refused: this process has too little \
+                     address space; see `ulimit -v` ({e})"
                 );
                 (profile(on_demand.clone(), false, false)?, 0, true)
             }
@@ -217,7 +218,8 @@ mod tests {
         (
             "RELAXED_SIMD",
             Some(
-                "(module (func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0)))))",
+                "(module (func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get \
+                 0)))))",
             ),
         ),
         ("THREADS", Some("(module (memory 1 1 shared))")),
@@ -251,7 +253,8 @@ mod tests {
         (
             "WIDE_ARITHMETIC",
             Some(
-                "(module (func (param i64) (result i64 i64) (i64.mul_wide_s (local.get 0) (local.get 0))))",
+                "(module (func (param i64) (result i64 i64) (i64.mul_wide_s (local.get 0) \
+                 (local.get 0))))",
             ),
         ),
         ("CUSTOM_DESCRIPTORS", None),

@@ -509,13 +509,15 @@ mod tests {
         let config = forwarding(&["10.0.0.0/8"]);
         for fields in [
             "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=6.6.6.6\r\n",
-            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6;proto=http;host=evil\r\n",
+            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nForwarded: \
+             for=6.6.6.6;proto=http;host=evil\r\n",
             "X-Forwarded-For: 192.0.2.7\r\nForwarded: host=evil.example\r\n",
             "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=unknown\r\n",
             "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=\"\r\n",
             "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7, for=6.6.6.6\r\n",
             "X-Forwarded-For: unknown\r\nForwarded: for=6.6.6.6\r\n",
-            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7;proto=http\r\n",
+            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nForwarded: \
+             for=192.0.2.7;proto=http\r\n",
             "X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7;proto=http\r\n",
             "X-Forwarded-Host: a\r\nForwarded: for=192.0.2.7;host=b\r\n",
         ] {
@@ -560,7 +562,8 @@ mod tests {
 
     #[test]
     fn the_operator_can_say_which_field_the_proxies_in_front_write() {
-        let both = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Port: 443\r\nForwarded: for=192.0.2.8;proto=https\r\n";
+        let both = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Port: 443\r\nForwarded: \
+            for=192.0.2.8;proto=https\r\n";
         for (source, client, scheme) in [
             (ForwardedSource::XForwardedFor, "192.0.2.7", "http"),
             (ForwardedSource::Forwarded, "192.0.2.8", "https"),

@@ -176,7 +176,7 @@ fn as_json(measured: &Measured) -> Value {
 fn as_text(measured: &Measured) -> String {
     let short = |d: std::time::Duration| time(d.as_nanos() as u64);
     let mut text = format!(
-        "{}, {}, {}\nloaded in {}, from what was compiled before in {}; an instance takes {}\n",
+        "{}, {}, {}\nloaded in {}, from the cache in {}; an instance takes {}\n",
         plain(&measured.file),
         size(measured.size as u64),
         measured.digest,
@@ -188,7 +188,8 @@ fn as_text(measured: &Measured) -> String {
         && some < all
     {
         text += &format!(
-            "{some} of {all} scenarios measured: the others have other settings, pools or limits, or expect a refusal\n"
+            "{some} of {all} scenarios measured: the others have other settings, pools or limits, \
+             or expect a refusal\n"
         );
     }
     text.push('\n');

@@ -30,7 +30,7 @@ pub enum RehearsalError {
         error: io::Error,
     },
     /// A file that is larger than any that is meant.
-    #[error("{} has more than {limit} bytes, which is more than is read", path.display())]
+    #[error("{} has more than {limit} bytes, the limit for such a file", path.display())]
     TooLarge {
         /// Which.
         path: PathBuf,
@@ -58,7 +58,8 @@ pub enum RehearsalError {
     },
     /// Settings that are not JSON.
     #[error(
-        "the settings are not a JSON object: {0}; write for example '{{\"key\": 1}}', or @ and a file that holds it"
+        "the settings are not a JSON object: {0}; write for example '{{\"key\": 1}}', or @ and a \
+         file that holds it"
     )]
     Settings(String),
     /// A module that can't become a component.
@@ -84,7 +85,7 @@ pub enum RehearsalError {
     /// Scenarios that ask nothing.
     #[error(
         "{0} has nothing to measure: each of its scenarios expects the policy to be refused; \
-         add one that asks about a request, or leave `--scenarios` out"
+         add one with a request, or omit `--scenarios`"
     )]
     NothingToMeasure(String),
     /// A policy that failed while it was measured.

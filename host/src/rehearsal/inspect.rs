@@ -63,12 +63,13 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
     if anatomy.form == Form::Component && anatomy.initial_memory > DEFAULT_MEMORY {
         let limit = size(DEFAULT_MEMORY);
         notes.push(format!(
-            "it starts with more memory than the default limit of {limit}: set `memory` in its configuration"
+            "it starts with more memory than the default limit of {limit}: set `memory` in its \
+             configuration"
         ));
     }
     if anatomy.carries_types {
         notes.push(
-            "it carries the types of a policy: `waypost policy pack` makes a component of it"
+            "it carries the types of a policy: `waypost policy pack` converts it into a component"
                 .to_owned(),
         );
     }
@@ -100,7 +101,7 @@ impl Inspection {
             line("contract", &or_none(&anatomy.contracts));
             line("hooks", &or_none(&anatomy.hooks));
             let memory = size(anatomy.initial_memory);
-            line("memory", &format!("{memory} to begin with"));
+            line("memory", &format!("{memory} at the start"));
             for (name, interfaces) in [
                 ("imports", &anatomy.imports),
                 ("wasi", &anatomy.wasi),
@@ -121,7 +122,7 @@ impl Inspection {
             line("note", note);
         }
         match &self.refused {
-            None => line("verdict", "a proxy would take it"),
+            None => line("verdict", "a proxy would accept it"),
             Some(reason) => line("refused", reason),
         }
         text

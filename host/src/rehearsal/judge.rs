@@ -94,7 +94,7 @@ fn script(step: &Step, decisions: &Decisions, found: &mut Vec<Difference>) {
     if let Some(complaint) = &decisions.complaint {
         found.push(Difference::new(
             "random",
-            "draws that can be given",
+            "draws within their bounds",
             complaint,
         ));
     } else if decisions.draws_left > 0 && decisions.faults().next().is_none() {

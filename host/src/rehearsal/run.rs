@@ -93,7 +93,7 @@ fn perform(harness: &mut Harness, scenario: &Scenario) -> Result<Vec<Failure>, R
             return Ok(whole(Difference::new(
                 "refusal",
                 format!("{wanted:?}"),
-                "it is taken",
+                "it is accepted",
             )));
         }
         (Err(PolicyError::Refused { reason, .. }), Some(wanted)) => {

@@ -49,13 +49,13 @@ pub struct Score {
     pub traps: u64,
     /// Calls that missed their deadline.
     pub deadlines: u64,
-    /// Of these, those whose answer was used all the same. They don't count as faults, because a
-    /// client can choose requests that take long: the candidate's times are compared with the
-    /// active generation's instead.
+    /// Of these, those whose answer was still used. They don't count as faults, because a client
+    /// can choose requests that take long: the candidate's times are compared with the active
+    /// generation's instead.
     pub late: u64,
     /// Answers that were not valid.
     pub invalid: u64,
-    /// Calls for which there was no instance, because none could be built.
+    /// Calls without an instance, because none could be built.
     pub unbuilt: u64,
     /// Calls under way, at most one per worker, whose faults may be counted already and turn out to
     /// be shared.

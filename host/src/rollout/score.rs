@@ -1,4 +1,4 @@
-//! What the workers counted of a trial, summed up for the verdict.
+//! The workers' counts of a trial, summed up for the verdict.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{Ordering, fence};

@@ -194,7 +194,7 @@ fn bindings_are_written_and_what_is_no_world_is_told() {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// A project of its own can't import it from here, so it stands twice.
+/// A separate project can't import it from here, so there are two copies.
 #[test]
 fn what_is_left_out_of_javascripts_bindings_is_the_same_in_new_projects() {
     let ours =

@@ -91,8 +91,7 @@ impl HistogramSnapshot {
         0
     }
 
-    /// How many values are above this one, as far as the buckets tell: those in its own bucket are
-    /// not.
+    /// How many values are above this one, by their buckets: values in the same bucket don't count.
     pub fn above(&self, value: u64) -> u64 {
         self.counts[bucket(value) + 1..].iter().sum()
     }

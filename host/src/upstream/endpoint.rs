@@ -1,4 +1,4 @@
-//! One endpoint as one worker sees it: its connections, its health, what is counted.
+//! One endpoint as one worker sees it: its connections, its health, its counters.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -63,7 +63,7 @@ impl WorkerEndpoint {
         }
     }
 
-    /// Whether its connections are what the operator says now.
+    /// Whether its connections still fit the configuration.
     pub(super) fn is_still(&self, said: &Endpoint) -> bool {
         let places = self.places.as_ref().map(Arc::as_ptr);
         (self.protocol, self.tls) == (said.protocol, said.tls)
@@ -120,7 +120,7 @@ impl WorkerEndpoint {
         self.places.as_ref()?.wait(&self.queue, most, client).await
     }
 
-    /// Where connections are limited, what is known of those that hold them and those that wait.
+    /// Where connections are limited, those in use and the requests that wait for one.
     pub fn places(&self) -> Option<&Places> {
         self.places.as_deref()
     }

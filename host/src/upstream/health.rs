@@ -168,7 +168,7 @@ impl WorkerHealth {
     }
 }
 
-/// At least 1, because 0 stands for no sample.
+/// At least 1, because 0 means no sample.
 pub(super) fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros())
         .unwrap_or(u64::MAX)
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(state(&health), (2, 77));
         health.answered(Duration::from_millis(1));
         assert_eq!(state(&health), (2, 0), "a head ends an ejection");
-        // A head is no more than a head: what cuts one body after another is ejected again.
+        // A head proves little: a backend that cuts one body after another is ejected again.
         judge(Verdict::Failed);
         assert_eq!(state(&health), (3, 77));
         health.answered(Duration::from_millis(1));

@@ -255,7 +255,9 @@ fn a_compiling_process_that_others_end_is_a_refusal_and_the_next_one_compiles() 
         let number = signal.as_raw();
         assert_eq!(answer.status, 422, "{}", answer.text());
         assert!(
-            answer.text().contains(&format!("ended by signal {number}"))
+            answer
+                .text()
+                .contains(&format!("killed by signal {number}"))
                 && answer.text().contains("deploy")
         );
         assert!(matches!(

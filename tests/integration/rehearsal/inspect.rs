@@ -23,7 +23,7 @@ fn a_policy_is_described() {
         "waypost:policy/store@0.1.0 (",
         "compare-and-set",
         "sha256:",
-        "a proxy would take it",
+        "a proxy would accept it",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -88,11 +88,11 @@ fn what_would_be_refused_is_described_all_the_same_and_says_why() {
         ),
         (
             "other-version",
-            &["waypost:policy@", "it speaks `waypost:policy@0.1.0`"],
+            &["waypost:policy@", "the host speaks `waypost:policy@0.1.0`"],
         ),
         (
             "other-import-version",
-            &["waypost:policy@", "it speaks `waypost:policy@0.1.0`"],
+            &["waypost:policy@", "the host speaks `waypost:policy@0.1.0`"],
         ),
         (
             "wants-vault",
@@ -100,7 +100,10 @@ fn what_would_be_refused_is_described_all_the_same_and_says_why() {
         ),
         (
             "wrong-types",
-            &["refused", "is not of the type that the contract gives it"],
+            &[
+                "refused",
+                "does not have the type that the contract defines",
+            ],
         ),
     ] {
         let exit = policy(scratch.path(), &["inspect", &test_guest(guest)]);
@@ -117,7 +120,7 @@ fn what_would_be_refused_is_described_all_the_same_and_says_why() {
             );
         }
         assert!(
-            exit.stdout.contains("sha256:") && !exit.stdout.contains("a proxy would take it"),
+            exit.stdout.contains("sha256:") && !exit.stdout.contains("a proxy would accept it"),
             "{}",
             exit.stdout
         );

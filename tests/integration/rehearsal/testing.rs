@@ -347,11 +347,11 @@ fn refusals_are_expected_or_failures() {
     let text =
         failing("[[scenario]]\nname = \"no\"\nsettings = { on_configure = \"error:not today\" }\n");
     assert!(
-        text.contains("refusal") && text.contains("it refuses its settings: not today"),
+        text.contains("refusal") && text.contains("it rejected its settings: not today"),
         "{text}"
     );
     let text = failing("[[scenario]]\nname = \"no\"\nexpect.refused = \"not today\"\n");
-    assert!(text.contains("actual    it is taken"), "{text}");
+    assert!(text.contains("actual    it is accepted"), "{text}");
 }
 
 /// What a policy drew and read in `configure` and `backends-changed`, as a failure shows it.
@@ -697,7 +697,7 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "[[scenario]]\nname = \"a\"\nexpect.backend = \"zone=a\"",
             3,
             "scenario.expect.backend",
-            "is no backend of the pool web",
+            "is not a backend of the pool web",
         ),
         (
             "[[scenario]]\nexpect.backend = 1",
@@ -777,7 +777,7 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "[[scenario]]\nname = \"a\"\nexpect.log = true",
             3,
             "scenario.expect.log",
-            "or `false` if there are none",
+            "or `false` if no lines are expected",
         ),
         (
             "[[scenario]]\nname = \"a\"\nexpect.log = []",
@@ -789,7 +789,7 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "[[scenario]]\nname = \"a\"\nexpect.log = {}",
             3,
             "scenario.expect.log",
-            "`level`, `contains` or both",
+            "neither `level` nor `contains`",
         ),
         (
             "[[scenario]]\nname = \"a\"\nexpect.log = { level = \"fatal\" }",
@@ -807,7 +807,7 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "[[scenario]]\nname = \"a\"\nexpect.request-headers.a = true",
             3,
             "scenario.expect.request-headers.a",
-            "false if it is not to be there",
+            "false if the field must be absent",
         ),
         (
             "[[scenario]]\nname = \"a\"\n[[scenario.step]]\nexpect.refused = \"a\"",
@@ -819,13 +819,13 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "[[scenario]]\nname = \"a\"\nexpect = { refused = \"a\", backend = 1 }",
             3,
             "scenario.expect.backend",
-            "a policy that is refused is not asked",
+            "a refused policy gets no request",
         ),
         (
             "[[scenario]]\nname = \"a\"\nexpect.refused = \"a\"\nrequest = \"/b\"",
             4,
             "scenario.request",
-            "a policy that is refused is not asked",
+            "a refused policy gets no request",
         ),
         (
             "[[scenario]]\nname = \"a\"\npolicy.dedline = \"1s\"",

@@ -127,7 +127,7 @@ fn what_is_no_file_is_not_waited_for_and_links_are_not_followed() {
     let _ = fs::remove_file(&link);
     std::os::unix::fs::symlink(&folder, &link).unwrap();
     let refused = Cache::open(&link).unwrap_err().to_string();
-    assert!(refused.contains("it is a link"), "{refused}");
+    assert!(refused.contains("it is a symbolic link"), "{refused}");
     fs::remove_file(link).unwrap();
     fs::remove_dir_all(folder).unwrap();
 }

@@ -316,8 +316,8 @@ fn read(output: &mut File) -> io::Result<Answer> {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {
             tracing::warn!(
-                "this system has no seccomp: the process that compiles components has limits on memory, time and files, but could \
-                 make any system call"
+                "this system has no seccomp: the process that compiles components has limits on \
+                 memory, time and files, but could make any system call"
             );
         });
     }

@@ -118,7 +118,7 @@ pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
                 };
                 open.push(part);
                 at_most(
-                    "components within each other",
+                    "levels of nested components",
                     MAX_DEPTH as u64,
                     open.len() as u64,
                 )?;
@@ -142,14 +142,14 @@ pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
                 }
                 _ => {
                     return Err(Refusal::Corrupt(
-                        "it ends where nothing has begun".to_owned(),
+                        "it ends a part that never began".to_owned(),
                     ));
                 }
             },
             payload => {
                 let (within, outer) = match open.split_last_mut() {
                     Some(split) => split,
-                    None => return Err(Refusal::Corrupt("it has no beginning".to_owned())),
+                    None => return Err(Refusal::Corrupt("its header is missing".to_owned())),
                 };
                 match within {
                     Part::Component(scope) => {
@@ -161,7 +161,7 @@ pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
             }
         }
     }
-    Err(Refusal::Corrupt("it ends too early".to_owned()))
+    Err(Refusal::Corrupt("it is truncated".to_owned()))
 }
 
 /// How many things this section of a component declares.
@@ -326,7 +326,12 @@ impl Scope {
 
 fn find(known: &[Cost], index: u32, what: &str) -> Result<Cost, Refusal> {
     let found = known.get(index as usize).copied();
-    found.ok_or_else(|| Refusal::Corrupt(format!("it names {what} {index}, which there is not")))
+    found.ok_or_else(|| {
+        Refusal::Corrupt(format!(
+            "it refers to {what} {index}, which does not \
+        exist"
+        ))
+    })
 }
 
 /// What such a component takes can't be counted, and no tool writes one.
@@ -358,7 +363,8 @@ mod tests {
             let before = level - 1;
             let instances = format!("(instance (instantiate $i{before}))").repeat(width);
             text.push_str(&format!(
-                "(component $c{level} (alias outer 1 $c{before} (component $i{before})) {instances})"
+                "(component $c{level} (alias outer 1 $c{before} (component $i{before})) \
+                 {instances})"
             ));
         }
         text + &format!("(instance (instantiate $c{levels})))")
@@ -420,7 +426,7 @@ mod tests {
         let deep = |depth: usize| "(component".repeat(depth) + &")".repeat(depth);
         assert!(counted(&deep(MAX_DEPTH)).is_ok());
         for (text, limit) in [
-            (deep(MAX_DEPTH + 1), "components within each other"),
+            (deep(MAX_DEPTH + 1), "levels of nested components"),
             (
                 format!("(component {})", "(component)".repeat(1_001)),
                 "nested components",

@@ -96,14 +96,14 @@ fn given_up(panic: &(dyn Any + Send)) -> Refusal {
     // The runtime writes a module with two memories for that, and does not ask whether it may.
     if text.contains("adapter module") {
         return Refusal::Unsupported(
-            "components within it call each other with a memory on each side, as strings, lists and large records need; that takes \
-             the feature multi-memory, which no policy may use; link its parts into one core module before you make a component of it"
+            "components within it pass strings, lists or large records to each other, which needs \
+             the feature multi-memory; policies may not use it; link the parts into one core \
+             module before you build the component"
                 .to_owned(),
         );
     }
     Refusal::Unsupported(format!(
-        "the compiler has no answer to something in it ({}); leave out what no tool for policies writes, and report it if one \
-         did",
+        "the compiler failed on it ({}); if a supported tool wrote the component, report this",
         sentence(text)
     ))
 }

@@ -47,7 +47,8 @@ pub(super) fn meaning(status: ExitStatus, words: &str, order: &Order) -> Refusal
         }
         Some(signal) => {
             let what = format!(
-                "it was ended by signal {signal}, which is the system's doing if the machine has no memory left; deploy the component again"
+                "it was killed by signal {signal}; if the machine ran out of memory, deploy the \
+                     component again later"
             );
             Refusal::CompilerFailed(said(&what, words))
         }

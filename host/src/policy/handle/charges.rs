@@ -64,7 +64,7 @@ impl PolicyHandle {
                     worker,
                     hook,
                     %client,
-                    "calls for this client cost too much and are not made for {pause:?}"
+                    "faults of this client cost too much; it is paused for {pause:?}"
                 );
             }
             Consequence::Suspension(pause) => {
@@ -74,7 +74,8 @@ impl PolicyHandle {
                     policy,
                     worker,
                     hook,
-                    "faults of many clients cost too much; it is suspended for {pause:?}, and requests get its failure answer"
+                    "faults of many clients cost too much; the hook is suspended for {pause:?}, \
+                     and requests get the failure answer"
                 );
                 let until = SystemTime::now()
                     .duration_since(UNIX_EPOCH)

@@ -38,7 +38,7 @@ impl PolicyHandle {
                 target: "policy",
                 policy = self.generation.name(),
                 worker = self.worker,
-                "a list of backends has changed, and its instance is lost: {}",
+                "the instance failed on a changed list of backends: {}",
                 fault.message
             ),
         }

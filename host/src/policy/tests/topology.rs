@@ -118,7 +118,10 @@ fn one_that_traps_on_the_second_list_is_replaced() {
     let logged = logged(|| {
         handle.adopt_lists(&lists, &engine.facts());
     });
-    assert!(logged.contains("its instance is lost"), "{logged}");
+    assert!(
+        logged.contains("the instance failed on a changed list"),
+        "{logged}"
+    );
     assert_eq!(engine.shard().traps.value(), 1);
     let lists = Arc::new(lists.next(&changed(), 9));
     handle.adopt_lists(&lists, &engine.facts());

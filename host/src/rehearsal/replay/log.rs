@@ -153,7 +153,7 @@ impl Log {
     pub fn finish(mut self) -> Result<Heard, RehearsalError> {
         let Some(policy) = self.policy.take() else {
             let message = format!(
-                "{} holds no recording{}",
+                "{} contains no recording{}",
                 self.path.display(),
                 self.heard.why_not()
             );
@@ -162,7 +162,7 @@ impl Log {
         if self.heard.calls == 0 {
             let why_not = self.heard.why_not();
             let message = format!(
-                "{} holds no call of policy {}{why_not}",
+                "{} contains no call of policy {}{why_not}",
                 self.path.display(),
                 brief(&format!("{policy:?}"))
             );
@@ -201,15 +201,15 @@ impl Log {
         };
         let in_order = lineup.pools.iter().zip(0..).all(|(pool, at)| pool.id == at);
         if !in_order {
-            return self.broken("the ids of the pools are not their places".to_owned());
+            return self.broken("the ids of the pools are not 0, 1, 2 and so on".to_owned());
         }
         match &self.policy {
             None => match lineup.policies.as_slice() {
                 [only] => self.policy = Some(only.name.clone()),
-                [] => return self.broken("the recording is of no policy".to_owned()),
+                [] => return self.broken("the recording names no policy".to_owned()),
                 _ => {
                     let message = format!(
-                        "{} is of several policies; choose one of them with `--policy`: {}",
+                        "{} records several policies; choose one of them with `--policy`: {}",
                         self.path.display(),
                         names()
                     );
@@ -219,7 +219,7 @@ impl Log {
             Some(name) => {
                 if find(&lineup, name).is_none() {
                     let message = format!(
-                        "{} is not of policy {name:?}, but of: {}",
+                        "{} does not record policy {name:?}, but: {}",
                         self.path.display(),
                         names()
                     );
@@ -251,7 +251,7 @@ impl Log {
     fn take_request(&mut self, request: Box<Request>) -> Result<bool, RehearsalError> {
         let Some(lineup) = self.lineups.get(&request.lineup) else {
             self.broken(format!(
-                "no line before it tells of lineup {}",
+                "no line before it defines lineup {}",
                 request.lineup
             ))?;
             return Ok(false);
@@ -279,8 +279,7 @@ impl Log {
             return Ok(());
         }
         let path = self.path.display();
-        let message =
-            format!("{path}, line {number}: {what}; with `--lenient` such lines are passed over");
+        let message = format!("{path}, line {number}: {what}; `--lenient` skips such lines");
         Err(RehearsalError::Recording(message))
     }
 }
@@ -298,7 +297,7 @@ impl Heard {
         let first = self
             .why
             .first()
-            .map(|(number, reason)| format!(": line {number} was passed over: {reason}"));
+            .map(|(number, reason)| format!(": line {number} was skipped: {reason}"));
         first.unwrap_or_default()
     }
 }

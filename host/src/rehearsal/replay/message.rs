@@ -51,7 +51,7 @@ pub(super) fn fields(
 /// What is recorded there can't have been.
 pub(super) fn broken(recorded: &RecordedCall<'_>, what: &str) -> RehearsalError {
     RehearsalError::Recording(format!(
-        "line {}: {}; no proxy records that: the line was changed, take it out",
+        "line {}: {}; no proxy records that, so the line was changed; remove it",
         recorded.line,
         brief(what)
     ))

@@ -74,7 +74,7 @@ impl Replayer {
         self.load_for(recorded, moment)?;
         let Some(loaded) = &mut self.loaded else {
             return Err(RehearsalError::Recording(
-                "the recording says nothing of the policy".to_owned(),
+                "the recording does not mention the policy".to_owned(),
             ));
         };
         let states: Vec<BackendState> = recorded.facts.iter().map(state).collect();
@@ -141,8 +141,15 @@ impl Replayer {
     /// Loads the component as the lineup of a call says, unless it is so. The call is made `now`.
     fn load_for(&mut self, recorded: &RecordedCall<'_>, now: Moment) -> Result<(), RehearsalError> {
         let (lineup, name) = (recorded.lineup, &recorded.call.policy);
-        let policy = find(lineup, name)
-            .ok_or_else(|| broken(recorded, &format!("its lineup has no policy {name:?}")))?;
+        let policy = find(lineup, name).ok_or_else(|| {
+            broken(
+                recorded,
+                &format!(
+                    "its lineup does not contain the policy \
+                {name:?}"
+                ),
+            )
+        })?;
         let policy = Policy {
             active: None,
             trial: None,

@@ -46,8 +46,7 @@ pub(in crate::rehearsal) fn read(path: &Path) -> Result<ScenarioFile, RehearsalE
                 column: 1,
                 key: String::new(),
             };
-            let message =
-                "is not UTF-8; write bytes that are no text as { hex = \"00ff\" }".to_owned();
+            let message = "is not UTF-8; write such bytes as { hex = \"00ff\" }".to_owned();
             return Err(ConfigErrors::from(ConfigError { place, message }).into());
         }
     };
@@ -144,7 +143,8 @@ fn scenario(
             if nodes.as_ref().is_some_and(Vec::is_empty) {
                 findings.error(
                     &beside,
-                    "is empty: nothing would be asked; write [[scenario.step]] below the scenario",
+                    "is empty, so there is nothing to run; write [[scenario.step]] below the \
+                     scenario",
                 );
             }
             for (at, node) in (1..).zip(nodes.unwrap_or_default()) {
@@ -173,7 +173,7 @@ fn scenario(
         (Some(_), [step]) if step.name.is_empty() => steps.clear(),
         (Some(_), _) => findings.error(
             &place,
-            "expects to be refused and has steps; a policy that is refused is not asked",
+            "expects a refusal and has steps; a refused policy gets no request",
         ),
         (None, _) => {}
     }
@@ -346,7 +346,10 @@ fn tables(node: Node, findings: &mut Findings) -> Option<Vec<Node>> {
     };
     findings.error(
         &node.place,
-        format!("stands there once; write [[{key}]] with two brackets, for it can be repeated"),
+        format!(
+            "is one table; write [[{key}]] with two pairs of brackets, because it can be \
+            repeated"
+        ),
     );
     None
 }

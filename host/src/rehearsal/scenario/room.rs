@@ -14,8 +14,9 @@ const ROOM: usize = 256 << 20;
 const THING: usize = 64;
 
 /// For the scenario that is one too many.
-pub(super) const SPENT: &str = "asks for too much with those before it: all scenarios of a file, each with its pools, settings and \
-     requests, may take 256 MiB; write smaller pools, or several files";
+pub(super) const SPENT: &str = "exceeds, with those before it, the limit of memory: all scenarios \
+    of a file, each with its pools, settings and requests, may take 256 MiB; write smaller pools, \
+    or several files";
 
 /// How much is left.
 #[derive(Debug)]

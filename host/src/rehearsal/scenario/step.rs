@@ -193,7 +193,7 @@ impl Base {
         if !expect.share.is_empty() && repeat.is_none() {
             findings.error(
                 &section.place,
-                "expects shares of one run; write `repeat` and how many runs there are",
+                "expects shares of one run; write `repeat` and the number of runs",
             );
         }
         let mut states = pool.states.clone();
@@ -391,7 +391,7 @@ fn facts(node: Node, pool: &PoolSetup, findings: &mut Findings) -> Vec<(u32, Sta
         if facts.len() > MAX_FACTS {
             findings.error(
                 &place,
-                format!("tells more than {MAX_FACTS} facts with those before it; write fewer"),
+                format!("sets more than {MAX_FACTS} facts, with those before it; write fewer"),
             );
             break;
         }

@@ -154,7 +154,7 @@ fn never(node: Node, findings: &mut Findings) -> Option<()> {
     if node.boolean(findings)? {
         findings.error(
             &place,
-            "is true; write what is expected, or false if it is not to be there",
+            "is true; write what is expected, or false if the field must be absent",
         );
         return None;
     }
@@ -243,7 +243,8 @@ pub(super) fn named(written: &str, pool: &PoolSetup) -> Result<Vec<u32>, String>
         .take(8)
         .collect();
     Err(format!(
-        "{written:?} is no backend of the pool {}; write an index, an address ({}) or a label such as \"zone=a\"",
+        "{written:?} is not a backend of the pool {}; write an index, an address ({}) or a label \
+         such as \"zone=a\"",
         pool.name,
         addresses.join(", ")
     ))
@@ -311,7 +312,12 @@ fn failure(written: &str) -> Result<Failure, String> {
         Failure::Closed,
         Failure::Other,
     ];
-    all.into_iter().find(|f| f.to_string() == written).ok_or_else(|| {
-        format!("{written:?} is not a failure; write \"connect\", \"connect-timeout\", \"closed\" or \"other\"")
-    })
+    all.into_iter()
+        .find(|f| f.to_string() == written)
+        .ok_or_else(|| {
+            format!(
+                "{written:?} is not a failure; write \"connect\", \"connect-timeout\", \"closed\" \
+            or \"other\""
+            )
+        })
 }

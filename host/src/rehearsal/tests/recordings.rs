@@ -169,12 +169,12 @@ fn what_no_proxy_records_is_told_with_its_line() {
         (
             r#""lineup":1,"time":1767225600100"#,
             r#""lineup":7,"time":1767225600100"#.to_owned(),
-            "line 2: no line before it tells of lineup 7",
+            "line 2: no line before it defines lineup 7",
         ),
         (
             r#"{"id":0,"#,
             r#"{"id":9,"#.to_owned(),
-            "line 1: the ids of the pools are not their places",
+            "line 1: the ids of the pools are not 0, 1, 2 and so on",
         ),
         (
             r#""memory_bytes":16777216"#,

@@ -119,10 +119,10 @@ fn a_small_file_does_not_take_all_memory() {
     for (text, told) in [
         // Each scenario has the pools of the file, and each step their states and the request
         // beside it.
-        (pool(5_000) + &scenario.repeat(5_000), "asks for too much"),
+        (pool(5_000) + &scenario.repeat(5_000), "the limit of memory"),
         (
             pool(10_000) + scenario + &"[[scenario.step]]\n".repeat(20_000),
-            "asks for too much",
+            "the limit of memory",
         ),
         (
             format!(
@@ -130,7 +130,7 @@ fn a_small_file_does_not_take_all_memory() {
                 "x".repeat(60_000),
                 "[[scenario.step]]\n".repeat(20_000)
             ),
-            "asks for too much",
+            "the limit of memory",
         ),
         // A label means all backends that have it.
         (

@@ -1,4 +1,4 @@
-//! Attempts: what they say of endpoints, and which endpoint is chosen next.
+//! Attempts: what they show about endpoints, and which endpoint is chosen next.
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;

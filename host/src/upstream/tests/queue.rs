@@ -212,7 +212,7 @@ async fn the_queue_is_bounded_over_all_workers_and_leaving_makes_room_in_it() {
     drop(first);
     let mut third = Box::pin(here.wait(2, CLIENT));
     assert!(polled(&mut third).await.is_none());
-    // Who leaves again and again leaves nothing behind.
+    // A client that leaves again and again leaves nothing behind.
     drop(second);
     for _ in 0..1_000 {
         assert!(polled(&mut Box::pin(here.wait(2, CLIENT))).await.is_none());
