@@ -7,9 +7,9 @@
 //! length at once and a larger one in pieces, in a loop, at whose start the engine looks at the
 //! epoch again.
 //!
-//! Such a function does what the instruction does, also where regions overlap, and traps before it
-//! has written anything. It comes after all other functions of its module, and its type after all
-//! other types, so that no index changes.
+//! Such a function does the same as the instruction, even where regions overlap, and traps before
+//! it has written anything. It comes after all other functions of its module, and its type after
+//! all other types, so that no index changes.
 //!
 //! Code without a loop gets places where the engine looks, too, see [`straight`]. Everything else
 //! is copied as it was.
@@ -32,8 +32,8 @@ const PIECE: u32 = 64 * 1024;
 const TABLE_PIECE: u32 = 1024;
 /// Components within components.
 const MAX_DEPTH: u32 = 100;
-/// Grows when the same bytes are rewritten in another way: what was compiled before is of no use
-/// then.
+/// Grows when the rewriting changes: components that were compiled before must then be compiled
+/// again.
 pub(super) const EDITION: u32 = 3;
 
 /// Sections of a core module.
@@ -52,7 +52,7 @@ mod section {
     pub const COMPONENT: u8 = 4;
 }
 
-/// What is wrong with bytes that can't be rewritten.
+/// Why bytes can't be rewritten.
 #[derive(Debug)]
 pub struct Unreadable(pub String);
 
@@ -169,7 +169,7 @@ fn rewrite_module(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     Ok(Cow::Owned(join(bytes, &sections)))
 }
 
-/// A section that is a vector, with so many more items in these bytes.
+/// A section that is a vector, with `items` more items from these bytes.
 fn append(content: &[u8], items: usize, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut reader = BinaryReader::new(content, 0);
     let count = reader.read_var_u32()? as usize;

@@ -16,7 +16,7 @@ pub(super) struct Compiled {
     pub pre: InstancePre<State>,
     /// Where its hooks are.
     pub exports: ExportIndices,
-    /// What was counted before it was compiled.
+    /// The counts that were taken before it was compiled.
     pub facts: Facts,
     /// Whether it imports WASI.
     pub wasi: bool,
@@ -80,8 +80,8 @@ fn place(
                 continue;
             }
         };
-        // Else the first instance would pay for it, and its time tells whether workers may build
-        // instances.
+        // Otherwise the first instance would pay for it, and its build time decides whether workers
+        // may build instances.
         component
             .initialize_copy_on_write_image()
             .map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;

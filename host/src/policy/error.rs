@@ -55,7 +55,7 @@ pub enum Refusal {
     /// Not WebAssembly at all, or broken.
     #[error("this is not a valid WebAssembly component: {0}")]
     Corrupt(String),
-    /// It may be valid elsewhere: what it uses is switched off here.
+    /// It may be valid elsewhere: it uses a feature that is off here.
     #[error(
         "the component uses a feature of WebAssembly that policies may not use: {0}; build it \
          without that feature, as the supported languages do by default"
@@ -208,7 +208,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What a parser or a validator says of a component that it does not take.
+    /// The message of a parser or a validator that rejects a component.
     pub(super) fn of_parser(sentence: String) -> Self {
         // wasmparser's own words: "gc proposal must be enabled", "SIMD support is not enabled".
         if sentence.contains("enabled") {

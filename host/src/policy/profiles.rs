@@ -12,9 +12,10 @@ use super::places;
 use super::state::State;
 use super::wasi;
 
-/// What a guest may use of its thread's stack; threads have 2 MiB or more.
+/// The stack that a guest may use of its thread's; threads have 2 MiB or more.
 const GUEST_STACK: usize = 512 * 1024;
-/// Policies that the pool has room for on every worker, with what is reserved for each (`places`).
+/// Policies that the pool has room for on every worker, with the reserved places of each
+/// (`places`).
 const POLICIES: u32 = 100;
 /// Core instances of a component whose instances come from the pool. They are counted and take no
 /// room in advance.
@@ -30,11 +31,11 @@ const FEWEST_PLACES: u32 = 4;
 /// The most places in the pool: each reserves 4 GiB of addresses, of which there are 128 TiB.
 const MAX_PLACES: u32 = 8192;
 
-/// What components may use of WebAssembly: what the tools for Rust, C, Zig, JavaScript and Python
-/// emit, and nothing else.
+/// The WebAssembly features that components may use: those that the tools for Rust, C, Zig,
+/// JavaScript and Python emit.
 ///
-/// Whatever a runtime has and nobody needs is code that only an attacker runs. (An 859-byte
-/// component whose function types had a supertype once ended the process.)
+/// A feature that no policy needs is code that only an attacker runs. (An 859-byte component whose
+/// function types had a supertype once ended the process.)
 pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::SIGN_EXTENSION)
@@ -52,7 +53,7 @@ pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
 pub(super) struct EngineProfile {
     /// Its engine.
     pub engine: wasmtime::Engine,
-    /// What it offers.
+    /// The imports that it offers.
     pub linker: Linker<State>,
     /// Whether that includes WASI.
     pub wasi: bool,
@@ -212,8 +213,8 @@ mod tests {
 
     use super::*;
 
-    /// What is off, each with a module or a component that uses it; `None` where no text can say
-    /// it.
+    /// Features that are off, each with a module or a component that uses it; `None` where the text
+    /// format can't express it.
     const OFF: &[(&str, Option<&str>)] = &[
         (
             "RELAXED_SIMD",
@@ -337,7 +338,7 @@ mod tests {
                 let Some(text) = text else { continue };
                 let bytes = component(text);
                 assert!(Component::new(&engine, &bytes).is_err(), "{name}");
-                // Else the text is wrong, and it would be refused whatever is on.
+                // Otherwise the text is wrong, and would be refused with any features.
                 let everything = wasmparser::Validator::new_with_features(WasmFeatures::all())
                     .validate_all(&bytes);
                 assert!(everything.is_ok(), "{name}: {:?}", everything.err());

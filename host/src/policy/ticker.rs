@@ -29,7 +29,7 @@ pub(super) struct Ticker {
 #[derive(Debug)]
 pub(super) struct Alarm {
     began: Instant,
-    /// Nanoseconds after `began`; [`NONE`] if nobody waits.
+    /// Nanoseconds after `began`; [`NONE`] if no call waits.
     due: AtomicU64,
     /// The clock, which sleeps until then.
     clock: OnceLock<Thread>,

@@ -65,6 +65,14 @@ impl From<Stop> for Box<LocalReply> {
     }
 }
 
+const AMBIGUOUS_PATH: &str = "The path can be read in several ways that lead to different routes; \
+    write it without encoded slashes, backslashes, `;`, `..`, doubled slashes and doubly encoded \
+    characters.";
+const CONTRADICTION: &str =
+    "Forwarded and X-Forwarded-For (or -Proto, -Host) contradict each other about the client.";
+const HIDDEN_CLIENT: &str = "The client sent more than the proxy could read while others waited \
+    for its connection; try again later.";
+
 /// Why the proxy answered in place of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -162,57 +170,41 @@ impl Refusal {
 
     /// What the client reads: one sentence.
     pub fn sentence(&self) -> String {
-        match self {
-            Self::Malformed(reason) => format!("Bad request: {reason}."),
-            Self::Method => "This method is not served here.".to_owned(),
-            Self::Path(fault) => format!("The path has {fault}, which this proxy does not accept."),
-            Self::AmbiguousPath => {
-                "The path can be read in several ways that lead to different routes; write it \
-                 without encoded slashes, backslashes, `;`, `..`, doubled slashes and doubly \
-                 encoded characters."
-                    .to_owned()
-            }
-            Self::Contradiction => {
-                "Forwarded and X-Forwarded-For (or -Proto, -Host) contradict each other about the \
-                 client."
-                    .to_owned()
-            }
-            Self::Loop => {
-                "The request has passed this proxy before: there is a forwarding loop.".to_owned()
-            }
-            Self::RequestTimeout => "The request did not arrive in time.".to_owned(),
-            Self::SlowClient => {
-                "The request arrived slowly while others waited for its connection.".to_owned()
-            }
-            Self::HiddenClient => {
-                "The client sent more than the proxy could read while others waited for its \
-                 connection; try again later."
-                    .to_owned()
-            }
-            Self::BodyTooLarge => "The request's body is too large.".to_owned(),
-            Self::NoRoute { host } if host.is_empty() => {
-                "No route for a request without a host.".to_owned()
-            }
-            Self::NoRoute { host } => format!("No route for the host {host:?} and this path."),
-            Self::NoBackend => "No backend is available for this request.".to_owned(),
-            Self::Busy => "All connections to the backend are in use; try again later.".to_owned(),
-            Self::Unreachable => "No backend could be reached for this request.".to_owned(),
-            Self::ConnectTimeout => "No backend accepted the connection in time.".to_owned(),
-            Self::ResponseTimeout => "The backend did not answer in time.".to_owned(),
-            Self::ClosedEarly => "The backend closed the connection without an answer.".to_owned(),
-            Self::BadResponse(_) | Self::UnaskedUpgrade => {
-                "The backend's answer is not valid HTTP.".to_owned()
+        let fixed = match self {
+            Self::Malformed(reason) => return format!("Bad request: {reason}."),
+            Self::Path(fault) => return format!("The path has {fault}, which this proxy refuses."),
+            Self::NoRoute { host } if !host.is_empty() => {
+                return format!("No route for the host {host:?} and this path.");
             }
             Self::RangeNotSatisfiable { length } => {
-                format!("The range lies outside the content, which has {length} bytes.")
+                return format!("The range lies outside the content, which has {length} bytes.");
             }
-            Self::TooManyConnections => {
-                "The proxy has reached its limit of connections.".to_owned()
+            Self::NoRoute { .. } => "No route for a request without a host.",
+            Self::Method => "This method is not served here.",
+            Self::AmbiguousPath => AMBIGUOUS_PATH,
+            Self::Contradiction => CONTRADICTION,
+            Self::Loop => "The request has passed this proxy before: there is a forwarding loop.",
+            Self::RequestTimeout => "The request did not arrive in time.",
+            Self::SlowClient => {
+                "The request arrived slowly while others waited for its connection."
             }
-            Self::TooManyOfClient => "This client has reached its limit of connections.".to_owned(),
-            Self::PolicyAbsent { .. } => "The policy for this request is not loaded.".to_owned(),
-            Self::PolicyFailed { .. } => "The policy for this request failed.".to_owned(),
-        }
+            Self::HiddenClient => HIDDEN_CLIENT,
+            Self::BodyTooLarge => "The request's body is too large.",
+            Self::NoBackend => "No backend is available for this request.",
+            Self::Busy => "All connections to the backend are in use; try again later.",
+            Self::Unreachable => "No backend could be reached for this request.",
+            Self::ConnectTimeout => "No backend accepted the connection in time.",
+            Self::ResponseTimeout => "The backend did not answer in time.",
+            Self::ClosedEarly => "The backend closed the connection without an answer.",
+            Self::BadResponse(_) | Self::UnaskedUpgrade => {
+                "The backend's answer is not valid HTTP."
+            }
+            Self::TooManyConnections => "The proxy has reached its limit of connections.",
+            Self::TooManyOfClient => "This client has reached its limit of connections.",
+            Self::PolicyAbsent { .. } => "The policy for this request is not loaded.",
+            Self::PolicyFailed { .. } => "The policy for this request failed.",
+        };
+        fixed.to_owned()
     }
 
     /// What `Proxy-Status` says (RFC 9209 section 2.3): no more than the status and the sentence

@@ -188,8 +188,7 @@ fn as_text(measured: &Measured) -> String {
         && some < all
     {
         text += &format!(
-            "{some} of {all} scenarios measured: the others have other settings, pools or limits, \
-             or expect a refusal\n"
+            "{some} of {all} scenarios measured: the others are set up differently or refused\n"
         );
     }
     text.push('\n');

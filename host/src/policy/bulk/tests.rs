@@ -219,7 +219,7 @@ fn nothing_but_the_instruction_changes() {
             .collect()
     };
     assert_eq!(exports(&a), exports(&b));
-    // The start function ran, and what stands in tables are the same functions.
+    // The start function ran, and the tables contain the same functions.
     let mut guest = Guest::new(&engine, &rewritten, false);
     let started = guest
         .instance

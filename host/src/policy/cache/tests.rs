@@ -22,7 +22,7 @@ fn stored(cache: &Cache, engine: &Engine, digest: &str) -> PathBuf {
     cache.path(engine, digest)
 }
 
-/// What a load would run.
+/// The component that a load would use.
 fn load(cache: &Cache, engine: &Engine, digest: &str) -> Option<Component> {
     let (facts, code) = cache.find(engine, digest)?;
     assert_eq!(facts, FACTS);

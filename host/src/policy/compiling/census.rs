@@ -1,4 +1,4 @@
-//! What a component will take beside its linear memory, counted before anything is compiled.
+//! The memory that a component takes beside its linear memory, counted before anything is compiled.
 //!
 //! Instantiation is counted by arithmetic: a component that instantiates another twice, which
 //! instantiates a third twice, and so on, doubles with each level, and would be expanded by the
@@ -26,15 +26,14 @@ pub(in super::super) const MAX_CORE_INSTANCES: u64 = 256;
 /// Instances of components within an instance of a policy.
 const MAX_COMPONENT_INSTANCES: u64 = 1_000;
 
-/// What the runtime keeps for an instance of a component, whatever is in it.
+/// Bytes that the runtime keeps for any instance of a component.
 const COMPONENT_INSTANCE: u64 = 1024;
-/// For each import: a pointer to what is called and one to what it belongs to, and the entry in the
-/// list that they came in.
+/// For each import: a pointer to the function, one to its instance, and the entry in the list of
+/// imports.
 const IMPORT: u64 = 64;
 
-/// What the proxy keeps of a component, in its own memory, however often it is instantiated and if
-/// it never is: the most, in bytes. Python's components take 4.3 MB, and there may be three
-/// generations of a policy.
+/// The most bytes that the proxy keeps of a component in its own memory, independent of instances.
+/// Python's components take 4.3 MB, and there may be three generations of a policy.
 const MAX_KEPT: u64 = 16 << 20;
 
 /// What something takes each time that it is instantiated.
@@ -78,7 +77,7 @@ enum Part {
     Module(Module),
 }
 
-/// How much there is of what is bounded over the whole file.
+/// Counts that are bounded over the whole file.
 #[derive(Default)]
 struct Totals {
     components: u64,
@@ -103,8 +102,8 @@ impl Totals {
 ///
 /// # Errors
 ///
-/// What can't be read is told as corrupt, and what is beyond any honest component by the limit that
-/// it is beyond.
+/// Unreadable bytes are refused as corrupt; a component beyond what tools write is refused with the
+/// limit that it exceeds.
 pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
     let corrupt = |e: wasmparser::BinaryReaderError| Refusal::of_parser(sentence(e));
     let mut open: Vec<Part> = Vec::new();
@@ -467,8 +466,7 @@ mod tests {
         }
     }
 
-    /// A component with one core module, which nothing instantiates, or with one section of its
-    /// own.
+    /// A component with one core module, which nothing instantiates, or with one custom section.
     fn with_section(within_module: bool, id: u8, items: usize, item: &[u8]) -> Vec<u8> {
         let section = |out: &mut Vec<u8>, id: u8, content: &[u8]| {
             out.push(id);

@@ -10,8 +10,8 @@ use super::super::lines::sentence;
 use super::work::work;
 use super::{Answer, Order, Task, sandbox};
 
-/// What the program is called with to become that process, and two numbers: bytes of memory and
-/// seconds of CPU.
+/// The argument that makes the program that process; two numbers follow: bytes of memory and
+/// seconds of CPU time.
 pub const ARGUMENT: &str = "compile-component";
 /// The stack that reads, validates and compiles; more is nesting that no tool writes.
 pub(super) const STACK: usize = 16 << 20;
@@ -74,8 +74,7 @@ fn obey(memory: u64, seconds: u64) -> io::Result<()> {
     output.flush()
 }
 
-/// Does it on a thread whose stack is large enough. What the compiler gives up on with a panic is
-/// refused.
+/// Runs the task on a thread with a large enough stack. A panic of the compiler becomes a refusal.
 pub(super) fn on_a_deep_stack(task: Task, bytes: &[u8]) -> io::Result<(Answer, Vec<u8>)> {
     thread::scope(|scope| {
         let thread = thread::Builder::new()
@@ -86,7 +85,7 @@ pub(super) fn on_a_deep_stack(task: Task, bytes: &[u8]) -> io::Result<(Answer, V
     })
 }
 
-/// What a panic of the compiler says about the component.
+/// The refusal for a panic of the compiler.
 fn given_up(panic: &(dyn Any + Send)) -> Refusal {
     let text = panic
         .downcast_ref::<String>()

@@ -1,8 +1,8 @@
 //! The store of one policy name: values and counters that all its instances share, on all workers.
 //!
 //! Keys are spread over up to 16 shards, each behind a lock that is held for a fraction of a
-//! microsecond: what is stored was allocated before, and what a call does there is bounded or
-//! amortised constant.
+//! microsecond: values are allocated before the lock is taken, and the work under the lock is
+//! bounded or amortised constant.
 
 mod call;
 mod due;
@@ -32,10 +32,10 @@ pub const ENTRY_BYTES: u64 = 128;
 const MAX_KEY: usize = 256;
 /// The longest value.
 const MAX_VALUE: usize = 4 * 1024;
-/// Two workers on different keys seldom meet in one of so many.
+/// With this many shards, two workers on different keys seldom meet.
 const MAX_SHARDS: usize = 16;
-/// A shard holds at least so many entries, or there are fewer shards: the fewer it holds, the less
-/// evenly they are filled.
+/// A shard holds at least this many entries, or there are fewer shards: small shards fill less
+/// evenly.
 const SHARD_ENTRIES: usize = 256;
 /// The same in bytes.
 const SHARD_BYTES: u64 = 64 * 1024;
@@ -67,7 +67,7 @@ pub struct Store {
     shards: OnceLock<Box<[Mutex<Shard>]>>,
 }
 
-/// What a shard may hold.
+/// The bounds of a shard.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     entries: usize,
@@ -82,8 +82,8 @@ enum Clock {
 }
 
 impl Store {
-    /// An empty store, whose use is counted in `stats.store`. Its time is that on the wall, or so
-    /// many nanoseconds as `told` says.
+    /// An empty store, whose use is counted in `stats.store`. Its time is the real one, or `told`
+    /// in nanoseconds.
     pub fn new(
         limits: StoreLimits,
         stats: &Arc<PolicyStats>,
@@ -102,7 +102,7 @@ impl Store {
         found.then_some(value)
     }
 
-    /// Stores a value that goes after so many milliseconds; 0 sets no time.
+    /// Stores a value that expires after this many milliseconds; 0 means never.
     pub fn set(
         &self,
         key: String,
@@ -118,13 +118,13 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the value of this key. Tells whether there was one.
+    /// Removes the value of this key. Returns whether there was one.
     pub fn remove(&self, key: &str) -> bool {
         self.at(Kind::Value, key)
             .is_some_and(|call| call.run(|shard, name, now| shard.remove(name, now)))
     }
 
-    /// Stores a value if the one now is `expected`. Tells whether it did.
+    /// Stores a value if the current one is `expected`. Returns whether it did.
     pub fn compare_and_set(
         &self,
         key: String,
@@ -152,8 +152,8 @@ impl Store {
         Ok(holds)
     }
 
-    /// Adds to a counter and tells its new value. A new one goes after so many milliseconds; 0 sets
-    /// no time.
+    /// Adds to a counter and returns its new value. A new one expires after this many milliseconds;
+    /// 0 means never.
     pub fn increment(
         &self,
         key: String,
@@ -163,8 +163,8 @@ impl Store {
         self.count(key, |count| count.saturating_add(by), ttl_milliseconds)
     }
 
-    /// Takes from a counter and tells its new value. A new one goes after so many milliseconds; 0
-    /// sets no time.
+    /// Subtracts from a counter and returns its new value. A new one expires after this many
+    /// milliseconds; 0 means never.
     pub fn decrement(
         &self,
         key: String,
@@ -178,7 +178,7 @@ impl Store {
         )
     }
 
-    /// What a counter stands at.
+    /// The value of a counter.
     pub fn counter(&self, key: &str) -> Option<i64> {
         self.at(Kind::Counter, key)?
             .run(|shard, name, now| shard.counter(name, now))
@@ -189,7 +189,7 @@ impl Store {
         self.shards();
     }
 
-    /// Makes another number of a counter, and tells it.
+    /// Changes a counter, and returns its new value.
     fn count(
         &self,
         key: String,

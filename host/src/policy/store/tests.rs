@@ -9,7 +9,7 @@ use crate::stats::{Stats, StoreShard};
 
 const MILLISECOND: u64 = 1_000_000;
 
-/// A store whose time is told, and what is counted of it.
+/// A store with a given time, and its counters.
 struct Told {
     store: Store,
     now: Arc<AtomicU64>,
@@ -142,7 +142,7 @@ fn counting_down_is_recorded_and_told_again() {
     assert_eq!(t.store.counter("n"), Some(-3));
     assert_eq!(ask(Call::Counter(n())), Answer::Count(Some(-1)));
     assert_eq!(ask(Call::Counter(m())), Answer::Count(None));
-    // Not recorded any more: what the store says that is there for this.
+    // Not recorded any more: the separate store answers.
     assert_eq!(
         ask(Call::Decrement(n(), u64::MAX, 0)),
         Answer::Count(Some(i64::MIN))
@@ -397,7 +397,8 @@ fn a_shadow_is_told_of_compare_and_set_by_what_it_expects() {
         )
     };
     t.set("a", "now", 0);
-    // It asks what the active generation did not: the store says what would be, and stays as it is.
+    // The active generation did not make this call: the store answers what would be, and stays as
+    // it is.
     let mut calls = Calls::default();
     for (expected, told) in [
         (Some("now"), true),
@@ -420,8 +421,8 @@ fn a_shadow_is_told_of_compare_and_set_by_what_it_expects() {
         Answer::Flag(true)
     );
     assert_eq!(t.get("b"), None);
-    // The active generation has asked: the answer to that is for who expects the same, and for
-    // nobody else.
+    // The active generation has made this call: its answer is only for a call that expects the same
+    // value.
     assert_eq!(
         calls.run(cas(Some("now"), "new"), &t.store),
         Answer::Flag(true)

@@ -1,4 +1,4 @@
-//! Components from the folder of what was compiled before, and engines for asking offline.
+//! Components from the cache, and engines for offline use.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -146,7 +146,7 @@ fn failed_attempts_are_told_in_select_only_and_never_to_the_next_request() {
         }),
         ("0 3 0:connect 2:other".to_owned(), "2".to_owned())
     );
-    // The same instance; the number makes the guest ask, though there is nothing to tell.
+    // The same instance; the number makes the guest ask, though no attempt has failed.
     assert_eq!(
         asked(Attempt {
             number: 2,

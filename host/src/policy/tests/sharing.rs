@@ -71,7 +71,7 @@ fn instances_generations_and_faults_share_a_store() {
         ("x-probe-request", "trap"),
     ]);
     assert!(first.edit_request(&mut head, 0).is_err());
-    // Told about two pools.
+    // A policy with two pools.
     let mut second = test.handle(&probe(json!({"on_topology": "store-increment=n:1"})));
     assert_eq!(
         told(&mut second, &["store-get=a", "store-increment=n:1"]),

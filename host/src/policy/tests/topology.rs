@@ -1,4 +1,4 @@
-//! A list of backends that changes, as instances that live hear of it.
+//! A changed list of backends, and how running instances receive it.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn changed() -> Vec<PoolSpec> {
 
 const FIRST: &str = "0 web 7 10.0.0.1:80/1/zone=a 10.0.0.2:80/2/zone=a 10.0.0.3:80/3/zone=a; \
      1 other 7 10.0.0.9:80/9/zone=a";
-/// The pool that did not change is not told again.
+/// The pool that did not change is not passed again.
 const SECOND: &str =
     "1 other 7 10.0.0.9:80/9/zone=a; 0 web 8 10.0.0.2:80/1 10.0.0.4:80/1 10.0.0.5:80/1";
 /// To a fresh instance.
@@ -68,7 +68,7 @@ fn an_instance_that_was_built_with_an_older_list_is_told_before_it_is_asked() {
     // It is asked for the first time after the change.
     handle.adopt_lists(&lists, &engine.facts());
     assert_eq!(knows(&mut handle), (SECOND.to_owned(), "1".to_owned()));
-    // Those that are built later are told once.
+    // Instances that are built later receive each list once.
     let mut head = request(&[("x-probe-request", "trap")]);
     assert!(handle.edit_request(&mut head, 0).is_err());
     assert_eq!(

@@ -143,8 +143,7 @@ fn scenario(
             if nodes.as_ref().is_some_and(Vec::is_empty) {
                 findings.error(
                     &beside,
-                    "is empty, so there is nothing to run; write [[scenario.step]] below the \
-                     scenario",
+                    "is empty, so nothing runs; write [[scenario.step]] below the scenario",
                 );
             }
             for (at, node) in (1..).zip(nodes.unwrap_or_default()) {
@@ -346,10 +345,7 @@ fn tables(node: Node, findings: &mut Findings) -> Option<Vec<Node>> {
     };
     findings.error(
         &node.place,
-        format!(
-            "is one table; write [[{key}]] with two pairs of brackets, because it can be \
-            repeated"
-        ),
+        format!("is one table; write [[{key}]] with two pairs of brackets, once for each"),
     );
     None
 }
