@@ -91,7 +91,7 @@ fn chunked_responses_stay_chunked_and_lose_their_extensions() {
 }
 
 #[test]
-fn a_response_that_ends_with_its_connection_gets_a_framing_of_its_own() {
+fn a_response_that_ends_with_its_connection_gets_another_framing() {
     let upstream = TestUpstream::start(|connection| {
         connection.request();
         connection.send("HTTP/1.1 200 OK\r\n\r\nuntil the end");
@@ -273,7 +273,7 @@ fn a_client_that_expects_100_is_refused_before_it_sends() {
 }
 
 #[test]
-fn early_hints_are_passed_on_to_those_who_know_them() {
+fn early_hints_are_forwarded_to_clients_of_http_1_1() {
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: X-Private\r\nX-Private: 1\r\n\r\n";
     let upstream =
         TestUpstream::answering([hints.as_bytes(), &response("200 OK", &[], "done")].concat());

@@ -98,7 +98,7 @@ fn that_trailers_are_wanted_is_passed_on_for_clients_of_http_1_1_that_say_so() {
 }
 
 #[test]
-fn connection_can_not_name_away_what_the_proxy_itself_writes() {
+fn connection_can_not_remove_fields_that_the_proxy_writes() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
     let named = "close, Host, X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, Forwarded, Via, CDN-Loop, Content-Length";
@@ -152,7 +152,7 @@ fn hop_by_hop_fields_of_a_response_never_reach_the_client() {
 }
 
 #[test]
-fn the_backend_is_told_who_asked_how_and_for_what() {
+fn the_backend_gets_client_scheme_and_host() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
     let request = forwarded(&proxy, &upstream, &[]);
@@ -391,7 +391,7 @@ fn a_trusted_proxy_does_not_contradict_what_was_decided_of_its_words() {
 }
 
 #[test]
-fn the_way_is_believed_up_to_what_is_no_address() {
+fn the_hops_are_believed_up_to_a_member_that_is_not_an_address() {
     let upstream = TestUpstream::named("a");
     let proxy = with(&upstream, "trusted = [\"127.0.0.0/8\", \"10.0.0.0/8\"]");
     for (fields, list) in [
@@ -476,7 +476,7 @@ fn what_a_trusted_proxy_contradicts_itself_in_is_refused_and_says_how_to_settle_
 }
 
 #[test]
-fn one_fact_is_told_in_one_way() {
+fn one_fact_reaches_the_backend_in_one_way() {
     let upstream = TestUpstream::named("a");
     let proxy = with(&upstream, "trusted = [\"127.0.0.1\"]");
     for (fields, scheme, host) in [
@@ -516,7 +516,7 @@ fn one_fact_is_told_in_one_way() {
 }
 
 #[test]
-fn a_backend_can_not_forge_what_the_proxy_says() {
+fn a_backend_can_not_forge_the_proxys_fields() {
     let answer = returned(&[
         ("X-Waypost-Trace", "forged"),
         ("x_waypost_trace", "forged"),

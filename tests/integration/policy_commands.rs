@@ -228,7 +228,7 @@ fn json_is_the_answer_as_it_is() {
 }
 
 #[test]
-fn what_is_refused_changes_nothing_and_says_why() {
+fn a_refused_command_changes_nothing_and_says_why() {
     let o = operated();
     let before = o.now();
     for (words, told) in [
@@ -400,7 +400,7 @@ fn a_canary_that_has_stood_its_trial_is_promoted() {
 }
 
 #[test]
-fn a_canary_that_nobody_asked_is_not_promoted() {
+fn a_canary_without_a_request_is_not_promoted() {
     let o = operated();
     let exit = o.policy("deploy mine last.wasm --mode canary --percent 100 --promote-after 1s");
     assert_eq!(exit.code, Some(1), "{exit:?}");

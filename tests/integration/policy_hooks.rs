@@ -141,7 +141,7 @@ fn response_fields_are_set_appended_and_removed() {
 }
 
 #[test]
-fn what_the_host_owns_can_not_be_written() {
+fn the_hosts_fields_can_not_be_written() {
     let p = probed();
     for name in [
         "transfer_encoding",
@@ -196,7 +196,7 @@ fn what_the_host_owns_can_not_be_written() {
 }
 
 #[test]
-fn a_response_has_one_date_whatever_a_policy_makes_of_it() {
+fn a_response_has_one_date_after_any_edit() {
     let ours = "Sun, 06 Nov 1994 08:49:37 GMT";
     for (date, edits) in [
         (None, vec!["set=Date"]),
@@ -444,7 +444,7 @@ fn the_first_policy_that_chooses_has_chosen() {
 }
 
 #[test]
-fn a_policy_is_told_its_backends_with_weights_and_labels() {
+fn a_policy_receives_its_backends_with_weights_and_labels() {
     let backend = TestUpstream::named("b");
     let address = backend.address();
     let proxy = TestProxy::builder()
@@ -468,7 +468,7 @@ fn a_policy_is_told_its_backends_with_weights_and_labels() {
 }
 
 #[test]
-fn live_facts_tell_what_is_in_flight_and_what_fails() {
+fn live_facts_show_requests_in_flight_and_failures() {
     let (_held, dead) = crate::fixtures::refusing_address();
     let backend = TestUpstream::named("b");
     let proxy = TestProxy::builder()

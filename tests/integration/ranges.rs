@@ -88,7 +88,7 @@ fn assert_unsatisfiable(answer: &Response) {
 }
 
 #[test]
-fn the_proxy_cuts_what_the_backend_does_not() {
+fn the_proxy_cuts_a_range_that_the_backend_does_not() {
     let (_upstream, proxy) = proxy();
     for (range, first, last) in [
         ("bytes=0-0", 0, 0),
@@ -146,7 +146,7 @@ fn field_and_parameter_that_differ_are_a_416() {
 }
 
 #[test]
-fn a_parameter_that_is_no_byte_range_belongs_to_the_application() {
+fn a_parameter_that_is_not_a_byte_range_belongs_to_the_application() {
     let (upstream, proxy) = proxy();
     for target in [
         "/?range=7d",
@@ -168,7 +168,7 @@ fn a_parameter_that_is_no_byte_range_belongs_to_the_application() {
 }
 
 #[test]
-fn what_is_well_formed_but_lies_outside_is_a_416() {
+fn a_well_formed_range_outside_the_content_is_a_416() {
     let (_upstream, proxy) = proxy();
     for range in [
         "bytes=36-",
@@ -185,7 +185,7 @@ fn what_is_well_formed_but_lies_outside_is_a_416() {
 }
 
 #[test]
-fn what_is_malformed_is_ignored() {
+fn a_malformed_range_is_ignored() {
     let (_upstream, proxy) = proxy();
     for range in [
         "bytes",
@@ -528,7 +528,7 @@ fn an_empty_representation_has_no_byte_to_give() {
 }
 
 #[test]
-fn a_backend_that_knows_ranges_is_left_to_it() {
+fn a_backend_that_supports_ranges_cuts_them_itself() {
     let upstream = TestUpstream::replying(|request| match request.value("range").as_deref() {
         Some("bytes=0-9") => response(
             "206 Partial Content",

@@ -38,7 +38,7 @@ fn a_backend_that_refuses_costs_no_request() {
 }
 
 #[test]
-fn a_policy_is_asked_again_and_told_what_failed() {
+fn a_policy_is_asked_again_and_sees_the_failed_attempts() {
     let (_held, dead) = refusing_address();
     let (_also, gone) = refusing_address();
     let alive = TestUpstream::named("alive");
@@ -389,7 +389,7 @@ fn idle_connections_to_a_backend_are_limited_in_number() {
 }
 
 #[test]
-fn a_backend_that_keeps_failing_is_set_aside() {
+fn a_backend_that_keeps_failing_is_ejected() {
     let (_held, dead) = refusing_address();
     let alive = TestUpstream::named("alive");
     let proxy = TestProxy::builder()

@@ -229,7 +229,7 @@ fn a_client_that_left_behind_a_full_window_keeps_no_connection_from_others() {
 }
 
 #[test]
-fn a_slow_client_is_told_so_and_counted() {
+fn a_slow_client_gets_a_reason_and_is_counted() {
     let upstream = backend(&Gate::new());
     let proxy = pool_of(&upstream, 1, "max-connections = 1\nslow-client = \"100ms\"");
     let mut slow = proxy.client();
@@ -293,7 +293,7 @@ fn requests_of_a_slow_client_that_wait_give_way_to_others() {
 }
 
 #[test]
-fn slow_clients_go_on_where_nobody_waits() {
+fn slow_clients_continue_while_no_request_waits() {
     let upstream = backend(&Gate::new());
     let proxy = pool_of(&upstream, 1, "max-connections = 2\nslow-client = \"50ms\"");
     let mut slow = proxy.client();

@@ -1,4 +1,4 @@
-//! The threads of the data plane, and who gives them connections.
+//! The threads of the data plane, and the task that gives them connections.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::proxy::access_log::LogWriter;
 use crate::proxy::{Admission, Forwarding, Settings};
 use crate::recording::Recorder;
 
-/// Starts them all. What is received is the end of one.
+/// Starts them all. The channel reports the end of each.
 pub(super) fn start_workers(
     config: &Arc<Config>,
     control: &Arc<ControlPlane>,
@@ -59,7 +59,7 @@ pub(super) fn start_workers(
     Ok(ends)
 }
 
-/// What is the same for all workers.
+/// The settings that all workers share.
 fn settings(config: &Config, control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Settings {
     let stats_page = config.stats_path.clone().map(|path| {
         let control = Arc::clone(control);

@@ -22,15 +22,14 @@ pub use outlet::{Keeper, Outlet, Target};
 pub use output::{Lost, print, print_aside};
 pub use panics::{Panicked, caught, goes_on, keeps_running, last as last_panic, stays};
 
-/// What is counted of the process itself. These are written by any thread, and only when something
-/// goes wrong.
+/// Counters of the process itself. Any thread may write them, and only when something goes wrong.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Lines of the operational log that were lost.
     pub log_lines_lost: AtomicU64,
     /// Lines of the access log that its thread could not write.
     pub access_log_lines_lost: AtomicU64,
-    /// Panics, of whatever thread.
+    /// Panics of any thread.
     pub panics: AtomicU64,
 }
 

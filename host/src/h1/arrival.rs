@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn single_bytes_cost_no_more_than_so_many_times_their_number() {
+    fn single_bytes_cost_a_bounded_multiple_of_their_number() {
         let shapes = [
             "x: y\r\n".repeat(9_000),
             format!("x: {}\r\n", "y".repeat(60_000)),
@@ -130,7 +130,7 @@ mod tests {
 
     /// As above for trailers, by what the decoder itself counts.
     #[test]
-    fn single_bytes_of_trailers_cost_no_more_than_so_many_times_their_number() {
+    fn single_bytes_of_trailers_cost_a_bounded_multiple_of_their_number() {
         for trailers in [
             "x: y\r\n".repeat(9_000),
             format!("x: {}\r\n", "y".repeat(60_000)),

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_forwarded_is_not_read_in_part() {
+    fn an_invalid_forwarded_field_is_not_read_in_part() {
         for value in [
             "for=\"192.0.2.7",
             "for",

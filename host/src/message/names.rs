@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_sdk_refuses_in_tests_is_this_table() {
+    fn the_sdk_refuses_the_names_of_this_table_in_tests() {
         let theirs = include_str!("../../../guest-policies/sdk/src/testing/table.rs");
         assert!(
             theirs == include_str!("names/table.rs"),

@@ -37,7 +37,7 @@ mod tests {
     /// Only an error of the listener itself is a reason to pause: a client must not be able to
     /// delay the others.
     #[test]
-    fn a_client_that_left_the_accept_queue_is_no_reason_to_rest() {
+    fn a_client_that_left_the_accept_queue_does_not_pause_the_listener() {
         use io::ErrorKind::{
             ConnectionAborted, ConnectionRefused, ConnectionReset, Other, OutOfMemory, WouldBlock,
         };

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_ignored() {
+    fn a_malformed_range_is_ignored() {
         let fields = [
             "",
             "bytes",

@@ -355,7 +355,7 @@ async fn conditions_save_the_transfer() {
 }
 
 #[tokio::test]
-async fn users_are_made_and_faults_are_told() {
+async fn users_are_created_and_faults_are_reported() {
     let origin = TestOrigin::start("north", None);
     let made = origin.post("/createUser", r#"{"Nombre": "José"}"#).await;
     assert_eq!((made.status, made.field("x-origin")), (201, Some("north")));
@@ -399,7 +399,7 @@ async fn too_large_a_user_is_refused_in_either_framing_and_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_404_and_what_is_not_possible_is_405() {
+async fn a_missing_page_is_404_and_a_wrong_method_is_405() {
     let origin = TestOrigin::start("north", None);
     for path in [
         "/nothing",
@@ -626,7 +626,7 @@ async fn nothing_outside_of_the_directory_and_nothing_special_is_served() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_served_is_told_at_the_start() {
+async fn an_unusable_directory_is_reported_at_the_start() {
     let refused = |name: &str, dir: Option<&Path>| {
         let options = OriginOptions {
             name: name.to_owned(),

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_has_one_build_at_a_time_and_waits_in_proportion_to_what_it_used() {
+    fn a_policy_has_one_build_at_a_time_and_waits_in_proportion_to_its_use() {
         let mut waiting = Waiting::new();
         for _ in 0..8 {
             waiting.ask("greedy", 2 * SECOND);

@@ -252,7 +252,7 @@ mod tests {
     use crate::policy::builtin;
 
     #[test]
-    fn a_policy_is_told_by_hooks_imports_and_memory() {
+    fn a_policy_is_described_by_hooks_imports_and_memory() {
         let found = inspected(builtin("sticky").unwrap());
         assert_eq!(found.form, Form::Component);
         assert_eq!(found.contracts, ["waypost:policy@0.1.0"]);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_component_is_recognised() {
+    fn a_file_that_is_not_a_component_is_recognised() {
         assert_eq!(inspected(b"").form, Form::Unknown);
         assert_eq!(inspected(b"  (component)").form, Form::Text);
         let module = wat::parse_str(
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_that_is_cut_off_is_told_as_far_as_it_goes() {
+    fn a_truncated_component_is_described_as_far_as_it_goes() {
         let whole = builtin("random").unwrap();
         for cut in (8..whole.len()).step_by(97) {
             assert_eq!(inspected(&whole[..cut]).form, Form::Component);

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_what_was_written_and_not_what_the_log_takes() {
+    fn kept_lines_are_all_lines_and_not_only_logged_ones() {
         let mut lines = Lines::new("p".into(), Arc::default());
         lines.write(Level::INFO, "before");
         lines.keep();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_formatted_without_end_is_stopped() {
+    fn endless_formatting_is_stopped() {
         struct Endless;
         impl fmt::Display for Endless {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

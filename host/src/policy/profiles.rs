@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compiled_apart_is_for_all_engines() {
+    fn a_component_compiled_in_another_process_fits_all_engines() {
         let hash = |engine: &wasmtime::Engine| {
             let mut hasher = DefaultHasher::new();
             engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn every_feature_that_there_is_is_on_because_a_tool_emits_it_or_off() {
+    fn every_feature_is_on_because_a_tool_emits_it_or_off() {
         for (name, flag) in WasmFeatures::all().iter_names() {
             let off = OFF.iter().any(|(off, _)| *off == name);
             assert_ne!(
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_uses_a_feature_that_is_off_is_refused_before_it_is_compiled() {
+    fn a_component_that_uses_a_disabled_feature_is_refused_before_it_is_compiled() {
         for engine in engines() {
             for (name, text) in OFF {
                 let Some(text) = text else { continue };

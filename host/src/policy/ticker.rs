@@ -180,7 +180,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_thread_has_a_short_slice_where_the_kernel_knows_such() {
+    fn the_thread_has_a_short_slice_where_the_kernel_supports_it() {
         let slice = thread::spawn(|| {
             wakes_at_once();
             let status = std::fs::read_to_string("/proc/thread-self/sched").unwrap_or_default();

@@ -11,7 +11,7 @@ use crate::policy::Reply;
 pub enum LocalReply {
     /// A policy's.
     Reply {
-        /// What it says.
+        /// Its content.
         reply: Reply,
         /// The policy that gave it.
         policy: String,
@@ -168,7 +168,7 @@ impl Refusal {
         }
     }
 
-    /// What the client reads: one sentence.
+    /// The sentence for the client.
     pub fn sentence(&self) -> String {
         let fixed = match self {
             Self::Malformed(reason) => return format!("Bad request: {reason}."),
@@ -236,7 +236,8 @@ impl Refusal {
         }
     }
 
-    /// What the access log says: what the client reads, and what only the operator should know.
+    /// The reason in the access log: the client's sentence, or details that only the operator
+    /// should know.
     pub fn reason(&self) -> String {
         match self {
             Self::Malformed(reason) => format!("malformed request: {reason}"),

@@ -23,15 +23,15 @@ use crate::stats::{Stats, WorkerShard};
 /// The operator's decisions that the data plane needs, the same for all workers.
 #[derive(Clone)]
 pub struct Settings {
-    /// What a client may use.
+    /// The limits for clients.
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
-    /// What backends are told about clients.
+    /// How clients are described to backends.
     pub forwarding: Arc<Forwarding>,
     /// How paths are read and sent on.
     pub paths: Paths,
-    /// Who may have a request explained.
+    /// The tokens for explaining requests.
     pub explain: Tokens,
     /// The path that serves the statistics, and what renders them: from the request's `accept`
     /// field to a content type and a body.
@@ -73,7 +73,7 @@ pub struct Worker {
     pub lingering: Rc<Cell<usize>>,
     /// The same of those that were turned away.
     pub turned_away: Rc<Cell<usize>>,
-    /// What is logged of policies' faults.
+    /// The log of policies' faults.
     pub faults: FaultLog,
     view: RefCell<Rc<WorkerSnapshot>>,
     /// Generation of the view's topology.
@@ -170,7 +170,7 @@ impl Worker {
         self.date.get()
     }
 
-    /// Whether the worker finishes what it has and takes nothing new.
+    /// Whether the worker only finishes its requests and accepts no new connections.
     pub fn is_draining(&self) -> bool {
         self.draining.get().is_some()
     }

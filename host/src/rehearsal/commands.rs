@@ -19,7 +19,7 @@ use crate::ground;
 use crate::policy::EngineOptions;
 use crate::text::plain;
 
-/// Does what was asked, without a proxy.
+/// Runs the command, without a proxy.
 pub fn execute(offline: &Offline, manner: Manner) -> Result<Outcome, RehearsalError> {
     match offline {
         Offline::Inspect(flags) => show_inspection(flags, manner),
@@ -240,7 +240,7 @@ fn as_text(measured: &Measured) -> String {
     text
 }
 
-/// A line on the terminal that says what is being done.
+/// A line on the terminal that shows the current step.
 struct Progress {
     terminal: bool,
     shown: bool,

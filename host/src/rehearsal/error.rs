@@ -40,7 +40,7 @@ pub enum RehearsalError {
     /// No built-in policy of this name.
     #[error("there is no built-in policy {name:?}; there are: {known}")]
     NoBuiltin {
-        /// What was asked for.
+        /// The requested name.
         name: String,
         /// What there is.
         known: String,
@@ -73,7 +73,7 @@ pub enum RehearsalError {
     /// A recording that can't be read.
     #[error("{0}")]
     Unreadable(#[from] ReadError),
-    /// A recording that can't be gone through: what is wrong, and where.
+    /// A recording that can't be replayed: what is wrong, and where.
     #[error("{0}")]
     Recording(String),
     /// A component that can't be compared.
@@ -94,7 +94,7 @@ pub enum RehearsalError {
 }
 
 impl RehearsalError {
-    /// The same where a policy is no more than input.
+    /// The same for commands that treat a policy only as input.
     pub(super) fn unusable(self) -> Self {
         match self {
             Self::Policy(refused) => Self::Incomparable(refused),
@@ -102,8 +102,8 @@ impl RehearsalError {
         }
     }
 
-    /// As a terminal shows it: names and messages in it may come from a file or a component of
-    /// somebody else's, and none of them is to move a cursor.
+    /// As a terminal shows it: names and messages in it may come from a foreign file or component,
+    /// and must not move the cursor.
     pub fn told(&self) -> String {
         self.to_string()
             .lines()
@@ -112,7 +112,7 @@ impl RehearsalError {
             .join("\n")
     }
 
-    /// Whether the policy is to blame, and not what it was to be rehearsed with.
+    /// Whether the error is in the policy, and not in the other inputs.
     pub fn is_about_the_policy(&self) -> bool {
         match self {
             Self::Policy(PolicyError::Refused { .. })

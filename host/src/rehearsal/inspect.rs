@@ -1,4 +1,4 @@
-//! What a component is, as text and as JSON, and whether a proxy would take it.
+//! A description of a component, as text and as JSON, and whether a proxy would accept it.
 
 use std::fmt::Write as _;
 
@@ -12,12 +12,12 @@ use super::source::Source;
 use crate::policy::{Anatomy, Compiler, EngineOptions, Form, Interface, PolicyError, Refusal};
 use crate::text::plain;
 
-/// What a policy may have in the proxy if its configuration says nothing.
+/// The proxy's default limit of a policy's memory.
 const DEFAULT_MEMORY: u64 = 16 << 20;
-/// Here no policy is refused for what it needs.
+/// `inspect` refuses no policy for its memory.
 const MEMORY: u64 = 1 << 30;
 
-/// What was found out.
+/// The findings.
 #[derive(Debug)]
 pub(super) struct Inspection {
     file: String,
@@ -50,7 +50,7 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
     let (mut refused, mut notes) = (None, Vec::new());
     match Harness::new(source, EngineOptions::default())?.host(&setup, None) {
         Ok(_) => {}
-        // Without its settings nobody can tell.
+        // Without its settings the verdict is unknown.
         Err(PolicyError::Refused {
             reason: Refusal::Configure(why),
             ..

@@ -13,7 +13,7 @@ use crate::ground;
 /// How results are shown.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
-    /// As JSON, whatever `--format` says.
+    /// As JSON, even if `--format` says otherwise.
     pub json: bool,
     /// Whether standard error is a terminal.
     pub terminal: bool,
@@ -24,7 +24,7 @@ pub struct Manner {
 pub enum Outcome {
     /// All is well.
     Fine,
-    /// The policy would be refused, or did not do what is expected; standard output says why.
+    /// The policy would be refused, or did not meet the expectations; standard output says why.
     Failed,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// To standard output; a reader that has seen enough is no failure.
+/// To standard output; a reader that closes the pipe is not a failure.
 pub(super) fn print(text: &str) -> Result<(), RehearsalError> {
     ground::print(text).map_err(|error| RehearsalError::Write {
         path: "standard output".into(),

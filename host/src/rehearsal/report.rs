@@ -9,7 +9,7 @@ use super::judge::Difference;
 use super::run::{Failure, Played};
 use crate::text::plain;
 
-/// All of it: a line for each scenario, and below it what is not as expected.
+/// The whole report: a line for each scenario, and its failures below.
 pub(super) fn text(all: &[Played], left_out: usize, took: Duration) -> String {
     let mut text = String::new();
     let (mut passed, mut failed) = (0, 0);
@@ -85,7 +85,7 @@ pub(super) fn json(all: &[Played], left_out: usize, took: Duration) -> Value {
     })
 }
 
-/// What is not as expected in a step.
+/// The failure of a step.
 pub(super) fn failure(failure: &Failure, indent: &str) -> String {
     let mut text = String::new();
     let mut place = Vec::new();

@@ -66,7 +66,7 @@ pub enum RemoteError {
     Strange {
         /// The address that was tried.
         address: Address,
-        /// What was unexpected.
+        /// The unexpected part.
         reason: String,
     },
     /// 401.

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_above_a_value_is_what_lies_in_later_buckets() {
+    fn values_above_a_value_are_those_in_later_buckets() {
         let h = Histogram::default();
         [0, 3, 100, 101, 1_000, 1 << 45]
             .iter()

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_fails_where_another_answers_is_to_blame_whatever_the_client() {
+    fn a_backend_that_fails_where_another_answers_is_at_fault_for_every_client() {
         let of = accuser("192.0.2.1", 0);
         let mut doubt = Doubt::default();
         assert!(!doubt.failed(1, AttemptOutcome::Closed, of, Some(of)));

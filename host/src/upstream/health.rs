@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn statistics_read_what_each_worker_knows() {
+    fn statistics_read_the_health_of_each_worker() {
         let health = Health::new(2);
         let (_, two) = (health.of_worker(0), health.of_worker(1));
         two.exchange_begins();

@@ -85,7 +85,7 @@ fn endless_recursion_in_every_hook_is_contained_and_named() {
 }
 
 #[test]
-fn memory_beyond_the_limit_in_every_hook_is_contained_and_told() {
+fn memory_beyond_the_limit_in_every_hook_is_contained_and_reported() {
     is_contained(&MEMORY, "2s");
 }
 

@@ -52,7 +52,7 @@ fn beside_a_bystander(proxy: &TestProxy, work: impl FnOnce()) -> usize {
 }
 
 #[test]
-fn a_running_proxy_refuses_them_by_their_limit_and_nobody_else_notices() {
+fn a_running_proxy_refuses_them_by_their_limit_and_serves_on() {
     let upstream = TestUpstream::named("there");
     let proxy = started(&upstream);
     assert_eq!(proxy.get("mine.test", "/").status, 200);
@@ -403,7 +403,7 @@ fn policy(folder: &Path, words: &[&str]) -> Exit {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_process_that_compiles_has_given_up_what_it_could_harm() {
+fn the_process_that_compiles_has_given_up_its_rights() {
     let mut child = command();
     // It waits for its order.
     child

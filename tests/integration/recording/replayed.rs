@@ -230,7 +230,7 @@ fn first_recorded() -> TestProxy {
 }
 
 #[test]
-fn two_components_are_told_apart() {
+fn two_components_are_compared() {
     let proxy = first_recorded();
     let exit = replay(
         &proxy.scratch,
@@ -464,7 +464,7 @@ fn faults_are_counted_and_cost_nothing_but_their_call() {
 }
 
 #[test]
-fn what_can_t_be_gone_through_is_told_with_its_line() {
+fn a_line_that_can_t_be_replayed_is_reported_with_its_number() {
     let proxy = first_recorded();
     let scratch = &proxy.scratch;
     let text = std::fs::read_to_string(scratch.path().join("requests.jsonl")).unwrap();
@@ -620,7 +620,7 @@ fn of_several_policies_one_has_to_be_chosen() {
 }
 
 #[test]
-fn a_recording_under_way_with_a_shadow_replays_what_the_active_one_did() {
+fn a_recording_with_a_shadow_replays_the_active_generation() {
     let backends: Vec<_> = (0..4)
         .map(|n| TestUpstream::named(&n.to_string()))
         .collect();

@@ -37,7 +37,7 @@ fn field(list: &Value, name: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_request_is_told_with_all_that_was_asked_about_it() {
+fn a_request_is_recorded_with_all_its_calls() {
     let backend = TestUpstream::answering(response("200 OK", &[("X-From", "backend")], "served"));
     let mut proxy = probed(ALL, &[&backend]);
     let ask = Request::new("GET", "/a?b=c")
@@ -129,7 +129,7 @@ fn a_request_is_told_with_all_that_was_asked_about_it() {
 }
 
 #[test]
-fn attempts_faults_and_refusals_are_told() {
+fn attempts_faults_and_refusals_are_recorded() {
     let backend = TestUpstream::named("served");
     let (_held, dead) = refusing_address();
     let mut proxy = TestProxy::builder()
@@ -189,7 +189,7 @@ fn proxy_counts(all: &[Value]) -> usize {
 }
 
 #[test]
-fn what_is_secret_is_a_hash_and_equal_where_it_was_equal() {
+fn a_secret_is_a_hash_and_equal_secrets_have_equal_hashes() {
     let backend = TestUpstream::answering(response(
         "200 OK",
         &[("Set-Cookie", "id=topsecretcookie; Path=/")],
@@ -372,7 +372,7 @@ fn a_request_whose_record_takes_too_much_is_left_out_whole_and_counted() {
 }
 
 #[test]
-fn the_file_is_set_aside_once_and_both_parts_can_be_read() {
+fn the_file_is_rotated_once_and_both_parts_can_be_read() {
     let backend = TestUpstream::named("served");
     let mut proxy = probed(&[ALL, "max-bytes = \"1MiB\""].concat(), &[&backend]);
     let mut client = proxy.client();
@@ -432,7 +432,7 @@ fn what_was_written_is_on_disk_within_moments() {
 }
 
 #[test]
-fn each_generation_is_in_the_lineup_of_what_it_decided() {
+fn each_generation_is_in_the_lineup_of_its_decisions() {
     let backend = TestUpstream::named("served");
     let mut proxy = TestProxy::builder()
         .file("mine.wasm", guest("pick-first"))
@@ -469,7 +469,7 @@ fn each_generation_is_in_the_lineup_of_what_it_decided() {
 }
 
 #[test]
-fn a_recording_of_an_earlier_run_is_set_aside_and_what_is_no_file_is_refused() {
+fn a_recording_of_an_earlier_run_is_rotated_and_a_special_file_is_refused() {
     let backend = TestUpstream::named("served");
     let start = || {
         TestProxy::builder()

@@ -78,7 +78,7 @@ fn json_has_it_all() {
 }
 
 #[test]
-fn what_would_be_refused_is_described_all_the_same_and_says_why() {
+fn a_refused_component_is_described_with_the_reason() {
     let scratch = Scratch::new();
     for (guest, told) in [
         ("core-module", &["core module", "refused"][..]),
@@ -204,7 +204,7 @@ fn a_component_that_ends_the_process_that_reads_it_is_described_from_outside_and
 }
 
 #[test]
-fn wasi_is_told_apart() {
+fn wasi_is_listed_separately() {
     let scratch = Scratch::new();
     let exit = policy(
         scratch.path(),

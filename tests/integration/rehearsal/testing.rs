@@ -45,7 +45,7 @@ fn failing(scenarios: &str) -> String {
 }
 
 #[test]
-fn a_hook_sees_what_the_scenario_says() {
+fn a_hook_sees_the_request_of_the_scenario() {
     assert_passes(
         r#"
         [settings]
@@ -164,7 +164,7 @@ fn an_expected_fault_hides_no_other() {
 }
 
 #[test]
-fn what_is_stored_while_it_is_loaded_goes_by_the_scenario_s_time() {
+fn entries_of_the_setup_have_the_scenario_s_time() {
     let scratch = with_scenarios(
         r#"
         [[scenario]]
@@ -193,7 +193,7 @@ fn what_is_stored_while_it_is_loaded_goes_by_the_scenario_s_time() {
 }
 
 #[test]
-fn what_is_said_of_one_pool_is_not_said_of_another() {
+fn facts_of_one_pool_do_not_apply_to_another() {
     assert_passes(
         r#"
         [settings]
@@ -256,7 +256,7 @@ fn steps_share_counters_and_the_store_and_scenarios_do_not() {
 }
 
 #[test]
-fn a_retry_is_told_what_failed() {
+fn a_retry_sees_the_failed_attempts() {
     assert_passes(
         r#"
         [[scenario]]
@@ -538,7 +538,7 @@ fn a_filter_leaves_scenarios_out() {
 }
 
 #[test]
-fn junit_tells_the_same() {
+fn junit_reports_the_same() {
     let scratch = with_scenarios(
         "[[scenario]]\nname = \"good & true\"\n[[scenario]]\nname = \"<bad>\"\nexpect.backend = \"none\"\n",
     );
@@ -624,7 +624,7 @@ fn no_results_of_an_earlier_run_are_left_where_nothing_could_be_played() {
 }
 
 #[test]
-fn json_tells_the_same_to_scripts() {
+fn json_reports_the_same_to_scripts() {
     let scratch = with_scenarios(
         "[[scenario]]\nname = \"good\"\n[[scenario]]\nname = \"bad\"\n[[scenario.step]]\nrepeat = 2\nexpect.backend = \"none\"\n\
          [[scenario]]\nname = \"left out\"\n",
@@ -673,7 +673,7 @@ fn json_tells_the_same_to_scripts() {
 }
 
 #[test]
-fn mistakes_in_a_file_are_told_with_key_and_line() {
+fn mistakes_in_a_file_are_reported_with_key_and_line() {
     for (text, line, key, told) in [
         (
             "[[scenario]]\nname = \"a\"\nexpct.backend = 1",
@@ -859,7 +859,7 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_and_nothing_is_run() {
+fn all_mistakes_are_reported_together_and_nothing_is_run() {
     let scratch = with_scenarios(
         "[[scenario]]\nname = 1\n[[scenario]]\nname = \"a\"\nseed = \"x\"\nstep = []\nnonsense = 1\n",
     );

@@ -388,7 +388,7 @@ fn a_policy_that_is_too_slow_for_an_instance_a_request_is_refused() {
 }
 
 #[test]
-fn a_restart_after_a_rollback_comes_back_with_the_former_component() {
+fn a_restart_after_a_rollback_restores_the_previous_component() {
     let state = Scratch::new();
     let keys = format!(
         "state-dir = {:?}",

@@ -190,7 +190,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_small_for_certain_is_left_as_it_is() {
+fn an_instruction_of_known_small_length_is_left_as_it_is() {
     let text = r#"(module (memory 1) (data $d "abc") (table 1 funcref) (elem $e func)
         (func (param i32 i32 i32)
             (memory.fill (local.get 0) (i32.const 0) (i32.const 65536))

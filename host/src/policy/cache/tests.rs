@@ -94,7 +94,7 @@ fn give_away(path: &Path) {
 }
 
 #[test]
-fn what_is_no_file_is_not_waited_for_and_links_are_not_followed() {
+fn a_special_file_is_not_waited_for_and_links_are_not_followed() {
     let folder = folder("pipes");
     let (cache, engine) = (Cache::open(&folder).unwrap(), Engine::default());
     for kind in [ARTEFACT, CHECKSUM] {

@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beside_linear_memory_counts_for_each_instance() {
+    fn memory_beside_linear_memory_counts_for_each_instance() {
         let one = |module: &str| {
             let text =
                 format!("(component (core module $m {module}) (core instance (instantiate $m)))");
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_any_tool_is_refused_by_its_limit() {
+    fn a_component_beyond_any_tool_is_refused_by_its_limit() {
         let deep = |depth: usize| "(component".repeat(depth) + &")".repeat(depth);
         assert!(counted(&deep(MAX_DEPTH)).is_ok());
         for (text, limit) in [
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_proxy_keeps_is_bounded_whether_it_is_instantiated_or_not() {
+    fn the_memory_that_the_proxy_keeps_is_bounded_with_and_without_instances() {
         for (what, within_module, id, item) in [
             ("types", true, 1, &b"\x60\0\0"[..]),
             ("imports", true, 2, b"\0\0\x03\x7f\0"),

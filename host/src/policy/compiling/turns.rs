@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_are_served_in_the_order_in_which_they_came() {
+    fn waiting_turns_are_served_in_order_of_arrival() {
         let turns = Turns::with(1);
         let (sender, began) = channel();
         thread::scope(|scope| {

@@ -126,7 +126,7 @@ fn counters_stay_at_the_ends_of_their_range() {
 }
 
 #[test]
-fn counting_down_is_recorded_and_told_again() {
+fn counting_down_is_recorded_and_replayed() {
     let text = r#"[{"call":{"decrement":["n",3,0]},"told":{"count":-1}},{"call":{"counter":"n"},"told":{"count":-1}},{"call":{"counter":"m"},"told":{"count":null}}]"#;
     let recorded: Vec<super::Told> = serde_json::from_str(text).unwrap();
     assert_eq!(serde_json::to_string(&recorded).unwrap(), text);
@@ -151,7 +151,7 @@ fn counting_down_is_recorded_and_told_again() {
 }
 
 #[test]
-fn what_is_too_long_or_too_large_is_refused_and_counted() {
+fn long_keys_and_large_values_are_refused_and_counted() {
     let t = told(100, 2048);
     let set = |key: usize, value: usize| t.store.set("k".repeat(key), vec![0; value], 0);
     assert_eq!(set(256, 0), Ok(()));
@@ -232,7 +232,7 @@ fn a_counter_is_a_window_that_begins_with_its_first_use() {
 }
 
 #[test]
-fn compare_and_set_sets_only_what_is_expected() {
+fn compare_and_set_replaces_only_the_expected_value() {
     let t = told(100, 1 << 20);
     let cas = |expected: Option<&str>, value: &str| {
         t.store
@@ -301,7 +301,7 @@ fn renewed_entries_are_not_taken_for_those_whose_time_is_up() {
 }
 
 #[test]
-fn what_is_used_survives_a_flood_of_keys() {
+fn used_entries_survive_a_flood_of_keys() {
     let t = told(1000, 1 << 20);
     for n in 0..100 {
         t.set(&format!("kept {n}"), "x", 0);
@@ -344,7 +344,7 @@ fn a_value_that_grows_where_it_is_makes_room_for_itself() {
 }
 
 #[test]
-fn what_is_only_written_or_only_counted_survives_a_flood_as_well() {
+fn entries_that_are_only_written_or_counted_survive_a_flood_too() {
     let t = told(1000, 1 << 20);
     let (set, cas) = (|n: u64| format!("set {n}"), |n: u64| format!("cas {n}"));
     for n in 0..50 {
@@ -386,7 +386,7 @@ fn what_is_only_written_or_only_counted_survives_a_flood_as_well() {
 }
 
 #[test]
-fn a_shadow_is_told_of_compare_and_set_by_what_it_expects() {
+fn a_shadow_gets_a_compare_and_set_answer_for_its_expected_value() {
     let t = told(100, 1 << 20);
     let cas = |expected: Option<&str>, value: &str| {
         Call::CompareAndSet(
@@ -463,7 +463,7 @@ fn a_shadow_is_told_of_compare_and_set_by_what_it_expects() {
 }
 
 #[test]
-fn what_is_not_used_goes_in_about_the_order_of_its_coming() {
+fn unused_entries_are_evicted_in_about_the_order_of_insertion() {
     let t = told(100, 1 << 20);
     for n in 0..1_000 {
         t.set(&n.to_string(), "", 0);
@@ -494,7 +494,7 @@ fn room_for_a_large_value_is_made_of_small_ones() {
 }
 
 #[test]
-fn a_store_that_nobody_uses_has_no_room_reserved() {
+fn an_unused_store_reserves_no_memory() {
     let t = told(1_000, 1 << 20);
     assert!(t.store.shards.get().is_none() && t.stats.store.get().is_none());
     t.store.reserve();
@@ -752,7 +752,7 @@ fn an_entry_that_was_used_once_long_ago_does_not_stay_for_ever() {
 }
 
 #[test]
-fn a_comparison_keeps_what_the_store_can_hold_and_nothing_larger() {
+fn a_comparison_keeps_values_that_fit_the_store_and_none_larger() {
     let t = told(100, 1 << 20);
     let (key, long) = ("k".repeat(MAX_KEY), "k".repeat(MAX_KEY + 1));
     let (value, large) = (vec![b'v'; MAX_VALUE], vec![b'v'; MAX_VALUE + 1]);

@@ -68,7 +68,7 @@ fn the_next_engine_runs_what_was_compiled_for_the_last() {
 }
 
 #[test]
-fn what_is_refused_is_not_kept() {
+fn a_refused_component_is_not_kept() {
     let cache = std::env::temp_dir().join(format!("waypost-uncached-{}", std::process::id()));
     let refused = include_bytes!("../../../../tests/guests/no-hooks/no-hooks.wasm");
     engine(&cache).load(&spec(refused)).unwrap_err();
@@ -123,7 +123,7 @@ fn instructions_are_counted_and_are_the_same_each_time() {
 }
 
 #[test]
-fn a_script_decides_what_is_drawn_and_when_it_is() {
+fn a_script_decides_draws_and_time() {
     let random = builtin("random").unwrap();
     let test = TestEngine::new();
     let mut handle = test.handle(&PolicySpec {

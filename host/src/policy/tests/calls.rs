@@ -74,7 +74,7 @@ fn a_guest_reads_the_request_as_it_is() {
 }
 
 #[test]
-fn backends_are_told_before_the_first_request_and_the_attempt_with_each() {
+fn backends_arrive_before_the_first_request_and_the_attempt_with_each() {
     let mut handle =
         TestEngine::new().handle(&probe(probe_actions("request", &["topology", "attempt"])));
     let failed = [
@@ -111,7 +111,7 @@ fn backends_are_told_before_the_first_request_and_the_attempt_with_each() {
 }
 
 #[test]
-fn failed_attempts_are_told_in_select_only_and_never_to_the_next_request() {
+fn failed_attempts_are_listed_in_select_only_and_never_for_the_next_request() {
     let mut handle = TestEngine::new().handle(&probe(json!({
         "request": ["failed", "attempt", "calls"], "response": ["failed"],
     })));
@@ -210,7 +210,7 @@ fn facts_are_those_of_the_requests_pool() {
 }
 
 #[test]
-fn edits_hold_and_what_the_host_owns_is_forbidden() {
+fn edits_hold_and_the_hosts_fields_are_forbidden() {
     let mut handle = TestEngine::new().handle(&probe(Value::Null));
     let mut head = request(&[
         ("x-old", "1"),

@@ -61,7 +61,7 @@ fn an_instance_that_lives_sees_the_second_list_and_keeps_its_memory() {
 }
 
 #[test]
-fn an_instance_that_was_built_with_an_older_list_is_told_before_it_is_asked() {
+fn an_instance_that_was_built_with_an_older_list_gets_the_new_one_before_its_first_call() {
     let engine = TestEngine::new();
     let mut handle = engine.handle(&reports(json!({})));
     let lists = Arc::new(handle.generation().lists().next(&changed(), 8));
@@ -78,7 +78,7 @@ fn an_instance_that_was_built_with_an_older_list_is_told_before_it_is_asked() {
 }
 
 #[test]
-fn what_can_not_be_told_within_the_deadline_is_warmed_beside_and_swapped() {
+fn an_instance_that_is_too_slow_for_a_new_list_is_replaced_by_a_warm_one() {
     let engine = TestEngine::new();
     // 50 ms for each list.
     let slow = PolicySpec {

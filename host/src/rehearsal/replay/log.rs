@@ -13,10 +13,10 @@ use crate::recording::{
 
 /// Lineups that are remembered: more generations are not at work at a time.
 const LINEUPS: usize = 1024;
-/// Bytes of their lines; beyond them the last few are remembered all the same.
+/// Bytes of their lines; beyond that, still the last few are remembered.
 const LINEUP_BYTES: usize = 64 << 20;
 const LAST_FEW: usize = 2;
-/// Lines that are passed over and told of.
+/// The most skipped lines that are reported.
 const TOLD: usize = 10;
 
 /// A recording as it is read.
@@ -28,7 +28,7 @@ pub(super) struct Log {
     lineups: HashMap<u64, Arc<Lineup>>,
     /// Their numbers, the oldest first, and the bytes of their lines.
     lengths: VecDeque<(u64, usize)>,
-    /// The request that is gone through, and the call that comes.
+    /// The current request, and its next call.
     request: Option<(Box<Request>, usize)>,
     lineup: Option<Arc<Lineup>>,
     /// The request's fields before the call that comes.
@@ -37,7 +37,7 @@ pub(super) struct Log {
     heard: Heard,
 }
 
-/// What a recording held.
+/// The contents of a recording.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     /// The policy that was asked for.
@@ -71,7 +71,7 @@ pub(super) struct RecordedCall<'a> {
     pub call: &'a Call,
     /// The request's fields before it.
     pub fields: &'a [Field],
-    /// What was known of the pool's backends.
+    /// The facts about the pool's backends.
     pub facts: &'a [Fact],
     /// The line of the file.
     pub line: u64,
@@ -149,7 +149,7 @@ impl Log {
         }))
     }
 
-    /// What the recording held, or why there was nothing in it.
+    /// The contents of the recording, or why it had none.
     pub fn finish(mut self) -> Result<Heard, RehearsalError> {
         let Some(policy) = self.policy.take() else {
             let message = format!(
@@ -307,7 +307,7 @@ pub(super) fn find<'a>(lineup: &'a Lineup, name: &str) -> Option<&'a Policy> {
     lineup.policies.iter().find(|policy| policy.name == name)
 }
 
-/// What the request's fields are after a call.
+/// Updates the request's fields after a call.
 fn follow(fields: &mut Vec<Field>, call: &Call) {
     if let (Hook::RequestHeaders | Hook::Range | Hook::Selection, true, Some(edited)) =
         (call.hook, call.role != Role::Shadow, &call.edited)

@@ -161,7 +161,7 @@ fn percent(part: u64, all: u64) -> String {
     }
 }
 
-/// What is printed; writing to it does not fail.
+/// The output text; writing to it does not fail.
 #[derive(Default)]
 struct Text(String);
 

@@ -1,4 +1,4 @@
-//! What a scenario expects.
+//! The expectations of a scenario.
 
 use tracing::Level;
 
@@ -99,7 +99,7 @@ pub(super) fn expect(mut section: Section, pool: &PoolSetup, findings: &mut Find
     expect
 }
 
-/// A status, or a table of what is looked at.
+/// A status, or a table of the parts to check.
 fn answer(node: Node, findings: &mut Findings) -> Option<Answer> {
     let status =
         |node: Node, findings: &mut Findings| node.integer(findings, 200..=599u16).map(|n| n.value);

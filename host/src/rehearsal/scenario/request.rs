@@ -1,4 +1,4 @@
-//! What a scenario writes of a request, as it is read.
+//! Reads the request of a scenario.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -110,7 +110,7 @@ pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Makes this the authority, and the host what it means.
+/// Sets the authority, and the host that it contains.
 pub(super) fn set_host(head: &mut RequestHead, authority: &str) {
     authority.clone_into(&mut head.authority);
     head.host = normalise_host(authority).map_or_else(String::new, |host| host.into_owned());

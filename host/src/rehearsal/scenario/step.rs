@@ -16,7 +16,7 @@ use crate::rehearsal::facts::BackendState;
 use crate::rehearsal::{decisions::Response, harness::PoolSetup};
 use crate::units::parse_duration;
 
-/// Where time begins, where nobody says: some time after a proxy was started ...
+/// Where time begins by default: some time after a proxy was started ...
 const START_MONOTONIC: u64 = 1_000_000_000_000;
 /// ... and 2026-01-01T00:00:00Z.
 const START_UNIX: u64 = 1_767_225_600_000;
@@ -25,11 +25,11 @@ const MAX_REPEAT: u32 = 10_000_000;
 
 /// More attempts than any request has.
 const MAX_ATTEMPTS: u32 = 1_000;
-/// Backends of which a table of facts may tell, counted each time: by labels a few words may mean a
-/// great many.
+/// The most facts about backends that a table may set: a short label may match many backends, and
+/// each counts.
 const MAX_FACTS: usize = 100_000;
 
-/// What a step says of its request.
+/// The keys of a step about its request.
 const OF_A_REQUEST: [&str; 9] = [
     "request", "pool", "facts", "response", "failed", "attempt", "random", "store", "repeat",
 ];
@@ -52,7 +52,7 @@ pub(super) struct Base {
     response_pool: u32,
 }
 
-/// What is said of a backend's state, where something is.
+/// The parts of a backend's state that the file sets.
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
     in_flight: Option<u32>,
@@ -87,7 +87,7 @@ impl Default for Base {
 }
 
 impl Base {
-    /// Reads what a scenario says for all of its steps.
+    /// Reads a scenario's defaults for its steps.
     pub fn read(
         mut self,
         section: &mut Section,
@@ -136,7 +136,7 @@ impl Base {
         self
     }
 
-    /// Reads a step. What it does not say is as here.
+    /// Reads a step. Keys that it does not set have these defaults.
     pub fn step(
         &self,
         section: &mut Section,
@@ -222,7 +222,7 @@ impl Base {
         }
     }
 
-    /// How many facts are told of backends.
+    /// How many facts about backends are set.
     pub fn facts(&self) -> usize {
         self.facts.len()
     }
@@ -339,7 +339,7 @@ impl Base {
 }
 
 impl State {
-    /// Takes the keys that tell how a backend is.
+    /// Takes the keys of a backend's state.
     pub fn take(section: &mut Section, findings: &mut Findings) -> Self {
         let mut count = |key| {
             section

@@ -250,7 +250,7 @@ pub(super) fn named(written: &str, pool: &PoolSetup) -> Result<Vec<u32>, String>
     ))
 }
 
-/// What a selection may come to: a backend, `"none"`, or `"answer"`.
+/// An expected result of a selection: a backend, `"none"`, or `"answer"`.
 pub(super) fn pick(node: Node, pool: &PoolSetup, findings: &mut Findings) -> Option<Pick> {
     if node.is_integer() {
         let (written, found) = backends(node, pool, findings)?;

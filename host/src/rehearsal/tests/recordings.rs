@@ -94,7 +94,7 @@ impl Drop for Scratch {
 }
 
 #[test]
-fn a_mutated_recording_is_read_or_it_is_told_why_not() {
+fn a_mutated_recording_is_read_or_refused_with_a_reason() {
     let (mut dice, scratch) = (Dice(SEED), Scratch::new());
     let (mut lines, mut refused) = (0, 0);
     for case in 0..READ {
@@ -119,7 +119,7 @@ fn a_mutated_recording_is_read_or_it_is_told_why_not() {
 }
 
 #[test]
-fn a_mutated_recording_is_gone_through_or_it_is_told_why_not() {
+fn a_mutated_recording_is_replayed_or_refused_with_a_reason() {
     let (mut dice, scratch) = (Dice(SEED + 1), Scratch::new());
     let (mut fine, mut refused) = (0, 0);
     for case in 0..PLAYED {
@@ -143,7 +143,7 @@ fn a_mutated_recording_is_gone_through_or_it_is_told_why_not() {
 }
 
 #[test]
-fn what_no_proxy_records_is_told_with_its_line() {
+fn a_record_that_no_proxy_writes_is_an_error_with_its_line() {
     let scratch = Scratch::new();
     for (is, becomes, told) in [
         (

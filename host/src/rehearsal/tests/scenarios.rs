@@ -54,7 +54,7 @@ fn mistakes(text: &str) -> String {
 }
 
 #[test]
-fn a_mutated_file_is_read_or_its_mistakes_are_told() {
+fn a_mutated_file_is_read_or_its_mistakes_are_reported() {
     let mut dice = Dice(SEED);
     let (mut read, mut refused) = (0, 0);
     for case in 0..READ {
@@ -183,7 +183,7 @@ fn a_key_without_end_is_shown_by_its_beginning() {
 }
 
 #[test]
-fn what_is_long_is_told_in_short_and_with_its_remedy() {
+fn a_long_message_is_shortened_and_keeps_its_remedy() {
     let found = mistakes(&format!(
         "[[scenario]]\nname = \"a\"\nrequest = \"{}\"\n",
         "x \\u001b[2J y".repeat(100_000)
@@ -202,7 +202,7 @@ fn what_is_long_is_told_in_short_and_with_its_remedy() {
 }
 
 #[test]
-fn what_is_nested_without_end_is_told() {
+fn endless_nesting_is_an_error() {
     let deep = |open: &str, close: &str| {
         format!(
             "[settings]\na = {}1{}\n",

@@ -335,7 +335,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
 }
 
 #[tokio::test]
-async fn who_waits_no_more_keeps_no_other_worker_from_pooling() {
+async fn a_request_that_no_longer_waits_keeps_no_other_worker_from_pooling() {
     let (listener, address) = listener().await;
     let places = places(1);
     let (here, there) = (
