@@ -97,9 +97,9 @@ impl Places {
                     self.total
                 ),
                 n => format!(
-                    "it needs {count} slots in the pool of instances; {n} older generations that \
-                     requests still use have {}, and only {free} of {} are left for this policy; \
-                     try again when those requests have ended",
+                    "it needs {count} slots in the pool of instances; its {n} generations that requests \
+                     still use have {}, and it may have no more than {free} of {}; try again when \
+                     those requests have ended",
                     share.used, self.total
                 ),
             });

@@ -8,7 +8,7 @@ use self::{
     Owner::{Client, Hop, Reach, Trace, Trailer, Waypost},
 };
 
-/// The subject of a field.
+/// What a field of a name is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     /// Framing and this hop: it never crosses the proxy.
@@ -25,22 +25,22 @@ pub enum Owner {
     Waypost,
 }
 
-/// What a field claims about the client.
+/// What a field claims of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
     /// Its address. The proxy decides that itself.
     Address,
-    /// How it connected and what it requested: scheme, host, port, target, earlier hops. The proxy
+    /// How it came and what it asked for: scheme, host, port, target, earlier hops. The proxy
     /// decides or sees that itself.
     Way,
-    /// Facts that the proxy can't know: its user, its certificate, its country, the prefix that was
-    /// removed from its path.
+    /// What the proxy can't know: its user, its certificate, its country, the prefix that was taken
+    /// off its path.
     Vouched,
 }
 
-/// Names in lower case and in the order of their bytes. One that ends in `*` matches all names that
-/// begin with it; the last match counts, so `x-forwarded-user` differs from the rest of
-/// `x-forwarded*`. `-` matches any byte but a letter or a digit: `-ws*` is `$WSRA` and its like.
+/// Names in lower case and in the order of their bytes. One that ends in `*` is the beginning of
+/// names; the last that fits counts, so `x-forwarded-user` is not what the rest of `x-forwarded*`
+/// is. `-` stands for any byte but a letter or a digit: `-ws*` is `$WSRA` and its like.
 #[rustfmt::skip]
 pub const TABLE: [(&str, Owner); 291] = [
     ("-ws*", Client(Vouched)),
