@@ -112,7 +112,7 @@ fn nonsense(cases: &'static [(&'static str, &'static [u8])]) -> TestUpstream {
 #[test]
 fn nonsense_is_a_502_and_its_connection_is_never_used_again() {
     let upstream = nonsense(NONSENSE);
-    // Never set aside, so that each case meets the backend.
+    // Never ejected, so that each case meets the backend.
     let proxy = TestProxy::builder()
         .tables(&format!(
             "[pools.a]\nbackends = [\"{}\"]\nmax-failures = 0\n[[routes]]\npool = \"a\"",

@@ -140,7 +140,7 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
-    /// Of so many bytes.
+    /// With room for this many bytes.
     pub fn new(limit: usize) -> Self {
         Self {
             text: String::new(),
@@ -149,7 +149,7 @@ impl Bounded {
         }
     }
 
-    /// What was written.
+    /// The text that was written.
     pub fn into_text(self) -> String {
         self.text
     }

@@ -196,9 +196,9 @@ fn pool(places: u32) -> PoolingAllocationConfig {
         // Calls run on the worker's own stack.
         .total_stacks(1)
         .table_elements(20_000)
-        // An instance that goes leaves the few pages that it wrote to be cleaned in place, where
-        // the kernel can tell which (Linux 6.7): giving them back and faulting them in again costs
-        // more than the rest of a fresh instance for a request.
+        // The few pages that a dropped instance wrote are cleaned in place, where the kernel can
+        // tell which (Linux 6.7): giving them back and faulting them in again costs more than the
+        // rest of a fresh instance for a request.
         .pagemap_scan(wasmtime::Enabled::Auto)
         .linear_memory_keep_resident(KEPT_MEMORY)
         .table_keep_resident(KEPT_TABLE);

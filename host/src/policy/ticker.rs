@@ -103,7 +103,7 @@ fn tick(engines: &[Engine], alarm: &Alarm, stopped: &AtomicBool) {
             continue;
         }
         ground::fault_point("policy-ticker");
-        // Before the tick: a call that is not over yet sets it anew.
+        // Before the tick: a call that is still running sets it again.
         alarm.due.store(NONE, Ordering::Release);
         engines.iter().for_each(Engine::increment_epoch);
         next = now + TICK;

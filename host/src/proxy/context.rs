@@ -17,7 +17,7 @@ pub(super) struct RequestContext<'a> {
     pub view: &'a WorkerSnapshot,
     /// The request's route.
     pub rule: &'a Rule,
-    /// What is settled of its policies.
+    /// The request's state of its policies.
     pub state: &'a RequestPolicyState,
 }
 

@@ -190,7 +190,7 @@ impl Worker {
         self.timers.wake_all();
     }
 
-    /// What is done every [`crate::net::SWEEP`].
+    /// Runs every [`crate::net::SWEEP`].
     pub fn sweep(&self) {
         self.shard.heartbeats.increment();
         self.timers.sweep();

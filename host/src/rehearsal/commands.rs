@@ -1,4 +1,4 @@
-//! What each command does, and what it prints.
+//! Runs each command, and prints its result.
 
 use std::path::Path;
 use std::time::Instant;

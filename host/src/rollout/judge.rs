@@ -27,7 +27,7 @@ const SLOW: f64 = 0.05;
 /// A delay that no client notices, in microseconds.
 const UNNOTICED: u64 = 500;
 
-/// What was counted for one of the two generations.
+/// The counts of one of the two generations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arm {
     /// Requests that were answered.
@@ -62,11 +62,11 @@ pub struct Score {
     pub faults_in_question: u64,
     /// Calls among these on which the active generation failed as well.
     pub shared_faults: u64,
-    /// What is compared, by route.
+    /// The compared counts, by route.
     pub routes: Vec<RouteScore>,
 }
 
-/// What is compared of one route.
+/// The compared counts of one route.
 #[derive(Debug, Clone, Default)]
 pub struct RouteScore {
     /// Its host and path.

@@ -52,7 +52,7 @@ pub struct TrialReport {
     pub call_time: Timing,
 }
 
-/// What is compared of one route.
+/// The compared counts of one route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RouteReport {
     /// Its host and path.

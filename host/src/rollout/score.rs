@@ -8,7 +8,7 @@ use crate::policy::Trial;
 use crate::stats::{Counter, PolicyShard, TrialShard};
 
 impl Score {
-    /// What was counted so far.
+    /// The counts so far.
     pub fn of(trial: &Trial) -> Self {
         Self::sum(&trial.shards, &trial.routes)
     }

@@ -168,8 +168,8 @@ impl WorkerEndpoint {
         self.unpooled(count - idle.len());
     }
 
-    /// A response head arrived this long after the request was sent: whatever becomes of the rest,
-    /// the endpoint is no longer ejected. It is not the end of the attempt, which
+    /// A response head arrived this long after the request was sent: the endpoint is no longer
+    /// ejected, even if the rest fails. It is not the end of the attempt, which
     /// [`super::Lease::finish`] reports.
     pub fn answered(&self, took: Duration) {
         self.shard.latency_microseconds.record(microseconds(took));

@@ -130,8 +130,8 @@ impl WorkerHealth {
         self.condition.probing.decrement();
     }
 
-    /// A response head arrived this long after the request was sent: whatever becomes of the rest,
-    /// the endpoint is no longer ejected.
+    /// A response head arrived this long after the request was sent: the endpoint is no longer
+    /// ejected, even if the rest fails.
     pub fn answered(&self, took: Duration) {
         let average = self.condition.latency_microseconds.value();
         let sample = microseconds(took);

@@ -352,7 +352,7 @@ fn entries_that_are_only_written_or_counted_survive_a_flood_too() {
         t.set(&cas(n), "0", 0);
         t.store.increment(format!("up {n}"), 1, 0).unwrap();
         t.store.increment(format!("read {n}"), 7, 0).unwrap();
-        // What is looked at for one that goes is not all used.
+        // Of the entries that an eviction looks at, some are unused.
         (0..4).for_each(|at| t.set(&format!("once {at} {n}"), "x", 0));
     }
     for n in 0..100_000 {

@@ -50,7 +50,7 @@ fn the_next_engine_runs_what_was_compiled_for_the_last() {
         [Selected::Backend(0), Selected::Backend(2)]
     );
 
-    // Whether an engine really takes what is there shows when that is something else.
+    // A different component in the cache shows whether an engine really uses the cache.
     for extension in ["compiled", "checksum"] {
         fs::copy(
             kept(&cache, LAST, extension),
@@ -59,7 +59,7 @@ fn the_next_engine_runs_what_was_compiled_for_the_last() {
         .unwrap();
     }
     assert_eq!(selects(&engine(&cache), FIRST), Selected::Backend(2));
-    // And what is damaged is compiled again, and mended.
+    // A damaged artefact is compiled again and replaced.
     fs::write(kept(&cache, FIRST, "compiled"), b"damaged").unwrap();
     assert_eq!(selects(&engine(&cache), FIRST), Selected::Backend(0));
     assert_eq!(selects(&engine(&cache), FIRST), Selected::Backend(0));

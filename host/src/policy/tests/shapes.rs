@@ -1,5 +1,5 @@
-//! Shapes that no tool for policies writes: each is refused in a sentence that names what it is,
-//! and nothing panics on the way.
+//! Shapes that no tool for policies writes: each is refused with a sentence that names it, and
+//! nothing panics.
 
 use super::*;
 

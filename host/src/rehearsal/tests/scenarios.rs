@@ -158,7 +158,7 @@ fn a_small_file_does_not_take_all_memory() {
         let found = mistakes(&text);
         assert!(found.contains(told), "{told}: {found}");
     }
-    // And what is large, and not that large, is read.
+    // A large file within the limit is read.
     assert!(scenario::parse("scenarios.toml", &(pool(1_000) + &scenario.repeat(500))).is_ok());
 }
 

@@ -1,4 +1,4 @@
-//! What is kept when the topology changes.
+//! Connections and health that stay when the topology changes.
 
 use super::*;
 
