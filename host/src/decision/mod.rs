@@ -1,4 +1,4 @@
-//! Decision: in which order are the policies of a route asked, and what comes of it?
+//! Decision: in which order are the policies of a route asked, and what do they decide together?
 //!
 //! A [`PolicyChain`] asks the policies of one route about one request: hook by hook, policy by
 //! policy, and handles absent and failing policies (`chain`, [`Stop`]). Each `Link` asks one

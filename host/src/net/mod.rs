@@ -1,4 +1,4 @@
-//! Net: what carries bytes to clients and backends, and for how long is it waited for?
+//! Net: what carries bytes to clients and backends, and how long do reads and writes wait?
 //!
 //! [`Stream`] is the one enum over TCP and Unix sockets; a TLS session becomes a variant of it, and
 //! nothing above it is generic. [`TimedIo`] reads and writes its halves under the coarse deadlines

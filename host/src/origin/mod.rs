@@ -1,9 +1,9 @@
-//! What is there to put behind the proxy? A small real web server: pages, pictures, a large text, a
-//! way to create users, and a directory where one is named.
+//! Origin: what can stand behind the proxy in a demo or a test? A small real web server: pages,
+//! pictures, a large text, a form to create users, and a directory if one is given.
 //!
 //! `waypost origin`, `waypost demo` and the tests call [`serve`]. The proxy never uses this room,
-//! and this room uses no other: what an origin thinks about ranges or conditions must not come from
-//! the proxy that is judged by it.
+//! and this room uses no other: an origin's code for ranges and conditions must not come from the
+//! proxy that is tested with it.
 //!
 //! | path | what it is |
 //! |---|---|
