@@ -44,7 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
         preserve_header_case: false,
     };
     let pools = Registry::new(1).pools(["all", "admin"]);
-    let routes = RouteTable::new(&[route("/", 0), route("/admin", 1)], &pools);
+    let routes = RouteTable::new(&[route("/", 0), route("/admin", 1)], &pools, &[]);
     let rule = routes.find(authority, &once);
     assert!(rule.is_some());
     if let Some(rule) = rule.filter(|_| notes.is_ambiguous()) {

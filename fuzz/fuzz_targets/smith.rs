@@ -9,17 +9,17 @@
 
 #![no_main]
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+mod policies;
+
+use std::sync::OnceLock;
 
 use libfuzzer_sys::arbitrary::{Error, Unstructured};
 use libfuzzer_sys::fuzz_target;
+use policies::Policies;
 use wasm_smith::{Component, Config, Module};
-use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
+use waypost::config::CompileLimits;
 use waypost::message::RequestHead;
-use waypost::policy::{Compiler, Engine, EngineOptions, PolicyHandle, PolicySpec};
-use waypost::stats::{PolicyStats, Stats};
-use waypost::upstream::BackendFacts;
+use waypost::policy::Compiler;
 
 /// What the module in it must export.
 const EXPORTS: &str = r#"(module
@@ -49,98 +49,39 @@ const POLICY: &str = r#"(component
 const MODULE: u8 = 1;
 
 struct Host {
-    engine: Engine,
-    stats: Arc<PolicyStats>,
+    policies: Policies,
     exports: Vec<u8>,
     policy: Vec<u8>,
 }
 
 fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
-    HOST.get_or_init(|| {
-        let options = EngineOptions {
-            workers: 1,
-            instances: Some(8),
-            compiler: Compiler::Here,
-            ..EngineOptions::default()
-        };
-        Host {
-            engine: Engine::new(options).expect("an engine"),
-            stats: Stats::new(1).policy("smithed"),
-            exports: wat::parse_str(EXPORTS).expect("text"),
-            policy: wat::parse_str(POLICY).expect("text"),
-        }
+    HOST.get_or_init(|| Host {
+        policies: Policies::new(),
+        exports: wat::parse_str(EXPORTS).expect("text"),
+        policy: wat::parse_str(POLICY).expect("text"),
     })
-}
-
-struct Idle;
-
-impl BackendFacts for Idle {
-    fn in_flight(&self, _: u32, _: u32) -> u32 {
-        0
-    }
-    fn latency_microseconds(&self, _: u32, _: u32) -> u64 {
-        0
-    }
-    fn healthy(&self, _: u32, _: u32) -> bool {
-        true
-    }
-    fn consecutive_failures(&self, _: u32, _: u32) -> u32 {
-        0
-    }
-    fn backend_count(&self, _: u32) -> u32 {
-        1
-    }
 }
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(component) = smithed(&mut Unstructured::new(bytes)) else {
         return;
     };
-    let host = host();
     Compiler::Here
         .anatomy(&component, CompileLimits::default())
         .expect("what it is made of");
-    let spec = PolicySpec {
-        setup: None,
-        name: "smithed".to_owned(),
-        component: component.into(),
-        settings: serde_json::Value::Null,
-        deadline: Duration::from_millis(5),
-        memory: 16 << 20,
-        on_failure: OnFailure::Random,
-        isolation: Isolation::Worker,
-        shadow: false,
-        store: StoreLimits::default(),
-        compiling: CompileLimits::default(),
-        source: "fuzzer".to_owned(),
-    };
-    match host.engine.load(&spec, &[], 1, &host.stats, 1) {
-        Ok(generation) => {
-            let mut handle = PolicyHandle::adopt(
-                generation,
-                0,
-                Arc::new(Idle),
-                Arc::clone(&host.stats.shards[0]),
-            );
-            let mut request = RequestHead {
-                target: "/".to_owned(),
-                path_len: 1,
-                authority: "a.test".to_owned(),
-                host: "a.test".to_owned(),
-                ..RequestHead::default()
-            };
-            handle.begin_request();
-            let _ = handle.edit_request(&mut request, 0);
-            handle.end_request();
-        }
-        Err(refused) => assert!(!refused.to_string().contains("panicked"), "{refused}"),
-    }
-    assert_eq!(
-        host.stats.shards[0].memory.value(),
-        0,
-        "an instance was left behind"
-    );
+    host().policies.run(&component, &[], 1, |handle| {
+        let mut request = RequestHead {
+            target: "/".to_owned(),
+            path_len: 1,
+            authority: "a.test".to_owned(),
+            host: "a.test".to_owned(),
+            ..RequestHead::default()
+        };
+        handle.begin_request();
+        let _ = handle.edit_request(&mut request, 0);
+        handle.end_request();
+    });
 });
 
 /// With everything on that wasm-smith knows.

@@ -2,6 +2,9 @@
 //!
 //! Each module is a room that answers one question; ARCHITECTURE.md is the map.
 
+// Not in tests, where long functions are tables of cases.
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 pub mod admin;
 pub mod app;
 pub mod cli;
@@ -13,6 +16,7 @@ pub mod ground;
 pub mod h1;
 pub mod message;
 pub mod net;
+pub mod observe;
 #[cfg(feature = "demo")]
 pub mod origin;
 pub mod policy;

@@ -3,14 +3,6 @@
 //! All such text passes through here. Control sequences, characters that change the direction of
 //! writing and invisible characters are replaced. This room uses no other.
 
-use std::fmt::Display;
-
-/// A number and its noun: `1 error`, `2 errors`.
-pub fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
-    let plural = if number == N::from(1) { "" } else { "s" };
-    format!("{number} {noun}{plural}")
-}
-
 /// The text on one line, with each invisible or steering character replaced by U+FFFD.
 pub fn plain(text: &str) -> String {
     text.chars().map(seen).collect()
@@ -89,12 +81,6 @@ fn seen(c: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_is_singular() {
-        assert_eq!(count(1_u64, "error"), "1 error");
-        assert_eq!(count(0_usize, "error"), "0 errors");
-    }
 
     #[test]
     fn nothing_that_steers_or_hides_is_left() {

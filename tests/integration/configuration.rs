@@ -1,12 +1,12 @@
 //! What the operator wrote, right or wrong: a clear answer with key and line, and nothing half
 //! started.
 
+mod check;
+mod components;
+
 use std::net::TcpListener;
 
-use crate::fixtures::{
-    Exit, LONG_PATIENCE, Running, Scratch, TestProxy, TestUpstream, command, guest, repository,
-    waypost,
-};
+use crate::fixtures::{Exit, Scratch, TestProxy, TestUpstream, repository, waypost};
 
 /// Runs `waypost check` and `waypost run` on this file; both must refuse it in the same words.
 #[track_caller]
@@ -138,73 +138,6 @@ fn with_policy(lines: &str) -> String {
 }
 
 #[test]
-fn a_component_that_can_not_be_a_policy_is_refused_by_name_and_with_the_reason() {
-    let scratch = Scratch::new();
-    let good = guest("pick-first");
-    for (bytes, words) in [
-        (guest("core-module"), "core module"),
-        (guest("other-version"), "0.2.0"),
-        (guest("other-import-version"), "0.2.0"),
-        (guest("wants-vault"), "vault"),
-        (guest("wrong-types"), "select"),
-        (guest("no-hooks"), "hook"),
-        (good[..good.len() / 2].to_vec(), "mine"),
-        (b"this is not WebAssembly".to_vec(), "mine"),
-        (Vec::new(), "mine"),
-    ] {
-        scratch.write("policy.wasm", bytes);
-        let said = refused(&scratch, &with_policy(""));
-        assert!(
-            said.contains("mine") && said.contains(words),
-            "{words:?}: {said}"
-        );
-    }
-    // Both versions are named, so that one knows which side to change.
-    scratch.write("policy.wasm", guest("other-version"));
-    assert!(refused(&scratch, &with_policy("")).contains("0.1.0"));
-}
-
-#[test]
-fn a_component_that_is_not_there_is_named() {
-    let scratch = Scratch::new();
-    let said = refused(&scratch, &with_policy(""));
-    assert!(
-        said.contains("policy.wasm") && said.contains("mine"),
-        "{said}"
-    );
-}
-
-#[test]
-fn a_policy_that_refuses_its_settings_or_fails_on_them_is_refused() {
-    let scratch = Scratch::new();
-    scratch.write("policy.wasm", guest("probe"));
-    for (settings, words) in [
-        (
-            "{ on_configure = \"error:the colour is missing\" }",
-            "the colour is missing",
-        ),
-        ("{ on_configure = \"trap\" }", "mine"),
-        ("{ on_configure = \"loop\" }", "mine"),
-        ("{ on_topology = \"trap\" }", "mine"),
-        ("{ on_topology = \"loop\" }", "mine"),
-    ] {
-        let said = refused(&scratch, &with_policy(&format!("settings = {settings}\n")));
-        assert!(said.contains(words), "{settings}: {said}");
-    }
-}
-
-#[test]
-fn a_policy_that_does_not_fit_its_memory_is_refused() {
-    let scratch = Scratch::new();
-    scratch.write("policy.wasm", guest("probe"));
-    let said = refused(&scratch, &with_policy("memory = \"64KiB\"\n"));
-    assert!(
-        said.contains("mine") && said.to_lowercase().contains("memory"),
-        "{said}"
-    );
-}
-
-#[test]
 fn a_port_in_use_is_an_error_that_names_it() {
     let scratch = Scratch::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -274,89 +207,6 @@ fn the_admin_listener_is_loopback_unless_a_token_is_set() {
     let open = "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"0.0.0.0:0\"\n";
     let said = refused(&scratch, open);
     assert!(said.contains("token") && said.contains("admin"), "{said}");
-}
-
-#[test]
-fn check_compiles_for_the_proxy_that_starts_after_it() {
-    let scratch = Scratch::new();
-    let folder = scratch.path().join("compiled");
-    let table = "[hosts]\n\"a.test\" = [\"127.0.0.1:1\"]\n";
-    scratch.write("waypost.toml", format!("cache-dir = \"compiled\"\n{table}"));
-    let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
-    assert_eq!(check.code, Some(0), "{check:?}");
-    let kept = || {
-        let entries = std::fs::read_dir(&folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        entries.collect::<std::collections::BTreeSet<String>>()
-    };
-    let compiled = kept();
-    assert_eq!(
-        compiled
-            .iter()
-            .filter(|name| name.ends_with(".compiled"))
-            .count(),
-        2,
-        "{compiled:?}"
-    );
-    // `range` and `random`, which a host has by default. Had the proxy another engine, it would
-    // have compiled again, and kept that.
-    let proxy = TestProxy::builder()
-        .keys(&format!("cache-dir = {folder:?}"))
-        .workers(2)
-        .host("a.test", &["127.0.0.1:1".parse().unwrap()])
-        .start();
-    assert_eq!(
-        proxy
-            .admin(crate::fixtures::Request::new("GET", "/readyz").host("admin"))
-            .status,
-        200
-    );
-    assert_eq!(kept(), compiled);
-}
-
-#[test]
-fn a_folder_that_others_may_write_to_costs_time_and_not_the_start() {
-    use std::os::unix::fs::PermissionsExt;
-    let scratch = Scratch::new();
-    let folder = scratch.path().join("compiled");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let table = "[hosts]\n\"a.test\" = [\"127.0.0.1:1\"]\n";
-    scratch.write("waypost.toml", format!("cache-dir = \"compiled\"\n{table}"));
-    let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
-    assert_eq!(check.code, Some(1), "{check:?}");
-    assert!(
-        check.stdout.contains("`cache-dir`") && check.stdout.contains("chmod go-w"),
-        "{check:?}"
-    );
-    let proxy = TestProxy::builder()
-        .keys(&format!("cache-dir = {folder:?}"))
-        .host("a.test", &["127.0.0.1:1".parse().unwrap()])
-        .start();
-    let told = proxy.stderr.find(|line| {
-        line.contains("every start compiles all components")
-            .then_some(())
-    });
-    assert!(
-        told.is_some(),
-        "the operator is told:\n{}",
-        proxy.stderr.text()
-    );
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
-}
-
-#[test]
-fn check_loads_every_policy_and_reports() {
-    let scratch = Scratch::new();
-    scratch.write("policy.wasm", guest("pick-first"));
-    scratch.write("waypost.toml", with_policy(""));
-    let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
-    assert_eq!(exit.code, Some(0), "{exit:?}");
-    assert!(
-        said(&exit).contains("mine"),
-        "the report names what was loaded: {exit:?}"
-    );
 }
 
 #[test]
@@ -431,40 +281,5 @@ fn a_command_that_does_not_exist_is_refused_with_help() {
     assert_eq!(exit.code, Some(0));
     for command in ["run", "check", "demo", "origin"] {
         assert!(exit.stdout.contains(command), "{}", exit.stdout);
-    }
-}
-
-#[test]
-fn check_judges_as_run_does() {
-    // More policies than one worker has room for, and fewer: whatever the room is, both say the
-    // same.
-    let scratch = Scratch::new();
-    for (workers, policies) in [(2, 240), (1, 3)] {
-        let names: Vec<String> = (0..policies).map(|n| format!("\"p{n}\"")).collect();
-        let sections: String = (0..policies)
-            .map(|n| format!("[policies.p{n}]\nbuiltin = \"random\"\ndeadline = \"1s\"\n"))
-            .collect();
-        let text = format!(
-            "listen = \"127.0.0.1:0\"\nworkers = {workers}\n[admin]\nlisten = \"off\"\n[pools.a]\nbackends = [\"127.0.0.1:1\"]\n\
-             [[routes]]\npool = \"a\"\npolicies = [{}]\n{sections}",
-            names.join(", ")
-        );
-        scratch.write("waypost.toml", text);
-        let checked = waypost(["check", "--config", "waypost.toml"], scratch.path());
-        let running = Running::start(
-            command()
-                .args(["run", "--config", "waypost.toml"])
-                .current_dir(scratch.path()),
-        );
-        let said = running.stderr.find_within(LONG_PATIENCE, |line| {
-            (line.contains("listening") || line.contains("rror")).then(|| line.to_owned())
-        });
-        let runs = said.as_ref().is_some_and(|line| line.contains("listening"));
-        assert_eq!(
-            checked.code == Some(0),
-            runs,
-            "{workers} workers, {policies} policies: {said:?}; {}",
-            checked.stdout
-        );
     }
 }

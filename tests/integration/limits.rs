@@ -1,11 +1,12 @@
 //! What a client may use, and how long it may take.
 
+mod descriptors;
+mod memory;
+
 use std::net::{IpAddr, Ipv4Addr};
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
-
 use crate::fixtures::{
-    Client, Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, launch, response,
+    Client, Gate, ReadError, Request, TestProxy, TestUpstream, eventually, get, response,
 };
 
 fn limited(upstream: &TestUpstream, tables: &str) -> TestProxy {
@@ -345,109 +346,6 @@ fn a_client_that_stops_reading_is_cut_off() {
     });
 }
 
-#[test]
-fn running_out_of_file_descriptors_passes_by() {
-    let upstream = TestUpstream::named("a");
-    let mut proxy = limited(&upstream, "");
-    // Less than it had when it shared them out.
-    let few = Rlimit {
-        current: Some(64),
-        maximum: Some(64),
-    };
-    prlimit(
-        Some(Pid::from_raw(proxy.process_id().cast_signed()).unwrap()),
-        Resource::Nofile,
-        few,
-    )
-    .unwrap();
-    let mut held: Vec<Client> = (0..100).map(|_| proxy.client()).collect();
-    let noticed = proxy
-        .stderr
-        .find(|l| l.contains("connections can't be accepted").then_some(()));
-    assert!(
-        noticed.is_some(),
-        "the operator is told:\n{}",
-        proxy.stderr.text()
-    );
-    assert!(!proxy.has_ended());
-    // Those that have a place are served as soon as there are descriptors for the backend again.
-    held.drain(..90);
-    eventually("there is room again", || {
-        let mut client = proxy.client();
-        client.send_what_is_taken(get("a.test", "/"));
-        client
-            .try_response_to("GET")
-            .is_ok_and(|r| r.status == 200)
-            .then_some(())
-    });
-}
-
-/// Those that have a place are served, those that have none read why, and who watches the process
-/// gets an answer.
-#[test]
-fn few_file_descriptors_are_shared_out_and_the_admin_listener_goes_on() {
-    let (command, scratch, _upstream) = with_limits("ulimit -n 128", "127.0.0.1:0");
-    let proxy = launch(command, true, scratch);
-    let lowered = proxy.stderr.find(|line| {
-        line.contains("`limits.connections` is")
-            .then(|| line.to_owned())
-    });
-    assert!(
-        lowered.is_some_and(|line| line.contains("from 20000") && line.contains("`ulimit -n`"))
-    );
-    let mut clients: Vec<Client> = (0..150).map(|_| proxy.client()).collect();
-    let mut answers = Vec::new();
-    for client in &mut clients {
-        client.send_what_is_taken(get("a.test", "/"));
-        answers.push(client.try_response_to("GET").map(|answer| answer.status));
-    }
-    let of = |status| {
-        answers
-            .iter()
-            .filter(|answer| matches!(answer, Ok(s) if *s == status))
-            .count()
-    };
-    // Of one address fewer still: 429.
-    assert!(
-        of(200) >= 10 && of(200) + of(429) + of(503) == 150,
-        "{answers:?}"
-    );
-    // Those that say nothing to the admin listener have its share and no other.
-    let silent: Vec<Client> = (0..100)
-        .map(|_| Client::connect(proxy.admin_address()))
-        .collect();
-    for _ in 0..20 {
-        assert_eq!(proxy.admin(Request::new("GET", "/healthz")).status, 200);
-    }
-    let served = answers
-        .iter()
-        .position(|answer| matches!(answer, Ok(200)))
-        .unwrap();
-    assert_eq!(
-        clients[served].ask(get("a.test", "/")).status,
-        200,
-        "and its backend's connection is not among them"
-    );
-    drop((clients, silent));
-    eventually("there is room again", || {
-        (proxy.get("a.test", "/").status == 200).then_some(())
-    });
-}
-
-#[test]
-fn too_few_file_descriptors_are_a_sentence_at_the_start() {
-    for few in [40, 64] {
-        let (mut command, _scratch, _upstream) =
-            with_limits(&format!("ulimit -n {few}"), "127.0.0.1:0");
-        let exit = crate::fixtures::run(&mut command);
-        assert_eq!(exit.code, Some(1), "{exit:?}");
-        assert!(
-            exit.stderr.contains(&format!("{few} files")) && exit.stderr.contains("`ulimit -n`"),
-            "{exit:?}"
-        );
-    }
-}
-
 /// `waypost run` in a shell that has set these limits, soft and hard.
 fn with_limits(
     limits: &str,
@@ -476,51 +374,4 @@ fn with_limits(
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
     (command, scratch, upstream)
-}
-
-/// The process that compiles takes from itself what it does not need, and can't raise what is less
-/// already.
-#[test]
-fn limits_that_are_lower_than_those_of_the_compiler_hold_no_start() {
-    for limits in [
-        "ulimit -s 4096",
-        "ulimit -f 400000",
-        "ulimit -d 3000000",
-        "ulimit -t 200",
-        "ulimit -c 0",
-    ] {
-        let (command, scratch, _upstream) = with_limits(limits, "off");
-        let proxy = launch(command, false, scratch);
-        assert_eq!(proxy.get("a.test", "/").text(), "a", "{limits}");
-    }
-}
-
-#[test]
-fn too_little_address_space_is_a_sentence_that_names_the_limit() {
-    let (mut command, _scratch, _upstream) = with_limits("ulimit -v 6000000", "off");
-    let ended = command.output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("4 GiB of addresses") && said.contains("`ulimit -v`"),
-        "{said}"
-    );
-}
-
-#[test]
-fn little_address_space_makes_the_pool_smaller_or_does_without_it() {
-    for (gib, pool) in [(100, true), (16, false)] {
-        let (command, scratch, _upstream) =
-            with_limits(&format!("ulimit -v {}", gib * 1024 * 1024), "off");
-        let proxy = launch(command, false, scratch);
-        assert_eq!(proxy.get("a.test", "/").text(), "a", "{gib} GiB");
-        assert_eq!(
-            proxy
-                .stderr
-                .text()
-                .contains("the pool of policy instances can't be reserved"),
-            !pool,
-            "{gib} GiB"
-        );
-    }
 }

@@ -42,6 +42,7 @@ mod paths;
 mod policy_commands;
 mod policy_faults;
 mod policy_hooks;
+mod pooled_connections;
 mod process;
 mod queueing;
 mod ranges;

@@ -14,7 +14,7 @@ mod crowd;
 mod deploy;
 mod durations;
 mod endpoints;
-mod format;
+mod escaped;
 mod guard;
 mod metrics;
 mod page;

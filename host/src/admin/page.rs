@@ -1,13 +1,14 @@
 //! The report as a page for a browser: without scripts, nothing loaded from elsewhere.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::accept::prefers;
 use super::control::{PolicyStatus, timestamp};
-use super::format::{Escaped, bytes, count, microseconds, nanoseconds, uptime};
-use super::report::{Backend, Policy, Report, StatsView};
+use super::escaped::Escaped;
+use super::report::{Backend, Policy, PolicyStore, Report, StatsView};
 use crate::stats::HistogramSnapshot;
-use crate::text::count as numbered;
+use crate::units::{counted, duration, microseconds, nanoseconds, number, size};
 
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
@@ -35,7 +36,7 @@ struct Page<'a>(&'a Report);
 
 impl fmt::Display for Page<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let up = uptime(self.0.uptime_seconds);
+        let up = duration(Duration::from_secs(self.0.uptime_seconds));
         write!(
             f,
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -59,10 +60,10 @@ impl Page<'_> {
         tiles(
             f,
             &[
-                ("requests", count(r.requests.total)),
-                ("active now", count(r.requests.active)),
-                ("unanswered", count(r.requests.unanswered)),
-                ("retries", count(r.retries)),
+                ("requests", number(r.requests.total)),
+                ("active now", number(r.requests.active)),
+                ("unanswered", number(r.requests.unanswered)),
+                ("retries", number(r.retries)),
                 (
                     "time, median",
                     microseconds(r.requests.latency.0.quantile(0.5)),
@@ -71,18 +72,18 @@ impl Page<'_> {
                     "time, 99 %",
                     microseconds(r.requests.latency.0.quantile(0.99)),
                 ),
-                ("connections open", count(r.connections.active)),
-                ("accepted", count(r.connections.accepted)),
-                ("turned away", count(r.connections.refused)),
-                ("opened to backends", count(r.connections.upstream_opened)),
-                ("reused to backends", count(r.connections.upstream_reused)),
-                ("access-log lines dropped", count(r.log_lines_dropped)),
-                ("log lines lost", count(r.process.log_lines_lost)),
-                ("panics", count(r.process.panics)),
-                ("from clients", bytes(r.bytes.from_clients)),
-                ("to clients", bytes(r.bytes.to_clients)),
-                ("from backends", bytes(r.bytes.from_backends)),
-                ("to backends", bytes(r.bytes.to_backends)),
+                ("connections open", number(r.connections.active)),
+                ("accepted", number(r.connections.accepted)),
+                ("turned away", number(r.connections.refused)),
+                ("opened to backends", number(r.connections.upstream_opened)),
+                ("reused to backends", number(r.connections.upstream_reused)),
+                ("access-log lines dropped", number(r.log_lines_dropped)),
+                ("log lines lost", number(r.process.log_lines_lost)),
+                ("panics", number(r.process.panics)),
+                ("from clients", size(r.bytes.from_clients)),
+                ("to clients", size(r.bytes.to_clients)),
+                ("from backends", size(r.bytes.from_backends)),
+                ("to backends", size(r.bytes.to_backends)),
             ],
         )
     }
@@ -97,7 +98,7 @@ impl Page<'_> {
             .requests
             .by_status
             .iter()
-            .map(|(code, n)| vec![code.to_string(), count(*n)]);
+            .map(|(code, n)| vec![code.to_string(), number(*n)]);
         table(f, &["status", "responses"], rows)
     }
 
@@ -151,7 +152,7 @@ impl Page<'_> {
             ];
             [i.to_string()]
                 .into_iter()
-                .chain(numbers.map(count))
+                .chain(numbers.map(number))
                 .collect()
         });
         table(
@@ -171,11 +172,11 @@ fn backend_row(address: &str, b: &Backend) -> Vec<String> {
     vec![
         Escaped(address).to_string(),
         state,
-        count(b.requests),
-        count(b.failures),
-        count(b.consecutive_failures),
-        count(b.in_flight),
-        count(b.connections),
+        number(b.requests),
+        number(b.failures),
+        number(b.consecutive_failures),
+        number(b.in_flight),
+        number(b.connections),
         microseconds(b.latency.ewma_microseconds),
         microseconds(all.quantile(0.5)),
         microseconds(all.quantile(0.9)),
@@ -189,80 +190,94 @@ fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Re
         Some(status) => policy_status(f, status)?,
         None => f.write_str("<p>no longer running</p>\n")?,
     }
-    tiles(
-        f,
-        &[
-            ("calls", count(p.calls)),
-            ("traps", count(p.traps)),
-            ("deadlines missed", count(p.deadlines)),
-            ("invalid answers", count(p.invalid)),
-            ("answered itself", count(p.refusals)),
-            ("failure mode used", count(p.failure_mode_uses)),
-            ("suspensions", count(p.suspensions)),
-            ("clients paused", count(p.client_pauses)),
-            ("calls of paused clients", count(p.paused_calls)),
-            ("time lost to faults", microseconds(p.fault_microseconds)),
-            ("instances now", count(p.instances)),
-            ("memory now", bytes(p.memory.now_bytes)),
-            ("largest instance", bytes(p.memory.peak_instance_bytes)),
-            ("instances built", count(p.instances_built)),
-            ("log lines dropped", count(p.log_lines_dropped)),
-        ],
-    )?;
-    if !p.call_time_by_hook.is_empty() {
-        let total = std::iter::once(hook_row("all", &p.call_time.0));
-        let rows = p
-            .call_time_by_hook
-            .iter()
-            .map(|(hook, times)| hook_row(hook, &times.0))
-            .chain(total);
-        table(
-            f,
-            &["hook", "calls", "mean", "median", "90 %", "99 %"],
-            rows,
-        )?;
-    }
+    call_tiles(f, p)?;
+    hook_times(f, p)?;
     if let Some(store) = &p.store {
-        tiles(
-            f,
-            &[
-                ("store calls", count(store.operations)),
-                ("refused", count(store.refused)),
-                ("entries", count(store.entries)),
-                ("size", bytes(store.bytes)),
-                ("evicted", count(store.evictions)),
-                ("expired", count(store.expirations)),
-            ],
-        )?;
+        store_tiles(f, store)?;
     }
-    let decided: Vec<_> = p
-        .decisions
-        .iter()
-        .flat_map(|(pool, b)| b.iter().map(move |(b, n)| (pool, b, *n)))
-        .filter(|d| d.2 > 0)
-        .collect();
-    if !decided.is_empty() {
-        let cells = |(pool, backend, n): (&String, &String, u64)| {
-            vec![
-                Escaped(pool).to_string(),
-                Escaped(backend).to_string(),
-                count(n),
-            ]
-        };
-        table(
-            f,
-            &["pool", "backend selected", "times"],
-            decided.into_iter().map(cells),
-        )?;
-    }
+    selections(f, p)?;
     if !p.counters.is_empty() {
         let rows = p
             .counters
             .iter()
-            .map(|(counter, n)| vec![Escaped(counter).to_string(), count(*n)]);
+            .map(|(counter, n)| vec![Escaped(counter).to_string(), number(*n)]);
         table(f, &["policy counter", "value"], rows)?;
     }
     Ok(())
+}
+
+fn call_tiles(f: &mut fmt::Formatter<'_>, p: &Policy) -> fmt::Result {
+    tiles(
+        f,
+        &[
+            ("calls", number(p.calls)),
+            ("traps", number(p.traps)),
+            ("deadlines missed", number(p.deadlines)),
+            ("invalid answers", number(p.invalid)),
+            ("answered itself", number(p.refusals)),
+            ("failure mode used", number(p.failure_mode_uses)),
+            ("suspensions", number(p.suspensions)),
+            ("clients paused", number(p.client_pauses)),
+            ("calls of paused clients", number(p.paused_calls)),
+            ("time lost to faults", microseconds(p.fault_microseconds)),
+            ("instances now", number(p.instances)),
+            ("memory now", size(p.memory.now_bytes)),
+            ("largest instance", size(p.memory.peak_instance_bytes)),
+            ("instances built", number(p.instances_built)),
+            ("log lines dropped", number(p.log_lines_dropped)),
+        ],
+    )
+}
+
+/// How long calls took, by hook; nothing before the first call.
+fn hook_times(f: &mut fmt::Formatter<'_>, p: &Policy) -> fmt::Result {
+    if p.call_time_by_hook.is_empty() {
+        return Ok(());
+    }
+    let total = std::iter::once(hook_row("all", &p.call_time.0));
+    let rows = p
+        .call_time_by_hook
+        .iter()
+        .map(|(hook, times)| hook_row(hook, &times.0))
+        .chain(total);
+    table(
+        f,
+        &["hook", "calls", "mean", "median", "90 %", "99 %"],
+        rows,
+    )
+}
+
+fn store_tiles(f: &mut fmt::Formatter<'_>, store: &PolicyStore) -> fmt::Result {
+    tiles(
+        f,
+        &[
+            ("store calls", number(store.operations)),
+            ("refused", number(store.refused)),
+            ("entries", number(store.entries)),
+            ("size", size(store.bytes)),
+            ("evicted", number(store.evictions)),
+            ("expired", number(store.expirations)),
+        ],
+    )
+}
+
+/// How often each backend was selected; nothing before the first selection.
+fn selections(f: &mut fmt::Formatter<'_>, p: &Policy) -> fmt::Result {
+    let mut rows = Vec::new();
+    for (pool, backends) in &p.decisions {
+        let selected = backends.iter().filter(|(_, n)| **n > 0);
+        rows.extend(selected.map(|(backend, n)| {
+            vec![
+                Escaped(pool).to_string(),
+                Escaped(backend).to_string(),
+                number(*n),
+            ]
+        }));
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    table(f, &["pool", "backend selected", "times"], rows.into_iter())
 }
 
 fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
@@ -273,7 +288,7 @@ fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
         s.generation,
         s.loaded_at.map_or_else(|| "never".to_owned(), timestamp),
         Escaped(&s.source),
-        bytes(s.size_bytes),
+        size(s.size_bytes),
         Escaped(&s.digest)
     )?;
     writeln!(
@@ -282,7 +297,7 @@ fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
          while none is loaded: {}</p>",
         Escaped(&s.hooks.join(", ")),
         Escaped(&s.isolation),
-        bytes(s.memory_limit_bytes),
+        size(s.memory_limit_bytes),
         microseconds(s.deadline.as_micros().try_into().unwrap_or(u64::MAX)),
         Escaped(&s.on_failure),
         Escaped(&s.while_absent)
@@ -301,7 +316,7 @@ fn policy_status(f: &mut fmt::Formatter<'_>, s: &PolicyStatus) -> fmt::Result {
         writeln!(
             f,
             "<p class=\"bad\">suspended by {}, because faults of many clients cost too much</p>",
-            numbered(s.suspended_by_workers, "worker")
+            counted(s.suspended_by_workers, "worker")
         )?;
     }
     match &s.last_error {
@@ -318,7 +333,7 @@ fn hook_row(hook: &str, times: &HistogramSnapshot) -> Vec<String> {
     let quantiles = [0.5, 0.9, 0.99].map(|share| nanoseconds(times.quantile(share)));
     let head = [
         Escaped(hook).to_string(),
-        count(times.count),
+        number(times.count),
         nanoseconds(times.mean()),
     ];
     head.into_iter().chain(quantiles).collect()

@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::{mpsc, watch};
@@ -15,17 +14,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::control::Adoption;
 use crate::ground;
 use crate::net::SWEEP;
-use crate::proxy::access_log::AccessLog;
+use crate::observe::access_log::AccessLog;
 use crate::proxy::{
-    Admission, Settings, Snapshot, Worker, WorkerSnapshot, accept, accept_rest, hand_in,
+    Admission, Shared, Snapshot, Worker, WorkerSnapshot, accept, accept_rest, hand_in,
 };
-use crate::stats::Stats;
 
-/// The inputs of a worker.
-pub struct Start {
+/// What a worker is started with.
+pub(super) struct Start {
     pub index: usize,
-    pub settings: Settings,
-    pub stats: Stats,
+    pub shared: Shared,
     pub access_log: AccessLog,
     pub listeners: Vec<TcpListener>,
     /// Connections from an acceptor, where the kernel does not spread them.
@@ -41,14 +38,14 @@ pub struct Start {
 
 /// The end of a worker's thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
+pub(super) struct End {
     pub index: usize,
     /// It did not end by request.
     pub panicked: bool,
 }
 
 /// Starts a worker; `ends` receives its end.
-pub fn spawn(start: Start, ends: mpsc::UnboundedSender<End>) -> Result<()> {
+pub(super) fn spawn(start: Start, ends: mpsc::UnboundedSender<End>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -71,8 +68,7 @@ pub fn spawn(start: Start, ends: mpsc::UnboundedSender<End>) -> Result<()> {
 async fn run(start: Start) {
     let Start {
         index,
-        settings,
-        stats,
+        shared,
         access_log,
         listeners,
         handed,
@@ -81,17 +77,10 @@ async fn run(start: Start) {
         adoption,
         stop,
     } = start;
-    let timeout = settings.timeouts.drain;
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
     let version = snapshot.version;
-    let view = WorkerSnapshot::new(snapshot, &stats, index);
-    let worker = Rc::new(Worker::new(
-        index,
-        settings,
-        stats.clone(),
-        access_log,
-        view,
-    ));
+    let view = WorkerSnapshot::new(snapshot, &shared.stats, index);
+    let worker = Rc::new(Worker::new(index, shared, access_log, view));
     adoption.adopted(index, version);
     let sweeping = Rc::clone(&worker);
     spawn_local(
@@ -103,9 +92,9 @@ async fn run(start: Start) {
         .map(Rc::new)
         .collect();
     let accepting = start_accepting(&worker, &listeners, handed, &admission);
-    // A separate task: the main future is polled whenever any task of the worker is woken, so
-    // waiting in it would cost each request something.
-    let following = spawn_local(follow(Rc::clone(&worker), stats, snapshots, adoption, stop));
+    // A task of its own: this future is polled whenever any task of the worker is woken, and what
+    // it waits for should cost a request nothing.
+    let following = spawn_local(follow(Rc::clone(&worker), snapshots, adoption, stop));
     if let Err(end) = following.await
         && let Ok(panic) = end.try_into_panic()
     {
@@ -121,14 +110,13 @@ async fn run(start: Start) {
             accept_rest(&worker, listener, &admission);
         }
     }
-    drain(&worker, timeout).await;
+    drain(&worker).await;
     worker.access_log.flush();
 }
 
 /// Adopts each snapshot, until the process stops.
 async fn follow(
     worker: Rc<Worker>,
-    stats: Stats,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     adoption: Arc<Adoption>,
     mut stop: watch::Receiver<bool>,
@@ -142,7 +130,8 @@ async fn follow(
                 ground::fault_point("worker");
                 let snapshot = Arc::clone(&snapshots.borrow_and_update());
                 let version = snapshot.version;
-                let next = worker.view().next(snapshot, &stats, worker.index);
+                let stats = &worker.shared.stats;
+                let next = worker.view().next(snapshot, stats, worker.index);
                 worker.adopt(next);
                 adoption.adopted(worker.index, version);
             }
@@ -152,8 +141,9 @@ async fn follow(
     }
 }
 
-/// Waits until the last connection has ended, for this time at most.
-async fn drain(worker: &Worker, timeout: Duration) {
+/// Waits until the last connection has ended, for `timeouts.drain` at most.
+async fn drain(worker: &Worker) {
+    let timeout = worker.latest(|settings| settings.timeouts.drain);
     worker.drain();
     let deadline = Instant::now() + timeout;
     while worker.shard.connections_active.value() > 0 && Instant::now() < deadline {

@@ -10,8 +10,8 @@ use super::run::{Reachable, run};
 use super::signals::{Event, Signals};
 use crate::cli::{Demo, Origin, Settings};
 use crate::config::{Config, FileSource};
+use crate::observe::access_log::LogWriter;
 use crate::origin::{self, OriginOptions};
-use crate::proxy::access_log::LogWriter;
 
 pub(super) async fn serve_origin(origin: Origin, mut signals: Signals) -> Result<()> {
     let listener = TcpListener::bind(origin.listen).with_context(|| {

@@ -15,7 +15,7 @@ const LEAST_CONNECTIONS: u64 = 16;
 
 /// How the process divides its descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shares {
+pub(super) struct Shares {
     /// Client connections: each may need one more to a backend.
     pub connections: usize,
     /// Per worker, connections that were turned away and have not ended yet.
@@ -29,7 +29,7 @@ impl Shares {
     ///
     /// # Errors
     /// A sentence if there are too few to serve clients.
-    pub fn of(limit: u64, workers: usize) -> Result<Self, String> {
+    pub(super) fn of(limit: u64, workers: usize) -> Result<Self, String> {
         let workers = workers.max(1) as u64;
         let turned_away = (MOST_TURNED_AWAY as u64).min(limit / 8 / workers).max(1);
         let admin = (MOST_OF_ADMIN as u64).min(limit / 8).max(4);
@@ -55,7 +55,7 @@ impl Shares {
     /// # Errors
     ///
     /// Those of [`Self::of`].
-    pub fn claim(workers: usize) -> Result<Self, String> {
+    pub(super) fn claim(workers: usize) -> Result<Self, String> {
         let all = Self {
             connections: usize::MAX,
             turned_away: MOST_TURNED_AWAY,
@@ -66,7 +66,7 @@ impl Shares {
 
     /// Lowers the limits to the number of descriptors; one client gets a part of them. Returns a
     /// sentence if that is less than was configured.
-    pub fn lower(self, limits: &mut Limits) -> Option<String> {
+    pub(super) fn lower(self, limits: &mut Limits) -> Option<String> {
         let asked = limits.connections;
         if asked > 0 && asked <= self.connections || self.connections == usize::MAX {
             return None;

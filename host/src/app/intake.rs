@@ -12,11 +12,11 @@ const BACKLOG: i32 = 4096;
 
 /// Whether `SO_REUSEPORT` spreads connections over the sockets that share a port. On macOS and the
 /// BSDs one socket gets all.
-pub const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+pub(super) const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Listening sockets.
 #[derive(Debug)]
-pub struct Intake {
+pub(super) struct Intake {
     /// The listeners of each worker; none if an acceptor hands out connections.
     pub by_worker: Vec<Vec<TcpListener>>,
     /// The listeners of the acceptor; none if each worker has its own.
@@ -27,7 +27,11 @@ pub struct Intake {
 
 impl Intake {
     /// Opens the listeners of all workers.
-    pub fn open(addresses: &[SocketAddr], workers: usize, kernel_spreads: bool) -> Result<Self> {
+    pub(super) fn open(
+        addresses: &[SocketAddr],
+        workers: usize,
+        kernel_spreads: bool,
+    ) -> Result<Self> {
         let mut intake = Self {
             by_worker: (0..workers).map(|_| Vec::new()).collect(),
             shared: vec![],
@@ -74,7 +78,7 @@ impl Intake {
 }
 
 /// A listener for the admin side.
-pub fn admin(address: SocketAddr) -> Result<TcpListener> {
+pub(super) fn admin(address: SocketAddr) -> Result<TcpListener> {
     listen(address, false, false).with_context(|| {
         format!("can't listen on {address} (admin): is another process listening there?")
     })

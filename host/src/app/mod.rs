@@ -5,8 +5,10 @@
 //! and replaces policies, `watch` follows policy files, `commands` runs what the command line asks
 //! for. Called by `main`. It decides nothing about a request.
 
+mod ask;
 #[cfg(feature = "authoring")]
 mod begin;
+mod check;
 mod commands;
 pub mod control;
 mod data_plane;
@@ -15,6 +17,7 @@ mod demo;
 mod descriptors;
 mod intake;
 mod policies;
+mod rehearse;
 mod run;
 mod running;
 mod signals;

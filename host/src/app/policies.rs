@@ -13,7 +13,7 @@ use crate::stats::Stats;
 use crate::upstream::PoolTopology;
 
 /// The bytes of a policy's component.
-pub fn component(policy: &Policy) -> Result<Arc<[u8]>> {
+pub(super) fn component(policy: &Policy) -> Result<Arc<[u8]>> {
     match &policy.source {
         PolicySource::Builtin(name) => match builtin(name) {
             Some(bytes) => Ok(bytes.into()),
@@ -32,15 +32,15 @@ pub fn component(policy: &Policy) -> Result<Arc<[u8]>> {
 }
 
 /// Where a policy's component comes from, in words.
-pub fn source(policy: &Policy) -> String {
+pub(super) fn source(policy: &Policy) -> String {
     match &policy.source {
         PolicySource::Builtin(name) => format!("built-in {name}"),
         PolicySource::File(path) => path.display().to_string(),
     }
 }
 
-/// The engine's spec of a policy.
-pub fn spec(policy: &Policy, component: Arc<[u8]>, source: String) -> PolicySpec {
+/// What the engine needs to know of a policy.
+pub(super) fn spec(policy: &Policy, component: Arc<[u8]>, source: String) -> PolicySpec {
     PolicySpec {
         setup: None,
         name: policy.name.clone(),
@@ -58,7 +58,7 @@ pub fn spec(policy: &Policy, component: Arc<[u8]>, source: String) -> PolicySpec
 }
 
 /// The reason to refuse a component with this digest for this policy, if there is one.
-pub fn unpinned(policy: &Policy, digest: &str) -> Option<String> {
+pub(super) fn unpinned(policy: &Policy, digest: &str) -> Option<String> {
     let pinned = policy.digest.as_ref().filter(|pinned| *pinned != digest)?;
     Some(format!(
         "policy {:?}: the component's digest is {digest}, and the configuration accepts only \
@@ -68,7 +68,11 @@ pub fn unpinned(policy: &Policy, digest: &str) -> Option<String> {
 }
 
 /// The pools of the routes that name this policy.
-pub fn pools(config: &Config, topologies: &[Arc<PoolTopology>], policy: usize) -> Vec<PoolSpec> {
+pub(super) fn pools(
+    config: &Config,
+    topologies: &[Arc<PoolTopology>],
+    policy: usize,
+) -> Vec<PoolSpec> {
     let mut pools: Vec<usize> = config
         .routes
         .iter()
@@ -99,7 +103,7 @@ pub fn pools(config: &Config, topologies: &[Arc<PoolTopology>], policy: usize) -
 }
 
 /// Loads all policies of a configuration, in order.
-pub fn load_all(
+pub(super) fn load_all(
     engine: &Engine,
     config: &Config,
     topologies: &[Arc<PoolTopology>],

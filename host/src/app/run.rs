@@ -7,20 +7,20 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
-use super::control::ControlPlane;
+use super::control::{ControlPlane, Process};
 use super::data_plane::End;
 use super::descriptors::Shares;
 use super::intake::{Intake, KERNEL_SPREADS};
-use super::running::{Running, WORKERS_END, admin_side};
+use super::running::{Running, admin_side, stop_within};
 use super::signals::Signals;
 use super::watchdog::Watchdog;
 use super::workers::start_workers;
 use crate::admin::Readiness;
 use crate::config::Config;
 use crate::ground;
+use crate::observe::access_log::LogWriter;
 use crate::policy::{Engine, EngineOptions, PolicyError};
 use crate::proxy::Admission;
-use crate::proxy::access_log::LogWriter;
 use crate::recording::RecordWriter;
 use crate::rollout::StateDir;
 use crate::stats::Stats;
@@ -54,14 +54,14 @@ pub(super) async fn run(
     ground::fault_point("start");
     let config = Arc::new(config);
     let stats = Stats::new(config.workers);
-    let control = load(&config, &stats).await?;
+    let control = load(&config, &stats, shares).await?;
     let intake = Intake::open(&config.listen, config.workers, KERNEL_SPREADS)?;
     let (log, records) = open_logs(&config, &stats)?;
     let (stop, stopping) = watch::channel(false);
     let listen = intake.addresses.clone();
     let admin = admin_side(&config, &control, shares.admin, stopping.clone())?;
     let recorder = records.as_ref().map(RecordWriter::recorder);
-    let admission = Arc::new(Admission::new(&config.limits, shares.turned_away));
+    let admission = Arc::new(Admission::new(shares.turned_away));
     let mut ends = start_workers(
         &config,
         &control,
@@ -71,7 +71,7 @@ pub(super) async fn run(
         &stopping,
     )?;
     workers_serve(&control, &mut ends).await?;
-    signals.serving(config.timeouts.drain.saturating_add(WORKERS_END));
+    signals.serving(stop_within(&config));
     // Before the log says "listening": a script that waits for that line must not find the proxy
     // "starting".
     control.set_readiness(Readiness::Ready);
@@ -83,7 +83,6 @@ pub(super) async fn run(
     reachable.log(config.workers);
     started(&reachable, &log);
     Running {
-        config,
         control,
         signals,
         ends,
@@ -118,7 +117,7 @@ fn open_logs(config: &Config, stats: &Stats) -> Result<(LogWriter, Option<Record
         })?;
     let records = match &config.record {
         None => None,
-        Some(record) => Some(RecordWriter::start(record, config, stats).with_context(|| {
+        Some(record) => Some(RecordWriter::start(record, stats).with_context(|| {
             format!("`record.file` {} can't be written", record.file.display())
         })?),
     };
@@ -140,8 +139,9 @@ async fn workers_serve(
 }
 
 /// Resolves the backends and loads the policies.
-async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> {
-    let topology = resolve(&config.pools, &Registry::new(config.workers)).await?;
+async fn load(config: &Arc<Config>, stats: &Stats, shares: Shares) -> Result<Arc<ControlPlane>> {
+    let registry = Registry::new(config.workers);
+    let topology = resolve(&config.pools, &registry).await?;
     let options = EngineOptions {
         workers: config.workers,
         cache: config.cache_dir.clone(),
@@ -165,13 +165,15 @@ async fn load(config: &Arc<Config>, stats: &Stats) -> Result<Arc<ControlPlane>> 
                 .with_context(|| format!("`state-dir` {} can't be used", folder.display()))?,
         ),
     };
-    let control = Arc::new(ControlPlane::new(
-        Arc::clone(config),
+    let process = Process {
         engine,
-        stats.clone(),
-        &Arc::new(topology),
+        stats: stats.clone(),
+        registry,
+        shares,
         state_dir,
-    ));
+    };
+    let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
+    let control = Arc::new(control);
     control.load_all().await?;
     Ok(control)
 }

@@ -18,11 +18,11 @@ use super::watchdog::Watchdog;
 use crate::admin::{self, Readiness};
 use crate::config::Config;
 use crate::ground;
-use crate::proxy::access_log::LogWriter;
+use crate::observe::access_log::LogWriter;
 use crate::recording::RecordWriter;
 
 /// How long the end waits for workers beyond the drain time.
-pub(super) const WORKERS_END: Duration = Duration::from_secs(5);
+const WORKERS_END: Duration = Duration::from_secs(5);
 /// How long the end waits for each log: a reader that stalls must not keep the process alive.
 const LOGS_END: Duration = Duration::from_secs(2);
 /// The longest drain time that tokio's clock can represent with certainty.
@@ -30,7 +30,6 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A proxy that serves.
 pub(super) struct Running {
-    pub config: Arc<Config>,
     pub control: Arc<ControlPlane>,
     pub signals: Signals,
     pub ends: mpsc::UnboundedReceiver<End>,
@@ -97,8 +96,13 @@ impl Running {
 
     /// Returns at a signal, or when a part fails that the proxy can't do without.
     async fn serve(&mut self) {
+        let mut snapshots = self.control.subscribe();
         loop {
             tokio::select! {
+                Ok(()) = snapshots.changed() => {
+                    let config = Arc::clone(&snapshots.borrow_and_update().config);
+                    self.signals.serving(stop_within(&config));
+                }
                 event = self.signals.next() => match event {
                     Event::Stop => return,
                     Event::Reopen => {
@@ -130,14 +134,9 @@ impl Running {
 
     /// Waits for the workers, within a limit.
     async fn workers_end(&mut self) {
-        let deadline = Instant::now()
-            + self
-                .config
-                .timeouts
-                .drain
-                .saturating_add(WORKERS_END)
-                .min(LONGEST);
-        let mut left: Vec<usize> = (0..self.config.workers).collect();
+        let config = self.control.current();
+        let deadline = Instant::now() + stop_within(&config).min(LONGEST);
+        let mut left: Vec<usize> = (0..config.workers).collect();
         left.retain(|index| !self.control.adoption().is_gone(*index));
         while !left.is_empty() {
             tokio::select! {
@@ -158,6 +157,11 @@ impl Running {
             }
         }
     }
+}
+
+/// How long a stop may take: the drain, and what the workers need beyond it.
+pub(super) fn stop_within(config: &Config) -> Duration {
+    config.timeouts.drain.saturating_add(WORKERS_END)
 }
 
 /// The admin listener and what serves it, if it is on.

@@ -13,13 +13,17 @@
 //! the process alive.
 
 #[cfg(not(unix))]
-pub use elsewhere::{Held, Signals, interrupted};
+pub use elsewhere::Held;
+#[cfg(not(unix))]
+pub(super) use elsewhere::{Signals, interrupted};
 #[cfg(unix)]
-pub use on_unix::{Held, Signals, interrupted};
+pub use on_unix::Held;
+#[cfg(unix)]
+pub(super) use on_unix::{Signals, interrupted};
 
 /// A request to the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub(super) enum Event {
     /// Drain, then end.
     Stop,
     /// Reopen the logs.
@@ -86,7 +90,7 @@ mod on_unix {
 
     /// The requests that arrive as signals.
     #[derive(Debug)]
-    pub struct Signals {
+    pub(in crate::app) struct Signals {
         shared: Arc<Shared>,
         stop: watch::Receiver<bool>,
     }
@@ -106,7 +110,7 @@ mod on_unix {
 
     impl Signals {
         /// Installs the handlers.
-        pub fn listen() -> Result<Self> {
+        pub(in crate::app) fn listen() -> Result<Self> {
             let (stop, stopped) = watch::channel(false);
             let shared = Arc::new(Shared {
                 stop_within: AtomicU64::new(0),
@@ -146,14 +150,14 @@ mod on_unix {
         }
 
         /// Notes that the process serves, and how long its drain takes at most.
-        pub fn serving(&self, stop_within: Duration) {
+        pub(in crate::app) fn serving(&self, stop_within: Duration) {
             let within =
                 u64::try_from(stop_within.saturating_add(MARGIN).as_millis()).unwrap_or(u64::MAX);
             self.shared.stop_within.store(within, SeqCst);
         }
 
         /// Waits for the next event. Once a stop has come, every call returns it.
-        pub async fn next(&mut self) -> Event {
+        pub(in crate::app) async fn next(&mut self) -> Event {
             tokio::select! {
                 // The sender is in `shared`.
                 _ = self.stop.wait_for(|stop| *stop) => Event::Stop,
@@ -162,12 +166,12 @@ mod on_unix {
         }
 
         /// Waits for the next request to reopen the logs.
-        pub async fn reopen(&self) {
+        pub(in crate::app) async fn reopen(&self) {
             self.shared.reopen.notified().await;
         }
 
         /// Starts the time limit of a stop that no signal began.
-        pub fn stop_begins(&self) {
+        pub(in crate::app) fn stop_begins(&self) {
             self.shared.limit();
         }
     }
@@ -239,7 +243,7 @@ mod on_unix {
     }
 
     /// Waits for SIGINT or SIGTERM. Until this is polled, they end the process.
-    pub async fn interrupted() {
+    pub(in crate::app) async fn interrupted() {
         use tokio::signal::unix::{SignalKind, signal};
         match (
             signal(SignalKind::interrupt()),
@@ -277,34 +281,34 @@ mod elsewhere {
 
     /// Ctrl-C.
     #[derive(Debug)]
-    pub struct Signals;
+    pub(in crate::app) struct Signals;
 
     impl Signals {
         /// Until `next` is polled, Ctrl-C ends the process.
-        pub fn listen() -> Result<Self> {
+        pub(in crate::app) fn listen() -> Result<Self> {
             Ok(Self)
         }
 
         /// Changes nothing.
-        pub fn serving(&self, _stop_within: Duration) {}
+        pub(in crate::app) fn serving(&self, _stop_within: Duration) {}
 
         /// Waits for Ctrl-C.
-        pub async fn next(&mut self) -> Event {
+        pub(in crate::app) async fn next(&mut self) -> Event {
             interrupted().await;
             Event::Stop
         }
 
         /// Waits for ever.
-        pub async fn reopen(&self) {
+        pub(in crate::app) async fn reopen(&self) {
             std::future::pending().await
         }
 
         /// Changes nothing.
-        pub fn stop_begins(&self) {}
+        pub(in crate::app) fn stop_begins(&self) {}
     }
 
     /// Waits for Ctrl-C.
-    pub async fn interrupted() {
+    pub(in crate::app) async fn interrupted() {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -41,7 +41,7 @@ struct Watched {
 
 /// Watches the policies' files for as long as it is polled. Each file has its own task, so that a
 /// network file system that hangs, or a component that loads slowly, does not delay others.
-pub async fn watch(control: Arc<ControlPlane>) {
+pub(super) async fn watch(control: Arc<ControlPlane>) {
     let mut watches = JoinSet::new();
     for (policy, p) in control.config().policies.iter().enumerate() {
         let PolicySource::File(path) = &p.source else {

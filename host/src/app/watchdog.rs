@@ -16,13 +16,13 @@ const SILENT: u64 = 5;
 
 /// Checks the workers until it is dropped.
 #[derive(Debug)]
-pub struct Watchdog {
+pub(super) struct Watchdog {
     _stop: Sender<()>,
 }
 
 impl Watchdog {
     /// Starts the thread.
-    pub fn start(stats: &Stats) -> Result<Self> {
+    pub(super) fn start(stats: &Stats) -> Result<Self> {
         let (stop, stopped) = channel();
         let mut watch = Watch::new(stats.clone());
         std::thread::Builder::new()

@@ -13,8 +13,8 @@ use super::intake::Intake;
 use crate::admin::{self, StatsView};
 use crate::config::Config;
 use crate::ground;
-use crate::proxy::access_log::LogWriter;
-use crate::proxy::{Admission, Forwarding, Settings};
+use crate::observe::access_log::LogWriter;
+use crate::proxy::{Admission, Shared};
 use crate::recording::Recorder;
 
 /// Starts them all. The channel reports the end of each.
@@ -26,7 +26,7 @@ pub(super) fn start_workers(
     admission: &Arc<Admission>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<mpsc::UnboundedReceiver<End>> {
-    let settings = settings(config, control, recorder);
+    let shared = shared(control, recorder);
     let (ended, ends) = mpsc::unbounded_channel();
     let mut hands = Vec::with_capacity(config.workers);
     for (index, listeners) in intake.by_worker.into_iter().enumerate() {
@@ -34,8 +34,7 @@ pub(super) fn start_workers(
         hands.push(hand);
         let start = Start {
             index,
-            settings: settings.clone(),
-            stats: control.stats().clone(),
+            shared: shared.clone(),
             access_log: log.handle(Arc::clone(&control.stats().workers()[index])),
             listeners,
             handed,
@@ -59,30 +58,22 @@ pub(super) fn start_workers(
     Ok(ends)
 }
 
-/// The settings that all workers share.
-fn settings(config: &Config, control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Settings {
-    let stats_page = config.stats_path.clone().map(|path| {
-        let control = Arc::clone(control);
-        let page = move |accept: Option<&[u8]>| {
-            admin::stats_page(
-                &StatsView {
-                    stats: control.stats(),
-                    policies: &control.policies(),
-                },
-                accept,
-            )
+/// What is the same for all workers.
+fn shared(control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Shared {
+    let (stats, explain) = (control.stats().clone(), control.explain_tokens());
+    let control = Arc::clone(control);
+    let page = move |accept: Option<&[u8]>| {
+        let view = StatsView {
+            stats: control.stats(),
+            policies: &control.policies(),
         };
-        (path, Arc::new(page) as _)
-    });
-    Settings {
-        limits: config.limits.clone(),
-        timeouts: config.timeouts.clone(),
-        forwarding: Arc::new(Forwarding::new(&config.forwarded)),
-        paths: config.paths,
-        explain: control.explain_tokens(),
-        stats_page,
+        admin::stats_page(&view, accept)
+    };
+    Shared {
+        stats,
+        explain,
+        stats_page: Arc::new(page),
         recorder,
-        keeps_spelling: config.routes.iter().any(|route| route.preserve_header_case),
     }
 }
 

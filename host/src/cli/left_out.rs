@@ -1,9 +1,6 @@
 //! Commands that a build was made without.
 
-use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-
-use super::Cli;
 
 /// Each command that a feature brings: its name below `waypost`, the feature, and whether this
 /// build has it.
@@ -16,9 +13,12 @@ const OPTIONAL: [(&str, &str, bool); 5] = [
 ];
 
 /// The error itself, or if it is about a command that this build lacks, one that says so.
-pub(super) fn explained(error: clap::Error) -> clap::Error {
+pub(super) fn explained(
+    error: clap::Error,
+    waypost: impl FnOnce() -> clap::Command,
+) -> clap::Error {
     match unknown_command(&error).and_then(sentence) {
-        Some(sentence) => Cli::command().error(ErrorKind::InvalidSubcommand, sentence),
+        Some(sentence) => waypost().error(ErrorKind::InvalidSubcommand, sentence),
         None => error,
     }
 }
@@ -42,8 +42,10 @@ fn sentence(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::super::Cli;
     use super::*;
-    use clap::Parser;
 
     #[test]
     fn a_command_is_there_or_the_error_names_its_feature() {
@@ -55,7 +57,7 @@ mod tests {
                 continue;
             }
             for error in [help, Cli::try_parse_from(words).unwrap_err()] {
-                let told = explained(error);
+                let told = explained(error, Cli::command);
                 assert_eq!(told.exit_code(), 2);
                 let told = told.to_string();
                 assert!(told.contains(&format!("no `{command}`")), "{told}");
@@ -68,7 +70,7 @@ mod tests {
     fn another_unknown_command_is_what_clap_says_of_it() {
         let error = Cli::try_parse_from(["waypost", "polcy"]).unwrap_err();
         let said = error.to_string();
-        assert_eq!(explained(error).to_string(), said);
+        assert_eq!(explained(error, Cli::command).to_string(), said);
     }
 
     #[test]

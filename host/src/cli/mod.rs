@@ -12,6 +12,7 @@ mod policy;
 mod replay;
 #[cfg(feature = "authoring")]
 mod scaffold;
+mod shared_flags;
 #[cfg(test)]
 mod tests;
 
@@ -28,11 +29,12 @@ use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sou
 pub use demo::{Demo, Origin};
 #[cfg(feature = "authoring")]
 pub use offline::Pack;
-pub use offline::{Bench, Format, Inspect, Offline, Test};
-pub use policy::{Action, Address, By, Deploy, Mode, Policy, Remote, Task};
+pub use offline::{Bench, Inspect, Offline, Test};
+pub use policy::{Action, By, Deploy, Mode, Policy, Remote, Task};
 pub use replay::{Diff, Playing, Rehearsed, Replay};
 #[cfg(feature = "authoring")]
 pub use scaffold::{Begin, Bindings, Lang, New};
+pub use shared_flags::{Compiling, Format};
 
 /// The default log filter.
 const DEFAULT_LOG: &str = "info";
@@ -160,7 +162,7 @@ impl Command {
 impl Cli {
     /// Reads the process's arguments. What can't be read, and what asks for help, ends it.
     pub fn from_arguments() -> Self {
-        Self::try_parse().unwrap_or_else(|error| left_out::explained(error).exit())
+        Self::try_parse().unwrap_or_else(|error| left_out::explained(error, Self::command).exit())
     }
 
     /// The error of flags that are valid alone but can't be combined.

@@ -1,12 +1,11 @@
 //! The arguments of `waypost policy inspect|pack|test|bench|replay|diff`, which need no proxy.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use super::replay::{DIFF_HELP, Diff, REPLAY_HELP, Replay};
-use crate::config::{COMPILE_MEMORY, COMPILE_TIME, CompileLimits};
+use super::shared_flags::{Compiling, Format};
 
 /// The commands that need no proxy.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
@@ -39,6 +38,21 @@ pub enum Offline {
     /// Replay a recording with two components and show where their decisions differ.
     #[command(after_long_help = DIFF_HELP)]
     Diff(Diff),
+}
+
+impl Offline {
+    /// The format that `--format` asks for, where there is one.
+    pub fn format(&self) -> Format {
+        match self {
+            Self::Inspect(flags) => flags.format,
+            #[cfg(feature = "authoring")]
+            Self::Pack(_) => Format::Text,
+            Self::Test(_) => Format::Text,
+            Self::Bench(flags) => flags.format,
+            Self::Replay(flags) => flags.rehearsed.common.format,
+            Self::Diff(flags) => flags.rehearsed.common.format,
+        }
+    }
 }
 
 /// Flags of `policy inspect`.
@@ -109,54 +123,6 @@ pub struct Bench {
     pub format: Format,
 }
 
-/// The limits of the process that compiles the component; by default those of a proxy.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
-pub struct Compiling {
-    /// The most CPU time for compiling, 1s to 1h, as `compile-time` of a policy in the
-    /// configuration.
-    #[arg(long, value_name = "TIME", value_parser = parse_compile_time)]
-    pub compile_time: Option<Duration>,
-    /// The most memory for compiling, 64MiB to 64GiB, as `compile-memory` of a policy in the
-    /// configuration.
-    #[arg(long, value_name = "SIZE", value_parser = parse_compile_memory)]
-    pub compile_memory: Option<u64>,
-}
-
-impl Compiling {
-    /// The same limits in the configuration's type.
-    pub fn limits(self) -> CompileLimits {
-        CompileLimits {
-            time: self.compile_time,
-            memory: self.compile_memory,
-        }
-    }
-}
-
-fn parse_compile_time(written: &str) -> Result<Duration, String> {
-    let time = crate::units::parse_duration(written)?;
-    if !COMPILE_TIME.contains(&time) {
-        return Err(format!("{written:?} is out of range; use 1s to 1h"));
-    }
-    Ok(time)
-}
-
-fn parse_compile_memory(written: &str) -> Result<u64, String> {
-    let memory = crate::units::parse_size(written)?;
-    if !COMPILE_MEMORY.contains(&memory) {
-        return Err(format!("{written:?} is out of range; use 64MiB to 64GiB"));
-    }
-    Ok(memory)
-}
-
-/// The format of results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For scripts.
-    Json,
-}
-
 fn parse_seconds(written: &str) -> Result<f64, String> {
     let number = written.trim().trim_end_matches('s').parse::<f64>().ok();
     number
@@ -220,14 +186,6 @@ mod tests {
     fn seconds_are_read_and_mistakes_are_refused() {
         for (written, meant) in [("2", 2.0), ("0.5", 0.5), ("3s", 3.0)] {
             assert_eq!(parse_seconds(written), Ok(meant));
-        }
-        assert_eq!(parse_compile_time("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(parse_compile_memory("2GiB"), Ok(2 << 30));
-        for mistake in ["0s", "999ms", "2h", "30"] {
-            assert!(parse_compile_time(mistake).is_err(), "{mistake}");
-        }
-        for mistake in ["1MiB", "65GiB", "much"] {
-            assert!(parse_compile_memory(mistake).is_err(), "{mistake}");
         }
         for mistake in ["0", "-1", "nan", "soon", "3601", ""] {
             assert!(parse_seconds(mistake).is_err(), "{mistake}");

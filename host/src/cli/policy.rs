@@ -1,20 +1,17 @@
 //! The arguments of `waypost policy`: commands for a running proxy.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use http::uri::Authority;
 
 use super::offline::Offline;
 #[cfg(feature = "authoring")]
 use super::scaffold::Begin;
 use super::{ConfigError, ConfigErrors, Place};
+use crate::config::AdminAddress;
 
-/// The default address of the admin listener.
-const DEFAULT_ADMIN: &str = "127.0.0.1:9090";
 /// The longest `--promote-after`.
 const LONGEST_TRIAL: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -49,8 +46,8 @@ pub enum Task {
 pub struct Remote {
     /// The proxy's admin listener: HOST:PORT or http://HOST:PORT (also WAYPOST_ADMIN_LISTEN;
     /// default 127.0.0.1:9090).
-    #[arg(long, global = true, value_name = "ADDR", value_parser = parse_address)]
-    pub admin: Option<Address>,
+    #[arg(long, global = true, value_name = "ADDR", value_parser = str::parse::<AdminAddress>)]
+    pub admin: Option<AdminAddress>,
     /// A file that holds the admin token (also WAYPOST_ADMIN_TOKEN, the token itself).
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -163,34 +160,25 @@ pub enum By {
     Request,
 }
 
-/// The address of an admin listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// A name or an IP address; IPv6 without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
 impl Remote {
     /// The admin listener: the flag, else `WAYPOST_ADMIN_LISTEN`, else 127.0.0.1:9090.
     pub fn address(
         &self,
         environment: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Address, ConfigErrors> {
+    ) -> Result<AdminAddress, ConfigErrors> {
         if let Some(address) = &self.admin {
             return Ok(address.clone());
         }
         let set = environment("WAYPOST_ADMIN_LISTEN").filter(|set| !set.is_empty());
         let text = set.map_or_else(
-            || DEFAULT_ADMIN.to_owned(),
+            || AdminAddress::DEFAULT.to_owned(),
             |set| set.to_string_lossy().into_owned(),
         );
         let message = match text.trim() {
             "off" => {
                 "is \"off\": that proxy has no admin listener; name one with --admin".to_owned()
             }
-            text => match parse_address(text) {
+            text => match text.parse() {
                 Ok(address) => return Ok(address),
                 Err(message) => message,
             },
@@ -222,94 +210,6 @@ impl Deploy {
     }
 }
 
-impl Mode {
-    /// The admin listener's word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Shadow => "shadow",
-            Self::Canary => "canary",
-        }
-    }
-}
-
-impl By {
-    /// The admin listener's word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Request => "request",
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    /// As an authority: `host:port`, `[v6]:port`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// Parses `HOST:PORT` or `http://HOST[:PORT]`.
-fn parse_address(written: &str) -> Result<Address, String> {
-    let text = written.trim();
-    let (authority, default_port) = match text.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
-            (rest.strip_suffix('/').unwrap_or(rest), Some(80))
-        }
-        Some((scheme, _)) => {
-            return Err(format!(
-                "the admin listener speaks plain HTTP, not {scheme}; use HOST:PORT"
-            ));
-        }
-        None => (text, None),
-    };
-    let what = || {
-        format!(
-            "{written:?} is not an address of an admin listener; use HOST:PORT, such as \
-             {DEFAULT_ADMIN}"
-        )
-    };
-    let parsed = authority
-        .parse::<Authority>()
-        .ok()
-        .filter(|a| !a.as_str().contains('@'))
-        .ok_or_else(what)?;
-    let port = match (parsed.port(), default_port) {
-        (Some(port), _) => port
-            .as_str()
-            .parse()
-            .ok()
-            .filter(|port| *port > 0)
-            .ok_or_else(what)?,
-        // Something other than a port follows the host.
-        (None, _) if authority.len() > parsed.host().len() => return Err(what()),
-        (None, Some(port)) => port,
-        (None, None) => {
-            return Err(format!(
-                "{written:?} has no port; use {}:9090, for example",
-                parsed.host()
-            ));
-        }
-    };
-    let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
-    let host = match host {
-        "" => return Err(what()),
-        // The wildcard of a listener; a client reaches it on this machine.
-        "0.0.0.0" => "127.0.0.1",
-        "::" => "::1",
-        host => host,
-    };
-    Ok(Address {
-        host: host.to_owned(),
-        port,
-    })
-}
-
 fn parse_percent(written: &str) -> Result<f64, String> {
     let number = written
         .trim()
@@ -323,7 +223,7 @@ fn parse_percent(written: &str) -> Result<f64, String> {
 }
 
 fn parse_trial(written: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(written.trim()).ok();
+    let duration = crate::units::parse_duration(written).ok();
     duration
         .filter(|d| !d.is_zero() && *d <= LONGEST_TRIAL)
         .ok_or_else(|| {
@@ -403,55 +303,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_and_mistakes_are_explained() {
-        for (written, meant) in [
-            ("127.0.0.1:9090", "127.0.0.1:9090"),
-            ("localhost:1", "localhost:1"),
-            ("http://proxy-1:9090/", "proxy-1:9090"),
-            ("HTTP://proxy-1", "proxy-1:80"),
-            ("[2001:db8::1]:9090", "[2001:db8::1]:9090"),
-            ("0.0.0.0:9090", "127.0.0.1:9090"),
-            ("[::]:9090", "[::1]:9090"),
-        ] {
-            assert_eq!(
-                parse_address(written).unwrap().to_string(),
-                meant,
-                "{written}"
-            );
-        }
-        for (mistake, hint) in [
-            ("", "HOST:PORT"),
-            ("localhost", "localhost:9090"),
-            ("https://a:1", "plain HTTP"),
-            ("http://a:1/policies", "HOST:PORT"),
-            ("http://me@a:1", "HOST:PORT"),
-            ("a:70000", "HOST:PORT"),
-            ("a:0", "HOST:PORT"),
-            ("a b:1", "HOST:PORT"),
-            (":9090", "HOST:PORT"),
-        ] {
-            let sentence = parse_address(mistake).unwrap_err();
-            assert!(sentence.contains(hint), "{mistake}: {sentence}");
-        }
-    }
-
-    #[test]
     fn the_flag_beats_the_environment_and_that_the_default() {
         let environment = |value: &'static str| {
             move |name: &str| (name == "WAYPOST_ADMIN_LISTEN").then(|| value.into())
         };
         let none = Remote::default();
-        assert_eq!(none.address(|_| None).unwrap().to_string(), DEFAULT_ADMIN);
+        assert_eq!(
+            none.address(|_| None).unwrap().to_string(),
+            AdminAddress::DEFAULT
+        );
         assert_eq!(
             none.address(environment("")).unwrap().to_string(),
-            DEFAULT_ADMIN
+            AdminAddress::DEFAULT
         );
         assert_eq!(
             none.address(environment("0.0.0.0:7")).unwrap().to_string(),
             "127.0.0.1:7"
         );
         let flag = Remote {
-            admin: Some(parse_address("a:8").unwrap()),
+            admin: Some("a:8".parse().unwrap()),
             ..Remote::default()
         };
         assert_eq!(flag.address(environment("b:7")).unwrap().to_string(), "a:8");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::offline::{Compiling, Format};
+use super::shared_flags::{Compiling, Format};
 
 /// The longest `--deadline`.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);

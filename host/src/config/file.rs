@@ -107,7 +107,7 @@ fn folder(
     findings: &mut Findings,
 ) -> Option<PathBuf> {
     root.take(key)
-        .and_then(|n| n.parsed(findings, |p| relative_to(base, p)))
+        .and_then(|n| n.parsed(findings, |p| values::relative_to(base, p)))
         .map(|p| p.value)
 }
 
@@ -296,18 +296,10 @@ fn access_log(root: &mut Section, base: &Path, findings: &mut Findings) -> Acces
     });
     let path = section
         .take("path")
-        .and_then(|node| node.parsed(findings, |written| relative_to(base, written)));
+        .and_then(|node| node.parsed(findings, |written| values::relative_to(base, written)));
     section.finish(findings);
     AccessLog {
         requests: requests.map_or(LoggedRequests::Refused, |r| r.value),
         path: path.map(|p| p.value),
     }
-}
-
-/// Paths are relative to the file's folder, not to the process's.
-pub(super) fn relative_to(base: &Path, written: &str) -> Result<PathBuf, String> {
-    if written.trim().is_empty() || written.contains('\0') {
-        return Err("is not a path of a file; write one, or remove the key".to_owned());
-    }
-    Ok(base.join(written))
 }

@@ -344,6 +344,18 @@ pub enum LoggedRequests {
     None,
 }
 
+impl LoggedRequests {
+    /// Whether a request gets a line; `refused` if the proxy or a policy answered it or it could
+    /// not be completed.
+    pub fn wants(self, refused: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Refused => refused,
+            Self::None => false,
+        }
+    }
+}
+
 /// `[record]`: which requests are recorded, with what policies saw and decided.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordingConfig {

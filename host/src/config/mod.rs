@@ -6,6 +6,7 @@
 //! and all errors are reported together. This room opens no socket, resolves no host name and loads
 //! no component.
 
+mod admin_address;
 mod defaults;
 mod file;
 mod forwarded;
@@ -23,11 +24,12 @@ mod values;
 
 use std::path::Path;
 
+pub use admin_address::AdminAddress;
 pub use host::normalise_host;
 pub use meaning::*;
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
-pub use values::{parse_backend, parse_listen};
+pub use values::{parse_backend, parse_isolation, parse_listen};
 
 pub(crate) use sections::{
     COMPILE_MEMORY, COMPILE_TIME, duration as duration_within, store as store_limits,

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::file::relative_to;
 use super::{RecordingConfig, values};
 use crate::document::{At, Findings, Node, Section};
 
@@ -42,7 +41,7 @@ pub(super) fn record(
             "has no `file`; name the file for the recording",
         );
     }
-    let file = file.and_then(|n| n.parsed(findings, |written| relative_to(base, written)));
+    let file = file.and_then(|n| n.parsed(findings, |written| values::relative_to(base, written)));
     let sample = section.take("sample").and_then(|n| share(n, findings));
     let redact = section.take("redact").map(|n| fields(n, findings));
     let redact_query = section

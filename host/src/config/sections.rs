@@ -4,13 +4,12 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use super::file::relative_to;
 use super::{
     CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Rollout,
     StoreLimits, Timeouts, values,
 };
 use crate::document::{Findings, Node, Section};
-use crate::units::parse_duration;
+use crate::units::{exact_duration, parse_duration};
 
 /// The components embedded in the binary. A route can name them without a section of their own.
 pub const BUILTIN_POLICIES: [&str; 6] = [
@@ -59,7 +58,7 @@ pub(super) fn policy(
         .and_then(|n| n.parsed_scalar(findings, values::on_failure));
     let isolation = section
         .take("isolation")
-        .and_then(|n| n.parsed(findings, isolation));
+        .and_then(|n| n.parsed(findings, values::parse_isolation));
     let store = section
         .take("store")
         .and_then(|node| node.section(findings))
@@ -93,16 +92,6 @@ pub(super) fn policy(
         digest: digest.map(|d| d.value),
         ..default
     })
-}
-
-fn isolation(written: &str) -> Result<Isolation, String> {
-    match written {
-        "worker" => Ok(Isolation::Worker),
-        "request" => Ok(Isolation::Request),
-        _ => Err(format!(
-            "{written:?} is not known; write \"worker\" or \"request\""
-        )),
-    }
 }
 
 fn settings(name: &str, node: Node, findings: &mut Findings) -> Option<serde_json::Value> {
@@ -165,7 +154,7 @@ fn policy_source(
             None
         }
         (Some(component), None) => component
-            .parsed(findings, |path| relative_to(base, path))
+            .parsed(findings, |path| values::relative_to(base, path))
             .map(|path| PolicySource::File(path.value)),
         (None, Some(builtin)) => builtin
             .parsed(findings, |written| {
@@ -309,10 +298,10 @@ pub(crate) fn duration(
     if range.contains(&duration.value) {
         return Some(duration.value);
     }
-    let [least, most] = [range.start(), range.end()].map(|d| humantime::format_duration(*d));
+    let [least, most] = [range.start(), range.end()].map(|d| exact_duration(*d));
     let message = format!(
         "{} is out of range; write {least} to {most}",
-        humantime::format_duration(duration.value)
+        exact_duration(duration.value)
     );
     findings.error(&duration.place, message);
     None

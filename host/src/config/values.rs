@@ -2,11 +2,12 @@
 //! what to write.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use super::OnFailure;
 use super::host::is_label;
+use super::{Isolation, OnFailure};
 use crate::message::path;
 
 /// The default port of a backend.
@@ -132,6 +133,17 @@ pub(super) fn network(written: &str) -> Result<IpNet, String> {
     })
 }
 
+/// How long an instance of a policy lives.
+pub fn parse_isolation(written: &str) -> Result<Isolation, String> {
+    match written {
+        "worker" => Ok(Isolation::Worker),
+        "request" => Ok(Isolation::Request),
+        _ => Err(format!(
+            "{written:?} is not known; write \"worker\" or \"request\""
+        )),
+    }
+}
+
 /// `on-failure`: "random", "next" or a status.
 pub(super) fn on_failure(written: &str) -> Result<OnFailure, String> {
     match written.trim() {
@@ -230,4 +242,12 @@ pub(super) fn url_path(written: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Paths are relative to the file's folder, not to the process's.
+pub(super) fn relative_to(base: &Path, written: &str) -> Result<PathBuf, String> {
+    if written.trim().is_empty() || written.contains('\0') {
+        return Err("is not a path of a file; write one, or remove the key".to_owned());
+    }
+    Ok(base.join(written))
 }

@@ -9,12 +9,13 @@ use super::link::{Answer, Answered, Link, replied};
 use super::slot::WorkerPolicies;
 use super::state::RequestPolicyState;
 use super::stop::Stop;
-use super::trial::{self, Concluded};
+use super::trial;
 use crate::config::OnFailure;
 use crate::message::{Fields, RequestHead};
+use crate::observe::Outcome;
 use crate::policy::{
-    Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, Message, RangeVerdict,
-    Reply, Select, Selected,
+    Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, Message, PolicyId,
+    RangeVerdict, Reply, Select, Selected,
 };
 use crate::recording::Role;
 
@@ -25,8 +26,8 @@ pub struct ChainRoute<'a> {
     pub number: u32,
     /// The number of its pool.
     pub pool: u32,
-    /// Indices of its policies, in the order in which they are asked.
-    pub policies: &'a [usize],
+    /// Its policies, in the order in which they are asked.
+    pub policies: &'a [PolicyId],
 }
 
 /// The policies of one route, as one worker asks them about one request.
@@ -44,12 +45,14 @@ pub struct PolicyChain<'a, E> {
 
 impl<'a, E: Environment> PolicyChain<'a, E> {
     fn links(self) -> impl DoubleEndedIterator<Item = Link<'a, E>> {
-        let all = (0..self.route.policies.len()).map(move |at| (at, self.route.policies[at]));
-        all.map(move |(at, policy)| Link {
-            slot: &self.policies.slots[policy],
-            bit: 1u64.checked_shl(at as u32).unwrap_or(0),
-            environment: self.environment,
-            state: self.state,
+        let all = self.route.policies.iter().enumerate();
+        all.filter_map(move |(at, policy)| {
+            Some(Link {
+                slot: self.policies.slot(*policy)?,
+                bit: 1u64.checked_shl(at as u32).unwrap_or(0),
+                environment: self.environment,
+                state: self.state,
+            })
         })
     }
 
@@ -214,17 +217,17 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
     /// The request has been answered, in full or not: counts it for the generation that was chosen
     /// for it.
     #[inline]
-    pub fn conclude(self, concluded: Concluded) {
+    pub fn conclude(self, outcome: &Outcome) {
         // Without a status the client was gone, which says nothing of the policy.
-        if self.policies.on_trial && concluded.status != 0 {
-            self.count(concluded);
+        if self.policies.on_trial && outcome.status != 0 {
+            self.count(outcome);
         }
     }
 
     #[cold]
-    fn count(self, concluded: Concluded) {
+    fn count(self, outcome: &Outcome) {
         self.links()
-            .for_each(|link| trial::count(link, self.route.number, concluded));
+            .for_each(|link| trial::count(link, self.route.number, outcome));
     }
 
     /// Asks one policy for edits.

@@ -34,4 +34,3 @@ pub use record::{RecordedRequest, lineup};
 pub use slot::{PolicyEntry, PolicySlot, WorkerPolicies, WorkerSide};
 pub use state::RequestPolicyState;
 pub use stop::Stop;
-pub use trial::Concluded;

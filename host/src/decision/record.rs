@@ -8,7 +8,8 @@ use super::slot::PolicyEntry;
 use crate::message::{Fields, RequestHead};
 use crate::policy::{Attempt, Hook, Message, Mode, PolicyHandle, Tape};
 use crate::recording::{
-    self, Answer, Call, Fact, Held, Lineup, Loaded, Recorder, Request, Response, Role, Trial,
+    self, Answer, Call, Fact, Held, Lineup, Loaded, Recorder, Request, Response, Role, Sampling,
+    Trial,
 };
 use crate::stats::WorkerShard;
 use crate::upstream::{BackendFacts, PoolTopology};
@@ -214,13 +215,13 @@ impl RecordedRequest {
 
 /// What is the same in all records of one snapshot.
 pub fn lineup(
-    recorder: &Recorder,
+    sampling: &Sampling,
     version: u64,
     pools: &[Arc<PoolTopology>],
     entries: &[PolicyEntry],
 ) -> Lineup {
     let pools = pools.iter().map(|pool| recorded_pool(pool));
-    let named = recorder.lineup().policies.iter();
+    let named = sampling.lineup().policies.iter();
     let policies = named.filter_map(|policy| {
         let found = entries.iter().find(|entry| *entry.name == *policy.name)?;
         Some(recorded_policy(found, policy))
@@ -229,7 +230,7 @@ pub fn lineup(
         lineup: version,
         pools: pools.collect(),
         policies: policies.collect(),
-        ..recorder.lineup().clone()
+        ..sampling.lineup().clone()
     }
 }
 

@@ -5,13 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::OnFailure;
-use crate::policy::{Generation, Lists, PolicyHandle, Trial};
+use crate::policy::{Generation, Lists, PolicyHandle, PolicyId, Trial};
 use crate::stats::{PolicyShard, Stats, TrialShard};
 use crate::upstream::BackendFacts;
 
 /// What answers under a policy's name, as a snapshot publishes it.
 #[derive(Debug, Clone)]
 pub struct PolicyEntry {
+    /// The same for the life of the process.
+    pub id: PolicyId,
     /// The name.
     pub name: Arc<str>,
     /// What becomes of a request when the policy fails.
@@ -49,10 +51,11 @@ pub(super) struct TrialSlot {
     pub shard: Arc<TrialShard>,
 }
 
-/// One worker's slots for all policies, by their index in the configuration.
+/// One worker's slots for all policies.
 #[derive(Debug, Default)]
 pub struct WorkerPolicies {
-    pub(super) slots: Vec<PolicySlot>,
+    /// By id. An id may be of a policy that is not there.
+    slots: Vec<Option<PolicySlot>>,
     /// Whether any policy has a generation on trial.
     pub(super) on_trial: bool,
     /// Whether any policy has no generation that decides.
@@ -75,20 +78,30 @@ impl WorkerPolicies {
     /// which is told the lists of backends that changed.
     pub fn new(entries: &[PolicyEntry], former: Option<&Self>, side: WorkerSide<'_>) -> Self {
         let slot = |entry: &PolicyEntry| {
-            let mut slots = former.iter().flat_map(|former| &former.slots);
-            let former = slots.find(|slot| slot.entry.name == entry.name);
+            let former = former.and_then(|former| former.slot(entry.id));
             PolicySlot::new(entry, former, side)
         };
-        Self::from_slots(entries.iter().map(slot).collect())
+        Self::from_slots(entries.iter().map(slot))
     }
 
     /// These slots.
-    pub fn from_slots(slots: Vec<PolicySlot>) -> Self {
-        Self {
-            on_trial: slots.iter().any(|slot| slot.entry.trial.is_some()),
-            absent: slots.iter().any(|slot| slot.entry.active.is_err()),
-            slots,
+    pub fn from_slots(slots: impl IntoIterator<Item = PolicySlot>) -> Self {
+        let mut policies = Self::default();
+        for slot in slots {
+            policies.on_trial |= slot.entry.trial.is_some();
+            policies.absent |= slot.entry.active.is_err();
+            let (index, by_id) = (slot.entry.id.index(), &mut policies.slots);
+            by_id.resize_with(by_id.len().max(index + 1), || None);
+            by_id[index] = Some(slot);
         }
+        policies
+    }
+
+    /// The slot of the policy with this id, if it is there. A route of the same snapshot has no
+    /// other policies.
+    #[inline]
+    pub(super) fn slot(&self, id: PolicyId) -> Option<&PolicySlot> {
+        self.slots.get(id.index())?.as_ref()
     }
 }
 
@@ -130,9 +143,14 @@ impl PolicySlot {
     }
 
     /// A slot for a handle whose generation always decides, as a rehearsal has it.
-    pub fn of_one(handle: Rc<RefCell<PolicyHandle>>, shard: Arc<PolicyShard>) -> Self {
+    pub fn of_one(
+        id: PolicyId,
+        handle: Rc<RefCell<PolicyHandle>>,
+        shard: Arc<PolicyShard>,
+    ) -> Self {
         let generation = Arc::clone(handle.borrow().generation());
         let entry = PolicyEntry {
+            id,
             name: generation.name().into(),
             on_failure: generation.on_failure(),
             while_absent: generation.on_failure(),

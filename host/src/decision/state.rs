@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::capture::Capture;
 use super::explain::Trace;
 use super::record::RecordedRequest;
+use crate::observe::Outcome;
 use crate::recording::Recorder;
 use crate::stats::WorkerShard;
 
@@ -22,8 +23,6 @@ pub struct RequestPolicyState {
     pub(super) shadowed: Cell<u64>,
     /// When a backend's answer began; noted only while something is on trial.
     pub(super) answered: Cell<Option<Instant>>,
-    /// The attempt under way.
-    pub attempt: Cell<u32>,
     /// What is noted of the request: nothing for most.
     pub(super) capture: Option<Box<Capture>>,
 }
@@ -55,24 +54,23 @@ impl RequestPolicyState {
         }
     }
 
-    /// Notes for the trace what became of the attempt under way.
+    /// Notes for the trace what became of an attempt, the first of which is number 1.
     #[inline]
-    pub fn attempted(&self, backend: SocketAddr, outcome: impl FnOnce() -> String) {
+    pub fn attempted(&self, number: u32, backend: SocketAddr, outcome: impl FnOnce() -> String) {
         if let Some(capture) = &self.capture
             && let Some(trace) = &capture.trace
         {
-            let mut trace = trace.borrow_mut();
-            trace.attempted(self.attempt.get(), backend, &outcome());
+            trace.borrow_mut().attempted(number, backend, &outcome());
         }
     }
 
-    /// The request has been answered with this status: its record is handed over.
+    /// The request has ended: what is recorded of it is handed over.
     #[inline]
-    pub fn end(self, recorder: Option<&Recorder>, shard: &WorkerShard, status: u16) {
+    pub fn end(self, recorder: Option<&Recorder>, shard: &WorkerShard, outcome: &Outcome) {
         if let Some(capture) = self.capture
             && let (Some(record), Some(recorder)) = (capture.record, recorder)
         {
-            record.into_inner().end(recorder, shard, status);
+            record.into_inner().end(recorder, shard, outcome.status);
         }
     }
 }

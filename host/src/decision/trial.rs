@@ -11,24 +11,10 @@ use super::link::{Answer, Answered, Link};
 use super::shadow;
 use super::slot::TrialSlot;
 use super::trial_fault::{InQuestion, log_candidate, note_shared_fault};
+use crate::observe::Outcome;
 use crate::policy::{Ask, Message, Mode, PolicyHandle, Stickiness};
 use crate::recording::Role;
 use crate::stats::JudgedArm;
-
-/// What became of a request.
-#[derive(Debug, Clone, Copy)]
-pub struct Concluded {
-    /// The client.
-    pub client: IpAddr,
-    /// The status that was sent; 0 if none was.
-    pub status: u16,
-    /// The answer broke off.
-    pub broken: bool,
-    /// The answer is a policy's own, or that of its failure.
-    pub of_policy: bool,
-    /// When the request's head had arrived.
-    pub began: Instant,
-}
 
 /// Chooses whether the candidate of this policy decides the request, or sees it as a shadow.
 pub(super) fn choose<E: Environment>(link: Link<'_, E>, client: IpAddr) {
@@ -84,7 +70,7 @@ pub(super) fn ask<'a, E: Environment, Q: Ask<Answer: Answer>>(
 }
 
 /// Counts a request on this route for the generation that was chosen for it.
-pub(super) fn count<E: Environment>(link: Link<'_, E>, route: u32, concluded: Concluded) {
+pub(super) fn count<E: Environment>(link: Link<'_, E>, route: u32, outcome: &Outcome) {
     if let Some(on_trial) = &link.slot.trial
         && let Mode::Canary(by) = on_trial.trial.mode
     {
@@ -93,7 +79,7 @@ pub(super) fn count<E: Environment>(link: Link<'_, E>, route: u32, concluded: Co
             canary: link.state.chosen.get() & link.bit != 0,
             given_up: link.state.given_up.get() & link.bit != 0,
             answered: link.state.answered.get(),
-            concluded,
+            outcome,
         };
         let weighed = counted.in_all();
         counted.on_route(route, by, weighed);
@@ -106,37 +92,33 @@ struct Counted<'a> {
     canary: bool,
     given_up: bool,
     answered: Option<Instant>,
-    concluded: Concluded,
+    outcome: &'a Outcome,
 }
 
 impl Counted<'_> {
-    fn failed(&self) -> bool {
-        self.concluded.status >= 500 || self.concluded.broken
-    }
-
-    /// Counts it for all routes together. Returns whether it counts there.
+    /// Counts it for all routes together. Tells whether it weighs there.
     fn in_all(&self) -> bool {
         let arm = match self.canary {
             true => &self.on_trial.shard.canary,
             false => &self.on_trial.shard.control,
         };
-        let Concluded { began, client, .. } = self.concluded;
+        let outcome = self.outcome;
         arm.requests.increment();
-        arm.microseconds.record(microseconds(began, Instant::now()));
-        if self.failed() {
+        arm.microseconds.record(outcome.microseconds());
+        if outcome.has_failed() {
             arm.failed.increment();
         }
-        if self.failed() && self.concluded.of_policy {
+        if outcome.has_failed() && outcome.of_policy {
             arm.own_failures.increment();
         }
         if self.given_up {
             arm.given_up.increment();
         }
         let trial = &self.on_trial.trial;
-        let weighed = trial.counts(client, self.canary, None, arm.weighed.value());
+        let weighed = trial.counts(outcome.client, self.canary, None, arm.weighed.value());
         if weighed {
             arm.weighed.increment();
-            if self.failed() {
+            if outcome.has_failed() {
                 arm.weighed_failed.increment();
             }
         }
@@ -152,19 +134,20 @@ impl Counted<'_> {
             true => &arms.canary,
             false => &arms.control,
         };
-        let Concluded { client, began, .. } = self.concluded;
+        let outcome = self.outcome;
         let counts = match by {
             Stickiness::Request => true,
             Stickiness::Client => {
                 let (trial, counted) = (&self.on_trial.trial, judged.requests.value());
-                weighed && trial.counts(client, self.canary, Some(route), counted)
+                weighed && trial.counts(outcome.client, self.canary, Some(route), counted)
             }
         };
         if counts {
             // A question that both generations were asked takes the time of both, and its fault is
             // counted as one.
-            let took = || microseconds(began, self.answered.unwrap_or_else(Instant::now));
-            judge(judged, self.failed(), (!self.given_up).then(took));
+            let answered = |at| microseconds(outcome.began, at);
+            let took = || self.answered.map_or(outcome.microseconds(), answered);
+            judge(judged, outcome.has_failed(), (!self.given_up).then(took));
         }
     }
 }

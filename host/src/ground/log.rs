@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::EnvFilter;
 
+use super::counters;
 use super::outlet::{Keeper, Outlet, Target};
-use super::output::{Lost, Output};
-use super::{counters, lines, panics};
+use super::output::{Lost, Output, lines};
 
 /// Lines that may wait ...
 const WAITING: usize = 1024;
@@ -38,8 +38,8 @@ pub enum Manner {
     Direct,
 }
 
-/// Starts the log of this process and reports panics in it.
-pub fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
+/// Starts the log of this process.
+pub(super) fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
     let log = match manner {
         Manner::Queued => Log::Queued(Outlet::start(
             "log",
@@ -51,7 +51,6 @@ pub fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
     };
     // A process has one log: a second start changes nothing.
     let _ = LOG.set(log);
-    panics::install_hook();
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| Entry)

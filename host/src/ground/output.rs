@@ -4,8 +4,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::lines;
-
 /// After how many seconds a descriptor that is not ready is tried again anyway.
 const WRITABLE: i64 = 1;
 
@@ -208,6 +206,11 @@ pub fn print_aside(text: &str) {
     if let Ok(mut stderr) = Output::stderr() {
         let _ = stderr.push(text.as_bytes());
     }
+}
+
+/// How many lines these bytes hold.
+pub fn lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 #[cfg(all(test, unix))]

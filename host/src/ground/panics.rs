@@ -1,64 +1,17 @@
-//! Panics are logged, counted, and survived where the work can continue.
+//! Panics are survived where the work can continue.
 
 use std::future::{Future, poll_fn};
-use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::pin;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
-
-use super::{counters, log};
 
 /// The pause after a panic, so that work that panics again immediately does not use up a core.
 const REST: Duration = Duration::from_millis(100);
 
-static LAST: Mutex<Option<String>> = Mutex::new(None);
-
 /// The work has panicked; the log has the details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Panicked;
-
-/// Installs the panic hook: a panic is counted and becomes one line of the log, with a backtrace if
-/// RUST_BACKTRACE is set.
-pub(super) fn install_hook() {
-    panic::set_hook(Box::new(|info| {
-        let sentence = sentence(info);
-        // Held only while copying, which does not panic.
-        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.clone());
-        counters().panics.fetch_add(1, Relaxed);
-        let backtrace = std::backtrace::Backtrace::capture();
-        let mut text = format!(
-            "{} ERROR waypost::panic: {sentence}; this is a bug of the proxy\n",
-            log::stamp(Duration::ZERO)
-        );
-        if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
-            text.push_str(&backtrace.to_string());
-            text.push('\n');
-        }
-        log::line(text.into_bytes());
-    }));
-}
-
-fn sentence(info: &PanicHookInfo<'_>) -> String {
-    let thread = std::thread::current();
-    let name = thread.name().unwrap_or("without a name");
-    let place = info
-        .location()
-        .map_or_else(String::new, ToString::to_string);
-    let message = info.payload_as_str().unwrap_or("no message");
-    let message: String = message
-        .chars()
-        .take(1024)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    format!("thread {name} panicked at {place}: {message}")
-}
-
-/// The last panic of this process, in a sentence.
-pub fn last() -> Option<String> {
-    LAST.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
 
 /// Does one piece of work; `None` if it panicked. The state that it leaves must be fit for the next
 /// piece.

@@ -7,7 +7,7 @@ use memchr::memchr;
 
 use crate::message::names::{self, Owner};
 use crate::message::syntax::{self, TOKEN_LOWER};
-use crate::message::{Fields, Keep, Malformed, Side, Version};
+use crate::message::{BodyLength, Fields, Keep, Malformed, Side, Version};
 
 /// Bounds of a head.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,16 @@ pub enum Framing {
     Chunked,
     /// Until the connection ends; responses only.
     UntilClose,
+}
+
+impl From<BodyLength> for Framing {
+    fn from(length: BodyLength) -> Self {
+        match length {
+            BodyLength::None => Self::None,
+            BodyLength::Known(n) => Self::Length(n),
+            BodyLength::Unknown => Self::Chunked,
+        }
+    }
 }
 
 /// What a head said about the connection after this message.

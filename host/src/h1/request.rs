@@ -4,7 +4,9 @@ use http::Method;
 use memchr::memchr;
 
 use super::head::{self, Control, Framing, HeadLimits, Lengths};
-use crate::message::{Keep, Malformed, Notes, RequestHead, Scheme, Side, Version, syntax};
+use crate::message::{
+    BodyLength, Keep, Malformed, Notes, RequestFacts, RequestHead, Scheme, Side, Version, syntax,
+};
 
 /// Bytes of empty lines before a request line: more is not an old client's extra CRLF.
 const MAX_EMPTY_LINES: usize = 32;
@@ -20,6 +22,23 @@ pub struct RequestMeta {
     pub control: Control,
     /// Instructions for the proxy in the fields.
     pub notes: Notes,
+}
+
+impl RequestMeta {
+    /// The same in terms that other protocols share, for a request of this version.
+    pub fn facts(&self, version: Version) -> RequestFacts {
+        let Control { close, keep_alive } = self.control;
+        RequestFacts {
+            body: match self.framing {
+                Framing::Length(n) => BodyLength::Known(n),
+                Framing::Chunked => BodyLength::Unknown,
+                Framing::None | Framing::UntilClose => BodyLength::None,
+            },
+            // RFC 9112 section 9.3.
+            persists: !close && (version == Version::Http11 || keep_alive),
+            notes: self.notes,
+        }
+    }
 }
 
 /// Reads a head from the start of `bytes`; `None` if its end has not arrived. What of it was

@@ -41,17 +41,8 @@ pub fn parse_response(
         return Ok(None);
     };
     status_line(head, line)?;
-    let (mut lengths, mut control, mut notes) = <(Lengths, Control, Notes)>::default();
-    let (version, fields) = (head.version, &mut head.fields);
-    let after = head::fields(after, Side::Response, limits, fields, |name, value| {
-        match name {
-            b"content-length" => lengths.response_length(value)?,
-            b"transfer-encoding" => lengths.transfer_encoding(value, version)?,
-            b"connection" => return Ok(lengths.connection(value, &mut control)),
-            _ => return Ok(notes.response_field(name, value)),
-        }
-        Ok(Keep::No)
-    })?;
+    let mut read = Read::default();
+    let after = field_lines(head, after, limits, &mut read)?;
     let head_len = bytes.len() - after.map_or(0, <[u8]>::len);
     if head_len > limits.bytes {
         return Err(Malformed::HeadTooLarge);
@@ -59,14 +50,41 @@ pub fn parse_response(
     if after.is_none() {
         return Ok(None);
     }
-    head::remove_named_by_connection(&lengths, &mut head.fields);
+    head::remove_named_by_connection(&read.lengths, &mut head.fields);
     Ok(Some(ResponseMeta {
         head_len,
-        framing: framing(head.status, &lengths, method)?,
-        content_length: lengths.content_length,
-        control,
-        notes,
+        framing: framing(head.status, &read.lengths, method)?,
+        content_length: read.lengths.content_length,
+        control: read.control,
+        notes: read.notes,
     }))
+}
+
+/// What is read from the fields of one head beside those that cross.
+#[derive(Debug, Default)]
+struct Read {
+    lengths: Lengths,
+    control: Control,
+    notes: Notes,
+}
+
+#[inline]
+fn field_lines<'a>(
+    head: &mut ResponseHead,
+    rest: &'a [u8],
+    limits: HeadLimits,
+    read: &mut Read,
+) -> Result<Option<&'a [u8]>, Malformed> {
+    let (version, fields) = (head.version, &mut head.fields);
+    head::fields(rest, Side::Response, limits, fields, |name, value| {
+        match name {
+            b"content-length" => read.lengths.response_length(value)?,
+            b"transfer-encoding" => read.lengths.transfer_encoding(value, version)?,
+            b"connection" => return Ok(read.lengths.connection(value, &mut read.control)),
+            _ => return Ok(read.notes.response_field(name, value)),
+        }
+        Ok(Keep::No)
+    })
 }
 
 fn status_line(head: &mut ResponseHead, line: &[u8]) -> Result<(), Malformed> {

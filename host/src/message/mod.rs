@@ -7,6 +7,7 @@
 
 mod crossing;
 mod early;
+mod facts;
 mod fields;
 pub mod forwarded;
 pub mod names;
@@ -20,6 +21,7 @@ mod trailers;
 
 pub use crossing::{Keep, Notes, Side};
 pub use early::may_come_before;
+pub use facts::{BodyLength, RequestFacts};
 pub use fields::{Checkpoint, Draft, Edited, Fields, capitalise};
 pub use protocol::{Scheme, Version};
 pub use refused::Malformed;

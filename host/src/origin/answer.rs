@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::condition::{self, Verdict};
 use super::content::{Content, Source};
 use super::range::{self, Wanted};
+use crate::units::hex;
 
 pub(super) type Answer = Response<Content>;
 
@@ -44,11 +45,7 @@ impl Representation {
     ) -> Self {
         let content = content.into();
         let digest = Sha256::digest(&content);
-        let etag = digest
-            .iter()
-            .take(12)
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
+        let etag = hex(&digest[..12]);
         let (length, source) = (content.len() as u64, Source::Memory(content));
         Self {
             source,

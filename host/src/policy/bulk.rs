@@ -14,55 +14,28 @@
 //! Code without a loop gets places where the engine looks, too, see [`straight`]. Everything else
 //! is copied as it was.
 
+mod instruction;
 mod pieces;
+mod sections;
 mod spaces;
 mod straight;
 
 use std::borrow::Cow;
 
 use wasm_encoder::{Encode, InstructionSink};
-use wasmparser::{BinaryReader, BinaryReaderError, CodeSectionReader, FunctionBody, Operator};
+use wasmparser::{BinaryReader, CodeSectionReader, FunctionBody, Operator};
 
+use self::instruction::Bulk;
+pub use self::sections::Unreadable;
+use self::sections::{Result, join, section, sections};
 use self::spaces::Spaces;
 use self::straight::{LOOK, Straight};
 
-/// Bytes of memory in one piece: some 10 µs, also if each page is touched for the first time.
-const PIECE: u32 = 64 * 1024;
-/// Elements of a table in one piece: some 10 µs, also if each is made at its first use.
-const TABLE_PIECE: u32 = 1024;
 /// Components within components.
 const MAX_DEPTH: u32 = 100;
 /// Grows when the rewriting changes: components that were compiled before must then be compiled
 /// again.
 pub(super) const EDITION: u32 = 3;
-
-/// Sections of a core module.
-mod section {
-    pub const TYPE: u8 = 1;
-    pub const IMPORT: u8 = 2;
-    pub const FUNCTION: u8 = 3;
-    pub const TABLE: u8 = 4;
-    pub const MEMORY: u8 = 5;
-    pub const ELEMENT: u8 = 9;
-    pub const CODE: u8 = 10;
-    pub const DATA: u8 = 11;
-    /// Of a component.
-    pub const MODULE: u8 = 1;
-    /// Of a component.
-    pub const COMPONENT: u8 = 4;
-}
-
-/// Why bytes can't be rewritten.
-#[derive(Debug)]
-pub struct Unreadable(pub String);
-
-type Result<T> = std::result::Result<T, Unreadable>;
-
-impl From<BinaryReaderError> for Unreadable {
-    fn from(error: BinaryReaderError) -> Self {
-        Self(error.to_string())
-    }
-}
 
 /// The component with its bulk instructions in pieces; the same bytes if it has none.
 pub fn in_pieces(component: &[u8]) -> Result<Cow<'_, [u8]>> {
@@ -94,40 +67,6 @@ fn rewrite_component(bytes: &[u8], depth: u32) -> Result<Cow<'_, [u8]>> {
     } else {
         Cow::Borrowed(bytes)
     })
-}
-
-type Section<'a> = (u8, Cow<'a, [u8]>);
-
-fn sections(bytes: &[u8]) -> Result<Vec<Section<'_>>> {
-    let mut reader = BinaryReader::new(bytes, 0);
-    reader.read_bytes(8)?;
-    let mut sections = Vec::new();
-    while !reader.eof() {
-        let id = reader.read_u8()?;
-        let size = reader.read_var_u32()?;
-        sections.push((id, Cow::Borrowed(reader.read_bytes(size as usize)?)));
-    }
-    Ok(sections)
-}
-
-fn join(bytes: &[u8], sections: &[Section<'_>]) -> Vec<u8> {
-    let mut joined = bytes[..8].to_vec();
-    for (id, content) in sections {
-        joined.push(*id);
-        content.encode(&mut joined);
-    }
-    joined
-}
-
-/// A bulk instruction that may be long, with the indices that it names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bulk {
-    Fill { memory: u32 },
-    Copy { to: u32, from: u32 },
-    Init { memory: u32, data: u32 },
-    TableFill { table: u32 },
-    TableCopy { to: u32, from: u32 },
-    TableInit { table: u32, elements: u32 },
 }
 
 fn rewrite_module(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
@@ -244,42 +183,6 @@ fn rewrite_body(
     }
     rewritten.extend_from_slice(&code[copied..range.end]);
     Ok(Some(rewritten))
-}
-
-impl Bulk {
-    fn of(operator: &Operator<'_>) -> Option<Self> {
-        Some(match *operator {
-            Operator::MemoryFill { mem } => Self::Fill { memory: mem },
-            Operator::MemoryCopy { dst_mem, src_mem } => Self::Copy {
-                to: dst_mem,
-                from: src_mem,
-            },
-            Operator::MemoryInit { data_index, mem } => Self::Init {
-                memory: mem,
-                data: data_index,
-            },
-            Operator::TableFill { table } => Self::TableFill { table },
-            Operator::TableCopy {
-                dst_table,
-                src_table,
-            } => Self::TableCopy {
-                to: dst_table,
-                from: src_table,
-            },
-            Operator::TableInit { elem_index, table } => Self::TableInit {
-                table,
-                elements: elem_index,
-            },
-            _ => return None,
-        })
-    }
-
-    fn piece(self) -> u32 {
-        match self {
-            Self::Fill { .. } | Self::Copy { .. } | Self::Init { .. } => PIECE,
-            Self::TableFill { .. } | Self::TableCopy { .. } | Self::TableInit { .. } => TABLE_PIECE,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -207,7 +207,7 @@ impl Core {
         };
         let warm = self.warm_instances(&instances, spec.isolation)?;
         let build_time = build_time(&instances, warm.build_time, spec.isolation)?;
-        let generation = Arc::new(Generation {
+        Ok(Arc::new(Generation {
             spec: instances,
             number,
             digest,
@@ -223,9 +223,7 @@ impl Core {
             failed_before: false.into(),
             _places: reserved,
             core: Arc::clone(self),
-        });
-        stats.count_decisions(&generation.pools());
-        Ok(generation)
+        }))
     }
 
     fn store(&self, spec: &PolicySpec, stats: &Arc<PolicyStats>) -> Arc<Store> {

@@ -17,7 +17,7 @@ use super::places::Reservation;
 use super::store::Store;
 use crate::config::{Isolation, OnFailure};
 use crate::ground;
-use crate::stats::{DecidedPool, PolicyShard};
+use crate::stats::PolicyShard;
 
 /// An instance that takes no longer to build than this is rebuilt on the worker that lost it.
 pub(super) const INLINE_BUILD: Duration = Duration::from_micros(500);
@@ -254,13 +254,8 @@ impl Generation {
             .swap(shadow, std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// The pools that it selects from.
-    pub fn pools(&self) -> Vec<DecidedPool> {
-        self.spec.lists().decided()
-    }
-
-    /// On a builder thread. Returns whether it was built: it is not while another generation of the
-    /// policy is being loaded.
+    /// On a builder thread. Tells whether it was done: not while another generation of the policy
+    /// is being loaded.
     pub(super) fn rebuild(&self, worker: usize) -> bool {
         ground::fault_point("policy-builder");
         // Also counts in the shard for work off the workers, which has one writer at a time because

@@ -21,7 +21,7 @@ use super::tape::Tape;
 use super::verdict;
 use crate::config::Isolation;
 use crate::message::{Fields, RequestHead};
-use crate::stats::PolicyShard;
+use crate::stats::{PolicyShard, Selections};
 use crate::upstream::BackendFacts;
 
 /// One worker's handle of one generation of a policy. A call runs inline to its end or to its
@@ -35,6 +35,8 @@ pub struct PolicyHandle {
     /// The lists that its instance has received.
     lists: Arc<Lists>,
     shard: Arc<PolicyShard>,
+    /// Where its selections are counted, for the present lists.
+    selections: Arc<Selections>,
     instance: Option<Box<Instance>>,
     /// For each call.
     deadline: Allowance,
@@ -64,10 +66,12 @@ impl PolicyHandle {
         facts: Arc<dyn BackendFacts>,
         shard: Arc<PolicyShard>,
     ) -> Self {
+        let lists = generation.lists();
         let mut handle = Self {
             deadline: generation.deadline,
             fuel: generation.counts_fuel().then_some(0),
-            lists: generation.lists(),
+            selections: shard.decisions.follow(lists.decided()),
+            lists,
             generation,
             worker,
             facts,
@@ -192,10 +196,8 @@ impl PolicyHandle {
             Ok(verdict::selected(answer, backends)?)
         })
         .inspect(|selected| {
-            if let (Selected::Backend(backend), Some(decisions)) =
-                (selected, self.shard.decisions.get())
-            {
-                decisions.count(pool, *backend);
+            if let Selected::Backend(backend) = selected {
+                self.selections.count(pool, *backend);
             }
         })
     }

@@ -15,6 +15,8 @@ pub struct Lists {
     /// Of the topology.
     generation: u64,
     all: Vec<List>,
+    /// The same as statistics name them.
+    decided: Arc<[DecidedPool]>,
 }
 
 /// The list of one pool.
@@ -29,13 +31,8 @@ struct List {
 impl Lists {
     /// The lists of these pools, in the topology of this number.
     pub fn new(pools: &[PoolSpec], generation: u64) -> Self {
-        Self {
-            generation,
-            all: pools
-                .iter()
-                .map(|pool| List::new(pool, generation))
-                .collect(),
-        }
+        let lists = pools.iter().map(|pool| List::new(pool, generation));
+        Self::of(lists.collect(), generation)
     }
 
     /// The lists of these pools in a later topology. A list that did not change keeps its
@@ -45,9 +42,19 @@ impl Lists {
             let list = List::new(pool, generation);
             self.same(&list).cloned().unwrap_or(list)
         };
+        Self::of(pools.iter().map(next).collect(), generation)
+    }
+
+    fn of(all: Vec<List>, generation: u64) -> Self {
+        let pool = |list: &List| DecidedPool {
+            id: list.pool.id,
+            name: list.pool.name.clone(),
+            backends: list.backends.iter().map(|b| b.address.clone()).collect(),
+        };
         Self {
             generation,
-            all: pools.iter().map(next).collect(),
+            decided: all.iter().map(pool).collect(),
+            all,
         }
     }
 
@@ -86,13 +93,8 @@ impl Lists {
     }
 
     /// The pools as statistics name them.
-    pub(super) fn decided(&self) -> Vec<DecidedPool> {
-        let pool = |list: &List| DecidedPool {
-            id: list.pool.id,
-            name: list.pool.name.clone(),
-            backends: list.backends.iter().map(|b| b.address.clone()).collect(),
-        };
-        self.all.iter().map(pool).collect()
+    pub(super) fn decided(&self) -> &Arc<[DecidedPool]> {
+        &self.decided
     }
 
     /// The list of the same pool, if it is the same.

@@ -11,7 +11,7 @@ use super::generation::Generation;
 use super::handle::PolicyHandle;
 use super::hook::Hook;
 use crate::config::Rollout;
-use crate::stats::{Decisions, TrialShard};
+use crate::stats::TrialShard;
 use crate::upstream::BackendFacts;
 
 /// The longest that a shadow may run: no request needs its answer, but one waits for its end.
@@ -126,17 +126,8 @@ impl Trial {
         rules: &Rollout,
         routes: Arc<[String]>,
     ) -> Self {
-        let pools = generation.pools();
-        let shard = || {
-            let shard = TrialShard::default();
-            shard
-                .candidate
-                .decisions
-                .get_or_init(|| Decisions::new(pools.iter().map(|p| (p.id, p.backends.len()))));
-            Arc::new(shard)
-        };
         Self {
-            shards: (0..workers).map(|_| shard()).collect(),
+            shards: (0..workers).map(|_| Arc::default()).collect(),
             generation,
             mode,
             began: SystemTime::now(),

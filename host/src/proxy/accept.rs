@@ -13,7 +13,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 
-use super::access_log::Line;
 use super::connection::Connection;
 use super::linger::{Place, linger};
 use super::refusal::Refusal;
@@ -23,6 +22,7 @@ use crate::config::Limits;
 use crate::ground;
 use crate::message::Version;
 use crate::net::{self, ConnectionInfo, Stream};
+use crate::observe::Outcome;
 use crate::stats::WorkerShard;
 
 /// How long accepting rests when the process is out of file descriptors: trying again at once would
@@ -36,8 +36,6 @@ const TURNED_AWAY: Duration = Duration::from_secs(2);
 /// goes.
 #[derive(Debug)]
 pub struct Admission {
-    connections: usize,
-    per_client: usize,
     /// Of a worker.
     turned_away: usize,
     open: Mutex<Open>,
@@ -53,30 +51,28 @@ struct Open {
 #[derive(Debug)]
 struct Admitted {
     admission: Arc<Admission>,
-    client: IpAddr,
+    /// If connections of one client were limited when it came.
+    client: Option<IpAddr>,
 }
 
 impl Admission {
-    /// Limits for all workers together; each worker turns away at most `turned_away` connections at
-    /// a time.
-    pub fn new(limits: &Limits, turned_away: usize) -> Self {
-        let (connections, per_client) = (limits.connections, limits.connections_per_client);
+    /// For all workers together; of those that are turned away a worker has so many at a time.
+    pub fn new(turned_away: usize) -> Self {
         Self {
-            connections,
-            per_client,
             turned_away,
             open: Mutex::default(),
         }
     }
 
-    fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Admitted, Refusal> {
+    fn admit(self: &Arc<Self>, client: IpAddr, limits: &Limits) -> Result<Admitted, Refusal> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.connections > 0 && open.all >= self.connections {
+        if limits.connections > 0 && open.all >= limits.connections {
             return Err(Refusal::TooManyConnections);
         }
-        if self.per_client > 0 {
+        let is_limited = limits.connections_per_client > 0;
+        if is_limited {
             let count = open.by_client.entry(client).or_default();
-            if *count >= self.per_client {
+            if *count >= limits.connections_per_client {
                 return Err(Refusal::TooManyOfClient);
             }
             *count += 1;
@@ -84,7 +80,7 @@ impl Admission {
         open.all += 1;
         Ok(Admitted {
             admission: Arc::clone(self),
-            client,
+            client: is_limited.then_some(client),
         })
     }
 }
@@ -97,10 +93,12 @@ impl Drop for Admitted {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         open.all -= 1;
-        if let Some(count) = open.by_client.get_mut(&self.client) {
+        if let Some(client) = self.client
+            && let Some(count) = open.by_client.get_mut(&client)
+        {
             *count -= 1;
             if *count == 0 {
-                open.by_client.remove(&self.client);
+                open.by_client.remove(&client);
             }
         }
     }
@@ -163,7 +161,8 @@ fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Ar
     let Ok((stream, info)) = net::accepted(stream, peer) else {
         return;
     };
-    let admitted = match admission.admit(info.peer.ip()) {
+    let client = info.peer.ip();
+    let admitted = match worker.latest(|settings| admission.admit(client, &settings.limits)) {
         Ok(admitted) => admitted,
         Err(refusal) => {
             worker.shard.connections_refused.increment();
@@ -217,26 +216,21 @@ fn turn_away(
     most: usize,
 ) {
     let mut answer = Vec::new();
-    let date = worker.date();
+    let (date, view) = (worker.date(), worker.view());
     let to = ReplyTo {
         method: &Method::GET,
         version: Version::Http11,
         keep_alive: false,
         date: &date,
         trace: None,
-        item: worker.settings.forwarding.item(),
+        item: view.settings.forwarding.item(),
     };
     reply::write_refusal(refusal, to, &mut answer);
     stream.send_off(&answer);
-    if worker.access_log.wants(true) {
-        let (status, reason) = (refusal.status(), refusal.reason());
-        worker.access_log.record(&Line {
-            client: info.peer_text(),
-            status,
-            reason: Some(&reason),
-            ..Line::now()
-        });
-    }
+    let mut outcome = Outcome::begin();
+    outcome.answered(refusal.status(), Some(refusal.reason()));
+    let logged = view.settings.logged;
+    worker.access_log.record(logged, &outcome, None, info);
     // Before the task is polled: else a burst of clients would hold a descriptor each until then,
     // and those that are served would get none for their backends.
     if let Some(place) = Place::take(&worker.turned_away, most) {
@@ -253,15 +247,12 @@ fn turn_away(
 mod tests {
     use super::*;
 
-    fn admission(connections: usize, connections_per_client: usize) -> Arc<Admission> {
-        Arc::new(Admission::new(
-            &Limits {
-                connections,
-                connections_per_client,
-                ..Limits::default()
-            },
-            1,
-        ))
+    fn limits(connections: usize, connections_per_client: usize) -> Limits {
+        Limits {
+            connections,
+            connections_per_client,
+            ..Limits::default()
+        }
     }
 
     fn address(text: &str) -> IpAddr {
@@ -273,24 +264,27 @@ mod tests {
 
     #[test]
     fn a_client_has_one_account_however_it_came_and_gets_its_places_back() {
-        let admission = admission(9, 2);
+        let (admission, limits) = (Arc::new(Admission::new(1)), limits(9, 2));
         let (plain, mapped) = (address("192.0.2.1"), address("::ffff:192.0.2.1"));
         for _ in 0..3 {
             let (one, two) = (
-                admission.admit(plain).unwrap(),
-                admission.admit(mapped).unwrap(),
+                admission.admit(plain, &limits).unwrap(),
+                admission.admit(mapped, &limits).unwrap(),
             );
             for again in [plain, mapped] {
                 assert!(
-                    matches!(admission.admit(again), Err(Refusal::TooManyOfClient)),
+                    matches!(
+                        admission.admit(again, &limits),
+                        Err(Refusal::TooManyOfClient)
+                    ),
                     "{again}"
                 );
             }
-            let other = admission.admit(address("192.0.2.2")).unwrap();
+            let other = admission.admit(address("192.0.2.2"), &limits).unwrap();
             drop(one);
-            let three = admission.admit(plain).unwrap();
+            let three = admission.admit(plain, &limits).unwrap();
             assert!(matches!(
-                admission.admit(plain),
+                admission.admit(plain, &limits),
                 Err(Refusal::TooManyOfClient)
             ));
             drop((two, three, other));
@@ -305,28 +299,49 @@ mod tests {
 
     #[test]
     fn the_limit_of_all_is_of_all_and_one_that_was_refused_takes_no_place() {
-        let admission = admission(3, 2);
-        let first = admission.admit(address("192.0.2.1")).unwrap();
-        let _second = admission.admit(address("192.0.2.1")).unwrap();
+        let (admission, limits) = (Arc::new(Admission::new(1)), limits(3, 2));
+        let first = admission.admit(address("192.0.2.1"), &limits).unwrap();
+        let _second = admission.admit(address("192.0.2.1"), &limits).unwrap();
         assert!(matches!(
-            admission.admit(address("192.0.2.1")),
+            admission.admit(address("192.0.2.1"), &limits),
             Err(Refusal::TooManyOfClient)
         ));
-        let _third = admission.admit(address("192.0.2.2")).unwrap();
+        let _third = admission.admit(address("192.0.2.2"), &limits).unwrap();
         assert!(matches!(
-            admission.admit(address("192.0.2.3")),
+            admission.admit(address("192.0.2.3"), &limits),
             Err(Refusal::TooManyConnections)
         ));
         drop(first);
-        assert!(admission.admit(address("192.0.2.3")).is_ok());
+        assert!(admission.admit(address("192.0.2.3"), &limits).is_ok());
     }
 
     #[test]
-    fn without_a_limit_every_connection_is_admitted() {
-        let admission = admission(0, 0);
+    fn no_limit_is_no_limit() {
+        let (admission, limits) = (Arc::new(Admission::new(1)), limits(0, 0));
         let open: Vec<_> = (0..100)
-            .map(|_| admission.admit(address("192.0.2.1")))
+            .map(|_| admission.admit(address("192.0.2.1"), &limits))
             .collect();
         assert!(open.iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn limits_may_change_while_connections_are_open() {
+        let admission = Arc::new(Admission::new(1));
+        let client = address("192.0.2.1");
+        let before = admission.admit(client, &limits(0, 0)).unwrap();
+        let limited = limits(2, 1);
+        let counted = admission.admit(client, &limited).unwrap();
+        assert!(matches!(
+            admission.admit(client, &limited),
+            Err(Refusal::TooManyConnections)
+        ));
+        // It came when nothing was counted for its client.
+        drop(before);
+        assert!(matches!(
+            admission.admit(client, &limited),
+            Err(Refusal::TooManyOfClient)
+        ));
+        drop(counted);
+        assert!(admission.admit(client, &limited).is_ok());
     }
 }

@@ -23,39 +23,32 @@ impl Exchange<'_> {
         // Its unread bytes hide whether it has left, so the next requests may have no client.
         let hides = matches!(*local, LocalReply::Refusal(Refusal::HiddenClient));
         let trace = state.trace().map(|trace| trace.to_owned());
-        match &*local {
-            LocalReply::Reply { reply, policy } => {
-                self.record.status = reply.status;
-                self.record.reason = Some(format!("answered by policy {policy:?}"));
-            }
-            LocalReply::Options => self.record.status = 200,
-            LocalReply::Refusal(refusal) => {
-                self.record.status = refusal.status();
-                self.record.refused(refusal);
-            }
-        }
+        self.outcome.of_policy = local.is_of_policy();
+        self.outcome.answered(local.status(), local.reason());
         let write = |to: ReplyTo<'_>, out: &mut Vec<u8>| match &*local {
             LocalReply::Reply { reply, .. } => reply::write_reply(reply, to, out),
             LocalReply::Options => reply::write_options(to, out),
+            LocalReply::Page { content_type, body } => {
+                reply::write_page(content_type, body, to, out);
+            }
             LocalReply::Refusal(refusal) => reply::write_refusal(refusal, to, out),
         };
         self.reply(worker, !tunnel && !hides, trace.as_deref(), write)
             .await
     }
 
-    /// Serves the statistics, if this is their path.
-    pub(super) async fn stats_page(&mut self, worker: &Worker) -> Option<Disposition> {
-        let (path, page) = worker.settings.stats_page.as_ref()?;
+    /// The statistics, if this is their path.
+    pub(super) fn stats_page(&self, worker: &Worker) -> Result<(), Box<LocalReply>> {
+        let Some(path) = self.view.settings.stats_path.as_deref() else {
+            return Ok(());
+        };
         let head = &self.scratch.head;
         if head.path() != path || !matches!(head.method, Method::GET | Method::HEAD) {
-            return None;
+            return Ok(());
         }
+        let page = &worker.shared.stats_page;
         let (content_type, body) = page(head.fields.first("accept"));
-        self.record.status = 200;
-        let write = |to: ReplyTo<'_>, out: &mut Vec<u8>| {
-            reply::write_page(content_type, &body, to, out);
-        };
-        Some(self.reply(worker, true, None, write).await)
+        Err(Box::new(LocalReply::Page { content_type, body }))
     }
 
     /// Sends what `write` makes. Another request follows if it may, and if the end of this one is
@@ -69,7 +62,7 @@ impl Exchange<'_> {
     ) -> Disposition {
         let in_hand = self.body_in_hand();
         let keep_alive = may_follow && in_hand.is_some() && self.keep_alive();
-        self.connection.input.consume(in_hand.unwrap_or_default());
+        self.connection.consume(in_hand.unwrap_or_default());
         let Scratch { head, out, .. } = &mut *self.scratch;
         let to = ReplyTo {
             method: &head.method,
@@ -77,11 +70,11 @@ impl Exchange<'_> {
             keep_alive,
             date: &worker.date(),
             trace,
-            item: worker.settings.forwarding.item(),
+            item: self.view.settings.forwarding.item(),
         };
         out.clear();
         write(to, out);
-        match self.connection.send(out).await {
+        match self.connection.send(&self.view.settings, out).await {
             Disposition::Close if keep_alive => Disposition::Next,
             disposition => disposition,
         }

@@ -2,20 +2,11 @@
 
 use super::body::TransferEnd;
 use super::connection::Disposition;
-use super::end::ExchangeEnd;
-use super::exchange::Exchange;
-use super::refusal::{LocalReply, Refusal};
+use super::end::{ExchangeEnd, refused};
+use super::exchange::{Attempted, Exchange};
+use super::refusal::Refusal;
+use crate::net::Slowness;
 use crate::upstream::AttemptOutcome;
-
-/// What an attempt came to.
-pub(super) enum Attempted {
-    /// The client has its answer, or never will.
-    Ended(Disposition),
-    /// It failed before the backend answered.
-    Failed(AttemptOutcome),
-    /// The client gets this answer.
-    Local(Box<LocalReply>, AttemptOutcome),
-}
 
 impl Exchange<'_> {
     /// What the end of an exchange means for the request.
@@ -26,7 +17,7 @@ impl Exchange<'_> {
         uploaded: bool,
         outcome: AttemptOutcome,
     ) -> Attempted {
-        self.record.status = status;
+        self.outcome.status = status;
         match self.broken_off(end, status) {
             ExchangeEnd::Complete { keep_alive, .. } => {
                 Attempted::Ended(self.completed(keep_alive, uploaded))
@@ -36,7 +27,7 @@ impl Exchange<'_> {
             ExchangeEnd::Broken {
                 reason, delimited, ..
             } => {
-                self.record.broken = true;
+                self.outcome.broken = true;
                 let disposition = match delimited {
                     true => Disposition::Finish,
                     false => Disposition::Abort,
@@ -56,6 +47,22 @@ impl Exchange<'_> {
         }
     }
 
+    /// How the exchange ended, if it was this that ended it.
+    fn broken_off(&self, end: ExchangeEnd, status: u16) -> ExchangeEnd {
+        match (self.connection.timer.moved.broken_off.take(), end) {
+            (Some(Slowness::Sends), ExchangeEnd::Upload(TransferEnd::SourceTimedOut)) => {
+                ExchangeEnd::Upload(TransferEnd::SourceBrokenOff)
+            }
+            (Some(Slowness::Hides), ExchangeEnd::ClientGone(_)) if status == 0 => {
+                refused(Refusal::HiddenClient)
+            }
+            (Some(_), ExchangeEnd::ClientGone(_)) => ExchangeEnd::ClientGone(
+                "the client was slow while others waited for its connection",
+            ),
+            (_, end) => end,
+        }
+    }
+
     /// What becomes of the connection of a client that has the whole response.
     fn completed(&self, keep_alive: bool, uploaded: bool) -> Disposition {
         if keep_alive {
@@ -69,7 +76,7 @@ impl Exchange<'_> {
     }
 
     fn unfinished(&mut self, reason: &str, disposition: Disposition) -> Attempted {
-        self.record.reason = Some(reason.to_owned());
+        self.outcome.reason = Some(reason.to_owned());
         Attempted::Ended(disposition)
     }
 }

@@ -1,13 +1,16 @@
 //! The shared context of one request: its worker, its snapshot, its route and its policies.
 
+use std::rc::Rc;
+
 use rand::Rng;
 
+use super::settings::Settings;
 use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
-use crate::policy::{Ask, Fault, Message, PolicyHandle, Positions};
+use crate::policy::{Ask, ByteRange, Fault, Message, PolicyHandle, Positions};
 use crate::route::Rule;
-use crate::upstream::{BackendFacts, FailedAttempt, PoolId, WorkerPools};
+use crate::upstream::{BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint, WorkerPools};
 
 /// The shared context of one request.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +25,12 @@ pub(super) struct RequestContext<'a> {
 }
 
 impl<'a> RequestContext<'a> {
+    /// What the request's connections are read and written with.
+    #[inline]
+    pub fn worker_and_settings(self) -> (&'a Worker, &'a Settings) {
+        (self.worker, &self.view.settings)
+    }
+
     /// The policies of the route.
     #[inline]
     pub fn chain(self) -> PolicyChain<'a, WorkerEnvironment<'a>> {
@@ -42,7 +51,40 @@ impl<'a> RequestContext<'a> {
     }
 }
 
-/// The parts of a worker that a chain of policies uses.
+/// Where an attempt goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// The request's policies, which see the answer.
+    pub context: RequestContext<'a>,
+    /// Which attempt of the request it is, from 1.
+    pub attempt: u32,
+    /// The endpoint that was chosen.
+    pub endpoint: &'a Rc<WorkerEndpoint>,
+    /// Its position in the pool.
+    pub position: u32,
+    /// The ranges that the client asked for, if the proxy may cut the answer.
+    pub ranges: &'a [ByteRange],
+}
+
+impl<'a> Target<'a> {
+    #[inline]
+    pub fn new(
+        context: RequestContext<'a>,
+        attempt: u32,
+        lease: &Lease<'a>,
+        ranges: &'a [ByteRange],
+    ) -> Self {
+        Self {
+            context,
+            attempt,
+            endpoint: lease.endpoint(),
+            position: lease.position(),
+            ranges,
+        }
+    }
+}
+
+/// What a worker lends to a chain of policies.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WorkerEnvironment<'a> {
     worker: &'a Worker,

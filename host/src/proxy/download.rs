@@ -6,8 +6,8 @@ use super::body::{
     BodySource, Cut, Duplex, H1Body, MessageSink, Progress, Reader, ResponseLines, Sent, Sliced,
     Stage, TransferEnd, Waits, copy,
 };
+use super::context::Target;
 use super::end::{ExchangeEnd, body_end};
-use super::forward::Target;
 use super::presence::Presence;
 use super::reply::connection_option;
 use crate::decision::TRACE;
@@ -52,7 +52,7 @@ impl Download<'_> {
     /// Waits for `future` while the client, of which all of the request was read, is there.
     #[inline]
     pub(super) async fn while_there<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let half_close = self.to.context.worker.settings.limits.half_close;
+        let half_close = self.to.context.view.settings.limits.half_close;
         let presence = Presence::of(self.client.half(), half_close, true);
         presence.during(future).await
     }
@@ -83,7 +83,7 @@ impl Download<'_> {
             trailers: self.trailers,
             edited: self.response.fields.edited(),
             duplex: self.duplex,
-            waits: Waits::ForBackend(self.to.context.worker.settings.limits.half_close),
+            waits: Waits::ForBackend(self.to.context.view.settings.limits.half_close),
         });
         let moved = match body.cut {
             None => copy(&mut source, &mut self.client).await,
@@ -175,7 +175,8 @@ impl Download<'_> {
     #[inline]
     fn explain(&mut self) {
         let (state, status) = (self.to.context.state, self.response.status);
-        state.attempted(self.to.endpoint.address, || format!("status-{status}"));
+        let (attempt, address) = (self.to.attempt, self.to.endpoint.address);
+        state.attempted(attempt, address, || format!("status-{status}"));
         if let Some(trace) = state.trace() {
             let fields = &mut self.response.fields;
             fields.set(TRACE.as_bytes(), trace.as_bytes());
@@ -185,8 +186,8 @@ impl Download<'_> {
     }
 
     fn write_head(&mut self, meta: &ResponseMeta, body: &Body, keep_alive: bool) {
-        let worker = self.to.context.worker;
-        let forwarding = &worker.settings.forwarding;
+        let (worker, view) = (self.to.context.worker, self.to.context.view);
+        let forwarding = &view.settings.forwarding;
         let fields = &mut self.response.fields;
         if meta.notes.proxy_status && fields.contains("proxy-status") {
             // RFC 9209 section 2: each hop appends itself to what those behind it have said.

@@ -2,60 +2,38 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
-use rand::Rng;
 
-use super::attempted::Attempted;
 use super::body::{Pace, Progress};
 use super::connection::{Connection, Disposition};
 use super::context::RequestContext;
-use super::forwarding::Contradiction;
-use super::hops;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
-use super::worker::Worker;
-use crate::decision::{Concluded, EXPLAIN, RecordedRequest, RequestPolicyState};
-use crate::h1::{Framing, RequestMeta};
-use crate::message::{Edited, Version};
+use crate::decision::RequestPolicyState;
+use crate::message::{BodyLength, Edited, RequestFacts};
+use crate::observe::Outcome;
 use crate::policy::{Attempt, ByteRange};
-use crate::recording::Recorder;
-use crate::route::Rule;
+use crate::stats::WorkerShard;
 use crate::upstream::{
     AttemptOutcome, Doubt, FailedAttempt, Failure, Verdict, WorkerEndpoint, WorkerPool,
 };
-
-/// What the statistics and the access log are told of a request.
-#[derive(Debug, Default)]
-pub struct Record {
-    /// The status sent; 0 if none was.
-    pub status: u16,
-    /// Why the proxy or a policy answered, or why the request could not be completed.
-    pub reason: Option<String>,
-    /// The last backend asked.
-    pub backend: Option<Rc<WorkerEndpoint>>,
-    /// How many were asked.
-    pub attempts: u32,
-    /// The answer broke off.
-    pub broken: bool,
-}
 
 /// A request on its way.
 #[derive(Debug)]
 pub struct Exchange<'a> {
     /// The client's connection.
     pub connection: &'a mut Connection,
+    /// The snapshot that it began with, whatever the worker adopts meanwhile.
+    pub view: &'a WorkerSnapshot,
     /// The request's head and buffers.
     pub scratch: &'a mut Scratch,
     /// What the head said of body and connection.
-    pub meta: RequestMeta,
-    /// Told what happens.
-    pub record: &'a mut Record,
-    /// When the head had arrived.
-    pub started: Instant,
+    pub facts: RequestFacts,
+    /// What becomes of it.
+    pub outcome: Outcome,
     /// How far the body has come, once some of it may have been taken out of the connection's
     /// input.
     pub progress: Option<Progress>,
@@ -75,31 +53,34 @@ pub struct Exchange<'a> {
     pub doubt: Doubt,
 }
 
-impl Record {
-    /// Notes why the proxy refused.
-    pub fn refused(&mut self, refusal: &Refusal) {
-        self.reason = Some(refusal.reason());
-    }
+/// What an attempt came to.
+pub(super) enum Attempted {
+    /// The client has its answer, or never will.
+    Ended(Disposition),
+    /// It failed before the backend answered.
+    Failed(AttemptOutcome),
+    /// The client gets this answer.
+    Local(Box<LocalReply>, AttemptOutcome),
 }
 
 impl<'a> Exchange<'a> {
     /// A request whose head has arrived.
     pub fn new(
         connection: &'a mut Connection,
+        view: &'a WorkerSnapshot,
         scratch: &'a mut Scratch,
-        meta: RequestMeta,
-        record: &'a mut Record,
-        started: Instant,
+        facts: RequestFacts,
+        outcome: Outcome,
     ) -> Self {
         let (progress, fresh, slow, slow_place, queued) =
             (None, false, false, false, Cell::default());
         let (pace, doubt, edited) = (Pace::default(), Doubt::default(), Edited::default());
         Self {
             connection,
+            view,
             scratch,
-            meta,
-            record,
-            started,
+            facts,
+            outcome,
             progress,
             edited,
             fresh,
@@ -114,154 +95,59 @@ impl<'a> Exchange<'a> {
 
 impl Exchange<'_> {
     /// Has the request decided, forwarded and answered.
-    pub async fn run(&mut self) -> Disposition {
+    pub async fn run(mut self) -> Disposition {
         let worker = Rc::clone(&self.connection.worker);
-        let view = worker.view();
-        if let Some(disposition) = self.stats_page(&worker).await {
-            return disposition;
-        }
+        let view = self.view;
+        worker.shard.requests.increment();
+        let active = ActiveRequest::new(&worker.shard);
         let mut state = RequestPolicyState::default();
-        if self.meta.notes.explain {
-            self.explain(&worker, &mut state);
-        }
-        let rule = self.route(&view);
-        let rule = match rule.and_then(|rule| self.normalise(&worker).map(|()| rule)) {
-            Ok(rule) => rule,
-            Err(local) => return self.answer(&worker, &state, local).await,
+        let (ended, chain) = match self.begin(&worker, &mut state) {
+            Ok(rule) => {
+                let context = RequestContext {
+                    worker: &worker,
+                    view,
+                    rule,
+                    state: &state,
+                };
+                (self.decided(context).await, Some(context.chain()))
+            }
+            Err(local) => (Err(local), None),
         };
-        if let Some(recorder) = &worker.settings.recorder
-            && samples(recorder, &worker, rule)
-        {
-            self.keep_record(recorder, &view, rule, &mut state);
-        }
-        let context = RequestContext {
-            worker: &worker,
-            view: &view,
-            rule,
-            state: &state,
+        let disposition = match ended {
+            Ok(disposition) => disposition,
+            Err(local) => self.answer(&worker, &state, local).await,
         };
-        let disposition = self.decided(context).await;
-        let recorder = worker.settings.recorder.as_ref();
-        state.end(recorder, &worker.shard, self.record.status);
+        drop(active);
+        let Self {
+            connection,
+            scratch,
+            mut outcome,
+            ..
+        } = self;
+        outcome.end(scratch.head.client);
+        if let Some(chain) = chain {
+            chain.conclude(&outcome);
+        }
+        state.end(worker.shared.recorder.as_ref(), &worker.shard, &outcome);
+        connection.observe(view.settings.logged, &outcome, &scratch.head);
         disposition
     }
 
-    /// From now on what the policies see and decide is recorded.
-    #[cold]
-    fn keep_record(
-        &self,
-        recorder: &Recorder,
-        view: &WorkerSnapshot,
-        rule: &Rule,
-        state: &mut RequestPolicyState,
-    ) {
-        let (lineup, worker) = (Arc::clone(view.lineup(recorder)), &self.connection.worker);
-        let (pool, head) = (rule.pool.number(), &self.scratch.head);
-        let record = RecordedRequest::begin(recorder, lineup, worker.index, pool, head);
-        state.keep_record(record);
-    }
-
-    /// Has the policies of its route decide the request, and the request forwarded and answered.
-    async fn decided(&mut self, context: RequestContext<'_>) -> Disposition {
+    /// Has the policies of its route decide the request, and the request forwarded. What is to be
+    /// answered in place of a backend is the error.
+    async fn decided(
+        &mut self,
+        context: RequestContext<'_>,
+    ) -> Result<Disposition, Box<LocalReply>> {
         let chain = context.chain();
         chain.begin(&self.scratch.head);
-        let has_range = self.meta.notes.range;
+        let has_range = self.facts.notes.range;
         let ended = match chain.prepare(&mut self.scratch.head, has_range) {
             Ok(ranges) => self.attempts(context, &ranges).await,
             Err(stop) => Err(stop.into()),
         };
         context.chain().end();
-        let of_policy = ended.as_ref().is_err_and(|local| local.is_of_policy());
-        let disposition = match ended {
-            Ok(disposition) => disposition,
-            Err(local) => self.answer(context.worker, context.state, local).await,
-        };
-        let Record { status, broken, .. } = *self.record;
-        context.chain().conclude(Concluded {
-            client: self.scratch.head.client,
-            status,
-            broken,
-            of_policy,
-            began: self.started,
-        });
-        disposition
-    }
-
-    /// Begins a trace if the token is one of ours; the field goes no further in any case.
-    #[cold]
-    fn explain(&mut self, worker: &Worker, state: &mut RequestPolicyState) {
-        let fields = &mut self.scratch.head.fields;
-        if fields
-            .first(EXPLAIN)
-            .is_some_and(|token| worker.settings.explain.accept(token))
-        {
-            state.keep_trace();
-        }
-        fields.remove(EXPLAIN.as_bytes());
-    }
-
-    fn route<'v>(&mut self, view: &'v WorkerSnapshot) -> Result<&'v Rule, Box<LocalReply>> {
-        self.check()?;
-        let (head, worker) = (&mut self.scratch.head, &self.connection.worker);
-        let routes = &view.snapshot.routes;
-        let rule = routes.find(&head.host, head.path());
-        let rule = rule.ok_or_else(|| Refusal::NoRoute {
-            host: head.host.clone(),
-        })?;
-        if head.path_notes.is_ambiguous() {
-            let seen = if worker.settings.paths.forward_normalised {
-                head.path()
-            } else {
-                head.raw_path()
-            };
-            if !routes.is_sure(rule, &head.host, seen, head.path_notes) {
-                return Err(Refusal::AmbiguousPath.into());
-            }
-        }
-        head.fields.write_spelling(rule.preserve_case);
-        if self.meta.notes.max_forwards && head.method == Method::OPTIONS {
-            hops::count_down(&mut head.fields)?;
-        }
-        Ok(rule)
-    }
-
-    /// Refuses what has no route here, whatever the routes are.
-    #[inline]
-    fn check(&self) -> Result<(), Refusal> {
-        let (head, settings) = (&self.scratch.head, &self.connection.worker.settings);
-        // CONNECT is for forward proxies; TRACE would hand a script the fields that it must not see
-        // (RFC 9110 section 9.3.8).
-        if matches!(head.method, Method::CONNECT | Method::TRACE) {
-            return Err(Refusal::Method);
-        }
-        let limit = settings.limits.body_bytes;
-        if limit > 0 && matches!(self.meta.framing, Framing::Length(n) if n > limit) {
-            return Err(Refusal::BodyTooLarge);
-        }
-        if settings.forwarding.has_passed(head, self.meta.notes) {
-            return Err(Refusal::Loop);
-        }
-        match settings.paths.strict.then(|| head.path_notes.fault()) {
-            Some(Some(fault)) => Err(Refusal::Path(fault)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Makes the fields those that policies and backends are to see.
-    fn normalise(&mut self, worker: &Worker) -> Result<(), Box<LocalReply>> {
-        let head = &mut self.scratch.head;
-        let notes = self.meta.notes;
-        if notes.te_trailers && head.version == Version::Http11 {
-            // RFC 9110 section 10.1.4: who sends TE names it in Connection.
-            head.fields.append(b"te", b"trailers");
-            head.fields.append(b"connection", b"te");
-        }
-        head.forward_normal = worker.settings.paths.forward_normalised;
-        let set = worker
-            .settings
-            .forwarding
-            .set_fields(head, notes, &self.connection.info);
-        set.map_err(|Contradiction| Refusal::Contradiction.into())
+        ended
     }
 
     /// Asks for a backend and tries it, as often as the pool allows.
@@ -285,12 +171,12 @@ impl Exchange<'_> {
             match self.attempt(context, lease, ranges, &failed).await {
                 Attempted::Ended(disposition) => return Ok(disposition),
                 Attempted::Local(local, outcome) => {
-                    note_refusal(context, endpoint, &local, outcome);
+                    note_refusal(context, number, endpoint, &local, outcome);
                     return Err(local);
                 }
                 Attempted::Failed(outcome) => {
                     let (state, failure) = (context.state, outcome.failure());
-                    state.attempted(endpoint.address, || failure.to_string());
+                    state.attempted(number, endpoint.address, || failure.to_string());
                     if !self.may_try_again(outcome, last) {
                         return Err(Refusal::ClosedEarly.into());
                     }
@@ -309,9 +195,8 @@ impl Exchange<'_> {
         number: u32,
         endpoint: &Rc<WorkerEndpoint>,
     ) {
-        self.record.attempts = number;
-        self.record.backend = Some(Rc::clone(endpoint));
-        context.state.attempt.set(number);
+        self.outcome.attempts = number;
+        self.outcome.backend = Some(Rc::clone(endpoint));
         if number > 1 {
             context.worker.shard.retries.increment();
         }
@@ -329,12 +214,10 @@ impl Exchange<'_> {
         if let Some(progress) = &self.progress {
             return progress.is_at_end().then_some(0);
         }
-        match self.meta.framing {
-            Framing::Length(n) => usize::try_from(n)
-                .ok()
-                .filter(|n| *n <= self.connection.input.len()),
-            Framing::Chunked => None,
-            Framing::None | Framing::UntilClose => Some(0),
+        match self.facts.body {
+            BodyLength::None => Some(0),
+            BodyLength::Known(n) => self.connection.in_hand(n),
+            BodyLength::Unknown => None,
         }
     }
 
@@ -348,14 +231,25 @@ impl Exchange<'_> {
         idempotent && self.progress.as_ref().is_none_or(Progress::is_whole)
     }
 
-    /// Whether the client's connection may carry another request (RFC 9112 section 9.3).
+    /// Whether the client's connection may carry another request.
     pub(super) fn keep_alive(&self) -> bool {
-        let control = self.meta.control;
-        let wanted = match self.scratch.head.version {
-            Version::Http11 => !control.close,
-            Version::Http10 => control.keep_alive && !control.close,
-        };
-        wanted && self.connection.may_continue()
+        self.facts.persists && self.connection.may_continue()
+    }
+}
+
+/// A request counts as active until this is dropped, also by a panic.
+struct ActiveRequest<'a>(&'a WorkerShard);
+
+impl<'a> ActiveRequest<'a> {
+    fn new(shard: &'a WorkerShard) -> Self {
+        shard.requests_active.increment();
+        Self(shard)
+    }
+}
+
+impl Drop for ActiveRequest<'_> {
+    fn drop(&mut self) {
+        self.0.requests_active.decrement();
     }
 }
 
@@ -363,6 +257,7 @@ impl Exchange<'_> {
 #[inline]
 fn note_refusal(
     context: RequestContext<'_>,
+    number: u32,
     endpoint: &WorkerEndpoint,
     local: &LocalReply,
     outcome: AttemptOutcome,
@@ -371,7 +266,7 @@ fn note_refusal(
         && let LocalReply::Refusal(refusal) = local
     {
         let status = || format!("status-{}", refusal.status());
-        context.state.attempted(endpoint.address, status);
+        context.state.attempted(number, endpoint.address, status);
     }
 }
 
@@ -387,10 +282,4 @@ fn exhausted(pool: &WorkerPool, last: Option<AttemptOutcome>) -> Refusal {
         Some(AttemptOutcome::OutOfResources) => Refusal::NoBackend,
         _ => Refusal::Unreachable,
     }
-}
-
-/// Whether this request is one of those that are recorded.
-fn samples(recorder: &Recorder, worker: &Worker, rule: &Rule) -> bool {
-    recorder.takes(worker.rng.borrow_mut().next_u32())
-        && rule.policies.iter().any(|policy| recorder.wants(*policy))
 }

@@ -2,60 +2,33 @@
 //! mean.
 
 use std::pin::pin;
-use std::rc::Rc;
 use std::time::Instant;
 
 use http::Method;
 
-use super::attempted::Attempted;
 use super::blame::{self, Circumstances};
 use super::body::{
     BodySource, Duplex, H1Body, MessageSink, Pace, Progress, Reader, SILENCE, Stage, Waits, join,
     upload,
 };
-use super::context::RequestContext;
+use super::context::{RequestContext, Target};
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT, refused};
-use super::exchange::Exchange;
+use super::exchange::{Attempted, Exchange};
 use super::lease;
 use super::presence::Presence;
 use super::refusal::Refusal;
-use super::slow::Holding;
+use super::slow::{Holder, Holding};
 use super::worker::Worker;
 use crate::config::Timeouts;
-use crate::h1::Framing;
-use crate::message::{Edited, Fields, Version};
+use crate::message::{BodyLength, Edited, Fields, Version};
 use crate::net::{Buffer, IoEnd, Wait};
 use crate::policy::ByteRange;
 use crate::upstream::{
     AttemptOutcome, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
 };
 
-/// Where an attempt goes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Target<'a> {
-    /// The request's policies, which see the answer.
-    pub context: RequestContext<'a>,
-    /// The endpoint that was chosen.
-    pub endpoint: &'a Rc<WorkerEndpoint>,
-    /// Its position in the pool.
-    pub position: u32,
-    /// The ranges that the client asked for, if the proxy may cut the answer.
-    pub ranges: &'a [ByteRange],
-}
-
-impl<'a> Target<'a> {
-    fn new(context: RequestContext<'a>, lease: &Lease<'a>, ranges: &'a [ByteRange]) -> Self {
-        Self {
-            context,
-            endpoint: lease.endpoint(),
-            position: lease.position(),
-            ranges,
-        }
-    }
-}
-
-/// What is decided about an exchange before its first byte is sent.
+/// What is settled of an exchange before its first byte is sent.
 struct Plan {
     /// The length of the body, if all of it is there and none of it was sent before.
     in_hand: Option<usize>,
@@ -114,7 +87,7 @@ impl Exchange<'_> {
         failed: &[FailedAttempt],
     ) -> Attempted {
         let (worker, pool) = (context.worker, lease.pool());
-        let to = Target::new(context, &lease, ranges);
+        let to = Target::new(context, self.outcome.attempts, &lease, ranges);
         let mut _slow_place = None;
         self.slow_place = self.waits_slowly(&lease, failed);
         if self.slow_place {
@@ -168,7 +141,9 @@ impl Exchange<'_> {
     }
 
     fn presence(&self) -> Presence<'_> {
-        self.connection.presence(self.body_in_hand().is_some())
+        let half_close = self.view.settings.limits.half_close;
+        let read_whole = self.body_in_hand().is_some();
+        self.connection.presence(half_close, read_whole)
     }
 
     /// Sends the request on a connection and the response back.
@@ -180,7 +155,7 @@ impl Exchange<'_> {
     ) -> Attempted {
         let (worker, pool) = (to.context.worker, lease.pool());
         lease.begin();
-        let _hold = Holding::begin(self, worker, pool, to.endpoint);
+        let _hold = Holding::begin(&worker.holds, self.holder(), pool, to.endpoint);
         let waited = self.connection.timer.moved.waited.get();
         let (plan, duplex) = self.plan(to);
         let mut buffer = worker.buffers.small();
@@ -209,25 +184,34 @@ impl Exchange<'_> {
         self.ended(end, duplex.status(), uploaded, outcome)
     }
 
+    fn holder(&self) -> Holder<'_> {
+        Holder {
+            timer: &self.connection.timer,
+            client: self.scratch.head.client,
+            timeouts: &self.view.settings.timeouts,
+            slow_place: self.slow_place,
+        }
+    }
+
     /// Settles how the request is sent.
     fn plan(&mut self, to: Target<'_>) -> (Plan, Duplex) {
         let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
-        let framing = self.meta.framing;
+        let length = self.facts.body;
         if in_hand.is_none() && self.progress.is_none() {
-            let most = to.context.worker.settings.limits.body_bytes;
-            self.progress = Some(Progress::of_request(framing, self.may_repeat(), most));
+            let most = to.context.view.settings.limits.body_bytes;
+            self.progress = Some(Progress::of_request(length, self.may_repeat(), most));
             self.edited = self.scratch.head.fields.edited().clone();
             // Once: another attempt may be sent the trailers that have come by then.
             let spelling = to.context.rule.preserve_case;
             self.scratch.request_trailers.keep_spelling(spelling);
         }
-        let awaits = self.meta.notes.expect_continue;
+        let awaits = self.facts.notes.expect_continue;
         let expects = awaits
             && !to.endpoint.ignores_expectations.get()
-            && !matches!(framing, Framing::None | Framing::Length(0));
+            && !matches!(length, BodyLength::None | BodyLength::Known(0));
         let stage = match in_hand {
             Some(_) => Stage::Whole,
-            None if awaits && self.connection.input.is_empty() => Stage::Awaited,
+            None if awaits && self.connection.awaits_body() => Stage::Awaited,
             None => Stage::Partly,
         };
         let plan = Plan {
@@ -247,7 +231,7 @@ impl Exchange<'_> {
         plan: &Plan,
         duplex: &Duplex,
     ) -> ExchangeEnd {
-        let timeouts = &to.context.worker.settings.timeouts;
+        let timeouts = &to.context.view.settings.timeouts;
         let (mut request, mut download) = self.directions(to, connection, buffer, plan, duplex);
         let Some(progress) = request.progress.take() else {
             let sent = {
@@ -286,13 +270,13 @@ impl Exchange<'_> {
         plan: &Plan,
         duplex: &'a Duplex,
     ) -> (Request<'a>, Download<'a>) {
-        let (worker, scratch) = (to.context.worker, &mut *self.scratch);
+        let (with, scratch) = (to.context.worker_and_settings(), &mut *self.scratch);
         scratch.expect_response(to.context.rule.preserve_case);
-        let (from_client, to_client) = self.connection.open(worker, &mut scratch.out, duplex);
+        let (from_client, to_client) = self.connection.open(with, &mut scratch.out, duplex);
         let (timer, up) = (from_client.read.timer, &mut scratch.up);
-        let (upstream, mut sink) = lease::open(worker, timer, connection, buffer, up, duplex);
-        let framing = upstream_framing(self.meta.framing, &scratch.head.method);
-        sink.request(&scratch.head, framing, &to.endpoint.name, plan.expects);
+        let (upstream, mut sink) = lease::open(with, timer, connection, buffer, up, duplex);
+        let length = upstream_length(self.facts.body, &scratch.head.method);
+        sink.request(&scratch.head, length, &to.endpoint.name, plan.expects);
         sink.add(match &self.progress {
             Some(progress) => progress.kept(),
             None => &from_client.buffer.filled()[..plan.in_hand.unwrap_or_default()],
@@ -324,25 +308,25 @@ impl Exchange<'_> {
         if duplex.is_answered()
             && let Some(n) = plan.in_hand
         {
-            self.connection.input.consume(n);
+            self.connection.consume(n);
         }
-        if self.meta.notes.expect_continue {
+        if self.facts.notes.expect_continue {
             endpoint
                 .ignores_expectations
                 .set(duplex.is_answered() && self.scratch.response.version == Version::Http10);
             // A client is asked for its body once.
-            self.meta.notes.expect_continue =
+            self.facts.notes.expect_continue =
                 plan.in_hand.is_some() || duplex.stage() == Stage::Awaited;
         }
     }
 }
 
 /// A request that could have a body says that it has none (RFC 9110 section 8.6).
-fn upstream_framing(framing: Framing, method: &Method) -> Framing {
-    match framing {
-        Framing::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
-            Framing::Length(0)
+fn upstream_length(length: BodyLength, method: &Method) -> BodyLength {
+    match length {
+        BodyLength::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
+            BodyLength::Known(0)
         }
-        framing => framing,
+        length => length,
     }
 }

@@ -25,6 +25,8 @@ pub struct Forwarding {
     allow: Vec<String>,
     /// This proxy's name on a request's way, by which it knows a request that comes back.
     id: String,
+    /// A name that no other process has.
+    own: String,
     /// The field that carries it.
     mark: &'static [u8],
     /// Its values for clients of HTTP/1.0 and 1.1.
@@ -38,12 +40,18 @@ pub struct Forwarding {
 impl Forwarding {
     /// Without a name of the operator's, one that no other process has.
     pub fn new(config: &config::Forwarded) -> Self {
+        Self::of(config, format!("waypost-{:016x}", rand::rng().next_u64()))
+    }
+
+    /// The same process with another configuration.
+    pub fn next(&self, config: &config::Forwarded) -> Self {
+        Self::of(config, self.own.clone())
+    }
+
+    fn of(config: &config::Forwarded, own: String) -> Self {
         let (id, shown) = match &config.via {
             config::Via::Name(name) => (name.clone(), name.as_str()),
-            config::Via::Off | config::Via::On => (
-                format!("waypost-{:016x}", rand::rng().next_u64()),
-                "waypost",
-            ),
+            config::Via::Off | config::Via::On => (own.clone(), "waypost"),
         };
         let (mark, marks): (&[u8], _) = match config.via {
             config::Via::Off => (b"cdn-loop", [id.clone(), id.clone()]),
@@ -60,6 +68,7 @@ impl Forwarding {
             response_via: [format!("1.0 {shown}\r\n"), format!("1.1 {shown}\r\n")],
             item: item(shown),
             id,
+            own,
         }
     }
 
@@ -635,5 +644,17 @@ mod tests {
             assert_eq!((one.len(), two.len()), (1, 1));
             assert_ne!(one, two);
         }
+    }
+
+    #[test]
+    fn the_mark_stays_the_same_in_one_process() {
+        let named = |via| config::Forwarded {
+            via,
+            ..Default::default()
+        };
+        let first = Forwarding::new(&named(config::Via::Off));
+        let second = first.next(&named(config::Via::Name("edge".to_owned())));
+        let third = second.next(&named(config::Via::On));
+        assert_eq!((second.id.as_str(), &third.id), ("edge", &first.id));
     }
 }

@@ -86,7 +86,7 @@ impl Download<'_> {
     /// Reads more of the response's head. Nothing has come before it if it is the `first`.
     #[inline]
     async fn read_head(&mut self, first: bool) -> Result<(), ExchangeEnd> {
-        let half_close = self.to.context.worker.settings.limits.half_close;
+        let half_close = self.to.context.view.settings.limits.half_close;
         let read_whole = self.duplex.stage() == Stage::Whole;
         let presence = Presence::of(self.client.half(), half_close, read_whole);
         let Reader { read, buffer, .. } = &mut self.upstream;
@@ -120,7 +120,7 @@ impl Download<'_> {
             return Err(bad(Malformed::Interim));
         }
         self.upstream.buffer.consume(meta.head_len);
-        let response = self.to.context.worker.settings.timeouts.response;
+        let response = self.to.context.view.settings.timeouts.response;
         if self.duplex.stage() == Stage::Whole
             && self.sent.elapsed() < response.saturating_mul(TIMES)
         {
@@ -151,7 +151,7 @@ impl Download<'_> {
         duplex.reach(Stage::Partly);
         let (timers, timer) = (self.client.half().timers, self.client.half().timer);
         timer.disarm(Wait::UpstreamRead);
-        let body_read = self.to.context.worker.settings.timeouts.body_read;
+        let body_read = self.to.context.view.settings.timeouts.body_read;
         timers.arm(timer, Wait::ClientRead, body_read);
         self.client.interim(100, None);
         self.client.flush().await.map_err(client_end)

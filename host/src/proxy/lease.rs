@@ -3,16 +3,25 @@
 use std::time::{Duration, Instant};
 
 use super::body::{Duplex, MessageSink, Reader};
-use super::connection::{Connection, client_read};
+use super::connection::Connection;
 use super::exchange::Exchange;
+use super::halves::client_read;
+use super::settings::Settings;
 use super::worker::Worker;
-use crate::h1::{ChunkedDecoder, Decoded, Framing, HeadLimits};
-use crate::message::Fields;
+use crate::h1::{ChunkedDecoder, Decoded, HeadLimits};
+use crate::message::{BodyLength, Fields};
 use crate::net::{Buffer, IoEnd, SMALL, TimedIo, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{
     AttemptOutcome, Connection as Upstream, FailedAttempt, Lease, Place, SlowPlace, Turn,
     WorkerPool,
+};
+
+/// As large as nginx takes the heads of responses at most.
+const RESPONSE_LIMITS: HeadLimits = HeadLimits {
+    first_line: 8 * 1024,
+    bytes: 64 * 1024,
+    fields: 256,
 };
 
 /// How much of a body has arrived.
@@ -38,11 +47,11 @@ impl Exchange<'_> {
     }
 
     async fn gather_for(&mut self, patience: Duration) {
-        if self.meta.notes.expect_continue && self.connection.input.is_empty() {
+        if self.facts.notes.expect_continue && self.connection.awaits_body() {
             self.slow = true;
             return;
         }
-        let framing = self.meta.framing;
+        let length = self.facts.body;
         let Connection {
             worker,
             stream,
@@ -50,10 +59,11 @@ impl Exchange<'_> {
             input,
             ..
         } = &mut *self.connection;
-        let mut arrived = Arrived::nothing(framing);
-        let mut client = client_read(worker, timer, stream.split().0);
+        let mut arrived = Arrived::nothing(length);
+        let settings = &self.view.settings;
+        let mut client = client_read(worker, settings, timer, stream.split().0);
         worker.timers.arm(timer, Wait::ClientRead, patience);
-        while !arrived.is_enough(input.filled(), worker.head_limits) {
+        while !arrived.is_enough(input.filled(), settings.head_limits) {
             match client.read_watched(input).await {
                 Ok(n) if n > 0 => {}
                 Err(IoEnd::TimedOut) => {
@@ -199,7 +209,8 @@ impl Exchange<'_> {
         place: Option<Place>,
     ) -> Result<Upstream, AttemptOutcome> {
         worker.shard.upstream_connections.increment();
-        let (timer, patience) = (&self.connection.timer, worker.settings.timeouts.connect);
+        let patience = self.view.settings.timeouts.connect;
+        let timer = &self.connection.timer;
         match worker
             .timers
             .limit(timer, Wait::UpstreamWrite, patience, lease.connect(place))
@@ -222,7 +233,7 @@ fn may_wait(lease: &Lease<'_>, failed: &[FailedAttempt]) -> bool {
 
 /// A connection to a backend as it is read and written for one exchange.
 pub(super) fn open<'a>(
-    worker: &'a Worker,
+    (worker, settings): (&'a Worker, &Settings),
     timer: &'a Timer,
     connection: &'a mut Upstream,
     buffer: &'a mut Buffer,
@@ -230,7 +241,7 @@ pub(super) fn open<'a>(
     duplex: &'a Duplex,
 ) -> (Reader<'a>, MessageSink<'a>) {
     let (read, write) = connection.stream.split();
-    let (timers, timeouts) = (&worker.timers, &worker.settings.timeouts);
+    let (timers, timeouts) = (&worker.timers, &settings.timeouts);
     let reader = Reader {
         read: TimedIo {
             half: read,
@@ -242,7 +253,7 @@ pub(super) fn open<'a>(
         },
         buffer,
         buffers: &worker.buffers,
-        limits: worker.response_limits,
+        limits: RESPONSE_LIMITS,
     };
     let write = TimedIo {
         half: write,
@@ -273,9 +284,9 @@ impl Drop for InQueue<'_> {
 }
 
 impl Arrived {
-    fn nothing(framing: Framing) -> Self {
-        match framing {
-            Framing::Length(n) => Self::Length(n),
+    fn nothing(length: BodyLength) -> Self {
+        match length {
+            BodyLength::Known(n) => Self::Length(n),
             _ => Self::Chunked(ChunkedDecoder::default(), 0),
         }
     }

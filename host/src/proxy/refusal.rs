@@ -20,6 +20,13 @@ pub enum LocalReply {
     Refusal(Refusal),
     /// What may be done here: the request was not to go further (RFC 9110 section 7.6.2).
     Options,
+    /// The statistics.
+    Page {
+        /// Of the page.
+        content_type: &'static str,
+        /// The page.
+        body: Vec<u8>,
+    },
 }
 
 impl LocalReply {
@@ -29,6 +36,24 @@ impl LocalReply {
             self,
             Self::Reply { .. } | Self::Refusal(Refusal::PolicyFailed { .. })
         )
+    }
+
+    /// The status that is sent.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Reply { reply, .. } => reply.status,
+            Self::Refusal(refusal) => refusal.status(),
+            Self::Options | Self::Page { .. } => 200,
+        }
+    }
+
+    /// Why it is sent, for the access log; `None` if the client has what it asked for.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Reply { policy, .. } => Some(format!("answered by policy {policy:?}")),
+            Self::Refusal(refusal) => Some(refusal.reason()),
+            Self::Options | Self::Page { .. } => None,
+        }
     }
 }
 
@@ -269,5 +294,11 @@ fn malformed_status(reason: Malformed) -> u16 {
         Malformed::Version => 505,
         Malformed::Expect => 417,
         _ => 400,
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(reason: Malformed) -> Self {
+        Self::Malformed(reason)
     }
 }

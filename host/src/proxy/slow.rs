@@ -11,12 +11,8 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::body::TransferEnd;
-use super::end::{ExchangeEnd, refused};
-use super::exchange::Exchange;
-use super::refusal::Refusal;
-use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::net::{SWEEP, Slowness, Timer, Wait};
 use crate::stats::PoolShard;
@@ -44,6 +40,9 @@ struct Hold {
     patience: u64,
     /// `slow-client-rate`
     rate: u64,
+    /// The time-outs of its waits for the client.
+    body_read: Duration,
+    send: Duration,
     /// Whether it holds the right of a slow upload as well.
     slow_place: bool,
     /// Milliseconds.
@@ -56,6 +55,19 @@ struct Hold {
     breaking: bool,
 }
 
+/// Who holds a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'a> {
+    /// Of the client's connection.
+    pub timer: &'a Rc<Timer>,
+    /// The client.
+    pub client: IpAddr,
+    /// For how long the client may keep a read or a write waiting.
+    pub timeouts: &'a Timeouts,
+    /// Whether the request holds the right of a slow upload as well.
+    pub slow_place: bool,
+}
+
 /// Counts a request among those that hold limited connections until it is dropped.
 #[derive(Debug)]
 pub struct Holding<'a> {
@@ -64,35 +76,38 @@ pub struct Holding<'a> {
 }
 
 impl<'a> Holding<'a> {
-    /// From now on the request holds a connection to the backend; `None` where these are not
-    /// limited.
+    /// From now on the request that waits by this timer holds a connection to the backend; `None`
+    /// where these are not limited.
     pub fn begin(
-        exchange: &Exchange<'_>,
-        worker: &'a Worker,
+        holds: &'a Holds,
+        holder: Holder<'_>,
         pool: &WorkerPool,
         backend: &Rc<WorkerEndpoint>,
     ) -> Option<Self> {
         backend.places()?;
-        let timer = &exchange.connection.timer;
+        let timer = holder.timer;
         let hold = Hold {
             timer: Rc::clone(timer),
             backend: Rc::clone(backend),
             shard: Arc::clone(&pool.shard),
-            client: exchange.scratch.head.client,
+            client: holder.client,
             patience: u64::try_from(pool.topology.slow_client.as_millis()).unwrap_or(u64::MAX),
             rate: pool.topology.slow_client_rate.max(1),
-            slow_place: exchange.slow_place,
+            body_read: holder.timeouts.body_read,
+            send: holder.timeouts.send,
+            slow_place: holder.slow_place,
             debt: 0,
             looked: None,
             moved: 0,
             breaking: false,
         };
         timer.moved.broken_off.set(None);
-        let mut all = worker.holds.0.borrow_mut();
+        let mut all = holds.0.borrow_mut();
         timer.hold.set(all.len());
         all.push(hold);
+        drop(all);
         Some(Self {
-            holds: &worker.holds,
+            holds,
             timer: Rc::clone(timer),
         })
     }
@@ -118,7 +133,7 @@ impl Drop for Holding<'_> {
 
 impl Holds {
     /// Looks at those that others wait for, and breaks off those that were slow for too long.
-    pub fn sweep(&self, now: u64, timeouts: &Timeouts) {
+    pub fn sweep(&self, now: u64) {
         let mut all = self.0.borrow_mut();
         let mut slow: Vec<(u64, usize, Slowness)> = Vec::new();
         for (at, hold) in all.iter_mut().enumerate() {
@@ -127,7 +142,7 @@ impl Holds {
                 .places()
                 .is_some_and(|places| places.is_wanted(hold.slow_place))
             {
-                let slowness = hold.look(now, timeouts);
+                let slowness = hold.look(now);
                 slow.extend(slowness.map(|slowness| (hold.debt, at, slowness)));
             }
         }
@@ -140,10 +155,10 @@ impl Holds {
 
 impl Hold {
     /// In which way the client has been slow for too long.
-    fn look(&mut self, now: u64, timeouts: &Timeouts) -> Option<Slowness> {
+    fn look(&mut self, now: u64) -> Option<Slowness> {
         let patience = |wait: Wait| match wait {
-            Wait::ClientRead => timeouts.body_read,
-            _ => timeouts.send,
+            Wait::ClientRead => self.body_read,
+            _ => self.send,
         };
         let (timer, slowness) = (&self.timer, self.timer.slowness(patience));
         let gap = self
@@ -207,28 +222,9 @@ impl Hold {
     }
 }
 
-impl Exchange<'_> {
-    /// How the exchange ended, if it was this that ended it.
-    pub(super) fn broken_off(&self, end: ExchangeEnd, status: u16) -> ExchangeEnd {
-        match (self.connection.timer.moved.broken_off.take(), end) {
-            (Some(Slowness::Sends), ExchangeEnd::Upload(TransferEnd::SourceTimedOut)) => {
-                ExchangeEnd::Upload(TransferEnd::SourceBrokenOff)
-            }
-            (Some(Slowness::Hides), ExchangeEnd::ClientGone(_)) if status == 0 => {
-                refused(Refusal::HiddenClient)
-            }
-            (Some(_), ExchangeEnd::ClientGone(_)) => ExchangeEnd::ClientGone(
-                "the client was slow while others waited for its connection",
-            ),
-            (_, end) => end,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
     use tokio::sync::Notify;
 
@@ -237,6 +233,7 @@ mod tests {
     use crate::stats::Stats;
     use crate::upstream::{Endpoint, Places, Registry};
 
+    const PATIENCE: Duration = Duration::from_secs(60);
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
     /// A request that may owe two seconds, at 1,000 bytes a second.
@@ -254,6 +251,8 @@ mod tests {
             client: CLIENT,
             patience: 2_000,
             rate: 1_000,
+            body_read: PATIENCE,
+            send: PATIENCE,
             slow_place: false,
             debt: 0,
             looked: None,
@@ -262,96 +261,84 @@ mod tests {
         }
     }
 
-    fn timeouts() -> Timeouts {
-        Timeouts {
-            body_read: Duration::from_secs(60),
-            send: Duration::from_secs(60),
-            ..Timeouts::default()
-        }
-    }
-
     #[test]
     fn waits_for_a_client_that_sends_are_its_debt_and_bytes_pay_it_back() {
-        let (timers, timeouts) = (Timers::new(), timeouts());
+        let timers = Timers::new();
         let mut hold = hold(&timers);
         let timer = Rc::clone(&hold.timer);
-        timers.arm(&timer, Wait::ClientRead, timeouts.body_read);
+        timers.arm(&timer, Wait::ClientRead, PATIENCE);
         assert_eq!(
-            (hold.look(900, &timeouts), hold.debt),
+            (hold.look(900), hold.debt),
             (None, 900),
             "from the beginning of the wait"
         );
-        assert_eq!((hold.look(950, &timeouts), hold.debt), (None, 950));
+        assert_eq!((hold.look(950), hold.debt), (None, 950));
         assert_eq!(
-            (hold.look(1_350, &timeouts), hold.debt),
+            (hold.look(1_350), hold.debt),
             (None, 1_050),
             "being late is no client's doing"
         );
         timer.moved.read.set(500);
         assert_eq!(
-            (hold.look(1_400, &timeouts), hold.debt),
+            (hold.look(1_400), hold.debt),
             (None, 600),
             "500 bytes are half a second"
         );
-        assert_eq!(
-            (hold.look(1_450, &timeouts), hold.debt),
-            (None, 650),
-            "and count once"
-        );
+        assert_eq!((hold.look(1_450), hold.debt), (None, 650), "and count once");
         timer.moved.read.set(100_000);
         assert_eq!(
-            (hold.look(1_500, &timeouts), hold.debt),
+            (hold.look(1_500), hold.debt),
             (None, 0),
             "nothing is saved up"
         );
         timer.disarm(Wait::ClientRead);
         hold.debt = 80;
         assert_eq!(
-            (hold.look(1_550, &timeouts), hold.debt),
+            (hold.look(1_550), hold.debt),
             (None, 30),
             "nobody waits for it"
         );
-        assert_eq!((hold.look(1_600, &timeouts), hold.debt), (None, 0));
+        assert_eq!((hold.look(1_600), hold.debt), (None, 0));
     }
 
     #[test]
     fn enough_debt_is_found_at_the_second_look_at_the_earliest() {
-        let (timers, timeouts) = (Timers::new(), timeouts());
+        let timers = Timers::new();
         let mut hold = hold(&timers);
-        timers.arm(&hold.timer, Wait::ClientRead, timeouts.body_read);
-        assert_eq!((hold.look(30_000, &timeouts), hold.debt), (None, 1_999));
-        assert_eq!(hold.look(30_050, &timeouts), Some(Slowness::Sends));
+        timers.arm(&hold.timer, Wait::ClientRead, PATIENCE);
+        assert_eq!((hold.look(30_000), hold.debt), (None, 1_999));
+        assert_eq!(hold.look(30_050), Some(Slowness::Sends));
         hold.patience = 0;
-        assert_eq!(hold.look(30_100, &timeouts), None, "0 = for ever");
+        assert_eq!(hold.look(30_100), None, "0 = for ever");
         hold.patience = 2_000;
         assert_eq!(
-            (hold.look(31_000, &timeouts), hold.debt),
+            (hold.look(31_000), hold.debt),
             (None, 1_999),
             "after a lapse it begins anew"
         );
     }
 
     #[test]
-    fn acknowledged_bytes_count_and_not_those_that_the_socket_took() {
-        let (timers, timeouts) = (Timers::new(), timeouts());
+    fn what_a_client_acknowledges_counts_and_not_what_the_socket_took() {
+        let timers = Timers::new();
         let mut hold = hold(&timers);
         let timer = Rc::clone(&hold.timer);
-        timers.arm(&timer, Wait::ClientWrite, timeouts.send);
+        timers.arm(&timer, Wait::ClientWrite, PATIENCE);
         timer.moved.written.set(50_000);
         assert_eq!(
-            (hold.look(9_000, &timeouts), hold.debt),
+            (hold.look(9_000), hold.debt),
             (None, 0),
             "nothing is known of the time before"
         );
         assert!(timer.moved.asked.get());
         assert_eq!(
-            (hold.look(9_050, &timeouts), hold.debt),
+            (hold.look(9_050), hold.debt),
             (None, 0),
             "asked, and not yet noted"
         );
         let mut look = |now, unsent| {
             timer.moved.unsent.set(Some(unsent));
-            (hold.look(now, &timeouts), hold.debt)
+            (hold.look(now), hold.debt)
         };
         assert_eq!(look(9_100, 50_000), (None, 50));
         assert_eq!(look(9_150, 50_000), (None, 100));
@@ -364,12 +351,12 @@ mod tests {
 
     #[test]
     fn a_client_that_hides_counts_as_slow_only_while_it_is_watched() {
-        let (timers, timeouts) = (Timers::new(), timeouts());
+        let timers = Timers::new();
         let mut hold = hold(&timers);
         let timer = Rc::clone(&hold.timer);
         let mut look = |now, hidden| {
             timer.moved.hidden.set(hidden);
-            hold.look(now, &timeouts);
+            hold.look(now);
             hold.debt
         };
         assert_eq!(

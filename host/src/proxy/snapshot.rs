@@ -5,25 +5,28 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::settings::Settings;
 use crate::config::Config;
 use crate::decision::{PolicyEntry, WorkerPolicies, WorkerSide, lineup};
-use crate::recording::{Lineup, Recorder};
+use crate::recording::{Lineup, Sampling};
 use crate::route::RouteTable;
 use crate::stats::Stats;
 use crate::upstream::{BackendFacts, Topology, WorkerPools};
 
-/// Routes, pools and policies of one moment. Published by `app`, adopted by each worker between two
-/// requests.
+/// Settings, routes, pools and policies of one moment. Published by `app`, adopted by each worker
+/// between two requests.
 pub struct Snapshot {
     /// Grows with each publication.
     pub version: u64,
     /// The configuration.
     pub config: Arc<Config>,
+    /// The same about requests, ready for use.
+    pub settings: Arc<Settings>,
     /// The routes.
     pub routes: Arc<RouteTable>,
     /// The pools.
     pub topology: Arc<Topology>,
-    /// The policies by index.
+    /// The policies in the order of the configuration.
     pub policies: Vec<PolicyEntry>,
 }
 
@@ -32,6 +35,8 @@ pub struct Snapshot {
 pub struct WorkerSnapshot {
     /// The snapshot.
     pub snapshot: Arc<Snapshot>,
+    /// The snapshot's settings; a copy, so that a request reaches them by one pointer.
+    pub settings: Settings,
     /// This worker's side of the policies.
     pub policies: WorkerPolicies,
     /// This worker's connections and its facts about the backends.
@@ -46,8 +51,7 @@ impl WorkerSnapshot {
         Self::build(snapshot, None, stats, worker)
     }
 
-    /// The next one. What did not change is carried over: endpoints by their ids, policies by their
-    /// names.
+    /// The next one. What did not change is carried over: endpoints and policies, by their ids.
     pub fn next(&self, snapshot: Arc<Snapshot>, stats: &Stats, worker: usize) -> Self {
         Self::build(snapshot, Some(self), stats, worker)
     }
@@ -68,14 +72,15 @@ impl WorkerSnapshot {
         };
         Self {
             policies: WorkerPolicies::new(&snapshot.policies, former.map(|f| &f.policies), side),
+            settings: Settings::clone(&snapshot.settings),
             snapshot,
             pools,
             lineup: OnceCell::new(),
         }
     }
 
-    /// The lineup for the records of this snapshot.
-    pub(super) fn lineup(&self, recorder: &Recorder) -> &Arc<Lineup> {
+    /// What is the same in all records of this snapshot.
+    pub(super) fn lineup(&self, sampling: &Sampling) -> &Arc<Lineup> {
         let Snapshot {
             version,
             topology,
@@ -83,7 +88,7 @@ impl WorkerSnapshot {
             ..
         } = &*self.snapshot;
         self.lineup
-            .get_or_init(|| Arc::new(lineup(recorder, *version, &topology.pools, policies)))
+            .get_or_init(|| Arc::new(lineup(sampling, *version, &topology.pools, policies)))
     }
 }
 

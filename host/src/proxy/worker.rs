@@ -8,53 +8,36 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rand::rngs::SmallRng;
 
-use super::access_log::AccessLog;
-use super::forwarding::Forwarding;
 use super::scratch::Scratch;
+use super::settings::Settings;
 use super::slow::Holds;
 use super::snapshot::WorkerSnapshot;
-use crate::config::{Limits, Paths, Timeouts};
 use crate::decision::{FaultLog, Tokens};
-use crate::h1::HeadLimits;
 use crate::net::{Buffers, Timers};
+use crate::observe::access_log::AccessLog;
 use crate::recording::Recorder;
 use crate::stats::{Stats, WorkerShard};
 
-/// The operator's decisions that the data plane needs, the same for all workers.
+/// What all workers have in common for the life of the process.
 #[derive(Clone)]
-pub struct Settings {
-    /// The limits for clients.
-    pub limits: Limits,
-    /// How long things may take.
-    pub timeouts: Timeouts,
-    /// How clients are described to backends.
-    pub forwarding: Arc<Forwarding>,
-    /// How paths are read and sent on.
-    pub paths: Paths,
-    /// The tokens for explaining requests.
+pub struct Shared {
+    /// All counters.
+    pub stats: Stats,
+    /// Which tokens have a request explained.
     pub explain: Tokens,
-    /// The path that serves the statistics, and what renders them: from the request's `accept`
-    /// field to a content type and a body.
-    pub stats_page: Option<(String, StatsPage)>,
-    /// Where requests are recorded, if they are.
+    /// Renders the statistics for the settings' path.
+    pub stats_page: StatsPage,
+    /// Where sampled requests go; `None` if there is no recording.
     pub recorder: Option<Recorder>,
-    /// Whether any route wants header names as they were spelled.
-    pub keeps_spelling: bool,
 }
 
-/// Renders the statistics.
+/// Renders the statistics: from the request's `accept` field to a content type and a body.
 pub type StatsPage = Arc<dyn Fn(Option<&[u8]>) -> (&'static str, Vec<u8>) + Send + Sync>;
 
 /// A worker. Connections hold an `Rc` of it.
 pub struct Worker {
-    /// The operator's decisions.
-    pub settings: Settings,
-    /// Bounds of a request head.
-    pub head_limits: HeadLimits,
-    /// Bounds of a response head.
-    pub response_limits: HeadLimits,
-    /// All counters.
-    pub stats: Stats,
+    /// What it shares with the others.
+    pub shared: Shared,
     /// This worker's counters.
     pub shard: Arc<WorkerShard>,
     /// This worker's number.
@@ -97,34 +80,12 @@ const KEPT_SCRATCH: usize = 256;
 /// Backends' idle connections are looked at this often, in milliseconds.
 const UPSTREAM_SWEEP: u64 = 1_000;
 
-/// As large as nginx takes the heads of responses at most.
-const RESPONSE_LIMITS: HeadLimits = HeadLimits {
-    first_line: 8 * 1024,
-    bytes: 64 * 1024,
-    fields: 256,
-};
-
 impl Worker {
     /// A worker that has not served anything.
-    pub fn new(
-        index: usize,
-        settings: Settings,
-        stats: Stats,
-        access_log: AccessLog,
-        view: WorkerSnapshot,
-    ) -> Self {
-        let limits = &settings.limits;
-        let head_limits = HeadLimits {
-            first_line: limits.request_line,
-            bytes: limits.header_bytes,
-            fields: limits.header_count,
-        };
+    pub fn new(index: usize, shared: Shared, access_log: AccessLog, view: WorkerSnapshot) -> Self {
         let worker = Self {
-            head_limits,
-            response_limits: RESPONSE_LIMITS,
-            shard: Arc::clone(&stats.workers()[index]),
-            stats,
-            settings,
+            shard: Arc::clone(&shared.stats.workers()[index]),
+            shared,
             index,
             timers: Timers::new(),
             buffers: Buffers::default(),
@@ -149,6 +110,12 @@ impl Worker {
     /// What decides requests that begin now.
     pub fn view(&self) -> Rc<WorkerSnapshot> {
         Rc::clone(&self.view.borrow())
+    }
+
+    /// Reads the newest settings, for what is not part of a request.
+    #[inline]
+    pub fn latest<T>(&self, read: impl FnOnce(&Settings) -> T) -> T {
+        read(&self.view.borrow().settings)
     }
 
     /// The generation of the topology that policies know.
@@ -194,16 +161,17 @@ impl Worker {
     pub fn sweep(&self) {
         self.shard.heartbeats.increment();
         self.timers.sweep();
-        self.holds.sweep(self.timers.now(), &self.settings.timeouts);
+        self.holds.sweep(self.timers.now());
         self.update_date();
         self.access_log.flush();
         let now = self.timers.now();
         self.view.borrow().pools.make_room();
         if now >= self.swept_upstream.get() + UPSTREAM_SWEEP {
             self.swept_upstream.set(now);
-            let idle =
-                u64::try_from(self.settings.timeouts.upstream_idle.as_millis()).unwrap_or(u64::MAX);
-            self.view().pools.sweep(now.saturating_sub(idle));
+            let view = self.view();
+            let idle = view.settings.timeouts.upstream_idle.as_millis();
+            let idle = u64::try_from(idle).unwrap_or(u64::MAX);
+            view.pools.sweep(now.saturating_sub(idle));
         }
     }
 

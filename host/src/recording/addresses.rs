@@ -16,7 +16,7 @@ pub(super) struct Sought {
 
 impl Sought {
     /// The client's address; every address if `all`.
-    pub fn new(client: IpAddr, all: bool) -> Self {
+    pub(super) fn new(client: IpAddr, all: bool) -> Self {
         let client = client.to_canonical();
         Self {
             client,
@@ -26,7 +26,7 @@ impl Sought {
     }
 
     /// The first match from here on, and its position.
-    pub fn next(&self, text: &[u8], from: usize) -> Option<(Range<usize>, IpAddr)> {
+    pub(super) fn next(&self, text: &[u8], from: usize) -> Option<(Range<usize>, IpAddr)> {
         (from..text.len()).find_map(|at| self.here(text, at))
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Flushed {
 
 impl RecordFile {
     /// Begins a file. An existing file that is not empty is rotated.
-    pub fn open(path: &Path, max_bytes: u64) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, max_bytes: u64) -> io::Result<Self> {
         match fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => {
                 return Err(io::Error::new(
@@ -59,33 +59,33 @@ impl RecordFile {
     }
 
     /// Whether a line of this many bytes fits into this file.
-    pub fn has_room(&self, bytes: usize) -> bool {
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.file.is_some() && self.length + (self.pending.len() + bytes) as u64 <= self.max_bytes
     }
 
     /// Whether this many bytes fit into a new file.
-    pub fn can_hold(&self, bytes: usize) -> bool {
+    pub(super) fn can_hold(&self, bytes: usize) -> bool {
         bytes as u64 <= self.max_bytes
     }
 
     /// Whether no line waits to be written.
-    pub fn is_flushed(&self) -> bool {
+    pub(super) fn is_flushed(&self) -> bool {
         self.pending.is_empty()
     }
 
     /// Whether it is time for a flush.
-    pub fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         self.pending.len() >= PIECE
     }
 
     /// Adds a line, to be written with the next flush.
-    pub fn add(&mut self, line: &[u8]) {
+    pub(super) fn add(&mut self, line: &[u8]) {
         self.pending.extend_from_slice(line);
         self.lines += 1;
     }
 
     /// Writes the added lines. After an error none of them is in the file.
-    pub fn flush(&mut self) -> Flushed {
+    pub(super) fn flush(&mut self) -> Flushed {
         let (lines, bytes) = (std::mem::take(&mut self.lines), self.pending.len() as u64);
         if bytes == 0 {
             return Flushed::default();
@@ -120,7 +120,7 @@ impl RecordFile {
     }
 
     /// Whether its path still leads to this file; false if it was moved away or removed.
-    pub fn is_in_place(&self) -> bool {
+    pub(super) fn is_in_place(&self) -> bool {
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
@@ -137,7 +137,7 @@ impl RecordFile {
     }
 
     /// Rotates the file, replacing the one rotated before, and begins a new one.
-    pub fn rotate(&mut self) -> io::Result<()> {
+    pub(super) fn rotate(&mut self) -> io::Result<()> {
         self.file = None;
         match fs::rename(&self.path, aside(&self.path)) {
             // Another process has moved it.

@@ -9,6 +9,7 @@ mod file;
 mod format;
 mod reader;
 mod redact;
+mod sampling;
 mod secrets;
 mod words;
 mod writer;
@@ -19,5 +20,6 @@ pub use format::{
 };
 pub use reader::{Next, ReadError, Reader};
 pub use redact::is_redacted;
+pub use sampling::Sampling;
 pub use words::{Recordable, fields};
 pub use writer::{Held, RecordWriter, Recorder};

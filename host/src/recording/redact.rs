@@ -15,6 +15,7 @@ use super::secrets::{Secrets, base64_decoded};
 use crate::config::RecordingConfig;
 use crate::message::names::{self, Claim, Owned, Owner};
 use crate::policy::Octets;
+use crate::units::hex;
 
 /// The prefix of a hash.
 pub(super) const MARK: &str = "redacted:";
@@ -42,7 +43,7 @@ struct Hidden {
 }
 
 impl Redactor {
-    pub fn new(record: &RecordingConfig) -> Self {
+    pub(super) fn new(record: &RecordingConfig) -> Self {
         Self {
             key: rand::random(),
             fields: record.redact.clone(),
@@ -52,7 +53,7 @@ impl Redactor {
     }
 
     /// Redacts a request.
-    pub fn apply(&self, request: &mut Request) {
+    pub(super) fn apply(&self, request: &mut Request) {
         let mut secrets = Secrets::default();
         each_list(request, &mut |list| {
             list.iter_mut()
@@ -203,11 +204,9 @@ impl Redactor {
     }
 
     fn hash(&self, secret: &[u8]) -> Vec<u8> {
-        let hash: String = self.digest(secret)[..8]
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
-        [MARK, &hash].concat().into_bytes()
+        [MARK, &hex(&self.digest(secret)[..8])]
+            .concat()
+            .into_bytes()
     }
 
     fn digest(&self, secret: &[u8]) -> [u8; 32] {

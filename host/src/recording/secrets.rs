@@ -21,7 +21,7 @@ type Secret = (Vec<u8>, Vec<u8>);
 
 impl Secrets {
     /// Adds a value, unless it is too short.
-    pub fn add(&mut self, secret: &[u8], hash: &[u8]) {
+    pub(super) fn add(&mut self, secret: &[u8], hash: &[u8]) {
         let Some(start) = secret.first_chunk::<LEAST>() else {
             return;
         };
@@ -39,7 +39,7 @@ impl Secrets {
 
     /// Adds a value and its decoded forms, all with the same hash, so that a component that decodes
     /// the recorded value finds what it stored.
-    pub fn add_with_forms(&mut self, secret: &[u8], hash: &[u8]) {
+    pub(super) fn add_with_forms(&mut self, secret: &[u8], hash: &[u8]) {
         self.add(secret, hash);
         let bare = secret
             .strip_prefix(b"\"")
@@ -51,13 +51,13 @@ impl Secrets {
     }
 
     /// Whether there are too many.
-    pub fn are_too_many(&self) -> bool {
+    pub(super) fn are_too_many(&self) -> bool {
         self.count > MOST
     }
 
     /// Replaces them in one pass, so that replacements are not searched. At each position the
     /// longest match wins.
-    pub fn replace(&self, text: &mut Vec<u8>) {
+    pub(super) fn replace(&self, text: &mut Vec<u8>) {
         if self.by_start.is_empty() {
             return;
         }

@@ -10,9 +10,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::file::{Flushed, RecordFile};
-use super::format::{FORMAT, Isolation, Line, Lineup, Policy, Request};
+use super::format::{Line, Lineup, Request};
 use super::redact::Redactor;
-use crate::config::{self, Config, RecordingConfig};
+use crate::config::RecordingConfig;
 use crate::ground;
 use crate::stats::{RecordingShard, Stats, WorkerShard};
 
@@ -32,10 +32,6 @@ const LOOK: Duration = Duration::from_millis(5);
 /// A worker's end of the recording. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    /// A request is recorded if its random number of 32 bits is below this.
-    threshold: u64,
-    record: Arc<RecordingConfig>,
-    lineup: Arc<Lineup>,
     sink: SyncSender<Message>,
     queued: Arc<AtomicUsize>,
 }
@@ -80,7 +76,7 @@ impl Drop for Held {
 
 impl RecordWriter {
     /// Begins the file and starts the thread.
-    pub fn start(record: &RecordingConfig, config: &Config, stats: &Stats) -> io::Result<Self> {
+    pub fn start(record: &RecordingConfig, stats: &Stats) -> io::Result<Self> {
         let file = RecordFile::open(&record.file, record.max_bytes)?;
         let (sink, messages) = sync_channel(WAITING);
         let queued = Arc::new(AtomicUsize::new(0));
@@ -97,13 +93,7 @@ impl RecordWriter {
             .spawn(move || {
                 ground::keeps_running("the recording's thread", || writer.run(&messages));
             })?;
-        let recorder = Recorder {
-            threshold: (record.sample.clamp(0.0, 1.0) * (u64::from(u32::MAX) + 1) as f64) as u64,
-            lineup: Arc::new(lineup(record, config)),
-            record: Arc::new(record.clone()),
-            sink,
-            queued,
-        };
+        let recorder = Recorder { sink, queued };
         Ok(Self { recorder, thread })
     }
 
@@ -139,24 +129,6 @@ impl RecordWriter {
 }
 
 impl Recorder {
-    /// The common part of all lineups, without pools and generations.
-    pub fn lineup(&self) -> &Lineup {
-        &self.lineup
-    }
-
-    /// Whether a request with this random number is recorded.
-    pub fn takes(&self, lot: u32) -> bool {
-        u64::from(lot) < self.threshold
-    }
-
-    /// Whether calls of this policy are recorded.
-    pub fn wants(&self, policy: usize) -> bool {
-        self.record
-            .policies
-            .as_ref()
-            .is_none_or(|wanted| wanted.contains(&policy))
-    }
-
     /// The memory of a request that begins now: nothing yet.
     pub fn hold(&self) -> Held {
         Held {
@@ -180,61 +152,6 @@ impl Recorder {
         {
             shard.records_dropped.increment();
         }
-    }
-}
-
-/// The recorded facts about the policies that the configuration determines.
-fn lineup(record: &RecordingConfig, config: &Config) -> Lineup {
-    let policy = |(index, policy): (usize, &config::Policy)| {
-        let routes = config
-            .routes
-            .iter()
-            .filter(|route| route.policies.contains(&index));
-        let mut pools: Vec<u32> = routes
-            .filter_map(|route| u32::try_from(route.pool).ok())
-            .collect();
-        pools.sort_unstable();
-        pools.dedup();
-        Policy {
-            name: policy.name.clone(),
-            settings: policy.settings.clone(),
-            pools,
-            deadline_microseconds: u64::try_from(policy.deadline.as_micros()).unwrap_or(u64::MAX),
-            memory_bytes: policy.memory,
-            isolation: match policy.isolation {
-                config::Isolation::Worker => Isolation::Worker,
-                config::Isolation::Request => Isolation::Request,
-            },
-            store_entries: policy.store.entries,
-            store_bytes: policy.store.bytes,
-            active: None,
-            trial: None,
-        }
-    };
-    let wanted = |index: &usize| {
-        record
-            .policies
-            .as_ref()
-            .is_none_or(|wanted| wanted.contains(index))
-    };
-    let policies = config
-        .policies
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| wanted(index))
-        .map(policy);
-    Lineup {
-        format: FORMAT,
-        waypost: env!("CARGO_PKG_VERSION").to_owned(),
-        lineup: 0,
-        time: 0,
-        workers: config.workers,
-        sample: record.sample,
-        redact: record.redact.clone(),
-        redact_query: record.redact_query,
-        redact_client: record.redact_client,
-        pools: Vec::new(),
-        policies: policies.collect(),
     }
 }
 

@@ -53,12 +53,12 @@ pub(super) struct Decisions {
 
 impl Decisions {
     /// What this hook decided, if it was asked.
-    pub fn of(&self, hook: Hook) -> Option<Result<&HookAnswer, &Fault>> {
+    pub(super) fn of(&self, hook: Hook) -> Option<Result<&HookAnswer, &Fault>> {
         self.answers[hook.index()].as_ref().map(Result::as_ref)
     }
 
-    /// The result of the selection, if the policy selects.
-    pub fn selection(&self) -> Option<Result<&Selected, &Fault>> {
+    /// What the selection came to, if it was asked for.
+    pub(super) fn selection(&self) -> Option<Result<&Selected, &Fault>> {
         match self.of(Hook::Selection)? {
             Ok(HookAnswer::Selected(selected)) => Some(Ok(selected)),
             Ok(_) => None,
@@ -67,7 +67,7 @@ impl Decisions {
     }
 
     /// The backend that was selected.
-    pub fn backend(&self) -> Option<u32> {
+    pub(super) fn backend(&self) -> Option<u32> {
         match self.selection() {
             Some(Ok(Selected::Backend(backend))) => Some(*backend),
             _ => None,
@@ -75,13 +75,13 @@ impl Decisions {
     }
 
     /// The answer that the client would get from the policy, and the hook that gave it.
-    pub fn answer(&self) -> Option<(Hook, &Reply)> {
+    pub(super) fn answer(&self) -> Option<(Hook, &Reply)> {
         let replies = |hook| self.of(hook)?.ok()?.reply().map(|reply| (hook, reply));
         Hook::ALL.into_iter().find_map(replies)
     }
 
     /// The hooks that failed, and how.
-    pub fn faults(&self) -> impl Iterator<Item = (Hook, &Fault)> {
+    pub(super) fn faults(&self) -> impl Iterator<Item = (Hook, &Fault)> {
         let fault = |hook| self.of(hook)?.err().map(|fault| (hook, fault));
         Hook::ALL.into_iter().filter_map(fault)
     }

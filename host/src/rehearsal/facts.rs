@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The live facts about one backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BackendState {
+pub(super) struct BackendState {
     /// Requests sent and not yet answered in full.
     pub in_flight: u32,
     /// Moving average of the time to the response head, in microseconds.
@@ -30,7 +30,7 @@ impl Default for BackendState {
 
 /// The facts of all pools; can be changed between two questions.
 #[derive(Debug)]
-pub struct GivenFacts {
+pub(super) struct GivenFacts {
     pools: Vec<Box<[Given]>>,
 }
 
@@ -44,7 +44,7 @@ struct Given {
 
 impl GivenFacts {
     /// Pools by their ids, with the states of their backends.
-    pub fn new(pools: &[Vec<BackendState>]) -> Self {
+    pub(super) fn new(pools: &[Vec<BackendState>]) -> Self {
         let facts = Self {
             pools: pools
                 .iter()
@@ -57,15 +57,15 @@ impl GivenFacts {
         facts
     }
 
-    /// Replaces the facts about a pool's backends.
-    pub fn set_pool(&self, pool: u32, states: &[BackendState]) {
+    /// Replaces what is known of a pool's backends.
+    pub(super) fn set_pool(&self, pool: u32, states: &[BackendState]) {
         for (backend, state) in (0..).zip(states) {
             self.set(pool, backend, *state);
         }
     }
 
-    /// Replaces the facts about a backend; an unknown one is ignored.
-    pub fn set(&self, pool: u32, backend: u32, state: BackendState) {
+    /// Replaces what is known of a backend; one that is not there is ignored.
+    pub(super) fn set(&self, pool: u32, backend: u32, state: BackendState) {
         let Some(given) = self.given(pool, backend) else {
             return;
         };

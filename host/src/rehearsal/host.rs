@@ -14,7 +14,9 @@ use crate::decision::{
     WorkerPolicies, ask_hook, may_ask_for_range,
 };
 use crate::message::RequestHead;
-use crate::policy::{Attempt, Hook, LogLine, Message, PolicyHandle, Script, Store};
+use crate::policy::{
+    Attempt, Hook, LogLine, Message, PolicyHandle, PolicyId, PolicyIds, Script, Store,
+};
 use crate::stats::{PolicyShard, PolicyStats};
 
 /// A policy that can be asked.
@@ -22,6 +24,7 @@ pub(super) struct Host {
     handle: Rc<RefCell<PolicyHandle>>,
     /// The policy alone, as a route has it.
     policies: WorkerPolicies,
+    policy: PolicyId,
     facts: Arc<GivenFacts>,
     stats: Arc<PolicyStats>,
     clock: Option<Arc<AtomicU64>>,
@@ -31,7 +34,7 @@ pub(super) struct Host {
 
 impl Host {
     /// Of a policy with this handle. `clock` is what its store follows, if that is not the time.
-    pub fn new(
+    pub(super) fn new(
         handle: PolicyHandle,
         facts: Arc<GivenFacts>,
         stats: Arc<PolicyStats>,
@@ -40,10 +43,12 @@ impl Host {
         let generation = Arc::clone(handle.generation());
         let handle = Rc::new(RefCell::new(handle));
         let shard = Arc::clone(&stats.shards[0]);
-        let slot = PolicySlot::of_one(Rc::clone(&handle), shard);
+        let policy = PolicyIds::default().id(generation.name());
+        let slot = PolicySlot::of_one(policy, Rc::clone(&handle), shard);
         Self {
             handle,
-            policies: WorkerPolicies::from_slots(vec![slot]),
+            policies: WorkerPolicies::from_slots([slot]),
+            policy,
             facts,
             stats,
             clock,
@@ -53,7 +58,7 @@ impl Host {
     }
 
     /// Asks all hooks that there are, as the proxy does; an answer for the client ends it.
-    pub fn ask(&mut self, question: Question) -> Decisions {
+    pub(super) fn ask(&mut self, question: Question) -> Decisions {
         let Question {
             mut head,
             pool,
@@ -72,7 +77,7 @@ impl Host {
             route: ChainRoute {
                 number: 0,
                 pool,
-                policies: &[0],
+                policies: &[self.policy],
             },
             policies: &self.policies,
             state: &state,
@@ -86,7 +91,7 @@ impl Host {
     }
 
     /// Asks one hook, if the proxy would ask it about this.
-    pub fn ask_one(&mut self, hook: Hook, question: Question) -> Decisions {
+    pub(super) fn ask_one(&mut self, hook: Hook, question: Question) -> Decisions {
         let Question {
             mut head,
             pool,
@@ -123,23 +128,23 @@ impl Host {
     }
 
     /// The handle, to be asked without a script.
-    pub fn handle(&self) -> RefMut<'_, PolicyHandle> {
+    pub(super) fn handle(&self) -> RefMut<'_, PolicyHandle> {
         self.handle.borrow_mut()
     }
 
-    /// The policy's facts about its backends.
-    pub fn facts(&self) -> &GivenFacts {
+    /// What the policy may know of its backends.
+    pub(super) fn facts(&self) -> &GivenFacts {
         &self.facts
     }
 
     /// The policy's store.
-    pub fn store(&self) -> &Store {
+    pub(super) fn store(&self) -> &Store {
         &self.store
     }
 
     /// Sets the time of the store, in nanoseconds, if it does not follow the real one: as
     /// [`Script::monotonic`] does with each question.
-    pub fn set_time(&self, nanoseconds: u64) {
+    pub(super) fn set_time(&self, nanoseconds: u64) {
         if let Some(clock) = &self.clock {
             clock.store(nanoseconds, Relaxed);
         }
@@ -151,13 +156,13 @@ impl Host {
         }
     }
 
-    /// The policy's log lines during setup, if a script was given for that.
-    pub fn heard_at_setup(&self) -> &[LogLine] {
+    /// What the policy wrote into its log while it was set up, if a script was given for that.
+    pub(super) fn heard_at_setup(&self) -> &[LogLine] {
         &self.heard_at_setup
     }
 
     /// The policy's own counters, by name.
-    pub fn counters(&self) -> BTreeMap<String, u64> {
+    pub(super) fn counters(&self) -> BTreeMap<String, u64> {
         let names = self
             .stats
             .counter_names
@@ -177,8 +182,8 @@ impl Host {
             .collect()
     }
 
-    /// The policy's statistics.
-    pub fn shard(&self) -> &PolicyShard {
+    /// What is counted of the policy.
+    pub(super) fn shard(&self) -> &PolicyShard {
         &self.stats.shards[0]
     }
 }

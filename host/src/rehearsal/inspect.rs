@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::RehearsalError;
 use super::harness::{Harness, Setup};
-use super::report::size;
 use super::scenario::default_setup;
 use super::source::Source;
 use crate::policy::{Anatomy, Compiler, EngineOptions, Form, Interface, PolicyError, Refusal};
 use crate::text::plain;
+use crate::units::size;
 
 /// The proxy's default limit of a policy's memory.
 const DEFAULT_MEMORY: u64 = 16 << 20;
@@ -83,7 +83,7 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
 
 impl Inspection {
     /// For people.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let anatomy = &self.anatomy;
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -129,7 +129,7 @@ impl Inspection {
     }
 
     /// For scripts.
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let anatomy = &self.anatomy;
         let interfaces = |all: &[Interface]| -> Value {
             all.iter()

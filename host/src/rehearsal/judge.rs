@@ -22,7 +22,7 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    pub fn new(
+    pub(super) fn new(
         what: impl Into<String>,
         expected: impl Into<String>,
         actual: impl Into<String>,

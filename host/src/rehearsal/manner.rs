@@ -7,13 +7,12 @@ use serde_json::Value;
 
 use super::RehearsalError;
 use super::source::{LARGEST_TEXT, read};
-use crate::cli::Format;
 use crate::ground;
 
 /// How results are shown.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
-    /// As JSON, even if `--format` says otherwise.
+    /// As JSON.
     pub json: bool,
     /// Whether standard error is a terminal.
     pub terminal: bool,
@@ -26,12 +25,6 @@ pub enum Outcome {
     Fine,
     /// The policy would be refused, or did not meet the expectations; standard output says why.
     Failed,
-}
-
-impl Manner {
-    pub(super) fn is_json(self, format: Format) -> bool {
-        self.json || format == Format::Json
-    }
 }
 
 /// JSON, or `@` and a file that holds it.

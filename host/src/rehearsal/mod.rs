@@ -1,13 +1,14 @@
 //! Rehearsal: what would a policy do, without traffic?
 //!
-//! A `Host` holds a component in a separate engine, with the backends, facts, draws, time and store
-//! of a `Setup` and a script, and calls it through a chain of `decision`. `waypost policy test`
-//! (`scenario`, `run`, `judge`, `report`, `junit`) and `bench` use it; `inspect` and `pack` need
-//! none. `replay` repeats the calls that a proxy recorded. Called by `app` with what `cli` read.
-//! Never opens a socket, never touches a running proxy, never asks a hook otherwise than through
-//! `decision`.
+//! A `Host` holds a component that is loaded in an engine of its own, with backends, facts, draws,
+//! time and store as a `Setup` and a script say, and has a chain of `decision` ask it. On it stand
+//! `waypost policy test` (`scenario`, `run`, `judge`, `report`, `junit`) and `bench`; `inspect` and
+//! `pack` need none. `replay` asks about what a proxy recorded. Called by `app` with a command of
+//! `options`. Never opens a socket, never touches a running proxy, never asks a hook otherwise than
+//! through `decision`.
 
 mod bench;
+mod columns;
 mod commands;
 mod decisions;
 mod error;
@@ -18,6 +19,8 @@ mod inspect;
 mod judge;
 mod junit;
 mod manner;
+mod measured;
+mod options;
 #[cfg(feature = "authoring")]
 mod pack;
 mod replay;
@@ -38,4 +41,7 @@ pub use commands::rehearse;
 pub use error::RehearsalError;
 pub use harness::Harness;
 pub use manner::{Manner, Outcome};
+#[cfg(feature = "authoring")]
+pub use options::Pack;
+pub use options::{Bench, Command, Component, Diff, Playback, Replay, Test};
 pub use source::Source;

@@ -4,21 +4,21 @@ use std::path::Path;
 
 use super::RehearsalError;
 use super::manner::{Outcome, write};
+use super::options::Pack;
 use super::source::read;
-use crate::cli::Pack;
 use crate::config::CompileLimits;
 use crate::policy::Compiler;
 
 /// A core module before it is packed.
 const LARGEST_MODULE: u64 = 256 << 20;
 
-pub(super) fn write_packed(flags: &Pack) -> Result<Outcome, RehearsalError> {
+pub(super) fn write_packed(asked: &Pack) -> Result<Outcome, RehearsalError> {
     let component = pack(
-        &flags.module,
-        &read(&flags.module, LARGEST_MODULE)?,
-        flags.compiling.limits(),
+        &asked.module,
+        &read(&asked.module, LARGEST_MODULE)?,
+        asked.compiling,
     )?;
-    write(&flags.output, &component)?;
+    write(&asked.output, &component)?;
     Ok(Outcome::Fine)
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::judge::Difference;
 use super::run::{Failure, Played};
 use crate::text::plain;
+use crate::units::nanoseconds;
 
 /// The whole report: a line for each scenario, and its failures below.
 pub(super) fn text(all: &[Played], left_out: usize, took: Duration) -> String {
@@ -44,7 +45,7 @@ pub(super) fn text(all: &[Played], left_out: usize, took: Duration) -> String {
     let _ = writeln!(
         text,
         "{passed} passed, {failed} failed{left_out}, in {}",
-        time(took.as_nanos() as u64)
+        nanoseconds(took.as_nanos() as u64)
     );
     text
 }
@@ -102,23 +103,4 @@ pub(super) fn failure(failure: &Failure, indent: &str) -> String {
         let _ = writeln!(text, "{indent}  actual    {}", plain(&difference.actual));
     }
     text
-}
-
-/// With a unit that fits.
-pub(super) fn time(nanoseconds: u64) -> String {
-    match nanoseconds {
-        0..1_000 => format!("{nanoseconds} ns"),
-        1_000..1_000_000 => format!("{:.1} us", nanoseconds as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} ms", nanoseconds as f64 / 1e6),
-        _ => format!("{:.1} s", nanoseconds as f64 / 1e9),
-    }
-}
-
-/// The same of a size.
-pub(super) fn size(bytes: u64) -> String {
-    match bytes {
-        0..1024 => format!("{bytes} bytes"),
-        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
-        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-    }
 }

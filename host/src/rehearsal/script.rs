@@ -31,7 +31,7 @@ pub(super) struct Notes {
 
 impl Notes {
     /// Notes of nothing yet.
-    pub fn new(script: Script) -> RefCell<Self> {
+    pub(super) fn new(script: Script) -> RefCell<Self> {
         RefCell::new(Self {
             script,
             decisions: Decisions::default(),
@@ -58,7 +58,7 @@ impl Notes {
 
 impl<'a> Scripted<'a> {
     /// With these notes, and these facts of backends.
-    pub fn new(notes: &'a RefCell<Notes>, facts: &'a GivenFacts) -> Self {
+    pub(super) fn new(notes: &'a RefCell<Notes>, facts: &'a GivenFacts) -> Self {
         Self { notes, facts }
     }
 }

@@ -4,6 +4,7 @@ use tracing::Level;
 
 use super::harness::PoolSetup;
 use crate::policy::{LogLine, Reply};
+use crate::units::hex;
 
 /// Bytes of a value or a body that are shown.
 const SHOWN: usize = 200;
@@ -71,9 +72,6 @@ pub(super) fn shown(bytes: &[u8]) -> String {
     };
     match std::str::from_utf8(cut) {
         Ok(text) => format!("{text:?}{more}"),
-        Err(_) => {
-            let digits: String = cut.iter().map(|b| format!("{b:02x}")).collect();
-            format!("hex {digits}{more}")
-        }
+        Err(_) => format!("hex {}{more}", hex(cut)),
     }
 }

@@ -30,7 +30,7 @@ impl Default for Times {
 }
 
 impl Times {
-    pub fn record(&mut self, took: Duration) {
+    pub(super) fn record(&mut self, took: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.counts[part(nanoseconds)] += 1;
         self.count += 1;
@@ -39,12 +39,12 @@ impl Times {
     }
 
     /// In nanoseconds; 0 if there are none.
-    pub fn mean(&self) -> u64 {
+    pub(super) fn mean(&self) -> u64 {
         self.sum.checked_div(self.count).unwrap_or(0)
     }
 
     /// How many fit in a second, one after the other.
-    pub fn per_second(&self) -> u64 {
+    pub(super) fn per_second(&self) -> u64 {
         if self.sum == 0 {
             0
         } else {
@@ -53,7 +53,7 @@ impl Times {
     }
 
     /// The nanoseconds that this share of all do not exceed; 0 if there are none.
-    pub fn quantile(&self, share: f64) -> u64 {
+    pub(super) fn quantile(&self, share: f64) -> u64 {
         let rank = (self.count as f64 * share).ceil().max(1.0) as u64;
         let mut seen = 0;
         let part = self.counts.iter().position(|n| {

@@ -185,7 +185,7 @@ pub(super) enum Fate {
 
 impl Details {
     /// The outcome of this generation of this component.
-    pub fn fate(&self, generation: u64, digest: &str) -> Fate {
+    pub(super) fn fate(&self, generation: u64, digest: &str) -> Fate {
         let known = self
             .generations
             .iter()
@@ -220,7 +220,7 @@ impl Details {
     }
 
     /// The newest generation of this component.
-    pub fn newest_of(&self, digest: &str) -> Option<u64> {
+    pub(super) fn newest_of(&self, digest: &str) -> Option<u64> {
         self.generations
             .iter()
             .filter(|e| e.digest == digest)
@@ -230,7 +230,7 @@ impl Details {
 }
 
 impl Faults {
-    pub fn all(self) -> u64 {
+    pub(super) fn all(self) -> u64 {
         self.traps + self.deadlines + self.invalid + self.unbuilt
     }
 }

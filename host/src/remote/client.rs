@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::RemoteError;
-use crate::cli::Address;
+use crate::config::AdminAddress;
 use crate::text::{is_unseen, plain};
 
 /// Time to connect; a machine that is up answers immediately.
@@ -31,7 +31,7 @@ const LARGEST: usize = 32 << 20;
 /// The admin listener of one proxy.
 #[derive(Debug)]
 pub(super) struct Client {
-    address: Address,
+    address: AdminAddress,
     token: Option<HeaderValue>,
 }
 
@@ -41,25 +41,25 @@ pub(super) struct Answer {
     /// The body as received.
     pub text: String,
     value: Value,
-    address: Address,
+    address: AdminAddress,
 }
 
 impl Client {
-    pub fn new(address: Address, token: Option<HeaderValue>) -> Self {
+    pub(super) fn new(address: AdminAddress, token: Option<HeaderValue>) -> Self {
         Self { address, token }
     }
 
-    pub fn address(&self) -> &Address {
+    pub(super) fn address(&self) -> &AdminAddress {
         &self.address
     }
 
     /// `GET`
-    pub async fn read(&self, path: &str) -> Result<Answer, RemoteError> {
+    pub(super) async fn read(&self, path: &str) -> Result<Answer, RemoteError> {
         self.send(Method::GET, path, Bytes::new(), READ).await
     }
 
     /// Any request. Gives up after the time to connect plus `patience`.
-    pub async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -191,7 +191,7 @@ impl Client {
 
 impl Answer {
     /// The body as the expected value.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, RemoteError> {
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, RemoteError> {
         serde_json::from_value(self.value.clone()).map_err(|e| RemoteError::Strange {
             address: self.address.clone(),
             reason: e.to_string(),
@@ -261,7 +261,7 @@ mod tests {
     fn client(listener: &std::net::TcpListener) -> Client {
         let address = listener.local_addr().unwrap();
         Client::new(
-            Address {
+            AdminAddress {
                 host: address.ip().to_string(),
                 port: address.port(),
             },

@@ -12,12 +12,12 @@ use super::RemoteError;
 use super::answers::{Details, Fate, Policies, Token};
 use super::client::{Answer, CHANGE, Client, DEPLOY, segment};
 use super::display::Display;
+use super::options::{Change, Command, Deploy, Proxy, Role, Watching, chosen_by};
 use super::render;
 use super::watch::Watch;
-use crate::cli::{Action, By, Deploy, Mode, Remote};
 use crate::files;
 use crate::ground;
-use crate::policy::digest;
+use crate::policy::{Stickiness, digest};
 
 /// The admin listener accepts no larger component, so a larger file is a mistake.
 const LARGEST_COMPONENT: u64 = 64 << 20;
@@ -30,6 +30,8 @@ pub struct Surroundings<E, I> {
     pub environment: E,
     /// Whether standard error is a terminal that can be drawn on.
     pub terminal: bool,
+    /// Whether the proxy's answer is printed as it is.
+    pub json: bool,
     /// Completes when the command must stop; polled only while a trial is watched.
     pub interrupted: I,
 }
@@ -40,82 +42,50 @@ pub struct Surroundings<E, I> {
 ///
 /// The command failed, or the trial that it watched was withdrawn.
 pub async fn execute<E, I>(
-    remote: Remote,
-    action: Action,
+    proxy: Proxy,
+    command: Command,
     around: Surroundings<E, I>,
 ) -> Result<(), RemoteError>
 where
     E: Fn(&str) -> Option<OsString>,
     I: Future<Output = ()>,
 {
-    let client = Client::new(
-        remote.address(&around.environment)?,
-        token(&remote, &around.environment)?,
-    );
-    let json = remote.json;
-    match action {
-        Action::Status { name: None } => {
+    let token = token(proxy.token_file.as_deref(), &around.environment)?;
+    let client = Client::new(proxy.address, token);
+    let json = around.json;
+    match command {
+        Command::Status { name: None } => {
             let answer = client.read("/policies").await?;
             print(&answer, json, |a| Ok(render::table(&a.read::<Policies>()?)))
         }
-        Action::Status { name: Some(name) } => {
+        Command::Status { name: Some(name) } => {
             let answer = named(&client, &name, client.read(&path(&name)).await)?;
             print(&answer, json, |a| Ok(render::details(&a.read()?)))
         }
-        Action::Token => {
+        Command::Token => {
             let answer = client
                 .send(Method::POST, "/explain", Bytes::new(), CHANGE)
                 .await?;
             print(&answer, json, |a| Ok(render::token(&a.read::<Token>()?)))
         }
-        Action::Promote { name, generation } => {
-            let answer = change(
-                &client,
-                &name,
-                Method::POST,
-                &format!("/promote{}", meant(generation)),
-            )
-            .await?;
+        Command::Change { name, change } => {
+            let answer = apply(&client, &name, change).await?;
             print(&answer, json, what_runs)
         }
-        Action::Rollback { name, generation } => {
-            let answer = change(
-                &client,
-                &name,
-                Method::POST,
-                &format!("/rollback{}", meant(generation)),
-            )
-            .await?;
-            print(&answer, json, what_runs)
-        }
-        Action::Withdraw { name } => print(&withdraw(&client, &name).await?, json, what_runs),
-        Action::Canary { name, percent, by } => {
-            let by = by
-                .map(|by| format!("&by={}", by.name()))
-                .unwrap_or_default();
-            let answer = change(
-                &client,
-                &name,
-                Method::POST,
-                &format!("/canary?percent={percent}{by}"),
-            )
-            .await?;
-            print(&answer, json, what_runs)
-        }
-        Action::Deploy(deploy) => {
-            let answer =
-                run_deploy(&client, &deploy, json, around.terminal, around.interrupted).await?;
+        Command::Deploy(deploy) => {
+            let wanted = deploy.is_watched(around.terminal && !json);
+            let display = wanted.then(|| Display::new(around.terminal));
+            let answer = run_deploy(&client, &deploy, display, around.interrupted).await?;
             print(&answer, json, what_runs)
         }
     }
 }
 
-/// Uploads the component and, if wanted, watches the trial. Returns the last answer.
+/// Uploads the component and, with a display, watches the trial. Returns the last answer.
 async fn run_deploy(
     client: &Client,
     deploy: &Deploy,
-    json: bool,
-    terminal: bool,
+    display: Option<Display>,
     interrupted: impl Future<Output = ()>,
 ) -> Result<Answer, RemoteError> {
     let component = read_whole(&deploy.file, LARGEST_COMPONENT)?;
@@ -136,16 +106,14 @@ async fn run_deploy(
     let Some(generation) = details.newest_of(&digest) else {
         return Ok(answer);
     };
-    let trial = match details.fate(generation, &digest) {
+    let display = match details.fate(generation, &digest) {
         Fate::Over(reason) => return Err(RemoteError::Over(format!("{}: {reason}", deploy.name))),
-        Fate::OnTrial => true,
-        Fate::Promoted => false,
+        Fate::OnTrial => display,
+        Fate::Promoted => None,
     };
-    let wanted =
-        deploy.watch || deploy.promote_after.is_some() || (terminal && !json && !deploy.no_watch);
-    if deploy.mode == Mode::Active || !trial || !wanted {
+    let Some(display) = display else {
         return Ok(answer);
-    }
+    };
     let watch = Watch {
         client,
         policy: &deploy.name,
@@ -153,35 +121,67 @@ async fn run_deploy(
         generation,
         digest: &digest,
         promote_after: deploy.promote_after,
-        display: Display::new(terminal),
+        display,
     };
     watch.run(answer, interrupted).await
 }
 
+impl Deploy {
+    /// Whether its trial is watched. `seen` says whether a person sees the progress.
+    fn is_watched(&self, seen: bool) -> bool {
+        let wanted = match self.watching {
+            Watching::Always => true,
+            Watching::Never => false,
+            Watching::AtTerminal => seen,
+        };
+        self.role != Role::Active && (wanted || self.promote_after.is_some())
+    }
+}
+
 fn query(deploy: &Deploy) -> String {
-    if deploy.mode == Mode::Active {
+    if deploy.role == Role::Active {
         return String::new();
     }
     let percent = deploy
         .percent
         .map(|p| format!("&percent={p}"))
         .unwrap_or_default();
-    let by = deploy
-        .by
-        .map(By::name)
-        .map(|by| format!("&by={by}"))
-        .unwrap_or_default();
-    format!("?mode={}{percent}{by}", deploy.mode.name())
+    let by = by(deploy.by);
+    format!("?mode={}{percent}{by}", deploy.role.name())
 }
 
-/// Ends the trial, of a shadow or a canary.
-async fn withdraw(client: &Client, name: &str) -> Result<Answer, RemoteError> {
+fn by(by: Option<Stickiness>) -> String {
+    by.map(|by| format!("&by={}", chosen_by(by)))
+        .unwrap_or_default()
+}
+
+/// Sends a change to the proxy.
+async fn apply(client: &Client, name: &str, change: Change) -> Result<Answer, RemoteError> {
+    let (method, below) = match change {
+        Change::Promote { generation } => (Method::POST, format!("/promote{}", meant(generation))),
+        Change::Rollback { generation } => {
+            (Method::POST, format!("/rollback{}", meant(generation)))
+        }
+        Change::Canary { percent, by } => {
+            let by = self::by(by);
+            (Method::POST, format!("/canary?percent={percent}{by}"))
+        }
+        Change::Withdraw => {
+            let mode = mode_on_trial(client, name).await?;
+            (Method::DELETE, format!("/{mode}"))
+        }
+    };
+    let target = format!("{}{below}", path(name));
+    let sent = client.send(method, &target, Bytes::new(), CHANGE).await;
+    named(client, name, sent)
+}
+
+/// What there is to withdraw: `shadow` or `canary`.
+async fn mode_on_trial(client: &Client, name: &str) -> Result<&'static str, RemoteError> {
     let details: Details = named(client, name, client.read(&path(name)).await)?.read()?;
     match details.trial {
-        Some(trial) if trial.mode == "shadow" => {
-            change(client, name, Method::DELETE, "/shadow").await
-        }
-        Some(_) => change(client, name, Method::DELETE, "/canary").await,
+        Some(trial) if trial.mode == "shadow" => Ok("shadow"),
+        Some(_) => Ok("canary"),
         None => Err(RemoteError::Over(format!(
             "{name}: no generation is on trial; there is nothing to withdraw"
         ))),
@@ -193,20 +193,6 @@ fn meant(generation: Option<u64>) -> String {
     generation
         .map(|generation| format!("?generation={generation}"))
         .unwrap_or_default()
-}
-
-async fn change(
-    client: &Client,
-    name: &str,
-    method: Method,
-    below: &str,
-) -> Result<Answer, RemoteError> {
-    let target = format!("{}{below}", path(name));
-    named(
-        client,
-        name,
-        client.send(method, &target, Bytes::new(), CHANGE).await,
-    )
 }
 
 /// Rewords a 404 as an unknown policy, and puts the policy's name before other refusals.
@@ -256,10 +242,10 @@ fn print(
 
 /// The token from the file, else from the environment.
 fn token(
-    remote: &Remote,
+    file: Option<&Path>,
     environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<HeaderValue>, RemoteError> {
-    let (text, place) = match &remote.token_file {
+    let (text, place) = match file {
         Some(path) => {
             let text = String::from_utf8_lossy(&read_whole(path, LARGEST_TOKEN)?).into_owned();
             (text, path.display().to_string())

@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::answers::{Faults, Trial};
-use super::{figures, trial};
+use super::trial;
 use crate::ground;
+use crate::units::duration;
 
 /// How often a log gets a line if only counts have grown.
 const COUNTS: Duration = Duration::from_secs(10);
@@ -40,7 +41,7 @@ struct Kind {
 }
 
 impl Display {
-    pub fn new(terminal: bool) -> Self {
+    pub(super) fn new(terminal: bool) -> Self {
         Self {
             terminal,
             drawn: 0,
@@ -49,14 +50,14 @@ impl Display {
     }
 
     /// Shows the progress. `rest` is the outlook, such as `, promoted in 8m`.
-    pub fn show(&mut self, policy: &str, trial: &Trial, elapsed: Duration, rest: &str) {
+    pub(super) fn show(&mut self, policy: &str, trial: &Trial, elapsed: Duration, rest: &str) {
         if self.terminal {
             let text = format!(
                 "{policy}: {} for {}\n{}  for {}{rest}; Ctrl-C stops watching, not the trial\n",
                 trial::trial_head(trial),
                 trial::share(trial),
                 trial::trial_figures(trial),
-                figures::duration(elapsed)
+                duration(elapsed)
             );
             return self.draw(&text);
         }
@@ -78,7 +79,7 @@ impl Display {
     }
 
     /// Prints a sentence that is not redrawn.
-    pub fn say(&mut self, sentence: &str) {
+    pub(super) fn say(&mut self, sentence: &str) {
         self.drawn = 0;
         ground::print_aside(&format!("{sentence}\n"));
     }

@@ -4,15 +4,12 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::Address;
-use crate::config::ConfigErrors;
+use crate::config::AdminAddress;
+use crate::units::exact_duration;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The environment variable holds no address.
-    #[error(transparent)]
-    Address(#[from] ConfigErrors),
     /// A file of the command line can't be read.
     #[error("{}: {reason}", path.display())]
     File {
@@ -34,7 +31,7 @@ pub enum RemoteError {
     )]
     Unreachable {
         /// The address that was tried.
-        address: Address,
+        address: AdminAddress,
         /// The system's error, or the time limit.
         reason: String,
     },
@@ -42,11 +39,11 @@ pub enum RemoteError {
     #[error(
         "{address} accepted the connection but did not answer within {}; run `waypost policy \
          status` later to see whether anything has changed",
-        humantime::format_duration(*after)
+        exact_duration(*after)
     )]
     Silent {
         /// The admin listener.
-        address: Address,
+        address: AdminAddress,
         /// The time limit.
         after: Duration,
     },
@@ -54,7 +51,7 @@ pub enum RemoteError {
     #[error("the connection to {address} broke before the answer was complete: {reason}")]
     Broken {
         /// The admin listener.
-        address: Address,
+        address: AdminAddress,
         /// What happened.
         reason: String,
     },
@@ -65,8 +62,8 @@ pub enum RemoteError {
     )]
     Strange {
         /// The address that was tried.
-        address: Address,
-        /// The unexpected part.
+        address: AdminAddress,
+        /// What was unexpected.
         reason: String,
     },
     /// 401.
@@ -76,7 +73,7 @@ pub enum RemoteError {
     )]
     Unauthorised {
         /// The admin listener.
-        address: Address,
+        address: AdminAddress,
         /// The proxy's explanation.
         sentence: String,
     },

@@ -1,50 +1,25 @@
-//! Numbers, times and columns as people read them.
+//! Figures and columns as people read them.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+
+use crate::units;
 
 /// The digits of a digest that distinguish generations.
 const SHORT: usize = 12;
-/// `1 request`, `1,234 requests`
-pub(super) fn counted(n: u64, noun: &str) -> String {
-    format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })
-}
 
-/// `1,234,567`
-pub(super) fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
+/// A share of what was counted; `-` if nothing was.
 pub(super) fn percent(part: u64, all: u64) -> String {
     match all {
         0 => "-".to_owned(),
-        _ => format!("{:.1} %", part as f64 * 100.0 / all as f64),
+        _ => units::percent(part, all),
     }
 }
 
-pub(super) fn bytes(n: u64) -> String {
+/// A time that was measured, as `shown` shows it; `-` if none was.
+pub(super) fn time(n: u64, shown: fn(u64) -> String) -> String {
     match n {
-        0..1024 => counted(n, "byte"),
-        1024..1_048_576 => format!("{} KiB", n / 1024),
-        _ => format!("{} MiB", n >> 20),
-    }
-}
-
-pub(super) fn time(nanoseconds: u64) -> String {
-    match nanoseconds {
         0 => "-".to_owned(),
-        1..1_000 => format!("{nanoseconds} ns"),
-        1_000..1_000_000 => format!("{:.1} us", nanoseconds as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} ms", nanoseconds as f64 / 1e6),
-        _ => format!("{:.1} s", nanoseconds as f64 / 1e9),
+        _ => shown(n),
     }
 }
 
@@ -75,11 +50,6 @@ pub(super) fn columns(rows: &[Vec<String>], indent: &str) -> String {
     text
 }
 
-/// A duration for people, to the second.
-pub(super) fn duration(duration: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
-}
-
 pub(super) fn short(digest: &str) -> &str {
     let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
     hex.get(..SHORT).unwrap_or(hex)
@@ -90,22 +60,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_times_read_well() {
+    fn what_was_not_measured_is_a_dash() {
         assert_eq!(
-            [0, 12, 123, 1234, 1_234_567].map(number),
-            ["0", "12", "123", "1,234", "1,234,567"]
+            [0, 1_500].map(|n| time(n, units::nanoseconds)),
+            ["-", "1.5 us"]
         );
-        assert_eq!(
-            [0, 1, 1500, 2_500_000, 3_000_000_000].map(time),
-            ["-", "1 ns", "1.5 us", "2.5 ms", "3.0 s"]
-        );
-        assert_eq!(
-            [1, 2048, 16 << 20].map(bytes),
-            ["1 byte", "2 KiB", "16 MiB"]
-        );
-        assert_eq!(
-            (percent(1, 8), percent(0, 0)),
-            ("12.5 %".to_owned(), "-".to_owned())
-        );
+        assert_eq!([percent(1, 8), percent(0, 0)], ["12.50 %", "-"]);
     }
 }

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::answers::{Details, Policies, Status, Token};
-use super::figures::{bytes, columns, duration, short};
+use super::answers::{Details, Entry, Event, Policies, Status, Token};
+use super::figures::{columns, short};
 use super::trial::{samples, share, suspended, trial_figures, trial_head};
+use crate::units::{duration, exact_duration, size};
 
 /// The characters of an error in a table.
 const BRIEF: usize = 80;
@@ -47,33 +48,7 @@ pub(super) fn table(policies: &Policies) -> String {
 /// One policy with its trial, its generations and its history.
 pub(super) fn details(details: &Details) -> String {
     let mut text = what_runs(details);
-    let status = &details.status;
-    let mut rows = vec![
-        vec!["digest".to_owned(), status.digest.clone()],
-        vec![
-            "source".to_owned(),
-            format!("{}, {}", status.source, bytes(status.size_bytes)),
-        ],
-        vec![
-            "loaded".to_owned(),
-            status
-                .loaded_at
-                .clone()
-                .unwrap_or_else(|| "not yet".to_owned()),
-        ],
-        vec!["hooks".to_owned(), status.hooks.join(", ")],
-        vec!["limits".to_owned(), limits(status)],
-    ];
-    if let Some(by) = suspended(status.suspended_by_workers) {
-        rows.push(vec![
-            "suspended".to_owned(),
-            format!("{by}, because faults of many clients cost too much"),
-        ]);
-    }
-    if let Some(error) = &status.last_error {
-        rows.push(vec!["last error".to_owned(), error.clone()]);
-    }
-    text.push_str(&columns(&rows, "  "));
+    text.push_str(&columns(&facts(&details.status), "  "));
     if let Some(trial) = &details.trial {
         let _ = write!(
             text,
@@ -86,28 +61,59 @@ pub(super) fn details(details: &Details) -> String {
     }
     text.push_str("\ngenerations\n");
     let generations = details.generations.iter().take(RECENT);
-    let rows = generations.map(|e| {
-        vec![
-            e.generation.to_string(),
-            e.state.clone(),
-            short(&e.digest).to_owned(),
-            e.since.clone(),
-            e.source.clone(),
-        ]
-    });
-    text.push_str(&columns(&rows.collect::<Vec<_>>(), "  "));
+    let rows: Vec<_> = generations.map(generation).collect();
+    text.push_str(&columns(&rows, "  "));
     text.push_str("\nhistory\n");
     let events = details.history.iter().take(RECENT);
-    let rows = events.map(|e| {
-        vec![
-            e.time.clone(),
-            e.generation.to_string(),
-            e.state.clone(),
-            e.reason.clone(),
-        ]
-    });
-    text.push_str(&columns(&rows.collect::<Vec<_>>(), "  "));
+    let rows: Vec<_> = events.map(event).collect();
+    text.push_str(&columns(&rows, "  "));
     text
+}
+
+/// What is known of the generation that decides, each with its name.
+fn facts(status: &Status) -> Vec<Vec<String>> {
+    let source = format!("{}, {}", status.source, size(status.size_bytes));
+    let loaded = status
+        .loaded_at
+        .clone()
+        .unwrap_or_else(|| "not yet".to_owned());
+    let mut facts = vec![
+        ("digest", status.digest.clone()),
+        ("source", source),
+        ("loaded", loaded),
+        ("hooks", status.hooks.join(", ")),
+        ("limits", limits(status)),
+    ];
+    if let Some(by) = suspended(status.suspended_by_workers) {
+        facts.push((
+            "suspended",
+            format!("{by}, because faults of many clients cost too much"),
+        ));
+    }
+    if let Some(error) = &status.last_error {
+        facts.push(("last error", error.clone()));
+    }
+    let row = |(name, fact): (&str, String)| vec![name.to_owned(), fact];
+    facts.into_iter().map(row).collect()
+}
+
+fn generation(entry: &Entry) -> Vec<String> {
+    vec![
+        entry.generation.to_string(),
+        entry.state.clone(),
+        short(&entry.digest).to_owned(),
+        entry.since.clone(),
+        entry.source.clone(),
+    ]
+}
+
+fn event(event: &Event) -> Vec<String> {
+    vec![
+        event.time.clone(),
+        event.generation.to_string(),
+        event.state.clone(),
+        event.reason.clone(),
+    ]
 }
 
 /// Which generation decides, in one line.
@@ -159,14 +165,14 @@ pub(super) fn token(token: &Token) -> String {
 }
 
 fn limits(status: &Status) -> String {
-    let deadline = humantime::format_duration(Duration::from_micros(status.deadline_microseconds));
+    let deadline = exact_duration(Duration::from_micros(status.deadline_microseconds));
     let absent = match &status.while_absent {
         Some(absent) if *absent != status.on_failure => format!(", while none is loaded {absent}"),
         _ => String::new(),
     };
     format!(
         "deadline {deadline}, memory {}, one instance per {}, on failure {}{absent}",
-        bytes(status.memory_limit_bytes),
+        size(status.memory_limit_bytes),
         status.isolation,
         status.on_failure
     )

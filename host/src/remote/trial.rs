@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::answers::{Arm, Faults, Hook, Timing, Trial};
-use super::figures::{columns, counted, number, percent, short, time};
+use super::figures::{columns, percent, short, time};
+use crate::units::{counted, microseconds, nanoseconds, number};
 
 /// The candidate: `canary generation 4 (1f3ab04c9d2e)`.
 pub(super) fn trial_head(trial: &Trial) -> String {
@@ -92,19 +93,18 @@ pub(super) fn share(trial: &Trial) -> String {
 }
 
 fn arm(name: &str, arm: &Arm) -> Vec<String> {
-    let nanoseconds = |micros: u64| micros.saturating_mul(1000);
     vec![
         name.to_owned(),
         number(arm.requests),
         number(arm.failed),
         percent(arm.failed, arm.requests),
-        time(nanoseconds(arm.p50_microseconds)),
-        time(nanoseconds(arm.p99_microseconds)),
+        time(arm.p50_microseconds, microseconds),
+        time(arm.p99_microseconds, microseconds),
     ]
 }
 
 fn hook(name: &str, hook: &Hook) -> Vec<String> {
-    let times = |t: &Timing| [time(t.mean_nanoseconds), time(t.p99_nanoseconds)];
+    let times = |t: &Timing| [t.mean_nanoseconds, t.p99_nanoseconds].map(|n| time(n, nanoseconds));
     let mut row = vec![
         name.to_owned(),
         number(hook.compared),
@@ -196,7 +196,7 @@ mod tests {
         let figures = trial_figures(&trial);
         for part in [
             "2,000 requests compared",
-            "50.0 %",
+            "50.00 %",
             "900 ns",
             "4.0 us",
             "3 faults (1 trap, 0 missed",

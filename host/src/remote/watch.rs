@@ -12,7 +12,7 @@ use super::RemoteError;
 use super::answers::{Details, Fate};
 use super::client::{Answer, CHANGE, Client};
 use super::display::Display;
-use super::figures;
+use crate::units;
 
 /// How often the proxy is asked.
 const LOOK: Duration = Duration::from_millis(500);
@@ -35,7 +35,7 @@ pub(super) struct Watch<'a> {
 impl Watch<'_> {
     /// Returns the last answer: about a promoted generation, or about a trial that continues
     /// because the watcher was interrupted. `last` is the answer to the deployment.
-    pub async fn run(
+    pub(super) async fn run(
         mut self,
         mut last: Answer,
         interrupted: impl Future<Output = ()>,
@@ -93,7 +93,7 @@ impl Watch<'_> {
             // Rounded up, because 0 would mean "promoted".
             format!(
                 ", promoted in {}",
-                figures::duration(left + Duration::from_millis(999))
+                units::duration(left + Duration::from_millis(999))
             )
         });
         self.display
@@ -102,10 +102,7 @@ impl Watch<'_> {
 
     /// The time is up and the canary has passed.
     async fn promote(&self, details: &Details) -> Result<Answer, RemoteError> {
-        let after = self
-            .promote_after
-            .map(figures::duration)
-            .unwrap_or_default();
+        let after = self.promote_after.map(units::duration).unwrap_or_default();
         let decided = details
             .trial
             .as_ref()

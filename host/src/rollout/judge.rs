@@ -3,7 +3,7 @@
 use crate::config::Rollout;
 use crate::policy::LEAST_JUDGED;
 use crate::stats::HistogramSnapshot;
-use crate::text::count;
+use crate::units::counted;
 
 /// By how many standard errors a difference must exceed the margin, so that bad luck alone does not
 /// withdraw a canary.
@@ -125,12 +125,12 @@ fn faulty(score: &Score, rules: &Rollout) -> Option<String> {
     (faults > 0 && faults >= allowed).then(|| {
         format!(
             "{} ({}, {}, {}, {} without an instance) in {}",
-            count(faults, "fault"),
-            count(traps, "trap"),
-            count(deadlines, "missed deadline"),
-            count(invalid, "invalid answer"),
-            count(unbuilt, "call"),
-            count(canary.requests, "request")
+            counted(faults, "fault"),
+            counted(traps, "trap"),
+            counted(deadlines, "missed deadline"),
+            counted(invalid, "invalid answer"),
+            counted(unbuilt, "call"),
+            counted(canary.requests, "request")
         )
     })
 }
@@ -152,7 +152,7 @@ fn failing_alone(score: &Score, least: u64) -> Option<String> {
         format!(
             "{:.1} % of its {} failed, and there is no control group",
             all.share() * 100.0,
-            count(all.requests, "request")
+            counted(all.requests, "request")
         )
     })
 }

@@ -84,6 +84,48 @@ struct ActiveFile {
     configured: Option<String>,
 }
 
+impl ActiveFile {
+    /// The file in a policy's folder; `None` if the folder or the file is not there.
+    fn read(folder: &Path) -> io::Result<Option<Self>> {
+        if !is_trusted_folder(folder)? {
+            return Ok(None);
+        }
+        let note = match read_own(&folder.join(ACTIVE), LARGEST_ACTIVE) {
+            Ok(note) => note,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let note: Self =
+            serde_json::from_slice(&note).map_err(|e| damaged(format!("{ACTIVE}: {e}")))?;
+        note.validate()?;
+        Ok(Some(note))
+    }
+
+    /// Refuses another layout, and numbers that no history has.
+    fn validate(&self) -> io::Result<()> {
+        let Self {
+            version,
+            generation,
+            last_generation,
+            ..
+        } = self;
+        if *version != VERSION {
+            let reason =
+                format!("{ACTIVE} has version {version}; this proxy reads version {VERSION}");
+            return Err(io::Error::new(ErrorKind::Unsupported, reason));
+        }
+        match 0 < *generation
+            && generation <= last_generation
+            && *last_generation <= LARGEST_GENERATION
+        {
+            true => Ok(()),
+            false => Err(damaged(format!(
+                "{ACTIVE}: generation {generation} of {last_generation} can't exist"
+            ))),
+        }
+    }
+}
+
 impl StateDir {
     /// Opens the folder for this process alone, and creates it if it is missing.
     ///
@@ -144,60 +186,10 @@ impl StateDir {
     /// `InvalidData` if it is damaged for good; any other kind if a later attempt may succeed.
     pub fn read(&self, policy: &str) -> io::Result<Option<Kept>> {
         let folder = self.folder(policy);
-        match fs::symlink_metadata(&folder) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
-            Ok(found) if !found.is_dir() => {
-                return Err(damaged(format!("{} is not a directory", folder.display())));
-            }
-            Ok(found) => {
-                files::trusted(&found).map_err(|e| damaged(format!("{}: {e}", folder.display())))?
-            }
-        }
-        let note = match read_own(&folder.join(ACTIVE), LARGEST_ACTIVE) {
-            Ok(note) => note,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
+        let Some(note) = ActiveFile::read(&folder)? else {
+            return Ok(None);
         };
-        let note: ActiveFile =
-            serde_json::from_slice(&note).map_err(|e| damaged(format!("{ACTIVE}: {e}")))?;
-        if note.version != VERSION {
-            let reason = format!(
-                "{ACTIVE} has version {}; this proxy reads version {VERSION}",
-                note.version
-            );
-            return Err(io::Error::new(ErrorKind::Unsupported, reason));
-        }
-        if note.generation == 0
-            || note.generation > note.last_generation
-            || note.last_generation > LARGEST_GENERATION
-        {
-            let ActiveFile {
-                generation,
-                last_generation,
-                ..
-            } = note;
-            return Err(damaged(format!(
-                "{ACTIVE}: generation {generation} of {last_generation} can't exist"
-            )));
-        }
-        let path = folder.join(file_name(&note.digest));
-        let component: Arc<[u8]> = match read_own(&path, MAX_COMPONENT as u64) {
-            Ok(component) => component.into(),
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                return Err(damaged(format!(
-                    "{ACTIVE} names {}, which is missing",
-                    path.display()
-                )));
-            }
-            Err(e) => return Err(e),
-        };
-        if digest(&component) != note.digest {
-            return Err(damaged(format!(
-                "the component's digest is not {}, as {ACTIVE} says",
-                note.digest
-            )));
-        }
+        let component = kept_component(&folder, &note.digest)?;
         let ActiveFile {
             generation,
             last_generation,
@@ -263,6 +255,41 @@ impl StateDir {
             }
         }
         self.folder.join(name)
+    }
+}
+
+/// Whether a policy's folder is there; an error if what is there can't be trusted.
+fn is_trusted_folder(folder: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(folder) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+        Ok(found) if !found.is_dir() => {
+            Err(damaged(format!("{} is not a directory", folder.display())))
+        }
+        Ok(found) => files::trusted(&found)
+            .map(|()| true)
+            .map_err(|e| damaged(format!("{}: {e}", folder.display()))),
+    }
+}
+
+/// The component with this digest, which `active.json` names.
+fn kept_component(folder: &Path, named: &str) -> io::Result<Arc<[u8]>> {
+    let path = folder.join(file_name(named));
+    let component = match read_own(&path, MAX_COMPONENT as u64) {
+        Ok(component) => component,
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(damaged(format!(
+                "{ACTIVE} names {}, which is missing",
+                path.display()
+            )));
+        }
+        Err(e) => return Err(e),
+    };
+    match digest(&component) == named {
+        true => Ok(component.into()),
+        false => Err(damaged(format!(
+            "the component's digest is not {named}, as {ACTIVE} says"
+        ))),
     }
 }
 

@@ -12,6 +12,7 @@ use memchr::{memchr, memchr_iter, memrchr_iter};
 
 use crate::config::{HostPattern, Route};
 use crate::message::path::{self, PathNotes};
+use crate::policy::PolicyId;
 use crate::upstream::PoolId;
 
 /// All routes, ordered for look-up. The cost of an answer does not grow with the number of hosts.
@@ -34,8 +35,8 @@ pub struct Rule {
     pub number: u32,
     /// The pool.
     pub pool: PoolId,
-    /// Indices of the policies, in the order in which they are asked.
-    pub policies: Box<[usize]>,
+    /// The policies, in the order in which they are asked.
+    pub policies: Box<[PolicyId]>,
     /// Whether header names keep the case in which client and backend sent them.
     pub preserve_case: bool,
 }
@@ -44,16 +45,17 @@ pub struct Rule {
 type Prefixes = Vec<(Box<str>, usize)>;
 
 impl RouteTable {
-    /// Orders the routes of a configuration, whose pools have these ids.
-    pub fn new(routes: &[Route], pools: &[PoolId]) -> Self {
+    /// Orders the routes of a configuration, whose pools and policies have these ids.
+    pub fn new(routes: &[Route], pools: &[PoolId], policies: &[PolicyId]) -> Self {
         let mut table = Self::default();
         for (number, route) in (0..).zip(routes) {
-            // The configuration has no route without a pool.
-            let Some(&pool) = pools.get(route.pool) else {
+            let ids = route.policies.iter().map(|at| policies.get(*at).copied());
+            // The configuration has no route to a pool or a policy that is not there; without its
+            // policies it would serve what they guard.
+            let (Some(&pool), Some(policies)) = (pools.get(route.pool), ids.collect()) else {
                 continue;
             };
             let rule = table.rules.len();
-            let policies = route.policies.clone().into();
             table.rules.push(Rule {
                 number,
                 pool,
@@ -199,7 +201,7 @@ mod tests {
                 preserve_header_case: false,
             })
             .collect();
-        RouteTable::new(&routes, &pools(routes.len()))
+        RouteTable::new(&routes, &pools(routes.len()), &[])
     }
 
     fn pools(count: usize) -> Vec<PoolId> {

@@ -5,6 +5,7 @@
 
 mod backend;
 mod counter;
+mod decisions;
 mod histogram;
 mod recording;
 mod shard;
@@ -13,11 +14,10 @@ mod trial;
 
 pub use backend::{BackendShard, BackendStats, HealthReading, HealthReadings};
 pub use counter::{Counter, Gauge};
+pub use decisions::{DecidedPool, DecisionSums, Decisions, Selections};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use recording::RecordingShard;
-pub use shard::{
-    Decisions, HOOKS, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES, WorkerShard,
-};
+pub use shard::{HOOKS, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES, WorkerShard};
 pub use store::StoreShard;
 pub use trial::{ArmShard, ByRoute, Compared, JUDGED_ROUTES, JudgedArm, RouteArms, TrialShard};
 
@@ -57,19 +57,6 @@ pub struct PolicyStats {
     pub store: OnceLock<Vec<Arc<StoreShard>>>,
     /// The counters of its canaries.
     canaries: Mutex<Canaries>,
-    /// The backends whose selections are counted; set when the policy is first loaded.
-    pub pools: OnceLock<Vec<DecidedPool>>,
-}
-
-/// A pool that a policy selects from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecidedPool {
-    /// Its id.
-    pub id: u32,
-    /// The operator's name for it.
-    pub name: String,
-    /// The backends' addresses by index.
-    pub backends: Vec<String>,
 }
 
 /// The shards of canaries on trial, and the sum of earlier ones.
@@ -107,19 +94,6 @@ impl PolicyStats {
             .chain([&canaries.folded])
             .cloned()
             .collect()
-    }
-
-    /// Makes room for counting selections. Pools don't change while the process runs, so later
-    /// calls change nothing.
-    pub fn count_decisions(&self, pools: &[DecidedPool]) {
-        self.pools.get_or_init(|| {
-            for shard in &self.shards {
-                shard
-                    .decisions
-                    .get_or_init(|| Decisions::new(pools.iter().map(|p| (p.id, p.backends.len()))));
-            }
-            pools.to_vec()
-        });
     }
 }
 
@@ -213,7 +187,6 @@ impl Stats {
                 counter_names: Mutex::default(),
                 store: OnceLock::new(),
                 canaries: Mutex::default(),
-                pools: OnceLock::new(),
             })
         }))
     }

@@ -1,9 +1,8 @@
 //! The counters of one worker.
 
-use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Counter, Gauge, Histogram};
+use super::{Counter, Decisions, Gauge, Histogram};
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
 pub const HOOKS: usize = 4;
@@ -141,8 +140,8 @@ pub struct PolicyShard {
     pub fault_nanoseconds: Counter,
     /// Suspended until this moment, in milliseconds since 1970; 0 if it is not suspended.
     pub suspended_until: Gauge,
-    /// Selections by pool and backend; set when the policy is first loaded.
-    pub decisions: OnceLock<Decisions>,
+    /// Selections by pool and backend.
+    pub decisions: Decisions,
     /// The policy's own counters; names in [`super::PolicyStats::counter_names`].
     pub counters: PolicyCounters,
 }
@@ -177,11 +176,7 @@ impl PolicyShard {
         }
         self.memory_peak
             .set(self.memory_peak.value().max(other.memory_peak.value()));
-        if let Some(more) = other.decisions.get() {
-            self.decisions
-                .get_or_init(|| more.of_the_same_shape())
-                .fold(more);
-        }
+        self.decisions.fold(&other.decisions);
     }
 
     /// Whether the policy is suspended on this worker.
@@ -192,68 +187,6 @@ impl PolicyShard {
             .unwrap_or_default();
         // Reads the clock only if it was ever suspended.
         until > 0 && u128::from(until) > now.as_millis()
-    }
-}
-
-/// How often each backend was selected.
-#[derive(Debug, Default)]
-pub struct Decisions {
-    /// By pool id, then by the backend's index; empty for pools that the policy does not serve.
-    pools: Box<[Box<[Counter]>]>,
-}
-
-impl Decisions {
-    /// For pools by id, with their numbers of backends.
-    pub fn new(sizes: impl IntoIterator<Item = (u32, usize)>) -> Self {
-        let mut pools: Vec<Box<[Counter]>> = Vec::new();
-        for (id, size) in sizes {
-            let id = id as usize;
-            pools.resize_with(pools.len().max(id + 1), Box::default);
-            pools[id] = (0..size).map(|_| Counter::default()).collect();
-        }
-        Self {
-            pools: pools.into(),
-        }
-    }
-
-    /// Counts one selection.
-    #[inline]
-    pub fn count(&self, pool: u32, backend: u32) {
-        if let Some(counter) = self
-            .pools
-            .get(pool as usize)
-            .and_then(|p| p.get(backend as usize))
-        {
-            counter.increment();
-        }
-    }
-
-    fn of_the_same_shape(&self) -> Self {
-        Self::new(
-            self.pools
-                .iter()
-                .enumerate()
-                .map(|(id, backends)| (id as u32, backends.len())),
-        )
-    }
-
-    fn fold(&self, other: &Self) {
-        for (sum, more) in self
-            .pools
-            .iter()
-            .flatten()
-            .zip(other.pools.iter().flatten())
-        {
-            sum.add(more.value());
-        }
-    }
-
-    /// How often this backend was selected.
-    pub fn of(&self, pool: u32, backend: u32) -> u64 {
-        self.pools
-            .get(pool as usize)
-            .and_then(|p| p.get(backend as usize))
-            .map_or(0, Counter::value)
     }
 }
 
@@ -270,6 +203,7 @@ impl Default for PolicyCounters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::DecidedPool;
 
     #[test]
     fn folding_loses_no_counter() {
@@ -327,10 +261,16 @@ mod tests {
             .iter()
             .zip(200..)
             .for_each(|(counter, n)| counter.add(n));
-        let made = decisions.get_or_init(|| Decisions::new([(0, 2), (2, 1)]));
+        let pool = |id, name: &str, backends: &[&str]| DecidedPool {
+            id,
+            name: name.to_owned(),
+            backends: backends.iter().map(|b| (*b).to_owned()).collect(),
+        };
+        let lists = [pool(0, "web", &["a", "b"]), pool(2, "other", &["a"])];
+        let selections = decisions.follow(&lists.into());
         [(0, 0), (0, 1), (0, 1), (2, 0)]
             .iter()
-            .for_each(|(pool, backend)| made.count(*pool, *backend));
+            .for_each(|(pool, position)| selections.count(*pool, *position));
 
         let folded = PolicyShard::default();
         folded.fold(&shard);
@@ -341,11 +281,8 @@ mod tests {
             (200, 218)
         );
         assert_eq!(
-            folded
-                .decisions
-                .get()
-                .map(|d| (d.of(0, 1), d.of(2, 0), d.of(1, 0))),
-            Some((4, 2, 0))
+            format!("{:?}", folded.decisions),
+            r#"{"other": {"a": 2}, "web": {"a": 2, "b": 4}}"#
         );
         assert_eq!(folded.memory_peak.value(), 7, "a peak is no sum");
         assert_eq!(folded.counters.0[63].value(), 2 * 263);

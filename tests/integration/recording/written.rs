@@ -1,5 +1,8 @@
 //! The file: what is in it, what is not, and what it may take.
 
+mod file;
+mod secrets;
+
 use serde_json::{Value, json};
 
 use super::{lines, requests, stop};
@@ -189,95 +192,6 @@ fn proxy_counts(all: &[Value]) -> usize {
 }
 
 #[test]
-fn a_secret_is_a_hash_and_equal_secrets_have_equal_hashes() {
-    let backend = TestUpstream::answering(response(
-        "200 OK",
-        &[("Set-Cookie", "id=topsecretcookie; Path=/")],
-        "",
-    ));
-    let record = "redact = [\"authorization\", \"cookie\", \"set-cookie\", \"x-key\"]\nredact-query = true\nredact-client = true";
-    let mut proxy = probed(&[ALL, record].concat(), &[&backend]);
-    let ask = |key: &str| {
-        Request::new("GET", "/?token=sesame-open&empty=")
-            .host("a.test")
-            .field("Authorization", "Bearer abcdefghijkl")
-            .field("Cookie", "id=topsecretcookie; ab=B")
-            .field("X-Key", key)
-            .field("X-Probe-Request", "set=x-copied:abcdefghijkl")
-            .bytes()
-    };
-    let mut client = proxy.client();
-    for key in ["key-number-one", "key-number-two", "key-number-one"] {
-        assert_eq!(client.ask(ask(key)).status, 200);
-    }
-    stop(&mut proxy);
-    let text = std::fs::read_to_string(proxy.scratch.path().join("requests.jsonl")).unwrap();
-    let requests_text = text.split_once('\n').unwrap().1;
-    for secret in [
-        "topsecret",
-        "abcdefghijkl",
-        "key-number",
-        "sesame",
-        "127.0.0.1\"",
-        "ab=B",
-    ] {
-        assert!(!requests_text.contains(secret), "{secret}: {requests_text}");
-    }
-    let all = requests(&proxy.scratch, "requests.jsonl");
-    let keys: Vec<Value> = all
-        .iter()
-        .flat_map(|r| field(&r["fields"], "x-key"))
-        .collect();
-    assert!(keys[0] == keys[2] && keys[0] != keys[1], "{keys:?}");
-    assert!(
-        keys[0].as_str().unwrap().starts_with("redacted:"),
-        "{keys:?}"
-    );
-    let authorization = field(&all[0]["fields"], "authorization");
-    assert!(
-        authorization[0]
-            .as_str()
-            .unwrap()
-            .starts_with("Bearer redacted:"),
-        "{authorization:?}"
-    );
-    let copied = field(&call(&all[0], "request-headers")["edited"], "x-copied");
-    assert!(
-        authorization[0]
-            .as_str()
-            .unwrap()
-            .ends_with(copied[0].as_str().unwrap()),
-        "{copied:?}"
-    );
-    let cookie = field(&all[0]["fields"], "cookie")[0]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    assert!(
-        cookie.starts_with("id=redacted:") && cookie.contains("; ab=redacted:"),
-        "{cookie}"
-    );
-    let set = field(
-        &call(&all[0], "response-headers")["response"]["fields"],
-        "set-cookie",
-    );
-    let id = cookie.split(';').next().unwrap();
-    assert_eq!(
-        set,
-        [format!("{id}; Path=/")],
-        "the same secret, wherever it stands"
-    );
-    let query = all[0]["query"].as_str().unwrap();
-    assert!(
-        query.starts_with("token=redacted:") && query.contains("&empty=redacted:"),
-        "{query}"
-    );
-    let client = all[0]["client"].as_str().unwrap();
-    assert!(client.starts_with("198.1"), "{client}");
-    assert_eq!(field(&all[0]["fields"], "x-forwarded-for"), [client]);
-}
-
-#[test]
 fn nothing_is_recorded_unless_it_is_asked_for() {
     let backend = TestUpstream::named("served");
     let mut proxy = probed("", &[&backend]);
@@ -372,67 +286,7 @@ fn a_request_whose_record_takes_too_much_is_left_out_whole_and_counted() {
 }
 
 #[test]
-fn the_file_is_rotated_once_and_both_parts_can_be_read() {
-    let backend = TestUpstream::named("served");
-    let mut proxy = probed(&[ALL, "max-bytes = \"1MiB\""].concat(), &[&backend]);
-    let mut client = proxy.client();
-    let long = "x".repeat(12_000);
-    for _ in 0..300 {
-        client.ask(
-            Request::new("GET", "/")
-                .host("a.test")
-                .field("X-Long", &long)
-                .bytes(),
-        );
-    }
-    drop(client);
-    eventually("all is recorded", || {
-        (proxy.stat("/recording/recorded") == 300).then_some(())
-    });
-    let bytes = proxy.stat("/recording/bytes");
-    assert!(bytes > 3 << 20, "{bytes}");
-    assert_eq!(
-        (
-            proxy.stat("/recording/dropped"),
-            proxy.stat("/recording/errors")
-        ),
-        (0, 0)
-    );
-    stop(&mut proxy);
-    for name in ["requests.jsonl", "requests.jsonl.1"] {
-        let path = proxy.scratch.path().join(name);
-        let found = std::fs::metadata(&path).unwrap();
-        assert!(found.len() <= 1 << 20, "{name}: {}", found.len());
-        #[cfg(unix)]
-        assert_eq!(
-            std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777,
-            0o600,
-            "{name}"
-        );
-        assert!(
-            lines(&proxy.scratch, name)[0].get("lineup").is_some(),
-            "{name} begins with who decides"
-        );
-    }
-}
-
-#[test]
-fn what_was_written_is_on_disk_within_moments() {
-    let backend = TestUpstream::named("served");
-    let proxy = probed(ALL, &[&backend]);
-    proxy.get("a.test", "/");
-    // It is counted when it is in the file.
-    eventually("it is counted", || {
-        let metrics = proxy.admin(Request::new("GET", "/metrics")).text();
-        metrics
-            .contains("waypost_requests_recorded_total 1")
-            .then_some(())
-    });
-    assert_eq!(requests(&proxy.scratch, "requests.jsonl").len(), 1);
-}
-
-#[test]
-fn each_generation_is_in_the_lineup_of_its_decisions() {
+fn each_generation_is_in_the_lineup_of_what_it_decided() {
     let backend = TestUpstream::named("served");
     let mut proxy = TestProxy::builder()
         .file("mine.wasm", guest("pick-first"))
@@ -466,36 +320,4 @@ fn each_generation_is_in_the_lineup_of_its_decisions() {
         .map(|c| c["role"].as_str().unwrap())
         .collect();
     assert_eq!(roles, ["active", "shadow", "active", "shadow"]);
-}
-
-#[test]
-fn a_recording_of_an_earlier_run_is_rotated_and_a_special_file_is_refused() {
-    let backend = TestUpstream::named("served");
-    let start = || {
-        TestProxy::builder()
-            .host("*", &[backend.address()])
-            .file("requests.jsonl", "old\n")
-            .tables(ALL)
-            .start()
-    };
-    let mut proxy = start();
-    stop(&mut proxy);
-    assert_eq!(
-        std::fs::read_to_string(proxy.scratch.path().join("requests.jsonl.1")).unwrap(),
-        "old\n"
-    );
-
-    let scratch = crate::fixtures::Scratch::new();
-    std::fs::create_dir(scratch.path().join("requests.jsonl")).unwrap();
-    let config = format!(
-        "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"off\"\n[hosts]\n\"*\" = \"{}\"\n{ALL}",
-        backend.address()
-    );
-    scratch.write("waypost.toml", config);
-    let exit = crate::fixtures::waypost(["run", "--config", "waypost.toml"], scratch.path());
-    assert_eq!(exit.code, Some(1), "{exit:?}");
-    assert!(
-        exit.stderr.contains("record.file") && exit.stderr.contains("not a regular file"),
-        "{exit:?}"
-    );
 }

@@ -8,7 +8,9 @@ use serde::Serialize;
 use super::Nanoseconds;
 use crate::admin::control::PolicyStatus;
 use crate::policy::Hook;
-use crate::stats::{Counter, DecidedPool, HistogramSnapshot, PolicyShard, PolicyStats, StoreShard};
+use crate::stats::{
+    Counter, DecisionSums, HistogramSnapshot, PolicyShard, PolicyStats, StoreShard,
+};
 
 /// One policy name: what runs under it now, and the counts of all its generations.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -39,7 +41,7 @@ pub struct Policy {
     /// The time that faults cost the workers: failed calls, rebuilt instances and late answers.
     pub fault_microseconds: u64,
     /// Its selections, by pool and backend.
-    pub decisions: BTreeMap<String, BTreeMap<String, u64>>,
+    pub decisions: DecisionSums,
     /// How long calls took.
     pub call_time: Nanoseconds,
     /// How long calls took, by hook.
@@ -128,7 +130,7 @@ impl Policy {
             client_pauses: sum(|s| &s.client_pauses),
             paused_calls: sum(|s| &s.paused_calls),
             fault_microseconds: sum(|s| &s.fault_nanoseconds) / 1_000,
-            decisions: decisions(counted, shards),
+            decisions: decisions(shards),
             call_time: Nanoseconds(all),
             call_time_by_hook: hooks,
             memory: PolicyMemory::new(shards),
@@ -173,32 +175,8 @@ impl PolicyStore {
     }
 }
 
-fn decisions(
-    counted: &PolicyStats,
-    shards: &[Arc<PolicyShard>],
-) -> BTreeMap<String, BTreeMap<String, u64>> {
-    let made = |pool: &DecidedPool, backend: usize| -> u64 {
-        let backend = u32::try_from(backend).unwrap_or(u32::MAX);
-        shards
-            .iter()
-            .filter_map(|s| s.decisions.get())
-            .map(|d| d.of(pool.id, backend))
-            .sum()
-    };
-    let of_pool = |pool: &DecidedPool| {
-        let backends = pool
-            .backends
-            .iter()
-            .enumerate()
-            .map(|(i, address)| (address.clone(), made(pool, i)))
-            .collect();
-        (pool.name.clone(), backends)
-    };
-    counted
-        .pools
-        .get()
-        .into_iter()
-        .flatten()
-        .map(of_pool)
-        .collect()
+fn decisions(shards: &[Arc<PolicyShard>]) -> DecisionSums {
+    let mut sums = DecisionSums::new();
+    shards.iter().for_each(|s| s.decisions.add_to(&mut sums));
+    sums
 }

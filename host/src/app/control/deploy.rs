@@ -6,13 +6,41 @@ use super::{ControlPlane, policies};
 use crate::admin::{ChangeError, Deployment};
 use crate::ground;
 use crate::policy::{Generation, Mode, Trial, WHOLE, digest};
+use crate::rollout::History;
 
 /// A generation that is being loaded. If loading ends without a result, for instance by a panic,
 /// dropping this marks the generation as failed.
 pub(super) struct Attempt<'a> {
-    pub control: &'a ControlPlane,
+    pub control: &'a Arc<ControlPlane>,
     pub index: usize,
     pub number: u64,
+}
+
+impl Attempt<'_> {
+    /// Loads the component, unless the configuration does not accept its digest.
+    pub(super) async fn load(
+        &self,
+        component: &Arc<[u8]>,
+        digest: &str,
+        source: &str,
+        shadow: bool,
+    ) -> Result<Arc<Generation>, String> {
+        ground::fault_point("loading");
+        match self.control.unpinned(self.index, digest) {
+            Some(reason) => Err(reason),
+            None => {
+                self.control
+                    .load(
+                        self.index,
+                        Arc::clone(component),
+                        source.to_owned(),
+                        self.number,
+                        shadow,
+                    )
+                    .await
+            }
+        }
+    }
 }
 
 impl Drop for Attempt<'_> {
@@ -51,27 +79,13 @@ impl ControlPlane {
             .state(index)
             .history
             .loading(digest.clone(), source.clone());
-        let _failed_if_it_breaks_off = Attempt {
+        let attempt = Attempt {
             control: self,
             index,
             number,
         };
-        ground::fault_point("loading");
-        let loaded = match self.unpinned(index, &digest) {
-            Some(reason) => Err(reason),
-            None => {
-                let shadow = matches!(how, Deployment::Shadow { .. });
-                self.load(
-                    index,
-                    Arc::clone(&component),
-                    source.clone(),
-                    number,
-                    shadow,
-                )
-                .await
-            }
-        };
-        let generation = match loaded {
+        let shadow = matches!(how, Deployment::Shadow { .. });
+        let generation = match attempt.load(&component, &digest, &source, shadow).await {
             Ok(generation) => generation,
             Err(reason) => {
                 self.state(index).history.refused(number, &reason);
@@ -81,23 +95,7 @@ impl ControlPlane {
         let _one_at_a_time = self.policies[index].changing.lock().await;
         {
             let mut state = self.state(index);
-            match how {
-                Deployment::Active => state
-                    .history
-                    .activate(generation, &format!("deployed from {source}"))?,
-                Deployment::Shadow { percent } => {
-                    let trial = self.trial(index, generation, Mode::Shadow, percent);
-                    state
-                        .history
-                        .try_out(trial, &format!("shadow for {percent} % of the requests"))?;
-                }
-                Deployment::Canary { percent, by } => {
-                    let trial = self.trial(index, generation, Mode::Canary(by), percent);
-                    state
-                        .history
-                        .try_out(trial, &format!("canary for {percent} % of the requests"))?;
-                }
-            }
+            self.assign(index, generation, how, &source, &mut state.history)?;
             if self.state_dir.is_some() {
                 state.remember(number, component);
             }
@@ -107,6 +105,31 @@ impl ControlPlane {
             state.damage = None;
         }
         self.put_in_force(index).await;
+        Ok(())
+    }
+
+    /// Gives a loaded generation the role that it was deployed for.
+    fn assign(
+        &self,
+        index: usize,
+        generation: Arc<Generation>,
+        how: Deployment,
+        source: &str,
+        history: &mut History,
+    ) -> Result<(), ChangeError> {
+        match how {
+            Deployment::Active => {
+                history.activate(generation, &format!("deployed from {source}"))?;
+            }
+            Deployment::Shadow { percent } => {
+                let trial = self.trial(index, generation, Mode::Shadow, percent);
+                history.try_out(trial, &format!("shadow for {percent} % of the requests"))?;
+            }
+            Deployment::Canary { percent, by } => {
+                let trial = self.trial(index, generation, Mode::Canary(by), percent);
+                history.try_out(trial, &format!("canary for {percent} % of the requests"))?;
+            }
+        }
         Ok(())
     }
 
@@ -134,18 +157,18 @@ impl ControlPlane {
         mode: Mode,
         percent: f64,
     ) -> Arc<Trial> {
-        let routes = self
-            .config
+        let config = self.current();
+        let routes = config
             .routes
             .iter()
             .map(|route| format!("{}{}", route.host, route.path))
             .collect();
-        let rules = &self.config.rollout;
+        let rules = &config.rollout;
         let trial = Arc::new(Trial::new(
             generation,
             mode,
             share(percent),
-            self.config.workers,
+            config.workers,
             rules,
             routes,
         ));

@@ -1,11 +1,13 @@
 //! The control side of a running proxy: what runs now, and how that changes.
 //!
 //! `start` loads the first generations, `deploy` loads later ones, `change` promotes and rolls
-//! back, `watch_trial` withdraws canaries, `publish` puts each change into force, and `status`
+//! back, `watch_trial` withdraws canaries, `publish` puts each of these into force, `configure`
+//! publishes another topology or configuration, `snapshot` makes what is published, and `status`
 //! reports.
 
 mod adoption;
 mod change;
+mod configure;
 mod deploy;
 mod policy_state;
 mod publish;
@@ -18,26 +20,48 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::descriptors::Shares;
 use super::policies;
 use crate::admin::{ChangeError, Readiness};
 use crate::config::{Config, Policy};
 use crate::decision::{PolicyEntry, Tokens};
-use crate::policy::{Engine, Generation, Lists, PolicySpec};
+use crate::policy::{Engine, Generation, Lists, PolicyId, PolicyIds, PolicySpec};
 use crate::proxy::Snapshot;
 use crate::rollout::StateDir;
 use crate::stats::Stats;
-use crate::upstream::Topology;
+use crate::upstream::{Registry, Topology};
 
 use policy_state::PolicyState;
 
 pub use adoption::Adoption;
 pub use status::AdminControl;
 
+/// What a process has for its whole life, whatever its configuration.
+pub struct Process {
+    /// Loads policies.
+    pub engine: Engine,
+    /// All counters.
+    pub stats: Stats,
+    /// Gives pools and endpoints their ids.
+    pub registry: Registry,
+    /// What its descriptors allow.
+    pub(in crate::app) shares: Shares,
+    /// Keeps promoted components over a restart.
+    pub state_dir: Option<StateDir>,
+}
+
 /// The control side.
 pub struct ControlPlane {
+    /// What the process was started with. The names of the policies and what `configure` calls
+    /// fixed are the same in every later configuration.
     config: Arc<Config>,
+    /// The configuration of the newest snapshot. Other locks may be held while this one is taken,
+    /// not the other way round.
+    current: Mutex<Arc<Config>>,
     engine: Engine,
     stats: Stats,
+    registry: Registry,
+    shares: Shares,
     snapshots: watch::Sender<Arc<Snapshot>>,
     adoption: Arc<Adoption>,
     readiness: Mutex<Readiness>,
@@ -45,13 +69,15 @@ pub struct ControlPlane {
     state_dir: Option<StateDir>,
     /// By policy index.
     policies: Vec<Managed>,
+    /// Held while another topology or configuration is published, so that one is at a time.
+    configuring: tokio::sync::Mutex<()>,
     /// Notified when a policy's first load has succeeded or failed.
     settled: Notify,
 }
 
 /// One policy name.
-#[derive(Default)]
 struct Managed {
+    id: PolicyId,
     /// Held while a change is made and published, so that one happens at a time.
     changing: tokio::sync::Mutex<()>,
     state: Mutex<PolicyState>,
@@ -59,16 +85,25 @@ struct Managed {
 
 impl ControlPlane {
     /// The control side of a proxy whose policies are not loaded yet.
-    pub fn new(
-        config: Arc<Config>,
-        engine: Engine,
-        stats: Stats,
-        topology: &Arc<Topology>,
-        state_dir: Option<StateDir>,
-    ) -> Self {
+    pub fn new(config: Arc<Config>, topology: &Arc<Topology>, process: Process) -> Self {
+        let Process {
+            engine,
+            stats,
+            registry,
+            shares,
+            state_dir,
+        } = process;
+        let mut ids = PolicyIds::default();
+        let managed = |policy: &Policy| Managed {
+            id: ids.id(&policy.name),
+            changing: Default::default(),
+            state: Default::default(),
+        };
+        let policies: Vec<Managed> = config.policies.iter().map(managed).collect();
         let loading: Arc<str> = "it is being loaded".into();
         let no_lists = Arc::new(Lists::new(&[], 0));
-        let entry = |policy: &Policy| PolicyEntry {
+        let entry = |(policy, managed): (&Policy, &Managed)| PolicyEntry {
+            id: managed.id,
             name: policy.name.as_str().into(),
             on_failure: policy.on_failure,
             while_absent: policy.while_absent,
@@ -76,19 +111,23 @@ impl ControlPlane {
             active: Err(Arc::clone(&loading)),
             trial: None,
         };
-        let entries = config.policies.iter().map(entry).collect();
+        let entries = config.policies.iter().zip(&policies).map(entry).collect();
         let snapshot = Snapshot::next(None, &config, topology, entries);
         Self {
             adoption: Arc::new(Adoption::new(config.workers)),
-            policies: config.policies.iter().map(|_| Managed::default()).collect(),
+            policies,
+            current: Mutex::new(Arc::clone(&config)),
             config,
             engine,
             stats,
+            registry,
+            shares,
             snapshots: watch::Sender::new(Arc::new(snapshot)),
             readiness: Mutex::new(Readiness::Starting),
             explain: Tokens::default(),
             state_dir,
             settled: Notify::new(),
+            configuring: Default::default(),
         }
     }
 
@@ -111,9 +150,14 @@ impl ControlPlane {
         self.explain.clone()
     }
 
-    /// The configuration in use.
+    /// The configuration that the process was started with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The configuration in use.
+    pub fn current(&self) -> Arc<Config> {
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All counters.
@@ -159,13 +203,14 @@ impl ControlPlane {
     ) -> Result<Arc<Generation>, String> {
         let this = Arc::clone(self);
         let load = move || {
-            let policy = &this.config.policies[index];
+            let snapshot = this.snapshot();
+            let (config, topology) = (&snapshot.config, &snapshot.topology);
+            let policy = &config.policies[index];
             let spec = PolicySpec {
                 shadow,
                 ..policies::spec(policy, component, source)
             };
-            let topology = Arc::clone(&this.snapshot().topology);
-            let pools = policies::pools(&this.config, &topology.pools, index);
+            let pools = policies::pools(config, &topology.pools, index);
             let stats = this.stats.policy(&policy.name);
             this.engine
                 .load(&spec, &pools, topology.generation, &stats, number)

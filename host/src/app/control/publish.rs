@@ -98,19 +98,14 @@ impl ControlPlane {
             // Locked in here, so that the later of two changes is published later.
             let state = self.state(index);
             let mut policies = current.policies.clone();
-            let entry = &mut policies[index];
-            entry.trial = state.history.trial().cloned();
-            match state.history.active() {
-                Some(active) => entry.active = Ok(Arc::clone(active)),
-                None => {
-                    entry.active = Err(state
-                        .history
-                        .last_error()
-                        .unwrap_or("it is being loaded")
-                        .into())
-                }
+            let id = self.policies[index].id;
+            for entry in policies.iter_mut().filter(|entry| entry.id == id) {
+                let why_not = || state.history.last_error().unwrap_or("it is being loaded");
+                let active = state.history.active();
+                entry.active = active.map(Arc::clone).ok_or_else(|| why_not().into());
+                entry.trial = state.history.trial().cloned();
             }
-            Snapshot::next(Some(current), &self.config, &current.topology, policies)
+            Snapshot::next(Some(current), &current.config, &current.topology, policies)
         })
     }
 

@@ -13,7 +13,7 @@ use super::deploy::Attempt;
 use super::{ControlPlane, policies};
 use crate::admin::Readiness;
 use crate::ground;
-use crate::policy::digest;
+use crate::policy::{Generation, digest};
 use crate::rollout::Kept;
 
 /// A component of up to this size compiles in well under a second; larger ones are loaded while the
@@ -42,6 +42,13 @@ struct Choice {
     last_number: u64,
 }
 
+/// A policy that the start waits for, because its component is small.
+struct Awaited {
+    index: usize,
+    /// The digests of the candidates for its first generation.
+    digests: Vec<String>,
+}
+
 impl ControlPlane {
     /// Loads all policies, the smallest first and many in parallel, so that a slow one does not
     /// delay the others. Returns when the small ones are loaded or take long (a second of CPU time
@@ -58,17 +65,22 @@ impl ControlPlane {
         }
         let size = |choices: &[Choice]| choices.first().map_or(0, |c| c.component.len());
         all.sort_by_key(|(_, choices)| size(choices));
-        let digests = |choices: &[Choice]| {
-            choices
-                .iter()
-                .map(|c| digest(&c.component))
-                .collect::<Vec<_>>()
-        };
-        let small: Vec<(usize, Vec<String>)> = all
+        let awaited: Vec<Awaited> = all
             .iter()
             .filter(|(_, choices)| size(choices) <= SMALL)
-            .map(|(index, choices)| (*index, digests(choices)))
+            .map(|(index, choices)| Awaited {
+                index: *index,
+                digests: choices.iter().map(|c| digest(&c.component)).collect(),
+            })
             .collect();
+        self.load_in_background(all);
+        let patience = PATIENCE + PATIENCE_EACH * u32::try_from(awaited.len()).unwrap_or(u32::MAX);
+        let _ = timeout(patience, self.loaded_or_slow(&awaited)).await;
+        self.start_verdict(&awaited)
+    }
+
+    /// Loads the first generations in this order, many in parallel.
+    fn load_in_background(self: &Arc<Self>, all: Vec<(usize, Vec<Choice>)>) {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let places = Arc::new(Semaphore::new(AT_ONCE));
@@ -86,25 +98,28 @@ impl ControlPlane {
                 });
             }
         });
-        let patience = PATIENCE + PATIENCE_EACH * u32::try_from(small.len()).unwrap_or(u32::MAX);
+    }
+
+    /// Returns when each of these policies is loaded or refused, or takes long.
+    async fn loaded_or_slow(&self, awaited: &[Awaited]) {
         let takes_long =
             |digests: &[String]| digests.iter().any(|digest| self.engine.takes_long(digest));
-        let settled = async {
-            loop {
-                let changed = self.settled.notified();
-                if small
-                    .iter()
-                    .all(|(index, digests)| self.state(*index).settled || takes_long(digests))
-                {
-                    return;
-                }
-                let _ = timeout(ASK, changed).await;
+        let is_over =
+            |policy: &Awaited| self.state(policy.index).settled || takes_long(&policy.digests);
+        loop {
+            let changed = self.settled.notified();
+            if awaited.iter().all(is_over) {
+                return;
             }
-        };
-        let _ = timeout(patience, settled).await;
+            let _ = timeout(ASK, changed).await;
+        }
+    }
+
+    /// An error if one of these policies was refused; a warning about those that take long.
+    fn start_verdict(&self, awaited: &[Awaited]) -> Result<()> {
         let mut missing = Vec::new();
-        for (index, _) in small {
-            let state = self.state(index);
+        for Awaited { index, .. } in awaited {
+            let state = self.state(*index);
             if let Some(reason) = state
                 .history
                 .last_error()
@@ -113,7 +128,7 @@ impl ControlPlane {
                 bail!("{reason}");
             }
             if !state.settled {
-                missing.push(self.config.policies[index].name.clone());
+                missing.push(self.config.policies[*index].name.clone());
             }
         }
         if !missing.is_empty() {
@@ -269,62 +284,23 @@ impl ControlPlane {
     }
 
     async fn load_first(self: &Arc<Self>, index: usize, choices: Vec<Choice>) {
-        for Choice {
-            component,
-            source,
-            configured,
-            number,
-            last_number,
-        } in choices
-        {
-            let digest = digest(&component);
-            let number = {
-                let mut state = self.state(index);
-                state
-                    .history
-                    .continue_after(number.map_or(last_number, |number| number.saturating_sub(1)));
-                let number = state.history.loading(digest.clone(), source.clone());
-                state.history.continue_after(last_number);
-                number
-            };
-            let _failed_if_it_breaks_off = Attempt {
+        for choice in choices {
+            let digest = digest(&choice.component);
+            let number = self.enter_first(index, &choice, digest.clone());
+            let attempt = Attempt {
                 control: self,
                 index,
                 number,
             };
-            ground::fault_point("loading");
-            let loaded = match self.unpinned(index, &digest) {
-                Some(reason) => Err(reason),
-                None => {
-                    self.load(index, Arc::clone(&component), source.clone(), number, false)
-                        .await
-                }
-            };
+            let loaded = attempt
+                .load(&choice.component, &digest, &choice.source, false)
+                .await;
             let _one_at_a_time = self.policies[index].changing.lock().await;
             match loaded {
                 Ok(generation) => {
-                    {
-                        let mut state = self.state(index);
-                        if let Some(deployed) = state.history.active().map(|a| a.number()) {
-                            let reason = format!(
-                                "generation {deployed} was deployed before this one was loaded"
-                            );
-                            state.history.superseded(number, &reason);
-                            break;
-                        }
-                        // Nothing is active, so nothing can be newer and refuse this.
-                        if state
-                            .history
-                            .activate(generation, &format!("loaded from {source}"))
-                            .is_ok()
-                        {
-                            state.configured = configured;
-                            if self.state_dir.is_some() {
-                                state.remember(number, component);
-                            }
-                        }
+                    if self.activate_first(index, generation, choice) {
+                        self.put_in_force(index).await;
                     }
-                    self.put_in_force(index).await;
                     break;
                 }
                 Err(reason) => {
@@ -333,6 +309,45 @@ impl ControlPlane {
                 }
             }
         }
+    }
+
+    /// Enters a candidate in the history, with its number from before the restart if it had one.
+    fn enter_first(&self, index: usize, choice: &Choice, digest: String) -> u64 {
+        let Choice {
+            source,
+            number,
+            last_number,
+            ..
+        } = choice;
+        let mut state = self.state(index);
+        let before = number.map_or(*last_number, |number| number.saturating_sub(1));
+        state.history.continue_after(before);
+        let number = state.history.loading(digest, source.clone());
+        state.history.continue_after(*last_number);
+        number
+    }
+
+    /// Lets a loaded candidate decide. False if another generation was deployed in the meantime.
+    fn activate_first(&self, index: usize, generation: Arc<Generation>, choice: Choice) -> bool {
+        let number = generation.number();
+        let mut state = self.state(index);
+        if let Some(deployed) = state.history.active().map(|a| a.number()) {
+            let reason = format!("generation {deployed} was deployed before this one was loaded");
+            state.history.superseded(number, &reason);
+            return false;
+        }
+        // Nothing is active, so nothing can be newer and refuse this.
+        if state
+            .history
+            .activate(generation, &format!("loaded from {}", choice.source))
+            .is_ok()
+        {
+            state.configured = choice.configured;
+            if self.state_dir.is_some() {
+                state.remember(number, choice.component);
+            }
+        }
+        true
     }
 
     /// Marks the first load of this policy as finished.

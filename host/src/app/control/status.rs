@@ -92,7 +92,8 @@ impl ControlPlane {
     }
 
     fn status(&self, index: usize, state: &PolicyState) -> PolicyStatus {
-        let policy = &self.config.policies[index];
+        let config = self.current();
+        let policy = &config.policies[index];
         let history = &state.history;
         let active = history.active();
         let entry = active

@@ -29,7 +29,7 @@ pub(super) async fn watch_trial(control: Arc<ControlPlane>, index: usize, trial:
         {
             return;
         }
-        if let Some(reason) = judge(&Score::of(&trial), &control.config.rollout) {
+        if let Some(reason) = judge(&Score::of(&trial), &control.current().rollout) {
             return control.withdraw(index, &trial, &reason).await;
         }
     }

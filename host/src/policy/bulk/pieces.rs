@@ -2,7 +2,7 @@
 
 use wasm_encoder::{Function, InstructionSink, ValType};
 
-use super::Bulk;
+use super::instruction::Bulk;
 
 /// The parameters of every function that takes a bulk instruction's place.
 const TO: u32 = 0;

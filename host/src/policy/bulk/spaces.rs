@@ -7,8 +7,9 @@ use wasmparser::{
     TypeSectionReader,
 };
 
+use super::instruction::Bulk;
 use super::pieces::{fill, transfer};
-use super::{Bulk, Result, Section, section};
+use super::sections::{Result, Section, section};
 
 /// The index spaces that a module's instructions refer to.
 #[derive(Debug, Default)]

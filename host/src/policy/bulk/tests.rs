@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use wasmtime::{Config, Engine, Instance, Module, Store};
 
+use super::instruction::{PIECE, TABLE_PIECE};
 use super::*;
 
 /// Pages of the memories here: a few pieces.

@@ -82,6 +82,24 @@ impl Compiler {
             (answer, _) => Err(unexpected(answer)),
         }
     }
+
+    /// The component that this core module becomes.
+    #[cfg(feature = "authoring")]
+    pub fn pack(self, module: &[u8], limits: CompileLimits) -> Result<Vec<u8>, Refusal> {
+        let order = Order::new(Task::Pack, limits, module.len());
+        match self.ask(&order, module, &mut || ())? {
+            (Answer::Packed, Artefact::Bytes(component)) => Ok(component),
+            (Answer::Packed, Artefact::File(mut file)) => {
+                let mut component = Vec::new();
+                let read = file
+                    .seek(SeekFrom::Start(0))
+                    .and_then(|_| file.read_to_end(&mut component));
+                read.map_err(|e| Refusal::Host(e.to_string()))?;
+                Ok(component)
+            }
+            (answer, _) => Err(unexpected(answer)),
+        }
+    }
 }
 
 /// An answer to another question can only be one that refuses.

@@ -4,6 +4,7 @@
 //! instantiates a third twice, and so on, doubles with each level, and would be expanded by the
 //! runtime before anyone could look at the result.
 
+mod cost;
 mod module;
 
 use wasmparser::{
@@ -11,6 +12,7 @@ use wasmparser::{
     ComponentTypeRef, Encoding, Instance, Parser, Payload,
 };
 
+use self::cost::{Cost, IMPORT, Totals, at_most};
 use self::module::{Module, kept};
 use super::super::error::Refusal;
 use super::super::lines::sentence;
@@ -28,41 +30,6 @@ const MAX_COMPONENT_INSTANCES: u64 = 1_000;
 
 /// Bytes that the runtime keeps for any instance of a component.
 const COMPONENT_INSTANCE: u64 = 1024;
-/// For each import: a pointer to the function, one to its instance, and the entry in the list of
-/// imports.
-const IMPORT: u64 = 64;
-
-/// The most bytes that the proxy keeps of a component in its own memory, independent of instances.
-/// Python's components take 4.3 MB, and there may be three generations of a policy.
-const MAX_KEPT: u64 = 16 << 20;
-
-/// What something takes each time that it is instantiated.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in super::super) struct Cost {
-    /// Core instances.
-    pub core_instances: u64,
-    /// Instances of components.
-    pub component_instances: u64,
-    /// Bytes beside linear memory, about.
-    pub beside_memory: u64,
-}
-
-impl Cost {
-    fn add(&mut self, other: Self) {
-        self.core_instances = self.core_instances.saturating_add(other.core_instances);
-        self.component_instances = self
-            .component_instances
-            .saturating_add(other.component_instances);
-        self.beside_memory = self.beside_memory.saturating_add(other.beside_memory);
-    }
-
-    fn take(&mut self, count: u64, each: u64) {
-        self.beside_memory = self
-            .beside_memory
-            .saturating_add(count.saturating_mul(each));
-    }
-}
-
 /// A component that is being read.
 #[derive(Default)]
 struct Scope {
@@ -75,27 +42,6 @@ struct Scope {
 enum Part {
     Component(Scope),
     Module(Module),
-}
-
-/// Counts that are bounded over the whole file.
-#[derive(Default)]
-struct Totals {
-    components: u64,
-    modules: u64,
-    functions: u64,
-    /// Bytes that are kept of all of it.
-    kept: u64,
-}
-
-impl Totals {
-    fn keep(&mut self, count: u64, each: u64) -> Result<(), Refusal> {
-        self.kept = self.kept.saturating_add(count.saturating_mul(each));
-        at_most(
-            "bytes that the proxy would keep of its types, names, globals and segments",
-            MAX_KEPT,
-            self.kept,
-        )
-    }
 }
 
 /// Counts what an instance of this component takes.
@@ -186,17 +132,6 @@ fn within(cost: Cost) -> Result<Cost, Refusal> {
         cost.component_instances,
     )?;
     Ok(cost)
-}
-
-fn at_most(what: &'static str, limit: u64, count: u64) -> Result<(), Refusal> {
-    if count <= limit {
-        Ok(())
-    } else {
-        Err(Refusal::TooMany {
-            what: what.to_owned(),
-            limit,
-        })
-    }
 }
 
 impl Scope {
@@ -345,6 +280,7 @@ fn passed_on() -> Refusal {
 mod tests {
     use wasm_encoder::Encode;
 
+    use super::cost::*;
     use super::module::*;
     use super::*;
     use crate::policy::builtin;

@@ -1,7 +1,5 @@
 //! From a core module that carries its types to a component.
 
-use std::io::{Read, Seek, SeekFrom};
-
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
@@ -10,27 +8,6 @@ use wit_component::ComponentEncoder;
 use super::super::error::Refusal;
 use super::super::inspect::{Anatomy, Form, inspected};
 use super::super::lines::sentence;
-use super::{Answer, Artefact, Compiler, Order, Task, unexpected};
-use crate::config::CompileLimits;
-
-impl Compiler {
-    /// The component that this core module becomes.
-    pub fn pack(self, module: &[u8], limits: CompileLimits) -> Result<Vec<u8>, Refusal> {
-        let order = Order::new(Task::Pack, limits, module.len());
-        match self.ask(&order, module, &mut || ())? {
-            (Answer::Packed, Artefact::Bytes(component)) => Ok(component),
-            (Answer::Packed, Artefact::File(mut file)) => {
-                let mut component = Vec::new();
-                let read = file
-                    .seek(SeekFrom::Start(0))
-                    .and_then(|_| file.read_to_end(&mut component));
-                read.map_err(|e| Refusal::Host(e.to_string()))?;
-                Ok(component)
-            }
-            (answer, _) => Err(unexpected(answer)),
-        }
-    }
-}
 
 /// The component that this module becomes.
 pub(super) fn pack(module: &[u8]) -> Result<Vec<u8>, Refusal> {

@@ -17,6 +17,9 @@ impl PolicyHandle {
             return;
         }
         self.facts = Arc::clone(facts);
+        if !Arc::ptr_eq(&self.lists, lists) {
+            self.selections = self.shard.decisions.follow(lists.decided());
+        }
         self.lists = Arc::clone(lists);
         self.generation.set_lists(lists);
         let Some(mut instance) = self.instance.take() else {

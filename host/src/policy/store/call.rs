@@ -9,8 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_KEY, MAX_VALUE, Store, StoreError};
-use crate::policy::recorded::octets;
+use super::Store;
+use super::bounds::{MAX_KEY, MAX_VALUE, StoreError};
+use crate::policy::octets::as_octets;
 
 /// The most store calls that are kept of one call of a hook; later ones get the store's current
 /// answer.
@@ -23,12 +24,12 @@ const KEPT_BYTES: usize = 64 * 1024;
 #[serde(rename_all = "kebab-case")]
 pub(in crate::policy) enum Call {
     Get(String),
-    Set(String, #[serde(with = "octets")] Vec<u8>, u64),
+    Set(String, #[serde(with = "as_octets")] Vec<u8>, u64),
     Remove(String),
     CompareAndSet(
         String,
-        #[serde(with = "octets::optional")] Option<Vec<u8>>,
-        #[serde(with = "octets")] Vec<u8>,
+        #[serde(with = "as_octets::optional")] Option<Vec<u8>>,
+        #[serde(with = "as_octets")] Vec<u8>,
         u64,
     ),
     Increment(String, i64, u64),
@@ -40,7 +41,7 @@ pub(in crate::policy) enum Call {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::policy) enum Answer {
-    Value(#[serde(with = "octets::optional")] Option<Vec<u8>>),
+    Value(#[serde(with = "as_octets::optional")] Option<Vec<u8>>),
     Done,
     Flag(bool),
     Count(Option<i64>),

@@ -1,8 +1,9 @@
 //! An entry of a store, and its size.
 
-use super::ENTRY_BYTES;
 use super::due::Due;
 
+/// What an entry counts for beside the bytes of its key and its value.
+pub const ENTRY_BYTES: u64 = 128;
 /// The time of an entry that stays.
 pub(super) const NEVER: u64 = u64::MAX;
 

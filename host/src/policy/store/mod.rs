@@ -4,6 +4,7 @@
 //! microsecond: values are allocated before the lock is taken, and the work under the lock is
 //! bounded or amortised constant.
 
+mod bounds;
 mod call;
 mod due;
 mod entry;
@@ -17,45 +18,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
-
+pub use self::bounds::StoreError;
+use self::bounds::{MAX_KEY, MAX_VALUE, divide};
 pub(super) use self::call::{Answer, Call, Calls, Told};
+pub use self::entry::ENTRY_BYTES;
 use self::entry::{Kind, NEVER, Name, cost};
 use self::shard::Shard;
 use crate::config::StoreLimits;
 use crate::stats::PolicyStats;
 
-/// What an entry counts for beside the bytes of its key and its value.
-pub const ENTRY_BYTES: u64 = 128;
-/// The longest key.
-const MAX_KEY: usize = 256;
-/// The longest value.
-const MAX_VALUE: usize = 4 * 1024;
-/// With this many shards, two workers on different keys seldom meet.
-const MAX_SHARDS: usize = 16;
-/// A shard holds at least this many entries, or there are fewer shards: small shards fill less
-/// evenly.
-const SHARD_ENTRIES: usize = 256;
-/// The same in bytes.
-const SHARD_BYTES: u64 = 64 * 1024;
 /// A copy of a value of this size is allocated before the lock is taken.
 const COMMON_VALUE: usize = 64;
-
-/// Why nothing was stored.
-#[derive(Debug, Error, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StoreError {
-    /// Over 256 bytes.
-    #[error("the key is longer than {MAX_KEY} bytes")]
-    KeyTooLong,
-    /// Over 4 KiB.
-    #[error("the value is longer than {MAX_VALUE} bytes")]
-    ValueTooLong,
-    /// The entry alone is over the store's bound.
-    #[error("the store is too small for this entry; raise its `bytes`")]
-    NoRoom,
-}
 
 /// The store of one policy name. Nothing is allocated before its first use.
 pub struct Store {
@@ -65,13 +38,6 @@ pub struct Store {
     /// Where its use is counted.
     stats: Option<Arc<PolicyStats>>,
     shards: OnceLock<Box<[Mutex<Shard>]>>,
-}
-
-/// The bounds of a shard.
-#[derive(Debug, Clone, Copy)]
-struct Bounds {
-    entries: usize,
-    bytes: u64,
 }
 
 /// Where time comes from; never goes back.
@@ -319,22 +285,4 @@ fn expiry(now: u64, ttl_milliseconds: u64) -> u64 {
         0 => NEVER,
         ttl => now.saturating_add(ttl.saturating_mul(1_000_000)),
     }
-}
-
-/// How many shards there are, and what each may hold.
-fn divide(limits: StoreLimits) -> (usize, Bounds) {
-    let entries = limits
-        .entries
-        .min(usize::try_from(limits.bytes / ENTRY_BYTES).unwrap_or(usize::MAX))
-        .max(1);
-    let by_bytes = usize::try_from(limits.bytes / SHARD_BYTES).unwrap_or(MAX_SHARDS);
-    let wanted = (entries / SHARD_ENTRIES).min(by_bytes).clamp(1, MAX_SHARDS);
-    let count = 1 << wanted.ilog2();
-    (
-        count,
-        Bounds {
-            entries: entries / count,
-            bytes: limits.bytes / count as u64,
-        },
-    )
 }

@@ -8,9 +8,9 @@
 
 use std::sync::Arc;
 
+use super::bounds::{Bounds, StoreError};
 use super::due::{Due, DueHeap, NOT_DUE};
 use super::entry::{Content, Kind, NEVER, Name, Slot, cost};
-use super::{Bounds, StoreError};
 use crate::stats::StoreShard;
 
 /// No slot follows in the chain. Slots are written with one added, so that an empty table is zeros,

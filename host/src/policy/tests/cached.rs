@@ -17,12 +17,8 @@ fn engine(cache: &Path) -> TestEngine {
 }
 
 fn selects(test: &TestEngine, component: &[u8]) -> Selected {
-    let attempt = Attempt {
-        number: 1,
-        failed: &[],
-    };
     test.handle(&spec(component))
-        .select(&mut request(&[]), 0, attempt)
+        .select(&mut request(&[]), 0, first_attempt())
         .unwrap()
 }
 
@@ -104,14 +100,7 @@ fn instructions_are_counted_and_are_the_same_each_time() {
     let mut counted = Vec::new();
     for _ in 0..3 {
         handle
-            .select(
-                &mut request(&[]),
-                0,
-                Attempt {
-                    number: 1,
-                    failed: &[],
-                },
-            )
+            .select(&mut request(&[]), 0, first_attempt())
             .unwrap();
         counted.push(handle.fuel().unwrap());
     }
@@ -138,14 +127,7 @@ fn a_script_decides_draws_and_time() {
         };
         handle.insert_tape(Box::new(Tape::scripted(script)));
         let selected = handle
-            .select(
-                &mut request(&[]),
-                0,
-                Attempt {
-                    number: 1,
-                    failed: &[],
-                },
-            )
+            .select(&mut request(&[]), 0, first_attempt())
             .unwrap();
         assert_eq!(selected, Selected::Backend(backend));
         let tape = handle.eject_tape().unwrap();
@@ -156,14 +138,7 @@ fn a_script_decides_draws_and_time() {
         ..Script::default()
     })));
     handle
-        .select(
-            &mut request(&[]),
-            0,
-            Attempt {
-                number: 1,
-                failed: &[],
-            },
-        )
+        .select(&mut request(&[]), 0, first_attempt())
         .unwrap();
     assert!(
         handle

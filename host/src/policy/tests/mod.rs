@@ -3,6 +3,7 @@
 mod bounds;
 mod cached;
 mod calls;
+mod edits;
 mod hostile;
 mod loading;
 mod mutated;
@@ -197,6 +198,17 @@ fn first_attempt() -> Attempt<'static> {
     Attempt {
         number: 1,
         failed: &[],
+    }
+}
+
+/// The first went to backend 0, which could not be reached.
+fn second_attempt() -> Attempt<'static> {
+    Attempt {
+        number: 2,
+        failed: &[FailedAttempt {
+            backend: 0,
+            failure: Failure::Connect,
+        }],
     }
 }
 

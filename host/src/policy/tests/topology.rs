@@ -1,6 +1,7 @@
 //! A changed list of backends, and how running instances receive it.
 
 use super::*;
+use crate::message::Fields;
 
 /// The pools of the other tests, of which the first has lost a backend and got two.
 fn changed() -> Vec<PoolSpec> {
@@ -128,4 +129,63 @@ fn one_that_traps_on_the_second_list_is_replaced() {
     let (topology, calls) = knows(&mut handle);
     assert!(topology.starts_with("0 web 9 10.0.0.2"), "{topology}");
     assert_eq!(calls, "1");
+}
+
+/// Where the backends of the pool stand before and after the change: only the second has stayed.
+const POSITIONS: Positions<'static> = Positions {
+    there: &|before| (before == 1).then_some(0),
+    back: &|after| (after == 0).then_some(1),
+};
+
+#[test]
+fn a_request_of_an_older_list_has_its_selection_translated() {
+    let engine = TestEngine::new();
+    let mut handle = engine.handle(&probe(json!({"request": ["attempt"]})));
+    change(&engine, &mut handle);
+    let failed = [0, 1, 2].map(|backend| FailedAttempt {
+        backend,
+        failure: Failure::Closed,
+    });
+    let question = Select {
+        pool: 0,
+        attempt: Attempt {
+            number: 4,
+            failed: &failed,
+        },
+    };
+    for (picked, selected) in [
+        ("pick=0", Selected::Backend(1)),
+        ("pick=1", Selected::NoChoice),
+        ("none", Selected::NoChoice),
+    ] {
+        let mut head = request(&[("x-probe-select", picked)]);
+        let mut message = Message::request(&mut head);
+        let answer = question.ask_by(&mut handle, &mut message, POSITIONS);
+        assert_eq!(answer.unwrap(), selected, "{picked}");
+        assert_eq!(handle.edit_request(&mut head, 0).unwrap(), Edited::Done);
+        // Of the failed ones the policy knows the one that has stayed.
+        assert_eq!(field(&head, "x-probe-attempt"), "0 4 0:closed");
+    }
+}
+
+#[test]
+fn the_backend_that_answered_has_the_position_of_the_newer_list_or_none() {
+    let engine = TestEngine::new();
+    let mut handle = engine.handle(&probe(json!({"response": ["answer"]})));
+    change(&engine, &mut handle);
+    for (backend, seen) in [(1, "200 0"), (0, "200 4294967295")] {
+        let question = EditResponse {
+            pool: 0,
+            status: 200,
+            backend,
+        };
+        let (mut head, mut fields) = (request(&[]), Fields::new());
+        let mut message = Message {
+            head: &mut head,
+            response: Some(&mut fields),
+        };
+        let answer = question.ask_by(&mut handle, &mut message, POSITIONS);
+        assert_eq!(answer.unwrap(), Edited::Done);
+        assert_eq!(fields.first("x-probe-answer"), Some(seen.as_bytes()));
+    }
 }

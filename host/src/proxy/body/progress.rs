@@ -3,7 +3,7 @@
 
 use super::{Ready, TransferEnd};
 use crate::h1::{ChunkedDecoder, Decoded, Framing, HeadLimits};
-use crate::message::Fields;
+use crate::message::{BodyLength, Fields};
 use crate::net::Buffer;
 
 /// How much of a body is kept after it was sent, so that the request can be sent again: about the
@@ -40,13 +40,13 @@ enum At {
 }
 
 impl Progress {
-    /// At the beginning of a request's body of at most this many bytes. Sent bytes are kept only if
-    /// the request may be repeated.
-    pub fn of_request(framing: Framing, keep: bool, most: u64) -> Self {
+    /// At the beginning of a request's body of at most so many bytes. What is passed on is kept
+    /// only if the request may be repeated.
+    pub fn of_request(length: BodyLength, keep: bool, most: u64) -> Self {
         Self {
             most,
             whole: keep,
-            ..Self::of_response(framing)
+            ..Self::of_response(length.into())
         }
     }
 
@@ -234,12 +234,12 @@ mod tests {
     #[test]
     fn sent_bytes_are_kept_as_content_with_any_framing() {
         let body = b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
-        for (framing, sent) in [
-            (Framing::Length(5), &b"hello"[..]),
-            (Framing::Chunked, body),
+        for (length, sent) in [
+            (BodyLength::Known(5), &b"hello"[..]),
+            (BodyLength::Unknown, body),
         ] {
             for keep in [true, false] {
-                let mut progress = Progress::of_request(framing, keep, 0);
+                let mut progress = Progress::of_request(length, keep, 0);
                 let (content, end) = pass_on(&mut progress, &mut holding(sent));
                 assert_eq!((&content[..], end), (&b"hello"[..], Ok(Ready::End)));
                 assert_eq!((progress.is_whole(), progress.is_at_end()), (keep, true));
@@ -253,7 +253,7 @@ mod tests {
     fn more_than_so_much_is_not_kept() {
         for (more, whole) in [(0, true), (1, false)] {
             let sent = vec![b'x'; KEPT + more];
-            let mut progress = Progress::of_request(Framing::Length(sent.len() as u64), true, 0);
+            let mut progress = Progress::of_request(BodyLength::Known(sent.len() as u64), true, 0);
             let (content, _) = pass_on(&mut progress, &mut holding(&sent));
             assert_eq!(content.len(), sent.len());
             let kept = if whole { KEPT } else { 0 };
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_piece_is_there_until_it_is_passed_on_and_may_be_passed_on_in_parts() {
-        let mut progress = Progress::of_request(Framing::Chunked, true, 0);
+        let mut progress = Progress::of_request(BodyLength::Unknown, true, 0);
         let (mut buffer, mut trailers) = (holding(b"5\r\nhello\r\n"), Fields::new());
         for _ in 0..2 {
             let ready = progress.ready(&mut buffer, LIMITS, &mut trailers);
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn chunks_may_hold_as_much_as_the_limit_in_all() {
         for (most, end) in [(5, Ok(Ready::End)), (4, Err(TransferEnd::TooLarge))] {
-            let mut progress = Progress::of_request(Framing::Chunked, false, most);
+            let mut progress = Progress::of_request(BodyLength::Unknown, false, most);
             let mut buffer = holding(b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n");
             assert_eq!(pass_on(&mut progress, &mut buffer).1, end, "{most}");
         }

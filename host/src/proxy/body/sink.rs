@@ -7,7 +7,7 @@ use crate::h1::{
     Framing, write_chunk_size, write_expectation, write_last_chunk, write_name, write_request_head,
     write_response_end, write_status_line,
 };
-use crate::message::{RequestHead, ResponseHead};
+use crate::message::{BodyLength, RequestHead, ResponseHead};
 use crate::net::{IoEnd, TimedIo, Wait, WriteHalf};
 use crate::proxy::reply::write_date;
 
@@ -92,10 +92,11 @@ impl<'a> MessageSink<'a> {
         })
     }
 
-    /// Takes the head of a request. `host` is for clients that sent none; `expects` if the backend
-    /// decides whether it wants the body.
-    pub fn request(&mut self, head: &RequestHead, framing: Framing, host: &str, expects: bool) {
+    /// Takes the head of a request. `host` stands in for clients that named none; `expects` if the
+    /// backend is to say whether it wants the body.
+    pub fn request(&mut self, head: &RequestHead, length: BodyLength, host: &str, expects: bool) {
         let Self::H1(sink) = self;
+        let framing = Framing::from(length);
         write_request_head(head, framing, host, sink.out);
         if expects {
             write_expectation(head.fields.writes_spelling(), sink.out);

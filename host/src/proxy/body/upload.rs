@@ -44,8 +44,8 @@ mod tests {
     use super::super::{H1Body, Pace, Progress, Reader, Waits};
     use super::*;
     use crate::config::HalfClose;
-    use crate::h1::{Framing, HeadLimits};
-    use crate::message::{Edited, Fields, RequestHead};
+    use crate::h1::HeadLimits;
+    use crate::message::{BodyLength, Edited, Fields, RequestHead};
     use crate::net::{Buffer, Buffers, Stream, TimedIo, Timers, pair};
     use crate::stats::Counter;
 
@@ -54,9 +54,8 @@ mod tests {
     const LARGE: usize = 24 * 1024 * 1024;
 
     /// How the upload of a client that sends all of it ends, and how many bytes of it were read.
-    async fn upload_to(backend: Stream, framing: Framing, sent: usize) -> Uploaded {
-        let (mut input, mut progress) =
-            (Buffer::default(), Progress::of_request(framing, false, 0));
+    async fn upload_to(backend: Stream, length: BodyLength, sent: usize) -> Uploaded {
+        let (mut input, mut progress) = (Buffer::default(), Progress::of_request(length, false, 0));
         upload_of(backend, &mut input, &mut progress, sent).await
     }
 
@@ -93,7 +92,7 @@ mod tests {
         let mut trailers = Fields::new();
         let mut out = Vec::new();
         let mut sink = MessageSink::to_backend(upstream, &mut out, &duplex, patience);
-        sink.request(&RequestHead::default(), Framing::Length(1), "a", false);
+        sink.request(&RequestHead::default(), BodyLength::Known(1), "a", false);
         let body = BodySource::H1(H1Body {
             from: &mut Reader {
                 read: client,
@@ -131,7 +130,7 @@ mod tests {
             .set_linger(Some(Duration::ZERO))
             .unwrap();
         drop(gone);
-        let (end, read) = upload_to(backend, Framing::Length(LARGE as u64), LARGE).await;
+        let (end, read) = upload_to(backend, BodyLength::Known(LARGE as u64), LARGE).await;
         assert!(end == Err(TransferEnd::SinkFailed), "{end:?}");
         assert_eq!(read, LARGE as u64);
     }
@@ -139,7 +138,7 @@ mod tests {
     #[tokio::test]
     async fn an_upload_whose_backend_takes_all_is_not_read_beyond_its_end() {
         let (_taking, backend) = pair().await;
-        let (end, read) = upload_to(backend, Framing::Length(1_000), 1_000).await;
+        let (end, read) = upload_to(backend, BodyLength::Known(1_000), 1_000).await;
         assert!(matches!(end, Ok(())), "{end:?}");
         assert_eq!(read, 1_000);
     }
@@ -160,8 +159,8 @@ mod tests {
             drop(gone);
             // From here on the reset has arrived, and a write fails.
             backend.socket().left(HalfClose::Allow).await;
-            let (mut input, framing) = (Buffer::default(), Framing::Length(LARGE as u64));
-            let mut progress = Progress::of_request(framing, keep, 0);
+            let (mut input, length) = (Buffer::default(), BodyLength::Known(LARGE as u64));
+            let mut progress = Progress::of_request(length, keep, 0);
             let (end, read) = upload_of(backend, &mut input, &mut progress, sent).await;
             assert!(end == Err(TransferEnd::SinkFailed), "{end:?}");
             assert_eq!(

@@ -1,4 +1,6 @@
+use super::super::sampling::lineup;
 use super::*;
+use crate::config::Config;
 use crate::stats::Stats;
 
 #[test]

@@ -15,7 +15,7 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// Compares with the recording.
-    pub fn of_replay(recorded: &RecordedCall<'_>, played: &Played) -> Self {
+    pub(super) fn of_replay(recorded: &RecordedCall<'_>, played: &Played) -> Self {
         let call = recorded.call;
         let before: &[Field] = match (call.hook, &call.response) {
             (Hook::ResponseHeaders, Some(response)) => &response.fields,
@@ -35,7 +35,7 @@ impl Verdict {
         }
     }
 
-    pub fn agrees(&self) -> bool {
+    pub(super) fn agrees(&self) -> bool {
         self.same_answer && self.edits.is_empty()
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Change {
 }
 
 impl Differences {
-    pub fn new(samples: usize) -> Self {
+    pub(super) fn new(samples: usize) -> Self {
         Self {
             hooks: BTreeMap::new(),
             samples: Vec::new(),
@@ -48,7 +48,7 @@ impl Differences {
         }
     }
 
-    pub fn add(
+    pub(super) fn add(
         &mut self,
         recorded: &RecordedCall<'_>,
         old: &Played,
@@ -85,12 +85,12 @@ impl Differences {
         }
     }
 
-    pub fn calls(&self) -> u64 {
+    pub(super) fn calls(&self) -> u64 {
         self.hooks.values().map(|of| of.calls).sum()
     }
 
     /// Calls on which they differ.
-    pub fn differing(&self) -> u64 {
+    pub(super) fn differing(&self) -> u64 {
         self.hooks.values().map(|of| of.differing).sum()
     }
 }

@@ -44,8 +44,14 @@ pub(super) struct Overrides {
 }
 
 impl Overrides {
-    /// The spec of a component that replaces a policy, under this name.
-    pub fn spec(&self, source: &Source, policy: &Policy, name: String, now: Moment) -> PolicySpec {
+    /// What a component is loaded with, under this name, in the place of a policy.
+    pub(super) fn spec(
+        &self,
+        source: &Source,
+        policy: &Policy,
+        name: String,
+        now: Moment,
+    ) -> PolicySpec {
         let settings = self.settings.as_ref().unwrap_or(&policy.settings);
         let deadline = Duration::from_micros(policy.deadline_microseconds).min(LONGEST_DEADLINE);
         PolicySpec {
@@ -90,7 +96,7 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    pub fn load(
+    pub(super) fn load(
         engine: &Engine,
         spec: &PolicySpec,
         policy: Policy,
@@ -124,26 +130,26 @@ impl Loaded {
     }
 
     /// Whether this is the component as this policy with these pools.
-    pub fn is_of(&self, policy: &Policy, pools: &[Pool]) -> bool {
+    pub(super) fn is_of(&self, policy: &Policy, pools: &[Pool]) -> bool {
         self.policy == *policy && self.pools == pools
     }
 
-    pub fn hooks(&self) -> Hooks {
+    pub(super) fn hooks(&self) -> Hooks {
         self.generation.hooks()
     }
 
     /// The name that its store has.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.generation.name()
     }
 
     #[cfg(test)]
-    pub fn store(&self) -> &Arc<crate::policy::Store> {
+    pub(super) fn store(&self) -> &Arc<crate::policy::Store> {
         self.generation.store()
     }
 
     /// The handle of this worker, on which a request begins if none is under way.
-    pub fn begin(&mut self, worker: usize) -> &mut PolicyHandle {
+    pub(super) fn begin(&mut self, worker: usize) -> &mut PolicyHandle {
         let at = worker % self.handles.len();
         let handle = &mut self.handles[at];
         if !std::mem::replace(&mut self.open[at], true) {
@@ -153,7 +159,7 @@ impl Loaded {
     }
 
     /// The request that this worker served has ended.
-    pub fn end(&mut self, worker: usize) {
+    pub(super) fn end(&mut self, worker: usize) {
         let at = worker % self.handles.len();
         if std::mem::replace(&mut self.open[at], false) {
             self.handles[at].end_request();
@@ -161,7 +167,7 @@ impl Loaded {
     }
 
     /// After a fault there is a fresh instance at once.
-    pub fn renew(&mut self, worker: usize) {
+    pub(super) fn renew(&mut self, worker: usize) {
         let at = worker % self.handles.len();
         self.handles[at] = self.handle(at);
         if self.open[at] {

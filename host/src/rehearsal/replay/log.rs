@@ -78,7 +78,11 @@ pub(super) struct RecordedCall<'a> {
 }
 
 impl Log {
-    pub fn open(path: &Path, policy: Option<&str>, lenient: bool) -> Result<Self, RehearsalError> {
+    pub(super) fn open(
+        path: &Path,
+        policy: Option<&str>,
+        lenient: bool,
+    ) -> Result<Self, RehearsalError> {
         Ok(Self {
             path: path.to_owned(),
             reader: Reader::open(path, lenient)?,
@@ -95,17 +99,17 @@ impl Log {
     }
 
     /// How much of the file has been read, and how much there is.
-    pub fn progress(&self) -> (u64, u64) {
+    pub(super) fn progress(&self) -> (u64, u64) {
         self.reader.progress()
     }
 
     /// Calls so far.
-    pub fn calls(&self) -> u64 {
+    pub(super) fn calls(&self) -> u64 {
         self.heard.calls
     }
 
     /// The next call of the policy that was asked.
-    pub fn next(&mut self) -> Result<Next<'_>, RehearsalError> {
+    pub(super) fn next(&mut self) -> Result<Next<'_>, RehearsalError> {
         loop {
             let Some((request, at)) = &mut self.request else {
                 if self.read()? {
@@ -149,8 +153,8 @@ impl Log {
         }))
     }
 
-    /// The contents of the recording, or why it had none.
-    pub fn finish(mut self) -> Result<Heard, RehearsalError> {
+    /// What the recording held, or why there was nothing in it.
+    pub(super) fn finish(mut self) -> Result<Heard, RehearsalError> {
         let Some(policy) = self.policy.take() else {
             let message = format!(
                 "{} contains no recording{}",

@@ -20,8 +20,8 @@ use std::path::Path;
 
 use super::RehearsalError;
 use super::manner::{Manner, Outcome, print, settings};
+use super::options::{Diff, Playback, Replay};
 use super::source::Source;
-use crate::cli::{Diff, Rehearsed, Replay};
 use compare::{Verdict, edits_differing};
 use difference::Differences;
 use loaded::Overrides;
@@ -31,22 +31,26 @@ use replayer::Replayer;
 use tally::Tally;
 
 /// Asks one component.
-pub(super) fn replay(flags: &Replay, manner: Manner) -> Result<Outcome, RehearsalError> {
-    let (shown, outcome) = replayed(flags, manner)?;
+pub(super) fn replay(asked: &Replay, manner: Manner) -> Result<Outcome, RehearsalError> {
+    let (shown, outcome) = replayed(asked, manner)?;
     print(&shown)?;
     Ok(outcome)
 }
 
 /// The same, with the text to print.
 pub(super) fn replayed(
-    flags: &Replay,
+    asked: &Replay,
     manner: Manner,
 ) -> Result<(String, Outcome), RehearsalError> {
-    let Rehearsed { recording, common } = &flags.rehearsed;
-    let mut replayer = replayer(&flags.file, common)?;
-    let mut log = Log::open(recording, common.policy.as_deref(), common.lenient)?;
+    let playback = &asked.playback;
+    let mut replayer = replayer(&asked.file, playback)?;
+    let mut log = Log::open(
+        &playback.recording,
+        playback.policy.as_deref(),
+        playback.lenient,
+    )?;
     let mut progress = Progress::new(manner.terminal);
-    let mut tally = Tally::new(common.samples);
+    let mut tally = Tally::new(playback.samples);
     loop {
         let recorded = match log.next()? {
             Next::End => break,
@@ -72,11 +76,11 @@ pub(super) fn replayed(
         .copied()
         .filter(|hook| !replayer.has(*hook))
         .collect();
-    let shown = match manner.is_json(common.format) {
+    let shown = match manner.json {
         true => json::replay(&replayer, &heard, &tally),
         false => text::replay(&replayer, &heard, &tally),
     };
-    let differs = flags.expect_same && tally.differing() > 0;
+    let differs = asked.expect_same && tally.differing() > 0;
     Ok((
         shown,
         if differs || tally.faults() > 0 {
@@ -87,14 +91,18 @@ pub(super) fn replayed(
     ))
 }
 
-/// Makes the same calls to two components, and compares their answers.
-pub(super) fn diff(flags: &Diff, manner: Manner) -> Result<Outcome, RehearsalError> {
-    let Rehearsed { recording, common } = &flags.rehearsed;
-    let mut old = replayer(&flags.old, common)?;
-    let mut new = replayer(&flags.new, common)?;
-    let mut log = Log::open(recording, common.policy.as_deref(), common.lenient)?;
+/// Asks two components, and compares what they say.
+pub(super) fn diff(asked: &Diff, manner: Manner) -> Result<Outcome, RehearsalError> {
+    let playback = &asked.playback;
+    let mut old = replayer(&asked.old, playback)?;
+    let mut new = replayer(&asked.new, playback)?;
+    let mut log = Log::open(
+        &playback.recording,
+        playback.policy.as_deref(),
+        playback.lenient,
+    )?;
     let mut progress = Progress::new(manner.terminal);
-    let mut differences = Differences::new(common.samples);
+    let mut differences = Differences::new(playback.samples);
     loop {
         let recorded = match log.next()? {
             Next::End => break,
@@ -119,7 +127,7 @@ pub(super) fn diff(flags: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
     }
     progress.clear();
     let heard = log.finish()?;
-    let shown = match manner.is_json(common.format) {
+    let shown = match manner.json {
         true => json::diff(&old, &new, &heard, &differences),
         false => text::diff(&old, &new, &heard, &differences),
     };
@@ -131,13 +139,13 @@ pub(super) fn diff(flags: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
     })
 }
 
-fn replayer(file: &Path, common: &crate::cli::Playing) -> Result<Replayer, RehearsalError> {
-    let source = Source::open(file, common.compiling.limits())?;
-    let settings = common.settings.as_deref().map(settings).transpose()?;
+fn replayer(file: &Path, playback: &Playback) -> Result<Replayer, RehearsalError> {
+    let source = Source::open(file, playback.compiling)?;
+    let settings = playback.settings.as_deref().map(settings).transpose()?;
     let overrides = Overrides {
         settings,
-        deadline: common.deadline,
-        memory: common.memory,
+        deadline: playback.deadline,
+        memory: playback.memory,
     };
-    Replayer::new(source, overrides, common.fuel)
+    Replayer::new(source, overrides, playback.fuel)
 }

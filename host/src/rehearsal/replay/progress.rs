@@ -18,7 +18,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub fn new(terminal: bool) -> Self {
+    pub(super) fn new(terminal: bool) -> Self {
         Self {
             terminal,
             drawn: false,
@@ -27,7 +27,7 @@ impl Progress {
     }
 
     /// Draws it, if it is time.
-    pub fn show(&mut self, log: &Log) {
+    pub(super) fn show(&mut self, log: &Log) {
         if !self.terminal || self.last.elapsed() < EVERY {
             return;
         }
@@ -38,7 +38,7 @@ impl Progress {
     }
 
     /// Leaves the terminal as it was.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
             ground::print_aside("\r\x1b[K");
         }

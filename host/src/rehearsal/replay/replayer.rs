@@ -45,7 +45,11 @@ pub(super) struct Played {
 }
 
 impl Replayer {
-    pub fn new(source: Source, overrides: Overrides, fuel: bool) -> Result<Self, RehearsalError> {
+    pub(super) fn new(
+        source: Source,
+        overrides: Overrides,
+        fuel: bool,
+    ) -> Result<Self, RehearsalError> {
         let clock = Arc::new(AtomicU64::new(0));
         let engine = engine(1, fuel, &clock)?;
         Ok(Self {
@@ -61,14 +65,14 @@ impl Replayer {
     }
 
     /// Whether the component has this hook; false before it was asked anything.
-    pub fn has(&self, hook: Hook) -> bool {
+    pub(super) fn has(&self, hook: Hook) -> bool {
         let hooks = self.loaded.as_ref().map(Loaded::hooks);
         hooks.is_some_and(|hooks| hooks.has(hook))
     }
 
     /// Repeats a recorded call. Instances live on from call to call; after a fault there is a fresh
     /// one.
-    pub fn ask(&mut self, recorded: &RecordedCall<'_>) -> Result<Played, RehearsalError> {
+    pub(super) fn ask(&mut self, recorded: &RecordedCall<'_>) -> Result<Played, RehearsalError> {
         let tape = recorded.call.tape.clone().unwrap_or_default();
         let moment = self.moment(recorded, &tape);
         self.load_for(recorded, moment)?;
@@ -110,7 +114,7 @@ impl Replayer {
     }
 
     /// The request that this worker served has ended.
-    pub fn end_request(&mut self, worker: usize) {
+    pub(super) fn end_request(&mut self, worker: usize) {
         if let Some(loaded) = &mut self.loaded {
             loaded.end(worker);
         }

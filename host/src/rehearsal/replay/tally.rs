@@ -71,7 +71,7 @@ pub(super) struct Sample {
 }
 
 impl Tally {
-    pub fn new(samples: usize) -> Self {
+    pub(super) fn new(samples: usize) -> Self {
         Self {
             hooks: BTreeMap::new(),
             backends: BTreeMap::new(),
@@ -83,7 +83,7 @@ impl Tally {
         }
     }
 
-    pub fn add(&mut self, recorded: &RecordedCall<'_>, played: &Played, verdict: Verdict) {
+    pub(super) fn add(&mut self, recorded: &RecordedCall<'_>, played: &Played, verdict: Verdict) {
         let of = self.hooks.entry(recorded.call.hook).or_default();
         of.calls += 1;
         of.agreed += u64::from(verdict.agrees());
@@ -126,21 +126,21 @@ impl Tally {
     }
 
     /// Calls that were decided otherwise than recorded.
-    pub fn differing(&self) -> u64 {
+    pub(super) fn differing(&self) -> u64 {
         self.hooks.values().map(|of| of.calls - of.agreed).sum()
     }
 
-    pub fn calls(&self) -> u64 {
+    pub(super) fn calls(&self) -> u64 {
         self.hooks.values().map(|of| of.calls).sum()
     }
 
-    pub fn faults(&self) -> u64 {
+    pub(super) fn faults(&self) -> u64 {
         self.faults.values().map(|faults| faults.count).sum()
     }
 }
 
 impl Sample {
-    pub fn new(
+    pub(super) fn new(
         recorded: &RecordedCall<'_>,
         one: &Answer,
         other: &Answer,

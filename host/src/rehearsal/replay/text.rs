@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::report::time;
+use super::super::columns::columns;
 use super::difference::Differences;
 use super::log::Heard;
 use super::replayer::Replayer;
@@ -10,6 +10,7 @@ use super::tally::{Sample, Tally};
 use crate::document::brief;
 use crate::policy::Hook;
 use crate::text::plain;
+use crate::units::{nanoseconds, percent};
 
 /// Rows of a table of decisions; the rest is added up.
 const ROWS: usize = 20;
@@ -35,46 +36,9 @@ pub(super) fn replay(replayer: &Replayer, heard: &Heard, tally: &Tally) -> Strin
         "{same} of {calls} decisions ({}) are those that were recorded\n",
         percent(same, calls)
     ));
-    let fuel = tally.hooks.values().any(|of| of.fuel.is_some());
-    let mut heading = vec!["hook", "calls", "same", "mean", "p50", "p90", "p99", "max"];
-    heading.extend(
-        fuel.then_some(["instructions: least", "mean", "most"])
-            .into_iter()
-            .flatten(),
-    );
-    let mut rows = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
-    for (hook, of) in &tally.hooks {
-        let times = &of.times;
-        let mut row = vec![
-            hook.name().to_owned(),
-            of.calls.to_string(),
-            of.agreed.to_string(),
-            time(times.mean()),
-        ];
-        row.extend([0.5, 0.9, 0.99].map(|share| time(times.quantile(share))));
-        row.push(time(times.max));
-        if let Some(fuel) = of.fuel {
-            row.extend([fuel.least, fuel.sum / of.calls.max(1), fuel.most].map(|n| n.to_string()));
-        }
-        rows.push(row);
-    }
-    out.table(&rows);
+    out.costs(tally);
     out.line("");
-    for (hook, of) in &tally.hooks {
-        out.counts(
-            &format!("{} decided", hook.name()),
-            of.decisions.iter().map(|(kind, n)| (kind.clone(), *n)),
-        );
-    }
-    if !tally.backends.is_empty() {
-        out.counts(
-            "selected",
-            tally
-                .backends
-                .iter()
-                .map(|(backend, n)| (backend.clone(), *n)),
-        );
-    }
+    out.decisions(tally);
     for (kind, faults) in &tally.faults {
         out.line(&format!(
             "{} x fault {kind}, first at line {}: {}",
@@ -145,23 +109,12 @@ fn extent(heard: &Heard) -> String {
         .time
         .map(|(first, last)| last.saturating_sub(first).saturating_mul(1_000_000));
     let over = over
-        .map(|over| format!(" in {}", time(over)))
+        .map(|over| format!(" in {}", nanoseconds(over)))
         .unwrap_or_default();
     format!("{} calls of {} requests{over}", heard.calls, heard.requests)
 }
 
-fn percent(part: u64, all: u64) -> String {
-    // Rounded down: 100 % is said of all and of nothing less.
-    let thousandths = (u128::from(part) * 100_000)
-        .checked_div(u128::from(all))
-        .unwrap_or(100_000);
-    match (part == all, thousandths % 1_000) {
-        (true, _) => "100 %".to_owned(),
-        (false, rest) => format!("{}.{:02} %", thousandths / 1_000, rest / 10),
-    }
-}
-
-/// The output text; writing to it does not fail.
+/// What is printed; writing to it does not fail.
 #[derive(Default)]
 struct Text(String);
 
@@ -210,27 +163,48 @@ impl Text {
         }
     }
 
-    fn table(&mut self, rows: &[Vec<String>]) {
-        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |at: usize| {
-            rows.iter()
-                .filter_map(|row| row.get(at))
-                .map(String::len)
-                .max()
-                .unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in rows {
-            let cells = row
-                .iter()
-                .zip(&widths)
-                .enumerate()
-                .map(|(at, (cell, width))| match at {
-                    0 => format!("{cell:<width$}"),
-                    _ => format!("{cell:>width$}"),
-                });
-            let line = cells.collect::<Vec<_>>().join("  ");
-            self.line(line.trim_end());
+    /// By hook: calls, times and, where they were counted, instructions.
+    fn costs(&mut self, tally: &Tally) {
+        let mut heading = vec!["hook", "calls", "same", "mean", "p50", "p90", "p99", "max"];
+        if tally.hooks.values().any(|of| of.fuel.is_some()) {
+            heading.extend(["instructions: least", "mean", "most"]);
+        }
+        let mut rows = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+        for (hook, of) in &tally.hooks {
+            let times = &of.times;
+            let mut row = vec![
+                hook.name().to_owned(),
+                of.calls.to_string(),
+                of.agreed.to_string(),
+                nanoseconds(times.mean()),
+            ];
+            row.extend([0.5, 0.9, 0.99].map(|share| nanoseconds(times.quantile(share))));
+            row.push(nanoseconds(times.max));
+            if let Some(fuel) = of.fuel {
+                let mean = fuel.sum / of.calls.max(1);
+                row.extend([fuel.least, mean, fuel.most].map(|n| n.to_string()));
+            }
+            rows.push(row);
+        }
+        columns(&rows).for_each(|line| self.line(&line));
+    }
+
+    /// By hook, how often each decision was made; then how often each backend was selected.
+    fn decisions(&mut self, tally: &Tally) {
+        for (hook, of) in &tally.hooks {
+            self.counts(
+                &format!("{} decided", hook.name()),
+                of.decisions.iter().map(|(kind, n)| (kind.clone(), *n)),
+            );
+        }
+        if !tally.backends.is_empty() {
+            self.counts(
+                "selected",
+                tally
+                    .backends
+                    .iter()
+                    .map(|(backend, n)| (backend.clone(), *n)),
+            );
         }
     }
 
@@ -278,23 +252,5 @@ impl Text {
                 ));
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hundred_percent_is_all() {
-        assert_eq!(percent(999_999, 1_000_000), "99.99 %");
-        assert_eq!(
-            (
-                percent(5, 5).as_str(),
-                percent(0, 3).as_str(),
-                percent(1, 3).as_str()
-            ),
-            ("100 %", "0.00 %", "33.33 %")
-        );
     }
 }

@@ -3,7 +3,7 @@
 use tracing::Level;
 
 use super::values;
-use super::{Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog};
+use super::{Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog, Field, Pick};
 use crate::document::{Findings, Node, Section};
 use crate::rehearsal::harness::PoolSetup;
 
@@ -16,69 +16,104 @@ pub(super) const NOT_ASKED: &str = "contradicts `expect.refused`: a refused poli
 
 /// `expect`, for a question about this pool.
 pub(super) fn expect(mut section: Section, pool: &PoolSetup, findings: &mut Findings) -> Expect {
-    let mut expect = Expect::default();
     if let Some(node) = section.take("refused") {
-        expect.refused = node.string(findings).map(|text| text.value);
-        for (_, node) in section.into_entries() {
-            findings.error(&node.place, NOT_ASKED);
-        }
-        return expect;
+        return refusal(node, section, findings);
     }
-    expect.backend = section.take("backend").map(|node| {
-        let place = node.place.clone();
-        let picks = node.one_or_many();
-        if picks.len() > MAX_PICKS {
-            findings.error(
-                &place,
-                format!("lists more than {MAX_PICKS}; write labels, or leave it out"),
-            );
-        }
-        picks
-            .into_iter()
-            .take(MAX_PICKS)
-            .filter_map(|node| values::pick(node, pool, findings))
-            .collect()
-    });
-    expect.answer = section
-        .take("answer")
-        .and_then(|node| answer(node, findings));
-    let mut fields = |key| {
-        section
-            .take(key)
-            .map(|n| values::expected_fields(n, findings))
-            .unwrap_or_default()
-    };
-    expect.request = fields("request-headers");
-    expect.response = fields("response-headers");
-    expect.range = section
-        .take("range")
-        .and_then(|n| n.parsed(findings, range))
-        .map(|r| r.value);
-    for (name, node) in section.take_section("counters", findings).into_entries() {
-        expect
-            .counters
-            .extend(values::whole(node, findings).map(|n| (name, n)));
-    }
-    expect.store = section
-        .take("store")
-        .map(|n| values::stored(n, findings))
-        .unwrap_or_default();
-    let mut lines = |key| {
-        section
-            .take(key)
+    let expect = Expect {
+        refused: None,
+        backend: section
+            .take("backend")
+            .map(|node| picks(node, pool, findings)),
+        answer: section
+            .take("answer")
+            .and_then(|node| answer(node, findings)),
+        request: fields(&mut section, "request-headers", findings),
+        response: fields(&mut section, "response-headers", findings),
+        range: section
+            .take("range")
+            .and_then(|n| n.parsed(findings, range))
+            .map(|r| r.value),
+        counters: counters(&mut section, findings),
+        store: section
+            .take("store")
+            .map(|n| values::stored(n, findings))
+            .unwrap_or_default(),
+        log: section
+            .take("log")
             .map(|n| log(n, findings))
-            .unwrap_or_default()
+            .unwrap_or_default(),
+        setup_log: section
+            .take("setup-log")
+            .map(|n| log(n, findings))
+            .unwrap_or_default(),
+        faults: faults(&mut section, findings),
+        share: shares(&mut section, pool, findings),
     };
-    expect.log = lines("log");
-    expect.setup_log = lines("setup-log");
-    let faults = section
+    section.finish(findings);
+    expect
+}
+
+/// `refused`, beside which nothing else is expected.
+fn refusal(node: Node, beside: Section, findings: &mut Findings) -> Expect {
+    let expect = Expect {
+        refused: node.string(findings).map(|text| text.value),
+        ..Expect::default()
+    };
+    for (_, node) in beside.into_entries() {
+        findings.error(&node.place, NOT_ASKED);
+    }
+    expect
+}
+
+/// One selection, or a list of those that are all right.
+fn picks(node: Node, pool: &PoolSetup, findings: &mut Findings) -> Vec<Pick> {
+    let place = node.place.clone();
+    let picks = node.one_or_many();
+    if picks.len() > MAX_PICKS {
+        findings.error(
+            &place,
+            format!("lists more than {MAX_PICKS}; write labels, or leave it out"),
+        );
+    }
+    picks
+        .into_iter()
+        .take(MAX_PICKS)
+        .filter_map(|node| values::pick(node, pool, findings))
+        .collect()
+}
+
+fn fields(section: &mut Section, key: &'static str, findings: &mut Findings) -> Vec<Field> {
+    section
+        .take(key)
+        .map(|n| values::expected_fields(n, findings))
+        .unwrap_or_default()
+}
+
+fn counters(section: &mut Section, findings: &mut Findings) -> Vec<(String, u64)> {
+    section
+        .take_section("counters", findings)
+        .into_entries()
+        .into_iter()
+        .filter_map(|(name, node)| Some((name, values::whole(node, findings)?)))
+        .collect()
+}
+
+fn faults(section: &mut Section, findings: &mut Findings) -> Vec<ExpectedFault> {
+    section
         .take("fault")
         .map(Node::one_or_many)
-        .unwrap_or_default();
-    expect.faults = faults
+        .unwrap_or_default()
         .into_iter()
         .filter_map(|node| fault(node, findings))
-        .collect();
+        .collect()
+}
+
+/// By selection, the least and the greatest share of all runs.
+fn shares(
+    section: &mut Section,
+    pool: &PoolSetup,
+    findings: &mut Findings,
+) -> Vec<(Pick, f64, f64)> {
     let shares = section.take_section("share", findings);
     let (place, shares) = (shares.place.clone(), shares.into_entries());
     if shares.len() > MAX_PICKS {
@@ -87,16 +122,17 @@ pub(super) fn expect(mut section: Section, pool: &PoolSetup, findings: &mut Find
             format!("expects more than {MAX_PICKS} shares; write labels, or leave it out"),
         );
     }
-    for (name, node) in shares.into_iter().take(MAX_PICKS) {
+    let share = |(name, node): (String, Node)| {
         let place = node.place.clone();
         let pick = findings.accept(&place, values::pick_named(&name, pool));
-        expect.share.extend(
-            pick.zip(bounds(node, findings))
-                .map(|(pick, (least, most))| (pick, least, most)),
-        );
-    }
-    section.finish(findings);
-    expect
+        let (pick, (least, most)) = pick.zip(bounds(node, findings))?;
+        Some((pick, least, most))
+    };
+    shares
+        .into_iter()
+        .take(MAX_PICKS)
+        .filter_map(share)
+        .collect()
 }
 
 /// A status, or a table of the parts to check.

@@ -7,10 +7,13 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::room::{self, Room};
-use super::step::{Base, State};
+use super::state::State;
+use super::step::Base;
 use super::values::line;
 use super::{Scenario, ScenarioFile, Step};
-use crate::config::{Isolation, StoreLimits, duration_within, parse_backend, store_limits};
+use crate::config::{
+    Isolation, StoreLimits, duration_within, parse_backend, parse_isolation, store_limits,
+};
 use crate::document::{self, ConfigError, ConfigErrors, Findings, Node, Place, Section};
 use crate::policy::BackendSpec;
 use crate::rehearsal::RehearsalError;
@@ -122,49 +125,10 @@ fn scenario(
     if !section.has("name") {
         findings.error(&section.place, "has no `name`; write what it is about");
     }
-    let name = section
-        .take("name")
-        .and_then(|n| n.string(findings))
-        .map(|n| n.value)
-        .unwrap_or_default();
+    let name = name(&mut section, findings).unwrap_or_default();
     let setup = self::setup(&mut section, setup.clone(), findings);
     room.take_setup(&setup);
-    let mut steps = Vec::new();
-    match section.take("step") {
-        None => {
-            let step = Base::default().step(&mut section, &setup.pools, findings);
-            room.take_step(&step, 0);
-            steps.push(step);
-        }
-        Some(node) => {
-            let base = Base::default().read(&mut section, &setup.pools, findings);
-            let beside = node.place.clone();
-            let nodes = tables(node, findings);
-            if nodes.as_ref().is_some_and(Vec::is_empty) {
-                findings.error(
-                    &beside,
-                    "is empty, so nothing runs; write [[scenario.step]] below the scenario",
-                );
-            }
-            for (at, node) in (1..).zip(nodes.unwrap_or_default()) {
-                let Some(mut section) = node.section(findings) else {
-                    continue;
-                };
-                let named = section
-                    .take("name")
-                    .and_then(|n| n.string(findings))
-                    .map(|n| n.value);
-                let mut step = base.step(&mut section, &setup.pools, findings);
-                step.name = named.unwrap_or_else(|| format!("step {at}"));
-                section.finish(findings);
-                room.take_step(&step, base.facts());
-                steps.push(step);
-                if room.is_spent() || findings.are_plenty() {
-                    break;
-                }
-            }
-        }
-    }
+    let mut steps = steps(&mut section, &setup, room, findings);
     section.finish(findings);
     let setup_script = steps.first().map(Step::setup_script).unwrap_or_default();
     let refused = steps.iter_mut().find_map(|step| step.expect.refused.take());
@@ -186,7 +150,51 @@ fn scenario(
     })
 }
 
-/// `settings`, `policy` and `pools`, which replace the given ones.
+/// The steps of a scenario; where it lists none, it is the one step itself.
+fn steps(
+    section: &mut Section,
+    setup: &Setup,
+    room: &mut Room,
+    findings: &mut Findings,
+) -> Vec<Step> {
+    let Some(node) = section.take("step") else {
+        let step = Base::default().step(section, &setup.pools, findings);
+        room.take_step(&step, 0);
+        return vec![step];
+    };
+    let base = Base::default().read(section, &setup.pools, findings);
+    let beside = node.place.clone();
+    let nodes = tables(node, findings);
+    if nodes.as_ref().is_some_and(Vec::is_empty) {
+        findings.error(
+            &beside,
+            "is empty: nothing would be asked; write [[scenario.step]] below the scenario",
+        );
+    }
+    let mut steps = Vec::new();
+    for (at, node) in (1..).zip(nodes.unwrap_or_default()) {
+        let Some(mut section) = node.section(findings) else {
+            continue;
+        };
+        let named = name(&mut section, findings);
+        let mut step = base.step(&mut section, &setup.pools, findings);
+        step.name = named.unwrap_or_else(|| format!("step {at}"));
+        section.finish(findings);
+        room.take_step(&step, base.facts());
+        steps.push(step);
+        if room.is_spent() || findings.are_plenty() {
+            break;
+        }
+    }
+    steps
+}
+
+fn name(section: &mut Section, findings: &mut Findings) -> Option<String> {
+    let node = section.take("name")?;
+    node.string(findings).map(|name| name.value)
+}
+
+/// `settings`, `policy` and `pools`, instead of what was given.
 fn setup(section: &mut Section, mut setup: Setup, findings: &mut Findings) -> Setup {
     if let Some(node) = section.take("settings") {
         match node.is_table() {
@@ -212,7 +220,7 @@ fn setup(section: &mut Section, mut setup: Setup, findings: &mut Findings) -> Se
         setup.memory = memory.map_or(setup.memory, |memory| memory.value);
         let isolation = section
             .take("isolation")
-            .and_then(|n| n.parsed(findings, isolation));
+            .and_then(|n| n.parsed(findings, parse_isolation));
         setup.isolation = isolation.map_or(setup.isolation, |isolation| isolation.value);
         if let Some(section) = section
             .take("store")
@@ -237,23 +245,10 @@ fn setup(section: &mut Section, mut setup: Setup, findings: &mut Findings) -> Se
     setup
 }
 
-fn isolation(written: &str) -> Result<Isolation, String> {
-    match written {
-        "worker" => Ok(Isolation::Worker),
-        "request" => Ok(Isolation::Request),
-        _ => Err(format!(
-            "{written:?} is not known; write \"worker\" or \"request\""
-        )),
-    }
-}
-
 /// One of `[[pools]]`.
 fn pool(node: Node, findings: &mut Findings) -> Option<PoolSetup> {
     let mut section = node.section(findings)?;
-    let name = section
-        .take("name")
-        .and_then(|n| n.string(findings))
-        .map(|n| n.value);
+    let name = name(&mut section, findings);
     let backends = match section.take("backends") {
         Some(node) => {
             let place = node.place.clone();

@@ -5,6 +5,7 @@ mod expect;
 mod file;
 mod request;
 mod room;
+mod state;
 mod step;
 mod values;
 
@@ -215,9 +216,9 @@ impl Pick {
 }
 
 impl Step {
-    /// A policy's draws and clock readings during setup, if this is the first step: the time is
-    /// that of the step, and the draws follow from its seed, but differ from those of its hooks.
-    pub fn setup_script(&self) -> Script {
+    /// What a policy draws and reads while it is set up, if this is the first step: the time is
+    /// that of the step, and the draws follow from its seed, but are not those of its hooks.
+    pub(super) fn setup_script(&self) -> Script {
         Script {
             seed: !self.seed,
             draws: Vec::new(),
@@ -226,8 +227,8 @@ impl Step {
         }
     }
 
-    /// The request of the run with this number, from 0.
-    pub fn question(&self, run: u32) -> Question {
+    /// What is asked in the run of this number, from 0.
+    pub(super) fn question(&self, run: u32) -> Question {
         let head = RequestHead {
             client: nth(self.clients, run),
             ..self.head.clone()
@@ -248,7 +249,7 @@ impl Step {
     }
 
     /// The request of this run, for buffers that have room for its fields.
-    pub fn head_without_fields(&self, run: u32) -> RequestHead {
+    pub(super) fn head_without_fields(&self, run: u32) -> RequestHead {
         let Self { head, .. } = self;
         RequestHead {
             method: head.method.clone(),

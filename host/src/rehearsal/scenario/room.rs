@@ -30,7 +30,7 @@ impl Default for Room {
 
 impl Room {
     /// For the set-up of a scenario.
-    pub fn take_setup(&mut self, setup: &Setup) {
+    pub(super) fn take_setup(&mut self, setup: &Setup) {
         let backends = setup.pools.iter().flat_map(|pool| &pool.backends);
         let label = |(name, value): &(String, String)| THING + name.len() + value.len();
         let backend = backends
@@ -38,8 +38,8 @@ impl Room {
         self.take(backend.sum::<usize>() + setup.pools.len() * THING + json(&setup.settings));
     }
 
-    /// For a step with this many facts about its backends.
-    pub fn take_step(&mut self, step: &Step, facts: usize) {
+    /// For a step, whose backends are as so many facts say.
+    pub(super) fn take_step(&mut self, step: &Step, facts: usize) {
         let picks = step
             .expect
             .backend
@@ -64,7 +64,7 @@ impl Room {
     }
 
     /// Whether it was too much.
-    pub fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         self.0 == 0
     }
 

@@ -8,6 +8,7 @@ use super::expect::{NOT_ASKED, expect};
 use super::request::{
     clients, host, method, nanoseconds, request_line, scheme, set_host, target, unix,
 };
+use super::state::{State, facts};
 use super::values;
 use super::{Expect, Step};
 use crate::document::{Findings, Node, Section};
@@ -15,6 +16,7 @@ use crate::message::RequestHead;
 use crate::rehearsal::facts::BackendState;
 use crate::rehearsal::{decisions::Response, harness::PoolSetup};
 use crate::units::parse_duration;
+use crate::upstream::FailedAttempt;
 
 /// Where time begins by default: some time after a proxy was started ...
 const START_MONOTONIC: u64 = 1_000_000_000_000;
@@ -25,11 +27,7 @@ const MAX_REPEAT: u32 = 10_000_000;
 
 /// More attempts than any request has.
 const MAX_ATTEMPTS: u32 = 1_000;
-/// The most facts about backends that a table may set: a short label may match many backends, and
-/// each counts.
-const MAX_FACTS: usize = 100_000;
-
-/// The keys of a step about its request.
+/// What a step says of its request.
 const OF_A_REQUEST: [&str; 9] = [
     "request", "pool", "facts", "response", "failed", "attempt", "random", "store", "repeat",
 ];
@@ -50,15 +48,6 @@ pub(super) struct Base {
     response: Response,
     /// The pool that the response's backend is of.
     response_pool: u32,
-}
-
-/// The parts of a backend's state that the file sets.
-#[derive(Debug, Clone, Default)]
-pub(super) struct State {
-    in_flight: Option<u32>,
-    latency: Option<u64>,
-    healthy: Option<bool>,
-    failures: Option<u32>,
 }
 
 impl Default for Base {
@@ -87,8 +76,8 @@ impl Default for Base {
 }
 
 impl Base {
-    /// Reads a scenario's defaults for its steps.
-    pub fn read(
+    /// Reads what a scenario says for all of its steps.
+    pub(super) fn read(
         mut self,
         section: &mut Section,
         pools: &[PoolSetup],
@@ -136,42 +125,18 @@ impl Base {
         self
     }
 
-    /// Reads a step. Keys that it does not set have these defaults.
-    pub fn step(
+    /// Reads a step. What it does not say is as here.
+    pub(super) fn step(
         &self,
         section: &mut Section,
         pools: &[PoolSetup],
         findings: &mut Findings,
     ) -> Step {
         let line = values::line(&section.place);
-        let expected = section
-            .take("expect")
-            .and_then(|node| node.section(findings));
-        if expected
-            .as_ref()
-            .is_some_and(|expected| expected.has("refused"))
-        {
-            let beside = OF_A_REQUEST.into_iter().filter_map(|key| section.take(key));
-            beside.for_each(|node| findings.error(&node.place, NOT_ASKED));
-        }
+        let expected = expected(section, findings);
         let base = self.clone().read(section, pools, findings);
         let pool = base.pool(pools);
-        let failed: Vec<_> = section.take("failed").map_or_else(Vec::new, |node| {
-            let place = node.place.clone();
-            let most = MAX_ATTEMPTS as usize;
-            let nodes = node.one_or_many().into_iter().take(most + 1);
-            let failed: Vec<_> = nodes
-                .flat_map(|node| values::failed(node, pool, findings))
-                .take(most + 1)
-                .collect();
-            if failed.len() > most {
-                findings.error(
-                    &place,
-                    format!("is more than {MAX_ATTEMPTS} attempts; write fewer"),
-                );
-            }
-            failed
-        });
+        let failed = failed(section, pool, findings);
         let attempt = section
             .take("attempt")
             .and_then(|n| n.integer(findings, 1..=MAX_ATTEMPTS));
@@ -196,17 +161,12 @@ impl Base {
                 "expects shares of one run; write `repeat` and the number of runs",
             );
         }
-        let mut states = pool.states.clone();
-        for (of, backend, said) in &base.facts {
-            if let (true, Some(state)) = (*of == base.pool, states.get_mut(*backend as usize)) {
-                said.apply(state);
-            }
-        }
         Step {
             name: String::new(),
             line,
             attempt: attempt.map_or(failed.len() as u32 + 1, |n| n.value),
             failed,
+            states: base.states(pool),
             head: base.head,
             clients: base.clients,
             pool: base.pool,
@@ -215,15 +175,25 @@ impl Base {
             seed: base.seed,
             monotonic: base.monotonic,
             unix: base.unix,
-            states,
             store,
             repeat: repeat.map_or(1, |n| n.value),
             expect,
         }
     }
 
-    /// How many facts about backends are set.
-    pub fn facts(&self) -> usize {
+    /// The states of the pool's backends, by what the pool says and by the facts.
+    fn states(&self, pool: &PoolSetup) -> Vec<BackendState> {
+        let mut states = pool.states.clone();
+        for (of, backend, said) in &self.facts {
+            if let (true, Some(state)) = (*of == self.pool, states.get_mut(*backend as usize)) {
+                said.apply(state);
+            }
+        }
+        states
+    }
+
+    /// How many facts are told of backends.
+    pub(super) fn facts(&self) -> usize {
         self.facts.len()
     }
 
@@ -338,63 +308,33 @@ impl Base {
     }
 }
 
-impl State {
-    /// Takes the keys of a backend's state.
-    pub fn take(section: &mut Section, findings: &mut Findings) -> Self {
-        let mut count = |key| {
-            section
-                .take(key)
-                .and_then(|n| n.integer(findings, 0..=u32::MAX))
-                .map(|n| n.value)
-        };
-        Self {
-            in_flight: count("in-flight"),
-            failures: count("consecutive-failures"),
-            healthy: section.take("healthy").and_then(|n| n.boolean(findings)),
-            latency: section
-                .take("latency")
-                .and_then(|n| n.parsed_scalar(findings, parse_duration))
-                .map(|d| nanoseconds(d.value) / 1_000),
-        }
+/// `expect`. What a step says of its request is an error beside `expect.refused`.
+fn expected(section: &mut Section, findings: &mut Findings) -> Option<Section> {
+    let expected = section.take("expect")?.section(findings)?;
+    if expected.has("refused") {
+        let beside = OF_A_REQUEST.into_iter().filter_map(|key| section.take(key));
+        beside.for_each(|node| findings.error(&node.place, NOT_ASKED));
     }
-
-    /// Makes a state of it.
-    pub fn apply(&self, state: &mut BackendState) {
-        state.in_flight = self.in_flight.unwrap_or(state.in_flight);
-        state.latency_microseconds = self.latency.unwrap_or(state.latency_microseconds);
-        state.healthy = self.healthy.unwrap_or(state.healthy);
-        state.consecutive_failures = self.failures.unwrap_or(state.consecutive_failures);
-    }
+    Some(expected)
 }
 
-/// By backend, how it is.
-fn facts(node: Node, pool: &PoolSetup, findings: &mut Findings) -> Vec<(u32, State)> {
-    let mut facts = Vec::new();
-    for (written, node) in node
-        .section(findings)
-        .map(Section::into_entries)
-        .unwrap_or_default()
-    {
-        let place = node.place.clone();
-        if findings.are_plenty() {
-            break;
-        }
-        let Some(backends) = findings.accept(&place, values::named(&written, pool)) else {
-            continue;
-        };
-        let Some(mut section) = node.section(findings) else {
-            continue;
-        };
-        let state = State::take(&mut section, findings);
-        section.finish(findings);
-        facts.extend(backends.into_iter().map(|backend| (backend, state.clone())));
-        if facts.len() > MAX_FACTS {
-            findings.error(
-                &place,
-                format!("sets more than {MAX_FACTS} facts, with those before it; write fewer"),
-            );
-            break;
-        }
+/// The attempts that failed before.
+fn failed(section: &mut Section, pool: &PoolSetup, findings: &mut Findings) -> Vec<FailedAttempt> {
+    let Some(node) = section.take("failed") else {
+        return Vec::new();
+    };
+    let place = node.place.clone();
+    let most = MAX_ATTEMPTS as usize;
+    let nodes = node.one_or_many().into_iter().take(most + 1);
+    let failed: Vec<_> = nodes
+        .flat_map(|node| values::failed(node, pool, findings))
+        .take(most + 1)
+        .collect();
+    if failed.len() > most {
+        findings.error(
+            &place,
+            format!("is more than {MAX_ATTEMPTS} attempts; write fewer"),
+        );
     }
-    facts
+    failed
 }

@@ -2,9 +2,9 @@
 
 use super::{Field, Meant, Pick, Stored};
 use crate::document::{Findings, Node, Place};
-
 use crate::message::{Fields, syntax};
 use crate::rehearsal::harness::PoolSetup;
+use crate::units::parse_hex;
 use crate::upstream::{FailedAttempt, Failure};
 
 /// The line of a place; 0 if it has none.
@@ -54,14 +54,9 @@ pub(super) fn bytes(node: Node, findings: &mut Findings) -> Option<Vec<u8>> {
 }
 
 fn hex(text: &str) -> Result<Vec<u8>, String> {
-    let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
-    let pair = |pair: &[u8]| match pair {
-        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-        _ => None,
-    };
-    let bytes: Option<Vec<u8>> = digits.chunks(2).map(pair).collect();
-    bytes.ok_or_else(|| format!("{text:?} is not hexadecimal; write two digits for each byte"))
+    let digits: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    parse_hex(&digits)
+        .ok_or_else(|| format!("{text:?} is not hexadecimal; write two digits for each byte"))
 }
 
 /// Fields of a message: a table of names, each with a value or a list of them, or a list of `"name:

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::mutation::{Dice, assert_readable, mutated, survive};
-use crate::cli::{Format, Playing, Rehearsed, Replay};
 use crate::recording::{Next, Reader};
-use crate::rehearsal::{Manner, Outcome, RehearsalError, replay};
+use crate::rehearsal::{Manner, Outcome, Playback, RehearsalError, Replay, replay};
 
 /// The seed of everything here.
 const SEED: u64 = 0x5ce7_a212;
@@ -56,7 +55,8 @@ impl Scratch {
         lenient: bool,
     ) -> Result<(String, Outcome), RehearsalError> {
         fs::write(&self.0, bytes).unwrap();
-        let common = Playing {
+        let playback = Playback {
+            recording: self.0.clone(),
             compiling: Default::default(),
             policy: None,
             // The recorded ones are this policy's.
@@ -66,19 +66,14 @@ impl Scratch {
             fuel: false,
             samples: 3,
             lenient,
-            format: Format::Text,
         };
-        let rehearsed = Rehearsed {
-            recording: self.0.clone(),
-            common,
-        };
-        let flags = Replay {
+        let asked = Replay {
             file: format!("builtin:{policy}").into(),
-            rehearsed,
+            playback,
             expect_same: false,
         };
         replay::replayed(
-            &flags,
+            &asked,
             Manner {
                 json: false,
                 terminal: false,

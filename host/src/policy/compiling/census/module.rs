@@ -4,7 +4,7 @@ use wasmparser::{ElementItems, ExternalKind, KnownCustom, Name, Payload, TypeRef
 
 use super::super::super::error::Refusal;
 use super::super::super::lines::sentence;
-use super::{Cost, IMPORT, Totals, at_most};
+use super::cost::{Cost, IMPORT, Totals, at_most};
 
 /// Functions of all core modules; Python has 40,000.
 pub(super) const MAX_FUNCTIONS: u64 = 200_000;

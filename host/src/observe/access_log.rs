@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::Outcome;
 use crate::config::{self, LoggedRequests};
 use crate::ground::{self, Keeper, Lost, Outlet, Target};
+use crate::message::RequestHead;
+use crate::net::ConnectionInfo;
 use crate::stats::WorkerShard;
 
 /// A worker hands its lines over when it has so many bytes of them, and at each sweep.
@@ -25,53 +28,34 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// What one line says.
 #[derive(Debug, Serialize)]
-pub struct Line<'a> {
+struct Line<'a> {
     /// When the request's head had arrived, RFC 3339 in UTC.
-    pub time: String,
+    time: String,
     /// The client's address.
-    pub client: &'a str,
+    client: &'a str,
     /// The request method; empty if the head could not be read.
-    pub method: &'a str,
+    method: &'a str,
     /// The host asked for.
-    pub host: &'a str,
+    host: &'a str,
     /// Path and query.
-    pub target: &'a str,
+    target: &'a str,
     /// The status sent; 0 if none was.
-    pub status: u16,
+    status: u16,
     /// Time from the head to the end of the response.
-    pub duration_microseconds: u64,
-    /// The last backend asked.
+    duration_microseconds: u64,
+    /// The last backend tried.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub backend: Option<&'a str>,
-    /// How many backends were asked.
-    pub attempts: u32,
+    backend: Option<&'a str>,
+    /// How many backends were tried.
+    attempts: u32,
     /// Why the proxy or a policy refused the request, or why it could not be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'a str>,
-}
-
-impl Line<'_> {
-    /// A line of which nothing is known but the time.
-    pub fn now() -> Self {
-        Self {
-            time: time(Duration::ZERO),
-            client: "",
-            method: "",
-            host: "",
-            target: "",
-            status: 0,
-            duration_microseconds: 0,
-            backend: None,
-            attempts: 0,
-            reason: None,
-        }
-    }
+    reason: Option<&'a str>,
 }
 
 /// One worker's end of the log.
 #[derive(Debug)]
 pub struct AccessLog {
-    requests: LoggedRequests,
     outlet: Option<Outlet>,
     pending: RefCell<Vec<u8>>,
     shard: Arc<WorkerShard>,
@@ -81,7 +65,6 @@ pub struct AccessLog {
 /// The thread that writes. It ends when all workers have let go of their ends.
 #[derive(Debug)]
 pub struct LogWriter {
-    requests: LoggedRequests,
     outlet: Option<Outlet>,
     target: Target,
     losses: Arc<Losses>,
@@ -130,7 +113,7 @@ impl Keeper for Account {
         match result {
             Ok(()) => tracing::info!("the access log was opened again"),
             Err(e) => tracing::warn!(
-                "the access log can't be opened again, and goes on in the former file: {e}"
+                "the access log can't be opened again, and goes on in the previous file: {e}"
             ),
         }
     }
@@ -151,7 +134,6 @@ impl LogWriter {
             )?),
         };
         Ok(Self {
-            requests: config.requests,
             outlet,
             target,
             losses,
@@ -161,7 +143,6 @@ impl LogWriter {
     /// A worker's end.
     pub fn handle(&self, shard: Arc<WorkerShard>) -> AccessLog {
         AccessLog {
-            requests: self.requests,
             outlet: self.outlet.clone(),
             pending: RefCell::default(),
             shard,
@@ -204,21 +185,42 @@ impl LogWriter {
 }
 
 impl AccessLog {
-    /// Whether a request is recorded; `refused` if the proxy or a policy answered it or it could
-    /// not be completed.
-    pub fn wants(&self, refused: bool) -> bool {
-        match self.requests {
-            LoggedRequests::All => true,
-            LoggedRequests::Refused => refused,
-            LoggedRequests::None => false,
+    /// Writes the line of a request that has ended, if it is among the `logged`. `head` is as much
+    /// of the request as was understood.
+    pub fn record(
+        &self,
+        logged: LoggedRequests,
+        outcome: &Outcome,
+        head: Option<&RequestHead>,
+        from: &ConnectionInfo,
+    ) {
+        if logged.wants(outcome.reason.is_some()) {
+            self.write(outcome, head, from);
         }
     }
 
-    /// Records a request.
-    pub fn record(&self, line: &Line<'_>) {
+    fn write(&self, outcome: &Outcome, head: Option<&RequestHead>, from: &ConnectionInfo) {
+        let client = match outcome.client.is_unspecified() {
+            true => from.peer_text(),
+            false => &outcome.client.to_string(),
+        };
+        // A head that was not understood up to its target has no method to speak of.
+        let method = head.filter(|head| !head.target.is_empty());
+        let line = Line {
+            time: ground::stamp(outcome.took),
+            client,
+            method: method.map_or("", |head| head.method.as_str()),
+            host: head.map_or("", |head| &head.host),
+            target: head.map_or("", |head| &head.target),
+            status: outcome.status,
+            duration_microseconds: outcome.microseconds(),
+            backend: outcome.backend.as_deref().map(|b| b.name.as_str()),
+            attempts: outcome.attempts,
+            reason: outcome.reason.as_deref(),
+        };
         let mut pending = self.pending.borrow_mut();
         // Serialising plain strings and numbers into memory can't fail.
-        if serde_json::to_writer(&mut *pending, line).is_ok() {
+        if serde_json::to_writer(&mut *pending, &line).is_ok() {
             pending.push(b'\n');
         }
         if pending.len() >= BATCH {
@@ -247,11 +249,6 @@ impl Drop for AccessLog {
     fn drop(&mut self) {
         self.flush();
     }
-}
-
-/// The present moment less `ago`, as RFC 3339.
-pub fn time(ago: Duration) -> String {
-    ground::stamp(ago)
 }
 
 #[cfg(test)]

@@ -1,7 +1,4 @@
-//! Units: how are times and sizes written?
-//!
-//! In the configuration, in scenario files and on the command line. Each error says what is wrong
-//! and what to write. Knows no other room.
+//! What an operator writes. Each error says what is wrong and what to write.
 
 use std::time::Duration;
 

@@ -1,0 +1,68 @@
+//! The commands of `waypost policy` that talk to a running proxy.
+
+use anyhow::Result;
+
+use super::signals::interrupted;
+use crate::cli::{self, Action, By, Mode};
+use crate::policy::Stickiness;
+use crate::remote::{self, Change, Command, Deploy, Proxy, Role, Surroundings, Watching};
+
+/// Sends a command to a running proxy.
+pub(super) async fn ask_proxy(remote: cli::Remote, action: Action) -> Result<()> {
+    let environment = |name: &str| std::env::var_os(name);
+    let dumb = environment("TERM").is_some_and(|kind| kind == "dumb");
+    let around = Surroundings {
+        environment,
+        terminal: std::io::IsTerminal::is_terminal(&std::io::stderr()) && !dumb,
+        json: remote.json,
+        interrupted: interrupted(),
+    };
+    let proxy = Proxy {
+        address: remote.address(environment)?,
+        token_file: remote.token_file,
+    };
+    Ok(remote::execute(proxy, command(action), around).await?)
+}
+
+fn command(action: Action) -> Command {
+    let (name, change) = match action {
+        Action::Status { name } => return Command::Status { name },
+        Action::Token => return Command::Token,
+        Action::Deploy(flags) => return Command::Deploy(deploy(flags)),
+        Action::Promote { name, generation } => (name, Change::Promote { generation }),
+        Action::Rollback { name, generation } => (name, Change::Rollback { generation }),
+        Action::Withdraw { name } => (name, Change::Withdraw),
+        Action::Canary { name, percent, by } => {
+            let by = by.map(stickiness);
+            (name, Change::Canary { percent, by })
+        }
+    };
+    Command::Change { name, change }
+}
+
+fn deploy(flags: cli::Deploy) -> Deploy {
+    Deploy {
+        name: flags.name,
+        file: flags.file,
+        role: match flags.mode {
+            Mode::Active => Role::Active,
+            Mode::Shadow => Role::Shadow,
+            Mode::Canary => Role::Canary,
+        },
+        percent: flags.percent,
+        by: flags.by.map(stickiness),
+        watching: match (flags.watch, flags.no_watch) {
+            (true, _) => Watching::Always,
+            (false, true) => Watching::Never,
+            (false, false) => Watching::AtTerminal,
+        },
+        promote_after: flags.promote_after,
+    }
+}
+
+fn stickiness(by: By) -> Stickiness {
+    match by {
+        By::Client => Stickiness::Client,
+        By::Request => Stickiness::Request,
+    }
+}

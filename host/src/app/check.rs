@@ -1,0 +1,171 @@
+//! `waypost check`: every problem that `run` would meet, without serving.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::policies;
+use crate::config::{Config, OnFailure, Policy, Pool, Sources};
+use crate::ground;
+use crate::policy::{Engine, EngineOptions, Generation, PolicyError};
+use crate::rollout::StateDir;
+use crate::stats::Stats;
+use crate::units::counted;
+use crate::upstream::{PoolTopology, Registry, resolve_pool};
+
+/// Prints a line. A reader that has left, such as `head`, is not an error; a full disk is one.
+macro_rules! say {
+    ($($line:tt)*) => {
+        ground::print(&format!("{}\n", format_args!($($line)*)))
+            .context("standard output can't be written")
+    };
+}
+
+pub(super) async fn check(sources: Sources) -> Result<ExitCode> {
+    let config = Config::load(sources)?;
+    for warning in &config.warnings {
+        say!("warning: {warning}")?;
+    }
+    let mut check = Check {
+        config: Arc::new(config),
+        errors: 0,
+    };
+    let topologies = check.pools().await?;
+    let engine = check.engine()?;
+    check.policies(engine, topologies).await?;
+    check.state_dir()?;
+    say!("{}", summary(&check.config))?;
+    match check.errors {
+        0 => {
+            say!("ok: the proxy would start with this configuration")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        n => {
+            say!(
+                "{}: the proxy would not start, or not serve all routes",
+                counted(n, "error")
+            )?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// A configuration that is being checked. An error is printed and counted, and the check goes on.
+struct Check {
+    config: Arc<Config>,
+    errors: usize,
+}
+
+impl Check {
+    /// Resolves one pool at a time, so that a name that can't be resolved does not hide other
+    /// errors.
+    async fn pools(&mut self) -> Result<Vec<Arc<PoolTopology>>> {
+        let config = Arc::clone(&self.config);
+        let mut topologies = Vec::with_capacity(config.pools.len());
+        let registry = Registry::new(config.workers);
+        let ids = registry.pools(config.pools.iter().map(|pool| pool.name.as_str()));
+        for (pool, id) in config.pools.iter().zip(ids) {
+            match resolve_pool(pool, id, &registry).await {
+                Ok(topology) => {
+                    let endpoints = topology.endpoints.iter();
+                    let addresses: Vec<String> = endpoints.map(|e| e.address.to_string()).collect();
+                    say!("pool {:?}: {}", topology.name, addresses.join(", "))?;
+                    topologies.push(topology);
+                }
+                Err(e) => {
+                    self.errors += 1;
+                    say!("error: {e}")?;
+                    // The policies are still loaded, as if the pool had no backends.
+                    let empty = Pool {
+                        backends: vec![],
+                        ..pool.clone()
+                    };
+                    topologies.push(resolve_pool(&empty, id, &registry).await?);
+                }
+            }
+        }
+        Ok(topologies.into_iter().map(Arc::new).collect())
+    }
+
+    /// The engine; without its cache if that can't be used.
+    fn engine(&mut self) -> Result<Engine> {
+        let options = EngineOptions {
+            workers: self.config.workers,
+            cache: self.config.cache_dir.clone(),
+            ..EngineOptions::default()
+        };
+        match Engine::new(options.clone()) {
+            Err(e @ PolicyError::Cache { .. }) => {
+                self.errors += 1;
+                say!("error: {e}")?;
+                Ok(Engine::new(EngineOptions {
+                    cache: None,
+                    ..options
+                })?)
+            }
+            engine => Ok(engine?),
+        }
+    }
+
+    async fn policies(&mut self, engine: Engine, topologies: Vec<Arc<PoolTopology>>) -> Result<()> {
+        let config = Arc::clone(&self.config);
+        let load =
+            move || policies::load_all(&engine, &config, &topologies, &Stats::new(config.workers));
+        let loaded = tokio::task::spawn_blocking(load)
+            .await
+            .context("loading the policies failed")?;
+        for (policy, loaded) in self.config.policies.iter().zip(loaded) {
+            self.errors += usize::from(loaded.is_err());
+            report(policy, loaded)?;
+        }
+        Ok(())
+    }
+
+    fn state_dir(&mut self) -> Result<()> {
+        if let Some(Err(e)) = self.config.state_dir.as_deref().map(StateDir::examine) {
+            self.errors += 1;
+            say!("error: `state-dir` can't be used: {e}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints what came of loading a policy.
+fn report(policy: &Policy, loaded: Result<Arc<Generation>>) -> Result<()> {
+    match loaded {
+        Ok(generation) => {
+            let hooks: Vec<_> = generation.hooks().names().collect();
+            say!(
+                "policy {:?}: ok, {}, hooks: {}",
+                policy.name,
+                generation.digest(),
+                hooks.join(", ")
+            )
+        }
+        Err(e) => {
+            say!("error: {e:#}")?;
+            match policy.while_absent {
+                OnFailure::Status(status) => say!(
+                    "  without it, routes that name policy {:?} answer {status}",
+                    policy.name
+                ),
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+/// How much there is in a configuration.
+fn summary(config: &Config) -> String {
+    let policies = match config.policies.len() {
+        1 => "1 policy".to_owned(),
+        n => format!("{n} policies"),
+    };
+    let (routes, pools) = (config.routes.len(), config.pools.len());
+    format!(
+        "{}, {}, {policies}",
+        counted(routes, "route"),
+        counted(pools, "pool")
+    )
+}

@@ -1,0 +1,509 @@
+//! What is published while a process runs, as requests, connections and instances see it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::*;
+use crate::admin::{Deployment, StatsView, stats_page};
+use crate::app::control::Process;
+use crate::app::data_plane::End;
+use crate::app::descriptors::Shares;
+use crate::app::intake::{Intake, KERNEL_SPREADS};
+use crate::app::workers::start_workers;
+use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
+use crate::observe::access_log::LogWriter;
+use crate::policy::{Attempt, Compiler, Engine, EngineOptions, PolicyId};
+use crate::proxy::{Admission, WorkerSnapshot};
+use crate::stats::Stats;
+use crate::upstream::{BackendFacts, FailedAttempt, Registry};
+
+const CONFIG: &str = r#"
+    workers = 1
+    [[routes]]
+    host = "*"
+    pool = "web"
+    policies = ["probe"]
+    [pools.web]
+    backends = ["127.0.0.1:1", "127.0.0.1:2"]
+    [policies.probe]
+    component = "probe.wasm"
+    deadline = "10s"
+    [policies.probe.settings]
+    request = ["topology", "calls"]
+    select = ["pick=0"]
+"#;
+
+fn guests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/probe")
+}
+
+fn config(text: &str) -> Arc<Config> {
+    Arc::new(Config::from_toml(text, &guests()).unwrap())
+}
+
+/// The control side of a process that was started with this configuration.
+async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
+    crate::ground::limit_this_test();
+    let registry = Registry::new(1);
+    let topology = Arc::new(resolve(&config.pools, &registry).await.unwrap());
+    let options = EngineOptions {
+        workers: 1,
+        compiler: Compiler::Here,
+        ..EngineOptions::default()
+    };
+    let process = Process {
+        engine: Engine::new(options).unwrap(),
+        stats: Stats::new(1),
+        registry,
+        shares: Shares::claim(1).unwrap(),
+        state_dir: None,
+    };
+    let control = ControlPlane::new(Arc::clone(config), &topology, process);
+    let control = Arc::new(control);
+    control.load_all().await.unwrap();
+    control
+}
+
+impl ControlPlane {
+    fn first_of_a_worker(&self) -> WorkerSnapshot {
+        WorkerSnapshot::new(self.snapshot(), self.stats(), 0)
+    }
+
+    fn next_of_a_worker(&self, former: &WorkerSnapshot) -> WorkerSnapshot {
+        former.next(self.snapshot(), self.stats(), 0)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Nothing<'a>(&'a WorkerSnapshot);
+
+impl Caller for Nothing<'_> {}
+
+impl Environment for Nothing<'_> {
+    fn random(self) -> u64 {
+        0
+    }
+    fn log_fault(self, _line: impl Fn() -> String) {}
+    fn facts(&self) -> &dyn BackendFacts {
+        &*self.0.pools.facts
+    }
+    fn takes_traffic(self, _backend: u32) -> bool {
+        true
+    }
+    fn choose(self, _failed: &[FailedAttempt]) -> Option<u32> {
+        None
+    }
+}
+
+/// The policy of this host's route, asked by a worker.
+fn chain<'a>(
+    worker: &'a WorkerSnapshot,
+    host: &str,
+    state: &'a RequestPolicyState,
+) -> PolicyChain<'a, Nothing<'a>> {
+    let rule = worker.snapshot.routes.find(host, "/").unwrap();
+    PolicyChain {
+        route: ChainRoute {
+            number: rule.number,
+            pool: rule.pool.number(),
+            policies: &rule.policies,
+        },
+        policies: &worker.policies,
+        state,
+        environment: Nothing(worker),
+    }
+}
+
+/// What the policy's instance on this worker knows, and how often it was asked.
+fn asked(worker: &WorkerSnapshot) -> (String, String) {
+    let (mut head, state) = (Default::default(), RequestPolicyState::default());
+    assert!(chain(worker, "a", &state).prepare(&mut head, false).is_ok());
+    let told = |name| String::from_utf8(head.fields.first(name).unwrap().to_vec()).unwrap();
+    (told("x-probe-topology"), told("x-probe-calls"))
+}
+
+/// Has the policy select the first backend of its list.
+fn select(worker: &WorkerSnapshot) {
+    let attempt = Attempt {
+        number: 1,
+        failed: &[],
+    };
+    let (mut head, state) = (Default::default(), RequestPolicyState::default());
+    let selected = chain(worker, "a", &state).select(&mut head, attempt);
+    assert_eq!(selected.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_stayed_is_kept_and_an_instance_that_lives_sees_the_second_list() {
+    let config = config(CONFIG);
+    let control = started(&config).await;
+    let before = control.first_of_a_worker();
+    let first = Arc::clone(&before.snapshot.topology);
+    let generation = first.generation;
+    let list = format!("0 web {generation} 127.0.0.1:1/1 127.0.0.1:2/1");
+    assert_eq!(asked(&before), (list, "1".to_owned()));
+
+    let mut pools = config.pools.clone();
+    pools[0].backends.remove(0);
+    let second = Arc::new(resolve(&pools, &control.registry).await.unwrap());
+    let version = control.publish_topology(Arc::clone(&second)).await;
+    let after = control.next_of_a_worker(&before);
+    assert_eq!(after.snapshot.version, version);
+    assert!(second.generation > generation);
+    let list = format!("0 web {} 127.0.0.1:2/1", second.generation);
+    assert_eq!(asked(&after), (list, "2".to_owned()), "the same instance");
+    let pool = |worker: &WorkerSnapshot| {
+        let pool = worker.pools.pool(first.pools[0].id).unwrap();
+        pool.endpoints.to_vec()
+    };
+    assert!(Rc::ptr_eq(&pool(&after)[0], &pool(&before)[1]));
+    // The same again: nothing is new.
+    let third = Arc::new(resolve(&pools, &control.registry).await.unwrap());
+    control.publish_topology(third).await;
+    let last = control.next_of_a_worker(&after);
+    assert_eq!(asked(&last).1, "3");
+}
+
+#[tokio::test]
+async fn selections_count_for_the_address_that_was_selected() {
+    let config = config(CONFIG);
+    let control = started(&config).await;
+    let before = control.first_of_a_worker();
+    select(&before);
+    let mut pools = config.pools.clone();
+    pools[0].backends.remove(0);
+    let second = Arc::new(resolve(&pools, &control.registry).await.unwrap());
+    control.publish_topology(second).await;
+    let after = control.next_of_a_worker(&before);
+    select(&after);
+    select(&after);
+    let view = StatsView {
+        stats: control.stats(),
+        policies: &control.policies(),
+    };
+    let (_, page) = stats_page(&view, Some(b"application/json"));
+    let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
+    let counted = serde_json::json!({"web": {"127.0.0.1:1": 1, "127.0.0.1:2": 2}});
+    assert_eq!(page["policies"]["probe"]["decisions"], counted);
+}
+
+#[tokio::test]
+async fn another_configuration_changes_routes_and_pools_and_keeps_what_stayed() {
+    let control = started(&config(CONFIG)).await;
+    let before = control.first_of_a_worker();
+    assert_eq!(asked(&before).1, "1");
+    // Every position changes: a pool and a route come before those that there were.
+    let text = CONFIG.replace(
+        "[[routes]]",
+        "[pools.about]\nbackends = [\"127.0.0.1:2\"]\n[[routes]]\nhost = \"b\"\npool = \"about\"\npolicies = []\n\
+         [[routes]]",
+    );
+    let text = text.replace("backends = [\"127.0.0.1:1\", ", "backends = [");
+    let next = config(&format!("{text}\n[limits]\nbody-bytes = 7"));
+    let version = control.publish_config(next).await.unwrap();
+    let after = control.next_of_a_worker(&before);
+    assert_eq!(
+        (after.snapshot.version, version),
+        (version, before.snapshot.version + 1)
+    );
+    assert_eq!(control.current().limits.body_bytes, 7);
+    assert_eq!(
+        (
+            before.settings.limits.body_bytes,
+            after.settings.limits.body_bytes
+        ),
+        (0, 7)
+    );
+    let generation = after.snapshot.topology.generation;
+    let list = format!("0 web {generation} 127.0.0.1:2/1");
+    assert_eq!(asked(&after), (list, "2".to_owned()), "the same instance");
+    let rule = |worker: &WorkerSnapshot, host| worker.snapshot.routes.find(host, "/").cloned();
+    let (web, about) = (rule(&after, "a").unwrap(), rule(&after, "b").unwrap());
+    assert_eq!(rule(&before, "b").unwrap().pool, web.pool);
+    assert_eq!(web.policies, rule(&before, "a").unwrap().policies);
+    assert_eq!(
+        (&*about.policies, about.pool == web.pool),
+        (&[] as &[PolicyId], false)
+    );
+    let endpoint = |worker: &WorkerSnapshot, pool, at: usize| {
+        Rc::clone(&worker.pools.pool(pool).unwrap().endpoints[at])
+    };
+    let kept = endpoint(&before, web.pool, 1);
+    assert!(Rc::ptr_eq(&kept, &endpoint(&after, web.pool, 0)));
+    assert!(Rc::ptr_eq(&kept, &endpoint(&after, about.pool, 0)));
+}
+
+#[tokio::test]
+async fn what_a_process_keeps_for_its_life_is_refused() {
+    let start = config(CONFIG);
+    let control = started(&start).await;
+    let before = control.snapshot();
+    let refused = |text: String| {
+        let control = Arc::clone(&control);
+        async move {
+            let refused = control.publish_config(config(&text)).await.unwrap_err();
+            format!("{refused:#}")
+        }
+    };
+    for (text, named) in [
+        (CONFIG.replace("workers = 1", "workers = 2"), "`workers`"),
+        (
+            CONFIG.replace("workers", "listen = \"127.0.0.1:1\"\nworkers"),
+            "`listen`",
+        ),
+        (CONFIG.replace("\"10s\"", "\"9s\""), "`[policies]`"),
+        (format!("{CONFIG}[record]\nfile = \"a\""), "`[record]`"),
+        (
+            format!("{CONFIG}[access-log]\npath = \"a\""),
+            "`access-log.path`",
+        ),
+        (format!("{CONFIG}[admin]\nlisten = \"off\""), "`[admin]`"),
+    ] {
+        let reason = refused(text).await;
+        assert!(
+            reason.contains(named) && reason.contains("restart"),
+            "{reason}"
+        );
+    }
+    let nowhere = CONFIG.replace("127.0.0.1:2", "nowhere.invalid:2");
+    let reason = refused(nowhere).await;
+    assert!(reason.contains("nowhere.invalid"), "{reason}");
+    assert!(
+        Arc::ptr_eq(&before, &control.snapshot()),
+        "nothing was published"
+    );
+    assert!(Arc::ptr_eq(&start, &control.current()));
+}
+
+#[tokio::test]
+async fn routes_stay_while_a_policy_is_on_trial() {
+    let control = started(&config(CONFIG)).await;
+    let component = std::fs::read(guests().join("probe.wasm")).unwrap();
+    let shadow = Deployment::Shadow { percent: 100.0 };
+    let deployed = control.deploy(0, component, "a test".to_owned(), shadow);
+    deployed.await.unwrap();
+    let routes = CONFIG.replace("host = \"*\"", "host = \"a\"");
+    let refused = control.publish_config(config(&routes)).await.unwrap_err();
+    assert!(refused.to_string().contains("on trial"), "{refused}");
+    let next = config(&format!("{CONFIG}[limits]\nbody-bytes = 7"));
+    control.publish_config(next).await.unwrap();
+    assert!(control.snapshot().policies[0].trial.is_some());
+}
+
+/// A backend that answers at once, or to `/held` when it is released.
+struct Backend {
+    address: SocketAddr,
+    /// Connections that it has accepted.
+    accepted: Arc<AtomicUsize>,
+    held: Receiver<()>,
+    release: Sender<()>,
+}
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Backend {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let (holds, held) = channel();
+        let (release, released) = channel();
+        let (count, released) = (Arc::clone(&accepted), Arc::new(Mutex::new(released)));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                count.fetch_add(1, SeqCst);
+                let (holds, released) = (holds.clone(), Arc::clone(&released));
+                thread::spawn(move || serve(&mut stream.unwrap(), &holds, &released));
+            }
+        });
+        Self {
+            address,
+            accepted,
+            held,
+            release,
+        }
+    }
+}
+
+fn serve(stream: &mut TcpStream, holds: &Sender<()>, released: &Mutex<Receiver<()>>) {
+    while let Some(head) = head(stream) {
+        if head.contains(" /held ") {
+            holds.send(()).unwrap();
+        }
+        body(stream, &head);
+        if head.contains(" /held ") && released.lock().unwrap().recv().is_err() {
+            return;
+        }
+        if head.contains(" /silent ") {
+            return drop(stream.read(&mut [0]));
+        }
+        let calls = field(&head, "x-probe-calls").unwrap();
+        let length = calls.len();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{calls}");
+        stream.write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+/// The next head, if there is one.
+fn head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        head.extend(byte);
+    }
+    Some(String::from_utf8(head).unwrap())
+}
+
+fn body(stream: &mut TcpStream, head: &str) -> String {
+    if field(head, "transfer-encoding").is_some() {
+        let mut chunks = Vec::new();
+        while !chunks.ends_with(b"\r\n0\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            chunks.extend(byte);
+        }
+        return String::from_utf8(chunks).unwrap();
+    }
+    let length = field(head, "content-length").map_or(0, |n| n.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines.find_map(|(n, value)| n.eq_ignore_ascii_case(name).then_some(value))
+}
+
+/// A worker that serves.
+struct Serving {
+    address: SocketAddr,
+    control: Arc<ControlPlane>,
+    _ends: mpsc::UnboundedReceiver<End>,
+    _stop: watch::Sender<bool>,
+}
+
+impl Serving {
+    async fn start(config: &Arc<Config>) -> Self {
+        let control = started(config).await;
+        let intake = Intake::open(&config.listen, 1, KERNEL_SPREADS).unwrap();
+        let address = intake.addresses[0];
+        let log = LogWriter::start(&config.access_log).unwrap();
+        let (admission, (stop, stopping)) = (Arc::new(Admission::new(1)), watch::channel(false));
+        let logs = (&log, None);
+        let ends = start_workers(config, &control, intake, logs, &admission, &stopping);
+        let ends = ends.unwrap();
+        control.adoption().wait(1).await;
+        Self {
+            address,
+            control,
+            _ends: ends,
+            _stop: stop,
+        }
+    }
+
+    async fn publish(&self, config: Arc<Config>) {
+        let version = self.control.publish_config(config).await.unwrap();
+        self.control.adoption().wait(version).await;
+    }
+
+    fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client(stream)
+    }
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The status, the fields and the body of the next response.
+    fn response(&mut self) -> (u16, String, String) {
+        let head = head(&mut self.0).unwrap();
+        let body = body(&mut self.0, &head);
+        (head[9..12].parse().unwrap(), head, body)
+    }
+
+    /// What comes of a request: its status and its body.
+    fn ask(&mut self, request: &str) -> (u16, String) {
+        self.send(request);
+        let (status, _, body) = self.response();
+        (status, body)
+    }
+
+    /// How often the policy's instance has been asked when it is asked about this request.
+    fn calls(&mut self, request: &str) -> u64 {
+        let (status, calls) = self.ask(request);
+        assert_eq!(status, 200);
+        calls.parse().unwrap()
+    }
+}
+
+fn served(backend: SocketAddr, more: &str) -> Arc<Config> {
+    let text = CONFIG
+        .replace(
+            "\"127.0.0.1:1\", \"127.0.0.1:2\"",
+            &format!("\"{backend}\""),
+        )
+        .replace("workers", "listen = \"127.0.0.1:0\"\nworkers")
+        .replace("\"topology\", ", "");
+    config(&format!(
+        "{text}\n[access-log]\nrequests = \"none\"\n{more}"
+    ))
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[tokio::test]
+async fn a_request_keeps_its_settings_and_the_next_one_of_its_connection_has_the_newest() {
+    let backend = Backend::start();
+    let first = "[limits]\nbody-bytes = 100\n[timeouts]\nresponse = \"30s\"";
+    let serving = Serving::start(&served(backend.address, first)).await;
+    let mut kept = serving.connect();
+    let twenty = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n01234567890123456789";
+    assert_eq!(kept.calls(twenty), 1);
+    let mut under_way = serving.connect();
+    under_way
+        .send("POST /held HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n");
+    backend.held.recv_timeout(PATIENCE).unwrap();
+    let mut idle = serving.connect();
+    let calls = idle.calls(GET);
+    let accepted = backend.accepted.load(SeqCst);
+
+    let second = "[limits]\nbody-bytes = 10\n[timeouts]\nresponse = \"200ms\"";
+    serving.publish(served(backend.address, second)).await;
+    // Connections and the instance, with its memory, are those of before.
+    assert!(kept.calls(GET) > calls);
+    assert_eq!(backend.accepted.load(SeqCst), accepted);
+    assert_eq!(kept.ask(twenty).0, 413);
+    // Beyond the limit of now, within that of the request's own.
+    under_way.send("a\r\n0123456789\r\n0\r\n\r\n");
+    let silent = idle.ask("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(silent.0, 504);
+    // Its backend has been silent for longer than that by now.
+    backend.release.send(()).unwrap();
+    assert_eq!(under_way.response().0, 200);
+
+    let third = "[limits]\nrequests-per-connection = 1";
+    serving.publish(served(backend.address, third)).await;
+    under_way.send(GET);
+    let (status, head, _) = under_way.response();
+    assert_eq!((status, field(&head, "connection")), (200, Some("close")));
+}

@@ -1,0 +1,10 @@
+//! Observe: what is said of a request once it has ended?
+//!
+//! An [`Outcome`] is the one record of what became of a request. `proxy` fills it in on the way and
+//! ends it once; the statistics, the access log, the trials of `decision` and the recording read
+//! it, and so will whatever else reports requests. Decides nothing, and never holds a request up.
+
+pub mod access_log;
+mod outcome;
+
+pub use outcome::Outcome;

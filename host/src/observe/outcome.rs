@@ -1,0 +1,80 @@
+//! The record of one request.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::stats::WorkerShard;
+use crate::upstream::WorkerEndpoint;
+
+/// What became of one request.
+#[derive(Debug)]
+pub struct Outcome {
+    /// When the request's head had arrived.
+    pub began: Instant,
+    /// From then to the end of the response; zero until [`Self::end`].
+    pub took: Duration,
+    /// The client as the forwarding fields name it; unspecified if the head was not understood.
+    pub client: IpAddr,
+    /// The status sent; 0 if none was.
+    pub status: u16,
+    /// Why the proxy or a policy answered, or why the request could not be completed.
+    pub reason: Option<String>,
+    /// Whether the answer is a policy's own, or there because a policy failed.
+    pub of_policy: bool,
+    /// The last backend tried.
+    pub backend: Option<Rc<WorkerEndpoint>>,
+    /// How many were tried.
+    pub attempts: u32,
+    /// The answer broke off.
+    pub broken: bool,
+}
+
+impl Outcome {
+    /// That of a request whose head has arrived now.
+    pub fn begin() -> Self {
+        Self {
+            began: Instant::now(),
+            took: Duration::ZERO,
+            client: Ipv4Addr::UNSPECIFIED.into(),
+            status: 0,
+            reason: None,
+            of_policy: false,
+            backend: None,
+            attempts: 0,
+            broken: false,
+        }
+    }
+
+    /// Notes that something else than a backend's response is sent, and why.
+    pub fn answered(&mut self, status: u16, reason: Option<String>) {
+        self.status = status;
+        self.reason = reason;
+    }
+
+    /// The request of this client has ended now.
+    pub fn end(&mut self, client: IpAddr) {
+        self.took = self.began.elapsed();
+        self.client = client;
+    }
+
+    /// How long the request took.
+    pub fn microseconds(&self) -> u64 {
+        u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the client got an error or a part of the response, whoever is to blame.
+    pub fn has_failed(&self) -> bool {
+        self.status >= 500 || self.broken
+    }
+
+    /// Counts the request in the statistics of its worker.
+    pub fn count(&self, shard: &WorkerShard) {
+        shard.request_microseconds.record(self.microseconds());
+        let status = usize::from(self.status).wrapping_sub(100);
+        match shard.by_status.get(status) {
+            Some(count) => count.increment(),
+            None => shard.unanswered.increment(),
+        }
+    }
+}

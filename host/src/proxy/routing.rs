@@ -1,0 +1,133 @@
+//! From a head to its route: what is refused whatever the routes are, which rule is the request's,
+//! and which fields policies and backends see.
+
+use std::sync::Arc;
+
+use http::Method;
+use rand::Rng;
+
+use super::exchange::Exchange;
+use super::forwarding::Contradiction;
+use super::hops;
+use super::refusal::{LocalReply, Refusal};
+use super::worker::Worker;
+use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
+use crate::message::{BodyLength, Version};
+use crate::recording::Sampling;
+use crate::route::Rule;
+
+impl<'a> Exchange<'a> {
+    /// Finds the route, and settles what is captured of the request.
+    pub(super) fn begin(
+        &mut self,
+        worker: &Worker,
+        state: &mut RequestPolicyState,
+    ) -> Result<&'a Rule, Box<LocalReply>> {
+        self.stats_page(worker)?;
+        if self.facts.notes.explain {
+            self.explain(worker, state);
+        }
+        let rule = self.route()?;
+        self.normalise()?;
+        if let Some(sampling) = &self.view.settings.sampling
+            && samples(sampling, worker, rule)
+        {
+            self.keep_record(sampling, rule, state);
+        }
+        Ok(rule)
+    }
+
+    /// From now on what the policies see and decide is recorded.
+    #[cold]
+    fn keep_record(&self, sampling: &Sampling, rule: &Rule, state: &mut RequestPolicyState) {
+        let worker = &self.connection.worker;
+        let Some(recorder) = &worker.shared.recorder else {
+            return;
+        };
+        let lineup = Arc::clone(self.view.lineup(sampling));
+        let (pool, head) = (rule.pool.number(), &self.scratch.head);
+        let record = RecordedRequest::begin(recorder, lineup, worker.index, pool, head);
+        state.keep_record(record);
+    }
+
+    /// Begins a trace if the token is one of ours; the field goes no further in any case.
+    #[cold]
+    fn explain(&mut self, worker: &Worker, state: &mut RequestPolicyState) {
+        let fields = &mut self.scratch.head.fields;
+        if fields
+            .first(EXPLAIN)
+            .is_some_and(|token| worker.shared.explain.accept(token))
+        {
+            state.keep_trace();
+        }
+        fields.remove(EXPLAIN.as_bytes());
+    }
+
+    fn route(&mut self) -> Result<&'a Rule, Box<LocalReply>> {
+        self.check()?;
+        let (head, view) = (&mut self.scratch.head, self.view);
+        let routes = &view.snapshot.routes;
+        let rule = routes.find(&head.host, head.path());
+        let rule = rule.ok_or_else(|| Refusal::NoRoute {
+            host: head.host.clone(),
+        })?;
+        if head.path_notes.is_ambiguous() {
+            let seen = if view.settings.paths.forward_normalised {
+                head.path()
+            } else {
+                head.raw_path()
+            };
+            if !routes.is_sure(rule, &head.host, seen, head.path_notes) {
+                return Err(Refusal::AmbiguousPath.into());
+            }
+        }
+        head.fields.write_spelling(rule.preserve_case);
+        if self.facts.notes.max_forwards && head.method == Method::OPTIONS {
+            hops::count_down(&mut head.fields)?;
+        }
+        Ok(rule)
+    }
+
+    /// Refuses what has no route here, whatever the routes are.
+    #[inline]
+    fn check(&self) -> Result<(), Refusal> {
+        let (head, settings) = (&self.scratch.head, &self.view.settings);
+        // CONNECT is for forward proxies; TRACE would hand a script the fields that it must not see
+        // (RFC 9110 section 9.3.8).
+        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+            return Err(Refusal::Method);
+        }
+        let limit = settings.limits.body_bytes;
+        if limit > 0 && matches!(self.facts.body, BodyLength::Known(n) if n > limit) {
+            return Err(Refusal::BodyTooLarge);
+        }
+        if settings.forwarding.has_passed(head, self.facts.notes) {
+            return Err(Refusal::Loop);
+        }
+        match settings.paths.strict.then(|| head.path_notes.fault()) {
+            Some(Some(fault)) => Err(Refusal::Path(fault)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the fields those that policies and backends are to see.
+    fn normalise(&mut self) -> Result<(), Box<LocalReply>> {
+        let (head, settings) = (&mut self.scratch.head, &self.view.settings);
+        let notes = self.facts.notes;
+        if notes.te_trailers && head.version == Version::Http11 {
+            // RFC 9110 section 10.1.4: who sends TE names it in Connection.
+            head.fields.append(b"te", b"trailers");
+            head.fields.append(b"connection", b"te");
+        }
+        head.forward_normal = settings.paths.forward_normalised;
+        let info = &self.connection.info;
+        let set = settings.forwarding.set_fields(head, notes, info);
+        set.map_err(|Contradiction| Refusal::Contradiction.into())
+    }
+}
+
+/// Whether this request is one of those that are recorded.
+fn samples(sampling: &Sampling, worker: &Worker, rule: &Rule) -> bool {
+    sampling.takes(worker.rng.borrow_mut().next_u32())
+        && rule.policies.iter().any(|policy| sampling.wants(*policy))
+}

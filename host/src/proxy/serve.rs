@@ -1,0 +1,217 @@
+//! A connection from end to end: read a head, have it exchanged, go on or end.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::connection::{Connection, Disposition};
+use super::exchange::Exchange;
+use super::halves::client_read;
+use super::linger::{MOST, Place, linger};
+use super::refusal::Refusal;
+use super::reply::{self, ReplyTo};
+use super::scratch::Scratch;
+use super::settings::Settings;
+use super::worker::Worker;
+use crate::h1::{Arrival, RequestMeta, parse_request};
+use crate::net::{Buffer, IoEnd, ReadHalf, Wait};
+use crate::observe::Outcome;
+
+/// What was read where a request's head should be.
+enum HeadRead {
+    Request(RequestMeta),
+    Refused(Refusal),
+    Closed,
+}
+
+impl Connection {
+    /// Serves it to its end.
+    pub async fn serve(&mut self) {
+        match self.run().await {
+            Disposition::Abort => self.stream.reset_when_dropped(),
+            Disposition::Next | Disposition::Finish | Disposition::Close => {}
+        }
+        self.worker
+            .buffers
+            .take_back(std::mem::take(&mut self.input));
+    }
+
+    async fn run(&mut self) -> Disposition {
+        loop {
+            if !self.wait().await {
+                return Disposition::Finish;
+            }
+            let worker = Rc::clone(&self.worker);
+            let mut scratch = worker.scratch();
+            // In a box of its own: otherwise every idle connection would hold the room that a
+            // request needs.
+            let disposition = Box::pin(self.request(&mut scratch)).await;
+            worker.take_back(scratch);
+            match disposition {
+                Disposition::Next => {}
+                Disposition::Close => {
+                    self.linger().await;
+                    return Disposition::Close;
+                }
+                Disposition::Finish | Disposition::Abort => return disposition,
+            }
+        }
+    }
+
+    /// Waits without a buffer until the client says something; false if it does not, or must not
+    /// any more.
+    async fn wait(&mut self) -> bool {
+        if !self.input.is_empty() {
+            return true;
+        }
+        let Self {
+            worker,
+            stream,
+            timer,
+            input,
+            served,
+            ..
+        } = self;
+        worker.buffers.take_back(std::mem::take(input));
+        let patience = worker.latest(|settings| match *served {
+            0 => settings.timeouts.header_read,
+            _ => settings.timeouts.idle,
+        });
+        let mut half = stream.split().0;
+        let spoke = poll_fn(|cx| match poll_spoke(worker, &mut half, input, cx) {
+            // Who never sent anything is given a moment: the connection was accepted before the
+            // drain.
+            Poll::Pending if worker.is_draining() && (*served > 0 || worker.is_past_grace()) => {
+                Poll::Ready(false)
+            }
+            spoke => spoke,
+        });
+        worker
+            .timers
+            .limit(timer, Wait::ClientRead, patience, spoke)
+            .await
+            .unwrap_or(false)
+    }
+
+    async fn request(&mut self, scratch: &mut Scratch) -> Disposition {
+        let worker = Rc::clone(&self.worker);
+        let next = self.read_head(&worker.view().settings, scratch).await;
+        let outcome = Outcome::begin();
+        // What was published while the head arrived holds for this request.
+        let view = worker.view();
+        match next {
+            HeadRead::Closed => Disposition::Finish,
+            HeadRead::Request(meta) => {
+                self.input.consume(meta.head_len);
+                self.served += 1;
+                let facts = meta.facts(scratch.head.version);
+                let exchange = Exchange::new(self, &view, scratch, facts, outcome);
+                exchange.run().await
+            }
+            HeadRead::Refused(refusal) => {
+                let settings = &view.settings;
+                self.refuse(&refusal, settings, scratch, outcome).await
+            }
+        }
+    }
+
+    /// Answers what is no request.
+    async fn refuse(
+        &mut self,
+        refusal: &Refusal,
+        settings: &Settings,
+        scratch: &mut Scratch,
+        mut outcome: Outcome,
+    ) -> Disposition {
+        self.worker.shard.requests.increment();
+        let to = ReplyTo {
+            method: &http::Method::GET,
+            version: Default::default(),
+            keep_alive: false,
+            date: &self.worker.date(),
+            trace: None,
+            item: settings.forwarding.item(),
+        };
+        reply::write_refusal(refusal, to, &mut scratch.out);
+        outcome.answered(refusal.status(), Some(refusal.reason()));
+        let disposition = self.send(settings, &mut scratch.out).await;
+        outcome.end(scratch.head.client);
+        self.observe(settings.logged, &outcome, &scratch.head);
+        disposition
+    }
+
+    async fn read_head(&mut self, settings: &Settings, scratch: &mut Scratch) -> HeadRead {
+        let Self {
+            worker,
+            stream,
+            timer,
+            input,
+            ..
+        } = self;
+        let mut read = client_read(worker, settings, timer, stream.split().0);
+        let (timers, patience) = (&worker.timers, settings.timeouts.header_read);
+        timers.arm(timer, Wait::ClientRead, patience);
+        scratch.head.fields.keep_spelling(settings.keeps_spelling);
+        let mut arrival = Arrival::default();
+        let limits = settings.head_limits;
+        let next = loop {
+            if arrival.is_due(input.filled(), limits) {
+                match parse_request(&mut scratch.head, input.filled(), limits) {
+                    Ok(Some(meta)) => break HeadRead::Request(meta),
+                    Ok(None) => {}
+                    Err(reason) => break HeadRead::Refused(Refusal::Malformed(reason)),
+                }
+            }
+            match read.read_watched(input).await {
+                Ok(0) | Err(IoEnd::Failed) => break HeadRead::Closed,
+                Ok(_) => {}
+                Err(IoEnd::TimedOut) if input.is_empty() => break HeadRead::Closed,
+                Err(IoEnd::TimedOut) => {
+                    // As much of the head as there is, for the log: what the scratch space holds
+                    // may be another's.
+                    let _ = parse_request(&mut scratch.head, input.filled(), limits);
+                    break HeadRead::Refused(Refusal::RequestTimeout);
+                }
+            }
+        };
+        timer.disarm(Wait::ClientRead);
+        next
+    }
+
+    /// Gives a client that is sending still the time to see its answer.
+    async fn linger(&mut self) {
+        let Self {
+            worker,
+            stream,
+            timer,
+            input,
+            ..
+        } = self;
+        worker.buffers.take_back(std::mem::take(input));
+        if let Some(_place) = Place::take(&worker.lingering, MOST) {
+            let patience = worker.latest(|settings| settings.timeouts.linger);
+            linger(worker, stream, timer, patience).await;
+        }
+    }
+}
+
+/// Whether the client has said something, which is in `input` then, or has ended.
+fn poll_spoke(
+    worker: &Worker,
+    half: &mut ReadHalf<'_>,
+    input: &mut Buffer,
+    cx: &mut Context<'_>,
+) -> Poll<bool> {
+    if ready!(half.poll_ready(cx)).is_err() {
+        return Poll::Ready(false);
+    }
+    *input = worker.buffers.small();
+    if let Poll::Ready(read) = half.poll_read(cx, input) {
+        let n = read.unwrap_or(0);
+        worker.shard.bytes_from_clients.add(n as u64);
+        return Poll::Ready(n > 0);
+    }
+    // Readiness was a false alarm, and the read has asked to be woken.
+    worker.buffers.take_back(std::mem::take(input));
+    Poll::Pending
+}

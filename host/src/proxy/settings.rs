@@ -1,0 +1,63 @@
+//! What the operator decided about requests, ready for use.
+
+use std::sync::Arc;
+
+use super::forwarding::Forwarding;
+use crate::config::{Config, Limits, LoggedRequests, Paths, Timeouts};
+use crate::h1::HeadLimits;
+use crate::policy::PolicyId;
+use crate::recording::Sampling;
+
+/// What the operator decided about requests. Made once for each configuration, and part of the
+/// snapshot: a request keeps the settings that it began with, and what a connection does between
+/// two requests follows the newest.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What a client may use.
+    pub limits: Limits,
+    /// Bounds of a request's head, by these limits.
+    pub head_limits: HeadLimits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// What backends learn about clients.
+    pub forwarding: Arc<Forwarding>,
+    /// How paths are read and sent on.
+    pub paths: Paths,
+    /// The path that serves the statistics, if there is one.
+    pub stats_path: Option<Arc<str>>,
+    /// Which requests the access log has.
+    pub logged: LoggedRequests,
+    /// Which requests are recorded, if any are.
+    pub sampling: Option<Sampling>,
+    /// Whether any route wants header names as they were spelled.
+    pub keeps_spelling: bool,
+}
+
+impl Settings {
+    /// The settings of a configuration whose policies have these ids, after those of another one of
+    /// the same process.
+    pub fn next(former: Option<&Self>, config: &Config, policies: &[PolicyId]) -> Self {
+        let Config {
+            limits, forwarded, ..
+        } = config;
+        let forwarding = match former {
+            None => Forwarding::new(forwarded),
+            Some(former) => former.forwarding.next(forwarded),
+        };
+        Self {
+            head_limits: HeadLimits {
+                first_line: limits.request_line,
+                bytes: limits.header_bytes,
+                fields: limits.header_count,
+            },
+            limits: limits.clone(),
+            timeouts: config.timeouts.clone(),
+            forwarding: Arc::new(forwarding),
+            paths: config.paths,
+            stats_path: config.stats_path.as_deref().map(Arc::from),
+            logged: config.access_log.requests,
+            sampling: Sampling::new(config, policies),
+            keeps_spelling: config.routes.iter().any(|route| route.preserve_header_case),
+        }
+    }
+}

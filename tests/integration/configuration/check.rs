@@ -1,0 +1,122 @@
+//! `waypost check` judges as `waypost run` does.
+
+use super::{said, with_policy};
+use crate::fixtures::{LONG_PATIENCE, Running, Scratch, TestProxy, command, guest, waypost};
+
+#[test]
+fn check_compiles_for_the_proxy_that_starts_after_it() {
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("compiled");
+    let table = "[hosts]\n\"a.test\" = [\"127.0.0.1:1\"]\n";
+    scratch.write("waypost.toml", format!("cache-dir = \"compiled\"\n{table}"));
+    let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
+    assert_eq!(check.code, Some(0), "{check:?}");
+    let kept = || {
+        let entries = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        entries.collect::<std::collections::BTreeSet<String>>()
+    };
+    let compiled = kept();
+    assert_eq!(
+        compiled
+            .iter()
+            .filter(|name| name.ends_with(".compiled"))
+            .count(),
+        2,
+        "{compiled:?}"
+    );
+    // `range` and `random`, which a host has by default. Had the proxy another engine, it would
+    // have compiled again, and kept that.
+    let proxy = TestProxy::builder()
+        .keys(&format!("cache-dir = {folder:?}"))
+        .workers(2)
+        .host("a.test", &["127.0.0.1:1".parse().unwrap()])
+        .start();
+    assert_eq!(
+        proxy
+            .admin(crate::fixtures::Request::new("GET", "/readyz").host("admin"))
+            .status,
+        200
+    );
+    assert_eq!(kept(), compiled);
+}
+
+#[test]
+fn a_folder_that_others_may_write_to_costs_time_and_not_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("compiled");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let table = "[hosts]\n\"a.test\" = [\"127.0.0.1:1\"]\n";
+    scratch.write("waypost.toml", format!("cache-dir = \"compiled\"\n{table}"));
+    let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
+    assert_eq!(check.code, Some(1), "{check:?}");
+    assert!(
+        check.stdout.contains("`cache-dir`") && check.stdout.contains("chmod go-w"),
+        "{check:?}"
+    );
+    let proxy = TestProxy::builder()
+        .keys(&format!("cache-dir = {folder:?}"))
+        .host("a.test", &["127.0.0.1:1".parse().unwrap()])
+        .start();
+    let told = proxy.stderr.find(|line| {
+        line.contains("every start compiles all components")
+            .then_some(())
+    });
+    assert!(
+        told.is_some(),
+        "the operator is told:\n{}",
+        proxy.stderr.text()
+    );
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+#[test]
+fn check_loads_every_policy_and_reports() {
+    let scratch = Scratch::new();
+    scratch.write("policy.wasm", guest("pick-first"));
+    scratch.write("waypost.toml", with_policy(""));
+    let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    assert!(
+        said(&exit).contains("mine"),
+        "the report names what was loaded: {exit:?}"
+    );
+}
+
+#[test]
+fn check_judges_as_run_does() {
+    // More policies than one worker has room for, and fewer: whatever the room is, both say the
+    // same.
+    let scratch = Scratch::new();
+    for (workers, policies) in [(2, 240), (1, 3)] {
+        let names: Vec<String> = (0..policies).map(|n| format!("\"p{n}\"")).collect();
+        let sections: String = (0..policies)
+            .map(|n| format!("[policies.p{n}]\nbuiltin = \"random\"\ndeadline = \"1s\"\n"))
+            .collect();
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\nworkers = {workers}\n[admin]\nlisten = \"off\"\n[pools.a]\nbackends = [\"127.0.0.1:1\"]\n\
+             [[routes]]\npool = \"a\"\npolicies = [{}]\n{sections}",
+            names.join(", ")
+        );
+        scratch.write("waypost.toml", text);
+        let checked = waypost(["check", "--config", "waypost.toml"], scratch.path());
+        let running = Running::start(
+            command()
+                .args(["run", "--config", "waypost.toml"])
+                .current_dir(scratch.path()),
+        );
+        let said = running.stderr.find_within(LONG_PATIENCE, |line| {
+            (line.contains("listening") || line.contains("rror")).then(|| line.to_owned())
+        });
+        let runs = said.as_ref().is_some_and(|line| line.contains("listening"));
+        assert_eq!(
+            checked.code == Some(0),
+            runs,
+            "{workers} workers, {policies} policies: {said:?}; {}",
+            checked.stdout
+        );
+    }
+}
