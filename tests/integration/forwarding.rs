@@ -162,7 +162,7 @@ pub fn with(upstream: &TestUpstream, keys: &str) -> TestProxy {
 }
 
 #[test]
-fn a_backend_can_not_forge_what_the_proxy_says() {
+fn a_backend_can_not_forge_the_proxys_fields() {
     let answer = returned(&[
         ("X-Waypost-Trace", "forged"),
         ("x_waypost_trace", "forged"),

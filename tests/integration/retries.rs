@@ -247,7 +247,7 @@ fn connections_to_a_backend_are_limited_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_backend_that_keeps_failing_is_set_aside() {
+fn a_backend_that_keeps_failing_is_ejected() {
     let (_held, dead) = refusing_address();
     let alive = TestUpstream::named("alive");
     let proxy = TestProxy::builder()

@@ -58,7 +58,7 @@ pub(super) fn start_workers(
     Ok(ends)
 }
 
-/// What is the same for all workers.
+/// The settings that all workers share.
 fn shared(control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Shared {
     let (stats, explain) = (control.stats().clone(), control.explain_tokens());
     let control = Arc::clone(control);

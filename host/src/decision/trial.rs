@@ -96,7 +96,7 @@ struct Counted<'a> {
 }
 
 impl Counted<'_> {
-    /// Counts it for all routes together. Tells whether it weighs there.
+    /// Counts it for all routes together. Returns whether it counts there.
     fn in_all(&self) -> bool {
         let arm = match self.canary {
             true => &self.on_trial.shard.canary,

@@ -60,7 +60,7 @@ pub fn parse_response(
     }))
 }
 
-/// What is read from the fields of one head beside those that cross.
+/// What the fields of one head say, beside those that are forwarded.
 #[derive(Debug, Default)]
 struct Read {
     lengths: Lengths,

@@ -241,7 +241,7 @@ async fn pages_show_pictures_and_downloads_that_exist() {
 }
 
 #[tokio::test]
-async fn users_are_made_and_faults_are_told() {
+async fn users_are_created_and_faults_are_reported() {
     let origin = TestOrigin::start("north", None);
     let made = origin.post("/createUser", r#"{"Nombre": "José"}"#).await;
     assert_eq!((made.status, made.field("x-origin")), (201, Some("north")));

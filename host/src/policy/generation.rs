@@ -254,8 +254,8 @@ impl Generation {
             .swap(shadow, std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// On a builder thread. Tells whether it was done: not while another generation of the policy
-    /// is being loaded.
+    /// On a builder thread. Returns whether it was built: it is not while another generation of the
+    /// policy is being loaded.
     pub(super) fn rebuild(&self, worker: usize) -> bool {
         ground::fault_point("policy-builder");
         // Also counts in the shard for work off the workers, which has one writer at a time because

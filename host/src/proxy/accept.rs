@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_is_no_limit() {
+    fn without_a_limit_every_connection_is_admitted() {
         let (admission, limits) = (Arc::new(Admission::new(1)), limits(0, 0));
         let open: Vec<_> = (0..100)
             .map(|_| admission.admit(address("192.0.2.1"), &limits))

@@ -84,7 +84,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// What a worker lends to a chain of policies.
+/// The parts of a worker that a chain of policies uses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WorkerEnvironment<'a> {
     worker: &'a Worker,

@@ -28,7 +28,7 @@ use crate::upstream::{
     AttemptOutcome, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
 };
 
-/// What is settled of an exchange before its first byte is sent.
+/// What is decided about an exchange before its first byte is sent.
 struct Plan {
     /// The length of the body, if all of it is there and none of it was sent before.
     in_hand: Option<usize>,

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_acknowledges_counts_and_not_what_the_socket_took() {
+    fn acknowledged_bytes_count_and_not_those_that_the_socket_took() {
         let timers = Timers::new();
         let mut hold = hold(&timers);
         let timer = Rc::clone(&hold.timer);

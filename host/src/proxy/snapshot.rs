@@ -79,7 +79,7 @@ impl WorkerSnapshot {
         }
     }
 
-    /// What is the same in all records of this snapshot.
+    /// The lineup for the records of this snapshot.
     pub(super) fn lineup(&self, sampling: &Sampling) -> &Arc<Lineup> {
         let Snapshot {
             version,

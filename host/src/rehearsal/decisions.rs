@@ -57,7 +57,7 @@ impl Decisions {
         self.answers[hook.index()].as_ref().map(Result::as_ref)
     }
 
-    /// What the selection came to, if it was asked for.
+    /// The result of the selection, if the policy selects.
     pub(super) fn selection(&self) -> Option<Result<&Selected, &Fault>> {
         match self.of(Hook::Selection)? {
             Ok(HookAnswer::Selected(selected)) => Some(Ok(selected)),

@@ -286,7 +286,7 @@ fn a_request_whose_record_takes_too_much_is_left_out_whole_and_counted() {
 }
 
 #[test]
-fn each_generation_is_in_the_lineup_of_what_it_decided() {
+fn each_generation_is_in_the_lineup_of_its_decisions() {
     let backend = TestUpstream::named("served");
     let mut proxy = TestProxy::builder()
         .file("mine.wasm", guest("pick-first"))

@@ -32,7 +32,7 @@ const STACK: u64 = 8 << 20;
 /// Standard input, output and error are open; nothing else can be opened.
 const DESCRIPTORS: u64 = 3;
 
-/// Takes what is needed to harm the machine or to slow it down.
+/// Gives up the resources that could harm the machine or slow it down.
 pub(super) fn limit(memory: u64, cpu_seconds: u64) -> io::Result<()> {
     // The kernel signals the process at the first number and kills it at the second. A limit that
     // is lower already stays, because it can't be raised.

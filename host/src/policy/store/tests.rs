@@ -127,7 +127,7 @@ fn counters_stay_at_the_ends_of_their_range() {
 }
 
 #[test]
-fn what_is_too_long_or_too_large_is_refused_and_counted() {
+fn long_keys_and_large_values_are_refused_and_counted() {
     let t = told(100, 2048);
     let set = |key: usize, value: usize| t.store.set("k".repeat(key), vec![0; value], 0);
     assert_eq!(set(256, 0), Ok(()));
@@ -238,7 +238,7 @@ fn compare_and_set_replaces_only_the_expected_value() {
 }
 
 #[test]
-fn a_store_that_nobody_uses_has_no_room_reserved() {
+fn an_unused_store_reserves_no_memory() {
     let t = told(1_000, 1 << 20);
     assert!(t.store.shards.get().is_none() && t.stats.store.get().is_none());
     t.store.reserve();

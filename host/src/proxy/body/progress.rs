@@ -40,8 +40,8 @@ enum At {
 }
 
 impl Progress {
-    /// At the beginning of a request's body of at most so many bytes. What is passed on is kept
-    /// only if the request may be repeated.
+    /// At the beginning of a request's body of at most this many bytes. Sent bytes are kept only if
+    /// the request may be repeated.
     pub fn of_request(length: BodyLength, keep: bool, most: u64) -> Self {
         Self {
             most,

@@ -92,8 +92,8 @@ impl<'a> MessageSink<'a> {
         })
     }
 
-    /// Takes the head of a request. `host` stands in for clients that named none; `expects` if the
-    /// backend is to say whether it wants the body.
+    /// Takes the head of a request. `host` is for clients that sent none; `expects` if the backend
+    /// decides whether it wants the body.
     pub fn request(&mut self, head: &RequestHead, length: BodyLength, host: &str, expects: bool) {
         let Self::H1(sink) = self;
         let framing = Framing::from(length);

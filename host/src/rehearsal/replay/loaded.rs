@@ -44,7 +44,7 @@ pub(super) struct Overrides {
 }
 
 impl Overrides {
-    /// What a component is loaded with, under this name, in the place of a policy.
+    /// The spec of a component that replaces a policy, under this name.
     pub(super) fn spec(
         &self,
         source: &Source,

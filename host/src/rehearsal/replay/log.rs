@@ -153,7 +153,7 @@ impl Log {
         }))
     }
 
-    /// What the recording held, or why there was nothing in it.
+    /// The contents of the recording, or why it had none.
     pub(super) fn finish(mut self) -> Result<Heard, RehearsalError> {
         let Some(policy) = self.policy.take() else {
             let message = format!(

@@ -91,7 +91,7 @@ pub(super) fn replayed(
     ))
 }
 
-/// Asks two components, and compares what they say.
+/// Makes the same calls to two components, and compares their answers.
 pub(super) fn diff(asked: &Diff, manner: Manner) -> Result<Outcome, RehearsalError> {
     let playback = &asked.playback;
     let mut old = replayer(&asked.old, playback)?;

@@ -114,7 +114,7 @@ fn extent(heard: &Heard) -> String {
     format!("{} calls of {} requests{over}", heard.calls, heard.requests)
 }
 
-/// What is printed; writing to it does not fail.
+/// The output text; writing to it does not fail.
 #[derive(Default)]
 struct Text(String);
 

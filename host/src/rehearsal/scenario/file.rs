@@ -168,7 +168,7 @@ fn steps(
     if nodes.as_ref().is_some_and(Vec::is_empty) {
         findings.error(
             &beside,
-            "is empty: nothing would be asked; write [[scenario.step]] below the scenario",
+            "is empty, so there is nothing to run; write [[scenario.step]] below the scenario",
         );
     }
     let mut steps = Vec::new();
@@ -194,7 +194,7 @@ fn name(section: &mut Section, findings: &mut Findings) -> Option<String> {
     node.string(findings).map(|name| name.value)
 }
 
-/// `settings`, `policy` and `pools`, instead of what was given.
+/// `settings`, `policy` and `pools`, which replace the given ones.
 fn setup(section: &mut Section, mut setup: Setup, findings: &mut Findings) -> Setup {
     if let Some(node) = section.take("settings") {
         match node.is_table() {

@@ -216,8 +216,8 @@ impl Pick {
 }
 
 impl Step {
-    /// What a policy draws and reads while it is set up, if this is the first step: the time is
-    /// that of the step, and the draws follow from its seed, but are not those of its hooks.
+    /// A policy's draws and clock readings during setup, if this is the first step: the time is
+    /// that of the step, and the draws follow from its seed, but differ from those of its hooks.
     pub(super) fn setup_script(&self) -> Script {
         Script {
             seed: !self.seed,
@@ -227,7 +227,7 @@ impl Step {
         }
     }
 
-    /// What is asked in the run of this number, from 0.
+    /// The request of the run with this number, from 0.
     pub(super) fn question(&self, run: u32) -> Question {
         let head = RequestHead {
             client: nth(self.clients, run),

@@ -38,7 +38,7 @@ impl Room {
         self.take(backend.sum::<usize>() + setup.pools.len() * THING + json(&setup.settings));
     }
 
-    /// For a step, whose backends are as so many facts say.
+    /// For a step with this many facts about its backends.
     pub(super) fn take_step(&mut self, step: &Step, facts: usize) {
         let picks = step
             .expect
