@@ -12,7 +12,7 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 const PANICKED: u8 = 101;
 
 fn main() -> ExitCode {
-    // Before anything else: this process was started to give up what it could do.
+    // Before anything else: a process that was started to compile gives up its rights.
     let mut arguments = std::env::args_os().skip(1);
     if arguments
         .next()
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
                 .collect::<Vec<_>>(),
         );
     }
-    // A signal that comes while the process begins waits until it is known what it means.
+    // A signal that arrives during the start waits until its handler is known.
     let held = app::HeldSignals::now();
     let cli = Cli::from_arguments();
     let code = match ground::goes_on(|| app::execute(cli, held)) {

@@ -16,7 +16,7 @@ pub fn plain_lines(text: &str) -> String {
 }
 
 /// The beginning and the end of a text that is longer than `longest` bytes. The end is kept because
-/// advice stands there.
+/// it contains the advice.
 pub fn brief(text: &str, longest: usize) -> String {
     if text.len() <= longest {
         return plain_lines(text);

@@ -112,7 +112,7 @@ fn nonsense(cases: &'static [(&'static str, &'static [u8])]) -> TestUpstream {
 #[test]
 fn nonsense_is_a_502_and_its_connection_is_never_used_again() {
     let upstream = nonsense(NONSENSE);
-    // Never set aside, so that each case meets the backend.
+    // Never ejected, so that each case meets the backend.
     let proxy = TestProxy::builder()
         .tables(&format!(
             "[pools.a]\nbackends = [\"{}\"]\nmax-failures = 0\n[[routes]]\npool = \"a\"",
@@ -160,7 +160,7 @@ fn nonsense_is_a_502_and_its_connection_is_never_used_again() {
 /// A backend that speaks another protocol may wait for the proxy to go on: the client does not wait
 /// with it.
 #[test]
-fn what_is_no_status_line_is_found_at_once_in_pieces_too() {
+fn an_invalid_status_line_is_found_at_once_in_pieces_too() {
     for (first, rest) in [
         ("H", "I"),
         ("HTT", "Q"),
@@ -339,7 +339,7 @@ fn bytes_after_a_response_are_not_the_next_response() {
 }
 
 #[test]
-fn bytes_that_nobody_asked_for_on_an_idle_connection_are_not_the_next_response() {
+fn unrequested_bytes_on_an_idle_connection_are_not_the_next_response() {
     let (sent, go) = (Gate::new(), Gate::new());
     let (signal, wait) = (sent.clone(), go.clone());
     let upstream = TestUpstream::start(move |connection| {

@@ -93,7 +93,7 @@ fn chunked_responses_stay_chunked_and_lose_their_extensions() {
 }
 
 #[test]
-fn a_response_that_ends_with_its_connection_gets_a_framing_of_its_own() {
+fn a_response_that_ends_with_its_connection_gets_another_framing() {
     let upstream = TestUpstream::start(|connection| {
         connection.request();
         connection.send("HTTP/1.1 200 OK\r\n\r\nuntil the end");

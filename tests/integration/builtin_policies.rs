@@ -3,7 +3,7 @@
 use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, get, refusing_address, response};
 
 #[test]
-fn header_router_goes_by_a_field_and_edits_in_and_out() {
+fn header_router_follows_a_field_and_edits_in_and_out() {
     let (a, b) = (TestUpstream::named("a"), TestUpstream::named("b"));
     let proxy = TestProxy::builder()
         .tables(&format!(
@@ -111,7 +111,7 @@ fn least_loaded_avoids_the_backend_that_is_busy() {
 }
 
 #[test]
-fn random_chooses_all_backends_about_equally_and_none_that_is_set_aside() {
+fn random_chooses_all_backends_about_equally_and_no_ejected_one() {
     let backends: Vec<TestUpstream> = (0..4)
         .map(|n| TestUpstream::named(&n.to_string()))
         .collect();

@@ -137,7 +137,7 @@ fn a_client_that_leaves_after_its_upload_or_within_it_frees_its_backend() {
 
 /// A backend that reads nothing of an upload is quiet as well: it takes no byte more.
 #[test]
-fn a_client_that_leaves_while_nobody_reads_its_upload_frees_the_backend() {
+fn a_client_that_leaves_during_an_unread_upload_frees_the_backend() {
     let gate = Gate::new();
     let opened = gate.clone();
     let upstream = TestUpstream::start(move |connection| {
@@ -165,7 +165,7 @@ fn a_client_that_leaves_while_nobody_reads_its_upload_frees_the_backend() {
 
 /// What a client has sent already of its next requests does not hide that it is gone.
 #[test]
-fn a_client_that_leaves_behind_its_next_requests_has_left_all_the_same() {
+fn a_client_that_leaves_behind_its_next_requests_has_left() {
     let upstream = quiet(EVENTS);
     let proxy = patient(&upstream, "");
     let many = get("a.test", &format!("/{}", "n".repeat(250))).repeat(100);
@@ -189,7 +189,7 @@ fn a_client_that_leaves_behind_its_next_requests_has_left_all_the_same() {
 
 /// More than the kernel has room for: the end itself waits behind it, until there is more room.
 #[test]
-fn a_client_that_leaves_behind_more_than_its_window_has_left_all_the_same() {
+fn a_client_that_leaves_behind_more_than_its_window_has_left() {
     for start in ["", EVENTS] {
         let upstream = quiet(start);
         let proxy = patient(&upstream, "");

@@ -34,7 +34,7 @@ fn said(exit: &Exit) -> String {
 const BASE: &str = "listen = \"127.0.0.1:0\"\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n";
 
 #[test]
-fn each_mistake_in_the_file_is_told_with_its_key_and_line() {
+fn each_mistake_in_the_file_is_reported_with_its_key_and_line() {
     let scratch = Scratch::new();
     for (lines, line, words) in [
         (
@@ -97,7 +97,7 @@ fn each_mistake_in_the_file_is_told_with_its_key_and_line() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_mistakes_are_reported_together() {
     let scratch = Scratch::new();
     let said = refused(
         &scratch,
@@ -117,7 +117,7 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_file_that_is_no_text_is_refused() {
+fn a_file_that_is_not_text_is_refused() {
     let scratch = Scratch::new();
     std::fs::write(
         scratch.path().join("waypost.toml"),

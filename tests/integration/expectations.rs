@@ -106,7 +106,7 @@ fn a_backend_that_refuses_an_expectation_is_never_sent_the_body() {
 /// Backends without an idea of expectations, and clients that don't wait: the body is sent after a
 /// while.
 #[test]
-fn a_backend_that_says_nothing_gets_the_body_all_the_same() {
+fn a_silent_backend_gets_the_body_after_a_second() {
     let upstream = TestUpstream::echo();
     let proxy = TestProxy::builder()
         .host("*", &[upstream.address()])

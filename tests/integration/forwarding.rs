@@ -100,7 +100,7 @@ fn that_trailers_are_wanted_is_passed_on_for_clients_of_http_1_1_that_say_so() {
 }
 
 #[test]
-fn connection_can_not_name_away_what_the_proxy_itself_writes() {
+fn connection_can_not_remove_fields_that_the_proxy_writes() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
     let named = "close, Host, X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, Forwarded, Via, CDN-Loop, Content-Length";
@@ -162,7 +162,7 @@ pub fn with(upstream: &TestUpstream, keys: &str) -> TestProxy {
 }
 
 #[test]
-fn a_backend_can_not_forge_what_the_proxy_says() {
+fn a_backend_can_not_forge_the_proxys_fields() {
     let answer = returned(&[
         ("X-Waypost-Trace", "forged"),
         ("x_waypost_trace", "forged"),

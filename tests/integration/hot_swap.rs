@@ -178,7 +178,7 @@ fn what_can_not_be_a_policy_changes_nothing() {
 }
 
 #[test]
-fn a_policy_that_nobody_named_is_a_404() {
+fn an_unknown_policy_is_a_404() {
     let s = swapped(1);
     let answer = s.proxy.put_policy("other", &guest("pick-last"));
     assert_eq!(answer.status, 404, "{}", answer.text());

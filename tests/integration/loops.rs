@@ -35,7 +35,7 @@ fn a_request_that_comes_back_is_508_with_via_and_without() {
 }
 
 #[test]
-fn two_proxies_of_which_one_is_in_front_of_the_other_are_no_loop() {
+fn two_proxies_in_a_row_are_not_a_loop() {
     let upstream = TestUpstream::named("a");
     for keys in ["", "via = true"] {
         let inner = with(&upstream, keys);

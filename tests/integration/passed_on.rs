@@ -6,7 +6,7 @@ mod spelling;
 use crate::fixtures::{Request, TestProxy, TestUpstream, eventually, get, response};
 
 #[test]
-fn statuses_that_nobody_knows_are_passed_on_and_counted() {
+fn unknown_statuses_are_passed_on_and_counted() {
     let upstream = TestUpstream::replying(|request| {
         let status = request.target().trim_start_matches('/').to_owned();
         response(&format!("{status} Odd"), &[], "body")
@@ -76,7 +76,7 @@ fn a_higher_minor_version_is_read_as_http_1_1_on_both_sides() {
 }
 
 #[test]
-fn versions_that_a_backend_may_not_speak_are_no_answer() {
+fn versions_that_a_backend_may_not_speak_are_refused() {
     for version in ["0.9", "2.0", "1.10", "1.", "1.x", "01.1"] {
         let upstream = TestUpstream::answering(format!(
             "HTTP/{version} 200 OK\r\nContent-Length: 0\r\n\r\n"

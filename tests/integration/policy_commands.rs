@@ -229,7 +229,7 @@ fn json_is_the_answer_as_it_is() {
 }
 
 #[test]
-fn what_is_refused_changes_nothing_and_says_why() {
+fn a_refused_command_changes_nothing_and_says_why() {
     let o = operated();
     let before = o.now();
     for (words, told) in [

@@ -204,7 +204,7 @@ fn an_endless_stream_of_faults_neither_hangs_nor_kills() {
 }
 
 #[test]
-fn memory_is_bounded_and_asking_for_more_is_no_fault() {
+fn memory_is_bounded_and_asking_for_more_is_not_a_fault() {
     let f = faulty("memory = \"4MiB\"");
     let answer = f.told("Response", "grow=64");
     assert_eq!(answer.value("x-probe-did").as_deref(), Some("refused"));

@@ -185,7 +185,7 @@ fn the_first_policy_that_chooses_has_chosen() {
 }
 
 #[test]
-fn a_policy_is_told_its_backends_with_weights_and_labels() {
+fn a_policy_receives_its_backends_with_weights_and_labels() {
     let backend = TestUpstream::named("b");
     let address = backend.address();
     let proxy = TestProxy::builder()
@@ -209,7 +209,7 @@ fn a_policy_is_told_its_backends_with_weights_and_labels() {
 }
 
 #[test]
-fn live_facts_tell_what_is_in_flight_and_what_fails() {
+fn live_facts_show_requests_in_flight_and_failures() {
     let (_held, dead) = crate::fixtures::refusing_address();
     let backend = TestUpstream::named("b");
     let proxy = TestProxy::builder()

@@ -193,7 +193,7 @@ fn a_client_that_leaves_the_queue_makes_room_in_it() {
 }
 
 #[test]
-fn a_full_backend_is_no_reason_to_wait_while_another_has_a_place() {
+fn a_request_does_not_wait_for_a_full_backend_while_another_has_a_place() {
     let gate = Gate::new();
     let (full, free) = (held_by(&gate), TestUpstream::named("free"));
     let proxy = TestProxy::builder()

@@ -91,7 +91,7 @@ fn assert_unsatisfiable(answer: &Response) {
 }
 
 #[test]
-fn the_proxy_cuts_what_the_backend_does_not() {
+fn the_proxy_cuts_a_range_that_the_backend_does_not() {
     let (_upstream, proxy) = proxy();
     for (range, first, last) in [
         ("bytes=0-0", 0, 0),
@@ -149,7 +149,7 @@ fn field_and_parameter_that_differ_are_a_416() {
 }
 
 #[test]
-fn a_parameter_that_is_no_byte_range_belongs_to_the_application() {
+fn a_parameter_that_is_not_a_byte_range_belongs_to_the_application() {
     let (upstream, proxy) = proxy();
     for target in [
         "/?range=7d",
@@ -171,7 +171,7 @@ fn a_parameter_that_is_no_byte_range_belongs_to_the_application() {
 }
 
 #[test]
-fn what_is_well_formed_but_lies_outside_is_a_416() {
+fn a_well_formed_range_outside_the_content_is_a_416() {
     let (_upstream, proxy) = proxy();
     for range in [
         "bytes=36-",
@@ -188,7 +188,7 @@ fn what_is_well_formed_but_lies_outside_is_a_416() {
 }
 
 #[test]
-fn what_is_malformed_is_ignored() {
+fn a_malformed_range_is_ignored() {
     let (_upstream, proxy) = proxy();
     for range in [
         "bytes",

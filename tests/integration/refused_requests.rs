@@ -193,7 +193,7 @@ fn transfer_encoding_is_exactly_chunked_and_never_beside_a_length() {
 }
 
 #[test]
-fn an_expectation_that_nobody_knows_is_refused() {
+fn an_unknown_expectation_is_refused() {
     assert_refused(
         &[
             ("another word", post!("Expect: 200-ok\r\nContent-Length: 5")),

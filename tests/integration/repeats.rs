@@ -170,7 +170,7 @@ fn a_body_is_sent_again_as_long_as_all_that_was_sent_is_in_hand() {
 }
 
 #[test]
-fn what_is_not_idempotent_is_not_sent_again_in_two_segments_either() {
+fn a_request_that_is_not_idempotent_is_not_sent_again_in_two_segments_either() {
     for method in ["POST", "PATCH"] {
         let (status, _) = interrupted(method, "Content-Length: 10", b"hello", b"world", false);
         assert_eq!(status, 502, "{method}");

@@ -38,7 +38,7 @@ fn a_backend_that_refuses_costs_no_request() {
 }
 
 #[test]
-fn a_policy_is_asked_again_and_told_what_failed() {
+fn a_policy_is_asked_again_and_sees_the_failed_attempts() {
     let (_held, dead) = refusing_address();
     let (_also, gone) = refusing_address();
     let alive = TestUpstream::named("alive");
@@ -241,7 +241,7 @@ fn connections_to_a_backend_are_limited_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_backend_that_keeps_failing_is_set_aside() {
+fn a_backend_that_keeps_failing_is_ejected() {
     let (_held, dead) = refusing_address();
     let alive = TestUpstream::named("alive");
     let proxy = TestProxy::builder()

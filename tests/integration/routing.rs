@@ -96,7 +96,7 @@ fn the_longest_path_prefix_wins_at_segment_borders() {
 }
 
 #[test]
-fn an_unknown_host_is_a_404_with_a_plain_sentence_and_reaches_nobody() {
+fn an_unknown_host_is_a_404_with_a_plain_sentence_and_reaches_no_backend() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::builder()
         .host("a.test", &[upstream.address()])

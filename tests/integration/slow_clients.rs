@@ -263,7 +263,7 @@ fn requests_of_a_slow_client_that_wait_give_way_to_others() {
 }
 
 #[test]
-fn slow_clients_go_on_where_nobody_waits() {
+fn slow_clients_continue_while_no_request_waits() {
     let upstream = backend(&Gate::new());
     let proxy = pool_of(&upstream, 1, "max-connections = 2\nslow-client = \"50ms\"");
     let mut slow = proxy.client();

@@ -220,7 +220,7 @@ fn prometheus_gets_its_text() {
 }
 
 #[test]
-fn it_tells_that_it_lives_and_is_ready() {
+fn health_and_readiness_are_reported() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
     for path in ["/healthz", "/readyz"] {

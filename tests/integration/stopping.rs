@@ -29,7 +29,7 @@ fn wait_until_not_accepting(proxy: &TestProxy) {
 }
 
 #[test]
-fn what_is_in_flight_is_finished_and_the_exit_code_is_0() {
+fn requests_in_flight_are_finished_and_the_exit_code_is_0() {
     for signal in ["TERM", "INT"] {
         let (upstream, gate) = gated();
         let mut proxy = TestProxy::builder()

@@ -74,7 +74,7 @@ fn a_rate_limit_holds_over_all_workers() {
 }
 
 #[test]
-fn a_swap_of_the_policy_keeps_what_it_put_into_the_store() {
+fn a_swap_of_the_policy_keeps_its_store() {
     let (proxy, _backend) = limited(&format!("{NONE_COMES}\nburst = 3"), "", 2);
     for _ in 0..3 {
         assert_eq!(proxy.get("a.test", "/").status, 200);
@@ -91,7 +91,7 @@ fn a_swap_of_the_policy_keeps_what_it_put_into_the_store() {
 }
 
 #[test]
-fn tokens_come_again_as_told() {
+fn tokens_return_at_the_configured_rate() {
     // A thousand a second: the next is there by the time that a second request can be.
     let (proxy, _backend) = limited("rate = 1000\nburst = 1", "", 1);
     let mut client = proxy.client();
@@ -345,7 +345,7 @@ fn one_policy_before_two_pools_does_not_mix_them_up() {
 }
 
 #[test]
-fn a_shadow_is_told_what_the_active_policy_is_and_takes_nothing_out_of_its_buckets() {
+fn a_shadow_reads_the_active_policys_buckets_and_takes_nothing_out() {
     let (proxy, _backend) = limited(&format!("{NONE_COMES}\nburst = 30"), "", 2);
     let component =
         std::fs::read(repository().join("guest-policies/rate-limit/rate-limit.wasm")).unwrap();

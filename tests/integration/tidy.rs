@@ -160,7 +160,7 @@ fn every_room_opens_with_what_it_is_for() {
 }
 
 #[test]
-fn nothing_names_a_folder_of_somebodys_machine() {
+fn no_file_names_a_folder_of_a_developers_machine() {
     // Put together here, so that this file does not hold them itself.
     let places = [
         ["/ro", "ot/"],

@@ -59,7 +59,7 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn what_reaches_the_backend_is_canonical_whatever_the_client_wrote() {
+fn the_backend_gets_a_canonical_form_of_any_request() {
     let upstream = TestUpstream::named("reached");
     let proxy = TestProxy::in_front_of(&upstream);
     let mut failures = Vec::new();

@@ -22,7 +22,7 @@ fn drained(
 }
 
 #[test]
-fn a_backend_of_weight_0_takes_nothing_whatever_a_policy_says() {
+fn a_backend_of_weight_0_gets_no_request_whatever_a_policy_selects() {
     for (policies, sections) in [
         ("", ""),
         ("\"random\"", "[policies.random]\ndeadline = \"1s\""),
@@ -59,7 +59,7 @@ fn a_backend_of_weight_0_takes_nothing_whatever_a_policy_says() {
 }
 
 #[test]
-fn a_backend_of_weight_0_is_no_fallback_for_one_that_fails() {
+fn a_backend_of_weight_0_is_not_a_fallback_for_one_that_fails() {
     let (away, (_held, dead)) = (
         TestUpstream::named("drained"),
         crate::fixtures::refusing_address(),

@@ -51,7 +51,7 @@ pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
 fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> {
     let environment = |name: &str| std::env::var_os(name);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // For the admin listener and timers; blocking work has threads of its own.
+        // For the admin listener and timers; blocking work has separate threads.
         .worker_threads(1)
         .thread_name("control")
         .enable_all()

@@ -19,7 +19,7 @@ use crate::proxy::{
     Admission, Shared, Snapshot, Worker, WorkerSnapshot, accept, accept_rest, hand_in,
 };
 
-/// What a worker is started with.
+/// The inputs of a worker.
 pub(super) struct Start {
     pub index: usize,
     pub shared: Shared,
@@ -92,8 +92,8 @@ async fn run(start: Start) {
         .map(Rc::new)
         .collect();
     let accepting = start_accepting(&worker, &listeners, handed, &admission);
-    // A task of its own: this future is polled whenever any task of the worker is woken, and what
-    // it waits for should cost a request nothing.
+    // A separate task: the main future is polled whenever any task of the worker is woken, so
+    // waiting in it would cost each request something.
     let following = spawn_local(follow(Rc::clone(&worker), snapshots, adoption, stop));
     if let Err(end) = following.await
         && let Ok(panic) = end.try_into_panic()

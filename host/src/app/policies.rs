@@ -39,7 +39,7 @@ pub(super) fn source(policy: &Policy) -> String {
     }
 }
 
-/// What the engine needs to know of a policy.
+/// The engine's spec of a policy.
 pub(super) fn spec(policy: &Policy, component: Arc<[u8]>, source: String) -> PolicySpec {
     PolicySpec {
         setup: None,

@@ -9,7 +9,7 @@
 //! | XCPU | as QUIT: the kernel's limit of CPU time is reached |
 //! | others that would end the process | ignored |
 //!
-//! A thread of its own handles them. It depends on no runtime, so that a part that hangs can't keep
+//! A separate thread handles them. It depends on no runtime, so that a part that hangs can't keep
 //! the process alive.
 
 #[cfg(not(unix))]

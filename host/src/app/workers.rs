@@ -1,4 +1,4 @@
-//! The threads of the data plane, and who gives them connections.
+//! The threads of the data plane, and the task that gives them connections.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::observe::access_log::LogWriter;
 use crate::proxy::{Admission, Shared};
 use crate::recording::Recorder;
 
-/// Starts them all. What is received is the end of one.
+/// Starts them all. The channel reports the end of each.
 pub(super) fn start_workers(
     config: &Arc<Config>,
     control: &Arc<ControlPlane>,
@@ -58,7 +58,7 @@ pub(super) fn start_workers(
     Ok(ends)
 }
 
-/// What is the same for all workers.
+/// The settings that all workers share.
 fn shared(control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Shared {
     let (stats, explain) = (control.stats().clone(), control.explain_tokens());
     let control = Arc::clone(control);

@@ -30,7 +30,7 @@ fn unknown_command(error: &clap::Error) -> Option<&str> {
     }
 }
 
-/// What is said of a command by its last name. No two of them share it.
+/// The sentence for a command, by its last name, which is unique.
 fn sentence(name: &str) -> Option<String> {
     OPTIONAL
         .iter()

@@ -230,7 +230,7 @@ Examples:
 
 Addresses:
   --listen takes IP:PORT, [IPV6]:PORT or localhost:PORT. A backend is a host name or an IP address,
-  with or without a port (default 80). Every address of a host name is a backend of its own. The
+  with or without a port (default 80). Every address of a host name is a separate backend. The
   host `*.example.com` matches all its subdomains, `*` every other host.
 
 Environment:

@@ -244,7 +244,7 @@ Examples:
   waypost policy inspect mine.wasm
   waypost policy test mine.wasm scenarios.toml
 
-Those about a running proxy ask its admin listener; the others work on this machine alone.
+Commands for a running proxy talk to its admin listener; the others need no proxy.
 
 Exit codes:
   0 done; 1 refused, withdrawn, failed or unreachable, with the reason; 2 a mistake in the command

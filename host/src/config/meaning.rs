@@ -126,7 +126,7 @@ pub struct Policy {
     pub compiling: CompileLimits,
     /// Given to `configure` as JSON.
     pub settings: serde_json::Value,
-    /// `sha256:` and 64 hexadecimal digits: no other component is accepted, whatever its source.
+    /// `sha256:` and 64 hexadecimal digits: no other component is accepted, from any source.
     pub digest: Option<String>,
 }
 

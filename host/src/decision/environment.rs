@@ -25,7 +25,7 @@ pub trait Environment: Caller {
     /// Logs a fault, as often as the log may have such lines.
     fn log_fault(self, line: impl Fn() -> String);
 
-    /// What is known of the backends, for a record.
+    /// The live facts about the backends, for a record.
     fn facts(&self) -> &dyn BackendFacts;
 
     /// Whether requests may go to this backend of the route's pool at all.

@@ -1,4 +1,4 @@
-//! What the log says of faults.
+//! Log lines about faults.
 
 use std::cell::Cell;
 

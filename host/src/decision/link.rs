@@ -15,7 +15,7 @@ use crate::config::OnFailure;
 use crate::policy::{Ask, Fault, Message, PolicyHandle, Reply, Tape};
 use crate::recording::{Recordable, Role};
 
-/// What a hook answers, as a chain can compare, show and record it.
+/// An answer of a hook that a chain can compare, show and record.
 pub(super) trait Answer: PartialEq + Display + Recordable {}
 impl<A: PartialEq + Display + Recordable> Answer for A {}
 

@@ -1,10 +1,10 @@
-//! Decision: in which order are the policies of a route asked, and what comes of it?
+//! Decision: in which order are the policies of a route asked, and what do they decide together?
 //!
 //! A [`PolicyChain`] asks the policies of one route about one request: hook by hook, policy by
-//! policy, with what an absent or a failing policy means (`chain`, [`Stop`]). Each `Link` asks
-//! one policy: its active generation, or the one on trial (`trial`, `shadow`), and notes what was
-//! asked if the request is captured (`capture`: a trace in `explain`, a record in `record`). What a
-//! worker holds of each policy is a [`PolicySlot`], made from the snapshot's [`PolicyEntry`].
+//! policy, and handles absent and failing policies (`chain`, [`Stop`]). Each `Link` asks one
+//! policy: its active generation, or the one on trial (`trial`, `shadow`), and notes the calls if
+//! the request is captured (`capture`: a trace in `explain`, a record in `record`). What a worker
+//! holds of each policy is a [`PolicySlot`], made from the snapshot's [`PolicyEntry`].
 //!
 //! `proxy` drives it for requests, `rehearsal` for scenarios and recordings; what differs between
 //! them is behind [`Environment`]. Never names wasmtime, a status code that the operator did not

@@ -1,4 +1,4 @@
-//! A shadow: it is asked what the active generation is asked, and both answers are compared.
+//! A shadow: it gets the same calls as the active generation, and both answers are compared.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -13,8 +13,8 @@ use crate::message::{Fields, RequestHead};
 use crate::policy::{Ask, Fault, Hook, Message, PolicyHandle, Sample, Tape};
 use crate::recording::Role;
 
-/// Asks the active generation, then the shadow the same, and compares what they say and what they
-/// did to the fields.
+/// Calls the active generation, then the shadow in the same way, and compares their answers and
+/// their edits of the fields.
 pub(super) fn compare<'a, E: Environment, Q: Ask<Answer: Answer>>(
     link: Link<'a, E>,
     (active, on_trial): (&'a Rc<RefCell<PolicyHandle>>, &TrialSlot),

@@ -1,5 +1,5 @@
-//! A request while a generation is on trial: whether the candidate decides it, and what it counts
-//! for.
+//! A request while a generation is on trial: whether the candidate decides it, and where it is
+//! counted.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -96,7 +96,7 @@ struct Counted<'a> {
 }
 
 impl Counted<'_> {
-    /// Counts it for all routes together. Tells whether it weighs there.
+    /// Counts it for all routes together. Returns whether it counts there.
     fn in_all(&self) -> bool {
         let arm = match self.canary {
             true => &self.on_trial.shard.canary,

@@ -1,4 +1,4 @@
-//! A fault of a candidate: what is logged of it, and whether it counts against the candidate.
+//! A fault of a candidate: its log line, and whether it counts against the candidate.
 
 use std::sync::atomic::{Ordering, fence};
 

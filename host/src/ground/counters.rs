@@ -2,8 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-/// What is counted of the process itself. These are written by any thread, and only when something
-/// goes wrong.
+/// Counters of the process itself. Any thread may write them, and only when something goes wrong.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Lines of the operational log that were lost.

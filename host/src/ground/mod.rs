@@ -1,8 +1,8 @@
 //! Ground: how does a line leave the process, and how does the process survive a panic?
 //!
-//! Outputs that write whole lines, queues before them with a thread of their own, the operational
-//! log, and the panic hook. Every room uses this one; it uses no other. Nothing here makes a
-//! worker or the control side wait for a descriptor.
+//! Outputs that write whole lines, queues before them with a thread each, the operational log, and
+//! the panic hook. Every room uses this one; it uses no other. Nothing here makes a worker or the
+//! control side wait for a descriptor.
 
 mod counters;
 mod fault;

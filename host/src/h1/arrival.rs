@@ -4,7 +4,7 @@ use memchr::{memchr, memchr_iter};
 
 use super::HeadLimits;
 
-/// Bytes that are parsed in vain for each byte that has arrived, at most.
+/// The most bytes that are parsed without a result for each byte that has arrived.
 const AGAIN: usize = 8;
 
 /// How much of a section has arrived, and how much was parsed of it before its end was there.
@@ -37,7 +37,7 @@ impl Arrival {
         due
     }
 
-    /// A section of which so many bytes were parsed as they came.
+    /// A section of which this many bytes were parsed as they arrived.
     pub fn after(bytes: usize) -> Self {
         Self {
             seen: bytes,
@@ -75,8 +75,7 @@ mod tests {
         fields: 20_000,
     };
 
-    /// Feeds a section in pieces to what parses it. Tells what came of it, and how many bytes were
-    /// parsed.
+    /// Feeds a section in pieces to a parser. Returns the result, and how many bytes were parsed.
     fn feed<T>(
         section: &[u8],
         limits: HeadLimits,
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn single_bytes_cost_no_more_than_so_many_times_their_number() {
+    fn single_bytes_cost_a_bounded_multiple_of_their_number() {
         let shapes = [
             "x: y\r\n".repeat(9_000),
             format!("x: {}\r\n", "y".repeat(60_000)),
@@ -131,7 +130,7 @@ mod tests {
 
     /// As above for trailers, by what the decoder itself counts.
     #[test]
-    fn single_bytes_of_trailers_cost_no_more_than_so_many_times_their_number() {
+    fn single_bytes_of_trailers_cost_a_bounded_multiple_of_their_number() {
         for trailers in [
             "x: y\r\n".repeat(9_000),
             format!("x: {}\r\n", "y".repeat(60_000)),

@@ -34,7 +34,7 @@ enum State {
     End,
 }
 
-/// What the decoder made of some bytes.
+/// The decoder's result for some bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decoded {
     /// `skip` bytes of framing, then `data` bytes of content. `data` is 0 if more is needed to go
@@ -45,7 +45,7 @@ pub enum Decoded {
         /// Content after it.
         data: usize,
     },
-    /// The body ended after so many bytes, trailers included.
+    /// The body ended after this many bytes, trailers included.
     End(usize),
 }
 
@@ -154,7 +154,7 @@ impl ChunkedDecoder {
         trailers: &mut Fields,
     ) -> Result<Decoded, Malformed> {
         let rest = &bytes[at..];
-        // Trailers are parsed as a whole: what is there stays in the caller's buffer.
+        // Trailers are parsed as a whole: until then the bytes stay in the caller's buffer.
         let incomplete = Ok(Decoded::Data { skip: at, data: 0 });
         if !self.trailers.is_due(rest, limits) {
             return incomplete;

@@ -1,4 +1,5 @@
-//! What requests and responses share: lines, fields, and what the fields say about framing.
+//! The common part of requests and responses: lines, fields, and the framing that the fields
+//! define.
 
 use std::collections::HashSet;
 
@@ -24,7 +25,7 @@ pub struct HeadLimits {
 pub enum Framing {
     /// There is no body, and no length was given.
     None,
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
     /// Chunks.
     Chunked,
@@ -100,8 +101,8 @@ pub(super) fn first_line(
     }
 }
 
-/// Reads the field lines up to and including the empty line. Tells what is left behind it, or
-/// `None` if more is needed.
+/// Reads the field lines up to and including the empty line. Returns the bytes behind it, or `None`
+/// if more are needed.
 pub(super) fn fields<'a>(
     mut rest: &'a [u8],
     side: Side,
@@ -138,8 +139,8 @@ pub(super) fn fields<'a>(
     }
 }
 
-/// A field line as almost all are, in one pass: a token, a colon, a value, CRLF. Anything else,
-/// what is faulty or not all there included, is left to `line` and `field`, which say what it is.
+/// Parses an ordinary field line in one pass: a token, a colon, a value, CRLF. Everything else,
+/// also faulty and incomplete lines, is left to `line` and `field`, which find the reason.
 fn plain(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let colon = bytes
         .iter()

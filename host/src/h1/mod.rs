@@ -3,7 +3,7 @@
 //! The codec of RFC 9112: lines parsed strictly, framing decided once, canonical messages written.
 //! `proxy` reads and writes with it on both of its sides. The heads themselves, and the rules that
 //! other versions of HTTP share, are `message`'s. Never does I/O, never waits, never knows a route,
-//! a policy, a configuration or who the client is.
+//! a policy, a configuration or the client's address.
 
 mod arrival;
 mod chunked;

@@ -20,7 +20,7 @@ pub struct RequestMeta {
     pub framing: Framing,
     /// What becomes of the connection.
     pub control: Control,
-    /// What the fields said to the proxy.
+    /// Instructions for the proxy in the fields.
     pub notes: Notes,
 }
 
@@ -130,7 +130,7 @@ fn read_target(head: &mut RequestHead, target: &[u8]) -> Result<bool, Malformed>
     }
     let target = std::str::from_utf8(target).map_err(|_| Malformed::Target)?;
     if head.method == Method::CONNECT {
-        // Authority form; `proxy` refuses the method with an answer of its own.
+        // Authority form; `proxy` refuses the method itself.
         syntax::host_of_authority(target).ok_or(Malformed::Target)?;
         head.authority.push_str(target);
         head.set_target("/");
@@ -172,7 +172,7 @@ fn absolute_form(head: &mut RequestHead, target: &str) -> Result<(), Malformed> 
     Ok(())
 }
 
-/// What is read from the fields of one head beside those that cross.
+/// What the fields of one head say, beside those that are forwarded.
 #[derive(Debug, Default)]
 struct Read {
     hosts: u32,

@@ -16,7 +16,7 @@ pub struct ResponseMeta {
     pub content_length: Option<u64>,
     /// What becomes of the connection.
     pub control: Control,
-    /// What the fields said to the proxy.
+    /// Instructions for the proxy in the fields.
     pub notes: Notes,
 }
 
@@ -60,7 +60,7 @@ pub fn parse_response(
     }))
 }
 
-/// What is read from the fields of one head beside those that cross.
+/// What the fields of one head say, beside those that are forwarded.
 #[derive(Debug, Default)]
 struct Read {
     lengths: Lengths,

@@ -9,7 +9,7 @@ use crate::message::{RequestHead, capitalise};
 /// Writes a request head as a backend gets it: HTTP/1.1, one `host`, one framing field at most, the
 /// fields, the empty line.
 ///
-/// `host` stands in for clients that named none.
+/// `host` is for clients that sent none.
 pub fn write_request_head(head: &RequestHead, framing: Framing, host: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');

@@ -1,4 +1,4 @@
-//! Which fields cross the proxy, and what the fields of a head say to it.
+//! Which fields the proxy forwards, and which instructions the fields of a head hold for it.
 
 use super::names::{self, Owned, Owner};
 use super::{Malformed, Version, syntax};
@@ -21,16 +21,16 @@ pub enum Side {
     Response,
 }
 
-/// What a head's fields say to the proxy, noted while they are read: a request without such fields
-/// is not searched for them.
+/// Instructions for the proxy in a head's fields, noted while they are read: a request without such
+/// fields is not searched for them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Notes {
     /// `Expect: 100-continue`.
     pub expect_continue: bool,
     /// `TE: trailers`.
     pub te_trailers: bool,
-    /// A field that says who the client is (`Forwarded`, `X-Forwarded-*`, `X-Real-IP`, ...) is
-    /// among the fields.
+    /// A field about the client (`Forwarded`, `X-Forwarded-*`, `X-Real-IP`, ...) is among the
+    /// fields.
     pub forwarding: bool,
     /// A `Via` or a `CDN-Loop` field is among the fields.
     pub via: bool,

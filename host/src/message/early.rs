@@ -1,8 +1,8 @@
 //! Fields of interim responses (RFC 9110 section 15.2).
 
-/// Whether a field may stand in an interim response with this status: what early hints (RFC 8297)
-/// and resumable uploads are made of. Everything else is for the final response, where policies see
-/// it, or could leave something behind at the client.
+/// Whether a field may stand in an interim response with this status: the fields of early hints
+/// (RFC 8297) and of resumable uploads. All others belong in the final response, where policies see
+/// them; in an interim one they could change a state of the client.
 ///
 /// Where policies `edit` final responses, only the links of early hints are left.
 pub fn may_come_before(status: u16, name: &[u8], edit: bool) -> bool {

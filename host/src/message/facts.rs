@@ -9,7 +9,7 @@ pub struct RequestFacts {
     pub body: BodyLength,
     /// Whether the client lets its connection carry another request.
     pub persists: bool,
-    /// What the fields said to the proxy.
+    /// Instructions for the proxy in the fields.
     pub notes: Notes,
 }
 

@@ -125,7 +125,7 @@ impl Fields {
         if self.spelled {
             let at = self.arena.len();
             self.arena.extend_from_slice(name);
-            // What is added here or by a policy should look like what is there.
+            // Fields that are added here or by a policy should look like the others.
             if !name.iter().any(u8::is_ascii_uppercase) {
                 capitalise(&mut self.arena[at..]);
             }
@@ -201,7 +201,7 @@ impl Fields {
         self.append(name, value);
     }
 
-    /// Removes all fields of this name and tells whether there were any.
+    /// Removes all fields of this name. Returns whether there were any.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         let arena = &self.arena;
         let before = self.entries.len();
@@ -209,7 +209,7 @@ impl Fields {
         self.entries.len() != before
     }
 
-    /// Removes all fields of this name but the last, and tells whether there is one.
+    /// Removes all fields of this name but the last. Returns whether there is one.
     pub fn keep_last(&mut self, name: &[u8]) -> bool {
         let Some(last) = self.entries.iter().rposition(|e| self.is_named(e, name)) else {
             return false;

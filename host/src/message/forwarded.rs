@@ -56,8 +56,8 @@ pub fn host(text: &[u8]) -> Option<&str> {
 /// The elements of a `Forwarded` field in the order in which they were added; `None` if it is not
 /// one.
 ///
-/// It is read as a whole or not at all: a quote that a client has left open would swallow what a
-/// proxy added behind it.
+/// It is read as a whole or not at all: a quote that a client left open would swallow the elements
+/// that proxies added behind it.
 pub fn elements(value: &[u8]) -> Option<Vec<Element>> {
     let mut elements = Vec::new();
     let mut rest = value;
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_forwarded_is_not_read_in_part() {
+    fn an_invalid_forwarded_field_is_not_read_in_part() {
         for value in [
             "for=\"192.0.2.7",
             "for",

@@ -1,4 +1,4 @@
-//! Message: what is true of a request or a response, whatever protocol carries it?
+//! Message: which rules hold for requests and responses of every protocol version?
 //!
 //! Heads as policies and backends see them, their fields, the rules of syntax that hold in every
 //! version of HTTP (RFC 9110), and the one table of names that mean something to the proxy. `h1`

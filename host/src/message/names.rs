@@ -1,9 +1,9 @@
 //! The names of fields that mean something to the proxy itself, in one table.
 //!
-//! The codec drops by it, forwarding replaces by it, and policies may not write what is in it.
-//! Backends that hand fields on as variables (CGI, WSGI, PHP, lighttpd) can't tell
-//! `x-forwarded-for` from `X_Forwarded_For` or `x.forwarded.for`, so every character but a letter
-//! or a digit counts as `-` here.
+//! The codec drops, forwarding replaces, and policies may not write the names in it. Backends that
+//! pass fields on as variables (CGI, WSGI, PHP, lighttpd) can't tell `x-forwarded-for` from
+//! `X_Forwarded_For` or `x.forwarded.for`, so every character but a letter or a digit counts as `-`
+//! here.
 
 mod table;
 
@@ -59,9 +59,9 @@ fn find(name: &[u8], among: Range<usize>) -> Option<Owner> {
 /// Letters, and all else as one.
 const SIGNS: usize = 27;
 
-/// The part of the table in which a name could be, by two of its letters: most fields of a request
-/// are answered by an empty part. Names that begin with `x` are so many that they have an index of
-/// their own, by their third and fourth letter.
+/// The part of the table in which a name could be, by two of its letters: for most fields of a
+/// request that part is empty. The many names that begin with `x` have a separate index, by their
+/// third and fourth letter.
 static INDEX: [(u16, u16); 2 * SIGNS * SIGNS] = index();
 
 const fn index() -> [(u16, u16); 2 * SIGNS * SIGNS] {
@@ -240,7 +240,7 @@ mod tests {
         }
     }
 
-    /// The page lists what the table has about clients, each entry under what it claims.
+    /// The page lists the table's entries about clients, each under its claim.
     #[test]
     fn the_documentation_lists_the_whole_table() {
         let page = include_str!("../../../docs/client-fields.md");
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_sdk_refuses_in_tests_is_this_table() {
+    fn the_sdk_refuses_the_names_of_this_table_in_tests() {
         let theirs = include_str!("../../../guest-policies/sdk/src/testing/table.rs");
         assert!(
             theirs == include_str!("names/table.rs"),
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn the_fields_that_the_policies_here_leave_to_the_host_are_those_of_the_hop() {
-        // `proxy-connection` stands for all of `proxy-*`: of them only it is still in use.
+        // `proxy-connection` represents all of `proxy-*`, because only it is still in use.
         let expected: Vec<&str> = TABLE
             .iter()
             .filter(|(_, owner)| matches!(owner, Owner::Hop | Owner::Trailer))

@@ -19,7 +19,7 @@ pub struct RequestHead {
     pub path_len: usize,
     /// The path in normal form; empty if it is as it was received.
     pub normal_path: String,
-    /// What is in the path that servers read differently.
+    /// Constructs in the path that servers read differently.
     pub path_notes: PathNotes,
     /// Whether a backend gets the normal form.
     pub forward_normal: bool,
@@ -33,15 +33,15 @@ pub struct RequestHead {
     /// How the client reached the proxy, or the trusted proxy in front of it. The proxy sets it;
     /// no codec knows it.
     pub scheme: Scheme,
-    /// The client: the connection's peer, or what a trusted proxy in front said. The proxy sets it;
-    /// before that it is the unspecified address.
+    /// The client: the connection's peer, or the address that a trusted proxy in front reported.
+    /// The proxy sets it; before that it is the unspecified address.
     pub client: IpAddr,
     /// The header fields.
     pub fields: Fields,
 }
 
 impl RequestHead {
-    /// Forgets the former request and keeps the buffers.
+    /// Clears the previous request and keeps the buffers.
     pub fn clear(&mut self) {
         self.target.clear();
         self.authority.clear();
@@ -83,7 +83,7 @@ impl RequestHead {
         self.target.get(self.path_len + 1..)
     }
 
-    /// Makes this path, and perhaps a query, what is asked for.
+    /// Sets the path and the query, if there is one.
     pub fn set_target(&mut self, target: &str) {
         self.target.clear();
         self.target.push_str(target);

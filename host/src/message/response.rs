@@ -16,7 +16,7 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// Forgets the former response and keeps the buffers.
+    /// Clears the previous response and keeps the buffers.
     pub fn clear(&mut self) {
         self.reason.clear();
         self.fields.clear();

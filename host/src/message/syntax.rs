@@ -126,10 +126,10 @@ const MAX_HOST: usize = 255;
 /// Bytes of a port and its colon.
 const MAX_PORT: usize = 6;
 
-/// Splits `host[:port]` (RFC 3986 section 3.2) into the host and the length of what the port
-/// leaves, if it is sound: a name of unreserved, sub-delim (but no comma) or percent characters, or
-/// a bracketed IPv6 address; a port up to 65535, or empty. No host has more than 255 bytes (RFC
-/// 1035 section 2.3.4).
+/// Splits `host[:port]` (RFC 3986 section 3.2): returns the host and the length without the port,
+/// if it is valid: a name of unreserved, sub-delim (but no comma) or percent characters, or a
+/// bracketed IPv6 address; a port up to 65535, or empty. No host has more than 255 bytes (RFC 1035
+/// section 2.3.4).
 pub fn host_of_authority(authority: &str) -> Option<&str> {
     if authority.len() > MAX_HOST + MAX_PORT {
         return None;
@@ -139,7 +139,7 @@ pub fn host_of_authority(authority: &str) -> Option<&str> {
         authority[1..end].parse::<Ipv6Addr>().ok()?;
         (&authority[..=end], &authority[end + 1..])
     } else {
-        // What can't stand in a name is its end, and has to be the port's colon.
+        // The first byte that a name can't contain ends it, and has to be the port's colon.
         let end = authority
             .bytes()
             .position(|b| !REG_NAME[usize::from(b)])

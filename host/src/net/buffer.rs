@@ -1,5 +1,4 @@
-//! Buffers that are lent to connections while they have something to read, and taken back when they
-//! wait.
+//! Buffers that connections borrow while they have something to read, and give back when they wait.
 
 use std::cell::{Cell, RefCell};
 
@@ -34,7 +33,7 @@ pub struct Buffers {
 }
 
 impl Buffer {
-    /// What was read and not yet consumed.
+    /// The bytes that were read and not yet consumed.
     pub fn filled(&self) -> &[u8] {
         &self.data[self.start..self.end]
     }
@@ -49,7 +48,7 @@ impl Buffer {
         self.start == self.end
     }
 
-    /// Passes over so many bytes of what was read.
+    /// Consumes this many bytes.
     pub fn consume(&mut self, n: usize) {
         self.start += n;
         debug_assert!(self.start <= self.end);
@@ -58,8 +57,7 @@ impl Buffer {
         }
     }
 
-    /// Room to read into; never empty. Moves what is there to the front, or grows, when there is
-    /// none.
+    /// Space to read into; never empty. If there is none, moves the content to the front, or grows.
     pub fn spare(&mut self) -> &mut [u8] {
         if self.end == self.data.len() {
             if self.start > 0 {
@@ -73,7 +71,7 @@ impl Buffer {
         &mut self.data[self.end..]
     }
 
-    /// So many bytes were read into [`Buffer::spare`].
+    /// This many bytes were read into [`Buffer::spare`].
     pub fn advance(&mut self, n: usize) {
         self.end += n;
         debug_assert!(self.end <= self.data.len());
@@ -119,7 +117,7 @@ impl Buffers {
         self.take_back(old);
     }
 
-    /// Takes a buffer back; what it holds is forgotten.
+    /// Takes a buffer back and discards its content.
     pub fn take_back(&self, buffer: Buffer) {
         if buffer.data.len() == LARGE {
             self.large_lent.set(self.large_lent.get().saturating_sub(1));

@@ -1,11 +1,11 @@
-//! What is known of a connection before its first request.
+//! Facts about a connection that are known before its first request.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::message::Scheme;
 
-/// What is known of a client's connection. Complete before the connection is admitted: what a
-/// PROXY protocol header or a TLS handshake says is read first.
+/// Facts about a client's connection. They are complete before the connection is admitted: a PROXY
+/// protocol header or a TLS handshake is read first.
 #[derive(Debug)]
 pub struct ConnectionInfo {
     /// The client's address. A dual-stack listener shows IPv4 clients as mapped addresses; here
@@ -13,13 +13,13 @@ pub struct ConnectionInfo {
     pub peer: SocketAddr,
     /// The address that the client has reached.
     pub local: SocketAddr,
-    /// What the handshake settled; `None` if the connection is not encrypted.
+    /// The results of the handshake; `None` if the connection is not encrypted.
     pub tls: Option<Box<TlsFacts>>,
     /// The peer's address without its port. Made once for a connection: each request wants it.
     text: Box<str>,
 }
 
-/// What a TLS handshake settled.
+/// The results of a TLS handshake.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct TlsFacts {
     /// The host that the client asked for (SNI).
@@ -57,8 +57,8 @@ impl ConnectionInfo {
     }
 }
 
-/// The address in text. Each new connection needs one, and formatting is a twentieth of what a
-/// connection costs.
+/// The address in text. Each new connection needs one, and formatting is a twentieth of a
+/// connection's cost.
 fn text_of(address: IpAddr) -> String {
     let IpAddr::V4(v4) = address else {
         return address.to_string();

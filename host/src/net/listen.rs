@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::{ConnectionInfo, Stream};
 
-/// A connection that a listener has accepted, and what is known of it.
+/// A connection that a listener has accepted, and the facts about it.
 ///
 /// # Errors
 ///
@@ -34,10 +34,10 @@ pub fn is_of_one_connection(e: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// Only what is the listener's own is a reason to rest: a client must not be able to have the
-    /// others wait.
+    /// Only an error of the listener itself is a reason to pause: a client must not be able to
+    /// delay the others.
     #[test]
-    fn a_client_that_left_the_accept_queue_is_no_reason_to_rest() {
+    fn a_client_that_left_the_accept_queue_does_not_pause_the_listener() {
         use io::ErrorKind::{
             ConnectionAborted, ConnectionRefused, ConnectionReset, Other, OutOfMemory, WouldBlock,
         };

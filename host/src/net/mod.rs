@@ -1,10 +1,10 @@
-//! Net: what carries bytes to clients and backends, and for how long is it waited for?
+//! Net: what carries bytes to clients and backends, and how long do reads and writes wait?
 //!
 //! [`Stream`] is the one enum over TCP and Unix sockets; a TLS session becomes a variant of it, and
 //! nothing above it is generic. [`TimedIo`] reads and writes its halves under the coarse deadlines
-//! of [`Timers`], into [`Buffer`]s that a worker lends. [`ConnectionInfo`] is what is known of a
-//! connection before it is admitted. Called by `proxy` and `upstream`. Never parses HTTP, never
-//! knows a request, a route or a policy.
+//! of [`Timers`], into [`Buffer`]s that a worker lends. [`ConnectionInfo`] holds the facts about a
+//! connection, which are known before it is admitted. Called by `proxy` and `upstream`. Never
+//! parses HTTP, never knows a request, a route or a policy.
 
 mod buffer;
 mod info;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-/// What has moved on a client's connection, and what it was asked to note of itself.
+/// The bytes that moved on a client's connection, and notes that the connection takes on request.
 #[derive(Debug, Default)]
 pub struct Moved {
     /// Bytes read from the client.
@@ -13,20 +13,18 @@ pub struct Moved {
     pub waited: Cell<u64>,
     /// Set by the sweep: what waits is to note what follows, with its next poll.
     pub asked: Cell<bool>,
-    /// Of what was written, the bytes that the client has not acknowledged; `None` if that was not
-    /// noted.
+    /// Written bytes that the client has not acknowledged; `None` if that was not noted.
     pub unsent: Cell<Option<u64>>,
-    /// Whether so much lies unread in front of the end of the client's side that the end may be
-    /// hidden.
+    /// Whether so many unread bytes precede the end of the client's side that they may hide it.
     pub hidden: Cell<bool>,
-    /// Whether the kernel has got more room for what the client sends.
+    /// Whether the kernel's receive buffer was enlarged.
     pub wide: Cell<bool>,
     /// Why the exchange was broken off.
     pub broken_off: Cell<Option<Slowness>>,
 }
 
 impl Moved {
-    /// Bytes that have arrived at either end, where so many of those that were written have not.
+    /// Bytes that have arrived at either end, if `unsent` of the written ones have not.
     pub fn arrived(&self, unsent: u64) -> u64 {
         let both = self.read.get().wrapping_add(self.written.get());
         both.wrapping_sub(unsent)
@@ -40,6 +38,6 @@ pub enum Slowness {
     Sends,
     /// It does not take its response.
     Takes,
-    /// What it has sent and nobody can take yet hides whether it is there.
+    /// Unread bytes that it has sent hide whether it has left.
     Hides,
 }

@@ -44,8 +44,8 @@ pub enum WriteHalf<'a> {
     Unix(unix::WriteHalf<'a>),
 }
 
-/// The socket under a [`Stream`], for what is asked of a socket and not of what it carries. It can
-/// be asked while the halves are in use.
+/// The socket under a [`Stream`], for questions about the socket and not about the bytes it
+/// carries. It works while the halves are in use.
 #[derive(Debug, Clone, Copy)]
 pub enum Socket<'a> {
     /// Of TCP, encrypted or not.
@@ -57,12 +57,12 @@ pub enum Socket<'a> {
 /// Bytes that are dropped with one read.
 const DROPPED: usize = 16 * 1024;
 
-/// The end of the reading side alone, whatever lies in front of it: a client that has sent its next
-/// request already must not keep its connection readable, and the wait awake. `PRIORITY` stands for
-/// urgent data, which is not asked for, and for the end.
+/// Only the end of the reading side, even behind unread bytes: a client that has already sent its
+/// next request must not keep its connection readable, and wake this wait again and again.
+/// `PRIORITY` reports urgent data, which is not enabled, and the end.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const END: Interest = Interest::PRIORITY;
-/// Other systems tell of the end only together with what is there to read.
+/// Other systems report the end only together with readable bytes.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const END: Interest = Interest::READABLE;
 
@@ -111,8 +111,9 @@ impl Stream {
         }
     }
 
-    /// Sends as much of `last` as the socket takes at once, ends our side and reads what is there
-    /// already. All of this is a courtesy: a client that does not take it is closed all the same.
+    /// Sends as much of `last` as the socket takes at once, ends our side and reads the bytes that
+    /// have already arrived. All of this is a courtesy: the connection is closed even if the client
+    /// does not take it.
     pub fn send_off(&self, last: &[u8]) {
         let socket = SockRef::from(self);
         let _ = socket.send(last);
@@ -120,11 +121,11 @@ impl Stream {
         let _ = socket.recv(&mut [MaybeUninit::uninit(); 4096]);
     }
 
-    /// Has the connection reset when it is dropped: the peer must not take what it has for the
-    /// whole.
+    /// Resets the connection when it is dropped, so that the peer does not take an incomplete
+    /// message for a whole one.
     pub fn reset_when_dropped(&self) {
         if let Self::Tcp(stream) = self {
-            // A failure here means that the connection is gone, which is what is wanted.
+            // A failure here means that the connection is gone, which is the aim.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
@@ -168,7 +169,7 @@ impl ReadHalf<'_> {
         }
     }
 
-    /// Reads what is there into the buffer; 0 is the end.
+    /// Reads the available bytes into the buffer; 0 is the end.
     #[inline]
     pub fn poll_read(
         &mut self,
@@ -212,7 +213,7 @@ impl Socket<'_> {
     pub fn unacknowledged(self) -> u64 {
         match self {
             Self::Tcp(stream) => unacknowledged(stream),
-            // What was written is where its reader is.
+            // On a Unix socket, written bytes are already at the reader.
             Self::Unix(_) => 0,
         }
     }
@@ -222,8 +223,8 @@ impl Socket<'_> {
         rustix::io::ioctl_fionread(self).unwrap_or(0)
     }
 
-    /// Has the kernel keep so many bytes that nobody has read yet. Only a network holds bytes back
-    /// when the room is full; without more of it their end is seen later.
+    /// Sets how many unread bytes the kernel keeps. Only a network holds bytes back when that space
+    /// is full; without more space the end behind them is seen later.
     pub fn make_room(self, bytes: usize) {
         if let Self::Tcp(stream) = self {
             let _ = SockRef::from(stream).set_recv_buffer_size(bytes);
@@ -248,7 +249,7 @@ impl Socket<'_> {
         }
     }
 
-    /// Reads what is there and drops it; 0 is the end.
+    /// Reads the available bytes and discards them; 0 is the end.
     pub fn poll_drop(self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             ready!(match self {

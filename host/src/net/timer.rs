@@ -15,7 +15,7 @@ use super::moved::{Moved, Slowness};
 /// How often deadlines are looked at; a time-out fires at most this much late.
 pub const SWEEP: Duration = Duration::from_millis(50);
 
-/// What a deadline is for: a streaming exchange waits for all at once.
+/// What a deadline is for: a streaming exchange waits for several things at the same time.
 #[derive(Debug, Clone, Copy)]
 pub enum Wait {
     /// Bytes from the client.
@@ -94,7 +94,8 @@ impl Timers {
         timer
     }
 
-    /// Advances the clock, wakes whom it concerns and forgets connections that are gone.
+    /// Advances the clock, wakes the tasks whose deadline has passed and forgets connections that
+    /// are gone.
     pub fn sweep(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(NEVER - 1);
         self.now.set(now);
@@ -129,7 +130,7 @@ impl Timers {
         timer.deadlines[wait as usize].set(self.now.get().saturating_add(patience));
     }
 
-    /// Sets a deadline anew, if there is one and it has not passed.
+    /// Extends a deadline, if there is one and it has not passed.
     pub fn extend(&self, timer: &Timer, wait: Wait, patience: Duration) {
         if (self.now.get() + 1..WATCHED).contains(&timer.deadlines[wait as usize].get()) {
             self.arm(timer, wait, patience);
@@ -212,8 +213,8 @@ impl Timer {
         self.deadlines[wait as usize].set(WATCHED);
     }
 
-    /// In which way the client is waited for now, and since when, as far as `patience` for a piece
-    /// tells.
+    /// What the connection waits for from its client, and since when, as far as `patience` for a
+    /// piece shows.
     pub fn slowness(&self, patience: impl Fn(Wait) -> Duration) -> Option<(Slowness, Option<u64>)> {
         let began = |wait: Wait| {
             let armed = self.deadlines[wait as usize].get();
@@ -224,15 +225,15 @@ impl Timer {
             return Some((Slowness::Sends, Some(since)));
         }
         if began(Wait::ClientWrite).is_some() {
-            // The socket takes more only when a good part of it is empty: nobody knows what
-            // happened since the last time.
+            // The socket takes more only when a good part of it is empty, so the time since the
+            // last write shows nothing.
             return Some((Slowness::Takes, None));
         }
         let watched = self.deadlines[Wait::Presence as usize].get() != NEVER;
         (watched && self.moved.hidden.get()).then_some((Slowness::Hides, None))
     }
 
-    /// Has what waits note what is known of it.
+    /// Requests that the waiting side notes its progress.
     pub fn ask(&self) {
         self.moved.unsent.set(None);
         self.moved.hidden.set(false);

@@ -1,12 +1,12 @@
-//! How much of what was written to a client it has not acknowledged.
+//! The bytes written to a client that it has not acknowledged.
 
 use tokio::net::TcpStream;
 
-/// Bytes; 0 where the system does not tell.
+/// In bytes; 0 where the system does not report it.
 ///
-/// The socket says that it takes more only when a third of it is empty, which may be seconds after
-/// it was full, though the client takes one byte after the other. Asked only while others wait for
-/// what a slow client holds.
+/// The socket becomes writable only when a third of it is empty, which may be seconds after it was
+/// full, though the client reads all the time. This is called only while other requests wait for
+/// the connection that a slow client holds.
 #[cfg(target_os = "linux")]
 pub(super) fn unacknowledged(stream: &TcpStream) -> u64 {
     use std::ffi::c_int;
@@ -17,7 +17,8 @@ pub(super) fn unacknowledged(stream: &TcpStream) -> u64 {
     const SIOCOUTQ: Opcode = libc::TIOCOUTQ as Opcode;
     #[allow(
         unsafe_code,
-        reason = "invariant: for a TCP socket this request writes one `int` and nothing else (tcp(7))"
+        reason = "invariant: for a TCP socket this request writes one `int` and nothing else \
+            (tcp(7))"
     )]
     // SAFETY: the descriptor is open for as long as it is borrowed; `Getter` hands the kernel room
     // for a `c_int`.
@@ -28,7 +29,7 @@ pub(super) fn unacknowledged(stream: &TcpStream) -> u64 {
         .unwrap_or(0)
 }
 
-/// Bytes; 0, as the system does not tell.
+/// In bytes; 0, because the system does not report it.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn unacknowledged(_: &TcpStream) -> u64 {
     0

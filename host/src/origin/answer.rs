@@ -23,7 +23,7 @@ pub(super) type Answer = Response<Content>;
 /// The last second that an HTTP date can name; a file may be younger than that, or older than 1970.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// What a path stands for, with what is needed to answer conditions and ranges.
+/// The content of a path, with the data that conditions and ranges need.
 #[derive(Debug)]
 pub(super) struct Representation {
     pub(super) source: Source,
@@ -63,7 +63,7 @@ impl Representation {
         let mut answer = match condition::weigh(&request.headers, &etag, modified) {
             Verdict::Failed => sentence(
                 StatusCode::PRECONDITION_FAILED,
-                "The content is not the one you named.",
+                "The content does not match the condition of the request.",
             ),
             Verdict::Unchanged => status(StatusCode::NOT_MODIFIED),
             Verdict::Proceed => {
@@ -103,7 +103,8 @@ impl Representation {
             ),
             Wanted::Nothing => {
                 let told = format!(
-                    "The content has {length} bytes, and none of the ranges asked for lies within."
+                    "The content has {length} bytes, and none of the requested ranges lies within \
+                     them."
                 );
                 let mut answer = sentence(StatusCode::RANGE_NOT_SATISFIABLE, &told);
                 insert(&mut answer, CONTENT_RANGE, &format!("bytes */{length}"));
@@ -122,7 +123,7 @@ impl Representation {
     }
 
     fn multipart(self, slices: &[Range<u64>]) -> Answer {
-        // Drawn anew for each answer, so that no content can be made to hold it.
+        // Drawn for each answer, so that no content can be prepared to contain it.
         let boundary = format!("{:032x}", rand::random::<u128>());
         let (length, media) = (self.length, self.media);
         let mut content = Content::new(self.source);
@@ -163,7 +164,7 @@ pub(super) fn status(status: StatusCode) -> Answer {
     answer
 }
 
-/// An answer that tells a person what is wrong.
+/// An answer that explains an error to a person.
 pub(super) fn sentence(status: StatusCode, text: &str) -> Answer {
     send(
         status,
@@ -174,7 +175,7 @@ pub(super) fn sentence(status: StatusCode, text: &str) -> Answer {
 
 /// 405, naming what would have been allowed.
 pub(super) fn not_allowed(method: &Method, allowed: &str) -> Answer {
-    let told = format!("{method} is not possible here; {allowed} are.");
+    let told = format!("{method} is not allowed here; allowed are {allowed}.");
     let mut answer = sentence(StatusCode::METHOD_NOT_ALLOWED, &told);
     insert(&mut answer, ALLOW, allowed);
     answer

@@ -3,7 +3,7 @@
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderName};
 
-/// What the conditions of a `GET` or `HEAD` come to.
+/// The result of the conditions of a `GET` or `HEAD`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Answer in full.

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 /// in memory.
 const PIECE: u64 = 64 * 1024;
 
-/// Every line of the large text has the same width, so that any slice can be made without making
-/// what is before it.
+/// Every line of the large text has the same width, so that any slice can be generated without the
+/// text before it.
 const LINE: u64 = 64;
 /// Over a mebibyte, which is more than the socket buffers of a usual connection hold.
 const LINES: u64 = 20 * 1024;
@@ -80,7 +80,7 @@ impl Content {
         self
     }
 
-    /// What is still to be sent, in bytes.
+    /// The remaining bytes.
     pub(super) fn length(&self) -> u64 {
         let lengths = self.parts.iter().map(|part| match part {
             Part::Literal(bytes) => bytes.len() as u64,

@@ -1,5 +1,5 @@
-//! What is in the directory? Listings and files, read only, and nothing that lies outside or is not
-//! a file.
+//! What is in the directory? Serves listings and files, read only, and nothing outside the
+//! directory or that is not a file.
 //!
 //! The directory is held open and every path is resolved below it by the system (or by `cap-std`, a
 //! step at a time), so neither `..` nor a link leads out, not even one that is made between a check
@@ -80,7 +80,7 @@ impl Directory {
         let Some(relative) = relative(path) else {
             return sentence(
                 StatusCode::BAD_REQUEST,
-                "The path is not one of a file in this directory.",
+                "The path does not name a file in this directory.",
             );
         };
         let directory = Arc::clone(self);
@@ -268,7 +268,8 @@ fn listing_html(path: &str, name: &str, entries: &[Entry], truncated: bool) -> S
         let shown = escape::html(&String::from_utf8_lossy(&entry.name));
         let (href, modified) = (href(entry), date(entry.modified));
         rows.push_str(&format!(
-            "<tr><td><a href=\"./{href}\">{shown}{slash}</a></td><td>{size}</td><td>{modified}</td></tr>\n"
+            "<tr><td><a \
+             href=\"./{href}\">{shown}{slash}</a></td><td>{size}</td><td>{modified}</td></tr>\n"
         ));
     }
     if truncated {
@@ -294,11 +295,12 @@ fn refuse(error: &io::Error) -> Answer {
     match error.kind() {
         ErrorKind::PermissionDenied => sentence(
             StatusCode::FORBIDDEN,
-            "The origin may not read this path, or the path leads out of the directory that it serves.",
+            "The origin may not read this path, or the path leads out of the directory that it \
+             serves.",
         ),
         ErrorKind::NotFound | ErrorKind::NotADirectory => missing(),
-        // A name longer than the file system takes and a link in a circle have no stable kind of
-        // their own.
+        // A name that is too long for the file system and a circular link have no stable error
+        // kind.
         _ if [Errno::NAMETOOLONG, Errno::LOOP]
             .map(|errno| Some(errno.raw_os_error()))
             .contains(&error.raw_os_error()) =>

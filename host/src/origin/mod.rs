@@ -1,9 +1,9 @@
-//! What is there to put behind the proxy? A small real web server: pages, pictures, a large text, a
-//! way to create users, and a directory where one is named.
+//! Origin: what can stand behind the proxy in a demo or a test? A small real web server: pages,
+//! pictures, a large text, a form to create users, and a directory if one is given.
 //!
 //! `waypost origin`, `waypost demo` and the tests call [`serve`]. The proxy never uses this room,
-//! and this room uses no other: what an origin thinks about ranges or conditions must not come from
-//! the proxy that is judged by it.
+//! and this room uses no other: an origin's code for ranges and conditions must not come from the
+//! proxy that is tested with it.
 //!
 //! | path | what it is |
 //! |---|---|
@@ -47,7 +47,7 @@ use tokio::task::JoinSet;
 
 use site::Site;
 
-/// What an origin is called and what it serves beside its own pages.
+/// An origin's name, and what it serves beside its own pages.
 #[derive(Debug, Clone, Default)]
 pub struct OriginOptions {
     /// The value of `x-origin`, also shown on every page: visible ASCII. Empty means the address
@@ -69,8 +69,8 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// would burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown` completes, then finishes what is in flight (ten seconds at most) and
-/// returns.
+/// Serves until `shutdown` completes, then finishes requests in flight (for at most ten seconds)
+/// and returns.
 ///
 /// Runs on the caller's tokio runtime, of either kind, which needs its I/O and time drivers.
 ///

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-/// Each slice costs a part of a multipart answer; nobody sensible asks for more.
+/// Each slice costs a part of a multipart answer; sensible clients don't request more.
 const SLICES: usize = 16;
 
 /// What of a representation is wanted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// All of it: the field is malformed, of another unit, or asks for so much that it may be
-    /// ignored.
+    /// The whole content: the field is malformed, has another unit, or requests so many ranges that
+    /// it may be ignored.
     Whole,
     /// These slices, each within the representation and not empty, in the order asked for; at least
     /// one.
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_ignored() {
+    fn a_malformed_range_is_ignored() {
         let fields = [
             "",
             "bytes",

@@ -101,7 +101,7 @@ impl Site {
             }
             return answer;
         }
-        // A client that waits for "100 Continue" is better told at once.
+        // A client that waits for "100 Continue" should get its answer at once.
         let finished =
             body.is_end_stream() || (!request.headers.contains_key(EXPECT) && discard(body).await);
         let mut answer = match resource {
@@ -114,7 +114,7 @@ impl Site {
             Some(_) => not_allowed(&request.method, "GET, HEAD"),
             None => sentence(
                 StatusCode::NOT_FOUND,
-                "There is no such page; / links those that there are.",
+                "There is no such page; / lists all pages.",
             ),
         };
         if !finished {
@@ -176,7 +176,7 @@ impl Site {
 }
 
 impl<'path> Resource<'path> {
-    /// What a path stands for; both `/page_one` and `/page%5Fone` are page one.
+    /// The item that a path names; both `/page_one` and `/page%5Fone` are page one.
     fn at(path: &'path str) -> Option<Self> {
         if let Some(below) = path.strip_prefix(MOUNT) {
             return Some(Self::Files(below));
@@ -197,7 +197,7 @@ impl<'path> Resource<'path> {
     }
 }
 
-/// Reads a body that nobody wants; says whether it came to its end.
+/// Reads a body and discards it. Returns whether it was complete.
 async fn discard(mut body: Incoming) -> bool {
     let read = async {
         let mut length = 0;

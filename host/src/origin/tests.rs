@@ -241,7 +241,7 @@ async fn pages_show_pictures_and_downloads_that_exist() {
 }
 
 #[tokio::test]
-async fn users_are_made_and_faults_are_told() {
+async fn users_are_created_and_faults_are_reported() {
     let origin = TestOrigin::start("north", None);
     let made = origin.post("/createUser", r#"{"Nombre": "José"}"#).await;
     assert_eq!((made.status, made.field("x-origin")), (201, Some("north")));
@@ -285,7 +285,7 @@ async fn too_large_a_user_is_refused_in_either_framing_and_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_404_and_what_is_not_possible_is_405() {
+async fn a_missing_page_is_404_and_a_wrong_method_is_405() {
     let origin = TestOrigin::start("north", None);
     for path in [
         "/nothing",

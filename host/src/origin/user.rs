@@ -20,8 +20,8 @@ const NAME: usize = 256;
 /// How long the body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Answers 201 with the user, or says what is wrong with the body. The media type is not looked at:
-/// clients that post JSON by hand rarely say so.
+/// Answers 201 with the user, or an error that says what is wrong with the body. The media type is
+/// ignored: people who post JSON by hand rarely set it.
 ///
 /// `id` is called only for a user that is made.
 pub(super) async fn create<B>(body: &mut B, origin: &str, id: impl FnOnce() -> u64) -> Answer
@@ -47,7 +47,7 @@ where
         Err(_) => {
             return closing(refusal(
                 StatusCode::REQUEST_TIMEOUT,
-                "The body did not come in time.",
+                "The body did not arrive in time.",
             ));
         }
     };
@@ -107,7 +107,7 @@ fn answer(status: StatusCode, value: &Value) -> Answer {
     )
 }
 
-/// What is left of the body is nobody's, so the connection can't carry another request.
+/// The rest of the body is not read, so the connection can't carry another request.
 fn closing(mut answer: Answer) -> Answer {
     answer
         .headers_mut()

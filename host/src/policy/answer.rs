@@ -53,7 +53,7 @@ pub enum ByteRange {
     FromTo(u64, u64),
     /// From here to the end.
     From(u64),
-    /// The final so many bytes.
+    /// The last bytes, this many.
     Suffix(u64),
 }
 
@@ -88,7 +88,7 @@ pub enum FaultKind {
     Invalid,
     /// A new instance is being built off this worker.
     Rebuilding,
-    /// There is no instance: it can't be built.
+    /// No instance: it can't be built.
     Unavailable,
     /// The hook is suspended: faults of many clients cost too much.
     Suspended,

@@ -1,4 +1,4 @@
-//! One question for each hook, and what a hook is asked about.
+//! One type for each hook's call, and the message that a hook sees.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::hook::Hook;
 use crate::message::{Fields, RequestHead};
 use crate::upstream::FailedAttempt;
 
-/// What a hook is asked about, and may edit.
+/// The message that a hook sees and may edit.
 #[derive(Debug)]
 pub struct Message<'a> {
     /// The request.
@@ -78,9 +78,9 @@ impl From<Selected> for HookAnswer {
     }
 }
 
-/// A question of one hook: what it is asked beside the message.
+/// A call of one hook: its parameters beside the message.
 pub trait Ask {
-    /// What the hook answers.
+    /// The hook's answer.
     type Answer: Clone + Into<HookAnswer>;
     /// The hook.
     const HOOK: Hook;
@@ -105,7 +105,7 @@ pub trait Ask {
     }
 }
 
-/// Where the backends of one list stand in another, if they do.
+/// The positions of one list's backends in another list.
 #[derive(Clone, Copy)]
 pub struct Positions<'a> {
     /// Of the request's list, in the policy's.
@@ -202,7 +202,7 @@ impl Ask for Select<'_> {
         };
         let selected = handle.select(message.head, self.pool, attempt)?;
         Ok(match selected {
-            // A backend that the request's list does not have is no choice.
+            // A backend that is not in the request's list counts as no choice.
             Selected::Backend(backend) => {
                 (positions.back)(backend).map_or(Selected::NoChoice, Selected::Backend)
             }

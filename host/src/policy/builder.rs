@@ -1,9 +1,9 @@
 //! The threads that build instances beside the workers, and whose turn it is.
 //!
-//! Each policy pays for its builds with time: the one that has used least comes first, one build of
-//! a policy runs at a time, and a policy that keeps losing instances that are slow to build waits
-//! until its builds are no more than a part of a thread's time. One thread is for builds that are
-//! quick alone, so that these never wait for slow ones.
+//! Each policy pays for its builds with time: the policy that has used the least comes first, one
+//! build of a policy runs at a time, and a policy that keeps losing slow instances waits until its
+//! builds take no more than its share of a thread's time. One thread serves only quick builds, so
+//! that these never wait for slow ones.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,7 +19,7 @@ const THREADS: usize = 3;
 const SLOW_AT_ONCE: usize = THREADS - 1;
 /// What takes longer is slow.
 const SLOW: Duration = Duration::from_millis(20);
-/// A policy's builds may take one part in so many of a thread's time ...
+/// A policy's builds may take this fraction (1 / SHARE) of a thread's time ...
 const SHARE: u32 = 4;
 /// ... beyond this, or beyond one instance for each worker and two more.
 const CREDIT: Duration = Duration::from_millis(500);
@@ -60,16 +60,16 @@ struct Job {
     generation: Weak<dyn Rebuild>,
     policy: Arc<str>,
     worker: usize,
-    /// What it takes, as far as that is known.
+    /// The expected time of the build, if it is known.
     expected: Duration,
     credit: Duration,
     not_before: Instant,
 }
 
-/// What a policy has used.
+/// The build time that a policy has used.
 struct Account {
     building: bool,
-    /// When what it used will have been made up for.
+    /// When the used time will be paid off.
     clear_at: Instant,
     /// What its latest build took: a guest can take its time later than at first.
     latest: Duration,
@@ -232,7 +232,7 @@ impl Queue {
             account.clear_at = account.clear_at.max(now) + took.saturating_mul(SHARE);
             account.latest = took;
         }
-        // Whoever owes nothing and is quick is as good as new.
+        // A quick policy without a debt needs no account.
         self.policies.retain(|_, account| {
             account.building || account.clear_at > now || account.latest >= SLOW
         });
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_has_one_build_at_a_time_and_waits_in_proportion_to_what_it_used() {
+    fn a_policy_has_one_build_at_a_time_and_waits_in_proportion_to_its_use() {
         let mut waiting = Waiting::new();
         for _ in 0..8 {
             waiting.ask("greedy", 2 * SECOND);

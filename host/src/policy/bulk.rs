@@ -7,9 +7,9 @@
 //! length at once and a larger one in pieces, in a loop, at whose start the engine looks at the
 //! epoch again.
 //!
-//! Such a function does what the instruction does, also where regions overlap, and traps before it
-//! has written anything. It comes after all other functions of its module, and its type after all
-//! other types, so that no index changes.
+//! Such a function does the same as the instruction, even where regions overlap, and traps before
+//! it has written anything. It comes after all other functions of its module, and its type after
+//! all other types, so that no index changes.
 //!
 //! Code without a loop gets places where the engine looks, too, see [`straight`]. Everything else
 //! is copied as it was.
@@ -33,8 +33,8 @@ use self::straight::{LOOK, Straight};
 
 /// Components within components.
 const MAX_DEPTH: u32 = 100;
-/// Grows when the same bytes are rewritten in another way: what was compiled before is of no use
-/// then.
+/// Grows when the rewriting changes: components that were compiled before must then be compiled
+/// again.
 pub(super) const EDITION: u32 = 3;
 
 /// The component with its bulk instructions in pieces; the same bytes if it has none.
@@ -108,7 +108,7 @@ fn rewrite_module(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     Ok(Cow::Owned(join(bytes, &sections)))
 }
 
-/// A section that is a vector, with so many more items in these bytes.
+/// A section that is a vector, with `items` more items from these bytes.
 fn append(content: &[u8], items: usize, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut reader = BinaryReader::new(content, 0);
     let count = reader.read_var_u32()? as usize;

@@ -1,9 +1,9 @@
-//! Compiled components on disk, so that a start does not compile again what was compiled before.
+//! Compiled components on disk, so that a start does not compile them again.
 //!
-//! An artefact is machine code that is run as it is found. So the folder must be the process's own
-//! and writable by nobody else, and each artefact has a checksum beside it: a damaged one is
-//! compiled anew. It is found by the component's digest and by what the engine is (its version, its
-//! settings and the processor's features).
+//! An artefact is machine code that the proxy executes as it finds it. So the folder must belong to
+//! the process's user and be writable by no other, and each artefact has a checksum beside it: a
+//! damaged one is compiled again. The key is the component's digest and the engine (its version,
+//! its settings and the processor's features).
 //!
 //! Code that is not kept is mapped as well, from memory.
 
@@ -33,8 +33,8 @@ const UNFINISHED: &str = "unfinished";
 /// Of a checksum file.
 const LONGEST_CHECKSUM: u64 = 4096;
 
-/// Of the rules by which components are checked before they are compiled: what was taken by others
-/// is checked anew.
+/// The edition of the rules that components must pass before they are compiled: what passed other
+/// rules is checked again.
 const RULES: u32 = 3;
 
 /// Machine code that can be mapped.
@@ -74,8 +74,9 @@ impl Code {
 fn map_file(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     #[allow(
         unsafe_code,
-        reason = "invariant: the file is what `compiling` made, and nobody can change it: it is sealed memory, or in the folder, where its \
-                  owner, its mode and its checksum have just been checked and files are replaced by renaming"
+        reason = "invariant: the file is what `compiling` made, and nobody can change it: it is \
+            sealed memory, or in the folder, where its owner, its mode and its checksum have just \
+            been checked and files are replaced by renaming"
     )]
     // SAFETY: see above.
     unsafe {
@@ -112,7 +113,7 @@ impl Cache {
         if metadata.is_symlink() {
             return Err(io::Error::new(
                 io::ErrorKind::NotADirectory,
-                "it is a link; name the folder that it leads to",
+                "it is a symbolic link; name the folder that it points to",
             ));
         }
         if !metadata.is_dir() {
@@ -128,21 +129,21 @@ impl Cache {
         })
     }
 
-    /// What was compiled for this engine; `None` if nothing was, or it is of no use.
+    /// The component as compiled for this engine; `None` if there is none, or it can't be used.
     pub fn find(&self, engine: &Engine, digest: &str) -> Option<(Facts, Code)> {
         let path = self.path(engine, digest);
         match self.verified(&path) {
             Ok(facts) => Some((facts, Code::Kept(path))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => {
-                tracing::warn!(artefact = %path.display(), "a compiled component is not used, and is made anew: {e}");
+                tracing::warn!(artefact = %path.display(), "a cached component can't be used and \
+                    is compiled again: {e}");
                 None
             }
         }
     }
 
-    /// Keeps what was compiled. Failing costs the next start its time and nothing else, so it is
-    /// only logged.
+    /// Keeps a compiled component. A failure only slows the next start down, so it is only logged.
     pub fn keep(
         &self,
         engine: &Engine,
@@ -161,7 +162,8 @@ impl Cache {
         match kept {
             Ok(()) => Some(Code::Kept(path)),
             Err(e) => {
-                tracing::warn!(folder = %self.folder.display(), "a compiled component could not be kept: {e}");
+                tracing::warn!(folder = %self.folder.display(), "a compiled component can't be \
+                    cached: {e}");
                 None
             }
         }
@@ -201,12 +203,12 @@ impl Cache {
         if expected != checksum_text(sum, length, &facts)? {
             return Err(invalid("its checksum is wrong"));
         }
-        // What was used last goes last; that it can't be noted is no harm.
+        // The file that was used last is removed last. It does no harm if that can't be noted.
         let _ = file.set_modified(SystemTime::now());
         Ok(facts)
     }
 
-    /// Tells its checksum and its length.
+    /// Returns its checksum and its length.
     fn write_artefact(&self, path: &Path, artefact: &Artefact) -> io::Result<(u32, usize)> {
         match artefact {
             Artefact::Bytes(bytes) => {
@@ -223,8 +225,8 @@ impl Cache {
         }
     }
 
-    /// A process that ends in the middle leaves the old file, or none. What the machine loses when
-    /// it goes down is found by the checksum, so that nobody waits for the disk.
+    /// A process that ends half-way leaves the old file, or none. The checksum finds what a crash
+    /// of the machine loses, so nothing waits for the disk.
     fn write(&self, path: &Path, bytes: &mut dyn Read) -> io::Result<()> {
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
         let unique = format!(
@@ -233,7 +235,7 @@ impl Cache {
             WRITTEN.fetch_add(1, Ordering::Relaxed)
         );
         let unfinished = self.folder.join(unique);
-        // Whatever the umask is: what others may write to is not run.
+        // Independent of the umask: a file that others may write to is not executed.
         let created = File::options()
             .write(true)
             .create_new(true)
@@ -247,8 +249,8 @@ impl Cache {
             })
     }
 
-    /// Removes what was not used for the longest time until the rest fits, and what other processes
-    /// left unfinished.
+    /// Removes the files that were unused for the longest time until the rest fits, and unfinished
+    /// files of other processes.
     fn make_room(&self, newest: &Path) -> io::Result<()> {
         let mut artefacts = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -290,17 +292,19 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Nobody else may have written it.
+/// No other user may have written it.
 fn trusted(metadata: &Metadata) -> io::Result<()> {
     let denied = |sentence: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, sentence));
     if metadata.uid() != rustix::process::geteuid().as_raw() {
         return denied(
-            "it belongs to another user, and what it holds is run as it is; give this proxy a folder of its own",
+            "it belongs to another user, and the proxy executes its content; give this proxy a \
+             separate folder",
         );
     }
     if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
         return denied(
-            "others may write to it, and what it holds is run as it is; take that away with `chmod go-w`",
+            "others may write to it, and the proxy executes its content; remove that right with \
+             `chmod go-w`",
         );
     }
     Ok(())
@@ -321,7 +325,7 @@ fn checksum(file: &mut impl Read) -> io::Result<(u32, usize)> {
     }
 }
 
-/// The second line is what is known of the component, with a checksum of its own.
+/// The second line holds the facts about the component, with a separate checksum.
 fn checksum_text(sum: u32, length: usize, facts: &Facts) -> io::Result<String> {
     let facts = serde_json::to_string(facts)?;
     let of_facts = crc32fast::hash(facts.as_bytes());

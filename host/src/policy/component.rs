@@ -16,7 +16,7 @@ pub(super) struct Compiled {
     pub pre: InstancePre<State>,
     /// Where its hooks are.
     pub exports: ExportIndices,
-    /// What was counted before it was compiled.
+    /// The counts that were taken before it was compiled.
     pub facts: Facts,
     /// Whether it imports WASI.
     pub wasi: bool,
@@ -44,7 +44,7 @@ pub(super) fn compiled(
         match place(profiles, bytes.len(), facts, &code) {
             Ok(compiled) => return Ok(compiled),
             Err(reason) => {
-                tracing::warn!("a compiled component is not used, and is made anew: {reason}")
+                tracing::warn!("a cached component can't be used and is compiled again: {reason}")
             }
         }
     }
@@ -71,7 +71,7 @@ fn place(
         (false, true) => &[&profiles.on_demand],
         (false, false) => &[&profiles.pooled, &profiles.on_demand],
     };
-    let mut reason = Refusal::Host("there is no way to run it".to_owned());
+    let mut reason = Refusal::Host("no engine profile fits it".to_owned());
     for profile in fitting {
         let component = match code.map(&profile.engine) {
             Ok(component) => component,
@@ -80,8 +80,8 @@ fn place(
                 continue;
             }
         };
-        // Else the first instance would pay for it, and its time tells whether workers may build
-        // instances.
+        // Otherwise the first instance would pay for it, and its build time decides whether workers
+        // may build instances.
         component
             .initialize_copy_on_write_image()
             .map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;

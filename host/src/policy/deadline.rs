@@ -1,11 +1,11 @@
 //! When a call has taken too long.
 //!
-//! Epochs tell the time on the wall, and on a busy machine a thread can lose several milliseconds
-//! of that in the middle of a call that takes a microsecond. Losing a warm instance and the
-//! policy's decision for that would be wrong. So it is the thread's own time that counts, from the
-//! first tick of the epoch that finds the call under way: a guest gets at least its deadline of
-//! that, and a tick more at most: a tick is asked for when the deadline is over. It is not read
-//! before: that would cost a system call for each call, of which hardly any meets a tick.
+//! Epochs follow wall-clock time, and on a busy machine a thread can lose several milliseconds of
+//! it in the middle of a call that takes a microsecond. That must not cost a warm instance and the
+//! policy's decision. So the thread's own time counts, from the first tick of the epoch that finds
+//! the call under way: a guest gets at least its deadline of that time, and at most a tick more,
+//! because an extra tick is scheduled for the end of the deadline. The thread's time is not read
+//! earlier, because that would be a system call in each call, and hardly any call meets a tick.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Allowance {
         }
     }
 
-    /// What it allows of the thread's time.
+    /// The thread time that it allows.
     pub fn thread_time(self) -> Duration {
         self.thread_time
     }
@@ -60,7 +60,7 @@ impl Allowance {
 #[derive(Debug, Default)]
 pub(super) struct Deadline {
     thread_time: Duration,
-    /// What the thread had used at the first look.
+    /// The thread time at the first check.
     used: Option<Duration>,
 }
 
@@ -82,7 +82,7 @@ impl Deadline {
         UpdateDeadline::Continue(1)
     }
 
-    /// What it may still use, if anything.
+    /// The remaining time, if there is any.
     fn left(&mut self, now: Duration) -> Option<Duration> {
         let used = *self.used.get_or_insert(now);
         self.thread_time
@@ -91,7 +91,7 @@ impl Deadline {
     }
 }
 
-/// What this thread has used so far; `None` where that can't be told.
+/// The CPU time of this thread so far; `None` where the system does not report it.
 pub(super) fn thread_time() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
         .ok()

@@ -1,4 +1,4 @@
-//! What a component is called by its bytes.
+//! The digest that identifies a component by its bytes.
 
 use sha2::{Digest, Sha256};
 

@@ -114,8 +114,8 @@ impl Engine {
         })
     }
 
-    /// Forgets the store of this policy name: whoever has one still keeps it, and the next policy
-    /// of the name finds another.
+    /// Forgets the store of this policy name: its current users keep it, and the next policy of
+    /// this name gets a new one.
     pub fn forget_store(&self, policy: &str) {
         self.core
             .stores
@@ -138,7 +138,7 @@ struct Core {
     compiler: Compiler,
     /// Whose component is compiled next.
     turns: Turns,
-    /// What was compiled, by digest.
+    /// Compiled components, by digest.
     compiled: Mutex<HashMap<String, Arc<Place>>>,
     /// By policy name; they outlive generations.
     stores: Mutex<HashMap<String, Arc<Store>>>,
@@ -261,8 +261,8 @@ impl Core {
         }
     }
 
-    /// An instance for each worker. With `isolation =
-    /// "request"` one is built all the same, so that what is wrong shows now.
+    /// An instance for each worker. With `isolation = "request"` one is built too, so that errors
+    /// show now.
     fn warm_instances(&self, spec: &InstanceSpec, isolation: Isolation) -> Result<Warm, Refusal> {
         let shard = spec.stats.shards.last().cloned().unwrap_or_default();
         let lists = spec.lists();
@@ -294,7 +294,7 @@ struct Warm {
     slots: Vec<Mutex<Slot>>,
     /// The least CPU time that one took.
     build_time: Duration,
-    /// The least time that one took to be told its lists.
+    /// The least time that an instance took to receive its lists.
     telling: Duration,
 }
 

@@ -15,7 +15,7 @@ impl State {
     fn taped_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
         if length > MAX_RANDOM {
             return Err(wasmtime::format_err!(
-                "{length} random bytes at once; {MAX_RANDOM} is the most"
+                "{length} random bytes at once; the limit is {MAX_RANDOM}"
             ));
         }
         Ok((&mut self.rng)

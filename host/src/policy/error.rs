@@ -36,7 +36,7 @@ pub enum PolicyError {
 #[derive(Debug, Error, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
     /// Over the limit on a component's size.
-    #[error("the component has {size} bytes; {limit} is the most")]
+    #[error("the component has {size} bytes; the limit is {limit}")]
     TooLarge {
         /// Its size in bytes.
         size: usize,
@@ -45,26 +45,27 @@ pub enum Refusal {
     },
     /// The text format.
     #[error(
-        "this is WebAssembly text; compile it to a binary component first, with `wasm-tools parse` or `wat2wasm`"
+        "this is WebAssembly text; compile it to a binary component first, with `wasm-tools parse` \
+         or `wat2wasm`"
     )]
     Text,
     /// A module without component wrapping.
-    #[error("this is a core module, not a component; make one of it with `waypost policy pack`")]
+    #[error("this is a core module, not a component; convert it with `waypost policy pack`")]
     CoreModule,
     /// Not WebAssembly at all, or broken.
     #[error("this is not a valid WebAssembly component: {0}")]
     Corrupt(String),
-    /// It may be valid elsewhere: what it uses is switched off here.
+    /// It may be valid elsewhere: it uses a feature that is off here.
     #[error(
-        "the component uses a feature of WebAssembly that policies may not use: {0}; build it without that feature, as the supported \
-             languages do by default"
+        "the component uses a feature of WebAssembly that policies may not use: {0}; build it \
+         without that feature, as the supported languages do by default"
     )]
     Feature(String),
     /// Valid, but something in it is not supported.
     #[error("the component can't be compiled: {0}")]
     Unsupported(String),
     /// More of something than any tool writes.
-    #[error("the component has more than {limit} {what}, and no more are taken")]
+    #[error("the component has more than {limit} {what}, which is the limit")]
     TooMany {
         /// Of what.
         what: String,
@@ -73,8 +74,8 @@ pub enum Refusal {
     },
     /// Compiling took too long.
     #[error(
-        "compiling the component took more than {seconds} s, and was ended; make it smaller or simpler (its functions, or its \
-         types), or raise `compile-time`"
+        "compiling the component took more than {seconds} s, and was stopped; simplify its \
+         functions or types, or raise `compile-time`"
     )]
     CompileTime {
         /// The limit in seconds.
@@ -82,8 +83,8 @@ pub enum Refusal {
     },
     /// Compiling took too much memory.
     #[error(
-        "compiling the component took more than {} MiB of memory, and was ended; make the component smaller, or raise \
-         `compile-memory`", limit >> 20
+        "compiling the component took more than {} MiB of memory, and was stopped; make the \
+         component smaller, or raise `compile-memory`", limit >> 20
     )]
     CompileMemory {
         /// The limit in bytes.
@@ -91,7 +92,8 @@ pub enum Refusal {
     },
     /// Nested without end.
     #[error(
-        "the component is nested more deeply than {} MiB of the compiler's stack allow: types, components or code within each other",
+        "the component's types, components or code are nested too deeply for the compiler's stack \
+         of {} MiB",
         limit >> 20
     )]
     CompileStack {
@@ -99,12 +101,12 @@ pub enum Refusal {
         limit: u64,
     },
     /// Too much machine code.
-    #[error("the component's machine code is larger than any that is taken")]
+    #[error("the component's machine code is larger than the limit")]
     CompileSize,
     /// The process that compiles could not be started.
     #[error(
-        "the process that compiles components can't be started: {0}; waypost starts itself for that, from /proc/self/exe, which must be \
-         there and may not be forbidden"
+        "the process that compiles components can't be started: {0}; waypost starts itself from \
+         /proc/self/exe, which must exist and be allowed"
     )]
     CompilerMissing(String),
     /// The process that compiles ended without an answer.
@@ -114,7 +116,10 @@ pub enum Refusal {
     #[error("{0}")]
     Unpackable(String),
     /// An interface of the contract in a version or of a name that this host does not know.
-    #[error("the component {verb} `{name}`, which this host does not know; it speaks `{ours}`")]
+    #[error(
+        "the component {verb} `{name}`, which this host does not know; the host speaks \
+        `{ours}`"
+    )]
     UnknownInterface {
         /// `imports` or `exports`.
         verb: String,
@@ -136,7 +141,7 @@ pub enum Refusal {
     )]
     NoHook(String),
     /// A hook of another type than the contract's.
-    #[error("the hook `{hook}` is not of the type that the contract gives it: {detail}")]
+    #[error("the hook `{hook}` does not have the type that the contract defines: {detail}")]
     HookType {
         /// Interface and function.
         hook: String,
@@ -145,19 +150,21 @@ pub enum Refusal {
     },
     /// Settings for a policy that can't take them.
     #[error(
-        "there are settings for it, but the component does not export `configuration`; remove the settings"
+        "the configuration has settings for it, but the component does not export `configuration`; \
+         remove the settings"
     )]
     SettingsUnwanted,
     /// A fresh instance per request, of a kind that takes milliseconds to build.
     #[error(
-        "isolation = \"request\" builds an instance for each request, and one of a component that imports WASI or \
-         brings a language runtime takes milliseconds; use isolation = \"worker\""
+        "isolation = \"request\" builds an instance for each request, which takes milliseconds for \
+         a component that imports WASI or contains a language runtime; use isolation = \"worker\""
     )]
     SlowIsolation,
     /// A fresh instance per request, of a component that takes too long to set up.
     #[error(
-        "isolation = \"request\" builds an instance for each request, which may take {limit:.0?} and took {took:.1?}; do less in \
-         `configure` and `backends-changed`, or use isolation = \"worker\""
+        "isolation = \"request\" builds an instance for each request, which may take {limit:.0?} \
+         and took {took:.1?}; do less in `configure` and `backends-changed`, or use isolation = \
+         \"worker\""
     )]
     SlowBuild {
         /// What one took.
@@ -177,7 +184,7 @@ pub enum Refusal {
     #[error("there is no room for more policy instances: {0}")]
     Full(String),
     /// `configure` returned an error.
-    #[error("it refuses its settings: {0}")]
+    #[error("it rejected its settings: {0}")]
     Configure(String),
     /// It trapped while it was set up.
     #[error("it failed in {step}: {message}")]
@@ -201,7 +208,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What a parser or a validator says of a component that it does not take.
+    /// The message of a parser or a validator that rejects a component.
     pub(super) fn of_parser(sentence: String) -> Self {
         // wasmparser's own words: "gc proposal must be enabled", "SIMD support is not enabled".
         if sentence.contains("enabled") {

@@ -22,7 +22,8 @@ use crate::stats::PolicyShard;
 
 /// An instance that takes no longer to build than this is rebuilt on the worker that lost it.
 pub(super) const INLINE_BUILD: Duration = Duration::from_micros(500);
-/// What a build on a worker may take for `isolation = "request"` before it is given up for a while.
+/// The longest build on a worker for `isolation = "request"`; after a longer one, builds pause for
+/// a while.
 pub(super) const INLINE_LIMIT: Duration = Duration::from_millis(10);
 /// The same for an instance that takes the place of a lost one.
 const REBUILD_LIMIT: Duration = Duration::from_millis(3);
@@ -32,7 +33,7 @@ const LARGE: u64 = 4 << 20;
 /// After a build failed, the next is not tried before this.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// A policy as it was loaded: the component, its settings and what they are called.
+/// A policy as it was loaded: the component, its settings, their names.
 pub struct Generation {
     pub(super) spec: InstanceSpec,
     pub(super) number: u64,
@@ -43,7 +44,7 @@ pub struct Generation {
     pub(super) loaded_at: SystemTime,
     /// For each call.
     pub(super) deadline: Allowance,
-    /// The least time that an instance took to be told its lists when the policy was loaded.
+    /// The least time that an instance took to receive its lists when the policy was loaded.
     pub(super) telling: Duration,
     /// The least CPU time that an instance took to build when the policy was loaded.
     pub(super) build_time: Duration,
@@ -145,9 +146,9 @@ impl Generation {
         self.build_time
     }
 
-    /// What a client is charged for the loss of an instance. All workers share the builders, and a
-    /// client has a twentieth of each worker's time: with this weight it gets a tenth of a
-    /// builder's thread at most, however many workers there are, and a policy has a quarter.
+    /// The charge to a client for the loss of an instance. All workers share the builders, and a
+    /// client has a twentieth of each worker's time: with this weight it gets at most a tenth of a
+    /// builder's thread, for any number of workers. A policy has a quarter.
     pub(super) fn rebuild_cost(&self) -> Duration {
         if self.builds_inline() {
             return self.build_time;
@@ -159,8 +160,8 @@ impl Generation {
             .saturating_mul(workers.div_ceil(2))
     }
 
-    /// The worker's shard of the statistics of the policy's name, or the one for what is done off
-    /// the workers.
+    /// The worker's shard of the statistics of the policy's name, or the shard for work beside the
+    /// workers.
     pub fn shard(&self, worker: usize) -> Arc<PolicyShard> {
         let shards = &self.spec.stats.shards;
         shards
@@ -225,7 +226,7 @@ impl Generation {
         self.isolation == Isolation::Request || self.build_time <= INLINE_BUILD
     }
 
-    /// Tells that a worker lost its instance, so that one that is slow to build is begun now.
+    /// Reports that a worker lost its instance, so that the build of a slow one begins now.
     pub(super) fn lost(self: &Arc<Self>, worker: usize) {
         if !self.builds_inline() {
             self.failed_before.store(true, Ordering::Relaxed);
@@ -246,8 +247,8 @@ impl Generation {
         }
     }
 
-    /// Whether it is a shadow: if not, its instances may change the store while they are set up.
-    /// Tells what it was.
+    /// Sets whether it is a shadow: if not, its instances may change the store while they are set
+    /// up. Returns the previous value.
     pub fn set_shadow(&self, shadow: bool) -> bool {
         self.spec
             .dry
@@ -276,8 +277,8 @@ impl Generation {
 }
 
 impl Rebuild for Generation {
-    /// On a builder thread. Tells whether it was done: not while another generation of the policy
-    /// is being loaded.
+    /// On a builder thread. Returns whether it was built: it is not while another generation of the
+    /// policy is being loaded.
     fn rebuild(&self, worker: usize) -> bool {
         ground::fault_point("policy-builder");
         // Also counts in the shard for work off the workers, which has one writer at a time because

@@ -32,7 +32,7 @@ pub struct PolicyHandle {
     generation: Arc<Generation>,
     worker: usize,
     facts: Arc<dyn BackendFacts>,
-    /// What its instance has been told.
+    /// The lists that its instance has received.
     lists: Arc<Lists>,
     shard: Arc<PolicyShard>,
     /// Where its selections are counted, for the present lists.
@@ -40,25 +40,25 @@ pub struct PolicyHandle {
     instance: Option<Box<Instance>>,
     /// For each call.
     deadline: Allowance,
-    /// What faults cost here, and whom it is charged to; nobody's if `None`.
+    /// The cost of faults, and the client to charge; `None` charges no client.
     breaker: Option<Breaker>,
     /// Calls whose thread time is still to be measured, because one took long.
     watched: u32,
     /// For the next call, and back from the last.
     tape: Option<Box<Tape>>,
-    /// What the last call took.
+    /// The time of the last call.
     took: Duration,
     /// The instructions of the last call, if the engine counts them.
     fuel: Option<u64>,
-    /// What it wrote into the shard's `suspended_until`, where a handle of another generation
-    /// writes as well.
+    /// The value that it wrote into the shard's `suspended_until`, where a handle of another
+    /// generation writes as well.
     suspended_until: u64,
     /// Requests that have begun and not ended; counted only with `isolation = "request"`.
     open: u32,
 }
 
 impl PolicyHandle {
-    /// Takes the worker's warm instance. `shard` counts what the policy does here: the name's shard
+    /// Takes the worker's warm instance. `shard` holds the policy's counters here: the name's shard
     /// of this worker, or that of a trial.
     pub fn adopt(
         generation: Arc<Generation>,
@@ -88,20 +88,19 @@ impl PolicyHandle {
         // A new generation has not failed yet.
         handle.shard.suspended_until.set(0);
         if handle.generation.isolation() == Isolation::Worker {
-            // Without one now, the first call asks again and tells why.
+            // If there is none now, the first call tries again and reports why.
             handle.instance = handle.take_instance().ok();
         }
         handle
     }
 
-    /// The same with a deadline that is no longer than this.
+    /// The same with at most this deadline.
     pub fn with_deadline_of_at_most(mut self, most: Duration) -> Self {
         self.deadline = self.deadline.at_most(most);
         self
     }
 
-    /// The same for a policy that is asked offline: every call is made, whatever the ones before
-    /// have cost.
+    /// The same for a policy that runs offline: every call is made, even after expensive ones.
     pub fn without_breaker(mut self) -> Self {
         self.breaker = None;
         self
@@ -138,7 +137,7 @@ impl PolicyHandle {
         self.tape.as_deref()
     }
 
-    /// What the last call took; zero if there was none to make.
+    /// The time of the last call; zero if none was made.
     pub fn took(&self) -> Duration {
         self.took
     }
@@ -148,7 +147,7 @@ impl PolicyHandle {
         self.took > self.deadline.thread_time()
     }
 
-    /// What the last call took in units of fuel, which is about the number of WebAssembly
+    /// The cost of the last call in units of fuel, which is about the number of WebAssembly
     /// instructions and the same on every machine; `None` if the engine does not count.
     pub fn fuel(&self) -> Option<u64> {
         self.fuel
@@ -269,7 +268,7 @@ impl PolicyHandle {
         })
     }
 
-    /// Moves the message into the instance, asks, and moves it back, whatever happened.
+    /// Moves the message into the instance, calls it, and moves the message back in any case.
     fn call<A>(
         &mut self,
         hook: Hook,
@@ -286,8 +285,8 @@ impl PolicyHandle {
             return Err(self.left_alone(refused));
         }
         let mut instance = self.take_instance().inspect_err(|fault| {
-            // Waiting for an instance is no failure of its own: the fault that cost the last one
-            // was counted.
+            // Waiting for an instance is not another failure: the fault that cost the last one was
+            // counted.
             if fault.kind != FaultKind::Rebuilding {
                 self.shard.unbuilt.increment();
             }

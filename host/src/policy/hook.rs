@@ -84,7 +84,8 @@ mod tests {
         }
         assert_eq!(
             "topology".parse::<Hook>().unwrap_err(),
-            "\"topology\" is not a hook; write one of: range, request-headers, selection, response-headers"
+            "\"topology\" is not a hook; write one of: range, request-headers, selection, \
+             response-headers"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The imports of the contract: what a guest can ask of the host. Nothing here waits, locks for
+//! The imports of the contract: the functions that a guest can call. Nothing here waits, locks for
 //! long or fails.
 
 use std::sync::PoisonError;

@@ -1,4 +1,4 @@
-//! What can be told of a component without running it, whether it would be loaded or not.
+//! A description of a component without running it, even of one that would be refused.
 
 use serde::{Deserialize, Serialize};
 use wasmparser::component_types::ComponentEntityType;
@@ -10,10 +10,10 @@ use super::lines::sentence;
 
 /// The package whose interfaces are the contract, without its version.
 const CONTRACT: &str = "waypost:policy";
-/// What is told of each kind of thing; a component may have a million.
+/// How many items of each kind are listed; a component may have a million.
 const TOLD: usize = 1_000;
 
-/// What a file is made of.
+/// The parts of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anatomy {
     /// What kind of file it is.
@@ -30,7 +30,7 @@ pub struct Anatomy {
     pub imports: Vec<Interface>,
     /// The interfaces of WASI that it imports.
     pub wasi: Vec<Interface>,
-    /// Whatever else it imports.
+    /// All other imports.
     pub others: Vec<Interface>,
     /// Bytes of linear memory that an instance starts with.
     pub initial_memory: u64,
@@ -62,8 +62,8 @@ pub struct Interface {
     pub functions: Vec<String>,
 }
 
-/// Looks into these bytes: for a process that may fail. What is broken is told as far as it can be
-/// read.
+/// Describes these bytes, in a process that may fail. A broken component is described as far as it
+/// can be read.
 pub(super) fn inspected(bytes: &[u8]) -> Anatomy {
     let mut anatomy = Anatomy::from_outside(bytes);
     if matches!(anatomy.form, Form::Component | Form::CoreModule) {
@@ -89,7 +89,7 @@ fn form(bytes: &[u8]) -> Form {
 }
 
 impl Anatomy {
-    /// What can be told without reading it: its first bytes, its size and its digest.
+    /// The description without parsing: its first bytes, its size and its digest.
     pub fn from_outside(bytes: &[u8]) -> Self {
         Self {
             form: form(bytes),
@@ -252,7 +252,7 @@ mod tests {
     use crate::policy::builtin;
 
     #[test]
-    fn a_policy_is_told_by_hooks_imports_and_memory() {
+    fn a_policy_is_described_by_hooks_imports_and_memory() {
         let found = inspected(builtin("sticky").unwrap());
         assert_eq!(found.form, Form::Component);
         assert_eq!(found.contracts, ["waypost:policy@0.1.0"]);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_component_is_recognised() {
+    fn a_file_that_is_not_a_component_is_recognised() {
         assert_eq!(inspected(b"").form, Form::Unknown);
         assert_eq!(inspected(b"  (component)").form, Form::Text);
         let module = wat::parse_str(
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_that_is_cut_off_is_told_as_far_as_it_goes() {
+    fn a_truncated_component_is_described_as_far_as_it_goes() {
         let whole = builtin("random").unwrap();
         for cut in (8..whole.len()).step_by(97) {
             assert_eq!(inspected(&whole[..cut]).form, Form::Component);

@@ -24,9 +24,9 @@ use super::verdict::InvalidAnswer;
 use super::wasi_context::Wasi;
 use crate::stats::{PolicyShard, PolicyStats};
 
-/// What a guest may make the host copy in one call: a response of the largest kind that is valid (a
-/// body of 64 KiB and 64 fields of 8 KiB) with room to spare, so that one a little too large is
-/// still an invalid answer and no trap.
+/// The most bytes that the host copies for a guest in one call: the largest valid response (a body
+/// of 64 KiB and 64 fields of 8 KiB) and some more, so that one a little too large is an invalid
+/// answer and not a trap.
 const HOSTCALL_FUEL: usize = 1024 * 1024;
 /// Handles that a guest may hold at once, its own resources included: they live in the host's
 /// memory.
@@ -43,7 +43,7 @@ pub(super) struct Instance {
     pub exports: Exports,
     /// The lists that it knows.
     pub told: Arc<Lists>,
-    /// How long it took to be told all of them.
+    /// How long it took to receive all of them.
     pub telling: Duration,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct InstanceSpec {
     pub compiled: Arc<Compiled>,
     pub memory: u64,
     pub settings: Arc<str>,
-    /// What instances are told that are built beside the workers.
+    /// The lists for instances that are built beside the workers.
     pub lists: Mutex<Arc<Lists>>,
     pub stats: Arc<PolicyStats>,
     /// What its instances share on all workers.
@@ -62,9 +62,9 @@ pub(super) struct InstanceSpec {
     pub setup: Duration,
     /// Whether its instances must not change the store while they are set up: it is a shadow.
     pub dry: AtomicBool,
-    /// What its instances draw and read while they are set up, if somebody says it: each the same.
+    /// The scripted draws and readings while its instances are set up, the same for each.
     pub script: Option<Script>,
-    /// What the first of these instances wrote meanwhile.
+    /// The log lines of the first of these instances meanwhile.
     pub heard: OnceLock<Vec<LogLine>>,
     /// Whether its engine counts instructions.
     pub fuel: bool,
@@ -92,12 +92,12 @@ impl InstanceSpec {
         }
     }
 
-    /// What instances are told now.
+    /// The lists that instances receive now.
     pub fn lists(&self) -> Arc<Lists> {
         Arc::clone(&self.lists.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Instantiates, configures and tells the lists, all within this time.
+    /// Instantiates, configures and passes the lists, all within this time.
     pub fn build(
         &self,
         lists: &Arc<Lists>,
@@ -121,7 +121,7 @@ impl InstanceSpec {
         Ok(instance)
     }
 
-    /// The same for the time alone that it takes: nobody else sees anything of it.
+    /// The same, only to measure the time: nothing else sees its effects.
     pub fn rehearse(&self, time: Allowance) -> Result<(), BuildError> {
         let script = self.script.clone().unwrap_or_else(|| Script {
             seed: rand::random(),
@@ -258,8 +258,8 @@ impl BuildError {
         }
         if format!("{error:#}").contains(NO_ADDRESSES) {
             return Refusal::Full(
-                "the process gets too little address space: each memory of an instance reserves 4 GiB of addresses, most of \
-                 which are never memory; raise `ulimit -v`"
+                "the process gets too little address space: each memory of an instance reserves 4 \
+                 GiB of addresses and uses few of them; raise `ulimit -v`"
                     .to_owned(),
             );
         }
@@ -314,8 +314,8 @@ fn explain(error: &wasmtime::Error) -> (FaultKind, String) {
             format!("it missed its deadline{place}"),
         ),
         Some(trap) => (FaultKind::Trap, format!("{trap}{place}")),
-        // With frames the guest was in a call of the host; without them, what it returned could not
-        // be read.
+        // With frames, the guest was in a call of the host; without them, its return value could
+        // not be read.
         None if frames.is_some() => (
             FaultKind::Trap,
             format!("{}{place}", sentence(error.root_cause())),

@@ -15,13 +15,13 @@ const MAX_LINE: usize = 1024;
 const BURST: u64 = 32;
 /// How many lines a second after that.
 const PER_SECOND: u64 = 16;
-/// What a line uses up, in microseconds.
+/// The price of a line, in microseconds.
 const LINE: u64 = 1_000_000 / PER_SECOND;
 
 /// Where the microseconds of a rate limit count from.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Lines that are kept for somebody, in one call.
+/// The most lines that are kept of one call.
 const KEPT: usize = 256;
 
 /// A line that a policy wrote.
@@ -37,7 +37,7 @@ pub struct LogLine {
 pub(super) struct Lines {
     policy: Arc<str>,
     shard: Arc<PolicyShard>,
-    /// Those of this call, if somebody asks what was written: also what is more than the log takes.
+    /// The lines of this call, if they are kept, including those that the log drops.
     kept: Option<Vec<LogLine>>,
     /// Whether nothing is written.
     is_silent: bool,
@@ -59,7 +59,7 @@ impl Lines {
         self.kept = Some(Vec::new());
     }
 
-    /// What was written since; from now on nothing is kept.
+    /// The lines written since; from now on none are kept.
     pub fn take_kept(&mut self) -> Vec<LogLine> {
         self.kept.take().unwrap_or_default()
     }
@@ -111,8 +111,8 @@ fn allowed(shard: &PolicyShard, now: Instant) -> bool {
     allowed
 }
 
-/// What a guest wrote as one printable line: cut at 1 KiB, characters that move a cursor or turn
-/// text around replaced.
+/// A guest's text as one printable line: cut at 1 KiB, characters that move a cursor or turn text
+/// around replaced.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = Bounded::new(MAX_LINE);
     let _ = line.write_str(text);
@@ -130,8 +130,8 @@ pub(super) fn sentence(shown: impl fmt::Display) -> String {
     line.into_text()
 }
 
-/// Where untrusted text is formatted into: takes so many bytes of it, printable, and then stops
-/// whoever writes by an error.
+/// A target for formatting untrusted text: takes a limited number of bytes, printable, and then
+/// stops the writer by an error.
 pub(super) struct Bounded {
     text: String,
     limit: usize,
@@ -140,7 +140,7 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
-    /// Of so many bytes.
+    /// With room for this many bytes.
     pub fn new(limit: usize) -> Self {
         Self {
             text: String::new(),
@@ -149,7 +149,7 @@ impl Bounded {
         }
     }
 
-    /// What was written.
+    /// The text that was written.
     pub fn into_text(self) -> String {
         self.text
     }
@@ -164,7 +164,7 @@ impl fmt::Write for Bounded {
                 character => character,
             };
             if character.len_utf8() > self.limit - self.text.len() {
-                // Not even what is shorter and comes later: that would be another text.
+                // Not even a shorter piece that comes later: that would make another text.
                 self.limit = self.text.len();
                 return Err(fmt::Error);
             }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_what_was_written_and_not_what_the_log_takes() {
+    fn kept_lines_are_all_lines_and_not_only_logged_ones() {
         let mut lines = Lines::new("p".into(), Arc::default());
         lines.write(Level::INFO, "before");
         lines.keep();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_formatted_without_end_is_stopped() {
+    fn endless_formatting_is_stopped() {
         struct Endless;
         impl fmt::Display for Endless {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

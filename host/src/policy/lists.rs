@@ -1,5 +1,4 @@
-//! The lists of backends that a policy is told, and how a list that changes reaches an instance
-//! that lives.
+//! The lists of backends that a policy receives, and how a changed list reaches a running instance.
 
 use std::sync::Arc;
 
@@ -69,7 +68,7 @@ impl Lists {
         other.all.iter().all(|list| self.same(list).is_some())
     }
 
-    /// Tells an instance all lists but those that it knows.
+    /// Passes to an instance all lists that it does not know.
     pub(super) fn tell(
         &self,
         known: Option<&Self>,

@@ -3,8 +3,8 @@
 //! The wasmtime engine, the contract of `wit/`, instances and their limits, the host interfaces,
 //! and generations. `app` loads a [`Generation`] on the control side; each worker adopts it into a
 //! [`PolicyHandle`], which `decision` asks, inline and synchronously. A guest's fault is a
-//! [`Fault`], never a fault of the process; whatever a guest returns is validated here before
-//! another room sees it. Never names hyper, never does I/O of its own, never compiles in this
+//! [`Fault`], never a fault of the process; everything that a guest returns is validated here
+//! before another room sees it. Never names hyper, never does I/O itself, never compiles in this
 //! process.
 
 mod answer;
@@ -58,7 +58,7 @@ mod tests;
 pub use answer::{Attempt, ByteRange, Edited, Fault, FaultKind, RangeVerdict, Reply, Selected};
 pub use ask::{Ask, CheckRange, EditRequest, EditResponse, HookAnswer, Message, Positions, Select};
 pub use builtin::{builtin, builtin_names};
-/// For `fuzz/`, which looks at it apart from what is done with it.
+/// For `fuzz/`, which tests it separately.
 #[doc(hidden)]
 pub use bulk::in_pieces;
 pub use compiling::{ARGUMENT as COMPILER, Compiler, MAX_COMPONENT, serve as serve_compiler};

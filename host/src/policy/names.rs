@@ -1,5 +1,5 @@
-//! Names of a guest's functions, as messages show them. The guest chose them, so nothing here takes
-//! more than a bounded time and room, whatever they are.
+//! Names of a guest's functions, as messages show them. The guest chose them, so everything here
+//! takes bounded time and memory.
 
 use std::fmt::Write as _;
 
@@ -9,9 +9,10 @@ use super::lines::Bounded;
 
 /// Guest functions that a message names.
 const NAMED_FRAMES: usize = 4;
-/// What is shown of a name, in bytes.
+/// The most bytes of a name that are shown.
 const SHOWN: usize = 200;
-/// A name longer than this is shown as it is: a few hundred bytes can stand for gigabytes.
+/// A name longer than this is shown without demangling: a few hundred bytes can expand to
+/// gigabytes.
 const MANGLED: usize = 2048;
 
 /// The innermost guest functions, as ` in a < b`.
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn no_name_takes_long_or_much_room() {
-        // Each level of these stands for twice the one before.
+        // Each level of these expands to twice the one before.
         let cpp = |levels: usize| {
             let mut name = String::from("_Z1fP1aS_");
             (0..levels).for_each(|at| {

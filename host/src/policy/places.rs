@@ -23,18 +23,18 @@ pub(super) fn of_generation(workers: usize, each: u32) -> u32 {
         .saturating_mul(each)
 }
 
-/// Who has which places.
+/// The places of each generation.
 #[derive(Debug)]
 pub(super) struct Places {
     total: u32,
-    /// There was no address space for as many as are wanted.
+    /// The address space was too small for all wanted places.
     scarce: bool,
     policies: Mutex<HashMap<Arc<str>, Share>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Share {
-    /// What nobody else gets.
+    /// Places that no other policy gets.
     reserved: u32,
     used: u32,
     generations: u32,
@@ -49,7 +49,7 @@ pub(super) struct Reservation {
 }
 
 impl Places {
-    /// A pool with so many.
+    /// A pool with this many places.
     pub fn new(total: u32, scarce: bool) -> Arc<Self> {
         Arc::new(Self {
             total,
@@ -58,9 +58,8 @@ impl Places {
         })
     }
 
-    /// Places that a generation reserves here. In a pool that address space made small, all but one
-    /// of the instances that follow others do with what nobody has reserved, so that more policies
-    /// can be loaded at all.
+    /// Places that a generation reserves here. In a pool that is small for lack of address space,
+    /// all successors but one use unreserved places, so that more policies can be loaded.
     pub fn of_generation(&self, workers: usize, each: u32) -> u32 {
         if self.scarce {
             return u32::try_from(workers)
@@ -93,13 +92,14 @@ impl Places {
         if share.used.saturating_add(count) > free {
             return Err(match share.generations {
                 0 => format!(
-                    "it needs {count} places in the pool of instances, and {free} of {} are not reserved for other \
-                     policies; use fewer policies or workers",
+                    "it needs {count} slots in the pool of instances, but only {free} of {} are \
+                     not reserved for other policies; use fewer policies or workers",
                     self.total
                 ),
                 n => format!(
-                    "it needs {count} places in the pool of instances, its {n} generations that requests still use have \
-                     {}, and no more than {free} of {} are for this policy; try again when those requests have ended",
+                    "it needs {count} slots in the pool of instances; its {n} generations that requests \
+                     still use have {}, and it may have no more than {free} of {}; try again when \
+                     those requests have ended",
                     share.used, self.total
                 ),
             });

@@ -12,9 +12,10 @@ use super::places;
 use super::state::State;
 use super::wasi;
 
-/// What a guest may use of its thread's stack; threads have 2 MiB or more.
+/// The stack that a guest may use of its thread's; threads have 2 MiB or more.
 const GUEST_STACK: usize = 512 * 1024;
-/// Policies that the pool has room for on every worker, with what is reserved for each (`places`).
+/// Policies that the pool has room for on every worker, with the reserved places of each
+/// (`places`).
 const POLICIES: u32 = 100;
 /// Core instances of a component whose instances come from the pool. They are counted and take no
 /// room in advance.
@@ -30,11 +31,11 @@ const FEWEST_PLACES: u32 = 4;
 /// The most places in the pool: each reserves 4 GiB of addresses, of which there are 128 TiB.
 const MAX_PLACES: u32 = 8192;
 
-/// What components may use of WebAssembly: what the tools for Rust, C, Zig, JavaScript and Python
-/// emit, and nothing else.
+/// The WebAssembly features that components may use: those that the tools for Rust, C, Zig,
+/// JavaScript and Python emit.
 ///
-/// Whatever a runtime has and nobody needs is code that only an attacker runs. (An 859-byte
-/// component whose function types had a supertype once ended the process.)
+/// A feature that no policy needs is code that only an attacker runs. (An 859-byte component whose
+/// function types had a supertype once ended the process.)
 pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::SIGN_EXTENSION)
@@ -52,7 +53,7 @@ pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
 pub(super) struct EngineProfile {
     /// Its engine.
     pub engine: wasmtime::Engine,
-    /// What it offers.
+    /// The imports that it offers.
     pub linker: Linker<State>,
     /// Whether that includes WASI.
     pub wasi: bool,
@@ -82,8 +83,9 @@ impl EngineProfiles {
             Ok((engine, places, scarce)) => (profile(engine, false, true)?, places, scarce),
             Err(e) => {
                 tracing::warn!(
-                    "there is no pool of policy instances, so each takes longer to build and `isolation = \"request\"` is \
-                     refused: this process gets too little address space, see `ulimit -v` ({e})"
+                    "the pool of policy instances can't be reserved, so instances take longer to \
+                     build and `isolation = \"request\"` is refused: this process has too little \
+                     address space; see `ulimit -v` ({e})"
                 );
                 (profile(on_demand.clone(), false, false)?, 0, true)
             }
@@ -194,9 +196,9 @@ fn pool(places: u32) -> PoolingAllocationConfig {
         // Calls run on the worker's own stack.
         .total_stacks(1)
         .table_elements(20_000)
-        // An instance that goes leaves the few pages that it wrote to be cleaned in place, where
-        // the kernel can tell which (Linux 6.7): giving them back and faulting them in again costs
-        // more than the rest of a fresh instance for a request.
+        // The few pages that a dropped instance wrote are cleaned in place, where the kernel can
+        // tell which (Linux 6.7): giving them back and faulting them in again costs more than the
+        // rest of a fresh instance for a request.
         .pagemap_scan(wasmtime::Enabled::Auto)
         .linear_memory_keep_resident(KEPT_MEMORY)
         .table_keep_resident(KEPT_TABLE);
@@ -211,13 +213,14 @@ mod tests {
 
     use super::*;
 
-    /// What is off, each with a module or a component that uses it; `None` where no text can say
-    /// it.
+    /// Features that are off, each with a module or a component that uses it; `None` where the text
+    /// format can't express it.
     const OFF: &[(&str, Option<&str>)] = &[
         (
             "RELAXED_SIMD",
             Some(
-                "(module (func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0)))))",
+                "(module (func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get \
+                 0)))))",
             ),
         ),
         ("THREADS", Some("(module (memory 1 1 shared))")),
@@ -251,7 +254,8 @@ mod tests {
         (
             "WIDE_ARITHMETIC",
             Some(
-                "(module (func (param i64) (result i64 i64) (i64.mul_wide_s (local.get 0) (local.get 0))))",
+                "(module (func (param i64) (result i64 i64) (i64.mul_wide_s (local.get 0) \
+                 (local.get 0))))",
             ),
         ),
         ("CUSTOM_DESCRIPTORS", None),
@@ -294,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compiled_apart_is_for_all_engines() {
+    fn a_component_compiled_in_another_process_fits_all_engines() {
         let hash = |engine: &wasmtime::Engine| {
             let mut hasher = DefaultHasher::new();
             engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -316,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn every_feature_that_there_is_is_on_because_a_tool_emits_it_or_off() {
+    fn every_feature_is_on_because_a_tool_emits_it_or_off() {
         for (name, flag) in WasmFeatures::all().iter_names() {
             let off = OFF.iter().any(|(off, _)| *off == name);
             assert_ne!(
@@ -328,13 +332,13 @@ mod tests {
     }
 
     #[test]
-    fn what_uses_a_feature_that_is_off_is_refused_before_it_is_compiled() {
+    fn a_component_that_uses_a_disabled_feature_is_refused_before_it_is_compiled() {
         for engine in engines() {
             for (name, text) in OFF {
                 let Some(text) = text else { continue };
                 let bytes = component(text);
                 assert!(Component::new(&engine, &bytes).is_err(), "{name}");
-                // Else the text is wrong, and it would be refused whatever is on.
+                // Otherwise the text is wrong, and would be refused with any features.
                 let everything = wasmparser::Validator::new_with_features(WasmFeatures::all())
                     .validate_all(&bytes);
                 assert!(everything.is_ok(), "{name}: {:?}", everything.err());

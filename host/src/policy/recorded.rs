@@ -1,4 +1,4 @@
-//! What one call drew, read from the clocks and was told by the store, to be kept and given again.
+//! The draws, clock readings and store answers of one call, to be kept and replayed.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -44,7 +44,7 @@ impl Recorded {
         self.unix_milliseconds
     }
 
-    /// Lets keys and values of the store be changed, for what a recording is not to tell.
+    /// Lets keys and values of the store be changed, to redact a recording.
     pub fn change_texts(&mut self, change: &mut dyn FnMut(&mut Vec<u8>)) {
         self.store
             .iter_mut()

@@ -1,4 +1,4 @@
-//! What an engine is made with, and what a policy is loaded with.
+//! The options of an engine, and of loading a policy.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,8 +45,8 @@ pub struct PolicySpec {
     pub compiling: CompileLimits,
     /// What becomes of a request when the policy fails.
     pub on_failure: OnFailure,
-    /// What it draws and reads while an instance is set up, for a policy that is asked offline; the
-    /// real thing if `None`.
+    /// Scripted draws and readings while an instance is set up, for a policy that runs offline;
+    /// real ones if `None`.
     pub setup: Option<Script>,
     /// How long an instance lives.
     pub isolation: Isolation,
@@ -80,7 +80,7 @@ impl PolicySpec {
 pub struct PoolSpec {
     /// What `select` calls it.
     pub id: u32,
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub name: String,
     /// Its backends; the index is a backend's name in every call.
     pub backends: Vec<BackendSpec>,

@@ -35,7 +35,7 @@ pub(super) struct State {
     pub context: CallContext,
     /// When that call has taken too long.
     pub deadline: Deadline,
-    /// What the instance may use.
+    /// The limits of the instance.
     pub limits: Limits,
     /// Its log; shared with its standard output, if it has one.
     pub lines: Arc<Mutex<Lines>>,
@@ -49,8 +49,8 @@ pub(super) struct State {
     pub store: Arc<Store>,
     /// Where the monotonic clock counts from.
     pub epoch: Instant,
-    /// What is drawn, read from the clocks and told by the store in place of the real thing, in a
-    /// call or while it is set up.
+    /// The draws, clock readings and store answers that replace real ones, in a call or during
+    /// setup.
     pub tape: Option<Box<Tape>>,
     /// Only for components that import WASI.
     pub wasi: Option<Box<Wasi>>,
@@ -88,7 +88,7 @@ impl State {
         }
     }
 
-    /// What a guest is told when it reads a clock that shows `now`.
+    /// The result when a guest reads a clock that shows `now`.
     pub fn reading(&mut self, clock: Clock, now: u64) -> u64 {
         match &mut self.tape {
             None => now,
@@ -129,7 +129,7 @@ impl State {
     }
 }
 
-/// One call: what the guest may read and edit, moved in for the time of the call.
+/// One call: the data that the guest may read and edit, moved in for the time of the call.
 #[derive(Default)]
 pub(super) struct CallContext {
     /// The request.
@@ -142,14 +142,14 @@ pub(super) struct CallContext {
     pub pool: Option<u32>,
     /// The attempts at the request that failed, in `select`; kept between calls for its room only.
     pub failed: Vec<FailedAttempt>,
-    /// What the call may still edit.
+    /// The edits that the call may still make.
     pub budget: EditBudget,
     /// The fields before the first edit.
     pub undo: Option<Checkpoint>,
 }
 
 impl CallContext {
-    /// The fields that the resource `headers` stands for.
+    /// The fields behind the resource `headers`.
     pub fn headers(&self) -> &Fields {
         if self.edits_response {
             &self.response
@@ -217,22 +217,21 @@ pub(super) struct Counters {
     pub defined: u64,
 }
 
-/// What an instance uses and may use: linear memories, tables, and what is beside both, all
-/// together.
+/// The memory that an instance uses and may use: linear memories, tables and all else together.
 pub(super) struct Limits {
     limit: u64,
     bytes: u64,
     /// The last growth that was allowed, in case that the system then refuses it.
     last_growth: u64,
-    /// What was asked for beyond the limit.
+    /// The request that exceeded the limit.
     pub denied: Option<u64>,
     table_elements: usize,
     counted_in: Option<Arc<PolicyShard>>,
 }
 
 impl Limits {
-    /// For an instance that may have so much memory, of which its globals and the like take some in
-    /// any case.
+    /// For an instance that may have this much memory, of which `beside` is taken by its globals
+    /// and the like.
     pub fn new(memory: u64, beside: u64) -> Self {
         Self {
             limit: memory,
@@ -244,7 +243,7 @@ impl Limits {
         }
     }
 
-    /// What the instance takes now.
+    /// The memory that the instance takes now.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -275,7 +274,7 @@ impl Limits {
         true
     }
 
-    /// The system did not give what was allowed.
+    /// The system refused memory within the limit.
     fn not_grown(&mut self) {
         self.bytes -= self.last_growth;
         if let Some(shard) = &self.counted_in {

@@ -1,13 +1,14 @@
-//! What calls that fail cost a worker, who pays for it, and who is not asked for meanwhile.
+//! The cost of failed calls: which client pays for it, and when clients are paused and hooks
+//! suspended.
 //!
-//! A call that fails costs its time and that of a new instance. As long as that is little of the
-//! worker's time, nothing happens: a new instance is built and the next request is asked about.
-//! What it costs is charged to the client whose request it was. A client that costs more than its
-//! share is *paused*: for a while its requests get the policy's failure answer without a call, and
-//! those of all others are decided by the policy. A hook is *suspended*, for all clients, only if
-//! many of them together cost more than the budget that the worker has for faults. After that,
-//! clients that still owe something have to wait until the hook's own debt is paid, so that they
-//! can't spend the recovery.
+//! A failed call costs its time and that of a new instance. As long as that is little of the
+//! worker's time, nothing happens: a new instance is built and decides the next request. The cost
+//! is charged to the client whose request failed. A client that costs more than its share is
+//! *paused*: for a while its requests get the policy's failure answer without a call, and those of
+//! all others are decided by the policy. A hook is *suspended*, for all clients, only if many of
+//! them together cost more than the budget that the worker has for faults. After that, clients that
+//! still have a debt have to wait until the hook's debt is paid, so that they can't prevent its
+//! recovery.
 //!
 //! One worker does not know of the others'. Nothing here is looked at while all is well, but one
 //! flag.
@@ -22,17 +23,17 @@ use crate::stats::HOOKS;
 const CLIENT_SHARE: u64 = 20;
 /// ... and faults of all clients in one hook one in five.
 const HOOK_SHARE: u64 = 5;
-/// What a client may owe before it is paused, or four missed deadlines if those are more.
+/// The debt at which a client is paused, or four missed deadlines if those are more.
 const CLIENT_DEBT: Duration = Duration::from_millis(50);
 const DEADLINES: u32 = 4;
-/// What a call may take beyond its deadline.
+/// The most time that a call takes beyond its deadline.
 pub(super) const BEYOND: Duration = Duration::from_millis(5);
 /// As many clients as these have to owe as much as they may before a hook is suspended.
 const CLIENTS: u64 = 5;
 /// The longest pause, of a client or a hook.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Clients that are remembered: so many sets of so many. A client that owes less makes room for one
-/// that owes more.
+/// Clients that are remembered, as a number of sets and the clients of a set. A client with less
+/// debt makes room for one with more.
 const SETS: usize = 256;
 const WAYS: usize = 4;
 
@@ -59,8 +60,8 @@ struct Account {
     until: u64,
 }
 
-/// Clients that owe something, by a keyed hash of their address. What a client costs in one hook is
-/// missing in all of them: they share an instance.
+/// Clients with a debt, by a keyed hash of their address. The debt of a client in one hook counts
+/// in all of them, because they share an instance.
 #[derive(Debug)]
 struct Clients {
     hasher: RandomState,
@@ -76,7 +77,7 @@ pub(super) enum Refused {
     Paused(Duration),
 }
 
-/// What a fault has led to.
+/// The consequence of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Consequence {
     /// Nothing.
@@ -147,7 +148,7 @@ impl Breaker {
         let of_client = clients.account(client, now);
         let was_paused = of_client.until > now;
         let paused = of_client.charge(cost, CLIENT_SHARE, self.client_debt, now);
-        // One client alone never suspends a hook, whatever a single call of its costs.
+        // One client alone never suspends a hook, however expensive its calls are.
         let part = cost.min(self.client_debt);
         let of_hook = &mut self.hooks[hook];
         if of_hook.clear_at <= now {
@@ -175,7 +176,7 @@ impl Account {
             .saturating_add(cost.saturating_mul(share));
         let most = most.saturating_mul(share);
         let longest = nanoseconds(LONGEST);
-        // What is far beyond is forgiven.
+        // Debt far beyond the limit is forgiven.
         self.clear_at = now + debt.min(2 * most.max(longest));
         if debt <= most {
             return None;
@@ -196,7 +197,7 @@ impl Clients {
 
     /// Never 0, which is a place that was not used yet.
     fn key(&self, client: IpAddr) -> u64 {
-        // Who has one address of an IPv6 network has 2^64 of them.
+        // A client with one address of an IPv6 network has 2^64 of them.
         let network = match client.to_canonical() {
             IpAddr::V4(address) => u64::from(address.to_bits()),
             IpAddr::V6(address) => (address.to_bits() >> 64) as u64,

@@ -1,10 +1,9 @@
 //! Randomness and time from elsewhere: the same for two generations that are asked the same
 //! question, or those that a test or a recording says.
 //!
-//! All of both reaches a guest through the host, and so does the store. For a comparison the
-//! generator of both instances starts a call from one seed, and what the first reads of the clocks
-//! and what its calls of the store are told is given to the second as well: if they still differ,
-//! they decide differently.
+//! Both reach a guest only through the host, and so does the store. For a comparison the generators
+//! of both instances start a call from one seed, and the second gets the clock readings and store
+//! answers of the first: if the answers still differ, the policies decide differently.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -22,7 +21,7 @@ use super::store::{Answer, Call, Calls, Store};
 /// after that.
 const READINGS: usize = 256;
 
-/// What a policy draws and reads when somebody says it.
+/// Scripted draws and clock readings of a policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Script {
     /// Decides all draws after those that are listed.
@@ -30,18 +29,19 @@ pub struct Script {
     /// What `random.below` and `random.bits` give, one after the other. WASI's randomness comes
     /// from the seed.
     pub draws: Vec<u64>,
-    /// What the monotonic clocks show throughout the call, in nanoseconds; the real time if `None`.
+    /// The reading of the monotonic clocks throughout the call, in nanoseconds; the real time if
+    /// `None`.
     pub monotonic: Option<u64>,
-    /// What the clocks on the wall show throughout the call, in milliseconds since 1970; the real
+    /// The reading of the wall clocks throughout the call, in milliseconds since 1970; the real
     /// time if `None`.
     pub unix: Option<u64>,
 }
 
-/// What the calls of a comparison share.
+/// Data that the calls of a comparison share.
 #[derive(Debug, Default)]
 pub struct Tape {
     seed: u64,
-    /// What is drawn before the generator is asked.
+    /// Draws that come before those of the generator.
     draws: VecDeque<u64>,
     /// The first draw that could not be given as it was listed.
     complaint: Option<String>,
@@ -51,29 +51,29 @@ pub struct Tape {
     unix: Readings,
     /// WASI counts from another moment.
     wasi: Readings,
-    /// WASI tells the time in microseconds.
+    /// WASI's wall clock, in microseconds.
     wasi_wall: Readings,
     stored: Calls,
     teller: Teller,
-    /// Whether what the policy writes is kept in `lines`.
+    /// Whether the policy's log lines are kept in `lines`.
     keeps_lines: bool,
     lines: Vec<LogLine>,
-    /// Whether what the policy writes goes nowhere.
+    /// Whether the policy's log lines are dropped.
     is_silent: bool,
     /// When the call began, if that is to be recorded: in nanoseconds of the monotonic clock and
     /// milliseconds since 1970.
     began: Option<(u64, u64)>,
 }
 
-/// Who answers calls of the store.
+/// The source of the store's answers.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Teller {
     /// The store; its answers are kept.
     #[default]
     Store,
-    /// What was kept, for a shadow: nothing is stored.
+    /// The kept answers, for a shadow: nothing is stored.
     Kept,
-    /// What was recorded; anything else is the store's, which is there for this alone.
+    /// The recorded answers; for other calls a separate store.
     Record,
 }
 
@@ -112,7 +112,7 @@ impl Tape {
         }
     }
 
-    /// One that gives what the script says.
+    /// A tape that follows the script.
     pub fn scripted(script: Script) -> Self {
         let Script {
             seed,
@@ -136,8 +136,8 @@ impl Tape {
         }
     }
 
-    /// One that gives what was recorded. What goes beyond that draws on from the seed, and finds
-    /// the clocks stopped.
+    /// A tape that plays a recorded call back. Further draws continue from the seed, and further
+    /// readings find the clocks stopped.
     pub fn recorded(record: &Recorded) -> Self {
         let Read {
             monotonic,
@@ -169,7 +169,7 @@ impl Tape {
         }
     }
 
-    /// What the call that had it drew, read and was told.
+    /// The draws, readings and store answers of the call that used it.
     pub fn record(&self) -> Recorded {
         let (monotonic_nanoseconds, unix_milliseconds) = self.began.unwrap_or_default();
         Recorded {
@@ -186,34 +186,34 @@ impl Tape {
         }
     }
 
-    /// The same, and keeps what the policy writes into its log.
+    /// The same, and keeps the policy's log lines.
     pub fn keeping_lines(mut self) -> Self {
         self.keeps_lines = true;
         self
     }
 
-    /// The same, and what the policy writes goes nowhere, for as long as the instance lives.
+    /// The same, and drops the policy's log lines for as long as the instance lives.
     pub fn silent(mut self) -> Self {
         self.is_silent = true;
         self
     }
 
-    /// What the policy wrote in the call that had it, if it keeps that: 256 lines at most.
+    /// The log lines of the call that used it, if they are kept: 256 at most.
     pub fn take_lines(&mut self) -> Vec<LogLine> {
         mem::take(&mut self.lines)
     }
 
-    /// Draws of the script that nobody has asked for.
+    /// Draws of the script that were not used.
     pub fn draws_left(&self) -> usize {
         self.draws.len()
     }
 
-    /// What is wrong with the script, if the policy asked for something else than it gives.
+    /// The fault of the script, if the policy asked for a draw that it can't give.
     pub fn complaint(&self) -> Option<&str> {
         self.complaint.as_deref()
     }
 
-    /// For a shadow: what was kept is told again, and nothing is stored.
+    /// For a shadow: repeats the kept answers, and nothing is stored.
     pub fn replay(mut self) -> Self {
         self.teller = Teller::Kept;
         self
@@ -259,7 +259,7 @@ impl Tape {
         }
     }
 
-    /// What a call of the store gives.
+    /// The answer to a call of the store.
     pub(super) fn stored(&mut self, call: Call, store: &Store) -> Answer {
         match self.teller {
             Teller::Store => self.stored.run(call, store),
@@ -268,7 +268,7 @@ impl Tape {
         }
     }
 
-    /// What the script says for a draw below `bound`; `None` if the generator is to be asked.
+    /// The script's draw below `bound`; `None` if the generator draws.
     pub(super) fn draw_below(&mut self, bound: u32) -> Option<u32> {
         let draw = self.draws.pop_front()?;
         match u32::try_from(draw) {
@@ -290,7 +290,7 @@ impl Tape {
         self.draws.pop_front()
     }
 
-    /// What a reading of this clock gives: the next on the tape, or `now`, which is kept.
+    /// The result of reading this clock: the next on the tape, or `now`, which is kept.
     pub(super) fn read(&mut self, clock: Clock, now: u64) -> u64 {
         let stopped_at = match clock {
             Clock::Monotonic | Clock::Wasi => self.stopped_at.monotonic,

@@ -29,7 +29,7 @@ pub(super) struct Ticker {
 #[derive(Debug)]
 pub(super) struct Alarm {
     began: Instant,
-    /// Nanoseconds after `began`; [`NONE`] if nobody waits.
+    /// Nanoseconds after `began`; [`NONE`] if no call waits.
     due: AtomicU64,
     /// The clock, which sleeps until then.
     clock: OnceLock<Thread>,
@@ -103,7 +103,7 @@ fn tick(engines: &[Engine], alarm: &Alarm, stopped: &AtomicBool) {
             continue;
         }
         ground::fault_point("policy-ticker");
-        // Before the tick: a call that is not over yet sets it anew.
+        // Before the tick: a call that is still running sets it again.
         alarm.due.store(NONE, Ordering::Release);
         engines.iter().for_each(Engine::increment_epoch);
         next = now + TICK;
@@ -180,7 +180,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_thread_has_a_short_slice_where_the_kernel_knows_such() {
+    fn the_thread_has_a_short_slice_where_the_kernel_supports_it() {
         let slice = thread::spawn(|| {
             wakes_at_once();
             let status = std::fs::read_to_string("/proc/thread-self/sched").unwrap_or_default();

@@ -26,20 +26,20 @@ const LATEST: usize = 30;
 /// each request.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
-/// Slots for what each client has counted. Clients that share one count for less, which nobody can
-/// bring about for another: the hash has a key.
+/// Slots for the counts of each client. Clients that share one count for less; no client can cause
+/// that for another, because the hash has a key.
 const SLOTS: usize = 16_384;
-/// So many requests of a client count in any case: a fifth of the fewest that are judged, and 4 at
-/// most. As failures they are within what chance explains, however many requests there are beside
-/// them, so that no client decides a verdict alone.
+/// The number of requests of a client that count in any case: a fifth of the fewest that are
+/// judged, and 4 at most. As failures they are within what chance explains for any number of other
+/// requests, so that no client decides a verdict alone.
 const EACH: u64 = 4;
 /// The fewest requests that a verdict may go by; see [`Rollout::min_requests`].
 pub const LEAST_JUDGED: u64 = 5;
-/// The key of the hash that parts clients: of this process, so that a client stays with its
-/// generation when a candidate is sent again, and no client can tell beforehand where it will be.
+/// The key of the hash that divides clients. The process keeps it, so that a client stays with its
+/// generation when a candidate is deployed again, and no client can foresee its side.
 static PARTING: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// What a candidate is to the traffic.
+/// The role of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// It sees live traffic; its answers are compared and discarded.
@@ -48,7 +48,7 @@ pub enum Mode {
     Canary(Stickiness),
 }
 
-/// What a request's generation is chosen by.
+/// How a request's generation is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stickiness {
     /// The client's address: a client stays with its generation, also while the share grows.
@@ -63,13 +63,13 @@ pub enum Stickiness {
 pub struct Trial {
     /// The candidate.
     pub generation: Arc<Generation>,
-    /// What it is to the traffic.
+    /// Its role.
     pub mode: Mode,
     /// When the trial began.
     pub began: SystemTime,
     /// What each worker counted.
     pub shards: Vec<Arc<TrialShard>>,
-    /// What the routes are called, by number.
+    /// The names of the routes, by number.
     pub routes: Arc<[String]>,
     share: AtomicU32,
     samples: Mutex<Samples>,
@@ -214,7 +214,8 @@ impl Weights {
     fn new(rules: &Rollout) -> Self {
         Self {
             each: (rules.min_requests / LEAST_JUDGED).clamp(1, EACH) as u32,
-            // Half of what is tolerated, so that what one client fails stays below that for ever.
+            // Half of the tolerated failures, so that one client's failures always stay below the
+            // limit.
             share: rules.failure_margin / 2.0,
             hasher: RandomState::new(),
             slots: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),

@@ -1,4 +1,4 @@
-//! Whether what a guest answered is valid, and what it means.
+//! Checks a guest's answers and converts them.
 
 use super::answer::{ByteRange, Edited, RangeVerdict, Reply, Selected};
 use super::bindings::waypost::policy::types::HeaderError;

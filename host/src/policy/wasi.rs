@@ -79,7 +79,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     bindings::io::error::add_to_linker::<_, Table>(l, |s| s.ctx().table)?;
     poll::add_to_linker::<_, Unwaiting>(l, unwaiting)?;
     streams::add_to_linker::<_, Unwaiting>(l, unwaiting)?;
-    // Harmless: every call needs a descriptor or a socket, and there is no way to come by one.
+    // Harmless: every call needs a descriptor or a socket, and a guest can't get one.
     bindings::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
     sync::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
     sync::sockets::tcp::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
@@ -143,7 +143,7 @@ fn unwaiting(state: &mut State) -> UnwaitingView<'_> {
     }
 }
 
-/// What a future gives without waiting; a trap if it would wait.
+/// The result of a future without waiting; a trap if it would wait.
 fn at_once<T>(future: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,

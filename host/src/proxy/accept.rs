@@ -141,8 +141,8 @@ pub async fn hand_in(
     }
 }
 
-/// Takes what has been waiting in the accept queue when the listener closes: those clients were
-/// told that they are connected.
+/// Accepts the connections that wait in the queue when the listener closes: for those clients they
+/// are established.
 pub fn accept_rest(worker: &Rc<Worker>, listener: TcpListener, admission: &Arc<Admission>) {
     let Ok(listener) = listener.into_std() else {
         return;
@@ -174,7 +174,7 @@ fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Ar
     let open = OpenConnection::new(Arc::clone(&worker.shard), admitted);
     // Made here and served in place: a future that is handed it would keep room for it twice.
     let mut connection = Connection::new(Rc::clone(worker), stream, info);
-    // A panic in it ends this connection alone: tokio catches it, and what it held is let go of.
+    // A panic in it ends only this connection: tokio catches it, and its resources are freed.
     spawn_local(async move {
         ground::fault_point("connection");
         connection.serve().await;
@@ -205,9 +205,9 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Says why, as far as the socket takes it at once, and closes. A few such clients are given the
+/// Sends the reason, as far as the socket takes it at once, and closes. A few such clients get the
 /// time to send their request, because a close over unread bytes would reset the connection and
-/// take the answer with it; of the others only what is there already is read.
+/// lose the answer; from the others only the bytes that have arrived are read.
 fn turn_away(
     worker: &Rc<Worker>,
     mut stream: Stream,
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_is_no_limit() {
+    fn without_a_limit_every_connection_is_admitted() {
         let (admission, limits) = (Arc::new(Admission::new(1)), limits(0, 0));
         let open: Vec<_> = (0..100)
             .map(|_| admission.admit(address("192.0.2.1"), &limits))

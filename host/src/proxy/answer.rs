@@ -18,9 +18,9 @@ impl Exchange<'_> {
         state: &RequestPolicyState,
         local: Box<LocalReply>,
     ) -> Disposition {
-        // Whoever asks for a tunnel goes on to speak another protocol.
+        // A client that requests a tunnel continues in another protocol.
         let tunnel = self.scratch.head.method == Method::CONNECT;
-        // What it has sent hides whether it is there: what follows would be asked for nobody.
+        // Its unread bytes hide whether it has left, so the next requests may have no client.
         let hides = matches!(*local, LocalReply::Refusal(Refusal::HiddenClient));
         let trace = state.trace().map(|trace| trace.to_owned());
         self.outcome.of_policy = local.is_of_policy();

@@ -81,7 +81,7 @@ impl Exchange<'_> {
     }
 }
 
-/// What a client is told whose upload ended the exchange, unless it has left.
+/// The answer to a client whose upload ended the exchange, unless it has left.
 fn upload_refusal(end: TransferEnd) -> Option<Refusal> {
     match end {
         TransferEnd::SourceEnded | TransferEnd::SourceFailed => None,

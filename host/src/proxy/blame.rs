@@ -1,5 +1,5 @@
-//! What the end of an exchange says of the backend: which [`AttemptOutcome`] it is. Whose doing
-//! that was is decided there.
+//! What the end of an exchange means for the backend: which [`AttemptOutcome`] it is. That type
+//! decides whether the outcome counts against the backend.
 
 use super::body::{SLOW, TransferEnd};
 use super::end::ExchangeEnd;
@@ -7,7 +7,7 @@ use super::refusal::{LocalReply, Refusal};
 use crate::message::Malformed;
 use crate::upstream::AttemptOutcome;
 
-/// What is known of an exchange beside its end.
+/// The facts about an exchange beside its end.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances {
     /// The connection had carried a request before.

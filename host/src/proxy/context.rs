@@ -1,4 +1,4 @@
-//! What the parts of one request share: its worker, its snapshot, its route and its policies.
+//! The shared context of one request: its worker, its snapshot, its route and its policies.
 
 use std::rc::Rc;
 
@@ -12,15 +12,15 @@ use crate::policy::{Ask, ByteRange, Fault, Message, PolicyHandle, Positions};
 use crate::route::Rule;
 use crate::upstream::{BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint, WorkerPools};
 
-/// What the parts of one request share.
+/// The shared context of one request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestContext<'a> {
     pub worker: &'a Worker,
-    /// The request's own, whatever the worker adopts meanwhile.
+    /// The request's own snapshot, even if the worker adopts another meanwhile.
     pub view: &'a WorkerSnapshot,
     /// The request's route.
     pub rule: &'a Rule,
-    /// What is settled of its policies.
+    /// The request's state of its policies.
     pub state: &'a RequestPolicyState,
 }
 
@@ -84,7 +84,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// What a worker lends to a chain of policies.
+/// The parts of a worker that a chain of policies uses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WorkerEnvironment<'a> {
     worker: &'a Worker,

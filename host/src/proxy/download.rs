@@ -129,7 +129,7 @@ impl Download<'_> {
         let status = self.response.status;
         let edited = chain.edit_response(self.head, status, position, &mut self.response.fields);
         edited.map_err(|stop| ExchangeEnd::Local(stop.into()))?;
-        // After the policies: what `If-Range` is compared with is what the client has been shown.
+        // After the policies: `If-Range` is compared with the fields that the client has seen.
         let body = self.body(meta)?;
         self.explain();
         Ok(body)
@@ -139,7 +139,7 @@ impl Download<'_> {
     fn body(&mut self, meta: &ResponseMeta) -> Result<Body, ExchangeEnd> {
         let from = meta.framing;
         if from == Framing::None {
-            // HEAD and 304 may tell the length that a GET would have had; 204 may not (RFC 9110
+            // HEAD and 304 may carry the length that a GET would have had; 204 may not (RFC 9110
             // section 8.6).
             let told = meta.content_length.filter(|_| self.response.status != 204);
             let to = told.map_or(Framing::None, Framing::Length);
@@ -171,7 +171,7 @@ impl Download<'_> {
         })
     }
 
-    /// Tells how the request was decided, if that was asked for.
+    /// Adds how the request was decided, if the client asked for that.
     #[inline]
     fn explain(&mut self) {
         let (state, status) = (self.to.context.state, self.response.status);
@@ -180,7 +180,7 @@ impl Download<'_> {
         if let Some(trace) = state.trace() {
             let fields = &mut self.response.fields;
             fields.set(TRACE.as_bytes(), trace.as_bytes());
-            // Made for whoever asked, and for no cache on the way.
+            // Only for the client that asked, not for a cache on the way.
             fields.set(b"cache-control", b"no-store");
         }
     }

@@ -24,9 +24,9 @@ pub enum ExchangeEnd {
     Broken {
         /// What happened.
         reason: &'static str,
-        /// Whether the client can see that what it has is not the whole.
+        /// Whether the client can see that the response is incomplete.
         delimited: bool,
-        /// What it says of the backend.
+        /// What it means for the backend.
         outcome: AttemptOutcome,
     },
     /// The client takes no more.
@@ -44,12 +44,12 @@ pub fn refused(refusal: Refusal) -> ExchangeEnd {
     ExchangeEnd::Local(refusal.into())
 }
 
-/// What the backend said is not HTTP, and the client can still be told.
+/// The backend's bytes are not HTTP, and the client can still get an error response.
 pub fn bad(reason: Malformed) -> ExchangeEnd {
     refused(Refusal::BadResponse(reason))
 }
 
-/// The client did not take what was sent to it.
+/// The client did not read the response.
 pub fn client_end(end: IoEnd) -> ExchangeEnd {
     ExchangeEnd::ClientGone(match end {
         IoEnd::TimedOut => "the client took no byte of the response in time",
@@ -57,8 +57,8 @@ pub fn client_end(end: IoEnd) -> ExchangeEnd {
     })
 }
 
-/// What it means that a response's body was not moved to its end. The client is `told` of the
-/// response if some of it was sent; the backend `owes` if it had announced more.
+/// The end of an exchange whose response body was not moved to its end. `told` means that some of
+/// the response was sent to the client; `owes` means that the backend had announced more.
 pub fn body_end(end: TransferEnd, told: bool, owes: bool, delimited: bool) -> ExchangeEnd {
     let (reason, outcome) = match end {
         TransferEnd::Malformed(reason) if !told => return bad(reason),

@@ -28,7 +28,7 @@ use crate::upstream::{
     AttemptOutcome, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
 };
 
-/// What is settled of an exchange before its first byte is sent.
+/// What is decided about an exchange before its first byte is sent.
 struct Plan {
     /// The length of the body, if all of it is there and none of it was sent before.
     in_hand: Option<usize>,
@@ -77,8 +77,8 @@ impl<'a> Request<'a> {
 }
 
 impl Exchange<'_> {
-    /// Tries one endpoint. A pooled connection that had ended in the meantime costs the request
-    /// nothing, once: what is sent after that goes over new connections.
+    /// Tries one endpoint. The first pooled connection that turns out to be closed does not count
+    /// as an attempt; after that the request uses new connections.
     pub(super) async fn attempt(
         &mut self,
         context: RequestContext<'_>,
@@ -241,7 +241,7 @@ impl Exchange<'_> {
             };
             return match sent {
                 Some(Err(IoEnd::TimedOut)) => refused(Refusal::ResponseTimeout),
-                // A backend that takes no more may have said why: its answer is read all the same.
+                // A backend that takes no more may have sent a reason: its answer is still read.
                 Some(_) => {
                     download.await_head(timeouts.response);
                     download.run().await
@@ -261,7 +261,7 @@ impl Exchange<'_> {
         both.await.unwrap_or_else(ExchangeEnd::Upload)
     }
 
-    /// Opens both directions. The head, and what is in hand of the body, is what is sent first.
+    /// Opens both directions. The head and the buffered part of the body are sent first.
     fn directions<'a>(
         &'a mut self,
         to: Target<'a>,

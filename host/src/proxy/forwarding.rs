@@ -1,8 +1,8 @@
-//! What a backend is told about the client: `X-Forwarded-*`, `Forwarded` (RFC 7239), and `Via` (RFC
-//! 9110 section 7.6.3) or `CDN-Loop` (RFC 8586).
+//! The fields that describe the client to a backend: `X-Forwarded-*`, `Forwarded` (RFC 7239), and
+//! `Via` (RFC 9110 section 7.6.3) or `CDN-Loop` (RFC 8586).
 //!
-//! What a client says of itself counts only if the connection comes from a trusted proxy; else it
-//! is replaced. What was decided is decided once ([`Told`]), and every field says that.
+//! Such fields of a request count only if the connection comes from a trusted proxy; otherwise they
+//! are replaced. The client is determined once ([`Told`]), and every field agrees with that.
 
 mod told;
 
@@ -102,8 +102,8 @@ impl Forwarding {
                 .any(received_by)
     }
 
-    /// Sets the forwarding fields of a request, and `head.client` and `head.scheme` by what a
-    /// trusted proxy said.
+    /// Sets the forwarding fields of a request, and `head.client` and `head.scheme` from those of a
+    /// trusted proxy.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl Forwarding {
         &self.item
     }
 
-    /// What a field claims of the client, unless the operator lets it pass.
+    /// The claim of a field about the client, unless the operator lets it pass.
     fn claims(&self, name: &[u8]) -> Option<Claim> {
         let Owner::Client(claim) = names::owned(name)?.owner else {
             return None;
@@ -160,8 +160,8 @@ impl Forwarding {
         (!passes).then_some(claim)
     }
 
-    /// Removes what a trusted proxy may not say beside what was decided of its words, and gives the
-    /// names of the fields that had the client's address.
+    /// Removes a trusted proxy's fields that could contradict the decision, and returns the names
+    /// of those that held the client's address.
     fn take_claims(&self, fields: &mut Fields) -> Vec<Vec<u8>> {
         let mut addressed: Vec<Vec<u8>> = Vec::new();
         fields.retain(|name, _| match self.claims(name) {
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_passes_but_not_what_is_written_here() {
+    fn allowed_fields_pass_but_not_those_that_the_proxy_writes() {
         let allow = vec!["x-real-ip".to_owned(), "x-forwarded-for".to_owned()];
         let config = config::Forwarded {
             allow,
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_is_believed_up_to_what_is_no_address() {
+    fn a_trusted_proxy_is_believed_up_to_the_first_member_that_is_not_an_address() {
         for (fields, client) in [
             ("X-Forwarded-For: 6.6.6.6, 192.0.2.7, 10.0.0.9", "192.0.2.7"),
             ("X-Forwarded-For: 6.6.6.6, 192.0.2.7:5432", "192.0.2.7"),
@@ -518,13 +518,15 @@ mod tests {
         let config = forwarding(&["10.0.0.0/8"]);
         for fields in [
             "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=6.6.6.6\r\n",
-            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6;proto=http;host=evil\r\n",
+            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nForwarded: \
+             for=6.6.6.6;proto=http;host=evil\r\n",
             "X-Forwarded-For: 192.0.2.7\r\nForwarded: host=evil.example\r\n",
             "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=unknown\r\n",
             "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=\"\r\n",
             "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7, for=6.6.6.6\r\n",
             "X-Forwarded-For: unknown\r\nForwarded: for=6.6.6.6\r\n",
-            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7;proto=http\r\n",
+            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nForwarded: \
+             for=192.0.2.7;proto=http\r\n",
             "X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.7;proto=http\r\n",
             "X-Forwarded-Host: a\r\nForwarded: for=192.0.2.7;host=b\r\n",
         ] {
@@ -554,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_takes_nothing_out_of_what_is_said_of_it_by_naming_it_in_connection() {
+    fn a_client_can_not_remove_fields_about_itself_by_naming_them_in_connection() {
         let config = forwarding(&["10.0.0.0/8"]);
         let fields = "Connection: close, X-Forwarded-For, x-real-ip, X-SSL-Client-Verify, X-Tenant\r\n\
             X-Forwarded-For: 192.0.2.7\r\nX-Real-IP: 192.0.2.7\r\nX-SSL-Client-Verify: NONE\r\nX-Tenant: a\r\n";
@@ -569,7 +571,8 @@ mod tests {
 
     #[test]
     fn the_operator_can_say_which_field_the_proxies_in_front_write() {
-        let both = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Port: 443\r\nForwarded: for=192.0.2.8;proto=https\r\n";
+        let both = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Port: 443\r\nForwarded: \
+            for=192.0.2.8;proto=https\r\n";
         for (source, client, scheme) in [
             (ForwardedSource::XForwardedFor, "192.0.2.7", "http"),
             (ForwardedSource::Forwarded, "192.0.2.8", "https"),

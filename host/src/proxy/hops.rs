@@ -8,8 +8,8 @@ use crate::message::{Fields, Malformed};
 ///
 /// # Errors
 ///
-/// At 0 this is where the request ends, and it is answered here. A field that is not one number is
-/// refused: where it ends would otherwise depend on who reads it.
+/// At 0 the proxy answers the request itself. A field that is not one number is refused, because
+/// the hop that answers would otherwise depend on how each one reads it.
 #[cold]
 pub fn count_down(fields: &mut Fields) -> Result<(), Box<LocalReply>> {
     let number = number(fields).ok_or(Refusal::Malformed(Malformed::MaxForwards))?;
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_number_is_refused() {
+    fn a_field_that_is_not_one_number_is_refused() {
         for values in [
             &[""][..],
             &["-1"],

@@ -12,7 +12,7 @@ use crate::h1::{Arrival, ResponseMeta, parse_response};
 use crate::message::{Malformed, Version, may_come_before};
 use crate::net::{IoEnd, Wait};
 
-/// What interim responses may take at once, and what they earn in a millisecond: some 30 small ones
+/// The budget of interim responses, and how much of it returns in a millisecond: some 30 small ones
 /// a second for as long as a request takes, and 240 at once.
 const BURST: u64 = 256 * 1024;
 const EARNED: u64 = 32;
@@ -20,10 +20,10 @@ const EARNED: u64 = 32;
 const EACH: u64 = 1024;
 /// How many times its time-out a backend may have in all by sending interim responses.
 const TIMES: u32 = 60;
-/// As much of a head is parsed with each piece: what is no status line is found at once.
+/// This much of a head is parsed with each piece, so that an invalid status line is found at once.
 const BEGINNING: usize = 16;
 
-/// What the interim responses of one request may still take.
+/// The remaining budget of one request's interim responses.
 #[derive(Debug)]
 struct Allowance {
     left: u64,
@@ -39,7 +39,7 @@ impl Allowance {
         }
     }
 
-    /// Takes an interim response of so many bytes, if that is not too much.
+    /// Charges an interim response of this many bytes. Returns whether the budget allowed it.
     fn take(&mut self, bytes: usize, now: u64) -> bool {
         let earned = now.saturating_sub(self.since).saturating_mul(EARNED);
         self.since = now;
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn interim_responses_earn_with_time_what_they_take() {
+    fn the_budget_of_interim_responses_returns_with_time() {
         let mut allowance = Allowance { left: 0, since: 0 };
         assert!(!allowance.take(0, 0), "nothing is left");
         let again = (0..10_000)

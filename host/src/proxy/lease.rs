@@ -26,9 +26,9 @@ const RESPONSE_LIMITS: HeadLimits = HeadLimits {
 
 /// How much of a body has arrived.
 enum Arrived {
-    /// There will be so many bytes.
+    /// There will be this many bytes.
     Length(u64),
-    /// Chunks, of which so many bytes were looked at.
+    /// Chunks, of which this many bytes were read.
     Chunked(ChunkedDecoder, usize),
 }
 
@@ -193,8 +193,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whether the request needs the right of a slow upload first: one whose body is not there as a
-    /// whole does not stand in the way of those that are complete when it has to wait.
+    /// Whether the request needs one of the places for slow uploads first: an upload with an
+    /// incomplete body that has to wait must not block complete requests.
     pub(super) fn waits_slowly(&self, lease: &Lease<'_>, failed: &[FailedAttempt]) -> bool {
         self.slow
             || (self.body_in_hand().is_none()
@@ -312,7 +312,7 @@ impl Arrived {
     }
 }
 
-/// Whether a connect failed for want of something on this machine: file descriptors, ports,
+/// Whether a connect failed because this machine ran out of something: file descriptors, ports,
 /// buffers.
 fn is_ours(e: &std::io::Error) -> bool {
     use rustix::io::Errno;

@@ -1,9 +1,9 @@
 //! The end of a connection whose client may be sending still (RFC 9112 section 9.6).
 //!
-//! A close over unread bytes resets the connection, and a reset takes the answer from a client that
-//! has not read it. So our side ends first, and what the client still sends is read and dropped:
-//! for a time, not for a number of bytes, because an upload is as long as it is. It takes no
-//! buffer, and counts as a connection like any other.
+//! A close over unread bytes resets the connection, and a client that has not read the answer yet
+//! loses it. So the proxy ends its side first, and reads and discards what the client still sends:
+//! for a limited time, not for a number of bytes, because an upload may have any length. This takes
+//! no buffer, and the connection still counts.
 
 use std::cell::Cell;
 use std::future::poll_fn;

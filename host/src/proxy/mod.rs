@@ -1,15 +1,15 @@
 //! Proxy: the life of one request.
 //!
-//! Read straight down: `accept` takes a connection in, `serve` reads a head, `exchange` has
-//! it routed, normalised (`forwarding`), decided (by [`crate::decision`], with what `context`
-//! gives it) and sent to a backend (`lease`, `forward`), and brings the answer back (`interim`,
-//! `download`, `slice`); bodies go through `body`. `end` is how that may end, `blame` what it says
-//! of the backend, and `attempted` what it means for the request. `presence` notices a client that
-//! leaves while its backend is waited for; `linger` ends a connection whose client is sending
-//! still; `slow` breaks off what keeps limited connections from others. `refusal` is the one place
-//! where what went wrong becomes a status; `answer` sends what is not a backend's, as `reply`
-//! writes it. A [`Worker`] is what the connections of one thread share; `app` makes them. Never
-//! names wasmtime, and never asks a policy itself.
+//! Read straight down: `accept` takes a connection in, `serve` reads a head, `exchange` has it
+//! routed, normalised (`forwarding`), decided (by [`crate::decision`], with what `context` gives
+//! it) and sent to a backend (`lease`, `forward`), and brings the answer back (`interim`,
+//! `download`, `slice`); bodies go through `body`. `end` lists how that may end, `blame` what it
+//! means for the backend, and `attempted` what it means for the request. `presence` notices a
+//! client that leaves while the proxy waits for its backend; `linger` ends a connection whose
+//! client is still sending; `slow` cuts off clients that keep limited connections from others.
+//! `refusal` is the only place where an error becomes a status; `answer` sends responses that are
+//! not a backend's, as `reply` writes them. A [`Worker`] holds what the connections of one thread
+//! share; `app` makes them. Never names wasmtime, and never asks a policy itself.
 
 mod accept;
 mod answer;

@@ -7,8 +7,8 @@ use super::refusal::Refusal;
 use super::slice::{self, Multipart, Plan};
 
 impl Download<'_> {
-    /// Cuts a body of this length to the ranges that the client asked for, and tells how long what
-    /// is left is. `None` if the client gets the whole.
+    /// Cuts a body of this length to the requested ranges, and returns the length of the result.
+    /// `None` if the client gets the whole.
     pub(super) fn cut(&mut self, length: u64) -> Result<Option<(Cut, u64)>, ExchangeEnd> {
         if !slice::if_range_holds(&self.head.fields, &self.response.fields) {
             return Ok(None);

@@ -15,15 +15,15 @@ use crate::net::{Slowness, Socket, TimedIo, Timer, Timers, Wait, WriteHalf};
 /// How long a backend is waited for before the client is watched.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// So many unread bytes may fill the room that the kernel has for them. Then the end of the
-/// client's side does not arrive: it waits behind what the client's kernel still has to send.
+/// This many unread bytes may fill the kernel's receive buffer. Then the end of the client's side
+/// does not arrive: it waits behind the bytes that the client's kernel still has to send.
 const HIDING: u64 = 32 * 1024;
 /// How long a backend is waited for, beyond that, before the kernel gets more room for what hides
 /// the client's end.
 const WIDEN: Duration = Duration::from_secs(1);
 /// As much as most systems let a process ask for.
 const WIDE: usize = 208 * 1024;
-/// Connections of a worker that have so much room at a time.
+/// The most connections of a worker with a larger receive buffer at a time.
 const MOST_WIDE: usize = 64;
 
 /// A client that waits for its answer.
@@ -71,7 +71,7 @@ impl<'a> Presence<'a> {
     /// Waits for so long that the client need not be watched.
     #[inline]
     async fn soon<T>(self, mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        // Most of what is waited for is there at once, and then nothing is armed.
+        // Most waits end at once, and then nothing is armed.
         let mut armed = false;
         let soon = poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
@@ -125,7 +125,7 @@ impl<'a> Presence<'a> {
     /// Notes, if it was asked for, whether the client's end may be hidden.
     fn look_behind(self) {
         let moved = &self.timer.moved;
-        // Where clients may end their side, nobody waits for that end.
+        // Where clients may end their side early, that end is not watched.
         if self.half_close == HalfClose::Abort && moved.asked.replace(false) {
             moved.hidden.set(self.may_hide());
         }
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::net::{Stream, pair};
 
-    /// A connection whose client has sent this many bytes that nobody reads.
+    /// A connection whose client has sent this many unread bytes.
     async fn behind(bytes: usize) -> (TcpStream, Stream) {
         let (client, ours) = pair().await;
         let mut sent = 0;
@@ -177,7 +177,7 @@ mod tests {
     /// The room of each is the kernel's memory, so it is counted, bounded, and given where it is of
     /// use alone.
     #[tokio::test]
-    async fn only_a_hidden_end_of_a_whole_request_gets_more_room_and_only_so_many_do() {
+    async fn only_a_hidden_end_of_a_whole_request_gets_more_room_and_only_a_bounded_number_do() {
         let hiding = usize::try_from(HIDING).unwrap();
         for (half_close, read_whole, unread, wide_already, is_widened) in [
             (HalfClose::Abort, true, hiding, 0, true),

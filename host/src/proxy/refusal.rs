@@ -11,7 +11,7 @@ use crate::policy::Reply;
 pub enum LocalReply {
     /// A policy's.
     Reply {
-        /// What it says.
+        /// Its content.
         reply: Reply,
         /// The policy that gave it.
         policy: String,
@@ -90,18 +90,26 @@ impl From<Stop> for Box<LocalReply> {
     }
 }
 
+const AMBIGUOUS_PATH: &str = "The path can be read in several ways that lead to different routes; \
+    write it without encoded slashes, backslashes, `;`, `..`, doubled slashes and doubly encoded \
+    characters.";
+const CONTRADICTION: &str =
+    "Forwarded and X-Forwarded-For (or -Proto, -Host) contradict each other about the client.";
+const HIDDEN_CLIENT: &str = "The client sent more than the proxy could read while others waited \
+    for its connection; try again later.";
+
 /// Why the proxy answered in place of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The request's head or body is not acceptable HTTP.
+    /// The request's head or body is not valid HTTP.
     Malformed(Malformed),
     /// The method is not for a reverse proxy.
     Method,
-    /// The path has something in it that servers read differently, and only strict paths are taken.
+    /// `[paths] strict` refuses this construct of the path, because servers read it differently.
     Path(&'static str),
-    /// Servers would read the path so that other rules were right for it.
+    /// Some servers would read the path in a way that has another rule.
     AmbiguousPath,
-    /// A trusted proxy says two different things of the client.
+    /// The fields of a trusted proxy contradict each other about the client.
     Contradiction,
     /// The request has passed this proxy before.
     Loop,
@@ -109,14 +117,14 @@ pub enum Refusal {
     RequestTimeout,
     /// The client was slow to send its request while others waited for its connection.
     SlowClient,
-    /// What the client has sent beyond its request hides whether it is there, and others waited for
-    /// its connection.
+    /// Unread bytes beyond its request hide whether the client has left, and others waited for its
+    /// connection.
     HiddenClient,
     /// The body is larger than the limit.
     BodyTooLarge,
     /// No route has this host and path.
     NoRoute {
-        /// The host asked for.
+        /// The requested host.
         host: String,
     },
     /// The pool has no backend that can be used.
@@ -131,26 +139,26 @@ pub enum Refusal {
     ResponseTimeout,
     /// The backend closed the connection without an answer, and the request may not be repeated.
     ClosedEarly,
-    /// What the backend answered is not acceptable HTTP.
+    /// The backend's response is not valid HTTP.
     BadResponse(Malformed),
-    /// The backend switched protocols unasked.
+    /// The backend switched protocols without a request for it.
     UnaskedUpgrade,
-    /// The proxy has as many client connections as it may have.
+    /// The proxy has reached its limit of client connections.
     TooManyConnections,
-    /// This client has as many connections as one client may have.
+    /// This client has reached its limit of connections.
     TooManyOfClient,
     /// The range can't be satisfied for this length.
     RangeNotSatisfiable {
         /// The length of the whole.
         length: u64,
     },
-    /// No generation of a policy is there.
+    /// No generation of a policy is loaded.
     PolicyAbsent {
         /// The operator's name for the policy.
         policy: String,
         /// 503, or the status that the operator chose.
         status: u16,
-        /// Why it is not there.
+        /// Why none is loaded.
         reason: String,
     },
     /// A policy failed, and its failure mode is this status.
@@ -185,42 +193,43 @@ impl Refusal {
         }
     }
 
-    /// What the client reads: one sentence.
+    /// The sentence for the client.
     pub fn sentence(&self) -> String {
-        match self {
-            Self::Malformed(reason) => format!("Bad request: {reason}."),
-            Self::Method => "This method is not served here.".to_owned(),
-            Self::Path(fault) => format!("The path has {fault}, which is not taken here."),
-            Self::AmbiguousPath => {
-                "The path can be read in several ways that lead to different places; write it without encoded slashes, \
-                 backslashes, `;`, `..`, doubled slashes and doubly encoded characters."
-                    .to_owned()
+        let fixed = match self {
+            Self::Malformed(reason) => return format!("Bad request: {reason}."),
+            Self::Path(fault) => return format!("The path has {fault}, which this proxy refuses."),
+            Self::NoRoute { host } if !host.is_empty() => {
+                return format!("No route for the host {host:?} and this path.");
             }
-            Self::Contradiction => {
-                "Forwarded and X-Forwarded-For (or -Proto, -Host) say different things of the client.".to_owned()
+            Self::RangeNotSatisfiable { length } => {
+                return format!("The range lies outside the content, which has {length} bytes.");
             }
-            Self::Loop => "The request has passed this proxy before: it goes round in a loop.".to_owned(),
-            Self::RequestTimeout => "The request did not arrive in time.".to_owned(),
-            Self::SlowClient => "The request arrived slowly while others waited for its connection.".to_owned(),
-            Self::HiddenClient => {
-                "More was sent than could be taken while others waited for the connection; try again later.".to_owned()
+            Self::NoRoute { .. } => "No route for a request without a host.",
+            Self::Method => "This method is not served here.",
+            Self::AmbiguousPath => AMBIGUOUS_PATH,
+            Self::Contradiction => CONTRADICTION,
+            Self::Loop => "The request has passed this proxy before: there is a forwarding loop.",
+            Self::RequestTimeout => "The request did not arrive in time.",
+            Self::SlowClient => {
+                "The request arrived slowly while others waited for its connection."
             }
-            Self::BodyTooLarge => "The request's body is too large.".to_owned(),
-            Self::NoRoute { host } if host.is_empty() => "No route for a request without a host.".to_owned(),
-            Self::NoRoute { host } => format!("No route for the host {host:?} and this path."),
-            Self::NoBackend => "No backend is available for this request.".to_owned(),
-            Self::Busy => "All connections to the backend are in use; try again later.".to_owned(),
-            Self::Unreachable => "No backend could be reached for this request.".to_owned(),
-            Self::ConnectTimeout => "No backend took the connection in time.".to_owned(),
-            Self::ResponseTimeout => "The backend did not answer in time.".to_owned(),
-            Self::ClosedEarly => "The backend closed the connection without an answer.".to_owned(),
-            Self::BadResponse(_) | Self::UnaskedUpgrade => "The backend's answer is not acceptable HTTP.".to_owned(),
-            Self::RangeNotSatisfiable { length } => format!("The range lies outside of the {length} bytes there are."),
-            Self::TooManyConnections => "The proxy has as many connections as it may have.".to_owned(),
-            Self::TooManyOfClient => "This client has as many connections as one client may have.".to_owned(),
-            Self::PolicyAbsent { .. } => "The policy for this request is not loaded.".to_owned(),
-            Self::PolicyFailed { .. } => "The policy for this request failed.".to_owned(),
-        }
+            Self::HiddenClient => HIDDEN_CLIENT,
+            Self::BodyTooLarge => "The request's body is too large.",
+            Self::NoBackend => "No backend is available for this request.",
+            Self::Busy => "All connections to the backend are in use; try again later.",
+            Self::Unreachable => "No backend could be reached for this request.",
+            Self::ConnectTimeout => "No backend accepted the connection in time.",
+            Self::ResponseTimeout => "The backend did not answer in time.",
+            Self::ClosedEarly => "The backend closed the connection without an answer.",
+            Self::BadResponse(_) | Self::UnaskedUpgrade => {
+                "The backend's answer is not valid HTTP."
+            }
+            Self::TooManyConnections => "The proxy has reached its limit of connections.",
+            Self::TooManyOfClient => "This client has reached its limit of connections.",
+            Self::PolicyAbsent { .. } => "The policy for this request is not loaded.",
+            Self::PolicyFailed { .. } => "The policy for this request failed.",
+        };
+        fixed.to_owned()
     }
 
     /// What `Proxy-Status` says (RFC 9209 section 2.3): no more than the status and the sentence
@@ -252,19 +261,27 @@ impl Refusal {
         }
     }
 
-    /// What the access log says: what the client reads, and what only the operator should know.
+    /// The reason in the access log: the client's sentence, or details that only the operator
+    /// should know.
     pub fn reason(&self) -> String {
         match self {
             Self::Malformed(reason) => format!("malformed request: {reason}"),
             Self::BadResponse(reason) => format!("malformed response: {reason}"),
             Self::Contradiction => {
-                "Forwarded and X-Forwarded-* of a trusted proxy contradict each other: the client may have sent one of them; say \
-                 in [forwarded] which one your proxies write, by source"
+                "Forwarded and X-Forwarded-* of a trusted proxy contradict each other: the client \
+                 may have sent one of them; set source in [forwarded] to the one that your proxies \
+                 write"
                     .to_owned()
             }
-            Self::UnaskedUpgrade => "malformed response: 101 to a request that asked for no upgrade".to_owned(),
-            Self::PolicyAbsent { policy, reason, .. } => format!("policy {policy:?} is not loaded: {reason}"),
-            Self::PolicyFailed { policy, .. } => format!("policy {policy:?} failed and its on-failure is a status"),
+            Self::UnaskedUpgrade => {
+                "malformed response: 101 without a request for an upgrade".to_owned()
+            }
+            Self::PolicyAbsent { policy, reason, .. } => {
+                format!("policy {policy:?} is not loaded: {reason}")
+            }
+            Self::PolicyFailed { policy, .. } => {
+                format!("policy {policy:?} failed and its on-failure is a status")
+            }
             other => other.sentence(),
         }
     }

@@ -11,7 +11,7 @@ use crate::policy::Reply;
 /// The methods that are passed on; any other token is as well.
 const ALLOW: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// What is known of the client's request when a response is made for it.
+/// The facts about the client's request that its response needs.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplyTo<'a> {
     /// HEAD gets no body.
@@ -24,12 +24,12 @@ pub struct ReplyTo<'a> {
     pub date: &'a [u8],
     /// How the request was decided, if that was asked for.
     pub trace: Option<&'a str>,
-    /// What the proxy calls itself in `Proxy-Status`.
+    /// The proxy's name in `Proxy-Status`.
     pub item: &'a str,
 }
 
-/// The `connection` field that tells a client what happens to its connection, where the version
-/// does not say it already.
+/// The `connection` field that says what happens to the client's connection, where the version does
+/// not imply it.
 pub fn connection_option(version: Version, keep_alive: bool) -> Option<&'static str> {
     match (version, keep_alive) {
         (_, false) => Some("close"),
@@ -38,15 +38,16 @@ pub fn connection_option(version: Version, keep_alive: bool) -> Option<&'static 
     }
 }
 
-/// What every page says to browsers, on the admin listener as on the data plane: it has one inline
-/// style sheet and nothing else, whatever a name in it may say; it is for no frame, no cache and no
-/// other site.
+/// The fields of every page for browsers, on the admin listener and on the data plane: they allow
+/// one inline style sheet and nothing else, so that no name in the page can run code; no frame, no
+/// cache and no other site may use it.
 pub const PAGE_FIELDS: [(&str, &str); 5] = [
     ("cache-control", "no-store"),
     ("x-content-type-options", "nosniff"),
     (
         "content-security-policy",
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'",
     ),
     ("x-frame-options", "DENY"),
     ("referrer-policy", "no-referrer"),
@@ -128,7 +129,7 @@ fn write(
             format!("{TRACE}: {trace}\r\ncache-control: no-store\r\n").as_bytes(),
         );
     }
-    // 204 and 304 have no body, whatever a policy gave (RFC 9110 section 8.6).
+    // 204 and 304 have no body, even if a policy gave one (RFC 9110 section 8.6).
     let bodiless = matches!(status, 204 | 304);
     let framing = match bodiless {
         true => Framing::None,

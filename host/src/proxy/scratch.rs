@@ -1,8 +1,8 @@
-//! What a request needs while it is served, and an idle connection does not hold.
+//! Memory that a request needs while it is served, and that an idle connection does not hold.
 
 use crate::message::{Fields, RequestHead, ResponseHead};
 
-/// What one request needs at a time, lent by the worker.
+/// Memory for one request, borrowed from the worker.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// The request.

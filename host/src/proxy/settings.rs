@@ -13,7 +13,7 @@ use crate::recording::Sampling;
 /// two requests follows the newest.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What a client may use.
+    /// The limits for clients.
     pub limits: Limits,
     /// Bounds of a request's head, by these limits.
     pub head_limits: HeadLimits,

@@ -7,11 +7,11 @@ use crate::h1::write_number;
 use crate::message::Fields;
 use crate::policy::ByteRange;
 
-/// The most parts of one answer. Each costs a head of its own, so more would be work that the
-/// client gets for a few bytes.
+/// The most parts of one answer. Each part costs a head, so more parts would let a client cause
+/// much work with a few bytes.
 pub const MAX_PARTS: usize = 8;
-/// Letters and digits of a boundary, 190 bits: no body holds it, whatever its author knows (RFC
-/// 2046 section 5.1.1 allows 70).
+/// Letters and digits of a boundary, 190 bits: no author of a body can foresee it (RFC 2046 section
+/// 5.1.1 allows 70).
 const BOUNDARY: usize = 32;
 
 /// A cut of a body.
@@ -88,7 +88,7 @@ impl Slice {
 }
 
 impl Multipart {
-    /// These parts of a body of this length and type, with a boundary that nobody can foresee.
+    /// These parts of a body of this length and type, with a random boundary.
     pub fn new(parts: Vec<Slice>, whole: u64, content_type: Option<&[u8]>) -> Self {
         let boundary = Alphanumeric.sample_string(&mut rand::rng(), BOUNDARY);
         Self {
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_multipart_body_says_its_length_and_nobody_knows_its_boundary() {
+    fn a_multipart_body_has_a_length_and_an_unforeseeable_boundary() {
         let slices = vec![Slice { skip: 0, take: 2 }, Slice { skip: 30, take: 6 }];
         let multipart = |kind| Multipart::new(slices.clone(), 36, kind);
         let body = |multipart: &Multipart| {

@@ -1,11 +1,11 @@
 //! Clients that keep a limited connection waiting for them, while requests of others wait for one.
 //!
-//! Nothing is measured as long as nobody waits. Then every sweep looks at the requests that hold
-//! connections to a backend with a queue: what of the time passed in a wait for their client, less
-//! what the client's bytes account for at the rate of `slow-client-rate`, is the client's debt. A
-//! client whose debt reaches `slow-client` is broken off, the deepest in debt first, and not more
-//! of them than requests wait. Until some time has passed, its other requests give way to those of
-//! others, and are given less time.
+//! Nothing is measured as long as no request waits. Then every sweep looks at the requests that
+//! hold connections to a backend with a queue. The debt of a client is the time that the proxy
+//! waited for it, less the time that its bytes pay for at the rate of `slow-client-rate`. A client
+//! whose debt reaches `slow-client` is cut off, the one with the largest debt first, and no more
+//! clients than requests wait. For some time after that, its other requests give way to those of
+//! others, and get less time.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -18,8 +18,8 @@ use crate::net::{SWEEP, Slowness, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{WorkerEndpoint, WorkerPool};
 
-/// A look that is later than so many milliseconds after the one before begins anew: nobody waited
-/// meanwhile.
+/// A sweep later than this many milliseconds after the previous one starts from zero, because no
+/// request waited in between.
 const LAPSE: u64 = 10 * SWEEP.as_millis() as u64;
 
 /// The requests of one worker that hold limited connections.
@@ -166,7 +166,7 @@ impl Hold {
             .replace(now)
             .map_or(u64::MAX, |looked| now.saturating_sub(looked));
         let begins = gap > LAPSE;
-        // What this worker was late itself is no client's doing.
+        // Clients are not charged for a delay of the worker itself.
         let took = gap.min(2 * SWEEP.as_millis() as u64);
         let unsent = timer.moved.unsent.get();
         if slowness.is_some_and(|(slowness, _)| slowness == Slowness::Takes)
@@ -181,7 +181,7 @@ impl Hold {
         let progress = moved.saturating_sub(self.moved);
         self.moved = moved;
         self.debt = match slowness {
-            // Short of enough: what the client has sent may not have been read yet.
+            // Less than the whole debt, because the client's bytes may not have been read yet.
             Some((_, since)) if begins => since
                 .map_or(0, |since| now.saturating_sub(since))
                 .min(self.patience().saturating_sub(1)),
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_acknowledges_counts_and_not_what_the_socket_took() {
+    fn acknowledged_bytes_count_and_not_those_that_the_socket_took() {
         let timers = Timers::new();
         let mut hold = hold(&timers);
         let timer = Rc::clone(&hold.timer);

@@ -18,7 +18,7 @@ use crate::upstream::{BackendFacts, Topology, WorkerPools};
 pub struct Snapshot {
     /// Grows with each publication.
     pub version: u64,
-    /// What the operator said.
+    /// The configuration.
     pub config: Arc<Config>,
     /// The same about requests, ready for use.
     pub settings: Arc<Settings>,
@@ -39,9 +39,9 @@ pub struct WorkerSnapshot {
     pub settings: Settings,
     /// This worker's side of the policies.
     pub policies: WorkerPolicies,
-    /// This worker's connections and what it knows of the backends.
+    /// This worker's connections and its facts about the backends.
     pub pools: Rc<WorkerPools>,
-    /// What is the same in all records of this snapshot; made with the first.
+    /// The lineup for the records of this snapshot; made with the first.
     lineup: OnceCell<Arc<Lineup>>,
 }
 
@@ -79,7 +79,7 @@ impl WorkerSnapshot {
         }
     }
 
-    /// What is the same in all records of this snapshot.
+    /// The lineup for the records of this snapshot.
     pub(super) fn lineup(&self, sampling: &Sampling) -> &Arc<Lineup> {
         let Snapshot {
             version,

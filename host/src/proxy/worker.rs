@@ -56,7 +56,7 @@ pub struct Worker {
     pub lingering: Rc<Cell<usize>>,
     /// The same of those that were turned away.
     pub turned_away: Rc<Cell<usize>>,
-    /// What is logged of policies' faults.
+    /// The log of policies' faults.
     pub faults: FaultLog,
     view: RefCell<Rc<WorkerSnapshot>>,
     /// Generation of the view's topology.
@@ -137,7 +137,7 @@ impl Worker {
         self.date.get()
     }
 
-    /// Whether the worker finishes what it has and takes nothing new.
+    /// Whether the worker only finishes its requests and accepts no new connections.
     pub fn is_draining(&self) -> bool {
         self.draining.get().is_some()
     }
@@ -157,7 +157,7 @@ impl Worker {
         self.timers.wake_all();
     }
 
-    /// What is done every [`crate::net::SWEEP`].
+    /// Runs every [`crate::net::SWEEP`].
     pub fn sweep(&self) {
         self.shard.heartbeats.increment();
         self.timers.sweep();

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_can_t_be_set_aside_is_gone_on_with_once_it_can() {
+    fn a_file_that_can_t_be_rotated_is_written_on_and_rotated_later() {
         let folder = std::env::temp_dir().join(format!("waypost-record-{}", std::process::id()));
         let path = folder.join("a.jsonl");
         fs::create_dir_all(&folder).unwrap();

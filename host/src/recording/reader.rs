@@ -162,7 +162,7 @@ impl Reader {
                 let reason = "it is incomplete: the proxy was stopped while it wrote".to_owned();
                 return Ok(Next::PassedOver { number, reason });
             }
-            // On one line, whatever names stand in it.
+            // On one line, whatever names it contains.
             let reason = format!(
                 "this is not a line of a recording: {}",
                 plain(&brief(&error.to_string()))

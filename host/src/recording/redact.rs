@@ -92,7 +92,7 @@ impl Redactor {
         }
     }
 
-    /// Redacts what a policy stored and answered.
+    /// Redacts a policy's store calls and answers.
     fn call(&self, call: &mut Call, hidden: &Hidden) {
         if let Some(tape) = &mut call.tape {
             tape.change_texts(&mut |text| self.clean(text, hidden, &hidden.addresses));

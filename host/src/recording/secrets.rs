@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_decoded_is_found_and_what_is_short_is_not_looked_for() {
+    fn decoded_secrets_are_found_and_short_ones_are_not_looked_for() {
         let mut secrets = Secrets::default();
         secrets.add_with_forms(b"open%20sesa+me%", b"<1>");
         secrets.add_with_forms(b"\"in-quotes\"", b"<2>");

@@ -1,4 +1,4 @@
-//! What a policy costs: the time of each hook, its instructions, loading and memory.
+//! The costs of a policy: time and instructions of each hook, load time and memory.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -17,16 +17,16 @@ use crate::decision::{Caller, HookFacts, ask_hook};
 use crate::message::{Fields, RequestHead};
 use crate::policy::{Attempt, EngineOptions, Hook, Message, PolicyHandle};
 
-/// Calls between two changes of the request; what is done for the change is not timed.
+/// Calls between two changes of the request; the change itself is not timed.
 const BATCH: u32 = 64;
 /// Decisions whose instructions are counted.
 const COUNTED: u32 = 256;
-/// Here no policy is refused for what it needs.
+/// A benchmark refuses no policy for its memory.
 const MEMORY: u64 = 1 << 30;
 /// A hook that is interpreted and cold needs longer than one in a proxy is given.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What is asked about without a scenario file.
+/// The requests without a scenario file.
 pub(super) const PLAIN: &str = r#"
 [[scenario]]
 name = "a plain request"
@@ -36,7 +36,7 @@ client = "10.1.2.0/26"
 headers = ["user-agent: bench", "accept: */*", "x-tenant: tenant-one", "x-forwarded-for: 10.1.2.3"]
 "#;
 
-/// What was measured.
+/// The results of a benchmark.
 #[derive(Debug)]
 pub(super) struct Measured {
     /// The component as it was named.
@@ -47,7 +47,7 @@ pub(super) struct Measured {
     pub size: usize,
     /// Compiling, checking, and an instance.
     pub cold: Duration,
-    /// The same with what was compiled before.
+    /// The same with the component from the cache.
     pub cached: Duration,
     /// The most memory that the instance had, in bytes.
     pub instance_bytes: u64,
@@ -57,7 +57,7 @@ pub(super) struct Measured {
     pub hooks: Vec<(Hook, Cost)>,
 }
 
-/// What a hook costs.
+/// The costs of a hook.
 #[derive(Debug)]
 pub(super) struct Cost {
     /// Time of each call.
@@ -66,7 +66,7 @@ pub(super) struct Cost {
     pub instructions: (u64, u64, u64),
 }
 
-/// Measures each hook for this many seconds. `progress` hears what comes next.
+/// Measures each hook for this many seconds. `progress` gets the name of each step.
 pub(super) fn bench(
     source: &Source,
     file: &ScenarioFile,
@@ -125,8 +125,7 @@ pub(super) fn bench(
     })
 }
 
-/// What the policy is loaded with, and the steps that go with it, at least one: those of all
-/// scenarios that are loaded the same.
+/// The setup of the policy, and at least one step: those of all scenarios with that setup.
 struct Asked {
     setup: Setup,
     steps: Vec<Step>,

@@ -1,4 +1,4 @@
-//! What each command does, and what it prints.
+//! Runs each command, and prints its result.
 
 use std::path::Path;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::ground;
 use crate::policy::EngineOptions;
 use crate::text::plain;
 
-/// Does what was asked, without a proxy.
+/// Runs the command, without a proxy.
 pub fn execute(command: &Command, manner: Manner) -> Result<Outcome, RehearsalError> {
     match command {
         Command::Inspect(component) => show_inspection(component, manner),
@@ -141,7 +141,7 @@ fn measure(asked: &Bench, manner: Manner) -> Result<Outcome, RehearsalError> {
     Ok(Outcome::Fine)
 }
 
-/// A line on the terminal that says what is being done.
+/// A line on the terminal that shows the current step.
 struct Progress {
     terminal: bool,
     shown: bool,

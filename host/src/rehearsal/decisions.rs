@@ -1,10 +1,10 @@
-//! What a policy is asked about, and what it decides.
+//! A request for a policy, and the policy's decisions.
 
 use crate::message::{Fields, RequestHead};
 use crate::policy::{Fault, Hook, HookAnswer, LogLine, Reply, Script, Selected};
 use crate::upstream::FailedAttempt;
 
-/// A request, and what a policy draws, reads and learns while it is asked about it.
+/// A request, with the draws, clock readings and facts that a policy gets for it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Question {
     /// The request as a policy would see it.
@@ -15,7 +15,7 @@ pub(super) struct Question {
     pub attempt: u32,
     /// The attempts that failed.
     pub failed: Vec<FailedAttempt>,
-    /// What the backend answers; `None` if it is not asked.
+    /// The backend's response; `None` if no backend is asked.
     pub response: Option<Response>,
     /// Draws and time, for all hooks together.
     pub script: Script,
@@ -32,7 +32,7 @@ pub(super) struct Response {
     pub backend: Option<u32>,
 }
 
-/// What the hooks decided.
+/// The decisions of the hooks.
 #[derive(Debug, Default)]
 pub(super) struct Decisions {
     /// By [`Hook::index`]; `None` if the hook was not asked.
@@ -43,9 +43,9 @@ pub(super) struct Decisions {
     pub response_fields: Fields,
     /// The instructions of each call, where the engine counts them.
     pub fuel: Vec<u64>,
-    /// What the policy wrote into its log, 256 lines of each call at most.
+    /// The policy's log lines, at most 256 of each call.
     pub lines: Vec<LogLine>,
-    /// What was wrong with the script: a draw that the policy could not be given.
+    /// The fault of the script: a draw that is out of the bounds that the policy gave.
     pub complaint: Option<String>,
     /// Draws of the script that no hook asked for.
     pub draws_left: usize,
@@ -57,7 +57,7 @@ impl Decisions {
         self.answers[hook.index()].as_ref().map(Result::as_ref)
     }
 
-    /// What the selection came to, if it was asked for.
+    /// The result of the selection, if the policy selects.
     pub(super) fn selection(&self) -> Option<Result<&Selected, &Fault>> {
         match self.of(Hook::Selection)? {
             Ok(HookAnswer::Selected(selected)) => Some(Ok(selected)),

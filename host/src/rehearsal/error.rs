@@ -30,7 +30,7 @@ pub enum RehearsalError {
         error: io::Error,
     },
     /// A file that is larger than any that is meant.
-    #[error("{} has more than {limit} bytes, which is more than is read", path.display())]
+    #[error("{} has more than {limit} bytes, the limit for such a file", path.display())]
     TooLarge {
         /// Which.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum RehearsalError {
     /// No built-in policy of this name.
     #[error("there is no built-in policy {name:?}; there are: {known}")]
     NoBuiltin {
-        /// What was asked for.
+        /// The requested name.
         name: String,
         /// What there is.
         known: String,
@@ -58,7 +58,8 @@ pub enum RehearsalError {
     },
     /// Settings that are not JSON.
     #[error(
-        "the settings are not a JSON object: {0}; write for example '{{\"key\": 1}}', or @ and a file that holds it"
+        "the settings are not a JSON object: {0}; write for example '{{\"key\": 1}}', or @ and a \
+         file that holds it"
     )]
     Settings(String),
     /// A module that can't become a component.
@@ -72,7 +73,7 @@ pub enum RehearsalError {
     /// A recording that can't be read.
     #[error("{0}")]
     Unreadable(#[from] ReadError),
-    /// A recording that can't be gone through: what is wrong, and where.
+    /// A recording that can't be replayed: what is wrong, and where.
     #[error("{0}")]
     Recording(String),
     /// A component that can't be compared.
@@ -84,7 +85,7 @@ pub enum RehearsalError {
     /// Scenarios that ask nothing.
     #[error(
         "{0} has nothing to measure: each of its scenarios expects the policy to be refused; \
-         add one that asks about a request, or leave `--scenarios` out"
+         add one with a request, or omit `--scenarios`"
     )]
     NothingToMeasure(String),
     /// A policy that failed while it was measured.
@@ -93,7 +94,7 @@ pub enum RehearsalError {
 }
 
 impl RehearsalError {
-    /// The same where a policy is no more than input.
+    /// The same for commands that treat a policy only as input.
     pub(super) fn unusable(self) -> Self {
         match self {
             Self::Policy(refused) => Self::Incomparable(refused),
@@ -101,8 +102,8 @@ impl RehearsalError {
         }
     }
 
-    /// As a terminal shows it: names and messages in it may come from a file or a component of
-    /// somebody else's, and none of them is to move a cursor.
+    /// As a terminal shows it: names and messages in it may come from a foreign file or component,
+    /// and must not move the cursor.
     pub fn told(&self) -> String {
         self.to_string()
             .lines()
@@ -111,7 +112,7 @@ impl RehearsalError {
             .join("\n")
     }
 
-    /// Whether the policy is to blame, and not what it was to be rehearsed with.
+    /// Whether the error is in the policy, and not in the other inputs.
     pub fn is_about_the_policy(&self) -> bool {
         match self {
             Self::Policy(PolicyError::Refused { .. })

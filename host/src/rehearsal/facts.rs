@@ -3,7 +3,7 @@
 use crate::upstream::BackendFacts;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-/// What a policy may learn of one backend.
+/// The live facts about one backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BackendState {
     /// Requests sent and not yet answered in full.
@@ -57,14 +57,14 @@ impl GivenFacts {
         facts
     }
 
-    /// Replaces what is known of a pool's backends.
+    /// Replaces the facts about a pool's backends.
     pub(super) fn set_pool(&self, pool: u32, states: &[BackendState]) {
         for (backend, state) in (0..).zip(states) {
             self.set(pool, backend, *state);
         }
     }
 
-    /// Replaces what is known of a backend; one that is not there is ignored.
+    /// Replaces the facts about a backend; an unknown one is ignored.
     pub(super) fn set(&self, pool: u32, backend: u32, state: BackendState) {
         let Some(given) = self.given(pool, backend) else {
             return;

@@ -1,4 +1,4 @@
-//! An engine for one component, and what the component is loaded with.
+//! An engine for one component, and the component's setup.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -29,11 +29,11 @@ pub struct Harness {
     /// What stores follow in place of the time, in nanoseconds; the time if `None`.
     clock: Option<Arc<AtomicU64>>,
     hosts: u64,
-    /// Keeps what was compiled.
+    /// Keeps the compiled component.
     last: Option<Arc<Generation>>,
 }
 
-/// What a policy is loaded with.
+/// The setup of a policy.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Setup {
     /// Its settings; null if there are none.
@@ -53,7 +53,7 @@ pub(super) struct Setup {
 /// A pool and how its backends are.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PoolSetup {
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub name: String,
     /// The backends as the policy learns of them.
     pub backends: Vec<BackendSpec>,
@@ -92,17 +92,16 @@ impl Harness {
         })
     }
 
-    /// Sets the time of stores, in nanoseconds, if they do not follow the real one: what a policy
-    /// stores while it is loaded has that time.
+    /// Sets the time of stores, in nanoseconds, if they do not follow the real one: entries that a
+    /// policy stores while it is loaded have that time.
     pub(super) fn set_time(&self, nanoseconds: u64) {
         if let Some(clock) = &self.clock {
             clock.store(nanoseconds, Relaxed);
         }
     }
 
-    /// Loads the component with this; nothing is left of what it was loaded with before. While an
-    /// instance is set up it draws and reads what `script` says, or the real thing if that is
-    /// `None`.
+    /// Loads the component with this setup; nothing of the previous one is left. While an instance
+    /// is set up, its draws and readings follow `script`, or are real ones if that is `None`.
     pub(super) fn host(
         &mut self,
         setup: &Setup,

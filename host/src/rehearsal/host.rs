@@ -84,7 +84,7 @@ impl Host {
             environment: Scripted::new(&notes, &self.facts),
         };
         chain.begin(&head);
-        // What the policy answered in place of a backend is among the notes.
+        // The notes contain the policy's answer in place of a backend.
         let _ = decide(chain, &mut head, attempt, response.as_mut());
         chain.end();
         concluded(notes, head, response)
@@ -132,7 +132,7 @@ impl Host {
         self.handle.borrow_mut()
     }
 
-    /// What the policy may know of its backends.
+    /// The policy's facts about its backends.
     pub(super) fn facts(&self) -> &GivenFacts {
         &self.facts
     }
@@ -156,7 +156,7 @@ impl Host {
         }
     }
 
-    /// What the policy wrote into its log while it was set up, if a script was given for that.
+    /// The policy's log lines during setup, if a script was given for that.
     pub(super) fn heard_at_setup(&self) -> &[LogLine] {
         &self.heard_at_setup
     }
@@ -182,7 +182,7 @@ impl Host {
             .collect()
     }
 
-    /// What is counted of the policy.
+    /// The policy's statistics.
     pub(super) fn shard(&self) -> &PolicyShard {
         &self.stats.shards[0]
     }
@@ -198,7 +198,7 @@ fn decide<E: Environment>(
     let has_range = head.fields.contains("range");
     chain.prepare(head, has_range)?;
     let selected = match chain.select(head, attempt) {
-        // A response may be asked about all the same.
+        // The response hook can still be called.
         Err(Stop::NoBackend) => None,
         selected => Some(selected?),
     };

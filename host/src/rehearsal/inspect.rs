@@ -1,4 +1,4 @@
-//! What a component is, as text and as JSON, and whether a proxy would take it.
+//! A description of a component, as text and as JSON, and whether a proxy would accept it.
 
 use std::fmt::Write as _;
 
@@ -12,12 +12,12 @@ use crate::policy::{Anatomy, Compiler, EngineOptions, Form, Interface, PolicyErr
 use crate::text::plain;
 use crate::units::size;
 
-/// What a policy may have in the proxy if its configuration says nothing.
+/// The proxy's default limit of a policy's memory.
 const DEFAULT_MEMORY: u64 = 16 << 20;
-/// Here no policy is refused for what it needs.
+/// `inspect` refuses no policy for its memory.
 const MEMORY: u64 = 1 << 30;
 
-/// What was found out.
+/// The findings.
 #[derive(Debug)]
 pub(super) struct Inspection {
     file: String,
@@ -50,7 +50,7 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
     let (mut refused, mut notes) = (None, Vec::new());
     match Harness::new(source, EngineOptions::default())?.host(&setup, None) {
         Ok(_) => {}
-        // Without its settings nobody can tell.
+        // Without its settings the verdict is unknown.
         Err(PolicyError::Refused {
             reason: Refusal::Configure(why),
             ..
@@ -63,12 +63,13 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
     if anatomy.form == Form::Component && anatomy.initial_memory > DEFAULT_MEMORY {
         let limit = size(DEFAULT_MEMORY);
         notes.push(format!(
-            "it starts with more memory than the default limit of {limit}: set `memory` in its configuration"
+            "it starts with more memory than the default limit of {limit}: set `memory` in its \
+             configuration"
         ));
     }
     if anatomy.carries_types {
         notes.push(
-            "it carries the types of a policy: `waypost policy pack` makes a component of it"
+            "it carries the types of a policy: `waypost policy pack` converts it into a component"
                 .to_owned(),
         );
     }
@@ -100,7 +101,7 @@ impl Inspection {
             line("contract", &or_none(&anatomy.contracts));
             line("hooks", &or_none(&anatomy.hooks));
             let memory = size(anatomy.initial_memory);
-            line("memory", &format!("{memory} to begin with"));
+            line("memory", &format!("{memory} at the start"));
             for (name, interfaces) in [
                 ("imports", &anatomy.imports),
                 ("wasi", &anatomy.wasi),
@@ -121,7 +122,7 @@ impl Inspection {
             line("note", note);
         }
         match &self.refused {
-            None => line("verdict", "a proxy would take it"),
+            None => line("verdict", "a proxy would accept it"),
             Some(reason) => line("refused", reason),
         }
         text

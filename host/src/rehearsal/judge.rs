@@ -1,4 +1,4 @@
-//! What was expected of a step, and what came.
+//! Compares the expectations of a step with the results.
 
 use super::decisions::Decisions;
 use super::harness::PoolSetup;
@@ -13,7 +13,7 @@ use crate::policy::{Fault, FaultKind, Hook, LogLine, Reply, Selected};
 /// One thing that is not as expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Difference {
-    /// What it is about.
+    /// Its subject.
     pub what: String,
     /// What should have come.
     pub expected: String,
@@ -35,7 +35,7 @@ impl Difference {
     }
 }
 
-/// Compares one run of a step with what is expected of each.
+/// Compares one run of a step with the expectations for each run.
 pub(super) fn judge(step: &Step, decisions: &Decisions, pool: &PoolSetup) -> Vec<Difference> {
     let mut found = Vec::new();
     let expect = &step.expect;
@@ -89,12 +89,12 @@ pub(super) fn is(decisions: &Decisions, pick: &Pick) -> bool {
     }
 }
 
-/// Draws that did not fit, or that nobody asked for.
+/// Draws that were out of bounds, or not used.
 fn script(step: &Step, decisions: &Decisions, found: &mut Vec<Difference>) {
     if let Some(complaint) = &decisions.complaint {
         found.push(Difference::new(
             "random",
-            "draws that can be given",
+            "draws within their bounds",
             complaint,
         ));
     } else if decisions.draws_left > 0 && decisions.faults().next().is_none() {
@@ -294,7 +294,7 @@ fn wanted_line(expected: &ExpectedLine) -> String {
     }
 }
 
-/// What is expected to have been written before anything was asked.
+/// Compares the log lines of the setup.
 pub(super) fn set_up(step: &Step, host: &Host) -> Vec<Difference> {
     let mut found = Vec::new();
     log(
@@ -306,7 +306,7 @@ pub(super) fn set_up(step: &Step, host: &Host) -> Vec<Difference> {
     found
 }
 
-/// What is expected to be left when all runs are done: counters and the store.
+/// Compares the counters and the store after all runs.
 pub(super) fn left(step: &Step, host: &Host) -> Vec<Difference> {
     let mut found = Vec::new();
     let counters = if step.expect.counters.is_empty() {
@@ -361,7 +361,7 @@ pub(super) fn left(step: &Step, host: &Host) -> Vec<Difference> {
     found
 }
 
-/// What the selection came to.
+/// The result of the selection.
 pub(super) fn selection(decisions: &Decisions, pool: &PoolSetup) -> String {
     match decisions.selection() {
         Some(Ok(Selected::Backend(backend))) => shown_backend(*backend, pool),

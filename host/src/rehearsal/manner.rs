@@ -23,7 +23,7 @@ pub struct Manner {
 pub enum Outcome {
     /// All is well.
     Fine,
-    /// The policy would be refused, or did not do what is expected; standard output says why.
+    /// The policy would be refused, or did not meet the expectations; standard output says why.
     Failed,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// To standard output; a reader that has seen enough is no failure.
+/// To standard output; a reader that closes the pipe is not a failure.
 pub(super) fn print(text: &str) -> Result<(), RehearsalError> {
     ground::print(text).map_err(|error| RehearsalError::Write {
         path: "standard output".into(),

@@ -42,7 +42,7 @@ pub(super) fn json(measured: &Measured) -> Value {
 pub(super) fn text(measured: &Measured) -> String {
     let short = |d: Duration| nanoseconds(d.as_nanos() as u64);
     let mut text = format!(
-        "{}, {}, {}\nloaded in {}, from what was compiled before in {}; an instance takes {}\n",
+        "{}, {}, {}\nloaded in {}, from the cache in {}; an instance takes {}\n",
         plain(&measured.file),
         size(measured.size as u64),
         measured.digest,

@@ -1,9 +1,9 @@
 //! Rehearsal: what would a policy do, without traffic?
 //!
-//! A `Host` holds a component that is loaded in an engine of its own, with backends, facts, draws,
-//! time and store as a `Setup` and a script say, and has a chain of `decision` ask it. On it stand
-//! `waypost policy test` (`scenario`, `run`, `judge`, `report`, `junit`) and `bench`; `inspect` and
-//! `pack` need none. `replay` asks about what a proxy recorded. Called by `app` with a command of
+//! A `Host` holds a component in a separate engine, with the backends, facts, draws, time and store
+//! of a `Setup` and a script, and calls it through a chain of `decision`. `waypost policy test`
+//! (`scenario`, `run`, `judge`, `report`, `junit`) and `bench` use it; `inspect` and `pack` need
+//! none. `replay` repeats the calls that a proxy recorded. Called by `app` with a command of
 //! `options`. Never opens a socket, never touches a running proxy, never asks a hook otherwise than
 //! through `decision`.
 

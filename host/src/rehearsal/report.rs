@@ -10,7 +10,7 @@ use super::run::{Failure, Played};
 use crate::text::plain;
 use crate::units::nanoseconds;
 
-/// All of it: a line for each scenario, and below it what is not as expected.
+/// The whole report: a line for each scenario, and its failures below.
 pub(super) fn text(all: &[Played], left_out: usize, took: Duration) -> String {
     let mut text = String::new();
     let (mut passed, mut failed) = (0, 0);
@@ -86,7 +86,7 @@ pub(super) fn json(all: &[Played], left_out: usize, took: Duration) -> Value {
     })
 }
 
-/// What is not as expected in a step.
+/// The failure of a step.
 pub(super) fn failure(failure: &Failure, indent: &str) -> String {
     let mut text = String::new();
     let mut place = Vec::new();

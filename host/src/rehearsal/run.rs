@@ -27,7 +27,7 @@ pub(super) struct PlayedScenario {
     pub line: usize,
     /// How long it took.
     pub took: Duration,
-    /// What is not as expected; nothing if it passed.
+    /// The failures; none if it passed.
     pub failures: Vec<Failure>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Failure {
     pub differences: Vec<Difference>,
 }
 
-/// Runs those scenarios whose name has `filter` in it. `progress` hears each name before.
+/// Runs the scenarios whose name contains `filter`. `progress` gets each name before.
 pub(super) fn play(
     harness: &mut Harness,
     file: &ScenarioFile,
@@ -82,7 +82,7 @@ fn perform(harness: &mut Harness, scenario: &Scenario) -> Result<Vec<Failure>, R
             differences: vec![difference],
         }]
     };
-    // As if it were the first, whatever was played before.
+    // As if it were the first, even after other scenarios.
     harness.set_time(scenario.setup_script.monotonic.unwrap_or_default());
     let mut host = match (
         harness.host(&scenario.setup, Some(scenario.setup_script.clone())),
@@ -93,7 +93,7 @@ fn perform(harness: &mut Harness, scenario: &Scenario) -> Result<Vec<Failure>, R
             return Ok(whole(Difference::new(
                 "refusal",
                 format!("{wanted:?}"),
-                "it is taken",
+                "it is accepted",
             )));
         }
         (Err(PolicyError::Refused { reason, .. }), Some(wanted)) => {

@@ -1,5 +1,5 @@
-//! The surroundings of a policy that is asked offline: what it draws and reads, and what is noted
-//! of each call.
+//! The environment of a policy that runs offline: its draws and clock readings, and the notes about
+//! each call.
 
 use std::cell::RefCell;
 use std::thread;
@@ -15,14 +15,14 @@ use crate::upstream::{BackendFacts, FailedAttempt};
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Draws and time for all hooks of a request together, and what they decided.
+/// Draws and time for all hooks of a request together, and their decisions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scripted<'a> {
     notes: &'a RefCell<Notes>,
     facts: &'a GivenFacts,
 }
 
-/// What is left of a script, and what was noted so far.
+/// The rest of a script, and the notes so far.
 #[derive(Debug)]
 pub(super) struct Notes {
     pub script: Script,
@@ -92,7 +92,7 @@ impl Environment for Scripted<'_> {
         self.facts
     }
 
-    /// What a policy selects is judged, whatever an operator would make of it.
+    /// A policy's selection is judged as it is, without the operator's weights.
     fn takes_traffic(self, _: u32) -> bool {
         true
     }

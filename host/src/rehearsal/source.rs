@@ -14,7 +14,7 @@ const LARGEST_COMPONENT: u64 = 256 << 20;
 /// A scenario file is written by hand, and takes a hundred times its size while it is read.
 pub(super) const LARGEST_TEXT: u64 = 4 << 20;
 
-/// A component and what it is called.
+/// A component and its name.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// As it was named: a path, or `builtin:NAME`.
@@ -50,7 +50,7 @@ impl Source {
         })
     }
 
-    /// The file's name without folders and extension: what a policy without a name is called.
+    /// The file's name without folders and extension: the default name of a policy.
     pub fn stem(&self) -> String {
         let name = self.name.strip_prefix("builtin:").unwrap_or(&self.name);
         PathBuf::from(name).file_stem().map_or_else(
@@ -60,7 +60,7 @@ impl Source {
     }
 }
 
-/// A whole file of at most so many bytes.
+/// A whole file of at most this many bytes.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, RehearsalError> {
     files::read_regular(path, limit).map_err(|error| match error.kind() {
         ErrorKind::FileTooLarge => RehearsalError::TooLarge {

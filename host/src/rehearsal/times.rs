@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_holds_what_is_put_there() {
+    fn a_part_counts_its_values() {
         for n in (0..100_000).chain([1 << 40, u64::MAX >> 1, u64::MAX >> 5]) {
             let last = last_of(part(n));
             assert!(last >= n && last - n <= n / 32, "{n}: {last}");

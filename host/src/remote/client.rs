@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_does_not_answer_is_not_waited_for() {
+    async fn a_silent_proxy_is_not_waited_for() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let answer = client(&listener)
             .send(
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_answer_is_told() {
+    async fn an_invalid_answer_is_reported() {
         crate::ground::limit_this_test();
         for (bytes, told) in [
             ("", "broke before"),

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn growing_counts_alone_are_no_news() {
+    fn growing_counts_alone_are_not_redrawn() {
         let trial = |requests, failed| Trial {
             canary: Some(super::super::answers::Arm {
                 requests,

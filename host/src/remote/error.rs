@@ -63,7 +63,7 @@ pub enum RemoteError {
     Strange {
         /// The address that was tried.
         address: AdminAddress,
-        /// What was unexpected.
+        /// The unexpected part.
         reason: String,
     },
     /// 401.

@@ -27,7 +27,7 @@ const SLOW: f64 = 0.05;
 /// A delay that no client notices, in microseconds.
 const UNNOTICED: u64 = 500;
 
-/// What was counted for one of the two generations.
+/// The counts of one of the two generations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arm {
     /// Requests that were answered.
@@ -49,24 +49,24 @@ pub struct Score {
     pub traps: u64,
     /// Calls that missed their deadline.
     pub deadlines: u64,
-    /// Of these, those whose answer was used all the same. They don't count as faults, because a
-    /// client can choose requests that take long: the candidate's times are compared with the
-    /// active generation's instead.
+    /// Of these, those whose answer was still used. They don't count as faults, because a client
+    /// can choose requests that take long: the candidate's times are compared with the active
+    /// generation's instead.
     pub late: u64,
     /// Answers that were not valid.
     pub invalid: u64,
-    /// Calls for which there was no instance, because none could be built.
+    /// Calls without an instance, because none could be built.
     pub unbuilt: u64,
     /// Calls under way, at most one per worker, whose faults may be counted already and turn out to
     /// be shared.
     pub faults_in_question: u64,
     /// Calls among these on which the active generation failed as well.
     pub shared_faults: u64,
-    /// What is compared, by route.
+    /// The compared counts, by route.
     pub routes: Vec<RouteScore>,
 }
 
-/// What is compared of one route.
+/// The compared counts of one route.
 #[derive(Debug, Clone, Default)]
 pub struct RouteScore {
     /// Its host and path.

@@ -52,7 +52,7 @@ pub struct TrialReport {
     pub call_time: Timing,
 }
 
-/// What is compared of one route.
+/// The compared counts of one route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RouteReport {
     /// Its host and path.
@@ -80,7 +80,7 @@ pub struct FaultReport {
     pub deadlines: u64,
     /// Answers that were not valid.
     pub invalid: u64,
-    /// Calls for which there was no instance, because none could be built.
+    /// Calls without an instance, because none could be built.
     pub unbuilt: u64,
     /// Calls among these on which the active generation failed too. They don't count against the
     /// candidate.

@@ -1,4 +1,4 @@
-//! What the workers counted of a trial, summed up for the verdict.
+//! The workers' counts of a trial, summed up for the verdict.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{Ordering, fence};
@@ -8,7 +8,7 @@ use crate::policy::Trial;
 use crate::stats::{Counter, PolicyShard, TrialShard};
 
 impl Score {
-    /// What was counted so far.
+    /// The counts so far.
     pub fn of(trial: &Trial) -> Self {
         Self::sum(&trial.shards, &trial.routes)
     }

@@ -179,7 +179,7 @@ impl StateDir {
         }
     }
 
-    /// What was kept for this policy; `None` if nothing was.
+    /// The kept component of this policy; `None` if there is none.
     ///
     /// # Errors
     ///
@@ -206,8 +206,8 @@ impl StateDir {
         }))
     }
 
-    /// Replaces what was kept. A crash in the middle leaves the old or the new. One call at a time
-    /// for each policy.
+    /// Replaces the kept component. A crash half-way leaves the old or the new one. One call at a
+    /// time for each policy.
     pub fn write(&self, policy: &str, kept: &Kept) -> io::Result<()> {
         let folder = self.folder(policy);
         match DirBuilder::new().mode(0o700).create(&folder) {

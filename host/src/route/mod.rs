@@ -2,8 +2,8 @@
 //!
 //! Exact host, then the longest `*.suffix`, then `*`; within the host, the longest path prefix at a
 //! segment border. A host whose prefixes don't match falls through to the next best host. Built by
-//! `app` when the configuration is read, asked by `proxy` for each request. Pure: no I/O; finding a
-//! rule allocates nothing, and looking at the readings of an ambiguous path does.
+//! `app` when the configuration is read, asked by `proxy` for each request. Pure: no I/O. Finding a
+//! rule allocates nothing; only comparing the readings of an ambiguous path does.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What a policy in C is compiled with.
+//! The bindings for a policy in C.
 
 use std::fs;
 use std::path::Path;

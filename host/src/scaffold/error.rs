@@ -5,19 +5,20 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// What is in the way.
+/// Why the project can't be written.
 #[derive(Debug, Error)]
 pub enum ScaffoldError {
     /// No name for a policy, a crate and a package all at once.
     #[error(
-        "{0:?} can't be the name of a policy: write small letters, digits and hyphens, beginning with a letter, 64 at most, such as `my-policy`"
+        "{0:?} can't be the name of a policy: write at most 64 lower-case letters, digits and \
+         hyphens, starting with a letter, such as `my-policy`"
     )]
     Name(String),
-    /// The name of what a project brings with it.
-    #[error("{0:?} is the name of the SDK, which the policy uses; take another one")]
+    /// The name of the SDK, which a project contains.
+    #[error("{0:?} is the name of the SDK, which the policy uses; choose another one")]
     Taken(&'static str),
-    /// Somebody's files are there.
-    #[error("{} is there and not empty; name another folder with --dir", .0.display())]
+    /// The folder contains files.
+    #[error("{} exists and is not empty; name another folder with --dir", .0.display())]
     Occupied(PathBuf),
     /// The system refuses.
     #[error("{} can't be {what}: {reason}", path.display())]
@@ -29,7 +30,7 @@ pub enum ScaffoldError {
         /// The system's reason.
         reason: io::Error,
     },
-    /// Bindings of something that is no world.
+    /// The folder contains no valid world.
     #[error("{}: {reason}", path.display())]
     Wit {
         /// The folder or file.

@@ -1,8 +1,8 @@
 //! Scaffold: what does a new policy look like before its author has written anything?
 //!
 //! Writes the project that `waypost policy new` makes, which builds and passes its test as it is,
-//! and the bindings for C. Called by `app` with what `cli` read. Never overwrites a file that
-//! somebody may have written, never runs a tool.
+//! and the bindings for C. Called by `app` with what `cli` read. Never overwrites a file, never
+//! runs a tool.
 
 mod bindings;
 mod error;

@@ -9,7 +9,7 @@ use super::ScaffoldError;
 use super::name::Name;
 use super::templates::{File, Language};
 
-/// A crate can't depend on another of its own name.
+/// A crate can't depend on another crate with the same name.
 const SDK_NAME: &str = "waypost-policy";
 
 /// A project that was made.

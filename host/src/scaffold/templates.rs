@@ -20,7 +20,7 @@ pub enum Language {
 pub(super) struct File {
     /// Where, below the project's folder.
     pub path: &'static str,
-    /// What is in it, with `POLICY_NAME` and the like where something is filled in.
+    /// The content, with placeholders such as `POLICY_NAME`.
     pub text: &'static str,
     /// Whether it is run.
     pub executable: bool,

@@ -71,7 +71,7 @@ fn a_project_has_everything_filled_in() {
 }
 
 #[test]
-fn nobodys_files_are_overwritten() {
+fn existing_files_are_never_overwritten() {
     let folder = folder("occupied");
     fs::create_dir_all(&folder).unwrap();
     create("first", Language::C, Some(&folder)).unwrap();
@@ -178,7 +178,7 @@ fn the_sdk_is_carried_whole() {
 }
 
 #[test]
-fn bindings_are_written_and_what_is_no_world_is_told() {
+fn bindings_are_written_and_a_folder_without_a_world_is_an_error() {
     let folder = folder("bindings");
     create("a", Language::C, Some(&folder)).unwrap();
     let written = write_bindings(&folder.join("wit"), &folder.join("bindings")).unwrap();
@@ -194,9 +194,9 @@ fn bindings_are_written_and_what_is_no_world_is_told() {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// A project of its own can't import it from here, so it stands twice.
+/// A separate project can't import it from here, so there are two copies.
 #[test]
-fn what_is_left_out_of_javascripts_bindings_is_the_same_in_new_projects() {
+fn new_projects_leave_the_same_out_of_javascripts_bindings() {
     let ours =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-policies/header-router-js/build.mjs");
     let ours = fs::read_to_string(ours).unwrap();

@@ -91,8 +91,7 @@ impl HistogramSnapshot {
         0
     }
 
-    /// How many values are above this one, as far as the buckets tell: those in its own bucket are
-    /// not.
+    /// How many values are above this one, by their buckets: values in the same bucket don't count.
     pub fn above(&self, value: u64) -> u64 {
         self.counts[bucket(value) + 1..].iter().sum()
     }
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_above_a_value_is_what_lies_in_later_buckets() {
+    fn values_above_a_value_are_those_in_later_buckets() {
         let h = Histogram::default();
         [0, 3, 100, 101, 1_000, 1 << 45]
             .iter()

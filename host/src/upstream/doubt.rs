@@ -11,12 +11,12 @@ use std::net::IpAddr;
 use super::AttemptOutcome;
 use super::places::network;
 
-/// After so many milliseconds another failure of the same client counts: a backend whose only
-/// client sends what can't be tried elsewhere is found out by that, and one that answers anybody
-/// else meanwhile forgets its failures.
+/// After this many milliseconds another failure of the same client counts. So a bad backend is
+/// ejected even if its only client sends requests that can't be repeated, and a backend that
+/// answers another client meanwhile has its failures cleared.
 const AGAIN: u64 = 10_000;
 
-/// What the attempts of one request have said of backends so far.
+/// What the attempts of one request have shown about backends so far.
 #[derive(Debug, Default)]
 pub struct Doubt {
     /// A failure of the request is held against a backend.
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_fails_where_another_answers_is_to_blame_whatever_the_client() {
+    fn a_backend_that_fails_where_another_answers_is_at_fault_for_every_client() {
         let of = accuser("192.0.2.1", 0);
         let mut doubt = Doubt::default();
         assert!(!doubt.failed(1, AttemptOutcome::Closed, of, Some(of)));

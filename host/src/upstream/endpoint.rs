@@ -1,5 +1,5 @@
-//! One endpoint as one worker sees it: its connections, its health, what is counted. A connection
-//! is for one exchange at a time: HTTP/1.1.
+//! One endpoint as one worker sees it: its connections, its health, its counters. A connection is
+//! for one exchange at a time: HTTP/1.1.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -93,7 +93,7 @@ impl WorkerEndpoint {
         }
     }
 
-    /// Whether its connections are what the operator says now.
+    /// Whether its connections still fit the configuration.
     pub(super) fn is_still(&self, said: &Endpoint) -> bool {
         let places = self.places.as_ref().map(Arc::as_ptr);
         (self.protocol, self.tls) == (said.protocol, said.tls)
@@ -150,7 +150,7 @@ impl WorkerEndpoint {
         self.places.as_ref()?.wait(&self.queue, most, client).await
     }
 
-    /// Where connections are limited, what is known of those that hold them and those that wait.
+    /// Where connections are limited, those in use and the requests that wait for one.
     pub fn places(&self) -> Option<&Places> {
         self.places.as_deref()
     }
@@ -198,8 +198,8 @@ impl WorkerEndpoint {
         self.unpooled(count - idle.len());
     }
 
-    /// A response head arrived this long after the request was sent: whatever becomes of the rest,
-    /// the endpoint is no longer ejected. It is not the end of the attempt, which
+    /// A response head arrived this long after the request was sent: the endpoint is no longer
+    /// ejected, even if the rest fails. It is not the end of the attempt, which
     /// [`super::Lease::finish`] reports.
     pub fn answered(&self, took: Duration) {
         self.shard.latency_microseconds.record(microseconds(took));

@@ -130,8 +130,8 @@ impl WorkerHealth {
         self.condition.probing.decrement();
     }
 
-    /// A response head arrived this long after the request was sent: whatever becomes of the rest,
-    /// the endpoint is no longer ejected.
+    /// A response head arrived this long after the request was sent: the endpoint is no longer
+    /// ejected, even if the rest fails.
     pub fn answered(&self, took: Duration) {
         let average = self.condition.latency_microseconds.value();
         let sample = microseconds(took);
@@ -168,7 +168,7 @@ impl WorkerHealth {
     }
 }
 
-/// At least 1, because 0 stands for no sample.
+/// At least 1, because 0 means no sample.
 pub(super) fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros())
         .unwrap_or(u64::MAX)
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(state(&health), (2, 77));
         health.answered(Duration::from_millis(1));
         assert_eq!(state(&health), (2, 0), "a head ends an ejection");
-        // A head is no more than a head: what cuts one body after another is ejected again.
+        // A head proves little: a backend that cuts one body after another is ejected again.
         judge(Verdict::Failed);
         assert_eq!(state(&health), (3, 77));
         health.answered(Duration::from_millis(1));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn statistics_read_what_each_worker_knows() {
+    fn statistics_read_the_health_of_each_worker() {
         let health = Health::new(2);
         let (_, two) = (health.of_worker(0), health.of_worker(1));
         two.exchange_begins();

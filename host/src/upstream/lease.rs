@@ -25,8 +25,8 @@ pub struct Lease<'p> {
 }
 
 impl WorkerPool {
-    /// Begins an attempt at the endpoint that has this position in the pool, which is how policies
-    /// call it. From here on the lease stands for the endpoint.
+    /// Begins an attempt at the endpoint with this position in the pool, which is how policies
+    /// identify it. From here on the lease represents the endpoint.
     pub fn lease(&self, position: u32) -> Lease<'_> {
         Lease {
             pool: self,
@@ -58,7 +58,7 @@ impl<'p> Lease<'p> {
 
     /// A pooled connection, the most recently used first, as it is the least likely to be closed.
     ///
-    /// A connection that has ended, or on which the backend spoke out of turn, is passed over.
+    /// A connection that has ended, or on which the backend has sent unrequested bytes, is skipped.
     /// `certain` looks at the socket itself rather than at what the last poll saw: one more system
     /// call, for requests that must not be repeated.
     pub fn pooled(&self, certain: bool) -> Option<Connection> {
@@ -78,7 +78,7 @@ impl<'p> Lease<'p> {
         self.in_flight = true;
     }
 
-    /// Reports how the attempt went. `doubt` is what the request's attempts have said so far.
+    /// Reports how the attempt went. `doubt` holds what the request's attempts have shown so far.
     pub fn finish(mut self, outcome: AttemptOutcome, doubt: &mut Doubt, client: IpAddr) {
         self.exchange_ends();
         match outcome.verdict() {

@@ -1,15 +1,15 @@
-//! Upstream: which endpoints exist, which of them are well, and the connections to them.
+//! Upstream: which endpoints exist, which are healthy, and which connections lead to them?
 //!
-//! Pools as the operator meant them with every name resolved ([`PoolTopology`]), and for each
-//! worker the connections and the live facts of their endpoints ([`WorkerPools`]). A request holds
-//! a [`Lease`] for each attempt, and [`Lease::finish`] is the one report of how it went: from there
-//! the health of the endpoint ([`Health`]) and the statistics follow. `outcome` says what can end
-//! an attempt and whose doing that was; `doubt` says what may as well have been the request's.
-//! `app` resolves and builds, `proxy` leases, `policy` reads through [`BackendFacts`].
+//! The configured pools with every name resolved ([`PoolTopology`]), and for each worker the
+//! connections and the live facts of their endpoints ([`WorkerPools`]). A request holds a [`Lease`]
+//! for each attempt, and only [`Lease::finish`] reports how it went: the health of the endpoint
+//! ([`Health`]) and the statistics follow from that. `outcome` lists how an attempt can end and
+//! whether that counts against the endpoint; `doubt` decides when the request itself may be the
+//! cause. `app` resolves and builds, `proxy` leases, `policy` reads through [`BackendFacts`].
 //!
-//! Imports nothing of `policy`, `route` or `proxy`; of a client it knows the address, for the queue
-//! and for doubt. It waits for resolving, connecting and a place in the queue of a full endpoint;
-//! the caller limits the last two.
+//! Imports nothing of `policy`, `route` or `proxy`; it knows a client's address, for the queue and
+//! for doubt, and nothing else about it. It waits for name resolution, for connects and for a place
+//! in the queue of a full endpoint; the caller limits the last two.
 
 mod doubt;
 mod endpoint;

@@ -45,7 +45,7 @@ pub enum AttemptOutcome {
     TookNothing,
     /// It had the whole request, and its response head did not come in time.
     NoResponse,
-    /// Its response head was no HTTP, or an answer to something else.
+    /// Its response head was not HTTP, or answered something else.
     Malformed,
     /// Its response head was larger than the proxy takes.
     BeyondLimits,
@@ -56,14 +56,14 @@ pub enum AttemptOutcome {
     ClientLeft,
     /// It answered, and a policy or the proxy put something in the answer's place.
     Replaced,
-    /// Its response arrived as a whole, whatever its status.
+    /// Its response arrived completely, with any status.
     Answered,
     /// Its body ended before its framing said so, or was not correctly chunked.
     BodyCut,
     /// It stopped within bytes that it had announced.
     BodyStalled,
-    /// It was silent for too long, and owed nothing: an event stream without events, an end that
-    /// only a close tells.
+    /// It was silent for too long, but owed nothing: an event stream without events, or a body
+    /// whose end only a close marks.
     Quiet,
 }
 
@@ -104,7 +104,7 @@ impl AttemptOutcome {
         }
     }
 
-    /// What policies are told of an attempt that ended without a response.
+    /// The failure that policies see of an attempt that ended without a response.
     pub fn failure(self) -> Failure {
         match self {
             Self::ConnectFailed => Failure::Connect,

@@ -28,7 +28,7 @@ pub struct Places {
     /// Requests that wait for a place: all in the queue but slow uploads that other slow uploads
     /// are in the way of.
     waiting: AtomicUsize,
-    /// Of those that wait for a place, the requests of clients that are no suspects.
+    /// Waiting requests of clients that are not suspects.
     clean: AtomicUsize,
     /// Requests that are being broken off: their places are as good as free.
     breaking: AtomicUsize,
@@ -36,15 +36,15 @@ pub struct Places {
     /// when.
     suspects: Mutex<HashMap<IpAddr, Instant>>,
     count: usize,
-    /// Connections that are pooled: they hold a place and nobody uses it.
+    /// Pooled connections: each holds a place that no request uses.
     idle: AtomicUsize,
-    /// Wakes the workers when pooled connections stand in somebody's way.
+    /// Wakes the workers when pooled connections block waiting requests.
     wanted: Arc<Notify>,
 }
 
 /// For how long a client gives way to others after it was slow.
 const SUSPICION: Duration = Duration::from_secs(30);
-/// So many of them are known at a time.
+/// How many suspects are remembered at a time.
 const SUSPECTS: usize = 4_096;
 
 /// The right to one connection. Dropped, it passes to the request that has waited longest.
@@ -59,7 +59,7 @@ pub struct SlowPlace {
     _permit: OwnedSemaphorePermit,
 }
 
-/// What a request that has waited gets.
+/// The result of waiting for a place.
 #[derive(Debug)]
 pub enum Turn<T> {
     /// The right to a new connection.
@@ -86,7 +86,7 @@ struct Waiting<'a, T> {
 }
 
 impl Places {
-    /// So many places.
+    /// Creates this many places.
     pub fn new(count: usize, wanted: &Arc<Notify>) -> Self {
         Self {
             free: Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))),

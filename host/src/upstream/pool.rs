@@ -35,7 +35,7 @@ pub struct WorkerPools {
 /// One pool of one worker.
 #[derive(Debug)]
 pub struct WorkerPool {
-    /// What the operator said of it.
+    /// Its configuration.
     pub topology: Arc<PoolTopology>,
     /// Its endpoints, by the position that policies use.
     pub endpoints: Box<[Rc<WorkerEndpoint>]>,
@@ -46,8 +46,8 @@ pub struct WorkerPool {
 }
 
 impl WorkerPools {
-    /// The pools of worker number `worker`. Endpoints that stayed are those of `former`, with their
-    /// connections; the others of `former` pool no connection any more.
+    /// The pools of worker number `worker`. Endpoints that stayed are taken from `former`, with
+    /// their connections; the others of `former` pool no more connections.
     pub fn new(topology: &Topology, former: Option<&Self>, stats: &Stats, worker: usize) -> Self {
         let mut endpoints = Carried::new(former);
         let mut pools: Vec<Option<WorkerPool>> = Vec::new();
@@ -105,8 +105,8 @@ impl WorkerPools {
         self.pool(pool).is_some_and(|p| p.takes_traffic(position))
     }
 
-    /// Where the endpoint that has this position in a pool of these stands in the same pool of
-    /// others, if it does.
+    /// The position, in the same pool of `to`, of the endpoint that has `position` here, if it is
+    /// there.
     pub fn translate(&self, pool: PoolId, position: u32, to: &Self) -> Option<u32> {
         let endpoint = self.pool(pool)?.endpoints.get(position as usize)?.id;
         let there = to.pool(pool)?.endpoints.iter();

@@ -13,7 +13,8 @@ use crate::config::{self, Pool};
 /// A backend address that leads nowhere.
 #[derive(Debug, Error)]
 #[error(
-    "pool {pool:?}: backend {address:?} can't be resolved: {reason}; write an IP address, or a name that this machine's resolver knows"
+    "pool {pool:?}: backend {address:?} can't be resolved: {reason}; write an IP address, or a \
+     name that this machine's resolver knows"
 )]
 pub struct ResolveError {
     pool: String,

@@ -1,4 +1,4 @@
-//! What the operator said of pools, with every name resolved.
+//! The configured pools, with every name resolved.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub struct Endpoint {
     /// The host that the operator wrote: a name, or an IP address. Of several that lead to the same
     /// address in one pool, the first.
     pub server_name: Arc<str>,
-    /// What is spoken to it.
+    /// The protocol that it speaks.
     pub protocol: Protocol,
     /// How its connections are secured.
     pub tls: Tls,
@@ -91,7 +91,7 @@ impl Endpoint {
     }
 }
 
-/// What is spoken to an endpoint.
+/// The protocol that an endpoint speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// One exchange at a time on each connection.

@@ -57,7 +57,7 @@ fn a_client_that_expects_100_is_refused_before_it_sends() {
 }
 
 #[test]
-fn early_hints_are_passed_on_to_those_who_know_them() {
+fn early_hints_are_forwarded_to_clients_of_http_1_1() {
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: X-Private\r\nX-Private: 1\r\n\r\n";
     let upstream =
         TestUpstream::answering([hints.as_bytes(), &response("200 OK", &[], "done")].concat());

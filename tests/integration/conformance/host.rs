@@ -255,11 +255,7 @@ fn facts(subject: &Subject) {
     );
     assert_ne!(alive[1], "0", "its latency is known: {did:?}");
     let dead: Vec<&str> = did[1].split(' ').collect();
-    assert_eq!(
-        (dead[0], dead[2]),
-        ("0", "true"),
-        "never set aside: {did:?}"
-    );
+    assert_eq!((dead[0], dead[2]), ("0", "true"), "never ejected: {did:?}");
     assert_ne!(dead[3], "0", "{did:?}");
     assert_eq!(did[2], "0 0 false 0", "out of range");
 }

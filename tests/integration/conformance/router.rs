@@ -27,7 +27,7 @@ pub const CASES: &[Case] = &[
         failed_is_skipped,
     ),
     (
-        "router: a backend that is set aside is skipped",
+        "router: an ejected backend is skipped",
         unhealthy_is_skipped,
     ),
     (
@@ -209,7 +209,7 @@ fn nobody(subject: &Subject) {
 }
 
 fn failed_is_skipped(subject: &Subject) {
-    // Two backends, one of them dead and never set aside: half of the requests are tried twice.
+    // Two backends, one of them dead and never ejected: half of the requests are tried twice.
     let before = counted(subject, "router");
     for _ in 0..40 {
         assert_eq!(subject.answers("retried.test", &tenant(b"retried")), 0);

@@ -139,7 +139,7 @@ fn a_response_that_lies_is_a_fault_in_every_hook() {
 }
 
 #[test]
-fn an_index_that_is_nobody_s_and_a_list_that_lies_are_faults() {
+fn an_index_out_of_range_and_a_list_that_lies_are_faults() {
     let c = Contained::probe("");
     let before = c.at_rest();
     for (what, bytes) in [
@@ -232,7 +232,7 @@ fn an_answer_that_is_really_huge_is_a_fault_and_never_copied() {
 }
 
 #[test]
-fn what_the_host_owns_is_refused_in_the_answer_of_every_hook() {
+fn the_hosts_fields_are_refused_in_the_answer_of_every_hook() {
     let c = Contained::probe("deadline = \"2s\"");
     let before = c.at_rest();
     for hook in HOOKS {

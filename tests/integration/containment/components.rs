@@ -86,7 +86,7 @@ fn a_component_with_flipped_bits_is_refused_or_contained() {
 }
 
 #[test]
-fn what_is_for_another_host_is_refused_in_the_words_that_help() {
+fn a_component_for_another_host_is_refused_with_advice() {
     let c = Contained::probe("deadline = \"2s\"");
     let before = c.at_rest();
     for (name, words) in [

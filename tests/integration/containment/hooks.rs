@@ -85,7 +85,7 @@ fn endless_recursion_in_every_hook_is_contained_and_named() {
 }
 
 #[test]
-fn memory_beyond_the_limit_in_every_hook_is_contained_and_told() {
+fn memory_beyond_the_limit_in_every_hook_is_contained_and_reported() {
     is_contained(&MEMORY, "2s");
 }
 
@@ -124,7 +124,7 @@ fn faults_of_all_kinds_in_a_row_are_contained() {
     let faults = [TRAP, LOOP, RECURSION, MEMORY, PANIC];
     for turn in 0..60 {
         let fault = &faults[turn % faults.len()];
-        // Whether it is asked or set aside for a while: the answer is that of the failure mode.
+        // Whether it is called or suspended for a while: the answer is that of the failure mode.
         c.told(HOOKS[turn % HOOKS.len()], fault.action)
             .assert_refusal(503);
         c.bystander.goes_on();

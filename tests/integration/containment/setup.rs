@@ -151,7 +151,7 @@ const SETUPS: &[Setup] = &[
 ];
 
 #[test]
-fn whatever_goes_wrong_in_setup_refuses_the_policy_and_changes_nothing() {
+fn every_failure_in_setup_refuses_the_policy_and_changes_nothing() {
     let c = Contained::probe("deadline = \"2s\"\nmemory = \"96MiB\"");
     let status = || {
         let answer = c.proxy.admin(Request::new("GET", "/policies/bad"));

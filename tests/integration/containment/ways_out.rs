@@ -7,7 +7,7 @@ const NOWHERE: &str = "tcp denied,denied udp denied,denied names denied,denied,d
                        arguments 0 folder none";
 
 #[test]
-fn there_is_no_way_out() {
+fn a_policy_has_no_way_out() {
     let c = Contained::new(&guest("outward"), "deadline = \"2s\"");
     for _ in 0..20 {
         let answer = c.ask(request());

@@ -22,7 +22,7 @@ fn sticky_cookie_brings_a_client_back() {
 }
 
 #[test]
-fn canary_by_header_serves_who_asks_and_nobody_else() {
+fn canary_by_header_serves_only_clients_that_ask() {
     let settings = "header = \"x-canary\"\nlabel = \"track\"\nvalue = \"canary\"";
     let kitchen = Kitchen::new(
         "canary-by-header",
@@ -46,7 +46,7 @@ fn canary_by_header_serves_who_asks_and_nobody_else() {
 }
 
 #[test]
-fn blue_green_by_time_goes_by_the_moment() {
+fn blue_green_by_time_follows_the_clock() {
     let labels = ["{ color = \"blue\" }", "{ color = \"green\" }"];
     for (at, serves) in [("2020-01-01T00:00:00Z", "1"), ("2099-01-01T00:00:00Z", "0")] {
         let settings = format!("from = \"blue\"\nto = \"green\"\nat = \"{at}\"\nover = 60");
@@ -58,7 +58,7 @@ fn blue_green_by_time_goes_by_the_moment() {
 }
 
 #[test]
-fn geographic_goes_by_the_clients_network() {
+fn geographic_follows_the_clients_network() {
     let settings =
         "default = \"us\"\nnetworks = { \"127.0.1.0/24\" = \"eu\", \"127.0.1.128/25\" = \"asia\" }";
     let labels = [
@@ -99,7 +99,7 @@ fn ab_cookie_assigns_and_keeps() {
 }
 
 #[test]
-fn maintenance_page_is_for_everybody_but_those_who_do_it() {
+fn maintenance_page_is_for_all_but_the_maintainers() {
     let settings = "retry-after = 60\npage = \"<p>later\"\nallow = [\"127.0.1.0/24\"]\nexcept = [\"/health\"]\n\
                     bypass = { field = \"x-maintenance\", value = \"let me in\" }";
     let kitchen = Kitchen::new("maintenance-page", settings, &["{}"]);

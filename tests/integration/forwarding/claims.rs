@@ -4,7 +4,7 @@ use super::{forwarded, with};
 use crate::fixtures::{Request, TestProxy, TestUpstream};
 
 #[test]
-fn the_backend_is_told_who_asked_how_and_for_what() {
+fn the_backend_gets_client_scheme_and_host() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
     let request = forwarded(&proxy, &upstream, &[]);
@@ -235,7 +235,7 @@ fn a_trusted_proxy_does_not_contradict_what_was_decided_of_its_words() {
 }
 
 #[test]
-fn the_way_is_believed_up_to_what_is_no_address() {
+fn the_hops_are_believed_up_to_a_member_that_is_not_an_address() {
     let upstream = TestUpstream::named("a");
     let proxy = with(&upstream, "trusted = [\"127.0.0.0/8\", \"10.0.0.0/8\"]");
     for (fields, list) in [
@@ -320,7 +320,7 @@ fn what_a_trusted_proxy_contradicts_itself_in_is_refused_and_says_how_to_settle_
 }
 
 #[test]
-fn one_fact_is_told_in_one_way() {
+fn one_fact_reaches_the_backend_in_one_way() {
     let upstream = TestUpstream::named("a");
     let proxy = with(&upstream, "trusted = [\"127.0.0.1\"]");
     for (fields, scheme, host) in [

@@ -79,7 +79,9 @@ fn a_compiling_process_that_others_end_is_a_refusal_and_the_next_one_compiles() 
         let number = signal.as_raw();
         assert_eq!(answer.status, 422, "{}", answer.text());
         assert!(
-            answer.text().contains(&format!("ended by signal {number}"))
+            answer
+                .text()
+                .contains(&format!("killed by signal {number}"))
                 && answer.text().contains("deploy")
         );
         assert!(matches!(
@@ -147,7 +149,7 @@ fn without_descriptors_nothing_is_compiled_and_with_some_it_is_again() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_process_that_compiles_has_given_up_what_it_could_harm() {
+fn the_process_that_compiles_has_given_up_its_rights() {
     let mut child = command();
     // It waits for its order.
     child

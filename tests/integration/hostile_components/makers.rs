@@ -140,27 +140,27 @@ pub fn all() -> Vec<Hostile> {
         (
             "nested component types",
             nested_types(0x41, 12_000),
-            "nested more deeply",
+            "nested too deeply",
         ),
         (
             "nested instance types",
             nested_types(0x42, 12_000),
-            "nested more deeply",
+            "nested too deeply",
         ),
         (
             "types nested very deeply",
             nested_types(0x41, 300_000),
-            "nested more deeply",
+            "nested too deeply",
         ),
         (
             "nested components",
             nested_components(6_000),
-            "components within each other",
+            "levels of nested components",
         ),
         (
             "a few nested components too many",
             nested_components(40),
-            "components within each other",
+            "levels of nested components",
         ),
         (
             "many components",

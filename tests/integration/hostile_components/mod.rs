@@ -52,7 +52,7 @@ fn beside_a_bystander(proxy: &TestProxy, work: impl FnOnce()) -> usize {
 }
 
 #[test]
-fn a_running_proxy_refuses_them_by_their_limit_and_nobody_else_notices() {
+fn a_running_proxy_refuses_them_by_their_limit_and_serves_on() {
     let upstream = TestUpstream::named("there");
     let proxy = started(&upstream);
     assert_eq!(proxy.get("mine.test", "/").status, 200);

@@ -95,7 +95,7 @@ fn few_file_descriptors_are_shared_out_and_the_admin_listener_goes_on() {
 }
 
 #[test]
-fn so_few_file_descriptors_that_nobody_could_be_served_are_a_sentence_at_the_start() {
+fn too_few_file_descriptors_are_a_sentence_at_the_start() {
     for few in [40, 64] {
         let (mut command, _scratch, _upstream) =
             with_limits(&format!("ulimit -n {few}"), "127.0.0.1:0");

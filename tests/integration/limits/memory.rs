@@ -43,7 +43,7 @@ fn little_address_space_makes_the_pool_smaller_or_does_without_it() {
             proxy
                 .stderr
                 .text()
-                .contains("there is no pool of policy instances"),
+                .contains("the pool of policy instances can't be reserved"),
             !pool,
             "{gib} GiB"
         );

@@ -59,7 +59,7 @@ fn a_canary_that_has_stood_its_trial_is_promoted() {
 }
 
 #[test]
-fn a_canary_that_nobody_asked_is_not_promoted() {
+fn a_canary_without_a_request_is_not_promoted() {
     let o = operated();
     let exit = o.policy("deploy mine last.wasm --mode canary --percent 100 --promote-after 1s");
     assert_eq!(exit.code, Some(1), "{exit:?}");

@@ -57,7 +57,7 @@ fn response_fields_are_set_appended_and_removed() {
 }
 
 #[test]
-fn what_the_host_owns_can_not_be_written() {
+fn the_hosts_fields_can_not_be_written() {
     let p = probed();
     for name in [
         "transfer_encoding",
@@ -112,7 +112,7 @@ fn what_the_host_owns_can_not_be_written() {
 }
 
 #[test]
-fn a_response_has_one_date_whatever_a_policy_makes_of_it() {
+fn a_response_has_one_date_after_any_edit() {
     let ours = "Sun, 06 Nov 1994 08:49:37 GMT";
     for (date, edits) in [
         (None, vec!["set=Date"]),

@@ -121,7 +121,7 @@ fn standard_error_that_takes_nothing_changes_no_exit_code() {
 }
 
 #[test]
-fn a_start_that_fails_tells_every_line_of_why() {
+fn a_failed_start_logs_every_line_of_the_reason() {
     let scratch = scratch();
     let mistakes: String = (0..50).map(|n| format!("nonsense-{n} = 1\n")).collect();
     scratch.write(
@@ -144,7 +144,7 @@ fn a_start_that_fails_tells_every_line_of_why() {
 }
 
 #[test]
-fn an_access_log_that_nobody_reads_is_refused_and_does_not_hold_the_start() {
+fn an_access_log_without_a_reader_is_refused_and_does_not_hold_the_start() {
     let scratch = scratch();
     let made = Command::new("mkfifo")
         .arg(scratch.path().join("fifo"))

@@ -97,7 +97,7 @@ fn a_reader_of_standard_error_that_leaves_later_costs_lines_only() {
 }
 
 #[test]
-fn closed_descriptors_are_no_obstacle() {
+fn closed_descriptors_do_not_stop_the_proxy() {
     let (upstream, scratch) = (TestUpstream::named("a"), Scratch::new());
     let config = chatty(&upstream, &scratch);
     scratch.write(
@@ -121,7 +121,7 @@ fn closed_descriptors_are_no_obstacle() {
 }
 
 #[test]
-fn standard_error_that_nobody_reads_holds_neither_requests_nor_the_stop() {
+fn unread_standard_error_holds_neither_requests_nor_the_stop() {
     let (upstream, scratch) = (TestUpstream::named("a"), Scratch::new());
     let config = chatty(&upstream, &scratch);
     let (mut reader, writer) = small_pipe();
@@ -183,7 +183,7 @@ fn flood_the_access_log(data: SocketAddr, admin: SocketAddr) {
 }
 
 #[test]
-fn standard_output_that_nobody_reads_holds_neither_requests_nor_the_stop() {
+fn unread_standard_output_holds_neither_requests_nor_the_stop() {
     for (signals, code) in [(&["TERM"][..], 0), (&["INT", "INT"], 130)] {
         let (upstream, scratch) = (TestUpstream::named("a"), Scratch::new());
         let config = format!(

@@ -43,7 +43,7 @@ fn a_proxy_that_serves_lives_through_every_signal_without_a_meaning() {
 }
 
 #[test]
-fn quit_and_a_used_up_cpu_time_finish_what_is_in_flight() {
+fn quit_and_a_used_up_cpu_time_finish_requests_in_flight() {
     for signal in ["QUIT", "XCPU"] {
         let (upstream, gate) = gated();
         let mut proxy = TestProxy::in_front_of(&upstream);

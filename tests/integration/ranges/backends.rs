@@ -47,7 +47,7 @@ fn an_empty_representation_has_no_byte_to_give() {
 }
 
 #[test]
-fn a_backend_that_knows_ranges_is_left_to_it() {
+fn a_backend_that_supports_ranges_cuts_them_itself() {
     let upstream = TestUpstream::replying(|request| match request.value("range").as_deref() {
         Some("bytes=0-9") => response(
             "206 Partial Content",

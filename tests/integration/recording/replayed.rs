@@ -233,7 +233,7 @@ fn first_recorded() -> TestProxy {
 }
 
 #[test]
-fn a_recording_under_way_with_a_shadow_replays_what_the_active_one_did() {
+fn a_recording_with_a_shadow_replays_the_active_generation() {
     let backends: Vec<_> = (0..4)
         .map(|n| TestUpstream::named(&n.to_string()))
         .collect();

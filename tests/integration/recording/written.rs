@@ -40,7 +40,7 @@ fn field(list: &Value, name: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_request_is_told_with_all_that_was_asked_about_it() {
+fn a_request_is_recorded_with_all_its_calls() {
     let backend = TestUpstream::answering(response("200 OK", &[("X-From", "backend")], "served"));
     let mut proxy = probed(ALL, &[&backend]);
     let ask = Request::new("GET", "/a?b=c")
@@ -132,7 +132,7 @@ fn a_request_is_told_with_all_that_was_asked_about_it() {
 }
 
 #[test]
-fn attempts_faults_and_refusals_are_told() {
+fn attempts_faults_and_refusals_are_recorded() {
     let backend = TestUpstream::named("served");
     let (_held, dead) = refusing_address();
     let mut proxy = TestProxy::builder()
@@ -286,7 +286,7 @@ fn a_request_whose_record_takes_too_much_is_left_out_whole_and_counted() {
 }
 
 #[test]
-fn each_generation_is_in_the_lineup_of_what_it_decided() {
+fn each_generation_is_in_the_lineup_of_its_decisions() {
     let backend = TestUpstream::named("served");
     let mut proxy = TestProxy::builder()
         .file("mine.wasm", guest("pick-first"))

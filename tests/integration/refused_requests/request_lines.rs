@@ -188,7 +188,7 @@ fn a_tunnel_is_refused_with_an_answer() {
 }
 
 #[test]
-fn a_trace_would_show_a_script_what_it_must_not_see() {
+fn a_trace_is_refused_because_it_would_show_secrets_to_a_script() {
     let upstream = TestUpstream::named("reached");
     let proxy = TestProxy::in_front_of(&upstream);
     let answer = proxy.ask(b"TRACE / HTTP/1.1\r\nHost: a.test\r\nCookie: secret=1\r\n\r\n");

@@ -62,7 +62,7 @@ fn a_policy_is_measured() {
 }
 
 #[test]
-fn settings_and_scenarios_say_what_is_asked() {
+fn settings_and_scenarios_define_the_calls() {
     let scratch = Scratch::new();
     let settings = r#"{"header": "x-tenant", "routes": {"tenant-one": "10.0.0.1:80"}}"#;
     let hooks = |json: &Value| {
@@ -110,7 +110,7 @@ fn ranges_are_asked_for_where_a_policy_checks_them() {
 }
 
 #[test]
-fn it_is_told_as_a_table_too() {
+fn the_results_are_a_table_too() {
     let scratch = Scratch::new();
     let text = well(
         scratch.path(),
@@ -127,7 +127,7 @@ fn it_is_told_as_a_table_too() {
 }
 
 #[test]
-fn slips_and_refusals_are_told() {
+fn slips_and_refusals_are_reported() {
     let scratch = Scratch::new();
     let settings = |text| {
         [
@@ -153,7 +153,7 @@ fn slips_and_refusals_are_told() {
 }
 
 #[test]
-fn scenarios_that_are_not_measured_are_told() {
+fn scenarios_that_are_not_measured_are_counted() {
     let scratch = Scratch::new();
     let of = |text: &str| {
         scratch.write("scenarios.toml", text);

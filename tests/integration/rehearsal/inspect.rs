@@ -23,7 +23,7 @@ fn a_policy_is_described() {
         "waypost:policy/store@0.1.0 (",
         "compare-and-set",
         "sha256:",
-        "a proxy would take it",
+        "a proxy would accept it",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -78,7 +78,7 @@ fn json_has_it_all() {
 }
 
 #[test]
-fn what_would_be_refused_is_described_all_the_same_and_says_why() {
+fn a_refused_component_is_described_with_the_reason() {
     let scratch = Scratch::new();
     for (guest, told) in [
         ("core-module", &["core module", "refused"][..]),
@@ -88,11 +88,11 @@ fn what_would_be_refused_is_described_all_the_same_and_says_why() {
         ),
         (
             "other-version",
-            &["waypost:policy@", "it speaks `waypost:policy@0.1.0`"],
+            &["waypost:policy@", "the host speaks `waypost:policy@0.1.0`"],
         ),
         (
             "other-import-version",
-            &["waypost:policy@", "it speaks `waypost:policy@0.1.0`"],
+            &["waypost:policy@", "the host speaks `waypost:policy@0.1.0`"],
         ),
         (
             "wants-vault",
@@ -100,7 +100,10 @@ fn what_would_be_refused_is_described_all_the_same_and_says_why() {
         ),
         (
             "wrong-types",
-            &["refused", "is not of the type that the contract gives it"],
+            &[
+                "refused",
+                "does not have the type that the contract defines",
+            ],
         ),
     ] {
         let exit = policy(scratch.path(), &["inspect", &test_guest(guest)]);
@@ -117,7 +120,7 @@ fn what_would_be_refused_is_described_all_the_same_and_says_why() {
             );
         }
         assert!(
-            exit.stdout.contains("sha256:") && !exit.stdout.contains("a proxy would take it"),
+            exit.stdout.contains("sha256:") && !exit.stdout.contains("a proxy would accept it"),
             "{}",
             exit.stdout
         );
@@ -201,7 +204,7 @@ fn a_component_that_ends_the_process_that_reads_it_is_described_from_outside_and
 }
 
 #[test]
-fn wasi_is_told_apart() {
+fn wasi_is_listed_separately() {
     let scratch = Scratch::new();
     let exit = policy(
         scratch.path(),

@@ -88,7 +88,7 @@ fn files_that_are_not_there_are_a_slip() {
 }
 
 #[test]
-fn what_is_no_component_is_told_by_all_alike() {
+fn a_file_that_is_not_a_component_gets_the_same_error_from_all_commands() {
     let scratch = with_scenarios("[[scenario]]\nname = \"a\"\n");
     scratch.write("text.wasm", "hello");
     let core = repository()

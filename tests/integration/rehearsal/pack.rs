@@ -56,7 +56,7 @@ fn a_module_with_types_becomes_the_component_that_the_usual_tool_makes() {
     assert!(
         inspected
             .stdout
-            .contains("`waypost policy pack` makes a component of it"),
+            .contains("`waypost policy pack` converts it into a component"),
         "{}",
         inspected.stdout
     );

@@ -48,7 +48,7 @@ fn failing(scenarios: &str) -> String {
 }
 
 #[test]
-fn a_hook_sees_what_the_scenario_says() {
+fn a_hook_sees_the_request_of_the_scenario() {
     assert_passes(
         r#"
         [settings]
@@ -167,7 +167,7 @@ fn an_expected_fault_hides_no_other() {
 }
 
 #[test]
-fn what_is_stored_while_it_is_loaded_goes_by_the_scenario_s_time() {
+fn entries_of_the_setup_have_the_scenario_s_time() {
     let scratch = with_scenarios(
         r#"
         [[scenario]]
@@ -196,7 +196,7 @@ fn what_is_stored_while_it_is_loaded_goes_by_the_scenario_s_time() {
 }
 
 #[test]
-fn what_is_said_of_one_pool_is_not_said_of_another() {
+fn facts_of_one_pool_do_not_apply_to_another() {
     assert_passes(
         r#"
         [settings]
@@ -259,7 +259,7 @@ fn steps_share_counters_and_the_store_and_scenarios_do_not() {
 }
 
 #[test]
-fn a_retry_is_told_what_failed() {
+fn a_retry_sees_the_failed_attempts() {
     assert_passes(
         r#"
         [[scenario]]

@@ -101,7 +101,7 @@ fn a_refused_policy_is_healed_by_a_deployment() {
 }
 
 #[test]
-fn what_the_operator_wrote_decides_while_a_policy_is_absent() {
+fn the_operators_on_failure_decides_while_a_policy_is_absent() {
     let upstream = TestUpstream::named("served");
     for (written, status) in [("\"next\"", 200), ("\"random\"", 200), ("451", 451)] {
         let proxy = guarded(
@@ -125,7 +125,7 @@ fn what_the_operator_wrote_decides_while_a_policy_is_absent() {
 }
 
 #[test]
-fn a_missing_file_stops_the_start_and_check_says_what_its_routes_would_answer() {
+fn a_missing_file_stops_the_start_and_check_lists_the_answers_of_its_routes() {
     let folder = crate::fixtures::Scratch::new();
     folder.write(
         "waypost.toml",

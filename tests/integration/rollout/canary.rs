@@ -154,7 +154,7 @@ fn a_canary_whose_requests_fail_more_often_is_withdrawn() {
 }
 
 #[test]
-fn answers_below_500_are_no_failure() {
+fn answers_below_500_are_not_failures() {
     let d = deployed(1, "", "[rollout]\nmin-requests = 5");
     d.deploy("?mode=canary&percent=50&by=request", "probe");
     for _ in 0..40 {

@@ -17,7 +17,7 @@ fn asked(token: &str) -> Request {
 }
 
 #[test]
-fn the_response_tells_how_the_request_was_decided() {
+fn the_response_shows_how_the_request_was_decided() {
     let d = deployed(1, "", "");
     let answer = d.proxy.ask(asked(&token(&d.proxy)).bytes());
     assert_eq!(answer.value("cache-control").as_deref(), Some("no-store"));
@@ -57,7 +57,7 @@ fn without_a_token_of_ours_there_is_no_trace_and_the_field_goes_no_further() {
 }
 
 #[test]
-fn a_canary_a_shadow_and_a_failed_attempt_are_told_as_such() {
+fn a_canary_a_shadow_and_a_failed_attempt_are_shown_as_such() {
     let (_held, dead) = refusing_address();
     let last = TestUpstream::named("last");
     let proxy = TestProxy::builder()

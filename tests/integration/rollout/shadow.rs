@@ -127,7 +127,7 @@ fn a_policy_that_reads_the_clock_and_draws_is_given_the_same() {
 }
 
 #[test]
-fn a_shadow_that_fails_harms_nobody_and_is_withdrawn() {
+fn a_shadow_that_fails_harms_no_request_and_is_withdrawn() {
     let d = deployed(1, "", "");
     d.deploy("?mode=shadow", "probe");
     for _ in 0..30 {

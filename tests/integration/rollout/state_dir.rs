@@ -63,7 +63,7 @@ fn decides(proxy: &TestProxy) -> String {
 }
 
 #[test]
-fn after_two_deployments_and_a_rollback_a_restart_comes_back_with_the_former_one() {
+fn after_two_deployments_and_a_rollback_a_restart_restores_the_previous_one() {
     let kept = Kept::new();
     let proxy = kept.start();
     let former = said(put(&proxy, "pick-last"));

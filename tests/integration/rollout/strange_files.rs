@@ -67,7 +67,7 @@ fn a_component_that_became_something_strange_holds_up_no_other() {
 }
 
 #[test]
-fn no_command_reads_what_is_no_file() {
+fn no_command_reads_a_special_file() {
     for (what, strange) in STRANGE {
         let scratch = Scratch::new();
         strange(&scratch.path().join("strange"));

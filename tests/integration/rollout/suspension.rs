@@ -143,7 +143,7 @@ fn many_clients_together_suspend_it_for_a_while_and_a_guard_stays_shut() {
 }
 
 #[test]
-fn faults_that_cost_little_are_held_against_nobody() {
+fn cheap_faults_pause_no_client() {
     let (proxy, _backend) = probe("deadline = \"1s\"\non-failure = 503");
     for n in 1..=30 {
         assert_eq!(told(&proxy, address(1), "trap"), 503);

@@ -4,7 +4,7 @@ use super::{backend, begun, pool_of};
 use crate::fixtures::{Client, Gate, Request, TestUpstream, eventually, get};
 
 #[test]
-fn a_slow_client_is_told_so_and_counted() {
+fn a_slow_client_gets_a_reason_and_is_counted() {
     let upstream = backend(&Gate::new());
     let proxy = pool_of(&upstream, 1, "max-connections = 1\nslow-client = \"100ms\"");
     let mut slow = proxy.client();

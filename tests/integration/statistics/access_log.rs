@@ -17,7 +17,7 @@ fn every_request_has_a_line_in_the_access_log() {
 
 /// The time is that of the request's head, and the duration goes to the end of the response.
 #[test]
-fn a_line_of_the_access_log_tells_when_for_how_long_from_whom_and_by_whom() {
+fn a_line_of_the_access_log_has_time_duration_client_and_backend() {
     const TAKES: Duration = Duration::from_millis(150);
     let upstream = TestUpstream::replying(|_| {
         std::thread::sleep(TAKES);
@@ -69,7 +69,7 @@ fn a_line_of_the_access_log_tells_when_for_how_long_from_whom_and_by_whom() {
 }
 
 #[test]
-fn a_line_of_the_access_log_is_json_whatever_the_client_wrote() {
+fn a_line_of_the_access_log_is_json_for_any_request() {
     let upstream = TestUpstream::start(|connection| {
         connection.request();
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");

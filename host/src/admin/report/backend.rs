@@ -1,4 +1,4 @@
-//! What is reported of a backend.
+//! The report on a backend.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What is reported of a policy.
+//! The report on a policy.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};

@@ -56,7 +56,7 @@ async fn an_unknown_path_lists_what_there_is() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_ones() {
+async fn a_wrong_method_gets_a_list_of_the_right_ones() {
     let admin = TestAdmin::start(None).await;
     for path in ["/stats", "/metrics", "/policies", "/healthz", "/readyz"] {
         let answer = admin.ask("DELETE", path, "", b"").await;

@@ -289,7 +289,7 @@ async fn what_a_request_asks_for_reaches_the_control_side() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_told_and_asks_for_nothing() {
+async fn a_senseless_request_is_refused_and_changes_nothing() {
     let admin = TestAdmin::start(None).await;
     for (method, target, status) in [
         ("PUT", "/policies/spread?mode=canary", 400),

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_deploying_goes_by_means_what_it_says() {
+fn the_rollout_section_is_read_key_by_key() {
     let hex = "0123456789abcdef".repeat(4);
     let config = load(&format!(
         "state-dir = \"state\"\n[rollout]\nmax-faults = 1\nfailure-margin = 2.5\n\
@@ -52,7 +52,7 @@ fn what_deploying_goes_by_means_what_it_says() {
 }
 
 #[test]
-fn wrong_values_of_what_deploying_goes_by_are_errors() {
+fn wrong_values_of_the_rollout_section_are_errors() {
     let digest = |written: &str| format!("[policies.random]\ndigest = {written}");
     let too_short = format!("\"sha256:{}\"", "a".repeat(63));
     let no_hex = format!("\"sha256:{}g\"", "a".repeat(63));

@@ -106,7 +106,7 @@ fn the_same_host_and_path_twice_is_an_error_that_names_both() {
 }
 
 #[test]
-fn all_errors_are_told_from_top_to_bottom_and_none_twice() {
+fn all_errors_are_reported_from_top_to_bottom_and_once() {
     let text = "workers = 0\n[[routes]]\npool = \"p\"\npolicies = [\"q\"]\n[pools.p]\n\
         [policies.q]\ndeadline = \"x\"\n";
     let lines: Vec<_> = errors(text)
@@ -132,7 +132,7 @@ fn a_token_opens_the_admin_listener_and_stays_out_of_debug_output() {
 }
 
 #[test]
-fn what_is_probably_not_meant_is_a_warning() {
+fn a_probable_mistake_is_a_warning() {
     let config = load(
         "[hosts]\n\"*\" = [\"b\", \"B:80\"]\n[pools.idle]\nbackends = \"c\"\n\
             [policies.least-loaded]",

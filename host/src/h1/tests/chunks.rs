@@ -78,7 +78,7 @@ fn trailers_say_nothing_that_a_head_may_not_say() {
 
 /// A backend that is silent between two chunks owes nothing: an event stream may be.
 #[test]
-fn what_a_chunked_body_owes_is_what_it_has_announced() {
+fn a_chunked_body_owes_the_bytes_that_it_announced() {
     for (body, owes) in [
         ("", false),
         ("5", true),

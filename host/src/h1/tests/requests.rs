@@ -168,7 +168,7 @@ fn names_in_connection_are_looked_at_once() {
 }
 
 #[test]
-fn a_request_for_a_tunnel_has_no_path_of_a_former_request() {
+fn a_request_for_a_tunnel_keeps_no_path_of_the_previous_request() {
     let mut head = RequestHead::default();
     parse_request(
         &mut head,

@@ -3,8 +3,8 @@
 //!
 //! The normal form has unreserved characters decoded, hexadecimal digits in upper case, slashes
 //! merged and dot segments resolved (RFC 3986 section 6.2.2; merging is what nginx, Envoy and most
-//! file systems do). What is left encoded means the same to every server, but for a few constructs:
-//! `%2F`, backslashes, `;`, NUL, overlong UTF-8 and what is encoded twice.
+//! file systems do). The result means the same to every server, except for a few constructs: `%2F`,
+//! backslashes, `;`, NUL, overlong UTF-8 and characters that are encoded twice.
 
 mod normal;
 mod notes;

@@ -14,8 +14,8 @@ pub(super) fn is_plain(path: &[u8]) -> bool {
     })
 }
 
-/// Writes the normal form of a path to `normal`, or leaves that empty if the path is its own normal
-/// form, and says what was found. What is no path (`*`) is its own.
+/// Writes the normal form of a path to `normal`, or leaves that empty if the path is already in
+/// normal form. Returns what was found. `*` is not a path and stays as it is.
 pub fn normalise(path: &str, normal: &mut String) -> PathNotes {
     normal.clear();
     let mut notes = PathNotes::default();
@@ -34,7 +34,7 @@ pub fn normalise(path: &str, normal: &mut String) -> PathNotes {
     if bytes == path.as_bytes() {
         bytes.clear();
     }
-    // The path was visible ASCII, and what was decoded is.
+    // The path was visible ASCII, and the decoded characters are.
     *normal = String::from_utf8(bytes).unwrap_or_default();
     notes
 }
@@ -71,7 +71,8 @@ pub fn literal(path: &str) -> String {
     literal
 }
 
-/// Merges slashes and resolves dot segments in place: what is written never overtakes what is read.
+/// Merges slashes and resolves dot segments in place: the writing position never passes the reading
+/// position.
 pub(super) fn resolve(path: &mut Vec<u8>, notes: &mut PathNotes) {
     let (mut read, mut written, mut directory, mut empty) = (0, 0, true, false);
     while read < path.len() {

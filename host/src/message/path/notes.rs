@@ -1,6 +1,6 @@
-//! What is noted of a path while its normal form is made.
+//! Notes about a path, taken while its normal form is made.
 
-/// What a path holds that servers read differently, as a set of bits.
+/// Constructs in a path that servers read differently, as a set of bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PathNotes(pub(super) u16);
 
@@ -11,7 +11,7 @@ impl PathNotes {
     pub(super) const NUL: u16 = 1 << 3;
     pub(super) const OVERLONG: u16 = 1 << 4;
     pub(super) const TWICE: u16 = 1 << 5;
-    /// `%5C`: who takes a backslash for a slash need not take this for one.
+    /// `%5C`: a server that reads a backslash as a slash may not read this as one.
     pub(super) const ENCODED_BACKSLASH: u16 = 1 << 6;
     /// Those for which a server may find other segments than the normal form has.
     pub(super) const AMBIGUOUS: u16 = (1 << 7) - 1;
@@ -39,7 +39,7 @@ impl PathNotes {
         self.has(Self::AMBIGUOUS | Self::EMPTY_BEFORE_DOTS | Self::DOTS | Self::LEADING)
     }
 
-    /// What is wrong with the path where only paths are taken that all servers read alike.
+    /// The fault of a path where only paths are accepted that all servers read alike.
     pub fn fault(self) -> Option<&'static str> {
         const FAULTS: [(u16, &str); 10] = [
             (

@@ -2,7 +2,8 @@
 
 use super::PathNotes;
 
-/// Decodes what means the same decoded, and what a server decodes that has these peculiarities.
+/// Decodes the characters that mean the same decoded, and those that a server with these
+/// peculiarities decodes.
 pub(super) fn decode(path: &[u8], peculiar: u16, out: &mut Vec<u8>, notes: &mut PathNotes) {
     let mut rest = path;
     while let Some((&first, after)) = rest.split_first() {

@@ -4,8 +4,8 @@ use super::PathNotes;
 use super::normal::resolve;
 use super::octets::decode;
 
-/// Ambiguous constructs in one path up to which every combination is looked at. No real path has so
-/// many.
+/// Ambiguous constructs in one path up to which every combination is looked at. Real paths have
+/// fewer.
 const MOST_AT_ONCE: u32 = 4;
 /// How often a server may decode.
 const ROUNDS: usize = 4;
@@ -21,10 +21,10 @@ pub struct Reading {
 
 /// The other ways in which servers read an ambiguous path; `None` if there are too many.
 ///
-/// A server may decode more than others, and whatever it has decoded it may resolve in the normal
-/// way, without merging slashes before that (RFC 3986 section 5.2.4 as it stands), after it took an
-/// authority off (as a URL parser does that is given the target as a relative reference), or not at
-/// all before it looks for a rule.
+/// A server may decode more than others. It may then resolve the result in the normal way; without
+/// merging slashes first (RFC 3986 section 5.2.4 to the letter); after it removed an authority (as
+/// a URL parser does with the target as a relative reference); or not at all before it matches a
+/// rule.
 pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = Reading>> {
     let mut present = notes.0;
     let mut unwrapped = path.as_bytes().to_vec();
@@ -126,7 +126,7 @@ fn merged(path: &[u8]) -> Vec<u8> {
     merged
 }
 
-/// Takes off what was encoded twice, or more often, and notes what comes to light.
+/// Removes double and deeper encoding, and notes the constructs that this reveals.
 fn unwrap(mut path: Vec<u8>, notes: &mut PathNotes) -> Vec<u8> {
     for _ in 0..ROUNDS {
         let mut decoded = Vec::with_capacity(path.len());

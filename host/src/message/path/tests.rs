@@ -163,7 +163,7 @@ fn other_readings_are_all_found() {
         ("/\\g/admin", "/admin"),
         ("/%2Fg/admin", "/admin"),
         ("//g:80//x/../admin", "/admin"),
-        // A URL parser takes backslashes for slashes, and not what is encoded.
+        // A URL parser takes backslashes for slashes, but not encoded ones.
         ("/x\\..\\admin\\z%5c..%5c..\\y", "/admin/z%5C..%5C../y"),
         // Nothing is resolved.
         ("/admin/../x", "/admin/../x"),

@@ -119,7 +119,7 @@ async fn a_peer_that_ends_its_side_has_left_only_where_that_counts() {
 }
 
 #[tokio::test]
-async fn what_a_client_is_told_last_arrives_before_the_end() {
+async fn the_last_bytes_for_a_client_arrive_before_the_end() {
     for (mut theirs, ours) in of_each_kind().await {
         ours.send_off(b"go away");
         let mut all = Vec::new();
@@ -129,7 +129,7 @@ async fn what_a_client_is_told_last_arrives_before_the_end() {
 }
 
 #[tokio::test]
-async fn a_reset_is_no_end() {
+async fn a_reset_is_not_an_end() {
     let (theirs, ours) = pair().await;
     ours.reset_when_dropped();
     drop(ours);

@@ -126,10 +126,10 @@ async fn a_wait_ends_with_its_time_whichever_way_it_is() {
     );
 }
 
-/// What a client has acknowledged is noted by the write that waits, if it was asked for, and
-/// never of a backend.
+/// A write that waits notes what a client has acknowledged, if that was requested, and never does
+/// so for a backend.
 #[tokio::test]
-async fn a_write_that_waits_for_a_client_notes_what_is_unacknowledged_when_it_is_asked() {
+async fn a_write_that_waits_for_a_client_notes_unacknowledged_bytes_on_request() {
     for (wait, asked, noted) in [
         (Wait::ClientWrite, true, true),
         (Wait::ClientWrite, false, false),

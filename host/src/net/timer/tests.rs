@@ -126,7 +126,7 @@ fn a_wait_began_when_its_deadline_was_set() {
 }
 
 #[test]
-fn a_sweep_wakes_what_is_due_and_forgets_what_is_gone() {
+fn a_sweep_wakes_due_tasks_and_forgets_closed_connections() {
     let timers = long_ago(10_000);
     let wakes = Arc::new(Wakes::default());
     let [due, later, none, gone] = std::array::from_fn(|_| timers.register());
@@ -224,7 +224,7 @@ async fn a_limit_ends_with_the_future_or_with_its_time_and_leaves_no_deadline() 
 }
 
 #[test]
-fn what_a_client_is_waited_for_is_what_it_sends_before_what_it_takes_before_whether_it_is_there() {
+fn a_client_is_slow_in_sending_before_reading_before_hiding() {
     let (timers, timer) = at(1_000);
     let patience = Duration::from_secs(1);
     let slowness = || timer.slowness(|_| patience);

@@ -178,7 +178,7 @@ async fn nothing_outside_of_the_directory_and_nothing_special_is_served() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_served_is_told_at_the_start() {
+async fn an_unusable_directory_is_reported_at_the_start() {
     let refused = |name: &str, dir: Option<&Path>| {
         let options = OriginOptions {
             name: name.to_owned(),

@@ -71,7 +71,7 @@ impl Words<'_, '_> {
         }
     }
 
-    /// A local plus the length's local, less what is on the stack afterwards: nothing is left out.
+    /// The end of a region: a local plus the length's local.
     fn end_of(&mut self, start: u32, length: ValType) {
         self.0.local_get(start).local_get(LENGTH);
         self.widen(length);

@@ -21,7 +21,7 @@ pub(super) mod section {
     pub const COMPONENT: u8 = 4;
 }
 
-/// What is wrong with bytes that can't be rewritten.
+/// Why bytes can't be rewritten.
 #[derive(Debug)]
 pub struct Unreadable(pub String);
 

@@ -1,4 +1,4 @@
-//! What the instructions of a module can name, read from its sections.
+//! The index spaces that a module's instructions refer to, read from its sections.
 
 use wasm_encoder::{Function, ValType};
 use wasmparser::{
@@ -11,7 +11,7 @@ use super::instruction::Bulk;
 use super::pieces::{fill, transfer};
 use super::sections::{Result, Section, section};
 
-/// What the instructions of a module can name.
+/// The index spaces that a module's instructions refer to.
 #[derive(Debug, Default)]
 pub(super) struct Spaces {
     pub types: u32,

@@ -10,16 +10,15 @@ use wasmparser::Operator;
 /// `loop end`, which takes nothing from the stack and leaves nothing there.
 pub(super) const LOOK: [u8; 3] = [0x03, 0x40, 0x0b];
 
-/// So many nanoseconds, about, may pass without a look.
+/// About this many nanoseconds may pass without a check.
 const MOST: u32 = 20_000;
-/// What an instruction is charged that touches memory, which may be a page that nobody has touched
-/// yet, or computes ...
+/// The price of an instruction that touches memory, where a page may be fresh, or that computes ...
 const USUAL: u32 = 20;
 /// ... and one that takes as long as a division, calls the engine, or calls a function that returns
 /// long after its own look.
 const SLOW: u32 = 50;
 
-/// One function, as far as it was read: what the longest way to here has cost since its last look.
+/// One function, as far as it was read: the cost of the longest path to here since its last check.
 #[derive(Debug)]
 pub(super) struct Straight {
     /// `None` where no way leads.
@@ -167,8 +166,8 @@ fn price(operator: &Operator<'_>) -> u32 {
     }
 }
 
-/// Whether it may run what the host has written, for as long as that takes. A function of another
-/// module looks when it begins, and a table may have functions of the host in it.
+/// Whether it may run a function of the host, which may take long. A function of another module
+/// checks when it begins, and a table may contain functions of the host.
 fn may_leave_the_guest(operator: &Operator<'_>, imported: u32) -> bool {
     match operator {
         Operator::Call { function_index } => *function_index < imported,

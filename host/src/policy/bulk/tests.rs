@@ -191,7 +191,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_small_for_certain_is_left_as_it_is() {
+fn an_instruction_of_known_small_length_is_left_as_it_is() {
     let text = r#"(module (memory 1) (data $d "abc") (table 1 funcref) (elem $e func)
         (func (param i32 i32 i32)
             (memory.fill (local.get 0) (i32.const 0) (i32.const 65536))
@@ -220,7 +220,7 @@ fn nothing_but_the_instruction_changes() {
             .collect()
     };
     assert_eq!(exports(&a), exports(&b));
-    // The start function ran, and what stands in tables are the same functions.
+    // The start function ran, and the tables contain the same functions.
     let mut guest = Guest::new(&engine, &rewritten, false);
     let started = guest
         .instance

@@ -22,7 +22,7 @@ fn stored(cache: &Cache, engine: &Engine, digest: &str) -> PathBuf {
     cache.path(engine, digest)
 }
 
-/// What a load would run.
+/// The component that a load would use.
 fn load(cache: &Cache, engine: &Engine, digest: &str) -> Option<Component> {
     let (facts, code) = cache.find(engine, digest)?;
     assert_eq!(facts, FACTS);
@@ -94,7 +94,7 @@ fn give_away(path: &Path) {
 }
 
 #[test]
-fn what_is_no_file_is_not_waited_for_and_links_are_not_followed() {
+fn a_special_file_is_not_waited_for_and_links_are_not_followed() {
     let folder = folder("pipes");
     let (cache, engine) = (Cache::open(&folder).unwrap(), Engine::default());
     for kind in [ARTEFACT, CHECKSUM] {
@@ -127,7 +127,7 @@ fn what_is_no_file_is_not_waited_for_and_links_are_not_followed() {
     let _ = fs::remove_file(&link);
     std::os::unix::fs::symlink(&folder, &link).unwrap();
     let refused = Cache::open(&link).unwrap_err().to_string();
-    assert!(refused.contains("it is a link"), "{refused}");
+    assert!(refused.contains("it is a symbolic link"), "{refused}");
     fs::remove_file(link).unwrap();
     fs::remove_dir_all(folder).unwrap();
 }

@@ -19,12 +19,13 @@ use super::work::LARGE;
 use super::{Answer, Artefact, Order, Task};
 use crate::config::CompileLimits;
 
-/// What is kept of what the process complained about.
+/// How much of the process's standard error is kept.
 const WORDS: usize = 4096;
 /// The longest answer without its bytes.
 const LONGEST_REPLY: u64 = 8 << 20;
-/// On a machine that is busy a second of the clock is less than one of the processor, and most of
-/// all for whoever is nice. The kernel counts the latter; this many times as long is waited for.
+/// On a busy machine a process gets less than a second of CPU time in a second of the clock, above
+/// all a nice one. The kernel limits the CPU time; by the clock the proxy waits this many times as
+/// long.
 const BUSY: u32 = 6;
 /// How often a process that has nothing open any more is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(2);
@@ -34,7 +35,7 @@ const ASK: Duration = Duration::from_millis(100);
 /// Where components are compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compiler {
-    /// In a process of its own, with limits: this program once more.
+    /// In a separate process of this program, with limits.
     Apart,
     /// In this one. For programs that are not waypost and can't start themselves as it: benchmarks,
     /// fuzz targets, unit tests.
@@ -42,8 +43,8 @@ pub enum Compiler {
 }
 
 impl Default for Compiler {
-    /// A build for `bench/check` compiles here only where it is told so as well: else one that is
-    /// left lying about would be taken for a proxy.
+    /// A build for `bench/check` also needs the environment variable to compile here, in case such
+    /// a build is mistaken for a proxy.
     fn default() -> Self {
         let told =
             cfg!(feature = "compile-here") && std::env::var_os("WAYPOST_COMPILE_HERE").is_some();
@@ -73,7 +74,7 @@ impl Compiler {
         }
     }
 
-    /// Looks into these bytes. What is broken is told as far as it can be read.
+    /// Describes these bytes. A broken component is described as far as it can be read.
     pub fn anatomy(self, bytes: &[u8], limits: CompileLimits) -> Result<Anatomy, Refusal> {
         let order = Order::new(Task::Inspect, limits, bytes.len());
         match self.ask(&order, bytes, &mut || ())? {
@@ -210,7 +211,7 @@ fn start(order: &Order, threads: u64, input: File, output: File) -> io::Result<C
         // Each thread's arena reserves addresses, which are limited.
         .env("MALLOC_ARENA_MAX", "2")
         .current_dir("/")
-        // A Ctrl-C is meant for the proxy, which finishes what it does.
+        // A Ctrl-C is for the proxy, which finishes its work.
         .process_group(0)
         .stdin(Stdio::from(input))
         .stdout(Stdio::from(output))
@@ -235,7 +236,7 @@ fn wait(
     Ok(waited?.map_or(End::OutOfTime, End::By))
 }
 
-/// Reads what it complains about until it has ended; `None` if its time is over.
+/// Reads its standard error until it has ended; `None` if its time is over.
 fn listen(
     child: &mut Child,
     began: Instant,
@@ -276,7 +277,7 @@ fn listen(
     }
 }
 
-/// How long the processor has worked for it, where the system tells.
+/// The CPU time that it has used, where the system reports it.
 fn work_of(child: &Child) -> Option<Duration> {
     #[cfg(target_os = "linux")]
     {
@@ -310,7 +311,7 @@ fn hear(complaints: &mut ChildStderr, pause: Duration, words: &mut Vec<u8>) -> i
     Ok(read > 0)
 }
 
-/// The answer; what is left of the file is its bytes, which nobody can change from here on.
+/// The answer; the rest of the file holds its bytes, which no process can change from here on.
 fn read(output: &mut File) -> io::Result<Answer> {
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "it is not whole");
     let size = output.seek(SeekFrom::End(0))?;
@@ -334,8 +335,8 @@ fn read(output: &mut File) -> io::Result<Answer> {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {
             tracing::warn!(
-                "this system has no seccomp: the process that compiles components has limits on memory, time and files, but could \
-                 make any system call"
+                "this system has no seccomp: the process that compiles components has limits on \
+                 memory, time and files, but could make any system call"
             );
         });
     }
@@ -354,7 +355,7 @@ fn seal(file: &File) -> io::Result<()> {
     )?)
 }
 
-/// Nobody else has it open, and it has no name.
+/// No other process has it open, and it has no name.
 #[cfg(not(target_os = "linux"))]
 fn seal(_file: &File) -> io::Result<()> {
     Ok(())

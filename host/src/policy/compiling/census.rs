@@ -1,4 +1,4 @@
-//! What a component will take beside its linear memory, counted before anything is compiled.
+//! The memory that a component takes beside its linear memory, counted before anything is compiled.
 //!
 //! Instantiation is counted by arithmetic: a component that instantiates another twice, which
 //! instantiates a third twice, and so on, doubles with each level, and would be expanded by the
@@ -28,7 +28,7 @@ pub(in super::super) const MAX_CORE_INSTANCES: u64 = 256;
 /// Instances of components within an instance of a policy.
 const MAX_COMPONENT_INSTANCES: u64 = 1_000;
 
-/// What the runtime keeps for an instance of a component, whatever is in it.
+/// Bytes that the runtime keeps for any instance of a component.
 const COMPONENT_INSTANCE: u64 = 1024;
 /// A component that is being read.
 #[derive(Default)]
@@ -48,8 +48,8 @@ enum Part {
 ///
 /// # Errors
 ///
-/// What can't be read is told as corrupt, and what is beyond any honest component by the limit that
-/// it is beyond.
+/// Unreadable bytes are refused as corrupt; a component beyond what tools write is refused with the
+/// limit that it exceeds.
 pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
     let corrupt = |e: wasmparser::BinaryReaderError| Refusal::of_parser(sentence(e));
     let mut open: Vec<Part> = Vec::new();
@@ -63,7 +63,7 @@ pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
                 };
                 open.push(part);
                 at_most(
-                    "components within each other",
+                    "levels of nested components",
                     MAX_DEPTH as u64,
                     open.len() as u64,
                 )?;
@@ -87,14 +87,14 @@ pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
                 }
                 _ => {
                     return Err(Refusal::Corrupt(
-                        "it ends where nothing has begun".to_owned(),
+                        "it ends a part that never began".to_owned(),
                     ));
                 }
             },
             payload => {
                 let (within, outer) = match open.split_last_mut() {
                     Some(split) => split,
-                    None => return Err(Refusal::Corrupt("it has no beginning".to_owned())),
+                    None => return Err(Refusal::Corrupt("its header is missing".to_owned())),
                 };
                 match within {
                     Part::Component(scope) => {
@@ -106,7 +106,7 @@ pub(in super::super) fn count(bytes: &[u8]) -> Result<Cost, Refusal> {
             }
         }
     }
-    Err(Refusal::Corrupt("it ends too early".to_owned()))
+    Err(Refusal::Corrupt("it is truncated".to_owned()))
 }
 
 /// How many things this section of a component declares.
@@ -260,7 +260,12 @@ impl Scope {
 
 fn find(known: &[Cost], index: u32, what: &str) -> Result<Cost, Refusal> {
     let found = known.get(index as usize).copied();
-    found.ok_or_else(|| Refusal::Corrupt(format!("it names {what} {index}, which there is not")))
+    found.ok_or_else(|| {
+        Refusal::Corrupt(format!(
+            "it refers to {what} {index}, which does not \
+        exist"
+        ))
+    })
 }
 
 /// What such a component takes can't be counted, and no tool writes one.
@@ -293,7 +298,8 @@ mod tests {
             let before = level - 1;
             let instances = format!("(instance (instantiate $i{before}))").repeat(width);
             text.push_str(&format!(
-                "(component $c{level} (alias outer 1 $c{before} (component $i{before})) {instances})"
+                "(component $c{level} (alias outer 1 $c{before} (component $i{before})) \
+                 {instances})"
             ));
         }
         text + &format!("(instance (instantiate $c{levels})))")
@@ -318,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beside_linear_memory_counts_for_each_instance() {
+    fn memory_beside_linear_memory_counts_for_each_instance() {
         let one = |module: &str| {
             let text =
                 format!("(component (core module $m {module}) (core instance (instantiate $m)))");
@@ -351,11 +357,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_any_tool_is_refused_by_its_limit() {
+    fn a_component_beyond_any_tool_is_refused_by_its_limit() {
         let deep = |depth: usize| "(component".repeat(depth) + &")".repeat(depth);
         assert!(counted(&deep(MAX_DEPTH)).is_ok());
         for (text, limit) in [
-            (deep(MAX_DEPTH + 1), "components within each other"),
+            (deep(MAX_DEPTH + 1), "levels of nested components"),
             (
                 format!("(component {})", "(component)".repeat(1_001)),
                 "nested components",
@@ -396,8 +402,7 @@ mod tests {
         }
     }
 
-    /// A component with one core module, which nothing instantiates, or with one section of its
-    /// own.
+    /// A component with one core module, which nothing instantiates, or with one custom section.
     fn with_section(within_module: bool, id: u8, items: usize, item: &[u8]) -> Vec<u8> {
         let section = |out: &mut Vec<u8>, id: u8, content: &[u8]| {
             out.push(id);
@@ -418,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_proxy_keeps_is_bounded_whether_it_is_instantiated_or_not() {
+    fn the_memory_that_the_proxy_keeps_is_bounded_with_and_without_instances() {
         for (what, within_module, id, item) in [
             ("types", true, 1, &b"\x60\0\0"[..]),
             ("imports", true, 2, b"\0\0\x03\x7f\0"),

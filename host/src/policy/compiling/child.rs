@@ -10,8 +10,8 @@ use super::super::lines::sentence;
 use super::work::work;
 use super::{Answer, Order, Task, sandbox};
 
-/// What the program is called with to become that process, and two numbers: bytes of memory and
-/// seconds of CPU.
+/// The argument that makes the program that process; two numbers follow: bytes of memory and
+/// seconds of CPU time.
 pub const ARGUMENT: &str = "compile-component";
 /// The stack that reads, validates and compiles; more is nesting that no tool writes.
 pub(super) const STACK: usize = 16 << 20;
@@ -74,8 +74,7 @@ fn obey(memory: u64, seconds: u64) -> io::Result<()> {
     output.flush()
 }
 
-/// Does it on a thread whose stack is large enough. What the compiler gives up on with a panic is
-/// refused.
+/// Runs the task on a thread with a large enough stack. A panic of the compiler becomes a refusal.
 pub(super) fn on_a_deep_stack(task: Task, bytes: &[u8]) -> io::Result<(Answer, Vec<u8>)> {
     thread::scope(|scope| {
         let thread = thread::Builder::new()
@@ -86,7 +85,7 @@ pub(super) fn on_a_deep_stack(task: Task, bytes: &[u8]) -> io::Result<(Answer, V
     })
 }
 
-/// What a panic of the compiler says about the component.
+/// The refusal for a panic of the compiler.
 fn given_up(panic: &(dyn Any + Send)) -> Refusal {
     let text = panic
         .downcast_ref::<String>()
@@ -96,14 +95,14 @@ fn given_up(panic: &(dyn Any + Send)) -> Refusal {
     // The runtime writes a module with two memories for that, and does not ask whether it may.
     if text.contains("adapter module") {
         return Refusal::Unsupported(
-            "components within it call each other with a memory on each side, as strings, lists and large records need; that takes \
-             the feature multi-memory, which no policy may use; link its parts into one core module before you make a component of it"
+            "components within it pass strings, lists or large records to each other, which needs \
+             the feature multi-memory; policies may not use it; link the parts into one core \
+             module before you build the component"
                 .to_owned(),
         );
     }
     Refusal::Unsupported(format!(
-        "the compiler has no answer to something in it ({}); leave out what no tool for policies writes, and report it if one \
-         did",
+        "the compiler failed on it ({}); if a supported tool wrote the component, report this",
         sentence(text)
     ))
 }

@@ -1,4 +1,4 @@
-//! What the end of the compiling process means, as a sentence with a remedy.
+//! The reason why the compiling process ended, as a sentence with a remedy.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -19,7 +19,7 @@ pub(super) fn no_memory(text: &str) -> bool {
     .any(|said| text.contains(said))
 }
 
-/// What the end of a process means that gave no answer.
+/// The reason for the end of a process that gave no answer.
 pub(super) fn meaning(status: ExitStatus, words: &str, order: &Order) -> Refusal {
     const OUT_OF_CPU: i32 = 24;
     const FILE_TOO_LARGE: i32 = 25;
@@ -47,7 +47,8 @@ pub(super) fn meaning(status: ExitStatus, words: &str, order: &Order) -> Refusal
         }
         Some(signal) => {
             let what = format!(
-                "it was ended by signal {signal}, which is the system's doing if the machine has no memory left; deploy the component again"
+                "it was killed by signal {signal}; if the machine ran out of memory, deploy the \
+                     component again later"
             );
             Refusal::CompilerFailed(said(&what, words))
         }
@@ -58,7 +59,7 @@ pub(super) fn meaning(status: ExitStatus, words: &str, order: &Order) -> Refusal
     }
 }
 
-/// What the operator can do where the system has no more of something.
+/// Adds what the operator can do where a limit of the system is reached.
 pub(super) fn with_remedy(error: &io::Error) -> String {
     use rustix::io::Errno;
     match Errno::from_io_error(error) {

@@ -1,11 +1,10 @@
-//! Compiling, in a process of its own.
+//! Compiling, in a separate process.
 //!
-//! Whoever made a component wants to run code here, and a parser, a validator and a compiler are a
-//! great deal of code to be right about. So everything that reads a component's bytes is done by
-//! another process of the same program (`child`), which limits itself and gives up what it could
-//! reach before it reads the first of them. This process (`apart`) waits for an answer, ends what
-//! takes too long, and makes a sentence of what went wrong. What comes back is mapped, never
-//! parsed.
+//! A component is foreign code, and the parser, validator and compiler that read it are too much
+//! code to be without faults. So another process of the same program (`child`) does everything that
+//! reads a component's bytes. It limits itself and gives up its rights before it reads the first of
+//! them. This process (`apart`) waits for an answer, kills a process that takes too long, and turns
+//! a failure into a sentence. The answer is mapped, never parsed.
 
 mod apart;
 mod census;
@@ -36,13 +35,13 @@ use crate::config::CompileLimits;
 /// What compiling may take if the configuration says nothing ...
 const TIME: Duration = Duration::from_secs(10);
 const MEMORY: u64 = 1 << 30;
-/// ... for a component of up to so many bytes, ...
+/// ... for a component of up to this many bytes, ...
 const USUAL: usize = 1 << 20;
 /// ... and for each further MiB: those that bring a language runtime have 12 to 18.
 const TIME_PER_MIB: Duration = Duration::from_secs(6);
 const MEMORY_PER_MIB: u64 = 64 << 20;
 
-/// What is asked of the other process; the component follows.
+/// The order for the other process; the component follows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Order {
     task: Task,
@@ -68,7 +67,7 @@ pub(super) enum Task {
 pub(super) enum Answer {
     /// The bytes are its machine code.
     Compiled(Facts),
-    /// What it is made of.
+    /// The description of a component.
     Inspected(Box<Anatomy>),
     /// The bytes are the component.
     #[cfg(feature = "authoring")]
@@ -80,7 +79,7 @@ pub(super) enum Answer {
 /// The bytes that came back.
 #[derive(Debug)]
 pub(super) enum Artefact {
-    /// Of another process: in a file that nobody can change any more.
+    /// From another process: in a file that can't be changed any more.
     File(File),
     /// Of this one.
     Bytes(Vec<u8>),

@@ -15,11 +15,15 @@ pub(super) fn pack(module: &[u8]) -> Result<Vec<u8>, Refusal> {
     let reason = match found.form {
         Form::CoreModule if found.carries_types => return encode(module, imports_preview1(&found)),
         Form::CoreModule => {
-            "this core module does not carry the types of its policy (a custom section `component-type`); \
-             make its bindings with wit-bindgen, and don't strip custom sections"
+            "this core module does not carry the types of its policy (a custom section \
+             `component-type`); generate its bindings with wit-bindgen, and don't strip custom \
+             sections"
         }
         Form::Component => "this is a component already; there is nothing to pack",
-        Form::Text => "this is WebAssembly text; make a binary module of it first, with `wat2wasm`",
+        Form::Text => {
+            "this is WebAssembly text; convert it to a binary module first, with \
+            `wat2wasm`"
+        }
         Form::Unknown => "this is not a WebAssembly module",
     };
     Err(Refusal::Unpackable(reason.to_owned()))

@@ -1,9 +1,9 @@
-//! What the process that compiles takes from itself before it reads a byte that it does not trust.
+//! The rights that the compiling process gives up before it reads an untrusted byte.
 //!
-//! Two nets, one behind the other. Limits of the kernel on memory, time and files hold everywhere.
-//! On Linux a filter on system calls leaves it memory, threads of its own, the clock, and what it
-//! has open: its order, its answer and its complaints. It can't open a file or a socket, start a
-//! program, look at another process or send it a signal.
+//! There are two barriers. Limits of the kernel on memory, time and files hold everywhere. On Linux
+//! a filter of system calls leaves it memory, its own threads, the clock, and its open files: its
+//! order, its answer and its standard error. It can't open a file or a socket, start a program,
+//! look at another process or send it a signal.
 
 #[cfg_attr(
     not(all(
@@ -32,10 +32,10 @@ const STACK: u64 = 8 << 20;
 /// Standard input, output and error are open; nothing else can be opened.
 const DESCRIPTORS: u64 = 3;
 
-/// Takes what is needed to harm the machine or to slow it down.
+/// Gives up the resources that could harm the machine or slow it down.
 pub(super) fn limit(memory: u64, cpu_seconds: u64) -> io::Result<()> {
-    // The kernel ends the process when it reaches the first number, and in any case at the second.
-    // What is less already stays so: nobody may raise it.
+    // The kernel signals the process at the first number and kills it at the second. A limit that
+    // is lower already stays, because it can't be raised.
     let set = |resource, current: u64, maximum: u64| {
         let maximum = getrlimit(resource)
             .maximum
@@ -57,13 +57,13 @@ pub(super) fn limit(memory: u64, cpu_seconds: u64) -> io::Result<()> {
     set(Resource::Fsize, LARGEST_ARTEFACT, LARGEST_ARTEFACT)?;
     set(Resource::Stack, STACK, STACK)?;
     set(Resource::Nofile, DESCRIPTORS, DESCRIPTORS)?;
-    // Requests come first; but a policy that waits for its code decides nothing, so this is no idle
-    // work. That it can't be had is no reason not to compile.
+    // Requests come first, but a policy that waits for its code decides nothing, so the priority is
+    // low and not idle. Failing to lower it is no reason not to compile.
     let _ = nice(5);
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Signal, set_parent_process_death_signal};
-        // Nobody would read the answer.
+        // The proxy is gone and would not read the answer.
         set_parent_process_death_signal(Some(Signal::KILL))?;
     }
     Ok(())

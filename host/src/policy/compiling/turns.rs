@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// After this a turn is no longer counted among the few.
+/// After this time a turn no longer counts as one of the few.
 pub(super) const SHORT: Duration = Duration::from_secs(1);
 /// Processes in all: each may take a gigabyte for some seconds.
 const MOST: usize = 16;
@@ -148,8 +148,8 @@ mod tests {
 
     use super::*;
 
-    /// Waits for its turn on a thread of its own, tells that it has it, and gives it back when it
-    /// is told to.
+    /// Waits for its turn on a separate thread, reports that it has it, and gives it back on
+    /// request.
     fn queue<'s>(
         scope: &'s thread::Scope<'s, '_>,
         turns: &'s Turns,
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_are_served_in_the_order_in_which_they_came() {
+    fn waiting_turns_are_served_in_order_of_arrival() {
         let turns = Turns::with(1);
         let (sender, began) = channel();
         thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! What is done with untrusted bytes, in whichever process it is done.
+//! The work on untrusted bytes, in any process.
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, InstancePre};
@@ -39,7 +39,7 @@ const EXPORTS: [&str; 6] = [
     "range",
 ];
 
-/// What is known of a component beside its code.
+/// Facts about a component beside its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) struct Facts {
     /// Whether it imports WASI.
@@ -70,8 +70,8 @@ fn compile(bytes: &[u8], fuel: bool) -> Result<(Facts, Vec<u8>), Refusal> {
     let cost = census::count(bytes)?;
     let profile = profiles::for_compiling(fuel, bytes.len() > LARGE)
         .map_err(|e| Refusal::Host(sentence(format_args!("{e:#}"))))?;
-    // A deadline ends a loop, and no single instruction. After the component was counted: what is
-    // added is not its author's.
+    // A deadline ends a loop, but no single instruction. This comes after the census, because the
+    // added functions are not the author's.
     let bytes = bulk::in_pieces(bytes).map_err(|e| Refusal::of_parser(sentence(&e.0)))?;
     let component = Component::new(&profile.engine, &bytes)
         .map_err(|e| Refusal::of_parser(sentence(format_args!("{e:#}"))))?;
@@ -124,7 +124,7 @@ pub(in super::super) fn check_preamble(bytes: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// Checks what it imports and exports, and makes it ready to be instantiated.
+/// Checks its imports and exports, and prepares its instantiation.
 pub(in super::super) fn link(
     profile: &EngineProfile,
     component: &Component,

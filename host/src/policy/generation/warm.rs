@@ -10,21 +10,21 @@ use super::{Generation, Slot};
 use crate::config::Isolation;
 
 impl Generation {
-    /// The lists that its instances are told when they are built beside the workers.
+    /// The lists that its instances receive when they are built beside the workers.
     pub fn lists(&self) -> Arc<Lists> {
         self.spec.lists()
     }
 
-    /// Has instances that are built beside the workers be told these lists from now on. Those that
-    /// live learn of them from their [`PolicyHandle`](crate::policy::PolicyHandle).
+    /// From now on instances that are built beside the workers receive these lists. Running
+    /// instances receive them from their [`PolicyHandle`](crate::policy::PolicyHandle).
     pub fn set_lists(&self, lists: &Arc<Lists>) {
         let now = &self.spec.lists;
         *now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(lists);
     }
 
-    /// Builds an instance that knows these lists for each worker, unless instances that live can be
-    /// told in the time of a call. To be called before workers hear of the lists. Takes as long as
-    /// the instances take to build, and is not for a worker.
+    /// Builds an instance with these lists for each worker, unless running instances can take them
+    /// in the time of a call. Call it before workers get the lists, and not on a worker: it takes
+    /// as long as the instances take to build.
     ///
     /// # Errors
     ///

@@ -10,8 +10,8 @@ use super::super::instance::{Instance, fault};
 use super::super::suspension::{BEYOND, Consequence, Refused};
 use super::PolicyHandle;
 
-/// After a call that took longer than its deadline, so many are measured by the thread's own time,
-/// which costs a system call each. The first may just have been off its core.
+/// After a call that took longer than its deadline, this many calls are measured by the thread's
+/// own time, which costs a system call each. The first may only have lost its core.
 const WATCHED: u32 = 4096;
 
 impl PolicyHandle {
@@ -43,7 +43,7 @@ impl PolicyHandle {
         self.suspended_until = until;
     }
 
-    /// Charges a client for what a call of its cost.
+    /// Charges a client for the cost of its call.
     #[cold]
     pub(super) fn charge(&mut self, hook: Hook, client: IpAddr, cost: Duration) {
         self.shard
@@ -64,7 +64,7 @@ impl PolicyHandle {
                     worker,
                     hook,
                     %client,
-                    "calls for this client cost too much and are not made for {pause:?}"
+                    "faults of this client cost too much; it is paused for {pause:?}"
                 );
             }
             Consequence::Suspension(pause) => {
@@ -74,7 +74,8 @@ impl PolicyHandle {
                     policy,
                     worker,
                     hook,
-                    "faults of many clients cost too much; it is suspended for {pause:?}, and requests get its failure answer"
+                    "faults of many clients cost too much; the hook is suspended for {pause:?}, \
+                     and requests get the failure answer"
                 );
                 let until = SystemTime::now()
                     .duration_since(UNIX_EPOCH)
@@ -116,7 +117,7 @@ impl PolicyHandle {
         instance: Box<Instance>,
     ) -> Fault {
         let fault = fault(hook.name(), error, instance.store.data().limits.denied);
-        // What it took beyond what a call can take was another thread's.
+        // A call can't take longer by itself; the rest was another thread's time.
         let took = self
             .took
             .min(self.deadline.thread_time().saturating_add(BEYOND));

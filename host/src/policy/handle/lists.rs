@@ -1,4 +1,4 @@
-//! How an instance that lives hears of lists of backends that changed.
+//! How a running instance receives changed lists of backends.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use super::PolicyHandle;
 use crate::upstream::BackendFacts;
 
 impl PolicyHandle {
-    /// From now on the lists are these, and the facts are about them. An instance that lives is
-    /// told what is new, within the time of a call. One that was built beside the worker, because
-    /// that would not do, takes its place.
+    /// From now on these lists hold, and the facts are about them. A running instance receives the
+    /// changed lists, within the time of a call. Where that is too short, an instance that was
+    /// built beside the worker replaces it.
     pub fn adopt_lists(&mut self, lists: &Arc<Lists>, facts: &Arc<dyn BackendFacts>) {
         if Arc::ptr_eq(&self.lists, lists) && Arc::ptr_eq(&self.facts, facts) {
             return;
@@ -41,7 +41,7 @@ impl PolicyHandle {
                 target: "policy",
                 policy = self.generation.name(),
                 worker = self.worker,
-                "a list of backends has changed, and its instance is lost: {}",
+                "the instance failed on a changed list of backends: {}",
                 fault.message
             ),
         }

@@ -10,10 +10,10 @@ use crate::config::StoreLimits;
 pub(super) const MAX_KEY: usize = 256;
 /// The longest value.
 pub(super) const MAX_VALUE: usize = 4 * 1024;
-/// Two workers on different keys seldom meet in one of so many.
+/// With this many shards, two workers on different keys seldom meet.
 const MAX_SHARDS: usize = 16;
-/// A shard holds at least so many entries, or there are fewer shards: the fewer it holds, the less
-/// evenly they are filled.
+/// A shard holds at least this many entries, or there are fewer shards: small shards fill less
+/// evenly.
 const SHARD_ENTRIES: usize = 256;
 /// The same in bytes.
 const SHARD_BYTES: u64 = 64 * 1024;
@@ -33,7 +33,7 @@ pub enum StoreError {
     NoRoom,
 }
 
-/// What a shard may hold.
+/// The bounds of a shard.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub entries: usize,

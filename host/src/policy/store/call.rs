@@ -1,11 +1,11 @@
 //! A call of the store, and what becomes of it while two generations are compared.
 //!
-//! The active generation's calls are done and their answers kept. The shadow's are not done: a call
-//! like one of the active's is told what that was told, so that both see the same; any other is
-//! told what the store would say now. So a shadow changes nothing, however often it is asked.
+//! The active generation's calls are executed and their answers kept. The shadow's are not: a call
+//! that the active generation made too gets the same answer, so that both see the same; any other
+//! gets the store's current answer. So a shadow changes nothing, however often it is called.
 //!
-//! In the same way a policy is told offline what was recorded. What it asks beyond that is done, in
-//! a store that is nobody's.
+//! In the same way a policy gets recorded answers offline. Its other calls are executed in a
+//! separate store.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,8 @@ use super::Store;
 use super::bounds::{MAX_KEY, MAX_VALUE, StoreError};
 use crate::policy::octets::as_octets;
 
-/// Calls that are kept in one call of a hook; what goes on and on is told what the store says.
+/// The most store calls that are kept of one call of a hook; later ones get the store's current
+/// answer.
 const KEPT: usize = 64;
 /// Bytes that they take: a guest may hand over large values that the store refuses.
 const KEPT_BYTES: usize = 64 * 1024;
@@ -36,7 +37,7 @@ pub(in crate::policy) enum Call {
     Counter(String),
 }
 
-/// What it is told.
+/// The store's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::policy) enum Answer {
@@ -47,7 +48,7 @@ pub(in crate::policy) enum Answer {
     Error(StoreError),
 }
 
-/// A call and what it was told.
+/// A call and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::policy) struct Told {
     pub call: Call,
@@ -58,7 +59,7 @@ pub(in crate::policy) struct Told {
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Calls {
     kept: Vec<Told>,
-    /// What they take.
+    /// Their size.
     bytes: usize,
 }
 
@@ -71,20 +72,19 @@ impl Calls {
         }
     }
 
-    /// What was kept.
+    /// The kept calls.
     pub fn kept(&self) -> &[Told] {
         &self.kept
     }
 
-    /// What a shadow is told: what the active generation was, or what the store says now. Nothing
-    /// is stored.
+    /// The answer for a shadow: the active generation's, or the store's current one. Nothing is
+    /// stored.
     pub fn replay(&mut self, call: &Call, store: &Store) -> Answer {
         self.told(call).unwrap_or_else(|| call.pretend(store))
     }
 
-    /// What a policy is told offline: what was recorded, or what the store says that it has to
-    /// itself. What was recorded as stored is stored there as well, for calls that were not
-    /// recorded.
+    /// The answer for a policy offline: the recorded one, or that of its separate store. Recorded
+    /// writes are repeated in that store, for calls that were not recorded.
     pub fn rehearse(&mut self, call: Call, store: &Store) -> Answer {
         match self.told(&call) {
             None => call.run(store),
@@ -106,8 +106,7 @@ impl Calls {
 
     /// Does a call of the active generation.
     pub fn run(&mut self, call: Call, store: &Store) -> Answer {
-        // Nothing of the store can be as long as what is not for it, so that what such a call is
-        // told is always the same.
+        // No entry can be that long, so such a call always gets the same answer.
         let weight = call.weight();
         if self.kept.len() >= KEPT || !call.fits() || self.bytes + weight > KEPT_BYTES {
             return call.run(store);
@@ -168,7 +167,7 @@ impl Call {
         }
     }
 
-    /// What it would be told now.
+    /// The answer that it would get now.
     fn pretend(&self, store: &Store) -> Answer {
         let checked =
             |key: &str, length, answer: &dyn Fn() -> Answer| match store.check(key, length) {
@@ -192,7 +191,7 @@ impl Call {
         }
     }
 
-    /// Makes a store look as it did where this was told: as far as one answer can tell.
+    /// Brings a store into the state that gave this answer, as far as one answer shows it.
     fn repeat(self, answer: &Answer, store: &Store) {
         match (self, answer) {
             (Self::Set(key, value, ttl), Answer::Done) => _ = store.set(key, value, ttl),
@@ -210,8 +209,8 @@ impl Call {
         }
     }
 
-    /// Whether the answer to the other is the answer to this: the same is asked of the same entry.
-    /// What is stored may differ.
+    /// Whether the other call's answer fits this call: the same operation on the same entry. The
+    /// stored value may differ.
     fn resembles(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Get(a), Self::Get(b))
@@ -240,7 +239,7 @@ impl Call {
         }
     }
 
-    /// What it adds to a counter.
+    /// The amount that it adds to a counter.
     fn change(&self) -> i128 {
         match self {
             Self::Increment(_, by, _) => i128::from(*by),
@@ -257,7 +256,8 @@ fn within(count: i128) -> i64 {
 }
 
 impl Told {
-    /// Lets keys and values be changed. A key is text, so what is no text then stays as it was.
+    /// Lets keys and values be changed. A key is text, so a change that makes it invalid UTF-8 is
+    /// dropped.
     pub fn change_texts(&mut self, change: &mut dyn FnMut(&mut Vec<u8>)) {
         let mut values: Vec<&mut Vec<u8>> = Vec::new();
         let key = match &mut self.call {

@@ -13,7 +13,7 @@ pub(super) struct Due {
     pub slot: u32,
 }
 
-/// The heap. Each method tells by `moved(slot, place)` where an entry is now.
+/// The heap. Each method reports by `moved(slot, place)` where an entry is now.
 #[derive(Debug, Clone)]
 pub(super) struct DueHeap(Vec<Due>);
 
@@ -64,7 +64,7 @@ impl DueHeap {
         }
     }
 
-    /// The time that the heap goes by for the entry at this place.
+    /// The time by which the heap orders the entry at this place.
     pub fn time(&self, place: u32) -> Option<u64> {
         self.0.get(place as usize).map(|due| due.at)
     }

@@ -1,4 +1,4 @@
-//! An entry of a store, and what it counts for.
+//! An entry of a store, and its size.
 
 use super::due::Due;
 
@@ -20,7 +20,7 @@ pub(super) enum Kind {
     Counter,
 }
 
-/// What is looked for.
+/// The key of a lookup.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Name<'a> {
     pub kind: Kind,

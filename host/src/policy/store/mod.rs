@@ -1,8 +1,8 @@
 //! The store of one policy name: values and counters that all its instances share, on all workers.
 //!
 //! Keys are spread over up to 16 shards, each behind a lock that is held for a fraction of a
-//! microsecond: what is stored was allocated before, and what a call does there is bounded or
-//! amortised constant.
+//! microsecond: values are allocated before the lock is taken, and the work under the lock is
+//! bounded or amortised constant.
 
 mod bounds;
 mod call;
@@ -48,8 +48,8 @@ enum Clock {
 }
 
 impl Store {
-    /// An empty store, whose use is counted in `stats.store`. Its time is that on the wall, or so
-    /// many nanoseconds as `told` says.
+    /// An empty store, whose use is counted in `stats.store`. Its time is the real one, or `told`
+    /// in nanoseconds.
     pub fn new(
         limits: StoreLimits,
         stats: &Arc<PolicyStats>,
@@ -68,7 +68,7 @@ impl Store {
         found.then_some(value)
     }
 
-    /// Stores a value that goes after so many milliseconds; 0 sets no time.
+    /// Stores a value that expires after this many milliseconds; 0 means never.
     pub fn set(
         &self,
         key: String,
@@ -84,13 +84,13 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the value of this key. Tells whether there was one.
+    /// Removes the value of this key. Returns whether there was one.
     pub fn remove(&self, key: &str) -> bool {
         self.at(Kind::Value, key)
             .is_some_and(|call| call.run(|shard, name, now| shard.remove(name, now)))
     }
 
-    /// Stores a value if the one now is `expected`. Tells whether it did.
+    /// Stores a value if the current one is `expected`. Returns whether it did.
     pub fn compare_and_set(
         &self,
         key: String,
@@ -118,8 +118,8 @@ impl Store {
         Ok(holds)
     }
 
-    /// Adds to a counter and tells its new value. A new one goes after so many milliseconds; 0 sets
-    /// no time.
+    /// Adds to a counter and returns its new value. A new one expires after this many milliseconds;
+    /// 0 means never.
     pub fn increment(
         &self,
         key: String,
@@ -129,8 +129,8 @@ impl Store {
         self.count(key, |count| count.saturating_add(by), ttl_milliseconds)
     }
 
-    /// Takes from a counter and tells its new value. A new one goes after so many milliseconds; 0
-    /// sets no time.
+    /// Subtracts from a counter and returns its new value. A new one expires after this many
+    /// milliseconds; 0 means never.
     pub fn decrement(
         &self,
         key: String,
@@ -144,7 +144,7 @@ impl Store {
         )
     }
 
-    /// What a counter stands at.
+    /// The value of a counter.
     pub fn counter(&self, key: &str) -> Option<i64> {
         self.at(Kind::Counter, key)?
             .run(|shard, name, now| shard.counter(name, now))
@@ -155,7 +155,7 @@ impl Store {
         self.shards();
     }
 
-    /// Makes another number of a counter, and tells it.
+    /// Changes a counter, and returns its new value.
     fn count(
         &self,
         key: String,

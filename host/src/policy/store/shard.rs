@@ -1,10 +1,10 @@
 //! One part of a store: its entries, found by hash, each with its time and a mark of its use.
 //!
-//! All room is reserved when the shard is made, so that no call grows a table while others wait.
-//! Entries lie densely in `slots`, in chains by hash. Room is made by what is due (a heap of times,
-//! looked at a few times a call), and after that by second chance: a hand goes round the slots,
-//! takes the first whose entry was not used since it last passed, and looks at a bounded number of
-//! them.
+//! All memory is reserved when the shard is made, so that no call grows a table while others wait.
+//! Entries lie densely in `slots`, in chains by hash. To make room, expired entries are evicted
+//! first (by a heap of times, of which each call looks at a few), and then entries by second
+//! chance: a hand walks round the slots, evicts the first entry that was not used since it last
+//! passed, and looks at a bounded number of them.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use crate::stats::StoreShard;
 const END: u32 = 0;
 /// Entries that a write looks at because they may be due: more than it can add.
 const DUE_A_WRITE: usize = 2;
-/// Entries that are looked at, each way, to find one that goes. If the hand meets only used ones,
-/// the next goes all the same.
+/// Entries that are looked at, each way, to find one to evict. If the hand meets only used ones, it
+/// evicts the next anyway.
 const LOOKS: usize = 32;
 
 /// A part of a store. All times are nanoseconds of the store's clock.
@@ -76,7 +76,7 @@ impl Shard {
         }
     }
 
-    /// What the counter stands at.
+    /// The value of the counter.
     pub fn counter(&mut self, name: Name<'_>, now: u64) -> Option<i64> {
         match self.find(name, now).map(|at| &mut self.slots[at]) {
             Some(Slot {
@@ -141,8 +141,8 @@ impl Shard {
         }
     }
 
-    /// Puts in place of what the counter stands at what `step` makes of it; a new one starts from 0
-    /// and lives until `expires`.
+    /// Replaces the value of the counter by the result of `step`; a new one starts from 0 and lives
+    /// until `expires`.
     pub fn count(
         &mut self,
         hash: u64,
@@ -282,7 +282,7 @@ impl Shard {
         }
     }
 
-    /// Looks at so many entries that may be due. Tells whether one went.
+    /// Looks at up to this many entries that may be due. Returns whether one was evicted.
     fn drop_due(&mut self, now: u64, looks: usize) -> bool {
         let mut gone = false;
         for _ in 0..looks {

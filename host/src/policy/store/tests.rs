@@ -10,7 +10,7 @@ use crate::stats::{Stats, StoreShard};
 
 const MILLISECOND: u64 = 1_000_000;
 
-/// A store whose time is told, and what is counted of it.
+/// A store with a given time, and its counters.
 struct Told {
     store: Store,
     now: Arc<AtomicU64>,
@@ -127,7 +127,7 @@ fn counters_stay_at_the_ends_of_their_range() {
 }
 
 #[test]
-fn what_is_too_long_or_too_large_is_refused_and_counted() {
+fn long_keys_and_large_values_are_refused_and_counted() {
     let t = told(100, 2048);
     let set = |key: usize, value: usize| t.store.set("k".repeat(key), vec![0; value], 0);
     assert_eq!(set(256, 0), Ok(()));
@@ -208,7 +208,7 @@ fn a_counter_is_a_window_that_begins_with_its_first_use() {
 }
 
 #[test]
-fn compare_and_set_sets_only_what_is_expected() {
+fn compare_and_set_replaces_only_the_expected_value() {
     let t = told(100, 1 << 20);
     let cas = |expected: Option<&str>, value: &str| {
         t.store
@@ -238,7 +238,7 @@ fn compare_and_set_sets_only_what_is_expected() {
 }
 
 #[test]
-fn a_store_that_nobody_uses_has_no_room_reserved() {
+fn an_unused_store_reserves_no_memory() {
     let t = told(1_000, 1 << 20);
     assert!(t.store.shards.get().is_none() && t.stats.store.get().is_none());
     t.store.reserve();

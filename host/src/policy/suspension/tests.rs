@@ -22,7 +22,7 @@ fn faults_that_are_cheap_are_never_held_against_anybody() {
 }
 
 #[test]
-fn a_client_that_costs_more_than_its_share_is_paused_and_nobody_else() {
+fn only_the_client_that_costs_more_than_its_share_is_paused() {
     let mut breaker = Breaker::new(DEADLINE);
     // A thousand a second of half a millisecond: half of the time, if it were let.
     let (mut made, mut cost) = (0, 0);
@@ -134,7 +134,7 @@ fn many_clients_together_suspend_the_hook_and_those_without_a_debt_come_back_fir
 }
 
 #[test]
-fn an_ipv6_network_is_one_client_and_a_mapped_address_is_what_it_maps() {
+fn an_ipv6_network_is_one_client_and_a_mapped_address_is_its_ipv4_address() {
     let clients = Clients::new();
     let key = |text: &str| clients.key(text.parse().unwrap());
     assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));

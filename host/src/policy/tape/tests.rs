@@ -64,7 +64,7 @@ fn a_recorded_call_reads_the_same_and_then_finds_the_clocks_stopped() {
 }
 
 #[test]
-fn the_second_run_reads_what_the_first_did_and_then_goes_on() {
+fn the_second_run_repeats_the_readings_of_the_first_and_then_continues() {
     let mut tape = Tape::new(1);
     assert_eq!(
         [

@@ -1,4 +1,4 @@
-//! What a guest makes the host do or keep is as bounded as its own code.
+//! The work and memory that a guest causes in the host are as bounded as its own code.
 
 use super::*;
 

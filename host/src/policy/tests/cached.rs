@@ -1,4 +1,4 @@
-//! Components from the folder of what was compiled before, and engines for asking offline.
+//! Components from the cache, and engines for offline use.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ fn the_next_engine_runs_what_was_compiled_for_the_last() {
         [Selected::Backend(0), Selected::Backend(2)]
     );
 
-    // Whether an engine really takes what is there shows when that is something else.
+    // A different component in the cache shows whether an engine really uses the cache.
     for extension in ["compiled", "checksum"] {
         fs::copy(
             kept(&cache, LAST, extension),
@@ -55,7 +55,7 @@ fn the_next_engine_runs_what_was_compiled_for_the_last() {
         .unwrap();
     }
     assert_eq!(selects(&engine(&cache), FIRST), Selected::Backend(2));
-    // And what is damaged is compiled again, and mended.
+    // A damaged artefact is compiled again and replaced.
     fs::write(kept(&cache, FIRST, "compiled"), b"damaged").unwrap();
     assert_eq!(selects(&engine(&cache), FIRST), Selected::Backend(0));
     assert_eq!(selects(&engine(&cache), FIRST), Selected::Backend(0));
@@ -64,7 +64,7 @@ fn the_next_engine_runs_what_was_compiled_for_the_last() {
 }
 
 #[test]
-fn what_is_refused_is_not_kept() {
+fn a_refused_component_is_not_kept() {
     let cache = std::env::temp_dir().join(format!("waypost-uncached-{}", std::process::id()));
     let refused = include_bytes!("../../../../tests/guests/no-hooks/no-hooks.wasm");
     engine(&cache).load(&spec(refused)).unwrap_err();
@@ -112,7 +112,7 @@ fn instructions_are_counted_and_are_the_same_each_time() {
 }
 
 #[test]
-fn a_script_decides_what_is_drawn_and_when_it_is() {
+fn a_script_decides_draws_and_time() {
     let random = builtin("random").unwrap();
     let test = TestEngine::new();
     let mut handle = test.handle(&PolicySpec {

@@ -66,7 +66,7 @@ fn a_guest_reads_the_request_as_it_is() {
 }
 
 #[test]
-fn backends_are_told_before_the_first_request_and_the_attempt_with_each() {
+fn backends_arrive_before_the_first_request_and_the_attempt_with_each() {
     let mut handle =
         TestEngine::new().handle(&probe(probe_actions("request", &["topology", "attempt"])));
     let failed = [
@@ -103,7 +103,7 @@ fn backends_are_told_before_the_first_request_and_the_attempt_with_each() {
 }
 
 #[test]
-fn failed_attempts_are_told_in_select_only_and_never_to_the_next_request() {
+fn failed_attempts_are_listed_in_select_only_and_never_for_the_next_request() {
     let mut handle = TestEngine::new().handle(&probe(json!({
         "request": ["failed", "attempt", "calls"], "response": ["failed"],
     })));
@@ -138,7 +138,7 @@ fn failed_attempts_are_told_in_select_only_and_never_to_the_next_request() {
         }),
         ("0 3 0:connect 2:other".to_owned(), "2".to_owned())
     );
-    // The same instance; the number makes the guest ask, though there is nothing to tell.
+    // The same instance; the number makes the guest ask, though no attempt has failed.
     assert_eq!(
         asked(Attempt {
             number: 2,

@@ -4,7 +4,7 @@ use super::*;
 use crate::message::Fields;
 
 #[test]
-fn edits_hold_and_what_the_host_owns_is_forbidden() {
+fn edits_hold_and_the_hosts_fields_are_forbidden() {
     let mut handle = TestEngine::new().handle(&probe(Value::Null));
     let mut head = request(&[
         ("x-old", "1"),

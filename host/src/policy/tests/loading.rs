@@ -80,7 +80,7 @@ fn other_versions_are_refused_naming_both() {
 }
 
 #[test]
-fn what_is_not_offered_and_what_does_not_fit_is_named() {
+fn unknown_imports_and_wrong_types_are_named() {
     assert!(
         matches!(refusal(guest!("wants-vault")), Refusal::NotOffered(name) if name == "tests:wants-vault/vault")
     );
@@ -217,7 +217,7 @@ fn generations_give_their_places_back() {
 }
 
 #[test]
-fn a_generation_tells_about_itself_and_outlives_its_engine() {
+fn a_generation_describes_itself_and_outlives_its_engine() {
     let test = TestEngine::new();
     let generation = test
         .load(&probe(probe_actions("select", &["loop"])))

@@ -1,5 +1,5 @@
-//! Components that were cut, flipped and spliced: whatever the bytes are, an answer or an error and
-//! never more. The same in every run; `fuzz/` looks further, for as long as one likes.
+//! Components that were cut, flipped and spliced: any bytes give an answer or an error, and nothing
+//! else. The cases are the same in every run; `fuzz/` looks further, without a limit of time.
 
 use super::*;
 use crate::message::Fields;
@@ -156,7 +156,7 @@ fn a_mutated_component_is_refused_or_answers_or_fails() {
         tally.refused > 1_000 && tally.loaded > 50 && tally.answers > 50 && tally.faults > 0,
         "{tally:?}"
     );
-    // What was loaded is gone, and so is its memory; the engine is as good as new.
+    // The loaded components are gone, and so is their memory; the engine works as before.
     assert_eq!(test.shard().memory.value(), 0, "{tally:?}");
     assert!(test.load(&spec(builtin("random").unwrap())).is_ok());
 }

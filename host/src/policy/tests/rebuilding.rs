@@ -42,7 +42,7 @@ fn an_instance_that_is_slow_to_build_is_rebuilt_off_the_worker() {
 
 /// This one is built a few times more when it is loaded, to know whether a worker can afford it.
 #[test]
-fn what_is_built_for_the_time_alone_is_seen_by_nobody() {
+fn a_build_for_measuring_has_no_visible_effects() {
     let test = TestEngine::new();
     let per_pool = json!({"on_configure": "spin=1000", "on_topology": "store-increment=told:1"});
     let generation = test.load(&probe(per_pool)).unwrap();
@@ -85,7 +85,7 @@ fn until_room(test: &TestEngine) -> PolicyHandle {
 }
 
 #[test]
-fn workers_have_instances_of_their_own() {
+fn each_worker_has_its_own_instance() {
     let engine = Engine::new(EngineOptions {
         workers: 2,
         instances: Some(32),

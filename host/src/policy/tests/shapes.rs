@@ -1,5 +1,5 @@
-//! Shapes that no tool for policies writes: each is refused in a sentence that names what it is,
-//! and nothing panics on the way.
+//! Shapes that no tool for policies writes: each is refused with a sentence that names it, and
+//! nothing panics.
 
 use super::*;
 
@@ -108,7 +108,7 @@ fn components_that_pass_values_in_memory_to_each_other_are_refused_by_name() {
             &passing(parameter, result, core, options, true),
         );
         assert!(
-            reason.contains("multi-memory") && reason.contains("link its parts"),
+            reason.contains("multi-memory") && reason.contains("link the parts"),
             "{what}: {reason}"
         );
     }

@@ -71,7 +71,7 @@ fn instances_generations_and_faults_share_a_store() {
         ("x-probe-request", "trap"),
     ]);
     assert!(first.edit_request(&mut head, 0).is_err());
-    // Told about two pools.
+    // A policy with two pools.
     let mut second = test.handle(&probe(json!({"on_topology": "store-increment=n:1"})));
     assert_eq!(
         told(&mut second, &["store-get=a", "store-increment=n:1"]),
@@ -89,7 +89,7 @@ fn instances_generations_and_faults_share_a_store() {
 }
 
 #[test]
-fn policies_of_other_names_have_stores_of_their_own() {
+fn each_policy_name_has_its_own_store() {
     let test = TestEngine::new();
     let other = PolicySpec {
         name: "q".to_owned(),
@@ -177,7 +177,7 @@ fn a_policy_that_does_not_import_the_store_has_none() {
 }
 
 #[test]
-fn the_request_tells_its_pool() {
+fn the_request_knows_its_pool() {
     let test = TestEngine::new();
     let spec = PolicySpec {
         settings: json!({}),
@@ -199,7 +199,7 @@ fn the_request_tells_its_pool() {
 }
 
 #[test]
-fn a_shadow_sees_what_the_active_generation_saw_and_changes_nothing() {
+fn a_shadow_sees_the_same_store_as_the_active_generation_and_changes_nothing() {
     let test = TestEngine::new();
     let (mut active, mut shadow) = (
         test.handle(&probe(Value::Null)),

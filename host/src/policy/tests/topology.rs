@@ -1,4 +1,4 @@
-//! A list of backends that changes, as instances that live hear of it.
+//! A changed list of backends, and how running instances receive it.
 
 use super::*;
 use crate::message::Fields;
@@ -17,7 +17,7 @@ fn changed() -> Vec<PoolSpec> {
 
 const FIRST: &str = "0 web 7 10.0.0.1:80/1/zone=a 10.0.0.2:80/2/zone=a 10.0.0.3:80/3/zone=a; \
      1 other 7 10.0.0.9:80/9/zone=a";
-/// The pool that did not change is not told again.
+/// The pool that did not change is not passed again.
 const SECOND: &str =
     "1 other 7 10.0.0.9:80/9/zone=a; 0 web 8 10.0.0.2:80/1 10.0.0.4:80/1 10.0.0.5:80/1";
 /// To a fresh instance.
@@ -62,14 +62,14 @@ fn an_instance_that_lives_sees_the_second_list_and_keeps_its_memory() {
 }
 
 #[test]
-fn an_instance_that_was_built_with_an_older_list_is_told_before_it_is_asked() {
+fn an_instance_that_was_built_with_an_older_list_gets_the_new_one_before_its_first_call() {
     let engine = TestEngine::new();
     let mut handle = engine.handle(&reports(json!({})));
     let lists = Arc::new(handle.generation().lists().next(&changed(), 8));
     // It is asked for the first time after the change.
     handle.adopt_lists(&lists, &engine.facts());
     assert_eq!(knows(&mut handle), (SECOND.to_owned(), "1".to_owned()));
-    // Those that are built later are told once.
+    // Instances that are built later receive each list once.
     let mut head = request(&[("x-probe-request", "trap")]);
     assert!(handle.edit_request(&mut head, 0).is_err());
     assert_eq!(
@@ -79,7 +79,7 @@ fn an_instance_that_was_built_with_an_older_list_is_told_before_it_is_asked() {
 }
 
 #[test]
-fn what_can_not_be_told_within_the_deadline_is_warmed_beside_and_swapped() {
+fn an_instance_that_is_too_slow_for_a_new_list_is_replaced_by_a_warm_one() {
     let engine = TestEngine::new();
     // 50 ms for each list.
     let slow = PolicySpec {
@@ -119,7 +119,10 @@ fn one_that_traps_on_the_second_list_is_replaced() {
     let logged = logged(|| {
         handle.adopt_lists(&lists, &engine.facts());
     });
-    assert!(logged.contains("its instance is lost"), "{logged}");
+    assert!(
+        logged.contains("the instance failed on a changed list"),
+        "{logged}"
+    );
     assert_eq!(engine.shard().traps.value(), 1);
     let lists = Arc::new(lists.next(&changed(), 9));
     handle.adopt_lists(&lists, &engine.facts());

@@ -19,7 +19,7 @@ pub enum TransferEnd {
     SourceTimedOut,
     /// The same, while others waited for its connection.
     SourceBrokenOff,
-    /// What the sender sent is not a body.
+    /// The sender's bytes are not a valid body.
     Malformed(Malformed),
     /// The body is larger than the limit.
     TooLarge,
@@ -33,9 +33,9 @@ pub enum TransferEnd {
 
 /// Moves a body from where it comes from to where it goes, trailers and all.
 ///
-/// What is there is passed on before more is waited for: a sender may wait for it to be answered. A
-/// piece is consumed only when it has been taken, so that one that did not get through is still
-/// there for another attempt.
+/// Available bytes are passed on before the loop waits for more, because a sender may wait for an
+/// answer to them. A piece is consumed only when it has been taken, so that one that was not sent
+/// is still there for another attempt.
 #[inline]
 pub async fn copy<S: Pieces>(
     source: &mut S,
@@ -73,7 +73,7 @@ pub async fn join<D>(
     poll_fn(|cx| {
         if uploading && let Poll::Ready(end) = upload.as_mut().poll(cx) {
             uploading = false;
-            // A backend that reads no more may have answered already: the download will tell.
+            // A backend that reads no more may have answered already: the download finds out.
             if let Err(end) = end
                 && end != TransferEnd::SinkFailed
             {

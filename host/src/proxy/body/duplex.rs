@@ -1,4 +1,4 @@
-//! What the two directions of an exchange know of each other while both are under way.
+//! What the two directions of an exchange know about each other while both are under way.
 
 use std::cell::Cell;
 
@@ -18,8 +18,8 @@ pub enum Stage {
 pub struct Sent {
     /// How much it is.
     pub stage: Stage,
-    /// No expectation was passed on, or the backend has met it. Otherwise nobody knows whether it
-    /// takes what comes behind the head for the body.
+    /// No expectation was forwarded, or the backend has met it. Otherwise the backend might read
+    /// the bytes after the head as the body, or as a request.
     agreed: bool,
 }
 

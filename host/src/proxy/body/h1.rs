@@ -12,12 +12,12 @@ use crate::message::{Edited, Fields};
 use crate::net::{Buffer, Buffers, IoEnd, ReadHalf, TimedIo, Timer, Timers, Wait};
 use crate::proxy::presence::Presence;
 
-/// The side of a connection that is read, and what was read of it.
+/// The reading side of a connection, and the bytes that were read.
 #[derive(Debug)]
 pub struct Reader<'a> {
     /// Where bytes come from.
     pub read: TimedIo<'a, ReadHalf<'a>>,
-    /// What was read and not yet consumed.
+    /// The bytes that were read and not yet consumed.
     pub buffer: &'a mut Buffer,
     /// For larger buffers.
     pub buffers: &'a Buffers,
@@ -134,9 +134,9 @@ impl H1Body<'_, '_> {
         read
     }
 
-    /// Reads the beginning of a body that the client holds back until it is asked for it. A client
-    /// that does not wait for that is not made to, as long as there is no answer. Behind an answer
-    /// what it sends is not for the backend any more.
+    /// Reads the beginning of a body that the client holds back until it gets a 100. A client need
+    /// not wait for that, as long as there is no answer. After an answer its bytes are no longer
+    /// for the backend.
     async fn first(&mut self) -> Result<usize, IoEnd> {
         let (duplex, timer) = (self.duplex, self.from.read.timer);
         // Without a deadline until the client is asked.
@@ -155,9 +155,8 @@ impl H1Body<'_, '_> {
         read
     }
 
-    /// Reads on though nobody takes it: a client that sends all of its upload before it reads would
-    /// otherwise never read what the backend has said of it. What is little is kept for another
-    /// attempt.
+    /// Reads on and discards: a client that sends its whole upload before it reads would otherwise
+    /// never read the backend's answer. A short rest is kept for another attempt.
     pub(super) async fn read_on(&mut self) {
         loop {
             let buffer = &mut *self.from.buffer;

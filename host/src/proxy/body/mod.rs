@@ -1,11 +1,11 @@
 //! Bodies: where their pieces come from, where they go, and the one loop between them.
 //!
-//! A [`BodySource`] shows what of a body is there, and waits for more. A [`MessageSink`] takes a
-//! head, pieces and trailers. Both are an enum over protocols, so that two protocols on either side
-//! are two and two files and not two times two. `copy` moves one into the other; [`Sliced`] cuts
-//! ranges in between. [`Progress`] is how far a request's body has come, and outlives the attempts
-//! at sending it; [`Duplex`] is what the two directions of an exchange know of each other. Never
-//! knows a policy, a backend's health or a status that refuses.
+//! A [`BodySource`] shows the available bytes of a body, and waits for more. A [`MessageSink`]
+//! takes a head, pieces and trailers. Both are an enum over protocols, so that two protocols on
+//! either side are two and two files and not two times two. `copy` moves one into the other;
+//! [`Sliced`] cuts ranges in between. [`Progress`] is the position in a request's body, and
+//! outlives the attempts at sending it; [`Duplex`] holds what the two directions of an exchange
+//! know about each other. Never knows a policy, a backend's health or a status that refuses.
 
 mod copy;
 mod duplex;
@@ -27,8 +27,8 @@ pub use sliced::{Cut, Sliced};
 pub use source::{BodySource, Pieces, Ready};
 pub use upload::upload;
 
-/// How long a backend may say nothing of an expectation before the client is asked for its body all
-/// the same. Many clients wait no longer themselves.
+/// How long a backend may ignore an expectation before the proxy sends the client a 100 anyway.
+/// Many clients wait no longer themselves.
 pub const SILENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[cfg(test)]

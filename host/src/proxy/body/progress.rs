@@ -1,16 +1,16 @@
-//! How far a body of HTTP/1.1 has been read, and what is kept of a request's so that it can be sent
-//! again.
+//! The position in a body of HTTP/1.1, and the part of a request's body that is kept so that it can
+//! be sent again.
 
 use super::{Ready, TransferEnd};
 use crate::h1::{ChunkedDecoder, Decoded, Framing, HeadLimits};
 use crate::message::{BodyLength, Fields};
 use crate::net::Buffer;
 
-/// How much of a body is kept after it was sent, so that the request can be sent again: as many
-/// bytes as most clients send before they hear of a backend that is gone.
+/// How much of a body is kept after it was sent, so that the request can be sent again: about the
+/// bytes that most clients send before the failure of a backend shows.
 pub(super) const KEPT: usize = 64 * 1024;
 
-/// How far a body has come. A request's outlives the attempt: what was read of the client can't be
+/// The position in a body. A request's outlives the attempt, because the client's bytes can't be
 /// read again.
 #[derive(Debug)]
 pub struct Progress {
@@ -28,9 +28,10 @@ pub struct Progress {
 /// Where in the body the sender's connection stands.
 #[derive(Debug)]
 enum At {
-    /// So many bytes before its end.
+    /// This many bytes before its end.
     Length(u64),
-    /// Within chunks. The decoder has passed so many bytes of content that still lie in the buffer.
+    /// Within chunks. The decoder has passed this many bytes of content that are still in the
+    /// buffer.
     Chunked(ChunkedDecoder, usize),
     /// Its end is that of the connection.
     UntilClose,
@@ -39,8 +40,8 @@ enum At {
 }
 
 impl Progress {
-    /// At the beginning of a request's body of at most so many bytes. What is passed on is kept
-    /// only if the request may be repeated.
+    /// At the beginning of a request's body of at most this many bytes. Sent bytes are kept only if
+    /// the request may be repeated.
     pub fn of_request(length: BodyLength, keep: bool, most: u64) -> Self {
         Self {
             most,
@@ -142,7 +143,7 @@ impl Progress {
         }
     }
 
-    /// So many bytes of what was ready have been passed on: takes them out of the buffer.
+    /// This many of the ready bytes have been passed on: takes them out of the buffer.
     #[inline]
     pub(super) fn consume(&mut self, buffer: &mut Buffer, n: usize) {
         if self.whole {
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_passed_on_is_kept_as_content_whatever_framed_it() {
+    fn sent_bytes_are_kept_as_content_with_any_framing() {
         let body = b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
         for (length, sent) in [
             (BodyLength::Known(5), &b"hello"[..]),

@@ -25,7 +25,7 @@ pub enum MessageSink<'a> {
     H1(H1Sink<'a>),
 }
 
-/// What the head of a response says beside what its backend and the policies have said.
+/// What the proxy adds to the head of a response.
 #[derive(Debug, Clone, Copy)]
 pub struct ResponseLines<'a> {
     /// The value of `via`, with the line's end.
@@ -92,8 +92,8 @@ impl<'a> MessageSink<'a> {
         })
     }
 
-    /// Takes the head of a request. `host` stands in for clients that named none; `expects` if the
-    /// backend is to say whether it wants the body.
+    /// Takes the head of a request. `host` is for clients that sent none; `expects` if the backend
+    /// decides whether it wants the body.
     pub fn request(&mut self, head: &RequestHead, length: BodyLength, host: &str, expects: bool) {
         let Self::H1(sink) = self;
         let framing = Framing::from(length);
@@ -142,7 +142,7 @@ impl<'a> MessageSink<'a> {
         sink.out.len() >= BATCH
     }
 
-    /// Sends what was taken.
+    /// Sends the bytes that were taken.
     #[inline]
     pub async fn flush(&mut self) -> Result<(), IoEnd> {
         match self {
@@ -150,7 +150,7 @@ impl<'a> MessageSink<'a> {
         }
     }
 
-    /// Takes the end of the body and its trailers, and sends what was taken.
+    /// Takes the end of the body and its trailers, and sends them.
     #[inline]
     pub async fn end(&mut self, body: &mut impl Pieces) -> Result<(), IoEnd> {
         let Self::H1(sink) = self;
@@ -160,7 +160,7 @@ impl<'a> MessageSink<'a> {
         sink.flush().await
     }
 
-    /// Whether the receiver can tell that what it has is not the whole.
+    /// Whether the receiver could tell that the message is incomplete.
     pub fn is_delimited(&self) -> bool {
         let Self::H1(sink) = self;
         sink.framing != Framing::UntilClose
@@ -206,8 +206,8 @@ impl H1Sink<'_> {
 
     #[inline]
     async fn piece(&mut self, content: &[u8]) -> Result<(), IoEnd> {
-        // A head goes out with the first piece. After that the pieces of a body of known length,
-        // which are as long as what was read, go as they are.
+        // A head is sent together with the first piece. After that the pieces of a body of known
+        // length are sent as they were read.
         if !matches!(self.framing, Framing::Length(_)) || !self.out.is_empty() {
             self.add(content);
             return Ok(());

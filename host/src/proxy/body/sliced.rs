@@ -13,7 +13,7 @@ pub enum Cut {
     Many(Multipart),
 }
 
-/// A body of which only parts go on. It ends with the last of them, whatever follows.
+/// A body of which only parts are forwarded. It ends with the last of them; the rest is not read.
 #[derive(Debug)]
 pub struct Sliced<'a, S> {
     whole: &'a mut S,

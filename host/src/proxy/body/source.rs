@@ -7,7 +7,7 @@ use crate::message::Fields;
 /// What of a body is there without waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ready {
-    /// So many bytes of content, at least 1.
+    /// This many bytes of content, at least 1.
     Content(usize),
     /// Nothing yet.
     Nothing,
@@ -17,13 +17,13 @@ pub enum Ready {
 
 /// A body that is shown piece by piece.
 pub trait Pieces {
-    /// What is there. The same until it is consumed.
+    /// The available part. It stays the same until it is consumed.
     fn ready(&mut self) -> Result<Ready, TransferEnd>;
 
-    /// The first bytes of what is there.
+    /// The first of the available bytes.
     fn content(&self, n: usize) -> &[u8];
 
-    /// So many bytes of what is there have been passed on.
+    /// This many of the available bytes have been passed on.
     fn consume(&mut self, n: usize);
 
     /// Waits for more. `sink` is where the body goes.
@@ -58,14 +58,14 @@ impl BodySource<'_, '_> {
         }
     }
 
-    /// Whether the sender has sent nothing beyond what was read.
+    /// Whether there are no more bytes from the sender after those that were read.
     pub fn is_drained(&self) -> bool {
         match self {
             Self::H1(body) => body.is_drained(),
         }
     }
 
-    /// Reads on though nobody takes it, until the sender ends or is silent for too long.
+    /// Reads on and discards, until the sender ends or is silent for too long.
     pub async fn read_on(&mut self) {
         match self {
             Self::H1(body) => body.read_on().await,

@@ -1,4 +1,4 @@
-//! Bodies over real sockets, in whatever pieces they arrive.
+//! Bodies over real sockets, in pieces of any size.
 
 use std::future::{pending, ready};
 use std::time::Duration;
@@ -23,7 +23,7 @@ const LIMITS: HeadLimits = HeadLimits {
 const PIECES: [usize; 3] = [1, 3, usize::MAX];
 const CHUNKED: &str = "2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nx-sum: 5\r\n\r\n";
 
-/// What a client got of a body.
+/// The part of a body that a client got.
 #[derive(Debug, PartialEq)]
 struct Moved {
     end: Result<(), TransferEnd>,
@@ -76,7 +76,7 @@ async fn moved(sent: &str, piece: usize, from: Framing, to: Framing, cut: Option
 async fn send(mut backend: TcpStream, sent: &str, piece: usize) {
     backend.set_nodelay(true).unwrap();
     for bytes in sent.as_bytes().chunks(piece.min(sent.len())) {
-        // A receiver that has what it wants may have left.
+        // A receiver that has all it wants may have left.
         let _ = backend.write_all(bytes).await;
         tokio::task::yield_now().await;
     }
@@ -266,7 +266,7 @@ async fn a_part_of_a_body_that_breaks_off_before_it_is_not_whole() {
 }
 
 #[tokio::test]
-async fn an_upload_that_nobody_takes_leaves_the_last_word_to_the_download() {
+async fn an_upload_that_is_not_taken_leaves_the_last_word_to_the_download() {
     let taken = join(ready(Ok(())), ready(7)).await;
     assert_eq!(taken, Ok(7));
     let refused = join(ready(Err(TransferEnd::SinkFailed)), ready(7)).await;

@@ -4,9 +4,9 @@ use super::{BodySource, Duplex, MessageSink, Stage, TransferEnd, copy};
 use crate::config::Timeouts;
 use crate::net::Wait;
 
-/// Sends what the sink has taken, the head first, and the rest of the body. The upload that is no
-/// longer taken ends as [`TransferEnd::SinkFailed`], after what is left of it was read: the answer
-/// that is under way does not end with it.
+/// Sends what the sink has taken, the head first, and the rest of the body. If the receiver stops
+/// taking it, the upload ends as [`TransferEnd::SinkFailed`], after its rest was read, so that the
+/// answer can still arrive.
 pub async fn upload(
     mut body: BodySource<'_, '_>,
     sink: &mut MessageSink<'_>,
@@ -122,7 +122,7 @@ mod tests {
         (end, read.value())
     }
 
-    /// What the sockets hold would not be enough: somebody has to read.
+    /// The sockets' buffers are too small for it: the proxy has to read.
     #[tokio::test]
     async fn what_no_backend_takes_any_more_is_read_to_its_end() {
         let (gone, backend) = pair().await;
@@ -143,9 +143,9 @@ mod tests {
         assert_eq!(read, 1_000);
     }
 
-    /// What is read in vain takes no memory, and what is kept for another attempt takes little.
+    /// Discarded bytes take no memory, and the part that is kept for another attempt takes little.
     #[tokio::test]
-    async fn what_is_read_for_nobody_is_kept_up_to_a_bound_and_only_where_it_may_be_sent_again() {
+    async fn discarded_bytes_are_kept_up_to_a_bound_and_only_where_they_may_be_sent_again() {
         for (keep, sent, kept) in [
             (true, 1_000, true),
             (true, LARGE, false),

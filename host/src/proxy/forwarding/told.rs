@@ -80,7 +80,7 @@ impl Told {
             .map(syntax::trim)
             .filter(|m| !m.is_empty())
             .map(forwarded::node);
-        // Of a list the last member is what the peer itself has added.
+        // The peer itself has added the last member of a list.
         let last = |name| {
             fields
                 .values(name)
@@ -101,7 +101,7 @@ impl Told {
         let mut elements: Vec<Element> = Vec::new();
         let lists: Vec<&[u8]> = fields.values("forwarded").collect();
         for list in lists.iter().rev() {
-            // What stands before a field that can't be read is no better known than that.
+            // Members before an unreadable field are as unreliable as that field.
             let Some(more) = forwarded::elements(list) else {
                 break;
             };
@@ -192,8 +192,8 @@ impl Told {
 /// The way of a request by what proxies said, the nearest first, and how many of them were looked
 /// at.
 ///
-/// It goes on as long as the speaker is trusted, and ends where what is said is no address: what
-/// stands before that may be anybody's.
+/// The walk continues as long as the reporting hop is trusted, and ends at a member that is not an
+/// address: any client may have written the members before it.
 fn way(
     trust: &Trust,
     nodes: impl Iterator<Item = Option<IpAddr>>,

@@ -43,7 +43,7 @@ fn written(redactor: &Redactor, mut request: Request) -> String {
 }
 
 #[test]
-fn a_client_s_address_is_told_nowhere_whatever_it_is_glued_to() {
+fn a_client_s_address_is_redacted_everywhere_and_within_longer_texts() {
     let redactor = redactor(true);
     let other = |text: &str| redactor.address(text.parse().unwrap()).to_string();
     let (four, six) = (other("192.0.2.7"), other("2001:db9::1"));
@@ -129,7 +129,7 @@ fn what_a_policy_decoded_is_hidden_too() {
 }
 
 #[test]
-fn however_many_secrets_there_are_none_is_told() {
+fn any_number_of_secrets_is_redacted() {
     let redactor = redactor(false);
     let value = |n: usize| format!("cookie-{n:04}-{}", "x".repeat(n % 7));
     for count in [100, 2_000] {

@@ -67,8 +67,8 @@ fn a_request_that_no_file_can_hold_costs_nothing_but_itself() {
         (writer.stats.recorded.value(), writer.stats.dropped.value()),
         (1, 2)
     );
-    assert!(!folder.join("a.jsonl.1").exists(), "it was not set aside");
-    // One that has room in a file of its own begins one.
+    assert!(!folder.join("a.jsonl.1").exists(), "it was not rotated");
+    // A request that fits into a new file starts one.
     let around = heading(&lineup).len()
         + serialised(&Line::Request(request(String::new())))
             .unwrap()

@@ -78,7 +78,7 @@ pub(super) fn edits_differing(one: &[Field], other: &[Field], redacted: &[String
     };
     let differs = |name: &&String| {
         let (one, other) = (values(one, name), values(other, name));
-        // What a policy writes into such a field can't be told from its hash.
+        // The hash of such a field does not show what a policy wrote into it.
         let hidden = |at: usize| {
             redacted.contains(name) && (is_redacted(&one[at]) || is_redacted(&other[at]))
         };

@@ -19,7 +19,7 @@ use crate::recording::{Isolation, Lineup, Policy, Pool};
 use crate::stats::Stats;
 use crate::upstream::BackendFacts;
 
-/// A recording is input like any other: what it says of limits is bounded as in a configuration.
+/// A recording is untrusted input: its limits have the same bounds as those of a configuration.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
 const MOST_MEMORY: u64 = 4 << 30;
 const MOST_ENTRIES: usize = 10_000_000;
@@ -35,7 +35,7 @@ pub(super) struct Moment {
     pub unix: u64,
 }
 
-/// What is given to the component instead of what the recorded policy had.
+/// Values for the component that replace those of the recorded policy.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Overrides {
     pub settings: Option<Value>,
@@ -44,7 +44,7 @@ pub(super) struct Overrides {
 }
 
 impl Overrides {
-    /// What a component is loaded with, under this name, in the place of a policy.
+    /// The spec of a component that replaces a policy, under this name.
     pub(super) fn spec(
         &self,
         source: &Source,

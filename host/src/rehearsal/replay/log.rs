@@ -13,10 +13,10 @@ use crate::recording::{
 
 /// Lineups that are remembered: more generations are not at work at a time.
 const LINEUPS: usize = 1024;
-/// Bytes of their lines; beyond them the last few are remembered all the same.
+/// Bytes of their lines; beyond that, still the last few are remembered.
 const LINEUP_BYTES: usize = 64 << 20;
 const LAST_FEW: usize = 2;
-/// Lines that are passed over and told of.
+/// The most skipped lines that are reported.
 const TOLD: usize = 10;
 
 /// A recording as it is read.
@@ -28,7 +28,7 @@ pub(super) struct Log {
     lineups: HashMap<u64, Arc<Lineup>>,
     /// Their numbers, the oldest first, and the bytes of their lines.
     lengths: VecDeque<(u64, usize)>,
-    /// The request that is gone through, and the call that comes.
+    /// The current request, and its next call.
     request: Option<(Box<Request>, usize)>,
     lineup: Option<Arc<Lineup>>,
     /// The request's fields before the call that comes.
@@ -37,7 +37,7 @@ pub(super) struct Log {
     heard: Heard,
 }
 
-/// What a recording held.
+/// The contents of a recording.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     /// The policy that was asked for.
@@ -71,7 +71,7 @@ pub(super) struct RecordedCall<'a> {
     pub call: &'a Call,
     /// The request's fields before it.
     pub fields: &'a [Field],
-    /// What was known of the pool's backends.
+    /// The facts about the pool's backends.
     pub facts: &'a [Fact],
     /// The line of the file.
     pub line: u64,
@@ -153,11 +153,11 @@ impl Log {
         }))
     }
 
-    /// What the recording held, or why there was nothing in it.
+    /// The contents of the recording, or why it had none.
     pub(super) fn finish(mut self) -> Result<Heard, RehearsalError> {
         let Some(policy) = self.policy.take() else {
             let message = format!(
-                "{} holds no recording{}",
+                "{} contains no recording{}",
                 self.path.display(),
                 self.heard.why_not()
             );
@@ -166,7 +166,7 @@ impl Log {
         if self.heard.calls == 0 {
             let why_not = self.heard.why_not();
             let message = format!(
-                "{} holds no call of policy {}{why_not}",
+                "{} contains no call of policy {}{why_not}",
                 self.path.display(),
                 brief(&format!("{policy:?}"))
             );
@@ -205,15 +205,15 @@ impl Log {
         };
         let in_order = lineup.pools.iter().zip(0..).all(|(pool, at)| pool.id == at);
         if !in_order {
-            return self.broken("the ids of the pools are not their places".to_owned());
+            return self.broken("the ids of the pools are not 0, 1, 2 and so on".to_owned());
         }
         match &self.policy {
             None => match lineup.policies.as_slice() {
                 [only] => self.policy = Some(only.name.clone()),
-                [] => return self.broken("the recording is of no policy".to_owned()),
+                [] => return self.broken("the recording names no policy".to_owned()),
                 _ => {
                     let message = format!(
-                        "{} is of several policies; choose one of them with `--policy`: {}",
+                        "{} records several policies; choose one of them with `--policy`: {}",
                         self.path.display(),
                         names()
                     );
@@ -223,7 +223,7 @@ impl Log {
             Some(name) => {
                 if find(&lineup, name).is_none() {
                     let message = format!(
-                        "{} is not of policy {name:?}, but of: {}",
+                        "{} does not record policy {name:?}, but: {}",
                         self.path.display(),
                         names()
                     );
@@ -255,7 +255,7 @@ impl Log {
     fn take_request(&mut self, request: Box<Request>) -> Result<bool, RehearsalError> {
         let Some(lineup) = self.lineups.get(&request.lineup) else {
             self.broken(format!(
-                "no line before it tells of lineup {}",
+                "no line before it defines lineup {}",
                 request.lineup
             ))?;
             return Ok(false);
@@ -283,8 +283,7 @@ impl Log {
             return Ok(());
         }
         let path = self.path.display();
-        let message =
-            format!("{path}, line {number}: {what}; with `--lenient` such lines are passed over");
+        let message = format!("{path}, line {number}: {what}; `--lenient` skips such lines");
         Err(RehearsalError::Recording(message))
     }
 }
@@ -302,7 +301,7 @@ impl Heard {
         let first = self
             .why
             .first()
-            .map(|(number, reason)| format!(": line {number} was passed over: {reason}"));
+            .map(|(number, reason)| format!(": line {number} was skipped: {reason}"));
         first.unwrap_or_default()
     }
 }
@@ -312,7 +311,7 @@ pub(super) fn find<'a>(lineup: &'a Lineup, name: &str) -> Option<&'a Policy> {
     lineup.policies.iter().find(|policy| policy.name == name)
 }
 
-/// What the request's fields are after a call.
+/// Updates the request's fields after a call.
 fn follow(fields: &mut Vec<Field>, call: &Call) {
     if let (Hook::RequestHeaders | Hook::Range | Hook::Selection, true, Some(edited)) =
         (call.hook, call.role != Role::Shadow, &call.edited)

@@ -48,10 +48,10 @@ pub(super) fn fields(
     Ok(fields)
 }
 
-/// What is recorded there can't have been.
+/// The error for a record that no proxy writes.
 pub(super) fn broken(recorded: &RecordedCall<'_>, what: &str) -> RehearsalError {
     RehearsalError::Recording(format!(
-        "line {}: {}; no proxy records that: the line was changed, take it out",
+        "line {}: {}; no proxy records that, so the line was changed; remove it",
         recorded.line,
         brief(what)
     ))

@@ -1,5 +1,5 @@
-//! `waypost policy replay` and `diff`: what a component would have decided where another one did,
-//! by a recording.
+//! `waypost policy replay` and `diff`: what a component would have decided in place of a recorded
+//! one.
 //!
 //! `log` reads one policy's calls from a recording, `replayer` asks a component (`loaded`) about
 //! each (`message`), `compare` says what differs, `tally` counts, `text` and `json` show it.
@@ -37,7 +37,7 @@ pub(super) fn replay(asked: &Replay, manner: Manner) -> Result<Outcome, Rehearsa
     Ok(outcome)
 }
 
-/// The same, with what is to be printed.
+/// The same, with the text to print.
 pub(super) fn replayed(
     asked: &Replay,
     manner: Manner,
@@ -91,7 +91,7 @@ pub(super) fn replayed(
     ))
 }
 
-/// Asks two components, and compares what they say.
+/// Makes the same calls to two components, and compares their answers.
 pub(super) fn diff(asked: &Diff, manner: Manner) -> Result<Outcome, RehearsalError> {
     let playback = &asked.playback;
     let mut old = replayer(&asked.old, playback)?;

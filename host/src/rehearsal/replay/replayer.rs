@@ -20,7 +20,7 @@ use crate::upstream::FailedAttempt;
 /// Handles at most: a worker's requests beyond them share one with another's.
 const HANDLES: usize = 64;
 
-/// A component that is asked what was recorded.
+/// A component that gets the recorded calls.
 pub(super) struct Replayer {
     pub source: Source,
     engine: Engine,
@@ -33,7 +33,7 @@ pub(super) struct Replayer {
     loads: u64,
 }
 
-/// What a component decided.
+/// A component's decision.
 #[derive(Debug)]
 pub(super) struct Played {
     pub answer: Answer,
@@ -70,7 +70,7 @@ impl Replayer {
         hooks.is_some_and(|hooks| hooks.has(hook))
     }
 
-    /// Asks what was asked. Instances live on from call to call; after a fault there is a fresh
+    /// Repeats a recorded call. Instances live on from call to call; after a fault there is a fresh
     /// one.
     pub(super) fn ask(&mut self, recorded: &RecordedCall<'_>) -> Result<Played, RehearsalError> {
         let tape = recorded.call.tape.clone().unwrap_or_default();
@@ -78,7 +78,7 @@ impl Replayer {
         self.load_for(recorded, moment)?;
         let Some(loaded) = &mut self.loaded else {
             return Err(RehearsalError::Recording(
-                "the recording says nothing of the policy".to_owned(),
+                "the recording does not mention the policy".to_owned(),
             ));
         };
         let states: Vec<BackendState> = recorded.facts.iter().map(state).collect();
@@ -120,14 +120,14 @@ impl Replayer {
         }
     }
 
-    /// When a call was made. Stores have the time of it from here on: before an instance is set up,
-    /// so that what it stores then has it as well.
+    /// Sets the time of a call. Stores follow it from here on, before an instance is set up, so
+    /// that entries of its setup have this time too.
     fn moment(&self, recorded: &RecordedCall<'_>, tape: &Recorded) -> Moment {
         let unix = tape.unix_milliseconds().max(recorded.request.time);
         let now = unix.saturating_mul(1_000_000);
         self.clock.fetch_max(now, Relaxed);
-        // A call that was never made, because the policy was suspended, has no time of its own;
-        // others of the request have.
+        // A call that was not made, because the policy was suspended, has no time; other calls of
+        // the request have one.
         let tapes = recorded.request.calls.iter();
         let times = tapes
             .filter_map(|call| call.tape.as_ref())
@@ -145,8 +145,15 @@ impl Replayer {
     /// Loads the component as the lineup of a call says, unless it is so. The call is made `now`.
     fn load_for(&mut self, recorded: &RecordedCall<'_>, now: Moment) -> Result<(), RehearsalError> {
         let (lineup, name) = (recorded.lineup, &recorded.call.policy);
-        let policy = find(lineup, name)
-            .ok_or_else(|| broken(recorded, &format!("its lineup has no policy {name:?}")))?;
+        let policy = find(lineup, name).ok_or_else(|| {
+            broken(
+                recorded,
+                &format!(
+                    "its lineup does not contain the policy \
+                {name:?}"
+                ),
+            )
+        })?;
         let policy = Policy {
             active: None,
             trial: None,
@@ -167,7 +174,7 @@ impl Replayer {
         let name = format!("{}#{}", policy.name, self.loads);
         let spec = self.overrides.spec(&self.source, &policy, name, now);
         let next = Loaded::load(&self.engine, &spec, policy, lineup, workers)?;
-        // The former one keeps what was compiled until the next has it.
+        // The previous one keeps the compiled component until the next one has it.
         if let Some(former) = self.loaded.replace(next) {
             // Or a recording of many lineups would leave one of each.
             self.engine.forget_store(former.name());

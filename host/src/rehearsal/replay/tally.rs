@@ -9,7 +9,7 @@ use super::replayer::Played;
 use crate::policy::Hook;
 use crate::recording::{Answer, Lineup};
 
-/// Kinds of decisions that are told apart; what goes beyond is counted as one.
+/// Kinds of decisions that are counted separately; further kinds are counted together.
 const KINDS: usize = 1000;
 /// The kind of all others.
 const OTHERS: &str = "others";
@@ -34,7 +34,7 @@ pub(super) struct Tally {
 pub(super) struct OfHook {
     pub calls: u64,
     pub agreed: u64,
-    /// By what was decided.
+    /// Calls by decision.
     pub decisions: BTreeMap<String, u64>,
     pub times: Times,
     pub fuel: Option<Fuel>,

@@ -19,7 +19,7 @@ const ROWS: usize = 20;
 pub(super) fn replay(replayer: &Replayer, heard: &Heard, tally: &Tally) -> String {
     let mut out = Text::default();
     out.line(&format!(
-        "{} in the place of {:?}: {}",
+        "{} in place of {:?}: {}",
         replayer.source.name,
         heard.policy,
         extent(heard)
@@ -27,7 +27,7 @@ pub(super) fn replay(replayer: &Replayer, heard: &Heard, tally: &Tally) -> Strin
     out.passed_over(heard, tally.not_asked);
     for hook in &tally.hooks_missing {
         out.line(&format!(
-            "it has no hook {}: it is asked nothing there, as if it had no opinion",
+            "it has no hook {}: in those calls it leaves everything as it is",
             hook.name()
         ));
     }
@@ -114,7 +114,7 @@ fn extent(heard: &Heard) -> String {
     format!("{} calls of {} requests{over}", heard.calls, heard.requests)
 }
 
-/// What is printed; writing to it does not fail.
+/// The output text; writing to it does not fail.
 #[derive(Default)]
 struct Text(String);
 
@@ -132,9 +132,12 @@ impl Text {
         for hook in Hook::ALL {
             match (old.has(hook), new.has(hook), heard.hooks.contains(&hook)) {
                 (true, false, _) => self.line(&format!("the new one has no hook {}", hook.name())),
-                (false, true, true) => self.line(&format!("the old one has no hook {}", hook.name())),
+                (false, true, true) => {
+                    self.line(&format!("the old one has no hook {}", hook.name()))
+                }
                 (false, true, false) => self.line(&format!(
-                    "the new one has the hook {}, which was not asked in this recording: it is not compared",
+                    "the new one has the hook {}, which this recording does not contain: it is not \
+                     compared",
                     hook.name()
                 )),
                 _ => {}
@@ -144,18 +147,18 @@ impl Text {
 
     fn passed_over(&mut self, heard: &Heard, not_asked: u64) {
         for (line, reason) in &heard.why {
-            self.line(&format!("line {line} is passed over: {reason}"));
+            self.line(&format!("line {line} is skipped: {reason}"));
         }
         let told = heard.why.len() as u64;
         if heard.passed_over > told {
             self.line(&format!(
-                "{} more lines are passed over",
+                "{} more lines are skipped",
                 heard.passed_over - told
             ));
         }
         if not_asked > 0 {
             self.line(&format!(
-                "{not_asked} calls were never made, for want of an instance: they are left out"
+                "{not_asked} calls are left out, because the proxy had no instance for them"
             ));
         }
     }

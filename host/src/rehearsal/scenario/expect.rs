@@ -1,4 +1,4 @@
-//! What a scenario expects.
+//! The expectations of a scenario.
 
 use tracing::Level;
 
@@ -11,7 +11,8 @@ use crate::rehearsal::harness::PoolSetup;
 const MAX_PICKS: usize = 1_000;
 
 /// What stands beside `expect.refused`.
-pub(super) const NOT_ASKED: &str = "goes with a request, and `expect.refused` says that there is none: a policy that is refused is not asked; remove it";
+pub(super) const NOT_ASKED: &str = "contradicts `expect.refused`: a refused policy gets no \
+    request; remove it";
 
 /// `expect`, for a question about this pool.
 pub(super) fn expect(mut section: Section, pool: &PoolSetup, findings: &mut Findings) -> Expect {
@@ -134,7 +135,7 @@ fn shares(
         .collect()
 }
 
-/// A status, or a table of what is looked at.
+/// A status, or a table of the parts to check.
 fn answer(node: Node, findings: &mut Findings) -> Option<Answer> {
     let status =
         |node: Node, findings: &mut Findings| node.integer(findings, 200..=599u16).map(|n| n.value);
@@ -198,7 +199,8 @@ fn log(node: Node, findings: &mut Findings) -> ExpectedLog {
         if node.boolean(findings) == Some(true) {
             findings.error(
                 &place,
-                "says only that there are lines; write what they say, or `false` if there are none",
+                "does not say which lines; write parts of them, or `false` if no lines are \
+                 expected",
             );
         }
         return ExpectedLog::Nothing;
@@ -206,10 +208,7 @@ fn log(node: Node, findings: &mut Findings) -> ExpectedLog {
     let place = node.place.clone();
     let nodes = node.one_or_many();
     if nodes.is_empty() {
-        findings.error(
-            &place,
-            "is empty, which says nothing; write `false` if there are to be no lines",
-        );
+        findings.error(&place, "is empty; write `false` if no lines are expected");
     }
     ExpectedLog::Lines(
         nodes
@@ -230,7 +229,7 @@ fn log_line(node: Node, findings: &mut Findings) -> Option<ExpectedLine> {
     if !section.has("level") && !section.has("contains") {
         findings.error(
             &section.place,
-            "says nothing of the line; write `level`, `contains` or both",
+            "has neither `level` nor `contains`; write one or both",
         );
     }
     let level = section
@@ -296,7 +295,8 @@ fn kind(written: &str) -> Result<String, String> {
     match written {
         "trap" | "deadline" | "invalid" | "unavailable" => Ok(written.to_owned()),
         _ => Err(format!(
-            "{written:?} is not a kind of fault; write \"trap\", \"deadline\", \"invalid\" or \"unavailable\""
+            "{written:?} is not a kind of fault; write \"trap\", \"deadline\", \"invalid\" or \
+             \"unavailable\""
         )),
     }
 }

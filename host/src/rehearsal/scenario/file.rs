@@ -25,13 +25,13 @@ use crate::rehearsal::source::{self, LARGEST_TEXT};
 const DEADLINE: Duration = Duration::from_secs(1);
 /// The longest that a hook may be given.
 const LONGEST: Duration = Duration::from_secs(60);
-/// What a policy gets that says nothing else, as in the proxy's configuration.
+/// A policy's default memory, as in the proxy's configuration.
 const MEMORY: u64 = 16 << 20;
 
 /// More backends than a pool has.
 const MAX_BACKENDS: usize = 10_000;
 
-/// Reads a scenario file. Everything that is wrong is told at once, each with its key and line.
+/// Reads a scenario file. All mistakes are reported together, each with its key and line.
 pub(in crate::rehearsal) fn read(path: &Path) -> Result<ScenarioFile, RehearsalError> {
     let name = path.display().to_string();
     let bytes = source::read(path, LARGEST_TEXT)?;
@@ -49,8 +49,7 @@ pub(in crate::rehearsal) fn read(path: &Path) -> Result<ScenarioFile, RehearsalE
                 column: 1,
                 key: String::new(),
             };
-            let message =
-                "is not UTF-8; write bytes that are no text as { hex = \"00ff\" }".to_owned();
+            let message = "is not UTF-8; write such bytes as { hex = \"00ff\" }".to_owned();
             return Err(ConfigErrors::from(ConfigError { place, message }).into());
         }
     };
@@ -93,7 +92,7 @@ pub(in crate::rehearsal) fn parse(name: &str, text: &str) -> Result<ScenarioFile
     })
 }
 
-/// Four backends that are well, where nobody says.
+/// By default, four healthy backends.
 pub(in crate::rehearsal) fn default_setup() -> Setup {
     let backend = |n: u32| BackendSpec {
         address: format!("10.0.0.{n}:80"),
@@ -137,7 +136,7 @@ fn scenario(
         (Some(_), [step]) if step.name.is_empty() => steps.clear(),
         (Some(_), _) => findings.error(
             &place,
-            "expects to be refused and has steps; a policy that is refused is not asked",
+            "expects a refusal and has steps; a refused policy gets no request",
         ),
         (None, _) => {}
     }
@@ -169,7 +168,7 @@ fn steps(
     if nodes.as_ref().is_some_and(Vec::is_empty) {
         findings.error(
             &beside,
-            "is empty: nothing would be asked; write [[scenario.step]] below the scenario",
+            "is empty, so there is nothing to run; write [[scenario.step]] below the scenario",
         );
     }
     let mut steps = Vec::new();
@@ -195,7 +194,7 @@ fn name(section: &mut Section, findings: &mut Findings) -> Option<String> {
     node.string(findings).map(|name| name.value)
 }
 
-/// `settings`, `policy` and `pools`, instead of what was given.
+/// `settings`, `policy` and `pools`, which replace the given ones.
 fn setup(section: &mut Section, mut setup: Setup, findings: &mut Findings) -> Setup {
     if let Some(node) = section.take("settings") {
         match node.is_table() {
@@ -283,7 +282,7 @@ fn pool(node: Node, findings: &mut Findings) -> Option<PoolSetup> {
     })
 }
 
-/// An address, or a table with an address, what the operator says of it, and how it is.
+/// An address, or a table with an address, the operator's attributes and its state.
 fn backend(node: Node, findings: &mut Findings) -> Option<(BackendSpec, BackendState)> {
     let mut state = BackendState::default();
     if !node.is_table() {
@@ -316,7 +315,7 @@ fn backend(node: Node, findings: &mut Findings) -> Option<(BackendSpec, BackendS
         .into_iter()
         .filter_map(|(name, n)| Some((name, n.string(findings)?.value)))
         .collect();
-    // As policies are told by the proxy.
+    // As the proxy passes it to policies.
     state.healthy = weight > 0;
     State::take(&mut section, findings).apply(&mut state);
     section.finish(findings);
@@ -341,7 +340,7 @@ fn tables(node: Node, findings: &mut Findings) -> Option<Vec<Node>> {
     };
     findings.error(
         &node.place,
-        format!("stands there once; write [[{key}]] with two brackets, for it can be repeated"),
+        format!("is one table; write [[{key}]] with two pairs of brackets, once for each"),
     );
     None
 }

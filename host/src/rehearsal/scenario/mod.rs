@@ -1,5 +1,5 @@
-//! A scenario file: what is asked, with what, and what is expected. docs/scenarios.md says what may
-//! stand in one.
+//! A scenario file: requests, their surroundings, and the expected decisions. docs/scenarios.md
+//! describes its keys.
 
 mod expect;
 mod file;
@@ -42,11 +42,11 @@ pub(super) struct Scenario {
     pub name: String,
     /// Where it begins.
     pub line: usize,
-    /// What the policy is loaded with.
+    /// The setup of the policy.
     pub setup: Setup,
-    /// What the policy draws and reads while it is set up.
+    /// The policy's draws and clock readings during setup.
     pub setup_script: Script,
-    /// What the policy's refusal is to say, if it is to be refused.
+    /// The expected text of the policy's refusal, if a refusal is expected.
     pub refused: Option<String>,
     /// In order; none if the policy is to be refused.
     pub steps: Vec<Step>,
@@ -69,7 +69,7 @@ pub(super) struct Step {
     pub attempt: u32,
     /// Those that failed.
     pub failed: Vec<FailedAttempt>,
-    /// What the backend answers.
+    /// The backend's response.
     pub response: Response,
     /// The first draws; the others come from the seed.
     pub random: Vec<u64>,
@@ -81,11 +81,11 @@ pub(super) struct Step {
     pub unix: u64,
     /// How the backends are.
     pub states: Vec<BackendState>,
-    /// What is put into the store before.
+    /// Entries that are put into the store before the step.
     pub store: Stored,
     /// How often it is asked.
     pub repeat: u32,
-    /// What is expected.
+    /// The expectations.
     pub expect: Expect,
 }
 
@@ -98,8 +98,8 @@ pub(super) struct Stored {
     pub counters: Vec<(String, i64)>,
 }
 
-/// What is expected of a step. What is left out is not looked at, but for answers and faults, which
-/// always are.
+/// The expectations of a step. Parts that are left out are not checked, except for answers and
+/// faults, which always are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Expect {
     /// One of these.
@@ -114,21 +114,21 @@ pub(super) struct Expect {
     pub range: Option<String>,
     /// The policy's counters, since the scenario began.
     pub counters: Vec<(String, u64)>,
-    /// What is in the store after.
+    /// The expected entries of the store after the step.
     pub store: Stored,
-    /// What is written into the log.
+    /// The expected log lines.
     pub log: ExpectedLog,
-    /// What was written there while the policy was set up.
+    /// The expected log lines of the setup.
     pub setup_log: ExpectedLog,
     /// Hooks that fail; no other may.
     pub faults: Vec<ExpectedFault>,
-    /// What the policy's refusal is to say.
+    /// The expected text of the policy's refusal.
     pub refused: Option<String>,
     /// How often each is picked, as shares of all runs.
     pub share: Vec<(Pick, f64, f64)>,
 }
 
-/// What a selection may come to.
+/// An expected result of a selection.
 #[derive(Debug, Clone)]
 pub(super) struct Pick {
     /// As it was written.
@@ -172,10 +172,10 @@ pub(super) struct Field {
     pub values: Vec<Vec<u8>>,
 }
 
-/// What is expected of the policy's log.
+/// The expectations of the policy's log.
 #[derive(Debug, Clone, Default)]
 pub(super) enum ExpectedLog {
-    /// Nobody looks.
+    /// Not checked.
     #[default]
     Anything,
     /// No line at all.
@@ -216,8 +216,8 @@ impl Pick {
 }
 
 impl Step {
-    /// What a policy draws and reads while it is set up, if this is the first step: the time is
-    /// that of the step, and the draws follow from its seed, but are not those of its hooks.
+    /// A policy's draws and clock readings during setup, if this is the first step: the time is
+    /// that of the step, and the draws follow from its seed, but differ from those of its hooks.
     pub(super) fn setup_script(&self) -> Script {
         Script {
             seed: !self.seed,
@@ -227,7 +227,7 @@ impl Step {
         }
     }
 
-    /// What is asked in the run of this number, from 0.
+    /// The request of the run with this number, from 0.
     pub(super) fn question(&self, run: u32) -> Question {
         let head = RequestHead {
             client: nth(self.clients, run),

@@ -1,4 +1,4 @@
-//! What a scenario writes of a request, as it is read.
+//! Reads the request of a scenario.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,7 +15,8 @@ pub(super) type RequestLine = (Method, Option<String>, String);
 pub(super) fn request_line(written: &str) -> Result<RequestLine, String> {
     let wrong = || {
         format!(
-            "{written:?} is not a request; write for example \"GET /path?query\" or \"GET http://host/path\""
+            "{written:?} is not a request; write for example \"GET /path?query\" or \"GET \
+             http://host/path\""
         )
     };
     let mut words = written.split_whitespace();
@@ -58,15 +59,21 @@ pub(super) fn target(written: &str) -> Result<String, String> {
     match sound && (written.starts_with('/') || written == "*") {
         true => Ok(written.to_owned()),
         false => Err(format!(
-            "{written:?} is not a path; it starts with `/`, and is percent-encoded where need be"
+            "{written:?} is not a path; it starts with `/`, and is percent-encoded where necessary"
         )),
     }
 }
 
 pub(super) fn clients(written: &str) -> Result<IpNet, String> {
-    written.parse().or_else(|_| written.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
-        format!("{written:?} is not a client; write an IP address, or a network whose addresses take turns, such as \"10.0.0.0/8\"")
-    })
+    written
+        .parse()
+        .or_else(|_| written.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| {
+            format!(
+                "{written:?} is not a client; write an IP address, or a network whose addresses \
+            take turns, such as \"10.0.0.0/8\""
+            )
+        })
 }
 
 pub(super) fn scheme(written: &str) -> Result<Scheme, String> {
@@ -92,7 +99,10 @@ pub(super) fn unix(written: &str) -> Result<u64, String> {
         .ok()
         .or_else(|| u64::try_from(date()?.as_millis()).ok());
     parsed.ok_or_else(|| {
-        format!("{written:?} is not a time; write for example \"2026-11-21T10:00:00Z\", or milliseconds since 1970")
+        format!(
+            "{written:?} is not a time; write for example \"2026-11-21T10:00:00Z\", or \
+            milliseconds since 1970"
+        )
     })
 }
 
@@ -100,7 +110,7 @@ pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Makes this the authority, and the host what it means.
+/// Sets the authority, and the host that it contains.
 pub(super) fn set_host(head: &mut RequestHead, authority: &str) {
     authority.clone_into(&mut head.authority);
     head.host = normalise_host(authority).map_or_else(String::new, |host| host.into_owned());

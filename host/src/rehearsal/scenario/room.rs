@@ -1,5 +1,5 @@
-//! What a file may ask for: each scenario has pools and settings of its own, and each step what
-//! stands beside it, so that a small file can mean more than there is memory.
+//! The memory limit of a file: each scenario holds a copy of its pools and settings, and each step
+//! a copy of its scenario's defaults, so that a small file could take more memory than there is.
 
 use serde_json::Value;
 
@@ -10,12 +10,13 @@ use crate::rehearsal::harness::Setup;
 /// Bytes of all scenarios of a file, roughly: far more than anyone writes, and still little for a
 /// machine.
 const ROOM: usize = 256 << 20;
-/// What a thing takes beside its text.
+/// The bytes that an item takes beside its text.
 const THING: usize = 64;
 
 /// For the scenario that is one too many.
-pub(super) const SPENT: &str = "asks for too much with those before it: all scenarios of a file, each with its pools, settings and \
-     requests, may take 256 MiB; write smaller pools, or several files";
+pub(super) const SPENT: &str = "exceeds, with those before it, the limit of memory: all scenarios \
+    of a file, each with its pools, settings and requests, may take 256 MiB; write smaller pools, \
+    or several files";
 
 /// How much is left.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Room {
         self.take(backend.sum::<usize>() + setup.pools.len() * THING + json(&setup.settings));
     }
 
-    /// For a step, whose backends are as so many facts say.
+    /// For a step with this many facts about its backends.
     pub(super) fn take_step(&mut self, step: &Step, facts: usize) {
         let picks = step
             .expect

@@ -7,11 +7,11 @@ use crate::rehearsal::facts::BackendState;
 use crate::rehearsal::harness::PoolSetup;
 use crate::units::parse_duration;
 
-/// Backends of which a table of facts may tell, counted each time: by labels a few words may mean a
-/// great many.
+/// The most facts about backends that a table may set: a short label may match many backends, and
+/// each counts.
 const MAX_FACTS: usize = 100_000;
 
-/// What is said of a backend's state, where something is.
+/// The parts of a backend's state that the file sets.
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
     in_flight: Option<u32>,
@@ -21,7 +21,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Takes the keys that tell how a backend is.
+    /// Takes the keys of a backend's state.
     pub(super) fn take(section: &mut Section, findings: &mut Findings) -> Self {
         let mut count = |key| {
             section
@@ -73,7 +73,7 @@ pub(super) fn facts(node: Node, pool: &PoolSetup, findings: &mut Findings) -> Ve
         if facts.len() > MAX_FACTS {
             findings.error(
                 &place,
-                format!("tells more than {MAX_FACTS} facts with those before it; write fewer"),
+                format!("sets more than {MAX_FACTS} facts, with those before it; write fewer"),
             );
             break;
         }

@@ -18,7 +18,7 @@ use crate::rehearsal::{decisions::Response, harness::PoolSetup};
 use crate::units::parse_duration;
 use crate::upstream::FailedAttempt;
 
-/// Where time begins, where nobody says: some time after a proxy was started ...
+/// Where time begins by default: some time after a proxy was started ...
 const START_MONOTONIC: u64 = 1_000_000_000_000;
 /// ... and 2026-01-01T00:00:00Z.
 const START_UNIX: u64 = 1_767_225_600_000;
@@ -27,7 +27,7 @@ const MAX_REPEAT: u32 = 10_000_000;
 
 /// More attempts than any request has.
 const MAX_ATTEMPTS: u32 = 1_000;
-/// What a step says of its request.
+/// The keys of a step about its request.
 const OF_A_REQUEST: [&str; 9] = [
     "request", "pool", "facts", "response", "failed", "attempt", "random", "store", "repeat",
 ];
@@ -76,7 +76,7 @@ impl Default for Base {
 }
 
 impl Base {
-    /// Reads what a scenario says for all of its steps.
+    /// Reads a scenario's defaults for its steps.
     pub(super) fn read(
         mut self,
         section: &mut Section,
@@ -125,7 +125,7 @@ impl Base {
         self
     }
 
-    /// Reads a step. What it does not say is as here.
+    /// Reads a step. Keys that it does not set have these defaults.
     pub(super) fn step(
         &self,
         section: &mut Section,
@@ -158,7 +158,7 @@ impl Base {
         if !expect.share.is_empty() && repeat.is_none() {
             findings.error(
                 &section.place,
-                "expects shares of one run; write `repeat` and how many runs there are",
+                "expects shares of one run; write `repeat` and the number of runs",
             );
         }
         Step {
@@ -192,7 +192,7 @@ impl Base {
         states
     }
 
-    /// How many facts are told of backends.
+    /// How many facts about backends are set.
     pub(super) fn facts(&self) -> usize {
         self.facts.len()
     }

@@ -149,7 +149,7 @@ fn never(node: Node, findings: &mut Findings) -> Option<()> {
     if node.boolean(findings)? {
         findings.error(
             &place,
-            "is true; write what is expected, or false if it is not to be there",
+            "is true; write what is expected, or false if the field must be absent",
         );
         return None;
     }
@@ -238,13 +238,14 @@ pub(super) fn named(written: &str, pool: &PoolSetup) -> Result<Vec<u32>, String>
         .take(8)
         .collect();
     Err(format!(
-        "{written:?} is no backend of the pool {}; write an index, an address ({}) or a label such as \"zone=a\"",
+        "{written:?} is not a backend of the pool {}; write an index, an address ({}) or a label \
+         such as \"zone=a\"",
         pool.name,
         addresses.join(", ")
     ))
 }
 
-/// What a selection may come to: a backend, `"none"`, or `"answer"`.
+/// An expected result of a selection: a backend, `"none"`, or `"answer"`.
 pub(super) fn pick(node: Node, pool: &PoolSetup, findings: &mut Findings) -> Option<Pick> {
     if node.is_integer() {
         let (written, found) = backends(node, pool, findings)?;
@@ -306,7 +307,12 @@ fn failure(written: &str) -> Result<Failure, String> {
         Failure::Closed,
         Failure::Other,
     ];
-    all.into_iter().find(|f| f.to_string() == written).ok_or_else(|| {
-        format!("{written:?} is not a failure; write \"connect\", \"connect-timeout\", \"closed\" or \"other\"")
-    })
+    all.into_iter()
+        .find(|f| f.to_string() == written)
+        .ok_or_else(|| {
+            format!(
+                "{written:?} is not a failure; write \"connect\", \"connect-timeout\", \"closed\" \
+            or \"other\""
+            )
+        })
 }

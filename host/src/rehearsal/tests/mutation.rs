@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Numbers at which something overflows, underflows or is nobody's.
+/// Numbers at which something overflows, underflows or is out of range.
 const NUMBERS: [&str; 20] = [
     "0",
     "-1",
@@ -27,7 +27,7 @@ const NUMBERS: [&str; 20] = [
     "1000000000",
 ];
 
-/// What stands in quotes and should not.
+/// Strings where other values are expected.
 const STRINGS: [&str; 24] = [
     "",
     " ",
@@ -75,7 +75,7 @@ impl Dice {
     }
 }
 
-/// The same text with something done to it. What is taken from elsewhere is taken from `donor`.
+/// The same text with a mutation. Foreign pieces come from `donor`.
 pub(super) fn mutated(text: &[u8], donor: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = text.to_vec();
     // Mostly one, because two rarely leave anything that is read to its end.
@@ -198,7 +198,7 @@ fn runs(bytes: &[u8], is: impl Fn(u8) -> bool) -> Vec<Range<usize>> {
     runs
 }
 
-/// What is told a person: a few sentences, without anything that a terminal would obey.
+/// A message for a person: a few sentences, without characters that control a terminal.
 #[track_caller]
 pub(super) fn assert_readable(told: &str) {
     let longest = told

@@ -1,4 +1,4 @@
-//! Modules for `waypost policy pack`, and what `inspect` tells of them.
+//! Modules for `waypost policy pack`, and how `inspect` describes them.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::rehearsal::pack::pack;
 const SEED: u64 = 0x5ce7_a214;
 const CASES: usize = 500;
 
-/// A policy that selects nobody, with its types.
+/// A policy that selects no backend, with its types.
 fn module() -> Vec<u8> {
     let text = r#"(module
             (import "waypost:policy/types@0.1.0" "[resource-drop]request" (func $drop (param i32)))
@@ -56,7 +56,7 @@ fn mutate(bytes: &mut Vec<u8>, donor: &[u8], dice: &mut Dice) {
 }
 
 #[test]
-fn a_mutated_module_is_packed_or_it_is_told_why_not() {
+fn a_mutated_module_is_packed_or_refused_with_a_reason() {
     let (mut dice, whole) = (Dice(SEED), module());
     let (mut packed, mut refused) = (0, 0);
     for case in 0..CASES {

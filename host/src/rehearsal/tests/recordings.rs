@@ -89,7 +89,7 @@ impl Drop for Scratch {
 }
 
 #[test]
-fn a_mutated_recording_is_read_or_it_is_told_why_not() {
+fn a_mutated_recording_is_read_or_refused_with_a_reason() {
     let (mut dice, scratch) = (Dice(SEED), Scratch::new());
     let (mut lines, mut refused) = (0, 0);
     for case in 0..READ {
@@ -114,7 +114,7 @@ fn a_mutated_recording_is_read_or_it_is_told_why_not() {
 }
 
 #[test]
-fn a_mutated_recording_is_gone_through_or_it_is_told_why_not() {
+fn a_mutated_recording_is_replayed_or_refused_with_a_reason() {
     let (mut dice, scratch) = (Dice(SEED + 1), Scratch::new());
     let (mut fine, mut refused) = (0, 0);
     for case in 0..PLAYED {
@@ -138,7 +138,7 @@ fn a_mutated_recording_is_gone_through_or_it_is_told_why_not() {
 }
 
 #[test]
-fn what_no_proxy_records_is_told_with_its_line() {
+fn a_record_that_no_proxy_writes_is_an_error_with_its_line() {
     let scratch = Scratch::new();
     for (is, becomes, told) in [
         (
@@ -164,12 +164,12 @@ fn what_no_proxy_records_is_told_with_its_line() {
         (
             r#""lineup":1,"time":1767225600100"#,
             r#""lineup":7,"time":1767225600100"#.to_owned(),
-            "line 2: no line before it tells of lineup 7",
+            "line 2: no line before it defines lineup 7",
         ),
         (
             r#"{"id":0,"#,
             r#"{"id":9,"#.to_owned(),
-            "line 1: the ids of the pools are not their places",
+            "line 1: the ids of the pools are not 0, 1, 2 and so on",
         ),
         (
             r#""memory_bytes":16777216"#,

@@ -1,4 +1,4 @@
-//! Attempts: what they say of endpoints, and which endpoint is chosen next.
+//! Attempts: what they show about endpoints, and which endpoint is chosen next.
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -91,7 +91,7 @@ fn an_exchange_is_in_flight_from_its_beginning_to_its_report_or_its_loss() {
 }
 
 #[test]
-fn the_choice_avoids_what_failed_and_what_is_ejected_as_long_as_there_is_another() {
+fn the_choice_avoids_failed_and_ejected_endpoints_as_long_as_there_is_another() {
     let three = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"];
     let pools = worker_pools(topologies(&[&three, &[]]));
     let failed = |backends: &[u32]| -> Vec<FailedAttempt> {

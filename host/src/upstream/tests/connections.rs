@@ -75,7 +75,7 @@ async fn a_sweep_closes_what_has_been_idle_for_long() {
 }
 
 #[tokio::test]
-async fn a_sweep_takes_out_what_the_backend_has_closed() {
+async fn a_sweep_removes_connections_that_the_backend_has_closed() {
     let (listener, address) = listener().await;
     let backend = backend(address, None);
     let (open, _end) = connected(&backend, &listener).await;

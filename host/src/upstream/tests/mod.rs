@@ -30,7 +30,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// An endpoint of a worker of its own.
+/// An endpoint of a separate worker.
 fn backend(address: SocketAddr, places: Option<&Arc<Places>>) -> Rc<WorkerEndpoint> {
     let endpoint = Endpoint {
         places: places.cloned(),
@@ -125,7 +125,7 @@ fn next_pools(
     WorkerPools::new(&topology, former, &Stats::new(1), 0)
 }
 
-/// The id of the pool that comes after so many others.
+/// The id of the pool after `number` others.
 fn id(number: usize) -> PoolId {
     let ids = Registry::new(1).pools((0..=number).map(|_| "a"));
     ids[number]

@@ -212,7 +212,7 @@ async fn the_queue_is_bounded_over_all_workers_and_leaving_makes_room_in_it() {
     drop(first);
     let mut third = Box::pin(here.wait(2, CLIENT));
     assert!(polled(&mut third).await.is_none());
-    // Who leaves again and again leaves nothing behind.
+    // A client that leaves again and again leaves nothing behind.
     drop(second);
     for _ in 0..1_000 {
         assert!(polled(&mut Box::pin(here.wait(2, CLIENT))).await.is_none());
@@ -335,7 +335,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
 }
 
 #[tokio::test]
-async fn who_waits_no_more_keeps_no_other_worker_from_pooling() {
+async fn a_request_that_no_longer_waits_keeps_no_other_worker_from_pooling() {
     let (listener, address) = listener().await;
     let places = places(1);
     let (here, there) = (

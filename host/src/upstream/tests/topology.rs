@@ -1,4 +1,4 @@
-//! What is kept when the topology changes.
+//! Connections and health that stay when the topology changes.
 
 use super::*;
 
@@ -32,7 +32,7 @@ async fn connections_and_health_of_what_stayed_are_kept_and_the_rest_is_closed()
     assert_eq!(leaves.shard.connections.value(), 1, "the one in use");
     in_use.keep(2, 9);
     assert_eq!(leaves.shard.connections.value(), 0);
-    // The former pools serve the requests that hold them.
+    // The previous pools serve the requests that hold them.
     assert_eq!(before.facts.backend_count(0), 2);
     let translated = [0, 1, 2].map(|at| before.translate(id(0), at, &after));
     assert_eq!(translated, [None, Some(0), None]);

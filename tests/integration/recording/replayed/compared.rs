@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{first_recorded, replay, told};
 
 #[test]
-fn two_components_are_told_apart() {
+fn two_components_are_compared() {
     let proxy = first_recorded();
     let exit = replay(
         &proxy.scratch,

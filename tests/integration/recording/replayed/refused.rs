@@ -7,7 +7,7 @@ use super::{RECORD, first_recorded, replay, told};
 use crate::fixtures::{TestProxy, TestUpstream, waypost};
 
 #[test]
-fn what_can_t_be_gone_through_is_told_with_its_line() {
+fn a_line_that_can_t_be_replayed_is_reported_with_its_number() {
     let proxy = first_recorded();
     let scratch = &proxy.scratch;
     let text = std::fs::read_to_string(scratch.path().join("requests.jsonl")).unwrap();
@@ -20,8 +20,7 @@ fn what_can_t_be_gone_through_is_told_with_its_line() {
     );
     assert_eq!(exit.code, Some(0), "{exit:?}");
     assert!(
-        exit.stdout
-            .contains("line 51 is passed over: it is incomplete"),
+        exit.stdout.contains("line 51 is skipped: it is incomplete"),
         "{}",
         exit.stdout
     );
@@ -54,7 +53,7 @@ fn what_can_t_be_gone_through_is_told_with_its_line() {
         ],
     );
     assert_eq!(exit.code, Some(0), "{exit:?}");
-    assert!(exit.stdout.contains("line 10 is passed over"), "{exit:?}");
+    assert!(exit.stdout.contains("line 10 is skipped"), "{exit:?}");
 
     // A lineup that can't be read takes the requests that name it along.
     let (lineup, requests) = text.split_once('\n').unwrap();
@@ -90,7 +89,7 @@ fn what_can_t_be_gone_through_is_told_with_its_line() {
     assert_eq!(exit.code, Some(2), "{exit:?}");
     assert!(
         exit.stderr
-            .contains("holds no recording: line 1 was passed over: no line before it tells of"),
+            .contains("contains no recording: line 1 was skipped: no line before it defines"),
         "{exit:?}"
     );
 
@@ -107,8 +106,8 @@ fn what_can_t_be_gone_through_is_told_with_its_line() {
             "has format 2, but this Waypost reads format 1",
         ),
         ("other.jsonl", "line 1: this is not a line of a recording"),
-        ("empty.jsonl", "holds no recording"),
-        ("headless.jsonl", "no line before it tells of lineup"),
+        ("empty.jsonl", "contains no recording"),
+        ("headless.jsonl", "no line before it defines lineup"),
         ("missing.jsonl", "can't be read"),
     ] {
         let exit = replay(scratch, ["replay", "first.wasm", file]);
@@ -128,7 +127,7 @@ fn what_can_t_be_gone_through_is_told_with_its_line() {
     assert_eq!(exit.code, Some(2), "{exit:?}");
     assert!(
         exit.stderr
-            .contains("is not of policy \"other\", but of: mine"),
+            .contains("does not record policy \"other\", but: mine"),
         "{exit:?}"
     );
     for (arguments, code) in [

@@ -5,7 +5,7 @@ use super::{ALL, probed};
 use crate::fixtures::{Request, TestProxy, TestUpstream, eventually};
 
 #[test]
-fn the_file_is_set_aside_once_and_both_parts_can_be_read() {
+fn the_file_is_rotated_once_and_both_parts_can_be_read() {
     let backend = TestUpstream::named("served");
     let mut proxy = probed(&[ALL, "max-bytes = \"1MiB\""].concat(), &[&backend]);
     let mut client = proxy.client();
@@ -65,7 +65,7 @@ fn what_was_written_is_on_disk_within_moments() {
 }
 
 #[test]
-fn a_recording_of_an_earlier_run_is_set_aside_and_what_is_no_file_is_refused() {
+fn a_recording_of_an_earlier_run_is_rotated_and_a_special_file_is_refused() {
     let backend = TestUpstream::named("served");
     let start = || {
         TestProxy::builder()

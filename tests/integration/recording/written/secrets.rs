@@ -7,7 +7,7 @@ use super::{ALL, call, field, probed};
 use crate::fixtures::{Request, TestUpstream, response};
 
 #[test]
-fn what_is_secret_is_a_hash_and_equal_where_it_was_equal() {
+fn a_secret_is_a_hash_and_equal_secrets_have_equal_hashes() {
     let backend = TestUpstream::answering(response(
         "200 OK",
         &[("Set-Cookie", "id=topsecretcookie; Path=/")],

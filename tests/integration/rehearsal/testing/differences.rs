@@ -82,11 +82,11 @@ fn refusals_are_expected_or_failures() {
     let text =
         failing("[[scenario]]\nname = \"no\"\nsettings = { on_configure = \"error:not today\" }\n");
     assert!(
-        text.contains("refusal") && text.contains("it refuses its settings: not today"),
+        text.contains("refusal") && text.contains("it rejected its settings: not today"),
         "{text}"
     );
     let text = failing("[[scenario]]\nname = \"no\"\nexpect.refused = \"not today\"\n");
-    assert!(text.contains("actual    it is taken"), "{text}");
+    assert!(text.contains("actual    it is accepted"), "{text}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::super::{policy, refused, with_scenarios};
 use crate::fixtures::Scratch;
 
 #[test]
-fn mistakes_in_a_file_are_told_with_key_and_line() {
+fn mistakes_in_a_file_are_reported_with_key_and_line() {
     for (text, line, key, told) in [
         (
             "[[scenario]]\nname = \"a\"\nexpct.backend = 1",
@@ -30,7 +30,7 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "[[scenario]]\nname = \"a\"\nexpect.backend = \"zone=a\"",
             3,
             "scenario.expect.backend",
-            "is no backend of the pool web",
+            "is not a backend of the pool web",
         ),
         (
             "[[scenario]]\nexpect.backend = 1",
@@ -110,7 +110,7 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "[[scenario]]\nname = \"a\"\nexpect.log = true",
             3,
             "scenario.expect.log",
-            "or `false` if there are none",
+            "or `false` if no lines are expected",
         ),
         (
             "[[scenario]]\nname = \"a\"\nexpect.log = []",
@@ -122,7 +122,7 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "[[scenario]]\nname = \"a\"\nexpect.log = {}",
             3,
             "scenario.expect.log",
-            "`level`, `contains` or both",
+            "neither `level` nor `contains`",
         ),
         (
             "[[scenario]]\nname = \"a\"\nexpect.log = { level = \"fatal\" }",
@@ -140,7 +140,7 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "[[scenario]]\nname = \"a\"\nexpect.request-headers.a = true",
             3,
             "scenario.expect.request-headers.a",
-            "false if it is not to be there",
+            "false if the field must be absent",
         ),
         (
             "[[scenario]]\nname = \"a\"\n[[scenario.step]]\nexpect.refused = \"a\"",
@@ -152,13 +152,13 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
             "[[scenario]]\nname = \"a\"\nexpect = { refused = \"a\", backend = 1 }",
             3,
             "scenario.expect.backend",
-            "a policy that is refused is not asked",
+            "a refused policy gets no request",
         ),
         (
             "[[scenario]]\nname = \"a\"\nexpect.refused = \"a\"\nrequest = \"/b\"",
             4,
             "scenario.request",
-            "a policy that is refused is not asked",
+            "a refused policy gets no request",
         ),
         (
             "[[scenario]]\nname = \"a\"\npolicy.dedline = \"1s\"",
@@ -192,7 +192,7 @@ fn mistakes_in_a_file_are_told_with_key_and_line() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_and_nothing_is_run() {
+fn all_mistakes_are_reported_together_and_nothing_is_run() {
     let scratch = with_scenarios(
         "[[scenario]]\nname = 1\n[[scenario]]\nname = \"a\"\nseed = \"x\"\nstep = []\nnonsense = 1\n",
     );

@@ -31,7 +31,7 @@ fn a_filter_leaves_scenarios_out() {
 }
 
 #[test]
-fn junit_tells_the_same() {
+fn junit_reports_the_same() {
     let scratch = with_scenarios(
         "[[scenario]]\nname = \"good & true\"\n[[scenario]]\nname = \"<bad>\"\nexpect.backend = \"none\"\n",
     );
@@ -117,7 +117,7 @@ fn no_results_of_an_earlier_run_are_left_where_nothing_could_be_played() {
 }
 
 #[test]
-fn json_tells_the_same_to_scripts() {
+fn json_reports_the_same_to_scripts() {
     let scratch = with_scenarios(
         "[[scenario]]\nname = \"good\"\n[[scenario]]\nname = \"bad\"\n[[scenario.step]]\nrepeat = 2\nexpect.backend = \"none\"\n\
          [[scenario]]\nname = \"left out\"\n",

@@ -159,7 +159,7 @@ fn a_file_that_was_not_there_at_a_restart_undoes_nothing_when_it_is_back() {
 }
 
 #[test]
-fn a_restart_after_a_rollback_comes_back_with_the_former_component() {
+fn a_restart_after_a_rollback_restores_the_previous_component() {
     let state = Scratch::new();
     let keys = format!(
         "state-dir = {:?}",

@@ -2,13 +2,12 @@
 
 use super::super::super::error::Refusal;
 
-/// For each import: a pointer to what is called and one to what it belongs to, and the entry in the
-/// list that they came in.
+/// For each import: a pointer to the function, one to its instance, and the entry in the list of
+/// imports.
 pub(super) const IMPORT: u64 = 64;
 
-/// What the proxy keeps of a component, in its own memory, however often it is instantiated and if
-/// it never is: the most, in bytes. Python's components take 4.3 MB, and there may be three
-/// generations of a policy.
+/// The most bytes that the proxy keeps of a component in its own memory, independent of instances.
+/// Python's components take 4.3 MB, and there may be three generations of a policy.
 pub(super) const MAX_KEPT: u64 = 16 << 20;
 
 /// What something takes each time that it is instantiated.
@@ -38,7 +37,7 @@ impl Cost {
     }
 }
 
-/// How much there is of what is bounded over the whole file.
+/// Counts that are bounded over the whole file.
 #[derive(Default)]
 pub(super) struct Totals {
     pub components: u64,

@@ -1,4 +1,4 @@
-//! What a core module takes, for each instance and for the proxy.
+//! The memory that a core module takes, for each instance and in the proxy.
 
 use wasmparser::{ElementItems, ExternalKind, KnownCustom, Name, Payload, TypeRef};
 
@@ -10,7 +10,7 @@ use super::cost::{Cost, IMPORT, Totals, at_most};
 pub(super) const MAX_FUNCTIONS: u64 = 200_000;
 /// The longest name of a function, in bytes: a trap copies those of the frames that it found.
 pub(super) const MAX_NAME: usize = 16 * 1024;
-/// What the runtime keeps for a core instance, whatever is in it.
+/// Bytes that the runtime keeps for any core instance.
 pub(super) const CORE_INSTANCE: u64 = 1024;
 /// For each global.
 pub(super) const GLOBAL: u64 = 16;
@@ -126,7 +126,7 @@ impl Module {
         };
         self.pointed_at += u64::from(items);
         self.cost.take(1, SEGMENT);
-        // What a segment holds is made once for an instance that uses it later.
+        // The content of a segment is built once for an instance that uses it later.
         self.cost.take(u64::from(items), ELEMENT);
         totals.keep(1, kept::SEGMENT)?;
         totals.keep(items.into(), kept::ELEMENT)

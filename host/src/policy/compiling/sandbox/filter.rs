@@ -8,7 +8,7 @@ use seccompiler::{
     SeccompFilter, SeccompRule, apply_filter,
 };
 
-/// Allowed whatever their arguments are.
+/// Allowed with any arguments.
 const ALLOWED: [i64; 33] = [
     libc::SYS_read,
     libc::SYS_write,
@@ -46,7 +46,8 @@ const ALLOWED: [i64; 33] = [
     libc::SYS_exit_group,
 ];
 
-/// Gives up every system call that compiling does not need. Tells whether the kernel could do that.
+/// Gives up every system call that compiling does not need. Returns whether the kernel supports
+/// that.
 pub(in super::super) fn enter() -> bool {
     let given_up = || {
         let [not_found, allowed] = programs()?;
@@ -78,7 +79,7 @@ fn programs() -> io::Result<[BpfProgram; 2]> {
         libc::SYS_clone,
         vec![only(0, SeccompCmpOp::MaskedEq(threads), threads)?],
     );
-    // Aborting sends a signal, to nobody else.
+    // Aborting sends a signal, to this process only.
     rules.insert(
         libc::SYS_tgkill,
         vec![only(0, SeccompCmpOp::Eq, u64::from(std::process::id()))?],

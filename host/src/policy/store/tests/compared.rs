@@ -4,7 +4,7 @@ use super::super::*;
 use super::told;
 
 #[test]
-fn counting_down_is_recorded_and_told_again() {
+fn counting_down_is_recorded_and_replayed() {
     let text = r#"[{"call":{"decrement":["n",3,0]},"told":{"count":-1}},{"call":{"counter":"n"},"told":{"count":-1}},{"call":{"counter":"m"},"told":{"count":null}}]"#;
     let recorded: Vec<super::super::Told> = serde_json::from_str(text).unwrap();
     assert_eq!(serde_json::to_string(&recorded).unwrap(), text);
@@ -20,7 +20,7 @@ fn counting_down_is_recorded_and_told_again() {
     assert_eq!(t.store.counter("n"), Some(-3));
     assert_eq!(ask(Call::Counter(n())), Answer::Count(Some(-1)));
     assert_eq!(ask(Call::Counter(m())), Answer::Count(None));
-    // Not recorded any more: what the store says that is there for this.
+    // Not recorded any more: the separate store answers.
     assert_eq!(
         ask(Call::Decrement(n(), u64::MAX, 0)),
         Answer::Count(Some(i64::MIN))
@@ -29,7 +29,7 @@ fn counting_down_is_recorded_and_told_again() {
 }
 
 #[test]
-fn a_shadow_is_told_of_compare_and_set_by_what_it_expects() {
+fn a_shadow_gets_a_compare_and_set_answer_for_its_expected_value() {
     let t = told(100, 1 << 20);
     let cas = |expected: Option<&str>, value: &str| {
         Call::CompareAndSet(
@@ -40,7 +40,8 @@ fn a_shadow_is_told_of_compare_and_set_by_what_it_expects() {
         )
     };
     t.set("a", "now", 0);
-    // It asks what the active generation did not: the store says what would be, and stays as it is.
+    // The active generation did not make this call: the store answers what would be, and stays as
+    // it is.
     let mut calls = Calls::default();
     for (expected, told) in [
         (Some("now"), true),
@@ -63,8 +64,8 @@ fn a_shadow_is_told_of_compare_and_set_by_what_it_expects() {
         Answer::Flag(true)
     );
     assert_eq!(t.get("b"), None);
-    // The active generation has asked: the answer to that is for who expects the same, and for
-    // nobody else.
+    // The active generation has made this call: its answer is only for a call that expects the same
+    // value.
     assert_eq!(
         calls.run(cas(Some("now"), "new"), &t.store),
         Answer::Flag(true)
@@ -105,7 +106,7 @@ fn a_shadow_is_told_of_compare_and_set_by_what_it_expects() {
 }
 
 #[test]
-fn a_comparison_keeps_what_the_store_can_hold_and_nothing_larger() {
+fn a_comparison_keeps_values_that_fit_the_store_and_none_larger() {
     let t = told(100, 1 << 20);
     let (key, long) = ("k".repeat(MAX_KEY), "k".repeat(MAX_KEY + 1));
     let (value, large) = (vec![b'v'; MAX_VALUE], vec![b'v'; MAX_VALUE + 1]);

@@ -42,7 +42,7 @@ fn renewed_entries_are_not_taken_for_those_whose_time_is_up() {
 }
 
 #[test]
-fn what_is_used_survives_a_flood_of_keys() {
+fn used_entries_survive_a_flood_of_keys() {
     let t = told(1000, 1 << 20);
     for n in 0..100 {
         t.set(&format!("kept {n}"), "x", 0);
@@ -85,7 +85,7 @@ fn a_value_that_grows_where_it_is_makes_room_for_itself() {
 }
 
 #[test]
-fn what_is_only_written_or_only_counted_survives_a_flood_as_well() {
+fn entries_that_are_only_written_or_counted_survive_a_flood_too() {
     let t = told(1000, 1 << 20);
     let (set, cas) = (|n: u64| format!("set {n}"), |n: u64| format!("cas {n}"));
     for n in 0..50 {
@@ -93,7 +93,7 @@ fn what_is_only_written_or_only_counted_survives_a_flood_as_well() {
         t.set(&cas(n), "0", 0);
         t.store.increment(format!("up {n}"), 1, 0).unwrap();
         t.store.increment(format!("read {n}"), 7, 0).unwrap();
-        // What is looked at for one that goes is not all used.
+        // Of the entries that an eviction looks at, some are unused.
         (0..4).for_each(|at| t.set(&format!("once {at} {n}"), "x", 0));
     }
     for n in 0..100_000 {
@@ -127,7 +127,7 @@ fn what_is_only_written_or_only_counted_survives_a_flood_as_well() {
 }
 
 #[test]
-fn what_is_not_used_goes_in_about_the_order_of_its_coming() {
+fn unused_entries_are_evicted_in_about_the_order_of_insertion() {
     let t = told(100, 1 << 20);
     for n in 0..1_000 {
         t.set(&n.to_string(), "", 0);
