@@ -11,20 +11,22 @@ mod copy;
 mod duplex;
 mod h1;
 mod pace;
+mod pieces;
 mod progress;
 mod sink;
 mod sliced;
 mod source;
 mod upload;
 
-pub use copy::{TransferEnd, copy, join};
+pub use copy::{copy, join};
 pub use duplex::{Duplex, Sent, Stage};
 pub use h1::{H1Body, Reader, Waits};
 pub use pace::{Pace, SLOW};
+pub use pieces::{Pieces, Ready, TransferEnd};
 pub use progress::Progress;
 pub use sink::{MessageSink, ResponseLines};
 pub use sliced::{Cut, Sliced};
-pub use source::{BodySource, Pieces, Ready};
+pub use source::BodySource;
 pub use upload::upload;
 
 /// How long a backend may ignore an expectation before the proxy sends the client a 100 anyway.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Duplex, Pieces};
+use super::Duplex;
 use crate::h1::{
     Framing, write_chunk_size, write_expectation, write_last_chunk, write_name, write_request_head,
     write_response_end, write_status_line,
 };
-use crate::message::{BodyLength, RequestHead, ResponseHead};
+use crate::message::{BodyLength, Fields, RequestHead, ResponseHead};
 use crate::net::{IoEnd, TimedIo, Wait, WriteHalf};
 use crate::proxy::reply::write_date;
 
@@ -152,10 +152,10 @@ impl<'a> MessageSink<'a> {
 
     /// Takes the end of the body and its trailers, and sends them.
     #[inline]
-    pub async fn end(&mut self, body: &mut impl Pieces) -> Result<(), IoEnd> {
+    pub async fn end(&mut self, trailers: &Fields) -> Result<(), IoEnd> {
         let Self::H1(sink) = self;
         if sink.framing == Framing::Chunked {
-            write_last_chunk(body.trailers(), sink.out);
+            write_last_chunk(trailers, sink.out);
         }
         sink.flush().await
     }
