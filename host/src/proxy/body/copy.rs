@@ -12,7 +12,7 @@ use super::{MessageSink, Pieces, Ready, TransferEnd};
 /// answer to them. A piece is consumed only when it has been taken, so that one that was not sent
 /// is still there for another attempt.
 #[inline]
-pub async fn copy<S: Pieces>(
+pub(in crate::proxy) async fn copy<S: Pieces>(
     source: &mut S,
     sink: &mut MessageSink<'_>,
 ) -> Result<(), TransferEnd> {
@@ -39,7 +39,7 @@ pub async fn copy<S: Pieces>(
 
 /// Runs an upload beside a download: until the download has ended, or until the upload has ended in
 /// a way that ends the exchange.
-pub async fn join<D>(
+pub(in crate::proxy) async fn join<D>(
     upload: impl Future<Output = Result<(), TransferEnd>>,
     download: impl Future<Output = D>,
 ) -> Result<D, TransferEnd> {

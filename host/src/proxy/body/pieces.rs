@@ -6,7 +6,7 @@ use crate::net::IoEnd;
 
 /// What of a body is there without waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ready {
+pub(in crate::proxy) enum Ready {
     /// This many bytes of content, at least 1.
     Content(usize),
     /// Nothing yet.
@@ -16,7 +16,7 @@ pub enum Ready {
 }
 
 /// A body that is shown piece by piece.
-pub trait Pieces {
+pub(in crate::proxy) trait Pieces {
     /// The available part. It stays the same until it is consumed.
     fn ready(&mut self) -> Result<Ready, TransferEnd>;
 
@@ -35,7 +35,7 @@ pub trait Pieces {
 
 /// Why a body was not moved to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransferEnd {
+pub(in crate::proxy) enum TransferEnd {
     /// The sender ended its side within the body.
     SourceEnded,
     /// The sender's connection failed.

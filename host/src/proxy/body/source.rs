@@ -6,28 +6,28 @@ use crate::message::Fields;
 
 /// A body on its way in, over each protocol.
 #[derive(Debug)]
-pub enum BodySource<'a, 'r> {
+pub(in crate::proxy) enum BodySource<'a, 'r> {
     /// By HTTP/1.1.
     H1(H1Body<'a, 'r>),
 }
 
 impl BodySource<'_, '_> {
     /// Whether the sender has announced more than has come.
-    pub fn owes(&self) -> bool {
+    pub(in crate::proxy) fn owes(&self) -> bool {
         match self {
             Self::H1(body) => body.owes(),
         }
     }
 
     /// Whether there are no more bytes from the sender after those that were read.
-    pub fn is_drained(&self) -> bool {
+    pub(in crate::proxy) fn is_drained(&self) -> bool {
         match self {
             Self::H1(body) => body.is_drained(),
         }
     }
 
     /// Reads on and discards, until the sender ends or is silent for too long.
-    pub async fn read_on(&mut self) {
+    pub(in crate::proxy) async fn read_on(&mut self) {
         match self {
             Self::H1(body) => body.read_on().await,
         }
