@@ -2,6 +2,7 @@
 //!
 //! Each module is a room that answers one question; ARCHITECTURE.md is the map.
 
+#![warn(unreachable_pub)]
 // Not in tests, where long functions are tables of cases.
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 

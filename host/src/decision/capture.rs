@@ -18,7 +18,7 @@ pub(super) struct Capture {
 
 impl Capture {
     /// The record, if it is to hold calls of this policy.
-    pub fn record_of(&self, handle: &PolicyHandle) -> Option<&RefCell<RecordedRequest>> {
+    pub(super) fn record_of(&self, handle: &PolicyHandle) -> Option<&RefCell<RecordedRequest>> {
         let record = self.record.as_ref();
         record.filter(|record| record.borrow().wants(handle))
     }

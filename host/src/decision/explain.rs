@@ -41,7 +41,7 @@ pub(super) struct TracedCall<'a> {
 
 impl Trace {
     /// A policy was asked.
-    pub fn asked(&mut self, call: &TracedCall<'_>, answer: &dyn Display) {
+    pub(super) fn asked(&mut self, call: &TracedCall<'_>, answer: &dyn Display) {
         self.item(|text| {
             let TracedCall {
                 hook,
@@ -63,7 +63,7 @@ impl Trace {
     }
 
     /// A backend was tried.
-    pub fn attempted(&mut self, number: u32, backend: SocketAddr, outcome: &str) {
+    pub(super) fn attempted(&mut self, number: u32, backend: SocketAddr, outcome: &str) {
         self.item(|text| {
             write!(
                 text,
@@ -73,7 +73,7 @@ impl Trace {
     }
 
     /// The field's value.
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.text
     }
 

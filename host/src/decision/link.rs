@@ -48,7 +48,7 @@ pub(super) fn replied(handle: &RefCell<PolicyHandle>, reply: Reply) -> Stop {
 
 impl<'a, E: Environment> Link<'a, E> {
     /// Asks one handle, if its generation has the hook.
-    pub fn put<Q: Ask<Answer: Answer>>(
+    pub(super) fn put<Q: Ask<Answer: Answer>>(
         self,
         handle: &'a Rc<RefCell<PolicyHandle>>,
         role: Role,
@@ -98,7 +98,7 @@ impl<'a, E: Environment> Link<'a, E> {
     }
 
     /// Asks it and writes the call into the record, if there is one.
-    pub fn recorded<Q: Ask<Answer: Answer>>(
+    pub(super) fn recorded<Q: Ask<Answer: Answer>>(
         self,
         record: Option<&RefCell<RecordedRequest>>,
         asked: &mut PolicyHandle,
@@ -120,7 +120,7 @@ impl<'a, E: Environment> Link<'a, E> {
     }
 
     /// What becomes of the request: it goes on in one of two ways, or ends.
-    pub fn failed(self, fault: &Fault) -> Result<OnFailure, Stop> {
+    pub(super) fn failed(self, fault: &Fault) -> Result<OnFailure, Stop> {
         let entry = &self.slot.entry;
         self.slot.shard.failure_mode_uses.increment();
         self.environment

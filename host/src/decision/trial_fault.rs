@@ -13,7 +13,7 @@ use crate::policy::{Fault, FaultKind};
 pub(super) struct InQuestion<'a>(&'a TrialSlot);
 
 impl<'a> InQuestion<'a> {
-    pub fn of(on_trial: &'a TrialSlot) -> Self {
+    pub(super) fn of(on_trial: &'a TrialSlot) -> Self {
         on_trial.shard.in_question.increment();
         fence(Ordering::Release);
         Self(on_trial)

@@ -117,7 +117,7 @@ pub(crate) struct At<T> {
 }
 
 impl<T> At<T> {
-    pub fn new(value: T, place: Place) -> Self {
+    pub(crate) fn new(value: T, place: Place) -> Self {
         Self { value, place }
     }
 }
@@ -130,30 +130,30 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    pub fn error(&mut self, place: &Place, message: impl Into<String>) {
+    pub(crate) fn error(&mut self, place: &Place, message: impl Into<String>) {
         self.errors.push(ConfigError {
             place: place.clone(),
             message: brief(&message.into()),
         });
     }
 
-    pub fn warning(&mut self, place: &Place, message: impl fmt::Display) {
+    pub(crate) fn warning(&mut self, place: &Place, message: impl fmt::Display) {
         self.warnings.push(format!("{place}: {message}"));
     }
 
     /// A warning about the configuration as a whole.
-    pub fn general_warning(&mut self, message: impl Into<String>) {
+    pub(crate) fn general_warning(&mut self, message: impl Into<String>) {
         self.warnings.push(message.into());
     }
 
     /// The value, or `None` with the error noted.
-    pub fn accept<T>(&mut self, place: &Place, result: Result<T, String>) -> Option<T> {
+    pub(crate) fn accept<T>(&mut self, place: &Place, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.error(place, message)).ok()
     }
 
     /// Whether an error was noted within `[SECTION.NAME]`, so that a reference to the section needs
     /// no second one.
-    pub fn concern_section(&self, section: &str, name: &str) -> bool {
+    pub(crate) fn concern_section(&self, section: &str, name: &str) -> bool {
         let path = [section, ".", name].concat();
         let dotted = [&path, "."].concat();
         self.errors.iter().any(|e| match &e.place {
@@ -163,16 +163,16 @@ impl Findings {
     }
 
     /// Whether there are too many errors to look for more.
-    pub fn are_plenty(&self) -> bool {
+    pub(crate) fn are_plenty(&self) -> bool {
         self.errors.len() > 20 * TOLD
     }
 
-    pub fn has_errors(&self) -> bool {
+    pub(super) fn has_errors(&self) -> bool {
         !self.errors.is_empty()
     }
 
     /// The errors from top to bottom, if the caller knows that there are some.
-    pub fn into_errors(mut self) -> ConfigErrors {
+    pub(crate) fn into_errors(mut self) -> ConfigErrors {
         self.errors.sort_by_key(|e| match e.place {
             Place::File { line, column, .. } => (line, column),
             _ => (0, 0),
@@ -181,7 +181,7 @@ impl Findings {
     }
 
     /// The warnings, or the errors if there are any.
-    pub fn conclude(self) -> Result<Vec<String>, ConfigErrors> {
+    pub(crate) fn conclude(self) -> Result<Vec<String>, ConfigErrors> {
         if self.errors.is_empty() {
             Ok(self.warnings)
         } else {

@@ -45,19 +45,19 @@ impl Section {
     }
 
     /// The value of this key, if there is one. The key counts as known.
-    pub fn take(&mut self, key: &'static str) -> Option<Node> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<Node> {
         self.known.push(key);
         let at = self.entries.iter().position(|(name, _)| name == key)?;
         Some(self.entries.remove(at).1)
     }
 
     /// Whether this key is there.
-    pub fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|(name, _)| name == key)
     }
 
     /// The table of this key; an empty one stands for a missing one.
-    pub fn take_section(&mut self, key: &'static str, findings: &mut Findings) -> Section {
+    pub(crate) fn take_section(&mut self, key: &'static str, findings: &mut Findings) -> Section {
         let place = self.place.clone();
         self.take(key)
             .and_then(|node| node.section(findings))
@@ -65,12 +65,12 @@ impl Section {
     }
 
     /// All remaining entries: for tables whose keys are names.
-    pub fn into_entries(self) -> Vec<(String, Node)> {
+    pub(crate) fn into_entries(self) -> Vec<(String, Node)> {
         self.entries
     }
 
     /// Notes an error for each remaining key, which is unknown.
-    pub fn finish(self, findings: &mut Findings) {
+    pub(crate) fn finish(self, findings: &mut Findings) {
         for (name, node) in &self.entries {
             let advice = match nearest(name, &self.known) {
                 Some(key) => format!("did you mean `{key}`?"),
@@ -82,35 +82,35 @@ impl Section {
 }
 
 impl Node {
-    pub fn is_table(&self) -> bool {
+    pub(crate) fn is_table(&self) -> bool {
         matches!(self.value, Value::Table(_))
     }
 
-    pub fn is_list(&self) -> bool {
+    pub(crate) fn is_list(&self) -> bool {
         matches!(self.value, Value::List(_))
     }
 
-    pub fn is_integer(&self) -> bool {
+    pub(crate) fn is_integer(&self) -> bool {
         matches!(self.value, Value::Integer(_))
     }
 
-    pub fn is_boolean(&self) -> bool {
+    pub(crate) fn is_boolean(&self) -> bool {
         matches!(self.value, Value::Boolean(_))
     }
 
-    pub fn string(self, findings: &mut Findings) -> Option<At<String>> {
+    pub(crate) fn string(self, findings: &mut Findings) -> Option<At<String>> {
         match self.value {
             Value::String(text) => Some(At::new(text, self.place)),
             _ => self.mismatch("a string in quotes", findings),
         }
     }
 
-    pub fn is_string(&self) -> bool {
+    pub(crate) fn is_string(&self) -> bool {
         matches!(self.value, Value::String(_))
     }
 
     /// A string that a function of `values` parses.
-    pub fn parsed<T>(
+    pub(crate) fn parsed<T>(
         self,
         findings: &mut Findings,
         read: impl Fn(&str) -> Result<T, String>,
@@ -121,7 +121,7 @@ impl Node {
     }
 
     /// Like `parsed`, but also accepts an integer without quotes.
-    pub fn parsed_scalar<T>(
+    pub(crate) fn parsed_scalar<T>(
         self,
         findings: &mut Findings,
         read: impl Fn(&str) -> Result<T, String>,
@@ -137,7 +137,11 @@ impl Node {
     }
 
     /// An integer within a range.
-    pub fn integer<T>(self, findings: &mut Findings, range: RangeInclusive<T>) -> Option<At<T>>
+    pub(crate) fn integer<T>(
+        self,
+        findings: &mut Findings,
+        range: RangeInclusive<T>,
+    ) -> Option<At<T>>
     where
         T: TryFrom<i64> + PartialOrd + Display,
     {
@@ -159,7 +163,11 @@ impl Node {
     }
 
     /// A number, with or without a fraction, within a range.
-    pub fn number(self, findings: &mut Findings, range: RangeInclusive<f64>) -> Option<At<f64>> {
+    pub(crate) fn number(
+        self,
+        findings: &mut Findings,
+        range: RangeInclusive<f64>,
+    ) -> Option<At<f64>> {
         let written = match self.value {
             Value::Float(x) => x,
             Value::Integer(n) => n as f64,
@@ -180,7 +188,11 @@ impl Node {
     }
 
     /// A size within a range of bytes.
-    pub fn size(self, findings: &mut Findings, range: RangeInclusive<u64>) -> Option<At<u64>> {
+    pub(crate) fn size(
+        self,
+        findings: &mut Findings,
+        range: RangeInclusive<u64>,
+    ) -> Option<At<u64>> {
         let size = self.parsed_scalar(findings, parse_size)?;
         if range.contains(&size.value) {
             return Some(size);
@@ -195,14 +207,14 @@ impl Node {
         None
     }
 
-    pub fn boolean(self, findings: &mut Findings) -> Option<bool> {
+    pub(crate) fn boolean(self, findings: &mut Findings) -> Option<bool> {
         match self.value {
             Value::Boolean(set) => Some(set),
             _ => self.mismatch("true or false", findings),
         }
     }
 
-    pub fn list(self, findings: &mut Findings) -> Option<Vec<Node>> {
+    pub(crate) fn list(self, findings: &mut Findings) -> Option<Vec<Node>> {
         match self.value {
             Value::List(nodes) => Some(nodes),
             _ => self.mismatch("a list in square brackets", findings),
@@ -210,14 +222,14 @@ impl Node {
     }
 
     /// A list, or one value that counts as a list.
-    pub fn one_or_many(self) -> Vec<Node> {
+    pub(crate) fn one_or_many(self) -> Vec<Node> {
         match self.value {
             Value::List(nodes) => nodes,
             _ => vec![self],
         }
     }
 
-    pub fn section(self, findings: &mut Findings) -> Option<Section> {
+    pub(crate) fn section(self, findings: &mut Findings) -> Option<Section> {
         match self.value {
             Value::Table(entries) => Some(Section::new(self.place, entries)),
             _ => self.mismatch("a table", findings),
@@ -225,7 +237,7 @@ impl Node {
     }
 
     /// As JSON, for a policy's settings.
-    pub fn json(self, findings: &mut Findings) -> Option<Json> {
+    pub(crate) fn json(self, findings: &mut Findings) -> Option<Json> {
         match self.value {
             Value::String(text) => Some(Json::String(text)),
             Value::Integer(n) => Some(Json::from(n)),

@@ -9,7 +9,7 @@ const WRITABLE: i64 = 1;
 
 /// A descriptor. A line that was written in part is completed later or removed, so that no cut line
 /// stays in a log.
-pub struct Output {
+pub(super) struct Output {
     #[cfg(unix)]
     to: File,
     #[cfg(not(unix))]
@@ -31,7 +31,7 @@ pub struct Lost {
 
 impl Output {
     /// Standard output.
-    pub fn stdout() -> io::Result<Self> {
+    pub(super) fn stdout() -> io::Result<Self> {
         #[cfg(unix)]
         return Self::inherited(std::os::fd::AsFd::as_fd(&io::stdout()));
         #[cfg(not(unix))]
@@ -43,7 +43,7 @@ impl Output {
     }
 
     /// Standard error.
-    pub fn stderr() -> io::Result<Self> {
+    pub(super) fn stderr() -> io::Result<Self> {
         #[cfg(unix)]
         return Self::inherited(std::os::fd::AsFd::as_fd(&io::stderr()));
         #[cfg(not(unix))]
@@ -65,7 +65,7 @@ impl Output {
     }
 
     /// Opens a file to append to, and creates it if it is missing.
-    pub fn append(path: &Path) -> io::Result<Self> {
+    pub(super) fn append(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.create(true).append(true);
         // Opening a FIFO without a reader would block the start.
@@ -96,7 +96,7 @@ impl Output {
 
     /// Writes lines and waits for the descriptor without a limit. Only for a thread that nothing
     /// else waits for.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Lost> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Lost> {
         if !self.rest.is_empty() {
             let rest = std::mem::take(&mut self.rest);
             let (written, result) = self.push(&rest);
@@ -128,7 +128,7 @@ impl Output {
     }
 
     /// Whether a line was written in part.
-    pub fn is_mid_line(&self) -> bool {
+    pub(super) fn is_mid_line(&self) -> bool {
         !self.rest.is_empty()
     }
 

@@ -181,7 +181,11 @@ fn field(line: &[u8], side: Side) -> Result<(&[u8], &[u8]), Malformed> {
 
 impl Lengths {
     /// Reads a `Transfer-Encoding` field.
-    pub fn transfer_encoding(&mut self, value: &[u8], version: Version) -> Result<(), Malformed> {
+    pub(super) fn transfer_encoding(
+        &mut self,
+        value: &[u8],
+        version: Version,
+    ) -> Result<(), Malformed> {
         // HTTP/1.0 has no transfer codings: such a message is faulty (RFC 9112 section 6.1).
         let first = !std::mem::replace(&mut self.transfer_encoding, true);
         match first && version != Version::Http10 && value.eq_ignore_ascii_case(b"chunked") {
@@ -192,7 +196,7 @@ impl Lengths {
 
     /// Reads a `Connection` field. It is kept if it names other fields, until
     /// [`remove_named_by_connection`] has removed those.
-    pub fn connection(&mut self, value: &[u8], control: &mut Control) -> Keep {
+    pub(super) fn connection(&mut self, value: &[u8], control: &mut Control) -> Keep {
         for option in syntax::list(value) {
             if option.eq_ignore_ascii_case(b"close") {
                 control.close = true;

@@ -16,7 +16,7 @@ pub(super) struct Beside {
 
 impl Beside {
     /// Starts the threads. At most `leaving` instances wait to be dropped.
-    pub fn start(ticker: Ticker, workers: usize, leaving: usize) -> io::Result<Self> {
+    pub(super) fn start(ticker: Ticker, workers: usize, leaving: usize) -> io::Result<Self> {
         let builders = Builders::start(workers)?;
         let (sink, left) = sync_channel::<Box<Instance>>(leaving);
         thread::Builder::new()
@@ -30,7 +30,7 @@ impl Beside {
     }
 
     /// Drops an instance on a thread beside the workers; here if that one is behind.
-    pub fn drop_elsewhere(&self, instance: Box<Instance>) {
+    pub(super) fn drop_elsewhere(&self, instance: Box<Instance>) {
         let _ = self.leaving.try_send(instance);
     }
 }

@@ -77,7 +77,7 @@ struct Account {
 
 impl Builders {
     /// Starts the threads.
-    pub fn start(workers: usize) -> std::io::Result<Self> {
+    pub(super) fn start(workers: usize) -> std::io::Result<Self> {
         let builders = Self {
             shared: Arc::new(Shared::default()),
             workers: u32::try_from(workers).unwrap_or(u32::MAX),
@@ -92,7 +92,7 @@ impl Builders {
     }
 
     /// Asks for an instance for this worker, whose like took so long to build.
-    pub fn ask(
+    pub(super) fn ask(
         &self,
         generation: Weak<dyn Rebuild>,
         policy: &Arc<str>,

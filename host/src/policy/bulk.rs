@@ -26,7 +26,7 @@ use wasm_encoder::{Encode, InstructionSink};
 use wasmparser::{BinaryReader, CodeSectionReader, FunctionBody, Operator};
 
 use self::instruction::Bulk;
-pub use self::sections::Unreadable;
+pub(super) use self::sections::Unreadable;
 use self::sections::{Result, join, section, sections};
 use self::spaces::Spaces;
 use self::straight::{LOOK, Straight};

@@ -48,7 +48,7 @@ pub(super) enum Code {
 
 impl Code {
     /// Maps it for this engine.
-    pub fn map(&self, engine: &Engine) -> wasmtime::Result<Component> {
+    pub(super) fn map(&self, engine: &Engine) -> wasmtime::Result<Component> {
         match self {
             Self::Kept(path) => map_file(engine, path),
             #[cfg(target_os = "linux")]
@@ -104,7 +104,7 @@ pub(super) struct Cache {
 
 impl Cache {
     /// Opens the folder, made if new.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -130,7 +130,7 @@ impl Cache {
     }
 
     /// The component as compiled for this engine; `None` if there is none, or it can't be used.
-    pub fn find(&self, engine: &Engine, digest: &str) -> Option<(Facts, Code)> {
+    pub(super) fn find(&self, engine: &Engine, digest: &str) -> Option<(Facts, Code)> {
         let path = self.path(engine, digest);
         match self.verified(&path) {
             Ok(facts) => Some((facts, Code::Kept(path))),
@@ -144,7 +144,7 @@ impl Cache {
     }
 
     /// Keeps a compiled component. A failure only slows the next start down, so it is only logged.
-    pub fn keep(
+    pub(super) fn keep(
         &self,
         engine: &Engine,
         digest: &str,

@@ -114,7 +114,7 @@ pub(super) struct ExportIndices {
 
 impl ExportIndices {
     /// Finds the hooks and checks their types.
-    pub fn find(pre: &InstancePre<State>) -> Result<Self, Refusal> {
+    pub(super) fn find(pre: &InstancePre<State>) -> Result<Self, Refusal> {
         Ok(Self {
             configure: hook::<(Arc<str>,), (Result<(), String>,)>(
                 pre,
@@ -148,7 +148,7 @@ impl ExportIndices {
     }
 
     /// Which hooks there are.
-    pub fn hooks(&self) -> Hooks {
+    pub(super) fn hooks(&self) -> Hooks {
         Hooks {
             configuration: self.configure.is_some(),
             topology: self.backends_changed.is_some(),
@@ -160,7 +160,7 @@ impl ExportIndices {
     }
 
     /// The typed functions of one instance.
-    pub fn resolve(
+    pub(super) fn resolve(
         &self,
         store: &mut Store<State>,
         instance: &Instance,

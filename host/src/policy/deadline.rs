@@ -25,7 +25,7 @@ pub(super) struct Allowance {
 
 impl Allowance {
     /// This much of the thread's time.
-    pub fn of_thread(time: Duration) -> Self {
+    pub(super) fn of_thread(time: Duration) -> Self {
         Self {
             ticks: 1,
             thread_time: time,
@@ -33,12 +33,12 @@ impl Allowance {
     }
 
     /// The thread time that it allows.
-    pub fn thread_time(self) -> Duration {
+    pub(super) fn thread_time(self) -> Duration {
         self.thread_time
     }
 
     /// No more of the thread's time than this.
-    pub fn at_most(self, most: Duration) -> Self {
+    pub(super) fn at_most(self, most: Duration) -> Self {
         Self {
             thread_time: self.thread_time.min(most),
             ..self
@@ -47,7 +47,7 @@ impl Allowance {
 
     /// This much on the wall, and after that a quarter of it of the thread's time: while a busy
     /// machine runs other threads, an instance that needs a moment must not miss its time.
-    pub fn on_wall(time: Duration) -> Self {
+    pub(super) fn on_wall(time: Duration) -> Self {
         // One more, because the first tick may come at once and nothing is added after the last.
         Self {
             ticks: ticks(time) + 1,
@@ -67,13 +67,13 @@ pub(super) struct Deadline {
 impl Deadline {
     /// A call begins.
     #[inline]
-    pub fn begin(&mut self, allowance: Allowance) {
+    pub(super) fn begin(&mut self, allowance: Allowance) {
         self.thread_time = allowance.thread_time;
         self.used = None;
     }
 
     /// A tick has found the call under way, and the ticks that it had before a look are over.
-    pub fn reached(&mut self, alarm: &Alarm) -> UpdateDeadline {
+    pub(super) fn reached(&mut self, alarm: &Alarm) -> UpdateDeadline {
         // Without the clock a call ends at its first tick rather than never.
         let Some(left) = thread_time().and_then(|now| self.left(now)) else {
             return UpdateDeadline::Interrupt;

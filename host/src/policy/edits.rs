@@ -22,7 +22,7 @@ pub(super) struct EditBudget {
 
 impl EditBudget {
     /// Counts one edit of this many bytes, if it is still allowed.
-    pub fn spend(&mut self, bytes: usize) -> Result<(), HeaderError> {
+    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), HeaderError> {
         if self.edits >= MAX_EDITS || bytes > MAX_EDIT_BYTES - self.bytes {
             return Err(HeaderError::TooMany);
         }

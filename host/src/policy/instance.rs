@@ -76,7 +76,7 @@ pub(super) struct InstanceSpec {
 
 impl InstanceSpec {
     /// Held while an instance is built off the workers.
-    pub fn setting_up(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn setting_up(&self) -> MutexGuard<'_, ()> {
         self.stats
             .setting_up
             .lock()
@@ -84,7 +84,7 @@ impl InstanceSpec {
     }
 
     /// The same without waiting for another.
-    pub fn try_setting_up(&self) -> Option<MutexGuard<'_, ()>> {
+    pub(super) fn try_setting_up(&self) -> Option<MutexGuard<'_, ()>> {
         match self.stats.setting_up.try_lock() {
             Ok(guard) => Some(guard),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -93,12 +93,12 @@ impl InstanceSpec {
     }
 
     /// The lists that instances receive now.
-    pub fn lists(&self) -> Arc<Lists> {
+    pub(super) fn lists(&self) -> Arc<Lists> {
         Arc::clone(&self.lists.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Instantiates, configures and passes the lists, all within this time.
-    pub fn build(
+    pub(super) fn build(
         &self,
         lists: &Arc<Lists>,
         shard: &Arc<PolicyShard>,
@@ -122,7 +122,7 @@ impl InstanceSpec {
     }
 
     /// The same, only to measure the time: nothing else sees its effects.
-    pub fn rehearse(&self, time: Allowance) -> Result<(), BuildError> {
+    pub(super) fn rehearse(&self, time: Allowance) -> Result<(), BuildError> {
         let script = self.script.clone().unwrap_or_else(|| Script {
             seed: rand::random(),
             ..Script::default()
@@ -248,7 +248,7 @@ enum Cause {
 
 impl BuildError {
     /// Why a policy with this memory limit and this time is not loaded.
-    pub fn into_refusal(self, limit: u64, seconds: u64) -> Refusal {
+    pub(super) fn into_refusal(self, limit: u64, seconds: u64) -> Refusal {
         let error = match self.cause {
             Cause::Refused(message) => return Refusal::Configure(message),
             Cause::Failed(error) => error,
@@ -278,7 +278,7 @@ impl BuildError {
     }
 
     /// For a worker that has to do without.
-    pub fn into_message(self) -> String {
+    pub(super) fn into_message(self) -> String {
         let what = match self.cause {
             Cause::Refused(message) => message,
             Cause::Failed(error) => explain(&error).1,

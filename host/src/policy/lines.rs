@@ -45,7 +45,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// The lines of an instance of this policy; dropped ones are counted in `shard`.
-    pub fn new(policy: Arc<str>, shard: Arc<PolicyShard>) -> Self {
+    pub(super) fn new(policy: Arc<str>, shard: Arc<PolicyShard>) -> Self {
         Self {
             policy,
             shard,
@@ -55,27 +55,27 @@ impl Lines {
     }
 
     /// From now on lines are kept as well.
-    pub fn keep(&mut self) {
+    pub(super) fn keep(&mut self) {
         self.kept = Some(Vec::new());
     }
 
     /// The lines written since; from now on none are kept.
-    pub fn take_kept(&mut self) -> Vec<LogLine> {
+    pub(super) fn take_kept(&mut self) -> Vec<LogLine> {
         self.kept.take().unwrap_or_default()
     }
 
     /// From now on nothing is written and nothing counted.
-    pub fn silence(&mut self) {
+    pub(super) fn silence(&mut self) {
         self.is_silent = true;
     }
 
     /// Counts in another shard from now on.
-    pub fn count_in(&mut self, shard: Arc<PolicyShard>) {
+    pub(super) fn count_in(&mut self, shard: Arc<PolicyShard>) {
         self.shard = shard;
     }
 
     /// Writes one line, or drops it and counts that.
-    pub fn write(&mut self, level: Level, message: &str) {
+    pub(super) fn write(&mut self, level: Level, message: &str) {
         if let Some(kept) = self.kept.as_mut().filter(|kept| kept.len() < KEPT) {
             kept.push(LogLine {
                 level,
@@ -141,7 +141,7 @@ pub(super) struct Bounded {
 
 impl Bounded {
     /// With room for this many bytes.
-    pub fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             text: String::new(),
             limit,
@@ -150,7 +150,7 @@ impl Bounded {
     }
 
     /// The text that was written.
-    pub fn into_text(self) -> String {
+    pub(super) fn into_text(self) -> String {
         self.text
     }
 }

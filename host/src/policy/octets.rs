@@ -40,7 +40,7 @@ impl<'de> Deserialize<'de> for Octets {
 pub(super) mod as_octets {
     use super::*;
 
-    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         if let Ok(text) = std::str::from_utf8(bytes) {
             return serializer.serialize_str(text);
         }
@@ -49,16 +49,18 @@ pub(super) mod as_octets {
         map.end()
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         deserializer.deserialize_any(Bytes)
     }
 
     /// The same where there may be none.
-    pub mod optional {
+    pub(crate) mod optional {
         use super::*;
 
         #[allow(clippy::ref_option, reason = "what serde calls")]
-        pub fn serialize<S: Serializer>(
+        pub(crate) fn serialize<S: Serializer>(
             bytes: &Option<Vec<u8>>,
             serializer: S,
         ) -> Result<S::Ok, S::Error> {
@@ -68,7 +70,7 @@ pub(super) mod as_octets {
             }
         }
 
-        pub fn deserialize<'de, D: Deserializer<'de>>(
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
             deserializer: D,
         ) -> Result<Option<Vec<u8>>, D::Error> {
             Ok(Option::<Octets>::deserialize(deserializer)?.map(|octets| octets.0))

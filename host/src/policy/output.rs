@@ -26,7 +26,7 @@ struct Pending {
 
 impl LogOutput {
     /// Writes into these lines.
-    pub fn new(lines: Arc<Mutex<Lines>>, level: Level) -> Self {
+    pub(super) fn new(lines: Arc<Mutex<Lines>>, level: Level) -> Self {
         Self {
             pending: Arc::new(Mutex::new(Pending {
                 lines,

@@ -50,7 +50,7 @@ pub(super) struct Reservation {
 
 impl Places {
     /// A pool with this many places.
-    pub fn new(total: u32, scarce: bool) -> Arc<Self> {
+    pub(super) fn new(total: u32, scarce: bool) -> Arc<Self> {
         Arc::new(Self {
             total,
             scarce,
@@ -60,7 +60,7 @@ impl Places {
 
     /// Places that a generation reserves here. In a pool that is small for lack of address space,
     /// all successors but one use unreserved places, so that more policies can be loaded.
-    pub fn of_generation(&self, workers: usize, each: u32) -> u32 {
+    pub(super) fn of_generation(&self, workers: usize, each: u32) -> u32 {
         if self.scarce {
             return u32::try_from(workers)
                 .unwrap_or(u32::MAX)
@@ -71,7 +71,11 @@ impl Places {
     }
 
     /// Reserves places for a generation of this policy, or says why there are none.
-    pub fn reserve(self: &Arc<Self>, policy: &Arc<str>, count: u32) -> Result<Reservation, String> {
+    pub(super) fn reserve(
+        self: &Arc<Self>,
+        policy: &Arc<str>,
+        count: u32,
+    ) -> Result<Reservation, String> {
         let mut policies = self.lock();
         let mut share = policies.get(policy).copied().unwrap_or_default();
         let others = policies

@@ -77,7 +77,11 @@ pub(super) struct EngineProfiles {
 
 impl EngineProfiles {
     /// Reserves the pool: for this many workers, or with this many instances.
-    pub fn new(workers: usize, instances: Option<u32>, fuel: bool) -> wasmtime::Result<Self> {
+    pub(super) fn new(
+        workers: usize,
+        instances: Option<u32>,
+        fuel: bool,
+    ) -> wasmtime::Result<Self> {
         let on_demand = wasmtime::Engine::new(&base_config(fuel))?;
         let (pooled, places, scarce) = match pooled_engine(workers, instances, fuel) {
             Ok((engine, places, scarce)) => (profile(engine, false, true)?, places, scarce),
@@ -102,7 +106,7 @@ impl EngineProfiles {
 
 impl EngineProfile {
     /// The same with WASI.
-    pub fn with_wasi(&self) -> wasmtime::Result<Self> {
+    pub(super) fn with_wasi(&self) -> wasmtime::Result<Self> {
         profile(self.engine.clone(), true, false)
     }
 }

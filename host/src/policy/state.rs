@@ -58,7 +58,7 @@ pub(super) struct State {
 
 impl State {
     /// For an instance that is built now, counting in `shard` until a worker adopts it.
-    pub fn new(
+    pub(super) fn new(
         policy: &Arc<str>,
         limits: Limits,
         stats: &Arc<PolicyStats>,
@@ -89,7 +89,7 @@ impl State {
     }
 
     /// The result when a guest reads a clock that shows `now`.
-    pub fn reading(&mut self, clock: Clock, now: u64) -> u64 {
+    pub(super) fn reading(&mut self, clock: Clock, now: u64) -> u64 {
         match &mut self.tape {
             None => now,
             Some(tape) => tape.read(clock, now),
@@ -97,7 +97,7 @@ impl State {
     }
 
     /// Does a call of the store; in a comparison only the active generation's are done.
-    pub fn stored(&mut self, call: Call) -> Answer {
+    pub(super) fn stored(&mut self, call: Call) -> Answer {
         match &mut self.tape {
             None => call.run(&self.store),
             Some(tape) => tape.stored(call, &self.store),
@@ -105,20 +105,20 @@ impl State {
     }
 
     /// Puts a tape into an instance that is about to be asked.
-    pub fn insert(&mut self, mut tape: Box<Tape>) {
+    pub(super) fn insert(&mut self, mut tape: Box<Tape>) {
         self.rng = tape.begin(self.epoch, &self.lines);
         self.tape = Some(tape);
     }
 
     /// Takes the tape out of an instance that was asked.
-    pub fn eject(&mut self) -> Option<Box<Tape>> {
+    pub(super) fn eject(&mut self) -> Option<Box<Tape>> {
         let mut tape = self.tape.take()?;
         tape.end(&self.lines);
         Some(tape)
     }
 
     /// From now on the instance belongs to a worker.
-    pub fn adopt(&mut self, facts: &Arc<dyn BackendFacts>, shard: &Arc<PolicyShard>) {
+    pub(super) fn adopt(&mut self, facts: &Arc<dyn BackendFacts>, shard: &Arc<PolicyShard>) {
         self.facts = Some(Arc::clone(facts));
         self.counters.shard = Arc::clone(shard);
         self.lines
@@ -150,7 +150,7 @@ pub(super) struct CallContext {
 
 impl CallContext {
     /// The fields behind the resource `headers`.
-    pub fn headers(&self) -> &Fields {
+    pub(super) fn headers(&self) -> &Fields {
         if self.edits_response {
             &self.response
         } else {
@@ -159,7 +159,7 @@ impl CallContext {
     }
 
     /// The same, so that those of this name can be edited; can be undone from here on.
-    pub fn headers_for_edit(&mut self, name: &[u8]) -> &mut Fields {
+    pub(super) fn headers_for_edit(&mut self, name: &[u8]) -> &mut Fields {
         let fields = if self.edits_response {
             &mut self.response
         } else {
@@ -171,7 +171,12 @@ impl CallContext {
     }
 
     /// Takes the message for a call about this pool.
-    pub fn begin(&mut self, request: &mut RequestHead, response: Option<&mut Fields>, pool: u32) {
+    pub(super) fn begin(
+        &mut self,
+        request: &mut RequestHead,
+        response: Option<&mut Fields>,
+        pool: u32,
+    ) {
         mem::swap(&mut self.request, request);
         self.edits_response = response.is_some();
         if let Some(fields) = response {
@@ -182,7 +187,7 @@ impl CallContext {
     }
 
     /// Gives the message back, with the edits of the call or without.
-    pub fn end(
+    pub(super) fn end(
         &mut self,
         request: &mut RequestHead,
         response: Option<&mut Fields>,
@@ -232,7 +237,7 @@ pub(super) struct Limits {
 impl Limits {
     /// For an instance that may have this much memory, of which `beside` is taken by its globals
     /// and the like.
-    pub fn new(memory: u64, beside: u64) -> Self {
+    pub(super) fn new(memory: u64, beside: u64) -> Self {
         Self {
             limit: memory,
             bytes: beside,
@@ -244,12 +249,12 @@ impl Limits {
     }
 
     /// The memory that the instance takes now.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// The instance is on its way out, and another thread may be the one to drop it.
-    pub fn count_no_more(&mut self) {
+    pub(super) fn count_no_more(&mut self) {
         if let Some(shard) = self.counted_in.take() {
             shard.instances.decrement();
             shard

@@ -90,7 +90,7 @@ pub(super) enum Consequence {
 
 impl Breaker {
     /// For a policy whose calls have this deadline.
-    pub fn new(deadline: Duration) -> Self {
+    pub(super) fn new(deadline: Duration) -> Self {
         let client_debt = CLIENT_DEBT.max(DEADLINES * deadline.saturating_add(BEYOND));
         Self {
             armed: false,
@@ -104,19 +104,19 @@ impl Breaker {
 
     /// Whether [`Self::refuses`] has to be asked before a call.
     #[inline]
-    pub fn is_armed(&self) -> bool {
+    pub(super) fn is_armed(&self) -> bool {
         self.armed
     }
 
     /// Why no call of this hook is to be made for this client.
     #[cold]
-    pub fn refuses(&mut self, hook: usize, client: IpAddr) -> Option<Refused> {
+    pub(super) fn refuses(&mut self, hook: usize, client: IpAddr) -> Option<Refused> {
         self.refuses_at(hook, client, self.now())
     }
 
     /// A call of this hook for this client failed and cost this much.
     #[cold]
-    pub fn charge(&mut self, hook: usize, client: IpAddr, cost: Duration) -> Consequence {
+    pub(super) fn charge(&mut self, hook: usize, client: IpAddr, cost: Duration) -> Consequence {
         self.charge_at(hook, client, nanoseconds(cost), self.now())
     }
 

@@ -39,7 +39,7 @@ const NONE: u64 = u64::MAX;
 
 impl Alarm {
     /// Has a tick come in this time, unless the usual one comes sooner.
-    pub fn set(&self, left: Duration) {
+    pub(super) fn set(&self, left: Duration) {
         let due = self.began.elapsed().saturating_add(left.max(LEAST));
         let due = u64::try_from(due.as_nanos()).unwrap_or(NONE);
         if left < TICK && self.due.fetch_min(due, Ordering::AcqRel) > due {
@@ -66,7 +66,7 @@ impl Default for Alarm {
 
 impl Ticker {
     /// Starts ticking for these engines.
-    pub fn start(engines: Vec<Engine>) -> std::io::Result<Self> {
+    pub(super) fn start(engines: Vec<Engine>) -> std::io::Result<Self> {
         let (stop, alarm) = (Arc::new(AtomicBool::new(false)), Arc::new(Alarm::default()));
         let (stopped, rings) = (Arc::clone(&stop), Arc::clone(&alarm));
         let thread = thread::Builder::new()
@@ -87,7 +87,7 @@ impl Ticker {
     }
 
     /// For calls that are under way.
-    pub fn alarm(&self) -> &Arc<Alarm> {
+    pub(super) fn alarm(&self) -> &Arc<Alarm> {
         &self.alarm
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Wasi {
 
 impl Wasi {
     /// An empty context that writes to these lines and counts the time from `epoch`.
-    pub fn new(lines: &Arc<Mutex<Lines>>, epoch: Instant) -> Self {
+    pub(super) fn new(lines: &Arc<Mutex<Lines>>, epoch: Instant) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let context = WasiCtx::builder()

@@ -9,7 +9,7 @@ use crate::upstream::AttemptOutcome;
 
 /// The facts about an exchange beside its end.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances {
+pub(super) struct Circumstances {
     /// The connection had carried a request before.
     pub reused: bool,
     /// The client has been sent some of the response.
@@ -21,12 +21,12 @@ pub struct Circumstances {
 
 /// Whether the backend may have lost its patience with a client for which writes have waited so
 /// long, in milliseconds.
-pub fn is_slow_reader(waited: u64) -> bool {
+pub(super) fn is_slow_reader(waited: u64) -> bool {
     waited >= SLOW
 }
 
 /// The outcome for the backend.
-pub fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome {
+pub(super) fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome {
     match end {
         ExchangeEnd::Complete { .. } => AttemptOutcome::Answered,
         ExchangeEnd::Closed if known.reused => AttemptOutcome::Stale,

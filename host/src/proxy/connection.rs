@@ -14,7 +14,7 @@ use crate::observe::Outcome;
 
 /// A client connection.
 #[derive(Debug)]
-pub struct Connection {
+pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) stream: Stream,
     pub(super) info: ConnectionInfo,
@@ -26,7 +26,7 @@ pub struct Connection {
 
 /// What becomes of the connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
+pub(super) enum Disposition {
     /// The next request may come.
     Next,
     /// It is closed: the request was read to its end and the client has all of the response.
@@ -40,7 +40,7 @@ pub enum Disposition {
 
 impl Connection {
     /// A connection that has been admitted.
-    pub fn new(worker: Rc<Worker>, stream: Stream, info: ConnectionInfo) -> Self {
+    pub(super) fn new(worker: Rc<Worker>, stream: Stream, info: ConnectionInfo) -> Self {
         let timer = worker.timers.register();
         Self {
             worker,

@@ -27,13 +27,13 @@ pub(super) struct RequestContext<'a> {
 impl<'a> RequestContext<'a> {
     /// What the request's connections are read and written with.
     #[inline]
-    pub fn worker_and_settings(self) -> (&'a Worker, &'a Settings) {
+    pub(super) fn worker_and_settings(self) -> (&'a Worker, &'a Settings) {
         (self.worker, &self.view.settings)
     }
 
     /// The policies of the route.
     #[inline]
-    pub fn chain(self) -> PolicyChain<'a, WorkerEnvironment<'a>> {
+    pub(super) fn chain(self) -> PolicyChain<'a, WorkerEnvironment<'a>> {
         PolicyChain {
             route: ChainRoute {
                 number: self.rule.number,
@@ -68,7 +68,7 @@ pub(super) struct Target<'a> {
 
 impl<'a> Target<'a> {
     #[inline]
-    pub fn new(
+    pub(super) fn new(
         context: RequestContext<'a>,
         attempt: u32,
         lease: &Lease<'a>,

@@ -17,7 +17,7 @@ use crate::net::Wait;
 
 /// A response on its way down.
 #[derive(Debug)]
-pub struct Download<'a> {
+pub(super) struct Download<'a> {
     /// Where it comes from.
     pub upstream: Reader<'a>,
     /// Where it goes.
@@ -64,7 +64,7 @@ impl Download<'_> {
     }
 
     /// Reads the response and sends it on.
-    pub async fn run(&mut self) -> ExchangeEnd {
+    pub(super) async fn run(&mut self) -> ExchangeEnd {
         match self.respond().await {
             Ok(end) | Err(end) => end,
         }

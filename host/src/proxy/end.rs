@@ -8,7 +8,7 @@ use crate::upstream::AttemptOutcome;
 
 /// How an exchange with a backend ended.
 #[derive(Debug)]
-pub enum ExchangeEnd {
+pub(super) enum ExchangeEnd {
     /// The client has the whole response.
     Complete {
         /// The backend's connection may carry another request.
@@ -36,21 +36,21 @@ pub enum ExchangeEnd {
 }
 
 /// The client was not interested any more.
-pub const LEFT: ExchangeEnd =
+pub(super) const LEFT: ExchangeEnd =
     ExchangeEnd::ClientGone("the client left before the backend had answered");
 
 /// The client gets this refusal.
-pub fn refused(refusal: Refusal) -> ExchangeEnd {
+pub(super) fn refused(refusal: Refusal) -> ExchangeEnd {
     ExchangeEnd::Local(refusal.into())
 }
 
 /// The backend's bytes are not HTTP, and the client can still get an error response.
-pub fn bad(reason: Malformed) -> ExchangeEnd {
+pub(super) fn bad(reason: Malformed) -> ExchangeEnd {
     refused(Refusal::BadResponse(reason))
 }
 
 /// The client did not read the response.
-pub fn client_end(end: IoEnd) -> ExchangeEnd {
+pub(super) fn client_end(end: IoEnd) -> ExchangeEnd {
     ExchangeEnd::ClientGone(match end {
         IoEnd::TimedOut => "the client took no byte of the response in time",
         IoEnd::Failed => "the client closed the connection before it had the response",
@@ -59,7 +59,7 @@ pub fn client_end(end: IoEnd) -> ExchangeEnd {
 
 /// The end of an exchange whose response body was not moved to its end. `told` means that some of
 /// the response was sent to the client; `owes` means that the backend had announced more.
-pub fn body_end(end: TransferEnd, told: bool, owes: bool, delimited: bool) -> ExchangeEnd {
+pub(super) fn body_end(end: TransferEnd, told: bool, owes: bool, delimited: bool) -> ExchangeEnd {
     let (reason, outcome) = match end {
         TransferEnd::Malformed(reason) if !told => return bad(reason),
         TransferEnd::SinkTimedOut => return client_end(IoEnd::TimedOut),

@@ -23,7 +23,7 @@ use crate::upstream::{
 
 /// A request on its way.
 #[derive(Debug)]
-pub struct Exchange<'a> {
+pub(super) struct Exchange<'a> {
     /// The client's connection.
     pub connection: &'a mut Connection,
     /// The snapshot that it began with, whatever the worker adopts meanwhile.
@@ -65,7 +65,7 @@ pub(super) enum Attempted {
 
 impl<'a> Exchange<'a> {
     /// A request whose head has arrived.
-    pub fn new(
+    pub(super) fn new(
         connection: &'a mut Connection,
         view: &'a WorkerSnapshot,
         scratch: &'a mut Scratch,
@@ -95,7 +95,7 @@ impl<'a> Exchange<'a> {
 
 impl Exchange<'_> {
     /// Has the request decided, forwarded and answered.
-    pub async fn run(mut self) -> Disposition {
+    pub(super) async fn run(mut self) -> Disposition {
         let worker = Rc::clone(&self.connection.worker);
         let view = self.view;
         worker.shard.requests.increment();

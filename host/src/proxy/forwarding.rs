@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use rand::Rng;
 
-pub use self::told::Contradiction;
+pub(super) use self::told::Contradiction;
 use self::told::{Told, Trust};
 use crate::config;
 use crate::message::names::{self, Claim, Owner};

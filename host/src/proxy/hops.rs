@@ -11,7 +11,7 @@ use crate::message::{Fields, Malformed};
 /// At 0 the proxy answers the request itself. A field that is not one number is refused, because
 /// the hop that answers would otherwise depend on how each one reads it.
 #[cold]
-pub fn count_down(fields: &mut Fields) -> Result<(), Box<LocalReply>> {
+pub(super) fn count_down(fields: &mut Fields) -> Result<(), Box<LocalReply>> {
     let number = number(fields).ok_or(Refusal::Malformed(Malformed::MaxForwards))?;
     let left = number
         .checked_sub(1)

@@ -20,17 +20,17 @@ const PIECE: Duration = Duration::from_secs(5);
 const DRAINING: Duration = Duration::from_secs(1);
 /// Such connections of a worker at a time. Beyond them a connection is closed over what its client
 /// sends.
-pub const MOST: usize = 1_024;
+pub(super) const MOST: usize = 1_024;
 /// The same for those that were turned away: they are not among the connections that are counted.
 pub const MOST_TURNED_AWAY: usize = 64;
 
 /// Counts a connection for as long as it lingers.
 #[derive(Debug)]
-pub struct Place(Rc<Cell<usize>>);
+pub(super) struct Place(Rc<Cell<usize>>);
 
 impl Place {
     /// One more, if there are fewer than `most`.
-    pub fn take(count: &Rc<Cell<usize>>, most: usize) -> Option<Self> {
+    pub(super) fn take(count: &Rc<Cell<usize>>, most: usize) -> Option<Self> {
         (count.get() < most).then(|| {
             count.set(count.get() + 1);
             Self(Rc::clone(count))
@@ -45,7 +45,12 @@ impl Drop for Place {
 }
 
 /// Ends our side, and reads on until the client has ended its own, pauses or has had its time.
-pub async fn linger(worker: &Worker, stream: &mut Stream, timer: &Timer, patience: Duration) {
+pub(super) async fn linger(
+    worker: &Worker,
+    stream: &mut Stream,
+    timer: &Timer,
+    patience: Duration,
+) {
     if patience.is_zero() || stream.shutdown().await.is_err() {
         return;
     }

@@ -28,7 +28,7 @@ const MOST_WIDE: usize = 64;
 
 /// A client that waits for its answer.
 #[derive(Debug, Clone, Copy)]
-pub struct Presence<'a> {
+pub(super) struct Presence<'a> {
     /// Its connection.
     pub socket: Socket<'a>,
     /// The worker's clock.
@@ -44,7 +44,7 @@ pub struct Presence<'a> {
 impl<'a> Presence<'a> {
     /// Of the client that is written to.
     #[inline]
-    pub fn of(
+    pub(super) fn of(
         client: &'a TimedIo<'_, WriteHalf<'_>>,
         half_close: HalfClose,
         read_whole: bool,
@@ -60,7 +60,7 @@ impl<'a> Presence<'a> {
 
     /// Waits for `future`; `None` if the client leaves first.
     #[inline]
-    pub async fn during<T>(self, future: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn during<T>(self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         match self.soon(future.as_mut()).await {
             None => self.watched(future).await,

@@ -13,7 +13,7 @@ const ALLOW: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// The facts about the client's request that its response needs.
 #[derive(Debug, Clone, Copy)]
-pub struct ReplyTo<'a> {
+pub(super) struct ReplyTo<'a> {
     /// HEAD gets no body.
     pub method: &'a Method,
     /// The client's version.
@@ -30,7 +30,7 @@ pub struct ReplyTo<'a> {
 
 /// The `connection` field that says what happens to the client's connection, where the version does
 /// not imply it.
-pub fn connection_option(version: Version, keep_alive: bool) -> Option<&'static str> {
+pub(super) fn connection_option(version: Version, keep_alive: bool) -> Option<&'static str> {
     match (version, keep_alive) {
         (_, false) => Some("close"),
         (Version::Http10, true) => Some("keep-alive"),
@@ -54,7 +54,7 @@ pub const PAGE_FIELDS: [(&str, &str); 5] = [
 ];
 
 /// Writes a refusal.
-pub fn write_refusal(refusal: &Refusal, to: ReplyTo<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_refusal(refusal: &Refusal, to: ReplyTo<'_>, out: &mut Vec<u8>) {
     let mut body = refusal.sentence().into_bytes();
     body.push(b'\n');
     let mut headers: Vec<(&str, Vec<u8>)> =
@@ -78,12 +78,12 @@ pub fn write_refusal(refusal: &Refusal, to: ReplyTo<'_>, out: &mut Vec<u8>) {
 
 /// Writes the answer to an `OPTIONS` request that goes no further (RFC 9110 sections 7.6.2 and
 /// 9.3.7).
-pub fn write_options(to: ReplyTo<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_options(to: ReplyTo<'_>, out: &mut Vec<u8>) {
     write(200, &[("allow", ALLOW.to_vec())], b"", to, out);
 }
 
 /// Writes an answer that a policy gave.
-pub fn write_reply(reply: &Reply, to: ReplyTo<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_reply(reply: &Reply, to: ReplyTo<'_>, out: &mut Vec<u8>) {
     let headers: Vec<(&str, Vec<u8>)> = reply
         .headers
         .iter()
@@ -93,7 +93,7 @@ pub fn write_reply(reply: &Reply, to: ReplyTo<'_>, out: &mut Vec<u8>) {
 }
 
 /// Writes a page that the proxy serves itself.
-pub fn write_page(content_type: &str, body: &[u8], to: ReplyTo<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_page(content_type: &str, body: &[u8], to: ReplyTo<'_>, out: &mut Vec<u8>) {
     let mut headers = vec![
         ("content-type", content_type.as_bytes().to_vec()),
         ("vary", b"accept".to_vec()),
@@ -143,7 +143,7 @@ fn write(
 }
 
 /// Writes the `date` field.
-pub fn write_date(date: &[u8], capitals: bool, out: &mut Vec<u8>) {
+pub(super) fn write_date(date: &[u8], capitals: bool, out: &mut Vec<u8>) {
     write_name(b"date", capitals, out);
     out.extend_from_slice(date);
     out.extend_from_slice(b"\r\n");

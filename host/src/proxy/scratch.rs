@@ -4,7 +4,7 @@ use crate::message::{Fields, RequestHead, ResponseHead};
 
 /// Memory for one request, borrowed from the worker.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub(super) struct Scratch {
     /// The request.
     pub head: RequestHead,
     /// The response.
@@ -21,13 +21,13 @@ pub struct Scratch {
 
 impl Scratch {
     /// Makes it ready for a response, of which names are kept as they are spelled, or are not.
-    pub fn expect_response(&mut self, spelling: bool) {
+    pub(super) fn expect_response(&mut self, spelling: bool) {
         self.response.fields.keep_spelling(spelling);
         self.response_trailers.keep_spelling(spelling);
     }
 
     /// Whether it is worth keeping: long bodies leave long buffers behind.
-    pub fn is_small(&self) -> bool {
+    pub(super) fn is_small(&self) -> bool {
         // Twice a small buffer: the head and the first piece of a body.
         const SMALL: usize = 64 * 1024;
         self.out.capacity() <= SMALL && self.up.capacity() <= SMALL

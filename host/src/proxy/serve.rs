@@ -26,7 +26,7 @@ enum HeadRead {
 
 impl Connection {
     /// Serves it to its end.
-    pub async fn serve(&mut self) {
+    pub(super) async fn serve(&mut self) {
         match self.run().await {
             Disposition::Abort => self.stream.reset_when_dropped(),
             Disposition::Next | Disposition::Finish | Disposition::Close => {}

@@ -9,14 +9,14 @@ use crate::policy::ByteRange;
 
 /// The most parts of one answer. Each part costs a head, so more parts would let a client cause
 /// much work with a few bytes.
-pub const MAX_PARTS: usize = 8;
+pub(super) const MAX_PARTS: usize = 8;
 /// Letters and digits of a boundary, 190 bits: no author of a body can foresee it (RFC 2046 section
 /// 5.1.1 allows 70).
 const BOUNDARY: usize = 32;
 
 /// A cut of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slice {
+pub(super) struct Slice {
     /// Bytes to pass over, from the beginning of the body.
     pub skip: u64,
     /// Bytes to send after that; at least 1.
@@ -25,7 +25,7 @@ pub struct Slice {
 
 /// What of a body the client gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Plan {
+pub(super) enum Plan {
     /// All of it: there are too many parts.
     Whole,
     /// None of the ranges lies in it (416).
@@ -36,7 +36,7 @@ pub enum Plan {
 
 /// Several parts of a body in one (RFC 9110 section 14.6).
 #[derive(Debug)]
-pub struct Multipart {
+pub(super) struct Multipart {
     boundary: String,
     content_type: Option<Vec<u8>>,
     parts: Vec<Slice>,
@@ -46,7 +46,7 @@ pub struct Multipart {
 
 /// Which parts these ranges are of a body of this length. Ranges that overlap or touch become one,
 /// and those that lie outside are left out.
-pub fn plan(ranges: &[ByteRange], length: u64) -> Plan {
+pub(super) fn plan(ranges: &[ByteRange], length: u64) -> Plan {
     let mut parts: Vec<Slice> = ranges
         .iter()
         .filter_map(|range| cut(*range, length))
@@ -82,14 +82,14 @@ fn cut(range: ByteRange, length: u64) -> Option<Slice> {
 
 impl Slice {
     /// The value of the `Content-Range` field of this part.
-    pub fn content_range(self, whole: u64) -> String {
+    pub(super) fn content_range(self, whole: u64) -> String {
         format!("bytes {}-{}/{whole}", self.skip, self.skip + self.take - 1)
     }
 }
 
 impl Multipart {
     /// These parts of a body of this length and type, with a random boundary.
-    pub fn new(parts: Vec<Slice>, whole: u64, content_type: Option<&[u8]>) -> Self {
+    pub(super) fn new(parts: Vec<Slice>, whole: u64, content_type: Option<&[u8]>) -> Self {
         let boundary = Alphanumeric.sample_string(&mut rand::rng(), BOUNDARY);
         Self {
             boundary,
@@ -100,17 +100,17 @@ impl Multipart {
     }
 
     /// The parts, in their order.
-    pub fn parts(&self) -> &[Slice] {
+    pub(super) fn parts(&self) -> &[Slice] {
         &self.parts
     }
 
     /// The value of the `Content-Type` field of all of them.
-    pub fn content_type(&self) -> String {
+    pub(super) fn content_type(&self) -> String {
         format!("multipart/byteranges; boundary={}", self.boundary)
     }
 
     /// Bytes of all parts with what stands between them; `None` beyond 64 bits.
-    pub fn length(&self) -> Option<u64> {
+    pub(super) fn length(&self) -> Option<u64> {
         let mut framing = Vec::new();
         (0..self.parts.len()).for_each(|at| self.write_head(at, &mut framing));
         self.write_end(&mut framing);
@@ -120,7 +120,7 @@ impl Multipart {
     }
 
     /// Writes what stands before a part.
-    pub fn write_head(&self, at: usize, out: &mut Vec<u8>) {
+    pub(super) fn write_head(&self, at: usize, out: &mut Vec<u8>) {
         if at > 0 {
             out.extend_from_slice(b"\r\n");
         }
@@ -141,7 +141,7 @@ impl Multipart {
     }
 
     /// Writes what stands after the last part.
-    pub fn write_end(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_end(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\r\n--");
         out.extend_from_slice(self.boundary.as_bytes());
         out.extend_from_slice(b"--\r\n");
@@ -150,7 +150,7 @@ impl Multipart {
 
 /// Whether ranges apply to a response, as the request's `If-Range` says: an entity tag that matches
 /// strongly, or the very date. Two conditions hold no better than one that is not met.
-pub fn if_range_holds(request: &Fields, response: &Fields) -> bool {
+pub(super) fn if_range_holds(request: &Fields, response: &Fields) -> bool {
     let mut conditions = request.values("if-range");
     let condition = match (conditions.next(), conditions.next()) {
         (None, _) => return true,

@@ -57,7 +57,7 @@ struct Hold {
 
 /// Who holds a connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Holder<'a> {
+pub(super) struct Holder<'a> {
     /// Of the client's connection.
     pub timer: &'a Rc<Timer>,
     /// The client.
@@ -70,7 +70,7 @@ pub struct Holder<'a> {
 
 /// Counts a request among those that hold limited connections until it is dropped.
 #[derive(Debug)]
-pub struct Holding<'a> {
+pub(super) struct Holding<'a> {
     holds: &'a Holds,
     timer: Rc<Timer>,
 }
@@ -78,7 +78,7 @@ pub struct Holding<'a> {
 impl<'a> Holding<'a> {
     /// From now on the request that waits by this timer holds a connection to the backend; `None`
     /// where these are not limited.
-    pub fn begin(
+    pub(super) fn begin(
         holds: &'a Holds,
         holder: Holder<'_>,
         pool: &WorkerPool,

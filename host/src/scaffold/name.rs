@@ -10,7 +10,7 @@ const LONGEST: usize = 64;
 pub(super) struct Name(String);
 
 impl Name {
-    pub fn new(written: &str) -> Result<Self, ScaffoldError> {
+    pub(super) fn new(written: &str) -> Result<Self, ScaffoldError> {
         let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let good = written.len() <= LONGEST
             && written.starts_with(|c: char| c.is_ascii_lowercase())
@@ -23,12 +23,12 @@ impl Name {
         }
     }
 
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// As compilers name a file by it.
-    pub fn identifier(&self) -> String {
+    pub(super) fn identifier(&self) -> String {
         self.0.replace('-', "_")
     }
 }

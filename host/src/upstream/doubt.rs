@@ -34,7 +34,7 @@ pub(super) struct Accuser {
 }
 
 impl Accuser {
-    pub fn new(client: IpAddr, now: u64) -> Self {
+    pub(super) fn new(client: IpAddr, now: u64) -> Self {
         Self {
             network: network(client),
             at: now,

@@ -71,22 +71,22 @@ impl HealthReadings for Health {
 }
 
 impl Condition {
-    pub fn in_flight(&self) -> u64 {
+    pub(super) fn in_flight(&self) -> u64 {
         self.in_flight.value()
     }
 
-    pub fn latency_microseconds(&self) -> u64 {
+    pub(super) fn latency_microseconds(&self) -> u64 {
         self.latency_microseconds.value()
     }
 
-    pub fn consecutive_failures(&self) -> u64 {
+    pub(super) fn consecutive_failures(&self) -> u64 {
         self.consecutive_failures.value()
     }
 
     /// Whether requests should go there. When an ejection's time is over, one request tries the
     /// endpoint, and the others avoid it until that one has a response. `started` is when counting
     /// began; the clock is read only for an endpoint that is ejected.
-    pub fn is_well(&self, started: Instant) -> bool {
+    pub(super) fn is_well(&self, started: Instant) -> bool {
         let until = self.ejected_until.value();
         until == 0
             || (self.probing.value() == 0 && started.elapsed().as_millis() >= u128::from(until))
@@ -95,30 +95,30 @@ impl Condition {
 
 impl WorkerHealth {
     /// What may be read from elsewhere.
-    pub fn condition(&self) -> &Arc<Condition> {
+    pub(super) fn condition(&self) -> &Arc<Condition> {
         &self.condition
     }
 
-    pub fn accuser(&self) -> Option<Accuser> {
+    pub(super) fn accuser(&self) -> Option<Accuser> {
         self.accuser.get()
     }
 
     /// Notes whose failure counted last.
-    pub fn accused_by(&self, accuser: Accuser) {
+    pub(super) fn accused_by(&self, accuser: Accuser) {
         self.accuser.set(Some(accuser));
     }
 
-    pub fn exchange_begins(&self) {
+    pub(super) fn exchange_begins(&self) {
         self.condition.in_flight.increment();
     }
 
-    pub fn exchange_ends(&self) {
+    pub(super) fn exchange_ends(&self) {
         self.condition.in_flight.decrement();
     }
 
     /// Begins an attempt; whether it tries an endpoint that is ejected. If so, its end is to be
     /// followed by [`WorkerHealth::probe_ends`].
-    pub fn probe(&self) -> bool {
+    pub(super) fn probe(&self) -> bool {
         let ejected = self.condition.ejected_until.value() != 0;
         if ejected {
             self.condition.probing.increment();
@@ -126,13 +126,13 @@ impl WorkerHealth {
         ejected
     }
 
-    pub fn probe_ends(&self) {
+    pub(super) fn probe_ends(&self) {
         self.condition.probing.decrement();
     }
 
     /// A response head arrived this long after the request was sent: the endpoint is no longer
     /// ejected, even if the rest fails.
-    pub fn answered(&self, took: Duration) {
+    pub(super) fn answered(&self, took: Duration) {
         let average = self.condition.latency_microseconds.value();
         let sample = microseconds(took);
         // One eighth, as TCP smooths its round-trip time (RFC 6298 section 2).
@@ -148,7 +148,7 @@ impl WorkerHealth {
 
     /// What an attempt says of the endpoint. After `max_failures` in a row (0 = never) it is
     /// ejected until `until`, in milliseconds since counting began.
-    pub fn judged(&self, verdict: Verdict, max_failures: u32, until: impl FnOnce() -> u64) {
+    pub(super) fn judged(&self, verdict: Verdict, max_failures: u32, until: impl FnOnce() -> u64) {
         let failures = &self.condition.consecutive_failures;
         match verdict {
             Verdict::Unknown => {}

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use super::*;
 
 /// Both ends of a TCP connection on the loopback interface: the peer's, and ours.
-pub async fn pair() -> (TcpStream, Stream) {
+pub(crate) async fn pair() -> (TcpStream, Stream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (theirs, ours) = tokio::join!(TcpStream::connect(address), listener.accept());
@@ -14,7 +14,7 @@ pub async fn pair() -> (TcpStream, Stream) {
 }
 
 /// A connection of each kind, and the peer's end of it.
-pub async fn of_each_kind() -> Vec<(Box<dyn Peer>, Stream)> {
+pub(in crate::net) async fn of_each_kind() -> Vec<(Box<dyn Peer>, Stream)> {
     let (tcp, over_tcp) = pair().await;
     let (unix, over_unix) = UnixStream::pair().unwrap();
     vec![
@@ -24,7 +24,7 @@ pub async fn of_each_kind() -> Vec<(Box<dyn Peer>, Stream)> {
 }
 
 /// The peer's end of a connection, which blocks.
-pub trait Peer: Read + Write {}
+pub(in crate::net) trait Peer: Read + Write {}
 
 impl<S: Read + Write> Peer for S {}
 

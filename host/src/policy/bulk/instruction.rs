@@ -19,7 +19,7 @@ pub(super) enum Bulk {
 }
 
 impl Bulk {
-    pub fn of(operator: &Operator<'_>) -> Option<Self> {
+    pub(in crate::policy) fn of(operator: &Operator<'_>) -> Option<Self> {
         Some(match *operator {
             Operator::MemoryFill { mem } => Self::Fill { memory: mem },
             Operator::MemoryCopy { dst_mem, src_mem } => Self::Copy {
@@ -46,7 +46,7 @@ impl Bulk {
         })
     }
 
-    pub fn piece(self) -> u32 {
+    pub(in crate::policy) fn piece(self) -> u32 {
         match self {
             Self::Fill { .. } | Self::Copy { .. } | Self::Init { .. } => PIECE,
             Self::TableFill { .. } | Self::TableCopy { .. } | Self::TableInit { .. } => TABLE_PIECE,

@@ -7,18 +7,18 @@ use wasmparser::{BinaryReader, BinaryReaderError};
 
 /// Sections of a core module.
 pub(super) mod section {
-    pub const TYPE: u8 = 1;
-    pub const IMPORT: u8 = 2;
-    pub const FUNCTION: u8 = 3;
-    pub const TABLE: u8 = 4;
-    pub const MEMORY: u8 = 5;
-    pub const ELEMENT: u8 = 9;
-    pub const CODE: u8 = 10;
-    pub const DATA: u8 = 11;
+    pub(in crate::policy) const TYPE: u8 = 1;
+    pub(in crate::policy) const IMPORT: u8 = 2;
+    pub(in crate::policy) const FUNCTION: u8 = 3;
+    pub(in crate::policy) const TABLE: u8 = 4;
+    pub(in crate::policy) const MEMORY: u8 = 5;
+    pub(in crate::policy) const ELEMENT: u8 = 9;
+    pub(in crate::policy) const CODE: u8 = 10;
+    pub(in crate::policy) const DATA: u8 = 11;
     /// Of a component.
-    pub const MODULE: u8 = 1;
+    pub(in crate::policy) const MODULE: u8 = 1;
     /// Of a component.
-    pub const COMPONENT: u8 = 4;
+    pub(in crate::policy) const COMPONENT: u8 = 4;
 }
 
 /// Why bytes can't be rewritten.

@@ -51,7 +51,7 @@ impl Table {
 }
 
 impl Spaces {
-    pub fn of(sections: &[Section<'_>]) -> Result<Self> {
+    pub(in crate::policy) fn of(sections: &[Section<'_>]) -> Result<Self> {
         let mut spaces = Self::default();
         for (id, content) in sections {
             let reader = BinaryReader::new(content, 0);
@@ -109,7 +109,7 @@ impl Spaces {
     }
 
     /// A length beyond a segment's end is a trap, so that a small segment needs no more.
-    pub fn may_be_long(&self, bulk: Bulk, constant: Option<u64>) -> bool {
+    pub(in crate::policy) fn may_be_long(&self, bulk: Bulk, constant: Option<u64>) -> bool {
         let piece = bulk.piece();
         let in_segment = match bulk {
             Bulk::Init { data, .. } => self.data.get(data as usize).map(|bytes| *bytes as u64),
@@ -136,7 +136,7 @@ impl Spaces {
         longest > u64::from(piece)
     }
 
-    pub fn helper(&self, bulk: Bulk) -> (Vec<ValType>, Function) {
+    pub(in crate::policy) fn helper(&self, bulk: Bulk) -> (Vec<ValType>, Function) {
         let memory = |memory: u32| word(self.memories.get(memory as usize));
         let table = |table: u32| word(self.tables.get(table as usize).map(|table| &table.is_64));
         match bulk {

@@ -40,7 +40,7 @@ struct Block {
 
 impl Straight {
     /// Where a function begins, the engine has just looked.
-    pub fn new(imported: u32) -> Self {
+    pub(in crate::policy) fn new(imported: u32) -> Self {
         Self {
             cost: Some(0),
             blocks: vec![Block::default()],
@@ -49,7 +49,7 @@ impl Straight {
     }
 
     /// Reads the next instruction. Whether a look has to follow it.
-    pub fn needs_a_look_after(&mut self, operator: &Operator<'_>) -> bool {
+    pub(in crate::policy) fn needs_a_look_after(&mut self, operator: &Operator<'_>) -> bool {
         match operator {
             Operator::Block { .. } => self.blocks.push(Block::default()),
             Operator::Loop { .. } => {

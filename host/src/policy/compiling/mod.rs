@@ -87,7 +87,7 @@ pub(super) enum Artefact {
 
 impl Order {
     /// For a component of this size.
-    pub fn new(task: Task, limits: CompileLimits, size: usize) -> Self {
+    pub(in crate::policy) fn new(task: Task, limits: CompileLimits, size: usize) -> Self {
         let further =
             u32::try_from(size.saturating_sub(USUAL).div_ceil(1 << 20)).unwrap_or(u32::MAX);
         let time = limits.time.unwrap_or_else(|| TIME + TIME_PER_MIB * further);

@@ -46,7 +46,7 @@ pub(in super::super) struct Turn<'a> {
 
 impl Turns {
     /// With as many at once as there are cores, at least two.
-    pub fn new() -> Self {
+    pub(in crate::policy) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self::with(cores.clamp(2, MOST))
     }
@@ -60,7 +60,7 @@ impl Turns {
     }
 
     /// Waits until it is this policy's turn, with a component of this digest.
-    pub fn take(&self, policy: &str, digest: &str) -> Turn<'_> {
+    pub(in crate::policy) fn take(&self, policy: &str, digest: &str) -> Turn<'_> {
         let mut queue = self.lock();
         queue.last += 1;
         let number = queue.last;
@@ -88,7 +88,7 @@ impl Turns {
     }
 
     /// Whether the component of this digest is being compiled, and takes long.
-    pub fn takes_long(&self, digest: &str) -> bool {
+    pub(in crate::policy) fn takes_long(&self, digest: &str) -> bool {
         self.lock()
             .under_way
             .iter()
@@ -117,7 +117,7 @@ impl Queue {
 
 impl Turn<'_> {
     /// It takes long: others may begin meanwhile.
-    pub fn is_long(&self) {
+    pub(in crate::policy) fn is_long(&self) {
         if let Some(turn) = self
             .turns
             .lock()

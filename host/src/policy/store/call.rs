@@ -65,7 +65,7 @@ pub(in crate::policy) struct Calls {
 
 impl Calls {
     /// Those that were recorded.
-    pub fn recorded(told: Vec<Told>) -> Self {
+    pub(in crate::policy) fn recorded(told: Vec<Told>) -> Self {
         Self {
             kept: told,
             bytes: 0,
@@ -73,19 +73,19 @@ impl Calls {
     }
 
     /// The kept calls.
-    pub fn kept(&self) -> &[Told] {
+    pub(in crate::policy) fn kept(&self) -> &[Told] {
         &self.kept
     }
 
     /// The answer for a shadow: the active generation's, or the store's current one. Nothing is
     /// stored.
-    pub fn replay(&mut self, call: &Call, store: &Store) -> Answer {
+    pub(in crate::policy) fn replay(&mut self, call: &Call, store: &Store) -> Answer {
         self.told(call).unwrap_or_else(|| call.pretend(store))
     }
 
     /// The answer for a policy offline: the recorded one, or that of its separate store. Recorded
     /// writes are repeated in that store, for calls that were not recorded.
-    pub fn rehearse(&mut self, call: Call, store: &Store) -> Answer {
+    pub(in crate::policy) fn rehearse(&mut self, call: Call, store: &Store) -> Answer {
         match self.told(&call) {
             None => call.run(store),
             Some(answer) => {
@@ -105,7 +105,7 @@ impl Calls {
     }
 
     /// Does a call of the active generation.
-    pub fn run(&mut self, call: Call, store: &Store) -> Answer {
+    pub(in crate::policy) fn run(&mut self, call: Call, store: &Store) -> Answer {
         // No entry can be that long, so such a call always gets the same answer.
         let weight = call.weight();
         if self.kept.len() >= KEPT || !call.fits() || self.bytes + weight > KEPT_BYTES {
@@ -151,7 +151,7 @@ impl Call {
     }
 
     /// Does it.
-    pub fn run(self, store: &Store) -> Answer {
+    pub(in crate::policy) fn run(self, store: &Store) -> Answer {
         match self {
             Self::Get(key) => Answer::Value(store.get(&key)),
             Self::Set(key, value, ttl) => store
@@ -258,7 +258,7 @@ fn within(count: i128) -> i64 {
 impl Told {
     /// Lets keys and values be changed. A key is text, so a change that makes it invalid UTF-8 is
     /// dropped.
-    pub fn change_texts(&mut self, change: &mut dyn FnMut(&mut Vec<u8>)) {
+    pub(in crate::policy) fn change_texts(&mut self, change: &mut dyn FnMut(&mut Vec<u8>)) {
         let mut values: Vec<&mut Vec<u8>> = Vec::new();
         let key = match &mut self.call {
             Call::Get(key)
@@ -288,7 +288,7 @@ impl Told {
     }
 
     /// About how many bytes of memory it takes.
-    pub fn weight(&self) -> usize {
+    pub(in crate::policy) fn weight(&self) -> usize {
         size_of::<Self>() + self.call.weight() + self.told.weight()
     }
 }
@@ -308,7 +308,7 @@ impl Answer {
     }
 
     /// Of `get`.
-    pub fn value(self) -> Option<Vec<u8>> {
+    pub(in crate::policy) fn value(self) -> Option<Vec<u8>> {
         if let Self::Value(value) = self {
             value
         } else {
@@ -317,7 +317,7 @@ impl Answer {
     }
 
     /// Of `set`.
-    pub fn done(self) -> Result<(), StoreError> {
+    pub(in crate::policy) fn done(self) -> Result<(), StoreError> {
         if let Self::Error(error) = self {
             Err(error)
         } else {
@@ -326,12 +326,12 @@ impl Answer {
     }
 
     /// Of `remove`.
-    pub fn flag(self) -> bool {
+    pub(in crate::policy) fn flag(self) -> bool {
         matches!(self, Self::Flag(true))
     }
 
     /// Of `compare-and-set`.
-    pub fn was_set(self) -> Result<bool, StoreError> {
+    pub(in crate::policy) fn was_set(self) -> Result<bool, StoreError> {
         if let Self::Error(error) = self {
             Err(error)
         } else {
@@ -340,7 +340,7 @@ impl Answer {
     }
 
     /// Of `increment` and `decrement`.
-    pub fn count(self) -> Result<i64, StoreError> {
+    pub(in crate::policy) fn count(self) -> Result<i64, StoreError> {
         if let Self::Error(error) = self {
             Err(error)
         } else {
@@ -349,7 +349,7 @@ impl Answer {
     }
 
     /// Of `counter`.
-    pub fn counter(self) -> Option<i64> {
+    pub(in crate::policy) fn counter(self) -> Option<i64> {
         if let Self::Count(count) = self {
             count
         } else {

@@ -19,23 +19,23 @@ pub(super) struct DueHeap(Vec<Due>);
 
 impl DueHeap {
     /// With room for this many, so that it never grows later.
-    pub fn with_capacity(entries: usize) -> Self {
+    pub(in crate::policy) fn with_capacity(entries: usize) -> Self {
         Self(Vec::with_capacity(entries))
     }
 
     /// The entry that goes first.
-    pub fn first(&self) -> Option<Due> {
+    pub(in crate::policy) fn first(&self) -> Option<Due> {
         self.0.first().copied()
     }
 
     /// Adds an entry.
-    pub fn push(&mut self, due: Due, moved: impl FnMut(u32, u32)) {
+    pub(in crate::policy) fn push(&mut self, due: Due, moved: impl FnMut(u32, u32)) {
         self.0.push(due);
         self.up(self.0.len() - 1, moved);
     }
 
     /// Takes an entry out.
-    pub fn remove(&mut self, place: u32, mut moved: impl FnMut(u32, u32)) {
+    pub(in crate::policy) fn remove(&mut self, place: u32, mut moved: impl FnMut(u32, u32)) {
         let place = place as usize;
         if place >= self.0.len() {
             return;
@@ -49,7 +49,12 @@ impl DueHeap {
     }
 
     /// Gives an entry another time.
-    pub fn set_time(&mut self, place: u32, at: u64, mut moved: impl FnMut(u32, u32)) {
+    pub(in crate::policy) fn set_time(
+        &mut self,
+        place: u32,
+        at: u64,
+        mut moved: impl FnMut(u32, u32),
+    ) {
         if let Some(due) = self.0.get_mut(place as usize) {
             due.at = at;
             let risen = self.up(place as usize, &mut moved);
@@ -58,14 +63,14 @@ impl DueHeap {
     }
 
     /// The entry at this place is now in another slot.
-    pub fn set_slot(&mut self, place: u32, slot: u32) {
+    pub(in crate::policy) fn set_slot(&mut self, place: u32, slot: u32) {
         if let Some(due) = self.0.get_mut(place as usize) {
             due.slot = slot;
         }
     }
 
     /// The time by which the heap orders the entry at this place.
-    pub fn time(&self, place: u32) -> Option<u64> {
+    pub(in crate::policy) fn time(&self, place: u32) -> Option<u64> {
         self.0.get(place as usize).map(|due| due.at)
     }
 

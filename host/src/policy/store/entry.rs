@@ -52,7 +52,7 @@ pub(super) struct Slot {
 }
 
 impl Content {
-    pub fn kind(&self) -> Kind {
+    pub(in crate::policy) fn kind(&self) -> Kind {
         match self {
             Self::Value(_) => Kind::Value,
             Self::Counter(_) => Kind::Counter,
@@ -60,7 +60,7 @@ impl Content {
     }
 
     /// A counter's value is part of what every entry costs.
-    pub fn len(&self) -> u64 {
+    pub(in crate::policy) fn len(&self) -> u64 {
         match self {
             Self::Value(value) => value.len() as u64,
             Self::Counter(_) => 0,

@@ -37,7 +37,7 @@ pub(super) struct Shard {
 
 impl Shard {
     /// An empty one.
-    pub fn new(bounds: Bounds, counters: Arc<StoreShard>) -> Self {
+    pub(in crate::policy) fn new(bounds: Bounds, counters: Arc<StoreShard>) -> Self {
         Self {
             chains: vec![END; bounds.entries.next_power_of_two()].into(),
             slots: Vec::with_capacity(bounds.entries),
@@ -50,18 +50,18 @@ impl Shard {
     }
 
     /// Counts a call.
-    pub fn called(&mut self) {
+    pub(in crate::policy) fn called(&mut self) {
         self.counters.operations.increment();
     }
 
     /// Counts a call that is refused.
-    pub fn refuse(&mut self, error: StoreError) -> StoreError {
+    pub(in crate::policy) fn refuse(&mut self, error: StoreError) -> StoreError {
         self.counters.refused.increment();
         error
     }
 
     /// Copies the value into `into`.
-    pub fn get(&mut self, name: Name<'_>, now: u64, into: &mut Vec<u8>) -> bool {
+    pub(in crate::policy) fn get(&mut self, name: Name<'_>, now: u64, into: &mut Vec<u8>) -> bool {
         match self.find(name, now).map(|at| &mut self.slots[at]) {
             Some(Slot {
                 content: Content::Value(value),
@@ -77,7 +77,7 @@ impl Shard {
     }
 
     /// The value of the counter.
-    pub fn counter(&mut self, name: Name<'_>, now: u64) -> Option<i64> {
+    pub(in crate::policy) fn counter(&mut self, name: Name<'_>, now: u64) -> Option<i64> {
         match self.find(name, now).map(|at| &mut self.slots[at]) {
             Some(Slot {
                 content: Content::Counter(count),
@@ -92,7 +92,7 @@ impl Shard {
     }
 
     /// Removes the entry, if there is one.
-    pub fn remove(&mut self, name: Name<'_>, now: u64) -> bool {
+    pub(in crate::policy) fn remove(&mut self, name: Name<'_>, now: u64) -> bool {
         let found = self.find(name, now);
         if let Some(at) = found {
             self.take_out(at);
@@ -101,7 +101,12 @@ impl Shard {
     }
 
     /// Whether the value now is this one.
-    pub fn holds(&mut self, name: Name<'_>, now: u64, expected: Option<&[u8]>) -> bool {
+    pub(in crate::policy) fn holds(
+        &mut self,
+        name: Name<'_>,
+        now: u64,
+        expected: Option<&[u8]>,
+    ) -> bool {
         let value = self
             .find(name, now)
             .and_then(|at| match &self.slots[at].content {
@@ -112,7 +117,14 @@ impl Shard {
     }
 
     /// Stores a value until `expires`. It fits: the store has checked that.
-    pub fn set(&mut self, hash: u64, key: Box<str>, value: Box<[u8]>, expires: u64, now: u64) {
+    pub(in crate::policy) fn set(
+        &mut self,
+        hash: u64,
+        key: Box<str>,
+        value: Box<[u8]>,
+        expires: u64,
+        now: u64,
+    ) {
         self.drop_due(now, DUE_A_WRITE);
         let name = Name {
             kind: Kind::Value,
@@ -143,7 +155,7 @@ impl Shard {
 
     /// Replaces the value of the counter by the result of `step`; a new one starts from 0 and lives
     /// until `expires`.
-    pub fn count(
+    pub(in crate::policy) fn count(
         &mut self,
         hash: u64,
         key: Box<str>,

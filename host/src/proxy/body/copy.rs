@@ -1,35 +1,10 @@
-//! The one loop that moves a body, and how that ends.
+//! The one loop that moves a body.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use super::{MessageSink, Pieces, Ready};
-use crate::message::Malformed;
-use crate::net::IoEnd;
-
-/// Why a body was not moved to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransferEnd {
-    /// The sender ended its side within the body.
-    SourceEnded,
-    /// The sender's connection failed.
-    SourceFailed,
-    /// The sender sent no byte for too long.
-    SourceTimedOut,
-    /// The same, while others waited for its connection.
-    SourceBrokenOff,
-    /// The sender's bytes are not a valid body.
-    Malformed(Malformed),
-    /// The body is larger than the limit.
-    TooLarge,
-    /// The client left while its backend was waited for.
-    ClientLeft,
-    /// The receiver's connection failed: it takes no more.
-    SinkFailed,
-    /// The receiver took no byte for too long.
-    SinkTimedOut,
-}
+use super::{MessageSink, Pieces, Ready, TransferEnd};
 
 /// Moves a body from where it comes from to where it goes, trailers and all.
 ///
@@ -37,7 +12,7 @@ pub enum TransferEnd {
 /// answer to them. A piece is consumed only when it has been taken, so that one that was not sent
 /// is still there for another attempt.
 #[inline]
-pub async fn copy<S: Pieces>(
+pub(in crate::proxy) async fn copy<S: Pieces>(
     source: &mut S,
     sink: &mut MessageSink<'_>,
 ) -> Result<(), TransferEnd> {
@@ -55,7 +30,7 @@ pub async fn copy<S: Pieces>(
                 source.fill(sink).await?;
             }
             Ready::End => {
-                sink.end(source).await?;
+                sink.end(source.trailers()).await?;
                 return Ok(());
             }
         }
@@ -64,7 +39,7 @@ pub async fn copy<S: Pieces>(
 
 /// Runs an upload beside a download: until the download has ended, or until the upload has ended in
 /// a way that ends the exchange.
-pub async fn join<D>(
+pub(in crate::proxy) async fn join<D>(
     upload: impl Future<Output = Result<(), TransferEnd>>,
     download: impl Future<Output = D>,
 ) -> Result<D, TransferEnd> {
@@ -83,13 +58,4 @@ pub async fn join<D>(
         download.as_mut().poll(cx).map(Ok)
     })
     .await
-}
-
-impl From<IoEnd> for TransferEnd {
-    fn from(end: IoEnd) -> Self {
-        match end {
-            IoEnd::TimedOut => Self::SinkTimedOut,
-            IoEnd::Failed => Self::SinkFailed,
-        }
-    }
 }

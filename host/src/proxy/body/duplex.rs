@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 /// How much of a request its backend has been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(in crate::proxy) enum Stage {
     /// The head. The client waits to be asked for the body.
     Awaited,
     /// The head, and perhaps some of the body.
@@ -15,7 +15,7 @@ pub enum Stage {
 
 /// The same, and whether the backend has agreed to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sent {
+pub(in crate::proxy) struct Sent {
     /// How much it is.
     pub stage: Stage,
     /// No expectation was forwarded, or the backend has met it. Otherwise the backend might read
@@ -25,14 +25,14 @@ pub struct Sent {
 
 /// How far the request has come on its way up, and whether the response has begun on its way down.
 #[derive(Debug)]
-pub struct Duplex {
+pub(in crate::proxy) struct Duplex {
     sent: Cell<Sent>,
     status: Cell<u16>,
 }
 
 impl Sent {
     /// All that there is, and the backend reads it.
-    pub const WHOLE: Self = Self {
+    pub(in crate::proxy) const WHOLE: Self = Self {
         stage: Stage::Whole,
         agreed: true,
     };
@@ -41,7 +41,7 @@ impl Sent {
 impl Duplex {
     /// Nothing but the head has been sent, or all if the body is in hand. `expects` if the backend
     /// was passed an expectation.
-    pub fn new(stage: Stage, expects: bool) -> Self {
+    pub(in crate::proxy) fn new(stage: Stage, expects: bool) -> Self {
         let agreed = !expects;
         Self {
             sent: Cell::new(Sent { stage, agreed }),
@@ -50,23 +50,23 @@ impl Duplex {
     }
 
     /// How much of the request has been sent.
-    pub fn sent(&self) -> Sent {
+    pub(in crate::proxy) fn sent(&self) -> Sent {
         self.sent.get()
     }
 
     /// How much of the request has been sent.
-    pub fn stage(&self) -> Stage {
+    pub(in crate::proxy) fn stage(&self) -> Stage {
         self.sent.get().stage
     }
 
     /// Notes how much of the request has been sent.
-    pub fn reach(&self, stage: Stage) {
+    pub(in crate::proxy) fn reach(&self, stage: Stage) {
         let sent = self.sent.get();
         self.sent.set(Sent { stage, ..sent });
     }
 
     /// Notes that the backend has said that it reads the body.
-    pub fn agree(&self) {
+    pub(in crate::proxy) fn agree(&self) {
         let sent = self.sent.get();
         self.sent.set(Sent {
             agreed: true,
@@ -75,17 +75,17 @@ impl Duplex {
     }
 
     /// The status that the client has been sent; 0 if it has been sent nothing of the response.
-    pub fn status(&self) -> u16 {
+    pub(in crate::proxy) fn status(&self) -> u16 {
         self.status.get()
     }
 
     /// Whether the client has been sent some of the response.
-    pub fn is_answered(&self) -> bool {
+    pub(in crate::proxy) fn is_answered(&self) -> bool {
         self.status.get() != 0
     }
 
     /// From now on the client may have been sent some of a response with this status.
-    pub fn answer(&self, status: u16) {
+    pub(in crate::proxy) fn answer(&self, status: u16) {
         self.status.set(status);
     }
 }

@@ -14,7 +14,7 @@ use crate::proxy::presence::Presence;
 
 /// The reading side of a connection, and the bytes that were read.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub(in crate::proxy) struct Reader<'a> {
     /// Where bytes come from.
     pub read: TimedIo<'a, ReadHalf<'a>>,
     /// The bytes that were read and not yet consumed.
@@ -27,7 +27,7 @@ pub struct Reader<'a> {
 
 /// A body as HTTP/1.1 frames it.
 #[derive(Debug)]
-pub struct H1Body<'a, 'r> {
+pub(in crate::proxy) struct H1Body<'a, 'r> {
     /// Where it comes from.
     pub from: &'a mut Reader<'r>,
     /// How far it has come.
@@ -44,7 +44,7 @@ pub struct H1Body<'a, 'r> {
 
 /// What goes on while more of a body is waited for.
 #[derive(Debug)]
-pub enum Waits<'a> {
+pub(in crate::proxy) enum Waits<'a> {
     /// A backend is waited for: its client may leave meanwhile.
     ForBackend(HalfClose),
     /// A client is waited for.

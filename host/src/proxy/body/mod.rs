@@ -11,25 +11,27 @@ mod copy;
 mod duplex;
 mod h1;
 mod pace;
+mod pieces;
 mod progress;
 mod sink;
 mod sliced;
 mod source;
 mod upload;
 
-pub use copy::{TransferEnd, copy, join};
-pub use duplex::{Duplex, Sent, Stage};
-pub use h1::{H1Body, Reader, Waits};
-pub use pace::{Pace, SLOW};
-pub use progress::Progress;
-pub use sink::{MessageSink, ResponseLines};
-pub use sliced::{Cut, Sliced};
-pub use source::{BodySource, Pieces, Ready};
-pub use upload::upload;
+pub(in crate::proxy) use copy::{copy, join};
+pub(in crate::proxy) use duplex::{Duplex, Sent, Stage};
+pub(in crate::proxy) use h1::{H1Body, Reader, Waits};
+pub(in crate::proxy) use pace::{Pace, SLOW};
+pub(in crate::proxy) use pieces::{Pieces, Ready, TransferEnd};
+pub(in crate::proxy) use progress::Progress;
+pub(in crate::proxy) use sink::{MessageSink, ResponseLines};
+pub(in crate::proxy) use sliced::{Cut, Sliced};
+pub(in crate::proxy) use source::BodySource;
+pub(in crate::proxy) use upload::upload;
 
 /// How long a backend may ignore an expectation before the proxy sends the client a 100 anyway.
 /// Many clients wait no longer themselves.
-pub const SILENCE: std::time::Duration = std::time::Duration::from_secs(1);
+pub(in crate::proxy) const SILENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -4,31 +4,31 @@ use std::cell::Cell;
 
 /// A client that made its backends wait for this long in all, in milliseconds, may have been too
 /// slow for them.
-pub const SLOW: u64 = 1_000;
+pub(in crate::proxy) const SLOW: u64 = 1_000;
 
 /// How long the attempts of a request have waited for its client's body, in milliseconds of the
 /// worker's clock.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub(in crate::proxy) struct Pace {
     waited: Cell<u64>,
     since: Cell<Option<u64>>,
 }
 
 impl Pace {
     /// From now on the client is waited for.
-    pub fn wait(&self, now: u64) {
+    pub(in crate::proxy) fn wait(&self, now: u64) {
         self.since.set(Some(now));
     }
 
     /// The client has sent something.
-    pub fn go_on(&self, now: u64) {
+    pub(in crate::proxy) fn go_on(&self, now: u64) {
         self.waited.set(self.total(now));
         self.since.set(None);
     }
 
     /// Whether the backend may have lost its patience with the client: it is the client that is
     /// waited for, or was for long.
-    pub fn is_slow(&self, now: u64) -> bool {
+    pub(in crate::proxy) fn is_slow(&self, now: u64) -> bool {
         self.since.get().is_some() || self.total(now) >= SLOW
     }
 

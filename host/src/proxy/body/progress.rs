@@ -13,7 +13,7 @@ pub(super) const KEPT: usize = 64 * 1024;
 /// The position in a body. A request's outlives the attempt, because the client's bytes can't be
 /// read again.
 #[derive(Debug)]
-pub struct Progress {
+pub(in crate::proxy) struct Progress {
     at: At,
     /// Bytes of content that are known so far, where the length is not.
     total: u64,
@@ -42,7 +42,7 @@ enum At {
 impl Progress {
     /// At the beginning of a request's body of at most this many bytes. Sent bytes are kept only if
     /// the request may be repeated.
-    pub fn of_request(length: BodyLength, keep: bool, most: u64) -> Self {
+    pub(in crate::proxy) fn of_request(length: BodyLength, keep: bool, most: u64) -> Self {
         Self {
             most,
             whole: keep,
@@ -51,7 +51,7 @@ impl Progress {
     }
 
     /// At the beginning of a response's body.
-    pub fn of_response(framing: Framing) -> Self {
+    pub(in crate::proxy) fn of_response(framing: Framing) -> Self {
         let at = match framing {
             Framing::None => At::End,
             Framing::Length(n) => At::Length(n),
@@ -68,17 +68,17 @@ impl Progress {
     }
 
     /// The content that has to be sent before the rest when the request is sent again.
-    pub fn kept(&self) -> &[u8] {
+    pub(in crate::proxy) fn kept(&self) -> &[u8] {
         &self.kept
     }
 
     /// Whether the request can be sent again.
-    pub fn is_whole(&self) -> bool {
+    pub(in crate::proxy) fn is_whole(&self) -> bool {
         self.whole
     }
 
     /// Whether all of the body was taken from the sender's connection.
-    pub fn is_at_end(&self) -> bool {
+    pub(in crate::proxy) fn is_at_end(&self) -> bool {
         matches!(self.at, At::End)
     }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Duplex, Pieces};
+use super::Duplex;
 use crate::h1::{
     Framing, write_chunk_size, write_expectation, write_last_chunk, write_name, write_request_head,
     write_response_end, write_status_line,
 };
-use crate::message::{BodyLength, RequestHead, ResponseHead};
+use crate::message::{BodyLength, Fields, RequestHead, ResponseHead};
 use crate::net::{IoEnd, TimedIo, Wait, WriteHalf};
 use crate::proxy::reply::write_date;
 
@@ -20,14 +20,14 @@ const STUCK: Duration = Duration::from_secs(2);
 
 /// A message on its way out, over each protocol.
 #[derive(Debug)]
-pub enum MessageSink<'a> {
+pub(in crate::proxy) enum MessageSink<'a> {
     /// By HTTP/1.1.
     H1(H1Sink<'a>),
 }
 
 /// What the proxy adds to the head of a response.
 #[derive(Debug, Clone, Copy)]
-pub struct ResponseLines<'a> {
+pub(in crate::proxy) struct ResponseLines<'a> {
     /// The value of `via`, with the line's end.
     pub via: &'a [u8],
     /// The value of `date`, if the response has none.
@@ -38,7 +38,7 @@ pub struct ResponseLines<'a> {
 
 /// A message as HTTP/1.1 frames it.
 #[derive(Debug)]
-pub struct H1Sink<'a> {
+pub(in crate::proxy) struct H1Sink<'a> {
     write: TimedIo<'a, WriteHalf<'a>>,
     /// What goes out next.
     out: &'a mut Vec<u8>,
@@ -58,7 +58,7 @@ enum To {
 
 impl<'a> MessageSink<'a> {
     /// A response's.
-    pub fn to_client(
+    pub(in crate::proxy) fn to_client(
         write: TimedIo<'a, WriteHalf<'a>>,
         out: &'a mut Vec<u8>,
         duplex: &'a Duplex,
@@ -67,7 +67,7 @@ impl<'a> MessageSink<'a> {
     }
 
     /// A request's. `send` is how long its client may take to take a piece of the response.
-    pub fn to_backend(
+    pub(in crate::proxy) fn to_backend(
         write: TimedIo<'a, WriteHalf<'a>>,
         out: &'a mut Vec<u8>,
         duplex: &'a Duplex,
@@ -94,7 +94,13 @@ impl<'a> MessageSink<'a> {
 
     /// Takes the head of a request. `host` is for clients that sent none; `expects` if the backend
     /// decides whether it wants the body.
-    pub fn request(&mut self, head: &RequestHead, length: BodyLength, host: &str, expects: bool) {
+    pub(in crate::proxy) fn request(
+        &mut self,
+        head: &RequestHead,
+        length: BodyLength,
+        host: &str,
+        expects: bool,
+    ) {
         let Self::H1(sink) = self;
         let framing = Framing::from(length);
         write_request_head(head, framing, host, sink.out);
@@ -106,13 +112,18 @@ impl<'a> MessageSink<'a> {
 
     /// Takes the head of a response whose body is framed in this way.
     #[inline]
-    pub fn response(&mut self, head: &ResponseHead, framing: Framing, lines: ResponseLines<'_>) {
+    pub(in crate::proxy) fn response(
+        &mut self,
+        head: &ResponseHead,
+        framing: Framing,
+        lines: ResponseLines<'_>,
+    ) {
         let Self::H1(sink) = self;
         sink.response(head, framing, lines);
     }
 
     /// Takes an interim response, with what `head` says beside the status, if it is the backend's.
-    pub fn interim(&mut self, status: u16, head: Option<&ResponseHead>) {
+    pub(in crate::proxy) fn interim(&mut self, status: u16, head: Option<&ResponseHead>) {
         let Self::H1(sink) = self;
         write_status_line(status, head.map_or(b"", |head| &head.reason), sink.out);
         if let Some(head) = head {
@@ -122,14 +133,14 @@ impl<'a> MessageSink<'a> {
     }
 
     /// Takes content that need not go out before what follows.
-    pub fn add(&mut self, content: &[u8]) {
+    pub(in crate::proxy) fn add(&mut self, content: &[u8]) {
         let Self::H1(sink) = self;
         sink.add(content);
     }
 
     /// Takes a piece of content, and sends it unless it is to be sent with what follows.
     #[inline]
-    pub async fn piece(&mut self, content: &[u8]) -> Result<(), IoEnd> {
+    pub(in crate::proxy) async fn piece(&mut self, content: &[u8]) -> Result<(), IoEnd> {
         match self {
             Self::H1(sink) => sink.piece(content).await,
         }
@@ -137,14 +148,14 @@ impl<'a> MessageSink<'a> {
 
     /// Whether enough has been taken that it should be sent.
     #[inline]
-    pub fn is_full(&self) -> bool {
+    pub(in crate::proxy) fn is_full(&self) -> bool {
         let Self::H1(sink) = self;
         sink.out.len() >= BATCH
     }
 
     /// Sends the bytes that were taken.
     #[inline]
-    pub async fn flush(&mut self) -> Result<(), IoEnd> {
+    pub(in crate::proxy) async fn flush(&mut self) -> Result<(), IoEnd> {
         match self {
             Self::H1(sink) => sink.flush().await,
         }
@@ -152,23 +163,23 @@ impl<'a> MessageSink<'a> {
 
     /// Takes the end of the body and its trailers, and sends them.
     #[inline]
-    pub async fn end(&mut self, body: &mut impl Pieces) -> Result<(), IoEnd> {
+    pub(in crate::proxy) async fn end(&mut self, trailers: &Fields) -> Result<(), IoEnd> {
         let Self::H1(sink) = self;
         if sink.framing == Framing::Chunked {
-            write_last_chunk(body.trailers(), sink.out);
+            write_last_chunk(trailers, sink.out);
         }
         sink.flush().await
     }
 
     /// Whether the receiver could tell that the message is incomplete.
-    pub fn is_delimited(&self) -> bool {
+    pub(in crate::proxy) fn is_delimited(&self) -> bool {
         let Self::H1(sink) = self;
         sink.framing != Framing::UntilClose
     }
 
     /// The side of the receiver's connection that is written.
     #[inline]
-    pub fn half(&self) -> &TimedIo<'a, WriteHalf<'a>> {
+    pub(in crate::proxy) fn half(&self) -> &TimedIo<'a, WriteHalf<'a>> {
         let Self::H1(sink) = self;
         &sink.write
     }

@@ -6,7 +6,7 @@ use crate::proxy::slice::{Multipart, Slice};
 
 /// What of a body goes on.
 #[derive(Debug)]
-pub enum Cut {
+pub(in crate::proxy) enum Cut {
     /// One part of it.
     One(Slice),
     /// Several parts, as one body.
@@ -15,7 +15,7 @@ pub enum Cut {
 
 /// A body of which only parts are forwarded. It ends with the last of them; the rest is not read.
 #[derive(Debug)]
-pub struct Sliced<'a, S> {
+pub(in crate::proxy) struct Sliced<'a, S> {
     whole: &'a mut S,
     cut: Cut,
     /// The part that is under way.
@@ -46,7 +46,7 @@ impl Cut {
 
 impl<'a, S: Pieces> Sliced<'a, S> {
     /// These parts of a whole of which nothing was read.
-    pub fn new(whole: &'a mut S, cut: Cut) -> Self {
+    pub(in crate::proxy) fn new(whole: &'a mut S, cut: Cut) -> Self {
         let mut text = Vec::new();
         cut.write_before(0, &mut text);
         Self {

@@ -7,7 +7,7 @@ use crate::net::Wait;
 /// Sends what the sink has taken, the head first, and the rest of the body. If the receiver stops
 /// taking it, the upload ends as [`TransferEnd::SinkFailed`], after its rest was read, so that the
 /// answer can still arrive.
-pub async fn upload(
+pub(in crate::proxy) async fn upload(
     mut body: BodySource<'_, '_>,
     sink: &mut MessageSink<'_>,
     duplex: &Duplex,

@@ -21,7 +21,7 @@ pub(super) struct Trust {
 
 impl Trust {
     /// Whether this is the address of a trusted proxy.
-    pub fn covers(&self, address: IpAddr) -> bool {
+    pub(in crate::proxy) fn covers(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|net| net.contains(&address))
     }
 }
@@ -44,7 +44,11 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub fn read(trust: &Trust, fields: &Fields, peer: IpAddr) -> Result<Self, Contradiction> {
+    pub(in crate::proxy) fn read(
+        trust: &Trust,
+        fields: &Fields,
+        peer: IpAddr,
+    ) -> Result<Self, Contradiction> {
         let has = |name: &str| fields.contains(name);
         let de_facto =
             has("x-forwarded-for") || has("x-forwarded-proto") || has("x-forwarded-host");
@@ -147,7 +151,7 @@ impl Told {
     }
 
     /// Makes the head, and every field, say this.
-    pub fn write(self, head: &mut RequestHead, peer: IpAddr) {
+    pub(in crate::proxy) fn write(self, head: &mut RequestHead, peer: IpAddr) {
         let Self {
             way,
             scheme,

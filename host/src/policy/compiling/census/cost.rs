@@ -48,7 +48,7 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    pub fn keep(&mut self, count: u64, each: u64) -> Result<(), Refusal> {
+    pub(in crate::policy) fn keep(&mut self, count: u64, each: u64) -> Result<(), Refusal> {
         self.kept = self.kept.saturating_add(count.saturating_mul(each));
         at_most(
             "bytes that the proxy would keep of its types, names, globals and segments",

@@ -25,20 +25,20 @@ pub(super) const SEGMENT: u64 = 16;
 
 /// Bytes that the runtime keeps of each of these beside the code, as measured.
 pub(super) mod kept {
-    pub const MODULE: u64 = 2048;
-    pub const TYPE: u64 = 1100;
+    pub(in crate::policy) const MODULE: u64 = 2048;
+    pub(in crate::policy) const TYPE: u64 = 1100;
     /// Beside its two names.
-    pub const IMPORT: u64 = 200;
+    pub(in crate::policy) const IMPORT: u64 = 200;
     /// Beside its name.
-    pub const EXPORT: u64 = 200;
-    pub const FUNCTION: u64 = 64;
-    pub const GLOBAL: u64 = 80;
-    pub const TABLE: u64 = 256;
-    pub const SEGMENT: u64 = 64;
-    pub const ELEMENT: u64 = 8;
+    pub(in crate::policy) const EXPORT: u64 = 200;
+    pub(in crate::policy) const FUNCTION: u64 = 64;
+    pub(in crate::policy) const GLOBAL: u64 = 80;
+    pub(in crate::policy) const TABLE: u64 = 256;
+    pub(in crate::policy) const SEGMENT: u64 = 64;
+    pub(in crate::policy) const ELEMENT: u64 = 8;
     /// Anything that a component declares: a type, an instance, an alias, a function that it lifts
     /// or lowers.
-    pub const ITEM: u64 = 256;
+    pub(in crate::policy) const ITEM: u64 = 256;
 }
 
 /// A core module that is being read.
@@ -52,7 +52,7 @@ pub(super) struct Module {
 
 impl Module {
     /// What an instance of it takes.
-    pub fn whole(&self) -> Cost {
+    pub(in crate::policy) fn whole(&self) -> Cost {
         let mut cost = self.cost;
         cost.core_instances = 1;
         cost.take(1, CORE_INSTANCE);
@@ -60,7 +60,11 @@ impl Module {
         cost
     }
 
-    pub fn read(&mut self, payload: Payload<'_>, totals: &mut Totals) -> Result<(), Refusal> {
+    pub(in crate::policy) fn read(
+        &mut self,
+        payload: Payload<'_>,
+        totals: &mut Totals,
+    ) -> Result<(), Refusal> {
         let corrupt = |e: wasmparser::BinaryReaderError| Refusal::of_parser(sentence(e));
         match payload {
             Payload::TypeSection(section) => totals.keep(section.count().into(), kept::TYPE)?,
