@@ -12,7 +12,7 @@ use crate::observe::Outcome;
 use crate::recording::Recorder;
 use crate::stats::WorkerShard;
 
-/// One request's own. A bit stands for a policy's place in the route.
+/// What is settled for one request alone. In the sets, bit n is the policy at place n of the route.
 #[derive(Debug, Default)]
 pub struct RequestPolicyState {
     /// Policies whose candidate was to decide this request.

@@ -21,7 +21,7 @@ pub(super) fn choose<E: Environment>(link: Link<'_, E>, client: IpAddr) {
     let Some(on_trial) = &link.slot.trial else {
         return;
     };
-    // The upper half is what the generator gives for a number of 32 bits.
+    // A sample is 32 bits wide; the upper half of the 64 is the better one of a small generator.
     let sampled = || (link.environment.random() >> 32) as u32;
     if !on_trial.trial.takes(client, sampled) {
         return;

@@ -14,9 +14,10 @@ pub struct Outcome {
     pub began: Instant,
     /// From then to the end of the response; zero until [`Self::end`].
     pub took: Duration,
-    /// The client as the forwarding fields name it; unspecified if the head was not understood.
+    /// The client as the forwarding fields name it. Unspecified if they were not read, because the
+    /// request was refused before.
     pub client: IpAddr,
-    /// The status sent; 0 if none was.
+    /// The status of the answer, also if the client did not take it; 0 if there was none.
     pub status: u16,
     /// Why the proxy or a policy answered, or why the request could not be completed.
     pub reason: Option<String>,

@@ -72,6 +72,7 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         Refusal::BadResponse(_) | Refusal::UnaskedUpgrade => AttemptOutcome::Malformed,
         Refusal::RangeNotSatisfiable { .. }
         | Refusal::PolicyFailed { .. }
+        | Refusal::PolicyNotAsked { .. }
         | Refusal::PolicyAbsent { .. } => AttemptOutcome::Replaced,
         Refusal::NoBackend | Refusal::Busy | Refusal::TooManyConnections => AttemptOutcome::NoPlace,
         Refusal::Malformed(_)

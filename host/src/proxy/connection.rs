@@ -81,13 +81,14 @@ impl Connection {
         }
     }
 
-    /// Whether the connection may carry another request after this many.
+    /// Whether the connection may carry another request after those that it has.
     pub(super) fn may_continue(&self) -> bool {
         let limit = self.worker.latest(|s| s.limits.requests_per_connection);
         !self.worker.is_draining() && (limit == 0 || self.served < limit)
     }
 
-    /// Sends what was written, as the last thing on this connection unless it may continue.
+    /// Sends what was written. `Close` if the client has taken it: the caller knows whether another
+    /// request may follow.
     pub(super) async fn send(&mut self, settings: &Settings, out: &mut Vec<u8>) -> Disposition {
         let Self {
             worker,

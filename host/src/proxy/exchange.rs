@@ -26,7 +26,8 @@ use crate::upstream::{
 pub(super) struct Exchange<'a> {
     /// The client's connection.
     pub connection: &'a mut Connection,
-    /// The snapshot that it began with, whatever the worker adopts meanwhile.
+    /// The snapshot that was in force when its head had arrived, whatever the worker adopts
+    /// meanwhile.
     pub view: &'a WorkerSnapshot,
     /// The request's head and buffers.
     pub scratch: &'a mut Scratch,

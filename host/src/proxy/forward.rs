@@ -311,9 +311,12 @@ impl Exchange<'_> {
             self.connection.consume(n);
         }
         if self.facts.notes.expect_continue {
-            endpoint
-                .ignores_expectations
-                .set(duplex.is_answered() && self.scratch.response.version == Version::Http10);
+            if duplex.is_answered() {
+                let version = self.scratch.response.version;
+                endpoint
+                    .ignores_expectations
+                    .set(version == Version::Http10);
+            }
             // A client is asked for its body once.
             self.facts.notes.expect_continue =
                 plan.in_hand.is_some() || duplex.stage() == Stage::Awaited;

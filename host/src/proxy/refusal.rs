@@ -32,9 +32,10 @@ pub enum LocalReply {
 impl LocalReply {
     /// Whether it is a policy's, or there because one failed.
     pub fn is_of_policy(&self) -> bool {
+        use Refusal::{PolicyFailed, PolicyNotAsked};
         matches!(
             self,
-            Self::Reply { .. } | Self::Refusal(Refusal::PolicyFailed { .. })
+            Self::Reply { .. } | Self::Refusal(PolicyFailed { .. } | PolicyNotAsked { .. })
         )
     }
 
@@ -81,10 +82,7 @@ impl From<Stop> for Box<LocalReply> {
                 reason,
             },
             Stop::Failed { policy, status } => Refusal::PolicyFailed { policy, status },
-            Stop::NotAsked { policy } => Refusal::PolicyFailed {
-                policy,
-                status: 503,
-            },
+            Stop::NotAsked { policy } => Refusal::PolicyNotAsked { policy },
             Stop::NoBackend => Refusal::NoBackend,
         })
     }
@@ -168,6 +166,11 @@ pub enum Refusal {
         /// The status that the operator chose.
         status: u16,
     },
+    /// A policy could not be asked, and what it may guard is not passed over.
+    PolicyNotAsked {
+        /// The operator's name for the policy.
+        policy: String,
+    },
 }
 
 impl Refusal {
@@ -182,7 +185,11 @@ impl Refusal {
             Self::RequestTimeout | Self::SlowClient => 408,
             Self::BodyTooLarge => 413,
             Self::NoRoute { .. } => 404,
-            Self::NoBackend | Self::Busy | Self::HiddenClient | Self::TooManyConnections => 503,
+            Self::NoBackend
+            | Self::Busy
+            | Self::HiddenClient
+            | Self::TooManyConnections
+            | Self::PolicyNotAsked { .. } => 503,
             Self::TooManyOfClient => 429,
             Self::Unreachable | Self::ClosedEarly | Self::BadResponse(_) | Self::UnaskedUpgrade => {
                 502
@@ -227,7 +234,9 @@ impl Refusal {
             Self::TooManyConnections => "The proxy has reached its limit of connections.",
             Self::TooManyOfClient => "This client has reached its limit of connections.",
             Self::PolicyAbsent { .. } => "The policy for this request is not loaded.",
-            Self::PolicyFailed { .. } => "The policy for this request failed.",
+            Self::PolicyFailed { .. } | Self::PolicyNotAsked { .. } => {
+                "The policy for this request failed."
+            }
         };
         fixed.to_owned()
     }
@@ -248,7 +257,9 @@ impl Refusal {
                 "connection_limit_reached"
             }
             Self::TooManyOfClient => "http_request_denied",
-            Self::PolicyFailed { .. } | Self::PolicyAbsent { .. } => "proxy_internal_error",
+            Self::PolicyFailed { .. } | Self::PolicyNotAsked { .. } | Self::PolicyAbsent { .. } => {
+                "proxy_internal_error"
+            }
             Self::Malformed(_)
             | Self::Path(_)
             | Self::AmbiguousPath
@@ -282,6 +293,10 @@ impl Refusal {
             Self::PolicyFailed { policy, .. } => {
                 format!("policy {policy:?} failed and its on-failure is a status")
             }
+            Self::PolicyNotAsked { policy } => format!(
+                "policy {policy:?} could not be asked, and on-failure = \"next\" passes over a \
+                 policy only when its call failed"
+            ),
             other => other.sentence(),
         }
     }

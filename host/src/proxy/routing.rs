@@ -88,7 +88,7 @@ impl<'a> Exchange<'a> {
         Ok(rule)
     }
 
-    /// Refuses what has no route here, whatever the routes are.
+    /// Refuses requests that this proxy serves on no route.
     #[inline]
     fn check(&self) -> Result<(), Refusal> {
         let (head, settings) = (&self.scratch.head, &self.view.settings);

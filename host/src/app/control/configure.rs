@@ -1,4 +1,5 @@
-//! Another topology or configuration for a process that runs.
+//! Another topology or configuration for a process that runs. Nothing of the program calls this
+//! yet: SIGHUP still asks for a restart.
 
 use std::sync::{Arc, PoisonError};
 
@@ -41,7 +42,8 @@ impl ControlPlane {
         };
         let mut no_trials = Vec::new();
         if config.routes != current.config.routes {
-            // None begins until the routes have changed: it would count by those of before.
+            // Until the routes have changed no trial may begin: it would count requests by the old
+            // ones.
             for managed in &self.policies {
                 no_trials.push(managed.changing.lock().await);
             }
@@ -63,7 +65,8 @@ impl ControlPlane {
     async fn publish_both(self: &Arc<Self>, config: Arc<Config>, topology: Arc<Topology>) -> u64 {
         let this = Arc::clone(self);
         let (next, resolved) = (Arc::clone(&config), Arc::clone(&topology));
-        // What panics has logged it, and what is not built now is built when it is missing.
+        // A panic was logged where it happened. An instance that is not built here is built by the
+        // first request that needs it.
         let _ = spawn_blocking(move || this.warm_for(&next, &resolved)).await;
         let version = self.publish_next(|previous| {
             let current = Arc::clone(&config);

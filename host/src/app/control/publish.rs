@@ -35,12 +35,12 @@ impl ControlPlane {
             });
         }
         let name = &self.config.policies[index].name;
-        // At the start there are no workers yet.
-        if self.adoption.has_begun()
-            && tokio::time::timeout(ADOPTION, self.adoption.wait(version))
-                .await
-                .is_err()
-        {
+        let adopted = match self.adoption.has_begun() {
+            true => self.is_adopted(version).await,
+            // There are no workers yet, and all will start with it.
+            false => true,
+        };
+        if !adopted {
             tracing::warn!(
                 policy = name,
                 "a worker has not adopted the change within {ADOPTION:?}"
@@ -50,9 +50,10 @@ impl ControlPlane {
             tracing::info!(
                 policy = name,
                 generation = event.generation,
-                "{}: {}; on all workers",
+                "{}: {}{}",
                 event.state,
-                event.reason
+                event.reason,
+                if adopted { "; on all workers" } else { "" }
             );
         }
         self.keep(index).await;
@@ -81,15 +82,18 @@ impl ControlPlane {
             generation = trial.generation.number(),
             "{role} withdrawn: {reason}"
         );
-        if tokio::time::timeout(ADOPTION, self.adoption.wait(version))
-            .await
-            .is_err()
-        {
+        if !self.is_adopted(version).await {
             tracing::warn!(
                 policy = name,
                 "a worker has not dropped the {role} within {ADOPTION:?}"
             );
         }
+    }
+
+    /// Waits a while for all workers to adopt this version.
+    async fn is_adopted(&self, version: u64) -> bool {
+        let adopted = self.adoption.wait(version);
+        tokio::time::timeout(ADOPTION, adopted).await.is_ok()
     }
 
     /// Publishes this policy's current state and returns the snapshot's version.
