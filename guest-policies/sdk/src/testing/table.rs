@@ -42,7 +42,7 @@ pub enum Claim {
 /// names; the last that fits counts, so `x-forwarded-user` is not what the rest of `x-forwarded*`
 /// is. `-` stands for any byte but a letter or a digit: `-ws*` is `$WSRA` and its like.
 #[rustfmt::skip]
-pub const TABLE: [(&str, Owner); 291] = [
+pub(super) const TABLE: [(&str, Owner); 291] = [
     ("-ws*", Client(Vouched)),
     ("ajp-*", Client(Vouched)),
     ("ajp-remote-addr", Client(Address)),
