@@ -248,7 +248,7 @@ Commands for a running proxy talk to its admin listener; the others need no prox
 
 Exit codes:
   0 done; 1 refused, withdrawn, failed or unreachable, with the reason; 2 a mistake in the command
-  line, or a file that can't be read.
+  line or, in commands that need no proxy, a file that can't be read.
 
 Environment:
   WAYPOST_ADMIN_LISTEN is as --admin; WAYPOST_ADMIN_TOKEN is the admin token. There is no flag for

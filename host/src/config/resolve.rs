@@ -1,6 +1,7 @@
 //! From the file to its meaning: merges the layers, resolves names and checks keys against each
 //! other.
 
+use std::collections::BTreeSet;
 use std::thread;
 
 use super::file::{Common, File, HostEntry, RouteEntry};
@@ -281,12 +282,11 @@ impl<'f> Table<'f> {
     }
 
     fn unknown_policy(&mut self, name: &At<String>) {
-        let names: Vec<_> = self
-            .policies
-            .iter()
-            .map(|p| p.name.as_str())
-            .chain(BUILTIN_POLICIES)
-            .collect();
+        // A built-in policy that another route names is among the policies already.
+        let mut names: Vec<_> = self.policies.iter().map(|p| p.name.as_str()).collect();
+        names.extend(BUILTIN_POLICIES);
+        let names: BTreeSet<_> = names.into_iter().collect();
+        let names: Vec<_> = names.into_iter().collect();
         let message = format!(
             "there is no policy {:?}; write `[policies.{}]`{}",
             name.value,

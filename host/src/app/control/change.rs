@@ -149,7 +149,8 @@ fn not_now(change: Change) -> ChangeError {
             Change::EndShadow => "there is no shadow to withdraw",
             Change::EndCanary => "there is no canary to withdraw",
             Change::Canary { .. } => {
-                "no generation is on trial; PUT one with ?mode=shadow or ?mode=canary first"
+                "no generation is on trial; deploy one with `--mode shadow` or `--mode canary` first \
+                 (over HTTP: `?mode=shadow` or `?mode=canary`)"
             }
             Change::RollBack { .. } => "there is no previous generation to roll back to",
         }

@@ -112,3 +112,18 @@ fn wrong_policies_are_errors() {
         assert_error(text, line, key, words);
     }
 }
+
+#[test]
+fn an_unknown_policy_is_answered_with_each_known_name_once() {
+    let route = |policy| {
+        format!("[[routes]]\nhost = \"{policy}.test\"\npool = \"a\"\npolicies = [\"{policy}\"]\n")
+    };
+    let pool = "[pools.a]\nbackends = [\"127.0.0.1:1\"]\n";
+    let text = format!("{}{}{pool}", route("random"), route("rnge"));
+    let found = errors(&text);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let said = &found[0].message;
+    for name in ["random", "range"] {
+        assert_eq!(said.matches(name).count(), 1, "{said}");
+    }
+}
