@@ -2,6 +2,8 @@
 
 mod access_log;
 
+use std::time::{Duration, Instant};
+
 use crate::fixtures::{
     Client, Gate, Request, TestProxy, TestUpstream, eventually, get, refusing_address, response,
 };
@@ -335,4 +337,29 @@ fn a_page_elsewhere_can_not_reach_the_admin_listener_by_name() {
     let proxy = TestProxy::in_front_of(&upstream);
     let mut client = Client::connect(proxy.admin_address());
     assert_eq!(client.ask(get("rebound.evil.test", "/stats")).status, 403);
+}
+
+#[test]
+fn a_slow_upload_of_a_client_is_not_the_latency_of_its_backend() {
+    const SLOW: Duration = Duration::from_millis(400);
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut client = proxy.client();
+    let begun = Instant::now();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    );
+    upstream.wait_for_heads(1);
+    // The client takes its time.
+    std::thread::sleep(SLOW);
+    client.send("0\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    let all = begun.elapsed();
+    let backend = &proxy.stats()["backends"][upstream.address().to_string()];
+    let latency = backend["latency"]["ewma_microseconds"].as_u64().unwrap();
+    assert!(latency > 0, "{backend:#}");
+    assert!(
+        Duration::from_micros(latency) + SLOW <= all,
+        "{latency} of {all:?}"
+    );
 }

@@ -49,9 +49,11 @@ Start with `waypost demo`: three small web servers and the proxy in front of the
 const AFTER_HELP: &str = "\
 `waypost help run` explains flags, environment variables and the configuration file.";
 
-/// A routing proxy whose decisions are made by sandboxed WebAssembly components. Policies are
-/// components that see each request, pick its backend, edit header fields and validate ranges. They
-/// can be replaced while traffic flows, and a faulty one can neither crash nor hang the proxy.
+/// A routing proxy whose decisions are made by sandboxed WebAssembly components.
+///
+/// Policies are components that see each request, pick its backend, edit header fields and validate
+/// ranges. They can be replaced while traffic flows, and a faulty one can neither crash nor hang the
+/// proxy.
 #[derive(Debug, Parser)]
 #[command(
     name = "waypost",
@@ -71,22 +73,26 @@ pub struct Cli {
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
     /// Run the proxy.
+    ///
     /// Everything is optional. Flags override environment variables, which override the file.
     /// SIGTERM, SIGINT and SIGQUIT drain the proxy and stop it; a second SIGTERM or SIGINT stops it
     /// immediately. SIGUSR1 reopens the access log and the recording.
     #[command(after_long_help = RUN_HELP)]
     Run(Settings),
     /// Validate a configuration and load every policy, without serving.
+    ///
     /// Accepts the flags of `run`, reads the same environment variables, and reports every mistake
     /// with its key and line. Exits with 0 if the proxy would start, else with 1.
     #[command(after_long_help = CHECK_HELP)]
     Check(Settings),
     /// Run three small web servers and the proxy in front of them, on this machine only.
+    ///
     /// Prints curl commands to try. Ctrl-C stops everything.
     #[cfg(feature = "demo")]
     #[command(after_long_help = demo::DEMO_HELP)]
     Demo(Demo),
     /// Run a small web server to put behind a proxy.
+    ///
     /// Serves pages, images, a large file and, with --dir, a folder with listings, metadata and
     /// ranges. Each answer names its server.
     #[cfg(feature = "demo")]
@@ -94,6 +100,7 @@ pub enum Command {
     Origin(Origin),
     /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running
     /// proxy.
+    ///
     /// Commands for a running proxy talk to its admin listener. A refused command changes nothing.
     #[command(after_long_help = policy::POLICY_HELP)]
     Policy(Policy),

@@ -29,6 +29,7 @@ pub enum Offline {
     #[command(after_long_help = TEST_HELP)]
     Test(Test),
     /// Measure a component: time and instructions of each hook, load time, memory.
+    ///
     /// Times depend on this machine; instruction counts are the same on every machine.
     #[command(after_long_help = BENCH_HELP)]
     Bench(Bench),

@@ -214,3 +214,20 @@ fn a_file_that_is_not_there_is_named() {
         "{error}"
     );
 }
+
+/// A list of commands in `--help` has one line for each.
+#[test]
+fn each_command_says_in_one_sentence_what_it_does() {
+    fn look_at(command: &clap::Command) {
+        let about = command.get_about().map(ToString::to_string);
+        let about = about.unwrap_or_default();
+        let name = command.get_name();
+        assert!(
+            !about.is_empty() && !about.contains(". "),
+            "{name}: {about}"
+        );
+        assert!(about.chars().count() <= 110, "{name}: {about}");
+        command.get_subcommands().for_each(look_at);
+    }
+    look_at(&Cli::command());
+}

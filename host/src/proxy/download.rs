@@ -1,6 +1,6 @@
 //! The response on its way down: its head, what policies and ranges make of it, and its body.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::body::{
     BodySource, Cut, Duplex, H1Body, MessageSink, Progress, Reader, ResponseLines, Sent, Sliced,
@@ -34,8 +34,6 @@ pub(super) struct Download<'a> {
     pub keep_alive: bool,
     /// The other direction.
     pub duplex: &'a Duplex,
-    /// When the request was sent.
-    pub sent: Instant,
 }
 
 /// How the body goes on.
@@ -123,7 +121,7 @@ impl Download<'_> {
         let Target {
             context, position, ..
         } = self.to;
-        self.to.endpoint.answered(self.sent.elapsed());
+        self.to.endpoint.answered(self.duplex.since_whole());
         let chain = context.chain();
         chain.answered();
         let status = self.response.status;

@@ -2,7 +2,6 @@
 //! mean.
 
 use std::pin::pin;
-use std::time::Instant;
 
 use http::Method;
 
@@ -298,7 +297,6 @@ impl Exchange<'_> {
             to,
             keep_alive: plan.keep_alive,
             duplex,
-            sent: Instant::now(),
         };
         (request, download)
     }

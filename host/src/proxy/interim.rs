@@ -121,9 +121,8 @@ impl Download<'_> {
         }
         self.upstream.buffer.consume(meta.head_len);
         let response = self.to.context.view.settings.timeouts.response;
-        if self.duplex.stage() == Stage::Whole
-            && self.sent.elapsed() < response.saturating_mul(TIMES)
-        {
+        let since = self.duplex.since_whole();
+        if since.is_some_and(|since| since < response.saturating_mul(TIMES)) {
             // The backend is at work, and has its time again.
             timers.arm(timer, Wait::UpstreamRead, response);
         }

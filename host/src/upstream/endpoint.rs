@@ -198,12 +198,15 @@ impl WorkerEndpoint {
         self.unpooled(count - idle.len());
     }
 
-    /// A response head arrived this long after the request was sent: the endpoint is no longer
-    /// ejected, even if the rest fails. It is not the end of the attempt, which
+    /// A response head arrived, this long after the request was sent, if all of it was. From now on
+    /// the endpoint is not ejected, even if the rest fails. It is not the end of the attempt, which
     /// [`super::Lease::finish`] reports.
-    pub fn answered(&self, took: Duration) {
-        self.shard.latency_microseconds.record(microseconds(took));
-        self.health.answered(took);
+    pub fn answered(&self, took: Option<Duration>) {
+        if let Some(took) = took {
+            self.shard.latency_microseconds.record(microseconds(took));
+            self.health.took(took);
+        }
+        self.health.answered();
     }
 }
 

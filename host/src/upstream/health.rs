@@ -130,9 +130,8 @@ impl WorkerHealth {
         self.condition.probing.decrement();
     }
 
-    /// A response head arrived this long after the request was sent: the endpoint is no longer
-    /// ejected, even if the rest fails.
-    pub(super) fn answered(&self, took: Duration) {
+    /// A response head arrived this long after the request was sent.
+    pub(super) fn took(&self, took: Duration) {
         let average = self.condition.latency_microseconds.value();
         let sample = microseconds(took);
         // One eighth, as TCP smooths its round-trip time (RFC 6298 section 2).
@@ -141,6 +140,10 @@ impl WorkerHealth {
         } else {
             (average - average / 8 + sample / 8).max(1)
         });
+    }
+
+    /// A response head arrived: the endpoint is no longer ejected, even if the rest fails.
+    pub(super) fn answered(&self) {
         if self.condition.ejected_until.value() != 0 {
             self.condition.ejected_until.set(0);
         }
@@ -204,12 +207,12 @@ mod tests {
         judge(Verdict::Failed);
         judge(Verdict::Failed);
         assert_eq!(state(&health), (2, 77));
-        health.answered(Duration::from_millis(1));
+        health.answered();
         assert_eq!(state(&health), (2, 0), "a head ends an ejection");
         // A head proves little: a backend that cuts one body after another is ejected again.
         judge(Verdict::Failed);
         assert_eq!(state(&health), (3, 77));
-        health.answered(Duration::from_millis(1));
+        health.answered();
         judge(Verdict::Well);
         judge(Verdict::Failed);
         assert_eq!(state(&health), (1, 0));
@@ -239,7 +242,7 @@ mod tests {
         health.probe_ends();
         assert!(is_well(), "that said nothing, so the next may try");
         assert!(health.probe());
-        health.answered(Duration::from_millis(1));
+        health.answered();
         assert!(is_well(), "it has answered");
         health.probe_ends();
         assert!(is_well());
@@ -249,11 +252,11 @@ mod tests {
     fn latency_is_smoothed() {
         let health = health();
         let average = || health.condition.latency_microseconds();
-        health.answered(Duration::from_micros(800));
+        health.took(Duration::from_micros(800));
         assert_eq!(average(), 800, "the first counts in full");
-        health.answered(Duration::from_micros(1_600));
+        health.took(Duration::from_micros(1_600));
         assert_eq!(average(), 900);
-        health.answered(Duration::ZERO);
+        health.took(Duration::ZERO);
         assert!(average() > 0, "0 stands for none so far");
     }
 
@@ -263,7 +266,8 @@ mod tests {
         let (_, two) = (health.of_worker(0), health.of_worker(1));
         two.exchange_begins();
         two.judged(Verdict::Failed, 1, || 9);
-        two.answered(Duration::from_micros(5));
+        two.took(Duration::from_micros(5));
+        two.answered();
         two.judged(Verdict::Failed, 1, || 10);
         let read = |r: HealthReading| {
             let load = (r.in_flight, r.latency_microseconds);

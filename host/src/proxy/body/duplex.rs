@@ -1,6 +1,7 @@
 //! What the two directions of an exchange know about each other while both are under way.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 /// How much of a request its backend has been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(in crate::proxy) struct Sent {
 #[derive(Debug)]
 pub(in crate::proxy) struct Duplex {
     sent: Cell<Sent>,
+    /// When its last part was sent, as far as it has come: the head, then the end of the body.
+    sent_at: Cell<Instant>,
     status: Cell<u16>,
 }
 
@@ -45,6 +48,7 @@ impl Duplex {
         let agreed = !expects;
         Self {
             sent: Cell::new(Sent { stage, agreed }),
+            sent_at: Cell::new(Instant::now()),
             status: Cell::new(0),
         }
     }
@@ -59,9 +63,16 @@ impl Duplex {
         self.sent.get().stage
     }
 
+    /// For how long the backend has had all of the request; `None` if it has not: what it waits for
+    /// then may be the client.
+    pub(in crate::proxy) fn since_whole(&self) -> Option<Duration> {
+        (self.stage() == Stage::Whole).then(|| self.sent_at.get().elapsed())
+    }
+
     /// Notes how much of the request has been sent.
     pub(in crate::proxy) fn reach(&self, stage: Stage) {
         let sent = self.sent.get();
+        self.sent_at.set(Instant::now());
         self.sent.set(Sent { stage, ..sent });
     }
 

@@ -67,7 +67,7 @@ fn a_failed_connect_ejects_and_a_lease_that_is_dropped_says_nothing() {
     assert_eq!(healthy, [false, true, false]);
     finish(AttemptOutcome::ClientFailed);
     assert!(!facts.healthy(0, 0));
-    pool.lease(0).endpoint().answered(Duration::from_millis(1));
+    pool.lease(0).endpoint().answered(None);
     assert!(facts.healthy(0, 0));
     assert_eq!(facts.consecutive_failures(0, 0), 1, "a head is no more");
     finish(AttemptOutcome::Answered);
