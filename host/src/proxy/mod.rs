@@ -42,6 +42,7 @@ mod snapshot;
 mod worker;
 
 pub use accept::{Admission, accept, accept_rest, hand_in};
+pub use forwarding::Forwarding;
 pub use linger::MOST_TURNED_AWAY;
 pub use reply::PAGE_FIELDS;
 pub use settings::Settings;
