@@ -52,8 +52,8 @@ const AFTER_HELP: &str = "\
 /// A routing proxy whose decisions are made by sandboxed WebAssembly components.
 ///
 /// Policies are components that see each request, pick its backend, edit header fields and validate
-/// ranges. They can be replaced while traffic flows, and a faulty one can neither crash nor hang the
-/// proxy.
+/// ranges. They can be replaced while traffic flows, and a faulty one can neither crash nor hang
+/// the proxy.
 #[derive(Debug, Parser)]
 #[command(
     name = "waypost",
