@@ -191,6 +191,23 @@ fn the_process_that_compiles_has_given_up_its_rights() {
     child.wait().unwrap();
 }
 
+/// The kernel's signal comes only after the process has asked for it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_whose_proxy_ended_before_it_began_compiles_nothing() {
+    let (complaints, stderr) = std::io::pipe().unwrap();
+    drop(complaints);
+    let mut child = command();
+    child
+        .args(["compile-component", &(256u64 << 20).to_string(), "5"])
+        .stdin(Stdio::piped())
+        .stderr(stderr);
+    let mut child = child.spawn().unwrap();
+    // Its order never ends: `child` holds standard input open.
+    let exit = eventually("it has ended by itself", || child.try_wait().unwrap());
+    assert_eq!(exit.code(), Some(2));
+}
+
 #[test]
 fn the_process_that_compiles_is_not_for_people() {
     let exit = run(command().arg("compile-component"));

@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::thread;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::super::error::Refusal;
 use super::super::lines::sentence;
 use super::work::work;
@@ -55,6 +57,9 @@ pub fn serve(numbers: &[String]) -> ExitCode {
 
 fn obey(memory: u64, seconds: u64) -> io::Result<()> {
     sandbox::limit(memory, seconds)?;
+    if is_abandoned()? {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
     let confined = sandbox::enter();
     let mut input = Vec::new();
     io::stdin().lock().read_to_end(&mut input)?;
@@ -72,6 +77,15 @@ fn obey(memory: u64, seconds: u64) -> io::Result<()> {
     output.write_all(&(reply.len() as u64).to_le_bytes())?;
     output.write_all(&END)?;
     output.flush()
+}
+
+/// Whether the proxy ended before this process had asked for a signal when it does: then nothing
+/// reads standard error any more.
+fn is_abandoned() -> io::Result<bool> {
+    let complaints = io::stderr();
+    let mut looked = [PollFd::new(&complaints, PollFlags::empty())];
+    poll(&mut looked, Some(&Timespec::default()))?;
+    Ok(looked[0].revents().contains(PollFlags::ERR))
 }
 
 /// Runs the task on a thread with a large enough stack. A panic of the compiler becomes a refusal.
