@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use super::client::Client;
 use super::connection::{Connection, Disposition};
 use super::exchange::Exchange;
 use super::halves::client_read;
@@ -105,7 +106,8 @@ impl Connection {
                 self.input.consume(meta.head_len);
                 self.served += 1;
                 let facts = meta.facts(scratch.head.version);
-                let exchange = Exchange::new(self, &view, scratch, facts, outcome);
+                let client = Client::H1(self);
+                let exchange = Exchange::new(client, &view, scratch, facts, outcome);
                 exchange.run().await
             }
             HeadRead::Refused(refusal) => {
@@ -136,7 +138,8 @@ impl Connection {
         outcome.answered(refusal.status(), Some(refusal.reason()));
         let disposition = self.send(settings, &mut scratch.out).await;
         outcome.end(scratch.head.client);
-        self.observe(settings.logged, &outcome, &scratch.head);
+        let (worker, logged) = (&self.worker, settings.logged);
+        worker.observe(logged, &outcome, &scratch.head, &self.info);
         disposition
     }
 
