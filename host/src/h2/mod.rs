@@ -6,7 +6,9 @@
 //! the client's address.
 
 mod fields;
+mod request;
 mod response;
 
 pub use fields::{read_trailers, trailers};
+pub use request::{Arrived, read_request};
 pub use response::{ResponseExtras, answer, interim, response};

@@ -6,7 +6,7 @@
 
 mod told;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rand::Rng;
 
@@ -137,6 +137,11 @@ impl Forwarding {
         let mark = &self.marks[head.version.place()];
         head.fields.append(self.mark, mark.as_bytes());
         Ok(())
+    }
+
+    /// Whether this peer is a proxy that speaks for its clients.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trust.covers(peer)
     }
 
     /// The value of the `via` of a response that came in this version, with the line's end.

@@ -34,6 +34,7 @@ mod linger;
 mod partial;
 mod presence;
 mod refusal;
+mod refuse;
 mod reply;
 mod routing;
 mod scratch;

@@ -1,6 +1,5 @@
 //! A stream: what one exchange may do with it.
 
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 
+use super::frames::Account;
 use super::{Incoming, Outgoing};
 use crate::config::HalfClose;
 use crate::message::Fields;
@@ -22,9 +22,24 @@ use crate::proxy::worker::Worker;
 
 /// What the streams of a connection share.
 #[derive(Debug)]
-pub(in crate::proxy) struct Session {
-    pub(in crate::proxy) worker: Rc<Worker>,
-    pub(in crate::proxy) info: ConnectionInfo,
+pub(super) struct Session {
+    pub(super) worker: Rc<Worker>,
+    pub(super) info: ConnectionInfo,
+    /// Streams that the client resets before it has the response: each may have kept a backend busy
+    /// for nothing.
+    pub(super) resets: Account,
+}
+
+impl Session {
+    /// A connection without streams.
+    pub(super) fn new(worker: Rc<Worker>, info: ConnectionInfo) -> Self {
+        let resets = worker.latest(|settings| settings.limits.h2.resets);
+        Self {
+            worker,
+            info,
+            resets: Account::new(resets),
+        }
+    }
 }
 
 /// One stream of a client's connection.
@@ -89,6 +104,11 @@ impl Stream {
             half_close,
             read_whole,
         }
+    }
+
+    /// Whether nothing more comes from the client.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.incoming.is_at_end()
     }
 
     /// Takes what has arrived of the body, without waiting.
@@ -176,15 +196,15 @@ impl Stream {
     /// Ends it as the exchange has decided. A body that the client is still sending after a
     /// response is none of ours: it is asked to stop (RFC 9113 section 8.1).
     pub(super) fn end(self, disposition: Disposition) {
-        if disposition == Disposition::Abort {
-            self.outgoing.reset(Reason::INTERNAL_ERROR);
+        if disposition != Disposition::Abort {
+            self.session.resets.add(1);
+            return;
         }
-    }
-
-    /// Waits until the client has reset it.
-    #[allow(dead_code, reason = "for the tunnel")]
-    pub(in crate::proxy) async fn left(&self) {
-        poll_fn(|cx| self.outgoing.poll_left(cx)).await;
+        let mut cx = Context::from_waker(Waker::noop());
+        if self.outgoing.poll_left(&mut cx).is_ready() {
+            self.session.resets.take();
+        }
+        self.outgoing.reset(Reason::INTERNAL_ERROR);
     }
 }
 
