@@ -26,6 +26,10 @@ use std::path::Path;
 
 pub use admin_address::AdminAddress;
 pub use host::normalise_host;
+pub use listeners::{
+    CertificateFiles, Certificates, ClientCertificates, ListenAddress, Listener, ListenerTls,
+    Protocols, TlsVersion,
+};
 pub use meaning::*;
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};

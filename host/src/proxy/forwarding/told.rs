@@ -11,11 +11,15 @@ use crate::message::{Fields, RequestHead, Scheme, syntax};
 
 /// Trusted proxies that one request may have come through; a longer way is one that was made up.
 pub(super) const MAX_HOPS: usize = 64;
+/// A node without an address, in either family of fields.
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// Which proxies are believed, and in which fields.
 #[derive(Debug)]
 pub(super) struct Trust {
     pub networks: Vec<IpNet>,
+    /// Clients of Unix sockets, whose address is unspecified.
+    pub unix: bool,
     pub source: ForwardedSource,
 }
 
@@ -23,6 +27,7 @@ impl Trust {
     /// Whether this is the address of a trusted proxy.
     pub(in crate::proxy) fn covers(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|net| net.contains(&address))
+            || self.unix && address.is_unspecified()
     }
 }
 
@@ -150,8 +155,9 @@ impl Told {
         })
     }
 
-    /// Makes the head, and every field, say this.
-    pub(in crate::proxy) fn write(self, head: &mut RequestHead, peer: IpAddr) {
+    /// Makes the head, and every field, say this. A peer without an address is `unknown` (RFC 7239
+    /// section 6.2).
+    pub(in crate::proxy) fn write(self, head: &mut RequestHead, peer: IpAddr, has_address: bool) {
         let Self {
             way,
             scheme,
@@ -165,8 +171,14 @@ impl Told {
         for (at, address) in way.iter().chain([&peer]).enumerate() {
             let comma = if at > 0 { ", " } else { "" };
             // Writing to a string does not fail.
-            let _ = write!(list, "{comma}{address}");
-            let _ = write!(forwarded, "{comma}for={}", Node(*address));
+            let _ = match at < way.len() || has_address {
+                true => write!(list, "{comma}{address}"),
+                false => write!(list, "{comma}{UNKNOWN}"),
+            };
+            let _ = match at < way.len() || has_address {
+                true => write!(forwarded, "{comma}for={}", Node(*address)),
+                false => write!(forwarded, "{comma}for={UNKNOWN}"),
+            };
             if at == 0 {
                 let _ = write!(forwarded, ";proto={}", head.scheme);
                 if !host.is_empty() {
