@@ -13,7 +13,7 @@ use crate::config::{self, ListenAddress};
 use crate::net::StdListener;
 
 /// Connections that may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
-pub(super) const BACKLOG: i32 = 4096;
+const BACKLOG: i32 = 4096;
 
 /// Whether `SO_REUSEPORT` spreads connections over the sockets that share a port. On macOS and the
 /// BSDs one socket gets all.
@@ -96,7 +96,7 @@ impl Intake {
     /// One socket for all workers, which compete for its connections: the kernel spreads those of a
     /// Unix socket on no system.
     fn open_unix(&mut self, number: usize, path: &Path, mode: u32) -> Result<()> {
-        let (listener, file) = unix_socket::listen(path, mode)
+        let (listener, file) = unix_socket::listen(path, mode, BACKLOG)
             .with_context(|| format!("can't listen on unix:{}", path.display()))?;
         for listeners in &mut self.by_worker {
             listeners.push((number, StdListener::Unix(listener.try_clone()?)));

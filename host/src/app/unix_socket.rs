@@ -10,8 +10,6 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::intake::BACKLOG;
-
 /// The file of a socket; removed when this is dropped, if it is still the same.
 #[derive(Debug)]
 pub(super) struct SocketFile {
@@ -37,7 +35,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
 }
 
 /// Listens on a path whose file gets this mode.
-pub(super) fn listen(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile)> {
+pub(super) fn listen(path: &Path, mode: u32, backlog: i32) -> Result<(UnixListener, SocketFile)> {
     make_way(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // Before the file is there: no moment in which others may connect. Where the system does not
@@ -51,7 +49,7 @@ pub(super) fn listen(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile
         identity: identity(path)?,
     };
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).context("its mode can't be set")?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
     Ok((socket.into(), file))
 }
@@ -91,19 +89,21 @@ mod tests {
     fn a_stale_socket_is_replaced_and_no_other_file_is() {
         let folder = folder("stale");
         let path = folder.join("socket");
-        let (first, file) = listen(&path, 0o600).unwrap();
+        let (first, file) = listen(&path, 0o600, 1).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let busy = listen(&path, 0o600).unwrap_err().to_string();
+        let busy = listen(&path, 0o600, 1).unwrap_err().to_string();
         assert!(busy.contains("another process"), "{busy}");
         drop(first);
-        let (_second, second_file) = listen(&path, 0o666).unwrap();
+        // Its number is not used again while it has another name.
+        fs::hard_link(&path, folder.join("other name")).unwrap();
+        let (_second, second_file) = listen(&path, 0o666, 1).unwrap();
         drop(file);
         assert!(path.exists(), "the file is another's");
         drop(second_file);
         assert!(!path.exists());
         fs::write(&path, "kept").unwrap();
-        let kept = listen(&path, 0o600).unwrap_err().to_string();
+        let kept = listen(&path, 0o600, 1).unwrap_err().to_string();
         assert!(kept.contains("no socket"), "{kept}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
         fs::remove_dir_all(&folder).unwrap();
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_missing_is_a_hint() {
         let path = folder("missing").join("none").join("socket");
-        let hint = format!("{:#}", listen(&path, 0o600).unwrap_err());
+        let hint = format!("{:#}", listen(&path, 0o600, 1).unwrap_err());
         assert!(hint.contains("does its folder exist"), "{hint}");
     }
 }

@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
-use super::Listener;
+use super::{Listener, TrustedPeers};
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -69,15 +67,6 @@ pub struct Forwarded {
     pub allow: Vec<String>,
     /// How requests to backends name the proxies on their way.
     pub via: Via,
-}
-
-/// Peers that are believed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TrustedPeers {
-    /// By address.
-    pub networks: Vec<IpNet>,
-    /// `"unix:"`: the clients of Unix sockets, which have no address.
-    pub unix: bool,
 }
 
 /// The fields in which trusted proxies name the client.

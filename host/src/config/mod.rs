@@ -20,6 +20,7 @@ mod sections;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod trusted;
 mod values;
 
 use std::path::Path;
@@ -33,6 +34,7 @@ pub use listeners::{
 pub use meaning::*;
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
+pub use trusted::TrustedPeers;
 pub use values::{parse_backend, parse_isolation, parse_listen};
 
 pub(crate) use sections::{

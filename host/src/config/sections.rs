@@ -199,15 +199,9 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
         );
         findings.error(&line.place, message);
     }
-    let half_close = section.take("half-close").and_then(|node| {
-        node.parsed(findings, |written| match written {
-            "abort" => Ok(HalfClose::Abort),
-            "allow" => Ok(HalfClose::Allow),
-            _ => Err(format!(
-                "{written:?} is not known; write \"abort\" or \"allow\""
-            )),
-        })
-    });
+    let half_close = section
+        .take("half-close")
+        .and_then(|node| node.parsed(findings, half_close));
     let mut count = |key, range, default| {
         section
             .take(key)
@@ -241,6 +235,16 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
     };
     section.finish(findings);
     limits
+}
+
+fn half_close(written: &str) -> Result<HalfClose, String> {
+    match written {
+        "abort" => Ok(HalfClose::Abort),
+        "allow" => Ok(HalfClose::Allow),
+        _ => Err(format!(
+            "{written:?} is not known; write \"abort\" or \"allow\""
+        )),
+    }
 }
 
 /// `[timeouts]`

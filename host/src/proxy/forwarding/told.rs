@@ -168,24 +168,19 @@ impl Told {
         head.scheme = scheme.unwrap_or(head.scheme);
         let host = host.unwrap_or_else(|| head.authority.clone());
         let (mut list, mut forwarded) = (String::new(), String::new());
-        for (at, address) in way.iter().chain([&peer]).enumerate() {
+        let peer = has_address.then_some(peer);
+        let nodes = way.into_iter().map(Some).chain([peer]).map(Node);
+        for (at, node) in nodes.enumerate() {
             let comma = if at > 0 { ", " } else { "" };
             // Writing to a string does not fail.
-            let _ = match at < way.len() || has_address {
-                true => write!(list, "{comma}{address}"),
-                false => write!(list, "{comma}{UNKNOWN}"),
-            };
-            let _ = match at < way.len() || has_address {
-                true => write!(forwarded, "{comma}for={}", Node(*address)),
-                false => write!(forwarded, "{comma}for={UNKNOWN}"),
-            };
+            let _ = write!(list, "{comma}{node}");
+            let _ = write!(forwarded, "{comma}for={node:#}");
             if at == 0 {
                 let _ = write!(forwarded, ";proto={}", head.scheme);
                 if !host.is_empty() {
-                    let quote = if syntax::is_token(host.as_bytes()) {
-                        ""
-                    } else {
-                        "\""
+                    let quote = match syntax::is_token(host.as_bytes()) {
+                        true => "",
+                        false => "\"",
                     };
                     let _ = write!(forwarded, ";host={quote}{host}{quote}");
                 }
@@ -229,14 +224,16 @@ fn way(
     (way, looked_at)
 }
 
-/// An address as `Forwarded` wants it (RFC 7239 section 6).
-struct Node(IpAddr);
+/// A member of a list: plain as `X-Forwarded-For` has it, in its alternate form as `Forwarded` does
+/// (RFC 7239 section 6).
+struct Node(Option<IpAddr>);
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            IpAddr::V4(v4) => write!(f, "{v4}"),
-            IpAddr::V6(v6) => write!(f, "\"[{v6}]\""),
+            None => f.write_str(UNKNOWN),
+            Some(IpAddr::V6(v6)) if f.alternate() => write!(f, "\"[{v6}]\""),
+            Some(address) => write!(f, "{address}"),
         }
     }
 }
