@@ -38,6 +38,8 @@ pub struct WorkerShard {
     pub connections_active: Gauge,
     /// Client connections turned away by a limit.
     pub connections_refused: Counter,
+    /// What clients of HTTP/2 do.
+    pub http2: Http2Shard,
     /// Attempts at a backend after the first of a request.
     pub retries: Counter,
     /// Connections opened to backends.
@@ -56,6 +58,21 @@ pub struct WorkerShard {
     pub request_microseconds: Histogram,
 }
 
+/// Counters of one worker's clients that speak HTTP/2.
+#[derive(Debug, Default)]
+pub struct Http2Shard {
+    /// Their requests, which are among all requests.
+    pub requests: Counter,
+    /// Their connections, which are among all connections.
+    pub connections: Counter,
+    /// Connections open now.
+    pub connections_active: Gauge,
+    /// Streams open now.
+    pub streams_active: Gauge,
+    /// Connections that were ended because of what their clients did too often.
+    pub cut: Counter,
+}
+
 impl Default for WorkerShard {
     fn default() -> Self {
         Self {
@@ -70,6 +87,7 @@ impl Default for WorkerShard {
             connections: Counter::default(),
             connections_active: Gauge::default(),
             connections_refused: Counter::default(),
+            http2: Http2Shard::default(),
             retries: Counter::default(),
             upstream_connections: Counter::default(),
             upstream_reuses: Counter::default(),

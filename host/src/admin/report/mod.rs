@@ -14,7 +14,7 @@ pub use super::durations::{Microseconds, Nanoseconds};
 use super::pools::Pool;
 use super::process::Process;
 use super::recording::Recording;
-use crate::stats::{Counter, HistogramSnapshot, STATUSES, Stats, WorkerShard};
+use crate::stats::{Counter, Gauge, HistogramSnapshot, STATUSES, Stats, WorkerShard};
 
 /// The sources of a report.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,8 @@ pub struct Report {
     pub requests: Requests,
     /// Connections of clients and to backends.
     pub connections: Connections,
+    /// Clients that speak HTTP/2, which are among all.
+    pub http2: Http2,
     /// Attempts at a backend after the first of a request.
     pub retries: u64,
     /// Access-log lines dropped because the log could not keep up.
@@ -99,6 +101,21 @@ pub struct Connections {
     pub upstream_reused: u64,
 }
 
+/// Clients that speak HTTP/2.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Http2 {
+    /// Requests whose head arrived.
+    pub requests: u64,
+    /// Connections.
+    pub connections: u64,
+    /// Connections open now.
+    pub connections_active: u64,
+    /// Streams open now.
+    pub streams_active: u64,
+    /// Connections ended because of what their clients did too often.
+    pub cut: u64,
+}
+
 /// The counts of one worker, which make a skew between workers visible.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Worker {
@@ -122,6 +139,9 @@ impl Report {
         let sum = |counter: fn(&WorkerShard) -> &Counter| {
             workers.iter().map(|w| counter(w).value()).sum::<u64>()
         };
+        let gauge = |gauge: fn(&WorkerShard) -> &Gauge| {
+            workers.iter().map(|w| gauge(w).value()).sum::<u64>()
+        };
         let uptime = view.stats.started().elapsed();
         let now = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -135,7 +155,7 @@ impl Report {
             },
             requests: Requests {
                 total: sum(|w| &w.requests),
-                active: workers.iter().map(|w| w.requests_active.value()).sum(),
+                active: gauge(|w| &w.requests_active),
                 by_status: by_status(view.stats),
                 unanswered: sum(|w| &w.unanswered),
                 latency: Microseconds(HistogramSnapshot::of(
@@ -144,10 +164,17 @@ impl Report {
             },
             connections: Connections {
                 accepted: sum(|w| &w.connections),
-                active: workers.iter().map(|w| w.connections_active.value()).sum(),
+                active: gauge(|w| &w.connections_active),
                 refused: sum(|w| &w.connections_refused),
                 upstream_opened: sum(|w| &w.upstream_connections),
                 upstream_reused: sum(|w| &w.upstream_reuses),
+            },
+            http2: Http2 {
+                requests: sum(|w| &w.http2.requests),
+                connections: sum(|w| &w.http2.connections),
+                connections_active: gauge(|w| &w.http2.connections_active),
+                streams_active: gauge(|w| &w.http2.streams_active),
+                cut: sum(|w| &w.http2.cut),
             },
             retries: sum(|w| &w.retries),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),

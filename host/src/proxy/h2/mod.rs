@@ -3,6 +3,7 @@
 mod ends;
 mod frames;
 mod limits;
+mod open;
 mod serve;
 mod stream;
 mod task;

@@ -14,6 +14,7 @@ use tokio::task::spawn_local;
 
 use super::frames::Account;
 use super::limits::builder;
+use super::open::Open;
 use super::stream::{Session, Stream};
 use super::task::exchange;
 use super::wire::{Notes, Wire};
@@ -36,6 +37,8 @@ pub(in crate::proxy) async fn serve(
     read_before: Vec<u8>,
 ) {
     let timer = worker.timers.register();
+    worker.shard.http2.connections.increment();
+    let _open = Open::new(&worker.shard.http2.connections_active);
     let frames = worker.latest(|settings| settings.limits.h2.idle_frames);
     let notes = Notes::new(Account::new(frames));
     let wire = Wire::new(stream, read_before, &worker.shard, &notes);
@@ -146,6 +149,7 @@ impl Served<'_> {
         }
         if self.notes.account.is_overdrawn() || self.session.resets.is_overdrawn() {
             self.phase = Phase::Ending;
+            self.session.worker.shard.http2.cut.increment();
             self.engine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             return true;
         }
