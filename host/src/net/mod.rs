@@ -19,7 +19,7 @@ mod unacknowledged;
 
 pub use buffer::{Buffer, Buffers, SMALL};
 pub use info::{ClientCertificate, ConnectionInfo, TlsFacts};
-pub use listen::{accepted, is_of_one_connection};
+pub use listen::{Listener, StdListener, handed_in, is_of_one_connection};
 pub use moved::Slowness;
 pub use socket::Socket;
 pub use stream::{ReadHalf, Stream, WriteHalf};
