@@ -13,16 +13,26 @@ const CALM: u32 = 11;
 /// More bytes than any flood of these tests may need to be noticed.
 const MOST: usize = 4 << 20;
 
-/// Sends these bytes again and again until the proxy takes no more of them; how many were sent.
+/// Sends what `next` makes until the proxy ends the connection; the error with which it does.
 #[track_caller]
-fn flood(frames: &mut Frames, bytes: &[u8]) -> usize {
-    let many = bytes.repeat((16_384 / bytes.len()).max(1));
+fn flood(mut frames: Frames, mut next: impl FnMut() -> Vec<u8>) -> u32 {
+    let reader = frames.reader();
     let mut sent = 0;
-    while frames.send(&many) {
-        sent += many.len();
+    while !reader.has_ended() {
+        let bytes = next();
+        sent += bytes.len();
         assert!(sent <= MOST, "{sent} bytes of a flood were taken");
+        if !frames.send(&bytes) {
+            break;
+        }
     }
-    sent
+    reader.error().expect("a GOAWAY")
+}
+
+/// Many times the same bytes.
+fn repeated(bytes: &[u8]) -> impl FnMut() -> Vec<u8> {
+    let many = bytes.repeat((4_096 / bytes.len()).max(1));
+    move || many.clone()
 }
 
 /// Another client is served while and after a flood.
@@ -58,7 +68,7 @@ fn frames_that_bring_nothing_are_taken_up_to_a_number() {
         let cpu = proxy.cpu_milliseconds();
         let mut frames = Frames::connect(proxy.address());
         frames.send(frame(HEADERS, END_HEADERS, 1, &head));
-        flood(&mut frames, &bytes);
+        assert_eq!(flood(frames, repeated(&bytes)), CALM, "{what}");
         serves(&proxy);
         let spent = proxy.cpu_milliseconds() - cpu;
         assert!(spent < 2_000, "{what}: {spent} ms");
@@ -96,22 +106,19 @@ fn streams_that_are_reset_at_once_are_taken_up_to_a_number() {
         }
     });
     let proxy = TestProxy::in_front_of(&upstream);
-    let mut frames = Frames::connect(proxy.address());
+    let frames = Frames::connect(proxy.address());
     let head = block(&PLAIN);
-    let (mut stream, mut sent) = (1, 0);
-    loop {
+    let mut stream = 1;
+    let error = flood(frames, || {
         let mut pairs = Vec::new();
         for _ in 0..100 {
             pairs.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &head));
             pairs.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
             stream += 2;
         }
-        if !frames.send(&pairs) {
-            break;
-        }
-        sent += 100;
-        assert!(sent < 20_000, "{sent} streams");
-    }
+        pairs
+    });
+    assert_eq!(error, CALM);
     let seen = upstream.received().len();
     assert!(seen < 400, "{seen} requests reached the backend");
     assert_eq!(proxy.stat("/http2/connections"), 1);
@@ -158,20 +165,17 @@ fn streams_that_we_are_made_to_reset_are_taken_up_to_a_number() {
         .host("*", &[upstream.address()])
         .tables("[limits]\nh2-stream-errors = 50")
         .start();
-    let mut frames = Frames::connect(proxy.address());
+    let frames = Frames::connect(proxy.address());
     let head = block(&[(":method", "POST"), PLAIN[1], PLAIN[2], PLAIN[3]]);
     let mut stream = 1;
-    let mut sent = 0;
-    loop {
+    let error = flood(frames, || {
         let mut bytes = frame(HEADERS, END_HEADERS, stream, &head);
-        bytes.extend(frame(WINDOW_UPDATE, 0, stream, &[0; 4]));
+        // A window beyond 31 bits.
+        bytes.extend(frame(WINDOW_UPDATE, 0, stream, &[0x7f, 255, 255, 255]));
         stream += 2;
-        if !frames.send(&bytes) {
-            break;
-        }
-        sent += 1;
-        assert!(sent < 20_000, "{sent} streams");
-    }
+        bytes
+    });
+    assert_eq!(error, CALM);
     gate.open();
     let seen = upstream.received().len();
     assert!(seen <= 60, "{seen} requests reached the backend");
@@ -216,8 +220,8 @@ fn a_head_without_an_end_is_cut_off() {
     ] {
         let mut frames = Frames::connect(proxy.address());
         frames.send(frame(HEADERS, END_STREAM, 1, &block(&PLAIN)));
-        let sent = flood(&mut frames, &frame(CONTINUATION, 0, 1, piece));
-        assert!(sent < 2 << 20, "{sent} bytes");
+        let error = flood(frames, repeated(&frame(CONTINUATION, 0, 1, piece)));
+        assert!([CALM, 9, 1].contains(&error), "{error}");
         serves(&proxy);
     }
     let grown = proxy.resident_kib().saturating_sub(before);

@@ -284,9 +284,10 @@ fn frames_against_the_rules_end_the_stream_or_the_connection() {
             vec![PROTOCOL],
         ),
         (
+            // As stricter than the rules as they allow.
             "a window update of 0",
             [head(0, 1), frame(WINDOW_UPDATE, 0, 1, &[0; 4])].concat(),
-            RST_STREAM,
+            GOAWAY,
             vec![PROTOCOL],
         ),
         (

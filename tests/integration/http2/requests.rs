@@ -8,7 +8,10 @@ use crate::fixtures::{Gate, TestProxy, TestUpstream, guest, response};
 #[test]
 fn a_request_by_http2_reaches_a_backend_of_http1_in_its_canonical_form() {
     let upstream = TestUpstream::named("hello");
-    let proxy = TestProxy::in_front_of(&upstream);
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[forwarded]\nvia = true")
+        .start();
     let answer = block_on(async {
         let client = Http2::connect(proxy.address()).await;
         let mut request = get("A.test:8080", "/a/b?c=d");
@@ -88,7 +91,7 @@ fn the_proxys_own_answers_are_the_same_as_by_http1() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::builder()
         .host("a.test", &[upstream.address()])
-        .keys("stats-path = \"/stats\"")
+        .tables("[stats]\npath = \"/stats\"")
         .start();
     block_on(async {
         let client = Http2::connect(proxy.address()).await;

@@ -25,6 +25,20 @@ use crate::proxy::worker::Worker;
 /// How long a client has to agree to the end of a connection on which nothing is under way.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// How long a client that has broken the rules may take to read why it is cut off.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// In good order.
+    Close,
+    /// With an error that the client should see.
+    Error,
+    /// The client takes nothing any more.
+    Reset,
+}
+
 type Engine = server::Connection<Wire, Bytes>;
 type Arrival = (Request<RecvStream>, SendResponse<Bytes>);
 
@@ -43,20 +57,22 @@ pub(in crate::proxy) async fn serve(
     let notes = Notes::new(Account::new(frames));
     let wire = Wire::new(stream, read_before, &worker.shard, &notes);
     let session = Rc::new(Session::new(Rc::clone(&worker), info));
-    let is_clean = run(&session, wire, &notes, &timer).await;
+    let end = run(&session, wire, &notes, &timer).await;
     let Some(mut stream) = notes.take_back() else {
         return;
     };
-    if !is_clean {
-        stream.reset_when_dropped();
-    } else if let Some(_place) = Place::take(&worker.lingering, MOST) {
-        let patience = worker.latest(|settings| settings.timeouts.linger);
+    let patience = worker.latest(|settings| settings.timeouts.linger);
+    let patience = match end {
+        End::Reset => return stream.reset_when_dropped(),
+        End::Error => patience.min(BRIEFLY),
+        End::Close => patience,
+    };
+    if let Some(_place) = Place::take(&worker.lingering, MOST) {
         linger(&worker, &mut stream, &timer, patience).await;
     }
 }
 
-/// Returns whether what was sent at last may still reach the client.
-async fn run(session: &Rc<Session>, wire: Wire, notes: &Rc<Notes>, timer: &Timer) -> bool {
+async fn run(session: &Rc<Session>, wire: Wire, notes: &Rc<Notes>, timer: &Timer) -> End {
     let worker = &session.worker;
     let (builder, patience) = worker.latest(|settings| {
         let patience = settings.timeouts.header_read;
@@ -72,7 +88,7 @@ async fn run(session: &Rc<Session>, wire: Wire, notes: &Rc<Notes>, timer: &Timer
     let begun = worker.timers.watch(timer, Wait::ClientRead, begun).await;
     drop(handshake);
     let Ok(Some(engine)) = begun else {
-        return false;
+        return End::Reset;
     };
     let mut served = Served {
         session,
@@ -106,17 +122,21 @@ enum Phase {
     Leaving,
     /// It ends now, with what is written already.
     Ending,
+    /// The same, because of what the client did too often.
+    Cut,
 }
 
 impl Served<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.timer.remember(cx.waker());
         loop {
             self.look();
             match self.engine.poll_accept(cx) {
                 Poll::Ready(Some(Ok(arrival))) => self.begin(arrival),
-                Poll::Ready(Some(Err(e))) => return Poll::Ready(!e.is_io()),
-                Poll::Ready(None) => return Poll::Ready(true),
+                Poll::Ready(Some(Err(e))) if e.is_io() => return Poll::Ready(End::Reset),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(End::Error),
+                Poll::Ready(None) if self.phase == Phase::Cut => return Poll::Ready(End::Error),
+                Poll::Ready(None) => return Poll::Ready(End::Close),
                 Poll::Pending if self.must_end() => {}
                 Poll::Pending => break,
             }
@@ -144,11 +164,11 @@ impl Served<'_> {
 
     /// Whether the connection is to end for a reason that was not there a moment ago.
     fn must_end(&mut self) -> bool {
-        if self.phase == Phase::Ending {
+        if matches!(self.phase, Phase::Ending | Phase::Cut) {
             return false;
         }
         if self.notes.account.is_overdrawn() || self.session.resets.is_overdrawn() {
-            self.phase = Phase::Ending;
+            self.phase = Phase::Cut;
             self.session.worker.shard.http2.cut.increment();
             self.engine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             return true;
@@ -159,7 +179,7 @@ impl Served<'_> {
         // Nothing is under way, and the client has had its time.
         match self.phase {
             Phase::Open => self.leave(),
-            Phase::Leaving | Phase::Ending => {
+            _ => {
                 self.phase = Phase::Ending;
                 self.engine.abrupt_shutdown(Reason::NO_ERROR);
             }
@@ -182,11 +202,11 @@ impl Served<'_> {
     }
 
     /// Nothing can be done now: settles how long that may last.
-    fn wait(&mut self) -> Poll<bool> {
-        let worker = &self.session.worker;
+    fn wait(&mut self) -> Poll<End> {
         if self.is_stuck() {
-            return Poll::Ready(false);
+            return Poll::Ready(End::Reset);
         }
+        let worker = &self.session.worker;
         if self.engine.has_streams() {
             self.timer.disarm(Wait::ClientRead);
             return Poll::Pending;
@@ -194,7 +214,7 @@ impl Served<'_> {
         if !self.timer.is_armed(Wait::ClientRead) {
             let patience = match self.phase {
                 Phase::Open => worker.latest(|settings| settings.timeouts.idle),
-                Phase::Leaving | Phase::Ending => FAREWELL,
+                _ => FAREWELL,
             };
             worker.timers.arm(self.timer, Wait::ClientRead, patience);
         }
