@@ -112,7 +112,7 @@ fn take(
         }
     };
     worker.shard.connections.increment();
-    let mut open = OpenConnection::new(Arc::clone(&worker.shard), admitted);
+    let open = OpenConnection::new(Arc::clone(&worker.shard), admitted);
     if !entry.begins_at_once() {
         let arrival = Arrival {
             worker: Rc::clone(worker),

@@ -47,6 +47,8 @@ async fn peek(stream: &Stream, bytes: &mut [u8]) -> Result<usize, HeaderError> {
             let look = || looking.peek(bytes);
             socket.async_io(Interest::READABLE, look).await
         }
+        // A header comes before a handshake.
+        Stream::Tls(_) => return Err(HeaderError::Socket),
     };
     match looked {
         Ok(0) => Err(HeaderError::Left),
@@ -61,6 +63,7 @@ fn take(stream: &Stream, mut bytes: &mut [u8]) -> Result<(), HeaderError> {
         let read: io::Result<usize> = match stream {
             Stream::Tcp(socket) => socket.try_read(bytes),
             Stream::Unix(socket) => socket.try_read(bytes),
+            Stream::Tls(_) => return Err(HeaderError::Socket),
         };
         let Ok(n @ 1..) = read else {
             return Err(HeaderError::Socket);
