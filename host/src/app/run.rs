@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
-use super::certificates::acceptors;
+use super::acceptors::acceptors;
 use super::control::{ControlPlane, Process};
 use super::data_plane::End;
 use super::descriptors::Shares;

@@ -47,7 +47,11 @@ impl Admission {
     }
 
     /// Lets a connection in.
-    pub(super) fn admit(&self, info: &ConnectionInfo, limits: &Limits) -> Result<Admitted, Refusal> {
+    pub(super) fn admit(
+        &self,
+        info: &ConnectionInfo,
+        limits: &Limits,
+    ) -> Result<Admitted, Refusal> {
         let most = (limits.connections, limits.connections_per_client);
         self.connections.take(info, most)
     }
@@ -280,7 +284,10 @@ mod tests {
         let two: Vec<_> = (0..2)
             .map(|_| admission.admit_handshake(&local, &limits).unwrap())
             .collect();
-        assert!(admission.admit_handshake(&local, &limits).is_err(), "of all");
+        assert!(
+            admission.admit_handshake(&local, &limits).is_err(),
+            "of all"
+        );
         drop((connection, handshake, two));
         assert!(admission.admit_handshake(&client, &limits).is_ok());
     }

@@ -111,8 +111,7 @@ impl Arrival {
             stream,
             mut info,
         } = self;
-        let admitted =
-            worker.latest(|settings| admission.admit_handshake(&info, &settings.limits));
+        let admitted = worker.latest(|settings| admission.admit_handshake(&info, &settings.limits));
         let _under_way = admitted.map_err(|_| Turned::Handshakes)?;
         let patience = worker.latest(|settings| settings.timeouts.tls_handshake);
         let done = within(&worker, patience, acceptor.accept(stream)).await;
@@ -141,7 +140,11 @@ impl Turned {
 }
 
 /// Waits so long, and while the worker drains only as long as for a first request.
-async fn within<T>(worker: &Worker, patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+async fn within<T>(
+    worker: &Worker,
+    patience: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     let timer = worker.timers.register();
     let mut work = pin!(work);
     let watched = poll_fn(|cx| match work.as_mut().poll(cx) {

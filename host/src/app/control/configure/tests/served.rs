@@ -120,11 +120,22 @@ impl Serving {
         let crate::config::ListenAddress::Tcp { address, .. } = intake.addresses[0] else {
             panic!("a Unix socket")
         };
-        let entries = config.listeners.iter().map(|l| Entry::new(l, None)).collect();
+        let entries = config
+            .listeners
+            .iter()
+            .map(|l| Entry::new(l, None))
+            .collect();
         let log = LogWriter::start(&config.access_log).unwrap();
         let (admission, (stop, stopping)) = (Arc::new(Admission::new(1)), watch::channel(false));
         let logs = (&log, None);
-        let ends = start_workers(config, &control, (intake, entries), logs, &admission, &stopping);
+        let ends = start_workers(
+            config,
+            &control,
+            (intake, entries),
+            logs,
+            &admission,
+            &stopping,
+        );
         let ends = ends.unwrap();
         control.adoption().wait(1).await;
         Self {
