@@ -15,13 +15,13 @@ const MOST: usize = 4 << 20;
 
 /// Sends what `next` makes until the proxy ends the connection; the error with which it does.
 #[track_caller]
-fn flood(mut frames: Frames, mut next: impl FnMut() -> Vec<u8>) -> u32 {
+fn flood(what: &str, mut frames: Frames, mut next: impl FnMut() -> Vec<u8>) -> u32 {
     let reader = frames.reader();
     let mut sent = 0;
     while !reader.has_ended() {
         let bytes = next();
         sent += bytes.len();
-        assert!(sent <= MOST, "{sent} bytes of a flood were taken");
+        assert!(sent <= MOST, "{what}: {sent} bytes of a flood were taken");
         if !frames.send(&bytes) {
             break;
         }
@@ -68,7 +68,7 @@ fn frames_that_bring_nothing_are_taken_up_to_a_number() {
         let cpu = proxy.cpu_milliseconds();
         let mut frames = Frames::connect(proxy.address());
         frames.send(frame(HEADERS, END_HEADERS, 1, &head));
-        assert_eq!(flood(frames, repeated(&bytes)), CALM, "{what}");
+        assert_eq!(flood(what, frames, repeated(&bytes)), CALM, "{what}");
         serves(&proxy);
         let spent = proxy.cpu_milliseconds() - cpu;
         assert!(spent < 2_000, "{what}: {spent} ms");
@@ -109,7 +109,7 @@ fn streams_that_are_reset_at_once_are_taken_up_to_a_number() {
     let frames = Frames::connect(proxy.address());
     let head = block(&PLAIN);
     let mut stream = 1;
-    let error = flood(frames, || {
+    let error = flood("streams", frames, || {
         let mut pairs = Vec::new();
         for _ in 0..100 {
             pairs.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &head));
@@ -168,7 +168,7 @@ fn streams_that_we_are_made_to_reset_are_taken_up_to_a_number() {
     let frames = Frames::connect(proxy.address());
     let head = block(&[(":method", "POST"), PLAIN[1], PLAIN[2], PLAIN[3]]);
     let mut stream = 1;
-    let error = flood(frames, || {
+    let error = flood("streams", frames, || {
         let mut bytes = frame(HEADERS, END_HEADERS, stream, &head);
         // A window beyond 31 bits.
         bytes.extend(frame(WINDOW_UPDATE, 0, stream, &[0x7f, 255, 255, 255]));
@@ -220,7 +220,11 @@ fn a_head_without_an_end_is_cut_off() {
     ] {
         let mut frames = Frames::connect(proxy.address());
         frames.send(frame(HEADERS, END_STREAM, 1, &block(&PLAIN)));
-        let error = flood(frames, repeated(&frame(CONTINUATION, 0, 1, piece)));
+        let error = flood(
+            "CONTINUATION",
+            frames,
+            repeated(&frame(CONTINUATION, 0, 1, piece)),
+        );
         assert!([CALM, 9, 1].contains(&error), "{error}");
         serves(&proxy);
     }

@@ -29,6 +29,7 @@ const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
+const PADDED: u8 = 8;
 
 /// A frame's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,12 +117,12 @@ impl Account {
             } if length >= CONTENT => {
                 self.add(u64::from(length / CONTENT));
             }
-            // Small pieces of content are bounded by the engine.
+            // Small pieces of content are bounded by the engine. Padding is no content.
             Frame {
                 kind: DATA,
                 length: 1..,
-                ..
-            } => {}
+                flags,
+            } if flags & PADDED == 0 => {}
             Frame {
                 kind: DATA, flags, ..
             } if flags & END_STREAM != 0 => {}
