@@ -66,5 +66,10 @@ fn read(
         scheme: (!is_proxy).then(|| info.scheme()),
         is_end: stream.is_at_end(),
     };
-    Ok(read_request(head, parts, arrived, settings.head_limits)?)
+    let facts = read_request(head, parts, arrived, settings.head_limits)?;
+    // Browsers send requests for other hosts as well over a connection whose address they share.
+    match info.tls.as_ref().is_none_or(|tls| tls.covers(&head.host)) {
+        true => Ok(facts),
+        false => Err(Refusal::Misdirected),
+    }
 }
