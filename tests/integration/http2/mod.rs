@@ -3,5 +3,6 @@
 mod bodies;
 mod ends;
 mod floods;
+mod framing;
 mod refused;
 mod requests;

@@ -4,6 +4,7 @@ mod backend;
 mod policy;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -155,9 +156,6 @@ impl Report {
         let sum = |counter: fn(&WorkerShard) -> &Counter| {
             workers.iter().map(|w| counter(w).value()).sum::<u64>()
         };
-        let gauge = |gauge: fn(&WorkerShard) -> &Gauge| {
-            workers.iter().map(|w| gauge(w).value()).sum::<u64>()
-        };
         let uptime = view.stats.started().elapsed();
         let now = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -171,7 +169,7 @@ impl Report {
             },
             requests: Requests {
                 total: sum(|w| &w.requests),
-                active: gauge(|w| &w.requests_active),
+                active: gauge(workers, |w| &w.requests_active),
                 by_status: by_status(view.stats),
                 unanswered: sum(|w| &w.unanswered),
                 latency: Microseconds(HistogramSnapshot::of(
@@ -180,7 +178,7 @@ impl Report {
             },
             connections: Connections {
                 accepted: sum(|w| &w.connections),
-                active: gauge(|w| &w.connections_active),
+                active: gauge(workers, |w| &w.connections_active),
                 refused: sum(|w| &w.connections_refused),
                 proxy_headers_refused: sum(|w| &w.proxy_headers_refused),
                 tls_handshakes: TlsHandshakes {
@@ -191,13 +189,7 @@ impl Report {
                 upstream_opened: sum(|w| &w.upstream_connections),
                 upstream_reused: sum(|w| &w.upstream_reuses),
             },
-            http2: Http2 {
-                requests: sum(|w| &w.http2.requests),
-                connections: sum(|w| &w.http2.connections),
-                connections_active: gauge(|w| &w.http2.connections_active),
-                streams_active: gauge(|w| &w.http2.streams_active),
-                cut: sum(|w| &w.http2.cut),
-            },
+            http2: Http2::new(workers),
             retries: sum(|w| &w.retries),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
@@ -220,6 +212,19 @@ impl Report {
     }
 }
 
+impl Http2 {
+    fn new(workers: &[Arc<WorkerShard>]) -> Self {
+        let shards = || workers.iter().map(|worker| &worker.http2);
+        Self {
+            requests: shards().map(|s| s.requests.value()).sum(),
+            connections: shards().map(|s| s.connections.value()).sum(),
+            connections_active: shards().map(|s| s.connections_active.value()).sum(),
+            streams_active: shards().map(|s| s.streams_active.value()).sum(),
+            cut: shards().map(|s| s.cut.value()).sum(),
+        }
+    }
+}
+
 impl Worker {
     fn new(shard: &WorkerShard) -> Self {
         Self {
@@ -230,6 +235,10 @@ impl Worker {
             hanging_seconds: shard.hanging_seconds.value(),
         }
     }
+}
+
+fn gauge(workers: &[Arc<WorkerShard>], gauge: fn(&WorkerShard) -> &Gauge) -> u64 {
+    workers.iter().map(|worker| gauge(worker).value()).sum()
 }
 
 fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
