@@ -1,5 +1,7 @@
 //! Listeners of the long form: Unix sockets, protocols, redirects to HTTPS.
 
+mod encrypted;
+
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;

@@ -48,15 +48,17 @@ pub(super) async fn run(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let shares = Shares::claim(config.workers).map_err(anyhow::Error::msg)?;
+    let shares = Shares::claim(config.workers, config.listeners.len());
+    let shares = shares.map_err(anyhow::Error::msg)?;
     if let Some(lowered) = shares.lower(&mut config.limits) {
         tracing::warn!("{lowered}");
     }
     ground::fault_point("start");
     let config = Arc::new(config);
     let stats = Stats::new(config.workers);
-    let control = load(&config, &stats, shares).await?;
+    // Before components are compiled, which may take seconds.
     let entries = entries(&config.listeners)?;
+    let control = load(&config, &stats, shares).await?;
     let mut intake = Intake::open(&config.listeners, config.workers, KERNEL_SPREADS)?;
     let (log, records) = open_logs(&config, &stats)?;
     let (stop, stopping) = watch::channel(false);
