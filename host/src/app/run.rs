@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
+use super::certificates::ListenerCertificates;
 use super::control::{ControlPlane, Process};
 use super::data_plane::End;
 use super::descriptors::Shares;
@@ -167,12 +168,16 @@ async fn load(config: &Arc<Config>, stats: &Stats, shares: Shares) -> Result<Arc
                 .with_context(|| format!("`state-dir` {} can't be used", folder.display()))?,
         ),
     };
+    let certificates = ListenerCertificates::load(config)
+        .map_err(|problems| anyhow::Error::msg(problems.join("\n")))?;
+    certificates.log_notes();
     let process = Process {
         engine,
         stats: stats.clone(),
         registry,
         shares,
         state_dir,
+        certificates: Arc::new(certificates),
     };
     let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
     let control = Arc::new(control);

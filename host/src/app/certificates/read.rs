@@ -19,6 +19,11 @@ impl Files {
         Self(files.clone())
     }
 
+    /// The path of the certificate.
+    pub(super) fn name(&self) -> String {
+        self.0.certificate.display().to_string()
+    }
+
     /// Every file, the certificate's first.
     pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         let Self(files) = self;
