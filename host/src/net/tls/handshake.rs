@@ -34,10 +34,6 @@ pub enum HandshakeError {
 /// Reads what the client offers, before it is decided what it gets.
 pub(super) async fn hello(below: &Below) -> Result<Accepted, HandshakeError> {
     let socket = below.socket();
-    // A client that says nothing costs no memory.
-    poll_fn(|cx| socket.poll_read_ready(cx))
-        .await
-        .map_err(HandshakeError::Socket)?;
     let mut acceptor = rustls::server::Acceptor::default();
     loop {
         let n = poll_fn(|cx| match acceptor.read_tls(&mut In { socket, cx }) {
