@@ -110,7 +110,10 @@ impl ListenerCertificates {
 
     /// Sentences about certificates that need an operator.
     pub(super) fn notes(&self) -> Vec<String> {
-        let all = self.listeners.iter().flat_map(|served| &served.certificates);
+        let all = self
+            .listeners
+            .iter()
+            .flat_map(|served| &served.certificates);
         all.filter_map(|watched| {
             let state = watched.state();
             state.refused.clone().or_else(|| state.certificate_note())
@@ -173,7 +176,10 @@ impl Served {
             clients,
             tickets: tickets.clone(),
         };
-        let served: Vec<_> = certificates.iter().map(|w| w.state().certificate.clone()).collect();
+        let served: Vec<_> = certificates
+            .iter()
+            .map(|w| w.state().certificate.clone())
+            .collect();
         let store = CertificateStore::new(offer, &served)
             .map_err(|e| vec![format!("listener {address}: TLS can't be used: {e}")])?;
         Ok(Self {
@@ -187,7 +193,10 @@ impl Served {
 
     /// Serves a certificate from now on.
     fn replace(&self, at: usize, certificate: &Certificate) -> Result<(), String> {
-        let _one = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = self
             .certificates
             .iter()

@@ -27,9 +27,13 @@ impl Files {
     /// Every file, the certificate's first.
     pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         let Self(files) = self;
-        [Some(&files.certificate), Some(&files.key), files.ocsp.as_ref()]
-            .into_iter()
-            .flatten()
+        [
+            Some(&files.certificate),
+            Some(&files.key),
+            files.ocsp.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// The certificate, or a sentence that says which file is wrong and why.

@@ -7,7 +7,8 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::{ControlPlane, PolicyState};
 use crate::admin::{
-    CertificateStatus, Change, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails, PolicyStatus, Readiness,
+    CertificateStatus, Change, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails,
+    PolicyStatus, Readiness,
 };
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};

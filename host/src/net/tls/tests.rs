@@ -167,8 +167,14 @@ fn named(name: &str) -> DistinguishedName {
 
 /// One certificate for edge.test with an RSA key, and the key as PKCS#8 and as PKCS#1.
 const RSA_PAIRS: [(&[u8], &[u8]); 2] = [
-    (include_bytes!("tests/rsa.pem"), include_bytes!("tests/rsa.pkcs8.key")),
-    (include_bytes!("tests/rsa.pem"), include_bytes!("tests/rsa.pkcs1.key")),
+    (
+        include_bytes!("tests/rsa.pem"),
+        include_bytes!("tests/rsa.pkcs8.key"),
+    ),
+    (
+        include_bytes!("tests/rsa.pem"),
+        include_bytes!("tests/rsa.pkcs1.key"),
+    ),
 ];
 
 fn rsa() -> Certificate {

@@ -75,7 +75,13 @@ async fn a_client_gets_the_kind_of_key_that_it_can_verify() {
 async fn both_sides_agree_on_the_best_version_and_protocol_that_they_share() {
     let certificate = edge();
     let both = acceptor(offer(), slice(&certificate));
-    let only_http1 = acceptor(Offer { h2: false, ..offer() }, slice(&certificate));
+    let only_http1 = acceptor(
+        Offer {
+            h2: false,
+            ..offer()
+        },
+        slice(&certificate),
+    );
     let only_13 = Offer {
         only_tls13: true,
         ..offer()
@@ -87,15 +93,43 @@ async fn both_sides_agree_on_the_best_version_and_protocol_that_they_share() {
         (&both, old, &["http/1.1", "h2"], Ok(("TLSv1.2", "h2"))),
         (&both, new, &["http/1.1"], Ok(("TLSv1.3", "http/1.1"))),
         (&both, new, &[], Ok(("TLSv1.3", ""))),
-        (&only_http1, new, &["h2", "http/1.1"], Ok(("TLSv1.3", "http/1.1"))),
-        (&only_http1, new, &["h2"], Err(AlertDescription::NoApplicationProtocol)),
-        (&only_http1, old, &["h2"], Err(AlertDescription::NoApplicationProtocol)),
-        (&both, new, &["spdy/3"], Err(AlertDescription::NoApplicationProtocol)),
+        (
+            &only_http1,
+            new,
+            &["h2", "http/1.1"],
+            Ok(("TLSv1.3", "http/1.1")),
+        ),
+        (
+            &only_http1,
+            new,
+            &["h2"],
+            Err(AlertDescription::NoApplicationProtocol),
+        ),
+        (
+            &only_http1,
+            old,
+            &["h2"],
+            Err(AlertDescription::NoApplicationProtocol),
+        ),
+        (
+            &both,
+            new,
+            &["spdy/3"],
+            Err(AlertDescription::NoApplicationProtocol),
+        ),
         (&only_13, new, &["h2"], Ok(("TLSv1.3", "h2"))),
-        (&only_13, old, &["h2"], Err(AlertDescription::ProtocolVersion)),
+        (
+            &only_13,
+            old,
+            &["h2"],
+            Err(AlertDescription::ProtocolVersion),
+        ),
     ] {
         let mut config = client_of(versions, slice(&certificate), None);
-        config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config.alpn_protocols = offered
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
         let (theirs, ours) = agree(acceptor, &Arc::new(config), "edge.test").await;
         match expected {
             Ok((version, protocol)) => {
@@ -125,8 +159,16 @@ async fn a_client_proves_who_it_is_where_that_is_asked() {
     let (required, optional) = (verifying(true), verifying(false));
     for versions in [&[&TLS13][..], &[&TLS12]] {
         for (acceptor, identity, subject) in [
-            (&required, Some(ours.issue("client 7")), Some(Some("CN=client 7"))),
-            (&optional, Some(ours.issue("client 8")), Some(Some("CN=client 8"))),
+            (
+                &required,
+                Some(ours.issue("client 7")),
+                Some(Some("CN=client 7")),
+            ),
+            (
+                &optional,
+                Some(ours.issue("client 8")),
+                Some(Some("CN=client 8")),
+            ),
             (&optional, None, Some(None)),
             (&required, None, None),
             (&required, Some(foreign.issue("client 7")), None),
@@ -179,20 +221,32 @@ async fn what_is_no_hello_ends_with_an_alert_and_what_breaks_off_without() {
         &[&[0x16, 3, 1, 0xff, 0xff][..], &[1; 400]].concat(),
     ] {
         let (accepted, answer) = sent(garbage).await;
-        assert!(matches!(accepted, Err(HandshakeError::Tls(_))), "{accepted:?}");
+        assert!(
+            matches!(accepted, Err(HandshakeError::Tls(_))),
+            "{accepted:?}"
+        );
         assert_eq!(answer.first(), Some(&0x15), "an alert: {answer:02x?}");
     }
     for part in [0, 1, 5, 6, hello.len() / 2, hello.len() - 1] {
         let (accepted, answer) = sent(&hello[..part]).await;
-        assert!(matches!(accepted, Err(HandshakeError::Left)), "{part}: {accepted:?}");
+        assert!(
+            matches!(accepted, Err(HandshakeError::Left)),
+            "{part}: {accepted:?}"
+        );
         assert!(answer.is_empty(), "{answer:02x?}");
     }
     let (accepted, _) = sent(&hello).await;
-    assert!(matches!(accepted, Err(HandshakeError::Left)), "{accepted:?}");
+    assert!(
+        matches!(accepted, Err(HandshakeError::Left)),
+        "{accepted:?}"
+    );
 }
 
 /// Passes on what one side sends, byte by byte.
-async fn dribble(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf) {
+async fn dribble(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+) {
     while let Ok(byte) = from.read_u8().await {
         if to.write_u8(byte).await.is_err() {
             return;
@@ -219,7 +273,10 @@ async fn a_handshake_in_single_bytes_is_one() {
     );
     let ((mut theirs, _), (mut ours, _)) = (theirs.unwrap(), ours.unwrap());
     ours.write_all(&body(40_000, 3)).await.unwrap();
-    assert_eq!(read_exact(&mut theirs.split().0, 40_000).await, body(40_000, 3));
+    assert_eq!(
+        read_exact(&mut theirs.split().0, 40_000).await,
+        body(40_000, 3)
+    );
 }
 
 #[tokio::test]
@@ -246,7 +303,11 @@ fn a_certificate_that_can_not_be_served_says_why() {
         (&b""[..], key, CertificateError::NoCertificate),
         (key, key, CertificateError::NoCertificate),
         (certificate, certificate, CertificateError::NoKey),
-        (certificate, other_key.as_bytes(), CertificateError::Mismatch),
+        (
+            certificate,
+            other_key.as_bytes(),
+            CertificateError::Mismatch,
+        ),
     ] {
         assert_eq!(parse(certificate, key), Err(error));
     }
