@@ -1,5 +1,6 @@
 //! The report as Prometheus text.
 
+mod certificates;
 mod families;
 mod policies;
 mod traffic;
@@ -79,6 +80,7 @@ impl Collector for Snapshot {
         self.recording(&mut out)?;
         self.backends(&mut out)?;
         self.pools(&mut out)?;
+        self.certificates(&mut out)?;
         self.policies(&mut out)
     }
 }
