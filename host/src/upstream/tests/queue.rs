@@ -1,7 +1,7 @@
 //! Limited connections, and the requests that wait for one.
 
 use super::*;
-use crate::config::Pool;
+use crate::config::{Pool, PoolProtocol};
 
 #[tokio::test]
 async fn a_place_is_counted_before_a_connection_is_made_and_comes_back_with_it() {
@@ -287,6 +287,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
             .iter()
             .map(|a| crate::config::Backend {
                 address: (*a).to_owned(),
+                tls: None,
                 weight: 1,
                 labels: Vec::new(),
             })
@@ -294,6 +295,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
         Pool {
             name: name.to_owned(),
             backends,
+            protocol: PoolProtocol::Http11,
             attempts: 1,
             max_idle: 1,
             max_connections,
@@ -304,6 +306,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
             slow_client_rate: 16 * 1024,
             max_failures: 1,
             fail_timeout: Duration::from_secs(1),
+            ping_interval: Duration::ZERO,
         }
     };
     let (shared, own) = ("127.0.0.1:1", "127.0.0.1:2");
