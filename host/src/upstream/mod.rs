@@ -17,14 +17,17 @@ mod facts;
 mod health;
 mod ids;
 mod lease;
+mod multiplexed;
+mod opening;
 mod outcome;
 mod places;
 mod pool;
 mod resolve;
+mod streams;
 mod topology;
 
 pub use doubt::Doubt;
-pub use endpoint::{Connection, Turn, WorkerEndpoint};
+pub use endpoint::{Carrier, Connection, Turn, WorkerEndpoint};
 pub use facts::{BackendFacts, Facts};
 pub use health::Health;
 pub use ids::{EndpointId, PoolId, Registry};
@@ -33,7 +36,8 @@ pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};
 pub use places::{Place, Places, SlowPlace};
 pub use pool::{WorkerPool, WorkerPools};
 pub use resolve::{ResolveError, resolve, resolve_pool};
-pub use topology::{Endpoint, PoolTopology, Protocol, Tls, Topology};
+pub use streams::Slot;
+pub use topology::{Endpoint, PoolTopology, Protocol, StreamRules, Topology};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic")]
