@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{PoolProtocol, PoolTls};
+use super::{H2Limits, PoolProtocol, PoolTls};
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -278,6 +278,8 @@ pub struct Limits {
     pub requests_per_connection: u64,
     /// `half-close`: what it means when a client ends its side and waits. Default `"abort"`.
     pub half_close: HalfClose,
+    /// What connections of HTTP/2 may cost.
+    pub h2: H2Limits,
 }
 
 /// What it means when a client ends its side of the connection before its answer has come.
