@@ -15,7 +15,7 @@ use crate::upstream::{
 };
 
 /// As large as nginx takes the heads of responses at most.
-const RESPONSE_LIMITS: HeadLimits = HeadLimits {
+pub(super) const RESPONSE_LIMITS: HeadLimits = HeadLimits {
     first_line: 8 * 1024,
     bytes: 64 * 1024,
     fields: 256,

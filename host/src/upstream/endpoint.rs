@@ -176,6 +176,11 @@ impl WorkerEndpoint {
         }
     }
 
+    /// Whether its connections are secured by TLS.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Waits until there may be a stream; `None` if `most` requests wait already. The caller limits
     /// the time.
     pub async fn wait_for_stream(&self, most: usize) -> Option<()> {
@@ -311,6 +316,17 @@ impl WorkerEndpoint {
             self.health.took(took);
         }
         self.health.answered();
+    }
+}
+
+impl Carrier {
+    /// Whether its connection has carried a request before.
+    #[inline]
+    pub fn is_reused(&self) -> bool {
+        match self {
+            Self::H1(connection) => connection.reused,
+            Self::H2(slot) => slot.reused,
+        }
     }
 }
 

@@ -41,6 +41,9 @@ pub enum AttemptOutcome {
     Closed,
     /// The same, while it waited for a client that sends its request slowly.
     ClosedOnSlowClient,
+    /// It has said that it did not process the request: it takes no more on this connection, or at
+    /// the moment.
+    Unprocessed,
     /// It took no byte of the request for too long.
     TookNothing,
     /// It had the whole request, and its response head did not come in time.
@@ -95,6 +98,7 @@ impl AttemptOutcome {
             | Self::OutOfResources
             | Self::Stale
             | Self::ClosedOnSlowClient
+            | Self::Unprocessed
             | Self::BeyondLimits
             | Self::ClientFailed
             // Else one client that leaves after each head would keep a backend that cuts its
@@ -109,7 +113,9 @@ impl AttemptOutcome {
         match self {
             Self::ConnectFailed => Failure::Connect,
             Self::ConnectTimedOut => Failure::ConnectTimeout,
-            Self::Stale | Self::Closed | Self::ClosedOnSlowClient => Failure::Closed,
+            Self::Stale | Self::Closed | Self::ClosedOnSlowClient | Self::Unprocessed => {
+                Failure::Closed
+            }
             _ => Failure::Other,
         }
     }
@@ -148,6 +154,7 @@ mod tests {
             (AttemptOutcome::Stale, Unknown),
             (AttemptOutcome::Closed, Failed),
             (AttemptOutcome::ClosedOnSlowClient, Unknown),
+            (AttemptOutcome::Unprocessed, Unknown),
             (AttemptOutcome::TookNothing, Failed),
             (AttemptOutcome::NoResponse, Failed),
             (AttemptOutcome::Malformed, Failed),

@@ -26,7 +26,7 @@ async fn a_place_is_counted_before_a_connection_is_made_and_comes_back_with_it()
     // A connect that fails gives its place back.
     drop(listener);
     for _ in 0..3 {
-        assert!(backend.connect(backend.place()).await.is_err());
+        assert!(backend.connect(backend.place(), PATIENCE).await.is_err());
     }
     assert!(backend.place().is_some());
 }
@@ -180,7 +180,7 @@ async fn pooled_connections_make_room_for_requests_of_other_workers() {
         Some(Some(Turn::Place(_)))
     ));
     assert_eq!(here.shard.connections.value(), 1, "one request, one place");
-    assert_eq!(local(&here.pooled(false).unwrap()), name);
+    assert_eq!(local(&plain(here.pooled(false).unwrap())), name);
 }
 
 #[tokio::test]
