@@ -22,6 +22,7 @@ mod sections;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod trusted;
 mod values;
 
 use std::path::Path;
@@ -29,10 +30,15 @@ use std::path::Path;
 pub use admin_address::AdminAddress;
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
+pub use listeners::{
+    CertificateFiles, Certificates, ClientCertificates, ListenAddress, Listener, ListenerTls,
+    Protocols, TlsVersion,
+};
 pub use meaning::*;
 pub use pool_tls::{KeyPairFiles, PoolProtocol, PoolTls};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
+pub use trusted::TrustedPeers;
 pub use values::{parse_backend, parse_isolation, parse_listen};
 
 pub(crate) use sections::{

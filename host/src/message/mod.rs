@@ -10,6 +10,7 @@ mod early;
 mod facts;
 mod fields;
 pub mod forwarded;
+pub mod grpc;
 mod lengths;
 pub mod names;
 pub mod path;

@@ -14,6 +14,7 @@ use super::refuse::refuse;
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::worker::Worker;
+use crate::config::Protocols;
 use crate::h1::{Arrival, RequestMeta, parse_request};
 use crate::net::{Buffer, IoEnd, ReadHalf, Wait};
 use crate::observe::Outcome;
@@ -57,8 +58,14 @@ impl Connection {
             if !self.wait().await {
                 return Some(Disposition::Finish);
             }
-            if self.served == 0 && self.may_speak_h2() && Box::pin(self.speaks_h2()).await {
-                return None;
+            if self.served == 0 && self.info.tls.is_none() {
+                let Protocols { http1, h2 } = self.entry.protocols;
+                if h2 && self.may_speak_h2() && Box::pin(self.speaks_h2()).await {
+                    return None;
+                }
+                if !http1 {
+                    return Some(Disposition::Close);
+                }
             }
             let worker = Rc::clone(&self.worker);
             let mut scratch = worker.scratch();

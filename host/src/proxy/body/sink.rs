@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Duplex;
+use super::ResponseLines;
 use super::h2_sink::H2Sink;
 use crate::config::HalfClose;
 use crate::h1::{
@@ -28,17 +29,6 @@ pub(in crate::proxy) enum MessageSink<'a> {
     H1(H1Sink<'a>),
     /// By HTTP/2.
     H2(H2Sink<'a>),
-}
-
-/// What the proxy adds to the head of a response.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::proxy) struct ResponseLines<'a> {
-    /// The value of `via`, with the line's end.
-    pub via: &'a [u8],
-    /// The value of `date`, if the response has none.
-    pub date: Option<&'a [u8]>,
-    /// What becomes of the client's connection, where its version does not say it.
-    pub connection: Option<&'static str>,
 }
 
 /// A message as HTTP/1.1 frames it.

@@ -13,8 +13,8 @@ const HEAD: usize = 9;
 const PREFACE: u32 = 24;
 /// This many bytes of content pay for a frame that brings nothing.
 const CONTENT: u32 = 1024;
-/// As many frames that bring nothing does a request pay for, and a frame that the client is sent: it
-/// may acknowledge it, open windows for it, and measure by it how far away we are.
+/// A request pays for this many frames that bring nothing, and so does each frame that the client is
+/// sent: it acknowledges them, opens windows, and measures how far away we are.
 const REQUEST: u64 = 8;
 const ANSWER: u64 = 4;
 /// What a client may do too often is forgiven at this rate.
