@@ -122,11 +122,6 @@ impl Streams {
             keep
         });
     }
-
-    #[cfg(test)]
-    pub(super) fn count(&self) -> usize {
-        self.connections.borrow().len()
-    }
 }
 
 impl Slot {
