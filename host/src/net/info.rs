@@ -58,8 +58,14 @@ impl TlsFacts {
     /// client asked for it, or the certificate is for it as well.
     pub fn covers(&self, host: &str) -> bool {
         let asked = self.server_name.as_deref();
-        asked.is_some_and(|name| host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case(name))
-            || self.certificate.as_ref().is_none_or(|names| names.covers(host))
+        asked.is_some_and(|name| {
+            host.strip_suffix('.')
+                .unwrap_or(host)
+                .eq_ignore_ascii_case(name)
+        }) || self
+            .certificate
+            .as_ref()
+            .is_none_or(|names| names.covers(host))
     }
 }
 

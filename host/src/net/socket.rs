@@ -193,4 +193,3 @@ impl AsFd for Socket<'_> {
         self.descriptor()
     }
 }
-

@@ -89,10 +89,7 @@ async fn finish(below: Below, connection: Connection) -> Result<TlsStream, Hands
 }
 
 /// Sends the reason, as far as the socket takes it.
-fn alert(
-    socket: Socket<'_>,
-    (error, mut alert): (rustls::Error, AcceptedAlert),
-) -> HandshakeError {
+fn alert(socket: Socket<'_>, (error, mut alert): (rustls::Error, AcceptedAlert)) -> HandshakeError {
     let _ = alert.write(&mut Try(socket));
     end(socket);
     HandshakeError::Tls(error)

@@ -21,7 +21,9 @@ pub(super) fn offer() -> Offer {
 }
 
 pub(super) fn acceptor(offer: Offer, certificates: &[Certificate]) -> Acceptor {
-    Acceptor::new(Arc::new(CertificateStore::new(offer, certificates).unwrap()))
+    Acceptor::new(Arc::new(
+        CertificateStore::new(offer, certificates).unwrap(),
+    ))
 }
 
 /// A client that trusts these certificates.
