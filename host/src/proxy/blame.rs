@@ -34,6 +34,7 @@ pub(super) fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome
         ExchangeEnd::Reset if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
         ExchangeEnd::Closed | ExchangeEnd::Reset => AttemptOutcome::Closed,
         ExchangeEnd::Unprocessed => AttemptOutcome::Unprocessed,
+        ExchangeEnd::Refused => AttemptOutcome::Refused,
         ExchangeEnd::Local(local) => match &**local {
             LocalReply::Reply { .. } | LocalReply::Options | LocalReply::Page { .. } => {
                 AttemptOutcome::Replaced
@@ -163,6 +164,7 @@ mod tests {
                 SLOW_CLIENT,
                 AttemptOutcome::Unprocessed,
             ),
+            (ExchangeEnd::Refused, REUSED, AttemptOutcome::Refused),
             (ExchangeEnd::Closed, REUSED, AttemptOutcome::Stale),
             (
                 ExchangeEnd::Closed,

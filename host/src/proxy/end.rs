@@ -22,8 +22,10 @@ pub(super) enum ExchangeEnd {
     Closed,
     /// The backend broke the request off before the response began, and kept its connection.
     Reset,
-    /// The backend has said that it did not process the request.
+    /// The backend has said that it did not process the request, since its connection ends.
     Unprocessed,
+    /// The backend has said that it did not process the request, and kept its connection.
+    Refused,
     /// The client gets this in place of the response.
     Local(Box<LocalReply>),
     /// The response ended in the middle, after its head went out.
@@ -61,7 +63,7 @@ pub(super) fn stream_end(error: &h2::Error) -> ExchangeEnd {
     match error {
         // What it announces it has processed waits on; this stream is beyond that.
         e if e.is_go_away() && e.is_remote() => ExchangeEnd::Unprocessed,
-        e if refused && !e.is_library() => ExchangeEnd::Unprocessed,
+        e if refused && !e.is_library() => ExchangeEnd::Refused,
         e if e.is_reset() && e.is_remote() => ExchangeEnd::Reset,
         e if e.is_reset() => bad(Malformed::Stream),
         _ => ExchangeEnd::Closed,

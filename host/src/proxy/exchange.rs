@@ -207,7 +207,7 @@ impl Exchange<'_> {
 
     /// Whether another attempt may follow one with this outcome.
     fn may_try_again(&self, outcome: AttemptOutcome, last: Option<AttemptOutcome>) -> bool {
-        if outcome == AttemptOutcome::Unprocessed {
+        if outcome.is_unprocessed() {
             return self.may_resend();
         }
         // A client that two backends did not want to wait for is no third one's business.
@@ -290,7 +290,8 @@ fn exhausted(pool: &WorkerPool, last: Option<AttemptOutcome>) -> Refusal {
             pool.shard.refused.increment();
             Refusal::Busy
         }
-        Some(AttemptOutcome::OutOfResources | AttemptOutcome::Unprocessed) => Refusal::NoBackend,
+        Some(AttemptOutcome::OutOfResources) => Refusal::NoBackend,
+        Some(outcome) if outcome.is_unprocessed() => Refusal::NoBackend,
         _ => Refusal::Unreachable,
     }
 }

@@ -153,6 +153,7 @@ impl Exchange<'_> {
     fn may_start_anew(&self, outcome: AttemptOutcome) -> bool {
         let may = match outcome {
             AttemptOutcome::Unprocessed => self.may_resend(),
+            AttemptOutcome::Refused => false,
             outcome => outcome.failure() == Failure::Closed && self.may_repeat(),
         };
         may && !self.fresh

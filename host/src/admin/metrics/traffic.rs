@@ -199,6 +199,12 @@ impl Snapshot {
             None,
             each(|b| b.connections),
         )?;
+        out.counter(
+            "backend_handshake_failures",
+            "Connections to a backend that failed in the TLS handshake or by their protocol",
+            None,
+            each(|b| b.handshake_failures),
+        )?;
         out.gauge(
             "backend_healthy",
             "1 if no worker has ejected the backend",
