@@ -72,7 +72,9 @@ fn what_does_not_speak_http2_gets_no_request_and_the_log_says_why() {
         let mut seen = Vec::new();
         for _ in 0..2 {
             let (mut stream, _) = plain.accept().unwrap();
-            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                .unwrap();
             let _ = stream.read_to_end(&mut seen);
         }
         seen
@@ -81,13 +83,17 @@ fn what_does_not_speak_http2_gets_no_request_and_the_log_says_why() {
     let answer = proxy.ask(post("never sent"));
     assert_eq!(answer.status, 502, "{}", answer.text());
     let said = proxy.stderr.find(|line| {
-        line.contains("does not speak HTTP/2").then(|| line.to_owned())
+        line.contains("does not speak HTTP/2")
+            .then(|| line.to_owned())
     });
     assert!(said.unwrap().contains(&address.to_string()));
     let seen = answering.join().unwrap();
     assert!(!seen.windows(5).any(|bytes| bytes == b"never"));
     let stats = proxy.stats();
-    assert_eq!(stats["backends"][address.to_string()]["handshake_failures"], 2);
+    assert_eq!(
+        stats["backends"][address.to_string()]["handshake_failures"],
+        2
+    );
 }
 
 #[test]

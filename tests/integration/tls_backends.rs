@@ -32,7 +32,10 @@ fn post(path: &str, body: &[u8]) -> Vec<u8> {
 
 /// A backend with a certificate of this authority for localhost.
 fn localhost(authority: &Authority) -> TlsBackend {
-    TlsBackend::start(Authority::server(&authority.sign(&["localhost"]), &[HTTP11]))
+    TlsBackend::start(Authority::server(
+        &authority.sign(&["localhost"]),
+        &[HTTP11],
+    ))
 }
 
 fn at(backend: &TlsBackend) -> String {
@@ -51,14 +54,19 @@ fn a_backend_that_proves_its_name_is_spoken_to_on_one_connection_after_the_other
         assert_eq!(proxy.ask(post("/", body.as_bytes())).text(), body);
     }
     assert_eq!(backend.handshakes(), (1, 0, 0), "the connection is kept");
-    let body: Vec<u8> = (0..3_000_000u32).map(|n| (n * 11 + n / 253) as u8).collect();
+    let body: Vec<u8> = (0..3_000_000u32)
+        .map(|n| (n * 11 + n / 253) as u8)
+        .collect();
     assert!(proxy.ask(post("/", &body)).body == body);
     // A session that was closed is resumed.
     for _ in 0..3 {
         assert_eq!(proxy.ask(post("/last", b"x")).text(), "x");
     }
     let (full, resumed, failed) = backend.handshakes();
-    assert!(full == 1 && resumed > 0 && failed == 0, "{full} {resumed} {failed}");
+    assert!(
+        full == 1 && resumed > 0 && failed == 0,
+        "{full} {resumed} {failed}"
+    );
 }
 
 #[test]
@@ -73,7 +81,9 @@ fn a_backend_that_does_not_prove_its_name_gets_no_request_and_the_log_says_why()
         let proxy = proxy(&at(&backend), CA, &[("ca.pem", &authority.pem)]);
         let answer = proxy.ask(post("/", b"secret"));
         assert_eq!(answer.status, 502, "{words}");
-        let said = proxy.stderr.find(|line| line.contains(words).then(|| line.to_owned()));
+        let said = proxy
+            .stderr
+            .find(|line| line.contains(words).then(|| line.to_owned()));
         let said = said.unwrap_or_else(|| panic!("{words}: {}", proxy.stderr.text()));
         assert!(said.contains("localhost"), "{said}");
         let address = backend.address().to_string();
@@ -105,7 +115,9 @@ fn an_insecure_pool_takes_any_certificate_and_warns() {
     let backend = localhost(&Authority::new());
     let proxy = proxy(&at(&backend), "tls = { insecure = true }", &[]);
     assert_eq!(proxy.ask(post("/", b"x")).text(), "x");
-    let warned = proxy.stderr.find(|l| l.contains("any certificate is taken").then_some(()));
+    let warned = proxy
+        .stderr
+        .find(|l| l.contains("any certificate is taken").then_some(()));
     assert!(warned.is_some(), "{}", proxy.stderr.text());
 }
 
@@ -167,18 +179,24 @@ fn pools_that_reach_an_address_in_different_ways_share_neither_connections_nor_h
     let stats = proxy.stats();
     let labels: Vec<&String> = stats["backends"].as_object().unwrap().keys().collect();
     assert_eq!(labels.len(), 2, "{labels:?}");
-    let healthy = labels.iter().filter(|l| stats["backends"][**l]["healthy"] == true);
+    let healthy = labels
+        .iter()
+        .filter(|l| stats["backends"][**l]["healthy"] == true);
     assert_eq!(healthy.count(), 1, "{stats:#}");
 }
 
 /// A backend that speaks HTTP/2 over TLS.
 fn multiplexed(certificate: &KeyAndCertificate, alpn: &[&[u8]]) -> StreamBackend {
     let config = Arc::new(Authority::server(certificate, alpn));
-    StreamBackend::with(Builder::new(), Some(TlsAcceptor::from(config)), |mut call| async move {
-        let scheme = call.request.uri().scheme_str().unwrap().to_owned();
-        let (body, _) = call.read().await.unwrap();
-        call.answer_now([scheme.into_bytes(), body].concat());
-    })
+    StreamBackend::with(
+        Builder::new(),
+        Some(TlsAcceptor::from(config)),
+        |mut call| async move {
+            let scheme = call.request.uri().scheme_str().unwrap().to_owned();
+            let (body, _) = call.read().await.unwrap();
+            call.answer_now([scheme.into_bytes(), body].concat());
+        },
+    )
 }
 
 #[test]
@@ -200,7 +218,9 @@ fn http2_is_agreed_to_in_the_handshake_or_there_is_no_connection() {
     let old = TlsBackend::start(Authority::server(&certificate, &[]));
     let never = proxy(&at(&old), &format!("protocol = \"h2\"\n{CA}"), &files);
     assert_eq!(never.ask(post("/", b"x")).status, 502);
-    let said = never.stderr.find(|l| l.contains("does not agree to HTTP/2").then_some(()));
+    let said = never
+        .stderr
+        .find(|l| l.contains("does not agree to HTTP/2").then_some(()));
     assert!(said.is_some(), "{}", never.stderr.text());
 }
 
@@ -213,7 +233,11 @@ fn what_a_backend_agrees_to_is_spoken_where_either_will_do() {
     for _ in 0..4 {
         assert_eq!(proxy.ask(post("/", b"x")).text(), "x");
     }
-    assert_eq!(backend.handshakes(), (1, 0, 0), "the first connection is used as well");
+    assert_eq!(
+        backend.handshakes(),
+        (1, 0, 0),
+        "the first connection is used as well"
+    );
 }
 
 #[test]
@@ -229,7 +253,10 @@ fn files_that_can_not_be_used_are_errors_that_name_file_and_pool() {
         ("ca = \"none.pem\"", "none.pem can't be read: No such file"),
         ("ca = \"text.pem\"", "text.pem has no certificate"),
         ("ca = \"other.key\"", "other.key has no certificate"),
-        ("client-certificate = \"own.pem\"", "own.pem has no private key"),
+        (
+            "client-certificate = \"own.pem\"",
+            "own.pem has no private key",
+        ),
         (
             "client-certificate = { certificate = \"own.pem\", key = \"other.key\" }",
             "own.pem does not go with the key in",
@@ -243,7 +270,10 @@ fn files_that_can_not_be_used_are_errors_that_name_file_and_pool() {
             let exit = waypost([command, "--config", "waypost.toml"], scratch.path());
             assert!(exit.code != Some(0), "{command} {tls}");
             let said = format!("{}{}", exit.stdout, exit.stderr);
-            assert!(said.contains("pool \"api\"") && said.contains(words), "{said}");
+            assert!(
+                said.contains("pool \"api\"") && said.contains(words),
+                "{said}"
+            );
         }
     }
 }

@@ -16,6 +16,7 @@ mod listeners;
 mod meaning;
 mod pool_tls;
 mod pools;
+mod reach;
 mod record;
 mod resolve;
 mod sections;
@@ -35,7 +36,7 @@ pub use listeners::{
     Protocols, TlsVersion,
 };
 pub use meaning::*;
-pub use pool_tls::{KeyPairFiles, PoolProtocol, PoolTls};
+pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
 pub use trusted::TrustedPeers;

@@ -101,7 +101,8 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
     }
 }
 
-/// Addresses, or tables with an address each. One alone counts as a list. `tls` is that of the pool.
+/// Addresses, or tables with an address each. One alone counts as a list. `tls` is that of the
+/// pool.
 pub(super) fn backends(node: Node, tls: Option<&PoolTls>, findings: &mut Findings) -> Vec<Backend> {
     let place = node.place.clone();
     let nodes = node.one_or_many();

@@ -252,7 +252,10 @@ mod tests {
         let long = "x".repeat(200);
         for (fields, reason) in [
             (&[("connection", "x")][..], Malformed::ConnectionField),
-            (&[("transfer-encoding", "chunked")], Malformed::ConnectionField),
+            (
+                &[("transfer-encoding", "chunked")],
+                Malformed::ConnectionField,
+            ),
             (&[("content-length", "x")], Malformed::ContentLength),
             (
                 &[("content-length", "1"), ("content-length", "2")],

@@ -28,11 +28,7 @@ pub(super) fn append_all(map: &mut HeaderMap, fields: &Fields) {
 }
 
 /// Appends the fields whose names fit.
-pub(super) fn append_some(
-    map: &mut HeaderMap,
-    fields: &Fields,
-    fits: impl Fn(&[u8]) -> bool,
-) {
+pub(super) fn append_some(map: &mut HeaderMap, fields: &Fields, fits: impl Fn(&[u8]) -> bool) {
     let length = fields.iter().map(|(_, value)| value.len()).sum();
     let mut values = BytesMut::with_capacity(length);
     fields.iter().for_each(|(_, v)| values.extend_from_slice(v));

@@ -14,27 +14,23 @@ use super::context::{RequestContext, Target};
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT, refused};
 use super::exchange::{Attempted, Exchange};
-use super::h2::BackendStream;
-use super::lease;
 use super::presence::Presence;
 use super::refusal::Refusal;
-use super::settings::Settings;
 use super::slow::{Holder, Holding};
+use super::upward::Upward;
 use super::worker::Worker;
 use crate::config::Timeouts;
-use crate::h2::{self, RequestExtras};
 use crate::message::{BodyLength, Edited, Fields, Version};
-use crate::net::{Buffer, IoEnd, Timer, Wait};
+use crate::net::{Buffer, IoEnd, Wait};
 use crate::policy::ByteRange;
 use crate::upstream::{
-    AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Failure, Lease, Slot,
-    WorkerEndpoint,
+    AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
 };
 
 /// What is decided about an exchange before its first byte is sent.
-struct Plan {
+pub(super) struct Plan {
     /// The length of the body, if all of it is there and none of it was sent before.
-    in_hand: Option<usize>,
+    pub in_hand: Option<usize>,
     /// Whether the client's connection may carry another request.
     keep_alive: bool,
     /// Whether the backend is passed the client's expectation.
@@ -75,34 +71,6 @@ impl<'a> Request<'a> {
             },
         });
         (body, &mut self.sink)
-    }
-}
-
-/// What carries a request to its backend, and the response back.
-enum Upward<'a> {
-    Connection(&'a mut Upstream, &'a mut Buffer),
-    Stream(&'a mut BackendStream),
-}
-
-impl<'a> Upward<'a> {
-    #[inline]
-    fn open(
-        self,
-        with: (&'a Worker, &Settings),
-        timer: &'a Timer,
-        up: &'a mut Vec<u8>,
-        duplex: &'a Duplex,
-    ) -> (MessageReader<'a>, MessageSink<'a>) {
-        match self {
-            Self::Connection(connection, buffer) => {
-                let (reader, sink) = lease::open(with, timer, connection, buffer, up, duplex);
-                (MessageReader::H1(reader), sink)
-            }
-            Self::Stream(stream) => {
-                let (reader, sink) = stream.split(with, timer, duplex);
-                (MessageReader::H2(reader), sink)
-            }
-        }
     }
 }
 
@@ -218,54 +186,8 @@ impl Exchange<'_> {
         self.ended(end, duplex.status(), uploaded, outcome)
     }
 
-    /// Sends the request on a stream and the response back.
-    async fn forward_by_stream(
-        &mut self,
-        to: Target<'_>,
-        mut lease: Lease<'_>,
-        slot: Slot,
-    ) -> Attempted {
-        lease.begin();
-        let (waited, reused) = (self.client.timer().moved.waited.get(), slot.reused);
-        let (plan, duplex) = self.plan(to);
-        let end = match self.open_to_backend(to, slot, &plan) {
-            Ok(mut stream) => {
-                let upward = Upward::Stream(&mut stream);
-                self.converse_by(to, upward, &plan, &duplex).await
-            }
-            Err(end) => end,
-        };
-        let known = self.circumstances(to.context.worker, reused, &duplex, waited);
-        let outcome = blame::outcome(&end, known);
-        lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
-        self.settle(to.endpoint, &plan, &duplex);
-        let uploaded = duplex.stage() == Stage::Whole;
-        self.ended(end, duplex.status(), uploaded, outcome)
-    }
-
-    /// Opens a stream with the request's head.
-    fn open_to_backend(
-        &self,
-        to: Target<'_>,
-        slot: Slot,
-        plan: &Plan,
-    ) -> Result<BackendStream, ExchangeEnd> {
-        let head = &self.scratch.head;
-        let extras = RequestExtras {
-            length: match upstream_length(self.facts.body, &head.method) {
-                BodyLength::Known(n) => Some(n),
-                BodyLength::None | BodyLength::Unknown => None,
-            },
-            host: &to.endpoint.name,
-            is_secure: to.endpoint.is_secure(),
-        };
-        let head = h2::request(head, extras).map_err(|e| refused(Refusal::Malformed(e)))?;
-        let is_end = plan.in_hand == Some(0);
-        BackendStream::open(slot, head, is_end).map_err(|_| ExchangeEnd::Unprocessed)
-    }
-
     /// The facts about an attempt that has ended, from when on nothing is waited for.
-    fn circumstances(
+    pub(super) fn circumstances(
         &self,
         worker: &Worker,
         reused: bool,
@@ -295,7 +217,7 @@ impl Exchange<'_> {
     }
 
     /// Settles how the request is sent.
-    fn plan(&mut self, to: Target<'_>) -> (Plan, Duplex) {
+    pub(super) fn plan(&mut self, to: Target<'_>) -> (Plan, Duplex) {
         let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
         let length = self.facts.body;
         if in_hand.is_none() && self.progress.is_none() {
@@ -342,8 +264,9 @@ impl Exchange<'_> {
         self.converse_by(to, upward, plan, duplex).await
     }
 
+    /// The same, whatever carries it.
     #[inline]
-    async fn converse_by(
+    pub(super) async fn converse_by(
         &mut self,
         to: Target<'_>,
         upward: Upward<'_>,
@@ -421,7 +344,7 @@ impl Exchange<'_> {
     }
 
     /// What an exchange leaves behind for the next attempt, or the next request.
-    fn settle(&mut self, endpoint: &WorkerEndpoint, plan: &Plan, duplex: &Duplex) {
+    pub(super) fn settle(&mut self, endpoint: &WorkerEndpoint, plan: &Plan, duplex: &Duplex) {
         if duplex.is_answered()
             && let Some(n) = plan.in_hand
         {
@@ -442,7 +365,7 @@ impl Exchange<'_> {
 }
 
 /// A request that could have a body says that it has none (RFC 9110 section 8.6).
-fn upstream_length(length: BodyLength, method: &Method) -> BodyLength {
+pub(super) fn upstream_length(length: BodyLength, method: &Method) -> BodyLength {
     match length {
         BodyLength::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
             BodyLength::Known(0)

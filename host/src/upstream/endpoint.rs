@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::health::{WorkerHealth, microseconds};
-use super::opening::Opened;
 use super::places::{self, Place, Places, Queue, SlowPlace};
 use super::streams::{Slot, Streams};
-use super::{AttemptOutcome, Endpoint, EndpointId, Protocol};
+use super::{Endpoint, EndpointId, Protocol};
 use crate::net::Stream;
 use crate::net::tls::Connector;
 use crate::stats::{BackendShard, Stats, WorkerShard};
@@ -44,7 +43,7 @@ pub struct WorkerEndpoint {
     /// The host that the operator wrote.
     pub(super) server_name: Arc<str>,
     /// Connections of HTTP/2.
-    pub(super) streams: Streams,
+    pub(super) streams: Rc<Streams>,
     /// Where the endpoint chooses the protocol: it chose HTTP/1.1 last.
     pub(super) speaks_http11: Cell<bool>,
     /// The worker's counters.
@@ -115,7 +114,7 @@ impl WorkerEndpoint {
             protocol: endpoint.protocol,
             tls: endpoint.tls.clone(),
             server_name: Arc::clone(&endpoint.server_name),
-            streams: Streams::new(endpoint.streams),
+            streams: Rc::new(Streams::new(endpoint.streams)),
             speaks_http11: Cell::new(false),
             worker: Arc::clone(&stats.workers()[worker]),
             clock: stats.started(),
@@ -146,7 +145,7 @@ impl WorkerEndpoint {
         match self.pooled_connection(certain) {
             Some(connection) => Some(Carrier::H1(connection)),
             None if self.protocol == Protocol::Http11 => None,
-            None => self.streams.take(self).ok().map(Carrier::H2),
+            None => self.streams.take().ok().map(Carrier::H2),
         }
     }
 
@@ -247,35 +246,6 @@ impl WorkerEndpoint {
             if let Some(places) = &self.places {
                 places.unpooled();
             }
-        }
-    }
-
-    /// A new connection, or a stream of one. The caller limits the time; `patience` is for making
-    /// a connection that others wait for as well.
-    pub(super) async fn connect(
-        self: &Rc<Self>,
-        place: Option<Place>,
-        patience: Duration,
-    ) -> Result<Carrier, AttemptOutcome> {
-        if self.has_streams() {
-            if let Some(slot) = self.stream(patience).await? {
-                return Ok(Carrier::H2(slot));
-            }
-            if let Some(connection) = self.pooled_connection(false) {
-                return Ok(Carrier::H1(connection));
-            }
-        }
-        match self.open().await {
-            Ok(Opened::Plain(stream)) => {
-                let connection = Connection::new(self, stream, false, place);
-                Ok(Carrier::H1(connection))
-            }
-            Ok(Opened::Multiplexed(connection)) => {
-                self.keep_multiplexed(&connection);
-                let slot = self.streams.take(self);
-                slot.map(Carrier::H2).map_err(|_| AttemptOutcome::NoPlace)
-            }
-            Err(unopened) => Err(self.outcome_of(unopened)),
         }
     }
 

@@ -18,8 +18,8 @@ use crate::net::tls::{Connector, ConnectorId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolId(u32);
 
-/// An endpoint, by its address, its protocol and its TLS settings. Pools that reach the same address
-/// in the same way share it.
+/// An endpoint, by its address, its protocol and its TLS settings. Pools that reach the same
+/// address in the same way share it.
 ///
 /// The contract knows endpoints as *backends*, by their position in the list of one pool that the
 /// policy was given; [`super::WorkerPool::lease`] translates.

@@ -55,8 +55,8 @@ impl<'p> Lease<'p> {
         self.position
     }
 
-    /// A pooled connection, the most recently used first, as it is the least likely to be closed; or
-    /// a stream of a connection that is there.
+    /// A pooled connection, the most recently used first, as it is the least likely to be closed.
+    /// Or a stream of a connection that is there.
     ///
     /// A connection that has ended, or on which the backend has sent unrequested bytes, is skipped.
     /// `certain` looks at the socket itself rather than at what the last poll saw: one more system

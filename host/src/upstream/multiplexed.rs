@@ -2,24 +2,21 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, SendStream};
 use http::Request;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::spawn_local;
-use tokio::time::{Sleep, sleep};
 
-use super::Slot;
+use super::resets::{Resets, poll_resets, poll_timer};
+use super::watched::{Liveness, Watched};
 use crate::net::Stream;
 use crate::stats::{BackendShard, WorkerShard};
 
@@ -38,14 +35,10 @@ const SEND_BUFFER: usize = 128 * 1024;
 const MAX_HEAD: u32 = 64 * 1024;
 /// Streams that ended early and of which frames may be under way.
 const RESETS: usize = 1_024;
-/// How many resets an endpoint gets at once, and how long it has peace after each further one. Many
-/// servers take more than 20 at once for an attack.
-const RESET_BURST: u32 = 16;
-const RESET_PAUSE: Duration = Duration::from_millis(5);
 /// How long the answer to a ping may take, in milliseconds.
 const PONG: u64 = 10_000;
-/// How many times longer each further wait for a silent endpoint is, in powers of two, and how often
-/// it grows. Servers of gRPC take frequent pings for an attack.
+/// How many times longer each further wait for a silent endpoint is, in powers of two, and how
+/// often it grows. Servers of gRPC take frequent pings for an attack.
 const PING_GROWTH: u32 = 2;
 const PING_STEPS: u32 = 2;
 /// How long an endpoint may take to let a connection go that has no stream any more.
@@ -66,19 +59,6 @@ pub(super) struct Multiplexed {
     shard: Arc<BackendShard>,
 }
 
-/// What the connection's task and its socket note.
-#[derive(Debug, Default)]
-struct Liveness {
-    /// Bytes have come since the last look.
-    heard: Cell<bool>,
-    /// The connection has ended.
-    ended: Cell<bool>,
-    /// It is to end at once: it is dead.
-    cut: Cell<bool>,
-    /// Of the connection's task.
-    waker: RefCell<Option<Waker>>,
-}
-
 /// What the sweep knows of a connection. Times are milliseconds of the worker's clock.
 #[derive(Debug, Clone, Copy, Default)]
 struct Looked {
@@ -90,21 +70,6 @@ struct Looked {
     asked: Option<u64>,
     /// How often it has answered since something else came.
     answers: u32,
-}
-
-/// What is left of streams that ended early, until the endpoint can bear to learn of it.
-#[derive(Default)]
-struct Resets {
-    left: VecDeque<(Box<dyn Any>, Slot)>,
-    /// When the next one may be sent, if resets came closely one after the other.
-    free_at: Option<Instant>,
-}
-
-/// A socket whose bytes are counted.
-struct Watched {
-    stream: Stream,
-    alive: Rc<Liveness>,
-    worker: Arc<WorkerShard>,
 }
 
 impl Multiplexed {
@@ -161,7 +126,9 @@ impl Multiplexed {
     /// How many streams it may have at a time.
     fn limit(&self) -> usize {
         let send = self.send.borrow();
-        let of_endpoint = send.as_ref().map_or(0, SendRequest::current_max_send_streams);
+        let of_endpoint = send
+            .as_ref()
+            .map_or(0, SendRequest::current_max_send_streams);
         of_endpoint.min(MOST_STREAMS)
     }
 
@@ -192,6 +159,36 @@ impl Multiplexed {
     pub(super) fn leave(&self) {
         self.open.set(self.open.get() - 1);
         self.alive.wake();
+    }
+
+    /// Opens a stream with this head.
+    ///
+    /// # Errors
+    ///
+    /// It takes no more streams: nothing was sent.
+    pub(super) fn request(
+        &self,
+        head: Request<()>,
+        is_end: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        match &mut *self.send.borrow_mut() {
+            Some(send) => send.send_request(head, is_end),
+            None => Err(h2::Reason::REFUSED_STREAM.into()),
+        }
+    }
+
+    /// An exchange has ended before its stream, which is reset when what is left of it is dropped.
+    pub(super) fn abandon(&self, left: Box<dyn Any>) {
+        if self.alive.ended.get() {
+            return;
+        }
+        let mut resets = self.resets.borrow_mut();
+        let at_once = resets.add(left, Instant::now());
+        drop(resets);
+        match at_once {
+            Some(left) => drop(left),
+            None => self.alive.wake(),
+        }
     }
 
     /// Opens no more streams, and ends with the last one.
@@ -225,7 +222,10 @@ impl Multiplexed {
             }
         }
         let silent = *looked.silent.get_or_insert(now);
-        if looked.asked.is_some_and(|asked| now >= asked.saturating_add(PONG)) {
+        if looked
+            .asked
+            .is_some_and(|asked| now >= asked.saturating_add(PONG))
+        {
             self.cut();
             return false;
         }
@@ -260,64 +260,6 @@ impl Multiplexed {
     }
 }
 
-impl Slot {
-    /// Opens the stream with this head.
-    ///
-    /// # Errors
-    ///
-    /// The connection takes no more streams: nothing was sent.
-    pub fn open(
-        &self,
-        head: Request<()>,
-        is_end: bool,
-    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
-        let mut send = self.connection().send.borrow_mut();
-        match &mut *send {
-            Some(send) => send.send_request(head, is_end),
-            None => Err(h2::Reason::REFUSED_STREAM.into()),
-        }
-    }
-
-    /// The exchange has ended before its stream: `left` is what holds the stream, which is reset
-    /// when that is dropped. That is now, or a little later if the endpoint was sent many resets.
-    pub fn abandon(self, left: Box<dyn Any>) {
-        let connection = Rc::clone(self.connection());
-        let mut resets = connection.resets.borrow_mut();
-        if resets.may_send(Instant::now()) && !connection.alive.ended.get() {
-            drop(resets);
-            drop(left);
-            return;
-        }
-        if !connection.alive.ended.get() {
-            resets.left.push_back((left, self));
-            connection.alive.wake();
-        }
-    }
-}
-
-impl Resets {
-    /// Whether a reset may be sent now, if none waits.
-    fn may_send(&mut self, now: Instant) -> bool {
-        if !self.left.is_empty() {
-            return false;
-        }
-        let free_at = self.free_at.filter(|free_at| *free_at > now).unwrap_or(now);
-        if free_at.duration_since(now) >= RESET_PAUSE * RESET_BURST {
-            return false;
-        }
-        self.free_at = Some(free_at + RESET_PAUSE);
-        true
-    }
-}
-
-impl std::fmt::Debug for Resets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Resets")
-            .field("left", &self.left.len())
-            .finish_non_exhaustive()
-    }
-}
-
 fn builder() -> Builder {
     let mut builder = Builder::new();
     builder
@@ -342,7 +284,7 @@ async fn drive(connection: Connection<Watched, Bytes>, of: Rc<Multiplexed>) {
         if of.alive.cut.get() || connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        of.poll_resets(cx, &mut pause);
+        poll_resets(&of.resets, cx, &mut pause);
         if of.open.get() > 0 || of.send.borrow().is_some() {
             goodbye = None;
             return Poll::Pending;
@@ -350,46 +292,6 @@ async fn drive(connection: Connection<Watched, Bytes>, of: Rc<Multiplexed>) {
         poll_timer(&mut goodbye, GOODBYE, cx)
     })
     .await;
-}
-
-impl Multiplexed {
-    /// Sends resets that wait, one after each pause.
-    fn poll_resets(&self, cx: &mut Context<'_>, pause: &mut Option<Pin<Box<Sleep>>>) {
-        while !self.resets.borrow().left.is_empty() {
-            if poll_timer(pause, RESET_PAUSE, cx).is_pending() {
-                return;
-            }
-            *pause = None;
-            // Dropped here, and not while it is borrowed.
-            let first = self.resets.borrow_mut().left.pop_front();
-            drop(first);
-        }
-    }
-}
-
-/// Waits so long from the first time.
-fn poll_timer(
-    timer: &mut Option<Pin<Box<Sleep>>>,
-    patience: Duration,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
-    let timer = timer.get_or_insert_with(|| Box::pin(sleep(patience)));
-    timer.as_mut().poll(cx)
-}
-
-impl Liveness {
-    fn remember(&self, waker: &Waker) {
-        let mut remembered = self.waker.borrow_mut();
-        if !remembered.as_ref().is_some_and(|w| w.will_wake(waker)) {
-            *remembered = Some(waker.clone());
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
-    }
 }
 
 /// Notes the end of a connection, however its task ends.
@@ -401,7 +303,7 @@ impl Drop for Ended<'_> {
         self.0.alive.waker.take();
         self.0.send.take();
         self.0.shard.connections.decrement();
-        let left = std::mem::take(&mut self.0.resets.borrow_mut().left);
+        let left = self.0.resets.take();
         drop(left);
     }
 }
@@ -424,57 +326,5 @@ impl Drop for CloseUnless<'_> {
         if let Some(connection) = self.0 {
             connection.cut();
         }
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = into.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, into))?;
-        this.alive.heard.set(true);
-        let n = into.filled().len() - before;
-        this.worker.bytes_from_backends.add(n as u64);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let n = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
-        this.worker.bytes_to_backends.add(n as u64);
-        Poll::Ready(Ok(n))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let n = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, pieces))?;
-        this.worker.bytes_to_backends.add(n as u64);
-        Poll::Ready(Ok(n))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

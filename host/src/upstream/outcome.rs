@@ -41,7 +41,7 @@ pub enum AttemptOutcome {
     Closed,
     /// The same, while it waited for a client that sends its request slowly.
     ClosedOnSlowClient,
-    /// It has said that it did not process the request, because it takes no more on this connection.
+    /// It has said that it did not process the request, because its connection ends.
     Unprocessed,
     /// It has said that it did not process the request, because it takes no more for now.
     Refused,

@@ -2,17 +2,21 @@
 //!
 //! One connection carries all requests, up to the number of streams that the endpoint allows on it;
 //! only then there is another. However many requests wait for a connection, one is made at a time
-//! ([`super::opening`]), and all of them wait for that one.
+//! ([`super::connect`]), and all of them wait for that one.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
 
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::ResponseFuture;
+use http::Request;
 use tokio::sync::Notify;
 
+use super::StreamRules;
 use super::multiplexed::Multiplexed;
 use super::opening::Opening;
-use super::{AttemptOutcome, StreamRules, WorkerEndpoint};
 
 /// The connections of HTTP/2 to one endpoint.
 #[derive(Debug)]
@@ -25,12 +29,14 @@ pub(super) struct Streams {
     freed: Notify,
     /// How many do.
     waiting: Cell<usize>,
+    /// No connection is kept for later requests any more.
+    retired: Cell<bool>,
 }
 
 /// The right to one stream: it counts from when it is given until it is dropped.
 #[derive(Debug)]
 pub struct Slot {
-    endpoint: Rc<WorkerEndpoint>,
+    streams: Rc<Streams>,
     connection: Rc<Multiplexed>,
     /// Whether the connection has carried a request before.
     pub reused: bool,
@@ -53,18 +59,19 @@ impl Streams {
             opening: RefCell::default(),
             freed: Notify::new(),
             waiting: Cell::new(0),
+            retired: Cell::new(false),
         }
     }
 
     /// A stream of a connection that is there. The first that has room: what is not needed any more
     /// becomes idle, and is closed.
-    pub(super) fn take(&self, endpoint: &Rc<WorkerEndpoint>) -> Result<Slot, NoStream> {
+    pub(super) fn take(self: &Rc<Self>) -> Result<Slot, NoStream> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| connection.is_usable());
         for connection in &*connections {
             if let Some(reused) = connection.occupy() {
                 return Ok(Slot {
-                    endpoint: Rc::clone(endpoint),
+                    streams: Rc::clone(self),
                     connection: Rc::clone(connection),
                     reused,
                 });
@@ -103,8 +110,17 @@ impl Streams {
         Some(())
     }
 
+    /// Whether the newest connection has no stream in use, and no room for one.
+    pub(super) fn allows_none(&self) -> bool {
+        let connections = self.connections.borrow();
+        connections
+            .last()
+            .is_some_and(|newest| newest.allows_none())
+    }
+
     /// Closes all connections once their streams have ended.
     pub(super) fn retire(&self) {
+        self.retired.set(true);
         for connection in self.connections.take() {
             connection.close();
         }
@@ -125,56 +141,35 @@ impl Streams {
 }
 
 impl Slot {
-    /// The connection that carries the stream.
-    pub(super) fn connection(&self) -> &Rc<Multiplexed> {
-        &self.connection
+    /// Opens the stream with this head.
+    ///
+    /// # Errors
+    ///
+    /// The connection takes no more streams: nothing was sent.
+    pub fn open(
+        &self,
+        head: Request<()>,
+        is_end: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        self.connection.request(head, is_end)
     }
 
+    /// The exchange has ended before its stream: `left` is what holds the stream, which is reset
+    /// when that is dropped. That is now, or a little later if the endpoint was sent many resets.
+    pub fn abandon(self, left: Box<dyn Any>) {
+        let connection = Rc::clone(&self.connection);
+        // The stream counts until it is reset.
+        connection.abandon(Box::new((left, self)));
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.connection.leave();
-        let streams = &self.endpoint.streams;
-        streams.freed.notify_one();
-        if self.endpoint.retired.get() {
-            streams.retire();
+        self.streams.freed.notify_one();
+        if self.streams.retired.get() {
+            self.streams.retire();
         }
-    }
-}
-
-impl WorkerEndpoint {
-    /// A stream of a connection, which is made if there is none; `None` in place of a stream if the
-    /// endpoint turns out to speak HTTP/1.1. The caller limits the time.
-    pub(super) async fn stream(
-        self: &Rc<Self>,
-        patience: Duration,
-    ) -> Result<Option<Slot>, AttemptOutcome> {
-        let mut has_opened = false;
-        loop {
-            match self.streams.take(self) {
-                Ok(slot) => return Ok(Some(slot)),
-                Err(NoStream::Full) => return Err(AttemptOutcome::NoPlace),
-                // A connection that allows no stream is none.
-                Err(NoStream::Connect) if has_opened && self.streams.allows_none() => {
-                    return Err(AttemptOutcome::NoPlace);
-                }
-                Err(NoStream::Connect) => {}
-            }
-            let opening = Opening::join(self, patience);
-            if !opening.wait().await? {
-                return Ok(None);
-            }
-            has_opened = true;
-        }
-    }
-}
-
-impl Streams {
-    /// Whether the newest connection has no stream in use, and no room for one.
-    fn allows_none(&self) -> bool {
-        let connections = self.connections.borrow();
-        connections.last().is_some_and(|newest| newest.allows_none())
     }
 }
 

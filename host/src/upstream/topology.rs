@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{EndpointId, Health, Places, PoolId, Registry};
+use super::{EndpointId, Health, Places, PoolId, Protocol, Registry, StreamRules};
 use crate::net::tls::Connector;
 
 /// All pools of one moment.
@@ -106,36 +106,6 @@ impl Endpoint {
             labels: Vec::new(),
             health: known.health,
             places: None,
-        }
-    }
-}
-
-/// The protocol that an endpoint speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// One exchange at a time on each connection.
-    Http11,
-    /// Many streams on each connection: HTTP/2, over TLS or by prior knowledge.
-    H2,
-    /// What it agrees to in the TLS handshake.
-    Auto,
-}
-
-/// How one worker keeps its connections of HTTP/2 to an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StreamRules {
-    /// The most connections; 0 = no limit.
-    pub connections: usize,
-    /// How long a connection in use may be silent before it is asked whether it is alive; 0 = for
-    /// ever.
-    pub ping_interval: Duration,
-}
-
-impl Default for StreamRules {
-    fn default() -> Self {
-        Self {
-            connections: 0,
-            ping_interval: Duration::from_secs(30),
         }
     }
 }

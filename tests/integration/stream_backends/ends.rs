@@ -16,7 +16,9 @@ fn a_backend_that_goes_away_finishes_what_it_has_and_the_next_request_gets_anoth
         async move {
             if call.number == 0 {
                 call.go_away();
-                tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
+                tokio::task::spawn_blocking(move || gate.wait())
+                    .await
+                    .unwrap();
             }
             call.answer("done").await;
         }
@@ -50,7 +52,9 @@ fn what_was_not_processed_is_sent_again_whatever_the_method_and_is_no_failure() 
     let proxy = in_front_of(&[backend.address()], "");
     assert_eq!(proxy.get("a.test", "/").text(), "first");
     assert_eq!(proxy.ask(post("again")).text(), "again");
-    let chunks = Request::new("POST", "/").host("a").chunks([&b"in "[..], b"chunks"]);
+    let chunks = Request::new("POST", "/")
+        .host("a")
+        .chunks([&b"in "[..], b"chunks"]);
     assert_eq!(proxy.ask(chunks.bytes()).text(), "in chunks");
     assert_eq!((backend.connections(), backend.requests()), (1, 4));
     assert_eq!(failures(&proxy, &backend), 0);
@@ -76,7 +80,9 @@ fn a_reset_before_the_head_is_tried_again_only_if_the_request_may_be_repeated() 
     });
     let proxy = in_front_of(&[backend.address()], "max-failures = 0");
     let ask = |method: &str| {
-        let request = Request::new(method, "/").host("a.test").field("X-Fail", "1");
+        let request = Request::new(method, "/")
+            .host("a.test")
+            .field("X-Fail", "1");
         proxy.ask(request.body("x").bytes())
     };
     assert_eq!(ask("PUT").text(), "alive");
@@ -96,7 +102,11 @@ fn a_connection_that_ends_under_its_requests_is_no_failure_of_those_that_may_be_
     });
     let proxy = in_front_of(&[backend.address()], "max-failures = 0");
     assert_eq!(proxy.get("a.test", "/").text(), "alive");
-    assert_eq!(proxy.ask(post("x")).status, 502, "it may have been processed");
+    assert_eq!(
+        proxy.ask(post("x")).status,
+        502,
+        "it may have been processed"
+    );
     assert_eq!(proxy.get("a.test", "/").text(), "alive");
     assert!(backend.connections() >= 3, "{}", backend.connections());
 }
@@ -110,7 +120,9 @@ fn a_response_that_is_broken_off_is_no_whole_one() {
             head.headers_mut().insert("content-length", 10.into());
         }
         let mut stream = call.begin(head);
-        stream.send_data(Bytes::from_static(b"begun"), false).unwrap();
+        stream
+            .send_data(Bytes::from_static(b"begun"), false)
+            .unwrap();
         // Sent behind the data.
         stream.reserve_capacity(1);
         let _ = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await;
@@ -136,7 +148,9 @@ fn a_whole_response_to_half_a_request_is_a_whole_response() {
     let backend = StreamBackend::start(|mut call| async move {
         let mut stream = call.begin(response(413));
         // Dropped, the call asks the proxy to stop, by a reset without an error.
-        stream.send_data(Bytes::from_static(b"too large"), true).unwrap();
+        stream
+            .send_data(Bytes::from_static(b"too large"), true)
+            .unwrap();
     });
     let proxy = in_front_of(&[backend.address()], "");
     let mut client = proxy.client();

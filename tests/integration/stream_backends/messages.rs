@@ -18,7 +18,10 @@ fn heads_and_bodies_cross_without_what_belongs_to_a_connection() {
             let (body, _) = call.read().await.unwrap();
             let request = &call.request;
             let line = format!("{} {}", request.method(), request.uri());
-            noted.lock().unwrap().push((line, request.headers().clone()));
+            noted
+                .lock()
+                .unwrap()
+                .push((line, request.headers().clone()));
             let head = Response::builder()
                 .status(201)
                 .header("x-answer", "1")
@@ -84,7 +87,12 @@ fn chunks_become_a_stream_and_trailers_cross_in_both_directions() {
     assert_eq!((answer.status, answer.text().as_ref()), (200, "abcde"));
     assert_eq!(answer.framing, Framing::Chunked);
     assert_eq!(answer.trailers, [("grpc-status".to_owned(), b"0".to_vec())]);
-    assert_eq!(client.ask(Request::new("POST", "/").host("a").chunks([]).bytes()).status, 502);
+    assert_eq!(
+        client
+            .ask(Request::new("POST", "/").host("a").chunks([]).bytes())
+            .status,
+        502
+    );
 }
 
 #[test]
@@ -107,9 +115,17 @@ fn responses_without_a_body_are_delimited_for_http11() {
         ("HEAD", 200, Some("12")),
         ("GET", 404, Some("0")),
     ] {
-        let answer = client.ask(Request::new(method, &format!("/{status}")).host("a").bytes());
+        let answer = client.ask(
+            Request::new(method, &format!("/{status}"))
+                .host("a")
+                .bytes(),
+        );
         assert_eq!(answer.status, status);
-        assert_eq!(answer.value("content-length").as_deref(), length, "{method} {status}");
+        assert_eq!(
+            answer.value("content-length").as_deref(),
+            length,
+            "{method} {status}"
+        );
         assert_eq!(answer.text(), "");
     }
 }
@@ -126,7 +142,9 @@ fn large_bodies_cross_byte_for_byte() {
     let proxy = in_front_of(&[backend.address()], "");
     let body: Vec<u8> = (0..3_000_000u32).map(|n| (n * 7 + n / 251) as u8).collect();
     let known = Request::new("PUT", "/").host("a.test").body(&body);
-    let chunked = Request::new("PUT", "/").host("a.test").chunks(body.chunks(70_001));
+    let chunked = Request::new("PUT", "/")
+        .host("a.test")
+        .chunks(body.chunks(70_001));
     for request in [known, chunked] {
         let mut client = proxy.client();
         let mut sending = client.wire.stream.try_clone().unwrap();
@@ -159,13 +177,15 @@ fn interim_responses_are_passed_on_and_an_expectation_is_met_at_once() {
     let proxy = in_front_of(&[backend.address()], "");
     let answer = proxy.get("a.test", "/hints");
     assert_eq!(answer.interim.len(), 1);
-    assert!(answer.interim[0].start.contains("103"), "{:?}", answer.interim[0]);
+    assert!(
+        answer.interim[0].start.contains("103"),
+        "{:?}",
+        answer.interim[0]
+    );
     assert_eq!(answer.interim[0].value("link").as_deref(), Some("</a>"));
     assert!(!answer.interim[0].has("x-secret"));
     let mut client = proxy.client();
-    client.send(
-        "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
-    );
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
     assert_eq!(client.head().0, 100);
     client.send("hi");
     assert_eq!(client.response().text(), "hi");
@@ -235,7 +255,11 @@ fn a_client_that_takes_nothing_costs_a_bounded_amount_of_memory_and_blocks_no_ot
         (std::mem::replace(&mut before, read) == read).then_some(read)
     });
     // Sockets hold a few MiB for each; a stream's window is half of one.
-    assert!(read < 100 << 20, "{read} of {} bytes were read", 4 * (64 << 20));
+    assert!(
+        read < 100 << 20,
+        "{read} of {} bytes were read",
+        4 * (64 << 20)
+    );
     assert_eq!(proxy.get("a.test", "/").text(), "small");
     assert_eq!(backend.connections(), 1);
 }

@@ -66,7 +66,9 @@ fn where_connections_are_limited_requests_wait_for_a_stream() {
     let backend = StreamBackend::with(builder, None, move |call| {
         let gate = held.clone();
         async move {
-            tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
+            tokio::task::spawn_blocking(move || gate.wait())
+                .await
+                .unwrap();
             call.answer("one of two").await;
         }
     });

@@ -22,7 +22,8 @@ pub struct Backend {
     pub consecutive_failures: u64,
     /// Connections open, in use or pooled.
     pub connections: u64,
-    /// Connections that failed in the TLS handshake, or because the backend speaks another protocol.
+    /// Connections that failed in the TLS handshake, or because the backend speaks another
+    /// protocol.
     pub handshake_failures: u64,
     /// Time to the response head.
     pub latency: BackendLatency,

@@ -207,7 +207,8 @@ impl HandshakeError {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 "its certificate is not valid yet".to_owned()
             }
-            CertificateError::UnknownIssuer => {
+            // An authority of the same name has signed it in the second case.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "its certificate is not from an authority that is trusted; write the \
                  authority's certificate as `ca`"
                     .to_owned()
@@ -245,7 +246,10 @@ fn verifier(
             // One of the system's that is not understood is no loss.
             (Err(_), None) => {}
             (Err(e), Some(path)) => {
-                return Err(fault(path, format!("has a certificate that is not one: {e}")));
+                return Err(fault(
+                    path,
+                    format!("has a certificate that is not one: {e}"),
+                ));
             }
         }
     }

@@ -3,6 +3,7 @@
 mod attempts;
 mod connections;
 mod queue;
+mod streams;
 mod topology;
 
 use std::future::poll_fn;

@@ -27,7 +27,10 @@ async fn connections_and_health_of_what_stayed_are_kept_and_the_rest_is_closed()
     let second = topologies_of(&registry, &[&[&address, "127.0.0.1:1"]]);
     let after = next_pools(Some(&before), 2, second);
     assert!(Rc::ptr_eq(&after.nth(0).endpoints[0], &stays));
-    assert_eq!(local(&plain(after.nth(0).lease(0).pooled(true).unwrap())), name);
+    assert_eq!(
+        local(&plain(after.nth(0).lease(0).pooled(true).unwrap())),
+        name
+    );
     assert!(!after.facts.healthy(0, 0) && after.facts.healthy(0, 1));
     assert_eq!(leaves.shard.connections.value(), 1, "the one in use");
     in_use.keep(2, 9);
