@@ -123,7 +123,8 @@ impl WorkerEndpoint {
             None => (stream, self.protocol == Protocol::H2),
             Some(connector) => {
                 let connected = connector.connect(stream).await;
-                connected.map_err(|e| Unopened::Unfit(e.of_backend()))?
+                let (stream, facts) = connected.map_err(|e| Unopened::Unfit(e.of_backend()))?;
+                (stream, facts.protocol.as_deref() == Some(b"h2"))
             }
         };
         if !is_h2 {

@@ -1,5 +1,6 @@
 //! The report as Prometheus text.
 
+mod certificates;
 mod families;
 mod policies;
 mod traffic;
@@ -80,6 +81,7 @@ impl Collector for Snapshot {
         self.backends(&mut out)?;
         self.handshakes(&mut out)?;
         self.pools(&mut out)?;
+        self.certificates(&mut out)?;
         self.policies(&mut out)
     }
 }

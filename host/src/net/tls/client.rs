@@ -15,12 +15,13 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::acceptor::facts;
 use super::handshake::{self, HandshakeError};
 use super::provider::provider;
 use super::trusting::Trusting;
 use crate::config::{KeyPairFiles, PoolTls};
 use crate::files;
-use crate::net::Stream;
+use crate::net::{Stream, TlsFacts};
 
 /// Far more than any bundle of certificates; the system's are some 250 KiB.
 const MAX_FILE: u64 = 4 << 20;
@@ -151,7 +152,7 @@ impl Connector {
 
     /// With a configuration that was made elsewhere.
     #[cfg(test)]
-    pub(super) fn of(config: ClientConfig, name: ServerName<'static>) -> Self {
+    pub(super) fn of(config: Arc<ClientConfig>, name: ServerName<'static>) -> Self {
         Self {
             id: ConnectorId {
                 name: String::new(),
@@ -159,7 +160,7 @@ impl Connector {
                 alpn: Alpn::Http11,
             },
             name,
-            config: Arc::new(config),
+            config,
             digest: [0; 32],
         }
     }
@@ -174,17 +175,17 @@ impl Connector {
         (&self.id, self.digest) == (&other.id, other.digest)
     }
 
-    /// Has the backend and this side agree; whether on HTTP/2. The caller limits the time.
+    /// Has the backend and this side agree. The caller limits the time.
     ///
     /// # Errors
     ///
     /// The connection failed, or the backend is not the one that it should be.
-    pub async fn connect(&self, stream: Stream) -> Result<(Stream, bool), HandshakeError> {
+    pub async fn connect(&self, stream: Stream) -> Result<(Stream, TlsFacts), HandshakeError> {
         let below = stream.into_below()?;
         let (config, name) = (Arc::clone(&self.config), self.name.clone());
         let stream = handshake::ask(below, config, name).await?;
-        let is_h2 = stream.look(|connection| connection.alpn_protocol() == Some(b"h2"));
-        Ok((Stream::Tls(Box::new(stream)), is_h2))
+        let facts = facts(&stream, None, None);
+        Ok((Stream::Tls(Box::new(stream)), facts))
     }
 }
 
