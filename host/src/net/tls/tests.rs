@@ -197,7 +197,7 @@ async fn agree(
     config: &Arc<ClientConfig>,
     asked: &'static str,
 ) -> (Agreed, Agreed) {
-    let connector = Connector::new(Arc::clone(config), name(asked));
+    let connector = Connector::of(Arc::clone(config), name(asked));
     let (theirs, ours) = pair().await;
     let theirs = connector.connect(Stream::Tcp(theirs));
     match tokio::join!(theirs, acceptor.accept(ours)) {
