@@ -6,3 +6,4 @@ mod floods;
 mod framing;
 mod refused;
 mod requests;
+mod tls;

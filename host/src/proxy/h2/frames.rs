@@ -171,3 +171,93 @@ impl Account {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PING_FRAME: Frame = Frame {
+        length: 8,
+        kind: PING,
+        flags: 0,
+    };
+    const REQUEST_FRAME: Frame = Frame {
+        length: 30,
+        kind: HEADERS,
+        flags: 5,
+    };
+
+    fn data(length: u32, flags: u8) -> Frame {
+        Frame {
+            length,
+            kind: DATA,
+            flags,
+        }
+    }
+
+    fn is_taken(account: &Account, frame: Frame, times: u64) -> bool {
+        (0..times).for_each(|_| account.received(frame));
+        !account.is_overdrawn()
+    }
+
+    #[test]
+    fn frames_that_bring_nothing_are_taken_up_to_the_allowance() {
+        for frame in [PING_FRAME, data(0, 0), data(9, PADDED)] {
+            assert!(is_taken(&Account::new(1_000), frame, 1_000));
+            assert!(!is_taken(&Account::new(1_000), frame, 1_200), "{frame:?}");
+        }
+        for frame in [data(1, 0), data(0, END_STREAM), data(5_000, PADDED)] {
+            assert!(is_taken(&Account::new(10), frame, 10_000), "{frame:?}");
+        }
+    }
+
+    #[test]
+    fn requests_content_and_answers_pay_for_frames_and_nothing_is_saved_up() {
+        let account = Account::new(100);
+        for _ in 0..1_000 {
+            account.received(REQUEST_FRAME);
+            assert!(is_taken(&account, PING_FRAME, REQUEST));
+            account.sent(data(10, 0));
+            assert!(is_taken(&account, PING_FRAME, ANSWER));
+            account.received(data(4 * CONTENT, 0));
+            assert!(is_taken(&account, PING_FRAME, 4));
+        }
+        (0..1_000).for_each(|_| account.received(REQUEST_FRAME));
+        assert!(!is_taken(&account, PING_FRAME, 200));
+    }
+
+    #[test]
+    fn answers_to_what_brings_nothing_pay_for_nothing() {
+        let account = Account::new(100);
+        for _ in 0..200 {
+            account.received(PING_FRAME);
+            account.sent(PING_FRAME);
+        }
+        assert!(account.is_overdrawn());
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_found_in_any_pieces(
+            frames in prop::collection::vec((0u32..300, any::<u8>(), any::<u8>()), 0..20),
+            pieces in prop::collection::vec(1usize..40, 1..20),
+        ) {
+            let mut bytes = vec![0xee; PREFACE as usize];
+            for (length, kind, flags) in &frames {
+                bytes.extend_from_slice(&length.to_be_bytes()[1..]);
+                bytes.extend_from_slice(&[*kind, *flags, 0, 0, 0, 1]);
+                bytes.extend(std::iter::repeat_n(0xff, *length as usize));
+            }
+            let (mut found, mut reader) = (Vec::new(), Frames::after_preface());
+            let (mut rest, mut pieces) = (&bytes[..], pieces.iter().cycle());
+            while !rest.is_empty() {
+                let n = pieces.next().map_or(1, |n| (*n).min(rest.len()));
+                reader.each(&rest[..n], |f| found.push((f.length, f.kind, f.flags)));
+                rest = &rest[n..];
+            }
+            prop_assert_eq!(found, frames);
+        }
+    }
+}
