@@ -20,6 +20,7 @@ mod sections;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod values;
 
 use std::path::Path;

@@ -7,7 +7,7 @@ use super::body::{
     Stage, TransferEnd, Waits, copy,
 };
 use super::context::Target;
-use super::end::{ExchangeEnd, body_end};
+use super::end::{ExchangeEnd, body_end, client_end};
 use super::presence::Presence;
 use super::reply::connection_option;
 use crate::decision::TRACE;
@@ -70,10 +70,15 @@ impl Download<'_> {
 
     async fn respond(&mut self) -> Result<ExchangeEnd, ExchangeEnd> {
         let meta = self.head().await?;
+        if self.response.status == 101 {
+            // In a box, because few responses are a 101.
+            return Box::pin(self.switch(meta)).await;
+        }
         let body = self.edit(&meta)?;
         let whole = body.cut.is_none() && body.from != Framing::UntilClose;
         let keep_alive = self.may_keep_alive(&body);
-        self.write_head(&meta, &body, keep_alive);
+        let connection = connection_option(self.head.version, keep_alive);
+        self.write_head(&meta, &body, connection);
         let mut progress = Progress::of_response(body.from);
         let mut source = BodySource::H1(H1Body {
             from: &mut self.upstream,
@@ -106,6 +111,19 @@ impl Download<'_> {
             reusable,
             keep_alive,
         })
+    }
+
+    /// Sends the 101 on, with what policies make of it. No body follows, whatever its fields say.
+    async fn switch(&mut self, mut meta: ResponseMeta) -> Result<ExchangeEnd, ExchangeEnd> {
+        meta.content_length = None;
+        let body = self.edit(&meta)?;
+        let ResponseHead {
+            fields, upgrade, ..
+        } = &mut *self.response;
+        fields.append(b"upgrade", upgrade.as_bytes());
+        self.write_head(&meta, &body, Some("upgrade"));
+        self.client.flush().await.map_err(client_end)?;
+        Ok(ExchangeEnd::Switched)
     }
 
     /// Whether the client's connection may carry another request after this body.
@@ -183,7 +201,7 @@ impl Download<'_> {
         }
     }
 
-    fn write_head(&mut self, meta: &ResponseMeta, body: &Body, keep_alive: bool) {
+    fn write_head(&mut self, meta: &ResponseMeta, body: &Body, connection: Option<&'static str>) {
         let (worker, view) = (self.to.context.worker, self.to.context.view);
         let forwarding = &view.settings.forwarding;
         let fields = &mut self.response.fields;
@@ -200,7 +218,7 @@ impl Download<'_> {
         let lines = ResponseLines {
             via: forwarding.response_via(self.response.version).as_bytes(),
             date: (!dates).then_some(&date[..]),
-            connection: connection_option(self.head.version, keep_alive),
+            connection,
         };
         self.client.response(self.response, body.to, lines);
     }

@@ -16,6 +16,8 @@ pub(super) enum ExchangeEnd {
         /// The client's connection may.
         keep_alive: bool,
     },
+    /// The client has a 101: from here on its connection and the backend's carry another protocol.
+    Switched,
     /// The backend's connection ended before the response began.
     Closed,
     /// The client gets this in place of the response.

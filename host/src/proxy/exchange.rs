@@ -130,7 +130,11 @@ impl Exchange<'_> {
             chain.conclude(&outcome);
         }
         state.end(worker.shared.recorder.as_ref(), &worker.shard, &outcome);
-        connection.observe(view.settings.logged, &outcome, &scratch.head);
+        match &mut scratch.tunnel {
+            // Its line in the log is written when it ends.
+            Some(tunnel) => tunnel.begin(&worker, outcome, &scratch.head),
+            None => connection.observe(view.settings.logged, &outcome, &scratch.head),
+        }
         disposition
     }
 

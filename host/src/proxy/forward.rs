@@ -161,6 +161,10 @@ impl Exchange<'_> {
         let end = self
             .converse(to, &mut connection, &mut buffer, &plan, &duplex)
             .await;
+        if matches!(end, ExchangeEnd::Switched) {
+            self.settle(to.endpoint, &plan, &duplex);
+            return self.switched(lease, connection, buffer);
+        }
         let timer = &self.connection.timer;
         timer.disarm(Wait::UpstreamRead);
         worker.buffers.take_back(buffer);

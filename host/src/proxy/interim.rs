@@ -9,7 +9,7 @@ use super::end::{ExchangeEnd, LEFT, bad, client_end, refused};
 use super::presence::Presence;
 use super::refusal::Refusal;
 use crate::h1::{Arrival, ResponseMeta, parse_response};
-use crate::message::{Malformed, Version, may_come_before};
+use crate::message::{Malformed, ResponseHead, Version, may_come_before};
 use crate::net::{IoEnd, Wait};
 
 /// The budget of interim responses, and how much of it returns in a millisecond: some 30 small ones
@@ -67,7 +67,7 @@ impl Download<'_> {
                 let response = &mut *self.response;
                 let parsed = parse_response(response, input, &self.head.method, limits);
                 match parsed.map_err(bad)? {
-                    Some(meta) if self.response.status >= 200 => {
+                    Some(meta) if self.response.status >= 200 || self.switches() => {
                         self.upstream.buffer.consume(meta.head_len);
                         return Ok(meta);
                     }
@@ -81,6 +81,18 @@ impl Download<'_> {
             }
             self.read_head(allowance.is_none()).await?;
         }
+    }
+
+    /// Whether this 101 takes a protocol that the client offers.
+    #[cold]
+    fn switches(&self) -> bool {
+        let ResponseHead {
+            status,
+            version,
+            upgrade,
+            ..
+        } = &*self.response;
+        *status == 101 && *version == Version::Http11 && upgrade.is_one_of(&self.head.upgrade)
     }
 
     /// Reads more of the response's head. Nothing has come before it if it is the `first`.

@@ -39,6 +39,7 @@ mod settings;
 mod slice;
 mod slow;
 mod snapshot;
+mod tunnel;
 mod worker;
 
 pub use accept::{Admission, accept, accept_rest, hand_in};

@@ -29,7 +29,7 @@ impl Connection {
     pub(super) async fn serve(&mut self) {
         match self.run().await {
             Disposition::Abort => self.stream.reset_when_dropped(),
-            Disposition::Next | Disposition::Finish | Disposition::Close => {}
+            Disposition::Next | Disposition::Tunnel | Disposition::Finish | Disposition::Close => {}
         }
         self.worker
             .buffers
@@ -46,14 +46,21 @@ impl Connection {
             // In a box of its own: otherwise every idle connection would hold the room that a
             // request needs.
             let disposition = Box::pin(self.request(&mut scratch)).await;
+            let tunnel = scratch.tunnel.take();
             worker.take_back(scratch);
+            let disposition = match tunnel {
+                Some(tunnel) => Box::pin(self.tunnel(tunnel)).await,
+                None => disposition,
+            };
             match disposition {
                 Disposition::Next => {}
                 Disposition::Close => {
                     self.linger().await;
                     return Disposition::Close;
                 }
-                Disposition::Finish | Disposition::Abort => return disposition,
+                Disposition::Finish | Disposition::Tunnel | Disposition::Abort => {
+                    return disposition;
+                }
             }
         }
     }

@@ -38,6 +38,10 @@ pub struct WorkerShard {
     pub connections_active: Gauge,
     /// Client connections turned away by a limit.
     pub connections_refused: Counter,
+    /// Connections that have changed their protocol.
+    pub tunnels: Counter,
+    /// Those of them that are open now.
+    pub tunnels_active: Gauge,
     /// Attempts at a backend after the first of a request.
     pub retries: Counter,
     /// Connections opened to backends.
@@ -70,6 +74,8 @@ impl Default for WorkerShard {
             connections: Counter::default(),
             connections_active: Gauge::default(),
             connections_refused: Counter::default(),
+            tunnels: Counter::default(),
+            tunnels_active: Gauge::default(),
             retries: Counter::default(),
             upstream_connections: Counter::default(),
             upstream_reuses: Counter::default(),

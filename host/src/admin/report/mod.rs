@@ -38,6 +38,8 @@ pub struct Report {
     pub requests: Requests,
     /// Connections of clients and to backends.
     pub connections: Connections,
+    /// Connections that have changed their protocol, as for WebSocket.
+    pub tunnels: Tunnels,
     /// Attempts at a backend after the first of a request.
     pub retries: u64,
     /// Access-log lines dropped because the log could not keep up.
@@ -99,6 +101,15 @@ pub struct Connections {
     pub upstream_reused: u64,
 }
 
+/// Connections that have changed their protocol.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tunnels {
+    /// Since counting began.
+    pub opened: u64,
+    /// Open now.
+    pub active: u64,
+}
+
 /// The counts of one worker, which make a skew between workers visible.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Worker {
@@ -148,6 +159,10 @@ impl Report {
                 refused: sum(|w| &w.connections_refused),
                 upstream_opened: sum(|w| &w.upstream_connections),
                 upstream_reused: sum(|w| &w.upstream_reuses),
+            },
+            tunnels: Tunnels {
+                opened: sum(|w| &w.tunnels),
+                active: workers.iter().map(|w| w.tunnels_active.value()).sum(),
             },
             retries: sum(|w| &w.retries),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),

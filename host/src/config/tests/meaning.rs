@@ -174,6 +174,7 @@ fn the_long_form_means_what_it_says() {
         pool: 0,
         policies: vec![1, 0],
         preserve_header_case: false,
+        upgrade: vec!["websocket".to_owned()],
     };
     let expected = [
         route(HostPattern::Exact("www.example.com".to_owned())),
@@ -244,6 +245,7 @@ fn the_smaller_sections_mean_what_they_say() {
         connect = "250ms"
         response = "6s"
         upstream-idle = "7s"
+        tunnel-idle = "8m"
         drain = "0s"
         "#,
     );
@@ -293,6 +295,7 @@ fn the_smaller_sections_mean_what_they_say() {
         connect: Duration::from_millis(250),
         response: seconds(6),
         upstream_idle: seconds(7),
+        tunnel_idle: seconds(480),
         drain: seconds(0),
     };
     assert_eq!(config.timeouts, timeouts);

@@ -1,0 +1,339 @@
+//! A tunnel: after a 101, the bytes of another protocol both ways, whatever carries them.
+//!
+//! It begins when its request has ended: it holds no head, no policy and no snapshot, and a buffer
+//! only while bytes that were read are not written. Nothing of what passes is interpreted.
+
+mod flow;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Method;
+
+use self::flow::{Broken, Flow, Reader, Writer};
+use super::connection::{Connection, Disposition};
+use super::exchange::{Attempted, Exchange};
+use super::worker::Worker;
+use crate::config::LoggedRequests;
+use crate::message::RequestHead;
+use crate::net::{Buffer, ConnectionInfo, ReadHalf, Timer, Wait, WriteHalf};
+use crate::observe::Outcome;
+use crate::upstream::{AttemptOutcome, Connection as Upstream, InFlight, Lease};
+
+/// The backend's side of a tunnel, and what is kept of its request.
+pub(super) struct Switched {
+    upstream: Upstream,
+    /// What the backend has sent behind its 101.
+    received: Buffer,
+    /// The endpoint counts the tunnel among its exchanges.
+    in_flight: InFlight,
+    patience: Patience,
+    logged: LoggedRequests,
+    request: Option<Request>,
+}
+
+/// How long a tunnel waits.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// While no byte moves, or for a side that takes none.
+    idle: Duration,
+    /// While no byte moves, after one side has ended.
+    ending: Duration,
+}
+
+/// What the log says of the request.
+struct Request {
+    outcome: Outcome,
+    method: Method,
+    host: Box<str>,
+    target: Box<str>,
+}
+
+/// Why a tunnel has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Both sides have ended theirs, or one its whole connection.
+    Done,
+    /// The same, but the client may be sending still.
+    DoneUnread,
+    /// The client reset its connection.
+    ClientFailed,
+    /// The backend reset its connection.
+    BackendFailed,
+    /// No byte moved for too long.
+    Idle,
+    /// A side took no byte for too long.
+    Stuck,
+}
+
+impl Exchange<'_> {
+    /// Keeps the connection to a backend that has changed its protocol.
+    #[cold]
+    pub(super) fn switched(
+        &mut self,
+        lease: Lease<'_>,
+        upstream: Upstream,
+        received: Buffer,
+    ) -> Attempted {
+        let settings = &self.view.settings;
+        let (idle, ending) = (settings.timeouts.tunnel_idle, settings.timeouts.linger);
+        self.scratch.tunnel = Some(Box::new(Switched {
+            upstream,
+            received,
+            in_flight: lease.goes_on(),
+            patience: Patience {
+                idle,
+                ending: ending.min(idle),
+            },
+            logged: settings.logged,
+            request: None,
+        }));
+        self.connection.timer.disarm(Wait::UpstreamRead);
+        let answered = AttemptOutcome::Answered;
+        lease.finish(answered, &mut self.doubt, self.scratch.head.client);
+        self.outcome.status = 101;
+        Attempted::Ended(Disposition::Tunnel)
+    }
+}
+
+impl Switched {
+    /// The request has ended, and the tunnel begins.
+    pub(super) fn begin(&mut self, worker: &Worker, outcome: Outcome, head: &RequestHead) {
+        outcome.count(&worker.shard);
+        // Said if it is still open when the worker ends.
+        let reason = Some("the tunnel was open when the time to drain was over".to_owned());
+        self.request = Some(Request {
+            outcome: Outcome { reason, ..outcome },
+            method: head.method.clone(),
+            host: head.host.as_str().into(),
+            target: head.target.as_str().into(),
+        });
+    }
+}
+
+impl fmt::Debug for Switched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switched").finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Moves the bytes of a tunnel until it ends. What the client has sent behind its request goes
+    /// first.
+    pub(super) async fn tunnel(&mut self, switched: Box<Switched>) -> Disposition {
+        let Self {
+            worker,
+            stream,
+            info,
+            timer,
+            input,
+            ..
+        } = self;
+        let Switched {
+            mut upstream,
+            received,
+            in_flight: _in_flight,
+            patience,
+            logged,
+            request,
+        } = *switched;
+        worker.shard.tunnels.increment();
+        worker.shard.tunnels_active.increment();
+        let mut open = Open {
+            up: Flow::new(std::mem::take(input), &worker.buffers),
+            down: Flow::new(received, &worker.buffers),
+            worker,
+            info,
+            timer,
+            patience,
+            logged,
+            request,
+            ending: false,
+            blocked: [false; 2],
+        };
+        let end = open.run(stream.split(), upstream.stream.split()).await;
+        open.note(end);
+        drop(open);
+        if end == End::ClientFailed {
+            upstream.stream.reset_when_dropped();
+        }
+        end.disposition()
+    }
+}
+
+/// A tunnel that is open. However it ends, it is uncounted and has its line in the log.
+struct Open<'a> {
+    worker: &'a Worker,
+    info: &'a ConnectionInfo,
+    timer: &'a Timer,
+    /// From the client to the backend.
+    up: Flow,
+    /// From the backend to the client.
+    down: Flow,
+    patience: Patience,
+    logged: LoggedRequests,
+    request: Option<Request>,
+    /// Whether one side has ended.
+    ending: bool,
+    /// Whether bytes to the backend, and to the client, wait until they are taken.
+    blocked: [bool; 2],
+}
+
+type Halves<'a> = (ReadHalf<'a>, WriteHalf<'a>);
+type Moved = [(u64, u64); 2];
+
+impl Open<'_> {
+    async fn run(&mut self, client: Halves<'_>, backend: Halves<'_>) -> End {
+        let (mut from_client, mut to_client) = sides(client);
+        let (mut from_backend, mut to_backend) = sides(backend);
+        self.arm(Wait::ClientRead, self.patience.idle);
+        poll_fn(|cx| {
+            let (before, buffers) = (self.moved(), &self.worker.buffers);
+            let up = self.up.poll(cx, &mut from_client, &mut to_backend, buffers);
+            let down = self
+                .down
+                .poll(cx, &mut from_backend, &mut to_client, buffers);
+            self.count(before);
+            if let Some(end) = self.end(up, down) {
+                return Poll::Ready(end);
+            }
+            self.wait(cx, before)
+        })
+        .await
+    }
+
+    fn moved(&self) -> Moved {
+        [self.up.moved(), self.down.moved()]
+    }
+
+    /// Adds what has moved since `before` to the statistics.
+    fn count(&self, before: Moved) {
+        let (shard, [up, down]) = (&self.worker.shard, self.moved());
+        shard.bytes_from_clients.add(up.0 - before[0].0);
+        shard.bytes_to_backends.add(up.1 - before[0].1);
+        shard.bytes_from_backends.add(down.0 - before[1].0);
+        shard.bytes_to_clients.add(down.1 - before[1].1);
+    }
+
+    /// Whether the tunnel has ended by what its directions have come to.
+    fn end(&self, up: Poll<Result<(), Broken>>, down: Poll<Result<(), Broken>>) -> Option<End> {
+        match (up, down) {
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Some(End::Done),
+            (Poll::Ready(Err(Broken::Reader)), _) => Some(End::ClientFailed),
+            (_, Poll::Ready(Err(Broken::Reader))) => Some(End::BackendFailed),
+            // A side that has ended its own direction may close the other as well.
+            (Poll::Ready(Err(Broken::Writer)), _) => Some(match self.down.has_ended() {
+                true => End::DoneUnread,
+                false => End::BackendFailed,
+            }),
+            (_, Poll::Ready(Err(Broken::Writer))) => Some(match self.up.has_ended() {
+                true => End::Done,
+                false => End::ClientFailed,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Waits for more, within the time that each wait may take.
+    fn wait(&mut self, cx: &mut Context<'_>, before: Moved) -> Poll<End> {
+        let now = self.moved();
+        let ending = self.up.has_ended() || self.down.has_ended();
+        if now != before || ending != self.ending {
+            self.ending = ending;
+            self.arm(
+                Wait::ClientRead,
+                match ending {
+                    true => self.patience.ending,
+                    false => self.patience.idle,
+                },
+            );
+        }
+        let blocked = [self.up.is_blocked(), self.down.is_blocked()];
+        for (at, wait) in [(0, Wait::UpstreamWrite), (1, Wait::ClientWrite)] {
+            match blocked[at] {
+                true if self.blocked[at] && now[at] == before[at] => {}
+                true => self.arm(wait, self.patience.idle),
+                false => self.timer.disarm(wait),
+            }
+        }
+        self.blocked = blocked;
+        let is_due = |wait| self.worker.timers.is_due(self.timer, wait);
+        if is_due(Wait::ClientRead) {
+            return Poll::Ready(End::Idle);
+        }
+        if is_due(Wait::UpstreamWrite) || is_due(Wait::ClientWrite) {
+            return Poll::Ready(End::Stuck);
+        }
+        self.timer.remember(cx.waker());
+        Poll::Pending
+    }
+
+    fn arm(&self, wait: Wait, patience: Duration) {
+        self.worker.timers.arm(self.timer, wait, patience);
+    }
+
+    /// Notes for the log why the tunnel has ended.
+    fn note(&mut self, end: End) {
+        if let Some(request) = &mut self.request {
+            request.outcome.reason = end.reason().map(str::to_owned);
+        }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        for wait in [Wait::ClientRead, Wait::ClientWrite, Wait::UpstreamWrite] {
+            self.timer.disarm(wait);
+        }
+        self.up.discard(&self.worker.buffers);
+        self.down.discard(&self.worker.buffers);
+        self.worker.shard.tunnels_active.decrement();
+        let Some(Request {
+            mut outcome,
+            method,
+            host,
+            target,
+        }) = self.request.take()
+        else {
+            return;
+        };
+        outcome.end(outcome.client);
+        let head = RequestHead {
+            method,
+            host: host.into(),
+            target: target.into(),
+            ..RequestHead::default()
+        };
+        let moved = (self.up.moved().0, self.down.moved().1);
+        let log = &self.worker.access_log;
+        log.record_tunnel(self.logged, &outcome, &head, self.info, moved);
+    }
+}
+
+fn sides<'a>((read, write): Halves<'a>) -> (Reader<'a>, Writer<'a>) {
+    (Reader::Stream(read), Writer::Stream(write))
+}
+
+impl End {
+    /// What becomes of the client's connection.
+    fn disposition(self) -> Disposition {
+        match self {
+            Self::BackendFailed => Disposition::Abort,
+            Self::DoneUnread => Disposition::Close,
+            Self::Done | Self::ClientFailed | Self::Idle | Self::Stuck => Disposition::Finish,
+        }
+    }
+
+    /// Why the tunnel could not go on; `None` if its sides have ended it.
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Done | Self::DoneUnread => None,
+            Self::ClientFailed => Some("the client reset the tunnel"),
+            Self::BackendFailed => Some("the backend reset the tunnel"),
+            Self::Idle => Some("the tunnel was idle for too long"),
+            Self::Stuck => Some("a side of the tunnel took no byte for too long"),
+        }
+    }
+}
