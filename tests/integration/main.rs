@@ -63,4 +63,7 @@ mod strictness;
 mod structure;
 mod tidy;
 mod tolerated_requests;
+mod tunnels;
+mod upgrades;
+mod websocket;
 mod weights;

@@ -193,14 +193,13 @@ fn field_lines<'a>(
     absolute: bool,
     read: &mut Read,
 ) -> Result<Option<&'a [u8]>, Malformed> {
-    let RequestHead {
+    let &mut RequestHead {
         version,
-        authority,
-        fields,
-        upgrade,
+        ref mut authority,
+        ref mut fields,
+        ref mut upgrade,
         ..
     } = head;
-    let version = *version;
     let after = head::fields(rest, Side::Request, limits, fields, |name, value| {
         match name {
             b"host" => {
@@ -228,8 +227,8 @@ fn field_lines<'a>(
     Ok(after)
 }
 
-/// Whether a request can ask for another protocol (RFC 9110 section 7.8). Not one with a body, which
-/// would have to be sent before the protocol changes.
+/// Whether a request can ask for another protocol (RFC 9110 section 7.8). Not one with a body,
+/// which would have to be sent before the protocol changes.
 fn may_upgrade(head: &RequestHead, control: &Control, framing: Framing) -> bool {
     control.upgrade && head.version == Version::Http11 && framing == Framing::None
 }

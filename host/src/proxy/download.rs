@@ -77,8 +77,7 @@ impl Download<'_> {
         let body = self.edit(&meta)?;
         let whole = body.cut.is_none() && body.from != Framing::UntilClose;
         let keep_alive = self.may_keep_alive(&body);
-        let connection = connection_option(self.head.version, keep_alive);
-        self.write_head(&meta, &body, connection);
+        self.write_head(&meta, &body, keep_alive);
         let mut progress = Progress::of_response(body.from);
         let mut source = BodySource::H1(H1Body {
             from: &mut self.upstream,
@@ -121,7 +120,7 @@ impl Download<'_> {
             fields, upgrade, ..
         } = &mut *self.response;
         fields.append(b"upgrade", upgrade.as_bytes());
-        self.write_head(&meta, &body, Some("upgrade"));
+        self.write_head(&meta, &body, false);
         self.client.flush().await.map_err(client_end)?;
         Ok(ExchangeEnd::Switched)
     }
@@ -201,7 +200,7 @@ impl Download<'_> {
         }
     }
 
-    fn write_head(&mut self, meta: &ResponseMeta, body: &Body, connection: Option<&'static str>) {
+    fn write_head(&mut self, meta: &ResponseMeta, body: &Body, keep_alive: bool) {
         let (worker, view) = (self.to.context.worker, self.to.context.view);
         let forwarding = &view.settings.forwarding;
         let fields = &mut self.response.fields;
@@ -218,7 +217,10 @@ impl Download<'_> {
         let lines = ResponseLines {
             via: forwarding.response_via(self.response.version).as_bytes(),
             date: (!dates).then_some(&date[..]),
-            connection,
+            connection: match self.response.status {
+                101 => Some("upgrade"),
+                _ => connection_option(self.head.version, keep_alive),
+            },
         };
         self.client.response(self.response, body.to, lines);
     }

@@ -132,7 +132,7 @@ impl Exchange<'_> {
         state.end(worker.shared.recorder.as_ref(), &worker.shard, &outcome);
         match &mut scratch.tunnel {
             // Its line in the log is written when it ends.
-            Some(tunnel) => tunnel.begin(&worker, outcome, &scratch.head),
+            Some(tunnel) => tunnel.begin(&worker.shard, outcome, &scratch.head),
             None => connection.observe(view.settings.logged, &outcome, &scratch.head),
         }
         disposition

@@ -39,6 +39,7 @@ mod settings;
 mod slice;
 mod slow;
 mod snapshot;
+mod switched;
 mod tunnel;
 mod worker;
 

@@ -1,6 +1,6 @@
 //! Memory that a request needs while it is served, and that an idle connection does not hold.
 
-use super::tunnel::Switched;
+use super::switched::Switched;
 use crate::message::{Fields, RequestHead, ResponseHead};
 
 /// Memory for one request, borrowed from the worker.

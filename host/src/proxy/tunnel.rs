@@ -5,51 +5,19 @@
 
 mod flow;
 
-use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Method;
-
 use self::flow::{Broken, Flow, Reader, Writer};
 use super::connection::{Connection, Disposition};
 use super::exchange::{Attempted, Exchange};
+use super::switched::{Patience, Request, Switched};
 use super::worker::Worker;
 use crate::config::LoggedRequests;
 use crate::message::RequestHead;
 use crate::net::{Buffer, ConnectionInfo, ReadHalf, Timer, Wait, WriteHalf};
-use crate::observe::Outcome;
-use crate::upstream::{AttemptOutcome, Connection as Upstream, InFlight, Lease};
-
-/// The backend's side of a tunnel, and what is kept of its request.
-pub(super) struct Switched {
-    upstream: Upstream,
-    /// What the backend has sent behind its 101.
-    received: Buffer,
-    /// The endpoint counts the tunnel among its exchanges.
-    in_flight: InFlight,
-    patience: Patience,
-    logged: LoggedRequests,
-    request: Option<Request>,
-}
-
-/// How long a tunnel waits.
-#[derive(Debug, Clone, Copy)]
-struct Patience {
-    /// While no byte moves, or for a side that takes none.
-    idle: Duration,
-    /// While no byte moves, after one side has ended.
-    ending: Duration,
-}
-
-/// What the log says of the request.
-struct Request {
-    outcome: Outcome,
-    method: Method,
-    host: Box<str>,
-    target: Box<str>,
-}
+use crate::upstream::{AttemptOutcome, Connection as Upstream, Lease};
 
 /// Why a tunnel has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,27 +66,6 @@ impl Exchange<'_> {
     }
 }
 
-impl Switched {
-    /// The request has ended, and the tunnel begins.
-    pub(super) fn begin(&mut self, worker: &Worker, outcome: Outcome, head: &RequestHead) {
-        outcome.count(&worker.shard);
-        // Said if it is still open when the worker ends.
-        let reason = Some("the tunnel was open when the time to drain was over".to_owned());
-        self.request = Some(Request {
-            outcome: Outcome { reason, ..outcome },
-            method: head.method.clone(),
-            host: head.host.as_str().into(),
-            target: head.target.as_str().into(),
-        });
-    }
-}
-
-impl fmt::Debug for Switched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Switched").finish_non_exhaustive()
-    }
-}
-
 impl Connection {
     /// Moves the bytes of a tunnel until it ends. What the client has sent behind its request goes
     /// first.
@@ -152,9 +99,10 @@ impl Connection {
             request,
             ending: false,
             blocked: [false; 2],
+            ended: None,
         };
         let end = open.run(stream.split(), upstream.stream.split()).await;
-        open.note(end);
+        open.ended = Some(end);
         drop(open);
         if end == End::ClientFailed {
             upstream.stream.reset_when_dropped();
@@ -179,6 +127,8 @@ struct Open<'a> {
     ending: bool,
     /// Whether bytes to the backend, and to the client, wait until they are taken.
     blocked: [bool; 2],
+    /// How it has ended.
+    ended: Option<End>,
 }
 
 type Halves<'a> = (ReadHalf<'a>, WriteHalf<'a>);
@@ -273,13 +223,6 @@ impl Open<'_> {
     fn arm(&self, wait: Wait, patience: Duration) {
         self.worker.timers.arm(self.timer, wait, patience);
     }
-
-    /// Notes for the log why the tunnel has ended.
-    fn note(&mut self, end: End) {
-        if let Some(request) = &mut self.request {
-            request.outcome.reason = end.reason().map(str::to_owned);
-        }
-    }
 }
 
 impl Drop for Open<'_> {
@@ -300,6 +243,12 @@ impl Drop for Open<'_> {
             return;
         };
         outcome.end(outcome.client);
+        let reason = match self.ended {
+            Some(end) => end.reason(),
+            // Its task was dropped.
+            None => Some("the tunnel was open when the time to drain was over"),
+        };
+        outcome.reason = reason.map(str::to_owned);
         let head = RequestHead {
             method,
             host: host.into(),
