@@ -110,6 +110,7 @@ fn a_side_that_has_ended_does_not_keep_the_other_for_longer_than_it_may_linger()
     eventually("the tunnel is over", || {
         (proxy.stat("/tunnels/active") == 0).then_some(())
     });
+    proxy.logged(&["one side of the tunnel ended, and the other did not follow"]);
     kept.open();
 }
 

@@ -24,6 +24,8 @@ impl Default for Limits {
             header_count: 100,
             connections: 20_000,
             connections_per_client: 12_000,
+            tls_handshakes: 8_000,
+            tls_handshakes_per_client: 2_000,
             body_bytes: 0,
             requests_per_connection: 0,
             half_close: HalfClose::default(),
@@ -53,6 +55,7 @@ impl Default for Timeouts {
             upstream_idle: Duration::from_secs(30),
             tunnel_idle: Duration::from_secs(3600),
             drain: Duration::from_secs(30),
+            tls_handshake: Duration::from_secs(10),
         }
     }
 }

@@ -20,6 +20,7 @@ mod sections;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod trusted;
 mod upgrade;
 mod values;
 
@@ -27,9 +28,14 @@ use std::path::Path;
 
 pub use admin_address::AdminAddress;
 pub use host::normalise_host;
+pub use listeners::{
+    CertificateFiles, Certificates, ClientCertificates, ListenAddress, Listener, ListenerTls,
+    Protocols, TlsVersion,
+};
 pub use meaning::*;
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
+pub use trusted::TrustedPeers;
 pub use values::{parse_backend, parse_isolation, parse_listen};
 
 pub(crate) use sections::{

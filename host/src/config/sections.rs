@@ -199,15 +199,9 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
         );
         findings.error(&line.place, message);
     }
-    let half_close = section.take("half-close").and_then(|node| {
-        node.parsed(findings, |written| match written {
-            "abort" => Ok(HalfClose::Abort),
-            "allow" => Ok(HalfClose::Allow),
-            _ => Err(format!(
-                "{written:?} is not known; write \"abort\" or \"allow\""
-            )),
-        })
-    });
+    let half_close = section
+        .take("half-close")
+        .and_then(|node| node.parsed(findings, half_close));
     let mut count = |key, range, default| {
         section
             .take(key)
@@ -226,6 +220,12 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
             0..=10_000_000,
             default.connections_per_client,
         ),
+        tls_handshakes: count("tls-handshakes", 0..=10_000_000, default.tls_handshakes),
+        tls_handshakes_per_client: count(
+            "tls-handshakes-per-client",
+            0..=10_000_000,
+            default.tls_handshakes_per_client,
+        ),
         requests_per_connection: count("requests-per-connection", 0..=i64::MAX as usize, 0) as u64,
         body_bytes: section
             .take("body-bytes")
@@ -235,6 +235,16 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
     };
     section.finish(findings);
     limits
+}
+
+fn half_close(written: &str) -> Result<HalfClose, String> {
+    match written {
+        "abort" => Ok(HalfClose::Abort),
+        "allow" => Ok(HalfClose::Allow),
+        _ => Err(format!(
+            "{written:?} is not known; write \"abort\" or \"allow\""
+        )),
+    }
 }
 
 /// `[timeouts]`
@@ -260,6 +270,7 @@ pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeout
         tunnel_idle: read("tunnel-idle", least, default.tunnel_idle),
         // 0 is allowed: requests in flight are then aborted.
         drain: read("drain", Duration::ZERO, default.drain),
+        tls_handshake: read("tls-handshake", least, default.tls_handshake),
     };
     section.finish(findings);
     timeouts

@@ -10,6 +10,7 @@ mod early;
 mod facts;
 mod fields;
 pub mod forwarded;
+pub mod grpc;
 pub mod names;
 pub mod path;
 mod protocol;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::body::{Duplex, MessageSink, Reader};
+use super::entry::Entry;
 use super::halves::{client_read, client_write};
 use super::presence::Presence;
 use super::settings::Settings;
@@ -18,6 +19,12 @@ pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) stream: Stream,
     pub(super) info: ConnectionInfo,
+    /// The listener that it came by.
+    #[allow(
+        dead_code,
+        reason = "redirects and protocols read it, which are being built"
+    )]
+    pub(super) entry: Rc<Entry>,
     pub(super) timer: Rc<Timer>,
     pub(super) input: Buffer,
     /// Requests that have begun on it.
@@ -42,12 +49,18 @@ pub(super) enum Disposition {
 
 impl Connection {
     /// A connection that has been admitted.
-    pub(super) fn new(worker: Rc<Worker>, stream: Stream, info: ConnectionInfo) -> Self {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        entry: Rc<Entry>,
+        stream: Stream,
+        info: ConnectionInfo,
+    ) -> Self {
         let timer = worker.timers.register();
         Self {
             worker,
             stream,
             info,
+            entry,
             timer,
             input: Buffer::default(),
             served: 0,

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use rand::Rng;
 
 pub(super) use self::told::Contradiction;
-use self::told::{Told, Trust};
+use self::told::{Told, Trust, UNKNOWN};
 use crate::config;
 use crate::message::names::{self, Claim, Owner};
 use crate::message::{Fields, Notes, RequestHead, Version, syntax};
@@ -59,7 +59,8 @@ impl Forwarding {
         };
         Self {
             trust: Trust {
-                networks: config.trusted.clone(),
+                networks: config.trusted.networks.clone(),
+                unix: config.trusted.unix,
                 source: config.source,
             },
             allow: config.allow.clone(),
@@ -127,7 +128,7 @@ impl Forwarding {
             true => {
                 let told = Told::read(&self.trust, &head.fields, peer)?;
                 let addressed = self.take_claims(&mut head.fields);
-                told.write(head, peer);
+                told.write(head, peer, !connection.is_without_address());
                 let client = head.client.to_string();
                 for name in &addressed {
                     head.fields.append(name, client.as_bytes());
@@ -193,10 +194,11 @@ fn item(name: &str) -> String {
 
 /// The fields of a request whose client is the peer.
 fn write_own(head: &mut RequestHead, connection: &ConnectionInfo) {
-    let (text, scheme) = (
-        connection.peer_text().as_bytes(),
-        head.scheme.as_str().as_bytes(),
-    );
+    let text = match connection.is_without_address() {
+        true => UNKNOWN,
+        false => connection.peer_text(),
+    };
+    let (text, scheme) = (text.as_bytes(), head.scheme.as_str().as_bytes());
     head.fields.append(b"x-forwarded-for", text);
     head.fields.append(b"x-forwarded-proto", scheme);
     // As in [`told`].
@@ -244,7 +246,10 @@ mod tests {
 
     fn forwarding(trusted: &[&str]) -> config::Forwarded {
         config::Forwarded {
-            trusted: trusted.iter().map(|t| t.parse().unwrap()).collect(),
+            trusted: config::TrustedPeers {
+                networks: trusted.iter().map(|t| t.parse().unwrap()).collect(),
+                unix: false,
+            },
             ..Default::default()
         }
     }

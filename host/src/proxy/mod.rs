@@ -20,6 +20,7 @@ mod connection;
 mod context;
 mod download;
 mod end;
+mod entry;
 mod exchange;
 mod forward;
 mod forwarding;
@@ -43,7 +44,8 @@ mod switched;
 mod tunnel;
 mod worker;
 
-pub use accept::{Admission, accept, accept_rest, hand_in};
+pub use accept::{Admission, Handed, accept, accept_rest, hand_in};
+pub use entry::Entry;
 pub use forwarding::Forwarding;
 pub use linger::MOST_TURNED_AWAY;
 pub use reply::PAGE_FIELDS;

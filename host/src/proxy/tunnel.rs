@@ -32,6 +32,8 @@ enum End {
     BackendFailed,
     /// No byte moved for too long.
     Idle,
+    /// The same, after one side had ended.
+    HalfEnded,
     /// A side took no byte for too long.
     Stuck,
 }
@@ -171,9 +173,11 @@ impl Open<'_> {
     fn end(&self, up: Poll<Result<(), Broken>>, down: Poll<Result<(), Broken>>) -> Option<End> {
         match (up, down) {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Some(End::Done),
-            (Poll::Ready(Err(Broken::Reader)), _) => Some(End::ClientFailed),
             (_, Poll::Ready(Err(Broken::Reader))) => Some(End::BackendFailed),
-            // A side that has ended its own direction may close the other as well.
+            // A side that has all that there is may close its connection in any way.
+            (Poll::Ready(Err(Broken::Reader)), Poll::Ready(Ok(()))) => Some(End::Done),
+            (Poll::Ready(Err(Broken::Reader)), _) => Some(End::ClientFailed),
+            // One that has ended its own direction may close the other as well.
             (Poll::Ready(Err(Broken::Writer)), _) => Some(match self.down.has_ended() {
                 true => End::DoneUnread,
                 false => End::BackendFailed,
@@ -192,13 +196,8 @@ impl Open<'_> {
         let ending = self.up.has_ended() || self.down.has_ended();
         if now != before || ending != self.ending {
             self.ending = ending;
-            self.arm(
-                Wait::ClientRead,
-                match ending {
-                    true => self.patience.ending,
-                    false => self.patience.idle,
-                },
-            );
+            let Patience { idle, ending: end } = self.patience;
+            self.arm(Wait::ClientRead, if ending { end } else { idle });
         }
         let blocked = [self.up.is_blocked(), self.down.is_blocked()];
         for (at, wait) in [(0, Wait::UpstreamWrite), (1, Wait::ClientWrite)] {
@@ -211,7 +210,8 @@ impl Open<'_> {
         self.blocked = blocked;
         let is_due = |wait| self.worker.timers.is_due(self.timer, wait);
         if is_due(Wait::ClientRead) {
-            return Poll::Ready(End::Idle);
+            let end = if ending { End::HalfEnded } else { End::Idle };
+            return Poll::Ready(end);
         }
         if is_due(Wait::UpstreamWrite) || is_due(Wait::ClientWrite) {
             return Poll::Ready(End::Stuck);
@@ -271,7 +271,9 @@ impl End {
         match self {
             Self::BackendFailed => Disposition::Abort,
             Self::DoneUnread => Disposition::Close,
-            Self::Done | Self::ClientFailed | Self::Idle | Self::Stuck => Disposition::Finish,
+            Self::Done | Self::ClientFailed | Self::Idle | Self::HalfEnded | Self::Stuck => {
+                Disposition::Finish
+            }
         }
     }
 
@@ -282,6 +284,7 @@ impl End {
             Self::ClientFailed => Some("the client reset the tunnel"),
             Self::BackendFailed => Some("the backend reset the tunnel"),
             Self::Idle => Some("the tunnel was idle for too long"),
+            Self::HalfEnded => Some("one side of the tunnel ended, and the other did not follow"),
             Self::Stuck => Some("a side of the tunnel took no byte for too long"),
         }
     }
