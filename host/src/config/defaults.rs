@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Admin, HalfClose, Limits, Rollout, StoreLimits, Timeouts};
+use super::{Admin, H2Limits, HalfClose, Limits, Rollout, StoreLimits, Timeouts};
 
 impl fmt::Debug for Admin {
     /// Omits the token, which must not get into a log.
@@ -29,6 +29,7 @@ impl Default for Limits {
             body_bytes: 0,
             requests_per_connection: 0,
             half_close: HalfClose::default(),
+            h2: H2Limits::default(),
         }
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::{Listener, TrustedPeers};
 
+use super::H2Limits;
+
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -275,6 +277,8 @@ pub struct Limits {
     pub requests_per_connection: u64,
     /// `half-close`: what it means when a client ends its side and waits. Default `"abort"`.
     pub half_close: HalfClose,
+    /// What connections of HTTP/2 may cost.
+    pub h2: H2Limits,
 }
 
 /// What it means when a client ends its side of the connection before its answer has come.

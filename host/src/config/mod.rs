@@ -10,6 +10,7 @@ mod admin_address;
 mod defaults;
 mod file;
 mod forwarded;
+mod h2_limits;
 mod host;
 mod listeners;
 mod meaning;
@@ -27,6 +28,7 @@ mod values;
 use std::path::Path;
 
 pub use admin_address::AdminAddress;
+pub use h2_limits::H2Limits;
 pub use host::normalise_host;
 pub use listeners::{
     CertificateFiles, Certificates, ClientCertificates, ListenAddress, Listener, ListenerTls,

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use super::h2_limits::h2_limits;
 use super::{
     CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Rollout,
     StoreLimits, Timeouts, values,
@@ -202,6 +203,7 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
     let half_close = section
         .take("half-close")
         .and_then(|node| node.parsed(findings, half_close));
+    let h2 = h2_limits(&mut section, findings);
     let mut count = |key, range, default| {
         section
             .take(key)
@@ -232,6 +234,7 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
             .and_then(|n| n.size(findings, 0..=i64::MAX as u64))
             .map_or(0, |n| n.value),
         half_close: half_close.map_or(default.half_close, |h| h.value),
+        h2,
     };
     section.finish(findings);
     limits

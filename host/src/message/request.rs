@@ -6,7 +6,7 @@ use http::Method;
 use memchr::memchr;
 
 use super::path::{self, PathNotes};
-use super::{Fields, Protocols, Scheme, Version, syntax};
+use super::{Fields, Malformed, Scheme, Upgrade, Version, syntax};
 
 /// A request head. One per connection, reused for each request, so that its buffers stay warm.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub struct RequestHead {
     pub fields: Fields,
     /// The protocols that the client offers to change to. The proxy keeps those that the route
     /// allows.
-    pub upgrade: Protocols,
+    pub upgrade: Upgrade,
 }
 
 impl RequestHead {
@@ -95,6 +95,21 @@ impl RequestHead {
         self.path_notes = path::normalise(&target[..self.path_len], &mut self.normal_path);
     }
 
+    /// Takes a path with its query, or the `*` of an `OPTIONS` request; false if the target is of
+    /// another form.
+    ///
+    /// # Errors
+    ///
+    /// Another method has no `*`.
+    pub fn take_path(&mut self, target: &str) -> Result<bool, Malformed> {
+        match (target.starts_with('/'), target == "*") {
+            (false, false) => return Ok(false),
+            (false, true) if self.method != Method::OPTIONS => return Err(Malformed::Target),
+            _ => self.set_target(target),
+        }
+        Ok(true)
+    }
+
     /// Makes `host` the normal form of what `authority` names.
     pub fn normalise_host(&mut self) {
         self.host.clear();
@@ -127,7 +142,7 @@ impl Default for RequestHead {
             scheme: Scheme::Http,
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             fields: Fields::new(),
-            upgrade: Protocols::default(),
+            upgrade: Upgrade::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The head of a response.
 
-use super::{Fields, Protocols, Version};
+use super::{Fields, Upgrade, Version};
 
 /// A response head, reused for each response of a connection.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ pub struct ResponseHead {
     /// The header fields that may cross.
     pub fields: Fields,
     /// What a 101 changes to; of any other response nothing is noted.
-    pub upgrade: Protocols,
+    pub upgrade: Upgrade,
 }
 
 impl ResponseHead {

@@ -5,12 +5,12 @@ use super::syntax;
 /// Names of protocols in order, each with its version if one was given: `websocket`, `foo/2`.
 /// Letters may have any case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Protocols {
+pub struct Upgrade {
     /// Joined by `, `.
     list: String,
 }
 
-impl Protocols {
+impl Upgrade {
     /// Forgets all and keeps the buffer.
     pub fn clear(&mut self) {
         self.list.clear();
@@ -64,8 +64,8 @@ fn protocol(member: &[u8]) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn protocols(values: &[&str]) -> Protocols {
-        let mut protocols = Protocols::default();
+    fn protocols(values: &[&str]) -> Upgrade {
+        let mut protocols = Upgrade::default();
         values.iter().for_each(|v| protocols.add(v.as_bytes()));
         protocols
     }
@@ -113,6 +113,6 @@ mod tests {
         ] {
             assert_eq!(protocols(&[answer]).is_one_of(&offer), fits, "{answer}");
         }
-        assert!(!protocols(&["websocket"]).is_one_of(&Protocols::default()));
+        assert!(!protocols(&["websocket"]).is_one_of(&Upgrade::default()));
     }
 }

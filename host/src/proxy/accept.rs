@@ -14,9 +14,11 @@ use tokio::task::spawn_local;
 
 use super::connection::Connection;
 use super::entry::Entry;
+use super::h2;
 use super::linger::{Place, linger};
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
+use super::serve::Served;
 use super::worker::Worker;
 use crate::config::Limits;
 use crate::ground;
@@ -194,10 +196,27 @@ fn take(
     // A panic in it ends only this connection: tokio catches it, and its resources are freed.
     spawn_local(async move {
         ground::fault_point("connection");
-        connection.serve().await;
-        drop(connection);
+        match connection.serve().await {
+            Served::Ended => drop(connection),
+            // In a box, so that a connection of HTTP/1.1 does not hold the room for it.
+            Served::SpeaksHttp2 => Box::pin(serve_h2(connection)).await,
+        }
         drop(open);
     });
+}
+
+/// Serves a connection on by HTTP/2.
+async fn serve_h2(connection: Connection) {
+    let Connection {
+        worker,
+        stream,
+        info,
+        input,
+        ..
+    } = connection;
+    let read_before = input.filled().to_vec();
+    worker.buffers.take_back(input);
+    h2::serve(worker, stream, info, read_before).await;
 }
 
 /// A connection counts as open until this is dropped, however it ends.

@@ -6,7 +6,7 @@
 
 mod told;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rand::Rng;
 
@@ -29,10 +29,10 @@ pub struct Forwarding {
     own: String,
     /// The field that carries it.
     mark: &'static [u8],
-    /// Its values for clients of HTTP/1.0 and 1.1.
-    marks: [String; 2],
-    /// The values for responses of backends of HTTP/1.0 and 1.1, with the line's end.
-    response_via: [String; 2],
+    /// Its values for clients of each version.
+    marks: [String; 3],
+    /// The values for responses of backends of each version, with the line's end.
+    response_via: [String; 3],
     /// What this proxy is called in a structured field.
     item: String,
 }
@@ -54,8 +54,8 @@ impl Forwarding {
             config::Via::Off | config::Via::On => (own.clone(), "waypost"),
         };
         let (mark, marks): (&[u8], _) = match config.via {
-            config::Via::Off => (b"cdn-loop", [id.clone(), id.clone()]),
-            _ => (b"via", [format!("1.0 {id}"), format!("1.1 {id}")]),
+            config::Via::Off => (b"cdn-loop", Version::ALL.map(|_| id.clone())),
+            _ => (b"via", Version::ALL.map(|v| format!("{} {id}", v.number()))),
         };
         Self {
             trust: Trust {
@@ -66,7 +66,7 @@ impl Forwarding {
             allow: config.allow.clone(),
             mark,
             marks,
-            response_via: [format!("1.0 {shown}\r\n"), format!("1.1 {shown}\r\n")],
+            response_via: Version::ALL.map(|v| format!("{} {shown}\r\n", v.number())),
             item: item(shown),
             id,
             own,
@@ -135,15 +135,19 @@ impl Forwarding {
                 }
             }
         }
-        let version = usize::from(head.version == Version::Http11);
-        head.fields
-            .append(self.mark, self.marks[version].as_bytes());
+        let mark = &self.marks[head.version.place()];
+        head.fields.append(self.mark, mark.as_bytes());
         Ok(())
+    }
+
+    /// Whether this peer is a proxy that speaks for its clients.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trust.covers(peer)
     }
 
     /// The value of the `via` of a response that came in this version, with the line's end.
     pub fn response_via(&self, version: Version) -> &str {
-        &self.response_via[usize::from(version == Version::Http11)]
+        &self.response_via[version.place()]
     }
 
     /// What this proxy is called in `Proxy-Status`.

@@ -40,7 +40,7 @@ impl<'a> Exchange<'a> {
     /// From now on what the policies see and decide is recorded.
     #[cold]
     fn keep_record(&self, sampling: &Sampling, rule: &Rule, state: &mut RequestPolicyState) {
-        let worker = &self.connection.worker;
+        let worker = self.client.worker();
         let Some(recorder) = &worker.shared.recorder else {
             return;
         };
@@ -114,7 +114,7 @@ impl<'a> Exchange<'a> {
     fn normalise(&mut self, rule: &Rule) -> Result<(), Box<LocalReply>> {
         let (head, settings) = (&mut self.scratch.head, &self.view.settings);
         let notes = self.facts.notes;
-        let trailers = notes.te_trailers && head.version == Version::Http11;
+        let trailers = notes.te_trailers && head.version != Version::Http10;
         if trailers {
             head.fields.append(b"te", b"trailers");
         }
@@ -126,7 +126,7 @@ impl<'a> Exchange<'a> {
             head.fields.append(b"connection", b"te");
         }
         head.forward_normal = settings.paths.forward_normalised;
-        let info = &self.connection.info;
+        let info = self.client.info();
         let set = settings.forwarding.set_fields(head, notes, info);
         set.map_err(|Contradiction| Refusal::Contradiction.into())
     }

@@ -60,7 +60,7 @@ impl Exchange<'_> {
             logged: settings.logged,
             request: None,
         }));
-        self.connection.timer.disarm(Wait::UpstreamRead);
+        self.client.timer().disarm(Wait::UpstreamRead);
         let answered = AttemptOutcome::Answered;
         lease.finish(answered, &mut self.doubt, self.scratch.head.client);
         self.outcome.status = 101;

@@ -237,6 +237,12 @@ fn the_smaller_sections_mean_what_they_say() {
         tls-handshakes-per-client = 0
         body-bytes = "1GiB"
         requests-per-connection = 9
+        h2-streams = 12
+        h2-stream-window = 100000
+        h2-connection-window = "200000B"
+        h2-resets = 13
+        h2-stream-errors = 14
+        h2-idle-frames = 150
         half-close = "allow"
         [timeouts]
         header-read = "1s"
@@ -285,6 +291,14 @@ fn the_smaller_sections_mean_what_they_say() {
         body_bytes: 1 << 30,
         requests_per_connection: 9,
         half_close: HalfClose::Allow,
+        h2: H2Limits {
+            streams: 12,
+            stream_window: 100_000,
+            connection_window: 200_000,
+            resets: 13,
+            stream_errors: 14,
+            idle_frames: 150,
+        },
     };
     assert_eq!(config.limits, limits);
     let seconds = Duration::from_secs;
