@@ -133,7 +133,6 @@ impl Exchange<'_> {
         state.end(worker.shared.recorder.as_ref(), &worker.shard, &outcome);
         let (logged, head) = (view.settings.logged, &scratch.head);
         match &mut scratch.tunnel {
-            // Its line in the log is written when it ends.
             Some(tunnel) => tunnel.begin(&worker.shard, outcome, head),
             None => worker.observe(logged, &outcome, head, client.info()),
         }
