@@ -54,7 +54,7 @@ fn a_reset_of_one_side_resets_the_other_and_is_not_held_against_the_backend() {
             "nothing comes"
         );
     }
-    proxy.logged(&["\"status\":101", "the backend reset the tunnel"]);
+    proxy.logged(&["\"status\":101", "the backend broke the tunnel off"]);
     let failures = format!("/backends/{}/failures", upstream.address());
     assert_eq!(proxy.stat(&failures), 0);
 
@@ -72,7 +72,7 @@ fn a_reset_of_one_side_resets_the_other_and_is_not_held_against_the_backend() {
     assert_eq!(client.wire.length(5).unwrap(), b"hello");
     client.reset();
     ended.wait();
-    proxy.logged(&["\"status\":101", "the client reset the tunnel"]);
+    proxy.logged(&["\"status\":101", "the client broke the tunnel off"]);
 }
 
 #[test]

@@ -26,9 +26,9 @@ enum End {
     Done,
     /// The same, but the client may be sending still.
     DoneUnread,
-    /// The client reset its connection.
+    /// The client reset its connection, or cut a TLS session off.
     ClientFailed,
-    /// The backend reset its connection.
+    /// The backend did.
     BackendFailed,
     /// No byte moved for too long.
     Idle,
@@ -281,8 +281,8 @@ impl End {
     fn reason(self) -> Option<&'static str> {
         match self {
             Self::Done | Self::DoneUnread => None,
-            Self::ClientFailed => Some("the client reset the tunnel"),
-            Self::BackendFailed => Some("the backend reset the tunnel"),
+            Self::ClientFailed => Some("the client broke the tunnel off"),
+            Self::BackendFailed => Some("the backend broke the tunnel off"),
             Self::Idle => Some("the tunnel was idle for too long"),
             Self::HalfEnded => Some("one side of the tunnel ended, and the other did not follow"),
             Self::Stuck => Some("a side of the tunnel took no byte for too long"),
