@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::fixtures::{Gate, ReadError, TestProxy, TestUpstream, eventually, get};
+use crate::fixtures::{Gate, ReadError, TestProxy, TestUpstream, eventually, get, guest};
 use crate::queueing::pool_of;
 use crate::upgrades::{asking, echo, switched, taking};
 
@@ -263,6 +263,25 @@ fn a_tunnel_that_ends_by_itself_does_not_keep_a_drain() {
     proxy.signal("TERM");
     drop(client);
     assert_eq!(proxy.exit_code(), 0);
+}
+
+/// Each generation has an instance on the one worker, for as long as a request may need it.
+#[test]
+fn an_open_tunnel_keeps_no_policy_that_was_replaced() {
+    let upstream = taking(echo);
+    let proxy = TestProxy::builder()
+        .file("mine.wasm", guest("pick-first"))
+        .pool_for_all(&[upstream.address()], &["mine"])
+        .tables("[policies.mine]\ncomponent = \"mine.wasm\"\ndeadline = \"2s\"")
+        .start();
+    let mut client = switched(&proxy);
+    let replaced = proxy.put_policy("mine", &guest("pick-last"));
+    assert!(matches!(replaced.status, 200..=204), "{}", replaced.text());
+    eventually("the new generation alone has an instance", || {
+        (proxy.stat("/policies/mine/instances") == 1).then_some(())
+    });
+    client.send("still here");
+    assert_eq!(client.wire.length(10).unwrap(), b"still here");
 }
 
 #[test]
