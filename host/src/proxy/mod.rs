@@ -13,7 +13,9 @@
 //! share; `app` makes them. Never names wasmtime, and never asks a policy itself.
 
 mod accept;
+mod admission;
 mod answer;
+mod arrival;
 mod attempted;
 mod blame;
 mod body;
@@ -35,6 +37,7 @@ mod lease;
 mod linger;
 mod partial;
 mod presence;
+mod redirect;
 mod refusal;
 mod refuse;
 mod reply;
@@ -49,7 +52,8 @@ mod switched;
 mod tunnel;
 mod worker;
 
-pub use accept::{Admission, Handed, accept, accept_rest, hand_in};
+pub use accept::{Handed, accept, accept_rest, hand_in};
+pub use admission::Admission;
 pub use entry::Entry;
 pub use forwarding::Forwarding;
 pub use linger::MOST_TURNED_AWAY;

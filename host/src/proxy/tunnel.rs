@@ -16,7 +16,7 @@ use super::switched::{Patience, Request, Switched};
 use super::worker::Worker;
 use crate::config::LoggedRequests;
 use crate::message::RequestHead;
-use crate::net::{Buffer, ConnectionInfo, ReadHalf, Timer, Wait, WriteHalf};
+use crate::net::{Buffer, ConnectionInfo, Timer, Wait};
 use crate::upstream::{AttemptOutcome, Connection as Upstream, Lease};
 
 /// Why a tunnel has ended.
@@ -69,48 +69,68 @@ impl Exchange<'_> {
 }
 
 impl Connection {
-    /// Moves the bytes of a tunnel until it ends. What the client has sent behind its request goes
-    /// first.
+    /// Serves the client as one side of a tunnel, until that ends. What it has sent behind its
+    /// request goes first.
     pub(super) async fn tunnel(&mut self, switched: Box<Switched>) -> Disposition {
-        let Self {
-            worker,
-            stream,
-            info,
-            timer,
-            input,
-            ..
-        } = self;
-        let Switched {
-            mut upstream,
-            received,
-            in_flight: _in_flight,
-            patience,
-            logged,
-            request,
-        } = *switched;
-        worker.shard.tunnels.increment();
-        worker.shard.tunnels_active.increment();
-        let mut open = Open {
-            up: Flow::new(std::mem::take(input), &worker.buffers),
-            down: Flow::new(received, &worker.buffers),
-            worker,
-            info,
-            timer,
-            patience,
-            logged,
-            request,
-            ending: false,
-            blocked: [false; 2],
-            ended: None,
+        let (read, write) = self.stream.split();
+        let client = Side {
+            worker: &self.worker,
+            info: &self.info,
+            timer: &self.timer,
+            sent: std::mem::take(&mut self.input),
+            from: Reader::Stream(read),
+            to: Writer::Stream(write),
         };
-        let end = open.run(stream.split(), upstream.stream.split()).await;
-        open.ended = Some(end);
-        drop(open);
-        if end == End::ClientFailed {
-            upstream.stream.reset_when_dropped();
-        }
-        end.disposition()
+        carry(client, *switched).await.disposition()
     }
+}
+
+/// The client's side of a tunnel.
+struct Side<'a> {
+    worker: &'a Worker,
+    info: &'a ConnectionInfo,
+    timer: &'a Timer,
+    /// What the client has sent before the tunnel began.
+    sent: Buffer,
+    from: Reader<'a>,
+    to: Writer<'a>,
+}
+
+/// Moves the bytes of a tunnel until it ends.
+async fn carry(client: Side<'_>, switched: Switched) -> End {
+    let Switched {
+        mut upstream,
+        received,
+        in_flight: _in_flight,
+        patience,
+        logged,
+        request,
+    } = switched;
+    let worker = client.worker;
+    worker.shard.tunnels.increment();
+    worker.shard.tunnels_active.increment();
+    let mut open = Open {
+        up: Flow::new(client.sent, &worker.buffers),
+        down: Flow::new(received, &worker.buffers),
+        worker,
+        info: client.info,
+        timer: client.timer,
+        patience,
+        logged,
+        request,
+        ending: false,
+        blocked: [false; 2],
+        ended: None,
+    };
+    let (read, write) = upstream.stream.split();
+    let backend = (Reader::Stream(read), Writer::Stream(write));
+    let end = open.run((client.from, client.to), backend).await;
+    open.ended = Some(end);
+    drop(open);
+    if end == End::ClientFailed {
+        upstream.stream.reset_when_dropped();
+    }
+    end
 }
 
 /// A tunnel that is open. However it ends, it is uncounted and has its line in the log.
@@ -133,13 +153,13 @@ struct Open<'a> {
     ended: Option<End>,
 }
 
-type Halves<'a> = (ReadHalf<'a>, WriteHalf<'a>);
+type Halves<'a> = (Reader<'a>, Writer<'a>);
 type Moved = [(u64, u64); 2];
 
 impl Open<'_> {
     async fn run(&mut self, client: Halves<'_>, backend: Halves<'_>) -> End {
-        let (mut from_client, mut to_client) = sides(client);
-        let (mut from_backend, mut to_backend) = sides(backend);
+        let (mut from_client, mut to_client) = client;
+        let (mut from_backend, mut to_backend) = backend;
         self.arm(Wait::ClientRead, self.patience.idle);
         poll_fn(|cx| {
             let (before, buffers) = (self.moved(), &self.worker.buffers);
@@ -259,10 +279,6 @@ impl Drop for Open<'_> {
         let log = &self.worker.access_log;
         log.record_tunnel(self.logged, &outcome, &head, self.info, moved);
     }
-}
-
-fn sides<'a>((read, write): Halves<'a>) -> (Reader<'a>, Writer<'a>) {
-    (Reader::Stream(read), Writer::Stream(write))
 }
 
 impl End {
