@@ -6,6 +6,7 @@ use crate::fixtures::{
     Client, Connection, Gate, Request, TestProxy, TestUpstream, get, guest, refusing_address,
     response,
 };
+use crate::queueing::pool_of;
 
 /// What a backend answers that takes the WebSocket.
 pub const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
@@ -191,7 +192,8 @@ fn any_other_answer_to_an_upgrade_passes_and_both_connections_go_on() {
 
 #[test]
 fn a_101_that_takes_nothing_of_the_offer_is_a_502_and_its_connection_is_closed() {
-    for fields in [
+    let answer = |fields: &&str| format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\nbytes");
+    let nothing = [
         "",
         "Upgrade: websocket\r\n",
         "Connection: upgrade\r\n",
@@ -200,30 +202,30 @@ fn a_101_that_takes_nothing_of_the_offer_is_a_502_and_its_connection_is_closed()
         "Connection: upgrade\r\nUpgrade: websocket, foo\r\n",
         "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: websocket\r\n",
         "Connection: keep-alive\r\nUpgrade: websocket\r\n",
-    ] {
-        let answer = format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\nbytes");
-        refused(&answer, asking());
-    }
-    let old = SWITCHING.replace("HTTP/1.1", "HTTP/1.0");
-    refused(&old, asking());
+    ];
+    let mut answers: Vec<String> = nothing.iter().map(answer).collect();
+    answers.push(SWITCHING.replace("HTTP/1.1", "HTTP/1.0"));
+    let mut requests = vec![asking(); answers.len()];
     // What was not asked for, or may not be.
-    refused(SWITCHING, Request::new("GET", "/").host("a.test"));
-    refused(SWITCHING, asking().old());
-    refused(SWITCHING, asking().body("hello"));
-}
-
-#[track_caller]
-fn refused(answer: &str, request: Request) {
-    let bytes = answer.to_owned();
+    let unasked = [
+        Request::new("GET", "/").host("a.test"),
+        asking().old(),
+        asking().body("x"),
+    ];
+    answers.resize(answers.len() + unasked.len(), SWITCHING.to_owned());
+    requests.extend(unasked);
     let upstream = TestUpstream::start(move |connection| {
         connection.request();
-        connection.send(&bytes);
+        connection.send(&answers[connection.index]);
         connection.wait_for_close();
     });
-    let proxy = TestProxy::in_front_of(&upstream);
-    let got = proxy.ask(request.bytes());
-    got.assert_refusal(502);
-    upstream.wait_until_unused_after(1);
+    // Never ejected, so that each answer is asked for.
+    let proxy = pool_of(&upstream, 1, "max-failures = 0");
+    for (n, request) in requests.into_iter().enumerate() {
+        proxy.ask(request.bytes()).assert_refusal(502);
+        upstream.wait_until_unused_after(n + 1);
+        assert_eq!(upstream.connections(), n + 1);
+    }
     proxy.logged(&[
         "\"status\":502",
         "a 101 for a protocol that was not asked for",

@@ -4,6 +4,7 @@ mod backend;
 mod policy;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -182,10 +183,7 @@ impl Report {
                 upstream_opened: sum(|w| &w.upstream_connections),
                 upstream_reused: sum(|w| &w.upstream_reuses),
             },
-            tunnels: Tunnels {
-                opened: sum(|w| &w.tunnels),
-                active: workers.iter().map(|w| w.tunnels_active.value()).sum(),
-            },
+            tunnels: Tunnels::new(workers),
             retries: sum(|w| &w.retries),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
@@ -204,6 +202,15 @@ impl Report {
                 .collect(),
             policies: policies(view),
             workers: workers.iter().map(|w| Worker::new(w)).collect(),
+        }
+    }
+}
+
+impl Tunnels {
+    fn new(workers: &[Arc<WorkerShard>]) -> Self {
+        Self {
+            opened: workers.iter().map(|w| w.tunnels.value()).sum(),
+            active: workers.iter().map(|w| w.tunnels_active.value()).sum(),
         }
     }
 }
