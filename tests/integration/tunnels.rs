@@ -252,7 +252,7 @@ fn tunnels_are_given_the_time_of_a_drain_and_are_ended_then() {
     assert_eq!(busy.wire.until_close().unwrap(), b"");
     assert_eq!(proxy.exit_code(), 0);
     let line = "the tunnel was open when the time to drain was over";
-    assert_eq!(proxy.stdout.text().matches(line).count(), 2);
+    assert_eq!(proxy.stdout.whole().matches(line).count(), 2);
 }
 
 #[test]
