@@ -23,7 +23,10 @@ impl Exchange<'_> {
                 Attempted::Ended(self.completed(keep_alive, uploaded))
             }
             ExchangeEnd::Switched => Attempted::Ended(Disposition::Tunnel),
-            ExchangeEnd::Closed => Attempted::Failed(outcome),
+            ExchangeEnd::Closed
+            | ExchangeEnd::Reset
+            | ExchangeEnd::Unprocessed
+            | ExchangeEnd::Refused => Attempted::Failed(outcome),
             ExchangeEnd::Local(local) => Attempted::Local(local, outcome),
             ExchangeEnd::Broken {
                 reason, delimited, ..

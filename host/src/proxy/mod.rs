@@ -19,6 +19,7 @@ mod arrival;
 mod attempted;
 mod blame;
 mod body;
+mod by_stream;
 mod client;
 mod connection;
 mod context;
@@ -50,6 +51,7 @@ mod slow;
 mod snapshot;
 mod switched;
 mod tunnel;
+mod upward;
 mod worker;
 
 pub use accept::{Handed, accept, accept_rest, hand_in};
