@@ -112,9 +112,9 @@ impl Download<'_> {
     }
 
     /// Sends the 101 on, with what policies make of it. No body follows, whatever its fields say.
-    async fn switch(&mut self, mut meta: ResponseMeta) -> Result<ExchangeEnd, ExchangeEnd> {
-        meta.content_length = None;
-        let body = self.edit(&meta)?;
+    async fn switch(&mut self, meta: ResponseMeta) -> Result<ExchangeEnd, ExchangeEnd> {
+        let mut body = self.edit(&meta)?;
+        body.to = Framing::None;
         let ResponseHead {
             fields, upgrade, ..
         } = &mut *self.response;
