@@ -217,12 +217,7 @@ impl Report {
                 .iter()
                 .map(|(a, s)| (a.clone(), Backend::new(s, now)))
                 .collect(),
-            pools: view
-                .stats
-                .pools()
-                .iter()
-                .map(|(name, shards)| (name.clone(), Pool::new(shards)))
-                .collect(),
+            pools: pools(view.stats),
             policies: policies(view),
             certificates: view.certificates.to_vec(),
             workers: workers.iter().map(|w| Worker::new(w)).collect(),
@@ -280,6 +275,11 @@ fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
         .map(|i| (100 + i, count(i)))
         .filter(|(_, n): &(u16, u64)| *n > 0)
         .collect()
+}
+
+fn pools(stats: &Stats) -> BTreeMap<String, Pool> {
+    let pool = |(name, shards): (&String, &Vec<_>)| (name.clone(), Pool::new(shards));
+    stats.pools().iter().map(pool).collect()
 }
 
 fn policies(view: &StatsView<'_>) -> BTreeMap<String, Policy> {
