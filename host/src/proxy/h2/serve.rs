@@ -188,10 +188,9 @@ impl Served<'_> {
         if matches!(self.phase, Phase::Ending | Phase::Cut) {
             return false;
         }
-        if self.line.account.is_overdrawn() || self.session.resets.is_overdrawn() {
-            self.phase = Phase::Cut;
-            self.session.worker.shard.http2.cut.increment();
-            self.engine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        let frames = self.line.account.is_overdrawn();
+        if frames || self.session.resets.is_overdrawn() {
+            self.cut(if frames { "frames" } else { "resets" });
             return true;
         }
         if self.engine.has_streams() || !self.is_due() {
@@ -206,6 +205,16 @@ impl Served<'_> {
             }
         }
         true
+    }
+
+    /// Ends the connection because of what its client did too often.
+    #[cold]
+    fn cut(&mut self, what: &str) {
+        let Session { worker, info, .. } = &**self.session;
+        worker.shard.http2.cut.increment();
+        tracing::debug!(peer = %info.peer, "a connection of HTTP/2 is cut off: too many {what}");
+        self.phase = Phase::Cut;
+        self.engine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
     }
 
     fn is_due(&self) -> bool {
