@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
+use super::acceptors::acceptors;
 use super::control::{ControlPlane, Process};
 use super::data_plane::End;
 use super::descriptors::Shares;
@@ -16,11 +17,11 @@ use super::signals::Signals;
 use super::watchdog::Watchdog;
 use super::workers::start_workers;
 use crate::admin::Readiness;
-use crate::config::{Config, ListenAddress};
+use crate::config::{Config, ListenAddress, Listener};
 use crate::ground;
 use crate::observe::access_log::LogWriter;
 use crate::policy::{Engine, EngineOptions, PolicyError};
-use crate::proxy::Admission;
+use crate::proxy::{Admission, Entry};
 use crate::recording::RecordWriter;
 use crate::rollout::StateDir;
 use crate::stats::Stats;
@@ -55,6 +56,7 @@ pub(super) async fn run(
     let config = Arc::new(config);
     let stats = Stats::new(config.workers);
     let control = load(&config, &stats, shares).await?;
+    let entries = entries(&config.listeners)?;
     let mut intake = Intake::open(&config.listeners, config.workers, KERNEL_SPREADS)?;
     let (log, records) = open_logs(&config, &stats)?;
     let (stop, stopping) = watch::channel(false);
@@ -66,7 +68,7 @@ pub(super) async fn run(
     let mut ends = start_workers(
         &config,
         &control,
-        intake,
+        (intake, entries),
         (&log, recorder),
         &admission,
         &stopping,
@@ -97,6 +99,15 @@ pub(super) async fn run(
     }
     .run_to_the_end()
     .await
+}
+
+/// What listeners do with their connections.
+fn entries(listeners: &[Listener]) -> Result<Vec<Entry>> {
+    let acceptors = acceptors(listeners)?;
+    let described = listeners.iter().zip(acceptors);
+    Ok(described
+        .map(|(listener, acceptor)| Entry::new(listener, acceptor))
+        .collect())
 }
 
 impl Reachable {

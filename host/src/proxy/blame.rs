@@ -33,9 +33,10 @@ pub(super) fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome
         ExchangeEnd::Closed if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
         ExchangeEnd::Closed => AttemptOutcome::Closed,
         ExchangeEnd::Local(local) => match &**local {
-            LocalReply::Reply { .. } | LocalReply::Options | LocalReply::Page { .. } => {
-                AttemptOutcome::Replaced
-            }
+            LocalReply::Reply { .. }
+            | LocalReply::Options
+            | LocalReply::Redirect { .. }
+            | LocalReply::Page { .. } => AttemptOutcome::Replaced,
             LocalReply::Refusal(Refusal::ClosedEarly) if known.slow_client => {
                 AttemptOutcome::ClosedOnSlowClient
             }

@@ -12,7 +12,9 @@
 //! share; `app` makes them. Never names wasmtime, and never asks a policy itself.
 
 mod accept;
+mod admission;
 mod answer;
+mod arrival;
 mod attempted;
 mod blame;
 mod body;
@@ -34,6 +36,7 @@ mod lease;
 mod linger;
 mod partial;
 mod presence;
+mod redirect;
 mod refusal;
 mod refuse;
 mod reply;
@@ -46,7 +49,8 @@ mod slow;
 mod snapshot;
 mod worker;
 
-pub use accept::{Admission, Handed, accept, accept_rest, hand_in};
+pub use accept::{Handed, accept, accept_rest, hand_in};
+pub use admission::Admission;
 pub use entry::Entry;
 pub use forwarding::Forwarding;
 pub use linger::MOST_TURNED_AWAY;
