@@ -5,10 +5,10 @@
 //! and replaces policies, `watch` follows policy files, `commands` runs what the command line asks
 //! for. Called by `main`. It decides nothing about a request.
 
-mod acceptors;
 mod ask;
 #[cfg(feature = "authoring")]
 mod begin;
+mod certificates;
 mod check;
 mod commands;
 pub mod control;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
-use super::acceptors::acceptors;
+use super::certificates::ListenerCertificates;
 use super::control::{ControlPlane, Process};
 use super::data_plane::End;
 use super::descriptors::Shares;
@@ -48,15 +48,12 @@ pub(super) async fn run(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let shares = Shares::claim(config.workers).map_err(anyhow::Error::msg)?;
-    if let Some(lowered) = shares.lower(&mut config.limits) {
-        tracing::warn!("{lowered}");
-    }
+    let shares = shares(&mut config)?;
     ground::fault_point("start");
     let config = Arc::new(config);
     let stats = Stats::new(config.workers);
     let control = load(&config, &stats, shares).await?;
-    let entries = entries(&config.listeners)?;
+    let entries = entries(&config.listeners, control.listener_certificates());
     let mut intake = Intake::open(&config.listeners, config.workers, KERNEL_SPREADS)?;
     let (log, records) = open_logs(&config, &stats)?;
     let (stop, stopping) = watch::channel(false);
@@ -101,13 +98,22 @@ pub(super) async fn run(
     .await
 }
 
+/// Divides the descriptors of the process, and lowers the limits to what there is.
+fn shares(config: &mut Config) -> Result<Shares> {
+    let shares = Shares::claim(config.workers, config.listeners.len());
+    let shares = shares.map_err(anyhow::Error::msg)?;
+    if let Some(lowered) = shares.lower(&mut config.limits) {
+        tracing::warn!("{lowered}");
+    }
+    Ok(shares)
+}
+
 /// What listeners do with their connections.
-fn entries(listeners: &[Listener]) -> Result<Vec<Entry>> {
-    let acceptors = acceptors(listeners)?;
-    let described = listeners.iter().zip(acceptors);
-    Ok(described
-        .map(|(listener, acceptor)| Entry::new(listener, acceptor))
-        .collect())
+fn entries(listeners: &[Listener], certificates: &ListenerCertificates) -> Vec<Entry> {
+    let numbered = listeners.iter().enumerate();
+    numbered
+        .map(|(number, listener)| Entry::new(listener, certificates.acceptor(number)))
+        .collect()
 }
 
 impl Reachable {
@@ -178,12 +184,16 @@ async fn load(config: &Arc<Config>, stats: &Stats, shares: Shares) -> Result<Arc
                 .with_context(|| format!("`state-dir` {} can't be used", folder.display()))?,
         ),
     };
+    let certificates = ListenerCertificates::load(config)
+        .map_err(|problems| anyhow::Error::msg(problems.join("\n")))?;
+    certificates.log_notes();
     let process = Process {
         engine,
         stats: stats.clone(),
         registry,
         shares,
         state_dir,
+        certificates: Arc::new(certificates),
     };
     let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
     let control = Arc::new(control);

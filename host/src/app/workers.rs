@@ -67,6 +67,7 @@ fn shared(control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Shared {
         let view = StatsView {
             stats: control.stats(),
             policies: &control.policies(),
+            certificates: &control.certificates(),
         };
         admin::stats_page(&view, accept)
     };

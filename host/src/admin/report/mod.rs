@@ -9,6 +9,7 @@ use serde::Serialize;
 
 pub use self::backend::{Backend, BackendLatency};
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
+use super::certificates::CertificateStatus;
 use super::control::PolicyStatus;
 pub use super::durations::{Microseconds, Nanoseconds};
 use super::pools::Pool;
@@ -23,6 +24,8 @@ pub struct StatsView<'a> {
     pub stats: &'a Stats,
     /// The policies that run.
     pub policies: &'a [PolicyStatus],
+    /// The certificates of the listeners.
+    pub certificates: &'a [CertificateStatus],
 }
 
 /// All statistics. Serialised, it is the body of `GET /stats`.
@@ -52,6 +55,8 @@ pub struct Report {
     pub pools: BTreeMap<String, Pool>,
     /// By name.
     pub policies: BTreeMap<String, Policy>,
+    /// Those of the listeners with TLS.
+    pub certificates: Vec<CertificateStatus>,
     /// One entry per worker.
     pub workers: Vec<Worker>,
 }
@@ -188,6 +193,7 @@ impl Report {
                 .map(|(name, shards)| (name.clone(), Pool::new(shards)))
                 .collect(),
             policies: policies(view),
+            certificates: view.certificates.to_vec(),
             workers: workers.iter().map(|w| Worker::new(w)).collect(),
         }
     }
