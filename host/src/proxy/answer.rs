@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::call;
 use super::connection::Disposition;
 use super::exchange::Exchange;
 use super::refusal::{LocalReply, Refusal};
@@ -9,8 +10,6 @@ use super::reply::{Answer, ReplyTo};
 use super::scratch::Scratch;
 use super::worker::Worker;
 use crate::decision::RequestPolicyState;
-use crate::message::Version;
-use crate::message::grpc::{self, GrpcStatus};
 
 impl Exchange<'_> {
     /// Sends an answer that is not a backend's.
@@ -36,25 +35,12 @@ impl Exchange<'_> {
                 Answer::refusal(refusal, self.view.settings.forwarding.item())
             }
         };
-        let answer = match self.is_call() {
-            true => answer.for_call(self.call_status(&local)),
+        let answer = match call::is_call(&self.scratch.head) {
+            true => answer.for_call(call::status(&local)),
             false => answer,
         };
         self.reply(worker, !tunnel && !hides, trace.as_deref(), &answer)
             .await
-    }
-
-    /// Whether the request is a gRPC call, whose caller reads no HTTP status.
-    fn is_call(&self) -> bool {
-        let head = &self.scratch.head;
-        head.version == Version::Http2 && grpc::is_call(&head.fields)
-    }
-
-    /// The status of a refused call, where the HTTP status does not tell it.
-    fn call_status(&self, local: &LocalReply) -> Option<GrpcStatus> {
-        let timed_out = matches!(local, LocalReply::Refusal(Refusal::ResponseTimeout));
-        let has_deadline = grpc::timeout(&self.scratch.head.fields).is_some();
-        (timed_out && has_deadline).then_some(GrpcStatus::DeadlineExceeded)
     }
 
     /// The statistics, if this is their path.

@@ -113,7 +113,7 @@ impl<'a> Answer<'a> {
         Self {
             status,
             fields: vec![("location", location.as_bytes().into())],
-            body: b"".into(),
+            body: Some(b"".into()),
         }
     }
 
@@ -134,7 +134,11 @@ impl<'a> Answer<'a> {
     /// `grpc-status` is one already.
     pub(super) fn for_call(self, status: Option<GrpcStatus>) -> Self {
         let named = |known: &str, name: &str| known.eq_ignore_ascii_case(name);
-        if self.fields.iter().any(|(name, _)| named(name, "grpc-status")) {
+        if self
+            .fields
+            .iter()
+            .any(|(name, _)| named(name, "grpc-status"))
+        {
             return self;
         }
         let status = status.unwrap_or_else(|| GrpcStatus::of_http(self.status));

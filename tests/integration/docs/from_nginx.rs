@@ -2,8 +2,7 @@
 
 use rcgen::generate_simple_self_signed;
 
-use crate::fixtures::process::waypost;
-use crate::fixtures::{Scratch, repository};
+use crate::fixtures::{Scratch, repository, waypost};
 
 #[test]
 fn the_configuration_that_replaces_an_nginx_server_is_accepted() {
