@@ -4,6 +4,7 @@ mod backend;
 mod policy;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ pub use super::durations::{Microseconds, Nanoseconds};
 use super::pools::Pool;
 use super::process::Process;
 use super::recording::Recording;
-use crate::stats::{Counter, HistogramSnapshot, STATUSES, Stats, WorkerShard};
+use crate::stats::{Counter, Gauge, HistogramSnapshot, STATUSES, Stats, WorkerShard};
 
 /// The sources of a report.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +42,10 @@ pub struct Report {
     pub requests: Requests,
     /// Connections of clients and to backends.
     pub connections: Connections,
+    /// Clients that speak HTTP/2, which are among all.
+    pub http2: Http2,
+    /// Connections that have changed their protocol, as for WebSocket.
+    pub tunnels: Tunnels,
     /// Attempts at a backend after the first of a request.
     pub retries: u64,
     /// Access-log lines dropped because the log could not keep up.
@@ -109,6 +114,21 @@ pub struct Connections {
     pub upstream_reused: u64,
 }
 
+/// Clients that speak HTTP/2.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Http2 {
+    /// Requests whose head arrived.
+    pub requests: u64,
+    /// Connections.
+    pub connections: u64,
+    /// Connections open now.
+    pub connections_active: u64,
+    /// Streams open now.
+    pub streams_active: u64,
+    /// Connections ended because of what their clients did too often.
+    pub cut: u64,
+}
+
 /// TLS handshakes with clients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct TlsHandshakes {
@@ -118,6 +138,15 @@ pub struct TlsHandshakes {
     pub failed: u64,
     /// Connections closed because too many were under way.
     pub refused: u64,
+}
+
+/// Connections that have changed their protocol.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tunnels {
+    /// Since counting began.
+    pub opened: u64,
+    /// Open now.
+    pub active: u64,
 }
 
 /// The counts of one worker, which make a skew between workers visible.
@@ -156,7 +185,7 @@ impl Report {
             },
             requests: Requests {
                 total: sum(|w| &w.requests),
-                active: workers.iter().map(|w| w.requests_active.value()).sum(),
+                active: gauge(workers, |w| &w.requests_active),
                 by_status: by_status(view.stats),
                 unanswered: sum(|w| &w.unanswered),
                 latency: Microseconds(HistogramSnapshot::of(
@@ -165,7 +194,7 @@ impl Report {
             },
             connections: Connections {
                 accepted: sum(|w| &w.connections),
-                active: workers.iter().map(|w| w.connections_active.value()).sum(),
+                active: gauge(workers, |w| &w.connections_active),
                 refused: sum(|w| &w.connections_refused),
                 proxy_headers_refused: sum(|w| &w.proxy_headers_refused),
                 tls_handshakes: TlsHandshakes {
@@ -176,6 +205,8 @@ impl Report {
                 upstream_opened: sum(|w| &w.upstream_connections),
                 upstream_reused: sum(|w| &w.upstream_reuses),
             },
+            http2: Http2::new(workers),
+            tunnels: Tunnels::new(workers),
             retries: sum(|w| &w.retries),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
@@ -186,15 +217,32 @@ impl Report {
                 .iter()
                 .map(|(a, s)| (a.clone(), Backend::new(s, now)))
                 .collect(),
-            pools: view
-                .stats
-                .pools()
-                .iter()
-                .map(|(name, shards)| (name.clone(), Pool::new(shards)))
-                .collect(),
+            pools: pools(view.stats),
             policies: policies(view),
             certificates: view.certificates.to_vec(),
             workers: workers.iter().map(|w| Worker::new(w)).collect(),
+        }
+    }
+}
+
+impl Http2 {
+    fn new(workers: &[Arc<WorkerShard>]) -> Self {
+        let shards = || workers.iter().map(|worker| &worker.http2);
+        Self {
+            requests: shards().map(|s| s.requests.value()).sum(),
+            connections: shards().map(|s| s.connections.value()).sum(),
+            connections_active: shards().map(|s| s.connections_active.value()).sum(),
+            streams_active: shards().map(|s| s.streams_active.value()).sum(),
+            cut: shards().map(|s| s.cut.value()).sum(),
+        }
+    }
+}
+
+impl Tunnels {
+    fn new(workers: &[Arc<WorkerShard>]) -> Self {
+        Self {
+            opened: workers.iter().map(|w| w.tunnels.value()).sum(),
+            active: workers.iter().map(|w| w.tunnels_active.value()).sum(),
         }
     }
 }
@@ -211,6 +259,10 @@ impl Worker {
     }
 }
 
+fn gauge(workers: &[Arc<WorkerShard>], gauge: fn(&WorkerShard) -> &Gauge) -> u64 {
+    workers.iter().map(|worker| gauge(worker).value()).sum()
+}
+
 fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
     let count = |i: u16| {
         stats
@@ -223,6 +275,11 @@ fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
         .map(|i| (100 + i, count(i)))
         .filter(|(_, n): &(u16, u64)| *n > 0)
         .collect()
+}
+
+fn pools(stats: &Stats) -> BTreeMap<String, Pool> {
+    let pool = |(name, shards): (&String, &Vec<_>)| (name.clone(), Pool::new(shards));
+    stats.pools().iter().map(pool).collect()
 }
 
 fn policies(view: &StatsView<'_>) -> BTreeMap<String, Policy> {
