@@ -211,6 +211,9 @@ impl Download<'_> {
             connection: connection_option(self.head.version, keep_alive),
         };
         self.client.response(self.response, body.to, lines);
+        if matches!(self.upstream, MessageReader::H2(_)) {
+            self.client.collect();
+        }
     }
 }
 
