@@ -21,7 +21,7 @@ use super::upward::Upward;
 use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::message::{BodyLength, Edited, Fields, Version};
-use crate::net::{Buffer, IoEnd, Wait};
+use crate::net::{IoEnd, Wait};
 use crate::policy::ByteRange;
 use crate::upstream::{
     AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,

@@ -31,8 +31,8 @@ const STREAM_WINDOW: u32 = 512 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
 /// Bytes of a request that lie between it and the socket.
 const SEND_BUFFER: usize = 128 * 1024;
-/// Bytes of a response's head for the engine. More than a response may have, so that it is the proxy
-/// that refuses a head, as with HTTP/1.1, and not the engine.
+/// Bytes of a response's head for the engine. More than a response may have: the proxy refuses a
+/// head, as with HTTP/1.1, and not the engine.
 const MAX_HEAD: u32 = 256 * 1024;
 /// Streams that ended early and of which frames may be under way.
 const RESETS: usize = 1_024;
