@@ -176,6 +176,10 @@ impl Exchange<'_> {
         let mut buffer = worker.buffers.small();
         let upward = Upward::Connection(&mut connection, &mut buffer);
         let end = self.converse(to, upward, &plan, &duplex).await;
+        if matches!(end, ExchangeEnd::Switched) {
+            self.settle(to.endpoint, &plan, &duplex);
+            return self.switched(lease, connection, buffer);
+        }
         worker.buffers.take_back(buffer);
         let known = self.circumstances(worker, connection.reused, &duplex, waited);
         let outcome = blame::outcome(&end, known);
