@@ -62,5 +62,6 @@ mod store;
 mod strictness;
 mod structure;
 mod tidy;
+mod tls;
 mod tolerated_requests;
 mod weights;
