@@ -48,7 +48,8 @@ pub(super) async fn run(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let shares = Shares::claim(config.workers).map_err(anyhow::Error::msg)?;
+    let shares = Shares::claim(config.workers, config.listeners.len());
+    let shares = shares.map_err(anyhow::Error::msg)?;
     if let Some(lowered) = shares.lower(&mut config.limits) {
         tracing::warn!("{lowered}");
     }

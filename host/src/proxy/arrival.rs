@@ -2,6 +2,7 @@
 //! handshake.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -14,7 +15,6 @@ use super::worker::Worker;
 use crate::net::proxy_protocol::{self, Announced, HeaderError};
 use crate::net::tls::{Acceptor, HandshakeError};
 use crate::net::{ConnectionInfo, Stream, Wait};
-use crate::stats::Counter;
 
 /// A connection that has been admitted and has shown nothing yet.
 pub(super) struct Arrival {
@@ -46,35 +46,31 @@ impl Arrival {
     /// Reads what comes before the first request. `None` if that is not what has to come; the
     /// connection is closed then.
     pub(super) async fn begin(
-        self,
+        mut self,
         admitted: &mut Admitted,
         admission: &Admission,
     ) -> Option<Connection> {
         let (worker, peer) = (Rc::clone(&self.worker), self.info.peer);
-        let turned = match self.pass(admitted, admission).await {
-            Ok(connection) => return Some(connection),
-            Err(turned) => turned,
-        };
-        turned.counter(&worker).increment();
-        tracing::debug!(%peer, "a connection is closed before its first request: {turned}");
-        None
-    }
-
-    async fn pass(
-        mut self,
-        admitted: &mut Admitted,
-        admission: &Admission,
-    ) -> Result<Connection, Turned> {
-        self.header(admitted).await?;
-        if let Some(acceptor) = self.entry.tls.clone() {
-            self = self.handshake(&acceptor, admission).await?;
+        if let Err(turned) = self.header(admitted).await {
+            turned.note(&worker, peer);
+            return None;
         }
-        Ok(Connection::new(
-            self.worker,
-            self.entry,
-            self.stream,
-            self.info,
-        ))
+        if let Some(acceptor) = self.entry.tls.clone() {
+            match self.handshake(&acceptor, admission).await {
+                Ok(encrypted) => self = encrypted,
+                Err(turned) => {
+                    turned.note(&worker, peer);
+                    return None;
+                }
+            }
+        }
+        let Self {
+            entry,
+            stream,
+            info,
+            ..
+        } = self;
+        Some(Connection::new(worker, entry, stream, info))
     }
 
     /// The PROXY header, if this peer has to begin with one. Other peers are served as they come: a
@@ -128,14 +124,17 @@ impl Arrival {
 }
 
 impl Turned {
-    fn counter<'w>(&self, worker: &'w Worker) -> &'w Counter {
+    /// Counts it, and says why to an operator who looks for it.
+    fn note(&self, worker: &Worker, peer: SocketAddr) {
         let shard = &worker.shard;
-        match self {
+        let counter = match self {
             Self::Header(_) | Self::HeaderLate => &shard.proxy_headers_refused,
             Self::Client => &shard.connections_refused,
             Self::Handshakes => &shard.tls_handshakes_refused,
             Self::Handshake(_) | Self::HandshakeLate => &shard.tls_handshakes_failed,
-        }
+        };
+        counter.increment();
+        tracing::debug!(%peer, "a connection is closed before its first request: {self}");
     }
 }
 

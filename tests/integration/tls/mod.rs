@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use crate::fixtures::tls::{Authority, Issued};
 use crate::fixtures::{TestProxy, TestUpstream, response};
 
-/// A proxy with a plain listener and one with TLS.
+/// A proxy with a listener that speaks TLS.
 struct Encrypted {
     proxy: TestProxy,
     authority: Authority,
@@ -50,15 +50,17 @@ impl Encrypted {
             builder = builder.file(name, issued.both());
         }
         let names: Vec<String> = files.iter().map(|(name, _)| format!("{name:?}")).collect();
-        let builder = builder.file("clients.pem", authority.pem()).tables(&format!(
-            "[[listeners]]\naddress = \"127.0.0.1:0\"\n{}\n[listeners.tls]\ncertificates = [{}]\n{}\n{}",
-            lines.listener,
-            names.join(", "),
-            lines.tls,
-            lines.tables
-        ));
-        let proxy = builder.start();
-        let address = proxy.addresses()[1];
+        let proxy = builder
+            .file("clients.pem", authority.pem())
+            .listener(&format!(
+                "{}\n[listeners.tls]\ncertificates = [{}]\n{}",
+                lines.listener,
+                names.join(", "),
+                lines.tls
+            ))
+            .tables(lines.tables)
+            .start();
+        let address = proxy.address();
         Self {
             proxy,
             authority,

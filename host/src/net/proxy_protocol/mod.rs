@@ -20,8 +20,8 @@ pub const LONGEST: usize = 4096;
 /// What a header says of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announced {
-    /// Nothing that this proxy could use: a check of the sender's own (`LOCAL`), or a client without
-    /// an address (`UNKNOWN`, a Unix socket). The connection's own addresses hold.
+    /// Nothing that this proxy could use: a check of the sender's own (`LOCAL`), or a client
+    /// without an address (`UNKNOWN`, a Unix socket). The connection's own addresses hold.
     Nothing,
     /// The client and the address that it has reached.
     Addresses {

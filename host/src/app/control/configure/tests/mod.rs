@@ -54,7 +54,7 @@ async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
         engine: Engine::new(options).unwrap(),
         stats: Stats::new(1),
         registry,
-        shares: Shares::claim(1).unwrap(),
+        shares: Shares::claim(1, 1).unwrap(),
         state_dir: None,
         certificates: Arc::default(),
     };
