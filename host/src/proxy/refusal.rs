@@ -147,6 +147,8 @@ pub enum Refusal {
     BadResponse(Malformed),
     /// The backend switched protocols without a request for it.
     UnaskedUpgrade,
+    /// The certificate of the connection is not for this host.
+    Misdirected,
     /// The proxy has reached its limit of client connections.
     TooManyConnections,
     /// This client has reached its limit of connections.
@@ -188,6 +190,7 @@ impl Refusal {
             Self::Method => 405,
             // RFC 5842 section 7.2.
             Self::Loop => 508,
+            Self::Misdirected => 421,
             Self::RequestTimeout | Self::SlowClient => 408,
             Self::BodyTooLarge => 413,
             Self::NoRoute { .. } => 404,
@@ -237,6 +240,9 @@ impl Refusal {
             Self::BadResponse(_) | Self::UnaskedUpgrade => {
                 "The backend's answer is not valid HTTP."
             }
+            Self::Misdirected => {
+                "This connection is for other hosts; open another one for this host."
+            }
             Self::TooManyConnections => "The proxy has reached its limit of connections.",
             Self::TooManyOfClient => "This client has reached its limit of connections.",
             Self::PolicyAbsent { .. } => "The policy for this request is not loaded.",
@@ -251,7 +257,7 @@ impl Refusal {
     /// do.
     pub fn error_type(&self) -> &'static str {
         match self {
-            Self::NoRoute { .. } => "destination_not_found",
+            Self::NoRoute { .. } | Self::Misdirected => "destination_not_found",
             Self::Loop => "proxy_loop_detected",
             Self::NoBackend | Self::Unreachable => "destination_unavailable",
             Self::ConnectTimeout => "connection_timeout",

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::{Encrypted, Lines};
 use crate::fixtures::tls::{Authority, ask, client, read, session};
-use crate::fixtures::{Client, Request, TestProxy, TestUpstream, chunked, eventually, get, response};
+use crate::fixtures::{Client, Request, TestProxy, TestUpstream, chunked, eventually, get};
 
 /// Bytes in which each position can be recognised.
 fn body(length: usize) -> Vec<u8> {
@@ -28,7 +28,7 @@ fn bodies_of_every_size_pass_both_ways_byte_for_byte() {
     let upstream = TestUpstream::echo();
     let (proxy, authority) = in_front_of(&upstream);
     let config = authority.client(&["http/1.1"]).into();
-    let mut client = client(proxy.address(), &config, "edge.test");
+    let mut client = client(proxy.addresses()[1], &config, "edge.test");
     for length in [0, 1, 10_000, 16_384, 100_000, 8 << 20] {
         let sent = body(length);
         let request = Request::new("POST", "/").host("edge.test");
@@ -36,7 +36,10 @@ fn bodies_of_every_size_pass_both_ways_byte_for_byte() {
         assert!(answer.body == sent, "{length}");
         let pieces = sent.chunks(7_001);
         let request = Request::new("POST", "/").host("edge.test").chunks(pieces);
-        assert!(client.ask(request.bytes()).body == sent, "{length} in chunks");
+        assert!(
+            client.ask(request.bytes()).body == sent,
+            "{length} in chunks"
+        );
     }
     assert_eq!(proxy.stat("/connections/accepted"), 1, "one connection");
 }
@@ -46,11 +49,11 @@ fn requests_are_https_for_backends_policies_and_the_log() {
     let upstream = TestUpstream::named("a");
     let (proxy, authority) = in_front_of(&upstream);
     let config = authority.client(&[]).into();
-    let mut client = client(proxy.address(), &config, "edge.test");
+    let mut client = client(proxy.addresses()[1], &config, "edge.test");
     assert_eq!(client.ask(get("edge.test", "/")).status, 200);
     let received = upstream.only_request();
     assert_eq!(received.value("x-forwarded-proto").unwrap(), "https");
-    let mut plain = Client::connect(proxy.addresses()[1]);
+    let mut plain = Client::connect(proxy.addresses()[0]);
     assert_eq!(plain.ask(get("edge.test", "/")).status, 200);
     let plain = &upstream.received()[1];
     assert_eq!(plain.value("x-forwarded-proto").unwrap(), "http");
@@ -60,7 +63,14 @@ fn requests_are_https_for_backends_policies_and_the_log() {
 fn pipelined_requests_are_answered_in_order_on_one_session() {
     let this = Encrypted::start(&Lines::default());
     let mut client = client(this.address, &this.http1(), "edge.test");
-    client.send([get("edge.test", "/1"), get("edge.test", "/2"), get("edge.test", "/3")].concat());
+    client.send(
+        [
+            get("edge.test", "/1"),
+            get("edge.test", "/2"),
+            get("edge.test", "/3"),
+        ]
+        .concat(),
+    );
     for _ in 0..3 {
         assert_eq!(client.response().text(), "hello");
     }
@@ -105,7 +115,7 @@ fn a_response_that_breaks_off_has_no_announced_end() {
     });
     let (proxy, authority) = in_front_of(&upstream);
     let config = authority.client(&["http/1.1"]).into();
-    let mut session = session(proxy.address(), &config, "edge.test").unwrap();
+    let mut session = session(proxy.addresses()[1], &config, "edge.test").unwrap();
     session.write_all(&get("edge.test", "/")).unwrap();
     let end = loop {
         match read(&mut session) {
@@ -125,7 +135,12 @@ fn a_client_that_is_still_sending_sees_why_it_is_refused() {
     };
     let this = Encrypted::start(&lines);
     let mut client = client(this.address, &this.http1(), "edge.test");
-    client.send(Request::new("POST", "/").host("edge.test").field("Transfer-Encoding", "chunked").bytes());
+    client.send(
+        Request::new("POST", "/")
+            .host("edge.test")
+            .field("Transfer-Encoding", "chunked")
+            .bytes(),
+    );
     client.send_what_is_taken(chunked([&body(1 << 20)[..]]));
     client.response_to("POST").assert_refusal(413);
 }

@@ -8,8 +8,9 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 
+use super::Tickets;
 use super::certificate::{Certificate, CertificateError, chain};
-use super::{Tickets, provider};
+use super::provider;
 
 /// What a listener offers.
 #[derive(Debug, Clone)]
