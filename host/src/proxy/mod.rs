@@ -18,6 +18,7 @@ mod arrival;
 mod attempted;
 mod blame;
 mod body;
+mod by_stream;
 mod client;
 mod connection;
 mod context;
@@ -47,6 +48,7 @@ mod settings;
 mod slice;
 mod slow;
 mod snapshot;
+mod upward;
 mod worker;
 
 pub use accept::{Handed, accept, accept_rest, hand_in};

@@ -184,6 +184,16 @@ impl Snapshot {
         )
     }
 
+    pub(super) fn handshakes(&self, out: &mut Families<'_>) -> fmt::Result {
+        let backends = self.0.backends.iter();
+        out.counter(
+            "backend_handshake_failures",
+            "Connections to a backend that failed in the TLS handshake or by their protocol",
+            None,
+            backends.map(|(address, b)| ([("backend", address.as_str())], b.handshake_failures)),
+        )
+    }
+
     pub(super) fn backends(&self, out: &mut Families<'_>) -> fmt::Result {
         let each = |value: fn(&Backend) -> u64| {
             self.0

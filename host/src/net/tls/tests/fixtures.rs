@@ -7,19 +7,14 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    StreamOwned,
-};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tokio::io::AsyncReadExt;
 
 use super::super::super::stream::tests::pair;
 use super::super::super::{Stream, TlsFacts};
+use super::super::trusting::Trusting;
 use super::super::*;
 
 /// An offer of both protocols and versions.
@@ -73,51 +68,14 @@ pub(super) fn trusting(
     provider: CryptoProvider,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> ClientConfig {
-    let algorithms = provider.signature_verification_algorithms;
-    ClientConfig::builder_with_provider(Arc::new(provider))
+    let provider = Arc::new(provider);
+    let verifier = Arc::new(Trusting::new(&provider));
+    ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting(algorithms)))
+        .with_custom_certificate_verifier(verifier)
         .with_no_client_auth()
-}
-
-#[derive(Debug)]
-struct Trusting(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }
 
 /// What signs certificates.
@@ -192,7 +150,7 @@ pub(super) async fn agree(
     config: &Arc<ClientConfig>,
     asked: &'static str,
 ) -> (Agreed, Agreed) {
-    let connector = Connector::new(Arc::clone(config), name(asked));
+    let connector = Connector::of(Arc::clone(config), name(asked));
     let (theirs, ours) = pair().await;
     let theirs = connector.connect(Stream::Tcp(theirs));
     match tokio::join!(theirs, acceptor.accept(ours)) {

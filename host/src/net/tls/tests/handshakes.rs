@@ -266,7 +266,7 @@ async fn a_handshake_in_single_bytes_is_one() {
     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
     tokio::spawn(dribble(near_read, far_write));
     tokio::spawn(dribble(far_read, near_write));
-    let connector = Connector::new(Arc::new(client(slice(&certificate))), name("edge.test"));
+    let connector = Connector::of(Arc::new(client(slice(&certificate))), name("edge.test"));
     let (theirs, ours) = tokio::join!(
         connector.connect(Stream::Tcp(client_end)),
         acceptor.accept(server_end)
