@@ -48,11 +48,7 @@ pub(super) async fn run(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let shares = Shares::claim(config.workers, config.listeners.len());
-    let shares = shares.map_err(anyhow::Error::msg)?;
-    if let Some(lowered) = shares.lower(&mut config.limits) {
-        tracing::warn!("{lowered}");
-    }
+    let shares = shares(&mut config)?;
     ground::fault_point("start");
     let config = Arc::new(config);
     let stats = Stats::new(config.workers);
@@ -100,6 +96,16 @@ pub(super) async fn run(
     }
     .run_to_the_end()
     .await
+}
+
+/// Divides the descriptors of the process, and lowers the limits to what there is.
+fn shares(config: &mut Config) -> Result<Shares> {
+    let shares = Shares::claim(config.workers, config.listeners.len());
+    let shares = shares.map_err(anyhow::Error::msg)?;
+    if let Some(lowered) = shares.lower(&mut config.limits) {
+        tracing::warn!("{lowered}");
+    }
+    Ok(shares)
 }
 
 /// What listeners do with their connections.

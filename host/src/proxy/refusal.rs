@@ -99,6 +99,8 @@ const AMBIGUOUS_PATH: &str = "The path can be read in several ways that lead to 
     characters.";
 const CONTRADICTION: &str =
     "Forwarded and X-Forwarded-For (or -Proto, -Host) contradict each other about the client.";
+const SLOW_CLIENT: &str = "The request arrived slowly while others waited for its connection.";
+const MISDIRECTED: &str = "This connection is for other hosts; open another one for this host.";
 const HIDDEN_CLIENT: &str = "The client sent more than the proxy could read while others waited \
     for its connection; try again later.";
 
@@ -226,9 +228,7 @@ impl Refusal {
             Self::Contradiction => CONTRADICTION,
             Self::Loop => "The request has passed this proxy before: there is a forwarding loop.",
             Self::RequestTimeout => "The request did not arrive in time.",
-            Self::SlowClient => {
-                "The request arrived slowly while others waited for its connection."
-            }
+            Self::SlowClient => SLOW_CLIENT,
             Self::HiddenClient => HIDDEN_CLIENT,
             Self::BodyTooLarge => "The request's body is too large.",
             Self::NoBackend => "No backend is available for this request.",
@@ -240,9 +240,7 @@ impl Refusal {
             Self::BadResponse(_) | Self::UnaskedUpgrade => {
                 "The backend's answer is not valid HTTP."
             }
-            Self::Misdirected => {
-                "This connection is for other hosts; open another one for this host."
-            }
+            Self::Misdirected => MISDIRECTED,
             Self::TooManyConnections => "The proxy has reached its limit of connections.",
             Self::TooManyOfClient => "This client has reached its limit of connections.",
             Self::PolicyAbsent { .. } => "The policy for this request is not loaded.",

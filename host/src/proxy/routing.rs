@@ -98,6 +98,7 @@ impl<'a> Exchange<'a> {
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Refusal::Method);
         }
+        // Browsers also send requests for other hosts whose address they find to be the same.
         if let Some(tls) = &self.client.info().tls
             && !tls.covers(&head.host)
         {
