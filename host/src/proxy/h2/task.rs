@@ -53,7 +53,7 @@ async fn request(stream: &mut Stream, scratch: &mut Scratch, parts: Parts) -> Di
     }
 }
 
-/// Reads the head, and refuses requests that have come over the wrong connection.
+/// Reads the head.
 fn read(
     stream: &Stream,
     settings: &Settings,
@@ -67,5 +67,4 @@ fn read(
         is_end: stream.is_at_end(),
     };
     read_request(head, parts, arrived, settings.head_limits)
-}
 }
