@@ -66,5 +66,5 @@ fn read(
         scheme: (!is_proxy).then(|| info.scheme()),
         is_end: stream.is_at_end(),
     };
-    read_request(head, parts, arrived, settings.head_limits)
+    Ok(read_request(head, parts, arrived, settings.head_limits)?)
 }
