@@ -69,4 +69,7 @@ mod tidy;
 mod tls;
 mod tls_backends;
 mod tolerated_requests;
+mod tunnels;
+mod upgrades;
+mod websocket;
 mod weights;
