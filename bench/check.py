@@ -12,7 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import LOAD, build_load, plain
+from loads import LOAD
+from measure import build_load, plain
 from peers import backends
 from processes import Process, answers, free_ports
 from scenarios import BODIES, SMALL

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from peers import Setup, version_of
+from peer import Setup, version_of
 from processes import free_ports
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -48,18 +48,27 @@ class Waypost:
         return "Waypost " + version_of([BINARY, "--version"], r"(\d+\.\d+\.\d+\S*)")
 
     def command(self, setup: Setup):
-        (admin,) = free_ports(1)
+        # Of two, because one may be the listener's, which nobody uses yet.
+        admin = next(port for port in free_ports(2) if port != setup.port)
         config = setup.folder / "waypost.toml"
         config.write_text(f"""
-listen = "127.0.0.1:{setup.port}"
 workers = {setup.workers}
-
+{self.listen(setup)}
 [admin]
 listen = "127.0.0.1:{admin}"
 {self.sections}
 {self.routes(setup)}
 """)
         return [str(BINARY), "run", "--config", str(config)], {"WAYPOST_LOG": "warn"}
+
+    def listen(self, setup):
+        """A plain listener also speaks HTTP/2, by prior knowledge."""
+        address = f'"127.0.0.1:{setup.port}"'
+        pair = setup.certificate
+        if pair is None:
+            return f"listen = {address}"
+        certificates = f"{{ certificate = {json.dumps(str(pair.certificate))}, key = {json.dumps(str(pair.key))} }}"
+        return f"[[listeners]]\naddress = {address}\ntls = {{ certificates = [{certificates}] }}"
 
     def routes(self, setup):
         addresses = json.dumps(list(setup.backends))
@@ -72,7 +81,8 @@ listen = "127.0.0.1:{admin}"
             if setup.policies:
                 lines.append(f'[policies.p{at}]\nbuiltin = "random"')
             lines.append(f'[[routes]]\nhost = "{name}"\npool = "pool"\npolicies = {json.dumps(policies)}')
-        return "\n".join([*lines, f"[pools.pool]\nbackends = {addresses}"])
+        protocol = '\nprotocol = "h2c"' if setup.upstream == "h2c" else ""
+        return "\n".join([*lines, f"[pools.pool]\nbackends = {addresses}{protocol}"])
 
 
 def waypost_peers():
