@@ -43,7 +43,9 @@ class H2load:
             command += [f"--tls13-ciphers={SUITE}", f"--groups={CURVE}"]
         if scenario.upload:
             body = folder / "body"
-            body.write_bytes(b"u" * scenario.upload)
+            # As gRPC has it: not compressed, the length, the message.
+            message = b"u" * (scenario.upload - 5)
+            body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
             command.append(f"--data={body}")
         if scenario.upstream == "h2c":
             command += ["-Hcontent-type: application/grpc", "-Hte: trailers"]

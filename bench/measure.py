@@ -102,12 +102,15 @@ class Bench:
             "h2c": [f"127.0.0.1:{port}" for port in h2c],
             "websocket": [f"127.0.0.1:{port}" for port in echo],
         }
-        home, other = self.fresh_folder("backends"), self.fresh_folder("echo")
-        command, environment = backends(home, self.addresses["http/1.1"], SMALL, BODIES, self.addresses["h2c"])
-        serve = [str(LOAD), "serve", "--listen", ",".join(self.addresses["websocket"])]
-        with Process(command, self.load_cpus, home, environment) as process, Process(serve, self.load_cpus, other) as echoes:
-            process.wait_for(plain[0], answers)
-            echoes.wait_for(echo[0], answers)
+        home = self.fresh_folder("backends")
+        command, environment = backends(home, self.addresses["http/1.1"], SMALL, BODIES)
+        started = [(command, environment, home, plain[0], answers)]
+        for name, spoken_there, port, ready in [("h2c", ["--protocol", "h2"], h2c[0], listens), ("websocket", [], echo[0], answers)]:
+            command = [str(LOAD), "serve", "--listen", ",".join(self.addresses[name]), *spoken_there]
+            started.append((command, {}, self.fresh_folder(name), port, ready))
+        with contextlib.ExitStack() as running:
+            for command, environment, home, port, ready in started:
+                running.enter_context(Process(command, self.load_cpus, home, environment)).wait_for(port, ready)
             yield
 
     def round(self, at, peers, scenarios):

@@ -180,21 +180,11 @@ def peers_of_others():
     return [Nginx(), NginxLarge(), Haproxy(), Envoy(), EnvoyFilter(), Caddy()]
 
 
-def backends(folder: Path, addresses: list[str], small: bytes, bodies: dict[str, int], h2c: list[str] = ()):
-    """The backends: one nginx that listens on every address, answers a constant, and serves files.
-
-    At the addresses of `h2c` it answers all as a gRPC server would, with trailers, by HTTP/2 with prior knowledge.
-    """
+def backends(folder: Path, addresses: list[str], small: bytes, bodies: dict[str, int]):
+    """The backends: one nginx that listens on every address, answers a constant, and serves files."""
     for path, length in bodies.items():
         (folder / path.strip("/")).write_bytes(bytes(97 + at % 26 for at in range(1024)) * (length // 1024))
     listens = "\n".join(f"listen {address} backlog=4096;" for address in addresses)
-    calls = "\n".join(f"listen {address} http2 backlog=4096;" for address in h2c)
-    grpc = f"""
-        server {{
-            {calls}
-            add_trailer grpc-status 0;
-            location / {{ default_type application/grpc; return 200 "{small.decode()}"; }}
-        }}"""
     return nginx(folder, 1, f"""
         sendfile on;
         open_file_cache max=16 inactive=1h;
@@ -202,8 +192,7 @@ def backends(folder: Path, addresses: list[str], small: bytes, bodies: dict[str,
             {listens}
             root {folder};
             location = /small {{ default_type text/plain; return 200 "{small.decode()}"; }}
-        }}
-        {grpc if h2c else ""}""")
+        }}""")
 
 
 def nginx(folder: Path, workers: int, http: str):

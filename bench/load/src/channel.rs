@@ -115,7 +115,8 @@ impl Channel {
         }
         let mut request = Vec::new();
         if self.stream == 0 {
-            h2::greet(&mut request);
+            request.extend_from_slice(h2::PREFACE);
+            h2::greet(&mut request, None);
         }
         self.stream = if self.stream == 0 { 1 } else { self.stream + 2 };
         h2::request(&mut request, self.stream, options)?;
@@ -129,7 +130,9 @@ impl Channel {
                 read => {
                     let done = answer.take(&buffer[..read])?;
                     if answer.settings() {
-                        self.bytes.write_all(&h2::SETTINGS_TAKEN)?;
+                        let mut taken = Vec::new();
+                        h2::put(&mut taken, h2::SETTINGS, h2::ACK, 0, &[]);
+                        self.bytes.write_all(&taken)?;
                         self.bytes.flush()?;
                     }
                     if done {

@@ -1,41 +1,86 @@
-//! As much of HTTP/2 as it takes to send a GET and to see its answer's end (RFC 9113).
+//! As much of HTTP/2 as it takes to send a GET and to see its answer's end, and to answer calls
+//! that are all alike (RFC 9113).
 
 use crate::Failure;
 use crate::options::Options;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEAD: usize = 9;
 /// No proxy sends a larger one, as we don't allow it to.
 const MAX_FRAME: usize = 16 * 1024;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
-/// Of SETTINGS.
-const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+/// Of SETTINGS and PING.
+pub const ACK: u8 = 1;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
+const MAX_CONCURRENT_STREAMS: [u8; 2] = [0, 3];
 const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
 /// Nobody waits for our windows.
 const WINDOW: u32 = (1 << 31) - 1;
-const FIRST_WINDOW: u32 = (1 << 16) - 1;
+pub const FIRST_WINDOW: u32 = (1 << 16) - 1;
 
-/// That the settings of the other side were taken.
-pub const SETTINGS_TAKEN: [u8; FRAME_HEAD] = [0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0];
+pub struct Frame<'a> {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: &'a [u8],
+}
 
-/// What comes before the first request.
-pub fn greet(to: &mut Vec<u8>) {
-    to.extend_from_slice(PREFACE);
-    let mut settings = INITIAL_WINDOW_SIZE.to_vec();
+impl<'a> Frame<'a> {
+    /// The first frame, if it is there in full, and what comes behind it.
+    pub fn first(bytes: &'a [u8]) -> Result<Option<(Self, &'a [u8])>, Failure> {
+        let Some((head, after)) = bytes.split_first_chunk::<FRAME_HEAD>() else {
+            return Ok(None);
+        };
+        let [high, middle, low, kind, flags, a, b, c, d] = *head;
+        let length = u32::from_be_bytes([0, high, middle, low]) as usize;
+        if length > MAX_FRAME {
+            return Err("a frame of more than 16 KiB".into());
+        }
+        let Some((payload, rest)) = after.split_at_checked(length) else {
+            return Ok(None);
+        };
+        let stream = u32::from_be_bytes([a & 0x7f, b, c, d]);
+        let frame = Frame {
+            kind,
+            flags,
+            stream,
+            payload,
+        };
+        Ok(Some((frame, rest)))
+    }
+}
+
+pub fn put(to: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    // All of ours are short.
+    let [_, _, high, low] = (payload.len() as u32).to_be_bytes();
+    to.extend_from_slice(&[0, high, low, kind, flags]);
+    to.extend_from_slice(&stream.to_be_bytes());
+    to.extend_from_slice(payload);
+}
+
+/// What a side says first: its settings, and that it takes all that comes. A client says its
+/// preface before; a server can limit the streams of a connection.
+pub fn greet(to: &mut Vec<u8>, streams: Option<u32>) {
+    let mut settings = Vec::new();
+    if let Some(streams) = streams {
+        settings.extend_from_slice(&MAX_CONCURRENT_STREAMS);
+        settings.extend_from_slice(&streams.to_be_bytes());
+    }
+    settings.extend_from_slice(&INITIAL_WINDOW_SIZE);
     settings.extend_from_slice(&WINDOW.to_be_bytes());
-    frame(to, SETTINGS, 0, 0, &settings);
+    put(to, SETTINGS, 0, 0, &settings);
     let more = WINDOW - FIRST_WINDOW;
-    frame(to, WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
+    put(to, WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
 }
 
 /// A GET without a body.
@@ -44,24 +89,20 @@ pub fn request(to: &mut Vec<u8>, stream: u32, options: &Options) -> Result<(), F
     let mut block = vec![0x82, if options.tls { 0x87 } else { 0x86 }];
     // Literals that enter no table, with `:authority` and `:path` by number.
     for (name, value) in [(1, &options.host), (4, &options.path)] {
-        // A longer one takes more than one byte for its length.
-        let length = u8::try_from(value.len())
-            .ok()
-            .filter(|length| *length < 127);
         block.push(name);
-        block.push(length.ok_or("a path or host of more than 126 bytes")?);
-        block.extend_from_slice(value.as_bytes());
+        literal(&mut block, value)?;
     }
-    frame(to, HEADERS, END_STREAM | END_HEADERS, stream, &block);
+    put(to, HEADERS, END_STREAM | END_HEADERS, stream, &block);
     Ok(())
 }
 
-fn frame(to: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-    // All of ours are short.
-    let [_, _, high, low] = (payload.len() as u32).to_be_bytes();
-    to.extend_from_slice(&[0, high, low, kind, flags]);
-    to.extend_from_slice(&stream.to_be_bytes());
-    to.extend_from_slice(payload);
+/// A text in HPACK, as it is.
+pub fn literal(to: &mut Vec<u8>, text: &str) -> Result<(), Failure> {
+    // A longer one takes more than one byte for its length.
+    let length = u8::try_from(text.len()).ok().filter(|length| *length < 127);
+    to.push(length.ok_or("a field of more than 126 bytes")?);
+    to.extend_from_slice(text.as_bytes());
+    Ok(())
 }
 
 /// An answer as it comes in, among what else comes.
@@ -70,7 +111,7 @@ pub struct Answer {
     frames: Vec<u8>,
     /// Whether the fields were there, and with them the status.
     head: bool,
-    /// The next HEADERS or DATA that carries the flag ends the answer; HEADERS may go on.
+    /// Fields had the flag that ends the answer; they may go on in further frames.
     ended: bool,
     settings: bool,
 }
@@ -97,40 +138,31 @@ impl Answer {
         let frames = std::mem::take(&mut self.frames);
         let mut rest = frames.as_slice();
         let mut done = false;
-        while let Some((head, after)) = rest.split_first_chunk::<FRAME_HEAD>() {
-            let [_, _, _, kind, flags, a, b, c, d] = *head;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-            if length > MAX_FRAME {
-                return Err("a frame of more than 16 KiB".into());
-            }
-            let Some((payload, after)) = after.split_at_checked(length) else {
-                break;
-            };
+        while let Some((frame, after)) = Frame::first(rest)? {
             rest = after;
-            let stream = u32::from_be_bytes([a & 0x7f, b, c, d]);
-            done |= self.frame(kind, flags, stream, payload)?;
+            done |= self.frame(&frame)?;
         }
         self.frames = rest.to_vec();
         Ok(done)
     }
 
-    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Result<bool, Failure> {
-        match kind {
-            SETTINGS if flags & ACK == 0 => self.settings = true,
+    fn frame(&mut self, frame: &Frame<'_>) -> Result<bool, Failure> {
+        let ours = frame.stream == self.stream;
+        let ends = frame.flags & END_STREAM != 0;
+        match frame.kind {
+            SETTINGS if frame.flags & ACK == 0 => self.settings = true,
             GOAWAY => return Err("the connection is to be closed (GOAWAY)".into()),
-            RST_STREAM if stream == self.stream => return Err("the stream was reset".into()),
-            HEADERS if stream == self.stream => {
+            RST_STREAM if ours => return Err("the stream was reset".into()),
+            HEADERS if ours => {
                 if !self.head {
-                    successful(payload)?;
+                    successful(frame.payload)?;
                     self.head = true;
                 }
-                self.ended |= flags & END_STREAM != 0;
-                return Ok(self.ended && flags & END_HEADERS != 0);
+                self.ended |= ends;
+                return Ok(self.ended && frame.flags & END_HEADERS != 0);
             }
-            CONTINUATION if stream == self.stream => {
-                return Ok(self.ended && flags & END_HEADERS != 0);
-            }
-            DATA if stream == self.stream => return Ok(flags & END_STREAM != 0),
+            CONTINUATION if ours => return Ok(self.ended && frame.flags & END_HEADERS != 0),
+            DATA if ours => return Ok(ends),
             _ => {}
         }
         Ok(false)

@@ -7,6 +7,9 @@ use crate::Failure;
 use crate::h2;
 use crate::options::Options;
 
+/// How long it waits for the proxy to have noticed; one that is slow has to bear it as well.
+const NOTICED: Duration = Duration::from_millis(200);
+
 /// Until it is ended from outside.
 pub fn leave(options: &Options) -> Result<(), Failure> {
     let requests = requests(options)?;
@@ -23,8 +26,8 @@ pub fn leave(options: &Options) -> Result<(), Failure> {
 
 /// What goes over a connection: the settings and all requests.
 fn requests(options: &Options) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    h2::greet(&mut bytes);
+    let mut bytes = h2::PREFACE.to_vec();
+    h2::greet(&mut bytes, None);
     for stream in 0..options.streams {
         h2::request(&mut bytes, u32::try_from(2 * stream + 1)?, options)?;
     }
@@ -42,8 +45,11 @@ fn open_and_leave(options: &Options, requests: &[u8]) -> Result<usize, Failure> 
         connection.write_all(requests)?;
     }
     // A byte of its settings: the proxy is about to read what was asked for.
+    let until = Instant::now() + NOTICED;
     for connection in &mut connections {
-        connection.read_exact(&mut [0])?;
+        let rest = until.saturating_duration_since(Instant::now());
+        connection.set_read_timeout(Some(rest.max(Duration::from_millis(1))))?;
+        let _ = connection.read(&mut [0]);
     }
     Ok(connections.len() * options.streams)
 }

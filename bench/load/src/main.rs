@@ -10,11 +10,13 @@
 //! - `echo`: WebSocket messages that come back.
 //! - `leave`: a client that opens many HTTP/2 streams and leaves, again and again.
 //!
-//! `serve` is the backend for `echo`. Where a time is measured after a warm-up, the line "started"
+//! `serve` is the backend for `echo`, and with `--protocol h2` one for calls. Where a time is measured after a warm-up, the line "started"
 //! says when it begins.
 
 mod answer;
+mod calls;
 mod channel;
+mod echo;
 mod h2;
 mod handshake;
 mod leave;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
             "hold" => hold(&options),
             "count" => count(&options),
             "handshake" => handshake::handshake(&options),
-            "echo" => websocket::echo(&options),
+            "echo" => echo::echo(&options),
             "leave" => leave::leave(&options),
             "serve" => serve::serve(&options),
             other => Err(format!("there is no way of asking {other:?}\n{USAGE}").into()),

@@ -13,7 +13,7 @@ usage: load open      --target IP:PORT --rate N --seconds N [--warm-up N] [--con
        load handshake --target IP:PORT --seconds N [--warm-up N] [--connections N] [--resume yes]
        load echo      --target IP:PORT --seconds N [--warm-up N] [--connections N] [--size BYTES]
        load leave     --target IP:PORT --connections N --streams N [--every SECONDS]
-       load serve     --listen IP:PORT,IP:PORT
+       load serve     --listen IP:PORT,IP:PORT [--protocol h2]
        each but `serve` with [--path P] [--host H]";
 
 /// No run is longer or asks for more: its latencies are kept one by one, 4 bytes each.
