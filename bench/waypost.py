@@ -63,12 +63,7 @@ listen = "127.0.0.1:{admin}"
 
     def listen(self, setup):
         """A plain listener also speaks HTTP/2, by prior knowledge."""
-        address = f'"127.0.0.1:{setup.port}"'
-        pair = setup.certificate
-        if pair is None:
-            return f"listen = {address}"
-        certificates = f"{{ certificate = {json.dumps(str(pair.certificate))}, key = {json.dumps(str(pair.key))} }}"
-        return f"[[listeners]]\naddress = {address}\ntls = {{ certificates = [{certificates}] }}"
+        return listener(setup.port, setup.certificate) if setup.certificate else f'listen = "127.0.0.1:{setup.port}"'
 
     def routes(self, setup):
         addresses = json.dumps(list(setup.backends))
@@ -83,6 +78,15 @@ listen = "127.0.0.1:{admin}"
             lines.append(f'[[routes]]\nhost = "{name}"\npool = "pool"\npolicies = {json.dumps(policies)}')
         protocol = '\nprotocol = "h2c"' if setup.upstream == "h2c" else ""
         return "\n".join([*lines, f"[pools.pool]\nbackends = {addresses}{protocol}"])
+
+
+def listener(port, certificate=None):
+    """The long form."""
+    text = f'[[listeners]]\naddress = "127.0.0.1:{port}"'
+    if certificate:
+        pair = f"certificate = {json.dumps(str(certificate.certificate))}, key = {json.dumps(str(certificate.key))}"
+        text += f"\ntls = {{ certificates = [{{ {pair} }}] }}"
+    return text
 
 
 def waypost_peers():
