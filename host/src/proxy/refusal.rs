@@ -20,6 +20,11 @@ pub enum LocalReply {
     Refusal(Refusal),
     /// What may be done here: the request was not to go further (RFC 9110 section 7.6.2).
     Options,
+    /// The same request by HTTPS (308, RFC 9110 section 15.4.9: the method stays).
+    Redirect {
+        /// Its URL.
+        location: String,
+    },
     /// The statistics.
     Page {
         /// Of the page.
@@ -44,6 +49,7 @@ impl LocalReply {
         match self {
             Self::Reply { reply, .. } => reply.status,
             Self::Refusal(refusal) => refusal.status(),
+            Self::Redirect { .. } => 308,
             Self::Options | Self::Page { .. } => 200,
         }
     }
@@ -53,7 +59,7 @@ impl LocalReply {
         match self {
             Self::Reply { policy, .. } => Some(format!("answered by policy {policy:?}")),
             Self::Refusal(refusal) => Some(refusal.reason()),
-            Self::Options | Self::Page { .. } => None,
+            Self::Options | Self::Redirect { .. } | Self::Page { .. } => None,
         }
     }
 }

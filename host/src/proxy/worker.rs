@@ -174,7 +174,7 @@ impl Worker {
             let view = self.view();
             let idle = view.settings.timeouts.upstream_idle.as_millis();
             let idle = u64::try_from(idle).unwrap_or(u64::MAX);
-            view.pools.sweep(now.saturating_sub(idle));
+            view.pools.sweep(now, now.saturating_sub(idle));
         }
     }
 

@@ -38,6 +38,15 @@ pub struct WorkerShard {
     pub connections_active: Gauge,
     /// Client connections turned away by a limit.
     pub connections_refused: Counter,
+    /// Connections of trusted peers closed because their PROXY header was missing, malformed or
+    /// late.
+    pub proxy_headers_refused: Counter,
+    /// TLS handshakes with clients that ended well.
+    pub tls_handshakes: Counter,
+    /// TLS handshakes with clients that failed or took too long.
+    pub tls_handshakes_failed: Counter,
+    /// Connections closed because too many TLS handshakes were under way.
+    pub tls_handshakes_refused: Counter,
     /// Attempts at a backend after the first of a request.
     pub retries: Counter,
     /// Connections opened to backends.
@@ -70,6 +79,10 @@ impl Default for WorkerShard {
             connections: Counter::default(),
             connections_active: Gauge::default(),
             connections_refused: Counter::default(),
+            proxy_headers_refused: Counter::default(),
+            tls_handshakes: Counter::default(),
+            tls_handshakes_failed: Counter::default(),
+            tls_handshakes_refused: Counter::default(),
             retries: Counter::default(),
             upstream_connections: Counter::default(),
             upstream_reuses: Counter::default(),

@@ -90,6 +90,22 @@ impl Snapshot {
             "Client connections turned away by a limit",
             c.refused,
         )?;
+        out.plain_counter(
+            "proxy_headers_refused",
+            "Connections closed because of their PROXY header",
+            c.proxy_headers_refused,
+        )?;
+        let handshakes = [
+            ("completed", c.tls_handshakes.completed),
+            ("failed", c.tls_handshakes.failed),
+            ("refused", c.tls_handshakes.refused),
+        ];
+        out.counter(
+            "tls_handshakes",
+            "TLS handshakes with clients, by how they ended",
+            None,
+            handshakes.map(|(result, n)| ([("result", result)], n)),
+        )?;
         out.gauge(
             "connections_active",
             "Client connections open",
@@ -165,6 +181,16 @@ impl Snapshot {
             "recording_errors",
             "Writes of the recording that failed",
             recording.errors,
+        )
+    }
+
+    pub(super) fn handshakes(&self, out: &mut Families<'_>) -> fmt::Result {
+        let backends = self.0.backends.iter();
+        out.counter(
+            "backend_handshake_failures",
+            "Connections to a backend that failed in the TLS handshake or by their protocol",
+            None,
+            backends.map(|(address, b)| ([("backend", address.as_str())], b.handshake_failures)),
         )
     }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 pub use self::backend::{Backend, BackendLatency};
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
+use super::certificates::CertificateStatus;
 use super::control::PolicyStatus;
 pub use super::durations::{Microseconds, Nanoseconds};
 use super::pools::Pool;
@@ -23,6 +24,8 @@ pub struct StatsView<'a> {
     pub stats: &'a Stats,
     /// The policies that run.
     pub policies: &'a [PolicyStatus],
+    /// The certificates of the listeners.
+    pub certificates: &'a [CertificateStatus],
 }
 
 /// All statistics. Serialised, it is the body of `GET /stats`.
@@ -52,6 +55,8 @@ pub struct Report {
     pub pools: BTreeMap<String, Pool>,
     /// By name.
     pub policies: BTreeMap<String, Policy>,
+    /// Those of the listeners with TLS.
+    pub certificates: Vec<CertificateStatus>,
     /// One entry per worker.
     pub workers: Vec<Worker>,
 }
@@ -93,10 +98,26 @@ pub struct Connections {
     pub active: u64,
     /// Client connections turned away by a limit.
     pub refused: u64,
+    /// Connections of trusted peers closed because their PROXY header was missing, malformed or
+    /// late.
+    pub proxy_headers_refused: u64,
+    /// TLS handshakes with clients.
+    pub tls_handshakes: TlsHandshakes,
     /// Connections opened to backends.
     pub upstream_opened: u64,
     /// Requests sent on a pooled connection.
     pub upstream_reused: u64,
+}
+
+/// TLS handshakes with clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TlsHandshakes {
+    /// Those that ended well.
+    pub completed: u64,
+    /// Those that failed or took too long.
+    pub failed: u64,
+    /// Connections closed because too many were under way.
+    pub refused: u64,
 }
 
 /// The counts of one worker, which make a skew between workers visible.
@@ -146,6 +167,12 @@ impl Report {
                 accepted: sum(|w| &w.connections),
                 active: workers.iter().map(|w| w.connections_active.value()).sum(),
                 refused: sum(|w| &w.connections_refused),
+                proxy_headers_refused: sum(|w| &w.proxy_headers_refused),
+                tls_handshakes: TlsHandshakes {
+                    completed: sum(|w| &w.tls_handshakes),
+                    failed: sum(|w| &w.tls_handshakes_failed),
+                    refused: sum(|w| &w.tls_handshakes_refused),
+                },
                 upstream_opened: sum(|w| &w.upstream_connections),
                 upstream_reused: sum(|w| &w.upstream_reuses),
             },
@@ -166,6 +193,7 @@ impl Report {
                 .map(|(name, shards)| (name.clone(), Pool::new(shards)))
                 .collect(),
             policies: policies(view),
+            certificates: view.certificates.to_vec(),
             workers: workers.iter().map(|w| Worker::new(w)).collect(),
         }
     }

@@ -18,6 +18,7 @@ use super::stream::{Session, Stream};
 use super::task::exchange;
 use super::wire::{Notes, Wire};
 use crate::net::{self, ConnectionInfo, Timer, Wait};
+use crate::proxy::entry::Entry;
 use crate::proxy::linger::{MOST, Place, linger};
 use crate::proxy::worker::Worker;
 
@@ -30,7 +31,7 @@ type Arrival = (Request<RecvStream>, SendResponse<Bytes>);
 /// Serves a connection that has been admitted to its end. `read_before` was read from it while its
 /// protocol was not known.
 pub(in crate::proxy) async fn serve(
-    worker: Rc<Worker>,
+    (worker, entry): (Rc<Worker>, Rc<Entry>),
     stream: net::Stream,
     info: ConnectionInfo,
     read_before: Vec<u8>,
@@ -39,7 +40,7 @@ pub(in crate::proxy) async fn serve(
     let frames = worker.latest(|settings| settings.limits.h2.idle_frames);
     let notes = Notes::new(Account::new(frames));
     let wire = Wire::new(stream, read_before, &worker.shard, &notes);
-    let session = Rc::new(Session::new(Rc::clone(&worker), info));
+    let session = Rc::new(Session::new(Rc::clone(&worker), entry, info));
     let is_clean = run(&session, wire, &notes, &timer).await;
     let Some(mut stream) = notes.take_back() else {
         return;
