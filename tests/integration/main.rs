@@ -32,6 +32,7 @@ mod forwarding;
 mod health;
 mod hostile_components;
 mod hot_swap;
+mod http2;
 mod interim_and_trailers;
 mod large_bodies;
 mod limits;

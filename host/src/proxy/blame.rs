@@ -85,6 +85,7 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::AmbiguousPath
         | Refusal::Contradiction
         | Refusal::Loop
+        | Refusal::Misdirected
         | Refusal::RequestTimeout
         | Refusal::SlowClient
         | Refusal::HiddenClient

@@ -99,6 +99,8 @@ const AMBIGUOUS_PATH: &str = "The path can be read in several ways that lead to 
     characters.";
 const CONTRADICTION: &str =
     "Forwarded and X-Forwarded-For (or -Proto, -Host) contradict each other about the client.";
+const SLOW_CLIENT: &str = "The request arrived slowly while others waited for its connection.";
+const MISDIRECTED: &str = "This connection is for other hosts; open another one for this host.";
 const HIDDEN_CLIENT: &str = "The client sent more than the proxy could read while others waited \
     for its connection; try again later.";
 
@@ -147,6 +149,8 @@ pub enum Refusal {
     BadResponse(Malformed),
     /// The backend switched protocols without a request for it.
     UnaskedUpgrade,
+    /// The certificate of the connection is not for this host.
+    Misdirected,
     /// The proxy has reached its limit of client connections.
     TooManyConnections,
     /// This client has reached its limit of connections.
@@ -188,6 +192,7 @@ impl Refusal {
             Self::Method => 405,
             // RFC 5842 section 7.2.
             Self::Loop => 508,
+            Self::Misdirected => 421,
             Self::RequestTimeout | Self::SlowClient => 408,
             Self::BodyTooLarge => 413,
             Self::NoRoute { .. } => 404,
@@ -223,9 +228,7 @@ impl Refusal {
             Self::Contradiction => CONTRADICTION,
             Self::Loop => "The request has passed this proxy before: there is a forwarding loop.",
             Self::RequestTimeout => "The request did not arrive in time.",
-            Self::SlowClient => {
-                "The request arrived slowly while others waited for its connection."
-            }
+            Self::SlowClient => SLOW_CLIENT,
             Self::HiddenClient => HIDDEN_CLIENT,
             Self::BodyTooLarge => "The request's body is too large.",
             Self::NoBackend => "No backend is available for this request.",
@@ -237,6 +240,7 @@ impl Refusal {
             Self::BadResponse(_) | Self::UnaskedUpgrade => {
                 "The backend's answer is not valid HTTP."
             }
+            Self::Misdirected => MISDIRECTED,
             Self::TooManyConnections => "The proxy has reached its limit of connections.",
             Self::TooManyOfClient => "This client has reached its limit of connections.",
             Self::PolicyAbsent { .. } => "The policy for this request is not loaded.",
@@ -251,7 +255,7 @@ impl Refusal {
     /// do.
     pub fn error_type(&self) -> &'static str {
         match self {
-            Self::NoRoute { .. } => "destination_not_found",
+            Self::NoRoute { .. } | Self::Misdirected => "destination_not_found",
             Self::Loop => "proxy_loop_detected",
             Self::NoBackend | Self::Unreachable => "destination_unavailable",
             Self::ConnectTimeout => "connection_timeout",

@@ -59,6 +59,8 @@ pub struct Worker {
     pub lingering: Rc<Cell<usize>>,
     /// The same of those that were turned away.
     pub turned_away: Rc<Cell<usize>>,
+    /// Connections of HTTP/2 with a large window for bodies.
+    pub windows: Rc<Cell<usize>>,
     /// The log of policies' faults.
     pub faults: FaultLog,
     view: RefCell<Rc<WorkerSnapshot>>,
@@ -97,6 +99,7 @@ impl Worker {
             holds: Holds::default(),
             lingering: Rc::default(),
             turned_away: Rc::default(),
+            windows: Rc::default(),
             faults: FaultLog::default(),
             topology: Cell::new(view.pools.generation),
             view: RefCell::new(Rc::new(view)),

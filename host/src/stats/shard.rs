@@ -47,6 +47,8 @@ pub struct WorkerShard {
     pub tls_handshakes_failed: Counter,
     /// Connections closed because too many TLS handshakes were under way.
     pub tls_handshakes_refused: Counter,
+    /// What clients of HTTP/2 do.
+    pub http2: Http2Shard,
     /// Attempts at a backend after the first of a request.
     pub retries: Counter,
     /// Connections opened to backends.
@@ -63,6 +65,21 @@ pub struct WorkerShard {
     pub hanging_seconds: Gauge,
     /// Time from a request's head to the end of its response, in microseconds.
     pub request_microseconds: Histogram,
+}
+
+/// Counters of one worker's clients that speak HTTP/2.
+#[derive(Debug, Default)]
+pub struct Http2Shard {
+    /// Their requests, which are among all requests.
+    pub requests: Counter,
+    /// Their connections, which are among all connections.
+    pub connections: Counter,
+    /// Connections open now.
+    pub connections_active: Gauge,
+    /// Streams open now.
+    pub streams_active: Gauge,
+    /// Connections that were ended because of what their clients did too often.
+    pub cut: Counter,
 }
 
 impl Default for WorkerShard {
@@ -83,6 +100,7 @@ impl Default for WorkerShard {
             tls_handshakes: Counter::default(),
             tls_handshakes_failed: Counter::default(),
             tls_handshakes_refused: Counter::default(),
+            http2: Http2Shard::default(),
             retries: Counter::default(),
             upstream_connections: Counter::default(),
             upstream_reuses: Counter::default(),

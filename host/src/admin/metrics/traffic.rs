@@ -78,6 +78,33 @@ impl Snapshot {
         )
     }
 
+    fn http2(&self, out: &mut Families<'_>) -> fmt::Result {
+        let h = &self.0.http2;
+        out.plain_counter("http2_requests", "Requests by HTTP/2", h.requests)?;
+        out.plain_counter(
+            "http2_connections",
+            "Client connections of HTTP/2",
+            h.connections,
+        )?;
+        out.plain_counter(
+            "http2_connections_cut",
+            "Client connections of HTTP/2 that were ended because of floods",
+            h.cut,
+        )?;
+        out.gauge(
+            "http2_connections_active",
+            "Client connections of HTTP/2 open",
+            None,
+            [([], h.connections_active)],
+        )?;
+        out.gauge(
+            "http2_streams_active",
+            "Streams of client connections of HTTP/2 open",
+            None,
+            [([], h.streams_active)],
+        )
+    }
+
     pub(super) fn connections(&self, out: &mut Families<'_>) -> fmt::Result {
         let c = &self.0.connections;
         out.plain_counter(
@@ -112,6 +139,7 @@ impl Snapshot {
             None,
             [([], c.active)],
         )?;
+        self.http2(out)?;
         out.plain_counter(
             "upstream_connections_opened",
             "Connections opened to backends",

@@ -4,6 +4,7 @@ mod backend;
 mod policy;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ pub use super::durations::{Microseconds, Nanoseconds};
 use super::pools::Pool;
 use super::process::Process;
 use super::recording::Recording;
-use crate::stats::{Counter, HistogramSnapshot, STATUSES, Stats, WorkerShard};
+use crate::stats::{Counter, Gauge, HistogramSnapshot, STATUSES, Stats, WorkerShard};
 
 /// The sources of a report.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +42,8 @@ pub struct Report {
     pub requests: Requests,
     /// Connections of clients and to backends.
     pub connections: Connections,
+    /// Clients that speak HTTP/2, which are among all.
+    pub http2: Http2,
     /// Attempts at a backend after the first of a request.
     pub retries: u64,
     /// Access-log lines dropped because the log could not keep up.
@@ -109,6 +112,21 @@ pub struct Connections {
     pub upstream_reused: u64,
 }
 
+/// Clients that speak HTTP/2.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Http2 {
+    /// Requests whose head arrived.
+    pub requests: u64,
+    /// Connections.
+    pub connections: u64,
+    /// Connections open now.
+    pub connections_active: u64,
+    /// Streams open now.
+    pub streams_active: u64,
+    /// Connections ended because of what their clients did too often.
+    pub cut: u64,
+}
+
 /// TLS handshakes with clients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct TlsHandshakes {
@@ -156,7 +174,7 @@ impl Report {
             },
             requests: Requests {
                 total: sum(|w| &w.requests),
-                active: workers.iter().map(|w| w.requests_active.value()).sum(),
+                active: gauge(workers, |w| &w.requests_active),
                 by_status: by_status(view.stats),
                 unanswered: sum(|w| &w.unanswered),
                 latency: Microseconds(HistogramSnapshot::of(
@@ -165,7 +183,7 @@ impl Report {
             },
             connections: Connections {
                 accepted: sum(|w| &w.connections),
-                active: workers.iter().map(|w| w.connections_active.value()).sum(),
+                active: gauge(workers, |w| &w.connections_active),
                 refused: sum(|w| &w.connections_refused),
                 proxy_headers_refused: sum(|w| &w.proxy_headers_refused),
                 tls_handshakes: TlsHandshakes {
@@ -176,6 +194,7 @@ impl Report {
                 upstream_opened: sum(|w| &w.upstream_connections),
                 upstream_reused: sum(|w| &w.upstream_reuses),
             },
+            http2: Http2::new(workers),
             retries: sum(|w| &w.retries),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
@@ -199,6 +218,19 @@ impl Report {
     }
 }
 
+impl Http2 {
+    fn new(workers: &[Arc<WorkerShard>]) -> Self {
+        let shards = || workers.iter().map(|worker| &worker.http2);
+        Self {
+            requests: shards().map(|s| s.requests.value()).sum(),
+            connections: shards().map(|s| s.connections.value()).sum(),
+            connections_active: shards().map(|s| s.connections_active.value()).sum(),
+            streams_active: shards().map(|s| s.streams_active.value()).sum(),
+            cut: shards().map(|s| s.cut.value()).sum(),
+        }
+    }
+}
+
 impl Worker {
     fn new(shard: &WorkerShard) -> Self {
         Self {
@@ -209,6 +241,10 @@ impl Worker {
             hanging_seconds: shard.hanging_seconds.value(),
         }
     }
+}
+
+fn gauge(workers: &[Arc<WorkerShard>], gauge: fn(&WorkerShard) -> &Gauge) -> u64 {
+    workers.iter().map(|worker| gauge(worker).value()).sum()
 }
 
 fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {

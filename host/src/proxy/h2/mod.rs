@@ -5,6 +5,7 @@ mod backend;
 mod ends;
 mod frames;
 mod limits;
+mod open;
 mod serve;
 mod stream;
 mod task;
