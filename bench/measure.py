@@ -284,7 +284,7 @@ class Bench:
             backends=tuple(self.addresses[scenario.upstream][: scenario.backends]),
             hosts=scenario.hosts, policies=scenario.policies, workers=workers,
             certificate=self.certificates.get(scenario.tls), h2c=scenario.protocol == "h2" and not scenario.tls,
-            upstream=scenario.upstream,
+            upstream=scenario.upstream, crowd=scenario.connections * scenario.streams if scenario.streams > 1 else 0,
         )
         if ready is None:
             ready = lambda port: answers_in(scenario, port)  # noqa: E731

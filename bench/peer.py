@@ -26,6 +26,8 @@ class Setup:
     certificate: Certificate | None = None
     # A plain listener speaks HTTP/2 by prior knowledge, and need not speak HTTP/1.1.
     h2c: bool = False
+    # Requests at the same time, so many that connections would not be kept as usual. 0: not more than usual.
+    crowd: int = 0
     # What the backends speak: `http/1.1`, `h2c`, or `websocket`, which is HTTP/1.1 first.
     upstream: str = "http/1.1"
 

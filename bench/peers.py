@@ -163,7 +163,7 @@ class Caddy:
             versions {upstream}
             compression off
             keepalive_idle_conns 4096
-            keepalive_idle_conns_per_host 256
+            keepalive_idle_conns_per_host {max(256, setup.crowd)}
         }}
     }}
 }}

@@ -76,8 +76,8 @@ listen = "127.0.0.1:{admin}"
             if setup.policies:
                 lines.append(f'[policies.p{at}]\nbuiltin = "random"')
             lines.append(f'[[routes]]\nhost = "{name}"\npool = "pool"\npolicies = {json.dumps(policies)}')
-        protocol = '\nprotocol = "h2c"' if setup.upstream == "h2c" else ""
-        return "\n".join([*lines, f"[pools.pool]\nbackends = {addresses}{protocol}"])
+        more = 'protocol = "h2c"' if setup.upstream == "h2c" else f"max-idle = {setup.crowd}" if setup.crowd else ""
+        return "\n".join([*lines, f"[pools.pool]\nbackends = {addresses}\n{more}"])
 
 
 def listener(port, certificate=None):
