@@ -36,7 +36,9 @@ class H2load:
 
     def command(self, scenario, port, options, folder: Path):
         command = ["h2load", "-t1", f"-c{scenario.connections}", f"-m{scenario.streams}", f"-D{options.seconds}"]
-        command += [f"--warm-up-time={options.warm_up * 1000:.0f}ms", f"--log-file={folder}/requests.tsv"]
+        # A crowd of requests opens as many connections to backends first.
+        warm_up = options.warm_up * (2 if scenario.streams > 10 else 1)
+        command += [f"--warm-up-time={warm_up * 1000:.0f}ms", f"--log-file={folder}/requests.tsv"]
         if scenario.protocol == "http/1.1":
             command.append("--h1")
         if scenario.tls:

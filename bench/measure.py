@@ -179,7 +179,7 @@ class Bench:
         generator, home, seconds = WINDOWED[scenario.kind], self.fresh_folder("load"), self.options.seconds
         load = Process(generator.command(scenario, port, self.options, home), self.load_cpus, home)
         with load:
-            load.until_said(generator.started, self.options.warm_up + 30)
+            load.until_said(generator.started, 2 * self.options.warm_up + 30)
             before = process.used()
             with beside:
                 time.sleep(seconds * 0.9)
