@@ -10,8 +10,8 @@
 //! - `echo`: WebSocket messages that come back.
 //! - `leave`: a client that opens many HTTP/2 streams and leaves, again and again.
 //!
-//! `serve` is the backend for `echo`, and with `--protocol h2` one for calls. Where a time is measured after a warm-up, the line "started"
-//! says when it begins.
+//! `serve` is the backend for `echo`, and with `--protocol h2` one for calls. Where a time is
+//! measured after a warm-up, the line "started" says when it begins.
 
 mod answer;
 mod calls;
