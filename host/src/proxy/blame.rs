@@ -28,7 +28,7 @@ pub(super) fn is_slow_reader(waited: u64) -> bool {
 /// The outcome for the backend.
 pub(super) fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome {
     match end {
-        ExchangeEnd::Complete { .. } => AttemptOutcome::Answered,
+        ExchangeEnd::Complete { .. } | ExchangeEnd::Switched => AttemptOutcome::Answered,
         ExchangeEnd::Closed if known.reused => AttemptOutcome::Stale,
         ExchangeEnd::Closed if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
         ExchangeEnd::Reset if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
@@ -91,7 +91,8 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::HiddenClient
         | Refusal::BodyTooLarge
         | Refusal::NoRoute { .. }
-        | Refusal::TooManyOfClient => AttemptOutcome::ClientFailed,
+        | Refusal::TooManyOfClient
+        | Refusal::CallDeadline => AttemptOutcome::ClientFailed,
     }
 }
 
@@ -154,6 +155,7 @@ mod tests {
                 SLOW_CLIENT,
                 AttemptOutcome::Answered,
             ),
+            (ExchangeEnd::Switched, ANSWERED, AttemptOutcome::Answered),
             (ExchangeEnd::Closed, USUAL, AttemptOutcome::Closed),
             (ExchangeEnd::Reset, REUSED, AttemptOutcome::Closed),
             (

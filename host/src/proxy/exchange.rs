@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::body::{Pace, Progress};
+use super::call;
 use super::client::Client;
 use super::connection::Disposition;
 use super::context::RequestContext;
@@ -131,8 +132,7 @@ impl Exchange<'_> {
             chain.conclude(&outcome);
         }
         state.end(worker.shared.recorder.as_ref(), &worker.shard, &outcome);
-        let (logged, head) = (view.settings.logged, &scratch.head);
-        worker.observe(logged, &outcome, head, client.info());
+        report(&client, view, scratch, outcome);
         disposition
     }
 
@@ -146,7 +146,10 @@ impl Exchange<'_> {
         chain.begin(&self.scratch.head);
         let has_range = self.facts.notes.range;
         let ended = match chain.prepare(&mut self.scratch.head, has_range) {
-            Ok(ranges) => self.attempts(context, &ranges).await,
+            Ok(ranges) => match call::deadline(&self.scratch.head) {
+                None => self.attempts(context, &ranges).await,
+                Some(deadline) => Box::pin(self.attempts_until(deadline, context, &ranges)).await,
+            },
             Err(stop) => Err(stop.into()),
         };
         context.chain().end();
@@ -154,7 +157,7 @@ impl Exchange<'_> {
     }
 
     /// Asks for a backend and tries it, as often as the pool allows.
-    async fn attempts(
+    pub(super) async fn attempts(
         &mut self,
         context: RequestContext<'_>,
         ranges: &[ByteRange],
@@ -245,6 +248,16 @@ impl Exchange<'_> {
     /// Whether the client's connection may carry another request.
     pub(super) fn keep_alive(&self) -> bool {
         self.facts.persists && self.client.may_continue()
+    }
+}
+
+/// Counts the request and logs it. A tunnel has its line in the log when it ends.
+#[inline]
+fn report(client: &Client<'_>, view: &WorkerSnapshot, scratch: &mut Scratch, outcome: Outcome) {
+    let (worker, logged, head) = (client.worker(), view.settings.logged, &scratch.head);
+    match &mut scratch.tunnel {
+        Some(tunnel) => tunnel.begin(&worker.shard, outcome, head),
+        None => worker.observe(logged, &outcome, head, client.info()),
     }
 }
 
