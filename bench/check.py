@@ -12,11 +12,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import LOAD, build_load, plain
+import certificates
+from loads import LOAD
+from measure import build_load, plain
 from peers import backends
 from processes import Process, answers, free_ports
 from scenarios import BODIES, SMALL
-from waypost import FRESH, ROUTER
+from waypost import FRESH, ROUTER, listener
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Case:
     more: tuple[str, ...] = ()
     # Times the usual number of requests.
     share: float = 1.0
+    tls: bool = False
 
 
 CASES = [
@@ -42,6 +45,15 @@ CASES = [
     Case("new connection", more=("--close", "yes"), share=0.25),
     Case("10 KiB body", path="/10k", share=0.5),
     Case("16 KiB upload", more=("--upload", "16384"), share=0.5),
+]
+TLS, H2 = ("--tls", "yes"), ("--protocol", "h2")
+PROTOCOLS = [
+    Case("TLS", more=TLS, tls=True),
+    Case("TLS, 10 KiB body", path="/10k", more=TLS, share=0.5, tls=True),
+    Case("TLS, new connection", more=(*TLS, "--close", "yes"), share=0.05, tls=True),
+    Case("h2c", more=H2),
+    Case("HTTP/2 over TLS", more=(*TLS, *H2), tls=True),
+    Case("HTTP/2 over TLS, 10 KiB body", path="/10k", more=(*TLS, *H2), share=0.5, tls=True),
 ]
 
 
@@ -56,9 +68,12 @@ def main():
     parser.add_argument("--requests", type=int, default=2000, help="counted in each case (2000)")
     parser.add_argument("--keep", type=Path, help="a folder for callgrind's files")
     parser.add_argument("--top", type=int, default=0, help="so many functions of NEW, with their own instructions per request")
+    parser.add_argument("--protocols", action="store_true", help="TLS and HTTP/2 too, which both have to speak")
     options = parser.parse_args()
+    options.cases = [*CASES, *(PROTOCOLS if options.protocols else [])]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    for program, package in [("valgrind", "valgrind"), ("callgrind_control", "valgrind"), ("nginx", "nginx")]:
+    needed = [("valgrind", "valgrind"), ("callgrind_control", "valgrind"), ("nginx", "nginx")]
+    for program, package in [*needed, *([("openssl", "openssl")] if options.protocols else [])]:
         if not shutil.which(program):
             return undecided(f"`{program}` is not on the PATH (Debian: apt install {package})")
     for binary in [options.old, options.new]:
@@ -69,7 +84,7 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
             old, new = (count_all(folder, side, getattr(options, side), options) for side in ("old", "new"))
-            for number, case in enumerate(CASES if options.top else []):
+            for number, case in enumerate(options.cases if options.top else []):
                 print(f"{case.name}, new:")
                 for name, count in functions(folder / "new", number).most_common(options.top):
                     print(f"{count / times(case, options):>10,.0f}  {name}")
@@ -87,10 +102,10 @@ def undecided(why):
 def compared(old, new, percent):
     """Prints the table, gives the exit code."""
     worse = []
-    print(f"{'instructions per request':<28}{'old':>10}{'new':>10}{'more':>10}")
+    print(f"{'instructions per request':<30}{'old':>10}{'new':>10}{'more':>10}")
     for name, before in old.items():
         more = (new[name] / before - 1) * 100
-        print(f"{name:<28}{before:>10,.0f}{new[name]:>10,.0f}{more:>+9.2f} %")
+        print(f"{name:<30}{before:>10,.0f}{new[name]:>10,.0f}{more:>+9.2f} %")
         if more > percent:
             worse.append(name)
     if worse:
@@ -106,10 +121,11 @@ def count_all(folder, side, binary, options):
     home.mkdir()
     served = home / "served"
     served.mkdir()
-    port, admin, *ports = free_ports(6)
+    port, encrypted, admin, *ports = free_ports(7)
     addresses = [f"127.0.0.1:{other}" for other in ports]
     command, environment = backends(served, addresses, SMALL, BODIES)
-    (home / "waypost.toml").write_text(config(port, admin, addresses))
+    certificate = certificates.make(home, "ecdsa", "random.bench.test") if options.protocols else None
+    (home / "waypost.toml").write_text(config(port, encrypted, admin, addresses, certificate))
     valgrind = ["valgrind", "--tool=callgrind", "--separate-threads=yes", "--fair-sched=try", "--compress-strings=no", f"--callgrind-out-file={home}/counted"]
     valgrind += [str(binary.absolute()), "run", "--config", str(home / "waypost.toml")]
     found = {}
@@ -124,13 +140,14 @@ def count_all(folder, side, binary, options):
             # Compiling takes so long here that it serves before all policies are loaded, and would be counted.
             proxy.wait_for(admin, lambda port: answers(port, "/readyz", "localhost"), patience=300)
             try:
-                for number, case in enumerate(CASES):
+                for number, case in enumerate(options.cases):
                     requests = times(case, options)
                     print(f"{side}: {case.name}", file=sys.stderr)
                     # Until pools are filled and buffers have grown.
-                    ask(port, case, requests // 4 + 10, cpus, home)
+                    asked = encrypted if case.tls else port
+                    ask(asked, case, requests // 4 + 10, cpus, home)
                     control(proxy, home, "--zero")
-                    ask(port, case, requests, cpus, home)
+                    ask(asked, case, requests, cpus, home)
                     control(proxy, home, f"--dump=case{number}")
                     found[case.name] = counted(home, number) / requests
             except RuntimeError as failure:
@@ -141,8 +158,11 @@ def count_all(folder, side, binary, options):
     return found
 
 
-def config(port, admin, addresses):
+def config(port, encrypted, admin, addresses, certificate):
     """A host for each set of policies. Limits, statistics and all else as they are by default."""
+    listen = f'listen = "127.0.0.1:{port}"'
+    if certificate:
+        listen = f"{listener(port)}\n{listener(encrypted, certificate)}"
     backends = ", ".join(f'"{address}"' for address in addresses)
     sets = {
         "native": "[]", "random": '["random"]', "router": '["router", "random"]', "least": '["least-loaded"]', "fresh": '["fresh"]',
@@ -151,8 +171,8 @@ def config(port, admin, addresses):
         f'[[routes]]\nhost = "{name}.bench.test"\npool = "pool"\npolicies = {policies}' for name, policies in sets.items()
     )
     text = f"""
-listen = "127.0.0.1:{port}"
 workers = 1
+{listen}
 [policies.random]
 builtin = "random"
 [policies.range]

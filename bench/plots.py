@@ -4,7 +4,7 @@ import math
 import statistics
 from html import escape
 
-from scenarios import FAMILIES, ORDER
+from scenarios import FAMILIES, ORDER, PROTOCOLS
 
 # Colours that are told apart in print and by those who see fewer of them.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#3b6fb6", "#e08a2e", "#3a9276", "#8a5aa8", "#8a8f98"
@@ -20,7 +20,7 @@ def draw(results, folder):
     for old in folder.glob("*.svg"):
         old.unlink()
     found = []
-    for name, told, text in [cost(results), ratios(results), latency(results), memory(results), *growth(results)]:
+    for name, told, text in [cost(results), ratios(results), protocols(results), latency(results), memory(results), *growth(results)]:
         if text:
             (folder / name).write_text(text)
             found.append((name, told))
@@ -40,13 +40,22 @@ def cost(results):
 def ratios(results):
     names = ["keepalive-1", "keepalive-64", "keepalive-512", "new-connection", "body-10k", "body-1m", "upload-16k"]
     peers = [("nginx-64k", PURPLE), ("haproxy", ORANGE), ("envoy", GREY), ("waypost-native", GREEN), ("waypost-random", BLUE)]
+    return to_nginx(results, "ratios.svg", "CPU per request, nginx is 1", names, peers)
+
+
+def protocols(results):
+    names = [scenario.name for scenario in PROTOCOLS]
+    peers = [("nginx-64k", PURPLE), ("haproxy", ORANGE), ("envoy", GREY), ("waypost-random", BLUE)]
+    return to_nginx(results, "protocols.svg", "CPU per request by TLS, HTTP/2, gRPC and WebSocket, nginx is 1", names, peers)
+
+
+def to_nginx(results, file, told, names, peers):
     rows = []
     for name in names:
         found = [results.ratios(name, peer, "nginx") for peer, _ in peers]
         if any(found):
             rows.append((name, [median(values) if values else 0 for values in found]))
-    told = "CPU per request, nginx is 1"
-    return "ratios.svg", told, grouped(told, "ratio to nginx (less is better)", rows, peers, mark=1.0)
+    return file, told, grouped(told, "ratio to nginx (less is better)", rows, peers, mark=1.0)
 
 
 def latency(results):
@@ -61,13 +70,13 @@ def latency(results):
 
 
 def memory(results):
-    peers = present(found.peer for found in results.memory)
+    measured = [found for found in results.memory if found.scenario == "memory"]
     rows = []
-    for peer in peers:
-        own = [found for found in results.memory if found.peer == peer]
+    for peer in present(found.peer for found in measured):
+        own = [found for found in measured if found.peer == peer]
         idle = median(found.idle for found in own) / 2**20
         rows.append((peer, [idle, max(median(found.full for found in own) / 2**20 - idle, 0)]))
-    held = f"{results.memory[0].held:,}" if results.memory else ""
+    held = f"{measured[0].held:,}" if measured else ""
     told = f"Memory, two workers, with {held} idle connections"
     return "memory.svg", told, bars(told, "MiB", rows, [("idle", BLUE), (f"{held} connections", ORANGE)])
 

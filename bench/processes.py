@@ -98,6 +98,19 @@ class Process:
         how = "did not answer within its time" if self.process.poll() is None else f"ended ({self.process.poll()})"
         raise RuntimeError(f"{name} {how}. It said: {said or 'nothing'}")
 
+    def until_said(self, text, patience):
+        """Waits until the program has printed a text; it may go on running."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            ended = self.process.poll() is not None
+            said = self.log.read_text(errors="replace")
+            if text in said:
+                return
+            if ended:
+                raise RuntimeError(said.strip()[-1000:] or "the load generator said nothing")
+            time.sleep(0.005)
+        raise RuntimeError(f"the load generator did not come to an end within {patience:.0f} s")
+
     def line(self, patience):
         """The first line that the program prints, as JSON; it may go on running."""
         until = time.monotonic() + patience

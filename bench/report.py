@@ -1,5 +1,6 @@
 """What the samples come to, as Markdown."""
 
+import itertools
 import platform
 import re
 import statistics
@@ -8,13 +9,20 @@ from datetime import date
 from pathlib import Path
 
 from processes import TICKS
-from samples import Latency, Memory
-from scenarios import FAMILIES
+from samples import Departure, Latency, Memory
+from scenarios import FAMILIES, LEFT_STREAMS, PLAIN, PROTOCOLS, SCENARIOS
 from targets import targets
 
 ROOT = Path(__file__).resolve().parent.parent
 # What ratios are taken to, where it was measured.
 BASES = ("nginx", "haproxy", "waypost-native")
+# The tables of ratios: what comes behind "CPU per request", and the scenarios.
+MATRICES = (
+    ("", PLAIN),
+    (" over TLS", [scenario for scenario in PROTOCOLS if scenario.tls and scenario.protocol == "http/1.1"]),
+    (" by HTTP/2", [scenario for scenario in PROTOCOLS if scenario.protocol == "h2" and scenario.upstream == "http/1.1"]),
+    (", calls and WebSocket messages", [scenario for scenario in PROTOCOLS if scenario.upstream != "http/1.1"]),
+)
 MIB = 2**20
 
 
@@ -23,6 +31,8 @@ def progress(scenario, found):
     start = f"{scenario.name} turn {found.turn + 1} {found.peer:>20}: "
     if isinstance(found, Latency):
         return start + f"{found.rate:8.0f} requests/s, p50 {found.p50} us, p99 {found.p99} us, p99.9 {found.p999} us, {found.errors} errors"
+    if isinstance(found, Departure):
+        return start + f"{found.alone:8.0f} requests/s alone, {found.beside:8.0f} beside one that leaves, {found.errors} errors"
     if isinstance(found, Memory):
         return start + f"idle {found.idle / MIB:.1f} MiB, with {found.held:,} connections {found.full / MIB:.1f} MiB"
     return start + (
@@ -34,7 +44,8 @@ def progress(scenario, found):
 def write(results, peers, scenarios, heads, notes, options, drawn):
     parts = ["# Results", *about(peers, notes, options), *failed(results), *reached(results)]
     parts += [f"![{told}](plots/{name})" for name, told in drawn]
-    parts += matrix(results, peers, scenarios) + growth(results, peers) + latencies(results, peers) + memory(results, peers)
+    parts += matrix(results, peers, scenarios) + growth(results, peers) + latencies(results, peers)
+    parts += departures(results, peers) + memory(results, peers)
     for scenario in scenarios:
         samples = [sample for sample in results.samples if sample.scenario == scenario.name]
         if samples:
@@ -89,8 +100,8 @@ def reached(results):
 def matrix(results, peers, scenarios):
     """The ratios of all scenarios at a glance, one table for each base."""
     parts = []
-    for base in BASES:
-        shown = [scenario for scenario in scenarios if results.of(scenario.name, base)]
+    for (what, members), base in itertools.product(MATRICES, BASES):
+        shown = [scenario for scenario in scenarios if scenario in members and results.of(scenario.name, base)]
         if not shown:
             continue
         rows = []
@@ -99,7 +110,7 @@ def matrix(results, peers, scenarios):
             if peer.name != base and any(cell != "-" for cell in cells):
                 rows.append([peer.name, *cells])
         if rows:
-            parts += [f"## CPU per request, ratio to {base}", markdown(["proxy", *(scenario.name for scenario in shown)], rows)]
+            parts += [f"## CPU per request{what}, ratio to {base}", markdown(["proxy", *(scenario.name for scenario in shown)], rows)]
     return parts
 
 
@@ -137,21 +148,40 @@ def latencies(results, peers):
     return ["## Latency at half of the peak rate", told, markdown(heading, rows)]
 
 
-def memory(results, peers):
+def departures(results, peers):
     rows = []
     for peer in peers:
-        own = [found for found in results.memory if found.peer == peer.name]
+        own = [found for found in results.departures if found.peer == peer.name]
+        if own:
+            alone, beside = ([getattr(found, name) for found in own] for name in ("alone", "beside"))
+            lost = spread([100 * found.lost for found in own], 1)
+            rows.append([peer.name, middle(alone, 0), middle(beside, 0), lost, str(sum(found.errors for found in own))])
+    if not rows:
+        return []
+    (scenario,) = (scenario for scenario in SCENARIOS if scenario.kind == "leave")
+    told = (
+        f"`{scenario.name}`: {scenario.told}, over {scenario.connections} connections with {LEFT_STREAMS} streams each, without "
+        "reading the answers. Requests per second are those of the others."
+    )
+    heading = ["proxy", "requests/s alone", "beside it", "less %", "errors"]
+    return ["## A client that leaves", told, markdown(heading, rows)]
+
+
+def memory(results, peers):
+    rows = []
+    for scenario, peer in itertools.product(SCENARIOS, peers):
+        own = [found for found in results.memory if (found.scenario, found.peer) == (scenario.name, peer.name)]
         if own:
             each = [(found.full - found.idle) / found.held / 1024 for found in own]
             cells = [spread([found.idle / MIB for found in own], 1), spread([found.full / MIB for found in own], 1), spread(each, 2)]
-            rows.append([peer.name, *cells, f"{own[0].held:,}"])
+            rows.append([scenario.name, peer.name, *cells, f"{own[0].held:,}"])
     if not rows:
         return []
     told = (
         "Two workers. Proportional set size of the process tree: pages that processes share are counted once. Idle after one request; "
         "then with so many connections that had one request each and are kept. What the kernel keeps for a socket is not in it."
     )
-    heading = ["proxy", "idle MiB", "with connections MiB", "KiB each", "connections"]
+    heading = ["scenario", "proxy", "idle MiB", "with connections MiB", "KiB each", "connections"]
     return ["## Memory", told, markdown(heading, rows)]
 
 

@@ -54,11 +54,28 @@ class Memory:
     """Bytes of one peer."""
 
     peer: str
+    scenario: str
     turn: int
     idle: int
     # With so many connections idle after a request each.
     held: int
     full: int
+
+
+@dataclass(frozen=True)
+class Departure:
+    """Requests per second of one peer: alone, and beside a client that leaves."""
+
+    peer: str
+    scenario: str
+    turn: int
+    alone: float
+    beside: float
+    errors: int
+
+    @property
+    def lost(self):
+        return 1 - self.beside / self.alone
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,7 @@ class Results:
     samples: list[Sample]
     latencies: list[Latency]
     memory: list[Memory]
+    departures: list[Departure]
     failures: list[Failure]
 
     def of(self, scenario, peer):

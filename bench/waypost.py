@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from peers import Setup, version_of
+from peer import Setup, version_of
 from processes import free_ports
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -48,18 +48,22 @@ class Waypost:
         return "Waypost " + version_of([BINARY, "--version"], r"(\d+\.\d+\.\d+\S*)")
 
     def command(self, setup: Setup):
-        (admin,) = free_ports(1)
+        # Of two, because one may be the listener's, which nobody uses yet.
+        admin = next(port for port in free_ports(2) if port != setup.port)
         config = setup.folder / "waypost.toml"
         config.write_text(f"""
-listen = "127.0.0.1:{setup.port}"
 workers = {setup.workers}
-
+{self.listen(setup)}
 [admin]
 listen = "127.0.0.1:{admin}"
 {self.sections}
 {self.routes(setup)}
 """)
         return [str(BINARY), "run", "--config", str(config)], {"WAYPOST_LOG": "warn"}
+
+    def listen(self, setup):
+        """A plain listener also speaks HTTP/2, by prior knowledge."""
+        return listener(setup.port, setup.certificate) if setup.certificate else f'listen = "127.0.0.1:{setup.port}"'
 
     def routes(self, setup):
         addresses = json.dumps(list(setup.backends))
@@ -72,7 +76,17 @@ listen = "127.0.0.1:{admin}"
             if setup.policies:
                 lines.append(f'[policies.p{at}]\nbuiltin = "random"')
             lines.append(f'[[routes]]\nhost = "{name}"\npool = "pool"\npolicies = {json.dumps(policies)}')
-        return "\n".join([*lines, f"[pools.pool]\nbackends = {addresses}"])
+        more = 'protocol = "h2c"' if setup.upstream == "h2c" else f"max-idle = {setup.crowd}" if setup.crowd else ""
+        return "\n".join([*lines, f"[pools.pool]\nbackends = {addresses}\n{more}"])
+
+
+def listener(port, certificate=None):
+    """The long form."""
+    text = f'[[listeners]]\naddress = "127.0.0.1:{port}"'
+    if certificate:
+        pair = f"certificate = {json.dumps(str(certificate.certificate))}, key = {json.dumps(str(certificate.key))}"
+        text += f"\ntls = {{ certificates = [{{ {pair} }}] }}"
+    return text
 
 
 def waypost_peers():

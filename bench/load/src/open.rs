@@ -12,6 +12,7 @@ use rustix::event::{Timespec, epoll};
 use crate::Failure;
 use crate::answer::Answer;
 use crate::options::{MAX_REQUESTS, Options};
+use crate::window::Tally;
 
 /// How long `open` waits for answers after the last request was due.
 const GRACE: Duration = Duration::from_secs(2);
@@ -39,10 +40,8 @@ struct Open<'a> {
     measured_from: Instant,
     total: u64,
     made: u64,
-    /// Microseconds, of requests due after the warm-up.
-    latencies: Vec<u32>,
-    errors: u64,
-    first_error: String,
+    /// Of requests due after the warm-up; errors are counted throughout.
+    tally: Tally,
 }
 
 struct Connection {
@@ -75,9 +74,7 @@ impl<'a> Open<'a> {
             measured_from: start + Duration::from_secs_f64(options.warm_up),
             total: total.min(MAX_REQUESTS),
             made: 0,
-            latencies: Vec::new(),
-            errors: 0,
-            first_error: String::new(),
+            tally: Tally::default(),
         })
     }
 
@@ -128,7 +125,7 @@ impl<'a> Open<'a> {
             .filter_map(|c| c.due)
             .chain(self.waiting.iter().copied())
             .collect();
-        self.errors += open.len() as u64;
+        self.tally.errors += open.len() as u64;
         open.into_iter().for_each(|due| self.record(due, now));
         Ok(())
     }
@@ -185,18 +182,12 @@ impl<'a> Open<'a> {
     fn fail(&mut self, at: usize, why: &str) -> Result<(), Failure> {
         let connection = &mut self.connections[at];
         if connection.due.take().is_some() {
-            self.errors += 1;
+            self.tally.errors += 1;
             self.idle.push_back(at);
         }
-        if self.first_error.is_empty() {
-            self.first_error = why.to_owned();
-        }
-        if self.errors > 10_000 {
-            return Err(format!(
-                "gave up after 10,000 errors; the first: {}",
-                self.first_error
-            )
-            .into());
+        self.tally.explain(why);
+        if let Some(why) = self.tally.hopeless() {
+            return Err(why.into());
         }
         self.connections[at].answer = Answer::default();
         self.connections[at].stream = watched(self.options, &self.epoll, at)?;
@@ -205,33 +196,13 @@ impl<'a> Open<'a> {
 
     fn record(&mut self, due: Instant, now: Instant) {
         if due >= self.measured_from {
-            let latency = now.saturating_duration_since(due).as_micros();
-            self.latencies
-                .push(u32::try_from(latency).unwrap_or(u32::MAX));
+            self.tally.record(now.saturating_duration_since(due));
         }
     }
 
     fn print(&mut self) {
-        self.latencies.sort_unstable();
-        let count = self.latencies.len();
-        let at = |part: f64| {
-            self.latencies
-                .get(((count as f64 * part) as usize).min(count.saturating_sub(1)))
-                .copied()
-        };
-        let at = |part| at(part).unwrap_or(0);
-        println!(
-            "{{\"requests\": {count}, \"errors\": {}, \"rate\": {:.1}, \"p50\": {}, \"p90\": {}, \"p99\": {}, \
-             \"p999\": {}, \"max\": {}, \"first_error\": {:?}}}",
-            self.errors,
-            self.options.rate,
-            at(0.5),
-            at(0.9),
-            at(0.99),
-            at(0.999),
-            at(1.0),
-            self.first_error,
-        );
+        let rate = format!("\"rate\": {:.1}, ", self.options.rate);
+        self.tally.print(&rate);
     }
 }
 
