@@ -156,8 +156,24 @@ impl Exchange<'_> {
         ended
     }
 
+    /// Tries backends until the caller waits no longer. What is under way then is cancelled, and
+    /// held against no backend: the caller chose the time.
+    #[cold]
+    async fn attempts_until(
+        &mut self,
+        deadline: Duration,
+        context: RequestContext<'_>,
+        ranges: &[ByteRange],
+    ) -> Result<Disposition, Box<LocalReply>> {
+        // In a box, because most requests are no calls. One timer for each call is what tokio's
+        // are made for.
+        let attempts = Box::pin(self.attempts(context, ranges));
+        let ended = tokio::time::timeout(deadline, attempts).await;
+        ended.unwrap_or_else(|_| Err(Refusal::CallDeadline.into()))
+    }
+
     /// Asks for a backend and tries it, as often as the pool allows.
-    pub(super) async fn attempts(
+    async fn attempts(
         &mut self,
         context: RequestContext<'_>,
         ranges: &[ByteRange],

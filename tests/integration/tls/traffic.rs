@@ -8,7 +8,9 @@ use crate::fixtures::{Client, Request, TestProxy, TestUpstream, chunked, eventua
 
 /// Bytes in which each position can be recognised.
 fn body(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at * 31 ^ (at >> 8)) as u8).collect()
+    (0..length)
+        .map(|at| ((at * 31) ^ (at >> 8)) as u8)
+        .collect()
 }
 
 /// A proxy in front of this backend.
