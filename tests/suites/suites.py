@@ -9,12 +9,13 @@ import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from grpc_suite import SUITES as GRPC
 from http2_suite import SUITES as HTTP2
 from outcome import Suite, Unavailable
 from peers import REPOSITORY, peer_named
 
 HERE = Path(__file__).resolve().parent
-SUITES = [*HTTP2]
+SUITES = [*HTTP2, *GRPC]
 
 
 @dataclass(frozen=True)
