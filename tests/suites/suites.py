@@ -13,9 +13,10 @@ from grpc_suite import SUITES as GRPC
 from http2_suite import SUITES as HTTP2
 from outcome import Suite, Unavailable
 from peers import REPOSITORY, peer_named
+from websocket_suite import SUITES as WEBSOCKET
 
 HERE = Path(__file__).resolve().parent
-SUITES = [*HTTP2, *GRPC]
+SUITES = [*HTTP2, *GRPC, *WEBSOCKET]
 
 
 @dataclass(frozen=True)
