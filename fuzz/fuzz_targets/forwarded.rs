@@ -30,7 +30,10 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(Some(meta)) = parse_request(&mut head, &request, LIMITS) else {
         return;
     };
-    let trusted = vec!["10.0.0.0/8".parse().expect("a network")];
+    let trusted = config::TrustedPeers {
+        networks: vec!["10.0.0.0/8".parse().expect("a network")],
+        unix: false,
+    };
     let forwarding = Forwarding::new(&config::Forwarded {
         trusted,
         ..Default::default()

@@ -15,6 +15,7 @@ pub mod document;
 pub mod files;
 pub mod ground;
 pub mod h1;
+pub mod h2;
 pub mod message;
 pub mod net;
 pub mod observe;

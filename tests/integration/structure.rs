@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("origin", "units"),
     ("document", "text units"),
     ("h1", "message"),
+    ("h2", "message"),
     ("config", "document files message units"),
     ("cli", "config units"),
     ("net", "config message stats"),
@@ -50,7 +51,7 @@ const ARROWS: &[(&str, &str)] = &[
     ),
     (
         "proxy",
-        "config decision ground h1 message net observe policy recording route stats upstream",
+        "config decision ground h1 h2 message net observe policy recording route stats upstream",
     ),
     (
         "rehearsal",

@@ -1,7 +1,6 @@
 //! A worker's thread: a current-thread runtime that serves connections and nothing else.
 
 use std::cell::RefCell;
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,10 +12,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::control::Adoption;
 use crate::ground;
-use crate::net::SWEEP;
+use crate::net::{Listener, SWEEP, StdListener};
 use crate::observe::access_log::AccessLog;
 use crate::proxy::{
-    Admission, Shared, Snapshot, Worker, WorkerSnapshot, accept, accept_rest, hand_in,
+    Admission, Entry, Handed, Shared, Snapshot, Worker, WorkerSnapshot, accept, accept_rest,
+    hand_in,
 };
 
 /// The inputs of a worker.
@@ -24,9 +24,12 @@ pub(super) struct Start {
     pub index: usize,
     pub shared: Shared,
     pub access_log: AccessLog,
-    pub listeners: Vec<TcpListener>,
+    /// What listeners do with their connections, in the order of the configuration.
+    pub entries: Vec<Entry>,
+    /// The worker's sockets, with their numbers among the entries.
+    pub listeners: Vec<(usize, StdListener)>,
     /// Connections from an acceptor, where the kernel does not spread them.
-    pub handed: mpsc::UnboundedReceiver<(TcpStream, SocketAddr)>,
+    pub handed: mpsc::UnboundedReceiver<Handed>,
     /// Limits of all workers together.
     pub admission: Arc<Admission>,
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -35,6 +38,9 @@ pub(super) struct Start {
     /// Becomes true when the worker must finish.
     pub stop: watch::Receiver<bool>,
 }
+
+/// A socket of this worker, and what becomes of its connections.
+type Listening = (Rc<Listener>, Rc<Entry>);
 
 /// The end of a worker's thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +76,7 @@ async fn run(start: Start) {
         index,
         shared,
         access_log,
+        entries,
         listeners,
         handed,
         admission,
@@ -86,12 +93,15 @@ async fn run(start: Start) {
     spawn_local(
         async move { ground::stays("a worker's clock", || sweep(Rc::clone(&sweeping))).await },
     );
-    let listeners: Vec<_> = listeners
+    let entries: Rc<[Rc<Entry>]> = entries.into_iter().map(Rc::new).collect();
+    let listeners: Vec<Listening> = listeners
         .into_iter()
-        .filter_map(|l| tokio::net::TcpListener::from_std(l).ok())
-        .map(Rc::new)
+        .filter_map(|(number, listener)| {
+            let listener = Listener::new(listener).ok()?;
+            Some((Rc::new(listener), Rc::clone(entries.get(number)?)))
+        })
         .collect();
-    let accepting = start_accepting(&worker, &listeners, handed, &admission);
+    let accepting = start_accepting(&worker, &listeners, (entries, handed), &admission);
     // A separate task: the main future is polled whenever any task of the worker is woken, so
     // waiting in it would cost each request something.
     let following = spawn_local(follow(Rc::clone(&worker), snapshots, adoption, stop));
@@ -105,9 +115,9 @@ async fn run(start: Start) {
         task.abort();
         let _ = task.await;
     }
-    for listener in listeners {
+    for (listener, entry) in listeners {
         if let Some(listener) = Rc::into_inner(listener) {
-            accept_rest(&worker, listener, &admission);
+            accept_rest(&worker, listener, &entry, &admission);
         }
     }
     drain(&worker).await;
@@ -165,23 +175,17 @@ async fn drain(worker: &Worker) {
 /// stays reachable.
 fn start_accepting(
     worker: &Rc<Worker>,
-    listeners: &[Rc<tokio::net::TcpListener>],
-    handed: mpsc::UnboundedReceiver<(TcpStream, SocketAddr)>,
+    listeners: &[Listening],
+    (entries, handed): (Rc<[Rc<Entry>]>, mpsc::UnboundedReceiver<Handed>),
     admission: &Arc<Admission>,
 ) -> Vec<JoinHandle<()>> {
     let mut accepting = Vec::with_capacity(listeners.len() + 1);
     for listener in listeners {
-        let (worker, listener, admission) = (
-            Rc::clone(worker),
-            Rc::clone(listener),
-            Arc::clone(admission),
-        );
+        let (worker, admission) = (Rc::clone(worker), Arc::clone(admission));
+        let (listener, entry) = listener.clone();
         let task = move || {
-            accept(
-                Rc::clone(&worker),
-                Rc::clone(&listener),
-                Arc::clone(&admission),
-            )
+            let listening = (Rc::clone(&listener), Rc::clone(&entry));
+            accept(Rc::clone(&worker), listening, Arc::clone(&admission))
         };
         accepting.push(spawn_local(async move {
             ground::stays("a worker's listener", task).await
@@ -192,6 +196,7 @@ fn start_accepting(
     let task = move || {
         hand_in(
             Rc::clone(&worker),
+            Rc::clone(&entries),
             Rc::clone(&handed),
             Arc::clone(&admission),
         )

@@ -49,6 +49,7 @@ pub(super) async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
     }
     let settings = Settings {
         listen: vec![demo.listen.to_string()],
+        tls_self_signed: demo.tls_self_signed.map(|address| address.to_string()),
         admin_listen: Some(demo.admin_listen.to_string()),
         hosts: vec![format!("*={}", addresses.join(","))],
         ..Settings::default()
@@ -76,6 +77,10 @@ fn suggest(reachable: &Reachable, origins: &[String], log: &LogWriter) {
     let Some(proxy) = reachable.listen.first() else {
         return;
     };
+    // After the plain listener comes the one of `--tls-self-signed`, if it is there.
+    let encrypted = reachable.listen.get(1).map_or_else(String::new, |https| {
+        format!("  curl -k https://{https}/                       the same, encrypted\n")
+    });
     let admin = reachable.admin.map(|a| a.to_string()).unwrap_or_default();
     // Written through the access log's queue, because a reader may be slow.
     log.say(&format!(
@@ -83,7 +88,7 @@ fn suggest(reachable: &Reachable, origins: &[String], log: &LogWriter) {
 A WebAssembly policy picks one of them for every request.
 
   curl -i http://{proxy}/                        which origin answered? see x-origin
-  curl -s http://{proxy}/page_two                a page with images (or open it in a browser)
+{encrypted}  curl -s http://{proxy}/page_two                a page with images (or open it in a browser)
   curl -i -H 'Range: bytes=0-99' http://{proxy}/bigfile
   curl -i 'http://{proxy}/bigfile?range=0-99'    the same range, as a parameter
   curl -i -H 'Range: bytes=0-9' 'http://{proxy}/bigfile?range=5-9'    416: they differ

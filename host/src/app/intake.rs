@@ -3,9 +3,14 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::unix_socket::{self, SocketFile};
+use crate::config::{self, ListenAddress};
+use crate::net::StdListener;
 
 /// Connections that may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
@@ -14,21 +19,23 @@ const BACKLOG: i32 = 4096;
 /// BSDs one socket gets all.
 pub(super) const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// Listening sockets.
+/// Listening sockets, each with the number of its listener in the configuration.
 #[derive(Debug)]
 pub(super) struct Intake {
-    /// The listeners of each worker; none if an acceptor hands out connections.
-    pub by_worker: Vec<Vec<TcpListener>>,
+    /// The listeners of each worker; of TCP none if an acceptor hands out connections.
+    pub by_worker: Vec<Vec<(usize, StdListener)>>,
     /// The listeners of the acceptor; none if each worker has its own.
-    pub shared: Vec<TcpListener>,
+    pub shared: Vec<(usize, TcpListener)>,
     /// Where clients connect, with the real port in place of port 0.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<ListenAddress>,
+    /// The files of Unix sockets, which are removed at the end.
+    pub files: Vec<SocketFile>,
 }
 
 impl Intake {
     /// Opens the listeners of all workers.
     pub(super) fn open(
-        addresses: &[SocketAddr],
+        listeners: &[config::Listener],
         workers: usize,
         kernel_spreads: bool,
     ) -> Result<Self> {
@@ -36,65 +43,111 @@ impl Intake {
             by_worker: (0..workers).map(|_| Vec::new()).collect(),
             shared: vec![],
             addresses: vec![],
+            files: vec![],
         };
-        let failed = |address: &SocketAddr| {
-            format!(
-                "can't listen on {address}: is another process listening there, or does the \
-                 address belong to another machine?"
-            )
-        };
+        let tcp: Vec<Tcp> = listeners
+            .iter()
+            .filter_map(|l| Tcp::of(l, listeners))
+            .collect();
         if kernel_spreads {
             // With SO_REUSEPORT even another proxy of the same user can share the port unnoticed,
             // so a bind without it first finds out whether the port is free. All addresses are
             // tried before the first is bound, or 0.0.0.0 would find the port taken by this
             // process's 127.0.0.1.
-            for address in addresses.iter().filter(|a| a.port() != 0) {
-                drop(
-                    bind(*address, false, only_v6(*address, addresses))
-                        .with_context(|| failed(address))?,
-                );
+            for tcp in tcp.iter().filter(|tcp| tcp.address.port() != 0) {
+                drop(bind(*tcp, false).with_context(|| failed(tcp.address))?);
             }
         }
-        for address in addresses {
-            let only_v6 = only_v6(*address, addresses);
-            let failed = || failed(address);
-            if !kernel_spreads {
-                let listener = listen(*address, false, only_v6).with_context(failed)?;
-                intake.addresses.push(listener.local_addr()?);
-                intake.shared.push(listener);
-                continue;
-            }
-            // A port that the kernel chose is never shared, and belongs to this process now.
-            let mut bound = *address;
-            for listeners in &mut intake.by_worker {
-                let listener = listen(bound, true, only_v6).with_context(failed)?;
-                bound = listener.local_addr()?;
-                listeners.push(listener);
-            }
-            intake.addresses.push(bound);
+        for (number, listener) in listeners.iter().enumerate() {
+            let address = match (&listener.address, Tcp::of(listener, listeners)) {
+                (_, Some(tcp)) => intake.open_tcp(number, tcp, kernel_spreads)?,
+                (ListenAddress::Unix { path, mode }, None) => {
+                    intake.open_unix(number, path, *mode)?;
+                    listener.address.clone()
+                }
+                (ListenAddress::Tcp { .. }, None) => continue,
+            };
+            intake.addresses.push(address);
         }
         Ok(intake)
     }
+
+    fn open_tcp(&mut self, number: usize, tcp: Tcp, kernel_spreads: bool) -> Result<ListenAddress> {
+        // A port that the kernel chose is never shared, and belongs to this process now.
+        let mut bound = tcp;
+        let failed = || failed(tcp.address);
+        if kernel_spreads {
+            for listeners in &mut self.by_worker {
+                let listener = listen(bound, true).with_context(failed)?;
+                bound.address = listener.local_addr()?;
+                listeners.push((number, StdListener::Tcp(listener)));
+            }
+        } else {
+            let listener = listen(tcp, false).with_context(failed)?;
+            bound.address = listener.local_addr()?;
+            self.shared.push((number, listener));
+        }
+        Ok(ListenAddress::Tcp {
+            address: bound.address,
+            only_v6: bound.only_v6,
+        })
+    }
+
+    /// One socket for all workers, which compete for its connections: the kernel spreads those of a
+    /// Unix socket on no system.
+    fn open_unix(&mut self, number: usize, path: &Path, mode: u32) -> Result<()> {
+        let (listener, file) = unix_socket::listen(path, mode, BACKLOG)
+            .with_context(|| format!("can't listen on unix:{}", path.display()))?;
+        for listeners in &mut self.by_worker {
+            listeners.push((number, StdListener::Unix(listener.try_clone()?)));
+        }
+        self.files.push(file);
+        Ok(())
+    }
+}
+
+/// A TCP address, and whether it takes IPv6 only.
+#[derive(Debug, Clone, Copy)]
+struct Tcp {
+    address: SocketAddr,
+    only_v6: bool,
+}
+
+impl Tcp {
+    /// `[::]` of the short form also accepts IPv4 where the system allows it, unless an IPv4
+    /// address with the same port is listed too.
+    fn of(listener: &config::Listener, all: &[config::Listener]) -> Option<Self> {
+        let ListenAddress::Tcp { address, only_v6 } = listener.address else {
+            return None;
+        };
+        let beside = |other: SocketAddr| other.is_ipv4() && other.port() == address.port();
+        let shares = address.is_ipv6()
+            && address.ip().is_unspecified()
+            && address.port() != 0
+            && all.iter().filter_map(config::Listener::tcp).any(beside);
+        Some(Self {
+            address,
+            only_v6: only_v6 || shares,
+        })
+    }
+}
+
+fn failed(address: SocketAddr) -> String {
+    format!(
+        "can't listen on {address}: is another process listening there, or does the address belong \
+         to another machine?"
+    )
 }
 
 /// A listener for the admin side.
 pub(super) fn admin(address: SocketAddr) -> Result<TcpListener> {
-    listen(address, false, false).with_context(|| {
+    let only_v6 = false;
+    listen(Tcp { address, only_v6 }, false).with_context(|| {
         format!("can't listen on {address} (admin): is another process listening there?")
     })
 }
 
-/// `[::]` also accepts IPv4 where the system allows it, unless an IPv4 address with the same port
-/// is listed too.
-fn only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
-    let beside = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
-    address.is_ipv6()
-        && address.ip().is_unspecified()
-        && address.port() != 0
-        && all.iter().any(beside)
-}
-
-fn bind(address: SocketAddr, reuse_port: bool, only_v6: bool) -> io::Result<Socket> {
+fn bind(Tcp { address, only_v6 }: Tcp, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -114,8 +167,8 @@ fn bind(address: SocketAddr, reuse_port: bool, only_v6: bool) -> io::Result<Sock
     Ok(socket)
 }
 
-fn listen(address: SocketAddr, reuse_port: bool, only_v6: bool) -> io::Result<TcpListener> {
-    let socket = bind(address, reuse_port, only_v6)?;
+fn listen(tcp: Tcp, reuse_port: bool) -> io::Result<TcpListener> {
+    let socket = bind(tcp, reuse_port)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -124,24 +177,48 @@ fn listen(address: SocketAddr, reuse_port: bool, only_v6: bool) -> io::Result<Tc
 mod tests {
     use super::*;
 
-    fn any_port() -> Vec<SocketAddr> {
-        vec!["127.0.0.1:0".parse().unwrap()]
+    fn plain(addresses: &[SocketAddr]) -> Vec<config::Listener> {
+        addresses
+            .iter()
+            .map(|a| config::Listener::plain(*a))
+            .collect()
+    }
+
+    fn any_port() -> Vec<config::Listener> {
+        plain(&["127.0.0.1:0".parse().unwrap()])
+    }
+
+    fn opened(intake: &Intake) -> Vec<SocketAddr> {
+        let address = |at: &ListenAddress| match at {
+            ListenAddress::Tcp { address, .. } => Some(*address),
+            ListenAddress::Unix { .. } => None,
+        };
+        intake.addresses.iter().filter_map(address).collect()
+    }
+
+    fn local(listener: &StdListener) -> SocketAddr {
+        match listener {
+            StdListener::Tcp(listener) => listener.local_addr().unwrap(),
+            StdListener::Unix(_) => panic!("a Unix socket"),
+        }
     }
 
     #[test]
     fn each_worker_has_a_listener_on_the_same_port() {
         let intake = Intake::open(&any_port(), 2, KERNEL_SPREADS).unwrap();
         if KERNEL_SPREADS {
-            let of = |worker: usize| intake.by_worker[worker][0].local_addr().unwrap();
-            assert_eq!((of(0), of(1)), (intake.addresses[0], intake.addresses[0]));
+            let of = |worker: usize| local(&intake.by_worker[worker][0].1);
+            let address = opened(&intake)[0];
+            assert_eq!((of(0), of(1)), (address, address));
         }
-        assert_ne!(intake.addresses[0].port(), 0);
+        assert_ne!(opened(&intake)[0].port(), 0);
     }
 
     #[test]
     fn one_listener_is_shared_where_the_kernel_does_not_spread() {
         let intake = Intake::open(&any_port(), 2, false).unwrap();
-        assert_eq!(intake.shared[0].local_addr().unwrap(), intake.addresses[0]);
+        let shared = intake.shared[0].1.local_addr().unwrap();
+        assert_eq!(shared, opened(&intake)[0]);
         assert!(intake.by_worker.iter().all(Vec::is_empty));
     }
 
@@ -164,17 +241,17 @@ mod tests {
             let orders = [[0, 1], [1, 0], [0, 2], [2, 0]].map(|order| order.map(|i| addresses[i]));
             orders
                 .iter()
-                .all(|order| Intake::open(order, 2, true).is_ok())
+                .all(|order| Intake::open(&plain(order), 2, true).is_ok())
                 .then_some(addresses)
         });
         let Some([v4, v6, _]) = both else {
             panic!("no order of 0.0.0.0, [::] and 127.0.0.1 can be listened on")
         };
-        let intake = Intake::open(&[v4, v6], 1, true).unwrap();
-        assert_eq!(intake.addresses, [v4, v6]);
+        let intake = Intake::open(&plain(&[v4, v6]), 1, true).unwrap();
+        assert_eq!(opened(&intake), [v4, v6]);
         assert!(std::net::TcpStream::connect(("127.0.0.1", v4.port())).is_ok());
         assert!(
-            Intake::open(&[v6], 1, true).is_err(),
+            Intake::open(&plain(&[v6]), 1, true).is_err(),
             "the port is taken for the next process"
         );
     }
@@ -182,10 +259,8 @@ mod tests {
     #[test]
     fn a_port_in_use_is_named_even_if_its_owner_would_share_it() {
         let first = Intake::open(&any_port(), 1, KERNEL_SPREADS).unwrap();
-        let error = Intake::open(&first.addresses, 1, KERNEL_SPREADS).unwrap_err();
-        assert!(
-            error.to_string().contains(&first.addresses[0].to_string()),
-            "{error}"
-        );
+        let taken = opened(&first);
+        let error = Intake::open(&plain(&taken), 1, KERNEL_SPREADS).unwrap_err();
+        assert!(error.to_string().contains(&taken[0].to_string()), "{error}");
     }
 }

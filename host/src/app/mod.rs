@@ -21,6 +21,7 @@ mod rehearse;
 mod run;
 mod running;
 mod signals;
+mod unix_socket;
 mod watch;
 mod watchdog;
 mod workers;

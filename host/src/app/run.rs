@@ -16,7 +16,7 @@ use super::signals::Signals;
 use super::watchdog::Watchdog;
 use super::workers::start_workers;
 use crate::admin::Readiness;
-use crate::config::Config;
+use crate::config::{Config, ListenAddress};
 use crate::ground;
 use crate::observe::access_log::LogWriter;
 use crate::policy::{Engine, EngineOptions, PolicyError};
@@ -29,8 +29,8 @@ use crate::upstream::{Registry, resolve};
 /// Where a proxy that has started can be reached.
 #[derive(Debug, Clone)]
 pub(super) struct Reachable {
-    /// The addresses of the data plane.
-    pub listen: Vec<SocketAddr>,
+    /// The addresses of the data plane, in the order of the configuration.
+    pub listen: Vec<ListenAddress>,
     /// The address of the admin listener, if there is one.
     pub admin: Option<SocketAddr>,
 }
@@ -55,10 +55,11 @@ pub(super) async fn run(
     let config = Arc::new(config);
     let stats = Stats::new(config.workers);
     let control = load(&config, &stats, shares).await?;
-    let intake = Intake::open(&config.listen, config.workers, KERNEL_SPREADS)?;
+    let mut intake = Intake::open(&config.listeners, config.workers, KERNEL_SPREADS)?;
     let (log, records) = open_logs(&config, &stats)?;
     let (stop, stopping) = watch::channel(false);
     let listen = intake.addresses.clone();
+    let socket_files = std::mem::take(&mut intake.files);
     let admin = admin_side(&config, &control, shares.admin, stopping.clone())?;
     let recorder = records.as_ref().map(RecordWriter::recorder);
     let admission = Arc::new(Admission::new(shares.turned_away));
@@ -91,6 +92,7 @@ pub(super) async fn run(
         log,
         records,
         watchdog,
+        socket_files,
         failure: None,
     }
     .run_to_the_end()

@@ -13,6 +13,7 @@ use super::control::{AdminControl, ControlPlane};
 use super::data_plane::End;
 use super::intake;
 use super::signals::{Event, Signals};
+use super::unix_socket::SocketFile;
 use super::watch::watch;
 use super::watchdog::Watchdog;
 use crate::admin::{self, Readiness};
@@ -38,6 +39,8 @@ pub(super) struct Running {
     pub log: LogWriter,
     pub records: Option<RecordWriter>,
     pub watchdog: Watchdog,
+    /// Removed when the listeners close.
+    pub socket_files: Vec<SocketFile>,
     /// What failed, as a sentence.
     pub failure: Option<String>,
 }
@@ -64,6 +67,8 @@ impl Running {
                 .map_or(Readiness::Draining, Readiness::Failed),
         );
         watching.abort();
+        // Before the listeners close: another process may listen on the path from now on.
+        self.socket_files.clear();
         self.signals.stop_begins();
         // A send fails only if all workers have ended, which then have nothing to finish.
         let _ = self.stop.send(true);

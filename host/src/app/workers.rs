@@ -1,6 +1,5 @@
 //! The threads of the data plane, and the task that gives them connections.
 
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::admin::{self, StatsView};
 use crate::config::Config;
 use crate::ground;
 use crate::observe::access_log::LogWriter;
-use crate::proxy::{Admission, Shared};
+use crate::proxy::{Admission, Entry, Handed, Shared};
 use crate::recording::Recorder;
 
 /// Starts them all. The channel reports the end of each.
@@ -27,6 +26,7 @@ pub(super) fn start_workers(
     stopping: &watch::Receiver<bool>,
 ) -> Result<mpsc::UnboundedReceiver<End>> {
     let shared = shared(control, recorder);
+    let entries: Vec<Entry> = config.listeners.iter().map(Entry::new).collect();
     let (ended, ends) = mpsc::unbounded_channel();
     let mut hands = Vec::with_capacity(config.workers);
     for (index, listeners) in intake.by_worker.into_iter().enumerate() {
@@ -36,6 +36,7 @@ pub(super) fn start_workers(
             index,
             shared: shared.clone(),
             access_log: log.handle(Arc::clone(&control.stats().workers()[index])),
+            entries: entries.clone(),
             listeners,
             handed,
             admission: Arc::clone(admission),
@@ -45,12 +46,13 @@ pub(super) fn start_workers(
         };
         data_plane::spawn(start, ended.clone())?;
     }
-    for listener in intake.shared {
+    for (number, listener) in intake.shared {
         let listener = Arc::new(tokio::net::TcpListener::from_std(listener)?);
         let (hands, stopping) = (hands.clone(), stopping.clone());
         tokio::spawn(async move {
             ground::stays("the task that hands out connections", || {
-                hand_out(Arc::clone(&listener), hands.clone(), stopping.clone())
+                let listener = (number, Arc::clone(&listener));
+                hand_out(listener, hands.clone(), stopping.clone())
             })
             .await;
         });
@@ -80,8 +82,8 @@ fn shared(control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Shared {
 /// Where the kernel does not spread connections, one task accepts all and hands them to the workers
 /// in turn.
 async fn hand_out(
-    listener: Arc<tokio::net::TcpListener>,
-    hands: Vec<mpsc::UnboundedSender<(TcpStream, SocketAddr)>>,
+    (number, listener): (usize, Arc<tokio::net::TcpListener>),
+    hands: Vec<mpsc::UnboundedSender<Handed>>,
     mut stopping: watch::Receiver<bool>,
 ) {
     for hand in hands.iter().cycle() {
@@ -89,7 +91,7 @@ async fn hand_out(
             accepted = listener.accept() => accepted,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
-        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+        match accepted.and_then(|(stream, peer)| Ok((number, stream.into_std()?, peer))) {
             // A worker is gone only at the very end.
             Ok(connection) => drop(hand.send(connection)),
             Err(e) => {
@@ -102,7 +104,7 @@ async fn hand_out(
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -116,7 +118,10 @@ mod tests {
             (0..2).map(|_| mpsc::unbounded_channel()).unzip();
         let (stop, stopping) = watch::channel(false);
         let dealing = tokio::spawn(hand_out(
-            Arc::new(tokio::net::TcpListener::from_std(listener).unwrap()),
+            (
+                3,
+                Arc::new(tokio::net::TcpListener::from_std(listener).unwrap()),
+            ),
             hands,
             stopping,
         ));
@@ -125,7 +130,9 @@ mod tests {
             .collect();
         let mut seen = Vec::new();
         for turn in 0..4 {
-            seen.push(handed[turn % 2].recv().await.unwrap().1);
+            let (number, _, peer) = handed[turn % 2].recv().await.unwrap();
+            assert_eq!(number, 3);
+            seen.push(peer);
         }
         let expected: Vec<_> = clients.iter().map(|c| c.local_addr().unwrap()).collect();
         assert_eq!(seen, expected);

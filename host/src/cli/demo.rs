@@ -16,6 +16,17 @@ pub struct Demo {
     /// The address of the admin listener.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = parse_listen)]
     pub admin_listen: SocketAddr,
+    /// Serve HTTPS too, with a certificate for localhost that is made in memory (default address
+    /// 127.0.0.1:8443).
+    #[arg(
+        long,
+        value_name = "ADDR",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = super::SELF_SIGNED,
+        value_parser = parse_listen
+    )]
+    pub tls_self_signed: Option<SocketAddr>,
     /// The number of web servers behind the proxy.
     #[arg(
         long,
@@ -43,6 +54,7 @@ pub struct Origin {
 pub(super) const DEMO_HELP: &str = "\
 Examples:
   waypost demo
+  waypost demo --tls-self-signed
   waypost demo --listen 127.0.0.1:8000 --admin-listen 127.0.0.1:9000 --origins 5
 
 Then, from another terminal:

@@ -36,6 +36,8 @@ pub use replay::{Diff, Playing, Rehearsed, Replay};
 pub use scaffold::{Begin, Bindings, Lang, New};
 pub use shared_flags::{Compiling, Format};
 
+/// Where `--tls-self-signed` listens.
+const SELF_SIGNED: &str = "127.0.0.1:8443";
 /// The default log filter.
 const DEFAULT_LOG: &str = "info";
 /// The same for commands that need no proxy.
@@ -115,6 +117,16 @@ pub struct Settings {
     /// An address where clients connect; repeatable (also WAYPOST_LISTEN; default 0.0.0.0:8080).
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
+    /// Serve HTTPS too, with a certificate for localhost that is made in memory (default address
+    /// 127.0.0.1:8443).
+    #[arg(
+        long,
+        value_name = "ADDR",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = SELF_SIGNED
+    )]
+    pub tls_self_signed: Option<String>,
     /// The address of the admin listener, or `off` (also WAYPOST_ADMIN_LISTEN; default
     /// 127.0.0.1:9090).
     #[arg(long, value_name = "ADDR")]
@@ -144,6 +156,7 @@ impl Settings {
             environment: Overrides::from_environment(&environment)?,
             flags: Overrides {
                 listen: self.listen,
+                tls_self_signed: self.tls_self_signed,
                 admin_listen: self.admin_listen,
                 // A list of processes would show a flag.
                 admin_token: None,
@@ -235,10 +248,15 @@ Examples:
   From the environment only:
     WAYPOST_HOSTS='www.example.com=app1:80,app2:80;*=app3:80' waypost run
 
+  With HTTPS on 127.0.0.1:8443 (curl -k https://127.0.0.1:8443/):
+    waypost run --host '*=10.0.0.1:80' --tls-self-signed
+
 Addresses:
   --listen takes IP:PORT, [IPV6]:PORT or localhost:PORT. A backend is a host name or an IP address,
   with or without a port (default 80). Every address of a host name is a separate backend. The
-  host `*.example.com` matches all its subdomains, `*` every other host.
+  host `*.example.com` matches all its subdomains, `*` every other host. Listeners with TLS, on Unix
+  sockets, or behind a load balancer that sends the PROXY protocol are `[[listeners]]` of the file,
+  all of which --listen replaces.
 
 Environment:
   WAYPOST_CONFIG, WAYPOST_LISTEN, WAYPOST_ADMIN_LISTEN, WAYPOST_HOSTS, WAYPOST_WORKERS and

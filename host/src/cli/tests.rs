@@ -98,9 +98,20 @@ fn demo_has_its_documented_defaults() {
     let expected = Demo {
         listen: "127.0.0.1:8080".parse().unwrap(),
         admin_listen: "127.0.0.1:9090".parse().unwrap(),
+        tls_self_signed: None,
         origins: 3,
     };
-    assert_eq!(parse(&["demo"]).command, Command::Demo(expected));
+    assert_eq!(parse(&["demo"]).command, Command::Demo(expected.clone()));
+    for (flag, address) in [
+        ("--tls-self-signed", "127.0.0.1:8443"),
+        ("--tls-self-signed=[::1]:9443", "[::1]:9443"),
+    ] {
+        let with_tls = Demo {
+            tls_self_signed: Some(address.parse().unwrap()),
+            ..expected.clone()
+        };
+        assert_eq!(parse(&["demo", flag]).command, Command::Demo(with_tls));
+    }
 }
 
 #[cfg(feature = "demo")]
@@ -137,12 +148,10 @@ fn flags_beat_environment_beats_defaults() {
         "a.example=10.0.0.1",
     ];
     let config = Config::load(settings(&args).sources(environment).unwrap()).unwrap();
+    let addresses = config.listeners.iter().map(|l| l.address.to_string());
     assert_eq!(
-        config.listen,
-        [
-            "127.0.0.1:2001".parse().unwrap(),
-            "[::1]:2001".parse().unwrap()
-        ]
+        addresses.collect::<Vec<_>>(),
+        ["127.0.0.1:2001", "[::1]:2001"]
     );
     assert_eq!(config.workers, 3);
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Admin, HalfClose, Limits, Rollout, StoreLimits, Timeouts};
+use super::{Admin, H2Limits, HalfClose, Limits, Rollout, StoreLimits, Timeouts};
 
 impl fmt::Debug for Admin {
     /// Omits the token, which must not get into a log.
@@ -24,9 +24,12 @@ impl Default for Limits {
             header_count: 100,
             connections: 20_000,
             connections_per_client: 12_000,
+            tls_handshakes: 8_000,
+            tls_handshakes_per_client: 2_000,
             body_bytes: 0,
             requests_per_connection: 0,
             half_close: HalfClose::default(),
+            h2: H2Limits::default(),
         }
     }
 }
@@ -52,6 +55,7 @@ impl Default for Timeouts {
             response: Duration::from_secs(60),
             upstream_idle: Duration::from_secs(30),
             drain: Duration::from_secs(30),
+            tls_handshake: Duration::from_secs(10),
         }
     }
 }

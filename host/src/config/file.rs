@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::record::{self, RecordEntry};
 use super::{
-    AccessLog, Backend, Forwarded, HostPattern, Limits, LoggedRequests, Paths, Policy, Pool,
-    Rollout, Timeouts,
+    AccessLog, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths, Policy,
+    Pool, Rollout, Timeouts,
 };
-use super::{forwarded, host, pools, sections, values};
+use super::{forwarded, host, listeners, pools, sections, values};
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
 
@@ -21,7 +21,10 @@ pub(super) const MAX_WORKERS: usize = 1024;
 /// The values that file, environment and flags can set.
 #[derive(Debug, Default)]
 pub(super) struct Common {
+    /// The short form of listeners.
     pub listen: Option<Vec<At<SocketAddr>>>,
+    /// `--tls-self-signed`, which only flags have.
+    pub self_signed: Option<At<SocketAddr>>,
     pub workers: Option<At<usize>>,
     /// `Some(None)` is "off".
     pub admin_listen: Option<At<Option<SocketAddr>>>,
@@ -55,6 +58,8 @@ pub(super) struct RouteEntry {
 #[derive(Debug)]
 pub(super) struct File {
     pub common: Common,
+    /// `[[listeners]]`
+    pub listeners: Option<Vec<At<Listener>>>,
     pub policies: Vec<At<Policy>>,
     pub pools: Vec<At<Pool>>,
     pub routes: Vec<RouteEntry>,
@@ -80,6 +85,7 @@ pub(super) fn read(
     let mut root = document::parse(name, text, findings)?;
     let file = File {
         common: common(&mut root, findings),
+        listeners: listeners::entries(&mut root, base, findings),
         policies: named(&mut root, "policies", findings, |name, node, f| {
             sections::policy(name, node, base, f)
         }),

@@ -12,11 +12,7 @@ const MAX_VIA: usize = 64;
 pub(super) fn forwarded(mut section: Section, findings: &mut Findings) -> Forwarded {
     let mut many = |key| section.take(key).map(Node::one_or_many).unwrap_or_default();
     let (trusted, allow) = (many("trusted"), many("allow"));
-    let trusted = trusted
-        .into_iter()
-        .filter_map(|n| n.parsed(findings, values::network))
-        .map(|net| net.value)
-        .collect();
+    let trusted = values::trusted_peers(trusted, findings);
     let allow = allow
         .into_iter()
         .filter_map(|n| n.parsed(findings, allowed))

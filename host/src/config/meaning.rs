@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use super::{Listener, TrustedPeers};
+
+use super::H2Limits;
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where clients connect. Default `0.0.0.0:8080`.
-    pub listen: Vec<SocketAddr>,
+    /// Where clients connect. Default: a plain one on `0.0.0.0:8080`.
+    pub listeners: Vec<Listener>,
     /// Data-plane workers. Default: one per core.
     pub workers: usize,
     /// The admin listener; `None` if it is switched off (`listen = "off"`). Default
@@ -60,7 +62,7 @@ pub struct Admin {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Forwarded {
     /// Peers whose forwarding fields are trusted.
-    pub trusted: Vec<IpNet>,
+    pub trusted: TrustedPeers,
     /// The fields that these peers write.
     pub source: ForwardedSource,
     /// Fields about the client that pass even from an untrusted peer, in lower case.
@@ -263,12 +265,18 @@ pub struct Limits {
     pub connections: usize,
     /// `connections-per-client`: of one client address. Default 12,000; 0 = no limit.
     pub connections_per_client: usize,
+    /// `tls-handshakes`: clients whose TLS handshake is under way. Default 8,000; 0 = no limit.
+    pub tls_handshakes: usize,
+    /// `tls-handshakes-per-client`: of one client address. Default 2,000; 0 = no limit.
+    pub tls_handshakes_per_client: usize,
     /// `body-bytes`: the largest request body; 0 = no limit (the default).
     pub body_bytes: u64,
     /// `requests-per-connection`: the connection is closed after this many. Default 0 = no limit.
     pub requests_per_connection: u64,
     /// `half-close`: what it means when a client ends its side and waits. Default `"abort"`.
     pub half_close: HalfClose,
+    /// What connections of HTTP/2 may cost.
+    pub h2: H2Limits,
 }
 
 /// What it means when a client ends its side of the connection before its answer has come.
@@ -304,6 +312,9 @@ pub struct Timeouts {
     pub upstream_idle: Duration,
     /// `drain`: for requests in flight on SIGTERM. Default 30 s.
     pub drain: Duration,
+    /// `tls-handshake`: from the accept, or the PROXY header, to the end of the handshake. Default
+    /// 10 s.
+    pub tls_handshake: Duration,
 }
 
 /// `[rollout]`: when a canary is withdrawn automatically.

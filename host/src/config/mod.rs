@@ -10,6 +10,7 @@ mod admin_address;
 mod defaults;
 mod file;
 mod forwarded;
+mod h2_limits;
 mod host;
 mod listeners;
 mod meaning;
@@ -20,15 +21,22 @@ mod sections;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod trusted;
 mod values;
 
 use std::path::Path;
 
 pub use admin_address::AdminAddress;
+pub use h2_limits::H2Limits;
 pub use host::normalise_host;
+pub use listeners::{
+    CertificateFiles, Certificates, ClientCertificates, ListenAddress, Listener, ListenerTls,
+    Protocols, TlsVersion,
+};
 pub use meaning::*;
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
+pub use trusted::TrustedPeers;
 pub use values::{parse_backend, parse_isolation, parse_listen};
 
 pub(crate) use sections::{

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use super::file::{Common, File, HostEntry, RouteEntry};
-use super::listeners::{admin, listen};
+use super::listeners::{Written, admin, listeners};
 use super::pools::default_pool;
 use super::record::RecordEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy};
@@ -25,8 +25,14 @@ pub(super) fn resolve(
     findings: &mut Findings,
 ) -> Config {
     let common = file.common.overlaid_by(environment).overlaid_by(flags);
-    let listen = listen(common.listen, findings);
-    let admin = admin(common.admin_listen, common.admin_token, &listen, findings);
+    let written = Written {
+        short: common.listen,
+        long: file.listeners,
+        self_signed: common.self_signed,
+    };
+    let listeners = listeners(written, findings);
+    let (listen, token) = (common.admin_listen, common.admin_token);
+    let admin = admin(listen, token, &listeners, findings);
     let mut table = Table::new(file.policies, file.pools, findings);
     let preserve_header_case = common.preserve_header_case.unwrap_or(false);
     for entry in common.hosts {
@@ -47,7 +53,7 @@ pub(super) fn resolve(
         ..
     } = table;
     Config {
-        listen: listen.into_iter().map(|l| l.value).collect(),
+        listeners: listeners.into_iter().map(|l| l.value).collect(),
         workers: common.workers.map_or_else(default_workers, |w| w.value),
         admin,
         policies,
@@ -80,6 +86,7 @@ impl Common {
         self.hosts.extend(over.hosts);
         Common {
             listen: over.listen.or(self.listen),
+            self_signed: over.self_signed.or(self.self_signed),
             workers: over.workers.or(self.workers),
             admin_listen: over.admin_listen.or(self.admin_listen),
             admin_token: over.admin_token.or(self.admin_token),

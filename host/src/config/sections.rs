@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use super::h2_limits::h2_limits;
 use super::{
     CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Rollout,
     StoreLimits, Timeouts, values,
@@ -199,15 +200,10 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
         );
         findings.error(&line.place, message);
     }
-    let half_close = section.take("half-close").and_then(|node| {
-        node.parsed(findings, |written| match written {
-            "abort" => Ok(HalfClose::Abort),
-            "allow" => Ok(HalfClose::Allow),
-            _ => Err(format!(
-                "{written:?} is not known; write \"abort\" or \"allow\""
-            )),
-        })
-    });
+    let half_close = section
+        .take("half-close")
+        .and_then(|node| node.parsed(findings, half_close));
+    let h2 = h2_limits(&mut section, findings);
     let mut count = |key, range, default| {
         section
             .take(key)
@@ -226,15 +222,32 @@ pub(super) fn limits(mut section: Section, findings: &mut Findings) -> Limits {
             0..=10_000_000,
             default.connections_per_client,
         ),
+        tls_handshakes: count("tls-handshakes", 0..=10_000_000, default.tls_handshakes),
+        tls_handshakes_per_client: count(
+            "tls-handshakes-per-client",
+            0..=10_000_000,
+            default.tls_handshakes_per_client,
+        ),
         requests_per_connection: count("requests-per-connection", 0..=i64::MAX as usize, 0) as u64,
         body_bytes: section
             .take("body-bytes")
             .and_then(|n| n.size(findings, 0..=i64::MAX as u64))
             .map_or(0, |n| n.value),
         half_close: half_close.map_or(default.half_close, |h| h.value),
+        h2,
     };
     section.finish(findings);
     limits
+}
+
+fn half_close(written: &str) -> Result<HalfClose, String> {
+    match written {
+        "abort" => Ok(HalfClose::Abort),
+        "allow" => Ok(HalfClose::Allow),
+        _ => Err(format!(
+            "{written:?} is not known; write \"abort\" or \"allow\""
+        )),
+    }
 }
 
 /// `[timeouts]`
@@ -259,6 +272,7 @@ pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeout
         upstream_idle: read("upstream-idle", least, default.upstream_idle),
         // 0 is allowed: requests in flight are then aborted.
         drain: read("drain", Duration::ZERO, default.drain),
+        tls_handshake: read("tls-handshake", least, default.tls_handshake),
     };
     section.finish(findings);
     timeouts

@@ -45,6 +45,9 @@ pub enum FileSource {
 pub struct Overrides {
     /// Addresses; each text may contain several, separated by commas.
     pub listen: Vec<String>,
+    /// The address of a TLS listener with a certificate that is made in memory. Only a flag sets
+    /// it.
+    pub tls_self_signed: Option<String>,
     /// An address or "off".
     pub admin_listen: Option<String>,
     /// The token of the admin listener.
@@ -77,6 +80,7 @@ impl Overrides {
         };
         let overrides = Self {
             listen: variable("WAYPOST_LISTEN").into_iter().collect(),
+            tls_self_signed: None,
             admin_listen: variable("WAYPOST_ADMIN_LISTEN"),
             admin_token: variable("WAYPOST_ADMIN_TOKEN"),
             workers: variable("WAYPOST_WORKERS"),
@@ -93,6 +97,11 @@ impl Overrides {
                 Some(At::new(address, place))
             })
             .collect::<Vec<_>>();
+        let self_signed = self.tls_self_signed.as_deref().and_then(|text| {
+            let place = Place::Flag("--tls-self-signed");
+            let address = findings.accept(&place, values::parse_listen(text))?;
+            Some(At::new(address, place))
+        });
         let workers = self.workers.as_deref().and_then(|text| {
             let place = layer.place("WAYPOST_WORKERS", "--workers");
             let number = text
@@ -126,6 +135,7 @@ impl Overrides {
         let listen = (!listen.is_empty()).then_some(listen);
         Common {
             listen,
+            self_signed,
             workers,
             admin_listen,
             admin_token,

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use super::host::is_label;
-use super::{Isolation, OnFailure};
+use super::{Isolation, OnFailure, TrustedPeers};
+use crate::document::{Findings, Node};
 use crate::message::path;
 
 /// The default port of a backend.
@@ -24,6 +25,12 @@ pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
     };
     if let Ok(address) = ip_and_port.parse() {
         return Ok(address);
+    }
+    if text.starts_with("unix:") {
+        return Err(format!(
+            "{written:?} is a Unix socket, which the short form can't describe; write \
+             `[[listeners]]` with address = {text:?}"
+        ));
     }
     let digits = text.strip_prefix(':').unwrap_or(text);
     Err(
@@ -128,9 +135,26 @@ pub(super) fn network(written: &str) -> Result<IpNet, String> {
     network.map_err(|_| {
         format!(
             "{written:?} is not a network; write for example \"10.0.0.0/8\", \"fd00::/8\" or \
-             \"192.0.2.7\""
+             \"192.0.2.7\", or \"unix:\" for clients of Unix sockets"
         )
     })
+}
+
+/// Networks, and `unix:` for the clients of Unix sockets.
+pub(super) fn trusted_peers(nodes: Vec<Node>, findings: &mut Findings) -> TrustedPeers {
+    let mut peers = TrustedPeers::default();
+    for node in nodes {
+        let peer = node.parsed(findings, |written| match written.trim() {
+            "unix:" => Ok(None),
+            _ => network(written).map(Some),
+        });
+        match peer.map(|peer| peer.value) {
+            Some(Some(network)) => peers.networks.push(network),
+            Some(None) => peers.unix = true,
+            None => {}
+        }
+    }
+    peers
 }
 
 /// How long an instance of a policy lives.

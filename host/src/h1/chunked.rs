@@ -1,8 +1,9 @@
 //! Chunked bodies (RFC 9112 section 7.1): a strict decoder that is fed what arrives, and the
 //! encoding's pieces.
 
+use super::HeadLimits;
 use super::arrival::Arrival;
-use super::head::{self, HeadLimits};
+use super::head;
 use crate::message::syntax::VALUE;
 use crate::message::{Fields, Keep, Malformed, Side, may_trail};
 

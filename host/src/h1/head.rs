@@ -6,19 +6,8 @@ use std::collections::HashSet;
 use memchr::memchr;
 
 use crate::message::names::{self, Owner};
-use crate::message::syntax::{self, TOKEN_LOWER};
-use crate::message::{BodyLength, Fields, Keep, Malformed, Side, Version};
-
-/// Bounds of a head.
-#[derive(Debug, Clone, Copy)]
-pub struct HeadLimits {
-    /// Bytes of the first line.
-    pub first_line: usize,
-    /// Bytes in all.
-    pub bytes: usize,
-    /// Fields.
-    pub fields: usize,
-}
+use crate::message::syntax::{self, MAX_NAME, TOKEN_LOWER};
+use crate::message::{BodyLength, Fields, HeadLimits, Keep, Malformed, Side, Version};
 
 /// How long a message's body is (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +40,6 @@ pub struct Control {
     /// `Connection: keep-alive`.
     pub keep_alive: bool,
 }
-
-/// Bytes of a field name: more than any in use.
-const MAX_NAME: usize = 256;
 
 /// Collects the fields of one head.
 #[derive(Debug, Default)]

@@ -12,9 +12,10 @@ mod request;
 mod response;
 mod write;
 
+pub use crate::message::HeadLimits;
 pub use arrival::Arrival;
 pub use chunked::{ChunkedDecoder, Decoded, write_chunk_size, write_last_chunk};
-pub use head::{Control, Framing, HeadLimits};
+pub use head::{Control, Framing};
 pub use request::{RequestMeta, parse_request};
 pub use response::{ResponseMeta, parse_response};
 pub use write::{

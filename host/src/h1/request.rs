@@ -3,9 +3,11 @@
 use http::Method;
 use memchr::memchr;
 
-use super::head::{self, Control, Framing, HeadLimits, Lengths};
+use super::HeadLimits;
+use super::head::{self, Control, Framing, Lengths};
 use crate::message::{
-    BodyLength, Keep, Malformed, Notes, RequestFacts, RequestHead, Scheme, Side, Version, syntax,
+    BodyLength, Keep, Malformed, Notes, RequestFacts, RequestHead, Scheme, Side, Version,
+    read_length, syntax,
 };
 
 /// Bytes of empty lines before a request line: more is not an old client's extra CRLF.
@@ -124,11 +126,7 @@ fn request_line(head: &mut RequestHead, line: &[u8]) -> Result<bool, Malformed> 
 }
 
 fn read_target(head: &mut RequestHead, target: &[u8]) -> Result<bool, Malformed> {
-    // Visible ASCII only (RFC 3986 section 2); a fragment is never sent (RFC 9112 section 3.2).
-    if target.is_empty() || !target.iter().all(|b| b.is_ascii_graphic() && *b != b'#') {
-        return Err(Malformed::Target);
-    }
-    let target = std::str::from_utf8(target).map_err(|_| Malformed::Target)?;
+    let target = syntax::target(target)?;
     if head.method == Method::CONNECT {
         // Authority form; `proxy` refuses the method itself.
         syntax::host_of_authority(target).ok_or(Malformed::Target)?;
@@ -136,18 +134,8 @@ fn read_target(head: &mut RequestHead, target: &[u8]) -> Result<bool, Malformed>
         head.set_target("/");
         return Ok(true);
     }
-    if target.starts_with('/') {
-        head.set_target(target);
+    if head.take_path(target)? {
         return Ok(false);
-    }
-    if target == "*" {
-        return match head.method == Method::OPTIONS {
-            true => {
-                head.set_target(target);
-                Ok(false)
-            }
-            false => Err(Malformed::Target),
-        };
     }
     absolute_form(head, target)?;
     Ok(true)
@@ -208,7 +196,7 @@ fn field_lines<'a>(
                     authority.push_str(host);
                 }
             }
-            b"content-length" => read.lengths.request_length(value)?,
+            b"content-length" => read_length(&mut read.lengths.content_length, value)?,
             b"transfer-encoding" => read.lengths.transfer_encoding(value, version)?,
             b"connection" => return Ok(read.lengths.connection(value, &mut read.control)),
             _ => return read.notes.request_field(name, value, version),
@@ -219,17 +207,6 @@ fn field_lines<'a>(
         return Err(Malformed::HostMissing);
     }
     Ok(after)
-}
-
-impl Lengths {
-    /// Reads a `Content-Length` field of a request.
-    fn request_length(&mut self, value: &[u8]) -> Result<(), Malformed> {
-        let n = syntax::length(value).ok_or(Malformed::ContentLength)?;
-        match self.content_length.replace(n) {
-            Some(_) => Err(Malformed::ContentLengthRepeated),
-            None => Ok(()),
-        }
-    }
 }
 
 fn framing(lengths: &Lengths) -> Result<Framing, Malformed> {

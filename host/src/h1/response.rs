@@ -2,7 +2,8 @@
 
 use http::Method;
 
-use super::head::{self, Control, Framing, HeadLimits, Lengths};
+use super::HeadLimits;
+use super::head::{self, Control, Framing, Lengths};
 use crate::message::{Keep, Malformed, Notes, ResponseHead, Side, Version, syntax};
 
 /// What a response's head said about the connection and the body.

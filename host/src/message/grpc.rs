@@ -76,7 +76,8 @@ pub fn is_call(fields: &Fields) -> bool {
     let Some((kind, rest)) = value.split_at_checked("application/grpc".len()) else {
         return false;
     };
-    kind.eq_ignore_ascii_case(b"application/grpc") && matches!(rest.first(), None | Some(b'+' | b';'))
+    kind.eq_ignore_ascii_case(b"application/grpc")
+        && matches!(rest.first(), None | Some(b'+' | b';'))
 }
 
 /// A value for `grpc-message`: one line, percent-encoded, not too long.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The version of HTTP in which a peer speaks. Both have the syntax of RFC 9112.
+/// The version of HTTP in which a peer speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Version {
     /// HTTP/1.0: closes by default, knows neither chunked bodies nor 1xx.
@@ -10,6 +10,27 @@ pub enum Version {
     /// HTTP/1.1.
     #[default]
     Http11,
+    /// HTTP/2 (RFC 9113), over TLS or without it.
+    Http2,
+}
+
+impl Version {
+    /// All of them, in the order of their places.
+    pub const ALL: [Self; 3] = [Self::Http10, Self::Http11, Self::Http2];
+
+    /// The version as `Via` has it (RFC 9110 section 7.6.3): `1.1`, `2`.
+    pub fn number(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
+
+    /// Its place among [`Version::ALL`].
+    pub fn place(self) -> usize {
+        self as usize
+    }
 }
 
 /// The scheme of a request's URL (RFC 9110 section 4.2): how the client reached the proxy, or a

@@ -35,6 +35,12 @@ pub enum Malformed {
     HostRepeated,
     #[error("the Host field is not a host of up to 255 bytes and an optional port")]
     Host,
+    #[error("the Host field differs from :authority")]
+    HostDiffers,
+    #[error(":scheme is not the scheme of the connection")]
+    Scheme,
+    #[error("a field is about the connection, which HTTP/2 does not allow")]
+    ConnectionField,
     #[error("Content-Length is not one plain decimal number")]
     ContentLength,
     #[error("there is more than one Content-Length field")]

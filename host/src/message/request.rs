@@ -6,7 +6,7 @@ use http::Method;
 use memchr::memchr;
 
 use super::path::{self, PathNotes};
-use super::{Fields, Scheme, Version, syntax};
+use super::{Fields, Malformed, Scheme, Version, syntax};
 
 /// A request head. One per connection, reused for each request, so that its buffers stay warm.
 #[derive(Debug, Clone)]
@@ -89,6 +89,21 @@ impl RequestHead {
         self.target.push_str(target);
         self.path_len = memchr(b'?', target.as_bytes()).unwrap_or(target.len());
         self.path_notes = path::normalise(&target[..self.path_len], &mut self.normal_path);
+    }
+
+    /// Takes a path with its query, or the `*` of an `OPTIONS` request; false if the target is of
+    /// another form.
+    ///
+    /// # Errors
+    ///
+    /// Another method has no `*`.
+    pub fn take_path(&mut self, target: &str) -> Result<bool, Malformed> {
+        match (target.starts_with('/'), target == "*") {
+            (false, false) => return Ok(false),
+            (false, true) if self.method != Method::OPTIONS => return Err(Malformed::Target),
+            _ => self.set_target(target),
+        }
+        Ok(true)
     }
 
     /// Makes `host` the normal form of what `authority` names.

@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use super::Malformed;
+
 /// For each byte: its lower-case form if it may stand in a token (RFC 9110 section 5.6.2), else 0.
 pub const TOKEN_LOWER: [u8; 256] = token_table();
 
@@ -119,6 +121,18 @@ pub fn length(value: &[u8]) -> Option<u64> {
         let digit = b.is_ascii_digit().then(|| u64::from(b - b'0'))?;
         n.checked_mul(10)?.checked_add(digit)
     })
+}
+
+/// Bytes of a field name: more than any in use.
+pub const MAX_NAME: usize = 256;
+
+/// A request's target as text: visible ASCII only (RFC 3986 section 2), and no fragment, which is
+/// never sent (RFC 9112 section 3.2).
+pub fn target(bytes: &[u8]) -> Result<&str, Malformed> {
+    if bytes.is_empty() || !bytes.iter().all(|b| b.is_ascii_graphic() && *b != b'#') {
+        return Err(Malformed::Target);
+    }
+    std::str::from_utf8(bytes).map_err(|_| Malformed::Target)
 }
 
 /// Bytes of a host.

@@ -1,8 +1,11 @@
 //! Facts about a connection that are known before its first request.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::message::Scheme;
+
+/// Of a peer that has no address.
+const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Facts about a client's connection. They are complete before the connection is admitted: a PROXY
 /// protocol header or a TLS handshake is read first.
@@ -43,7 +46,24 @@ impl ConnectionInfo {
         }
     }
 
-    /// The peer's address without its port, as in `X-Forwarded-For` and in logs.
+    /// A connection of a Unix socket, whose client has no address: `peer` and `local` are
+    /// unspecified, with port 0, which no other connection has.
+    pub fn of_unix_socket() -> Self {
+        Self {
+            peer: NO_ADDRESS,
+            local: NO_ADDRESS,
+            tls: None,
+            text: "unix:".into(),
+        }
+    }
+
+    /// Whether the peer has no address, as a client of a Unix socket.
+    pub fn is_without_address(&self) -> bool {
+        self.peer == NO_ADDRESS
+    }
+
+    /// The peer's address without its port, as in logs and in `X-Forwarded-For`; `unix:` if it has
+    /// none.
     pub fn peer_text(&self) -> &str {
         &self.text
     }

@@ -1,18 +1,119 @@
-//! What a listener has accepted.
+//! What listens for clients, and what it has accepted.
 
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::{ConnectionInfo, Stream};
+
+/// A socket that listens. One of TCP belongs to one worker, a Unix socket to all of them.
+#[derive(Debug)]
+pub enum Listener {
+    /// Of TCP.
+    Tcp(TcpListener),
+    /// Of this machine.
+    Unix(UnixListener),
+}
+
+/// The same without a runtime, as the process opens it.
+#[derive(Debug)]
+pub enum StdListener {
+    /// Of TCP.
+    Tcp(std::net::TcpListener),
+    /// Of this machine.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Listener {
+    /// Registers a socket with the runtime of this thread.
+    ///
+    /// # Errors
+    ///
+    /// The runtime can't watch it.
+    pub fn new(listener: StdListener) -> io::Result<Self> {
+        Ok(match listener {
+            StdListener::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Self::Tcp(TcpListener::from_std(listener)?)
+            }
+            StdListener::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                Self::Unix(UnixListener::from_std(listener)?)
+            }
+        })
+    }
+
+    /// The next connection; `None` if it has ended in the meantime.
+    ///
+    /// # Errors
+    ///
+    /// Of the listener, unless it [is one of the connection](is_of_one_connection).
+    pub async fn accept(&self) -> io::Result<Option<(Stream, ConnectionInfo)>> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                accepted(stream, peer).ok()
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Some((Stream::Unix(stream), ConnectionInfo::of_unix_socket()))
+            }
+        })
+    }
+
+    /// Closes it, and returns the connections that have waited in its queue: for those clients they
+    /// are established.
+    pub fn into_rest(self) -> Vec<(Stream, ConnectionInfo)> {
+        let mut rest = Vec::new();
+        match self {
+            Self::Tcp(listener) => {
+                let Ok(listener) = listener.into_std() else {
+                    return rest;
+                };
+                while let Ok((stream, peer)) = listener.accept() {
+                    rest.extend(handed_in(stream, peer).ok());
+                }
+            }
+            Self::Unix(listener) => {
+                let Ok(listener) = listener.into_std() else {
+                    return rest;
+                };
+                while let Ok((stream, _)) = listener.accept() {
+                    let stream = stream
+                        .set_nonblocking(true)
+                        .and_then(|()| tokio::net::UnixStream::from_std(stream));
+                    rest.extend(
+                        stream
+                            .ok()
+                            .map(|s| (Stream::Unix(s), ConnectionInfo::of_unix_socket())),
+                    );
+                }
+            }
+        }
+        rest
+    }
+}
+
+/// A connection that another thread has accepted.
+///
+/// # Errors
+///
+/// It has ended in the meantime.
+pub fn handed_in(
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+) -> io::Result<(Stream, ConnectionInfo)> {
+    stream.set_nonblocking(true)?;
+    accepted(TcpStream::from_std(stream)?, peer)
+}
 
 /// A connection that a listener has accepted, and the facts about it.
 ///
 /// # Errors
 ///
 /// It has ended in the meantime.
-pub fn accepted(stream: TcpStream, peer: SocketAddr) -> io::Result<(Stream, ConnectionInfo)> {
+fn accepted(stream: TcpStream, peer: SocketAddr) -> io::Result<(Stream, ConnectionInfo)> {
     let info = ConnectionInfo::new(peer, stream.local_addr()?);
     // Heads and small bodies are written whole: waiting for more to send only costs time.
     stream.set_nodelay(true)?;

@@ -17,7 +17,7 @@ mod unacknowledged;
 
 pub use buffer::{Buffer, Buffers, SMALL};
 pub use info::{ConnectionInfo, TlsFacts};
-pub use listen::{accepted, is_of_one_connection};
+pub use listen::{Listener, StdListener, handed_in, is_of_one_connection};
 pub use moved::Slowness;
 pub use stream::{ReadHalf, Socket, Stream, WriteHalf};
 pub use timed::{IoEnd, TimedIo};

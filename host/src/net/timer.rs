@@ -203,6 +203,11 @@ impl Timer {
         self.deadlines[wait as usize].set(NEVER);
     }
 
+    /// Whether there is a deadline.
+    pub fn is_armed(&self, wait: Wait) -> bool {
+        self.deadlines[wait as usize].get() != NEVER
+    }
+
     /// Whether the exchange is being broken off.
     pub fn is_broken_off(&self) -> bool {
         self.moved.broken_off.get().is_some()

@@ -9,19 +9,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 
 use super::connection::Connection;
+use super::entry::Entry;
+use super::h2;
 use super::linger::{Place, linger};
 use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
+use super::serve::Served;
 use super::worker::Worker;
 use crate::config::Limits;
 use crate::ground;
 use crate::message::Version;
-use crate::net::{self, ConnectionInfo, Stream};
+use crate::net::{self, ConnectionInfo, Listener, Stream};
 use crate::observe::Outcome;
 use crate::stats::WorkerShard;
 
@@ -64,14 +66,19 @@ impl Admission {
         }
     }
 
-    fn admit(self: &Arc<Self>, client: IpAddr, limits: &Limits) -> Result<Admitted, Refusal> {
+    fn admit(
+        self: &Arc<Self>,
+        info: &ConnectionInfo,
+        limits: &Limits,
+    ) -> Result<Admitted, Refusal> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if limits.connections > 0 && open.all >= limits.connections {
             return Err(Refusal::TooManyConnections);
         }
-        let is_limited = limits.connections_per_client > 0;
+        // Clients of a Unix socket can't be told apart; the socket's mode limits them.
+        let is_limited = limits.connections_per_client > 0 && !info.is_without_address();
         if is_limited {
-            let count = open.by_client.entry(client).or_default();
+            let count = open.by_client.entry(info.peer.ip()).or_default();
             if *count >= limits.connections_per_client {
                 return Err(Refusal::TooManyOfClient);
             }
@@ -80,7 +87,7 @@ impl Admission {
         open.all += 1;
         Ok(Admitted {
             admission: Arc::clone(self),
-            client: is_limited.then_some(client),
+            client: is_limited.then_some(info.peer.ip()),
         })
     }
 }
@@ -104,12 +111,20 @@ impl Drop for Admitted {
     }
 }
 
+/// A connection from an acceptor, and the number of the listener that it came by.
+pub type Handed = (usize, std::net::TcpStream, SocketAddr);
+
 /// Accepts until the future is dropped; each connection is a task of this thread.
-pub async fn accept(worker: Rc<Worker>, listener: Rc<TcpListener>, admission: Arc<Admission>) {
+pub async fn accept(
+    worker: Rc<Worker>,
+    (listener, entry): (Rc<Listener>, Rc<Entry>),
+    admission: Arc<Admission>,
+) {
     loop {
         ground::fault_point("accept");
         match listener.accept().await {
-            Ok((stream, peer)) => take(&worker, stream, peer, &admission),
+            Ok(Some(connection)) => take(&worker, &entry, connection, &admission),
+            Ok(None) => {}
             Err(e) if net::is_of_one_connection(&e) => {}
             Err(e) => {
                 tracing::warn!(
@@ -125,44 +140,44 @@ pub async fn accept(worker: Rc<Worker>, listener: Rc<TcpListener>, admission: Ar
 /// workers.
 pub async fn hand_in(
     worker: Rc<Worker>,
-    handed: Rc<RefCell<UnboundedReceiver<(std::net::TcpStream, SocketAddr)>>>,
+    entries: Rc<[Rc<Entry>]>,
+    handed: Rc<RefCell<UnboundedReceiver<Handed>>>,
     admission: Arc<Admission>,
 ) {
     loop {
         // Borrowed for each poll, so that another task can go on where this one ended.
         let next = poll_fn(|cx| handed.borrow_mut().poll_recv(cx)).await;
-        let Some((stream, peer)) = next else { return };
-        if let Ok(stream) = stream
-            .set_nonblocking(true)
-            .and_then(|()| TcpStream::from_std(stream))
+        let Some((number, stream, peer)) = next else {
+            return;
+        };
+        if let Some(entry) = entries.get(number)
+            && let Ok(connection) = net::handed_in(stream, peer)
         {
-            take(&worker, stream, peer, &admission);
+            take(&worker, entry, connection, &admission);
         }
     }
 }
 
 /// Accepts the connections that wait in the queue when the listener closes: for those clients they
 /// are established.
-pub fn accept_rest(worker: &Rc<Worker>, listener: TcpListener, admission: &Arc<Admission>) {
-    let Ok(listener) = listener.into_std() else {
-        return;
-    };
-    while let Ok((stream, peer)) = listener.accept() {
-        let stream = stream
-            .set_nonblocking(true)
-            .and_then(|()| TcpStream::from_std(stream));
-        if let Ok(stream) = stream {
-            take(worker, stream, peer, admission);
-        }
+pub fn accept_rest(
+    worker: &Rc<Worker>,
+    listener: Listener,
+    entry: &Rc<Entry>,
+    admission: &Arc<Admission>,
+) {
+    for connection in listener.into_rest() {
+        take(worker, entry, connection, admission);
     }
 }
 
-fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Arc<Admission>) {
-    let Ok((stream, info)) = net::accepted(stream, peer) else {
-        return;
-    };
-    let client = info.peer.ip();
-    let admitted = match worker.latest(|settings| admission.admit(client, &settings.limits)) {
+fn take(
+    worker: &Rc<Worker>,
+    entry: &Rc<Entry>,
+    (stream, info): (Stream, ConnectionInfo),
+    admission: &Arc<Admission>,
+) {
+    let admitted = match worker.latest(|settings| admission.admit(&info, &settings.limits)) {
         Ok(admitted) => admitted,
         Err(refusal) => {
             worker.shard.connections_refused.increment();
@@ -172,15 +187,36 @@ fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, admission: &Ar
     };
     worker.shard.connections.increment();
     let open = OpenConnection::new(Arc::clone(&worker.shard), admitted);
+    if !entry.begins_at_once() {
+        // TLS is not served yet.
+        return;
+    }
     // Made here and served in place: a future that is handed it would keep room for it twice.
-    let mut connection = Connection::new(Rc::clone(worker), stream, info);
+    let mut connection = Connection::new(Rc::clone(worker), Rc::clone(entry), stream, info);
     // A panic in it ends only this connection: tokio catches it, and its resources are freed.
     spawn_local(async move {
         ground::fault_point("connection");
-        connection.serve().await;
-        drop(connection);
+        match connection.serve().await {
+            Served::Ended => drop(connection),
+            // In a box, so that a connection of HTTP/1.1 does not hold the room for it.
+            Served::SpeaksHttp2 => Box::pin(serve_h2(connection)).await,
+        }
         drop(open);
     });
+}
+
+/// Serves a connection on by HTTP/2.
+async fn serve_h2(connection: Connection) {
+    let Connection {
+        worker,
+        stream,
+        info,
+        input,
+        ..
+    } = connection;
+    let read_before = input.filled().to_vec();
+    worker.buffers.take_back(input);
+    h2::serve(worker, stream, info, read_before).await;
 }
 
 /// A connection counts as open until this is dropped, however it ends.
@@ -255,11 +291,9 @@ mod tests {
         }
     }
 
-    fn address(text: &str) -> IpAddr {
+    fn address(text: &str) -> ConnectionInfo {
         let peer = SocketAddr::new(text.parse().unwrap(), 40_000);
         ConnectionInfo::new(peer, ([127, 0, 0, 1], 80).into())
-            .peer
-            .ip()
     }
 
     #[test]
@@ -268,23 +302,23 @@ mod tests {
         let (plain, mapped) = (address("192.0.2.1"), address("::ffff:192.0.2.1"));
         for _ in 0..3 {
             let (one, two) = (
-                admission.admit(plain, &limits).unwrap(),
-                admission.admit(mapped, &limits).unwrap(),
+                admission.admit(&plain, &limits).unwrap(),
+                admission.admit(&mapped, &limits).unwrap(),
             );
-            for again in [plain, mapped] {
+            for again in [&plain, &mapped] {
                 assert!(
                     matches!(
                         admission.admit(again, &limits),
                         Err(Refusal::TooManyOfClient)
                     ),
-                    "{again}"
+                    "{again:?}"
                 );
             }
-            let other = admission.admit(address("192.0.2.2"), &limits).unwrap();
+            let other = admission.admit(&address("192.0.2.2"), &limits).unwrap();
             drop(one);
-            let three = admission.admit(plain, &limits).unwrap();
+            let three = admission.admit(&plain, &limits).unwrap();
             assert!(matches!(
-                admission.admit(plain, &limits),
+                admission.admit(&plain, &limits),
                 Err(Refusal::TooManyOfClient)
             ));
             drop((two, three, other));
@@ -300,26 +334,26 @@ mod tests {
     #[test]
     fn the_limit_of_all_is_of_all_and_one_that_was_refused_takes_no_place() {
         let (admission, limits) = (Arc::new(Admission::new(1)), limits(3, 2));
-        let first = admission.admit(address("192.0.2.1"), &limits).unwrap();
-        let _second = admission.admit(address("192.0.2.1"), &limits).unwrap();
+        let first = admission.admit(&address("192.0.2.1"), &limits).unwrap();
+        let _second = admission.admit(&address("192.0.2.1"), &limits).unwrap();
         assert!(matches!(
-            admission.admit(address("192.0.2.1"), &limits),
+            admission.admit(&address("192.0.2.1"), &limits),
             Err(Refusal::TooManyOfClient)
         ));
-        let _third = admission.admit(address("192.0.2.2"), &limits).unwrap();
+        let _third = admission.admit(&address("192.0.2.2"), &limits).unwrap();
         assert!(matches!(
-            admission.admit(address("192.0.2.3"), &limits),
+            admission.admit(&address("192.0.2.3"), &limits),
             Err(Refusal::TooManyConnections)
         ));
         drop(first);
-        assert!(admission.admit(address("192.0.2.3"), &limits).is_ok());
+        assert!(admission.admit(&address("192.0.2.3"), &limits).is_ok());
     }
 
     #[test]
     fn without_a_limit_every_connection_is_admitted() {
         let (admission, limits) = (Arc::new(Admission::new(1)), limits(0, 0));
         let open: Vec<_> = (0..100)
-            .map(|_| admission.admit(address("192.0.2.1"), &limits))
+            .map(|_| admission.admit(&address("192.0.2.1"), &limits))
             .collect();
         assert!(open.iter().all(Result::is_ok));
     }
@@ -328,20 +362,20 @@ mod tests {
     fn limits_may_change_while_connections_are_open() {
         let admission = Arc::new(Admission::new(1));
         let client = address("192.0.2.1");
-        let before = admission.admit(client, &limits(0, 0)).unwrap();
+        let before = admission.admit(&client, &limits(0, 0)).unwrap();
         let limited = limits(2, 1);
-        let counted = admission.admit(client, &limited).unwrap();
+        let counted = admission.admit(&client, &limited).unwrap();
         assert!(matches!(
-            admission.admit(client, &limited),
+            admission.admit(&client, &limited),
             Err(Refusal::TooManyConnections)
         ));
         // It came when nothing was counted for its client.
         drop(before);
         assert!(matches!(
-            admission.admit(client, &limited),
+            admission.admit(&client, &limited),
             Err(Refusal::TooManyOfClient)
         ));
         drop(counted);
-        assert!(admission.admit(client, &limited).is_ok());
+        assert!(admission.admit(&client, &limited).is_ok());
     }
 }

@@ -5,7 +5,7 @@ use http::Method;
 use super::connection::Disposition;
 use super::exchange::Exchange;
 use super::refusal::{LocalReply, Refusal};
-use super::reply::{self, ReplyTo};
+use super::reply::{Answer, ReplyTo};
 use super::scratch::Scratch;
 use super::worker::Worker;
 use crate::decision::RequestPolicyState;
@@ -25,15 +25,15 @@ impl Exchange<'_> {
         let trace = state.trace().map(|trace| trace.to_owned());
         self.outcome.of_policy = local.is_of_policy();
         self.outcome.answered(local.status(), local.reason());
-        let write = |to: ReplyTo<'_>, out: &mut Vec<u8>| match &*local {
-            LocalReply::Reply { reply, .. } => reply::write_reply(reply, to, out),
-            LocalReply::Options => reply::write_options(to, out),
-            LocalReply::Page { content_type, body } => {
-                reply::write_page(content_type, body, to, out);
+        let answer = match &*local {
+            LocalReply::Reply { reply, .. } => Answer::reply(reply),
+            LocalReply::Options => Answer::options(),
+            LocalReply::Page { content_type, body } => Answer::page(content_type, body),
+            LocalReply::Refusal(refusal) => {
+                Answer::refusal(refusal, self.view.settings.forwarding.item())
             }
-            LocalReply::Refusal(refusal) => reply::write_refusal(refusal, to, out),
         };
-        self.reply(worker, !tunnel && !hides, trace.as_deref(), write)
+        self.reply(worker, !tunnel && !hides, trace.as_deref(), &answer)
             .await
     }
 
@@ -51,18 +51,18 @@ impl Exchange<'_> {
         Err(Box::new(LocalReply::Page { content_type, body }))
     }
 
-    /// Sends what `write` makes. Another request follows if it may, and if the end of this one is
+    /// Sends the answer. Another request follows if it may, and if the end of this one is
     /// known: a body that was not read as a whole would be taken for the next request.
     async fn reply(
         &mut self,
         worker: &Worker,
         may_follow: bool,
         trace: Option<&str>,
-        write: impl FnOnce(ReplyTo<'_>, &mut Vec<u8>),
+        answer: &Answer<'_>,
     ) -> Disposition {
         let in_hand = self.body_in_hand();
         let keep_alive = may_follow && in_hand.is_some() && self.keep_alive();
-        self.connection.consume(in_hand.unwrap_or_default());
+        self.client.consume(in_hand.unwrap_or_default());
         let Scratch { head, out, .. } = &mut *self.scratch;
         let to = ReplyTo {
             method: &head.method,
@@ -72,9 +72,8 @@ impl Exchange<'_> {
             trace,
             item: self.view.settings.forwarding.item(),
         };
-        out.clear();
-        write(to, out);
-        match self.connection.send(&self.view.settings, out).await {
+        let settings = &self.view.settings;
+        match self.client.answer(settings, answer, to, out).await {
             Disposition::Close if keep_alive => Disposition::Next,
             disposition => disposition,
         }

@@ -49,7 +49,7 @@ impl Exchange<'_> {
 
     /// How the exchange ended, if it was this that ended it.
     fn broken_off(&self, end: ExchangeEnd, status: u16) -> ExchangeEnd {
-        match (self.connection.timer.moved.broken_off.take(), end) {
+        match (self.client.timer().moved.broken_off.take(), end) {
             (Some(Slowness::Sends), ExchangeEnd::Upload(TransferEnd::SourceTimedOut)) => {
                 ExchangeEnd::Upload(TransferEnd::SourceBrokenOff)
             }
@@ -67,7 +67,7 @@ impl Exchange<'_> {
     fn completed(&self, keep_alive: bool, uploaded: bool) -> Disposition {
         if keep_alive {
             Disposition::Next
-        } else if uploaded && !self.connection.has_unread() {
+        } else if uploaded && !self.client.has_unread() {
             // Nothing is unread if the request's end was seen and nothing came after it.
             Disposition::Finish
         } else {

@@ -2,15 +2,14 @@
 
 use std::rc::Rc;
 
-use super::body::{Duplex, MessageSink, Reader};
+use super::body::{Duplex, MessageReader, MessageSink, Reader};
+use super::entry::Entry;
 use super::halves::{client_read, client_write};
-use super::presence::Presence;
+use super::presence::{Presence, Watched};
 use super::settings::Settings;
 use super::worker::Worker;
-use crate::config::{HalfClose, LoggedRequests};
-use crate::message::RequestHead;
+use crate::config::HalfClose;
 use crate::net::{Buffer, ConnectionInfo, Stream, Timer};
-use crate::observe::Outcome;
 
 /// A client connection.
 #[derive(Debug)]
@@ -18,6 +17,8 @@ pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) stream: Stream,
     pub(super) info: ConnectionInfo,
+    /// The listener that it came by.
+    pub(super) entry: Rc<Entry>,
     pub(super) timer: Rc<Timer>,
     pub(super) input: Buffer,
     /// Requests that have begun on it.
@@ -40,12 +41,18 @@ pub(super) enum Disposition {
 
 impl Connection {
     /// A connection that has been admitted.
-    pub(super) fn new(worker: Rc<Worker>, stream: Stream, info: ConnectionInfo) -> Self {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        entry: Rc<Entry>,
+        stream: Stream,
+        info: ConnectionInfo,
+    ) -> Self {
         let timer = worker.timers.register();
         Self {
             worker,
             stream,
             info,
+            entry,
             timer,
             input: Buffer::default(),
             served: 0,
@@ -58,7 +65,7 @@ impl Connection {
         (worker, settings): (&'a Worker, &Settings),
         out: &'a mut Vec<u8>,
         duplex: &'a Duplex,
-    ) -> (Reader<'a>, MessageSink<'a>) {
+    ) -> (MessageReader<'a>, MessageSink<'a>) {
         let (read, write) = self.stream.split();
         let reader = Reader {
             read: client_read(worker, settings, &self.timer, read),
@@ -67,13 +74,14 @@ impl Connection {
             limits: settings.head_limits,
         };
         let write = client_write(worker, settings, &self.timer, write);
-        (reader, MessageSink::to_client(write, out, duplex))
+        let sink = MessageSink::to_client(write, out, duplex);
+        (MessageReader::H1(reader), sink)
     }
 
     /// Whether the client is still there.
     pub(super) fn presence(&self, half_close: HalfClose, read_whole: bool) -> Presence<'_> {
         Presence {
-            socket: self.stream.socket(),
+            client: Watched::Socket(self.stream.socket()),
             timers: &self.worker.timers,
             timer: &self.timer,
             half_close,
@@ -123,12 +131,5 @@ impl Connection {
     /// connection that is to end: a byte of it is gone.
     pub(super) fn has_unread(&self) -> bool {
         !self.input.is_empty() || self.stream.took_unread()
-    }
-
-    /// Counts what became of a request of this connection, and logs it if such requests are.
-    pub(super) fn observe(&self, logged: LoggedRequests, outcome: &Outcome, head: &RequestHead) {
-        outcome.count(&self.worker.shard);
-        let log = &self.worker.access_log;
-        log.record(logged, outcome, Some(head), &self.info);
     }
 }

@@ -8,7 +8,6 @@ use super::body::{
 };
 use super::context::Target;
 use super::end::{ExchangeEnd, body_end};
-use super::presence::Presence;
 use super::reply::connection_option;
 use crate::decision::TRACE;
 use crate::h1::{Framing, ResponseMeta};
@@ -51,7 +50,7 @@ impl Download<'_> {
     #[inline]
     pub(super) async fn while_there<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let half_close = self.to.context.view.settings.limits.half_close;
-        let presence = Presence::of(self.client.half(), half_close, true);
+        let presence = self.client.presence(half_close, true);
         presence.during(future).await
     }
 
@@ -159,8 +158,8 @@ impl Download<'_> {
         }
         let to = match (from, self.head.version) {
             (Framing::Length(n), _) => Framing::Length(n),
-            (_, Version::Http11) => Framing::Chunked,
             (_, Version::Http10) => Framing::UntilClose,
+            (_, Version::Http11 | Version::Http2) => Framing::Chunked,
         };
         Ok(Body {
             from,
@@ -215,5 +214,5 @@ async fn copy_parts(
 }
 
 fn persists(meta: &ResponseMeta, version: Version) -> bool {
-    !meta.control.close && (version == Version::Http11 || meta.control.keep_alive)
+    !meta.control.close && (version != Version::Http10 || meta.control.keep_alive)
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::Method;
 
 use super::body::{Pace, Progress};
-use super::connection::{Connection, Disposition};
+use super::client::Client;
+use super::connection::Disposition;
 use super::context::RequestContext;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
@@ -24,8 +25,8 @@ use crate::upstream::{
 /// A request on its way.
 #[derive(Debug)]
 pub(super) struct Exchange<'a> {
-    /// The client's connection.
-    pub connection: &'a mut Connection,
+    /// The client's side.
+    pub client: Client<'a>,
     /// The snapshot that was in force when its head had arrived, whatever the worker adopts
     /// meanwhile.
     pub view: &'a WorkerSnapshot,
@@ -67,7 +68,7 @@ pub(super) enum Attempted {
 impl<'a> Exchange<'a> {
     /// A request whose head has arrived.
     pub(super) fn new(
-        connection: &'a mut Connection,
+        client: Client<'a>,
         view: &'a WorkerSnapshot,
         scratch: &'a mut Scratch,
         facts: RequestFacts,
@@ -77,7 +78,7 @@ impl<'a> Exchange<'a> {
             (None, false, false, false, Cell::default());
         let (pace, doubt, edited) = (Pace::default(), Doubt::default(), Edited::default());
         Self {
-            connection,
+            client,
             view,
             scratch,
             facts,
@@ -97,7 +98,7 @@ impl<'a> Exchange<'a> {
 impl Exchange<'_> {
     /// Has the request decided, forwarded and answered.
     pub(super) async fn run(mut self) -> Disposition {
-        let worker = Rc::clone(&self.connection.worker);
+        let worker = Rc::clone(self.client.worker());
         let view = self.view;
         worker.shard.requests.increment();
         let active = ActiveRequest::new(&worker.shard);
@@ -120,7 +121,7 @@ impl Exchange<'_> {
         };
         drop(active);
         let Self {
-            connection,
+            client,
             scratch,
             mut outcome,
             ..
@@ -130,7 +131,8 @@ impl Exchange<'_> {
             chain.conclude(&outcome);
         }
         state.end(worker.shared.recorder.as_ref(), &worker.shard, &outcome);
-        connection.observe(view.settings.logged, &outcome, &scratch.head);
+        let (logged, head) = (view.settings.logged, &scratch.head);
+        worker.observe(logged, &outcome, head, client.info());
         disposition
     }
 
@@ -217,7 +219,7 @@ impl Exchange<'_> {
         }
         match self.facts.body {
             BodyLength::None => Some(0),
-            BodyLength::Known(n) => self.connection.in_hand(n),
+            BodyLength::Known(n) => self.client.in_hand(n),
             BodyLength::Unknown => None,
         }
     }
@@ -234,7 +236,7 @@ impl Exchange<'_> {
 
     /// Whether the client's connection may carry another request.
     pub(super) fn keep_alive(&self) -> bool {
-        self.facts.persists && self.connection.may_continue()
+        self.facts.persists && self.client.may_continue()
     }
 }
 

@@ -7,8 +7,8 @@ use http::Method;
 
 use super::blame::{self, Circumstances};
 use super::body::{
-    BodySource, Duplex, H1Body, MessageSink, Pace, Progress, Reader, SILENCE, Stage, Waits, join,
-    upload,
+    BodyParts, BodySource, Duplex, MessageReader, MessageSink, Pace, Progress, SILENCE, Stage,
+    Waits, join, upload,
 };
 use super::context::{RequestContext, Target};
 use super::download::Download;
@@ -40,7 +40,7 @@ struct Plan {
 /// A request on its way up.
 struct Request<'a> {
     /// Where its body comes from.
-    client: Reader<'a>,
+    client: MessageReader<'a>,
     /// Where it goes.
     sink: MessageSink<'a>,
     /// How far its body has come, unless all of it is in hand.
@@ -59,8 +59,7 @@ impl<'a> Request<'a> {
         duplex: &'b Duplex,
         timeouts: &'b Timeouts,
     ) -> (BodySource<'b, 'a>, &'b mut MessageSink<'a>) {
-        let body = H1Body {
-            from: &mut self.client,
+        let body = self.client.body(BodyParts {
             progress,
             trailers: self.trailers,
             edited: self.edited,
@@ -70,8 +69,8 @@ impl<'a> Request<'a> {
                 timeouts,
                 reads_by: None,
             },
-        };
-        (BodySource::H1(body), &mut self.sink)
+        });
+        (body, &mut self.sink)
     }
 }
 
@@ -142,7 +141,7 @@ impl Exchange<'_> {
     fn presence(&self) -> Presence<'_> {
         let half_close = self.view.settings.limits.half_close;
         let read_whole = self.body_in_hand().is_some();
-        self.connection.presence(half_close, read_whole)
+        self.client.presence(half_close, read_whole)
     }
 
     /// Sends the request on a connection and the response back.
@@ -155,13 +154,13 @@ impl Exchange<'_> {
         let (worker, pool) = (to.context.worker, lease.pool());
         lease.begin();
         let _hold = Holding::begin(&worker.holds, self.holder(), pool, to.endpoint);
-        let waited = self.connection.timer.moved.waited.get();
+        let waited = self.client.timer().moved.waited.get();
         let (plan, duplex) = self.plan(to);
         let mut buffer = worker.buffers.small();
         let end = self
             .converse(to, &mut connection, &mut buffer, &plan, &duplex)
             .await;
-        let timer = &self.connection.timer;
+        let timer = self.client.timer();
         timer.disarm(Wait::UpstreamRead);
         worker.buffers.take_back(buffer);
         let now = worker.timers.now();
@@ -185,7 +184,7 @@ impl Exchange<'_> {
 
     fn holder(&self) -> Holder<'_> {
         Holder {
-            timer: &self.connection.timer,
+            timer: self.client.timer(),
             client: self.scratch.head.client,
             timeouts: &self.view.settings.timeouts,
             slow_place: self.slow_place,
@@ -197,8 +196,11 @@ impl Exchange<'_> {
         let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
         let length = self.facts.body;
         if in_hand.is_none() && self.progress.is_none() {
-            let most = to.context.view.settings.limits.body_bytes;
-            self.progress = Some(Progress::of_request(length, self.may_repeat(), most));
+            let (keep, most) = (
+                self.may_repeat(),
+                to.context.view.settings.limits.body_bytes,
+            );
+            self.progress = Some(self.client.progress(length, keep, most));
             self.edited = self.scratch.head.fields.edited().clone();
             // Once: another attempt may be sent the trailers that have come by then.
             let spelling = to.context.rule.preserve_case;
@@ -210,7 +212,7 @@ impl Exchange<'_> {
             && !matches!(length, BodyLength::None | BodyLength::Known(0));
         let stage = match in_hand {
             Some(_) => Stage::Whole,
-            None if awaits && self.connection.awaits_body() => Stage::Awaited,
+            None if awaits && self.client.awaits_body() => Stage::Awaited,
             None => Stage::Partly,
         };
         let plan = Plan {
@@ -271,14 +273,14 @@ impl Exchange<'_> {
     ) -> (Request<'a>, Download<'a>) {
         let (with, scratch) = (to.context.worker_and_settings(), &mut *self.scratch);
         scratch.expect_response(to.context.rule.preserve_case);
-        let (from_client, to_client) = self.connection.open(with, &mut scratch.out, duplex);
-        let (timer, up) = (from_client.read.timer, &mut scratch.up);
+        let (from_client, to_client) = self.client.open(with, &mut scratch.out, duplex);
+        let (timer, up) = (from_client.timer(), &mut scratch.up);
         let (upstream, mut sink) = lease::open(with, timer, connection, buffer, up, duplex);
         let length = upstream_length(self.facts.body, &scratch.head.method);
         sink.request(&scratch.head, length, &to.endpoint.name, plan.expects);
         sink.add(match &self.progress {
             Some(progress) => progress.kept(),
-            None => &from_client.buffer.filled()[..plan.in_hand.unwrap_or_default()],
+            None => &from_client.filled()[..plan.in_hand.unwrap_or_default()],
         });
         let request = Request {
             client: from_client,
@@ -306,7 +308,7 @@ impl Exchange<'_> {
         if duplex.is_answered()
             && let Some(n) = plan.in_hand
         {
-            self.connection.consume(n);
+            self.client.consume(n);
         }
         if self.facts.notes.expect_continue {
             if duplex.is_answered() {

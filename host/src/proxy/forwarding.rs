@@ -6,12 +6,12 @@
 
 mod told;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rand::Rng;
 
 pub(super) use self::told::Contradiction;
-use self::told::{Told, Trust};
+use self::told::{Told, Trust, UNKNOWN};
 use crate::config;
 use crate::message::names::{self, Claim, Owner};
 use crate::message::{Fields, Notes, RequestHead, Version, syntax};
@@ -29,10 +29,10 @@ pub struct Forwarding {
     own: String,
     /// The field that carries it.
     mark: &'static [u8],
-    /// Its values for clients of HTTP/1.0 and 1.1.
-    marks: [String; 2],
-    /// The values for responses of backends of HTTP/1.0 and 1.1, with the line's end.
-    response_via: [String; 2],
+    /// Its values for clients of each version.
+    marks: [String; 3],
+    /// The values for responses of backends of each version, with the line's end.
+    response_via: [String; 3],
     /// What this proxy is called in a structured field.
     item: String,
 }
@@ -54,18 +54,19 @@ impl Forwarding {
             config::Via::Off | config::Via::On => (own.clone(), "waypost"),
         };
         let (mark, marks): (&[u8], _) = match config.via {
-            config::Via::Off => (b"cdn-loop", [id.clone(), id.clone()]),
-            _ => (b"via", [format!("1.0 {id}"), format!("1.1 {id}")]),
+            config::Via::Off => (b"cdn-loop", Version::ALL.map(|_| id.clone())),
+            _ => (b"via", Version::ALL.map(|v| format!("{} {id}", v.number()))),
         };
         Self {
             trust: Trust {
-                networks: config.trusted.clone(),
+                networks: config.trusted.networks.clone(),
+                unix: config.trusted.unix,
                 source: config.source,
             },
             allow: config.allow.clone(),
             mark,
             marks,
-            response_via: [format!("1.0 {shown}\r\n"), format!("1.1 {shown}\r\n")],
+            response_via: Version::ALL.map(|v| format!("{} {shown}\r\n", v.number())),
             item: item(shown),
             id,
             own,
@@ -127,22 +128,26 @@ impl Forwarding {
             true => {
                 let told = Told::read(&self.trust, &head.fields, peer)?;
                 let addressed = self.take_claims(&mut head.fields);
-                told.write(head, peer);
+                told.write(head, peer, !connection.is_without_address());
                 let client = head.client.to_string();
                 for name in &addressed {
                     head.fields.append(name, client.as_bytes());
                 }
             }
         }
-        let version = usize::from(head.version == Version::Http11);
-        head.fields
-            .append(self.mark, self.marks[version].as_bytes());
+        let mark = &self.marks[head.version.place()];
+        head.fields.append(self.mark, mark.as_bytes());
         Ok(())
+    }
+
+    /// Whether this peer is a proxy that speaks for its clients.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trust.covers(peer)
     }
 
     /// The value of the `via` of a response that came in this version, with the line's end.
     pub fn response_via(&self, version: Version) -> &str {
-        &self.response_via[usize::from(version == Version::Http11)]
+        &self.response_via[version.place()]
     }
 
     /// What this proxy is called in `Proxy-Status`.
@@ -193,10 +198,11 @@ fn item(name: &str) -> String {
 
 /// The fields of a request whose client is the peer.
 fn write_own(head: &mut RequestHead, connection: &ConnectionInfo) {
-    let (text, scheme) = (
-        connection.peer_text().as_bytes(),
-        head.scheme.as_str().as_bytes(),
-    );
+    let text = match connection.is_without_address() {
+        true => UNKNOWN,
+        false => connection.peer_text(),
+    };
+    let (text, scheme) = (text.as_bytes(), head.scheme.as_str().as_bytes());
     head.fields.append(b"x-forwarded-for", text);
     head.fields.append(b"x-forwarded-proto", scheme);
     // As in [`told`].
@@ -244,7 +250,10 @@ mod tests {
 
     fn forwarding(trusted: &[&str]) -> config::Forwarded {
         config::Forwarded {
-            trusted: trusted.iter().map(|t| t.parse().unwrap()).collect(),
+            trusted: config::TrustedPeers {
+                networks: trusted.iter().map(|t| t.parse().unwrap()).collect(),
+                unix: false,
+            },
             ..Default::default()
         }
     }

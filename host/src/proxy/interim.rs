@@ -6,7 +6,6 @@ use std::pin::pin;
 use super::body::{Duplex, Reader, Stage};
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT, bad, client_end, refused};
-use super::presence::Presence;
 use super::refusal::Refusal;
 use crate::h1::{Arrival, ResponseMeta, parse_response};
 use crate::message::{Malformed, Version, may_come_before};
@@ -88,7 +87,7 @@ impl Download<'_> {
     async fn read_head(&mut self, first: bool) -> Result<(), ExchangeEnd> {
         let half_close = self.to.context.view.settings.limits.half_close;
         let read_whole = self.duplex.stage() == Stage::Whole;
-        let presence = Presence::of(self.client.half(), half_close, read_whole);
+        let presence = self.client.presence(half_close, read_whole);
         let Reader { read, buffer, .. } = &mut self.upstream;
         let read = presence.during(pin!(read.read_watched(buffer))).await;
         match read.ok_or(LEFT)? {
@@ -109,7 +108,7 @@ impl Download<'_> {
         meta: ResponseMeta,
         allowance: &mut Option<Allowance>,
     ) -> Result<(), ExchangeEnd> {
-        let (timers, timer) = (self.client.half().timers, self.client.half().timer);
+        let (timers, timer) = self.client.clock();
         let status = self.response.status;
         if status == 101 {
             return Err(refused(Refusal::UnaskedUpgrade));
@@ -148,7 +147,7 @@ impl Download<'_> {
             return Ok(());
         }
         duplex.reach(Stage::Partly);
-        let (timers, timer) = (self.client.half().timers, self.client.half().timer);
+        let (timers, timer) = self.client.clock();
         timer.disarm(Wait::UpstreamRead);
         let body_read = self.to.context.view.settings.timeouts.body_read;
         timers.arm(timer, Wait::ClientRead, body_read);

@@ -3,14 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::body::{Duplex, MessageSink, Reader};
-use super::connection::Connection;
 use super::exchange::Exchange;
-use super::halves::client_read;
 use super::settings::Settings;
 use super::worker::Worker;
-use crate::h1::{ChunkedDecoder, Decoded, HeadLimits};
-use crate::message::{BodyLength, Fields};
-use crate::net::{Buffer, IoEnd, SMALL, TimedIo, Timer, Wait};
+use crate::h1::HeadLimits;
+use crate::net::{Buffer, TimedIo, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{
     AttemptOutcome, Connection as Upstream, FailedAttempt, Lease, Place, SlowPlace, Turn,
@@ -23,14 +20,6 @@ const RESPONSE_LIMITS: HeadLimits = HeadLimits {
     bytes: 64 * 1024,
     fields: 256,
 };
-
-/// How much of a body has arrived.
-enum Arrived {
-    /// There will be this many bytes.
-    Length(u64),
-    /// Chunks, of which this many bytes were read.
-    Chunked(ChunkedDecoder, usize),
-}
 
 impl Exchange<'_> {
     /// Where connections are limited, waits for the beginning of a body, a buffer full or all of
@@ -47,34 +36,12 @@ impl Exchange<'_> {
     }
 
     async fn gather_for(&mut self, patience: Duration) {
-        if self.facts.notes.expect_continue && self.connection.awaits_body() {
+        if self.facts.notes.expect_continue && self.client.awaits_body() {
             self.slow = true;
             return;
         }
-        let length = self.facts.body;
-        let Connection {
-            worker,
-            stream,
-            timer,
-            input,
-            ..
-        } = &mut *self.connection;
-        let mut arrived = Arrived::nothing(length);
-        let settings = &self.view.settings;
-        let mut client = client_read(worker, settings, timer, stream.split().0);
-        worker.timers.arm(timer, Wait::ClientRead, patience);
-        while !arrived.is_enough(input.filled(), settings.head_limits) {
-            match client.read_watched(input).await {
-                Ok(n) if n > 0 => {}
-                Err(IoEnd::TimedOut) => {
-                    self.slow = true;
-                    break;
-                }
-                // The upload will come to the same end.
-                Ok(_) | Err(IoEnd::Failed) => break,
-            }
-        }
-        timer.disarm(Wait::ClientRead);
+        let (settings, length) = (&self.view.settings, self.facts.body);
+        self.slow |= !self.client.gather(settings, length, patience).await;
     }
 
     /// The right of a slow upload to a place at this endpoint; others need none.
@@ -113,7 +80,7 @@ impl Exchange<'_> {
         let turn = Box::pin(turn);
         let turn = worker
             .timers
-            .limit(&self.connection.timer, Wait::UpstreamWrite, left, turn)
+            .limit(self.client.timer(), Wait::UpstreamWrite, left, turn)
             .await;
         drop(waiting);
         self.queued.set(self.queued.get() + began.elapsed());
@@ -210,7 +177,7 @@ impl Exchange<'_> {
     ) -> Result<Upstream, AttemptOutcome> {
         worker.shard.upstream_connections.increment();
         let patience = self.view.settings.timeouts.connect;
-        let timer = &self.connection.timer;
+        let timer = self.client.timer();
         match worker
             .timers
             .limit(timer, Wait::UpstreamWrite, patience, lease.connect(place))
@@ -280,35 +247,6 @@ impl<'a> InQueue<'a> {
 impl Drop for InQueue<'_> {
     fn drop(&mut self) {
         self.0.waiting.decrement();
-    }
-}
-
-impl Arrived {
-    fn nothing(length: BodyLength) -> Self {
-        match length {
-            BodyLength::Known(n) => Self::Length(n),
-            _ => Self::Chunked(ChunkedDecoder::default(), 0),
-        }
-    }
-
-    /// Whether all of the body is there, or as much as is waited for, or what can't be a body.
-    fn is_enough(&mut self, input: &[u8], limits: HeadLimits) -> bool {
-        match self {
-            _ if input.len() >= SMALL => true,
-            Self::Length(n) => input.len() as u64 >= *n,
-            Self::Chunked(decoder, seen) => loop {
-                // Trailers are read again when they are sent on.
-                match decoder.decode(&input[*seen..], limits, &mut Fields::new()) {
-                    Ok(Decoded::Data { skip, data }) => {
-                        *seen += skip + data;
-                        if data == 0 {
-                            return false;
-                        }
-                    }
-                    Ok(Decoded::End(_)) | Err(_) => return true,
-                }
-            },
-        }
     }
 }
 

@@ -9,8 +9,9 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use super::h2::Outgoing;
 use crate::config::HalfClose;
-use crate::net::{Slowness, Socket, TimedIo, Timer, Timers, Wait, WriteHalf};
+use crate::net::{Slowness, Socket, Timer, Timers, Wait};
 
 /// How long a backend is waited for before the client is watched.
 const LOOK: Duration = Duration::from_millis(50);
@@ -26,11 +27,44 @@ const WIDE: usize = 208 * 1024;
 /// The most connections of a worker with a larger receive buffer at a time.
 const MOST_WIDE: usize = 64;
 
+/// What shows whether a client is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Watched<'a> {
+    /// Its socket.
+    Socket(Socket<'a>),
+    /// Its stream on a connection of HTTP/2.
+    Stream(&'a Outgoing),
+}
+
+impl Watched<'_> {
+    /// Waits until the client has left.
+    async fn left(self, half_close: HalfClose) {
+        match self {
+            Self::Socket(socket) => socket.left(half_close).await,
+            Self::Stream(stream) => poll_fn(|cx| stream.poll_left(cx)).await,
+        }
+    }
+
+    /// Bytes that may hide its end. What arrives on a connection of HTTP/2 is always read.
+    fn unread(self) -> u64 {
+        match self {
+            Self::Socket(socket) => socket.unread(),
+            Self::Stream(_) => 0,
+        }
+    }
+
+    fn make_room(self, bytes: usize) {
+        if let Self::Socket(socket) = self {
+            socket.make_room(bytes);
+        }
+    }
+}
+
 /// A client that waits for its answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Presence<'a> {
-    /// Its connection.
-    pub socket: Socket<'a>,
+    /// What shows whether it is there.
+    pub client: Watched<'a>,
     /// The worker's clock.
     pub timers: &'a Timers,
     /// The connection's deadlines.
@@ -41,23 +75,7 @@ pub(super) struct Presence<'a> {
     pub read_whole: bool,
 }
 
-impl<'a> Presence<'a> {
-    /// Of the client that is written to.
-    #[inline]
-    pub(super) fn of(
-        client: &'a TimedIo<'_, WriteHalf<'_>>,
-        half_close: HalfClose,
-        read_whole: bool,
-    ) -> Self {
-        Self {
-            socket: client.half.socket(),
-            timers: client.timers,
-            timer: client.timer,
-            half_close,
-            read_whole,
-        }
-    }
-
+impl Presence<'_> {
     /// Waits for `future`; `None` if the client leaves first.
     #[inline]
     pub(super) async fn during<T>(self, future: impl Future<Output = T>) -> Option<T> {
@@ -95,7 +113,7 @@ impl<'a> Presence<'a> {
 
     /// Waits on while the client is watched.
     async fn watched<T>(self, mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        let mut left = pin!(self.socket.left(self.half_close));
+        let mut left = pin!(self.client.left(self.half_close));
         self.timers.arm(self.timer, Wait::Presence, WIDEN);
         let mut widened = false;
         let there = poll_fn(|cx| {
@@ -132,7 +150,7 @@ impl<'a> Presence<'a> {
     }
 
     fn may_hide(self) -> bool {
-        self.socket.unread() >= HIDING
+        self.client.unread() >= HIDING
     }
 
     /// Gives the kernel room for some hundred kilobytes that the client has sent of its next
@@ -148,7 +166,7 @@ impl<'a> Presence<'a> {
         {
             self.timer.moved.wide.set(true);
             self.timers.wide.set(self.timers.wide.get() + 1);
-            self.socket.make_room(WIDE);
+            self.client.make_room(WIDE);
         }
     }
 }
@@ -192,7 +210,7 @@ mod tests {
             let timer = timers.register();
             timers.wide.set(wide_already);
             let presence = Presence {
-                socket: stream.socket(),
+                client: Watched::Socket(stream.socket()),
                 timers: &timers,
                 timer: &timer,
                 half_close,
@@ -223,7 +241,7 @@ mod tests {
             let timers = Timers::new();
             let timer = timers.register();
             let presence = Presence {
-                socket: stream.socket(),
+                client: Watched::Socket(stream.socket()),
                 timers: &timers,
                 timer: &timer,
                 half_close,

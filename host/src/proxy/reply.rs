@@ -1,5 +1,7 @@
 //! Responses that the proxy itself makes: refusals, answers of policies, the statistics page.
 
+use std::borrow::Cow;
+
 use http::Method;
 
 use super::refusal::Refusal;
@@ -32,6 +34,8 @@ pub(super) struct ReplyTo<'a> {
 /// not imply it.
 pub(super) fn connection_option(version: Version, keep_alive: bool) -> Option<&'static str> {
     match (version, keep_alive) {
+        // Its connections are ended by frames (RFC 9113 section 8.2.2).
+        (Version::Http2, _) => None,
         (_, false) => Some("close"),
         (Version::Http10, true) => Some("keep-alive"),
         (Version::Http11, true) => None,
@@ -53,92 +57,133 @@ pub const PAGE_FIELDS: [(&str, &str); 5] = [
     ("referrer-policy", "no-referrer"),
 ];
 
-/// Writes a refusal.
-pub(super) fn write_refusal(refusal: &Refusal, to: ReplyTo<'_>, out: &mut Vec<u8>) {
-    let mut body = refusal.sentence().into_bytes();
-    body.push(b'\n');
-    let mut headers: Vec<(&str, Vec<u8>)> =
-        vec![("content-type", b"text/plain; charset=utf-8".to_vec())];
-    match refusal {
-        Refusal::RangeNotSatisfiable { length } => {
-            headers.push(("content-range", format!("bytes */{length}").into()))
-        }
-        Refusal::Method => headers.push(("allow", ALLOW.to_vec())),
-        Refusal::Busy | Refusal::TooManyConnections | Refusal::TooManyOfClient => {
-            headers.push(("retry-after", b"1".to_vec()))
-        }
-        _ => {}
-    }
-    headers.push((
-        "proxy-status",
-        format!("{};error={}", to.item, refusal.error_type()).into(),
-    ));
-    write(refusal.status(), &headers, &body, to, out);
-}
-
-/// Writes the answer to an `OPTIONS` request that goes no further (RFC 9110 sections 7.6.2 and
-/// 9.3.7).
-pub(super) fn write_options(to: ReplyTo<'_>, out: &mut Vec<u8>) {
-    write(200, &[("allow", ALLOW.to_vec())], b"", to, out);
-}
-
-/// Writes an answer that a policy gave.
-pub(super) fn write_reply(reply: &Reply, to: ReplyTo<'_>, out: &mut Vec<u8>) {
-    let headers: Vec<(&str, Vec<u8>)> = reply
-        .headers
-        .iter()
-        .map(|(n, v)| (n.as_str(), v.clone()))
-        .collect();
-    write(reply.status, &headers, &reply.body, to, out);
-}
-
-/// Writes a page that the proxy serves itself.
-pub(super) fn write_page(content_type: &str, body: &[u8], to: ReplyTo<'_>, out: &mut Vec<u8>) {
-    let mut headers = vec![
-        ("content-type", content_type.as_bytes().to_vec()),
-        ("vary", b"accept".to_vec()),
-    ];
-    headers.extend(PAGE_FIELDS.map(|(name, value)| (name, value.as_bytes().to_vec())));
-    write(200, &headers, body, to, out);
-}
-
-fn write(
+/// An answer that is not a backend's, before a protocol writes it.
+#[derive(Debug)]
+pub(super) struct Answer<'a> {
     status: u16,
-    headers: &[(&str, Vec<u8>)],
-    body: &[u8],
-    to: ReplyTo<'_>,
-    out: &mut Vec<u8>,
-) {
-    write_status_line(status, b"", out);
-    let mut dated = false;
-    for (name, value) in headers {
-        if name.eq_ignore_ascii_case("date") && std::mem::replace(&mut dated, true) {
-            // A response has one date, however often a policy said it.
-            continue;
+    fields: Vec<(&'a str, Cow<'a, [u8]>)>,
+    body: Cow<'a, [u8]>,
+}
+
+/// Writes a refusal by HTTP/1.1.
+pub(super) fn write_refusal(refusal: &Refusal, to: ReplyTo<'_>, out: &mut Vec<u8>) {
+    Answer::refusal(refusal, to.item).write(to, out);
+}
+
+impl<'a> Answer<'a> {
+    /// A refusal.
+    pub(super) fn refusal(refusal: &Refusal, item: &str) -> Self {
+        let mut body = refusal.sentence().into_bytes();
+        body.push(b'\n');
+        let mut fields: Vec<(&str, Cow<'_, [u8]>)> =
+            vec![("content-type", b"text/plain; charset=utf-8".into())];
+        match refusal {
+            Refusal::RangeNotSatisfiable { length } => {
+                let value = format!("bytes */{length}").into_bytes();
+                fields.push(("content-range", value.into()));
+            }
+            Refusal::Method => fields.push(("allow", ALLOW.into())),
+            Refusal::Busy | Refusal::TooManyConnections | Refusal::TooManyOfClient => {
+                fields.push(("retry-after", b"1".into()));
+            }
+            _ => {}
         }
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
+        let status = format!("{item};error={}", refusal.error_type()).into_bytes();
+        fields.push(("proxy-status", status.into()));
+        Self {
+            status: refusal.status(),
+            fields,
+            body: body.into(),
+        }
     }
-    if !dated {
-        write_date(to.date, false, out);
+
+    /// The answer to an `OPTIONS` request that goes no further (RFC 9110 sections 7.6.2 and 9.3.7).
+    pub(super) fn options() -> Self {
+        Self {
+            status: 200,
+            fields: vec![("allow", ALLOW.into())],
+            body: b"".into(),
+        }
     }
-    if let Some(trace) = to.trace {
-        out.extend_from_slice(
-            format!("{TRACE}: {trace}\r\ncache-control: no-store\r\n").as_bytes(),
-        );
+
+    /// A policy's answer.
+    pub(super) fn reply(reply: &'a Reply) -> Self {
+        let fields = reply.headers.iter();
+        Self {
+            status: reply.status,
+            fields: fields
+                .map(|(name, value)| (name.as_str(), value.into()))
+                .collect(),
+            body: (&reply.body).into(),
+        }
     }
-    // 204 and 304 have no body, even if a policy gave one (RFC 9110 section 8.6).
-    let bodiless = matches!(status, 204 | 304);
-    let framing = match bodiless {
-        true => Framing::None,
-        false => Framing::Length(body.len() as u64),
-    };
-    let connection = connection_option(to.version, to.keep_alive);
-    write_response_end(framing, connection, false, out);
-    if !bodiless && *to.method != Method::HEAD {
-        out.extend_from_slice(body);
+
+    /// A page that the proxy serves itself.
+    pub(super) fn page(content_type: &'a str, body: &'a [u8]) -> Self {
+        let mut fields: Vec<(&str, Cow<'_, [u8]>)> = vec![
+            ("content-type", content_type.as_bytes().into()),
+            ("vary", b"accept".into()),
+        ];
+        fields.extend(PAGE_FIELDS.map(|(name, value)| (name, value.as_bytes().into())));
+        Self {
+            status: 200,
+            fields,
+            body: body.into(),
+        }
+    }
+
+    /// Its status.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Its body and the length that its head says, which a HEAD gets without the body; `None` where
+    /// there is none, even if a policy gave one: 204 and 304 (RFC 9110 section 8.6).
+    pub(super) fn body(&self, method: &Method) -> Option<(&[u8], u64)> {
+        if matches!(self.status, 204 | 304) {
+            return None;
+        }
+        let sent: &[u8] = if *method == Method::HEAD {
+            b""
+        } else {
+            &self.body
+        };
+        Some((sent, self.body.len() as u64))
+    }
+
+    /// Shows each field: those of the answer, the date, the trace.
+    pub(super) fn each_field(&self, to: ReplyTo<'_>, mut show: impl FnMut(&[u8], &[u8])) {
+        let mut dated = false;
+        for (name, value) in &self.fields {
+            if name.eq_ignore_ascii_case("date") && std::mem::replace(&mut dated, true) {
+                // A response has one date, however often a policy said it.
+                continue;
+            }
+            show(name.as_bytes(), value);
+        }
+        if !dated {
+            show(b"date", to.date);
+        }
+        if let Some(trace) = to.trace {
+            show(TRACE.as_bytes(), trace.as_bytes());
+            show(b"cache-control", b"no-store");
+        }
+    }
+
+    /// Writes it by HTTP/1.1.
+    pub(super) fn write(&self, to: ReplyTo<'_>, out: &mut Vec<u8>) {
+        write_status_line(self.status, b"", out);
+        self.each_field(to, |name, value| {
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        });
+        let body = self.body(to.method);
+        let framing = body.map_or(Framing::None, |(_, length)| Framing::Length(length));
+        let connection = connection_option(to.version, to.keep_alive);
+        write_response_end(framing, connection, false, out);
+        out.extend_from_slice(body.map_or(b"", |(body, _)| body));
     }
 }
 

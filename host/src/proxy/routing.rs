@@ -40,7 +40,7 @@ impl<'a> Exchange<'a> {
     /// From now on what the policies see and decide is recorded.
     #[cold]
     fn keep_record(&self, sampling: &Sampling, rule: &Rule, state: &mut RequestPolicyState) {
-        let worker = &self.connection.worker;
+        let worker = self.client.worker();
         let Some(recorder) = &worker.shared.recorder else {
             return;
         };
@@ -114,13 +114,13 @@ impl<'a> Exchange<'a> {
     fn normalise(&mut self) -> Result<(), Box<LocalReply>> {
         let (head, settings) = (&mut self.scratch.head, &self.view.settings);
         let notes = self.facts.notes;
-        if notes.te_trailers && head.version == Version::Http11 {
+        if notes.te_trailers && head.version != Version::Http10 {
             // RFC 9110 section 10.1.4: who sends TE names it in Connection.
             head.fields.append(b"te", b"trailers");
             head.fields.append(b"connection", b"te");
         }
         head.forward_normal = settings.paths.forward_normalised;
-        let info = &self.connection.info;
+        let info = self.client.info();
         let set = settings.forwarding.set_fields(head, notes, info);
         set.map_err(|Contradiction| Refusal::Contradiction.into())
     }

@@ -4,18 +4,32 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use super::client::Client;
 use super::connection::{Connection, Disposition};
 use super::exchange::Exchange;
 use super::halves::client_read;
 use super::linger::{MOST, Place, linger};
 use super::refusal::Refusal;
-use super::reply::{self, ReplyTo};
+use super::refuse::refuse;
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::worker::Worker;
+use crate::config::Protocols;
 use crate::h1::{Arrival, RequestMeta, parse_request};
 use crate::net::{Buffer, IoEnd, ReadHalf, Wait};
 use crate::observe::Outcome;
+
+/// What a client of HTTP/2 says first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How the service of a connection by HTTP/1.1 has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Served {
+    /// With the connection.
+    Ended,
+    /// The client speaks HTTP/2.
+    SpeaksHttp2,
+}
 
 /// What was read where a request's head should be.
 enum HeadRead {
@@ -25,21 +39,33 @@ enum HeadRead {
 }
 
 impl Connection {
-    /// Serves it to its end.
-    pub(super) async fn serve(&mut self) {
+    /// Serves it to its end, or until it turns out that the client speaks HTTP/2, without anything
+    /// that would say so before.
+    pub(super) async fn serve(&mut self) -> Served {
         match self.run().await {
-            Disposition::Abort => self.stream.reset_when_dropped(),
-            Disposition::Next | Disposition::Finish | Disposition::Close => {}
+            None => return Served::SpeaksHttp2,
+            Some(Disposition::Abort) => self.stream.reset_when_dropped(),
+            Some(Disposition::Next | Disposition::Finish | Disposition::Close) => {}
         }
         self.worker
             .buffers
             .take_back(std::mem::take(&mut self.input));
+        Served::Ended
     }
 
-    async fn run(&mut self) -> Disposition {
+    async fn run(&mut self) -> Option<Disposition> {
         loop {
             if !self.wait().await {
-                return Disposition::Finish;
+                return Some(Disposition::Finish);
+            }
+            if self.served == 0 && self.info.tls.is_none() {
+                let Protocols { http1, h2 } = self.entry.protocols;
+                if h2 && self.may_speak_h2() && Box::pin(self.speaks_h2()).await {
+                    return None;
+                }
+                if !http1 {
+                    return Some(Disposition::Close);
+                }
             }
             let worker = Rc::clone(&self.worker);
             let mut scratch = worker.scratch();
@@ -51,11 +77,39 @@ impl Connection {
                 Disposition::Next => {}
                 Disposition::Close => {
                     self.linger().await;
-                    return Disposition::Close;
+                    return Some(Disposition::Close);
                 }
-                Disposition::Finish | Disposition::Abort => return disposition,
+                Disposition::Finish | Disposition::Abort => return Some(disposition),
             }
         }
+    }
+
+    /// Whether what has arrived may be the beginning of HTTP/2 (RFC 9113 section 3.4).
+    fn may_speak_h2(&self) -> bool {
+        let begun = self.input.filled();
+        let n = begun.len().min(PREFACE.len());
+        begun[..n] == PREFACE[..n]
+    }
+
+    /// Waits until it is clear whether the client speaks HTTP/2.
+    async fn speaks_h2(&mut self) -> bool {
+        let worker = Rc::clone(&self.worker);
+        let view = worker.view();
+        let timers = &worker.timers;
+        timers.arm(
+            &self.timer,
+            Wait::ClientRead,
+            view.settings.timeouts.header_read,
+        );
+        while self.may_speak_h2() && self.input.len() < PREFACE.len() {
+            let half = self.stream.split().0;
+            let mut read = client_read(&worker, &view.settings, &self.timer, half);
+            if !matches!(read.read_watched(&mut self.input).await, Ok(1..)) {
+                break;
+            }
+        }
+        self.timer.disarm(Wait::ClientRead);
+        self.may_speak_h2() && self.input.len() >= PREFACE.len()
     }
 
     /// Waits without a buffer until the client says something; false if it does not, or must not
@@ -105,39 +159,15 @@ impl Connection {
                 self.input.consume(meta.head_len);
                 self.served += 1;
                 let facts = meta.facts(scratch.head.version);
-                let exchange = Exchange::new(self, &view, scratch, facts, outcome);
+                let client = Client::H1(self);
+                let exchange = Exchange::new(client, &view, scratch, facts, outcome);
                 exchange.run().await
             }
             HeadRead::Refused(refusal) => {
-                let settings = &view.settings;
-                self.refuse(&refusal, settings, scratch, outcome).await
+                let (client, settings) = (Client::H1(self), &view.settings);
+                refuse(client, &refusal, settings, scratch, outcome).await
             }
         }
-    }
-
-    /// Answers what is no request.
-    async fn refuse(
-        &mut self,
-        refusal: &Refusal,
-        settings: &Settings,
-        scratch: &mut Scratch,
-        mut outcome: Outcome,
-    ) -> Disposition {
-        self.worker.shard.requests.increment();
-        let to = ReplyTo {
-            method: &http::Method::GET,
-            version: Default::default(),
-            keep_alive: false,
-            date: &self.worker.date(),
-            trace: None,
-            item: settings.forwarding.item(),
-        };
-        reply::write_refusal(refusal, to, &mut scratch.out);
-        outcome.answered(refusal.status(), Some(refusal.reason()));
-        let disposition = self.send(settings, &mut scratch.out).await;
-        outcome.end(scratch.head.client);
-        self.observe(settings.logged, &outcome, &scratch.head);
-        disposition
     }
 
     async fn read_head(&mut self, settings: &Settings, scratch: &mut Scratch) -> HeadRead {

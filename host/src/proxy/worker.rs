@@ -12,8 +12,11 @@ use super::scratch::Scratch;
 use super::settings::Settings;
 use super::slow::Holds;
 use super::snapshot::WorkerSnapshot;
+use crate::config::LoggedRequests;
 use crate::decision::{FaultLog, Tokens};
-use crate::net::{Buffers, Timers};
+use crate::message::RequestHead;
+use crate::net::{Buffers, ConnectionInfo, Timers};
+use crate::observe::Outcome;
 use crate::observe::access_log::AccessLog;
 use crate::recording::Recorder;
 use crate::stats::{Stats, WorkerShard};
@@ -194,6 +197,18 @@ impl Worker {
         if kept.len() < KEPT_SCRATCH && scratch.is_small() {
             kept.push(scratch);
         }
+    }
+
+    /// Counts what became of a request, and logs it if such requests are.
+    pub(super) fn observe(
+        &self,
+        logged: LoggedRequests,
+        outcome: &Outcome,
+        head: &RequestHead,
+        from: &ConnectionInfo,
+    ) {
+        outcome.count(&self.shard);
+        self.access_log.record(logged, outcome, Some(head), from);
     }
 
     fn update_date(&self) {

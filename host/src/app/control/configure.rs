@@ -127,7 +127,7 @@ impl ControlPlane {
 fn changed(start: &Config, next: &Config) -> Vec<&'static str> {
     // Without `..`: a key that is new must be thought of here.
     let Config {
-        listen,
+        listeners,
         workers,
         admin,
         policies,
@@ -148,7 +148,10 @@ fn changed(start: &Config, next: &Config) -> Vec<&'static str> {
     let opens_log = start.access_log.requests == LoggedRequests::None
         && access_log.requests != LoggedRequests::None;
     let fixed = [
-        ("`listen`", *listen != start.listen),
+        (
+            "`listen` and `[[listeners]]`",
+            *listeners != start.listeners,
+        ),
         ("`workers`", *workers != start.workers),
         ("`[admin]`", *admin != start.admin),
         ("`[policies]`", !are_loaded(&start.policies, policies)),

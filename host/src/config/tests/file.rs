@@ -38,8 +38,8 @@ fn the_example_shows_every_default_as_it_is() {
     );
     let defaults = load("");
     assert_eq!(
-        (config.listen, config.admin),
-        (defaults.listen, defaults.admin)
+        (config.listeners, config.admin),
+        (defaults.listeners, defaults.admin)
     );
 }
 

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn nothing_written_is_every_default_and_a_warning() {
     let config = load("");
-    assert_eq!(config.listen, ["0.0.0.0:8080".parse().unwrap()]);
+    assert_eq!(listening(&config), ["0.0.0.0:8080"]);
     assert!(config.workers >= 1);
     assert_eq!(
         config.admin,
@@ -225,15 +225,23 @@ fn the_smaller_sections_mean_what_they_say() {
         workers = 3
         admin = { listen = "off" }
         stats = { path = "/_stats" }
-        forwarded = { trusted = ["10.1.2.3/8", "fd00::1"] }
+        forwarded = { trusted = ["10.1.2.3/8", "unix:", "fd00::1"] }
         access-log = { requests = "all", path = "access.log" }
         [limits]
         header-bytes = "4KiB"
         header-count = 7
         connections = 8
         connections-per-client = 0
+        tls-handshakes = 11
+        tls-handshakes-per-client = 0
         body-bytes = "1GiB"
         requests-per-connection = 9
+        h2-streams = 12
+        h2-stream-window = 100000
+        h2-connection-window = "200000B"
+        h2-resets = 13
+        h2-stream-errors = 14
+        h2-idle-frames = 150
         half-close = "allow"
         [timeouts]
         header-read = "1s"
@@ -245,14 +253,11 @@ fn the_smaller_sections_mean_what_they_say() {
         response = "6s"
         upstream-idle = "7s"
         drain = "0s"
+        tls-handshake = "8s"
         "#,
     );
     assert_eq!(
-        config
-            .listen
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
+        listening(&config),
         ["127.0.0.1:0", "[::]:8080", "127.0.0.1:8081"]
     );
     assert_eq!(
@@ -260,12 +265,13 @@ fn the_smaller_sections_mean_what_they_say() {
         (3, None, Some("/_stats"))
     );
     assert_eq!(
-        config.forwarded.trusted,
+        config.forwarded.trusted.networks,
         [
             "10.0.0.0/8".parse().unwrap(),
             "fd00::1/128".parse().unwrap()
         ]
     );
+    assert!(config.forwarded.trusted.unix);
     let log = AccessLog {
         requests: LoggedRequests::All,
         path: Some(PathBuf::from("/etc/waypost/access.log")),
@@ -278,9 +284,19 @@ fn the_smaller_sections_mean_what_they_say() {
         header_count: 7,
         connections: 8,
         connections_per_client: 0,
+        tls_handshakes: 11,
+        tls_handshakes_per_client: 0,
         body_bytes: 1 << 30,
         requests_per_connection: 9,
         half_close: HalfClose::Allow,
+        h2: H2Limits {
+            streams: 12,
+            stream_window: 100_000,
+            connection_window: 200_000,
+            resets: 13,
+            stream_errors: 14,
+            idle_frames: 150,
+        },
     };
     assert_eq!(config.limits, limits);
     let seconds = Duration::from_secs;
@@ -294,6 +310,7 @@ fn the_smaller_sections_mean_what_they_say() {
         response: seconds(6),
         upstream_idle: seconds(7),
         drain: seconds(0),
+        tls_handshake: seconds(8),
     };
     assert_eq!(config.timeouts, timeouts);
 }

@@ -1,6 +1,7 @@
 //! Configurations from texts, and what their errors say.
 
 mod file;
+mod listeners;
 mod meaning;
 mod policies;
 mod pools;
@@ -80,6 +81,12 @@ fn load_with(
         environment: overrides(variables)?,
         flags,
     })
+}
+
+/// Where clients connect.
+fn listening(config: &Config) -> Vec<String> {
+    let addresses = config.listeners.iter().map(|l| l.address.to_string());
+    addresses.collect()
 }
 
 /// The addresses of the backends of the only route for this host.

@@ -171,7 +171,7 @@ proptest! {
     fn any_single_value_is_read_or_refused(text in "\\PC{0,60}|[0-9a-zA-Z:.\\[\\]/*=;, -]{0,40}") {
         let _ = (parse_listen(&text), parse_backend(&text), parse_size(&text), parse_duration(&text), values::network(&text));
         let _ = (values::name(&text), values::route_path(&text), values::on_failure(&text), host::parse_pattern(&text));
-        let overrides = Overrides { hosts: vec![text.clone()], listen: vec![text.clone()], workers: Some(text.clone()), admin_listen: Some(text), admin_token: None };
+        let overrides = Overrides { hosts: vec![text.clone()], listen: vec![text.clone()], workers: Some(text.clone()), admin_listen: Some(text.clone()), tls_self_signed: Some(text), admin_token: None };
         let _ = Config::load(Sources { flags: overrides, ..Sources::default() });
     }
 

@@ -17,7 +17,7 @@ fn environment_beats_file_and_flags_beat_both() {
         ),
     ];
     let config = load_with(file, &variables, Overrides::default()).unwrap();
-    assert_eq!(config.listen.len(), 2);
+    assert_eq!(config.listeners.len(), 2);
     assert_eq!(config.workers, 2);
     let admin = Admin {
         listen: "0.0.0.0:12".parse().unwrap(),
@@ -36,7 +36,7 @@ fn environment_beats_file_and_flags_beat_both() {
         ..Overrides::default()
     };
     let config = load_with(file, &variables, flags).unwrap();
-    assert_eq!(config.listen, ["127.0.0.1:21".parse().unwrap()]);
+    assert_eq!(listening(&config), ["127.0.0.1:21"]);
     assert_eq!((config.workers, config.admin.is_none()), (3, true));
     assert_eq!(addresses(&config, "b"), ["environment:80", "second:81"]);
     assert_eq!(addresses(&config, "c"), ["flag:80"]);

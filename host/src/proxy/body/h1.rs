@@ -10,7 +10,6 @@ use crate::config::{HalfClose, Timeouts};
 use crate::h1::HeadLimits;
 use crate::message::{Edited, Fields};
 use crate::net::{Buffer, Buffers, IoEnd, ReadHalf, TimedIo, Timer, Timers, Wait};
-use crate::proxy::presence::Presence;
 
 /// The reading side of a connection, and the bytes that were read.
 #[derive(Debug)]
@@ -101,7 +100,7 @@ impl H1Body<'_, '_> {
         let read = match self.waits {
             Waits::ForBackend(half_close) => {
                 let read_whole = self.duplex.stage() == Stage::Whole;
-                let presence = Presence::of(sink.half(), half_close, read_whole);
+                let presence = sink.presence(half_close, read_whole);
                 let read = presence.during(pin!(read.read(buffer))).await;
                 read.ok_or(TransferEnd::ClientLeft)?
             }
@@ -171,23 +170,26 @@ impl H1Body<'_, '_> {
         }
     }
 
+    #[inline]
+    fn sends_still(&mut self) {
+        let (timers, timer) = (self.from.read.timers, self.from.read.timer);
+        self.waits.sends_still(timers, timer, self.duplex);
+    }
+}
+
+impl Waits<'_> {
     /// Notes that the client sends: for as long as a connection may linger, it need not read its
     /// answer meanwhile.
     #[inline]
-    fn sends_still(&mut self) {
-        let Waits::ForClient {
+    pub(super) fn sends_still(&mut self, timers: &Timers, timer: &Timer, duplex: &Duplex) {
+        let Self::ForClient {
             timeouts, reads_by, ..
-        } = &mut self.waits
+        } = self
         else {
             return;
         };
-        if self.duplex.is_answered() {
-            extend(
-                self.from.read.timers,
-                self.from.read.timer,
-                timeouts,
-                reads_by,
-            );
+        if duplex.is_answered() {
+            extend(timers, timer, timeouts, reads_by);
         }
     }
 }

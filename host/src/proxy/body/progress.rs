@@ -67,6 +67,15 @@ impl Progress {
         }
     }
 
+    /// At the beginning of a request's body that ends with its stream.
+    pub(in crate::proxy) fn of_stream(keep: bool, most: u64) -> Self {
+        Self {
+            most,
+            whole: keep,
+            ..Self::of_response(Framing::UntilClose)
+        }
+    }
+
     /// The content that has to be sent before the rest when the request is sent again.
     pub(in crate::proxy) fn kept(&self) -> &[u8] {
         &self.kept
@@ -141,6 +150,19 @@ impl Progress {
                 Ok(Ready::of(data))
             }
         }
+    }
+
+    /// Whether the body of a stream may have this many bytes more.
+    pub(super) fn may_take(&self, more: usize) -> bool {
+        self.most == 0 || self.total.saturating_add(more as u64) <= self.most
+    }
+
+    /// These bytes of a stream have been passed on.
+    pub(super) fn passed(&mut self, bytes: &[u8]) {
+        if self.whole {
+            self.keep(bytes);
+        }
+        self.total = self.total.saturating_add(bytes.len() as u64);
     }
 
     /// This many of the ready bytes have been passed on: takes them out of the buffer.

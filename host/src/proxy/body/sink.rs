@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use super::Duplex;
+use super::ResponseLines;
+use super::h2_sink::H2Sink;
+use crate::config::HalfClose;
 use crate::h1::{
     Framing, write_chunk_size, write_expectation, write_last_chunk, write_name, write_request_head,
     write_response_end, write_status_line,
 };
 use crate::message::{BodyLength, Fields, RequestHead, ResponseHead};
-use crate::net::{IoEnd, TimedIo, Wait, WriteHalf};
+use crate::net::{IoEnd, TimedIo, Timer, Timers, Wait, WriteHalf};
+use crate::proxy::presence::{Presence, Watched};
 use crate::proxy::reply::write_date;
 
 /// Bytes collected before they are sent.
@@ -23,17 +27,8 @@ const STUCK: Duration = Duration::from_secs(2);
 pub(in crate::proxy) enum MessageSink<'a> {
     /// By HTTP/1.1.
     H1(H1Sink<'a>),
-}
-
-/// What the proxy adds to the head of a response.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::proxy) struct ResponseLines<'a> {
-    /// The value of `via`, with the line's end.
-    pub via: &'a [u8],
-    /// The value of `date`, if the response has none.
-    pub date: Option<&'a [u8]>,
-    /// What becomes of the client's connection, where its version does not say it.
-    pub connection: Option<&'static str>,
+    /// By HTTP/2.
+    H2(H2Sink<'a>),
 }
 
 /// A message as HTTP/1.1 frames it.
@@ -101,13 +96,10 @@ impl<'a> MessageSink<'a> {
         host: &str,
         expects: bool,
     ) {
-        let Self::H1(sink) = self;
-        let framing = Framing::from(length);
-        write_request_head(head, framing, host, sink.out);
-        if expects {
-            write_expectation(head.fields.writes_spelling(), sink.out);
+        match self {
+            Self::H1(sink) => sink.request(head, length, host, expects),
+            Self::H2(_) => {}
         }
-        sink.framing = framing;
     }
 
     /// Takes the head of a response whose body is framed in this way.
@@ -118,24 +110,26 @@ impl<'a> MessageSink<'a> {
         framing: Framing,
         lines: ResponseLines<'_>,
     ) {
-        let Self::H1(sink) = self;
-        sink.response(head, framing, lines);
+        match self {
+            Self::H1(sink) => sink.response(head, framing, lines),
+            Self::H2(sink) => sink.response(head, framing, lines),
+        }
     }
 
     /// Takes an interim response, with what `head` says beside the status, if it is the backend's.
     pub(in crate::proxy) fn interim(&mut self, status: u16, head: Option<&ResponseHead>) {
-        let Self::H1(sink) = self;
-        write_status_line(status, head.map_or(b"", |head| &head.reason), sink.out);
-        if let Some(head) = head {
-            head.fields.write_to(sink.out);
+        match self {
+            Self::H1(sink) => sink.interim(status, head),
+            Self::H2(sink) => sink.interim(status, head),
         }
-        sink.out.extend_from_slice(b"\r\n");
     }
 
     /// Takes content that need not go out before what follows.
     pub(in crate::proxy) fn add(&mut self, content: &[u8]) {
-        let Self::H1(sink) = self;
-        sink.add(content);
+        match self {
+            Self::H1(sink) => sink.add(content),
+            Self::H2(_) => {}
+        }
     }
 
     /// Takes a piece of content, and sends it unless it is to be sent with what follows.
@@ -143,14 +137,18 @@ impl<'a> MessageSink<'a> {
     pub(in crate::proxy) async fn piece(&mut self, content: &[u8]) -> Result<(), IoEnd> {
         match self {
             Self::H1(sink) => sink.piece(content).await,
+            Self::H2(sink) => sink.piece(content).await,
         }
     }
 
     /// Whether enough has been taken that it should be sent.
     #[inline]
     pub(in crate::proxy) fn is_full(&self) -> bool {
-        let Self::H1(sink) = self;
-        sink.out.len() >= BATCH
+        match self {
+            Self::H1(sink) => sink.out.len() >= BATCH,
+            // Its pieces go out one by one.
+            Self::H2(_) => false,
+        }
     }
 
     /// Sends the bytes that were taken.
@@ -158,34 +156,82 @@ impl<'a> MessageSink<'a> {
     pub(in crate::proxy) async fn flush(&mut self) -> Result<(), IoEnd> {
         match self {
             Self::H1(sink) => sink.flush().await,
+            Self::H2(sink) => sink.flush().await,
         }
     }
 
     /// Takes the end of the body and its trailers, and sends them.
     #[inline]
     pub(in crate::proxy) async fn end(&mut self, trailers: &Fields) -> Result<(), IoEnd> {
-        let Self::H1(sink) = self;
-        if sink.framing == Framing::Chunked {
-            write_last_chunk(trailers, sink.out);
+        match self {
+            Self::H1(sink) => {
+                if sink.framing == Framing::Chunked {
+                    write_last_chunk(trailers, sink.out);
+                }
+                sink.flush().await
+            }
+            Self::H2(sink) => sink.end(trailers).await,
         }
-        sink.flush().await
     }
 
-    /// Whether the receiver could tell that the message is incomplete.
+    /// Whether the receiver can tell by itself that the message is incomplete, when nothing more
+    /// comes. A stream of HTTP/2 has to be reset for that.
     pub(in crate::proxy) fn is_delimited(&self) -> bool {
-        let Self::H1(sink) = self;
-        sink.framing != Framing::UntilClose
+        match self {
+            Self::H1(sink) => sink.framing != Framing::UntilClose,
+            Self::H2(_) => false,
+        }
     }
 
-    /// The side of the receiver's connection that is written.
+    /// The clock and the deadlines by which it goes out.
     #[inline]
-    pub(in crate::proxy) fn half(&self) -> &TimedIo<'a, WriteHalf<'a>> {
-        let Self::H1(sink) = self;
-        &sink.write
+    pub(in crate::proxy) fn clock(&self) -> (&'a Timers, &'a Timer) {
+        match self {
+            Self::H1(sink) => (sink.write.timers, sink.write.timer),
+            Self::H2(sink) => (sink.timers, sink.timer),
+        }
+    }
+
+    /// Whether its receiver, a client, is still there.
+    #[inline]
+    pub(in crate::proxy) fn presence(
+        &self,
+        half_close: HalfClose,
+        read_whole: bool,
+    ) -> Presence<'_> {
+        let (timers, timer) = self.clock();
+        Presence {
+            client: match self {
+                Self::H1(sink) => Watched::Socket(sink.write.half.socket()),
+                Self::H2(sink) => Watched::Stream(sink.to),
+            },
+            timers,
+            timer,
+            half_close,
+            read_whole,
+        }
     }
 }
 
 impl H1Sink<'_> {
+    fn request(&mut self, head: &RequestHead, length: BodyLength, host: &str, expects: bool) {
+        let framing = Framing::from(length);
+        write_request_head(head, framing, host, self.out);
+        if expects {
+            write_expectation(head.fields.writes_spelling(), self.out);
+        }
+        self.framing = framing;
+    }
+
+    fn interim(&mut self, status: u16, head: Option<&ResponseHead>) {
+        write_status_line(status, head.map_or(b"", |head| &head.reason), self.out);
+        if let Some(head) = head {
+            head.fields.write_to(self.out);
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    #[inline]
     fn response(&mut self, head: &ResponseHead, framing: Framing, lines: ResponseLines<'_>) {
         let capitals = head.fields.writes_spelling();
         write_status_line(head.status, &head.reason, self.out);

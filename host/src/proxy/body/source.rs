@@ -1,6 +1,7 @@
 //! Where a body comes from, over each protocol.
 
 use super::h1::H1Body;
+use super::h2::H2Body;
 use super::{MessageSink, Pieces, Ready, TransferEnd};
 use crate::message::Fields;
 
@@ -9,6 +10,8 @@ use crate::message::Fields;
 pub(in crate::proxy) enum BodySource<'a, 'r> {
     /// By HTTP/1.1.
     H1(H1Body<'a, 'r>),
+    /// By HTTP/2.
+    H2(H2Body<'a, 'r>),
 }
 
 impl BodySource<'_, '_> {
@@ -16,6 +19,7 @@ impl BodySource<'_, '_> {
     pub(in crate::proxy) fn owes(&self) -> bool {
         match self {
             Self::H1(body) => body.owes(),
+            Self::H2(body) => body.owes(),
         }
     }
 
@@ -23,6 +27,7 @@ impl BodySource<'_, '_> {
     pub(in crate::proxy) fn is_drained(&self) -> bool {
         match self {
             Self::H1(body) => body.is_drained(),
+            Self::H2(body) => body.is_drained(),
         }
     }
 
@@ -30,6 +35,7 @@ impl BodySource<'_, '_> {
     pub(in crate::proxy) async fn read_on(&mut self) {
         match self {
             Self::H1(body) => body.read_on().await,
+            Self::H2(body) => body.read_on().await,
         }
     }
 }
@@ -39,6 +45,7 @@ impl Pieces for BodySource<'_, '_> {
     fn ready(&mut self) -> Result<Ready, TransferEnd> {
         match self {
             Self::H1(body) => body.ready(),
+            Self::H2(body) => body.ready(),
         }
     }
 
@@ -46,6 +53,7 @@ impl Pieces for BodySource<'_, '_> {
     fn content(&self, n: usize) -> &[u8] {
         match self {
             Self::H1(body) => body.content(n),
+            Self::H2(body) => body.content(n),
         }
     }
 
@@ -53,6 +61,7 @@ impl Pieces for BodySource<'_, '_> {
     fn consume(&mut self, n: usize) {
         match self {
             Self::H1(body) => body.consume(n),
+            Self::H2(body) => body.consume(n),
         }
     }
 
@@ -60,12 +69,14 @@ impl Pieces for BodySource<'_, '_> {
     async fn fill(&mut self, sink: &MessageSink<'_>) -> Result<(), TransferEnd> {
         match self {
             Self::H1(body) => body.fill(sink).await,
+            Self::H2(body) => body.fill(sink).await,
         }
     }
 
     fn trailers(&mut self) -> &Fields {
         match self {
             Self::H1(body) => body.trailers(),
+            Self::H2(body) => body.trailers(),
         }
     }
 }

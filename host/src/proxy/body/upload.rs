@@ -14,7 +14,7 @@ pub(in crate::proxy) async fn upload(
     timeouts: &Timeouts,
 ) -> Result<(), TransferEnd> {
     let copied = copy(&mut body, sink).await;
-    let (timers, timer) = (sink.half().timers, sink.half().timer);
+    let (timers, timer) = sink.clock();
     match copied {
         Ok(()) => {
             duplex.reach(Stage::Whole);

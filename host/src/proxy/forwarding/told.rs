@@ -11,11 +11,15 @@ use crate::message::{Fields, RequestHead, Scheme, syntax};
 
 /// Trusted proxies that one request may have come through; a longer way is one that was made up.
 pub(super) const MAX_HOPS: usize = 64;
+/// A node without an address, in either family of fields.
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// Which proxies are believed, and in which fields.
 #[derive(Debug)]
 pub(super) struct Trust {
     pub networks: Vec<IpNet>,
+    /// Clients of Unix sockets, whose address is unspecified.
+    pub unix: bool,
     pub source: ForwardedSource,
 }
 
@@ -23,6 +27,7 @@ impl Trust {
     /// Whether this is the address of a trusted proxy.
     pub(in crate::proxy) fn covers(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|net| net.contains(&address))
+            || self.unix && address.is_unspecified()
     }
 }
 
@@ -150,8 +155,9 @@ impl Told {
         })
     }
 
-    /// Makes the head, and every field, say this.
-    pub(in crate::proxy) fn write(self, head: &mut RequestHead, peer: IpAddr) {
+    /// Makes the head, and every field, say this. A peer without an address is `unknown` (RFC 7239
+    /// section 6.2).
+    pub(in crate::proxy) fn write(self, head: &mut RequestHead, peer: IpAddr, has_address: bool) {
         let Self {
             way,
             scheme,
@@ -162,18 +168,19 @@ impl Told {
         head.scheme = scheme.unwrap_or(head.scheme);
         let host = host.unwrap_or_else(|| head.authority.clone());
         let (mut list, mut forwarded) = (String::new(), String::new());
-        for (at, address) in way.iter().chain([&peer]).enumerate() {
+        let peer = has_address.then_some(peer);
+        let nodes = way.into_iter().map(Some).chain([peer]).map(Node);
+        for (at, node) in nodes.enumerate() {
             let comma = if at > 0 { ", " } else { "" };
             // Writing to a string does not fail.
-            let _ = write!(list, "{comma}{address}");
-            let _ = write!(forwarded, "{comma}for={}", Node(*address));
+            let _ = write!(list, "{comma}{node}");
+            let _ = write!(forwarded, "{comma}for={node:#}");
             if at == 0 {
                 let _ = write!(forwarded, ";proto={}", head.scheme);
                 if !host.is_empty() {
-                    let quote = if syntax::is_token(host.as_bytes()) {
-                        ""
-                    } else {
-                        "\""
+                    let quote = match syntax::is_token(host.as_bytes()) {
+                        true => "",
+                        false => "\"",
                     };
                     let _ = write!(forwarded, ";host={quote}{host}{quote}");
                 }
@@ -217,14 +224,16 @@ fn way(
     (way, looked_at)
 }
 
-/// An address as `Forwarded` wants it (RFC 7239 section 6).
-struct Node(IpAddr);
+/// A member of a list: plain as `X-Forwarded-For` has it, in its alternate form as `Forwarded` does
+/// (RFC 7239 section 6).
+struct Node(Option<IpAddr>);
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            IpAddr::V4(v4) => write!(f, "{v4}"),
-            IpAddr::V6(v6) => write!(f, "\"[{v6}]\""),
+            None => f.write_str(UNKNOWN),
+            Some(IpAddr::V6(v6)) if f.alternate() => write!(f, "\"[{v6}]\""),
+            Some(address) => write!(f, "{address}"),
         }
     }
 }

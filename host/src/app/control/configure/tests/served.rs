@@ -116,8 +116,10 @@ struct Serving {
 impl Serving {
     async fn start(config: &Arc<Config>) -> Self {
         let control = started(config).await;
-        let intake = Intake::open(&config.listen, 1, KERNEL_SPREADS).unwrap();
-        let address = intake.addresses[0];
+        let intake = Intake::open(&config.listeners, 1, KERNEL_SPREADS).unwrap();
+        let crate::config::ListenAddress::Tcp { address, .. } = intake.addresses[0] else {
+            panic!("a Unix socket")
+        };
         let log = LogWriter::start(&config.access_log).unwrap();
         let (admission, (stop, stopping)) = (Arc::new(Admission::new(1)), watch::channel(false));
         let logs = (&log, None);

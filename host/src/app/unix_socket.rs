@@ -1,0 +1,118 @@
+//! Listeners on Unix sockets, and the files that stand for them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{Mode, fchmod};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// The file of a socket; removed when this is dropped, if it is still the same.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Another process may listen there by now.
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Device and number of a file, and when it was made: numbers are used again.
+type Identity = (u64, u64, i64, i64);
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino(), found.mtime(), found.mtime_nsec()))
+}
+
+/// Listens on a path whose file gets this mode.
+pub(super) fn listen(path: &Path, mode: u32, backlog: i32) -> Result<(UnixListener, SocketFile)> {
+    make_way(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Before the file is there: no moment in which others may connect. Where the system does not
+    // take it, the file gets its mode below.
+    let _ = fchmod(&socket, Mode::from_raw_mode(mode as _));
+    socket.bind(&SockAddr::unix(path)?).with_context(|| {
+        "does its folder exist, and may the user that runs waypost write to it?".to_owned()
+    })?;
+    let file = SocketFile {
+        path: path.to_owned(),
+        identity: identity(path)?,
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).context("its mode can't be set")?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok((socket.into(), file))
+}
+
+/// Removes what an earlier process has left: a socket on which no process listens.
+fn make_way(path: &Path) -> Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if !found.file_type().is_socket() {
+        bail!("there is a file that is no socket; remove it, or choose another path");
+    }
+    match UnixStream::connect(path) {
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).context("the socket of an earlier process can't be removed")
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => bail!("another process is listening there"),
+        Err(e) => {
+            Err(e).context("there is a socket, and whether a process listens on it is not known")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("waypost-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_no_other_file_is() {
+        let folder = folder("stale");
+        let path = folder.join("socket");
+        let (first, file) = listen(&path, 0o600, 1).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let busy = listen(&path, 0o600, 1).unwrap_err().to_string();
+        assert!(busy.contains("another process"), "{busy}");
+        drop(first);
+        // Its number is not used again while it has another name.
+        fs::hard_link(&path, folder.join("other name")).unwrap();
+        let (_second, second_file) = listen(&path, 0o666, 1).unwrap();
+        drop(file);
+        assert!(path.exists(), "the file is another's");
+        drop(second_file);
+        assert!(!path.exists());
+        fs::write(&path, "kept").unwrap();
+        let kept = listen(&path, 0o600, 1).unwrap_err().to_string();
+        assert!(kept.contains("no socket"), "{kept}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_is_a_hint() {
+        let path = folder("missing").join("none").join("socket");
+        let hint = format!("{:#}", listen(&path, 0o600, 1).unwrap_err());
+        assert!(hint.contains("does its folder exist"), "{hint}");
+    }
+}

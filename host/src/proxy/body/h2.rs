@@ -1,0 +1,217 @@
+//! A body on its way in by HTTP/2.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::progress::KEPT;
+use super::{Duplex, MessageSink, Progress, Ready, SILENCE, Stage, TransferEnd, Waits};
+use crate::h2::read_trailers;
+use crate::message::{Edited, Fields};
+use crate::net::{IoEnd, Timer, Timers, Wait};
+use crate::proxy::h2::Incoming;
+
+/// The receiving end of a stream, with what limits it.
+#[derive(Debug)]
+pub(in crate::proxy) struct H2Reader<'a> {
+    /// Where content comes from.
+    pub from: &'a mut Incoming,
+    /// The worker's clock.
+    pub timers: &'a Timers,
+    /// The exchange's deadlines.
+    pub timer: &'a Timer,
+    /// Which deadline.
+    pub wait: Wait,
+    /// How long a wait may take.
+    pub patience: std::time::Duration,
+}
+
+/// A body as HTTP/2 frames it: it ends with its stream.
+#[derive(Debug)]
+pub(in crate::proxy) struct H2Body<'a, 'r> {
+    /// Where it comes from.
+    pub from: &'a mut H2Reader<'r>,
+    /// How far it has come.
+    pub progress: &'a mut Progress,
+    /// Its trailers, once it has ended.
+    pub trailers: &'a mut Fields,
+    /// What policies have edited in the head, which trailers must not bring back.
+    pub edited: &'a Edited,
+    /// The other direction.
+    pub duplex: &'a Duplex,
+    /// What goes on while more is waited for.
+    pub waits: Waits<'a>,
+}
+
+impl H2Reader<'_> {
+    /// Waits for more content under the deadline; 0 is its end.
+    pub(in crate::proxy) async fn read(&mut self) -> Result<usize, IoEnd> {
+        let (timers, from) = (self.timers, &mut *self.from);
+        let read = poll_fn(|cx| from.poll_fill(cx));
+        let read = timers.limit(self.timer, self.wait, self.patience, read);
+        let read = read.await.unwrap_or(Err(IoEnd::TimedOut));
+        self.count(read)
+    }
+
+    /// Like [`H2Reader::read`], under a deadline that others arm.
+    pub(in crate::proxy) async fn read_watched(&mut self) -> Result<usize, IoEnd> {
+        let (timers, from) = (self.timers, &mut *self.from);
+        let read = poll_fn(|cx| from.poll_fill(cx));
+        let read = timers.watch(self.timer, self.wait, read).await;
+        self.count(read.unwrap_or(Err(IoEnd::TimedOut)))
+    }
+
+    fn count(&self, read: Result<usize, IoEnd>) -> Result<usize, IoEnd> {
+        let n = read?;
+        if matches!(self.wait, Wait::ClientRead) {
+            let read = &self.timer.moved.read;
+            read.set(read.get().wrapping_add(n as u64));
+        }
+        Ok(n)
+    }
+
+    async fn read_trailers(&mut self, trailers: &mut Fields) -> Result<(), IoEnd> {
+        let (timers, from) = (self.timers, &mut *self.from);
+        let read = poll_fn(|cx| from.poll_trailers(cx));
+        let read = timers.limit(self.timer, self.wait, self.patience, read);
+        let read = read.await.unwrap_or(Err(IoEnd::TimedOut))?;
+        if let Some(map) = read {
+            read_trailers(&map, trailers);
+        }
+        Ok(())
+    }
+}
+
+impl H2Body<'_, '_> {
+    pub(super) fn ready(&mut self) -> Result<Ready, TransferEnd> {
+        if self.progress.is_at_end() {
+            return Ok(Ready::End);
+        }
+        if self.from.from.filled().is_empty() {
+            // What has arrived goes on together; a wait asks to be woken by itself.
+            let mut cx = Context::from_waker(Waker::noop());
+            if let Poll::Ready(Ok(n @ 1..)) = self.from.from.poll_fill(&mut cx) {
+                self.sends_still();
+                let _ = self.from.count(Ok(n));
+            }
+        }
+        let n = self.from.from.filled().len();
+        match self.progress.may_take(n) {
+            true => Ok(Ready::of(n)),
+            false => Err(TransferEnd::TooLarge),
+        }
+    }
+
+    pub(super) fn content(&self, n: usize) -> &[u8] {
+        &self.from.from.filled()[..n]
+    }
+
+    pub(super) fn consume(&mut self, n: usize) {
+        self.progress.passed(&self.from.from.filled()[..n]);
+        self.from.from.consume(n);
+    }
+
+    pub(super) fn trailers(&mut self) -> &Fields {
+        self.edited.keep_out_of(self.trailers);
+        self.trailers
+    }
+
+    pub(super) fn owes(&self) -> bool {
+        false
+    }
+
+    /// A stream ends with its message.
+    pub(super) fn is_drained(&self) -> bool {
+        true
+    }
+
+    pub(super) async fn fill(&mut self, sink: &MessageSink<'_>) -> Result<(), TransferEnd> {
+        let read = match self.waits {
+            Waits::ForBackend(half_close) => {
+                let read_whole = self.duplex.stage() == Stage::Whole;
+                let presence = sink.presence(half_close, read_whole);
+                let read = presence.during(pin!(self.from.read())).await;
+                read.ok_or(TransferEnd::ClientLeft)?
+            }
+            Waits::ForClient { .. } => self.read_client().await,
+        };
+        match read {
+            Ok(0) => {
+                let read = self.from.read_trailers(self.trailers).await;
+                read.map_err(source_end)?;
+                self.progress.sender_ended();
+                Ok(())
+            }
+            Ok(_) => {
+                self.sends_still();
+                Ok(())
+            }
+            Err(end) => Err(source_end(end)),
+        }
+    }
+
+    async fn read_client(&mut self) -> Result<usize, IoEnd> {
+        let Waits::ForClient { pace, .. } = self.waits else {
+            return self.from.read().await;
+        };
+        let timers = self.from.timers;
+        let read = if self.duplex.stage() == Stage::Awaited {
+            // What passes before the client is asked is not its doing.
+            let silence = u64::try_from(SILENCE.as_millis()).unwrap_or(u64::MAX);
+            pace.wait(timers.now() + silence);
+            self.first().await
+        } else {
+            pace.wait(timers.now());
+            self.from.read().await
+        };
+        pace.go_on(timers.now());
+        read
+    }
+
+    /// Reads the beginning of a body that the client holds back until it gets a 100, as in
+    /// HTTP/1.1.
+    async fn first(&mut self) -> Result<usize, IoEnd> {
+        let (duplex, timer) = (self.duplex, self.from.timer);
+        // Without a deadline until the client is asked.
+        let mut read = pin!(self.from.read_watched());
+        let awaited = || duplex.stage() == Stage::Awaited;
+        let read = poll_fn(|cx| match awaited() && duplex.is_answered() {
+            true => Poll::Pending,
+            false => read.as_mut().poll(cx),
+        });
+        let read = read.await;
+        timer.disarm(Wait::ClientRead);
+        if awaited() {
+            timer.disarm(Wait::UpstreamRead);
+            duplex.reach(Stage::Partly);
+        }
+        read
+    }
+
+    /// Reads on and discards, as in HTTP/1.1.
+    pub(super) async fn read_on(&mut self) {
+        loop {
+            let n = self.from.from.filled().len();
+            if !self.progress.is_whole() || n >= KEPT {
+                self.progress.forget();
+                self.from.from.consume(n);
+            }
+            if !matches!(self.from.read().await, Ok(1..)) {
+                return;
+            }
+            self.sends_still();
+        }
+    }
+
+    fn sends_still(&mut self) {
+        let (timers, timer) = (self.from.timers, self.from.timer);
+        self.waits.sends_still(timers, timer, self.duplex);
+    }
+}
+
+fn source_end(end: IoEnd) -> TransferEnd {
+    match end {
+        IoEnd::Failed => TransferEnd::SourceFailed,
+        IoEnd::TimedOut => TransferEnd::SourceTimedOut,
+    }
+}

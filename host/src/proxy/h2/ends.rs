@@ -1,0 +1,206 @@
+//! The two ends of one stream of HTTP/2, whichever side opened it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Response};
+
+use crate::net::IoEnd;
+
+/// What arrives on a stream.
+#[derive(Debug)]
+pub(in crate::proxy) struct Incoming {
+    stream: RecvStream,
+    /// The content that has arrived and was not consumed. The peer may send as many bytes more as
+    /// are consumed.
+    data: Bytes,
+}
+
+/// What goes out on a stream. Shared by those that write to it and those that watch whether its
+/// receiver is still there; none of them holds on to it while it waits.
+pub(in crate::proxy) struct Outgoing(RefCell<Out>);
+
+enum Out {
+    /// A response of which nothing but interim ones were sent.
+    Response(SendResponse<Bytes>),
+    /// A message whose head was sent.
+    Stream(SendStream<Bytes>),
+    /// It has ended on our side.
+    Ended,
+}
+
+impl Incoming {
+    /// Of which nothing was read.
+    pub(in crate::proxy) fn new(stream: RecvStream) -> Self {
+        Self {
+            stream,
+            data: Bytes::new(),
+        }
+    }
+
+    /// The content that has arrived and was not consumed.
+    #[inline]
+    pub(in crate::proxy) fn filled(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Consumes this many bytes of it, and lets the peer send as many more.
+    #[inline]
+    pub(in crate::proxy) fn consume(&mut self, n: usize) {
+        self.data.advance(n);
+        // It fails only for more than has come.
+        let _ = self.stream.flow_control().release_capacity(n);
+    }
+
+    /// Whether nothing more will come: neither content nor trailers.
+    pub(in crate::proxy) fn is_at_end(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    /// Waits for more content, and returns how much came; 0 is its end, and trailers may follow.
+    pub(in crate::proxy) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, IoEnd>> {
+        loop {
+            let data = match ready!(self.stream.poll_data(cx)) {
+                None => return Poll::Ready(Ok(0)),
+                Some(data) => data.map_err(|_| IoEnd::Failed)?,
+            };
+            if !data.is_empty() {
+                return Poll::Ready(Ok(self.append(data)));
+            }
+        }
+    }
+
+    fn append(&mut self, data: Bytes) -> usize {
+        let n = data.len();
+        if self.data.is_empty() {
+            self.data = data;
+        } else {
+            let mut both = BytesMut::with_capacity(self.data.len() + n);
+            both.extend_from_slice(&self.data);
+            both.extend_from_slice(&data);
+            self.data = both.freeze();
+        }
+        n
+    }
+
+    /// Waits for the trailers behind the content.
+    pub(in crate::proxy) fn poll_trailers(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<HeaderMap>, IoEnd>> {
+        self.stream.poll_trailers(cx).map_err(|_| IoEnd::Failed)
+    }
+}
+
+impl Outgoing {
+    /// The response to a client's request.
+    pub(in crate::proxy) fn response(response: SendResponse<Bytes>) -> Self {
+        Self(RefCell::new(Out::Response(response)))
+    }
+
+    /// Waits until the peer has reset the stream, or its connection has ended.
+    pub(in crate::proxy) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self.0.borrow_mut() {
+            Out::Response(response) => response.poll_reset(cx).map(|_| ()),
+            Out::Stream(stream) => stream.poll_reset(cx).map(|_| ()),
+            Out::Ended => Poll::Pending,
+        }
+    }
+
+    /// Sends an interim response.
+    pub(in crate::proxy) fn interim(&self, head: Response<()>) {
+        if let Out::Response(response) = &mut *self.0.borrow_mut() {
+            // Where it fails, so does what follows.
+            let _ = response.send_informational(head);
+        }
+    }
+
+    /// Sends the head of a response, which may be all of it.
+    pub(in crate::proxy) fn start(&self, head: Response<()>, is_end: bool) -> Result<(), IoEnd> {
+        let mut out = self.0.borrow_mut();
+        let Out::Response(response) = &mut *out else {
+            return Err(IoEnd::Failed);
+        };
+        let stream = response.send_response(head, is_end);
+        let stream = stream.map_err(|_| IoEnd::Failed)?;
+        *out = if is_end {
+            Out::Ended
+        } else {
+            Out::Stream(stream)
+        };
+        Ok(())
+    }
+
+    /// Waits until at least one of so many bytes may be sent: the peer's windows and what the
+    /// connection still has to write decide. Returns how many may be.
+    pub(in crate::proxy) fn poll_room(
+        &self,
+        cx: &mut Context<'_>,
+        wanted: usize,
+    ) -> Poll<Result<usize, IoEnd>> {
+        let mut out = self.0.borrow_mut();
+        let Out::Stream(stream) = &mut *out else {
+            return Poll::Ready(Err(IoEnd::Failed));
+        };
+        stream.reserve_capacity(wanted);
+        if stream.capacity() > 0 {
+            return Poll::Ready(Ok(stream.capacity()));
+        }
+        match ready!(stream.poll_capacity(cx)) {
+            Some(Ok(room)) => Poll::Ready(Ok(room)),
+            Some(Err(_)) | None => Poll::Ready(Err(IoEnd::Failed)),
+        }
+    }
+
+    /// Sends content, for which there is room.
+    pub(in crate::proxy) fn send(&self, content: Bytes, is_end: bool) -> Result<(), IoEnd> {
+        let mut out = self.0.borrow_mut();
+        let Out::Stream(stream) = &mut *out else {
+            return Err(IoEnd::Failed);
+        };
+        let sent = stream.send_data(content, is_end);
+        sent.map_err(|_| IoEnd::Failed)?;
+        if is_end {
+            *out = Out::Ended;
+        }
+        Ok(())
+    }
+
+    /// Sends trailers, which end the message.
+    pub(in crate::proxy) fn trailers(&self, trailers: HeaderMap) -> Result<(), IoEnd> {
+        let mut out = self.0.borrow_mut();
+        let Out::Stream(stream) = &mut *out else {
+            return Err(IoEnd::Failed);
+        };
+        let sent = stream.send_trailers(trailers);
+        *out = Out::Ended;
+        sent.map_err(|_| IoEnd::Failed)
+    }
+
+    /// Breaks the stream off, unless it has ended on our side.
+    pub(in crate::proxy) fn reset(&self, reason: Reason) {
+        match self.0.replace(Out::Ended) {
+            Out::Response(mut response) => response.send_reset(reason),
+            Out::Stream(mut stream) => stream.send_reset(reason),
+            Out::Ended => {}
+        }
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &*self.0.borrow() {
+            Out::Response(_) => "Response",
+            Out::Stream(_) => "Stream",
+            Out::Ended => "Ended",
+        };
+        f.debug_tuple("Outgoing").field(&state).finish()
+    }
+}

@@ -1,0 +1,243 @@
+//! A stream: what one exchange may do with it.
+
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+
+use super::frames::Account;
+use super::{Incoming, Outgoing};
+use crate::config::HalfClose;
+use crate::message::Fields;
+use crate::net::{ConnectionInfo, IoEnd, SMALL, Timer, Wait};
+use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageReader, MessageSink, Stage};
+use crate::proxy::connection::Disposition;
+use crate::proxy::presence::{Presence, Watched};
+use crate::proxy::reply::{Answer, ReplyTo};
+use crate::proxy::settings::Settings;
+use crate::proxy::worker::Worker;
+
+/// What the streams of a connection share.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) worker: Rc<Worker>,
+    pub(super) info: ConnectionInfo,
+    /// Streams that the client resets before it has the response: each may have kept a backend busy
+    /// for nothing.
+    pub(super) resets: Account,
+}
+
+impl Session {
+    /// A connection without streams.
+    pub(super) fn new(worker: Rc<Worker>, info: ConnectionInfo) -> Self {
+        let resets = worker.latest(|settings| settings.limits.h2.resets);
+        Self {
+            worker,
+            info,
+            resets: Account::new(resets),
+        }
+    }
+}
+
+/// One stream of a client's connection.
+#[derive(Debug)]
+pub(in crate::proxy) struct Stream {
+    pub(in crate::proxy) timer: Rc<Timer>,
+    session: Rc<Session>,
+    incoming: Incoming,
+    outgoing: Outgoing,
+}
+
+impl Stream {
+    /// One whose head has arrived.
+    pub(super) fn new(
+        session: Rc<Session>,
+        body: RecvStream,
+        response: SendResponse<Bytes>,
+    ) -> Self {
+        Self {
+            timer: session.worker.timers.register(),
+            session,
+            incoming: Incoming::new(body),
+            outgoing: Outgoing::response(response),
+        }
+    }
+
+    pub(in crate::proxy) fn worker(&self) -> &Rc<Worker> {
+        &self.session.worker
+    }
+
+    pub(in crate::proxy) fn info(&self) -> &ConnectionInfo {
+        &self.session.info
+    }
+
+    /// Both directions, as they are read and written for one attempt.
+    pub(in crate::proxy) fn open<'a>(
+        &'a mut self,
+        (worker, settings): (&'a Worker, &Settings),
+        duplex: &'a Duplex,
+    ) -> (MessageReader<'a>, MessageSink<'a>) {
+        let Self {
+            timer,
+            incoming,
+            outgoing,
+            ..
+        } = self;
+        let reader = reader(worker, settings, timer, incoming);
+        let sink = sink(worker, settings, timer, outgoing, duplex);
+        (MessageReader::H2(reader), MessageSink::H2(sink))
+    }
+
+    /// Whether the client is still there.
+    pub(in crate::proxy) fn presence(
+        &self,
+        half_close: HalfClose,
+        read_whole: bool,
+    ) -> Presence<'_> {
+        Presence {
+            client: Watched::Stream(&self.outgoing),
+            timers: &self.session.worker.timers,
+            timer: &self.timer,
+            half_close,
+            read_whole,
+        }
+    }
+
+    /// Whether nothing more comes from the client.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.incoming.is_at_end()
+    }
+
+    /// Takes what has arrived of the body, without waiting.
+    pub(super) fn take_arrived(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        while self.incoming.filled().len() < SMALL
+            && let Poll::Ready(Ok(1..)) = self.incoming.poll_fill(&mut cx)
+        {}
+    }
+
+    /// So many bytes of the body, if they are all there and no trailers follow.
+    pub(in crate::proxy) fn in_hand(&self, length: u64) -> Option<usize> {
+        let held = self.incoming.filled().len();
+        (held as u64 == length && self.incoming.is_at_end()).then_some(held)
+    }
+
+    pub(in crate::proxy) fn awaits_body(&self) -> bool {
+        self.incoming.filled().is_empty()
+    }
+
+    pub(in crate::proxy) fn consume(&mut self, length: usize) {
+        self.incoming.consume(length);
+    }
+
+    /// Waits so long for the beginning of a body. Returns whether it came in time.
+    pub(in crate::proxy) async fn gather(
+        &mut self,
+        settings: &Settings,
+        patience: Duration,
+    ) -> bool {
+        let worker = Rc::clone(&self.session.worker);
+        let Self {
+            timer, incoming, ..
+        } = self;
+        worker.timers.arm(timer, Wait::ClientRead, patience);
+        let mut in_time = true;
+        while incoming.filled().len() < SMALL {
+            let mut reader = reader(&worker, settings, timer, incoming);
+            match reader.read_watched().await {
+                Ok(1..) => {}
+                Err(IoEnd::TimedOut) => {
+                    in_time = false;
+                    break;
+                }
+                // The upload will come to the same end.
+                Ok(_) | Err(IoEnd::Failed) => break,
+            }
+        }
+        timer.disarm(Wait::ClientRead);
+        in_time
+    }
+
+    /// Sends an answer that is not a backend's.
+    pub(in crate::proxy) async fn answer(
+        &mut self,
+        settings: &Settings,
+        answer: &Answer<'_>,
+        to: ReplyTo<'_>,
+    ) -> Disposition {
+        let duplex = Duplex::new(Stage::Whole, false);
+        let worker = &self.session.worker;
+        let (timer, outgoing) = (&self.timer, &self.outgoing);
+        let mut sink = sink(worker, settings, timer, outgoing, &duplex);
+        let (body, length) = match answer.body(to.method) {
+            Some((body, length)) => (body, Some(length)),
+            None => (&b""[..], None),
+        };
+        let mut fields = Fields::new();
+        answer.each_field(to, |name, value| fields.append(name, value));
+        sink.answer(answer.status(), &fields, length);
+        let sent = match body {
+            b"" => Ok(()),
+            body => sink.piece(body).await,
+        };
+        let sent = match sent {
+            Ok(()) => sink.end(&Fields::new()).await,
+            end => end,
+        };
+        match sent {
+            Ok(()) => Disposition::Close,
+            Err(_) => Disposition::Abort,
+        }
+    }
+
+    /// Ends it as the exchange has decided. A body that the client is still sending after a
+    /// response is none of ours: it is asked to stop (RFC 9113 section 8.1).
+    pub(super) fn end(self, disposition: Disposition) {
+        if disposition != Disposition::Abort {
+            self.session.resets.add(1);
+            return;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        if self.outgoing.poll_left(&mut cx).is_ready() {
+            self.session.resets.take();
+        }
+        self.outgoing.reset(Reason::INTERNAL_ERROR);
+    }
+}
+
+fn reader<'a>(
+    worker: &'a Worker,
+    settings: &Settings,
+    timer: &'a Timer,
+    from: &'a mut Incoming,
+) -> H2Reader<'a> {
+    H2Reader {
+        from,
+        timers: &worker.timers,
+        timer,
+        wait: Wait::ClientRead,
+        patience: settings.timeouts.body_read,
+    }
+}
+
+fn sink<'a>(
+    worker: &'a Worker,
+    settings: &Settings,
+    timer: &'a Timer,
+    to: &'a Outgoing,
+    duplex: &'a Duplex,
+) -> H2Sink<'a> {
+    H2Sink {
+        to,
+        timers: &worker.timers,
+        timer,
+        wait: Wait::ClientWrite,
+        patience: settings.timeouts.send,
+        duplex,
+        head: None,
+        held: Bytes::new(),
+    }
+}

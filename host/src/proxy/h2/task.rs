@@ -1,0 +1,67 @@
+//! The task of one stream: its request is read and exchanged, and the stream ends as it should.
+
+use std::rc::Rc;
+
+use http::request::Parts;
+
+use super::stream::Stream;
+use crate::h2::{Arrived, read_request};
+use crate::message::{RequestFacts, RequestHead};
+use crate::observe::Outcome;
+use crate::proxy::client::Client;
+use crate::proxy::connection::Disposition;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::refuse::refuse;
+use crate::proxy::scratch::Scratch;
+use crate::proxy::settings::Settings;
+
+/// Has a request exchanged whose head has arrived.
+pub(super) async fn exchange(mut stream: Stream, parts: Parts) {
+    let worker = Rc::clone(stream.worker());
+    let mut scratch = worker.scratch();
+    let disposition = request(&mut stream, &mut scratch, parts).await;
+    worker.take_back(scratch);
+    stream.end(disposition);
+}
+
+async fn request(stream: &mut Stream, scratch: &mut Scratch, parts: Parts) -> Disposition {
+    let view = stream.worker().view();
+    let outcome = Outcome::begin();
+    let facts = {
+        scratch.head.fields.keep_spelling(false);
+        let facts = read(stream, &view.settings, &mut scratch.head, &parts);
+        // The engine's copy of the head is of no more use.
+        drop(parts);
+        facts
+    };
+    match facts {
+        Ok(facts) => {
+            stream.take_arrived();
+            let client = Client::H2(stream);
+            Exchange::new(client, &view, scratch, facts, outcome)
+                .run()
+                .await
+        }
+        Err(refusal) => {
+            let client = Client::H2(stream);
+            refuse(client, &refusal, &view.settings, scratch, outcome).await
+        }
+    }
+}
+
+/// Reads the head, and refuses requests that have come over the wrong connection.
+fn read(
+    stream: &Stream,
+    settings: &Settings,
+    head: &mut RequestHead,
+    parts: &Parts,
+) -> Result<RequestFacts, Refusal> {
+    let info = stream.info();
+    let is_proxy = settings.forwarding.trusts(info.peer.ip());
+    let arrived = Arrived {
+        scheme: (!is_proxy).then(|| info.scheme()),
+        is_end: stream.is_at_end(),
+    };
+    Ok(read_request(head, parts, arrived, settings.head_limits)?)
+}
