@@ -1,7 +1,9 @@
 //! Facts about a connection that are known before its first request.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
+use super::tls::Names;
 use crate::message::Scheme;
 
 /// Of a peer that has no address.
@@ -25,12 +27,46 @@ pub struct ConnectionInfo {
 /// The results of a TLS handshake.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct TlsFacts {
-    /// The host that the client asked for (SNI).
+    /// The host that the client asked for (SNI), in lower case.
     pub server_name: Option<Box<str>>,
     /// The protocol that both sides agreed to (ALPN).
     pub protocol: Option<Box<[u8]>>,
-    /// The certificate that the client has proved to own, in DER.
-    pub client_certificate: Option<Box<[u8]>>,
+    /// The version of TLS: `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The suite's name in the registry of IANA.
+    pub cipher_suite: &'static str,
+    /// The certificate that the other side has proved to own, if it was asked for one.
+    pub client: Option<Box<ClientCertificate>>,
+    /// The names of the certificate that was presented to the client.
+    pub certificate: Option<Arc<Names>>,
+}
+
+/// A certificate that was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The subject's distinguished name, such as `C=NL, O=Example, CN=client 7`.
+    pub subject: Box<str>,
+    /// The alternative names of the subject, each with its kind in front: `DNS:`, `IP:`, `URI:` or
+    /// `email:`.
+    pub names: Box<[Box<str>]>,
+    /// The SHA-256 of the certificate.
+    pub fingerprint: [u8; 32],
+}
+
+impl TlsFacts {
+    /// Whether a request for this host, written without a port, may come over the connection: the
+    /// client asked for it, or the certificate is for it as well.
+    pub fn covers(&self, host: &str) -> bool {
+        let asked = self.server_name.as_deref();
+        asked.is_some_and(|name| {
+            host.strip_suffix('.')
+                .unwrap_or(host)
+                .eq_ignore_ascii_case(name)
+        }) || self
+            .certificate
+            .as_ref()
+            .is_none_or(|names| names.covers(host))
+    }
 }
 
 impl ConnectionInfo {

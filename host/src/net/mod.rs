@@ -1,7 +1,7 @@
 //! Net: what carries bytes to clients and backends, and how long do reads and writes wait?
 //!
-//! [`Stream`] is the one enum over TCP and Unix sockets; a TLS session becomes a variant of it, and
-//! nothing above it is generic. [`TimedIo`] reads and writes its halves under the coarse deadlines
+//! [`Stream`] is the one enum over TCP, Unix sockets and TLS sessions over either; nothing above it
+//! is generic. [`TimedIo`] reads and writes its halves under the coarse deadlines
 //! of [`Timers`], into [`Buffer`]s that a worker lends. [`ConnectionInfo`] holds the facts about a
 //! connection, which are known before it is admitted. Called by `proxy` and `upstream`. Never
 //! parses HTTP, never knows a request, a route or a policy.
@@ -10,16 +10,19 @@ mod buffer;
 mod info;
 mod listen;
 mod moved;
+mod socket;
 mod stream;
 mod timed;
 mod timer;
+pub mod tls;
 mod unacknowledged;
 
 pub use buffer::{Buffer, Buffers, SMALL};
-pub use info::{ConnectionInfo, TlsFacts};
+pub use info::{ClientCertificate, ConnectionInfo, TlsFacts};
 pub use listen::{Listener, StdListener, handed_in, is_of_one_connection};
 pub use moved::Slowness;
-pub use stream::{ReadHalf, Socket, Stream, WriteHalf};
+pub use socket::Socket;
+pub use stream::{ReadHalf, Stream, WriteHalf};
 pub use timed::{IoEnd, TimedIo};
 pub use timer::{SWEEP, Timer, Timers, Wait};
 

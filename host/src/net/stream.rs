@@ -1,6 +1,7 @@
 //! What carries bytes to a client or a backend. The only file that knows which kinds there are: a
 //! further one is a variant of [`Stream`], of its halves and of what lies under it.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
@@ -10,12 +11,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream, tcp, unix};
 
 use super::Buffer;
-use super::unacknowledged::unacknowledged;
-use crate::config::HalfClose;
+use super::socket::Socket;
+use super::tls::session::TlsStream;
 
 /// A connection to a client or a backend.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A socket of this machine.
     Unix(UnixStream),
+    /// A TLS session over either, whose handshake is over. [`super::tls`] makes it.
+    Tls(Box<TlsStream>),
 }
 
 /// The side of a [`Stream`] that is read.
@@ -33,6 +36,8 @@ pub enum ReadHalf<'a> {
     Tcp(tcp::ReadHalf<'a>),
     /// Of [`Stream::Unix`].
     Unix(unix::ReadHalf<'a>),
+    /// Of [`Stream::Tls`].
+    Tls(&'a TlsStream),
 }
 
 /// The side of a [`Stream`] that is written.
@@ -42,29 +47,9 @@ pub enum WriteHalf<'a> {
     Tcp(tcp::WriteHalf<'a>),
     /// Of [`Stream::Unix`].
     Unix(unix::WriteHalf<'a>),
+    /// Of [`Stream::Tls`].
+    Tls(&'a TlsStream),
 }
-
-/// The socket under a [`Stream`], for questions about the socket and not about the bytes it
-/// carries. It works while the halves are in use.
-#[derive(Debug, Clone, Copy)]
-pub enum Socket<'a> {
-    /// Of TCP, encrypted or not.
-    Tcp(&'a TcpStream),
-    /// Of this machine.
-    Unix(&'a UnixStream),
-}
-
-/// Bytes that are dropped with one read.
-const DROPPED: usize = 16 * 1024;
-
-/// Only the end of the reading side, even behind unread bytes: a client that has already sent its
-/// next request must not keep its connection readable, and wake this wait again and again.
-/// `PRIORITY` reports urgent data, which is not enabled, and the end.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const END: Interest = Interest::PRIORITY;
-/// Other systems report the end only together with readable bytes.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const END: Interest = Interest::READABLE;
 
 impl Stream {
     /// A new connection. The caller limits the time.
@@ -91,6 +76,7 @@ impl Stream {
                 let (read, write) = stream.split();
                 (ReadHalf::Unix(read), WriteHalf::Unix(write))
             }
+            Self::Tls(stream) => (ReadHalf::Tls(stream), WriteHalf::Tls(stream)),
         }
     }
 
@@ -100,14 +86,17 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Socket::Tcp(stream),
             Self::Unix(stream) => Socket::Unix(stream),
+            Self::Tls(stream) => stream.socket(),
         }
     }
 
-    /// Ends our side.
+    /// Ends our side. The caller limits the time: the end of a TLS session is announced, and a peer
+    /// that does not read makes that wait.
     pub async fn shutdown(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown().await,
             Self::Unix(stream) => stream.shutdown().await,
+            Self::Tls(stream) => poll_fn(|cx| stream.poll_shutdown(cx)).await,
         }
     }
 
@@ -115,6 +104,9 @@ impl Stream {
     /// have already arrived. All of this is a courtesy: the connection is closed even if the client
     /// does not take it.
     pub fn send_off(&self, last: &[u8]) {
+        if let Self::Tls(stream) = self {
+            return stream.send_off(last);
+        }
         let socket = SockRef::from(self);
         let _ = socket.send(last);
         let _ = socket.shutdown(Shutdown::Write);
@@ -124,7 +116,10 @@ impl Stream {
     /// Resets the connection when it is dropped, so that the peer does not take an incomplete
     /// message for a whole one.
     pub fn reset_when_dropped(&self) {
-        if let Self::Tcp(stream) = self {
+        if let Self::Tls(stream) = self {
+            stream.cut_off();
+        }
+        if let Socket::Tcp(stream) = self.socket() {
             // A failure here means that the connection is gone, which is the aim.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
@@ -133,14 +128,20 @@ impl Stream {
     /// Whether the peer has sent more than was read, as far as the last poll saw. For a connection
     /// that is to end: a byte of it is gone.
     pub fn took_unread(&self) -> bool {
-        matches!(self.socket().try_read(&mut [0; 1]), Ok(1))
+        match self {
+            Self::Tls(stream) => stream.took_unread(),
+            _ => matches!(self.socket().try_read(&mut [0; 1]), Ok(1)),
+        }
     }
 
-    /// Whether nothing has happened on an idle connection: no end, no error, no byte.
+    /// Whether nothing has happened on an idle connection: no end, no error, no byte for its user.
     ///
     /// `certain` looks at the socket itself rather than at what the last poll saw: one more system
     /// call.
     pub fn is_quiet(&self, certain: bool) -> bool {
+        if let Self::Tls(stream) = self {
+            return stream.is_quiet(certain);
+        }
         let seen = if certain {
             SockRef::from(self).peek(&mut [MaybeUninit::uninit(); 1])
         } else {
@@ -155,6 +156,7 @@ impl AsFd for Stream {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.socket().descriptor(),
         }
     }
 }
@@ -168,6 +170,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, into),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Tls(stream) => stream.poll_read(cx, into).map_ok(|_| ()),
         }
     }
 }
@@ -181,6 +184,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => stream.poll_write(cx, bytes),
         }
     }
 
@@ -192,6 +196,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Tls(stream) => stream.poll_write_vectored(cx, pieces),
         }
     }
 
@@ -203,6 +208,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => stream.poll_flush(cx),
         }
     }
 
@@ -210,6 +216,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => stream.poll_shutdown(cx),
         }
     }
 }
@@ -221,6 +228,7 @@ impl ReadHalf<'_> {
         match self {
             Self::Tcp(half) => half.as_ref().poll_read_ready(cx),
             Self::Unix(half) => half.as_ref().poll_read_ready(cx),
+            Self::Tls(stream) => stream.poll_ready(cx),
         }
     }
 
@@ -235,6 +243,7 @@ impl ReadHalf<'_> {
         let read = match self {
             Self::Tcp(half) => Pin::new(half).poll_read(cx, &mut spare),
             Self::Unix(half) => Pin::new(half).poll_read(cx, &mut spare),
+            Self::Tls(stream) => stream.poll_read(cx, &mut spare).map_ok(|_| ()),
         };
         ready!(read)?;
         let n = spare.filled().len();
@@ -250,6 +259,7 @@ impl WriteHalf<'_> {
         match self {
             Self::Tcp(half) => Pin::new(half).poll_write(cx, bytes),
             Self::Unix(half) => Pin::new(half).poll_write(cx, bytes),
+            Self::Tls(stream) => stream.poll_write(cx, bytes),
         }
     }
 
@@ -259,85 +269,7 @@ impl WriteHalf<'_> {
         match self {
             Self::Tcp(half) => Socket::Tcp(half.as_ref()),
             Self::Unix(half) => Socket::Unix(half.as_ref()),
-        }
-    }
-}
-
-impl Socket<'_> {
-    /// Bytes that were written and not acknowledged; 0 where that is not known.
-    pub fn unacknowledged(self) -> u64 {
-        match self {
-            Self::Tcp(stream) => unacknowledged(stream),
-            // On a Unix socket, written bytes are already at the reader.
-            Self::Unix(_) => 0,
-        }
-    }
-
-    /// Bytes that have arrived and were not read; 0 where that is not known.
-    pub fn unread(self) -> u64 {
-        rustix::io::ioctl_fionread(self).unwrap_or(0)
-    }
-
-    /// Sets how many unread bytes the kernel keeps. Only a network holds bytes back when that space
-    /// is full; without more space the end behind them is seen later.
-    pub fn make_room(self, bytes: usize) {
-        if let Self::Tcp(stream) = self {
-            let _ = SockRef::from(stream).set_recv_buffer_size(bytes);
-        }
-    }
-
-    /// Waits until the peer has reset the connection or, where that counts, ended its side.
-    pub async fn left(self, half_close: HalfClose) {
-        // A socket that can't be watched any more has no client.
-        let interest = match half_close {
-            HalfClose::Abort => END | Interest::ERROR,
-            HalfClose::Allow => Interest::ERROR,
-        };
-        let Ok(ready) = self.ready(interest).await else {
-            return;
-        };
-        let ended = ready.is_read_closed() && half_close == HalfClose::Abort;
-        if !ended && !ready.is_error() {
-            // Bytes that lie in front of the end: without a look at the end alone there is only the
-            // reset to wait for.
-            let _ = self.ready(Interest::ERROR).await;
-        }
-    }
-
-    /// Reads the available bytes and discards them; 0 is the end.
-    pub fn poll_drop(self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(match self {
-                Self::Tcp(stream) => stream.poll_read_ready(cx),
-                Self::Unix(stream) => stream.poll_read_ready(cx),
-            })?;
-            match self.try_read(&mut [0; DROPPED]) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read),
-            }
-        }
-    }
-
-    async fn ready(self, interest: Interest) -> io::Result<tokio::io::Ready> {
-        match self {
-            Self::Tcp(stream) => stream.ready(interest).await,
-            Self::Unix(stream) => stream.ready(interest).await,
-        }
-    }
-
-    fn try_read(self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read(bytes),
-            Self::Unix(stream) => stream.try_read(bytes),
-        }
-    }
-}
-
-impl AsFd for Socket<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.socket(),
         }
     }
 }

@@ -51,11 +51,14 @@ pub(super) async fn linger(
     timer: &Timer,
     patience: Duration,
 ) {
-    if patience.is_zero() || stream.shutdown().await.is_err() {
+    let timers = &worker.timers;
+    let end = timers.limit(timer, Wait::ClientWrite, patience, stream.shutdown());
+    // The end of a TLS session is announced, which waits for a client that does not read.
+    if patience.is_zero() || !matches!(end.await, Ok(Ok(()))) {
         return;
     }
     // Nothing is written any more: that deadline is free to be the one of all.
-    worker.timers.arm(timer, Wait::ClientWrite, patience);
+    timers.arm(timer, Wait::ClientWrite, patience);
     let mut hurried = false;
     loop {
         let dropped = poll_fn(|cx| {

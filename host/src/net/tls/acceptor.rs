@@ -1,0 +1,72 @@
+//! The server's side of TLS.
+
+use std::sync::Arc;
+
+use super::super::info::{ClientCertificate, TlsFacts};
+use super::super::stream::Stream;
+use super::handshake::{self, HandshakeError};
+use super::session::TlsStream;
+use super::{CertificateStore, Names};
+
+/// Makes sessions of the connections of a listener. A copy costs a counter.
+#[derive(Debug, Clone)]
+pub struct Acceptor(Arc<CertificateStore>);
+
+impl Acceptor {
+    /// With the certificates of a store, as they are at each handshake.
+    pub fn new(certificates: Arc<CertificateStore>) -> Self {
+        Self(certificates)
+    }
+
+    /// Has the client and this side agree. The caller limits the time.
+    ///
+    /// # Errors
+    ///
+    /// They don't, or one of them has left. The client was sent the reason, if it could take it.
+    pub async fn accept(&self, stream: Stream) -> Result<(Stream, TlsFacts), HandshakeError> {
+        let below = stream.into_below()?;
+        let accepted = handshake::hello(&below).await?;
+        let hello = accepted.client_hello();
+        let server_name = hello.server_name().map(|name| name.to_ascii_lowercase());
+        let identity = self.0.choose(&hello);
+        let config = Arc::clone(&identity.config);
+        let stream = handshake::serve(below, accepted, config).await?;
+        let facts = facts(&stream, server_name, Some(Arc::clone(identity.names())));
+        Ok((Stream::Tls(Box::new(stream)), facts))
+    }
+}
+
+/// What a handshake has shown.
+pub(super) fn facts(
+    stream: &TlsStream,
+    server_name: Option<String>,
+    certificate: Option<Arc<Names>>,
+) -> TlsFacts {
+    stream.look(|connection| TlsFacts {
+        server_name: server_name.map(Into::into),
+        protocol: connection.alpn_protocol().map(Into::into),
+        version: match connection.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLSv1.2",
+        },
+        cipher_suite: connection
+            .negotiated_cipher_suite()
+            .map_or("", |suite| name(suite.suite())),
+        client: connection
+            .peer_certificates()
+            .and_then(|chain| ClientCertificate::of(chain.first()?))
+            .map(Box::new),
+        certificate,
+    })
+}
+
+/// The suite's name in the registry of IANA; rustls has one of its own for those of TLS 1.3.
+fn name(suite: rustls::CipherSuite) -> &'static str {
+    use rustls::CipherSuite;
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        suite => suite.as_str().unwrap_or(""),
+    }
+}

@@ -1,0 +1,202 @@
+//! A certificate with its chain and its key, as it is read from PEM.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::super::info::ClientCertificate;
+use super::{Names, provider};
+
+/// A certificate that can be served.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    pub(super) key: Arc<CertifiedKey>,
+    names: Arc<Names>,
+    /// Neither before the first nor after the second.
+    valid: (SystemTime, SystemTime),
+}
+
+/// Why a certificate can't be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// There is none.
+    #[error("has no certificate (a block that begins with -----BEGIN CERTIFICATE-----)")]
+    NoCertificate,
+    /// There is no key.
+    #[error(
+        "has no private key (a block that begins with -----BEGIN PRIVATE KEY-----, \
+         -----BEGIN EC PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----)"
+    )]
+    NoKey,
+    /// It is not PEM.
+    #[error("is not PEM: {0}")]
+    Pem(String),
+    /// It is no certificate.
+    #[error("has a block that is not a certificate: {0}")]
+    Malformed(String),
+    /// The key is of a kind that is not supported, or broken.
+    #[error("has a private key that can't be used: {0}")]
+    Key(String),
+    /// They don't belong together.
+    #[error("has a private key that is not the certificate's")]
+    Mismatch,
+}
+
+impl Certificate {
+    /// Reads the certificate and its chain from one PEM text, the key from another or the same, and
+    /// takes an OCSP response to be stapled.
+    ///
+    /// # Errors
+    ///
+    /// Why it can't be served; [`CertificateError::is_of_key`] says which text is wrong.
+    pub fn parse(
+        certificate: &[u8],
+        key: &[u8],
+        ocsp: Option<Vec<u8>>,
+    ) -> Result<Self, CertificateError> {
+        let chain = chain(certificate)?;
+        let key = match PrivateKeyDer::from_pem_slice(key) {
+            Ok(key) => key,
+            Err(pem::Error::NoItemsFound) => return Err(CertificateError::NoKey),
+            Err(error) => return Err(CertificateError::Pem(error.to_string())),
+        };
+        Self::new(chain, key, ocsp)
+    }
+
+    pub(super) fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        ocsp: Option<Vec<u8>>,
+    ) -> Result<Self, CertificateError> {
+        let first = chain.first().ok_or(CertificateError::NoCertificate)?;
+        let parsed = parsed(first)?;
+        let names = Arc::new(names(&parsed));
+        let valid = parsed.validity();
+        let valid = (
+            time(valid.not_before.timestamp()),
+            time(valid.not_after.timestamp()),
+        );
+        let key = provider::provider()
+            .key_provider
+            .load_private_key(key)
+            .map_err(|e| CertificateError::Key(e.to_string()))?;
+        let mut key = CertifiedKey::new(chain, key);
+        key.ocsp = ocsp;
+        match key.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+            Err(_) => return Err(CertificateError::Mismatch),
+        }
+        Ok(Self {
+            key: Arc::new(key),
+            names,
+            valid,
+        })
+    }
+
+    /// The names that it is for.
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
+    /// When it expires.
+    pub fn expires(&self) -> SystemTime {
+        self.valid.1
+    }
+
+    /// When it begins to be valid.
+    pub fn begins(&self) -> SystemTime {
+        self.valid.0
+    }
+}
+
+impl CertificateError {
+    /// Whether the file with the key is at fault.
+    pub fn is_of_key(&self) -> bool {
+        matches!(self, Self::NoKey | Self::Key(_) | Self::Mismatch)
+    }
+}
+
+/// The certificates in a PEM text; at least one.
+pub(super) fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+    let chain = chain.map_err(|error| CertificateError::Pem(error.to_string()))?;
+    for certificate in &chain {
+        parsed(certificate)?;
+    }
+    match chain.is_empty() {
+        true => Err(CertificateError::NoCertificate),
+        false => Ok(chain),
+    }
+}
+
+impl ClientCertificate {
+    /// As it was verified; `None` if it can't be read, which a verifier does not let pass.
+    pub(super) fn of(der: &CertificateDer<'_>) -> Option<Self> {
+        let parsed = parsed(der).ok()?;
+        let alternative = parsed.subject_alternative_name().ok().flatten();
+        let names = alternative.map(|names| names.value.general_names.iter());
+        let names = names.into_iter().flatten().filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(format!("DNS:{name}")),
+            GeneralName::URI(uri) => Some(format!("URI:{uri}")),
+            GeneralName::RFC822Name(email) => Some(format!("email:{email}")),
+            GeneralName::IPAddress(octets) => Some(format!("IP:{}", address(octets)?)),
+            _ => None,
+        });
+        Some(Self {
+            subject: parsed.subject().to_string().into(),
+            names: names.map(Into::into).collect(),
+            fingerprint: Sha256::digest(der).into(),
+        })
+    }
+}
+
+fn parsed<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CertificateError> {
+    match X509Certificate::from_der(der) {
+        Ok((_, parsed)) => Ok(parsed),
+        Err(error) => Err(CertificateError::Malformed(error.to_string())),
+    }
+}
+
+/// The names in the certificate; the common name only where there are no others, as browsers once
+/// did.
+fn names(certificate: &X509Certificate<'_>) -> Names {
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let Some(alternative) = alternative else {
+        let common = certificate.subject().iter_common_name();
+        let common = common.filter_map(|name| name.as_str().ok().map(str::to_owned));
+        return Names::new(common, Vec::new());
+    };
+    let all = &alternative.value.general_names;
+    let dns = all.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        _ => None,
+    });
+    let addresses = all.iter().filter_map(|name| match name {
+        GeneralName::IPAddress(octets) => address(octets),
+        _ => None,
+    });
+    Names::new(dns, addresses.collect())
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
+        .ok()
+}
+
+/// Seconds since 1970, or before.
+fn time(seconds: i64) -> SystemTime {
+    let since = Duration::from_secs(seconds.unsigned_abs());
+    let time = match seconds >= 0 {
+        true => SystemTime::UNIX_EPOCH.checked_add(since),
+        false => SystemTime::UNIX_EPOCH.checked_sub(since),
+    };
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}

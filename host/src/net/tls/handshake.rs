@@ -1,0 +1,155 @@
+//! Handshakes: from a socket to a session, as a server and as a client.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::pki_types::ServerName;
+use rustls::server::{Accepted, AcceptedAlert};
+use rustls::{ClientConfig, ClientConnection, Connection};
+
+use super::super::socket::Socket;
+use super::super::stream::Stream;
+use super::session::{Below, TlsStream};
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// The peer has left.
+    #[error("the peer has left in the middle of the handshake")]
+    Left,
+    /// The socket has failed.
+    #[error("the connection has failed: {0}")]
+    Socket(io::Error),
+    /// The two sides found nothing in common, or a side did not prove who it is. The peer was sent
+    /// an alert.
+    #[error("{0}")]
+    Tls(rustls::Error),
+    /// A session is not put into another.
+    #[error("the connection is encrypted already")]
+    Nested,
+}
+
+/// Reads what the client offers, before it is decided what it gets.
+pub(super) async fn hello(below: &Below) -> Result<Accepted, HandshakeError> {
+    let socket = below.socket();
+    // A client that says nothing costs no memory.
+    poll_fn(|cx| socket.poll_read_ready(cx))
+        .await
+        .map_err(HandshakeError::Socket)?;
+    let mut acceptor = rustls::server::Acceptor::default();
+    loop {
+        let n = poll_fn(|cx| match acceptor.read_tls(&mut In { socket, cx }) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            read => Poll::Ready(read),
+        })
+        .await?;
+        if n == 0 {
+            return Err(HandshakeError::Left);
+        }
+        match acceptor.accept() {
+            Ok(Some(accepted)) => return Ok(accepted),
+            Ok(None) => {}
+            Err(refused) => return Err(alert(socket, refused)),
+        }
+    }
+}
+
+/// Goes on as the server.
+pub(super) async fn serve(
+    below: Below,
+    accepted: Accepted,
+    config: Arc<rustls::ServerConfig>,
+) -> Result<TlsStream, HandshakeError> {
+    match accepted.into_connection(config) {
+        Ok(connection) => finish(below, Connection::Server(connection)).await,
+        Err(refused) => Err(alert(below.socket(), refused)),
+    }
+}
+
+/// Asks as a client.
+pub(super) async fn ask(
+    below: Below,
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> Result<TlsStream, HandshakeError> {
+    let connection = ClientConnection::new(config, name).map_err(HandshakeError::Tls)?;
+    finish(below, Connection::Client(connection)).await
+}
+
+async fn finish(below: Below, connection: Connection) -> Result<TlsStream, HandshakeError> {
+    let stream = TlsStream::new(below, connection);
+    let done = poll_fn(|cx| stream.poll_handshake(cx)).await;
+    if done.is_err() {
+        end(stream.socket());
+    }
+    done?;
+    Ok(stream)
+}
+
+/// Sends the reason, as far as the socket takes it.
+fn alert(socket: Socket<'_>, (error, mut alert): (rustls::Error, AcceptedAlert)) -> HandshakeError {
+    let _ = alert.write(&mut Try(socket));
+    end(socket);
+    HandshakeError::Tls(error)
+}
+
+/// Ends our side, and reads what has arrived: a close over unread bytes would cost the peer the
+/// reason.
+fn end(socket: Socket<'_>) {
+    let _ = socket.shutdown();
+    let _ = socket.read_now(&mut [0; 4096]);
+}
+
+impl Stream {
+    /// What may carry a session.
+    pub(super) fn into_below(self) -> Result<Below, HandshakeError> {
+        match self {
+            Self::Tcp(stream) => Ok(Below::Tcp(stream)),
+            Self::Unix(stream) => Ok(Below::Unix(stream)),
+            Self::Tls(_) => Err(HandshakeError::Nested),
+        }
+    }
+}
+
+impl From<io::Error> for HandshakeError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return Self::Left;
+        }
+        let tls = error.get_ref().and_then(|e| e.downcast_ref());
+        match tls.cloned() {
+            Some(tls) => Self::Tls(tls),
+            None => Self::Socket(error),
+        }
+    }
+}
+
+/// A socket that rustls reads.
+struct In<'a, 'b, 'c> {
+    socket: Socket<'a>,
+    cx: &'b mut Context<'c>,
+}
+
+impl Read for In<'_, '_, '_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self.socket.poll_read(self.cx, bytes) {
+            Poll::Ready(read) => read,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+/// A socket that is written to once.
+struct Try<'a>(Socket<'a>);
+
+impl Write for Try<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(&[IoSlice::new(bytes)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! TLS by rustls: what turns a socket into a session, and the certificates that a listener serves.
+//!
+//! [`Acceptor`] is the server's side, [`Connector`] the client's. A session is a
+//! [`super::Stream`] like every other. Certificates, keys of tickets and roots of trust are made on
+//! the control side and read here without a lock.
+
+mod acceptor;
+mod certificate;
+mod client;
+mod handshake;
+mod names;
+mod offer;
+mod provider;
+mod self_signed;
+pub(in crate::net) mod session;
+mod store;
+mod tickets;
+
+pub use acceptor::Acceptor;
+pub use certificate::{Certificate, CertificateError};
+pub use client::Connector;
+pub use handshake::HandshakeError;
+pub use names::Names;
+pub use offer::Offer;
+pub use self_signed::self_signed;
+pub use store::CertificateStore;
+pub use tickets::Tickets;
+
+#[cfg(test)]
+pub(super) mod tests;
