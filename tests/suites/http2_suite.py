@@ -12,10 +12,10 @@ from peers import Behind, running
 AT_ONCE = 4
 
 
-def over(tls):
+def over(listener):
     def run(context):
         with backend() as port, running(context.peer, context.folder, Behind(port)) as ports:
-            target = Target(ports.tls if tls else ports.h2c, tls, context.patience)
+            target = Target(getattr(ports, listener), listener == "tls", context.patience)
             with ThreadPoolExecutor(AT_ONCE) as pool:
                 return list(pool.map(lambda case: result(case, target), CASES))
 
@@ -32,6 +32,7 @@ def result(case, target):
 
 
 SUITES = [
-    Suite("http2-h2c", "http2", "h2spec's 147 cases, by prior knowledge", over(tls=False)),
-    Suite("http2-tls", "http2", "h2spec's 147 cases, over TLS with ALPN", over(tls=True)),
+    Suite("http2-h2c", "http2", "h2spec's 147 cases, by prior knowledge", over("h2c")),
+    Suite("http2-plain", "http2", "the same at a listener that speaks HTTP/1.1 as well", over("plain")),
+    Suite("http2-tls", "http2", "the same over TLS with ALPN", over("tls")),
 ]

@@ -1,6 +1,7 @@
 """Runs public conformance suites against a waypost binary. Started by tests/suites/run; see README.md."""
 
 import argparse
+import re
 import signal
 import sys
 import tempfile
@@ -13,10 +14,11 @@ from grpc_suite import SUITES as GRPC
 from http2_suite import SUITES as HTTP2
 from outcome import Suite, Unavailable
 from peers import REPOSITORY, peer_named
+from tls_suite import SUITES as TLS
 from websocket_suite import SUITES as WEBSOCKET
 
 HERE = Path(__file__).resolve().parent
-SUITES = [*HTTP2, *GRPC, *WEBSOCKET]
+SUITES = [*HTTP2, *GRPC, *WEBSOCKET, *TLS]
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,9 @@ def judged(suite, results, exceptions, options):
             passed += 1
             if options.cases:
                 print(f"passed   {name}")
-        elif result.case in exceptions:
+        elif reason := exception_for(result.case, exceptions):
             excepted += 1
-            print(f"excepted {name}\n    {result.why}\n    exception: {exceptions[result.case]}")
+            print(f"excepted {name}\n    {result.why}\n    exception: {reason}")
         else:
             unexpected += 1
             print("\n".join([f"FAILED   {name}", f"    {result.why}", *(f"    {line}" for line in result.details)]))
@@ -120,6 +122,14 @@ def judged(suite, results, exceptions, options):
     for case in stale:
         print(f"STALE    {case} is in exceptions.toml, and passed")
     return Score(suite, passed, excepted, unexpected, len(stale))
+
+
+def exception_for(case, exceptions):
+    """The reason of a key that is the name of the case, or matches it with `*`."""
+    for key, reason in exceptions.items():
+        if re.fullmatch(".*".join(re.escape(part) for part in key.split("*")), case, re.DOTALL):
+            return reason
+    return None
 
 
 def table(scores):
