@@ -10,6 +10,8 @@ BODY = b"abcdefghijklmnopqrstuvwxyz"
 class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
+    # A whole answer is one write: some clients want it as one record.
+    wbufsize = 65_536
 
     def answer(self):
         self.read_body()

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,27 +99,30 @@ def scored(suite, peer, exceptions, options):
         except Unavailable as failure:
             print(f"SKIPPED: {suite.name}: {failure}")
             return Score(suite, skipped=str(failure))
-        except (RuntimeError, OSError) as failure:
-            print(f"FAILED: {suite.name}: {failure}")
-            score = Score(suite, broken=str(failure).splitlines()[0])
+        # Whatever it is: the other suites are run, and the table says it.
+        except Exception as failure:  # noqa: BLE001
+            traceback.print_exc()
+            score = Score(suite, broken=(str(failure).splitlines() or [type(failure).__name__])[0])
     return replace(score, seconds=time.monotonic() - began)
 
 
 def judged(suite, results, exceptions, options):
     passed = excepted = unexpected = 0
+    stale = []
     for result in results:
         name = f"{result.case}: {result.title}" if result.title else result.case
         if not result.why:
             passed += 1
             if options.cases:
                 print(f"passed   {name}")
+            if result.case in exceptions:
+                stale.append(result.case)
         elif reason := exception_for(result.case, exceptions):
             excepted += 1
             print(f"excepted {name}\n    {result.why}\n    exception: {reason}")
         else:
             unexpected += 1
             print("\n".join([f"FAILED   {name}", f"    {result.why}", *(f"    {line}" for line in result.details)]))
-    stale = [result.case for result in results if not result.why and result.case in exceptions]
     for case in stale:
         print(f"STALE    {case} is in exceptions.toml, and passed")
     return Score(suite, passed, excepted, unexpected, len(stale))

@@ -17,7 +17,7 @@ def scanned(scanner):
 def fuzzed(context):
     fuzzer.checkout()
     with backend() as port, running(context.peer, context.folder, Behind(port), ["rsa"]) as ports:
-        return fuzzer.conversations(ports.tls)
+        yield from fuzzer.conversations(ports.tls)
 
 
 TESTSSL = {

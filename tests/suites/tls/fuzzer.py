@@ -8,6 +8,7 @@ from pathlib import Path
 
 from outcome import Result, Unavailable
 
+LAUNCH = Path(__file__).resolve().parent / "launch.py"
 # Of one script.
 PATIENCE = 240
 # What the conversations of TLS 1.2 use: the proxy has no suites without forward secrecy, and none with CBC.
@@ -115,9 +116,10 @@ SCRIPTS = [
 
 
 def conversations(port):
-    """The results of all scripts."""
+    """The results of all scripts, one by one."""
     folder = checkout()
-    return [result for script, flags in SCRIPTS for result in ran(folder, script, flags, port)]
+    for script, flags in SCRIPTS:
+        yield from ran(folder, script, flags, port)
 
 
 def checkout():
@@ -132,7 +134,7 @@ def checkout():
 
 
 def ran(folder, script, flags, port):
-    command = [sys.executable, f"scripts/test-{script}.py", "-h", "localhost", "-p", str(port), *flags]
+    command = [sys.executable, str(LAUNCH), f"scripts/test-{script}.py", "-h", "localhost", "-p", str(port), *flags]
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL,

@@ -41,6 +41,8 @@ def sslyze(context, port, authority):
     if not found.exists():
         raise RuntimeError(f"sslyze wrote nothing: {said[-500:]}")
     scans = json.loads(found.read_text())["server_scan_results"][0]["scan_result"]
+    if scans is None:
+        raise RuntimeError(f"sslyze scanned nothing: {said[-500:]}")
     results = [Result(name, finding(name, scan)) for name, scan in scans.items() if scan["status"] != "NOT_SCHEDULED"]
     # The comparison with Mozilla's configuration is only in what it prints.
     compliance = said.partition("COMPLIANCE AGAINST")[2]

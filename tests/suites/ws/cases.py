@@ -1,14 +1,14 @@
 """The cases: a client of the websockets package on one side of the proxy and its server on the other."""
 
 import hashlib
-import ssl
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from . import tls
 from .server import MOST, PATIENCE, body_of
 
 SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 1 << 20)
@@ -23,20 +23,16 @@ class Wrong(Exception):
 
 
 class Client:
-    def __init__(self, port, tls, server):
-        self.port, self.tls, self.server = port, tls, server
+    def __init__(self, port, over_tls, server):
+        self.port, self.tls, self.server = port, over_tls, server
 
     @contextmanager
     def connected(self, path, **more):
-        context = None
-        if self.tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            context.set_alpn_protocols(["http/1.1"])
-        url = f"{'wss' if self.tls else 'ws'}://localhost:{self.port}{path}"
-        options = {"compression": None, "max_size": MOST, "ping_interval": None, "proxy": None, "close_timeout": PATIENCE}
-        with connect(url, ssl=context, **{**options, **more}) as connection:
-            yield connection
+        options = {"compression": None, "max_size": MOST, "ping_interval": None, "proxy": None, "close_timeout": PATIENCE, **more}
+        with ExitStack() as stack:
+            if self.tls:
+                options["sock"] = stack.enter_context(tls.connected(self.port, PATIENCE))
+            yield stack.enter_context(connect(f"ws://localhost:{self.port}{path}", **options))
 
     def ended(self, name):
         """Close code and reason as the server saw them."""

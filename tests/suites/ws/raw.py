@@ -4,9 +4,9 @@ import base64
 import contextlib
 import hashlib
 import socket
-import ssl
 import threading
 
+from . import tls
 from .cases import Wrong, same
 from .server import PATIENCE, body_of
 
@@ -21,25 +21,23 @@ SWITCHED = (
 class Raw:
     """A listening backend, and the port of the proxy in front of it."""
 
-    def __init__(self, port, tls, listener):
-        self.port, self.tls, self.listener = port, tls, listener
+    def __init__(self, port, over_tls, listener):
+        self.port, self.tls, self.listener = port, over_tls, listener
 
     @contextlib.contextmanager
     def asked(self, behind=b"", fields=ASKED):
         """Sends the request and `behind` in one piece; gives the client's socket, the backend's, and what came to it."""
-        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as client:
-            if self.tls:
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-                context.set_alpn_protocols(["http/1.1"])
-                client = context.wrap_socket(client, server_hostname="localhost")
-            with client:
-                client.sendall(f"GET /raw HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode() + behind)
-                backend, _ = self.listener.accept()
-                with backend:
-                    backend.settimeout(PATIENCE)
-                    head = read_until(backend, b"\r\n\r\n")
-                    yield client, backend, head
+        open_one = tls.connected if self.tls else plain
+        with open_one(self.port, PATIENCE) as client:
+            client.sendall(f"GET /raw HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode() + behind)
+            backend, _ = self.listener.accept()
+            with backend:
+                backend.settimeout(PATIENCE)
+                yield client, backend, read_until(backend, b"\r\n\r\n")
+
+
+def plain(port, patience):
+    return socket.create_connection(("127.0.0.1", port), patience)
 
 
 def read_until(connection, end):
@@ -89,22 +87,17 @@ def any_bytes_both_ways(raw):
     up, down = body_of(8 << 20, "up"), body_of(8 << 20, "down")
     with raw.asked() as (client, backend, _):
         _, rest = switched(client, backend)
-        senders = [threading.Thread(target=sent, args=(client, up)), threading.Thread(target=sent, args=(backend, down))]
         got = {}
-        # One of TLS's sides can't be read and written by two threads at once everywhere: the upload goes first there.
-        if raw.tls:
-            reader = threading.Thread(target=lambda: got.update(up=read_exactly(backend, len(up))))
-            reader.start()
-            client.sendall(up)
-            reader.join(PATIENCE)
-            senders = senders[1:]
-        for sender in senders:
-            sender.start()
-        if not raw.tls:
-            reader = threading.Thread(target=lambda: got.update(up=read_exactly(backend, len(up))))
-            reader.start()
+        threads = [
+            threading.Thread(target=sent, args=(client, up)),
+            threading.Thread(target=sent, args=(backend, down)),
+            threading.Thread(target=lambda: got.update(up=read_exactly(backend, len(up)))),
+        ]
+        for thread in threads:
+            thread.start()
         got["down"] = rest + read_exactly(client, len(down) - len(rest))
-        reader.join(PATIENCE)
+        for thread in threads:
+            thread.join(PATIENCE)
         same("up", got.get("up", b""), up)
         same("down", got["down"], down)
 
