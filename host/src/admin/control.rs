@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
+use super::certificates::CertificateStatus;
 use crate::policy::Stickiness;
 use crate::rollout::{Event, GenerationEntry, State, TrialReport};
 use crate::stats::Stats;
@@ -20,6 +21,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// The policies that run, in any order.
     fn policies(&self) -> Vec<PolicyStatus>;
+
+    /// The certificates of the listeners.
+    fn certificates(&self) -> Vec<CertificateStatus>;
 
     /// One policy with its generations, its history and its trial.
     fn policy(&self, name: &str) -> Option<PolicyDetails>;

@@ -110,6 +110,7 @@ fn with_view(shared: &Shared, page: impl FnOnce(&StatsView<'_>) -> Reply) -> Rep
     page(&StatsView {
         stats: shared.control.stats(),
         policies: &shared.control.policies(),
+        certificates: &shared.control.certificates(),
     })
 }
 

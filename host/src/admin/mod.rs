@@ -8,6 +8,7 @@
 //! made on a worker. This room loads no policy and decides nothing about a request.
 
 mod accept;
+mod certificates;
 mod connection;
 mod control;
 mod crowd;
@@ -30,6 +31,7 @@ mod shared;
 mod tests;
 mod uploads;
 
+pub use certificates::CertificateStatus;
 pub use control::{
     Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails, PolicyStatus,
     Readiness,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use super::certificates::ListenerCertificates;
 use super::policies;
 use crate::config::{Config, OnFailure, Policy, Pool, Sources};
 use crate::ground;
@@ -35,6 +36,7 @@ pub(super) async fn check(sources: Sources) -> Result<ExitCode> {
     let engine = check.engine()?;
     check.policies(engine, topologies).await?;
     check.state_dir()?;
+    check.certificates()?;
     say!("{}", summary(&check.config))?;
     match check.errors {
         0 => {
@@ -118,6 +120,31 @@ impl Check {
         for (policy, loaded) in self.config.policies.iter().zip(loaded) {
             self.errors += usize::from(loaded.is_err());
             report(policy, loaded)?;
+        }
+        Ok(())
+    }
+
+    fn certificates(&mut self) -> Result<()> {
+        match ListenerCertificates::load(&self.config) {
+            Ok(certificates) => {
+                for status in certificates.status() {
+                    say!(
+                        "certificate of listener {}: ok, for {}, until {}",
+                        status.listener,
+                        status.names.join(", "),
+                        humantime::format_rfc3339_seconds(status.expires)
+                    )?;
+                }
+                for note in certificates.notes() {
+                    say!("warning: {note}")?;
+                }
+            }
+            Err(problems) => {
+                self.errors += problems.len();
+                for problem in problems {
+                    say!("error: {problem}")?;
+                }
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::proxy::MOST_TURNED_AWAY;
 /// Descriptors that the process needs apart from connections: logs, listeners, components, the
 /// compiling process, a cache.
 const OWN: u64 = 40;
-/// The same per worker: its listener, its clock, its wake-ups.
+/// The same per worker: a listener, its clock, its wake-ups. Each further listener is one more.
 const OWN_OF_WORKER: u64 = 8;
 /// With fewer client connections the process does not start: one idle client could hold all of
 /// them.
@@ -25,15 +25,15 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Divides this number of descriptors.
+    /// Divides this number of descriptors, of which each worker needs one for each listener.
     ///
     /// # Errors
     /// A sentence if there are too few to serve clients.
-    pub(super) fn of(limit: u64, workers: usize) -> Result<Self, String> {
-        let workers = workers.max(1) as u64;
+    pub(super) fn of(limit: u64, workers: usize, listeners: usize) -> Result<Self, String> {
+        let (workers, further) = (workers.max(1) as u64, listeners.saturating_sub(1) as u64);
         let turned_away = (MOST_TURNED_AWAY as u64).min(limit / 8 / workers).max(1);
         let admin = (MOST_OF_ADMIN as u64).min(limit / 8).max(4);
-        let own = OWN + admin + workers * (OWN_OF_WORKER + turned_away);
+        let own = OWN + admin + workers * (OWN_OF_WORKER + further + turned_away);
         let connections = limit.saturating_sub(own) / 2;
         if connections < LEAST_CONNECTIONS {
             return Err(format!(
@@ -55,13 +55,13 @@ impl Shares {
     /// # Errors
     ///
     /// Those of [`Self::of`].
-    pub(super) fn claim(workers: usize) -> Result<Self, String> {
+    pub(super) fn claim(workers: usize, listeners: usize) -> Result<Self, String> {
         let all = Self {
             connections: usize::MAX,
             turned_away: MOST_TURNED_AWAY,
             admin: MOST_OF_ADMIN,
         };
-        raise_limit().map_or(Ok(all), |limit| Self::of(limit, workers))
+        raise_limit().map_or(Ok(all), |limit| Self::of(limit, workers, listeners))
     }
 
     /// Lowers the limits to the number of descriptors; one client gets a part of them. Returns a
@@ -120,18 +120,18 @@ mod tests {
     #[test]
     fn the_shares_never_exceed_the_limit() {
         for limit in [0, 3, 40, 64, 128, 256, 1_024, 20_000, 1 << 20] {
-            for workers in [1, 2, 8, 64] {
+            for (workers, listeners) in [(1, 1), (2, 4), (8, 2), (64, 1)] {
                 let Ok(Shares {
                     connections,
                     turned_away,
                     admin,
-                }) = Shares::of(limit, workers)
+                }) = Shares::of(limit, workers, listeners)
                 else {
                     assert!(limit < 512 || workers > 8, "{limit} {workers}");
                     continue;
                 };
                 let all = 2 * connections
-                    + workers * (turned_away + OWN_OF_WORKER as usize)
+                    + workers * (turned_away + OWN_OF_WORKER as usize + listeners - 1)
                     + admin
                     + OWN as usize;
                 assert!(
@@ -145,8 +145,8 @@ mod tests {
                 );
             }
         }
-        assert_eq!(Shares::of(1_024, 2).unwrap().connections, 356);
-        let few = Shares::of(64, 2).unwrap_err();
+        assert_eq!(Shares::of(1_024, 2, 1).unwrap().connections, 356);
+        let few = Shares::of(64, 2, 1).unwrap_err();
         assert!(
             few.contains("64 files") && few.contains("`ulimit -n`"),
             "{few}"

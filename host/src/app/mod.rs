@@ -8,6 +8,7 @@
 mod ask;
 #[cfg(feature = "authoring")]
 mod begin;
+mod certificates;
 mod check;
 mod commands;
 pub mod control;

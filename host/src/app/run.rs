@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
+use super::certificates::ListenerCertificates;
 use super::control::{ControlPlane, Process};
 use super::data_plane::End;
 use super::descriptors::Shares;
@@ -16,11 +17,11 @@ use super::signals::Signals;
 use super::watchdog::Watchdog;
 use super::workers::start_workers;
 use crate::admin::Readiness;
-use crate::config::{Config, ListenAddress};
+use crate::config::{Config, ListenAddress, Listener};
 use crate::ground;
 use crate::observe::access_log::LogWriter;
 use crate::policy::{Engine, EngineOptions, PolicyError};
-use crate::proxy::Admission;
+use crate::proxy::{Admission, Entry};
 use crate::recording::RecordWriter;
 use crate::rollout::StateDir;
 use crate::stats::Stats;
@@ -47,14 +48,12 @@ pub(super) async fn run(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let shares = Shares::claim(config.workers).map_err(anyhow::Error::msg)?;
-    if let Some(lowered) = shares.lower(&mut config.limits) {
-        tracing::warn!("{lowered}");
-    }
+    let shares = shares(&mut config)?;
     ground::fault_point("start");
     let config = Arc::new(config);
     let stats = Stats::new(config.workers);
     let control = load(&config, &stats, shares).await?;
+    let entries = entries(&config.listeners, control.listener_certificates());
     let mut intake = Intake::open(&config.listeners, config.workers, KERNEL_SPREADS)?;
     let (log, records) = open_logs(&config, &stats)?;
     let (stop, stopping) = watch::channel(false);
@@ -66,7 +65,7 @@ pub(super) async fn run(
     let mut ends = start_workers(
         &config,
         &control,
-        intake,
+        (intake, entries),
         (&log, recorder),
         &admission,
         &stopping,
@@ -97,6 +96,24 @@ pub(super) async fn run(
     }
     .run_to_the_end()
     .await
+}
+
+/// Divides the descriptors of the process, and lowers the limits to what there is.
+fn shares(config: &mut Config) -> Result<Shares> {
+    let shares = Shares::claim(config.workers, config.listeners.len());
+    let shares = shares.map_err(anyhow::Error::msg)?;
+    if let Some(lowered) = shares.lower(&mut config.limits) {
+        tracing::warn!("{lowered}");
+    }
+    Ok(shares)
+}
+
+/// What listeners do with their connections.
+fn entries(listeners: &[Listener], certificates: &ListenerCertificates) -> Vec<Entry> {
+    let numbered = listeners.iter().enumerate();
+    numbered
+        .map(|(number, listener)| Entry::new(listener, certificates.acceptor(number)))
+        .collect()
 }
 
 impl Reachable {
@@ -167,12 +184,16 @@ async fn load(config: &Arc<Config>, stats: &Stats, shares: Shares) -> Result<Arc
                 .with_context(|| format!("`state-dir` {} can't be used", folder.display()))?,
         ),
     };
+    let certificates = ListenerCertificates::load(config)
+        .map_err(|problems| anyhow::Error::msg(problems.join("\n")))?;
+    certificates.log_notes();
     let process = Process {
         engine,
         stats: stats.clone(),
         registry,
         shares,
         state_dir,
+        certificates: Arc::new(certificates),
     };
     let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
     let control = Arc::new(control);

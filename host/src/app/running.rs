@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::certificates::watch as watch_certificates;
 use super::control::{AdminControl, ControlPlane};
 use super::data_plane::End;
 use super::intake;
@@ -55,6 +56,8 @@ impl Running {
             })
             .await;
         });
+        let certificates = Arc::clone(self.control.listener_certificates());
+        let watching_certificates = tokio::spawn(watch_certificates(certificates));
         if ground::caught(self.serve()).await.is_err() {
             self.failure = Some("the control side has failed".to_owned());
         }
@@ -67,6 +70,7 @@ impl Running {
                 .map_or(Readiness::Draining, Readiness::Failed),
         );
         watching.abort();
+        watching_certificates.abort();
         // Before the listeners close: another process may listen on the path from now on.
         self.socket_files.clear();
         self.signals.stop_begins();

@@ -15,11 +15,11 @@ use crate::policy::{MAX_COMPONENT, digest};
 
 /// How often files are checked. Polling beats notifications: it works with network file systems,
 /// mounted volumes and switched links, which is how files change in clusters.
-const LOOK: Duration = Duration::from_millis(500);
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 
-/// Distinguishes versions of a file without reading it.
+/// Distinguishes versions of a file without reading it. Links are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fingerprint {
+pub(super) struct Fingerprint {
     modified: Option<SystemTime>,
     length: u64,
     #[cfg(unix)]
@@ -133,7 +133,7 @@ async fn read(path: &Path) -> Result<Vec<u8>, String> {
     read.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
-async fn fingerprint(path: &Path) -> Option<Fingerprint> {
+pub(super) async fn fingerprint(path: &Path) -> Option<Fingerprint> {
     let metadata = tokio::fs::metadata(path).await.ok()?;
     Some(Fingerprint {
         modified: metadata.modified().ok(),

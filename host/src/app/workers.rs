@@ -20,13 +20,12 @@ use crate::recording::Recorder;
 pub(super) fn start_workers(
     config: &Arc<Config>,
     control: &Arc<ControlPlane>,
-    intake: Intake,
+    (intake, entries): (Intake, Vec<Entry>),
     (log, recorder): (&LogWriter, Option<Recorder>),
     admission: &Arc<Admission>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<mpsc::UnboundedReceiver<End>> {
     let shared = shared(control, recorder);
-    let entries: Vec<Entry> = config.listeners.iter().map(Entry::new).collect();
     let (ended, ends) = mpsc::unbounded_channel();
     let mut hands = Vec::with_capacity(config.workers);
     for (index, listeners) in intake.by_worker.into_iter().enumerate() {
@@ -68,6 +67,7 @@ fn shared(control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Shared {
         let view = StatsView {
             stats: control.stats(),
             policies: &control.policies(),
+            certificates: &control.certificates(),
         };
         admin::stats_page(&view, accept)
     };

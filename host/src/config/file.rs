@@ -89,7 +89,9 @@ pub(super) fn read(
         policies: named(&mut root, "policies", findings, |name, node, f| {
             sections::policy(name, node, base, f)
         }),
-        pools: named(&mut root, "pools", findings, pools::pool),
+        pools: named(&mut root, "pools", findings, |name, node, f| {
+            pools::pool(name, node, base, f)
+        }),
         routes: routes(&mut root, findings),
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),
@@ -176,7 +178,7 @@ pub(super) fn admin_listen(written: &str) -> Result<Option<SocketAddr>, String> 
 
 fn host_entry(name: &str, node: Node, findings: &mut Findings) -> Option<HostEntry> {
     let place = node.place.clone();
-    let backends = pools::backends(node, findings);
+    let backends = pools::backends(node, None, findings);
     let pattern = findings.accept(&place, host::parse_pattern(name))?;
     Some(HostEntry {
         host: At::new(pattern, place),

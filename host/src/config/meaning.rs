@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Listener, TrustedPeers};
 
-use super::H2Limits;
+use super::{H2Limits, PoolProtocol, PoolTls};
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -188,6 +188,8 @@ pub struct Pool {
     pub name: String,
     /// At least one.
     pub backends: Vec<Backend>,
+    /// `protocol`: what its backends speak. Default HTTP/1.1.
+    pub protocol: PoolProtocol,
     /// Attempts at one request in all. Default 5.
     pub attempts: u32,
     /// Idle connections kept per worker and backend. Default 64.
@@ -212,13 +214,18 @@ pub struct Pool {
     pub max_failures: u32,
     /// For how long it is ejected. Default 10 s.
     pub fail_timeout: Duration,
+    /// `ping-interval`: a connection of HTTP/2 that is in use and silent for so long is asked
+    /// whether it is alive. Default 30 s; 0 = never.
+    pub ping_interval: Duration,
 }
 
 /// One entry of `backends`, not yet resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backend {
-    /// `host:port` or `ip:port`; the port is there even if it was left out (80).
+    /// `host:port` or `ip:port`; the port is there even if it was left out (80, with TLS 443).
     pub address: String,
+    /// How it is reached with TLS, if it is: the pool's `tls`, or what `https://` stands for.
+    pub tls: Option<PoolTls>,
     /// Default 1; 0 for a backend that takes no requests.
     pub weight: u32,
     /// Free labels, in order.

@@ -14,7 +14,9 @@ mod h2_limits;
 mod host;
 mod listeners;
 mod meaning;
+mod pool_tls;
 mod pools;
+mod reach;
 mod record;
 mod resolve;
 mod sections;
@@ -34,6 +36,7 @@ pub use listeners::{
     Protocols, TlsVersion,
 };
 pub use meaning::*;
+pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, Overrides, Sources};
 pub use trusted::TrustedPeers;

@@ -1,18 +1,28 @@
 //! A pool and its backends.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::sections::{MAX_TIMEOUT, duration};
-use super::{Backend, Pool, values};
-use crate::document::{Findings, Node, Section};
+use super::values::BackendAddress;
+use super::{Backend, Pool, PoolProtocol, PoolTls, pool_tls, values};
+use crate::document::{At, Findings, Node, Section};
 
 /// Sums of weights stay far below what a policy can count.
 const MAX_WEIGHT: u32 = 65_535;
 
 /// `[pools.NAME]`
-pub(super) fn pool(name: &str, mut section: Section, findings: &mut Findings) -> Option<Pool> {
+pub(super) fn pool(
+    name: &str,
+    mut section: Section,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<Pool> {
+    let tls = section.take("tls");
+    let tls = tls.and_then(|node| pool_tls::tls(node, base, findings));
+    let protocol = pool_tls::protocol(&mut section, findings);
     let backends = match section.take("backends") {
-        Some(node) => backends(node, findings),
+        Some(node) => backends(node, tls.as_ref().map(|tls| &tls.value), findings),
         None => {
             findings.error(
                 &section.place,
@@ -22,6 +32,23 @@ pub(super) fn pool(name: &str, mut section: Section, findings: &mut Findings) ->
         }
     };
     let mut pool = default_pool(name, backends);
+    numbers(&mut pool, &mut section, findings);
+    times(&mut pool, &mut section, findings);
+    section.finish(findings);
+    if let Some(protocol) = protocol {
+        pool_tls::check_protocol(
+            &protocol,
+            &pool.backends,
+            pool.max_connections > 0,
+            findings,
+        );
+        pool.protocol = protocol.value;
+    }
+    // Without backends an error was noted.
+    (!pool.backends.is_empty()).then_some(pool)
+}
+
+fn numbers(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {
     let mut number = |key, range| {
         section
             .take(key)
@@ -34,6 +61,13 @@ pub(super) fn pool(name: &str, mut section: Section, findings: &mut Findings) ->
         number("max-connections", 0..=1_000_000).map_or(pool.max_connections, |n| n as usize);
     pool.queue = number("queue", 0..=1_000_000).map_or(pool.queue, |n| n as usize);
     pool.max_failures = number("max-failures", 0..=1_000_000).unwrap_or(pool.max_failures);
+    let rate = section
+        .take("slow-client-rate")
+        .and_then(|n| n.size(findings, 1..=1 << 30));
+    pool.slow_client_rate = rate.map_or(pool.slow_client_rate, |n| n.value);
+}
+
+fn times(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {
     let least = Duration::from_millis(1);
     let mut time = |key, least| {
         section
@@ -44,13 +78,7 @@ pub(super) fn pool(name: &str, mut section: Section, findings: &mut Findings) ->
     pool.body_wait = time("body-wait", Duration::ZERO).unwrap_or(pool.body_wait);
     pool.fail_timeout = time("fail-timeout", least).unwrap_or(pool.fail_timeout);
     pool.slow_client = time("slow-client", Duration::ZERO).unwrap_or(pool.slow_client);
-    let rate = section
-        .take("slow-client-rate")
-        .and_then(|n| n.size(findings, 1..=1 << 30));
-    pool.slow_client_rate = rate.map_or(pool.slow_client_rate, |n| n.value);
-    section.finish(findings);
-    // Without backends an error was noted.
-    (!pool.backends.is_empty()).then_some(pool)
+    pool.ping_interval = time("ping-interval", Duration::ZERO).unwrap_or(pool.ping_interval);
 }
 
 /// A pool with all defaults but its backends.
@@ -58,6 +86,7 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
     Pool {
         name: name.to_owned(),
         backends,
+        protocol: PoolProtocol::Http11,
         attempts: 5,
         max_idle: 64,
         max_connections: 0,
@@ -68,11 +97,13 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
         slow_client_rate: 16 * 1024,
         max_failures: 3,
         fail_timeout: Duration::from_secs(10),
+        ping_interval: Duration::from_secs(30),
     }
 }
 
-/// Addresses, or tables with an address each. One alone counts as a list.
-pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
+/// Addresses, or tables with an address each. One alone counts as a list. `tls` is that of the
+/// pool.
+pub(super) fn backends(node: Node, tls: Option<&PoolTls>, findings: &mut Findings) -> Vec<Backend> {
     let place = node.place.clone();
     let nodes = node.one_or_many();
     if nodes.is_empty() {
@@ -84,7 +115,7 @@ pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
     let mut backends: Vec<Backend> = Vec::with_capacity(nodes.len());
     for node in nodes {
         let place = node.place.clone();
-        let Some(backend) = backend(node, findings) else {
+        let Some(backend) = backend(node, tls, findings) else {
             continue;
         };
         if backends.iter().any(|b| b.address == backend.address) {
@@ -107,14 +138,11 @@ pub(super) fn backends(node: Node, findings: &mut Findings) -> Vec<Backend> {
     backends
 }
 
-fn backend(node: Node, findings: &mut Findings) -> Option<Backend> {
+fn backend(node: Node, tls: Option<&PoolTls>, findings: &mut Findings) -> Option<Backend> {
+    let read = |written: &str| values::backend(written, tls.is_some());
     if !node.is_table() {
-        let address = node.parsed(findings, values::parse_backend)?;
-        return Some(Backend {
-            address: address.value,
-            weight: 1,
-            labels: Vec::new(),
-        });
+        let address = node.parsed(findings, read)?;
+        return Some(Backend::at(address.value, tls));
     }
     let mut section = node.section(findings)?;
     let address = section.take("address");
@@ -124,7 +152,7 @@ fn backend(node: Node, findings: &mut Findings) -> Option<Backend> {
             "has no `address`; write for example { address = \"10.0.0.1:80\", weight = 2 }",
         );
     }
-    let address = address.and_then(|n| n.parsed(findings, values::parse_backend));
+    let address: Option<At<BackendAddress>> = address.and_then(|n| n.parsed(findings, read));
     let weight = section
         .take("weight")
         .and_then(|n| n.integer(findings, 0..=MAX_WEIGHT));
@@ -135,8 +163,23 @@ fn backend(node: Node, findings: &mut Findings) -> Option<Backend> {
         .collect();
     section.finish(findings);
     Some(Backend {
-        address: address?.value,
         weight: weight.map_or(1, |w| w.value),
         labels,
+        ..Backend::at(address?.value, tls)
     })
+}
+
+impl Backend {
+    /// One of weight 1 without labels, in a pool with this `tls`.
+    pub(super) fn at(address: BackendAddress, tls: Option<&PoolTls>) -> Self {
+        Self {
+            tls: match address.tls {
+                true => Some(tls.cloned().unwrap_or_default()),
+                false => None,
+            },
+            address: address.text,
+            weight: 1,
+            labels: Vec::new(),
+        }
+    }
 }

@@ -233,14 +233,8 @@ fn host_entry(text: &str, place: &Place, findings: &mut Findings) -> Option<Host
     }
     let addresses = addresses
         .into_iter()
-        .filter_map(|a| findings.accept(place, values::parse_backend(a)));
-    let backends = addresses
-        .map(|address| Backend {
-            address,
-            weight: 1,
-            labels: Vec::new(),
-        })
-        .collect();
+        .filter_map(|a| findings.accept(place, values::backend(a, false)));
+    let backends = addresses.map(|a| Backend::at(a, None)).collect();
     Some(HostEntry {
         host: At::new(pattern?, place.clone()),
         backends,

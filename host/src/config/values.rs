@@ -13,6 +13,8 @@ use crate::message::path;
 
 /// The default port of a backend.
 const DEFAULT_BACKEND_PORT: u16 = 80;
+/// The same with TLS.
+const DEFAULT_TLS_PORT: u16 = 443;
 /// Names appear in URLs, logs and metrics.
 const MAX_NAME_LEN: usize = 64;
 
@@ -56,9 +58,68 @@ pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
     )
 }
 
+/// Where a backend is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BackendAddress {
+    /// `host:port`.
+    pub text: String,
+    /// Whether it is reached with TLS.
+    pub tls: bool,
+}
+
+/// A backend's address as [`parse_backend`] reads it, or with `https://` before it. `tls` if its
+/// pool has it anyway.
+pub(super) fn backend(written: &str, tls: bool) -> Result<BackendAddress, String> {
+    let text = written.trim();
+    let secure = text
+        .split_at_checked("https://".len())
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("https://"));
+    let Some((_, authority)) = secure else {
+        let text = address(written, default_port(tls))?;
+        return Ok(BackendAddress { text, tls });
+    };
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    if authority.contains(['/', '?', '#', '@']) {
+        return Err(format!(
+            "{written:?} is more than an address; write only https://HOST or https://HOST:PORT, \
+             since requests bring their own paths"
+        ));
+    }
+    let text = address(authority, DEFAULT_TLS_PORT)?;
+    Ok(BackendAddress { text, tls: true })
+}
+
+fn default_port(tls: bool) -> u16 {
+    match tls {
+        true => DEFAULT_TLS_PORT,
+        false => DEFAULT_BACKEND_PORT,
+    }
+}
+
+/// The name that a backend's certificate must have: a host name or an IP address, without a port.
+pub(super) fn server_name(written: &str) -> Result<String, String> {
+    let text = written.trim();
+    if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let ok = !name.is_empty() && name.len() <= 253 && name.split('.').all(is_label);
+    match ok {
+        true => Ok(name.to_ascii_lowercase()),
+        false => Err(format!(
+            "{written:?} is not a host name or an IP address; write for example \
+             \"api.example.com\", without a port"
+        )),
+    }
+}
+
 /// A backend's address: `host`, `host:port`, `ip`, `ip:port`, `v6` or `[v6]:port`, as `host:port`
 /// with the default port filled in.
 pub fn parse_backend(written: &str) -> Result<String, String> {
+    address(written, DEFAULT_BACKEND_PORT)
+}
+
+fn address(written: &str, default_port: u16) -> Result<String, String> {
     let text = written.trim();
     if let Some((scheme, rest)) = text.split_once("://") {
         let authority = rest.split('/').next().unwrap_or_default();
@@ -66,20 +127,20 @@ pub fn parse_backend(written: &str) -> Result<String, String> {
             format!("{written:?} is a URL; write only the address: \"{authority}\"")
         } else {
             format!(
-                "{written:?} is a URL; backends are reached by plain HTTP, so write only \
-                 HOST:PORT, such as \"10.0.0.1:80\""
+                "{written:?} is a URL of a scheme that is not spoken here; write HOST:PORT, such \
+                 as \"10.0.0.1:80\""
             )
         });
     }
     if let Ok(address) = text.parse::<Ipv6Addr>() {
-        return Ok(format!("[{address}]:{DEFAULT_BACKEND_PORT}"));
+        return Ok(format!("[{address}]:{default_port}"));
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (text, None),
     };
     let port = match port.map(str::parse::<u16>) {
-        None => DEFAULT_BACKEND_PORT,
+        None => default_port,
         Some(Ok(port)) if port > 0 => port,
         Some(_) => {
             return Err(format!(

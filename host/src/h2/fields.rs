@@ -24,12 +24,20 @@ pub fn trailers(trailers: &Fields) -> HeaderMap {
 
 /// Appends all fields. Their values share one piece of memory.
 pub(super) fn append_all(map: &mut HeaderMap, fields: &Fields) {
+    append_some(map, fields, |_| true);
+}
+
+/// Appends the fields whose names fit.
+pub(super) fn append_some(map: &mut HeaderMap, fields: &Fields, fits: impl Fn(&[u8]) -> bool) {
     let length = fields.iter().map(|(_, value)| value.len()).sum();
     let mut values = BytesMut::with_capacity(length);
     fields.iter().for_each(|(_, v)| values.extend_from_slice(v));
     let mut values = values.freeze();
     for (name, value) in fields.iter() {
-        append(map, name, values.split_to(value.len()));
+        let value = values.split_to(value.len());
+        if fits(name) {
+            append(map, name, value);
+        }
     }
 }
 

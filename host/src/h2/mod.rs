@@ -5,10 +5,12 @@
 //! writes with it. Never does I/O, never waits, never knows a route, a policy, a configuration or
 //! the client's address.
 
+mod backend;
 mod fields;
 mod request;
 mod response;
 
+pub use backend::{RequestExtras, ResponseFacts, is_bodiless, read_response, request};
 pub use fields::{read_trailers, trailers};
 pub use request::{Arrived, read_request};
 pub use response::{ResponseExtras, answer, interim, response};

@@ -27,6 +27,15 @@ impl Version {
         }
     }
 
+    /// The version as a person reads it: `HTTP/1.1`, `HTTP/2`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
+
     /// Its place among [`Version::ALL`].
     pub fn place(self) -> usize {
         self as usize

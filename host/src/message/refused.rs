@@ -53,6 +53,8 @@ pub enum Malformed {
     Chunk,
     #[error("the status line is not `HTTP/1.1 NNN reason`")]
     StatusLine,
+    #[error("a stream breaks the rules of HTTP/2")]
+    Stream,
     #[error("interim responses come faster than 30 a second for long, or are too large")]
     Interim,
     #[error("Max-Forwards is not one plain decimal number")]

@@ -55,17 +55,15 @@ pub struct ClientCertificate {
 
 impl TlsFacts {
     /// Whether a request for this host, written without a port, may come over the connection: the
-    /// client asked for it, or the certificate is for it as well.
+    /// client asked for no name or for this one, or the certificate is for it as well.
     pub fn covers(&self, host: &str) -> bool {
-        let asked = self.server_name.as_deref();
-        asked.is_some_and(|name| {
-            host.strip_suffix('.')
-                .unwrap_or(host)
-                .eq_ignore_ascii_case(name)
-        }) || self
-            .certificate
-            .as_ref()
-            .is_none_or(|names| names.covers(host))
+        self.server_name
+            .as_deref()
+            .is_none_or(|name| host.eq_ignore_ascii_case(name))
+            || self
+                .certificate
+                .as_ref()
+                .is_none_or(|names| names.covers(host))
     }
 }
 

@@ -10,6 +10,7 @@ mod buffer;
 mod info;
 mod listen;
 mod moved;
+pub mod proxy_protocol;
 mod socket;
 mod stream;
 mod timed;

@@ -33,6 +33,9 @@ struct Line<'a> {
     time: String,
     /// The client's address.
     client: &'a str,
+    /// The version of HTTP; nothing if the head could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
     /// The request method; empty if the head could not be read.
     method: &'a str,
     /// The host asked for.
@@ -209,6 +212,7 @@ impl AccessLog {
         let line = Line {
             time: ground::stamp(outcome.took),
             client,
+            protocol: method.map(|head| head.version.as_str()),
             method: method.map_or("", |head| head.method.as_str()),
             host: head.map_or("", |head| &head.host),
             target: head.map_or("", |head| &head.target),

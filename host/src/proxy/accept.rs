@@ -1,17 +1,18 @@
 //! Taking connections in, within the limits.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 
+use super::admission::{Admission, Admitted};
+use super::arrival::Arrival;
 use super::connection::Connection;
 use super::entry::Entry;
 use super::h2;
@@ -20,7 +21,6 @@ use super::refusal::Refusal;
 use super::reply::{self, ReplyTo};
 use super::serve::Served;
 use super::worker::Worker;
-use crate::config::Limits;
 use crate::ground;
 use crate::message::Version;
 use crate::net::{self, ConnectionInfo, Listener, Stream};
@@ -33,83 +33,6 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
 /// How long a client that was turned away may take to send its request.
 const TURNED_AWAY: Duration = Duration::from_secs(2);
-
-/// Counts client connections over all workers. Locked once when a connection comes and once when it
-/// goes.
-#[derive(Debug)]
-pub struct Admission {
-    /// Of a worker.
-    turned_away: usize,
-    open: Mutex<Open>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    all: usize,
-    by_client: HashMap<IpAddr, usize>,
-}
-
-/// A connection that was let in; counts as open until it is dropped.
-#[derive(Debug)]
-struct Admitted {
-    admission: Arc<Admission>,
-    /// If connections of one client were limited when it came.
-    client: Option<IpAddr>,
-}
-
-impl Admission {
-    /// For all workers together; of those that are turned away a worker has so many at a time.
-    pub fn new(turned_away: usize) -> Self {
-        Self {
-            turned_away,
-            open: Mutex::default(),
-        }
-    }
-
-    fn admit(
-        self: &Arc<Self>,
-        info: &ConnectionInfo,
-        limits: &Limits,
-    ) -> Result<Admitted, Refusal> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if limits.connections > 0 && open.all >= limits.connections {
-            return Err(Refusal::TooManyConnections);
-        }
-        // Clients of a Unix socket can't be told apart; the socket's mode limits them.
-        let is_limited = limits.connections_per_client > 0 && !info.is_without_address();
-        if is_limited {
-            let count = open.by_client.entry(info.peer.ip()).or_default();
-            if *count >= limits.connections_per_client {
-                return Err(Refusal::TooManyOfClient);
-            }
-            *count += 1;
-        }
-        open.all += 1;
-        Ok(Admitted {
-            admission: Arc::clone(self),
-            client: is_limited.then_some(info.peer.ip()),
-        })
-    }
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        let mut open = self
-            .admission
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        open.all -= 1;
-        if let Some(client) = self.client
-            && let Some(count) = open.by_client.get_mut(&client)
-        {
-            *count -= 1;
-            if *count == 0 {
-                open.by_client.remove(&client);
-            }
-        }
-    }
-}
 
 /// A connection from an acceptor, and the number of the listener that it came by.
 pub type Handed = (usize, std::net::TcpStream, SocketAddr);
@@ -181,14 +104,23 @@ fn take(
         Ok(admitted) => admitted,
         Err(refusal) => {
             worker.shard.connections_refused.increment();
-            turn_away(worker, stream, &info, &refusal, admission.turned_away);
+            // Plain text would be nothing to a client that begins a handshake.
+            if entry.tls.is_none() {
+                turn_away(worker, stream, &info, &refusal, admission.turned_away);
+            }
             return;
         }
     };
     worker.shard.connections.increment();
     let open = OpenConnection::new(Arc::clone(&worker.shard), admitted);
     if !entry.begins_at_once() {
-        // TLS is not served yet.
+        let arrival = Arrival {
+            worker: Rc::clone(worker),
+            entry: Rc::clone(entry),
+            stream,
+            info,
+        };
+        begin(arrival, open, Arc::clone(admission));
         return;
     }
     // Made here and served in place: a future that is handed it would keep room for it twice.
@@ -205,10 +137,40 @@ fn take(
     });
 }
 
+/// Serves a connection that has to show something before its first request.
+fn begin(arrival: Arrival, mut open: OpenConnection, admission: Arc<Admission>) {
+    // In a box, so that its room is free again once a request may come.
+    let begun = async move {
+        let begun = arrival.begin(&mut open.admitted, &admission).await;
+        (begun, open)
+    };
+    let begun = Box::pin(begun);
+    spawn_local(async move {
+        ground::fault_point("connection");
+        let (Some(mut connection), open) = begun.await else {
+            return;
+        };
+        let protocol = connection.info.tls.as_ref();
+        let protocol = protocol.and_then(|facts| facts.protocol.as_deref());
+        let served = match (protocol, connection.entry.protocols.http1) {
+            (Some(b"h2"), _) => Served::SpeaksHttp2,
+            (_, true) => connection.serve().await,
+            // It has agreed to nothing, and what it speaks is not served.
+            (_, false) => Served::Ended,
+        };
+        match served {
+            Served::Ended => drop(connection),
+            Served::SpeaksHttp2 => Box::pin(serve_h2(connection)).await,
+        }
+        drop(open);
+    });
+}
+
 /// Serves a connection on by HTTP/2.
 async fn serve_h2(connection: Connection) {
     let Connection {
         worker,
+        entry,
         stream,
         info,
         input,
@@ -216,22 +178,19 @@ async fn serve_h2(connection: Connection) {
     } = connection;
     let read_before = input.filled().to_vec();
     worker.buffers.take_back(input);
-    h2::serve(worker, stream, info, read_before).await;
+    h2::serve((worker, entry), stream, info, read_before).await;
 }
 
 /// A connection counts as open until this is dropped, however it ends.
 struct OpenConnection {
     shard: Arc<WorkerShard>,
-    _admitted: Admitted,
+    admitted: Admitted,
 }
 
 impl OpenConnection {
     fn new(shard: Arc<WorkerShard>, admitted: Admitted) -> Self {
         shard.connections_active.increment();
-        Self {
-            shard,
-            _admitted: admitted,
-        }
+        Self { shard, admitted }
     }
 }
 
@@ -276,106 +235,5 @@ fn turn_away(
             let timer = worker.timers.register();
             linger(&worker, &mut stream, &timer, TURNED_AWAY).await;
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limits(connections: usize, connections_per_client: usize) -> Limits {
-        Limits {
-            connections,
-            connections_per_client,
-            ..Limits::default()
-        }
-    }
-
-    fn address(text: &str) -> ConnectionInfo {
-        let peer = SocketAddr::new(text.parse().unwrap(), 40_000);
-        ConnectionInfo::new(peer, ([127, 0, 0, 1], 80).into())
-    }
-
-    #[test]
-    fn a_client_has_one_account_however_it_came_and_gets_its_places_back() {
-        let (admission, limits) = (Arc::new(Admission::new(1)), limits(9, 2));
-        let (plain, mapped) = (address("192.0.2.1"), address("::ffff:192.0.2.1"));
-        for _ in 0..3 {
-            let (one, two) = (
-                admission.admit(&plain, &limits).unwrap(),
-                admission.admit(&mapped, &limits).unwrap(),
-            );
-            for again in [&plain, &mapped] {
-                assert!(
-                    matches!(
-                        admission.admit(again, &limits),
-                        Err(Refusal::TooManyOfClient)
-                    ),
-                    "{again:?}"
-                );
-            }
-            let other = admission.admit(&address("192.0.2.2"), &limits).unwrap();
-            drop(one);
-            let three = admission.admit(&plain, &limits).unwrap();
-            assert!(matches!(
-                admission.admit(&plain, &limits),
-                Err(Refusal::TooManyOfClient)
-            ));
-            drop((two, three, other));
-            let open = admission.open.lock().unwrap();
-            assert_eq!(
-                (open.all, open.by_client.len()),
-                (0, 0),
-                "and nothing is left of those that went"
-            );
-        }
-    }
-
-    #[test]
-    fn the_limit_of_all_is_of_all_and_one_that_was_refused_takes_no_place() {
-        let (admission, limits) = (Arc::new(Admission::new(1)), limits(3, 2));
-        let first = admission.admit(&address("192.0.2.1"), &limits).unwrap();
-        let _second = admission.admit(&address("192.0.2.1"), &limits).unwrap();
-        assert!(matches!(
-            admission.admit(&address("192.0.2.1"), &limits),
-            Err(Refusal::TooManyOfClient)
-        ));
-        let _third = admission.admit(&address("192.0.2.2"), &limits).unwrap();
-        assert!(matches!(
-            admission.admit(&address("192.0.2.3"), &limits),
-            Err(Refusal::TooManyConnections)
-        ));
-        drop(first);
-        assert!(admission.admit(&address("192.0.2.3"), &limits).is_ok());
-    }
-
-    #[test]
-    fn without_a_limit_every_connection_is_admitted() {
-        let (admission, limits) = (Arc::new(Admission::new(1)), limits(0, 0));
-        let open: Vec<_> = (0..100)
-            .map(|_| admission.admit(&address("192.0.2.1"), &limits))
-            .collect();
-        assert!(open.iter().all(Result::is_ok));
-    }
-
-    #[test]
-    fn limits_may_change_while_connections_are_open() {
-        let admission = Arc::new(Admission::new(1));
-        let client = address("192.0.2.1");
-        let before = admission.admit(&client, &limits(0, 0)).unwrap();
-        let limited = limits(2, 1);
-        let counted = admission.admit(&client, &limited).unwrap();
-        assert!(matches!(
-            admission.admit(&client, &limited),
-            Err(Refusal::TooManyConnections)
-        ));
-        // It came when nothing was counted for its client.
-        drop(before);
-        assert!(matches!(
-            admission.admit(&client, &limited),
-            Err(Refusal::TooManyOfClient)
-        ));
-        drop(counted);
-        assert!(admission.admit(&client, &limited).is_ok());
     }
 }

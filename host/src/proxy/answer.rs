@@ -28,6 +28,7 @@ impl Exchange<'_> {
         let answer = match &*local {
             LocalReply::Reply { reply, .. } => Answer::reply(reply),
             LocalReply::Options => Answer::options(),
+            LocalReply::Redirect { location } => Answer::redirect(local.status(), location),
             LocalReply::Page { content_type, body } => Answer::page(content_type, body),
             LocalReply::Refusal(refusal) => {
                 Answer::refusal(refusal, self.view.settings.forwarding.item())

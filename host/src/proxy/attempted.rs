@@ -22,7 +22,10 @@ impl Exchange<'_> {
             ExchangeEnd::Complete { keep_alive, .. } => {
                 Attempted::Ended(self.completed(keep_alive, uploaded))
             }
-            ExchangeEnd::Closed => Attempted::Failed(outcome),
+            ExchangeEnd::Closed
+            | ExchangeEnd::Reset
+            | ExchangeEnd::Unprocessed
+            | ExchangeEnd::Refused => Attempted::Failed(outcome),
             ExchangeEnd::Local(local) => Attempted::Local(local, outcome),
             ExchangeEnd::Broken {
                 reason, delimited, ..

@@ -31,11 +31,15 @@ pub(super) fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome
         ExchangeEnd::Complete { .. } => AttemptOutcome::Answered,
         ExchangeEnd::Closed if known.reused => AttemptOutcome::Stale,
         ExchangeEnd::Closed if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
-        ExchangeEnd::Closed => AttemptOutcome::Closed,
+        ExchangeEnd::Reset if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
+        ExchangeEnd::Closed | ExchangeEnd::Reset => AttemptOutcome::Closed,
+        ExchangeEnd::Unprocessed => AttemptOutcome::Unprocessed,
+        ExchangeEnd::Refused => AttemptOutcome::Refused,
         ExchangeEnd::Local(local) => match &**local {
-            LocalReply::Reply { .. } | LocalReply::Options | LocalReply::Page { .. } => {
-                AttemptOutcome::Replaced
-            }
+            LocalReply::Reply { .. }
+            | LocalReply::Options
+            | LocalReply::Redirect { .. }
+            | LocalReply::Page { .. } => AttemptOutcome::Replaced,
             LocalReply::Refusal(Refusal::ClosedEarly) if known.slow_client => {
                 AttemptOutcome::ClosedOnSlowClient
             }
@@ -81,6 +85,7 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::AmbiguousPath
         | Refusal::Contradiction
         | Refusal::Loop
+        | Refusal::Misdirected
         | Refusal::RequestTimeout
         | Refusal::SlowClient
         | Refusal::HiddenClient
@@ -150,6 +155,18 @@ mod tests {
                 AttemptOutcome::Answered,
             ),
             (ExchangeEnd::Closed, USUAL, AttemptOutcome::Closed),
+            (ExchangeEnd::Reset, REUSED, AttemptOutcome::Closed),
+            (
+                ExchangeEnd::Reset,
+                SLOW_CLIENT,
+                AttemptOutcome::ClosedOnSlowClient,
+            ),
+            (
+                ExchangeEnd::Unprocessed,
+                SLOW_CLIENT,
+                AttemptOutcome::Unprocessed,
+            ),
+            (ExchangeEnd::Refused, REUSED, AttemptOutcome::Refused),
             (ExchangeEnd::Closed, REUSED, AttemptOutcome::Stale),
             (
                 ExchangeEnd::Closed,

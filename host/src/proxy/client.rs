@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::body::{Duplex, MessageReader, MessageSink, Progress};
 use super::connection::{Connection, Disposition};
+use super::entry::Entry;
 use super::h2::Stream;
 use super::presence::Presence;
 use super::reply::{Answer, ReplyTo};
@@ -38,6 +39,15 @@ impl Client<'_> {
         match self {
             Self::H1(connection) => &connection.info,
             Self::H2(stream) => stream.info(),
+        }
+    }
+
+    /// The listener that its connection came by.
+    #[inline]
+    pub(super) fn entry(&self) -> &Entry {
+        match self {
+            Self::H1(connection) => &connection.entry,
+            Self::H2(stream) => stream.entry(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::body::{
-    BodySource, Cut, Duplex, H1Body, MessageSink, Progress, Reader, ResponseLines, Sent, Sliced,
+    BodyParts, BodySource, Cut, Duplex, MessageReader, MessageSink, ResponseLines, Sent, Sliced,
     Stage, TransferEnd, Waits, copy,
 };
 use super::context::Target;
@@ -11,6 +11,7 @@ use super::end::{ExchangeEnd, body_end};
 use super::reply::connection_option;
 use crate::decision::TRACE;
 use crate::h1::{Framing, ResponseMeta};
+use crate::h2::is_bodiless;
 use crate::message::{Fields, RequestHead, ResponseHead, Version};
 use crate::net::Wait;
 
@@ -18,7 +19,7 @@ use crate::net::Wait;
 #[derive(Debug)]
 pub(super) struct Download<'a> {
     /// Where it comes from.
-    pub upstream: Reader<'a>,
+    pub upstream: MessageReader<'a>,
     /// Where it goes.
     pub client: MessageSink<'a>,
     /// The request.
@@ -56,8 +57,8 @@ impl Download<'_> {
 
     /// Gives the backend so long from now for the response's head.
     pub(super) fn await_head(&self, patience: Duration) {
-        let Reader { read, .. } = &self.upstream;
-        read.timers.arm(read.timer, Wait::UpstreamRead, patience);
+        let (timers, timer) = self.client.clock();
+        timers.arm(timer, Wait::UpstreamRead, patience);
     }
 
     /// Reads the response and sends it on.
@@ -73,9 +74,8 @@ impl Download<'_> {
         let whole = body.cut.is_none() && body.from != Framing::UntilClose;
         let keep_alive = self.may_keep_alive(&body);
         self.write_head(&meta, &body, keep_alive);
-        let mut progress = Progress::of_response(body.from);
-        let mut source = BodySource::H1(H1Body {
-            from: &mut self.upstream,
+        let mut progress = self.upstream.progress_of_response(body.from);
+        let mut source = self.upstream.body(BodyParts {
             progress: &mut progress,
             trailers: self.trailers,
             edited: self.response.fields.edited(),
@@ -138,8 +138,17 @@ impl Download<'_> {
         if from == Framing::None {
             // HEAD and 304 may carry the length that a GET would have had; 204 may not (RFC 9110
             // section 8.6).
-            let told = meta.content_length.filter(|_| self.response.status != 204);
-            let to = told.map_or(Framing::None, Framing::Length);
+            let status = self.response.status;
+            let to = match meta.content_length.filter(|_| status != 204) {
+                Some(length) => Framing::Length(length),
+                // A stream that ended with its head; HTTP/1.1 must say that nothing follows.
+                None if self.head.version != Version::Http2
+                    && !is_bodiless(status, &self.head.method) =>
+                {
+                    Framing::Length(0)
+                }
+                None => Framing::None,
+            };
             return Ok(Body {
                 from,
                 to,

@@ -1,5 +1,7 @@
 //! How an exchange with a backend ends.
 
+use h2::Reason;
+
 use super::body::TransferEnd;
 use super::refusal::{LocalReply, Refusal};
 use crate::message::Malformed;
@@ -18,6 +20,12 @@ pub(super) enum ExchangeEnd {
     },
     /// The backend's connection ended before the response began.
     Closed,
+    /// The backend broke the request off before the response began, and kept its connection.
+    Reset,
+    /// The backend has said that it did not process the request, since its connection ends.
+    Unprocessed,
+    /// The backend has said that it did not process the request, and kept its connection.
+    Refused,
     /// The client gets this in place of the response.
     Local(Box<LocalReply>),
     /// The response ended in the middle, after its head went out.
@@ -47,6 +55,19 @@ pub(super) fn refused(refusal: Refusal) -> ExchangeEnd {
 /// The backend's bytes are not HTTP, and the client can still get an error response.
 pub(super) fn bad(reason: Malformed) -> ExchangeEnd {
     refused(Refusal::BadResponse(reason))
+}
+
+/// A backend ended a stream, or its connection, before the response's head.
+pub(super) fn stream_end(error: &h2::Error) -> ExchangeEnd {
+    let refused = error.reason() == Some(Reason::REFUSED_STREAM);
+    match error {
+        // What it announces it has processed waits on; this stream is beyond that.
+        e if e.is_go_away() && e.is_remote() => ExchangeEnd::Unprocessed,
+        e if refused && !e.is_library() => ExchangeEnd::Refused,
+        e if e.is_reset() && e.is_remote() => ExchangeEnd::Reset,
+        e if e.is_reset() => bad(Malformed::Stream),
+        _ => ExchangeEnd::Closed,
+    }
 }
 
 /// The client did not read the response.

@@ -207,6 +207,9 @@ impl Exchange<'_> {
 
     /// Whether another attempt may follow one with this outcome.
     fn may_try_again(&self, outcome: AttemptOutcome, last: Option<AttemptOutcome>) -> bool {
+        if outcome.is_unprocessed() {
+            return self.may_resend();
+        }
         // A client that two backends did not want to wait for is no third one's business.
         let stalled = outcome == AttemptOutcome::ClosedOnSlowClient && last == Some(outcome);
         outcome.failure() != Failure::Closed || (!stalled && self.may_repeat())
@@ -231,7 +234,12 @@ impl Exchange<'_> {
             self.scratch.head.method,
             Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
         );
-        idempotent && self.progress.as_ref().is_none_or(Progress::is_whole)
+        idempotent && self.may_resend()
+    }
+
+    /// Whether all that was sent of the request is still in hand.
+    pub(super) fn may_resend(&self) -> bool {
+        self.progress.as_ref().is_none_or(Progress::is_whole)
     }
 
     /// Whether the client's connection may carry another request.
@@ -283,6 +291,7 @@ fn exhausted(pool: &WorkerPool, last: Option<AttemptOutcome>) -> Refusal {
             Refusal::Busy
         }
         Some(AttemptOutcome::OutOfResources) => Refusal::NoBackend,
+        Some(outcome) if outcome.is_unprocessed() => Refusal::NoBackend,
         _ => Refusal::Unreachable,
     }
 }

@@ -14,23 +14,23 @@ use super::context::{RequestContext, Target};
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT, refused};
 use super::exchange::{Attempted, Exchange};
-use super::lease;
 use super::presence::Presence;
 use super::refusal::Refusal;
 use super::slow::{Holder, Holding};
+use super::upward::Upward;
 use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::message::{BodyLength, Edited, Fields, Version};
 use crate::net::{Buffer, IoEnd, Wait};
 use crate::policy::ByteRange;
 use crate::upstream::{
-    AttemptOutcome, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
+    AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
 };
 
 /// What is decided about an exchange before its first byte is sent.
-struct Plan {
+pub(super) struct Plan {
     /// The length of the body, if all of it is there and none of it was sent before.
-    in_hand: Option<usize>,
+    pub in_hand: Option<usize>,
     /// Whether the client's connection may carry another request.
     keep_alive: bool,
     /// Whether the backend is passed the client's expectation.
@@ -100,11 +100,14 @@ impl Exchange<'_> {
                 Some(Ok(upstream)) => upstream,
                 none => return self.no_connection(lease, none.and_then(Result::err)),
             };
-            let reused = upstream.reused;
-            match self.forward(to, lease, upstream).await {
-                Attempted::Failed(outcome)
-                    if outcome.failure() == Failure::Closed && reused && self.may_repeat() =>
-                {
+            let reused = upstream.is_reused();
+            let attempted = match upstream {
+                Carrier::H1(connection) => self.forward(to, lease, connection).await,
+                // In a box: it would be the largest part of every exchange.
+                Carrier::H2(slot) => Box::pin(self.forward_by_stream(to, lease, slot)).await,
+            };
+            match attempted {
+                Attempted::Failed(outcome) if reused && self.may_start_anew(outcome) => {
                     self.fresh = true;
                     lease = pool.lease(to.position);
                 }
@@ -113,13 +116,24 @@ impl Exchange<'_> {
         }
     }
 
+    /// Whether a request whose connection had carried others, and that ended in this way, begins
+    /// again with the same backend: once.
+    fn may_start_anew(&self, outcome: AttemptOutcome) -> bool {
+        let may = match outcome {
+            AttemptOutcome::Unprocessed => self.may_resend(),
+            AttemptOutcome::Refused => false,
+            outcome => outcome.failure() == Failure::Closed && self.may_repeat(),
+        };
+        may && !self.fresh
+    }
+
     /// A connection, pooled or new; `None` if the client leaves while it is waited for.
     async fn opened(
         &self,
         worker: &Worker,
         lease: &Lease<'_>,
         failed: &[FailedAttempt],
-    ) -> Option<Result<Upstream, AttemptOutcome>> {
+    ) -> Option<Result<Carrier, AttemptOutcome>> {
         match self.pooled(worker, lease) {
             Some(pooled) => Some(Ok(pooled)),
             // In a box, because most requests find a connection and should not hold the room for
@@ -160,26 +174,37 @@ impl Exchange<'_> {
         let end = self
             .converse(to, &mut connection, &mut buffer, &plan, &duplex)
             .await;
-        let timer = self.client.timer();
-        timer.disarm(Wait::UpstreamRead);
         worker.buffers.take_back(buffer);
-        let now = worker.timers.now();
-        let slow_to_send = duplex.stage() == Stage::Partly && self.pace.is_slow(now);
-        let slow_to_read = blame::is_slow_reader(timer.moved.waited.get() - waited);
-        self.pace.go_on(now);
-        let known = Circumstances {
-            reused: connection.reused,
-            answered: duplex.is_answered(),
-            slow_client: slow_to_send || slow_to_read,
-        };
+        let known = self.circumstances(worker, connection.reused, &duplex, waited);
         let outcome = blame::outcome(&end, known);
         lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
         if matches!(end, ExchangeEnd::Complete { reusable: true, .. }) {
-            connection.keep(now, pool.topology.max_idle);
+            connection.keep(worker.timers.now(), pool.topology.max_idle);
         }
         self.settle(to.endpoint, &plan, &duplex);
         let uploaded = duplex.stage() == Stage::Whole;
         self.ended(end, duplex.status(), uploaded, outcome)
+    }
+
+    /// The facts about an attempt that has ended, from when on nothing is waited for.
+    pub(super) fn circumstances(
+        &self,
+        worker: &Worker,
+        reused: bool,
+        duplex: &Duplex,
+        waited: u64,
+    ) -> Circumstances {
+        let timer = self.client.timer();
+        timer.disarm(Wait::UpstreamRead);
+        let now = worker.timers.now();
+        let slow_to_send = duplex.stage() == Stage::Partly && self.pace.is_slow(now);
+        let slow_to_read = blame::is_slow_reader(timer.moved.waited.get() - waited);
+        self.pace.go_on(now);
+        Circumstances {
+            reused,
+            answered: duplex.is_answered(),
+            slow_client: slow_to_send || slow_to_read,
+        }
     }
 
     fn holder(&self) -> Holder<'_> {
@@ -192,12 +217,13 @@ impl Exchange<'_> {
     }
 
     /// Settles how the request is sent.
-    fn plan(&mut self, to: Target<'_>) -> (Plan, Duplex) {
+    pub(super) fn plan(&mut self, to: Target<'_>) -> (Plan, Duplex) {
         let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
         let length = self.facts.body;
         if in_hand.is_none() && self.progress.is_none() {
             let (keep, most) = (
-                self.may_repeat(),
+                // What a stream was sent may be refused unprocessed, whatever the method.
+                self.may_repeat() || to.endpoint.has_streams(),
                 to.context.view.settings.limits.body_bytes,
             );
             self.progress = Some(self.client.progress(length, keep, most));
@@ -209,6 +235,8 @@ impl Exchange<'_> {
         let awaits = self.facts.notes.expect_continue;
         let expects = awaits
             && !to.endpoint.ignores_expectations.get()
+            // In HTTP/2 a backend that does not want a body ends the stream, which costs nothing.
+            && !to.endpoint.has_streams()
             && !matches!(length, BodyLength::None | BodyLength::Known(0));
         let stage = match in_hand {
             Some(_) => Stage::Whole,
@@ -232,12 +260,25 @@ impl Exchange<'_> {
         plan: &Plan,
         duplex: &Duplex,
     ) -> ExchangeEnd {
+        let upward = Upward::Connection(connection, buffer);
+        self.converse_by(to, upward, plan, duplex).await
+    }
+
+    /// The same, whatever carries it.
+    #[inline]
+    pub(super) async fn converse_by(
+        &mut self,
+        to: Target<'_>,
+        upward: Upward<'_>,
+        plan: &Plan,
+        duplex: &Duplex,
+    ) -> ExchangeEnd {
         let timeouts = &to.context.view.settings.timeouts;
-        let (mut request, mut download) = self.directions(to, connection, buffer, plan, duplex);
+        let (mut request, mut download) = self.directions(to, upward, plan, duplex);
         let Some(progress) = request.progress.take() else {
             let sent = {
                 // Pinned here: a future that is handed on is stored again by each that holds it.
-                let sent = pin!(request.sink.flush());
+                let sent = pin!(request.sink.finish());
                 download.while_there(sent).await
             };
             return match sent {
@@ -266,8 +307,7 @@ impl Exchange<'_> {
     fn directions<'a>(
         &'a mut self,
         to: Target<'a>,
-        connection: &'a mut Upstream,
-        buffer: &'a mut Buffer,
+        upward: Upward<'a>,
         plan: &Plan,
         duplex: &'a Duplex,
     ) -> (Request<'a>, Download<'a>) {
@@ -275,7 +315,7 @@ impl Exchange<'_> {
         scratch.expect_response(to.context.rule.preserve_case);
         let (from_client, to_client) = self.client.open(with, &mut scratch.out, duplex);
         let (timer, up) = (from_client.timer(), &mut scratch.up);
-        let (upstream, mut sink) = lease::open(with, timer, connection, buffer, up, duplex);
+        let (upstream, mut sink) = upward.open(with, timer, up, duplex);
         let length = upstream_length(self.facts.body, &scratch.head.method);
         sink.request(&scratch.head, length, &to.endpoint.name, plan.expects);
         sink.add(match &self.progress {
@@ -304,7 +344,7 @@ impl Exchange<'_> {
     }
 
     /// What an exchange leaves behind for the next attempt, or the next request.
-    fn settle(&mut self, endpoint: &WorkerEndpoint, plan: &Plan, duplex: &Duplex) {
+    pub(super) fn settle(&mut self, endpoint: &WorkerEndpoint, plan: &Plan, duplex: &Duplex) {
         if duplex.is_answered()
             && let Some(n) = plan.in_hand
         {
@@ -325,7 +365,7 @@ impl Exchange<'_> {
 }
 
 /// A request that could have a body says that it has none (RFC 9110 section 8.6).
-fn upstream_length(length: BodyLength, method: &Method) -> BodyLength {
+pub(super) fn upstream_length(length: BodyLength, method: &Method) -> BodyLength {
     match length {
         BodyLength::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
             BodyLength::Known(0)

@@ -1,13 +1,18 @@
 //! What comes before the final head of a response: interim responses (RFC 9110 section 15.2), and
 //! the client that waits for one of them before it sends its body (section 10.1.1).
 
+use std::future::poll_fn;
 use std::pin::pin;
 
-use super::body::{Duplex, Reader, Stage};
+use http::response::Parts;
+
+use super::body::{Duplex, MessageReader, Reader, Stage};
 use super::download::Download;
-use super::end::{ExchangeEnd, LEFT, bad, client_end, refused};
+use super::end::{ExchangeEnd, LEFT, bad, client_end, refused, stream_end};
+use super::lease::RESPONSE_LIMITS;
 use super::refusal::Refusal;
-use crate::h1::{Arrival, ResponseMeta, parse_response};
+use crate::h1::{Arrival, Control, Framing, ResponseMeta, parse_response};
+use crate::h2::{self, ResponseFacts};
 use crate::message::{Malformed, Version, may_come_before};
 use crate::net::{IoEnd, Wait};
 
@@ -51,12 +56,23 @@ impl Allowance {
 
 impl Download<'_> {
     /// Reads up to the final head; passes interim ones on.
+    #[inline]
     pub(super) async fn head(&mut self) -> Result<ResponseMeta, ExchangeEnd> {
-        let limits = self.upstream.limits;
+        match self.upstream {
+            MessageReader::H1(_) => self.head_of_connection().await,
+            // In a box: it would be a large part of every exchange.
+            MessageReader::H2(_) => Box::pin(self.head_of_stream()).await,
+        }
+    }
+
+    async fn head_of_connection(&mut self) -> Result<ResponseMeta, ExchangeEnd> {
         let mut allowance: Option<Allowance> = None;
         let mut arrival: Option<Arrival> = None;
         loop {
-            let input = self.upstream.buffer.filled();
+            let MessageReader::H1(upstream) = &mut self.upstream else {
+                return Err(ExchangeEnd::Closed);
+            };
+            let (limits, input) = (upstream.limits, upstream.buffer.filled());
             let due = match &mut arrival {
                 None => !input.is_empty(),
                 // Asked in any case, so that it sees every byte.
@@ -66,12 +82,12 @@ impl Download<'_> {
                 let response = &mut *self.response;
                 let parsed = parse_response(response, input, &self.head.method, limits);
                 match parsed.map_err(bad)? {
-                    Some(meta) if self.response.status >= 200 => {
-                        self.upstream.buffer.consume(meta.head_len);
-                        return Ok(meta);
-                    }
                     Some(meta) => {
-                        self.interim(meta, &mut allowance).await?;
+                        upstream.buffer.consume(meta.head_len);
+                        if self.response.status >= 200 {
+                            return Ok(meta);
+                        }
+                        self.interim(meta.head_len, &mut allowance).await?;
                         arrival = None;
                         continue;
                     }
@@ -82,13 +98,73 @@ impl Download<'_> {
         }
     }
 
+    async fn head_of_stream(&mut self) -> Result<ResponseMeta, ExchangeEnd> {
+        let mut allowance: Option<Allowance> = None;
+        loop {
+            let Some(parts) = self.read_head_of_stream().await? else {
+                continue;
+            };
+            let facts = h2::read_response(self.response, &parts, RESPONSE_LIMITS);
+            let facts = facts.map_err(bad)?;
+            if self.response.status >= 200 {
+                return Ok(self.meta(facts));
+            }
+            let bytes = self.response.fields.iter();
+            let bytes = bytes.map(|(name, value)| name.len() + value.len()).sum();
+            self.interim(bytes, &mut allowance).await?;
+        }
+    }
+
+    /// What the head of a stream says, in the words of HTTP/1.1.
+    fn meta(&self, facts: ResponseFacts) -> ResponseMeta {
+        let is_end = match &self.upstream {
+            MessageReader::H1(_) => false,
+            MessageReader::H2(reader) => reader.from.is_at_end(),
+        };
+        let is_empty = is_end || h2::is_bodiless(self.response.status, &self.head.method);
+        let framing = match (is_empty, facts.length) {
+            (true, _) => Framing::None,
+            (false, Some(length)) => Framing::Length(length),
+            (false, None) => Framing::Chunked,
+        };
+        ResponseMeta {
+            head_len: 0,
+            framing,
+            content_length: facts.length,
+            control: Control::default(),
+            notes: facts.notes,
+        }
+    }
+
+    /// Waits for the next head of a stream; `None` if the client had to be asked for its body.
+    async fn read_head_of_stream(&mut self) -> Result<Option<Parts>, ExchangeEnd> {
+        let half_close = self.to.context.view.settings.limits.half_close;
+        let read_whole = self.duplex.stage() == Stage::Whole;
+        let presence = self.client.presence(half_close, read_whole);
+        let MessageReader::H2(reader) = &mut self.upstream else {
+            return Err(ExchangeEnd::Closed);
+        };
+        let (timers, timer, from) = (reader.timers, reader.timer, &mut *reader.from);
+        let head = poll_fn(|cx| from.poll_head(cx));
+        let head = timers.watch(timer, Wait::UpstreamRead, head);
+        match presence.during(head).await.ok_or(LEFT)? {
+            Ok(head) => head.map(Some).map_err(|e| stream_end(&e)),
+            Err(_) if self.duplex.stage() == Stage::Awaited => {
+                self.ask_for_body().await.map(|()| None)
+            }
+            Err(_) => Err(refused(Refusal::ResponseTimeout)),
+        }
+    }
+
     /// Reads more of the response's head. Nothing has come before it if it is the `first`.
     #[inline]
     async fn read_head(&mut self, first: bool) -> Result<(), ExchangeEnd> {
         let half_close = self.to.context.view.settings.limits.half_close;
         let read_whole = self.duplex.stage() == Stage::Whole;
         let presence = self.client.presence(half_close, read_whole);
-        let Reader { read, buffer, .. } = &mut self.upstream;
+        let MessageReader::H1(Reader { read, buffer, .. }) = &mut self.upstream else {
+            return Err(ExchangeEnd::Closed);
+        };
         let read = presence.during(pin!(read.read_watched(buffer))).await;
         match read.ok_or(LEFT)? {
             Ok(0) | Err(IoEnd::Failed) if buffer.is_empty() && first => Err(ExchangeEnd::Closed),
@@ -101,11 +177,11 @@ impl Download<'_> {
         }
     }
 
-    /// Deals with an interim response.
+    /// Deals with an interim response of this many bytes.
     #[cold]
     async fn interim(
         &mut self,
-        meta: ResponseMeta,
+        bytes: usize,
         allowance: &mut Option<Allowance>,
     ) -> Result<(), ExchangeEnd> {
         let (timers, timer) = self.client.clock();
@@ -115,10 +191,9 @@ impl Download<'_> {
         }
         let now = timers.now();
         let allowance = allowance.get_or_insert_with(|| Allowance::new(now));
-        if !allowance.take(meta.head_len, now) {
+        if !allowance.take(bytes, now) {
             return Err(bad(Malformed::Interim));
         }
-        self.upstream.buffer.consume(meta.head_len);
         let response = self.to.context.view.settings.timeouts.response;
         let since = self.duplex.since_whole();
         if since.is_some_and(|since| since < response.saturating_mul(TIMES)) {

@@ -10,12 +10,12 @@ use crate::h1::HeadLimits;
 use crate::net::{Buffer, TimedIo, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{
-    AttemptOutcome, Connection as Upstream, FailedAttempt, Lease, Place, SlowPlace, Turn,
+    AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Lease, Place, SlowPlace, Turn,
     WorkerPool,
 };
 
 /// As large as nginx takes the heads of responses at most.
-const RESPONSE_LIMITS: HeadLimits = HeadLimits {
+pub(super) const RESPONSE_LIMITS: HeadLimits = HeadLimits {
     first_line: 8 * 1024,
     bytes: 64 * 1024,
     fields: 256,
@@ -91,20 +91,23 @@ impl Exchange<'_> {
         turn
     }
 
-    /// A connection to the endpoint where none lies in the pool. `failed` are the attempts of this
-    /// request so far.
+    /// A connection to the endpoint where none lies in the pool, or a stream. `failed` are the
+    /// attempts of this request so far.
     pub(super) async fn open(
         &self,
         worker: &Worker,
         lease: &Lease<'_>,
         failed: &[FailedAttempt],
-    ) -> Result<Upstream, AttemptOutcome> {
+    ) -> Result<Carrier, AttemptOutcome> {
         let mut place = None;
+        if lease.endpoint().has_streams() {
+            return self.open_stream(worker, lease, failed).await;
+        }
         if !lease.endpoint().is_unlimited() {
             match self.place(worker, lease, failed).await? {
                 Turn::Connection(given) if !self.fresh && given.is_quiet(self.is_fragile()) => {
                     worker.shard.upstream_reuses.increment();
-                    return Ok(given);
+                    return Ok(Carrier::H1(given));
                 }
                 Turn::Connection(given) => place = given.into_place(),
                 Turn::Place(free) => place = Some(free),
@@ -113,14 +116,34 @@ impl Exchange<'_> {
         self.connect(worker, lease, place).await
     }
 
-    /// A connection that lies in the pool.
-    pub(super) fn pooled(&self, worker: &Worker, lease: &Lease<'_>) -> Option<Upstream> {
-        if self.fresh {
+    /// A stream of a connection that has to be made, or that others have filled.
+    async fn open_stream(
+        &self,
+        worker: &Worker,
+        lease: &Lease<'_>,
+        failed: &[FailedAttempt],
+    ) -> Result<Carrier, AttemptOutcome> {
+        let (pool, endpoint) = (lease.pool(), lease.endpoint());
+        loop {
+            match self.connect(worker, lease, None).await {
+                Err(AttemptOutcome::NoPlace) if endpoint.is_full() && may_wait(lease, failed) => {}
+                opened => return opened,
+            }
+            self.wait_in_queue(worker, pool, endpoint.wait_for_stream(pool.topology.queue))
+                .await
+                .ok_or(AttemptOutcome::NoPlace)?;
+        }
+    }
+
+    /// A connection that lies in the pool, or a stream of one that is there.
+    pub(super) fn pooled(&self, worker: &Worker, lease: &Lease<'_>) -> Option<Carrier> {
+        // Of a connection of HTTP/2 it is known when it has ended.
+        if self.fresh && !lease.endpoint().has_streams() {
             return None;
         }
-        let connection = lease.pooled(self.is_fragile())?;
+        let carrier = lease.pooled(self.is_fragile())?;
         worker.shard.upstream_reuses.increment();
-        Some(connection)
+        Some(carrier)
     }
 
     /// Whether a connection that has ended would cost the request more than another attempt.
@@ -174,20 +197,15 @@ impl Exchange<'_> {
         worker: &Worker,
         lease: &Lease<'_>,
         place: Option<Place>,
-    ) -> Result<Upstream, AttemptOutcome> {
-        worker.shard.upstream_connections.increment();
+    ) -> Result<Carrier, AttemptOutcome> {
         let patience = self.view.settings.timeouts.connect;
         let timer = self.client.timer();
-        match worker
+        let connect = lease.connect(place, patience);
+        worker
             .timers
-            .limit(timer, Wait::UpstreamWrite, patience, lease.connect(place))
+            .limit(timer, Wait::UpstreamWrite, patience, connect)
             .await
-        {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(e)) if is_ours(&e) => Err(AttemptOutcome::OutOfResources),
-            Ok(Err(_)) => Err(AttemptOutcome::ConnectFailed),
-            Err(_) => Err(AttemptOutcome::ConnectTimedOut),
-        }
+            .unwrap_or(Err(AttemptOutcome::ConnectTimedOut))
     }
 }
 
@@ -248,20 +266,4 @@ impl Drop for InQueue<'_> {
     fn drop(&mut self) {
         self.0.waiting.decrement();
     }
-}
-
-/// Whether a connect failed because this machine ran out of something: file descriptors, ports,
-/// buffers.
-fn is_ours(e: &std::io::Error) -> bool {
-    use rustix::io::Errno;
-    Errno::from_io_error(e).is_some_and(|e| {
-        [
-            Errno::MFILE,
-            Errno::NFILE,
-            Errno::ADDRNOTAVAIL,
-            Errno::NOBUFS,
-            Errno::NOMEM,
-        ]
-        .contains(&e)
-    })
 }

@@ -12,10 +12,13 @@
 //! share; `app` makes them. Never names wasmtime, and never asks a policy itself.
 
 mod accept;
+mod admission;
 mod answer;
+mod arrival;
 mod attempted;
 mod blame;
 mod body;
+mod by_stream;
 mod client;
 mod connection;
 mod context;
@@ -34,6 +37,7 @@ mod lease;
 mod linger;
 mod partial;
 mod presence;
+mod redirect;
 mod refusal;
 mod refuse;
 mod reply;
@@ -44,9 +48,11 @@ mod settings;
 mod slice;
 mod slow;
 mod snapshot;
+mod upward;
 mod worker;
 
-pub use accept::{Admission, Handed, accept, accept_rest, hand_in};
+pub use accept::{Handed, accept, accept_rest, hand_in};
+pub use admission::Admission;
 pub use entry::Entry;
 pub use forwarding::Forwarding;
 pub use linger::MOST_TURNED_AWAY;

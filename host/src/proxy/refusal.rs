@@ -20,6 +20,11 @@ pub enum LocalReply {
     Refusal(Refusal),
     /// What may be done here: the request was not to go further (RFC 9110 section 7.6.2).
     Options,
+    /// The same request by HTTPS (308, RFC 9110 section 15.4.9: the method stays).
+    Redirect {
+        /// Its URL.
+        location: String,
+    },
     /// The statistics.
     Page {
         /// Of the page.
@@ -44,6 +49,7 @@ impl LocalReply {
         match self {
             Self::Reply { reply, .. } => reply.status,
             Self::Refusal(refusal) => refusal.status(),
+            Self::Redirect { .. } => 308,
             Self::Options | Self::Page { .. } => 200,
         }
     }
@@ -53,7 +59,7 @@ impl LocalReply {
         match self {
             Self::Reply { policy, .. } => Some(format!("answered by policy {policy:?}")),
             Self::Refusal(refusal) => Some(refusal.reason()),
-            Self::Options | Self::Page { .. } => None,
+            Self::Options | Self::Redirect { .. } | Self::Page { .. } => None,
         }
     }
 }
@@ -93,6 +99,8 @@ const AMBIGUOUS_PATH: &str = "The path can be read in several ways that lead to 
     characters.";
 const CONTRADICTION: &str =
     "Forwarded and X-Forwarded-For (or -Proto, -Host) contradict each other about the client.";
+const SLOW_CLIENT: &str = "The request arrived slowly while others waited for its connection.";
+const MISDIRECTED: &str = "This connection is for other hosts; open another one for this host.";
 const HIDDEN_CLIENT: &str = "The client sent more than the proxy could read while others waited \
     for its connection; try again later.";
 
@@ -141,6 +149,8 @@ pub enum Refusal {
     BadResponse(Malformed),
     /// The backend switched protocols without a request for it.
     UnaskedUpgrade,
+    /// The certificate of the connection is not for this host.
+    Misdirected,
     /// The proxy has reached its limit of client connections.
     TooManyConnections,
     /// This client has reached its limit of connections.
@@ -182,6 +192,7 @@ impl Refusal {
             Self::Method => 405,
             // RFC 5842 section 7.2.
             Self::Loop => 508,
+            Self::Misdirected => 421,
             Self::RequestTimeout | Self::SlowClient => 408,
             Self::BodyTooLarge => 413,
             Self::NoRoute { .. } => 404,
@@ -217,9 +228,7 @@ impl Refusal {
             Self::Contradiction => CONTRADICTION,
             Self::Loop => "The request has passed this proxy before: there is a forwarding loop.",
             Self::RequestTimeout => "The request did not arrive in time.",
-            Self::SlowClient => {
-                "The request arrived slowly while others waited for its connection."
-            }
+            Self::SlowClient => SLOW_CLIENT,
             Self::HiddenClient => HIDDEN_CLIENT,
             Self::BodyTooLarge => "The request's body is too large.",
             Self::NoBackend => "No backend is available for this request.",
@@ -231,6 +240,7 @@ impl Refusal {
             Self::BadResponse(_) | Self::UnaskedUpgrade => {
                 "The backend's answer is not valid HTTP."
             }
+            Self::Misdirected => MISDIRECTED,
             Self::TooManyConnections => "The proxy has reached its limit of connections.",
             Self::TooManyOfClient => "This client has reached its limit of connections.",
             Self::PolicyAbsent { .. } => "The policy for this request is not loaded.",
@@ -245,7 +255,7 @@ impl Refusal {
     /// do.
     pub fn error_type(&self) -> &'static str {
         match self {
-            Self::NoRoute { .. } => "destination_not_found",
+            Self::NoRoute { .. } | Self::Misdirected => "destination_not_found",
             Self::Loop => "proxy_loop_detected",
             Self::NoBackend | Self::Unreachable => "destination_unavailable",
             Self::ConnectTimeout => "connection_timeout",

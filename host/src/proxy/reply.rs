@@ -106,6 +106,15 @@ impl<'a> Answer<'a> {
         }
     }
 
+    /// A redirect.
+    pub(super) fn redirect(status: u16, location: &'a str) -> Self {
+        Self {
+            status,
+            fields: vec![("location", location.as_bytes().into())],
+            body: b"".into(),
+        }
+    }
+
     /// A policy's answer.
     pub(super) fn reply(reply: &'a Reply) -> Self {
         let fields = reply.headers.iter();

@@ -23,6 +23,7 @@ impl<'a> Exchange<'a> {
         worker: &Worker,
         state: &mut RequestPolicyState,
     ) -> Result<&'a Rule, Box<LocalReply>> {
+        self.redirect()?;
         self.stats_page(worker)?;
         if self.facts.notes.explain {
             self.explain(worker, state);
@@ -90,7 +91,7 @@ impl<'a> Exchange<'a> {
 
     /// Refuses requests that this proxy serves on no route.
     #[inline]
-    fn check(&self) -> Result<(), Refusal> {
+    pub(super) fn check(&self) -> Result<(), Refusal> {
         let (head, settings) = (&self.scratch.head, &self.view.settings);
         // CONNECT is for forward proxies; TRACE would hand a script the fields that it must not see
         // (RFC 9110 section 9.3.8).

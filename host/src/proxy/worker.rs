@@ -59,6 +59,8 @@ pub struct Worker {
     pub lingering: Rc<Cell<usize>>,
     /// The same of those that were turned away.
     pub turned_away: Rc<Cell<usize>>,
+    /// Connections of HTTP/2 with a large window for bodies.
+    pub windows: Rc<Cell<usize>>,
     /// The log of policies' faults.
     pub faults: FaultLog,
     view: RefCell<Rc<WorkerSnapshot>>,
@@ -97,6 +99,7 @@ impl Worker {
             holds: Holds::default(),
             lingering: Rc::default(),
             turned_away: Rc::default(),
+            windows: Rc::default(),
             faults: FaultLog::default(),
             topology: Cell::new(view.pools.generation),
             view: RefCell::new(Rc::new(view)),
@@ -174,7 +177,7 @@ impl Worker {
             let view = self.view();
             let idle = view.settings.timeouts.upstream_idle.as_millis();
             let idle = u64::try_from(idle).unwrap_or(u64::MAX);
-            view.pools.sweep(now.saturating_sub(idle));
+            view.pools.sweep(now, now.saturating_sub(idle));
         }
     }
 

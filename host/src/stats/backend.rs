@@ -23,6 +23,9 @@ pub struct BackendShard {
     pub failures: Counter,
     /// Connections open, in use or pooled.
     pub connections: Gauge,
+    /// Connections that were made and turned out not to be what is configured: no TLS, another
+    /// certificate, another protocol.
+    pub handshake_failures: Counter,
     /// Time to the response head, in microseconds.
     pub latency_microseconds: Histogram,
 }

@@ -17,7 +17,9 @@ pub use counter::{Counter, Gauge};
 pub use decisions::{DecidedPool, DecisionSums, Decisions, Selections};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use recording::RecordingShard;
-pub use shard::{HOOKS, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES, WorkerShard};
+pub use shard::{
+    HOOKS, Http2Shard, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES, WorkerShard,
+};
 pub use store::StoreShard;
 pub use trial::{ArmShard, ByRoute, Compared, JUDGED_ROUTES, JudgedArm, RouteArms, TrialShard};
 

@@ -38,6 +38,17 @@ pub struct WorkerShard {
     pub connections_active: Gauge,
     /// Client connections turned away by a limit.
     pub connections_refused: Counter,
+    /// Connections of trusted peers closed because their PROXY header was missing, malformed or
+    /// late.
+    pub proxy_headers_refused: Counter,
+    /// TLS handshakes with clients that ended well.
+    pub tls_handshakes: Counter,
+    /// TLS handshakes with clients that failed or took too long.
+    pub tls_handshakes_failed: Counter,
+    /// Connections closed because too many TLS handshakes were under way.
+    pub tls_handshakes_refused: Counter,
+    /// What clients of HTTP/2 do.
+    pub http2: Http2Shard,
     /// Attempts at a backend after the first of a request.
     pub retries: Counter,
     /// Connections opened to backends.
@@ -56,6 +67,21 @@ pub struct WorkerShard {
     pub request_microseconds: Histogram,
 }
 
+/// Counters of one worker's clients that speak HTTP/2.
+#[derive(Debug, Default)]
+pub struct Http2Shard {
+    /// Their requests, which are among all requests.
+    pub requests: Counter,
+    /// Their connections, which are among all connections.
+    pub connections: Counter,
+    /// Connections open now.
+    pub connections_active: Gauge,
+    /// Streams open now.
+    pub streams_active: Gauge,
+    /// Connections that were ended because of what their clients did too often.
+    pub cut: Counter,
+}
+
 impl Default for WorkerShard {
     fn default() -> Self {
         Self {
@@ -70,6 +96,11 @@ impl Default for WorkerShard {
             connections: Counter::default(),
             connections_active: Gauge::default(),
             connections_refused: Counter::default(),
+            proxy_headers_refused: Counter::default(),
+            tls_handshakes: Counter::default(),
+            tls_handshakes_failed: Counter::default(),
+            tls_handshakes_refused: Counter::default(),
+            http2: Http2Shard::default(),
             retries: Counter::default(),
             upstream_connections: Counter::default(),
             upstream_reuses: Counter::default(),

@@ -1,22 +1,23 @@
-//! One endpoint as one worker sees it: its connections, its health, its counters. A connection is
-//! for one exchange at a time: HTTP/1.1.
+//! One endpoint as one worker sees it: its connections, its health, its counters. A connection of
+//! HTTP/1.1 is for one exchange at a time; those of HTTP/2 are in [`super::streams`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::health::{WorkerHealth, microseconds};
 use super::places::{self, Place, Places, Queue, SlowPlace};
-use super::{Endpoint, EndpointId, Protocol, Tls};
+use super::streams::{Slot, Streams};
+use super::{Endpoint, EndpointId, Protocol};
 use crate::net::Stream;
-use crate::stats::{BackendShard, Stats};
+use crate::net::tls::Connector;
+use crate::stats::{BackendShard, Stats, WorkerShard};
 
-/// An endpoint on one worker. Pools that name the same address share it, with its connections and
-/// its health.
+/// An endpoint on one worker. Pools that reach the same address in the same way share it, with its
+/// connections and its health.
 #[derive(Debug)]
 pub struct WorkerEndpoint {
     /// The same on all workers.
@@ -37,8 +38,31 @@ pub struct WorkerEndpoint {
     pub(super) queue: Queue<Connection>,
     /// It has left the topology, or has another limit now: no connection is pooled here any more.
     pub(super) retired: Cell<bool>,
-    protocol: Protocol,
-    tls: Tls,
+    pub(super) protocol: Protocol,
+    pub(super) tls: Option<Arc<Connector>>,
+    /// The host that the operator wrote.
+    pub(super) server_name: Arc<str>,
+    /// Connections of HTTP/2.
+    pub(super) streams: Rc<Streams>,
+    /// Where the endpoint chooses the protocol: it chose HTTP/1.1 last.
+    pub(super) speaks_http11: Cell<bool>,
+    /// The worker's counters.
+    pub(super) worker: Arc<WorkerShard>,
+    /// When counting began.
+    pub(super) clock: Instant,
+    /// Until when, in seconds since then, it is not said why there is no connection.
+    pub(super) says_why_at: Cell<u64>,
+    /// Milliseconds of the worker's clock, as of its last sweep.
+    swept: Cell<u64>,
+}
+
+/// What carries one exchange.
+#[derive(Debug)]
+pub enum Carrier {
+    /// A connection of HTTP/1.1.
+    H1(Connection),
+    /// A stream of a connection of HTTP/2.
+    H2(Slot),
 }
 
 /// A connection for the length of an exchange. Dropped, it is closed; [`Connection::keep`] gives it
@@ -74,13 +98,12 @@ struct Open {
 impl WorkerEndpoint {
     /// An endpoint without connections, for worker number `worker`.
     pub fn new(endpoint: &Endpoint, stats: &Stats, worker: usize) -> Self {
-        let name = endpoint.address.to_string();
         let health = Arc::clone(&endpoint.health);
-        let shard = Arc::clone(&stats.backend(&name, health).shards[worker]);
+        let shard = Arc::clone(&stats.backend(&endpoint.label, health).shards[worker]);
         Self {
             id: endpoint.id,
             address: endpoint.address,
-            name,
+            name: endpoint.address.to_string(),
             ignores_expectations: Cell::new(false),
             health: endpoint.health.of_worker(worker),
             shard,
@@ -89,25 +112,45 @@ impl WorkerEndpoint {
             queue: Queue::default(),
             retired: Cell::new(false),
             protocol: endpoint.protocol,
-            tls: endpoint.tls,
+            tls: endpoint.tls.clone(),
+            server_name: Arc::clone(&endpoint.server_name),
+            streams: Rc::new(Streams::new(endpoint.streams)),
+            speaks_http11: Cell::new(false),
+            worker: Arc::clone(&stats.workers()[worker]),
+            clock: stats.started(),
+            says_why_at: Cell::new(0),
+            swept: Cell::new(0),
         }
     }
 
     /// Whether its connections still fit the configuration.
     pub(super) fn is_still(&self, said: &Endpoint) -> bool {
         let places = self.places.as_ref().map(Arc::as_ptr);
-        (self.protocol, self.tls) == (said.protocol, said.tls)
+        let tls = self.tls.as_ref().map(Arc::as_ptr);
+        (self.protocol, self.streams.rules) == (said.protocol, said.streams)
             && places == said.places.as_ref().map(Arc::as_ptr)
+            && tls == said.tls.as_ref().map(Arc::as_ptr)
     }
 
     /// Closes the pooled connections, and those in use after their exchange.
     pub(super) fn retire(&self) {
         self.retired.set(true);
         self.sweep(u64::MAX);
+        self.streams.retire();
     }
 
     /// What [`super::Lease::pooled`] gives.
-    pub(super) fn pooled(self: &Rc<Self>, certain: bool) -> Option<Connection> {
+    #[inline]
+    pub(super) fn pooled(self: &Rc<Self>, certain: bool) -> Option<Carrier> {
+        match self.pooled_connection(certain) {
+            Some(connection) => Some(Carrier::H1(connection)),
+            None if self.protocol == Protocol::Http11 => None,
+            None => self.streams.take().ok().map(Carrier::H2),
+        }
+    }
+
+    /// A pooled connection of HTTP/1.1.
+    pub(super) fn pooled_connection(self: &Rc<Self>, certain: bool) -> Option<Connection> {
         loop {
             let idle = self.idle.borrow_mut().pop_back()?;
             self.unpooled(1);
@@ -122,8 +165,32 @@ impl WorkerEndpoint {
         self.places.is_none()
     }
 
-    /// Whether a request would have to wait for a connection now.
+    /// Whether its exchanges are streams of HTTP/2, as far as is known: connections are not handed
+    /// from one request to another then.
+    pub fn has_streams(&self) -> bool {
+        match self.protocol {
+            Protocol::Http11 => false,
+            Protocol::H2 => true,
+            Protocol::Auto => !self.speaks_http11.get(),
+        }
+    }
+
+    /// Whether its connections are secured by TLS.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Waits until there may be a stream; `None` if `most` requests wait already. The caller limits
+    /// the time.
+    pub async fn wait_for_stream(&self, most: usize) -> Option<()> {
+        self.streams.wait(most).await
+    }
+
+    /// Whether a request would have to wait for a connection, or for a stream of one, now.
     pub fn is_full(&self) -> bool {
+        if self.protocol != Protocol::Http11 && self.streams.is_full() {
+            return true;
+        }
         self.idle.borrow().is_empty()
             && self
                 .places
@@ -182,12 +249,24 @@ impl WorkerEndpoint {
         }
     }
 
-    /// A new connection. The caller limits the time.
-    pub(super) async fn connect(self: &Rc<Self>, place: Option<Place>) -> io::Result<Connection> {
-        let stream = match (self.protocol, self.tls) {
-            (Protocol::Http11, Tls::Off) => Stream::connect(self.address).await?,
-        };
-        Ok(Connection::new(self, stream, false, place))
+    /// Pools a connection that has carried nothing.
+    pub(super) fn pool(&self, stream: Stream) {
+        self.shard.connections.increment();
+        self.idle.borrow_mut().push_back(Idle {
+            stream,
+            since: self.swept.get(),
+            place: None,
+        });
+    }
+
+    /// Looks after its connections, at this moment of the worker's clock: closes those that have
+    /// been idle since before `before`, and those that have ended.
+    pub(super) fn look_after(&self, now: u64, before: u64) {
+        self.swept.set(now);
+        self.sweep(before);
+        if self.protocol != Protocol::Http11 {
+            self.streams.sweep(now, before);
+        }
     }
 
     /// Closes the connections that have been idle since before `before`, and those that have ended.
@@ -207,6 +286,17 @@ impl WorkerEndpoint {
             self.health.took(took);
         }
         self.health.answered();
+    }
+}
+
+impl Carrier {
+    /// Whether its connection has carried a request before.
+    #[inline]
+    pub fn is_reused(&self) -> bool {
+        match self {
+            Self::H1(connection) => connection.reused,
+            Self::H2(slot) => slot.reused,
+        }
     }
 }
 

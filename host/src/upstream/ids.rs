@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{Health, Places};
+use super::{Health, Places, Protocol};
+use crate::net::tls::{Connector, ConnectorId};
 
 /// A pool, by the operator's name for it.
 ///
@@ -17,7 +18,8 @@ use super::{Health, Places};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolId(u32);
 
-/// An endpoint, by its address. Pools that name the same address share it.
+/// An endpoint, by its address, its protocol and its TLS settings. Pools that reach the same
+/// address in the same way share it.
 ///
 /// The contract knows endpoints as *backends*, by their position in the list of one pool that the
 /// policy was given; [`super::WorkerPool::lease`] translates.
@@ -56,13 +58,32 @@ pub struct Registry {
 struct Known {
     /// Names need not be unique: the pool of a host may be named as another pool is.
     pools: HashMap<(String, usize), PoolId>,
-    endpoints: HashMap<SocketAddr, (EndpointId, Arc<Health>)>,
-    /// Of the addresses whose connections are limited.
-    places: HashMap<SocketAddr, Arc<Places>>,
+    endpoints: HashMap<Reached, KnownEndpoint>,
+    /// Of the endpoints whose connections are limited.
+    places: HashMap<EndpointId, Arc<Places>>,
+    /// What secured each endpoint's connections last, with its sessions.
+    connectors: HashMap<ConnectorId, Arc<Connector>>,
     /// Wakes the workers when pooled connections are in the way of waiting requests.
     wanted: Arc<Notify>,
     /// Of the last topology.
     generation: u64,
+}
+
+/// Where and how an endpoint is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Reached {
+    address: SocketAddr,
+    protocol: Protocol,
+    tls: Option<ConnectorId>,
+}
+
+/// What stays of an endpoint for the life of the process.
+#[derive(Debug, Clone)]
+pub(super) struct KnownEndpoint {
+    pub id: EndpointId,
+    pub health: Arc<Health>,
+    /// Its name in statistics.
+    pub label: Arc<str>,
 }
 
 impl Registry {
@@ -89,25 +110,61 @@ impl Registry {
         names.into_iter().map(id).collect()
     }
 
-    /// The id and the health of the endpoint at this address.
-    pub(super) fn endpoint(&self, address: SocketAddr) -> (EndpointId, Arc<Health>) {
+    /// The endpoint that is reached in this way.
+    pub(super) fn endpoint(
+        &self,
+        address: SocketAddr,
+        protocol: Protocol,
+        tls: Option<&Connector>,
+    ) -> KnownEndpoint {
         let mut known = self.known();
-        let next = EndpointId(next(&known.endpoints));
-        let new = || (next, Arc::new(Health::new(self.workers)));
-        known.endpoints.entry(address).or_insert_with(new).clone()
+        let reached = Reached {
+            address,
+            protocol,
+            tls: tls.map(|connector| connector.id().clone()),
+        };
+        if let Some(endpoint) = known.endpoints.get(&reached) {
+            return endpoint.clone();
+        }
+        let endpoint = KnownEndpoint {
+            id: EndpointId(next(&known.endpoints)),
+            health: Arc::new(Health::new(self.workers)),
+            label: known.label(&reached).into(),
+        };
+        known.endpoints.insert(reached, endpoint.clone());
+        endpoint
     }
 
-    /// The places at this address. While their number stays the same, so do they, with the requests
-    /// that wait for one.
-    pub(super) fn places(&self, address: SocketAddr, count: usize) -> Arc<Places> {
+    /// The places of this endpoint. While their number stays the same, so do they, with the
+    /// requests that wait for one.
+    pub(super) fn places(&self, endpoint: EndpointId, count: usize) -> Arc<Places> {
         let mut known = self.known();
-        let kept = known.places.get(&address).cloned();
+        let kept = known.places.get(&endpoint).cloned();
         if let Some(places) = kept.filter(|places| places.count() == count) {
             return places;
         }
         let places = Arc::new(Places::new(count, &known.wanted));
-        known.places.insert(address, Arc::clone(&places));
+        known.places.insert(endpoint, Arc::clone(&places));
         places
+    }
+
+    /// This connector, or the one before it if that does the same: that one has sessions to resume,
+    /// and its connections may stay.
+    pub(super) fn connector(&self, connector: Connector) -> Arc<Connector> {
+        let mut known = self.known();
+        let kept = known.connectors.get(connector.id());
+        if let Some(kept) = kept.filter(|kept| kept.does_as(&connector)) {
+            return Arc::clone(kept);
+        }
+        let connector = Arc::new(connector);
+        let id = connector.id().clone();
+        known.connectors.insert(id, Arc::clone(&connector));
+        connector
+    }
+
+    /// How many workers there are.
+    pub(super) fn workers(&self) -> usize {
+        self.workers
     }
 
     /// The number of the next topology.
@@ -119,6 +176,29 @@ impl Registry {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// The address; and for one that is reached in several ways, what distinguishes this one.
+    fn label(&self, reached: &Reached) -> String {
+        let address = reached.address;
+        let others = self.endpoints.keys().filter(|k| k.address == address);
+        let nth = others.count();
+        if nth == 0 {
+            return address.to_string();
+        }
+        let protocol = match (reached.protocol, &reached.tls) {
+            (Protocol::Http11, None) => "http",
+            (Protocol::Http11, Some(_)) => "https",
+            (Protocol::H2, None) => "h2c",
+            (Protocol::H2, Some(_)) => "h2",
+            (Protocol::Auto, _) => "auto",
+        };
+        match &reached.tls {
+            None => format!("{address} ({protocol})"),
+            Some(id) => format!("{address} ({protocol}, {}, {})", id.name(), nth + 1),
+        }
     }
 }
 
@@ -142,9 +222,19 @@ mod tests {
         assert_eq!(pools(&["b", "c", "a"]), [1, 3, 0]);
         assert_eq!(pools(&["a", "a", "b"]), [0, 2, 1]);
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let (one, health) = registry.endpoint(address(1));
-        let (two, _) = registry.endpoint(address(2));
-        let (again, same) = registry.clone().endpoint(address(1));
-        assert!(one != two && one == again && Arc::ptr_eq(&health, &same));
+        let plain = |port| {
+            registry
+                .clone()
+                .endpoint(address(port), Protocol::Http11, None)
+        };
+        let (one, two, again) = (plain(1), plain(2), plain(1));
+        assert!(one.id != two.id && one.id == again.id);
+        assert!(Arc::ptr_eq(&one.health, &again.health));
+        let other = registry.endpoint(address(1), Protocol::H2, None);
+        assert!(other.id != one.id && !Arc::ptr_eq(&other.health, &one.health));
+        assert_eq!(
+            [one.label, other.label].map(|label| label.to_string()),
+            ["127.0.0.1:1", "127.0.0.1:1 (h2c)"]
+        );
     }
 }

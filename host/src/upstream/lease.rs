@@ -1,13 +1,12 @@
 //! The right to one exchange with an endpoint: from the choice of the endpoint to the report of how
 //! the attempt went.
 
-use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::doubt::Accuser;
-use super::{AttemptOutcome, Connection, Doubt, Place, Verdict, WorkerEndpoint, WorkerPool};
+use super::{AttemptOutcome, Carrier, Doubt, Place, Verdict, WorkerEndpoint, WorkerPool};
 
 /// The right to one exchange. It opens the connection on which the exchange takes place, and
 /// [`Lease::finish`] is the one report from which health and statistics learn how the attempt went,
@@ -57,17 +56,24 @@ impl<'p> Lease<'p> {
     }
 
     /// A pooled connection, the most recently used first, as it is the least likely to be closed.
+    /// Or a stream of a connection that is there.
     ///
     /// A connection that has ended, or on which the backend has sent unrequested bytes, is skipped.
     /// `certain` looks at the socket itself rather than at what the last poll saw: one more system
     /// call, for requests that must not be repeated.
-    pub fn pooled(&self, certain: bool) -> Option<Connection> {
+    #[inline]
+    pub fn pooled(&self, certain: bool) -> Option<Carrier> {
         self.endpoint().pooled(certain)
     }
 
-    /// A new connection. The caller limits the time.
-    pub async fn connect(&self, place: Option<Place>) -> io::Result<Connection> {
-        self.endpoint().connect(place).await
+    /// A new connection, or a stream of one that may have to be made first; making it may take
+    /// `patience`. The caller limits the time.
+    pub async fn connect(
+        &self,
+        place: Option<Place>,
+        patience: Duration,
+    ) -> Result<Carrier, AttemptOutcome> {
+        self.endpoint().connect(place, patience).await
     }
 
     /// The request is about to be sent: it is in flight until the report.

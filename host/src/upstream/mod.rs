@@ -11,20 +11,27 @@
 //! for doubt, and nothing else about it. It waits for name resolution, for connects and for a place
 //! in the queue of a full endpoint; the caller limits the last two.
 
+mod connect;
 mod doubt;
 mod endpoint;
 mod facts;
 mod health;
 mod ids;
 mod lease;
+mod multiplexed;
+mod opening;
 mod outcome;
 mod places;
 mod pool;
+mod protocol;
+mod resets;
 mod resolve;
+mod streams;
 mod topology;
+mod watched;
 
 pub use doubt::Doubt;
-pub use endpoint::{Connection, Turn, WorkerEndpoint};
+pub use endpoint::{Carrier, Connection, Turn, WorkerEndpoint};
 pub use facts::{BackendFacts, Facts};
 pub use health::Health;
 pub use ids::{EndpointId, PoolId, Registry};
@@ -32,8 +39,10 @@ pub use lease::Lease;
 pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};
 pub use places::{Place, Places, SlowPlace};
 pub use pool::{WorkerPool, WorkerPools};
+pub use protocol::{Protocol, StreamRules};
 pub use resolve::{ResolveError, resolve, resolve_pool};
-pub use topology::{Endpoint, PoolTopology, Protocol, Tls, Topology};
+pub use streams::Slot;
+pub use topology::{Endpoint, PoolTopology, Topology};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic")]

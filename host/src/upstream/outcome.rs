@@ -41,6 +41,10 @@ pub enum AttemptOutcome {
     Closed,
     /// The same, while it waited for a client that sends its request slowly.
     ClosedOnSlowClient,
+    /// It has said that it did not process the request, because its connection ends.
+    Unprocessed,
+    /// It has said that it did not process the request, because it takes no more for now.
+    Refused,
     /// It took no byte of the request for too long.
     TookNothing,
     /// It had the whole request, and its response head did not come in time.
@@ -95,6 +99,8 @@ impl AttemptOutcome {
             | Self::OutOfResources
             | Self::Stale
             | Self::ClosedOnSlowClient
+            | Self::Unprocessed
+            | Self::Refused
             | Self::BeyondLimits
             | Self::ClientFailed
             // Else one client that leaves after each head would keep a backend that cuts its
@@ -109,9 +115,18 @@ impl AttemptOutcome {
         match self {
             Self::ConnectFailed => Failure::Connect,
             Self::ConnectTimedOut => Failure::ConnectTimeout,
-            Self::Stale | Self::Closed | Self::ClosedOnSlowClient => Failure::Closed,
+            Self::Stale
+            | Self::Closed
+            | Self::ClosedOnSlowClient
+            | Self::Unprocessed
+            | Self::Refused => Failure::Closed,
             _ => Failure::Other,
         }
+    }
+
+    /// Whether the request was certainly not processed, although it was sent.
+    pub fn is_unprocessed(self) -> bool {
+        matches!(self, Self::Unprocessed | Self::Refused)
     }
 
     /// Whether it is a failure to which a request can bring a backend that is well: any but one of
@@ -148,6 +163,8 @@ mod tests {
             (AttemptOutcome::Stale, Unknown),
             (AttemptOutcome::Closed, Failed),
             (AttemptOutcome::ClosedOnSlowClient, Unknown),
+            (AttemptOutcome::Unprocessed, Unknown),
+            (AttemptOutcome::Refused, Unknown),
             (AttemptOutcome::TookNothing, Failed),
             (AttemptOutcome::NoResponse, Failed),
             (AttemptOutcome::Malformed, Failed),

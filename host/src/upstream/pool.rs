@@ -115,9 +115,12 @@ impl WorkerPools {
             .find_map(|(at, other)| (other.id == endpoint).then_some(at))
     }
 
-    /// Closes what has been idle since before `before`, in milliseconds of the worker's clock.
-    pub fn sweep(&self, before: u64) {
-        self.endpoints.iter().for_each(|e| e.sweep(before));
+    /// Looks after all connections at this moment, in milliseconds of the worker's clock: closes
+    /// what has been idle since before `before`.
+    pub fn sweep(&self, now: u64, before: u64) {
+        self.endpoints
+            .iter()
+            .for_each(|e| e.look_after(now, before));
     }
 
     /// Waits until [`WorkerPools::make_room`] is worth a look.
@@ -179,7 +182,8 @@ impl WorkerPool {
         stats: &Stats,
         worker: usize,
     ) -> Self {
-        let is_limited = topology.endpoints.iter().any(|e| e.places.is_some());
+        let mut all = topology.endpoints.iter();
+        let is_limited = all.any(|e| e.places.is_some() || e.streams.connections > 0);
         let shard = if is_limited {
             Arc::clone(&stats.pool(&topology.name)[worker])
         } else {

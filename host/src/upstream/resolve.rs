@@ -7,19 +7,36 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{Endpoint, PoolId, PoolTopology, Registry, Topology};
-use crate::config::{self, Pool};
+use super::{
+    Endpoint, EndpointId, PoolId, PoolTopology, Protocol, Registry, StreamRules, Topology,
+};
+use crate::config::{self, Pool, PoolProtocol, PoolTls};
+use crate::net::tls::{Alpn, Connector, ConnectorError};
 
-/// A backend address that leads nowhere.
+/// Why a pool can't be used.
 #[derive(Debug, Error)]
-#[error(
-    "pool {pool:?}: backend {address:?} can't be resolved: {reason}; write an IP address, or a \
-     name that this machine's resolver knows"
-)]
-pub struct ResolveError {
-    pool: String,
-    address: String,
-    reason: String,
+pub enum ResolveError {
+    /// A backend address that leads nowhere.
+    #[error(
+        "pool {pool:?}: backend {address:?} can't be resolved: {reason}; write an IP address, or \
+         a name that this machine's resolver knows"
+    )]
+    Address {
+        /// The pool's name.
+        pool: String,
+        /// The address as it was written.
+        address: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// Its `tls` can't be set up.
+    #[error("pool {pool:?}: `tls`: {error}")]
+    Tls {
+        /// The pool's name.
+        pool: String,
+        /// What is wrong with it.
+        error: ConnectorError,
+    },
 }
 
 /// Resolves every backend of every pool. Names may yield several addresses; each is an endpoint
@@ -44,21 +61,24 @@ pub async fn resolve_pool(
     registry: &Registry,
 ) -> Result<PoolTopology, ResolveError> {
     let mut endpoints: Vec<Endpoint> = Vec::with_capacity(pool.backends.len());
+    let streams = stream_rules(pool, registry);
     for backend in &pool.backends {
         let (weight, labels) = (backend.weight, &backend.labels);
         let server_name: Arc<str> = host(&backend.address).into();
+        let (protocol, tls) = manner(pool, backend.tls.as_ref(), &server_name, registry)?;
         for address in addresses(pool, backend).await? {
-            // A resolver may list one address for each socket type.
-            let is_known =
-                |e: &Endpoint| e.address == address && e.weight == weight && e.labels == *labels;
-            if endpoints.iter().any(is_known) {
-                continue;
-            }
-            endpoints.push(Endpoint {
+            let endpoint = Endpoint {
                 weight,
                 labels: labels.clone(),
-                ..Endpoint::new(address, &server_name, registry)
-            });
+                streams,
+                ..Endpoint::with(address, &server_name, protocol, tls.clone(), registry)
+            };
+            // A resolver may list one address for each socket type.
+            let is_known =
+                |e: &Endpoint| e.id == endpoint.id && e.weight == weight && e.labels == *labels;
+            if !endpoints.iter().any(is_known) {
+                endpoints.push(endpoint);
+            }
         }
     }
     Ok(PoolTopology {
@@ -77,18 +97,51 @@ pub async fn resolve_pool(
     })
 }
 
-/// Gives the addresses whose connections are limited their places.
+/// The protocol of a backend, and what secures its connections.
+fn manner(
+    pool: &Pool,
+    tls: Option<&PoolTls>,
+    server_name: &str,
+    registry: &Registry,
+) -> Result<(Protocol, Option<Arc<Connector>>), ResolveError> {
+    let (protocol, alpn) = match pool.protocol {
+        PoolProtocol::Http11 => (Protocol::Http11, Alpn::Http11),
+        PoolProtocol::H2 | PoolProtocol::H2c => (Protocol::H2, Alpn::H2),
+        PoolProtocol::Auto => (Protocol::Auto, Alpn::Either),
+    };
+    let Some(tls) = tls else {
+        return Ok((protocol, None));
+    };
+    let connector = Connector::new(tls, server_name, alpn);
+    let connector = connector.map_err(|error| ResolveError::Tls {
+        pool: pool.name.clone(),
+        error,
+    })?;
+    Ok((protocol, Some(registry.connector(connector))))
+}
+
+/// Each worker has its share of the connections of HTTP/2, at least one: none could take another's
+/// place while that has streams.
+fn stream_rules(pool: &Pool, registry: &Registry) -> StreamRules {
+    let connections = pool.max_connections.div_ceil(registry.workers().max(1));
+    let ping_interval = pool.ping_interval;
+    StreamRules {
+        connections,
+        ping_interval,
+    }
+}
+
+/// Gives the endpoints whose connections are limited their places.
 fn limit(pools: &[Pool], resolved: &mut [PoolTopology], registry: &Registry) {
-    let mut limits: HashMap<SocketAddr, usize> = HashMap::new();
+    let mut limits: HashMap<EndpointId, usize> = HashMap::new();
     for (pool, topology) in pools
         .iter()
         .zip(&*resolved)
         .filter(|(pool, _)| pool.max_connections > 0)
     {
-        for endpoint in &topology.endpoints {
-            let limit = limits
-                .entry(endpoint.address)
-                .or_insert(pool.max_connections);
+        let endpoints = topology.endpoints.iter();
+        for endpoint in endpoints.filter(|e| e.protocol == Protocol::Http11) {
+            let limit = limits.entry(endpoint.id).or_insert(pool.max_connections);
             *limit = pool.max_connections.min(*limit);
         }
     }
@@ -96,8 +149,8 @@ fn limit(pools: &[Pool], resolved: &mut [PoolTopology], registry: &Registry) {
         .iter_mut()
         .flat_map(|topology| &mut topology.endpoints)
     {
-        let limit = limits.get(&endpoint.address);
-        endpoint.places = limit.map(|limit| registry.places(endpoint.address, *limit));
+        let limit = limits.get(&endpoint.id);
+        endpoint.places = limit.map(|limit| registry.places(endpoint.id, *limit));
     }
 }
 
@@ -115,7 +168,7 @@ async fn addresses(
     if let Ok(address) = backend.address.parse() {
         return Ok(vec![address]);
     }
-    let failed = |reason: String| ResolveError {
+    let failed = |reason: String| ResolveError::Address {
         pool: pool.name.clone(),
         address: backend.address.clone(),
         reason,

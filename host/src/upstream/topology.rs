@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{EndpointId, Health, Places, PoolId, Registry};
+use super::{EndpointId, Health, Places, PoolId, Protocol, Registry, StreamRules};
+use crate::net::tls::Connector;
 
 /// All pools of one moment.
 #[derive(Debug, Clone)]
@@ -51,56 +52,60 @@ pub struct PoolTopology {
 /// One endpoint of a pool.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// The same for the life of the process, and in all pools that name this address.
+    /// The same for the life of the process, and in all pools that reach this address in the same
+    /// way.
     pub id: EndpointId,
     /// Where it is.
     pub address: SocketAddr,
+    /// Its name in statistics: the address, and what tells it from others there.
+    pub label: Arc<str>,
     /// The host that the operator wrote: a name, or an IP address. Of several that lead to the same
     /// address in one pool, the first.
     pub server_name: Arc<str>,
     /// The protocol that it speaks.
     pub protocol: Protocol,
-    /// How its connections are secured.
-    pub tls: Tls,
+    /// What secures its connections; `None` if they are in plain text.
+    pub tls: Option<Arc<Connector>>,
+    /// How its connections of HTTP/2 are kept.
+    pub streams: StreamRules,
     /// The operator's weight in this pool; at 0 it gets no requests.
     pub weight: u32,
     /// The operator's labels.
     pub labels: Vec<(String, String)>,
     /// Whether it is well.
     pub health: Arc<Health>,
-    /// How many connections all workers together may have to its address: the least
+    /// How many connections of HTTP/1.1 all workers together may have to it: the least
     /// `max-connections` of the pools that name it. `None` = no limit.
     pub places: Option<Arc<Places>>,
 }
 
 impl Endpoint {
-    /// An endpoint of weight 1 without labels and without a limit.
+    /// One of HTTP/1.1 in plain text, of weight 1, without labels and without a limit.
     pub fn new(address: SocketAddr, server_name: &Arc<str>, registry: &Registry) -> Self {
-        let (id, health) = registry.endpoint(address);
+        Self::with(address, server_name, Protocol::Http11, None, registry)
+    }
+
+    /// One of weight 1 without labels and without a limit.
+    pub(super) fn with(
+        address: SocketAddr,
+        server_name: &Arc<str>,
+        protocol: Protocol,
+        tls: Option<Arc<Connector>>,
+        registry: &Registry,
+    ) -> Self {
+        let known = registry.endpoint(address, protocol, tls.as_deref());
         Self {
-            id,
+            id: known.id,
             address,
+            label: known.label,
             server_name: Arc::clone(server_name),
-            protocol: Protocol::Http11,
-            tls: Tls::Off,
+            protocol,
+            tls,
+            streams: StreamRules::default(),
             weight: 1,
             labels: Vec::new(),
-            health,
+            health: known.health,
             places: None,
         }
     }
-}
-
-/// The protocol that an endpoint speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// One exchange at a time on each connection.
-    Http11,
-}
-
-/// How connections to an endpoint are secured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
-    /// In plain text.
-    Off,
 }

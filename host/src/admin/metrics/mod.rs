@@ -1,5 +1,6 @@
 //! The report as Prometheus text.
 
+mod certificates;
 mod families;
 mod policies;
 mod traffic;
@@ -78,7 +79,9 @@ impl Collector for Snapshot {
         self.losses(&mut out)?;
         self.recording(&mut out)?;
         self.backends(&mut out)?;
+        self.handshakes(&mut out)?;
         self.pools(&mut out)?;
+        self.certificates(&mut out)?;
         self.policies(&mut out)
     }
 }

@@ -78,6 +78,33 @@ impl Snapshot {
         )
     }
 
+    fn http2(&self, out: &mut Families<'_>) -> fmt::Result {
+        let h = &self.0.http2;
+        out.plain_counter("http2_requests", "Requests by HTTP/2", h.requests)?;
+        out.plain_counter(
+            "http2_connections",
+            "Client connections of HTTP/2",
+            h.connections,
+        )?;
+        out.plain_counter(
+            "http2_connections_cut",
+            "Client connections of HTTP/2 that were ended because of floods",
+            h.cut,
+        )?;
+        out.gauge(
+            "http2_connections_active",
+            "Client connections of HTTP/2 open",
+            None,
+            [([], h.connections_active)],
+        )?;
+        out.gauge(
+            "http2_streams_active",
+            "Streams of client connections of HTTP/2 open",
+            None,
+            [([], h.streams_active)],
+        )
+    }
+
     pub(super) fn connections(&self, out: &mut Families<'_>) -> fmt::Result {
         let c = &self.0.connections;
         out.plain_counter(
@@ -90,12 +117,29 @@ impl Snapshot {
             "Client connections turned away by a limit",
             c.refused,
         )?;
+        out.plain_counter(
+            "proxy_headers_refused",
+            "Connections closed because of their PROXY header",
+            c.proxy_headers_refused,
+        )?;
+        let handshakes = [
+            ("completed", c.tls_handshakes.completed),
+            ("failed", c.tls_handshakes.failed),
+            ("refused", c.tls_handshakes.refused),
+        ];
+        out.counter(
+            "tls_handshakes",
+            "TLS handshakes with clients, by how they ended",
+            None,
+            handshakes.map(|(result, n)| ([("result", result)], n)),
+        )?;
         out.gauge(
             "connections_active",
             "Client connections open",
             None,
             [([], c.active)],
         )?;
+        self.http2(out)?;
         out.plain_counter(
             "upstream_connections_opened",
             "Connections opened to backends",
@@ -165,6 +209,16 @@ impl Snapshot {
             "recording_errors",
             "Writes of the recording that failed",
             recording.errors,
+        )
+    }
+
+    pub(super) fn handshakes(&self, out: &mut Families<'_>) -> fmt::Result {
+        let backends = self.0.backends.iter();
+        out.counter(
+            "backend_handshake_failures",
+            "Connections to a backend that failed in the TLS handshake or by their protocol",
+            None,
+            backends.map(|(address, b)| ([("backend", address.as_str())], b.handshake_failures)),
         )
     }
 

@@ -22,6 +22,9 @@ pub struct Backend {
     pub consecutive_failures: u64,
     /// Connections open, in use or pooled.
     pub connections: u64,
+    /// Connections that failed in the TLS handshake, or because the backend speaks another
+    /// protocol.
+    pub handshake_failures: u64,
     /// Time to the response head.
     pub latency: BackendLatency,
 }
@@ -56,6 +59,7 @@ impl Backend {
             set_aside_by_workers: set_aside_by_workers as u64,
             consecutive_failures: failures.max().unwrap_or(0),
             connections: shards.iter().map(|s| s.connections.value()).sum(),
+            handshake_failures: shards.iter().map(|s| s.handshake_failures.value()).sum(),
             latency: BackendLatency {
                 ewma_microseconds: averages.checked_div(seen_by).unwrap_or(0),
                 all: Microseconds(HistogramSnapshot::of(

@@ -4,17 +4,19 @@ mod backend;
 mod policy;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use self::backend::{Backend, BackendLatency};
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
+use super::certificates::CertificateStatus;
 use super::control::PolicyStatus;
 pub use super::durations::{Microseconds, Nanoseconds};
 use super::pools::Pool;
 use super::process::Process;
 use super::recording::Recording;
-use crate::stats::{Counter, HistogramSnapshot, STATUSES, Stats, WorkerShard};
+use crate::stats::{Counter, Gauge, HistogramSnapshot, STATUSES, Stats, WorkerShard};
 
 /// The sources of a report.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,8 @@ pub struct StatsView<'a> {
     pub stats: &'a Stats,
     /// The policies that run.
     pub policies: &'a [PolicyStatus],
+    /// The certificates of the listeners.
+    pub certificates: &'a [CertificateStatus],
 }
 
 /// All statistics. Serialised, it is the body of `GET /stats`.
@@ -38,6 +42,8 @@ pub struct Report {
     pub requests: Requests,
     /// Connections of clients and to backends.
     pub connections: Connections,
+    /// Clients that speak HTTP/2, which are among all.
+    pub http2: Http2,
     /// Attempts at a backend after the first of a request.
     pub retries: u64,
     /// Access-log lines dropped because the log could not keep up.
@@ -52,6 +58,8 @@ pub struct Report {
     pub pools: BTreeMap<String, Pool>,
     /// By name.
     pub policies: BTreeMap<String, Policy>,
+    /// Those of the listeners with TLS.
+    pub certificates: Vec<CertificateStatus>,
     /// One entry per worker.
     pub workers: Vec<Worker>,
 }
@@ -93,10 +101,41 @@ pub struct Connections {
     pub active: u64,
     /// Client connections turned away by a limit.
     pub refused: u64,
+    /// Connections of trusted peers closed because their PROXY header was missing, malformed or
+    /// late.
+    pub proxy_headers_refused: u64,
+    /// TLS handshakes with clients.
+    pub tls_handshakes: TlsHandshakes,
     /// Connections opened to backends.
     pub upstream_opened: u64,
     /// Requests sent on a pooled connection.
     pub upstream_reused: u64,
+}
+
+/// Clients that speak HTTP/2.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Http2 {
+    /// Requests whose head arrived.
+    pub requests: u64,
+    /// Connections.
+    pub connections: u64,
+    /// Connections open now.
+    pub connections_active: u64,
+    /// Streams open now.
+    pub streams_active: u64,
+    /// Connections ended because of what their clients did too often.
+    pub cut: u64,
+}
+
+/// TLS handshakes with clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TlsHandshakes {
+    /// Those that ended well.
+    pub completed: u64,
+    /// Those that failed or took too long.
+    pub failed: u64,
+    /// Connections closed because too many were under way.
+    pub refused: u64,
 }
 
 /// The counts of one worker, which make a skew between workers visible.
@@ -135,7 +174,7 @@ impl Report {
             },
             requests: Requests {
                 total: sum(|w| &w.requests),
-                active: workers.iter().map(|w| w.requests_active.value()).sum(),
+                active: gauge(workers, |w| &w.requests_active),
                 by_status: by_status(view.stats),
                 unanswered: sum(|w| &w.unanswered),
                 latency: Microseconds(HistogramSnapshot::of(
@@ -144,11 +183,18 @@ impl Report {
             },
             connections: Connections {
                 accepted: sum(|w| &w.connections),
-                active: workers.iter().map(|w| w.connections_active.value()).sum(),
+                active: gauge(workers, |w| &w.connections_active),
                 refused: sum(|w| &w.connections_refused),
+                proxy_headers_refused: sum(|w| &w.proxy_headers_refused),
+                tls_handshakes: TlsHandshakes {
+                    completed: sum(|w| &w.tls_handshakes),
+                    failed: sum(|w| &w.tls_handshakes_failed),
+                    refused: sum(|w| &w.tls_handshakes_refused),
+                },
                 upstream_opened: sum(|w| &w.upstream_connections),
                 upstream_reused: sum(|w| &w.upstream_reuses),
             },
+            http2: Http2::new(workers),
             retries: sum(|w| &w.retries),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
@@ -166,7 +212,21 @@ impl Report {
                 .map(|(name, shards)| (name.clone(), Pool::new(shards)))
                 .collect(),
             policies: policies(view),
+            certificates: view.certificates.to_vec(),
             workers: workers.iter().map(|w| Worker::new(w)).collect(),
+        }
+    }
+}
+
+impl Http2 {
+    fn new(workers: &[Arc<WorkerShard>]) -> Self {
+        let shards = || workers.iter().map(|worker| &worker.http2);
+        Self {
+            requests: shards().map(|s| s.requests.value()).sum(),
+            connections: shards().map(|s| s.connections.value()).sum(),
+            connections_active: shards().map(|s| s.connections_active.value()).sum(),
+            streams_active: shards().map(|s| s.streams_active.value()).sum(),
+            cut: shards().map(|s| s.cut.value()).sum(),
         }
     }
 }
@@ -181,6 +241,10 @@ impl Worker {
             hanging_seconds: shard.hanging_seconds.value(),
         }
     }
+}
+
+fn gauge(workers: &[Arc<WorkerShard>], gauge: fn(&WorkerShard) -> &Gauge) -> u64 {
+    workers.iter().map(|worker| gauge(worker).value()).sum()
 }
 
 fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {

@@ -92,6 +92,10 @@ impl Control for TestControl {
         self.policies.lock().unwrap().clone()
     }
 
+    fn certificates(&self) -> Vec<CertificateStatus> {
+        Vec::new()
+    }
+
     fn policy(&self, name: &str) -> Option<PolicyDetails> {
         self.policies
             .lock()

@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The certificates of all listeners with TLS.
 #[derive(Debug, Default)]
-pub struct ListenerCertificates {
+pub(in crate::app) struct ListenerCertificates {
     listeners: Vec<Arc<Served>>,
 }
 
@@ -33,6 +33,8 @@ struct Served {
     address: String,
     store: Arc<CertificateStore>,
     certificates: Vec<Watched>,
+    /// Held while a certificate is replaced, so that one is at a time.
+    replacing: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl ListenerCertificates {
                 let state = watched.state();
                 CertificateStatus {
                     listener: served.address.clone(),
+                    file: watched.files.as_ref().map_or_else(String::new, Files::name),
                     names: state.certificate.names().all().collect(),
                     expires: state.certificate.expires(),
                     reload_failures: state.failures,
@@ -107,7 +110,10 @@ impl ListenerCertificates {
 
     /// Sentences about certificates that need an operator.
     pub(super) fn notes(&self) -> Vec<String> {
-        let all = self.listeners.iter().flat_map(|served| &served.certificates);
+        let all = self
+            .listeners
+            .iter()
+            .flat_map(|served| &served.certificates);
         all.filter_map(|watched| {
             let state = watched.state();
             state.refused.clone().or_else(|| state.certificate_note())
@@ -170,7 +176,10 @@ impl Served {
             clients,
             tickets: tickets.clone(),
         };
-        let served: Vec<_> = certificates.iter().map(|w| w.state().certificate.clone()).collect();
+        let served: Vec<_> = certificates
+            .iter()
+            .map(|w| w.state().certificate.clone())
+            .collect();
         let store = CertificateStore::new(offer, &served)
             .map_err(|e| vec![format!("listener {address}: TLS can't be used: {e}")])?;
         Ok(Self {
@@ -178,11 +187,16 @@ impl Served {
             address,
             store: Arc::new(store),
             certificates,
+            replacing: Mutex::default(),
         })
     }
 
     /// Serves a certificate from now on.
     fn replace(&self, at: usize, certificate: &Certificate) -> Result<(), String> {
+        let _one = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = self
             .certificates
             .iter()

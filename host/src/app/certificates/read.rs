@@ -19,12 +19,21 @@ impl Files {
         Self(files.clone())
     }
 
+    /// The path of the certificate.
+    pub(super) fn name(&self) -> String {
+        self.0.certificate.display().to_string()
+    }
+
     /// Every file, the certificate's first.
     pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         let Self(files) = self;
-        [Some(&files.certificate), Some(&files.key), files.ocsp.as_ref()]
-            .into_iter()
-            .flatten()
+        [
+            Some(&files.certificate),
+            Some(&files.key),
+            files.ocsp.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// The certificate, or a sentence that says which file is wrong and why.

@@ -90,7 +90,10 @@ async fn reload(served: &Arc<Served>, at: usize) {
     let expires = humantime::format_rfc3339_seconds(state.certificate.expires());
     match replaced {
         Ok(_) => {
-            tracing::info!("listener {address}: the certificate for {names} was replaced; it expires on {expires}");
+            tracing::info!(
+                "listener {address}: the certificate for {names} was replaced; it expires on \
+                 {expires}"
+            );
         }
         Err(reason) => {
             let refused = format!(

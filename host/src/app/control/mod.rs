@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::certificates::ListenerCertificates;
 use super::descriptors::Shares;
 use super::policies;
 use crate::admin::{ChangeError, Readiness};
@@ -48,6 +49,8 @@ pub struct Process {
     pub(in crate::app) shares: Shares,
     /// Keeps promoted components over a restart.
     pub state_dir: Option<StateDir>,
+    /// The certificates of the listeners.
+    pub(in crate::app) certificates: Arc<ListenerCertificates>,
 }
 
 /// The control side.
@@ -67,6 +70,7 @@ pub struct ControlPlane {
     readiness: Mutex<Readiness>,
     explain: Tokens,
     state_dir: Option<StateDir>,
+    certificates: Arc<ListenerCertificates>,
     /// By policy index.
     policies: Vec<Managed>,
     /// Held while another topology or configuration is published, so that one is at a time.
@@ -92,6 +96,7 @@ impl ControlPlane {
             registry,
             shares,
             state_dir,
+            certificates,
         } = process;
         let mut ids = PolicyIds::default();
         let managed = |policy: &Policy| Managed {
@@ -126,6 +131,7 @@ impl ControlPlane {
             readiness: Mutex::new(Readiness::Starting),
             explain: Tokens::default(),
             state_dir,
+            certificates,
             settled: Notify::new(),
             configuring: Default::default(),
         }
@@ -163,6 +169,11 @@ impl ControlPlane {
     /// All counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// The certificates of the listeners: what is to watch, and what makes sessions.
+    pub(in crate::app) fn listener_certificates(&self) -> &Arc<ListenerCertificates> {
+        &self.certificates
     }
 
     /// The digest of the component that the configuration named for this policy (by index) when it

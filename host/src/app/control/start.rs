@@ -192,6 +192,7 @@ impl ControlPlane {
     pub(super) fn notes(&self) -> Vec<String> {
         (0..self.config.policies.len())
             .filter_map(|index| self.state(index).damage.clone())
+            .chain(self.certificates.notes())
             .collect()
     }
 

@@ -7,7 +7,8 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::{ControlPlane, PolicyState};
 use crate::admin::{
-    Change, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails, PolicyStatus, Readiness,
+    CertificateStatus, Change, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails,
+    PolicyStatus, Readiness,
 };
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};
@@ -28,6 +29,10 @@ impl Control for AdminControl {
 
     fn policies(&self) -> Vec<PolicyStatus> {
         self.0.policies()
+    }
+
+    fn certificates(&self) -> Vec<CertificateStatus> {
+        self.0.certificates()
     }
 
     fn policy(&self, name: &str) -> Option<PolicyDetails> {
@@ -73,6 +78,11 @@ impl Control for AdminControl {
 }
 
 impl ControlPlane {
+    /// The certificates of the listeners as they are served now.
+    pub fn certificates(&self) -> Vec<CertificateStatus> {
+        self.certificates.status()
+    }
+
     /// All policies as they run now.
     pub fn policies(&self) -> Vec<PolicyStatus> {
         (0..self.policies.len())

@@ -144,6 +144,7 @@ fn the_long_form_means_what_it_says() {
         backends: vec![
             Backend {
                 address: "10.0.0.1:80".to_owned(),
+                tls: None,
                 weight: 3,
                 labels: vec![
                     ("zone".to_owned(), "a".to_owned()),
@@ -152,10 +153,12 @@ fn the_long_form_means_what_it_says() {
             },
             Backend {
                 address: "10.0.0.2:81".to_owned(),
+                tls: None,
                 weight: 1,
                 labels: vec![],
             },
         ],
+        protocol: PoolProtocol::Http11,
         attempts: 2,
         max_idle: 1,
         max_connections: 10,
@@ -166,6 +169,7 @@ fn the_long_form_means_what_it_says() {
         slow_client_rate: 1024,
         max_failures: 0,
         fail_timeout: Duration::from_secs(90),
+        ping_interval: Duration::from_secs(30),
     };
     assert_eq!(config.pools, [expected]);
     let route = |host| Route {

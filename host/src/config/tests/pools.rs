@@ -50,10 +50,10 @@ fn wrong_pools_and_backends_are_errors() {
             "only the address: \"10.0.0.1:80\"",
         ),
         (
-            "[hosts]\n\"*\" = \"https://a\"",
+            "[hosts]\n\"*\" = \"ftp://a\"",
             2,
             "hosts.\"*\"",
-            "plain HTTP",
+            "HOST:PORT",
         ),
         ("[hosts]\n\"*\" = \"a:0\"", 2, "hosts.\"*\"", "1 to 65535"),
         (
@@ -144,5 +144,157 @@ fn hosts_have_settings_beside_their_names() {
         ),
     ] {
         assert_error(text, line, key, words);
+    }
+}
+
+#[test]
+fn backends_are_reached_with_tls_where_the_pool_or_their_own_scheme_says_so() {
+    let pool = |text: &str| {
+        let config = load(&format!("[pools.a]\n{text}\n[[routes]]\npool = \"a\""));
+        config.pools[0].clone()
+    };
+    let addresses = |pool: &Pool| -> Vec<(String, bool)> {
+        let backends = pool.backends.iter();
+        let pair = |b: &Backend| (b.address.clone(), b.tls.is_some());
+        backends.map(pair).collect()
+    };
+    let mixed = pool("backends = [\"a\", \"https://b\", \"HTTPS://c:8443/\"]");
+    let expected = [("a:80", false), ("b:443", true), ("c:8443", true)];
+    let expected = expected.map(|(address, tls)| (address.to_owned(), tls));
+    assert_eq!(addresses(&mixed), expected);
+    assert_eq!(mixed.protocol, PoolProtocol::Http11);
+    let all = pool("tls = true\nbackends = [\"a\", { address = \"[::1]:9\" }]");
+    let expected = [("a:443", true), ("[::1]:9", true)];
+    assert_eq!(
+        addresses(&all),
+        expected.map(|(a, tls)| (a.to_owned(), tls))
+    );
+    assert_eq!(pool("tls = false\nbackends = \"a\"").backends[0].tls, None);
+    for (written, protocol) in [
+        ("\"h2c\"", PoolProtocol::H2c),
+        ("\"http/1.1\"", PoolProtocol::Http11),
+    ] {
+        let pool = pool(&format!("protocol = {written}\nbackends = \"a\""));
+        assert_eq!(pool.protocol, protocol);
+    }
+    for (written, protocol) in [
+        ("\"h2\"", PoolProtocol::H2),
+        ("\"auto\"", PoolProtocol::Auto),
+        ("\"http/1.1\"", PoolProtocol::Http11),
+    ] {
+        let pool = pool(&format!(
+            "protocol = {written}\nbackends = \"https://a\"\nping-interval = 0"
+        ));
+        assert_eq!(
+            (pool.protocol, pool.ping_interval),
+            (protocol, Duration::ZERO)
+        );
+    }
+    let host = load("[hosts]\n\"*\" = \"https://b\"");
+    assert_eq!(
+        host.pools[0].backends[0].tls,
+        Some(PoolTls::default()),
+        "also in the short form"
+    );
+}
+
+#[test]
+fn tls_of_a_pool_names_files_beside_the_configuration() {
+    let config = load(
+        "[pools.a]\nbackends = [\"a\", \"https://b\"]\ntls = { server-name = \"API.example.\", \
+         ca = \"ca.pem\", client-certificate = { certificate = \"c.pem\", key = \"/k.pem\" } }\n\
+         [[routes]]\npool = \"a\"",
+    );
+    let expected = PoolTls {
+        server_name: Some("api.example".to_owned()),
+        ca: Some("/etc/waypost/ca.pem".into()),
+        client_certificate: Some(KeyPairFiles {
+            certificate: "/etc/waypost/c.pem".into(),
+            key: "/k.pem".into(),
+        }),
+        insecure: false,
+    };
+    for backend in &config.pools[0].backends {
+        assert_eq!(backend.tls.as_ref(), Some(&expected));
+    }
+    let config = load(
+        "[pools.a]\nbackends = \"a\"\ntls = { server-name = \"[::1]\", insecure = true, \
+         client-certificate = \"both.pem\" }\n[[routes]]\npool = \"a\"",
+    );
+    let tls = config.pools[0].backends[0].tls.as_ref().unwrap();
+    assert_eq!(tls.server_name.as_deref(), Some("::1"));
+    let pair = tls.client_certificate.as_ref().unwrap();
+    assert_eq!(pair.certificate, pair.key);
+    let warning = config.warnings[0].to_string();
+    assert!(
+        warning.contains("any certificate is taken") && warning.contains("insecure"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn protocols_and_tls_that_contradict_each_other_are_errors() {
+    for (keys, key, words) in [
+        ("backends = \"b\"\nprotocol = \"h3\"", "protocol", "\"h2c\""),
+        ("backends = \"b\"\nprotocol = \"h2\"", "protocol", "b:80"),
+        (
+            "backends = [\"https://a\", \"b\"]\nprotocol = \"h2\"",
+            "protocol",
+            "b:80",
+        ),
+        (
+            "backends = \"b\"\nprotocol = \"auto\"",
+            "protocol",
+            "tls = true",
+        ),
+        (
+            "backends = \"https://b\"\nprotocol = \"h2c\"",
+            "protocol",
+            "b:443",
+        ),
+    ] {
+        let text = format!("[pools.a]\n{keys}\n[[routes]]\npool = \"a\"");
+        assert_error(&text, 3, &format!("pools.a.{key}"), words);
+    }
+    for (keys, key, words) in [
+        ("tls = 1", "tls", "tls = true"),
+        (
+            "tls = { server-name = \"a:1\" }",
+            "tls.server-name",
+            "without a port",
+        ),
+        (
+            "tls = { server-name = \"\" }",
+            "tls.server-name",
+            "host name",
+        ),
+        ("tls = { ca = \"\" }", "tls.ca", "not a path"),
+        ("tls = { cert = \"a\" }", "tls.cert", "unknown key"),
+        (
+            "tls = { ca = \"a\", insecure = true }",
+            "tls.ca",
+            "any certificate",
+        ),
+        (
+            "tls = { client-certificate = { key = \"k\" } }",
+            "tls.client-certificate",
+            "has no `certificate`",
+        ),
+        (
+            "protocol = \"auto\"\ntls = true\nmax-connections = 2",
+            "protocol",
+            "max-connections",
+        ),
+    ] {
+        let text = format!("[pools.a]\n{keys}\nbackends = \"b\"\n[[routes]]\npool = \"a\"");
+        assert_error(&text, 2, &format!("pools.a.{key}"), words);
+    }
+    for url in ["https://a/b", "https://a?b", "https://u@a"] {
+        assert_error(
+            &format!("[hosts]\n\"*\" = \"{url}\""),
+            2,
+            "hosts.\"*\"",
+            "more than an address",
+        );
     }
 }

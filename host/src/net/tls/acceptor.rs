@@ -1,11 +1,12 @@
 //! The server's side of TLS.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::super::info::{ClientCertificate, TlsFacts};
 use super::super::stream::Stream;
 use super::handshake::{self, HandshakeError};
-use super::session::TlsStream;
+use super::session::{Below, TlsStream};
 use super::{CertificateStore, Names};
 
 /// Makes sessions of the connections of a listener. A copy costs a counter.
@@ -25,6 +26,14 @@ impl Acceptor {
     /// They don't, or one of them has left. The client was sent the reason, if it could take it.
     pub async fn accept(&self, stream: Stream) -> Result<(Stream, TlsFacts), HandshakeError> {
         let below = stream.into_below()?;
+        // A client that says nothing costs little more than its socket.
+        poll_fn(|cx| below.socket().poll_read_ready(cx))
+            .await
+            .map_err(HandshakeError::Socket)?;
+        Box::pin(self.agree(below)).await
+    }
+
+    async fn agree(&self, below: Below) -> Result<(Stream, TlsFacts), HandshakeError> {
         let accepted = handshake::hello(&below).await?;
         let hello = accepted.client_hello();
         let server_name = hello.server_name().map(|name| name.to_ascii_lowercase());

@@ -105,6 +105,12 @@ impl Certificate {
         &self.names
     }
 
+    /// Whether it is the same certificate with the same chain and staple. A key is not compared: it
+    /// belongs to the certificate.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert && self.key.ocsp == other.key.ocsp
+    }
+
     /// When it expires.
     pub fn expires(&self) -> SystemTime {
         self.valid.1

@@ -1,7 +1,7 @@
 //! Handshakes: from a socket to a session, as a server and as a client.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -11,7 +11,7 @@ use rustls::{ClientConfig, ClientConnection, Connection};
 
 use super::super::socket::Socket;
 use super::super::stream::Stream;
-use super::session::{Below, TlsStream};
+use super::session::{Below, Out, TlsStream};
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
@@ -34,10 +34,6 @@ pub enum HandshakeError {
 /// Reads what the client offers, before it is decided what it gets.
 pub(super) async fn hello(below: &Below) -> Result<Accepted, HandshakeError> {
     let socket = below.socket();
-    // A client that says nothing costs no memory.
-    poll_fn(|cx| socket.poll_read_ready(cx))
-        .await
-        .map_err(HandshakeError::Socket)?;
     let mut acceptor = rustls::server::Acceptor::default();
     loop {
         let n = poll_fn(|cx| match acceptor.read_tls(&mut In { socket, cx }) {
@@ -90,7 +86,8 @@ async fn finish(below: Below, connection: Connection) -> Result<TlsStream, Hands
 
 /// Sends the reason, as far as the socket takes it.
 fn alert(socket: Socket<'_>, (error, mut alert): (rustls::Error, AcceptedAlert)) -> HandshakeError {
-    let _ = alert.write(&mut Try(socket));
+    // What precedes it is in the same pieces.
+    let _ = alert.write_all(&mut Out { socket, cx: None });
     end(socket);
     HandshakeError::Tls(error)
 }
@@ -138,18 +135,5 @@ impl Read for In<'_, '_, '_> {
             Poll::Ready(read) => read,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
-    }
-}
-
-/// A socket that is written to once.
-struct Try<'a>(Socket<'a>);
-
-impl Write for Try<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(&[IoSlice::new(bytes)])
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -15,10 +15,11 @@ mod self_signed;
 pub(in crate::net) mod session;
 mod store;
 mod tickets;
+mod trusting;
 
 pub use acceptor::Acceptor;
 pub use certificate::{Certificate, CertificateError};
-pub use client::Connector;
+pub use client::{Alpn, Connector, ConnectorError, ConnectorId};
 pub use handshake::HandshakeError;
 pub use names::Names;
 pub use offer::Offer;

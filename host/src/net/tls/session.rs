@@ -390,9 +390,9 @@ impl Drop for TlsStream {
 }
 
 /// A socket that rustls writes to. With a context it is waited for, without one it is tried.
-struct Out<'a, 'b, 'c> {
-    socket: Socket<'a>,
-    cx: Option<&'b mut Context<'c>>,
+pub(super) struct Out<'a, 'b, 'c> {
+    pub socket: Socket<'a>,
+    pub cx: Option<&'b mut Context<'c>>,
 }
 
 impl Write for Out<'_, '_, '_> {

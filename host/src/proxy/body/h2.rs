@@ -117,7 +117,7 @@ impl H2Body<'_, '_> {
     }
 
     pub(super) fn owes(&self) -> bool {
-        false
+        self.progress.owes()
     }
 
     /// A stream ends with its message.

@@ -62,6 +62,19 @@ impl H2Sink<'_> {
         self.head = Some(Box::new(h2::answer(status, fields, length)));
     }
 
+    /// As [`MessageSink::add`](super::MessageSink::add).
+    pub(super) fn add(&mut self, content: &[u8]) {
+        self.held = Bytes::copy_from_slice(content);
+    }
+
+    /// Sends what was taken, which is all that there is.
+    pub(super) async fn finish(&mut self) -> Result<(), IoEnd> {
+        match self.to.is_ended() {
+            true => Ok(()),
+            false => self.end(&Fields::new()).await,
+        }
+    }
+
     pub(super) fn interim(&mut self, status: u16, head: Option<&ResponseHead>) {
         self.to.interim(h2::interim(status, head));
     }

@@ -24,7 +24,9 @@ mod upload;
 
 pub(in crate::proxy) use copy::{copy, join};
 pub(in crate::proxy) use duplex::{Duplex, Sent, Stage};
-pub(in crate::proxy) use h1::{H1Body, Reader, Waits};
+#[cfg(test)]
+use h1::H1Body;
+pub(in crate::proxy) use h1::{Reader, Waits};
 pub(in crate::proxy) use h2::H2Reader;
 pub(in crate::proxy) use h2_sink::H2Sink;
 pub(in crate::proxy) use lines::ResponseLines;

@@ -19,6 +19,8 @@ pub(in crate::proxy) struct Progress {
     total: u64,
     /// The largest body; 0 = no limit.
     most: u64,
+    /// Of a stream: how long its head says that it is; 0 if it does not.
+    announced: u64,
     /// The content that was passed on, if it is kept.
     kept: Vec<u8>,
     /// Whether all that was passed on is in `kept`.
@@ -62,6 +64,7 @@ impl Progress {
             at,
             total: 0,
             most: 0,
+            announced: 0,
             kept: Vec::new(),
             whole: false,
         }
@@ -73,6 +76,14 @@ impl Progress {
             most,
             whole: keep,
             ..Self::of_response(Framing::UntilClose)
+        }
+    }
+
+    /// At the beginning of a response's body of this length that ends with its stream.
+    pub(in crate::proxy) fn of_announced(length: u64) -> Self {
+        Self {
+            announced: length,
+            ..Self::of_stream(false, 0)
         }
     }
 
@@ -201,7 +212,8 @@ impl Progress {
         match &self.at {
             At::Length(left) => *left > 0,
             At::Chunked(decoder, _) => decoder.owes(),
-            At::UntilClose | At::End => false,
+            At::UntilClose => self.total < self.announced,
+            At::End => false,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::h1::{H1Body, Reader, Waits};
 use super::h2::{H2Body, H2Reader};
 use super::{BodySource, Duplex, Progress};
+use crate::h1::Framing;
 use crate::message::{Edited, Fields};
 use crate::net::Timer;
 
@@ -57,6 +58,16 @@ impl<'r> MessageReader<'r> {
                 duplex,
                 waits,
             }),
+        }
+    }
+
+    /// The beginning of a response's body that is framed in this way.
+    #[inline]
+    pub(in crate::proxy) fn progress_of_response(&self, framing: Framing) -> Progress {
+        match (self, framing) {
+            (Self::H2(_), Framing::Length(n)) => Progress::of_announced(n),
+            (Self::H2(_), Framing::Chunked | Framing::UntilClose) => Progress::of_stream(false, 0),
+            _ => Progress::of_response(framing),
         }
     }
 

@@ -88,7 +88,7 @@ impl<'a> MessageSink<'a> {
     }
 
     /// Takes the head of a request. `host` is for clients that sent none; `expects` if the backend
-    /// decides whether it wants the body.
+    /// decides whether it wants the body. A stream to a backend was opened with its head.
     pub(in crate::proxy) fn request(
         &mut self,
         head: &RequestHead,
@@ -124,11 +124,11 @@ impl<'a> MessageSink<'a> {
         }
     }
 
-    /// Takes content that need not go out before what follows.
+    /// Takes content that need not go out before what follows: once, after the head of a request.
     pub(in crate::proxy) fn add(&mut self, content: &[u8]) {
         match self {
             Self::H1(sink) => sink.add(content),
-            Self::H2(_) => {}
+            Self::H2(sink) => sink.add(content),
         }
     }
 
@@ -158,6 +158,21 @@ impl<'a> MessageSink<'a> {
             Self::H1(sink) => sink.flush().await,
             Self::H2(sink) => sink.flush().await,
         }
+    }
+
+    /// Sends a message all of which was taken: its body is of known length, or empty.
+    #[inline]
+    pub(in crate::proxy) async fn finish(&mut self) -> Result<(), IoEnd> {
+        match self {
+            Self::H1(sink) => sink.flush().await,
+            Self::H2(sink) => sink.finish().await,
+        }
+    }
+
+    /// Whether it goes out as a stream of HTTP/2: its two sides are independent, and either may be
+    /// silent for long.
+    pub(in crate::proxy) fn is_stream(&self) -> bool {
+        matches!(self, Self::H2(_))
     }
 
     /// Takes the end of the body and its trailers, and sends them.

@@ -13,8 +13,16 @@ pub(in crate::proxy) async fn upload(
     duplex: &Duplex,
     timeouts: &Timeouts,
 ) -> Result<(), TransferEnd> {
-    let copied = copy(&mut body, sink).await;
     let (timers, timer) = sink.clock();
+    let copied = loop {
+        match copy(&mut body, sink).await {
+            // The sides of a stream are independent: while the response goes on, a client may be
+            // silent for as long as its backend.
+            Err(TransferEnd::SourceTimedOut)
+                if sink.is_stream() && duplex.is_answered() && !timer.is_broken_off() => {}
+            copied => break copied,
+        }
+    };
     match copied {
         Ok(()) => {
             duplex.reach(Stage::Whole);

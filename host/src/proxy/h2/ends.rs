@@ -2,22 +2,34 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
+use h2::client::ResponseFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, response};
 
 use crate::net::IoEnd;
 
 /// What arrives on a stream.
 #[derive(Debug)]
 pub(in crate::proxy) struct Incoming {
-    stream: RecvStream,
+    stream: In,
     /// The content that has arrived and was not consumed. The peer may send as many bytes more as
     /// are consumed.
     data: Bytes,
+}
+
+#[derive(Debug)]
+enum In {
+    /// The head of a response is to come.
+    Response(ResponseFuture),
+    /// The head has come.
+    Stream(RecvStream),
+    /// Nothing comes any more.
+    Ended,
 }
 
 /// What goes out on a stream. Shared by those that write to it and those that watch whether its
@@ -36,10 +48,40 @@ enum Out {
 impl Incoming {
     /// Of which nothing was read.
     pub(in crate::proxy) fn new(stream: RecvStream) -> Self {
+        Self::of(In::Stream(stream))
+    }
+
+    /// The response of a backend.
+    pub(super) fn response(response: ResponseFuture) -> Self {
+        Self::of(In::Response(response))
+    }
+
+    fn of(stream: In) -> Self {
         Self {
             stream,
             data: Bytes::new(),
         }
+    }
+
+    /// Gives up what is to come.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::of(In::Ended))
+    }
+
+    /// Waits for the next head of a response: interim ones, and the final one.
+    pub(in crate::proxy) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<response::Parts, h2::Error>> {
+        let In::Response(response) = &mut self.stream else {
+            return Poll::Ready(Err(Reason::INTERNAL_ERROR.into()));
+        };
+        if let Some(interim) = ready!(response.poll_informational(cx)) {
+            return Poll::Ready(interim.map(|interim| interim.into_parts().0));
+        }
+        let (parts, body) = ready!(Pin::new(response).poll(cx))?.into_parts();
+        self.stream = In::Stream(body);
+        Poll::Ready(Ok(parts))
     }
 
     /// The content that has arrived and was not consumed.
@@ -52,13 +94,19 @@ impl Incoming {
     #[inline]
     pub(in crate::proxy) fn consume(&mut self, n: usize) {
         self.data.advance(n);
-        // It fails only for more than has come.
-        let _ = self.stream.flow_control().release_capacity(n);
+        if let In::Stream(stream) = &mut self.stream {
+            // It fails only for more than has come.
+            let _ = stream.flow_control().release_capacity(n);
+        }
     }
 
     /// Whether nothing more will come: neither content nor trailers.
     pub(in crate::proxy) fn is_at_end(&self) -> bool {
-        self.stream.is_end_stream()
+        match &self.stream {
+            In::Response(_) => false,
+            In::Stream(stream) => stream.is_end_stream(),
+            In::Ended => true,
+        }
     }
 
     /// Waits for more content, and returns how much came; 0 is its end, and trailers may follow.
@@ -67,7 +115,10 @@ impl Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, IoEnd>> {
         loop {
-            let data = match ready!(self.stream.poll_data(cx)) {
+            let In::Stream(stream) = &mut self.stream else {
+                return Poll::Ready(Err(IoEnd::Failed));
+            };
+            let data = match ready!(stream.poll_data(cx)) {
                 None => return Poll::Ready(Ok(0)),
                 Some(data) => data.map_err(|_| IoEnd::Failed)?,
             };
@@ -95,7 +146,10 @@ impl Incoming {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<HeaderMap>, IoEnd>> {
-        self.stream.poll_trailers(cx).map_err(|_| IoEnd::Failed)
+        match &mut self.stream {
+            In::Stream(stream) => stream.poll_trailers(cx).map_err(|_| IoEnd::Failed),
+            _ => Poll::Ready(Err(IoEnd::Failed)),
+        }
     }
 }
 
@@ -103,6 +157,24 @@ impl Outgoing {
     /// The response to a client's request.
     pub(in crate::proxy) fn response(response: SendResponse<Bytes>) -> Self {
         Self(RefCell::new(Out::Response(response)))
+    }
+
+    /// A request whose head was sent, and perhaps all of it.
+    pub(super) fn request(stream: SendStream<Bytes>, is_end: bool) -> Self {
+        Self(RefCell::new(match is_end {
+            true => Out::Ended,
+            false => Out::Stream(stream),
+        }))
+    }
+
+    /// Gives up what was not sent.
+    pub(super) fn take(&mut self) -> Self {
+        Self(RefCell::new(self.0.replace(Out::Ended)))
+    }
+
+    /// Whether it has ended on our side.
+    pub(in crate::proxy) fn is_ended(&self) -> bool {
+        matches!(*self.0.borrow(), Out::Ended)
     }
 
     /// Waits until the peer has reset the stream, or its connection has ended.

@@ -13,8 +13,8 @@ const HEAD: usize = 9;
 const PREFACE: u32 = 24;
 /// This many bytes of content pay for a frame that brings nothing.
 const CONTENT: u32 = 1024;
-/// A request pays for this many frames that bring nothing, and so does each frame that the client is
-/// sent: it acknowledges them, opens windows, and measures how far away we are.
+/// A request pays for this many frames that bring nothing, and so does each frame that the client
+/// is sent: it acknowledges them, opens windows, and measures how far away we are.
 const REQUEST: u64 = 8;
 const ANSWER: u64 = 4;
 /// What a client may do too often is forgiven at this rate.
@@ -29,6 +29,7 @@ const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
+const PADDED: u8 = 8;
 
 /// A frame's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,12 +117,12 @@ impl Account {
             } if length >= CONTENT => {
                 self.add(u64::from(length / CONTENT));
             }
-            // Small pieces of content are bounded by the engine.
+            // Small pieces of content are bounded by the engine. Padding is no content.
             Frame {
                 kind: DATA,
                 length: 1..,
-                ..
-            } => {}
+                flags,
+            } if flags & PADDED == 0 => {}
             Frame {
                 kind: DATA, flags, ..
             } if flags & END_STREAM != 0 => {}

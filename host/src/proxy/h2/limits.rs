@@ -8,6 +8,9 @@ use crate::config::Limits;
 
 /// Bytes of a frame's payload: larger ones would only delay what stands behind them.
 const FRAME: u32 = 16 * 1024;
+/// What all streams of a connection may send of bodies together before a backend takes some, as
+/// long as the connection has no large window. HTTP/2 begins with it.
+pub(super) const SMALL_WINDOW: u32 = 65_535;
 /// Bytes that the engine holds for each stream and has not written yet.
 const UNSENT: usize = 64 * 1024;
 /// Bytes of a client's table of known fields.
@@ -30,7 +33,7 @@ pub(super) fn builder(limits: &Limits) -> Builder {
         .header_table_size(TABLE)
         .max_frame_size(FRAME)
         .initial_window_size(limits.h2.stream_window)
-        .initial_connection_window_size(limits.h2.connection_window)
+        .initial_connection_window_size(SMALL_WINDOW)
         .max_send_buffer_size(UNSENT)
         .max_concurrent_reset_streams(REMEMBERED)
         .reset_stream_duration(REMEMBERED_FOR)

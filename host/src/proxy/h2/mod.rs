@@ -1,13 +1,17 @@
-//! Clients that speak HTTP/2: their connections, their streams, and what limits them.
+//! HTTP/2 on both sides: clients' connections, their streams and what limits them; and the streams
+//! to backends.
 
+mod backend;
 mod ends;
 mod frames;
 mod limits;
+mod open;
 mod serve;
 mod stream;
 mod task;
 mod wire;
 
+pub(in crate::proxy) use backend::BackendStream;
 pub(in crate::proxy) use ends::{Incoming, Outgoing};
 pub(in crate::proxy) use serve::serve;
 pub(in crate::proxy) use stream::Stream;

@@ -13,16 +13,35 @@ use http::Request;
 use tokio::task::spawn_local;
 
 use super::frames::Account;
-use super::limits::builder;
+use super::limits::{SMALL_WINDOW, builder};
+use super::open::Open;
 use super::stream::{Session, Stream};
 use super::task::exchange;
-use super::wire::{Notes, Wire};
+use super::wire::{Line, Wire};
 use crate::net::{self, ConnectionInfo, Timer, Wait};
+use crate::proxy::entry::Entry;
 use crate::proxy::linger::{MOST, Place, linger};
 use crate::proxy::worker::Worker;
 
 /// How long a client has to agree to the end of a connection on which nothing is under way.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How long a client that has broken the rules may take to read why it is cut off.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
+/// Connections of a worker with a large window for bodies at a time.
+const MOST_WINDOWS: usize = 256;
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// In good order.
+    Close,
+    /// With an error that the client should see.
+    Error,
+    /// The client takes nothing any more.
+    Reset,
+}
 
 type Engine = server::Connection<Wire, Bytes>;
 type Arrival = (Request<RecvStream>, SendResponse<Bytes>);
@@ -30,30 +49,34 @@ type Arrival = (Request<RecvStream>, SendResponse<Bytes>);
 /// Serves a connection that has been admitted to its end. `read_before` was read from it while its
 /// protocol was not known.
 pub(in crate::proxy) async fn serve(
-    worker: Rc<Worker>,
+    (worker, entry): (Rc<Worker>, Rc<Entry>),
     stream: net::Stream,
     info: ConnectionInfo,
     read_before: Vec<u8>,
 ) {
     let timer = worker.timers.register();
+    worker.shard.http2.connections.increment();
+    let _open = Open::new(&worker.shard.http2.connections_active);
     let frames = worker.latest(|settings| settings.limits.h2.idle_frames);
-    let notes = Notes::new(Account::new(frames));
-    let wire = Wire::new(stream, read_before, &worker.shard, &notes);
-    let session = Rc::new(Session::new(Rc::clone(&worker), info));
-    let is_clean = run(&session, wire, &notes, &timer).await;
-    let Some(mut stream) = notes.take_back() else {
+    let line = Line::new(stream, &worker.shard, Account::new(frames));
+    let wire = Wire::new(&line, read_before);
+    let session = Rc::new(Session::new(Rc::clone(&worker), entry, info));
+    let end = run(&session, wire, &line, &timer).await;
+    let Some(mut stream) = line.into_stream() else {
         return;
     };
-    if !is_clean {
-        stream.reset_when_dropped();
-    } else if let Some(_place) = Place::take(&worker.lingering, MOST) {
-        let patience = worker.latest(|settings| settings.timeouts.linger);
+    let patience = worker.latest(|settings| settings.timeouts.linger);
+    let patience = match end {
+        End::Reset => return stream.reset_when_dropped(),
+        End::Error => patience.min(BRIEFLY),
+        End::Close => patience,
+    };
+    if let Some(_place) = Place::take(&worker.lingering, MOST) {
         linger(&worker, &mut stream, &timer, patience).await;
     }
 }
 
-/// Returns whether what was sent at last may still reach the client.
-async fn run(session: &Rc<Session>, wire: Wire, notes: &Rc<Notes>, timer: &Timer) -> bool {
+async fn run(session: &Rc<Session>, wire: Wire, line: &Line, timer: &Timer) -> End {
     let worker = &session.worker;
     let (builder, patience) = worker.latest(|settings| {
         let patience = settings.timeouts.header_read;
@@ -64,21 +87,26 @@ async fn run(session: &Rc<Session>, wire: Wire, notes: &Rc<Notes>, timer: &Timer
     let mut handshake = Box::pin(builder.handshake(wire));
     let begun = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Pending if worker.is_past_grace() => Poll::Ready(None),
+        Poll::Pending => match line.poll_drain(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(None),
+            _ => Poll::Pending,
+        },
         begun => begun.map(Result::ok),
     });
     let begun = worker.timers.watch(timer, Wait::ClientRead, begun).await;
     drop(handshake);
     let Ok(Some(engine)) = begun else {
-        return false;
+        return End::Reset;
     };
     let mut served = Served {
         session,
-        notes,
+        line,
         timer,
         engine,
         requests: 0,
         phase: Phase::Open,
         written: None,
+        window: None,
     };
     poll_fn(|cx| served.poll(cx)).await
 }
@@ -86,13 +114,15 @@ async fn run(session: &Rc<Session>, wire: Wire, notes: &Rc<Notes>, timer: &Timer
 /// A connection under way.
 struct Served<'a> {
     session: &'a Rc<Session>,
-    notes: &'a Notes,
+    line: &'a Line,
     timer: &'a Timer,
     engine: Engine,
     requests: u64,
     phase: Phase,
     /// What had been written when the socket took no more.
     written: Option<u64>,
+    /// The right to a large window, while requests have bodies.
+    window: Option<Place>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,22 +133,36 @@ enum Phase {
     Leaving,
     /// It ends now, with what is written already.
     Ending,
+    /// The same, because of what the client did too often.
+    Cut,
 }
 
 impl Served<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.timer.remember(cx.waker());
         loop {
             self.look();
             match self.engine.poll_accept(cx) {
                 Poll::Ready(Some(Ok(arrival))) => self.begin(arrival),
-                Poll::Ready(Some(Err(e))) => return Poll::Ready(!e.is_io()),
-                Poll::Ready(None) => return Poll::Ready(true),
+                Poll::Ready(end) => return Poll::Ready(self.end(end.and_then(Result::err))),
                 Poll::Pending if self.must_end() => {}
-                Poll::Pending => break,
+                Poll::Pending => match self.line.poll_drain(cx) {
+                    // The engine can go on.
+                    Poll::Ready(Ok(())) if self.line.was_full() => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(End::Reset),
+                    Poll::Ready(Ok(())) | Poll::Pending => return self.wait(),
+                },
             }
         }
-        self.wait()
+    }
+
+    fn end(&self, error: Option<h2::Error>) -> End {
+        match error {
+            Some(e) if e.is_io() => End::Reset,
+            Some(_) => End::Error,
+            None if self.phase == Phase::Cut => End::Error,
+            None => End::Close,
+        }
     }
 
     /// Leaves when the worker does, or when the connection has had its share of requests.
@@ -141,11 +185,12 @@ impl Served<'_> {
 
     /// Whether the connection is to end for a reason that was not there a moment ago.
     fn must_end(&mut self) -> bool {
-        if self.phase == Phase::Ending {
+        if matches!(self.phase, Phase::Ending | Phase::Cut) {
             return false;
         }
-        if self.notes.account.is_overdrawn() || self.session.resets.is_overdrawn() {
-            self.phase = Phase::Ending;
+        if self.line.account.is_overdrawn() || self.session.resets.is_overdrawn() {
+            self.phase = Phase::Cut;
+            self.session.worker.shard.http2.cut.increment();
             self.engine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             return true;
         }
@@ -155,7 +200,7 @@ impl Served<'_> {
         // Nothing is under way, and the client has had its time.
         match self.phase {
             Phase::Open => self.leave(),
-            Phase::Leaving | Phase::Ending => {
+            _ => {
                 self.phase = Phase::Ending;
                 self.engine.abrupt_shutdown(Reason::NO_ERROR);
             }
@@ -172,25 +217,44 @@ impl Served<'_> {
     fn begin(&mut self, (request, response): Arrival) {
         self.requests += 1;
         let (parts, body) = request.into_parts();
+        if !body.is_end_stream() {
+            self.widen();
+        }
         let stream = Stream::new(Rc::clone(self.session), body, response);
         // A panic in it ends only this stream: tokio catches it, and its parts are dropped.
         spawn_local(exchange(stream, parts));
     }
 
-    /// Nothing can be done now: settles how long that may last.
-    fn wait(&mut self) -> Poll<bool> {
+    /// Makes room for a body. Only some connections at a time have a large window: what arrives is
+    /// held in memory until a backend takes it.
+    fn widen(&mut self) {
         let worker = &self.session.worker;
-        if self.is_stuck() {
-            return Poll::Ready(false);
+        if self.window.is_none() {
+            self.window = Place::take(&worker.windows, MOST_WINDOWS);
+            if self.window.is_some() {
+                let window = worker.latest(|settings| settings.limits.h2.connection_window);
+                self.engine.set_target_window_size(window);
+            }
         }
+    }
+
+    /// Nothing can be done now: settles how long that may last.
+    fn wait(&mut self) -> Poll<End> {
+        if self.is_stuck() {
+            return Poll::Ready(End::Reset);
+        }
+        let worker = &self.session.worker;
         if self.engine.has_streams() {
             self.timer.disarm(Wait::ClientRead);
             return Poll::Pending;
         }
+        if self.window.take().is_some() {
+            self.engine.set_target_window_size(SMALL_WINDOW);
+        }
         if !self.timer.is_armed(Wait::ClientRead) {
             let patience = match self.phase {
                 Phase::Open => worker.latest(|settings| settings.timeouts.idle),
-                Phase::Leaving | Phase::Ending => FAREWELL,
+                _ => FAREWELL,
             };
             worker.timers.arm(self.timer, Wait::ClientRead, patience);
         }
@@ -200,13 +264,13 @@ impl Served<'_> {
     /// Whether the client has taken nothing for too long.
     fn is_stuck(&mut self) -> bool {
         let worker = &self.session.worker;
-        if !self.notes.is_stuck.get() {
+        if !self.line.is_stuck.get() {
             if self.written.take().is_some() {
                 self.timer.disarm(Wait::ClientWrite);
             }
             return false;
         }
-        let written = self.notes.written.get();
+        let written = self.line.written.get();
         if self.written != Some(written) {
             self.written = Some(written);
             let send = worker.latest(|settings| settings.timeouts.send);

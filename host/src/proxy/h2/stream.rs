@@ -15,6 +15,7 @@ use crate::message::Fields;
 use crate::net::{ConnectionInfo, IoEnd, SMALL, Timer, Wait};
 use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageReader, MessageSink, Stage};
 use crate::proxy::connection::Disposition;
+use crate::proxy::entry::Entry;
 use crate::proxy::presence::{Presence, Watched};
 use crate::proxy::reply::{Answer, ReplyTo};
 use crate::proxy::settings::Settings;
@@ -24,6 +25,7 @@ use crate::proxy::worker::Worker;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) worker: Rc<Worker>,
+    entry: Rc<Entry>,
     pub(super) info: ConnectionInfo,
     /// Streams that the client resets before it has the response: each may have kept a backend busy
     /// for nothing.
@@ -32,10 +34,11 @@ pub(super) struct Session {
 
 impl Session {
     /// A connection without streams.
-    pub(super) fn new(worker: Rc<Worker>, info: ConnectionInfo) -> Self {
+    pub(super) fn new(worker: Rc<Worker>, entry: Rc<Entry>, info: ConnectionInfo) -> Self {
         let resets = worker.latest(|settings| settings.limits.h2.resets);
         Self {
             worker,
+            entry,
             info,
             resets: Account::new(resets),
         }
@@ -68,6 +71,10 @@ impl Stream {
 
     pub(in crate::proxy) fn worker(&self) -> &Rc<Worker> {
         &self.session.worker
+    }
+
+    pub(in crate::proxy) fn entry(&self) -> &Entry {
+        &self.session.entry
     }
 
     pub(in crate::proxy) fn info(&self) -> &ConnectionInfo {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use http::request::Parts;
 
+use super::open::Open;
 use super::stream::Stream;
 use crate::h2::{Arrived, read_request};
 use crate::message::{RequestFacts, RequestHead};
@@ -19,6 +20,8 @@ use crate::proxy::settings::Settings;
 /// Has a request exchanged whose head has arrived.
 pub(super) async fn exchange(mut stream: Stream, parts: Parts) {
     let worker = Rc::clone(stream.worker());
+    worker.shard.http2.requests.increment();
+    let _open = Open::new(&worker.shard.http2.streams_active);
     let mut scratch = worker.scratch();
     let disposition = request(&mut stream, &mut scratch, parts).await;
     worker.take_back(scratch);
@@ -63,5 +66,10 @@ fn read(
         scheme: (!is_proxy).then(|| info.scheme()),
         is_end: stream.is_at_end(),
     };
-    Ok(read_request(head, parts, arrived, settings.head_limits)?)
+    let facts = read_request(head, parts, arrived, settings.head_limits)?;
+    // Browsers send requests for other hosts as well over a connection whose address they share.
+    match info.tls.as_ref().is_none_or(|tls| tls.covers(&head.host)) {
+        true => Ok(facts),
+        false => Err(Refusal::Misdirected),
+    }
 }

@@ -3,6 +3,7 @@
 mod attempts;
 mod connections;
 mod queue;
+mod streams;
 mod topology;
 
 use std::future::poll_fn;
@@ -22,6 +23,16 @@ use crate::stats::Stats;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const OTHER_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection of HTTP/1.1.
+fn plain(carrier: Carrier) -> Connection {
+    match carrier {
+        Carrier::H1(connection) => connection,
+        Carrier::H2(slot) => panic!("{slot:?}"),
+    }
+}
 
 async fn listener() -> (TcpListener, SocketAddr) {
     crate::ground::limit_this_test();
@@ -52,8 +63,8 @@ async fn connected(
     backend: &Rc<WorkerEndpoint>,
     listener: &TcpListener,
 ) -> (Connection, TcpStream) {
-    let connection = backend.connect(backend.place()).await.unwrap();
-    (connection, listener.accept().await.unwrap().0)
+    let carrier = backend.connect(backend.place(), PATIENCE).await.unwrap();
+    (plain(carrier), listener.accept().await.unwrap().0)
 }
 
 /// What a future is after one poll.

@@ -1,7 +1,7 @@
 //! Limited connections, and the requests that wait for one.
 
 use super::*;
-use crate::config::Pool;
+use crate::config::{Pool, PoolProtocol};
 
 #[tokio::test]
 async fn a_place_is_counted_before_a_connection_is_made_and_comes_back_with_it() {
@@ -26,7 +26,7 @@ async fn a_place_is_counted_before_a_connection_is_made_and_comes_back_with_it()
     // A connect that fails gives its place back.
     drop(listener);
     for _ in 0..3 {
-        assert!(backend.connect(backend.place()).await.is_err());
+        assert!(backend.connect(backend.place(), PATIENCE).await.is_err());
     }
     assert!(backend.place().is_some());
 }
@@ -180,7 +180,7 @@ async fn pooled_connections_make_room_for_requests_of_other_workers() {
         Some(Some(Turn::Place(_)))
     ));
     assert_eq!(here.shard.connections.value(), 1, "one request, one place");
-    assert_eq!(local(&here.pooled(false).unwrap()), name);
+    assert_eq!(local(&plain(here.pooled(false).unwrap())), name);
 }
 
 #[tokio::test]
@@ -287,6 +287,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
             .iter()
             .map(|a| crate::config::Backend {
                 address: (*a).to_owned(),
+                tls: None,
                 weight: 1,
                 labels: Vec::new(),
             })
@@ -294,6 +295,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
         Pool {
             name: name.to_owned(),
             backends,
+            protocol: PoolProtocol::Http11,
             attempts: 1,
             max_idle: 1,
             max_connections,
@@ -304,6 +306,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
             slow_client_rate: 16 * 1024,
             max_failures: 1,
             fail_timeout: Duration::from_secs(1),
+            ping_interval: Duration::ZERO,
         }
     };
     let (shared, own) = ("127.0.0.1:1", "127.0.0.1:2");

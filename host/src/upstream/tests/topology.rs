@@ -27,7 +27,10 @@ async fn connections_and_health_of_what_stayed_are_kept_and_the_rest_is_closed()
     let second = topologies_of(&registry, &[&[&address, "127.0.0.1:1"]]);
     let after = next_pools(Some(&before), 2, second);
     assert!(Rc::ptr_eq(&after.nth(0).endpoints[0], &stays));
-    assert_eq!(local(&after.nth(0).lease(0).pooled(true).unwrap()), name);
+    assert_eq!(
+        local(&plain(after.nth(0).lease(0).pooled(true).unwrap())),
+        name
+    );
     assert!(!after.facts.healthy(0, 0) && after.facts.healthy(0, 1));
     assert_eq!(leaves.shard.connections.value(), 1, "the one in use");
     in_use.keep(2, 9);
@@ -51,7 +54,8 @@ async fn an_endpoint_with_another_limit_begins_anew_and_one_with_the_same_does_n
     let registry = Registry::new(1);
     let limited = |count: usize| {
         let mut pools = topologies_of(&registry, &[&[&address.to_string()]]);
-        pools[0].endpoints[0].places = Some(registry.places(address, count));
+        let endpoint = &mut pools[0].endpoints[0];
+        endpoint.places = Some(registry.places(endpoint.id, count));
         pools
     };
     let one = worker_pools(limited(2));

@@ -54,8 +54,9 @@ async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
         engine: Engine::new(options).unwrap(),
         stats: Stats::new(1),
         registry,
-        shares: Shares::claim(1).unwrap(),
+        shares: Shares::claim(1, 1).unwrap(),
         state_dir: None,
+        certificates: Arc::default(),
     };
     let control = ControlPlane::new(Arc::clone(config), &topology, process);
     let control = Arc::new(control);
@@ -179,6 +180,7 @@ async fn selections_count_for_the_address_that_was_selected() {
     let view = StatsView {
         stats: control.stats(),
         policies: &control.policies(),
+        certificates: &[],
     };
     let (_, page) = stats_page(&view, Some(b"application/json"));
     let page: serde_json::Value = serde_json::from_slice(&page).unwrap();

@@ -14,7 +14,7 @@ use crate::app::data_plane::End;
 use crate::app::intake::{Intake, KERNEL_SPREADS};
 use crate::app::workers::start_workers;
 use crate::observe::access_log::LogWriter;
-use crate::proxy::Admission;
+use crate::proxy::{Admission, Entry};
 
 /// A backend that answers at once, or to `/held` when it is released.
 struct Backend {
@@ -120,10 +120,22 @@ impl Serving {
         let crate::config::ListenAddress::Tcp { address, .. } = intake.addresses[0] else {
             panic!("a Unix socket")
         };
+        let entries = config
+            .listeners
+            .iter()
+            .map(|l| Entry::new(l, None))
+            .collect();
         let log = LogWriter::start(&config.access_log).unwrap();
         let (admission, (stop, stopping)) = (Arc::new(Admission::new(1)), watch::channel(false));
         let logs = (&log, None);
-        let ends = start_workers(config, &control, intake, logs, &admission, &stopping);
+        let ends = start_workers(
+            config,
+            &control,
+            (intake, entries),
+            logs,
+            &admission,
+            &stopping,
+        );
         let ends = ends.unwrap();
         control.adoption().wait(1).await;
         Self {

@@ -1,0 +1,62 @@
+//! An attempt by HTTP/2: the request and its response on a stream.
+
+use super::blame;
+use super::context::Target;
+use super::end::{ExchangeEnd, refused};
+use super::exchange::{Attempted, Exchange};
+use super::forward::{Plan, upstream_length};
+use super::h2::BackendStream;
+use super::refusal::Refusal;
+use super::upward::Upward;
+use crate::h2::{self, RequestExtras};
+use crate::message::BodyLength;
+use crate::proxy::body::Stage;
+use crate::upstream::{Lease, Slot};
+
+impl Exchange<'_> {
+    /// Sends the request on a stream and the response back.
+    pub(super) async fn forward_by_stream(
+        &mut self,
+        to: Target<'_>,
+        mut lease: Lease<'_>,
+        slot: Slot,
+    ) -> Attempted {
+        lease.begin();
+        let (waited, reused) = (self.client.timer().moved.waited.get(), slot.reused);
+        let (plan, duplex) = self.plan(to);
+        let end = match self.open_to_backend(to, slot, &plan) {
+            Ok(mut stream) => {
+                let upward = Upward::Stream(&mut stream);
+                self.converse_by(to, upward, &plan, &duplex).await
+            }
+            Err(end) => end,
+        };
+        let known = self.circumstances(to.context.worker, reused, &duplex, waited);
+        let outcome = blame::outcome(&end, known);
+        lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
+        self.settle(to.endpoint, &plan, &duplex);
+        let uploaded = duplex.stage() == Stage::Whole;
+        self.ended(end, duplex.status(), uploaded, outcome)
+    }
+
+    /// Opens a stream with the request's head.
+    fn open_to_backend(
+        &self,
+        to: Target<'_>,
+        slot: Slot,
+        plan: &Plan,
+    ) -> Result<BackendStream, ExchangeEnd> {
+        let head = &self.scratch.head;
+        let extras = RequestExtras {
+            length: match upstream_length(self.facts.body, &head.method) {
+                BodyLength::Known(n) => Some(n),
+                BodyLength::None | BodyLength::Unknown => None,
+            },
+            host: &to.endpoint.name,
+            is_secure: to.endpoint.is_secure(),
+        };
+        let head = h2::request(head, extras).map_err(|e| refused(Refusal::Malformed(e)))?;
+        let is_end = plan.in_hand == Some(0);
+        BackendStream::open(slot, head, is_end).map_err(|_| ExchangeEnd::Unprocessed)
+    }
+}

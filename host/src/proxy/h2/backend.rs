@@ -1,0 +1,78 @@
+//! A stream to a backend: what carries one attempt.
+
+use bytes::Bytes;
+use http::Request;
+
+use super::{Incoming, Outgoing};
+use crate::net::{Timer, Wait};
+use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageSink};
+use crate::proxy::settings::Settings;
+use crate::proxy::worker::Worker;
+use crate::upstream::Slot;
+
+/// A stream to a backend. Dropped before it has ended on both sides, it is reset, and the backend
+/// may stop its work.
+#[derive(Debug)]
+pub(in crate::proxy) struct BackendStream {
+    slot: Option<Slot>,
+    incoming: Incoming,
+    outgoing: Outgoing,
+}
+
+impl BackendStream {
+    /// Opens a stream with the head of a request, which may be all of it.
+    ///
+    /// # Errors
+    ///
+    /// The connection takes no more requests: the backend has seen nothing of this one.
+    pub(in crate::proxy) fn open(
+        slot: Slot,
+        head: Request<()>,
+        is_end: bool,
+    ) -> Result<Self, h2::Error> {
+        let (response, stream) = slot.open(head, is_end)?;
+        Ok(Self {
+            slot: Some(slot),
+            incoming: Incoming::response(response),
+            outgoing: Outgoing::request(stream, is_end),
+        })
+    }
+
+    /// Both directions, as they are read and written for the attempt.
+    pub(in crate::proxy) fn split<'a>(
+        &'a mut self,
+        (worker, settings): (&'a Worker, &Settings),
+        timer: &'a Timer,
+        duplex: &'a Duplex,
+    ) -> (H2Reader<'a>, MessageSink<'a>) {
+        let (timers, patience) = (&worker.timers, settings.timeouts.response);
+        let reader = H2Reader {
+            from: &mut self.incoming,
+            timers,
+            timer,
+            wait: Wait::UpstreamRead,
+            patience,
+        };
+        let sink = H2Sink {
+            to: &self.outgoing,
+            timers,
+            timer,
+            wait: Wait::UpstreamWrite,
+            patience,
+            duplex,
+            head: None,
+            held: Bytes::new(),
+        };
+        (reader, MessageSink::H2(sink))
+    }
+}
+
+impl Drop for BackendStream {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        if !self.incoming.is_at_end() || !self.outgoing.is_ended() {
+            let left = (self.incoming.take(), self.outgoing.take());
+            slot.abandon(Box::new(left));
+        }
+    }
+}

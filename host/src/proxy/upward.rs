@@ -1,0 +1,40 @@
+//! What carries a request to its backend: a connection, or a stream of one.
+
+use super::body::{Duplex, MessageReader, MessageSink};
+use super::h2::BackendStream;
+use super::lease;
+use super::settings::Settings;
+use super::worker::Worker;
+use crate::net::{Buffer, Timer};
+use crate::upstream::Connection as Upstream;
+
+/// What carries a request to its backend, and the response back.
+pub(super) enum Upward<'a> {
+    /// A connection, and the buffer for what it brings.
+    Connection(&'a mut Upstream, &'a mut Buffer),
+    /// A stream that was opened with the request's head.
+    Stream(&'a mut BackendStream),
+}
+
+impl<'a> Upward<'a> {
+    /// Both directions, as they are read and written for the attempt.
+    #[inline]
+    pub(super) fn open(
+        self,
+        with: (&'a Worker, &Settings),
+        timer: &'a Timer,
+        up: &'a mut Vec<u8>,
+        duplex: &'a Duplex,
+    ) -> (MessageReader<'a>, MessageSink<'a>) {
+        match self {
+            Self::Connection(connection, buffer) => {
+                let (reader, sink) = lease::open(with, timer, connection, buffer, up, duplex);
+                (MessageReader::H1(reader), sink)
+            }
+            Self::Stream(stream) => {
+                let (reader, sink) = stream.split(with, timer, duplex);
+                (MessageReader::H2(reader), sink)
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! How connections are made: the socket, TLS, and the protocol that both sides speak.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+
+use super::multiplexed::Multiplexed;
+use super::opening::Opening;
+use super::streams::{NoStream, Slot};
+use super::{AttemptOutcome, Carrier, Connection, Place, Protocol, WorkerEndpoint};
+use crate::net::Stream;
+
+/// A worker says this often, in seconds, why an endpoint can't be spoken to.
+const SAYS_WHY: u64 = 10;
+
+/// A new connection.
+pub(super) enum Opened {
+    /// Of HTTP/1.1.
+    Plain(Stream),
+    /// Of HTTP/2.
+    Multiplexed(Rc<Multiplexed>),
+}
+
+/// Why there is no connection.
+pub(super) enum Unopened {
+    /// The socket failed: refused, reset, unreachable.
+    Socket(io::Error),
+    /// The endpoint is reached, but it is not what the configuration says.
+    Unfit(String),
+}
+
+impl WorkerEndpoint {
+    /// A new connection, or a stream of one. The caller limits the time; `patience` is for making
+    /// a connection that others wait for as well.
+    pub(super) async fn connect(
+        self: &Rc<Self>,
+        place: Option<Place>,
+        patience: Duration,
+    ) -> Result<Carrier, AttemptOutcome> {
+        if self.has_streams() {
+            if let Some(slot) = self.stream(patience).await? {
+                return Ok(Carrier::H2(slot));
+            }
+            if let Some(connection) = self.pooled_connection(false) {
+                return Ok(Carrier::H1(connection));
+            }
+        }
+        match self.open().await {
+            Ok(Opened::Plain(stream)) => {
+                let connection = Connection::new(self, stream, false, place);
+                Ok(Carrier::H1(connection))
+            }
+            Ok(Opened::Multiplexed(connection)) => {
+                self.keep_multiplexed(&connection);
+                let slot = self.streams.take();
+                slot.map(Carrier::H2).map_err(|_| AttemptOutcome::NoPlace)
+            }
+            Err(unopened) => Err(self.outcome_of(unopened)),
+        }
+    }
+
+    /// A stream of a connection, which is made if there is none; `None` in place of a stream if the
+    /// endpoint turns out to speak HTTP/1.1. The caller limits the time.
+    async fn stream(self: &Rc<Self>, patience: Duration) -> Result<Option<Slot>, AttemptOutcome> {
+        let mut has_opened = false;
+        loop {
+            match self.streams.take() {
+                Ok(slot) => return Ok(Some(slot)),
+                Err(NoStream::Full) => return Err(AttemptOutcome::NoPlace),
+                // A connection that allows no stream is none.
+                Err(NoStream::Connect) if has_opened && self.streams.allows_none() => {
+                    return Err(AttemptOutcome::NoPlace);
+                }
+                Err(NoStream::Connect) => {}
+            }
+            let opening = self.opening(patience);
+            if !opening.wait().await? {
+                return Ok(None);
+            }
+            has_opened = true;
+        }
+    }
+
+    /// The connection that is being made, or the beginning of one. It goes on without the request
+    /// that began it, because others may wait for it.
+    fn opening(self: &Rc<Self>, patience: Duration) -> Rc<Opening> {
+        let mut opening = self.streams.opening.borrow_mut();
+        if let Some(opening) = &*opening {
+            return Rc::clone(opening);
+        }
+        let new = Rc::new(Opening::default());
+        *opening = Some(Rc::clone(&new));
+        spawn_local(run(Rc::clone(self), patience));
+        new
+    }
+
+    /// A new connection, whatever it turns out to be.
+    async fn open_within(&self, patience: Duration) -> Result<bool, AttemptOutcome> {
+        let opened = timeout(patience, self.open()).await;
+        let opened = opened.map_err(|_| AttemptOutcome::ConnectTimedOut)?;
+        match opened.map_err(|unopened| self.outcome_of(unopened))? {
+            Opened::Multiplexed(connection) => {
+                self.keep_multiplexed(&connection);
+                Ok(true)
+            }
+            Opened::Plain(stream) => {
+                self.speaks_http11.set(true);
+                self.pool(stream);
+                Ok(false)
+            }
+        }
+    }
+
+    /// A new connection. The caller limits the time.
+    async fn open(&self) -> Result<Opened, Unopened> {
+        self.worker.upstream_connections.increment();
+        let stream = Stream::connect(self.address).await;
+        let stream = stream.map_err(Unopened::Socket)?;
+        let (stream, is_h2) = match &self.tls {
+            None => (stream, self.protocol == Protocol::H2),
+            Some(connector) => {
+                let connected = connector.connect(stream).await;
+                let (stream, facts) = connected.map_err(|e| Unopened::Unfit(e.of_backend()))?;
+                (stream, facts.protocol.as_deref() == Some(b"h2"))
+            }
+        };
+        if !is_h2 {
+            return match self.protocol {
+                Protocol::H2 => Err(Unopened::Unfit(
+                    "it does not agree to HTTP/2 in the TLS handshake (ALPN)".to_owned(),
+                )),
+                Protocol::Http11 | Protocol::Auto => Ok(Opened::Plain(stream)),
+            };
+        }
+        let opened = Multiplexed::open(stream, &self.shard, &self.worker).await;
+        match opened {
+            Ok(connection) => Ok(Opened::Multiplexed(connection)),
+            Err(e) => Err(Unopened::Unfit(format!("it does not speak HTTP/2: {e}"))),
+        }
+    }
+
+    /// What it means for an attempt that there is no connection. Says why in the log, now and then,
+    /// where the endpoint could be reached: that is a mistake in its configuration or in ours.
+    fn outcome_of(&self, unopened: Unopened) -> AttemptOutcome {
+        match unopened {
+            Unopened::Socket(e) if is_ours(&e) => AttemptOutcome::OutOfResources,
+            Unopened::Socket(_) => AttemptOutcome::ConnectFailed,
+            Unopened::Unfit(reason) => {
+                self.shard.handshake_failures.increment();
+                let now = self.clock.elapsed().as_secs();
+                if now >= self.says_why_at.get() {
+                    self.says_why_at.set(now + SAYS_WHY);
+                    let (name, address) = (&self.server_name, self.address);
+                    tracing::warn!(
+                        target: "upstream",
+                        "no connection to {name} ({address}): {reason}"
+                    );
+                }
+                AttemptOutcome::ConnectFailed
+            }
+        }
+    }
+
+    /// Keeps a connection of HTTP/2 for requests.
+    fn keep_multiplexed(&self, connection: &Rc<Multiplexed>) {
+        self.speaks_http11.set(false);
+        self.streams.add(connection);
+    }
+}
+
+/// Makes the connection that requests wait for.
+async fn run(endpoint: Rc<WorkerEndpoint>, patience: Duration) {
+    // However this ends, those that wait go on.
+    let mut ends = Ends {
+        endpoint: &endpoint,
+        result: Err(AttemptOutcome::ConnectFailed),
+    };
+    ends.result = endpoint.open_within(patience).await;
+    drop(ends);
+    if endpoint.retired.get() {
+        // Those that have waited have taken it by then.
+        sleep(patience).await;
+        endpoint.retire();
+    }
+}
+
+/// Ends the wait for a connection.
+struct Ends<'a> {
+    endpoint: &'a WorkerEndpoint,
+    result: Result<bool, AttemptOutcome>,
+}
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        if let Some(opening) = self.endpoint.streams.opening.take() {
+            opening.end(self.result);
+        }
+    }
+}
+
+/// Whether a connect failed because this machine ran out of something: file descriptors, ports,
+/// buffers.
+fn is_ours(e: &io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(e).is_some_and(|e| {
+        [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::ADDRNOTAVAIL,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+        ]
+        .contains(&e)
+    })
+}

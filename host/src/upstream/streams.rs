@@ -1,0 +1,190 @@
+//! The connections of HTTP/2 that one worker has to one endpoint, and their streams.
+//!
+//! One connection carries all requests, up to the number of streams that the endpoint allows on it;
+//! only then there is another. However many requests wait for a connection, one is made at a time
+//! ([`super::connect`]), and all of them wait for that one.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::ResponseFuture;
+use http::Request;
+use tokio::sync::Notify;
+
+use super::StreamRules;
+use super::multiplexed::Multiplexed;
+use super::opening::Opening;
+
+/// The connections of HTTP/2 to one endpoint.
+#[derive(Debug)]
+pub(super) struct Streams {
+    pub rules: StreamRules,
+    connections: RefCell<Vec<Rc<Multiplexed>>>,
+    /// The connection that is being made.
+    pub opening: RefCell<Option<Rc<Opening>>>,
+    /// Wakes those that wait for a stream.
+    freed: Notify,
+    /// How many do.
+    waiting: Cell<usize>,
+    /// No connection is kept for later requests any more.
+    retired: Cell<bool>,
+}
+
+/// The right to one stream: it counts from when it is given until it is dropped.
+#[derive(Debug)]
+pub struct Slot {
+    streams: Rc<Streams>,
+    connection: Rc<Multiplexed>,
+    /// Whether the connection has carried a request before.
+    pub reused: bool,
+}
+
+/// Why there is no stream at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoStream {
+    /// A connection has to be made.
+    Connect,
+    /// There are as many connections as there may be, and all are full.
+    Full,
+}
+
+impl Streams {
+    pub(super) fn new(rules: StreamRules) -> Self {
+        Self {
+            rules,
+            connections: RefCell::default(),
+            opening: RefCell::default(),
+            freed: Notify::new(),
+            waiting: Cell::new(0),
+            retired: Cell::new(false),
+        }
+    }
+
+    /// A stream of a connection that is there. The first that has room: what is not needed any more
+    /// becomes idle, and is closed.
+    pub(super) fn take(self: &Rc<Self>) -> Result<Slot, NoStream> {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|connection| connection.is_usable());
+        for connection in &*connections {
+            if let Some(reused) = connection.occupy() {
+                return Ok(Slot {
+                    streams: Rc::clone(self),
+                    connection: Rc::clone(connection),
+                    reused,
+                });
+            }
+        }
+        match self.rules.connections {
+            0 => Err(NoStream::Connect),
+            most if connections.len() < most => Err(NoStream::Connect),
+            _ => Err(NoStream::Full),
+        }
+    }
+
+    /// A connection is there.
+    pub(super) fn add(&self, connection: &Rc<Multiplexed>) {
+        self.connections.borrow_mut().push(Rc::clone(connection));
+        self.freed.notify_waiters();
+    }
+
+    /// Whether a request would have to wait for a stream that another one has.
+    pub(super) fn is_full(&self) -> bool {
+        let connections = self.connections.borrow();
+        self.rules.connections > 0
+            && connections.len() >= self.rules.connections
+            && !connections.iter().any(|connection| connection.has_room())
+    }
+
+    /// Waits until there may be a stream; `None` if `most` requests wait already.
+    pub(super) async fn wait(&self, most: usize) -> Option<()> {
+        if self.waiting.get() >= most {
+            return None;
+        }
+        let _waiting = Waiting::begin(&self.waiting);
+        if self.is_full() {
+            self.freed.notified().await;
+        }
+        Some(())
+    }
+
+    /// Whether the newest connection has no stream in use, and no room for one.
+    pub(super) fn allows_none(&self) -> bool {
+        let connections = self.connections.borrow();
+        connections
+            .last()
+            .is_some_and(|newest| newest.allows_none())
+    }
+
+    /// Closes all connections once their streams have ended.
+    pub(super) fn retire(&self) {
+        self.retired.set(true);
+        for connection in self.connections.take() {
+            connection.close();
+        }
+    }
+
+    /// Looks after the connections, at this moment of the worker's clock: closes those that were
+    /// idle since before `before`, and asks those that are silent whether they are alive.
+    pub(super) fn sweep(&self, now: u64, before: u64) {
+        let ping = u64::try_from(self.rules.ping_interval.as_millis()).unwrap_or(u64::MAX);
+        self.connections.borrow_mut().retain(|connection| {
+            let keep = connection.is_usable() && connection.look(now, before, ping);
+            if !keep {
+                connection.close();
+            }
+            keep
+        });
+    }
+}
+
+impl Slot {
+    /// Opens the stream with this head.
+    ///
+    /// # Errors
+    ///
+    /// The connection takes no more streams: nothing was sent.
+    pub fn open(
+        &self,
+        head: Request<()>,
+        is_end: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        self.connection.request(head, is_end)
+    }
+
+    /// The exchange has ended before its stream: `left` is what holds the stream, which is reset
+    /// when that is dropped. That is now, or a little later if the endpoint was sent many resets.
+    pub fn abandon(self, left: Box<dyn Any>) {
+        let connection = Rc::clone(&self.connection);
+        // The stream counts until it is reset.
+        connection.abandon(Box::new((left, self)));
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.connection.leave();
+        self.streams.freed.notify_one();
+        if self.streams.retired.get() {
+            self.streams.retire();
+        }
+    }
+}
+
+/// Counts a request for as long as it waits.
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}

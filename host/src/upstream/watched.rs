@@ -1,0 +1,100 @@
+//! The socket under a connection of HTTP/2: its bytes are counted, and that something came is noted.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::net::Stream;
+use crate::stats::WorkerShard;
+
+/// What the connection's task and its socket note.
+#[derive(Debug, Default)]
+pub(super) struct Liveness {
+    /// Bytes have come since the last look.
+    pub heard: Cell<bool>,
+    /// The connection has ended.
+    pub ended: Cell<bool>,
+    /// It is to end at once: it is dead.
+    pub cut: Cell<bool>,
+    /// Of the connection's task.
+    pub waker: RefCell<Option<Waker>>,
+}
+
+/// A socket whose bytes are counted.
+pub(super) struct Watched {
+    pub stream: Stream,
+    pub alive: Rc<Liveness>,
+    pub worker: Arc<WorkerShard>,
+}
+
+impl Liveness {
+    pub(super) fn remember(&self, waker: &Waker) {
+        let mut remembered = self.waker.borrow_mut();
+        if !remembered.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            *remembered = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = into.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, into))?;
+        this.alive.heard.set(true);
+        let n = into.filled().len() - before;
+        this.worker.bytes_from_backends.add(n as u64);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let n = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
+        this.worker.bytes_to_backends.add(n as u64);
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let n = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, pieces))?;
+        this.worker.bytes_to_backends.add(n as u64);
+        Poll::Ready(Ok(n))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
