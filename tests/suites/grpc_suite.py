@@ -63,7 +63,11 @@ def channel(context, ports, behind, tls):
     """A connection of its own."""
     import grpc
 
-    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]
+    options = [
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.enable_http_proxy", 0),
+    ]
     if tls:
         authority = (context.folder / f"{context.peer.name}-{behind}" / "ca.pem").read_bytes()
         credentials = grpc.ssl_channel_credentials(authority)
@@ -97,14 +101,19 @@ def gone(context, messages, services, tls):
     (nobody,) = free_ports(1)
 
     def backend_is_gone(client):
-        fails_with(lambda: client.stub.EmptyCall(client.messages.Empty(), timeout=PATIENCE), grpc.StatusCode.UNAVAILABLE)
+        fails_with(
+            lambda: client.stub.EmptyCall(client.messages.Empty(), timeout=PATIENCE), grpc.StatusCode.UNAVAILABLE
+        )
 
     with running(context.peer, context.folder, Behind(nobody, h2c=True)) as ports:
         with channel(context, ports, nobody, tls) as opened:
             return result(backend_is_gone, Client(opened, messages, services, None))
 
 
-MODULES = {"grpc": "grpcio (PyPI: `pip install grpcio grpcio-tools`)", "grpc_tools": "grpcio-tools (PyPI: `pip install grpcio grpcio-tools`)"}
+MODULES = {
+    "grpc": "grpcio (PyPI: `pip install grpcio grpcio-tools`)",
+    "grpc_tools": "grpcio-tools (PyPI: `pip install grpcio grpcio-tools`)",
+}
 SUITES = [
     Suite("grpc-h2c", "grpc", "gRPC's interoperability cases with grpcio, h2c to h2c", over(tls=False), MODULES),
     Suite("grpc-tls", "grpc", "gRPC's interoperability cases with grpcio, TLS to h2c", over(tls=True), MODULES),

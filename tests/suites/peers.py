@@ -1,4 +1,4 @@
-"""What the suites run against: Waypost, or nginx and HAProxy to see that the suites can fail, each with the same listeners."""
+"""What the suites run against: Waypost, or nginx and HAProxy, to see that cases can fail, with the same listeners."""
 
 import contextlib
 import json
@@ -59,7 +59,7 @@ tls = {{ certificates = [{tls}] }}
 pool = "behind"
 [pools.behind]
 backends = ["127.0.0.1:{behind.port}"]
-{'protocol = "h2c"' if behind.h2c else ''}
+{'protocol = "h2c"' if behind.h2c else ""}
 # Cases that break a stream must not eject the only backend.
 max-failures = 0
 """)
@@ -99,7 +99,9 @@ class Haproxy:
 
     def command(self, folder, ports, behind, certificates):
         for name in certificates:
-            (folder / f"{name}.both.pem").write_text((folder / f"{name}.pem").read_text() + (folder / f"{name}.key").read_text())
+            (folder / f"{name}.both.pem").write_text(
+                (folder / f"{name}.pem").read_text() + (folder / f"{name}.key").read_text()
+            )
         names = " ".join(f"crt {folder / name}.both.pem" for name in certificates)
         (folder / "haproxy.cfg").write_text(f"""
 global
@@ -117,7 +119,7 @@ frontend front
     bind 127.0.0.1:{ports.tls} ssl {names} alpn h2,http/1.1
     default_backend behind
 backend behind
-    server one 127.0.0.1:{behind.port} {'proto h2' if behind.h2c else ''}
+    server one 127.0.0.1:{behind.port} {"proto h2" if behind.h2c else ""}
 """)
         return ["haproxy", "-q", "-db", "-f", str(folder / "haproxy.cfg")]
 
@@ -144,7 +146,9 @@ def certificate(folder, kind):
     if shutil.which("openssl") is None:
         raise RuntimeError("openssl is missing (Debian: `apt install openssl`)")
     if not (folder / "ca.pem").exists():
-        openssl(folder, "req", "-x509", *key_of("ecdsa", "ca.key"), "-out", "ca.pem", "-subj", "/CN=Suites", "-days", "90")
+        openssl(
+            folder, "req", "-x509", *key_of("ecdsa", "ca.key"), "-out", "ca.pem", "-subj", "/CN=Suites", "-days", "90"
+        )
     names = ",".join(f"DNS:{name}" for name in NAMES) + ",IP:127.0.0.1"
     usage = "keyUsage=critical,digitalSignature" + (",keyEncipherment" if kind == "rsa" else "")
     (folder / f"{kind}.ext").write_text(
@@ -155,8 +159,23 @@ def certificate(folder, kind):
     )
     openssl(folder, "req", *key_of(kind, f"{kind}.key"), "-out", f"{kind}.csr", "-subj", "/CN=localhost")
     openssl(
-        folder, "x509", "-req", "-in", f"{kind}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-sha256",
-        "-out", f"{kind}.pem", "-extfile", f"{kind}.ext", "-days", "80",
+        folder,
+        "x509",
+        "-req",
+        "-in",
+        f"{kind}.csr",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-sha256",
+        "-out",
+        f"{kind}.pem",
+        "-extfile",
+        f"{kind}.ext",
+        "-days",
+        "80",
     )
 
 

@@ -33,16 +33,21 @@ class Context:
 
 def arguments():
     parser = argparse.ArgumentParser(
-        prog="tests/suites/run", description="Runs public conformance suites against a proxy; see tests/suites/README.md.",
+        prog="tests/suites/run",
+        description="Runs public conformance suites against a proxy; see tests/suites/README.md.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a suite, or the beginning of some; default: all")
-    parser.add_argument("--binary", type=Path, default=REPOSITORY / "target/debug/waypost", help="default: target/debug/waypost")
+    parser.add_argument(
+        "--binary", type=Path, default=REPOSITORY / "target/debug/waypost", help="default: target/debug/waypost"
+    )
     parser.add_argument("--peer", default="waypost", choices=["waypost", "nginx", "haproxy"], help="what is tested")
     parser.add_argument("--patience", type=float, default=5.0, help="seconds that a case waits for what should come")
     parser.add_argument("--list", action="store_true", help="the suites, and what is missing to run them")
     parser.add_argument("--cases", action="store_true", help="print each case, also those that passed")
     options = parser.parse_args()
-    options.suites = [suite for suite in SUITES if not options.names or any(suite.name.startswith(name) for name in options.names)]
+    options.suites = [
+        suite for suite in SUITES if not options.names or any(suite.name.startswith(name) for name in options.names)
+    ]
     for name in options.names:
         if not any(suite.name.startswith(name) for suite in SUITES):
             parser.error(f"there is no suite {name!r}; there are {', '.join(suite.name for suite in SUITES)}")

@@ -28,11 +28,17 @@ TESTSSL = {
 SUITES = [
     Suite("tls-testssl", "testssl", "testssl.sh's findings", scanned(scanners.testssl), commands=TESTSSL),
     Suite(
-        "tls-sslyze", "sslyze", "sslyze's findings, with Mozilla's intermediate configuration", scanned(scanners.sslyze),
+        "tls-sslyze",
+        "sslyze",
+        "sslyze's findings, with Mozilla's intermediate configuration",
+        scanned(scanners.sslyze),
         commands={"sslyze": "sslyze (PyPI: `pip install sslyze`)"},
     ),
     Suite(
-        "tls-tlsfuzzer", "tlsfuzzer", "tlsfuzzer's conversations", fuzzed,
+        "tls-tlsfuzzer",
+        "tlsfuzzer",
+        "tlsfuzzer's conversations",
+        fuzzed,
         {"tlslite": "tlslite-ng 0.9 (PyPI: `pip install --pre tlslite-ng`)"},
     ),
 ]

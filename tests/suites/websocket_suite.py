@@ -60,5 +60,11 @@ SUITES = [
     Suite("websocket-raw", "websocket", "upgrades byte by byte", raw(tls=False), MODULES),
     Suite("websocket-raw-tls", "websocket", "upgrades byte by byte, over TLS", raw(tls=True), MODULES),
     Suite("websocket-chromium", "chromium", "Chromium without a window, ws", chromium(tls=False), MODULES),
-    Suite("websocket-chromium-tls", "chromium", "Chromium without a window, the page by h2 and wss", chromium(tls=True), MODULES),
+    Suite(
+        "websocket-chromium-tls",
+        "chromium",
+        "Chromium without a window, the page by h2 and wss",
+        chromium(tls=True),
+        MODULES,
+    ),
 ]

@@ -34,7 +34,9 @@ class Client:
     def duplex(self, **more):
         """A bidirectional call: the call, and a queue of requests that None ends."""
         requests = queue.SimpleQueue()
-        return self.stub.FullDuplexCall(iter(requests.get, None), timeout=more.pop("timeout", PATIENCE), **more), requests
+        return self.stub.FullDuplexCall(
+            iter(requests.get, None), timeout=more.pop("timeout", PATIENCE), **more
+        ), requests
 
     def server_ended(self, case):
         """Waits until the call that named this case has ended at the server; gives the seconds of its deadline."""
@@ -76,7 +78,11 @@ def large_unary(client):
 
 def client_streaming(client):
     requests = [client.messages.StreamingInputCallRequest(payload=client.payload(size)) for size in REQUESTS]
-    same("the sum", client.stub.StreamingInputCall(iter(requests), timeout=PATIENCE).aggregated_payload_size, sum(REQUESTS))
+    same(
+        "the sum",
+        client.stub.StreamingInputCall(iter(requests), timeout=PATIENCE).aggregated_payload_size,
+        sum(REQUESTS),
+    )
 
 
 def server_streaming(client):
@@ -206,8 +212,22 @@ def many_calls_in_sequence(client):
 
 
 CASES = [
-    empty_unary, large_unary, client_streaming, server_streaming, ping_pong, empty_stream, cancel_after_begin,
-    cancel_after_first_response, timeout_on_sleeping_server, status_code_and_message, special_status_message,
-    unimplemented_method, unimplemented_service, custom_metadata, deadline_reaches_the_server, cancel_reaches_the_server,
-    long_streams_at_once, many_calls_in_sequence,
+    empty_unary,
+    large_unary,
+    client_streaming,
+    server_streaming,
+    ping_pong,
+    empty_stream,
+    cancel_after_begin,
+    cancel_after_first_response,
+    timeout_on_sleeping_server,
+    status_code_and_message,
+    special_status_message,
+    unimplemented_method,
+    unimplemented_service,
+    custom_metadata,
+    deadline_reaches_the_server,
+    cancel_reaches_the_server,
+    long_streams_at_once,
+    many_calls_in_sequence,
 ]

@@ -13,7 +13,7 @@ CASE = "x-case"
 
 
 class Service:
-    """`ended` has, for each call, the case that it named and the seconds that were left of its deadline when it began."""
+    """`ended` has, for each call, the case that it named and the seconds of its deadline that were left at first."""
 
     def __init__(self, messages):
         self.messages = messages
@@ -78,13 +78,19 @@ def serving(messages, services):
             "EmptyCall": (grpc.unary_unary_rpc_method_handler, messages.Empty, messages.Empty),
             "UnaryCall": (grpc.unary_unary_rpc_method_handler, messages.SimpleRequest, messages.SimpleResponse),
             "StreamingOutputCall": (
-                grpc.unary_stream_rpc_method_handler, messages.StreamingOutputCallRequest, messages.StreamingOutputCallResponse,
+                grpc.unary_stream_rpc_method_handler,
+                messages.StreamingOutputCallRequest,
+                messages.StreamingOutputCallResponse,
             ),
             "StreamingInputCall": (
-                grpc.stream_unary_rpc_method_handler, messages.StreamingInputCallRequest, messages.StreamingInputCallResponse,
+                grpc.stream_unary_rpc_method_handler,
+                messages.StreamingInputCallRequest,
+                messages.StreamingInputCallResponse,
             ),
             "FullDuplexCall": (
-                grpc.stream_stream_rpc_method_handler, messages.StreamingOutputCallRequest, messages.StreamingOutputCallResponse,
+                grpc.stream_stream_rpc_method_handler,
+                messages.StreamingOutputCallRequest,
+                messages.StreamingOutputCallResponse,
             ),
         }
         handlers = {

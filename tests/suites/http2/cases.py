@@ -1,22 +1,44 @@
 """What a case is: bytes to send and things to wait for, in order.
 
-A step is bytes, a function of the connection that gives bytes, or an expectation: a function of the connection that waits
-and raises `Unexpected`. As in h2spec, a stream error may be escalated to a connection error with the same code (RFC 9113
-section 5.4.2), and closing the connection without a word counts as a connection error (section 5.4.1: GOAWAY is a SHOULD).
+A step is bytes, a function of the connection that gives bytes, or an expectation: a function of the connection that
+waits and raises `Unexpected`. As in h2spec, a stream error may be escalated to a connection error with the same code
+(RFC 9113 section 5.4.2), and closing the connection without a word counts as a connection error (section 5.4.1: GOAWAY
+is a SHOULD).
 """
 
 from dataclasses import dataclass, field
 
 from .connection import CLOSED, NOTHING, Connection, Frame, Unexpected
 from .frames import (
-    ACK, DATA, END_STREAM, ERRORS, GOAWAY, HEADERS, NO_ERROR, PADDED, PING, RST_STREAM, SETTINGS, TYPES, WHOLE,
-    WITH_PRIORITY, frame, named, priority_fields,
+    ACK,
+    DATA,
+    END_STREAM,
+    ERRORS,
+    GOAWAY,
+    HEADERS,
+    NO_ERROR,
+    PADDED,
+    PING,
+    RST_STREAM,
+    SETTINGS,
+    TYPES,
+    WHOLE,
+    WITH_PRIORITY,
+    frame,
+    named,
+    priority_fields,
 )
 
 # Sections of RFC 7540, by which h2spec names its cases, that are others in RFC 9113.
 RFC_9113 = {
-    "3.5": "3.4", "5.3.1": "5.3.1 (deprecated)", "8.1.2.1": "8.3", "8.1.2.2": "8.2.2", "8.1.2.3": "8.3.1", "8.1.2.6": "8.1.1",
-    "8.1.2": "8.2", "8.2": "8.4",
+    "3.5": "3.4",
+    "5.3.1": "5.3.1 (deprecated)",
+    "8.1.2.1": "8.3",
+    "8.1.2.2": "8.2.2",
+    "8.1.2.3": "8.3.1",
+    "8.1.2.6": "8.1.1",
+    "8.1.2": "8.2",
+    "8.2": "8.4",
 }
 
 
@@ -85,7 +107,12 @@ def wait(connection, wanted, passes):
 
 
 def is_frame(event, kind, stream=None, flags=0):
-    return isinstance(event, Frame) and event.kind == kind and stream in (None, event.stream) and event.flags & flags == flags
+    return (
+        isinstance(event, Frame)
+        and event.kind == kind
+        and stream in (None, event.stream)
+        and event.flags & flags == flags
+    )
 
 
 def connection_error(*codes):
@@ -98,12 +125,15 @@ def connection_error(*codes):
 
 
 def stream_error(*codes):
-    wanted = " or ".join(f"RST_STREAM or GOAWAY {named(ERRORS, code)}" for code in codes) + ", or the end of the connection"
+    wanted = (
+        " or ".join(f"RST_STREAM or GOAWAY {named(ERRORS, code)}" for code in codes) + ", or the end of the connection"
+    )
 
     def waits(connection):
         kinds = (GOAWAY, RST_STREAM)
         wait(
-            connection, wanted,
+            connection,
+            wanted,
             lambda event: event == CLOSED or isinstance(event, Frame) and event.kind in kinds and event.code() in codes,
         )
 
@@ -179,9 +209,14 @@ def ping_ack_or_end(payload=bytes(8)):
 def stream_end(connection):
     """The whole response, after which the stream is closed."""
     wait(
-        connection, "the end of the stream",
-        lambda event: is_frame(event, DATA, flags=END_STREAM) or is_frame(event, HEADERS, flags=END_STREAM)
-        or is_frame(event, RST_STREAM) and event.code() == NO_ERROR,
+        connection,
+        "the end of the stream",
+        lambda event: (
+            is_frame(event, DATA, flags=END_STREAM)
+            or is_frame(event, HEADERS, flags=END_STREAM)
+            or is_frame(event, RST_STREAM)
+            and event.code() == NO_ERROR
+        ),
     )
 
 

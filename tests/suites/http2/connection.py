@@ -7,8 +7,19 @@ import time
 from dataclasses import dataclass
 
 from .frames import (
-    ACK, DEFAULT_FRAME, DEFAULT_WINDOW, GOAWAY, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, PREFACE, RST_STREAM, SETTINGS, TYPES,
-    block, described, settings,
+    ACK,
+    DEFAULT_FRAME,
+    DEFAULT_WINDOW,
+    GOAWAY,
+    INITIAL_WINDOW_SIZE,
+    MAX_FRAME_SIZE,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    TYPES,
+    block,
+    described,
+    settings,
 )
 
 

@@ -1,19 +1,54 @@
 """h2spec's part "generic": what every server has to take."""
 
 from .cases import (
-    Case, a_frame, first_is_settings, ping_ack, ping_ack_or_end, request, response, settings_ack, stream_end, weighted,
+    Case,
+    a_frame,
+    first_is_settings,
+    ping_ack,
+    ping_ack_or_end,
+    request,
+    response,
+    settings_ack,
+    stream_end,
+    weighted,
 )
 from .frames import (
-    DATA, DEFAULT_WINDOW, ENABLE_PUSH, END_HEADERS, END_STREAM, HEADERS, HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE,
-    MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE, PADDED, PREFACE, WHOLE, block, continuation, data, frame,
-    goaway, ping, priority, rst_stream, settings, table_size, window_update,
+    DATA,
+    DEFAULT_WINDOW,
+    ENABLE_PUSH,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    HEADER_TABLE_SIZE,
+    INITIAL_WINDOW_SIZE,
+    MAX_CONCURRENT_STREAMS,
+    MAX_FRAME_SIZE,
+    MAX_HEADER_LIST_SIZE,
+    PADDED,
+    PREFACE,
+    WHOLE,
+    block,
+    continuation,
+    data,
+    frame,
+    goaway,
+    ping,
+    priority,
+    rst_stream,
+    settings,
+    table_size,
+    window_update,
 )
 
 NO_WINDOW = settings((INITIAL_WINDOW_SIZE, 0))
 OPEN = request(method="POST", flags=END_HEADERS)
 ALL_SETTINGS = settings(
-    (HEADER_TABLE_SIZE, 4096), (ENABLE_PUSH, 1), (MAX_CONCURRENT_STREAMS, 100), (INITIAL_WINDOW_SIZE, 65535),
-    (MAX_FRAME_SIZE, 16384), (MAX_HEADER_LIST_SIZE, 100),
+    (HEADER_TABLE_SIZE, 4096),
+    (ENABLE_PUSH, 1),
+    (MAX_CONCURRENT_STREAMS, 100),
+    (INITIAL_WINDOW_SIZE, 65535),
+    (MAX_FRAME_SIZE, 16384),
+    (MAX_HEADER_LIST_SIZE, 100),
 )
 
 
@@ -39,24 +74,33 @@ def represented(name, title, representation):
 
 GENERIC = [
     Case(
-        "generic/1/1", "a client connection preface", [PREFACE, settings((INITIAL_WINDOW_SIZE, DEFAULT_WINDOW)), first_is_settings],
+        "generic/1/1",
+        "a client connection preface",
+        [PREFACE, settings((INITIAL_WINDOW_SIZE, DEFAULT_WINDOW)), first_is_settings],
         handshake=False,
     ),
     Case("generic/2/1", "PRIORITY on an idle stream", [priority(1), ping(), ping_ack()]),
     Case(
-        "generic/2/2", "WINDOW_UPDATE on a half-closed (remote) stream",
+        "generic/2/2",
+        "WINDOW_UPDATE on a half-closed (remote) stream",
         [NO_WINDOW, request(), window_update(1, 1), a_frame(DATA)],
     ),
     Case(
-        "generic/2/3", "PRIORITY on a half-closed (remote) stream",
+        "generic/2/3",
+        "PRIORITY on a half-closed (remote) stream",
         [NO_WINDOW, request(), priority(1), window_update(1, 1), a_frame(DATA)],
     ),
-    Case("generic/2/4", "RST_STREAM on a half-closed (remote) stream", [request(), rst_stream(1), ping(), ping_ack_or_end()]),
+    Case(
+        "generic/2/4",
+        "RST_STREAM on a half-closed (remote) stream",
+        [request(), rst_stream(1), ping(), ping_ack_or_end()],
+    ),
     Case("generic/2/5", "PRIORITY on a closed stream", [request(), stream_end, priority(1), ping(), ping_ack()]),
     Case("generic/3.1/1", "a DATA frame", [OPEN, data(1), response()]),
     Case("generic/3.1/2", "several DATA frames", [OPEN, data(1, flags=0), data(1), response()]),
     Case(
-        "generic/3.1/3", "a DATA frame with padding",
+        "generic/3.1/3",
+        "a DATA frame with padding",
         [OPEN, frame(DATA, END_STREAM | PADDED, 1, b"\x05test" + bytes(5)), response()],
     ),
     Case("generic/3.2/1", "a HEADERS frame", [request(), response()]),
@@ -66,7 +110,11 @@ GENERIC = [
     Case("generic/3.3/2", "PRIORITY with weight 256", [priority(1), request(), response()]),
     Case("generic/3.3/3", "PRIORITY with a dependency", [priority(3, depends_on=1, weight=0), request(), response()]),
     Case("generic/3.3/4", "PRIORITY, exclusive", [priority(1, exclusive=True, weight=0), request(), response()]),
-    Case("generic/3.3/5", "PRIORITY for an idle stream, then HEADERS for a lower one", [priority(3), request(), response()]),
+    Case(
+        "generic/3.3/5",
+        "PRIORITY for an idle stream, then HEADERS for a lower one",
+        [priority(3), request(), response()],
+    ),
     Case("generic/3.4/1", "RST_STREAM", [request(flags=END_HEADERS), rst_stream(1), ping(), ping_ack_or_end()]),
     Case("generic/3.5/1", "SETTINGS", [ALL_SETTINGS, settings_ack]),
     Case("generic/3.7/1", "PING", [ping(b"suites\0\0"), ping_ack(b"suites\0\0")]),
@@ -79,10 +127,13 @@ GENERIC = [
     Case("generic/4/2", "HEAD", [request(method="HEAD"), response()]),
     Case("generic/4/3", "POST", [OPEN, data(1), response()]),
     Case(
-        "generic/4/4", "POST with trailers",
+        "generic/4/4",
+        "POST with trailers",
         [
-            request(method="POST", flags=END_HEADERS, extra=[("trailer", "x-test")]), data(1, flags=0),
-            frame(HEADERS, WHOLE, 1, block([("x-test", "ok")])), response(),
+            request(method="POST", flags=END_HEADERS, extra=[("trailer", "x-test")]),
+            data(1, flags=0),
+            frame(HEADERS, WHOLE, 1, block([("x-test", "ok")])),
+            response(),
         ],
     ),
     represented("generic/5/1", "an indexed field (user-agent, empty)", "ba"),
@@ -99,5 +150,9 @@ GENERIC = [
     represented("generic/5/12", "never indexed, new name", "10 06782d74657374 06683273706563"),
     represented("generic/5/13", "never indexed, new name, Huffman", "10 85f2b24a84ff 849c48aca4"),
     Case("generic/5/14", "a dynamic table size update", [request(before=table_size(128)), response()]),
-    Case("generic/5/15", "several dynamic table size updates", [request(before=table_size(128) + table_size(4096)), response()]),
+    Case(
+        "generic/5/15",
+        "several dynamic table size updates",
+        [request(before=table_size(128) + table_size(4096)), response()],
+    ),
 ]

@@ -22,7 +22,8 @@ HPACK = [
     undecodable("hpack/5.2/3", "Huffman code with EOS", "00 85f2b24a84ff 874951fffffffa7f"),
     undecodable("hpack/6.1/1", "an indexed field with index 0", "80"),
     Case(
-        "hpack/6.3/1", "a table size update above SETTINGS_HEADER_TABLE_SIZE",
+        "hpack/6.3/1",
+        "a table size update above SETTINGS_HEADER_TABLE_SIZE",
         [too_large_a_table, connection_error(COMPRESSION_ERROR)],
     ),
 ]

@@ -15,8 +15,8 @@ PATIENCE = 240
 SUITE = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 TLS_1_2 = ["-C", SUITE]
 
-# Those that apply to a server with an RSA certificate and without client certificates, external PSKs, FFDHE or renegotiation. `-n`
-# bounds how many of its generated conversations a script picks by chance.
+# Those that apply to a server with an RSA certificate and without client certificates, external PSKs, FFDHE or
+# renegotiation. `-n` bounds how many of its generated conversations a script picks by chance.
 SCRIPTS = [
     # The record layer.
     ("tls13-record-layer-limits", []),
@@ -113,8 +113,8 @@ def checkout():
     folder = Path(os.environ.get("TLSFUZZER", target / "suites" / "tlsfuzzer"))
     if not (folder / "scripts" / "test-conversation.py").is_file():
         raise Unavailable(
-            "tlsfuzzer is in no registry: clone the GitHub repository tlsfuzzer/tlsfuzzer to target/suites/tlsfuzzer, or name a clone by"
-            " TLSFUZZER"
+            "tlsfuzzer is in no registry: clone the GitHub repository tlsfuzzer/tlsfuzzer to target/suites/tlsfuzzer,"
+            " or name a clone by TLSFUZZER"
         )
     return folder
 
@@ -123,7 +123,7 @@ def ran(folder, script, flags, port):
     command = [sys.executable, str(LAUNCH), f"scripts/test-{script}.py", "-h", "localhost", "-p", str(port), *flags]
     try:
         done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL,
+            command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
         return [Result(f"{script}: (all)", f"it did not end within {PATIENCE} s")]

@@ -1,4 +1,4 @@
-"""Runs a script of tlsfuzzer. Many scripts name a suite with CBC where any with ECDHE would do; it stands for one that is in use."""
+"""Runs a script of tlsfuzzer. Where it names a suite with CBC, and any with ECDHE would do, it gets one in use."""
 
 import runpy
 import sys

@@ -8,21 +8,39 @@ from outcome import Result
 
 # Of one scanner.
 PATIENCE = 400
-# testssl.sh: protocols, categories of ciphers, forward secrecy, server's preference and defaults, known vulnerabilities.
+# testssl.sh: protocols, categories of ciphers, forward secrecy, preference and defaults, known vulnerabilities.
 SECTIONS = ["-p", "-s", "-f", "-P", "-S", "-U"]
 
 
 def testssl(context, port, authority):
     found = context.folder / "testssl.json"
     command = [
-        "testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--ip", "127.0.0.1", "--add-ca", str(authority),
-        "--jsonfile", str(found), *SECTIONS, f"localhost:{port}",
+        "testssl",
+        "--quiet",
+        "--color",
+        "0",
+        "--warnings",
+        "off",
+        "--nodns",
+        "none",
+        "--ip",
+        "127.0.0.1",
+        "--add-ca",
+        str(authority),
+        "--jsonfile",
+        str(found),
+        *SECTIONS,
+        f"localhost:{port}",
     ]
     said = ran(command, context.folder)
     if not found.exists():
         raise RuntimeError(f"testssl.sh wrote nothing: {said[-500:]}")
     # What it says of itself and of the time that it took is no check.
-    checks = [entry for entry in json.loads(found.read_text()) if entry["id"] not in ("scanTime", "engine_problem", "scanProblem")]
+    checks = [
+        entry
+        for entry in json.loads(found.read_text())
+        if entry["id"] not in ("scanTime", "engine_problem", "scanProblem")
+    ]
     if len(checks) < 50:
         raise RuntimeError(f"testssl.sh made {len(checks)} checks only: {said[-500:]}")
     return [
@@ -34,7 +52,12 @@ def testssl(context, port, authority):
 def sslyze(context, port, authority):
     found = context.folder / "sslyze.json"
     command = [
-        "sslyze", f"--json_out={found}", "--mozilla_config=intermediate", f"--certinfo_ca_file={authority}", "--early_data", "--resum",
+        "sslyze",
+        f"--json_out={found}",
+        "--mozilla_config=intermediate",
+        f"--certinfo_ca_file={authority}",
+        "--early_data",
+        "--resum",
         f"localhost:{port}",
     ]
     said = ran(command, context.folder)
@@ -62,13 +85,19 @@ WANTED = {
     "openssl_ccs_injection": {"is_vulnerable_to_ccs_injection": False},
     "tls_fallback_scsv": {"supports_fallback_scsv": True},
     "heartbleed": {"is_vulnerable_to_heartbleed": False},
-    "session_renegotiation": {"supports_secure_renegotiation": True, "is_vulnerable_to_client_renegotiation_dos": False},
+    "session_renegotiation": {
+        "supports_secure_renegotiation": True,
+        "is_vulnerable_to_client_renegotiation_dos": False,
+    },
     "session_resumption": {"tls_ticket_resumption_result": "FULLY_SUPPORTED"},
     "elliptic_curves": {"supports_ecdh_key_exchange": True},
     "tls_extended_master_secret": {"supports_ems_extension": True},
     "tls_1_2_cipher_suites": {"is_tls_version_supported": True},
     "tls_1_3_cipher_suites": {"is_tls_version_supported": True},
-    **{f"{version}_cipher_suites": {"is_tls_version_supported": False} for version in ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1")},
+    **{
+        f"{version}_cipher_suites": {"is_tls_version_supported": False}
+        for version in ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1")
+    },
 }
 
 
@@ -86,7 +115,9 @@ def finding(name, scan):
 def ran(command, folder):
     """What it printed. Its exit code only counts its findings."""
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL
+        )
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"{command[0]} did not end within {PATIENCE} s") from None
     return done.stdout + done.stderr

@@ -28,7 +28,14 @@ class Client:
 
     @contextmanager
     def connected(self, path, **more):
-        options = {"compression": None, "max_size": MOST, "ping_interval": None, "proxy": None, "close_timeout": PATIENCE, **more}
+        options = {
+            "compression": None,
+            "max_size": MOST,
+            "ping_interval": None,
+            "proxy": None,
+            "close_timeout": PATIENCE,
+            **more,
+        }
         with ExitStack() as stack:
             if self.tls:
                 options["sock"] = stack.enter_context(tls.connected(self.port, PATIENCE))
@@ -41,8 +48,13 @@ class Client:
 
 def same(what, got, wanted):
     if got != wanted:
+
         def short(value):
-            return f"{len(value)} long, sha256 {hashlib.sha256(value).hexdigest()}" if len(repr(value)) > 200 else repr(value)
+            return (
+                f"{len(value)} long, sha256 {hashlib.sha256(value).hexdigest()}"
+                if len(repr(value)) > 200
+                else repr(value)
+            )
 
         raise Wrong(f"{what}: wanted {short(wanted)}, came {short(got)}")
 
@@ -109,6 +121,7 @@ def ping_from_the_server(client):
 
 def ping_within_a_message(client):
     with client.connected("/echo") as connection:
+
         def parts():
             yield b"before "
             if not connection.ping(b"within").wait(PATIENCE):
@@ -214,8 +227,23 @@ def a_reader_that_waits(client):
 
 
 CASES = [
-    text_echo, binary_echo, large_message_up, large_message_down, large_message_both_ways, fragments_up, fragments_down,
-    ping_from_the_client, ping_from_the_server, ping_within_a_message, close_from_the_client, close_from_the_server,
-    cut_by_the_client, cut_by_the_server, subprotocol, compression, refused_by_the_server, connections_at_once,
+    text_echo,
+    binary_echo,
+    large_message_up,
+    large_message_down,
+    large_message_both_ways,
+    fragments_up,
+    fragments_down,
+    ping_from_the_client,
+    ping_from_the_server,
+    ping_within_a_message,
+    close_from_the_client,
+    close_from_the_server,
+    cut_by_the_client,
+    cut_by_the_server,
+    subprotocol,
+    compression,
+    refused_by_the_server,
+    connections_at_once,
     a_reader_that_waits,
 ]

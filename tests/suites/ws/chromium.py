@@ -25,9 +25,19 @@ def results(folder, url, server):
     profile = folder / "chromium"
     profile.mkdir()
     command = [
-        browser(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--ignore-certificate-errors", "--no-proxy-server",
-        f"--user-data-dir={profile}", "--remote-debugging-port=0", url,
+        browser(),
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--ignore-certificate-errors",
+        "--no-proxy-server",
+        f"--user-data-dir={profile}",
+        "--remote-debugging-port=0",
+        url,
     ]
     server.said.clear()
     with Process(command, None, profile, {"HOME": str(profile)}) as process:

@@ -14,7 +14,8 @@ KEY = base64.b64encode(bytes(16)).decode()
 ACCEPT = base64.b64encode(hashlib.sha1(f"{KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
 ASKED = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" + f"Sec-WebSocket-Key: {KEY}\r\n"
 SWITCHED = (
-    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + f"Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    + f"Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
 )
 
 
@@ -26,7 +27,7 @@ class Raw:
 
     @contextlib.contextmanager
     def asked(self, behind=b"", fields=ASKED):
-        """Sends the request and `behind` in one piece; gives the client's socket, the backend's, and what came to it."""
+        """Sends the request and `behind` in one piece; gives the ends of client and backend, and what it got."""
         open_one = tls.connected if self.tls else plain
         with open_one(self.port, PATIENCE) as client:
             client.sendall(f"GET /raw HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode() + behind)
@@ -73,7 +74,12 @@ def fields_of_the_upgrade(raw):
     """Both heads still have what makes the upgrade."""
     with raw.asked() as (client, backend, head):
         asked = head.decode("latin-1").lower()
-        for wanted in ("connection: upgrade", "upgrade: websocket", f"sec-websocket-key: {KEY.lower()}", "sec-websocket-version: 13"):
+        for wanted in (
+            "connection: upgrade",
+            "upgrade: websocket",
+            f"sec-websocket-key: {KEY.lower()}",
+            "sec-websocket-version: 13",
+        ):
             if wanted not in asked:
                 raise Wrong(f"the backend wanted {wanted!r}, and got {asked!r}")
         answered, _ = switched(client, backend)
@@ -108,7 +114,7 @@ def sent(connection, whole):
 
 
 def bytes_right_behind_the_heads(raw):
-    """What a client sends behind its request reaches the backend after the 101 and not before; likewise what follows the 101."""
+    """What a client sends behind its request waits for the 101; what the backend sends behind the 101 follows it."""
     with raw.asked(behind=b"early bytes") as (client, backend, head):
         before = head.partition(b"\r\n\r\n")[2]
         backend.settimeout(0.3)
@@ -160,8 +166,14 @@ def a_101_that_was_not_asked_for(raw):
 
 
 CASES = [
-    fields_of_the_upgrade, any_bytes_both_ways, bytes_right_behind_the_heads, ended_by_the_client,
-    ended_by_the_backend, a_200_instead_of_the_101, a_101_for_another_protocol, a_101_that_was_not_asked_for,
+    fields_of_the_upgrade,
+    any_bytes_both_ways,
+    bytes_right_behind_the_heads,
+    ended_by_the_client,
+    ended_by_the_backend,
+    a_200_instead_of_the_101,
+    a_101_for_another_protocol,
+    a_101_that_was_not_asked_for,
 ]
 
 

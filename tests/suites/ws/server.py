@@ -90,7 +90,9 @@ class Server:
         if path == "/refused":
             return connection.respond(403, "refused\n")
         if path == "/page":
-            return Response(200, "OK", Headers({"Content-Type": "text/html", "Content-Length": str(len(self.page))}), self.page)
+            return Response(
+                200, "OK", Headers({"Content-Type": "text/html", "Content-Length": str(len(self.page))}), self.page
+            )
         if path == "/said":
             self.noted(self.said, asked.get("name"), asked.get("what"))
             return connection.respond(200, "thanks\n")
@@ -107,7 +109,12 @@ def serving(page=b""):
     """Gives the port and the server."""
     server = Server(page)
     with serve(
-        server.handle, "127.0.0.1", 0, process_request=server.process, max_size=MOST, ping_interval=None,
+        server.handle,
+        "127.0.0.1",
+        0,
+        process_request=server.process,
+        max_size=MOST,
+        ping_interval=None,
         select_subprotocol=lambda _, offered: next((name for name in ("second", "first") if name in offered), None),
     ) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
