@@ -43,11 +43,8 @@ fn hop_by_hop_fields_of_a_request_never_reach_the_backend() {
         &[("Proxy-Authorization", "Basic Zm9vOmJhcg==")],
         &[("Proxy-Authenticate", "Basic")],
         &[("Proxy-Anything", "1")],
-        &[
-            ("Connection", "Upgrade"),
-            ("Upgrade", "websocket"),
-            ("Sec-WebSocket-Version", "13"),
-        ],
+        &[("Connection", "Upgrade"), ("Upgrade", "TLS/1.0")],
+        &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
         &[("Upgrade", "h2c")],
         &[
             ("Connection", "Upgrade, HTTP2-Settings"),

@@ -68,4 +68,7 @@ mod structure;
 mod tidy;
 mod tls_backends;
 mod tolerated_requests;
+mod tunnels;
+mod upgrades;
+mod websocket;
 mod weights;

@@ -80,6 +80,8 @@ impl Page<'_> {
                 ("requests by HTTP/2", number(r.http2.requests)),
                 ("opened to backends", number(r.connections.upstream_opened)),
                 ("reused to backends", number(r.connections.upstream_reused)),
+                ("tunnels open", number(r.tunnels.active)),
+                ("tunnels so far", number(r.tunnels.opened)),
                 ("access-log lines dropped", number(r.log_lines_dropped)),
                 ("log lines lost", number(r.process.log_lines_lost)),
                 ("panics", number(r.process.panics)),

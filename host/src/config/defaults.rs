@@ -54,6 +54,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(2),
             response: Duration::from_secs(60),
             upstream_idle: Duration::from_secs(30),
+            tunnel_idle: Duration::from_secs(3600),
             drain: Duration::from_secs(30),
             tls_handshake: Duration::from_secs(10),
         }

@@ -10,7 +10,7 @@ use super::{
     AccessLog, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths, Policy,
     Pool, Rollout, Timeouts,
 };
-use super::{forwarded, host, listeners, pools, sections, values};
+use super::{forwarded, host, listeners, pools, sections, upgrade, values};
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
 
@@ -52,6 +52,8 @@ pub(super) struct RouteEntry {
     /// `None` if the key is missing.
     pub policies: Option<Vec<At<String>>>,
     pub preserve_header_case: bool,
+    /// `None` if the key is missing.
+    pub upgrade: Option<Vec<String>>,
 }
 
 /// The whole file.
@@ -268,6 +270,7 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
         .take("preserve-header-case")
         .and_then(|n| n.boolean(findings))
         .unwrap_or(false);
+    let upgrade = section.take("upgrade").map(|n| upgrade::read(n, findings));
     section.finish(findings);
     let path = path.map_or_else(|| "/".to_owned(), |p| p.value);
     RouteEntry {
@@ -276,6 +279,7 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
         pool,
         policies,
         preserve_header_case,
+        upgrade,
     }
 }
 

@@ -246,6 +246,8 @@ pub struct Route {
     /// `preserve-header-case`: header names keep the case in which client and backend sent them.
     /// Default false.
     pub preserve_header_case: bool,
+    /// `upgrade`: the protocols to which a connection may change. Default `["websocket"]`.
+    pub upgrade: Vec<String>,
 }
 
 /// A route's host.
@@ -317,7 +319,10 @@ pub struct Timeouts {
     pub response: Duration,
     /// `upstream-idle`: a pooled backend connection. Default 30 s.
     pub upstream_idle: Duration,
-    /// `drain`: for requests in flight on SIGTERM. Default 30 s.
+    /// `tunnel-idle`: a connection that has changed its protocol (WebSocket) and on which no byte
+    /// moves. Default 1 h.
+    pub tunnel_idle: Duration,
+    /// `drain`: for requests and tunnels that are open on SIGTERM. Default 30 s.
     pub drain: Duration,
     /// `tls-handshake`: from the accept, or the PROXY header, to the end of the handshake. Default
     /// 10 s.

@@ -24,6 +24,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 mod trusted;
+mod upgrade;
 mod values;
 
 use std::path::Path;

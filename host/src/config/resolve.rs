@@ -9,6 +9,7 @@ use super::listeners::{Written, admin, listeners};
 use super::pools::default_pool;
 use super::record::RecordEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy};
+use super::upgrade::default_upgrade;
 use super::{Config, Policy, PolicySource, Pool, RecordingConfig, Route};
 use crate::document::{At, Findings, Place};
 
@@ -140,6 +141,7 @@ impl<'f> Table<'f> {
                 pool,
                 policies,
                 preserve_header_case,
+                upgrade: default_upgrade(),
             },
             place,
         );
@@ -159,6 +161,7 @@ impl<'f> Table<'f> {
                 pool: pool.unwrap_or(0),
                 policies: policies.clone(),
                 preserve_header_case: entry.preserve_header_case,
+                upgrade: entry.upgrade.clone().unwrap_or_else(default_upgrade),
             };
             self.push(route, host.place);
         }

@@ -270,6 +270,7 @@ pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeout
         connect: read("connect", least, default.connect),
         response: read("response", least, default.response),
         upstream_idle: read("upstream-idle", least, default.upstream_idle),
+        tunnel_idle: read("tunnel-idle", least, default.tunnel_idle),
         // 0 is allowed: requests in flight are then aborted.
         drain: read("drain", Duration::ZERO, default.drain),
         tls_handshake: read("tls-handshake", least, default.tls_handshake),

@@ -39,6 +39,8 @@ pub struct Control {
     pub close: bool,
     /// `Connection: keep-alive`.
     pub keep_alive: bool,
+    /// `Connection: upgrade`.
+    pub upgrade: bool,
 }
 
 /// Collects the fields of one head.
@@ -46,7 +48,7 @@ pub struct Control {
 pub(super) struct Lengths {
     pub content_length: Option<u64>,
     pub transfer_encoding: bool,
-    /// Names listed by `Connection` other than `close` and `keep-alive`, to be removed at the end.
+    /// Names listed by `Connection` other than its own options, to be removed at the end.
     named_by_connection: bool,
 }
 
@@ -188,6 +190,8 @@ impl Lengths {
                 control.close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 control.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                control.upgrade = true;
             } else {
                 self.named_by_connection = true;
             }

@@ -29,7 +29,9 @@ pub struct RequestMeta {
 impl RequestMeta {
     /// The same in terms that other protocols share, for a request of this version.
     pub fn facts(&self, version: Version) -> RequestFacts {
-        let Control { close, keep_alive } = self.control;
+        let Control {
+            close, keep_alive, ..
+        } = self.control;
         RequestFacts {
             body: match self.framing {
                 Framing::Length(n) => BodyLength::Known(n),
@@ -79,6 +81,9 @@ pub fn parse_request(
     }
     head::remove_named_by_connection(&read.lengths, &mut head.fields);
     let framing = framing(&read.lengths)?;
+    if !(head.upgrade.is_empty() || may_upgrade(head, &read.control, framing)) {
+        head.upgrade.clear();
+    }
     head.normalise_host();
     Ok(Some(RequestMeta {
         head_len: bytes.len() - after.len(),
@@ -176,13 +181,13 @@ fn field_lines<'a>(
     absolute: bool,
     read: &mut Read,
 ) -> Result<Option<&'a [u8]>, Malformed> {
-    let RequestHead {
+    let &mut RequestHead {
         version,
-        authority,
-        fields,
+        ref mut authority,
+        ref mut fields,
+        ref mut upgrade,
         ..
     } = head;
-    let version = *version;
     let after = head::fields(rest, Side::Request, limits, fields, |name, value| {
         match name {
             b"host" => {
@@ -199,6 +204,7 @@ fn field_lines<'a>(
             b"content-length" => read_length(&mut read.lengths.content_length, value)?,
             b"transfer-encoding" => read.lengths.transfer_encoding(value, version)?,
             b"connection" => return Ok(read.lengths.connection(value, &mut read.control)),
+            b"upgrade" => upgrade.add(value),
             _ => return read.notes.request_field(name, value, version),
         }
         Ok(Keep::No)
@@ -207,6 +213,12 @@ fn field_lines<'a>(
         return Err(Malformed::HostMissing);
     }
     Ok(after)
+}
+
+/// Whether a request can ask for another protocol (RFC 9110 section 7.8). Not one with a body,
+/// which would have to be sent before the protocol changes.
+fn may_upgrade(head: &RequestHead, control: &Control, framing: Framing) -> bool {
+    control.upgrade && head.version == Version::Http11 && framing == Framing::None
 }
 
 fn framing(lengths: &Lengths) -> Result<Framing, Malformed> {

@@ -52,6 +52,9 @@ pub fn parse_response(
         return Ok(None);
     }
     head::remove_named_by_connection(&read.lengths, &mut head.fields);
+    if !(head.upgrade.is_empty() || (head.status == 101 && read.control.upgrade)) {
+        head.upgrade.clear();
+    }
     Ok(Some(ResponseMeta {
         head_len,
         framing: framing(head.status, &read.lengths, method)?,
@@ -76,12 +79,19 @@ fn field_lines<'a>(
     limits: HeadLimits,
     read: &mut Read,
 ) -> Result<Option<&'a [u8]>, Malformed> {
-    let (version, fields) = (head.version, &mut head.fields);
+    let ResponseHead {
+        version,
+        fields,
+        upgrade,
+        ..
+    } = head;
+    let version = *version;
     head::fields(rest, Side::Response, limits, fields, |name, value| {
         match name {
             b"content-length" => read.lengths.response_length(value)?,
             b"transfer-encoding" => read.lengths.transfer_encoding(value, version)?,
             b"connection" => return Ok(read.lengths.connection(value, &mut read.control)),
+            b"upgrade" => upgrade.add(value),
             _ => return Ok(read.notes.response_field(name, value)),
         }
         Ok(Keep::No)

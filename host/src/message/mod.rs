@@ -20,6 +20,7 @@ mod request;
 mod response;
 pub mod syntax;
 mod trailers;
+mod upgrade;
 
 pub use crossing::{Keep, Notes, Side};
 pub use early::may_come_before;
@@ -31,3 +32,4 @@ pub use refused::Malformed;
 pub use request::RequestHead;
 pub use response::ResponseHead;
 pub use trailers::may_trail;
+pub use upgrade::Upgrade;

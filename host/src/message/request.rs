@@ -6,7 +6,7 @@ use http::Method;
 use memchr::memchr;
 
 use super::path::{self, PathNotes};
-use super::{Fields, Malformed, Scheme, Version, syntax};
+use super::{Fields, Malformed, Scheme, Upgrade, Version, syntax};
 
 /// A request head. One per connection, reused for each request, so that its buffers stay warm.
 #[derive(Debug, Clone)]
@@ -38,6 +38,9 @@ pub struct RequestHead {
     pub client: IpAddr,
     /// The header fields.
     pub fields: Fields,
+    /// The protocols that the client offers to change to. The proxy keeps those that the route
+    /// allows.
+    pub upgrade: Upgrade,
 }
 
 impl RequestHead {
@@ -47,6 +50,7 @@ impl RequestHead {
         self.authority.clear();
         self.host.clear();
         self.fields.clear();
+        self.upgrade.clear();
         self.path_len = 0;
         self.normal_path.clear();
         self.path_notes = PathNotes::default();
@@ -138,6 +142,7 @@ impl Default for RequestHead {
             scheme: Scheme::Http,
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             fields: Fields::new(),
+            upgrade: Upgrade::default(),
         }
     }
 }

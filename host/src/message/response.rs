@@ -1,6 +1,6 @@
 //! The head of a response.
 
-use super::{Fields, Version};
+use super::{Fields, Upgrade, Version};
 
 /// A response head, reused for each response of a connection.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub struct ResponseHead {
     pub version: Version,
     /// The header fields that may cross.
     pub fields: Fields,
+    /// What a 101 changes to; of any other response nothing is noted.
+    pub upgrade: Upgrade,
 }
 
 impl ResponseHead {
@@ -20,5 +22,6 @@ impl ResponseHead {
     pub fn clear(&mut self) {
         self.reason.clear();
         self.fields.clear();
+        self.upgrade.clear();
     }
 }

@@ -263,6 +263,15 @@ impl WriteHalf<'_> {
         }
     }
 
+    /// Ends our side, once the peer can have all that was written.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(half) => Pin::new(half).poll_shutdown(cx),
+            Self::Unix(half) => Pin::new(half).poll_shutdown(cx),
+            Self::Tls(stream) => stream.poll_shutdown(cx),
+        }
+    }
+
     /// The socket under it.
     #[inline]
     pub fn socket(&self) -> Socket<'_> {

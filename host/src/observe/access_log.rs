@@ -51,6 +51,12 @@ struct Line<'a> {
     backend: Option<&'a str>,
     /// How many backends were tried.
     attempts: u32,
+    /// Of a tunnel: bytes after its 101.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_from_client: Option<u64>,
+    /// Of a tunnel: bytes after its 101.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_to_client: Option<u64>,
     /// Why the proxy or a policy refused the request, or why it could not be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -198,11 +204,32 @@ impl AccessLog {
         from: &ConnectionInfo,
     ) {
         if logged.wants(outcome.reason.is_some()) {
-            self.write(outcome, head, from);
+            self.write(outcome, head, from, None);
         }
     }
 
-    fn write(&self, outcome: &Outcome, head: Option<&RequestHead>, from: &ConnectionInfo) {
+    /// Writes the line of a tunnel that has ended, if it is among the `logged`. `moved` are the
+    /// bytes from the client and those to it.
+    pub fn record_tunnel(
+        &self,
+        logged: LoggedRequests,
+        outcome: &Outcome,
+        head: &RequestHead,
+        from: &ConnectionInfo,
+        moved: (u64, u64),
+    ) {
+        if logged.wants(outcome.reason.is_some()) {
+            self.write(outcome, Some(head), from, Some(moved));
+        }
+    }
+
+    fn write(
+        &self,
+        outcome: &Outcome,
+        head: Option<&RequestHead>,
+        from: &ConnectionInfo,
+        moved: Option<(u64, u64)>,
+    ) {
         let client = match outcome.client.is_unspecified() {
             true => from.peer_text(),
             false => &outcome.client.to_string(),
@@ -220,6 +247,8 @@ impl AccessLog {
             duration_microseconds: outcome.microseconds(),
             backend: outcome.backend.as_deref().map(|b| b.name.as_str()),
             attempts: outcome.attempts,
+            bytes_from_client: moved.map(|(from, _)| from),
+            bytes_to_client: moved.map(|(_, to)| to),
             reason: outcome.reason.as_deref(),
         };
         let mut pending = self.pending.borrow_mut();

@@ -22,6 +22,7 @@ impl Exchange<'_> {
             ExchangeEnd::Complete { keep_alive, .. } => {
                 Attempted::Ended(self.completed(keep_alive, uploaded))
             }
+            ExchangeEnd::Switched => Attempted::Ended(Disposition::Tunnel),
             ExchangeEnd::Closed
             | ExchangeEnd::Reset
             | ExchangeEnd::Unprocessed

@@ -28,7 +28,7 @@ pub(super) fn is_slow_reader(waited: u64) -> bool {
 /// The outcome for the backend.
 pub(super) fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome {
     match end {
-        ExchangeEnd::Complete { .. } => AttemptOutcome::Answered,
+        ExchangeEnd::Complete { .. } | ExchangeEnd::Switched => AttemptOutcome::Answered,
         ExchangeEnd::Closed if known.reused => AttemptOutcome::Stale,
         ExchangeEnd::Closed if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
         ExchangeEnd::Reset if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
@@ -154,6 +154,7 @@ mod tests {
                 SLOW_CLIENT,
                 AttemptOutcome::Answered,
             ),
+            (ExchangeEnd::Switched, ANSWERED, AttemptOutcome::Answered),
             (ExchangeEnd::Closed, USUAL, AttemptOutcome::Closed),
             (ExchangeEnd::Reset, REUSED, AttemptOutcome::Closed),
             (

@@ -30,6 +30,8 @@ pub(super) struct Connection {
 pub(super) enum Disposition {
     /// The next request may come.
     Next,
+    /// It carries another protocol from here on: the scratch space holds the backend's side.
+    Tunnel,
     /// It is closed: the request was read to its end and the client has all of the response.
     Finish,
     /// It is closed, but the client may be sending still and must be given the time to see the

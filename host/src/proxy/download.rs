@@ -7,7 +7,7 @@ use super::body::{
     Stage, TransferEnd, Waits, copy,
 };
 use super::context::Target;
-use super::end::{ExchangeEnd, body_end};
+use super::end::{ExchangeEnd, body_end, client_end};
 use super::reply::connection_option;
 use crate::decision::TRACE;
 use crate::h1::{Framing, ResponseMeta};
@@ -70,6 +70,10 @@ impl Download<'_> {
 
     async fn respond(&mut self) -> Result<ExchangeEnd, ExchangeEnd> {
         let meta = self.head().await?;
+        if self.response.status == 101 {
+            // In a box, because few responses are a 101.
+            return Box::pin(self.switch(meta)).await;
+        }
         let body = self.edit(&meta)?;
         let whole = body.cut.is_none() && body.from != Framing::UntilClose;
         let keep_alive = self.may_keep_alive(&body);
@@ -105,6 +109,19 @@ impl Download<'_> {
             reusable,
             keep_alive,
         })
+    }
+
+    /// Sends the 101 on, with what policies make of it. No body follows, whatever its fields say.
+    async fn switch(&mut self, meta: ResponseMeta) -> Result<ExchangeEnd, ExchangeEnd> {
+        let mut body = self.edit(&meta)?;
+        body.to = Framing::None;
+        let ResponseHead {
+            fields, upgrade, ..
+        } = &mut *self.response;
+        fields.append(b"upgrade", upgrade.as_bytes());
+        self.write_head(&meta, &body, false);
+        self.client.flush().await.map_err(client_end)?;
+        Ok(ExchangeEnd::Switched)
     }
 
     /// Whether the client's connection may carry another request after this body.
@@ -208,7 +225,10 @@ impl Download<'_> {
         let lines = ResponseLines {
             via: forwarding.response_via(self.response.version).as_bytes(),
             date: (!dates).then_some(&date[..]),
-            connection: connection_option(self.head.version, keep_alive),
+            connection: match self.response.status {
+                101 => Some("upgrade"),
+                _ => connection_option(self.head.version, keep_alive),
+            },
         };
         self.client.response(self.response, body.to, lines);
     }

@@ -18,6 +18,8 @@ pub(super) enum ExchangeEnd {
         /// The client's connection may.
         keep_alive: bool,
     },
+    /// The client has a 101: from here on its connection and the backend's carry another protocol.
+    Switched,
     /// The backend's connection ended before the response began.
     Closed,
     /// The backend broke the request off before the response began, and kept its connection.

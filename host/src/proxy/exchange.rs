@@ -131,8 +131,7 @@ impl Exchange<'_> {
             chain.conclude(&outcome);
         }
         state.end(worker.shared.recorder.as_ref(), &worker.shard, &outcome);
-        let (logged, head) = (view.settings.logged, &scratch.head);
-        worker.observe(logged, &outcome, head, client.info());
+        report(&client, view, scratch, outcome);
         disposition
     }
 
@@ -245,6 +244,16 @@ impl Exchange<'_> {
     /// Whether the client's connection may carry another request.
     pub(super) fn keep_alive(&self) -> bool {
         self.facts.persists && self.client.may_continue()
+    }
+}
+
+/// Counts the request and logs it. A tunnel has its line in the log when it ends.
+#[inline]
+fn report(client: &Client<'_>, view: &WorkerSnapshot, scratch: &mut Scratch, outcome: Outcome) {
+    let (worker, logged, head) = (client.worker(), view.settings.logged, &scratch.head);
+    match &mut scratch.tunnel {
+        Some(tunnel) => tunnel.begin(&worker.shard, outcome, head),
+        None => worker.observe(logged, &outcome, head, client.info()),
     }
 }
 

@@ -174,6 +174,10 @@ impl Exchange<'_> {
         let end = self
             .converse(to, &mut connection, &mut buffer, &plan, &duplex)
             .await;
+        if matches!(end, ExchangeEnd::Switched) {
+            self.settle(to.endpoint, &plan, &duplex);
+            return self.switched(lease, connection, buffer);
+        }
         worker.buffers.take_back(buffer);
         let known = self.circumstances(worker, connection.reused, &duplex, waited);
         let outcome = blame::outcome(&end, known);

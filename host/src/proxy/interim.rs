@@ -13,7 +13,7 @@ use super::lease::RESPONSE_LIMITS;
 use super::refusal::Refusal;
 use crate::h1::{Arrival, Control, Framing, ResponseMeta, parse_response};
 use crate::h2::{self, ResponseFacts};
-use crate::message::{Malformed, Version, may_come_before};
+use crate::message::{Malformed, ResponseHead, Version, may_come_before};
 use crate::net::{IoEnd, Wait};
 
 /// The budget of interim responses, and how much of it returns in a millisecond: some 30 small ones
@@ -84,7 +84,7 @@ impl Download<'_> {
                 match parsed.map_err(bad)? {
                     Some(meta) => {
                         upstream.buffer.consume(meta.head_len);
-                        if self.response.status >= 200 {
+                        if self.response.status >= 200 || self.switches() {
                             return Ok(meta);
                         }
                         self.interim(meta.head_len, &mut allowance).await?;
@@ -96,6 +96,18 @@ impl Download<'_> {
             }
             self.read_head(allowance.is_none()).await?;
         }
+    }
+
+    /// Whether this 101 takes a protocol that the client offers.
+    #[cold]
+    fn switches(&self) -> bool {
+        let ResponseHead {
+            status,
+            version,
+            upgrade,
+            ..
+        } = &*self.response;
+        *status == 101 && *version == Version::Http11 && upgrade.is_one_of(&self.head.upgrade)
     }
 
     async fn head_of_stream(&mut self) -> Result<ResponseMeta, ExchangeEnd> {

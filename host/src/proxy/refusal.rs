@@ -295,7 +295,7 @@ impl Refusal {
                     .to_owned()
             }
             Self::UnaskedUpgrade => {
-                "malformed response: 101 without a request for an upgrade".to_owned()
+                "malformed response: a 101 for a protocol that was not asked for".to_owned()
             }
             Self::PolicyAbsent { policy, reason, .. } => {
                 format!("policy {policy:?} is not loaded: {reason}")

@@ -12,7 +12,7 @@ use super::hops;
 use super::refusal::{LocalReply, Refusal};
 use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
-use crate::message::{BodyLength, Version};
+use crate::message::{BodyLength, RequestHead, Version};
 use crate::recording::Sampling;
 use crate::route::Rule;
 
@@ -29,7 +29,7 @@ impl<'a> Exchange<'a> {
             self.explain(worker, state);
         }
         let rule = self.route()?;
-        self.normalise()?;
+        self.normalise(rule)?;
         if let Some(sampling) = &self.view.settings.sampling
             && samples(sampling, worker, rule)
         {
@@ -112,12 +112,18 @@ impl<'a> Exchange<'a> {
     }
 
     /// Makes the fields those that policies and backends are to see.
-    fn normalise(&mut self) -> Result<(), Box<LocalReply>> {
+    fn normalise(&mut self, rule: &Rule) -> Result<(), Box<LocalReply>> {
         let (head, settings) = (&mut self.scratch.head, &self.view.settings);
         let notes = self.facts.notes;
-        if notes.te_trailers && head.version != Version::Http10 {
-            // RFC 9110 section 10.1.4: who sends TE names it in Connection.
+        let trailers = notes.te_trailers && head.version != Version::Http10;
+        if trailers {
             head.fields.append(b"te", b"trailers");
+        }
+        // What belongs to this hop is named in Connection (RFC 9110 sections 7.8 and 10.1.4).
+        if !head.upgrade.is_empty() && offers(head, rule) {
+            let options: &[u8] = if trailers { b"te, upgrade" } else { b"upgrade" };
+            head.fields.append(b"connection", options);
+        } else if trailers {
             head.fields.append(b"connection", b"te");
         }
         head.forward_normal = settings.paths.forward_normalised;
@@ -125,6 +131,17 @@ impl<'a> Exchange<'a> {
         let set = settings.forwarding.set_fields(head, notes, info);
         set.map_err(|Contradiction| Refusal::Contradiction.into())
     }
+}
+
+/// Offers the backend the protocols that the route allows; false if there is none.
+#[cold]
+fn offers(head: &mut RequestHead, rule: &Rule) -> bool {
+    head.upgrade.retain(&rule.upgrade);
+    let offers = !head.upgrade.is_empty();
+    if offers {
+        head.fields.append(b"upgrade", head.upgrade.as_bytes());
+    }
+    offers
 }
 
 /// Whether this request is one of those that are recorded.

@@ -1,5 +1,6 @@
 //! Memory that a request needs while it is served, and that an idle connection does not hold.
 
+use super::switched::Switched;
 use crate::message::{Fields, RequestHead, ResponseHead};
 
 /// Memory for one request, borrowed from the worker.
@@ -17,6 +18,8 @@ pub(super) struct Scratch {
     pub request_trailers: Fields,
     /// Trailers of the response.
     pub response_trailers: Fields,
+    /// The backend's side of a tunnel that begins when the request has ended.
+    pub tunnel: Option<Box<Switched>>,
 }
 
 impl Scratch {

@@ -45,7 +45,7 @@ impl Connection {
         match self.run().await {
             None => return Served::SpeaksHttp2,
             Some(Disposition::Abort) => self.stream.reset_when_dropped(),
-            Some(Disposition::Next | Disposition::Finish | Disposition::Close) => {}
+            Some(_) => {}
         }
         self.worker
             .buffers
@@ -72,14 +72,21 @@ impl Connection {
             // In a box of its own: otherwise every idle connection would hold the room that a
             // request needs.
             let disposition = Box::pin(self.request(&mut scratch)).await;
+            let tunnel = scratch.tunnel.take();
             worker.take_back(scratch);
+            let disposition = match tunnel {
+                Some(tunnel) => Box::pin(self.tunnel(tunnel)).await,
+                None => disposition,
+            };
             match disposition {
                 Disposition::Next => {}
                 Disposition::Close => {
                     self.linger().await;
                     return Some(Disposition::Close);
                 }
-                Disposition::Finish | Disposition::Abort => return Some(disposition),
+                Disposition::Finish | Disposition::Tunnel | Disposition::Abort => {
+                    return Some(disposition);
+                }
             }
         }
     }

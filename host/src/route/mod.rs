@@ -39,6 +39,8 @@ pub struct Rule {
     pub policies: Box<[PolicyId]>,
     /// Whether header names keep the case in which client and backend sent them.
     pub preserve_case: bool,
+    /// The protocols to which a connection may change.
+    pub upgrade: Box<[Box<str>]>,
 }
 
 /// Path prefixes of one host, longest first, with indices of their rules.
@@ -61,6 +63,11 @@ impl RouteTable {
                 pool,
                 policies,
                 preserve_case: route.preserve_header_case,
+                upgrade: route
+                    .upgrade
+                    .iter()
+                    .map(|name| name.as_str().into())
+                    .collect(),
             });
             let prefixes = match &route.host {
                 HostPattern::Exact(host) => table.exact.entry(host.as_str().into()).or_default(),
@@ -199,6 +206,7 @@ mod tests {
                 pool,
                 policies: vec![],
                 preserve_header_case: false,
+                upgrade: vec![],
             })
             .collect();
         RouteTable::new(&routes, &pools(routes.len()), &[])

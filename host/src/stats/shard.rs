@@ -49,6 +49,10 @@ pub struct WorkerShard {
     pub tls_handshakes_refused: Counter,
     /// What clients of HTTP/2 do.
     pub http2: Http2Shard,
+    /// Connections that have changed their protocol.
+    pub tunnels: Counter,
+    /// Those of them that are open now.
+    pub tunnels_active: Gauge,
     /// Attempts at a backend after the first of a request.
     pub retries: Counter,
     /// Connections opened to backends.
@@ -101,6 +105,8 @@ impl Default for WorkerShard {
             tls_handshakes_failed: Counter::default(),
             tls_handshakes_refused: Counter::default(),
             http2: Http2Shard::default(),
+            tunnels: Counter::default(),
+            tunnels_active: Gauge::default(),
             retries: Counter::default(),
             upstream_connections: Counter::default(),
             upstream_reuses: Counter::default(),

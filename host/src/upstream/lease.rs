@@ -118,6 +118,26 @@ impl<'p> Lease<'p> {
     }
 }
 
+/// An exchange that goes on after its lease has ended, as a tunnel: it is in flight until this is
+/// dropped.
+#[derive(Debug)]
+pub struct InFlight(Rc<WorkerEndpoint>);
+
+impl Lease<'_> {
+    /// Keeps the exchange in flight after [`Lease::finish`].
+    pub fn goes_on(&self) -> InFlight {
+        let endpoint = Rc::clone(self.endpoint());
+        endpoint.health.exchange_begins();
+        InFlight(endpoint)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.health.exchange_ends();
+    }
+}
+
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         self.exchange_ends();

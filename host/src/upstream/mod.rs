@@ -35,7 +35,7 @@ pub use endpoint::{Carrier, Connection, Turn, WorkerEndpoint};
 pub use facts::{BackendFacts, Facts};
 pub use health::Health;
 pub use ids::{EndpointId, PoolId, Registry};
-pub use lease::Lease;
+pub use lease::{InFlight, Lease};
 pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};
 pub use places::{Place, Places, SlowPlace};
 pub use pool::{WorkerPool, WorkerPools};

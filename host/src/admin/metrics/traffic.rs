@@ -149,6 +149,18 @@ impl Snapshot {
             "upstream_connections_reused",
             "Requests sent on a pooled connection",
             c.upstream_reused,
+        )?;
+        let tunnels = self.0.tunnels;
+        out.plain_counter(
+            "tunnels_opened",
+            "Connections that have changed their protocol, as for WebSocket",
+            tunnels.opened,
+        )?;
+        out.gauge(
+            "tunnels_active",
+            "Tunnels open, as of WebSocket",
+            None,
+            [([], tunnels.active)],
         )
     }
 

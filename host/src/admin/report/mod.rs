@@ -44,6 +44,8 @@ pub struct Report {
     pub connections: Connections,
     /// Clients that speak HTTP/2, which are among all.
     pub http2: Http2,
+    /// Connections that have changed their protocol, as for WebSocket.
+    pub tunnels: Tunnels,
     /// Attempts at a backend after the first of a request.
     pub retries: u64,
     /// Access-log lines dropped because the log could not keep up.
@@ -138,6 +140,15 @@ pub struct TlsHandshakes {
     pub refused: u64,
 }
 
+/// Connections that have changed their protocol.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tunnels {
+    /// Since counting began.
+    pub opened: u64,
+    /// Open now.
+    pub active: u64,
+}
+
 /// The counts of one worker, which make a skew between workers visible.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Worker {
@@ -195,6 +206,7 @@ impl Report {
                 upstream_reused: sum(|w| &w.upstream_reuses),
             },
             http2: Http2::new(workers),
+            tunnels: Tunnels::new(workers),
             retries: sum(|w| &w.retries),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
@@ -205,12 +217,7 @@ impl Report {
                 .iter()
                 .map(|(a, s)| (a.clone(), Backend::new(s, now)))
                 .collect(),
-            pools: view
-                .stats
-                .pools()
-                .iter()
-                .map(|(name, shards)| (name.clone(), Pool::new(shards)))
-                .collect(),
+            pools: pools(view.stats),
             policies: policies(view),
             certificates: view.certificates.to_vec(),
             workers: workers.iter().map(|w| Worker::new(w)).collect(),
@@ -227,6 +234,15 @@ impl Http2 {
             connections_active: shards().map(|s| s.connections_active.value()).sum(),
             streams_active: shards().map(|s| s.streams_active.value()).sum(),
             cut: shards().map(|s| s.cut.value()).sum(),
+        }
+    }
+}
+
+impl Tunnels {
+    fn new(workers: &[Arc<WorkerShard>]) -> Self {
+        Self {
+            opened: workers.iter().map(|w| w.tunnels.value()).sum(),
+            active: workers.iter().map(|w| w.tunnels_active.value()).sum(),
         }
     }
 }
@@ -259,6 +275,11 @@ fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
         .map(|i| (100 + i, count(i)))
         .filter(|(_, n): &(u16, u64)| *n > 0)
         .collect()
+}
+
+fn pools(stats: &Stats) -> BTreeMap<String, Pool> {
+    let pool = |(name, shards): (&String, &Vec<_>)| (name.clone(), Pool::new(shards));
+    stats.pools().iter().map(pool).collect()
 }
 
 fn policies(view: &StatsView<'_>) -> BTreeMap<String, Policy> {

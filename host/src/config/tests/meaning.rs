@@ -178,6 +178,7 @@ fn the_long_form_means_what_it_says() {
         pool: 0,
         policies: vec![1, 0],
         preserve_header_case: false,
+        upgrade: vec!["websocket".to_owned()],
     };
     let expected = [
         route(HostPattern::Exact("www.example.com".to_owned())),
@@ -256,6 +257,7 @@ fn the_smaller_sections_mean_what_they_say() {
         connect = "250ms"
         response = "6s"
         upstream-idle = "7s"
+        tunnel-idle = "8m"
         drain = "0s"
         tls-handshake = "8s"
         "#,
@@ -313,6 +315,7 @@ fn the_smaller_sections_mean_what_they_say() {
         connect: Duration::from_millis(250),
         response: seconds(6),
         upstream_idle: seconds(7),
+        tunnel_idle: seconds(480),
         drain: seconds(0),
         tls_handshake: seconds(8),
     };

@@ -21,6 +21,36 @@ fn a_route_asks_64_policies_at_most() {
 }
 
 #[test]
+fn a_route_allows_the_protocols_that_it_lists_and_websocket_by_default() {
+    let upgrade = |line: &str| {
+        let text = format!("[pools.p]\nbackends = \"b\"\n[[routes]]\npool = \"p\"\n{line}");
+        load(&text).routes[0].upgrade.join(" ")
+    };
+    assert_eq!(upgrade(""), "websocket");
+    assert_eq!(upgrade("upgrade = []"), "");
+    assert_eq!(upgrade("upgrade = \"Foo/2\""), "foo/2");
+    assert_eq!(
+        upgrade("upgrade = [\"websocket\", \"tcp\"]"),
+        "websocket tcp"
+    );
+    let short = load("[hosts]\n\"*\" = \"b\"");
+    assert_eq!(short.routes[0].upgrade, ["websocket"]);
+    for (wrong, why) in [
+        ("a b", "not the name of a protocol"),
+        ("", "not the name of a protocol"),
+        ("foo/1/2", "not the name of a protocol"),
+        ("h2c", "carries requests"),
+        ("HTTP/2.0", "carries requests"),
+        ("TLS/1.0", "carries requests"),
+    ] {
+        let text = format!(
+            "[pools.p]\nbackends = \"b\"\n[[routes]]\npool = \"p\"\nupgrade = [\"{wrong}\"]"
+        );
+        assert_error(&text, 5, "routes.upgrade", why);
+    }
+}
+
+#[test]
 fn wrong_hosts_and_routes_are_errors() {
     let route = |rest: &str| format!("[pools.a]\nbackends = \"b\"\n[[routes]]\n{rest}");
     let cases = [

@@ -57,6 +57,44 @@ fn what_belongs_to_the_hop_is_taken_out() {
     );
 }
 
+/// The protocols that are offered with these fields.
+fn offer(line: &str, fields: &str) -> String {
+    let text = format!("{line}\r\nHost: a\r\n{fields}\r\n");
+    let (head, _) = parse(&text).unwrap().unwrap();
+    assert!(!head.fields.contains("upgrade") && !head.fields.contains("connection"));
+    String::from_utf8(head.upgrade.as_bytes().to_vec()).unwrap()
+}
+
+#[test]
+fn an_upgrade_is_offered_where_the_connection_field_says_so_and_no_body_follows() {
+    for (fields, offered) in [
+        ("Connection: upgrade\r\nUpgrade: websocket\r\n", "websocket"),
+        (
+            "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n",
+            "WebSocket, h2c",
+        ),
+        (
+            "Connection: HTTP2-Settings, upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: a\r\n",
+            "h2c",
+        ),
+        ("Upgrade: websocket\r\n", ""),
+        ("Connection: upgrades\r\nUpgrade: websocket\r\n", ""),
+        ("Connection: upgrade\r\n", ""),
+        (
+            "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n",
+            "",
+        ),
+        (
+            "Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n",
+            "",
+        ),
+    ] {
+        assert_eq!(offer("GET / HTTP/1.1", fields), offered, "{fields}");
+    }
+    let asked = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+    assert_eq!(offer("GET / HTTP/1.0", asked), "");
+}
+
 /// Whether each of these is refused for this reason. Where a line is missing in front of the
 /// fields, it is that of a good request.
 fn refused(texts: &[(&str, Malformed)]) {

@@ -77,3 +77,23 @@ fn what_a_response_may_say_crosses() {
     let names: Vec<&[u8]> = head.fields.iter().map(|(name, _)| name).collect();
     assert_eq!(names, [&b"proxy-status"[..], b"via"]);
 }
+
+#[test]
+fn a_change_of_protocol_is_noted_of_a_101_whose_connection_field_says_so() {
+    let both = "Connection: Upgrade\r\nUpgrade: WebSocket\r\n";
+    for (status, fields, noted) in [
+        (101, both, "WebSocket"),
+        (101, "Upgrade: websocket\r\n", ""),
+        (101, "Connection: upgrade\r\n", ""),
+        (200, both, ""),
+        (426, both, ""),
+        (103, both, ""),
+    ] {
+        let text = format!("HTTP/1.1 {status} x\r\n{fields}\r\n");
+        let mut head = ResponseHead::default();
+        let parsed = parse_response(&mut head, text.as_bytes(), &Method::GET, LIMITS);
+        assert!(parsed.unwrap().is_some());
+        assert_eq!(head.upgrade.as_bytes(), noted.as_bytes(), "{text}");
+        assert!(head.fields.is_empty(), "{text}");
+    }
+}

@@ -264,6 +264,7 @@ impl Step {
             scheme: head.scheme,
             client: nth(self.clients, run),
             fields: Default::default(),
+            upgrade: Default::default(),
         }
     }
 }

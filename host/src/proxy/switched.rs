@@ -1,0 +1,61 @@
+//! A request that has become a tunnel, from the 101 on until the tunnel runs.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::config::LoggedRequests;
+use crate::message::RequestHead;
+use crate::net::Buffer;
+use crate::observe::Outcome;
+use crate::stats::WorkerShard;
+use crate::upstream::{Connection as Upstream, InFlight};
+
+/// The backend's side of a tunnel, and what is kept of its request.
+pub(super) struct Switched {
+    pub upstream: Upstream,
+    /// What the backend has sent behind its 101.
+    pub received: Buffer,
+    /// The endpoint counts the tunnel among its exchanges.
+    pub in_flight: InFlight,
+    pub patience: Patience,
+    pub logged: LoggedRequests,
+    pub request: Option<Request>,
+}
+
+/// How long a tunnel waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// While no byte moves, or for a side that takes none.
+    pub idle: Duration,
+    /// While no byte moves, after one side has ended.
+    pub ending: Duration,
+}
+
+/// What the log says of the request.
+pub(super) struct Request {
+    pub outcome: Outcome,
+    pub method: Method,
+    pub host: Box<str>,
+    pub target: Box<str>,
+}
+
+impl Switched {
+    /// The request has ended, and the tunnel begins.
+    pub(super) fn begin(&mut self, shard: &WorkerShard, outcome: Outcome, head: &RequestHead) {
+        outcome.count(shard);
+        self.request = Some(Request {
+            outcome,
+            method: head.method.clone(),
+            host: head.host.as_str().into(),
+            target: head.target.as_str().into(),
+        });
+    }
+}
+
+impl fmt::Debug for Switched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switched").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,307 @@
+//! A tunnel: after a 101, the bytes of another protocol both ways, whatever carries them.
+//!
+//! It begins when its request has ended: it holds no head, no policy and no snapshot, and a buffer
+//! only while bytes that were read are not written. Nothing of what passes is interpreted.
+
+mod flow;
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use self::flow::{Broken, Flow, Reader, Writer};
+use super::connection::{Connection, Disposition};
+use super::exchange::{Attempted, Exchange};
+use super::switched::{Patience, Request, Switched};
+use super::worker::Worker;
+use crate::config::LoggedRequests;
+use crate::message::RequestHead;
+use crate::net::{Buffer, ConnectionInfo, Timer, Wait};
+use crate::upstream::{AttemptOutcome, Connection as Upstream, Lease};
+
+/// Why a tunnel has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Both sides have ended theirs, or one its whole connection.
+    Done,
+    /// The same, but the client may be sending still.
+    DoneUnread,
+    /// The client reset its connection, or cut a TLS session off.
+    ClientFailed,
+    /// The backend did.
+    BackendFailed,
+    /// No byte moved for too long.
+    Idle,
+    /// The same, after one side had ended.
+    HalfEnded,
+    /// A side took no byte for too long.
+    Stuck,
+}
+
+impl Exchange<'_> {
+    /// Keeps the connection to a backend that has changed its protocol.
+    #[cold]
+    pub(super) fn switched(
+        &mut self,
+        lease: Lease<'_>,
+        upstream: Upstream,
+        received: Buffer,
+    ) -> Attempted {
+        let settings = &self.view.settings;
+        let (idle, ending) = (settings.timeouts.tunnel_idle, settings.timeouts.linger);
+        self.scratch.tunnel = Some(Box::new(Switched {
+            upstream,
+            received,
+            in_flight: lease.goes_on(),
+            patience: Patience {
+                idle,
+                ending: ending.min(idle),
+            },
+            logged: settings.logged,
+            request: None,
+        }));
+        self.client.timer().disarm(Wait::UpstreamRead);
+        let answered = AttemptOutcome::Answered;
+        lease.finish(answered, &mut self.doubt, self.scratch.head.client);
+        self.outcome.status = 101;
+        Attempted::Ended(Disposition::Tunnel)
+    }
+}
+
+impl Connection {
+    /// Serves the client as one side of a tunnel, until that ends. What it has sent behind its
+    /// request goes first.
+    pub(super) async fn tunnel(&mut self, switched: Box<Switched>) -> Disposition {
+        let (read, write) = self.stream.split();
+        let client = Side {
+            worker: &self.worker,
+            info: &self.info,
+            timer: &self.timer,
+            sent: std::mem::take(&mut self.input),
+            from: Reader::Stream(read),
+            to: Writer::Stream(write),
+        };
+        carry(client, *switched).await.disposition()
+    }
+}
+
+/// The client's side of a tunnel.
+struct Side<'a> {
+    worker: &'a Worker,
+    info: &'a ConnectionInfo,
+    timer: &'a Timer,
+    /// What the client has sent before the tunnel began.
+    sent: Buffer,
+    from: Reader<'a>,
+    to: Writer<'a>,
+}
+
+/// Moves the bytes of a tunnel until it ends.
+async fn carry(client: Side<'_>, switched: Switched) -> End {
+    let Switched {
+        mut upstream,
+        received,
+        in_flight: _in_flight,
+        patience,
+        logged,
+        request,
+    } = switched;
+    let worker = client.worker;
+    worker.shard.tunnels.increment();
+    worker.shard.tunnels_active.increment();
+    let mut open = Open {
+        up: Flow::new(client.sent, &worker.buffers),
+        down: Flow::new(received, &worker.buffers),
+        worker,
+        info: client.info,
+        timer: client.timer,
+        patience,
+        logged,
+        request,
+        ending: false,
+        blocked: [false; 2],
+        ended: None,
+    };
+    let (read, write) = upstream.stream.split();
+    let backend = (Reader::Stream(read), Writer::Stream(write));
+    let end = open.run((client.from, client.to), backend).await;
+    open.ended = Some(end);
+    drop(open);
+    if end == End::ClientFailed {
+        upstream.stream.reset_when_dropped();
+    }
+    end
+}
+
+/// A tunnel that is open. However it ends, it is uncounted and has its line in the log.
+struct Open<'a> {
+    worker: &'a Worker,
+    info: &'a ConnectionInfo,
+    timer: &'a Timer,
+    /// From the client to the backend.
+    up: Flow,
+    /// From the backend to the client.
+    down: Flow,
+    patience: Patience,
+    logged: LoggedRequests,
+    request: Option<Request>,
+    /// Whether one side has ended.
+    ending: bool,
+    /// Whether bytes to the backend, and to the client, wait until they are taken.
+    blocked: [bool; 2],
+    /// How it has ended.
+    ended: Option<End>,
+}
+
+type Halves<'a> = (Reader<'a>, Writer<'a>);
+type Moved = [(u64, u64); 2];
+
+impl Open<'_> {
+    async fn run(&mut self, client: Halves<'_>, backend: Halves<'_>) -> End {
+        let (mut from_client, mut to_client) = client;
+        let (mut from_backend, mut to_backend) = backend;
+        self.arm(Wait::ClientRead, self.patience.idle);
+        poll_fn(|cx| {
+            let (before, buffers) = (self.moved(), &self.worker.buffers);
+            let up = self.up.poll(cx, &mut from_client, &mut to_backend, buffers);
+            let down = self
+                .down
+                .poll(cx, &mut from_backend, &mut to_client, buffers);
+            self.count(before);
+            if let Some(end) = self.end(up, down) {
+                return Poll::Ready(end);
+            }
+            self.wait(cx, before)
+        })
+        .await
+    }
+
+    fn moved(&self) -> Moved {
+        [self.up.moved(), self.down.moved()]
+    }
+
+    /// Adds what has moved since `before` to the statistics.
+    fn count(&self, before: Moved) {
+        let (shard, [up, down]) = (&self.worker.shard, self.moved());
+        shard.bytes_from_clients.add(up.0 - before[0].0);
+        shard.bytes_to_backends.add(up.1 - before[0].1);
+        shard.bytes_from_backends.add(down.0 - before[1].0);
+        shard.bytes_to_clients.add(down.1 - before[1].1);
+    }
+
+    /// Whether the tunnel has ended by what its directions have come to.
+    fn end(&self, up: Poll<Result<(), Broken>>, down: Poll<Result<(), Broken>>) -> Option<End> {
+        match (up, down) {
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Some(End::Done),
+            (_, Poll::Ready(Err(Broken::Reader))) => Some(End::BackendFailed),
+            // A side that has all that there is may close its connection in any way.
+            (Poll::Ready(Err(Broken::Reader)), Poll::Ready(Ok(()))) => Some(End::Done),
+            (Poll::Ready(Err(Broken::Reader)), _) => Some(End::ClientFailed),
+            // One that has ended its own direction may close the other as well.
+            (Poll::Ready(Err(Broken::Writer)), _) => Some(match self.down.has_ended() {
+                true => End::DoneUnread,
+                false => End::BackendFailed,
+            }),
+            (_, Poll::Ready(Err(Broken::Writer))) => Some(match self.up.has_ended() {
+                true => End::Done,
+                false => End::ClientFailed,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Waits for more, within the time that each wait may take.
+    fn wait(&mut self, cx: &mut Context<'_>, before: Moved) -> Poll<End> {
+        let now = self.moved();
+        let ending = self.up.has_ended() || self.down.has_ended();
+        if now != before || ending != self.ending {
+            self.ending = ending;
+            let Patience { idle, ending: end } = self.patience;
+            self.arm(Wait::ClientRead, if ending { end } else { idle });
+        }
+        let blocked = [self.up.is_blocked(), self.down.is_blocked()];
+        for (at, wait) in [(0, Wait::UpstreamWrite), (1, Wait::ClientWrite)] {
+            match blocked[at] {
+                true if self.blocked[at] && now[at] == before[at] => {}
+                true => self.arm(wait, self.patience.idle),
+                false => self.timer.disarm(wait),
+            }
+        }
+        self.blocked = blocked;
+        let is_due = |wait| self.worker.timers.is_due(self.timer, wait);
+        if is_due(Wait::ClientRead) {
+            let end = if ending { End::HalfEnded } else { End::Idle };
+            return Poll::Ready(end);
+        }
+        if is_due(Wait::UpstreamWrite) || is_due(Wait::ClientWrite) {
+            return Poll::Ready(End::Stuck);
+        }
+        self.timer.remember(cx.waker());
+        Poll::Pending
+    }
+
+    fn arm(&self, wait: Wait, patience: Duration) {
+        self.worker.timers.arm(self.timer, wait, patience);
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        for wait in [Wait::ClientRead, Wait::ClientWrite, Wait::UpstreamWrite] {
+            self.timer.disarm(wait);
+        }
+        self.up.discard(&self.worker.buffers);
+        self.down.discard(&self.worker.buffers);
+        self.worker.shard.tunnels_active.decrement();
+        let Some(Request {
+            mut outcome,
+            method,
+            host,
+            target,
+        }) = self.request.take()
+        else {
+            return;
+        };
+        outcome.end(outcome.client);
+        let reason = match self.ended {
+            Some(end) => end.reason(),
+            // Its task was dropped.
+            None => Some("the tunnel was open when the time to drain was over"),
+        };
+        outcome.reason = reason.map(str::to_owned);
+        let head = RequestHead {
+            method,
+            host: host.into(),
+            target: target.into(),
+            ..RequestHead::default()
+        };
+        let moved = (self.up.moved().0, self.down.moved().1);
+        let log = &self.worker.access_log;
+        log.record_tunnel(self.logged, &outcome, &head, self.info, moved);
+    }
+}
+
+impl End {
+    /// What becomes of the client's connection.
+    fn disposition(self) -> Disposition {
+        match self {
+            Self::BackendFailed => Disposition::Abort,
+            Self::DoneUnread => Disposition::Close,
+            Self::Done | Self::ClientFailed | Self::Idle | Self::HalfEnded | Self::Stuck => {
+                Disposition::Finish
+            }
+        }
+    }
+
+    /// Why the tunnel could not go on; `None` if its sides have ended it.
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Done | Self::DoneUnread => None,
+            Self::ClientFailed => Some("the client broke the tunnel off"),
+            Self::BackendFailed => Some("the backend broke the tunnel off"),
+            Self::Idle => Some("the tunnel was idle for too long"),
+            Self::HalfEnded => Some("one side of the tunnel ended, and the other did not follow"),
+            Self::Stuck => Some("a side of the tunnel took no byte for too long"),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One direction of a tunnel.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use crate::net::{Buffer, Buffers, ReadHalf, WriteHalf};
+
+/// Pieces that are moved before the other direction and other connections have their turn.
+const ROUNDS: usize = 8;
+
+/// The side of a tunnel that is read, over each protocol that may carry it.
+#[derive(Debug)]
+pub(super) enum Reader<'a> {
+    /// A whole connection.
+    Stream(ReadHalf<'a>),
+}
+
+/// The side of a tunnel that is written, over each protocol that may carry it.
+#[derive(Debug)]
+pub(super) enum Writer<'a> {
+    /// A whole connection.
+    Stream(WriteHalf<'a>),
+}
+
+/// The bytes of one direction.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    /// Bytes that were read and not yet written. Borrowed only while there are some.
+    buffer: Option<Buffer>,
+    stage: Stage,
+    /// Bytes read so far, and bytes written.
+    read: u64,
+    written: u64,
+}
+
+/// How far a direction has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    /// More may come.
+    #[default]
+    Open,
+    /// The reading side has ended, and the written one is to be ended.
+    Ending,
+    /// Both have ended.
+    Ended,
+}
+
+/// Which side of a direction has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The one that is read.
+    Reader,
+    /// The one that is written.
+    Writer,
+}
+
+impl Flow {
+    /// A direction in which these bytes were read before the tunnel began.
+    pub(super) fn new(read: Buffer, buffers: &Buffers) -> Self {
+        let mut flow = Self {
+            read: read.len() as u64,
+            buffer: Some(read),
+            ..Self::default()
+        };
+        flow.give_back(buffers);
+        flow
+    }
+
+    /// Moves what there is. Ready when the direction has ended, or has failed.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Reader<'_>,
+        to: &mut Writer<'_>,
+        buffers: &Buffers,
+    ) -> Poll<Result<(), Broken>> {
+        for _ in 0..ROUNDS {
+            // Nothing is read before all that was read is written.
+            ready!(self.write(cx, to))?;
+            if self.stage == Stage::Open {
+                let buffer = &mut self.buffer;
+                match from.poll_read(cx, || buffer.get_or_insert_with(|| buffers.small())) {
+                    Poll::Ready(Ok(0)) => self.stage = Stage::Ending,
+                    Poll::Ready(Ok(n)) => self.read += n as u64,
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reader)),
+                    Poll::Pending => {
+                        self.give_back(buffers);
+                        return Poll::Pending;
+                    }
+                }
+            }
+            if self.stage == Stage::Ending {
+                self.give_back(buffers);
+                // A side that is gone can't be ended, and need not be.
+                let _ = ready!(to.poll_shutdown(cx));
+                self.stage = Stage::Ended;
+            }
+            if self.stage == Stage::Ended {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, to: &mut Writer<'_>) -> Poll<Result<(), Broken>> {
+        while let Some(buffer) = self.buffer.as_mut().filter(|buffer| !buffer.is_empty()) {
+            match ready!(to.poll_write(cx, buffer.filled())) {
+                Ok(n) if n > 0 => {
+                    buffer.consume(n);
+                    self.written += n as u64;
+                }
+                _ => return Poll::Ready(Err(Broken::Writer)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives the buffer back if nothing is in it.
+    fn give_back(&mut self, buffers: &Buffers) {
+        if let Some(buffer) = self.buffer.take_if(|buffer| buffer.is_empty()) {
+            buffers.take_back(buffer);
+        }
+    }
+
+    /// Lets go of bytes that no side takes any more.
+    pub(super) fn discard(&mut self, buffers: &Buffers) {
+        if let Some(buffer) = self.buffer.take() {
+            buffers.take_back(buffer);
+        }
+    }
+
+    /// Whether the side that is read has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.stage != Stage::Open
+    }
+
+    /// Whether bytes wait until the other side takes them.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.buffer
+            .as_ref()
+            .is_some_and(|buffer| !buffer.is_empty())
+    }
+
+    /// Bytes that were read, and bytes that were written.
+    pub(super) fn moved(&self) -> (u64, u64) {
+        (self.read, self.written)
+    }
+}
+
+impl Reader<'_> {
+    /// Reads once, into a buffer that is asked for when there is something to read; 0 is the end.
+    fn poll_read<'b>(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: impl FnOnce() -> &'b mut Buffer,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Stream(half) => {
+                ready!(half.poll_ready(cx))?;
+                half.poll_read(cx, buffer())
+            }
+        }
+    }
+}
+
+impl Writer<'_> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Stream(half) => half.poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Stream(half) => half.poll_shutdown(cx),
+        }
+    }
+}
