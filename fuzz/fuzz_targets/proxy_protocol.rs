@@ -1,5 +1,4 @@
-//! The PROXY header, as whoever is trusted to send one may send it: read without a panic, and the
-//! same however it is cut into pieces.
+//! The PROXY header of a trusted peer: read without a panic, and the same in any pieces.
 
 #![no_main]
 

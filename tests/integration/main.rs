@@ -66,6 +66,7 @@ mod stream_backends;
 mod strictness;
 mod structure;
 mod tidy;
+mod tls;
 mod tls_backends;
 mod tolerated_requests;
 mod tunnels;

@@ -2,6 +2,7 @@
 //! a stream or its connection ends.
 
 mod both_sides;
+mod calls;
 mod ends;
 mod messages;
 mod streams;

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::certificates::CertificateStatus;
 use crate::policy::Stickiness;
 use crate::rollout::{Event, GenerationEntry, State, TrialReport};
 use crate::stats::Stats;
@@ -137,6 +136,37 @@ pub struct PolicyStatus {
     pub last_error: Option<String>,
 }
 
+/// One certificate of a listener as it is served now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CertificateStatus {
+    /// The listener's address.
+    pub listener: String,
+    /// The file that it was read from; empty for one that was made in memory.
+    pub file: String,
+    /// The names and addresses that it is for.
+    pub names: Vec<String>,
+    /// When it expires.
+    #[serde(serialize_with = "rfc3339_of")]
+    pub expires: SystemTime,
+    /// How often its files have changed and could not be used.
+    pub reload_failures: u64,
+    /// Why they can't be used as they are now, as a sentence.
+    pub refused: Option<String>,
+}
+
+impl CertificateStatus {
+    /// The first of its names, which stands for it in labels.
+    pub(super) fn name(&self) -> &str {
+        self.names.first().map_or("", String::as_str)
+    }
+
+    /// When it expires, in seconds since 1970.
+    pub(super) fn expires_unix(&self) -> u64 {
+        let since = self.expires.duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    }
+}
+
 /// A generation on trial, in brief.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OnTrial {
@@ -224,6 +254,10 @@ fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S:
         Some(time) => serializer.serialize_str(&timestamp(*time)),
         None => serializer.serialize_none(),
     }
+}
+
+fn rfc3339_of<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&timestamp(*time))
 }
 
 /// RFC 3339 in UTC, to the second.

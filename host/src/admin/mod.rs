@@ -8,7 +8,6 @@
 //! made on a worker. This room loads no policy and decides nothing about a request.
 
 mod accept;
-mod certificates;
 mod connection;
 mod control;
 mod crowd;
@@ -31,10 +30,9 @@ mod shared;
 mod tests;
 mod uploads;
 
-pub use certificates::CertificateStatus;
 pub use control::{
-    Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails, PolicyStatus,
-    Readiness,
+    CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial,
+    PolicyDetails, PolicyStatus, Readiness,
 };
 pub use metrics::metrics_page;
 pub use page::stats_page;

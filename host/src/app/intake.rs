@@ -263,4 +263,23 @@ mod tests {
         let error = Intake::open(&plain(&taken), 1, KERNEL_SPREADS).unwrap_err();
         assert!(error.to_string().contains(&taken[0].to_string()), "{error}");
     }
+
+    #[test]
+    fn an_ipv6_wildcard_of_the_long_form_takes_ipv6_only() {
+        let address = "[::]:0".parse().unwrap();
+        let plain = config::Listener::plain(address);
+        let long = config::Listener {
+            address: ListenAddress::Tcp {
+                address,
+                only_v6: true,
+            },
+            ..plain.clone()
+        };
+        for (listener, only_v6) in [(long, true), (plain, false)] {
+            let intake = Intake::open(&[listener], 1, false).unwrap();
+            let (number, socket) = &intake.shared[0];
+            let is = socket2::SockRef::from(socket).only_v6().unwrap();
+            assert_eq!((*number, is), (0, only_v6));
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::call;
 use super::connection::Disposition;
 use super::exchange::Exchange;
 use super::refusal::{LocalReply, Refusal};
@@ -33,6 +34,10 @@ impl Exchange<'_> {
             LocalReply::Refusal(refusal) => {
                 Answer::refusal(refusal, self.view.settings.forwarding.item())
             }
+        };
+        let answer = match call::is_call(&self.scratch.head) {
+            true => answer.for_call(call::status(&local)),
+            false => answer,
         };
         self.reply(worker, !tunnel && !hides, trace.as_deref(), &answer)
             .await

@@ -91,7 +91,8 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::HiddenClient
         | Refusal::BodyTooLarge
         | Refusal::NoRoute { .. }
-        | Refusal::TooManyOfClient => AttemptOutcome::ClientFailed,
+        | Refusal::TooManyOfClient
+        | Refusal::CallDeadline => AttemptOutcome::ClientFailed,
     }
 }
 

@@ -27,7 +27,7 @@ impl Exchange<'_> {
         let end = match self.open_to_backend(to, slot, &plan) {
             Ok(mut stream) => {
                 let upward = Upward::Stream(&mut stream);
-                self.converse_by(to, upward, &plan, &duplex).await
+                self.converse(to, upward, &plan, &duplex).await
             }
             Err(end) => end,
         };

@@ -231,6 +231,9 @@ impl Download<'_> {
             },
         };
         self.client.response(self.response, body.to, lines);
+        if matches!(self.upstream, MessageReader::H2(_)) {
+            self.client.collect();
+        }
     }
 }
 

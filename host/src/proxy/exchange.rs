@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::body::{Pace, Progress};
+use super::call;
 use super::client::Client;
 use super::connection::Disposition;
 use super::context::RequestContext;
@@ -145,7 +146,10 @@ impl Exchange<'_> {
         chain.begin(&self.scratch.head);
         let has_range = self.facts.notes.range;
         let ended = match chain.prepare(&mut self.scratch.head, has_range) {
-            Ok(ranges) => self.attempts(context, &ranges).await,
+            Ok(ranges) => match call::deadline(&self.scratch.head) {
+                None => self.attempts(context, &ranges).await,
+                Some(deadline) => Box::pin(self.attempts_until(deadline, context, &ranges)).await,
+            },
             Err(stop) => Err(stop.into()),
         };
         context.chain().end();
@@ -153,7 +157,7 @@ impl Exchange<'_> {
     }
 
     /// Asks for a backend and tries it, as often as the pool allows.
-    async fn attempts(
+    pub(super) async fn attempts(
         &mut self,
         context: RequestContext<'_>,
         ranges: &[ByteRange],

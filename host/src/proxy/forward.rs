@@ -21,7 +21,7 @@ use super::upward::Upward;
 use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::message::{BodyLength, Edited, Fields, Version};
-use crate::net::{Buffer, IoEnd, Wait};
+use crate::net::{IoEnd, Wait};
 use crate::policy::ByteRange;
 use crate::upstream::{
     AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
@@ -59,6 +59,9 @@ impl<'a> Request<'a> {
         duplex: &'b Duplex,
         timeouts: &'b Timeouts,
     ) -> (BodySource<'b, 'a>, &'b mut MessageSink<'a>) {
+        if matches!(self.client, MessageReader::H2(_)) {
+            self.sink.collect();
+        }
         let body = self.client.body(BodyParts {
             progress,
             trailers: self.trailers,
@@ -171,9 +174,8 @@ impl Exchange<'_> {
         let waited = self.client.timer().moved.waited.get();
         let (plan, duplex) = self.plan(to);
         let mut buffer = worker.buffers.small();
-        let end = self
-            .converse(to, &mut connection, &mut buffer, &plan, &duplex)
-            .await;
+        let upward = Upward::Connection(&mut connection, &mut buffer);
+        let end = self.converse(to, upward, &plan, &duplex).await;
         if matches!(end, ExchangeEnd::Switched) {
             self.settle(to.endpoint, &plan, &duplex);
             return self.switched(lease, connection, buffer);
@@ -256,21 +258,8 @@ impl Exchange<'_> {
     }
 
     /// Sends the head, and the body while the response's head is awaited; then the response.
-    async fn converse(
-        &mut self,
-        to: Target<'_>,
-        connection: &mut Upstream,
-        buffer: &mut Buffer,
-        plan: &Plan,
-        duplex: &Duplex,
-    ) -> ExchangeEnd {
-        let upward = Upward::Connection(connection, buffer);
-        self.converse_by(to, upward, plan, duplex).await
-    }
-
-    /// The same, whatever carries it.
     #[inline]
-    pub(super) async fn converse_by(
+    pub(super) async fn converse(
         &mut self,
         to: Target<'_>,
         upward: Upward<'_>,

@@ -20,6 +20,7 @@ mod attempted;
 mod blame;
 mod body;
 mod by_stream;
+mod call;
 mod client;
 mod connection;
 mod context;

@@ -143,6 +143,8 @@ pub enum Refusal {
     ConnectTimeout,
     /// The backend did not answer in time.
     ResponseTimeout,
+    /// The backend did not answer within the time that the caller of a gRPC method allows.
+    CallDeadline,
     /// The backend closed the connection without an answer, and the request may not be repeated.
     ClosedEarly,
     /// The backend's response is not valid HTTP.
@@ -205,7 +207,7 @@ impl Refusal {
             Self::Unreachable | Self::ClosedEarly | Self::BadResponse(_) | Self::UnaskedUpgrade => {
                 502
             }
-            Self::ConnectTimeout | Self::ResponseTimeout => 504,
+            Self::ConnectTimeout | Self::ResponseTimeout | Self::CallDeadline => 504,
             Self::RangeNotSatisfiable { .. } => 416,
             Self::PolicyFailed { status, .. } | Self::PolicyAbsent { status, .. } => *status,
         }
@@ -236,6 +238,7 @@ impl Refusal {
             Self::Unreachable => "No backend could be reached for this request.",
             Self::ConnectTimeout => "No backend accepted the connection in time.",
             Self::ResponseTimeout => "The backend did not answer in time.",
+            Self::CallDeadline => "The call was not answered before its deadline (grpc-timeout).",
             Self::ClosedEarly => "The backend closed the connection without an answer.",
             Self::BadResponse(_) | Self::UnaskedUpgrade => {
                 "The backend's answer is not valid HTTP."
@@ -259,7 +262,7 @@ impl Refusal {
             Self::Loop => "proxy_loop_detected",
             Self::NoBackend | Self::Unreachable => "destination_unavailable",
             Self::ConnectTimeout => "connection_timeout",
-            Self::ResponseTimeout => "http_response_timeout",
+            Self::ResponseTimeout | Self::CallDeadline => "http_response_timeout",
             Self::ClosedEarly => "http_response_incomplete",
             Self::BadResponse(Malformed::HeadTooLarge) => "http_response_header_section_size",
             Self::BadResponse(_) | Self::UnaskedUpgrade => "http_protocol_error",

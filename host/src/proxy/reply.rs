@@ -8,6 +8,7 @@ use super::refusal::Refusal;
 use crate::decision::TRACE;
 use crate::h1::{Framing, write_name, write_response_end, write_status_line};
 use crate::message::Version;
+use crate::message::grpc::{self, GrpcStatus};
 use crate::policy::Reply;
 
 /// The methods that are passed on; any other token is as well.
@@ -62,7 +63,8 @@ pub const PAGE_FIELDS: [(&str, &str); 5] = [
 pub(super) struct Answer<'a> {
     status: u16,
     fields: Vec<(&'a str, Cow<'a, [u8]>)>,
-    body: Cow<'a, [u8]>,
+    /// `None` if its head is all of it, without a length.
+    body: Option<Cow<'a, [u8]>>,
 }
 
 /// Writes a refusal by HTTP/1.1.
@@ -93,7 +95,7 @@ impl<'a> Answer<'a> {
         Self {
             status: refusal.status(),
             fields,
-            body: body.into(),
+            body: Some(body.into()),
         }
     }
 
@@ -102,7 +104,7 @@ impl<'a> Answer<'a> {
         Self {
             status: 200,
             fields: vec![("allow", ALLOW.into())],
-            body: b"".into(),
+            body: Some(b"".into()),
         }
     }
 
@@ -111,7 +113,7 @@ impl<'a> Answer<'a> {
         Self {
             status,
             fields: vec![("location", location.as_bytes().into())],
-            body: b"".into(),
+            body: Some(b"".into()),
         }
     }
 
@@ -123,7 +125,34 @@ impl<'a> Answer<'a> {
             fields: fields
                 .map(|(name, value)| (name.as_str(), value.into()))
                 .collect(),
-            body: (&reply.body).into(),
+            body: Some((&reply.body).into()),
+        }
+    }
+
+    /// The same for the caller of a gRPC method: a response of trailers only, whose HTTP status is
+    /// 200 and whose `grpc-message` is the sentence that was the body. A policy's answer that has a
+    /// `grpc-status` is one already.
+    pub(super) fn for_call(self, status: Option<GrpcStatus>) -> Self {
+        let named = |known: &str, name: &str| known.eq_ignore_ascii_case(name);
+        if self
+            .fields
+            .iter()
+            .any(|(name, _)| named(name, "grpc-status"))
+        {
+            return self;
+        }
+        let status = status.unwrap_or_else(|| GrpcStatus::of_http(self.status));
+        let message = grpc::message(self.body.as_deref().unwrap_or_default());
+        let of_body = ["content-type", "content-length", "content-encoding"];
+        let mut fields = self.fields;
+        fields.retain(|(name, _)| !of_body.iter().any(|known| named(known, name)));
+        fields.push(("content-type", b"application/grpc".into()));
+        fields.push(("grpc-status", status.as_str().as_bytes().into()));
+        fields.push(("grpc-message", message.into_bytes().into()));
+        Self {
+            status: 200,
+            fields,
+            body: None,
         }
     }
 
@@ -137,7 +166,7 @@ impl<'a> Answer<'a> {
         Self {
             status: 200,
             fields,
-            body: body.into(),
+            body: Some(body.into()),
         }
     }
 
@@ -149,15 +178,12 @@ impl<'a> Answer<'a> {
     /// Its body and the length that its head says, which a HEAD gets without the body; `None` where
     /// there is none, even if a policy gave one: 204 and 304 (RFC 9110 section 8.6).
     pub(super) fn body(&self, method: &Method) -> Option<(&[u8], u64)> {
+        let body = self.body.as_deref()?;
         if matches!(self.status, 204 | 304) {
             return None;
         }
-        let sent: &[u8] = if *method == Method::HEAD {
-            b""
-        } else {
-            &self.body
-        };
-        Some((sent, self.body.len() as u64))
+        let sent: &[u8] = if *method == Method::HEAD { b"" } else { body };
+        Some((sent, body.len() as u64))
     }
 
     /// Shows each field: those of the answer, the date, the trace.

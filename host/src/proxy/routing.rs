@@ -98,6 +98,12 @@ impl<'a> Exchange<'a> {
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Refusal::Method);
         }
+        // Browsers also send requests for other hosts whose address they find to be the same.
+        if let Some(tls) = &self.client.info().tls
+            && !tls.covers(&head.host)
+        {
+            return Err(Refusal::Misdirected);
+        }
         let limit = settings.limits.body_bytes;
         if limit > 0 && matches!(self.facts.body, BodyLength::Known(n) if n > limit) {
             return Err(Refusal::BodyTooLarge);

@@ -31,8 +31,9 @@ const STREAM_WINDOW: u32 = 512 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
 /// Bytes of a request that lie between it and the socket.
 const SEND_BUFFER: usize = 128 * 1024;
-/// As much as HTTP/1.1 may have.
-const MAX_HEAD: u32 = 64 * 1024;
+/// Bytes of a response's head for the engine. More than a response may have: the proxy refuses a
+/// head, as with HTTP/1.1, and not the engine.
+const MAX_HEAD: u32 = 256 * 1024;
 /// Streams that ended early and of which frames may be under way.
 const RESETS: usize = 1_024;
 /// How long the answer to a ping may take, in milliseconds.
@@ -114,13 +115,18 @@ impl Multiplexed {
         if self.alive.ended.get() || self.alive.cut.get() {
             return false;
         }
-        let mut send = self.send.borrow_mut();
-        let Some(send) = &mut *send else { return false };
         // It fails once the endpoint has announced that it takes no more.
-        !matches!(
-            send.poll_ready(&mut Context::from_waker(Waker::noop())),
-            Poll::Ready(Err(_))
-        )
+        !matches!(self.poll_ready(), Poll::Ready(Err(_)))
+    }
+
+    /// Whether the engine takes a stream now: not while one waits because the endpoint has lowered
+    /// its limit.
+    fn poll_ready(&self) -> Poll<Result<(), h2::Error>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match &mut *self.send.borrow_mut() {
+            Some(send) => send.poll_ready(&mut cx),
+            None => Poll::Ready(Err(h2::Reason::REFUSED_STREAM.into())),
+        }
     }
 
     /// How many streams it may have at a time.
@@ -143,7 +149,7 @@ impl Multiplexed {
 
     /// Takes one of its streams, if it has room; whether it has carried one before.
     pub(super) fn occupy(&self) -> Option<bool> {
-        if !self.has_room() {
+        if !self.has_room() || self.poll_ready().is_pending() {
             return None;
         }
         self.open.set(self.open.get() + 1);
@@ -222,10 +228,9 @@ impl Multiplexed {
             }
         }
         let silent = *looked.silent.get_or_insert(now);
-        if looked
-            .asked
-            .is_some_and(|asked| now >= asked.saturating_add(PONG))
-        {
+        // What comes in place of an answer shows as well that it is alive.
+        let since = looked.asked.map(|asked| asked.max(silent));
+        if since.is_some_and(|since| now >= since.saturating_add(PONG)) {
             self.cut();
             return false;
         }

@@ -1,4 +1,4 @@
-//! The socket under a connection of HTTP/2: its bytes are counted, and that something came is noted.
+//! The socket under a connection of HTTP/2: its bytes are counted, and it is noted that some came.
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -13,7 +13,10 @@ use super::{in_front_of, response};
 use crate::fixtures::{PATIENCE, StreamBackend, TestProxy};
 
 /// Runs a client of HTTP/2.
-fn client<F: Future<Output = ()>>(proxy: &TestProxy, run: impl FnOnce(SendRequest<Bytes>) -> F) {
+pub fn client<F: Future<Output = ()>>(
+    proxy: &TestProxy,
+    run: impl FnOnce(SendRequest<Bytes>) -> F,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -77,7 +77,10 @@ fn paths(code: &str) -> Vec<String> {
             Some('{') if path.ends_with("::") => before.push(path),
             Some('{') => before.push(String::new()),
             last => {
-                found.push(path);
+                // What is left of a brace names nothing.
+                if !path.ends_with("::") {
+                    found.push(path);
+                }
                 before.truncate(before.len().saturating_sub(usize::from(last == Some('}'))));
             }
         }

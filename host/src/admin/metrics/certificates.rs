@@ -6,7 +6,7 @@ use prometheus_client::registry::Unit;
 
 use super::Snapshot;
 use super::families::{Families, Labels};
-use crate::admin::certificates::CertificateStatus;
+use crate::admin::control::CertificateStatus;
 
 impl Snapshot {
     pub(super) fn certificates(&self, out: &mut Families<'_>) -> fmt::Result {

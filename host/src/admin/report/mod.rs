@@ -10,8 +10,7 @@ use serde::Serialize;
 
 pub use self::backend::{Backend, BackendLatency};
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
-use super::certificates::CertificateStatus;
-use super::control::PolicyStatus;
+use super::control::{CertificateStatus, PolicyStatus};
 pub use super::durations::{Microseconds, Nanoseconds};
 use super::pools::Pool;
 use super::process::Process;

@@ -37,7 +37,7 @@ pub(super) fn listeners(written: Written, findings: &mut Findings) -> Vec<At<Lis
     } = written;
     let mut all = match (short, long) {
         (None, Some(long)) => long,
-        (Some(short), Some(long)) => one_form(short, long, findings),
+        (Some(short), Some(long)) => one_form(short, &long, findings),
         (short, None) => plain(short.unwrap_or_else(default)),
     };
     all.extend(self_signed.map(|at| At::new(self_signed_listener(at.value), at.place)));
@@ -61,7 +61,7 @@ fn default() -> Vec<At<SocketAddr>> {
 /// A file has one of the forms; another layer's short form replaces either.
 fn one_form(
     short: Vec<At<SocketAddr>>,
-    long: Vec<At<Listener>>,
+    long: &[At<Listener>],
     findings: &mut Findings,
 ) -> Vec<At<Listener>> {
     let places = (short.first(), long.first());

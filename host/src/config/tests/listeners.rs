@@ -322,3 +322,18 @@ fn a_flag_replaces_the_listeners_of_the_file_and_warns() {
     assert_eq!(listening(&config), ["127.0.0.1:1", "127.0.0.1:8443"]);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
+
+#[test]
+fn the_examples_of_the_page_are_valid() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/listeners.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let examples: Vec<_> = page
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|after| after.split("```").next())
+        .collect();
+    assert!(examples.len() >= 4, "{examples:?}");
+    for example in examples {
+        assert!(!load(example).listeners.is_empty(), "{example}");
+    }
+}

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::super::info::{ClientCertificate, TlsFacts};
 use super::super::stream::Stream;
+use super::CertificateStore;
+use super::Names;
+use super::below::Below;
 use super::handshake::{self, HandshakeError};
-use super::session::{Below, TlsStream};
-use super::{CertificateStore, Names};
+use super::session::TlsStream;
 
 /// Makes sessions of the connections of a listener. A copy costs a counter.
 #[derive(Debug, Clone)]

@@ -12,7 +12,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::info::ClientCertificate;
-use super::{Names, provider};
+use super::Names;
+use super::provider;
 
 /// A certificate that can be served.
 #[derive(Debug, Clone)]

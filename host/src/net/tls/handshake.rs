@@ -1,9 +1,9 @@
 //! Handshakes: from a socket to a session, as a server and as a client.
 
 use std::future::poll_fn;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use rustls::pki_types::ServerName;
 use rustls::server::{Accepted, AcceptedAlert};
@@ -11,7 +11,8 @@ use rustls::{ClientConfig, ClientConnection, Connection};
 
 use super::super::socket::Socket;
 use super::super::stream::Stream;
-use super::session::{Below, Out, TlsStream};
+use super::below::{Below, In, Out};
+use super::session::{TlsStream, end};
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
@@ -92,13 +93,6 @@ fn alert(socket: Socket<'_>, (error, mut alert): (rustls::Error, AcceptedAlert))
     HandshakeError::Tls(error)
 }
 
-/// Ends our side, and reads what has arrived: a close over unread bytes would cost the peer the
-/// reason.
-fn end(socket: Socket<'_>) {
-    let _ = socket.shutdown();
-    let _ = socket.read_now(&mut [0; 4096]);
-}
-
 impl Stream {
     /// What may carry a session.
     pub(super) fn into_below(self) -> Result<Below, HandshakeError> {
@@ -119,21 +113,6 @@ impl From<io::Error> for HandshakeError {
         match tls.cloned() {
             Some(tls) => Self::Tls(tls),
             None => Self::Socket(error),
-        }
-    }
-}
-
-/// A socket that rustls reads.
-struct In<'a, 'b, 'c> {
-    socket: Socket<'a>,
-    cx: &'b mut Context<'c>,
-}
-
-impl Read for In<'_, '_, '_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self.socket.poll_read(self.cx, bytes) {
-            Poll::Ready(read) => read,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }

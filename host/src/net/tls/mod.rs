@@ -5,6 +5,7 @@
 //! the control side and read here without a lock.
 
 mod acceptor;
+mod below;
 mod certificate;
 mod client;
 mod handshake;

@@ -8,8 +8,9 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 
+use super::Tickets;
 use super::certificate::{Certificate, CertificateError, chain};
-use super::{Tickets, provider};
+use super::provider;
 
 /// What a listener offers.
 #[derive(Debug, Clone)]
@@ -80,7 +81,8 @@ impl Offer {
         let offered = [(self.h2, &b"h2"[..]), (self.http1, b"http/1.1")];
         config.alpn_protocols = offered
             .into_iter()
-            .filter_map(|(is_offered, name)| is_offered.then(|| name.to_vec()))
+            .filter(|(is_offered, _)| *is_offered)
+            .map(|(_, name)| name.to_vec())
             .collect();
         Ok(config)
     }

@@ -3,7 +3,8 @@
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::{Certificate, CertificateError};
+use super::Certificate;
+use super::CertificateError;
 
 /// A new certificate for these names and addresses, which nobody has signed.
 ///

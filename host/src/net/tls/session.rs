@@ -6,14 +6,14 @@
 //! a change of keys) is sent as far as the socket takes it, and else with the next write.
 
 use std::cell::RefCell;
-use std::io::{self, BufRead, IoSlice, Write};
+use std::io::{self, BufRead, IoSlice, Write as _};
 use std::task::{Context, Poll, ready};
 
 use rustls::Connection;
 use tokio::io::ReadBuf;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::super::socket::Socket;
+use super::below::{Below, Out};
 
 /// What one read takes off the socket: for short buffers, and at most.
 const SHORT_READ: usize = 16 * 1024;
@@ -29,20 +29,20 @@ thread_local! {
     static RECORDS: RefCell<Box<[u8]>> = RefCell::new(vec![0; LONG_READ].into());
 }
 
+/// Ends our side of a socket, and reads what has arrived: a close over unread bytes would cost the
+/// peer what was sent last.
+pub(super) fn end(socket: Socket<'_>) {
+    let _ = socket.shutdown();
+    RECORDS.with_borrow_mut(|records| {
+        let _ = socket.read_now(records);
+    });
+}
+
 /// A session and the socket that carries its records.
 #[derive(Debug)]
 pub struct TlsStream {
     below: Below,
     session: RefCell<Session>,
-}
-
-/// What carries the records.
-#[derive(Debug)]
-pub(in crate::net) enum Below {
-    /// A connection over the network.
-    Tcp(TcpStream),
-    /// One of this machine.
-    Unix(UnixStream),
 }
 
 #[derive(Debug)]
@@ -59,15 +59,6 @@ struct Session {
     eof: bool,
     /// Records that were read beside more plaintext than there was room for.
     left: Vec<u8>,
-}
-
-impl Below {
-    pub(super) fn socket(&self) -> Socket<'_> {
-        match self {
-            Self::Tcp(stream) => Socket::Tcp(stream),
-            Self::Unix(stream) => Socket::Unix(stream),
-        }
-    }
 }
 
 impl TlsStream {
@@ -205,8 +196,7 @@ impl TlsStream {
             session.end();
         }
         let _ = session.send(self.socket(), None);
-        let _ = self.socket().shutdown();
-        let _ = self.socket().read_now(&mut [0; 4096]);
+        end(self.socket());
     }
 
     /// The peer is not to see an end that was announced.
@@ -386,31 +376,5 @@ impl Drop for TlsStream {
             session.end();
             let _ = session.send(self.below.socket(), None);
         }
-    }
-}
-
-/// A socket that rustls writes to. With a context it is waited for, without one it is tried.
-pub(super) struct Out<'a, 'b, 'c> {
-    pub socket: Socket<'a>,
-    pub cx: Option<&'b mut Context<'c>>,
-}
-
-impl Write for Out<'_, '_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
-    }
-
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Some(cx) = &mut self.cx else {
-            return self.socket.try_write(pieces);
-        };
-        match self.socket.poll_write(cx, pieces) {
-            Poll::Ready(written) => written,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -7,7 +7,10 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::server::ClientHello;
 
-use super::{Certificate, Names, Offer, provider};
+use super::Certificate;
+use super::Names;
+use super::Offer;
+use super::provider;
 
 /// The certificates of a listener. Handshakes read them without a lock, and the control side
 /// replaces them; open connections notice nothing.

@@ -39,6 +39,8 @@ pub(in crate::proxy) struct H1Sink<'a> {
     out: &'a mut Vec<u8>,
     /// How the receiver can tell where the body ends.
     framing: Framing,
+    /// Pieces are small, and go out several at a time.
+    collects: bool,
     duplex: &'a Duplex,
     to: To,
 }
@@ -82,6 +84,7 @@ impl<'a> MessageSink<'a> {
             write,
             out,
             framing: Framing::None,
+            collects: false,
             duplex,
             to,
         })
@@ -166,6 +169,13 @@ impl<'a> MessageSink<'a> {
         match self {
             Self::H1(sink) => sink.flush().await,
             Self::H2(sink) => sink.finish().await,
+        }
+    }
+
+    /// The pieces come from a stream of HTTP/2, in frames of 16 KiB: sends several at a time.
+    pub(in crate::proxy) fn collect(&mut self) {
+        if let Self::H1(sink) = self {
+            sink.collects = true;
         }
     }
 
@@ -280,7 +290,8 @@ impl H1Sink<'_> {
     async fn piece(&mut self, content: &[u8]) -> Result<(), IoEnd> {
         // A head is sent together with the first piece. After that the pieces of a body of known
         // length are sent as they were read.
-        if !matches!(self.framing, Framing::Length(_)) || !self.out.is_empty() {
+        let is_direct = matches!(self.framing, Framing::Length(_)) && !self.collects;
+        if !is_direct || !self.out.is_empty() {
             self.add(content);
             return Ok(());
         }

@@ -53,7 +53,7 @@ async fn request(stream: &mut Stream, scratch: &mut Scratch, parts: Parts) -> Di
     }
 }
 
-/// Reads the head, and refuses requests that have come over the wrong connection.
+/// Reads the head.
 fn read(
     stream: &Stream,
     settings: &Settings,
@@ -66,10 +66,5 @@ fn read(
         scheme: (!is_proxy).then(|| info.scheme()),
         is_end: stream.is_at_end(),
     };
-    let facts = read_request(head, parts, arrived, settings.head_limits)?;
-    // Browsers send requests for other hosts as well over a connection whose address they share.
-    match info.tls.as_ref().is_none_or(|tls| tls.covers(&head.host)) {
-        true => Ok(facts),
-        false => Err(Refusal::Misdirected),
-    }
+    Ok(read_request(head, parts, arrived, settings.head_limits)?)
 }

@@ -49,7 +49,7 @@ fn speaking_h2(address: SocketAddr) -> Rc<WorkerEndpoint> {
 }
 
 async fn slot(endpoint: &Rc<WorkerEndpoint>) -> Slot {
-    match endpoint.connect(None, PATIENCE).await.unwrap() {
+    match Box::pin(endpoint.connect(None, PATIENCE)).await.unwrap() {
         Carrier::H2(slot) => slot,
         Carrier::H1(connection) => panic!("{connection:?}"),
     }
@@ -84,7 +84,7 @@ async fn a_connection_that_is_silent_and_does_not_answer_is_cut_with_its_streams
         assert!(response.await.is_err());
         until_open(&endpoint, 0).await;
     };
-    LocalSet::new().run_until(test).await;
+    Box::pin(LocalSet::new().run_until(test)).await;
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_connection_without_streams_is_closed_when_it_is_idle_and_one_with_str
         ended.await.unwrap();
         until_open(&endpoint, 0).await;
     };
-    LocalSet::new().run_until(test).await;
+    Box::pin(LocalSet::new().run_until(test)).await;
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn an_endpoint_that_has_left_keeps_its_streams_to_their_end() {
         drop((opened, slot));
         ended.await.unwrap();
     };
-    LocalSet::new().run_until(test).await;
+    Box::pin(LocalSet::new().run_until(test)).await;
 }
 
 #[tokio::test]
@@ -146,13 +146,13 @@ async fn all_that_wait_for_a_connection_share_one_and_its_failure() {
         drop(held);
         let refusing = speaking_h2(refusing);
         let (one, two) = tokio::join!(
-            refusing.connect(None, PATIENCE),
-            refusing.connect(None, PATIENCE)
+            Box::pin(refusing.connect(None, PATIENCE)),
+            Box::pin(refusing.connect(None, PATIENCE))
         );
         for failed in [one, two] {
             assert_eq!(failed.unwrap_err(), AttemptOutcome::ConnectFailed);
         }
         assert_eq!(refusing.worker.upstream_connections.value(), 1);
     };
-    LocalSet::new().run_until(test).await;
+    Box::pin(LocalSet::new().run_until(test)).await;
 }
