@@ -1,7 +1,6 @@
 """What the suites run against: Waypost, or nginx and HAProxy, to see that cases can fail, with the same listeners."""
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
@@ -198,8 +197,3 @@ def peer_named(name, binary):
     if shutil.which(name) is None:
         raise RuntimeError(f"{name} is missing (Debian: `apt install {name}`)")
     return {"nginx": Nginx, "haproxy": Haproxy}[name]()
-
-
-def quoted(text):
-    """As a TOML string."""
-    return json.dumps(text)
