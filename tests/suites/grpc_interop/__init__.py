@@ -1,0 +1,1 @@
+"""gRPC's interoperability cases, with Python's grpcio as client and as server."""

@@ -1,0 +1,1 @@
+"""What scanners and fuzzers of TLS say of the proxy's listener."""
