@@ -77,7 +77,10 @@ pub(super) async fn ask(
 
 async fn finish(below: Below, connection: Connection) -> Result<TlsStream, HandshakeError> {
     let stream = TlsStream::new(below, connection);
-    let done = poll_fn(|cx| stream.poll_handshake(cx)).await;
+    let done = match stream.look_behind_hello() {
+        Ok(()) => poll_fn(|cx| stream.poll_handshake(cx)).await,
+        refused => refused,
+    };
     if done.is_err() {
         end(stream.socket());
     }

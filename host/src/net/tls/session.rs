@@ -104,6 +104,17 @@ impl TlsStream {
         }
     }
 
+    /// Looks at the records that were read together with the client's hello.
+    pub(super) fn look_behind_hello(&self) -> io::Result<()> {
+        let session = &mut *self.session.borrow_mut();
+        let Err(e) = session.connection.process_new_packets() else {
+            return Ok(());
+        };
+        session.failed = true;
+        let _ = session.send(self.socket(), None);
+        Err(io::Error::new(io::ErrorKind::InvalidData, e))
+    }
+
     /// Whether there may be something to read: bytes, the end, or an error.
     pub(in crate::net) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.session.borrow().waits_for_peer() {

@@ -242,6 +242,18 @@ async fn what_is_no_hello_ends_with_an_alert_and_what_breaks_off_without() {
     );
 }
 
+/// The record of a heartbeat, which nobody has agreed to, in the same segment.
+#[tokio::test]
+async fn a_record_behind_the_hello_is_looked_at_at_once() {
+    let (accepted, answer) = sent(&[&hello()[..], &[0x18, 3, 3, 0, 1, 0]].concat()).await;
+    assert!(
+        matches!(accepted, Err(HandshakeError::Tls(_))),
+        "{accepted:?}"
+    );
+    let alert = [0x15, 3, 3, 0, 2, 2, 10];
+    assert!(answer.ends_with(&alert), "{answer:02x?}");
+}
+
 /// Passes on what one side sends, byte by byte.
 async fn dribble(
     mut from: tokio::net::tcp::OwnedReadHalf,
