@@ -42,6 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
         pool,
         policies: Vec::new(),
         preserve_header_case: false,
+        upgrade: Vec::new(),
     };
     let pools = Registry::new(1).pools(["all", "admin"]);
     let routes = RouteTable::new(&[route("/", 0), route("/admin", 1)], &pools, &[]);

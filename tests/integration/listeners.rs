@@ -46,6 +46,19 @@ fn a_unix_socket_serves_clients_that_have_no_address() {
 }
 
 #[test]
+fn a_listener_without_http2_refuses_its_preface_as_another_version() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .listener("protocols = [\"http/1.1\"]")
+        .start();
+    let mut client = Client::connect(proxy.address());
+    let answer = client.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    answer.assert_refusal(505);
+    assert_eq!(upstream.received().len(), 0);
+}
+
+#[test]
 fn a_trusted_client_of_a_unix_socket_is_believed() {
     let upstream = TestUpstream::named("a");
     let trusted = "[forwarded]\ntrusted = [\"unix:\"]";
