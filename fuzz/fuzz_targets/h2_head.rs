@@ -56,7 +56,7 @@ fuzz_target!(|bytes: &[u8]| {
     let (mut read, mut again) = (RequestHead::default(), RequestHead::default());
     let arrived = Arrived {
         scheme: Some(Scheme::Http),
-        is_end: bytes.len() % 2 == 0,
+        is_end: bytes.len().is_multiple_of(2),
     };
     let Ok(facts) = read_request(&mut read, &parts, arrived, LIMITS) else {
         return;

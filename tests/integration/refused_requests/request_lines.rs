@@ -156,7 +156,10 @@ fn another_version_is_refused_as_such() {
             ("2.1", b"GET /x HTTP/2.1\r\nHost: a.test\r\n\r\n"),
             ("2.0", b"GET /x HTTP/2.0\r\nHost: a.test\r\n\r\n"),
             ("9.9", b"GET /x HTTP/9.9\r\nHost: a.test\r\n\r\n"),
-            ("not quite the preface of HTTP/2", b"PRI / HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+            (
+                "not quite the preface of HTTP/2",
+                b"PRI / HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            ),
         ],
         505,
     );
