@@ -59,6 +59,18 @@ fn a_listener_without_http2_refuses_its_preface_as_another_version() {
 }
 
 #[test]
+fn a_client_of_a_unix_socket_is_in_no_trusted_network() {
+    let upstream = TestUpstream::named("a");
+    let trusted = "[forwarded]\ntrusted = [\"0.0.0.0/0\", \"::/0\"]";
+    let (_proxy, path) = with_socket(&upstream, trusted);
+    let request = Request::new("GET", "/").host("a.test");
+    let spoofed = request.field("X-Forwarded-For", "6.6.6.6").bytes();
+    assert_eq!(connect(&path).ask(spoofed).status, 200);
+    let list = upstream.only_request().value("x-forwarded-for").unwrap();
+    assert_eq!(list, "unknown");
+}
+
+#[test]
 fn a_trusted_client_of_a_unix_socket_is_believed() {
     let upstream = TestUpstream::named("a");
     let trusted = "[forwarded]\ntrusted = [\"unix:\"]";

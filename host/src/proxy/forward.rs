@@ -8,7 +8,7 @@ use http::Method;
 use super::blame::{self, Circumstances};
 use super::body::{
     BodyParts, BodySource, Duplex, MessageReader, MessageSink, Pace, Progress, SILENCE, Stage,
-    Waits, join, upload,
+    TransferEnd, Waits, join, upload,
 };
 use super::context::{RequestContext, Target};
 use super::download::Download;
@@ -267,8 +267,12 @@ impl Exchange<'_> {
         duplex: &Duplex,
     ) -> ExchangeEnd {
         let timeouts = &to.context.view.settings.timeouts;
+        let held_back = upward.may_hold_back() && plan.in_hand != Some(0);
         let (mut request, mut download) = self.directions(to, upward, plan, duplex);
         let Some(progress) = request.progress.take() else {
+            if held_back {
+                return Box::pin(at_once(&mut request.sink, &mut download, timeouts)).await;
+            }
             let sent = {
                 // Pinned here: a future that is handed on is stored again by each that holds it.
                 let sent = pin!(request.sink.finish());
@@ -355,6 +359,19 @@ impl Exchange<'_> {
                 plan.in_hand.is_some() || duplex.stage() == Stage::Awaited;
         }
     }
+}
+
+/// Sends a body that is all in hand, and reads the response meanwhile: the windows of a stream may
+/// stay closed until the backend has answered.
+async fn at_once(
+    sink: &mut MessageSink<'_>,
+    download: &mut Download<'_>,
+    timeouts: &Timeouts,
+) -> ExchangeEnd {
+    download.await_head(timeouts.response);
+    let sent = async { sink.finish().await.map_err(TransferEnd::from) };
+    let both = join(sent, download.run()).await;
+    both.unwrap_or_else(ExchangeEnd::Upload)
 }
 
 /// A request that could have a body says that it has none (RFC 9110 section 8.6).

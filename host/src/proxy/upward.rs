@@ -17,6 +17,11 @@ pub(super) enum Upward<'a> {
 }
 
 impl<'a> Upward<'a> {
+    /// Whether the backend can keep a request's body here, and answer meanwhile.
+    pub(super) fn may_hold_back(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+
     /// Both directions, as they are read and written for the attempt.
     #[inline]
     pub(super) fn open(

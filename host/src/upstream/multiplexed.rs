@@ -23,12 +23,16 @@ use crate::stats::{BackendShard, WorkerShard};
 /// Streams on one connection, even if the endpoint allows more: a lost connection costs no more
 /// requests than that.
 const MOST_STREAMS: usize = 128;
-/// How many bytes of a response an endpoint may send before they are taken. More would only help
-/// one response that comes from far away.
-const STREAM_WINDOW: u32 = 512 * 1024;
+/// How many bytes of a response an endpoint may send before they are taken: what a client that does
+/// not read costs. More would only help one response that comes from far away.
+const STREAM_WINDOW: u32 = 64 * 1024;
 /// As much as all streams together, so that clients that take nothing never stand in the way of
 /// others on the same connection.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
+/// What small frames may cost that wait for their clients: each costs 256 bytes less its content.
+/// The engine's default is so little that eight clients which do not read end the connection, and
+/// with it the responses of all others.
+const FRAME_BUDGET: usize = 128 * 1024 * 1024;
 /// Bytes of a request that lie between it and the socket.
 const SEND_BUFFER: usize = 128 * 1024;
 /// Bytes of a response's head for the engine. More than a response may have: the proxy refuses a
@@ -273,6 +277,7 @@ fn builder() -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEAD)
+        .data_frame_budget(FRAME_BUDGET)
         .max_send_buffer_size(SEND_BUFFER)
         .initial_max_send_streams(MOST_STREAMS)
         .max_concurrent_reset_streams(RESETS);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
 
-use super::{in_front_of, response, with_keys};
+use super::{failures, in_front_of, response, with_keys};
 use crate::fixtures::{Framing, Request, StreamBackend, get};
 
 #[test]
@@ -262,4 +262,56 @@ fn a_client_that_takes_nothing_costs_a_bounded_amount_of_memory_and_blocks_no_ot
     );
     assert_eq!(proxy.get("a.test", "/").text(), "small");
     assert_eq!(backend.connections(), 1);
+}
+
+/// The backend answers at once and gives no window: nobody else would ever send anything.
+#[test]
+fn an_early_answer_arrives_while_closed_windows_hold_a_small_body_back() {
+    let mut builder = h2::server::Builder::new();
+    builder.initial_window_size(0);
+    let backend = StreamBackend::with(builder, None, |mut call| async move {
+        call.end(response(413));
+        let _ = std::future::poll_fn(|cx| call.respond.poll_reset(cx)).await;
+    });
+    let proxy = in_front_of(&[backend.address()], "");
+    let answer = proxy.ask(
+        Request::new("POST", "/")
+            .host("a.test")
+            .body("hello")
+            .bytes(),
+    );
+    assert_eq!(answer.status, 413);
+}
+
+/// Sixteen clients take nothing of responses that come in small frames.
+#[test]
+fn clients_that_do_not_read_small_frames_cost_others_nothing() {
+    let backend = StreamBackend::start(|mut call| async move {
+        if call.request.uri().path() == "/other" {
+            call.answer_now("other");
+            return;
+        }
+        let mut stream = call.begin(response(200));
+        for _ in 0..60_000 {
+            if stream
+                .send_data(Bytes::from_static(b"fifteen bytes.."), false)
+                .is_err()
+            {
+                return;
+            }
+        }
+        let _ = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+    });
+    let proxy = in_front_of(&[backend.address()], "");
+    let mut slow = Vec::new();
+    for _ in 0..16 {
+        let mut client = crate::fixtures::Client::connect(proxy.address());
+        client.send(get("a.test", "/endless"));
+        assert_eq!(client.head().0, 200);
+        slow.push(client);
+    }
+    for _ in 0..20 {
+        assert_eq!(proxy.get("a.test", "/other").text(), "other");
+    }
+    assert_eq!(failures(&proxy, &backend), 0);
 }

@@ -26,8 +26,11 @@ pub(super) struct Trust {
 impl Trust {
     /// Whether this is the address of a trusted proxy.
     pub(in crate::proxy) fn covers(&self, address: IpAddr) -> bool {
+        // The peer of a Unix socket has no address, whatever networks are trusted.
+        if address.is_unspecified() {
+            return self.unix;
+        }
         self.networks.iter().any(|net| net.contains(&address))
-            || self.unix && address.is_unspecified()
     }
 }
 
