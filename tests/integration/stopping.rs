@@ -88,7 +88,7 @@ fn clients_in_the_accept_queue_are_answered() {
     eventually("the stop has begun", || {
         (proxy.admin(Request::new("GET", "/readyz")).status == 503).then_some(())
     });
-    std::fs::write(&pause, "").unwrap();
+    std::fs::write(pause.with_extension("end"), "").unwrap();
     for mut client in clients {
         assert_eq!(client.response().text(), "a");
     }

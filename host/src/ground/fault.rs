@@ -2,7 +2,8 @@
 
 /// Panics or hangs here if a test requests it: `WAYPOST_TEST_FAULT` is a list of `NAME=panic:FILE`,
 /// `NAME=hang:FILE` and `NAME=pause:FILE`, separated by `;`. The fault happens once, when the file
-/// exists, which it removes. A pause ends when the file exists again.
+/// exists, which it removes. A pause ends when `FILE.end` exists, which it removes as well: the file
+/// itself could be taken by another thread that comes by.
 #[cfg(debug_assertions)]
 #[allow(clippy::panic, reason = "its purpose, and only in builds for tests")]
 pub fn point(name: &str) {
@@ -27,7 +28,7 @@ pub fn point(name: &str) {
                 std::thread::park();
             },
             "pause" => {
-                while std::fs::remove_file(file).is_err() {
+                while std::fs::remove_file(format!("{file}.end")).is_err() {
                     std::thread::sleep(std::time::Duration::from_millis(10));
                 }
             }

@@ -140,7 +140,7 @@ fn a_worker_that_hangs_is_named_by_readyz_until_it_goes_on() {
         "{metrics}"
     );
     assert_eq!(ask(admin, "/healthz").status, 200);
-    std::fs::write(&pause, "").unwrap();
+    std::fs::write(pause.with_extension("end"), "").unwrap();
     eventually("it goes on", || {
         (ask(admin, "/readyz").status == 200).then_some(())
     });
