@@ -2,8 +2,8 @@
 
 /// Panics or hangs here if a test requests it: `WAYPOST_TEST_FAULT` is a list of `NAME=panic:FILE`,
 /// `NAME=hang:FILE` and `NAME=pause:FILE`, separated by `;`. The fault happens once, when the file
-/// exists, which it removes. A pause ends when `FILE.end` exists, which it removes as well: the file
-/// itself could be taken by another thread that comes by.
+/// exists, which it removes. A pause ends when `FILE.end` exists, which it removes as well: another
+/// thread that comes by could take the file itself.
 #[cfg(debug_assertions)]
 #[allow(clippy::panic, reason = "its purpose, and only in builds for tests")]
 pub fn point(name: &str) {
