@@ -190,7 +190,7 @@ fn a_listener_that_redirects_answers_every_request_but_a_challenge() {
         proxy
             .ask("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n")
             .assert_refusal(405);
-        assert_eq!(proxy.stat("/requests/by_status/308"), 8);
+        proxy.wait_for_stat("/requests/by_status/308", 8);
         let token = client.ask(get("a.test", "/.well-known/acme-challenge/token"));
         assert_eq!((token.status, token.text().as_str()), (200, "a"));
     }

@@ -202,7 +202,7 @@ fn a_header_that_does_not_end_has_the_time_of_a_head() {
         client.send(begun);
         client.assert_closed();
     }
-    assert_eq!(proxy.stat("/connections/proxy_headers_refused"), 5);
+    proxy.wait_for_stat("/connections/proxy_headers_refused", 5);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn connections_count_for_the_client_that_the_header_names() {
     let mut second = from("192.0.2.2");
     assert_eq!(second.response().status, 200);
     from("192.0.2.1").assert_closed();
-    assert_eq!(proxy.stat("/connections/refused"), 1);
+    proxy.wait_for_stat("/connections/refused", 1);
     drop(first);
     eventually("its place is free again", || {
         from("192.0.2.1").try_response_to("GET").ok()

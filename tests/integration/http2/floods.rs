@@ -146,7 +146,7 @@ fn streams_that_are_reset_while_their_backend_works_are_taken_up_to_a_number() {
         opened += 1;
     }
     assert!((20..500).contains(&opened), "{opened} streams");
-    assert_eq!(proxy.stat("/http2/cut"), 1);
+    proxy.wait_for_stat("/http2/cut", 1);
     upstream.wait_until_unused();
 }
 

@@ -61,7 +61,8 @@ fn clients_that_do_not_finish_their_handshake_are_gone_in_its_time() {
     eventually("all but one are gone", || {
         (this.proxy.stat("/connections/active") == 1).then_some(())
     });
-    assert_eq!(this.proxy.stat("/connections/tls_handshakes/failed"), 52);
+    this.proxy
+        .wait_for_stat("/connections/tls_handshakes/failed", 52);
 }
 
 #[test]
