@@ -70,6 +70,8 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         Refusal::ClosedEarly => AttemptOutcome::Closed,
         Refusal::Unreachable => AttemptOutcome::ConnectFailed,
         Refusal::ConnectTimeout => AttemptOutcome::ConnectTimedOut,
+        Refusal::UnfitBackend { .. } => AttemptOutcome::Unfit,
+        Refusal::OutOfConnections => AttemptOutcome::OutOfResources,
         Refusal::BadResponse(
             Malformed::RequestLineTooLong | Malformed::HeadTooLarge | Malformed::TooManyFields,
         ) => AttemptOutcome::BeyondLimits,
@@ -92,6 +94,7 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::BodyTooLarge
         | Refusal::NoRoute { .. }
         | Refusal::TooManyOfClient
+        | Refusal::StreamLimit
         | Refusal::CallDeadline => AttemptOutcome::ClientFailed,
     }
 }
@@ -287,6 +290,14 @@ mod tests {
             (Refusal::TooManyConnections, AttemptOutcome::NoPlace),
             (Refusal::Unreachable, AttemptOutcome::ConnectFailed),
             (Refusal::ConnectTimeout, AttemptOutcome::ConnectTimedOut),
+            (
+                Refusal::UnfitBackend {
+                    reason: String::new(),
+                },
+                AttemptOutcome::Unfit,
+            ),
+            (Refusal::OutOfConnections, AttemptOutcome::OutOfResources),
+            (Refusal::StreamLimit, AttemptOutcome::ClientFailed),
             (Refusal::ResponseTimeout, AttemptOutcome::NoResponse),
             (Refusal::ClosedEarly, AttemptOutcome::Closed),
             (

@@ -88,6 +88,9 @@ impl Exchange<'_> {
         failed: &[FailedAttempt],
     ) -> Attempted {
         let (worker, pool) = (context.worker, lease.pool());
+        if !self.may_connect(lease.endpoint()) {
+            return self.stream_limit(worker, lease);
+        }
         let to = Target::new(context, self.outcome.attempts, &lease, ranges);
         let mut _slow_place = None;
         self.slow_place = self.waits_slowly(&lease, failed);
@@ -105,6 +108,10 @@ impl Exchange<'_> {
             };
             let reused = upstream.is_reused();
             let attempted = match upstream {
+                // Only now it is known that it has no streams.
+                Carrier::H1(_) if !self.may_connect(to.endpoint) => {
+                    return self.stream_limit(worker, lease);
+                }
                 Carrier::H1(connection) => self.forward(to, lease, connection).await,
                 // In a box: it would be the largest part of every exchange.
                 Carrier::H2(slot) => Box::pin(self.forward_by_stream(to, lease, slot)).await,
@@ -181,7 +188,7 @@ impl Exchange<'_> {
             return self.switched(lease, connection, buffer);
         }
         worker.buffers.take_back(buffer);
-        let known = self.circumstances(worker, connection.reused, &duplex, waited);
+        let known = self.circumstances(worker, connection.is_reused(), &duplex, waited);
         let outcome = blame::outcome(&end, known);
         lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
         if matches!(end, ExchangeEnd::Complete { reusable: true, .. }) {

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::body::{Duplex, MessageSink, Reader};
-use super::exchange::Exchange;
+use super::client::Client;
+use super::exchange::{Attempted, Exchange};
+use super::refusal::Refusal;
 use super::settings::Settings;
 use super::worker::Worker;
 use crate::h1::HeadLimits;
@@ -11,7 +13,7 @@ use crate::net::{Buffer, TimedIo, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{
     AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Lease, Place, SlowPlace, Turn,
-    WorkerPool,
+    WorkerEndpoint, WorkerPool,
 };
 
 /// As large as nginx takes the heads of responses at most.
@@ -192,20 +194,67 @@ impl Exchange<'_> {
                 && may_wait(lease, failed))
     }
 
+    /// Whether the request may have a connection to this backend, if it needs one for itself.
+    #[inline]
+    pub(super) fn may_connect(&mut self, endpoint: &WorkerEndpoint) -> bool {
+        match &mut self.client {
+            // The client's connection stands for one.
+            Client::H1(_) => true,
+            Client::H2(stream) => {
+                endpoint.has_streams() || stream.may_connect(&self.view.settings.limits)
+            }
+        }
+    }
+
+    /// The attempt ends before it begins, because the request may have no connection.
+    #[cold]
+    pub(super) fn stream_limit(&mut self, worker: &Worker, lease: Lease<'_>) -> Attempted {
+        worker.shard.http2.refused.increment();
+        let outcome = AttemptOutcome::ClientFailed;
+        lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
+        Attempted::Local(Refusal::StreamLimit.into(), outcome)
+    }
+
+    /// Makes a connection. Where the process may have no more, or the machine has nothing left for
+    /// one, an idle connection to any endpoint goes.
     async fn connect(
         &self,
         worker: &Worker,
         lease: &Lease<'_>,
         place: Option<Place>,
     ) -> Result<Carrier, AttemptOutcome> {
+        let (pools, endpoint) = (&self.view.pools, lease.endpoint());
+        pools.make_room_for_one();
+        match self.connect_once(worker, lease, place).await {
+            Err(AttemptOutcome::OutOfResources)
+                if endpoint.is_unlimited() && pools.close_oldest() =>
+            {
+                self.connect_once(worker, lease, None).await
+            }
+            connected => connected,
+        }
+    }
+
+    async fn connect_once(
+        &self,
+        worker: &Worker,
+        lease: &Lease<'_>,
+        place: Option<Place>,
+    ) -> Result<Carrier, AttemptOutcome> {
+        let room = lease.room().await?;
         let patience = self.view.settings.timeouts.connect;
         let timer = self.client.timer();
-        let connect = lease.connect(place, patience);
-        worker
+        let connect = lease.connect((place, room), patience);
+        let connected = worker
             .timers
             .limit(timer, Wait::UpstreamWrite, patience, connect)
-            .await
-            .unwrap_or(Err(AttemptOutcome::ConnectTimedOut))
+            .await;
+        connected.unwrap_or(Err(match lease.endpoint().has_streams() {
+            // One connection is made at a time, within a limit of its own, and has the blame for
+            // itself: what took too long is the wait for others.
+            true => AttemptOutcome::NoPlace,
+            false => AttemptOutcome::ConnectTimedOut,
+        }))
     }
 }
 

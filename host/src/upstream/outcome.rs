@@ -35,6 +35,8 @@ pub enum AttemptOutcome {
     ConnectFailed,
     /// It did not accept the connection in time.
     ConnectTimedOut,
+    /// It accepted the connection, and does not speak the protocol that it should.
+    Unfit,
     /// A pooled connection turned out to have ended: backends close idle ones when they like.
     Stale,
     /// It closed the connection without a whole response head.
@@ -89,6 +91,7 @@ impl AttemptOutcome {
             Self::Answered | Self::Replaced => Verdict::Well,
             Self::ConnectFailed
             | Self::ConnectTimedOut
+            | Self::Unfit
             | Self::Closed
             | Self::TookNothing
             | Self::NoResponse
@@ -133,7 +136,10 @@ impl AttemptOutcome {
     /// the connection itself.
     pub fn may_be_of_request(self) -> bool {
         self.verdict() == Verdict::Failed
-            && !matches!(self, Self::ConnectFailed | Self::ConnectTimedOut)
+            && !matches!(
+                self,
+                Self::ConnectFailed | Self::ConnectTimedOut | Self::Unfit
+            )
     }
 }
 
@@ -160,6 +166,7 @@ mod tests {
             (AttemptOutcome::OutOfResources, Unknown),
             (AttemptOutcome::ConnectFailed, Failed),
             (AttemptOutcome::ConnectTimedOut, Failed),
+            (AttemptOutcome::Unfit, Failed),
             (AttemptOutcome::Stale, Unknown),
             (AttemptOutcome::Closed, Failed),
             (AttemptOutcome::ClosedOnSlowClient, Unknown),
@@ -181,7 +188,9 @@ mod tests {
             assert_eq!(outcome.verdict(), verdict, "{outcome:?}");
             let connect = matches!(
                 outcome,
-                AttemptOutcome::ConnectFailed | AttemptOutcome::ConnectTimedOut
+                AttemptOutcome::ConnectFailed
+                    | AttemptOutcome::ConnectTimedOut
+                    | AttemptOutcome::Unfit
             );
             assert_eq!(
                 outcome.may_be_of_request(),

@@ -67,11 +67,13 @@ pub async fn resolve_pool(
         let server_name: Arc<str> = host(&backend.address).into();
         let (protocol, tls) = manner(pool, backend.tls.as_ref(), &server_name, registry)?;
         for address in addresses(pool, backend).await? {
+            let with = Endpoint::with(address, &server_name, protocol, tls.clone(), registry);
             let endpoint = Endpoint {
                 weight,
                 labels: labels.clone(),
                 streams,
-                ..Endpoint::with(address, &server_name, protocol, tls.clone(), registry)
+                kept: pool.max_idle.unwrap_or(with.kept),
+                ..with
             };
             // A resolver may list one address for each socket type.
             let is_known =
@@ -86,7 +88,7 @@ pub async fn resolve_pool(
         name: pool.name.clone(),
         endpoints,
         attempts: pool.attempts,
-        max_idle: pool.max_idle,
+        max_idle: pool.max_idle.unwrap_or(usize::MAX),
         queue: pool.queue,
         queue_timeout: pool.queue_timeout,
         body_wait: pool.body_wait,

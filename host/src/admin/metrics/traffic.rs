@@ -91,6 +91,11 @@ impl Snapshot {
             "Client connections of HTTP/2 that were ended because of floods",
             h.cut,
         )?;
+        out.plain_counter(
+            "http2_streams_refused",
+            "Streams of HTTP/2 refused because their client had all that it may have",
+            h.refused,
+        )?;
         out.gauge(
             "http2_connections_active",
             "Client connections of HTTP/2 open",
@@ -149,6 +154,11 @@ impl Snapshot {
             "upstream_connections_reused",
             "Requests sent on a pooled connection",
             c.upstream_reused,
+        )?;
+        out.plain_counter(
+            "upstream_connections_refused",
+            "Requests that got no connection to a backend: the process could have no more",
+            c.upstream_refused,
         )?;
         let tunnels = self.0.tunnels;
         out.plain_counter(

@@ -12,7 +12,7 @@ async fn the_connection_that_was_used_last_is_leased_first_and_the_longest_idle_
     let mut connections = Vec::new();
     for _ in 0..3 {
         let (connection, end) = connected(&backend, &listener).await;
-        assert!(!connection.reused);
+        assert!(!connection.is_reused());
         connections.push(connection);
         ends.push(end);
     }
@@ -23,7 +23,7 @@ async fn the_connection_that_was_used_last_is_leased_first_and_the_longest_idle_
     }
     assert_eq!(backend.shard.connections.value(), 2, "the first was closed");
     let last = plain(backend.pooled(true).unwrap());
-    assert_eq!((local(&last), last.reused), (names[2], true));
+    assert_eq!((local(&last), last.is_reused()), (names[2], true));
     assert_eq!(local(&plain(backend.pooled(false).unwrap())), names[1]);
     assert!(backend.pooled(false).is_none());
     drop(last);
