@@ -71,6 +71,7 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         Refusal::Unreachable => AttemptOutcome::ConnectFailed,
         Refusal::ConnectTimeout => AttemptOutcome::ConnectTimedOut,
         Refusal::UnfitBackend { .. } => AttemptOutcome::Unfit,
+        Refusal::StreamLimit => AttemptOutcome::NoShare,
         Refusal::OutOfConnections => AttemptOutcome::OutOfResources,
         Refusal::BadResponse(
             Malformed::RequestLineTooLong | Malformed::HeadTooLarge | Malformed::TooManyFields,
@@ -94,7 +95,6 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::BodyTooLarge
         | Refusal::NoRoute { .. }
         | Refusal::TooManyOfClient
-        | Refusal::StreamLimit
         | Refusal::CallDeadline => AttemptOutcome::ClientFailed,
     }
 }
@@ -297,7 +297,7 @@ mod tests {
                 AttemptOutcome::Unfit,
             ),
             (Refusal::OutOfConnections, AttemptOutcome::OutOfResources),
-            (Refusal::StreamLimit, AttemptOutcome::ClientFailed),
+            (Refusal::StreamLimit, AttemptOutcome::NoShare),
             (Refusal::ResponseTimeout, AttemptOutcome::NoResponse),
             (Refusal::ClosedEarly, AttemptOutcome::Closed),
             (

@@ -230,9 +230,11 @@ impl Exchange<'_> {
         if outcome.is_unprocessed() {
             return self.may_resend();
         }
-        // Another one may speak it; no more are asked.
-        if outcome == AttemptOutcome::Unfit {
-            return last != Some(outcome);
+        match outcome {
+            // Another one may speak what it should; no more are asked.
+            AttemptOutcome::Unfit => return last != Some(outcome),
+            AttemptOutcome::NoShare => return false,
+            _ => {}
         }
         // A client that two backends did not want to wait for is no third one's business.
         let stalled = outcome == AttemptOutcome::ClosedOnSlowClient && last == Some(outcome);
@@ -322,6 +324,7 @@ fn given_up(endpoint: &WorkerEndpoint, outcome: AttemptOutcome) -> Refusal {
         AttemptOutcome::Unfit => Refusal::UnfitBackend {
             reason: endpoint.unfit(),
         },
+        AttemptOutcome::NoShare => Refusal::StreamLimit,
         _ => Refusal::ClosedEarly,
     }
 }

@@ -88,9 +88,6 @@ impl Exchange<'_> {
         failed: &[FailedAttempt],
     ) -> Attempted {
         let (worker, pool) = (context.worker, lease.pool());
-        if !self.may_connect(lease.endpoint()) {
-            return self.stream_limit(worker, lease);
-        }
         let to = Target::new(context, self.outcome.attempts, &lease, ranges);
         let mut _slow_place = None;
         self.slow_place = self.waits_slowly(&lease, failed);
@@ -108,10 +105,6 @@ impl Exchange<'_> {
             };
             let reused = upstream.is_reused();
             let attempted = match upstream {
-                // Only now it is known that it has no streams.
-                Carrier::H1(_) if !self.may_connect(to.endpoint) => {
-                    return self.stream_limit(worker, lease);
-                }
                 Carrier::H1(connection) => self.forward(to, lease, connection).await,
                 // In a box: it would be the largest part of every exchange.
                 Carrier::H2(slot) => Box::pin(self.forward_by_stream(to, lease, slot)).await,
@@ -144,6 +137,9 @@ impl Exchange<'_> {
         lease: &Lease<'_>,
         failed: &[FailedAttempt],
     ) -> Option<Result<Carrier, AttemptOutcome>> {
+        if !self.may_connect(lease.endpoint()) {
+            return Some(Err(AttemptOutcome::NoShare));
+        }
         match self.pooled(worker, lease) {
             Some(pooled) => Some(Ok(pooled)),
             // In a box, because most requests find a connection and should not hold the room for

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::body::{Duplex, MessageSink, Reader};
 use super::client::Client;
-use super::exchange::{Attempted, Exchange};
-use super::refusal::Refusal;
+use super::exchange::Exchange;
 use super::settings::Settings;
 use super::worker::Worker;
 use crate::h1::HeadLimits;
@@ -103,7 +102,14 @@ impl Exchange<'_> {
     ) -> Result<Carrier, AttemptOutcome> {
         let mut place = None;
         if lease.endpoint().has_streams() {
-            return self.open_stream(worker, lease, failed).await;
+            let opened = self.open_stream(worker, lease, failed).await;
+            return match opened {
+                // Only now it is known that it has no streams.
+                Ok(Carrier::H1(_)) if !self.may_connect(lease.endpoint()) => {
+                    Err(AttemptOutcome::NoShare)
+                }
+                opened => opened,
+            };
         }
         if !lease.endpoint().is_unlimited() {
             match self.place(worker, lease, failed).await? {
@@ -196,23 +202,14 @@ impl Exchange<'_> {
 
     /// Whether the request may have a connection to this backend, if it needs one for itself.
     #[inline]
-    pub(super) fn may_connect(&mut self, endpoint: &WorkerEndpoint) -> bool {
-        match &mut self.client {
+    pub(super) fn may_connect(&self, endpoint: &WorkerEndpoint) -> bool {
+        match &self.client {
             // The client's connection stands for one.
             Client::H1(_) => true,
             Client::H2(stream) => {
                 endpoint.has_streams() || stream.may_connect(&self.view.settings.limits)
             }
         }
-    }
-
-    /// The attempt ends before it begins, because the request may have no connection.
-    #[cold]
-    pub(super) fn stream_limit(&mut self, worker: &Worker, lease: Lease<'_>) -> Attempted {
-        worker.shard.http2.refused.increment();
-        let outcome = AttemptOutcome::ClientFailed;
-        lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
-        Attempted::Local(Refusal::StreamLimit.into(), outcome)
     }
 
     /// Makes a connection. Where the process may have no more, or the machine has nothing left for

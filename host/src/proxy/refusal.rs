@@ -104,6 +104,8 @@ const OUT_OF_CONNECTIONS: &str =
     "The proxy can have no more connections to backends; try again later.";
 const STREAM_LIMIT: &str = "This client has reached its limit of connections, and its request \
     needs one to a backend; try again when others of its requests have ended.";
+const BAD_RESPONSE: &str = "The backend's answer is not valid HTTP.";
+const POLICY_FAILED: &str = "The policy for this request failed.";
 const UNFIT: &str = "The backend does not speak the protocol that it should.";
 const MISDIRECTED: &str = "This connection is for other hosts; open another one for this host.";
 const HIDDEN_CLIENT: &str = "The client sent more than the proxy could read while others waited \
@@ -262,16 +264,12 @@ impl Refusal {
             Self::ResponseTimeout => "The backend did not answer in time.",
             Self::CallDeadline => "The call was not answered before its deadline (grpc-timeout).",
             Self::ClosedEarly => "The backend closed the connection without an answer.",
-            Self::BadResponse(_) | Self::UnaskedUpgrade => {
-                "The backend's answer is not valid HTTP."
-            }
+            Self::BadResponse(_) | Self::UnaskedUpgrade => BAD_RESPONSE,
             Self::Misdirected => MISDIRECTED,
             Self::TooManyConnections => "The proxy has reached its limit of connections.",
             Self::TooManyOfClient => "This client has reached its limit of connections.",
             Self::PolicyAbsent { .. } => "The policy for this request is not loaded.",
-            Self::PolicyFailed { .. } | Self::PolicyNotAsked { .. } => {
-                "The policy for this request failed."
-            }
+            Self::PolicyFailed { .. } | Self::PolicyNotAsked { .. } => POLICY_FAILED,
         };
         fixed.to_owned()
     }

@@ -1,8 +1,8 @@
 //! How many connections to backends this process may have: what its file descriptors allow.
 //!
 //! Touched when a connection is opened and when it is closed, not when a pooled one is used. Where
-//! all are in use, a new one takes the place of one that is idle: of this worker at once, of another
-//! at its next sweep.
+//! all are in use, a new one takes the place of one that is idle: of this worker at once, of
+//! another at its next sweep.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};

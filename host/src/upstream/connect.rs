@@ -255,8 +255,8 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// Waits for what the endpoint says in a handshake. Dropped when its time is over, it says so in the
-/// log; before that, it is the request that has gone.
+/// Waits for what the endpoint says in a handshake. Dropped when its time is over, it says so in
+/// the log; before that, it is the request that has gone.
 struct Silence<'a> {
     endpoint: &'a WorkerEndpoint,
     /// `None` once it has spoken.

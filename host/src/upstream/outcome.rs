@@ -29,7 +29,9 @@ pub enum Failure {
 pub enum AttemptOutcome {
     /// All connections that it may have are in use, and the queue was full or took too long.
     NoPlace,
-    /// This machine has no descriptor, port or buffer left.
+    /// Its client may have no more connections to backends for now.
+    NoShare,
+    /// This machine has no descriptor, port or buffer left, or this process may have no more.
     OutOfResources,
     /// It refused the connection, or could not be reached.
     ConnectFailed,
@@ -99,6 +101,7 @@ impl AttemptOutcome {
             | Self::BodyCut
             | Self::BodyStalled => Verdict::Failed,
             Self::NoPlace
+            | Self::NoShare
             | Self::OutOfResources
             | Self::Stale
             | Self::ClosedOnSlowClient
@@ -163,6 +166,7 @@ mod tests {
         use Verdict::{Failed, Unknown, Well};
         let table = [
             (AttemptOutcome::NoPlace, Unknown),
+            (AttemptOutcome::NoShare, Unknown),
             (AttemptOutcome::OutOfResources, Unknown),
             (AttemptOutcome::ConnectFailed, Failed),
             (AttemptOutcome::ConnectTimedOut, Failed),

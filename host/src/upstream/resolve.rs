@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::topology::KEPT;
 use super::{
     Endpoint, EndpointId, PoolId, PoolTopology, Protocol, Registry, StreamRules, Topology,
 };
@@ -61,19 +62,17 @@ pub async fn resolve_pool(
     registry: &Registry,
 ) -> Result<PoolTopology, ResolveError> {
     let mut endpoints: Vec<Endpoint> = Vec::with_capacity(pool.backends.len());
-    let streams = stream_rules(pool, registry);
     for backend in &pool.backends {
         let (weight, labels) = (backend.weight, &backend.labels);
         let server_name: Arc<str> = host(&backend.address).into();
         let (protocol, tls) = manner(pool, backend.tls.as_ref(), &server_name, registry)?;
         for address in addresses(pool, backend).await? {
-            let with = Endpoint::with(address, &server_name, protocol, tls.clone(), registry);
             let endpoint = Endpoint {
                 weight,
                 labels: labels.clone(),
-                streams,
-                kept: pool.max_idle.unwrap_or(with.kept),
-                ..with
+                streams: stream_rules(pool, registry),
+                kept: pool.max_idle.unwrap_or(KEPT),
+                ..Endpoint::with(address, &server_name, protocol, tls.clone(), registry)
             };
             // A resolver may list one address for each socket type.
             let is_known =

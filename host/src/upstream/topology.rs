@@ -8,7 +8,7 @@ use super::{Budget, EndpointId, Health, Places, PoolId, Protocol, Registry, Stre
 use crate::net::tls::Connector;
 
 /// What [`Endpoint::kept`] is where the operator says nothing.
-const KEPT: usize = 64;
+pub(super) const KEPT: usize = 64;
 
 /// All pools of one moment.
 #[derive(Debug, Clone)]
@@ -31,8 +31,8 @@ pub struct PoolTopology {
     pub endpoints: Vec<Endpoint>,
     /// Attempts at one request in all.
     pub attempts: u32,
-    /// The most idle connections that are kept per worker and endpoint; `usize::MAX` if the operator
-    /// set no limit.
+    /// The most idle connections that are kept per worker and endpoint; `usize::MAX` if the
+    /// operator set no limit.
     pub max_idle: usize,
     /// Requests of all workers that may wait for a connection to one endpoint, where connections
     /// are limited.

@@ -110,6 +110,25 @@ impl Snapshot {
         )
     }
 
+    fn upstream(&self, out: &mut Families<'_>) -> fmt::Result {
+        let c = &self.0.connections;
+        out.plain_counter(
+            "upstream_connections_opened",
+            "Connections opened to backends",
+            c.upstream_opened,
+        )?;
+        out.plain_counter(
+            "upstream_connections_reused",
+            "Requests sent on a pooled connection",
+            c.upstream_reused,
+        )?;
+        out.plain_counter(
+            "upstream_connections_refused",
+            "Requests that got no connection to a backend: the process could have no more",
+            c.upstream_refused,
+        )
+    }
+
     pub(super) fn connections(&self, out: &mut Families<'_>) -> fmt::Result {
         let c = &self.0.connections;
         out.plain_counter(
@@ -145,21 +164,7 @@ impl Snapshot {
             [([], c.active)],
         )?;
         self.http2(out)?;
-        out.plain_counter(
-            "upstream_connections_opened",
-            "Connections opened to backends",
-            c.upstream_opened,
-        )?;
-        out.plain_counter(
-            "upstream_connections_reused",
-            "Requests sent on a pooled connection",
-            c.upstream_reused,
-        )?;
-        out.plain_counter(
-            "upstream_connections_refused",
-            "Requests that got no connection to a backend: the process could have no more",
-            c.upstream_refused,
-        )?;
+        self.upstream(out)?;
         let tunnels = self.0.tunnels;
         out.plain_counter(
             "tunnels_opened",

@@ -1,7 +1,7 @@
 //! What the heads of streams under way may hold of memory together.
 //!
-//! A few bytes name a field of kilobytes that the client's table has, so that each head may be small
-//! on the wire and as large in memory as a head may be.
+//! A few bytes name a field of kilobytes that the client's table has, so that each head may be
+//! small on the wire and as large in memory as a head may be.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,5 +1,6 @@
 //! A stream: what one exchange may do with it.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -83,7 +84,7 @@ pub(in crate::proxy) struct Stream {
     incoming: Incoming,
     outgoing: Outgoing,
     /// The right to a connection to a backend, once the request has needed one.
-    share: Option<Share>,
+    share: OnceCell<Share>,
     _head: HeldHead,
 }
 
@@ -100,18 +101,30 @@ impl Stream {
             session,
             incoming: Incoming::new(body),
             outgoing: Outgoing::response(response),
-            share: None,
+            share: OnceCell::new(),
             _head: head,
         }
     }
 
     /// Whether the request may have a connection to a backend for itself, from now on until it
     /// ends.
-    pub(in crate::proxy) fn may_connect(&mut self, limits: &Limits) -> bool {
-        if self.share.is_none() {
-            self.share = self.session.shares.take(&self.session.info, limits);
+    pub(in crate::proxy) fn may_connect(&self, limits: &Limits) -> bool {
+        let Session {
+            shares,
+            info,
+            worker,
+            ..
+        } = &*self.session;
+        if self.share.get().is_some() {
+            return true;
         }
-        self.share.is_some()
+        match shares.take(info, limits) {
+            Some(share) => self.share.set(share).is_ok(),
+            None => {
+                worker.shard.http2.refused.increment();
+                false
+            }
+        }
     }
 
     pub(in crate::proxy) fn worker(&self) -> &Rc<Worker> {
