@@ -171,7 +171,7 @@ impl WorkerEndpoint {
             };
         }
         let opened = Multiplexed::open((stream, room), &self.shard, &self.worker).await;
-        opened.map(Opened::Multiplexed).map_err(unopened)
+        opened.map(Opened::Multiplexed).map_err(|e| unopened(&e))
     }
 
     /// What it means for an attempt that there is no connection. Says why in the log, now and then,
@@ -279,7 +279,7 @@ impl Drop for Silence<'_> {
 }
 
 /// What an error of the engine means, before the first request.
-fn unopened(error: h2::Error) -> Unopened {
+fn unopened(error: &h2::Error) -> Unopened {
     let reason = format!("it does not speak HTTP/2: {error}");
     let goes_away = error.is_go_away() && error.is_remote();
     match error.reason() {
