@@ -317,7 +317,7 @@ fn heads_that_are_large_in_memory_have_a_budget() {
     assert_eq!(proxy.stat("/http2/streams_active"), 19);
     assert_eq!(
         frames.find(RST_STREAM).error(),
-        Reason::REFUSED_STREAM.into()
+        u32::from(Reason::REFUSED_STREAM)
     );
     // Others have budgets of their own, and this one has it again.
     gate.open();
