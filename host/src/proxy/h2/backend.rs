@@ -38,6 +38,26 @@ impl BackendStream {
         })
     }
 
+    /// Opens a stream with an extended CONNECT: it stays open beyond its response.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::open`].
+    pub(in crate::proxy) fn connect(slot: Slot, head: Request<()>) -> Result<Self, h2::Error> {
+        let (response, stream) = slot.open(head, false)?;
+        Ok(Self {
+            slot: Some(slot),
+            incoming: Incoming::response(response),
+            outgoing: Outgoing::held(stream),
+        })
+    }
+
+    /// Its two ends, after the change of protocol.
+    pub(in crate::proxy) fn ends(&mut self) -> (&mut Incoming, &Outgoing) {
+        self.outgoing.go_on();
+        (&mut self.incoming, &self.outgoing)
+    }
+
     /// Both directions, as they are read and written for the attempt.
     pub(in crate::proxy) fn split<'a>(
         &'a mut self,
@@ -70,6 +90,7 @@ impl BackendStream {
 impl Drop for BackendStream {
     fn drop(&mut self) {
         let Some(slot) = self.slot.take() else { return };
+        self.outgoing.go_on();
         if !self.incoming.is_at_end() || !self.outgoing.is_ended() {
             let left = (self.incoming.take(), self.outgoing.take());
             slot.abandon(Box::new(left));
