@@ -55,7 +55,8 @@ pub fn request(head: &RequestHead, extras: RequestExtras<'_>) -> Result<Request<
     map.reserve(head.fields.len() + 1);
     fields::append_some(map, &head.fields, |name| {
         // There is no key in HTTP/2 (RFC 8441 section 5).
-        !is_of_connection(name) && !(connects && name == websocket::KEY.as_bytes())
+        let is_key = connects && name == websocket::KEY.as_bytes();
+        !is_key && !is_of_connection(name)
     });
     if let Some(length) = extras.length {
         map.insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -75,9 +75,6 @@ impl Download<'_> {
             // In a box, because few responses are a 101.
             return Box::pin(self.switch(meta)).await;
         }
-        if self.head.upgrade.is_connect() && self.response.status < 300 {
-            return Err(refused(Refusal::NotSwitched));
-        }
         let body = self.edit(&meta)?;
         let whole = body.cut.is_none() && body.from != Framing::UntilClose;
         let keep_alive = self.may_keep_alive(&body);
@@ -169,6 +166,9 @@ impl Download<'_> {
         let chain = context.chain();
         chain.answered();
         let status = self.response.status;
+        if self.head.upgrade.is_connect() && matches!(status, 200..300) {
+            return Err(refused(Refusal::NotSwitched));
+        }
         let edited = chain.edit_response(self.head, status, position, &mut self.response.fields);
         edited.map_err(|stop| ExchangeEnd::Local(stop.into()))?;
         // After the policies: `If-Range` is compared with the fields that the client has seen.

@@ -100,6 +100,7 @@ const AMBIGUOUS_PATH: &str = "The path can be read in several ways that lead to 
 const CONTRADICTION: &str =
     "Forwarded and X-Forwarded-For (or -Proto, -Host) contradict each other about the client.";
 const SLOW_CLIENT: &str = "The request arrived slowly while others waited for its connection.";
+const NOT_HTTP: &str = "The backend's answer is not valid HTTP.";
 const MISDIRECTED: &str = "This connection is for other hosts; open another one for this host.";
 const HIDDEN_CLIENT: &str = "The client sent more than the proxy could read while others waited \
     for its connection; try again later.";
@@ -252,9 +253,7 @@ impl Refusal {
             Self::ResponseTimeout => "The backend did not answer in time.",
             Self::CallDeadline => "The call was not answered before its deadline (grpc-timeout).",
             Self::ClosedEarly => "The backend closed the connection without an answer.",
-            Self::BadResponse(_) | Self::UnaskedUpgrade => {
-                "The backend's answer is not valid HTTP."
-            }
+            Self::BadResponse(_) | Self::UnaskedUpgrade => NOT_HTTP,
             Self::Protocol => "This protocol is not served here.",
             Self::NotSwitched | Self::NoWebSocket => "The backend did not take the WebSocket.",
             Self::Misdirected => MISDIRECTED,

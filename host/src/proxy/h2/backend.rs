@@ -4,10 +4,9 @@ use bytes::Bytes;
 use http::Request;
 
 use super::{Incoming, Outgoing};
-use crate::net::{Timer, Wait};
+use crate::net::{Timer, Timers, Wait};
 use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageSink};
 use crate::proxy::settings::Settings;
-use crate::proxy::worker::Worker;
 use crate::upstream::Slot;
 
 /// A stream to a backend. Dropped before it has ended on both sides, it is reset, and the backend
@@ -61,11 +60,11 @@ impl BackendStream {
     /// Both directions, as they are read and written for the attempt.
     pub(in crate::proxy) fn split<'a>(
         &'a mut self,
-        (worker, settings): (&'a Worker, &Settings),
+        (timers, settings): (&'a Timers, &Settings),
         timer: &'a Timer,
         duplex: &'a Duplex,
     ) -> (H2Reader<'a>, MessageSink<'a>) {
-        let (timers, patience) = (&worker.timers, settings.timeouts.response);
+        let patience = settings.timeouts.response;
         let reader = H2Reader {
             from: &mut self.incoming,
             timers,
