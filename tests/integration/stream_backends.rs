@@ -7,6 +7,7 @@ mod ends;
 mod handshakes;
 mod messages;
 mod streams;
+mod tunnels;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
