@@ -11,7 +11,8 @@ use tokio::io::AsyncReadExt;
 
 use self::fixtures::*;
 use super::super::stream::tests::pair;
-use super::super::{Buffer, ClientCertificate, ReadHalf, Stream, TlsFacts, WriteHalf};
+use super::super::{Buffer, ReadHalf, Stream, TlsFacts, WriteHalf};
+use crate::message::ClientCertificate;
 use super::*;
 
 pub(in crate::net) use self::fixtures::session_with_blocking;

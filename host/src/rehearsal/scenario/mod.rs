@@ -263,6 +263,7 @@ impl Step {
             version: head.version,
             scheme: head.scheme,
             client: nth(self.clients, run),
+            tls: head.tls.clone(),
             fields: Default::default(),
             upgrade: Default::default(),
         }
