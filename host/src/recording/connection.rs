@@ -47,7 +47,10 @@ impl Tls {
         let certificate = self.client_certificate.as_ref().map_or(0, |own| {
             let names = own.names.iter();
             let names = names.map(|name| size_of::<String>() + name.len());
-            own.subject.len() + own.serial_number.len() + own.fingerprint.len() + names.sum::<usize>()
+            own.subject.len()
+                + own.serial_number.len()
+                + own.fingerprint.len()
+                + names.sum::<usize>()
         });
         self.version.len() + self.cipher_suite.len() + texts.sum::<usize>() + certificate
     }

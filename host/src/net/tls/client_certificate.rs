@@ -122,7 +122,8 @@ fn write_attribute(attribute: &AttributeTypeAndValue<'_>, text: &mut String) -> 
         None => {
             text.push('#');
             let der = value.to_der_vec().ok()?;
-            der.iter().try_for_each(|byte| write!(text, "{byte:02x}").ok())?;
+            der.iter()
+                .try_for_each(|byte| write!(text, "{byte:02x}").ok())?;
         }
     }
     Some(())

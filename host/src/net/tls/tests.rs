@@ -12,8 +12,8 @@ use tokio::io::AsyncReadExt;
 use self::fixtures::*;
 use super::super::stream::tests::pair;
 use super::super::{Buffer, ReadHalf, Stream, TlsFacts, WriteHalf};
-use crate::message::ClientCertificate;
 use super::*;
+use crate::message::ClientCertificate;
 
 pub(in crate::net) use self::fixtures::session_with_blocking;
 

@@ -23,7 +23,8 @@ impl connection::Host for State {
     }
 
     fn cipher_suite(&mut self) -> Option<String> {
-        self.session().map(|session| session.cipher_suite.to_string())
+        self.session()
+            .map(|session| session.cipher_suite.to_string())
     }
 
     fn server_name(&mut self) -> Option<String> {

@@ -1,6 +1,7 @@
 //! A scenario file: requests, their surroundings, and the expected decisions. docs/scenarios.md
 //! describes its keys.
 
+mod connection;
 mod expect;
 mod file;
 mod request;

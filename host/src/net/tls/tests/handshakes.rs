@@ -135,7 +135,10 @@ async fn both_sides_agree_on_the_best_version_and_protocol_that_they_share() {
             Ok((version, protocol)) => {
                 let (_theirs, (_, facts)) = (theirs.unwrap(), ours.unwrap());
                 let agreed = facts.session.protocol.as_deref().unwrap_or_default();
-                assert_eq!((facts.session.version.as_str(), agreed), (version, protocol));
+                assert_eq!(
+                    (facts.session.version.as_str(), agreed),
+                    (version, protocol)
+                );
             }
             Err(alert) => {
                 assert!(matches!(ours, Err(HandshakeError::Tls(_))), "{offered:?}");
