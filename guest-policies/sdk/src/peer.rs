@@ -45,7 +45,8 @@ pub mod client_certificate {
     use super::SubjectName;
     use crate::contract::client_certificate;
 
-    /// The subject's distinguished name as RFC 4514 writes it, such as `CN=client 7,O=Example,C=NL`.
+    /// The subject's distinguished name as RFC 4514 writes it, such as
+    /// `CN=client 7,O=Example,C=NL`.
     #[inline]
     pub fn subject() -> Option<String> {
         client_certificate::subject()

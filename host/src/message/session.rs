@@ -32,7 +32,8 @@ pub enum TlsVersion {
 /// A certificate that was verified.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// The subject's distinguished name as RFC 4514 writes it, such as `CN=client 7,O=Example,C=NL`.
+    /// The subject's distinguished name as RFC 4514 writes it, such as
+    /// `CN=client 7,O=Example,C=NL`.
     pub subject: Box<str>,
     /// The alternative names of the subject.
     pub names: Box<[SubjectName]>,

@@ -153,7 +153,7 @@ pub struct Request {
     pub client: IpAddr,
     /// The version of HTTP in which the client sent it, such as `HTTP/2`. Empty in recordings of
     /// before it was recorded.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub protocol: String,
     /// The TLS session of its connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -52,8 +52,12 @@ impl Probed {
         }
     }
 
-    fn plain(&self) -> SocketAddr {
+    fn encrypted(&self) -> SocketAddr {
         self.proxy.addresses()[1]
+    }
+
+    fn plain(&self) -> SocketAddr {
+        self.proxy.addresses()[0]
     }
 
     /// What the policy has read in the last request.
@@ -65,7 +69,7 @@ impl Probed {
     /// A request by HTTP/1.1 over TLS.
     fn ask(&self, identity: Option<&Issued>) -> String {
         let config = self.authority.client_with(&["http/1.1"], identity);
-        let mut client = tls::client(self.proxy.address(), &Arc::new(config), "edge.test");
+        let mut client = tls::client(self.encrypted(), &Arc::new(config), "edge.test");
         assert_eq!(client.ask(request("/tls")).status, 200);
         self.read()
     }
@@ -74,7 +78,7 @@ impl Probed {
     fn ask_by_http2(&self) -> String {
         let config = self.authority.client_with(&["h2"], Some(&self.identity));
         block_on(async {
-            let client = tls::http2(self.proxy.address(), &Arc::new(config), "edge.test").await;
+            let client = tls::http2(self.encrypted(), &Arc::new(config), "edge.test").await;
             let request = http::Request::get("https://edge.test/h2").header(ASK, "connection");
             let answer = client.ask(request.body(()).unwrap(), b"").await;
             assert_eq!(answer.unwrap().status, 200);
