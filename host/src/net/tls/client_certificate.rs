@@ -202,10 +202,10 @@ mod tests {
         params.distinguished_name = subject;
         params.subject_alt_names = names;
         params.serial_number = Some(SerialNumber::from_slice(&[0x80, 0, 1]));
-        issued(params)
+        issued(&params)
     }
 
-    fn issued(params: CertificateParams) -> Result<ClientCertificate, ClientCertificateError> {
+    fn issued(params: &CertificateParams) -> Result<ClientCertificate, ClientCertificateError> {
         let key = KeyPair::generate().unwrap();
         read(params.self_signed(&key).unwrap().der())
     }
@@ -310,7 +310,7 @@ mod tests {
             let mut params = CertificateParams::default();
             let extension = CustomExtension::from_oid_content(&[2, 5, 29, 17], content.to_vec());
             params.custom_extensions = vec![extension];
-            issued(params).map(|read| read.names.len())
+            issued(&params).map(|read| read.names.len())
         };
         // A DNS name, one that is no text, and an address of three bytes.
         assert_eq!(alternative(b"\x30\x03\x82\x01a"), Ok(1));
