@@ -22,6 +22,7 @@ mod session;
 pub mod syntax;
 mod trailers;
 mod upgrade;
+pub mod websocket;
 
 pub use crossing::{Keep, Notes, Side};
 pub use early::may_come_before;
