@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use crate::fixtures::http2::block_on;
 use crate::fixtures::tls::{self, Authority, Issued};
-use crate::fixtures::{Client, Request, TestProxy, TestUpstream, guest, response, waypost};
+use crate::fixtures::{
+    Client, Request, TestProxy, TestUpstream, guest, repository, response, waypost,
+};
 
 const NONE: &str = "HttpVersion::Http11 None None None None None []";
 /// In which field the probe is asked, and in which it answers.
@@ -100,6 +102,46 @@ impl Probed {
 fn request(path: &str) -> Vec<u8> {
     let request = Request::new("GET", path).host("edge.test");
     request.field(ASK, "connection").bytes()
+}
+
+/// The policy of the cookbook.
+#[test]
+fn clients_are_let_in_by_the_names_in_their_certificates() {
+    let authority = Authority::new();
+    let upstream = TestUpstream::answering(response("200 OK", &[], "a"));
+    let component =
+        repository().join("guest-policies/cookbook/client-certificate/client-certificate.wasm");
+    let proxy = TestProxy::builder()
+        .file("policy.wasm", std::fs::read(component).unwrap())
+        .file("edge.pem", authority.issue(&["edge.test"]).both())
+        .file("clients.pem", authority.pem())
+        .listener(
+            "tls = { certificates = [\"edge.pem\"], client-ca = \"clients.pem\", \
+             client-certificate = \"optional\" }",
+        )
+        .pool_for_all(&[upstream.address()], &["partners"])
+        .tables(
+            "[policies.partners]\ncomponent = \"policy.wasm\"\non-failure = 403\n\
+             deadline = \"2s\"\n[policies.partners.settings]\nfield = \"x-client-name\"\n\
+             allow = [\"URI:spiffe://a.test/web/*\"]",
+        )
+        .start();
+    let named = |uri: &str| authority.identify("a", &[SanType::URI(uri.try_into().unwrap())]);
+    let (ours, other) = (
+        named("spiffe://a.test/web/7"),
+        named("spiffe://b.test/web/7"),
+    );
+    for (identity, status) in [(Some(&ours), 200), (Some(&other), 403), (None, 403)] {
+        let config = Arc::new(authority.client_with(&["http/1.1"], identity));
+        let mut client = tls::client(proxy.address(), &config, "edge.test");
+        let request = Request::new("GET", "/").host("edge.test");
+        let request = request.field("X-Client-Name", "URI:spiffe://a.test/web/1");
+        assert_eq!(client.ask(request.bytes()).status, status);
+    }
+    let received = upstream.received();
+    assert_eq!(received.len(), 1);
+    let name = received[0].value("x-client-name");
+    assert_eq!(name.as_deref(), Some("URI:spiffe://a.test/web/7"));
 }
 
 /// All of one worker, whose heads are used again.
