@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::boxed::boxed;
 use super::body::{Duplex, MessageSink, Reader};
 use super::exchange::Exchange;
 use super::settings::Settings;
@@ -200,7 +201,8 @@ impl Exchange<'_> {
     ) -> Result<Carrier, AttemptOutcome> {
         let patience = self.view.settings.timeouts.connect;
         let timer = self.client.timer();
-        let connect = lease.connect(place, patience);
+        // In a box, because what is waited for is kept twice.
+        let connect = boxed(|| lease.connect(place, patience));
         worker
             .timers
             .limit(timer, Wait::UpstreamWrite, patience, connect)

@@ -19,6 +19,7 @@ mod arrival;
 mod attempted;
 mod blame;
 mod body;
+mod boxed;
 mod by_stream;
 mod call;
 mod client;

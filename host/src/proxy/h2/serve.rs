@@ -19,6 +19,7 @@ use super::stream::{Session, Stream};
 use super::task::exchange;
 use super::wire::{Line, Wire};
 use crate::net::{self, ConnectionInfo, Timer, Wait};
+use crate::proxy::boxed::boxed;
 use crate::proxy::entry::Entry;
 use crate::proxy::linger::{MOST, Place, linger};
 use crate::proxy::worker::Worker;
@@ -231,7 +232,8 @@ impl Served<'_> {
         }
         let stream = Stream::new(Rc::clone(self.session), body, response);
         // A panic in it ends only this stream: tokio catches it, and its parts are dropped.
-        spawn_local(exchange(stream, parts));
+        // In a box: the runtime would copy it eight times on its way into a task.
+        spawn_local(boxed(|| exchange(stream, parts)));
     }
 
     /// Makes room for a body. Only some connections at a time have a large window: what arrives is
