@@ -5,12 +5,12 @@ use std::pin::pin;
 
 use http::Method;
 
-use super::boxed::boxed;
 use super::blame::{self, Circumstances};
 use super::body::{
     BodyParts, BodySource, Duplex, MessageReader, MessageSink, Pace, Progress, SILENCE, Stage,
     TransferEnd, Waits, join, upload,
 };
+use super::boxed::boxed;
 use super::context::{RequestContext, Target};
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT, refused};

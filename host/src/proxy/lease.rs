@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::boxed::boxed;
 use super::body::{Duplex, MessageSink, Reader};
+use super::boxed::boxed;
 use super::exchange::Exchange;
 use super::settings::Settings;
 use super::worker::Worker;

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use h2::server::{self, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
-use tokio::task::spawn_local;
 
 use super::frames::Account;
 use super::limits::{SMALL_WINDOW, builder};
@@ -22,6 +21,7 @@ use crate::net::{self, ConnectionInfo, Timer, Wait};
 use crate::proxy::boxed::boxed;
 use crate::proxy::entry::Entry;
 use crate::proxy::linger::{MOST, Place, linger};
+use crate::proxy::runner;
 use crate::proxy::worker::Worker;
 
 /// How long a client has to agree to the end of a connection on which nothing is under way.
@@ -231,9 +231,8 @@ impl Served<'_> {
             self.widen();
         }
         let stream = Stream::new(Rc::clone(self.session), body, response);
-        // A panic in it ends only this stream: tokio catches it, and its parts are dropped.
-        // In a box: the runtime would copy it eight times on its way into a task.
-        spawn_local(boxed(|| exchange(stream, parts)));
+        let job = boxed(|| exchange(stream, parts));
+        runner::run(&self.session.worker.runners, job);
     }
 
     /// Makes room for a body. Only some connections at a time have a large window: what arrives is
