@@ -213,7 +213,10 @@ impl Served<'_> {
     fn cut(&mut self, what: &str) {
         let Session { worker, info, .. } = &**self.session;
         worker.shard.http2.cut.increment();
-        tracing::debug!(peer = %info.peer, "a connection of HTTP/2 is cut off: too many {what}");
+        tracing::debug!(
+            peer = info.peer_text(),
+            "a connection of HTTP/2 is cut off: too many {what}"
+        );
         self.phase = Phase::Cut;
         self.engine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
     }
