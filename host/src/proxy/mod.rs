@@ -50,6 +50,7 @@ mod runner;
 mod scratch;
 mod serve;
 mod settings;
+mod shares;
 mod slice;
 mod slow;
 mod snapshot;
