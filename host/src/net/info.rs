@@ -1,5 +1,6 @@
 //! Facts about a connection that are known before its first request.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -53,6 +54,19 @@ pub struct ClientCertificate {
     pub fingerprint: [u8; 32],
 }
 
+/// A peer as a log line shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct ShownPeer(SocketAddr);
+
+impl fmt::Display for ShownPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 == NO_ADDRESS {
+            true => f.write_str("unix:"),
+            false => self.0.fmt(f),
+        }
+    }
+}
+
 impl TlsFacts {
     /// Whether a request for this host, written without a port, may come over the connection: the
     /// client asked for no name or for this one, or the certificate is for it as well.
@@ -100,6 +114,11 @@ impl ConnectionInfo {
     /// none.
     pub fn peer_text(&self) -> &str {
         &self.text
+    }
+
+    /// The peer for a log line: its address with its port; `unix:` if it has none.
+    pub fn shown_peer(&self) -> ShownPeer {
+        ShownPeer(self.peer)
     }
 
     /// The scheme of the client's requests.

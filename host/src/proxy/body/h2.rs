@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use super::progress::KEPT;
 use super::{Duplex, MessageSink, Progress, Ready, SILENCE, Stage, TransferEnd, Waits};
 use crate::h2::read_trailers;
-use crate::message::{Edited, Fields};
+use crate::message::{Edited, Fields, HeadLimits};
 use crate::net::{IoEnd, Timer, Timers, Wait};
 use crate::proxy::h2::Incoming;
 
@@ -24,6 +24,8 @@ pub(in crate::proxy) struct H2Reader<'a> {
     pub wait: Wait,
     /// How long a wait may take.
     pub patience: std::time::Duration,
+    /// Bounds of trailers.
+    pub limits: HeadLimits,
 }
 
 /// A body as HTTP/2 frames it: it ends with its stream.
@@ -44,13 +46,23 @@ pub(in crate::proxy) struct H2Body<'a, 'r> {
 }
 
 impl H2Reader<'_> {
-    /// Waits for more content under the deadline; 0 is its end.
+    /// Waits for more content under the deadline; 0 is its end. The time during which the peer may
+    /// not send because of its other streams does not count.
     pub(in crate::proxy) async fn read(&mut self) -> Result<usize, IoEnd> {
         let (timers, from) = (self.timers, &mut *self.from);
-        let read = poll_fn(|cx| from.poll_fill(cx));
-        let read = timers.limit(self.timer, self.wait, self.patience, read);
-        let read = read.await.unwrap_or(Err(IoEnd::TimedOut));
-        self.count(read)
+        let (mut patience, mut held) = (self.patience, from.held_for());
+        loop {
+            let read = poll_fn(|cx| from.poll_fill(cx));
+            let read = timers.limit(self.timer, self.wait, patience, read);
+            if let Ok(read) = read.await {
+                return self.count(read);
+            }
+            let before = std::mem::replace(&mut held, from.held_for());
+            patience = held.saturating_sub(before);
+            if patience.is_zero() || self.timer.is_broken_off() {
+                return Err(IoEnd::TimedOut);
+            }
+        }
     }
 
     /// Like [`H2Reader::read`], under a deadline that others arm.
@@ -70,15 +82,16 @@ impl H2Reader<'_> {
         Ok(n)
     }
 
-    async fn read_trailers(&mut self, trailers: &mut Fields) -> Result<(), IoEnd> {
+    async fn read_trailers(&mut self, trailers: &mut Fields) -> Result<(), TransferEnd> {
         let (timers, from) = (self.timers, &mut *self.from);
         let read = poll_fn(|cx| from.poll_trailers(cx));
         let read = timers.limit(self.timer, self.wait, self.patience, read);
-        let read = read.await.unwrap_or(Err(IoEnd::TimedOut))?;
-        if let Some(map) = read {
-            read_trailers(&map, trailers);
-        }
-        Ok(())
+        let read = read.await.unwrap_or(Err(IoEnd::TimedOut));
+        let Some(map) = read.map_err(source_end)? else {
+            return Ok(());
+        };
+        let read = read_trailers(&map, trailers, self.limits, self.from.whole_below());
+        read.map_err(TransferEnd::Malformed)
     }
 }
 
@@ -137,8 +150,7 @@ impl H2Body<'_, '_> {
         };
         match read {
             Ok(0) => {
-                let read = self.from.read_trailers(self.trailers).await;
-                read.map_err(source_end)?;
+                self.from.read_trailers(self.trailers).await?;
                 self.progress.sender_ended();
                 Ok(())
             }

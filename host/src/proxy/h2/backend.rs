@@ -6,6 +6,7 @@ use http::Request;
 use super::{Incoming, Outgoing};
 use crate::net::{Timer, Wait};
 use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageSink};
+use crate::proxy::lease::RESPONSE_LIMITS;
 use crate::proxy::settings::Settings;
 use crate::proxy::worker::Worker;
 use crate::upstream::Slot;
@@ -32,8 +33,8 @@ impl BackendStream {
     ) -> Result<Self, h2::Error> {
         let (response, stream) = slot.open(head, is_end)?;
         Ok(Self {
+            incoming: Incoming::response(response, slot.traffic()),
             slot: Some(slot),
-            incoming: Incoming::response(response),
             outgoing: Outgoing::request(stream, is_end),
         })
     }
@@ -52,6 +53,7 @@ impl BackendStream {
             timer,
             wait: Wait::UpstreamRead,
             patience,
+            limits: RESPONSE_LIMITS,
         };
         let sink = H2Sink {
             to: &self.outgoing,

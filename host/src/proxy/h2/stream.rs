@@ -8,9 +8,10 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 
-use super::frames::Account;
+use super::account::Account;
 use super::{Incoming, Outgoing};
 use crate::config::HalfClose;
+use crate::h2::Traffic;
 use crate::message::Fields;
 use crate::net::{ConnectionInfo, IoEnd, SMALL, Timer, Wait};
 use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageReader, MessageSink, Stage};
@@ -30,17 +31,24 @@ pub(super) struct Session {
     /// Streams that the client resets before it has the response: each may have kept a backend busy
     /// for nothing.
     pub(super) resets: Account,
+    traffic: Rc<Traffic>,
 }
 
 impl Session {
     /// A connection without streams.
-    pub(super) fn new(worker: Rc<Worker>, entry: Rc<Entry>, info: ConnectionInfo) -> Self {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        entry: Rc<Entry>,
+        info: ConnectionInfo,
+        traffic: &Rc<Traffic>,
+    ) -> Self {
         let resets = worker.latest(|settings| settings.limits.h2.resets);
         Self {
             worker,
             entry,
             info,
             resets: Account::new(resets),
+            traffic: Rc::clone(traffic),
         }
     }
 }
@@ -63,8 +71,8 @@ impl Stream {
     ) -> Self {
         Self {
             timer: session.worker.timers.register(),
+            incoming: Incoming::new(body, &session.traffic),
             session,
-            incoming: Incoming::new(body),
             outgoing: Outgoing::response(response),
         }
     }
@@ -227,6 +235,7 @@ fn reader<'a>(
         timer,
         wait: Wait::ClientRead,
         patience: settings.timeouts.body_read,
+        limits: settings.head_limits,
     }
 }
 
