@@ -6,6 +6,8 @@ mod calls;
 mod ends;
 mod messages;
 mod streams;
+mod trailers;
+mod windows;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;

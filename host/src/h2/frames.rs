@@ -84,7 +84,7 @@ impl Frame {
 
 impl Frames {
     /// A client's, which begins with its preface.
-    pub(super) fn after_preface() -> Self {
+    pub fn after_preface() -> Self {
         Self {
             payload: PREFACE,
             ..Self::default()

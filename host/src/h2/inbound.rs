@@ -191,7 +191,7 @@ fn join(first: Frame, second: Frame) -> Option<Frame> {
     let fits = first.length.min(second.length) < SMALL && length <= LARGEST;
     (fits && first.stream == second.stream).then_some(Frame {
         length,
-        flags: first.flags | second.flags,
+        flags: first.flags | second.flags & END_STREAM,
         ..first
     })
 }

@@ -183,6 +183,14 @@ mod tests {
     }
 
     #[test]
+    fn a_log_line_shows_a_peer_with_its_port_and_a_unix_socket_without() {
+        let shown = info("192.0.2.1:40000").shown_peer().to_string();
+        assert_eq!(shown, "192.0.2.1:40000");
+        let shown = ConnectionInfo::of_unix_socket().shown_peer().to_string();
+        assert_eq!(shown, "unix:");
+    }
+
+    #[test]
     fn the_scheme_is_that_of_the_connection() {
         let plain = info("192.0.2.1:40000");
         assert_eq!(plain.scheme(), Scheme::Http);

@@ -82,7 +82,10 @@ impl Streams {
         if may_connect && clogged < MOST_CLOGGED {
             return Err(NoStream::Connect);
         }
-        match connections.iter().find_map(|connection| self.slot(connection)) {
+        match connections
+            .iter()
+            .find_map(|connection| self.slot(connection))
+        {
             Some(slot) => Ok(slot),
             None if may_connect => Err(NoStream::Connect),
             None => Err(NoStream::Full),

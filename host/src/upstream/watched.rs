@@ -65,7 +65,7 @@ impl Watched {
             traffic: Rc::clone(traffic),
             worker: Arc::clone(worker),
             inbound: Inbound::default(),
-            outbound: Frames::default(),
+            outbound: Frames::after_preface(),
         }
     }
 
@@ -75,8 +75,9 @@ impl Watched {
         let (mut left, traffic) = (n, &self.traffic);
         for piece in pieces {
             let part = left.min(piece.len());
-            self.outbound
-                .each(&piece[..part], |frame, payload| traffic.sent(frame, payload));
+            self.outbound.each(&piece[..part], |frame, payload| {
+                traffic.sent(frame, payload)
+            });
             left -= part;
         }
     }

@@ -29,9 +29,9 @@ fn passed(
     mut go_on: impl FnMut(Frame) -> bool,
 ) -> Vec<u8> {
     let (mut inbound, mut out) = (Inbound::default(), Vec::new());
+    let mut room = vec![0xaa; 64 * 1024];
     let (mut rest, mut pieces) = (bytes, pieces.iter().cycle());
     while !rest.is_empty() || inbound.holds() {
-        let mut room = [0xaa; 64 * 1024];
         let mut into = ReadBuf::new(&mut room);
         if inbound.holds() {
             inbound.release(&mut into, traffic, &mut go_on);
@@ -75,16 +75,24 @@ fn meaning(frames: &[(Frame, Vec<u8>)]) -> Vec<(u8, u8, u32, Vec<u8>)> {
             stream,
             ..
         } = *frame;
+        // Other flags of DATA mean nothing.
+        let flags = if kind == DATA {
+            flags & (END_STREAM | PADDED)
+        } else {
+            flags
+        };
         let is_empty = kind == DATA && payload.is_empty() && stream != 0;
         if kind == UNKNOWN || is_empty && flags & (END_STREAM | PADDED) == 0 {
             continue;
         }
         match all.last_mut() {
             Some((DATA, last, of, content))
-                if kind == DATA && *of == stream && (flags | *last) & PADDED == 0
+                if kind == DATA
+                    && *of == stream
+                    && (flags | *last) & PADDED == 0
                     && *last & END_STREAM == 0 =>
             {
-                *last |= flags;
+                *last |= flags & END_STREAM;
                 content.extend_from_slice(payload);
             }
             _ => all.push((kind, flags, stream, payload.clone())),
@@ -202,7 +210,11 @@ fn trailers_that_may_have_been_cut_are_known_by_their_length() {
         traffic.received(frame(HEADERS, END_STREAM, 1, 16_000), &[]);
         traffic.received(frame(HEADERS, END_STREAM, 0, 3_000), &[]);
     }
-    assert_eq!(whole(7), 35_000 - 25_632, "as long as any that was forgotten");
+    assert_eq!(
+        whole(7),
+        35_000 - 25_632,
+        "as long as any that was forgotten"
+    );
 }
 
 #[test]
@@ -211,13 +223,23 @@ fn windows_and_the_farewell_are_known_from_the_frames() {
     traffic.received(frame(DATA, 0, 1, 60_000), &[]);
     let held = traffic.held_for();
     assert!(traffic.held_for() > held, "the clock runs");
-    traffic.sent(frame(super::super::frames::WINDOW_UPDATE, 0, 0, 4), &[0, 0, 0xff, 0xff]);
+    traffic.sent(
+        frame(super::super::frames::WINDOW_UPDATE, 0, 0, 4),
+        &[0, 0, 0xff, 0xff],
+    );
     assert_eq!(traffic.window(), 71_070);
-    assert_eq!(traffic.held_for(), traffic.held_for(), "the clock stands still");
+    assert_eq!(
+        traffic.held_for(),
+        traffic.held_for(),
+        "the clock stands still"
+    );
     assert!(traffic.full_for().is_none());
     traffic.sent(frame(DATA, 0, 1, 65_535), &[]);
     assert!(traffic.full_for().is_some());
-    traffic.received(frame(super::super::frames::WINDOW_UPDATE, 0, 0, 4), &[0, 0, 0, 1]);
+    traffic.received(
+        frame(super::super::frames::WINDOW_UPDATE, 0, 0, 4),
+        &[0, 0, 0, 1],
+    );
     assert!(traffic.full_for().is_none());
     assert!(traffic.answer().is_none());
     traffic.sent(frame(PING, 0, 0, 8), b"farewell");
@@ -234,7 +256,7 @@ prop_compose! {
         kind in prop::sample::select(vec![DATA, DATA, DATA, HEADERS, PING, 8, 0xee]),
         flags in prop::sample::select(vec![0, 0, 0, END_STREAM, PADDED, 4]),
         stream in 0u32..4,
-        length in prop::sample::select(vec![0u32, 0, 1, 8, 100, 255, 256, 300, 16_384]),
+        length in prop::sample::select(vec![0u32, 0, 1, 8, 20, 100, 255, 256, 300]),
     ) -> Frame {
         frame(kind, flags, stream, length)
     }
@@ -243,8 +265,8 @@ prop_compose! {
 proptest! {
     #[test]
     fn frames_mean_the_same_however_they_arrive_and_are_held(
-        frames in prop::collection::vec((any_frame(), any::<u8>()), 0..150),
-        pieces in prop::collection::vec(1usize..20_000, 1..20),
+        frames in prop::collection::vec((any_frame(), any::<u8>()), 0..80),
+        pieces in prop::collection::vec(1usize..2_000, 1..20),
         small in prop::collection::vec(1usize..40, 1..20),
         batch in 1u32..20,
     ) {

@@ -1,11 +1,10 @@
 //! A body on its way in by HTTP/2.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::progress::KEPT;
-use super::{Duplex, MessageSink, Progress, Ready, SILENCE, Stage, TransferEnd, Waits};
+use super::{Duplex, MessageSink, Progress, Ready, TransferEnd, Waits, waits};
 use crate::h2::read_trailers;
 use crate::message::{Edited, Fields, HeadLimits};
 use crate::net::{IoEnd, Timer, Timers, Wait};
@@ -95,6 +94,20 @@ impl H2Reader<'_> {
     }
 }
 
+impl waits::Incoming for H2Reader<'_> {
+    fn clock(&self) -> (&Timers, &Timer) {
+        (self.timers, self.timer)
+    }
+
+    async fn more(&mut self) -> Result<usize, IoEnd> {
+        self.read().await
+    }
+
+    async fn more_watched(&mut self) -> Result<usize, IoEnd> {
+        self.read_watched().await
+    }
+}
+
 impl H2Body<'_, '_> {
     pub(super) fn ready(&mut self) -> Result<Ready, TransferEnd> {
         if self.progress.is_at_end() {
@@ -139,65 +152,11 @@ impl H2Body<'_, '_> {
     }
 
     pub(super) async fn fill(&mut self, sink: &MessageSink<'_>) -> Result<(), TransferEnd> {
-        let read = match self.waits {
-            Waits::ForBackend(half_close) => {
-                let read_whole = self.duplex.stage() == Stage::Whole;
-                let presence = sink.presence(half_close, read_whole);
-                let read = presence.during(pin!(self.from.read())).await;
-                read.ok_or(TransferEnd::ClientLeft)?
-            }
-            Waits::ForClient { .. } => self.read_client().await,
-        };
-        match read {
-            Ok(0) => {
-                self.from.read_trailers(self.trailers).await?;
-                self.progress.sender_ended();
-                Ok(())
-            }
-            Ok(_) => {
-                self.sends_still();
-                Ok(())
-            }
-            Err(end) => Err(source_end(end)),
+        if self.waits.read(self.from, self.duplex, sink).await? == 0 {
+            self.from.read_trailers(self.trailers).await?;
+            self.progress.sender_ended();
         }
-    }
-
-    async fn read_client(&mut self) -> Result<usize, IoEnd> {
-        let Waits::ForClient { pace, .. } = self.waits else {
-            return self.from.read().await;
-        };
-        let timers = self.from.timers;
-        let read = if self.duplex.stage() == Stage::Awaited {
-            // What passes before the client is asked is not its doing.
-            let silence = u64::try_from(SILENCE.as_millis()).unwrap_or(u64::MAX);
-            pace.wait(timers.now() + silence);
-            self.first().await
-        } else {
-            pace.wait(timers.now());
-            self.from.read().await
-        };
-        pace.go_on(timers.now());
-        read
-    }
-
-    /// Reads the beginning of a body that the client holds back until it gets a 100, as in
-    /// HTTP/1.1.
-    async fn first(&mut self) -> Result<usize, IoEnd> {
-        let (duplex, timer) = (self.duplex, self.from.timer);
-        // Without a deadline until the client is asked.
-        let mut read = pin!(self.from.read_watched());
-        let awaited = || duplex.stage() == Stage::Awaited;
-        let read = poll_fn(|cx| match awaited() && duplex.is_answered() {
-            true => Poll::Pending,
-            false => read.as_mut().poll(cx),
-        });
-        let read = read.await;
-        timer.disarm(Wait::ClientRead);
-        if awaited() {
-            timer.disarm(Wait::UpstreamRead);
-            duplex.reach(Stage::Partly);
-        }
-        read
+        Ok(())
     }
 
     /// Reads on and discards, as in HTTP/1.1.

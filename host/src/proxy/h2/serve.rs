@@ -292,11 +292,12 @@ impl Served<'_> {
             return Poll::Ready(End::Reset);
         }
         let worker = &self.session.worker;
-        if self.line.was_crowded() {
+        match self.line.was_crowded() {
             // The next sweep asks again.
-            worker
+            true => worker
                 .timers
-                .arm(self.timer, Wait::UpstreamRead, Duration::ZERO);
+                .arm(self.timer, Wait::UpstreamRead, Duration::ZERO),
+            false => self.timer.disarm(Wait::UpstreamRead),
         }
         if self.engine.has_streams() {
             self.timer.disarm(Wait::ClientRead);

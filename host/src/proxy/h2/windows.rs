@@ -42,7 +42,8 @@ impl Windows {
             connection_window,
             ..
         } = limits(worker);
-        if left < i64::from(stream_window / 2) && count < MOST_OF_ONE {
+        let little = i64::from(stream_window.min(connection_window) / 2);
+        if left < little && count < MOST_OF_ONE {
             self.add(worker, engine, MOST_FURTHER);
         } else if count > 1 && left > i64::from(connection_window) * (count as i64 - 1) {
             self.0.pop();
