@@ -7,6 +7,7 @@ mod ends;
 mod messages;
 mod streams;
 mod trailers;
+mod tunnels;
 mod windows;
 
 use std::io::{Read, Write};

@@ -35,6 +35,7 @@ mod h2;
 mod halves;
 mod hops;
 mod interim;
+mod late;
 mod lease;
 mod linger;
 mod partial;

@@ -1,7 +1,7 @@
 //! A body on its way in by HTTP/1.1.
 
 use super::progress::KEPT;
-use super::waits::Incoming;
+use super::waits::Source;
 use super::{Duplex, MessageSink, Progress, Ready, TransferEnd, Waits};
 use crate::h1::HeadLimits;
 use crate::message::{Edited, Fields};
@@ -37,7 +37,7 @@ pub(in crate::proxy) struct H1Body<'a, 'r> {
     pub waits: Waits<'a>,
 }
 
-impl Incoming for Reader<'_> {
+impl Source for Reader<'_> {
     #[inline]
     fn clock(&self) -> (&Timers, &Timer) {
         (self.read.timers, self.read.timer)

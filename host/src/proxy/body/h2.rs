@@ -4,7 +4,8 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
 use super::progress::KEPT;
-use super::{Duplex, MessageSink, Progress, Ready, TransferEnd, Waits, waits};
+use super::waits::Source;
+use super::{Duplex, MessageSink, Progress, Ready, TransferEnd, Waits};
 use crate::h2::read_trailers;
 use crate::message::{Edited, Fields, HeadLimits};
 use crate::net::{IoEnd, Timer, Timers, Wait};
@@ -94,7 +95,7 @@ impl H2Reader<'_> {
     }
 }
 
-impl waits::Incoming for H2Reader<'_> {
+impl Source for H2Reader<'_> {
     fn clock(&self) -> (&Timers, &Timer) {
         (self.timers, self.timer)
     }

@@ -26,7 +26,7 @@ pub(in crate::proxy) enum Waits<'a> {
 }
 
 /// Where the bytes of a body come from.
-pub(super) trait Incoming {
+pub(super) trait Source {
     /// The worker's clock, and the deadlines of the exchange.
     fn clock(&self) -> (&Timers, &Timer);
 
@@ -42,7 +42,7 @@ impl Waits<'_> {
     #[inline]
     pub(super) async fn read(
         &mut self,
-        from: &mut impl Incoming,
+        from: &mut impl Source,
         duplex: &Duplex,
         sink: &MessageSink<'_>,
     ) -> Result<usize, TransferEnd> {
@@ -84,11 +84,7 @@ impl Waits<'_> {
     }
 }
 
-async fn read_client(
-    from: &mut impl Incoming,
-    duplex: &Duplex,
-    pace: &Pace,
-) -> Result<usize, IoEnd> {
+async fn read_client(from: &mut impl Source, duplex: &Duplex, pace: &Pace) -> Result<usize, IoEnd> {
     let now = from.clock().0.now();
     let read = if duplex.stage() == Stage::Awaited {
         // What passes before the client is asked is not its doing.
@@ -106,7 +102,7 @@ async fn read_client(
 /// Reads the beginning of a body that the client holds back until it gets a 100. A client need not
 /// wait for that, as long as there is no answer. After an answer its bytes are no longer for the
 /// backend.
-async fn first(from: &mut impl Incoming, duplex: &Duplex) -> Result<usize, IoEnd> {
+async fn first(from: &mut impl Source, duplex: &Duplex) -> Result<usize, IoEnd> {
     let awaited = || duplex.stage() == Stage::Awaited;
     let read = {
         // Without a deadline until the client is asked.

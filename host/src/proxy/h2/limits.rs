@@ -44,6 +44,9 @@ pub(super) fn builder(limits: &Limits) -> Builder {
         .data_frame_budget(FRAME_BUDGET)
         // They are counted on the wire, where refused streams and time make a difference.
         .max_local_error_reset_streams(None);
+    if limits.h2.websocket {
+        builder.enable_connect_protocol();
+    }
     builder
 }
 
