@@ -6,6 +6,9 @@
 pub(super) const HEAD: usize = 9;
 /// The most bytes of a payload that are shown.
 const SHOWN: usize = 8;
+/// DATA below this costs the engine more than its content: it is joined with its neighbour, and the
+/// engine counts what it has of it.
+pub(super) const SMALL: u32 = 256;
 /// Bytes in front of a client's first frame.
 const PREFACE: u32 = 24;
 

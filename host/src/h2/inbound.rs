@@ -6,11 +6,9 @@
 
 use tokio::io::ReadBuf;
 
-use super::frames::{DATA, END_STREAM, Frame, Frames, HEAD, PADDED};
+use super::frames::{DATA, END_STREAM, Frame, Frames, HEAD, PADDED, SMALL};
 use super::traffic::Traffic;
 
-/// DATA below this is joined with its neighbour. The engine counts those that it has.
-pub(super) const SMALL: u32 = 256;
 /// Frames are joined up to this, the largest that every peer takes.
 const LARGEST: u32 = 16 * 1024;
 /// The engine takes 100 empty DATA frames in a connection's life. It gets the first ones, which it

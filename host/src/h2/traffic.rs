@@ -4,10 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use super::frames::{
-    ACK, CONTINUATION, DATA, END_STREAM, Frame, HEAD, HEADERS, PING, RST_STREAM, WINDOW_UPDATE,
-    number,
+    ACK, CONTINUATION, DATA, END_STREAM, Frame, HEAD, HEADERS, PING, RST_STREAM, SMALL,
+    WINDOW_UPDATE, number,
 };
-use super::inbound::SMALL;
 
 /// What both sides may send on a new connection.
 const FIRST_WINDOW: i64 = 65_535;

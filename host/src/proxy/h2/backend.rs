@@ -6,8 +6,7 @@ use http::Request;
 use super::{Incoming, Outgoing};
 use crate::net::{Timer, Timers, Wait};
 use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageSink};
-use crate::proxy::lease::RESPONSE_LIMITS;
-use crate::proxy::settings::Settings;
+use crate::proxy::settings::{RESPONSE_LIMITS, Settings};
 use crate::upstream::Slot;
 
 /// A stream to a backend. Dropped before it has ended on both sides, it is reset, and the backend

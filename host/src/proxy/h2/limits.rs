@@ -21,7 +21,8 @@ const OVERHEAD: usize = 32;
 /// long.
 const REMEMBERED: usize = 64;
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);
-/// Streams that the client has opened and reset before we saw either. Heads come in smaller batches.
+/// Streams that the client has opened and reset before we saw either. Heads come in smaller
+/// batches.
 const UNSEEN: usize = 64;
 /// What DATA of a few bytes may cost while it waits for its stream: each costs 256 bytes less its
 /// content. More than come before the connection is read no faster than time forgives.
