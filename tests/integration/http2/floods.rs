@@ -10,6 +10,7 @@ use crate::fixtures::http2::{
     RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame,
 };
 use crate::fixtures::{Gate, PATIENCE, Received, TestProxy, TestUpstream, get, response};
+use crate::tunnels::patient;
 
 const CALM: u32 = 11;
 
@@ -265,10 +266,7 @@ fn a_head_that_unfolds_to_a_thousand_times_its_size_is_cut_off() {
 #[test]
 fn a_client_that_reads_nothing_is_dropped_in_time() {
     let upstream = TestUpstream::answering(response("200 OK", &[], vec![b'x'; 60_000]));
-    let proxy = TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables("[timeouts]\nsend = \"500ms\"\nlinger = \"0s\"")
-        .start();
+    let proxy = patient(&upstream, "send = \"500ms\"\nlinger = \"0s\"");
     let mut frames = Frames::silent(proxy.address());
     frames.send(crate::fixtures::http2::PREFACE);
     frames.send(frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 255, 255, 255]));

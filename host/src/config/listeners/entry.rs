@@ -54,21 +54,28 @@ fn listener(mut section: Section, base: &Path, findings: &mut Findings) -> Optio
         },
         Some(node) => protocols(node, encrypted, findings),
     };
-    let proxy_protocol = section
-        .take("proxy-protocol")
+    let proxy_node = section.take("proxy-protocol");
+    let proxy_place = proxy_node.as_ref().map(|node| node.place.clone());
+    let proxy_protocol = proxy_node
         .and_then(|node| node.section(findings))
         .map(|section| proxy_protocol(section, findings));
     let redirect = section.take("redirect-to-https");
     let redirect_place = redirect.as_ref().map(|node| node.place.clone());
     let redirect_to_https = redirect.and_then(|node| redirect_port(node, findings));
-    if let (Some(place), true) = (redirect_place, encrypted) {
+    if let (Some(place), true) = (&redirect_place, encrypted) {
         findings.error(
-            &place,
+            place,
             "is for listeners without `tls`: requests to this one are HTTPS already; remove it",
         );
     }
     section.finish(findings);
     let address = address?;
+    if let (Some(place), Some(port)) = (redirect_place, redirect_to_https) {
+        check_redirect(&address.value, port, &place, findings);
+    }
+    if let (Some(place), Some(peers)) = (proxy_place, &proxy_protocol) {
+        check_peers(&address.value, peers, &place, findings);
+    }
     let listener = Listener {
         address: address.value,
         tls,
@@ -211,6 +218,39 @@ fn proxy_protocol(mut section: Section, findings: &mut Findings) -> TrustedPeers
     }
     section.finish(findings);
     values::trusted_peers(nodes, findings)
+}
+
+/// A redirect to where it comes from has no end.
+fn check_redirect(address: &ListenAddress, port: u16, place: &Place, findings: &mut Findings) {
+    if matches!(address, ListenAddress::Tcp { address, .. } if address.port() == port) {
+        let message = format!(
+            "redirects to port {port}, which is this listener's own, so that no client would ever \
+             arrive; write the port of a listener with `tls`"
+        );
+        findings.error(place, message);
+    }
+}
+
+/// Peers of another kind than a listener has are none. An empty list has its own error.
+fn check_peers(
+    address: &ListenAddress,
+    peers: &TrustedPeers,
+    place: &Place,
+    findings: &mut Findings,
+) {
+    match address {
+        ListenAddress::Tcp { .. } if peers.unix && peers.networks.is_empty() => findings.error(
+            place,
+            "trusts the clients of Unix sockets only (`unix:`), and this listener has an address; \
+             write the load balancers in front, such as trusted = [\"10.0.0.0/8\"]",
+        ),
+        ListenAddress::Unix { .. } if !peers.unix && !peers.networks.is_empty() => findings.error(
+            place,
+            "trusts peers by address, and the clients of this Unix socket have none; write \
+             trusted = [\"unix:\"]",
+        ),
+        _ => {}
+    }
 }
 
 /// `true` is the port of HTTPS, `false` none.
