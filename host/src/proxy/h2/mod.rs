@@ -4,6 +4,7 @@
 mod account;
 mod backend;
 mod ends;
+mod heads;
 mod limits;
 mod open;
 mod serve;

@@ -23,6 +23,7 @@ use super::wire::{Engine, Line, Wire};
 use crate::config::{H2Limits, Limits};
 use crate::h2::Traffic;
 use crate::net::{self, ConnectionInfo, Timer, Wait};
+use crate::proxy::admission::Beside;
 use crate::proxy::entry::Entry;
 use crate::proxy::linger::{MOST, Place, linger};
 use crate::proxy::settings::Settings;
@@ -55,7 +56,7 @@ type Arrival = (Request<RecvStream>, SendResponse<Bytes>);
 pub(in crate::proxy) async fn serve(
     (worker, entry): (Rc<Worker>, Rc<Entry>),
     stream: net::Stream,
-    info: ConnectionInfo,
+    (info, beside): (ConnectionInfo, Beside),
     read_before: Vec<u8>,
 ) {
     let timer = worker.timers.register();
@@ -73,7 +74,8 @@ pub(in crate::proxy) async fn serve(
     let traffic = Rc::new(Traffic::new(most));
     let line = Line::new(stream, &worker.shard, accounts, &traffic);
     let wire = Wire::new(&line, read_before);
-    let session = Rc::new(Session::new(Rc::clone(&worker), entry, info, &traffic));
+    let session = Session::new(Rc::clone(&worker), entry, info, (beside, &traffic));
+    let session = Rc::new(session);
     let end = run(&session, wire, &line, &timer).await;
     let Some(mut stream) = line.into_stream() else {
         return;
@@ -276,12 +278,18 @@ impl Served<'_> {
             self.session.resets.take();
             return;
         }
-        self.line.account.request();
         let (parts, body) = request.into_parts();
+        let Some(head) = self.session.take_in(&parts) else {
+            // Nothing of it was processed: the client may send it again.
+            self.session.worker.shard.http2.refused.increment();
+            response.send_reset(Reason::REFUSED_STREAM);
+            return;
+        };
+        self.line.account.request();
         if !body.is_end_stream() {
             self.windows.begin(&self.session.worker, &mut self.engine);
         }
-        let stream = Stream::new(Rc::clone(self.session), body, response);
+        let stream = Stream::new(Rc::clone(self.session), head, body, response);
         // A panic in it ends only this stream: tokio catches it, and its parts are dropped.
         spawn_local(exchange(stream, parts));
     }
