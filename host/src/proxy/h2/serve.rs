@@ -11,7 +11,6 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Request;
-use tokio::task::spawn_local;
 
 use super::account::Account;
 use super::limits::{builder, header_list};
@@ -24,8 +23,10 @@ use crate::config::{H2Limits, Limits};
 use crate::h2::Traffic;
 use crate::net::{self, ConnectionInfo, Timer, Wait};
 use crate::proxy::admission::Beside;
+use crate::proxy::boxed::boxed;
 use crate::proxy::entry::Entry;
 use crate::proxy::linger::{MOST, Place, linger};
+use crate::proxy::runner;
 use crate::proxy::settings::Settings;
 use crate::proxy::worker::Worker;
 
@@ -290,8 +291,8 @@ impl Served<'_> {
             self.windows.begin(&self.session.worker, &mut self.engine);
         }
         let stream = Stream::new(Rc::clone(self.session), head, body, response);
-        // A panic in it ends only this stream: tokio catches it, and its parts are dropped.
-        spawn_local(exchange(stream, parts));
+        let job = boxed(|| exchange(stream, parts));
+        runner::run(&self.session.worker.runners, job);
     }
 
     /// Nothing can be done now: settles how long that may last.
