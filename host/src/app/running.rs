@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+#[cfg(feature = "acme")]
+use super::acme;
 use super::certificates::watch as watch_certificates;
 use super::control::{AdminControl, ControlPlane};
 use super::data_plane::End;
@@ -57,6 +59,11 @@ impl Running {
             .await;
         });
         let certificates = Arc::clone(self.control.listener_certificates());
+        #[cfg(feature = "acme")]
+        let ordering = {
+            let config = self.control.current();
+            tokio::spawn(acme::keep_ordered(config, Arc::clone(&certificates)))
+        };
         let watching_certificates = tokio::spawn(watch_certificates(certificates));
         if ground::caught(self.serve()).await.is_err() {
             self.failure = Some("the control side has failed".to_owned());
@@ -71,6 +78,8 @@ impl Running {
         );
         watching.abort();
         watching_certificates.abort();
+        #[cfg(feature = "acme")]
+        ordering.abort();
         // Before the listeners close: another process may listen on the path from now on.
         self.socket_files.clear();
         self.signals.stop_begins();

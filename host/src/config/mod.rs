@@ -6,6 +6,7 @@
 //! and all errors are reported together. This room opens no socket, resolves no host name and loads
 //! no component.
 
+mod acme;
 mod admin_address;
 mod defaults;
 mod file;
@@ -29,6 +30,7 @@ mod values;
 
 use std::path::Path;
 
+pub use acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use admin_address::AdminAddress;
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;

@@ -21,6 +21,7 @@ mod blame;
 mod body;
 mod by_stream;
 mod call;
+mod challenges;
 mod client;
 mod connection;
 mod context;
@@ -57,6 +58,7 @@ mod worker;
 
 pub use accept::{Handed, accept, accept_rest, hand_in};
 pub use admission::Admission;
+pub use challenges::HttpChallenges;
 pub use entry::Entry;
 pub use forwarding::Forwarding;
 pub use linger::MOST_TURNED_AWAY;

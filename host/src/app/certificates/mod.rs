@@ -1,6 +1,8 @@
 //! The certificates of the listeners: read at the start, watched, and replaced while connections
 //! are open.
 
+mod kept;
+mod ordered;
 mod read;
 mod watch;
 
@@ -9,9 +11,16 @@ use std::time::{Duration, SystemTime};
 
 use self::read::{Files, parsed};
 use crate::admin::CertificateStatus;
-use crate::config::{Certificates as Configured, Config, Listener, ListenerTls, TlsVersion};
-use crate::net::tls::{Acceptor, Certificate, CertificateStore, Offer, Tickets, self_signed};
+use crate::config::{
+    AcmeChallenge, Certificates as Configured, Config, Listener, ListenerTls, TlsVersion,
+};
+use crate::net::tls::{
+    Acceptor, Certificate, CertificateStore, Challenges, Offer, Tickets, self_signed,
+};
+use crate::proxy::HttpChallenges;
 
+pub(super) use self::kept::Kept;
+pub(super) use self::ordered::Ordered;
 pub(super) use self::watch::watch;
 
 /// The names and addresses of `--tls-self-signed`.
@@ -23,6 +32,12 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 #[derive(Debug, Default)]
 pub(in crate::app) struct ListenerCertificates {
     listeners: Vec<Arc<Served>>,
+    /// Those that are ordered by ACME, each once.
+    ordered: Vec<Arc<Ordered>>,
+    /// What authorities are answered in handshakes.
+    challenges: Challenges,
+    /// What they are answered by plain HTTP; `None` if they don't ask there.
+    http_challenges: Option<HttpChallenges>,
 }
 
 /// The certificates of one listener.
@@ -39,9 +54,17 @@ struct Served {
 
 #[derive(Debug)]
 struct Watched {
-    /// `None` for one that was made in memory.
-    files: Option<Files>,
+    source: Source,
     state: Mutex<State>,
+}
+
+/// Where a certificate comes from.
+#[derive(Debug)]
+enum Source {
+    Files(Files),
+    Ordered(Arc<Ordered>),
+    /// `--tls-self-signed`
+    Memory,
 }
 
 #[derive(Debug)]
@@ -69,10 +92,18 @@ impl ListenerCertificates {
             return Ok(Self::default());
         }
         let tickets = Tickets::new().map_err(|e| vec![format!("TLS can't be used: {e}")])?;
-        let mut this = Self::default();
+        let mut this = Self {
+            ordered: ordered(config).map_err(|e| vec![e])?,
+            ..Self::default()
+        };
+        let by_http = config
+            .acme
+            .as_ref()
+            .is_some_and(|acme| acme.challenge == AcmeChallenge::Http01);
+        this.http_challenges = (by_http && !this.ordered.is_empty()).then(HttpChallenges::default);
         let mut errors = Vec::new();
         for (number, listener, tls) in encrypted {
-            match Served::load(number, listener, tls, &tickets) {
+            match this.served(number, listener, tls, &tickets) {
                 Ok(served) => this.listeners.push(Arc::new(served)),
                 Err(reasons) => errors.extend(reasons),
             }
@@ -97,11 +128,12 @@ impl ListenerCertificates {
                 let state = watched.state();
                 CertificateStatus {
                     listener: served.address.clone(),
-                    file: watched.files.as_ref().map_or_else(String::new, Files::name),
+                    file: watched.source.name(),
                     names: state.certificate.names().all().collect(),
                     expires: state.certificate.expires(),
                     reload_failures: state.failures,
-                    refused: state.refused.clone(),
+                    refused: watched.source.note().or_else(|| state.refused.clone()),
+                    acme: watched.source.ordered().map(|ordered| ordered.status()),
                 }
             })
         });
@@ -116,7 +148,10 @@ impl ListenerCertificates {
             .flat_map(|served| &served.certificates);
         all.filter_map(|watched| {
             let state = watched.state();
-            state.refused.clone().or_else(|| state.certificate_note())
+            let note = watched.source.note().or_else(|| state.refused.clone());
+            // Its next order comes in time.
+            let renewed = watched.source.ordered().is_some();
+            note.or_else(|| state.certificate_note(!renewed))
         })
         .collect()
     }
@@ -129,24 +164,22 @@ impl ListenerCertificates {
     }
 }
 
-impl Served {
-    fn load(
+impl ListenerCertificates {
+    /// Those of one listener.
+    fn served(
+        &self,
         number: usize,
         listener: &Listener,
         tls: &ListenerTls,
         tickets: &Tickets,
-    ) -> Result<Self, Vec<String>> {
+    ) -> Result<Served, Vec<String>> {
         let address = listener.address.to_string();
         let mut errors = Vec::new();
         let mut certificates = Vec::new();
-        for files in sources(&tls.certificates) {
-            let read = match &files {
-                Some(files) => files.certificate(),
-                None => self_signed(&LOCAL).map_err(|e| e.to_string()),
-            };
-            match read {
+        for source in self.sources(tls) {
+            match source.read() {
                 Ok(certificate) => certificates.push(Watched {
-                    files,
+                    source,
                     state: Mutex::new(State {
                         certificate,
                         refused: None,
@@ -175,6 +208,7 @@ impl Served {
             only_tls13: tls.min_version == TlsVersion::Tls13,
             clients,
             tickets: tickets.clone(),
+            challenges: self.challenges.clone(),
         };
         let served: Vec<_> = certificates
             .iter()
@@ -182,7 +216,7 @@ impl Served {
             .collect();
         let store = CertificateStore::new(offer, &served)
             .map_err(|e| vec![format!("listener {address}: TLS can't be used: {e}")])?;
-        Ok(Self {
+        Ok(Served {
             number,
             address,
             store: Arc::new(store),
@@ -191,6 +225,83 @@ impl Served {
         })
     }
 
+    fn sources(&self, tls: &ListenerTls) -> Vec<Source> {
+        let mut all: Vec<Source> = match &tls.certificates {
+            Configured::Files(all) => all.iter().map(|f| Source::Files(Files::new(f))).collect(),
+            Configured::SelfSigned => vec![Source::Memory],
+        };
+        let ordered = self.ordered.iter().find(|o| o.names() == tls.acme);
+        all.extend(ordered.map(|ordered| Source::Ordered(Arc::clone(ordered))));
+        all
+    }
+
+    /// What certificate authorities are answered.
+    #[cfg(feature = "acme")]
+    pub(super) fn challenges(&self) -> &Challenges {
+        &self.challenges
+    }
+
+    /// The same by plain HTTP; `None` if they don't ask there.
+    pub(super) fn http_challenges(&self) -> Option<HttpChallenges> {
+        self.http_challenges.clone()
+    }
+
+    /// The certificates that are ordered by ACME, each once.
+    #[cfg(feature = "acme")]
+    pub(super) fn ordered(&self) -> &[Arc<Ordered>] {
+        &self.ordered
+    }
+
+    /// Serves a certificate that was issued, on every listener that it was ordered for.
+    #[cfg(feature = "acme")]
+    pub(super) fn issued(
+        &self,
+        ordered: &Arc<Ordered>,
+        certificate: &Certificate,
+    ) -> Result<(), String> {
+        for served in &self.listeners {
+            for (at, watched) in served.certificates.iter().enumerate() {
+                let is_its = watched.source.ordered();
+                if is_its.is_some_and(|o| Arc::ptr_eq(o, ordered)) {
+                    served.replace(at, certificate)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The certificates of all lists of `tls.acme`.
+fn ordered(config: &Config) -> Result<Vec<Arc<Ordered>>, String> {
+    let mut all: Vec<Arc<Ordered>> = Vec::new();
+    let encrypted = config.listeners.iter();
+    let with_tls = encrypted.filter_map(|listener| Some((listener, listener.tls.as_ref()?)));
+    for (listener, tls) in with_tls.filter(|(_, tls)| !tls.acme.is_empty()) {
+        let address = &listener.address;
+        if !cfg!(feature = "acme") {
+            return Err(format!(
+                "listener {address}: `tls.acme` needs the Cargo feature `acme`, without which \
+                 this program was built; build it with the feature, or name files in \
+                 `certificates`"
+            ));
+        }
+        // The configuration was refused otherwise.
+        let (Some(acme), Some(state_dir)) = (&config.acme, &config.state_dir) else {
+            return Err(format!(
+                "listener {address}: `tls.acme` needs `[acme]` and `state-dir`"
+            ));
+        };
+        if all.iter().all(|known| known.names() != tls.acme) {
+            let kept = Kept::new(state_dir, &acme.directory);
+            let new = Ordered::new(&tls.acme, &kept);
+            let new = new.map_err(|e| format!("listener {address}: `tls.acme`: {e}"))?;
+            all.push(Arc::new(new));
+        }
+    }
+    Ok(all)
+}
+
+impl Served {
     /// Serves a certificate from now on.
     fn replace(&self, at: usize, certificate: &Certificate) -> Result<(), String> {
         let _one = self
@@ -219,7 +330,7 @@ impl Watched {
 
 impl State {
     /// A sentence about a certificate that is not valid, or not for long.
-    fn certificate_note(&self) -> Option<String> {
+    fn certificate_note(&self, is_renewed_by_hand: bool) -> Option<String> {
         let (now, names) = (SystemTime::now(), self.certificate.names().summary());
         let expires = self.certificate.expires();
         let day = |time| humantime::format_rfc3339_seconds(time);
@@ -228,7 +339,7 @@ impl State {
                 "the certificate for {names} has expired on {}; clients refuse it",
                 day(expires)
             )),
-            Ok(left) if left < SOON => Some(format!(
+            Ok(left) if left < SOON && is_renewed_by_hand => Some(format!(
                 "the certificate for {names} expires on {}; renew it",
                 day(expires)
             )),
@@ -241,9 +352,38 @@ impl State {
     }
 }
 
-fn sources(certificates: &Configured) -> Vec<Option<Files>> {
-    match certificates {
-        Configured::Files(all) => all.iter().map(|files| Some(Files::new(files))).collect(),
-        Configured::SelfSigned => vec![None],
+impl Source {
+    fn read(&self) -> Result<Certificate, String> {
+        match self {
+            Self::Files(files) => files.certificate(),
+            Self::Ordered(ordered) => Ok(ordered.served()),
+            Self::Memory => self_signed(&LOCAL).map_err(|e| e.to_string()),
+        }
+    }
+
+    fn files(&self) -> Option<&Files> {
+        match self {
+            Self::Files(files) => Some(files),
+            _ => None,
+        }
+    }
+
+    fn ordered(&self) -> Option<&Arc<Ordered>> {
+        match self {
+            Self::Ordered(ordered) => Some(ordered),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Files(files) => files.name(),
+            Self::Ordered(_) => "acme".to_owned(),
+            Self::Memory => String::new(),
+        }
+    }
+
+    fn note(&self) -> Option<String> {
+        self.ordered().and_then(|ordered| ordered.note())
     }
 }

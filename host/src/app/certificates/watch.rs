@@ -19,7 +19,7 @@ pub(in crate::app) async fn watch(all: Arc<ListenerCertificates>) {
     let mut watches = JoinSet::new();
     for served in &all.listeners {
         for (at, watched) in served.certificates.iter().enumerate() {
-            if watched.files.is_none() {
+            if watched.source.files().is_none() {
                 continue;
             }
             let served = Arc::clone(served);
@@ -61,7 +61,7 @@ async fn watch_one(served: Arc<Served>, at: usize) {
 
 async fn versions(served: &Served, at: usize) -> Seen {
     let mut versions = Seen::new();
-    let files = served.certificates[at].files.as_ref();
+    let files = served.certificates[at].source.files();
     for path in files.into_iter().flat_map(|files| files.paths()) {
         versions.push(fingerprint(path).await);
     }
@@ -70,7 +70,7 @@ async fn versions(served: &Served, at: usize) -> Seen {
 
 /// Reads the files on a thread for blocking work, and serves what is new.
 async fn reload(served: &Arc<Served>, at: usize) {
-    let Some(files) = served.certificates[at].files.clone() else {
+    let Some(files) = served.certificates[at].source.files().cloned() else {
         return;
     };
     let read = tokio::task::spawn_blocking(move || files.certificate()).await;

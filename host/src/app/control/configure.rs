@@ -128,6 +128,7 @@ fn changed(start: &Config, next: &Config) -> Vec<&'static str> {
     // Without `..`: a key that is new must be thought of here.
     let Config {
         listeners,
+        acme,
         workers,
         admin,
         policies,
@@ -152,6 +153,7 @@ fn changed(start: &Config, next: &Config) -> Vec<&'static str> {
             "`listen` and `[[listeners]]`",
             *listeners != start.listeners,
         ),
+        ("`[acme]`", *acme != start.acme),
         ("`workers`", *workers != start.workers),
         ("`[admin]`", *admin != start.admin),
         ("`[policies]`", !are_loaded(&start.policies, policies)),

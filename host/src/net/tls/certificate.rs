@@ -112,6 +112,11 @@ impl Certificate {
         self.key.cert == other.key.cert && self.key.ocsp == other.key.ocsp
     }
 
+    /// The certificate itself, without its chain.
+    pub fn der(&self) -> Option<&CertificateDer<'static>> {
+        self.key.cert.first()
+    }
+
     /// When it expires.
     pub fn expires(&self) -> SystemTime {
         self.valid.1

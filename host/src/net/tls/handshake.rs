@@ -27,6 +27,9 @@ pub enum HandshakeError {
     /// an alert.
     #[error("{0}")]
     Tls(rustls::Error),
+    /// A certificate authority has what it asked for (TLS-ALPN-01), and nothing follows.
+    #[error("it was a certificate authority's, which has its answer")]
+    Answered,
     /// A session is not put into another.
     #[error("the connection is encrypted already")]
     Nested,

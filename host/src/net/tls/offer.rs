@@ -8,6 +8,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 
+use super::Challenges;
 use super::Tickets;
 use super::certificate::{Certificate, CertificateError, chain};
 use super::provider;
@@ -26,6 +27,8 @@ pub struct Offer {
     /// The keys of tickets. Not for clients that present certificates: a resumed session would not
     /// show that the certificate is still good.
     pub tickets: Tickets,
+    /// The handshakes that a certificate authority is answered.
+    pub challenges: Challenges,
 }
 
 impl Offer {

@@ -61,6 +61,11 @@ impl CertificateStore {
         Ok(())
     }
 
+    /// What answers a certificate authority; `None` if this hello is not one's.
+    pub(super) fn challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        self.offer.challenges.find(hello)
+    }
+
     /// The certificate for what the client asks.
     pub(super) fn choose(&self, hello: &ClientHello<'_>) -> Arc<Identity> {
         let served = self.served.load();

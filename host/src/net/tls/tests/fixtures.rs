@@ -25,6 +25,7 @@ pub(super) fn offer() -> Offer {
         only_tls13: false,
         clients: None,
         tickets: Tickets::new().unwrap(),
+        challenges: Challenges::default(),
     }
 }
 
