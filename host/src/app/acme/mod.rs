@@ -52,9 +52,6 @@ pub(super) async fn keep_ordered(config: Arc<Config>, certificates: Arc<Listener
         if let Some(issued) = &progress.issued {
             progress.next_order = schedule::renewal(issued);
         }
-        if let Some(note) = &progress.note {
-            tracing::warn!("{note}");
-        }
     }
     ground::stays("what orders certificates", || orders.run()).await;
 }

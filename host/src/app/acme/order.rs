@@ -119,9 +119,9 @@ async fn authorize(
     challenge: AcmeChallenge,
     answers: &mut Answers<'_>,
 ) -> Result<(), Failure> {
-    let kind = match challenge {
-        AcmeChallenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
-        AcmeChallenge::Http01 => ChallengeType::Http01,
+    let (kind, written) = match challenge {
+        AcmeChallenge::TlsAlpn01 => (ChallengeType::TlsAlpn01, "tls-alpn-01"),
+        AcmeChallenge::Http01 => (ChallengeType::Http01, "http-01"),
     };
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -138,8 +138,9 @@ async fn authorize(
             )));
         }
         let Some(mut challenge) = authorization.challenge(kind.clone()) else {
-            let message = format!("{name}: it does not offer the challenge of `challenge`");
-            return Err(Failure::new(&message));
+            return Err(Failure::new(&format!(
+                "{name}: it does not offer {written}"
+            )));
         };
         answers.add(&name, &challenge)?;
         challenge.set_ready().await?;

@@ -32,6 +32,8 @@ pub(in crate::app) async fn watch(all: Arc<ListenerCertificates>) {
         }
     }
     let mut ticks = interval(EXPIRY);
+    // The start has said it.
+    ticks.tick().await;
     loop {
         ticks.tick().await;
         all.log_notes();

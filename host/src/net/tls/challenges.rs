@@ -9,6 +9,7 @@ use rcgen::{CertificateParams, CustomExtension, KeyPair, PKCS_ECDSA_P256_SHA256}
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 
 use super::provider;
@@ -76,13 +77,16 @@ fn presenting(name: &str, digest: &[u8; 32]) -> Result<ServerConfig, String> {
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let certificate = params.self_signed(&key).map_err(failed)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut config = ServerConfig::builder_with_provider(provider::provider())
+    let provider = provider::provider();
+    let key = provider.key_provider.load_private_key(key);
+    let key = key.map_err(|e| e.to_string())?;
+    // Not checked by rustls, which does not know its critical extension.
+    let presented = CertifiedKey::new(vec![certificate.der().clone()], key);
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])
-        .and_then(|builder| {
-            let chain = vec![certificate.der().clone()];
-            builder.with_no_client_auth().with_single_cert(chain, key)
-        })
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| e.to_string())?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(presented)));
     config.alpn_protocols = vec![ALPN.to_vec()];
     // Nobody comes back.
     config.session_storage = Arc::new(NoServerSessionStorage {});
