@@ -32,21 +32,17 @@ struct Settings<'a> {
     names: &'a [&'a str],
     /// More lines of `[acme]`.
     acme: &'a str,
-    /// Where it listens, the encrypted listener first.
-    addresses: [SocketAddr; 2],
     /// More lines of the plain listener.
     plain: &'a str,
 }
 
 impl Default for Settings<'_> {
     fn default() -> Self {
-        let any = ([127, 0, 0, 1], 0).into();
         Self {
             directory: "",
             ca: "",
             names: &["edge.test", "www.edge.test"],
             acme: "",
-            addresses: [any, any],
             plain: "",
         }
     }
@@ -70,13 +66,12 @@ impl Ordering {
              [hosts]\n\"*\" = [\"{}\"]\n",
             upstream.address()
         );
-        let [encrypted, plain] = settings.addresses;
         let _ = write!(
             text,
             "[acme]\ndirectory = {:?}\nterms-agreed = true\ncontact = \"admin@edge.test\"\n\
              ca = \"ca.pem\"\n{}\n\
-             [[listeners]]\naddress = \"{encrypted}\"\ntls = {{ acme = {:?} }}\n\
-             [[listeners]]\naddress = \"{plain}\"\n{}\n",
+             [[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ acme = {:?} }}\n\
+             [[listeners]]\naddress = \"127.0.0.1:0\"\n{}\n",
             settings.directory, settings.acme, settings.names, settings.plain
         );
         scratch.write("ca.pem", settings.ca);

@@ -1,34 +1,57 @@
 //! Debian's `pebble`: an authority that keeps to the letter of ACME.
 
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Ordering, Settings};
 use crate::fixtures::tls::{Authority as Clients, ask, session};
-use crate::fixtures::{Authority, Running, Scratch, eventually, get};
+use crate::fixtures::{Authority, PATIENCE, Running, Scratch, eventually, get, refusing_address};
 
-/// A port that this test alone has: the proxy may listen there too, and nothing else.
-struct Port {
-    _socket: Socket,
+/// Where pebble looks for the proxy, whose port is known later: leads on to it.
+struct Door {
     address: SocketAddr,
+    to: Arc<(Mutex<Option<SocketAddr>>, Condvar)>,
 }
 
-impl Port {
+impl Door {
     fn new() -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
-        socket.set_reuse_port(true).unwrap();
-        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-        socket.bind(&any.into()).unwrap();
-        let address = socket.local_addr().unwrap().as_socket().unwrap();
-        Self {
-            _socket: socket,
-            address,
-        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let this = Self {
+            address: listener.local_addr().unwrap(),
+            to: Arc::default(),
+        };
+        let to = Arc::clone(&this.to);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let closed = to.0.lock().unwrap();
+                let open = to.1.wait_timeout_while(closed, PATIENCE, |to| to.is_none());
+                let (Ok(client), Some(to)) = (client, *open.unwrap().0) else {
+                    return;
+                };
+                let Ok(proxy) = TcpStream::connect(to) else {
+                    continue;
+                };
+                let (from, into) = (client.try_clone().unwrap(), proxy.try_clone().unwrap());
+                std::thread::spawn(move || carry(from, into));
+                std::thread::spawn(move || carry(proxy, client));
+            }
+        });
+        this
     }
+
+    fn lead(&self, to: Option<SocketAddr>) {
+        *self.to.0.lock().unwrap() = to;
+        self.to.1.notify_all();
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream) {
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
 }
 
 /// A running pebble, which finds every name at 127.0.0.1.
@@ -37,8 +60,8 @@ struct Pebble {
     address: SocketAddr,
     ca: String,
     process: Option<Running>,
-    encrypted: Port,
-    plain: Port,
+    encrypted: Door,
+    plain: Door,
     dns: SocketAddr,
     more: Value,
 }
@@ -56,8 +79,8 @@ impl Pebble {
             address: ([127, 0, 0, 1], 0).into(),
             ca: authority.pem,
             process: None,
-            encrypted: Port::new(),
-            plain: Port::new(),
+            encrypted: Door::new(),
+            plain: Door::new(),
             dns: name_server(),
             more,
         };
@@ -122,17 +145,21 @@ impl Pebble {
     }
 
     fn proxy(&self, scratch: Scratch, acme: &str) -> Ordering {
-        Ordering::start_in(
+        self.encrypted.lead(None);
+        self.plain.lead(None);
+        let proxy = Ordering::start_in(
             scratch,
             &Settings {
                 directory: &self.directory(),
                 ca: &self.ca,
                 acme,
-                addresses: [self.encrypted.address, self.plain.address],
                 plain: "redirect-to-https = true",
                 ..Settings::default()
             },
-        )
+        );
+        self.encrypted.lead(Some(proxy.encrypted()));
+        self.plain.lead(Some(proxy.plain()));
+        proxy
     }
 
     fn log(&self) -> String {
@@ -231,7 +258,7 @@ fn a_certificate_is_renewed_under_open_connections() {
     let pebble = Pebble::start(json!({ "certificateValidityPeriod": 6 }));
     let this = pebble.proxy(Scratch::new(), "");
     let first = this.issued(&[]);
-    let config = std::sync::Arc::new(Clients::trusting(&["http/1.1"]));
+    let config = Arc::new(Clients::trusting(&["http/1.1"]));
     let mut open = session(this.encrypted(), &config, "edge.test").unwrap();
     ask(&mut open, &get("edge.test", "/"), "hello");
     this.issued(&first);
@@ -284,8 +311,8 @@ fn an_account_is_bound_to_an_external_one_where_the_authority_wants_that() {
 #[test]
 fn a_name_that_does_not_lead_here_is_refused_with_the_reason_of_the_authority() {
     // Nothing listens where it looks.
-    let nowhere = Port::new();
-    let pebble = Pebble::start(json!({ "tlsPort": nowhere.address.port() }));
+    let (_held, nowhere) = refusing_address();
+    let pebble = Pebble::start(json!({ "tlsPort": nowhere.port() }));
     let this = pebble.proxy(Scratch::new(), "");
     let notes = eventually("it is refused", || {
         let notes = this.notes();
