@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 #[cfg(feature = "acme")]
 use super::acme;
-use super::certificates::watch as watch_certificates;
+use super::certificates::{watch as watch_certificates, watch_pools};
 use super::control::{AdminControl, ControlPlane};
 use super::data_plane::End;
 use super::intake;
@@ -65,6 +65,7 @@ impl Running {
             tokio::spawn(acme::keep_ordered(config, Arc::clone(&certificates)))
         };
         let watching_certificates = tokio::spawn(watch_certificates(certificates));
+        let watching_pools = tokio::spawn(watch_pools(Arc::clone(&self.control)));
         if ground::caught(self.serve()).await.is_err() {
             self.failure = Some("the control side has failed".to_owned());
         }
@@ -78,6 +79,7 @@ impl Running {
         );
         watching.abort();
         watching_certificates.abort();
+        watching_pools.abort();
         #[cfg(feature = "acme")]
         ordering.abort();
         // Before the listeners close: another process may listen on the path from now on.

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod clients;
+mod reloads;
 mod traffic;
 mod wrong;
 

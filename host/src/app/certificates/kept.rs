@@ -52,31 +52,26 @@ impl Kept {
     }
 
     /// Keeps a certificate: its chain and its key, as PEM.
-    #[cfg(feature = "acme")]
     pub(in crate::app) fn keep_certificate(&self, names: &[String], pem: &str) -> io::Result<()> {
         self.write(&file(names), pem.as_bytes())
     }
 
     /// The account; `None` if there is none yet.
-    #[cfg(feature = "acme")]
     pub(in crate::app) fn account(&self) -> io::Result<Option<Vec<u8>>> {
         self.read(&self.account_path())
     }
 
     /// Where the account is.
-    #[cfg(feature = "acme")]
     pub(in crate::app) fn account_path(&self) -> PathBuf {
         self.folder.join(ACCOUNT)
     }
 
     /// Keeps the account.
-    #[cfg(feature = "acme")]
     pub(in crate::app) fn keep_account(&self, account: &[u8]) -> io::Result<()> {
         self.write(ACCOUNT, account)
     }
 
     /// Removes an account that the authority does not know any more.
-    #[cfg(feature = "acme")]
     pub(in crate::app) fn forget_account(&self) -> io::Result<()> {
         fs::remove_file(self.account_path())
     }
@@ -92,7 +87,6 @@ impl Kept {
         files::read_to_bound(&file, LARGEST).map(Some)
     }
 
-    #[cfg(feature = "acme")]
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
         DirBuilder::new()
             .recursive(true)

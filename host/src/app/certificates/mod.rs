@@ -1,26 +1,41 @@
 //! The certificates of the listeners: read at the start, watched, and replaced while connections
 //! are open.
 
+mod clients;
+#[cfg_attr(
+    not(feature = "acme"),
+    expect(dead_code, reason = "only orders use all of it")
+)]
 mod kept;
+#[cfg_attr(
+    not(feature = "acme"),
+    expect(dead_code, reason = "only orders use all of it")
+)]
 mod ordered;
+mod orders;
+mod pools;
 mod read;
 mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use self::read::{Files, parsed};
+use rustls::RootCertStore;
+
+use self::clients::ClientRoots;
+use self::read::Files;
 use crate::admin::CertificateStatus;
-use crate::config::{
-    AcmeChallenge, Certificates as Configured, Config, Listener, ListenerTls, TlsVersion,
-};
+use crate::config::{Certificates as Configured, Config, Listener, ListenerTls, TlsVersion};
 use crate::net::tls::{
     Acceptor, Certificate, CertificateStore, Challenges, Offer, Tickets, self_signed,
 };
 use crate::proxy::HttpChallenges;
 
+#[cfg(feature = "acme")]
 pub(super) use self::kept::Kept;
+#[cfg(feature = "acme")]
 pub(super) use self::ordered::Ordered;
+pub(super) use self::pools::{PoolFiles, watch as watch_pools};
 pub(super) use self::watch::watch;
 
 /// The names and addresses of `--tls-self-signed`.
@@ -48,7 +63,9 @@ struct Served {
     address: String,
     store: Arc<CertificateStore>,
     certificates: Vec<Watched>,
-    /// Held while a certificate is replaced, so that one is at a time.
+    /// What clients' certificates are verified by; `None` if they show none.
+    clients: Option<ClientRoots>,
+    /// Held while a certificate or the roots are replaced, so that one is at a time.
     replacing: Mutex<()>,
 }
 
@@ -93,14 +110,10 @@ impl ListenerCertificates {
         }
         let tickets = Tickets::new().map_err(|e| vec![format!("TLS can't be used: {e}")])?;
         let mut this = Self {
-            ordered: ordered(config).map_err(|e| vec![e])?,
+            ordered: orders::ordered(config).map_err(|e| vec![e])?,
             ..Self::default()
         };
-        let by_http = config
-            .acme
-            .as_ref()
-            .is_some_and(|acme| acme.challenge == AcmeChallenge::Http01);
-        this.http_challenges = (by_http && !this.ordered.is_empty()).then(HttpChallenges::default);
+        this.http_challenges = this.asked_by_http(config);
         let mut errors = Vec::new();
         for (number, listener, tls) in encrypted {
             match this.served(number, listener, tls, &tickets) {
@@ -124,7 +137,11 @@ impl ListenerCertificates {
     /// All certificates as they are served now.
     pub(super) fn status(&self) -> Vec<CertificateStatus> {
         let all = self.listeners.iter().flat_map(|served| {
-            served.certificates.iter().map(|watched| {
+            let clients = served
+                .clients
+                .iter()
+                .map(|roots| roots.status(&served.address));
+            let certificates = served.certificates.iter().map(|watched| {
                 let state = watched.state();
                 CertificateStatus {
                     listener: served.address.clone(),
@@ -135,7 +152,8 @@ impl ListenerCertificates {
                     refused: watched.source.note().or_else(|| state.refused.clone()),
                     acme: watched.source.ordered().map(|ordered| ordered.status()),
                 }
-            })
+            });
+            certificates.chain(clients)
         });
         all.collect()
     }
@@ -153,6 +171,11 @@ impl ListenerCertificates {
             let renewed = watched.source.ordered().is_some();
             note.or_else(|| state.certificate_note(!renewed))
         })
+        .chain(
+            self.listeners
+                .iter()
+                .filter_map(|s| s.clients.as_ref()?.note()),
+        )
         .collect()
     }
 
@@ -189,16 +212,11 @@ impl ListenerCertificates {
                 Err(reason) => errors.push(format!("listener {address}: {reason}")),
             }
         }
-        let clients = match &tls.clients {
-            None => None,
-            Some(clients) => match parsed(&clients.ca, Offer::roots) {
-                Ok(roots) => Some((roots, clients.required)),
-                Err(reason) => {
-                    errors.push(format!("listener {address}: `client-ca` {reason}"));
-                    None
-                }
-            },
-        };
+        let clients = tls.clients.as_ref().map(ClientRoots::read).transpose();
+        let clients = clients.unwrap_or_else(|reason| {
+            errors.push(format!("listener {address}: `client-ca` {reason}"));
+            None
+        });
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -206,7 +224,7 @@ impl ListenerCertificates {
             http1: listener.protocols.http1,
             h2: listener.protocols.h2,
             only_tls13: tls.min_version == TlsVersion::Tls13,
-            clients,
+            clients: clients.as_ref().map(ClientRoots::offered),
             tickets: tickets.clone(),
             challenges: self.challenges.clone(),
         };
@@ -221,6 +239,7 @@ impl ListenerCertificates {
             address,
             store: Arc::new(store),
             certificates,
+            clients,
             replacing: Mutex::default(),
         })
     }
@@ -234,71 +253,6 @@ impl ListenerCertificates {
         all.extend(ordered.map(|ordered| Source::Ordered(Arc::clone(ordered))));
         all
     }
-
-    /// What certificate authorities are answered.
-    #[cfg(feature = "acme")]
-    pub(super) fn challenges(&self) -> &Challenges {
-        &self.challenges
-    }
-
-    /// The same by plain HTTP; `None` if they don't ask there.
-    pub(super) fn http_challenges(&self) -> Option<HttpChallenges> {
-        self.http_challenges.clone()
-    }
-
-    /// The certificates that are ordered by ACME, each once.
-    #[cfg(feature = "acme")]
-    pub(super) fn ordered(&self) -> &[Arc<Ordered>] {
-        &self.ordered
-    }
-
-    /// Serves a certificate that was issued, on every listener that it was ordered for.
-    #[cfg(feature = "acme")]
-    pub(super) fn issued(
-        &self,
-        ordered: &Arc<Ordered>,
-        certificate: &Certificate,
-    ) -> Result<(), String> {
-        for served in &self.listeners {
-            for (at, watched) in served.certificates.iter().enumerate() {
-                let is_its = watched.source.ordered();
-                if is_its.is_some_and(|o| Arc::ptr_eq(o, ordered)) {
-                    served.replace(at, certificate)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The certificates of all lists of `tls.acme`.
-fn ordered(config: &Config) -> Result<Vec<Arc<Ordered>>, String> {
-    let mut all: Vec<Arc<Ordered>> = Vec::new();
-    let encrypted = config.listeners.iter();
-    let with_tls = encrypted.filter_map(|listener| Some((listener, listener.tls.as_ref()?)));
-    for (listener, tls) in with_tls.filter(|(_, tls)| !tls.acme.is_empty()) {
-        let address = &listener.address;
-        if !cfg!(feature = "acme") {
-            return Err(format!(
-                "listener {address}: `tls.acme` needs the Cargo feature `acme`, without which \
-                 this program was built; build it with the feature, or name files in \
-                 `certificates`"
-            ));
-        }
-        // The configuration was refused otherwise.
-        let (Some(acme), Some(state_dir)) = (&config.acme, &config.state_dir) else {
-            return Err(format!(
-                "listener {address}: `tls.acme` needs `[acme]` and `state-dir`"
-            ));
-        };
-        if all.iter().all(|known| known.names() != tls.acme) {
-            let kept = Kept::new(state_dir, &acme.directory);
-            let new = Ordered::new(&tls.acme, &kept);
-            let new = new.map_err(|e| format!("listener {address}: `tls.acme`: {e}"))?;
-            all.push(Arc::new(new));
-        }
-    }
-    Ok(all)
 }
 
 impl Served {
@@ -308,17 +262,33 @@ impl Served {
             .replacing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = self
-            .certificates
-            .iter()
-            .map(|watched| watched.state().certificate.clone())
-            .collect();
+        let mut all = self.certificates();
         all[at] = certificate.clone();
         self.store.replace(&all).map_err(|e| e.to_string())?;
         let mut state = self.certificates[at].state();
         state.certificate = certificate.clone();
         state.refused = None;
         Ok(())
+    }
+
+    /// Verifies clients by these roots from now on.
+    fn trust(&self, roots: Arc<RootCertStore>, expires: SystemTime) -> Result<(), String> {
+        let _one = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let trusted = self.store.trust(Arc::clone(&roots), &self.certificates());
+        trusted.map_err(|e| e.to_string())?;
+        if let Some(clients) = &self.clients {
+            clients.replaced(roots, expires);
+        }
+        Ok(())
+    }
+
+    fn certificates(&self) -> Vec<Certificate> {
+        let all = self.certificates.iter();
+        all.map(|watched| watched.state().certificate.clone())
+            .collect()
     }
 }
 

@@ -84,7 +84,6 @@ impl Ordered {
     }
 
     /// The names in few words.
-    #[cfg(feature = "acme")]
     pub(in crate::app) fn summary(&self) -> String {
         summary(&self.names)
     }

@@ -54,19 +54,17 @@ fn listener(mut section: Section, base: &Path, findings: &mut Findings) -> Optio
         },
         Some(node) => protocols(node, encrypted, findings),
     };
+    let tcp = match address.as_ref().map(|address| &address.value) {
+        Some(ListenAddress::Tcp { address, .. }) => Some(*address),
+        _ => None,
+    };
     let proxy_protocol = section
         .take("proxy-protocol")
         .and_then(|node| node.section(findings))
-        .map(|section| proxy_protocol(section, findings));
-    let redirect = section.take("redirect-to-https");
-    let redirect_place = redirect.as_ref().map(|node| node.place.clone());
-    let redirect_to_https = redirect.and_then(|node| redirect_port(node, findings));
-    if let (Some(place), true) = (redirect_place, encrypted) {
-        findings.error(
-            &place,
-            "is for listeners without `tls`: requests to this one are HTTPS already; remove it",
-        );
-    }
+        .map(|section| proxy_protocol(section, tcp.is_some(), findings));
+    let redirect_to_https = section
+        .take("redirect-to-https")
+        .and_then(|node| redirect(node, encrypted, tcp, findings));
     section.finish(findings);
     let address = address?;
     let listener = Listener {
@@ -197,7 +195,7 @@ fn protocol(written: &str, encrypted: bool) -> Result<bool, String> {
     }
 }
 
-fn proxy_protocol(mut section: Section, findings: &mut Findings) -> TrustedPeers {
+fn proxy_protocol(mut section: Section, is_tcp: bool, findings: &mut Findings) -> TrustedPeers {
     let trusted = section.take("trusted");
     let place = trusted
         .as_ref()
@@ -210,7 +208,40 @@ fn proxy_protocol(mut section: Section, findings: &mut Findings) -> TrustedPeers
         );
     }
     section.finish(findings);
-    values::trusted_peers(nodes, findings)
+    let peers = values::trusted_peers(nodes, findings);
+    if peers.unix && is_tcp {
+        let message = "trusts clients of Unix sockets (\"unix:\"), and none of them connects to an \
+                       address of the network; write the load balancers' networks instead";
+        match peers.networks.is_empty() {
+            true => findings.error(&place, message),
+            false => findings.warning(&place, message),
+        }
+    }
+    peers
+}
+
+/// The port to redirect to, where that makes sense.
+fn redirect(
+    node: Node,
+    encrypted: bool,
+    tcp: Option<SocketAddr>,
+    findings: &mut Findings,
+) -> Option<u16> {
+    let place = node.place.clone();
+    let port = redirect_port(node, findings);
+    if encrypted {
+        findings.error(
+            &place,
+            "is for listeners without `tls`: requests to this one are HTTPS already; remove it",
+        );
+    } else if port.is_some() && port == tcp.map(|address| address.port()) {
+        findings.error(
+            &place,
+            "redirects clients to this listener's own port, which is not HTTPS; write the port of a \
+             listener with `tls`",
+        );
+    }
+    port
 }
 
 /// `true` is the port of HTTPS, `false` none.

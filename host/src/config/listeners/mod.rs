@@ -109,7 +109,10 @@ fn is_any_port(address: &ListenAddress) -> bool {
 fn is_same(a: &ListenAddress, b: &ListenAddress) -> bool {
     use ListenAddress::{Tcp, Unix};
     match (a, b) {
-        (Tcp { address: a, .. }, Tcp { address: b, .. }) => a == b,
+        (Tcp { address: a, .. }, Tcp { address: b, .. }) => {
+            // `[::ffff:127.0.0.1]` is 127.0.0.1.
+            a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
+        }
         (Unix { path: a, .. }, Unix { path: b, .. }) => a == b,
         _ => false,
     }

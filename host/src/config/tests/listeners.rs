@@ -3,6 +3,38 @@
 use super::*;
 
 #[test]
+fn what_no_client_could_use_is_refused() {
+    for (lines, line, key, words) in [
+        (
+            "address = \"0.0.0.0:80\"\nproxy-protocol = { trusted = [\"unix:\"] }",
+            3,
+            "listeners.proxy-protocol.trusted",
+            "trusts clients of Unix sockets",
+        ),
+        (
+            "address = \"0.0.0.0:8443\"\nredirect-to-https = 8443",
+            3,
+            "listeners.redirect-to-https",
+            "this listener's own port",
+        ),
+        (
+            "address = \"[::]:443\"\nredirect-to-https = true",
+            3,
+            "listeners.redirect-to-https",
+            "this listener's own port",
+        ),
+        (
+            "address = \"127.0.0.1:80\"\n[[listeners]]\naddress = \"[::ffff:127.0.0.1]:80\"",
+            4,
+            "listeners.address",
+            "is listed twice",
+        ),
+    ] {
+        assert_error(&format!("[[listeners]]\n{lines}"), line, key, words);
+    }
+}
+
+#[test]
 fn the_long_form_means_what_it_says() {
     let config = load(
         r#"

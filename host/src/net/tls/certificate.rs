@@ -148,6 +148,11 @@ pub(super) fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Certifi
     }
 }
 
+/// When a certificate expires.
+pub(super) fn expiry(der: &CertificateDer<'_>) -> Result<SystemTime, CertificateError> {
+    Ok(time(parsed(der)?.validity().not_after.timestamp()))
+}
+
 impl ClientCertificate {
     /// As it was verified; `None` if it can't be read, which a verifier does not let pass.
     pub(super) fn of(der: &CertificateDer<'_>) -> Option<Self> {
