@@ -6,6 +6,7 @@ mod calls;
 mod ends;
 mod messages;
 mod streams;
+mod tunnels;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;

@@ -1,7 +1,9 @@
 //! WebSocket, by an implementation that is not ours on both sides.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -9,13 +11,15 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, accept, client};
 
-use crate::fixtures::{PATIENCE, TestProxy};
+use crate::fixtures::tls::{Authority, Session, read, session};
+use crate::fixtures::{PATIENCE, TestProxy, TestUpstream};
+use crate::upgrades::{asking, echo as echo_bytes, taking};
 
 type Socket = WebSocket<TcpStream>;
 
 /// A WebSocket from a client to a server, through the proxy.
-struct Both {
-    client: Socket,
+struct Both<C = Socket> {
+    client: C,
     server: JoinHandle<Option<CloseFrame>>,
     proxy: TestProxy,
 }
@@ -26,12 +30,47 @@ fn through(script: impl FnOnce(&mut Socket) -> Option<CloseFrame> + Send + 'stat
     let proxy = TestProxy::builder()
         .host("*", &[listener.local_addr().unwrap()])
         .start();
-    let server = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        script(&mut accept(bounded(stream)).unwrap())
-    });
+    let server = serving(listener, script);
     let stream = bounded(TcpStream::connect(proxy.address()).unwrap());
     let (client, answer) = client("ws://a.test/chat", stream).unwrap();
+    assert_eq!(answer.status(), 101);
+    Both {
+        client,
+        server,
+        proxy,
+    }
+}
+
+/// The first connection follows the script.
+fn serving(
+    listener: TcpListener,
+    script: impl FnOnce(&mut Socket) -> Option<CloseFrame> + Send + 'static,
+) -> JoinHandle<Option<CloseFrame>> {
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        script(&mut accept(bounded(stream)).unwrap())
+    })
+}
+
+/// A proxy that speaks TLS, in front of this backend, and a session with it.
+fn encrypted(backend: std::net::SocketAddr) -> (TestProxy, Session) {
+    let authority = Authority::new();
+    let proxy = TestProxy::builder()
+        .host("*", &[backend])
+        .file("edge.pem", authority.issue(&["a.test"]).both())
+        .listener("tls = { certificates = [\"edge.pem\"] }")
+        .start();
+    let config = Arc::new(authority.client(&["http/1.1"]));
+    let session = session(proxy.address(), &config, "a.test").unwrap();
+    (proxy, session)
+}
+
+/// The same as [`through`] for a client that speaks TLS.
+fn through_tls() -> Both<WebSocket<Session>> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (proxy, session) = encrypted(listener.local_addr().unwrap());
+    let server = serving(listener, echo);
+    let (client, answer) = client("wss://a.test/chat", session).unwrap();
     assert_eq!(answer.status(), 101);
     Both {
         client,
@@ -195,4 +234,64 @@ fn an_end_without_a_close_is_an_end_on_the_other_side() {
     });
     drop(both.client);
     both.server.join().unwrap();
+}
+
+#[test]
+fn messages_over_tls_come_back_byte_for_byte_and_a_close_is_answered() {
+    let mut both = through_tls();
+    for message in [
+        Message::text(""),
+        Message::text("Gr\u{fc}\u{df}e".repeat(1_000)),
+        Message::binary(noise(16 * 1024 + 1)),
+        Message::binary(noise(4 << 20)),
+    ] {
+        both.client.send(message.clone()).unwrap();
+        let back = both.client.read().unwrap();
+        assert!(back == message, "{} bytes", message.len());
+    }
+    let frame = closing(CloseCode::Library(4321), "bye");
+    both.client.close(Some(frame.clone())).unwrap();
+    assert_eq!(
+        both.client.read().unwrap(),
+        Message::Close(Some(frame.clone()))
+    );
+    // The end of the session is one in good order, by close_notify.
+    assert!(matches!(both.client.read(), Err(Error::ConnectionClosed)));
+    assert_eq!(both.server.join().unwrap(), Some(frame));
+    drop(both.client);
+    both.proxy.logged(&["\"status\":101"]);
+}
+
+/// What looks like an end over TLS is one.
+#[test]
+fn only_an_end_in_good_order_is_announced_over_tls() {
+    let upstream = taking(|connection| connection.wire.half_close());
+    let (_proxy, mut session) = switched(&upstream);
+    assert_eq!(read(&mut session).unwrap(), b"");
+
+    let upstream = taking(|connection| {
+        // The 101 has reached the client.
+        connection.wire.length(1).unwrap();
+        connection.reset();
+    });
+    let (_proxy, mut session) = switched(&upstream);
+    std::io::Write::write_all(&mut session, b"x").unwrap();
+    let cut = read(&mut session).unwrap_err().kind();
+    assert!(
+        matches!(cut, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset),
+        "{cut}"
+    );
+
+    let ended = taking(echo_bytes);
+    let (_proxy, mut session) = switched(&ended);
+    session.conn.send_close_notify();
+    assert_eq!(read(&mut session).unwrap(), b"", "and the other way round");
+}
+
+/// A session behind a 101.
+fn switched(upstream: &TestUpstream) -> (TestProxy, Session) {
+    let (proxy, mut session) = encrypted(upstream.address());
+    let request = asking().bytes();
+    crate::fixtures::tls::ask(&mut session, &request, "\r\n\r\n");
+    (proxy, session)
 }

@@ -22,6 +22,9 @@ pub struct H2Limits {
     /// `h2-idle-frames`: frames at once that bring neither a request nor content. Default 2,000;
     /// 100 more each second, 8 for each request, 4 for each frame of a response.
     pub idle_frames: u64,
+    /// `h2-websocket`: whether a stream may become a WebSocket, by an extended CONNECT (RFC 8441).
+    /// Default `true`.
+    pub websocket: bool,
 }
 
 impl Default for H2Limits {
@@ -33,6 +36,7 @@ impl Default for H2Limits {
             resets: 200,
             stream_errors: 1_024,
             idle_frames: 2_000,
+            websocket: true,
         }
     }
 }
@@ -50,6 +54,8 @@ pub(super) fn h2_limits(section: &mut Section, findings: &mut Findings) -> H2Lim
     };
     let stream_window = window("h2-stream-window", default.stream_window);
     let connection_window = window("h2-connection-window", default.connection_window);
+    let websocket = section.take("h2-websocket");
+    let websocket = websocket.and_then(|node| node.boolean(findings));
     let mut count = |key, least: u64, default: u64| {
         let node = section.take(key);
         let count = node.and_then(|n| n.integer::<u64>(findings, least..=MOST));
@@ -63,5 +69,6 @@ pub(super) fn h2_limits(section: &mut Section, findings: &mut Findings) -> H2Lim
         stream_errors: count("h2-stream-errors", 1, default.stream_errors as u64) as usize,
         // Fewer than any client needs to begin.
         idle_frames: count("h2-idle-frames", 100, default.idle_frames),
+        websocket: websocket.unwrap_or(default.websocket),
     }
 }

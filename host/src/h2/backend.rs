@@ -1,13 +1,14 @@
 //! The heads of a request to a backend and of its response.
 
 use bytes::Bytes;
+use h2::ext::Protocol;
 use http::header::CONTENT_LENGTH;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderValue, Method, Request, Version as HttpVersion, response};
 
 use super::fields;
 use crate::message::{
-    HeadLimits, Keep, Malformed, Notes, RequestHead, ResponseHead, Version, syntax,
+    HeadLimits, Keep, Malformed, Notes, RequestHead, ResponseHead, Version, syntax, websocket,
 };
 
 /// What a request to a backend has beside its head.
@@ -41,11 +42,22 @@ const FRAMING: usize = 4;
 pub fn request(head: &RequestHead, extras: RequestExtras<'_>) -> Result<Request<()>, Malformed> {
     let mut request = Request::new(());
     *request.version_mut() = HttpVersion::HTTP_2;
-    request.method_mut().clone_from(&head.method);
+    let connects = head.upgrade.asks_by_connect();
+    if connects {
+        *request.method_mut() = Method::CONNECT;
+        let protocol = Protocol::from_static(websocket::WEBSOCKET);
+        request.extensions_mut().insert(protocol);
+    } else {
+        request.method_mut().clone_from(&head.method);
+    }
     *request.uri_mut() = uri(head, extras)?;
     let map = request.headers_mut();
     map.reserve(head.fields.len() + 1);
-    fields::append_some(map, &head.fields, |name| !is_of_connection(name));
+    fields::append_some(map, &head.fields, |name| {
+        // There is no key in HTTP/2 (RFC 8441 section 5).
+        let is_key = connects && name == websocket::KEY.as_bytes();
+        !is_key && !is_of_connection(name)
+    });
     if let Some(length) = extras.length {
         map.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
@@ -206,6 +218,31 @@ mod tests {
         assert_eq!(fields, ["x-a", "x-a", "te", "content-length"]);
         let without = super::request(&head("/", ""), extras(None)).unwrap();
         assert_eq!(without.uri(), "https://192.0.2.1:80/");
+    }
+
+    #[test]
+    fn a_request_for_a_websocket_is_an_extended_connect_without_a_key() {
+        let mut asking = head("/chat?a", "a.test");
+        asking.upgrade.add(b"websocket");
+        for (name, value) in [
+            ("upgrade", "websocket"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
+        ] {
+            asking.fields.append(name.as_bytes(), value.as_bytes());
+        }
+        asking.upgrade.ask_by_stream(true);
+        let request = super::request(&asking, extras(None)).unwrap();
+        assert_eq!(request.method(), Method::CONNECT);
+        assert_eq!(request.uri(), "https://a.test/chat?a");
+        let protocol = request.extensions().get::<Protocol>().unwrap();
+        assert_eq!(protocol.as_str(), "websocket");
+        let fields: Vec<_> = request.headers().iter().map(|(n, _)| n.as_str()).collect();
+        assert_eq!(fields, ["sec-websocket-version"]);
+        asking.upgrade.ask_by_stream(false);
+        let request = super::request(&asking, extras(None)).unwrap();
+        assert_eq!(request.method(), Method::GET);
+        assert!(request.headers().contains_key("sec-websocket-key"));
     }
 
     #[test]

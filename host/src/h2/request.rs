@@ -1,5 +1,6 @@
 //! The head of a request: RFC 9113 section 8.3, strictly.
 
+use h2::ext::Protocol;
 use http::Method;
 use http::request::Parts;
 
@@ -37,6 +38,11 @@ pub fn read_request(
     head.clear();
     head.version = Version::Http2;
     read_method(head, &parts.method)?;
+    if let Some(protocol) = parts.extensions.get::<Protocol>() {
+        // By HTTP/1.1, that is a GET with an offer to change the protocol (RFC 8441 section 5).
+        head.method = Method::GET;
+        head.upgrade.connect(protocol.as_str());
+    }
     let target = parts.uri.path_and_query().map_or("", |path| path.as_str());
     if target.len() > limits.first_line {
         return Err(Malformed::RequestLineTooLong);
@@ -58,6 +64,9 @@ pub fn read_request(
         return Err(Malformed::HostMissing);
     }
     let body = match (length, arrived.is_end) {
+        // What follows is no content: it waits for the other protocol.
+        (None, _) if head.upgrade.is_connect() => BodyLength::None,
+        (Some(_), _) if head.upgrade.is_connect() => return Err(Malformed::ConnectLength),
         // The engine has compared the two.
         (Some(n), _) => BodyLength::Known(n),
         (None, true) => BodyLength::None,

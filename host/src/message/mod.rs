@@ -21,6 +21,7 @@ mod response;
 pub mod syntax;
 mod trailers;
 mod upgrade;
+pub mod websocket;
 
 pub use crossing::{Keep, Notes, Side};
 pub use early::may_come_before;

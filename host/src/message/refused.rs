@@ -59,6 +59,10 @@ pub enum Malformed {
     Interim,
     #[error("Max-Forwards is not one plain decimal number")]
     MaxForwards,
+    #[error("a CONNECT has a Content-Length")]
+    ConnectLength,
+    #[error("Sec-WebSocket-Accept is not the answer to the key that was sent")]
+    WebSocketAccept,
     #[error("the Expect field asks for something else than 100-continue")]
     Expect,
 }

@@ -1,6 +1,6 @@
 //! Changes of protocol: a client offers some, and a backend takes one (RFC 9110 section 7.8).
 
-use super::syntax;
+use super::{syntax, websocket};
 
 /// Names of protocols in order, each with its version if one was given: `websocket`, `foo/2`.
 /// Letters may have any case.
@@ -8,17 +8,54 @@ use super::syntax;
 pub struct Upgrade {
     /// Joined by `, `.
     list: String,
+    /// The client asks by an extended CONNECT: for one protocol, and nothing else will do.
+    by_connect: bool,
+    /// The backend is asked in that way.
+    asks_by_connect: bool,
 }
 
 impl Upgrade {
     /// Forgets all and keeps the buffer.
     pub fn clear(&mut self) {
         self.list.clear();
+        (self.by_connect, self.asks_by_connect) = (false, false);
     }
 
-    /// Whether there are none.
+    /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.list.is_empty() && !self.by_connect
+    }
+
+    /// Notes an extended CONNECT with this `:protocol` (RFC 8441 section 4). WebSocket is the only
+    /// one that is known.
+    pub fn connect(&mut self, protocol: &str) {
+        self.by_connect = true;
+        if protocol.eq_ignore_ascii_case(websocket::WEBSOCKET) {
+            self.add(websocket::WEBSOCKET.as_bytes());
+        }
+    }
+
+    /// Whether the client asks by an extended CONNECT: any success that it is answered is a change
+    /// of protocol.
+    #[inline]
+    pub fn is_connect(&self) -> bool {
+        self.by_connect
+    }
+
+    /// Settles how a backend is asked that speaks HTTP/2, and takes extended CONNECTs or does not.
+    pub fn ask_by_stream(&mut self, takes_connect: bool) {
+        self.asks_by_connect = takes_connect && self.has_websocket();
+    }
+
+    /// Whether the backend is asked by an extended CONNECT.
+    pub fn asks_by_connect(&self) -> bool {
+        self.asks_by_connect
+    }
+
+    /// Whether WebSocket is among them.
+    pub fn has_websocket(&self) -> bool {
+        let is_it = |member: &str| member.eq_ignore_ascii_case(websocket::WEBSOCKET);
+        self.list.split(", ").any(is_it)
     }
 
     /// Adds the members of an `Upgrade` field. Members that are not protocols are left out.
@@ -97,6 +134,42 @@ mod tests {
         let mut offer = protocols(&["websocket"]);
         offer.retain(&[]);
         assert!(offer.is_empty());
+    }
+
+    #[test]
+    fn a_connect_asks_for_websocket_or_for_nothing_that_is_known() {
+        for (protocol, is_known) in [
+            ("websocket", true),
+            ("WebSocket", true),
+            ("websocket, websocket", false),
+            (" websocket", false),
+            ("connect-udp", false),
+            ("", false),
+        ] {
+            let mut asked = Upgrade::default();
+            asked.connect(protocol);
+            assert!(asked.is_connect() && !asked.is_empty(), "{protocol}");
+            assert_eq!(asked.has_websocket(), is_known, "{protocol}");
+            asked.retain(&["foo".into()]);
+            assert!(asked.is_connect() && !asked.has_websocket(), "{protocol}");
+            asked.clear();
+            assert!(asked.is_empty(), "{protocol}");
+        }
+    }
+
+    #[test]
+    fn a_backend_is_asked_by_connect_for_websocket_alone_and_if_it_takes_that() {
+        for (offer, takes, asks) in [
+            ("websocket", true, true),
+            ("foo, WebSocket", true, true),
+            ("websocket", false, false),
+            ("foo", true, false),
+            ("", true, false),
+        ] {
+            let mut offer = protocols(&[offer]);
+            offer.ask_by_stream(takes);
+            assert_eq!(offer.asks_by_connect(), asks);
+        }
     }
 
     #[test]

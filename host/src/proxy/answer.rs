@@ -19,6 +19,10 @@ impl Exchange<'_> {
         state: &RequestPolicyState,
         local: Box<LocalReply>,
     ) -> Disposition {
+        let mut local = local;
+        if self.scratch.head.upgrade.is_connect() && matches!(local.status(), 200..300) {
+            local = Refusal::NotSwitched.into();
+        }
         // A client that requests a tunnel continues in another protocol.
         let tunnel = self.scratch.head.method == Method::CONNECT;
         // Its unread bytes hide whether it has left, so the next requests may have no client.

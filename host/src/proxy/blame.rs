@@ -75,6 +75,8 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         ) => AttemptOutcome::BeyondLimits,
         Refusal::BadResponse(_) | Refusal::UnaskedUpgrade => AttemptOutcome::Malformed,
         Refusal::RangeNotSatisfiable { .. }
+        | Refusal::NotSwitched
+        | Refusal::NoWebSocket
         | Refusal::PolicyFailed { .. }
         | Refusal::PolicyNotAsked { .. }
         | Refusal::PolicyAbsent { .. } => AttemptOutcome::Replaced,
@@ -86,6 +88,7 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::Contradiction
         | Refusal::Loop
         | Refusal::Misdirected
+        | Refusal::Protocol
         | Refusal::RequestTimeout
         | Refusal::SlowClient
         | Refusal::HiddenClient

@@ -7,9 +7,11 @@ use super::exchange::{Attempted, Exchange};
 use super::forward::{Plan, upstream_length};
 use super::h2::BackendStream;
 use super::refusal::Refusal;
+use super::switched::Backend;
 use super::upward::Upward;
 use crate::h2::{self, RequestExtras};
 use crate::message::BodyLength;
+use crate::net::Buffer;
 use crate::proxy::body::Stage;
 use crate::upstream::{Lease, Slot};
 
@@ -27,7 +29,12 @@ impl Exchange<'_> {
         let end = match self.open_to_backend(to, slot, &plan) {
             Ok(mut stream) => {
                 let upward = Upward::Stream(&mut stream);
-                self.converse(to, upward, &plan, &duplex).await
+                let end = self.converse(to, upward, &plan, &duplex).await;
+                if matches!(end, ExchangeEnd::Switched) {
+                    self.settle(to.endpoint, &plan, &duplex);
+                    return self.switched(lease, Backend::Stream(stream), Buffer::default());
+                }
+                end
             }
             Err(end) => end,
         };
@@ -41,11 +48,17 @@ impl Exchange<'_> {
 
     /// Opens a stream with the request's head.
     fn open_to_backend(
-        &self,
+        &mut self,
         to: Target<'_>,
         slot: Slot,
         plan: &Plan,
     ) -> Result<BackendStream, ExchangeEnd> {
+        let upgrade = &mut self.scratch.head.upgrade;
+        upgrade.ask_by_stream(slot.takes_connect());
+        let connects = upgrade.asks_by_connect();
+        if upgrade.is_connect() && !connects {
+            return Err(refused(Refusal::NoWebSocket));
+        }
         let head = &self.scratch.head;
         let extras = RequestExtras {
             length: match upstream_length(self.facts.body, &head.method) {
@@ -56,7 +69,10 @@ impl Exchange<'_> {
             is_secure: to.endpoint.is_secure(),
         };
         let head = h2::request(head, extras).map_err(|e| refused(Refusal::Malformed(e)))?;
-        let is_end = plan.in_hand == Some(0);
-        BackendStream::open(slot, head, is_end).map_err(|_| ExchangeEnd::Unprocessed)
+        let opened = match connects {
+            true => BackendStream::connect(slot, head),
+            false => BackendStream::open(slot, head, plan.in_hand == Some(0)),
+        };
+        opened.map_err(|_| ExchangeEnd::Unprocessed)
     }
 }

@@ -10,7 +10,7 @@ use crate::message::{RequestHead, Version};
 /// Whether the request is a call, whose caller reads no HTTP status.
 #[inline]
 pub(super) fn is_call(head: &RequestHead) -> bool {
-    head.version == Version::Http2 && grpc::is_call(&head.fields)
+    head.version == Version::Http2 && !head.upgrade.is_connect() && grpc::is_call(&head.fields)
 }
 
 /// For how long the caller waits, if the request is a call that says so.

@@ -7,12 +7,13 @@ use super::body::{
     Stage, TransferEnd, Waits, copy,
 };
 use super::context::Target;
-use super::end::{ExchangeEnd, body_end, client_end};
+use super::end::{ExchangeEnd, bad, body_end, client_end, refused};
+use super::refusal::Refusal;
 use super::reply::connection_option;
 use crate::decision::TRACE;
 use crate::h1::{Framing, ResponseMeta};
 use crate::h2::is_bodiless;
-use crate::message::{Fields, RequestHead, ResponseHead, Version};
+use crate::message::{Fields, Malformed, RequestHead, ResponseHead, Version, websocket};
 use crate::net::Wait;
 
 /// A response on its way down.
@@ -113,15 +114,39 @@ impl Download<'_> {
 
     /// Sends the 101 on, with what policies make of it. No body follows, whatever its fields say.
     async fn switch(&mut self, meta: ResponseMeta) -> Result<ExchangeEnd, ExchangeEnd> {
+        let connects = self.head.upgrade.is_connect();
+        if connects && !self.accepts() {
+            return Err(bad(Malformed::WebSocketAccept));
+        }
         let mut body = self.edit(&meta)?;
         body.to = Framing::None;
         let ResponseHead {
-            fields, upgrade, ..
+            fields,
+            upgrade,
+            status,
+            ..
         } = &mut *self.response;
-        fields.append(b"upgrade", upgrade.as_bytes());
+        if connects {
+            // The same by HTTP/2, which has no key to answer (RFC 8441 section 5).
+            *status = 200;
+            fields.remove(websocket::ACCEPT.as_bytes());
+        } else {
+            fields.append(b"upgrade", upgrade.as_bytes());
+        }
         self.write_head(&meta, &body, false);
         self.client.flush().await.map_err(client_end)?;
         Ok(ExchangeEnd::Switched)
+    }
+
+    /// Whether the backend has answered the key that it was sent.
+    fn accepts(&self) -> bool {
+        let accept = self
+            .head
+            .fields
+            .first(websocket::KEY)
+            .map(websocket::accept);
+        let given = self.response.fields.first(websocket::ACCEPT);
+        accept.is_some_and(|accept| given == Some(accept.as_bytes()))
     }
 
     /// Whether the client's connection may carry another request after this body.
@@ -141,6 +166,9 @@ impl Download<'_> {
         let chain = context.chain();
         chain.answered();
         let status = self.response.status;
+        if self.head.upgrade.is_connect() && matches!(status, 200..300) {
+            return Err(refused(Refusal::NotSwitched));
+        }
         let edited = chain.edit_response(self.head, status, position, &mut self.response.fields);
         edited.map_err(|stop| ExchangeEnd::Local(stop.into()))?;
         // After the policies: `If-Range` is compared with the fields that the client has seen.

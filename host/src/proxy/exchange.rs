@@ -169,7 +169,7 @@ impl Exchange<'_> {
         // are made for.
         let attempts = Box::pin(self.attempts(context, ranges));
         let ended = tokio::time::timeout(deadline, attempts).await;
-        ended.unwrap_or_else(|_| Err(Refusal::CallDeadline.into()))
+        ended.unwrap_or_else(|_| self.call_is_late())
     }
 
     /// Asks for a backend and tries it, as often as the pool allows.

@@ -17,6 +17,7 @@ use super::exchange::{Attempted, Exchange};
 use super::presence::Presence;
 use super::refusal::Refusal;
 use super::slow::{Holder, Holding};
+use super::switched::Backend;
 use super::upward::Upward;
 use super::worker::Worker;
 use crate::config::Timeouts;
@@ -178,7 +179,7 @@ impl Exchange<'_> {
         let end = self.converse(to, upward, &plan, &duplex).await;
         if matches!(end, ExchangeEnd::Switched) {
             self.settle(to.endpoint, &plan, &duplex);
-            return self.switched(lease, connection, buffer);
+            return self.switched(lease, Backend::Connection(connection), buffer);
         }
         worker.buffers.take_back(buffer);
         let known = self.circumstances(worker, connection.reused, &duplex, waited);

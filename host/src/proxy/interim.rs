@@ -13,7 +13,7 @@ use super::lease::RESPONSE_LIMITS;
 use super::refusal::Refusal;
 use crate::h1::{Arrival, Control, Framing, ResponseMeta, parse_response};
 use crate::h2::{self, ResponseFacts};
-use crate::message::{Malformed, ResponseHead, Version, may_come_before};
+use crate::message::{Malformed, ResponseHead, Version, may_come_before, websocket};
 use crate::net::{IoEnd, Wait};
 
 /// The budget of interim responses, and how much of it returns in a millisecond: some 30 small ones
@@ -119,11 +119,34 @@ impl Download<'_> {
             let facts = h2::read_response(self.response, &parts, RESPONSE_LIMITS);
             let facts = facts.map_err(bad)?;
             if self.response.status >= 200 {
+                if self.head.upgrade.asks_by_connect() && self.response.status < 300 {
+                    self.switches_by_stream();
+                }
                 return Ok(self.meta(facts));
             }
             let bytes = self.response.fields.iter();
             let bytes = bytes.map(|(name, value)| name.len() + value.len()).sum();
             self.interim(bytes, &mut allowance).await?;
+        }
+    }
+
+    /// A success is a 101 to the CONNECT that the backend was sent.
+    #[cold]
+    fn switches_by_stream(&mut self) {
+        let ResponseHead {
+            status,
+            upgrade,
+            fields,
+            ..
+        } = &mut *self.response;
+        *status = 101;
+        upgrade.clear();
+        upgrade.add(websocket::WEBSOCKET.as_bytes());
+        // By HTTP/2 there is none, and a client of HTTP/1.1 looks for it.
+        fields.remove(websocket::ACCEPT.as_bytes());
+        if let Some(key) = self.head.fields.first(websocket::KEY) {
+            let accept = websocket::accept(key);
+            fields.append(websocket::ACCEPT.as_bytes(), accept.as_bytes());
         }
     }
 

@@ -36,6 +36,7 @@ mod h2;
 mod halves;
 mod hops;
 mod interim;
+mod late;
 mod lease;
 mod linger;
 mod partial;

@@ -100,6 +100,7 @@ const AMBIGUOUS_PATH: &str = "The path can be read in several ways that lead to 
 const CONTRADICTION: &str =
     "Forwarded and X-Forwarded-For (or -Proto, -Host) contradict each other about the client.";
 const SLOW_CLIENT: &str = "The request arrived slowly while others waited for its connection.";
+const NOT_HTTP: &str = "The backend's answer is not valid HTTP.";
 const MISDIRECTED: &str = "This connection is for other hosts; open another one for this host.";
 const HIDDEN_CLIENT: &str = "The client sent more than the proxy could read while others waited \
     for its connection; try again later.";
@@ -151,6 +152,13 @@ pub enum Refusal {
     BadResponse(Malformed),
     /// The backend switched protocols without a request for it.
     UnaskedUpgrade,
+    /// The client asks by CONNECT for a protocol that is not known, or that the route does not
+    /// allow.
+    Protocol,
+    /// A client that would take any success for a WebSocket was to get another one.
+    NotSwitched,
+    /// The backend takes no WebSocket by HTTP/2.
+    NoWebSocket,
     /// The certificate of the connection is not for this host.
     Misdirected,
     /// The proxy has reached its limit of client connections.
@@ -192,6 +200,8 @@ impl Refusal {
             Self::Malformed(reason) => malformed_status(*reason),
             Self::Path(_) | Self::AmbiguousPath | Self::Contradiction => 400,
             Self::Method => 405,
+            // RFC 9220 section 3, of the same for HTTP/3.
+            Self::Protocol => 501,
             // RFC 5842 section 7.2.
             Self::Loop => 508,
             Self::Misdirected => 421,
@@ -204,9 +214,12 @@ impl Refusal {
             | Self::TooManyConnections
             | Self::PolicyNotAsked { .. } => 503,
             Self::TooManyOfClient => 429,
-            Self::Unreachable | Self::ClosedEarly | Self::BadResponse(_) | Self::UnaskedUpgrade => {
-                502
-            }
+            Self::Unreachable
+            | Self::ClosedEarly
+            | Self::BadResponse(_)
+            | Self::UnaskedUpgrade
+            | Self::NotSwitched
+            | Self::NoWebSocket => 502,
             Self::ConnectTimeout | Self::ResponseTimeout | Self::CallDeadline => 504,
             Self::RangeNotSatisfiable { .. } => 416,
             Self::PolicyFailed { status, .. } | Self::PolicyAbsent { status, .. } => *status,
@@ -240,9 +253,9 @@ impl Refusal {
             Self::ResponseTimeout => "The backend did not answer in time.",
             Self::CallDeadline => "The call was not answered before its deadline (grpc-timeout).",
             Self::ClosedEarly => "The backend closed the connection without an answer.",
-            Self::BadResponse(_) | Self::UnaskedUpgrade => {
-                "The backend's answer is not valid HTTP."
-            }
+            Self::BadResponse(_) | Self::UnaskedUpgrade => NOT_HTTP,
+            Self::Protocol => "This protocol is not served here.",
+            Self::NotSwitched | Self::NoWebSocket => "The backend did not take the WebSocket.",
             Self::Misdirected => MISDIRECTED,
             Self::TooManyConnections => "The proxy has reached its limit of connections.",
             Self::TooManyOfClient => "This client has reached its limit of connections.",
@@ -270,6 +283,7 @@ impl Refusal {
                 "connection_limit_reached"
             }
             Self::TooManyOfClient => "http_request_denied",
+            Self::NotSwitched | Self::NoWebSocket => "http_upgrade_failed",
             Self::PolicyFailed { .. } | Self::PolicyNotAsked { .. } | Self::PolicyAbsent { .. } => {
                 "proxy_internal_error"
             }
@@ -278,6 +292,7 @@ impl Refusal {
             | Self::AmbiguousPath
             | Self::Contradiction
             | Self::Method
+            | Self::Protocol
             | Self::RequestTimeout
             | Self::SlowClient
             | Self::BodyTooLarge
@@ -297,6 +312,15 @@ impl Refusal {
                  write"
                     .to_owned()
             }
+            Self::Protocol => "an extended CONNECT for a protocol that the route's `upgrade` does \
+                 not have"
+                .to_owned(),
+            Self::NotSwitched => "the request for a WebSocket was answered with a success that is \
+                 none, which a client of HTTP/2 would take for one"
+                .to_owned(),
+            Self::NoWebSocket => "the backend takes no WebSocket by HTTP/2 (RFC 8441); set \
+                 protocol = \"http/1.1\" in its pool"
+                .to_owned(),
             Self::UnaskedUpgrade => {
                 "malformed response: a 101 for a protocol that was not asked for".to_owned()
             }

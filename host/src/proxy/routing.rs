@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::Method;
-use rand::Rng;
+use rand::{Rng, RngExt};
 
 use super::exchange::Exchange;
 use super::forwarding::Contradiction;
@@ -12,7 +12,7 @@ use super::hops;
 use super::refusal::{LocalReply, Refusal};
 use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
-use crate::message::{BodyLength, RequestHead, Version};
+use crate::message::{BodyLength, RequestHead, Version, websocket};
 use crate::recording::Sampling;
 use crate::route::Rule;
 
@@ -126,7 +126,7 @@ impl<'a> Exchange<'a> {
             head.fields.append(b"te", b"trailers");
         }
         // What belongs to this hop is named in Connection (RFC 9110 sections 7.8 and 10.1.4).
-        if !head.upgrade.is_empty() && offers(head, rule) {
+        if !head.upgrade.is_empty() && offers(head, rule, self.client.worker())? {
             let options: &[u8] = if trailers { b"te, upgrade" } else { b"upgrade" };
             head.fields.append(b"connection", options);
         } else if trailers {
@@ -141,13 +141,21 @@ impl<'a> Exchange<'a> {
 
 /// Offers the backend the protocols that the route allows; false if there is none.
 #[cold]
-fn offers(head: &mut RequestHead, rule: &Rule) -> bool {
+fn offers(head: &mut RequestHead, rule: &Rule, worker: &Worker) -> Result<bool, Refusal> {
     head.upgrade.retain(&rule.upgrade);
+    if head.upgrade.is_connect() {
+        if !head.upgrade.has_websocket() {
+            return Err(Refusal::Protocol);
+        }
+        // By HTTP/1.1 the handshake has a key, which is the proxy's then.
+        let key = websocket::key(worker.rng.borrow_mut().random());
+        head.fields.set(websocket::KEY.as_bytes(), key.as_bytes());
+    }
     let offers = !head.upgrade.is_empty();
     if offers {
         head.fields.append(b"upgrade", head.upgrade.as_bytes());
     }
-    offers
+    Ok(offers)
 }
 
 /// Whether this request is one of those that are recorded.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::forwarding::Forwarding;
 use crate::config::{Config, Limits, LoggedRequests, Paths, Timeouts};
 use crate::h1::HeadLimits;
+use crate::message::websocket::WEBSOCKET;
 use crate::policy::PolicyId;
 use crate::recording::Sampling;
 
@@ -38,8 +39,16 @@ impl Settings {
     /// the same process.
     pub fn next(former: Option<&Self>, config: &Config, policies: &[PolicyId]) -> Self {
         let Config {
-            limits, forwarded, ..
+            limits,
+            forwarded,
+            routes,
+            ..
         } = config;
+        let mut limits = limits.clone();
+        // Not offered where no route would take it.
+        limits.h2.websocket &= routes
+            .iter()
+            .any(|route| route.upgrade.iter().any(|name| name == WEBSOCKET));
         let forwarding = match former {
             None => Forwarding::new(forwarded),
             Some(former) => former.forwarding.next(forwarded),
@@ -50,7 +59,7 @@ impl Settings {
                 bytes: limits.header_bytes,
                 fields: limits.header_count,
             },
-            limits: limits.clone(),
+            limits,
             timeouts: config.timeouts.clone(),
             forwarding: Arc::new(forwarding),
             paths: config.paths,

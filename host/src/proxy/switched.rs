@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::h2::BackendStream;
 use crate::config::LoggedRequests;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, Version};
 use crate::net::Buffer;
 use crate::observe::Outcome;
 use crate::stats::WorkerShard;
@@ -14,7 +15,7 @@ use crate::upstream::{Connection as Upstream, InFlight};
 
 /// The backend's side of a tunnel, and what is kept of its request.
 pub(super) struct Switched {
-    pub upstream: Upstream,
+    pub backend: Backend,
     /// What the backend has sent behind its 101.
     pub received: Buffer,
     /// The endpoint counts the tunnel among its exchanges.
@@ -22,6 +23,14 @@ pub(super) struct Switched {
     pub patience: Patience,
     pub logged: LoggedRequests,
     pub request: Option<Request>,
+}
+
+/// What carries a tunnel on the backend's side.
+pub(super) enum Backend {
+    /// A connection.
+    Connection(Upstream),
+    /// A stream of HTTP/2.
+    Stream(BackendStream),
 }
 
 /// How long a tunnel waits.
@@ -37,6 +46,7 @@ pub(super) struct Patience {
 pub(super) struct Request {
     pub outcome: Outcome,
     pub method: Method,
+    pub version: Version,
     pub host: Box<str>,
     pub target: Box<str>,
 }
@@ -48,6 +58,7 @@ impl Switched {
         self.request = Some(Request {
             outcome,
             method: head.method.clone(),
+            version: head.version,
             host: head.host.as_str().into(),
             target: head.target.as_str().into(),
         });

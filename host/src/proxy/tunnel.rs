@@ -9,15 +9,19 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use h2::Reason;
+
 use self::flow::{Broken, Flow, Reader, Writer};
 use super::connection::{Connection, Disposition};
 use super::exchange::{Attempted, Exchange};
-use super::switched::{Patience, Request, Switched};
+use super::h2::{Ends, Stream};
+use super::switched::{Backend, Patience, Request, Switched};
 use super::worker::Worker;
 use crate::config::LoggedRequests;
 use crate::message::RequestHead;
 use crate::net::{Buffer, ConnectionInfo, Timer, Wait};
-use crate::upstream::{AttemptOutcome, Connection as Upstream, Lease};
+use crate::upstream::{AttemptOutcome, Lease};
 
 /// Why a tunnel has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +48,13 @@ impl Exchange<'_> {
     pub(super) fn switched(
         &mut self,
         lease: Lease<'_>,
-        upstream: Upstream,
+        backend: Backend,
         received: Buffer,
     ) -> Attempted {
         let settings = &self.view.settings;
         let (idle, ending) = (settings.timeouts.tunnel_idle, settings.timeouts.linger);
         self.scratch.tunnel = Some(Box::new(Switched {
-            upstream,
+            backend,
             received,
             in_flight: lease.goes_on(),
             patience: Patience {
@@ -85,6 +89,40 @@ impl Connection {
     }
 }
 
+impl Stream {
+    /// The same for a stream of the client's connection.
+    pub(super) async fn tunnel(mut self, switched: Box<Switched>) {
+        let Ends {
+            worker,
+            info,
+            timer,
+            incoming,
+            outgoing,
+        } = self.ends();
+        let client = Side {
+            worker,
+            info,
+            timer,
+            sent: Buffer::default(),
+            from: Reader::H2(incoming),
+            to: Writer::H2(outgoing),
+        };
+        let end = carry(client, *switched).await;
+        let sent = self.response();
+        match end {
+            // As the end of a connection that failed (RFC 8441 section 5).
+            End::BackendFailed | End::Stuck => sent.reset(Reason::CANCEL),
+            // It fails if it has ended before.
+            End::Idle | End::HalfEnded => drop(sent.send(Bytes::new(), true)),
+            End::Done | End::DoneUnread | End::ClientFailed => {}
+        }
+        self.end(match end {
+            End::ClientFailed => Disposition::Abort,
+            _ => Disposition::Finish,
+        });
+    }
+}
+
 /// The client's side of a tunnel.
 struct Side<'a> {
     worker: &'a Worker,
@@ -99,7 +137,7 @@ struct Side<'a> {
 /// Moves the bytes of a tunnel until it ends.
 async fn carry(client: Side<'_>, switched: Switched) -> End {
     let Switched {
-        mut upstream,
+        mut backend,
         received,
         in_flight: _in_flight,
         patience,
@@ -109,6 +147,7 @@ async fn carry(client: Side<'_>, switched: Switched) -> End {
     let worker = client.worker;
     worker.shard.tunnels.increment();
     worker.shard.tunnels_active.increment();
+    let on_wire = [client.to.is_stream(), matches!(backend, Backend::Stream(_))];
     let mut open = Open {
         up: Flow::new(client.sent, &worker.buffers),
         down: Flow::new(received, &worker.buffers),
@@ -120,17 +159,33 @@ async fn carry(client: Side<'_>, switched: Switched) -> End {
         request,
         ending: false,
         blocked: [false; 2],
+        counted_on_wire: on_wire,
         ended: None,
     };
-    let (read, write) = upstream.stream.split();
-    let backend = (Reader::Stream(read), Writer::Stream(write));
-    let end = open.run((client.from, client.to), backend).await;
+    let end = open
+        .run((client.from, client.to), halves(&mut backend))
+        .await;
     open.ended = Some(end);
     drop(open);
-    if end == End::ClientFailed {
-        upstream.stream.reset_when_dropped();
+    // A stream is reset when it is dropped, unless both sides have ended it.
+    if let (Backend::Connection(connection), End::ClientFailed) = (&mut backend, end) {
+        connection.stream.reset_when_dropped();
     }
     end
+}
+
+/// The backend's side of a tunnel, as it is read and written.
+fn halves(backend: &mut Backend) -> Halves<'_> {
+    match backend {
+        Backend::Connection(connection) => {
+            let (read, write) = connection.stream.split();
+            (Reader::Stream(read), Writer::Stream(write))
+        }
+        Backend::Stream(stream) => {
+            let (incoming, outgoing) = stream.ends();
+            (Reader::H2(incoming), Writer::H2(outgoing))
+        }
+    }
 }
 
 /// A tunnel that is open. However it ends, it is uncounted and has its line in the log.
@@ -149,6 +204,9 @@ struct Open<'a> {
     ending: bool,
     /// Whether bytes to the backend, and to the client, wait until they are taken.
     blocked: [bool; 2],
+    /// Whether the bytes of the client's side, and of the backend's, are counted where the frames
+    /// of their connection are.
+    counted_on_wire: [bool; 2],
     /// How it has ended.
     ended: Option<End>,
 }
@@ -168,6 +226,10 @@ impl Open<'_> {
                 .down
                 .poll(cx, &mut from_backend, &mut to_client, buffers);
             self.count(before);
+            // Reading would see it as well, but nothing is read while the backend takes nothing.
+            if to_client.poll_left(cx).is_ready() {
+                return Poll::Ready(End::ClientFailed);
+            }
             if let Some(end) = self.end(up, down) {
                 return Poll::Ready(end);
             }
@@ -183,10 +245,15 @@ impl Open<'_> {
     /// Adds what has moved since `before` to the statistics.
     fn count(&self, before: Moved) {
         let (shard, [up, down]) = (&self.worker.shard, self.moved());
-        shard.bytes_from_clients.add(up.0 - before[0].0);
-        shard.bytes_to_backends.add(up.1 - before[0].1);
-        shard.bytes_from_backends.add(down.0 - before[1].0);
-        shard.bytes_to_clients.add(down.1 - before[1].1);
+        let [client, backend] = self.counted_on_wire;
+        if !client {
+            shard.bytes_from_clients.add(up.0 - before[0].0);
+            shard.bytes_to_clients.add(down.1 - before[1].1);
+        }
+        if !backend {
+            shard.bytes_to_backends.add(up.1 - before[0].1);
+            shard.bytes_from_backends.add(down.0 - before[1].0);
+        }
     }
 
     /// Whether the tunnel has ended by what its directions have come to.
@@ -256,6 +323,7 @@ impl Drop for Open<'_> {
         let Some(Request {
             mut outcome,
             method,
+            version,
             host,
             target,
         }) = self.request.take()
@@ -271,6 +339,7 @@ impl Drop for Open<'_> {
         outcome.reason = reason.map(str::to_owned);
         let head = RequestHead {
             method,
+            version,
             host: host.into(),
             target: target.into(),
             ..RequestHead::default()

@@ -37,7 +37,8 @@ impl<'a> Upward<'a> {
                 (MessageReader::H1(reader), sink)
             }
             Self::Stream(stream) => {
-                let (reader, sink) = stream.split(with, timer, duplex);
+                let (worker, settings) = with;
+                let (reader, sink) = stream.split((&worker.timers, settings), timer, duplex);
                 (MessageReader::H2(reader), sink)
             }
         }

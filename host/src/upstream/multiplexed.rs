@@ -142,6 +142,14 @@ impl Multiplexed {
         of_endpoint.min(MOST_STREAMS)
     }
 
+    /// Whether the endpoint has said that it takes extended CONNECTs. Its settings have arrived
+    /// before the connection is used.
+    pub(super) fn takes_connect(&self) -> bool {
+        let send = self.send.borrow();
+        send.as_ref()
+            .is_some_and(SendRequest::is_extended_connect_protocol_enabled)
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.open.get() < self.limit()
     }

@@ -154,6 +154,11 @@ impl Slot {
         self.connection.request(head, is_end)
     }
 
+    /// Whether the endpoint has said that it takes extended CONNECTs (RFC 8441 section 3).
+    pub fn takes_connect(&self) -> bool {
+        self.connection.takes_connect()
+    }
+
     /// The exchange has ended before its stream: `left` is what holds the stream, which is reset
     /// when that is dropped. That is now, or a little later if the endpoint was sent many resets.
     pub fn abandon(self, left: Box<dyn Any>) {

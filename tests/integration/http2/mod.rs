@@ -7,3 +7,4 @@ mod framing;
 mod refused;
 mod requests;
 mod tls;
+mod tunnels;

@@ -5,6 +5,7 @@ use http::{HeaderMap, Request};
 
 use super::both_sides::client;
 use super::{failures, in_front_of, response};
+use crate::fixtures::http2::receive_body;
 use crate::fixtures::{StreamBackend, TestProxy, refusing_address};
 
 /// A call with more fields.
@@ -94,4 +95,37 @@ fn a_call_that_is_answered_before_its_deadline_does_not_notice_it() {
         let mut body = answer.await.unwrap().into_body();
         assert_eq!(body.data().await.unwrap().unwrap(), "answer");
     });
+}
+
+/// Its stream can't have another head, but it can have trailers.
+#[test]
+fn a_call_whose_answer_has_begun_ends_at_its_deadline_by_trailers() {
+    let (gone, cancelled) = std::sync::mpsc::channel();
+    let backend = StreamBackend::start(move |mut call| {
+        let gone = gone.clone();
+        async move {
+            let mut head = response(200);
+            let kind = "application/grpc".parse().unwrap();
+            head.headers_mut().insert("content-type", kind);
+            let mut stream = call.begin(head);
+            stream.send_data("beginning".into(), false).unwrap();
+            let reset = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+            gone.send(reset.unwrap()).unwrap();
+        }
+    });
+    let proxy = in_front_of(&[backend.address()], "");
+    client(&proxy, |mut send| async move {
+        let request = call(&[("grpc-timeout", "200m")]);
+        let (answer, _up) = send.send_request(request, false).unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let (body, trailers) = receive_body(answer.into_body()).await.unwrap();
+        assert_eq!(body, b"beginning");
+        assert_eq!(trailers["grpc-status"], "4");
+        let message = trailers["grpc-message"].to_str().unwrap();
+        assert!(message.contains("deadline"), "{message}");
+    });
+    assert_eq!(cancelled.recv().unwrap(), h2::Reason::CANCEL);
+    assert_eq!(failures(&proxy, &backend), 0);
+    proxy.logged(&["\"status\":200", "before its deadline (grpc-timeout)"]);
 }

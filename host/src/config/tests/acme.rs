@@ -47,7 +47,7 @@ fn an_authority_and_its_defaults_mean_what_they_say() {
     let external = acme.external_account.unwrap();
     assert_eq!(external.key_id, "kid-1");
     assert_eq!(external.key_file, Path::new("/etc/waypost/eab.key"));
-    let tls = config.listeners.tls.as_ref().unwrap();
+    let tls = config.listeners[0].tls.as_ref().unwrap();
     assert_eq!(tls.acme, ["a.test", "www.a.test"]);
     assert!(matches!(&tls.certificates, Certificates::Files(files) if files.len() == 1));
 }

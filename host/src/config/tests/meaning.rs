@@ -247,6 +247,7 @@ fn the_smaller_sections_mean_what_they_say() {
         h2-resets = 13
         h2-stream-errors = 14
         h2-idle-frames = 150
+        h2-websocket = false
         half-close = "allow"
         [timeouts]
         header-read = "1s"
@@ -302,6 +303,7 @@ fn the_smaller_sections_mean_what_they_say() {
             resets: 13,
             stream_errors: 14,
             idle_frames: 150,
+            websocket: false,
         },
     };
     assert_eq!(config.limits, limits);

@@ -4,10 +4,9 @@ use bytes::Bytes;
 use http::Request;
 
 use super::{Incoming, Outgoing};
-use crate::net::{Timer, Wait};
+use crate::net::{Timer, Timers, Wait};
 use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageSink};
 use crate::proxy::settings::Settings;
-use crate::proxy::worker::Worker;
 use crate::upstream::Slot;
 
 /// A stream to a backend. Dropped before it has ended on both sides, it is reset, and the backend
@@ -38,14 +37,34 @@ impl BackendStream {
         })
     }
 
+    /// Opens a stream with an extended CONNECT: it stays open beyond its response.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::open`].
+    pub(in crate::proxy) fn connect(slot: Slot, head: Request<()>) -> Result<Self, h2::Error> {
+        let (response, stream) = slot.open(head, false)?;
+        Ok(Self {
+            slot: Some(slot),
+            incoming: Incoming::response(response),
+            outgoing: Outgoing::held(stream),
+        })
+    }
+
+    /// Its two ends, after the change of protocol.
+    pub(in crate::proxy) fn ends(&mut self) -> (&mut Incoming, &Outgoing) {
+        self.outgoing.go_on();
+        (&mut self.incoming, &self.outgoing)
+    }
+
     /// Both directions, as they are read and written for the attempt.
     pub(in crate::proxy) fn split<'a>(
         &'a mut self,
-        (worker, settings): (&'a Worker, &Settings),
+        (timers, settings): (&'a Timers, &Settings),
         timer: &'a Timer,
         duplex: &'a Duplex,
     ) -> (H2Reader<'a>, MessageSink<'a>) {
-        let (timers, patience) = (&worker.timers, settings.timeouts.response);
+        let patience = settings.timeouts.response;
         let reader = H2Reader {
             from: &mut self.incoming,
             timers,
@@ -70,6 +89,7 @@ impl BackendStream {
 impl Drop for BackendStream {
     fn drop(&mut self) {
         let Some(slot) = self.slot.take() else { return };
+        self.outgoing.go_on();
         if !self.incoming.is_at_end() || !self.outgoing.is_ended() {
             let left = (self.incoming.take(), self.outgoing.take());
             slot.abandon(Box::new(left));

@@ -41,6 +41,8 @@ enum Out {
     Response(SendResponse<Bytes>),
     /// A message whose head was sent.
     Stream(SendStream<Bytes>),
+    /// A CONNECT, which is all of a request, and has no end before the tunnel's.
+    Held(SendStream<Bytes>),
     /// It has ended on our side.
     Ended,
 }
@@ -167,21 +169,40 @@ impl Outgoing {
         }))
     }
 
+    /// A CONNECT that was sent.
+    pub(super) fn held(stream: SendStream<Bytes>) -> Self {
+        Self(RefCell::new(Out::Held(stream)))
+    }
+
+    /// The CONNECT has its answer: more may be sent.
+    pub(super) fn go_on(&mut self) {
+        let out = self.0.get_mut();
+        *out = match std::mem::replace(out, Out::Ended) {
+            Out::Held(stream) => Out::Stream(stream),
+            out => out,
+        };
+    }
+
     /// Gives up what was not sent.
     pub(super) fn take(&mut self) -> Self {
         Self(RefCell::new(self.0.replace(Out::Ended)))
     }
 
-    /// Whether it has ended on our side.
+    /// Whether all of the message was sent.
     pub(in crate::proxy) fn is_ended(&self) -> bool {
-        matches!(*self.0.borrow(), Out::Ended)
+        matches!(*self.0.borrow(), Out::Ended | Out::Held(_))
+    }
+
+    /// Whether its head was sent, and its end was not.
+    pub(in crate::proxy) fn is_under_way(&self) -> bool {
+        matches!(*self.0.borrow(), Out::Stream(_))
     }
 
     /// Waits until the peer has reset the stream, or its connection has ended.
     pub(in crate::proxy) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *self.0.borrow_mut() {
             Out::Response(response) => response.poll_reset(cx).map(|_| ()),
-            Out::Stream(stream) => stream.poll_reset(cx).map(|_| ()),
+            Out::Stream(stream) | Out::Held(stream) => stream.poll_reset(cx).map(|_| ()),
             Out::Ended => Poll::Pending,
         }
     }
@@ -260,7 +281,7 @@ impl Outgoing {
     pub(in crate::proxy) fn reset(&self, reason: Reason) {
         match self.0.replace(Out::Ended) {
             Out::Response(mut response) => response.send_reset(reason),
-            Out::Stream(mut stream) => stream.send_reset(reason),
+            Out::Stream(mut stream) | Out::Held(mut stream) => stream.send_reset(reason),
             Out::Ended => {}
         }
     }
@@ -271,6 +292,7 @@ impl fmt::Debug for Outgoing {
         let state = match &*self.0.borrow() {
             Out::Response(_) => "Response",
             Out::Stream(_) => "Stream",
+            Out::Held(_) => "Held",
             Out::Ended => "Ended",
         };
         f.debug_tuple("Outgoing").field(&state).finish()

@@ -39,6 +39,9 @@ pub(super) fn builder(limits: &Limits) -> Builder {
         .reset_stream_duration(REMEMBERED_FOR)
         .max_pending_accept_reset_streams(UNSEEN)
         .max_local_error_reset_streams(Some(limits.h2.stream_errors));
+    if limits.h2.websocket {
+        builder.enable_connect_protocol();
+    }
     builder
 }
 

@@ -54,6 +54,15 @@ pub(in crate::proxy) struct Stream {
     outgoing: Outgoing,
 }
 
+/// The parts of a stream that a tunnel uses.
+pub(in crate::proxy) struct Ends<'a> {
+    pub(in crate::proxy) worker: &'a Worker,
+    pub(in crate::proxy) info: &'a ConnectionInfo,
+    pub(in crate::proxy) timer: &'a Timer,
+    pub(in crate::proxy) incoming: &'a mut Incoming,
+    pub(in crate::proxy) outgoing: &'a Outgoing,
+}
+
 impl Stream {
     /// One whose head has arrived.
     pub(super) fn new(
@@ -111,6 +120,22 @@ impl Stream {
             half_close,
             read_whole,
         }
+    }
+
+    /// Its ends and what is known of its client, for a tunnel.
+    pub(in crate::proxy) fn ends(&mut self) -> Ends<'_> {
+        Ends {
+            worker: &self.session.worker,
+            info: &self.session.info,
+            timer: &self.timer,
+            incoming: &mut self.incoming,
+            outgoing: &self.outgoing,
+        }
+    }
+
+    /// How far its response has come.
+    pub(in crate::proxy) fn response(&self) -> &Outgoing {
+        &self.outgoing
     }
 
     /// Whether nothing more comes from the client.
@@ -202,7 +227,7 @@ impl Stream {
 
     /// Ends it as the exchange has decided. A body that the client is still sending after a
     /// response is none of ours: it is asked to stop (RFC 9113 section 8.1).
-    pub(super) fn end(self, disposition: Disposition) {
+    pub(in crate::proxy) fn end(self, disposition: Disposition) {
         if disposition != Disposition::Abort {
             self.session.resets.add(1);
             return;

@@ -24,8 +24,12 @@ pub(super) async fn exchange(mut stream: Stream, parts: Parts) {
     let _open = Open::new(&worker.shard.http2.streams_active);
     let mut scratch = worker.scratch();
     let disposition = request(&mut stream, &mut scratch, parts).await;
+    let tunnel = scratch.tunnel.take();
     worker.take_back(scratch);
-    stream.end(disposition);
+    match tunnel {
+        None => stream.end(disposition),
+        Some(tunnel) => Box::pin(stream.tunnel(tunnel)).await,
+    }
 }
 
 async fn request(stream: &mut Stream, scratch: &mut Scratch, parts: Parts) -> Disposition {

@@ -3,7 +3,10 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use crate::net::{Buffer, Buffers, ReadHalf, WriteHalf};
+use bytes::Bytes;
+
+use crate::net::{Buffer, Buffers, IoEnd, ReadHalf, WriteHalf};
+use crate::proxy::h2::{Incoming, Outgoing};
 
 /// Pieces that are moved before the other direction and other connections have their turn.
 const ROUNDS: usize = 8;
@@ -13,6 +16,8 @@ const ROUNDS: usize = 8;
 pub(super) enum Reader<'a> {
     /// A whole connection.
     Stream(ReadHalf<'a>),
+    /// A stream of one.
+    H2(&'a mut Incoming),
 }
 
 /// The side of a tunnel that is written, over each protocol that may carry it.
@@ -20,6 +25,8 @@ pub(super) enum Reader<'a> {
 pub(super) enum Writer<'a> {
     /// A whole connection.
     Stream(WriteHalf<'a>),
+    /// A stream of one.
+    H2(&'a Outgoing),
 }
 
 /// The bytes of one direction.
@@ -160,6 +167,21 @@ impl Reader<'_> {
                 ready!(half.poll_ready(cx))?;
                 half.poll_read(cx, buffer())
             }
+            Self::H2(incoming) => {
+                // What is not read here is not acknowledged, so that the peer's window closes.
+                if incoming.filled().is_empty()
+                    && ready!(incoming.poll_fill(cx)).map_err(broken)? == 0
+                {
+                    return Poll::Ready(Ok(0));
+                }
+                let (buffer, filled) = (buffer(), incoming.filled());
+                let spare = buffer.spare();
+                let n = spare.len().min(filled.len());
+                spare[..n].copy_from_slice(&filled[..n]);
+                buffer.advance(n);
+                incoming.consume(n);
+                Poll::Ready(Ok(n))
+            }
         }
     }
 }
@@ -168,12 +190,38 @@ impl Writer<'_> {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Stream(half) => half.poll_write(cx, bytes),
+            Self::H2(outgoing) => {
+                let room = ready!(outgoing.poll_room(cx, bytes.len())).map_err(broken)?;
+                let n = room.min(bytes.len());
+                let content = Bytes::copy_from_slice(&bytes[..n]);
+                outgoing.send(content, false).map_err(broken)?;
+                Poll::Ready(Ok(n))
+            }
         }
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Stream(half) => half.poll_shutdown(cx),
+            Self::H2(outgoing) => Poll::Ready(outgoing.send(Bytes::new(), true).map_err(broken)),
         }
     }
+
+    /// Whether it is a stream of HTTP/2.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::H2(_))
+    }
+
+    /// Waits until the peer has reset its stream. What becomes of a connection is seen by reading.
+    pub(super) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Stream(_) => Poll::Pending,
+            Self::H2(outgoing) => outgoing.poll_left(cx),
+        }
+    }
+}
+
+/// The stream was reset, or its connection has ended.
+fn broken(_: IoEnd) -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
 }
