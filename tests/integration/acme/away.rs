@@ -64,9 +64,11 @@ fn an_authority_that_is_away_leaves_a_self_signed_certificate_in_use_and_is_aske
 fn an_authority_that_answers_nonsense_is_quoted_in_one_line_and_no_more_is_read_than_a_mebibyte() {
     let endless = "x".repeat(2 << 20);
     let wide = format!("{{\"newNonce\": \"{}\"}}", "\u{7}\\n".repeat(3_000));
+    let no_url = "{\"newNonce\": \"no url\", \"newAccount\": \"\", \"newOrder\": \"\"}";
     for (status, body, reason) in [
         ("200 OK", "<html>nonsense</html>", "JSON"),
         ("200 OK", "{}", "newNonce"),
+        ("200 OK", no_url, "newNonce is not a URL"),
         ("500 Internal Server Error", "", "JSON"),
         ("200 OK", &endless, "length limit"),
         ("200 OK", &wide, "JSON"),

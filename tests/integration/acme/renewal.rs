@@ -72,7 +72,8 @@ fn suggesting(window: Option<(i64, i64)>) -> AcmeServer {
     AcmeServer::start(move |path| {
         if path.starts_with("/renewal/") {
             let answer = window.as_ref().map(|window| Answer::json("200 OK", window));
-            return Some(answer?.field("Retry-After: 21600"));
+            // More than any clock can add.
+            return Some(answer?.field("Retry-After: 18446744073709551615"));
         }
         let problem = json!({ "type": "urn:ietf:params:acme:error:serverInternal" });
         (path == "/order").then(|| Answer::json("500 Internal Server Error", &problem))

@@ -25,6 +25,8 @@ use crate::net::tls::client_config;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A chain of certificates has some 10 KiB; an order of 100 names as many.
 const LARGEST: usize = 1 << 20;
+/// Seconds that an authority may ask for: a day.
+const LONGEST_WISH: u64 = 24 * 3600;
 /// HTTPS.
 const PORT: u16 = 443;
 
@@ -77,7 +79,8 @@ impl Http {
             // What has arrived is still there to be read.
             _ = &mut connection => exchange.await?,
         };
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
+        defuse(&mut parts.headers, &body)?;
         if !parts.status.is_success() {
             let again = retry_after(&parts.headers);
             *self.again.lock().unwrap_or_else(PoisonError::into_inner) = again;
@@ -142,6 +145,33 @@ fn in_origin_form(mut parts: http::request::Parts) -> Result<http::request::Part
     let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
     parts.uri = path.parse()?;
     Ok(parts)
+}
+
+/// What instant-acme takes for granted, and would end its task by: seconds that a clock can add, and
+/// an address for nonces that is one.
+fn defuse(headers: &mut HeaderMap, body: &[u8]) -> Result<(), Failure> {
+    let seconds = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok());
+    let seconds = seconds.and_then(|text| text.trim().parse::<u64>().ok());
+    if seconds.is_some_and(|seconds| seconds > LONGEST_WISH) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(LONGEST_WISH));
+    }
+    let is_url = |url: &str| {
+        url.parse::<Uri>()
+            .is_ok_and(|uri| host_and_port(&uri).is_ok())
+    };
+    match serde_json::from_slice::<Directory>(body) {
+        Ok(Directory { new_nonce }) if !is_url(&new_nonce) => {
+            Err("the directory's newNonce is not a URL that begins with https://".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The part of a directory that has to be looked at.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Directory {
+    new_nonce: String,
 }
 
 /// Seconds, or a date.
