@@ -103,10 +103,10 @@ pub(super) async fn order(
             return Err(refused(&mut order, polled).await);
         }
     }
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(unfit)?;
-    let mut params = CertificateParams::new(names.to_vec()).map_err(unfit)?;
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|e| unfit(&e))?;
+    let mut params = CertificateParams::new(names.to_vec()).map_err(|e| unfit(&e))?;
     params.distinguished_name = DistinguishedName::new();
-    let request = params.serialize_request(&key).map_err(unfit)?;
+    let request = params.serialize_request(&key).map_err(|e| unfit(&e))?;
     order.finalize_csr(request.der()).await?;
     let chain = order.poll_certificate(&POLLING).await?;
     issued(names, &chain, &key.serialize_pem())
@@ -194,7 +194,7 @@ fn issued(names: &[String], chain: &str, key: &str) -> Result<Issued, Failure> {
     })
 }
 
-fn unfit(error: rcgen::Error) -> Failure {
+fn unfit(error: &rcgen::Error) -> Failure {
     Failure::new(&format!(
         "the request for the certificate can't be made: {error}"
     ))
