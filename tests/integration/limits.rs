@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod memory;
+mod streams;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -356,6 +357,16 @@ fn with_limits(
     TestUpstream,
 ) {
     let upstream = TestUpstream::named("a");
+    let (command, scratch) = with_limits_before(limits, admin, upstream.address());
+    (command, scratch, upstream)
+}
+
+/// The same, in front of this backend.
+fn with_limits_before(
+    limits: &str,
+    admin: &str,
+    upstream: std::net::SocketAddr,
+) -> (std::process::Command, crate::fixtures::Scratch) {
     let scratch = crate::fixtures::Scratch::new();
     let mut command = std::process::Command::new("sh");
     let script = format!(
@@ -369,9 +380,9 @@ fn with_limits(
     command
         .arg(env!("CARGO_BIN_EXE_waypost"))
         .current_dir(scratch.path());
-    command.env("WAYPOST_HOSTS", format!("*={}", upstream.address()));
+    command.env("WAYPOST_HOSTS", format!("*={upstream}"));
     command
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
-    (command, scratch, upstream)
+    (command, scratch)
 }

@@ -8,7 +8,7 @@ use crate::queueing::pool_of;
 use crate::upgrades::{asking, echo, switched, taking};
 
 /// A proxy with these time-outs.
-fn patient(upstream: &TestUpstream, timeouts: &str) -> TestProxy {
+pub fn patient(upstream: &TestUpstream, timeouts: &str) -> TestProxy {
     TestProxy::builder()
         .host("*", &[upstream.address()])
         .tables(&format!("[timeouts]\n{timeouts}"))

@@ -54,6 +54,8 @@ protocols = ["h2c"]
 [[listeners]]
 address = "127.0.0.1:{ports.tls}"
 tls = {{ certificates = [{tls}] }}
+[forwarded]
+via = true
 [[routes]]
 pool = "behind"
 [pools.behind]

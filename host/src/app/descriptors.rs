@@ -16,8 +16,11 @@ const LEAST_CONNECTIONS: u64 = 16;
 /// How the process divides its descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shares {
-    /// Client connections: each may need one more to a backend.
+    /// Client connections: each may need one more to a backend. A stream of HTTP/2 that needs one
+    /// for itself counts as one of them.
     pub connections: usize,
+    /// Connections to backends, idle ones included.
+    pub backends: usize,
     /// Per worker, connections that were turned away and have not ended yet.
     pub turned_away: usize,
     /// Connections to the admin listener.
@@ -45,6 +48,7 @@ impl Shares {
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Ok(Self {
             connections: number(connections),
+            backends: number(limit - own - connections),
             turned_away: number(turned_away),
             admin: number(admin),
         })
@@ -58,6 +62,7 @@ impl Shares {
     pub(super) fn claim(workers: usize, listeners: usize) -> Result<Self, String> {
         let all = Self {
             connections: usize::MAX,
+            backends: usize::MAX,
             turned_away: MOST_TURNED_AWAY,
             admin: MOST_OF_ADMIN,
         };
@@ -123,6 +128,7 @@ mod tests {
             for (workers, listeners) in [(1, 1), (2, 4), (8, 2), (64, 1)] {
                 let Ok(Shares {
                     connections,
+                    backends,
                     turned_away,
                     admin,
                 }) = Shares::of(limit, workers, listeners)
@@ -130,12 +136,15 @@ mod tests {
                     assert!(limit < 512 || workers > 8, "{limit} {workers}");
                     continue;
                 };
-                let all = 2 * connections
+                let all = connections
+                    + backends
                     + workers * (turned_away + OWN_OF_WORKER as usize + listeners - 1)
                     + admin
                     + OWN as usize;
                 assert!(
-                    all <= limit as usize && connections >= LEAST_CONNECTIONS as usize,
+                    all <= limit as usize
+                        && backends >= connections
+                        && connections >= LEAST_CONNECTIONS as usize,
                     "{limit} {workers}: {all}"
                 );
                 assert!(
@@ -162,6 +171,7 @@ mod tests {
         };
         let shares = Shares {
             connections: 400,
+            backends: 400,
             turned_away: 1,
             admin: 4,
         };
@@ -185,6 +195,7 @@ mod tests {
         let mut unlimited = limits(0, 0);
         let all = Shares {
             connections: usize::MAX,
+            backends: usize::MAX,
             turned_away: 1,
             admin: 4,
         };

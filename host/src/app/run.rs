@@ -25,7 +25,7 @@ use crate::proxy::{Admission, Entry};
 use crate::recording::RecordWriter;
 use crate::rollout::StateDir;
 use crate::stats::Stats;
-use crate::upstream::{Registry, resolve};
+use crate::upstream::{Budget, Registry, resolve};
 
 /// Where a proxy that has started can be reached.
 #[derive(Debug, Clone)]
@@ -162,7 +162,7 @@ async fn workers_serve(
 
 /// Resolves the backends and loads the policies.
 async fn load(config: &Arc<Config>, stats: &Stats, shares: Shares) -> Result<Arc<ControlPlane>> {
-    let registry = Registry::new(config.workers);
+    let registry = Registry::new(config.workers).with(Budget::new(shares.backends));
     let topology = resolve(&config.pools, &registry).await?;
     let options = EngineOptions {
         workers: config.workers,

@@ -194,8 +194,8 @@ pub struct Pool {
     pub protocol: PoolProtocol,
     /// Attempts at one request in all. Default 5.
     pub attempts: u32,
-    /// Idle connections kept per worker and backend. Default 64.
-    pub max_idle: usize,
+    /// The most idle connections kept per worker and backend. `None`: as were needed of late.
+    pub max_idle: Option<usize>,
     /// Connections of all workers together to one backend, pooled ones included; 0 = no limit (the
     /// default).
     pub max_connections: usize,

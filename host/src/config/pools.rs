@@ -56,7 +56,7 @@ fn numbers(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {
             .map(|n| n.value)
     };
     pool.attempts = number("attempts", 1..=100).unwrap_or(pool.attempts);
-    pool.max_idle = number("max-idle", 0..=65_536).map_or(pool.max_idle, |n| n as usize);
+    pool.max_idle = number("max-idle", 0..=65_536).map(|n| n as usize);
     pool.max_connections =
         number("max-connections", 0..=1_000_000).map_or(pool.max_connections, |n| n as usize);
     pool.queue = number("queue", 0..=1_000_000).map_or(pool.queue, |n| n as usize);
@@ -88,7 +88,7 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
         backends,
         protocol: PoolProtocol::Http11,
         attempts: 5,
-        max_idle: 64,
+        max_idle: None,
         max_connections: 0,
         queue: 1_000,
         queue_timeout: Duration::from_secs(5),

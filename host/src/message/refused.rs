@@ -25,7 +25,7 @@ pub enum Malformed {
     LineEnd,
     #[error("a header field name is not a token followed by a colon")]
     FieldName,
-    #[error("a header field value has a control character")]
+    #[error("a header field value has a control character or, by HTTP/2, white space around it")]
     FieldValue,
     #[error("a header field is folded over several lines")]
     Folded,

@@ -11,7 +11,7 @@ use http::Method;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 
-use super::admission::{Admission, Admitted};
+use super::admission::{Admission, Admitted, Beside};
 use super::arrival::Arrival;
 use super::connection::Connection;
 use super::entry::Entry;
@@ -131,7 +131,7 @@ fn take(
         match connection.serve().await {
             Served::Ended => drop(connection),
             // In a box, so that a connection of HTTP/1.1 does not hold the room for it.
-            Served::SpeaksHttp2 => Box::pin(serve_h2(connection)).await,
+            Served::SpeaksHttp2 => Box::pin(serve_h2(connection, open.admitted.beside())).await,
         }
         drop(open);
     });
@@ -160,14 +160,14 @@ fn begin(arrival: Arrival, mut open: OpenConnection, admission: Arc<Admission>) 
         };
         match served {
             Served::Ended => drop(connection),
-            Served::SpeaksHttp2 => Box::pin(serve_h2(connection)).await,
+            Served::SpeaksHttp2 => Box::pin(serve_h2(connection, open.admitted.beside())).await,
         }
         drop(open);
     });
 }
 
 /// Serves a connection on by HTTP/2.
-async fn serve_h2(connection: Connection) {
+async fn serve_h2(connection: Connection, beside: Beside) {
     let Connection {
         worker,
         entry,
@@ -178,7 +178,7 @@ async fn serve_h2(connection: Connection) {
     } = connection;
     let read_before = input.filled().to_vec();
     worker.buffers.take_back(input);
-    h2::serve((worker, entry), stream, info, read_before).await;
+    h2::serve((worker, entry), stream, (info, beside), read_before).await;
 }
 
 /// A connection counts as open until this is dropped, however it ends.

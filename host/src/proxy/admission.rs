@@ -1,4 +1,4 @@
-//! How many clients are let in: over all workers, and of one address.
+//! How many clients are let in: over all workers, and of one address (with IPv6, of one network).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::refusal::Refusal;
 use crate::config::Limits;
 use crate::net::ConnectionInfo;
+use crate::upstream;
 
 /// Counts client connections over all workers. Locked once when a connection comes and once when it
 /// goes.
@@ -34,6 +35,18 @@ pub(super) struct Admitted {
     counted: Arc<Counted>,
     /// If the client was counted when it came.
     client: Option<IpAddr>,
+}
+
+/// Lets in what counts as more connections of a client that has one.
+#[derive(Debug)]
+pub(super) struct Beside(Arc<Counted>);
+
+impl Beside {
+    /// One more, if that may be.
+    pub(super) fn admit(&self, info: &ConnectionInfo, limits: &Limits) -> Option<Admitted> {
+        let most = (limits.connections, limits.connections_per_client);
+        self.0.take(info, most).ok()
+    }
 }
 
 impl Admission {
@@ -98,7 +111,7 @@ impl Open {
         if most == 0 || info.is_without_address() {
             return Ok(None);
         }
-        let client = info.peer.ip();
+        let client = upstream::network(info.peer.ip());
         let count = self.by_client.entry(client).or_default();
         if *count >= most {
             return Err(Refusal::TooManyOfClient);
@@ -120,6 +133,11 @@ impl Open {
 }
 
 impl Admitted {
+    /// What lets more in beside it.
+    pub(super) fn beside(&self) -> Beside {
+        Beside(Arc::clone(&self.counted))
+    }
+
     /// Counts a connection as that of another client from now on.
     ///
     /// # Errors
@@ -198,6 +216,21 @@ mod tests {
                 "and nothing is left of those that went"
             );
         }
+    }
+
+    #[test]
+    fn with_ipv6_the_addresses_of_a_network_are_one_client() {
+        let (admission, limits) = (Admission::new(1), limits(9, 1));
+        let first = admission.admit(&address("2001:db8::1"), &limits);
+        let again = admission.admit(&address("2001:db8::2:0:0:1"), &limits);
+        assert!(matches!(again, Err(Refusal::TooManyOfClient)));
+        assert!(
+            admission
+                .admit(&address("2001:db8:0:1::1"), &limits)
+                .is_ok()
+        );
+        drop(first);
+        assert!(admission.admit(&address("2001:db8::2"), &limits).is_ok());
     }
 
     #[test]

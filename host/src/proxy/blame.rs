@@ -70,6 +70,9 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         Refusal::ClosedEarly => AttemptOutcome::Closed,
         Refusal::Unreachable => AttemptOutcome::ConnectFailed,
         Refusal::ConnectTimeout => AttemptOutcome::ConnectTimedOut,
+        Refusal::UnfitBackend { .. } => AttemptOutcome::Unfit,
+        Refusal::StreamLimit => AttemptOutcome::NoShare,
+        Refusal::OutOfConnections => AttemptOutcome::OutOfResources,
         Refusal::BadResponse(
             Malformed::RequestLineTooLong | Malformed::HeadTooLarge | Malformed::TooManyFields,
         ) => AttemptOutcome::BeyondLimits,
@@ -290,6 +293,14 @@ mod tests {
             (Refusal::TooManyConnections, AttemptOutcome::NoPlace),
             (Refusal::Unreachable, AttemptOutcome::ConnectFailed),
             (Refusal::ConnectTimeout, AttemptOutcome::ConnectTimedOut),
+            (
+                Refusal::UnfitBackend {
+                    reason: String::new(),
+                },
+                AttemptOutcome::Unfit,
+            ),
+            (Refusal::OutOfConnections, AttemptOutcome::OutOfResources),
+            (Refusal::StreamLimit, AttemptOutcome::NoShare),
             (Refusal::ResponseTimeout, AttemptOutcome::NoResponse),
             (Refusal::ClosedEarly, AttemptOutcome::Closed),
             (

@@ -14,6 +14,7 @@ use super::context::RequestContext;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
+use super::worker::Worker;
 use crate::decision::RequestPolicyState;
 use crate::message::{BodyLength, Edited, RequestFacts};
 use crate::observe::Outcome;
@@ -200,14 +201,14 @@ impl Exchange<'_> {
                     let (state, failure) = (context.state, outcome.failure());
                     state.attempted(number, endpoint.address, || failure.to_string());
                     if !self.may_try_again(outcome, last) {
-                        return Err(Refusal::ClosedEarly.into());
+                        return Err(given_up(endpoint, outcome).into());
                     }
                     last = Some(outcome);
                     failed.push(FailedAttempt { backend, failure });
                 }
             }
         }
-        Err(exhausted(pool, last).into())
+        Err(exhausted(context.worker, pool, self.outcome.backend.as_ref(), last).into())
     }
 
     /// An attempt begins.
@@ -228,6 +229,12 @@ impl Exchange<'_> {
     fn may_try_again(&self, outcome: AttemptOutcome, last: Option<AttemptOutcome>) -> bool {
         if outcome.is_unprocessed() {
             return self.may_resend();
+        }
+        match outcome {
+            // Another one may speak what it should; no more are asked.
+            AttemptOutcome::Unfit => return last != Some(outcome),
+            AttemptOutcome::NoShare => return false,
+            _ => {}
         }
         // A client that two backends did not want to wait for is no third one's business.
         let stalled = outcome == AttemptOutcome::ClosedOnSlowClient && last == Some(outcome);
@@ -310,16 +317,39 @@ fn note_refusal(
     }
 }
 
+/// The answer when no other attempt may follow one at this endpoint.
+#[cold]
+fn given_up(endpoint: &WorkerEndpoint, outcome: AttemptOutcome) -> Refusal {
+    match outcome {
+        AttemptOutcome::Unfit => Refusal::UnfitBackend {
+            reason: endpoint.unfit(),
+        },
+        AttemptOutcome::NoShare => Refusal::StreamLimit,
+        _ => Refusal::ClosedEarly,
+    }
+}
+
 /// The answer when all attempts have failed, of which this was the last.
 #[cold]
-fn exhausted(pool: &WorkerPool, last: Option<AttemptOutcome>) -> Refusal {
+fn exhausted(
+    worker: &Worker,
+    pool: &WorkerPool,
+    endpoint: Option<&Rc<WorkerEndpoint>>,
+    last: Option<AttemptOutcome>,
+) -> Refusal {
     match last {
+        Some(AttemptOutcome::Unfit) => Refusal::UnfitBackend {
+            reason: endpoint.map(|e| e.unfit()).unwrap_or_default(),
+        },
         Some(AttemptOutcome::ConnectTimedOut) => Refusal::ConnectTimeout,
         Some(AttemptOutcome::NoPlace) => {
             pool.shard.refused.increment();
             Refusal::Busy
         }
-        Some(AttemptOutcome::OutOfResources) => Refusal::NoBackend,
+        Some(AttemptOutcome::OutOfResources) => {
+            worker.shard.upstream_refused.increment();
+            Refusal::OutOfConnections
+        }
         Some(outcome) if outcome.is_unprocessed() => Refusal::NoBackend,
         _ => Refusal::Unreachable,
     }

@@ -138,6 +138,9 @@ impl Exchange<'_> {
         lease: &Lease<'_>,
         failed: &[FailedAttempt],
     ) -> Option<Result<Carrier, AttemptOutcome>> {
+        if !self.may_connect(lease.endpoint()) {
+            return Some(Err(AttemptOutcome::NoShare));
+        }
         match self.pooled(worker, lease) {
             Some(pooled) => Some(Ok(pooled)),
             // In a box, because most requests find a connection and should not hold the room for
@@ -182,7 +185,7 @@ impl Exchange<'_> {
             return self.switched(lease, Backend::Connection(connection), buffer);
         }
         worker.buffers.take_back(buffer);
-        let known = self.circumstances(worker, connection.reused, &duplex, waited);
+        let known = self.circumstances(worker, connection.is_reused(), &duplex, waited);
         let outcome = blame::outcome(&end, known);
         lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
         if matches!(end, ExchangeEnd::Complete { reusable: true, .. }) {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::body::{Duplex, MessageSink, Reader};
+use super::client::Client;
 use super::exchange::Exchange;
 use super::settings::Settings;
 use super::worker::Worker;
@@ -11,7 +12,7 @@ use crate::net::{Buffer, TimedIo, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{
     AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Lease, Place, SlowPlace, Turn,
-    WorkerPool,
+    WorkerEndpoint, WorkerPool,
 };
 
 /// As large as nginx takes the heads of responses at most.
@@ -101,7 +102,14 @@ impl Exchange<'_> {
     ) -> Result<Carrier, AttemptOutcome> {
         let mut place = None;
         if lease.endpoint().has_streams() {
-            return self.open_stream(worker, lease, failed).await;
+            let opened = self.open_stream(worker, lease, failed).await;
+            return match opened {
+                // Only now it is known that it has no streams.
+                Ok(Carrier::H1(_)) if !self.may_connect(lease.endpoint()) => {
+                    Err(AttemptOutcome::NoShare)
+                }
+                opened => opened,
+            };
         }
         if !lease.endpoint().is_unlimited() {
             match self.place(worker, lease, failed).await? {
@@ -192,20 +200,58 @@ impl Exchange<'_> {
                 && may_wait(lease, failed))
     }
 
+    /// Whether the request may have a connection to this backend, if it needs one for itself.
+    #[inline]
+    pub(super) fn may_connect(&self, endpoint: &WorkerEndpoint) -> bool {
+        match &self.client {
+            // The client's connection stands for one.
+            Client::H1(_) => true,
+            Client::H2(stream) => {
+                endpoint.has_streams() || stream.may_connect(&self.view.settings.limits)
+            }
+        }
+    }
+
+    /// Makes a connection. Where the process may have no more, or the machine has nothing left for
+    /// one, an idle connection to any endpoint goes.
     async fn connect(
         &self,
         worker: &Worker,
         lease: &Lease<'_>,
         place: Option<Place>,
     ) -> Result<Carrier, AttemptOutcome> {
+        let (pools, endpoint) = (&self.view.pools, lease.endpoint());
+        pools.make_room_for_one();
+        match self.connect_once(worker, lease, place).await {
+            Err(AttemptOutcome::OutOfResources)
+                if endpoint.is_unlimited() && pools.close_oldest() =>
+            {
+                self.connect_once(worker, lease, None).await
+            }
+            connected => connected,
+        }
+    }
+
+    async fn connect_once(
+        &self,
+        worker: &Worker,
+        lease: &Lease<'_>,
+        place: Option<Place>,
+    ) -> Result<Carrier, AttemptOutcome> {
+        let room = lease.room().await?;
         let patience = self.view.settings.timeouts.connect;
         let timer = self.client.timer();
-        let connect = lease.connect(place, patience);
-        worker
+        let connect = lease.connect((place, room), patience);
+        let connected = worker
             .timers
             .limit(timer, Wait::UpstreamWrite, patience, connect)
-            .await
-            .unwrap_or(Err(AttemptOutcome::ConnectTimedOut))
+            .await;
+        connected.unwrap_or(Err(match lease.endpoint().has_streams() {
+            // One connection is made at a time, within a limit of its own, and has the blame for
+            // itself: what took too long is the wait for others.
+            true => AttemptOutcome::NoPlace,
+            false => AttemptOutcome::ConnectTimedOut,
+        }))
     }
 }
 

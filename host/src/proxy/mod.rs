@@ -49,6 +49,7 @@ mod routing;
 mod scratch;
 mod serve;
 mod settings;
+mod shares;
 mod slice;
 mod slow;
 mod snapshot;

@@ -100,7 +100,13 @@ const AMBIGUOUS_PATH: &str = "The path can be read in several ways that lead to 
 const CONTRADICTION: &str =
     "Forwarded and X-Forwarded-For (or -Proto, -Host) contradict each other about the client.";
 const SLOW_CLIENT: &str = "The request arrived slowly while others waited for its connection.";
+const OUT_OF_CONNECTIONS: &str =
+    "The proxy can have no more connections to backends; try again later.";
+const STREAM_LIMIT: &str = "This client has reached its limit of connections, and its request \
+    needs one to a backend; try again when others of its requests have ended.";
 const NOT_HTTP: &str = "The backend's answer is not valid HTTP.";
+const POLICY_FAILED: &str = "The policy for this request failed.";
+const UNFIT: &str = "The backend does not speak the protocol that it should.";
 const MISDIRECTED: &str = "This connection is for other hosts; open another one for this host.";
 const HIDDEN_CLIENT: &str = "The client sent more than the proxy could read while others waited \
     for its connection; try again later.";
@@ -138,8 +144,18 @@ pub enum Refusal {
     NoBackend,
     /// All connections that the backend may have were in use for too long.
     Busy,
+    /// The process has no file descriptor for another connection to a backend.
+    OutOfConnections,
+    /// A stream of HTTP/2 needs a connection to a backend of its own, and its client, or all of
+    /// them, may have no more.
+    StreamLimit,
     /// All attempts failed.
     Unreachable,
+    /// The backend accepted the connection, and does not speak its protocol.
+    UnfitBackend {
+        /// What it did.
+        reason: String,
+    },
     /// The last attempt found no connection in time.
     ConnectTimeout,
     /// The backend did not answer in time.
@@ -210,11 +226,14 @@ impl Refusal {
             Self::NoRoute { .. } => 404,
             Self::NoBackend
             | Self::Busy
+            | Self::OutOfConnections
+            | Self::StreamLimit
             | Self::HiddenClient
             | Self::TooManyConnections
             | Self::PolicyNotAsked { .. } => 503,
             Self::TooManyOfClient => 429,
             Self::Unreachable
+            | Self::UnfitBackend { .. }
             | Self::ClosedEarly
             | Self::BadResponse(_)
             | Self::UnaskedUpgrade
@@ -248,7 +267,10 @@ impl Refusal {
             Self::BodyTooLarge => "The request's body is too large.",
             Self::NoBackend => "No backend is available for this request.",
             Self::Busy => "All connections to the backend are in use; try again later.",
+            Self::OutOfConnections => OUT_OF_CONNECTIONS,
+            Self::StreamLimit => STREAM_LIMIT,
             Self::Unreachable => "No backend could be reached for this request.",
+            Self::UnfitBackend { .. } => UNFIT,
             Self::ConnectTimeout => "No backend accepted the connection in time.",
             Self::ResponseTimeout => "The backend did not answer in time.",
             Self::CallDeadline => "The call was not answered before its deadline (grpc-timeout).",
@@ -260,9 +282,7 @@ impl Refusal {
             Self::TooManyConnections => "The proxy has reached its limit of connections.",
             Self::TooManyOfClient => "This client has reached its limit of connections.",
             Self::PolicyAbsent { .. } => "The policy for this request is not loaded.",
-            Self::PolicyFailed { .. } | Self::PolicyNotAsked { .. } => {
-                "The policy for this request failed."
-            }
+            Self::PolicyFailed { .. } | Self::PolicyNotAsked { .. } => POLICY_FAILED,
         };
         fixed.to_owned()
     }
@@ -278,10 +298,14 @@ impl Refusal {
             Self::ResponseTimeout | Self::CallDeadline => "http_response_timeout",
             Self::ClosedEarly => "http_response_incomplete",
             Self::BadResponse(Malformed::HeadTooLarge) => "http_response_header_section_size",
-            Self::BadResponse(_) | Self::UnaskedUpgrade => "http_protocol_error",
-            Self::Busy | Self::HiddenClient | Self::TooManyConnections => {
-                "connection_limit_reached"
+            Self::BadResponse(_) | Self::UnaskedUpgrade | Self::UnfitBackend { .. } => {
+                "http_protocol_error"
             }
+            Self::Busy
+            | Self::OutOfConnections
+            | Self::StreamLimit
+            | Self::HiddenClient
+            | Self::TooManyConnections => "connection_limit_reached",
             Self::TooManyOfClient => "http_request_denied",
             Self::NotSwitched | Self::NoWebSocket => "http_upgrade_failed",
             Self::PolicyFailed { .. } | Self::PolicyNotAsked { .. } | Self::PolicyAbsent { .. } => {
@@ -306,6 +330,8 @@ impl Refusal {
         match self {
             Self::Malformed(reason) => format!("malformed request: {reason}"),
             Self::BadResponse(reason) => format!("malformed response: {reason}"),
+            Self::UnfitBackend { reason } => format!("no connection to the backend: {reason}"),
+            Self::OutOfConnections => format!("{OUT_OF_CONNECTIONS} Raise `ulimit -n`."),
             Self::Contradiction => {
                 "Forwarded and X-Forwarded-* of a trusted proxy contradict each other: the client \
                  may have sent one of them; set source in [forwarded] to the one that your proxies \

@@ -61,6 +61,8 @@ pub struct Worker {
     pub turned_away: Rc<Cell<usize>>,
     /// Connections of HTTP/2 with a large window for bodies.
     pub windows: Rc<Cell<usize>>,
+    /// Bytes of the heads of all streams of clients.
+    pub heads: Rc<Cell<usize>>,
     /// The log of policies' faults.
     pub faults: FaultLog,
     view: RefCell<Rc<WorkerSnapshot>>,
@@ -100,6 +102,7 @@ impl Worker {
             lingering: Rc::default(),
             turned_away: Rc::default(),
             windows: Rc::default(),
+            heads: Rc::default(),
             faults: FaultLog::default(),
             topology: Cell::new(view.pools.generation),
             view: RefCell::new(Rc::new(view)),

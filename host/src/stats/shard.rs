@@ -59,6 +59,8 @@ pub struct WorkerShard {
     pub upstream_connections: Counter,
     /// Requests sent on a pooled connection.
     pub upstream_reuses: Counter,
+    /// Requests that got no connection to a backend, because the process could have no more.
+    pub upstream_refused: Counter,
     /// Access-log lines dropped because the log could not keep up.
     pub log_lines_dropped: Counter,
     /// Sampled requests that were not recorded, because the writer could not keep up.
@@ -84,6 +86,9 @@ pub struct Http2Shard {
     pub streams_active: Gauge,
     /// Connections that were ended because of what their clients did too often.
     pub cut: Counter,
+    /// Streams that were refused because their client had all that it may have: connections to
+    /// backends, or memory for heads.
+    pub refused: Counter,
 }
 
 impl Default for WorkerShard {
@@ -110,6 +115,7 @@ impl Default for WorkerShard {
             retries: Counter::default(),
             upstream_connections: Counter::default(),
             upstream_reuses: Counter::default(),
+            upstream_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
             records_dropped: Counter::default(),
             heartbeats: Counter::default(),

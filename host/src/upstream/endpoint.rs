@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::health::{WorkerHealth, microseconds};
 use super::places::{self, Place, Places, Queue, SlowPlace};
 use super::streams::{Slot, Streams};
-use super::{Endpoint, EndpointId, Protocol};
+use super::{Budget, Endpoint, EndpointId, Protocol};
 use crate::net::Stream;
 use crate::net::tls::Connector;
 use crate::stats::{BackendShard, Stats, WorkerShard};
@@ -32,6 +32,8 @@ pub struct WorkerEndpoint {
     pub(super) shard: Arc<BackendShard>,
     /// Kept-alive connections, the longest idle first.
     pub(super) idle: RefCell<VecDeque<Idle>>,
+    /// How many of them are kept for as long as one may be idle.
+    pub(super) kept: Cell<usize>,
     /// How many connections it may have, where that is limited.
     pub(super) places: Option<Arc<Places>>,
     /// This worker's requests that wait for one.
@@ -44,16 +46,20 @@ pub struct WorkerEndpoint {
     pub(super) server_name: Arc<str>,
     /// Connections of HTTP/2.
     pub(super) streams: Rc<Streams>,
+    /// Connections to all endpoints that the process may have.
+    pub(super) budget: Arc<Budget>,
     /// Where the endpoint chooses the protocol: it chose HTTP/1.1 last.
     pub(super) speaks_http11: Cell<bool>,
     /// The worker's counters.
     pub(super) worker: Arc<WorkerShard>,
+    /// Why its protocol was not what it should be, if that has happened.
+    pub(super) unfit: RefCell<Option<Box<str>>>,
     /// When counting began.
     pub(super) clock: Instant,
     /// Until when, in seconds since then, it is not said why there is no connection.
     pub(super) says_why_at: Cell<u64>,
     /// Milliseconds of the worker's clock, as of its last sweep.
-    swept: Cell<u64>,
+    pub(super) swept: Cell<u64>,
 }
 
 /// What carries one exchange.
@@ -71,18 +77,16 @@ pub enum Carrier {
 pub struct Connection {
     /// The connection.
     pub stream: Stream,
-    /// Whether it has carried a request before.
-    pub reused: bool,
     open: Open,
 }
 
 /// A connection that waits in the pool.
 #[derive(Debug)]
 pub(super) struct Idle {
-    stream: Stream,
+    pub stream: Stream,
     /// Milliseconds of the worker's clock.
-    since: u64,
-    place: Option<Place>,
+    pub since: u64,
+    pub place: Option<Place>,
 }
 
 /// What a request that has waited gets.
@@ -93,6 +97,10 @@ pub type Turn = places::Turn<Connection>;
 struct Open {
     endpoint: Rc<WorkerEndpoint>,
     place: Option<Place>,
+    /// The connection has carried a request before.
+    reused: bool,
+    /// The connection has its part of the budget, and has not passed it on.
+    holds_room: bool,
 }
 
 impl WorkerEndpoint {
@@ -108,6 +116,7 @@ impl WorkerEndpoint {
             health: endpoint.health.of_worker(worker),
             shard,
             idle: RefCell::default(),
+            kept: Cell::new(endpoint.kept),
             places: endpoint.places.clone(),
             queue: Queue::default(),
             retired: Cell::new(false),
@@ -115,8 +124,10 @@ impl WorkerEndpoint {
             tls: endpoint.tls.clone(),
             server_name: Arc::clone(&endpoint.server_name),
             streams: Rc::new(Streams::new(endpoint.streams)),
+            budget: Arc::clone(&endpoint.budget),
             speaks_http11: Cell::new(false),
             worker: Arc::clone(&stats.workers()[worker]),
+            unfit: RefCell::default(),
             clock: stats.started(),
             says_why_at: Cell::new(0),
             swept: Cell::new(0),
@@ -146,17 +157,6 @@ impl WorkerEndpoint {
             Some(connection) => Some(Carrier::H1(connection)),
             None if self.protocol == Protocol::Http11 => None,
             None => self.streams.take().ok().map(Carrier::H2),
-        }
-    }
-
-    /// A pooled connection of HTTP/1.1.
-    pub(super) fn pooled_connection(self: &Rc<Self>, certain: bool) -> Option<Connection> {
-        loop {
-            let idle = self.idle.borrow_mut().pop_back()?;
-            self.unpooled(1);
-            if idle.stream.is_quiet(certain) {
-                return Some(Connection::new(self, idle.stream, true, idle.place));
-            }
         }
     }
 
@@ -198,19 +198,6 @@ impl WorkerEndpoint {
                 .is_some_and(|places| !places.has_free())
     }
 
-    /// The right to a new connection, if there is one: pooled connections make room.
-    pub fn place(&self) -> Option<Place> {
-        let places = self.places.as_ref()?;
-        loop {
-            if let Some(place) = places.take() {
-                return Some(place);
-            }
-            let idle = self.idle.borrow_mut().pop_front()?;
-            self.unpooled(1);
-            drop(idle);
-        }
-    }
-
     /// Waits for a connection or the right to one; `None` if `most` requests of all workers wait
     /// already. The caller limits the time.
     pub async fn wait(&self, most: usize, client: IpAddr) -> Option<Turn> {
@@ -228,53 +215,15 @@ impl WorkerEndpoint {
         self.places.as_ref()?.wait_slowly(most).await
     }
 
-    /// Closes pooled connections, the longest idle first, as far as requests of other workers wait
-    /// for their places.
-    pub(super) fn make_room(&self) {
-        let Some(places) = &self.places else { return };
-        let mut idle = self.idle.borrow_mut();
-        let count = places.waiting_elsewhere(&self.queue).min(idle.len());
-        idle.drain(..count);
-        drop(idle);
-        self.unpooled(count);
-    }
-
-    /// Counts connections that have left the pool.
-    pub(super) fn unpooled(&self, count: usize) {
-        for _ in 0..count {
-            self.shard.connections.decrement();
-            if let Some(places) = &self.places {
-                places.unpooled();
-            }
-        }
-    }
-
-    /// Pools a connection that has carried nothing.
-    pub(super) fn pool(&self, stream: Stream) {
-        self.shard.connections.increment();
-        self.idle.borrow_mut().push_back(Idle {
-            stream,
-            since: self.swept.get(),
-            place: None,
-        });
-    }
-
     /// Looks after its connections, at this moment of the worker's clock: closes those that have
     /// been idle since before `before`, and those that have ended.
     pub(super) fn look_after(&self, now: u64, before: u64) {
         self.swept.set(now);
         self.sweep(before);
+        self.forget_peak(now);
         if self.protocol != Protocol::Http11 {
             self.streams.sweep(now, before);
         }
-    }
-
-    /// Closes the connections that have been idle since before `before`, and those that have ended.
-    pub(super) fn sweep(&self, before: u64) {
-        let mut idle = self.idle.borrow_mut();
-        let count = idle.len();
-        idle.retain(|i| i.since >= before && i.stream.is_quiet(false));
-        self.unpooled(count - idle.len());
     }
 
     /// A response head arrived, this long after the request was sent, if all of it was. From now on
@@ -294,13 +243,14 @@ impl Carrier {
     #[inline]
     pub fn is_reused(&self) -> bool {
         match self {
-            Self::H1(connection) => connection.reused,
+            Self::H1(connection) => connection.is_reused(),
             Self::H2(slot) => slot.reused,
         }
     }
 }
 
 impl Connection {
+    /// An open connection, which has its part of the budget.
     pub(super) fn new(
         endpoint: &Rc<WorkerEndpoint>,
         stream: Stream,
@@ -311,9 +261,19 @@ impl Connection {
         let endpoint = Rc::clone(endpoint);
         Self {
             stream,
-            reused,
-            open: Open { endpoint, place },
+            open: Open {
+                endpoint,
+                place,
+                reused,
+                holds_room: true,
+            },
         }
+    }
+
+    /// Whether it has carried a request before.
+    #[inline]
+    pub fn is_reused(&self) -> bool {
+        self.open.reused
     }
 
     /// Gives the connection back for the next request. At most `max_idle` are kept: the longest
@@ -340,10 +300,11 @@ impl Connection {
         let mut idle = endpoint.idle.borrow_mut();
         if idle.len() >= max_idle {
             idle.pop_front();
-            endpoint.unpooled(1);
+            endpoint.closed(1);
         }
         // Pooled connections are counted too: `open` uncounts this one when it goes.
         endpoint.shard.connections.increment();
+        open.holds_room = false;
         idle.push_back(Idle {
             stream,
             since: now,
@@ -356,7 +317,7 @@ impl Connection {
 
     /// Makes it a connection that has carried a request before, for the one that it passes to.
     fn used(mut self) -> Self {
-        self.reused = true;
+        self.open.reused = true;
         self
     }
 
@@ -375,5 +336,8 @@ impl Connection {
 impl Drop for Open {
     fn drop(&mut self) {
         self.endpoint.shard.connections.decrement();
+        if self.holds_room {
+            self.endpoint.budget.give_back(1);
+        }
     }
 }

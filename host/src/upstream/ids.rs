@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{Health, Places, Protocol};
+use super::{Budget, Health, Places, Protocol};
 use crate::net::tls::{Connector, ConnectorId};
 
 /// A pool, by the operator's name for it.
@@ -52,6 +52,7 @@ impl fmt::Display for PoolId {
 pub struct Registry {
     known: Arc<Mutex<Known>>,
     workers: usize,
+    budget: Arc<Budget>,
 }
 
 #[derive(Debug, Default)]
@@ -87,12 +88,25 @@ pub(super) struct KnownEndpoint {
 }
 
 impl Registry {
-    /// A registry without entries, for a process with this many workers.
+    /// A registry without entries, for a process with this many workers and any number of
+    /// connections.
     pub fn new(workers: usize) -> Self {
         Self {
             known: Arc::default(),
             workers,
+            budget: Arc::default(),
         }
+    }
+
+    /// The same, with this budget of connections.
+    pub fn with(self, budget: Budget) -> Self {
+        let budget = Arc::new(budget);
+        Self { budget, ..self }
+    }
+
+    /// The connections to all endpoints that the process may have.
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// The ids of all pools of one configuration, by their names. The n-th of a name has the id of

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::doubt::Accuser;
-use super::{AttemptOutcome, Carrier, Doubt, Place, Verdict, WorkerEndpoint, WorkerPool};
+use super::{AttemptOutcome, Carrier, Doubt, Place, Room, Verdict, WorkerEndpoint, WorkerPool};
 
 /// The right to one exchange. It opens the connection on which the exchange takes place, and
 /// [`Lease::finish`] is the one report from which health and statistics learn how the attempt went,
@@ -66,14 +66,23 @@ impl<'p> Lease<'p> {
         self.endpoint().pooled(certain)
     }
 
+    /// The right to a new connection, if the process may have one more, perhaps by waiting for it
+    /// for a while. `None` if streams of another connection may do.
+    pub async fn room(&self) -> Result<Option<Room>, AttemptOutcome> {
+        match self.endpoint().has_streams() {
+            true => Ok(None),
+            false => self.endpoint().room().await.map(Some),
+        }
+    }
+
     /// A new connection, or a stream of one that may have to be made first; making it may take
     /// `patience`. The caller limits the time.
     pub async fn connect(
         &self,
-        place: Option<Place>,
+        with: (Option<Place>, Option<Room>),
         patience: Duration,
     ) -> Result<Carrier, AttemptOutcome> {
-        self.endpoint().connect(place, patience).await
+        self.endpoint().connect(with, patience).await
     }
 
     /// The request is about to be sent: it is in flight until the report.

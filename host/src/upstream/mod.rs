@@ -11,11 +11,13 @@
 //! for doubt, and nothing else about it. It waits for name resolution, for connects and for a place
 //! in the queue of a full endpoint; the caller limits the last two.
 
+mod budget;
 mod connect;
 mod doubt;
 mod endpoint;
 mod facts;
 mod health;
+mod idle;
 mod ids;
 mod lease;
 mod multiplexed;
@@ -30,14 +32,16 @@ mod streams;
 mod topology;
 mod watched;
 
+pub use budget::{Budget, Room};
 pub use doubt::Doubt;
+use endpoint::Idle;
 pub use endpoint::{Carrier, Connection, Turn, WorkerEndpoint};
 pub use facts::{BackendFacts, Facts};
 pub use health::Health;
 pub use ids::{EndpointId, PoolId, Registry};
 pub use lease::{InFlight, Lease};
 pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};
-pub use places::{Place, Places, SlowPlace};
+pub use places::{Place, Places, SlowPlace, network};
 pub use pool::{WorkerPool, WorkerPools};
 pub use protocol::{Protocol, StreamRules};
 pub use resolve::{ResolveError, resolve, resolve_pool};

@@ -15,6 +15,7 @@ use h2::{Ping, PingPong, SendStream};
 use http::Request;
 use tokio::task::spawn_local;
 
+use super::Room;
 use super::resets::{Resets, poll_resets, poll_timer};
 use super::watched::{Liveness, Watched};
 use crate::net::Stream;
@@ -81,7 +82,7 @@ impl Multiplexed {
     /// Agrees with an endpoint on HTTP/2, and has it show that it speaks it: before that no request
     /// is risked. The caller limits the time.
     pub(super) async fn open(
-        stream: Stream,
+        (stream, room): (Stream, Room),
         shard: &Arc<BackendShard>,
         worker: &Arc<WorkerShard>,
     ) -> Result<Rc<Self>, h2::Error> {
@@ -105,9 +106,11 @@ impl Multiplexed {
             shard: Arc::clone(shard),
         });
         let unless_given_up = CloseUnless::new(&multiplexed);
-        spawn_local(drive(connection, Rc::clone(&multiplexed)));
+        spawn_local(drive(connection, Rc::clone(&multiplexed), room));
         if let Some(ping) = &mut ping {
-            ping.ping(Ping::opaque()).await?;
+            let pong = ping.ping(Ping::opaque()).await;
+            // Only the connection's task knows why it has ended.
+            pong.map_err(|e| multiplexed.alive.error.take().unwrap_or(e))?;
         }
         multiplexed.ping.replace(ping);
         unless_given_up.keep();
@@ -140,6 +143,11 @@ impl Multiplexed {
             .as_ref()
             .map_or(0, SendRequest::current_max_send_streams);
         of_endpoint.min(MOST_STREAMS)
+    }
+
+    /// Whether no stream uses it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.get() == 0
     }
 
     /// Whether the endpoint has said that it takes extended CONNECTs. Its settings have arrived
@@ -292,14 +300,18 @@ fn builder() -> Builder {
     builder
 }
 
-/// Reads and writes the connection until its end.
-async fn drive(connection: Connection<Watched, Bytes>, of: Rc<Multiplexed>) {
+/// Reads and writes the connection until its end. It counts among those of the process until then.
+async fn drive(connection: Connection<Watched, Bytes>, of: Rc<Multiplexed>, _room: Room) {
     let _ended = Ended(&of);
     let mut connection = pin!(connection);
     let (mut pause, mut goodbye) = (None, None);
     poll_fn(|cx| {
         of.alive.remember(cx.waker());
-        if of.alive.cut.get() || connection.as_mut().poll(cx).is_ready() {
+        if of.alive.cut.get() {
+            return Poll::Ready(());
+        }
+        if let Poll::Ready(end) = connection.as_mut().poll(cx) {
+            of.alive.error.replace(end.err());
             return Poll::Ready(());
         }
         poll_resets(&of.resets, cx, &mut pause);

@@ -29,12 +29,16 @@ pub enum Failure {
 pub enum AttemptOutcome {
     /// All connections that it may have are in use, and the queue was full or took too long.
     NoPlace,
-    /// This machine has no descriptor, port or buffer left.
+    /// Its client may have no more connections to backends for now.
+    NoShare,
+    /// This machine has no descriptor, port or buffer left, or this process may have no more.
     OutOfResources,
     /// It refused the connection, or could not be reached.
     ConnectFailed,
     /// It did not accept the connection in time.
     ConnectTimedOut,
+    /// It accepted the connection, and does not speak the protocol that it should.
+    Unfit,
     /// A pooled connection turned out to have ended: backends close idle ones when they like.
     Stale,
     /// It closed the connection without a whole response head.
@@ -89,6 +93,7 @@ impl AttemptOutcome {
             Self::Answered | Self::Replaced => Verdict::Well,
             Self::ConnectFailed
             | Self::ConnectTimedOut
+            | Self::Unfit
             | Self::Closed
             | Self::TookNothing
             | Self::NoResponse
@@ -96,6 +101,7 @@ impl AttemptOutcome {
             | Self::BodyCut
             | Self::BodyStalled => Verdict::Failed,
             Self::NoPlace
+            | Self::NoShare
             | Self::OutOfResources
             | Self::Stale
             | Self::ClosedOnSlowClient
@@ -133,7 +139,10 @@ impl AttemptOutcome {
     /// the connection itself.
     pub fn may_be_of_request(self) -> bool {
         self.verdict() == Verdict::Failed
-            && !matches!(self, Self::ConnectFailed | Self::ConnectTimedOut)
+            && !matches!(
+                self,
+                Self::ConnectFailed | Self::ConnectTimedOut | Self::Unfit
+            )
     }
 }
 
@@ -157,9 +166,11 @@ mod tests {
         use Verdict::{Failed, Unknown, Well};
         let table = [
             (AttemptOutcome::NoPlace, Unknown),
+            (AttemptOutcome::NoShare, Unknown),
             (AttemptOutcome::OutOfResources, Unknown),
             (AttemptOutcome::ConnectFailed, Failed),
             (AttemptOutcome::ConnectTimedOut, Failed),
+            (AttemptOutcome::Unfit, Failed),
             (AttemptOutcome::Stale, Unknown),
             (AttemptOutcome::Closed, Failed),
             (AttemptOutcome::ClosedOnSlowClient, Unknown),
@@ -181,7 +192,9 @@ mod tests {
             assert_eq!(outcome.verdict(), verdict, "{outcome:?}");
             let connect = matches!(
                 outcome,
-                AttemptOutcome::ConnectFailed | AttemptOutcome::ConnectTimedOut
+                AttemptOutcome::ConnectFailed
+                    | AttemptOutcome::ConnectTimedOut
+                    | AttemptOutcome::Unfit
             );
             assert_eq!(
                 outcome.may_be_of_request(),

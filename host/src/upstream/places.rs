@@ -295,7 +295,7 @@ impl<T> Drop for Waiting<'_, T> {
 }
 
 /// Addresses that one client has at its disposal: with IPv6 those of its network.
-pub(super) fn network(client: IpAddr) -> IpAddr {
+pub fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
         v4 => v4,

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 
 use super::facts::Known;
 use super::{
-    BackendFacts, Endpoint, EndpointId, Facts, FailedAttempt, PoolId, PoolTopology, Topology,
-    WorkerEndpoint,
+    BackendFacts, Budget, Endpoint, EndpointId, Facts, FailedAttempt, PoolId, PoolTopology,
+    Topology, WorkerEndpoint,
 };
 use crate::stats::{PoolShard, Stats};
 
@@ -28,6 +28,8 @@ pub struct WorkerPools {
     /// Wakes this worker when pooled connections hold places that requests of other workers wait
     /// for; `None` if no endpoint's connections are limited.
     wanted: Option<Arc<Notify>>,
+    /// Connections that the process may have; `None` if there is no endpoint.
+    budget: Option<Arc<Budget>>,
     /// What policies may read of them.
     pub facts: Arc<Facts>,
 }
@@ -64,11 +66,13 @@ impl WorkerPools {
         let endpoints = endpoints.finish();
         let wanted = endpoints.iter().find_map(|e| e.places());
         let wanted = wanted.map(|places| Arc::clone(places.wanted()));
+        let budget = endpoints.first().map(|e| Arc::clone(&e.budget));
         Self {
             generation: topology.generation,
             pools,
             endpoints,
             wanted,
+            budget,
             facts: Arc::new(facts),
         }
     }
@@ -131,10 +135,34 @@ impl WorkerPools {
         }
     }
 
-    /// Closes pooled connections whose places requests of other workers wait for.
+    /// Closes idle connections for which requests of other workers wait: for their places, or
+    /// because the process may have no more.
     pub fn make_room(&self) {
         if self.wanted.is_some() {
             self.endpoints.iter().for_each(|e| e.make_room());
+        }
+        let waiting = self.budget.as_ref().map_or(0, |budget| budget.waiting());
+        for _ in 0..waiting {
+            if !self.close_oldest() {
+                return;
+            }
+        }
+    }
+
+    /// Makes room for a new connection of this worker, if the process may have no more.
+    pub fn make_room_for_one(&self) {
+        if self.budget.as_ref().is_some_and(|b| b.is_used_up()) {
+            self.close_oldest();
+        }
+    }
+
+    /// Closes the connection that has been idle for longest; whether there was one.
+    #[cold]
+    pub fn close_oldest(&self) -> bool {
+        let of_http11 = self.endpoints.iter().filter_map(|e| Some((e.oldest()?, e)));
+        match of_http11.min_by_key(|(since, _)| *since) {
+            Some((_, endpoint)) => endpoint.close_oldest(),
+            None => self.endpoints.iter().any(|e| e.streams.close_idle()),
         }
     }
 }
@@ -156,10 +184,14 @@ impl Carried {
 
     fn take(&mut self, said: &Endpoint, stats: &Stats, worker: usize) -> Rc<WorkerEndpoint> {
         if let Some(taken) = self.taken.get(&said.id) {
+            taken.kept.set(taken.kept.get().max(said.kept));
             return Rc::clone(taken);
         }
         let endpoint = match self.former.remove(&said.id) {
-            Some(former) if former.is_still(said) => former,
+            Some(former) if former.is_still(said) => {
+                former.kept.set(said.kept);
+                former
+            }
             former => {
                 former.iter().for_each(|former| former.retire());
                 Rc::new(WorkerEndpoint::new(said, stats, worker))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::topology::KEPT;
 use super::{
     Endpoint, EndpointId, PoolId, PoolTopology, Protocol, Registry, StreamRules, Topology,
 };
@@ -61,7 +62,6 @@ pub async fn resolve_pool(
     registry: &Registry,
 ) -> Result<PoolTopology, ResolveError> {
     let mut endpoints: Vec<Endpoint> = Vec::with_capacity(pool.backends.len());
-    let streams = stream_rules(pool, registry);
     for backend in &pool.backends {
         let (weight, labels) = (backend.weight, &backend.labels);
         let server_name: Arc<str> = host(&backend.address).into();
@@ -70,7 +70,8 @@ pub async fn resolve_pool(
             let endpoint = Endpoint {
                 weight,
                 labels: labels.clone(),
-                streams,
+                streams: stream_rules(pool, registry),
+                kept: pool.max_idle.unwrap_or(KEPT),
                 ..Endpoint::with(address, &server_name, protocol, tls.clone(), registry)
             };
             // A resolver may list one address for each socket type.
@@ -86,7 +87,7 @@ pub async fn resolve_pool(
         name: pool.name.clone(),
         endpoints,
         attempts: pool.attempts,
-        max_idle: pool.max_idle,
+        max_idle: pool.max_idle.unwrap_or(usize::MAX),
         queue: pool.queue,
         queue_timeout: pool.queue_timeout,
         body_wait: pool.body_wait,

@@ -126,6 +126,15 @@ impl Streams {
         }
     }
 
+    /// Closes a connection without a stream; whether there was one.
+    pub(super) fn close_idle(&self) -> bool {
+        let mut connections = self.connections.borrow_mut();
+        let idle = connections.iter().position(|c| c.is_idle());
+        let idle = idle.map(|at| connections.swap_remove(at));
+        drop(connections);
+        idle.inspect(|idle| idle.close()).is_some()
+    }
+
     /// Looks after the connections, at this moment of the worker's clock: closes those that were
     /// idle since before `before`, and asks those that are silent whether they are alive.
     pub(super) fn sweep(&self, now: u64, before: u64) {

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{EndpointId, Health, Places, PoolId, Protocol, Registry, StreamRules};
+use super::{Budget, EndpointId, Health, Places, PoolId, Protocol, Registry, StreamRules};
 use crate::net::tls::Connector;
+
+/// What [`Endpoint::kept`] is where the operator says nothing.
+pub(super) const KEPT: usize = 64;
 
 /// All pools of one moment.
 #[derive(Debug, Clone)]
@@ -28,7 +31,8 @@ pub struct PoolTopology {
     pub endpoints: Vec<Endpoint>,
     /// Attempts at one request in all.
     pub attempts: u32,
-    /// Idle connections kept per worker and endpoint.
+    /// The most idle connections that are kept per worker and endpoint; `usize::MAX` if the
+    /// operator set no limit.
     pub max_idle: usize,
     /// Requests of all workers that may wait for a connection to one endpoint, where connections
     /// are limited.
@@ -77,6 +81,11 @@ pub struct Endpoint {
     /// How many connections of HTTP/1.1 all workers together may have to it: the least
     /// `max-connections` of the pools that name it. `None` = no limit.
     pub places: Option<Arc<Places>>,
+    /// Idle connections that each worker keeps for as long as one may be idle; it has more only
+    /// while they are needed.
+    pub kept: usize,
+    /// Connections to all endpoints that the process may have.
+    pub budget: Arc<Budget>,
 }
 
 impl Endpoint {
@@ -106,6 +115,8 @@ impl Endpoint {
             labels: Vec::new(),
             health: known.health,
             places: None,
+            kept: KEPT,
+            budget: Arc::clone(registry.budget()),
         }
     }
 }

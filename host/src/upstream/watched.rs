@@ -19,6 +19,8 @@ pub(super) struct Liveness {
     pub heard: Cell<bool>,
     /// The connection has ended.
     pub ended: Cell<bool>,
+    /// Why it has.
+    pub error: RefCell<Option<h2::Error>>,
     /// It is to end at once: it is dead.
     pub cut: Cell<bool>,
     /// Of the connection's task.

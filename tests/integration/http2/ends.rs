@@ -5,10 +5,11 @@ use std::time::Duration;
 use h2::Reason;
 
 use crate::fixtures::http2::{
-    END_STREAM, Frames, GOAWAY, HEADERS, Http2, PING, PLAIN, RST_STREAM, block_on, frame, get,
-    receive, request,
+    END_STREAM, Frames, GOAWAY, HEADERS, PING, PLAIN, RST_STREAM, connected, frame, get, receive,
+    request,
 };
 use crate::fixtures::{Gate, TestProxy, TestUpstream, eventually, response};
+use crate::tunnels::patient;
 
 #[test]
 fn a_client_that_resets_its_stream_leaves_its_backend() {
@@ -17,17 +18,14 @@ fn a_client_that_resets_its_stream_leaves_its_backend() {
         connection.wait_for_close();
     });
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let (response, mut sender) = client.send(get("a.test", "/left"), false).await.unwrap();
         eventually("the request is there", || {
             (upstream.received().len() == 1).then_some(())
         });
         sender.send_reset(Reason::CANCEL);
         drop(response);
-        // The connection goes on.
-        let missing = client.ask(request("TRACE", "a.test", "/"), b"").await;
-        assert_eq!(missing.unwrap().status, 405);
+        client.assert_goes_on().await;
     });
     upstream.wait_until_unused();
     proxy.logged(&["/left", "the client"]);
@@ -159,10 +157,7 @@ fn a_drain_finishes_what_has_begun_and_lets_nothing_new_in() {
 #[test]
 fn connections_on_which_nothing_comes_end_in_time() {
     let upstream = TestUpstream::named("a");
-    let proxy = TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables("[timeouts]\nheader-read = \"300ms\"\nidle = \"400ms\"")
-        .start();
+    let proxy = patient(&upstream, "header-read = \"300ms\"\nidle = \"400ms\"");
     let mut silent = Frames::silent(proxy.address());
     silent.send(crate::fixtures::http2::PREFACE);
     assert_eq!(silent.last_error(), Some(0), "no SETTINGS of the client");
@@ -183,10 +178,7 @@ fn connections_on_which_nothing_comes_end_in_time() {
 #[test]
 fn a_window_that_stays_closed_ends_the_stream_in_time_and_not_the_connection() {
     let upstream = TestUpstream::answering(response("200 OK", &[], "hello"));
-    let proxy = TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables("[timeouts]\nsend = \"300ms\"")
-        .start();
+    let proxy = patient(&upstream, "send = \"300ms\"");
     let mut frames = Frames::silent(proxy.address());
     frames.send(crate::fixtures::http2::PREFACE);
     // SETTINGS_INITIAL_WINDOW_SIZE = 0
@@ -205,12 +197,8 @@ fn a_window_that_stays_closed_ends_the_stream_in_time_and_not_the_connection() {
 #[test]
 fn an_upload_that_stops_is_a_408() {
     let upstream = TestUpstream::echo();
-    let proxy = TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables("[timeouts]\nbody-read = \"300ms\"")
-        .start();
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    let proxy = patient(&upstream, "body-read = \"300ms\"");
+    connected(&proxy, async |client| {
         let (response, mut sender) = client
             .send(request("POST", "a.test", "/"), false)
             .await

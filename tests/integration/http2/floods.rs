@@ -10,6 +10,7 @@ use crate::fixtures::http2::{
     RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame,
 };
 use crate::fixtures::{Gate, PATIENCE, Received, TestProxy, TestUpstream, get, response};
+use crate::tunnels::patient;
 
 const CALM: u32 = 11;
 
@@ -265,10 +266,7 @@ fn a_head_that_unfolds_to_a_thousand_times_its_size_is_cut_off() {
 #[test]
 fn a_client_that_reads_nothing_is_dropped_in_time() {
     let upstream = TestUpstream::answering(response("200 OK", &[], vec![b'x'; 60_000]));
-    let proxy = TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables("[timeouts]\nsend = \"500ms\"\nlinger = \"0s\"")
-        .start();
+    let proxy = patient(&upstream, "send = \"500ms\"\nlinger = \"0s\"");
     let mut frames = Frames::silent(proxy.address());
     frames.send(crate::fixtures::http2::PREFACE);
     frames.send(frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 255, 255, 255]));
@@ -282,4 +280,61 @@ fn a_client_that_reads_nothing_is_dropped_in_time() {
     serves(&proxy);
     // A raw request is as good as the client's.
     assert_eq!(proxy.ask(get("a.test", "/")).body.len(), 60_000);
+}
+
+/// A field of the client's table costs a byte for each time that it is named, and its length in
+/// memory.
+#[test]
+fn heads_that_are_large_in_memory_have_a_budget() {
+    let gate = Gate::new();
+    let upstream = TestUpstream::behind(&gate);
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut frames = Frames::connect(proxy.address());
+    // `x-big`, put into the table (RFC 7541 section 6.2.1), and six times more out of it.
+    let value = 3_900;
+    let mut first = block(&PLAIN);
+    first.extend([0x40, 5]);
+    first.extend(b"x-big");
+    first.extend([
+        0x7f,
+        ((value - 127) % 128) as u8 | 128,
+        ((value - 127) / 128) as u8,
+    ]);
+    first.extend(vec![b'y'; value]);
+    first.extend([0xbe; 6]);
+    frames.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &first));
+    let mut further = block(&PLAIN);
+    further.extend([0xbe; 7]);
+    for n in 1..128 {
+        let flags = END_HEADERS | END_STREAM;
+        frames.send(frame(HEADERS, flags, 2 * n + 1, &further));
+    }
+    // Each has 7 fields of 3,937 bytes, and all may have 512 KiB: 16 heads of the largest size.
+    proxy.wait_for_stat("/http2/refused", 128 - 19);
+    upstream.wait_for_heads(19);
+    assert_eq!(proxy.stat("/http2/streams_active"), 19);
+    assert_eq!(
+        frames.find(RST_STREAM).error(),
+        u32::from(Reason::REFUSED_STREAM)
+    );
+    // Others have budgets of their own, and this one has it again.
+    gate.open();
+    serves(&proxy);
+    proxy.wait_for_stat("/http2/streams_active", 0);
+    frames.send(frame(HEADERS, END_HEADERS | END_STREAM, 301, &further));
+    assert_eq!(frames.end_of(301).kind, DATA);
+    assert_eq!(proxy.stat("/http2/refused"), 128 - 19);
+    // Those that come on and on are a flood.
+    let mut stream = 301;
+    let more = move || {
+        stream += 2;
+        frame(HEADERS, END_HEADERS | END_STREAM, stream, &further)
+    };
+    let held = Gate::new();
+    let upstream = TestUpstream::behind(&held);
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut frames = Frames::connect(proxy.address());
+    frames.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &first));
+    assert_eq!(flood("heads", frames, more), CALM);
+    held.open();
 }

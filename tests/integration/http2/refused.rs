@@ -1,8 +1,7 @@
 //! Requests that are no requests: no backend sees them, and the connection goes on where it can.
 
 use crate::fixtures::http2::{
-    DATA, END_STREAM, Frame, Frames, GOAWAY, HEADERS, Http2, PLAIN, RST_STREAM, block_on, frame,
-    get,
+    DATA, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PLAIN, RST_STREAM, connected, frame, get,
 };
 use crate::fixtures::{TestProxy, TestUpstream};
 
@@ -185,8 +184,7 @@ fn bodies_of_another_length_than_their_head_says_break_off() {
 fn heads_beyond_the_limits_are_answered_and_logged() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let many = |count: usize, length: usize| {
             let mut request = get("a.test", "/");
             for number in 0..count {
@@ -220,8 +218,7 @@ fn heads_beyond_the_limits_are_answered_and_logged() {
 fn cookies_of_any_number_count_as_one_field() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let mut request = get("a.test", "/");
         for number in 0..200 {
             let cookie = format!("c{number}={number}").parse().unwrap();

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::fixtures::http2::{Http2, block_on, get, receive, request, send_all};
+use crate::fixtures::http2::{connected, get, receive, request, send_all};
 use crate::fixtures::{Gate, TestProxy, TestUpstream, guest, response};
 
 #[test]
@@ -12,8 +12,7 @@ fn a_request_by_http2_reaches_a_backend_of_http1_in_its_canonical_form() {
         .host("*", &[upstream.address()])
         .tables("[forwarded]\nvia = true")
         .start();
-    let answer = block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    let answer = connected(&proxy, async |client| {
         let mut request = get("A.test:8080", "/a/b?c=d");
         for (name, value) in [
             ("cookie", "a=1"),
@@ -66,8 +65,7 @@ fn responses_without_a_body_end_with_their_head() {
         format!("HTTP/1.1 {status}\r\nETag: \"x\"\r\n\r\n").into_bytes()
     });
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         for (method, path, status, length) in [
             ("HEAD", "/", 200, Some("5")),
             ("GET", "/204", 204, None),
@@ -93,8 +91,7 @@ fn the_proxys_own_answers_are_the_same_as_by_http1() {
         .host("a.test", &[upstream.address()])
         .tables("[stats]\npath = \"/stats\"")
         .start();
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let missing = client.get("b.test", "/").await.unwrap();
         assert_eq!(missing.status, StatusCode::NOT_FOUND);
         assert!(missing.body.starts_with(b"No route for the host"));
@@ -130,8 +127,7 @@ fn the_proxys_own_answers_are_the_same_as_by_http1() {
 fn ranges_are_cut_as_by_http1() {
     let upstream = TestUpstream::answering(response("200 OK", &[("ETag", "\"x\"")], "0123456789"));
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let ask = async |range: &'static str| {
             let mut request = get("a.test", "/");
             request
@@ -170,8 +166,7 @@ fn interim_responses_and_trailers_pass_in_both_directions() {
         }
     });
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let (response, mut sender) = client
             .send(request("POST", "a.test", "/"), false)
             .await
@@ -210,8 +205,7 @@ fn a_client_that_expects_a_100_gets_one_and_then_sends() {
         }
     });
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let mut request = request("PUT", "a.test", "/");
         request
             .headers_mut()
@@ -234,8 +228,7 @@ fn policies_are_asked_for_each_stream() {
         .pool_for_all(&[a.address(), b.address()], &["probe", "random"])
         .tables("[policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"2s\"")
         .start();
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..64 {
             let mut request = get("a.test", "/");
@@ -261,8 +254,7 @@ fn a_hundred_streams_of_a_connection_wait_for_nothing_but_their_own_backend() {
         response("200 OK", &[], path)
     });
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let mut slow = Vec::new();
         for number in 0..100 {
             let path = format!("/slow/{number}");

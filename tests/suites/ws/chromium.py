@@ -40,6 +40,7 @@ def results(folder, url, server):
         url,
     ]
     server.said.clear()
+    server.via.clear()
     with Process(command, None, profile, {"HOME": str(profile)}) as process:
         ended = server.wait_for(server.said, "end", PATIENCE)
         log = process.log.read_text(errors="replace")
@@ -50,7 +51,16 @@ def results(folder, url, server):
         found.append(Result("page", title=f"the page itself came by {ended}"))
     else:
         found.append(Result("page", f"the page came by {ended}, not h2"))
+    if url.startswith("https") and any(server.via):
+        found.append(carried(server.via))
     return found
+
+
+def carried(via):
+    """The browser has a connection of HTTP/2, and opens its WebSockets on that (RFC 8441)."""
+    if all(way.startswith("2 ") for way in via):
+        return Result("carried", title="the WebSockets came by HTTP/2")
+    return Result("carried", f"not all WebSockets came by HTTP/2: {sorted(via)}")
 
 
 def result(name, said):

@@ -22,11 +22,12 @@ def body_of(size, seed):
 
 
 class Server:
-    """`ended[name]` is the close code and reason that the server saw; `said[name]` what a page reported."""
+    """`ended[name]` is the close code and reason that the server saw; `said[name]` what a page reported; `via` what
+    the requests for WebSockets say of their way."""
 
     def __init__(self, page):
         self.page = page
-        self.ended, self.said = {}, {}
+        self.ended, self.said, self.via = {}, {}, set()
         self.changed = threading.Condition()
 
     def noted(self, where, name, what):
@@ -43,6 +44,7 @@ class Server:
     def handle(self, connection):
         path, asked = asked_for(connection.request)
         name = asked.get("name")
+        self.via.add(connection.request.headers.get("Via", ""))
         try:
             getattr(self, path.strip("/"))(connection, asked)
             connection.close()

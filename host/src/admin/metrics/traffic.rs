@@ -91,6 +91,11 @@ impl Snapshot {
             "Client connections of HTTP/2 that were ended because of floods",
             h.cut,
         )?;
+        out.plain_counter(
+            "http2_streams_refused",
+            "Streams of HTTP/2 refused because their client had all that it may have",
+            h.refused,
+        )?;
         out.gauge(
             "http2_connections_active",
             "Client connections of HTTP/2 open",
@@ -102,6 +107,25 @@ impl Snapshot {
             "Streams of client connections of HTTP/2 open",
             None,
             [([], h.streams_active)],
+        )
+    }
+
+    fn upstream(&self, out: &mut Families<'_>) -> fmt::Result {
+        let c = &self.0.connections;
+        out.plain_counter(
+            "upstream_connections_opened",
+            "Connections opened to backends",
+            c.upstream_opened,
+        )?;
+        out.plain_counter(
+            "upstream_connections_reused",
+            "Requests sent on a pooled connection",
+            c.upstream_reused,
+        )?;
+        out.plain_counter(
+            "upstream_connections_refused",
+            "Requests that got no connection to a backend: the process could have no more",
+            c.upstream_refused,
         )
     }
 
@@ -140,16 +164,7 @@ impl Snapshot {
             [([], c.active)],
         )?;
         self.http2(out)?;
-        out.plain_counter(
-            "upstream_connections_opened",
-            "Connections opened to backends",
-            c.upstream_opened,
-        )?;
-        out.plain_counter(
-            "upstream_connections_reused",
-            "Requests sent on a pooled connection",
-            c.upstream_reused,
-        )?;
+        self.upstream(out)?;
         let tunnels = self.0.tunnels;
         out.plain_counter(
             "tunnels_opened",

@@ -111,6 +111,8 @@ pub struct Connections {
     pub upstream_opened: u64,
     /// Requests sent on a pooled connection.
     pub upstream_reused: u64,
+    /// Requests that got no connection to a backend, because the process could have no more.
+    pub upstream_refused: u64,
 }
 
 /// Clients that speak HTTP/2.
@@ -126,6 +128,9 @@ pub struct Http2 {
     pub streams_active: u64,
     /// Connections ended because of what their clients did too often.
     pub cut: u64,
+    /// Streams refused because their client had all that it may have: connections to backends, or
+    /// memory for heads.
+    pub refused: u64,
 }
 
 /// TLS handshakes with clients.
@@ -203,6 +208,7 @@ impl Report {
                 },
                 upstream_opened: sum(|w| &w.upstream_connections),
                 upstream_reused: sum(|w| &w.upstream_reuses),
+                upstream_refused: sum(|w| &w.upstream_refused),
             },
             http2: Http2::new(workers),
             tunnels: Tunnels::new(workers),
@@ -233,6 +239,7 @@ impl Http2 {
             connections_active: shards().map(|s| s.connections_active.value()).sum(),
             streams_active: shards().map(|s| s.streams_active.value()).sum(),
             cut: shards().map(|s| s.cut.value()).sum(),
+            refused: shards().map(|s| s.refused.value()).sum(),
         }
     }
 }

@@ -54,19 +54,28 @@ fn listener(mut section: Section, base: &Path, findings: &mut Findings) -> Optio
         },
         Some(node) => protocols(node, encrypted, findings),
     };
-    let tcp = match address.as_ref().map(|address| &address.value) {
-        Some(ListenAddress::Tcp { address, .. }) => Some(*address),
-        _ => None,
-    };
-    let proxy_protocol = section
-        .take("proxy-protocol")
+    let proxy_node = section.take("proxy-protocol");
+    let proxy_place = proxy_node.as_ref().map(|node| node.place.clone());
+    let proxy_protocol = proxy_node
         .and_then(|node| node.section(findings))
-        .map(|section| proxy_protocol(section, tcp.is_some(), findings));
-    let redirect_to_https = section
-        .take("redirect-to-https")
-        .and_then(|node| redirect(node, encrypted, tcp, findings));
+        .map(|section| proxy_protocol(section, findings));
+    let redirect = section.take("redirect-to-https");
+    let redirect_place = redirect.as_ref().map(|node| node.place.clone());
+    let redirect_to_https = redirect.and_then(|node| redirect_port(node, findings));
+    if let (Some(place), true) = (&redirect_place, encrypted) {
+        findings.error(
+            place,
+            "is for listeners without `tls`: requests to this one are HTTPS already; remove it",
+        );
+    }
     section.finish(findings);
     let address = address?;
+    if let (Some(place), Some(port)) = (redirect_place, redirect_to_https) {
+        check_redirect(&address.value, port, &place, findings);
+    }
+    if let (Some(place), Some(peers)) = (proxy_place, &proxy_protocol) {
+        check_peers(&address.value, peers, &place, findings);
+    }
     let listener = Listener {
         address: address.value,
         tls,
@@ -195,7 +204,7 @@ fn protocol(written: &str, encrypted: bool) -> Result<bool, String> {
     }
 }
 
-fn proxy_protocol(mut section: Section, is_tcp: bool, findings: &mut Findings) -> TrustedPeers {
+fn proxy_protocol(mut section: Section, findings: &mut Findings) -> TrustedPeers {
     let trusted = section.take("trusted");
     let place = trusted
         .as_ref()
@@ -208,40 +217,40 @@ fn proxy_protocol(mut section: Section, is_tcp: bool, findings: &mut Findings) -
         );
     }
     section.finish(findings);
-    let peers = values::trusted_peers(nodes, findings);
-    if peers.unix && is_tcp {
-        let message = "trusts clients of Unix sockets (\"unix:\"), and none of them connects to an \
-                       address of the network; write the load balancers' networks instead";
-        match peers.networks.is_empty() {
-            true => findings.error(&place, message),
-            false => findings.warning(&place, message),
-        }
-    }
-    peers
+    values::trusted_peers(nodes, findings)
 }
 
-/// The port to redirect to, where that makes sense.
-fn redirect(
-    node: Node,
-    encrypted: bool,
-    tcp: Option<SocketAddr>,
-    findings: &mut Findings,
-) -> Option<u16> {
-    let place = node.place.clone();
-    let port = redirect_port(node, findings);
-    if encrypted {
-        findings.error(
-            &place,
-            "is for listeners without `tls`: requests to this one are HTTPS already; remove it",
+/// A redirect to where it comes from has no end.
+fn check_redirect(address: &ListenAddress, port: u16, place: &Place, findings: &mut Findings) {
+    if matches!(address, ListenAddress::Tcp { address, .. } if address.port() == port) {
+        let message = format!(
+            "redirects to port {port}, which is this listener's own, so that no client would ever \
+             arrive; write the port of a listener with `tls`"
         );
-    } else if port.is_some() && port == tcp.map(|address| address.port()) {
-        findings.error(
-            &place,
-            "redirects clients to this listener's own port, which is not HTTPS; write the port of a \
-             listener with `tls`",
-        );
+        findings.error(place, message);
     }
-    port
+}
+
+/// Peers of another kind than a listener has are none. An empty list has its own error.
+fn check_peers(
+    address: &ListenAddress,
+    peers: &TrustedPeers,
+    place: &Place,
+    findings: &mut Findings,
+) {
+    match address {
+        ListenAddress::Tcp { .. } if peers.unix && peers.networks.is_empty() => findings.error(
+            place,
+            "trusts the clients of Unix sockets only (`unix:`), and this listener has an address; \
+             write the load balancers in front, such as trusted = [\"10.0.0.0/8\"]",
+        ),
+        ListenAddress::Unix { .. } if !peers.unix && !peers.networks.is_empty() => findings.error(
+            place,
+            "trusts peers by address, and the clients of this Unix socket have none; write \
+             trusted = [\"unix:\"]",
+        ),
+        _ => {}
+    }
 }
 
 /// `true` is the port of HTTPS, `false` none.

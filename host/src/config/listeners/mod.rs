@@ -109,9 +109,9 @@ fn is_any_port(address: &ListenAddress) -> bool {
 fn is_same(a: &ListenAddress, b: &ListenAddress) -> bool {
     use ListenAddress::{Tcp, Unix};
     match (a, b) {
+        // `[::ffff:127.0.0.1]` is `127.0.0.1`.
         (Tcp { address: a, .. }, Tcp { address: b, .. }) => {
-            // `[::ffff:127.0.0.1]` is 127.0.0.1.
-            a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
+            (a.ip().to_canonical(), a.port()) == (b.ip().to_canonical(), b.port())
         }
         (Unix { path: a, .. }, Unix { path: b, .. }) => a == b,
         _ => false,

@@ -3,38 +3,6 @@
 use super::*;
 
 #[test]
-fn what_no_client_could_use_is_refused() {
-    for (lines, line, key, words) in [
-        (
-            "address = \"0.0.0.0:80\"\nproxy-protocol = { trusted = [\"unix:\"] }",
-            3,
-            "listeners.proxy-protocol.trusted",
-            "trusts clients of Unix sockets",
-        ),
-        (
-            "address = \"0.0.0.0:8443\"\nredirect-to-https = 8443",
-            3,
-            "listeners.redirect-to-https",
-            "this listener's own port",
-        ),
-        (
-            "address = \"[::]:443\"\nredirect-to-https = true",
-            3,
-            "listeners.redirect-to-https",
-            "this listener's own port",
-        ),
-        (
-            "address = \"127.0.0.1:80\"\n[[listeners]]\naddress = \"[::ffff:127.0.0.1]:80\"",
-            4,
-            "listeners.address",
-            "is listed twice",
-        ),
-    ] {
-        assert_error(&format!("[[listeners]]\n{lines}"), line, key, words);
-    }
-}
-
-#[test]
 fn the_long_form_means_what_it_says() {
     let config = load(
         r#"
@@ -224,6 +192,37 @@ fn wrong_listeners_are_errors_that_say_what_to_write() {
             3,
             "listeners.redirect-to-https",
             "1 to 65535",
+        ),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:80\"\nredirect-to-https = 80",
+            3,
+            "listeners.redirect-to-https",
+            "this listener's own",
+        ),
+        (
+            "[[listeners]]\naddress = \"[::]:443\"\nredirect-to-https = true",
+            3,
+            "listeners.redirect-to-https",
+            "redirects to port 443",
+        ),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:1\"\nproxy-protocol.trusted = \"unix:\"",
+            3,
+            "listeners.proxy-protocol",
+            "this listener has an address",
+        ),
+        (
+            "[[listeners]]\naddress = \"unix:s\"\nproxy-protocol.trusted = \"10.0.0.0/8\"",
+            3,
+            "listeners.proxy-protocol",
+            "trusted = [\"unix:\"]",
+        ),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:1\"\n\
+             [[listeners]]\naddress = \"[::ffff:127.0.0.1]:1\"",
+            4,
+            "listeners.address",
+            "listed twice",
         ),
         (
             "[[listeners]]\naddress = \"127.0.0.1:1\"\nproxy-protocol = {}",

@@ -160,7 +160,7 @@ fn the_long_form_means_what_it_says() {
         ],
         protocol: PoolProtocol::Http11,
         attempts: 2,
-        max_idle: 1,
+        max_idle: Some(1),
         max_connections: 10,
         queue: 7,
         queue_timeout: Duration::from_secs(3),

@@ -4,6 +4,7 @@
 mod backend;
 mod ends;
 mod frames;
+mod heads;
 mod limits;
 mod open;
 mod serve;

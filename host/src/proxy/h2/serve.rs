@@ -19,6 +19,7 @@ use super::stream::{Session, Stream};
 use super::task::exchange;
 use super::wire::{Line, Wire};
 use crate::net::{self, ConnectionInfo, Timer, Wait};
+use crate::proxy::admission::Beside;
 use crate::proxy::entry::Entry;
 use crate::proxy::linger::{MOST, Place, linger};
 use crate::proxy::worker::Worker;
@@ -51,7 +52,7 @@ type Arrival = (Request<RecvStream>, SendResponse<Bytes>);
 pub(in crate::proxy) async fn serve(
     (worker, entry): (Rc<Worker>, Rc<Entry>),
     stream: net::Stream,
-    info: ConnectionInfo,
+    (info, beside): (ConnectionInfo, Beside),
     read_before: Vec<u8>,
 ) {
     let timer = worker.timers.register();
@@ -60,7 +61,7 @@ pub(in crate::proxy) async fn serve(
     let frames = worker.latest(|settings| settings.limits.h2.idle_frames);
     let line = Line::new(stream, &worker.shard, Account::new(frames));
     let wire = Wire::new(&line, read_before);
-    let session = Rc::new(Session::new(Rc::clone(&worker), entry, info));
+    let session = Rc::new(Session::new(Rc::clone(&worker), entry, info, beside));
     let end = run(&session, wire, &line, &timer).await;
     let Some(mut stream) = line.into_stream() else {
         return;
@@ -212,7 +213,10 @@ impl Served<'_> {
     fn cut(&mut self, what: &str) {
         let Session { worker, info, .. } = &**self.session;
         worker.shard.http2.cut.increment();
-        tracing::debug!(peer = %info.peer, "a connection of HTTP/2 is cut off: too many {what}");
+        tracing::debug!(
+            peer = info.peer_text(),
+            "a connection of HTTP/2 is cut off: too many {what}"
+        );
         self.phase = Phase::Cut;
         self.engine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
     }
@@ -223,13 +227,19 @@ impl Served<'_> {
     }
 
     /// Takes a request in.
-    fn begin(&mut self, (request, response): Arrival) {
+    fn begin(&mut self, (request, mut response): Arrival) {
         self.requests += 1;
         let (parts, body) = request.into_parts();
+        let Some(head) = self.session.take_in(&parts) else {
+            // Nothing of it was processed: the client may send it again.
+            self.session.worker.shard.http2.refused.increment();
+            response.send_reset(Reason::REFUSED_STREAM);
+            return;
+        };
         if !body.is_end_stream() {
             self.widen();
         }
-        let stream = Stream::new(Rc::clone(self.session), body, response);
+        let stream = Stream::new(Rc::clone(self.session), head, body, response);
         // A panic in it ends only this stream: tokio catches it, and its parts are dropped.
         spawn_local(exchange(stream, parts));
     }

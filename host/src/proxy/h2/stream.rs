@@ -1,5 +1,6 @@
 //! A stream: what one exchange may do with it.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -7,18 +8,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
+use http::request::Parts;
 
 use super::frames::Account;
+use super::heads::{Heads, HeldHead};
 use super::{Incoming, Outgoing};
-use crate::config::HalfClose;
+use crate::config::{HalfClose, Limits};
 use crate::message::Fields;
 use crate::net::{ConnectionInfo, IoEnd, SMALL, Timer, Wait};
+use crate::proxy::admission::Beside;
 use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageReader, MessageSink, Stage};
 use crate::proxy::connection::Disposition;
 use crate::proxy::entry::Entry;
 use crate::proxy::presence::{Presence, Watched};
 use crate::proxy::reply::{Answer, ReplyTo};
 use crate::proxy::settings::Settings;
+use crate::proxy::shares::{Share, Shares};
 use crate::proxy::worker::Worker;
 
 /// What the streams of a connection share.
@@ -30,18 +35,44 @@ pub(super) struct Session {
     /// Streams that the client resets before it has the response: each may have kept a backend busy
     /// for nothing.
     pub(super) resets: Account,
+    /// Connections to backends that its streams use.
+    shares: Rc<Shares>,
+    /// The heads of its streams.
+    heads: Rc<Heads>,
 }
 
 impl Session {
     /// A connection without streams.
-    pub(super) fn new(worker: Rc<Worker>, entry: Rc<Entry>, info: ConnectionInfo) -> Self {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        entry: Rc<Entry>,
+        info: ConnectionInfo,
+        beside: Beside,
+    ) -> Self {
         let resets = worker.latest(|settings| settings.limits.h2.resets);
         Self {
+            shares: Rc::new(Shares::new(beside)),
+            heads: Rc::new(Heads::new(&worker.heads)),
             worker,
             entry,
             info,
             resets: Account::new(resets),
         }
+    }
+
+    /// Counts the head of a stream that is to be served; `None` if it has to be refused: because
+    /// its client has all that it may have, or because the heads of its connection hold too much.
+    pub(super) fn take_in(&self, head: &Parts) -> Option<HeldHead> {
+        if self.shares.is_exhausted() {
+            return None;
+        }
+        let largest = self.worker.latest(|settings| settings.limits.header_bytes);
+        let held = self.heads.hold(head, largest);
+        if held.is_none() {
+            // Each time for nothing: a client that goes on is cut off.
+            self.resets.take();
+        }
+        held
     }
 }
 
@@ -52,6 +83,9 @@ pub(in crate::proxy) struct Stream {
     session: Rc<Session>,
     incoming: Incoming,
     outgoing: Outgoing,
+    /// The right to a connection to a backend, once the request has needed one.
+    share: OnceCell<Share>,
+    _head: HeldHead,
 }
 
 /// The parts of a stream that a tunnel uses.
@@ -67,6 +101,7 @@ impl Stream {
     /// One whose head has arrived.
     pub(super) fn new(
         session: Rc<Session>,
+        head: HeldHead,
         body: RecvStream,
         response: SendResponse<Bytes>,
     ) -> Self {
@@ -75,6 +110,29 @@ impl Stream {
             session,
             incoming: Incoming::new(body),
             outgoing: Outgoing::response(response),
+            share: OnceCell::new(),
+            _head: head,
+        }
+    }
+
+    /// Whether the request may have a connection to a backend for itself, from now on until it
+    /// ends.
+    pub(in crate::proxy) fn may_connect(&self, limits: &Limits) -> bool {
+        let Session {
+            shares,
+            info,
+            worker,
+            ..
+        } = &*self.session;
+        if self.share.get().is_some() {
+            return true;
+        }
+        match shares.take(info, limits) {
+            Some(share) => self.share.set(share).is_ok(),
+            None => {
+                worker.shard.http2.refused.increment();
+                false
+            }
         }
     }
 

@@ -63,7 +63,10 @@ async fn connected(
     backend: &Rc<WorkerEndpoint>,
     listener: &TcpListener,
 ) -> (Connection, TcpStream) {
-    let carrier = backend.connect(backend.place(), PATIENCE).await.unwrap();
+    let carrier = backend
+        .connect((backend.place(), None), PATIENCE)
+        .await
+        .unwrap();
     (plain(carrier), listener.accept().await.unwrap().0)
 }
 

@@ -26,7 +26,12 @@ async fn a_place_is_counted_before_a_connection_is_made_and_comes_back_with_it()
     // A connect that fails gives its place back.
     drop(listener);
     for _ in 0..3 {
-        assert!(backend.connect(backend.place(), PATIENCE).await.is_err());
+        assert!(
+            backend
+                .connect((backend.place(), None), PATIENCE)
+                .await
+                .is_err()
+        );
     }
     assert!(backend.place().is_some());
 }
@@ -138,7 +143,7 @@ async fn a_connection_passes_to_the_request_of_its_worker_that_has_waited_longes
     let Some(Some(Turn::Connection(connection))) = polled(&mut first).await else {
         panic!("the first has no connection")
     };
-    assert_eq!((local(&connection), connection.reused), (name, true));
+    assert_eq!((local(&connection), connection.is_reused()), (name, true));
     assert_eq!(here.shard.connections.value(), 1);
     // Another worker's request has a right to the place as well, and can't use this connection.
     let mut elsewhere = Box::pin(there.wait(9, CLIENT));
@@ -297,7 +302,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
             backends,
             protocol: PoolProtocol::Http11,
             attempts: 1,
-            max_idle: 1,
+            max_idle: Some(1),
             max_connections,
             queue: 1,
             queue_timeout: Duration::from_secs(1),

@@ -49,7 +49,10 @@ fn speaking_h2(address: SocketAddr) -> Rc<WorkerEndpoint> {
 }
 
 async fn slot(endpoint: &Rc<WorkerEndpoint>) -> Slot {
-    match Box::pin(endpoint.connect(None, PATIENCE)).await.unwrap() {
+    match Box::pin(endpoint.connect((None, None), PATIENCE))
+        .await
+        .unwrap()
+    {
         Carrier::H2(slot) => slot,
         Carrier::H1(connection) => panic!("{connection:?}"),
     }
@@ -146,8 +149,8 @@ async fn all_that_wait_for_a_connection_share_one_and_its_failure() {
         drop(held);
         let refusing = speaking_h2(refusing);
         let (one, two) = tokio::join!(
-            Box::pin(refusing.connect(None, PATIENCE)),
-            Box::pin(refusing.connect(None, PATIENCE))
+            Box::pin(refusing.connect((None, None), PATIENCE)),
+            Box::pin(refusing.connect((None, None), PATIENCE))
         );
         for failed in [one, two] {
             assert_eq!(failed.unwrap_err(), AttemptOutcome::ConnectFailed);

@@ -5,17 +5,10 @@ use std::time::Duration;
 use h2::Reason;
 
 use super::{Tunnel, asking, taking};
-use crate::fixtures::http2::{Frames, Http2, block_on, request};
-use crate::fixtures::{Gate, ReadError, TestProxy, TestUpstream};
+use crate::fixtures::http2::{Frames, Http2, block_on, connected};
+use crate::fixtures::{Gate, ReadError, TestProxy};
+use crate::tunnels::patient;
 use crate::upgrades::echo;
-
-/// A proxy with these time-outs.
-fn patient(upstream: &TestUpstream, timeouts: &str) -> TestProxy {
-    TestProxy::builder()
-        .host("*", &[upstream.address()])
-        .tables(&format!("[timeouts]\n{timeouts}"))
-        .start()
-}
 
 #[test]
 fn the_ends_of_streams_and_connections_are_each_others() {
@@ -57,21 +50,18 @@ fn a_reset_stream_resets_the_backend_and_a_reset_backend_the_stream() {
         }
     });
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let mut tunnel = Tunnel::open(&client).await;
         assert_eq!(tunnel.read(5).await, b"hello");
         tunnel.up.send_reset(Reason::CANCEL);
         ended.wait();
-        let missing = client.ask(request("TRACE", "a.test", "/"), b"").await;
-        assert_eq!(missing.unwrap().status, 405, "the connection goes on");
+        client.assert_goes_on().await;
     });
     proxy.logged(&["\"status\":101", "the client broke the tunnel off"]);
 
     let upstream = taking(|connection| connection.reset());
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let mut tunnel = Tunnel::open(&client).await;
         assert_eq!(tunnel.reset().await, Some(Reason::CANCEL));
     });
@@ -136,8 +126,7 @@ fn a_tunnel_in_which_nothing_moves_ends_its_stream_and_not_the_connection() {
         &upstream,
         "tunnel-idle = \"300ms\"\nidle = \"50ms\"\nbody-read = \"50ms\"",
     );
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let mut idle = Tunnel::open(&client).await;
         idle.send(b"x").await;
         assert_eq!(idle.rest().await, b"x");
@@ -163,8 +152,7 @@ fn a_tunnel_in_which_nothing_moves_ends_its_stream_and_not_the_connection() {
 fn a_drain_gives_tunnels_of_streams_its_time_and_ends_them_then() {
     let upstream = taking(echo);
     let mut proxy = patient(&upstream, "drain = \"500ms\"");
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let mut tunnel = Tunnel::open(&client).await;
         proxy.signal("TERM");
         tunnel.send(b"last words").await;

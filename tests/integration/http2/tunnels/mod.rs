@@ -9,7 +9,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::fixtures::http2::{Http2, PLAIN, block_on, receive_body, request};
+use crate::fixtures::http2::{Http2, PLAIN, block_on, connected, receive_body, request};
 use crate::fixtures::{Connection, Gate, TestProxy, TestUpstream, eventually, response, send_all};
 use crate::upgrades::{SWITCHING, echo};
 
@@ -109,8 +109,7 @@ impl Tunnel {
 fn a_connect_for_a_websocket_is_an_upgrade_for_its_backend_and_bytes_cross() {
     let upstream = taking(echo);
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let mut tunnel = Tunnel::open(&client).await;
         for name in ["sec-websocket-accept", "upgrade", "connection"] {
             assert!(!tunnel.fields.contains_key(name), "{name}");
@@ -121,8 +120,7 @@ fn a_connect_for_a_websocket_is_an_upgrade_for_its_backend_and_bytes_cross() {
             assert_eq!(tunnel.read(message.len()).await, message);
         }
         // Beside it the connection carries requests.
-        let missing = client.ask(request("TRACE", "a.test", "/"), b"").await;
-        assert_eq!(missing.unwrap().status, 405);
+        client.assert_goes_on().await;
         let long: Vec<u8> = (0..3_000_000u32).flat_map(u32::to_le_bytes).collect();
         let (sent, mut back) = (long.clone(), Vec::new());
         let Tunnel { mut up, down, .. } = tunnel;
@@ -163,8 +161,7 @@ fn a_connect_for_a_websocket_is_an_upgrade_for_its_backend_and_bytes_cross() {
 fn each_connect_has_a_key_of_the_proxys_own() {
     let upstream = taking(|_| {});
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         for _ in 0..2 {
             let mut asked = connect("websocket");
             let key = "dGhlIHNhbXBsZSBub25jZQ==".parse().unwrap();
@@ -201,8 +198,7 @@ fn a_client_that_does_not_read_holds_its_backend_and_no_memory() {
         let before = proxy.resident_kib();
         let quick = Http2::connect(proxy.address()).await;
         for _ in 0..50 {
-            let missing = quick.ask(request("TRACE", "a.test", "/"), b"").await;
-            assert_eq!(missing.unwrap().status, 405);
+            quick.assert_goes_on().await;
         }
         let grown = proxy.resident_kib().saturating_sub(before);
         assert!(grown < 8 * 1024, "{grown} KiB");
@@ -230,15 +226,13 @@ fn what_a_client_sends_before_its_answer_waits_for_it() {
         echo(connection);
     });
     let proxy = TestProxy::in_front_of(&upstream);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let (mut answer, mut up) = client.send(connect("websocket"), false).await.unwrap();
         up.send_data("early".into(), false).unwrap();
         let hint = std::future::poll_fn(|cx| answer.poll_informational(cx)).await;
         assert_eq!(hint.unwrap().unwrap().status(), 103);
         // The proxy has read the content, which came before this.
-        let missing = client.ask(request("TRACE", "a.test", "/"), b"").await;
-        assert_eq!(missing.unwrap().status, 405);
+        client.assert_goes_on().await;
         reported.open();
         let (head, down) = answer.await.unwrap().into_parts();
         let fields = head.headers;
@@ -264,8 +258,7 @@ fn tunnels_of_streams_are_counted_while_they_are_open() {
     let upstream = taking(echo);
     let proxy = TestProxy::in_front_of(&upstream);
     let in_flight = format!("/backends/{}/in_flight", upstream.address());
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let tunnels = [Tunnel::open(&client).await, Tunnel::open(&client).await];
         let count = |active: u64| {
             eventually("the tunnels are counted", || {

@@ -5,20 +5,18 @@ use http::Request;
 
 use super::{asking, connect, taking};
 use crate::fixtures::http2::{
-    END_STREAM, Frames, Http2, PLAIN, RST_STREAM, SETTINGS, block_on, receive_body, request,
+    END_STREAM, Frames, PLAIN, RST_STREAM, SETTINGS, connected, receive_body,
 };
 use crate::fixtures::{TestProxy, TestUpstream, guest, response};
 use crate::upgrades::{SWITCHING, echo};
 
 /// The status with which an extended CONNECT with this field is answered, and the body.
 fn answered(proxy: &TestProxy, asked: Request<()>) -> (u16, String) {
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(proxy, async |client| {
         let (answer, _up) = client.send(asked, false).await.unwrap();
         let (head, body) = answer.await.unwrap().into_parts();
         let (body, _) = receive_body(body).await.unwrap();
-        let plain = client.ask(request("TRACE", "a.test", "/"), b"").await;
-        assert_eq!(plain.unwrap().status, 405, "the connection goes on");
+        client.assert_goes_on().await;
         (head.status.as_u16(), String::from_utf8(body).unwrap())
     })
 }
@@ -141,8 +139,7 @@ fn policies_see_the_upgrade_and_what_they_answer_is_never_taken_for_a_websocket(
         502
     );
     assert_eq!(upstream.received().len(), 0);
-    block_on(async {
-        let client = Http2::connect(proxy.address()).await;
+    connected(&proxy, async |client| {
         let asked = with("x-probe-response", "answer");
         let (answer, _up) = client.send(asked, false).await.unwrap();
         let answer = answer.await.unwrap();
