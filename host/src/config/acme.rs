@@ -1,48 +1,15 @@
-//! `[acme]`: the authority from which certificates are ordered.
+//! `[acme]` as written, and what other sections say of it.
 
 use std::path::{Path, PathBuf};
 
 use http::Uri;
 
+use super::authority::{Acme, AcmeChallenge, ExternalAccount};
 use super::{Listener, values};
 use crate::document::{At, Findings, Node, Place, Section};
 
 /// Let's Encrypt's.
 const DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
-
-/// `[acme]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acme {
-    /// `directory`: where the authority's directory is. Default: Let's Encrypt's.
-    pub directory: String,
-    /// `contact`: where the authority may write to, as URIs (`mailto:`).
-    pub contact: Vec<String>,
-    /// `challenge`: how it is shown that the names are ours.
-    pub challenge: AcmeChallenge,
-    /// `ca`: PEM, what vouches for the directory itself; `None` for the system's roots.
-    pub ca: Option<PathBuf>,
-    /// `external-account`: the account with the authority that this one is bound to.
-    pub external_account: Option<ExternalAccount>,
-}
-
-/// How an authority checks that a name leads here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AcmeChallenge {
-    /// `"tls-alpn-01"` (RFC 8737): a handshake on port 443. The default, because a listener that
-    /// needs a certificate is there anyway.
-    TlsAlpn01,
-    /// `"http-01"` (RFC 8555 section 8.3): a request on port 80.
-    Http01,
-}
-
-/// `external-account`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExternalAccount {
-    /// `key-id`
-    pub key_id: String,
-    /// `key-file`: the key, in base64 as the authority shows it.
-    pub key_file: PathBuf,
-}
 
 /// `[acme]` as written, at its place.
 pub(super) fn acme(root: &mut Section, base: &Path, findings: &mut Findings) -> Option<At<Acme>> {
@@ -96,9 +63,9 @@ fn terms(section: &mut Section, place: &Place, findings: &mut Findings) {
 
 /// What the sections say of each other.
 pub(super) fn check(
-    acme: Option<&At<Acme>>,
+    acme: &Option<At<Acme>>,
+    state_dir: &Option<PathBuf>,
     listeners: &[At<Listener>],
-    has_state_dir: bool,
     findings: &mut Findings,
 ) {
     let mut ordering = listeners
@@ -118,7 +85,7 @@ pub(super) fn check(
         }
         (Some(acme), Some(_)) => (&acme.value, &acme.place),
     };
-    if !has_state_dir {
+    if state_dir.is_none() {
         findings.error(
             place,
             "needs `state-dir`, which keeps the account's key and the certificates: without it \

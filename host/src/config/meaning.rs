@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Acme, Listener, TrustedPeers};
-
-use super::{H2Limits, PoolProtocol, PoolTls};
+use super::{Acme, H2Limits, Listener, PoolProtocol, PoolTls, TrustedPeers};
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@
 
 mod acme;
 mod admin_address;
+mod authority;
 mod defaults;
 mod file;
 mod forwarded;
@@ -30,8 +31,8 @@ mod values;
 
 use std::path::Path;
 
-pub use acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use admin_address::AdminAddress;
+pub use authority::{Acme, AcmeChallenge, ExternalAccount};
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
 pub use listeners::{

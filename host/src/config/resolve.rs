@@ -35,8 +35,7 @@ pub(super) fn resolve(
     let listeners = listeners(written, findings);
     let (listen, token) = (common.admin_listen, common.admin_token);
     let admin = admin(listen, token, &listeners, findings);
-    let keeps_state = file.state_dir.is_some();
-    acme::check(file.acme.as_ref(), &listeners, keeps_state, findings);
+    acme::check(&file.acme, &file.state_dir, &listeners, findings);
     let mut table = Table::new(file.policies, file.pools, findings);
     let preserve_header_case = common.preserve_header_case.unwrap_or(false);
     for entry in common.hosts {

@@ -147,7 +147,7 @@ fn in_origin_form(mut parts: http::request::Parts) -> Result<http::request::Part
     Ok(parts)
 }
 
-/// What instant-acme takes for granted, and would end its task by: seconds that a clock can add, and
+/// What instant-acme takes for granted, and would panic without: seconds that a clock can add, and
 /// an address for nonces that is one.
 fn defuse(headers: &mut HeaderMap, body: &[u8]) -> Result<(), Failure> {
     let seconds = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok());

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use self::failure::Failure;
 use self::http::Http;
 use self::order::{Answers, Issued, order};
-use super::certificates::{Kept, ListenerCertificates, Ordered};
+use super::certificates::{Kept, ListenerCertificates, Ordered, renewal};
 use crate::config::{Acme, Config};
 use crate::ground;
 
@@ -47,12 +47,6 @@ pub(super) async fn keep_ordered(config: Arc<Config>, certificates: Arc<Listener
         kept: Kept::new(state_dir, &settings.directory),
         certificates,
     };
-    for ordered in orders.certificates.ordered() {
-        let mut progress = ordered.progress();
-        if let Some(issued) = &progress.issued {
-            progress.next_order = schedule::renewal(issued);
-        }
-    }
     ground::stays("what orders certificates", || orders.run()).await;
 }
 
@@ -140,7 +134,7 @@ impl Orders {
         let served = self.certificates.issued(ordered, &certificate);
         served.map_err(|e| Failure::new(&e))?;
         let mut progress = ordered.progress();
-        progress.next_order = schedule::renewal(&certificate);
+        progress.next_order = renewal(&certificate);
         progress.next_look = SystemTime::UNIX_EPOCH;
         progress.orders += 1;
         progress.failed_in_a_row = 0;

@@ -13,11 +13,6 @@ const SPREAD: f64 = 0.25;
 /// How often the authority is asked when to renew, whatever it wishes (RFC 9773 section 4.3.2).
 const LOOKS: (Duration, Duration) = (Duration::from_secs(60), LONGEST_PAUSE);
 
-/// When a certificate is renewed if the authority suggests nothing: after two thirds of its life.
-pub(super) fn renewal(certificate: &Certificate) -> SystemTime {
-    part(certificate, 2, 3)
-}
-
 /// When it is renewed if the authority suggests this window (ARI): at a point of it, but never so
 /// late that a failure or two would be an outage. `share` is random, from 0 to 1.
 pub(super) fn suggested(
@@ -27,7 +22,9 @@ pub(super) fn suggested(
 ) -> SystemTime {
     let length = window.1.duration_since(window.0).unwrap_or_default();
     let at = window.0.checked_add(length.mul_f64(share.clamp(0.0, 1.0)));
-    let latest = part(certificate, 9, 10);
+    let (begins, expires) = (certificate.begins(), certificate.expires());
+    let life = expires.duration_since(begins).unwrap_or_default();
+    let latest = begins.checked_add(life / 10 * 9).unwrap_or(expires);
     at.map_or(latest, |at| at.min(latest))
 }
 
@@ -55,16 +52,10 @@ pub(super) fn again(
     now.checked_add(pause).unwrap_or(now)
 }
 
-/// The point after such a part of a certificate's life.
-fn part(certificate: &Certificate, of: u32, whole: u32) -> SystemTime {
-    let (begins, expires) = (certificate.begins(), certificate.expires());
-    let life = expires.duration_since(begins).unwrap_or_default();
-    begins.checked_add(life / whole * of).unwrap_or(expires)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::certificates::renewal;
     use crate::net::tls::self_signed;
 
     const HOUR: Duration = Duration::from_secs(3600);

@@ -13,6 +13,7 @@ mod kept;
 )]
 mod ordered;
 mod orders;
+mod pool_files;
 mod pools;
 mod read;
 mod watch;
@@ -34,8 +35,9 @@ use crate::proxy::HttpChallenges;
 #[cfg(feature = "acme")]
 pub(super) use self::kept::Kept;
 #[cfg(feature = "acme")]
-pub(super) use self::ordered::Ordered;
-pub(super) use self::pools::{PoolFiles, watch as watch_pools};
+pub(super) use self::ordered::{Ordered, renewal};
+pub(super) use self::pool_files::PoolFiles;
+pub(super) use self::pools::watch as watch_pools;
 pub(super) use self::watch::watch;
 
 /// The names and addresses of `--tls-self-signed`.

@@ -60,6 +60,7 @@ impl Ordered {
                 (None, Some(note))
             }
         };
+        let next_order = issued.as_ref().map_or_else(SystemTime::now, renewal);
         let local: Vec<&str> = names.iter().map(String::as_str).collect();
         Ok(Self {
             names: names.to_vec(),
@@ -69,7 +70,7 @@ impl Ordered {
                 orders: 0,
                 failures: 0,
                 failed_in_a_row: 0,
-                next_order: SystemTime::UNIX_EPOCH,
+                next_order,
                 next_look: SystemTime::UNIX_EPOCH,
                 is_suggested: false,
                 share: rand::random(),
@@ -111,6 +112,13 @@ impl Ordered {
             next: progress.next_order,
         }
     }
+}
+
+/// When a certificate is renewed if the authority suggests nothing: after two thirds of its life.
+pub(in crate::app) fn renewal(certificate: &Certificate) -> SystemTime {
+    let (begins, expires) = (certificate.begins(), certificate.expires());
+    let life = expires.duration_since(begins).unwrap_or_default();
+    begins.checked_add(life / 3 * 2).unwrap_or(expires)
 }
 
 fn summary(names: &[String]) -> String {

@@ -1,7 +1,7 @@
 //! The files of pools' `tls`: read again when they change.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -10,32 +10,6 @@ use super::super::watch::LOOK;
 use super::watch::versions;
 use crate::config::Config;
 use crate::ground;
-
-/// Why files of pools can't be used as they are now.
-#[derive(Debug, Default)]
-pub(in crate::app) struct PoolFiles(Mutex<Option<String>>);
-
-impl PoolFiles {
-    /// A sentence for an operator.
-    pub(in crate::app) fn note(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Says it, once.
-    fn set(&self, refused: Option<String>) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(refused) = refused
-            .as_ref()
-            .filter(|refused| noted.as_ref() != Some(*refused))
-        {
-            tracing::warn!("{refused}");
-        }
-        *noted = refused;
-    }
-}
 
 /// Watches for as long as it is polled.
 pub(in crate::app) async fn watch(control: Arc<ControlPlane>) {
