@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::body::{Duplex, MessageSink, Reader};
+use super::boxed::boxed;
 use super::client::Client;
 use super::exchange::Exchange;
 use super::settings::Settings;
@@ -241,7 +242,8 @@ impl Exchange<'_> {
         let room = lease.room().await?;
         let patience = self.view.settings.timeouts.connect;
         let timer = self.client.timer();
-        let connect = lease.connect((place, room), patience);
+        // In a box, because what is waited for is kept twice.
+        let connect = boxed(|| lease.connect((place, room), patience));
         let connected = worker
             .timers
             .limit(timer, Wait::UpstreamWrite, patience, connect)

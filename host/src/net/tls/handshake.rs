@@ -12,6 +12,7 @@ use rustls::{ClientConfig, ClientConnection, Connection};
 use super::super::socket::Socket;
 use super::super::stream::Stream;
 use super::below::{Below, In, Out};
+use super::client_certificate::ClientCertificateError;
 use super::session::{TlsStream, end};
 
 /// Why there is no session.
@@ -30,6 +31,9 @@ pub enum HandshakeError {
     /// A certificate authority has what it asked for (TLS-ALPN-01), and nothing follows.
     #[error("it was a certificate authority's, which has its answer")]
     Answered,
+    /// The client's certificate was verified, and can't be taken.
+    #[error("{0}")]
+    Client(#[from] ClientCertificateError),
     /// A session is not put into another.
     #[error("the connection is encrypted already")]
     Nested,

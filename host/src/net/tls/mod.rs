@@ -9,6 +9,7 @@ mod below;
 mod certificate;
 mod challenges;
 mod client;
+mod client_certificate;
 mod handshake;
 mod names;
 mod offer;

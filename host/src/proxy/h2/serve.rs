@@ -10,7 +10,6 @@ use bytes::Bytes;
 use h2::server::{self, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
-use tokio::task::spawn_local;
 
 use super::frames::Account;
 use super::limits::{SMALL_WINDOW, builder};
@@ -20,8 +19,10 @@ use super::task::exchange;
 use super::wire::{Line, Wire};
 use crate::net::{self, ConnectionInfo, Timer, Wait};
 use crate::proxy::admission::Beside;
+use crate::proxy::boxed::boxed;
 use crate::proxy::entry::Entry;
 use crate::proxy::linger::{MOST, Place, linger};
+use crate::proxy::runner;
 use crate::proxy::worker::Worker;
 
 /// How long a client has to agree to the end of a connection on which nothing is under way.
@@ -240,8 +241,8 @@ impl Served<'_> {
             self.widen();
         }
         let stream = Stream::new(Rc::clone(self.session), head, body, response);
-        // A panic in it ends only this stream: tokio catches it, and its parts are dropped.
-        spawn_local(exchange(stream, parts));
+        let job = boxed(|| exchange(stream, parts));
+        runner::run(&self.session.worker.runners, job);
     }
 
     /// Makes room for a body. Only some connections at a time have a large window: what arrives is
