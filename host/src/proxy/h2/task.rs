@@ -25,7 +25,11 @@ pub(super) async fn exchange(mut stream: Stream, parts: Parts) {
     let mut scratch = worker.scratch();
     let disposition = request(&mut stream, &mut scratch, parts).await;
     let tunnel = scratch.tunnel.take();
-    worker.take_back(scratch);
+    if scratch.has_small_heads() {
+        worker.take_back(scratch);
+    } else {
+        drop(scratch);
+    }
     match tunnel {
         None => stream.end(disposition),
         Some(tunnel) => Box::pin(stream.tunnel(tunnel)).await,
