@@ -31,6 +31,28 @@ declare module 'waypost:policy/attempts@0.1.0' {
   export function failed(): FailedAttempt[];
 }
 
+declare module 'waypost:policy/connection@0.1.0' {
+  export type HttpVersion = 'http10' | 'http11' | 'http2';
+  export type TlsVersion = 'tls12' | 'tls13';
+  export function protocol(): HttpVersion;
+  export function tls(): TlsVersion | undefined;
+  export function cipherSuite(): string | undefined;
+  export function serverName(): string | undefined;
+  export function applicationProtocol(): string | undefined;
+}
+
+declare module 'waypost:policy/client-certificate@0.1.0' {
+  export interface SubjectName {
+    tag: 'dns' | 'uri' | 'email' | 'address';
+    val: string;
+  }
+  export function subject(): string | undefined;
+  export function names(): SubjectName[];
+  export function serialNumber(): string | undefined;
+  export function fingerprint(): string | undefined;
+  export function expiresMilliseconds(): bigint | undefined;
+}
+
 declare module 'waypost:policy/counters@0.1.0' {
   /** Throws `{ payload: string }`. */
   export function define(name: string): number;

@@ -114,6 +114,22 @@ pub const attempts = struct {
     pub extern "waypost:policy/attempts@0.1.0" fn failed(*anyopaque) void;
 };
 
+pub const connection = struct {
+    pub extern "waypost:policy/connection@0.1.0" fn protocol() i32;
+    pub extern "waypost:policy/connection@0.1.0" fn tls(*anyopaque) void;
+    pub extern "waypost:policy/connection@0.1.0" fn @"cipher-suite"(*anyopaque) void;
+    pub extern "waypost:policy/connection@0.1.0" fn @"server-name"(*anyopaque) void;
+    pub extern "waypost:policy/connection@0.1.0" fn @"application-protocol"(*anyopaque) void;
+};
+
+pub const client_certificate = struct {
+    pub extern "waypost:policy/client-certificate@0.1.0" fn subject(*anyopaque) void;
+    pub extern "waypost:policy/client-certificate@0.1.0" fn names(*anyopaque) void;
+    pub extern "waypost:policy/client-certificate@0.1.0" fn @"serial-number"(*anyopaque) void;
+    pub extern "waypost:policy/client-certificate@0.1.0" fn fingerprint(*anyopaque) void;
+    pub extern "waypost:policy/client-certificate@0.1.0" fn @"expires-milliseconds"(*anyopaque) void;
+};
+
 pub const counters = struct {
     pub extern "waypost:policy/counters@0.1.0" fn define(Text, usize, *anyopaque) void;
     pub extern "waypost:policy/counters@0.1.0" fn add(i32, i64) void;

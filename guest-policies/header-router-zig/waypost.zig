@@ -181,6 +181,54 @@ pub const attempts = struct {
     }
 };
 
+/// The connection that the current request came by.
+pub const connection = struct {
+    pub const HttpVersion = enum(u8) { http10, http11, http2 };
+    pub const TlsVersion = enum(u8) { tls12, tls13 };
+
+    pub fn protocol() HttpVersion {
+        return @fromBackingInt(@intCast(abi.connection.protocol()));
+    }
+    pub fn tls() ?TlsVersion {
+        var result: extern struct { is_some: u8, version: TlsVersion } = undefined;
+        abi.connection.tls(&result);
+        return if (result.is_some != 0) result.version else null;
+    }
+    pub fn cipherSuite() ?[]const u8 {
+        return abi.optional(abi.connection.@"cipher-suite", .{});
+    }
+    pub fn serverName() ?[]const u8 {
+        return abi.optional(abi.connection.@"server-name", .{});
+    }
+    pub fn applicationProtocol() ?[]const u8 {
+        return abi.optional(abi.connection.@"application-protocol", .{});
+    }
+};
+
+/// The certificate by which the client of the current request has proved its identity.
+pub const client_certificate = struct {
+    pub const Kind = enum(u8) { dns, uri, email, address };
+    pub const Name = extern struct { kind: Kind, text: abi.Bytes };
+
+    pub fn subject() ?[]const u8 {
+        return abi.optional(abi.client_certificate.subject, .{});
+    }
+    pub fn names() []const Name {
+        return abi.list(Name, abi.client_certificate.names, .{});
+    }
+    pub fn serialNumber() ?[]const u8 {
+        return abi.optional(abi.client_certificate.@"serial-number", .{});
+    }
+    pub fn fingerprint() ?[]const u8 {
+        return abi.optional(abi.client_certificate.fingerprint, .{});
+    }
+    pub fn expiresMilliseconds() ?u64 {
+        var result: extern struct { is_some: u8, time: u64 } = undefined;
+        abi.client_certificate.@"expires-milliseconds"(&result);
+        return if (result.is_some != 0) result.time else null;
+    }
+};
+
 pub const counters = struct {
     pub const Defined = union(enum) { counter: u32, reason: []const u8 };
 

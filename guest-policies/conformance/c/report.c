@@ -165,6 +165,54 @@ static void facts(text *out, uint32_t backend) {
     text_add_number(out, waypost_policy_backend_facts_consecutive_failures(backend));
 }
 
+// One part of what is told, and the space before the next.
+static void part(text *out, bool there, policy_string_t *string) {
+    if (there) {
+        text_add(out, (slice){string->ptr, string->len});
+        policy_string_free(string);
+    } else {
+        text_add(out, S("none"));
+    }
+    text_add(out, S(" "));
+}
+
+static void connection(text *out) {
+    static const slice protocols[] = {S("http10 "), S("http11 "), S("http2 ")};
+    static const slice versions[] = {S("tls12 "), S("tls13 ")};
+    waypost_policy_connection_tls_version_t version;
+    policy_string_t string;
+    text_add(out, protocols[waypost_policy_connection_protocol()]);
+    text_add(out, waypost_policy_connection_tls(&version) ? versions[version] : S("none "));
+    part(out, waypost_policy_connection_cipher_suite(&string), &string);
+    part(out, waypost_policy_connection_server_name(&string), &string);
+    part(out, waypost_policy_connection_application_protocol(&string), &string);
+    out->len--; // The last space.
+}
+
+static void certificate(text *out) {
+    static const slice kinds[] = {S("dns:"), S("uri:"), S("email:"), S("address:")};
+    waypost_policy_client_certificate_list_subject_name_t listed;
+    policy_string_t string;
+    uint64_t expires;
+    part(out, waypost_policy_client_certificate_serial_number(&string), &string);
+    part(out, waypost_policy_client_certificate_fingerprint(&string), &string);
+    if (waypost_policy_client_certificate_expires_milliseconds(&expires)) text_add_number(out, expires);
+    else text_add(out, S("none"));
+    text_add(out, S(" "));
+    waypost_policy_client_certificate_names(&listed);
+    if (listed.len == 0) text_add(out, S("none"));
+    for (size_t at = 0; at < listed.len; at++) {
+        if (at > 0) text_add(out, S(","));
+        text_add(out, kinds[listed.ptr[at].tag]);
+        // All kinds have text in the same place.
+        text_add(out, (slice){listed.ptr[at].val.dns.ptr, listed.ptr[at].val.dns.len});
+    }
+    waypost_policy_client_certificate_list_subject_name_free(&listed);
+    text_add(out, S(" "));
+    part(out, waypost_policy_client_certificate_subject(&string), &string);
+    out->len--; // The last space.
+}
+
 static void define(text *out, slice name) {
     policy_string_t called = string_of(name), error;
     uint32_t counter;
@@ -187,6 +235,10 @@ static bool tells(text *out, const command *one, const context *here) {
         topology(out, pool_told(waypost_policy_types_method_request_pool(here->request)));
     } else if (slice_equal(one->verb, S("facts"))) {
         facts(out, unsigned_of(one->rest));
+    } else if (slice_equal(one->verb, S("connection"))) {
+        connection(out);
+    } else if (slice_equal(one->verb, S("certificate"))) {
+        certificate(out);
     } else if (slice_equal(one->verb, S("random"))) {
         text_add_number(out, waypost_policy_random_below(unsigned_of(one->rest)));
         text_add(out, S(" "));

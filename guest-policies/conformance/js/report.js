@@ -1,5 +1,7 @@
 // The commands of the two header hooks.
 import { consecutiveFailures, healthy, inFlight, latencyMicroseconds } from 'waypost:policy/backend-facts@0.1.0';
+import * as certificate from 'waypost:policy/client-certificate@0.1.0';
+import * as connection from 'waypost:policy/connection@0.1.0';
 import { define } from 'waypost:policy/counters@0.1.0';
 import { monotonicNanoseconds, unixMilliseconds } from 'waypost:policy/clock@0.1.0';
 import { below, bits } from 'waypost:policy/random@0.1.0';
@@ -49,6 +51,22 @@ export function outcome({ verb, rest }, request, headers, answer) {
       return state.pools.get(request.pool());
     case 'facts':
       return facts(number(rest));
+    case 'connection':
+      return told(
+        connection.protocol(),
+        connection.tls(),
+        connection.cipherSuite(),
+        connection.serverName(),
+        connection.applicationProtocol(),
+      );
+    case 'certificate':
+      return told(
+        certificate.serialNumber(),
+        certificate.fingerprint(),
+        certificate.expiresMilliseconds(),
+        certificate.names().map(({ tag, val }) => `${tag}:${val}`).join(',') || undefined,
+        certificate.subject(),
+      );
     case 'random':
       return `${below(number(rest))} ${bits()}`;
     case 'clock':
@@ -127,6 +145,11 @@ function echo(request) {
 /** @param {number} backend */
 function facts(backend) {
   return [inFlight(backend), latencyMicroseconds(backend), healthy(backend), consecutiveFailures(backend)].join(' ');
+}
+
+/** @param {(string | bigint | undefined)[]} parts */
+function told(...parts) {
+  return parts.map((part) => part ?? 'none').join(' ');
 }
 
 /** @param {Uint8Array | undefined} value */

@@ -5,7 +5,7 @@ import json
 from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports.range import ByteRange
-from wit_world.imports import attempts, backend_facts, clock, counters, log, random, store
+from wit_world.imports import attempts, backend_facts, client_certificate, clock, connection, counters, log, random, store
 from wit_world.imports.types import Response
 
 greeting = ""
@@ -190,6 +190,8 @@ def reads(verb, rest, request, headers, answer):
         "greeting": lambda: greeting.encode().hex(),
         "topology": lambda: pools[request.pool()],
         "facts": lambda: facts(int(rest)),
+        "connection": connected,
+        "certificate": certificate,
         "random": lambda: f"{random.below(int(rest))} {random.bits()}",
         "clock": lambda: f"{clock.monotonic_nanoseconds()} {clock.unix_milliseconds()}",
         "calls": lambda: str(calls),
@@ -243,6 +245,32 @@ def facts(backend):
     numbers = backend_facts.in_flight(backend), backend_facts.latency_microseconds(backend)
     healthy = spell(backend_facts.healthy(backend))
     return f"{numbers[0]} {numbers[1]} {healthy} {backend_facts.consecutive_failures(backend)}"
+
+
+def connected():
+    tls = connection.tls()
+    return told(
+        spell(connection.protocol()),
+        None if tls is None else spell(tls),
+        connection.cipher_suite(),
+        connection.server_name(),
+        connection.application_protocol(),
+    )
+
+
+def certificate():
+    names = [f"{type(name).__name__.split('_')[-1].lower()}:{name.value}" for name in client_certificate.names()]
+    return told(
+        client_certificate.serial_number(),
+        client_certificate.fingerprint(),
+        client_certificate.expires_milliseconds(),
+        ",".join(names) or None,
+        client_certificate.subject(),
+    )
+
+
+def told(*parts):
+    return " ".join("none" if part is None else str(part) for part in parts)
 
 
 def optional(value):

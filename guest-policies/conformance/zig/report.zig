@@ -56,6 +56,8 @@ fn told(one: command.Command, request: waypost.Request, answer: []const u8) ?[]c
     if (one.is("greeting")) return format("{x}", .{main.greeting});
     if (one.is("topology")) return main.pools.get(request.pool()) orelse @panic("an unknown pool");
     if (one.is("facts")) return facts(command.number(u32, one.rest));
+    if (one.is("connection")) return connection();
+    if (one.is("certificate")) return certificate();
     if (one.is("random")) {
         const below = waypost.random.below(command.number(u32, one.rest));
         return format("{d} {d}", .{ below, waypost.random.bits() });
@@ -124,6 +126,33 @@ fn facts(backend: u32) []const u8 {
         known.latencyMicroseconds(backend),
         known.healthy(backend),
         known.consecutiveFailures(backend),
+    });
+}
+
+fn connection() []const u8 {
+    const here = waypost.connection;
+    return format("{s} {s} {s} {s} {s}", .{
+        @tagName(here.protocol()),
+        if (here.tls()) |version| @tagName(version) else "none",
+        here.cipherSuite() orelse "none",
+        here.serverName() orelse "none",
+        here.applicationProtocol() orelse "none",
+    });
+}
+
+fn certificate() []const u8 {
+    const own = waypost.client_certificate;
+    var listed: []const u8 = "none";
+    for (own.names(), 0..) |name, at| {
+        const before = if (at > 0) format("{s},", .{listed}) else "";
+        listed = format("{s}{s}:{s}", .{ before, @tagName(name.kind), name.text.slice() });
+    }
+    return format("{s} {s} {s} {s} {s}", .{
+        own.serialNumber() orelse "none",
+        own.fingerprint() orelse "none",
+        if (own.expiresMilliseconds()) |time| format("{d}", .{time}) else "none",
+        listed,
+        own.subject() orelse "none",
     });
 }
 

@@ -19,8 +19,9 @@ pub use crate::deferred::{
     response_headers as response_headers_world, selection as selection_world,
 };
 use crate::{
-    Backend, ByteRange, Decision, Failure, HeaderError, Pool, RangeVerdict, StoreError,
-    bindings::imports::waypost::policy::{attempts, store, types},
+    Backend, ByteRange, Decision, Failure, HeaderError, HttpVersion, Pool, RangeVerdict,
+    StoreError, SubjectName, TlsVersion,
+    bindings::imports::waypost::policy::{attempts, client_certificate, connection, store, types},
 };
 
 /// What `backends-changed` is told.
@@ -106,6 +107,39 @@ impl From<store::StoreError> for StoreError {
             store::StoreError::KeyTooLong => StoreError::KeyTooLong,
             store::StoreError::ValueTooLong => StoreError::ValueTooLong,
             store::StoreError::NoRoom => StoreError::NoRoom,
+        }
+    }
+}
+
+impl From<connection::HttpVersion> for HttpVersion {
+    #[inline]
+    fn from(version: connection::HttpVersion) -> Self {
+        match version {
+            connection::HttpVersion::Http10 => HttpVersion::Http10,
+            connection::HttpVersion::Http11 => HttpVersion::Http11,
+            connection::HttpVersion::Http2 => HttpVersion::Http2,
+        }
+    }
+}
+
+impl From<connection::TlsVersion> for TlsVersion {
+    #[inline]
+    fn from(version: connection::TlsVersion) -> Self {
+        match version {
+            connection::TlsVersion::Tls12 => TlsVersion::Tls12,
+            connection::TlsVersion::Tls13 => TlsVersion::Tls13,
+        }
+    }
+}
+
+impl From<client_certificate::SubjectName> for SubjectName {
+    #[inline]
+    fn from(name: client_certificate::SubjectName) -> Self {
+        match name {
+            client_certificate::SubjectName::Dns(name) => SubjectName::Dns(name),
+            client_certificate::SubjectName::Uri(uri) => SubjectName::Uri(uri),
+            client_certificate::SubjectName::Email(mail) => SubjectName::Email(mail),
+            client_certificate::SubjectName::Address(address) => SubjectName::Address(address),
         }
     }
 }

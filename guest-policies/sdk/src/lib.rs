@@ -40,6 +40,7 @@ pub mod glue;
 pub mod hash;
 mod hooks;
 mod network;
+mod peer;
 mod request;
 mod response;
 mod settings;
@@ -60,6 +61,7 @@ pub use self::{
         Select, Topology,
     },
     network::{Network, Networks},
+    peer::{HttpVersion, SubjectName, TlsVersion, client_certificate, connection},
     request::{HeaderError, Headers, Request},
     response::Response,
     settings::Settings,

@@ -8,7 +8,8 @@ use std::{
 };
 
 use waypost_policy::{
-    ByteRange, CheckRange, Failure, HeaderError, RangeVerdict, StoreError, clock,
+    ByteRange, CheckRange, Failure, HeaderError, HttpVersion, RangeVerdict, StoreError,
+    SubjectName, TlsVersion, client_certificate, clock, connection,
     prelude::*,
     random, store,
     testing::{self, Host, Level},
@@ -313,4 +314,73 @@ fn time_store_counters_and_log_are_the_tests_own() {
     assert_eq!(host.stored("b"), None);
     host.set_store_bytes(130);
     run(|| assert_eq!(store::set("b", "12", None), Err(StoreError::NoRoom)));
+}
+
+/// Notes what it reads of the connection.
+#[derive(Default)]
+struct Reader {
+    seen: Vec<String>,
+}
+
+impl Reader {
+    fn read() -> String {
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            connection::protocol(),
+            connection::tls(),
+            connection::cipher_suite(),
+            connection::server_name(),
+            connection::application_protocol(),
+            client_certificate::subject(),
+            client_certificate::names(),
+            client_certificate::serial_number(),
+            client_certificate::fingerprint().map(|digits| digits.len()),
+            client_certificate::expires_milliseconds(),
+        )
+    }
+}
+
+impl Topology for Reader {
+    fn backends_changed(&mut self, _pool: &Pool, _backends: &[Backend]) {
+        self.seen.push(Reader::read());
+    }
+}
+
+impl EditRequest for Reader {
+    fn edit_request(&mut self, _request: &Request, headers: &mut Headers) -> Result<(), Response> {
+        let _ = headers.set("x-read", Reader::read());
+        let _ = headers.set("x-before", self.seen.join(","));
+        Ok(())
+    }
+}
+
+waypost_policy::export!(Reader: Topology, EditRequest);
+
+#[test]
+fn a_request_has_the_connection_that_the_test_gives_it() {
+    let host = Host::new();
+    host.pool("web", [Backend::new("10.0.0.1:80")]);
+    let mut policy = host.load::<Reader>("{}").unwrap();
+    let none = "Http11 None None None None None [] None None None";
+    let certificate = testing::certificate("CN=a")
+        .name(SubjectName::Dns("a.test".to_owned()))
+        .serial_number("0a")
+        .expires_milliseconds(7);
+    for (mut request, read) in [
+        (testing::get("/"), none),
+        (
+            testing::get("/")
+                .protocol(HttpVersion::Http2)
+                .tls(TlsVersion::Tls12)
+                .server_name("edge.test")
+                .application_protocol("h2")
+                .certificate(certificate),
+            "Http2 Some(Tls12) Some(\"TLS_AES_128_GCM_SHA256\") Some(\"edge.test\") Some(\"h2\") Some(\"CN=a\") \
+             [Dns(\"a.test\")] Some(\"0a\") Some(64) Some(7)",
+        ),
+    ] {
+        policy.edit_request(&mut request).unwrap();
+        assert_eq!(request.text("x-read"), Some(read));
+        assert_eq!(request.text("x-before"), Some(none), "between requests");
+    }
 }

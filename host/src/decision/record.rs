@@ -56,6 +56,8 @@ impl RecordedRequest {
             path: head.raw_path().to_owned(),
             query: head.query().map(str::to_owned),
             client: head.client,
+            protocol: head.version.as_str().to_owned(),
+            tls: head.tls.as_deref().map(Into::into),
             pool,
             fields: recording::fields(&head.fields),
             calls: Vec::new(),

@@ -36,6 +36,13 @@ impl Version {
         }
     }
 
+    /// Reads what [`Self::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|version| version.as_str() == text)
+    }
+
     /// Its place among [`Version::ALL`].
     pub fn place(self) -> usize {
         self as usize

@@ -1,12 +1,13 @@
 //! The head of a request.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use http::Method;
 use memchr::memchr;
 
 use super::path::{self, PathNotes};
-use super::{Fields, Malformed, Scheme, Upgrade, Version, syntax};
+use super::{Fields, Malformed, Scheme, TlsSession, Upgrade, Version, syntax};
 
 /// A request head. One per connection, reused for each request, so that its buffers stay warm.
 #[derive(Debug, Clone)]
@@ -36,6 +37,9 @@ pub struct RequestHead {
     /// The client: the connection's peer, or the address that a trusted proxy in front reported.
     /// The proxy sets it; before that it is the unspecified address.
     pub client: IpAddr,
+    /// The TLS session of the connection that it came by; `None` if that is not encrypted. The
+    /// proxy sets it.
+    pub tls: Option<Arc<TlsSession>>,
     /// The header fields.
     pub fields: Fields,
     /// The protocols that the client offers to change to. The proxy keeps those that the route
@@ -56,6 +60,7 @@ impl RequestHead {
         self.path_notes = PathNotes::default();
         self.forward_normal = false;
         self.client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.tls = None;
     }
 
     /// The path in normal form, without the query: routes and policies match this one
@@ -141,6 +146,7 @@ impl Default for RequestHead {
             version: Version::Http11,
             scheme: Scheme::Http,
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            tls: None,
             fields: Fields::new(),
             upgrade: Upgrade::default(),
         }

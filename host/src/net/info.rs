@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::tls::Names;
-use crate::message::Scheme;
+use crate::message::{Scheme, TlsSession};
 
 /// Of a peer that has no address.
 const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -27,37 +27,18 @@ pub struct ConnectionInfo {
 /// The results of a TLS handshake.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct TlsFacts {
-    /// The host that the client asked for (SNI), in lower case.
-    pub server_name: Option<Box<str>>,
-    /// The protocol that both sides agreed to (ALPN).
-    pub protocol: Option<Box<[u8]>>,
-    /// The version of TLS: `TLSv1.2` or `TLSv1.3`.
-    pub version: &'static str,
-    /// The suite's name in the registry of IANA.
-    pub cipher_suite: &'static str,
-    /// The certificate that the other side has proved to own, if it was asked for one.
-    pub client: Option<Box<ClientCertificate>>,
+    /// What requests carry along.
+    pub session: Arc<TlsSession>,
     /// The names of the certificate that was presented to the client.
     pub certificate: Option<Arc<Names>>,
-}
-
-/// A certificate that was verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The subject's distinguished name, such as `C=NL, O=Example, CN=client 7`.
-    pub subject: Box<str>,
-    /// The alternative names of the subject, each with its kind in front: `DNS:`, `IP:`, `URI:` or
-    /// `email:`.
-    pub names: Box<[Box<str>]>,
-    /// The SHA-256 of the certificate.
-    pub fingerprint: [u8; 32],
 }
 
 impl TlsFacts {
     /// Whether a request for this host, written without a port, may come over the connection: the
     /// client asked for no name or for this one, or the certificate is for it as well.
     pub fn covers(&self, host: &str) -> bool {
-        self.server_name
+        self.session
+            .server_name
             .as_deref()
             .is_none_or(|name| host.eq_ignore_ascii_case(name))
             || self
@@ -100,6 +81,12 @@ impl ConnectionInfo {
     /// none.
     pub fn peer_text(&self) -> &str {
         &self.text
+    }
+
+    /// The TLS session; `None` if the connection is not encrypted.
+    #[inline]
+    pub fn session(&self) -> Option<&Arc<TlsSession>> {
+        self.tls.as_ref().map(|tls| &tls.session)
     }
 
     /// The scheme of the client's requests.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Outcome;
 use crate::config::{self, LoggedRequests};
 use crate::ground::{self, Keeper, Lost, Outlet, Target};
-use crate::message::RequestHead;
+use crate::message::{RequestHead, TlsSession};
 use crate::net::ConnectionInfo;
 use crate::stats::WorkerShard;
 
@@ -36,6 +36,9 @@ struct Line<'a> {
     /// The version of HTTP; nothing if the head could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<&'static str>,
+    /// The TLS session of its connection; nothing if that is not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<Tls<'a>>,
     /// The request method; empty if the head could not be read.
     method: &'a str,
     /// The host asked for.
@@ -60,6 +63,36 @@ struct Line<'a> {
     /// Why the proxy or a policy refused the request, or why it could not be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+}
+
+/// The TLS session of a client's connection.
+#[derive(Debug, Serialize)]
+struct Tls<'a> {
+    /// The version of TLS.
+    version: &'static str,
+    /// The cipher suite by its name in IANA's registry.
+    cipher_suite: &'a str,
+    /// The name that the client asked for (SNI).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<&'a str>,
+    /// The protocol that was agreed to (ALPN).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application_protocol: Option<&'a str>,
+    /// The subject of the client's certificate, if it has presented one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_subject: Option<&'a str>,
+}
+
+impl<'a> From<&'a TlsSession> for Tls<'a> {
+    fn from(session: &'a TlsSession) -> Self {
+        Self {
+            version: session.version.as_str(),
+            cipher_suite: &session.cipher_suite,
+            server_name: session.server_name.as_deref(),
+            application_protocol: session.protocol.as_deref(),
+            client_subject: session.client.as_deref().map(|own| &*own.subject),
+        }
+    }
 }
 
 /// One worker's end of the log.
@@ -240,6 +273,7 @@ impl AccessLog {
             time: ground::stamp(outcome.took),
             client,
             protocol: method.map(|head| head.version.as_str()),
+            tls: from.session().map(|session| Tls::from(&**session)),
             method: method.map_or("", |head| head.method.as_str()),
             host: head.map_or("", |head| &head.host),
             target: head.map_or("", |head| &head.target),

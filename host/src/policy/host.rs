@@ -378,5 +378,7 @@ fn check_counter_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+mod connection;
+
 #[cfg(test)]
 mod tests;

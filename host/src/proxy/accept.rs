@@ -151,9 +151,9 @@ fn begin(arrival: Arrival, mut open: OpenConnection, admission: Arc<Admission>) 
             return;
         };
         let protocol = connection.info.tls.as_ref();
-        let protocol = protocol.and_then(|facts| facts.protocol.as_deref());
+        let protocol = protocol.and_then(|facts| facts.session.protocol.as_deref());
         let served = match (protocol, connection.entry.protocols.http1) {
-            (Some(b"h2"), _) => Served::SpeaksHttp2,
+            (Some("h2"), _) => Served::SpeaksHttp2,
             (_, true) => connection.serve().await,
             // It has agreed to nothing, and what it speaks is not served.
             (_, false) => Served::Ended,

@@ -118,6 +118,7 @@ impl Forwarding {
         let peer = connection.peer.ip();
         head.client = peer;
         head.scheme = connection.scheme();
+        head.tls = connection.session().cloned();
         match notes.forwarding && self.trust.covers(peer) {
             false => {
                 if notes.forwarding {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::connection::Tls;
 use crate::policy::{Hook, Octets, Recorded};
 
 /// The version of the format that is written, and the only one that is read.
@@ -150,6 +151,13 @@ pub struct Request {
     pub query: Option<String>,
     /// The client's address.
     pub client: IpAddr,
+    /// The version of HTTP in which the client sent it, such as `HTTP/2`. Empty in recordings of
+    /// before it was recorded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub protocol: String,
+    /// The TLS session of its connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// The pool of its route.
     pub pool: u32,
     /// The header fields before the first call.
@@ -286,6 +294,7 @@ impl Request {
         let target = self.path.len() + self.query.as_ref().map_or(0, String::len);
         size_of::<Self>()
             + target
+            + self.tls.as_ref().map_or(0, Tls::weight)
             + list(&self.fields)
             + self.calls.iter().map(Call::weight).sum::<usize>()
     }

@@ -5,6 +5,7 @@
 //! end; `rehearsal` reads. This room decides nothing, calls no policy and never delays a worker.
 
 mod addresses;
+mod connection;
 mod file;
 mod format;
 mod reader;
@@ -14,6 +15,7 @@ mod secrets;
 mod words;
 mod writer;
 
+pub use connection::Tls;
 pub use format::{
     Answer, Backend, Call, FORMAT, Fact, FailedAttempt, Field, Isolation, Line, Lineup, Loaded,
     Policy, Pool, Reply, Request, Response, Role, Trial,

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use sha2::{Digest, Sha256};
 
 use super::addresses::Sought;
+use super::connection::ClientCertificate;
 use super::format::{Answer, Call, Field, Request};
 use super::secrets::{Secrets, base64_decoded};
 use crate::config::RecordingConfig;
@@ -63,6 +64,11 @@ impl Redactor {
             && let Some(query) = &mut request.query
         {
             *query = self.query(query, &mut secrets);
+        }
+        let certificate = request.tls.as_mut();
+        let certificate = certificate.and_then(|tls| tls.client_certificate.as_mut());
+        if let Some(certificate) = certificate.filter(|_| self.client) {
+            self.certificate(certificate, &mut secrets);
         }
         let client = request.client;
         let hidden = Hidden {
@@ -159,6 +165,35 @@ impl Redactor {
         };
     }
 
+    /// Replaces what a certificate says of the client, each part by one of the same form.
+    fn certificate(&self, own: &mut ClientCertificate, secrets: &mut Secrets) {
+        let digest = |text: &str| hex(&self.digest(text.as_bytes()));
+        let mut replace = |text: &mut String, by: String| {
+            secrets.add(text.as_bytes(), by.as_bytes());
+            *text = by;
+        };
+        let fingerprint = digest(&own.fingerprint);
+        replace(&mut own.fingerprint, fingerprint);
+        let serial_number = digest(&own.serial_number)[..16].to_owned();
+        replace(&mut own.serial_number, serial_number);
+        for text in own.names.iter_mut() {
+            let Some((kind, name)) = text.split_once(':') else {
+                continue;
+            };
+            let (kind, mut name) = (kind.to_owned(), name.to_owned());
+            let by = match name.parse() {
+                Ok(address) if kind == "IP" => self.address(address).to_string(),
+                _ => self.hash_text(&name),
+            };
+            replace(&mut name, by);
+            *text = format!("{kind}:{name}");
+        }
+        if !own.subject.is_empty() {
+            let by = self.hash_text(&own.subject);
+            replace(&mut own.subject, by);
+        }
+    }
+
     /// The hash of a value, which is replaced elsewhere from now on.
     fn hidden(&self, secret: &[u8], secrets: &mut Secrets) -> Vec<u8> {
         let hash = self.hash(secret);
@@ -204,9 +239,15 @@ impl Redactor {
     }
 
     fn hash(&self, secret: &[u8]) -> Vec<u8> {
-        [MARK, &hex(&self.digest(secret)[..8])]
-            .concat()
-            .into_bytes()
+        self.hash_of(secret).into_bytes()
+    }
+
+    fn hash_text(&self, secret: &str) -> String {
+        self.hash_of(secret.as_bytes())
+    }
+
+    fn hash_of(&self, secret: &[u8]) -> String {
+        [MARK, &hex(&self.digest(secret)[..8])].concat()
     }
 
     fn digest(&self, secret: &[u8]) -> [u8; 32] {

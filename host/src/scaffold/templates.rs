@@ -145,7 +145,7 @@ const C: [File; 6] = [
 ];
 
 /// A test finds out if one is missing.
-pub(super) const SDK: [File; 27] = [
+pub(super) const SDK: [File; 28] = [
     sdk!("README.md"),
     sdk!("wit/policy.wit"),
     sdk!("src/allocator.rs"),
@@ -160,6 +160,7 @@ pub(super) const SDK: [File; 27] = [
     sdk!("src/hooks.rs"),
     sdk!("src/lib.rs"),
     sdk!("src/network.rs"),
+    sdk!("src/peer.rs"),
     sdk!("src/request.rs"),
     sdk!("src/response.rs"),
     sdk!("src/settings.rs"),

@@ -159,7 +159,7 @@ impl WorkerEndpoint {
             Some(connector) => {
                 let connected = connector.connect(stream).await;
                 let (stream, facts) = connected.map_err(|e| Unopened::Handshake(e.of_backend()))?;
-                (stream, facts.protocol.as_deref() == Some(b"h2"))
+                (stream, facts.session.protocol.as_deref() == Some("h2"))
             }
         };
         if !is_h2 {

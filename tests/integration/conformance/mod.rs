@@ -12,6 +12,7 @@
 
 #[cfg(feature = "built-languages")]
 mod built;
+mod connection;
 mod hooks;
 mod host;
 mod hostile;
@@ -89,7 +90,14 @@ fn run(language: &Language) {
             .unwrap_or_else(|e| panic!("{}: {}: {e}", language.name, path.display()))
     });
     let subject = Subject::start(language, router, conformance);
-    let cases = [router::CASES, hooks::CASES, host::CASES, hostile::CASES].concat();
+    let cases = [
+        router::CASES,
+        hooks::CASES,
+        host::CASES,
+        connection::CASES,
+        hostile::CASES,
+    ]
+    .concat();
     let failed: Vec<&str> = cases
         .iter()
         .filter(|case| !passes(case, &subject))

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::Language;
 use crate::fixtures::{
-    Received, Request, Response, TestProxy, TestUpstream, eventually, guest, refusing_address,
+    Builder, Received, Request, Response, TestProxy, TestUpstream, eventually, guest,
+    refusing_address,
 };
 
 /// Backends have different names of one length, so that parts of them can be told apart.
@@ -173,12 +174,17 @@ impl Subject {
 
     /// Another proxy, with one of the policies and another list of backends.
     pub fn alone(&self, alone: &Alone<'_>) -> TestProxy {
+        self.alone_in(TestProxy::builder(), alone)
+    }
+
+    /// The same with more in its configuration.
+    pub fn alone_in(&self, builder: Builder, alone: &Alone<'_>) -> TestProxy {
         let Alone {
             policy,
             pool,
             settings,
         } = alone;
-        let proxy = TestProxy::builder()
+        let proxy = builder
             .keys(&cache())
             .file("policy.wasm", &self.components[usize::from(*policy == "conformance")])
             .tables(&format!(

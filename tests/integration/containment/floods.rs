@@ -47,6 +47,7 @@ fn of_looks_at_the_clock() {
 fn of_questions_about_backends() {
     is_contained("facts", &HOOKS);
     is_contained("attempts", &["Select"]);
+    is_contained("connection", &["Request"]);
 }
 
 #[test]

@@ -20,8 +20,8 @@ fn settings(name: &str) -> String {
 }
 
 #[test]
-fn there_are_ten() {
-    assert_eq!(names().len(), 10, "{:?}", names());
+fn there_are_eleven() {
+    assert_eq!(names().len(), 11, "{:?}", names());
 }
 
 #[test]

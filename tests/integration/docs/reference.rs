@@ -155,6 +155,16 @@ fn defined(page: &mut String, resolve: &Resolve, interface: &Interface, id: Type
                 .for_each(|case| row(page, &[&case.name], case.docs.contents.as_deref()));
             page.push('\n');
         }
+        TypeDefKind::Variant(variant) => {
+            item("variant");
+            page.push_str("| case | type | |\n|---|---|---|\n");
+            for case in &variant.cases {
+                let ty = case.ty.as_ref();
+                let ty = ty.map_or_else(String::new, |ty| written(resolve, ty));
+                row(page, &[&case.name, &ty], case.docs.contents.as_deref());
+            }
+            page.push('\n');
+        }
         // `use`d from another interface, which has its own section.
         TypeDefKind::Type(_) => {}
         other => panic!("the reference can't show a {} yet: {name}", other.as_str()),

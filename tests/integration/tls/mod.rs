@@ -2,6 +2,7 @@
 
 mod certificates;
 mod clients;
+mod facts;
 mod traffic;
 mod wrong;
 

@@ -5,7 +5,11 @@ use crate::{
     hooks::{
         Headers, Request, STATE, Told,
         waypost::policy::{
-            backend_facts, clock, counters, random,
+            backend_facts,
+            client_certificate::{self, SubjectName},
+            clock,
+            connection::{self, HttpVersion, TlsVersion},
+            counters, random,
             store::{self, StoreError},
             types::HeaderError,
         },
@@ -36,6 +40,8 @@ pub fn outcome(
         "greeting" => STATE.with_borrow(|state| hex(state.settings.greeting.as_bytes())),
         "topology" => STATE.with_borrow(|state| topology(&state.pools[&request.pool()])),
         "facts" => facts(number(command.text().as_bytes())),
+        "connection" => connection_told(),
+        "certificate" => certificate(),
         "random" => format!(
             "{} {}",
             random::below(number(command.text().as_bytes())),
@@ -164,6 +170,51 @@ fn facts(backend: u32) -> String {
         backend_facts::healthy(backend),
         backend_facts::consecutive_failures(backend),
     )
+}
+
+fn connection_told() -> String {
+    let protocol = match connection::protocol() {
+        HttpVersion::Http10 => "http10",
+        HttpVersion::Http11 => "http11",
+        HttpVersion::Http2 => "http2",
+    };
+    let tls = connection::tls().map(|version| match version {
+        TlsVersion::Tls12 => "tls12".to_owned(),
+        TlsVersion::Tls13 => "tls13".to_owned(),
+    });
+    [
+        protocol.to_owned(),
+        there(tls),
+        there(connection::cipher_suite()),
+        there(connection::server_name()),
+        there(connection::application_protocol()),
+    ]
+    .join(" ")
+}
+
+fn certificate() -> String {
+    let names: Vec<String> = client_certificate::names()
+        .into_iter()
+        .map(|name| match name {
+            SubjectName::Dns(text) => format!("dns:{text}"),
+            SubjectName::Uri(text) => format!("uri:{text}"),
+            SubjectName::Email(text) => format!("email:{text}"),
+            SubjectName::Address(text) => format!("address:{text}"),
+        })
+        .collect();
+    let expires = client_certificate::expires_milliseconds();
+    [
+        there(client_certificate::serial_number()),
+        there(client_certificate::fingerprint()),
+        there(expires.map(|time| time.to_string())),
+        there((!names.is_empty()).then(|| names.join(","))),
+        there(client_certificate::subject()),
+    ]
+    .join(" ")
+}
+
+fn there(text: Option<String>) -> String {
+    text.unwrap_or("none".to_owned())
 }
 
 fn optional(value: Option<Vec<u8>>) -> String {

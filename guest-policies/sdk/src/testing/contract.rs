@@ -178,6 +178,59 @@ pub mod attempts {
     }
 }
 
+pub mod connection {
+    use super::{super::state::Tls, current};
+    use crate::{HttpVersion, TlsVersion};
+
+    fn session<T>(read: impl FnOnce(&Tls) -> Option<T>) -> Option<T> {
+        current(|state| state.turn.request.tls.as_ref().and_then(read))
+    }
+
+    pub fn protocol() -> HttpVersion {
+        current(|state| state.turn.request.protocol)
+    }
+    pub fn tls() -> Option<TlsVersion> {
+        session(|tls| Some(tls.version))
+    }
+    pub fn cipher_suite() -> Option<String> {
+        session(|tls| Some(tls.cipher_suite.clone()))
+    }
+    pub fn server_name() -> Option<String> {
+        session(|tls| tls.server_name.clone())
+    }
+    pub fn application_protocol() -> Option<String> {
+        session(|tls| tls.application_protocol.clone())
+    }
+}
+
+pub mod client_certificate {
+    use super::current;
+    use crate::{SubjectName, testing::TestCertificate};
+
+    fn certificate<T>(read: impl FnOnce(&TestCertificate) -> T) -> Option<T> {
+        current(|state| {
+            let tls = state.turn.request.tls.as_ref();
+            tls.and_then(|tls| tls.certificate.as_ref()).map(read)
+        })
+    }
+
+    pub fn subject() -> Option<String> {
+        certificate(|own| own.subject.clone())
+    }
+    pub fn names() -> Vec<SubjectName> {
+        certificate(|own| own.names.clone()).unwrap_or_default()
+    }
+    pub fn serial_number() -> Option<String> {
+        certificate(|own| own.serial_number.clone())
+    }
+    pub fn fingerprint() -> Option<String> {
+        certificate(|own| own.fingerprint.clone())
+    }
+    pub fn expires_milliseconds() -> Option<u64> {
+        certificate(|own| own.expires_milliseconds)
+    }
+}
+
 pub mod counters {
     use super::current;
 

@@ -1,6 +1,11 @@
 //! Requests and responses in a test.
 
-use super::{TestPool, fields::Fields, state::Incoming};
+use super::{
+    TestPool,
+    fields::Fields,
+    state::{Incoming, Tls},
+};
+use crate::{HttpVersion, SubjectName, TlsVersion};
 
 /// A request with this method for a path in normal form and perhaps a query.
 ///
@@ -18,6 +23,8 @@ pub fn request(method: &str, target: &str) -> TestRequest {
             raw_path: path.to_owned(),
             query: query.map(str::to_owned),
             client: "192.0.2.1".to_owned(),
+            protocol: HttpVersion::Http11,
+            tls: None,
             pool: 0,
             fields: Fields::default(),
         },
@@ -80,6 +87,53 @@ impl TestRequest {
         self
     }
 
+    /// In this version of HTTP.
+    #[must_use]
+    pub fn protocol(mut self, version: HttpVersion) -> Self {
+        self.incoming.protocol = version;
+        self
+    }
+
+    /// By a connection that is encrypted with this version of TLS, and so by https.
+    #[must_use]
+    pub fn tls(mut self, version: TlsVersion) -> Self {
+        self.session().version = version;
+        self
+    }
+
+    /// By an encrypted connection with this cipher suite.
+    #[must_use]
+    pub fn cipher_suite(mut self, name: &str) -> Self {
+        self.session().cipher_suite = name.to_owned();
+        self
+    }
+
+    /// By an encrypted connection for which the client asked for this name (SNI).
+    #[must_use]
+    pub fn server_name(mut self, name: &str) -> Self {
+        self.session().server_name = Some(name.to_owned());
+        self
+    }
+
+    /// By an encrypted connection on which this protocol was agreed to (ALPN).
+    #[must_use]
+    pub fn application_protocol(mut self, name: &str) -> Self {
+        self.session().application_protocol = Some(name.to_owned());
+        self
+    }
+
+    /// From a client that has proved to own this certificate.
+    #[must_use]
+    pub fn certificate(mut self, certificate: TestCertificate) -> Self {
+        self.session().certificate = Some(certificate);
+        self
+    }
+
+    fn session(&mut self) -> &mut Tls {
+        self.incoming.scheme = "https";
+        self.incoming.tls.get_or_insert_default()
+    }
+
     /// On a route that leads to this pool.
     #[must_use]
     pub fn pool(mut self, pool: &TestPool) -> Self {
@@ -100,6 +154,58 @@ impl TestRequest {
     /// The values of all fields of this name.
     pub fn values(&self, name: &str) -> Vec<&[u8]> {
         self.incoming.fields.values(name).collect()
+    }
+}
+
+/// A client's certificate for this subject, as RFC 4514 writes it. It has no alternative names and
+/// expires at the end of 2036.
+pub fn certificate(subject: &str) -> TestCertificate {
+    TestCertificate {
+        subject: subject.to_owned(),
+        names: Vec::new(),
+        serial_number: "01".to_owned(),
+        fingerprint: "00".repeat(32),
+        expires_milliseconds: 2_114_380_799_000,
+    }
+}
+
+/// A client's certificate that was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestCertificate {
+    pub(super) subject: String,
+    pub(super) names: Vec<SubjectName>,
+    pub(super) serial_number: String,
+    pub(super) fingerprint: String,
+    pub(super) expires_milliseconds: u64,
+}
+
+impl TestCertificate {
+    /// With one more alternative name.
+    #[must_use]
+    pub fn name(mut self, name: SubjectName) -> Self {
+        self.names.push(name);
+        self
+    }
+
+    /// With this serial number, in hexadecimal.
+    #[must_use]
+    pub fn serial_number(mut self, digits: &str) -> Self {
+        self.serial_number = digits.to_owned();
+        self
+    }
+
+    /// With this SHA-256, in hexadecimal.
+    #[must_use]
+    pub fn fingerprint(mut self, digits: &str) -> Self {
+        self.fingerprint = digits.to_owned();
+        self
+    }
+
+    /// Expires at this time, in milliseconds since 1970.
+    #[must_use]
+    pub fn expires_milliseconds(mut self, time: u64) -> Self {
+        self.expires_milliseconds = time;
+        self
     }
 }
 

@@ -53,7 +53,7 @@ mod table;
 
 pub use self::{
     host::{Host, TestPool},
-    message::{TestRequest, TestResponse, get, request, response},
+    message::{TestCertificate, TestRequest, TestResponse, certificate, get, request, response},
     policy::{Exported, TestPolicy},
 };
 

@@ -3,11 +3,11 @@
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
 use super::{
-    Level,
+    Level, TestCertificate,
     fields::{Budget, Fields},
     store::Store,
 };
-use crate::{Backend, FailedAttempt, HeaderError, Pool};
+use crate::{Backend, FailedAttempt, HeaderError, HttpVersion, Pool, TlsVersion};
 
 thread_local! {
     /// The host of the hook that is being called on this thread.
@@ -106,8 +106,32 @@ pub(super) struct Incoming {
     pub raw_path: String,
     pub query: Option<String>,
     pub client: String,
+    pub protocol: HttpVersion,
+    pub tls: Option<Tls>,
     pub pool: u32,
     pub fields: Fields,
+}
+
+/// The TLS session of the request's connection.
+#[derive(Debug, Clone)]
+pub(super) struct Tls {
+    pub version: TlsVersion,
+    pub cipher_suite: String,
+    pub server_name: Option<String>,
+    pub application_protocol: Option<String>,
+    pub certificate: Option<TestCertificate>,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Tls {
+            version: TlsVersion::Tls13,
+            cipher_suite: "TLS_AES_128_GCM_SHA256".to_owned(),
+            server_name: None,
+            application_protocol: None,
+            certificate: None,
+        }
+    }
 }
 
 impl Turn {

@@ -3,13 +3,14 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::super::info::{ClientCertificate, TlsFacts};
+use super::super::info::TlsFacts;
 use super::super::stream::Stream;
 use super::CertificateStore;
-use super::Names;
 use super::below::Below;
+use super::client_certificate::{self, ClientCertificateError};
 use super::handshake::{self, HandshakeError};
 use super::session::TlsStream;
+use crate::message::{ClientCertificate, TlsSession, TlsVersion};
 
 /// Makes sessions of the connections of a listener. A copy costs a counter.
 #[derive(Debug, Clone)]
@@ -42,32 +43,43 @@ impl Acceptor {
         let identity = self.0.choose(&hello);
         let config = Arc::clone(&identity.config);
         let stream = handshake::serve(below, accepted, config).await?;
-        let facts = facts(&stream, server_name, Some(Arc::clone(identity.names())));
+        let facts = TlsFacts {
+            session: Arc::new(TlsSession {
+                client: client(&stream)?,
+                ..session(&stream, server_name)
+            }),
+            certificate: Some(Arc::clone(identity.names())),
+        };
         Ok((Stream::Tls(Box::new(stream)), facts))
     }
 }
 
 /// What a handshake has shown.
-pub(super) fn facts(
-    stream: &TlsStream,
-    server_name: Option<String>,
-    certificate: Option<Arc<Names>>,
-) -> TlsFacts {
-    stream.look(|connection| TlsFacts {
-        server_name: server_name.map(Into::into),
-        protocol: connection.alpn_protocol().map(Into::into),
+pub(super) fn session(stream: &TlsStream, server_name: Option<String>) -> TlsSession {
+    stream.look(|connection| TlsSession {
         version: match connection.protocol_version() {
-            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            _ => "TLSv1.2",
+            Some(rustls::ProtocolVersion::TLSv1_3) => TlsVersion::Tls13,
+            _ => TlsVersion::Tls12,
         },
         cipher_suite: connection
             .negotiated_cipher_suite()
-            .map_or("", |suite| name(suite.suite())),
-        client: connection
-            .peer_certificates()
-            .and_then(|chain| ClientCertificate::of(chain.first()?))
-            .map(Box::new),
-        certificate,
+            .map_or("", |suite| name(suite.suite()))
+            .into(),
+        server_name: server_name.map(Into::into),
+        // One of those that this side has named.
+        protocol: connection
+            .alpn_protocol()
+            .map(|name| String::from_utf8_lossy(name).into()),
+        client: None,
+    })
+}
+
+/// The client's certificate, if it has presented one.
+fn client(stream: &TlsStream) -> Result<Option<Box<ClientCertificate>>, ClientCertificateError> {
+    stream.look(|connection| {
+        let chain = connection.peer_certificates();
+        let own = chain.and_then(<[_]>::first).map(client_certificate::read);
+        Ok(own.transpose()?.map(Box::new))
     })
 }
 

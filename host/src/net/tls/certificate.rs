@@ -7,11 +7,9 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use sha2::{Digest, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::super::info::ClientCertificate;
 use super::Names;
 use super::provider;
 
@@ -143,28 +141,9 @@ pub(super) fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Certifi
     }
 }
 
-impl ClientCertificate {
-    /// As it was verified; `None` if it can't be read, which a verifier does not let pass.
-    pub(super) fn of(der: &CertificateDer<'_>) -> Option<Self> {
-        let parsed = parsed(der).ok()?;
-        let alternative = parsed.subject_alternative_name().ok().flatten();
-        let names = alternative.map(|names| names.value.general_names.iter());
-        let names = names.into_iter().flatten().filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(format!("DNS:{name}")),
-            GeneralName::URI(uri) => Some(format!("URI:{uri}")),
-            GeneralName::RFC822Name(email) => Some(format!("email:{email}")),
-            GeneralName::IPAddress(octets) => Some(format!("IP:{}", address(octets)?)),
-            _ => None,
-        });
-        Some(Self {
-            subject: parsed.subject().to_string().into(),
-            names: names.map(Into::into).collect(),
-            fingerprint: Sha256::digest(der).into(),
-        })
-    }
-}
-
-fn parsed<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CertificateError> {
+pub(super) fn parsed<'a>(
+    der: &'a CertificateDer<'_>,
+) -> Result<X509Certificate<'a>, CertificateError> {
     match X509Certificate::from_der(der) {
         Ok((_, parsed)) => Ok(parsed),
         Err(error) => Err(CertificateError::Malformed(error.to_string())),
@@ -192,7 +171,7 @@ fn names(certificate: &X509Certificate<'_>) -> Names {
     Names::new(dns, addresses.collect())
 }
 
-fn address(octets: &[u8]) -> Option<IpAddr> {
+pub(super) fn address(octets: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
         .ok()

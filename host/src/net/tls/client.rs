@@ -15,7 +15,7 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::acceptor::facts;
+use super::acceptor::session;
 use super::handshake::{self, HandshakeError};
 use super::provider::provider;
 use super::trusting::Trusting;
@@ -184,7 +184,10 @@ impl Connector {
         let below = stream.into_below()?;
         let (config, name) = (Arc::clone(&self.config), self.name.clone());
         let stream = handshake::ask(below, config, name).await?;
-        let facts = facts(&stream, None, None);
+        let facts = TlsFacts {
+            session: Arc::new(session(&stream, None)),
+            certificate: None,
+        };
         Ok((Stream::Tls(Box::new(stream)), facts))
     }
 }

@@ -12,6 +12,7 @@ use rustls::{ClientConfig, ClientConnection, Connection};
 use super::super::socket::Socket;
 use super::super::stream::Stream;
 use super::below::{Below, In, Out};
+use super::client_certificate::ClientCertificateError;
 use super::session::{TlsStream, end};
 
 /// Why there is no session.
@@ -27,6 +28,9 @@ pub enum HandshakeError {
     /// an alert.
     #[error("{0}")]
     Tls(rustls::Error),
+    /// The client's certificate was verified, and can't be taken.
+    #[error("{0}")]
+    Client(#[from] ClientCertificateError),
     /// A session is not put into another.
     #[error("the connection is encrypted already")]
     Nested,

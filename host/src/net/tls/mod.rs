@@ -8,6 +8,7 @@ mod acceptor;
 mod below;
 mod certificate;
 mod client;
+mod client_certificate;
 mod handshake;
 mod names;
 mod offer;

@@ -11,8 +11,9 @@ use tokio::io::AsyncReadExt;
 
 use self::fixtures::*;
 use super::super::stream::tests::pair;
-use super::super::{Buffer, ClientCertificate, ReadHalf, Stream, TlsFacts, WriteHalf};
+use super::super::{Buffer, ReadHalf, Stream, TlsFacts, WriteHalf};
 use super::*;
+use crate::message::ClientCertificate;
 
 pub(in crate::net) use self::fixtures::session_with_blocking;
 

@@ -19,13 +19,15 @@ pub const MAX_COMPONENT: usize = 64 * 1024 * 1024;
 pub(in super::super) const LARGE: usize = 4 * 1024 * 1024;
 
 /// The interfaces of the contract that the host implements.
-const IMPORTS: [&str; 8] = [
+const IMPORTS: [&str; 10] = [
     "types",
     "log",
     "random",
     "clock",
     "backend-facts",
     "attempts",
+    "connection",
+    "client-certificate",
     "counters",
     "store",
 ];

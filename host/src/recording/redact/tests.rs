@@ -176,3 +176,52 @@ fn cookies_and_parameters_keep_their_names() {
         "{query}"
     );
 }
+
+#[test]
+fn a_client_s_certificate_is_redacted_part_by_part_and_wherever_a_policy_wrote_a_part() {
+    let uri = "spiffe://a.test/web";
+    let mut with = request(&[("x-other", "CN=client 7")], "", uri);
+    let certificate = json!({
+        "subject": "CN=client 7", "names": ["DNS:long.a.test", "URI:spiffe://a.test/web", "IP:192.0.2.9"],
+        "serial_number": "8001", "fingerprint": "ab".repeat(32), "expires": 7,
+    });
+    with.tls = serde_json::from_value(json!({
+        "version": "TLSv1.3", "cipher_suite": "A", "client_certificate": certificate,
+    }))
+    .unwrap();
+    let plain = written(&redactor(false), with.clone());
+    for part in ["\"CN=client 7\"", "\"IP:192.0.2.9\"", "\"8001\""] {
+        assert!(plain.contains(part), "{part}: {plain}");
+    }
+
+    let redactor = redactor(true);
+    let told = written(&redactor, with.clone());
+    for part in [
+        "client 7",
+        uri,
+        "long.a.test",
+        "192.0.2.9",
+        "8001\"",
+        "abab",
+    ] {
+        assert!(!told.contains(part), "{part}: {told}");
+    }
+    let hash = redactor.hash_text(uri);
+    // A name, and in each of two calls a key, a value and a field; a reply's field and body; a
+    // fault.
+    assert_eq!(told.matches(&hash).count(), 1 + 6 + 3, "{told}");
+    assert_eq!(told.matches(&redactor.hash_text("CN=client 7")).count(), 2);
+
+    redactor.apply(&mut with);
+    let session = with.tls.unwrap().session().unwrap();
+    let names: Vec<String> = session
+        .client
+        .unwrap()
+        .names
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert!(names[0].starts_with("DNS:redacted:"), "{names:?}");
+    assert!(names[1].starts_with("URI:redacted:"), "{names:?}");
+    assert!(names[2].starts_with("IP:198.1"), "{names:?}");
+}

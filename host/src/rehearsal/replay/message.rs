@@ -1,12 +1,14 @@
 //! The message of a recorded call, as its policy saw it.
 
+use std::sync::Arc;
+
 use http::Method;
 
 use super::super::RehearsalError;
 use super::log::RecordedCall;
 use crate::document::brief;
-use crate::message::{Fields, RequestHead, Scheme, syntax};
-use crate::recording::Field;
+use crate::message::{Fields, RequestHead, Scheme, Version, syntax};
+use crate::recording::{Field, Tls};
 
 /// Longer than any name that the proxy takes.
 const LONGEST_NAME: usize = u16::MAX as usize;
@@ -20,12 +22,21 @@ pub(super) fn head(recorded: &RecordedCall<'_>) -> Result<RequestHead, Rehearsal
         Some(query) => format!("{}?{query}", request.path),
         None => request.path.clone(),
     };
+    let version = match request.protocol.as_str() {
+        "" => Version::default(),
+        written => Version::parse(written)
+            .ok_or_else(|| broken(recorded, &format!("{written:?} is not a version of HTTP")))?,
+    };
+    let tls = request.tls.as_ref().map(Tls::session).transpose();
+    let tls = tls.map_err(|wrong| broken(recorded, &wrong))?;
     let mut head = RequestHead {
         method,
         authority: request.host.clone(),
         host: request.host.clone(),
         scheme: Scheme::parse(request.scheme.as_bytes()).unwrap_or_default(),
         client: request.client,
+        version,
+        tls: tls.map(Arc::new),
         fields: fields(recorded, recorded.fields)?,
         ..RequestHead::default()
     };

@@ -1,6 +1,7 @@
 //! A scenario file: requests, their surroundings, and the expected decisions. docs/scenarios.md
 //! describes its keys.
 
+mod connection;
 mod expect;
 mod file;
 mod request;
@@ -263,6 +264,7 @@ impl Step {
             version: head.version,
             scheme: head.scheme,
             client: nth(self.clients, run),
+            tls: head.tls.clone(),
             fields: Default::default(),
             upgrade: Default::default(),
         }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::Step;
+use super::{Step, connection};
 use crate::message::Fields;
 use crate::rehearsal::harness::Setup;
 
@@ -52,12 +52,14 @@ impl Room {
         // Each name was looked for in the whole pool, which takes time in place of room.
         let looks = (facts + step.failed.len() + named) * step.states.len();
         let fields = fields(&step.head.fields) + fields(&step.response.fields);
+        let tls = step.head.tls.as_deref();
         // Each of its parts has at least a word in it.
         self.take(
             16 * THING
                 + lists * THING / 2
                 + looks * 4
                 + fields
+                + tls.map_or(0, |session| connection::weight(session, THING))
                 + step.head.target.len()
                 + step.head.host.len(),
         );

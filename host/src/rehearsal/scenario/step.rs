@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::connection;
 use super::expect::{NOT_ASKED, expect};
 use super::request::{
     clients, host, method, nanoseconds, request_line, scheme, set_host, target, unix,
@@ -239,6 +240,7 @@ impl Base {
         {
             self.clients = clients.value;
         }
+        connection::take(&mut section, &mut self.head, findings);
         if let Some(scheme) = section
             .take("scheme")
             .and_then(|n| n.parsed(findings, scheme))

@@ -17,7 +17,7 @@ const PLAYED: usize = 60;
 const RUNS: u32 = 50;
 
 /// Those of the repository, and the example of every key.
-const FILES: [&str; 16] = [
+const FILES: [&str; 17] = [
     include_str!("../../../../examples/scenarios.toml"),
     include_str!("../../../../guest-policies/header-router/scenarios.toml"),
     include_str!("../../../../guest-policies/least-loaded/scenarios.toml"),
@@ -28,6 +28,7 @@ const FILES: [&str; 16] = [
     include_str!("../../../../guest-policies/cookbook/ab-cookie/scenarios.toml"),
     include_str!("../../../../guest-policies/cookbook/blue-green-by-time/scenarios.toml"),
     include_str!("../../../../guest-policies/cookbook/canary-by-header/scenarios.toml"),
+    include_str!("../../../../guest-policies/cookbook/client-certificate/scenarios.toml"),
     include_str!("../../../../guest-policies/cookbook/geographic/scenarios.toml"),
     include_str!("../../../../guest-policies/cookbook/least-loaded-zone/scenarios.toml"),
     include_str!("../../../../guest-policies/cookbook/maintenance-page/scenarios.toml"),

@@ -6,7 +6,9 @@ use crate::{
     action::Action,
     hooks::{
         Headers, Request,
-        waypost::policy::{attempts, backend_facts, clock, counters, log, random},
+        waypost::policy::{
+            attempts, backend_facts, client_certificate, clock, connection, counters, log, random,
+        },
     },
 };
 
@@ -20,6 +22,7 @@ pub fn any(action: &Action) -> Option<String> {
         "clock" => endless(|_| clock::monotonic_nanoseconds() ^ clock::unix_milliseconds()),
         "facts" => endless(facts),
         "attempts" => endless(|_| attempts::failed().len() as u64),
+        "connection" => endless(|_| connection()),
         "counters" => endless(|_| count()),
         // Beyond the most that there can be, each with a name of its own.
         "names" => endless(|turn| u64::from(counters::define(&format!("flooded_{turn}")).is_ok())),
@@ -71,6 +74,22 @@ pub fn edits(action: &Action, headers: &Headers) -> Option<String> {
         ];
         outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64
     })
+}
+
+fn connection() -> u64 {
+    let texts = [
+        connection::cipher_suite(),
+        connection::server_name(),
+        connection::application_protocol(),
+        client_certificate::subject(),
+        client_certificate::serial_number(),
+        client_certificate::fingerprint(),
+    ];
+    let texts = texts.iter().flatten().map(String::len).sum::<usize>();
+    (texts + client_certificate::names().len()) as u64
+        + connection::protocol() as u64
+        + u64::from(connection::tls().is_some())
+        + client_certificate::expires_milliseconds().unwrap_or(0)
 }
 
 fn count() -> u64 {

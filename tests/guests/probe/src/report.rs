@@ -6,7 +6,9 @@ use crate::{
     flood,
     hooks::{
         Headers, Request, STATE, failed_attempts,
-        waypost::policy::{backend_facts, clock, random, types::HeaderError},
+        waypost::policy::{
+            backend_facts, client_certificate, clock, connection, random, types::HeaderError,
+        },
     },
 };
 
@@ -85,6 +87,7 @@ fn report(action: &Action, request: &Request, headers: &Headers) -> Option<Strin
             .map(facts)
             .collect::<Vec<_>>()
             .join(","),
+        "connection" => connection_told(),
         "random" => format!(
             "{}/{}",
             random::below(action.number() as u32),
@@ -110,6 +113,19 @@ fn report(action: &Action, request: &Request, headers: &Headers) -> Option<Strin
         _ => return None,
     };
     Some(text)
+}
+
+fn connection_told() -> String {
+    format!(
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        connection::protocol(),
+        connection::tls(),
+        connection::cipher_suite(),
+        connection::server_name(),
+        connection::application_protocol(),
+        client_certificate::subject(),
+        client_certificate::names(),
+    )
 }
 
 fn facts(backend: u32) -> String {

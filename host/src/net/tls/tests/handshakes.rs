@@ -40,7 +40,7 @@ async fn the_name_that_a_client_asks_for_chooses_the_certificate() {
         let presented = theirs.look(|c| c.peer_certificates().unwrap()[0].clone());
         assert_eq!(presented, all[at].key.cert[0], "{asked}");
         let named = (asked != "127.0.0.1").then(|| asked.to_ascii_lowercase());
-        assert_eq!(facts.server_name.as_deref(), named.as_deref());
+        assert_eq!(facts.session.server_name.as_deref(), named.as_deref());
     }
 }
 
@@ -65,7 +65,7 @@ async fn a_client_gets_the_kind_of_key_that_it_can_verify() {
                 };
                 let presented = theirs.look(|c| c.peer_certificates().unwrap()[0].clone());
                 assert_eq!(presented, expected.key.cert[0], "{suite} {asked}");
-                assert_eq!(ours.unwrap().1.cipher_suite, suite);
+                assert_eq!(ours.unwrap().1.session.cipher_suite, suite);
             }
         }
     }
@@ -134,8 +134,11 @@ async fn both_sides_agree_on_the_best_version_and_protocol_that_they_share() {
         match expected {
             Ok((version, protocol)) => {
                 let (_theirs, (_, facts)) = (theirs.unwrap(), ours.unwrap());
-                let agreed = facts.protocol.as_deref().unwrap_or_default();
-                assert_eq!((facts.version, agreed), (version, protocol.as_bytes()));
+                let agreed = facts.session.protocol.as_deref().unwrap_or_default();
+                assert_eq!(
+                    (facts.session.version.as_str(), agreed),
+                    (version, protocol)
+                );
             }
             Err(alert) => {
                 assert!(matches!(ours, Err(HandshakeError::Tls(_))), "{offered:?}");
@@ -176,12 +179,12 @@ async fn a_client_proves_who_it_is_where_that_is_asked() {
         ] {
             let config = Arc::new(client_of(versions, slice(&certificate), identity));
             let (_, served) = agree(acceptor, &config, "edge.test").await;
-            let seen = served.ok().map(|(_, facts)| facts.client);
+            let seen = served.ok().map(|(_, facts)| facts.session.client.clone());
             let expected = subject.map(|subject| subject.map(str::to_owned));
             let of_seen = |client: Option<Box<ClientCertificate>>| client.map(|c| c.subject.into());
             assert_eq!(seen.clone().map(of_seen), expected);
             if let Some(Some(client)) = seen {
-                let names: Vec<&str> = client.names.iter().map(|name| &**name).collect();
+                let names: Vec<String> = client.names.iter().map(ToString::to_string).collect();
                 assert_eq!(names, ["DNS:client.test", "IP:192.0.2.7"]);
             }
         }

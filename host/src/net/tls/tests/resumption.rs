@@ -136,7 +136,7 @@ async fn clients_with_certificates_never_resume() {
         for _ in 0..2 {
             let (kind, facts) = connect(&verifying, &config, "edge.test").await;
             assert_eq!(kind, Some(HandshakeKind::Full), "{:?}", version.version);
-            assert!(facts.client.is_some());
+            assert!(facts.session.client.is_some());
         }
         // A session of a listener that asks for nothing is none for one that does.
         for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
@@ -144,6 +144,6 @@ async fn clients_with_certificates_never_resume() {
         }
         let (kind, facts) = connect(&verifying, &config, "edge.test").await;
         assert_eq!(kind, Some(HandshakeKind::Full));
-        assert!(facts.client.is_some());
+        assert!(facts.session.client.is_some());
     }
 }
