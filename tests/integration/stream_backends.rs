@@ -7,7 +7,9 @@ mod ends;
 mod handshakes;
 mod messages;
 mod streams;
+mod trailers;
 mod tunnels;
+mod windows;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;

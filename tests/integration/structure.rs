@@ -32,7 +32,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("config", "document files message units"),
     ("cli", "config units"),
     ("net", "config files message stats"),
-    ("upstream", "config net stats"),
+    ("upstream", "config h2 net stats"),
     (
         "policy",
         "config files ground message stats text units upstream",

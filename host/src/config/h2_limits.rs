@@ -18,7 +18,7 @@ pub struct H2Limits {
     /// 200; 100 more each second, and one for each response.
     pub resets: u64,
     /// `h2-stream-errors`: streams that are reset because of the client's errors. Default 1,024.
-    pub stream_errors: usize,
+    pub stream_errors: u64,
     /// `h2-idle-frames`: frames at once that bring neither a request nor content. Default 2,000;
     /// 100 more each second, 8 for each request, 4 for each frame of a response.
     pub idle_frames: u64,
@@ -66,7 +66,7 @@ pub(super) fn h2_limits(section: &mut Section, findings: &mut Findings) -> H2Lim
         stream_window,
         connection_window,
         resets: count("h2-resets", 1, default.resets),
-        stream_errors: count("h2-stream-errors", 1, default.stream_errors as u64) as usize,
+        stream_errors: count("h2-stream-errors", 1, default.stream_errors),
         // Fewer than any client needs to begin.
         idle_frames: count("h2-idle-frames", 100, default.idle_frames),
         websocket: websocket.unwrap_or(default.websocket),

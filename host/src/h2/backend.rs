@@ -6,7 +6,7 @@ use http::header::CONTENT_LENGTH;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderValue, Method, Request, Version as HttpVersion, response};
 
-use super::fields;
+use super::fields::{self, FRAMING};
 use crate::message::{
     HeadLimits, Keep, Malformed, Notes, RequestHead, ResponseHead, Version, syntax, websocket,
 };
@@ -30,9 +30,6 @@ pub struct ResponseFacts {
     /// Instructions for the proxy in the fields.
     pub notes: Notes,
 }
-
-/// What a field costs in HTTP/1.1 beside its name and value: `: ` and CR LF.
-const FRAMING: usize = 4;
 
 /// The head of a request as the engine takes it.
 ///

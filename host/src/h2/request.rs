@@ -4,6 +4,7 @@ use h2::ext::Protocol;
 use http::Method;
 use http::request::Parts;
 
+use super::fields::FRAMING;
 use crate::message::{
     BodyLength, HeadLimits, Keep, Malformed, Notes, RequestFacts, RequestHead, Scheme, Version,
     read_length, syntax,
@@ -18,9 +19,6 @@ pub struct Arrived {
     /// Whether the head has ended the stream.
     pub is_end: bool,
 }
-
-/// What a field costs in HTTP/1.1 beside its name and value: `: ` and CR LF.
-const FRAMING: usize = 4;
 
 /// Reads a head. What of it was understood is in `head` in any case.
 ///
@@ -139,9 +137,12 @@ fn check(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
     if name.len() > syntax::MAX_NAME || name.iter().any(u8::is_ascii_uppercase) {
         return Err(Malformed::FieldName);
     }
-    // RFC 9113 section 8.2.1: no white space around it.
-    if !syntax::is_value(value) || syntax::trim(value).len() != value.len() {
+    if !syntax::is_value(value) {
         return Err(Malformed::FieldValue);
+    }
+    // RFC 9113 section 8.2.1.
+    if syntax::trim(value).len() != value.len() {
+        return Err(Malformed::FieldSpace);
     }
     match name {
         b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => {

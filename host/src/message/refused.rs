@@ -27,6 +27,8 @@ pub enum Malformed {
     FieldName,
     #[error("a header field value has a control character or, by HTTP/2, white space around it")]
     FieldValue,
+    #[error("a header field value begins or ends with white space, which HTTP/2 does not allow")]
+    FieldSpace,
     #[error("a header field is folded over several lines")]
     Folded,
     #[error("the Host field is missing")]

@@ -1,5 +1,6 @@
 //! Facts about a connection that are known before its first request.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -31,6 +32,19 @@ pub struct TlsFacts {
     pub session: Arc<TlsSession>,
     /// The names of the certificate that was presented to the client.
     pub certificate: Option<Arc<Names>>,
+}
+
+/// A peer as a log line shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct ShownPeer(SocketAddr);
+
+impl fmt::Display for ShownPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 == NO_ADDRESS {
+            true => f.write_str("unix:"),
+            false => self.0.fmt(f),
+        }
+    }
 }
 
 impl TlsFacts {
@@ -81,6 +95,11 @@ impl ConnectionInfo {
     /// none.
     pub fn peer_text(&self) -> &str {
         &self.text
+    }
+
+    /// The peer for a log line: its address with its port; `unix:` if it has none.
+    pub fn shown_peer(&self) -> ShownPeer {
+        ShownPeer(self.peer)
     }
 
     /// The TLS session; `None` if the connection is not encrypted.
@@ -148,6 +167,14 @@ mod tests {
         let mapped = info("[::ffff:192.0.2.1]:40000");
         assert_eq!(mapped.peer, ([192, 0, 2, 1], 40_000).into());
         assert_eq!(mapped.peer_text(), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_log_line_shows_a_peer_with_its_port_and_a_unix_socket_without() {
+        let shown = info("192.0.2.1:40000").shown_peer().to_string();
+        assert_eq!(shown, "192.0.2.1:40000");
+        let shown = ConnectionInfo::of_unix_socket().shown_peer().to_string();
+        assert_eq!(shown, "unix:");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub mod tls;
 mod unacknowledged;
 
 pub use buffer::{Buffer, Buffers, SMALL};
-pub use info::{ConnectionInfo, TlsFacts};
+pub use info::{ConnectionInfo, ShownPeer, TlsFacts};
 pub use listen::{Listener, StdListener, handed_in, is_of_one_connection};
 pub use moved::Slowness;
 pub use socket::Socket;

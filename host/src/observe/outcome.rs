@@ -8,7 +8,7 @@ use crate::stats::WorkerShard;
 use crate::upstream::WorkerEndpoint;
 
 /// What became of one request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Outcome {
     /// When the request's head had arrived.
     pub began: Instant,

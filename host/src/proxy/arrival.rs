@@ -2,7 +2,6 @@
 //! handshake.
 
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -14,7 +13,7 @@ use super::entry::Entry;
 use super::worker::Worker;
 use crate::net::proxy_protocol::{self, Announced, HeaderError};
 use crate::net::tls::{Acceptor, HandshakeError};
-use crate::net::{ConnectionInfo, Stream, Wait};
+use crate::net::{ConnectionInfo, ShownPeer, Stream, Wait};
 
 /// A connection that has been admitted and has shown nothing yet.
 pub(super) struct Arrival {
@@ -50,7 +49,7 @@ impl Arrival {
         admitted: &mut Admitted,
         admission: &Admission,
     ) -> Option<Connection> {
-        let (worker, peer) = (Rc::clone(&self.worker), self.info.peer);
+        let (worker, peer) = (Rc::clone(&self.worker), self.info.shown_peer());
         if let Err(turned) = self.header(admitted).await {
             turned.note(&worker, peer);
             return None;
@@ -125,7 +124,7 @@ impl Arrival {
 
 impl Turned {
     /// Counts it, and says why to an operator who looks for it.
-    fn note(&self, worker: &Worker, peer: SocketAddr) {
+    fn note(&self, worker: &Worker, peer: ShownPeer) {
         let shard = &worker.shard;
         let counter = match self {
             Self::Header(_) | Self::HeaderLate => &shard.proxy_headers_refused,

@@ -99,7 +99,7 @@ impl<'a> Exchange<'a> {
 
 impl Exchange<'_> {
     /// Has the request decided, forwarded and answered.
-    pub(super) async fn run(mut self) -> Disposition {
+    pub(super) async fn run(&mut self) -> Disposition {
         let worker = Rc::clone(self.client.worker());
         let view = self.view;
         worker.shard.requests.increment();
@@ -122,18 +122,16 @@ impl Exchange<'_> {
             Err(local) => self.answer(&worker, &state, local).await,
         };
         drop(active);
-        let Self {
-            client,
-            scratch,
-            mut outcome,
-            ..
-        } = self;
-        outcome.end(scratch.head.client);
+        self.outcome.end(self.scratch.head.client);
         if let Some(chain) = chain {
-            chain.conclude(&outcome);
+            chain.conclude(&self.outcome);
         }
-        state.end(worker.shared.recorder.as_ref(), &worker.shard, &outcome);
-        report(&client, view, scratch, outcome);
+        state.end(
+            worker.shared.recorder.as_ref(),
+            &worker.shard,
+            &self.outcome,
+        );
+        report(&self.client, view, self.scratch, &self.outcome);
         disposition
     }
 
@@ -276,11 +274,11 @@ impl Exchange<'_> {
 
 /// Counts the request and logs it. A tunnel has its line in the log when it ends.
 #[inline]
-fn report(client: &Client<'_>, view: &WorkerSnapshot, scratch: &mut Scratch, outcome: Outcome) {
+fn report(client: &Client<'_>, view: &WorkerSnapshot, scratch: &mut Scratch, outcome: &Outcome) {
     let (worker, logged, head) = (client.worker(), view.settings.logged, &scratch.head);
     match &mut scratch.tunnel {
-        Some(tunnel) => tunnel.begin(&worker.shard, outcome, head),
-        None => worker.observe(logged, &outcome, head, client.info()),
+        Some(tunnel) => tunnel.begin(&worker.shard, outcome.clone(), head),
+        None => worker.observe(logged, outcome, head, client.info()),
     }
 }
 

@@ -10,6 +10,7 @@ use super::body::{
     BodyParts, BodySource, Duplex, MessageReader, MessageSink, Pace, Progress, SILENCE, Stage,
     TransferEnd, Waits, join, upload,
 };
+use super::boxed::boxed;
 use super::context::{RequestContext, Target};
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT, refused};
@@ -108,7 +109,7 @@ impl Exchange<'_> {
             let attempted = match upstream {
                 Carrier::H1(connection) => self.forward(to, lease, connection).await,
                 // In a box: it would be the largest part of every exchange.
-                Carrier::H2(slot) => Box::pin(self.forward_by_stream(to, lease, slot)).await,
+                Carrier::H2(slot) => boxed(|| self.forward_by_stream(to, lease, slot)).await,
             };
             match attempted {
                 Attempted::Failed(outcome) if reused && self.may_start_anew(outcome) => {
@@ -145,7 +146,10 @@ impl Exchange<'_> {
             Some(pooled) => Some(Ok(pooled)),
             // In a box, because most requests find a connection and should not hold the room for
             // making one.
-            None => Box::pin(self.presence().during(self.open(worker, lease, failed))).await,
+            None => {
+                let opened = boxed(|| self.open(worker, lease, failed));
+                self.presence().during(opened).await
+            }
         }
     }
 
@@ -275,7 +279,7 @@ impl Exchange<'_> {
         let (mut request, mut download) = self.directions(to, upward, plan, duplex);
         let Some(progress) = request.progress.take() else {
             if held_back {
-                return Box::pin(at_once(&mut request.sink, &mut download, timeouts)).await;
+                return boxed(|| at_once(&mut request.sink, &mut download, timeouts)).await;
             }
             let sent = {
                 // Pinned here: a future that is handed on is stored again by each that holds it.
@@ -297,7 +301,7 @@ impl Exchange<'_> {
             download.await_head(SILENCE * u32::from(plan.expects));
         }
         // In a box: most requests have no body on its way and should not hold the room for one.
-        let both = Box::pin(async {
+        let both = boxed(|| async {
             let (body, sink) = request.with_body(progress, duplex, timeouts);
             join(upload(body, sink, duplex, timeouts), download.run()).await
         });

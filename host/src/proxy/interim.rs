@@ -7,10 +7,11 @@ use std::pin::pin;
 use http::response::Parts;
 
 use super::body::{Duplex, MessageReader, Reader, Stage};
+use super::boxed::boxed;
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT, bad, client_end, refused, stream_end};
-use super::lease::RESPONSE_LIMITS;
 use super::refusal::Refusal;
+use super::settings::RESPONSE_LIMITS;
 use crate::h1::{Arrival, Control, Framing, ResponseMeta, parse_response};
 use crate::h2::{self, ResponseFacts};
 use crate::message::{Malformed, ResponseHead, Version, may_come_before, websocket};
@@ -61,7 +62,7 @@ impl Download<'_> {
         match self.upstream {
             MessageReader::H1(_) => self.head_of_connection().await,
             // In a box: it would be a large part of every exchange.
-            MessageReader::H2(_) => Box::pin(self.head_of_stream()).await,
+            MessageReader::H2(_) => boxed(|| self.head_of_stream()).await,
         }
     }
 

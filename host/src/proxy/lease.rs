@@ -3,23 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::body::{Duplex, MessageSink, Reader};
+use super::boxed::boxed;
 use super::client::Client;
 use super::exchange::Exchange;
-use super::settings::Settings;
+use super::settings::{RESPONSE_LIMITS, Settings};
 use super::worker::Worker;
-use crate::h1::HeadLimits;
 use crate::net::{Buffer, TimedIo, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{
     AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Lease, Place, SlowPlace, Turn,
     WorkerEndpoint, WorkerPool,
-};
-
-/// As large as nginx takes the heads of responses at most.
-pub(super) const RESPONSE_LIMITS: HeadLimits = HeadLimits {
-    first_line: 8 * 1024,
-    bytes: 64 * 1024,
-    fields: 256,
 };
 
 impl Exchange<'_> {
@@ -241,7 +234,8 @@ impl Exchange<'_> {
         let room = lease.room().await?;
         let patience = self.view.settings.timeouts.connect;
         let timer = self.client.timer();
-        let connect = lease.connect((place, room), patience);
+        // In a box, because what is waited for is kept twice.
+        let connect = boxed(|| lease.connect((place, room), patience));
         let connected = worker
             .timers
             .limit(timer, Wait::UpstreamWrite, patience, connect)

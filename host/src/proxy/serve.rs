@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use super::boxed::boxed;
 use super::client::Client;
 use super::connection::{Connection, Disposition};
 use super::exchange::Exchange;
@@ -71,7 +72,7 @@ impl Connection {
             let mut scratch = worker.scratch();
             // In a box of its own: otherwise every idle connection would hold the room that a
             // request needs.
-            let disposition = Box::pin(self.request(&mut scratch)).await;
+            let disposition = boxed(|| self.request(&mut scratch)).await;
             let tunnel = scratch.tunnel.take();
             worker.take_back(scratch);
             let disposition = match tunnel {
@@ -167,7 +168,7 @@ impl Connection {
                 self.served += 1;
                 let facts = meta.facts(scratch.head.version);
                 let client = Client::H1(self);
-                let exchange = Exchange::new(client, &view, scratch, facts, outcome);
+                let mut exchange = Exchange::new(client, &view, scratch, facts, outcome);
                 exchange.run().await
             }
             HeadRead::Refused(refusal) => {

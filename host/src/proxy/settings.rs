@@ -9,6 +9,13 @@ use crate::message::websocket::WEBSOCKET;
 use crate::policy::PolicyId;
 use crate::recording::Sampling;
 
+/// The bounds of heads of responses. As large as nginx takes them at most.
+pub(super) const RESPONSE_LIMITS: HeadLimits = HeadLimits {
+    first_line: 8 * 1024,
+    bytes: 64 * 1024,
+    fields: 256,
+};
+
 /// What the operator decided about requests. Made once for each configuration, and part of the
 /// snapshot: a request keeps the settings that it began with, and what a connection does between
 /// two requests follows the newest.

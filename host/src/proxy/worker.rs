@@ -8,10 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rand::rngs::SmallRng;
 
+use super::runner::Runner;
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::slow::Holds;
 use super::snapshot::WorkerSnapshot;
+use super::spares::Spares;
 use crate::config::LoggedRequests;
 use crate::decision::{FaultLog, Tokens};
 use crate::message::RequestHead;
@@ -68,11 +70,10 @@ pub struct Worker {
     view: RefCell<Rc<WorkerSnapshot>>,
     /// Generation of the view's topology.
     topology: Cell<u64>,
-    #[allow(
-        clippy::vec_box,
-        reason = "lent and taken back for each request: a pointer moves, not a kilobyte"
-    )]
-    scratch: RefCell<Vec<Box<Scratch>>>,
+    /// Memory for requests, not in use.
+    scratch: Spares<Box<Scratch>>,
+    /// Tasks that wait for streams.
+    pub(super) runners: Rc<Spares<Runner>>,
     date: Cell<[u8; 29]>,
     date_second: Cell<u64>,
     draining: Cell<Option<Instant>>,
@@ -81,9 +82,6 @@ pub struct Worker {
 
 /// A connection that was accepted just before a drain may still send its first request for so long.
 const GRACE: Duration = Duration::from_millis(500);
-/// Scratch space kept for the next requests: enough for the requests that run at once on a busy
-/// worker.
-const KEPT_SCRATCH: usize = 256;
 /// Backends' idle connections are looked at this often, in milliseconds.
 const UPSTREAM_SWEEP: u64 = 1_000;
 
@@ -106,7 +104,8 @@ impl Worker {
             faults: FaultLog::default(),
             topology: Cell::new(view.pools.generation),
             view: RefCell::new(Rc::new(view)),
-            scratch: RefCell::default(),
+            scratch: Spares::default(),
+            runners: Rc::default(),
             date: Cell::new([b' '; 29]),
             date_second: Cell::new(0),
             draining: Cell::new(None),
@@ -173,6 +172,8 @@ impl Worker {
         self.holds.sweep(self.timers.now());
         self.update_date();
         self.access_log.flush();
+        self.scratch.trim();
+        self.runners.trim();
         let now = self.timers.now();
         self.view.borrow().pools.make_room();
         if now >= self.swept_upstream.get() + UPSTREAM_SWEEP {
@@ -194,14 +195,13 @@ impl Worker {
 
     /// Scratch space for a request.
     pub(super) fn scratch(&self) -> Box<Scratch> {
-        self.scratch.borrow_mut().pop().unwrap_or_default()
+        self.scratch.take().unwrap_or_default()
     }
 
     /// Takes scratch space back.
     pub(super) fn take_back(&self, scratch: Box<Scratch>) {
-        let mut kept = self.scratch.borrow_mut();
-        if kept.len() < KEPT_SCRATCH && scratch.is_small() {
-            kept.push(scratch);
+        if scratch.is_small() {
+            self.scratch.keep(scratch);
         }
     }
 

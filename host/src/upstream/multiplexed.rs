@@ -18,6 +18,7 @@ use tokio::task::spawn_local;
 use super::Room;
 use super::resets::{Resets, poll_resets, poll_timer};
 use super::watched::{Liveness, Watched};
+use crate::h2::Traffic;
 use crate::net::Stream;
 use crate::stats::{BackendShard, WorkerShard};
 
@@ -47,6 +48,8 @@ const PONG: u64 = 10_000;
 /// often it grows. Servers of gRPC take frequent pings for an attack.
 const PING_GROWTH: u32 = 2;
 const PING_STEPS: u32 = 2;
+/// How long the window of a connection may be closed before further requests get another one.
+const CLOGGED: Duration = Duration::from_secs(1);
 /// How long an endpoint may take to let a connection go that has no stream any more.
 const GOODBYE: Duration = Duration::from_secs(10);
 
@@ -59,6 +62,7 @@ pub(super) struct Multiplexed {
     open: Cell<usize>,
     used: Cell<bool>,
     alive: Rc<Liveness>,
+    traffic: Rc<Traffic>,
     ping: RefCell<Option<PingPong>>,
     looked: Cell<Looked>,
     resets: RefCell<Resets>,
@@ -87,11 +91,8 @@ impl Multiplexed {
         worker: &Arc<WorkerShard>,
     ) -> Result<Rc<Self>, h2::Error> {
         let alive = Rc::new(Liveness::default());
-        let watched = Watched {
-            stream,
-            alive: Rc::clone(&alive),
-            worker: Arc::clone(worker),
-        };
+        let traffic = Rc::new(Traffic::new(MAX_HEAD));
+        let watched = Watched::new(stream, &alive, &traffic, worker);
         let (send, mut connection) = builder().handshake(watched).await?;
         let mut ping = connection.ping_pong();
         shard.connections.increment();
@@ -100,6 +101,7 @@ impl Multiplexed {
             open: Cell::new(0),
             used: Cell::new(false),
             alive,
+            traffic,
             ping: RefCell::default(),
             looked: Cell::default(),
             resets: RefCell::default(),
@@ -179,6 +181,17 @@ impl Multiplexed {
             ..looked
         });
         Some(self.used.replace(true))
+    }
+
+    /// What passes on it.
+    pub(super) fn traffic(&self) -> &Rc<Traffic> {
+        &self.traffic
+    }
+
+    /// Whether the endpoint has taken no content of any stream for so long that those which hold it
+    /// up seem to have stopped.
+    pub(super) fn is_clogged(&self) -> bool {
+        self.traffic.full_for().is_some_and(|full| full >= CLOGGED)
     }
 
     /// Gives a stream back.

@@ -17,6 +17,10 @@ use tokio::sync::Notify;
 use super::StreamRules;
 use super::multiplexed::Multiplexed;
 use super::opening::Opening;
+use crate::h2::Traffic;
+
+/// So many connections that an endpoint takes nothing on are left to the streams that they have.
+const MOST_CLOGGED: usize = 4;
 
 /// The connections of HTTP/2 to one endpoint.
 #[derive(Debug)]
@@ -68,20 +72,32 @@ impl Streams {
     pub(super) fn take(self: &Rc<Self>) -> Result<Slot, NoStream> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| connection.is_usable());
-        for connection in &*connections {
-            if let Some(reused) = connection.occupy() {
-                return Ok(Slot {
-                    streams: Rc::clone(self),
-                    connection: Rc::clone(connection),
-                    reused,
-                });
-            }
+        let flows = |connection: &&Rc<Multiplexed>| !connection.is_clogged();
+        if let Some(slot) = connections.iter().filter(flows).find_map(|c| self.slot(c)) {
+            return Ok(slot);
         }
-        match self.rules.connections {
-            0 => Err(NoStream::Connect),
-            most if connections.len() < most => Err(NoStream::Connect),
-            _ => Err(NoStream::Full),
+        let most = self.rules.connections;
+        let may_connect = most == 0 || connections.len() < most;
+        let clogged = connections.iter().filter(|c| c.is_clogged()).count();
+        if may_connect && clogged < MOST_CLOGGED {
+            return Err(NoStream::Connect);
         }
+        match connections
+            .iter()
+            .find_map(|connection| self.slot(connection))
+        {
+            Some(slot) => Ok(slot),
+            None if may_connect => Err(NoStream::Connect),
+            None => Err(NoStream::Full),
+        }
+    }
+
+    fn slot(self: &Rc<Self>, connection: &Rc<Multiplexed>) -> Option<Slot> {
+        connection.occupy().map(|reused| Slot {
+            streams: Rc::clone(self),
+            connection: Rc::clone(connection),
+            reused,
+        })
     }
 
     /// A connection is there.
@@ -161,6 +177,11 @@ impl Slot {
         is_end: bool,
     ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         self.connection.request(head, is_end)
+    }
+
+    /// What passes on its connection.
+    pub fn traffic(&self) -> &Rc<Traffic> {
+        self.connection.traffic()
     }
 
     /// Whether the endpoint has said that it takes extended CONNECTs (RFC 8441 section 3).

@@ -1,4 +1,5 @@
-//! The socket under a connection of HTTP/2: its bytes are counted, and it is noted that some came.
+//! The socket under a connection of HTTP/2: its bytes are counted, its frames are looked at, and it
+//! is noted that some came.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -9,6 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::h2::{Frames, Inbound, Traffic};
 use crate::net::Stream;
 use crate::stats::WorkerShard;
 
@@ -29,9 +31,12 @@ pub(super) struct Liveness {
 
 /// A socket whose bytes are counted.
 pub(super) struct Watched {
-    pub stream: Stream,
-    pub alive: Rc<Liveness>,
-    pub worker: Arc<WorkerShard>,
+    stream: Stream,
+    alive: Rc<Liveness>,
+    traffic: Rc<Traffic>,
+    worker: Arc<WorkerShard>,
+    inbound: Inbound,
+    outbound: Frames,
 }
 
 impl Liveness {
@@ -49,6 +54,37 @@ impl Liveness {
     }
 }
 
+impl Watched {
+    pub(super) fn new(
+        stream: Stream,
+        alive: &Rc<Liveness>,
+        traffic: &Rc<Traffic>,
+        worker: &Arc<WorkerShard>,
+    ) -> Self {
+        Self {
+            stream,
+            alive: Rc::clone(alive),
+            traffic: Rc::clone(traffic),
+            worker: Arc::clone(worker),
+            inbound: Inbound::default(),
+            outbound: Frames::after_preface(),
+        }
+    }
+
+    /// Notes what was written of these bytes.
+    fn wrote(&mut self, n: usize, pieces: &[io::IoSlice<'_>]) {
+        self.worker.bytes_to_backends.add(n as u64);
+        let (mut left, traffic) = (n, &self.traffic);
+        for piece in pieces {
+            let part = left.min(piece.len());
+            self.outbound.each(&piece[..part], |frame, payload| {
+                traffic.sent(frame, payload)
+            });
+            left -= part;
+        }
+    }
+}
+
 impl AsyncRead for Watched {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -61,6 +97,7 @@ impl AsyncRead for Watched {
         this.alive.heard.set(true);
         let n = into.filled().len() - before;
         this.worker.bytes_from_backends.add(n as u64);
+        this.inbound.pass(into, before, &this.traffic, |_| true);
         Poll::Ready(Ok(()))
     }
 }
@@ -73,7 +110,7 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let n = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
-        this.worker.bytes_to_backends.add(n as u64);
+        this.wrote(n, &[io::IoSlice::new(bytes)]);
         Poll::Ready(Ok(n))
     }
 
@@ -84,7 +121,7 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let n = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, pieces))?;
-        this.worker.bytes_to_backends.add(n as u64);
+        this.wrote(n, pieces);
         Poll::Ready(Ok(n))
     }
 

@@ -126,6 +126,50 @@ fn a_connection_ends_after_its_share_of_requests_and_loses_none() {
     assert_eq!(frames.next(), None);
 }
 
+/// A client that never answers the PING of the farewell gets no requests in beyond those that may
+/// have been on their way.
+#[test]
+fn a_farewell_that_is_not_answered_ends_after_its_time_or_some_more_requests() {
+    let gate = Gate::new();
+    let upstream = TestUpstream::behind(&gate);
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[limits]\nrequests-per-connection = 1\nh2-streams = 4")
+        .start();
+    let mut patient = Frames::connect(proxy.address());
+    patient.request(1);
+    patient.find(GOAWAY);
+    patient.find(PING);
+    let last = patient.find(GOAWAY);
+    assert_eq!(last.payload[..4], 1u32.to_be_bytes(), "in time");
+    patient.request(3);
+    gate.open();
+    assert!(patient.end_of(1).ends());
+    assert_eq!(patient.next(), None);
+    assert_eq!(upstream.received().len(), 1);
+    let mut quick = Frames::connect(proxy.address());
+    for stream in [1, 3, 5, 7] {
+        quick.request(stream);
+        assert!(quick.end_of(stream).ends(), "{stream}");
+    }
+    quick.request(9);
+    assert_eq!(quick.find(GOAWAY).payload[..4], 9u32.to_be_bytes());
+    quick.request(11);
+    assert!(quick.end_of(9).ends());
+    assert_eq!(quick.next(), None);
+    assert_eq!(upstream.received().len(), 6);
+}
+
+#[test]
+fn a_connection_that_the_engine_ends_is_counted() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut frames = Frames::connect(proxy.address());
+    frames.head(1, &[("X-Upper", "1")], END_STREAM);
+    assert_eq!(frames.last_error(), Some(Reason::PROTOCOL_ERROR.into()));
+    proxy.wait_for_stat("/http2/cut", 1);
+}
+
 #[test]
 fn a_drain_finishes_what_has_begun_and_lets_nothing_new_in() {
     let gate = Gate::new();

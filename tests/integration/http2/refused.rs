@@ -108,6 +108,16 @@ fn heads_that_are_malformed_are_refused_and_never_forwarded() {
     assert_eq!(upstream.received().len(), 0);
 }
 
+#[test]
+fn white_space_around_a_value_is_called_that() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut frames = Frames::connect(proxy.address());
+    frames.head(1, &with(&[("x-a", " a")]), END_STREAM);
+    assert_eq!(frames.find(HEADERS).status(), 400);
+    proxy.logged(&["400", "begins or ends with white space"]);
+}
+
 /// What looks odd and is right.
 #[test]
 fn heads_that_are_unusual_and_well_formed_pass() {

@@ -1,13 +1,13 @@
 //! A body on its way in by HTTP/2.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::progress::KEPT;
-use super::{Duplex, MessageSink, Progress, Ready, SILENCE, Stage, TransferEnd, Waits};
+use super::waits::Source;
+use super::{Duplex, MessageSink, Progress, Ready, TransferEnd, Waits};
 use crate::h2::read_trailers;
-use crate::message::{Edited, Fields};
+use crate::message::{Edited, Fields, HeadLimits};
 use crate::net::{IoEnd, Timer, Timers, Wait};
 use crate::proxy::h2::Incoming;
 
@@ -24,6 +24,8 @@ pub(in crate::proxy) struct H2Reader<'a> {
     pub wait: Wait,
     /// How long a wait may take.
     pub patience: std::time::Duration,
+    /// Bounds of trailers.
+    pub limits: HeadLimits,
 }
 
 /// A body as HTTP/2 frames it: it ends with its stream.
@@ -44,13 +46,23 @@ pub(in crate::proxy) struct H2Body<'a, 'r> {
 }
 
 impl H2Reader<'_> {
-    /// Waits for more content under the deadline; 0 is its end.
+    /// Waits for more content under the deadline; 0 is its end. The time during which the peer may
+    /// not send because of its other streams does not count.
     pub(in crate::proxy) async fn read(&mut self) -> Result<usize, IoEnd> {
         let (timers, from) = (self.timers, &mut *self.from);
-        let read = poll_fn(|cx| from.poll_fill(cx));
-        let read = timers.limit(self.timer, self.wait, self.patience, read);
-        let read = read.await.unwrap_or(Err(IoEnd::TimedOut));
-        self.count(read)
+        let (mut patience, mut held) = (self.patience, from.held_for());
+        loop {
+            let read = poll_fn(|cx| from.poll_fill(cx));
+            let read = timers.limit(self.timer, self.wait, patience, read);
+            if let Ok(read) = read.await {
+                return self.count(read);
+            }
+            let before = std::mem::replace(&mut held, from.held_for());
+            patience = held.saturating_sub(before);
+            if patience.is_zero() || self.timer.is_broken_off() {
+                return Err(IoEnd::TimedOut);
+            }
+        }
     }
 
     /// Like [`H2Reader::read`], under a deadline that others arm.
@@ -70,15 +82,30 @@ impl H2Reader<'_> {
         Ok(n)
     }
 
-    async fn read_trailers(&mut self, trailers: &mut Fields) -> Result<(), IoEnd> {
+    async fn read_trailers(&mut self, trailers: &mut Fields) -> Result<(), TransferEnd> {
         let (timers, from) = (self.timers, &mut *self.from);
         let read = poll_fn(|cx| from.poll_trailers(cx));
         let read = timers.limit(self.timer, self.wait, self.patience, read);
-        let read = read.await.unwrap_or(Err(IoEnd::TimedOut))?;
-        if let Some(map) = read {
-            read_trailers(&map, trailers);
-        }
-        Ok(())
+        let read = read.await.unwrap_or(Err(IoEnd::TimedOut));
+        let Some(map) = read.map_err(source_end)? else {
+            return Ok(());
+        };
+        let read = read_trailers(&map, trailers, self.limits, self.from.whole_below());
+        read.map_err(TransferEnd::Malformed)
+    }
+}
+
+impl Source for H2Reader<'_> {
+    fn clock(&self) -> (&Timers, &Timer) {
+        (self.timers, self.timer)
+    }
+
+    async fn more(&mut self) -> Result<usize, IoEnd> {
+        self.read().await
+    }
+
+    async fn more_watched(&mut self) -> Result<usize, IoEnd> {
+        self.read_watched().await
     }
 }
 
@@ -126,66 +153,11 @@ impl H2Body<'_, '_> {
     }
 
     pub(super) async fn fill(&mut self, sink: &MessageSink<'_>) -> Result<(), TransferEnd> {
-        let read = match self.waits {
-            Waits::ForBackend(half_close) => {
-                let read_whole = self.duplex.stage() == Stage::Whole;
-                let presence = sink.presence(half_close, read_whole);
-                let read = presence.during(pin!(self.from.read())).await;
-                read.ok_or(TransferEnd::ClientLeft)?
-            }
-            Waits::ForClient { .. } => self.read_client().await,
-        };
-        match read {
-            Ok(0) => {
-                let read = self.from.read_trailers(self.trailers).await;
-                read.map_err(source_end)?;
-                self.progress.sender_ended();
-                Ok(())
-            }
-            Ok(_) => {
-                self.sends_still();
-                Ok(())
-            }
-            Err(end) => Err(source_end(end)),
+        if self.waits.read(self.from, self.duplex, sink).await? == 0 {
+            self.from.read_trailers(self.trailers).await?;
+            self.progress.sender_ended();
         }
-    }
-
-    async fn read_client(&mut self) -> Result<usize, IoEnd> {
-        let Waits::ForClient { pace, .. } = self.waits else {
-            return self.from.read().await;
-        };
-        let timers = self.from.timers;
-        let read = if self.duplex.stage() == Stage::Awaited {
-            // What passes before the client is asked is not its doing.
-            let silence = u64::try_from(SILENCE.as_millis()).unwrap_or(u64::MAX);
-            pace.wait(timers.now() + silence);
-            self.first().await
-        } else {
-            pace.wait(timers.now());
-            self.from.read().await
-        };
-        pace.go_on(timers.now());
-        read
-    }
-
-    /// Reads the beginning of a body that the client holds back until it gets a 100, as in
-    /// HTTP/1.1.
-    async fn first(&mut self) -> Result<usize, IoEnd> {
-        let (duplex, timer) = (self.duplex, self.from.timer);
-        // Without a deadline until the client is asked.
-        let mut read = pin!(self.from.read_watched());
-        let awaited = || duplex.stage() == Stage::Awaited;
-        let read = poll_fn(|cx| match awaited() && duplex.is_answered() {
-            true => Poll::Pending,
-            false => read.as_mut().poll(cx),
-        });
-        let read = read.await;
-        timer.disarm(Wait::ClientRead);
-        if awaited() {
-            timer.disarm(Wait::UpstreamRead);
-            duplex.reach(Stage::Partly);
-        }
-        read
+        Ok(())
     }
 
     /// Reads on and discards, as in HTTP/1.1.

@@ -21,12 +21,13 @@ mod sink;
 mod sliced;
 mod source;
 mod upload;
+mod waits;
 
 pub(in crate::proxy) use copy::{copy, join};
 pub(in crate::proxy) use duplex::{Duplex, Sent, Stage};
 #[cfg(test)]
 use h1::H1Body;
-pub(in crate::proxy) use h1::{Reader, Waits};
+pub(in crate::proxy) use h1::Reader;
 pub(in crate::proxy) use h2::H2Reader;
 pub(in crate::proxy) use h2_sink::H2Sink;
 pub(in crate::proxy) use lines::ResponseLines;
@@ -38,6 +39,7 @@ pub(in crate::proxy) use sink::MessageSink;
 pub(in crate::proxy) use sliced::{Cut, Sliced};
 pub(in crate::proxy) use source::BodySource;
 pub(in crate::proxy) use upload::upload;
+pub(in crate::proxy) use waits::Waits;
 
 /// How long a backend may ignore an expectation before the proxy sends the client a 100 anyway.
 /// Many clients wait no longer themselves.

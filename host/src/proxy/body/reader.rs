@@ -1,8 +1,8 @@
 //! Where messages come from, over each protocol.
 
-use super::h1::{H1Body, Reader, Waits};
+use super::h1::{H1Body, Reader};
 use super::h2::{H2Body, H2Reader};
-use super::{BodySource, Duplex, Progress};
+use super::{BodySource, Duplex, Progress, Waits};
 use crate::h1::Framing;
 use crate::message::{Edited, Fields};
 use crate::net::Timer;

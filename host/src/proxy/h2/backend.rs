@@ -6,7 +6,7 @@ use http::Request;
 use super::{Incoming, Outgoing};
 use crate::net::{Timer, Timers, Wait};
 use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageSink};
-use crate::proxy::settings::Settings;
+use crate::proxy::settings::{RESPONSE_LIMITS, Settings};
 use crate::upstream::Slot;
 
 /// A stream to a backend. Dropped before it has ended on both sides, it is reset, and the backend
@@ -31,8 +31,8 @@ impl BackendStream {
     ) -> Result<Self, h2::Error> {
         let (response, stream) = slot.open(head, is_end)?;
         Ok(Self {
+            incoming: Incoming::response(response, slot.traffic()),
             slot: Some(slot),
-            incoming: Incoming::response(response),
             outgoing: Outgoing::request(stream, is_end),
         })
     }
@@ -45,8 +45,8 @@ impl BackendStream {
     pub(in crate::proxy) fn connect(slot: Slot, head: Request<()>) -> Result<Self, h2::Error> {
         let (response, stream) = slot.open(head, false)?;
         Ok(Self {
+            incoming: Incoming::response(response, slot.traffic()),
             slot: Some(slot),
-            incoming: Incoming::response(response),
             outgoing: Outgoing::held(stream),
         })
     }
@@ -71,6 +71,7 @@ impl BackendStream {
             timer,
             wait: Wait::UpstreamRead,
             patience,
+            limits: RESPONSE_LIMITS,
         };
         let sink = H2Sink {
             to: &self.outgoing,

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use h2::client::ResponseFuture;
@@ -11,6 +13,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response, response};
 
+use crate::h2::Traffic;
 use crate::net::IoEnd;
 
 /// What arrives on a stream.
@@ -20,6 +23,8 @@ pub(in crate::proxy) struct Incoming {
     /// The content that has arrived and was not consumed. The peer may send as many bytes more as
     /// are consumed.
     data: Bytes,
+    /// What passes on its connection.
+    traffic: Rc<Traffic>,
 }
 
 #[derive(Debug)]
@@ -49,25 +54,27 @@ enum Out {
 
 impl Incoming {
     /// Of which nothing was read.
-    pub(in crate::proxy) fn new(stream: RecvStream) -> Self {
-        Self::of(In::Stream(stream))
+    pub(in crate::proxy) fn new(stream: RecvStream, traffic: &Rc<Traffic>) -> Self {
+        Self::of(In::Stream(stream), traffic)
     }
 
     /// The response of a backend.
-    pub(super) fn response(response: ResponseFuture) -> Self {
-        Self::of(In::Response(response))
+    pub(super) fn response(response: ResponseFuture, traffic: &Rc<Traffic>) -> Self {
+        Self::of(In::Response(response), traffic)
     }
 
-    fn of(stream: In) -> Self {
+    fn of(stream: In, traffic: &Rc<Traffic>) -> Self {
         Self {
             stream,
             data: Bytes::new(),
+            traffic: Rc::clone(traffic),
         }
     }
 
     /// Gives up what is to come.
     pub(super) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::of(In::Ended))
+        let ended = Self::of(In::Ended, &self.traffic);
+        std::mem::replace(self, ended)
     }
 
     /// Waits for the next head of a response: interim ones, and the final one.
@@ -124,6 +131,7 @@ impl Incoming {
                 None => return Poll::Ready(Ok(0)),
                 Some(data) => data.map_err(|_| IoEnd::Failed)?,
             };
+            self.traffic.taken(data.len(), || !stream.is_end_stream());
             if !data.is_empty() {
                 return Poll::Ready(Ok(self.append(data)));
             }
@@ -141,6 +149,19 @@ impl Incoming {
             self.data = both.freeze();
         }
         n
+    }
+
+    /// For how long in all the peer could send nothing because of its other streams.
+    pub(in crate::proxy) fn held_for(&self) -> Duration {
+        self.traffic.held_for()
+    }
+
+    /// The trailers are all that came if they are shorter than this, as the engine counts them.
+    pub(in crate::proxy) fn whole_below(&self) -> usize {
+        match &self.stream {
+            In::Stream(stream) => self.traffic.whole_below(stream.stream_id().as_u32()),
+            _ => 0,
+        }
     }
 
     /// Waits for the trailers behind the content.

@@ -21,8 +21,12 @@ const OVERHEAD: usize = 32;
 /// long.
 const REMEMBERED: usize = 64;
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);
-/// Streams that the client has opened and reset before we saw either.
+/// Streams that the client has opened and reset before we saw either. Heads come in smaller
+/// batches.
 const UNSEEN: usize = 64;
+/// What DATA of a few bytes may cost while it waits for its stream: each costs 256 bytes less its
+/// content. More than come before the connection is read no faster than time forgives.
+const FRAME_BUDGET: usize = 8 * 1024 * 1024;
 
 /// The engine of a connection with these limits.
 pub(super) fn builder(limits: &Limits) -> Builder {
@@ -38,7 +42,9 @@ pub(super) fn builder(limits: &Limits) -> Builder {
         .max_concurrent_reset_streams(REMEMBERED)
         .reset_stream_duration(REMEMBERED_FOR)
         .max_pending_accept_reset_streams(UNSEEN)
-        .max_local_error_reset_streams(Some(limits.h2.stream_errors));
+        .data_frame_budget(FRAME_BUDGET)
+        // They are counted on the wire, where refused streams and time make a difference.
+        .max_local_error_reset_streams(None);
     if limits.h2.websocket {
         builder.enable_connect_protocol();
     }
@@ -47,7 +53,7 @@ pub(super) fn builder(limits: &Limits) -> Builder {
 
 /// Enough for every head within our own limits, which answer with a reason and a line in the log.
 /// Beyond it the engine answers.
-fn header_list(limits: &Limits) -> u32 {
+pub(super) fn header_list(limits: &Limits) -> u32 {
     let bytes = limits.header_bytes + OVERHEAD * limits.header_count;
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

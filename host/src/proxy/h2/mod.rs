@@ -1,15 +1,16 @@
 //! HTTP/2 on both sides: clients' connections, their streams and what limits them; and the streams
 //! to backends.
 
+mod account;
 mod backend;
 mod ends;
-mod frames;
 mod heads;
 mod limits;
 mod open;
 mod serve;
 mod stream;
 mod task;
+mod windows;
 mod wire;
 
 pub(in crate::proxy) use backend::BackendStream;

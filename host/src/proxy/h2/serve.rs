@@ -1,27 +1,33 @@
 //! A connection of HTTP/2 from end to end: it takes requests in, and each of them goes its way as a
 //! task of its own.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::server::{self, SendResponse};
+use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Request;
-use tokio::task::spawn_local;
 
-use super::frames::Account;
-use super::limits::{SMALL_WINDOW, builder};
+use super::account::Account;
+use super::limits::{builder, header_list};
 use super::open::Open;
 use super::stream::{Session, Stream};
 use super::task::exchange;
-use super::wire::{Line, Wire};
+use super::windows::Windows;
+use super::wire::{Engine, Line, Wire};
+use crate::config::{H2Limits, Limits};
+use crate::h2::Traffic;
 use crate::net::{self, ConnectionInfo, Timer, Wait};
 use crate::proxy::admission::Beside;
+use crate::proxy::boxed::boxed;
 use crate::proxy::entry::Entry;
 use crate::proxy::linger::{MOST, Place, linger};
+use crate::proxy::runner;
+use crate::proxy::settings::Settings;
 use crate::proxy::worker::Worker;
 
 /// How long a client has to agree to the end of a connection on which nothing is under way.
@@ -30,8 +36,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How long a client that has broken the rules may take to read why it is cut off.
 const BRIEFLY: Duration = Duration::from_secs(1);
 
-/// Connections of a worker with a large window for bodies at a time.
-const MOST_WINDOWS: usize = 256;
+/// How long a client has to say that it has read that no more requests are taken.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +50,6 @@ enum End {
     Reset,
 }
 
-type Engine = server::Connection<Wire, Bytes>;
 type Arrival = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// Serves a connection that has been admitted to its end. `read_before` was read from it while its
@@ -58,10 +63,20 @@ pub(in crate::proxy) async fn serve(
     let timer = worker.timers.register();
     worker.shard.http2.connections.increment();
     let _open = Open::new(&worker.shard.http2.connections_active);
-    let frames = worker.latest(|settings| settings.limits.h2.idle_frames);
-    let line = Line::new(stream, &worker.shard, Account::new(frames));
+    let (accounts, most) = worker.latest(|settings| {
+        let H2Limits {
+            idle_frames,
+            stream_errors,
+            ..
+        } = settings.limits.h2;
+        let accounts = (Account::new(idle_frames), Account::new(stream_errors));
+        (accounts, header_list(&settings.limits))
+    });
+    let traffic = Rc::new(Traffic::new(most));
+    let line = Line::new(stream, &worker.shard, accounts, &traffic);
     let wire = Wire::new(&line, read_before);
-    let session = Rc::new(Session::new(Rc::clone(&worker), entry, info, beside));
+    let session = Session::new(Rc::clone(&worker), entry, info, (beside, &traffic));
+    let session = Rc::new(session);
     let end = run(&session, wire, &line, &timer).await;
     let Some(mut stream) = line.into_stream() else {
         return;
@@ -107,7 +122,7 @@ async fn run(session: &Rc<Session>, wire: Wire, line: &Line, timer: &Timer) -> E
         requests: 0,
         phase: Phase::Open,
         written: None,
-        window: None,
+        windows: Windows::default(),
     };
     poll_fn(|cx| served.poll(cx)).await
 }
@@ -122,16 +137,16 @@ struct Served<'a> {
     phase: Phase,
     /// What had been written when the socket took no more.
     written: Option<u64>,
-    /// The right to a large window, while requests have bodies.
-    window: Option<Place>,
+    windows: Windows,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Requests may come.
     Open,
-    /// The client is told to send no more, and what has begun is finished.
-    Leaving,
+    /// The client is told to send no more, and what has begun is finished. So many requests were
+    /// there.
+    Leaving(u64),
     /// It ends now, with what is written already.
     Ending,
     /// The same, because of what the client did too often.
@@ -146,7 +161,7 @@ impl Served<'_> {
             match self.engine.poll_accept(cx) {
                 Poll::Ready(Some(Ok(arrival))) => self.begin(arrival),
                 Poll::Ready(end) => return Poll::Ready(self.end(end.and_then(Result::err))),
-                Poll::Pending if self.must_end() => {}
+                Poll::Pending if self.must_end() || self.line.go_on() => {}
                 Poll::Pending => match self.line.poll_drain(cx) {
                     // The engine can go on.
                     Poll::Ready(Ok(())) if self.line.was_full() => {}
@@ -160,27 +175,49 @@ impl Served<'_> {
     fn end(&self, error: Option<h2::Error>) -> End {
         match error {
             Some(e) if e.is_io() => End::Reset,
-            Some(_) => End::Error,
+            Some(e) => {
+                if e.is_library() {
+                    self.note_cut(&e);
+                }
+                End::Error
+            }
             None if self.phase == Phase::Cut => End::Error,
             None => End::Close,
         }
     }
 
-    /// Leaves when the worker does, or when the connection has had its share of requests.
+    /// Leaves when the worker does, or when the connection has had its share of requests. Further
+    /// requests may be on their way then: not for long, and not many.
     fn look(&mut self) {
-        if self.phase != Phase::Open {
-            return;
-        }
         let worker = &self.session.worker;
-        let most = worker.latest(|settings| settings.limits.requests_per_connection);
-        if worker.is_draining() || (most > 0 && self.requests >= most) {
-            self.leave();
+        let limits = |settings: &Settings| {
+            let Limits { h2, .. } = &settings.limits;
+            (settings.limits.requests_per_connection, h2.streams)
+        };
+        match self.phase {
+            Phase::Open => {
+                let (most, _) = worker.latest(limits);
+                if worker.is_draining() || (most > 0 && self.requests >= most) {
+                    self.leave();
+                }
+            }
+            Phase::Leaving(at) => {
+                let (_, late) = worker.latest(limits);
+                let is_over = worker.timers.is_due(self.timer, Wait::Presence);
+                if is_over || self.requests >= at.saturating_add(late.into()) {
+                    self.timer.disarm(Wait::Presence);
+                    self.line.end_farewell();
+                }
+            }
+            Phase::Ending | Phase::Cut => {}
         }
     }
 
     fn leave(&mut self) {
-        self.phase = Phase::Leaving;
+        self.phase = Phase::Leaving(self.requests);
         self.timer.disarm(Wait::ClientRead);
+        let timers = &self.session.worker.timers;
+        timers.arm(self.timer, Wait::Presence, GRACE);
         self.engine.graceful_shutdown();
     }
 
@@ -189,9 +226,13 @@ impl Served<'_> {
         if matches!(self.phase, Phase::Ending | Phase::Cut) {
             return false;
         }
-        let frames = self.line.account.is_overdrawn();
-        if frames || self.session.resets.is_overdrawn() {
-            self.cut(if frames { "frames" } else { "resets" });
+        let overdrawn = [
+            (&self.line.account, "too many frames that bring nothing"),
+            (&self.line.errors, "too many streams with errors"),
+            (&self.session.resets, "too many resets"),
+        ];
+        if let Some((_, what)) = overdrawn.iter().find(|(a, _)| a.is_overdrawn()) {
+            self.cut(what);
             return true;
         }
         if self.engine.has_streams() || !self.is_due() {
@@ -211,14 +252,17 @@ impl Served<'_> {
     /// Ends the connection because of what its client did too often.
     #[cold]
     fn cut(&mut self, what: &str) {
-        let Session { worker, info, .. } = &**self.session;
-        worker.shard.http2.cut.increment();
-        tracing::debug!(
-            peer = info.peer_text(),
-            "a connection of HTTP/2 is cut off: too many {what}"
-        );
+        self.note_cut(&what);
         self.phase = Phase::Cut;
         self.engine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+    }
+
+    #[cold]
+    fn note_cut(&self, why: &dyn fmt::Display) {
+        let Session { worker, info, .. } = &**self.session;
+        worker.shard.http2.cut.increment();
+        let peer = info.shown_peer();
+        tracing::debug!(%peer, "a connection of HTTP/2 is cut off: {why}");
     }
 
     fn is_due(&self) -> bool {
@@ -229,6 +273,12 @@ impl Served<'_> {
     /// Takes a request in.
     fn begin(&mut self, (request, mut response): Arrival) {
         self.requests += 1;
+        let mut cx = Context::from_waker(Waker::noop());
+        if response.poll_reset(&mut cx).is_ready() {
+            // Nothing of it was seen, and nothing is done for it.
+            self.session.resets.take();
+            return;
+        }
         let (parts, body) = request.into_parts();
         let Some(head) = self.session.take_in(&parts) else {
             // Nothing of it was processed: the client may send it again.
@@ -236,25 +286,13 @@ impl Served<'_> {
             response.send_reset(Reason::REFUSED_STREAM);
             return;
         };
+        self.line.account.request();
         if !body.is_end_stream() {
-            self.widen();
+            self.windows.begin(&self.session.worker, &mut self.engine);
         }
         let stream = Stream::new(Rc::clone(self.session), head, body, response);
-        // A panic in it ends only this stream: tokio catches it, and its parts are dropped.
-        spawn_local(exchange(stream, parts));
-    }
-
-    /// Makes room for a body. Only some connections at a time have a large window: what arrives is
-    /// held in memory until a backend takes it.
-    fn widen(&mut self) {
-        let worker = &self.session.worker;
-        if self.window.is_none() {
-            self.window = Place::take(&worker.windows, MOST_WINDOWS);
-            if self.window.is_some() {
-                let window = worker.latest(|settings| settings.limits.h2.connection_window);
-                self.engine.set_target_window_size(window);
-            }
-        }
+        let job = boxed(|| exchange(stream, parts));
+        runner::run(&self.session.worker.runners, job);
     }
 
     /// Nothing can be done now: settles how long that may last.
@@ -263,13 +301,20 @@ impl Served<'_> {
             return Poll::Ready(End::Reset);
         }
         let worker = &self.session.worker;
+        match self.line.was_crowded() {
+            // The next sweep asks again.
+            true => worker
+                .timers
+                .arm(self.timer, Wait::UpstreamRead, Duration::ZERO),
+            false => self.timer.disarm(Wait::UpstreamRead),
+        }
         if self.engine.has_streams() {
             self.timer.disarm(Wait::ClientRead);
+            let left = self.line.traffic.window();
+            self.windows.follow(worker, &mut self.engine, left);
             return Poll::Pending;
         }
-        if self.window.take().is_some() {
-            self.engine.set_target_window_size(SMALL_WINDOW);
-        }
+        self.windows.end(&mut self.engine);
         if !self.timer.is_armed(Wait::ClientRead) {
             let patience = match self.phase {
                 Phase::Open => worker.latest(|settings| settings.timeouts.idle),

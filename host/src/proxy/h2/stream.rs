@@ -10,10 +10,11 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::request::Parts;
 
-use super::frames::Account;
+use super::account::Account;
 use super::heads::{Heads, HeldHead};
 use super::{Incoming, Outgoing};
 use crate::config::{HalfClose, Limits};
+use crate::h2::Traffic;
 use crate::message::Fields;
 use crate::net::{ConnectionInfo, IoEnd, SMALL, Timer, Wait};
 use crate::proxy::admission::Beside;
@@ -35,6 +36,7 @@ pub(super) struct Session {
     /// Streams that the client resets before it has the response: each may have kept a backend busy
     /// for nothing.
     pub(super) resets: Account,
+    traffic: Rc<Traffic>,
     /// Connections to backends that its streams use.
     shares: Rc<Shares>,
     /// The heads of its streams.
@@ -47,7 +49,7 @@ impl Session {
         worker: Rc<Worker>,
         entry: Rc<Entry>,
         info: ConnectionInfo,
-        beside: Beside,
+        (beside, traffic): (Beside, &Rc<Traffic>),
     ) -> Self {
         let resets = worker.latest(|settings| settings.limits.h2.resets);
         Self {
@@ -57,6 +59,7 @@ impl Session {
             entry,
             info,
             resets: Account::new(resets),
+            traffic: Rc::clone(traffic),
         }
     }
 
@@ -107,8 +110,8 @@ impl Stream {
     ) -> Self {
         Self {
             timer: session.worker.timers.register(),
+            incoming: Incoming::new(body, &session.traffic),
             session,
-            incoming: Incoming::new(body),
             outgoing: Outgoing::response(response),
             share: OnceCell::new(),
             _head: head,
@@ -310,6 +313,7 @@ fn reader<'a>(
         timer,
         wait: Wait::ClientRead,
         patience: settings.timeouts.body_read,
+        limits: settings.head_limits,
     }
 }
 

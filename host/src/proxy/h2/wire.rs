@@ -12,9 +12,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frames::{Account, Frames};
+use super::account::Account;
+use crate::h2::{
+    ANSWER, Frame, Frames, HEADERS, Inbound, Traffic, is_refusal, is_reset_for_an_error,
+};
 use crate::net;
 use crate::stats::WorkerShard;
 
@@ -22,14 +26,18 @@ use crate::stats::WorkerShard;
 const MOST: usize = 128 * 1024;
 /// Room for the answers of a few streams.
 const FIRST: usize = 4 * 1024;
+/// The engine gets so many heads before those that it has are taken in, and what its client does
+/// too often is looked at.
+const HEADS: u32 = 32;
+
+/// The engine of a connection.
+pub(super) type Engine = h2::server::Connection<Wire, Bytes>;
 
 /// A connection as the engine reads and writes it.
 #[derive(Debug)]
 pub(super) struct Wire {
     line: Rc<Line>,
-    /// Bytes that were read before the protocol was known.
-    read_before: Vec<u8>,
-    from_client: Frames,
+    from_client: Inbound,
     to_client: Frames,
 }
 
@@ -38,6 +46,15 @@ pub(super) struct Wire {
 pub(super) struct Line {
     /// Frames that bring nothing, and those that pay for them.
     pub(super) account: Account,
+    /// Streams that were reset because of what the client has sent on them.
+    pub(super) errors: Account,
+    pub(super) traffic: Rc<Traffic>,
+    /// Heads that the engine has got since those before were taken in.
+    heads: Cell<u32>,
+    /// Whether nothing is read, because too many small frames wait for their streams.
+    is_crowded: Cell<bool>,
+    /// Whether the client has had its time to answer the farewell.
+    is_over: Cell<bool>,
     /// Whether the socket took nothing when it was written to last.
     pub(super) is_stuck: Cell<bool>,
     /// Whether the engine waits for room.
@@ -57,9 +74,19 @@ struct Ends {
 }
 
 impl Line {
-    pub(super) fn new(stream: net::Stream, shard: &Arc<WorkerShard>, account: Account) -> Rc<Self> {
+    pub(super) fn new(
+        stream: net::Stream,
+        shard: &Arc<WorkerShard>,
+        (account, errors): (Account, Account),
+        traffic: &Rc<Traffic>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             account,
+            errors,
+            traffic: Rc::clone(traffic),
+            heads: Cell::new(0),
+            is_crowded: Cell::new(false),
+            is_over: Cell::new(false),
             is_stuck: Cell::new(false),
             is_full: Cell::new(false),
             written: Cell::new(0),
@@ -113,6 +140,51 @@ impl Line {
         self.is_full.take()
     }
 
+    /// The heads that the engine had are taken in. Whether it has to be asked for more.
+    pub(super) fn go_on(&self) -> bool {
+        self.heads.replace(0) >= HEADS
+    }
+
+    /// Whether nothing was read because of small frames: nothing else asks for it again.
+    pub(super) fn was_crowded(&self) -> bool {
+        self.is_crowded.take()
+    }
+
+    /// Ends the wait for the answer to the farewell.
+    pub(super) fn end_farewell(&self) {
+        self.is_over.set(true);
+    }
+
+    /// Notes a frame of the client; whether another may follow now.
+    fn received(&self, frame: Frame) -> bool {
+        self.account.received(frame);
+        let heads = self.heads.get() + u32::from(frame.kind == HEADERS);
+        self.heads.set(heads);
+        heads < HEADS
+    }
+
+    fn sent(&self, frame: Frame, payload: &[u8]) {
+        self.account.sent(frame);
+        self.traffic.sent(frame, payload);
+        if is_reset_for_an_error(frame, payload) {
+            self.errors.take();
+        } else if is_refusal(frame, payload) {
+            self.account.take();
+        }
+    }
+
+    /// Whether the engine may get nothing now.
+    fn is_held(&self) -> bool {
+        let (account, errors) = (&self.account, &self.errors);
+        // The connection's task, which is polling the engine, ends it or goes on.
+        if account.is_overdrawn() || errors.is_overdrawn() || self.heads.get() >= HEADS {
+            return true;
+        }
+        let is_crowded = self.traffic.is_crowded();
+        self.is_crowded.set(is_crowded);
+        is_crowded
+    }
+
     fn gather(&self, bytes: &[u8]) {
         let out = &mut self.ends.borrow_mut().out;
         if out.capacity() == 0 {
@@ -132,16 +204,27 @@ impl Wire {
     pub(super) fn new(line: &Rc<Line>, read_before: Vec<u8>) -> Self {
         Self {
             line: Rc::clone(line),
-            read_before,
-            from_client: Frames::after_preface(),
+            from_client: Inbound::of_client(read_before),
             to_client: Frames::default(),
         }
     }
 
     fn gather(&mut self, bytes: &[u8]) {
-        let account = &self.line.account;
-        self.to_client.each(bytes, |frame| account.sent(frame));
-        self.line.gather(bytes);
+        let line = &self.line;
+        let sent = |frame: Frame, payload: &[u8]| line.sent(frame, payload);
+        self.to_client.each(bytes, sent);
+        line.gather(bytes);
+    }
+
+    /// Answers the farewell in the place of a client that does not, so that the engine says where
+    /// the connection ends. Whether it did.
+    fn answer_farewell(&self, into: &mut ReadBuf<'_>) -> bool {
+        let (is_over, has_room) = (self.line.is_over.get(), into.remaining() >= ANSWER);
+        if !is_over || !has_room || !self.from_client.is_between() {
+            return false;
+        }
+        let answer = self.line.traffic.answer();
+        answer.inspect(|answer| into.put_slice(answer)).is_some()
     }
 }
 
@@ -151,29 +234,25 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self {
-            line,
-            read_before,
-            from_client,
-            ..
-        } = self.get_mut();
-        if line.account.is_overdrawn() {
-            // The connection's task, which is polling this, ends it.
+        let this = self.get_mut();
+        if this.line.is_held() {
             return Poll::Pending;
         }
-        let before = into.filled().len();
-        if read_before.is_empty() {
-            let stream = &mut line.ends.borrow_mut().stream;
-            ready!(Pin::new(stream).poll_read(cx, into))?;
-            let n = into.filled().len() - before;
-            line.shard.bytes_from_clients.add(n as u64);
-        } else {
-            let n = read_before.len().min(into.remaining());
-            into.put_slice(&read_before[..n]);
-            read_before.drain(..n);
+        if this.answer_farewell(into) {
+            return Poll::Ready(Ok(()));
         }
-        let read = &into.filled()[before..];
-        from_client.each(read, |frame| line.account.received(frame));
+        let (line, from_client) = (&*this.line, &mut this.from_client);
+        let received = |frame: Frame| line.received(frame);
+        if from_client.holds() {
+            from_client.release(into, &line.traffic, received);
+            return Poll::Ready(Ok(()));
+        }
+        let before = into.filled().len();
+        let stream = &mut line.ends.borrow_mut().stream;
+        ready!(Pin::new(stream).poll_read(cx, into))?;
+        let n = into.filled().len() - before;
+        line.shard.bytes_from_clients.add(n as u64);
+        from_client.pass(into, before, &line.traffic, received);
         Poll::Ready(Ok(()))
     }
 }

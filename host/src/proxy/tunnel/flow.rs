@@ -5,11 +5,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use crate::net::{Buffer, Buffers, IoEnd, ReadHalf, WriteHalf};
+use crate::net::{Buffer, Buffers, IoEnd, ReadHalf, SMALL, WriteHalf};
 use crate::proxy::h2::{Incoming, Outgoing};
 
-/// Pieces that are moved before the other direction and other connections have their turn.
+/// Pieces that are moved before the other direction and other connections have their turn, and
+/// bytes after which no further piece is.
 const ROUNDS: usize = 8;
+const TURN: u64 = 256 * 1024;
 
 /// The side of a tunnel that is read, over each protocol that may carry it.
 #[derive(Debug)]
@@ -34,6 +36,9 @@ pub(super) enum Writer<'a> {
 pub(super) struct Flow {
     /// Bytes that were read and not yet written. Borrowed only while there are some.
     buffer: Option<Buffer>,
+    /// As much comes at once as fills a small buffer: a frame of 16 KiB is just longer, with its
+    /// head, and would go in two writes each time.
+    is_wide: bool,
     stage: Stage,
     /// Bytes read so far, and bytes written.
     read: u64,
@@ -81,14 +86,23 @@ impl Flow {
         to: &mut Writer<'_>,
         buffers: &Buffers,
     ) -> Poll<Result<(), Broken>> {
+        let turn = self.read + TURN;
         for _ in 0..ROUNDS {
             // Nothing is read before all that was read is written.
             ready!(self.write(cx, to))?;
             if self.stage == Stage::Open {
-                let buffer = &mut self.buffer;
-                match from.poll_read(cx, || buffer.get_or_insert_with(|| buffers.small())) {
+                if self.read >= turn {
+                    break;
+                }
+                let (is_first, is_wide) = (self.buffer.is_none(), self.is_wide);
+                let kept = &mut self.buffer;
+                match from.poll_read(cx, move || lent(kept, buffers, is_wide)) {
                     Poll::Ready(Ok(0)) => self.stage = Stage::Ending,
-                    Poll::Ready(Ok(n)) => self.read += n as u64,
+                    Poll::Ready(Ok(n)) => {
+                        self.read += n as u64;
+                        // The end of a frame that was read in pieces says nothing.
+                        self.is_wide = n >= SMALL || (is_wide && !is_first);
+                    }
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reader)),
                     Poll::Pending => {
                         self.give_back(buffers);
@@ -153,6 +167,15 @@ impl Flow {
     pub(super) fn moved(&self) -> (u64, u64) {
         (self.read, self.written)
     }
+}
+
+/// A buffer to read into, large if there is one and as much as that may come.
+fn lent<'a>(kept: &'a mut Option<Buffer>, buffers: &Buffers, is_wide: bool) -> &'a mut Buffer {
+    let buffer = kept.get_or_insert_with(|| buffers.small());
+    if is_wide {
+        buffers.enlarge(buffer, u64::MAX);
+    }
+    buffer
 }
 
 impl Reader<'_> {

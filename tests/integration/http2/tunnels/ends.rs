@@ -59,10 +59,15 @@ fn a_reset_stream_resets_the_backend_and_a_reset_backend_the_stream() {
     });
     proxy.logged(&["\"status\":101", "the client broke the tunnel off"]);
 
-    let upstream = taking(|connection| connection.reset());
+    let upstream = taking(|connection| {
+        // A reset overtakes a head that has not gone out yet.
+        let _ = connection.wire.length(1);
+        connection.reset();
+    });
     let proxy = TestProxy::in_front_of(&upstream);
     connected(&proxy, async |client| {
         let mut tunnel = Tunnel::open(&client).await;
+        tunnel.send(b"x").await;
         assert_eq!(tunnel.reset().await, Some(Reason::CANCEL));
     });
     proxy.logged(&["\"status\":101", "the backend broke the tunnel off"]);
